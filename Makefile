@@ -1,0 +1,53 @@
+# `make demo` and `make test` need only Python >= 3.11 and make: what they use is installed into .venv, once.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYTEST := $(BIN)/python -m pytest
+CONSTRAINTS_VENV := build/constraints-venv
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench constraints clean distclean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+demo: $(READY) ## Train a small network through grokking, analyze every checkpoint, write reports/demo.html
+	@$(BIN)/grokinterp demo
+
+test: $(READY) ## Run the whole test suite: in parallel what measures no time, then alone what does
+	@$(PYTEST) -n logical --maxprocesses 8 -m "not bench"
+	@$(PYTEST) -m bench || [ $$? -eq 5 ]
+
+lint: $(READY) ## Check style, formatting and types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/ty check --python $(VENV)
+
+format: $(READY) ## Format the code and mend what ruff can mend
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+bench: $(READY) ## Measure training and analysis against the published style of loop (some minutes, an idle machine)
+	@$(BIN)/python benchmarks/compare.py
+
+constraints: ## Renew constraints.txt from the newest releases that fit pyproject.toml
+	@rm -rf $(CONSTRAINTS_VENV) && $(PYTHON) -m venv $(CONSTRAINTS_VENV)
+	@$(CONSTRAINTS_VENV)/bin/python -m pip install --quiet -e '.[dev,notebooks]' "$$(grep '^torch==' constraints.txt)"
+	@$(CONSTRAINTS_VENV)/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' | LC_ALL=C sort -f > constraints.txt
+
+clean: ## Remove caches and build folders (checkpoints/ and reports/ stay)
+	@rm -rf build dist .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean ## Remove .venv as well
+	@rm -rf $(VENV)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "grokinterp needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) -V 2>&1); try: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "Installing grokinterp and what it needs into $(VENV): once, some minutes ..."
+	@[ -x $(BIN)/pip ] || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	@touch $@
+	@echo "Installed."

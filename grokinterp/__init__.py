@@ -1,0 +1,47 @@
+"""Mechanistic interpretability of grokking.
+
+A run is a trajectory of checkpoints; an analysis is a plain function of one checkpoint whose return type names its
+axes; everything after that is an `xarray.Dataset` over `step`. The public names below are imported on first use, so
+that `import grokinterp` costs nothing and loads neither torch nor transformer_lens.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from grokinterp.analysis import analyze as analyze
+    from grokinterp.analysis import evaluate as evaluate
+    from grokinterp.checkpoint import Checkpoint as Checkpoint
+    from grokinterp.experiment import Experiment as Experiment
+    from grokinterp.experiment import presets as presets
+    from grokinterp.report import write_report as write_report
+    from grokinterp.training import train as train
+    from grokinterp.trajectory import Trajectory as Trajectory
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Checkpoint": "grokinterp.checkpoint",
+    "Experiment": "grokinterp.experiment",
+    "Trajectory": "grokinterp.trajectory",
+    "analyze": "grokinterp.analysis",
+    "evaluate": "grokinterp.analysis",
+    "presets": "grokinterp.experiment",
+    "train": "grokinterp.training",
+    "write_report": "grokinterp.report",
+}
+
+__all__ = ["Checkpoint", "Experiment", "Trajectory", "analyze", "evaluate", "presets", "train", "write_report"]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name on first use and keep it."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'grokinterp' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,55 @@
+"""What every test shares: a quiet, single-threaded, offline process, and what happens where a tool is missing."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(name, "1")  # read once, when torch and numpy are imported; child processes inherit it
+os.environ |= {"HF_HUB_OFFLINE": "1", "WANDB_MODE": "disabled", "MPLBACKEND": "Agg", "NO_COLOR": "1"}
+
+ROOT = Path(__file__).resolve().parent.parent
+IN_CI = os.environ.get("CI") == "true"
+TOOLS = {"browser": ("chromium", "chromedriver"), "strace": ("strace",)}
+MAY_SKIP_IN_CI = {"gpu", "ray", "published"}
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository's root folder."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def published() -> Path:
+    """The folder of networks that other people trained; the test is skipped where it is not beside the repository."""
+    folder = ROOT.parent / "shared" / "published"
+    if not folder.is_dir():
+        pytest.skip("no published networks beside this repository")
+    return folder
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose marker names a tool or device that this machine lacks."""
+    missing = [tool for marker, tools in TOOLS.items() if item.get_closest_marker(marker) for tool in tools]
+    missing = [tool for tool in missing if shutil.which(tool) is None]
+    if missing:
+        pytest.skip(f"{' and '.join(missing)} not installed")
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    """In CI a skipped test is a failed one, except where the machine cannot have what it needs."""
+    report = yield
+    markers = {mark.name for mark in item.iter_markers()} | set(getattr(item, "fixturenames", ()))
+    if IN_CI and report.skipped and not hasattr(report, "wasxfail") and not markers & MAY_SKIP_IN_CI:
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which CI does not allow: {call.excinfo.value if call.excinfo else report.longrepr}"
+    return report
