@@ -1,0 +1,273 @@
+"""The whole configuration of a run, and nothing else."""
+
+import json
+import math
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor
+
+from grokinterp.errors import ConfigError
+from grokinterp.losses import LossForm
+from grokinterp.models import AnySpec, Transformer, TransformerSpec
+from grokinterp.tasks import AnyTask, ModularAddition, Task
+
+FORBID_UNKNOWN_KEYS = {"extra": "forbid", "allow_inf_nan": False}
+
+
+def require(holds: bool, key: str, value: object, rule: str) -> None:
+    """Raise ConfigError unless the rule holds."""
+    if not holds:
+        raise ConfigError(key, value, rule)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Which examples are trained on: an exact fraction, drawn by a generator of its own.
+
+    ``pairs="unordered"`` puts examples that give each other's answer away, (a, b) and (b, a), on
+    the same side; ``"ordered"`` draws every example by itself. ``seed=None`` uses the
+    experiment's.
+    """
+
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
+
+    fraction: float = 0.3
+    pairs: Literal["ordered", "unordered"] = "ordered"
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        require(0 < self.fraction < 1, "fraction", self.fraction, "must lie strictly between 0 and 1")
+        require(self.seed is None or 0 <= self.seed < 2**63, "seed", self.seed, "must be from 0 to 2^63 - 1")
+
+    def is_train(self, task: Task, *, seed: int) -> Bool[Tensor, "example"]:
+        """The training examples: exactly round(fraction · n) of them.
+
+        Groups of mirrored examples are taken in random order as long as they fit, so the count
+        stays exact.
+        """
+        group = task.mirror() if self.pairs == "unordered" else torch.arange(len(task.labels()))
+        ids, group, sizes = group.unique(return_inverse=True, return_counts=True)
+        wanted = round(self.fraction * len(group))
+        generator = torch.Generator().manual_seed(seed if self.seed is None else self.seed)
+        taken = torch.zeros(len(ids), dtype=torch.bool)
+        for index in torch.randperm(len(ids), generator=generator).tolist():
+            size = int(sizes[index])
+            if size <= wanted:
+                taken[index] = True
+                wanted -= size
+        return taken[group]
+
+
+def leaked_share(task: Task, is_train: Bool[Tensor, "example"]) -> float:
+    """Share of the held-out examples whose mirror image is trained on: answerable without generalizing."""
+    mirror = task.mirror()
+    return float(torch.isin(mirror[~is_train], mirror[is_train]).double().mean())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimization:
+    """Full-batch AdamW with a linear warm-up; lr and weight_decay per step, loss as in ``losses``.
+
+    Source: Loshchilov and Hutter 2017 (AdamW); Nanda et al. 2023, §3 for the defaults.
+    """
+
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
+
+    lr: float = 1e-3
+    weight_decay: float = 1.0
+    betas: tuple[float, float] = (0.9, 0.98)
+    eps: float = 1e-8
+    warmup_steps: int = 10
+    loss: LossForm = "softplus"
+
+    def __post_init__(self) -> None:
+        require(0 < self.lr < 10, "lr", self.lr, "must be positive and below 10")
+        require(0 <= self.weight_decay < math.inf, "weight_decay", self.weight_decay, "must be 0 or positive")
+        require(self.lr * self.weight_decay < 1, "weight_decay", self.weight_decay, f"times lr={self.lr} must be below 1")
+        require(all(0 <= beta < 1 for beta in self.betas), "betas", self.betas, "must each lie in [0, 1)")
+        require(0 < self.eps < 1, "eps", self.eps, "must lie strictly between 0 and 1")
+        require(0 <= self.warmup_steps <= 10**9, "warmup_steps", self.warmup_steps, "must be from 0 to 10^9")
+
+    def learning_rate(self, step: int) -> float:
+        """The rate of the update from ``step`` to ``step + 1``."""
+        return self.lr * min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else self.lr
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaveAt:
+    """Which steps are saved: the first and the last, every ``every``-th, every ``dense_every``-th up to
+    ``dense_until``, and, if ``transition_every`` is given, every such step while test accuracy is
+    between 5 % and 99 % after memorization. The resume state is written every ``resume_every``
+    steps.
+    """
+
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
+
+    every: int = 100
+    dense_every: int = 10
+    dense_until: int = 0
+    transition_every: int | None = None
+    resume_every: int = 500
+
+    def __post_init__(self) -> None:
+        for key in ("every", "dense_every", "transition_every", "resume_every"):
+            value = getattr(self, key)
+            require(value is None or 1 <= value <= 10**9, key, value, "must be an integer from 1 to 10^9")
+        require(0 <= self.dense_until <= 10**9, "dense_until", self.dense_until, "must be from 0 to 10^9")
+
+    def saves(self, step: int, *, in_transition: bool) -> bool:
+        """Whether ``step`` is saved (the last step always is, by the caller)."""
+        dense = step <= self.dense_until and step % self.dense_every == 0
+        transition = in_transition and self.transition_every is not None and step % self.transition_every == 0
+        return step % self.every == 0 or dense or transition
+
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+RESERVED_NAMES = {"con", "prn", "aux", "nul"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Task, model, optimization, split, seeds and save schedule.
+
+    ``steps`` optimizer steps; metrics are written every ``evaluate_every`` steps. ``seed`` draws
+    the initial weights and, unless ``split.seed`` is given, the split.
+
+    Raises:
+        ConfigError: a value that breaks its rule, naming it.
+    """
+
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
+
+    name: str = "run"
+    task: AnyTask = field(default_factory=ModularAddition)
+    model: AnySpec = field(default_factory=TransformerSpec)
+    split: Split = field(default_factory=Split)
+    optimization: Optimization = field(default_factory=Optimization)
+    save: SaveAt = field(default_factory=SaveAt)
+    steps: int = 25_000
+    evaluate_every: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        named = NAME.fullmatch(self.name) is not None and self.name.split(".")[0].lower() not in RESERVED_NAMES
+        require(named, "name", self.name, "must be 1-64 letters, digits, '.', '_' or '-', not starting with a sign")
+        require(1 <= self.steps <= 10**8, "steps", self.steps, "must be an integer from 1 to 10^8")
+        every = self.evaluate_every
+        require(1 <= every <= self.steps, "evaluate_every", every, f"must be an integer from 1 to steps={self.steps}")
+        require(0 <= self.seed < 2**63, "seed", self.seed, "must be from 0 to 2^63 - 1")
+        examples = self.task.n_examples
+        trained = round(self.split.fraction * examples)
+        rule = f"leaves no example to train or to test on ({examples} examples)"
+        require(0 < trained < examples, "split.fraction", self.split.fraction, rule)
+
+    def build_model(self) -> Transformer:
+        """The model with its initial weights, in float32 on the CPU."""
+        return self._model(torch.Generator().manual_seed(self.seed))
+
+    def empty_model(self) -> Transformer:
+        """The model with zero weights, to be loaded."""
+        return self._model(None)
+
+    def _model(self, generator: torch.Generator | None) -> Transformer:
+        task = self.task
+        sizes = {"d_vocab": task.d_vocab, "d_vocab_out": task.n_classes, "n_ctx": task.n_ctx}
+        return Transformer(self.model, **sizes, generator=generator)
+
+    def is_train(self) -> Bool[Tensor, "example"]:
+        """The split's training mask over the task's examples."""
+        return self.split.is_train(self.task, seed=self.seed)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; ``from_dict`` reads it back to an equal experiment."""
+        return json.loads(json.dumps(asdict(self)))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Experiment":
+        """Validate a mapping such as a parsed file. Raises ConfigError naming the first bad key."""
+        try:
+            return _adapter().validate_json(json.dumps(values, default=str), strict=True)
+        except ValidationError as error:
+            raise _config_error(error) from None
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> "Experiment":
+        """Read a TOML or JSON configuration file."""
+        return cls.from_dict(read_config(path))
+
+    def override(self, assignments: Iterable[str]) -> "Experiment":
+        """A copy with dotted ``key=value`` changes, values in TOML notation: ``task.p=97``."""
+        values = self.to_dict()
+        for assignment in assignments:
+            _assign(values, assignment)
+        return Experiment.from_dict(values)
+
+
+@cache
+def _adapter() -> TypeAdapter[Experiment]:
+    return TypeAdapter(Experiment)
+
+
+def _config_error(error: ValidationError) -> ConfigError:
+    """The first problem of a pydantic error, as one line with a dotted key."""
+    problem = error.errors(include_url=False)[0]
+    cause = problem.get("ctx", {}).get("error")
+    path = [str(part) for part in problem["loc"]]
+    if isinstance(cause, ConfigError):
+        return ConfigError(".".join([*path, cause.key]), cause.value, cause.rule)
+    if problem["type"] == "unexpected_keyword_argument":
+        return ConfigError(".".join(path), _short(problem["input"]), "unknown key")
+    message = problem["msg"][0].lower() + problem["msg"][1:]
+    return ConfigError(".".join(path) or "experiment", _short(problem["input"]), message)
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """Parse a TOML (or, by suffix, JSON) file. Raises ConfigError when it cannot be read."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise ConfigError("config", path, (error.strerror or "cannot be read").lower()) from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError("config", path, f"not valid {'JSON' if path.suffix == '.json' else 'TOML'}: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError("config", path, "must hold a table of keys")
+    return values
+
+
+def _assign(values: dict[str, Any], assignment: str) -> None:
+    """Set one dotted ``key=value`` in place."""
+    key, sign, text = assignment.partition("=")
+    require(bool(sign and key), "override", assignment, "must be written key=value")
+    *tables, last = key.split(".")
+    table = values
+    for name in tables:
+        require(isinstance(table.get(name), dict), key, text, "unknown key")
+        table = table[name]
+    require(last in table, key, text, "unknown key")
+    table[last] = _parse(text)
+
+
+def _parse(text: str) -> Any:
+    """A TOML value, ``none`` for null, or the text itself."""
+    if text.lower() in ("none", "null"):
+        return None
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
