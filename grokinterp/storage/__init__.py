@@ -1,0 +1,24 @@
+"""The files of a run: one durable atomic writer, checkpoints that prove their content, resume state, metrics, the lock.
+
+The format is open and described in docs/checkpoint_format.md. Importing this package imports no torch.
+"""
+
+from grokinterp.storage.atomic import remove_leftovers, write_atomic
+from grokinterp.storage.metrics_log import MetricsLog
+from grokinterp.storage.resume_store import Resume, ResumeStore
+from grokinterp.storage.run_directory import RunDirectory, configuration_hash
+from grokinterp.storage.tensor_file import Stored, decode_tensors, encode_tensors, read_digest
+
+__all__ = [
+    "MetricsLog",
+    "Resume",
+    "ResumeStore",
+    "RunDirectory",
+    "Stored",
+    "configuration_hash",
+    "decode_tensors",
+    "encode_tensors",
+    "read_digest",
+    "remove_leftovers",
+    "write_atomic",
+]

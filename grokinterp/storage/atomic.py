@@ -1,0 +1,118 @@
+"""One atomic, durable writer: after a crash at any moment a file is there whole or not at all."""
+
+import contextlib
+import errno
+import os
+import re
+from pathlib import Path
+
+from grokinterp.errors import GrokinterpError
+
+LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+"""Names of the writer's temporary files: `.NAME.XXXXXXXX.tmp` beside NAME."""
+
+_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+
+
+def write_atomic(path: str | os.PathLike[str], data: bytes, *, replace: bool) -> None:
+    """Write `data` to `path` so that a reader, or a crash, sees the old content or the new and nothing between.
+
+    A temporary file in the same directory is written and fsynced, then renamed over `path` (`replace=True`) or
+    hard-linked to it (`replace=False`, which never overwrites), then the directory is fsynced.
+
+    Raises: FileExistsError if `path` exists and `replace` is false; GrokinterpError, one line naming the path and the
+    errno, on any other failure of the operating system, with the temporary file removed.
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp")
+    try:
+        try:
+            _write_durably(temporary, data)
+            _publish(temporary, target, replace=replace)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+        sync_directory(target.parent)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise write_error(target, error) from error
+
+
+def write_error(path: str | os.PathLike[str], error: OSError) -> GrokinterpError:
+    """The one line for a failed write: path, reason, errno.
+
+    >>> str(write_error("run/a", OSError(28, "No space left on device")))
+    'cannot write run/a: No space left on device (ENOSPC, errno 28)'
+    """
+    name = errno.errorcode.get(error.errno or 0, "unknown error")
+    return GrokinterpError(f"cannot write {os.fspath(path)}: {error.strerror or error} ({name}, errno {error.errno})")
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write every byte, continuing after short writes.  Raises: OSError."""
+    rest = memoryview(data)
+    while rest:
+        written = os.write(descriptor, rest)
+        if written <= 0:
+            raise OSError(errno.EIO, "write made no progress")
+        rest = rest[written:]
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in `directory` durable (a file system that cannot fsync a directory is left alone)."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def is_leftover(name: str) -> bool:
+    """Whether `name` is a temporary file of this writer.
+
+    >>> is_leftover(".status.json.0a1b2c3d.tmp"), is_leftover("status.json"), is_leftover(".cache.tmp")
+    (True, False, False)
+    """
+    return LEFTOVER.fullmatch(name) is not None
+
+
+def remove_leftovers(directory: Path) -> tuple[str, ...]:
+    """Remove temporary files that killed writers left in `directory`; the names removed.
+
+    Only for a directory that no one else is writing to: the holder of the run lock calls it.
+    """
+    if not directory.is_dir():
+        return ()
+    names = tuple(sorted(name for name in os.listdir(directory) if is_leftover(name)))
+    for name in names:
+        with contextlib.suppress(OSError):
+            (directory / name).unlink()
+    return names
+
+
+def _write_durably(temporary: Path, data: bytes) -> None:
+    """Create `temporary` (mode 0666 less the umask) holding exactly `data`, on disk when this returns."""
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        write_all(descriptor, data)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _publish(temporary: Path, target: Path, *, replace: bool) -> None:
+    """Give the finished temporary file its name."""
+    if not replace:
+        try:
+            os.link(temporary, target)
+            return
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(target))
+    os.replace(temporary, target)

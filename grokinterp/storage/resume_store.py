@@ -1,0 +1,97 @@
+"""The rolling resume state: everything needed to continue a run, in one file, in two generations."""
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, final
+
+from grokinterp.errors import CheckpointError, RunDirectoryError
+from grokinterp.storage.atomic import write_atomic
+from grokinterp.storage.files import canonical_json, parse_json
+from grokinterp.storage.steps import step_file_name, steps_in
+from grokinterp.storage.tensor_file import Stored, decode_tensors, encode_tensors, read_bytes
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Resume(NamedTuple):
+    """A resume state; `skipped` has one line for each newer generation that was damaged."""
+
+    step: int
+    tensors: dict[str, "torch.Tensor"]
+    state: dict[str, Any]
+    skipped: tuple[str, ...]
+
+
+@final
+@dataclass(frozen=True)
+class ResumeStore:
+    """The resume states in `directory`, of the run `run_id`."""
+
+    directory: Path
+    run_id: str
+
+    def save(self, step: int, tensors: Mapping[str, "torch.Tensor"], state: Mapping[str, Any]) -> None:
+        """Write the state of `step` durably, then drop all but it and the newest older one.
+
+        `state` is any finite JSON object; it and the tensors are one file under one digest, so they cannot disagree.
+        Raises: GrokinterpError naming path and errno, with the earlier generations untouched.
+        """
+        data = encode_tensors(tensors, step=step, run_id=self.run_id, extra={"state": canonical_json(dict(state))})
+        write_atomic(self.directory / step_file_name(step), data, replace=True)
+        with contextlib.suppress(OSError, RunDirectoryError):  # the state is safe; the next save tidies up
+            self._keep(step)
+
+    def steps(self) -> tuple[int, ...]:
+        """The steps that have a generation, ascending."""
+        return steps_in(self.directory)
+
+    def load(self) -> Resume | None:
+        """The newest undamaged generation, naming the damaged ones it passed over; None when there is none at all.
+
+        Raises: RunDirectoryError when generations exist and every one is damaged.
+        """
+        skipped: list[str] = []
+        for step in reversed(self.steps()):
+            try:
+                stored = self._read(step)
+                return Resume(step, stored.tensors, _state(stored, step), tuple(skipped))
+            except CheckpointError as error:
+                skipped.append(f"resume state {step_file_name(step)} skipped: {error.why}")
+        if skipped:
+            raise RunDirectoryError(self.directory.parent, f"no usable resume state: {'; '.join(skipped)}")
+        return None
+
+    def _keep(self, step: int) -> None:
+        """Remove every generation but `step` and the newest before it.  Raises: OSError, RunDirectoryError."""
+        steps = self.steps()
+        older = [earlier for earlier in steps if earlier < step]
+        for stale in set(steps) - {step, *older[-1:]}:
+            (self.directory / step_file_name(stale)).unlink()
+
+    def _read(self, step: int) -> Stored:
+        """The verified file of `step`.  Raises: CheckpointError."""
+        path = self.directory / step_file_name(step)
+        return require_identity(decode_tensors(read_bytes(path), name=path.name), path, step=step, run_id=self.run_id)
+
+
+def require_identity(stored: Stored, path: Path, *, step: int, run_id: str) -> Stored:
+    """`stored` if it is of this step of this run.  Raises: CheckpointError."""
+    if stored.step != step:
+        raise CheckpointError(path.name, f"holds step {stored.step}, not {step}")
+    if stored.run_id != run_id:
+        raise CheckpointError(path.name, f"belongs to run {stored.run_id[:20]!r}, not {run_id!r}")
+    return stored
+
+
+def _state(stored: Stored, step: int) -> dict[str, Any]:
+    """The JSON state of a resume file.  Raises: CheckpointError."""
+    try:
+        state = parse_json(stored.extra["state"])
+    except (KeyError, ValueError):
+        state = None
+    if not isinstance(state, dict):
+        raise CheckpointError(step_file_name(step), "holds no resume state")
+    return state

@@ -1,0 +1,192 @@
+"""The directory of one run: its configuration, checkpoints, metrics, resume state, status and lock."""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from grokinterp.errors import CheckpointError, RunDirectoryError
+from grokinterp.storage.atomic import is_leftover, remove_leftovers, sync_directory, write_atomic, write_error
+from grokinterp.storage.files import canonical_json, read_json_object
+from grokinterp.storage.lock import lock_file
+from grokinterp.storage.metrics_log import MetricsLog
+from grokinterp.storage.resume_store import ResumeStore, require_identity
+from grokinterp.storage.steps import step_file_name, steps_in
+from grokinterp.storage.tensor_file import Stored, decode_tensors, encode_tensors, read_bytes, verify
+
+if TYPE_CHECKING:
+    import torch
+
+STATUSES = ("running", "finished", "interrupted", "diverged")
+
+
+def configuration_hash(experiment: Mapping[str, Any]) -> str:
+    """The run id: 10 hex digits of the SHA-256 of the configuration's canonical JSON, its name left out.
+
+    >>> configuration_hash({"name": "a", "seed": 0}) == configuration_hash({"seed": 0, "name": "b"})
+    True
+    """
+    content = {key: value for key, value in experiment.items() if key != "name"}
+    return hashlib.sha256(canonical_json(content).encode("ascii")).hexdigest()[:10]
+
+
+@final
+@dataclass(frozen=True)
+class RunDirectory:
+    """A run on disk (docs/checkpoint_format.md); `create` or `open` one, hold `lock()` while writing."""
+
+    path: Path
+
+    @classmethod
+    def create(
+        cls, path: str | os.PathLike[str], experiment: Mapping[str, Any], environment: Mapping[str, Any]
+    ) -> "RunDirectory":
+        """A new run directory holding the configuration and the environment it was started in.
+
+        Raises: RunDirectoryError, before anything is created, if `path` holds anything but a lock file.
+        """
+        run = cls(Path(path))
+        documents = {"experiment.json": _pretty(experiment), "environment.json": _pretty(environment)}
+        run._require_empty()
+        try:
+            for directory in (run.path / "checkpoints", run.path / "resume"):
+                directory.mkdir(parents=True, exist_ok=True)
+            sync_directory(run.path.parent)
+        except OSError as error:
+            raise write_error(run.path, error) from error
+        try:
+            for name, data in documents.items():
+                write_atomic(run.path / name, data, replace=False)
+        except FileExistsError:
+            raise RunDirectoryError(run.path, "another process has just created a run here") from None
+        return run
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> "RunDirectory":
+        """An existing run directory.  Raises: RunDirectoryError if `path` is none."""
+        run = cls(Path(path))
+        if not run.path.is_dir():
+            raise RunDirectoryError(run.path, "does not exist")
+        if not (run.path / "experiment.json").exists():
+            raise RunDirectoryError(run.path, "is not a run directory: it has no experiment.json")
+        _ = run.experiment
+        return run
+
+    @property
+    def experiment(self) -> dict[str, Any]:
+        """The whole configuration."""
+        return self._document("experiment.json")
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Where the run was started: versions, device, threads ({} if creation was cut short before it)."""
+        return self._document("environment.json") if (self.path / "environment.json").exists() else {}
+
+    @cached_property
+    def run_id(self) -> str:
+        """The hash of the configuration; every tensor file of the run carries it."""
+        return configuration_hash(self.experiment)
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """What the last writer said: {"status": "running", "step": 1200, ...}; {} before the first word."""
+        return self._document("status.json") if (self.path / "status.json").exists() else {}
+
+    def write_status(self, status: Mapping[str, Any]) -> None:
+        """Replace the status atomically.  Raises: ValueError if `status["status"]` is not one of STATUSES."""
+        if status.get("status") not in STATUSES:
+            raise ValueError(f"status={status.get('status')!r}: must be one of {', '.join(STATUSES)}")
+        write_atomic(self.path / "status.json", _pretty(status), replace=True)
+
+    @property
+    def metrics(self) -> MetricsLog:
+        """The metrics of training, one row per evaluation."""
+        return MetricsLog(self.path / "metrics.jsonl")
+
+    @property
+    def resume(self) -> ResumeStore:
+        """The rolling resume state."""
+        return ResumeStore(self.path / "resume", self.run_id)
+
+    def steps(self) -> tuple[int, ...]:
+        """The steps that have a checkpoint file, ascending; temporary and foreign names are ignored."""
+        return steps_in(self.path / "checkpoints")
+
+    def checkpoint_path(self, step: int) -> Path:
+        """Where the checkpoint of `step` is, or would be."""
+        return self.path / "checkpoints" / step_file_name(step)
+
+    def save_checkpoint(self, step: int, tensors: Mapping[str, "torch.Tensor"]) -> None:
+        """Write the immutable checkpoint of `step`; nothing happens if it is there with the same content.
+
+        A damaged file is replaced.
+        Raises: RunDirectoryError if a different, undamaged checkpoint is there; GrokinterpError if writing fails.
+        """
+        path = self.checkpoint_path(step)
+        data = encode_tensors(tensors, step=step, run_id=self.run_id)
+        if not os.path.lexists(path):
+            try:
+                return write_atomic(path, data, replace=False)
+            except FileExistsError:
+                pass
+        self._settle(path, data)
+
+    def load_checkpoint(self, step: int) -> Stored:
+        """The verified checkpoint of `step`.  Raises: CheckpointError if it is missing, damaged or another's."""
+        path = self.checkpoint_path(step)
+        return require_identity(decode_tensors(read_bytes(path), name=path.name), path, step=step, run_id=self.run_id)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Be the only writer while the block runs; temporary files of killed writers are removed first.
+
+        Raises: RunDirectoryError at once, naming the holder's pid and host.
+        """
+        with lock_file(self.path / "lock"):
+            for directory in (self.path, self.path / "checkpoints", self.path / "resume"):
+                remove_leftovers(directory)
+            yield
+
+    def _settle(self, path: Path, data: bytes) -> None:
+        """Compare `data` with the file at `path`: keep an equal one, replace a damaged one, refuse a different one."""
+        existing = read_bytes(path)
+        try:
+            digest = verify(existing, name=path.name).digest
+        except CheckpointError:
+            return write_atomic(path, data, replace=True)
+        if digest != verify(data, name=path.name).digest:
+            raise RunDirectoryError(self.path, f"checkpoint {path.name} exists with different content; it was kept")
+
+    def _require_empty(self) -> None:
+        """Raises: RunDirectoryError if the directory holds anything but our lock and leftovers."""
+        try:
+            names = sorted(os.listdir(self.path)) if os.path.lexists(self.path) else []
+        except OSError as error:
+            raise RunDirectoryError(self.path, f"cannot be used: {error.strerror}") from error
+        others = [name for name in names if name != "lock" and not is_leftover(name) and not self._is_bare(name)]
+        if others:
+            raise RunDirectoryError(self.path, f"is not empty: it holds {others[0]!r}")
+
+    def _is_bare(self, name: str) -> bool:
+        """Whether `name` is an empty subdirectory of a creation that was cut short."""
+        directory = self.path / name
+        return name in {"checkpoints", "resume"} and directory.is_dir() and not os.listdir(directory)
+
+    def _document(self, name: str) -> dict[str, Any]:
+        """A JSON object of the run.  Raises: RunDirectoryError."""
+        try:
+            return read_json_object(self.path / name)
+        except OSError as error:
+            raise RunDirectoryError(self.path, f"{name} cannot be read: {error.strerror}") from error
+        except ValueError as error:
+            raise RunDirectoryError(self.path, f"{name} is damaged: {error}") from None
+
+
+def _pretty(document: Mapping[str, Any]) -> bytes:
+    """JSON for people.  Raises: ValueError on NaN or Infinity."""
+    return (json.dumps(dict(document), indent=2, allow_nan=False) + "\n").encode("utf-8")

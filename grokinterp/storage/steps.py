@@ -1,0 +1,35 @@
+"""Names of files that belong to a step: `step_00001200.safetensors`."""
+
+import os
+import re
+from pathlib import Path
+
+from grokinterp.errors import RunDirectoryError
+
+_NAME = re.compile(r"step_([0-9]{8,12})\.safetensors")
+
+
+def step_file_name(step: int) -> str:
+    """The file name of a step.
+
+    >>> step_file_name(1200)
+    'step_00001200.safetensors'
+    """
+    if step < 0:
+        raise ValueError(f"step={step}: must be >= 0")
+    return f"step_{step:08d}.safetensors"
+
+
+def steps_in(directory: Path) -> tuple[int, ...]:
+    """The steps with a file in `directory`, ascending; temporary and foreign names are ignored.
+
+    Raises: RunDirectoryError if a directory that exists cannot be listed.
+    """
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise RunDirectoryError(directory, f"cannot be listed: {error.strerror} (errno {error.errno})") from error
+    matches = [match for name in names if (match := _NAME.fullmatch(name))]
+    return tuple(sorted(int(match[1]) for match in matches if step_file_name(int(match[1])) == match[0]))
