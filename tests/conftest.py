@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")  # read once, when torch and numpy are imported; child processes inherit it
@@ -14,6 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 IN_CI = os.environ.get("CI") == "true"
 TOOLS = {"browser": ("chromium", "chromedriver"), "strace": ("strace",)}
 MAY_SKIP_IN_CI = {"gpu", "ray", "published"}
+
+settings.register_profile("grokinterp", deadline=None, derandomize=IN_CI, print_blob=True)
+settings.load_profile("grokinterp")
 
 
 @pytest.fixture(scope="session")

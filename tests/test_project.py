@@ -62,7 +62,7 @@ def test_no_path_of_one_machine():
 def test_constraints_are_exact_sorted_and_without_sources():
     lines = TEXTS["constraints.txt"].splitlines()
     assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line)] == []
-    assert lines == sorted(lines, key=str.lower)
+    assert lines == sorted(lines, key=str.upper)
 
 
 def test_every_requirement_is_constrained():
