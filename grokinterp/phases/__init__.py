@@ -1,0 +1,25 @@
+"""When did a run memorize, form its circuits, clean up and generalize: dates, events and a verdict, from its curves."""
+
+from grokinterp.phases.curves import Curves, Measures
+from grokinterp.phases.dating import find_phases
+from grokinterp.phases.detector import GrokkingDetector, SustainedRule, grok_step
+from grokinterp.phases.jump import JumpDates, jump_rule
+from grokinterp.phases.phase import EVENT_KINDS, NAMES, VERDICTS, Event, History, Phase, label
+
+__all__ = [
+    "EVENT_KINDS",
+    "NAMES",
+    "VERDICTS",
+    "Curves",
+    "Event",
+    "GrokkingDetector",
+    "History",
+    "JumpDates",
+    "Measures",
+    "Phase",
+    "SustainedRule",
+    "find_phases",
+    "grok_step",
+    "jump_rule",
+    "label",
+]

@@ -1,0 +1,109 @@
+"""What dating reads: the training curves at evaluations, and progress measures at (sparser) checkpoints."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import xarray as xr
+
+from grokinterp.errors import ConfigError
+
+Series = Sequence[Any] | np.ndarray  # of numbers
+
+
+class _Table:
+    """Columns over steps, put in the order of the steps; of rows with the same step the last one given counts."""
+
+    columns: ClassVar[tuple[str, ...]]
+
+    def _fill(self, steps: Series, columns: dict[str, Series | None]) -> None:
+        given = _whole_numbers(steps)
+        rows = len(given) - 1 - np.unique(given[::-1], return_index=True)[1]
+        self.steps: np.ndarray = given[rows]
+        for name, values in columns.items():
+            setattr(self, name, _column(name, values, rows, len(given)))
+
+
+def _whole_numbers(steps: Series) -> np.ndarray:
+    numbers = np.asarray(steps, dtype=np.float64)
+    if numbers.ndim != 1 or not numbers.size:
+        raise ConfigError("steps", f"shape {numbers.shape}", "must be one axis with at least one evaluation")
+    wrong = ~np.isfinite(numbers) | (numbers != np.round(numbers)) | (np.abs(numbers) > 2**53)
+    if wrong.any():
+        raise ConfigError("steps", numbers[wrong][0], "must be whole numbers")
+    return numbers.astype(np.int64)
+
+
+def _column(name: str, values: Series | None, rows: np.ndarray, length: int) -> np.ndarray | None:
+    """The column in the order of the steps; None if it was not given or holds nothing but NaN."""
+    if values is None:
+        return None
+    column = np.asarray(values, dtype=np.float64)
+    if column.shape != (length,):
+        raise ConfigError(name, f"shape {column.shape}", f"must be one value a step, ({length},)")
+    return None if np.isnan(column).all() else column[rows]
+
+
+def _found(dataset: xr.Dataset, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    return {name: dataset[name].values for name in names if name in dataset}
+
+
+class Curves(_Table):
+    """Training curves at the evaluations of a run, in any row order.
+
+    NaN means "not recorded". Each split needs its accuracy or its loss: where either accuracy is absent the losses
+    stand in, see `LossRule`. `weight_norm` is the sum of squares of all parameters.
+
+    >>> Curves(steps=[10, 0], train_loss=[1.0, 3.0], test_loss=[2.0, 3.5]).train_loss
+    array([3., 1.])
+
+    Raises:
+        ConfigError: no evaluation, a step that is no whole number, a column of another length, neither both losses
+            nor both accuracies.
+    """
+
+    columns = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "weight_norm")
+    train_loss: np.ndarray | None
+    test_loss: np.ndarray | None
+    train_accuracy: np.ndarray | None
+    test_accuracy: np.ndarray | None
+    weight_norm: np.ndarray | None
+
+    def __init__(
+        self,
+        *,
+        steps: Series,
+        train_loss: Series | None = None,
+        test_loss: Series | None = None,
+        train_accuracy: Series | None = None,
+        test_accuracy: Series | None = None,
+        weight_norm: Series | None = None,
+    ) -> None:
+        columns = (train_loss, test_loss, train_accuracy, test_accuracy, weight_norm)
+        self._fill(steps, dict(zip(self.columns, columns, strict=True)))
+
+    @classmethod
+    def from_dataset(cls, metrics: xr.Dataset) -> "Curves":
+        """The curves among the variables of a run's metrics over `step`."""
+        return cls(steps=metrics["step"].values, **_found(metrics, cls.columns))
+
+
+class Measures(_Table):
+    """Progress measures at checkpoints: restricted loss on the full grid, excluded (all keys) on the training pairs.
+
+    Source: Nanda et al. 2023, §4.2.
+    """
+
+    columns = ("restricted_loss", "excluded_loss")
+    restricted_loss: np.ndarray | None
+    excluded_loss: np.ndarray | None
+
+    def __init__(
+        self, *, steps: Series, restricted_loss: Series | None = None, excluded_loss: Series | None = None
+    ) -> None:
+        self._fill(steps, {"restricted_loss": restricted_loss, "excluded_loss": excluded_loss})
+
+    @classmethod
+    def from_dataset(cls, dataset: xr.Dataset) -> "Measures":
+        """The measures among the variables of an analysis over `step`."""
+        return cls(steps=dataset["step"].values, **_found(dataset, cls.columns))

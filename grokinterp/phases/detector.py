@@ -1,0 +1,135 @@
+"""The sustained rule for grokking: after the fact, and online while the run goes on."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from grokinterp.errors import ConfigError
+from grokinterp.phases.curves import Series
+
+
+@dataclass(frozen=True, kw_only=True)
+class SustainedRule:
+    """What counts as memorized, as not yet generalizing, and as generalizing for good.
+
+    Attributes:
+        threshold: test accuracy from which a network generalizes.
+        window: number of consecutive evaluations that it has to stay there.
+        memorized: train accuracy from which a network has memorized.
+        failing: test accuracy below which it has not generalized yet.
+    """
+
+    threshold: float = 0.95
+    window: int = 10
+    memorized: float = 0.99
+    failing: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.window < 1:
+            raise ConfigError("window", self.window, "must be an integer >= 1")
+        for name in ("threshold", "memorized", "failing"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ConfigError(name, getattr(self, name), "must be in (0, 1]")
+        if self.failing > self.threshold:
+            raise ConfigError("failing", self.failing, f"must be at most the threshold, {self.threshold}")
+
+
+def grok_step(
+    steps: Series,
+    train_accuracy: Series,
+    test_accuracy: Series,
+    *,
+    threshold: float = 0.95,
+    window: int = 10,
+    memorized: float = 0.99,
+    failing: float = 0.5,
+) -> int | None:
+    """First step of the first window of evaluations that all generalize, after memorization without generalization.
+
+    test >= `threshold` at `window` consecutive evaluations, after an evaluation with train >= `memorized` and
+    test < `failing`. None while the evaluations after the first good one are fewer than a window: not established.
+    Evaluating k times more rarely dates it at most k evaluations later, never earlier, as long as the test accuracy
+    stays above the threshold, the plateau is longer than the new interval and a window of evaluations is left.
+    Steps increase. NaN is below every threshold.
+
+    Source: Power et al. 2022 for the phenomenon; the rule is FORMULAS' "Grokking detection".
+
+    >>> grok_step(range(0, 60, 10), [0, 1, 1, 1, 1, 1], [0, 0, 0, 1, 1, 1], window=3)
+    30
+    """
+    rule = SustainedRule(threshold=threshold, window=window, memorized=memorized, failing=failing)
+    train, test = np.asarray(train_accuracy, dtype=float), np.asarray(test_accuracy, dtype=float)
+    if not len(steps) == len(train) == len(test):
+        raise ConfigError("test_accuracy", len(test), f"must be one value a step, {len(steps)}, as train_accuracy")
+    memorized_before = np.logical_or.accumulate((train >= rule.memorized) & (test < rule.failing))
+    first = first_run(memorized_before & (test >= rule.threshold), rule.window)
+    return None if first is None else int(steps[first])
+
+
+def first_run(flags: np.ndarray, length: int) -> int | None:
+    """Index at which the first run of `length` true flags begins.
+
+    >>> first_run(np.array([True, False, True, True]), 2)
+    2
+    """
+    if len(flags) < length:
+        return None
+    runs = np.lib.stride_tricks.sliding_window_view(flags, length).all(axis=1)
+    return int(runs.argmax()) if runs.any() else None
+
+
+@dataclass
+class GrokkingDetector:
+    """The sustained rule online: one `update` an evaluation finds the step that `grok_step` finds afterwards.
+
+    >>> detector = GrokkingDetector(SustainedRule(window=2))
+    >>> curve = [(0, 0.1, 0.0), (10, 1.0, 0.1), (20, 1.0, 0.96), (30, 1.0, 0.97), (40, 1.0, 1.0)]
+    >>> [detector.update(*evaluation) for evaluation in curve], detector.grok_step
+    ([False, False, False, True, False], 20)
+    """
+
+    rule: SustainedRule = SustainedRule()
+    last_step: int | None = field(default=None, init=False)
+    memorized_step: int | None = field(default=None, init=False)
+    streak_start: int | None = field(default=None, init=False)
+    streak: int = field(default=0, init=False)
+    grok_step: int | None = field(default=None, init=False)
+
+    def update(self, step: int, train_accuracy: float | int, test_accuracy: float | int) -> bool:
+        """Take one evaluation; True at the one that completes the first window, so once in a run.
+
+        Raises:
+            ConfigError: the step does not come after the last one.
+        """
+        if self.last_step is not None and step <= self.last_step:
+            raise ConfigError("step", step, f"must be after the last evaluation, {self.last_step}")
+        self.last_step = step
+        if self.memorized_step is None:
+            if train_accuracy >= self.rule.memorized and test_accuracy < self.rule.failing:
+                self.memorized_step = step
+            return False
+        return self._extend(step, test_accuracy >= self.rule.threshold)
+
+    def _extend(self, step: int, generalizes: bool) -> bool:
+        if self.grok_step is not None or not generalizes:
+            self.streak, self.streak_start = 0, None
+            return False
+        self.streak, self.streak_start = self.streak + 1, step if self.streak_start is None else self.streak_start
+        if self.streak < self.rule.window:
+            return False
+        self.grok_step = self.streak_start
+        return True
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """All of the detector as a plain dict that JSON can hold, for a resume."""
+        return asdict(self)
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> "GrokkingDetector":
+        """The detector that goes on where `state` was taken."""
+        detector = cls(SustainedRule(**state["rule"]))
+        for name in ("last_step", "memorized_step", "streak_start", "streak", "grok_step"):
+            setattr(detector, name, state[name])
+        return detector

@@ -1,0 +1,112 @@
+"""Later instabilities: loss spikes, slingshots and relapses, one event for one excursion."""
+
+import math
+from statistics import median_high
+from typing import NamedTuple
+
+import numpy as np
+
+from grokinterp.phases.curves import Curves
+from grokinterp.phases.phase import Event
+from grokinterp.phases.signals import Signals
+
+JUMP, RECOVERED = 10.0, 3.0  # a spike begins above 10 times the running level and is over below 3 times
+FLOOR = 1e-4  # a loss below this is no spike, however far below it was before
+MEMORY, ENOUGH = 10, 3  # the running level is the median of the last 10 calm evaluations, once there are 3
+LONGEST = 100  # evaluations after which a loss that did not come back has a new level
+NORM_GROWTH = 1.01  # a slingshot raises the sum of squares of the weights by more than 1 %
+
+
+class Excursion(NamedTuple):
+    """Evaluations `start` to `stop` - 1, and what went where."""
+
+    start: int
+    stop: int
+    detail: str
+    in_train: bool
+
+
+def loss_events(curves: Curves, memorized: int) -> list[Event]:
+    """Loss spikes and slingshots; in the test loss from index `memorized` on, as memorization itself raises it.
+
+    A spike is an excursion of the train or test loss above 10 times its running level that comes back below 3 times
+    that level; spikes of both losses at the same time are one event. It is a slingshot if the train loss takes part
+    and the weight norm grows over it.
+
+    Source: Thilak et al. 2022 (slingshots); the numbers are this package's.
+    """
+    found = [] if curves.train_loss is None else _spikes(curves.train_loss, 0, "train")
+    found += [] if curves.test_loss is None else _spikes(curves.test_loss, memorized, "test")
+    return [_loss_event(curves, excursion) for excursion in _merged(sorted(found))]
+
+
+def _spikes(loss: np.ndarray, begin: int, split: str) -> list[Excursion]:
+    """Excursions of one loss from index `begin` on; NaN is skipped, infinity is a loss like any other."""
+    calm: list[float] = []
+    spikes: list[Excursion] = []
+    start, level = None, 0.0
+    for i, value in enumerate(loss.tolist()):
+        if i < begin or math.isnan(value):
+            continue
+        if start is None:
+            level = median_high(calm[-MEMORY:]) if len(calm) >= ENOUGH else math.inf
+            start = i if value > max(JUMP * level, FLOOR) else None
+        elif value <= max(RECOVERED * level, FLOOR):
+            spikes.append(Excursion(start, i, _height(loss[start:i], level, split), split == "train"))
+            start = None
+        elif i - start >= LONGEST:
+            start, calm = None, []
+        if start is None:
+            calm.append(value)
+    return spikes
+
+
+def _height(loss: np.ndarray, level: float, split: str) -> str:
+    return f"{split} loss from {level:.2g} to {np.nanmax(loss):.2g}"
+
+
+def _merged(excursions: list[Excursion]) -> list[Excursion]:
+    """Overlapping excursions as one."""
+    merged: list[Excursion] = []
+    for new in excursions:
+        if merged and new.start < merged[-1].stop:
+            old = merged.pop()
+            detail, in_train = f"{old.detail}, {new.detail}", old.in_train or new.in_train
+            new = Excursion(old.start, max(old.stop, new.stop), detail, in_train)
+        merged.append(new)
+    return merged
+
+
+def _loss_event(curves: Curves, excursion: Excursion) -> Event:
+    start, stop, detail, in_train = excursion
+    detail += f", back by step {curves.steps[stop]}"
+    growth = _norm_growth(curves.weight_norm, start, stop)
+    if in_train and growth > NORM_GROWTH:
+        return Event("slingshot", int(curves.steps[start]), f"{detail}, weight norm up by {growth - 1:.1%}")
+    return Event("loss spike", int(curves.steps[start]), detail)
+
+
+def _norm_growth(norm: np.ndarray | None, start: int, stop: int) -> float:
+    """Largest weight norm over an excursion, the evaluation that ends it included, over the last one before it."""
+    if norm is None or not start or not norm[start - 1] > 0:
+        return 1.0
+    over = norm[start : stop + 1]
+    return float(np.max(over[np.isfinite(over)], initial=0.0)) / float(norm[start - 1])
+
+
+def relapses(steps: np.ndarray, signals: Signals, since: int, window: int) -> list[Event]:
+    """Falls below the threshold after index `since`, where generalization began.
+
+    Falls with fewer than `window` good evaluations between them are one.
+    """
+    fallen = np.flatnonzero(~signals.generalizes[since:]) + since
+    if not fallen.size:
+        return []
+    groups = np.split(fallen, np.flatnonzero(np.diff(fallen) > window) + 1)
+    return [_relapse(steps, signals, int(group[0]), int(group[-1]) + 1) for group in groups]
+
+
+def _relapse(steps: np.ndarray, signals: Signals, start: int, stop: int) -> Event:
+    fall = f"test {signals.measure} at {signals.worst(signals.test[start:stop]):.3g}"
+    end = f"back at step {steps[stop]}" if stop < len(steps) else f"not back by the last evaluation, {steps[-1]}"
+    return Event("relapse", int(steps[start]), f"{fall}, {end}")
