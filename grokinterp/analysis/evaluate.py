@@ -1,0 +1,199 @@
+"""From analyses of one checkpoint to a labelled dataset over all steps."""
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, get_type_hints
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from grokinterp.analysis.coordinates import coordinates
+from grokinterp.checkpoint import Checkpoint, Problem
+from grokinterp.errors import CheckpointError, RunDirectoryError
+from grokinterp.models import Transformer
+from grokinterp.progress import track
+from grokinterp.trajectory import Trajectory, Weights
+
+Analysis = Callable[..., Any]
+"""``(checkpoint, *, …) -> NamedTuple`` whose fields are annotated with jaxtyping; their axis names become dimensions."""
+
+CHUNK = 16
+"""Checkpoints evaluated together by vmap on a GPU."""
+
+
+def evaluate(
+    analyses: Sequence[Analysis],
+    trajectory: Trajectory,
+    *,
+    steps: Iterable[int] | None = None,
+    device: str | torch.device = "cpu",
+    vectorize: bool | None = None,
+    progress: bool = False,
+    **arguments: Any,
+) -> xr.Dataset:
+    """Run analyses on every checkpoint; in one pass they share each checkpoint's logits and activations.
+
+    Checkpoints are read one chunk at a time. A damaged one is left out and named in the
+    dataset's ``skipped`` attribute (JSON, {step: reason}).
+
+    Args:
+        analyses: plain functions of one checkpoint.
+        steps: which steps (default: all that are saved).
+        vectorize: vmap over chunks of checkpoints instead of a loop (default: on CUDA).
+        arguments: keyword arguments, each given to the analyses that declare it.
+
+    Returns:
+        One variable per field of every analysis, over ``step`` and the field's own dimensions.
+
+    Raises:
+        TypeError: an argument that no analysis declares, or a missing one.
+        RunDirectoryError: no checkpoint could be read.
+    """
+    bound = [(analysis, _declared(analysis, arguments)) for analysis in analyses]
+    _reject_unknown(analyses, arguments)
+    wanted = list(trajectory.steps if steps is None else steps)
+    on_gpu = torch.device(device).type == "cuda"
+    run = _evaluate_chunk if (on_gpu if vectorize is None else vectorize) else _evaluate_one_by_one
+    skipped: dict[int, str] = {}
+    done: list[int] = []
+    results: list[list[NamedTuple]] = []
+    problem, template = trajectory.problem.to(device), trajectory.experiment.empty_model().double().to(device)
+    weights = track(_read(trajectory, wanted, skipped), "analyzing", total=len(wanted), shown=progress)
+    for chunk in _chunks(weights, CHUNK if run is _evaluate_chunk else 1):
+        results += run(bound, template, problem, chunk)
+        done += [step for step, _ in chunk]
+    if not done:
+        raise RunDirectoryError(trajectory.path, "has no readable checkpoint")
+    axes = coordinates(trajectory.experiment, template, arguments)
+    dataset = xr.merge(
+        [_dataset(done, [row[i] for row in results], axes) for i in range(len(analyses))] or [xr.Dataset()],
+        join="exact",
+        compat="no_conflicts",
+    )
+    return dataset.assign_attrs(skipped=json.dumps({str(step): why for step, why in skipped.items()}))
+
+
+def _declared(analysis: Analysis, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments an analysis declares. Raises TypeError when one without default is missing."""
+    parameters = list(inspect.signature(analysis).parameters.values())[1:]
+    missing = [p.name for p in parameters if p.default is p.empty and p.name not in arguments]
+    if missing:
+        raise TypeError(f"{analysis.__name__} needs {', '.join(missing)}: pass it to evaluate() by keyword")
+    return {p.name: arguments[p.name] for p in parameters if p.name in arguments}
+
+
+def _reject_unknown(analyses: Sequence[Analysis], arguments: Mapping[str, Any]) -> None:
+    known = {name for analysis in analyses for name in inspect.signature(analysis).parameters}
+    for name in arguments:
+        if name not in known:
+            raise TypeError(f"{name}: none of {', '.join(a.__name__ for a in analyses)} takes it")
+
+
+def _read(
+    trajectory: Trajectory, steps: Iterable[int], skipped: dict[int, str]
+) -> Iterator[tuple[int, Weights] | None]:
+    """Each step's weights, or None for a damaged file, whose reason goes into ``skipped``."""
+    for step in steps:
+        try:
+            yield step, trajectory.weights(step)
+        except CheckpointError as error:
+            skipped[step] = error.why
+            yield None
+
+
+def _chunks(weights: Iterable[tuple[int, Weights] | None], size: int) -> Iterator[list[tuple[int, Weights]]]:
+    """Groups of readable checkpoints that all have, or all lack, an update."""
+    chunk: list[tuple[int, Weights]] = []
+    for item in weights:
+        if item is None:
+            continue
+        if chunk and (len(chunk) == size or (chunk[0][1].update is None) != (item[1].update is None)):
+            yield chunk
+            chunk = []
+        chunk.append(item)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+Bound = list[tuple[Analysis, dict[str, Any]]]
+
+
+def _evaluate_one_by_one(
+    bound: Bound, model: Transformer, problem: Problem, chunk: list[tuple[int, Weights]]
+) -> list[list[NamedTuple]]:
+    """The plain form: load a checkpoint into the model, call every analysis."""
+    results = []
+    for step, (state, update) in chunk:
+        model.load_state_dict(state)
+        device = problem.tokens.device
+        moved = None if update is None else {name: value.double().to(device) for name, value in update.items()}
+        checkpoint = Checkpoint(step, model, problem, moved)
+        results.append([analysis(checkpoint, **arguments) for analysis, arguments in bound])
+    return results
+
+
+class _Program(nn.Module):
+    """All analyses of one checkpoint as a module, so that ``functional_call`` binds its parameters."""
+
+    def __init__(self, bound: Bound, model: Transformer, problem: Problem) -> None:
+        super().__init__()
+        self.bound, self.model, self.problem = bound, model, problem
+
+    def forward(self, step: Tensor, update: dict[str, Tensor] | None) -> list[NamedTuple]:
+        checkpoint = Checkpoint(step, self.model, self.problem, update)  # type: ignore[arg-type]
+        return [analysis(checkpoint, **arguments) for analysis, arguments in self.bound]
+
+
+def _evaluate_chunk(
+    bound: Bound, model: Transformer, problem: Problem, chunk: list[tuple[int, Weights]]
+) -> list[list[NamedTuple]]:
+    """The vectorized form: one program over a leading checkpoint axis."""
+    device = problem.tokens.device
+    states = [{f"model.{name}": value for name, value in weights.state.items()} for _, weights in chunk]
+    updates = None if chunk[0][1].update is None else _stack([w.update for _, w in chunk if w.update], device)
+    program = _Program(bound, model, problem)
+
+    def one(state: dict[str, Tensor], step: Tensor, update: dict[str, Tensor] | None) -> list[NamedTuple]:
+        return functional_call(program, state, (step, update))
+
+    steps = torch.tensor([step for step, _ in chunk], device=device)
+    stacked = vmap(one, in_dims=(0, 0, None if updates is None else 0))(_stack(states, device), steps, updates)
+    return [[type(result)(*(field[i] for field in result)) for result in stacked] for i in range(len(chunk))]
+
+
+def _stack(tensors: Sequence[Mapping[str, Tensor]], device: torch.device) -> dict[str, Tensor]:
+    return {name: torch.stack([one[name] for one in tensors]).to(device, torch.float64) for name in tensors[0]}
+
+
+def _dataset(steps: list[int], results: list[NamedTuple], axes: Mapping[str, Sequence[Any]]) -> xr.Dataset:
+    """The fields of one analysis over all steps, with dimensions from its annotations."""
+    kind = type(results[0])
+    labels = field_labels(kind)
+    variables = {}
+    for name, hint in get_type_hints(kind).items():
+        values = np.stack([getattr(result, name).detach().cpu().numpy() for result in results])
+        variables[name] = xr.DataArray(values, dims=("step", *hint.dim_str.split()), attrs=labels.get(name, {}))
+    dims = {dim for variable in variables.values() for dim in variable.dims if dim in axes}
+    coords = {"step": steps} | {str(dim): list(axes[str(dim)]) for dim in dims}
+    return xr.Dataset(variables, coords=coords)
+
+
+FIELD_LINE = re.compile(r"^\s*(\w+): (.+?)(?: \[([^\]]+)\])?\s*$")
+
+
+def field_labels(kind: type) -> dict[str, dict[str, str]]:
+    """``long_name`` and ``units`` of each field, from the lines ``field: long name [unit]`` of the docstring."""
+    labels = {}
+    for line in (inspect.getdoc(kind) or "").splitlines():
+        found = FIELD_LINE.match(line)
+        if found and found[1] in getattr(kind, "_fields", ()):
+            labels[found[1]] = {"long_name": found[2]} | ({"units": found[3]} if found[3] else {})
+    return labels

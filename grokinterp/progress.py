@@ -1,0 +1,75 @@
+"""Progress on the terminal: done of total, rate, remaining time; plain lines where there is no terminal."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Self, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+Item = TypeVar("Item")
+SECONDS_BETWEEN_LINES = 5.0
+
+
+class _RateColumn(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.0f}/s" if task.speed and task.speed >= 10 else f"{task.speed or 0:.1f}/s")
+
+
+class ProgressBar:
+    """A bar on standard error while its ``with`` block runs; silent when not shown.
+
+    Off a terminal it prints one line every five seconds instead.
+    """
+
+    def __init__(self, description: str, total: int, *, shown: bool) -> None:
+        self.description, self.total, self.shown, self.done = description, total, shown, 0
+        self._console = Console(stderr=True)
+        self._bar: Progress | None = None
+        self._started = self._printed = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._started = self._printed = time.monotonic()
+        if self.shown and self._console.is_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _RateColumn())
+            self._bar = Progress(
+                *columns, TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=self._console
+            )
+            self._bar.start()
+            self._task = self._bar.add_task(self.description, total=self.total, note="")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        elif self.shown:
+            self._print_line("")
+
+    def advance(self, count: int = 1, *, note: str | None = None) -> None:
+        """Count ``count`` more as done; ``note`` is shown at the end of the line."""
+        self.done += count
+        if self._bar is not None:
+            fields = {} if note is None else {"note": note}
+            self._bar.update(self._task, advance=count, **fields)
+        elif self.shown and time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES:
+            self._print_line(note or "")
+
+    def _print_line(self, note: str) -> None:
+        self._printed = time.monotonic()
+        rate = self.done / max(self._printed - self._started, 1e-9)
+        left = (self.total - self.done) / rate if rate else 0.0
+        line = f"{self.description} {self.done}/{self.total}, {rate:.1f}/s, {left:.0f} s left {note}".rstrip()
+        print(line, file=sys.stderr, flush=True)
+
+
+def track(items: Iterable[Item], description: str, *, total: int, shown: bool) -> Iterator[Item]:
+    """Iterate with a progress bar."""
+    with ProgressBar(description, total, shown=shown) as bar:
+        for item in items:
+            yield item
+            bar.advance()

@@ -1,0 +1,142 @@
+"""The run directory seen as data."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple, final
+
+import torch
+import xarray as xr
+from torch import Tensor
+
+from grokinterp.checkpoint import Checkpoint, Problem
+from grokinterp.errors import CheckpointError, RunDirectoryError
+from grokinterp.experiment import Experiment
+from grokinterp.models import Transformer
+from grokinterp.storage import RunDirectory
+
+UPDATE = "update/"
+
+
+class Weights(NamedTuple):
+    """What a checkpoint file holds: the model's state dict and the update that led to it."""
+
+    state: dict[str, Tensor]
+    update: dict[str, Tensor] | None
+
+
+@final
+@dataclass(frozen=True)
+class Trajectory:
+    """A run: its steps, its parameters, its metrics. Files are read when asked for.
+
+    >>> run = Trajectory.open("checkpoints/demo")  # doctest: +SKIP
+    >>> run[1200].logits.shape  # doctest: +SKIP
+    torch.Size([2809, 53])
+    """
+
+    directory: RunDirectory
+    experiment: Experiment
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Trajectory":
+        """Open a run directory. Raises RunDirectoryError or ConfigError if it is not one."""
+        directory = RunDirectory.open(path)
+        return cls(directory, Experiment.from_dict(directory.experiment))
+
+    @property
+    def path(self) -> Path:
+        return self.directory.path
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Steps that have a checkpoint file, ascending."""
+        return self.directory.steps()
+
+    @cached_property
+    def problem(self) -> Problem:
+        """Every example of the task, its label, and whether it is trained on."""
+        return Problem.of(self.experiment)
+
+    @property
+    def metrics(self) -> xr.Dataset:
+        """Training metrics over the evaluated ``step``s; per-parameter norms carry a ``parameter`` dimension."""
+        rows = self.directory.metrics.read()
+        steps = [row["step"] for row in rows]
+        names = [name for name in (rows[0] if rows else {}) if name != "step"]
+        return xr.Dataset({name: _column(name, rows) for name in names}, coords={"step": steps})
+
+    def weights(self, step: int) -> Weights:
+        """Read and verify one checkpoint file.
+
+        Raises:
+            CheckpointError: no such step, a damaged or foreign file, or shapes that are not this model's.
+        """
+        stored = self.directory.load_checkpoint(step).tensors
+        state = {name: value for name, value in stored.items() if not name.startswith(UPDATE)}
+        update = {name.removeprefix(UPDATE): value for name, value in stored.items() if name.startswith(UPDATE)}
+        self._check_shapes(step, state)
+        return Weights(state, update or None)
+
+    def model(self, *, step: int | None = None) -> Transformer:
+        """The model as it was at ``step`` (default: the last), in float32, with TransformerLens hooks."""
+        model = self.experiment.empty_model()
+        model.load_state_dict(self.weights(self._last() if step is None else step).state)
+        return model
+
+    def __getitem__(self, step: int) -> Checkpoint:
+        """The checkpoint of ``step``, in float64."""
+        weights = self.weights(step)
+        model = self.experiment.empty_model().double()
+        model.load_state_dict(weights.state)
+        return Checkpoint(step, model, self.problem, _double(weights.update))
+
+    def params(self, names: Iterable[str], *, steps: Iterable[int] | None = None) -> dict[str, Tensor]:
+        """Parameters with a leading ``step`` axis: ``params(["embed.W_E"])["embed.W_E"]`` is [step, token, d_model].
+
+        Raises:
+            KeyError: no parameter of that name.
+        """
+        names = list(names)
+        known = [name for name, _ in self._shapes]
+        for name in names:
+            if name not in known:
+                raise KeyError(f"no parameter {name!r}; the model has {', '.join(known)}")
+        states = [self.weights(step).state for step in (self.steps if steps is None else steps)]
+        return {name: torch.stack([state[name] for state in states]) for name in names}
+
+    @cached_property
+    def _shapes(self) -> tuple[tuple[str, torch.Size], ...]:
+        with torch.device("meta"):
+            return tuple((name, value.shape) for name, value in self.experiment.empty_model().state_dict().items())
+
+    def _check_shapes(self, step: int, state: dict[str, Tensor]) -> None:
+        path = self.directory.checkpoint_path(step).name
+        expected = dict(self._shapes)
+        if set(state) != set(expected):
+            odd = sorted(set(state) ^ set(expected))
+            raise CheckpointError(path, f"does not hold this model's parameters: {', '.join(odd[:3])}")
+        for name, shape in expected.items():
+            if state[name].shape != shape:
+                raise CheckpointError(path, f"{name} has shape {tuple(state[name].shape)}, the model {tuple(shape)}")
+
+    def _last(self) -> int:
+        if not self.steps:
+            raise RunDirectoryError(self.path, "has no checkpoint yet")
+        return self.steps[-1]
+
+
+def _column(name: str, rows: list[dict]) -> xr.DataArray:
+    """One metric over all rows; a nested {parameter: value} becomes a second dimension. JSON null is NaN."""
+    nan = float("nan")
+    values = [row.get(name) for row in rows]
+    if isinstance(values[0], dict):
+        parameters = list(values[0])
+        table = [[nan if row.get(key) is None else row[key] for key in parameters] for row in values]
+        return xr.DataArray(table, dims=("step", "parameter"), coords={"parameter": parameters})
+    return xr.DataArray([nan if value is None else value for value in values], dims=("step",))
+
+
+def _double(update: dict[str, Tensor] | None) -> dict[str, Tensor] | None:
+    return None if update is None else {name: value.double() for name, value in update.items()}
