@@ -9,11 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from grokinterp import presets as presets
     from grokinterp.analysis import analyze as analyze
     from grokinterp.analysis import evaluate as evaluate
     from grokinterp.checkpoint import Checkpoint as Checkpoint
     from grokinterp.experiment import Experiment as Experiment
-    from grokinterp.experiment import presets as presets
     from grokinterp.report import write_report as write_report
     from grokinterp.training import train as train
     from grokinterp.trajectory import Trajectory as Trajectory
@@ -26,7 +26,7 @@ _HOME = {
     "Trajectory": "grokinterp.trajectory",
     "analyze": "grokinterp.analysis",
     "evaluate": "grokinterp.analysis",
-    "presets": "grokinterp.experiment",
+    "presets": "grokinterp.presets",
     "train": "grokinterp.training",
     "write_report": "grokinterp.report",
 }
@@ -38,7 +38,8 @@ def __getattr__(name: str) -> object:
     """Import a public name on first use and keep it."""
     if name not in _HOME:
         raise AttributeError(f"module 'grokinterp' has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
+    home = import_module(_HOME[name])
+    value = home if home.__name__ == f"grokinterp.{name}" else getattr(home, name)
     globals()[name] = value
     return value
 

@@ -15,16 +15,17 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "grokinterp"
 LAYERS = [
-    ["errors", "maths"],
+    ["errors", "maths", "progress"],
     ["tasks", "models", "losses", "optim", "phases"],
-    ["experiment"],
+    ["experiment", "presets"],
     ["storage", "checkpoint", "trajectory"],
     ["training", "analysis", "figures", "interop"],
     ["report", "sweeps"],
     ["cli"],
 ]
 LAYER_OF = {room: layer for layer, rooms in enumerate(LAYERS) for room in rooms}
-ONE_ROOM = {"storage", "checkpoint", "trajectory"}  # the files of one idea, the run directory: they know each other
+# files of one idea know each other: a configuration and the named ones; the run directory and how it is read
+ONE_ROOM = [{"experiment", "presets"}, {"storage", "checkpoint", "trajectory"}]
 PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
 
@@ -68,7 +69,8 @@ def breaks_the_order(found: Import) -> bool:
     here, there = room_of(module_name(found.file)), room_of(found.target)
     if found.target.split(".")[0] != "grokinterp" or here in ("", "__main__", there) or there == "__version__":
         return False
-    return there not in LAYER_OF or not (LAYER_OF[there] < LAYER_OF[here] or {here, there} <= ONE_ROOM)
+    below = LAYER_OF.get(there, len(LAYERS)) < LAYER_OF.get(here, 0)
+    return not (below or any({here, there} <= room for room in ONE_ROOM))
 
 
 def modules_after_importing(*modules: str) -> set[str]:
