@@ -6,12 +6,13 @@ Using both changes no number; ``readout_by_hooks`` is the plain twin, and runs b
 hooks are attached to the model.
 """
 
+from functools import reduce
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import embedding
+from torch.nn.functional import embedding, relu
 
 from grokinterp.models.transformer import Attention, Block, Transformer
 
@@ -70,7 +71,8 @@ def readout(model: Transformer, inputs: ReadoutInputs) -> Readout:
     pattern, attn_out = attend_from_last(block.attn, block.ln1(x), row, query_row, query)
     middle = x[query_row][query] + attn_out
     mlp = block.mlp
-    neurons = mlp.act(torch.addmm(mlp.b_in, block.ln2(middle), mlp.W_in))
+    pre = torch.addmm(mlp.b_in, block.ln2(middle), mlp.W_in)
+    neurons = pre.relu_() if mlp.act is relu else mlp.act(pre)  # in place: the largest array, and nobody reads it again
     residual = middle + torch.addmm(mlp.b_out, neurons, mlp.W_out)
     logits = torch.addmm(model.b_U, model.ln_final(residual), model.W_U)
     return Readout(pattern, neurons, residual, logits)
@@ -85,7 +87,7 @@ def readout_by_hooks(model: Transformer, tokens: Int[Tensor, "example position"]
         kept[hook.name.removeprefix(f"{last}.")] = value  # type: ignore[attr-defined]
 
     names = [f"{last}.attn.hook_pattern", f"{last}.mlp.hook_post", f"{last}.hook_resid_post"]
-    with model.hooks(fwd_hooks=[(name, keep) for name in names], reset_hooks_end=False):
+    with model.hooks(fwd_hooks=[(name, keep) for name in names]):
         logits = model(tokens)[:, -1]
     pattern, neurons, residual = (kept[name.removeprefix(f"{last}.")] for name in names)
     return Readout(pattern[:, :, -1], neurons[:, -1], residual[:, -1], logits)
@@ -107,17 +109,18 @@ def attend_from_last(
 ) -> tuple[Float[Tensor, "example head position"], Float[Tensor, "example d_model"]]:
     """Attention pattern and output of the last position, which sees every position."""
     k, v = project(x, attn.W_K, attn.b_K), project(x, attn.W_V, attn.b_V)
-    q = project(x[query_row], attn.W_Q, attn.b_Q)
+    q = project(x[query_row], attn.W_Q, attn.b_Q) / attn.scale
     n_rows, heads, d_head = k.shape
+    at = row.T  # positions lead, so that softmax and sum over them run along whole rows
     if q.shape[0] * n_rows <= row.numel():  # all scores between distinct queries and keys, then looked up
-        table = torch.einsum("qhe,rhe->qrh", q, k).reshape(-1, heads)
-        scores = embedding(query[:, None] * n_rows + row, table).transpose(1, 2)
+        table = torch.einsum("qhe,rhe->qrh", q, k).flatten(0, 1)
+        scores = embedding(query * n_rows + at, table)
     else:
-        scores = torch.einsum("nhe,nphe->nhp", q[query], k[row])
-    pattern = (scores / attn.scale).softmax(-1)
-    values = embedding(row, v.reshape(n_rows, -1)).view(*row.shape, heads, d_head)
-    z = (pattern.transpose(1, 2).unsqueeze(-1) * values).sum(1)
-    return pattern, torch.addmm(attn.b_O, z.flatten(1), attn.W_O.reshape(heads * d_head, -1))
+        scores = torch.einsum("nhe,pnhe->pnh", q[query], k[at])
+    pattern = scores.softmax(0)
+    values = (embedding(rows, v.flatten(1)).unflatten(-1, (heads, d_head)) for rows in at.unbind(0))
+    z = reduce(torch.add, (weight.unsqueeze(-1) * value for weight, value in zip(pattern, values, strict=True)))
+    return pattern.permute(1, 2, 0), torch.addmm(attn.b_O, z.flatten(1), attn.W_O.flatten(0, 1))
 
 
 def whole_block(

@@ -225,6 +225,7 @@ class Transformer(HookedRootModule):
         self.hook_pos_embed = HookPoint()
         self.initialize(generator)
         self.setup()
+        self.eval()  # training mode changes nothing here, and TransformerLens's patching refuses it
 
     @torch.no_grad()
     def initialize(self, generator: torch.Generator | None) -> None:
