@@ -56,6 +56,12 @@ def test_performance_and_statistics_equal_their_naive_twin():
         assert [float(value) for value in found] == pytest.approx(expected[split], rel=1e-12)
 
 
+def test_rows_taken_a_few_at_a_time_give_the_same(monkeypatch):
+    whole = logit_statistics(drawn())
+    monkeypatch.setattr("grokinterp.analysis.logits.ROWS", 10)
+    torch.testing.assert_close(logit_statistics(drawn()), whole)
+
+
 def test_values_that_can_be_checked_by_hand():
     logits = torch.tensor([[2.0, -4.0, 2.0], [0.0, 0.0, 3.0]], dtype=torch.float64)
     checkpoint = planted(logits, torch.tensor([0, 2]), torch.tensor([True, False]))

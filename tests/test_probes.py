@@ -96,3 +96,16 @@ def test_order_of_neurons_and_heads_changes_nothing():
 
 def test_vmap_equals_loop():
     assert_vmap_is_loop(class_cosine, [drawn(seed) for seed in range(3)])
+
+
+def test_a_single_class_has_no_pair_of_different_classes():
+    residual = torch.randn(5, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = class_cosine(representing(residual, torch.zeros(5, dtype=torch.int64), 3))
+    assert found.class_cosine_between.isnan()
+    assert found.class_cosine_within.isnan().tolist() == [False, True, True]
+
+
+def test_rows_taken_a_few_at_a_time_give_the_same(monkeypatch):
+    whole = class_cosine(drawn())
+    monkeypatch.setattr("grokinterp.analysis.probes.ROWS", 10)
+    torch.testing.assert_close(class_cosine(drawn()), whole)

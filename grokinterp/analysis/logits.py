@@ -9,7 +9,7 @@ from torch import Tensor
 
 from grokinterp.checkpoint import Checkpoint
 
-SPLITS = ("train", "test", "all")
+ROWS = 1024  # examples at a time, so that intermediate results stay in the processor's cache
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -96,15 +96,16 @@ def logit_statistics(checkpoint: Checkpoint) -> LogitStatistics:
 
     Source: FORMULAS, numerical health; Prieto et al. 2025, §3 (logit scaling).
     """
-    logits, is_train = checkpoint.logits.double(), checkpoint.problem.is_train
-    magnitude = logits.abs()
-    norms = torch.linalg.vector_norm(logits - logits.mean(-1, keepdim=True), dim=-1)
-    mean_square = over_splits(norms.square() / logits.shape[-1], is_train, torch.mean)
+    logits, problem = checkpoint.logits, checkpoint.problem
+    parts = zip(logits.split(ROWS), problem.labels.split(ROWS), strict=True)
+    rows = torch.cat([row_statistics(part.double(), labels) for part, labels in parts], dim=-1)
+    mean_abs, max_abs, margin, norm = rows.unbind(-2)
+    mean_square = over_splits(norm.square() / logits.shape[-1], problem.is_train, torch.mean)
     return LogitStatistics(
-        logit_mean_abs=over_splits(magnitude.mean(-1), is_train, torch.mean),
-        logit_max_abs=over_splits(magnitude.amax(-1), is_train, largest),
-        logit_margin=over_splits(margins(logits, checkpoint.problem.labels), is_train, torch.mean),
-        logit_norm=over_splits(norms, is_train, torch.mean),
+        logit_mean_abs=over_splits(mean_abs, problem.is_train, torch.mean),
+        logit_max_abs=over_splits(max_abs, problem.is_train, largest),
+        logit_margin=over_splits(margin, problem.is_train, torch.mean),
+        logit_norm=over_splits(norm, problem.is_train, torch.mean),
         logit_scale=mean_square.sqrt(),
     )
 
@@ -157,6 +158,15 @@ def over_splits(
 def largest(values: Float[Tensor, "example"]) -> Float[Tensor, ""]:
     """The maximum; NaN, like a mean, where there is no example."""
     return values.amax() if len(values) else values.sum() / 0
+
+
+def row_statistics(
+    logits: Float[Tensor, "example class"], labels: Int[Tensor, "example"]
+) -> Float[Tensor, "4 example"]:
+    """Mean |z|, max |z|, margin and centered norm of every example."""
+    magnitude = logits.abs()
+    norm = torch.linalg.vector_norm(logits - logits.mean(-1, keepdim=True), dim=-1)
+    return torch.stack([magnitude.mean(-1), magnitude.amax(-1), margins(logits, labels), norm])
 
 
 def margins(logits: Float[Tensor, "example class"], labels: Int[Tensor, "example"]) -> Float[Tensor, "example"]:

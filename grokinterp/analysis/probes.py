@@ -3,10 +3,12 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from grokinterp.checkpoint import Checkpoint
+
+ROWS = 1024  # examples at a time, so that intermediate results stay in the processor's cache
 
 
 class ClassCosine(NamedTuple):
@@ -26,7 +28,7 @@ def class_cosine(checkpoint: Checkpoint) -> ClassCosine:
     """Cosine similarity of what the unembedding reads, over all pairs of examples, by sums.
 
     With x̂ the representation ``residual [example, d_model]`` at unit length, S_c = Σ_{i in c} x̂_i and
-    q_c = Σ_{i in c} ‖x̂_i‖² (the number of nonzero vectors of the class), the mean over the
+    q_c = Σ_{i in c} ‖x̂_i‖², the number of its nonzero vectors, the mean over the
     n_c (n_c - 1) ordered pairs of a class is (‖S_c‖² - q_c) / (n_c (n_c - 1)), and the mean over pairs
     from different classes is (‖Σ_c S_c‖² - Σ_c ‖S_c‖²) / (n² - Σ_c n_c²). The cosine with a zero vector
     counts as 0. A class with fewer than two examples has no pair: NaN, and left out of the mean.
@@ -34,22 +36,32 @@ def class_cosine(checkpoint: Checkpoint) -> ClassCosine:
     Source: FORMULAS and PERFORMANCE (mean cosine by sums); Papyan et al. 2020 (class means).
     """
     labels, classes = checkpoint.problem.labels, checkpoint.logits.shape[-1]
-    unit = unit_rows(checkpoint.readout.residual.double())
+    residual = checkpoint.readout.residual.double()
+    norm = torch.linalg.vector_norm(residual, dim=-1)
     n = labels.bincount(minlength=classes).double()
-    total = unit.new_zeros(classes, unit.shape[-1]).index_add(0, labels, unit)
-    nonzero = unit.new_zeros(classes).index_add(0, labels, unit.square().sum(-1))
+    nonzero = norm.new_zeros(classes).index_add(0, labels, (norm > 0).double())
+    total = sum_by_class(residual, 1 / torch.where(norm > 0, norm, torch.inf), labels, classes)
     squares = total.square().sum(-1)
-    within = (squares - nonzero) / (n * (n - 1))
-    between = (total.sum(0).square().sum() - squares.sum()) / (n.sum().square() - n.square().sum())
+    within = over_pairs(squares - nonzero, n * (n - 1))
+    between = over_pairs(total.sum(0).square().sum() - squares.sum(), n.sum().square() - n.square().sum())
     return ClassCosine(within, within[n > 1].mean(), between)
 
 
-def unit_rows(x: Float[Tensor, "example d_model"]) -> Float[Tensor, "example d_model"]:
-    """Rows scaled to length 1; a zero row stays zero.
+def over_pairs(total: Float[Tensor, "*class"], pairs: Float[Tensor, "*class"]) -> Float[Tensor, "*class"]:
+    """A sum of cosines over the number of pairs; NaN where there is no pair, whatever rounding left in the sum."""
+    return torch.where(pairs > 0, total / pairs, torch.nan)
 
-    >>> unit_rows(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
-    tensor([[0.6000, 0.8000],
-            [0.0000, 0.0000]])
+
+def sum_by_class(
+    x: Float[Tensor, "example d_model"], weight: Float[Tensor, "example"], labels: Int[Tensor, "example"], classes: int
+) -> Float[Tensor, "class d_model"]:
+    """Weighted sum of the rows of each class.
+
+    >>> sum_by_class(torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([1.0, 0.5, 0.5]), torch.tensor([1, 0, 1]), 2)
+    tensor([[1.],
+            [3.]])
     """
-    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return x / torch.where(norm > 0, norm, 1.0)
+    total = x.new_zeros(classes, x.shape[-1])
+    for rows, factor, label in zip(x.split(ROWS), weight.split(ROWS), labels.split(ROWS), strict=True):
+        total = total.index_add(0, label, rows * factor.unsqueeze(-1))
+    return total

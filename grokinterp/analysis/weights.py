@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from grokinterp.checkpoint import Checkpoint
+from grokinterp.maths.sparsity import effective_rank
 from grokinterp.models.transformer import Transformer
 
 RANKS = 16
@@ -103,13 +104,3 @@ def singular(matrix: Float[Tensor, "*batch m n"]) -> Float[Tensor, "*batch _"]:
     """
     gram = matrix @ matrix.mT if matrix.shape[-2] <= matrix.shape[-1] else matrix.mT @ matrix
     return torch.linalg.eigvalsh(gram).flip(-1).clamp(min=0).sqrt()
-
-
-def effective_rank(values: Float[Tensor, "*batch _"]) -> Float[Tensor, "*batch"]:
-    """Exponential of the entropy of the normalized singular values, from 1 to their number.
-
-    >>> effective_rank(torch.tensor([2.0, 2.0, 0.0]))
-    tensor(2.)
-    """
-    share = values / values.sum(-1, keepdim=True)
-    return torch.special.entr(share).sum(-1).exp()
