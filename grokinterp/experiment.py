@@ -92,7 +92,9 @@ class Optimization:
     def __post_init__(self) -> None:
         require(0 < self.lr < 10, "lr", self.lr, "must be positive and below 10")
         require(0 <= self.weight_decay < math.inf, "weight_decay", self.weight_decay, "must be 0 or positive")
-        require(self.lr * self.weight_decay < 1, "weight_decay", self.weight_decay, f"times lr={self.lr} must be below 1")
+        require(
+            self.lr * self.weight_decay < 1, "weight_decay", self.weight_decay, f"times lr={self.lr} must be below 1"
+        )
         require(all(0 <= beta < 1 for beta in self.betas), "betas", self.betas, "must each lie in [0, 1)")
         require(0 < self.eps < 1, "eps", self.eps, "must lie strictly between 0 and 1")
         require(0 <= self.warmup_steps <= 10**9, "warmup_steps", self.warmup_steps, "must be from 0 to 10^9")
@@ -244,7 +246,9 @@ def read_config(path: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError("config", path, (error.strerror or "cannot be read").lower()) from None
     except (ValueError, RecursionError) as error:
-        raise ConfigError("config", path, f"not valid {'JSON' if path.suffix == '.json' else 'TOML'}: {error}") from None
+        raise ConfigError(
+            "config", path, f"not valid {'JSON' if path.suffix == '.json' else 'TOML'}: {error}"
+        ) from None
     if not isinstance(values, dict):
         raise ConfigError("config", path, "must hold a table of keys")
     return values
