@@ -1,0 +1,224 @@
+"""Which frequencies a network for modular addition holds: in its embedding, neurons, outputs."""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from grokinterp.checkpoint import Checkpoint
+from grokinterp.errors import GrokinterpError
+from grokinterp.maths.fourier import by_frequency, real_fourier, squared_norms, waves
+from grokinterp.maths.grid import block_energies, mean_by_sum
+from grokinterp.maths.sparsity import gini
+from grokinterp.tasks import ModularAddition
+
+SPECIALIZED = 0.85
+"""A neuron whose block {0, k} explains more than this share of its variance is specialized in k."""
+
+SHUFFLES = 100
+"""Label shuffles that set the threshold of a key frequency."""
+
+
+class EmbeddingSpectrum(NamedTuple):
+    """How the embedding of the residues is spread over frequencies.
+
+    embedding_power: squared norm of the embedding's cosine and sine component [1]
+    embedding_constant: squared norm of the embedding's constant component [1]
+    gini_embedding: Gini coefficient of the norms of all components of the embedding, constant included [1]
+    """
+
+    embedding_power: Float[Tensor, "frequency"]
+    embedding_constant: Float[Tensor, ""]
+    gini_embedding: Float[Tensor, ""]
+
+
+class NeuronLogitSpectrum(NamedTuple):
+    """How the neuron-to-logit map is spread over frequencies of the class.
+
+    neuron_logit_power: squared norm of the neuron-to-logit map's cosine and sine component [1]
+    gini_neuron_logit: Gini coefficient of the norms of all its components, constant included [1]
+    """
+
+    neuron_logit_power: Float[Tensor, "frequency"]
+    gini_neuron_logit: Float[Tensor, ""]
+
+
+class EmbeddingCircles(NamedTuple):
+    """Where the residues lie in the embedding's plane of each key frequency.
+
+    embedding_circle: coordinate of the token along the embedding's cosine or sine direction [1]
+    """
+
+    embedding_circle: Float[Tensor, "key token axis"]
+
+
+class NeuronFrequencies(NamedTuple):
+    """Which frequency each last-layer neuron computes with, and how purely.
+
+    neuron_frequency: frequency that explains most of the neuron's variance, 0 for a constant neuron [1]
+    neuron_fve: share of the neuron's variance at that frequency of a and b [1]
+    neuron_fve_harmonic: the same share with the frequency's second harmonic [1]
+    specialized_share: share of neurons whose frequency explains more than 85 % [1]
+    neurons_per_frequency: number of neurons specialized in the frequency [1]
+    """
+
+    neuron_frequency: Int[Tensor, "neuron"]
+    neuron_fve: Float[Tensor, "neuron"]
+    neuron_fve_harmonic: Float[Tensor, "neuron"]
+    specialized_share: Float[Tensor, ""]
+    neurons_per_frequency: Int[Tensor, "frequency"]
+
+
+class LogitSpectrum(NamedTuple):
+    """Which frequencies the network answers with.
+
+    logit_similarity: cosine similarity of the row-centered logits with cos(w_k(a + b - c)) [1]
+    similarity_threshold: largest similarity of any frequency with shuffled labels [1]
+    is_key: whether the frequency's similarity is above the threshold [1]
+    logit_fve: share of the logits' variance explained by the cosines of the key frequencies [1]
+    """
+
+    logit_similarity: Float[Tensor, "frequency"]
+    similarity_threshold: Float[Tensor, ""]
+    is_key: Bool[Tensor, "frequency"]
+    logit_fve: Float[Tensor, ""]
+
+
+def embedding_spectrum(checkpoint: Checkpoint) -> EmbeddingSpectrum:
+    """Squared norm over d_model of each Fourier component of W_E [residue, d_model] along the residues.
+
+    The Gini coefficient is that of the p component norms, the constant among them.
+
+    Source: Nanda et al. 2023, §4.1 (spectrum), §5 (Gini).
+    """
+    p = modulus(checkpoint, "embedding_spectrum")
+    components = real_fourier(checkpoint.model.W_E[:p].double())
+    energy = components.square().sum(-1)
+    return EmbeddingSpectrum(by_frequency(energy), energy[0], gini(energy.sqrt()))
+
+
+def neuron_logit_spectrum(checkpoint: Checkpoint) -> NeuronLogitSpectrum:
+    """Squared norm over the neurons of each Fourier component of W_L = W_out W_U along the classes.
+
+    W_out [neuron, d_model] is the last layer's.
+
+    Source: Nanda et al. 2023, §4.3.
+    """
+    p = modulus(checkpoint, "neuron_logit_spectrum")
+    model = checkpoint.model
+    components = real_fourier(model.W_U[:, :p].double().mT) @ model.blocks[-1].mlp.W_out.double().mT
+    energy = components.square().sum(-1)
+    return NeuronLogitSpectrum(by_frequency(energy), gini(energy.sqrt()))
+
+
+def embedding_circles(checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "key"]) -> EmbeddingCircles:
+    """Centered embeddings (W_E[t] - mean) · û for the unit vectors û along Σ_t cos(w_k t) W_E[t] and the sine's.
+
+    A token lies on a circle where the two directions are orthogonal and no other frequency shares
+    them. Frequency p/2 has no sine: its second coordinate is 0.
+
+    Args:
+        key_frequencies: frequencies from 1 to ⌊p/2⌋.
+
+    Source: Nanda et al. 2023, §4.1; Liu et al. 2022 (circles in embeddings).
+    """
+    p = modulus(checkpoint, "embedding_circles")
+    embedding = checkpoint.model.W_E[:p].double()
+    rows = key_rows(key_frequencies, p, embedding.device)
+    directions = torch.stack([wave[rows] @ embedding for wave in waves(p, embedding.device)], dim=1)
+    length = torch.linalg.vector_norm(directions, dim=-1, keepdim=True)
+    unit = directions / length.clamp(min=torch.finfo(torch.float64).tiny)
+    return EmbeddingCircles(torch.einsum("td,kxd->ktx", embedding - embedding.mean(0), unit))
+
+
+def neuron_frequencies(checkpoint: Checkpoint) -> NeuronFrequencies:
+    """Each last-layer neuron's frequency: the k whose block of the 2-D spectrum explains most variance.
+
+    FVE(k) = Σ_{i,j ∈ {0, cos k, sin k}} ĥ_ij² / Σ_ij ĥ_ij², for activations h [a, b] centered over all
+    pairs. A quadratic neuron (cos w_k a + cos w_k b)² reaches exactly 0.8, the rest being in its
+    harmonic 2k, and 1 with the block {0, k, 2k}. A neuron that never changes has frequency 0, FVE 0.
+
+    Source: Nanda et al. 2023, §4.2; harmonic block: FORMULAS, Fourier structure.
+    """
+    p = modulus(checkpoint, "neuron_frequencies")
+    return frequencies_of(checkpoint.readout.neurons.double(), p)
+
+
+def logit_spectrum(checkpoint: Checkpoint) -> LogitSpectrum:
+    """How much of the logits each cos(w_k(a + b - c)) is, and which frequencies are key.
+
+    s_k = ⟨L - mean_c L, cos_k⟩ / (‖L - mean_c L‖ ‖cos_k‖) for logits L [a, b, c]. A frequency is key
+    when s_k exceeds every similarity, at any frequency, that L has after a shuffle of its classes (100
+    shuffles, the same for every checkpoint). Classes of a random network are exchangeable, so one in
+    at most 101 passes by chance. The threshold scales with the strongest cosine: about 0.17 of it at
+    p = 113, 0.3 at p = 53, and more for small p, where a weak key frequency may not stand out.
+
+    logit_fve = Σ_{k key} ⟨L, cos_k⟩² / (‖cos_k‖² ‖L - mean L‖²): variance about the mean of *all*
+    logits, which is Nanda et al.'s measure. It equals Σ s_k², the measure of Chughtai et al., when all rows
+    of L have the same mean, and is smaller else.
+
+    Source: Nanda et al. 2023, §4.3 (variance explained); Chughtai et al. 2023, §4 (similarity, row-centered).
+    """
+    p = modulus(checkpoint, "logit_spectrum")
+    return spectrum_of_logits(checkpoint.logits[:, :p].double())
+
+
+def modulus(checkpoint: Checkpoint, analysis: str) -> int:
+    """The p of a modular-addition task. Raises GrokinterpError for any other task."""
+    task = checkpoint.problem.task
+    if not isinstance(task, ModularAddition):
+        raise GrokinterpError(f"{analysis}: needs the task modular_addition, this run's is {task.kind}")
+    return task.p
+
+
+def key_rows(key_frequencies: Int[Tensor, "key"], p: int, device: torch.device) -> Int[Tensor, "key"]:
+    """Rows of the frequency axis. Raises GrokinterpError for a frequency outside 1..⌊p/2⌋."""
+    for frequency in key_frequencies.tolist():
+        if not 1 <= frequency <= p // 2:
+            raise GrokinterpError(f"key_frequencies={frequency}: must be integers from 1 to {p // 2} for p={p}")
+    return key_frequencies.to(device) - 1
+
+
+def frequencies_of(neurons: Float[Tensor, "example neuron"], p: int) -> NeuronFrequencies:
+    """``neuron_frequencies`` of activations on the grid of pairs."""
+    total, fundamental, harmonic = block_energies(neurons, p)
+    varies = total > 0
+    fve, best = torch.where(varies, fundamental / total, 0).max(0)
+    with_harmonic = torch.where(varies, harmonic / total, 0).gather(0, best.unsqueeze(0)).squeeze(0)
+    specialized = fve > SPECIALIZED
+    count = ((best == torch.arange(p // 2, device=best.device)[:, None]) & specialized).sum(1)
+    return NeuronFrequencies(torch.where(varies, best + 1, 0), fve, with_harmonic, specialized.double().mean(), count)
+
+
+def spectrum_of_logits(logits: Float[Tensor, "example class"]) -> LogitSpectrum:
+    """``logit_spectrum`` of logits on the grid of pairs."""
+    p = logits.shape[1]
+    cos, sin = waves(p, logits.device)
+    table = mean_by_sum(logits)
+    cosine, sine = cos @ table, sin @ table  # [frequency, class]
+    row_mean = logits.mean(1)
+    square = torch.linalg.vector_norm(logits).square()
+    within_rows = square - p * row_mean.square().sum()
+    overall = square - p**3 * row_mean.mean().square()
+    scale = (squared_norms(p, logits.device) * within_rows).sqrt().reciprocal()
+    similarity = (cosine * cos + sine * sin).sum(1) * scale
+    places = torch.from_numpy(shuffles(p)).to(logits.device)
+    null = torch.einsum("kc,krc->kr", cosine, cos[:, places]) + torch.einsum("kc,krc->kr", sine, sin[:, places])
+    threshold = (null * scale[:, None]).amax()
+    is_key = similarity > threshold
+    explained = torch.where(is_key, similarity.square(), 0).sum()
+    return LogitSpectrum(similarity, threshold, is_key, explained * within_rows / overall)
+
+
+@lru_cache(maxsize=8)
+def shuffles(p: int) -> np.ndarray:
+    """Where each class goes, [shuffle, class]; the same for every checkpoint, none of them the identity."""
+    random, found = np.random.default_rng(0), []
+    while len(found) < SHUFFLES:
+        places = random.permutation(p)
+        if (places != np.arange(p)).any():
+            found.append(places)
+    return np.stack(found)

@@ -1,0 +1,112 @@
+"""Functions on the p × p grid of pairs (a, b), listed in row-major order: example a·p + b.
+
+The 2-D spectrum of x at (uk, vk), Σ_ab x[a, b] e^{-iw_k(ua + vb)}, is the 1-D spectrum at k of the sums
+of x along the lines ua + vb = t (projection-slice theorem): a few sums replace a 2-D FFT, for any p.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from grokinterp.maths.fourier import waves
+
+FUNDAMENTAL = ((0, 1), (1, 0), (1, 1), (1, -1))
+MIXED = ((1, 2), (1, -2), (2, 1), (2, -1))
+ROWS_AT_ONCE = 256
+"""Examples per block of ``line_sums``: a block stays in the cache while all its sums are taken."""
+
+ROUNDING = 1e-12
+"""A variance below this share of the mean square is rounding: the function is constant."""
+
+
+class BlockEnergies(NamedTuple):
+    """Squared norms of centered functions x[a, b, neuron] and of parts of their 2-D spectrum.
+
+    ``fundamental``: the part at {0, k} × {0, k}; ``harmonic``: at {0, k, 2k} × {0, k, 2k}.
+    """
+
+    total: Float[Tensor, "neuron"]
+    fundamental: Float[Tensor, "frequency neuron"]
+    harmonic: Float[Tensor, "frequency neuron"]
+
+
+def sum_order(p: int, device: torch.device | str | None = None) -> Int[Tensor, "sum a"]:
+    """The examples with a + b ≡ s (mod p), for every s, ordered by a.
+
+    >>> sum_order(3).tolist()
+    [[0, 5, 7], [1, 3, 8], [2, 4, 6]]
+    """
+    a = torch.arange(p, device=device)
+    return a * p + (a[:, None] - a) % p
+
+
+def mean_by_sum(x: Float[Tensor, "example class"]) -> Float[Tensor, "sum class"]:
+    """Mean over the examples with the same (a + b) mod p.
+
+    >>> mean_by_sum(torch.tensor([[1.0], [2.0], [4.0], [3.0]])).tolist()
+    [[2.0], [3.0]]
+    """
+    order = sum_order(round(x.shape[0] ** 0.5), x.device)
+    return x.index_select(0, order.flatten()).view(*order.shape, -1).mean(1)
+
+
+def line_sums(x: Float[Tensor, "example neuron"], p: int) -> tuple[Tensor, Tensor]:
+    """T[d, t, neuron] = Σ_{ua + vb ≡ t} x for every direction d = (u, v), and Σ_ab x²."""
+    a = torch.arange(p, device=x.device)
+    a, b = a.repeat_interleave(p), a.repeat(p)
+    lines = [(u * a + v * b) % p for u, v in FUNDAMENTAL + MIXED]
+    sums, squares = x.new_zeros(len(lines), p, x.shape[1]), x.new_zeros(x.shape[1])
+    for start in range(0, p * p, ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        squares += x[rows].square().sum(0)
+        for total, line in zip(sums, lines, strict=True):
+            total.index_add_(0, line[rows], x[rows])
+    return sums, squares
+
+
+def block_energies(x: Float[Tensor, "example neuron"], p: int) -> BlockEnergies:
+    """Energies of x around its mean: in all, at frequency k of a and b, and at k with its harmonic 2k.
+
+    The real components {0, cos k, sin k}² without the constant hold the complex ones at
+    (0, ±k), (±k, 0), (±k, ±k); each complex pair of opposite sign is counted once, whatever p is.
+    """
+    sums, squares = line_sums(x, p)
+    total = squares - sums[0].sum(0).square() / p**2
+    total = torch.where(total > ROUNDING * squares, total, 0)
+    cos, sin = waves(p, x.device)
+    flat = sums.transpose(0, 1).flatten(1)
+    energy = ((cos @ flat).square() + (sin @ flat).square()).unflatten(1, (-1, x.shape[1]))
+    double, weights = harmonics(p)
+    single_weight, double_weight = (torch.from_numpy(w).to(x.device) for w in weights)
+    fundamental = torch.einsum("kd,kdn->kn", single_weight[:, :4], energy[:, :4])
+    overtones = torch.einsum("kd,kdn->kn", single_weight[:, 4:], energy[:, 4:])
+    overtones = overtones + torch.einsum("kd,kdn->kn", double_weight, energy[torch.from_numpy(double).to(x.device), :4])
+    return BlockEnergies(total, fundamental, fundamental + overtones)
+
+
+@lru_cache(maxsize=8)
+def harmonics(p: int) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Where 2k lies among the frequencies, and how often each line's energy counts, divided by p².
+
+    A line ua + vb at k stands for the spectrum at ±(uk, vk): it counts 2, or 1 where both are the same
+    point, or 0 where an earlier line has it (2k ≡ -k for p = 3k, …) or it is the constant. The first
+    table has the eight lines at k, the second the four of ``FUNDAMENTAL`` at 2k.
+    """
+    n = p // 2
+    lines = [(u, v) for u, v in FUNDAMENTAL + MIXED] + [(2 * u, 2 * v) for u, v in FUNDAMENTAL]
+    order = [0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7]
+    weight = np.zeros((n, len(lines)))
+    for k in range(1, n + 1):
+        seen = {(0, 0)}
+        for line in order:
+            u, v = lines[line]
+            points = {(u * k % p, v * k % p), (-u * k % p, -v * k % p)} - seen
+            weight[k - 1, line] = len(points) / p**2
+            seen |= points
+    double = 2 * np.arange(1, n + 1) % p
+    double = np.maximum(np.minimum(double, p - double), 1) - 1  # 2k ≡ 0 has weight 0: any index will do
+    return double, (weight[:, :8], weight[:, 8:])

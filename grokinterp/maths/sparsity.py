@@ -1,0 +1,44 @@
+"""How concentrated a vector is on few entries."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def gini(x: Float[Tensor, "*batch entry"]) -> Float[Tensor, "*batch"]:
+    """Gini coefficient Σ_i (2i - n - 1) x_i / (n Σx) of non-negative x sorted ascending, i = 1..n.
+
+    0 where all entries are equal, (n - 1)/n where one holds everything; NaN for a zero vector.
+
+    Source: Hurley & Rickard 2009; Nanda et al. 2023, §5.
+
+    >>> gini(torch.tensor([0.0, 0.0, 5.0, 0.0]))
+    tensor(0.7500)
+    """
+    n = x.shape[-1]
+    rank = torch.arange(1 - n, n, 2, dtype=x.dtype, device=x.device)
+    return (x.sort(-1).values * rank).sum(-1) / (n * x.sum(-1))
+
+
+def effective_rank(singular_values: Float[Tensor, "*batch entry"]) -> Float[Tensor, "*batch"]:
+    """exp of the entropy of the normalized singular values; between 1 and their number.
+
+    Source: Roy & Vetterli 2007.
+
+    >>> effective_rank(torch.tensor([2.0, 2.0, 0.0]))
+    tensor(2.)
+    """
+    share = singular_values / singular_values.sum(-1, keepdim=True)
+    return torch.special.entr(share).sum(-1).exp()
+
+
+def inverse_participation_ratio(x: Float[Tensor, "*batch residue"], r: int = 2) -> Float[Tensor, "*batch"]:
+    """Σ_k (|û_k| / ‖û‖)^2r over the half spectrum û = rfft(x): 1 for one frequency, small for many.
+
+    Source: Gromov 2023; FORMULAS, Fourier structure (IPR).
+
+    >>> inverse_participation_ratio(torch.tensor([1.0, 0.0, -1.0, 0.0]))
+    tensor(1.)
+    """
+    power = torch.fft.rfft(x, dim=-1).abs().square()
+    return (power / power.sum(-1, keepdim=True)).pow(r).sum(-1)
