@@ -129,6 +129,31 @@ def test_a_test_loss_that_first_rises_and_then_falls():
     assert abs(starts(dated(columns))["cleanup"] - starts(dated(run()))["cleanup"]) <= 50  # the level is lower
 
 
+def test_a_plateau_shorter_than_the_rise_before_it():
+    columns = run()
+    early = (columns["steps"] > MEMORIZED) & (columns["steps"] < 1000)
+    columns["test_loss"][early] = 2.0
+    assert starts(dated(columns)) == starts(dated(run()))
+
+
+def test_a_dip_counts_by_its_length_not_by_its_evaluations():
+    fine = run(every=1)
+    steps = fine["steps"]
+    fine["test_loss"][(steps >= 1000) & (steps < 1100)] = 2.0
+    kept = (steps % 50 == 0) | ((steps >= 1000) & (steps < 1100))
+    columns = {name: values[kept] for name, values in fine.items()}
+    assert starts(dated(columns))["cleanup"] == 1600
+
+
+def test_memorization_that_shows_at_one_evaluation_only():
+    columns = run()
+    columns["train_accuracy"][:] = 0.98
+    columns["train_accuracy"][30] = 1.0
+    history = dated(columns)
+    assert history.verdict == "grokked"
+    assert history.memorized_step == 300
+
+
 def test_a_plateau_that_lasts_until_the_grok_step_leaves_no_cleanup():
     columns = run()
     columns["test_loss"] = np.where(columns["steps"] < GROKKED, 20.0, 0.01)
@@ -184,6 +209,7 @@ def test_never_memorized():
     [
         (150, ["memorization", "circuit formation"]),
         (1400, ["memorization", "circuit formation"]),
+        (1620, ["memorization", "circuit formation"]),  # six evaluations below the plateau: not yet
         (1900, ["memorization", "circuit formation", "cleanup"]),
         (2080, ["memorization", "circuit formation", "cleanup"]),
         (2090, list(NAMES)),
@@ -324,12 +350,24 @@ def test_two_spikes_are_two_events_and_a_new_level_is_none():
 
 
 def test_tiny_losses_do_not_spike():
-    assert dated(spiked(height=5e-5)).events == ()
     columns = run()
     columns["train_loss"][20:] = 0.0
+    columns["train_loss"][60] = 5e-5
     assert dated(columns).events == ()
     columns["train_loss"][100] = np.inf
     assert [event.step for event in dated(columns).events] == [1000]
+
+
+def test_a_spike_that_comes_halfway_back_is_still_the_same():
+    columns = spiked()
+    columns["train_loss"][103:109] = 5e-3, 5e-3, 5.0, 5.0, 5e-3, 5e-3
+    assert [event.step for event in dated(columns).events] == [1000]
+
+
+def test_memorization_is_no_spike_of_the_test_loss():
+    columns = run(every=20)
+    columns["test_loss"][:5], columns["test_loss"][5] = 1.0, 20.0
+    assert dated(columns).events == ()
 
 
 def test_a_relapse_that_comes_back_is_one_event():
