@@ -23,7 +23,9 @@ SPECS = {
 }
 
 
-def draw(spec: TransformerSpec, *, d_vocab: int = 6, d_vocab_out: int = 5, n_ctx: int = 3, seed: int = 0) -> Transformer:
+def draw(
+    spec: TransformerSpec, *, d_vocab: int = 6, d_vocab_out: int = 5, n_ctx: int = 3, seed: int = 0
+) -> Transformer:
     """A float64 transformer all of whose numbers, untrained biases included, are drawn and of order one."""
     generator = torch.Generator().manual_seed(seed)
     model = Transformer(spec, d_vocab=d_vocab, d_vocab_out=d_vocab_out, n_ctx=n_ctx).double()
@@ -32,7 +34,9 @@ def draw(spec: TransformerSpec, *, d_vocab: int = 6, d_vocab_out: int = 5, n_ctx
     return model
 
 
-def draw_tokens(n: int = 20, *, d_vocab: int = 6, n_ctx: int = 3, constant_last: bool = False, seed: int = 1) -> torch.Tensor:
+def draw_tokens(
+    n: int = 20, *, d_vocab: int = 6, n_ctx: int = 3, constant_last: bool = False, seed: int = 1
+) -> torch.Tensor:
     """Random token sequences; with ``constant_last`` they all end in the last token, as in (a, b, =)."""
     tokens = torch.randint(0, d_vocab, (n, n_ctx), generator=torch.Generator().manual_seed(seed))
     if constant_last:

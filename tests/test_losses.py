@@ -75,7 +75,7 @@ def smallest_collapsed_gap(form: str, dtype: torch.dtype, classes: int) -> float
 @pytest.mark.parametrize(("form", "dtype", "bits"), [("float32", torch.float32, 24), ("float64", torch.float64, 53)])
 @pytest.mark.parametrize("classes", [2, 113])
 def test_log_softmax_is_exactly_zero_from_a_gap_on(form: str, dtype: torch.dtype, bits: int, classes: int) -> None:
-    """Once (C - 1) e^-gap is under half an epsilon it is lost; the order of the sum decides when within a factor C - 1."""
+    """Once (C - 1) e^-gap is under half an epsilon it is lost; the order of the sum decides when."""
     latest = math.log(classes - 1) + bits * math.log(2)
     assert bits * math.log(2) - 0.01 <= smallest_collapsed_gap(form, dtype, classes) <= latest + 0.01
     gap = latest + 0.1

@@ -1,4 +1,4 @@
-"""The fast form changes no number: every output and gradient equals the plain module's, for every model and any tokens."""
+"""The fast form changes no number: outputs and gradients equal the plain module's, for every model and any tokens."""
 
 from collections.abc import Callable
 

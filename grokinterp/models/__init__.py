@@ -1,6 +1,6 @@
 """Models with TransformerLens parameter and hook names."""
 
-from grokinterp.models.readout import ReadoutInputs, Readout, readout, readout_by_hooks
+from grokinterp.models.readout import Readout, ReadoutInputs, readout, readout_by_hooks
 from grokinterp.models.transformer import Transformer, TransformerSpec
 
 AnySpec = TransformerSpec

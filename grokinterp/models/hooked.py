@@ -8,12 +8,21 @@ from transformer_lens import ActivationCache, FactoredMatrix, HookedRootModule
 from transformer_lens.config import TransformerBridgeConfig
 from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge.sources.native import boot
+from transformer_lens.utilities import TypedModuleList
 from transformer_lens.utilities.tl_checkpoint_conversion import convert_tl_checkpoint
 
 if TYPE_CHECKING:
     from transformer_lens import TransformerBridge
 
-__all__ = ["ActivationCache", "FactoredMatrix", "HookPoint", "HookedRootModule", "bridge", "bridge_config"]
+__all__ = [
+    "ActivationCache",
+    "FactoredMatrix",
+    "HookPoint",
+    "HookedRootModule",
+    "TypedModuleList",
+    "bridge",
+    "bridge_config",
+]
 
 
 def bridge_config(

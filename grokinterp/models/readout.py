@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import embedding, relu
 
+from grokinterp.models.hooked import HookPoint
 from grokinterp.models.transformer import Attention, Block, Transformer
 
 
@@ -83,18 +84,18 @@ def readout_by_hooks(model: Transformer, tokens: Int[Tensor, "example position"]
     last = f"blocks.{model.spec.n_layers - 1}"
     kept: dict[str, Tensor] = {}
 
-    def keep(value: Tensor, *, hook: object) -> None:
-        kept[hook.name.removeprefix(f"{last}.")] = value  # type: ignore[attr-defined]
+    def keep(value: Tensor, *, hook: HookPoint) -> None:
+        kept[str(hook.name)] = value
 
     names = [f"{last}.attn.hook_pattern", f"{last}.mlp.hook_post", f"{last}.hook_resid_post"]
     with model.hooks(fwd_hooks=[(name, keep) for name in names]):
         logits = model(tokens)[:, -1]
-    pattern, neurons, residual = (kept[name.removeprefix(f"{last}.")] for name in names)
+    pattern, neurons, residual = (kept[name] for name in names)
     return Readout(pattern[:, :, -1], neurons[:, -1], residual[:, -1], logits)
 
 
 def project(x: Float[Tensor, "row d_model"], weight: Tensor, bias: Tensor) -> Float[Tensor, "row head d_head"]:
-    """x W + b for every head at once."""
+    """Multiply by every head's weight at once: x W + b."""
     heads, d_model, d_head = weight.shape
     flat = weight.transpose(0, 1).reshape(d_model, heads * d_head)
     return torch.addmm(bias.reshape(-1), x, flat).view(-1, heads, d_head)

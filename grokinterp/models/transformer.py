@@ -3,15 +3,23 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
 from grokinterp.errors import ConfigError
-from grokinterp.models.hooked import ActivationCache, FactoredMatrix, HookedRootModule, HookPoint, bridge, bridge_config
+from grokinterp.models.hooked import (
+    ActivationCache,
+    FactoredMatrix,
+    HookedRootModule,
+    HookPoint,
+    TypedModuleList,
+    bridge,
+    bridge_config,
+)
 
 ACTIVATIONS = {"relu": functional.relu, "gelu": functional.gelu, "silu": functional.silu}
 
@@ -27,7 +35,7 @@ class TransformerSpec:
         ConfigError: a size below 1, or heads that do not divide d_model.
     """
 
-    __pydantic_config__ = {"extra": "forbid", "allow_inf_nan": False}
+    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
 
     kind: Literal["transformer"] = "transformer"
     n_layers: int = 1
@@ -82,13 +90,21 @@ class LayerNorm(nn.Module):
 
 
 def norm(spec: TransformerSpec) -> nn.Module:
+    """What the specification puts before each sub-layer and before the unembedding."""
     return nn.Identity() if spec.normalization is None else LayerNorm(spec.d_model, affine=spec.normalization == "LN")
 
 
 class Attention(nn.Module):
     """Multi-head attention; weights [head, d_model, d_head] and W_O [head, d_head, d_model]."""
 
-    mask: Tensor
+    W_Q: Float[Tensor, "head d_model d_head"]
+    W_K: Float[Tensor, "head d_model d_head"]
+    W_V: Float[Tensor, "head d_model d_head"]
+    b_Q: Float[Tensor, "head d_head"]
+    b_K: Float[Tensor, "head d_head"]
+    b_V: Float[Tensor, "head d_head"]
+    b_O: Float[Tensor, "d_model"]
+    mask: Bool[Tensor, "query key"]
 
     def __init__(self, spec: TransformerSpec, n_ctx: int) -> None:
         super().__init__()
@@ -102,8 +118,8 @@ class Attention(nn.Module):
         visible = torch.ones(n_ctx, n_ctx, dtype=torch.bool)
         self.register_buffer("mask", visible if spec.attention == "bidirectional" else visible.tril(), persistent=False)
         self.scale = math.sqrt(d_head)
-        for name in ("q", "k", "v", "z", "attn_scores", "pattern"):
-            self.add_module(f"hook_{name}", HookPoint())
+        self.hook_q, self.hook_k, self.hook_v = HookPoint(), HookPoint(), HookPoint()
+        self.hook_attn_scores, self.hook_pattern, self.hook_z = HookPoint(), HookPoint(), HookPoint()
 
     def forward(self, x: Float[Tensor, "batch position d_model"]) -> Float[Tensor, "batch position d_model"]:
         q = self.hook_q(torch.einsum("bpm,hme->bphe", x, self.W_Q) + self.b_Q)
@@ -119,6 +135,9 @@ class Attention(nn.Module):
 
 class MLP(nn.Module):
     """One hidden layer: act(x W_in + b_in) W_out + b_out."""
+
+    b_in: Float[Tensor, "d_mlp"]
+    b_out: Float[Tensor, "d_model"]
 
     def __init__(self, spec: TransformerSpec) -> None:
         super().__init__()
@@ -143,8 +162,8 @@ class Block(nn.Module):
         self.ln1, self.ln2 = norm(spec), norm(spec)
         self.attn = Attention(spec, n_ctx)
         self.mlp = MLP(spec)
-        for name in ("resid_pre", "attn_out", "resid_mid", "mlp_out", "resid_post"):
-            self.add_module(f"hook_{name}", HookPoint())
+        self.hook_resid_pre, self.hook_resid_mid, self.hook_resid_post = HookPoint(), HookPoint(), HookPoint()
+        self.hook_attn_out, self.hook_mlp_out = HookPoint(), HookPoint()
 
     def forward(self, x: Float[Tensor, "batch position d_model"]) -> Float[Tensor, "batch position d_model"]:
         x = self.hook_resid_pre(x)
@@ -153,6 +172,8 @@ class Block(nn.Module):
 
 
 class Embed(nn.Module):
+    """One row per token."""
+
     def __init__(self, d_vocab: int, d_model: int) -> None:
         super().__init__()
         self.W_E = nn.Parameter(torch.empty(d_vocab, d_model))
@@ -162,6 +183,8 @@ class Embed(nn.Module):
 
 
 class PosEmbed(nn.Module):
+    """One row per position."""
+
     def __init__(self, n_ctx: int, d_model: int) -> None:
         super().__init__()
         self.W_pos = nn.Parameter(torch.empty(n_ctx, d_model))
@@ -171,6 +194,10 @@ class PosEmbed(nn.Module):
 
 
 class Unembed(nn.Module):
+    """From the residual stream to one logit per class."""
+
+    b_U: Float[Tensor, "class"]
+
     def __init__(self, d_model: int, d_vocab_out: int, *, biases: bool) -> None:
         super().__init__()
         self.W_U = nn.Parameter(torch.empty(d_model, d_vocab_out))
@@ -218,7 +245,7 @@ class Transformer(HookedRootModule):
         )
         self.embed = Embed(d_vocab, spec.d_model)
         self.pos_embed = PosEmbed(n_ctx, spec.d_model)
-        self.blocks = nn.ModuleList(Block(spec, n_ctx) for _ in range(spec.n_layers))
+        self.blocks = TypedModuleList([Block(spec, n_ctx) for _ in range(spec.n_layers)])
         self.ln_final = norm(spec)
         self.unembed = Unembed(spec.d_model, d_vocab_out, biases=spec.biases)
         self.hook_embed = HookPoint()
@@ -249,7 +276,9 @@ class Transformer(HookedRootModule):
             x = block(x)
         return self.unembed(self.ln_final(x))
 
-    def run_with_cache(self, *args: Any, remove_batch_dim: bool = False, **kwargs: Any) -> tuple[Tensor, ActivationCache]:  # type: ignore[override]
+    def run_with_cache(  # type: ignore[override]
+        self, *args: Any, remove_batch_dim: bool = False, **kwargs: Any
+    ) -> tuple[Tensor, ActivationCache]:
         """As HookedRootModule's, with an ActivationCache: ``cache["pattern", 0]``."""
         logits, cache = super().run_with_cache(*args, remove_batch_dim=remove_batch_dim, **kwargs)
         return logits, ActivationCache(cache, self, has_batch_dim=not remove_batch_dim)
@@ -267,11 +296,13 @@ class Transformer(HookedRootModule):
         """Tokens are tensors already; here because TransformerLens's utilities ask for the method."""
         return tokens
 
-    def tokens_to_residual_directions(self, tokens: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch d_model"]:
+    def tokens_to_residual_directions(self, tokens: Int[Tensor, "*batch"] | int) -> Float[Tensor, "*batch d_model"]:
         """The unembedding direction of each class, for ``ActivationCache.logit_attrs``."""
         return self.unembed.W_U.T[tokens]
 
-    def accumulated_bias(self, layer: int, mlp_input: bool = False, include_mlp_biases: bool = True) -> Float[Tensor, "d_model"]:
+    def accumulated_bias(
+        self, layer: int, mlp_input: bool = False, include_mlp_biases: bool = True
+    ) -> Float[Tensor, "d_model"]:
         """Sum of the output biases before ``layer`` (for ``ActivationCache``)."""
         total = torch.zeros_like(self.blocks[0].attn.b_O)
         for block in self.blocks[:layer]:

@@ -1,0 +1,453 @@
+"""The model speaks TransformerLens: names, caches, decompositions, patching, bridge, and the files others wrote."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.func import functional_call
+from transformer_lens import ActivationCache, FactoredMatrix, patching
+
+from grokinterp.errors import ConfigError
+from grokinterp.models import Transformer, TransformerSpec
+from tests.model_cases import SMALL, SPECS, draw, draw_tokens
+
+EVERY_SPEC = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+
+
+def canonical_hooks(n_layers: int, *, normalized: bool) -> list[str]:
+    """The hook points that fire in TransformerLens 3's HookedTransformer, in order."""
+    norm = ["hook_scale", "hook_normalized"] if normalized else []
+    block = [
+        "hook_resid_pre",
+        *(f"ln1.{name}" for name in norm),
+        *(f"attn.hook_{name}" for name in ("q", "k", "v", "attn_scores", "pattern", "z")),
+        "hook_attn_out",
+        "hook_resid_mid",
+        *(f"ln2.{name}" for name in norm),
+        "mlp.hook_pre",
+        "mlp.hook_post",
+        "hook_mlp_out",
+        "hook_resid_post",
+    ]
+    blocks = [f"blocks.{layer}.{name}" for layer in range(n_layers) for name in block]
+    return ["hook_embed", "hook_pos_embed", *blocks, *(f"ln_final.{name}" for name in norm)]
+
+
+# names, shapes and values of activations
+
+
+@EVERY_SPEC
+def test_hook_names_are_canonical(spec: TransformerSpec) -> None:
+    model = draw(spec)
+    _, cache = model.run_with_cache(draw_tokens())
+    names = canonical_hooks(spec.n_layers, normalized=spec.normalization is not None)
+    assert list(cache.keys()) == names
+    assert sorted(model.hook_dict) == sorted(names)
+
+
+def test_cache_shapes() -> None:
+    _, cache = draw(TransformerSpec(**SMALL, d_head=3, normalization="LN")).run_with_cache(draw_tokens(20))
+    assert isinstance(cache, ActivationCache)
+    stream, head, neuron = (20, 3, 8), (20, 3, 2, 3), (20, 3, 12)
+    pattern = (20, 2, 3, 3)
+    assert cache["pattern", 0].shape == cache["attn_scores", 0].shape == pattern
+    assert all(cache[name, 0].shape == head for name in "qkvz")
+    assert cache["pre", 0].shape == cache["post", 0].shape == neuron
+    assert all(
+        cache[name, 0].shape == stream for name in ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
+    )
+    assert cache["scale", 0, "ln1"].shape == (20, 3, 1)
+    assert cache["embed"].shape == cache["pos_embed"].shape == stream
+
+
+def test_cache_of_one_example_without_its_batch_dimension() -> None:
+    model, tokens = draw(SPECS["one layer"]), draw_tokens(1)
+    _, cache = model.run_with_cache(tokens, remove_batch_dim=True)
+    assert cache["pattern", 0].shape == (2, 3, 3)
+    torch.testing.assert_close(cache["resid_post", 0], model.run_with_cache(tokens)[1]["resid_post", 0][0])
+
+
+@pytest.mark.parametrize("attention", ["causal", "bidirectional"])
+def test_attention_sees_what_it_may(attention: str) -> None:
+    model = draw(TransformerSpec(**SMALL, attention=attention), n_ctx=4)
+    _, cache = model.run_with_cache(draw_tokens(n_ctx=4))
+    pattern = cache["pattern", 0]
+    torch.testing.assert_close(pattern.sum(-1), torch.ones(20, 2, 4, dtype=torch.float64))
+    hidden = torch.ones(4, 4).triu(1).bool()
+    assert bool((pattern[:, :, hidden] == 0).all()) == (attention == "causal")
+    assert bool((pattern[:, :, ~hidden] > 0).all())
+
+
+def test_forward_by_hand() -> None:
+    """One example through one head, written out."""
+    model = draw(TransformerSpec(d_model=4, n_heads=1, d_mlp=3, biases=True), n_ctx=2)
+    attn, mlp = model.blocks[0].attn, model.blocks[0].mlp
+    x = model.W_E[torch.tensor([4, 2])] + model.W_pos
+    q, k, v = (x @ getattr(attn, f"W_{name}")[0] + getattr(attn, f"b_{name}")[0] for name in "QKV")
+    score = q[1] @ k.T / 4**0.5
+    weight = score.exp() / score.exp().sum()
+    x = x[1] + weight @ v @ attn.W_O[0] + attn.b_O
+    x = x + (x @ mlp.W_in + mlp.b_in).clamp(min=0) @ mlp.W_out + mlp.b_out
+    torch.testing.assert_close(model(torch.tensor([[4, 2]]))[0, 1], x @ model.W_U + model.b_U)
+
+
+# what ActivationCache, FactoredMatrix and patching make of it
+
+
+def to_logits(model: Transformer, cache: ActivationCache, component_sum: Tensor) -> Tensor:
+    """The last steps of the forward pass, on a sum of the residual stream's components."""
+    if model.spec.normalization is None:
+        return component_sum @ model.W_U + model.b_U
+    centered = component_sum - component_sum.mean(-1, keepdim=True)
+    normalized = centered / cache["ln_final.hook_scale"]
+    if model.spec.normalization == "LN":
+        normalized = normalized * model.ln_final.w + model.ln_final.b
+    return normalized @ model.W_U + model.b_U
+
+
+@EVERY_SPEC
+@torch.no_grad()
+def test_residual_components_sum_to_the_logits(spec: TransformerSpec) -> None:
+    model = draw(spec)
+    logits, cache = model.run_with_cache(draw_tokens())
+    components, labels = cache.decompose_resid(return_labels=True)
+    layers = range(spec.n_layers)
+    assert labels == ["embed", "pos_embed", *(f"{i}_{kind}" for i in layers for kind in ("attn_out", "mlp_out"))]
+    torch.testing.assert_close(to_logits(model, cache, components.sum(0)), logits)
+
+
+@EVERY_SPEC
+@torch.no_grad()
+def test_heads_and_neurons_sum_to_the_residual(spec: TransformerSpec) -> None:
+    model = draw(spec)
+    logits, cache = model.run_with_cache(draw_tokens())
+    heads, labels = cache.stack_head_results(return_labels=True)
+    assert labels == [f"L{layer}H{head}" for layer in range(spec.n_layers) for head in range(spec.n_heads)]
+    attn_out = sum(cache["attn_out", layer] for layer in range(spec.n_layers))
+    torch.testing.assert_close(heads.sum(0) + sum(block.attn.b_O for block in model.blocks), attn_out)
+    every_part = cache.get_full_resid_decomposition(expand_neurons=True)
+    assert every_part.shape[0] == spec.n_layers * (spec.n_heads + spec.d_mlp) + 3  # + embed, pos_embed, biases
+    torch.testing.assert_close(to_logits(model, cache, every_part.sum(0)), logits)
+    accumulated = cache.accumulated_resid(mlp_input=False)
+    torch.testing.assert_close(to_logits(model, cache, accumulated[-1]), logits)
+
+
+@pytest.mark.parametrize("name", ["one layer", "one layer, LNPre, biases", "two layers"])
+@torch.no_grad()
+def test_logit_attributions_sum_to_the_logits(name: str) -> None:
+    model, tokens = draw(SPECS[name]), draw_tokens()
+    logits, cache = model.run_with_cache(tokens)
+    labels = tokens.sum(1) % 5
+    components = cache.decompose_resid(pos_slice=-1)
+    attributions = cache.logit_attrs(components, labels, pos_slice=-1)
+    correct = logits[:, -1].gather(-1, labels[:, None]).squeeze(-1)
+    torch.testing.assert_close(attributions.sum(0) + model.b_U[labels], correct)
+    difference = cache.logit_attrs(components, labels, incorrect_tokens=(labels + 1) % 5, pos_slice=-1).sum(0)
+    wrong = logits[:, -1].gather(-1, (labels[:, None] + 1) % 5).squeeze(-1)
+    torch.testing.assert_close(difference + model.b_U[labels] - model.b_U[(labels + 1) % 5], correct - wrong)
+
+
+@pytest.mark.parametrize("name", ["one layer, LNPre, biases", "three layers, LNPre, d_head"])
+@torch.no_grad()
+def test_layer_norm_of_a_stack(name: str) -> None:
+    """Each component divided by the whole stream's scale: they sum to what the layer reads."""
+    _, cache = draw(SPECS[name]).run_with_cache(draw_tokens())
+    at_mlp = cache.apply_ln_to_stack(cache.decompose_resid(layer=0, mlp_input=True), layer=0, mlp_input=True)
+    torch.testing.assert_close(at_mlp.sum(0), cache["normalized", 0, "ln2"])
+    final = cache.apply_ln_to_stack(cache.decompose_resid(), layer=-1)
+    torch.testing.assert_close(final.sum(0), cache["ln_final.hook_normalized"])
+
+
+def test_factored_circuits() -> None:
+    model = draw(SPECS["two layers"])
+    assert isinstance(model.QK, FactoredMatrix)
+    block = model.blocks[1].attn
+    torch.testing.assert_close(model.QK.AB[1], block.W_Q @ block.W_K.transpose(-2, -1))
+    torch.testing.assert_close(model.OV.AB[1], block.W_V @ block.W_O)
+    assert model.OV.AB.shape == (2, 2, 8, 8)
+    torch.testing.assert_close(model.OV.S[..., :4], torch.linalg.svdvals(model.OV.AB)[..., :4])
+    torch.testing.assert_close((model.W_E @ model.OV @ model.W_U).AB[1, 0], model.W_E @ model.OV.AB[1, 0] @ model.W_U)
+
+
+def test_stacked_weights_have_a_layer_axis() -> None:
+    model = draw(SPECS["two layers, LN, biases"])
+    for name, shape in {"W_Q": (2, 2, 8, 4), "W_O": (2, 2, 4, 8), "b_V": (2, 2, 4), "b_O": (2, 8)}.items():
+        torch.testing.assert_close(getattr(model, name)[1], getattr(model.blocks[1].attn, name))
+        assert getattr(model, name).shape == shape
+    for name, shape in {"W_in": (2, 8, 12), "b_in": (2, 12), "W_out": (2, 12, 8), "b_out": (2, 8)}.items():
+        torch.testing.assert_close(getattr(model, name)[1], getattr(model.blocks[1].mlp, name))
+        assert getattr(model, name).shape == shape
+    with pytest.raises(AttributeError):
+        _ = model.W_gate
+
+
+class TestPatching:
+    """Clean tokens (1, 2, 5) patched into corrupted (3, 4, 5), where the outcome can be computed without patching."""
+
+    clean, corrupted = torch.tensor([[1, 2, 5]]), torch.tensor([[3, 4, 5]])
+
+    @staticmethod
+    def metric(logits: Tensor) -> Tensor:
+        return logits[0, -1, 0] - logits[0, -1, 1]
+
+    @torch.no_grad()
+    def test_residual_stream_before_the_first_layer(self) -> None:
+        """Patching position j there is replacing token j."""
+        model = draw(SPECS["two layers"])
+        _, cache = model.run_with_cache(self.clean)
+        result = patching.get_act_patch_resid_pre(model, self.corrupted, cache, self.metric)
+        assert result.shape == (2, 3)
+        swapped = torch.tensor([[1, 4, 5], [3, 2, 5], [3, 4, 5]])
+        expected = torch.stack([self.metric(model(row[None])) for row in swapped])
+        torch.testing.assert_close(result[0].double(), expected, rtol=1e-5, atol=1e-5)
+
+    @torch.no_grad()
+    def test_residual_stream_before_the_last_layer(self) -> None:
+        """With attention of the last layer off, only the last position counts, and there everything is recovered."""
+        model = draw(SPECS["two layers"])
+        model.blocks[1].attn.W_O.zero_()
+        _, cache = model.run_with_cache(self.clean)
+        result = patching.get_act_patch_resid_pre(model, self.corrupted, cache, self.metric)[1]
+        values = [self.metric(model(tokens)) for tokens in (self.corrupted, self.corrupted, self.clean)]
+        torch.testing.assert_close(result.double(), torch.stack(values), rtol=1e-5, atol=1e-5)
+
+    @torch.no_grad()
+    def test_head_outputs(self) -> None:
+        """With the MLP off, the logits change by (z_clean - z_corrupted)[head] W_O[head] W_U."""
+        model = draw(SPECS["one layer"])
+        model.blocks[0].mlp.W_out.zero_()
+        _, cache = model.run_with_cache(self.clean)
+        logits, before = model.run_with_cache(self.corrupted)
+        change = cache["z", 0][0, -1] - before["z", 0][0, -1]
+        moved = logits[0, -1] + torch.einsum("he,hem->hm", change, model.blocks[0].attn.W_O) @ model.W_U
+        result = patching.get_act_patch_attn_head_out_all_pos(model, self.corrupted, cache, self.metric)
+        torch.testing.assert_close(result[0].double(), moved[:, 0] - moved[:, 1], rtol=1e-5, atol=1e-5)
+        at_last = patching.get_act_patch_attn_head_out_by_pos(model, self.corrupted, cache, self.metric)[:, -1]
+        torch.testing.assert_close(at_last, result)
+
+    @torch.no_grad()
+    def test_mlp_output(self) -> None:
+        """In a one-layer model the MLP's output at the last position goes straight to the logits."""
+        model = draw(SPECS["one layer"])
+        _, cache = model.run_with_cache(self.clean)
+        logits, before = model.run_with_cache(self.corrupted)
+        moved = logits[0, -1] + (cache["mlp_out", 0] - before["mlp_out", 0])[0, -1] @ model.W_U
+        result = patching.get_act_patch_mlp_out(model, self.corrupted, cache, self.metric)
+        same = self.metric(logits)
+        expected = torch.stack([same, same, moved[0] - moved[1]])
+        torch.testing.assert_close(result[0].double(), expected, rtol=1e-5, atol=1e-5)
+
+    @EVERY_SPEC
+    @torch.no_grad()
+    def test_every_sweep_runs_on_every_model(self, spec: TransformerSpec) -> None:
+        model = draw(spec)
+        _, cache = model.run_with_cache(self.clean)
+        for sweep, leading in {
+            patching.get_act_patch_attn_head_all_pos_every: (5,),
+            patching.get_act_patch_block_every: (3,),
+            patching.get_act_patch_attn_head_pattern_by_pos: (),
+            patching.get_act_patch_attn_out: (),
+            patching.get_act_patch_resid_mid: (),
+        }.items():
+            result = sweep(model, self.corrupted, cache, self.metric)
+            assert result.isfinite().all()
+            assert result.shape[: len(leading) + 1] == (*leading, spec.n_layers)
+
+
+# the bridge and the files of TransformerLens
+
+
+@EVERY_SPEC
+@torch.no_grad()
+def test_bridge_has_equal_logits(spec: TransformerSpec) -> None:
+    """LNPre is computed in float32 in there."""
+    model, tokens = draw(spec), draw_tokens()
+    tolerance = 1e-4 if spec.normalization == "LNPre" else 1e-10
+    torch.testing.assert_close(model.to_bridge()(tokens), model(tokens), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", ["one layer", "two layers, LN, biases", "two layers, bidirectional"])
+@torch.no_grad()
+def test_bridge_has_equal_activations(name: str) -> None:
+    model, tokens = draw(SPECS[name]), draw_tokens()
+    _, ours = model.run_with_cache(tokens)
+    _, theirs = model.to_bridge().run_with_cache(tokens)
+    for layer in range(model.spec.n_layers):
+        for hook in ("pattern", "z", "resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "post"):
+            assert torch.allclose(ours[hook, layer], theirs[hook, layer].view_as(ours[hook, layer])), (hook, layer)
+
+
+def test_bridge_shares_no_memory() -> None:
+    model, tokens = draw(SPECS["one layer"]), draw_tokens()
+    bridged = model.to_bridge()
+    before = bridged(tokens)
+    with torch.no_grad():
+        model.embed.W_E.zero_()
+    torch.testing.assert_close(bridged(tokens), before)
+
+
+ATTENTION_NAMES = ("W_Q", "W_O", "b_Q", "b_O", "W_K", "W_V", "b_K", "b_V", "mask", "IGNORE")
+
+
+def hooked_transformer_names(*, n_layers: int, normalization: str | None) -> list[str]:
+    """The keys of a HookedTransformer's state dict, as TransformerLens 3 writes them."""
+    norm = (lambda where: [f"{where}.w", f"{where}.b"]) if normalization == "LN" else lambda where: []
+    names = ["embed.W_E", "pos_embed.W_pos"]
+    for block in (f"blocks.{layer}" for layer in range(n_layers)):
+        names += [*norm(f"{block}.ln1"), *norm(f"{block}.ln2")]
+        names += [
+            f"{block}.attn.{name}"
+            for name in ["W_Q", "W_O", "b_Q", "b_O", "W_K", "W_V", "b_K", "b_V", "mask", "IGNORE"]
+        ]
+        names += [f"{block}.mlp.{name}" for name in ["W_in", "b_in", "W_out", "b_out"]]
+    return [*names, *norm("ln_final"), "unembed.W_U", "unembed.b_U"]
+
+
+@EVERY_SPEC
+def test_loads_the_state_dict_of_a_hooked_transformer(spec: TransformerSpec) -> None:
+    source = draw(spec)
+    constants = {"mask": torch.ones(3, 3).tril().bool(), "IGNORE": torch.tensor(-torch.inf)}
+    written = {
+        name: constants[name.rsplit(".", 1)[1]] if name.endswith(("mask", "IGNORE")) else source.state_dict()[name]
+        for name in hooked_transformer_names(n_layers=spec.n_layers, normalization=spec.normalization)
+    }
+    assert set(source.state_dict()) == {name for name in written if not name.endswith(("mask", "IGNORE"))}
+    model = draw(spec, seed=1)
+    model.load_state_dict(written)
+    torch.testing.assert_close(model(draw_tokens()), source(draw_tokens()))
+
+
+def test_strict_loading_names_what_is_missing_and_foreign() -> None:
+    model = draw(SPECS["one layer"])
+    state = {name: value for name, value in model.state_dict().items() if name != "unembed.W_U"}
+    with pytest.raises(RuntimeError, match=r"unembed\.W_U"):
+        model.load_state_dict(state)
+    with pytest.raises(RuntimeError, match="x_embed"):
+        model.load_state_dict(dict(model.state_dict()) | {"x_embed": torch.zeros(1)})
+
+
+def test_loads_a_published_hooked_transformer(published: Path) -> None:
+    """Chughtai et al. 2023, a transformer on C_113: every one of the 113² sums is right."""
+    state = torch.load(published / "chughtai" / "C113_T_seed2" / "model.pt", weights_only=True, map_location="cpu")
+    model = Transformer(TransformerSpec(biases=True), d_vocab=114, d_vocab_out=113, n_ctx=3)
+    model.load_state_dict({name: value for name, value in state.items() if name not in ("x_embed", "y_embed")})
+    residues = torch.arange(113)
+    tokens = torch.cartesian_prod(residues, residues, torch.tensor([113]))
+    with torch.inference_mode():
+        predictions = model(tokens)[:, -1].argmax(-1)
+    assert torch.equal(predictions, tokens[:, :2].sum(1) % 113)
+
+
+@EVERY_SPEC
+def test_round_trip_through_a_file(spec: TransformerSpec, tmp_path: Path) -> None:
+    source, model = draw(spec), draw(spec, seed=1)
+    torch.save(source.state_dict(), tmp_path / "model.pt")
+    model.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True))
+    torch.testing.assert_close(dict(model.state_dict()), dict(source.state_dict()), rtol=0, atol=0)
+
+
+# parameters and their initial values
+
+
+def test_untrained_biases_are_zero_buffers() -> None:
+    sizes = {"d_vocab": 6, "d_vocab_out": 5, "n_ctx": 3, "generator": torch.Generator().manual_seed(0)}
+    without = Transformer(TransformerSpec(**SMALL), **sizes)
+    biased = Transformer(TransformerSpec(**SMALL, biases=True), **sizes)
+    biases = {f"blocks.0.attn.b_{name}" for name in "QKVO"}
+    biases |= {"blocks.0.mlp.b_in", "blocks.0.mlp.b_out", "unembed.b_U"}
+    assert {name for name, _ in without.named_buffers() if name != "blocks.0.attn.mask"} == biases
+    assert {name for name, _ in biased.named_parameters()} - {name for name, _ in without.named_parameters()} == biases
+    assert set(without.state_dict()) == set(biased.state_dict())
+    assert not any(without.state_dict()[name].any() for name in biases)
+    without(draw_tokens()).sum().backward()
+    assert not any(without.state_dict()[name].any() for name in biases)
+
+
+def test_loaded_untrained_biases_count() -> None:
+    """A network trained with biases, loaded into a model that would not train them, computes the same."""
+    biased = draw(TransformerSpec(**SMALL, biases=True))
+    model = Transformer(TransformerSpec(**SMALL), d_vocab=6, d_vocab_out=5, n_ctx=3).double()
+    model.load_state_dict(biased.state_dict())
+    torch.testing.assert_close(model(draw_tokens()), biased(draw_tokens()))
+
+
+def test_initial_weights_have_the_published_scales() -> None:
+    model = Transformer(
+        TransformerSpec(), d_vocab=114, d_vocab_out=113, n_ctx=3, generator=torch.Generator().manual_seed(0)
+    )
+    sizes = {name: weight.numel() for name, weight in model.named_parameters()}
+    assert sum(sizes.values()) == 114 * 128 + 3 * 128 + 4 * 128**2 + 2 * 128 * 512 + 128 * 113
+    for name, weight in model.named_parameters():
+        deviation = 113**-0.5 if name == "unembed.W_U" else 128**-0.5
+        spread = 5 / (2 * sizes[name]) ** 0.5  # five standard errors of a standard deviation
+        assert float(weight.detach().std()) == pytest.approx(deviation, rel=spread), name
+        assert abs(float(weight.detach().mean())) < 5 * deviation / sizes[name] ** 0.5, name
+
+
+def test_initial_weights_follow_the_generator() -> None:
+    def make(seed: int | None) -> dict[str, Tensor]:
+        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        return dict(
+            Transformer(TransformerSpec(**SMALL), d_vocab=6, d_vocab_out=5, n_ctx=3, generator=generator).state_dict()
+        )
+
+    state = torch.random.get_rng_state()
+    torch.testing.assert_close(make(3), make(3), rtol=0, atol=0)
+    assert not torch.equal(make(3)["embed.W_E"], make(4)["embed.W_E"])
+    assert not any(value.any() for value in make(None).values())
+    assert torch.equal(torch.random.get_rng_state(), state)  # the global generator is not touched
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n_layers": 0}, "n_layers=0"),
+        ({"d_model": 0}, "d_model=0"),
+        ({"d_mlp": 70000}, "d_mlp=70000"),
+        ({"d_model": 10, "n_heads": 4}, "n_heads=4: must divide d_model=10"),
+        ({"d_head": 0}, "d_head=0"),
+    ],
+)
+def test_impossible_sizes_are_refused(arguments: dict[str, int], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        TransformerSpec(**arguments)
+
+
+# torch.func
+
+
+@EVERY_SPEC
+def test_vmap_over_stacked_parameters(spec: TransformerSpec) -> None:
+    models, tokens = [draw(spec, seed=seed) for seed in range(3)], draw_tokens()
+    states = [dict(model.state_dict()) for model in models]
+    stacked = {name: torch.stack([state[name] for state in states]) for name in states[0]}
+    logits = torch.vmap(lambda state: functional_call(models[0], state, (tokens,)))(stacked)
+    torch.testing.assert_close(logits, torch.stack([model(tokens) for model in models]))
+
+
+def test_cache_under_vmap() -> None:
+    models, tokens = [draw(SPECS["two layers"], seed=seed) for seed in range(3)], draw_tokens()
+    states = [dict(model.state_dict()) for model in models]
+    stacked = {name: torch.stack([state[name] for state in states]) for name in states[0]}
+
+    class Cached(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = models[0]
+
+        def forward(self) -> Tensor:
+            return self.model.run_with_cache(tokens)[1]["pattern", 1]
+
+    def pattern(state: dict[str, Tensor]) -> Tensor:
+        return functional_call(Cached(), {f"model.{name}": value for name, value in state.items()}, ())
+
+    patterns = [model.run_with_cache(tokens)[1]["pattern", 1] for model in models]
+    torch.testing.assert_close(torch.vmap(pattern)(stacked), torch.stack(patterns))
+
+
+def test_moves_to_another_dtype() -> None:
+    model = draw(SPECS["one layer, biases"])
+    assert {value.dtype for value in model.state_dict().values()} == {torch.float64}
+    assert model.float()(draw_tokens()).dtype == torch.float32
