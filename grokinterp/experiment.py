@@ -215,7 +215,7 @@ class Experiment:
 
 
 @cache
-def _adapter() -> TypeAdapter[Experiment]:
+def _adapter() -> TypeAdapter:
     return TypeAdapter(Experiment)
 
 

@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -31,7 +31,7 @@ class ProgressBar:
         self._bar: Progress | None = None
         self._started = self._printed = time.monotonic()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "ProgressBar":
         self._started = self._printed = time.monotonic()
         if self.shown and self._console.is_terminal:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _RateColumn())

@@ -14,7 +14,7 @@ from grokinterp.checkpoint import Checkpoint, Problem
 from grokinterp.errors import CheckpointError, RunDirectoryError
 from grokinterp.experiment import Experiment
 from grokinterp.models import Transformer
-from grokinterp.storage import RunDirectory
+from grokinterp.storage import RunDirectory, metrics_table
 
 UPDATE = "update/"
 
@@ -62,10 +62,7 @@ class Trajectory:
     @property
     def metrics(self) -> xr.Dataset:
         """Training metrics over the evaluated ``step``s; per-parameter norms carry a ``parameter`` dimension."""
-        rows = self.directory.metrics.read()
-        steps = [row["step"] for row in rows]
-        names = [name for name in (rows[0] if rows else {}) if name != "step"]
-        return xr.Dataset({name: _column(name, rows) for name in names}, coords={"step": steps})
+        return metrics_table(self.directory.metrics.read())
 
     def weights(self, step: int) -> Weights:
         """Read and verify one checkpoint file.
@@ -125,17 +122,6 @@ class Trajectory:
         if not self.steps:
             raise RunDirectoryError(self.path, "has no checkpoint yet")
         return self.steps[-1]
-
-
-def _column(name: str, rows: list[dict]) -> xr.DataArray:
-    """One metric over all rows; a nested {parameter: value} becomes a second dimension. JSON null is NaN."""
-    nan = float("nan")
-    values = [row.get(name) for row in rows]
-    if isinstance(values[0], dict):
-        parameters = list(values[0])
-        table = [[nan if row.get(key) is None else row[key] for key in parameters] for row in values]
-        return xr.DataArray(table, dims=("step", "parameter"), coords={"parameter": parameters})
-    return xr.DataArray([nan if value is None else value for value in values], dims=("step",))
 
 
 def _double(update: dict[str, Tensor] | None) -> dict[str, Tensor] | None:

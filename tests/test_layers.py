@@ -18,14 +18,14 @@ LAYERS = [
     ["errors", "maths", "progress"],
     ["tasks", "models", "losses", "optim", "phases"],
     ["experiment", "presets"],
-    ["storage", "checkpoint", "trajectory"],
+    ["storage", "checkpoint", "trajectory", "results"],
     ["training", "analysis", "figures", "interop"],
     ["report", "sweeps"],
     ["cli"],
 ]
 LAYER_OF = {room: layer for layer, rooms in enumerate(LAYERS) for room in rooms}
 # files of one idea know each other: a configuration and the named ones; the run directory and how it is read
-ONE_ROOM = [{"experiment", "presets"}, {"storage", "checkpoint", "trajectory"}]
+ONE_ROOM = [{"experiment", "presets"}, {"storage", "checkpoint", "trajectory", "results"}]
 PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
 

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import nn
-
+from grokinterp.analysis.weights import RANKS, matrix_names
 from grokinterp.experiment import Experiment
+from grokinterp.models import Transformer
 
 
-def coordinates(experiment: Experiment, model: nn.Module, arguments: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
+def coordinates(experiment: Experiment, model: Transformer, arguments: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
     """Dimension name → coordinate values.
 
     ``key`` are the key frequencies an analysis was given; the rest follows from the task's and the
@@ -31,6 +31,8 @@ def coordinates(experiment: Experiment, model: nn.Module, arguments: Mapping[str
         "position": range(task.n_ctx),
         "neuron": range(spec.d_mlp),
         "parameter": [name for name, _ in model.named_parameters()],
+        "matrix": matrix_names(model),
+        "rank": range(1, RANKS + 1),
     }
     if "key_frequencies" in arguments:
         axes["key"] = arguments["key_frequencies"].tolist()

@@ -54,31 +54,43 @@ def evaluate(
         TypeError: an argument that no analysis declares, or a missing one.
         RunDirectoryError: no checkpoint could be read.
     """
-    bound = [(analysis, _declared(analysis, arguments)) for analysis in analyses]
     _reject_unknown(analyses, arguments)
-    wanted = list(trajectory.steps if steps is None else steps)
-    on_gpu = torch.device(device).type == "cuda"
-    run = _evaluate_chunk if (on_gpu if vectorize is None else vectorize) else _evaluate_one_by_one
     skipped: dict[int, str] = {}
-    done: list[int] = []
-    results: list[list[NamedTuple]] = []
-    problem, template = trajectory.problem.to(device), trajectory.experiment.empty_model().double().to(device)
-    weights = track(_read(trajectory, wanted, skipped), "analyzing", total=len(wanted), shown=progress)
-    for chunk in _chunks(weights, CHUNK if run is _evaluate_chunk else 1):
-        results += run(bound, template, problem, chunk)
-        done += [step for step, _ in chunk]
-    if not done:
-        raise RunDirectoryError(trajectory.path, "has no readable checkpoint")
-    axes = coordinates(trajectory.experiment, template, arguments)
-    dataset = xr.merge(
-        [_dataset(done, [row[i] for row in results], axes) for i in range(len(analyses))] or [xr.Dataset()],
-        join="exact",
-        compat="no_conflicts",
-    )
+    wanted = list(trajectory.steps if steps is None else steps)
+    found = evaluate_readable(analyses, trajectory, wanted, skipped, device, vectorize, progress, arguments)
+    if not found:
+        raise RunDirectoryError(trajectory.path, f"has no readable checkpoint ({len(skipped)} damaged)")
+    dataset = xr.merge(list(found.values()), join="exact", compat="no_conflicts")
     return dataset.assign_attrs(skipped=json.dumps({str(step): why for step, why in skipped.items()}))
 
 
-def _declared(analysis: Analysis, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def evaluate_readable(
+    analyses: Sequence[Analysis],
+    trajectory: Trajectory,
+    steps: Sequence[int],
+    skipped: dict[int, str],
+    device: str | torch.device,
+    vectorize: bool | None,
+    progress: bool,
+    arguments: Mapping[str, Any],
+) -> dict[Analysis, xr.Dataset]:
+    """One dataset per analysis over the steps that can be read, none if none can; the others go into ``skipped``."""
+    bound = [(analysis, declared_arguments(analysis, arguments)) for analysis in analyses]
+    on_gpu = torch.device(device).type == "cuda"
+    run = _evaluate_chunk if (on_gpu if vectorize is None else vectorize) else _evaluate_one_by_one
+    done: list[int] = []
+    results: list[list[NamedTuple]] = []
+    problem, template = trajectory.problem.to(device), trajectory.experiment.empty_model().double().to(device)
+    weights = track(_read(trajectory, steps, skipped), "analyzing", total=len(steps), shown=progress and bool(steps))
+    for chunk in _chunks(weights, CHUNK if run is _evaluate_chunk else 1):
+        results += run(bound, template, problem, chunk)
+        done += [step for step, _ in chunk]
+    axes = coordinates(trajectory.experiment, template, arguments)
+    found = enumerate(analyses) if done else ()
+    return {analysis: _dataset(done, [row[i] for row in results], axes) for i, analysis in found}
+
+
+def declared_arguments(analysis: Analysis, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments an analysis declares. Raises TypeError when one without default is missing."""
     parameters = list(inspect.signature(analysis).parameters.values())[1:]
     missing = [p.name for p in parameters if p.default is p.empty and p.name not in arguments]

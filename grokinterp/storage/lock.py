@@ -5,7 +5,7 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from grokinterp.errors import RunDirectoryError
@@ -13,7 +13,7 @@ from grokinterp.storage.files import parse_json
 
 
 @contextlib.contextmanager
-def lock_file(path: Path) -> Iterator[None]:
+def lock_file(path: Path) -> Generator[None, None, None]:
     """Hold the lock at `path` (pid and host written in) while the block runs.
 
     Raises: RunDirectoryError at once, naming the holder's pid and host, if another process or thread has it.

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -142,7 +142,7 @@ class RunDirectory:
         return require_identity(decode_tensors(read_bytes(path), name=path.name), path, step=step, run_id=self.run_id)
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> Generator[None, None, None]:
         """Be the only writer while the block runs; temporary files of killed writers are removed first.
 
         Raises: RunDirectoryError at once, naming the holder's pid and host.

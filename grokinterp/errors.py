@@ -1,0 +1,33 @@
+"""Every error a user can cause: one clear line, naming the thing, its value and the rule."""
+
+
+class GrokinterpError(Exception):
+    """An error whose text is one line for the user; the command line exits with code 2."""
+
+
+class ConfigError(GrokinterpError, ValueError):
+    """A configuration value that breaks a rule.
+
+    >>> str(ConfigError("task.p", 1, "must be an integer >= 3"))
+    'task.p=1: must be an integer >= 3'
+    """
+
+    def __init__(self, key: str, value: object, rule: str) -> None:
+        super().__init__(f"{key}={value}: {rule}")
+        self.key, self.value, self.rule = key, value, rule
+
+
+class CheckpointError(GrokinterpError):
+    """A checkpoint file that is damaged, foreign or not what its name says."""
+
+    def __init__(self, path: object, why: str) -> None:
+        super().__init__(f"checkpoint {path}: {why}")
+        self.path, self.why = path, why
+
+
+class RunDirectoryError(GrokinterpError):
+    """A run directory that cannot be created, opened, locked or written."""
+
+    def __init__(self, path: object, why: str) -> None:
+        super().__init__(f"run directory {path}: {why}")
+        self.path, self.why = path, why

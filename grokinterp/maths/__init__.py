@@ -1,0 +1,1 @@
+"""Pure functions of arrays: Fourier analysis and sparsity. Imports nothing else of grokinterp."""

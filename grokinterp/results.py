@@ -1,0 +1,146 @@
+"""An analyzed run: metrics, measures, phases and the one summary that the command line and the report print."""
+
+import json
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import xarray as xr
+
+from grokinterp.errors import RunDirectoryError
+from grokinterp.phases import Curves, History, Measures, find_phases
+from grokinterp.storage import RunDirectory, analysis_names, metrics_table, read_analysis
+
+SMALL_DIMENSIONS = {"split", "precision"}
+"""Dimensions whose few entries a summary spells out."""
+
+
+@final
+@dataclass(frozen=True)
+class Results:
+    """What is known about a run, read from its files; needs no PyTorch.
+
+    >>> Results.open("checkpoints/demo").history.verdict  # doctest: +SKIP
+    'grokked'
+    """
+
+    directory: RunDirectory
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Results":
+        """Open a run directory. Raises RunDirectoryError if it is not one."""
+        return cls(RunDirectory.open(path))
+
+    @cached_property
+    def metrics(self) -> xr.Dataset:
+        """Training metrics over the evaluated steps."""
+        return metrics_table(self.directory.metrics.read())
+
+    @cached_property
+    def analyses(self) -> dict[str, xr.Dataset]:
+        """The results of every analysis that has been run, by name."""
+        names = analysis_names(self.directory.path)
+        found = {name: read_analysis(self.directory.path, name) for name in names}
+        return {name: dataset for name, dataset in found.items() if dataset is not None}
+
+    @cached_property
+    def dataset(self) -> xr.Dataset:
+        """All analyses over the steps that they have in common."""
+        parts = [part.drop_vars("checkpoint_digest", errors="ignore") for part in self.analyses.values()]
+        if not parts:
+            return xr.Dataset(coords={"step": np.array([], dtype=np.int64)})
+        common = sorted(set.intersection(*(set(part["step"].values.tolist()) for part in parts)))
+        return xr.merge([part.sel(step=common) for part in parts], join="exact", combine_attrs="drop")
+
+    @cached_property
+    def history(self) -> History:
+        """Phases, events and verdict. Raises RunDirectoryError when nothing was evaluated yet."""
+        if not self.metrics.sizes["step"]:
+            raise RunDirectoryError(self.directory.path, "has no metrics yet")
+        measures = Measures.from_dataset(self.dataset) if self.dataset.sizes["step"] else None
+        return find_phases(Curves.from_dataset(self.metrics), measures)
+
+    @property
+    def skipped(self) -> dict[int, str]:
+        """Checkpoints that could not be read, with the reason."""
+        found: dict[str, str] = {}
+        for part in self.analyses.values():
+            found |= json.loads(part.attrs.get("skipped", "{}"))
+        return {int(step): found[step] for step in sorted(found, key=int)}
+
+    @property
+    def leaked_share(self) -> float | None:
+        """Share of the test examples whose mirror image is trained on, None before any analysis."""
+        shares = [part.attrs["leaked_share"] for part in self.analyses.values() if "leaked_share" in part.attrs]
+        return float(shares[0]) if shares else None
+
+    @property
+    def key_frequencies(self) -> list[int] | None:
+        """Key frequencies of the last checkpoint, None where they were not measured."""
+        if "is_key" not in self.dataset or not self.dataset.sizes["step"]:
+            return None
+        last = self.dataset["is_key"].isel(step=-1)
+        return [int(k) for k in self.dataset["frequency"].values[last.values.astype(bool)]]
+
+    def measures(self) -> dict[str, Any]:
+        """Every scalar measure of the last checkpoint by name; null where it is not finite."""
+        measured: dict[str, Any] = {}
+        if not self.dataset.sizes["step"]:
+            return measured
+        for name, variable in self.dataset.isel(step=-1).data_vars.items():
+            if set(variable.dims) <= SMALL_DIMENSIONS:
+                measured[str(name)] = _plain(variable)
+        if self.key_frequencies is not None:
+            measured["key_frequencies"] = self.key_frequencies
+        return measured
+
+    def summary(self) -> dict[str, Any]:
+        """The object that ``grokinterp analyze --json`` prints."""
+        history = self.history
+        return {
+            "run": str(self.directory.path),
+            "status": self.directory.status,
+            "steps": self.dataset["step"].values.tolist(),
+            "verdict": history.verdict,
+            "sentence": history.describe(),
+            "grok_step": history.grok_step,
+            "phases": [{"name": phase.name, "start": phase.start, "stop": phase.stop} for phase in history.phases],
+            "events": [{"kind": event.kind, "step": event.step, "detail": event.detail} for event in history.events],
+            "skipped": [{"step": step, "reason": reason} for step, reason in self.skipped.items()],
+            "leaked_share": self.leaked_share,
+            "measures": self.measures(),
+        }
+
+    def lines(self) -> list[str]:
+        """Five lines for a person: phases, key frequencies, share of the logits, losses, verdict."""
+        measured = self.measures()
+        phases = ", ".join(f"{phase.name} {phase.start}-{phase.stop - 1}" for phase in self.history.phases)
+        keys = ", ".join(str(k) for k in self.key_frequencies or []) or "none"
+        return [
+            f"phases            {phases}",
+            f"key frequencies   {keys}",
+            f"logits explained  {_percent(measured.get('logit_fve'))} of their variance by the key frequencies",
+            f"losses            restricted {_nats(measured.get('restricted_loss'))}, "
+            f"excluded {_nats(measured.get('excluded_loss'))}, full {_nats(measured.get('all_loss'))}",
+            f"verdict           {self.history.describe()}",
+        ]
+
+
+def _plain(variable: xr.DataArray) -> Any:
+    """A number, or {label: number} for a labelled axis; null where it is not finite."""
+    if variable.ndim:
+        axis = variable.dims[0]
+        return {str(label): _plain(variable.sel({axis: label})) for label in variable[axis].values}
+    value = variable.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _percent(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.1%}"
+
+
+def _nats(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3g}"
