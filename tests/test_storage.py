@@ -612,6 +612,12 @@ def test_live_reading_while_a_thread_writes(run):
     assert run.steps() == tuple(steps)
 
 
+def test_lock_overwrites_an_earlier_holder_of_any_length(run):
+    (run.path / "lock").write_text(json.dumps({"pid": 1, "host": "h" * 200}))
+    with run.lock():
+        assert json.loads((run.path / "lock").read_text()) == {"pid": os.getpid(), "host": os.uname().nodename}
+
+
 def test_second_lock_of_the_same_process_is_refused(run):
     with run.lock():
         with pytest.raises(RunDirectoryError, match=f"in use by process {os.getpid()} on host"), run.lock():
