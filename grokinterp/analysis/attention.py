@@ -67,7 +67,8 @@ def periodicity_of(to_a: Float[Tensor, "head a b"]) -> AttentionPeriodicity:
     p = to_a.shape[1]
     difference = to_a.sum(2) - to_a.sum(1)
     cos, sin = waves(p, to_a.device)
-    explained = ((difference @ cos.mT).square() + (difference @ sin.mT).square()) / (2 * p * squared_norms(p, to_a.device))
+    squared = (difference @ cos.mT).square() + (difference @ sin.mT).square()
+    explained = squared / (2 * p * squared_norms(p, to_a.device))
     total = (to_a - to_a.mean((1, 2), keepdim=True)).square().sum((1, 2))
     varies = total > 1e-20 * to_a.square().sum((1, 2))
     fve, best = torch.where(varies[:, None], explained / total[:, None], 0).max(1)

@@ -121,6 +121,7 @@ def embedding_circles(checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "k
     them. Frequency p/2 has no sine: its second coordinate is 0.
 
     Args:
+        checkpoint: of a modular-addition run.
         key_frequencies: frequencies from 1 to ⌊p/2⌋.
 
     Source: Nanda et al. 2023, §4.1; Liu et al. 2022 (circles in embeddings).

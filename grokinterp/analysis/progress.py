@@ -51,6 +51,7 @@ def progress_measures(checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "k
     for every checkpoint, of |K| random frequencies outside K (or all that there are).
 
     Args:
+        checkpoint: of a modular-addition run.
         key_frequencies: frequencies from 1 to ⌊p/2⌋.
 
     Source: Nanda et al. 2023, §5.1 (restricted, excluded) and its released code (trig loss).

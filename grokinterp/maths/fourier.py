@@ -18,8 +18,8 @@ def waves(p: int, device: torch.device | str | None = None) -> tuple[Tensor, Ten
     """cos(2πkt/p) and sin(2πkt/p), both [frequency, residue], k = 1..⌊p/2⌋; the sine of k = p/2 is exactly 0.
 
     >>> cos, sin = waves(4)
-    >>> cos[0].round().tolist(), sin[1].tolist()
-    ([1.0, 0.0, -1.0, 0.0], [0.0, 0.0, 0.0, 0.0])
+    >>> cos[1].tolist(), sin[1].tolist()
+    ([1.0, -1.0, 1.0, -1.0], [0.0, 0.0, 0.0, 0.0])
     """
     frequency, residue = torch.arange(1, p // 2 + 1, device=device), torch.arange(p, device=device)
     turn = torch.outer(frequency, residue) % p
@@ -40,8 +40,9 @@ def squared_norms(p: int, device: torch.device | str | None = None) -> Float[Ten
 def real_basis(p: int, device: torch.device | str | None = None) -> Float[Tensor, "component residue"]:
     """The orthonormal basis, one component a row.
 
-    >>> real_basis(2).tolist()
-    [[0.7071067811865475, 0.7071067811865475], [0.7071067811865475, -0.7071067811865475]]
+    >>> real_basis(2).float()
+    tensor([[ 0.7071,  0.7071],
+            [ 0.7071, -0.7071]])
     """
     cos, sin = waves(p, device)
     pairs = torch.stack([cos, sin], dim=1) / squared_norms(p, device).sqrt()[:, None, None]

@@ -21,7 +21,7 @@ def gini(x: Float[Tensor, "*batch entry"]) -> Float[Tensor, "*batch"]:
 
 
 def effective_rank(singular_values: Float[Tensor, "*batch entry"]) -> Float[Tensor, "*batch"]:
-    """exp of the entropy of the normalized singular values; between 1 and their number.
+    """Exponential of the entropy of the normalized singular values; between 1 and their number.
 
     Source: Roy & Vetterli 2007.
 
