@@ -153,9 +153,11 @@ def logit_spectrum(checkpoint: Checkpoint) -> LogitSpectrum:
 
     s_k = ⟨L - mean_c L, cos_k⟩ / (‖L - mean_c L‖ ‖cos_k‖) for logits L [a, b, c]. A frequency is key
     when s_k exceeds every similarity, at any frequency, that L has after a shuffle of its classes (100
-    shuffles, the same for every checkpoint). Classes of a random network are exchangeable, so one in
-    at most 101 passes by chance. The threshold scales with the strongest cosine: about 0.17 of it at
-    p = 113, 0.3 at p = 53, and more for small p, where a weak key frequency may not stand out.
+    shuffles, the same for every checkpoint). The classes of a random network are exchangeable, so
+    about one network in 101 has a key frequency by chance (measured: 20 of 1 460, p from 5 to 113).
+    Whoever answers the training pairs correctly has every s_k slightly above zero, so a memorizing
+    network has weak key frequencies: read them with their logit_fve. The threshold scales with the strongest
+    cosine: 0.16 of it at p = 113, 0.22 at p = 53, more for smaller p, where a weak one may not stand out.
 
     logit_fve = Σ_{k key} ⟨L, cos_k⟩² / (‖cos_k‖² ‖L - mean L‖²): variance about the mean of *all*
     logits, which is Nanda et al.'s measure. It equals Σ s_k², the measure of Chughtai et al., when all rows
