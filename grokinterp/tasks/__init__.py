@@ -6,4 +6,7 @@ from grokinterp.tasks.task import Task
 AnyTask = ModularAddition
 """Every task a configuration may name, told apart by ``kind``; a new family joins this union."""
 
-__all__ = ["AnyTask", "ModularAddition", "Task"]
+TASKS = {"modular_addition": "p: c = (a + b) mod p from the tokens a, b, ="}
+"""``kind`` of every task: its parameters and what it is, in one line."""
+
+__all__ = ["TASKS", "AnyTask", "ModularAddition", "Task"]

@@ -1,0 +1,149 @@
+"""The command line: each command reads its arguments and calls one public function."""
+
+import json
+import signal
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from grokinterp.errors import ConfigError, GrokinterpError
+
+app = typer.Typer(
+    help="Mechanistic interpretability of grokking: train, analyze, report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+USAGE_ERROR: type[Exception] = next(kind for kind in typer.BadParameter.mro() if kind.__name__ == "ClickException")
+"""What typer raises for a command line it cannot read; typer carries its own copy of click or uses the installed one."""
+
+RunDir = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run directory, as `train` writes it.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+
+
+@app.command()
+def train(
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="As in task.p=97 seed=3.")] = None,
+    preset: Annotated[str | None, typer.Option(help="A named experiment; see `grokinterp presets`.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A TOML or JSON file.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="RUN_DIR", help="Default: checkpoints/<name>-<hash>.")] = None,
+    device: Device = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in RUN_DIR.")] = False,
+) -> None:
+    """Train an experiment, saving checkpoints and metrics through all phases."""
+    from grokinterp.experiment import Experiment
+    from grokinterp.presets import preset as named
+    from grokinterp.training import train as train_experiment
+
+    if preset is not None and config is not None:
+        raise ConfigError("config", config, f"give --preset or --config, not both (preset is {preset})")
+    base = named(preset) if preset is not None else Experiment.from_file(config) if config is not None else Experiment()
+    run = train_experiment(base.override(overrides or []), out, device=device, resume=resume, progress=True)
+    status = run.directory.status
+    if status["status"] == "diverged":
+        raise GrokinterpError(f"{run.path} diverged at step {status['step']}: {status['why']}")
+    print(f"{run.path}: {len(run.steps)} checkpoints, {status['status']} at step {status['step']}")
+
+
+@app.command()
+def analyze(
+    run_dir: RunDir,
+    only: Annotated[str | None, typer.Option(metavar="NAME,...", help="Analyses to run (default: all).")] = None,
+    every: Annotated[int, typer.Option(help="Take each N-th checkpoint, and the last.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    device: Device = "cpu",
+) -> None:
+    """Run every analysis over every checkpoint into RUN_DIR/analysis/NAME.nc."""
+    from grokinterp.analysis import analyze as analyze_run
+
+    names = None if only is None else [name.strip() for name in only.split(",") if name.strip()]
+    results = analyze_run(run_dir, only=names, every=every, device=device, progress=True)
+    print(json.dumps(results.summary(), allow_nan=False) if as_json else "\n".join(results.lines()))
+    warn_of_skipped(results.skipped)
+
+
+@app.command()
+def report(
+    run_dir: RunDir,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Default: reports/<run>.html.")] = None,
+) -> None:
+    """Write the phase-by-phase HTML report; analyzes first what is not analyzed yet."""
+    from grokinterp.analysis import analyze as analyze_run
+    from grokinterp.report import write_report
+
+    results = analyze_run(run_dir, progress=True)
+    print(write_report(run_dir, out))
+    warn_of_skipped(results.skipped)
+
+
+@app.command()
+def demo() -> None:
+    """Train the demo network through grokking, analyze every checkpoint, write reports/demo.html."""
+    from grokinterp.analysis import analyze as analyze_run
+    from grokinterp.presets import preset as named
+    from grokinterp.report import write_report
+    from grokinterp.training import default_directory
+    from grokinterp.training import train as train_experiment
+
+    experiment = named("demo")
+    directory = default_directory(experiment)
+    run = train_experiment(experiment, directory, resume=directory.exists(), progress=True)
+    results = analyze_run(run, progress=True)
+    path = write_report(run.path, Path("reports/demo.html"))
+    print("\n".join(results.lines()))
+    print(f"\nreport  {path.resolve()}\nrun     {run.path}")
+
+
+@app.command()
+def presets() -> None:
+    """List the named experiments."""
+    from grokinterp.presets import PRESETS
+
+    width = max(map(len, PRESETS))
+    for name, preset in PRESETS.items():
+        print(f"{name:{width}}  {preset.about}")
+
+
+@app.command()
+def tasks() -> None:
+    """List the tasks and their parameters."""
+    from grokinterp.tasks import TASKS
+
+    width = max(map(len, TASKS))
+    for kind, about in TASKS.items():
+        print(f"{kind:{width}}  {about}")
+
+
+def warn_of_skipped(skipped: dict[int, str]) -> None:
+    """Name and count the checkpoints that could not be read."""
+    for step, reason in skipped.items():
+        print(f"skipped checkpoint {step}: {reason}", file=sys.stderr)
+    if skipped:
+        print(f"{len(skipped)} damaged checkpoint{'s' if len(skipped) > 1 else ''} skipped", file=sys.stderr)
+
+
+def main() -> NoReturn:
+    """Run the command line; a user's error is one line and exit code 2, SIGINT 130, SIGTERM 143."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    warnings.showwarning = lambda message, *rest, **more: print(f"warning: {message}", file=sys.stderr)  # type: ignore[assignment]
+    try:
+        sys.exit(app(standalone_mode=False))
+    except ConfigError as error:
+        fail(f"config error: {error}")
+    except GrokinterpError as error:
+        fail(f"error: {error}")
+    except USAGE_ERROR as error:
+        fail(f"error: {error.format_message()}")  # type: ignore[attr-defined]
+    except (KeyboardInterrupt, typer.Abort):
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def fail(line: str) -> NoReturn:
+    print(" ".join(line.splitlines()), file=sys.stderr)
+    sys.exit(2)
