@@ -140,9 +140,10 @@ def test_circles_of_a_circular_embedding():
 
 @pytest.mark.parametrize("p", [4, 5, 6, 7, 8, 9, 10, 12, 15])
 def test_neuron_shares_equal_their_naive_twin(p):
-    h = uniform(p * p, 3)
+    a, b = torch.meshgrid(torch.arange(p), torch.arange(p), indexing="ij")
+    h = torch.cat([uniform(p * p, 3), 0.5 * uniform(p * p, 1) + wave(p // 2, p, a + b)[0].reshape(-1, 1)], dim=1)
     found = frequencies_of(h, p)
-    for n in range(3):
+    for n in range(4):
         grid = h[:, n].reshape(p, p).numpy()
         plain, harmonic = naive.neuron_fve(grid, harmonic=False), naive.neuron_fve(grid, harmonic=True)
         assert int(found.neuron_frequency[n]) == plain.argmax() + 1
@@ -215,6 +216,15 @@ def test_planted_frequencies_are_found_exactly_under_10_db_noise(p, n_keys):
         noise = torch.from_numpy(random.standard_normal(signal.shape)) * signal.std() * 10**-0.5
         found = spectrum_of_logits(signal + noise)
         assert (found.is_key.nonzero().flatten() + 1).tolist() == keys
+
+
+@pytest.mark.parametrize("p", [3, 4, 5, 113])
+def test_shuffles_move_some_class_and_stay_the_same(p):
+    places = shuffles(p)
+    assert (np.sort(places, axis=1) == np.arange(p)).all()
+    assert (places != np.arange(p)).any(axis=1).all()
+    shuffles.cache_clear()
+    assert (shuffles(p) == places).all()
 
 
 def test_a_random_network_has_hardly_ever_a_key_frequency():
