@@ -19,10 +19,10 @@ DEMO = Experiment(
     name="demo",
     task=ModularAddition(p=53),
     model=TransformerSpec(d_model=128, n_heads=4, d_mlp=256),
-    split=Split(fraction=0.5, pairs="unordered"),
-    optimization=Optimization(lr=2e-3, weight_decay=2.0, betas=(0.9, 0.98), warmup_steps=10),
-    save=SaveAt(every=25, dense_every=5, dense_until=100),
-    steps=3_000,
+    split=Split(fraction=0.6, pairs="unordered"),
+    optimization=Optimization(lr=2e-3, weight_decay=3.0, betas=(0.9, 0.98), warmup_steps=10),
+    save=SaveAt(every=20, dense_every=5, dense_until=100),
+    steps=2_500,
     evaluate_every=5,
 )
 
