@@ -1,0 +1,64 @@
+"""Measure and write RESULTS.md: ``python -m benchmarks [--threads 1 2] [--rounds 9] [--checkpoints 6]``."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.report import results
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+
+
+def main() -> None:
+    """Measure each part in a process of its own, whose thread count is fixed before PyTorch starts."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1], help="thread counts for the training step")
+    parser.add_argument("--rounds", type=int, default=9, help="turns per side and point of training")
+    parser.add_argument("--checkpoints", type=int, default=6, help="checkpoints for the analyses")
+    parser.add_argument("--part", choices=["train", "step", "analyses"], help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.part:
+        return run_part(arguments)
+    part(os.cpu_count() or 1, "train")
+    steps = [part(threads, "step", "--rounds", str(arguments.rounds)) for threads in arguments.threads]
+    analyses = part(1, "analyses", "--checkpoints", str(arguments.checkpoints))
+    RESULTS.write_text(results(steps, analyses), encoding="utf-8")
+    print(RESULTS.read_text(encoding="utf-8"))
+    return None
+
+
+def part(threads: int, name: str, *options: str) -> Any:
+    """One part's results, from a fresh process."""
+    print(f"measuring: {name}, {threads} thread{'s' * (threads > 1)} ...", file=sys.stderr, flush=True)
+    command = [sys.executable, "-m", "benchmarks", "--part", name, *options]
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    return json.loads(subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout)
+
+
+def run_part(arguments: argparse.Namespace) -> None:
+    """Print one part's results as JSON. PyTorch is imported here, under the thread count of this process."""
+    import torch
+
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    from benchmarks import analyses, step
+    from benchmarks.machine import describe
+    from benchmarks.points import points_of_training, trained_run
+
+    run = trained_run()
+    if arguments.part == "step":
+        points = points_of_training(run)
+        found = step.measure(points, run.problem, rounds=arguments.rounds) | {"machine": describe()}
+    elif arguments.part == "analyses":
+        found = analyses.measure(run, checkpoints=arguments.checkpoints)
+    else:
+        found = {"steps": len(run.steps)}
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

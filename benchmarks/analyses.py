@@ -1,0 +1,131 @@
+"""Analyses of one checkpoint against a notebook's loop: one pass with a cache, one projection per frequency."""
+
+from statistics import median
+from typing import Any
+
+import torch
+import xarray as xr
+from torch import Tensor
+
+from benchmarks.machine import milliseconds
+from grokinterp.analysis import (
+    ANALYSES,
+    attention_pattern,
+    class_cosine,
+    embedding_spectrum,
+    evaluate,
+    logit_spectrum,
+    logit_statistics,
+    neuron_logit_spectrum,
+    performance,
+    progress_measures,
+    weight_norms,
+)
+from grokinterp.models import Transformer
+from grokinterp.trajectory import Trajectory
+
+SAME = (
+    performance,
+    logit_statistics,
+    attention_pattern,
+    class_cosine,
+    embedding_spectrum,
+    neuron_logit_spectrum,
+    progress_measures,
+    weight_norms,
+)
+"""The analyses that together hold what ``notebook`` computes."""
+
+
+def mean_loss(logits: Tensor, labels: Tensor) -> float:
+    """Mean cross-entropy in float64."""
+    return float(-logits.double().log_softmax(-1).gather(-1, labels[:, None]).mean())
+
+
+def wave_directions(p: int, frequency: int, dtype: torch.dtype) -> list[Tensor]:
+    """Waves cos w(a + b) and sin w(a + b) over the pairs, of length one."""
+    angle = 2 * torch.pi * frequency * torch.arange(p, dtype=dtype) / p
+    cos, sin = angle.cos(), angle.sin()
+    parts = [torch.outer(cos, cos) - torch.outer(sin, sin), torch.outer(sin, cos) + torch.outer(cos, sin)]
+    return [part.flatten() / part.norm() for part in parts]
+
+
+def gini(weights: Tensor, p: int) -> float:
+    """Gini coefficient of the norms of the weights' Fourier components along the first axis."""
+    rows = [torch.ones(p, dtype=weights.dtype) / p**0.5]
+    for frequency in range(1, p // 2 + 1):
+        angle = 2 * torch.pi * frequency * torch.arange(p, dtype=weights.dtype) / p
+        rows += [angle.cos() / angle.cos().norm(), angle.sin() / angle.sin().norm()]
+    norms = (torch.stack(rows) @ weights[:p]).norm(dim=1).sort().values
+    n = len(norms)
+    return float(((2 * torch.arange(1, n + 1) - n - 1) * norms).sum() / (n * norms.sum()))
+
+
+@torch.no_grad()
+def notebook(model: Transformer, run: Trajectory, step: int, keys: list[int]) -> dict[str, Any]:
+    """What a notebook would write down about one checkpoint."""
+    problem, p = run.problem, run.problem.task.n_classes
+    model.load_state_dict(run.weights(step).state)
+    logits, cache = model.run_with_cache(problem.tokens)
+    logits, labels, is_train = logits[:, -1], problem.labels, problem.is_train
+    found: dict[str, Any] = {"all_loss": mean_loss(logits, labels), "attention": cache["pattern", 0][:, :, -1].mean(0)}
+    for split, rows in {"train": is_train, "test": ~is_train}.items():
+        found[f"{split}_loss"] = mean_loss(logits[rows], labels[rows])
+        found[f"{split}_accuracy"] = float((logits[rows].argmax(-1) == labels[rows]).float().mean())
+    found["logit_mean_abs"], found["logit_max_abs"] = float(logits.abs().mean()), float(logits.abs().max())
+    top = logits.topk(2, dim=-1).values
+    found["logit_margin"] = float((top[:, 0] - top[:, 1]).mean())
+    restricted, found["excluded_loss_of"] = logits.mean(0), []
+    without = logits.clone()
+    for frequency in range(1, p // 2 + 1):
+        part = sum(torch.outer(wave, wave @ logits) for wave in wave_directions(p, frequency, logits.dtype))
+        found["excluded_loss_of"].append(mean_loss((logits - part)[is_train], labels[is_train]))
+        if frequency in keys:
+            restricted, without = restricted + part, without - part
+    found["restricted_loss"] = mean_loss(restricted.expand_as(logits), labels)
+    found["excluded_loss"] = mean_loss(without[is_train], labels[is_train])
+    within = []
+    for label in range(p):
+        x = torch.nn.functional.normalize(cache["resid_post", 0][labels == label, -1], dim=-1)
+        similarity = x @ x.T
+        within.append(float((similarity.sum() - similarity.trace()) / (len(x) * (len(x) - 1))))
+    found["class_cosine_within"] = within
+    found["gini_embedding"] = gini(model.W_E, p)
+    found["gini_neuron_logit"] = gini((model.W_out[0] @ model.W_U).T, p)
+    found["weight_norm"] = sum(float(weight.square().sum()) for weight in model.parameters())
+    return found
+
+
+def check_equal(ours: xr.Dataset, theirs: dict[str, Any], tolerance: float) -> None:
+    """Assert that both say the same, within what the notebook's precision allows."""
+    at = ours.isel(step=0)
+    names = ["all_loss", "train_loss", "test_loss", "restricted_loss", "excluded_loss", "excluded_loss_of"]
+    names += ["class_cosine_within", "gini_embedding", "gini_neuron_logit", "weight_norm", "train_accuracy"]
+    for name in names:
+        mine, other = torch.tensor(at[name].values).double(), torch.tensor(theirs[name]).double()
+        torch.testing.assert_close(
+            mine, other, rtol=tolerance, atol=1e-2 * tolerance, msg=lambda text, name=name: f"{name}: {text}"
+        )
+
+
+def measure(run: Trajectory, *, checkpoints: int) -> dict[str, Any]:
+    """Median milliseconds per checkpoint; the ways take turns on checkpoints spread over the run."""
+    spaced = [run.steps[round(i * (len(run.steps) - 1) / checkpoints)] for i in range(1, checkpoints + 1)]
+    is_key = evaluate([logit_spectrum], run, steps=[run.steps[-1]])["is_key"].isel(step=0)
+    keys = [int(k) for k in is_key["frequency"].values[is_key.values]]
+    arguments = {"key_frequencies": torch.tensor(keys)}
+    single, double = run.model(), run.model().double()
+    ways = {
+        "notebook32": lambda step: notebook(single, run, step, keys),
+        "notebook64": lambda step: notebook(double, run, step, keys),
+        "same": lambda step: evaluate(SAME, run, steps=[step], **arguments),
+        "all": lambda step: evaluate(ANALYSES, run, steps=[step], **arguments),
+    }
+    for name, tolerance in {"notebook32": 2e-3, "notebook64": 1e-6}.items():
+        check_equal(ways["same"](spaced[-1]), ways[name](spaced[-1]), tolerance)
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for step in spaced:
+        for name, way in ways.items():
+            times[name].append(milliseconds(lambda way=way, step=step: way(step)))
+    medians = {name: median(values) for name, values in times.items()}
+    return medians | {"checkpoints": checkpoints, "count": len(ANALYSES), "names": [one.__name__ for one in SAME]}

@@ -1,0 +1,169 @@
+"""The training step against the published style of loop, taking turns, at several points of training."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchmarks.baselines import FirstTransformer, PlainTransformer, layout
+from benchmarks.machine import milliseconds, multiplication_rate, naive_products, readout_products, step_limit
+from grokinterp.checkpoint import Problem
+from grokinterp.experiment import Optimization
+from grokinterp.losses import LossForm, cross_entropy
+from grokinterp.models import Transformer, readout
+from grokinterp.training.step import FullBatchStep
+
+STILL = 1e-12
+"""Learning rate of the timed steps: all the work of AdamW, and the weights stay where training put them."""
+
+
+@dataclass
+class Side:
+    """One way to train: ``step`` does everything, then ``losses`` are those of the weights it started from."""
+
+    name: str
+    model: nn.Module
+    step: Callable[[], tuple[Tensor, Tensor]]
+    flushes_denormals: bool = False
+    times: list[float] = field(default_factory=list)
+
+    def run(self) -> float:
+        """Milliseconds of one step."""
+        torch.set_flush_denormal(self.flushes_denormals)
+        return milliseconds(self.step)
+
+
+def grokinterp_side(model: Transformer, problem: Problem, *, form: LossForm = "softplus") -> Side:
+    """Our step as ``grokinterp train`` takes it, and the test loss as it evaluates it."""
+    step = FullBatchStep(model, problem, Optimization(lr=STILL, weight_decay=1.0, warmup_steps=0, loss=form))
+    step.prepare()
+
+    def both() -> tuple[Tensor, Tensor]:
+        step.gradients()
+        step.apply(0)
+        with torch.inference_mode():
+            return step.loss, cross_entropy(readout(model, problem.test_inputs).logits, problem.test_labels).mean()
+
+    return Side("grokinterp", model, both, flushes_denormals=True)
+
+
+def adamw(model: nn.Module) -> torch.optim.AdamW:
+    """The optimizer as a script sets it up."""
+    return torch.optim.AdamW(model.parameters(), lr=STILL, weight_decay=1.0, betas=(0.9, 0.98))
+
+
+def plain_side(model: Transformer, problem: Problem) -> Side:
+    """A clean loop: float32 cross-entropy, test loss without gradients."""
+    net = PlainTransformer(model)
+    optimizer, train, test = adamw(net), problem.tokens[problem.is_train], problem.tokens[~problem.is_train]
+
+    def both() -> tuple[Tensor, Tensor]:
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(net(train), problem.train_labels)
+        loss.backward()
+        optimizer.step()
+        with torch.inference_mode():
+            return loss, functional.cross_entropy(net(test), problem.test_labels)
+
+    return Side("plain PyTorch", net, both)
+
+
+def high_precision(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy of the last position in float64, as the published notebooks take it."""
+    return cross_entropy(logits[:, -1], labels, form="float64").mean()
+
+
+def hooked_side(model: Transformer, problem: Problem) -> Side:
+    """The TransformerLens demo's loop: hooked einsums, all positions, float64 loss."""
+    optimizer, train, test = adamw(model), problem.tokens[problem.is_train], problem.tokens[~problem.is_train]
+
+    def both() -> tuple[Tensor, Tensor]:
+        optimizer.zero_grad()
+        loss = high_precision(model(train), problem.train_labels)
+        loss.backward()
+        optimizer.step()
+        with torch.inference_mode():
+            return loss, high_precision(model(test), problem.test_labels)
+
+    return Side("TransformerLens style", model, both)
+
+
+def first_side(model: Transformer, problem: Problem) -> Side:
+    """The first published loop: pairs as a Python list, and the test loss with its graph."""
+    net = FirstTransformer(model)
+    optimizer = adamw(net)
+    train, test = (
+        [tuple(row) for row in problem.tokens[rows].tolist()] for rows in (problem.is_train, ~problem.is_train)
+    )
+
+    def both() -> tuple[Tensor, Tensor]:
+        loss = high_precision(net(train), problem.train_labels)
+        test_loss = high_precision(net(test), problem.test_labels)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss, test_loss
+
+    return Side("first published code", net, both)
+
+
+def sides_at(model: Transformer, problem: Problem) -> list[Side]:
+    """Every side, with weights of its own."""
+    makers = (grokinterp_side, plain_side, hooked_side, first_side)
+    return [make(copy.deepcopy(model), problem) for make in makers]
+
+
+def check_equal(model: Transformer, problem: Problem) -> float:
+    """Assert that all sides compute the same in float64; return the largest relative difference of the gradient."""
+    model = copy.deepcopy(model).double()
+    ours = grokinterp_side(copy.deepcopy(model), problem, form="float64")  # log-softmax's own rounding on all sides
+    sides = [ours, *sides_at(model, problem)[1:]]
+    losses = [torch.stack([part.detach().double() for part in side.step()]) for side in sides]
+    for side, both in zip(sides, losses, strict=True):
+        torch.testing.assert_close(both, losses[0], rtol=1e-9, atol=1e-12, msg=lambda text, s=side: f"{s.name}: {text}")
+    fast, plain, hooked = (side.model for side in sides[:3])
+    reference = flat(list(layout(hooked, gradients=True)))
+    candidates = [list(layout(fast, gradients=True)), [weight.grad for weight in plain.parameters()]]
+    differences = [float((flat(part) - reference).norm() / reference.norm()) for part in candidates]
+    assert max(differences) < 1e-9, differences
+    return max(differences)
+
+
+def flat(parts: list[Tensor]) -> Tensor:
+    """All entries in one vector."""
+    return torch.cat([part.flatten() for part in parts])
+
+
+def take_turns(sides: list[Side], rounds: int) -> dict[str, float]:
+    """Median milliseconds of each side; in each round each side takes one step untimed, then one timed."""
+    for _ in range(rounds):
+        for side in sides:
+            side.run()
+            side.times.append(side.run())
+    torch.set_flush_denormal(True)
+    return {side.name: median(side.times) for side in sides}
+
+
+def measure(points: dict[str, Transformer], problem: Problem, *, rounds: int) -> dict[str, Any]:
+    """Medians at every point of training, and what the products alone would take."""
+    gradients = {name: check_equal(model, problem) for name, model in points.items()}
+    rate = multiplication_rate()
+    model, n_train, n_test = next(iter(points.values())), len(problem.train_labels), len(problem.test_labels)
+    return {
+        "threads": torch.get_num_threads(),
+        "points": {name: take_turns(sides_at(model, problem), rounds) for name, model in points.items()},
+        "rate": max(rate, multiplication_rate()),
+        "products": {"naive": naive_products(model), "form A": readout_products(model)},
+        "limits": {
+            "naive": step_limit(naive_products(model), n_train, n_test, rate),
+            "form A": step_limit(readout_products(model), n_train, n_test, rate),
+        },
+        "gradient_difference": max(gradients.values()),
+        "train": n_train,
+        "test": n_test,
+    }
