@@ -1,0 +1,203 @@
+"""Numerical health over the steps: precision, logits, gradients, representations, ranks."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import seaborn as sns
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from grokinterp.figures.series import STEP, Line, draw_lines, draw_phases, step_limits, step_ticks
+from grokinterp.figures.style import (
+    BLUE,
+    BROWN,
+    DIVERGING,
+    GRAY,
+    GREEN,
+    INK,
+    ORANGE,
+    PURPLE,
+    SEQUENTIAL,
+    grid_of_axes,
+    styled,
+)
+from grokinterp.phases import Phase
+
+SIZE = (5.2, 3.5)
+SPLIT_COLORS = {"train": BLUE, "test": ORANGE, "all": INK}
+
+Phases = Sequence[Phase]
+
+
+def softmax_collapse(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
+    """Shares of training examples on which a plain softmax loss runs out of precision, in float32 and float64."""
+    names = {"collapsed_share": "denominator is 1", "zero_loss_share": "loss is 0", "zero_gradient_share": "gradient is 0"}
+    lines = [
+        Line(f"{label}, {precision}", dataset[name].sel(precision=precision), color, style)
+        for (name, label), color in zip(names.items(), (PURPLE, ORANGE, GREEN), strict=True)
+        if name in dataset
+        for precision, style in (("float32", "-"), ("float64", "--"))
+    ]
+    return curves("Softmax collapse, training examples", "share of examples [1]", lines, phases, limits=(-0.04, 1.04))
+
+
+def logit_magnitude(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
+    """Largest and mean absolute logit, and the temperature-equivalent scale, on all examples."""
+    names = {"logit_max_abs": "largest |logit|", "logit_mean_abs": "mean |logit|", "logit_scale": "scale, root mean square"}
+    lines = [
+        Line(label, dataset[name].sel(split="all"), color)
+        for (name, label), color in zip(names.items(), (PURPLE, BLUE, BROWN), strict=True)
+        if name in dataset
+    ]
+    return curves("Logit magnitude, all examples", "logit [nats]", lines, phases, log=True)
+
+
+def logit_margin(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
+    """Mean of the correct logit minus the largest wrong one."""
+    lines = [
+        Line(split, dataset["logit_margin"].sel(split=split), color)
+        for split, color in SPLIT_COLORS.items()
+        if "logit_margin" in dataset and split != "all"
+    ]
+    return curves("Logit margin: correct minus runner-up", "mean margin [nats]", lines, phases, zero=True)
+
+
+def class_cosine(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
+    """Cosine of what the unembedding reads, within and between classes."""
+    names = {"class_cosine_within_mean": "same class", "class_cosine_between": "different classes"}
+    lines = [
+        Line(label, dataset[name], color)
+        for (name, label), color in zip(names.items(), (GREEN, GRAY), strict=True)
+        if name in dataset
+    ]
+    return curves("Representations by class", "mean cosine similarity [1]", lines, phases, zero=True)
+
+
+def alignment(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
+    """Cosine of gradient and applied update with the weights, over all parameters."""
+    names = {"gradient_weight_cosine_total": "raw gradient", "update_weight_cosine_total": "applied update"}
+    lines = [
+        Line(label, dataset[name], color)
+        for (name, label), color in zip(names.items(), (ORANGE, BLUE), strict=True)
+        if name in dataset
+    ]
+    return curves("Alignment with the weights, all parameters", "cosine [1]", lines, phases, zero=True)
+
+
+def effective_rank(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
+    """Effective rank of the weight matrices; of the heads' circuits, the mean over heads."""
+    if "effective_rank" not in dataset:
+        return None
+    names = [str(name) for name in dataset["matrix"].values]
+    plain = [name for name in names if "." not in name]
+    circuits = sorted({name.split(".")[0] for name in names if "." in name})
+    colors = sns.color_palette("colorblind", len(plain) + len(circuits)).as_hex()
+    rank = dataset["effective_rank"]
+    lines = [Line(_subscript(name), rank.sel(matrix=name), color) for name, color in zip(plain, colors, strict=False)]
+    for circuit, color in zip(circuits, colors[len(plain) :], strict=True):
+        heads = [name for name in names if name.startswith(f"{circuit}.")]
+        lines.append(Line(f"{circuit}, mean of heads", rank.sel(matrix=heads).mean("matrix"), color, "--"))
+    return curves("Effective rank", "directions in use [1]", lines, phases)
+
+
+@styled()
+def alignment_by_parameter(dataset: xr.Dataset) -> Figure | None:
+    """Cosine of gradient and applied update with each parameter, over the checkpoints in order."""
+    names = {"gradient_weight_cosine": "Raw gradient", "update_weight_cosine": "Applied update"}
+    shown = [(name, title) for name, title in names.items() if name in dataset and dataset.sizes["step"]]
+    if not shown:
+        return None
+    parameters = [str(name) for name in dataset["parameter"].values]
+    height = 1.7 + 0.19 * min(len(parameters), 40)
+    figure, rows = grid_of_axes(1, len(shown), (10, height), sharey=True)
+    for axes, (name, title) in zip(rows[0], shown, strict=True):
+        edges = _edges(dataset["step"].values)
+        values = np.ma.masked_invalid(dataset[name].transpose("parameter", "step").values)
+        mesh = axes.pcolormesh(
+            edges, np.arange(len(parameters) + 1), values, norm=Normalize(-1, 1), cmap=DIVERGING, rasterized=True
+        )
+        axes.set(title=title, xlabel=STEP, facecolor="#d5d9de")
+        axes.set_yticks(np.arange(len(parameters)) + 0.5, parameters)
+        step_ticks(axes)
+    rows[0][0].set_ylabel("parameter")
+    rows[0][0].invert_yaxis()
+    bar = figure.colorbar(mesh, ax=rows[0], label="cosine [1]", pad=0.01, aspect=24)
+    bar.outline.set_visible(False)
+    bar.solids.set(rasterized=True)
+    return figure
+
+
+@styled()
+def singular_values(dataset: xr.Dataset, steps: Sequence[int]) -> Figure | None:
+    """The largest singular values of the dense matrices at a few steps."""
+    if "singular_value" not in dataset or not steps:
+        return None
+    matrices = [str(name) for name in dataset["matrix"].values if "." not in str(name)] or [
+        str(name) for name in dataset["matrix"].values[:5]
+    ]
+    figure, rows = grid_of_axes(1, len(matrices), (10, 2.7))
+    colors = sns.color_palette(SEQUENTIAL, len(steps)).as_hex()
+    for axes, matrix in zip(rows[0], matrices, strict=True):
+        for step, color in zip(steps, colors, strict=True):
+            values = dataset["singular_value"].sel(step=step, matrix=matrix).values
+            axes.plot(np.arange(1, len(values) + 1), values, ".-", color=color, label=f"step {step}", linewidth=1)
+        axes.set(title=_subscript(matrix), xlabel="index, largest first")
+        axes.set_ylim(bottom=0)
+    rows[0][0].set_ylabel("singular value [1]")
+    handles, labels = rows[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 6))
+    return figure
+
+
+@styled()
+def curves(
+    title: str,
+    y_label: str,
+    lines: list[Line],
+    phases: Phases,
+    *,
+    log: bool = False,
+    zero: bool = False,
+    limits: tuple[float, float] | None = None,
+) -> Figure | None:
+    """One small plot over the steps with its legend below; None without a finite value."""
+    lines = [line for line in lines if np.isfinite(line.values).any()]
+    if not lines:
+        return None
+    figure, ((axes,),) = grid_of_axes(1, 1, SIZE)
+    draw_lines(axes, lines, log=log)
+    draw_phases(axes, phases)
+    if zero:
+        axes.axhline(0, color=GRAY, linewidth=0.8, zorder=0)
+    if limits:
+        axes.set_ylim(limits)
+    axes.set(title=title, xlabel=STEP, ylabel=y_label)
+    step_limits(axes, lines[0].values["step"].values)
+    _legend_below(figure, axes)
+    return figure
+
+
+def _legend_below(figure: Figure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    columns = 3 if max(map(len, labels)) < 18 else 2
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)), columnspacing=1.4)
+
+
+def _edges(steps: np.ndarray) -> np.ndarray:
+    """Cell borders half way between the checkpoints."""
+    steps = steps.astype(float)
+    if len(steps) == 1:
+        return np.array([steps[0] - 0.5, steps[0] + 0.5])
+    middle = (steps[1:] + steps[:-1]) / 2
+    return np.concatenate([[steps[0]], middle, [steps[-1]]])
+
+
+def _subscript(name: str) -> str:
+    """``W_in`` as mathematics; other names as they are.
+
+    >>> _subscript("W_in"), _subscript("QK.0")
+    ('$W_{in}$', 'QK.0')
+    """
+    return f"$W_{{{name[2:]}}}$" if name.startswith("W_") and name[2:].isalnum() else name

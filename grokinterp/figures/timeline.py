@@ -1,0 +1,164 @@
+"""The whole run in one figure: losses, accuracies and progress measures over the steps, with its phases."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import seaborn as sns
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from grokinterp.figures.series import (
+    STEP,
+    Line,
+    draw_events,
+    draw_lines,
+    draw_phases,
+    legend_beside,
+    name_phases,
+    step_limits,
+)
+from grokinterp.figures.style import BLUE, BROWN, GREEN, INK, ORANGE, PURPLE, QUIET, grid_of_axes, styled
+from grokinterp.phases import History
+
+WIDTH = 10.0
+PLOT_INCHES = 7.1  # of the width, beside labels and legends
+MOST_KEYS = 8
+
+
+class Panel(NamedTuple):
+    """One row of the timeline."""
+
+    title: str
+    y_label: str
+    lines: list[Line]
+    log: bool = False
+    y_limits: tuple[float, float] | None = None
+
+
+@styled()
+def timeline(metrics: xr.Dataset, dataset: xr.Dataset, history: History | None = None) -> Figure | None:
+    """Stacked curves over the optimizer steps; panels without data are left out, None if there are none.
+
+    Args:
+        metrics: training metrics over the evaluations.
+        dataset: analyses over the checkpoints.
+        history: phases, drawn and named as bands, and events, drawn as dotted lines.
+    """
+    panels = [panel for build in PANELS for panel in [build(metrics, dataset)] if panel and panel.lines]
+    if not panels:
+        return None
+    named = history is not None and bool(history.phases)
+    heights = [0.45] * named + [1.75 if panel.log else 1.4 for panel in panels]
+    figure, rows = grid_of_axes(
+        len(heights), 1, (WIDTH, sum(heights) + 0.45), sharex=True, height_ratios=heights
+    )
+    for panel, (axes,) in zip(panels, rows[named:], strict=True):
+        _draw(axes, panel, history)
+    step_limits(rows[-1][0], np.concatenate([line.values["step"].values for panel in panels for line in panel.lines]))
+    rows[-1][0].set_xlabel(STEP)
+    if named and history is not None:
+        name_phases(rows[0][0], history.phases, inches=PLOT_INCHES)
+    figure.align_ylabels([axes for (axes,) in rows])
+    return figure
+
+
+def _draw(axes: Axes, panel: Panel, history: History | None) -> None:
+    draw_lines(axes, panel.lines, log=panel.log)
+    axes.set_title(panel.title)
+    axes.set_ylabel(panel.y_label)
+    if panel.y_limits:
+        axes.set_ylim(panel.y_limits)
+    legend_beside(axes)
+    if history is not None:
+        draw_phases(axes, history.phases)
+        draw_events(axes, history.events)
+
+
+def losses(metrics: xr.Dataset, dataset: xr.Dataset) -> Panel:
+    """Train and test loss."""
+    return Panel("Loss", "cross-entropy [nats]", _train_and_test(metrics, dataset, "loss"), log=True)
+
+
+def accuracies(metrics: xr.Dataset, dataset: xr.Dataset) -> Panel:
+    """Train and test accuracy."""
+    return Panel("Accuracy", "share correct [1]", _train_and_test(metrics, dataset, "accuracy"), y_limits=(-0.04, 1.04))
+
+
+def progress(metrics: xr.Dataset, dataset: xr.Dataset) -> Panel:
+    """Restricted, excluded and trig loss, with the controls of random frequencies."""
+    lines = _known(
+        dataset,
+        ("restricted_loss", "restricted, all pairs", GREEN, "-"),
+        ("restricted_loss_control", "restricted, control", GREEN, ":"),
+        ("excluded_loss", "excluded, train pairs", PURPLE, "-"),
+        ("excluded_loss_control", "excluded, control", PURPLE, ":"),
+    )
+    if "trig_loss" in dataset:
+        lines.append(Line("trig, test pairs", dataset["trig_loss"].sel(split="test"), BROWN, "--"))
+    return Panel("Progress measures", "cross-entropy [nats]", lines, log=True)
+
+
+def excluded_by_key(metrics: xr.Dataset, dataset: xr.Dataset) -> Panel | None:
+    """Excluded loss of each key frequency alone."""
+    keys = key_frequencies(dataset)[:MOST_KEYS]
+    if "excluded_loss_of" not in dataset or not keys:
+        return None
+    colors = sns.color_palette("colorblind", len(keys)).as_hex()
+    lines = [
+        Line(f"without k = {key}", dataset["excluded_loss_of"].sel(frequency=key), color)
+        for key, color in zip(keys, colors, strict=True)
+    ]
+    return Panel("Excluded loss per key frequency, train pairs", "cross-entropy [nats]", lines, log=True)
+
+
+def sparsity(metrics: xr.Dataset, dataset: xr.Dataset) -> Panel:
+    """Gini coefficients of the spectra of embedding and neuron-to-logit map."""
+    lines = _known(
+        dataset,
+        ("gini_embedding", "embedding $W_E$", BLUE, "-"),
+        ("gini_neuron_logit", "neuron to logit $W_L$", ORANGE, "-"),
+    )
+    return Panel("Sparsity of the Fourier spectra (Gini coefficient)", "Gini [1]", lines, y_limits=(0, 1))
+
+
+def weight_norm(metrics: xr.Dataset, dataset: xr.Dataset) -> Panel:
+    """Sum of the squared weights."""
+    source = metrics if "weight_norm" in metrics else dataset
+    return Panel("Weight norm (sum of squared weights)", r"$\Sigma\theta^2$ [1]", _known(source, ("weight_norm", "all weights", INK, "-")))
+
+
+PANELS: Sequence[Callable[[xr.Dataset, xr.Dataset], Panel | None]] = (
+    losses,
+    accuracies,
+    progress,
+    excluded_by_key,
+    sparsity,
+    weight_norm,
+)
+
+
+def key_frequencies(dataset: xr.Dataset) -> list[int]:
+    """The key frequencies the progress measures used, else those of the last checkpoint."""
+    if "key" in dataset.coords:
+        return [int(key) for key in dataset["key"].values]
+    if "is_key" not in dataset or not dataset.sizes["step"]:
+        return []
+    last = dataset["is_key"].isel(step=-1)
+    return [int(key) for key in last["frequency"].values[last.values.astype(bool)]]
+
+
+def _train_and_test(metrics: xr.Dataset, dataset: xr.Dataset, measure: str) -> list[Line]:
+    """From the metrics of training, or, without them, from the checkpoints."""
+    source = metrics if f"train_{measure}" in metrics else dataset
+    return _known(source, (f"train_{measure}", "train", BLUE, "-"), (f"test_{measure}", "test", ORANGE, "-"))
+
+
+def _known(dataset: xr.Dataset, *lines: tuple[str, str, str, str]) -> list[Line]:
+    """Lines of the variables that the dataset has, with at least one finite value."""
+    return [
+        Line(label, dataset[name], color, style)
+        for name, label, color, style in lines
+        if name in dataset and np.isfinite(dataset[name]).any()
+    ]
