@@ -54,6 +54,39 @@ def mean_by_sum(x: Float[Tensor, "example class"]) -> Float[Tensor, "sum class"]
     return x.index_select(0, order.flatten()).view(*order.shape, -1).mean(1)
 
 
+def without_sum_frequency(x: Float[Tensor, "example *rest"], *, p: int, frequency: int) -> Float[Tensor, "example *rest"]:
+    """x - P_k x: an activation without the part that the frequency k of a + b carries.
+
+    P_k projects x, as a function of the pair (a, b), on cos(w_k(a + b)) and sin(w_k(a + b)), w_k = 2πk/p.
+    Both depend on a + b alone, so P_k x is one small sum over the means of x along a + b = const. What is
+    linear in x, such as logits in the final residual stream, loses the same part.
+
+    >>> a, b = torch.arange(5).repeat_interleave(5), torch.arange(5).repeat(5)
+    >>> wave = torch.cos(2 * torch.pi * 2 * (a + b) / 5).double()
+    >>> without_sum_frequency(wave + 3, p=5, frequency=2).round(decimals=6).unique().tolist()
+    [3.0]
+
+    Args:
+        x: on all p² pairs, in row-major order.
+        p: the modulus.
+        frequency: k, from 1 to ⌊p/2⌋.
+
+    Raises:
+        ValueError: a frequency out of range, or other than p² examples.
+
+    Source: Nanda et al. 2023, §5.1 (excluded loss).
+    """
+    if not 1 <= frequency <= p // 2:
+        raise ValueError(f"frequency={frequency}: must be an integer from 1 to {p // 2} for p={p}")
+    if x.shape[0] != p * p:
+        raise ValueError(f"x has {x.shape[0]} examples: must have all p² = {p * p} pairs for p={p}")
+    cos, sin = (wave[frequency - 1].to(x.dtype) for wave in waves(p, x.device))
+    table = mean_by_sum(x.flatten(1) if x.ndim > 1 else x[:, None])
+    part = (torch.outer(cos, cos @ table) + torch.outer(sin, sin @ table)) / cos.square().sum()
+    residue = torch.arange(p, device=x.device)
+    return x - part[(residue[:, None] + residue).flatten() % p].view(x.shape)
+
+
 def line_sums(x: Float[Tensor, "example neuron"], p: int) -> tuple[Tensor, Tensor]:
     """T[d, t, neuron] = Σ_{ua + vb ≡ t} x for every direction d = (u, v), and Σ_ab x²."""
     a = torch.arange(p, device=x.device)
