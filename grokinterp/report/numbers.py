@@ -1,0 +1,71 @@
+"""How numbers, changes and configurations are written in a report."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+ABSENT = "not measured"
+
+
+def number(value: Any) -> str:
+    """Three significant digits; steps and counts in full; what is not finite in words.
+
+    >>> number(0.00012345), number(31.776), number(123456.0), number(float("nan")), number(None)
+    ('1.23e-4', '31.8', '1.23e5', 'not finite', 'not measured')
+    """
+    if value is None:
+        return ABSENT
+    if isinstance(value, bool | str):
+        return str(value)
+    if isinstance(value, int):
+        return whole(value)
+    if not math.isfinite(value):
+        return "not finite"
+    if value == 0 or 1e-3 <= abs(value) < 1e4:
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    digits, exponent = f"{value:.2e}".split("e")
+    return f"{digits}e{int(exponent)}"
+
+
+def whole(value: int) -> str:
+    """An integer with thin spaces between thousands.
+
+    >>> whole(25000)
+    '25\\u2009000'
+    """
+    return f"{value:,}".replace(",", "\u2009")
+
+
+def percent(value: Any) -> str:
+    """A share as a percentage.
+
+    >>> percent(0.9731), percent(None)
+    ('97.3 %', 'not measured')
+    """
+    return f"{100 * value:.3g} %" if isinstance(value, float) and math.isfinite(value) else number(value)
+
+
+def change(start: float, end: float, *, ratio: bool) -> str:
+    """What became of a value: a factor for losses and norms, a difference for shares and cosines.
+
+    >>> change(2.0, 0.5, ratio=True), change(0.25, 0.75, ratio=False), change(float("nan"), 1.0, ratio=True)
+    ('× 0.25', '+0.5', 'unknown')
+    """
+    if not (math.isfinite(start) and math.isfinite(end)):
+        return "unknown"
+    if ratio and start > 0 and end > 0:
+        return f"× {number(end / start)}"
+    return f"{'+' if end >= start else '−'}{number(abs(end - start))}"
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Dotted keys and values of a nested configuration.
+
+    >>> list(flat({"task": {"p": 53}, "seed": None}))
+    [('task.p', '53'), ('seed', 'none')]
+    """
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", "none" if value is None else str(value)
