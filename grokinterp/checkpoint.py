@@ -17,7 +17,7 @@ from grokinterp.tasks import Task
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
     """Every example of a task, its label, and whether it is trained on."""
 
@@ -76,7 +76,7 @@ class Checkpoint:
     """One saved step in float64; everything is computed when first asked for, and once.
 
     Args:
-        step: optimizer steps taken.
+        step: optimizer steps taken (a scalar tensor under vmap).
         model: the model with this step's weights, in float64.
         problem: what the run is trained on, on the model's device.
         update: the optimizer step that led here, θ_t - θ_{t-1}, per parameter; None where unknown
@@ -84,7 +84,7 @@ class Checkpoint:
     """
 
     def __init__(
-        self, step: int, model: Transformer, problem: Problem, update: Mapping[str, Tensor] | None = None
+        self, step: int | Tensor, model: Transformer, problem: Problem, update: Mapping[str, Tensor] | None = None
     ) -> None:
         self.step, self.model, self.problem, self.update = step, model, problem, update
 

@@ -5,7 +5,7 @@ import signal
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -19,8 +19,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-USAGE_ERROR: type[Exception] = next(kind for kind in typer.BadParameter.mro() if kind.__name__ == "ClickException")
-"""What typer raises for a command line it cannot read; typer carries its own copy of click or uses the installed one."""
+USAGE_ERROR: Any = next(kind for kind in typer.BadParameter.mro() if kind.__name__ == "ClickException")
+"""What typer raises for a command line it cannot read, from its own copy of click or the installed one."""
+
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="As in task.p=97 seed=3.")]
 
 RunDir = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run directory, as `train` writes it.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
@@ -28,7 +30,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 @app.command()
 def train(
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="As in task.p=97 seed=3.")] = None,
+    overrides: Overrides = None,
     preset: Annotated[str | None, typer.Option(help="A named experiment; see `grokinterp presets`.")] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML or JSON file.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="RUN_DIR", help="Default: checkpoints/<name>-<hash>.")] = None,
@@ -39,10 +41,16 @@ def train(
     from grokinterp.experiment import Experiment
     from grokinterp.presets import preset as named
     from grokinterp.training import train as train_experiment
+    from grokinterp.trajectory import Trajectory
 
     if preset is not None and config is not None:
         raise ConfigError("config", config, f"give --preset or --config, not both (preset is {preset})")
-    base = named(preset) if preset is not None else Experiment.from_file(config) if config is not None else Experiment()
+    if preset is not None:
+        base = named(preset)
+    elif config is not None:
+        base = Experiment.from_file(config)
+    else:
+        base = Trajectory.open(out).experiment if resume and out is not None else Experiment()
     run = train_experiment(base.override(overrides or []), out, device=device, resume=resume, progress=True)
     status = run.directory.status
     if status["status"] == "diverged":
@@ -60,9 +68,10 @@ def analyze(
 ) -> None:
     """Run every analysis over every checkpoint into RUN_DIR/analysis/NAME.nc."""
     from grokinterp.analysis import analyze as analyze_run
+    from grokinterp.training import choose_device
 
     names = None if only is None else [name.strip() for name in only.split(",") if name.strip()]
-    results = analyze_run(run_dir, only=names, every=every, device=device, progress=True)
+    results = analyze_run(run_dir, only=names, every=every, device=choose_device(device), progress=True)
     print(json.dumps(results.summary(), allow_nan=False) if as_json else "\n".join(results.lines()))
     warn_of_skipped(results.skipped)
 
@@ -92,7 +101,7 @@ def demo() -> None:
 
     experiment = named("demo")
     directory = default_directory(experiment)
-    run = train_experiment(experiment, directory, resume=directory.exists(), progress=True)
+    run = train_experiment(experiment, directory, resume=(directory / "experiment.json").exists(), progress=True)
     results = analyze_run(run, progress=True)
     path = write_report(run.path, Path("reports/demo.html"))
     print("\n".join(results.lines()))
@@ -130,20 +139,33 @@ def warn_of_skipped(skipped: dict[int, str]) -> None:
 def main() -> NoReturn:
     """Run the command line; a user's error is one line and exit code 2, SIGINT 130, SIGTERM 143."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    warnings.showwarning = lambda message, *rest, **more: print(f"warning: {message}", file=sys.stderr)  # type: ignore[assignment]
+    setattr(warnings, "showwarning", show_warning)  # noqa: B010 - a plain assignment would have to match its signature
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
     except ConfigError as error:
         fail(f"config error: {error}")
     except GrokinterpError as error:
         fail(f"error: {error}")
+    except OSError as error:
+        fail(f"error: {error.filename or 'input or output'}: {error.strerror or error}")
     except USAGE_ERROR as error:
-        fail(f"error: {error.format_message()}")  # type: ignore[attr-defined]
+        fail(f"error: {error.format_message()}")
     except (KeyboardInterrupt, typer.Abort):
         print("interrupted", file=sys.stderr)
         sys.exit(130)
 
 
+def show_warning(message: object, *_: object, **__: object) -> None:
+    """A warning as one line on standard error, without the place in the code."""
+    print(f"warning: {one_line(message)}", file=sys.stderr)
+
+
 def fail(line: str) -> NoReturn:
-    print(" ".join(line.splitlines()), file=sys.stderr)
+    """Say in one line what is wrong, and exit with code 2."""
+    print(one_line(line), file=sys.stderr)
     sys.exit(2)
+
+
+def one_line(message: object) -> str:
+    """Text that a terminal can be shown: one line, no control characters."""
+    return "".join(letter if letter.isprintable() else " " for letter in str(message)).strip()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
@@ -21,6 +21,9 @@ from grokinterp.models import AnySpec, Transformer, TransformerSpec
 from grokinterp.tasks import AnyTask, ModularAddition, Task
 
 FORBID_UNKNOWN_KEYS = {"extra": "forbid", "allow_inf_nan": False}
+ORDERS_TRIED = 100
+LARGEST_FILE = 2**20
+"""Bytes of a configuration file; real ones have hundreds."""
 
 
 def require(holds: bool, key: str, value: object, rule: str) -> None:
@@ -51,20 +54,31 @@ class Split:
     def is_train(self, task: Task, *, seed: int) -> Bool[Tensor, "example"]:
         """The training examples: exactly round(fraction · n) of them.
 
-        Groups of mirrored examples are taken in random order as long as they fit, so the count
-        stays exact.
+        Groups of mirrored examples are taken in random order, each if it still fits. An order that
+        does not come out even (one place left, and only pairs to fill it) is drawn again.
+
+        Raises:
+            ConfigError: whole groups do not add up to that number.
         """
-        group = task.mirror() if self.pairs == "unordered" else torch.arange(len(task.labels()))
-        ids, group, sizes = group.unique(return_inverse=True, return_counts=True)
+        group = task.mirror() if self.pairs == "unordered" else torch.arange(task.n_examples)
+        _, group, sizes = group.unique(return_inverse=True, return_counts=True)
         wanted = round(self.fraction * len(group))
         generator = torch.Generator().manual_seed(seed if self.seed is None else self.seed)
-        taken = torch.zeros(len(ids), dtype=torch.bool)
-        for index in torch.randperm(len(ids), generator=generator).tolist():
-            size = int(sizes[index])
-            if size <= wanted:
-                taken[index] = True
-                wanted -= size
-        return taken[group]
+        for _ in range(ORDERS_TRIED):
+            taken = _take(sizes, wanted, torch.randperm(len(sizes), generator=generator))
+            if int(sizes[taken].sum()) == wanted:
+                return taken[group]
+        raise ConfigError("split.fraction", self.fraction, f"no set of whole pairs has exactly {wanted} examples")
+
+
+def _take(sizes: Int[Tensor, "group"], wanted: int, order: Int[Tensor, "group"]) -> Bool[Tensor, "group"]:
+    """Groups taken in this order, each if at most ``wanted`` examples are then taken in all."""
+    taken = torch.zeros(len(sizes), dtype=torch.bool)
+    for index, size in zip(order.tolist(), sizes[order].tolist(), strict=True):
+        if size <= wanted:
+            taken[index] = True
+            wanted -= size
+    return taken
 
 
 def leaked_share(task: Task, is_train: Bool[Tensor, "example"]) -> float:
@@ -106,10 +120,11 @@ class Optimization:
 
 @dataclass(frozen=True, kw_only=True)
 class SaveAt:
-    """Which steps are saved: the first and the last, every ``every``-th, every ``dense_every``-th up to
-    ``dense_until``, and, if ``transition_every`` is given, every such step while test accuracy is
-    between 5 % and 99 % after memorization. The resume state is written every ``resume_every``
-    steps.
+    """Which steps are saved: the first, the last, and every ``every``-th.
+
+    Also every ``dense_every``-th up to ``dense_until``, and, if ``transition_every`` is given, every
+    such step while test accuracy is between 5 % and 99 % after memorization. The resume state is
+    written every ``resume_every`` steps.
     """
 
     __pydantic_config__ = FORBID_UNKNOWN_KEYS
@@ -134,7 +149,7 @@ class SaveAt:
 
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-RESERVED_NAMES = {"con", "prn", "aux", "nul"}
+RESERVED_NAMES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,9 +238,9 @@ def _config_error(error: ValidationError) -> ConfigError:
     """The first problem of a pydantic error, as one line with a dotted key."""
     problem = error.errors(include_url=False)[0]
     cause = problem.get("ctx", {}).get("error")
-    path = [str(part) for part in problem["loc"]]
+    path = [_short(part) for part in problem["loc"]]
     if isinstance(cause, ConfigError):
-        return ConfigError(".".join([*path, cause.key]), cause.value, cause.rule)
+        return ConfigError(".".join([*path, cause.key]), _short(cause.value), cause.rule)
     if problem["type"] == "unexpected_keyword_argument":
         return ConfigError(".".join(path), _short(problem["input"]), "unknown key")
     message = problem["msg"][0].lower() + problem["msg"][1:]
@@ -233,22 +248,29 @@ def _config_error(error: ValidationError) -> ConfigError:
 
 
 def _short(value: object) -> str:
-    text = str(value)
+    """A value on one line of at most 80 characters that a terminal can be shown."""
+    text = "".join(character if character.isprintable() else "?" for character in str(value)[:81])
     return text if len(text) <= 80 else text[:77] + "..."
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
     """Parse a TOML (or, by suffix, JSON) file. Raises ConfigError when it cannot be read."""
     path = Path(path)
+    kind, parse = ("JSON", json.loads) if path.suffix == ".json" else ("TOML", tomllib.loads)
     try:
-        text = path.read_text(encoding="utf-8")
-        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        if path.exists() and not path.is_file():  # opening a pipe would wait for a writer
+            raise ConfigError("config", path, "is not a regular file")
+        with path.open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+        if len(content) > LARGEST_FILE:
+            raise ConfigError("config", path, f"has more than {LARGEST_FILE} bytes")
+        values = parse(content.decode("utf-8"))
     except OSError as error:
         raise ConfigError("config", path, (error.strerror or "cannot be read").lower()) from None
+    except ConfigError:
+        raise
     except (ValueError, RecursionError) as error:
-        raise ConfigError(
-            "config", path, f"not valid {'JSON' if path.suffix == '.json' else 'TOML'}: {error}"
-        ) from None
+        raise ConfigError("config", path, f"not valid {kind}: {error}") from None
     if not isinstance(values, dict):
         raise ConfigError("config", path, "must hold a table of keys")
     return values
@@ -257,13 +279,13 @@ def read_config(path: str | Path) -> dict[str, Any]:
 def _assign(values: dict[str, Any], assignment: str) -> None:
     """Set one dotted ``key=value`` in place."""
     key, sign, text = assignment.partition("=")
-    require(bool(sign and key), "override", assignment, "must be written key=value")
+    require(bool(sign and key), "override", _short(assignment), "must be written key=value")
     *tables, last = key.split(".")
     table = values
     for name in tables:
-        require(isinstance(table.get(name), dict), key, text, "unknown key")
+        require(isinstance(table.get(name), dict), _short(key), _short(text), "unknown key")
         table = table[name]
-    require(last in table, key, text, "unknown key")
+    require(last in table, _short(key), _short(text), "unknown key")
     table[last] = _parse(text)
 
 
@@ -272,6 +294,7 @@ def _parse(text: str) -> Any:
     if text.lower() in ("none", "null"):
         return None
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        parsed = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):  # not TOML, a number of thousands of digits, brackets without end
         return text
+    return parsed["value"] if len(parsed) == 1 else text

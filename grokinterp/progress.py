@@ -22,11 +22,13 @@ class _RateColumn(ProgressColumn):
 class ProgressBar:
     """A bar on standard error while its ``with`` block runs; silent when not shown.
 
-    Off a terminal it prints one line every five seconds instead.
+    Off a terminal it prints one line every five seconds instead. ``start`` items were done before,
+    and do not count into the rate.
     """
 
-    def __init__(self, description: str, total: int, *, shown: bool) -> None:
-        self.description, self.total, self.shown, self.done = description, total, shown, 0
+    def __init__(self, description: str, total: int, *, shown: bool, start: int = 0) -> None:
+        self.description, self.total, self.shown = description, total, shown
+        self.start = self.done = start
         self._console = Console(stderr=True)
         self._bar: Progress | None = None
         self._started = self._printed = time.monotonic()
@@ -39,7 +41,7 @@ class ProgressBar:
                 *columns, TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=self._console
             )
             self._bar.start()
-            self._task = self._bar.add_task(self.description, total=self.total, note="")
+            self._task = self._bar.add_task(self.description, total=self.total, completed=self.start, note="")
         return self
 
     def __exit__(
@@ -54,17 +56,19 @@ class ProgressBar:
         """Count ``count`` more as done; ``note`` is shown at the end of the line."""
         self.done += count
         if self._bar is not None:
-            fields = {} if note is None else {"note": note}
-            self._bar.update(self._task, advance=count, **fields)
+            self._bar.update(self._task, advance=count)
+            if note is not None:
+                self._bar.update(self._task, note=note)
         elif self.shown and time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES:
             self._print_line(note or "")
 
     def _print_line(self, note: str) -> None:
         self._printed = time.monotonic()
-        rate = self.done / max(self._printed - self._started, 1e-9)
+        rate = (self.done - self.start) / max(self._printed - self._started, 1e-9)
         left = (self.total - self.done) / rate if rate else 0.0
         line = f"{self.description} {self.done}/{self.total}, {rate:.1f}/s, {left:.0f} s left {note}".rstrip()
-        print(line, file=sys.stderr, flush=True)
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
 
 
 def track(items: Iterable[Item], description: str, *, total: int, shown: bool) -> Iterator[Item]:

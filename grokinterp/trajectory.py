@@ -73,7 +73,8 @@ class Trajectory:
         stored = self.directory.load_checkpoint(step).tensors
         state = {name: value for name, value in stored.items() if not name.startswith(UPDATE)}
         update = {name.removeprefix(UPDATE): value for name, value in stored.items() if name.startswith(UPDATE)}
-        self._check_shapes(step, state)
+        self._check_shapes(step, state, set(self._shapes))
+        self._check_shapes(step, update, self._parameters if update else set())
         return Weights(state, update or None)
 
     def model(self, *, step: int | None = None) -> Transformer:
@@ -96,27 +97,43 @@ class Trajectory:
             KeyError: no parameter of that name.
         """
         names = list(names)
-        known = [name for name, _ in self._shapes]
         for name in names:
-            if name not in known:
-                raise KeyError(f"no parameter {name!r}; the model has {', '.join(known)}")
-        states = [self.weights(step).state for step in (self.steps if steps is None else steps)]
-        return {name: torch.stack([state[name] for state in states]) for name in names}
+            if name not in self._shapes:
+                raise KeyError(f"no parameter {name!r}; the model has {', '.join(self._shapes)}")
+        wanted = self.steps if steps is None else tuple(steps)
+        if not wanted:
+            raise RunDirectoryError(self.path, "has no checkpoint yet")
+        kept: dict[str, list[Tensor]] = {name: [] for name in names}
+        for step in wanted:  # one file in memory at a time
+            state = self.weights(step).state
+            for name, values in kept.items():
+                values.append(state[name])
+        return {name: torch.stack(values) for name, values in kept.items()}
 
     @cached_property
-    def _shapes(self) -> tuple[tuple[str, torch.Size], ...]:
+    def _meta_model(self) -> Transformer:
+        """The model without its numbers."""
         with torch.device("meta"):
-            return tuple((name, value.shape) for name, value in self.experiment.empty_model().state_dict().items())
+            return self.experiment.empty_model()
 
-    def _check_shapes(self, step: int, state: dict[str, Tensor]) -> None:
+    @cached_property
+    def _shapes(self) -> dict[str, torch.Size]:
+        return {name: value.shape for name, value in self._meta_model.state_dict().items()}
+
+    @cached_property
+    def _parameters(self) -> set[str]:
+        return {name for name, _ in self._meta_model.named_parameters()}
+
+    def _check_shapes(self, step: int, tensors: dict[str, Tensor], names: set[str]) -> None:
+        """Raise CheckpointError unless the tensors have these names, and this model's shapes."""
         path = self.directory.checkpoint_path(step).name
-        expected = dict(self._shapes)
-        if set(state) != set(expected):
-            odd = sorted(set(state) ^ set(expected))
+        if set(tensors) != names:
+            odd = sorted(set(tensors) ^ names)
             raise CheckpointError(path, f"does not hold this model's parameters: {', '.join(odd[:3])}")
-        for name, shape in expected.items():
-            if state[name].shape != shape:
-                raise CheckpointError(path, f"{name} has shape {tuple(state[name].shape)}, the model {tuple(shape)}")
+        for name, value in tensors.items():
+            if value.shape != self._shapes[name]:
+                shapes = f"{tuple(value.shape)}, the model {tuple(self._shapes[name])}"
+                raise CheckpointError(path, f"{name} has shape {shapes}")
 
     def _last(self) -> int:
         if not self.steps:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
+from jaxtyping import Int
 from torch import Tensor
 
 from grokinterp.analysis.alignment import gradient_weight_alignment
@@ -59,75 +60,95 @@ def analyze(
     *,
     only: Iterable[str] | None = None,
     every: int = 1,
-    device: str = "cpu",
+    device: str | torch.device = "cpu",
     progress: bool = False,
 ) -> Results:
     """Run analyses over the checkpoints of a run into ``analysis/NAME.nc``.
 
     A result is kept as long as the checkpoint's digest, the analysis' arguments and the code it
-    was computed with stay the same; new checkpoints are added.
+    was computed with stay the same; new checkpoints are added. Results that no longer hold are
+    removed, so that a summary never mixes them with others.
 
     Args:
+        run: a trajectory, or the directory of one.
         only: names of analyses (default: all).
         every: take each ``every``-th saved checkpoint, and the last.
+        device: where to compute.
+        progress: show a progress bar on standard error.
 
     Raises:
-        ConfigError: an unknown analysis, or ``every`` below 1.
+        ConfigError: an unknown analysis or none, or ``every`` below 1.
         RunDirectoryError: not a run directory, or none of its checkpoints can be read.
     """
-    trajectory = run if isinstance(run, Trajectory) else Trajectory.open(run)
     chosen = choose(only)
     if every < 1:
         raise ConfigError("every", every, "must be an integer from 1")
-    skipped: dict[int, str] = {}
-    digests = read_digests(trajectory, thinned(trajectory.steps, every), skipped)
-    keys = final_key_frequencies(trajectory, digests, skipped)
-    if not len(keys):
-        chosen = tuple(analysis for analysis in chosen if analysis is not embedding_circles)
+    trajectory = run if isinstance(run, Trajectory) else Trajectory.open(run)
+    steps = trajectory.steps
+    digests, skipped = read_digests(trajectory, steps)
+    last, keys = final_key_frequencies(trajectory, digests, skipped)
     arguments = {"key_frequencies": keys}
-    kept = {a: kept_results(trajectory, a, fingerprint(trajectory, a, arguments), digests) for a in chosen}
-    done = {a: set() if part is None else set(part["step"].values.tolist()) for a, part in kept.items()}
-    missing = [step for step in digests if step not in skipped and any(step not in steps for steps in done.values())]
-    fresh = evaluate_readable(chosen, trajectory, missing, skipped, device, None, progress, arguments)
-    for analysis in chosen:
-        parts = [part for part in (kept[analysis], fresh.get(analysis)) if part is not None]
-        save(trajectory, analysis, parts, digests, skipped, fingerprint(trajectory, analysis, arguments))
+    chosen = tuple(analysis for analysis in chosen if len(keys) or analysis is not embedding_circles)
+    prints = {analysis: fingerprint(trajectory, analysis, arguments) for analysis in ANALYSES}
+    kept = {analysis: kept_results(trajectory, analysis, prints[analysis], digests) for analysis in ANALYSES}
+    wanted = sorted({*steps[::every], last} - set(skipped))
+    fresh: dict[Analysis, xr.Dataset] = {}
+    for missing, group in by_missing_steps({analysis: kept[analysis] for analysis in chosen}, wanted).items():
+        found, unreadable = evaluate_readable(group, trajectory, missing, arguments, device=device, progress=progress)
+        fresh |= found
+        skipped |= unreadable
+    for analysis in ANALYSES:
+        attributes = describe(trajectory, analysis, prints[analysis], skipped)
+        save(trajectory, analysis, kept[analysis], fresh.get(analysis), digests, attributes)
     return Results.open(trajectory.path)
 
 
 def choose(only: Iterable[str] | None) -> tuple[Analysis, ...]:
     """Analyses by name. Raises ConfigError naming the ones there are."""
     by_name = {analysis.__name__: analysis for analysis in ANALYSES}
-    for name in () if only is None else only:
+    names = list(by_name) if only is None else list(only)
+    for name in names or [""]:
         if name not in by_name:
             raise ConfigError("only", name, f"must be among {', '.join(by_name)}")
-    return ANALYSES if only is None else tuple(by_name[name] for name in only)
+    return tuple(analysis for name, analysis in by_name.items() if name in names)
 
 
-def thinned(steps: Sequence[int], every: int) -> list[int]:
-    """Each ``every``-th step and the last."""
-    return sorted({*steps[::every], *steps[-1:]})
-
-
-def read_digests(trajectory: Trajectory, steps: Iterable[int], skipped: dict[int, str]) -> dict[int, str]:
-    """The content digest of every checkpoint, from its header alone; an unreadable one goes into ``skipped``."""
-    digests = {}
+def read_digests(trajectory: Trajectory, steps: Iterable[int]) -> tuple[dict[int, str], dict[int, str]]:
+    """The content digest of every checkpoint, from its header alone, and why the others have none."""
+    digests, unreadable = {}, {}
     for step in steps:
         try:
             digests[step] = read_digest(trajectory.directory.checkpoint_path(step))
         except CheckpointError as error:
-            skipped[step] = error.why
-    return digests
+            unreadable[step] = error.why
+    return digests, unreadable
 
 
-def final_key_frequencies(trajectory: Trajectory, digests: Iterable[int], skipped: dict[int, str]) -> Tensor:
-    """The key frequencies of the last checkpoint that can be read."""
+def final_key_frequencies(
+    trajectory: Trajectory, digests: Iterable[int], skipped: dict[int, str]
+) -> tuple[int, Int[Tensor, "key"]]:
+    """The last checkpoint that can be read and its key frequencies; later ones go into ``skipped``."""
     for step in sorted(digests, reverse=True):
         try:
-            return logit_spectrum(trajectory[step]).is_key.nonzero().flatten() + 1
+            return step, logit_spectrum(trajectory[step]).is_key.nonzero().flatten() + 1
         except CheckpointError as error:
             skipped[step] = error.why
+    if not skipped:
+        raise RunDirectoryError(trajectory.path, "has no checkpoint yet")
     raise RunDirectoryError(trajectory.path, f"has no readable checkpoint ({len(skipped)} damaged)")
+
+
+def by_missing_steps(
+    kept: Mapping[Analysis, xr.Dataset | None], wanted: Sequence[int]
+) -> dict[tuple[int, ...], list[Analysis]]:
+    """Analyses that lack the same steps, to be run in one pass."""
+    groups: dict[tuple[int, ...], list[Analysis]] = {}
+    for analysis, dataset in kept.items():
+        done = set() if dataset is None else set(dataset["step"].values.tolist())
+        missing = tuple(step for step in wanted if step not in done)
+        if missing:
+            groups.setdefault(missing, []).append(analysis)
+    return groups
 
 
 def fingerprint(trajectory: Trajectory, analysis: Analysis, arguments: dict[str, Any]) -> str:
@@ -148,7 +169,7 @@ def code_digest() -> str:
 
 
 def kept_results(
-    trajectory: Trajectory, analysis: Analysis, expected: str, digests: dict[int, str]
+    trajectory: Trajectory, analysis: Analysis, expected: str, digests: Mapping[int, str]
 ) -> xr.Dataset | None:
     """Earlier results that still hold: same fingerprint, and per step the same checkpoint."""
     try:
@@ -158,37 +179,45 @@ def kept_results(
     if before is None or before.attrs.get("fingerprint") != expected:
         return None
     known = zip(before["step"].values.tolist(), before["checkpoint_digest"].values.astype(str), strict=True)
-    on_disk = set(trajectory.steps)
-    valid = [step for step, digest in known if step in on_disk and digests.get(step, digest) == digest]
+    valid = [step for step, digest in known if digests.get(step) == digest]
     return before.sel(step=valid) if valid else None
 
 
-def save(
-    trajectory: Trajectory,
-    analysis: Analysis,
-    parts: Sequence[xr.Dataset],
-    digests: dict[int, str],
-    skipped: dict[int, str],
-    expected: str,
-) -> None:
-    """Write the union of kept and fresh results of one analysis."""
-    if not parts:
-        return
-    labelled = []
-    for part in parts:
-        if "checkpoint_digest" not in part:
-            marks = np.array([digests[step] for step in part["step"].values.tolist()], dtype="S64")
-            part = part.assign(checkpoint_digest=("step", marks))
-        labelled.append(part)
-    whole = xr.concat(labelled, "step", join="exact", combine_attrs="drop", data_vars="minimal", coords="minimal", compat="override")
-    whole = whole.drop_duplicates("step").sortby("step")
+def remove_analysis(run: Path, name: str) -> None:
+    """Remove the results of one analysis, if there are any."""
+    (run / "analysis" / f"{name}.nc").unlink(missing_ok=True)
+
+
+def describe(
+    trajectory: Trajectory, analysis: Analysis, fingerprint: str, skipped: Mapping[int, str]
+) -> dict[str, str | int | float]:
+    """What a result file says about itself."""
     is_train = trajectory.problem.is_train
-    whole.attrs = {
+    return {
         "analysis": analysis.__name__,
-        "fingerprint": expected,
+        "fingerprint": fingerprint,
         "skipped": json.dumps({str(step): why for step, why in sorted(skipped.items())}),
         "leaked_share": leaked_share(trajectory.experiment.task, is_train),
         "train_examples": int(is_train.sum()),
         "test_examples": int((~is_train).sum()),
     }
-    write_analysis(trajectory.path, analysis.__name__, whole)
+
+
+def save(
+    trajectory: Trajectory,
+    analysis: Analysis,
+    kept: xr.Dataset | None,
+    fresh: xr.Dataset | None,
+    digests: Mapping[int, str],
+    attributes: Mapping[str, str | int | float],
+) -> None:
+    """Write the union of kept and fresh results of one analysis; remove what does not hold any more."""
+    parts = [] if kept is None else [kept]
+    if fresh is not None:
+        marks = np.array([digests[step] for step in fresh["step"].values.tolist()], dtype="S64")
+        parts.append(fresh.assign(checkpoint_digest=("step", marks)))
+    if not parts:
+        remove_analysis(trajectory.path, analysis.__name__)
+        return
+    whole = xr.concat(parts, "step", join="exact", data_vars="minimal", coords="minimal", compat="override")
+    write_analysis(trajectory.path, analysis.__name__, whole.sortby("step").assign_attrs(attributes))

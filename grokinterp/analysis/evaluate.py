@@ -3,7 +3,8 @@
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import FunctionType
 from typing import Any, NamedTuple, get_type_hints
 
 import numpy as np
@@ -12,6 +13,7 @@ import xarray as xr
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from grokinterp.allocator import keep_freed_memory
 from grokinterp.analysis.coordinates import coordinates
 from grokinterp.checkpoint import Checkpoint, Problem
 from grokinterp.errors import CheckpointError, RunDirectoryError
@@ -19,8 +21,8 @@ from grokinterp.models import Transformer
 from grokinterp.progress import track
 from grokinterp.trajectory import Trajectory, Weights
 
-Analysis = Callable[..., Any]
-"""``(checkpoint, *, …) -> NamedTuple`` whose fields are annotated with jaxtyping; their axis names become dimensions."""
+Analysis = FunctionType
+"""``(checkpoint, *, …) -> NamedTuple`` whose fields are annotated with jaxtyping: axis names become dimensions."""
 
 CHUNK = 16
 """Checkpoints evaluated together by vmap on a GPU."""
@@ -43,8 +45,11 @@ def evaluate(
 
     Args:
         analyses: plain functions of one checkpoint.
+        trajectory: the run.
         steps: which steps (default: all that are saved).
+        device: where to compute.
         vectorize: vmap over chunks of checkpoints instead of a loop (default: on CUDA).
+        progress: show a progress bar on standard error.
         arguments: keyword arguments, each given to the analyses that declare it.
 
     Returns:
@@ -55,9 +60,10 @@ def evaluate(
         RunDirectoryError: no checkpoint could be read.
     """
     _reject_unknown(analyses, arguments)
-    skipped: dict[int, str] = {}
     wanted = list(trajectory.steps if steps is None else steps)
-    found = evaluate_readable(analyses, trajectory, wanted, skipped, device, vectorize, progress, arguments)
+    found, skipped = evaluate_readable(
+        analyses, trajectory, wanted, arguments, device=device, vectorize=vectorize, progress=progress
+    )
     if not found:
         raise RunDirectoryError(trajectory.path, f"has no readable checkpoint ({len(skipped)} damaged)")
     dataset = xr.merge(list(found.values()), join="exact", compat="no_conflicts")
@@ -68,39 +74,46 @@ def evaluate_readable(
     analyses: Sequence[Analysis],
     trajectory: Trajectory,
     steps: Sequence[int],
-    skipped: dict[int, str],
-    device: str | torch.device,
-    vectorize: bool | None,
-    progress: bool,
     arguments: Mapping[str, Any],
-) -> dict[Analysis, xr.Dataset]:
-    """One dataset per analysis over the steps that can be read, none if none can; the others go into ``skipped``."""
+    *,
+    device: str | torch.device = "cpu",
+    vectorize: bool | None = None,
+    progress: bool = False,
+) -> tuple[dict[Analysis, xr.Dataset], dict[int, str]]:
+    """One dataset per analysis over the steps that can be read (none if none can); why the others cannot."""
+    keep_freed_memory()
     bound = [(analysis, declared_arguments(analysis, arguments)) for analysis in analyses]
     on_gpu = torch.device(device).type == "cuda"
     run = _evaluate_chunk if (on_gpu if vectorize is None else vectorize) else _evaluate_one_by_one
+    problem, template = trajectory.problem.to(device), trajectory.experiment.empty_model().double().to(device)
+    skipped: dict[int, str] = {}
+    weights = track(_read(trajectory, steps, skipped), "analyzing", total=len(steps), shown=progress and bool(steps))
     done: list[int] = []
     results: list[list[NamedTuple]] = []
-    problem, template = trajectory.problem.to(device), trajectory.experiment.empty_model().double().to(device)
-    weights = track(_read(trajectory, steps, skipped), "analyzing", total=len(steps), shown=progress and bool(steps))
     for chunk in _chunks(weights, CHUNK if run is _evaluate_chunk else 1):
         results += run(bound, template, problem, chunk)
         done += [step for step, _ in chunk]
     axes = coordinates(trajectory.experiment, template, arguments)
-    found = enumerate(analyses) if done else ()
-    return {analysis: _dataset(done, [row[i] for row in results], axes) for i, analysis in found}
+    columns = zip(analyses, zip(*results, strict=True), strict=True) if done else ()
+    return {analysis: _dataset(done, rows, axes) for analysis, rows in columns}, skipped
 
 
 def declared_arguments(analysis: Analysis, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments an analysis declares. Raises TypeError when one without default is missing."""
-    parameters = list(inspect.signature(analysis).parameters.values())[1:]
+    parameters = _keywords(analysis)
     missing = [p.name for p in parameters if p.default is p.empty and p.name not in arguments]
     if missing:
         raise TypeError(f"{analysis.__name__} needs {', '.join(missing)}: pass it to evaluate() by keyword")
     return {p.name: arguments[p.name] for p in parameters if p.name in arguments}
 
 
+def _keywords(analysis: Analysis) -> list[inspect.Parameter]:
+    """Everything an analysis takes beside the checkpoint."""
+    return list(inspect.signature(analysis).parameters.values())[1:]
+
+
 def _reject_unknown(analyses: Sequence[Analysis], arguments: Mapping[str, Any]) -> None:
-    known = {name for analysis in analyses for name in inspect.signature(analysis).parameters}
+    known = {parameter.name for analysis in analyses for parameter in _keywords(analysis)}
     for name in arguments:
         if name not in known:
             raise TypeError(f"{name}: none of {', '.join(a.__name__ for a in analyses)} takes it")
@@ -146,10 +159,15 @@ def _evaluate_one_by_one(
     for step, (state, update) in chunk:
         model.load_state_dict(state)
         device = problem.tokens.device
-        moved = None if update is None else {name: value.double().to(device) for name, value in update.items()}
+        moved = None if update is None else {name: value.to(device, torch.float64) for name, value in update.items()}
         checkpoint = Checkpoint(step, model, problem, moved)
-        results.append([analysis(checkpoint, **arguments) for analysis, arguments in bound])
+        results.append([_on_host(analysis(checkpoint, **arguments)) for analysis, arguments in bound])
     return results
+
+
+def _on_host(result: Any) -> Any:
+    """The fields as arrays of their own: a field may be a view of the model, which the next step is loaded into."""
+    return type(result)(*(np.array(field.detach().cpu().numpy()) for field in result))
 
 
 class _Program(nn.Module):
@@ -160,7 +178,7 @@ class _Program(nn.Module):
         self.bound, self.model, self.problem = bound, model, problem
 
     def forward(self, step: Tensor, update: dict[str, Tensor] | None) -> list[NamedTuple]:
-        checkpoint = Checkpoint(step, self.model, self.problem, update)  # type: ignore[arg-type]
+        checkpoint = Checkpoint(step, self.model, self.problem, update)
         return [analysis(checkpoint, **arguments) for analysis, arguments in self.bound]
 
 
@@ -178,20 +196,21 @@ def _evaluate_chunk(
 
     steps = torch.tensor([step for step, _ in chunk], device=device)
     stacked = vmap(one, in_dims=(0, 0, None if updates is None else 0))(_stack(states, device), steps, updates)
-    return [[type(result)(*(field[i] for field in result)) for result in stacked] for i in range(len(chunk))]
+    arrays = [_on_host(result) for result in stacked]
+    return [[type(result)(*(field[i] for field in result)) for result in arrays] for i in range(len(chunk))]
 
 
 def _stack(tensors: Sequence[Mapping[str, Tensor]], device: torch.device) -> dict[str, Tensor]:
     return {name: torch.stack([one[name] for one in tensors]).to(device, torch.float64) for name in tensors[0]}
 
 
-def _dataset(steps: list[int], results: list[NamedTuple], axes: Mapping[str, Sequence[Any]]) -> xr.Dataset:
+def _dataset(steps: list[int], results: Sequence[NamedTuple], axes: Mapping[str, Sequence[Any]]) -> xr.Dataset:
     """The fields of one analysis over all steps, with dimensions from its annotations."""
     kind = type(results[0])
     labels = field_labels(kind)
     variables = {}
     for name, hint in get_type_hints(kind).items():
-        values = np.stack([getattr(result, name).detach().cpu().numpy() for result in results])
+        values = np.stack([getattr(result, name) for result in results])
         variables[name] = xr.DataArray(values, dims=("step", *hint.dim_str.split()), attrs=labels.get(name, {}))
     dims = {dim for variable in variables.values() for dim in variable.dims if dim in axes}
     coords = {"step": steps} | {str(dim): list(axes[str(dim)]) for dim in dims}

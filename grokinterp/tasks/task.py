@@ -1,6 +1,7 @@
 """What every task is: a finite list of token sequences and their labels."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from jaxtyping import Int
 from torch import Tensor
@@ -13,7 +14,7 @@ class Task(ABC):
     configuration. It knows nothing of models, splits or training.
     """
 
-    __pydantic_config__ = {"extra": "forbid", "allow_inf_nan": False}
+    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
 
     kind: str
 

@@ -1,8 +1,9 @@
-"""Where a run was trained: the device to use, and what a bit-identical continuation depends on."""
+"""Where a run is trained: the device to use, and what a bit-identical continuation depends on."""
 
 import platform
 import warnings
-
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,14 +14,17 @@ from grokinterp.errors import ConfigError
 
 def choose_device(name: str) -> torch.device:
     """``auto`` takes CUDA where there is one. Raises ConfigError for a device that is not there."""
-    if name not in ("auto", "cpu", "cuda") and not name.startswith("cuda:"):
-        raise ConfigError("device", name, "must be auto, cpu or cuda")
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
+    if name == "cpu":
+        return torch.device("cpu")
+    kind, _, index = name.partition(":")
+    if kind != "cuda" or (":" in name and not (index.isascii() and index.isdigit())):
+        raise ConfigError("device", name, "must be auto, cpu or cuda")
+    if not torch.cuda.is_available():
         raise ConfigError("device", name, "this machine has no CUDA device that PyTorch can use")
-    if name.startswith("cuda:") and not (name[5:].isdigit() and int(name[5:]) < torch.cuda.device_count()):
-        raise ConfigError("device", name, f"there are {torch.cuda.device_count()} CUDA devices")
+    if index and int(index) >= torch.cuda.device_count():
+        raise ConfigError("device", name, f"there are {torch.cuda.device_count()} CUDA devices, counted from 0")
     return torch.device(name)
 
 
@@ -39,8 +43,25 @@ def describe(device: torch.device) -> dict[str, Any]:
     }
 
 
-def warn_if_different(before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Say in one line what keeps a continuation from being bit-identical."""
+def warn_if_different(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Say in one line what keeps a continuation from being bit-identical; whether anything does."""
     changes = [f"{key} {before.get(key)} is now {now[key]}" for key in now if before.get(key) != now[key]]
     if changes:
-        warnings.warn(f"the continuation will not be bit-identical: {', '.join(changes)}", stacklevel=3)
+        warnings.warn(f"the continuation will not be bit-identical: {', '.join(changes)}", stacklevel=2)
+    return bool(changes)
+
+
+@contextmanager
+def flushed_denormals() -> Generator[None]:
+    """Count subnormal numbers as zero while the block runs.
+
+    After memorization float32 gradients become subnormal, and arithmetic on them costs up to six
+    times as much. The mode belongs to a thread; PyTorch's workers take it over from the thread that
+    first needs them.
+    """
+    before = bool(torch.full((1,), 2e-38).mul(0.01) == 0)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)

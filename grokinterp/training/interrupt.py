@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -22,7 +22,7 @@ class Interrupt:
 
 
 @contextmanager
-def deferred_signals() -> Iterator[Interrupt]:
+def deferred_signals() -> Generator[Interrupt]:
     """Inside the block the first SIGINT or SIGTERM only sets the flag; a second one acts at once.
 
     Off the main thread, where Python delivers no signals, nothing changes.

@@ -1,5 +1,7 @@
 """Train one experiment into a run directory."""
 
+import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +14,15 @@ from grokinterp.checkpoint import Problem
 from grokinterp.errors import RunDirectoryError
 from grokinterp.experiment import Experiment
 from grokinterp.progress import ProgressBar
-from grokinterp.storage import RunDirectory, configuration_hash
-from grokinterp.training.environment import choose_device, describe, warn_if_different
+from grokinterp.storage import Resume, RunDirectory, configuration_hash
+from grokinterp.training.environment import choose_device, describe, flushed_denormals, warn_if_different
 from grokinterp.training.interrupt import Interrupt, deferred_signals
 from grokinterp.training.measure import measure, row
+from grokinterp.training.memory import memory_errors_in_one_line, require_memory
 from grokinterp.training.step import FullBatchStep
 from grokinterp.trajectory import UPDATE, Trajectory
+
+ADAM = "adam/"
 
 
 def default_directory(experiment: Experiment) -> Path:
@@ -36,13 +41,16 @@ def train(
     """Train through all phases, saving dense checkpoints and metrics.
 
     The step is full-batch, without host synchronization between evaluations. SIGINT and SIGTERM
-    save the state and stop; ``resume=True`` continues bit-identically on the same machine, PyTorch
-    build, device and thread count. Training stops early only when a gradient is not finite: the
-    last finite weights are kept and the run's status is ``diverged``.
+    save the state and stop. Training stops early only when loss or gradient is not finite: the last
+    finite weights are kept and the run's status is ``diverged``.
 
     Args:
+        experiment: what to train.
         directory: a new or empty directory (default: ``default_directory``), or with ``resume``
             the run to continue.
+        device: auto, cpu or cuda.
+        resume: continue, bit-identically on the same machine, PyTorch build, device and thread count.
+        progress: show a progress bar on standard error.
 
     Raises:
         ConfigError: a configuration or device that cannot be used; before anything is created.
@@ -50,17 +58,21 @@ def train(
     """
     experiment = Experiment.from_dict(experiment.to_dict())
     chosen = choose_device(device)
-    torch.set_flush_denormal(True)  # subnormal gradients cost up to sixfold time; see docs/performance
+    require_memory(experiment, chosen)
     directory = default_directory(experiment) if directory is None else Path(directory)
     environment = describe(chosen)
-    if resume:
-        run = open_to_resume(directory, experiment)
-    else:
-        run = RunDirectory.create(directory, experiment.to_dict(), environment)
-    with run.lock(), deferred_signals() as asked:
-        loop = Loop.start(experiment, run, chosen, environment)
-        loop.run_to_end(asked, progress=progress)
+    run = open_to_resume(directory, experiment) if resume else create(directory, experiment, environment)
+    with run.lock(), deferred_signals() as asked, flushed_denormals(), memory_errors_in_one_line(experiment, chosen):
+        Loop.start(experiment, run, chosen, environment).run_to_end(asked, progress=progress)
+    asked.raise_if_asked()
     return Trajectory.open(directory)
+
+
+def create(directory: Path, experiment: Experiment, environment: Mapping[str, Any]) -> RunDirectory:
+    """A new run directory. Raises RunDirectoryError where there is anything already."""
+    if (directory / "experiment.json").exists():
+        raise RunDirectoryError(directory, "holds a run: continue it with --resume, or choose another --out")
+    return RunDirectory.create(directory, experiment.to_dict(), environment)
 
 
 def open_to_resume(directory: Path, experiment: Experiment) -> RunDirectory:
@@ -86,7 +98,8 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 class Loop:
     """The state of a training run: everything that a resume needs, and the files it writes to.
 
-    ``recorded`` says that the current step's metrics and checkpoint are written already.
+    ``recorded`` says that the current step's metrics and checkpoint are written already; ``exact``
+    that what was written before this process began will be found again bit by bit.
     """
 
     experiment: Experiment
@@ -98,6 +111,7 @@ class Loop:
     recorded: bool = False
     memorized: bool = False
     in_transition: bool = False
+    exact: bool = True
 
     @classmethod
     def start(
@@ -112,41 +126,43 @@ class Loop:
         if saved is None:
             run.metrics.truncate(0)
         else:
-            loop.load(saved.step, saved.tensors, saved.state)
+            loop.load(saved)
+        if loop.step < experiment.steps:
+            before = run.environment if saved is None else saved.state["environment"]
+            loop.exact = not warn_if_different(before, environment)
         return loop
 
     def run_to_end(self, asked: Interrupt, *, progress: bool) -> None:
         """Alternate gradients, records and updates until the last step, a signal or a non-finite gradient."""
-        steps, step = self.experiment.steps, self.full_batch
-        self.run.write_status({"status": "running", "step": self.step})
-        with ProgressBar("training", steps, shown=progress) as bar:
-            bar.advance(self.step)
+        steps, full_batch = self.experiment.steps, self.full_batch
+        self.write_status("running")
+        with ProgressBar("training", steps, start=self.step, shown=progress) as bar:
             while True:
-                step.gradients()
+                full_batch.gradients()
                 if not self.recorded and not self.record(bar):
                     return self.diverge()
                 if self.step == steps:
                     return self.finish()
                 if asked.signal is not None:
-                    self.save_resume_state()
-                    self.run.write_status({"status": "interrupted", "step": self.step})
-                    asked.raise_if_asked()
-                step.apply(self.step)
+                    return self.interrupt()
+                full_batch.apply(self.step)
                 self.step, self.recorded = self.step + 1, False
                 bar.advance()
 
     def record(self, bar: ProgressBar) -> bool:
-        """Write what is due at this step; False when the run has diverged."""
-        last = self.step == self.experiment.steps
-        if self.step % self.experiment.evaluate_every == 0 or last:
-            if not self.evaluate(bar):
-                return False
-        if last or self.experiment.save.saves(self.step, in_transition=self.in_transition):
-            if not bool(torch.isfinite(self.full_batch.gradient_norm)) or int(self.full_batch.applied) != self.step:
-                return False
-            self.run.save_checkpoint(self.step, self.tensors())
+        """Write what is due at this step; False, with nothing written, when the run has diverged."""
+        experiment, step = self.experiment, self.step
+        last = step == experiment.steps
+        if (last or step % experiment.evaluate_every == 0) and not self.evaluate(bar):
+            return False
+        saves = last or experiment.save.saves(step, in_transition=self.in_transition)
+        resumable = last or (step > 0 and step % experiment.save.resume_every == 0)
+        if (saves or resumable) and not self.is_finite():
+            return False
+        if saves:
+            self.save_checkpoint()
         self.recorded = True
-        if last or (self.step and self.step % self.experiment.save.resume_every == 0):
+        if resumable:
             self.save_resume_state()
         return True
 
@@ -154,68 +170,89 @@ class Loop:
         """Append one row of metrics; False when the run has diverged."""
         learning_rate = self.experiment.optimization.learning_rate(self.step)
         measured = row(self.step, learning_rate, measure(self.full_batch, self.full_batch.model, self.problem))
-        finite = all(value == value and abs(value) != float("inf") for value in _numbers(measured))
-        if measured.pop("applied") != self.step or not finite:
+        applied, norms = measured.pop("applied"), measured["weight_norm_of"]
+        scalars = [value for value in measured.values() if value is not norms]
+        if applied != self.step or not all(map(math.isfinite, [*scalars, *norms.values()])):
             return False
         self.run.metrics.append(measured)
-        train, test = float(measured["train_accuracy"]), float(measured["test_accuracy"])  # type: ignore[arg-type]
+        train, test = measured["train_accuracy"], measured["test_accuracy"]
         self.memorized = self.memorized or train >= 0.99
         self.in_transition = self.memorized and 0.05 < test < 0.99
         bar.advance(0, note=f"train {train:.1%} test {test:.1%}")
         return True
 
-    def tensors(self) -> dict[str, Tensor]:
-        """The checkpoint of this step: the state dict, and the update that led here."""
-        model = self.full_batch.model
-        names = [name for name, _ in model.named_parameters()]
-        update = dict(zip(names, self.full_batch.last_update(), strict=True)) if self.step else {}
-        state = {name: value.detach() for name, value in model.state_dict().items()}
-        return {k: v.cpu() for k, v in (state | {UPDATE + name: value for name, value in update.items()}).items()}
+    def is_finite(self) -> bool:
+        """Whether loss and gradient are finite here, and every update so far was applied."""
+        full_batch = self.full_batch
+        return bool(full_batch.finite()) and int(full_batch.applied) == self.step
+
+    def save_checkpoint(self) -> None:
+        """Save the state dict and the update that led here.
+
+        An inexact continuation that comes past steps saved before keeps the files there are, and says so.
+        """
+        names = self.full_batch.names
+        update = zip(names, self.full_batch.last_update(), strict=True) if self.step else ()
+        tensors = self.full_batch.model.state_dict() | {UPDATE + name: value for name, value in update}
+        try:
+            self.run.save_checkpoint(self.step, _on_host(tensors))
+        except RunDirectoryError as error:
+            if self.exact:
+                raise
+            warnings.warn(str(error), stacklevel=2)
 
     def save_resume_state(self) -> None:
         """Write everything that the continuation depends on."""
         self.run.metrics.sync()
-        optimizer = self.full_batch.optimizer
-        tensors = dict(self.full_batch.model.state_dict())
-        for name, parameter in self.full_batch.model.named_parameters():
-            tensors |= {f"adam/{key}/{name}": value for key, value in optimizer.state[parameter].items()}
+        tensors = self.full_batch.model.state_dict()
+        for name, memory in self.full_batch.memories():
+            tensors |= {f"{ADAM}{key}/{name}": value for key, value in memory.items()}
         state = {
             "metrics_offset": self.run.metrics.offset,
             "memorized": self.memorized,
             "in_transition": self.in_transition,
             "environment": self.environment,
         }
-        self.run.resume.save(self.step, {name: value.detach().cpu() for name, value in tensors.items()}, state)
+        self.run.resume.save(self.step, _on_host(tensors), state)
 
-    def load(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+    def load(self, saved: Resume) -> None:
         """Put a resume state into place; in-place, so that captured graphs keep their addresses."""
-        warn_if_different(state["environment"], self.environment)
-        model, optimizer = self.full_batch.model, self.full_batch.optimizer
-        model.load_state_dict({name: value for name, value in tensors.items() if not name.startswith("adam/")})
-        for name, parameter in model.named_parameters():
-            for key, value in optimizer.state[parameter].items():
-                value.copy_(tensors[f"adam/{key}/{name}"])
-        self.full_batch.applied.fill_(step)
-        self.step, self.recorded = step, True
-        self.memorized, self.in_transition = state["memorized"], state["in_transition"]
-        self.run.metrics.truncate(state["metrics_offset"])
+        for line in saved.skipped:
+            warnings.warn(line, stacklevel=2)
+        weights = {name: value for name, value in saved.tensors.items() if not name.startswith(ADAM)}
+        self.full_batch.model.load_state_dict(weights)
+        for name, memory in self.full_batch.memories():
+            for key, value in memory.items():
+                value.copy_(saved.tensors[f"{ADAM}{key}/{name}"])
+        self.full_batch.applied.fill_(saved.step)
+        self.step, self.recorded = saved.step, True
+        self.memorized, self.in_transition = saved.state["memorized"], saved.state["in_transition"]
+        self.run.metrics.truncate(saved.state["metrics_offset"])
+
+    def write_status(self, status: str, **details: str) -> None:
+        self.run.write_status({"status": status, "step": self.step, **details})
 
     def finish(self) -> None:
         self.run.metrics.sync()
-        self.run.write_status({"status": "finished", "step": self.step})
+        self.write_status("finished")
+
+    def interrupt(self) -> None:
+        """Save the state; what has diverged unseen since the last evaluation is no state to continue from."""
+        if not self.is_finite():
+            return self.diverge()
+        self.save_resume_state()
+        self.write_status("interrupted")
 
     def diverge(self) -> None:
-        """Keep the last finite weights and say where the first non-finite gradient came."""
+        """Keep the last finite weights and say where the first non-finite loss or gradient came."""
         self.step = int(self.full_batch.applied)
-        state = {name: value.detach().cpu() for name, value in self.full_batch.model.state_dict().items()}
-        if self.step not in self.run.steps():
+        state = _on_host(self.full_batch.model.state_dict())
+        finite = all(bool(value.isfinite().all()) for value in state.values())
+        if finite and self.step not in self.run.steps():
             self.run.save_checkpoint(self.step, state)
         self.run.metrics.sync()
-        why = "the gradient is not finite; try a lower optimization.lr"
-        self.run.write_status({"status": "diverged", "step": self.step, "why": why})
+        self.write_status("diverged", why="the loss or its gradient is not finite; try a lower optimization.lr")
 
 
-def _numbers(values: Mapping[str, Any]) -> list[float]:
-    """Every number of a metrics row."""
-    nested = [_numbers(value) if isinstance(value, dict) else [value] for value in values.values()]
-    return [number for numbers in nested for number in numbers]
+def _on_host(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().cpu() for name, value in tensors.items()}

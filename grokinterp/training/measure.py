@@ -1,5 +1,7 @@
 """The metrics of one evaluation, gathered on the device and read in one transfer."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -37,7 +39,7 @@ def measure(step: FullBatchStep, model: Transformer, problem: Problem) -> dict[s
     }
 
 
-def row(step: int, learning_rate: float, measured: dict[str, Tensor]) -> dict[str, object]:
+def row(step: int, learning_rate: float, measured: dict[str, Tensor]) -> dict[str, Any]:
     """One line of metrics.jsonl; the only point where the host waits for the device."""
     values = dict(zip(measured, torch.stack(list(measured.values())).tolist(), strict=True))
     prefix = "weight_norm_of/"

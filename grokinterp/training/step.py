@@ -1,6 +1,7 @@
 """One full-batch optimizer step, as two halves that a CUDA graph can replay."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,14 +26,15 @@ class FullBatchStep:
         self.model, self.optimization = model, optimization
         self.inputs, self.labels = problem.train_inputs, problem.train_labels
         device = self.labels.device
-        self.parameters = list(model.parameters())
+        self.names = [name for name, _ in model.named_parameters()]
+        self.parameters: list[Tensor] = list(model.parameters())
         self.previous = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.learning_rate = torch.zeros((), device=device)
-        self.applied = torch.zeros((), device=device)
+        self.applied = torch.zeros((), device=device, dtype=torch.float64)  # float32 counts to 2^24 only
         self.held = torch.zeros((), device=device)
         self.loss = self.gradient_norm = torch.zeros((), device=device)
         self.logits = torch.empty(0, device=device)
-        self.optimizer = AdamW(
+        self.optimizer: Any = AdamW(
             self.parameters,
             lr=self.learning_rate,
             betas=optimization.betas,
@@ -65,21 +67,30 @@ class FullBatchStep:
         """What the last ``apply`` added to each parameter."""
         return [now.detach() - before for now, before in zip(self.parameters, self.previous, strict=True)]
 
+    def finite(self) -> Tensor:
+        """Whether the loss and its gradient are finite at the current weights, as a scalar on the device."""
+        return torch.isfinite(self.gradient_norm) & torch.isfinite(self.loss)
+
+    def memories(self) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """What the optimizer remembers of each parameter: its step and two moments, as the tensors themselves."""
+        for name, parameter in zip(self.names, self.parameters, strict=True):
+            yield name, self.optimizer.state[parameter]
+
     def _compute_gradients(self) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         self.logits = readout(self.model, self.inputs).logits
         self.loss = cross_entropy(self.logits, self.labels, form=self.optimization.loss).mean()
         self.loss.backward()
-        norms = torch._foreach_norm([parameter.grad for parameter in self.parameters])
+        norms = torch._foreach_norm([parameter.grad for parameter in self.parameters if parameter.grad is not None])
         self.gradient_norm = torch.stack(norms).norm()
 
     @torch.no_grad()
     def _update(self) -> None:
-        finite = torch.isfinite(self.gradient_norm) & torch.isfinite(self.loss)
-        self.optimizer.found_inf = torch.maximum((~finite).float(), self.held)  # type: ignore[attr-defined]
+        skip = torch.maximum((~self.finite()).float(), self.held)
+        self.optimizer.found_inf = skip  # where it is 1, the fused kernel does nothing
         torch._foreach_copy_(self.previous, self.parameters)
         self.optimizer.step()
-        self.applied += 1 - self.optimizer.found_inf  # type: ignore[attr-defined]
+        self.applied += 1 - skip
 
 
 def captured(work: Callable[[], None], device: torch.device) -> Callable[[], None]:

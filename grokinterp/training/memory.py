@@ -1,0 +1,75 @@
+"""Whether an experiment fits the memory there is, told before anything is created or allocated."""
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import torch
+
+from grokinterp.errors import ConfigError, GrokinterpError
+from grokinterp.experiment import Experiment
+from grokinterp.storage.tensor_file import MAX_FILE_BYTES
+
+COPIES = 5
+"""Of every weight while training: itself, its gradient, two moments, and its value before the update."""
+
+SAVED = 3
+"""Of every weight in a resume file: itself and two moments."""
+
+
+def require_memory(experiment: Experiment, device: torch.device) -> None:
+    """Raise ConfigError if training needs more memory than the device has, or a resume file more than it may hold."""
+    weights, examples = count_weights(experiment), experiment.task.n_examples
+    if SAVED * 4 * weights > MAX_FILE_BYTES:
+        limit = f"at most {MAX_FILE_BYTES // (SAVED * 4):,} fit a resume file"
+        raise ConfigError("model", f"{weights:,} weights", limit)
+    needed = bytes_needed(experiment)
+    if needed > memory_of(device):
+        raise ConfigError(
+            "model",
+            f"{weights:,} weights on {examples:,} examples",
+            f"needs at least {_gigabytes(needed)} of memory, the device has {_gigabytes(memory_of(device))}",
+        )
+
+
+def bytes_needed(experiment: Experiment) -> int:
+    """A lower bound: five copies of the weights, and what the backward pass keeps of each training example."""
+    spec, task = experiment.model, experiment.task
+    per_example = 2 * (spec.d_mlp + task.n_classes) + (spec.n_layers - 1) * task.n_ctx * (spec.d_mlp + spec.d_model)
+    return 4 * (COPIES * count_weights(experiment) + round(experiment.split.fraction * task.n_examples) * per_example)
+
+
+def count_weights(experiment: Experiment) -> int:
+    """Entries of all weight matrices, in closed form, since the model may be too large to build."""
+    spec, task = experiment.model, experiment.task
+    layer = 4 * spec.n_heads * spec.d_model * spec.head_size + 2 * spec.d_model * spec.d_mlp
+    return spec.n_layers * layer + spec.d_model * (task.d_vocab + task.n_ctx + task.n_classes)
+
+
+def memory_of(device: torch.device) -> int:
+    """All memory of the device, in bytes."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[1]
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+@contextmanager
+def memory_errors_in_one_line(experiment: Experiment, device: torch.device) -> Generator[None]:
+    """Inside the block an allocation that fails is one line: needed, free, suggestion."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if type(error) is RuntimeError and "can't allocate memory" not in str(error):
+            raise
+        on_gpu = device.type == "cuda"
+        free = f"{_gigabytes(torch.cuda.mem_get_info(device)[0])} free, " if on_gpu else ""
+        needed = _gigabytes(bytes_needed(experiment))
+        advice = "free the GPU, or try --device cpu, " if on_gpu else "try "
+        raise GrokinterpError(
+            f"out of memory on {device}: needed at least {needed}, {free}{_gigabytes(memory_of(device))} in all; "
+            f"{advice}a smaller model.d_mlp or task"
+        ) from None
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 2**30:,.1f} GiB"
