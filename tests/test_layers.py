@@ -15,7 +15,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "grokinterp"
 LAYERS = [
-    ["errors", "maths", "progress"],
+    ["errors", "allocator", "maths", "progress"],
     ["tasks", "models", "losses", "optim", "phases"],
     ["experiment", "presets"],
     ["storage", "checkpoint", "trajectory", "results"],

@@ -1,0 +1,28 @@
+"""Keep freed memory in the process: fresh pages cost more here than the arithmetic done on them."""
+
+import ctypes
+import sys
+from functools import cache
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # malloc.h
+LARGEST = 2**31 - 1
+
+
+@cache
+def keep_freed_memory() -> bool:
+    """Tell glibc's malloc to reuse large freed blocks instead of returning them to the system.
+
+    A full grid's activations are tens of megabytes, which malloc maps and unmaps on every use;
+    clearing those pages took as long as the matrix products (benchmarks/RESULTS.md). The process
+    keeps its peak size. Elsewhere than on glibc nothing happens.
+
+    Returns:
+        Whether it took effect.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    options = ((M_MMAP_THRESHOLD, LARGEST), (M_TRIM_THRESHOLD, LARGEST), (M_ARENA_MAX, 1))
+    return all(mallopt(option, value) for option, value in options)
