@@ -54,15 +54,17 @@ def mean_by_sum(x: Float[Tensor, "example class"]) -> Float[Tensor, "sum class"]
     return x.index_select(0, order.flatten()).view(*order.shape, -1).mean(1)
 
 
-def without_sum_frequency(x: Float[Tensor, "example *rest"], *, p: int, frequency: int) -> Float[Tensor, "example *rest"]:
-    """x - P_k x: an activation without the part that the frequency k of a + b carries.
+def without_sum_frequency(
+    x: Float[Tensor, "example *rest"], *, p: int, frequency: int
+) -> Float[Tensor, "example *rest"]:
+    """An activation without the part that the frequency k of a + b carries: x - P_k x.
 
     P_k projects x, as a function of the pair (a, b), on cos(w_k(a + b)) and sin(w_k(a + b)), w_k = 2πk/p.
     Both depend on a + b alone, so P_k x is one small sum over the means of x along a + b = const. What is
     linear in x, such as logits in the final residual stream, loses the same part.
 
     >>> a, b = torch.arange(5).repeat_interleave(5), torch.arange(5).repeat(5)
-    >>> wave = torch.cos(2 * torch.pi * 2 * (a + b) / 5).double()
+    >>> wave = torch.cos(2 * torch.pi * 2 * (a + b).double() / 5)
     >>> without_sum_frequency(wave + 3, p=5, frequency=2).round(decimals=6).unique().tolist()
     [3.0]
 
