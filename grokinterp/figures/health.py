@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 import seaborn as sns
 import xarray as xr
-from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
@@ -20,12 +19,13 @@ from grokinterp.figures.style import (
     ORANGE,
     PURPLE,
     SEQUENTIAL,
-    grid_of_axes,
+    blank,
+    color_bar,
+    place,
     styled,
 )
 from grokinterp.phases import Phase
 
-SIZE = (5.2, 3.5)
 SPLIT_COLORS = {"train": BLUE, "test": ORANGE, "all": INK}
 
 Phases = Sequence[Phase]
@@ -111,8 +111,9 @@ def alignment_by_parameter(dataset: xr.Dataset) -> Figure | None:
         return None
     parameters = [str(name) for name in dataset["parameter"].values]
     height = 1.7 + 0.19 * min(len(parameters), 40)
-    figure, rows = grid_of_axes(1, len(shown), (10, height), sharey=True)
-    for axes, (name, title) in zip(rows[0], shown, strict=True):
+    figure = blank(10, height)
+    row = [place(figure, 1.75 + 3.7 * i, 0.3, 3.5, height - 0.85) for i in range(len(shown))]
+    for axes, (name, title) in zip(row, shown, strict=True):
         edges = _edges(dataset["step"].values)
         values = np.ma.masked_invalid(dataset[name].transpose("parameter", "step").values)
         mesh = axes.pcolormesh(
@@ -120,12 +121,11 @@ def alignment_by_parameter(dataset: xr.Dataset) -> Figure | None:
         )
         axes.set(title=title, xlabel=STEP, facecolor="#d5d9de")
         axes.set_yticks(np.arange(len(parameters)) + 0.5, parameters)
+        axes.tick_params(labelleft=axes is row[0])
+        axes.invert_yaxis()
         step_ticks(axes)
-    rows[0][0].set_ylabel("parameter")
-    rows[0][0].invert_yaxis()
-    bar = figure.colorbar(mesh, ax=rows[0], label="cosine [1]", pad=0.01, aspect=24)
-    bar.outline.set_visible(False)
-    bar.solids.set(rasterized=True)
+    row[0].set_ylabel("parameter")
+    color_bar(figure, place(figure, 1.75 + 3.7 * len(shown) - 0.05, 0.3, 0.12, height - 0.85), mesh, "cosine [1]")
     return figure
 
 
@@ -134,20 +134,20 @@ def singular_values(dataset: xr.Dataset, steps: Sequence[int]) -> Figure | None:
     """The largest singular values of the dense matrices at a few steps."""
     if "singular_value" not in dataset or not steps:
         return None
-    matrices = [str(name) for name in dataset["matrix"].values if "." not in str(name)] or [
-        str(name) for name in dataset["matrix"].values[:5]
-    ]
-    figure, rows = grid_of_axes(1, len(matrices), (10, 2.7))
+    names = [str(name) for name in dataset["matrix"].values]
+    matrices = ([name for name in names if "." not in name] or names)[:5]
+    figure = blank(10, 2.75)
+    row = [place(figure, 0.65 + 1.9 * i, 0.3, 1.5, 1.55) for i in range(len(matrices))]
     colors = sns.color_palette(SEQUENTIAL, len(steps)).as_hex()
-    for axes, matrix in zip(rows[0], matrices, strict=True):
+    for axes, matrix in zip(row, matrices, strict=True):
         for step, color in zip(steps, colors, strict=True):
             values = dataset["singular_value"].sel(step=step, matrix=matrix).values
             axes.plot(np.arange(1, len(values) + 1), values, ".-", color=color, label=f"step {step}", linewidth=1)
         axes.set(title=_subscript(matrix), xlabel="index, largest first")
         axes.set_ylim(bottom=0)
-    rows[0][0].set_ylabel("singular value [1]")
-    handles, labels = rows[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 6))
+    row[0].set_ylabel("singular value [1]")
+    handles, labels = row[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=min(len(labels), 6))
     return figure
 
 
@@ -166,7 +166,10 @@ def curves(
     lines = [line for line in lines if np.isfinite(line.values).any()]
     if not lines:
         return None
-    figure, ((axes,),) = grid_of_axes(1, 1, SIZE)
+    columns = 3 if max(len(line.label) for line in lines) < 18 else 2
+    below = 0.62 + 0.22 * -(-len(lines) // columns)
+    figure = blank(5.1, 2.75 + below)
+    axes = place(figure, 0.68, 0.3, 4.25, 2.35)
     draw_lines(axes, lines, log=log)
     draw_phases(axes, phases)
     if zero:
@@ -175,14 +178,10 @@ def curves(
         axes.set_ylim(limits)
     axes.set(title=title, xlabel=STEP, ylabel=y_label)
     step_limits(axes, lines[0].values["step"].values)
-    _legend_below(figure, axes)
-    return figure
-
-
-def _legend_below(figure: Figure, axes: Axes) -> None:
+    axes.yaxis.set_label_coords(-0.5 / 4.25, 0.5)
     handles, labels = axes.get_legend_handles_labels()
-    columns = 3 if max(map(len, labels)) < 18 else 2
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)), columnspacing=1.4)
+    figure.legend(handles, labels, loc="lower center", ncols=min(columns, len(labels)), columnspacing=1.4)
+    return figure
 
 
 def _edges(steps: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
 from grokinterp.figures.series import STEP
-from grokinterp.figures.style import BLUE, DIVERGING, GRAY, INK, ORANGE, QUIET, SEQUENTIAL, grid_of_axes, styled
+from grokinterp.figures.style import BLUE, DIVERGING, GRAY, INK, ORANGE, QUIET, SEQUENTIAL, blank, color_bar, place, styled
 from grokinterp.figures.timeline import key_frequencies
 
 MOST_HEADS = 8
@@ -25,17 +25,18 @@ Steps = Sequence[int]
 def spectra(dataset: xr.Dataset, steps: Steps) -> Figure | None:
     """Embedding spectrum, neuron frequencies and logits by residue, a row for each step; None without any of them."""
     columns = [
-        (draw_spectrum, "embedding_power"),
-        (draw_neurons, "neuron_frequency"),
-        (draw_logits, "logit_by_sum"),
+        (draw_spectrum, "embedding_power", 2.35),
+        (draw_neurons, "neuron_frequency", 2.35),
+        (draw_logits, "logit_by_sum", 1.85),
     ]
-    shown = [(draw, name) for draw, name in columns if name in dataset]
+    shown = [column for column in columns if column[1] in dataset]
     if not shown:
         return None
-    figure, rows = grid_of_axes(len(steps), len(shown), (10, 2.75 * len(steps) + 0.1))
-    for step, row in zip(steps, rows, strict=True):
-        for axes, (draw, _) in zip(row, shown, strict=True):
-            draw(axes, dataset.sel(step=step), dataset.sel(step=list(steps)))
+    figure, both = blank(10, 2.75 * len(steps)), dataset.sel(step=list(steps))
+    for i, step in enumerate(steps):
+        row = [place(figure, 0.85 + 3.2 * j, 2.75 * i + 0.35, width, 1.85) for j, (_, _, width) in enumerate(shown)]
+        for axes, (draw, _, _) in zip(row, shown, strict=True):
+            draw(axes, dataset.sel(step=step), both)
         _name_row(row[0], step)
     return figure
 
@@ -46,18 +47,19 @@ def attention(dataset: xr.Dataset, steps: Steps) -> Figure | None:
     if "attention_to_a" not in dataset:
         return None
     heads = dataset["head"].values[:MOST_HEADS]
-    height = len(steps) * (8.6 / len(heads) + 0.45) if len(heads) > 2 else 3.4 * len(steps)
-    figure, rows = grid_of_axes(len(steps), len(heads), (10, height), sharex=True, sharey=True)
-    image = None
-    for step, row in zip(steps, rows, strict=True):
+    side = min((8.1 + 0.2) / max(len(heads), 1) - 0.2, 2.6)
+    figure = blank(10, (side + 0.45) * len(steps) + 0.4)
+    for i, step in enumerate(steps):
+        row = [place(figure, 0.85 + (side + 0.2) * j, 0.3 + (side + 0.45) * i, side, side) for j in range(len(heads))]
         for axes, head in zip(row, heads, strict=True):
             values = dataset["attention_to_a"].sel(step=step, head=head)
             image = heatmap(axes, values.values.T, Normalize(0, 1), SEQUENTIAL)
             axes.set_title(_head_title(dataset, step, int(head)))
+            axes.tick_params(labelleft=axes is row[0], labelbottom=i == len(steps) - 1)
+            axes.set_xlabel("a (residue)" if i == len(steps) - 1 else "")
         _name_row(row[0], step, "b (residue)")
-    for axes in rows[-1]:
-        axes.set_xlabel("a (residue)")
-    _color_bar(figure, image, [axes for row in rows for axes in row], "attention from “=” to a [1]")
+        bar = place(figure, 0.85 + (side + 0.2) * len(heads) - 0.05, 0.3 + (side + 0.45) * i, 0.12, side)
+        color_bar(figure, bar, image, "attention to a [1]")
     return figure
 
 
@@ -67,8 +69,12 @@ def circles(dataset: xr.Dataset, steps: Steps) -> Figure | None:
     if "embedding_circle" not in dataset or not dataset.sizes["key"]:
         return None
     keys = dataset["key"].values[:MOST_CIRCLES]
-    side = min(9.3 / len(keys), 3.0)
-    figure, rows = grid_of_axes(len(steps), len(keys), (0.7 + side * len(keys), (side + 0.4) * len(steps) + 0.25))
+    side = min((8.9 + 0.4) / len(keys) - 0.4, 2.4)
+    figure = blank(10, (side + 0.55) * len(steps) + 0.35)
+    rows = [
+        [place(figure, 0.85 + (side + 0.4) * j, 0.3 + (side + 0.55) * i, side, side) for j in range(len(keys))]
+        for i in range(len(steps))
+    ]
     for column, key in enumerate(keys):
         points = dataset["embedding_circle"].sel(step=list(steps)).isel(key=column)
         reach = _largest(points.values) * 1.12
@@ -98,7 +104,7 @@ def draw_neurons(axes: Axes, at: xr.Dataset, whole: xr.Dataset) -> None:
     axes.scatter(
         at["neuron_frequency"].values[~constant],
         at["neuron_fve"].values[~constant],
-        s=13, color=BLUE, alpha=0.35, linewidths=0,
+        s=13, color=BLUE, alpha=0.35, linewidths=0, rasterized=True,
     )  # fmt: skip
     axes.axhline(SPECIALIZED, color=QUIET, linestyle="--", linewidth=0.8)
     share = np.nanmean(at["neuron_fve"].values > SPECIALIZED)
@@ -112,7 +118,7 @@ def draw_logits(axes: Axes, at: xr.Dataset, whole: xr.Dataset) -> None:
     reach = _largest(at["logit_by_sum"].values)
     image = heatmap(axes, at["logit_by_sum"].values, Normalize(-reach, reach), DIVERGING)
     axes.set(title="Logits by residue", xlabel="class c", ylabel="(a + b) mod p")
-    _color_bar(axes.get_figure(), image, [axes], "mean centered logit [nats]")
+    color_bar(axes.get_figure(), axes.inset_axes((1.04, 0, 0.06, 1)), image, "mean logit [nats]")
 
 
 def draw_circle(axes: Axes, points: xr.DataArray, key: int, reach: float) -> None:
@@ -156,14 +162,6 @@ def _head_title(dataset: xr.Dataset, step: int, head: int) -> str:
 def _name_row(axes: Axes, step: int, y_label: str | None = None) -> None:
     """The step, in front of the row's own axis label."""
     axes.set_ylabel(f"{STEP.split()[-1]} {step}\n{y_label or axes.get_ylabel()}")
-
-
-def _color_bar(figure: Figure, image: AxesImage | None, axes: list[Axes], label: str) -> None:
-    if image is None:
-        return
-    bar = figure.colorbar(image, ax=axes, label=label, shrink=0.92, pad=0.015, aspect=24 if len(axes) == 1 else 32)
-    bar.outline.set_visible(False)
-    bar.solids.set(rasterized=True)
 
 
 def _largest(values: np.ndarray) -> float:

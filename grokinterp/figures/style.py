@@ -1,13 +1,13 @@
 """The look that all figures share, and how a figure becomes bytes that are the same every time."""
 
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
-
 import matplotlib as mpl
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
 INK = "#1f2933"
@@ -57,6 +57,10 @@ RC = {
 }
 
 
+DIGITS = re.compile(rb"(?<!scale\(0)(\.\d{3})\d+")
+"""Decimals beyond a thousandth of a point, except those of the scale of the letters."""
+
+
 @contextmanager
 def styled() -> Iterator[None]:
     """The settings under which a figure is made and saved; nothing outside the block changes.
@@ -67,12 +71,26 @@ def styled() -> Iterator[None]:
         yield
 
 
-def grid_of_axes(rows: int, columns: int, size: tuple[float, float], **options: Any) -> tuple[Figure, list[list[Axes]]]:
-    """A figure of ``size`` inches, laid out without overlaps, and its axes as rows."""
-    figure = Figure(figsize=size, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06, wspace=0.03, hspace=0.03)
-    axes = figure.subplots(rows, columns, squeeze=False, **options)
-    return figure, axes.tolist()
+def blank(width: float, height: float) -> Figure:
+    """An empty figure of this many inches."""
+    return Figure(figsize=(width, height))
+
+
+def place(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    """Axes at this many inches from the figure's upper left corner.
+
+    Sizes are given, not searched for: a layout engine takes as long as all the drawing.
+    """
+    full_width, full_height = figure.get_size_inches()
+    bottom = full_height - top - height
+    return figure.add_axes((left / full_width, bottom / full_height, width / full_width, height / full_height))
+
+
+def color_bar(figure: Figure, axes: Axes, image: ScalarMappable, label: str) -> None:
+    """A color scale that fills ``axes``."""
+    bar = figure.colorbar(image, cax=axes, label=label)
+    bar.outline.set_visible(False)
+    bar.solids.set(rasterized=True)
 
 
 @styled()
@@ -80,7 +98,7 @@ def to_svg(figure: Figure) -> bytes:
     """The figure as SVG: no date, no random ids, text as outlines, so equal figures are equal bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return buffer.getvalue()
+    return DIGITS.sub(rb"\1", buffer.getvalue())
 
 
 @styled()

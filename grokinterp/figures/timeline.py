@@ -19,11 +19,11 @@ from grokinterp.figures.series import (
     name_phases,
     step_limits,
 )
-from grokinterp.figures.style import BLUE, BROWN, GREEN, INK, ORANGE, PURPLE, QUIET, grid_of_axes, styled
+from grokinterp.figures.style import BLUE, BROWN, GREEN, INK, ORANGE, PURPLE, QUIET, blank, place, styled
 from grokinterp.phases import History
 
-WIDTH = 10.0
-PLOT_INCHES = 7.1  # of the width, beside labels and legends
+WIDTH, LEFT, PLOT_INCHES = 10.0, 0.75, 7.2  # the legends go right of the plots
+GAP = 0.4
 MOST_KEYS = 8
 
 
@@ -50,17 +50,19 @@ def timeline(metrics: xr.Dataset, dataset: xr.Dataset, history: History | None =
     if not panels:
         return None
     named = history is not None and bool(history.phases)
-    heights = [0.45] * named + [1.75 if panel.log else 1.4 for panel in panels]
-    figure, rows = grid_of_axes(
-        len(heights), 1, (WIDTH, sum(heights) + 0.45), sharex=True, height_ratios=heights
-    )
-    for panel, (axes,) in zip(panels, rows[named:], strict=True):
+    heights = [0.42] * named + [1.38 if panel.log else 1.05 for panel in panels]
+    figure = blank(WIDTH, 0.1 + sum(heights) + GAP * len(panels) + 0.3)
+    tops = 0.1 + np.cumsum([0, *(height + GAP for height in heights[:-1])]) - 0.08 * (np.arange(len(heights)) > 0) * named
+    rows = [place(figure, LEFT, top, PLOT_INCHES, height) for top, height in zip(tops, heights, strict=True)]
+    steps = np.concatenate([line.values["step"].values for panel in panels for line in panel.lines])
+    for panel, axes in zip(panels, rows[named:], strict=True):
         _draw(axes, panel, history)
-    step_limits(rows[-1][0], np.concatenate([line.values["step"].values for panel in panels for line in panel.lines]))
-    rows[-1][0].set_xlabel(STEP)
+        axes.tick_params(labelbottom=axes is rows[-1])
+    for axes in rows:
+        step_limits(axes, steps)
+    rows[-1].set_xlabel(STEP)
     if named and history is not None:
-        name_phases(rows[0][0], history.phases, inches=PLOT_INCHES)
-    figure.align_ylabels([axes for (axes,) in rows])
+        name_phases(rows[0], history.phases, inches=PLOT_INCHES)
     return figure
 
 
@@ -68,6 +70,7 @@ def _draw(axes: Axes, panel: Panel, history: History | None) -> None:
     draw_lines(axes, panel.lines, log=panel.log)
     axes.set_title(panel.title)
     axes.set_ylabel(panel.y_label)
+    axes.yaxis.set_label_coords(-0.52 / PLOT_INCHES, 0.5)
     if panel.y_limits:
         axes.set_ylim(panel.y_limits)
     legend_beside(axes)

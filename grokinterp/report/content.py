@@ -54,7 +54,7 @@ def content(results: Results) -> dict[str, Any]:
         "name": str(results.directory.experiment.get("name", "run")),
         "run_id": results.directory.run_id,
         "verdict": history.verdict if history else "no verdict",
-        "sentence": history.describe() if history else f"Nothing can be said about this run yet: {why}.",
+        "sentence": sentence_of(history) if history else f"Nothing can be said about this run yet: {why}.",
         "warnings": warnings(results),
         "tiles": tiles(results, history),
         "events": list(history.events) if history else [],
@@ -76,6 +76,12 @@ def history_of(results: Results) -> tuple[History | None, str]:
         return results.history, ""
     except GrokinterpError as error:
         return None, getattr(error, "why", str(error))
+
+
+def sentence_of(history: History) -> str:
+    """The sentence without the verdict that the heading above it already says."""
+    said = history.describe().removeprefix(f"{history.verdict[:1].upper()}{history.verdict[1:]}: ")
+    return f"{said[:1].upper()}{said[1:]}"
 
 
 def warnings(results: Results) -> list[str]:

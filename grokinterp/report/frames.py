@@ -26,6 +26,10 @@ BUDGET = 2_300_000
 LEVELS = 255
 READOUTS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "restricted_loss", "excluded_loss")
 
+CURVES = {
+    "train_loss": "train", "test_loss": "test", "restricted_loss": "restricted", "excluded_loss": "excluded",
+}  # fmt: skip
+
 Packed = dict[str, Any]
 
 
@@ -43,6 +47,7 @@ def frames(dataset: xr.Dataset, phases: Sequence[Phase]) -> Packed | None:
         "colors": PHASE_COLORS,
         "keys": key_frequencies(dataset),
         "readouts": _readouts(chosen),
+        "curves": _curves(chosen),
         "panels": {name: pack(chosen) for name, pack in PANELS.items() if name in chosen},
         "maps": {"sequential": _color_table(SEQUENTIAL), "diverging": _color_table(DIVERGING)},
     }
@@ -157,6 +162,15 @@ def _readouts(dataset: xr.Dataset) -> list[dict[str, Any]]:
         {"label": measure.label.split(",")[0], "values": [number(float(value)) for value in values.values]}
         for measure, values in found
         if values is not None
+    ]
+
+
+def _curves(dataset: xr.Dataset) -> list[dict[str, Any]]:
+    """The losses at every chosen step, null where they have no place on a logarithmic axis."""
+    return [
+        {"label": label, "values": [float(f"{x:.4g}") if np.isfinite(x) and x > 0 else None for x in dataset[name].values]}
+        for name, label in CURVES.items()
+        if name in dataset
     ]
 
 

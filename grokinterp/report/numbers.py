@@ -12,6 +12,8 @@ def number(value: Any) -> str:
 
     >>> number(0.00012345), number(31.776), number(123456.0), number(float("nan")), number(None)
     ('1.23e-4', '31.8', '1.23e5', 'not finite', 'not measured')
+    >>> number(-0.691)
+    '−0.691'
     """
     if value is None:
         return ABSENT
@@ -21,6 +23,8 @@ def number(value: Any) -> str:
         return whole(value)
     if not math.isfinite(value):
         return "not finite"
+    if value < 0:
+        return f"−{number(-value)}"
     if value == 0 or 1e-3 <= abs(value) < 1e4:
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
     digits, exponent = f"{value:.2e}".split("e")
@@ -55,7 +59,9 @@ def change(start: float, end: float, *, ratio: bool) -> str:
         return "unknown"
     if ratio and start > 0 and end > 0:
         return f"× {number(end / start)}"
-    return f"{'+' if end >= start else '−'}{number(abs(end - start))}"
+    if start == end:
+        return "0"
+    return f"{'+' if end > start else '−'}{number(abs(end - start))}"
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

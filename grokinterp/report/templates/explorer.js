@@ -205,7 +205,7 @@
           const reach = 1.12 * ((fixed.checked ? reaches[j] : largest(points)) || 1);
           const column = j % columns, row = Math.floor(j / columns);
           const box = { left: 58 + column * (side + 22), top: 24 + row * (side + 50), width: side, height: side };
-          const axis = (title, bare) => ({ low: -reach, high: reach, title, about: 2, bare });
+          const axis = (title, bare) => ({ low: -reach, high: reach, title, about: 3, bare });
           const at = plot(pen, box, axis(row === rows - 1 ? "cosine direction [1]" : ""), axis(column ? "" : "sine direction [1]", column > 0 && !fixed.checked));
           text(pen, `k = ${key}`, box.left, box.top - 12, "left");
           const order = [...Array(p).keys()].sort((s, t) => ((key * s) % p) - ((key * t) % p) || s - t);
@@ -249,6 +249,44 @@
       };
     },
 
+    losses(curves) {
+      const colors = { train: BLUE, test: ORANGE, restricted: "#029e73", excluded: "#cc78bc" };
+      const all = curves.flatMap((curve) => curve.values).filter((value) => value !== null).map(Math.log10);
+      const low = all.length ? Math.min(...all) - 0.2 : -1, high = all.length ? Math.max(...all) + 0.2 : 1;
+      const last = data.steps[data.steps.length - 1], first = data.steps[0];
+      return (canvas, i) => {
+        const { pen, width } = surface(canvas, 330);
+        const box = { left: 58, top: 34, width: width - 74, height: 240 };
+        const x = { low: first, high: Math.max(last, first + 1), title: "optimizer step", whole: true, about: 5 };
+        const at = plot(pen, box, x, { low, high, bare: true, about: 5, whole: true });
+        for (const value of ticks(low, high, 5, true)) text(pen, value === 0 ? "1" : `1e${value}`.replace("-", "−"), box.left - 7, at.y(value), "right");
+        text(pen, "cross-entropy [nats]", 14, box.top + box.height / 2, "center", INK, -Math.PI / 2);
+        line(pen, at.x(data.steps[i]), box.top, at.x(data.steps[i]), box.top + box.height, QUIET, [4, 3]);
+        let left = box.left;
+        for (const { label: name, values } of curves) {
+          pen.beginPath();
+          pen.strokeStyle = pen.fillStyle = colors[name];
+          pen.lineWidth = 1.6;
+          let down = false;
+          values.forEach((value, j) => {
+            if (value === null) { down = false; return; }
+            pen[down ? "lineTo" : "moveTo"](at.x(data.steps[j]), at.y(Math.log10(value)));
+            down = true;
+          });
+          pen.stroke();
+          pen.fillRect(left, 13, 14, 3);
+          if (values[i] !== null) {
+            pen.beginPath();
+            pen.arc(at.x(data.steps[i]), at.y(Math.log10(values[i])), 3.6, 0, 2 * Math.PI);
+            pen.fill();
+          }
+          text(pen, name, left + 19, 14, "left");
+          left += pen.measureText(name).width + 36;
+        }
+        return curves.map((curve) => `${curve.label} ${curve.values[i] === null ? "not shown" : curve.values[i]}`).join(", ");
+      };
+    },
+
     logit_by_sum(panel) {
       const p = panel.shape[1], most = Math.max(...panel.reach);
       return (canvas, i) => {
@@ -269,6 +307,8 @@
     const name = canvas.dataset.panel;
     return { canvas, title: canvas.getAttribute("aria-label"), draw: panels[name](unpack(data.panels[name])) };
   });
+  const losses = document.getElementById("losses");
+  if (losses) views.push({ canvas: losses, title: "Losses", draw: panels.losses(data.curves) });
   const cells = data.readouts.map((readout) => {
     const pair = document.createElement("div");
     pair.append(document.createElement("dt"), document.createElement("dd"));
