@@ -36,12 +36,12 @@ def _memorization(steps: np.ndarray, signals: Signals, memorized: int | None) ->
 
 
 def _generalization(steps: np.ndarray, signals: Signals, memorized: int | None, generalized: int) -> str:
-    text = f"a {signals.generalizing} was reached and kept for a window of evaluations from step {steps[generalized]}"
+    text = f"{signals.generalizing} held from step {steps[generalized]}"
     if memorized is None or memorized >= generalized:
         return text
     ratio = (steps[generalized] - steps[0]) / max(steps[memorized] - steps[0], 1)
-    times = f", {ratio:.3g} times the steps of memorization," if memorized else ","
-    return f"{text}{times} from {signals.test[memorized]:.3g} at memorization"
+    times = f", {ratio:.3g} times as late," if memorized else ","
+    return f"{text}{times} up from {signals.test[memorized]:.3g}"
 
 
 def _no_generalization(steps: np.ndarray, signals: Signals) -> str:
@@ -52,7 +52,7 @@ def _no_generalization(steps: np.ndarray, signals: Signals) -> str:
 
 
 def _end(steps: np.ndarray, signals: Signals) -> str:
-    value = f"test {signals.measure} was {signals.test[-1]:.3g} at the last evaluation, {steps[-1]}"
+    value = f"test {signals.measure} was {signals.test[-1]:.3g} at the end, step {steps[-1]}"
     if signals.generalizes[-1]:
         return value
     return f"{value}, after step {steps[np.flatnonzero(signals.generalizes)[-1]]} had the last good one"
