@@ -9,13 +9,17 @@ from grokinterp.presets import preset
 from grokinterp.training import train
 from grokinterp.trajectory import Trajectory
 
-STEPS = 3_500
+STEPS = 3_000
 DIRECTORY = Path("build/benchmarks/nanda2023")
 
 
 def trained_run() -> Trajectory:
-    """The preset nanda2023 with the default loss, trained here the first time and kept under build/."""
-    experiment = preset("nanda2023").override([f"steps={STEPS}", "save.every=50", "optimization.loss=softplus"])
+    """The preset nanda2023 with the default loss, trained here the first time and kept under build/.
+
+    Twice the learning rate and weight decay bring it through all phases in fewer steps.
+    """
+    faster = [f"steps={STEPS}", "optimization.lr=2e-3", "optimization.weight_decay=2.0"]
+    experiment = preset("nanda2023").override([*faster, "optimization.loss=softplus", "save.every=50"])
     if DIRECTORY.exists() and (run := Trajectory.open(DIRECTORY)).steps[-1:] == (STEPS,):
         return run
     return train(experiment, DIRECTORY, device="cpu", resume=DIRECTORY.exists(), progress=True)

@@ -139,14 +139,17 @@ def flat(parts: list[Tensor]) -> Tensor:
     return torch.cat([part.flatten() for part in parts])
 
 
-def take_turns(sides: list[Side], rounds: int) -> dict[str, float]:
-    """Median milliseconds of each side; in each round each side takes one step untimed, then one timed."""
+def take_turns(sides: dict[str, list[Side]], rounds: int) -> dict[str, dict[str, float]]:
+    """Median milliseconds by point and side.
+
+    In each round every side takes a step untimed, then one timed, at every point: a neighbor's load falls on all alike.
+    """
     for _ in range(rounds):
-        for side in sides:
+        for side in (side for at_point in sides.values() for side in at_point):
             side.run()
             side.times.append(side.run())
     torch.set_flush_denormal(True)
-    return {side.name: median(side.times) for side in sides}
+    return {point: {side.name: median(side.times) for side in at_point} for point, at_point in sides.items()}
 
 
 def measure(points: dict[str, Transformer], problem: Problem, *, rounds: int) -> dict[str, Any]:
@@ -156,7 +159,7 @@ def measure(points: dict[str, Transformer], problem: Problem, *, rounds: int) ->
     model, n_train, n_test = next(iter(points.values())), len(problem.train_labels), len(problem.test_labels)
     return {
         "threads": torch.get_num_threads(),
-        "points": {name: take_turns(sides_at(model, problem), rounds) for name, model in points.items()},
+        "points": take_turns({name: sides_at(model, problem) for name, model in points.items()}, rounds),
         "rate": max(rate, multiplication_rate()),
         "products": {"naive": naive_products(model), "form A": readout_products(model)},
         "limits": {
