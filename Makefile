@@ -16,7 +16,7 @@ demo: $(READY) ## Train a small network through grokking, analyze every checkpoi
 	@$(BIN)/grokinterp demo
 
 test: $(READY) ## Run the whole test suite: in parallel what measures no time, then alone what does
-	@$(PYTEST) -n logical --maxprocesses 8 -m "not bench"
+	@$(PYTEST) -n logical --maxprocesses 8 --dist loadscope -m "not bench"
 	@$(PYTEST) -m bench || [ $$? -eq 5 ]
 
 lint: $(READY) ## Check style, formatting and types
@@ -29,7 +29,7 @@ format: $(READY) ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff format
 
 bench: $(READY) ## Measure training and analysis against the published style of loop (some minutes, an idle machine)
-	@$(BIN)/python benchmarks/compare.py
+	@$(BIN)/python -m benchmarks
 
 constraints: ## Renew constraints.txt from the newest releases that fit pyproject.toml
 	@rm -rf $(CONSTRAINTS_VENV) && $(PYTHON) -m venv $(CONSTRAINTS_VENV)
