@@ -17,15 +17,15 @@ def main() -> None:
     """Measure each part in a process of its own, whose thread count is fixed before PyTorch starts."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--threads", type=int, nargs="+", default=[1], help="thread counts for the training step")
-    parser.add_argument("--rounds", type=int, default=9, help="turns per side and point of training")
-    parser.add_argument("--checkpoints", type=int, default=6, help="checkpoints for the analyses")
+    parser.add_argument("--rounds", type=int, default=9, help="turns per side")
+    parser.add_argument("--checkpoints", type=int, default=3, help="checkpoints for the analyses")
     parser.add_argument("--part", choices=["train", "step", "analyses"], help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.part:
         return run_part(arguments)
     part(os.cpu_count() or 1, "train")
     steps = [part(threads, "step", "--rounds", str(arguments.rounds)) for threads in arguments.threads]
-    analyses = part(1, "analyses", "--checkpoints", str(arguments.checkpoints))
+    analyses = part(1, "analyses", "--checkpoints", str(arguments.checkpoints), "--rounds", str(arguments.rounds))
     RESULTS.write_text(results(steps, analyses), encoding="utf-8")
     print(RESULTS.read_text(encoding="utf-8"))
     return None
@@ -43,20 +43,17 @@ def run_part(arguments: argparse.Namespace) -> None:
     """Print one part's results as JSON. PyTorch is imported here, under the thread count of this process."""
     import torch
 
-    torch.set_flush_denormal(True)
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     from benchmarks import analyses, step
     from benchmarks.machine import describe
-    from benchmarks.points import points_of_training, trained_run
+    from benchmarks.points import trained_run
 
-    run = trained_run()
     if arguments.part == "step":
-        points = points_of_training(run)
-        found = step.measure(points, run.problem, rounds=arguments.rounds) | {"machine": describe()}
+        found = step.measure(rounds=arguments.rounds) | {"machine": describe()}
     elif arguments.part == "analyses":
-        found = analyses.measure(run, checkpoints=arguments.checkpoints)
+        found = analyses.measure(checkpoints=arguments.checkpoints, rounds=arguments.rounds)
     else:
-        found = {"steps": len(run.steps)}
+        found = {"steps": len(trained_run().steps)}
     print(json.dumps(found))
 
 

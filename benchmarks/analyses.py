@@ -1,13 +1,15 @@
 """Analyses of one checkpoint against a notebook's loop: one pass with a cache, one projection per frequency."""
 
-from statistics import median
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 import xarray as xr
 from torch import Tensor
 
-from benchmarks.machine import milliseconds
+from benchmarks.points import trained_run
+from benchmarks.turns import take_turns
 from grokinterp.analysis import (
     ANALYSES,
     attention_pattern,
@@ -108,24 +110,32 @@ def check_equal(ours: xr.Dataset, theirs: dict[str, Any], tolerance: float) -> N
         )
 
 
-def measure(run: Trajectory, *, checkpoints: int) -> dict[str, Any]:
-    """Median milliseconds per checkpoint; the ways take turns on checkpoints spread over the run."""
-    spaced = [run.steps[round(i * (len(run.steps) - 1) / checkpoints)] for i in range(1, checkpoints + 1)]
-    is_key = evaluate([logit_spectrum], run, steps=[run.steps[-1]])["is_key"].isel(step=0)
+def spread(run: Trajectory, count: int) -> list[int]:
+    """Checkpoints evenly over the run, the last among them."""
+    return [run.steps[round(i * (len(run.steps) - 1) / count)] for i in range(1, count + 1)]
+
+
+def work_of(name: str, keys: list[int], checkpoints: int) -> dict[str, Callable[[], object]]:
+    """One way to analyze a few checkpoints."""
+    run = trained_run()
+    steps, arguments = spread(run, checkpoints), {"key_frequencies": torch.tensor(keys)}
+    if name.startswith("notebook"):
+        model = run.model().double() if name == "notebook64" else run.model()
+        return {"analyses": lambda: [notebook(model, run, step, keys) for step in steps]}
+    analyses = SAME if name == "same" else ANALYSES
+    return {"analyses": lambda: evaluate(analyses, run, steps=steps, **arguments)}
+
+
+def measure(*, checkpoints: int, rounds: int) -> dict[str, Any]:
+    """Median milliseconds per checkpoint, the ways taking turns on the same checkpoints."""
+    run = trained_run()
+    last = spread(run, checkpoints)[-1]
+    is_key = evaluate([logit_spectrum], run, steps=[last])["is_key"].isel(step=0)
     keys = [int(k) for k in is_key["frequency"].values[is_key.values]]
-    arguments = {"key_frequencies": torch.tensor(keys)}
-    single, double = run.model(), run.model().double()
-    ways = {
-        "notebook32": lambda step: notebook(single, run, step, keys),
-        "notebook64": lambda step: notebook(double, run, step, keys),
-        "same": lambda step: evaluate(SAME, run, steps=[step], **arguments),
-        "all": lambda step: evaluate(ANALYSES, run, steps=[step], **arguments),
-    }
-    for name, tolerance in {"notebook32": 2e-3, "notebook64": 1e-6}.items():
-        check_equal(ways["same"](spaced[-1]), ways[name](spaced[-1]), tolerance)
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for step in spaced * 2:
-        for name, way in ways.items():
-            times[name].append(milliseconds(lambda way=way, step=step: way(step)))
-    medians = {name: median(values) for name, values in times.items()}
+    ours = evaluate(SAME, run, steps=[last], key_frequencies=torch.tensor(keys))
+    for model, tolerance in ((run.model(), 2e-3), (run.model().double(), 1e-6)):
+        check_equal(ours, notebook(model, run, last, keys), tolerance)
+    ways = {name: partial(work_of, name, keys, checkpoints) for name in ("notebook32", "notebook64", "same", "all")}
+    times = take_turns(ways, rounds=rounds)["analyses"]
+    medians = {name: milliseconds / checkpoints for name, milliseconds in times.items()}
     return medians | {"checkpoints": checkpoints, "count": len(ANALYSES), "names": [one.__name__ for one in SAME]}

@@ -2,8 +2,8 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from statistics import median
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,7 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.baselines import FirstTransformer, PlainTransformer, layout
-from benchmarks.machine import milliseconds, multiplication_rate, naive_products, readout_products, step_limit
+from benchmarks.machine import multiplication_rate, naive_products, readout_products, step_limit
+from benchmarks.points import points_of_training, trained_run
+from benchmarks.turns import take_turns
+from grokinterp.allocator import keep_freed_memory
 from grokinterp.checkpoint import Problem
 from grokinterp.experiment import Optimization
 from grokinterp.losses import LossForm, cross_entropy
@@ -29,13 +32,6 @@ class Side:
     name: str
     model: nn.Module
     step: Callable[[], tuple[Tensor, Tensor]]
-    flushes_denormals: bool = False
-    times: list[float] = field(default_factory=list)
-
-    def run(self) -> float:
-        """Milliseconds of one step."""
-        torch.set_flush_denormal(self.flushes_denormals)
-        return milliseconds(self.step)
 
 
 def grokinterp_side(model: Transformer, problem: Problem, *, form: LossForm = "softplus") -> Side:
@@ -49,7 +45,7 @@ def grokinterp_side(model: Transformer, problem: Problem, *, form: LossForm = "s
         with torch.inference_mode():
             return step.loss, cross_entropy(readout(model, problem.test_inputs).logits, problem.test_labels).mean()
 
-    return Side("grokinterp", model, both, flushes_denormals=True)
+    return Side("grokinterp", model, both)
 
 
 def adamw(model: nn.Module) -> torch.optim.AdamW:
@@ -112,17 +108,29 @@ def first_side(model: Transformer, problem: Problem) -> Side:
     return Side("first published code", net, both)
 
 
-def sides_at(model: Transformer, problem: Problem) -> list[Side]:
-    """Every side, with weights of its own."""
-    makers = (grokinterp_side, plain_side, hooked_side, first_side)
-    return [make(copy.deepcopy(model), problem) for make in makers]
+MAKERS = {
+    "grokinterp": grokinterp_side,
+    "plain PyTorch": plain_side,
+    "TransformerLens style": hooked_side,
+    "first published code": first_side,
+}
+
+
+def work_of(name: str) -> dict[str, Callable[[], object]]:
+    """One side's step at every point of training; ours with the settings that ``grokinterp train`` makes."""
+    if name == "grokinterp":
+        torch.set_flush_denormal(True)
+        keep_freed_memory()
+    run = trained_run()
+    return {point: MAKERS[name](model, run.problem).step for point, model in points_of_training(run).items()}
 
 
 def check_equal(model: Transformer, problem: Problem) -> float:
     """Assert that all sides compute the same in float64; return the largest relative difference of the gradient."""
     model = copy.deepcopy(model).double()
     ours = grokinterp_side(copy.deepcopy(model), problem, form="float64")  # log-softmax's own rounding on all sides
-    sides = [ours, *sides_at(model, problem)[1:]]
+    others = [make(copy.deepcopy(model), problem) for name, make in MAKERS.items() if name != "grokinterp"]
+    sides = [ours, *others]
     losses = [torch.stack([part.detach().double() for part in side.step()]) for side in sides]
     for side, both in zip(sides, losses, strict=True):
         torch.testing.assert_close(both, losses[0], rtol=1e-9, atol=1e-12, msg=lambda text, s=side: f"{s.name}: {text}")
@@ -139,27 +147,16 @@ def flat(parts: list[Tensor]) -> Tensor:
     return torch.cat([part.flatten() for part in parts])
 
 
-def take_turns(sides: dict[str, list[Side]], rounds: int) -> dict[str, dict[str, float]]:
-    """Median milliseconds by point and side.
-
-    In each round every side takes a step untimed, then one timed, at every point: a neighbor's load falls on all alike.
-    """
-    for _ in range(rounds):
-        for side in (side for at_point in sides.values() for side in at_point):
-            side.run()
-            side.times.append(side.run())
-    torch.set_flush_denormal(True)
-    return {point: {side.name: median(side.times) for side in at_point} for point, at_point in sides.items()}
-
-
-def measure(points: dict[str, Transformer], problem: Problem, *, rounds: int) -> dict[str, Any]:
+def measure(*, rounds: int) -> dict[str, Any]:
     """Medians at every point of training, and what the products alone would take."""
+    run = trained_run()
+    points, problem, threads = points_of_training(run), run.problem, torch.get_num_threads()
     gradients = {name: check_equal(model, problem) for name, model in points.items()}
     rate = multiplication_rate()
     model, n_train, n_test = next(iter(points.values())), len(problem.train_labels), len(problem.test_labels)
     return {
-        "threads": torch.get_num_threads(),
-        "points": take_turns({name: sides_at(model, problem) for name, model in points.items()}, rounds),
+        "threads": threads,
+        "points": take_turns({name: partial(work_of, name) for name in MAKERS}, rounds=rounds, threads=threads),
         "rate": max(rate, multiplication_rate()),
         "products": {"naive": naive_products(model), "form A": readout_products(model)},
         "limits": {

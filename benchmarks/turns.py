@@ -1,0 +1,46 @@
+"""Sides of a comparison, each in a process of its own, taking turns.
+
+What a side sets for its process (the allocator, flushed denormals, the thread count) is then its own, and a neighbor's
+load falls on all sides alike.
+"""
+
+import multiprocessing
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+from statistics import median
+
+import torch
+
+from benchmarks.machine import milliseconds
+
+Make = Callable[[], Mapping[str, Callable[[], object]]]
+"""Builds a side in its process: what it does at each point, by the point's name."""
+
+
+def serve(make: Make, threads: int, connection: Connection) -> None:
+    """Time one call whenever a point's name comes in; a name that is None ends it."""
+    torch.set_num_threads(threads)
+    work = make()
+    connection.send(list(work))
+    for point in iter(connection.recv, None):
+        work[point]()
+        connection.send(milliseconds(work[point]))
+
+
+def take_turns(sides: Mapping[str, Make], *, rounds: int, threads: int = 1) -> dict[str, dict[str, float]]:
+    """Median milliseconds by point and side; each call is timed right after an untimed one."""
+    spawn = multiprocessing.get_context("spawn")
+    pipes: dict[str, Connection] = {}
+    for name, make in sides.items():
+        pipes[name], theirs = spawn.Pipe()
+        spawn.Process(target=serve, args=(make, threads, theirs), daemon=True).start()
+    points, *_ = [pipe.recv() for pipe in pipes.values()]
+    times: dict[str, dict[str, list[float]]] = {point: {name: [] for name in sides} for point in points}
+    for _ in range(rounds):
+        for point in points:
+            for name, pipe in pipes.items():
+                pipe.send(point)
+                times[point][name].append(pipe.recv())
+    for pipe in pipes.values():
+        pipe.send(None)
+    return {point: {name: median(values) for name, values in of.items()} for point, of in times.items()}
