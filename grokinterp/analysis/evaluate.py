@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import FunctionType
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, get_type_hints
 
 import numpy as np
 import torch
@@ -23,6 +23,9 @@ from grokinterp.trajectory import Trajectory, Weights
 
 Analysis = FunctionType
 """``(checkpoint, *, …) -> NamedTuple`` whose fields are annotated with jaxtyping: axis names become dimensions."""
+
+Result = Any
+"""The NamedTuple that an analysis returns (no type checker has a name for all of them)."""
 
 CHUNK = 16
 """Checkpoints evaluated together by vmap on a GPU."""
@@ -89,7 +92,7 @@ def evaluate_readable(
     skipped: dict[int, str] = {}
     weights = track(_read(trajectory, steps, skipped), "analyzing", total=len(steps), shown=progress and bool(steps))
     done: list[int] = []
-    results: list[list[NamedTuple]] = []
+    results: list[list[Result]] = []
     for chunk in _chunks(weights, CHUNK if run is _evaluate_chunk else 1):
         results += run(bound, template, problem, chunk)
         done += [step for step, _ in chunk]
@@ -153,7 +156,7 @@ Bound = list[tuple[Analysis, dict[str, Any]]]
 
 def _evaluate_one_by_one(
     bound: Bound, model: Transformer, problem: Problem, chunk: list[tuple[int, Weights]]
-) -> list[list[NamedTuple]]:
+) -> list[list[Result]]:
     """The plain form: load a checkpoint into the model, call every analysis."""
     results = []
     for step, (state, update) in chunk:
@@ -165,7 +168,7 @@ def _evaluate_one_by_one(
     return results
 
 
-def _on_host(result: Any) -> Any:
+def _on_host(result: Result) -> Result:
     """The fields as arrays of their own: a field may be a view of the model, which the next step is loaded into."""
     return type(result)(*(np.array(field.detach().cpu().numpy()) for field in result))
 
@@ -177,21 +180,21 @@ class _Program(nn.Module):
         super().__init__()
         self.bound, self.model, self.problem = bound, model, problem
 
-    def forward(self, step: Tensor, update: dict[str, Tensor] | None) -> list[NamedTuple]:
+    def forward(self, step: Tensor, update: dict[str, Tensor] | None) -> list[Result]:
         checkpoint = Checkpoint(step, self.model, self.problem, update)
         return [analysis(checkpoint, **arguments) for analysis, arguments in self.bound]
 
 
 def _evaluate_chunk(
     bound: Bound, model: Transformer, problem: Problem, chunk: list[tuple[int, Weights]]
-) -> list[list[NamedTuple]]:
+) -> list[list[Result]]:
     """The vectorized form: one program over a leading checkpoint axis."""
     device = problem.tokens.device
     states = [{f"model.{name}": value for name, value in weights.state.items()} for _, weights in chunk]
     updates = None if chunk[0][1].update is None else _stack([w.update for _, w in chunk if w.update], device)
     program = _Program(bound, model, problem)
 
-    def one(state: dict[str, Tensor], step: Tensor, update: dict[str, Tensor] | None) -> list[NamedTuple]:
+    def one(state: dict[str, Tensor], step: Tensor, update: dict[str, Tensor] | None) -> list[Result]:
         return functional_call(program, state, (step, update))
 
     steps = torch.tensor([step for step, _ in chunk], device=device)
@@ -204,7 +207,7 @@ def _stack(tensors: Sequence[Mapping[str, Tensor]], device: torch.device) -> dic
     return {name: torch.stack([one[name] for one in tensors]).to(device, torch.float64) for name in tensors[0]}
 
 
-def _dataset(steps: list[int], results: Sequence[NamedTuple], axes: Mapping[str, Sequence[Any]]) -> xr.Dataset:
+def _dataset(steps: list[int], results: Sequence[Result], axes: Mapping[str, Sequence[Any]]) -> xr.Dataset:
     """The fields of one analysis over all steps, with dimensions from its annotations."""
     kind = type(results[0])
     labels = field_labels(kind)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from grokinterp.allocator import keep_freed_memory
 from grokinterp.checkpoint import Problem
 from grokinterp.errors import RunDirectoryError
 from grokinterp.experiment import Experiment
@@ -59,6 +60,7 @@ def train(
     experiment = Experiment.from_dict(experiment.to_dict())
     chosen = choose_device(device)
     require_memory(experiment, chosen)
+    keep_freed_memory()
     directory = default_directory(experiment) if directory is None else Path(directory)
     environment = describe(chosen)
     run = open_to_resume(directory, experiment) if resume else create(directory, experiment, environment)
@@ -98,8 +100,9 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 class Loop:
     """The state of a training run: everything that a resume needs, and the files it writes to.
 
-    ``recorded`` says that the current step's metrics and checkpoint are written already; ``exact``
-    that what was written before this process began will be found again bit by bit.
+    ``last_environment`` is where the run was when its resume state was saved. ``recorded`` says that
+    the current step's metrics and checkpoint are written already; ``exact`` that what was written
+    before this process began will be found again bit by bit.
     """
 
     experiment: Experiment
@@ -107,6 +110,7 @@ class Loop:
     problem: Problem
     full_batch: FullBatchStep
     environment: dict[str, Any]
+    last_environment: dict[str, Any]
     step: int = 0
     recorded: bool = False
     memorized: bool = False
@@ -120,16 +124,16 @@ class Loop:
         """From the newest resume state, or from the initial weights where there is none."""
         model = experiment.build_model().to(device)
         problem = Problem.of(experiment).to(device)
-        loop = cls(experiment, run, problem, FullBatchStep(model, problem, experiment.optimization), environment)
-        loop.full_batch.prepare()
+        full_batch = FullBatchStep(model, problem, experiment.optimization)
+        full_batch.prepare()
+        loop = cls(experiment, run, problem, full_batch, environment, run.environment)
         saved = run.resume.load()
         if saved is None:
             run.metrics.truncate(0)
         else:
             loop.load(saved)
         if loop.step < experiment.steps:
-            before = run.environment if saved is None else saved.state["environment"]
-            loop.exact = not warn_if_different(before, environment)
+            loop.exact = not warn_if_different(loop.last_environment, environment)
         return loop
 
     def run_to_end(self, asked: Interrupt, *, progress: bool) -> None:
@@ -219,6 +223,14 @@ class Loop:
         """Put a resume state into place; in-place, so that captured graphs keep their addresses."""
         for line in saved.skipped:
             warnings.warn(line, stacklevel=2)
+        try:
+            self.put(saved)
+        except (KeyError, RuntimeError) as error:
+            why = " ".join(str(error).split())[:200]
+            raise RunDirectoryError(self.run.path, f"its resume state is not one of this version: {why}") from None
+
+    def put(self, saved: Resume) -> None:
+        """``load`` of a state known to have everything. Raises KeyError or RuntimeError where it has not."""
         weights = {name: value for name, value in saved.tensors.items() if not name.startswith(ADAM)}
         self.full_batch.model.load_state_dict(weights)
         for name, memory in self.full_batch.memories():
@@ -227,6 +239,7 @@ class Loop:
         self.full_batch.applied.fill_(saved.step)
         self.step, self.recorded = saved.step, True
         self.memorized, self.in_transition = saved.state["memorized"], saved.state["in_transition"]
+        self.last_environment = saved.state["environment"]
         self.run.metrics.truncate(saved.state["metrics_offset"])
 
     def write_status(self, status: str, **details: str) -> None:
