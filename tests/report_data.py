@@ -124,7 +124,12 @@ def analyses(at: np.ndarray, p: int, *, groks: bool = True, separable: bool = Tr
         "performance": {name: ((), c[name]) for name in ("train_loss", "test_loss", "train_accuracy", "test_accuracy")},
         "logit_statistics": {
             name: (("split",), splits * scale)
-            for name, scale in {"logit_max_abs": 1, "logit_mean_abs": 0.3, "logit_margin": 0.5, "logit_scale": 0.4}.items()
+            for name, scale in {
+                "logit_max_abs": 1,
+                "logit_mean_abs": 0.3,
+                "logit_margin": 0.5,
+                "logit_scale": 0.4,
+            }.items()
         },
         "softmax_collapse": {
             name: (("precision",), shares * scale)

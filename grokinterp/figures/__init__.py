@@ -1,4 +1,4 @@
-"""Figures of a run: a dataset goes in, a matplotlib Figure comes out; nothing is computed and nothing global is kept."""
+"""Figures of a run: a dataset goes in, a matplotlib Figure comes out; nothing is measured, nothing global is kept."""
 
 from grokinterp.figures.health import (
     alignment,

@@ -33,7 +33,11 @@ Phases = Sequence[Phase]
 
 def softmax_collapse(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
     """Shares of training examples on which a plain softmax loss runs out of precision, in float32 and float64."""
-    names = {"collapsed_share": "denominator is 1", "zero_loss_share": "loss is 0", "zero_gradient_share": "gradient is 0"}
+    names = {
+        "collapsed_share": "denominator is 1",
+        "zero_loss_share": "loss is 0",
+        "zero_gradient_share": "gradient is 0",
+    }
     lines = [
         Line(f"{label}, {precision}", dataset[name].sel(precision=precision), color, style)
         for (name, label), color in zip(names.items(), (PURPLE, ORANGE, GREEN), strict=True)
@@ -45,7 +49,11 @@ def softmax_collapse(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
 
 def logit_magnitude(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
     """Largest and mean absolute logit, and the temperature-equivalent scale, on all examples."""
-    names = {"logit_max_abs": "largest |logit|", "logit_mean_abs": "mean |logit|", "logit_scale": "scale, root mean square"}
+    names = {
+        "logit_max_abs": "largest |logit|",
+        "logit_mean_abs": "mean |logit|",
+        "logit_scale": "scale, root mean square",
+    }
     lines = [
         Line(label, dataset[name].sel(split="all"), color)
         for (name, label), color in zip(names.items(), (PURPLE, BLUE, BROWN), strict=True)
@@ -111,7 +119,7 @@ def alignment_by_parameter(dataset: xr.Dataset) -> Figure | None:
         return None
     parameters = [str(name) for name in dataset["parameter"].values]
     height = 1.7 + 0.19 * min(len(parameters), 40)
-    figure = blank(10, height)
+    figure = blank(10.0, height)
     row = [place(figure, 1.75 + 3.7 * i, 0.3, 3.5, height - 0.85) for i in range(len(shown))]
     for axes, (name, title) in zip(row, shown, strict=True):
         edges = _edges(dataset["step"].values)
@@ -125,7 +133,7 @@ def alignment_by_parameter(dataset: xr.Dataset) -> Figure | None:
         axes.invert_yaxis()
         step_ticks(axes)
     row[0].set_ylabel("parameter")
-    color_bar(figure, place(figure, 1.75 + 3.7 * len(shown) - 0.05, 0.3, 0.12, height - 0.85), mesh, "cosine [1]")
+    color_bar(place(figure, 1.75 + 3.7 * len(shown) - 0.05, 0.3, 0.12, height - 0.85), mesh, "cosine [1]")
     return figure
 
 
@@ -136,7 +144,7 @@ def singular_values(dataset: xr.Dataset, steps: Sequence[int]) -> Figure | None:
         return None
     names = [str(name) for name in dataset["matrix"].values]
     matrices = ([name for name in names if "." not in name] or names)[:5]
-    figure = blank(10, 2.75)
+    figure = blank(10.0, 2.75)
     row = [place(figure, 0.65 + 1.9 * i, 0.3, 1.5, 1.55) for i in range(len(matrices))]
     colors = sns.color_palette(SEQUENTIAL, len(steps)).as_hex()
     for axes, matrix in zip(row, matrices, strict=True):

@@ -98,7 +98,7 @@ def name_phases(axes: Axes, phases: Sequence[Phase], *, inches: float) -> None:
 
 
 def _thousands(value: float, _position: int | None) -> str:
-    """Steps with a thin space between thousands.
+    r"""Steps with a thin space between thousands.
 
     >>> _thousands(25000.0, None)
     '25\\u2009000'

@@ -11,7 +11,19 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
 from grokinterp.figures.series import STEP
-from grokinterp.figures.style import BLUE, DIVERGING, GRAY, INK, ORANGE, QUIET, SEQUENTIAL, blank, color_bar, place, styled
+from grokinterp.figures.style import (
+    BLUE,
+    DIVERGING,
+    GRAY,
+    INK,
+    ORANGE,
+    QUIET,
+    SEQUENTIAL,
+    blank,
+    color_bar,
+    place,
+    styled,
+)
 from grokinterp.figures.timeline import key_frequencies
 
 MOST_HEADS = 8
@@ -32,7 +44,7 @@ def spectra(dataset: xr.Dataset, steps: Steps) -> Figure | None:
     shown = [column for column in columns if column[1] in dataset]
     if not shown:
         return None
-    figure, both = blank(10, 2.75 * len(steps)), dataset.sel(step=list(steps))
+    figure, both = blank(10.0, 2.75 * len(steps)), dataset.sel(step=list(steps))
     for i, step in enumerate(steps):
         row = [place(figure, 0.85 + 3.2 * j, 2.75 * i + 0.35, width, 1.85) for j, (_, _, width) in enumerate(shown)]
         for axes, (draw, _, _) in zip(row, shown, strict=True):
@@ -48,7 +60,7 @@ def attention(dataset: xr.Dataset, steps: Steps) -> Figure | None:
         return None
     heads = dataset["head"].values[:MOST_HEADS]
     side = min((8.1 + 0.2) / max(len(heads), 1) - 0.2, 2.6)
-    figure = blank(10, (side + 0.45) * len(steps) + 0.4)
+    figure = blank(10.0, (side + 0.45) * len(steps) + 0.4)
     for i, step in enumerate(steps):
         row = [place(figure, 0.85 + (side + 0.2) * j, 0.3 + (side + 0.45) * i, side, side) for j in range(len(heads))]
         for axes, head in zip(row, heads, strict=True):
@@ -59,7 +71,7 @@ def attention(dataset: xr.Dataset, steps: Steps) -> Figure | None:
             axes.set_xlabel("a (residue)" if i == len(steps) - 1 else "")
         _name_row(row[0], step, "b (residue)")
         bar = place(figure, 0.85 + (side + 0.2) * len(heads) - 0.05, 0.3 + (side + 0.45) * i, 0.12, side)
-        color_bar(figure, bar, image, "attention to a [1]")
+        color_bar(bar, image, "attention to a [1]")
     return figure
 
 
@@ -70,7 +82,7 @@ def circles(dataset: xr.Dataset, steps: Steps) -> Figure | None:
         return None
     keys = dataset["key"].values[:MOST_CIRCLES]
     side = min((8.9 + 0.4) / len(keys) - 0.4, 2.4)
-    figure = blank(10, (side + 0.55) * len(steps) + 0.35)
+    figure = blank(10.0, (side + 0.55) * len(steps) + 0.35)
     rows = [
         [place(figure, 0.85 + (side + 0.4) * j, 0.3 + (side + 0.55) * i, side, side) for j in range(len(keys))]
         for i in range(len(steps))
@@ -118,7 +130,7 @@ def draw_logits(axes: Axes, at: xr.Dataset, whole: xr.Dataset) -> None:
     reach = _largest(at["logit_by_sum"].values)
     image = heatmap(axes, at["logit_by_sum"].values, Normalize(-reach, reach), DIVERGING)
     axes.set(title="Logits by residue", xlabel="class c", ylabel="(a + b) mod p")
-    color_bar(axes.get_figure(), axes.inset_axes((1.04, 0, 0.06, 1)), image, "mean logit [nats]")
+    color_bar(axes.inset_axes((1.04, 0, 0.06, 1)), image, "mean logit [nats]")
 
 
 def draw_circle(axes: Axes, points: xr.DataArray, key: int, reach: float) -> None:

@@ -2,8 +2,10 @@
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
+
 import matplotlib as mpl
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -62,12 +64,13 @@ DIGITS = re.compile(rb"(?<!scale\(0)(\.\d{3})\d+")
 
 
 @contextmanager
-def styled() -> Iterator[None]:
+def styled() -> Generator[None, None, None]:
     """The settings under which a figure is made and saved; nothing outside the block changes.
 
     A function decorated with ``@styled()`` runs inside it.
     """
-    with mpl.rc_context({**sns.axes_style("ticks"), **RC}):
+    settings: dict[Any, Any] = {**sns.axes_style("ticks"), **RC}
+    with mpl.rc_context(settings):
         yield
 
 
@@ -86,11 +89,14 @@ def place(figure: Figure, left: float, top: float, width: float, height: float) 
     return figure.add_axes((left / full_width, bottom / full_height, width / full_width, height / full_height))
 
 
-def color_bar(figure: Figure, axes: Axes, image: ScalarMappable, label: str) -> None:
+def color_bar(axes: Axes, image: ScalarMappable, label: str) -> None:
     """A color scale that fills ``axes``."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
     bar = figure.colorbar(image, cax=axes, label=label)
     bar.outline.set_visible(False)
-    bar.solids.set(rasterized=True)
+    for part in axes.collections:
+        part.set_rasterized(True)
 
 
 @styled()

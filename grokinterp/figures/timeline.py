@@ -19,7 +19,7 @@ from grokinterp.figures.series import (
     name_phases,
     step_limits,
 )
-from grokinterp.figures.style import BLUE, BROWN, GREEN, INK, ORANGE, PURPLE, QUIET, blank, place, styled
+from grokinterp.figures.style import BLUE, BROWN, GREEN, INK, ORANGE, PURPLE, blank, place, styled
 from grokinterp.phases import History
 
 WIDTH, LEFT, PLOT_INCHES = 10.0, 0.75, 7.2  # the legends go right of the plots
@@ -51,8 +51,10 @@ def timeline(metrics: xr.Dataset, dataset: xr.Dataset, history: History | None =
         return None
     named = history is not None and bool(history.phases)
     heights = [0.42] * named + [1.38 if panel.log else 1.05 for panel in panels]
-    figure = blank(WIDTH, 0.1 + sum(heights) + GAP * len(panels) + 0.3)
-    tops = 0.1 + np.cumsum([0, *(height + GAP for height in heights[:-1])]) - 0.08 * (np.arange(len(heights)) > 0) * named
+    figure = blank(WIDTH, 0.1 + sum(heights) + GAP * len(panels) + 0.42)
+    tops = (
+        0.1 + np.cumsum([0, *(height + GAP for height in heights[:-1])]) - 0.08 * (np.arange(len(heights)) > 0) * named
+    )
     rows = [place(figure, LEFT, top, PLOT_INCHES, height) for top, height in zip(tops, heights, strict=True)]
     steps = np.concatenate([line.values["step"].values for panel in panels for line in panel.lines])
     for panel, axes in zip(panels, rows[named:], strict=True):
@@ -129,7 +131,11 @@ def sparsity(metrics: xr.Dataset, dataset: xr.Dataset) -> Panel:
 def weight_norm(metrics: xr.Dataset, dataset: xr.Dataset) -> Panel:
     """Sum of the squared weights."""
     source = metrics if "weight_norm" in metrics else dataset
-    return Panel("Weight norm (sum of squared weights)", r"$\Sigma\theta^2$ [1]", _known(source, ("weight_norm", "all weights", INK, "-")))
+    return Panel(
+        "Weight norm (sum of squared weights)",
+        r"$\Sigma\theta^2$ [1]",
+        _known(source, ("weight_norm", "all weights", INK, "-")),
+    )
 
 
 PANELS: Sequence[Callable[[xr.Dataset, xr.Dataset], Panel | None]] = (

@@ -1,5 +1,6 @@
 """What a report says, section by section, as plain values for the template."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from grokinterp.errors import GrokinterpError
@@ -14,8 +15,8 @@ from grokinterp.results import Results
 
 MEANING = {
     "memorization": "The network learns the training pairs by heart; the test pairs stay wrong.",
-    "circuit formation": "Behind a flat test loss the circuit that generalizes is built: the key frequencies gain weight "
-    "while the memorized solution still gives the answers.",
+    "circuit formation": "Behind a flat test loss the circuit that generalizes is built: the key frequencies gain "
+    "weight while the memorized solution still gives the answers.",
     "cleanup": "Weight decay removes the memorized solution; the test loss leaves its plateau and falls.",
     "generalization": "The circuit gives the answers on pairs that were never trained on.",
 }
@@ -46,8 +47,8 @@ class PhaseSection(NamedTuple):
 def content(results: Results) -> dict[str, Any]:
     """Everything the template shows."""
     history, why = history_of(results)
-    phases = history.phases if history else ()
-    sections = [phase_section(results, phase, history) for phase in phases]
+    phases, events = (history.phases, history.events) if history else ((), ())
+    sections = [phase_section(results, phase, events) for phase in phases]
     shown = sorted({step for section in sections for step in section.steps})
     steps = results.dataset["step"].values
     return {
@@ -57,7 +58,7 @@ def content(results: Results) -> dict[str, Any]:
         "sentence": sentence_of(history) if history else f"Nothing can be said about this run yet: {why}.",
         "warnings": warnings(results),
         "tiles": tiles(results, history),
-        "events": list(history.events) if history else [],
+        "events": events,
         "timeline": pictures.timeline(results, history),
         "frames": frames(results.dataset, phases),
         "phases": sections,
@@ -108,7 +109,11 @@ def tiles(results: Results, history: History | None) -> list[Tile]:
         Tile("memorized at", _step(history.memorized_step if history else None), "train accuracy ≥ 0.99"),
         Tile("generalized at", _step(history.generalized_step if history else None), "test accuracy ≥ 0.95, sustained"),
         Tile("test accuracy", percent(measured.get("test_accuracy")), "last checkpoint"),
-        Tile("key frequencies", "not measured" if keys is None else ", ".join(map(str, keys)) or "none", "last checkpoint"),
+        Tile(
+            "key frequencies",
+            "not measured" if keys is None else ", ".join(map(str, keys)) or "none",
+            "last checkpoint",
+        ),
         Tile("logits explained", percent(measured.get("logit_fve")), "by the key frequencies"),
         Tile("restricted loss", number(measured.get("restricted_loss")), "nats, all pairs"),
         Tile("excluded loss", number(measured.get("excluded_loss")), "nats, train pairs"),
@@ -116,7 +121,7 @@ def tiles(results: Results, history: History | None) -> list[Tile]:
     ]
 
 
-def phase_section(results: Results, phase: Phase, history: History) -> PhaseSection:
+def phase_section(results: Results, phase: Phase, events: Sequence[Event]) -> PhaseSection:
     """The table, figures and events of one phase."""
     steps = checkpoints_of(phase, results.dataset["step"].values)
     note = "" if steps else "No checkpoint has been analyzed."
@@ -129,7 +134,7 @@ def phase_section(results: Results, phase: Phase, history: History) -> PhaseSect
         meaning=MEANING[phase.name],
         steps=steps,
         rows=rows(results.dataset, steps[0], steps[-1]) if steps else [],
-        events=[event for event in history.events if event.step in phase],
+        events=[event for event in events if event.step in phase],
         pictures=pictures.of_steps(results, steps, phase.name) if steps else [],
         note=note,
     )

@@ -54,7 +54,7 @@ def frames(dataset: xr.Dataset, phases: Sequence[Phase]) -> Packed | None:
 
 
 def choose(steps: np.ndarray, boundaries: Sequence[int], most: int) -> list[int]:
-    """Indices of at most ``most`` steps: evenly in order, four times denser near the boundaries, first and last included.
+    """Indices of at most ``most`` steps: first, last, and evenly between, four times denser near the boundaries.
 
     >>> choose(np.arange(0, 1000, 10), [], 5)
     [0, 25, 50, 74, 99]
@@ -103,7 +103,7 @@ def pack_attention(dataset: xr.Dataset) -> Packed:
 
 
 def separate(attention: np.ndarray) -> np.ndarray | None:
-    """f and g, [..., 2, residue], with attention [..., a, b] = σ(f_a - g_b) to within half a level; None if there are none.
+    """Scores f and g [..., 2, residue] with attention [..., a, b] = σ(f_a - g_b) to within half a level, None without.
 
     >>> a = 1 / (1 + np.exp(np.array([0.0, 1.0])[None, :] - np.array([2.0, 3.0])[:, None]))
     >>> separate(a).shape, separate(np.array([[0.1, 0.9], [0.9, 0.1]]))
@@ -168,7 +168,10 @@ def _readouts(dataset: xr.Dataset) -> list[dict[str, Any]]:
 def _curves(dataset: xr.Dataset) -> list[dict[str, Any]]:
     """The losses at every chosen step, null where they have no place on a logarithmic axis."""
     return [
-        {"label": label, "values": [float(f"{x:.4g}") if np.isfinite(x) and x > 0 else None for x in dataset[name].values]}
+        {
+            "label": label,
+            "values": [float(f"{x:.4g}") if np.isfinite(x) and x > 0 else None for x in dataset[name].values],
+        }
         for name, label in CURVES.items()
         if name in dataset
     ]

@@ -32,7 +32,7 @@ def number(value: Any) -> str:
 
 
 def whole(value: int) -> str:
-    """An integer with thin spaces between thousands.
+    r"""An integer with thin spaces between thousands.
 
     >>> whole(25000)
     '25\\u2009000'

@@ -10,7 +10,6 @@ from grokinterp import figures
 from grokinterp.phases import History, Phase
 from grokinterp.results import Results
 
-
 READABLE = " !$()*+,-./:;=?@[]^_`{|}~"
 """What stays as it is in a data URL inside a double-quoted attribute; a third smaller than base64."""
 
@@ -38,7 +37,7 @@ def picture(figure: Figure | None, caption: str, alt: str, needs: str, *, wide: 
     if figure is None:
         return Picture(caption, alt, missing=f"Not shown: there are no results of {needs}.")
     width, height = (round(96 * inches) for inches in figure.get_size_inches())
-    svg = " ".join(figures.to_svg(figure).decode("utf-8").split("\n"))
+    svg = " ".join(figures.to_svg(figure).decode("utf-8").split())
     source = f"data:image/svg+xml,{quote(svg, safe=READABLE)}"
     return Picture(caption, alt, source, wide=wide, width=width, height=height)
 
@@ -61,22 +60,23 @@ def of_steps(results: Results, steps: Sequence[int], name: str) -> list[Picture]
     return [
         picture(
             figures.spectra(data, steps),
-            "Left: the embedding's Fourier spectrum, key frequencies in orange. Middle: each neuron's frequency and the "
-            "variance it explains; above the dashed line it is specialized. Right: mean logits; one diagonal band is the "
-            "right answer.",
+            "Left: the embedding's Fourier spectrum, key frequencies in orange. Middle: each neuron's frequency and "
+            "the variance it explains; above the dashed line it is specialized. Right: mean logits; the right answers "
+            "are on the diagonal.",
             f"{name}: embedding spectrum, neuron frequencies and logits by residue at {at}",
             "embedding_spectrum, neuron_frequencies and logit_map",
         ),
         picture(
             figures.attention(data, steps),
-            "Attention from “=” to a, for every pair (a, b), with each head's best frequency and the variance it explains.",
+            "Attention from “=” to a, for every pair (a, b), with each head's best frequency and the variance it "
+            "explains.",
             f"{name}: attention patterns of the last layer's heads at {at}",
             "attention_pattern",
         ),
         picture(
             figures.circles(data, steps),
-            "Tokens in the embedding's plane of each key frequency, colored by token from 0 (dark) to p − 1 (bright), joined "
-            "in the order of their angle.",
+            "Tokens in the embedding's plane of each key frequency, colored by token from 0 (dark) to p − 1 (bright), "
+            "joined in the order of their angle.",
             f"{name}: embedding circles of the key frequencies at {at}",
             "embedding_circles, or no frequency is key at the last checkpoint",
         ),

@@ -55,7 +55,7 @@ def policy(*, style: str, script: str) -> str:
 
 
 def for_script(value: Any) -> Markup:
-    """JSON that is safe inside a script element: no ``<``, ``>``, ``&`` or line separator; NaN is an error.
+    r"""JSON that is safe inside a script element: no ``<``, ``>``, ``&`` or line separator; NaN is an error.
 
     >>> for_script({"a": "</script>"})
     Markup('{"a":"\\\\u003c/script\\\\u003e"}')

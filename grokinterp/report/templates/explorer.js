@@ -205,7 +205,7 @@
           const reach = 1.12 * ((fixed.checked ? reaches[j] : largest(points)) || 1);
           const column = j % columns, row = Math.floor(j / columns);
           const box = { left: 58 + column * (side + 22), top: 24 + row * (side + 50), width: side, height: side };
-          const axis = (title, bare) => ({ low: -reach, high: reach, title, about: 3, bare });
+          const axis = (title, bare) => ({ low: -reach, high: reach, title, about: 5, bare });
           const at = plot(pen, box, axis(row === rows - 1 ? "cosine direction [1]" : ""), axis(column ? "" : "sine direction [1]", column > 0 && !fixed.checked));
           text(pen, `k = ${key}`, box.left, box.top - 12, "left");
           const order = [...Array(p).keys()].sort((s, t) => ((key * s) % p) - ((key * t) % p) || s - t);
@@ -256,11 +256,11 @@
       const last = data.steps[data.steps.length - 1], first = data.steps[0];
       return (canvas, i) => {
         const { pen, width } = surface(canvas, 330);
-        const box = { left: 58, top: 34, width: width - 74, height: 240 };
+        const box = { left: 70, top: 34, width: width - 86, height: 240 };
         const x = { low: first, high: Math.max(last, first + 1), title: "optimizer step", whole: true, about: 5 };
         const at = plot(pen, box, x, { low, high, bare: true, about: 5, whole: true });
         for (const value of ticks(low, high, 5, true)) text(pen, value === 0 ? "1" : `1e${value}`.replace("-", "−"), box.left - 7, at.y(value), "right");
-        text(pen, "cross-entropy [nats]", 14, box.top + box.height / 2, "center", INK, -Math.PI / 2);
+        text(pen, "cross-entropy [nats]", 10, box.top + box.height / 2, "center", INK, -Math.PI / 2);
         line(pen, at.x(data.steps[i]), box.top, at.x(data.steps[i]), box.top + box.height, QUIET, [4, 3]);
         let left = box.left;
         for (const { label: name, values } of curves) {

@@ -1,0 +1,350 @@
+"""The report as a file: one page, its own script only, every text escaped, honest about what is missing."""
+
+import base64
+import hashlib
+import itertools
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from grokinterp.errors import GrokinterpError, RunDirectoryError
+from grokinterp.phases import Phase
+from grokinterp.report import render, write_report
+from grokinterp.report.frames import LEVELS, choose, frames, pack_attention, separate
+from grokinterp.report.measures import checkpoints_of
+from grokinterp.report.methods import METHODS, PAPERS
+from grokinterp.report.write import for_script
+from grokinterp.results import Results
+from tests.report_data import KEYS, experiment, write_run
+
+PAYLOADS = [
+    "<script>alert(1)</script>", "</script><script>alert(1)</script>", "</title><script>alert(1)</script>",
+    "</style><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "<svg onload=alert(1)>",
+    "\" onmouseover=\"alert(1)",
+    "' onfocus='alert(1)' autofocus='", "javascript:alert(1)", "<a href=javascript:alert(1)>x</a>",
+    "<iframe src=//example.org></iframe>", "<link rel=stylesheet href=//example.org>", "<base href=//example.org>",
+    "<meta http-equiv=refresh content=0>", "<!--", "-->", "]]>", "<![CDATA[", "{{ 7 * 7 }}", "{% for x in y %}",
+    "${7*7}", "&lt;script&gt;", "&#60;script&#62;", "\u2028alert(1)\u2029", "\u202egnp.exe",
+    "<scr\x00ipt>alert(1)</scr\x00ipt>",
+    "<object data=x>", "<form action=//example.org><button>", "<textarea>", "<style>*{display:none}</style>",
+]  # fmt: skip
+
+
+class Page(HTMLParser):
+    """Elements with their attributes, the text that is shown, and the content of style and script elements."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.inside: list[tuple[str, str]] = []
+        self.text = ""
+        self._tag = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        self._tag = tag
+
+    def handle_endtag(self, tag):
+        self._tag = ""
+
+    def handle_data(self, data):
+        if self._tag in ("script", "style"):
+            self.inside.append((self._tag, data))
+        else:
+            self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def report_of(path: Path, **options) -> str:
+    return render(Results.open(write_run(path, **options)))
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Figures are made and left unsaved, which takes most of the time of a report."""
+    monkeypatch.setattr("grokinterp.figures.to_svg", lambda figure: b"<svg/>")
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory) -> Path:
+    return write_run(tmp_path_factory.mktemp("runs") / "planted")
+
+
+@pytest.fixture(scope="module")
+def html(planted) -> str:
+    return render(Results.open(planted))
+
+
+def test_a_report_is_written_where_asked(planted, tmp_path):
+    out = write_report(planted, tmp_path / "new" / "report.html")
+    assert out == tmp_path / "new" / "report.html"
+    assert out.read_bytes() == write_report(planted, tmp_path / "again.html").read_bytes()
+    assert [path.name for path in out.parent.iterdir()] == ["report.html"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_default_is_the_reports_folder(planted, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert write_report(planted) == Path("reports/planted.html")
+    assert (tmp_path / "reports" / "planted.html").is_file()
+
+
+def test_no_run_directory_no_report(tmp_path):
+    with pytest.raises(RunDirectoryError, match="does not exist"):
+        write_report(tmp_path / "nothing", tmp_path / "out.html")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_folder_in_the_way_is_one_line(planted, tmp_path):
+    (tmp_path / "out.html").mkdir()
+    with pytest.raises(GrokinterpError, match=r"cannot write .*out\.html"):
+        write_report(planted, tmp_path / "out.html")
+
+
+def test_the_page_tells_the_whole_run(html):
+    text = Page(html).text
+    assert "Grokked" in text
+    for heading in ("Timeline", "Every checkpoint", "Memorization", "Circuit formation", "Cleanup", "Generalization",
+                    "Numerical health", "Provenance", "Methods"):  # fmt: skip
+        assert heading in text, heading
+    assert "Not shown" not in text
+    assert ", ".join(map(str, KEYS)) in text
+    assert "optimization.weight_decay" in text
+    assert "47 %" in text
+    for method in METHODS:
+        assert method.definition.split("<")[0][:40] in text
+
+
+def test_every_source_is_in_the_references():
+    named = " ".join(f"{paper.authors} {paper.title}" for paper in PAPERS)
+    for method in METHODS:
+        for source in filter(None, method.source.split("; ")):
+            author = re.split(r"[ ,]", source)[0]
+            assert author in named or "this package" in source, source
+
+
+def test_nothing_comes_from_outside_and_only_our_script_runs(html):
+    page = Page(html)
+    policy = next(meta["content"] for meta in page.all("meta") if meta.get("http-equiv"))
+    code = [text for tag, text in page.inside if tag == "script"]
+    style = "".join(text for tag, text in page.inside if tag == "style")
+    for kind, text in (("script-src", code[-1]), ("style-src", style)):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{kind} 'sha256-{digest}'" in policy
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+    assert "*" not in policy
+    urls = [attributes[name] for _, attributes in page.elements for name in ("src", "href") if name in attributes]
+    assert all(url.startswith(("data:", "#")) for url in urls)
+    assert not any(name.startswith("on") or name == "style" for _, attributes in page.elements for name in attributes)
+    assert not re.search(r"https?://", re.sub(r'"data:[^"]*"', "", html))
+
+
+def test_the_page_can_be_read_without_seeing_it(html):
+    page = Page(html)
+    assert page.all("html") == [{"lang": "en"}]
+    assert all(image["alt"] and int(image["width"]) > 0 for image in page.all("img"))
+    assert all(canvas.get("aria-label") or canvas.get("aria-hidden") for canvas in page.all("canvas"))
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    anchors = [link["href"][1:] for link in page.all("a")]
+    assert set(anchors) <= set(ids)
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert all(b <= a + 1 for a, b in itertools.pairwise(levels))
+
+
+def test_the_figures_do_not_need_the_script(html):
+    assert html.count("<img ") == 1 + 4 * 3 + 8
+    assert '<div id="explorer" hidden>' in html
+    assert "<noscript>" in html
+
+
+def test_no_date_no_path_of_this_machine(html, planted):
+    assert str(planted) not in html
+    assert str(Path(__file__).parent.parent) not in html
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+@pytest.mark.usefixtures("quick")
+def test_payloads_are_shown_and_not_run(payload, tmp_path, monkeypatch):
+    path = write_run(tmp_path / "run", steps=0, evaluations=0)
+    poisoned = experiment() | {"name": payload, payload: payload, "task": {payload: [payload]}}
+    (path / "experiment.json").write_text(json.dumps(poisoned))
+    (path / "environment.json").write_text(json.dumps({payload: payload}))
+    (path / "status.json").write_text(json.dumps({"status": payload, payload: payload}))
+    monkeypatch.setattr(Results, "skipped", property(lambda self: {3: payload}))
+    page, clean = Page(render(Results.open(path))), Page(report_of(tmp_path / "clean", steps=0, evaluations=0))
+    known = {tag for tag, _ in clean.elements} | {"table", "tr", "th", "td", "thead", "tbody"}
+    assert {tag for tag, _ in page.elements} <= known
+    assert len(page.all("script")) == len(clean.all("script")) == 0
+    assert payload.replace("\x00", "") in page.text.replace("\x00", "") or "\x00" in payload
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_payloads_cannot_leave_the_data_of_the_script(payload):
+    text = for_script({payload: [payload]})
+    assert not re.search("[<>&\u2028\u2029]", text)
+    assert json.loads(text) == {payload: [payload]}
+
+
+def test_a_parameter_name_cannot_leave_its_figure(tmp_path):
+    path = write_run(tmp_path / "run")
+    import xarray as xr
+
+    from grokinterp.storage import read_analysis, write_analysis
+
+    data = read_analysis(path, "gradient_weight_alignment")
+    names = ["</svg><script>alert(1)</script>", "$\\frac{", "a\"b'c", "%3Cscript%3E"]
+    write_analysis(path, "gradient_weight_alignment", data.assign_coords(parameter=names))
+    assert isinstance(data, xr.Dataset)
+    page = Page(render(Results.open(path)))
+    assert len(page.all("script")) == 2
+
+
+@pytest.mark.parametrize(("steps", "evaluations"), [(0, 0), (0, 20), (1, 1), (1, 301), (2, 301), (3, 0)])
+@pytest.mark.usefixtures("quick")
+def test_few_checkpoints(steps, evaluations, tmp_path):
+    text = Page(report_of(tmp_path / "run", steps=steps, evaluations=evaluations)).text
+    if not evaluations:
+        assert "Nothing can be said about this run yet" in text
+        assert "No phase could be dated" in text
+    if not steps:
+        assert "No checkpoint has been analyzed" in text
+    if steps == 1 and evaluations > 1:
+        assert "no change can be shown" in text
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_that_does_not_grok(tmp_path):
+    text = Page(report_of(tmp_path / "run", groks=False)).text
+    assert "Memorized, did not generalize within the run" in text
+    assert "never" in text
+    assert "Cleanup" not in text
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_that_diverges(tmp_path):
+    text = Page(report_of(tmp_path / "run", nan_from=1000, status="diverged")).text
+    assert "not finite; the last finite state was kept" in text
+    assert "not finite" in text
+    assert "unknown" in text
+
+
+@pytest.mark.usefixtures("quick")
+def test_everything_not_a_number(tmp_path):
+    assert "no verdict" in report_of(tmp_path / "run", nan_from=0)
+
+
+@pytest.mark.parametrize(
+    ("without", "said"),
+    [
+        ("attention_pattern", "Attention: not analyzed in this run."),
+        ("logit_map", "Logits by residue: not analyzed in this run."),
+        ("progress_measures", "not measured"),
+        ("softmax_collapse", "there are no results of softmax_collapse"),
+        ("gradient_weight_alignment", "there are no results of gradient_weight_alignment"),
+        ("singular_values", "there are no results of singular_values"),
+        ("embedding_circles", "Embedding circles: not analyzed in this run."),
+        ("logit_spectrum", "not measured"),
+    ],
+)
+@pytest.mark.usefixtures("quick")
+def test_a_missing_analysis_is_named(without, said, tmp_path):
+    assert said in Page(report_of(tmp_path / "run", without=(without,))).text
+
+
+@pytest.mark.usefixtures("quick")
+def test_only_one_analysis(tmp_path):
+    from tests.report_data import analyses
+
+    others = tuple(name for name in analyses(np.array([0, 1]), 13) if name != "performance")
+    text = Page(report_of(tmp_path / "run", without=others)).text
+    assert "there are no checkpoints with results of embedding_spectrum" in text
+
+
+@pytest.mark.usefixtures("quick")
+def test_skipped_files_are_named_and_counted(tmp_path):
+    text = Page(report_of(tmp_path / "run", skipped={"40": "digest does not match"})).text
+    assert "1 file could not be used; the other 25 checkpoints are unaffected" in text
+    assert "digest does not match" in text
+
+
+def test_phases_are_shown_at_their_nearest_checkpoints():
+    steps = np.array([0, 100, 200])
+    assert checkpoints_of(Phase("memorization", 0, 90), steps) == [0, 100]
+    assert checkpoints_of(Phase("cleanup", 90, 110), steps) == [100]
+    assert checkpoints_of(Phase("cleanup", 0, 5), np.array([], dtype=int)) == []
+
+
+@pytest.mark.parametrize(("n", "most"), [(1, 2), (2, 2), (5, 10), (5000, 90), (250, 118)])
+def test_chosen_frames(n, most):
+    steps = np.arange(n) * 10
+    chosen = choose(steps, [n * 5], most)
+    assert chosen == sorted(set(chosen))
+    assert len(chosen) <= most
+    assert chosen[0] == 0
+    assert chosen[-1] == n - 1
+    if n > 10 * most:
+        gaps = np.diff(chosen)
+        assert gaps[len(gaps) // 2] < gaps[0] / 2  # denser at the boundary
+
+
+def unpack(panel) -> np.ndarray:
+    data = base64.b64decode(panel["data"])
+    if panel["type"] == "uint8":
+        levels = np.frombuffer(data, np.uint8).astype(float)
+        return np.where(levels == 255, np.nan, levels / (LEVELS - 1)).reshape(panel["shape"])
+    levels = np.frombuffer(data, "<i2").astype(float)
+    return np.where(levels == -32768, np.nan, panel["low"] + (levels + 32767) * panel["step"]).reshape(panel["shape"])
+
+
+def test_frames_hold_what_was_measured(planted):
+    results = Results.open(planted)
+    data, packed = results.dataset, frames(results.dataset, results.history.phases)
+    assert packed["steps"] == data["step"].values.tolist()
+    assert packed["keys"] == list(KEYS)
+    panels = packed["panels"]
+    power = data["embedding_power"].values
+    np.testing.assert_allclose(unpack(panels["embedding_power"]), power, atol=np.ptp(power) / 65000)
+    f, g = np.moveaxis(unpack(panels["attention_to_a"]), 2, 0)
+    again = 1 / (1 + np.exp(g[..., None, :] - f[..., :, None]))
+    np.testing.assert_allclose(again, data["attention_to_a"].values, atol=1 / LEVELS)
+    reach = np.array(panels["logit_by_sum"]["reach"])[:, None, None]
+    logits = (2 * unpack(panels["logit_by_sum"]) - 1) * reach
+    assert (np.abs(logits - data["logit_by_sum"].values) <= reach / (LEVELS - 1) * 1.15).all()
+
+
+def test_attention_that_is_not_separable_is_packed_by_pixel(tmp_path):
+    data = Results.open(write_run(tmp_path / "run", separable=False)).dataset
+    packed = pack_attention(data)
+    assert packed["type"] == "uint8"
+    np.testing.assert_allclose(unpack(packed), data["attention_to_a"].values, atol=0.51 / (LEVELS - 1))
+
+
+def test_attention_with_nan_is_packed_by_pixel():
+    assert separate(np.full((2, 3, 3), np.nan)) is None
+
+
+@pytest.mark.usefixtures("quick")
+def test_five_thousand_checkpoints(tmp_path):
+    html = report_of(tmp_path / "run", steps=5000, evaluations=5001)
+    assert len(html) < 5e6
+    assert "of 5000 checkpoints, denser around the phase boundaries" in html
+
+
+@pytest.mark.slow
+def test_a_report_at_the_size_of_the_published_network_is_under_five_megabytes(tmp_path):
+    path = write_run(tmp_path / "run", p=113, steps=60, evaluations=2501, separable=False)
+    results = Results.open(path)
+    assert len(json.dumps(frames(results.dataset, results.history.phases))) < 3.2e6
+    assert len(render(results)) < 5e6
