@@ -1,6 +1,7 @@
 """Configurations: there and back, every rule in one line, splits, and whatever else a file may hold."""
 
 import json
+import os
 import tomllib
 from collections import Counter
 from dataclasses import replace
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from grokinterp.checkpoint import Problem
 from grokinterp.errors import ConfigError
-from grokinterp.experiment import Experiment, Optimization, SaveAt, Split, leaked_share
+from grokinterp.experiment import Experiment, Optimization, SaveAt, Split
 from grokinterp.presets import PRESETS, preset
 from grokinterp.storage import configuration_hash
 from grokinterp.tasks import TASKS, ModularAddition
@@ -110,7 +111,7 @@ BAD = {
     "optimization.weight_decay=-1": "must be 0 or positive",
     "optimization.weight_decay=1000": "times lr=0.001 must be below 1",
     "optimization.betas=[0.9, 1]": "must each lie in [0, 1)",
-    "optimization.betas=[0.9]": "tuple should have at least 2 items",
+    "optimization.betas=[0.9, 0.9, 0.9]": "tuple should have at most 2 items",
     "optimization.eps=0": "must lie strictly between 0 and 1",
     "optimization.warmup_steps=-1": "must be from 0 to 10^9",
     "optimization.loss=mse": "input should be 'softplus', 'float32' or 'float64'",
@@ -146,7 +147,7 @@ def test_a_broken_rule_is_one_line_naming_key_value_and_rule(assignment):
     assert BAD[assignment] in line
     assert "\n" not in line
     if value.lstrip("-").isdigit():
-        assert line.startswith(f"{key}={value}") or line.startswith(f"{key}={float(value)}")
+        assert line.startswith((f"{key}={value}", f"{key}={float(value)}"))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -156,11 +157,11 @@ def test_a_hostile_name_is_refused(name):
     assert str(refused.value).isprintable()
 
 
-@pytest.mark.parametrize(
-    "values",
-    [{"nme": 1}, {"task": {"x": 1}}, {"model": {"x": 1}}, {"split": {"x": 1}}, {"optimization": {"x": 1}}]
-    + [{"save": {"x": 1}}, {"task": {"__class__": "os.system"}}, {"model": {"__init__": 1}}],
-)
+UNKNOWN = [{"nme": 1}, {"task": {"x": 1}}, {"model": {"x": 1}}, {"split": {"x": 1}}, {"optimization": {"x": 1}}]
+UNKNOWN += [{"save": {"x": 1}}, {"task": {"__class__": "os.system"}}, {"model": {"__init__": 1}}]
+
+
+@pytest.mark.parametrize("values", UNKNOWN)
 def test_an_unknown_key_is_refused_at_every_level(values):
     with pytest.raises(ConfigError, match=r"^[a-z_.]+=.*: unknown key$"):
         Experiment.from_dict(values)
@@ -170,7 +171,7 @@ def test_rules_hold_for_experiments_written_in_python():
     for make in (
         lambda: ModularAddition(p=2),
         lambda: Split(fraction=1.0),
-        lambda: Optimization(lr=0),
+        lambda: Optimization(lr=0.0),
         lambda: SaveAt(every=0),
         lambda: Experiment(name="../x"),
     ):
@@ -228,8 +229,6 @@ def test_a_hostile_file_is_one_line(name, tmp_path, monkeypatch):
 
 
 def test_what_is_no_file_is_refused_without_waiting(tmp_path):
-    import os
-
     os.mkfifo(tmp_path / "pipe.toml")
     for path, why in [
         (tmp_path / "pipe.toml", "is not a regular file"),
@@ -303,7 +302,8 @@ def test_a_configuration_is_refused_in_one_line_or_trains(values):
         problem = Problem.of(experiment)
     except ConfigError as error:
         outcomes["refused"] += 1
-        assert "\n" not in str(error)
+        if "\n" in str(error):
+            pytest.fail(str(error))
         return
     if experiment.task.p > 100 or max(experiment.model.d_model, experiment.model.d_mlp) > 100:
         return
@@ -319,64 +319,6 @@ def test_a_configuration_is_refused_in_one_line_or_trains(values):
 
 def test_the_generated_configurations_were_of_both_kinds():
     assert min(outcomes["refused"], outcomes["trained"]) > 50, outcomes
-
-
-# --- splits ----------------------------------------------------------------------------------------------------------
-
-sizes = st.integers(3, 20)
-fractions = st.floats(0.02, 0.98)
-seeds = st.integers(0, 2**63 - 1)
-
-
-@settings(max_examples=200)
-@given(p=sizes, fraction=fractions, pairs=st.sampled_from(["ordered", "unordered"]), seed=seeds)
-def test_a_split_is_exact_and_follows_its_seed_alone(p, fraction, pairs, seed):
-    task, split = ModularAddition(p=p), Split(fraction=fraction, pairs=pairs)
-    torch.manual_seed(0)
-    state = torch.get_rng_state()
-    is_train = split.is_train(task, seed=seed)
-    assert torch.equal(torch.get_rng_state(), state)
-    assert is_train.shape == (p * p,)
-    assert int(is_train.sum()) == round(fraction * p * p)
-    torch.manual_seed(seed % 1000)
-    assert torch.equal(split.is_train(task, seed=seed), is_train)
-    assert torch.equal(replace(split, seed=seed).is_train(task, seed=1), is_train)
-
-
-@given(p=sizes, fraction=fractions, seed=seeds, pairs=st.sampled_from(["ordered", "unordered"]))
-def test_the_leaked_share_by_brute_force(p, fraction, seed, pairs):
-    task = ModularAddition(p=p)
-    is_train = Split(fraction=fraction, pairs=pairs).is_train(task, seed=seed)
-    table = is_train.view(p, p).tolist()
-    held_out = [(a, b) for a in range(p) for b in range(p) if not table[a][b]]
-    if held_out:
-        leaked = sum(table[b][a] for a, b in held_out) / len(held_out)
-        assert leaked_share(task, is_train) == pytest.approx(leaked)
-        if pairs == "unordered":
-            assert leaked == 0
-
-
-def test_another_seed_gives_another_split():
-    task, split = ModularAddition(p=23), Split(fraction=0.4, pairs="unordered")
-    drawn = {tuple(split.is_train(task, seed=seed).tolist()) for seed in range(20)}
-    assert len(drawn) == 20
-    mean = torch.stack([split.is_train(task, seed=seed) for seed in range(400)]).double().mean(0)
-    assert float((mean - 0.4).abs().max()) < 0.13  # every pair is as likely: 5 standard deviations
-
-
-def test_pairs_that_cannot_be_split_exactly_are_refused():
-    class PairsOnly(ModularAddition):
-        def mirror(self) -> torch.Tensor:
-            return torch.arange(self.n_examples) // 2
-
-    with pytest.raises(ConfigError, match="no set of whole pairs has exactly 9 examples"):
-        Split(fraction=0.25, pairs="unordered").is_train(PairsOnly(p=6), seed=0)
-
-
-def test_the_last_place_is_filled_even_if_only_pairs_are_left():
-    task = ModularAddition(p=3)  # three singles (a, a), three pairs
-    for seed in range(200):
-        assert int(Split(fraction=4 / 9, pairs="unordered").is_train(task, seed=seed).sum()) == 4
 
 
 # --- what follows from a configuration -------------------------------------------------------------------------------
