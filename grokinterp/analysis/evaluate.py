@@ -1,9 +1,13 @@
 """From analyses of one checkpoint to a labelled dataset over all steps."""
 
+import copy
 import inspect
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import FunctionType
 from typing import Any, get_type_hints
 
@@ -26,6 +30,9 @@ Analysis = FunctionType
 
 Result = Any
 """The NamedTuple that an analysis returns (no type checker has a name for all of them)."""
+
+Chunk = list[tuple[int, Weights]]
+"""Checkpoints with their steps."""
 
 CHUNK = 16
 """Checkpoints evaluated together by vmap on a GPU."""
@@ -87,14 +94,18 @@ def evaluate_readable(
     keep_freed_memory()
     bound = [(analysis, declared_arguments(analysis, arguments)) for analysis in analyses]
     on_gpu = torch.device(device).type == "cuda"
-    run = _evaluate_chunk if (on_gpu if vectorize is None else vectorize) else _evaluate_one_by_one
+    vectorize = on_gpu if vectorize is None else vectorize
     problem, template = trajectory.problem.to(device), trajectory.experiment.empty_model().double().to(device)
     skipped: dict[int, str] = {}
     weights = track(_read(trajectory, steps, skipped), "analyzing", total=len(steps), shown=progress and bool(steps))
+    chunks = _chunks(weights, CHUNK if vectorize else 1)
+    found = (
+        _vectorized(bound, template, problem, chunks) if vectorize else _one_by_one(bound, template, problem, chunks)
+    )
     done: list[int] = []
     results: list[list[Result]] = []
-    for chunk in _chunks(weights, CHUNK if run is _evaluate_chunk else 1):
-        results += run(bound, template, problem, chunk)
+    for chunk, of_chunk in found:
+        results += of_chunk
         done += [step for step, _ in chunk]
     axes = coordinates(trajectory.experiment, template, arguments)
     columns = zip(analyses, zip(*results, strict=True), strict=True) if done else ()
@@ -134,9 +145,9 @@ def _read(
             yield None
 
 
-def _chunks(weights: Iterable[tuple[int, Weights] | None], size: int) -> Iterator[list[tuple[int, Weights]]]:
+def _chunks(weights: Iterable[tuple[int, Weights] | None], size: int) -> Iterator[Chunk]:
     """Groups of readable checkpoints that all have, or all lack, an update."""
-    chunk: list[tuple[int, Weights]] = []
+    chunk: Chunk = []
     for item in weights:
         if item is None:
             continue
@@ -154,18 +165,47 @@ def _chunks(weights: Iterable[tuple[int, Weights] | None], size: int) -> Iterato
 Bound = list[tuple[Analysis, dict[str, Any]]]
 
 
-def _evaluate_one_by_one(
-    bound: Bound, model: Transformer, problem: Problem, chunk: list[tuple[int, Weights]]
-) -> list[list[Result]]:
-    """The plain form: load a checkpoint into the model, call every analysis."""
-    results = []
-    for step, (state, update) in chunk:
-        model.load_state_dict(state)
-        device = problem.tokens.device
-        moved = None if update is None else {name: value.to(device, torch.float64) for name, value in update.items()}
-        checkpoint = Checkpoint(step, model, problem, moved)
-        results.append([_on_host(analysis(checkpoint, **arguments)) for analysis, arguments in bound])
-    return results
+def _one_by_one(
+    bound: Bound, template: Transformer, problem: Problem, chunks: Iterable[Chunk]
+) -> Iterator[tuple[Chunk, list[list[Result]]]]:
+    """The plain form: load a checkpoint into a model, call every analysis; as many at a time as PyTorch has threads.
+
+    Each worker computes on one thread with a model of its own: threads that never wait for each other
+    lose nothing where another program keeps a core busy.
+    """
+    workers, own = torch.get_num_threads(), threading.local()
+
+    def run(chunk: Chunk) -> tuple[Chunk, list[list[Result]]]:
+        if not hasattr(own, "model"):
+            own.model = copy.deepcopy(template)
+        return chunk, [_analyze_one(bound, own.model, problem, *item) for item in chunk]
+
+    torch.set_num_threads(1)
+    try:
+        yield from _map_in_order(run, chunks, workers) if workers > 1 else map(run, chunks)
+    finally:
+        torch.set_num_threads(workers)
+
+
+def _map_in_order(run: Callable[[Chunk], Any], chunks: Iterable[Chunk], workers: int) -> Iterator[Any]:
+    """``map`` on worker threads with few chunks under way at a time."""
+    with ThreadPoolExecutor(workers) as pool:
+        under_way: deque[Future] = deque()
+        for chunk in chunks:
+            under_way.append(pool.submit(run, chunk))
+            if len(under_way) > workers:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
+
+
+def _analyze_one(bound: Bound, model: Transformer, problem: Problem, step: int, weights: Weights) -> list[Result]:
+    """Every analysis of one checkpoint."""
+    model.load_state_dict(weights.state)
+    device, update = problem.tokens.device, weights.update
+    moved = None if update is None else {name: value.to(device, torch.float64) for name, value in update.items()}
+    checkpoint = Checkpoint(step, model, problem, moved)
+    return [_on_host(analysis(checkpoint, **arguments)) for analysis, arguments in bound]
 
 
 def _on_host(result: Result) -> Result:
@@ -185,10 +225,16 @@ class _Program(nn.Module):
         return [analysis(checkpoint, **arguments) for analysis, arguments in self.bound]
 
 
-def _evaluate_chunk(
-    bound: Bound, model: Transformer, problem: Problem, chunk: list[tuple[int, Weights]]
-) -> list[list[Result]]:
-    """The vectorized form: one program over a leading checkpoint axis."""
+def _vectorized(
+    bound: Bound, template: Transformer, problem: Problem, chunks: Iterable[Chunk]
+) -> Iterator[tuple[Chunk, list[list[Result]]]]:
+    """One program over a leading checkpoint axis."""
+    for chunk in chunks:
+        yield chunk, _evaluate_chunk(bound, template, problem, chunk)
+
+
+def _evaluate_chunk(bound: Bound, model: Transformer, problem: Problem, chunk: Chunk) -> list[list[Result]]:
+    """Every analysis of a chunk of checkpoints by vmap."""
     device = problem.tokens.device
     states = [{f"model.{name}": value for name, value in weights.state.items()} for _, weights in chunk]
     updates = None if chunk[0][1].update is None else _stack([w.update for _, w in chunk if w.update], device)
