@@ -18,9 +18,11 @@ from typing import NamedTuple
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from selenium.webdriver.common.keys import Keys
 
 from grokinterp.report import write_report
 from grokinterp.results import Results
+from tests.test_report_browser import drawn, press, show, slider, start
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -186,6 +188,21 @@ def test_the_report_is_one_small_self_contained_file(demo):
     assert not re.search(r"""(?:src|href)\s*=\s*["']?(?:https?:)?//""", page)
     assert all(name in page for name in PHASES)
     assert str(demo.folder) not in page
+
+
+@pytest.mark.browser
+def test_the_report_opens_in_a_browser_and_its_slider_moves(demo, tmp_path):
+    browser = start(tmp_path / "profile")
+    try:
+        assert show(browser, demo.report) == []
+        assert browser.get_log("browser") == []
+        before = drawn(browser)
+        press(browser, Keys.HOME)
+        assert all(now != then for now, then in zip(drawn(browser), before, strict=True))
+        assert slider(browser).get_attribute("value") == "0"
+        assert browser.get_log("browser") == []
+    finally:
+        browser.quit()
 
 
 def test_a_second_demo_neither_trains_nor_analyzes(demo, analyzed):
