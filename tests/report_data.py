@@ -97,7 +97,7 @@ def write_metrics(path: Path, at: np.ndarray, columns: dict[str, np.ndarray], na
 def analyses(at: np.ndarray, p: int, *, groks: bool = True, separable: bool = True) -> dict[str, xr.Dataset]:
     """Analyses of a network that moves from noise to the frequencies KEYS as it generalizes."""
     random = np.random.default_rng(0)
-    n, f = len(at), p // 2
+    n, f, n_heads = len(at), p // 2, 4 if p > 100 else 2
     c = curves(at, groks=groks)
     g = sigmoid((at - 1200) / 200) if groks else np.zeros(n)
     k = np.arange(1, f + 1)
@@ -109,7 +109,7 @@ def analyses(at: np.ndarray, p: int, *, groks: bool = True, separable: bool = Tr
     clean = sum(np.cos(2 * np.pi * key * sums / p) for key in KEYS)
     score = np.cos(2 * np.pi * 3 * tokens / p)
     logit = 2 * (score[:, None] - score[None, :]) if separable else 2 * np.outer(score, score)
-    heads = np.stack([sigmoid(g[:, None, None] * logit), 1 - sigmoid(g[:, None, None] * logit)], 1)
+    heads = np.stack([sigmoid(g[:, None, None] * logit), 1 - sigmoid(g[:, None, None] * logit)] * (n_heads // 2), 1)
     angle = 2 * np.pi * np.array(KEYS)[:, None] * tokens / p
     circle = np.stack([np.cos(angle), np.sin(angle)], -1)
     wobble = random.normal(size=(1, len(KEYS), p, 2))
@@ -162,8 +162,8 @@ def analyses(at: np.ndarray, p: int, *, groks: bool = True, separable: bool = Tr
         },
         "attention_pattern": {"attention_to_a": (("head", "a", "b"), heads)},
         "attention_periodicity": {
-            "attention_frequency": (("head",), np.full((n, 2), 3)),
-            "attention_fve": (("head",), np.stack([g, g], 1)),
+            "attention_frequency": (("head",), np.full((n, n_heads), 3)),
+            "attention_fve": (("head",), np.stack([g] * n_heads, 1)),
         },
         "class_cosine": {"class_cosine_within_mean": ((), 0.3 + 0.6 * g), "class_cosine_between": ((), 0.3 - 0.3 * g)},
         "gradient_weight_alignment": {
@@ -180,7 +180,7 @@ def analyses(at: np.ndarray, p: int, *, groks: bool = True, separable: bool = Tr
     coords = {
         "split": ["train", "test", "all"], "precision": ["float32", "float64"], "frequency": k, "key": list(KEYS),
         "class": tokens, "sum": tokens, "a": tokens, "b": tokens, "token": tokens, "axis": ["cos", "sin"],
-        "head": [0, 1], "neuron": np.arange(24), "parameter": list(PARAMETERS), "matrix": list(MATRICES),
+        "head": np.arange(n_heads), "neuron": np.arange(24), "parameter": list(PARAMETERS), "matrix": list(MATRICES),
     }  # fmt: skip
     return {name: _dataset(at, variables, coords) for name, variables in data.items()}
 

@@ -101,6 +101,6 @@ def _thousands(value: float, _position: int | None) -> str:
     r"""Steps with a thin space between thousands.
 
     >>> _thousands(25000.0, None)
-    '25\\u2009000'
+    '25\u2009000'
     """
     return f"{value:,.0f}".replace(",", "\u2009")

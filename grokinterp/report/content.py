@@ -13,6 +13,12 @@ from grokinterp.report.numbers import flat, number, percent, whole
 from grokinterp.report.pictures import Picture
 from grokinterp.results import Results
 
+LARGEST = 4_600_000
+"""Characters of figures and frames, so that a page stays under 5 MB; what the figures leave, the frames may take."""
+
+LEAST = 600_000
+"""Characters that the frames get in any case."""
+
 MEANING = {
     "memorization": "The network learns the training pairs by heart; the test pairs stay wrong.",
     "circuit formation": "Behind a flat test loss the circuit that generalizes is built: the key frequencies gain "
@@ -51,6 +57,10 @@ def content(results: Results) -> dict[str, Any]:
     sections = [phase_section(results, phase, events) for phase in phases]
     shown = sorted({step for section in sections for step in section.steps})
     steps = results.dataset["step"].values
+    curves = pictures.timeline(results, history)
+    health = pictures.health(results, phases, shown or [int(step) for step in steps[-1:]])
+    drawn = [curves, *health, *(picture for section in sections for picture in section.pictures)]
+    left = LARGEST - sum(len(picture.source) for picture in drawn)
     return {
         "name": str(results.directory.experiment.get("name", "run")),
         "run_id": results.directory.run_id,
@@ -59,10 +69,10 @@ def content(results: Results) -> dict[str, Any]:
         "warnings": warnings(results),
         "tiles": tiles(results, history),
         "events": events,
-        "timeline": pictures.timeline(results, history),
-        "frames": frames(results.dataset, phases),
+        "timeline": curves,
+        "frames": frames(results.dataset, phases, budget=max(left, LEAST)),
         "phases": sections,
-        "health": pictures.health(results, phases, shown or [int(step) for step in steps[-1:]]),
+        "health": health,
         "provenance": provenance(results),
         "skipped": results.skipped,
         "n_checkpoints": len(steps),

@@ -20,9 +20,6 @@ from grokinterp.phases import Phase
 from grokinterp.report.measures import MEASURES, series
 from grokinterp.report.numbers import number
 
-BUDGET = 2_300_000
-"""Bytes that the packed frames may take, before base64 makes them a third longer."""
-
 LEVELS = 255
 READOUTS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "restricted_loss", "excluded_loss")
 
@@ -33,12 +30,18 @@ CURVES = {
 Packed = dict[str, Any]
 
 
-def frames(dataset: xr.Dataset, phases: Sequence[Phase]) -> Packed | None:
-    """Everything the slider shows, as JSON values; None without checkpoints or without any of its panels."""
+def frames(dataset: xr.Dataset, phases: Sequence[Phase], *, budget: int = 3_000_000) -> Packed | None:
+    """Everything the slider shows, as JSON values; None without checkpoints or without any of its panels.
+
+    Args:
+        dataset: analyses over the checkpoints.
+        phases: the checkpoints near their boundaries are shown more densely.
+        budget: characters that the packed frames may take in the page; it decides how many checkpoints there are.
+    """
     if not dataset.sizes["step"] or not any(name in dataset for name in PANELS):
         return None
     steps = dataset["step"].values
-    room = int(BUDGET // max(_bytes_per_frame(dataset), 1))
+    room = int(budget // max(_characters_per_frame(dataset), 1))
     chosen = dataset.isel(step=choose(steps, [phase.start for phase in phases], max(room, 2)))
     return {
         "steps": chosen["step"].values.tolist(),
@@ -128,10 +131,10 @@ PANELS = {
 }
 
 
-def _bytes_per_frame(dataset: xr.Dataset) -> float:
-    """Of the panels the dataset has, packed from its first and last step."""
-    ends = dataset.isel(step=[0, -1])
-    return sum(len(pack(ends)["data"]) * 3 / 8 for name, pack in PANELS.items() if name in dataset)
+def _characters_per_frame(dataset: xr.Dataset) -> float:
+    """Of the panels the dataset has, packed from a sample of its steps."""
+    sample = dataset.isel(step=sorted({0, dataset.sizes["step"] // 2, dataset.sizes["step"] - 1}))
+    return sum(len(pack(sample)["data"]) / sample.sizes["step"] for name, pack in PANELS.items() if name in dataset)
 
 
 def _numbers(values: np.ndarray) -> Packed:

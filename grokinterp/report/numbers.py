@@ -35,7 +35,7 @@ def whole(value: int) -> str:
     r"""An integer with thin spaces between thousands.
 
     >>> whole(25000)
-    '25\\u2009000'
+    '25\u2009000'
     """
     return f"{value:,}".replace(",", "\u2009")
 

@@ -58,7 +58,7 @@ def for_script(value: Any) -> Markup:
     r"""JSON that is safe inside a script element: no ``<``, ``>``, ``&`` or line separator; NaN is an error.
 
     >>> for_script({"a": "</script>"})
-    Markup('{"a":"\\\\u003c/script\\\\u003e"}')
+    Markup('{"a":"\\u003c/script\\u003e"}')
     """
     text = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=True)
     for character in "<>&":

@@ -198,15 +198,15 @@
       });
       return (canvas, i) => {
         const wide = (canvas.clientWidth || 960) - 62, columns = Math.min(n, Math.max(1, Math.floor(wide / 150)));
-        const side = Math.min(wide / columns - 22, 270), rows = Math.ceil(n / columns);
+        const side = Math.min(wide / columns - 36, 270), rows = Math.ceil(n / columns);
         const { pen } = surface(canvas, rows * (side + 50) + 20), values = panel.frame(i);
         panel.keys.forEach((key, j) => {
           const points = values.subarray(j * half, (j + 1) * half);
           const reach = 1.12 * ((fixed.checked ? reaches[j] : largest(points)) || 1);
           const column = j % columns, row = Math.floor(j / columns);
-          const box = { left: 58 + column * (side + 22), top: 24 + row * (side + 50), width: side, height: side };
-          const axis = (title, bare) => ({ low: -reach, high: reach, title, about: 5, bare });
-          const at = plot(pen, box, axis(row === rows - 1 ? "cosine direction [1]" : ""), axis(column ? "" : "sine direction [1]", column > 0 && !fixed.checked));
+          const box = { left: 58 + column * (side + 36), top: 24 + row * (side + 50), width: side, height: side };
+          const axis = (title) => ({ low: -reach, high: reach, title, about: 5 });
+          const at = plot(pen, box, axis(row === rows - 1 ? "cosine direction [1]" : ""), axis(column ? "" : "sine direction [1]"));
           text(pen, `k = ${key}`, box.left, box.top - 12, "left");
           const order = [...Array(p).keys()].sort((s, t) => ((key * s) % p) - ((key * t) % p) || s - t);
           pen.beginPath();
