@@ -20,6 +20,9 @@ from grokinterp.phases import Phase
 from grokinterp.report.measures import MEASURES, series
 from grokinterp.report.numbers import number
 
+MOST_FRAMES = 400
+"""A slider is about as many pixels wide."""
+
 LEVELS = 255
 READOUTS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "restricted_loss", "excluded_loss")
 
@@ -41,7 +44,7 @@ def frames(dataset: xr.Dataset, phases: Sequence[Phase], *, budget: int = 3_000_
     if not dataset.sizes["step"] or not any(name in dataset for name in PANELS):
         return None
     steps = dataset["step"].values
-    room = int(budget // max(_characters_per_frame(dataset), 1))
+    room = min(int(budget // max(_characters_per_frame(dataset), 1)), MOST_FRAMES)
     chosen = dataset.isel(step=choose(steps, [phase.start for phase in phases], max(room, 2)))
     return {
         "steps": chosen["step"].values.tolist(),
