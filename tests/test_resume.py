@@ -40,6 +40,12 @@ def test_resuming_a_finished_run_changes_nothing(finished, tmp_path):
     assert written(finished.path) == before
 
 
+def test_a_run_whose_creation_was_cut_short_is_made_whole(finished, tmp_path):
+    run = RunDirectory.create(tmp_path / "run", TINY.to_dict(), {})
+    (run.path / "environment.json").unlink()
+    assert written(train(TINY, run.path, device="cpu", resume=True).path) == written(finished.path)
+
+
 def test_a_run_killed_before_its_first_resume_state_starts_over(finished, tmp_path):
     run = RunDirectory.create(tmp_path / "run", TINY.to_dict(), finished.directory.environment)
     run.save_checkpoint(0, finished.directory.load_checkpoint(0).tensors)

@@ -31,7 +31,7 @@ from grokinterp.analysis.weights import singular_values, weight_norms
 from grokinterp.errors import CheckpointError, ConfigError, RunDirectoryError
 from grokinterp.experiment import leaked_share
 from grokinterp.results import Results
-from grokinterp.storage import read_analysis, read_digest, write_analysis
+from grokinterp.storage import read_analysis, write_analysis
 from grokinterp.trajectory import Trajectory
 
 ANALYSES: tuple[Analysis, ...] = (
@@ -114,11 +114,11 @@ def choose(only: Iterable[str] | None) -> tuple[Analysis, ...]:
 
 
 def read_digests(trajectory: Trajectory, steps: Iterable[int]) -> tuple[dict[int, str], dict[int, str]]:
-    """The content digest of every checkpoint, from its header alone, and why the others have none."""
+    """The content digest of every checkpoint, verified against its content, and why the others have none."""
     digests, unreadable = {}, {}
     for step in steps:
         try:
-            digests[step] = read_digest(trajectory.directory.checkpoint_path(step))
+            digests[step] = trajectory.directory.load_checkpoint(step).digest
         except CheckpointError as error:
             unreadable[step] = error.why
     return digests, unreadable
@@ -171,7 +171,10 @@ def code_digest() -> str:
 def kept_results(
     trajectory: Trajectory, analysis: Analysis, expected: str, digests: Mapping[int, str]
 ) -> xr.Dataset | None:
-    """Earlier results that still hold: same fingerprint, and per step the same checkpoint."""
+    """Earlier results that still hold: same fingerprint, and per step the same checkpoint.
+
+    Those that are a part of the file come without its attributes.
+    """
     try:
         before = read_analysis(trajectory.path, analysis.__name__)
     except RunDirectoryError:
@@ -180,7 +183,11 @@ def kept_results(
         return None
     known = zip(before["step"].values.tolist(), before["checkpoint_digest"].values.astype(str), strict=True)
     valid = [step for step, digest in known if digests.get(step) == digest]
-    return before.sel(step=valid) if valid else None
+    if len(valid) == before.sizes["step"]:
+        return before
+    part = before.sel(step=valid)
+    part.attrs = {}
+    return part if valid else None
 
 
 def remove_analysis(run: Path, name: str) -> None:
@@ -212,6 +219,8 @@ def save(
     attributes: Mapping[str, str | int | float],
 ) -> None:
     """Write the union of kept and fresh results of one analysis; remove what does not hold any more."""
+    if fresh is None and kept is not None and kept.attrs == attributes:
+        return
     parts = [] if kept is None else [kept]
     if fresh is not None:
         marks = np.array([digests[step] for step in fresh["step"].values.tolist()], dtype="S64")

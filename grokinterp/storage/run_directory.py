@@ -87,6 +87,11 @@ class RunDirectory:
         """Where the run was started: versions, device, threads ({} if creation was cut short before it)."""
         return self._document("environment.json") if (self.path / "environment.json").exists() else {}
 
+    def write_environment(self, environment: Mapping[str, Any]) -> None:
+        """Record the environment, unless it is: for the next writer of a run whose creation was cut short."""
+        if not (self.path / "environment.json").exists():
+            write_atomic(self.path / "environment.json", _pretty(environment), replace=True)
+
     @cached_property
     def run_id(self) -> str:
         """The hash of the configuration; every tensor file of the run carries it."""

@@ -126,6 +126,7 @@ class Loop:
         problem = Problem.of(experiment).to(device)
         full_batch = FullBatchStep(model, problem, experiment.optimization)
         full_batch.prepare()
+        run.write_environment(environment)
         loop = cls(experiment, run, problem, full_batch, environment, run.environment)
         saved = run.resume.load()
         if saved is None:
