@@ -22,6 +22,8 @@ app = typer.Typer(
 USAGE_ERROR: Any = next(kind for kind in typer.BadParameter.mro() if kind.__name__ == "ClickException")
 """What typer raises for a command line it cannot read, from its own copy of click or the installed one."""
 
+INTERRUPTED = 128 + signal.SIGINT
+
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="As in task.p=97 seed=3.")]
 
 RunDir = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run directory, as `train` writes it.")]
@@ -141,7 +143,7 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     setattr(warnings, "showwarning", show_warning)  # noqa: B010 - a plain assignment would have to match its signature
     try:
-        sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except ConfigError as error:
         fail(f"config error: {error}")
     except GrokinterpError as error:
@@ -151,8 +153,10 @@ def main() -> NoReturn:
     except USAGE_ERROR as error:
         fail(f"error: {error.format_message()}")
     except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    if code == INTERRUPTED:
         print("interrupted", file=sys.stderr)
-        sys.exit(130)
+    sys.exit(code)
 
 
 def show_warning(message: object, *_: object, **__: object) -> None:

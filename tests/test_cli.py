@@ -1,10 +1,8 @@
 """The command line: what it prints, its exit codes, and one line for everything a user can get wrong."""
 
 import json
-import os
 import re
 import signal
-import stat
 import subprocess
 import sys
 import warnings
@@ -117,7 +115,7 @@ def test_train_analyze_and_report(grokinterp, folder):
     assert done.code == 0, done.err
     assert done.out == "deep/report.html\n"
     page = Path("deep/report.html").read_text()
-    assert page.startswith("<!doctype html>") or page.startswith("<!DOCTYPE html>")
+    assert page.lower().startswith("<!doctype html>")
     done = grokinterp("report", run)
     assert Path(f"reports/{run.name}.html").read_text() == page
 
@@ -256,10 +254,8 @@ def test_a_taken_directory_is_refused_and_left_alone(grokinterp, finished):
     assert Path("file").read_text() == Path("mine/notes.txt").read_text() == "precious"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_directory_that_cannot_be_written_is_one_line(grokinterp, folder):
-    folder.chmod(stat.S_IRUSR | stat.S_IXUSR)
-    assert "Permission denied" in one_line(grokinterp("train", *SMALL, "--out", "run"))
+def test_a_directory_that_cannot_be_made_is_one_line(grokinterp):
+    assert one_line(grokinterp("train", *SMALL, "--out", "/proc/nowhere/run")).startswith("error: cannot write /proc")
 
 
 @pytest.mark.parametrize("verb", ["analyze", "report"])
@@ -283,7 +279,7 @@ def test_bad_arguments_of_analyze_are_one_line(grokinterp, finished):
     assert (
         one_line(grokinterp("analyze", finished, "--every", "0")) == "config error: every=0: must be an integer from 1"
     )
-    assert "'x' is not a valid int" in one_line(grokinterp("analyze", finished, "--every", "x"))
+    assert "Invalid value for '--every'" in one_line(grokinterp("analyze", finished, "--every", "x"))
     assert one_line(grokinterp("analyze", finished, "--device", "x")).startswith("config error: device=x")
     assert not (finished / "analysis").exists()
 
