@@ -63,7 +63,7 @@ def train(
 @app.command()
 def analyze(
     run_dir: RunDir,
-    only: Annotated[str | None, typer.Option(metavar="NAME,...", help="Analyses to run (default: all).")] = None,
+    only: Annotated[str | None, typer.Option(metavar="NAME,...", help="Only these analyses.")] = None,
     every: Annotated[int, typer.Option(help="Take each N-th checkpoint, and the last.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     device: Device = "cpu",

@@ -51,8 +51,12 @@ class Split:
         require(0 < self.fraction < 1, "fraction", self.fraction, "must lie strictly between 0 and 1")
         require(self.seed is None or 0 <= self.seed < 2**63, "seed", self.seed, "must be from 0 to 2^63 - 1")
 
+    def size(self, examples: int) -> int:
+        """Number of training examples: ⌊fraction · examples⌋, as in the code released with the papers."""
+        return int(self.fraction * examples + 1e-9)
+
     def is_train(self, task: Task, *, seed: int) -> Bool[Tensor, "example"]:
-        """The training examples: exactly round(fraction · n) of them.
+        """The training examples: exactly ``size`` of them.
 
         Groups of mirrored examples are taken in random order, each if it still fits. An order that
         does not come out even (one place left, and only pairs to fill it) is drawn again.
@@ -62,7 +66,7 @@ class Split:
         """
         group = task.mirror() if self.pairs == "unordered" else torch.arange(task.n_examples)
         _, group, sizes = group.unique(return_inverse=True, return_counts=True)
-        wanted = round(self.fraction * len(group))
+        wanted = self.size(len(group))
         generator = torch.Generator().manual_seed(seed if self.seed is None else self.seed)
         for _ in range(ORDERS_TRIED):
             taken = _take(sizes, wanted, torch.randperm(len(sizes), generator=generator))
@@ -180,10 +184,10 @@ class Experiment:
         require(named, "name", self.name, "must be 1-64 letters, digits, '.', '_' or '-', not starting with a sign")
         require(1 <= self.steps <= 10**8, "steps", self.steps, "must be an integer from 1 to 10^8")
         every = self.evaluate_every
-        require(1 <= every <= self.steps, "evaluate_every", every, f"must be an integer from 1 to steps={self.steps}")
+        require(1 <= every <= 10**9, "evaluate_every", every, "must be an integer from 1 to 10^9")
         require(0 <= self.seed < 2**63, "seed", self.seed, "must be from 0 to 2^63 - 1")
         examples = self.task.n_examples
-        trained = round(self.split.fraction * examples)
+        trained = self.split.size(examples)
         rule = f"leaves no example to train or to test on ({examples} examples)"
         require(0 < trained < examples, "split.fraction", self.split.fraction, rule)
 

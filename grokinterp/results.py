@@ -97,6 +97,15 @@ class Results:
             measured["key_frequencies"] = self.key_frequencies
         return measured
 
+    @property
+    def sentence(self) -> str:
+        """The verdict in one sentence, and how far the run is where it is not finished."""
+        said, status = self.history.describe(), self.directory.status
+        if status.get("status") == "finished":
+            return said
+        state, planned = status.get("status", "state unknown"), self.directory.experiment.get("steps", "unknown")
+        return f"{said} (So far, {state}: {self.metrics['step'].values[-1]} of {planned} steps.)"
+
     def summary(self) -> dict[str, Any]:
         """The object that ``grokinterp analyze --json`` prints."""
         history = self.history
@@ -105,7 +114,7 @@ class Results:
             "status": self.directory.status,
             "steps": self.dataset["step"].values.tolist(),
             "verdict": history.verdict,
-            "sentence": history.describe(),
+            "sentence": self.sentence,
             "grok_step": history.grok_step,
             "phases": [{"name": phase.name, "start": phase.start, "stop": phase.stop} for phase in history.phases],
             "events": [{"kind": event.kind, "step": event.step, "detail": event.detail} for event in history.events],
@@ -118,14 +127,15 @@ class Results:
         """Five lines for a person: phases, key frequencies, share of the logits, losses, verdict."""
         measured = self.measures()
         phases = ", ".join(f"{phase.name} {phase.start}-{phase.stop - 1}" for phase in self.history.phases)
-        keys = ", ".join(str(k) for k in self.key_frequencies or []) or "none"
+        found = self.key_frequencies
+        keys = "unknown" if found is None else ", ".join(map(str, found)) or "none"
         return [
             f"phases            {phases}",
             f"key frequencies   {keys}",
             f"logits explained  {_percent(measured.get('logit_fve'))} of their variance by the key frequencies",
             f"losses            restricted {_nats(measured.get('restricted_loss'))}, "
             f"excluded {_nats(measured.get('excluded_loss'))}, full {_nats(measured.get('all_loss'))}",
-            f"verdict           {self.history.describe()}",
+            f"verdict           {self.sentence}",
         ]
 
 

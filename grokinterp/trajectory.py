@@ -70,6 +70,8 @@ class Trajectory:
         Raises:
             CheckpointError: no such step, a damaged or foreign file, or shapes that are not this model's.
         """
+        if step not in self.steps:
+            raise CheckpointError(step, f"not saved; the run has {_listed(self.steps)}")
         stored = self.directory.load_checkpoint(step).tensors
         state = {name: value for name, value in stored.items() if not name.startswith(UPDATE)}
         update = {name.removeprefix(UPDATE): value for name, value in stored.items() if name.startswith(UPDATE)}
@@ -96,7 +98,7 @@ class Trajectory:
         Raises:
             KeyError: no parameter of that name.
         """
-        names = list(names)
+        names = [names] if isinstance(names, str) else list(names)
         for name in names:
             if name not in self._shapes:
                 raise KeyError(f"no parameter {name!r}; the model has {', '.join(self._shapes)}")
@@ -143,3 +145,10 @@ class Trajectory:
 
 def _double(update: dict[str, Tensor] | None) -> dict[str, Tensor] | None:
     return None if update is None else {name: value.double() for name, value in update.items()}
+
+
+def _listed(steps: tuple[int, ...]) -> str:
+    """The steps, shortened in the middle."""
+    if len(steps) <= 6:
+        return ", ".join(map(str, steps)) or "no checkpoint yet"
+    return f"{', '.join(map(str, steps[:3]))}, ..., {', '.join(map(str, steps[-2:]))}"

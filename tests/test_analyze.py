@@ -35,13 +35,13 @@ def run(tmp_path) -> Trajectory:
 def computed(monkeypatch) -> Counter:
     """Counts (analysis, step) pairs that are computed, without computing less."""
     counts: Counter[tuple[str, int]] = Counter()
-    real = module.evaluate_readable
+    real = module.evaluate_each
 
     def counting(analyses, trajectory, steps, *rest, **options):
         counts.update((analysis.__name__, step) for analysis in analyses for step in steps)
         return real(analyses, trajectory, steps, *rest, **options)
 
-    monkeypatch.setattr(module, "evaluate_readable", counting)
+    monkeypatch.setattr(module, "evaluate_each", counting)
     return counts
 
 
@@ -54,7 +54,7 @@ def plant_keys(monkeypatch, keys: list[int]) -> None:
 
 
 def files(run: Trajectory) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in (run.path / "analysis").iterdir()}
+    return {path.name: path.read_bytes() for path in (run.path / "analysis").glob("*.nc")}
 
 
 # --- what is computed ------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from torch import Tensor
 from grokinterp import analysis as analyses
 from grokinterp.analysis import ANALYSES, evaluate, performance, progress_measures, weight_norms
 from grokinterp.analysis.coordinates import coordinates
-from grokinterp.analysis.evaluate import field_labels
+from grokinterp.analysis.labelled import field_labels
 from grokinterp.checkpoint import Checkpoint
 from grokinterp.errors import RunDirectoryError
 from grokinterp.storage import read_analysis, write_analysis

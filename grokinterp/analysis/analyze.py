@@ -16,7 +16,8 @@ from torch import Tensor
 
 from grokinterp.analysis.alignment import gradient_weight_alignment
 from grokinterp.analysis.attention import attention_pattern, attention_periodicity
-from grokinterp.analysis.evaluate import Analysis, declared_arguments, evaluate_readable
+from grokinterp.analysis.coordinates import coordinates
+from grokinterp.analysis.evaluate import Analysis, declared_arguments, evaluate_each
 from grokinterp.analysis.fourier import (
     embedding_circles,
     embedding_spectrum,
@@ -24,6 +25,7 @@ from grokinterp.analysis.fourier import (
     neuron_frequencies,
     neuron_logit_spectrum,
 )
+from grokinterp.analysis.labelled import Collector
 from grokinterp.analysis.logits import logit_map, logit_statistics, performance, softmax_collapse
 from grokinterp.analysis.probes import class_cosine
 from grokinterp.analysis.progress import progress_measures
@@ -84,6 +86,17 @@ def analyze(
     if every < 1:
         raise ConfigError("every", every, "must be an integer from 1")
     trajectory = run if isinstance(run, Trajectory) else Trajectory.open(run)
+    if not trajectory.steps:
+        raise RunDirectoryError(trajectory.path, "has no checkpoint yet")
+    with trajectory.directory.analysis_lock():
+        analyze_missing(trajectory, chosen, every, device=device, progress=progress)
+    return Results.open(trajectory.path)
+
+
+def analyze_missing(
+    trajectory: Trajectory, chosen: Sequence[Analysis], every: int, *, device: str | torch.device, progress: bool
+) -> None:
+    """``analyze`` while nobody else writes results; what an interrupt leaves undone is missing next time."""
     steps = trajectory.steps
     digests, skipped = read_digests(trajectory, steps)
     last, keys = final_key_frequencies(trajectory, digests, skipped)
@@ -92,21 +105,25 @@ def analyze(
     prints = {analysis: fingerprint(trajectory, analysis, arguments) for analysis in ANALYSES}
     kept = {analysis: kept_results(trajectory, analysis, prints[analysis], digests) for analysis in ANALYSES}
     wanted = sorted({*steps[::every], last} - set(skipped))
-    fresh: dict[Analysis, xr.Dataset] = {}
-    for missing, group in by_missing_steps({analysis: kept[analysis] for analysis in chosen}, wanted).items():
-        found, unreadable = evaluate_readable(group, trajectory, missing, arguments, device=device, progress=progress)
-        fresh |= found
-        skipped |= unreadable
-    for analysis in ANALYSES:
-        attributes = describe(trajectory, analysis, prints[analysis], skipped)
-        save(trajectory, analysis, kept[analysis], fresh.get(analysis), digests, attributes)
-    return Results.open(trajectory.path)
+    axes = coordinates(trajectory.experiment, trajectory.experiment.empty_model(), arguments)
+    fresh = {analysis: Collector(len(wanted)) for analysis in chosen}
+    try:
+        for missing, group in by_missing_steps({analysis: kept[analysis] for analysis in chosen}, wanted).items():
+            found = evaluate_each(group, trajectory, missing, arguments, skipped, device=device, progress=progress)
+            for step, results in found:
+                for analysis, result in zip(group, results, strict=True):
+                    fresh[analysis].add(step, result)
+    finally:
+        for analysis in ANALYSES:
+            added = fresh[analysis].dataset(axes) if analysis in fresh and fresh[analysis].steps else None
+            attributes = describe(trajectory, analysis, prints[analysis], skipped)
+            save(trajectory, analysis, kept[analysis], added, digests, attributes)
 
 
 def choose(only: Iterable[str] | None) -> tuple[Analysis, ...]:
     """Analyses by name. Raises ConfigError naming the ones there are."""
     by_name = {analysis.__name__: analysis for analysis in ANALYSES}
-    names = list(by_name) if only is None else list(only)
+    names = list(by_name) if only is None else [only] if isinstance(only, str) else list(only)
     for name in names or [""]:
         if name not in by_name:
             raise ConfigError("only", name, f"must be among {', '.join(by_name)}")
@@ -133,8 +150,6 @@ def final_key_frequencies(
             return step, logit_spectrum(trajectory[step]).is_key.nonzero().flatten() + 1
         except CheckpointError as error:
             skipped[step] = error.why
-    if not skipped:
-        raise RunDirectoryError(trajectory.path, "has no checkpoint yet")
     raise RunDirectoryError(trajectory.path, f"has no readable checkpoint ({len(skipped)} damaged)")
 
 

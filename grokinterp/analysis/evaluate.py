@@ -3,13 +3,12 @@
 import copy
 import inspect
 import json
-import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import FunctionType
-from typing import Any, get_type_hints
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from torch.func import functional_call, vmap
 
 from grokinterp.allocator import keep_freed_memory
 from grokinterp.analysis.coordinates import coordinates
+from grokinterp.analysis.labelled import Collector, Result
 from grokinterp.checkpoint import Checkpoint, Problem
 from grokinterp.errors import CheckpointError, RunDirectoryError
 from grokinterp.models import Transformer
@@ -28,9 +28,6 @@ from grokinterp.trajectory import Trajectory, Weights
 Analysis = FunctionType
 """``(checkpoint, *, …) -> NamedTuple`` whose fields are annotated with jaxtyping: axis names become dimensions."""
 
-Result = Any
-"""The NamedTuple that an analysis returns (no type checker has a name for all of them)."""
-
 Chunk = list[tuple[int, Weights]]
 """Checkpoints with their steps."""
 
@@ -39,7 +36,7 @@ CHUNK = 16
 
 
 def evaluate(
-    analyses: Sequence[Analysis],
+    analyses: Analysis | Sequence[Analysis],
     trajectory: Trajectory,
     *,
     steps: Iterable[int] | None = None,
@@ -54,7 +51,7 @@ def evaluate(
     dataset's ``skipped`` attribute (JSON, {step: reason}).
 
     Args:
-        analyses: plain functions of one checkpoint.
+        analyses: one or several plain functions of one checkpoint.
         trajectory: the run.
         steps: which steps (default: all that are saved).
         device: where to compute.
@@ -69,47 +66,46 @@ def evaluate(
         TypeError: an argument that no analysis declares, or a missing one.
         RunDirectoryError: no checkpoint could be read.
     """
-    _reject_unknown(analyses, arguments)
+    several = [analyses] if isinstance(analyses, FunctionType) else list(analyses)
+    if not several:
+        raise TypeError("analyses: give at least one")
+    _reject_unknown(several, arguments)
     wanted = list(trajectory.steps if steps is None else steps)
-    found, skipped = evaluate_readable(
-        analyses, trajectory, wanted, arguments, device=device, vectorize=vectorize, progress=progress
-    )
-    if not found:
+    skipped: dict[int, str] = {}
+    collectors = [Collector(len(wanted)) for _ in several]
+    axes = coordinates(trajectory.experiment, trajectory.experiment.empty_model(), arguments)
+    for step, results in evaluate_each(
+        several, trajectory, wanted, arguments, skipped, device=device, vectorize=vectorize, progress=progress
+    ):
+        for collector, result in zip(collectors, results, strict=True):
+            collector.add(step, result)
+    if not collectors[0].steps:
         raise RunDirectoryError(trajectory.path, f"has no readable checkpoint ({len(skipped)} damaged)")
-    dataset = xr.merge(list(found.values()), join="exact", compat="no_conflicts")
+    dataset = xr.merge([one.dataset(axes) for one in collectors], join="exact", compat="no_conflicts")
     return dataset.assign_attrs(skipped=json.dumps({str(step): why for step, why in skipped.items()}))
 
 
-def evaluate_readable(
+def evaluate_each(
     analyses: Sequence[Analysis],
     trajectory: Trajectory,
     steps: Sequence[int],
     arguments: Mapping[str, Any],
+    skipped: dict[int, str],
     *,
     device: str | torch.device = "cpu",
     vectorize: bool | None = None,
     progress: bool = False,
-) -> tuple[dict[Analysis, xr.Dataset], dict[int, str]]:
-    """One dataset per analysis over the steps that can be read (none if none can); why the others cannot."""
+) -> Iterator[tuple[int, list[Result]]]:
+    """The results of every readable step, one for each analysis; why others cannot be read goes into ``skipped``."""
     keep_freed_memory()
     bound = [(analysis, declared_arguments(analysis, arguments)) for analysis in analyses]
     on_gpu = torch.device(device).type == "cuda"
     vectorize = on_gpu if vectorize is None else vectorize
     problem, template = trajectory.problem.to(device), trajectory.experiment.empty_model().double().to(device)
-    skipped: dict[int, str] = {}
     weights = track(_read(trajectory, steps, skipped), "analyzing", total=len(steps), shown=progress and bool(steps))
-    chunks = _chunks(weights, CHUNK if vectorize else 1)
-    found = (
-        _vectorized(bound, template, problem, chunks) if vectorize else _one_by_one(bound, template, problem, chunks)
-    )
-    done: list[int] = []
-    results: list[list[Result]] = []
-    for chunk, of_chunk in found:
-        results += of_chunk
-        done += [step for step, _ in chunk]
-    axes = coordinates(trajectory.experiment, template, arguments)
-    columns = zip(analyses, zip(*results, strict=True), strict=True) if done else ()
-    return {analysis: _dataset(done, rows, axes) for analysis, rows in columns}, skipped
+    chunks, run = _chunks(weights, CHUNK if vectorize else 1), _vectorized if vectorize else _one_by_one
+    for chunk, results in run(bound, template, problem, chunks):
+        yield from zip((step for step, _ in chunk), results, strict=True)
 
 
 def declared_arguments(analysis: Analysis, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -251,29 +247,3 @@ def _evaluate_chunk(bound: Bound, model: Transformer, problem: Problem, chunk: C
 
 def _stack(tensors: Sequence[Mapping[str, Tensor]], device: torch.device) -> dict[str, Tensor]:
     return {name: torch.stack([one[name] for one in tensors]).to(device, torch.float64) for name in tensors[0]}
-
-
-def _dataset(steps: list[int], results: Sequence[Result], axes: Mapping[str, Sequence[Any]]) -> xr.Dataset:
-    """The fields of one analysis over all steps, with dimensions from its annotations."""
-    kind = type(results[0])
-    labels = field_labels(kind)
-    variables = {}
-    for name, hint in get_type_hints(kind).items():
-        values = np.stack([getattr(result, name) for result in results])
-        variables[name] = xr.DataArray(values, dims=("step", *hint.dim_str.split()), attrs=labels.get(name, {}))
-    dims = {dim for variable in variables.values() for dim in variable.dims if dim in axes}
-    coords = {"step": steps} | {str(dim): list(axes[str(dim)]) for dim in dims}
-    return xr.Dataset(variables, coords=coords)
-
-
-FIELD_LINE = re.compile(r"^\s*(\w+): (.+?)(?: \[([^\]]+)\])?\s*$")
-
-
-def field_labels(kind: type) -> dict[str, dict[str, str]]:
-    """``long_name`` and ``units`` of each field, from the lines ``field: long name [unit]`` of the docstring."""
-    labels = {}
-    for line in (inspect.getdoc(kind) or "").splitlines():
-        found = FIELD_LINE.match(line)
-        if found and found[1] in getattr(kind, "_fields", ()):
-            labels[found[1]] = {"long_name": found[2]} | ({"units": found[3]} if found[3] else {})
-    return labels

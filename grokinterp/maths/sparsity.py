@@ -30,15 +30,3 @@ def effective_rank(singular_values: Float[Tensor, "*batch entry"]) -> Float[Tens
     """
     share = singular_values / singular_values.sum(-1, keepdim=True)
     return torch.special.entr(share).sum(-1).exp()
-
-
-def inverse_participation_ratio(x: Float[Tensor, "*batch residue"], r: int = 2) -> Float[Tensor, "*batch"]:
-    """Σ_k (|û_k| / ‖û‖)^2r over the half spectrum û = rfft(x): 1 for one frequency, small for many.
-
-    Source: Gromov 2023; FORMULAS, Fourier structure (IPR).
-
-    >>> inverse_participation_ratio(torch.tensor([1.0, 0.0, -1.0, 0.0]))
-    tensor(1.)
-    """
-    power = torch.fft.rfft(x, dim=-1).abs().square()
-    return (power / power.sum(-1, keepdim=True)).pow(r).sum(-1)

@@ -69,7 +69,7 @@ def _measured(steps: np.ndarray, measures: Measures | None, memorized: int | Non
         for name, loss in columns.items()
         if loss is not None
     ]
-    return [f"meanwhile {' and '.join(moves)}"] if moves else []
+    return [f"by then {' and '.join(moves)}"] if moves else []
 
 
 def _not_finite(curves: Curves) -> list[str]:

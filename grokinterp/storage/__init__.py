@@ -9,7 +9,7 @@ from grokinterp.storage.metrics_log import MetricsLog
 from grokinterp.storage.metrics_table import metrics_table
 from grokinterp.storage.resume_store import Resume, ResumeStore
 from grokinterp.storage.run_directory import RunDirectory, configuration_hash
-from grokinterp.storage.tensor_file import Stored, decode_tensors, encode_tensors, read_digest
+from grokinterp.storage.tensor_file import Stored, decode_tensors, encode_tensors
 
 __all__ = [
     "MetricsLog",
@@ -23,7 +23,6 @@ __all__ = [
     "encode_tensors",
     "metrics_table",
     "read_analysis",
-    "read_digest",
     "remove_leftovers",
     "write_analysis",
     "write_atomic",

@@ -1,9 +1,11 @@
 """Results of one analysis as a netCDF file: analysis/NAME.nc."""
 
+import hashlib
 import io
 import re
 from pathlib import Path
 
+import numpy as np
 import xarray as xr
 
 from grokinterp.errors import RunDirectoryError
@@ -12,14 +14,18 @@ from grokinterp.storage.atomic import write_atomic
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
+DIGEST = "content_digest"
+
+
 def write_analysis(run: Path, name: str, dataset: xr.Dataset) -> None:
     """Write or replace the results of one analysis, atomically."""
     (run / "analysis").mkdir(exist_ok=True)
-    write_atomic(run / "analysis" / f"{name}.nc", bytes(dataset.to_netcdf(engine="scipy")), replace=True)
+    marked = dataset.assign_attrs({DIGEST: _digest(dataset)})
+    write_atomic(run / "analysis" / f"{name}.nc", bytes(marked.to_netcdf(engine="scipy")), replace=True)
 
 
 def read_analysis(run: Path, name: str) -> xr.Dataset | None:
-    """The results of one analysis, None if there are none.
+    """The results of one analysis, None if there are none, or the file is not one of ours.
 
     Raises:
         RunDirectoryError: the file is damaged.
@@ -30,9 +36,24 @@ def read_analysis(run: Path, name: str) -> xr.Dataset | None:
     except FileNotFoundError:
         return None
     try:
-        return xr.load_dataset(io.BytesIO(content), engine="scipy")
+        dataset = xr.load_dataset(io.BytesIO(content), engine="scipy")
+        expected = dataset.attrs.pop(DIGEST, None)
+        damaged = expected is not None and expected != _digest(dataset)
     except Exception as error:  # the netCDF reader raises whatever a damaged header leads it to
         raise RunDirectoryError(run, f"analysis/{name}.nc is damaged ({type(error).__name__})") from None
+    if damaged:
+        raise RunDirectoryError(run, f"analysis/{name}.nc is damaged: its content does not match its digest")
+    return None if expected is None else dataset
+
+
+def _digest(dataset: xr.Dataset) -> str:
+    """SHA-256 over every variable's name, shape and values, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(map(str, dataset.variables)):
+        values = dataset[name].values
+        plain = np.char.encode(values.astype(str)) if values.dtype.kind in "SOUT" else values.astype("<f8")
+        digest.update(f"{name}{values.shape}".encode() + plain.tobytes())
+    return digest.hexdigest()
 
 
 def analysis_names(run: Path) -> tuple[str, ...]:

@@ -157,6 +157,21 @@ class RunDirectory:
                 remove_leftovers(directory)
             yield
 
+    @contextlib.contextmanager
+    def analysis_lock(self) -> Generator[None, None, None]:
+        """Be the only writer of analysis results while the block runs, beside a training run or not.
+
+        Raises: RunDirectoryError at once, naming the holder's pid and host.
+        """
+        directory = self.path / "analysis"
+        try:
+            directory.mkdir(exist_ok=True)
+        except OSError as error:
+            raise write_error(directory, error) from error
+        with lock_file(directory / "lock"):
+            remove_leftovers(directory)
+            yield
+
     def _settle(self, path: Path, data: bytes) -> None:
         """Compare `data` with the file at `path`: keep an equal one, replace a damaged one, refuse a different one."""
         existing = read_bytes(path)

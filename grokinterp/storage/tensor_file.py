@@ -5,20 +5,18 @@ extra strings enter a SHA-256 that is stored in the header and checked on every 
 """
 
 import hashlib
-import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from grokinterp.errors import CheckpointError
-from grokinterp.storage.files import canonical_json, read_regular, require_regular
+from grokinterp.storage.files import canonical_json, read_regular
 from grokinterp.storage.tensor_header import (
     DTYPES,
     FORMAT,
     Entry,
     Header,
-    header_length,
     lay_out,
     parse_header,
     render_header,
@@ -105,19 +103,6 @@ def read_bytes(path: Path) -> bytes:
     """The bytes of a checkpoint file, at most 4 GiB.  Raises: CheckpointError."""
     try:
         return read_regular(path, limit=MAX_FILE_BYTES)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(path.name, _reason(error)) from None
-
-
-def read_digest(path: str | os.PathLike[str]) -> str:
-    """The digest a file claims, from its header alone (the content is not checked).  Raises: CheckpointError."""
-    path = Path(path)
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        with open(descriptor, "rb") as file:
-            size = require_regular(descriptor, limit=MAX_FILE_BYTES)
-            prefix = file.read(8)
-            return parse_header(prefix + file.read(header_length(prefix, size=size)), size=size).digest
     except (OSError, ValueError) as error:
         raise CheckpointError(path.name, _reason(error)) from None
 

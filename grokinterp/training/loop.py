@@ -85,6 +85,8 @@ def open_to_resume(directory: Path, experiment: Experiment) -> RunDirectory:
     if differing:
         changes = ", ".join(f"{key}={before.get(key)} there, {now.get(key)} here" for key in differing)
         raise RunDirectoryError(directory, f"was trained with another configuration: {changes}")
+    if run.status.get("status") == "diverged":
+        raise RunDirectoryError(directory, f"diverged at step {run.status.get('step')}, and would again")
     return run
 
 
@@ -265,7 +267,9 @@ class Loop:
         if finite and self.step not in self.run.steps():
             self.run.save_checkpoint(self.step, state)
         self.run.metrics.sync()
-        self.write_status("diverged", why="the loss or its gradient is not finite; try a lower optimization.lr")
+        kept = f"checkpoint {max(self.run.steps(), default='none')} is the last finite state"
+        why = f"the loss or its gradient is not finite; {kept}; try a lower optimization.lr"
+        self.write_status("diverged", why=why)
 
 
 def _on_host(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -36,7 +36,7 @@ def bytes_needed(experiment: Experiment) -> int:
     """A lower bound: five copies of the weights, and what the backward pass keeps of each training example."""
     spec, task = experiment.model, experiment.task
     per_example = 2 * (spec.d_mlp + task.n_classes) + (spec.n_layers - 1) * task.n_ctx * (spec.d_mlp + spec.d_model)
-    return 4 * (COPIES * count_weights(experiment) + round(experiment.split.fraction * task.n_examples) * per_example)
+    return 4 * (COPIES * count_weights(experiment) + experiment.split.size(task.n_examples) * per_example)
 
 
 def count_weights(experiment: Experiment) -> int:

@@ -1,0 +1,59 @@
+"""The results of one analysis as a labelled dataset: dimensions, coordinates, long names and units."""
+
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, get_type_hints
+
+import numpy as np
+import xarray as xr
+
+Result = Any
+"""The NamedTuple that an analysis returns (no type checker has a name for all of them)."""
+
+FIELD_LINE = re.compile(r"^\s*(\w+): (.+?)(?: \[([^\]]+)\])?\s*$")
+
+
+class Collector:
+    """The results of one analysis, step by step, in arrays that are allocated once.
+
+    Many small arrays that outlive the large ones between them would leave memory in pieces.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size, self.kind = size, tuple
+        self.steps: list[int] = []
+        self.columns: dict[str, np.ndarray] = {}
+
+    def add(self, step: int, result: Result) -> None:
+        """Copy the fields of one more step."""
+        if not self.steps:
+            self.kind = type(result)
+            for name, value in result._asdict().items():
+                self.columns[name] = np.empty((self.size, *value.shape), value.dtype)
+        for name, column in self.columns.items():
+            column[len(self.steps)] = getattr(result, name)
+        self.steps.append(step)
+
+    def dataset(self, axes: Mapping[str, Sequence[Any]]) -> xr.Dataset:
+        """All steps so far, at least one, with dimensions from the annotations of the fields."""
+        labels, hints = field_labels(self.kind), get_type_hints(self.kind)
+        variables = {
+            name: xr.DataArray(
+                column[: len(self.steps)], dims=("step", *hints[name].dim_str.split()), attrs=labels.get(name, {})
+            )
+            for name, column in self.columns.items()
+        }
+        dims = {str(dim) for variable in variables.values() for dim in variable.dims}
+        coords = {"step": self.steps} | {dim: list(axes[dim]) for dim in dims & set(axes)}
+        return xr.Dataset(variables, coords=coords)
+
+
+def field_labels(kind: type) -> dict[str, dict[str, str]]:
+    """``long_name`` and ``units`` of each field, from the lines ``field: long name [unit]`` of the docstring."""
+    labels = {}
+    for line in (inspect.getdoc(kind) or "").splitlines():
+        found = FIELD_LINE.match(line)
+        if found and found[1] in getattr(kind, "_fields", ()):
+            labels[found[1]] = {"long_name": found[2]} | ({"units": found[3]} if found[3] else {})
+    return labels
