@@ -1,0 +1,212 @@
+"""Weights of the model: the bridge, the files of TransformerLens, initial values, sizes, vmap."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from grokinterp.errors import ConfigError
+from grokinterp.models import Transformer, TransformerSpec
+from tests.model_cases import SMALL, SPECS, draw, draw_tokens
+
+EVERY_SPEC = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+
+
+# the bridge and the files of TransformerLens
+
+
+@EVERY_SPEC
+@torch.no_grad()
+def test_bridge_has_equal_logits(spec: TransformerSpec) -> None:
+    """LNPre is computed in float32 in there."""
+    model, tokens = draw(spec), draw_tokens()
+    tolerance = 1e-4 if spec.normalization == "LNPre" else 1e-10
+    torch.testing.assert_close(model.to_bridge()(tokens), model(tokens), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", ["one layer", "two layers, LN, biases", "two layers, bidirectional"])
+@torch.no_grad()
+def test_bridge_has_equal_activations(name: str) -> None:
+    model, tokens = draw(SPECS[name]), draw_tokens()
+    _, ours = model.run_with_cache(tokens)
+    _, theirs = model.to_bridge().run_with_cache(tokens)
+    for layer in range(model.spec.n_layers):
+        for hook in ("pattern", "z", "resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "post"):
+            assert torch.allclose(ours[hook, layer], theirs[hook, layer].view_as(ours[hook, layer])), (hook, layer)
+
+
+def test_bridge_shares_no_memory() -> None:
+    model, tokens = draw(SPECS["one layer"]), draw_tokens()
+    bridged = model.to_bridge()
+    before = bridged(tokens)
+    with torch.no_grad():
+        model.embed.W_E.zero_()
+    torch.testing.assert_close(bridged(tokens), before)
+
+
+ATTENTION_NAMES = ("W_Q", "W_O", "b_Q", "b_O", "W_K", "W_V", "b_K", "b_V", "mask", "IGNORE")
+
+
+def hooked_transformer_names(*, n_layers: int, normalization: str | None) -> list[str]:
+    """The keys of a HookedTransformer's state dict, as TransformerLens 3 writes them."""
+    norm = (lambda where: [f"{where}.w", f"{where}.b"]) if normalization == "LN" else lambda where: []
+    names = ["embed.W_E", "pos_embed.W_pos"]
+    for block in (f"blocks.{layer}" for layer in range(n_layers)):
+        names += [*norm(f"{block}.ln1"), *norm(f"{block}.ln2")]
+        names += [
+            f"{block}.attn.{name}"
+            for name in ["W_Q", "W_O", "b_Q", "b_O", "W_K", "W_V", "b_K", "b_V", "mask", "IGNORE"]
+        ]
+        names += [f"{block}.mlp.{name}" for name in ["W_in", "b_in", "W_out", "b_out"]]
+    return [*names, *norm("ln_final"), "unembed.W_U", "unembed.b_U"]
+
+
+@EVERY_SPEC
+def test_loads_the_state_dict_of_a_hooked_transformer(spec: TransformerSpec) -> None:
+    source = draw(spec)
+    constants = {"mask": torch.ones(3, 3).tril().bool(), "IGNORE": torch.tensor(-torch.inf)}
+    written = {
+        name: constants[name.rsplit(".", 1)[1]] if name.endswith(("mask", "IGNORE")) else source.state_dict()[name]
+        for name in hooked_transformer_names(n_layers=spec.n_layers, normalization=spec.normalization)
+    }
+    assert set(source.state_dict()) == {name for name in written if not name.endswith(("mask", "IGNORE"))}
+    model = draw(spec, seed=1)
+    model.load_state_dict(written)
+    torch.testing.assert_close(model(draw_tokens()), source(draw_tokens()))
+
+
+def test_strict_loading_names_what_is_missing_and_foreign() -> None:
+    model = draw(SPECS["one layer"])
+    state = {name: value for name, value in model.state_dict().items() if name != "unembed.W_U"}
+    with pytest.raises(RuntimeError, match=r"unembed\.W_U"):
+        model.load_state_dict(state)
+    with pytest.raises(RuntimeError, match="x_embed"):
+        model.load_state_dict(dict(model.state_dict()) | {"x_embed": torch.zeros(1)})
+
+
+def test_loads_a_published_hooked_transformer(published: Path) -> None:
+    """Chughtai et al. 2023, a transformer on C_113: every one of the 113² sums is right."""
+    state = torch.load(published / "chughtai" / "C113_T_seed2" / "model.pt", weights_only=True, map_location="cpu")
+    model = Transformer(TransformerSpec(biases=True), d_vocab=114, d_vocab_out=113, n_ctx=3)
+    model.load_state_dict({name: value for name, value in state.items() if name not in ("x_embed", "y_embed")})
+    residues = torch.arange(113)
+    tokens = torch.cartesian_prod(residues, residues, torch.tensor([113]))
+    with torch.inference_mode():
+        predictions = model(tokens)[:, -1].argmax(-1)
+    assert torch.equal(predictions, tokens[:, :2].sum(1) % 113)
+
+
+@EVERY_SPEC
+def test_round_trip_through_a_file(spec: TransformerSpec, tmp_path: Path) -> None:
+    source, model = draw(spec), draw(spec, seed=1)
+    torch.save(source.state_dict(), tmp_path / "model.pt")
+    model.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True))
+    torch.testing.assert_close(dict(model.state_dict()), dict(source.state_dict()), rtol=0, atol=0)
+
+
+# parameters and their initial values
+
+
+def test_untrained_biases_are_zero_buffers() -> None:
+    sizes = {"d_vocab": 6, "d_vocab_out": 5, "n_ctx": 3, "generator": torch.Generator().manual_seed(0)}
+    without = Transformer(TransformerSpec(**SMALL), **sizes)
+    biased = Transformer(TransformerSpec(**SMALL, biases=True), **sizes)
+    biases = {f"blocks.0.attn.b_{name}" for name in "QKVO"}
+    biases |= {"blocks.0.mlp.b_in", "blocks.0.mlp.b_out", "unembed.b_U"}
+    assert {name for name, _ in without.named_buffers() if name != "blocks.0.attn.mask"} == biases
+    assert {name for name, _ in biased.named_parameters()} - {name for name, _ in without.named_parameters()} == biases
+    assert set(without.state_dict()) == set(biased.state_dict())
+    assert not any(without.state_dict()[name].any() for name in biases)
+    without(draw_tokens()).sum().backward()
+    assert not any(without.state_dict()[name].any() for name in biases)
+
+
+def test_loaded_untrained_biases_count() -> None:
+    """A network trained with biases, loaded into a model that would not train them, computes the same."""
+    biased = draw(TransformerSpec(**SMALL, biases=True))
+    model = Transformer(TransformerSpec(**SMALL), d_vocab=6, d_vocab_out=5, n_ctx=3).double()
+    model.load_state_dict(biased.state_dict())
+    torch.testing.assert_close(model(draw_tokens()), biased(draw_tokens()))
+
+
+def test_initial_weights_have_the_published_scales() -> None:
+    model = Transformer(
+        TransformerSpec(), d_vocab=114, d_vocab_out=113, n_ctx=3, generator=torch.Generator().manual_seed(0)
+    )
+    sizes = {name: weight.numel() for name, weight in model.named_parameters()}
+    assert sum(sizes.values()) == 114 * 128 + 3 * 128 + 4 * 128**2 + 2 * 128 * 512 + 128 * 113
+    for name, weight in model.named_parameters():
+        deviation = 113**-0.5 if name == "unembed.W_U" else 128**-0.5
+        spread = 5 / (2 * sizes[name]) ** 0.5  # five standard errors of a standard deviation
+        assert float(weight.detach().std()) == pytest.approx(deviation, rel=spread), name
+        assert abs(float(weight.detach().mean())) < 5 * deviation / sizes[name] ** 0.5, name
+
+
+def test_initial_weights_follow_the_generator() -> None:
+    def make(seed: int | None) -> dict[str, Tensor]:
+        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        return dict(
+            Transformer(TransformerSpec(**SMALL), d_vocab=6, d_vocab_out=5, n_ctx=3, generator=generator).state_dict()
+        )
+
+    state = torch.random.get_rng_state()
+    torch.testing.assert_close(make(3), make(3), rtol=0, atol=0)
+    assert not torch.equal(make(3)["embed.W_E"], make(4)["embed.W_E"])
+    assert not any(value.any() for value in make(None).values())
+    assert torch.equal(torch.random.get_rng_state(), state)  # the global generator is not touched
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n_layers": 0}, "n_layers=0"),
+        ({"d_model": 0}, "d_model=0"),
+        ({"d_mlp": 70000}, "d_mlp=70000"),
+        ({"d_model": 10, "n_heads": 4}, "n_heads=4: must divide d_model=10"),
+        ({"d_head": 0}, "d_head=0"),
+    ],
+)
+def test_impossible_sizes_are_refused(arguments: dict[str, int], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        TransformerSpec(**arguments)
+
+
+# torch.func
+
+
+@EVERY_SPEC
+def test_vmap_over_stacked_parameters(spec: TransformerSpec) -> None:
+    models, tokens = [draw(spec, seed=seed) for seed in range(3)], draw_tokens()
+    states = [dict(model.state_dict()) for model in models]
+    stacked = {name: torch.stack([state[name] for state in states]) for name in states[0]}
+    logits = torch.vmap(lambda state: functional_call(models[0], state, (tokens,)))(stacked)
+    torch.testing.assert_close(logits, torch.stack([model(tokens) for model in models]))
+
+
+def test_cache_under_vmap() -> None:
+    models, tokens = [draw(SPECS["two layers"], seed=seed) for seed in range(3)], draw_tokens()
+    states = [dict(model.state_dict()) for model in models]
+    stacked = {name: torch.stack([state[name] for state in states]) for name in states[0]}
+
+    class Cached(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = models[0]
+
+        def forward(self) -> Tensor:
+            return self.model.run_with_cache(tokens)[1]["pattern", 1]
+
+    def pattern(state: dict[str, Tensor]) -> Tensor:
+        return functional_call(Cached(), {f"model.{name}": value for name, value in state.items()}, ())
+
+    patterns = [model.run_with_cache(tokens)[1]["pattern", 1] for model in models]
+    torch.testing.assert_close(torch.vmap(pattern)(stacked), torch.stack(patterns))
+
+
+def test_moves_to_another_dtype() -> None:
+    model = draw(SPECS["one layer, biases"])
+    assert {value.dtype for value in model.state_dict().values()} == {torch.float64}
+    assert model.float()(draw_tokens()).dtype == torch.float32
