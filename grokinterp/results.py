@@ -12,7 +12,8 @@ import xarray as xr
 
 from grokinterp.errors import RunDirectoryError
 from grokinterp.phases import Curves, History, Measures, find_phases
-from grokinterp.storage import RunDirectory, analysis_names, metrics_table, read_analysis
+from grokinterp.storage import RunDirectory
+from grokinterp.tables import analysis_names, metrics_table, read_analysis
 
 SMALL_DIMENSIONS = {"split", "precision"}
 """Dimensions whose few entries a summary spells out."""

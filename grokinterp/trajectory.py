@@ -14,7 +14,8 @@ from grokinterp.checkpoint import Checkpoint, Problem
 from grokinterp.errors import CheckpointError, RunDirectoryError
 from grokinterp.experiment import Experiment
 from grokinterp.models import Transformer
-from grokinterp.storage import RunDirectory, metrics_table
+from grokinterp.storage import RunDirectory
+from grokinterp.tables import metrics_table
 
 UPDATE = "update/"
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from grokinterp.storage import RunDirectory, write_analysis
+from grokinterp.storage import RunDirectory
+from grokinterp.tables import write_analysis
 
 KEYS = (3, 5)
 MATRICES = ("W_E", "W_U", "W_in", "W_out", "W_L", "QK.0", "QK.1", "OV.0", "OV.1")

@@ -15,7 +15,7 @@ import xarray as xr
 from grokinterp.analysis import ANALYSES, analyze, evaluate, performance, progress_measures
 from grokinterp.errors import ConfigError, RunDirectoryError
 from grokinterp.results import Results
-from grokinterp.storage import analysis_names, read_analysis
+from grokinterp.tables import analysis_names, read_analysis
 from grokinterp.training import train
 from grokinterp.trajectory import Trajectory
 from tests import cases

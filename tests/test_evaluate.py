@@ -17,7 +17,7 @@ from grokinterp.analysis.coordinates import coordinates
 from grokinterp.analysis.labelled import field_labels
 from grokinterp.checkpoint import Checkpoint
 from grokinterp.errors import RunDirectoryError
-from grokinterp.storage import read_analysis, write_analysis
+from grokinterp.tables import read_analysis, write_analysis
 from grokinterp.trajectory import Trajectory
 from tests import cases
 from tests.small_runs import SPEC, TINY, changed, draw_checkpoints

@@ -18,14 +18,14 @@ LAYERS = [
     ["errors", "allocator", "maths", "progress"],
     ["tasks", "models", "losses", "optim", "phases"],
     ["experiment", "presets"],
-    ["storage", "checkpoint", "trajectory", "results"],
+    ["storage", "checkpoint", "tables", "trajectory", "results"],
     ["training", "analysis", "figures", "interop"],
     ["report", "sweeps"],
     ["cli"],
 ]
 LAYER_OF = {room: layer for layer, rooms in enumerate(LAYERS) for room in rooms}
 # files of one idea know each other: a configuration and the named ones; the run directory and how it is read
-ONE_ROOM = [{"experiment", "presets"}, {"storage", "checkpoint", "trajectory", "results"}]
+ONE_ROOM = [{"experiment", "presets"}, {"storage", "checkpoint", "tables", "trajectory", "results"}]
 PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
 

@@ -7,6 +7,7 @@ line with its output in folder.out and folder.err, answers its process id; on {"
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -72,6 +73,7 @@ def run_forked(arguments: list[str], folder: str) -> int:
         os.chdir(folder)
         for name, descriptor in (("out", 1), ("err", 2)):
             os.dup2(os.open(f"{folder}.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666), descriptor)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
         sys.argv = ["grokinterp", *arguments]
         code = 1
         try:

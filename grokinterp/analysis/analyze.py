@@ -33,7 +33,7 @@ from grokinterp.analysis.weights import singular_values, weight_norms
 from grokinterp.errors import CheckpointError, ConfigError, RunDirectoryError
 from grokinterp.experiment import leaked_share
 from grokinterp.results import Results
-from grokinterp.storage import read_analysis, write_analysis
+from grokinterp.tables import read_analysis, write_analysis
 from grokinterp.trajectory import Trajectory
 
 ANALYSES: tuple[Analysis, ...] = (

@@ -49,7 +49,9 @@ class TransformerSpec:
     biases: bool = False
 
     def __post_init__(self) -> None:
-        for key in ("n_layers", "d_model", "n_heads", "d_mlp"):
+        if not 1 <= self.n_layers <= 128:
+            raise ConfigError("n_layers", self.n_layers, "must be an integer from 1 to 128")
+        for key in ("d_model", "n_heads", "d_mlp"):
             if not 1 <= getattr(self, key) <= 65536:
                 raise ConfigError(key, getattr(self, key), "must be an integer from 1 to 65536")
         if self.d_head is None and self.d_model % self.n_heads:

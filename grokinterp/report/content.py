@@ -99,7 +99,7 @@ def warnings(results: Results) -> list[str]:
     """What a reader has to know before trusting the rest, one sentence each."""
     status = str(results.directory.status.get("status", "unknown"))
     said = {
-        "diverged": f"Training stopped: {results.directory.status.get('why', 'it diverged')}.",
+        "diverged": f"Training stopped: {results.directory.status.get('why', 'a loss or gradient was not finite')}.",
         "interrupted": "Training was interrupted before its last step.",
         "running": "Training had not finished when this report was written.",
     }

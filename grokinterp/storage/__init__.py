@@ -3,10 +3,8 @@
 The format is open and described in docs/checkpoint_format.md. Importing this package imports no torch.
 """
 
-from grokinterp.storage.analysis_file import analysis_names, read_analysis, write_analysis
 from grokinterp.storage.atomic import remove_leftovers, write_atomic
 from grokinterp.storage.metrics_log import MetricsLog
-from grokinterp.storage.metrics_table import metrics_table
 from grokinterp.storage.resume_store import Resume, ResumeStore
 from grokinterp.storage.run_directory import RunDirectory, configuration_hash
 from grokinterp.storage.tensor_file import Stored, decode_tensors, encode_tensors
@@ -17,13 +15,9 @@ __all__ = [
     "ResumeStore",
     "RunDirectory",
     "Stored",
-    "analysis_names",
     "configuration_hash",
     "decode_tensors",
     "encode_tensors",
-    "metrics_table",
-    "read_analysis",
     "remove_leftovers",
-    "write_analysis",
     "write_atomic",
 ]
