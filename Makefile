@@ -15,9 +15,8 @@ help: ## Show this list
 demo: $(READY) ## Train a small network through grokking, analyze every checkpoint, write reports/demo.html
 	@$(BIN)/grokinterp demo
 
-test: $(READY) ## Run the whole test suite: in parallel what measures no time, then alone what does
-	@$(PYTEST) -n logical --maxprocesses 8 --dist loadscope -m "not bench"
-	@$(PYTEST) -m bench || [ $$? -eq 5 ]
+test: $(READY) ## Run the whole test suite, test modules in parallel
+	@$(PYTEST) -n logical --maxprocesses 8 --dist loadscope
 
 lint: $(READY) ## Check style, formatting and types
 	@$(BIN)/ruff check
