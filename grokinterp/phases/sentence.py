@@ -22,8 +22,8 @@ def tell(
         parts.append(_no_generalization(curves.steps, signals))
     else:
         parts.append(_generalization(curves.steps, signals, memorized, generalized))
-        parts.append(_end(curves.steps, signals))
         parts += _measured(curves.steps, measures, memorized, generalized)
+        parts.append(_end(curves.steps, signals))
     parts += _not_finite(curves)
     return f"{verdict[0].upper()}{verdict[1:]}: {'; '.join(parts)}."
 
