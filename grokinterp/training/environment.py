@@ -52,6 +52,18 @@ def warn_if_different(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool
 
 
 @contextmanager
+def reproducible(device: torch.device) -> Generator[None]:
+    """On the CPU, equal runs give equal bits at any thread count; by default parallel index gradients do not."""
+    before = torch.are_deterministic_algorithms_enabled()
+    if device.type == "cpu":
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+@contextmanager
 def flushed_denormals() -> Generator[None]:
     """Count subnormal numbers as zero while the block runs.
 

@@ -16,7 +16,7 @@ from grokinterp.errors import RunDirectoryError
 from grokinterp.experiment import Experiment
 from grokinterp.progress import ProgressBar
 from grokinterp.storage import Resume, RunDirectory, configuration_hash
-from grokinterp.training.environment import choose_device, describe, flushed_denormals, warn_if_different
+from grokinterp.training.environment import choose_device, describe, flushed_denormals, reproducible, warn_if_different
 from grokinterp.training.interrupt import Interrupt, deferred_signals
 from grokinterp.training.measure import measure, row
 from grokinterp.training.memory import memory_errors_in_one_line, require_memory
@@ -64,7 +64,13 @@ def train(
     directory = default_directory(experiment) if directory is None else Path(directory)
     environment = describe(chosen)
     run = open_to_resume(directory, experiment) if resume else create(directory, experiment, environment)
-    with run.lock(), deferred_signals() as asked, flushed_denormals(), memory_errors_in_one_line(experiment, chosen):
+    with (
+        run.lock(),
+        deferred_signals() as asked,
+        flushed_denormals(),
+        reproducible(chosen),
+        memory_errors_in_one_line(experiment, chosen),
+    ):
         Loop.start(experiment, run, chosen, environment).run_to_end(asked, progress=progress)
     asked.raise_if_asked()
     return Trajectory.open(directory)
