@@ -12,7 +12,7 @@ from torch.func import functional_call, grad
 
 from grokinterp.experiment import Experiment
 from grokinterp.losses import cross_entropy
-from grokinterp.models import Readout, ReadoutInputs, Transformer, readout
+from grokinterp.models import Model, Readout, ReadoutInputs
 from grokinterp.tasks import Task
 
 
@@ -30,7 +30,7 @@ class Problem:
     def of(cls, experiment: Experiment) -> "Problem":
         """The problem an experiment trains on."""
         task = experiment.task
-        return cls(task, task.tokens(), task.labels(), experiment.is_train())
+        return cls(task, experiment.tokens(), task.labels(), experiment.is_train())
 
     def to(self, device: torch.device | str) -> "Problem":
         """The same on another device."""
@@ -63,12 +63,12 @@ class Problem:
 class _ReadoutProgram(nn.Module):
     """``readout`` as a module, so that ``functional_call`` can swap its parameters."""
 
-    def __init__(self, model: Transformer) -> None:
+    def __init__(self, model: Model) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, inputs: ReadoutInputs) -> Readout:
-        return readout(self.model, inputs)
+        return self.model.readout(inputs)
 
 
 @final
@@ -84,7 +84,7 @@ class Checkpoint:
     """
 
     def __init__(
-        self, step: int | Tensor, model: Transformer, problem: Problem, update: Mapping[str, Tensor] | None = None
+        self, step: int | Tensor, model: Model, problem: Problem, update: Mapping[str, Tensor] | None = None
     ) -> None:
         self.step, self.model, self.problem, self.update = step, model, problem, update
 
@@ -100,7 +100,7 @@ class Checkpoint:
     def readout(self) -> Readout:
         """Last-layer activations and logits at the read-out position, for every example."""
         with torch.no_grad():
-            return readout(self.model, self.problem.inputs)
+            return self.model.readout(self.problem.inputs)
 
     @property
     def logits(self) -> Float[Tensor, "example class"]:

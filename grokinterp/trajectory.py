@@ -13,7 +13,7 @@ from torch import Tensor
 from grokinterp.checkpoint import Checkpoint, Problem
 from grokinterp.errors import CheckpointError, RunDirectoryError
 from grokinterp.experiment import Experiment
-from grokinterp.models import Transformer
+from grokinterp.models import Model
 from grokinterp.storage import RunDirectory
 from grokinterp.tables import metrics_table
 
@@ -80,7 +80,7 @@ class Trajectory:
         self._check_shapes(step, update, self._parameters if update else set())
         return Weights(state, update or None)
 
-    def model(self, *, step: int | None = None) -> Transformer:
+    def model(self, *, step: int | None = None) -> Model:
         """The model as it was at ``step`` (default: the last), in float32, with TransformerLens hooks."""
         model = self.experiment.empty_model()
         model.load_state_dict(self.weights(self._last() if step is None else step).state)
@@ -114,7 +114,7 @@ class Trajectory:
         return {name: torch.stack(values) for name, values in kept.items()}
 
     @cached_property
-    def _meta_model(self) -> Transformer:
+    def _meta_model(self) -> Model:
         """The model without its numbers."""
         with torch.device("meta"):
             return self.experiment.empty_model()

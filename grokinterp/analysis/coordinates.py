@@ -5,10 +5,10 @@ from typing import Any
 
 from grokinterp.analysis.weights import RANKS, matrix_names
 from grokinterp.experiment import Experiment
-from grokinterp.models import Transformer
+from grokinterp.models import Model
 
 
-def coordinates(experiment: Experiment, model: Transformer, arguments: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
+def coordinates(experiment: Experiment, model: Model, arguments: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
     """Dimension name → coordinate values.
 
     ``key`` are the key frequencies an analysis was given; the rest follows from the task's and the

@@ -21,7 +21,7 @@ from grokinterp.analysis.coordinates import coordinates
 from grokinterp.analysis.labelled import Collector, Result
 from grokinterp.checkpoint import Checkpoint, Problem
 from grokinterp.errors import CheckpointError, RunDirectoryError
-from grokinterp.models import Transformer
+from grokinterp.models import Model
 from grokinterp.progress import track
 from grokinterp.trajectory import Trajectory, Weights
 
@@ -162,7 +162,7 @@ Bound = list[tuple[Analysis, dict[str, Any]]]
 
 
 def _one_by_one(
-    bound: Bound, template: Transformer, problem: Problem, chunks: Iterable[Chunk]
+    bound: Bound, template: Model, problem: Problem, chunks: Iterable[Chunk]
 ) -> Iterator[tuple[Chunk, list[list[Result]]]]:
     """The plain form: load a checkpoint into a model, call every analysis; as many at a time as PyTorch has threads.
 
@@ -195,7 +195,7 @@ def _map_in_order(run: Callable[[Chunk], Any], chunks: Iterable[Chunk], workers:
             yield under_way.popleft().result()
 
 
-def _analyze_one(bound: Bound, model: Transformer, problem: Problem, step: int, weights: Weights) -> list[Result]:
+def _analyze_one(bound: Bound, model: Model, problem: Problem, step: int, weights: Weights) -> list[Result]:
     """Every analysis of one checkpoint."""
     model.load_state_dict(weights.state)
     device, update = problem.tokens.device, weights.update
@@ -212,7 +212,7 @@ def _on_host(result: Result) -> Result:
 class _Program(nn.Module):
     """All analyses of one checkpoint as a module, so that ``functional_call`` binds its parameters."""
 
-    def __init__(self, bound: Bound, model: Transformer, problem: Problem) -> None:
+    def __init__(self, bound: Bound, model: Model, problem: Problem) -> None:
         super().__init__()
         self.bound, self.model, self.problem = bound, model, problem
 
@@ -222,14 +222,14 @@ class _Program(nn.Module):
 
 
 def _vectorized(
-    bound: Bound, template: Transformer, problem: Problem, chunks: Iterable[Chunk]
+    bound: Bound, template: Model, problem: Problem, chunks: Iterable[Chunk]
 ) -> Iterator[tuple[Chunk, list[list[Result]]]]:
     """One program over a leading checkpoint axis."""
     for chunk in chunks:
         yield chunk, _evaluate_chunk(bound, template, problem, chunk)
 
 
-def _evaluate_chunk(bound: Bound, model: Transformer, problem: Problem, chunk: Chunk) -> list[list[Result]]:
+def _evaluate_chunk(bound: Bound, model: Model, problem: Problem, chunk: Chunk) -> list[list[Result]]:
     """Every analysis of a chunk of checkpoints by vmap."""
     device = problem.tokens.device
     states = [{f"model.{name}": value for name, value in weights.state.items()} for _, weights in chunk]

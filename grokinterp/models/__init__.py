@@ -1,9 +1,18 @@
 """Models with TransformerLens parameter and hook names."""
 
-from grokinterp.models.readout import Readout, ReadoutInputs, readout, readout_by_hooks
+from grokinterp.models.model import Model, ModelSpec
+from grokinterp.models.readout import Readout, ReadoutInputs
 from grokinterp.models.transformer import Transformer, TransformerSpec
 
-AnySpec = TransformerSpec
-"""Every model a configuration may name, told apart by ``kind``; a new family joins this union."""
+MODELS: dict[str, type[ModelSpec]] = {spec.kind: spec for spec in (TransformerSpec,)}
+"""Every model a configuration may name, by its ``kind``; a new one joins this tuple."""
 
-__all__ = ["AnySpec", "Readout", "ReadoutInputs", "Transformer", "TransformerSpec", "readout", "readout_by_hooks"]
+__all__ = [
+    "MODELS",
+    "Model",
+    "ModelSpec",
+    "Readout",
+    "ReadoutInputs",
+    "Transformer",
+    "TransformerSpec",
+]

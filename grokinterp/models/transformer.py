@@ -1,41 +1,44 @@
-"""The transformer of the grokking papers, with TransformerLens names."""
+"""The transformers of the grokking papers, with TransformerLens names."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from jaxtyping import Float, Int
+from torch import Tensor
 from torch.nn import functional
 
-from grokinterp.errors import ConfigError
-from grokinterp.models.hooked import (
-    ActivationCache,
-    FactoredMatrix,
-    HookedRootModule,
-    HookPoint,
-    TypedModuleList,
-    bridge,
-    bridge_config,
-)
-
-ACTIVATIONS = {"relu": functional.relu, "gelu": functional.gelu, "silu": functional.silu}
+from grokinterp.errors import ConfigError, GrokinterpError
+from grokinterp.models.fast import all_positions, last_position
+from grokinterp.models.hooked import FactoredMatrix, HookPoint, TypedModuleList, bridge, bridge_config
+from grokinterp.models.layers import Block, Embed, PosEmbed, Unembed, norm
+from grokinterp.models.model import Model, ModelSpec
+from grokinterp.models.readout import Readout, ReadoutInputs
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransformerSpec:
+class TransformerSpec(ModelSpec):
     """The sizes and choices of a transformer; ``d_head`` defaults to d_model / n_heads.
 
-    ``normalization``: None, "LN" (LayerNorm with scale and shift) or "LNPre" (without), before each
-    sub-layer and before the unembedding. ``biases=False`` keeps every bias at zero, untrained.
+    ``read_at``: "equals" appends the token "=" to every sequence and reads the answer there, "last"
+    reads it at the last token, "mean" pools all positions behind the last layer.
+    ``normalization``: None, "LN" (LayerNorm with scale and shift) or "LNPre" (without). With
+    ``norm_position`` "pre" before each sub-layer and before the unembedding, with "post" behind each
+    sum into the residual stream.
+    ``positions``: "learned", "sinusoidal" (fixed) or "none". ``attention_fn``: "softmax" or
+    "stablemax". ``attention_rate``: attention is rate · softmax + (1 - rate) · 1 (all ones).
+    ``biases=False`` keeps every bias at zero, untrained. ``tied_embeddings``: the unembedding is the
+    transposed embedding of the first ``d_vocab_out`` tokens.
+
+    Source: Nanda et al. 2023, §3 (defaults); Zhong et al. 2023, §4 (attention rate); Prieto et al.
+    2025, §4.1 (StableMax).
 
     Raises:
-        ConfigError: a size below 1, or heads that do not divide d_model.
+        ConfigError: a size below 1, heads that do not divide d_model, a rate outside [0, 1].
     """
 
-    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
+    about: ClassVar[str] = "attention and MLP layers on a residual stream, with TransformerLens names"
 
     kind: Literal["transformer"] = "transformer"
     n_layers: int = 1
@@ -43,10 +46,16 @@ class TransformerSpec:
     n_heads: int = 4
     d_head: int | None = None
     d_mlp: int = 512
-    act_fn: Literal["relu", "gelu", "silu"] = "relu"
+    act_fn: Literal["relu", "gelu", "silu", "quadratic"] = "relu"
+    read_at: Literal["equals", "last", "mean"] = "equals"
     normalization: Literal["LN", "LNPre"] | None = None
+    norm_position: Literal["pre", "post"] = "pre"
+    positions: Literal["learned", "sinusoidal", "none"] = "learned"
     attention: Literal["causal", "bidirectional"] = "causal"
+    attention_fn: Literal["softmax", "stablemax"] = "softmax"
+    attention_rate: float = 1.0
     biases: bool = False
+    tied_embeddings: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.n_layers <= 128:
@@ -58,167 +67,40 @@ class TransformerSpec:
             raise ConfigError("n_heads", self.n_heads, f"must divide d_model={self.d_model} (or give d_head)")
         if self.d_head is not None and not 1 <= self.d_head <= 65536:
             raise ConfigError("d_head", self.d_head, "must be an integer from 1 to 65536")
+        if not 0 <= self.attention_rate <= 1:
+            raise ConfigError("attention_rate", self.attention_rate, "must be from 0 (uniform) to 1 (learned)")
 
     @property
     def head_size(self) -> int:
         return self.d_head if self.d_head is not None else self.d_model // self.n_heads
 
+    @property
+    def appends_equals(self) -> bool:
+        return self.read_at == "equals"
 
-def bias(module: nn.Module, name: str, *shape: int, trained: bool) -> None:
-    """Register a zero bias: a parameter when trained, else a buffer under the same state-dict name."""
-    if trained:
-        module.register_parameter(name, nn.Parameter(torch.zeros(*shape)))
-    else:
-        module.register_buffer(name, torch.zeros(*shape))
+    @property
+    def is_plain(self) -> bool:
+        """Whether TransformerLens has a model like this one."""
+        unusual = (self.act_fn == "quadratic", self.read_at == "mean", self.positions != "learned")
+        unusual += (self.norm_position == "post", self.attention_fn != "softmax", self.attention_rate != 1)
+        return not any(unusual)
 
-
-class LayerNorm(nn.Module):
-    """LayerNorm over the last axis, epsilon 1e-5, with TransformerLens's two hooks."""
-
-    def __init__(self, d_model: int, *, affine: bool) -> None:
-        super().__init__()
-        self.affine = affine
-        if affine:
-            self.w = nn.Parameter(torch.ones(d_model))
-            self.b = nn.Parameter(torch.zeros(d_model))
-        self.hook_scale = HookPoint()
-        self.hook_normalized = HookPoint()
-
-    def forward(self, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
-        x = x - x.mean(-1, keepdim=True)
-        scale = self.hook_scale((x.square().mean(-1, keepdim=True) + 1e-5).sqrt())
-        x = x / scale
-        return self.hook_normalized(x * self.w + self.b if self.affine else x)
+    def build(
+        self, *, d_vocab: int, d_vocab_out: int, n_ctx: int, generator: torch.Generator | None = None
+    ) -> "Transformer":
+        return Transformer(self, d_vocab=d_vocab, d_vocab_out=d_vocab_out, n_ctx=n_ctx, generator=generator)
 
 
-def norm(spec: TransformerSpec) -> nn.Module:
-    """What the specification puts before each sub-layer and before the unembedding."""
-    return nn.Identity() if spec.normalization is None else LayerNorm(spec.d_model, affine=spec.normalization == "LN")
-
-
-class Attention(nn.Module):
-    """Multi-head attention; weights [head, d_model, d_head] and W_O [head, d_head, d_model]."""
-
-    W_Q: Float[Tensor, "head d_model d_head"]
-    W_K: Float[Tensor, "head d_model d_head"]
-    W_V: Float[Tensor, "head d_model d_head"]
-    b_Q: Float[Tensor, "head d_head"]
-    b_K: Float[Tensor, "head d_head"]
-    b_V: Float[Tensor, "head d_head"]
-    b_O: Float[Tensor, "d_model"]
-    mask: Bool[Tensor, "query key"]
-
-    def __init__(self, spec: TransformerSpec, n_ctx: int) -> None:
-        super().__init__()
-        heads, d_model, d_head = spec.n_heads, spec.d_model, spec.head_size
-        for name in ("W_Q", "W_K", "W_V"):
-            self.register_parameter(name, nn.Parameter(torch.empty(heads, d_model, d_head)))
-        self.W_O = nn.Parameter(torch.empty(heads, d_head, d_model))
-        for name in ("b_Q", "b_K", "b_V"):
-            bias(self, name, heads, d_head, trained=spec.biases)
-        bias(self, "b_O", d_model, trained=spec.biases)
-        visible = torch.ones(n_ctx, n_ctx, dtype=torch.bool)
-        self.register_buffer("mask", visible if spec.attention == "bidirectional" else visible.tril(), persistent=False)
-        self.scale = math.sqrt(d_head)
-        self.hook_q, self.hook_k, self.hook_v = HookPoint(), HookPoint(), HookPoint()
-        self.hook_attn_scores, self.hook_pattern, self.hook_z = HookPoint(), HookPoint(), HookPoint()
-
-    def forward(self, x: Float[Tensor, "batch position d_model"]) -> Float[Tensor, "batch position d_model"]:
-        q = self.hook_q(torch.einsum("bpm,hme->bphe", x, self.W_Q) + self.b_Q)
-        k = self.hook_k(torch.einsum("bpm,hme->bphe", x, self.W_K) + self.b_K)
-        v = self.hook_v(torch.einsum("bpm,hme->bphe", x, self.W_V) + self.b_V)
-        scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / self.scale
-        visible = self.mask[: x.shape[1], : x.shape[1]]
-        scores = self.hook_attn_scores(scores.masked_fill(~visible, -math.inf))
-        pattern = self.hook_pattern(scores.softmax(-1))
-        z = self.hook_z(torch.einsum("bhqk,bkhe->bqhe", pattern, v))
-        return torch.einsum("bqhe,hem->bqm", z, self.W_O) + self.b_O
-
-
-class MLP(nn.Module):
-    """One hidden layer: act(x W_in + b_in) W_out + b_out."""
-
-    b_in: Float[Tensor, "d_mlp"]
-    b_out: Float[Tensor, "d_model"]
-
-    def __init__(self, spec: TransformerSpec) -> None:
-        super().__init__()
-        self.W_in = nn.Parameter(torch.empty(spec.d_model, spec.d_mlp))
-        self.W_out = nn.Parameter(torch.empty(spec.d_mlp, spec.d_model))
-        bias(self, "b_in", spec.d_mlp, trained=spec.biases)
-        bias(self, "b_out", spec.d_model, trained=spec.biases)
-        self.act = ACTIVATIONS[spec.act_fn]
-        self.hook_pre = HookPoint()
-        self.hook_post = HookPoint()
-
-    def forward(self, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
-        post = self.hook_post(self.act(self.hook_pre(x @ self.W_in + self.b_in)))
-        return post @ self.W_out + self.b_out
-
-
-class Block(nn.Module):
-    """Attention, then MLP, each added to the residual stream."""
-
-    def __init__(self, spec: TransformerSpec, n_ctx: int) -> None:
-        super().__init__()
-        self.ln1, self.ln2 = norm(spec), norm(spec)
-        self.attn = Attention(spec, n_ctx)
-        self.mlp = MLP(spec)
-        self.hook_resid_pre, self.hook_resid_mid, self.hook_resid_post = HookPoint(), HookPoint(), HookPoint()
-        self.hook_attn_out, self.hook_mlp_out = HookPoint(), HookPoint()
-
-    def forward(self, x: Float[Tensor, "batch position d_model"]) -> Float[Tensor, "batch position d_model"]:
-        x = self.hook_resid_pre(x)
-        x = self.hook_resid_mid(x + self.hook_attn_out(self.attn(self.ln1(x))))
-        return self.hook_resid_post(x + self.hook_mlp_out(self.mlp(self.ln2(x))))
-
-
-class Embed(nn.Module):
-    """One row per token."""
-
-    def __init__(self, d_vocab: int, d_model: int) -> None:
-        super().__init__()
-        self.W_E = nn.Parameter(torch.empty(d_vocab, d_model))
-
-    def forward(self, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch position d_model"]:
-        return self.W_E[tokens]
-
-
-class PosEmbed(nn.Module):
-    """One row per position."""
-
-    def __init__(self, n_ctx: int, d_model: int) -> None:
-        super().__init__()
-        self.W_pos = nn.Parameter(torch.empty(n_ctx, d_model))
-
-    def forward(self, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch position d_model"]:
-        return self.W_pos[: tokens.shape[1]].expand(*tokens.shape, -1)
-
-
-class Unembed(nn.Module):
-    """From the residual stream to one logit per class."""
-
-    b_U: Float[Tensor, "class"]
-
-    def __init__(self, d_model: int, d_vocab_out: int, *, biases: bool) -> None:
-        super().__init__()
-        self.W_U = nn.Parameter(torch.empty(d_model, d_vocab_out))
-        bias(self, "b_U", d_vocab_out, trained=biases)
-
-    def forward(self, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch class"]:
-        return x @ self.W_U + self.b_U
-
-
-class Transformer(HookedRootModule):
-    """A decoder-only transformer read at its last position; every parameter and hook under its TransformerLens name.
-
-    This plain module is the oracle: ``models.readout`` computes the same logits faster and is
-    tested against it.
+class Transformer(Model):
+    """A transformer with every parameter and hook under its TransformerLens name.
 
     Args:
         spec: sizes and choices.
-        d_vocab: input tokens. d_vocab_out: classes. n_ctx: positions.
+        d_vocab: input tokens, "=" included. d_vocab_out: classes. n_ctx: positions.
         generator: draws the initial weights; without one they are left zero, to be loaded.
+
+    Raises:
+        ConfigError: tied embeddings with fewer tokens than classes.
     """
 
     def __init__(
@@ -231,6 +113,10 @@ class Transformer(HookedRootModule):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        if spec.tied_embeddings and d_vocab_out > d_vocab:
+            raise ConfigError(
+                "tied_embeddings", True, f"needs a token per class: {d_vocab} tokens, {d_vocab_out} classes"
+            )
         self.spec = spec
         self.cfg = bridge_config(
             d_model=spec.d_model,
@@ -246,12 +132,14 @@ class Transformer(HookedRootModule):
             bidirectional=spec.attention == "bidirectional",
         )
         self.embed = Embed(d_vocab, spec.d_model)
-        self.pos_embed = PosEmbed(n_ctx, spec.d_model)
+        self.pos_embed = PosEmbed(n_ctx, spec.d_model, spec.positions)
         self.blocks = TypedModuleList([Block(spec, n_ctx) for _ in range(spec.n_layers)])
-        self.ln_final = norm(spec)
-        self.unembed = Unembed(spec.d_model, d_vocab_out, biases=spec.biases)
+        self.ln_final = norm(spec, where=spec.norm_position == "pre")
+        tied = self.embed if spec.tied_embeddings else None
+        self.unembed = Unembed(spec.d_model, d_vocab_out, biases=spec.biases, tied_to=tied)
         self.hook_embed = HookPoint()
         self.hook_pos_embed = HookPoint()
+        self.hook_pooled = HookPoint()
         self.initialize(generator)
         self.setup()
         self.eval()  # training mode changes nothing here, and TransformerLens's patching refuses it
@@ -271,19 +159,41 @@ class Transformer(HookedRootModule):
             fan = weight.shape[1] if name == "unembed.W_U" else self.spec.d_model
             weight.normal_(0, fan**-0.5, generator=generator)
 
-    def forward(self, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch position class"]:
-        """Logits at every position."""
+    def forward(self, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch answer class"]:
+        """Logits at every position; pooled, those of the one mean over positions."""
         x = self.hook_embed(self.embed(tokens)) + self.hook_pos_embed(self.pos_embed(tokens))
         for block in self.blocks:
             x = block(x)
-        return self.unembed(self.ln_final(x))
+        x = self.ln_final(x)
+        if self.spec.read_at == "mean":
+            x = self.hook_pooled(x.mean(1, keepdim=True))
+        return self.unembed(x)
 
-    def run_with_cache(  # type: ignore[override]
-        self, *args: Any, remove_batch_dim: bool = False, **kwargs: Any
-    ) -> tuple[Tensor, ActivationCache]:
-        """As HookedRootModule's, with an ActivationCache: ``cache["pattern", 0]``."""
-        logits, cache = super().run_with_cache(*args, remove_batch_dim=remove_batch_dim, **kwargs)
-        return logits, ActivationCache(cache, self, has_batch_dim=not remove_batch_dim)
+    def readout_by_hooks(self, tokens: Int[Tensor, "example position"]) -> Readout:
+        """The naive twin of ``readout``: the plain module, all positions, activations caught by hooks."""
+        last = f"blocks.{self.spec.n_layers - 1}"
+        names = (f"{last}.attn.hook_pattern", f"{last}.mlp.hook_post", f"{last}.hook_resid_post")
+        logits, pattern, neurons, residual = self.catch(tokens, *names)
+        if self.spec.read_at == "mean":
+            return Readout(pattern.mean(2), neurons.mean(1), residual.mean(1), logits[:, -1])
+        return Readout(pattern[:, :, -1], neurons[:, -1], residual[:, -1], logits[:, -1])
+
+    def readout_fast(self, inputs: ReadoutInputs) -> Readout:
+        """Only what the answer depends on; first-layer rows once per distinct (token, position) pair."""
+        rows = functional.embedding
+        x = rows(inputs.row_token, self.W_E) + rows(inputs.row_position, self.W_pos)
+        if self.spec.read_at == "mean":
+            return self._pooled(x, inputs)
+        last = last_position(list(self.blocks), x, inputs)
+        logits = torch.addmm(self.b_U, self.ln_final(last.residual), self.W_U)
+        return Readout(last.pattern, last.neurons, last.residual, logits)
+
+    def _pooled(self, x: Float[Tensor, "row d_model"], inputs: ReadoutInputs) -> Readout:
+        """``readout_fast`` of the mean over positions."""
+        last, of_example = all_positions(list(self.blocks), x, inputs), (-1, inputs.tokens.shape[1])
+        pooled = self.ln_final(last.residual).unflatten(0, of_example).mean(1)
+        neurons, residual = (part.unflatten(0, of_example).mean(1) for part in (last.neurons, last.residual))
+        return Readout(last.pattern.mean(2), neurons, residual, torch.addmm(self.b_U, pooled, self.W_U))
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """As nn.Module's; a HookedTransformer's constant ``.mask`` and ``.IGNORE`` entries are passed over."""
@@ -291,7 +201,13 @@ class Transformer(HookedRootModule):
         return super().load_state_dict(kept, strict=strict, assign=assign)
 
     def to_bridge(self) -> Any:
-        """A TransformerLens TransformerBridge with the same weights and logits."""
+        """A TransformerLens TransformerBridge with the same weights and logits.
+
+        Raises:
+            GrokinterpError: TransformerLens has no such model.
+        """
+        if not self.spec.is_plain:
+            raise GrokinterpError(f"TransformerLens has no model like {self.spec}")
         return bridge(self.cfg, {name: value.detach().clone() for name, value in self.state_dict().items()})
 
     def to_tokens(self, tokens: Tensor, **_: Any) -> Tensor:
@@ -300,7 +216,7 @@ class Transformer(HookedRootModule):
 
     def tokens_to_residual_directions(self, tokens: Int[Tensor, "*batch"] | int) -> Float[Tensor, "*batch d_model"]:
         """The unembedding direction of each class, for ``ActivationCache.logit_attrs``."""
-        return self.unembed.W_U.T[tokens]
+        return self.W_U.T[tokens]
 
     def accumulated_bias(
         self, layer: int, mlp_input: bool = False, include_mlp_biases: bool = True
@@ -312,6 +228,28 @@ class Transformer(HookedRootModule):
         return total + self.blocks[layer].attn.b_O if mlp_input else total
 
     @property
+    def n_layers(self) -> int:
+        return self.spec.n_layers
+
+    @property
+    def n_heads(self) -> int:
+        return self.spec.n_heads
+
+    @property
+    def kept_per_example(self) -> int:
+        spec, positions = self.spec, self.cfg.n_ctx
+        whole = spec.n_layers - (spec.read_at != "mean")
+        return 2 * (spec.d_mlp + self.unembed.d_vocab_out) + whole * positions * (spec.d_mlp + spec.d_model)
+
+    @property
+    def embedding(self) -> Float[Tensor, "token feature"]:
+        return self.embed.W_E
+
+    @property
+    def W_L(self) -> Float[Tensor, "neuron class"]:
+        return self.blocks[-1].mlp.W_out @ self.W_U
+
+    @property
     def W_E(self) -> Float[Tensor, "d_vocab d_model"]:
         return self.embed.W_E
 
@@ -321,7 +259,7 @@ class Transformer(HookedRootModule):
 
     @property
     def W_U(self) -> Float[Tensor, "d_model class"]:
-        return self.unembed.W_U
+        return self.unembed.directions
 
     @property
     def b_U(self) -> Float[Tensor, "class"]:

@@ -1,12 +1,9 @@
 """Finite problems whose every example can be listed."""
 
 from grokinterp.tasks.modular import ModularAddition
-from grokinterp.tasks.task import Task
+from grokinterp.tasks.task import BinaryTask, Task
 
-AnyTask = ModularAddition
-"""Every task a configuration may name, told apart by ``kind``; a new family joins this union."""
+TASKS: dict[str, type[Task]] = {task.kind: task for task in (ModularAddition,)}
+"""Every task a configuration may name, by its ``kind``; a new one joins this tuple."""
 
-TASKS = {"modular_addition": "p: c = (a + b) mod p from the tokens a, b, ="}
-"""``kind`` of every task: its parameters and what it is, in one line."""
-
-__all__ = ["TASKS", "AnyTask", "ModularAddition", "Task"]
+__all__ = ["TASKS", "BinaryTask", "ModularAddition", "Task"]

@@ -1,21 +1,20 @@
 """Modular arithmetic on Z_p."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from grokinterp.errors import ConfigError
-from grokinterp.tasks.task import Task
+from grokinterp.maths.groups import Algebra, cyclic
+from grokinterp.tasks.task import BinaryTask
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModularAddition(Task):
-    """c = (a + b) mod p, presented as the three tokens ``a``, ``b``, ``=`` (token p).
-
-    The p² examples are in row-major order: example a·p + b.
+class ModularAddition(BinaryTask):
+    """c = (a + b) mod p; example a·p + b is the pair (a, b).
 
     Source: Power et al. 2022, §2; Nanda et al. 2023, §3.
 
@@ -24,9 +23,10 @@ class ModularAddition(Task):
 
     >>> task = ModularAddition(p=5)
     >>> task.tokens()[7].tolist(), int(task.labels()[7])
-    ([1, 2, 5], 3)
+    ([1, 2], 3)
     """
 
+    about: ClassVar[str] = "c = (a + b) mod p"
     kind: Literal["modular_addition"] = "modular_addition"
     p: int = 113
 
@@ -35,29 +35,18 @@ class ModularAddition(Task):
             raise ConfigError("p", self.p, "must be an integer from 3 to 1000")
 
     @property
-    def n_examples(self) -> int:
-        return self.p**2
-
-    @property
     def d_vocab(self) -> int:
-        return self.p + 1
+        return self.p
 
     @property
     def n_classes(self) -> int:
         return self.p
 
-    @property
-    def n_ctx(self) -> int:
-        return 3
-
-    def tokens(self) -> Int[Tensor, "example position"]:
+    def table(self) -> Int[Tensor, "a b"]:
         residues = torch.arange(self.p)
-        return torch.cartesian_prod(residues, residues, torch.tensor([self.p]))
+        return (residues[:, None] + residues) % self.p
 
-    def labels(self) -> Int[Tensor, "example"]:
-        a, b, _ = self.tokens().unbind(1)
-        return (a + b) % self.p
-
-    def mirror(self) -> Int[Tensor, "example"]:
-        a, b, _ = self.tokens().unbind(1)
-        return torch.minimum(a, b) * self.p + torch.maximum(a, b)
+    @property
+    def algebra(self) -> Algebra:
+        residues = torch.arange(self.p)
+        return Algebra(cyclic(self.p), residues, residues, residues)

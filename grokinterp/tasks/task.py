@@ -1,20 +1,28 @@
 """What every task is: a finite list of token sequences and their labels."""
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 from typing import ClassVar
 
-from jaxtyping import Int
+import torch
+from jaxtyping import Bool, Int
 from torch import Tensor
+
+from grokinterp.maths.groups import Algebra
 
 
 class Task(ABC):
     """A finite problem: all examples can be listed, in one fixed order.
 
     A task is a frozen dataclass of its own parameters with a ``kind`` field that names it in a
-    configuration. It knows nothing of models, splits or training.
+    configuration. It lists what is asked and what is right; it knows nothing of models, splits or
+    training, and an "=" behind the question is the model's affair.
     """
 
     __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
+
+    about: ClassVar[str]
+    """What the task is, in one line."""
 
     kind: str
 
@@ -46,10 +54,68 @@ class Task(ABC):
     def labels(self) -> Int[Tensor, "example"]:
         """The class of every example, in [0, n_classes)."""
 
-    @abstractmethod
     def mirror(self) -> Int[Tensor, "example"]:
         """An id per example; examples that share it give each other's answer away.
 
         For a commutative operation (a, b) and (b, a) share one. An example without a mirror image
         has an id of its own.
         """
+        return torch.arange(self.n_examples)
+
+    def given(self) -> Bool[Tensor, "example"]:
+        """Examples that are always trained on, such as the facts that others follow from; none by default."""
+        return torch.zeros(self.n_examples, dtype=torch.bool)
+
+    @property
+    def algebra(self) -> Algebra | None:
+        """The group in which the labels are products of the operands; None where there is none."""
+        return None
+
+
+class BinaryTask(Task):
+    """c = a ∘ b for two operands from one vocabulary.
+
+    The examples are the pairs for which a ∘ b is defined, in row-major order of (a, b).
+    """
+
+    @abstractmethod
+    def table(self) -> Int[Tensor, "a b"]:
+        """The class of every pair; -1 where the operation is not defined."""
+
+    @property
+    @abstractmethod
+    def d_vocab(self) -> int:
+        """Number of distinct operands."""
+
+    @property
+    def n_examples(self) -> int:
+        return len(self._pairs)
+
+    @property
+    def n_ctx(self) -> int:
+        return 2
+
+    def tokens(self) -> Int[Tensor, "example position"]:
+        return self._pairs.clone()
+
+    def labels(self) -> Int[Tensor, "example"]:
+        return self._table[tuple(self._pairs.T)]
+
+    def mirror(self) -> Int[Tensor, "example"]:
+        if not self.is_commutative:
+            return torch.arange(self.n_examples)
+        a, b = self._pairs.T
+        return torch.minimum(a, b) * self.d_vocab + torch.maximum(a, b)
+
+    @cached_property
+    def is_commutative(self) -> bool:
+        """Whether a ∘ b = b ∘ a wherever one of them is defined."""
+        return self._table.shape[0] == self._table.shape[1] and bool((self._table == self._table.T).all())
+
+    @cached_property
+    def _table(self) -> Int[Tensor, "a b"]:
+        return self.table()
+
+    @cached_property
+    def _pairs(self) -> Int[Tensor, "example 2"]:
+        return (self._table >= 0).nonzero()

@@ -7,19 +7,19 @@ from torch import Tensor
 
 from grokinterp.checkpoint import Problem
 from grokinterp.losses import cross_entropy
-from grokinterp.models import Transformer, readout
+from grokinterp.models import Model
 from grokinterp.training.step import FullBatchStep
 
 
 @torch.no_grad()
-def measure(step: FullBatchStep, model: Transformer, problem: Problem) -> dict[str, Tensor]:
+def measure(step: FullBatchStep, model: Model, problem: Problem) -> dict[str, Tensor]:
     """Scalars at the weights that ``step.gradients()`` was just computed at.
 
     Losses are mean cross-entropies in nats, evaluated in float64 on the float32 logits; the weight
     norm is the sum of squares; logit statistics are over the training examples.
     """
     train = step.logits.double()
-    test = readout(model, problem.test_inputs).logits.double()
+    test = model.readout(problem.test_inputs).logits.double()
     labels, test_labels = problem.train_labels, problem.test_labels
     correct = train.gather(1, labels[:, None])
     runner_up = train.scatter(1, labels[:, None], -torch.inf).amax(1, keepdim=True)

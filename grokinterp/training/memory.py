@@ -8,6 +8,7 @@ import torch
 
 from grokinterp.errors import ConfigError, GrokinterpError
 from grokinterp.experiment import Experiment
+from grokinterp.models import Model
 from grokinterp.storage.tensor_file import MAX_FILE_BYTES
 
 COPIES = 5
@@ -19,7 +20,7 @@ SAVED = 3
 
 def require_memory(experiment: Experiment, device: torch.device) -> None:
     """Raise ConfigError if training needs more memory than the device has, or a resume file more than it may hold."""
-    weights, examples = count_weights(experiment), experiment.task.n_examples
+    weights, examples = count_weights(shape_of(experiment)), experiment.task.n_examples
     if SAVED * 4 * weights > MAX_FILE_BYTES:
         limit = f"at most {MAX_FILE_BYTES // (SAVED * 4):,} fit a resume file"
         raise ConfigError("model", f"{weights:,} weights", limit)
@@ -34,16 +35,20 @@ def require_memory(experiment: Experiment, device: torch.device) -> None:
 
 def bytes_needed(experiment: Experiment) -> int:
     """A lower bound: five copies of the weights, and what the backward pass keeps of each training example."""
-    spec, task = experiment.model, experiment.task
-    per_example = 2 * (spec.d_mlp + task.n_classes) + (spec.n_layers - 1) * task.n_ctx * (spec.d_mlp + spec.d_model)
-    return 4 * (COPIES * count_weights(experiment) + experiment.split.size(task.n_examples) * per_example)
+    model = shape_of(experiment)
+    trained = experiment.split.size(experiment.task.n_examples)
+    return 4 * (COPIES * count_weights(model) + trained * model.kept_per_example)
 
 
-def count_weights(experiment: Experiment) -> int:
-    """Entries of all weight matrices, in closed form, since the model may be too large to build."""
-    spec, task = experiment.model, experiment.task
-    layer = 4 * spec.n_heads * spec.d_model * spec.head_size + 2 * spec.d_model * spec.d_mlp
-    return spec.n_layers * layer + spec.d_model * (task.d_vocab + task.n_ctx + task.n_classes)
+def shape_of(experiment: Experiment) -> Model:
+    """The model without its numbers, which it may be too large to hold."""
+    with torch.device("meta"):
+        return experiment.empty_model()
+
+
+def count_weights(model: Model) -> int:
+    """Entries of all trained parameters."""
+    return sum(weight.numel() for weight in model.parameters())
 
 
 def memory_of(device: torch.device) -> int:

@@ -10,7 +10,7 @@ from torch.optim import AdamW
 from grokinterp.checkpoint import Problem
 from grokinterp.experiment import Optimization
 from grokinterp.losses import cross_entropy
-from grokinterp.models import Transformer, readout
+from grokinterp.models import Model
 
 
 class FullBatchStep:
@@ -22,7 +22,7 @@ class FullBatchStep:
     that were.
     """
 
-    def __init__(self, model: Transformer, problem: Problem, optimization: Optimization) -> None:
+    def __init__(self, model: Model, problem: Problem, optimization: Optimization) -> None:
         self.model, self.optimization = model, optimization
         self.inputs, self.labels = problem.train_inputs, problem.train_labels
         device = self.labels.device
@@ -78,7 +78,7 @@ class FullBatchStep:
 
     def _compute_gradients(self) -> None:
         self.optimizer.zero_grad(set_to_none=True)
-        self.logits = readout(self.model, self.inputs).logits
+        self.logits = self.model.readout(self.inputs).logits
         self.loss = cross_entropy(self.logits, self.labels, form=self.optimization.loss).mean()
         self.loss.backward()
         norms = torch._foreach_norm([parameter.grad for parameter in self.parameters if parameter.grad is not None])

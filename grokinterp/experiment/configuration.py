@@ -1,0 +1,94 @@
+"""From files, command lines and mappings to values, and from a failed validation to one line."""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from grokinterp.errors import ConfigError
+from grokinterp.experiment.kinds import defaults_of
+from grokinterp.experiment.rules import require
+from grokinterp.models import MODELS
+from grokinterp.tasks import TASKS
+
+LARGEST_FILE = 2**20
+"""Bytes of a configuration file; real ones have hundreds."""
+
+
+def config_error(error: ValidationError) -> ConfigError:
+    """The first problem of a pydantic error, as one line with a dotted key."""
+    problem = error.errors(include_url=False)[0]
+    cause = problem.get("ctx", {}).get("error")
+    path = [_short(part) for part in problem["loc"] if part not in TASKS and part not in MODELS]
+    if isinstance(cause, ConfigError):
+        return ConfigError(".".join([*path, cause.key]), _short(cause.value), cause.rule)
+    if problem["type"] == "unexpected_keyword_argument":
+        return ConfigError(".".join(path), _short(problem["input"]), "unknown key")
+    message = problem["msg"][0].lower() + problem["msg"][1:]
+    return ConfigError(".".join(path) or "experiment", _short(problem["input"]), message)
+
+
+def _short(value: object) -> str:
+    """A value on one line of at most 80 characters that a terminal can be shown."""
+    text = "".join(character if character.isprintable() else "?" for character in str(value)[:81])
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """Parse a TOML (or, by suffix, JSON) file. Raises ConfigError when it cannot be read."""
+    path = Path(path)
+    kind, parse = ("JSON", json.loads) if path.suffix == ".json" else ("TOML", tomllib.loads)
+    try:
+        if path.exists() and not path.is_file():  # opening a pipe would wait for a writer
+            raise ConfigError("config", path, "is not a regular file")
+        with path.open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+        if len(content) > LARGEST_FILE:
+            raise ConfigError("config", path, f"has more than {LARGEST_FILE} bytes")
+        values = parse(content.decode("utf-8"))
+    except OSError as error:
+        raise ConfigError("config", path, (error.strerror or "cannot be read").lower()) from None
+    except ConfigError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise ConfigError("config", path, f"not valid {kind}: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError("config", path, "must hold a table of keys")
+    return values
+
+
+def assign(values: dict[str, Any], assignment: str) -> None:
+    """Set one dotted ``key=value`` in place."""
+    key, sign, text = assignment.partition("=")
+    require(bool(sign and key), "override", _short(assignment), "must be written key=value")
+    *tables, last = key.split(".")
+    table = values
+    for name in tables:
+        require(isinstance(table.get(name), dict), _short(key), _short(text), "unknown key")
+        table = table[name]
+    require(last in table, _short(key), _short(text), "unknown key")
+    value = _parse(text)
+    if last == "kind" and tables and value != table["kind"]:
+        table.clear()
+        table.update(defaults_of(str(value), key))
+    table[last] = value
+
+
+def not_a_kind(assignment: str) -> tuple[bool, int]:
+    """Sorts assignments: kinds first, the outer ones before those inside them; the rest as they came."""
+    key = assignment.partition("=")[0]
+    is_kind = key.endswith(".kind")
+    return not is_kind, key.count(".") if is_kind else 0
+
+
+def _parse(text: str) -> Any:
+    """A TOML value, ``none`` for null, or the text itself."""
+    if text.lower() in ("none", "null"):
+        return None
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):  # not TOML, a number of thousands of digits, brackets without end
+        return text
+    return parsed["value"] if len(parsed) == 1 else text

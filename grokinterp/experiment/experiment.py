@@ -1,0 +1,133 @@
+"""The whole configuration of a run, and nothing else."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Int
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor
+
+from grokinterp.errors import ConfigError
+from grokinterp.experiment.configuration import assign, config_error, not_a_kind, read_config
+from grokinterp.experiment.kinds import AnyModel, AnyTask, require_known_kinds
+from grokinterp.experiment.optimization import Optimization
+from grokinterp.experiment.rules import FORBID_UNKNOWN_KEYS, require
+from grokinterp.experiment.saving import SaveAt
+from grokinterp.experiment.split import Split
+from grokinterp.models import Model, TransformerSpec
+from grokinterp.tasks import ModularAddition
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+RESERVED_NAMES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Task, model, optimization, split, seeds and save schedule.
+
+    ``steps`` optimizer steps; metrics are written every ``evaluate_every`` steps. ``seed`` draws
+    the initial weights and, unless ``split.seed`` is given, the split.
+
+    Raises:
+        ConfigError: a value that breaks its rule, naming it.
+    """
+
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
+
+    name: str = "run"
+    task: AnyTask = field(default_factory=ModularAddition)
+    model: AnyModel = field(default_factory=TransformerSpec)
+    split: Split = field(default_factory=Split)
+    optimization: Optimization = field(default_factory=Optimization)
+    save: SaveAt = field(default_factory=SaveAt)
+    steps: int = 25_000
+    evaluate_every: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        named = NAME.fullmatch(self.name) is not None and self.name.split(".")[0].lower() not in RESERVED_NAMES
+        require(named, "name", self.name, "must be 1-64 letters, digits, '.', '_' or '-', not starting with a sign")
+        require(1 <= self.steps <= 10**8, "steps", self.steps, "must be an integer from 1 to 10^8")
+        every = self.evaluate_every
+        require(1 <= every <= 10**9, "evaluate_every", every, "must be an integer from 1 to 10^9")
+        require(0 <= self.seed < 2**63, "seed", self.seed, "must be from 0 to 2^63 - 1")
+        examples = self.task.n_examples
+        trained = self.split.size(examples)
+        rule = f"leaves no example to train or to test on ({examples} examples)"
+        require(0 < trained < examples, "split.fraction", self.split.fraction, rule)
+
+    def build_model(self) -> Model:
+        """The model with its initial weights, in float32 on the CPU."""
+        return self._model(torch.Generator().manual_seed(self.seed))
+
+    def empty_model(self) -> Model:
+        """The model with zero weights, to be loaded."""
+        return self._model(None)
+
+    def _model(self, generator: torch.Generator | None) -> Model:
+        task = self.task
+        sizes = {"d_vocab": self.d_vocab, "d_vocab_out": task.n_classes, "n_ctx": self.n_ctx}
+        try:
+            return self.model.build(**sizes, generator=generator)
+        except ConfigError as error:
+            raise ConfigError(f"model.{error.key}", error.value, error.rule) from None
+
+    @property
+    def d_vocab(self) -> int:
+        """Number of tokens the model knows: the task's, and "=" where the model appends one."""
+        return self.task.d_vocab + self.model.appends_equals
+
+    @property
+    def n_ctx(self) -> int:
+        """Length of the sequences the model sees."""
+        return self.task.n_ctx + self.model.appends_equals
+
+    def tokens(self) -> Int[Tensor, "example position"]:
+        """What the model sees of every example: the task's tokens, and "=" where the model appends one."""
+        tokens = self.task.tokens()
+        if not self.model.appends_equals:
+            return tokens
+        return torch.cat([tokens, torch.full((len(tokens), 1), self.task.d_vocab)], dim=1)
+
+    def is_train(self) -> Bool[Tensor, "example"]:
+        """The split's training mask over the task's examples."""
+        return self.split.is_train(self.task, seed=self.seed)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; ``from_dict`` reads it back to an equal experiment."""
+        return json.loads(json.dumps(asdict(self)))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Experiment":
+        """Validate a mapping such as a parsed file. Raises ConfigError naming the first bad key."""
+        require_known_kinds(values)
+        try:
+            return _adapter().validate_json(json.dumps(values, default=str), strict=True)
+        except ValidationError as error:
+            raise config_error(error) from None
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> "Experiment":
+        """Read a TOML or JSON configuration file."""
+        return cls.from_dict(read_config(path))
+
+    def override(self, assignments: Iterable[str]) -> "Experiment":
+        """A copy with dotted ``key=value`` changes, values in TOML notation: ``task.p=97``.
+
+        Another ``kind`` brings that kind's defaults with it, wherever it stands in the list.
+        """
+        values = self.to_dict()
+        for assignment in sorted(assignments, key=not_a_kind):
+            assign(values, assignment)
+        return Experiment.from_dict(values)
+
+
+@cache
+def _adapter() -> TypeAdapter:
+    return TypeAdapter(Experiment)

@@ -1,0 +1,37 @@
+"""Which steps are saved."""
+
+from dataclasses import dataclass
+
+from grokinterp.experiment.rules import FORBID_UNKNOWN_KEYS, require
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaveAt:
+    """Which steps are saved: the first, the last, and every ``every``-th.
+
+    Also every ``dense_every``-th up to ``dense_until``, and, if ``transition_every`` is given, every
+    such step while test accuracy is between 5 % and 99 % after memorization. The resume state is
+    written every ``resume_every`` steps.
+    """
+
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
+
+    every: int = 100
+    dense_every: int = 10
+    dense_until: int = 0
+    transition_every: int | None = None
+    resume_every: int = 500
+
+    def __post_init__(self) -> None:
+        for key in ("every", "dense_every", "transition_every", "resume_every"):
+            value = getattr(self, key)
+            require(value is None or 1 <= value <= 10**9, key, value, "must be an integer from 1 to 10^9")
+        require(0 <= self.dense_until <= 10**9, "dense_until", self.dense_until, "must be from 0 to 10^9")
+
+    def saves(self, step: int, *, in_transition: bool) -> bool:
+        """Whether ``step`` is saved (the last step always is, by the caller)."""
+        dense = step <= self.dense_until and step % self.dense_every == 0
+        transition = in_transition and self.transition_every is not None and step % self.transition_every == 0
+        return step % self.every == 0 or dense or transition
+
+

@@ -1,0 +1,31 @@
+"""StableMax: a softmax that cannot run out of precision."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def stable_scale(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """s(x) = x + 1 for x ≥ 0 and 1 / (1 - x) below: positive, monotone, and linear instead of exponential.
+
+    s(-∞) = 0. Each branch sees only its own half line, so that no gradient is NaN (the published
+    form's is, at x = 1).
+
+    Source: Prieto et al. 2025, §4.1.
+
+    >>> stable_scale(torch.tensor([-1.0, 0.0, 1.0]))
+    tensor([0.5000, 1.0000, 2.0000])
+    """
+    return torch.where(x >= 0, x.clamp(min=0) + 1, 1 / (1 - x.clamp(max=0)))
+
+
+def stablemax(x: Float[Tensor, "*shape"], dim: int = -1) -> Float[Tensor, "*shape"]:
+    """s(x) / Σ s(x) along a dimension, in place of exp(x) / Σ exp(x).
+
+    Source: Prieto et al. 2025, §4.1.
+
+    >>> stablemax(torch.tensor([-1.0, 0.0, 0.5]))
+    tensor([0.1667, 0.3333, 0.5000])
+    """
+    scale = stable_scale(x)
+    return scale / scale.sum(dim, keepdim=True)

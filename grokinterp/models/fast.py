@@ -1,0 +1,106 @@
+"""The exact fast form of a transformer: nothing that the answer does not need, and nothing twice.
+
+Read at one position, the last layer's query, MLP and unembedding matter at that position only; and
+what the first layer computes per position depends on the (token, position) pair alone, of which a
+finite task has few. Using both changes no number; ``Transformer.forward`` is the plain twin.
+"""
+
+from collections.abc import Sequence
+from functools import reduce
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import embedding, relu
+
+from grokinterp.models.layers import Attention, Block
+from grokinterp.models.readout import ReadoutInputs
+
+
+class LastLayer(NamedTuple):
+    """Attention pattern and neurons of the last layer where the answer is read, and the residual stream behind it."""
+
+    pattern: Float[Tensor, "example head position"]
+    neurons: Float[Tensor, "example neuron"]
+    residual: Float[Tensor, "example d_model"]
+
+
+class WholeBlock(NamedTuple):
+    """The same at every position of every example, positions being rows behind each other."""
+
+    pattern: Float[Tensor, "example head query key"]
+    neurons: Float[Tensor, "out neuron"]
+    residual: Float[Tensor, "out d_model"]
+
+
+def last_position(blocks: Sequence[Block], x: Float[Tensor, "row d_model"], inputs: ReadoutInputs) -> LastLayer:
+    """The last layer at the last position, from the embedded rows."""
+    row, query_row, query = inputs.row, inputs.query_row, inputs.query
+    for block in blocks[:-1]:
+        x = whole_block(block, x, row).residual
+        row = torch.arange(x.shape[0], device=x.device).view_as(inputs.row)
+        query_row, query = row[:, -1], torch.arange(row.shape[0], device=x.device)
+    block = blocks[-1]
+    pattern, attn_out = attend_from_last(block.attn, block.before(block.ln1, x), row, query_row, query)
+    middle = block.behind(block.ln1, x[query_row][query] + attn_out)
+    mlp = block.mlp
+    pre = torch.addmm(mlp.b_in, block.before(block.ln2, middle), mlp.W_in)
+    neurons = pre.relu_() if mlp.act is relu else mlp.act(pre)  # in place: the largest array, and nobody reads it again
+    residual = block.behind(block.ln2, middle + torch.addmm(mlp.b_out, neurons, mlp.W_out))
+    return LastLayer(pattern, neurons, residual)
+
+
+def all_positions(blocks: Sequence[Block], x: Float[Tensor, "row d_model"], inputs: ReadoutInputs) -> WholeBlock:
+    """The last layer at every position, from the embedded rows."""
+    row = inputs.row
+    for block in blocks:
+        layer = whole_block(block, x, row)
+        x = layer.residual
+        row = torch.arange(x.shape[0], device=x.device).view_as(inputs.row)
+    return layer
+
+
+def project(x: Float[Tensor, "row d_model"], weight: Tensor, bias: Tensor) -> Float[Tensor, "row head d_head"]:
+    """Multiply by every head's weight at once: x W + b."""
+    heads, d_model, d_head = weight.shape
+    flat = weight.transpose(0, 1).reshape(d_model, heads * d_head)
+    return torch.addmm(bias.reshape(-1), x, flat).view(-1, heads, d_head)
+
+
+def attend_from_last(
+    attn: Attention,
+    x: Float[Tensor, "row d_model"],
+    row: Int[Tensor, "example position"],
+    query_row: Int[Tensor, "query"],
+    query: Int[Tensor, "example"],
+) -> tuple[Float[Tensor, "example head position"], Float[Tensor, "example d_model"]]:
+    """Attention pattern and output of the last position, which sees every position."""
+    k, v = project(x, attn.W_K, attn.b_K), project(x, attn.W_V, attn.b_V)
+    q = project(x[query_row], attn.W_Q, attn.b_Q) / attn.scale
+    n_rows, heads, d_head = k.shape
+    at = row.T  # positions lead, so that softmax and sum over them run along whole rows
+    if q.shape[0] * n_rows <= row.numel():  # all scores between distinct queries and keys, then looked up
+        table = torch.einsum("qhe,rhe->qrh", q, k).flatten(0, 1)
+        scores = embedding(query * n_rows + at, table)
+    else:
+        scores = torch.einsum("nhe,pnhe->pnh", q[query], k[at])
+    pattern = attn.weights(scores, 0)
+    values = (embedding(rows, v.flatten(1)).unflatten(-1, (heads, d_head)) for rows in at.unbind(0))
+    z = reduce(torch.add, (weight.unsqueeze(-1) * value for weight, value in zip(pattern, values, strict=True)))
+    return pattern.permute(1, 2, 0), torch.addmm(attn.b_O, z.flatten(1), attn.W_O.flatten(0, 1))
+
+
+def whole_block(block: Block, x: Float[Tensor, "row d_model"], row: Int[Tensor, "example position"]) -> WholeBlock:
+    """One block at every position of every example; queries, keys and values once per row."""
+    attn, mlp, read = block.attn, block.mlp, block.before(block.ln1, x)
+    q, k, v = (project(read, getattr(attn, f"W_{name}"), getattr(attn, f"b_{name}"))[row] for name in ("Q", "K", "V"))
+    visible = attn.mask[: row.shape[1], : row.shape[1]]
+    scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / attn.scale
+    pattern = attn.weights(scores.masked_fill(~visible, -torch.inf))
+    z = torch.einsum("bhqk,bkhe->bqhe", pattern, v)
+    attn_out = torch.einsum("bqhe,hem->bqm", z, attn.W_O) + attn.b_O
+    middle = block.behind(block.ln1, x[row] + attn_out).flatten(0, 1)
+    neurons = mlp.act(torch.addmm(mlp.b_in, block.before(block.ln2, middle), mlp.W_in))
+    residual = block.behind(block.ln2, middle + torch.addmm(mlp.b_out, neurons, mlp.W_out))
+    return WholeBlock(pattern, neurons, residual)

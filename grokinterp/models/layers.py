@@ -1,0 +1,220 @@
+"""The layers of a transformer, with TransformerLens parameter and hook names."""
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from grokinterp.maths.stablemax import stablemax
+from grokinterp.models.hooked import HookPoint
+
+if TYPE_CHECKING:
+    from grokinterp.models.transformer import TransformerSpec
+
+
+def quadratic(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """x², the activation of networks that can be solved by hand (Gromov 2023)."""
+    return x.square()
+
+
+ACTIVATIONS = {"relu": functional.relu, "gelu": functional.gelu, "silu": functional.silu, "quadratic": quadratic}
+
+
+def bias(module: nn.Module, name: str, *shape: int, trained: bool) -> None:
+    """Register a zero bias: a parameter when trained, else a buffer under the same state-dict name."""
+    if trained:
+        module.register_parameter(name, nn.Parameter(torch.zeros(*shape)))
+    else:
+        module.register_buffer(name, torch.zeros(*shape))
+
+
+class LayerNorm(nn.Module):
+    """LayerNorm over the last axis, epsilon 1e-5, with TransformerLens's two hooks."""
+
+    def __init__(self, d_model: int, *, affine: bool) -> None:
+        super().__init__()
+        self.affine = affine
+        if affine:
+            self.w = nn.Parameter(torch.ones(d_model))
+            self.b = nn.Parameter(torch.zeros(d_model))
+        self.hook_scale = HookPoint()
+        self.hook_normalized = HookPoint()
+
+    def forward(self, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
+        x = x - x.mean(-1, keepdim=True)
+        scale = self.hook_scale((x.square().mean(-1, keepdim=True) + 1e-5).sqrt())
+        x = x / scale
+        return self.hook_normalized(x * self.w + self.b if self.affine else x)
+
+
+def norm(spec: "TransformerSpec", *, where: bool) -> nn.Module:
+    """The specified LayerNorm where there is to be one, else nothing."""
+    if spec.normalization is None or not where:
+        return nn.Identity()
+    return LayerNorm(spec.d_model, affine=spec.normalization == "LN")
+
+
+class Attention(nn.Module):
+    """Multi-head attention; weights [head, d_model, d_head] and W_O [head, d_head, d_model]."""
+
+    W_Q: Float[Tensor, "head d_model d_head"]
+    W_K: Float[Tensor, "head d_model d_head"]
+    W_V: Float[Tensor, "head d_model d_head"]
+    b_Q: Float[Tensor, "head d_head"]
+    b_K: Float[Tensor, "head d_head"]
+    b_V: Float[Tensor, "head d_head"]
+    b_O: Float[Tensor, "d_model"]
+    mask: Bool[Tensor, "query key"]
+
+    def __init__(self, spec: "TransformerSpec", n_ctx: int) -> None:
+        super().__init__()
+        heads, d_model, d_head = spec.n_heads, spec.d_model, spec.head_size
+        for name in ("W_Q", "W_K", "W_V"):
+            self.register_parameter(name, nn.Parameter(torch.empty(heads, d_model, d_head)))
+        self.W_O = nn.Parameter(torch.empty(heads, d_head, d_model))
+        for name in ("b_Q", "b_K", "b_V"):
+            bias(self, name, heads, d_head, trained=spec.biases)
+        bias(self, "b_O", d_model, trained=spec.biases)
+        visible = torch.ones(n_ctx, n_ctx, dtype=torch.bool)
+        self.register_buffer("mask", visible if spec.attention == "bidirectional" else visible.tril(), persistent=False)
+        self.scale = math.sqrt(d_head)
+        self.attention_fn, self.rate = ATTENTION_FUNCTIONS[spec.attention_fn], spec.attention_rate
+        self.hook_q, self.hook_k, self.hook_v = HookPoint(), HookPoint(), HookPoint()
+        self.hook_attn_scores, self.hook_pattern, self.hook_z = HookPoint(), HookPoint(), HookPoint()
+
+    def weights(self, scores: Float[Tensor, "*shape"], dim: int = -1) -> Float[Tensor, "*shape"]:
+        """Attention from scores, -∞ where a key is not visible: rate · softmax(scores) + (1 - rate) · 1.
+
+        Source: Zhong et al. 2023, §4 (attention rate), with the all-ones matrix of the released code.
+        """
+        learned = self.attention_fn(scores, dim)
+        return learned if self.rate == 1 else self.rate * learned + (1 - self.rate) * (scores > -math.inf)
+
+    def forward(self, x: Float[Tensor, "batch position d_model"]) -> Float[Tensor, "batch position d_model"]:
+        q = self.hook_q(torch.einsum("bpm,hme->bphe", x, self.W_Q) + self.b_Q)
+        k = self.hook_k(torch.einsum("bpm,hme->bphe", x, self.W_K) + self.b_K)
+        v = self.hook_v(torch.einsum("bpm,hme->bphe", x, self.W_V) + self.b_V)
+        scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / self.scale
+        visible = self.mask[: x.shape[1], : x.shape[1]]
+        scores = self.hook_attn_scores(scores.masked_fill(~visible, -math.inf))
+        pattern = self.hook_pattern(self.weights(scores))
+        z = self.hook_z(torch.einsum("bhqk,bkhe->bqhe", pattern, v))
+        return torch.einsum("bqhe,hem->bqm", z, self.W_O) + self.b_O
+
+
+ATTENTION_FUNCTIONS = {"softmax": torch.softmax, "stablemax": stablemax}
+
+
+class MLP(nn.Module):
+    """One hidden layer: act(x W_in + b_in) W_out + b_out."""
+
+    b_in: Float[Tensor, "d_mlp"]
+    b_out: Float[Tensor, "d_model"]
+
+    def __init__(self, d_model: int, d_mlp: int, act_fn: str, *, biases: bool) -> None:
+        super().__init__()
+        self.W_in = nn.Parameter(torch.empty(d_model, d_mlp))
+        self.W_out = nn.Parameter(torch.empty(d_mlp, d_model))
+        bias(self, "b_in", d_mlp, trained=biases)
+        bias(self, "b_out", d_model, trained=biases)
+        self.act = ACTIVATIONS[act_fn]
+        self.hook_pre = HookPoint()
+        self.hook_post = HookPoint()
+
+    def forward(self, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
+        post = self.hook_post(self.act(self.hook_pre(x @ self.W_in + self.b_in)))
+        return post @ self.W_out + self.b_out
+
+
+class Block(nn.Module):
+    """Attention, then MLP, each added to the residual stream; LayerNorm before each of them, or behind each sum."""
+
+    def __init__(self, spec: "TransformerSpec", n_ctx: int) -> None:
+        super().__init__()
+        self.post_norm = spec.norm_position == "post"
+        self.ln1, self.ln2 = norm(spec, where=True), norm(spec, where=True)
+        self.attn = Attention(spec, n_ctx)
+        self.mlp = MLP(spec.d_model, spec.d_mlp, spec.act_fn, biases=spec.biases)
+        self.hook_resid_pre, self.hook_resid_mid, self.hook_resid_post = HookPoint(), HookPoint(), HookPoint()
+        self.hook_attn_out, self.hook_mlp_out = HookPoint(), HookPoint()
+
+    def before(self, layer_norm: nn.Module, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
+        """What a sub-layer reads of the residual stream."""
+        return x if self.post_norm else layer_norm(x)
+
+    def behind(self, layer_norm: nn.Module, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
+        """What becomes of the residual stream with the sub-layer's output added."""
+        return layer_norm(x) if self.post_norm else x
+
+    def forward(self, x: Float[Tensor, "batch position d_model"]) -> Float[Tensor, "batch position d_model"]:
+        x = self.hook_resid_pre(x)
+        x = self.behind(self.ln1, x + self.hook_attn_out(self.attn(self.before(self.ln1, x))))
+        x = self.hook_resid_mid(x)
+        x = self.behind(self.ln2, x + self.hook_mlp_out(self.mlp(self.before(self.ln2, x))))
+        return self.hook_resid_post(x)
+
+
+class Embed(nn.Module):
+    """One row per token."""
+
+    def __init__(self, d_vocab: int, d_model: int) -> None:
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(d_vocab, d_model))
+
+    def forward(self, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch position d_model"]:
+        return self.W_E[tokens]
+
+
+class PosEmbed(nn.Module):
+    """One row per position: learned, or a buffer of sinusoids or of zeros."""
+
+    W_pos: Float[Tensor, "position d_model"]
+
+    def __init__(self, n_ctx: int, d_model: int, positions: str) -> None:
+        super().__init__()
+        if positions == "learned":
+            self.register_parameter("W_pos", nn.Parameter(torch.empty(n_ctx, d_model)))
+        else:
+            zeros = torch.zeros(n_ctx, d_model)
+            self.register_buffer("W_pos", sinusoids(n_ctx, d_model) if positions == "sinusoidal" else zeros)
+
+    def forward(self, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch position d_model"]:
+        return self.W_pos[: tokens.shape[1]].expand(*tokens.shape, -1)
+
+
+def sinusoids(n_ctx: int, d_model: int) -> Float[Tensor, "position d_model"]:
+    """sin(t ω_i) in even and cos(t ω_i) in odd columns, ω_i = 10000^(-2i/d_model).
+
+    Source: Vaswani et al. 2017, §3.5.
+
+    >>> sinusoids(2, 4)[1]
+    tensor([0.8415, 0.5403, 0.0100, 0.9999])
+    """
+    rate = 10_000.0 ** (-2 * torch.arange((d_model + 1) // 2) / d_model)
+    angle = torch.arange(n_ctx)[:, None] * rate
+    return torch.stack([angle.sin(), angle.cos()], -1).flatten(1)[:, :d_model]
+
+
+class Unembed(nn.Module):
+    """From the residual stream to one logit per class; tied, the classes' embeddings are the directions."""
+
+    b_U: Float[Tensor, "class"]
+
+    def __init__(self, d_model: int, d_vocab_out: int, *, biases: bool, tied_to: Embed | None) -> None:
+        super().__init__()
+        self.tied_to = [] if tied_to is None else [tied_to]  # in a list: a submodule would be listed twice
+        self.d_vocab_out = d_vocab_out
+        if tied_to is None:
+            self.W_U = nn.Parameter(torch.empty(d_model, d_vocab_out))
+        bias(self, "b_U", d_vocab_out, trained=biases)
+
+    @property
+    def directions(self) -> Float[Tensor, "d_model class"]:
+        """W_U, or the transposed embeddings of the first tokens."""
+        return self.tied_to[0].W_E[: self.d_vocab_out].T if self.tied_to else self.W_U
+
+    def forward(self, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch class"]:
+        return x @ self.directions + self.b_U

@@ -1,0 +1,119 @@
+"""What every model is: a HookedRootModule that answers a token sequence, and says where its parts are."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from grokinterp.models.hooked import ActivationCache, HookedRootModule
+from grokinterp.models.readout import Readout, ReadoutInputs
+
+
+class ModelSpec(ABC):
+    """The choices that make a model, as a frozen dataclass with a ``kind`` of its own.
+
+    The sizes that a task dictates are not among them: ``build`` takes those.
+    """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
+
+    about: ClassVar[str]
+    """What the model is, in one line."""
+
+    kind: str
+
+    @property
+    def appends_equals(self) -> bool:
+        """Whether the model wants an "=", the token behind all others, at the end of every sequence."""
+        return False
+
+    @abstractmethod
+    def build(self, *, d_vocab: int, d_vocab_out: int, n_ctx: int, generator: torch.Generator | None = None) -> "Model":
+        """The model for these sizes, its weights drawn by the generator, or zero without one.
+
+        Raises:
+            ConfigError: choices that do not fit the sizes.
+        """
+
+
+class Model(HookedRootModule, ABC):
+    """A network that answers token sequences; parameters and hooks have their TransformerLens names.
+
+    ``model(tokens)`` has one logit per class at every position it answers at; the answer is the last:
+    ``model(tokens)[:, -1]``. That plain form is the oracle. ``readout`` computes the same faster
+    where a model knows how.
+    """
+
+    spec: Any
+
+    @property
+    @abstractmethod
+    def n_layers(self) -> int:
+        """Hidden layers."""
+
+    @property
+    def n_heads(self) -> int:
+        """Attention heads per layer; 0 without attention."""
+        return 0
+
+    @property
+    @abstractmethod
+    def embedding(self) -> Float[Tensor, "token feature"]:
+        """What a token is turned into, the positions' tables side by side where each has its own."""
+
+    @property
+    @abstractmethod
+    def W_U(self) -> Float[Tensor, "d_model class"]:
+        """From what ``Readout.residual`` holds to the logits."""
+
+    @property
+    @abstractmethod
+    def W_L(self) -> Float[Tensor, "neuron class"]:
+        """From the last hidden layer to the logits, final LayerNorm left out."""
+
+    @property
+    @abstractmethod
+    def kept_per_example(self) -> int:
+        """Numbers that the backward pass keeps of every example, at least."""
+
+    @abstractmethod
+    def initialize(self, generator: torch.Generator | None) -> None:
+        """Draw the weights; zero without a generator."""
+
+    @abstractmethod
+    def forward(self, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch answer class"]:
+        """Logits at every position that the model answers at."""
+
+    def readout(self, inputs: ReadoutInputs) -> Readout:
+        """Logits and last-layer activations of every example; the plain form whenever a hook is attached."""
+        if any(point.has_hooks() for point in self.hook_points()):
+            return self.readout_by_hooks(inputs.tokens)
+        return self.readout_fast(inputs)
+
+    @abstractmethod
+    def readout_by_hooks(self, tokens: Int[Tensor, "example position"]) -> Readout:
+        """``readout`` by the plain forward pass, activations caught by hooks."""
+
+    def readout_fast(self, inputs: ReadoutInputs) -> Readout:
+        """``readout`` in the form that computes least."""
+        return self.readout_by_hooks(inputs.tokens)
+
+    def catch(self, tokens: Int[Tensor, "example position"], *names: str) -> list[Tensor]:
+        """The logits and the activations at some hooks, of one plain forward pass."""
+        kept: dict[str, Tensor] = {}
+
+        def keep(value: Tensor, *, hook: Any) -> None:
+            kept[str(hook.name)] = value
+
+        with self.hooks(fwd_hooks=[(name, keep) for name in names]):
+            logits = self(tokens)
+        return [logits, *(kept[name] for name in names)]
+
+    def run_with_cache(  # type: ignore[override]
+        self, *args: Any, remove_batch_dim: bool = False, **kwargs: Any
+    ) -> tuple[Tensor, ActivationCache]:
+        """As HookedRootModule's, with an ActivationCache: ``cache["pattern", 0]``."""
+        logits, cache = super().run_with_cache(*args, remove_batch_dim=remove_batch_dim, **kwargs)
+        return logits, ActivationCache(cache, self, has_batch_dim=not remove_batch_dim)
