@@ -18,7 +18,7 @@ from grokinterp.allocator import keep_freed_memory
 from grokinterp.checkpoint import Problem
 from grokinterp.experiment import Optimization
 from grokinterp.losses import LossForm, cross_entropy
-from grokinterp.models import Transformer, readout
+from grokinterp.models import Transformer
 from grokinterp.training.step import FullBatchStep
 
 STILL = 1e-12
@@ -43,7 +43,7 @@ def grokinterp_side(model: Transformer, problem: Problem, *, form: LossForm = "s
         step.gradients()
         step.apply(0)
         with torch.inference_mode():
-            return step.loss, cross_entropy(readout(model, problem.test_inputs).logits, problem.test_labels).mean()
+            return step.loss, cross_entropy(model.readout(problem.test_inputs).logits, problem.test_labels).mean()
 
     return Side("grokinterp", model, both)
 

@@ -31,3 +31,11 @@ class RunDirectoryError(GrokinterpError):
     def __init__(self, path: object, why: str) -> None:
         super().__init__(f"run directory {path}: {why}")
         self.path, self.why = path, why
+
+
+class NotDefined(GrokinterpError):
+    """An analysis that has no meaning for this task or model; ``why`` says what is lacking."""
+
+    def __init__(self, analysis: str, why: str) -> None:
+        super().__init__(f"{analysis} is not defined here: {why}")
+        self.analysis, self.why = analysis, why

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ import xarray as xr
 from grokinterp.errors import RunDirectoryError
 from grokinterp.phases import Curves, History, Measures, find_phases
 from grokinterp.storage import RunDirectory
-from grokinterp.tables import analysis_names, metrics_table, read_analysis
+from grokinterp.tables import analysis_names, metrics_table, read_analysis, read_not_defined
 
 SMALL_DIMENSIONS = {"split", "precision"}
 """Dimensions whose few entries a summary spells out."""
@@ -63,6 +64,11 @@ class Results:
             raise RunDirectoryError(self.directory.path, "has no metrics yet")
         measures = Measures.from_dataset(self.dataset) if self.dataset.sizes["step"] else None
         return find_phases(Curves.from_dataset(self.metrics), measures)
+
+    @property
+    def not_defined(self) -> dict[str, str]:
+        """Analyses that have no meaning for this run's task or model, by name, and what is lacking."""
+        return read_not_defined(self.directory.path)
 
     @property
     def skipped(self) -> dict[int, str]:
@@ -120,24 +126,43 @@ class Results:
             "phases": [{"name": phase.name, "start": phase.start, "stop": phase.stop} for phase in history.phases],
             "events": [{"kind": event.kind, "step": event.step, "detail": event.detail} for event in history.events],
             "skipped": [{"step": step, "reason": reason} for step, reason in self.skipped.items()],
+            "not_defined": self.not_defined,
             "leaked_share": self.leaked_share,
             "measures": self.measures(),
         }
 
     def lines(self) -> list[str]:
-        """Five lines for a person: phases, key frequencies, share of the logits, losses, verdict."""
+        """A few lines for a person: phases, structure, losses, what is not defined, verdict."""
         measured = self.measures()
         phases = ", ".join(f"{phase.name} {phase.start}-{phase.stop - 1}" for phase in self.history.phases)
+        return [
+            f"phases            {phases}",
+            *self._structure(measured),
+            *(f"not defined       {', '.join(names)}: {why}" for why, names in _by_reason(self.not_defined).items()),
+            f"verdict           {self.sentence}",
+        ]
+
+    def _structure(self, measured: Mapping[str, Any]) -> list[str]:
+        """What the network's answers are made of, or, where frequencies mean nothing, how good they are."""
+        if "logit_spectrum" in self.not_defined:
+            train, test = (_nats(measured.get(f"{split}_loss")) for split in ("train", "test"))
+            return [f"losses            train {train}, test {test}"]
         found = self.key_frequencies
         keys = "unknown" if found is None else ", ".join(map(str, found)) or "none"
         return [
-            f"phases            {phases}",
             f"key frequencies   {keys}",
             f"logits explained  {_percent(measured.get('logit_fve'))} of their variance by the key frequencies",
             f"losses            restricted {_nats(measured.get('restricted_loss'))}, "
             f"excluded {_nats(measured.get('excluded_loss'))}, full {_nats(measured.get('all_loss'))}",
-            f"verdict           {self.sentence}",
         ]
+
+
+def _by_reason(not_defined: Mapping[str, str]) -> dict[str, list[str]]:
+    """The analyses that lack the same thing."""
+    found: dict[str, list[str]] = {}
+    for name, why in not_defined.items():
+        found.setdefault(why, []).append(name)
+    return found
 
 
 def _plain(variable: xr.DataArray) -> Any:

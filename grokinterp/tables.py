@@ -2,8 +2,9 @@
 
 import hashlib
 import io
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,29 @@ def _column(name: str, values: list[Any]) -> xr.DataArray:
 
 def _number(value: Any) -> float:
     return float("nan") if value is None else float(value)
+
+
+NOT_DEFINED = "not_defined.json"
+
+
+def write_not_defined(run: Path, reasons: Mapping[str, str]) -> None:
+    """Write why analyses have no meaning for this run, by name; without any, no file."""
+    path = run / "analysis" / NOT_DEFINED
+    if not reasons:
+        path.unlink(missing_ok=True)
+        return
+    path.parent.mkdir(exist_ok=True)
+    write_atomic(path, json.dumps(dict(sorted(reasons.items())), indent=1).encode("utf-8"), replace=True)
+
+
+def read_not_defined(run: Path, *, among: Iterable[str] | None = None) -> dict[str, str]:
+    """Why analyses have no meaning for this run, by name; only those ``among`` some, if given."""
+    try:
+        found = json.loads((run / "analysis" / NOT_DEFINED).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    wanted = None if among is None else set(among)
+    return {str(name): str(why) for name, why in found.items() if wanted is None or name in wanted}
 
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")

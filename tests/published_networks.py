@@ -9,6 +9,7 @@ import torch
 from grokinterp.checkpoint import Checkpoint, Problem
 from grokinterp.models import Transformer, TransformerSpec
 from grokinterp.tasks import ModularAddition
+from tests.small_networks import with_equals
 
 STORED_LOSSES = {"train": 1.6814e-10, "test": 1.10985e-6}
 """Of Nanda et al.'s network, from the file itself."""
@@ -41,7 +42,7 @@ def chughtai_cyclic(published: Path) -> tuple[Checkpoint, dict[str, float]]:
     is_train = torch.zeros(p * p, dtype=torch.bool)
     is_train[drawn[: int(0.3 * p * p)]] = True
     task = ModularAddition(p=p)
-    problem = Problem(task, task.tokens(), task.labels(), is_train)
+    problem = Problem(task, with_equals(task), task.labels(), is_train)
     metrics = json.loads((folder / "summary_metrics.json").read_text())
     return Checkpoint(50_000, model.requires_grad_(False), problem), metrics
 
@@ -53,4 +54,4 @@ def problem_of_nanda(p: int) -> Problem:
     is_train = torch.zeros(p * p, dtype=torch.bool)
     is_train[[a * p + b for a, b in pairs[: int(0.9 * p * p)]]] = True
     task = ModularAddition(p=p)
-    return Problem(task, task.tokens(), task.labels(), is_train)
+    return Problem(task, with_equals(task), task.labels(), is_train)

@@ -136,13 +136,13 @@ def analyses(at: np.ndarray, p: int, *, groks: bool = True, separable: bool = Tr
             name: (("precision",), shares * scale)
             for name, scale in {"collapsed_share": 1, "zero_loss_share": 0.9, "zero_gradient_share": 0.2}.items()
         },
-        "logit_map": {"logit_by_sum": (("sum", "class"), logits)},
+        "logit_map": {"logit_by_label": (("label", "class"), logits)},
         "embedding_spectrum": {
             "embedding_power": (("frequency",), 1 - 0.9 * g[:, None] + 8 * g[:, None] * is_key),
             "gini_embedding": ((), 0.1 + 0.5 * g),
         },
         "neuron_logit_spectrum": {"gini_neuron_logit": ((), 0.1 + 0.6 * g)},
-        "embedding_circles": {"embedding_circle": (("key", "token", "axis"), circle)},
+        "embedding_circles": {"embedding_circle": (("key", "exponent", "axis"), circle)},
         "neuron_frequencies": {
             "neuron_frequency": (("neuron",), neurons),
             "neuron_fve": (("neuron",), fve),
@@ -161,7 +161,7 @@ def analyses(at: np.ndarray, p: int, *, groks: bool = True, separable: bool = Tr
             "restricted_loss_control": ((), np.full(n, 2.6)),
             "excluded_loss_control": ((), c["train_loss"]),
         },
-        "attention_pattern": {"attention_to_a": (("head", "a", "b"), heads)},
+        "attention_map": {"attention_to_a": (("head", "a", "b"), heads)},
         "attention_periodicity": {
             "attention_frequency": (("head",), np.full((n, n_heads), 3)),
             "attention_fve": (("head",), np.stack([g] * n_heads, 1)),
@@ -180,7 +180,7 @@ def analyses(at: np.ndarray, p: int, *, groks: bool = True, separable: bool = Tr
     }
     coords = {
         "split": ["train", "test", "all"], "precision": ["float32", "float64"], "frequency": k, "key": list(KEYS),
-        "class": tokens, "sum": tokens, "a": tokens, "b": tokens, "token": tokens, "axis": ["cos", "sin"],
+        "class": tokens, "label": tokens, "a": tokens, "b": tokens, "exponent": tokens, "axis": ["cos", "sin"],
         "head": np.arange(n_heads), "neuron": np.arange(24), "parameter": list(PARAMETERS), "matrix": list(MATRICES),
     }  # fmt: skip
     return {name: _dataset(at, variables, coords) for name, variables in data.items()}

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from grokinterp.checkpoint import Checkpoint, Problem
+from grokinterp.experiment import Experiment
 from grokinterp.models import Readout, Transformer, TransformerSpec
-from grokinterp.tasks import ModularAddition
+from grokinterp.tasks import ModularAddition, Task
 
 SPEC = TransformerSpec(d_model=8, n_heads=2, d_mlp=12)
 
@@ -17,7 +18,12 @@ SPEC = TransformerSpec(d_model=8, n_heads=2, d_mlp=12)
 def problem(p: int = 7, *, fraction: float = 0.4) -> Problem:
     task = ModularAddition(p=p)
     draw = torch.rand(p * p, generator=torch.Generator().manual_seed(1))
-    return Problem(task, task.tokens(), task.labels(), draw < draw.quantile(fraction))
+    return Problem(task, with_equals(task), task.labels(), draw < draw.quantile(fraction))
+
+
+def with_equals(task: Task) -> Tensor:
+    """The tokens of every example, and "=" behind them."""
+    return Experiment(task=task).tokens()
 
 
 def network(seed: int = 0, *, p: int = 7, spec: TransformerSpec = SPEC) -> Transformer:

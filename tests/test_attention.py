@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from grokinterp.analysis.attention import attention_pattern, attention_periodicity, periodicity_of
+from grokinterp.analysis.attention import attention_map, attention_pattern, attention_periodicity, periodicity_of
 from grokinterp.models import TransformerSpec
 from tests import naive
 from tests.constructed import CASES, close
@@ -21,9 +21,10 @@ def planted(p: int, k: int, alpha: float, beta: float) -> torch.Tensor:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"p={case.p}")
 def test_patterns_of_the_constructed_network(case):
-    found = attention_pattern(case.checkpoint())
-    close(found.attention_to_a[0], torch.ones(case.p, case.p).double() / 3)
-    close(found.attention_to_a[1], case.attention_to_a())
+    checkpoint = case.checkpoint()
+    found, to_a = attention_pattern(checkpoint), attention_map(checkpoint).attention_to_a
+    close(to_a[0], torch.ones(case.p, case.p).double() / 3)
+    close(to_a[1], case.attention_to_a())
     close(found.attention_mean[0, 0], [1 / 3] * 3)
     close(found.attention_mean[0, 1, 0], case.attention_to_a().mean())
     close(found.attention_mean.sum(-1), torch.ones(1, 2))
@@ -61,17 +62,17 @@ def test_every_layer_has_its_mean_pattern():
     _, cache = checkpoint.model.run_with_cache(checkpoint.problem.tokens)
     for layer in range(2):
         close(found.attention_mean[layer], cache["pattern", layer][:, :, -1].mean(0))
-    close(found.attention_to_a, cache["pattern", 1][:, :, -1, 0].T.reshape(2, 7, 7))
+    close(attention_map(checkpoint).attention_to_a, cache["pattern", 1][:, :, -1, 0].T.reshape(2, 7, 7))
 
 
 def test_permuting_heads_permutes_the_patterns():
     checkpoint = drawn(p=7)
     other = permuted(checkpoint, neurons=list(range(11, -1, -1)), heads=[1, 0])
-    close(attention_pattern(other).attention_to_a, attention_pattern(checkpoint).attention_to_a.flip(0))
+    close(attention_map(other).attention_to_a, attention_map(checkpoint).attention_to_a.flip(0))
     close(attention_periodicity(other).attention_fve, attention_periodicity(checkpoint).attention_fve.flip(0))
 
 
-@pytest.mark.parametrize("analysis", [attention_pattern, attention_periodicity])
+@pytest.mark.parametrize("analysis", [attention_map, attention_pattern, attention_periodicity])
 @pytest.mark.parametrize("n_layers", [1, 2])
 def test_vmap_is_the_loop(analysis, n_layers):
     spec = TransformerSpec(n_layers=n_layers, d_model=8, n_heads=2, d_mlp=12)

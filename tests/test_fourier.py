@@ -18,7 +18,7 @@ from grokinterp.analysis.fourier import (
     spectrum_of_logits,
 )
 from grokinterp.checkpoint import Checkpoint
-from grokinterp.errors import GrokinterpError
+from grokinterp.errors import GrokinterpError, NotDefined
 from grokinterp.maths.fourier import by_frequency, real_basis, real_fourier, real_fourier_2d, squared_norms, waves
 from grokinterp.maths.grid import mean_by_sum, sum_order
 from grokinterp.maths.sparsity import effective_rank, gini
@@ -270,18 +270,12 @@ def test_the_last_layer_of_a_deep_network_is_read():
     close(neuron_logit_spectrum(checkpoint).neuron_logit_power, naive.power(w_l)[1:])
 
 
-def test_other_tasks_and_wrong_keys_are_refused_in_a_line():
-    class Other:
-        kind = "sorting"
-
-    checkpoint = SMALL.checkpoint()
-    foreign = Checkpoint(0, network(p=7), problem(7))
-    object.__setattr__(foreign.problem, "task", Other())
-    with pytest.raises(GrokinterpError, match=r"^logit_spectrum: needs the task modular_addition, .* is sorting$"):
-        logit_spectrum(foreign)
+def test_wrong_keys_are_refused_in_a_line():
     for wrong in (0, 4):
         with pytest.raises(GrokinterpError, match=f"key_frequencies={wrong}: must be integers from 1 to 3 for p=7"):
-            embedding_circles(checkpoint, key_frequencies=torch.tensor([wrong]))
+            embedding_circles(SMALL.checkpoint(), key_frequencies=torch.tensor([wrong]))
+    with pytest.raises(NotDefined, match=r"^embedding_circles is not defined here: no frequency is key$"):
+        embedding_circles(SMALL.checkpoint(), key_frequencies=torch.tensor([], dtype=torch.int64))
 
 
 def test_the_published_network_has_its_published_spectrum(published):

@@ -13,7 +13,7 @@ from grokinterp.analysis.logits import logit_map, logit_statistics, performance,
 from grokinterp.checkpoint import Checkpoint, Problem
 from grokinterp.models import TransformerSpec
 from grokinterp.tasks import ModularAddition
-from tests.small_networks import assert_vmap_is_loop, drawn, network, permuted, planted
+from tests.small_networks import assert_vmap_is_loop, drawn, network, permuted, planted, with_equals
 
 ANALYSES = (performance, logit_statistics, softmax_collapse, logit_map)
 
@@ -177,14 +177,14 @@ def test_logit_map_equals_its_naive_twin():
             row = checkpoint.logits[a * p + b]
             for c in range(p):
                 expected[(a + b) % p, c] += (row[c] - row.mean()) / p
-    torch.testing.assert_close(logit_map(checkpoint).logit_by_sum, expected)
+    torch.testing.assert_close(logit_map(checkpoint).logit_by_label, expected)
 
 
 def test_logit_map_of_a_planted_cosine_is_the_cosine():
     p, k = 7, 3
     a, b, c = torch.meshgrid(*[torch.arange(p, dtype=torch.float64)] * 3, indexing="ij")
     logits = 5 + torch.cos(2 * math.pi * k * (a + b - c) / p).reshape(p * p, p)
-    found = logit_map(planted(logits, drawn().problem.labels)).logit_by_sum
+    found = logit_map(planted(logits, drawn().problem.labels)).logit_by_label
     total, answer = torch.meshgrid(*[torch.arange(p, dtype=torch.float64)] * 2, indexing="ij")
     torch.testing.assert_close(found, torch.cos(2 * math.pi * k * (total - answer) / p))
 
@@ -220,7 +220,7 @@ def nanda_problem():
     random.Random(0).shuffle(pairs)
     is_train = torch.zeros(113 * 113, dtype=torch.bool)
     is_train[pairs[: int(0.9 * len(pairs))]] = True
-    return Problem(task, task.tokens(), task.labels(), is_train)
+    return Problem(task, with_equals(task), task.labels(), is_train)
 
 
 def nanda_network(state):

@@ -318,9 +318,9 @@ def test_frames_hold_what_was_measured(planted):
     f, g = np.moveaxis(unpack(panels["attention_to_a"]), 2, 0)
     again = 1 / (1 + np.exp(g[..., None, :] - f[..., :, None]))
     np.testing.assert_allclose(again, data["attention_to_a"].values, atol=1 / LEVELS)
-    reach = np.array(panels["logit_by_sum"]["reach"])[:, None, None]
-    logits = (2 * unpack(panels["logit_by_sum"]) - 1) * reach
-    assert (np.abs(logits - data["logit_by_sum"].values) <= reach / (LEVELS - 1) * 1.15).all()
+    reach = np.array(panels["logit_by_label"]["reach"])[:, None, None]
+    logits = (2 * unpack(panels["logit_by_label"]) - 1) * reach
+    assert (np.abs(logits - data["logit_by_label"].values) <= reach / (LEVELS - 1) * 1.15).all()
 
 
 def test_attention_that_is_not_separable_is_packed_by_pixel(tmp_path):

@@ -115,7 +115,7 @@ def test_every_panel_is_drawn(browser, page):
         "return [...document.querySelectorAll('.panel canvas')].map((c) => c.dataset.panel || c.id)"
     )
     assert sorted(names) == [
-        "attention_to_a", "embedding_circle", "embedding_power", "logit_by_sum", "losses", "neuron_frequency",
+        "attention_to_a", "embedding_circle", "embedding_power", "logit_by_label", "losses", "neuron_frequency",
     ]  # fmt: skip
     colors = """return [...document.querySelectorAll('.panel canvas')].map((canvas) => {
       const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;

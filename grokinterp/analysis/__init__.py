@@ -2,7 +2,7 @@
 
 from grokinterp.analysis.alignment import gradient_weight_alignment
 from grokinterp.analysis.analyze import ANALYSES, analyze
-from grokinterp.analysis.attention import attention_pattern, attention_periodicity
+from grokinterp.analysis.attention import attention_map, attention_pattern, attention_periodicity
 from grokinterp.analysis.evaluate import evaluate
 from grokinterp.analysis.fourier import (
     embedding_circles,
@@ -19,6 +19,7 @@ from grokinterp.analysis.weights import singular_values, weight_norms
 __all__ = [
     "ANALYSES",
     "analyze",
+    "attention_map",
     "attention_pattern",
     "attention_periodicity",
     "class_cosine",

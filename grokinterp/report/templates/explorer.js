@@ -287,7 +287,7 @@
       };
     },
 
-    logit_by_sum(panel) {
+    logit_by_label(panel) {
       const p = panel.shape[1], most = Math.max(...panel.reach);
       return (canvas, i) => {
         const side = Math.min((canvas.clientWidth || 480) - 140, 380), shares = panel.frame(i);
