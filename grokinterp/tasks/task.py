@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Int
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from grokinterp.maths.groups import Algebra
@@ -65,6 +66,21 @@ class Task(ABC):
     def given(self) -> Bool[Tensor, "example"]:
         """Examples that are always trained on, such as the facts that others follow from; none by default."""
         return torch.zeros(self.n_examples, dtype=torch.bool)
+
+    @staticmethod
+    def from_table(array: ArrayLike | Tensor) -> "Task":
+        """The operation that has this table: a two-dimensional array of integers, -1 where it is undefined.
+
+        Raises:
+            ConfigError: the array is no such table, or a large one; see ``Table``.
+
+        >>> task = Task.from_table([[0, 1], [1, 0]])
+        >>> task.tokens().tolist(), task.labels().tolist()
+        ([[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0])
+        """
+        from grokinterp.tasks.table import Table  # which is a Task itself
+
+        return Table.from_array(array)
 
     @property
     def algebra(self) -> Algebra | None:

@@ -1,0 +1,96 @@
+"""One operation after another."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import permutations
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from jaxtyping import Int
+from pydantic import Discriminator
+from torch import Tensor
+
+from grokinterp.errors import ConfigError
+from grokinterp.tasks.modular import ModularAddition, ModularDivision, ModularMultiplication, ModularSubtraction
+from grokinterp.tasks.polynomials import Polynomial
+from grokinterp.tasks.table import Table
+from grokinterp.tasks.task import Task
+
+LARGEST = 10**6
+"""Triples of operands."""
+
+BinaryOperation = Annotated[
+    ModularAddition | ModularSubtraction | ModularMultiplication | ModularDivision | Polynomial | Table,
+    Discriminator("kind"),
+]
+"""The operations that can be composed; a new one joins this union."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Composition(Task):
+    """d = (a ∘ b) • c, ∘ the inner and • the outer operation: two steps, as in multi-step grokking.
+
+    The classes of the inner operation are operands of the outer one. The examples are the triples (a, b, c) for which
+    both steps are defined, in lexicographic order.
+
+    Raises:
+        ConfigError: the inner operation has classes that are no operands of the outer one, more than 10^6 triples, or
+            none for which both steps are defined.
+
+    >>> task = Composition(outer=ModularMultiplication(p=5), inner=ModularAddition(p=5))
+    >>> task.tokens()[38].tolist(), int(task.labels()[38])  # (1 + 2) · 3
+    ([1, 2, 3], 4)
+    """
+
+    about: ClassVar[str] = "d = (a ∘ b) • c for two binary operations"
+    kind: Literal["composition"] = "composition"
+    outer: BinaryOperation = field(default_factory=lambda: ModularAddition(p=23))
+    inner: BinaryOperation = field(default_factory=lambda: ModularAddition(p=23))
+
+    def __post_init__(self) -> None:
+        operands = self.outer.table().shape[0]
+        if self.inner.n_classes > operands:
+            rule = f"has {self.inner.n_classes} classes, more than the {operands} operands of the outer task"
+            raise ConfigError("inner", self.inner.kind, rule)
+        triples = self.inner.table().numel() * self.outer.table().shape[1]
+        if triples > LARGEST:
+            raise ConfigError("inner", self.inner.kind, f"gives {triples} triples of operands, more than {LARGEST}")
+        if not self.n_examples:
+            raise ConfigError("inner", self.inner.kind, "gives no example: the two steps are never both defined")
+
+    @property
+    def n_examples(self) -> int:
+        return int((self._cube >= 0).sum())
+
+    @property
+    def d_vocab(self) -> int:
+        return max(self.inner.d_vocab, self.outer.d_vocab)
+
+    @property
+    def n_classes(self) -> int:
+        return self.outer.n_classes
+
+    @property
+    def n_ctx(self) -> int:
+        return 3
+
+    def tokens(self) -> Int[Tensor, "example position"]:
+        return (self._cube >= 0).nonzero()
+
+    def labels(self) -> Int[Tensor, "example"]:
+        return self._cube[self._cube >= 0]
+
+    def mirror(self) -> Int[Tensor, "example"]:
+        """The least of the triples with the same operands in an order that never changes the answer.
+
+        All six orders share an id under addition twice, (a, b, c) and (b, a, c) if only the inner step commutes.
+        """
+        tokens, weights = self.tokens(), self.d_vocab ** torch.arange(2, -1, -1)
+        orders = [list(order) for order in permutations(range(3)) if self._cube.permute(order).equal(self._cube)]
+        return torch.stack([(tokens[:, order] * weights).sum(1) for order in orders]).min(0).values
+
+    @cached_property
+    def _cube(self) -> Int[Tensor, "a b c"]:
+        """The class of every triple; -1 where a step is not defined."""
+        first, second = self.inner.table(), self.outer.table()
+        return torch.where(first[:, :, None] < 0, -1, second[first.clamp(min=0)])

@@ -1,0 +1,93 @@
+"""Parity of a few of many bits."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from grokinterp.errors import ConfigError
+from grokinterp.tasks.task import Task
+
+MOST_LISTED = 20
+"""Bits up to which all strings are listed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SparseParity(Task):
+    """x_1 + ... + x_k mod 2 of n_bits bits: the first k count (which ones is only a naming), the others say nothing.
+
+    The examples are all 2^n_bits strings in ascending order, or as many ``samples`` of them, distinct, uniformly
+    drawn from ``seed`` by a generator of its own.
+
+    Source: Barak et al. 2022; Merrill et al. 2023, who train on 1,000 strings with n_bits 40 and k 3.
+
+    Raises:
+        ConfigError: n_bits above 64, or above 20 without ``samples``; k not from 1 to n_bits; samples not from 2
+            to 10^6 and 2^n_bits; a negative seed.
+
+    >>> task = SparseParity(n_bits=4, k=2)
+    >>> task.tokens()[7].tolist(), int(task.labels()[7])
+    ([0, 1, 1, 1], 1)
+    """
+
+    about: ClassVar[str] = "the parity of the first k of n_bits bits"
+    kind: Literal["sparse_parity"] = "sparse_parity"
+    n_bits: int = 10
+    k: int = 3
+    samples: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.n_bits <= 64:
+            raise ConfigError("n_bits", self.n_bits, "must be an integer from 1 to 64")
+        if not 1 <= self.k <= self.n_bits:
+            raise ConfigError("k", self.k, f"must be an integer from 1 to n_bits={self.n_bits}")
+        if self.samples is None and self.n_bits > MOST_LISTED:
+            raise ConfigError("n_bits", self.n_bits, f"has 2^{self.n_bits} strings; above {MOST_LISTED} give samples")
+        most = min(10**6, 2**self.n_bits)
+        if self.samples is not None and not 2 <= self.samples <= most:
+            raise ConfigError("samples", self.samples, f"must be an integer from 2 to {most}")
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError("seed", self.seed, "must be from 0 to 2^63 - 1")
+
+    @property
+    def n_examples(self) -> int:
+        return 2**self.n_bits if self.samples is None else self.samples
+
+    @property
+    def d_vocab(self) -> int:
+        return 2
+
+    @property
+    def n_classes(self) -> int:
+        return 2
+
+    @property
+    def n_ctx(self) -> int:
+        return self.n_bits
+
+    def tokens(self) -> Int[Tensor, "example position"]:
+        return self._numbers()[:, None] >> torch.arange(self.n_bits).flip(0) & 1
+
+    def labels(self) -> Int[Tensor, "example"]:
+        return self.tokens()[:, : self.k].sum(1) % 2
+
+    def _numbers(self) -> Int[Tensor, "example"]:
+        """The strings as binary numbers (of 64 bits, the first is the sign)."""
+        generator = torch.Generator().manual_seed(self.seed)
+        if self.samples is None:
+            return torch.arange(2**self.n_bits)
+        if self.n_bits <= MOST_LISTED:
+            return torch.randperm(2**self.n_bits, generator=generator)[: self.samples]
+        return _distinct_numbers(self.samples, self.n_bits, generator)
+
+
+def _distinct_numbers(count: int, n_bits: int, generator: torch.Generator) -> Int[Tensor, "number"]:
+    """``count`` distinct numbers in random order, at most half of all there are."""
+    numbers = torch.empty(0, dtype=torch.long)
+    while len(numbers) < count:
+        bits = torch.randint(2, (count, n_bits), generator=generator)
+        numbers = torch.cat([numbers, (bits << torch.arange(n_bits)).sum(1)]).unique()
+    return numbers[torch.randperm(len(numbers), generator=generator)[:count]]

@@ -1,0 +1,152 @@
+"""Any binary operation that is given by its table."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from grokinterp.errors import ConfigError
+from grokinterp.maths.groups import Algebra, Group
+from grokinterp.tasks.task import BinaryTask
+
+MOST_OPERANDS, MOST_CELLS, LARGEST_FILE = 1000, 100_000, 2**20
+"""Bounds that keep a configuration, which holds the whole table, below its own 2^20 bytes."""
+
+CELL = re.compile(r"-1|[0-9]{0,5}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(BinaryTask):
+    """Line a, cell b of a CSV file is a ∘ b: classes counted from 0; a blank cell (or -1) is undefined.
+
+    The file is read once. After that ``rows`` holds its lines, ``source`` says where they came from and ``path`` is
+    None: the configuration alone is the task. Empty lines at the end of the file are ignored. Lines and columns may
+    differ in number; d_vocab is the greater one.
+
+    Raises:
+        ConfigError: neither or both of path and rows, a file that cannot be read, a cell that is no integer from -1 to
+            99,999, lines of unequal length, nothing defined, above 1,000 lines or columns or 100,000 cells.
+
+    >>> task = Table(rows=("0,1", "1,"))
+    >>> task.tokens().tolist(), task.labels().tolist()
+    ([[0, 0], [0, 1], [1, 0]], [0, 1, 1])
+    """
+
+    about: ClassVar[str] = "a table of your own, read from a CSV file of integers"
+    kind: Literal["table"] = "table"
+    path: str | None = None
+    rows: tuple[str, ...] = field(default=(), repr=False)
+    source: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.path is None and not self.rows:
+            raise ConfigError("path", None, "give a CSV file of integers, one line for each first operand")
+        if self.path is not None and self.rows:
+            raise ConfigError("path", self.path, f"the task already holds a table, read from {self.source}")
+        if self.path is None:
+            rows = _checked(self.rows, "rows", f"({len(self.rows)} lines)")
+        else:
+            rows = _checked(_read(self.path), "path", self.path)
+            object.__setattr__(self, "source", self.path)
+            object.__setattr__(self, "path", None)
+        object.__setattr__(self, "rows", rows)
+
+    @classmethod
+    def from_array(cls, array: ArrayLike | Tensor) -> "Table":
+        """The table in a two-dimensional array of integers, -1 where undefined. Raises ConfigError as the class."""
+        try:
+            cells = np.asarray(array.cpu() if isinstance(array, Tensor) else array)
+        except ValueError:
+            raise ConfigError("table", type(array).__name__, "has rows of unequal length") from None
+        shape = "x".join(map(str, cells.shape))
+        if cells.ndim != 2 or cells.dtype.kind not in "iu":
+            raise ConfigError("table", f"({shape} {cells.dtype})", "must be a two-dimensional array of integers")
+        _check_size(*cells.shape, "table", f"({shape})")
+        return cls(rows=tuple(",".join(map(str, row)) for row in cells.tolist()))
+
+    @property
+    def d_vocab(self) -> int:
+        return max(self._table.shape)
+
+    @property
+    def n_classes(self) -> int:
+        return int(self._table.max()) + 1
+
+    def table(self) -> Int[Tensor, "a b"]:
+        return torch.tensor([[int(cell or -1) for cell in row.split(",")] for row in self.rows])
+
+    @cached_property
+    def algebra(self) -> Algebra | None:
+        """The group whose table this is, with operands and classes renamed independently, if it is one."""
+        return _isotopic_group(self._table)
+
+
+def _read(path: str) -> list[str]:
+    """The lines of a text file, without the empty ones at its end."""
+    file = Path(path)
+    try:
+        regular = file.is_file() or not file.exists()  # opening a pipe would wait for a writer
+        content = b""
+        if regular:
+            with file.open("rb") as opened:
+                content = opened.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise ConfigError("path", path, (error.strerror or "cannot be read").lower()) from None
+    except ValueError:
+        raise ConfigError("path", repr(path), "is not a file name") from None
+    if not regular or len(content) > LARGEST_FILE:
+        raise ConfigError("path", path, f"has more than {LARGEST_FILE} bytes" if regular else "is not a regular file")
+    return content.decode("utf-8-sig", errors="replace").rstrip("\r\n").splitlines()
+
+
+def _checked(lines: Sequence[str], key: str, value: str) -> tuple[str, ...]:
+    """The lines in one spelling: no spaces, no leading zeros, undefined cells blank."""
+    table = [[cell.strip() for cell in line.split(",")] for line in lines]
+    columns = len(table[0]) if table else 0
+    _check_size(len(table), columns, key, value)
+    for number, row in enumerate(table, 1):
+        if len(row) != columns:
+            raise ConfigError(key, value, f"line {number} has {len(row)} cells, line 1 has {columns}")
+        for column, cell in enumerate(row, 1):
+            if not CELL.fullmatch(cell):
+                rule = f"{cell[:20]!r} must be blank or an integer from 0 to 99999"
+                raise ConfigError(key, value, f"line {number}, column {column}: {rule}")
+    if all(cell in ("", "-1") for row in table for cell in row):
+        raise ConfigError(key, value, "has no defined cell")
+    return tuple(",".join("" if cell in ("", "-1") else str(int(cell)) for cell in row) for row in table)
+
+
+def _check_size(rows: int, columns: int, key: str, value: str) -> None:
+    if not (1 <= rows <= MOST_OPERANDS and 1 <= columns <= MOST_OPERANDS and rows * columns <= MOST_CELLS):
+        rule = f"at most {MOST_OPERANDS} lines, {MOST_OPERANDS} columns and {MOST_CELLS} cells"
+        raise ConfigError(key, value, f"has {rows} lines of {columns} cells; {rule}, at least one")
+
+
+def _isotopic_group(table: Int[Tensor, "a b"]) -> Algebra | None:
+    """The group with left[a] · right[b] = a ∘ b, where left and right are the column and the row of some operands.
+
+    In a Latin square, (a ∘ f) · (e ∘ b) = a ∘ b defines a product with identity e ∘ f. If the square is a renaming of
+    a group's table at all, that product is isomorphic to the group whatever e and f are; where the operation has an
+    identity of its own, it is taken, so that operands keep their names.
+
+    Source: Albert 1943, Quasigroups I.
+    """
+    order = torch.arange(len(table))
+    if table.shape[0] != table.shape[1] or any((lines.sort(1).values != order).any() for lines in (table, table.T)):
+        return None
+    own = ((table == order).all(1) & (order == table.T).all(1)).nonzero().flatten().tolist()
+    identity = own[0] if own else 0
+    left, right = table[:, identity], table[identity]
+    product = torch.empty_like(table)
+    product[left[:, None], right] = table
+    if any((product[product[:, z]] != product[:, product[z]]).any() for z in order.tolist()):
+        return None
+    return Algebra(Group("table", product, tuple(map(str, order.tolist()))), left, right, order)

@@ -1,0 +1,82 @@
+"""What holds for every task, checked with loops and dictionaries."""
+
+import json
+from collections.abc import Callable, Hashable
+from dataclasses import asdict
+
+from pydantic import TypeAdapter
+
+from grokinterp.errors import ConfigError
+from grokinterp.tasks.task import BinaryTask, Task
+
+
+def examples(task: Task) -> dict[tuple[int, ...], int]:
+    """Label by tokens, in the order of the examples; no two examples ask the same."""
+    rows, labels = task.tokens().tolist(), task.labels().tolist()
+    asked = {tuple(row): label for row, label in zip(rows, labels, strict=True)}
+    assert len(asked) == len(rows) == task.n_examples
+    return asked
+
+
+def check(task: Task) -> None:
+    """The laws of every task."""
+    asked = examples(task)
+    assert asked
+    assert all(len(row) == task.n_ctx and all(0 <= token < task.d_vocab for token in row) for row in asked)
+    assert all(0 <= label < task.n_classes for label in asked.values())
+    assert len(task.given()) == len(task.mirror()) == task.n_examples
+    check_configuration(task)
+    if isinstance(task, BinaryTask):
+        check_mirror(task, asked)
+    if task.algebra is not None:
+        check_algebra(task, asked)
+
+
+def check_configuration(task: Task) -> None:
+    """The parameters are plain JSON values, from which the task can be built again."""
+    assert type(task).about
+    assert TypeAdapter(type(task)).validate_json(json.dumps(asdict(task)), strict=True) == task
+
+
+def check_mirror(task: Task, asked: dict[tuple[int, ...], int]) -> None:
+    """(a, b) and (b, a) share an id exactly if the operation commutes, and nothing else shares one."""
+    commutes = all(asked.get((b, a)) == label for (a, b), label in asked.items())
+    groups = grouped(task.mirror().tolist(), asked)
+    assert groups == {frozenset({(a, b), (b, a)} if commutes else {(a, b)}) for a, b in asked}
+
+
+def grouped(ids: list[int], rows: dict[tuple[int, ...], int]) -> set[frozenset[Hashable]]:
+    """The sets of examples that share an id."""
+    groups: dict[int, set[Hashable]] = {}
+    for number, row in zip(ids, rows, strict=True):
+        groups.setdefault(number, set()).add(row)
+    return set(map(frozenset, groups.values()))
+
+
+def check_algebra(task: Task, asked: dict[tuple[int, ...], int]) -> None:
+    """answer[c] = left[a] · right[b] in a group, for every operand inside it, and every product is asked."""
+    product, left, right, answer = (part.tolist() for part in (task.algebra.group.table, *task.algebra[1:]))
+    check_group(product)
+    inside = {(a, b): c for (a, b), c in asked.items() if left[a] >= 0 and right[b] >= 0}
+    assert len({(left[a], right[b]) for a, b in inside}) == len(product) ** 2
+    assert all(answer[c] == product[left[a]][right[b]] for (a, b), c in inside.items())
+
+
+def check_group(product: list[list[int]]) -> None:
+    """The group axioms, associativity on a few elements if there are many."""
+    elements = range(len(product))
+    assert any(all(product[e][x] == x == product[x][e] for x in elements) for e in elements)
+    assert all(sorted(row) == list(elements) for row in product)
+    some = elements if len(product) <= 20 else range(1, len(product), len(product) // 10)
+    assert all(product[product[x][y]][z] == product[x][product[y][z]] for x in some for y in some for z in some)
+
+
+def built(build: Callable[[], Task]) -> Task | None:
+    """The task, or None where its parameters are refused, which must be in one line."""
+    try:
+        return build()
+    except ConfigError as error:
+        refusal = str(error)
+    assert "=" in refusal
+    assert "\n" not in refusal
+    return None
