@@ -10,7 +10,6 @@ from typing import ClassVar, Literal
 import numpy as np
 import torch
 from jaxtyping import Int
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 from grokinterp.errors import ConfigError
@@ -60,7 +59,7 @@ class Table(BinaryTask):
         object.__setattr__(self, "rows", rows)
 
     @classmethod
-    def from_array(cls, array: ArrayLike | Tensor) -> "Table":
+    def from_array(cls, array: Sequence | np.ndarray | Tensor) -> "Table":
         """The table in a two-dimensional array of integers, -1 where undefined. Raises ConfigError as the class."""
         try:
             cells = np.asarray(array.cpu() if isinstance(array, Tensor) else array)

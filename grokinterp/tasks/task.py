@@ -1,12 +1,13 @@
 """What every task is: a finite list of token sequences and their labels."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import cached_property
 from typing import ClassVar
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Int
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 from grokinterp.maths.groups import Algebra
@@ -68,7 +69,7 @@ class Task(ABC):
         return torch.zeros(self.n_examples, dtype=torch.bool)
 
     @staticmethod
-    def from_table(array: ArrayLike | Tensor) -> "Task":
+    def from_table(array: Sequence | np.ndarray | Tensor) -> "Task":
         """The operation that has this table: a two-dimensional array of integers, -1 where it is undefined.
 
         Raises:
