@@ -1,7 +1,6 @@
 """One saved step made ready to look at, and the problem that all steps of a run share."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, final
 
@@ -11,30 +10,88 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad
 
 from grokinterp.experiment import Experiment
-from grokinterp.losses import cross_entropy
+from grokinterp.losses import LossForm, exact, example_losses
 from grokinterp.models import Model, Readout, ReadoutInputs
 from grokinterp.tasks import Task
 
 
 @final
-@dataclass(frozen=True, eq=False)
 class Problem:
-    """Every example of a task, its label, and whether it is trained on."""
+    """Every example of a task, its label, and what it is for: training, validation or testing.
 
-    task: Task
-    tokens: Int[Tensor, "example position"]
-    labels: Int[Tensor, "example"]
-    is_train: Bool[Tensor, "example"]
+    Args:
+        task: what the examples are of.
+        tokens: what the model sees of every example.
+        labels: the right answers.
+        is_train: the examples trained on.
+        is_validation: those to validate with (default: none); all others are to test on.
+        trained_labels: what is taken for right in training (default: the right answers); with label
+            noise some of it is not.
+        loss: which loss is trained with.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        tokens: Int[Tensor, "example position"],
+        labels: Int[Tensor, "example"],
+        is_train: Bool[Tensor, "example"],
+        *,
+        is_validation: Bool[Tensor, "example"] | None = None,
+        trained_labels: Int[Tensor, "example"] | None = None,
+        loss: LossForm = "softplus",
+    ) -> None:
+        self.task, self.tokens, self.labels, self.loss = task, tokens, labels, loss
+        self.is_train = is_train
+        self.is_validation = torch.zeros_like(is_train) if is_validation is None else is_validation
+        self.trained_labels = labels if trained_labels is None else trained_labels
 
     @classmethod
     def of(cls, experiment: Experiment) -> "Problem":
         """The problem an experiment trains on."""
-        task = experiment.task
-        return cls(task, experiment.tokens(), task.labels(), experiment.is_train())
+        task, split, seed = experiment.task, experiment.split, experiment.seed
+        is_train, is_validation = split.draw(task, seed=seed)
+        return cls(
+            task,
+            experiment.tokens(),
+            task.labels(),
+            is_train,
+            is_validation=is_validation,
+            trained_labels=split.trained_labels(task, is_train, seed=seed),
+            loss=experiment.optimization.loss,
+        )
 
     def to(self, device: torch.device | str) -> "Problem":
         """The same on another device."""
-        return Problem(self.task, self.tokens.to(device), self.labels.to(device), self.is_train.to(device))
+        return Problem(
+            self.task,
+            self.tokens.to(device),
+            self.labels.to(device),
+            self.is_train.to(device),
+            is_validation=self.is_validation.to(device),
+            trained_labels=self.trained_labels.to(device),
+            loss=self.loss,
+        )
+
+    @cached_property
+    def is_test(self) -> Bool[Tensor, "example"]:
+        """The examples that are neither trained on nor validated with."""
+        return ~(self.is_train | self.is_validation)
+
+    @cached_property
+    def is_noisy(self) -> Bool[Tensor, "example"]:
+        """The examples whose label in training is not the right one."""
+        return self.trained_labels != self.labels
+
+    @cached_property
+    def has_validation(self) -> bool:
+        """Whether any examples are for validation."""
+        return bool(self.is_validation.any())
+
+    @cached_property
+    def has_noise(self) -> bool:
+        """Whether any training label is not the right one."""
+        return bool(self.is_noisy.any())
 
     @cached_property
     def inputs(self) -> ReadoutInputs:
@@ -47,17 +104,32 @@ class Problem:
         return ReadoutInputs.of(self.tokens[self.is_train])
 
     @cached_property
-    def test_inputs(self) -> ReadoutInputs:
-        """The held-out examples, prepared for the fast read-out."""
-        return ReadoutInputs.of(self.tokens[~self.is_train])
+    def validation_inputs(self) -> ReadoutInputs:
+        """The validation examples, prepared for the fast read-out."""
+        return ReadoutInputs.of(self.tokens[self.is_validation])
 
-    @property
+    @cached_property
+    def test_inputs(self) -> ReadoutInputs:
+        """The test examples, prepared for the fast read-out."""
+        return ReadoutInputs.of(self.tokens[self.is_test])
+
+    @cached_property
     def train_labels(self) -> Int[Tensor, "train"]:
+        """What is trained on, with label noise."""
+        return self.trained_labels[self.is_train]
+
+    @cached_property
+    def right_train_labels(self) -> Int[Tensor, "train"]:
+        """The right answers of the training examples."""
         return self.labels[self.is_train]
 
-    @property
+    @cached_property
+    def validation_labels(self) -> Int[Tensor, "validation"]:
+        return self.labels[self.is_validation]
+
+    @cached_property
     def test_labels(self) -> Int[Tensor, "test"]:
-        return self.labels[~self.is_train]
+        return self.labels[self.is_test]
 
 
 class _ReadoutProgram(nn.Module):
@@ -109,8 +181,8 @@ class Checkpoint:
 
     @cached_property
     def losses(self) -> Float[Tensor, "example"]:
-        """Cross-entropy of every example, in nats."""
-        return cross_entropy(self.logits, self.problem.labels)
+        """The loss the run is trained with, of every example, on the labels it is trained on: in nats but for "mse"."""
+        return self._losses(self.readout, self.problem.trained_labels)
 
     def activation(self, name: str) -> Float[Tensor, "example ..."]:
         """The activation at a hook, for every example and position: ``activation("blocks.0.mlp.hook_post")``.
@@ -132,12 +204,16 @@ class Checkpoint:
 
     @cached_property
     def gradients(self) -> dict[str, Tensor]:
-        """Gradient of the mean training cross-entropy, per parameter."""
+        """Gradient of the mean training loss, per parameter."""
         program = _ReadoutProgram(self.model)
         inputs, labels = self.problem.train_inputs, self.problem.train_labels
 
         def loss(parameters: dict[str, Tensor]) -> Tensor:
             weights = {f"model.{name}": value for name, value in parameters.items()}
-            return cross_entropy(functional_call(program, weights, (inputs,)).logits, labels).mean()
+            return self._losses(functional_call(program, weights, (inputs,)), labels).mean()
 
         return grad(loss)(self.parameters)
+
+    def _losses(self, readout: Readout, labels: Int[Tensor, "example"]) -> Float[Tensor, "example"]:
+        form = exact(self.problem.loss)
+        return example_losses(readout.logits, labels, form=form, supervised=readout.supervised)

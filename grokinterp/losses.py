@@ -1,4 +1,4 @@
-"""Cross-entropy without collapse, and the forms the papers trained with."""
+"""The losses the papers trained with: cross-entropy, without collapse or with it, and the mean squared error."""
 
 from typing import Literal
 
@@ -7,11 +7,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-LossForm = Literal["softplus", "float32", "float64"]
+CrossEntropyForm = Literal["softplus", "float32", "float64"]
+LossForm = Literal["softplus", "float32", "float64", "mse"]
 
 
 def cross_entropy(
-    logits: Float[Tensor, "*batch class"], labels: Int[Tensor, "*batch"], *, form: LossForm = "softplus"
+    logits: Float[Tensor, "*batch class"], labels: Int[Tensor, "*batch"], *, form: CrossEntropyForm = "softplus"
 ) -> Float[Tensor, "*batch"]:
     """Cross-entropy of every example, in nats.
 
@@ -30,3 +31,43 @@ def cross_entropy(
     dtype = torch.float32 if form == "float32" else torch.float64
     log_probabilities = logits.to(dtype).log_softmax(-1)
     return -log_probabilities.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+
+
+def squared_error(logits: Float[Tensor, "*batch class"], labels: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    """Mean over classes of (logit - 1 for the label, logit - 0 for the others)², of every example.
+
+    Source: Gromov 2023 (the loss of its solvable networks).
+
+    >>> squared_error(torch.tensor([[3.0, 2.0]]), torch.tensor([1]))
+    tensor([5.])
+    """
+    wanted = torch.zeros_like(logits).scatter(-1, labels.unsqueeze(-1), 1.0)
+    return (logits - wanted).square().mean(-1)
+
+
+def example_losses(
+    logits: Float[Tensor, "example class"],
+    labels: Int[Tensor, "example"],
+    *,
+    form: LossForm = "softplus",
+    supervised: Float[Tensor, "supervision example class"] | None = None,
+) -> Float[Tensor, "example"]:
+    """The loss that training minimizes the mean of, for every example: cross-entropy in nats, or squared error.
+
+    Under deep supervision, where the logits of every supervision step are trained, it is the mean
+    over these steps.
+
+    >>> steps = torch.tensor([[[1.0, 0.0]], [[0.0, 0.0]]])  # wrong, then undecided
+    >>> example_losses(steps[-1], torch.tensor([1]), form="mse", supervised=steps)
+    tensor([0.7500])
+    """
+    if supervised is not None:
+        every = labels.expand(supervised.shape[:-1]).flatten()
+        losses = example_losses(supervised.flatten(0, 1), every, form=form)
+        return losses.unflatten(0, supervised.shape[:-1]).mean(0)
+    return squared_error(logits, labels) if form == "mse" else cross_entropy(logits, labels, form=form)
+
+
+def exact(form: LossForm) -> LossForm:
+    """The form that evaluates the same loss in the dtype of the logits, without collapse."""
+    return "softplus" if form in ("float32", "float64") else form

@@ -57,14 +57,17 @@ class Experiment:
         every = self.evaluate_every
         require(1 <= every <= 10**9, "evaluate_every", every, "must be an integer from 1 to 10^9")
         require(0 <= self.seed < 2**63, "seed", self.seed, "must be from 0 to 2^63 - 1")
-        examples = self.task.n_examples
-        trained = self.split.size(examples)
-        rule = f"leaves no example to train or to test on ({examples} examples)"
-        require(0 < trained < examples, "split.fraction", self.split.fraction, rule)
+        trained, batch_size = self.split.sizes(self.task).train, self.optimization.batch_size
+        rule = f"must be at most the number of training examples, {trained}"
+        require(batch_size is None or batch_size <= trained, "optimization.batch_size", batch_size, rule)
 
     def build_model(self) -> Model:
         """The model with its initial weights, in float32 on the CPU."""
-        return self._model(torch.Generator().manual_seed(self.seed))
+        model = self._model(torch.Generator().manual_seed(self.seed))
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight.mul_(self.optimization.init_scale)
+        return model
 
     def empty_model(self) -> Model:
         """The model with zero weights, to be loaded."""

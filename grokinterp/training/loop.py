@@ -20,7 +20,7 @@ from grokinterp.training.environment import choose_device, describe, flushed_den
 from grokinterp.training.interrupt import Interrupt, deferred_signals
 from grokinterp.training.measure import measure, row
 from grokinterp.training.memory import memory_errors_in_one_line, require_memory
-from grokinterp.training.step import FullBatchStep
+from grokinterp.training.step import Step
 from grokinterp.trajectory import UPDATE, Trajectory
 
 ADAM = "adam/"
@@ -41,9 +41,9 @@ def train(
 ) -> Trajectory:
     """Train through all phases, saving dense checkpoints and metrics.
 
-    The step is full-batch, without host synchronization between evaluations. SIGINT and SIGTERM
-    save the state and stop. Training stops early only when loss or gradient is not finite: the last
-    finite weights are kept and the run's status is ``diverged``.
+    There is no host synchronization between evaluations. SIGINT and SIGTERM save the state and stop.
+    Training stops early only when loss or gradient is not finite: the last finite weights are kept
+    and the run's status is ``diverged``.
 
     Args:
         experiment: what to train.
@@ -116,7 +116,7 @@ class Loop:
     experiment: Experiment
     run: RunDirectory
     problem: Problem
-    full_batch: FullBatchStep
+    training_step: Step
     environment: dict[str, Any]
     last_environment: dict[str, Any]
     step: int = 0
@@ -132,10 +132,11 @@ class Loop:
         """From the newest resume state, or from the initial weights where there is none."""
         model = experiment.build_model().to(device)
         problem = Problem.of(experiment).to(device)
-        full_batch = FullBatchStep(model, problem, experiment.optimization)
-        full_batch.prepare()
+        seed = experiment.split.data_seed(experiment.seed)
+        training_step = Step(model, problem, experiment.optimization, seed=seed)
+        training_step.prepare()
         run.write_environment(environment)
-        loop = cls(experiment, run, problem, full_batch, environment, run.environment)
+        loop = cls(experiment, run, problem, training_step, environment, run.environment)
         saved = run.resume.load()
         if saved is None:
             run.metrics.truncate(0)
@@ -147,18 +148,18 @@ class Loop:
 
     def run_to_end(self, asked: Interrupt, *, progress: bool) -> None:
         """Alternate gradients, records and updates until the last step, a signal or a non-finite gradient."""
-        steps, full_batch = self.experiment.steps, self.full_batch
+        steps, training_step = self.experiment.steps, self.training_step
         self.write_status("running")
         with ProgressBar("training", steps, start=self.step, shown=progress) as bar:
             while True:
-                full_batch.gradients()
+                training_step.gradients(self.step)
                 if not self.recorded and not self.record(bar):
                     return self.diverge()
                 if self.step == steps:
                     return self.finish()
                 if asked.signal is not None:
                     return self.interrupt()
-                full_batch.apply(self.step)
+                training_step.apply(self.step)
                 self.step, self.recorded = self.step + 1, False
                 bar.advance()
 
@@ -182,31 +183,31 @@ class Loop:
     def evaluate(self, bar: ProgressBar) -> bool:
         """Append one row of metrics; False when the run has diverged."""
         learning_rate = self.experiment.optimization.learning_rate(self.step)
-        measured = row(self.step, learning_rate, measure(self.full_batch, self.full_batch.model, self.problem))
+        measured = row(self.step, learning_rate, measure(self.training_step, self.training_step.model, self.problem))
         applied, norms = measured.pop("applied"), measured["weight_norm_of"]
         scalars = [value for value in measured.values() if value is not norms]
         if applied != self.step or not all(map(math.isfinite, [*scalars, *norms.values()])):
             return False
         self.run.metrics.append(measured)
-        train, test = measured["train_accuracy"], measured["test_accuracy"]
+        train, held_out = measured["train_accuracy"], "validation" if self.problem.has_validation else "test"
         self.memorized = self.memorized or train >= 0.99
-        self.in_transition = self.memorized and 0.05 < test < 0.99
-        bar.advance(0, note=f"train {train:.1%} test {test:.1%}")
+        self.in_transition = self.memorized and 0.05 < measured[f"{held_out}_accuracy"] < 0.99
+        bar.advance(0, note=f"train {train:.1%} {held_out} {measured[f'{held_out}_accuracy']:.1%}")
         return True
 
     def is_finite(self) -> bool:
         """Whether loss and gradient are finite here, and every update so far was applied."""
-        full_batch = self.full_batch
-        return bool(full_batch.finite()) and int(full_batch.applied) == self.step
+        training_step = self.training_step
+        return bool(training_step.finite()) and int(training_step.applied) == self.step
 
     def save_checkpoint(self) -> None:
         """Save the state dict and the update that led here.
 
         An inexact continuation that comes past steps saved before keeps the files there are, and says so.
         """
-        names = self.full_batch.names
-        update = zip(names, self.full_batch.last_update(), strict=True) if self.step else ()
-        tensors = self.full_batch.model.state_dict() | {UPDATE + name: value for name, value in update}
+        names = self.training_step.names
+        update = zip(names, self.training_step.last_update(), strict=True) if self.step else ()
+        tensors = self.training_step.model.state_dict() | {UPDATE + name: value for name, value in update}
         try:
             self.run.save_checkpoint(self.step, _on_host(tensors))
         except RunDirectoryError as error:
@@ -217,8 +218,8 @@ class Loop:
     def save_resume_state(self) -> None:
         """Write everything that the continuation depends on."""
         self.run.metrics.sync()
-        tensors = self.full_batch.model.state_dict()
-        for name, memory in self.full_batch.memories():
+        tensors = self.training_step.model.state_dict()
+        for name, memory in self.training_step.memories():
             tensors |= {f"{ADAM}{key}/{name}": value for key, value in memory.items()}
         state = {
             "metrics_offset": self.run.metrics.offset,
@@ -241,11 +242,11 @@ class Loop:
     def put(self, saved: Resume) -> None:
         """``load`` of a state known to have everything. Raises KeyError or RuntimeError where it has not."""
         weights = {name: value for name, value in saved.tensors.items() if not name.startswith(ADAM)}
-        self.full_batch.model.load_state_dict(weights)
-        for name, memory in self.full_batch.memories():
+        self.training_step.model.load_state_dict(weights)
+        for name, memory in self.training_step.memories():
             for key, value in memory.items():
                 value.copy_(saved.tensors[f"{ADAM}{key}/{name}"])
-        self.full_batch.applied.fill_(saved.step)
+        self.training_step.applied.fill_(saved.step)
         self.step, self.recorded = saved.step, True
         self.memorized, self.in_transition = saved.state["memorized"], saved.state["in_transition"]
         self.last_environment = saved.state["environment"]
@@ -267,8 +268,8 @@ class Loop:
 
     def diverge(self) -> None:
         """Keep the last finite weights and say where the first non-finite loss or gradient came."""
-        self.step = int(self.full_batch.applied)
-        state = _on_host(self.full_batch.model.state_dict())
+        self.step = int(self.training_step.applied)
+        state = _on_host(self.training_step.model.state_dict())
         finite = all(bool(value.isfinite().all()) for value in state.values())
         if finite and self.step not in self.run.steps():
             self.run.save_checkpoint(self.step, state)

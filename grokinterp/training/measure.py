@@ -3,39 +3,77 @@
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from grokinterp.checkpoint import Problem
-from grokinterp.losses import cross_entropy
+from grokinterp.losses import exact, example_losses
 from grokinterp.models import Model
-from grokinterp.training.step import FullBatchStep
+from grokinterp.training.step import Step
 
 
 @torch.no_grad()
-def measure(step: FullBatchStep, model: Model, problem: Problem) -> dict[str, Tensor]:
+def measure(step: Step, model: Model, problem: Problem) -> dict[str, Tensor]:
     """Scalars at the weights that ``step.gradients()`` was just computed at.
 
-    Losses are mean cross-entropies in nats, evaluated in float64 on the float32 logits; the weight
-    norm is the sum of squares; logit statistics are over the training examples.
+    Losses are means of the trained loss, evaluated in float64 on the float32 logits. What is said of
+    the training examples, logit statistics included, is on the labels trained on. The weight norm is
+    the sum of squares; the gradient is that of the step's batch.
     """
-    train = step.logits.double()
-    test = model.readout(problem.test_inputs).logits.double()
-    labels, test_labels = problem.train_labels, problem.test_labels
-    correct = train.gather(1, labels[:, None])
-    runner_up = train.scatter(1, labels[:, None], -torch.inf).amax(1, keepdim=True)
+    train, supervised = step.train_logits()
     squares = {name: weight.double().square().sum() for name, weight in model.named_parameters()}
+    scores = {"train": score(train, supervised, problem.train_labels, problem)}
+    held_out = {"test": (problem.test_inputs, problem.test_labels)}
+    if problem.has_validation:
+        held_out["validation"] = problem.validation_inputs, problem.validation_labels
+    for part, (inputs, labels) in held_out.items():
+        readout = model.readout(inputs)
+        scores[part] = score(readout.logits, readout.supervised, labels, problem)
     return {
-        "train_loss": cross_entropy(train, labels).mean(),
-        "test_loss": cross_entropy(test, test_labels).mean(),
-        "train_accuracy": (train.argmax(1) == labels).double().mean(),
-        "test_accuracy": (test.argmax(1) == test_labels).double().mean(),
+        **{f"{part}_loss": loss for part, (loss, _) in scores.items()},
+        **{f"{part}_accuracy": accuracy for part, (_, accuracy) in scores.items()},
+        **(answers_to_noise(train, problem) if problem.has_noise else {}),
         "gradient_norm": step.gradient_norm.double(),
         "weight_norm": torch.stack(list(squares.values())).sum(),
-        "logit_mean_abs": train.abs().mean(),
-        "logit_max_abs": train.abs().amax(),
-        "logit_margin": (correct - runner_up).mean(),
+        **logit_statistics(train.double(), problem.train_labels),
         "applied": step.applied.double(),
         **{f"weight_norm_of/{name}": value for name, value in squares.items()},
+    }
+
+
+def score(
+    logits: Float[Tensor, "example class"],
+    supervised: Float[Tensor, "supervision example class"] | None,
+    labels: Int[Tensor, "example"],
+    problem: Problem,
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """Mean loss and accuracy."""
+    supervised = None if supervised is None else supervised.double()
+    losses = example_losses(logits.double(), labels, form=exact(problem.loss), supervised=supervised)
+    return losses.mean(), (logits.argmax(1) == labels).double().mean()
+
+
+def answers_to_noise(logits: Float[Tensor, "train class"], problem: Problem) -> dict[str, Tensor]:
+    """Shares of the wrongly labelled training examples that are answered as labelled, and rightly all the same.
+
+    Source: Doshi et al. 2023 (memorized examples, and inverted ones).
+    """
+    answer, given, right = logits.argmax(1), problem.train_labels, problem.right_train_labels
+    noisy = given != right
+    shares = {"noisy_accuracy": answer == given, "restored_accuracy": answer == right}
+    return {name: (noisy & hit).sum().double() / noisy.sum() for name, hit in shares.items()}
+
+
+def logit_statistics(
+    logits: Float[Tensor, "train class"], labels: Int[Tensor, "train"]
+) -> dict[str, Float[Tensor, ""]]:
+    """Size of the logits, and how far the labels' are above the best of the others."""
+    correct = logits.gather(1, labels[:, None])
+    runner_up = logits.scatter(1, labels[:, None], -torch.inf).amax(1, keepdim=True)
+    return {
+        "logit_mean_abs": logits.abs().mean(),
+        "logit_max_abs": logits.abs().amax(),
+        "logit_margin": (correct - runner_up).mean(),
     }
 
 

@@ -34,10 +34,10 @@ def require_memory(experiment: Experiment, device: torch.device) -> None:
 
 
 def bytes_needed(experiment: Experiment) -> int:
-    """A lower bound: five copies of the weights, and what the backward pass keeps of each training example."""
+    """A lower bound: five copies of the weights, and what the backward pass keeps of each example of a batch."""
     model = shape_of(experiment)
-    trained = experiment.split.size(experiment.task.n_examples)
-    return 4 * (COPIES * count_weights(model) + trained * model.kept_per_example)
+    batch = experiment.optimization.batch_size or experiment.split.sizes(experiment.task).train
+    return 4 * (COPIES * count_weights(model) + batch * model.kept_per_example)
 
 
 def shape_of(experiment: Experiment) -> Model:
