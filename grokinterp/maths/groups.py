@@ -1,12 +1,56 @@
-"""Finite groups by their multiplication tables."""
+"""Finite groups by their multiplication tables.
 
+The order of the elements, which is that of a task's tokens:
+
+| group | elements |
+|---|---|
+| C_n | the residues 0, ..., n - 1; x · y is x + y |
+| D_n, of order 2n | the rotations r^0, ..., r^(n-1), then the reflections r^0·s, ..., r^(n-1)·s; s·r = r⁻¹·s |
+| S_n, A_n | permutations of 0, ..., n - 1 in lexicographic order; x · y is "x then y" |
+| G x H | pairs (g, h): the number of g times the order of H, plus the number of h |
+"""
+
+import math
+import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache, reduce
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
+
+from grokinterp.maths.permutations import all_permutations, even_permutations, multiplication_table
+
+LARGEST_ORDER = 1000
+"""Elements of the largest group there is a table for: all pairs of them are one full batch."""
+
+
+class Factor(NamedTuple):
+    """C_n, D_n, S_n or A_n: what a group that has a name is a direct product of."""
+
+    family: str
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.family}{self.n}"
+
+    @property
+    def order(self) -> int:
+        """Number of elements: n, 2n, n! and n!/2.
+
+        >>> [Factor(family, 5).order for family in "CDSA"]
+        [5, 10, 120, 60]
+        """
+        match self.family:
+            case "C":
+                return self.n
+            case "D":
+                return 2 * self.n
+            case "S":
+                return math.factorial(self.n)
+            case _:
+                return math.factorial(self.n) // 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,11 +61,14 @@ class Group:
         name: such as ``C113``, ``S5``, ``D59``, ``A5`` or ``S3xC2``.
         table: the multiplication table.
         elements: a readable name of every element.
+        factors: what it is the direct product of, its elements in the order of this module; empty
+            where only the table is known.
     """
 
     name: str
     table: Int[Tensor, "x y"]
     elements: tuple[str, ...]
+    factors: tuple[Factor, ...] = ()
 
     def __repr__(self) -> str:
         return f"Group({self.name}, order {self.order})"
@@ -55,21 +102,47 @@ class Group:
         return bool((self.table == self.table.T).all())
 
     @cached_property
+    def element_orders(self) -> Int[Tensor, "x"]:
+        """The smallest k >= 1 with x^k = e, of every element.
+
+        >>> cyclic(6).element_orders.tolist()
+        [1, 6, 3, 2, 3, 6]
+        """
+        x = torch.arange(self.order)
+        orders, power = torch.ones_like(x), x
+        while (unfinished := power != self.identity).any():
+            orders += unfinished
+            power = torch.where(unfinished, self.table[power, x], power)
+        return orders
+
+    @cached_property
+    def conjugates(self) -> Int[Tensor, "g x"]:
+        """The element g · x · g⁻¹."""
+        return self.table[self.table, self.inverse[:, None]]
+
+    @cached_property
+    def conjugacy_classes(self) -> Int[Tensor, "x"]:
+        """The number of every element's conjugacy class; classes are numbered by their first elements.
+
+        >>> group("S3").conjugacy_classes.tolist()  # identity, transpositions, 3-cycles
+        [0, 1, 1, 2, 2, 1]
+        """
+        return self.conjugates.amin(0).unique(return_inverse=True)[1]
+
+    @cached_property
     def logarithm(self) -> Int[Tensor, "x"] | None:
         """The exponent of every element to the first element that generates the group; None if none does.
 
         >>> cyclic(5).logarithm.tolist()
         [0, 1, 2, 3, 4]
         """
-        if not self.is_abelian:
+        generators = (self.element_orders == self.order).nonzero()
+        if not len(generators):
             return None
-        for generator in range(self.order):
-            powers = [self.identity]
-            while (power := int(self.table[powers[-1], generator])) != self.identity:
-                powers.append(power)
-            if len(powers) == self.order:
-                return torch.tensor(powers).argsort()
-        return None
+        powers = [self.identity]
+        while len(powers) < self.order:
+            powers.append(int(self.table[powers[-1], generators[0]]))
+        return torch.tensor(powers).argsort()
 
 
 class Algebra(NamedTuple):
@@ -85,6 +158,55 @@ class Algebra(NamedTuple):
     answer: Int[Tensor, "class"]
 
 
+def parse(name: str) -> tuple[Factor, ...]:
+    """The factors of a group's name; builds nothing.
+
+    >>> parse("S3xC2")
+    (Factor(family='S', n=3), Factor(family='C', n=2))
+
+    Raises:
+        ValueError: no such name, or more than 1000 elements.
+    """
+    found = [re.fullmatch("([CDSA])([1-9][0-9]{0,3})", word) for word in name.split("x")]
+    if not all(found):
+        raise ValueError("must be C, D, S or A with its n, or several joined by x, such as C113, D59, S5 or S3xC2")
+    factors = tuple(Factor(word[1], int(word[2])) for word in found if word)
+    for factor in factors:
+        if factor.n < (least := 3 if factor.family in "DA" else 2):
+            raise ValueError(f"must have an n of at least {least} in {factor}")
+    if math.prod(factor.order for factor in factors) > LARGEST_ORDER:
+        raise ValueError(f"must have at most {LARGEST_ORDER} elements, for all pairs of them are one batch")
+    return factors
+
+
+@lru_cache(maxsize=8)
+def group(name: str) -> Group:
+    """The group of a name: C_n, D_n (of order 2n), S_n, A_n and direct products of them.
+
+    >>> group("S5"), group("D59"), group("S3xC2")
+    (Group(S5, order 120), Group(D59, order 118), Group(S3xC2, order 12))
+    >>> group("S3").elements, group("D3").elements
+    (('012', '021', '102', '120', '201', '210'), ('r0', 'r1', 'r2', 'r0s', 'r1s', 'r2s'))
+
+    Raises:
+        ValueError: no such name, or more than 1000 elements.
+    """
+    return reduce(direct_product, map(_build, parse(name)))
+
+
+def _build(factor: Factor) -> Group:
+    match factor.family:
+        case "C":
+            return cyclic(factor.n)
+        case "D":
+            return _dihedral(factor)
+        case "S":
+            return _permutation_group(factor, all_permutations(factor.n))
+        case _:
+            return _permutation_group(factor, even_permutations(factor.n))
+
+
+@lru_cache(maxsize=8)
 def cyclic(n: int) -> Group:
     """C_n: the residues modulo n under addition.
 
@@ -92,4 +214,42 @@ def cyclic(n: int) -> Group:
     [[0, 1, 2], [1, 2, 0], [2, 0, 1]]
     """
     residues = torch.arange(n)
-    return Group(f"C{n}", (residues[:, None] + residues) % n, tuple(map(str, range(n))))
+    table = (residues[:, None] + residues) % n
+    return Group(f"C{n}", table, tuple(map(str, range(n))), (Factor("C", n),))
+
+
+def _dihedral(factor: Factor) -> Group:
+    """r^i s^a · r^j s^b = r^(i ± j) s^(a + b), minus for a = 1."""
+    n, x = factor.n, torch.arange(factor.order)
+    turn, flip = x % n, x // n
+    turns = (turn[:, None] + (1 - 2 * flip[:, None]) * turn) % n
+    elements = tuple(f"r{i}{s}" for s in ("", "s") for i in range(n))
+    return Group(str(factor), turns + n * (flip[:, None] ^ flip), elements, (factor,))
+
+
+def _permutation_group(factor: Factor, x: Int[Tensor, "element point"]) -> Group:
+    elements = tuple("".join(map(str, images)) for images in x.tolist())
+    return Group(str(factor), multiplication_table(x), elements, (factor,))
+
+
+def direct_product(first: Group, second: Group) -> Group:
+    """G x H: (g, h) · (g', h') = (g·g', h·h'); (g, h) is element g·|H| + h.
+
+    >>> direct_product(cyclic(2), cyclic(3)).elements
+    ('0,0', '0,1', '0,2', '1,0', '1,1', '1,2')
+    """
+    order = first.order * second.order
+    table = first.table[:, None, :, None] * second.order + second.table[None, :, None, :]
+    elements = tuple(f"{g},{h}" for g in first.elements for h in second.elements)
+    factors = first.factors + second.factors if first.factors and second.factors else ()
+    return Group(f"{first.name}x{second.name}", table.reshape(order, order), elements, factors)
+
+
+def opposite(group: Group) -> Group:
+    """The same elements under x ∘ y = y · x; x -> x⁻¹ is an isomorphism between the two.
+
+    >>> s3 = group("S3")
+    >>> s3.table[1, 2].item(), opposite(s3).table[2, 1].item()
+    (3, 3)
+    """
+    return Group(f"{group.name}op", group.table.T.contiguous(), group.elements)

@@ -1,0 +1,116 @@
+"""Composition and conjugation in finite groups."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from grokinterp.errors import ConfigError
+from grokinterp.maths import groups
+from grokinterp.maths.groups import Algebra, Group
+from grokinterp.tasks.task import BinaryTask
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupTask(BinaryTask):
+    """An operation on the elements of a group, which are the tokens and the classes, in its order.
+
+    C_n, D_n (of order 2n), S_n, A_n and direct products of them, by name: ``C113``, ``D59``, ``S5``,
+    ``A5``, ``S3xC2``; the order of their elements is told in grokinterp.maths.groups.
+    """
+
+    group: str = "S5"
+
+    def __post_init__(self) -> None:
+        try:
+            groups.parse(self.group)
+        except ValueError as error:
+            raise ConfigError("group", self.group, str(error)) from None
+
+    @cached_property
+    def structure(self) -> Group:
+        """The group itself; x · y is "x then y" where its elements are permutations."""
+        return groups.group(self.group)
+
+    @property
+    def d_vocab(self) -> int:
+        return self.structure.order
+
+    @property
+    def n_classes(self) -> int:
+        return self.structure.order
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupComposition(GroupTask):
+    """c = x · y, or c = y · x under the convention ``right_first``; example x·n + y is the pair (x, y).
+
+    For permutations "left_first" is x then y, as in the published networks, and "right_first" is the
+    composition of functions, x ∘ y: y then x. Since (y · x)⁻¹ = x⁻¹ · y⁻¹, the algebra of the second is
+    that of the first with every element renamed to its inverse.
+
+    Source: Power et al. 2022, Appendix A.1.1 (S_5); Chughtai et al. 2023, §3.
+
+    Raises:
+        ConfigError: no such group, more than 1000 elements (whose pairs would not fit a full batch), or no
+            such convention.
+
+    >>> task = GroupComposition(group="S3")
+    >>> swap_0_1, swap_1_2 = task.structure.elements.index("102"), task.structure.elements.index("021")
+    >>> example = 6 * swap_0_1 + swap_1_2
+    >>> task.tokens()[example].tolist(), task.structure.elements[task.labels()[example]]
+    ([2, 1], '201')
+    """
+
+    about: ClassVar[str] = "c = x·y in a finite group: S5, A5, D59, C113, S3xC2, ..."
+    kind: Literal["group_composition"] = "group_composition"
+    convention: Literal["left_first", "right_first"] = "left_first"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.convention not in ("left_first", "right_first"):
+            raise ConfigError("convention", self.convention, "must be left_first or right_first")
+
+    def table(self) -> Int[Tensor, "a b"]:
+        return self.structure.table if self.convention == "left_first" else self.structure.table.T
+
+    @property
+    def algebra(self) -> Algebra:
+        x = torch.arange(self.structure.order) if self.convention == "left_first" else self.structure.inverse
+        return Algebra(self.structure, x, x, x)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupConjugation(GroupTask):
+    """c = x · y · x⁻¹, or c = x · y · x, in a finite group; example x·n + y is the pair (x, y).
+
+    Neither is the product of a group, so that there is no algebra. In an abelian group the answers are y and 2x + y.
+
+    Source: Power et al. 2022, Appendix A.1.1 (x·y·x⁻¹ and x·y·x for x, y in S_5).
+
+    Raises:
+        ConfigError: no such group, more than 1000 elements, or no such form.
+
+    >>> task = GroupConjugation(group="S3")
+    >>> swap_0_1, swap_1_2 = task.structure.elements.index("102"), task.structure.elements.index("021")
+    >>> task.structure.elements[task.labels()[6 * swap_0_1 + swap_1_2]]  # the swap of 0 and 2
+    '210'
+    """
+
+    about: ClassVar[str] = "c = x·y·x⁻¹ or c = x·y·x in a finite group"
+    kind: Literal["group_conjugation"] = "group_conjugation"
+    group: str = "S4"
+    form: Literal["xyx^-1", "xyx"] = "xyx^-1"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.form not in ("xyx^-1", "xyx"):
+            raise ConfigError("form", self.form, "must be xyx^-1 or xyx")
+
+    def table(self) -> Int[Tensor, "a b"]:
+        x = torch.arange(self.structure.order)[:, None]
+        last = x if self.form == "xyx" else self.structure.inverse[x]
+        return self.structure.table[self.structure.table, last]

@@ -1,0 +1,102 @@
+"""Multiplication of matrices over a prime field."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from grokinterp.errors import ConfigError
+from grokinterp.maths.groups import Algebra, Group
+from grokinterp.maths.residues import is_prime
+from grokinterp.tasks.task import BinaryTask
+
+MOST_MATRICES = 1000
+"""All pairs of them are one full batch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatrixMultiplication(BinaryTask):
+    """c = a · b for n x n matrices over F_p, every matrix one token.
+
+    The number of a matrix is its entries, row by row, as digits in base p: [[0, 1], [2, 0]] over F_3 is
+    0·27 + 1·9 + 2·3 + 0 = 15. With ``invertible`` only the matrices of GL_n(F_p) are left, counted in the same
+    order; they are a group of order (pⁿ - 1)(pⁿ - p)···(pⁿ - pⁿ⁻¹). All matrices are none.
+
+    Raises:
+        ConfigError: n = 1, which is modular multiplication; p not a prime; or more than 1000 matrices of this
+            size, invertible or not: n = 2 with p = 2, 3, 5 and n = 3 with p = 2 are left.
+
+    >>> task = MatrixMultiplication(n=2, p=3)
+    >>> task.matrices[15].tolist(), task.matrices[int(task.table()[15, 15])].tolist()
+    ([[0, 1], [2, 0]], [[2, 0], [0, 2]])
+    """
+
+    about: ClassVar[str] = "c = a·b for n x n matrices over F_p, or the invertible ones alone"
+    kind: Literal["matrix_multiplication"] = "matrix_multiplication"
+    n: int = 2
+    p: int = 3
+    invertible: bool = False
+
+    def __post_init__(self) -> None:
+        if self.n not in (2, 3):
+            raise ConfigError("n", self.n, f"must be 2 or 3, for at most {MOST_MATRICES} matrices")
+        if self.p > MOST_MATRICES or not is_prime(self.p):
+            raise ConfigError("p", self.p, f"must be a prime below {MOST_MATRICES}")
+        if (n_matrices := self.p ** (self.n**2)) > MOST_MATRICES:
+            rule = f"gives {n_matrices} matrices with n={self.n}, must give at most {MOST_MATRICES}"
+            raise ConfigError("p", self.p, rule)
+
+    @cached_property
+    def matrices(self) -> Int[Tensor, "token row column"]:
+        """The matrix of every token."""
+        every = _all_matrices(self.n, self.p)
+        return every[_invertible(every, self.p)] if self.invertible else every
+
+    @property
+    def d_vocab(self) -> int:
+        return len(self.matrices)
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.matrices)
+
+    def table(self) -> Int[Tensor, "a b"]:
+        numbers = _numbers(self.matrices, self.p)
+        return torch.searchsorted(numbers, _numbers(_products(self.matrices, self.p), self.p))
+
+    @cached_property
+    def structure(self) -> Group | None:
+        """GL_n(F_p); None with matrices that have no inverse among them."""
+        if not self.invertible:
+            return None
+        return Group(f"GL{self.n}(F{self.p})", self.table(), tuple(map(str, self.matrices.tolist())))
+
+    @property
+    def algebra(self) -> Algebra | None:
+        if self.structure is None:
+            return None
+        tokens = torch.arange(self.d_vocab)
+        return Algebra(self.structure, tokens, tokens, tokens)
+
+
+def _all_matrices(n: int, p: int) -> Int[Tensor, "number row column"]:
+    places = p ** torch.arange(n * n - 1, -1, -1)
+    return (torch.arange(p ** (n * n))[:, None] // places % p).reshape(-1, n, n)
+
+
+def _numbers(matrices: Int[Tensor, "*batch row column"], p: int) -> Int[Tensor, "*batch"]:
+    n = matrices.shape[-1]
+    return matrices.flatten(-2) @ p ** torch.arange(n * n - 1, -1, -1)
+
+
+def _products(matrices: Int[Tensor, "token row column"], p: int) -> Int[Tensor, "a b row column"]:
+    return matrices[:, None] @ matrices % p
+
+
+def _invertible(matrices: Int[Tensor, "number row column"], p: int) -> Tensor:
+    """Whether some product with each of these matrices, which are all there are, is the identity."""
+    unit = torch.eye(matrices.shape[1], dtype=torch.int64)
+    return (_products(matrices, p) == unit).flatten(2).all(2).any(1)
