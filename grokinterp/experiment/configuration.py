@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from grokinterp.errors import ConfigError
-from grokinterp.experiment.kinds import defaults_of
-from grokinterp.experiment.rules import require
+from grokinterp.experiment.kinds import classes_of, defaults_of
+from grokinterp.experiment.rules import require, short
 from grokinterp.models import MODELS
 from grokinterp.tasks import TASKS
 
@@ -21,19 +21,13 @@ def config_error(error: ValidationError) -> ConfigError:
     """The first problem of a pydantic error, as one line with a dotted key."""
     problem = error.errors(include_url=False)[0]
     cause = problem.get("ctx", {}).get("error")
-    path = [_short(part) for part in problem["loc"] if part not in TASKS and part not in MODELS]
+    path = [short(part) for part in problem["loc"] if part not in TASKS and part not in MODELS]
     if isinstance(cause, ConfigError):
-        return ConfigError(".".join([*path, cause.key]), _short(cause.value), cause.rule)
+        return ConfigError(".".join([*path, cause.key]), short(cause.value), cause.rule)
     if problem["type"] == "unexpected_keyword_argument":
-        return ConfigError(".".join(path), _short(problem["input"]), "unknown key")
+        return ConfigError(".".join(path), short(problem["input"]), "unknown key")
     message = problem["msg"][0].lower() + problem["msg"][1:]
-    return ConfigError(".".join(path) or "experiment", _short(problem["input"]), message)
-
-
-def _short(value: object) -> str:
-    """A value on one line of at most 80 characters that a terminal can be shown."""
-    text = "".join(character if character.isprintable() else "?" for character in str(value)[:81])
-    return text if len(text) <= 80 else text[:77] + "..."
+    return ConfigError(".".join(path) or "experiment", short(problem["input"]), message)
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
@@ -62,17 +56,18 @@ def read_config(path: str | Path) -> dict[str, Any]:
 def assign(values: dict[str, Any], assignment: str) -> None:
     """Set one dotted ``key=value`` in place."""
     key, sign, text = assignment.partition("=")
-    require(bool(sign and key), "override", _short(assignment), "must be written key=value")
+    require(bool(sign and key), "override", short(assignment), "must be written key=value")
     *tables, last = key.split(".")
     table = values
     for name in tables:
-        require(isinstance(table.get(name), dict), _short(key), _short(text), "unknown key")
+        require(isinstance(table.get(name), dict), short(key), short(text), "unknown key")
         table = table[name]
-    require(last in table, _short(key), _short(text), "unknown key")
+    require(last in table, short(key), short(text), "unknown key")
     value = _parse(text)
     if last == "kind" and tables and value != table["kind"]:
+        cls = classes_of(key).get(str(value))
         table.clear()
-        table.update(defaults_of(str(value), key))
+        table.update(defaults_of(cls) if cls else {})
     table[last] = value
 
 

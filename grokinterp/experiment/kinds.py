@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union
 from pydantic import Discriminator, Tag
 
 from grokinterp.errors import ConfigError
+from grokinterp.experiment.rules import short
 from grokinterp.models import MODELS, ModelSpec
 from grokinterp.tasks import TASKS, Task
 
@@ -27,16 +28,18 @@ else:
     AnyTask, AnyModel = by_kind(TASKS, "modular_addition"), by_kind(MODELS, "transformer")
 
 
+DEEPEST = 4
+"""Tables inside each other: a composition of a composition is refused by its own rule."""
+
+
 def require_known_kinds(values: Any, key: str = "") -> None:
     """Raise ConfigError naming the kinds there are, for every task or model of an unknown one."""
-    if not isinstance(values, Mapping):
+    if not isinstance(values, Mapping) or key.count(".") > DEEPEST:
         return
-    for name, value in values.items():
-        path = f"{key}.{name}" if key else str(name)
-        if name == "kind" and key:
-            classes = classes_of(key)
-            if value not in classes:
-                raise ConfigError(path, value, f"must be one of {', '.join(classes)}")
+    for name in values if key else values.keys() & {"task", "model"}:
+        path, value = f"{key}.{name}".lstrip("."), values[name]
+        if name == "kind" and not (isinstance(value, str) and value in classes_of(key)):
+            raise ConfigError(path, short(value), f"must be one of {', '.join(classes_of(key))}")
         require_known_kinds(value, path)
 
 
@@ -45,11 +48,8 @@ def classes_of(key: str) -> Mapping[str, type]:
     return MODELS if key.split(".")[0] == "model" else TASKS
 
 
-def defaults_of(kind: str, key: str) -> dict[str, Any]:
-    """The table of a task or model with its default values; of an unknown kind, only that."""
-    cls: Any = classes_of(key).get(kind)
-    if cls is None:
-        return {"kind": kind}
+def defaults_of(cls: Any) -> dict[str, Any]:
+    """The table of a kind of task or model with its default values."""
     return {field.name: _plain(field) for field in fields(cls)}
 
 
