@@ -152,7 +152,7 @@ def listed(classes: Mapping[str, Any]) -> Iterator[str]:
 
 def assignments(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """Parameters as overrides would have them, a table inside a table by its dotted keys."""
-    for key, value in parameters.items():
+    for key, value in sorted(parameters.items(), key=lambda item: item[0] != "kind"):
         if isinstance(value, dict):
             yield from assignments(value, f"{prefix}{key}.")
         else:

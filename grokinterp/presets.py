@@ -1,11 +1,19 @@
 """Named experiments, each with its source in one line."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from grokinterp.errors import ConfigError
 from grokinterp.experiment import Experiment, Optimization, SaveAt, Split
-from grokinterp.models import TransformerSpec
-from grokinterp.tasks import ModularAddition
+from grokinterp.models import MLPSpec, TransformerSpec
+from grokinterp.tasks import (
+    GroupComposition,
+    ModularAddition,
+    ModularDivision,
+    ModularMultiplication,
+    ModularSubtraction,
+    SparseParity,
+)
 
 
 class Preset(NamedTuple):
@@ -37,9 +45,141 @@ NANDA2023 = Experiment(
     evaluate_every=10,
 )
 
+NANDA2023_SUBTRACTION = replace(NANDA2023, name="nanda2023_subtraction", task=ModularSubtraction(p=113))
+NANDA2023_MULTIPLICATION = replace(NANDA2023, name="nanda2023_multiplication", task=ModularMultiplication(p=113))
+
+POWER2022 = Experiment(
+    name="power2022",
+    task=ModularDivision(p=97),
+    model=TransformerSpec(
+        n_layers=2, d_model=128, n_heads=4, d_mlp=512, normalization="LN", norm_position="post", positions="sinusoidal"
+    ),
+    split=Split(fraction=0.5),
+    optimization=Optimization(lr=1e-3, weight_decay=1.0, betas=(0.9, 0.98), warmup_steps=10, batch_size=512),
+    save=SaveAt(every=500),
+    steps=100_000,
+    evaluate_every=50,
+)
+
+STANDARD = Experiment(
+    name="standard",
+    task=ModularAddition(p=97),
+    model=TransformerSpec(n_layers=2, d_model=128, n_heads=4, d_mlp=512),
+    split=Split(fraction=0.5),
+    optimization=Optimization(lr=1e-3, weight_decay=1e-2, betas=(0.9, 0.98), warmup_steps=10, batch_size=512),
+    save=SaveAt(every=500),
+    steps=91_875,
+    evaluate_every=50,
+)
+
+BOUNDARIES = Experiment(
+    name="boundaries",
+    task=ModularAddition(p=97),
+    model=TransformerSpec(
+        n_layers=2,
+        d_model=128,
+        n_heads=4,
+        d_mlp=512,
+        act_fn="gelu",
+        read_at="mean",
+        normalization="LN",
+        norm_position="post",
+        attention="bidirectional",
+        biases=True,
+    ),
+    split=Split(fraction=0.5),
+    optimization=Optimization(lr=1e-3, weight_decay=1.0, betas=(0.9, 0.98), warmup_steps=0),
+    save=SaveAt(every=500),
+    steps=50_000,
+    evaluate_every=10,
+)
+
+CHUGHTAI_S5 = Experiment(
+    name="chughtai_s5",
+    task=GroupComposition(group="S5", convention="left_first"),
+    model=MLPSpec(d_embed=256, embedding="separate", combine="concatenate", hidden=(128,)),
+    split=Split(fraction=0.4),
+    optimization=Optimization(lr=1e-3, weight_decay=1.0, betas=(0.9, 0.98), warmup_steps=0),
+    save=SaveAt(every=500),
+    steps=250_000,
+    evaluate_every=50,
+)
+
+GROMOV2023 = Experiment(
+    name="gromov2023",
+    task=ModularAddition(p=97),
+    model=MLPSpec(d_embed=None, embedding="shared", hidden=(500,), act_fn="quadratic", initialization="mean_field"),
+    split=Split(fraction=0.5),
+    optimization=Optimization(lr=5e-3, weight_decay=1.0, betas=(0.9, 0.98), warmup_steps=0, loss="mse"),
+    save=SaveAt(every=5),
+    steps=500,
+    evaluate_every=1,
+)
+
+PRIETO2025 = Experiment(
+    name="prieto2025",
+    task=ModularAddition(p=113),
+    model=MLPSpec(d_embed=None, embedding="shared", hidden=(200, 200), biases=True, initialization="pytorch"),
+    split=Split(fraction=0.4),
+    optimization=Optimization(lr=1e-2, weight_decay=0.0, betas=(0.9, 0.999), warmup_steps=0, loss="float32"),
+    save=SaveAt(every=50),
+    steps=3_000,
+    evaluate_every=10,
+)
+
+PIZZA = Experiment(
+    name="pizza",
+    task=ModularAddition(p=59),
+    model=TransformerSpec(
+        d_model=128, n_heads=4, d_mlp=512, read_at="last", attention="bidirectional", attention_rate=0.0, biases=True
+    ),
+    split=Split(fraction=0.8),
+    optimization=Optimization(lr=1e-3, weight_decay=2.0, betas=(0.9, 0.98), warmup_steps=10),
+    save=SaveAt(every=100),
+    steps=20_000,
+    evaluate_every=10,
+)
+
+PARITY = Experiment(
+    name="parity",
+    task=SparseParity(n_bits=40, k=3, samples=2_000),
+    model=MLPSpec(d_embed=None, embedding="shared", hidden=(1000,), biases=True, initialization="pytorch"),
+    split=Split(fraction=0.5),
+    optimization=Optimization(lr=1e-3, weight_decay=1.0, betas=(0.9, 0.98), warmup_steps=0, batch_size=32),
+    save=SaveAt(every=50),
+    steps=4_000,
+    evaluate_every=20,
+)
+
 PRESETS = {
     "demo": Preset(DEMO, "modular addition, p = 53, split by unordered pairs: groks within 2,000 steps on a CPU"),
     "nanda2023": Preset(NANDA2023, "modular addition, p = 113, 30 % of pairs: the mainline model of Nanda et al. 2023"),
+    "nanda2023_subtraction": Preset(NANDA2023_SUBTRACTION, "nanda2023 with a - b instead of a + b"),
+    "nanda2023_multiplication": Preset(NANDA2023_MULTIPLICATION, "nanda2023 with a · b instead of a + b"),
+    "power2022": Preset(
+        POWER2022, "division, p = 97, 50 % of pairs, 2-layer decoder, batches of 512: Power et al. 2022, Figure 1"
+    ),
+    "standard": Preset(
+        STANDARD,
+        "addition, p = 97, 50 % of pairs, 2 layers, weight decay .01, batches of 512, 10,000 epochs: the field's common set-up",
+    ),
+    "boundaries": Preset(
+        BOUNDARIES, "addition, p = 97, 50 % of pairs, 2-layer mean-pooled GELU classifier: maps of grokking boundaries"
+    ),
+    "chughtai_s5": Preset(CHUGHTAI_S5, "composition in S_5, 40 % of pairs, one-layer MLP: Chughtai et al. 2023"),
+    "gromov2023": Preset(
+        GROMOV2023, "addition, p = 97, 50 % of pairs, quadratic MLP, squared error: Gromov 2023, here with AdamW"
+    ),
+    "prieto2025": Preset(
+        PRIETO2025,
+        "addition, p = 113, 40 %, MLP 200-200, no weight decay, float32 loss: softmax collapse, Prieto et al. 2025",
+    ),
+    "pizza": Preset(
+        PIZZA, "addition, p = 59, 80 % of pairs, constant attention (rate 0): Model A of Zhong et al. 2023"
+    ),
+    "parity": Preset(
+        PARITY, "(40, 3)-parity, 1,000 strings, MLP of 1,000, batches of 32: Merrill et al. 2023, here with AdamW"
+    ),
 }
 
 
