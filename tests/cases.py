@@ -21,6 +21,7 @@ ANALYSES = {
     case.analysis.__name__: case
     for case in (
         Case(analysis.performance),
+        Case(analysis.label_noise),
         Case(analysis.logit_statistics),
         Case(analysis.softmax_collapse),
         Case(analysis.logit_map),

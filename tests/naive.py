@@ -98,6 +98,16 @@ def losses(logits: np.ndarray) -> np.ndarray:
     return out
 
 
+def squares(logits: np.ndarray) -> np.ndarray:
+    """Squared error of every pair, summed class by class."""
+    p = len(logits)
+    found = np.zeros((p, p))
+    for a in range(p):
+        for b in range(p):
+            found[a, b] = sum((logits[a, b, c] - (c == (a + b) % p)) ** 2 for c in range(p)) / p
+    return found
+
+
 def attention_fve(to_a: np.ndarray) -> np.ndarray:
     """For each frequency, R² of a least-squares fit of A [a, b] by 1, cos a - cos b, sin a - sin b."""
     p = len(to_a)

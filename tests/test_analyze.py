@@ -19,16 +19,17 @@ from grokinterp.tables import analysis_names, read_analysis
 from grokinterp.training import train
 from grokinterp.trajectory import Trajectory
 from tests import cases
-from tests.small_runs import TINY, draw_checkpoints, drawn_tensors
+from tests.small_runs import TINY, changed, draw_checkpoints, drawn_tensors
 
 module = sys.modules["grokinterp.analysis.analyze"]
+NOISY = changed(split={"label_noise": 0.4})  # every analysis is defined
 NAMES = [analysis.__name__ for analysis in ANALYSES]
 
 
 @pytest.fixture
 def run(tmp_path) -> Trajectory:
     """Five drawn checkpoints; their last has key frequencies as `keys` below says."""
-    return draw_checkpoints(tmp_path / "run", steps=(0, 10, 20, 30, 40))
+    return draw_checkpoints(tmp_path / "run", NOISY, steps=(0, 10, 20, 30, 40))
 
 
 @pytest.fixture

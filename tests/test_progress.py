@@ -6,12 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from grokinterp.analysis.progress import DRAWS, measures_of_logits, progress_measures, random_sets
+from grokinterp.analysis.progress import DRAWS, Pairs, cross_entropies, progress_measures, random_sets, squared_errors
 from grokinterp.errors import GrokinterpError
 from tests import naive
 from tests.constructed import CASES, SMALL, close, planted_logits
 from tests.published_networks import STORED_LOSSES, nanda
 from tests.small_networks import assert_vmap_is_loop, drawn, permuted, problem
+
+
+def measured(logits, is_train, keys, measures=cross_entropies):
+    """The measures of logits where everything that is not trained on is tested on."""
+    return measures(logits, Pairs(is_train, ~is_train), keys)
 
 
 def mask(p: int, *keys: int) -> torch.Tensor:
@@ -43,7 +48,7 @@ def test_the_constructed_network_restricted_to_one_of_its_frequencies(case):
 def test_planted_logits_of_amplitude_one(p):
     """Restricted to all planted frequencies nothing changes; without them every class is as likely."""
     logits, keys = planted_logits(p, {2: 1.0, 7: 1.0, p // 2: 1.0}), mask(p, 2, 7, p // 2)
-    found = measures_of_logits(logits, problem(p).is_train, keys)
+    found = measured(logits, problem(p).is_train, keys)
     full = torch.nn.functional.cross_entropy(logits, problem(p).labels)
     close(found.restricted_loss, full)
     close(found.excluded_loss, math.log(p))
@@ -51,23 +56,24 @@ def test_planted_logits_of_amplitude_one(p):
 
 @pytest.mark.parametrize("p", [4, 5, 6, 9])
 @pytest.mark.parametrize("scale", [1.0, 30.0])
-def test_measures_equal_their_naive_twins(p, scale):
+@pytest.mark.parametrize(("measures", "losses"), [(cross_entropies, naive.losses), (squared_errors, naive.squares)])
+def test_measures_equal_their_naive_twins(p, scale, measures, losses):
     random = np.random.default_rng(p)
     cube = scale * random.standard_normal((p, p, p))
     keys, is_train = sorted({1, p // 2}), random.random((p, p)) < 0.4
     logits, train = torch.from_numpy(cube).reshape(p * p, p), torch.from_numpy(is_train).flatten()
-    found = measures_of_logits(logits, train, mask(p, *keys))
+    found = measured(logits, train, mask(p, *keys), measures)
     kept = sum(naive.projection(cube, k) for k in keys)
-    restricted = naive.losses(kept + cube.mean((0, 1)))
+    restricted = losses(kept + cube.mean((0, 1)))
     close(found.restricted_loss, restricted.mean())
     close(found.trig_loss, [restricted[is_train].mean(), restricted[~is_train].mean(), restricted.mean()])
-    close(found.excluded_loss, naive.losses(cube - kept)[is_train].mean())
+    close(found.excluded_loss, losses(cube - kept)[is_train].mean())
     for k in range(1, p // 2 + 1):
-        close(found.excluded_loss_of[k - 1], naive.losses(cube - naive.projection(cube, k))[is_train].mean())
+        close(found.excluded_loss_of[k - 1], losses(cube - naive.projection(cube, k))[is_train].mean())
     draws = [np.flatnonzero(row) + 1 for row in random_sets(mask(p, *keys)).numpy()]
     parts = [sum((naive.projection(cube, k) for k in draw), np.zeros_like(cube)) for draw in draws]
-    close(found.excluded_loss_control, np.mean([naive.losses(cube - part)[is_train].mean() for part in parts]))
-    controls = [naive.losses(part + cube.mean((0, 1))).mean() for part in parts]
+    close(found.excluded_loss_control, np.mean([losses(cube - part)[is_train].mean() for part in parts]))
+    controls = [losses(part + cube.mean((0, 1))).mean() for part in parts]
     close(found.restricted_loss_control, np.mean(controls))
 
 
@@ -76,7 +82,7 @@ def test_trig_loss_restores_the_mean_over_pairs():
     cube = np.random.default_rng(0).standard_normal((p, p, p))
     kept = naive.projection(cube, 2)
     corrected = naive.losses(kept + (cube - kept).mean((0, 1)))
-    found = measures_of_logits(torch.from_numpy(cube).reshape(p * p, p), problem(p).is_train, mask(p, 2))
+    found = measured(torch.from_numpy(cube).reshape(p * p, p), problem(p).is_train, mask(p, 2))
     close(found.trig_loss[2], corrected.mean())
     close(found.trig_loss[2], found.restricted_loss)
 
@@ -84,17 +90,17 @@ def test_trig_loss_restores_the_mean_over_pairs():
 def test_huge_components_are_removed_exactly_and_only_the_impossible_is_nan():
     p, train = 23, problem(23).is_train
     noise = torch.from_numpy(np.random.default_rng(0).standard_normal((p * p, p)))
-    found = measures_of_logits(noise + planted_logits(p, {2: 2000.0, 5: 1500.0}), train, mask(p, 2, 5))
-    plain = measures_of_logits(noise, train, mask(p, 2, 5))
+    found = measured(noise + planted_logits(p, {2: 2000.0, 5: 1500.0}), train, mask(p, 2, 5))
+    plain = measured(noise, train, mask(p, 2, 5))
     close(found.excluded_loss, plain.excluded_loss, rtol=1e-7)
     assert bool(found.excluded_loss_of.isfinite().all())
-    impossible = measures_of_logits(1e4 * noise, train, mask(p, 2))
+    impossible = measured(1e4 * noise, train, mask(p, 2))
     assert bool(impossible.excluded_loss.isnan())
 
 
 def test_without_key_frequencies_only_the_constant_is_left():
     logits, train = planted_logits(23, {3: 2.0}), problem(23).is_train
-    found = measures_of_logits(logits, train, mask(23))
+    found = measured(logits, train, mask(23))
     close(found.restricted_loss, math.log(23))
     close(found.excluded_loss, torch.nn.functional.cross_entropy(logits, problem(23).labels))
 

@@ -11,7 +11,7 @@ from grokinterp.analysis.fourier import (
     neuron_frequencies,
     neuron_logit_spectrum,
 )
-from grokinterp.analysis.logits import logit_map, logit_statistics, performance, softmax_collapse
+from grokinterp.analysis.logits import label_noise, logit_map, logit_statistics, performance, softmax_collapse
 from grokinterp.analysis.probes import class_cosine
 from grokinterp.analysis.progress import progress_measures
 from grokinterp.analysis.weights import singular_values, weight_norms
@@ -27,6 +27,7 @@ __all__ = [
     "embedding_spectrum",
     "evaluate",
     "gradient_weight_alignment",
+    "label_noise",
     "logit_map",
     "logit_spectrum",
     "logit_statistics",

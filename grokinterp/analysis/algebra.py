@@ -63,9 +63,7 @@ def grid_of(task: Task, device: str) -> CyclicGrid | str:
         return f"{task.kind} is not a product in a group"
     logarithm = algebra.group.logarithm
     if logarithm is None or algebra.group.order < 3:
-        return (
-            f"the group of {task.kind}, {algebra.group.name}, is not cyclic of order 3 or more"
-        )
+        return f"the group of {task.kind}, {algebra.group.name}, is not cyclic of order 3 or more"
     left, right, answer = exponents(algebra, logarithm)
     n, tokens = algebra.group.order, task.tokens()
     i, j = left[tokens[:, 0]], right[tokens[:, 1]]

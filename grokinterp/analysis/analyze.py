@@ -26,7 +26,7 @@ from grokinterp.analysis.fourier import (
     neuron_logit_spectrum,
 )
 from grokinterp.analysis.labelled import Collector
-from grokinterp.analysis.logits import logit_map, logit_statistics, performance, softmax_collapse
+from grokinterp.analysis.logits import label_noise, logit_map, logit_statistics, performance, softmax_collapse
 from grokinterp.analysis.probes import class_cosine
 from grokinterp.analysis.progress import progress_measures
 from grokinterp.analysis.weights import singular_values, weight_norms
@@ -39,6 +39,7 @@ from grokinterp.trajectory import Trajectory
 
 ANALYSES: tuple[Analysis, ...] = (
     performance,
+    label_noise,
     logit_statistics,
     softmax_collapse,
     logit_map,
@@ -245,7 +246,7 @@ def describe(
         "skipped": json.dumps({str(step): why for step, why in sorted(skipped.items())}),
         "leaked_share": leaked_share(trajectory.experiment.task, is_train),
         "train_examples": int(is_train.sum()),
-        "test_examples": int((~is_train).sum()),
+        "test_examples": int(trajectory.problem.is_test.sum()),
     }
 
 

@@ -4,24 +4,25 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from grokinterp.checkpoint import Checkpoint
+from grokinterp.checkpoint import Checkpoint, Problem
+from grokinterp.errors import NotDefined
 
 ROWS = 1024  # examples at a time, so that intermediate results stay in the processor's cache
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 
 
 class Performance(NamedTuple):
-    """Mean cross-entropy and accuracy on the training examples, the others, and all.
+    """Mean loss and accuracy on the training examples, the test examples, and all.
 
-    train_loss: mean cross-entropy of the training examples [nats]
-    test_loss: mean cross-entropy of the examples outside the training set [nats]
-    all_loss: mean cross-entropy of all examples [nats]
-    train_accuracy: share of training examples classified correctly [1]
-    test_accuracy: share of the examples outside the training set classified correctly [1]
-    all_accuracy: share of all examples classified correctly [1]
+    train_loss: mean loss of the training examples [nats]
+    test_loss: mean loss of the test examples [nats]
+    all_loss: mean loss of all examples [nats]
+    train_accuracy: share of training examples answered as they are labeled [1]
+    test_accuracy: share of test examples answered correctly [1]
+    all_accuracy: share of all examples answered as they are labeled [1]
     """
 
     train_loss: Float[Tensor, ""]
@@ -30,6 +31,17 @@ class Performance(NamedTuple):
     train_accuracy: Float[Tensor, ""]
     test_accuracy: Float[Tensor, ""]
     all_accuracy: Float[Tensor, ""]
+
+
+class LabelNoise(NamedTuple):
+    """What becomes of the training examples whose label is wrong.
+
+    noisy_accuracy: share of the mislabeled training examples answered as they are labeled [1]
+    restored_accuracy: share of the mislabeled training examples answered correctly all the same [1]
+    """
+
+    noisy_accuracy: Float[Tensor, ""]
+    restored_accuracy: Float[Tensor, ""]
 
 
 class LogitStatistics(NamedTuple):
@@ -72,18 +84,32 @@ class LogitMap(NamedTuple):
 
 
 def performance(checkpoint: Checkpoint) -> Performance:
-    """Mean cross-entropy in float64, and accuracy, on train, test and all examples.
+    """Mean loss in float64, and accuracy, on train, test and all examples.
 
-    loss = mean over examples of log Σ_j exp(z_j) - z_correct; an example counts as classified
-    correctly when the first largest of its ``logits [example, class]`` is the labeled one.
+    The loss is the one the run is trained with: cross-entropy, log Σ_j exp(z_j) - z_label, in nats, or the
+    squared error. An example counts as answered as labeled when the first largest of its
+    ``logits [example, class]`` is the label's; labels are those trained on, label noise included.
+    Validation examples count among all.
 
     Source: Nanda et al. 2023, §3.
     """
     problem = checkpoint.problem
-    correct = (checkpoint.logits.argmax(-1) == problem.labels).double()
-    losses = over_splits(checkpoint.losses.double(), problem.is_train, torch.mean)
-    accuracies = over_splits(correct, problem.is_train, torch.mean)
+    correct = (checkpoint.logits.argmax(-1) == problem.trained_labels).double()
+    losses = over_splits(checkpoint.losses.double(), problem, torch.mean)
+    accuracies = over_splits(correct, problem, torch.mean)
     return Performance(*losses.unbind(-1), *accuracies.unbind(-1))
+
+
+def label_noise(checkpoint: Checkpoint) -> LabelNoise:
+    """Shares of the mislabeled training examples that are memorized, and that are answered correctly all the same.
+
+    Source: Doshi et al. 2023 (memorization and inversion of corrupted labels).
+    """
+    problem = checkpoint.problem
+    if not problem.has_noise:
+        raise NotDefined("label_noise", "no training label is wrong")
+    answer, noisy = checkpoint.logits.argmax(-1), problem.is_noisy
+    return LabelNoise(*((answer == label)[noisy].double().mean() for label in (problem.trained_labels, problem.labels)))
 
 
 def logit_statistics(checkpoint: Checkpoint) -> LogitStatistics:
@@ -97,15 +123,15 @@ def logit_statistics(checkpoint: Checkpoint) -> LogitStatistics:
     Source: FORMULAS, numerical health; Prieto et al. 2025, §3 (logit scaling).
     """
     logits, problem = checkpoint.logits, checkpoint.problem
-    parts = zip(logits.split(ROWS), problem.labels.split(ROWS), strict=True)
+    parts = zip(logits.split(ROWS), problem.trained_labels.split(ROWS), strict=True)
     rows = torch.cat([row_statistics(part.double(), labels) for part, labels in parts], dim=-1)
     mean_abs, max_abs, margin, norm = rows.unbind(-2)
-    mean_square = over_splits(norm.square() / logits.shape[-1], problem.is_train, torch.mean)
+    mean_square = over_splits(norm.square() / logits.shape[-1], problem, torch.mean)
     return LogitStatistics(
-        logit_mean_abs=over_splits(mean_abs, problem.is_train, torch.mean),
-        logit_max_abs=over_splits(max_abs, problem.is_train, largest),
-        logit_margin=over_splits(margin, problem.is_train, torch.mean),
-        logit_norm=over_splits(norm, problem.is_train, torch.mean),
+        logit_mean_abs=over_splits(mean_abs, problem, torch.mean),
+        logit_max_abs=over_splits(max_abs, problem, largest),
+        logit_margin=over_splits(margin, problem, torch.mean),
+        logit_norm=over_splits(norm, problem, torch.mean),
         logit_scale=mean_square.sqrt(),
     )
 
@@ -124,7 +150,7 @@ def softmax_collapse(checkpoint: Checkpoint) -> SoftmaxCollapse:
     Source: Prieto et al. 2025, §3 (softmax collapse).
     """
     is_train = checkpoint.problem.is_train
-    logits, labels = checkpoint.logits[is_train], checkpoint.problem.labels[is_train]
+    logits, labels = checkpoint.logits[is_train], checkpoint.problem.train_labels
     shares = [collapse(logits.to(dtype), labels) for dtype in PRECISIONS.values()]
     return SoftmaxCollapse(*torch.stack(shares, dim=-1).unbind(-2))
 
@@ -145,14 +171,10 @@ def logit_map(checkpoint: Checkpoint) -> LogitMap:
 
 
 def over_splits(
-    values: Float[Tensor, "example"], is_train: Bool[Tensor, "example"], reduce: Callable[[Tensor], Tensor]
+    values: Float[Tensor, "example"], problem: Problem, reduce: Callable[[Tensor], Tensor]
 ) -> Float[Tensor, "split"]:
-    """Reduce a value per example over train, test and all examples.
-
-    >>> over_splits(torch.tensor([1.0, 2.0, 6.0]), torch.tensor([True, False, False]), torch.mean)
-    tensor([1., 4., 3.])
-    """
-    return torch.stack([reduce(values[is_train]), reduce(values[~is_train]), reduce(values)])
+    """Reduce a value per example over train, test and all examples."""
+    return torch.stack([reduce(values[problem.is_train]), reduce(values[problem.is_test]), reduce(values)])
 
 
 def largest(values: Float[Tensor, "example"]) -> Float[Tensor, ""]:

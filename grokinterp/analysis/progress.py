@@ -1,5 +1,6 @@
 """Restricted, excluded and trig loss: how much of the answer the key frequencies carry."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch.nn.functional import softplus
 from grokinterp.analysis.algebra import cyclic_grid
 from grokinterp.analysis.fourier import key_rows
 from grokinterp.checkpoint import Checkpoint
-from grokinterp.losses import cross_entropy
+from grokinterp.losses import cross_entropy, squared_error
 from grokinterp.maths.fourier import squared_norms, waves
 from grokinterp.maths.grid import mean_by_sum, sum_order
 
@@ -23,7 +24,7 @@ LARGEST_RANGE = 700.0
 
 
 class ProgressMeasures(NamedTuple):
-    """Cross-entropies of logits from which frequencies were kept or removed.
+    """Losses of logits in which frequencies were kept or removed.
 
     restricted_loss: mean loss on all examples of the constant and the key frequencies' part of the logits [nats]
     excluded_loss: mean loss on the training examples without the key frequencies' part of the logits [nats]
@@ -44,6 +45,8 @@ class ProgressMeasures(NamedTuple):
 def progress_measures(checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "key"]) -> ProgressMeasures:
     """Losses of the logits L [a, b, c] restricted to, and without, the key frequencies K.
 
+    CE is cross-entropy, or the squared error where the run is trained with it.
+
     P_k projects L on cos(w_k(a + b)) and sin(w_k(a + b)) as functions of the pair, so P_k L depends on
     a + b alone. Restricted loss: CE of mean_ab L + Σ_K P_k L on all pairs. Excluded loss: CE of
     L - Σ_K P_k L on the training pairs; per frequency: of L - P_k L. Trig loss: with L' = Σ_K P_k L, CE of
@@ -60,25 +63,66 @@ def progress_measures(checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "k
     grid = cyclic_grid(checkpoint, "progress_measures")
     logits = grid.logits(checkpoint.logits.double())
     keys = key_mask(key_frequencies, grid.n, logits.device)
-    return measures_of_logits(logits, checkpoint.problem.is_train[grid.example], keys)
+    problem = checkpoint.problem
+    pairs = Pairs(problem.is_train[grid.example], problem.is_test[grid.example])
+    measures = squared_errors if problem.loss == "mse" else cross_entropies
+    return measures(logits, pairs, keys)
 
 
-def measures_of_logits(
-    logits: Float[Tensor, "example class"], is_train: Bool[Tensor, "example"], keys: Bool[Tensor, "frequency"]
+class Pairs(NamedTuple):
+    """Which pairs (a, b) are trained on, and which tested on."""
+
+    is_train: Bool[Tensor, "example"]
+    is_test: Bool[Tensor, "example"]
+
+
+def cross_entropies(
+    logits: Float[Tensor, "example class"], pairs: Pairs, keys: Bool[Tensor, "frequency"]
 ) -> ProgressMeasures:
-    """``progress_measures`` of logits on the grid of pairs."""
+    """``progress_measures`` of logits on the grid of pairs, by cross-entropy."""
     table = mean_by_sum(logits)
+    kept, parts = kept_parts(table, keys)
+    restricted = losses_by_sum(kept + table.mean(0), cross_entropy)
+    excluded = excluded_losses(logits, pairs.is_train, table, torch.cat([kept, parts]))
+    return gathered(restricted, excluded, pairs)
+
+
+def squared_errors(
+    logits: Float[Tensor, "example class"], pairs: Pairs, keys: Bool[Tensor, "frequency"]
+) -> ProgressMeasures:
+    """``progress_measures`` of logits on the grid of pairs, by squared error.
+
+    With e = l - onehot and r the part that depends on a + b alone, Σ_c (e - r)² = Σ e² - 2 Σ e r + Σ r²,
+    summed over the training pairs of each a + b.
+    """
+    p, table = logits.shape[1], mean_by_sum(logits)
+    kept, parts = kept_parts(table, keys)
+    restricted = losses_by_sum(kept + table.mean(0), squared_error)
+    order = sum_order(p, logits.device)
+    weight = pairs.is_train[order].double() / pairs.is_train.sum()
+    error = logits[order] - torch.eye(p, dtype=logits.dtype, device=logits.device)[:, None]
+    removed = torch.cat([kept, parts])
+    square = (error.square().sum(-1) * weight).sum()
+    cross = torch.einsum("sac,sa,qsc->q", error, weight, removed)
+    excluded = (square - 2 * cross + torch.einsum("qsc,s->q", removed.square(), weight.sum(1))) / p
+    return gathered(restricted, excluded, pairs)
+
+
+def kept_parts(table: Float[Tensor, "sum class"], keys: Bool[Tensor, "frequency"]) -> tuple[Tensor, Tensor]:
+    """The logits' part at the keys and at each random set instead, [set, sum, class], and at every frequency."""
     parts = frequency_parts(table)
     sets = torch.cat([keys.unsqueeze(0), random_sets(keys)]).double()
-    kept = torch.einsum("qk,ksc->qsc", sets, parts)
-    restricted = losses_by_sum(kept + table.mean(0))
-    excluded = excluded_losses(logits, is_train, table, torch.cat([kept, parts]))
-    n_sets = len(sets)
+    return torch.einsum("qk,ksc->qsc", sets, parts), parts
+
+
+def gathered(restricted: Float[Tensor, "set sum"], excluded: Float[Tensor, "part"], pairs: Pairs) -> ProgressMeasures:
+    """The measures from the losses of every set of frequencies, and of every frequency alone."""
+    n_sets = len(restricted)
     return ProgressMeasures(
         restricted_loss=restricted[0].mean(),
         excluded_loss=excluded[0],
         excluded_loss_of=excluded[n_sets:],
-        trig_loss=over_splits(restricted[0], is_train),
+        trig_loss=over_splits(restricted[0], pairs),
         restricted_loss_control=restricted[1:].mean(),
         excluded_loss_control=excluded[1:n_sets].mean(),
     )
@@ -109,17 +153,19 @@ def frequency_parts(table: Float[Tensor, "sum class"]) -> Float[Tensor, "frequen
     return cos[:, :, None] * cosine[:, None] + sin[:, :, None] * sine[:, None]
 
 
-def losses_by_sum(logits: Float[Tensor, "draw sum class"]) -> Float[Tensor, "draw sum"]:
-    """Cross-entropy of logits that depend on a + b alone."""
+def losses_by_sum(
+    logits: Float[Tensor, "set sum class"], loss: Callable[[Tensor, Tensor], Tensor]
+) -> Float[Tensor, "set sum"]:
+    """Losses of logits that depend on a + b alone."""
     labels = torch.arange(logits.shape[-1], device=logits.device)
-    return cross_entropy(logits, labels.expand(logits.shape[:-1]))
+    return loss(logits, labels.expand(logits.shape[:-1]))
 
 
-def over_splits(losses: Float[Tensor, "sum"], is_train: Bool[Tensor, "example"]) -> Float[Tensor, "split"]:
+def over_splits(losses: Float[Tensor, "sum"], pairs: Pairs) -> Float[Tensor, "split"]:
     """Mean over the train, test and all examples of a loss that depends on a + b alone."""
     order = sum_order(len(losses), losses.device)
-    trained = is_train[order].sum(1).double()
-    weights = torch.stack([trained, len(losses) - trained, torch.full_like(trained, len(losses))])
+    trained, tested = (part[order].sum(1).double() for part in pairs)
+    weights = torch.stack([trained, tested, torch.full_like(trained, len(losses))])
     return (weights / weights.sum(1, keepdim=True)) @ losses
 
 
