@@ -1,5 +1,6 @@
 import time
 from itertools import permutations, product
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -7,7 +8,10 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from grokinterp.errors import ConfigError
-from grokinterp.tasks.composition import Composition
+from grokinterp.tasks import TASKS
+from grokinterp.tasks.composition import BinaryOperation, Composition
+from grokinterp.tasks.groups import GroupComposition, GroupConjugation
+from grokinterp.tasks.matrices import MatrixMultiplication
 from grokinterp.tasks.modular import ModularAddition, ModularDivision, ModularMultiplication, ModularSubtraction
 from grokinterp.tasks.polynomials import Polynomial
 from grokinterp.tasks.table import Table
@@ -22,6 +26,8 @@ P5 = [
     Polynomial(p=5, expression="x²+xy"),
     Table(rows=("0,1,,3", "1,2,3,4", ",0,0,0")),
 ]
+S3 = [GroupComposition(group="S3"), GroupConjugation(group="S3"), MatrixMultiplication(p=2, invertible=True)]
+PAIRS = [(outer, inner) for outer in P5[:-1] for inner in P5] + [(outer, inner) for outer in S3 for inner in S3]
 
 
 def composed(outer: BinaryTask, inner: BinaryTask) -> dict[tuple[int, ...], int]:
@@ -32,16 +38,14 @@ def composed(outer: BinaryTask, inner: BinaryTask) -> dict[tuple[int, ...], int]
     return {(a, b, c): second[first[a, b], c] for a, b, c in triples}
 
 
-@pytest.mark.parametrize("inner", P5, ids=lambda task: task.kind)
-@pytest.mark.parametrize("outer", P5[:-1], ids=lambda task: task.kind)
+@pytest.mark.parametrize(("outer", "inner"), PAIRS, ids=lambda task: task.kind)
 def test_two_steps_are_looked_up_one_after_the_other(outer, inner):
     task = Composition(outer=outer, inner=inner)
     assert list(examples(task).items()) == list(composed(outer, inner).items())
     check(task)
 
 
-@pytest.mark.parametrize("inner", P5, ids=lambda task: task.kind)
-@pytest.mark.parametrize("outer", P5[:-1], ids=lambda task: task.kind)
+@pytest.mark.parametrize(("outer", "inner"), PAIRS, ids=lambda task: task.kind)
 def test_mirror_images_are_the_orders_that_never_change_the_answer(outer, inner):
     task = Composition(outer=outer, inner=inner)
     asked = examples(task)
@@ -114,3 +118,8 @@ def test_the_largest_composition():
     task = Composition(outer=ModularAddition(p=97), inner=ModularMultiplication(p=97))
     assert len(task.mirror()) == task.n_examples == 97**3
     assert time.perf_counter() - start < 5
+
+
+def test_every_binary_operation_can_be_a_step():
+    kinds = {kind for kind, task in TASKS.items() if issubclass(task, BinaryTask)}
+    assert {step.kind for step in get_args(get_args(BinaryOperation)[0])} >= kinds

@@ -11,6 +11,8 @@ from pydantic import Discriminator
 from torch import Tensor
 
 from grokinterp.errors import ConfigError
+from grokinterp.tasks.groups import GroupComposition, GroupConjugation
+from grokinterp.tasks.matrices import MatrixMultiplication
 from grokinterp.tasks.modular import ModularAddition, ModularDivision, ModularMultiplication, ModularSubtraction
 from grokinterp.tasks.polynomials import Polynomial
 from grokinterp.tasks.table import Table
@@ -20,7 +22,15 @@ LARGEST = 10**6
 """Triples of operands."""
 
 BinaryOperation = Annotated[
-    ModularAddition | ModularSubtraction | ModularMultiplication | ModularDivision | Polynomial | Table,
+    ModularAddition
+    | ModularSubtraction
+    | ModularMultiplication
+    | ModularDivision
+    | Polynomial
+    | GroupComposition
+    | GroupConjugation
+    | MatrixMultiplication
+    | Table,
     Discriminator("kind"),
 ]
 """The operations that can be composed; a new one joins this union."""

@@ -72,6 +72,7 @@ class LinearRecurrence(SequenceTask):
 
     about: ClassVar[str] = "the next term of x_{t+1} = c_0 x_t + ... + c_{k-1} x_{t-k+1} mod p"
     kind: Literal["linear_recurrence"] = "linear_recurrence"
+    p: int = 97
     coefficients: tuple[int, ...] = (1, 1)
 
     def __post_init__(self) -> None:

@@ -133,6 +133,7 @@ class RelationComposition(Task):
     Every relation is a function drawn uniformly at random from ``seed``, by a generator of its own: each (e, r) has one
     answer, independent of all others, which may be shared or e itself. The examples are the n_entities · n_relations
     facts (e, r, none), always trained on, then the n_entities · n_relations² questions (e, r1, r2), which are split.
+    There are n_relations questions to a fact: the more of them are trained on, the sooner others are answered.
     Tokens: the entities, then the relations, then "none". Classes: the entities.
 
     Source: Wang et al. 2024, Grokked Transformers are Implicit Reasoners; Sinha et al. 2019, CLUTRR.
@@ -150,7 +151,7 @@ class RelationComposition(Task):
     about: ClassVar[str] = "the r2 of the r1 of an entity, from random facts that are always trained on"
     kind: Literal["relation_composition"] = "relation_composition"
     n_entities: int = 30
-    n_relations: int = 6
+    n_relations: int = 20
     seed: int = 0
 
     def __post_init__(self) -> None:
