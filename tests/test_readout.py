@@ -9,16 +9,20 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.func import functional_call
 
+from grokinterp.experiment import Experiment
 from grokinterp.losses import cross_entropy
-from grokinterp.models import Readout, ReadoutInputs, Transformer, TransformerSpec, readout, readout_by_hooks
-from grokinterp.tasks import ModularAddition
-from tests.model_cases import SMALL, SPECS, draw, draw_tokens
+from grokinterp.models import MLPSpec, Model, ModelSpec, Readout, ReadoutInputs, RecursiveSpec, TransformerSpec
+from tests.model_cases import MODEL_SPECS, SMALL, SPECS, call, draw, draw_tokens, parts, stacked
 
-Form = Callable[[Transformer, Tensor], Readout]
+Form = Callable[[Model, Tensor], Readout]
 
 
-def fast(model: Transformer, tokens: Tensor) -> Readout:
-    return readout(model, ReadoutInputs.of(tokens))
+def fast(model: Model, tokens: Tensor) -> Readout:
+    return model.readout(ReadoutInputs.of(tokens))
+
+
+def plain(model: Model, tokens: Tensor) -> Readout:
+    return model.readout_by_hooks(tokens)
 
 
 def assert_close(ours: Tensor, plain: Tensor, name: str) -> None:
@@ -26,18 +30,23 @@ def assert_close(ours: Tensor, plain: Tensor, name: str) -> None:
     assert float((ours - plain).detach().norm()) <= 1e-10 * float(plain.detach().norm()), name
 
 
-def gradient(form: Form, model: Transformer, tokens: Tensor) -> Tensor:
-    """All parameters' gradients of a mean loss, as one vector."""
+def gradient(form: Form, model: Model, tokens: Tensor) -> Tensor:
+    """All parameters' gradients of a mean loss over everything that is trained, as one vector."""
     labels = tokens.sum(1) % model.W_U.shape[1]
-    loss = cross_entropy(form(model, tokens).logits, labels).mean()
-    return torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(model.parameters()))])
+    read = form(model, tokens)
+    logits = read.logits.unsqueeze(0) if read.supervised is None else read.supervised
+    loss = cross_entropy(logits, labels.expand(len(logits), -1)).mean()
+    gradients = torch.autograd.grad(loss, list(model.parameters()), materialize_grads=True)
+    return torch.cat([part.flatten() for part in gradients])
 
 
-def assert_equal_forms(model: Transformer, tokens: Tensor) -> None:
-    for name, ours, plain in zip(Readout._fields, fast(model, tokens), readout_by_hooks(model, tokens), strict=True):
-        assert_close(ours, plain, name)
+def assert_equal_forms(model: Model, tokens: Tensor) -> None:
+    ours, theirs = parts(fast(model, tokens)), parts(plain(model, tokens))
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        assert_close(ours[name], theirs[name], name)
     assert not any(point.has_hooks() for point in model.hook_points())  # else both sides would be the plain module
-    assert_close(gradient(fast, model, tokens), gradient(readout_by_hooks, model, tokens), "gradient")
+    assert_close(gradient(fast, model, tokens), gradient(plain, model, tokens), "gradient")
 
 
 TOKENS = {
@@ -51,51 +60,87 @@ TOKENS = {
 }
 
 
-@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+@pytest.mark.parametrize("spec", MODEL_SPECS.values(), ids=MODEL_SPECS)
 @pytest.mark.parametrize("tokens", TOKENS.values(), ids=TOKENS)
-def test_equals_the_plain_module(spec: TransformerSpec, tokens: Tensor) -> None:
+def test_equals_the_plain_module(spec: ModelSpec, tokens: Tensor) -> None:
     assert_equal_forms(draw(spec, n_ctx=tokens.shape[1]), tokens)
 
 
-@given(
-    spec=st.builds(
-        TransformerSpec,
+ACTIVATIONS = st.sampled_from(["relu", "gelu", "silu", "quadratic"])
+NORMS = [{}, *({"normalization": kind, "norm_position": at} for kind in ("LN", "LNPre") for at in ("pre", "post"))]
+INPUTS = [
+    {"d_embed": None, "embedding": "shared"},
+    *({"d_embed": 4, "embedding": way} for way in ("shared", "separate")),
+]
+CHOICES = {
+    TransformerSpec: st.builds(
+        lambda norm, **choices: norm | choices,
+        st.sampled_from(NORMS),
         n_layers=st.integers(1, 3),
         d_model=st.sampled_from([4, 8]),
         n_heads=st.sampled_from([1, 2, 4]),
         d_head=st.sampled_from([None, 1, 3]),
         d_mlp=st.integers(1, 9),
-        act_fn=st.sampled_from(["relu", "gelu", "silu"]),
-        normalization=st.sampled_from([None, "LN", "LNPre"]),
+        act_fn=ACTIVATIONS,
+        read_at=st.sampled_from(["equals", "last", "mean"]),
+        positions=st.sampled_from(["learned", "sinusoidal", "none"]),
         attention=st.sampled_from(["causal", "bidirectional"]),
+        attention_fn=st.sampled_from(["softmax", "stablemax"]),
+        attention_rate=st.sampled_from([1.0, 0.6, 0.0]),
+        biases=st.booleans(),
+        tied_embeddings=st.booleans(),
+    ),
+    MLPSpec: st.builds(
+        lambda inputs, **choices: inputs | choices,
+        st.sampled_from(INPUTS),
+        combine=st.sampled_from(["sum", "concatenate"]),
+        hidden=st.lists(st.integers(1, 9), min_size=1, max_size=3).map(tuple),
+        act_fn=ACTIVATIONS,
         biases=st.booleans(),
     ),
+    RecursiveSpec: st.builds(
+        dict,
+        d_model=st.integers(2, 6),
+        d_mlp=st.integers(1, 9),
+        n_latent=st.integers(1, 3),
+        n_supervision=st.integers(1, 3),
+        act_fn=ACTIVATIONS,
+        biases=st.booleans(),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", CHOICES)
+@given(
+    data=st.data(),
     n=st.integers(1, 30),
     n_ctx=st.integers(1, 5),
-    d_vocab=st.integers(1, 8),
+    d_vocab=st.sampled_from([1, 2, 3, 5, 8, 20]),
     constant_last=st.booleans(),
     seed=st.integers(0, 1000),
 )
-@settings(max_examples=60, deadline=None)
-def test_equals_the_plain_module_whatever_the_sizes(
-    spec: TransformerSpec, n: int, n_ctx: int, d_vocab: int, constant_last: bool, seed: int
+@settings(max_examples=40, deadline=None)
+def test_equals_the_plain_module_whatever_the_choices(
+    kind: type[ModelSpec], data: st.DataObject, n: int, n_ctx: int, d_vocab: int, constant_last: bool, seed: int
 ) -> None:
-    model = draw(spec, d_vocab=d_vocab, n_ctx=n_ctx, seed=seed)
+    spec = kind(**data.draw(CHOICES[kind]))
+    model = draw(spec, d_vocab=d_vocab, d_vocab_out=min(d_vocab, 5), n_ctx=n_ctx, seed=seed)
     tokens = draw_tokens(n, d_vocab=d_vocab, n_ctx=n_ctx, constant_last=constant_last, seed=seed)
     assert_equal_forms(model, tokens)
 
 
-def test_equals_the_plain_module_at_the_published_sizes() -> None:
-    task = ModularAddition(p=113)
-    model = Transformer(
-        TransformerSpec(), d_vocab=114, d_vocab_out=113, n_ctx=3, generator=torch.Generator().manual_seed(0)
-    ).double()
-    assert_equal_forms(model, task.tokens()[torch.arange(0, 113**2, 31)])
+@pytest.mark.parametrize("spec", [TransformerSpec(), MLPSpec()], ids=["transformer", "mlp"])
+def test_equals_the_plain_module_at_the_published_sizes(spec: ModelSpec) -> None:
+    experiment = Experiment(model=spec)
+    assert_equal_forms(experiment.build_model().double(), experiment.tokens()[::31])
 
 
-def test_float32_agrees_within_its_rounding() -> None:
-    model, tokens = draw(SPECS["two layers"]).float(), draw_tokens()
-    torch.testing.assert_close(fast(model, tokens), readout_by_hooks(model, tokens), rtol=1e-4, atol=1e-4)
+@pytest.mark.parametrize("name", ["two layers", "rate", "boundaries", "mlp, deep", "recursive"])
+def test_float32_agrees_within_its_rounding(name: str) -> None:
+    model, tokens = draw(MODEL_SPECS[name]).float(), draw_tokens()
+    ours, theirs = parts(fast(model, tokens)), parts(plain(model, tokens))
+    assert {value.dtype for value in ours.values()} == {torch.float32}
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
 @given(n=st.integers(1, 40), n_ctx=st.integers(1, 5), d_vocab=st.integers(1, 9), seed=st.integers(0, 1000))
@@ -162,38 +207,18 @@ def test_the_twin_keeps_the_users_hooks() -> None:
 # torch.func
 
 
-def stacked(spec: TransformerSpec, members: int = 3) -> tuple[Transformer, dict[str, Tensor]]:
-    models = [draw(spec, seed=seed) for seed in range(members)]
-    state = [dict(model.state_dict()) for model in models]
-    return models[0], {name: torch.stack([one[name] for one in state]) for name in state[0]}
-
-
-def call(model: Transformer, state: dict[str, Tensor], inputs: ReadoutInputs) -> Readout:
-    """``readout`` of the model with the tensors of ``state`` in place of its own."""
-
-    class Reader(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self) -> Readout:
-            return readout(self.model, inputs)
-
-    return functional_call(Reader(), {f"model.{name}": value for name, value in state.items()}, ())
-
-
-@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+@pytest.mark.parametrize("spec", MODEL_SPECS.values(), ids=MODEL_SPECS)
 @pytest.mark.parametrize("tokens", [draw_tokens(), draw_tokens(constant_last=True)], ids=["any last token", "="])
-def test_vmap_over_stacked_parameters(spec: TransformerSpec, tokens: Tensor) -> None:
+def test_vmap_over_stacked_parameters(spec: ModelSpec, tokens: Tensor) -> None:
     model, state = stacked(spec)
     inputs = ReadoutInputs.of(tokens)
-    batched = torch.vmap(lambda one: call(model, one, inputs))(state)
+    batched = torch.vmap(lambda one: parts(call(model, one, inputs)))(state)
     for member in range(3):
-        alone = readout(draw(spec, seed=member), inputs)
-        torch.testing.assert_close(Readout(*(part[member] for part in batched)), alone)
+        alone = parts(draw(spec, seed=member).readout(inputs))
+        torch.testing.assert_close({name: part[member] for name, part in batched.items()}, alone)
 
 
-def loss_of(model: Transformer, inputs: ReadoutInputs, form: str) -> Callable[[dict[str, Tensor]], Tensor]:
+def loss_of(model: Model, inputs: ReadoutInputs, form: str) -> Callable[[dict[str, Tensor]], Tensor]:
     labels = inputs.tokens.sum(1) % 5
 
     def loss(state: dict[str, Tensor]) -> Tensor:
@@ -204,10 +229,13 @@ def loss_of(model: Transformer, inputs: ReadoutInputs, form: str) -> Callable[[d
     return loss
 
 
-@pytest.mark.parametrize("name", ["one layer", "gelu", "two layers, LN, biases"])
+NESTED = ["one layer", "gelu", "two layers, LN, biases", "boundaries", "stablemax", "mlp", "recursive"]
+
+
+@pytest.mark.parametrize("name", NESTED)
 def test_nested_gradients_agree(name: str) -> None:
     """The gradient of the squared gradient norm, of the fast form and of the plain module, alone and under vmap."""
-    model, state = stacked(SPECS[name])
+    model, state = stacked(MODEL_SPECS[name])
     inputs = ReadoutInputs.of(draw_tokens(constant_last=True))
 
     def sharpness(form: str) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
@@ -226,7 +254,7 @@ def test_trains_like_the_plain_module() -> None:
     spec = TransformerSpec(**SMALL)
     tokens = draw_tokens(constant_last=True)
     ends = []
-    for form in (fast, readout_by_hooks):
+    for form in (fast, plain):
         model = draw(spec)
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=1.0)
         for _ in range(20):
@@ -247,7 +275,7 @@ def test_step_is_captured_by_a_cuda_graph() -> None:
     def backward() -> None:
         for weight in model.parameters():
             weight.grad = None
-        cross_entropy(readout(model, inputs).logits, labels).mean().backward()
+        cross_entropy(model.readout(inputs).logits, labels).mean().backward()
 
     backward()
     eager = [weight.grad.clone() for weight in model.parameters()]

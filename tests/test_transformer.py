@@ -6,28 +6,33 @@ from torch import Tensor
 from transformer_lens import ActivationCache, FactoredMatrix, patching
 
 from grokinterp.models import Transformer, TransformerSpec
-from tests.model_cases import SMALL, SPECS, draw, draw_tokens
+from tests.model_cases import PLAIN_SPECS, SMALL, SPECS, draw, draw_tokens
 
 EVERY_SPEC = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+EVERY_PLAIN_SPEC = pytest.mark.parametrize("spec", PLAIN_SPECS.values(), ids=PLAIN_SPECS)
 
 
-def canonical_hooks(n_layers: int, *, normalized: bool) -> list[str]:
-    """The hook points that fire in TransformerLens 3's HookedTransformer, in order."""
-    norm = ["hook_scale", "hook_normalized"] if normalized else []
+def canonical_hooks(spec: TransformerSpec) -> list[str]:
+    """The hook points that fire in TransformerLens 3's HookedTransformer, in order, and where ours has more."""
+    names = ["hook_scale", "hook_normalized"] if spec.normalization else []
+    before, behind = (names, []) if spec.norm_position == "pre" else ([], names)
     block = [
         "hook_resid_pre",
-        *(f"ln1.{name}" for name in norm),
+        *(f"ln1.{name}" for name in before),
         *(f"attn.hook_{name}" for name in ("q", "k", "v", "attn_scores", "pattern", "z")),
         "hook_attn_out",
+        *(f"ln1.{name}" for name in behind),
         "hook_resid_mid",
-        *(f"ln2.{name}" for name in norm),
+        *(f"ln2.{name}" for name in before),
         "mlp.hook_pre",
         "mlp.hook_post",
         "hook_mlp_out",
+        *(f"ln2.{name}" for name in behind),
         "hook_resid_post",
     ]
-    blocks = [f"blocks.{layer}.{name}" for layer in range(n_layers) for name in block]
-    return ["hook_embed", "hook_pos_embed", *blocks, *(f"ln_final.{name}" for name in norm)]
+    blocks = [f"blocks.{layer}.{name}" for layer in range(spec.n_layers) for name in block]
+    last = [*(f"ln_final.{name}" for name in before), *(["hook_pooled"] if spec.read_at == "mean" else [])]
+    return ["hook_embed", "hook_pos_embed", *blocks, *last]
 
 
 # names, shapes and values of activations
@@ -37,7 +42,7 @@ def canonical_hooks(n_layers: int, *, normalized: bool) -> list[str]:
 def test_hook_names_are_canonical(spec: TransformerSpec) -> None:
     model = draw(spec)
     _, cache = model.run_with_cache(draw_tokens())
-    names = canonical_hooks(spec.n_layers, normalized=spec.normalization is not None)
+    names = canonical_hooks(spec)
     assert list(cache.keys()) == names
     assert sorted(model.hook_dict) == sorted(names)
 
@@ -102,7 +107,7 @@ def to_logits(model: Transformer, cache: ActivationCache, component_sum: Tensor)
     return normalized @ model.W_U + model.b_U
 
 
-@EVERY_SPEC
+@EVERY_PLAIN_SPEC
 @torch.no_grad()
 def test_residual_components_sum_to_the_logits(spec: TransformerSpec) -> None:
     model = draw(spec)
@@ -113,7 +118,7 @@ def test_residual_components_sum_to_the_logits(spec: TransformerSpec) -> None:
     torch.testing.assert_close(to_logits(model, cache, components.sum(0)), logits)
 
 
-@EVERY_SPEC
+@EVERY_PLAIN_SPEC
 @torch.no_grad()
 def test_heads_and_neurons_sum_to_the_residual(spec: TransformerSpec) -> None:
     model = draw(spec)

@@ -1,8 +1,8 @@
-"""The exact fast form of a transformer: nothing that the answer does not need, and nothing twice.
+"""The exact fast forms of the models: nothing that the answer does not need, and nothing twice.
 
-Read at one position, the last layer's query, MLP and unembedding matter at that position only; and
-what the first layer computes per position depends on the (token, position) pair alone, of which a
-finite task has few. Using both changes no number; ``Transformer.forward`` is the plain twin.
+What the first layer computes of one position depends on the (token, position) pair alone, of which
+a finite task has few; and read at one position, a transformer's last query, MLP and unembedding
+matter at that position only. Using both changes no number; ``Model.forward`` is the plain twin.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from functools import reduce
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import embedding, relu
 
@@ -104,3 +104,31 @@ def whole_block(block: Block, x: Float[Tensor, "row d_model"], row: Int[Tensor, 
     neurons = mlp.act(torch.addmm(mlp.b_in, block.before(block.ln2, middle), mlp.W_in))
     residual = block.behind(block.ln2, middle + torch.addmm(mlp.b_out, neurons, mlp.W_out))
     return WholeBlock(pattern, neurons, residual)
+
+
+FEW_TOKENS = 16
+"""Up to so many, multiplying one-hot vectors is faster than gathering rows (measured on a CPU)."""
+
+
+def sum_rows(
+    tables: Float[Tensor, "table token feature"], tokens: Int[Tensor, "example position"]
+) -> Float[Tensor, "example feature"]:
+    """Σ over positions of the token's row, in the position's own table or in the only one.
+
+    >>> sum_rows(torch.tensor([[[1.0], [2.0]], [[10.0], [20.0]]]), torch.tensor([[0, 1]]))
+    tensor([[21.]])
+    """
+    n_ctx, d_vocab = tokens.shape[1], tables.shape[1]
+    tables = tables.expand(n_ctx, -1, -1)
+    if d_vocab > FEW_TOKENS:
+        return reduce(torch.add, map(embedding, tokens.unbind(1), tables.unbind(0)))
+    return one_hot(tokens, d_vocab).flatten(1).to(tables.dtype) @ tables.flatten(0, 1)
+
+
+def one_hot(tokens: Int[Tensor, "example position"], d_vocab: int) -> Bool[Tensor, "example position token"]:
+    """Which token each position has.
+
+    >>> one_hot(torch.tensor([[2, 0]]), 3).int()
+    tensor([[[0, 0, 1], [1, 0, 0]]], dtype=torch.int32)
+    """
+    return tokens.unsqueeze(-1) == torch.arange(d_vocab, device=tokens.device)

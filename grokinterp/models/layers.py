@@ -1,4 +1,4 @@
-"""The layers of a transformer, with TransformerLens parameter and hook names."""
+"""The layers that models are made of, with TransformerLens parameter and hook names."""
 
 import math
 from typing import TYPE_CHECKING
@@ -91,7 +91,9 @@ class Attention(nn.Module):
         Source: Zhong et al. 2023, §4 (attention rate), with the all-ones matrix of the released code.
         """
         learned = self.attention_fn(scores, dim)
-        return learned if self.rate == 1 else self.rate * learned + (1 - self.rate) * (scores > -math.inf)
+        if self.rate == 1:
+            return learned
+        return (self.rate * learned + (1 - self.rate)).masked_fill(scores == -math.inf, 0)
 
     def forward(self, x: Float[Tensor, "batch position d_model"]) -> Float[Tensor, "batch position d_model"]:
         q = self.hook_q(torch.einsum("bpm,hme->bphe", x, self.W_Q) + self.b_Q)
@@ -166,6 +168,17 @@ class Embed(nn.Module):
 
     def forward(self, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch position d_model"]:
         return self.W_E[tokens]
+
+
+class SeparateEmbed(nn.Module):
+    """One row per token, in a table of its own at every position."""
+
+    def __init__(self, n_ctx: int, d_vocab: int, d_model: int) -> None:
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(n_ctx, d_vocab, d_model))
+
+    def forward(self, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch position d_model"]:
+        return self.W_E[torch.arange(tokens.shape[1], device=tokens.device), tokens]
 
 
 class PosEmbed(nn.Module):

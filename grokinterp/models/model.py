@@ -7,8 +7,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from grokinterp.errors import ConfigError
 from grokinterp.models.hooked import ActivationCache, HookedRootModule
 from grokinterp.models.readout import Readout, ReadoutInputs
+
+
+def require_size(key: str, value: int, largest: int = 65536) -> None:
+    """Raise ConfigError unless 1 ≤ value ≤ largest."""
+    if not 1 <= value <= largest:
+        raise ConfigError(key, value, f"must be an integer from 1 to {largest}")
 
 
 class ModelSpec(ABC):

@@ -13,7 +13,7 @@ from grokinterp.errors import ConfigError, GrokinterpError
 from grokinterp.models.fast import all_positions, last_position
 from grokinterp.models.hooked import FactoredMatrix, HookPoint, TypedModuleList, bridge, bridge_config
 from grokinterp.models.layers import Block, Embed, PosEmbed, Unembed, norm
-from grokinterp.models.model import Model, ModelSpec
+from grokinterp.models.model import Model, ModelSpec, require_size
 from grokinterp.models.readout import Readout, ReadoutInputs
 
 
@@ -58,15 +58,15 @@ class TransformerSpec(ModelSpec):
     tied_embeddings: bool = False
 
     def __post_init__(self) -> None:
-        if not 1 <= self.n_layers <= 128:
-            raise ConfigError("n_layers", self.n_layers, "must be an integer from 1 to 128")
+        require_size("n_layers", self.n_layers, 128)
         for key in ("d_model", "n_heads", "d_mlp"):
-            if not 1 <= getattr(self, key) <= 65536:
-                raise ConfigError(key, getattr(self, key), "must be an integer from 1 to 65536")
-        if self.d_head is None and self.d_model % self.n_heads:
+            require_size(key, getattr(self, key))
+        if self.d_head is not None:
+            require_size("d_head", self.d_head)
+        elif self.d_model % self.n_heads:
             raise ConfigError("n_heads", self.n_heads, f"must divide d_model={self.d_model} (or give d_head)")
-        if self.d_head is not None and not 1 <= self.d_head <= 65536:
-            raise ConfigError("d_head", self.d_head, "must be an integer from 1 to 65536")
+        if self.normalization is None and self.norm_position == "post":
+            raise ConfigError("norm_position", self.norm_position, "needs a normalization, LN or LNPre")
         if not 0 <= self.attention_rate <= 1:
             raise ConfigError("attention_rate", self.attention_rate, "must be from 0 (uniform) to 1 (learned)")
 
@@ -80,10 +80,9 @@ class TransformerSpec(ModelSpec):
 
     @property
     def is_plain(self) -> bool:
-        """Whether TransformerLens has a model like this one."""
-        unusual = (self.act_fn == "quadratic", self.read_at == "mean", self.positions != "learned")
-        unusual += (self.norm_position == "post", self.attention_fn != "softmax", self.attention_rate != 1)
-        return not any(unusual)
+        """Whether TransformerLens has a model that computes the same, given the right weights."""
+        unusual = (self.act_fn == "quadratic", self.read_at == "mean", self.norm_position == "post")
+        return not any(unusual) and self.attention_fn == "softmax" and self.attention_rate == 1
 
     def build(
         self, *, d_vocab: int, d_vocab_out: int, n_ctx: int, generator: torch.Generator | None = None
@@ -139,7 +138,8 @@ class Transformer(Model):
         self.unembed = Unembed(spec.d_model, d_vocab_out, biases=spec.biases, tied_to=tied)
         self.hook_embed = HookPoint()
         self.hook_pos_embed = HookPoint()
-        self.hook_pooled = HookPoint()
+        if spec.read_at == "mean":
+            self.hook_pooled = HookPoint()
         self.initialize(generator)
         self.setup()
         self.eval()  # training mode changes nothing here, and TransformerLens's patching refuses it
@@ -208,7 +208,8 @@ class Transformer(Model):
         """
         if not self.spec.is_plain:
             raise GrokinterpError(f"TransformerLens has no model like {self.spec}")
-        return bridge(self.cfg, {name: value.detach().clone() for name, value in self.state_dict().items()})
+        state = self.state_dict() | {"unembed.W_U": self.W_U}  # which is no parameter of its own if tied
+        return bridge(self.cfg, {name: value.detach().clone() for name, value in state.items()})
 
     def to_tokens(self, tokens: Tensor, **_: Any) -> Tensor:
         """Tokens are tensors already; here because TransformerLens's utilities ask for the method."""
@@ -238,8 +239,9 @@ class Transformer(Model):
     @property
     def kept_per_example(self) -> int:
         spec, positions = self.spec, self.cfg.n_ctx
-        whole = spec.n_layers - (spec.read_at != "mean")
-        return 2 * (spec.d_mlp + self.unembed.d_vocab_out) + whole * positions * (spec.d_mlp + spec.d_model)
+        layers = spec.n_layers - (spec.read_at != "mean")  # those that compute every position
+        at_a_position = spec.d_mlp + spec.d_model + spec.n_heads * positions
+        return 2 * (spec.d_mlp + self.unembed.d_vocab_out) + layers * positions * at_a_position
 
     @property
     def embedding(self) -> Float[Tensor, "token feature"]:

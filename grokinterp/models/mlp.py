@@ -1,0 +1,246 @@
+"""Multilayer perceptrons on embedded or one-hot tokens, and one that is solved by hand."""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, ClassVar, Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from grokinterp.errors import ConfigError
+from grokinterp.models.fast import one_hot, sum_rows
+from grokinterp.models.hooked import HookPoint, TypedModuleList
+from grokinterp.models.layers import ACTIVATIONS, Embed, SeparateEmbed, Unembed, bias
+from grokinterp.models.model import Model, ModelSpec, require_size
+from grokinterp.models.readout import Readout, ReadoutInputs
+
+
+@dataclass(frozen=True, kw_only=True)
+class MLPSpec(ModelSpec):
+    """What the first layer reads, and the widths of the hidden layers.
+
+    ``d_embed``: length of a token's embedding; None for one-hot vectors. ``embedding``: "shared" by
+    all positions, or a "separate" table for each. ``combine``: the positions' vectors are summed or
+    concatenated; concatenated one-hot vectors give every position rows of its own in the first
+    layer, summed ones share them. ``hidden``: neurons of each hidden layer.
+
+    ``initialization``: "normal" draws every weight from N(0, 1/fan_in), an embedding from
+    N(0, 1/d_embed), and leaves biases zero. "mean_field" is the same but for N(0, 1/fan_in²) in the
+    unembedding. "pytorch" is U(±fan_in^-½), biases included, of ``nn.Linear``, and N(0, 1) of
+    ``nn.Embedding``.
+
+    The defaults are the network of Gromov 2023, which groks soonest. Gromov draws from N(0, 1) and writes
+    the factors fan_in^-½ and fan_in^-1 beside the weights: the same function at the start, but the
+    weights move less far per learning rate than these. By source, where they differ from it:
+
+    * Doshi et al. 2023, Morwani et al. 2023: ``hidden``, ``act_fn``; combine="sum" for shared rows.
+    * Chughtai et al. 2023: d_embed=256, embedding="separate", hidden=(128,), act_fn="relu",
+      initialization="normal".
+    * Liu et al. 2022: d_embed, combine="sum", hidden, act_fn="relu".
+    * Prieto et al. 2025: hidden=(200, 200), act_fn="relu", initialization="pytorch".
+
+    Raises:
+        ConfigError: a width below 1, no hidden layer, separate tables of one-hot vectors.
+    """
+
+    about: ClassVar[str] = "hidden layers on summed or concatenated embeddings or one-hot vectors"
+
+    kind: Literal["mlp"] = "mlp"
+    d_embed: int | None = None
+    embedding: Literal["shared", "separate"] = "shared"
+    combine: Literal["sum", "concatenate"] = "concatenate"
+    hidden: tuple[int, ...] = (500,)
+    act_fn: Literal["relu", "gelu", "silu", "quadratic"] = "quadratic"
+    biases: bool = False
+    initialization: Literal["normal", "mean_field", "pytorch"] = "mean_field"
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.hidden) <= 128:
+            raise ConfigError("hidden", self.hidden, "must have from 1 to 128 layers")
+        for width in self.hidden:
+            require_size("hidden", width)
+        if self.d_embed is not None:
+            require_size("d_embed", self.d_embed)
+        elif self.embedding == "separate":
+            raise ConfigError("embedding", self.embedding, "one-hot vectors (d_embed=none) are shared by all positions")
+
+    def build(self, *, d_vocab: int, d_vocab_out: int, n_ctx: int, generator: torch.Generator | None = None) -> "MLP":
+        return MLP(self, d_vocab=d_vocab, d_vocab_out=d_vocab_out, n_ctx=n_ctx, generator=generator)
+
+
+class OneHot(nn.Module):
+    """One 0-or-1 entry per token of the vocabulary."""
+
+    def __init__(self, d_vocab: int) -> None:
+        super().__init__()
+        self.d_vocab = d_vocab
+
+    def forward(self, tokens: Int[Tensor, "batch position"]) -> Bool[Tensor, "batch position token"]:
+        return one_hot(tokens, self.d_vocab)
+
+
+class HiddenLayer(nn.Module):
+    """act(x W_in + b_in)."""
+
+    b_in: Float[Tensor, "neuron"]
+
+    def __init__(self, d_in: int, d_hidden: int, act_fn: str, *, biases: bool) -> None:
+        super().__init__()
+        self.W_in = nn.Parameter(torch.empty(d_in, d_hidden))
+        bias(self, "b_in", d_hidden, trained=biases)
+        self.act = ACTIVATIONS[act_fn]
+        self.hook_pre = HookPoint()
+        self.hook_post = HookPoint()
+
+    def forward(self, x: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch neuron"]:
+        return self.hook_post(self.act(self.hook_pre(x @ self.W_in + self.b_in)))
+
+
+class MLP(Model):
+    """A multilayer perceptron; it answers once per sequence.
+
+    Parameters: embed.W_E [token, d_embed], or [position, token, d_embed] if separate, none if
+    one-hot; layers.L.W_in [in, neuron], layers.L.b_in; unembed.W_U [neuron, class], unembed.b_U.
+    Concatenated positions are the rows of layers.0.W_in one behind the other.
+    Hooks: hook_embed [batch, position, d_embed], layers.L.hook_pre and layers.L.hook_post
+    [batch, neuron].
+
+    Args:
+        spec: widths and choices.
+        d_vocab: input tokens. d_vocab_out: classes. n_ctx: positions.
+        generator: draws the initial weights; without one they are left zero, to be loaded.
+    """
+
+    embed: Any
+    """Embed, SeparateEmbed or OneHot."""
+
+    def __init__(
+        self, spec: MLPSpec, *, d_vocab: int, d_vocab_out: int, n_ctx: int, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        self.spec, self.n_ctx = spec, n_ctx
+        d_embed = d_vocab if spec.d_embed is None else spec.d_embed
+        if spec.d_embed is None:
+            self.embed = OneHot(d_vocab)
+        elif spec.embedding == "shared":
+            self.embed = Embed(d_vocab, d_embed)
+        else:
+            self.embed = SeparateEmbed(n_ctx, d_vocab, d_embed)
+        widths = [d_embed if spec.combine == "sum" else n_ctx * d_embed, *spec.hidden]
+        self.layers = TypedModuleList([HiddenLayer(a, b, spec.act_fn, biases=spec.biases) for a, b in pairwise(widths)])
+        self.unembed = Unembed(widths[-1], d_vocab_out, biases=spec.biases, tied_to=None)
+        self.hook_embed = HookPoint()
+        self.initialize(generator)
+        self.setup()
+        self.eval()
+
+    @torch.no_grad()
+    def initialize(self, generator: torch.Generator | None) -> None:
+        """Draw every weight as ``spec.initialization`` says."""
+        if generator is None:
+            for weight in self.parameters():
+                weight.zero_()
+            return
+        if self.spec.d_embed is not None:
+            deviation = 1.0 if self.spec.initialization == "pytorch" else self.spec.d_embed**-0.5
+            self.embed.W_E.normal_(0, deviation, generator=generator)
+        for layer in self.layers:
+            self._draw(layer.W_in, layer.b_in, generator)
+        self._draw(self.unembed.W_U, self.unembed.b_U, generator)
+        if self.spec.initialization == "mean_field":
+            self.unembed.W_U.mul_(self.spec.hidden[-1] ** -0.5)
+
+    def _draw(self, weight: Tensor, bias: Tensor, generator: torch.Generator) -> None:
+        """The weights that read ``fan_in`` numbers, and their bias."""
+        scale = weight.shape[0] ** -0.5
+        if self.spec.initialization != "pytorch":
+            weight.normal_(0, scale, generator=generator)
+            return
+        weight.uniform_(-scale, scale, generator=generator)
+        if self.spec.biases:
+            bias.uniform_(-scale, scale, generator=generator)
+
+    def forward(self, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch answer class"]:
+        """Logits of the one answer."""
+        x = self.hook_embed(self.embed(tokens).to(self.W_U.dtype))
+        x = x.sum(1) if self.spec.combine == "sum" else x.flatten(1)
+        for layer in self.layers:
+            x = layer(x)
+        return self.unembed(x).unsqueeze(1)
+
+    def readout_by_hooks(self, tokens: Int[Tensor, "example position"]) -> Readout:
+        logits, neurons = self.catch(tokens, f"layers.{self.n_layers - 1}.hook_post")
+        return Readout(None, neurons, neurons, logits[:, -1])
+
+    def readout_fast(self, inputs: ReadoutInputs) -> Readout:
+        """The first layer once per token and position instead of once per example."""
+        first, *others = self.layers
+        x = first.act(first.b_in + sum_rows(self.first_layer_rows, inputs.tokens))
+        for layer in others:
+            x = layer.act(torch.addmm(layer.b_in, x, layer.W_in))
+        return Readout(None, x, x, torch.addmm(self.unembed.b_U, x, self.W_U))
+
+    @property
+    def tables(self) -> Float[Tensor, "table token d_embed"]:
+        """One embedding table per position, or the only one."""
+        return self.embed.W_E if self.spec.embedding == "separate" else self.embed.W_E.unsqueeze(0)
+
+    @property
+    def first_layer_rows(self) -> Float[Tensor, "table token neuron"]:
+        """What a token contributes to the first layer's neurons, in one table per position or one for all."""
+        W_in, parts = self.layers[0].W_in, 1 if self.spec.combine == "sum" else self.n_ctx
+        W_in = W_in.unflatten(0, (parts, -1))
+        return W_in if self.spec.d_embed is None else self.tables @ W_in
+
+    @property
+    def embedding(self) -> Float[Tensor, "token feature"]:
+        tables = self.first_layer_rows if self.spec.d_embed is None else self.tables
+        return tables.transpose(0, 1).flatten(1)
+
+    @property
+    def n_layers(self) -> int:
+        return len(self.spec.hidden)
+
+    @property
+    def kept_per_example(self) -> int:
+        return sum(self.spec.hidden) + self.spec.hidden[-1] + 2 * self.unembed.d_vocab_out
+
+    @property
+    def W_U(self) -> Float[Tensor, "neuron class"]:
+        return self.unembed.W_U
+
+    @property
+    def W_L(self) -> Float[Tensor, "neuron class"]:
+        return self.unembed.W_U
+
+
+@torch.no_grad()
+def solved_addition(p: int, *, width: int = 500, generator: torch.Generator) -> MLP:
+    """Addition modulo p by weights that are written down, not trained.
+
+    Neuron n has a frequency k, w = 2πk/p, and two random phases φ, ψ:
+
+        W_in[a] = cos(w a + φ),  W_in[b] = cos(w b + ψ),  W_U[c] = (2 / width) cos(w c + φ + ψ).
+
+    The square of cos u + cos v contains cos(u + v), which W_U turns into cos(w (a + b - c)) / 2; all
+    other terms keep a random phase. Frequencies 1 … ⌊p/2⌋ take turns, so that with the width the
+    logits tend to the mean of cos(w (a + b - c)) over them: 1 at the answer, and for odd p
+    -1 / (p - 1) elsewhere. They scatter around it by about 2 / √width.
+
+    Source: Gromov 2023, §3 (analytic solution).
+
+    Raises:
+        ConfigError: p outside [3, 1000], or a width below 1.
+    """
+    if not 3 <= p <= 1000:
+        raise ConfigError("p", p, "must be an integer from 3 to 1000")
+    require_size("width", width)
+    model = MLP(MLPSpec(hidden=(width,)), d_vocab=p, d_vocab_out=p, n_ctx=2)
+    frequency = 1 + torch.arange(width) % (p // 2)
+    angle = 2 * math.pi / p * (torch.arange(p)[:, None] * frequency % p)
+    phases = 2 * math.pi * torch.rand(2, 1, width, generator=generator)
+    model.layers[0].W_in.copy_((angle + phases).cos().flatten(0, 1))
+    model.unembed.W_U.copy_(2 / width * (angle + phases.sum(0)).cos().T)
+    return model

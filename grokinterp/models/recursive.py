@@ -1,0 +1,206 @@
+"""A tiny recursive model: one small network that refines a latent state and an answer, again and again."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from grokinterp.models.fast import sum_rows
+from grokinterp.models.hooked import HookPoint, TypedModuleList
+from grokinterp.models.layers import ACTIVATIONS, SeparateEmbed, Unembed, bias
+from grokinterp.models.model import Model, ModelSpec, require_size
+from grokinterp.models.readout import Readout, ReadoutInputs
+
+EPSILON = 1e-5
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecursiveSpec(ModelSpec):
+    """The sizes of the network and how often it is applied.
+
+    With the question x, the latent z and the answer y, vectors of length ``d_model``, each of
+    ``n_supervision`` supervision steps is
+
+        z ← net(x + y + z), ``n_latent`` times;  y ← net(y + z);  logits = y W_U + b_U,
+
+    where net(u) = norm(u + act(u W_in + b_in) W_out + b_out) and norm divides by the root mean
+    square. x sums the embeddings of the tokens, which every position has its own of. y and z start
+    at zero and are carried from one supervision step to the next without gradient; every step's
+    logits are trained, the last step's are the answer.
+
+    Source: Jolicoeur-Martineau 2025, §4. There x, y and z have one vector per position, which
+    attention or a second MLP mixes; here the tokens are few and their sum is one vector.
+
+    Raises:
+        ConfigError: a size below 1 or an absurd one.
+    """
+
+    about: ClassVar[str] = "a tiny network refining latent and answer, supervised at every refinement"
+
+    kind: Literal["recursive"] = "recursive"
+    d_model: int = 128
+    d_mlp: int = 512
+    n_latent: int = 6
+    n_supervision: int = 16
+    act_fn: Literal["relu", "gelu", "silu", "quadratic"] = "silu"
+    biases: bool = False
+
+    def __post_init__(self) -> None:
+        require_size("d_model", self.d_model)
+        require_size("d_mlp", self.d_mlp)
+        require_size("n_latent", self.n_latent, 1000)
+        require_size("n_supervision", self.n_supervision, 1000)
+
+    def build(
+        self, *, d_vocab: int, d_vocab_out: int, n_ctx: int, generator: torch.Generator | None = None
+    ) -> "RecursiveModel":
+        return RecursiveModel(self, d_vocab=d_vocab, d_vocab_out=d_vocab_out, n_ctx=n_ctx, generator=generator)
+
+
+class TinyNet(nn.Module):
+    """norm(u + act(u W_in + b_in) W_out + b_out), in two halves around the neurons."""
+
+    b_in: Float[Tensor, "neuron"]
+    b_out: Float[Tensor, "d_model"]
+
+    def __init__(self, spec: RecursiveSpec) -> None:
+        super().__init__()
+        self.W_in = nn.Parameter(torch.empty(spec.d_model, spec.d_mlp))
+        self.W_out = nn.Parameter(torch.empty(spec.d_mlp, spec.d_model))
+        bias(self, "b_in", spec.d_mlp, trained=spec.biases)
+        bias(self, "b_out", spec.d_model, trained=spec.biases)
+        self.act = ACTIVATIONS[spec.act_fn]
+
+    def neurons(self, u: Float[Tensor, "batch d_model"]) -> Float[Tensor, "batch neuron"]:
+        return self.act(torch.addmm(self.b_in, u, self.W_in))
+
+    def output(
+        self, u: Float[Tensor, "batch d_model"], neurons: Float[Tensor, "batch neuron"]
+    ) -> Float[Tensor, "batch d_model"]:
+        return functional.rms_norm(u + torch.addmm(self.b_out, neurons, self.W_out), u.shape[-1:], eps=EPSILON)
+
+    def forward(self, u: Float[Tensor, "batch d_model"]) -> Float[Tensor, "batch d_model"]:
+        return self.output(u, self.neurons(u))
+
+
+class Step(nn.Module):
+    """One supervision step of the network that all steps share; it holds the hooks."""
+
+    def __init__(self, n_latent: int) -> None:
+        super().__init__()
+        self.hook_latent = TypedModuleList([HookPoint() for _ in range(n_latent)])
+        self.hook_post = HookPoint()
+        self.hook_answer = HookPoint()
+
+    def forward(
+        self,
+        net: TinyNet,
+        x: Float[Tensor, "batch d_model"],
+        y: Float[Tensor, "batch d_model"],
+        z: Float[Tensor, "batch d_model"],
+    ) -> tuple[Float[Tensor, "batch d_model"], Float[Tensor, "batch d_model"]]:
+        for hook_latent in self.hook_latent:
+            z = hook_latent(net(x + y + z))
+        neurons = self.hook_post(net.neurons(y + z))
+        return self.hook_answer(net.output(y + z, neurons)), z
+
+
+class RecursiveModel(Model):
+    """A tiny recursive model; it answers at every supervision step, and the last answer counts.
+
+    Parameters: embed.W_E [position, token, d_model]; net.W_in [d_model, neuron], net.b_in,
+    net.W_out [neuron, d_model], net.b_out; unembed.W_U [d_model, class], unembed.b_U.
+    Hooks: hook_embed [batch, position, d_model]; at supervision step S, counted from 0, the latent
+    after its I-th update steps.S.hook_latent.I [batch, d_model], the neurons that update the answer
+    steps.S.hook_post [batch, neuron], and the answer steps.S.hook_answer [batch, d_model].
+
+    Args:
+        spec: sizes and numbers of steps.
+        d_vocab: input tokens. d_vocab_out: classes. n_ctx: positions.
+        generator: draws the initial weights; without one they are left zero, to be loaded.
+    """
+
+    def __init__(
+        self,
+        spec: RecursiveSpec,
+        *,
+        d_vocab: int,
+        d_vocab_out: int,
+        n_ctx: int,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        self.embed = SeparateEmbed(n_ctx, d_vocab, spec.d_model)
+        self.net = TinyNet(spec)
+        self.unembed = Unembed(spec.d_model, d_vocab_out, biases=spec.biases, tied_to=None)
+        self.steps = TypedModuleList([Step(spec.n_latent) for _ in range(spec.n_supervision)])
+        self.hook_embed = HookPoint()
+        self.initialize(generator)
+        self.setup()
+        self.eval()
+
+    @torch.no_grad()
+    def initialize(self, generator: torch.Generator | None) -> None:
+        """Draw every weight from N(0, 1/fan_in), embeddings so that x has entries from N(0, 1); biases stay zero."""
+        for name, weight in self.named_parameters():
+            if generator is None:
+                weight.zero_()
+            elif ".W_" in name:
+                weight.normal_(0, weight.shape[0] ** -0.5, generator=generator)  # W_E's first axis is the position
+
+    def forward(self, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch answer class"]:
+        """Logits of every supervision step."""
+        x = self.hook_embed(self.embed(tokens)).sum(1)
+        y = z = torch.zeros_like(x)
+        logits = []
+        for step in self.steps:
+            y, z = step(self.net, x, y.detach(), z.detach())
+            logits.append(self.unembed(y))
+        return torch.stack(logits, 1)
+
+    def readout_by_hooks(self, tokens: Int[Tensor, "example position"]) -> Readout:
+        last = f"steps.{self.spec.n_supervision - 1}"
+        logits, neurons, answer = self.catch(tokens, f"{last}.hook_post", f"{last}.hook_answer")
+        return Readout(None, neurons, answer, logits[:, -1], logits.transpose(0, 1))
+
+    def readout_fast(self, inputs: ReadoutInputs) -> Readout:
+        """The same recursion without its hooks; all answers are unembedded at once."""
+        net, x = self.net, sum_rows(self.embed.W_E, inputs.tokens)
+        y = z = neurons = torch.zeros_like(x)
+        answers = []
+        for _ in range(self.spec.n_supervision):
+            y, z = y.detach(), z.detach()
+            question = x + y
+            for _ in range(self.spec.n_latent):
+                z = net(question + z)
+            neurons = net.neurons(y + z)
+            y = net.output(y + z, neurons)
+            answers.append(y)
+        supervised = torch.stack(answers) @ self.W_U + self.unembed.b_U
+        return Readout(None, neurons, y, supervised[-1], supervised)
+
+    @property
+    def n_layers(self) -> int:
+        return 1
+
+    @property
+    def kept_per_example(self) -> int:
+        spec = self.spec
+        applied = spec.n_supervision * (spec.n_latent + 1)
+        return applied * (2 * spec.d_mlp + 3 * spec.d_model) + 2 * spec.n_supervision * self.unembed.d_vocab_out
+
+    @property
+    def embedding(self) -> Float[Tensor, "token feature"]:
+        return self.embed.W_E.transpose(0, 1).flatten(1)
+
+    @property
+    def W_U(self) -> Float[Tensor, "d_model class"]:
+        return self.unembed.W_U
+
+    @property
+    def W_L(self) -> Float[Tensor, "neuron class"]:
+        return self.net.W_out @ self.W_U
