@@ -182,6 +182,14 @@ def test_a_renamed_group_is_still_found(kind, rows, columns, classes):
     check_algebra(task, examples(task))
 
 
+@given(st.permutations(range(6)))
+def test_operands_keep_their_names_where_the_operation_has_an_identity(names):
+    cells = {(names[x], names[y]): names[(x + y) % 6] for x in range(6) for y in range(6)}
+    algebra = Task.from_table([[cells[a, b] for b in range(6)] for a in range(6)]).algebra
+    assert algebra.left.tolist() == algebra.right.tolist() == algebra.answer.tolist() == list(range(6))
+    assert algebra.group.identity == names[0]
+
+
 def squares(n: int):
     """All Latin squares whose first row is in order."""
 
