@@ -1,6 +1,7 @@
 """Configurations: there and back, every rule in one line, splits, and whatever else a file may hold."""
 
 import json
+import math
 import os
 import tomllib
 from collections import Counter
@@ -16,8 +17,8 @@ from grokinterp.errors import ConfigError
 from grokinterp.experiment import Experiment, Optimization, SaveAt, Split
 from grokinterp.presets import PRESETS, preset
 from grokinterp.storage import configuration_hash
-from grokinterp.tasks import TASKS, ModularAddition
-from grokinterp.training.step import FullBatchStep
+from grokinterp.tasks import ModularAddition
+from grokinterp.training.step import Step
 from tests.small_runs import TINY, changed
 
 # --- there and back --------------------------------------------------------------------------------------------------
@@ -72,8 +73,22 @@ def test_the_presets_are_those_of_the_papers():
         preset("nanda")
 
 
-def test_every_task_is_listed():
-    assert set(TASKS) == {ModularAddition().kind}
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_trains(name):
+    experiment = preset(name)
+    assert experiment.name == name
+    problem = Problem.of(experiment)
+    step = Step(experiment.build_model(), problem, experiment.optimization)
+    step.prepare()
+    losses = []
+    for at in range(3):
+        step.gradients(at)
+        losses.append(float(step.loss.detach()))
+        step.apply(at)
+    assert int(step.applied) == 3
+    assert all(math.isfinite(loss) for loss in losses)
+    step.gradients(0)  # the first batch again
+    assert float(step.loss.detach()) < losses[0]
 
 
 # --- rules -----------------------------------------------------------------------------------------------------------
@@ -86,15 +101,23 @@ BAD = {
     "task.p=seven": "input should be a valid integer",
     "task.p=true": "input should be a valid integer",
     "task.p=none": "input should be a valid integer",
-    "task.kind=modular_division": "input should be 'modular_addition'",
+    "task.kind=sorting": "must be one of modular_addition, modular_subtraction",
     "task.q=5": "unknown key",
     "task=5": "input should be an object",
     "model.d_model=0": "must be an integer from 1 to 65536",
     "model.d_model=1000000000": "must be an integer from 1 to 65536",
     "model.n_heads=3": "must divide d_model=128 (or give d_head)",
     "model.d_head=0": "must be an integer from 1 to 65536",
-    "model.act_fn=tanh": "input should be 'relu', 'gelu' or 'silu'",
-    "model.kind=mlp": "input should be 'transformer'",
+    "model.act_fn=tanh": "input should be 'relu', 'gelu', 'silu' or 'quadratic'",
+    "model.kind=cnn": "must be one of transformer, mlp, recursive",
+    "model.attention_rate=2": "must be from 0 (uniform) to 1 (learned)",
+    "model.read_at=first": "input should be 'equals', 'last' or 'mean'",
+    "split.validation=0.8": "and fraction=0.3 must add up to less than 1",
+    "split.label_noise=2": "must be from 0 to 1",
+    "split.stratified=1": "input should be a valid boolean",
+    "optimization.batch_size=0": "must be positive",
+    "optimization.batch_size=10000": "",
+    "optimization.init_scale=0": "must be positive and at most 1000",
     "model.depth=2": "unknown key",
     "split.fraction=0": "must lie strictly between 0 and 1",
     "split.fraction=1": "must lie strictly between 0 and 1",
@@ -114,7 +137,7 @@ BAD = {
     "optimization.betas=[0.9, 0.9, 0.9]": "tuple should have at most 2 items",
     "optimization.eps=0": "must lie strictly between 0 and 1",
     "optimization.warmup_steps=-1": "must be from 0 to 10^9",
-    "optimization.loss=mse": "input should be 'softplus', 'float32' or 'float64'",
+    "optimization.loss=hinge": "input should be 'softplus', 'float32', 'float64' or 'mse'",
     "optimization.momentum=0.9": "unknown key",
     "save.every=0": "must be an integer from 1 to 10^9",
     "save.dense_every=0": "must be an integer from 1 to 10^9",
@@ -306,10 +329,10 @@ def test_a_configuration_is_refused_in_one_line_or_trains(values):
         return
     if experiment.task.p > 100 or max(experiment.model.d_model, experiment.model.d_mlp) > 100:
         return
-    step = FullBatchStep(experiment.build_model(), problem, experiment.optimization)
+    step = Step(experiment.build_model(), problem, experiment.optimization)
     step.prepare()
     for at in range(2):
-        step.gradients()
+        step.gradients(at)
         step.apply(at)
     assert bool(step.finite())
     assert int(step.applied) == 2
@@ -338,15 +361,13 @@ def test_the_learning_rate_warms_up_linearly():
     assert Optimization(lr=0.1, warmup_steps=0).learning_rate(0) == 0.1
 
 
-def test_the_task_by_brute_force():
-    task = ModularAddition(p=5)
-    rows = [(a, b, 5) for a in range(5) for b in range(5)]
-    assert [tuple(row) for row in task.tokens().tolist()] == rows
-    assert task.labels().tolist() == [(a + b) % 5 for a, b, _ in rows]
-    assert (task.n_examples, task.d_vocab, task.n_classes, task.n_ctx) == (25, 6, 5, 3)
-    ids = task.mirror().view(5, 5)
-    assert torch.equal(ids, ids.T)
-    assert len(ids.unique()) == 15
+def test_the_model_is_shown_an_equals_sign_where_it_wants_one():
+    with_equals = changed(task={"p": 5})
+    assert with_equals.tokens().tolist() == [[a, b, 5] for a in range(5) for b in range(5)]
+    assert (with_equals.d_vocab, with_equals.n_ctx) == (6, 3)
+    without = changed(task={"p": 5}, model={"read_at": "last"})
+    assert without.tokens().tolist() == [[a, b] for a in range(5) for b in range(5)]
+    assert (without.d_vocab, without.n_ctx) == (5, 2)
 
 
 def test_toml_of_the_tests_is_toml():
