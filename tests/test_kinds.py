@@ -97,8 +97,8 @@ def test_a_configuration_is_refused_in_one_line_or_has_its_examples(kind, values
     try:
         experiment = Experiment.from_dict({"task": task, "model": {"kind": model}, "split": {"fraction": 0.5}})
     except ConfigError as error:
-        assert "\n" not in str(error)
-        assert len(str(error)) < 700
+        if "\n" in str(error) or len(str(error)) > 700:
+            pytest.fail(str(error))
         return
     if experiment.task.n_examples <= 50_000:
         tokens, labels = experiment.tokens(), experiment.task.labels()
