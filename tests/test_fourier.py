@@ -17,7 +17,6 @@ from grokinterp.analysis.fourier import (
     shuffles,
     spectrum_of_logits,
 )
-from grokinterp.checkpoint import Checkpoint
 from grokinterp.errors import GrokinterpError, NotDefined
 from grokinterp.maths.fourier import by_frequency, real_basis, real_fourier, real_fourier_2d, squared_norms, waves
 from grokinterp.maths.grid import mean_by_sum, sum_order
@@ -26,7 +25,7 @@ from grokinterp.models import TransformerSpec
 from tests import naive
 from tests.constructed import CASES, SMALL, Constructed, close, planted_logits, wave
 from tests.published_networks import chughtai_cyclic, nanda
-from tests.small_networks import assert_vmap_is_loop, drawn, network, permuted, problem
+from tests.small_networks import assert_vmap_is_loop, drawn, permuted
 
 MODULI = (2, 3, 5, 23, 96, 97, 113, 509)
 
