@@ -119,7 +119,7 @@ CHOICES = {
     constant_last=st.booleans(),
     seed=st.integers(0, 1000),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_equals_the_plain_module_whatever_the_choices(
     kind: type[ModelSpec], data: st.DataObject, n: int, n_ctx: int, d_vocab: int, constant_last: bool, seed: int
 ) -> None:
@@ -266,9 +266,10 @@ def test_trains_like_the_plain_module() -> None:
 
 
 @pytest.mark.gpu
-def test_step_is_captured_by_a_cuda_graph() -> None:
+@pytest.mark.parametrize("name", ["two layers", "boundaries", "mlp", "mlp, deep, separate", "recursive"])
+def test_step_is_captured_by_a_cuda_graph(name: str) -> None:
     """Forward, loss and backward replay as one graph, with the eager gradients."""
-    model = draw(SPECS["two layers"]).cuda()
+    model = draw(MODEL_SPECS[name]).cuda()
     inputs = ReadoutInputs.of(draw_tokens(constant_last=True)).to("cuda")
     labels = inputs.tokens.sum(1) % 5
 

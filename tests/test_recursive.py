@@ -112,7 +112,7 @@ def test_initial_question_has_entries_of_order_one() -> None:
     model = RecursiveSpec().build(d_vocab=50, d_vocab_out=50, n_ctx=4, generator=torch.Generator().manual_seed(0))
     _, cache = model.run_with_cache(draw_tokens(200, d_vocab=50, n_ctx=4))
     assert float(cache["hook_embed"].sum(1).std()) == pytest.approx(1, rel=0.05)
-    for name, fan_in in (("net.W_in", 128), ("net.W_out", 512), ("unembed.W_U", 128)):
+    for name, fan_in in (("net.W_in", 64), ("net.W_out", 256), ("unembed.W_U", 64)):
         assert float(model.get_parameter(name).detach().std()) == pytest.approx(fan_in**-0.5, rel=0.05)
 
 

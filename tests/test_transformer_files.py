@@ -41,9 +41,13 @@ def test_bridge_has_equal_activations(name: str) -> None:
 
 
 @pytest.mark.parametrize("spec", OTHER_SPECS.values(), ids=OTHER_SPECS)
-def test_bridge_of_what_transformer_lens_cannot_compute_is_refused(spec: TransformerSpec) -> None:
-    with pytest.raises(GrokinterpError, match=r"^TransformerLens has no model like TransformerSpec\(.*\)$"):
+def test_bridge_names_what_transformer_lens_cannot_compute(spec: TransformerSpec) -> None:
+    with pytest.raises(
+        GrokinterpError, match=r"^TransformerLens has no model with \w+=[\w.]+(, \w+=[\w.]+)*$"
+    ) as error:
         draw(spec).to_bridge()
+    named = dict(choice.split("=") for choice in str(error.value).rpartition(" with ")[2].split(", "))
+    assert all(str(getattr(spec, key)) == value != str(getattr(TransformerSpec(), key)) for key, value in named.items())
 
 
 def test_bridge_shares_no_memory() -> None:

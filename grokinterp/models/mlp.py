@@ -31,11 +31,11 @@ class MLPSpec(ModelSpec):
     unembedding. "pytorch" is U(±fan_in^-½), biases included, of ``nn.Linear``, and N(0, 1) of
     ``nn.Embedding``.
 
-    The defaults are the network of Gromov 2023, which groks soonest. Gromov draws from N(0, 1) and writes
-    the factors fan_in^-½ and fan_in^-1 beside the weights: the same function at the start, but the
-    weights move less far per learning rate than these. By source, where they differ from it:
+    The defaults are the network of Gromov 2023. He draws from N(0, 1) and writes the factors
+    fan_in^-½ and fan_in^-1 beside the weights: the same function at the start, of which a step of
+    equal learning rate changes less. Other published networks:
 
-    * Doshi et al. 2023, Morwani et al. 2023: ``hidden``, ``act_fn``; combine="sum" for shared rows.
+    * Doshi et al. 2023, Morwani et al. 2023: other widths of the same.
     * Chughtai et al. 2023: d_embed=256, embedding="separate", hidden=(128,), act_fn="relu",
       initialization="normal".
     * Liu et al. 2022: d_embed, combine="sum", hidden, act_fn="relu".

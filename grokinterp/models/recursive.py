@@ -41,8 +41,8 @@ class RecursiveSpec(ModelSpec):
     about: ClassVar[str] = "a tiny network refining latent and answer, supervised at every refinement"
 
     kind: Literal["recursive"] = "recursive"
-    d_model: int = 128
-    d_mlp: int = 512
+    d_model: int = 64
+    d_mlp: int = 256
     n_latent: int = 6
     n_supervision: int = 16
     act_fn: Literal["relu", "gelu", "silu", "quadratic"] = "silu"

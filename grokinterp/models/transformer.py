@@ -25,7 +25,7 @@ class TransformerSpec(ModelSpec):
     reads it at the last token, "mean" pools all positions behind the last layer.
     ``normalization``: None, "LN" (LayerNorm with scale and shift) or "LNPre" (without). With
     ``norm_position`` "pre" before each sub-layer and before the unembedding, with "post" behind each
-    sum into the residual stream.
+    sum into the residual stream, which then is no sum of its layers' outputs any more.
     ``positions``: "learned", "sinusoidal" (fixed) or "none". ``attention_fn``: "softmax" or
     "stablemax". ``attention_rate``: attention is rate · softmax + (1 - rate) · 1 (all ones).
     ``biases=False`` keeps every bias at zero, untrained. ``tied_embeddings``: the unembedding is the
@@ -79,10 +79,11 @@ class TransformerSpec(ModelSpec):
         return self.read_at == "equals"
 
     @property
-    def is_plain(self) -> bool:
-        """Whether TransformerLens has a model that computes the same, given the right weights."""
-        unusual = (self.act_fn == "quadratic", self.read_at == "mean", self.norm_position == "post")
-        return not any(unusual) and self.attention_fn == "softmax" and self.attention_rate == 1
+    def beyond_transformer_lens(self) -> list[str]:
+        """The choices with which TransformerLens has no model."""
+        known: dict[str, tuple[object, ...]] = {"act_fn": ("relu", "gelu", "silu"), "read_at": ("equals", "last")}
+        known |= {"norm_position": ("pre",), "attention_fn": ("softmax",), "attention_rate": (1.0,)}
+        return [f"{key}={getattr(self, key)}" for key, values in known.items() if getattr(self, key) not in values]
 
     def build(
         self, *, d_vocab: int, d_vocab_out: int, n_ctx: int, generator: torch.Generator | None = None
@@ -92,6 +93,8 @@ class TransformerSpec(ModelSpec):
 
 class Transformer(Model):
     """A transformer with every parameter and hook under its TransformerLens name.
+
+    Pooling adds the hook ``hook_pooled`` [batch, 1, d_model], what the unembedding reads.
 
     Args:
         spec: sizes and choices.
@@ -206,8 +209,8 @@ class Transformer(Model):
         Raises:
             GrokinterpError: TransformerLens has no such model.
         """
-        if not self.spec.is_plain:
-            raise GrokinterpError(f"TransformerLens has no model like {self.spec}")
+        if self.spec.beyond_transformer_lens:
+            raise GrokinterpError(f"TransformerLens has no model with {', '.join(self.spec.beyond_transformer_lens)}")
         state = self.state_dict() | {"unembed.W_U": self.W_U}  # which is no parameter of its own if tied
         return bridge(self.cfg, {name: value.detach().clone() for name, value in state.items()})
 
