@@ -6,15 +6,16 @@ import pytest
 import torch
 
 from grokinterp.training import step, train
-from grokinterp.trajectory import UPDATE, Trajectory
-from tests.small_runs import TINY, written
+from grokinterp.trajectory import UPDATE
+from tests.small_runs import TINY, changed, written
 from tests.stopped_runs import train_until
 
+OPTIONS = {"batch_size": 7, "constrain_norm": True, "loss": "mse"}
+EXPERIMENTS = {"full batch": TINY, "mini-batches": changed(optimization=OPTIONS, split={"label_noise": 0.2})}
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Trajectory:
-    """TINY, trained without interruption."""
-    return train(TINY, tmp_path_factory.mktemp("finished") / "run", device="cpu")
+
+REBOUND = "loss", "gradient_norm", "logits", "supervised"
+"""What every run of the work binds to a new tensor, and a replay writes into the old one."""
 
 
 class ReplayedOnCpu:
@@ -23,38 +24,39 @@ class ReplayedOnCpu:
     Whoever keeps a tensor that a replay would not write to, or reads one that Python rebinds, sees old numbers.
     """
 
-    def __init__(self, full_batch, work) -> None:
-        self.full_batch, self.work = full_batch, work
+    def __init__(self, program, work) -> None:
+        self.program, self.work = program, work
         for _ in range(4):  # three to warm up, one to record
             work()
         self.recorded = self.tensors()
 
     def tensors(self) -> dict:
-        grads = {f"grad {i}": weight.grad for i, weight in enumerate(self.full_batch.parameters)}
-        names = ("loss", "gradient_norm", "logits", "learning_rate", "applied")
-        return grads | {name: getattr(self.full_batch, name) for name in names}
+        grads = {f"grad {i}": weight.grad for i, weight in enumerate(self.program.parameters)}
+        return grads | {name: getattr(self.program, name) for name in (*REBOUND, "learning_rate", "applied", "batch")}
 
     def replay(self) -> None:
         self.work()
         for name, value in self.tensors().items():
             if value is not None and value is not self.recorded[name]:
                 self.recorded[name].detach().copy_(value.detach())
-        for i, weight in enumerate(self.full_batch.parameters):
+        for i, weight in enumerate(self.program.parameters):
             weight.grad = self.recorded[f"grad {i}"]
-        for name in ("loss", "gradient_norm", "logits"):
-            setattr(self.full_batch, name, self.recorded[name])
+        for name in REBOUND:
+            setattr(self.program, name, self.recorded[name])
 
 
-def test_a_captured_step_trains_as_a_plain_one(finished, tmp_path, monkeypatch):
-    captures = []
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_captured_step_trains_as_a_plain_one(name, tmp_path, monkeypatch):
+    experiment, captures = EXPERIMENTS[name], []
+    finished = train(experiment, tmp_path / "plain", device="cpu")
 
     def capture(work, device):
         captures.append(work.__name__)
         return ReplayedOnCpu(work.__self__, work).replay
 
     monkeypatch.setattr(step, "captured", capture)
-    train_until(tmp_path / "run", 17)
-    run = train(TINY, tmp_path / "run", device="cpu", resume=True)
+    train_until(tmp_path / "run", 17, experiment)
+    run = train(experiment, tmp_path / "run", device="cpu", resume=True)
     assert captures == ["_compute_gradients", "_update"] * 2
     assert written(run.path) == written(finished.path)
 
@@ -85,25 +87,29 @@ def test_capture_warms_up_records_once_and_replays(monkeypatch):
 
 
 @pytest.mark.gpu
-def test_the_gpu_learns_what_the_cpu_learns(tmp_path):
-    on_cpu, on_gpu = (train(TINY, tmp_path / name, device=name).metrics for name in ("cpu", "cuda"))
-    for name in ("train_loss", "test_loss", "gradient_norm", "weight_norm"):
-        assert on_gpu[name].values == pytest.approx(on_cpu[name].values, rel=1e-3)
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_gpu_learns_what_the_cpu_learns(name, tmp_path):
+    on_cpu, on_gpu = (train(EXPERIMENTS[name], tmp_path / device, device=device).metrics for device in ("cpu", "cuda"))
+    for column in ("train_loss", "test_loss", "gradient_norm", "weight_norm"):
+        assert on_gpu[column].values == pytest.approx(on_cpu[column].values, rel=1e-3)
 
 
 @pytest.mark.gpu
-def test_the_graph_trains_as_the_plain_step_bit_by_bit(tmp_path, monkeypatch):
-    by_graph = written(train(TINY, tmp_path / "graph", device="cuda").path)
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_graph_trains_as_the_plain_step_bit_by_bit(name, tmp_path, monkeypatch):
+    by_graph = written(train(EXPERIMENTS[name], tmp_path / "graph", device="cuda").path)
     monkeypatch.setattr(step, "captured", lambda work, device: work)
-    assert written(train(TINY, tmp_path / "eager", device="cuda").path) == by_graph
+    assert written(train(EXPERIMENTS[name], tmp_path / "eager", device="cuda").path) == by_graph
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("at", [0, 1, 7, 20, 39])
-def test_a_resumed_run_is_byte_identical_on_the_gpu(at, tmp_path):
-    whole = train(TINY, tmp_path / "whole", device="cuda")
-    train_until(tmp_path / "run", at, device="cuda")
-    assert written(train(TINY, tmp_path / "run", device="cuda", resume=True).path) == written(whole.path)
+@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("at", [0, 1, 7, 20, 29])
+def test_a_resumed_run_is_byte_identical_on_the_gpu(at, name, tmp_path):
+    whole = train(EXPERIMENTS[name], tmp_path / "whole", device="cuda")
+    train_until(tmp_path / "run", at, EXPERIMENTS[name], device="cuda")
+    run = train(EXPERIMENTS[name], tmp_path / "run", device="cuda", resume=True)
+    assert written(run.path) == written(whole.path)
 
 
 def test_updates_have_their_own_prefix():

@@ -1,4 +1,4 @@
-"""Cross-entropy: right everywhere, and exactly zero only where the papers' forms were."""
+"""Cross-entropy: right everywhere, and exactly zero only where the papers' forms were. Squared error by hand."""
 
 import math
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from grokinterp.losses import cross_entropy
+from grokinterp.losses import cross_entropy, exact, example_losses, squared_error
 
 
 def gap_logits(gap: float, classes: int, dtype: torch.dtype) -> Tensor:
@@ -18,7 +18,7 @@ def gap_logits(gap: float, classes: int, dtype: torch.dtype) -> Tensor:
     return logits
 
 
-def exact(gap: float, classes: int) -> float:
+def of_gap(gap: float, classes: int) -> float:
     """log(1 + (C - 1) e^-gap), without cancellation."""
     return math.log1p((classes - 1) * math.exp(-gap))
 
@@ -50,7 +50,7 @@ def test_softplus_in_float32_stays_precise_down_to_e_80(classes: int) -> None:
         logits = gap_logits(gap, classes, torch.float32)
         loss = float(cross_entropy(logits, ZERO))
         assert loss > 0
-        assert loss == pytest.approx(exact(float(logits[0, 0]), classes), rel=4e-6)
+        assert loss == pytest.approx(of_gap(float(logits[0, 0]), classes), rel=4e-6)
 
 
 @given(st.floats(0, 80, width=32), st.integers(0, 2**31 - 1), st.sampled_from([2, 3, 10, 113]))
@@ -81,7 +81,7 @@ def test_log_softmax_is_exactly_zero_from_a_gap_on(form: str, dtype: torch.dtype
     gap = latest + 0.1
     logits = gap_logits(gap, classes, dtype)
     assert float(cross_entropy(logits, ZERO, form=form)) == 0
-    assert float(cross_entropy(logits, ZERO)) == pytest.approx(exact(float(logits[0, 0]), classes), rel=4e-6)
+    assert float(cross_entropy(logits, ZERO)) == pytest.approx(of_gap(float(logits[0, 0]), classes), rel=4e-6)
 
 
 @pytest.mark.parametrize(("form", "dtype", "gap"), [("float32", torch.float32, 20.7), ("float64", torch.float64, 39.4)])
@@ -136,3 +136,58 @@ def test_works_under_vmap_and_nested_grad() -> None:
         return torch.func.grad(lambda x: torch.func.grad(f)(x).square().sum())
 
     torch.testing.assert_close(torch.vmap(sharpness(mean_loss))(logits), torch.vmap(sharpness(reference))(logits))
+
+
+# --- squared error, supervision steps ------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 9), st.integers(1, 6), st.integers(0, 2**31 - 1))
+@settings(max_examples=60, deadline=None)
+def test_squared_error_in_plain_python(classes: int, n: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    logits = 3 * torch.randn(n, classes, generator=generator, dtype=torch.float64)
+    labels = torch.randint(0, classes, (n,), generator=generator)
+    expected = [
+        sum((z - (c == label)) ** 2 for c, z in enumerate(row)) / classes
+        for row, label in zip(logits.tolist(), labels.tolist(), strict=True)
+    ]
+    assert squared_error(logits, labels).tolist() == pytest.approx(expected)
+    assert torch.equal(example_losses(logits, labels, form="mse"), squared_error(logits, labels))
+
+
+def test_the_gradient_of_squared_error_by_hand() -> None:
+    """2 (z - wanted) / classes."""
+    logits = torch.tensor([[3.0, 2.0, -1.0]], requires_grad=True)
+    squared_error(logits, torch.tensor([1])).sum().backward()
+    torch.testing.assert_close(logits.grad, torch.tensor([[2.0, 2 / 3, -2 / 3]]))
+
+
+@pytest.mark.parametrize("form", ["softplus", "float32", "float64", "mse"])
+def test_deep_supervision_is_the_mean_over_its_steps(form: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    supervised = torch.randn(3, 4, 5, generator=generator, dtype=torch.float64)
+    labels = torch.tensor([0, 3, 4, 1])
+    each = [example_losses(logits, labels, form=form) for logits in supervised]
+    found = example_losses(supervised[-1], labels, form=form, supervised=supervised)
+    torch.testing.assert_close(found, sum(each) / 3)
+    once = example_losses(supervised[0], labels, form=form, supervised=supervised[:1])
+    torch.testing.assert_close(once, each[0])
+
+
+def test_the_exact_form_evaluates_the_same_loss() -> None:
+    forms = ["softplus", "float32", "float64", "mse"]
+    assert [exact(form) for form in forms] == ["softplus", "softplus", "softplus", "mse"]
+
+
+@pytest.mark.parametrize("form", ["softplus", "mse"])
+def test_losses_work_under_vmap_and_grad(form: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(3, 2, 4, 5, generator=generator, dtype=torch.float64)
+    labels = torch.tensor([0, 3, 4, 1])
+
+    def mean_loss(x: Tensor) -> Tensor:
+        return example_losses(x[-1], labels, form=form, supervised=x).mean()
+
+    stacked = torch.vmap(torch.func.grad(mean_loss))(logits)
+    for x, found in zip(logits, stacked, strict=True):
+        torch.testing.assert_close(found, torch.func.grad(mean_loss)(x))

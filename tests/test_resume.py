@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from grokinterp.errors import RunDirectoryError
+from grokinterp.experiment import Experiment
 from grokinterp.storage import RunDirectory
 from grokinterp.training import loop, train
 from grokinterp.trajectory import Trajectory
@@ -53,8 +54,30 @@ def test_a_run_killed_before_its_first_resume_state_starts_over(finished, tmp_pa
     assert written(train(TINY, run.path, device="cpu", resume=True).path) == written(finished.path)
 
 
+OPTIONS = {
+    "optimization": {"batch_size": 7, "constrain_norm": True, "init_scale": 1.2, "loss": "mse"},
+    "split": {"fraction": 0.6, "validation": 0.2, "stratified": True, "label_noise": 0.2},
+}
+"""Batches that span epochs, and whatever else follows from a seed."""
+
+EVERYTHING = changed(**OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def finished_with_everything(tmp_path_factory) -> Trajectory:
+    return train(EVERYTHING, tmp_path_factory.mktemp("everything") / "run", device="cpu")
+
+
+@pytest.mark.parametrize("at", [0, 1, 6, 7, 8, 13, 21, 29])
+def test_a_resumed_run_with_every_option_is_byte_identical(at, finished_with_everything, tmp_path):
+    train_until(tmp_path / "run", at, EVERYTHING)
+    run = train(EVERYTHING, tmp_path / "run", device="cpu", resume=True)
+    assert written(run.path) == written(finished_with_everything.path)
+
+
 # evaluations at 3 n, so that step 20 is still saved, or not, by what the evaluation at 18 found
 DROPS = changed(save={"every": 1000, "dense_until": 0, "transition_every": 1}, split={"fraction": 0.8}, steps=24)
+DROPS_OF = {"full batch": DROPS, "every option": changed(DROPS, **OPTIONS)}
 AT = 19
 
 
@@ -64,12 +87,13 @@ def components() -> list[str]:
     return [*names, *moments, "metrics_offset", "memorized", "in_transition", "environment"]
 
 
-@pytest.fixture(scope="module")
-def dropped_from(tmp_path_factory):
-    """What DROPS writes, and its resume state at AT."""
-    whole = train(DROPS, tmp_path_factory.mktemp("whole") / "run", device="cpu")
+@pytest.fixture(scope="module", params=DROPS_OF)
+def dropped_from(request, tmp_path_factory):
+    """What an experiment writes, and its resume state at AT."""
+    experiment = DROPS_OF[request.param]
+    whole = train(experiment, tmp_path_factory.mktemp("whole") / "run", device="cpu")
     path = tmp_path_factory.mktemp("state") / "run"
-    train_until(path, AT, DROPS)
+    train_until(path, AT, experiment)
     return written(whole.path), RunDirectory.open(path)
 
 
@@ -77,18 +101,19 @@ def resume_from(run: RunDirectory, path: Path, tensors, state):
     """What a copy of the run comes to from this resume state."""
     shutil.copytree(run.path, path)
     RunDirectory.open(path).resume.save(AT, tensors, state)
-    return written(train(DROPS, path, device="cpu", resume=True).path)
+    return written(train(Experiment.from_dict(run.experiment), path, device="cpu", resume=True).path)
 
 
-def reset(name: str, saved) -> tuple[dict, dict]:
+def reset(name: str, run: RunDirectory) -> tuple[dict, dict]:
     """The resume state with one component as it is in a fresh run; a flag as it is not."""
+    saved = run.resume.load()
     tensors, state = dict(saved.tensors), dict(saved.state)
     if name in ("memorized", "in_transition"):
         state[name] = not state[name]
     elif name in state:
         state[name] = {"metrics_offset": 0, "environment": {}}[name]
     else:
-        initial = DROPS.build_model().state_dict()
+        initial = Experiment.from_dict(run.experiment).build_model().state_dict()
         tensors[name] = initial.get(name, torch.zeros_like(tensors[name]))
     return tensors, state
 
@@ -102,12 +127,12 @@ def test_the_state_put_back_unchanged_gives_the_same_run(dropped_from, tmp_path)
 @pytest.mark.parametrize("name", components())
 def test_no_component_of_the_resume_state_can_be_dropped(name, dropped_from, tmp_path):
     whole, run = dropped_from
-    saved = run.resume.load()
     if name == "environment":
         with pytest.warns(UserWarning, match="will not be bit-identical"):
-            resume_from(run, tmp_path / "run", *reset(name, saved))
+            resume_from(run, tmp_path / "run", *reset(name, run))
     else:
-        assert resume_from(run, tmp_path / "run", *reset(name, saved)) != whole
+        assert resume_from(run, tmp_path / "run", *reset(name, run)) != whole
+    saved = run.resume.load()
     tensors, state = dict(saved.tensors), dict(saved.state)
     (state if name in state else tensors).pop(name)
     with pytest.raises(RunDirectoryError, match=f"not one of this version: .*{name.rsplit('.', 1)[-1]}"):

@@ -29,12 +29,12 @@ def finished(tmp_path_factory) -> Trajectory:
 
 def poison(monkeypatch, at: int) -> None:
     """The loss becomes NaN at step ``at`` and stays so."""
-    real, calls = step.cross_entropy, iter(range(-1, 10**9))  # the first call prepares
+    real, calls = step.example_losses, iter(range(-1, 10**9))  # the first call prepares
 
     def poisoned(*args, **options):
         return real(*args, **options) * (torch.nan if next(calls) >= at else 1)
 
-    monkeypatch.setattr(step, "cross_entropy", poisoned)
+    monkeypatch.setattr(step, "example_losses", poisoned)
 
 
 def assert_all_finite(path) -> None:
@@ -188,22 +188,22 @@ def test_the_count_of_weights_is_that_of_the_model():
     for spec in (SPEC, changed(model={"n_layers": 3, "d_head": 5}).model):
         experiment = changed(model={"n_layers": spec.n_layers, "d_head": spec.d_head})
         counted = sum(weight.numel() for weight in experiment.build_model().parameters())
-        assert memory.count_weights(experiment) == counted
+        assert memory.count_weights(memory.shape_of(experiment)) == counted
 
 
 @pytest.mark.parametrize(
     "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
 )
 def test_running_out_of_memory_is_one_line(error, tmp_path, monkeypatch):
-    def fail(self):
+    def fail(self, step):
         raise error
 
-    monkeypatch.setattr(step.FullBatchStep, "gradients", fail)
+    monkeypatch.setattr(step.Step, "gradients", fail)
     with pytest.raises(GrokinterpError, match=r"out of memory on cpu: needed at least .* GiB.*try a smaller model"):
         train(TINY, tmp_path / "run", device="cpu")
 
 
 def test_other_errors_pass_through(tmp_path, monkeypatch):
-    monkeypatch.setattr(step.FullBatchStep, "gradients", lambda self: torch.zeros(2) @ torch.zeros(3))
+    monkeypatch.setattr(step.Step, "gradients", lambda self, step: torch.zeros(2) @ torch.zeros(3))
     with pytest.raises(RuntimeError, match="size"):
         train(TINY, tmp_path / "run", device="cpu")

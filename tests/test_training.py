@@ -2,11 +2,10 @@
 
 import pytest
 import torch
-from torch.nn import functional
 
-from grokinterp.experiment import Experiment
 from grokinterp.training import default_directory, loop, train
 from grokinterp.trajectory import Trajectory
+from tests.plain_loop import assert_trains_plainly
 from tests.small_runs import TINY, changed, written
 
 
@@ -19,59 +18,9 @@ def finished(tmp_path_factory) -> Trajectory:
 # --- the numbers ---------------------------------------------------------------------------------------------------
 
 
-def naive_rows(experiment: Experiment) -> list[dict[str, float]]:
-    """A plain PyTorch loop: the hooked module at all positions, torch's cross-entropy, AdamW, LambdaLR."""
-    model, is_train = experiment.build_model(), experiment.is_train()
-    tokens, labels = experiment.task.tokens(), experiment.task.labels()
-    settings = experiment.optimization
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay, foreach=True
-    )
-    warmup = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: min(1.0, (n + 1) / settings.warmup_steps))
-    rows = []
-    for at in range(experiment.steps + 1):
-        logits = model(tokens)[:, -1]
-        losses = functional.cross_entropy(logits.double(), labels, reduction="none")
-        optimizer.zero_grad()
-        losses[is_train].mean().backward()
-        correct = (logits.argmax(-1) == labels).double()
-        logits, losses = logits.detach(), losses.detach()
-        others = logits[is_train].scatter(1, labels[is_train, None], -torch.inf).max(1).values
-        own = logits[is_train].gather(1, labels[is_train, None])[:, 0]
-        norms = {name: float(weight.detach().double().square().sum()) for name, weight in model.named_parameters()}
-        gradients = torch.cat([weight.grad.flatten() for weight in model.parameters()])
-        rows.append(
-            {
-                "step": at,
-                "train_loss": float(losses[is_train].mean()),
-                "test_loss": float(losses[~is_train].mean()),
-                "train_accuracy": float(correct[is_train].mean()),
-                "test_accuracy": float(correct[~is_train].mean()),
-                "gradient_norm": float(gradients.norm()),
-                "weight_norm": sum(norms.values()),
-                "logit_mean_abs": float(logits[is_train].abs().mean()),
-                "logit_max_abs": float(logits[is_train].abs().max()),
-                "logit_margin": float((own - others).mean()),
-                "learning_rate": warmup.get_last_lr()[0],
-                "weight_norm_of": norms,
-            }
-        )
-        optimizer.step()
-        warmup.step()
-    return rows
-
-
 @pytest.mark.parametrize("form", ["softplus", "float32", "float64"])
 def test_every_number_equals_that_of_a_plain_loop(form, tmp_path):
-    experiment = changed(optimization={"loss": form}, evaluate_every=1, steps=30)
-    rows = train(experiment, tmp_path / "run", device="cpu").directory.metrics.read()
-    expected = naive_rows(experiment)
-    assert [row["step"] for row in rows] == list(range(31))
-    for row, naive in zip(rows, expected, strict=True):
-        assert set(row) == set(naive)
-        norms, naive_norms = row.pop("weight_norm_of"), naive.pop("weight_norm_of")
-        assert row == pytest.approx(naive, rel=2e-4, abs=1e-5)
-        assert norms == pytest.approx(naive_norms, rel=1e-4)
+    assert_trains_plainly(changed(optimization={"loss": form}, evaluate_every=1, steps=30), tmp_path / "run")
 
 
 @pytest.mark.parametrize(
@@ -80,14 +29,11 @@ def test_every_number_equals_that_of_a_plain_loop(form, tmp_path):
         {"n_layers": 2, "normalization": "LN"},
         {"attention": "bidirectional", "biases": True},
         {"normalization": "LNPre", "act_fn": "gelu"},
+        {"read_at": "mean", "norm_position": "post", "normalization": "LN"},
     ],
 )
 def test_other_models_train_as_in_a_plain_loop(spec, tmp_path):
-    experiment = changed(model=spec, evaluate_every=5, steps=20)
-    rows = train(experiment, tmp_path / "run", device="cpu").directory.metrics.read()
-    naive = naive_rows(experiment)[::5]
-    for key in ("train_loss", "test_loss", "gradient_norm"):
-        assert [row[key] for row in rows] == pytest.approx([row[key] for row in naive], rel=1e-3)
+    assert_trains_plainly(changed(model=spec, evaluate_every=5, steps=20), tmp_path / "run", rel=1e-3)
 
 
 def test_metrics_become_a_dataset(finished):
@@ -143,6 +89,24 @@ def test_the_default_directory_is_named_by_name_and_configuration(tmp_path, monk
 
 def test_training_is_deterministic(finished, tmp_path):
     assert written(train(TINY, tmp_path / "run", device="cpu").path) == written(finished.path)
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("batch_size", [None, 800])
+def test_training_on_two_threads_is_deterministic(batch_size, tmp_path):
+    """Large enough that both threads add to the same row of an embedding's gradient."""
+    sizes = {"task": {"p": 41}, "model": {"d_model": 64, "d_mlp": 128}, "optimization": {"batch_size": batch_size}}
+    experiment = changed(**sizes, steps=6, save={"every": 6, "dense_until": 0})
+    one, other = (written(train(experiment, tmp_path / name, device="cpu").path) for name in "ab")
+    assert other == one
 
 
 def test_the_mode_for_subnormal_numbers_is_left_as_it_was(finished):

@@ -23,12 +23,11 @@ class Parts(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """How many examples each part has, and how many training labels are permuted."""
+    """How many examples each part has."""
 
     train: int
     validation: int
     test: int
-    permuted: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +37,7 @@ class Split:
     ``validation`` is a fraction of all examples, drawn from what is left and held out from training
     and testing. ``pairs="unordered"`` puts examples that give each other's answer away, (a, b) and
     (b, a), on the same side; ``"ordered"`` draws every example by itself. ``stratified`` draws every
-    class in proportion, by largest remainders; with whole pairs a class may have one more or less.
+    class in proportion, by largest remainders; with whole pairs a class may be off by one or two.
     Examples that the task gives (``Task.given``) are always trained on; the fraction is one of the
     others.
 
@@ -75,37 +74,46 @@ class Split:
     def sizes(self, task: Task) -> Sizes:
         """Train on given + ⌊fraction · (examples - given)⌋, validate with ⌊validation · examples⌋, test on the rest.
 
-        Rounded down as in the code released with the papers. ⌊label_noise · train⌋ labels are permuted.
+        Rounded down as in the code released with the papers. So are the ⌊label_noise · train⌋ permuted labels.
 
         Raises:
             ConfigError: a part, or the labels to permute, come out empty.
         """
         examples, given = task.n_examples, int(self._given(task).sum())
         train = given + _floor(self.fraction, examples - given)
-        validation, permuted = _floor(self.validation, examples), _floor(self.label_noise, train)
+        validation, held_out = _floor(self.validation, examples), examples - train
         rule = f"leaves no example to train or to test on ({examples} examples)"
         require(0 < train < examples, "split.fraction", self.fraction, rule)
-        held_out = examples - train
-        rule = (
-            f"leaves no example to validate with or to test on ({held_out} of {examples} examples are not trained on)"
-        )
+        rule = f"leaves no example to validate with or to test on ({held_out} examples are not trained on)"
         require(self.validation == 0 or 0 < validation < held_out, "split.validation", self.validation, rule)
         rule = f"leaves fewer than two labels to permute ({train} examples are trained on)"
-        require(self.label_noise == 0 or permuted > 1, "split.label_noise", self.label_noise, rule)
-        return Sizes(train, validation, held_out - validation, permuted)
+        enough = self.label_noise == 0 or _floor(self.label_noise, train) > 1
+        require(enough, "split.label_noise", self.label_noise, rule)
+        return Sizes(train, validation, held_out - validation)
 
     def draw(self, task: Task, *, seed: int) -> Parts:
         """Training and validation examples, exactly as many as ``sizes`` says.
 
+        Groups of mirrored examples are taken in random order, class by class if stratified, each if
+        there is room for it. An order that does not come out even (one place left, and only pairs to
+        fill it) is drawn again.
+
         Raises:
-            ConfigError: whole groups of mirrored examples do not add up to that number, or, of a
-                stratified split, have several classes.
+            ConfigError: whole groups do not add up to that number, or, of a stratified split, have
+                several classes.
         """
-        sizes, given = self.sizes(task), self._given(task)
+        (train, validation, _), given = self.sizes(task), self._given(task)
+        group, label = self._groups(task)
         generator = torch.Generator().manual_seed(self.data_seed(seed))
-        wanted = sizes.train - int(given.sum())
-        is_train = given | self._drawn("split.fraction", task, ~given, wanted, generator)
-        return Parts(is_train, self._drawn("split.validation", task, ~is_train, sizes.validation, generator))
+        for attempt in range(ORDERS_TRIED):
+            shift = attempt % 2
+            is_train = given | _drawn(~given, group, label, train - int(given.sum()), shift, generator)
+            is_validation = _drawn(~is_train, group, label, validation, shift, generator)
+            if int(is_train.sum()) == train and int(is_validation.sum()) == validation:
+                return Parts(is_train, is_validation)
+        another = f", and another {validation}" if validation else ""
+        rule = f"found no set of whole pairs with exactly {train} examples{another}"
+        raise ConfigError("split.fraction", self.fraction, rule)
 
     def is_train(self, task: Task, *, seed: int) -> Bool[Tensor, "example"]:
         """The training examples alone, for those who need nothing else."""
@@ -113,10 +121,9 @@ class Split:
 
     def trained_labels(self, task: Task, is_train: Bool[Tensor, "example"], *, seed: int) -> Int[Tensor, "example"]:
         """The labels with label noise in the training set; of the permuted ones some come out as they were."""
-        labels = task.labels()
-        generator = stream(self.data_seed(seed), NOISE)
-        among = is_train.nonzero().flatten()
-        permuted = among[torch.randperm(len(among), generator=generator)[: self.sizes(task).permuted]]
+        labels, among = task.labels(), is_train.nonzero().flatten()
+        order = torch.randperm(len(among), generator=stream(self.data_seed(seed), NOISE))
+        permuted = among[order[: _floor(self.label_noise, len(among))]]
         return labels.index_put((permuted,), labels[permuted.roll(1)])
 
     def _given(self, task: Task) -> Bool[Tensor, "example"]:
@@ -127,29 +134,16 @@ class Split:
         mirror = task.mirror()
         return torch.isin(mirror, mirror[given])
 
-    def _drawn(
-        self, key: str, task: Task, among: Bool[Tensor, "example"], wanted: int, generator: torch.Generator
-    ) -> Bool[Tensor, "example"]:
-        """Exactly ``wanted`` of some examples, in whole groups.
-
-        Groups are taken in random order, each if it still fits. An order that does not come out even
-        (one place left, and only pairs to fill it) is drawn again.
-        """
-        drawn = torch.zeros_like(among)
-        if not wanted:
-            return drawn
-        mirror = task.mirror() if self.pairs == "unordered" else torch.arange(task.n_examples)
-        _, group, sizes = mirror[among].unique(return_inverse=True, return_counts=True)
-        classes = task.labels()[among] if self.stratified else torch.zeros_like(group)
-        class_of = torch.zeros_like(sizes).scatter(0, group, classes)
+    def _groups(self, task: Task) -> tuple[Int[Tensor, "example"], Int[Tensor, "example"]]:
+        """What has to stay together, and the classes to draw in proportion: one for all unless stratified."""
+        group = task.mirror() if self.pairs == "unordered" else torch.arange(task.n_examples)
+        if not self.stratified:
+            return group, torch.zeros_like(group)
+        labels, (distinct, index) = task.labels(), group.unique(return_inverse=True)
+        one_of = torch.zeros_like(distinct).scatter(0, index, labels)
         rule = "mirrored examples of different classes cannot be split by class and in whole pairs"
-        require(torch.equal(class_of[group], classes), "split.stratified", self.stratified, rule)
-        for _ in range(ORDERS_TRIED):
-            taken = _take(sizes, class_of, wanted, torch.randperm(len(sizes), generator=generator))
-            if int(sizes[taken].sum()) == wanted:
-                return drawn.masked_scatter(among, taken[group])
-        value = getattr(self, key.removeprefix("split."))
-        raise ConfigError(key, value, f"no set of whole pairs has exactly {wanted} examples")
+        require(torch.equal(one_of[index], labels), "split.stratified", self.stratified, rule)
+        return group, labels
 
 
 def _floor(fraction: float, examples: int) -> int:
@@ -157,33 +151,58 @@ def _floor(fraction: float, examples: int) -> int:
     return int(fraction * examples + 1e-9)
 
 
-def _take(
-    sizes: Int[Tensor, "group"], class_of: Int[Tensor, "group"], wanted: int, order: Int[Tensor, "group"]
-) -> Bool[Tensor, "group"]:
-    """Groups taken in this order, each if its class, and all classes together, have room for it.
+def _drawn(
+    among: Bool[Tensor, "example"],
+    group: Int[Tensor, "example"],
+    label: Int[Tensor, "example"],
+    wanted: int,
+    shift: int,
+    generator: torch.Generator,
+) -> Bool[Tensor, "example"]:
+    """At most ``wanted`` of some examples, in whole groups."""
+    drawn = torch.zeros_like(among)
+    if not wanted:
+        return drawn
+    _, index, sizes = group[among].unique(return_inverse=True, return_counts=True)
+    class_of = torch.zeros_like(sizes).scatter(0, index, label[among])
+    taken = _take(sizes, class_of, wanted, shift, torch.randperm(len(sizes), generator=generator))
+    return drawn.masked_scatter(among, taken[index])
 
-    Room that whole groups cannot fill goes, in a second round, to classes that can.
+
+def _take(
+    sizes: Int[Tensor, "group"], class_of: Int[Tensor, "group"], wanted: int, shift: int, order: Int[Tensor, "group"]
+) -> Bool[Tensor, "group"]:
+    """Class by class, groups in this order, each if there is room; room that is left goes on to the next class.
+
+    Where all classes have room for an odd number, every one takes a single and leaves only pairs;
+    to ``shift`` an example from the last class to the first avoids that.
     """
-    taken = [False] * len(sizes)
-    room = _quotas(sizes, class_of, wanted, order).tolist()
-    groups = list(zip(order.tolist(), sizes[order].tolist(), class_of[order].tolist(), strict=True))
-    for excess in (0, int(sizes.max()) - 1):
-        for index, size, label in groups:
-            if size <= min(wanted, room[label] + excess) and not taken[index]:
-                taken[index] = True
-                wanted, room[label] = wanted - size, room[label] - size
+    taken, room = [False] * len(sizes), 0
+    groups: dict[int, list[tuple[int, int]]] = {}
+    for index, size, label in zip(order.tolist(), sizes[order].tolist(), class_of[order].tolist(), strict=True):
+        groups.setdefault(label, []).append((index, size))
+    shares = _shares({label: sum(size for _, size in members) for label, members in groups.items()}, wanted)
+    shares[next(iter(groups))] += shift
+    shares[next(reversed(groups))] -= shift
+    for label, members in groups.items():
+        room += shares[label]
+        for index, size in members:
+            if size <= room:
+                taken[index], room = True, room - size
     return torch.tensor(taken)
 
 
-def _quotas(
-    sizes: Int[Tensor, "group"], class_of: Int[Tensor, "group"], wanted: int, order: Int[Tensor, "group"]
-) -> Int[Tensor, "class"]:
-    """How many of the wanted examples each class has by largest remainders, ties by whose group comes first."""
-    examples = torch.zeros(int(class_of.max()) + 1, dtype=sizes.dtype).index_add(0, class_of, sizes)
-    shares, remainders = wanted * examples // examples.sum(), wanted * examples % examples.sum()
-    first = torch.full_like(examples, len(order)).scatter_reduce(0, class_of[order], torch.arange(len(order)), "amin")
-    by_remainder = first.argsort()[remainders[first.argsort()].argsort(descending=True, stable=True)]
-    shares[by_remainder[: wanted - int(shares.sum())]] += 1
+def _shares(examples: dict[int, int], wanted: int) -> dict[int, int]:
+    """How many of the wanted examples each class gets, by largest remainders; of equal ones, the first.
+
+    >>> _shares({7: 2, 8: 3, 9: 3}, 4)
+    {7: 1, 8: 2, 9: 1}
+    """
+    total = sum(examples.values())
+    shares = {label: wanted * n // total for label, n in examples.items()}
+    by_remainder = sorted(examples, key=lambda label: wanted * examples[label] % total, reverse=True)
+    for label in by_remainder[: wanted - sum(shares.values())]:
+        shares[label] += 1
     return shares
 
 
