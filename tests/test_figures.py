@@ -1,5 +1,7 @@
-"""Figures: drawn from a dataset that was written to netCDF and read again, every axis labelled, bytes repeatable."""
+"""Figures and the slider's frames: from a dataset that was written to netCDF and read again, every axis labelled."""
 
+import base64
+import io
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 
@@ -9,18 +11,25 @@ import pytest
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 
 from grokinterp import figures
+from grokinterp.figures import style
+from grokinterp.figures.health import dense
 from grokinterp.figures.series import draw_lines
 from grokinterp.phases import Event, History, Phase
+from grokinterp.report.frames import LEVELS, PANELS, choose, frames, pack_attention, separate
+from grokinterp.report.words import words_of
 from grokinterp.results import Results
 from tests import report_data
+from tests.report_data import KINDS
 
 Draw = Callable[[Results, xr.Dataset], Figure | None]
 DRAWN: dict[str, Draw] = {
     "timeline": lambda results, data: figures.timeline(results.metrics, data, results.history),
     "spectra": lambda results, data: figures.spectra(data, two(data)),
     "attention": lambda results, data: figures.attention(data, two(data)),
+    "attention_by_position": lambda results, data: figures.attention_by_position(data, two(data)),
     "circles": lambda results, data: figures.circles(data, two(data)),
     "softmax_collapse": lambda results, data: figures.softmax_collapse(data, results.history.phases),
     "logit_magnitude": lambda results, data: figures.logit_magnitude(data, results.history.phases),
@@ -33,6 +42,14 @@ DRAWN: dict[str, Draw] = {
 }
 
 
+DRAWN_OF = [
+    *(("planted", name) for name in DRAWN if name != "attention_by_position"),
+    ("group by MLP", "spectra"), ("group by MLP", "effective_rank"), ("group by MLP", "singular_values"),
+    ("three operands", "attention_by_position"), ("division", "attention"), ("label noise", "timeline"),
+]  # fmt: skip
+"""Kinds of runs, and figures that are different for them."""
+
+
 def two(data: xr.Dataset) -> list[int]:
     steps = data["step"].values
     return sorted({int(steps[0]), int(steps[-1])}) if len(steps) else []
@@ -41,6 +58,12 @@ def two(data: xr.Dataset) -> list[int]:
 @pytest.fixture(scope="module")
 def results(tmp_path_factory) -> Results:
     return Results.open(report_data.write_run(tmp_path_factory.mktemp("runs") / "planted"))
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory) -> dict[str, Results]:
+    folder = tmp_path_factory.mktemp("kinds")
+    return {kind: Results.open(report_data.write_kind(folder / f"{i}", kind)) for i, kind in enumerate(KINDS)}
 
 
 def no_steps(results: Results) -> xr.Dataset:
@@ -64,8 +87,9 @@ def is_color_bar(axes: Axes) -> bool:
     return hasattr(axes, "_colorbar")
 
 
-@pytest.mark.parametrize("name", DRAWN)
-def test_every_axis_is_labelled(name, results):
+@pytest.mark.parametrize(("kind", "name"), DRAWN_OF)
+def test_every_axis_is_labelled(kind, name, results, kinds):
+    results = kinds.get(kind, results)
     figure = DRAWN[name](results, results.dataset)
     figure.draw_without_rendering()
     for axes in plots(figure):
@@ -75,8 +99,9 @@ def test_every_axis_is_labelled(name, results):
     assert all("[" in axes.get_ylabel() for axes in bars)
 
 
-@pytest.mark.parametrize("name", DRAWN)
-def test_nothing_leaves_the_figure(name, results):
+@pytest.mark.parametrize(("kind", "name"), DRAWN_OF)
+def test_nothing_leaves_the_figure(kind, name, results, kinds):
+    results = kinds.get(kind, results)
     figure = DRAWN[name](results, results.dataset)
     figure.draw_without_rendering()
     drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
@@ -100,7 +125,7 @@ def test_nothing_is_drawn_from_nothing(name, results):
     assert DRAWN[name](results, empty) is None or name == "timeline"
 
 
-@pytest.mark.parametrize("name", ["timeline", *list(DRAWN)[4:11]])
+@pytest.mark.parametrize("name", ["timeline", *list(DRAWN)[5:12]])
 def test_one_checkpoint_and_values_that_are_not_finite(name, results):
     one = results.dataset.isel(step=[-1])
     nan = results.dataset.map(lambda values: values.where(False) if values.dtype.kind == "f" else values)
@@ -109,7 +134,7 @@ def test_one_checkpoint_and_values_that_are_not_finite(name, results):
     assert figure is None or figures.to_svg(figure)
 
 
-@pytest.mark.parametrize("name", ["spectra", "attention", "circles"])
+@pytest.mark.parametrize("name", ["spectra", "attention", "attention_by_position", "circles"])
 def test_steps_with_nan_are_drawn(name, results):
     nan = results.dataset.map(lambda values: values.where(False) if values.dtype.kind == "f" else values)
     assert figures.to_svg(DRAWN[name](results, nan))
@@ -150,6 +175,56 @@ def test_planted_values_are_what_is_drawn(results):
     np.testing.assert_allclose(image.get_array(), data["attention_to_a"].isel(step=-1, head=0).values.T)
 
 
+def test_a_timeline_draws_the_metrics_its_run_has(kinds):
+    def legends(kind: str) -> list[set]:
+        results = kinds[kind]
+        drawn = figures.timeline(results.metrics, results.dataset, results.history, loss="squared error [1]")
+        assert drawn.axes[1].get_ylabel() == "squared error [1]"
+        return [{text.get_text() for text in axes.get_legend().get_texts()} for axes in drawn.axes[1:]]
+
+    loss, accuracy, *_ = legends("label noise")
+    assert loss == {"train", "validation", "test"}
+    assert accuracy == loss | {"mislabeled, as labeled", "mislabeled, true answer"}
+    assert legends("group by MLP") == [{"train", "test"}, {"train", "test"}, {"all weights"}]
+
+
+def test_a_pair_that_is_not_defined_is_empty(kinds):
+    data = kinds["division"].dataset
+    axes = figures.attention(data, [two(data)[1]]).axes[0]
+    missing = np.ma.getmaskarray(axes.images[0].get_array())
+    assert missing[0].all()  # b = 0
+    assert not missing[1:].any()
+    assert mpl.colors.to_hex(axes.get_facecolor()) == style.NOTHING
+
+
+def test_the_circuits_of_heads_are_told_from_matrices_with_a_dot():
+    assert dense(["W_E", "layers.0.W_in", "QK.0", "OV.12"]) == ["W_E", "layers.0.W_in"]
+
+
+def test_many_parameters_keep_readable_names(results):
+    names = [f"blocks.{i}.a_long_name_of_a_module.W_in" for i in range(400)]
+    values = xr.DataArray(np.zeros((25, 400)), dims=("step", "parameter"), coords={"parameter": names})
+    data = xr.Dataset({"gradient_weight_cosine": values}, {"step": results.dataset["step"]})
+    axes = figures.alignment_by_parameter(data).axes[0]
+    shown = [text.get_text() for text in axes.get_yticklabels()]
+    assert len(shown) == 40
+    assert max(map(len, shown)) < 20
+
+
+def test_a_palette_changes_no_pixel(kinds, monkeypatch):
+    data = kinds["division"].dataset
+
+    def pixels() -> list[np.ndarray]:
+        svg = figures.to_svg(figures.attention(data, two(data)))
+        return [imread(io.BytesIO(base64.b64decode(part)), format="png") for part in style.EMBEDDED.findall(svg)]
+
+    small = pixels()
+    monkeypatch.setattr(style, "_with_palette", lambda found: found[0])
+    plain = pixels()
+    assert len(small) == 6
+    assert all(np.array_equal(a, b) for a, b in zip(small, plain, strict=True))
+
+
 def test_what_is_not_positive_has_no_place_on_a_log_axis():
     from grokinterp.figures.series import Line
 
@@ -171,3 +246,97 @@ def test_no_figure_is_left_with_pyplot(results):
     for draw in DRAWN.values():
         draw(results, results.dataset)
     assert pyplot.get_fignums() == []
+
+
+@pytest.mark.parametrize(("n", "most"), [(1, 2), (2, 2), (5, 10), (5000, 90), (250, 118)])
+def test_chosen_frames(n, most):
+    steps = np.arange(n) * 10
+    chosen = choose(steps, [n * 5], most)
+    assert chosen == sorted(set(chosen))
+    assert len(chosen) <= most
+    assert chosen[0] == 0
+    assert chosen[-1] == n - 1
+    if n > 10 * most:
+        gaps = np.diff(chosen)
+        assert gaps[len(gaps) // 2] < gaps[0] / 2  # denser at the boundary
+
+
+def unpack(panel) -> np.ndarray:
+    data = base64.b64decode(panel["data"])
+    if panel["type"] == "uint8":
+        levels = np.frombuffer(data, np.uint8).astype(float)
+        return np.where(levels == 255, np.nan, levels / (LEVELS - 1)).reshape(panel["shape"])
+    levels = np.frombuffer(data, "<i2").astype(float)
+    return np.where(levels == -32768, np.nan, panel["low"] + (levels + 32767) * panel["step"]).reshape(panel["shape"])
+
+
+def test_frames_hold_what_was_measured(results):
+    data, packed = results.dataset, frames(results.dataset, results.history.phases)
+    assert packed["steps"] == data["step"].values.tolist()
+    assert packed["keys"] == list(report_data.KEYS)
+    panels = packed["panels"]
+    power = data["embedding_power"].values
+    np.testing.assert_allclose(unpack(panels["embedding_power"]), power, atol=np.ptp(power) / 65000)
+    f, g = np.moveaxis(unpack(panels["attention_to_a"]), 2, 0)
+    again = 1 / (1 + np.exp(g[..., None, :] - f[..., :, None]))
+    np.testing.assert_allclose(again, data["attention_to_a"].values, atol=1 / LEVELS)
+    reach = np.array(panels["logit_by_label"]["reach"])[:, None, None]
+    logits = (2 * unpack(panels["logit_by_label"]) - 1) * reach
+    assert (np.abs(logits - data["logit_by_label"].values) <= reach / (LEVELS - 1) * 1.15).all()
+
+
+def test_attention_that_is_not_separable_is_packed_by_pixel(tmp_path):
+    data = Results.open(report_data.write_run(tmp_path / "run", separable=False)).dataset
+    packed = pack_attention(data)
+    assert packed["type"] == "uint8"
+    np.testing.assert_allclose(unpack(packed), data["attention_to_a"].values, atol=0.51 / (LEVELS - 1))
+
+
+def test_attention_with_nan_is_packed_by_pixel():
+    assert separate(np.full((2, 3, 3), np.nan)) is None
+
+
+def test_operands_without_a_pair_do_not_hinder_separation(kinds):
+    data = kinds["division"].dataset
+    packed = pack_attention(data)
+    assert packed["separable"]
+    f, g = np.moveaxis(unpack(packed), 2, 0)
+    again = 1 / (1 + np.exp(g[..., None, :] - f[..., :, None]))
+    np.testing.assert_allclose(again, data["attention_to_a"].values, atol=1 / LEVELS)
+    assert np.isnan(again[..., 0]).all()
+    holes = data["attention_to_a"].values.copy()
+    holes[..., 2, 3] = np.nan
+    assert separate(holes) is None
+
+
+def test_what_a_run_lacks_has_no_panel(kinds):
+    panels = {kind: frames(results.dataset, ())["panels"].keys() for kind, results in kinds.items()}
+    assert panels["group by MLP"] == {"logit_by_label"}
+    assert panels["three operands"] == {"logit_by_label", "attention_mean"}
+    assert panels["division"] == panels["label noise"] == set(PANELS) - {"attention_mean"}
+
+
+def test_losses_of_two_units_share_no_axis(kinds):
+    data = kinds["squared error"].dataset
+    assert [curve["label"] for curve in frames(data, ())["curves"]] == ["train", "test", "restricted", "excluded"]
+    words = words_of(kinds["squared error"])
+    packed = frames(data, (), words)
+    assert [curve["label"] for curve in packed["curves"]] == ["train", "test"]
+    assert packed["words"]["loss"] == "squared error [1]"
+
+
+def test_a_table_of_a_thousand_is_thinned_and_its_diagonal_stays():
+    value = np.random.default_rng(0).normal(size=(2, 1000, 1000))
+    value[:, range(1000), range(1000)] = 100.0
+    coords = {"step": [0, 1], "label": np.arange(1000), "class": np.arange(1000), "head": [0, 1]}
+    data = xr.Dataset({"logit_by_label": (("step", "label", "class"), value)}, coords | {"a": range(1000)})
+    data["attention_to_a"] = (("step", "head", "a", "b"), value[:, None, :, :].repeat(2, 1) % 1)
+    packed = frames(data, ())
+    logits = unpack(packed["panels"]["logit_by_label"])
+    assert packed["panels"]["logit_by_label"]["every"] == packed["panels"]["attention_to_a"]["every"] == 8
+    np.testing.assert_array_equal(logits.argmax(-1), [range(125)] * 2)
+    assert sum(len(panel["data"]) for panel in packed["panels"].values()) < 200_000
+    image = figures.spectra(data, [0]).axes[0].images[0]
+    np.testing.assert_array_equal(image.get_array(), value[0, ::8, ::8])
+    assert tuple(image.get_extent()) == (-4, 996, -4, 996)
+    assert len(figures.to_svg(figures.attention(data, [0, 1]))) < 200_000

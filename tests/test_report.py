@@ -11,15 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import grokinterp
 from grokinterp.errors import GrokinterpError, RunDirectoryError
 from grokinterp.phases import Phase
 from grokinterp.report import render, write_report
-from grokinterp.report.frames import LEVELS, choose, frames, pack_attention, separate
+from grokinterp.report.content import content
 from grokinterp.report.measures import checkpoints_of
 from grokinterp.report.methods import METHODS, PAPERS
+from grokinterp.report.words import READ_AT, TWO_OPERANDS
 from grokinterp.report.write import for_script
 from grokinterp.results import Results
-from tests.report_data import KEYS, experiment, write_run
+from grokinterp.tables import read_analysis, write_analysis
+from tests.report_data import KEYS, KINDS, NOT_A_GROUP, NOT_CYCLIC, experiment, write_kind, write_run
 
 PAYLOADS = [
     "<script>alert(1)</script>", "</script><script>alert(1)</script>", "</title><script>alert(1)</script>",
@@ -120,7 +123,7 @@ def test_the_page_tells_the_whole_run(html):
     assert "optimization.weight_decay" in text
     assert "47 %" in text
     for method in METHODS:
-        assert method.definition.split("<")[0][:40] in text
+        assert (method.definition in text) == (method.metric == "")
 
 
 def test_every_source_is_in_the_references():
@@ -199,14 +202,9 @@ def test_payloads_cannot_leave_the_data_of_the_script(payload):
 
 def test_a_parameter_name_cannot_leave_its_figure(tmp_path):
     path = write_run(tmp_path / "run")
-    import xarray as xr
-
-    from grokinterp.tables import read_analysis, write_analysis
-
     data = read_analysis(path, "gradient_weight_alignment")
     names = ["</svg><script>alert(1)</script>", "$\\frac{", "a\"b'c", "%3Cscript%3E"]
     write_analysis(path, "gradient_weight_alignment", data.assign_coords(parameter=names))
-    assert isinstance(data, xr.Dataset)
     page = Page(render(Results.open(path)))
     assert len(page.all("script")) == 2
 
@@ -247,13 +245,13 @@ def test_everything_not_a_number(tmp_path):
 @pytest.mark.parametrize(
     ("without", "said"),
     [
-        ("attention_pattern", "Attention: not analyzed in this run."),
-        ("logit_map", "Logits by residue: not analyzed in this run."),
+        ("attention_map", "Not shown: attention to a (there are no results of attention_map)."),
+        ("logit_map", "Not shown: logits by label (there are no results of logit_map)."),
         ("progress_measures", "not measured"),
         ("softmax_collapse", "there are no results of softmax_collapse"),
         ("gradient_weight_alignment", "there are no results of gradient_weight_alignment"),
         ("singular_values", "there are no results of singular_values"),
-        ("embedding_circles", "Embedding circles: not analyzed in this run."),
+        ("embedding_circles", "Not shown: embedding circles (there are no results of embedding_circles)."),
         ("logit_spectrum", "not measured"),
     ],
 )
@@ -271,6 +269,85 @@ def test_only_one_analysis(tmp_path):
     assert "there are no checkpoints with results of embedding_spectrum" in text
 
 
+SAID = {
+    "group by MLP": (
+        "task group_composition: group S5, convention left_first · "
+        "model mlp: d_embed 256, embedding separate, combine sum, hidden 128",
+        f"Not shown: embedding spectrum, neuron frequencies and embedding circles ({NOT_CYCLIC}); "
+        "attention to a (the model mlp has no attention).",
+        "learns the training pairs by heart", "cosine in a class", "test pairs [nats]", "Not defined for this run",
+    ),
+    "division": (
+        "task modular_division: p 13 · model transformer: n_layers 1, d_model 16, n_heads 2, read_at equals",
+        "Attention from “=” to a, for every pair (a, b), in the last layer; gray where a ∘ b is not defined.",
+        "colored by exponent from 0 (dark) to n − 1 (bright)", "key frequencies", "discrete logarithms",
+    ),
+    "three operands": (
+        "task composition: outer modular_addition (p 13), inner modular_addition (p 13) · model transformer",
+        f"embedding circles ({NOT_A_GROUP}); attention to a (composition has not two operands).",
+        "learns the training examples by heart", "leaked share of the test examples",
+        "Attention from “=” to every position, on average over the examples.",
+    ),
+    "pooled": ("Attention from all positions, pooled, to a, for every pair (a, b)", "colored by token from 0"),
+    "squared error": ("squared error, last checkpoint", "The memorized solution goes; the test loss leaves"),
+    "label noise": ("validation accuracy", "mislabeled, true answer", "Mislabeled examples", "78 %"),
+}  # fmt: skip
+UNSAID = {
+    "group by MLP": ("there are no results", "key frequenc", "(a + b)", "“=”", "Fourier", "examples by heart"),
+    "division": ("(a + b) mod p", "Not shown", "Not defined", "Mislabeled"),
+    "three operands": ("pairs by heart", "test pairs", "key frequenc", "there are no results", "Chughtai"),
+    "pooled": ("from “=”", "from the last token", "Not shown"),
+    "squared error": ("nats, last checkpoint", "Weight decay removes"),
+    "label noise": ("Not shown", "Not defined"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.usefixtures("quick")
+def test_a_report_has_the_words_of_its_run(kind, tmp_path):
+    text = Page(render(Results.open(write_kind(tmp_path / "run", kind)))).text
+    assert [words for words in SAID[kind] if words not in text] == []
+    assert [words for words in UNSAID[kind] if words in text] == []
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_reason_is_given_once_a_section(tmp_path):
+    said = content(Results.open(write_kind(tmp_path / "run", "group by MLP")))
+    assert [phase.gallery.missing.count(NOT_CYCLIC) for phase in said["phases"]] == [1] * 4
+    assert [len(phase.gallery.pictures) for phase in said["phases"]] == [1] * 4
+    assert said["no_panels"].count(NOT_CYCLIC) == 1
+    assert [panel.name for panel in said["panels"]] == ["losses", "logit_by_label"]
+    assert said["not_defined"] == dict(sorted(KINDS["group by MLP"].not_defined.items()))
+
+
+@pytest.mark.usefixtures("quick")
+def test_squared_errors_are_not_nats(tmp_path):
+    phase = content(Results.open(write_kind(tmp_path / "run", "squared error")))["phases"][0]
+    units = {row.label: row.unit for row in phase.rows}
+    assert (units["train loss"], units["test loss"], units["logit margin, train pairs"]) == ("1", "1", "1")
+    assert units["restricted loss, all pairs"] == "nats"
+
+
+def test_only_tasks_with_two_operands_have_pairs():
+    from grokinterp.tasks import TASKS, BinaryTask
+
+    assert all(issubclass(TASKS[kind], BinaryTask) for kind in TWO_OPERANDS & TASKS.keys())
+
+
+def test_every_place_where_an_answer_is_read_has_a_name():
+    source = Path(grokinterp.__file__).parent / "models" / "transformer.py"  # slow to import
+    assert f"read_at: Literal{json.dumps(list(READ_AT))}" in source.read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_whole_table_in_the_configuration_is_cut_short(tmp_path):
+    table = {"task": {"kind": "table", "path": None, "rows": ["0,1,2,3"] * 20_000}}
+    html = report_of(tmp_path / "run", steps=0, evaluations=0, changes=table)
+    assert len(html) < 60_000
+    assert "task table: rows: 20000 values" in html
+    assert re.search(r"0,1,2,3.{,400}… \(\d+ characters\)", html)
+
+
 @pytest.mark.usefixtures("quick")
 def test_skipped_files_are_named_and_counted(tmp_path):
     text = Page(report_of(tmp_path / "run", skipped={"40": "digest does not match"})).text
@@ -283,55 +360,6 @@ def test_phases_are_shown_at_their_nearest_checkpoints():
     assert checkpoints_of(Phase("memorization", 0, 90), steps) == [0, 100]
     assert checkpoints_of(Phase("cleanup", 90, 110), steps) == [100]
     assert checkpoints_of(Phase("cleanup", 0, 5), np.array([], dtype=int)) == []
-
-
-@pytest.mark.parametrize(("n", "most"), [(1, 2), (2, 2), (5, 10), (5000, 90), (250, 118)])
-def test_chosen_frames(n, most):
-    steps = np.arange(n) * 10
-    chosen = choose(steps, [n * 5], most)
-    assert chosen == sorted(set(chosen))
-    assert len(chosen) <= most
-    assert chosen[0] == 0
-    assert chosen[-1] == n - 1
-    if n > 10 * most:
-        gaps = np.diff(chosen)
-        assert gaps[len(gaps) // 2] < gaps[0] / 2  # denser at the boundary
-
-
-def unpack(panel) -> np.ndarray:
-    data = base64.b64decode(panel["data"])
-    if panel["type"] == "uint8":
-        levels = np.frombuffer(data, np.uint8).astype(float)
-        return np.where(levels == 255, np.nan, levels / (LEVELS - 1)).reshape(panel["shape"])
-    levels = np.frombuffer(data, "<i2").astype(float)
-    return np.where(levels == -32768, np.nan, panel["low"] + (levels + 32767) * panel["step"]).reshape(panel["shape"])
-
-
-def test_frames_hold_what_was_measured(planted):
-    results = Results.open(planted)
-    data, packed = results.dataset, frames(results.dataset, results.history.phases)
-    assert packed["steps"] == data["step"].values.tolist()
-    assert packed["keys"] == list(KEYS)
-    panels = packed["panels"]
-    power = data["embedding_power"].values
-    np.testing.assert_allclose(unpack(panels["embedding_power"]), power, atol=np.ptp(power) / 65000)
-    f, g = np.moveaxis(unpack(panels["attention_to_a"]), 2, 0)
-    again = 1 / (1 + np.exp(g[..., None, :] - f[..., :, None]))
-    np.testing.assert_allclose(again, data["attention_to_a"].values, atol=1 / LEVELS)
-    reach = np.array(panels["logit_by_label"]["reach"])[:, None, None]
-    logits = (2 * unpack(panels["logit_by_label"]) - 1) * reach
-    assert (np.abs(logits - data["logit_by_label"].values) <= reach / (LEVELS - 1) * 1.15).all()
-
-
-def test_attention_that_is_not_separable_is_packed_by_pixel(tmp_path):
-    data = Results.open(write_run(tmp_path / "run", separable=False)).dataset
-    packed = pack_attention(data)
-    assert packed["type"] == "uint8"
-    np.testing.assert_allclose(unpack(packed), data["attention_to_a"].values, atol=0.51 / (LEVELS - 1))
-
-
-def test_attention_with_nan_is_packed_by_pixel():
-    assert separate(np.full((2, 3, 3), np.nan)) is None
 
 
 @pytest.mark.usefixtures("quick")
@@ -349,3 +377,14 @@ def test_a_report_at_the_size_of_the_published_network_is_under_five_megabytes(t
     assert len(html.encode()) < 5e6
     shown = int(re.search(r"(\d+) of 120 checkpoints", html)[1])
     assert shown > (60 if separable else 10)
+
+
+@pytest.mark.slow
+def test_eight_heads_of_noise_on_s5_are_under_five_megabytes(tmp_path):
+    path = write_run(tmp_path / "run", p=120, steps=60, n_heads=8)
+    data = read_analysis(path, "attention_map")
+    noise = np.random.default_rng(0).random(data["attention_to_a"].shape)
+    write_analysis(path, "attention_map", data.assign(attention_to_a=data["attention_to_a"].copy(data=noise)))
+    html = render(Results.open(path))
+    assert len(html.encode()) < 5e6
+    assert int(re.search(r"(\d+) of 60 checkpoints", html)[1]) >= 5

@@ -15,7 +15,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 from grokinterp.report import write_report
-from tests.report_data import write_run
+from tests.report_data import KINDS, write_kind, write_run
 from tests.test_report import PAYLOADS
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -237,6 +237,20 @@ def test_unusual_runs_open_in_silence(browser, tmp_path, options, monkeypatch):
     if browser.find_elements(By.ID, "slider") and len(drawn(browser)) and options.get("steps", 25) > 1:
         press(browser, Keys.HOME)
         assert browser.get_log("browser") == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_run_opens_in_silence_and_moves(browser, tmp_path, kind, monkeypatch):
+    if kind != "group by MLP":  # one with its figures
+        monkeypatch.setattr("grokinterp.figures.to_svg", lambda figure: b'<svg xmlns="http://www.w3.org/2000/svg"/>')
+    report = write_report(write_kind(tmp_path / "run", kind), tmp_path / "report.html")
+    assert show(browser, report) == []
+    last = drawn(browser)
+    press(browser, Keys.HOME)
+    assert all(now != then for now, then in zip(drawn(browser), last, strict=True))
+    wider = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert browser.execute_script(wider) <= 0
+    assert browser.get_log("browser") == []
 
 
 def test_payloads_do_nothing(browser, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from grokinterp.figures.health import (
     singular_values,
     softmax_collapse,
 )
-from grokinterp.figures.structure import attention, circles, spectra
+from grokinterp.figures.structure import attention, attention_by_position, circles, spectra
 from grokinterp.figures.style import to_png, to_svg
 from grokinterp.figures.timeline import key_frequencies, timeline
 
@@ -18,6 +18,7 @@ __all__ = [
     "alignment",
     "alignment_by_parameter",
     "attention",
+    "attention_by_position",
     "circles",
     "class_cosine",
     "effective_rank",

@@ -1,5 +1,6 @@
 """Numerical health over the steps: precision, logits, gradients, representations, ranks."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,7 @@ from grokinterp.figures.style import (
     GRAY,
     GREEN,
     INK,
+    NOTHING,
     ORANGE,
     PURPLE,
     SEQUENTIAL,
@@ -27,6 +29,10 @@ from grokinterp.figures.style import (
 from grokinterp.phases import Phase
 
 SPLIT_COLORS = {"train": BLUE, "test": ORANGE, "all": INK}
+
+CIRCUIT = re.compile(r"(QK|OV)\.\d+")
+MOST_MATRICES = 10
+MOST_NAMES = 40
 
 Phases = Sequence[Phase]
 
@@ -47,7 +53,7 @@ def softmax_collapse(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
     return curves("Softmax collapse, training examples", "share of examples [1]", lines, phases, limits=(-0.04, 1.04))
 
 
-def logit_magnitude(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
+def logit_magnitude(dataset: xr.Dataset, phases: Phases = (), *, unit: str = "nats") -> Figure | None:
     """Largest and mean absolute logit, and the temperature-equivalent scale, on all examples."""
     names = {
         "logit_max_abs": "largest |logit|",
@@ -59,17 +65,17 @@ def logit_magnitude(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
         for (name, label), color in zip(names.items(), (PURPLE, BLUE, BROWN), strict=True)
         if name in dataset
     ]
-    return curves("Logit magnitude, all examples", "logit [nats]", lines, phases, log=True)
+    return curves("Logit magnitude, all examples", f"logit [{unit}]", lines, phases, log=True)
 
 
-def logit_margin(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
+def logit_margin(dataset: xr.Dataset, phases: Phases = (), *, unit: str = "nats") -> Figure | None:
     """Mean of the correct logit minus the largest wrong one."""
     lines = [
         Line(split, dataset["logit_margin"].sel(split=split), color)
         for split, color in SPLIT_COLORS.items()
         if "logit_margin" in dataset and split != "all"
     ]
-    return curves("Logit margin: correct minus runner-up", "mean margin [nats]", lines, phases, zero=True)
+    return curves("Logit margin: correct minus runner-up", f"mean margin [{unit}]", lines, phases, zero=True)
 
 
 def class_cosine(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
@@ -99,8 +105,7 @@ def effective_rank(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
     if "effective_rank" not in dataset:
         return None
     names = [str(name) for name in dataset["matrix"].values]
-    plain = [name for name in names if "." not in name]
-    circuits = sorted({name.split(".")[0] for name in names if "." in name})
+    plain, circuits = dense(names), sorted({name.split(".")[0] for name in names if CIRCUIT.fullmatch(name)})
     colors = sns.color_palette("colorblind", len(plain) + len(circuits)).as_hex()
     rank = dataset["effective_rank"]
     lines = [Line(_subscript(name), rank.sel(matrix=name), color) for name, color in zip(plain, colors, strict=False)]
@@ -118,17 +123,18 @@ def alignment_by_parameter(dataset: xr.Dataset) -> Figure | None:
     if not shown:
         return None
     parameters = [str(name) for name in dataset["parameter"].values]
-    height = 1.7 + 0.19 * min(len(parameters), 40)
+    height = 1.7 + 0.19 * min(len(parameters), MOST_NAMES)
     figure = blank(10.0, height)
     row = [place(figure, 1.75 + 3.7 * i, 0.3, 3.5, height - 0.85) for i in range(len(shown))]
+    named = slice(None, None, -(-len(parameters) // MOST_NAMES))
     for axes, (name, title) in zip(row, shown, strict=True):
         edges = _edges(dataset["step"].values)
         values = np.ma.masked_invalid(dataset[name].transpose("parameter", "step").values)
         mesh = axes.pcolormesh(
             edges, np.arange(len(parameters) + 1), values, norm=Normalize(-1, 1), cmap=DIVERGING, rasterized=True
         )
-        axes.set(title=title, xlabel=STEP, facecolor="#d5d9de")
-        axes.set_yticks(np.arange(len(parameters)) + 0.5, parameters)
+        axes.set(title=title, xlabel=STEP, facecolor=NOTHING)
+        axes.set_yticks((np.arange(len(parameters)) + 0.5)[named], [_short(name) for name in parameters[named]])
         axes.tick_params(labelleft=axes is row[0])
         axes.invert_yaxis()
         step_ticks(axes)
@@ -143,7 +149,7 @@ def singular_values(dataset: xr.Dataset, steps: Sequence[int]) -> Figure | None:
     if "singular_value" not in dataset or not steps:
         return None
     names = [str(name) for name in dataset["matrix"].values]
-    matrices = ([name for name in names if "." not in name] or names)[:5]
+    matrices = dense(names)[:5] or names[:5]
     figure = blank(10.0, 2.75)
     row = [place(figure, 0.65 + 1.9 * i, 0.3, 1.5, 1.55) for i in range(len(matrices))]
     colors = sns.color_palette(SEQUENTIAL, len(steps)).as_hex()
@@ -192,6 +198,11 @@ def curves(
     return figure
 
 
+def dense(names: Sequence[str]) -> list[str]:
+    """The first few matrices, without the circuits of the heads (QK.0, OV.0, …)."""
+    return [name for name in names if not CIRCUIT.fullmatch(name)][:MOST_MATRICES]
+
+
 def _edges(steps: np.ndarray) -> np.ndarray:
     """Cell borders half way between the checkpoints."""
     steps = steps.astype(float)
@@ -199,6 +210,15 @@ def _edges(steps: np.ndarray) -> np.ndarray:
         return np.array([steps[0] - 0.5, steps[0] + 0.5])
     middle = (steps[1:] + steps[:-1]) / 2
     return np.concatenate([[steps[0]], middle, [steps[-1]]])
+
+
+def _short(name: str) -> str:
+    """A parameter's name, its end where it is long.
+
+    >>> _short("blocks.0.attn.W_Q"), _short("a_module.of_a_model.with.a_long.W_in")
+    ('blocks.0.attn.W_Q', '…l.with.a_long.W_in')
+    """
+    return name if len(name) <= 20 else f"…{name[-18:]}"
 
 
 def _subscript(name: str) -> str:

@@ -1,6 +1,6 @@
-"""What the network looks like at chosen checkpoints: spectrum, neurons, logits, attention, circles; one row a step."""
+"""What the network looks like at chosen checkpoints: spectrum, neurons, logits, attention, circles."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import xarray as xr
@@ -16,6 +16,7 @@ from grokinterp.figures.style import (
     DIVERGING,
     GRAY,
     INK,
+    NOTHING,
     ORANGE,
     QUIET,
     SEQUENTIAL,
@@ -28,23 +29,45 @@ from grokinterp.figures.timeline import key_frequencies
 
 MOST_HEADS = 8
 MOST_CIRCLES = 6
+MOST_ROWS = 16
+"""Heads of all layers in one table."""
+
+MOST_CELLS = 128
+"""Rows and columns of a heatmap; about as many as it has pixels."""
+
 SPECIALIZED = 0.85
 
 Steps = Sequence[int]
 
 
 @styled()
-def spectra(dataset: xr.Dataset, steps: Steps) -> Figure | None:
-    """Embedding spectrum, neuron frequencies and logits by residue, a row for each step; None without any of them."""
-    columns = [
+def spectra(dataset: xr.Dataset, steps: Steps, *, label: str = "label", unit: str = "nats") -> Figure | None:
+    """Embedding spectrum, neuron frequencies and logits by label, a row for each step; None without any of them.
+
+    Logits alone stand side by side.
+
+    Args:
+        dataset: analyses over the checkpoints.
+        steps: checkpoints to show.
+        label: what the right answer is called, such as (a + b) mod p.
+        unit: of the logits.
+    """
+
+    def logits(axes: Axes, at: xr.Dataset, _whole: xr.Dataset) -> None:
+        draw_logits(axes, at, label, unit)
+
+    columns: list[tuple[Callable[[Axes, xr.Dataset, xr.Dataset], None], str, float]] = [
         (draw_spectrum, "embedding_power", 2.35),
         (draw_neurons, "neuron_frequency", 2.35),
-        (draw_logits, "logit_by_label", 1.85),
+        (logits, "logit_by_label", 1.85),
     ]
     shown = [column for column in columns if column[1] in dataset]
     if not shown:
         return None
-    figure, both = blank(10.0, 2.75 * len(steps)), dataset.sel(step=list(steps))
+    both = dataset.sel(step=list(steps))
+    if shown == columns[2:]:
+        return _side_by_side(both, label, unit)
+    figure = blank(10.0, 2.75 * len(steps))
     for i, step in enumerate(steps):
         row = [place(figure, 0.85 + 3.2 * j, 2.75 * i + 0.35, width, 1.85) for j, (_, _, width) in enumerate(shown)]
         for axes, (draw, _, _) in zip(row, shown, strict=True):
@@ -53,9 +76,20 @@ def spectra(dataset: xr.Dataset, steps: Steps) -> Figure | None:
     return figure
 
 
+def _side_by_side(dataset: xr.Dataset, label: str, unit: str) -> Figure:
+    """Logits by label, a column for each step."""
+    side = min((8.9 + 1.7) / dataset.sizes["step"] - 1.7, 2.75)
+    figure = blank(10.0, side + 0.9)
+    for i, step in enumerate(dataset["step"].values):
+        axes = place(figure, 0.65 + (side + 1.7) * i, 0.35, side, side)
+        draw_logits(axes, dataset.sel(step=step), label, unit)
+        axes.set_title(f"Logits by label, step {step}")
+    return figure
+
+
 @styled()
 def attention(dataset: xr.Dataset, steps: Steps) -> Figure | None:
-    """Attention of the last position to a over all pairs, a column for each head, a row for each step."""
+    """Attention to a over all pairs, a column for each head, a row for each step; gray where a ∘ b is not defined."""
     if "attention_to_a" not in dataset:
         return None
     heads = dataset["head"].values[:MOST_HEADS]
@@ -64,14 +98,34 @@ def attention(dataset: xr.Dataset, steps: Steps) -> Figure | None:
     for i, step in enumerate(steps):
         row = [place(figure, 0.85 + (side + 0.2) * j, 0.3 + (side + 0.45) * i, side, side) for j in range(len(heads))]
         for axes, head in zip(row, heads, strict=True):
-            values = dataset["attention_to_a"].sel(step=step, head=head)
-            image = heatmap(axes, values.values.T, Normalize(0, 1), SEQUENTIAL)
+            values, every = thin(dataset["attention_to_a"].sel(step=step, head=head), "a", "b")
+            image = heatmap(axes, values.transpose("b", "a").values, Normalize(0, 1), SEQUENTIAL, every)
             axes.set_title(_head_title(dataset, step, int(head)))
             axes.tick_params(labelleft=axes is row[0], labelbottom=i == len(steps) - 1)
-            axes.set_xlabel("a (residue)" if i == len(steps) - 1 else "")
-        _name_row(row[0], step, "b (residue)")
+            axes.set_xlabel("operand a" if i == len(steps) - 1 else "")
+        _name_row(row[0], step, "operand b")
         bar = place(figure, 0.85 + (side + 0.2) * len(heads) - 0.05, 0.3 + (side + 0.45) * i, 0.12, side)
         color_bar(bar, image, "attention to a [1]")
+    return figure
+
+
+@styled()
+def attention_by_position(dataset: xr.Dataset, steps: Steps) -> Figure | None:
+    """Mean attention to every position, a row for each head of the last layers, a column for each step."""
+    if "attention_mean" not in dataset:
+        return None
+    names, mean = last_heads(dataset["attention_mean"])
+    width, height = min((8.1 + 0.3) / len(steps) - 0.3, 3.6), max(0.2 * len(names), 1.2)
+    figure = blank(10.0, height + 0.95)
+    row = [place(figure, 0.85 + (width + 0.3) * i, 0.4, width, height) for i in range(len(steps))]
+    for axes, step in zip(row, steps, strict=True):
+        image = heatmap(axes, mean.sel(step=step).values, Normalize(0, 1), SEQUENTIAL)
+        axes.set(title=f"step {step}", xlabel="position", aspect="auto")
+        axes.set_yticks(range(len(names)), names)
+        axes.tick_params(labelleft=axes is row[0])
+    row[0].set_ylabel("layer.head")
+    bar = place(figure, 0.85 + (width + 0.3) * len(steps) - 0.15, 0.4, 0.12, height)
+    color_bar(bar, image, "attention [1]")
     return figure
 
 
@@ -125,35 +179,58 @@ def draw_neurons(axes: Axes, at: xr.Dataset, whole: xr.Dataset) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
 
 
-def draw_logits(axes: Axes, at: xr.Dataset, whole: xr.Dataset) -> None:
-    """Mean centered logit of every class for every residue of a + b."""
-    reach = _largest(at["logit_by_label"].values)
-    image = heatmap(axes, at["logit_by_label"].values, Normalize(-reach, reach), DIVERGING)
-    axes.set(title="Logits by residue", xlabel="class c", ylabel="(a + b) mod p")
-    color_bar(axes.inset_axes((1.04, 0, 0.06, 1)), image, "mean logit [nats]")
+def draw_logits(axes: Axes, at: xr.Dataset, label: str, unit: str) -> None:
+    """Mean centered logit of every class for every label."""
+    values, every = thin(at["logit_by_label"], "label", "class")
+    reach = _largest(values.values)
+    image = heatmap(axes, values.transpose("label", "class").values, Normalize(-reach, reach), DIVERGING, every)
+    axes.set(title="Logits by label", xlabel="class", ylabel=label)
+    color_bar(axes.inset_axes((1.04, 0, 0.06, 1)), image, f"mean logit [{unit}]")
 
 
 def draw_circle(axes: Axes, points: xr.DataArray, key: int, reach: float) -> None:
-    """Tokens joined in the order of their angle 2πkt/p, so that a circle shows as a closed curve."""
+    """Tokens joined in the order of their angle 2πkt/n, t the exponent, so that a circle shows as a closed curve."""
     x, y = points.sel(axis="cos").values, points.sel(axis="sin").values
-    tokens = np.arange(len(x))
-    order = np.argsort(key * tokens % len(x), kind="stable")
+    exponents = np.arange(len(x))
+    order = np.argsort(key * exponents % len(x), kind="stable")
     closed = np.append(order, order[:1])
     axes.plot(x[closed], y[closed], color=GRAY, linewidth=0.6, alpha=0.7, zorder=1)
-    axes.scatter(x, y, c=tokens, cmap=SEQUENTIAL, s=14, linewidths=0, zorder=2)
+    axes.scatter(x, y, c=exponents, cmap=SEQUENTIAL, s=14, linewidths=0, zorder=2)
     axes.set(title=f"k = {key}", xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     for locator in (axes.xaxis, axes.yaxis):
         locator.set_major_locator(MaxNLocator(3))
 
 
-def heatmap(axes: Axes, values: np.ndarray, norm: Normalize, colors: str) -> AxesImage:
-    """Rows upwards from 0; one pixel for one value."""
-    image = axes.imshow(values, origin="lower", norm=norm, cmap=colors, interpolation="none")
+def heatmap(axes: Axes, values: np.ndarray, norm: Normalize, colors: str, every: int = 1) -> AxesImage:
+    """Rows upwards from 0, one pixel for one value, which stands for ``every``; gray where it is not a number."""
+    rows, columns = values.shape
+    left, right, top = -every / 2, (columns - 0.5) * every, (rows - 0.5) * every
+    extent = (left, right, left, top)
+    image = axes.imshow(values, origin="lower", norm=norm, cmap=colors, interpolation="none", extent=extent)
+    axes.set_facecolor(NOTHING)
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     return image
+
+
+def thin(values: xr.DataArray, *dims: str) -> tuple[xr.DataArray, int]:
+    """At most MOST_CELLS values along each of some equally long dimensions, every k-th from the first; and k.
+
+    >>> thin(xr.DataArray(np.arange(300), dims="label"), "label")[1]
+    3
+    """
+    every = -(-max(values.sizes[dim] for dim in dims) // MOST_CELLS) or 1
+    return values.isel({dim: slice(None, None, every) for dim in dims}), every
+
+
+def last_heads(mean: xr.DataArray) -> tuple[list[str], xr.DataArray]:
+    """Mean attention [step, row, position] of at most MOST_ROWS heads, those of the last layers, and their names."""
+    rows = mean.stack(row=("layer", "head"), create_index=False).transpose("step", "row", "position")
+    rows = rows.isel(row=slice(-MOST_ROWS, None))
+    names = [f"{layer}.{head}" for layer, head in zip(rows["layer"].values, rows["head"].values, strict=True)]
+    return names, rows.drop_vars(("layer", "head"))
 
 
 def _name_keys(axes: Axes, frequencies: np.ndarray, power: np.ndarray, keys: set[int]) -> None:

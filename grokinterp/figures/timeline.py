@@ -19,7 +19,7 @@ from grokinterp.figures.series import (
     name_phases,
     step_limits,
 )
-from grokinterp.figures.style import BLUE, BROWN, GREEN, INK, ORANGE, PURPLE, blank, place, styled
+from grokinterp.figures.style import BLUE, BROWN, GREEN, INK, ORANGE, PURPLE, RED, blank, place, styled
 from grokinterp.phases import History
 
 WIDTH, LEFT, PLOT_INCHES = 10.0, 0.75, 7.2  # the legends go right of the plots
@@ -38,15 +38,19 @@ class Panel(NamedTuple):
 
 
 @styled()
-def timeline(metrics: xr.Dataset, dataset: xr.Dataset, history: History | None = None) -> Figure | None:
+def timeline(
+    metrics: xr.Dataset, dataset: xr.Dataset, history: History | None = None, *, loss: str = "cross-entropy [nats]"
+) -> Figure | None:
     """Stacked curves over the optimizer steps; panels without data are left out, None if there are none.
 
     Args:
         metrics: training metrics over the evaluations.
         dataset: analyses over the checkpoints.
         history: phases, drawn and named as bands, and events, drawn as dotted lines.
+        loss: what training minimized, with its unit.
     """
-    panels = [panel for build in PANELS for panel in [build(metrics, dataset)] if panel and panel.lines]
+    built = [losses(metrics, dataset, loss), *(build(metrics, dataset) for build in PANELS)]
+    panels = [panel for panel in built if panel and panel.lines]
     if not panels:
         return None
     named = history is not None and bool(history.phases)
@@ -81,14 +85,20 @@ def _draw(axes: Axes, panel: Panel, history: History | None) -> None:
         draw_events(axes, history.events)
 
 
-def losses(metrics: xr.Dataset, dataset: xr.Dataset) -> Panel:
-    """Train and test loss."""
-    return Panel("Loss", "cross-entropy [nats]", _train_and_test(metrics, dataset, "loss"), log=True)
+def losses(metrics: xr.Dataset, dataset: xr.Dataset, loss: str) -> Panel:
+    """Train, validation and test loss."""
+    return Panel("Loss", loss, _by_part(metrics, dataset, "loss"), log=True)
 
 
 def accuracies(metrics: xr.Dataset, dataset: xr.Dataset) -> Panel:
-    """Train and test accuracy."""
-    return Panel("Accuracy", "share correct [1]", _train_and_test(metrics, dataset, "accuracy"), y_limits=(-0.04, 1.04))
+    """Train, validation and test accuracy; of the mislabeled training examples, the noisy and the true answers."""
+    noise = _known(
+        metrics,
+        ("noisy_accuracy", "mislabeled, as labeled", PURPLE, "--"),
+        ("restored_accuracy", "mislabeled, true answer", RED, "--"),
+    )
+    lines = [*_by_part(metrics, dataset, "accuracy"), *noise]
+    return Panel("Accuracy", "share correct [1]", lines, y_limits=(-0.04, 1.04))
 
 
 def progress(metrics: xr.Dataset, dataset: xr.Dataset) -> Panel:
@@ -139,7 +149,6 @@ def weight_norm(metrics: xr.Dataset, dataset: xr.Dataset) -> Panel:
 
 
 PANELS: Sequence[Callable[[xr.Dataset, xr.Dataset], Panel | None]] = (
-    losses,
     accuracies,
     progress,
     excluded_by_key,
@@ -158,10 +167,11 @@ def key_frequencies(dataset: xr.Dataset) -> list[int]:
     return [int(key) for key in last["frequency"].values[last.values.astype(bool)]]
 
 
-def _train_and_test(metrics: xr.Dataset, dataset: xr.Dataset, measure: str) -> list[Line]:
+def _by_part(metrics: xr.Dataset, dataset: xr.Dataset, measure: str) -> list[Line]:
     """From the metrics of training, or, without them, from the checkpoints."""
     source = metrics if f"train_{measure}" in metrics else dataset
-    return _known(source, (f"train_{measure}", "train", BLUE, "-"), (f"test_{measure}", "test", ORANGE, "-"))
+    colors = {"train": BLUE, "validation": GREEN, "test": ORANGE}
+    return _known(source, *((f"{part}_{measure}", part, color, "-") for part, color in colors.items()))
 
 
 def _known(dataset: xr.Dataset, *lines: tuple[str, str, str, str]) -> list[Line]:

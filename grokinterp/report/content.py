@@ -6,11 +6,15 @@ from typing import Any, NamedTuple
 from grokinterp.errors import GrokinterpError
 from grokinterp.phases import Event, History, Phase
 from grokinterp.report import pictures
+from grokinterp.report.absence import not_shown
 from grokinterp.report.frames import frames
 from grokinterp.report.measures import Row, checkpoints_of, rows
-from grokinterp.report.methods import METHODS, PAPERS
-from grokinterp.report.numbers import flat, number, percent, whole
-from grokinterp.report.pictures import Picture
+from grokinterp.report.methods import methods, papers
+from grokinterp.report.numbers import flat, percent, whole
+from grokinterp.report.panels import panels
+from grokinterp.report.pictures import Gallery
+from grokinterp.report.tiles import tiles
+from grokinterp.report.words import Words, words_of
 from grokinterp.results import Results
 
 LARGEST = 4_600_000
@@ -18,22 +22,6 @@ LARGEST = 4_600_000
 
 LEAST = 600_000
 """Characters that the frames get in any case."""
-
-MEANING = {
-    "memorization": "The network learns the training pairs by heart; the test pairs stay wrong.",
-    "circuit formation": "Behind a flat test loss the circuit that generalizes is built: the key frequencies gain "
-    "weight while the memorized solution still gives the answers.",
-    "cleanup": "Weight decay removes the memorized solution; the test loss leaves its plateau and falls.",
-    "generalization": "The circuit gives the answers on pairs that were never trained on.",
-}
-
-
-class Tile(NamedTuple):
-    """A key number."""
-
-    label: str
-    value: str
-    note: str
 
 
 class PhaseSection(NamedTuple):
@@ -46,38 +34,45 @@ class PhaseSection(NamedTuple):
     steps: list[int]
     rows: list[Row]
     events: list[Event]
-    pictures: list[Picture]
+    gallery: Gallery
     note: str
 
 
 def content(results: Results) -> dict[str, Any]:
     """Everything the template shows."""
+    words = words_of(results)
     history, why = history_of(results)
     phases, events = (history.phases, history.events) if history else ((), ())
-    sections = [phase_section(results, phase, events) for phase in phases]
+    sections = [phase_section(results, phase, events, words) for phase in phases]
     shown = sorted({step for section in sections for step in section.steps})
     steps = results.dataset["step"].values
-    curves = pictures.timeline(results, history)
-    health = pictures.health(results, phases, shown or [int(step) for step in steps[-1:]])
-    drawn = [curves, *health, *(picture for section in sections for picture in section.pictures)]
-    left = LARGEST - sum(len(picture.source) for picture in drawn)
+    curves = pictures.timeline(results, history, words)
+    health = pictures.health(results, phases, shown or [int(step) for step in steps[-1:]], words)
+    drawn = [curves, health, *(section.gallery for section in sections)]
+    left = LARGEST - sum(len(picture.source) for gallery in drawn for picture in gallery.pictures)
+    packed = frames(results.dataset, phases, words, budget=max(left, LEAST))
+    chosen = methods(results.not_defined, results.metrics)
     return {
         "name": str(results.directory.experiment.get("name", "run")),
         "run_id": results.directory.run_id,
+        "heading": words.heading,
         "verdict": history.verdict if history else "no verdict",
         "sentence": sentence_of(history) if history else f"Nothing can be said about this run yet: {why}.",
         "warnings": warnings(results),
-        "tiles": tiles(results, history),
+        "tiles": tiles(results, history, words),
         "events": events,
         "timeline": curves,
-        "frames": frames(results.dataset, phases, budget=max(left, LEAST)),
+        "frames": packed,
+        "panels": panels(results.dataset, packed, words) if packed else [],
+        "no_panels": not_shown(pictures.STRUCTURE, results),
         "phases": sections,
         "health": health,
-        "provenance": provenance(results),
+        "provenance": provenance(results, words),
+        "not_defined": results.not_defined,
         "skipped": results.skipped,
         "n_checkpoints": len(steps),
-        "methods": METHODS,
-        "papers": PAPERS,
+        "methods": chosen,
+        "papers": papers(chosen),
     }
 
 
@@ -111,27 +106,7 @@ def warnings(results: Results) -> list[str]:
     return found
 
 
-def tiles(results: Results, history: History | None) -> list[Tile]:
-    """The numbers that a reader looks for first."""
-    measured = results.measures()
-    keys = results.key_frequencies
-    return [
-        Tile("memorized at", _step(history.memorized_step if history else None), "train accuracy ≥ 0.99"),
-        Tile("generalized at", _step(history.generalized_step if history else None), "test accuracy ≥ 0.95, sustained"),
-        Tile("test accuracy", percent(measured.get("test_accuracy")), "last checkpoint"),
-        Tile(
-            "key frequencies",
-            "not measured" if keys is None else ", ".join(map(str, keys)) or "none",
-            "last checkpoint",
-        ),
-        Tile("logits explained", percent(measured.get("logit_fve")), "by the key frequencies"),
-        Tile("restricted loss", number(measured.get("restricted_loss")), "nats, all pairs"),
-        Tile("excluded loss", number(measured.get("excluded_loss")), "nats, train pairs"),
-        Tile("test loss", number(measured.get("test_loss")), "nats, last checkpoint"),
-    ]
-
-
-def phase_section(results: Results, phase: Phase, events: Sequence[Event]) -> PhaseSection:
+def phase_section(results: Results, phase: Phase, events: Sequence[Event], words: Words) -> PhaseSection:
     """The table, figures and events of one phase."""
     steps = checkpoints_of(phase, results.dataset["step"].values)
     note = "" if steps else "No checkpoint has been analyzed."
@@ -141,16 +116,30 @@ def phase_section(results: Results, phase: Phase, events: Sequence[Event]) -> Ph
         name=phase.name,
         start=whole(phase.start),
         last=whole(phase.stop - 1),
-        meaning=MEANING[phase.name],
+        meaning=meaning(phase, words),
         steps=steps,
-        rows=rows(results.dataset, steps[0], steps[-1]) if steps else [],
+        rows=rows(results.dataset, words, steps[0], steps[-1]) if steps else [],
         events=[event for event in events if event.step in phase],
-        pictures=pictures.of_steps(results, steps, phase.name) if steps else [],
+        gallery=pictures.of_steps(results, steps, phase.name, words) if steps else Gallery([]),
         note=note,
     )
 
 
-def provenance(results: Results) -> dict[str, list[tuple[str, str]]]:
+def meaning(phase: Phase, words: Words) -> str:
+    """What happens in a phase, in one sentence."""
+    built = ": the key frequencies gain weight" if words.has_frequencies else ""
+    removal = "Weight decay removes the memorized solution" if words.decays else "The memorized solution goes"
+    return {
+        "memorization": f"The network learns the training {words.examples} by heart; "
+        f"the test {words.examples} stay wrong.",
+        "circuit formation": f"Behind a flat test loss the circuit that generalizes is built{built} "
+        "while the memorized solution still gives the answers.",
+        "cleanup": f"{removal}; the test loss leaves its plateau and falls.",
+        "generalization": f"The circuit gives the answers on {words.examples} that were never trained on.",
+    }[phase.name]
+
+
+def provenance(results: Results, words: Words) -> dict[str, list[tuple[str, str]]]:
     """Tables of what the run is and where it was made."""
     directory, leaked = results.directory, results.leaked_share
     steps = results.dataset["step"].values
@@ -160,7 +149,7 @@ def provenance(results: Results) -> dict[str, list[tuple[str, str]]]:
         ("evaluations", whole(results.metrics.sizes["step"])),
         ("analyzed checkpoints", f"{whole(len(steps))}{f', steps {steps[0]} to {steps[-1]}' if len(steps) else ''}"),
         ("skipped checkpoints", whole(len(results.skipped))),
-        ("leaked share of the test pairs", percent(leaked)),
+        (f"leaked share of the test {words.examples}", percent(leaked)),
         ("analyses", ", ".join(results.analyses) or "none"),
     ]
     return {
@@ -168,7 +157,3 @@ def provenance(results: Results) -> dict[str, list[tuple[str, str]]]:
         "Configuration": list(flat(directory.experiment)),
         "Environment": list(flat(directory.environment)) or [("environment", "not recorded")],
     }
-
-
-def _step(step: int | None) -> str:
-    return "never" if step is None else f"step {whole(step)}"

@@ -5,7 +5,7 @@ a token depends on that token alone, is packed as f and g; it is drawn from them
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -14,11 +14,12 @@ import seaborn as sns  # noqa: F401  (registers the color map vlag)
 import xarray as xr
 
 from grokinterp.figures import key_frequencies
-from grokinterp.figures.structure import MOST_CIRCLES, MOST_HEADS
+from grokinterp.figures.structure import MOST_CIRCLES, MOST_HEADS, last_heads, thin
 from grokinterp.figures.style import DIVERGING, PHASE_COLORS, SEQUENTIAL
 from grokinterp.phases import Phase
 from grokinterp.report.measures import MEASURES, series
 from grokinterp.report.numbers import number
+from grokinterp.report.words import Words
 
 MOST_FRAMES = 400
 """A slider is about as many pixels wide."""
@@ -26,22 +27,28 @@ MOST_FRAMES = 400
 LEVELS = 255
 READOUTS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "restricted_loss", "excluded_loss")
 
-CURVES = {
-    "train_loss": "train", "test_loss": "test", "restricted_loss": "restricted", "excluded_loss": "excluded",
-}  # fmt: skip
+TRAINED = {"train_loss": "train", "test_loss": "test"}
+"""Losses in the unit of what training minimized."""
+
+PROGRESS = {"restricted_loss": "restricted", "excluded_loss": "excluded"}
+"""Cross-entropies."""
 
 Packed = dict[str, Any]
 
 
-def frames(dataset: xr.Dataset, phases: Sequence[Phase], *, budget: int = 3_000_000) -> Packed | None:
+def frames(
+    dataset: xr.Dataset, phases: Sequence[Phase], words: Words | None = None, *, budget: int = 3_000_000
+) -> Packed | None:
     """Everything the slider shows, as JSON values; None without checkpoints or without any of its panels.
 
     Args:
         dataset: analyses over the checkpoints.
         phases: the checkpoints near their boundaries are shown more densely.
+        words: what axes are called.
         budget: characters that the packed frames may take in the page; it decides how many checkpoints there are.
     """
-    if not dataset.sizes["step"] or not any(name in dataset for name in PANELS):
+    words = words or Words()
+    if not dataset.sizes["step"] or not packers(dataset):
         return None
     steps = dataset["step"].values
     room = min(int(budget // max(_characters_per_frame(dataset), 1)), MOST_FRAMES)
@@ -53,8 +60,13 @@ def frames(dataset: xr.Dataset, phases: Sequence[Phase], *, budget: int = 3_000_
         "colors": PHASE_COLORS,
         "keys": key_frequencies(dataset),
         "readouts": _readouts(chosen),
-        "curves": _curves(chosen),
-        "panels": {name: pack(chosen) for name, pack in PANELS.items() if name in chosen},
+        "words": {
+            "label": words.label,
+            "loss": f"{words.loss} [{words.unit}]",
+            "logit": f"mean centered logit [{words.unit}]",
+        },
+        "curves": _curves(chosen, TRAINED | PROGRESS if words.unit == "nats" else TRAINED),
+        "panels": {name: pack(chosen) for name, pack in packers(chosen).items()},
         "maps": {"sequential": _color_table(SEQUENTIAL), "diverging": _color_table(DIVERGING)},
     }
 
@@ -88,41 +100,59 @@ def pack_neurons(dataset: xr.Dataset) -> Packed:
 
 
 def pack_circles(dataset: xr.Dataset) -> Packed:
-    """Coordinates [frame, key, (cos, sin), token] of the strongest key frequencies."""
+    """Coordinates [frame, key, (cos, sin), exponent] of the first key frequencies."""
     circle = dataset["embedding_circle"].isel(key=slice(MOST_CIRCLES)).transpose("step", "key", "axis", "exponent")
     return _numbers(circle.values) | {"keys": [int(k) for k in circle["key"].values]}
 
 
 def pack_logits(dataset: xr.Dataset) -> Packed:
-    """Mean centered logits [frame, sum, class] in levels from -reach to reach, with the reach of each frame."""
-    values = dataset["logit_by_label"].transpose("step", "sum", "class").values.astype(float)
+    """Mean centered logits [frame, label, class] in levels from -reach to reach, with the reach of each frame."""
+    kept, every = thin(dataset["logit_by_label"], "label", "class")
+    values = kept.transpose("step", "label", "class").values.astype(float)
     reach = np.array([_reach(frame) for frame in values])
     levels = (values / reach[:, None, None] + 1) / 2
-    return _levels(levels) | {"reach": [float(f"{value:.4g}") for value in reach]}
+    return _levels(levels) | {"reach": [float(f"{value:.4g}") for value in reach], "every": every}
 
 
 def pack_attention(dataset: xr.Dataset) -> Packed:
     """Attention to a, [frame, head, a, b]: as (f, g) where it is σ(f_a - g_b), else in levels from 0 to 1."""
-    values = dataset["attention_to_a"].isel(head=slice(MOST_HEADS)).transpose("step", "head", "a", "b").values
+    kept, every = thin(dataset["attention_to_a"].isel(head=slice(MOST_HEADS)), "a", "b")
+    values = kept.transpose("step", "head", "a", "b").values
     parts = separate(values)
-    return _levels(values) if parts is None else _numbers(parts) | {"separable": True}
+    packed = _levels(values) if parts is None else _numbers(parts) | {"separable": True}
+    return packed | {"every": every}
+
+
+def pack_attention_by_position(dataset: xr.Dataset) -> Packed:
+    """Mean attention [frame, row, position], a row for each head of the last layers, in levels from 0 to 1."""
+    rows, values = last_heads(dataset["attention_mean"])
+    return _levels(values.values) | {"rows": rows}
 
 
 def separate(attention: np.ndarray) -> np.ndarray | None:
-    """Scores f and g [..., 2, residue] with attention [..., a, b] = σ(f_a - g_b) to within half a level, None without.
+    """Scores f and g [..., 2, operand] with attention [..., a, b] = σ(f_a - g_b) to within half a level, None without.
+
+    An operand for which a ∘ b is never defined, such as b = 0 in a division, has no score: NaN.
 
     >>> a = 1 / (1 + np.exp(np.array([0.0, 1.0])[None, :] - np.array([2.0, 3.0])[:, None]))
     >>> separate(a).shape, separate(np.array([[0.1, 0.9], [0.9, 0.1]]))
     ((2, 2), None)
     """
-    if attention.shape[-1] != attention.shape[-2] or not np.isfinite(attention).all():
+    known: np.ndarray = np.logical_or.reduce(np.isfinite(attention).reshape(-1, *attention.shape[-2:]))
+    rows, columns = (np.flatnonzero(np.logical_or.reduce(known, axis)) for axis in (1, 0))
+    inside = attention[..., rows[:, None], columns].astype(float)
+    if known.shape[0] != known.shape[1] or not inside.size or not np.isfinite(inside).all():
         return None
-    clipped = np.clip(attention.astype(float), 1e-12, 1 - 1e-12)
+    clipped = np.clip(inside, 1e-12, 1 - 1e-12)
     score = np.log(clipped) - np.log1p(-clipped)
     f = score.mean(-1)
     g = f.mean(-1, keepdims=True) - score.mean(-2)
     again = 1 / (1 + np.exp(np.clip(g[..., None, :] - f[..., :, None], -700, 700)))
-    return np.stack([f, g], axis=-2) if np.abs(again - attention).max() <= 0.5 / LEVELS else None
+    if np.abs(again - inside).max() > 0.5 / LEVELS:
+        return None
+    parts = np.full((*attention.shape[:-2], 2, len(known)), np.nan)
+    parts[..., 0, rows], parts[..., 1, columns] = f, g
+    return parts
 
 
 PANELS = {
@@ -131,13 +161,20 @@ PANELS = {
     "embedding_circle": pack_circles,
     "logit_by_label": pack_logits,
     "attention_to_a": pack_attention,
+    "attention_mean": pack_attention_by_position,
 }
+
+
+def packers(dataset: xr.Dataset) -> dict[str, Callable[[xr.Dataset], Packed]]:
+    """Those of the variables that the dataset has; the mean attention only where there is none by pairs."""
+    shadowed = {"attention_mean"} if "attention_to_a" in dataset else set()
+    return {name: pack for name, pack in PANELS.items() if name in dataset and name not in shadowed}
 
 
 def _characters_per_frame(dataset: xr.Dataset) -> float:
     """Of the panels the dataset has, packed from a sample of its steps."""
     sample = dataset.isel(step=sorted({0, dataset.sizes["step"] // 2, dataset.sizes["step"] - 1}))
-    return sum(len(pack(sample)["data"]) / sample.sizes["step"] for name, pack in PANELS.items() if name in dataset)
+    return sum(len(pack(sample)["data"]) / sample.sizes["step"] for pack in packers(dataset).values())
 
 
 def _numbers(values: np.ndarray) -> Packed:
@@ -171,14 +208,14 @@ def _readouts(dataset: xr.Dataset) -> list[dict[str, Any]]:
     ]
 
 
-def _curves(dataset: xr.Dataset) -> list[dict[str, Any]]:
+def _curves(dataset: xr.Dataset, curves: Mapping[str, str]) -> list[dict[str, Any]]:
     """The losses at every chosen step, null where they have no place on a logarithmic axis."""
     return [
         {
             "label": label,
             "values": [float(f"{x:.4g}") if np.isfinite(x) and x > 0 else None for x in dataset[name].values],
         }
-        for name, label in CURVES.items()
+        for name, label in curves.items()
         if name in dataset
     ]
 

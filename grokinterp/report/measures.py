@@ -7,10 +7,14 @@ import xarray as xr
 
 from grokinterp.phases import Phase
 from grokinterp.report.numbers import change, number
+from grokinterp.report.words import Words
 
 
 class Measure(NamedTuple):
-    """A scalar over the checkpoints, or one entry of a labelled axis."""
+    """A scalar over the checkpoints, or one entry of a labelled axis.
+
+    ``{examples}`` in the label and ``{unit}``, that of losses and logits, take the words of the run.
+    """
 
     name: str
     label: str
@@ -20,8 +24,8 @@ class Measure(NamedTuple):
 
 
 MEASURES = (
-    Measure("train_loss", "train loss", "nats", ratio=True),
-    Measure("test_loss", "test loss", "nats", ratio=True),
+    Measure("train_loss", "train loss", "{unit}", ratio=True),
+    Measure("test_loss", "test loss", "{unit}", ratio=True),
     Measure("train_accuracy", "train accuracy", "1"),
     Measure("test_accuracy", "test accuracy", "1"),
     Measure("restricted_loss", "restricted loss, all pairs", "nats", ratio=True),
@@ -31,8 +35,8 @@ MEASURES = (
     Measure("gini_embedding", "Gini of the embedding spectrum", "1"),
     Measure("gini_neuron_logit", "Gini of the neuron-to-logit spectrum", "1"),
     Measure("specialized_share", "specialized neurons", "1"),
-    Measure("logit_margin", "logit margin, train pairs", "nats", {"split": "train"}),
-    Measure("collapsed_share", "softmax collapse in float32, train pairs", "1", {"precision": "float32"}),
+    Measure("logit_margin", "logit margin, train {examples}", "{unit}", {"split": "train"}),
+    Measure("collapsed_share", "softmax collapse in float32, train {examples}", "1", {"precision": "float32"}),
     Measure("class_cosine_within_mean", "cosine within a class", "1"),
     Measure("class_cosine_between", "cosine between classes", "1"),
     Measure("effective_rank", "effective rank of W_E", "1", {"matrix": "W_E"}),
@@ -62,16 +66,17 @@ def series(dataset: xr.Dataset, measure: Measure) -> xr.DataArray | None:
     return values
 
 
-def rows(dataset: xr.Dataset, start: int, end: int) -> list[Row]:
+def rows(dataset: xr.Dataset, words: Words, start: int, end: int) -> list[Row]:
     """Every measure that the dataset has, at two of its steps."""
     found = [(measure, series(dataset, measure)) for measure in MEASURES]
-    return [_row(measure, values, start, end) for measure, values in found if values is not None]
+    return [_row(measure, words, values, start, end) for measure, values in found if values is not None]
 
 
-def _row(measure: Measure, values: xr.DataArray, start: int, end: int) -> Row:
+def _row(measure: Measure, words: Words, values: xr.DataArray, start: int, end: int) -> Row:
     first, last = float(values.sel(step=start)), float(values.sel(step=end))
     changed = change(first, last, ratio=measure.ratio)
-    return Row(measure.label, measure.unit, number(first), number(last), changed)
+    label, unit = measure.label.format(examples=words.examples), measure.unit.format(unit=words.unit)
+    return Row(label, unit, number(first), number(last), changed)
 
 
 def checkpoints_of(phase: Phase, steps: np.ndarray) -> list[int]:

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 ABSENT = "not measured"
+LONGEST = 400
+"""Characters of a value of the configuration, which may hold a whole table."""
 
 
 def number(value: Any) -> str:
@@ -74,4 +76,13 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
         if isinstance(value, Mapping):
             yield from flat(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", "none" if value is None else str(value)
+            yield f"{prefix}{key}", "none" if value is None else short(str(value), LONGEST)
+
+
+def short(text: str, most: int) -> str:
+    """The text, cut where it is longer.
+
+    >>> short("0,1,2,3,4", 6)
+    '0,1,2,… (9 characters)'
+    """
+    return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"

@@ -1,13 +1,18 @@
-"""The figures of a report as images that travel inside the page, or one line on why a figure is missing."""
+"""The figures of a report as images that travel inside the page."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from urllib.parse import quote
 
+import numpy as np
+import xarray as xr
 from matplotlib.figure import Figure
 
 from grokinterp import figures
+from grokinterp.figures.structure import thin
 from grokinterp.phases import History, Phase
+from grokinterp.report.absence import Part, not_shown
+from grokinterp.report.words import Words
 from grokinterp.results import Results
 
 READABLE = " !$()*+,-./:;=?@[]^_`{|}~"
@@ -15,101 +20,168 @@ READABLE = " !$()*+,-./:;=?@[]^_`{|}~"
 
 
 class Picture(NamedTuple):
-    """An SVG image with its caption and the text that stands for it; ``source`` is a data URL, '' if it is missing.
+    """An SVG image with its caption and the text that stands for it; ``source`` is a data URL.
 
     Attributes:
-        missing: why there is no image.
         wide: takes the whole width of the page.
         width, height: in CSS pixels, so that nothing moves while the page loads.
     """
 
     caption: str
     alt: str
-    source: str = ""
+    source: str
+    wide: bool
+    width: int
+    height: int
+
+
+class Gallery(NamedTuple):
+    """The images of a section, and one sentence on those that are not there."""
+
+    pictures: list[Picture]
     missing: str = ""
-    wide: bool = True
-    width: int = 0
-    height: int = 0
 
 
-def picture(figure: Figure | None, caption: str, alt: str, needs: str, *, wide: bool = True) -> Picture:
-    """A figure as an image; without a figure, the name of the analyses that it needs."""
-    if figure is None:
-        return Picture(caption, alt, missing=f"Not shown: there are no results of {needs}.")
+def picture(figure: Figure, caption: str, alt: str, *, wide: bool = True) -> Picture:
+    """A figure as an image."""
     width, height = (round(96 * inches) for inches in figure.get_size_inches())
     svg = " ".join(figures.to_svg(figure).decode("utf-8").split())
     source = f"data:image/svg+xml,{quote(svg, safe=READABLE)}"
-    return Picture(caption, alt, source, wide=wide, width=width, height=height)
+    return Picture(caption, alt, source, wide, width, height)
 
 
-def timeline(results: Results, history: History | None) -> Picture:
+def gallery(drawn: Iterable[tuple[Figure | None, str, str]], missing: str = "", *, wide: bool = True) -> Gallery:
+    """Those figures that there are, each with caption and text."""
+    shown = [picture(figure, caption, alt, wide=wide) for figure, caption, alt in drawn if figure is not None]
+    return Gallery(shown, missing)
+
+
+def timeline(results: Results, history: History | None, words: Words) -> Gallery:
     """The whole run in one figure."""
-    drawn = figures.timeline(results.metrics, results.dataset, history)
-    caption = (
-        "Losses, accuracies and progress measures over training. Bands are the phases; dotted lines mark events. "
-        "Dotted curves are controls: as many random frequencies in place of the key frequencies."
-    )
-    alt = f"Curves over the optimizer steps. {history.describe() if history else ''}"
-    return picture(drawn, caption, alt.strip(), "performance and progress_measures, and no training metrics")
+    drawn = figures.timeline(results.metrics, results.dataset, history, loss=f"{words.loss} [{words.unit}]")
+    caption = "Losses and accuracies over training. Bands are the phases; dotted lines mark events."
+    if "restricted_loss" in results.dataset:
+        caption = (
+            "Losses, accuracies and progress measures over training. Bands are the phases; dotted lines mark events. "
+            "Dotted curves are controls: as many random frequencies in place of the key frequencies."
+        )
+    if "noisy_accuracy" in results.metrics:
+        caption += (
+            " Mislabeled are the training examples with a wrong label: the share of them that is answered as labeled, "
+            "and the share that is given the true answer all the same."
+        )
+    alt = f"Curves over the optimizer steps. {history.describe() if history else ''}".strip()
+    missing = "" if drawn else "Not shown: there are no results of performance and no training metrics."
+    return gallery([(drawn, caption, alt)], missing)
 
 
-def of_steps(results: Results, steps: Sequence[int], name: str) -> list[Picture]:
+STRUCTURE = (
+    Part("embedding spectrum", "embedding_power", "embedding_spectrum"),
+    Part("neuron frequencies", "neuron_frequency", "neuron_frequencies"),
+    Part("embedding circles", "embedding_circle", "embedding_circles"),
+    Part("logits by label", "logit_by_label", "logit_map"),
+    Part("attention to a", "attention_to_a", "attention_map"),
+)
+
+
+def of_steps(results: Results, steps: Sequence[int], name: str, words: Words) -> Gallery:
     """What the network looks like at the start and end of a phase."""
     data = results.dataset
     at = " and ".join(f"step {step}" for step in steps)
-    return [
-        picture(
-            figures.spectra(data, steps),
-            "Left: the embedding's Fourier spectrum, key frequencies in orange. Middle: each neuron's frequency and "
-            "the variance it explains; above the dashed line it is specialized. Right: mean logits; the right answers "
-            "are on the diagonal.",
-            f"{name}: embedding spectrum, neuron frequencies and logits by residue at {at}",
-            "embedding_spectrum, neuron_frequencies and logit_map",
-        ),
-        picture(
-            figures.attention(data, steps),
-            "Attention from “=” to a, for every pair (a, b), with each head's best frequency and the variance it "
-            "explains.",
-            f"{name}: attention patterns of the last layer's heads at {at}",
-            "attention_pattern",
-        ),
-        picture(
-            figures.circles(data, steps),
-            "Tokens in the embedding's plane of each key frequency, colored by token from 0 (dark) to p − 1 (bright), "
-            "joined in the order of their angle.",
-            f"{name}: embedding circles of the key frequencies at {at}",
-            "embedding_circles, or no frequency is key at the last checkpoint",
-        ),
-    ]
+    spectra = figures.spectra(data, steps, label=words.label, unit=words.unit)
+    caption = attention_caption(data, words, best="attention_frequency" in data)
+    attention = (figures.attention(data, steps), caption, f"{name}: attention patterns at {at}")
+    if "attention_to_a" not in data:
+        drawn = figures.attention_by_position(data, steps)
+        attention = (drawn, position_caption(words), f"{name}: mean attention to every position at {at}")
+    circles = (figures.circles(data, steps), circle_caption(words), f"{name}: embedding circles at {at}")
+    return gallery([(spectra, spectra_caption(data), f"{name}: {_columns(data)} at {at}"), attention, circles],
+                   not_shown(STRUCTURE, results))  # fmt: skip
 
 
-def health(results: Results, phases: Sequence[Phase], steps: Sequence[int]) -> list[Picture]:
+HEALTH = (
+    Part("softmax collapse", "collapsed_share", "softmax_collapse"),
+    Part("logit magnitude and margin", "logit_margin", "logit_statistics"),
+    Part("alignment", "gradient_weight_cosine", "gradient_weight_alignment"),
+    Part("class cosine", "class_cosine_between", "class_cosine"),
+    Part("singular values", "singular_value", "singular_values"),
+)
+
+
+def health(results: Results, phases: Sequence[Phase], steps: Sequence[int], words: Words) -> Gallery:
     """Precision, logits, gradients, representations and ranks over the whole run."""
-    data = results.dataset
+    data, unit = results.dataset, words.unit
     small = [
-        (figures.softmax_collapse, "softmax_collapse", "Where a plain softmax loss stops learning, by precision."),
-        (figures.logit_magnitude, "logit_statistics", "How large the logits are."),
-        (figures.logit_margin, "logit_statistics", "By how much the right answer wins."),
-        (figures.alignment, "gradient_weight_alignment", "Gradient −1: descent does nothing but scale the weights up."),
-        (figures.class_cosine, "class_cosine", "Whether examples of one class look alike."),
-        (figures.effective_rank, "singular_values", "How many directions the weights use."),
+        (figures.softmax_collapse(data, phases), "Where a plain softmax loss stops learning, by precision."),
+        (figures.logit_magnitude(data, phases, unit=unit), "How large the logits are."),
+        (figures.logit_margin(data, phases, unit=unit), "By how much the right answer wins."),
+        (figures.alignment(data, phases), "Gradient −1: descent does nothing but scale the weights up."),
+        (figures.class_cosine(data, phases), "Whether examples of one class look alike."),
+        (figures.effective_rank(data, phases), "How many directions the weights use."),
     ]
-    drawn = [
-        picture(draw(data, phases), caption, f"{caption} Curves over the optimizer steps.", needs, wide=False)
-        for draw, needs, caption in small
-    ]
-    return [
-        *drawn,
-        picture(
+    large = [
+        (
             figures.alignment_by_parameter(data),
             "Cosine of gradient and applied update with each parameter; gray where it is not defined.",
             "Heatmap of the cosine with the weights, by parameter and optimizer step",
-            "gradient_weight_alignment",
         ),
-        picture(
+        (
             figures.singular_values(data, steps),
             "The largest singular values of the weight matrices at the start of each phase and at the end.",
             "Singular values by index for each weight matrix",
-            "singular_values",
         ),
     ]
+    narrow = [(figure, caption, f"{caption} Curves over the optimizer steps.") for figure, caption in small]
+    drawn = gallery(narrow, wide=False).pictures + gallery(large).pictures
+    return Gallery(drawn, not_shown(HEALTH, results))
+
+
+COLUMNS = {
+    "embedding_power": ("embedding spectrum", "the embedding's Fourier spectrum, key frequencies in orange."),
+    "neuron_frequency": (
+        "neuron frequencies",
+        "each neuron's frequency and the variance it explains; above the dashed line it is specialized.",
+    ),
+    "logit_by_label": ("logits by label", "mean logits; the right answers are on the diagonal."),
+}
+"""What the columns of the spectra are, in a few words and in a sentence."""
+
+
+def spectra_caption(data: xr.Dataset) -> str:
+    """What the columns that are there show, from left to right."""
+    texts = [text for name, (_, text) in COLUMNS.items() if name in data]
+    sides = {1: [""], 2: ["Left: ", "Right: "]}.get(len(texts), ["Left: ", "Middle: ", "Right: "])
+    said = " ".join(f"{side}{text}" for side, text in zip(sides, texts, strict=False))
+    return f"{said[:1].upper()}{said[1:]}{thinned(data, 'label', 'label and class')}"
+
+
+def _columns(data: xr.Dataset) -> str:
+    return " and ".join(", ".join(name for key, (name, _) in COLUMNS.items() if key in data).rsplit(", ", 1))
+
+
+def attention_caption(data: xr.Dataset, words: Words, *, best: bool) -> str:
+    """From where the attention is, whether each head's ``best`` frequency is named, and what is gray."""
+    holes = "attention_to_a" in data and np.isnan(data["attention_to_a"].isel(step=-1)).any()
+    named = ", with each head's best frequency and the variance it explains" if best else ""
+    gray = "; gray where a ∘ b is not defined" if holes else ""
+    text = f"Attention from {words.read_at} to a, for every pair (a, b), in the last layer{named}{gray}."
+    return f"{text}{thinned(data, 'a', 'a and b')}"
+
+
+def position_caption(words: Words) -> str:
+    """From where to where the mean attention is."""
+    return f"Attention from {words.read_at} to every position, on average over the examples."
+
+
+def circle_caption(words: Words) -> str:
+    """What is drawn, and in which order."""
+    return (
+        f"Tokens in the embedding's plane of each key frequency, colored by {words.token}, "
+        "joined in the order of their angle."
+    )
+
+
+def thinned(data: xr.Dataset, dim: str, names: str) -> str:
+    """Whether a heatmap leaves rows and columns out."""
+    every = thin(data[dim], dim)[1] if dim in data.coords else 1
+    return f" Shown: one {names} in {every}." if every > 1 else ""

@@ -131,9 +131,11 @@
     const color = 3 * Math.round(255 * share);
     return `rgb(${maps.sequential[color]},${maps.sequential[color + 1]},${maps.sequential[color + 2]})`;
   };
-  const residues = (p, title, bare) => ({ low: -0.5, high: p - 0.5, title, whole: true, about: 4, bare });
+  // an axis of n cells, each of which stands for so many
+  const cells = (n, title, bare, every = 1) =>
+    ({ low: -0.5 * every, high: (n - 0.5) * every, title, whole: true, about: 4, bare });
 
-  // ---- panels: each takes the unpacked data once and returns how to draw frame i, which returns a description ----
+  // ---- panels: each takes the unpacked data (losses: the curves) once and returns how to draw frame i, which returns a description ----
   const panels = {
     embedding_power(panel) {
       const n = panel.shape[1], most = largest(panel.all());
@@ -240,12 +242,25 @@
           const column = head % columns, row = Math.floor(head / columns);
           const box = { left: 58 + column * (side + 22), top: 24 + row * (side + 50), width: side, height: side };
           heatmap(pen, box, share, p, p, maps.sequential);
-          plot(pen, box, residues(p, "a (residue)"), residues(p, column ? "" : "b (residue)", column > 0));
+          plot(pen, box, cells(p, "operand a", false, panel.every), cells(p, column ? "" : "operand b", column > 0, panel.every));
           text(pen, `head ${head}`, box.left, box.top - 12, "left");
         }
         const bar = { left: 58 + columns * (side + 22), top: 24, width: 14, height: side };
         colorBar(pen, bar, 0, 1, "attention to a [1]", maps.sequential);
         return `${n} heads`;
+      };
+    },
+
+    attention_mean(panel) {
+      const [, rows, positions] = panel.shape, height = Math.max(18 * rows, 120);
+      return (canvas, i) => {
+        const { pen, width } = surface(canvas, height + 62), values = panel.frame(i);
+        const box = { left: 58, top: 12, width: Math.min(width - 150, 80 * positions), height };
+        heatmap(pen, box, (row, position) => values[row * positions + position], rows, positions, maps.sequential);
+        const at = plot(pen, box, cells(positions, "position"), cells(rows, "layer.head", true));
+        panel.rows.forEach((name, row) => text(pen, name, box.left - 7, at.y(row), "right"));
+        colorBar(pen, { left: box.left + box.width + 14, top: 12, width: 14, height }, 0, 1, "attention [1]", maps.sequential);
+        return `${rows} heads`;
       };
     },
 
@@ -260,7 +275,7 @@
         const x = { low: first, high: Math.max(last, first + 1), title: "optimizer step", whole: true, about: 5 };
         const at = plot(pen, box, x, { low, high, bare: true, about: 5, whole: true });
         for (const value of ticks(low, high, 5, true)) text(pen, value === 0 ? "1" : `1e${value}`.replace("-", "−"), box.left - 7, at.y(value), "right");
-        text(pen, "cross-entropy [nats]", 10, box.top + box.height / 2, "center", INK, -Math.PI / 2);
+        text(pen, data.words.loss, 10, box.top + box.height / 2, "center", INK, -Math.PI / 2);
         line(pen, at.x(data.steps[i]), box.top, at.x(data.steps[i]), box.top + box.height, QUIET, [4, 3]);
         let left = box.left;
         for (const { label: name, values } of curves) {
@@ -295,8 +310,8 @@
         const reach = fixed.checked ? most : panel.reach[i], scale = panel.reach[i] / reach;
         const box = { left: 58, top: 12, width: side, height: side };
         heatmap(pen, box, (s, c) => 0.5 + (shares[s * p + c] - 0.5) * scale, p, p, maps.diverging);
-        plot(pen, box, residues(p, "class c"), residues(p, "(a + b) mod p"));
-        colorBar(pen, { left: box.left + side + 14, top: 12, width: 14, height: side }, -reach, reach, "mean centered logit [nats]", maps.diverging);
+        plot(pen, box, cells(p, "class", false, panel.every), cells(p, data.words.label, false, panel.every));
+        colorBar(pen, { left: box.left + side + 14, top: 12, width: 14, height: side }, -reach, reach, data.words.logit, maps.diverging);
         return `logits from ${label(-panel.reach[i])} to ${label(panel.reach[i])}`;
       };
     },
@@ -304,12 +319,10 @@
 
   // ---- the page -----------------------------------------------------------------------------------------------
   const views = [...document.querySelectorAll("canvas[data-panel]")].map((canvas) => {
-    const name = canvas.dataset.panel;
-    return { canvas, title: canvas.getAttribute("aria-label"), draw: panels[name](unpack(data.panels[name])) };
+    const name = canvas.dataset.panel, packed = data.panels[name];
+    return { canvas, title: canvas.getAttribute("aria-label"), draw: panels[name](packed ? unpack(packed) : data.curves) };
   });
-  const losses = document.getElementById("losses");
-  if (losses) views.push({ canvas: losses, title: "Losses", draw: panels.losses(data.curves) });
-  const cells = data.readouts.map((readout) => {
+  const readouts = data.readouts.map((readout) => {
     const pair = document.createElement("div");
     pair.append(document.createElement("dt"), document.createElement("dd"));
     pair.firstChild.textContent = readout.label;
@@ -333,7 +346,7 @@
     const where = `step ${step}${data.phases[i] ? `, ${data.phases[i]}` : ""}`;
     document.getElementById("where").textContent = where;
     slider.setAttribute("aria-valuetext", where);
-    data.readouts.forEach((readout, j) => { cells[j].textContent = readout.values[i]; });
+    data.readouts.forEach((readout, j) => { readouts[j].textContent = readout.values[i]; });
     for (const view of views) view.canvas.setAttribute("aria-label", `${view.title} at step ${step}: ${view.draw(view.canvas, i)}`);
   }
 

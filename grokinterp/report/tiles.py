@@ -1,0 +1,69 @@
+"""The numbers that a reader looks for first."""
+
+from typing import Any, NamedTuple
+
+from grokinterp.phases import History
+from grokinterp.report.numbers import number, percent, whole
+from grokinterp.report.words import Words
+from grokinterp.results import Results
+
+OF_SOME = {
+    "validation_accuracy": "validation accuracy",
+    "noisy_accuracy": "mislabeled, as labeled",
+    "restored_accuracy": "mislabeled, true answer",
+}
+"""Metrics that only some runs have."""
+
+
+class Tile(NamedTuple):
+    """A key number."""
+
+    label: str
+    value: str
+    note: str
+
+
+def tiles(results: Results, history: History | None, words: Words) -> list[Tile]:
+    """When it happened, how good the answers are, and what they are made of, as far as that is defined."""
+    measured, unit = results.measures(), words.loss if words.unit == "1" else words.unit
+    made_of = structure(results, measured) if words.has_frequencies else separation(measured, words, unit)
+    return [
+        Tile("memorized at", _step(history.memorized_step if history else None), "train accuracy ≥ 0.99"),
+        Tile("generalized at", _step(history.generalized_step if history else None), "test accuracy ≥ 0.95, sustained"),
+        Tile("test accuracy", percent(measured.get("test_accuracy")), "last checkpoint"),
+        *made_of,
+        Tile("test loss", number(measured.get("test_loss")), f"{unit}, last checkpoint"),
+        *(Tile(OF_SOME[name], _last(results, name), "last evaluation") for name in OF_SOME if name in results.metrics),
+    ]
+
+
+def structure(results: Results, measured: dict[str, Any]) -> list[Tile]:
+    """How much of the answers the key frequencies carry."""
+    keys = results.key_frequencies
+    shown = "not measured" if keys is None else ", ".join(map(str, keys)) or "none"
+    return [
+        Tile("key frequencies", shown, "last checkpoint"),
+        Tile("logits explained", percent(measured.get("logit_fve")), "by the key frequencies"),
+        Tile("restricted loss", number(measured.get("restricted_loss")), "nats, all pairs"),
+        Tile("excluded loss", number(measured.get("excluded_loss")), "nats, train pairs"),
+    ]
+
+
+def separation(measured: dict[str, Any], words: Words, unit: str) -> list[Tile]:
+    """How clearly the right answers stand out, where frequencies mean nothing."""
+    margin = (measured.get("logit_margin") or {}).get("test")
+    apart = number(measured.get("class_cosine_between"))
+    return [
+        Tile("logit margin", number(margin), f"test {words.examples} [{words.unit}]"),
+        Tile("cosine in a class", number(measured.get("class_cosine_within_mean")), f"between classes: {apart}"),
+        Tile("weight norm", number(measured.get("weight_norm")), "sum of squares, last checkpoint"),
+        Tile("train loss", number(measured.get("train_loss")), f"{unit}, last checkpoint"),
+    ]
+
+
+def _last(results: Results, name: str) -> str:
+    return percent(float(results.metrics[name][-1]))
+
+
+def _step(step: int | None) -> str:
+    return "never" if step is None else f"step {whole(step)}"

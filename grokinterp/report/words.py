@@ -1,0 +1,95 @@
+"""What a report calls things, by its run's task, model and loss."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from grokinterp.report.numbers import short
+from grokinterp.results import Results
+
+TWO_OPERANDS = {
+    "modular_addition", "modular_subtraction", "modular_multiplication", "modular_division", "polynomial",
+    "group_composition", "group_conjugation", "matrix_multiplication", "table",
+}  # fmt: skip
+"""Kinds of tasks whose examples are called pairs; those of others, and of new ones, are called examples."""
+
+READ_AT = {"equals": "“=”", "last": "the last token", "mean": "all positions, pooled,"}
+MOST_VALUES = 6
+LONGEST = 40
+"""Characters of a value in the heading; the whole of it is under Provenance."""
+
+
+class Words(NamedTuple):
+    """How things are called; the defaults are true of any run with a cyclic group.
+
+    Attributes:
+        heading: the task and the model, with the first of their parameters.
+        examples: pairs or examples.
+        label: the right answer of an example.
+        token: what an embedding circle numbers its points by, and how far.
+        read_at: where a transformer's answer is read.
+        loss: what training minimized.
+        unit: of the loss and of the logits, nats; 1 for squared errors.
+        has_frequencies: whether the task has a cyclic group, in which frequencies mean something.
+        decays: whether there is weight decay.
+    """
+
+    heading: tuple[str, ...] = ()
+    examples: str = "examples"
+    label: str = "label"
+    token: str = "exponent from 0 (dark) to n − 1 (bright)"
+    read_at: str = "the read-out position"
+    loss: str = "cross-entropy"
+    unit: str = "nats"
+    has_frequencies: bool = True
+    decays: bool = True
+
+
+def words_of(results: Results) -> Words:
+    """The words that fit a run, read from its configuration and from what is not defined for it."""
+    task, model, optimization = (section(results, key) for key in ("task", "model", "optimization"))
+    kind, squared = str(task.get("kind")), optimization.get("loss") == "mse"
+    is_addition, is_transformer = kind == "modular_addition", model.get("kind") == "transformer"
+    found = Words(
+        heading=tuple(f"{key} {described(part)}" for key, part in (("task", task), ("model", model)) if part),
+        examples="pairs" if kind in TWO_OPERANDS else "examples",
+        has_frequencies="logit_spectrum" not in results.not_defined,
+        decays=optimization.get("weight_decay") != 0,
+    )
+    if is_addition:
+        found = found._replace(label="(a + b) mod p", token="token from 0 (dark) to p − 1 (bright)")
+    if is_transformer:  # one that says nothing is older than the choice, and reads at "="
+        found = found._replace(read_at=READ_AT.get(str(model.get("read_at", "equals")), found.read_at))
+    if squared:
+        found = found._replace(loss="squared error", unit="1")
+    return found
+
+
+def section(results: Results, key: str) -> Mapping[str, Any]:
+    """A part of the run's configuration, empty where there is none."""
+    part = results.directory.experiment.get(key)
+    return part if isinstance(part, Mapping) else {}
+
+
+def described(part: Mapping[str, Any]) -> str:
+    """A kind with the first values it has, in the order of their importance.
+
+    >>> described({"kind": "mlp", "d_embed": None, "hidden": [200, 200], "biases": True, "scale": 0})
+    'mlp: hidden 200, 200, biases, scale 0'
+    >>> described({"kind": "composition", "outer": {"kind": "table", "rows": ["0,1"] * 90}})
+    'composition: outer table (rows: 90 values)'
+    """
+    values = list(_values(part))[:MOST_VALUES]
+    return f"{part.get('kind', 'unknown')}{': ' if values else ''}{', '.join(values)}"
+
+
+def _values(part: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in part.items():
+        if key == "kind" or value is None or value is False:
+            continue
+        if isinstance(value, Mapping):
+            inner = ", ".join(_values(value))
+            yield f"{key} {value.get('kind', '')} ({inner})" if inner else f"{key} {value.get('kind', '')}"
+        elif isinstance(value, list) and len(text := ", ".join(map(str, value))) > LONGEST:
+            yield f"{key}: {len(value)} values"
+        else:
+            yield key if value is True else f"{key} {short(text if isinstance(value, list) else str(value), LONGEST)}"
