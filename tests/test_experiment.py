@@ -202,7 +202,7 @@ def test_rules_hold_for_experiments_written_in_python():
 
 
 def test_overrides_are_toml():
-    changes = ["task.p=97", "optimization.weight_decay=0.5", "seed=3", "steps=2000", "name=mine", "split.seed=none"]
+    changes = ["task.p=97", "optimization.weight_decay=.5", "seed=3", "steps=2000", "name=mine", "split.seed=none"]
     changes += ["optimization.betas=[0.9, 0.99]", "model.biases=true", "split.pairs='unordered'", "save={every=7}"]
     made = Experiment().override(changes)
     assert made.task.p == 97

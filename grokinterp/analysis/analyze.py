@@ -77,7 +77,7 @@ def analyze(
 
     Args:
         run: a trajectory, or the directory of one.
-        only: names of analyses (default: all).
+        only: names of analyses (default: all; ``label_noise`` only where there is some).
         every: take each ``every``-th saved checkpoint, and the last.
         device: where to compute.
         progress: show a progress bar on standard error.
@@ -92,6 +92,8 @@ def analyze(
     trajectory = run if isinstance(run, Trajectory) else Trajectory.open(run)
     if not trajectory.steps:
         raise RunDirectoryError(trajectory.path, "has no checkpoint yet")
+    if only is None and not trajectory.problem.has_noise:  # nobody asked, and there is nothing to say
+        chosen = tuple(analysis for analysis in chosen if analysis is not label_noise)
     with trajectory.directory.analysis_lock():
         analyze_missing(trajectory, chosen, every, device=device, progress=progress)
     return Results.open(trajectory.path)

@@ -1,6 +1,7 @@
 """From files, command lines and mappings to values, and from a failed validation to one line."""
 
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -79,9 +80,11 @@ def not_a_kind(assignment: str) -> tuple[bool, int]:
 
 
 def _parse(text: str) -> Any:
-    """A TOML value, ``none`` for null, or the text itself."""
+    """A TOML value, ``none`` for null, a number that begins with its point, or the text itself."""
     if text.lower() in ("none", "null"):
         return None
+    if re.fullmatch(r"\.\d+", text, re.ASCII):
+        text = f"0{text}"
     try:
         parsed = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):  # not TOML, a number of thousands of digits, brackets without end
