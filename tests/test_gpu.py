@@ -17,6 +17,9 @@ EXPERIMENTS = {"full batch": TINY, "mini-batches": changed(optimization=OPTIONS,
 REBOUND = "loss", "gradient_norm", "logits", "supervised"
 """What every run of the work binds to a new tensor, and a replay writes into the old one."""
 
+READ = "learning_rate", "applied", "batch", "held"
+"""What the work reads or changes in place; a replay knows only the tensor there was at the recording."""
+
 
 class ReplayedOnCpu:
     """What a CUDA graph does, played on the CPU: results of a replay land in the tensors of the recording.
@@ -32,9 +35,11 @@ class ReplayedOnCpu:
 
     def tensors(self) -> dict:
         grads = {f"grad {i}": weight.grad for i, weight in enumerate(self.program.parameters)}
-        return grads | {name: getattr(self.program, name) for name in (*REBOUND, "learning_rate", "applied", "batch")}
+        return grads | {name: getattr(self.program, name) for name in (*REBOUND, *READ)}
 
     def replay(self) -> None:
+        for name in READ:
+            setattr(self.program, name, self.recorded[name])
         self.work()
         for name, value in self.tensors().items():
             if value is not None and value is not self.recorded[name]:

@@ -58,6 +58,17 @@ def test_noise_follows_the_seed_and_is_drawn_apart_from_the_split():
     assert torch.equal(own.trained_labels(task, is_train, seed=1), noisy.trained_labels(task, is_train, seed=7))
 
 
+def test_noise_does_not_follow_the_order_in_which_the_split_was_drawn():
+    """A generator seeded alike would permute the very examples that it drew first."""
+    task, split = Listed(classes=tuple(range(60))), Split(fraction=0.5, label_noise=0.5)
+    everything, shared = torch.ones(60, dtype=torch.bool), []
+    for seed in range(20):
+        drawn = split.is_train(task, seed=seed)
+        permuted = split.trained_labels(task, everything, seed=seed) != task.labels()
+        shared.append(int((drawn & permuted).sum()) / 30)
+    assert sum(shared) / 20 == pytest.approx(0.5, abs=0.1)
+
+
 def test_every_training_example_is_as_likely_to_be_permuted():
     task, split = Listed(classes=tuple(range(12))), Split(fraction=0.9, label_noise=0.5)
     everything = torch.ones(12, dtype=torch.bool)
