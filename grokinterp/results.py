@@ -39,7 +39,9 @@ class Results:
     @cached_property
     def metrics(self) -> xr.Dataset:
         """Training metrics over the evaluated steps."""
-        return metrics_table(self.directory.metrics.read())
+        optimization = self.directory.experiment.get("optimization")
+        loss = optimization.get("loss", "") if isinstance(optimization, Mapping) else ""
+        return metrics_table(self.directory.metrics.read(), loss=loss)
 
     @cached_property
     def analyses(self) -> dict[str, xr.Dataset]:

@@ -17,8 +17,12 @@ from grokinterp.storage import write_atomic
 LONG_NAMES = {
     "train_loss": ("training loss", "nats"),
     "test_loss": ("test loss", "nats"),
+    "validation_loss": ("validation loss", "nats"),
     "train_accuracy": ("training accuracy", "1"),
     "test_accuracy": ("test accuracy", "1"),
+    "validation_accuracy": ("validation accuracy", "1"),
+    "noisy_accuracy": ("share of noisy examples answered as labelled", "1"),
+    "restored_accuracy": ("share of noisy examples answered rightly", "1"),
     "gradient_norm": ("norm of the training-loss gradient", "1"),
     "learning_rate": ("learning rate", "1"),
     "weight_norm": ("sum of squared weights", "1"),
@@ -29,10 +33,16 @@ LONG_NAMES = {
 }
 
 
-def metrics_table(rows: Sequence[Mapping[str, Any]]) -> xr.Dataset:
-    """Metrics over ``step``; a nested {parameter: value} becomes a ``parameter`` dimension. JSON null is NaN."""
+def metrics_table(rows: Sequence[Mapping[str, Any]], *, loss: str = "softplus") -> xr.Dataset:
+    """Metrics over ``step``; a nested {parameter: value} becomes a ``parameter`` dimension. JSON null is NaN.
+
+    ``loss`` is the run's, ``optimization.loss``: squared errors have no unit, cross-entropies are in nats.
+    """
     names = [name for name in (rows[0] if rows else {}) if name != "step"]
     variables = {name: _column(name, [row.get(name) for row in rows]) for name in names}
+    if loss == "mse":
+        for name, variable in variables.items():
+            variable.attrs["units"] = "1" if name.endswith("_loss") else variable.attrs["units"]
     return xr.Dataset(variables, coords={"step": np.array([row["step"] for row in rows], dtype=np.int64)})
 
 

@@ -63,7 +63,7 @@ class Trajectory:
     @property
     def metrics(self) -> xr.Dataset:
         """Training metrics over the evaluated ``step``s; per-parameter norms carry a ``parameter`` dimension."""
-        return metrics_table(self.directory.metrics.read())
+        return metrics_table(self.directory.metrics.read(), loss=self.experiment.optimization.loss)
 
     def weights(self, step: int) -> Weights:
         """Read and verify one checkpoint file.

@@ -9,6 +9,7 @@ from grokinterp.checkpoint import Problem
 from grokinterp.errors import ConfigError
 from grokinterp.experiment import Optimization
 from grokinterp.models import Transformer, TransformerSpec
+from grokinterp.results import Results
 from grokinterp.training import train
 from grokinterp.training.step import Step, norm
 from tests.plain_loop import ALL, assert_trains_plainly, length, plain_losses
@@ -26,6 +27,20 @@ OPTIONS = {
 @pytest.mark.parametrize("name", OPTIONS)
 def test_every_number_equals_that_of_a_plain_loop(name, tmp_path):
     assert_trains_plainly(changed(optimization=OPTIONS[name], evaluate_every=1), tmp_path / "run")
+
+
+def test_squared_errors_have_no_unit(tmp_path):
+    experiment = changed(optimization={"loss": "mse"}, split={"validation": 0.2}, steps=1)
+    run = train(experiment, tmp_path / "run", device="cpu")
+    for metrics in (run.metrics, Results.open(run.path).metrics):
+        losses = [metrics[f"{part}_loss"].attrs for part in ("train", "validation", "test")]
+        assert [(loss["long_name"], loss["units"]) for loss in losses] == [
+            ("training loss", "1"),
+            ("validation loss", "1"),
+            ("test loss", "1"),
+        ]
+    plain = train(changed(steps=1), tmp_path / "plain", device="cpu").metrics
+    assert plain["train_loss"].attrs["units"] == "nats"
 
 
 def test_the_initial_scale_multiplies_every_weight():
