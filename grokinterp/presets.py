@@ -97,7 +97,7 @@ BOUNDARIES = Experiment(
 CHUGHTAI_S5 = Experiment(
     name="chughtai_s5",
     task=GroupComposition(group="S5", convention="left_first"),
-    model=MLPSpec(d_embed=256, embedding="separate", combine="concatenate", hidden=(128,)),
+    model=MLPSpec(d_embed=256, embedding="separate", hidden=(128,), act_fn="relu", initialization="normal"),
     split=Split(fraction=0.4),
     optimization=Optimization(lr=1e-3, weight_decay=1.0, betas=(0.9, 0.98), warmup_steps=0),
     save=SaveAt(every=500),
@@ -108,7 +108,7 @@ CHUGHTAI_S5 = Experiment(
 GROMOV2023 = Experiment(
     name="gromov2023",
     task=ModularAddition(p=97),
-    model=MLPSpec(d_embed=None, embedding="shared", hidden=(500,), act_fn="quadratic", initialization="mean_field"),
+    model=MLPSpec(hidden=(500,), act_fn="quadratic", initialization="mean_field"),
     split=Split(fraction=0.4),
     optimization=Optimization(lr=5e-3, weight_decay=1.0, betas=(0.9, 0.98), warmup_steps=0, loss="mse"),
     save=SaveAt(every=5),
@@ -119,7 +119,7 @@ GROMOV2023 = Experiment(
 PRIETO2025 = Experiment(
     name="prieto2025",
     task=ModularAddition(p=113),
-    model=MLPSpec(d_embed=None, embedding="shared", hidden=(200, 200), biases=True, initialization="pytorch"),
+    model=MLPSpec(hidden=(200, 200), act_fn="relu", biases=True, initialization="pytorch"),
     split=Split(fraction=0.4),
     optimization=Optimization(lr=1e-2, weight_decay=0.0, betas=(0.9, 0.999), warmup_steps=0, loss="float32"),
     save=SaveAt(every=50),
@@ -143,7 +143,7 @@ PIZZA = Experiment(
 PARITY = Experiment(
     name="parity",
     task=SparseParity(n_bits=40, k=3, samples=2_000),
-    model=MLPSpec(d_embed=None, embedding="shared", hidden=(1000,), biases=True, initialization="pytorch"),
+    model=MLPSpec(hidden=(1000,), act_fn="relu", biases=True, initialization="pytorch"),
     split=Split(fraction=0.5),
     optimization=Optimization(lr=1e-3, weight_decay=1.0, betas=(0.9, 0.98), warmup_steps=0, batch_size=32),
     save=SaveAt(every=50),

@@ -33,5 +33,3 @@ class SaveAt:
         dense = step <= self.dense_until and step % self.dense_every == 0
         transition = in_transition and self.transition_every is not None and step % self.transition_every == 0
         return step % self.every == 0 or dense or transition
-
-
