@@ -16,7 +16,7 @@ from matplotlib.image import imread
 from grokinterp import figures
 from grokinterp.figures import style
 from grokinterp.figures.health import dense
-from grokinterp.figures.series import draw_lines
+from grokinterp.figures.series import Line, draw_lines
 from grokinterp.phases import Event, History, Phase
 from grokinterp.report.frames import LEVELS, PANELS, choose, frames, pack_attention, separate
 from grokinterp.report.words import words_of
@@ -201,6 +201,14 @@ def test_the_circuits_of_heads_are_told_from_matrices_with_a_dot():
     assert dense(["W_E", "layers.0.W_in", "QK.0", "OV.12"]) == ["W_E", "layers.0.W_in"]
 
 
+def test_an_axis_of_less_than_a_decade_has_several_numbers():
+    axes = Figure().add_subplot()
+    values = xr.DataArray([0.69, 0.9, 1.2], dims="step", coords={"step": [0, 1, 2]})
+    draw_lines(axes, [Line("x", values, "k")], log=True)
+    low, high = axes.get_ylim()
+    assert len([tick for tick in axes.get_yticks() if low <= tick <= high]) >= 3
+
+
 def test_many_parameters_keep_readable_names(results):
     names = [f"blocks.{i}.a_long_name_of_a_module.W_in" for i in range(400)]
     values = xr.DataArray(np.zeros((25, 400)), dims=("step", "parameter"), coords={"parameter": names})
@@ -226,8 +234,6 @@ def test_a_palette_changes_no_pixel(kinds, monkeypatch):
 
 
 def test_what_is_not_positive_has_no_place_on_a_log_axis():
-    from grokinterp.figures.series import Line
-
     axes = Figure().add_subplot()
     values = xr.DataArray([1.0, 0.0, 2.0], dims="step", coords={"step": [0, 1, 2]})
     draw_lines(axes, [Line("x", values, "k")], log=True)
@@ -316,13 +322,11 @@ def test_what_a_run_lacks_has_no_panel(kinds):
     assert panels["division"] == panels["label noise"] == set(PANELS) - {"attention_mean"}
 
 
-def test_losses_of_two_units_share_no_axis(kinds):
-    data = kinds["squared error"].dataset
-    assert [curve["label"] for curve in frames(data, ())["curves"]] == ["train", "test", "restricted", "excluded"]
-    words = words_of(kinds["squared error"])
-    packed = frames(data, (), words)
-    assert [curve["label"] for curve in packed["curves"]] == ["train", "test"]
-    assert packed["words"]["loss"] == "squared error [1]"
+def test_the_axes_of_the_slider_have_the_words_of_the_run(kinds):
+    squared, addition = kinds["squared error"], {"label": "(a + b) mod p", "loss": "squared error [1]"}
+    words = frames(squared.dataset, (), words_of(squared))["words"]
+    assert words == addition | {"logit": "mean centered logit [1]"}
+    assert frames(squared.dataset, ())["words"]["label"] == "label"
 
 
 def test_a_table_of_a_thousand_is_thinned_and_its_diagonal_stays():

@@ -47,7 +47,10 @@ def log_axis(axes: Axes) -> None:
     """A logarithmic y axis with a readable number of ticks, plain numbers where it spans less than two decades."""
     axes.set_yscale("log")
     low, high = axes.get_ylim()
-    if high < 100 * low:
+    if high < 5 * low:
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _position: f"{value:g}"))
+    elif high < 100 * low:
         axes.yaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5), numticks=8))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _position: f"{value:g}"))
     else:

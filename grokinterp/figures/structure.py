@@ -118,8 +118,9 @@ def attention_by_position(dataset: xr.Dataset, steps: Steps) -> Figure | None:
     width, height = min((8.1 + 0.3) / len(steps) - 0.3, 3.6), max(0.2 * len(names), 1.2)
     figure = blank(10.0, height + 0.95)
     row = [place(figure, 0.85 + (width + 0.3) * i, 0.4, width, height) for i in range(len(steps))]
+    norm = Normalize(0, _largest(mean.sel(step=list(steps)).values))
     for axes, step in zip(row, steps, strict=True):
-        image = heatmap(axes, mean.sel(step=step).values, Normalize(0, 1), SEQUENTIAL)
+        image = heatmap(axes, mean.sel(step=step).values, norm, SEQUENTIAL)
         axes.set(title=f"step {step}", xlabel="position", aspect="auto")
         axes.set_yticks(range(len(names)), names)
         axes.tick_params(labelleft=axes is row[0])

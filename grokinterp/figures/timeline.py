@@ -47,10 +47,9 @@ def timeline(
         metrics: training metrics over the evaluations.
         dataset: analyses over the checkpoints.
         history: phases, drawn and named as bands, and events, drawn as dotted lines.
-        loss: what training minimized, with its unit.
+        loss: what training minimized, with its unit; the progress measures are in it, too.
     """
-    built = [losses(metrics, dataset, loss), *(build(metrics, dataset) for build in PANELS)]
-    panels = [panel for panel in built if panel and panel.lines]
+    panels = [panel for build in PANELS for panel in [build(metrics, dataset, loss)] if panel and panel.lines]
     if not panels:
         return None
     named = history is not None and bool(history.phases)
@@ -90,10 +89,10 @@ def losses(metrics: xr.Dataset, dataset: xr.Dataset, loss: str) -> Panel:
     return Panel("Loss", loss, _by_part(metrics, dataset, "loss"), log=True)
 
 
-def accuracies(metrics: xr.Dataset, dataset: xr.Dataset) -> Panel:
+def accuracies(metrics: xr.Dataset, dataset: xr.Dataset, loss: str) -> Panel:
     """Train, validation and test accuracy; of the mislabeled training examples, the noisy and the true answers."""
     noise = _known(
-        metrics,
+        metrics if "noisy_accuracy" in metrics else dataset,
         ("noisy_accuracy", "mislabeled, as labeled", PURPLE, "--"),
         ("restored_accuracy", "mislabeled, true answer", RED, "--"),
     )
@@ -101,7 +100,7 @@ def accuracies(metrics: xr.Dataset, dataset: xr.Dataset) -> Panel:
     return Panel("Accuracy", "share correct [1]", lines, y_limits=(-0.04, 1.04))
 
 
-def progress(metrics: xr.Dataset, dataset: xr.Dataset) -> Panel:
+def progress(metrics: xr.Dataset, dataset: xr.Dataset, loss: str) -> Panel:
     """Restricted, excluded and trig loss, with the controls of random frequencies."""
     lines = _known(
         dataset,
@@ -112,10 +111,10 @@ def progress(metrics: xr.Dataset, dataset: xr.Dataset) -> Panel:
     )
     if "trig_loss" in dataset:
         lines.append(Line("trig, test pairs", dataset["trig_loss"].sel(split="test"), BROWN, "--"))
-    return Panel("Progress measures", "cross-entropy [nats]", lines, log=True)
+    return Panel("Progress measures", loss, lines, log=True)
 
 
-def excluded_by_key(metrics: xr.Dataset, dataset: xr.Dataset) -> Panel | None:
+def excluded_by_key(metrics: xr.Dataset, dataset: xr.Dataset, loss: str) -> Panel | None:
     """Excluded loss of each key frequency alone."""
     keys = key_frequencies(dataset)[:MOST_KEYS]
     if "excluded_loss_of" not in dataset or not keys:
@@ -125,10 +124,10 @@ def excluded_by_key(metrics: xr.Dataset, dataset: xr.Dataset) -> Panel | None:
         Line(f"without k = {key}", dataset["excluded_loss_of"].sel(frequency=key), color)
         for key, color in zip(keys, colors, strict=True)
     ]
-    return Panel("Excluded loss per key frequency, train pairs", "cross-entropy [nats]", lines, log=True)
+    return Panel("Excluded loss per key frequency, train pairs", loss, lines, log=True)
 
 
-def sparsity(metrics: xr.Dataset, dataset: xr.Dataset) -> Panel:
+def sparsity(metrics: xr.Dataset, dataset: xr.Dataset, loss: str) -> Panel:
     """Gini coefficients of the spectra of embedding and neuron-to-logit map."""
     lines = _known(
         dataset,
@@ -138,7 +137,7 @@ def sparsity(metrics: xr.Dataset, dataset: xr.Dataset) -> Panel:
     return Panel("Sparsity of the Fourier spectra (Gini coefficient)", "Gini [1]", lines, y_limits=(0, 1))
 
 
-def weight_norm(metrics: xr.Dataset, dataset: xr.Dataset) -> Panel:
+def weight_norm(metrics: xr.Dataset, dataset: xr.Dataset, loss: str) -> Panel:
     """Sum of the squared weights."""
     source = metrics if "weight_norm" in metrics else dataset
     return Panel(
@@ -148,7 +147,8 @@ def weight_norm(metrics: xr.Dataset, dataset: xr.Dataset) -> Panel:
     )
 
 
-PANELS: Sequence[Callable[[xr.Dataset, xr.Dataset], Panel | None]] = (
+PANELS: Sequence[Callable[[xr.Dataset, xr.Dataset, str], Panel | None]] = (
+    losses,
     accuracies,
     progress,
     excluded_by_key,

@@ -5,7 +5,7 @@ a token depends on that token alone, is packed as f and g; it is drawn from them
 """
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -27,11 +27,9 @@ MOST_FRAMES = 400
 LEVELS = 255
 READOUTS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "restricted_loss", "excluded_loss")
 
-TRAINED = {"train_loss": "train", "test_loss": "test"}
-"""Losses in the unit of what training minimized."""
-
-PROGRESS = {"restricted_loss": "restricted", "excluded_loss": "excluded"}
-"""Cross-entropies."""
+CURVES = {
+    "train_loss": "train", "test_loss": "test", "restricted_loss": "restricted", "excluded_loss": "excluded",
+}  # fmt: skip
 
 Packed = dict[str, Any]
 
@@ -65,7 +63,7 @@ def frames(
             "loss": f"{words.loss} [{words.unit}]",
             "logit": f"mean centered logit [{words.unit}]",
         },
-        "curves": _curves(chosen, TRAINED | PROGRESS if words.unit == "nats" else TRAINED),
+        "curves": _curves(chosen),
         "panels": {name: pack(chosen) for name, pack in packers(chosen).items()},
         "maps": {"sequential": _color_table(SEQUENTIAL), "diverging": _color_table(DIVERGING)},
     }
@@ -124,9 +122,9 @@ def pack_attention(dataset: xr.Dataset) -> Packed:
 
 
 def pack_attention_by_position(dataset: xr.Dataset) -> Packed:
-    """Mean attention [frame, row, position], a row for each head of the last layers, in levels from 0 to 1."""
+    """Mean attention [frame, row, position], a row for each head of the last layers."""
     rows, values = last_heads(dataset["attention_mean"])
-    return _levels(values.values) | {"rows": rows}
+    return _numbers(values.values) | {"rows": rows}
 
 
 def separate(attention: np.ndarray) -> np.ndarray | None:
@@ -208,14 +206,14 @@ def _readouts(dataset: xr.Dataset) -> list[dict[str, Any]]:
     ]
 
 
-def _curves(dataset: xr.Dataset, curves: Mapping[str, str]) -> list[dict[str, Any]]:
+def _curves(dataset: xr.Dataset) -> list[dict[str, Any]]:
     """The losses at every chosen step, null where they have no place on a logarithmic axis."""
     return [
         {
             "label": label,
             "values": [float(f"{x:.4g}") if np.isfinite(x) and x > 0 else None for x in dataset[name].values],
         }
-        for name, label in curves.items()
+        for name, label in CURVES.items()
         if name in dataset
     ]
 

@@ -13,7 +13,7 @@ from grokinterp.report.words import Words
 class Measure(NamedTuple):
     """A scalar over the checkpoints, or one entry of a labelled axis.
 
-    ``{examples}`` in the label and ``{unit}``, that of losses and logits, take the words of the run.
+    ``{examples}`` in the label, and ``{unit}``, which is that of losses and logits, take the words of the run.
     """
 
     name: str
@@ -28,9 +28,11 @@ MEASURES = (
     Measure("test_loss", "test loss", "{unit}", ratio=True),
     Measure("train_accuracy", "train accuracy", "1"),
     Measure("test_accuracy", "test accuracy", "1"),
-    Measure("restricted_loss", "restricted loss, all pairs", "nats", ratio=True),
-    Measure("excluded_loss", "excluded loss, all keys, train pairs", "nats", ratio=True),
-    Measure("trig_loss", "trig loss, test pairs", "nats", {"split": "test"}, ratio=True),
+    Measure("noisy_accuracy", "mislabeled, as labeled", "1"),
+    Measure("restored_accuracy", "mislabeled, true answer", "1"),
+    Measure("restricted_loss", "restricted loss, all pairs", "{unit}", ratio=True),
+    Measure("excluded_loss", "excluded loss, all keys, train pairs", "{unit}", ratio=True),
+    Measure("trig_loss", "trig loss, test pairs", "{unit}", {"split": "test"}, ratio=True),
     Measure("logit_fve", "logits explained by the step's own key frequencies", "1"),
     Measure("gini_embedding", "Gini of the embedding spectrum", "1"),
     Measure("gini_neuron_logit", "Gini of the neuron-to-logit spectrum", "1"),

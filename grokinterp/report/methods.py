@@ -52,7 +52,8 @@ METHODS = (
         "Loss, accuracy",
         "Mean over the examples of what training minimizes, in float64: the cross-entropy, or, where it was trained "
         "with, the squared error averaged over the classes; under deep supervision also averaged over its steps. "
-        "Share of correct answers. Test means all examples that are held out from training and validation.",
+        "Share of the examples answered as they are labeled. Test means the examples that are held out from both "
+        "training and validation.",
         "Power et al. 2022",
     ),
     Method(
@@ -119,22 +120,21 @@ METHODS = (
     ),
     Method(
         "Restricted loss",
-        "Cross-entropy on all pairs of the logits' constant and key-frequency components in a + b. Control: as "
+        "Loss on all pairs of the logits' constant and key-frequency components in a + b. Control: as "
         "many random other frequencies.",
         "Nanda et al. 2023, §5.1",
         ("progress_measures",),
     ),
     Method(
         "Excluded loss",
-        "Cross-entropy on the training pairs of the logits without the components of all key frequencies, or of "
+        "Loss on the training pairs of the logits without the components of all key frequencies, or of "
         "one. Control: as many random other frequencies.",
         "Nanda et al. 2023, §5.1",
         ("progress_measures",),
     ),
     Method(
         "Trig loss",
-        "Cross-entropy of the key-frequency components with the bias correction L′ + mean(L − L′); split named "
-        "where shown.",
+        "Loss of the key-frequency components with the bias correction L′ + mean(L − L′); split named where shown.",
         "Nanda et al. 2023, released code",
         ("progress_measures",),
     ),

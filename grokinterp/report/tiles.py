@@ -26,7 +26,7 @@ class Tile(NamedTuple):
 def tiles(results: Results, history: History | None, words: Words) -> list[Tile]:
     """When it happened, how good the answers are, and what they are made of, as far as that is defined."""
     measured, unit = results.measures(), words.loss if words.unit == "1" else words.unit
-    made_of = structure(results, measured) if words.has_frequencies else separation(measured, words, unit)
+    made_of = structure(results, measured, unit) if words.has_frequencies else separation(measured, words, unit)
     return [
         Tile("memorized at", _step(history.memorized_step if history else None), "train accuracy ≥ 0.99"),
         Tile("generalized at", _step(history.generalized_step if history else None), "test accuracy ≥ 0.95, sustained"),
@@ -37,15 +37,15 @@ def tiles(results: Results, history: History | None, words: Words) -> list[Tile]
     ]
 
 
-def structure(results: Results, measured: dict[str, Any]) -> list[Tile]:
+def structure(results: Results, measured: dict[str, Any], unit: str) -> list[Tile]:
     """How much of the answers the key frequencies carry."""
     keys = results.key_frequencies
     shown = "not measured" if keys is None else ", ".join(map(str, keys)) or "none"
     return [
         Tile("key frequencies", shown, "last checkpoint"),
         Tile("logits explained", percent(measured.get("logit_fve")), "by the key frequencies"),
-        Tile("restricted loss", number(measured.get("restricted_loss")), "nats, all pairs"),
-        Tile("excluded loss", number(measured.get("excluded_loss")), "nats, train pairs"),
+        Tile("restricted loss", number(measured.get("restricted_loss")), f"{unit}, all pairs"),
+        Tile("excluded loss", number(measured.get("excluded_loss")), f"{unit}, train pairs"),
     ]
 
 

@@ -71,7 +71,7 @@
   }
   const label = (value) => (value < 0 ? "−" : "") + String(Number(Math.abs(value).toPrecision(3)));
 
-  // a box with axes: x and y are {low, high, title, whole, about}
+  // a box with axes: x and y are {low, high, title, whole, about, bare}; y may bring its marks and their names
   function plot(pen, box, x, y) {
     const at = {
       x: (value) => box.left + ((value - x.low) / (x.high - x.low)) * box.width,
@@ -84,9 +84,9 @@
       line(pen, at.x(value), bottom, at.x(value), bottom + 4);
       if (!x.bare) text(pen, label(value), at.x(value), bottom + 13);
     }
-    for (const value of ticks(y.low, y.high, y.about || 4, y.whole)) {
+    for (const value of y.marks || ticks(y.low, y.high, y.about || 4, y.whole)) {
       line(pen, box.left - 4, at.y(value), box.left, at.y(value));
-      if (!y.bare) text(pen, label(value), box.left - 7, at.y(value), "right");
+      if (!y.bare) text(pen, (y.name || label)(value), box.left - 7, at.y(value), "right");
     }
     if (x.title) text(pen, x.title, box.left + box.width / 2, bottom + 31);
     if (y.title) text(pen, y.title, box.left - 42, box.top + box.height / 2, "center", INK, -Math.PI / 2);
@@ -252,14 +252,15 @@
     },
 
     attention_mean(panel) {
-      const [, rows, positions] = panel.shape, height = Math.max(18 * rows, 120);
+      const [, rows, positions] = panel.shape, height = Math.max(18 * rows, 120), most = largest(panel.all());
       return (canvas, i) => {
         const { pen, width } = surface(canvas, height + 62), values = panel.frame(i);
         const box = { left: 58, top: 12, width: Math.min(width - 150, 80 * positions), height };
-        heatmap(pen, box, (row, position) => values[row * positions + position], rows, positions, maps.sequential);
+        const reach = fixed.checked ? most : largest(values);
+        heatmap(pen, box, (row, position) => values[row * positions + position] / reach, rows, positions, maps.sequential);
         const at = plot(pen, box, cells(positions, "position"), cells(rows, "layer.head", true));
         panel.rows.forEach((name, row) => text(pen, name, box.left - 7, at.y(row), "right"));
-        colorBar(pen, { left: box.left + box.width + 14, top: 12, width: 14, height }, 0, 1, "attention [1]", maps.sequential);
+        colorBar(pen, { left: box.left + box.width + 14, top: 12, width: 14, height }, 0, reach, "attention [1]", maps.sequential);
         return `${rows} heads`;
       };
     },
@@ -269,18 +270,24 @@
       const all = curves.flatMap((curve) => curve.values).filter((value) => value !== null).map(Math.log10);
       const low = all.length ? Math.min(...all) - 0.2 : -1, high = all.length ? Math.max(...all) + 0.2 : 1;
       const last = data.steps[data.steps.length - 1], first = data.steps[0];
+      const powers = ticks(low, high, 5, true), few = powers.length < 2;
+      const fine = [-1, 0, 1].flatMap((k) => [1, 2, 5].map((m) => Math.log10(m) + Math.floor(low) + 1 + k));
+      const between = fine.filter((value) => value >= low && value <= high);
+      const linear = ticks(10 ** low, 10 ** high, 4).map(Math.log10);
+      const marks = few ? (between.length > 2 ? between : linear) : powers;
+      const power = (value) => (value === 0 ? "1" : `1e${value}`.replace("-", "−"));
+      const name = few ? (value) => label(10 ** value) : power;
       return (canvas, i) => {
         const { pen, width } = surface(canvas, 330);
         const box = { left: 70, top: 34, width: width - 86, height: 240 };
         const x = { low: first, high: Math.max(last, first + 1), title: "optimizer step", whole: true, about: 5 };
-        const at = plot(pen, box, x, { low, high, bare: true, about: 5, whole: true });
-        for (const value of ticks(low, high, 5, true)) text(pen, value === 0 ? "1" : `1e${value}`.replace("-", "−"), box.left - 7, at.y(value), "right");
+        const at = plot(pen, box, x, { low, high, marks, name });
         text(pen, data.words.loss, 10, box.top + box.height / 2, "center", INK, -Math.PI / 2);
         line(pen, at.x(data.steps[i]), box.top, at.x(data.steps[i]), box.top + box.height, QUIET, [4, 3]);
         let left = box.left;
-        for (const { label: name, values } of curves) {
+        for (const { label: curve, values } of curves) {
           pen.beginPath();
-          pen.strokeStyle = pen.fillStyle = colors[name];
+          pen.strokeStyle = pen.fillStyle = colors[curve];
           pen.lineWidth = 1.6;
           let down = false;
           values.forEach((value, j) => {
@@ -295,8 +302,8 @@
             pen.arc(at.x(data.steps[i]), at.y(Math.log10(values[i])), 3.6, 0, 2 * Math.PI);
             pen.fill();
           }
-          text(pen, name, left + 19, 14, "left");
-          left += pen.measureText(name).width + 36;
+          text(pen, curve, left + 19, 14, "left");
+          left += pen.measureText(curve).width + 36;
         }
         return curves.map((curve) => `${curve.label} ${curve.values[i] === null ? "not shown" : curve.values[i]}`).join(", ");
       };
