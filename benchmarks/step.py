@@ -19,7 +19,7 @@ from grokinterp.checkpoint import Problem
 from grokinterp.experiment import Optimization
 from grokinterp.losses import LossForm, cross_entropy
 from grokinterp.models import Transformer
-from grokinterp.training.step import FullBatchStep
+from grokinterp.training.step import Step
 
 STILL = 1e-12
 """Learning rate of the timed steps: all the work of AdamW, and the weights stay where training put them."""
@@ -36,11 +36,11 @@ class Side:
 
 def grokinterp_side(model: Transformer, problem: Problem, *, form: LossForm = "softplus") -> Side:
     """Our step as ``grokinterp train`` takes it, and the test loss as it evaluates it."""
-    step = FullBatchStep(model, problem, Optimization(lr=STILL, weight_decay=1.0, warmup_steps=0, loss=form))
+    step = Step(model, problem, Optimization(lr=STILL, weight_decay=1.0, warmup_steps=0, loss=form))
     step.prepare()
 
     def both() -> tuple[Tensor, Tensor]:
-        step.gradients()
+        step.gradients(0)
         step.apply(0)
         with torch.inference_mode():
             return step.loss, cross_entropy(model.readout(problem.test_inputs).logits, problem.test_labels).mean()

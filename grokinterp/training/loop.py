@@ -86,7 +86,8 @@ def create(directory: Path, experiment: Experiment, environment: Mapping[str, An
 def open_to_resume(directory: Path, experiment: Experiment) -> RunDirectory:
     """The run directory of this very configuration. Raises RunDirectoryError naming the keys that differ."""
     run = RunDirectory.open(directory)
-    before, now = _flat(run.experiment), _flat(experiment.to_dict())
+    stored = Experiment.from_dict(run.experiment).to_dict()  # keys that are newer than the run have their defaults
+    before, now = _flat(stored), _flat(experiment.to_dict())
     differing = [key for key in sorted(before | now) if before.get(key) != now.get(key)]
     if differing:
         changes = ", ".join(f"{key}={before.get(key)} there, {now.get(key)} here" for key in differing)
