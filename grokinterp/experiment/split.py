@@ -1,5 +1,6 @@
 """Which examples are trained on, and with which labels."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -8,11 +9,14 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from grokinterp.errors import ConfigError
-from grokinterp.experiment.rules import FORBID_UNKNOWN_KEYS, require
+from grokinterp.experiment.rules import FORBID_UNKNOWN_KEYS, require, short
 from grokinterp.experiment.streams import NOISE, stream
 from grokinterp.tasks import Task
 
 ORDERS_TRIED = 100
+
+UNKNOWN = "unknown"
+"""What ``Split.trained_on`` says where nobody knows which examples were trained on."""
 
 
 class Parts(NamedTuple):
@@ -46,6 +50,11 @@ class Split:
 
     ``seed`` draws all of this and the order of mini-batches; None uses the experiment's.
 
+    ``trained_on`` is for a split that was drawn elsewhere. It writes out the training examples, as
+    many as the fraction says, a hexadecimal digit for every four: the first has the value 8 in the
+    first digit, and so on. "unknown" says that nobody can tell: no example counts as trained or
+    tested on then, each is held out from both.
+
     Source: Zhang et al. 2017, Understanding deep learning requires rethinking generalization, and
     Doshi et al. 2023 for label noise.
     """
@@ -58,6 +67,7 @@ class Split:
     stratified: bool = False
     label_noise: float = 0.0
     seed: int | None = None
+    trained_on: str | None = None
 
     def __post_init__(self) -> None:
         require(0 < self.fraction < 1, "fraction", self.fraction, "must lie strictly between 0 and 1")
@@ -66,6 +76,8 @@ class Split:
         require(self.validation == 0 or self.fraction + self.validation < 1, "validation", self.validation, rule)
         require(0 <= self.label_noise <= 1, "label_noise", self.label_noise, "must be from 0 to 1")
         require(self.seed is None or 0 <= self.seed < 2**63, "seed", self.seed, "must be from 0 to 2^63 - 1")
+        if self.trained_on is not None:
+            self._require_drawn_elsewhere(self.trained_on)
 
     def data_seed(self, seed: int) -> int:
         """What all drawing of data follows from: this split's seed, or the experiment's where it has none."""
@@ -89,6 +101,8 @@ class Split:
         rule = f"leaves fewer than two labels to permute ({train} examples are trained on)"
         enough = self.label_noise == 0 or _floor(self.label_noise, train) > 1
         require(enough, "split.label_noise", self.label_noise, rule)
+        if self.trained_on not in (None, UNKNOWN):
+            self._require_written(str(self.trained_on), examples, train)
         return Sizes(train, validation, held_out - validation)
 
     def draw(self, task: Task, *, seed: int) -> Parts:
@@ -103,6 +117,8 @@ class Split:
                 several classes.
         """
         (train, validation, _), given = self.sizes(task), self._given(task)
+        if self.trained_on is not None:
+            return self._drawn_elsewhere(task.n_examples)
         group, label = self._groups(task)
         generator = torch.Generator().manual_seed(self.data_seed(seed))
         for attempt in range(ORDERS_TRIED):
@@ -126,6 +142,32 @@ class Split:
         permuted = among[order[: _floor(self.label_noise, len(among))]]
         return labels.index_put((permuted,), labels[permuted.roll(1)])
 
+    def _require_drawn_elsewhere(self, trained_on: str) -> None:
+        """Raise ConfigError unless that says a split, and nothing else asks for one to be drawn."""
+        written = trained_on == UNKNOWN or re.fullmatch("[0-9a-f]+", trained_on) is not None
+        require(written, "trained_on", short(trained_on), f'must be digits from 0 to f, or "{UNKNOWN}"')
+        plain = {"validation": 0.0, "pairs": "ordered", "stratified": False}
+        for key, value in (plain | ({"label_noise": 0.0} if trained_on == UNKNOWN else {})).items():
+            rule = f"must be {value} where trained_on says how the examples were split"
+            require(getattr(self, key) == value, key, getattr(self, key), rule)
+
+    def _require_written(self, digits: str, examples: int, train: int) -> None:
+        """Raise ConfigError unless the digits hold that many of so many examples."""
+        wanted, ones = -(-examples // 4), int(digits, 16).bit_count()
+        fits = len(digits) == wanted and int(digits[-1], 16) % 2 ** (4 * wanted - examples) == 0
+        rule = f"must have {wanted} digits for {examples} examples (there are {len(digits)}), the last ones within them"
+        require(fits, "split.trained_on", short(digits), rule)
+        rule = f"holds {ones} examples; fraction={self.fraction} makes {train}"
+        require(ones == train, "split.trained_on", short(digits), rule)
+
+    def _drawn_elsewhere(self, examples: int) -> Parts:
+        """The examples that are written out, or, where nobody knows them, all held out."""
+        none = torch.zeros(examples, dtype=torch.bool)
+        if self.trained_on == UNKNOWN:
+            return Parts(none, ~none)
+        digits = torch.tensor([int(digit, 16) for digit in str(self.trained_on)])
+        return Parts((digits[:, None] >> torch.tensor([3, 2, 1, 0]) & 1).flatten()[:examples].bool(), none)
+
     def _given(self, task: Task) -> Bool[Tensor, "example"]:
         """The examples that need not be drawn; without their mirror images they would give these away."""
         given = task.given()
@@ -144,6 +186,16 @@ class Split:
         rule = "mirrored examples of different classes cannot be split by class and in whole pairs"
         require(torch.equal(one_of[index], labels), "split.stratified", self.stratified, rule)
         return group, labels
+
+
+def written_out(is_train: Bool[Tensor, "example"]) -> str:
+    """The training examples as ``Split.trained_on`` holds them.
+
+    >>> written_out(torch.tensor([True, False, True, False, True, True]))
+    'ac'
+    """
+    padded = torch.nn.functional.pad(is_train.long(), (0, -len(is_train) % 4)).unflatten(0, (-1, 4))
+    return "".join(f"{digit:x}" for digit in (padded @ torch.tensor([8, 4, 2, 1])).tolist())
 
 
 def _floor(fraction: float, examples: int) -> int:

@@ -1,0 +1,177 @@
+"""The networks of Chughtai et al. 2023: a folder with model.pt, cfg.json and, of some, metrics.csv."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from grokinterp.errors import ConfigError
+from grokinterp.experiment import Experiment, Optimization, Split
+from grokinterp.interop.elements import Renaming, renamed
+from grokinterp.interop.files import ForeignFileError, given, listed, read_config, read_torch, required, state_dict
+from grokinterp.interop.layout import State, fitted, has_biases, plain, sizes, weight
+from grokinterp.interop.logs import read_log
+from grokinterp.interop.release import Curves, Release, loaded, split_of
+from grokinterp.interop.scores import answers
+from grokinterp.models import MLPSpec, ModelSpec, TransformerSpec
+from grokinterp.tasks import GroupComposition, ModularAddition, Task
+
+FAMILIES = {"CyclicGroup": "C", "DihedralGroup": "D", "SymmetricGroup": "S", "AlternatingGroup": "A"}
+
+
+class Known(NamedTuple):
+    """A network under our names, in their order of elements."""
+
+    model: ModelSpec
+    state: State
+
+
+def read(path: Path) -> Release:
+    """A network of the release, its tokens and classes put into our order.
+
+    Args:
+        path: the folder, or the model.pt in it.
+
+    Raises:
+        ForeignFileError: a file that is not of this release, or products that are right in no known order.
+    """
+    return read_files(
+        path / "model.pt" if path.is_dir() else path, path / "cfg.json" if path.is_dir() else path.with_name("cfg.json")
+    )
+
+
+def read_files(weights: Path, cfg: Path) -> Release:
+    """``read`` of these two files, and of the log beside them."""
+    folder = weights.parent
+    config = read_config(cfg)
+    task = task_of(config, cfg)
+    known = network(
+        str(required(config, "model", cfg)), plain(state_dict(read_torch(weights), weights), weights), weights
+    )
+    state = fitted(known.state, Experiment(task=task, model=known.model).empty_model(), weights)
+    order, how = order_of(known.model, state, task, weights)
+    seed, fraction = given(config, "seed", 0, cfg), given(config, "frac_train", 0.0, cfg)
+    steps = given(config, "num_epochs", 0, cfg, least=1)
+    return Release(
+        name=f"chughtai-{folder.resolve().name}",
+        source=weights,
+        task=task,
+        model=known.model,
+        optimization=optimization(config, cfg),
+        split=split(task, order, seed, fraction, cfg),
+        steps=steps,
+        seed=seed,
+        states={steps: reordered(state, order)},
+        curves=curves_of(folder / "metrics.csv"),
+        notes={
+            "release": "Chughtai et al. 2023",
+            "split": f"drawn by torch.randperm with seed {seed}, over pairs in their order of elements",
+            "elements": f"their order: {how}",
+        },
+    )
+
+
+def task_of(config: Mapping[str, Any], path: Path) -> Task:
+    """The composition in the configuration's group; that of residues is addition. Raises ForeignFileError."""
+    family, n = str(required(config, "group", path)), given(config, "group_parameter", 0, path, least=2)
+    if family not in FAMILIES:
+        raise ForeignFileError(path, f"group={family[:40]}: must be among {listed(FAMILIES)}")
+    try:
+        if family == "CyclicGroup" and n > 2:
+            return ModularAddition(p=n)
+        return GroupComposition(group=f"{FAMILIES[family]}{n}")
+    except ConfigError as error:
+        raise ForeignFileError(path, f"group_parameter={n}: {error.rule}") from None
+
+
+def network(name: str, state: State, path: Path) -> Known:
+    """The network that a configuration names. Raises ForeignFileError."""
+    if name == "OneLayerMLP":
+        return mlp(state, path)
+    if name == "Transformer":
+        return transformer(state, path)
+    raise ForeignFileError(path, f"model={name[:40]}: must be OneLayerMLP or Transformer")
+
+
+def mlp(state: State, path: Path) -> Known:
+    """relu([W_x[x], W_y[y]] W) W_U: a table of embeddings for each operand, no biases. Raises ForeignFileError."""
+    W_x, W_y, W, W_U = (weight(state, name, 2, path) for name in ("W_x", "W_y", "W", "W_U"))
+    if W_x.shape != W_y.shape or len(W) != 2 * W_x.shape[1]:
+        shapes = f"W_x {tuple(W_x.shape)}, W_y {tuple(W_y.shape)}, W {tuple(W.shape)}"
+        raise ForeignFileError(path, f"shapes do not fit: {shapes}")
+    spec = MLPSpec(
+        d_embed=W_x.shape[1], embedding="separate", hidden=(W.shape[1],), act_fn="relu", initialization="normal"
+    )
+    ours = {"embed.W_E": torch.stack([W_x, W_y]), "layers.0.W_in": W, "unembed.W_U": W_U}
+    return Known(spec, ours | {name: value for name, value in state.items() if name not in ("W_x", "W_y", "W", "W_U")})
+
+
+def transformer(state: State, path: Path) -> Known:
+    """A HookedTransformer without LayerNorm; ``x_embed`` and ``y_embed`` repeat its embedding."""
+    ours = {name: value for name, value in state.items() if name not in ("x_embed", "y_embed")}
+    return Known(TransformerSpec(**sizes(ours, path).spec(), biases=has_biases(ours)), ours)
+
+
+def order_of(model: ModelSpec, state: State, task: Task, path: Path) -> tuple[Renaming, str]:
+    """Our number of each of their elements. Raises ForeignFileError where no order gives more than chance."""
+    n = task.n_classes
+    if not isinstance(task, GroupComposition):
+        return torch.arange(n), "as here"
+    experiment = Experiment(task=task, model=model)
+    table: Int[Tensor, "x y"] = answers(loaded(experiment, state), experiment.tokens()).unflatten(0, (n, n))
+    order, accuracy, how = renamed(table, task.structure)
+    if accuracy < max(0.1, 2 / n):
+        raise ForeignFileError(
+            path, f"answers at chance ({accuracy:.1%}) in every known order of {task.group}'s elements"
+        )
+    return order, how
+
+
+def reordered(state: State, order: Renaming) -> State:
+    """The same network on our numbers: rows of embeddings and columns of the unembedding; "=" stays the last."""
+    theirs = order.argsort()
+    tokens = state["embed.W_E"].shape[-2]
+    rows = torch.cat([theirs, torch.arange(len(theirs), tokens)])
+    ours = state | {"embed.W_E": state["embed.W_E"].index_select(-2, rows)}
+    for name in ("unembed.W_U", "unembed.b_U"):
+        ours[name] = state[name].index_select(-1, theirs)
+    return ours
+
+
+def split(task: Task, order: Renaming, seed: int, fraction: float, path: Path) -> Split:
+    """The first ⌊fraction · n²⌋ pairs, in row-major order of their numbers, of torch.randperm.
+
+    Source: the code released with Chughtai et al. 2023.
+    """
+    n = task.n_classes
+    trained = int(fraction * n * n)
+    if not 0 < trained < n * n:
+        raise ForeignFileError(path, f"frac_train={fraction}: leaves no pair to train or to test on")
+    pairs = torch.randperm(n * n, generator=torch.Generator().manual_seed(seed))[:trained]
+    is_train = torch.zeros(n * n, dtype=torch.bool)
+    is_train[order[pairs // n] * n + order[pairs % n]] = True
+    return split_of(task, is_train, fraction=fraction, seed=seed)
+
+
+def optimization(config: Mapping[str, Any], path: Path) -> Optimization:
+    """AdamW without warm-up."""
+    betas = config.get("betas", (0.9, 0.98))
+    if not (
+        isinstance(betas, list | tuple) and len(betas) == 2 and all(isinstance(beta, int | float) for beta in betas)
+    ):
+        raise ForeignFileError(path, f"betas={str(betas)[:40]}: must be two numbers")
+    return Optimization(
+        lr=given(config, "lr", 1e-3, path),
+        weight_decay=given(config, "weight_decay", 0.0, path),
+        betas=(float(betas[0]), float(betas[1])),
+        warmup_steps=0,
+        loss="float64",
+    )
+
+
+def curves_of(log: Path) -> Curves:
+    """The curves of metrics.csv, by epoch, which its rows are not; none without the file."""
+    return read_log(log) if log.exists() else {}

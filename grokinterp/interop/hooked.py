@@ -1,0 +1,154 @@
+"""A saved HookedTransformer: its state dict, and its configuration as JSON beside it."""
+
+import contextlib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from grokinterp.errors import ConfigError
+from grokinterp.experiment import Experiment, Optimization, Split
+from grokinterp.experiment.split import UNKNOWN
+from grokinterp.interop import chughtai
+from grokinterp.interop.files import ForeignFileError, given, listed, read_config, read_torch, state_dict
+from grokinterp.interop.layout import ACTIVATIONS, Sizes, State, fitted, has_biases, plain, sizes
+from grokinterp.interop.release import Release, loaded
+from grokinterp.interop.scores import score
+from grokinterp.models import TransformerSpec
+from grokinterp.tasks import ModularAddition, ModularDivision, ModularMultiplication, ModularSubtraction, Task
+
+UNLIKE: dict[str, tuple[object, ...]] = {
+    "attn_only": (False,),
+    "parallel_attn_mlp": (False,),
+    "gated_mlp": (False,),
+    "use_local_attn": (False,),
+    "scale_attn_by_inverse_layer_idx": (False,),
+    "use_attn_scale": (True,),
+    "post_embedding_ln": (False,),
+    "use_normalization_before_and_after": (False,),
+    "positional_embedding_type": ("standard",),
+    "normalization_type": ("LN", "LNPre"),
+    "attention_dir": ("causal", "bidirectional"),
+    "attn_scores_soft_cap": (-1, 0),
+    "output_logits_soft_cap": (-1, 0),
+    "eps": (1e-5,),
+}
+"""Settings of a HookedTransformerConfig that there are, or are not, networks of here, with the values there are."""
+
+
+def read(path: Path) -> Release:
+    """A HookedTransformer that was trained on a task of two operands.
+
+    Its configuration does not say on which: the key ``task``, the table that our configurations have,
+    says it, or ``group`` and ``group_parameter`` as in Chughtai et al. 2023; without these it is the
+    operation modulo p that the network answers. It does not say the split either, nor, unless there is a key
+    ``num_epochs`` or ``steps``, how long the network was trained.
+
+    Args:
+        path: .pt, .pth or .safetensors; the JSON file has the same name, or config or cfg in it.
+
+    Raises:
+        ForeignFileError: a file that is not what it says, or a network that cannot be expressed here.
+    """
+    cfg = config_beside(path)
+    config = {key: value for key, value in read_config(cfg).items() if value is not None}
+    if "group" in config:
+        return chughtai.read_files(path, cfg)._replace(name=f"transformer-lens-{path.stem}")
+    state = plain(state_dict(weights_of(path), path), path)
+    shape = sizes(state, path)
+    for task in tasks_of(config, shape, cfg):
+        spec = spec_of(config, shape, state, task, cfg)
+        experiment = Experiment(task=task, model=spec)
+        ours = fitted(state, experiment.empty_model(), path)
+        right = score(loaded(experiment, ours), experiment.tokens(), task.labels()).accuracy
+        if "task" in config or right > 0.5:
+            break
+    else:
+        why = "answers neither a + b nor a - b, a · b or a / b modulo its number of classes"
+        raise ForeignFileError(
+            path, f'{why}: tell the task in {cfg.name}, as in "task": {{"kind": "polynomial", "p": 97}}'
+        )
+    told = next((key for key in ("num_epochs", "steps") if key in config), "")
+    steps = given(config, told, 1, cfg, least=1)
+    return Release(
+        name=f"transformer-lens-{path.stem}",
+        source=path,
+        task=task,
+        model=spec,
+        optimization=Optimization(),
+        split=Split(trained_on=UNKNOWN),
+        steps=steps,
+        seed=given(config, "seed", 0, cfg),
+        states={steps: ours},
+        curves={},
+        notes={
+            "release": "a HookedTransformer",
+            "split": "not told by the file",
+            "optimization": "not told by the file: the configuration shows defaults",
+            "steps": f"as {cfg.name} says" if told else "not told by the file: counted as 1",
+        },
+    )
+
+
+def config_beside(path: Path) -> Path:
+    """The JSON file of a file of weights. Raises ForeignFileError naming those that were looked for."""
+    names = [f"{path.stem}{ending}" for ending in (".json", "_config.json", "_cfg.json")]
+    names += [f"{path.stem.replace('model', word)}.json" for word in ("config", "cfg")] + ["config.json", "cfg.json"]
+    for name in names:
+        if (found := path.with_name(name)).is_file():
+            return found
+    raise ForeignFileError(path, f"has no configuration beside it: {listed(set(names))}")
+
+
+def weights_of(path: Path) -> Any:
+    """The tensors of a PyTorch or safetensors file. Raises ForeignFileError."""
+    if path.suffix != ".safetensors":
+        return read_torch(path)
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ForeignFileError(path, f"is no safetensors file: {error}") from None
+
+
+def tasks_of(config: Mapping[str, Any], shape: Sizes, path: Path) -> list[Task]:
+    """The task that is told, or those that a network of this shape may have learned. Raises ForeignFileError."""
+    if "task" in config:
+        try:
+            return [Experiment.from_dict({"task": config["task"]}).task]
+        except ConfigError as error:
+            raise ForeignFileError(path, str(error)) from None
+    p = shape.d_vocab - (shape.n_ctx > 2)
+    kinds = (ModularAddition, ModularSubtraction, ModularMultiplication, ModularDivision)
+    found: list[Task] = []
+    for kind in kinds:
+        with contextlib.suppress(ConfigError):
+            found.append(kind(p=p))
+    if not found or shape.d_vocab_out < p or shape.n_ctx < 2:
+        why = f"{shape.d_vocab} tokens, {shape.n_ctx} positions, {shape.d_vocab_out} classes"
+        raise ForeignFileError(path, f"fits no operation on two operands: {why}")
+    return found
+
+
+def spec_of(config: Mapping[str, Any], shape: Sizes, state: State, task: Task, path: Path) -> TransformerSpec:
+    """The transformer of a configuration. Raises ForeignFileError naming what there is no network of."""
+    for key, values in UNLIKE.items():
+        if key in config and config[key] not in values:
+            raise ForeignFileError(path, f"{key}={str(config[key])[:40]}: must be among {listed(values)}")
+    act = str(config.get("act_fn", "relu"))
+    if act.lower() not in ACTIVATIONS:
+        raise ForeignFileError(path, f"act_fn={act[:40]}: must be among {listed(ACTIVATIONS)}")
+    scale = given(config, "attn_scale", -1.0, path, least=-1)
+    if scale not in (-1.0, 0.0) and not math.isclose(scale, shape.d_head**0.5, rel_tol=1e-6):
+        raise ForeignFileError(path, f"attn_scale={scale}: must be the root of d_head={shape.d_head}")
+    learned = "LN" if any(".ln1." in name for name in state) else None
+    return TransformerSpec(
+        **shape.spec(),
+        act_fn=ACTIVATIONS[act.lower()],
+        read_at="equals" if shape.d_vocab > task.d_vocab else "last",
+        normalization=config.get("normalization_type", learned),
+        attention=config.get("attention_dir", "causal"),
+        biases=has_biases(state),
+    )

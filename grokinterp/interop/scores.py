@@ -1,0 +1,55 @@
+"""What a network answers on every example, some at a time."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from grokinterp.losses import cross_entropy
+from grokinterp.models import Model, ReadoutInputs
+
+CELLS = 2**24
+"""Logits computed together."""
+
+
+class Scores(NamedTuple):
+    """Cross-entropy in nats and whether the answer is right, of every example."""
+
+    losses: Float[Tensor, "example"]
+    right: Bool[Tensor, "example"]
+
+    @property
+    def accuracy(self) -> float:
+        return float(self.right.double().mean())
+
+    def of(self, split: str, examples: Bool[Tensor, "example"]) -> dict[str, float]:
+        """Mean loss and accuracy of some examples."""
+        losses, right = self.losses[examples], self.right[examples].double()
+        return {f"{split}_loss": float(losses.mean()), f"{split}_accuracy": float(right.mean())}
+
+
+@torch.no_grad()
+def score(model: Model, tokens: Int[Tensor, "example position"], labels: Int[Tensor, "example"]) -> Scores:
+    """Score a float64 model on all examples."""
+    parts = [
+        (cross_entropy(logits, labels[chosen]), logits.argmax(1) == labels[chosen])
+        for chosen, logits in _logits(model, tokens)
+    ]
+    losses, right = zip(*parts, strict=True)
+    return Scores(torch.cat(losses), torch.cat(right))
+
+
+@torch.no_grad()
+def answers(model: Model, tokens: Int[Tensor, "example position"]) -> Int[Tensor, "example"]:
+    """The class with the largest logit, of every example."""
+    return torch.cat([logits.argmax(1) for _, logits in _logits(model, tokens)])
+
+
+def _logits(model: Model, tokens: Int[Tensor, "example position"]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Some examples at a time, and their logits."""
+    inputs = ReadoutInputs.of(tokens)
+    rows = max(1, CELLS // (model.W_U.shape[1] + model.kept_per_example))
+    for chosen in torch.arange(len(tokens)).split(rows):
+        yield chosen, model.readout(inputs.at(chosen)).logits
