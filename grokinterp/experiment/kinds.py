@@ -18,8 +18,8 @@ def by_kind(classes: Mapping[str, type], default: str) -> Any:
     def kind_of(value: Any) -> str:
         return str(value.get("kind", default)) if isinstance(value, Mapping) else getattr(value, "kind", default)
 
-    tagged: Any = [Annotated.__class_getitem__((member, Tag(kind))) for kind, member in classes.items()]
-    return Annotated.__class_getitem__((Union.__getitem__(tuple(tagged)), Discriminator(kind_of)))
+    members = [Annotated[member, Tag(kind)] for kind, member in classes.items()]  # ty: ignore[invalid-type-form]
+    return Annotated[Union[tuple(members)], Discriminator(kind_of)]  # noqa: UP007  # ty: ignore[invalid-type-form]
 
 
 if TYPE_CHECKING:
