@@ -96,7 +96,7 @@ def main() -> None:
     for name in parser.parse_args().names:
         measured[name] = measure(name)
         MEASURED.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-    OUT.write_text(page(measured), encoding="utf-8")
+        OUT.write_text(page(measured), encoding="utf-8")
     print(OUT.read_text(encoding="utf-8"))
 
 

@@ -5,6 +5,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from textwrap import wrap
 from typing import Annotated, Any, NoReturn
@@ -94,6 +95,34 @@ def report(
     results = analyze_run(run_dir, progress=True)
     print(write_report(run_dir, out))
     warn_of_skipped(results.skipped)
+
+
+@app.command("import")
+def import_network(
+    release: Annotated[str, typer.Argument(metavar="RELEASE", help="nanda, chughtai, pizza or transformer-lens.")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The file or folder, as docs/import.md says.")],
+    out: Annotated[Path | None, typer.Option(metavar="RUN_DIR", help="Default: checkpoints/<name>-<hash>.")] = None,
+) -> None:
+    """Turn a network that other people trained into a run directory."""
+    from grokinterp.interop import import_run
+
+    run = import_run(release, path, out)
+    print(f"{run.path}: {len(run.steps)} checkpoint{'s' if len(run.steps) > 1 else ''}, step {run.steps[-1]}")
+
+
+@app.command()
+def phases(
+    log: Annotated[Path, typer.Argument(metavar="FILE", help="A .csv with a line of names, or a .pth with curves.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Date the phases of somebody else's training log."""
+    from grokinterp.interop import date_log
+
+    history = date_log(log)
+    dated = ", ".join(f"{phase.name} {phase.start}-{phase.stop - 1}" for phase in history.phases)
+    print(
+        json.dumps(asdict(history)) if as_json else f"phases            {dated}\nverdict           {history.sentence}"
+    )
 
 
 @app.command()

@@ -9,7 +9,7 @@ from grokinterp import analysis
 from grokinterp.analysis.algebra import by_operands, cyclic_grid, cyclic_order
 from grokinterp.checkpoint import Checkpoint, Problem
 from grokinterp.errors import NotDefined
-from grokinterp.models import Readout
+from grokinterp.models import MLPSpec, Readout
 from grokinterp.tasks import TASKS, ModularAddition, Task
 from tests.small_networks import drawn, network
 
@@ -51,7 +51,7 @@ def test_the_exponents_of_a_pair_add_up_to_that_of_its_label(task, n):
     assert (grid.n, cyclic_order(task)) == (n, n)
     assert len(set(grid.example.tolist())) == n * n
     assert [exponent[int(c)] for c in task.labels()[grid.example]] == ((i + j) % n).tolist()
-    assert torch.equal(task.tokens()[grid.example][:, 0], grid.token[i])
+    assert torch.equal(task.tokens()[grid.example], torch.stack([grid.left[i], grid.right[j]], 1))
     assert grid.is_plain == isinstance(task, ModularAddition) or task.kind == "group_composition"
 
 
@@ -98,3 +98,39 @@ def test_without_attention_the_model_is_named():
     for name in ("attention_pattern", "attention_map", "attention_periodicity"):
         with pytest.raises(NotDefined, match=f"^{name} is not defined here: the model transformer has no attention$"):
             getattr(analysis, name)(checkpoint)
+
+
+def exponents_of(tokens: torch.Tensor, n: int, d_vocab: int) -> torch.Tensor:
+    """The exponent of every token, 0 for those outside the group."""
+    return torch.zeros(d_vocab, dtype=torch.int64).index_put((tokens,), torch.arange(n))
+
+
+@pytest.mark.parametrize(("task", "n"), CYCLIC.values(), ids=CYCLIC)
+def test_attention_is_compared_by_the_tokens_exponents(task, n):
+    """A head that scores every token by the same function attends by the difference of its values."""
+    k, checkpoint = 2, checkpoint_of(task)
+    exponent = exponents_of(cyclic_grid(checkpoint, "test").left, n, task.d_vocab)
+    score = torch.sin(2 * math.pi * k / n * exponent).double()
+    a, b = task.tokens().T
+    pattern = (0.5 + 0.1 * (score[a] - score[b]))[:, None, None].expand(-1, 1, 2)
+    checkpoint.__dict__["readout"] = checkpoint.readout._replace(pattern=pattern)
+    found = analysis.attention_periodicity(checkpoint)
+    assert found.attention_frequency.tolist() == [k]
+    torch.testing.assert_close(found.attention_fve, torch.ones(1).double())
+
+
+@pytest.mark.parametrize(("task", "n"), CYCLIC.values(), ids=CYCLIC)
+def test_a_table_of_each_position_is_taken_by_its_operands_exponents(task, n):
+    k, checkpoint = 2, checkpoint_of(task)
+    grid, spec = cyclic_grid(checkpoint, "test"), MLPSpec(d_embed=2, embedding="separate", hidden=(4,))
+    model = spec.build(d_vocab=task.d_vocab, d_vocab_out=task.n_classes, n_ctx=2).double().requires_grad_(False)
+    for table, tokens in zip(model.embed.W_E, (grid.left, grid.right), strict=True):
+        angle = 2 * math.pi * k / n * torch.arange(n).double()
+        table[tokens] = torch.stack([angle.cos(), angle.sin()], 1)
+    checkpoint.model = model
+    power = analysis.embedding_spectrum(checkpoint).embedding_power
+    expected = torch.zeros(n // 2).double()
+    expected[k - 1] = 2 * n
+    torch.testing.assert_close(power, expected, atol=1e-9, rtol=0)
+    circle = analysis.embedding_circles(checkpoint, key_frequencies=torch.tensor([k])).embedding_circle[0]
+    torch.testing.assert_close(circle.norm(dim=1), torch.full((n,), 2**0.5).double())

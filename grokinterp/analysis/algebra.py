@@ -10,22 +10,27 @@ from torch import Tensor
 from grokinterp.checkpoint import Checkpoint
 from grokinterp.errors import NotDefined
 from grokinterp.maths.groups import Algebra
+from grokinterp.models import Model
 from grokinterp.tasks import BinaryTask, Task
 
 
 class CyclicGrid(NamedTuple):
     """A binary operation in which everything is an exponent: g^i ∘ g^j = g^(i + j), i, j in 0..n-1.
 
-    The group is C_n. ``token`` is the left operand with each exponent, ``class_of`` the class, and
-    ``example`` the example of the pair (i, j), in row-major order. Addition modulo p is this already:
-    then all three count from 0. Examples and classes outside the group (those with a 0, under
+    The group is C_n. ``left`` and ``right`` are the tokens that have each exponent as first and as second
+    operand (b is -b under subtraction), ``class_of`` the class, and ``example`` the example of the pair
+    (i, j), in row-major order. ``by_token`` is the example of the pair of *tokens* with exponents i and j
+    as first operand, for what treats both positions alike. Addition modulo p is all this already: then
+    everything counts from 0. Examples and classes outside the group (those with a 0, under
     multiplication) are left out.
     """
 
     n: int
-    token: Int[Tensor, "exponent"]
+    left: Int[Tensor, "exponent"]
+    right: Int[Tensor, "exponent"]
     class_of: Int[Tensor, "exponent"]
     example: Int[Tensor, "pair"]
+    by_token: Int[Tensor, "pair"]
     is_plain: bool
 
     def examples(self, x: Float[Tensor, "example *rest"]) -> Float[Tensor, "pair *rest"]:
@@ -35,6 +40,13 @@ class CyclicGrid(NamedTuple):
     def logits(self, logits: Float[Tensor, "example class"]) -> Float[Tensor, "pair exponent"]:
         """Logits by the exponents of the operands and of the class."""
         return logits if self.is_plain else logits[self.example][:, self.class_of]
+
+    def embedding(self, model: Model) -> Float[Tensor, "exponent feature"]:
+        """The embedding by exponent: a position's own table by those of its operand, a shared one by the first's."""
+        if model.n_tables == 1:
+            return model.embedding[self.left]
+        first, second = model.embedding.chunk(2, dim=1)
+        return torch.cat([first[self.left], second[self.right]], dim=1)
 
 
 def cyclic_grid(checkpoint: Checkpoint, analysis: str) -> CyclicGrid:
@@ -50,7 +62,7 @@ def cyclic_grid(checkpoint: Checkpoint, analysis: str) -> CyclicGrid:
 
 
 def cyclic_order(task: Task) -> int:
-    """N of the task's cyclic group C_n, 0 where it has none."""
+    """Order of the task's cyclic group, 0 where it has none."""
     found = grid_of(task, "cpu")
     return 0 if isinstance(found, str) else found.n
 
@@ -60,28 +72,33 @@ def grid_of(task: Task, device: str) -> CyclicGrid | str:
     """The task's cyclic grid, or why it has none."""
     algebra = task.algebra
     if algebra is None:
-        return f"{task.kind} is not a product in a group"
+        return f"no group is known in which {task.kind} is the product"
     logarithm = algebra.group.logarithm
     if logarithm is None or algebra.group.order < 3:
         return f"the group of {task.kind}, {algebra.group.name}, is not cyclic of order 3 or more"
     left, right, answer = exponents(algebra, logarithm)
-    n, tokens = algebra.group.order, task.tokens()
-    i, j = left[tokens[:, 0]], right[tokens[:, 1]]
-    inside = (i >= 0) & (j >= 0)
-    example = torch.full((n * n,), -1)
-    example[(i * n + j)[inside]] = inside.nonzero().flatten()
-    if bool((example < 0).any()):
-        return f"{task.kind} lacks {int((example < 0).sum())} of the {n * n} pairs of {algebra.group.name}"
-    token, class_of = (positions(found, n) for found in (left, answer))
-    is_plain = all(torch.equal(part, torch.arange(len(part))) for part in (token, class_of, example)) and n == len(left)
-    is_plain = is_plain and n == len(answer) and n * n == len(tokens)
-    return CyclicGrid(n, token.to(device), class_of.to(device), example.to(device), is_plain)
+    n, (a, b) = algebra.group.order, task.tokens().T
+    example, by_token = pairs(left[a], right[b], n), pairs(left[a], left[b], n)
+    lacking = int(torch.minimum(example, by_token).lt(0).sum())
+    if lacking:
+        return f"{task.kind} lacks {lacking} of the {n * n} pairs of {algebra.group.name}"
+    parts = [*(positions(found, n) for found in (left, right, answer)), example, by_token]
+    is_plain = len(a) == n * n and len(answer) == n and all(torch.equal(x, torch.arange(len(x))) for x in parts)
+    return CyclicGrid(n, *(part.to(device) for part in parts), is_plain)
 
 
 def exponents(algebra: Algebra, logarithm: Int[Tensor, "x"]) -> list[Tensor]:
     """The exponent of every left token, right token and class; -1 outside the group."""
     places = (algebra.left, algebra.right, algebra.answer)
     return [torch.where(place >= 0, logarithm[place.clamp(min=0)], -1) for place in places]
+
+
+def pairs(i: Int[Tensor, "example"], j: Int[Tensor, "example"], n: int) -> Int[Tensor, "pair"]:
+    """The example of every pair of exponents, in row-major order; -1 where there is none."""
+    inside = (i >= 0) & (j >= 0)
+    found = torch.full((n * n,), -1)
+    found[(i * n + j)[inside]] = inside.nonzero().flatten()
+    return found
 
 
 def positions(exponent: Int[Tensor, "token"], n: int) -> Int[Tensor, "exponent"]:

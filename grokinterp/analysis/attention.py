@@ -69,13 +69,14 @@ def attention_periodicity(checkpoint: Checkpoint) -> AttentionPeriodicity:
     """Fit A(= → a) by ½ + α(cos w_k a - cos w_k b) + β(sin w_k a - sin w_k b), for the best k of each head.
 
     FVE = the two fitted terms' share of the variance of A [a, b] about its mean, which stands for the ½
-    (the mean differs from it by what the head attends to "="). a and b are the operands' exponents in the
-    task's cyclic group: the residues themselves for addition.
+    (the mean differs from it by what the head attends to "="). a and b are the tokens' exponents in the
+    task's cyclic group, the residues themselves for addition: the same function of the token for both, since
+    the embedding that the head scores is the same.
 
     Source: Nanda et al. 2023, §4.2.
     """
     grid = cyclic_grid(checkpoint, "attention_periodicity")
-    to_a = grid.examples(last_pattern(checkpoint, "attention_periodicity")[:, :, 0])
+    to_a = last_pattern(checkpoint, "attention_periodicity")[:, :, 0][grid.by_token]
     return periodicity_of(to_a.mT.unflatten(1, (grid.n, grid.n)))
 
 

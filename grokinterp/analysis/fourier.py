@@ -94,12 +94,14 @@ class LogitSpectrum(NamedTuple):
 def embedding_spectrum(checkpoint: Checkpoint) -> EmbeddingSpectrum:
     """Squared norm over d_model of each Fourier component of W_E [residue, d_model] along the residues.
 
-    The Gini coefficient is that of the p component norms, the constant among them.
+    The Gini coefficient is that of the p component norms, the constant among them. Tables of the positions'
+    own count together, each by its operand's exponents. A table that both operands share is taken by the
+    first's: where the second's are not ± those (x + 3y), its frequencies show too, as other ones.
 
     Source: Nanda et al. 2023, §4.1 (spectrum), §5 (Gini).
     """
-    tokens = cyclic_grid(checkpoint, "embedding_spectrum").token
-    components = real_fourier(checkpoint.model.embedding[tokens].double())
+    embedding = cyclic_grid(checkpoint, "embedding_spectrum").embedding(checkpoint.model)
+    components = real_fourier(embedding.double())
     energy = components.square().sum(-1)
     return EmbeddingSpectrum(by_frequency(energy), energy[0], gini(energy.sqrt()))
 
@@ -132,7 +134,7 @@ def embedding_circles(checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "k
     grid = cyclic_grid(checkpoint, "embedding_circles")
     if not len(key_frequencies):
         raise NotDefined("embedding_circles", "no frequency is key")
-    embedding = checkpoint.model.embedding[grid.token].double()
+    embedding = grid.embedding(checkpoint.model).double()
     rows = key_rows(key_frequencies, grid.n, embedding.device)
     directions = torch.stack([wave[rows] @ embedding for wave in waves(grid.n, embedding.device)], dim=1)
     length = torch.linalg.vector_norm(directions, dim=-1, keepdim=True)

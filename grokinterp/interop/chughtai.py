@@ -45,13 +45,15 @@ def read(path: Path) -> Release:
 
 def read_files(weights: Path, cfg: Path) -> Release:
     """``read`` of these two files, and of the log beside them."""
+    if not weights.exists():
+        raise ForeignFileError(weights, "no such file")
     folder = weights.parent
     config = read_config(cfg)
     task = task_of(config, cfg)
     known = network(
         str(required(config, "model", cfg)), plain(state_dict(read_torch(weights), weights), weights), weights
     )
-    state = fitted(known.state, Experiment(task=task, model=known.model).empty_model(), weights)
+    state = fitted(known.state, Experiment(task=task, model=known.model), weights)
     order, how = order_of(known.model, state, task, weights)
     seed, fraction = given(config, "seed", 0, cfg), given(config, "frac_train", 0.0, cfg)
     steps = given(config, "num_epochs", 0, cfg, least=1)

@@ -62,7 +62,7 @@ def read(path: Path) -> Release:
     for task in tasks_of(config, shape, cfg):
         spec = spec_of(config, shape, state, task, cfg)
         experiment = Experiment(task=task, model=spec)
-        ours = fitted(state, experiment.empty_model(), path)
+        ours = fitted(state, experiment, path)
         right = score(loaded(experiment, ours), experiment.tokens(), task.labels()).accuracy
         if "task" in config or right > 0.5:
             break

@@ -8,8 +8,8 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from grokinterp.experiment import Experiment
 from grokinterp.interop.files import ForeignFileError, listed
-from grokinterp.models import Model
 
 CONSTANTS = (".mask", ".IGNORE", ".causal_mask")
 """Entries of a state dict that are no weights."""
@@ -117,17 +117,18 @@ def has_biases(state: State) -> bool:
     return any(bool(value.any()) for name, value in state.items() if re.search(r"\.b_\w+$", name))
 
 
-def fitted(state: State, model: Model, path: Path) -> State:
-    """The state as the model holds it: of more classes and positions the first, absent biases zero.
+def fitted(state: State, experiment: Experiment, path: Path) -> State:
+    """The state as the experiment's model holds it: of more classes and positions the first, absent biases zero.
 
     Raises:
         ForeignFileError: a weight that the model has not, one that is missing, or of another shape.
     """
-    own = model.state_dict()
+    with torch.device("meta"):  # before anything of a size that the file makes up is built
+        own = experiment.empty_model().state_dict()
     state = dict(state)
     for name in own.keys() - state.keys():
         if ".b_" in name or name.startswith(("b_U", "unembed.b_U")):
-            state[name] = torch.zeros_like(own[name])
+            state[name] = torch.zeros(own[name].shape)
     odd = own.keys() ^ state.keys()
     if odd:
         word = "lacks" if odd & own.keys() else "holds"

@@ -91,8 +91,9 @@ def weights_by_step(content: Mapping[str, Any], config: Mapping[str, Any], path:
 def epochs_of(content: Mapping[str, Any], config: Mapping[str, Any], count: int, path: Path) -> list[int]:
     """The epochs of several state dicts: listed, or every so many from the first on."""
     epochs, every = content.get("epochs"), config.get("save_every")
-    if isinstance(epochs, list | tuple) and len(epochs) == count:
-        return [int(epoch) for epoch in epochs]
+    whole = isinstance(epochs, list | tuple) and all(isinstance(epoch, int) and epoch >= 0 for epoch in epochs)
+    if whole and len(epochs) == count:
+        return list(epochs)
     if isinstance(every, int) and every > 0:
         return [every * number for number in range(count)]
     raise ForeignFileError(path, f"does not say at which epochs its {count} state dicts were saved")
@@ -103,9 +104,9 @@ def steps_taken(content: Mapping[str, Any], config: Mapping[str, Any]) -> int | 
     optimizer = content.get("optimizer")
     moments = optimizer.get("state") if isinstance(optimizer, Mapping) else None
     if isinstance(moments, Mapping):
-        counts = [int(one["step"]) for one in moments.values() if isinstance(one, Mapping) and "step" in one]
-        if counts:
-            return max(counts)
+        counts = [one.get("step") for one in moments.values() if isinstance(one, Mapping)]
+        if counts and all(isinstance(count, int | Tensor) for count in counts):
+            return max(int(count) for count in counts)
     if isinstance(content.get("epoch"), int):
         return content["epoch"] + 1
     epochs = config.get("num_epochs")
@@ -138,8 +139,8 @@ def named_task(config: Mapping[str, Any], p: int, path: Path) -> Task:
 
 def fit_all(states: Mapping[int, State], spec: TransformerSpec, task: Task, path: Path) -> dict[int, State]:
     """Every state as the model of the task holds it."""
-    model = Experiment(task=task, model=spec).empty_model()
-    return {step: fitted(state, model, path) for step, state in states.items()}
+    experiment = Experiment(task=task, model=spec)
+    return {step: fitted(state, experiment, path) for step, state in states.items()}
 
 
 def learned(state: State, spec: TransformerSpec, candidates: Sequence[Task]) -> tuple[Task, Scores]:

@@ -49,7 +49,7 @@ def read(path: Path) -> Release:
         split=Split(fraction=fraction, trained_on=UNKNOWN),
         steps=steps,
         seed=0,
-        states={steps: fitted(state, Experiment(task=task, model=spec).empty_model(), path)},
+        states={steps: fitted(state, Experiment(task=task, model=spec), path)},
         curves={},
         notes={"release": "Zhong et al. 2023", "split": "drawn by a generator whose seed was not recorded"},
     )

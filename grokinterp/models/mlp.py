@@ -200,6 +200,10 @@ class MLP(Model):
         return tables.transpose(0, 1).flatten(1)
 
     @property
+    def n_tables(self) -> int:
+        return len(self.first_layer_rows if self.spec.d_embed is None else self.tables)
+
+    @property
     def n_layers(self) -> int:
         return len(self.spec.hidden)
 

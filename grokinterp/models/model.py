@@ -71,6 +71,11 @@ class Model(HookedRootModule, ABC):
         """What a token is turned into, the positions' tables side by side where each has its own."""
 
     @property
+    def n_tables(self) -> int:
+        """How many tables lie side by side in ``embedding``: one that all positions share, or one for each."""
+        return 1
+
+    @property
     @abstractmethod
     def W_U(self) -> Float[Tensor, "d_model class"]:
         """From what ``Readout.residual`` holds to the logits."""

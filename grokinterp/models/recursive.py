@@ -194,6 +194,10 @@ class RecursiveModel(Model):
         return applied * (2 * spec.d_mlp + 3 * spec.d_model) + 2 * spec.n_supervision * self.unembed.d_vocab_out
 
     @property
+    def n_tables(self) -> int:
+        return len(self.embed.W_E)
+
+    @property
     def embedding(self) -> Float[Tensor, "token feature"]:
         return self.embed.W_E.transpose(0, 1).flatten(1)
 
