@@ -72,6 +72,8 @@ def known_columns(found: Mapping[str, Sequence[Any]], steps: str | None, path: P
         if ours.endswith("accuracy") and max((value for value in column if value == value), default=0) > 1:
             columns[ours] = [value / 100 for value in column]
     curves = sorted_curves(axis, columns)
+    if curves and not curves["step"]:
+        raise ForeignFileError(path, "has no row with a step")
     for split in ("train", "test"):
         if not {f"{split}_loss", f"{split}_accuracy"} & curves.keys():
             raise ForeignFileError(path, f"has no {split} loss and no {split} accuracy; it has {listed(found)}")
