@@ -14,7 +14,7 @@ from grokinterp.interop.elements import published_orders, recovered
 from grokinterp.interop.nanda import shuffled
 from grokinterp.maths.groups import group
 from grokinterp.models import MLPSpec, TransformerSpec
-from grokinterp.tasks import GroupComposition, ModularAddition, ModularSubtraction, Polynomial
+from grokinterp.tasks import GroupComposition, ModularAddition, ModularSubtraction, Polynomial, Table
 from tests.constructed import Constructed
 from tests.released import biases_of_mlp_only, cfg, drawn, logits_of, lookup, pizza_config, save, transposed
 
@@ -110,6 +110,21 @@ def test_pizza_there_and_back(tmp_path, equals, changes):
     assert run.experiment.model == spec
     assert run.experiment.name == "pizza-ab"
     assert same(run, 50, logits_of(model, task))
+
+
+@pytest.mark.parametrize("equals", [False, True])
+def test_pizza_with_embeddings_of_its_own_for_the_second_operand(tmp_path, equals):
+    """The second operand b is token p + b."""
+    table = [[None] * 5 + [(a + b) % 5 for b in range(5)] for a in range(5)]
+    task = Table(rows=tuple(",".join("" if c is None else str(c) for c in row) for row in table))
+    spec = TransformerSpec(**SMALL, attention="bidirectional", read_at="equals" if equals else "last")
+    model = biases_of_mlp_only(drawn(task, spec))
+    config = pizza_config(5, diff_vocab=True, eqn_sign=equals)
+    path = save(tmp_path, transposed(model), config, ("model_ab.pt", "config_ab.json"))
+    run = import_run("pizza", path, tmp_path / "run")
+    tokens = torch.tensor([[a, 5 + b, *([10] if equals else [])] for a in range(5) for b in range(5)])
+    assert same(run, 50, model(tokens)[:, -1])
+    assert run.problem.labels.tolist() == [(a + b) % 5 for a in range(5) for b in range(5)]
 
 
 # --- Chughtai et al. -------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from grokinterp.interop.files import ForeignFileError, given, listed, read_confi
 from grokinterp.interop.layout import ACTIVATIONS, Sizes, State, fitted, has_biases, plain, sizes, untransposed
 from grokinterp.interop.release import Release
 from grokinterp.models import TransformerSpec
-from grokinterp.tasks import ModularAddition
+from grokinterp.tasks import ModularAddition, Table, Task
 
 SUM = re.compile(r"lambda x: ?\(x\[0\] ?\+ ?x\[1\]\) ?% ?(\d{1,4})")
 
@@ -30,9 +30,9 @@ def read(path: Path) -> Release:
     p = modulus(config, beside)
     state = untransposed(plain(state_dict(read_torch(path), path), path), path)
     shape = sizes(state, path)
-    equals = positions(config, shape, p, path)
+    equals, task = bool(config.get("eqn_sign")), task_of(config, p)
+    require_positions(shape, task, equals, path)
     spec = spec_of(config, shape, state, equals, beside)
-    task = ModularAddition(p=p)
     steps = given(config, "epoch", 20_000, beside, least=1)
     fraction = given(config, "frac", 0.8, beside)
     return Release(
@@ -64,16 +64,19 @@ def modulus(config: Mapping[str, Any], path: Path) -> int:
     return p
 
 
-def positions(config: Mapping[str, Any], shape: Sizes, p: int, path: Path) -> bool:
-    """Whether an "=" follows the operands, which the sizes have to confirm."""
-    equals, different = bool(config.get("eqn_sign")), bool(config.get("diff_vocab"))
-    rows = p * (1 + different) + equals
-    if shape.d_vocab != rows or shape.n_ctx < 2 + equals or shape.d_vocab_out < p:
+def task_of(config: Mapping[str, Any], p: int) -> Task:
+    """Addition modulo p; with ``diff_vocab`` the second operand b is the token p + b, by a table."""
+    if not config.get("diff_vocab"):
+        return ModularAddition(p=p)
+    return Table.from_array([[-1] * p + [(a + b) % p for b in range(p)] for a in range(p)])
+
+
+def require_positions(shape: Sizes, task: Task, equals: bool, path: Path) -> None:
+    """Raise ForeignFileError unless the network has the task's tokens, an "=" behind them if there is one."""
+    tokens, positions, classes = task.d_vocab + equals, task.n_ctx + equals, task.n_classes
+    if shape.d_vocab != tokens or shape.n_ctx < positions or shape.d_vocab_out < classes:
         found = f"{shape.d_vocab} tokens, {shape.n_ctx} positions and {shape.d_vocab_out} outputs"
-        raise ForeignFileError(path, f"has {found}; its configuration needs {rows}, {2 + equals} and {p}")
-    if different:
-        raise ForeignFileError(path, "diff_vocab=True: the second operand has embeddings of its own")
-    return equals
+        raise ForeignFileError(path, f"has {found}; its configuration needs {tokens}, {positions} and {classes}")
 
 
 def spec_of(config: Mapping[str, Any], shape: Sizes, state: State, equals: bool, path: Path) -> TransformerSpec:
