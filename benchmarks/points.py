@@ -19,7 +19,9 @@ def trained_run() -> Trajectory:
     Twice the learning rate and weight decay bring it through all phases in fewer steps.
     """
     faster = [f"steps={STEPS}", "optimization.lr=2e-3", "optimization.weight_decay=2.0"]
-    experiment = preset("nanda2023").override([*faster, "optimization.loss=softplus", "save.every=50"])
+    experiment = preset("nanda2023").override(
+        [*faster, "optimization.loss=softplus", "model.biases=false", "save.every=50"]
+    )
     if DIRECTORY.exists() and (run := Trajectory.open(DIRECTORY)).steps[-1:] == (STEPS,):
         return run
     return train(experiment, DIRECTORY, device="cpu", resume=DIRECTORY.exists(), progress=True)

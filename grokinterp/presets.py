@@ -37,7 +37,7 @@ DEMO = Experiment(
 NANDA2023 = Experiment(
     name="nanda2023",
     task=ModularAddition(p=113),
-    model=TransformerSpec(n_layers=1, d_model=128, n_heads=4, d_mlp=512, act_fn="relu"),
+    model=TransformerSpec(n_layers=1, d_model=128, n_heads=4, d_mlp=512, act_fn="relu", biases="mlp"),
     split=Split(fraction=0.3, pairs="ordered"),
     optimization=Optimization(lr=1e-3, weight_decay=1.0, betas=(0.9, 0.98), warmup_steps=10, loss="float64"),
     save=SaveAt(every=100),
@@ -131,7 +131,7 @@ PIZZA = Experiment(
     name="pizza",
     task=ModularAddition(p=59),
     model=TransformerSpec(
-        d_model=128, n_heads=4, d_mlp=512, read_at="last", attention="bidirectional", attention_rate=0.0, biases=True
+        d_model=128, n_heads=4, d_mlp=512, read_at="last", attention="bidirectional", attention_rate=0.0, biases="mlp"
     ),
     split=Split(fraction=0.8),
     optimization=Optimization(lr=1e-3, weight_decay=2.0, betas=(0.9, 0.98), warmup_steps=10),
@@ -152,7 +152,9 @@ PARITY = Experiment(
 )
 
 PRESETS = {
-    "demo": Preset(DEMO, "modular addition, p = 53, split by unordered pairs: groks within 2,000 steps on a CPU"),
+    "demo": Preset(
+        DEMO, "modular addition, p = 53, split by unordered pairs: this package's own, groks within 2,000 steps"
+    ),
     "nanda2023": Preset(NANDA2023, "modular addition, p = 113, 30 % of pairs: the mainline model of Nanda et al. 2023"),
     "nanda2023_subtraction": Preset(NANDA2023_SUBTRACTION, "nanda2023 with a - b instead of a + b"),
     "nanda2023_multiplication": Preset(NANDA2023_MULTIPLICATION, "nanda2023 with a · b instead of a + b"),
@@ -161,10 +163,11 @@ PRESETS = {
     ),
     "standard": Preset(
         STANDARD,
-        "addition, p = 97, 50 % of pairs, 2 layers, weight decay .01, batches of 512: a common set-up",
+        "addition, p = 97, 50 % of pairs, 2 layers, weight decay .01, batches of 512: after Power et al. 2022, without LayerNorm",
     ),
     "boundaries": Preset(
-        BOUNDARIES, "addition, p = 97, 50 % of pairs, 2-layer mean-pooled GELU classifier: maps of grokking boundaries"
+        BOUNDARIES,
+        "addition, p = 97, 50 % of pairs, 2-layer mean-pooled GELU classifier: the model of this package's sweeps",
     ),
     "chughtai_s5": Preset(CHUGHTAI_S5, "composition in S_5, 40 % of pairs, one-layer MLP: Chughtai et al. 2023"),
     "gromov2023": Preset(
@@ -178,7 +181,8 @@ PRESETS = {
         PIZZA, "addition, p = 59, 80 % of pairs, constant attention (rate 0): Model A of Zhong et al. 2023"
     ),
     "parity": Preset(
-        PARITY, "(40, 3)-parity, 1,000 strings, MLP of 1,000, batches of 32: Merrill et al. 2023, here with AdamW"
+        PARITY,
+        "(40, 3)-parity, 1,000 strings, MLP of 1,000, batches of 32: Merrill et al. 2023, here AdamW and cross-entropy",
     ),
 }
 

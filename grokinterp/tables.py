@@ -22,6 +22,7 @@ LONG_NAMES = {
     "test_accuracy": ("test accuracy", "1"),
     "validation_accuracy": ("validation accuracy", "1"),
     "noisy_accuracy": ("share of noisy examples answered as labelled", "1"),
+    "clean_accuracy": ("training accuracy on the rightly labelled examples", "1"),
     "restored_accuracy": ("share of noisy examples answered rightly", "1"),
     "gradient_norm": ("norm of the training-loss gradient", "1"),
     "learning_rate": ("learning rate", "1"),

@@ -11,6 +11,7 @@ SMALL = {"d_model": 8, "n_heads": 2, "d_mlp": 12}
 PLAIN_SPECS = {
     "one layer": TransformerSpec(**SMALL),
     "one layer, biases": TransformerSpec(**SMALL, biases=True),
+    "one layer, MLP biases": TransformerSpec(**SMALL, biases="mlp"),
     "one layer, LN": TransformerSpec(**SMALL, normalization="LN"),
     "one layer, LNPre, biases": TransformerSpec(**SMALL, normalization="LNPre", biases=True),
     "bidirectional, last": TransformerSpec(**SMALL, attention="bidirectional", read_at="last"),

@@ -114,6 +114,7 @@ def measured(model: nn.Module, problem: Problem, trained: slice) -> dict[str, An
     noisy = labels != problem.labels
     if noisy.any():
         found["noisy_accuracy"] = float((answers == labels)[noisy].double().mean())
+        found["clean_accuracy"] = float((answers == labels)[~noisy & problem.is_train].double().mean())
         found["restored_accuracy"] = float((answers == problem.labels)[noisy].double().mean())
     logits, labels = logits[problem.is_train], labels[problem.is_train]
     others = logits.scatter(1, labels[:, None], -torch.inf).max(1).values

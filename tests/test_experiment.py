@@ -1,7 +1,6 @@
 """Configurations: there and back, every rule in one line, splits, and whatever else a file may hold."""
 
 import json
-import math
 import os
 import tomllib
 from collections import Counter
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from grokinterp.checkpoint import Problem
 from grokinterp.errors import ConfigError
 from grokinterp.experiment import Experiment, Optimization, SaveAt, Split
-from grokinterp.presets import PRESETS, preset
+from grokinterp.presets import PRESETS
 from grokinterp.storage import configuration_hash
 from grokinterp.tasks import ModularAddition
 from grokinterp.training.step import Step
@@ -57,38 +56,6 @@ def test_every_default_may_be_left_out(tmp_path):
     assert Experiment.from_dict({"task": {"p": 5}}).task == ModularAddition(p=5)
     (tmp_path / "e.toml").write_text("[task]\np = 97\n[optimization]\nlr = 1e-3\n")
     assert Experiment.from_file(tmp_path / "e.toml") == replace(Experiment(), task=ModularAddition(p=97))
-
-
-def test_the_presets_are_those_of_the_papers():
-    nanda = preset("nanda2023")
-    assert (nanda.task, nanda.split.fraction, nanda.steps) == (ModularAddition(p=113), 0.3, 25_000)
-    assert (nanda.model.n_layers, nanda.model.d_model, nanda.model.n_heads, nanda.model.d_mlp) == (1, 128, 4, 512)
-    assert (nanda.model.act_fn, nanda.model.normalization, nanda.model.biases) == ("relu", None, False)
-    optimization = nanda.optimization
-    assert (optimization.lr, optimization.weight_decay, optimization.betas) == (1e-3, 1.0, (0.9, 0.98))
-    assert (optimization.loss, nanda.save.every) == ("float64", 100)
-    assert int(nanda.is_train().sum()) == 3830  # the floor of .3 * 113^2, as in the published code
-    assert preset("demo").split.pairs == "unordered"
-    with pytest.raises(ConfigError, match="preset=nanda: must be one of demo, nanda2023"):
-        preset("nanda")
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_trains(name):
-    experiment = preset(name)
-    assert experiment.name == name
-    problem = Problem.of(experiment)
-    step = Step(experiment.build_model(), problem, experiment.optimization)
-    step.prepare()
-    losses = []
-    for at in range(3):
-        step.gradients(at)
-        losses.append(float(step.loss.detach()))
-        step.apply(at)
-    assert int(step.applied) == 3
-    assert all(math.isfinite(loss) for loss in losses)
-    step.gradients(0)  # the first batch again
-    assert float(step.loss.detach()) < losses[0]
 
 
 # --- rules -----------------------------------------------------------------------------------------------------------

@@ -57,10 +57,13 @@ REFUSED = {
     "task.kind=table task.path=/nowhere.csv": "task.path=/nowhere.csv: no such file",
     "task.kind=composition task.inner.kind=sorting": "task.inner.kind=sorting: must be one of ",
     "task.kind=composition task.inner.p=101": "task.inner",
+    "task.kind=composition task.outer.kind=sparse_parity": "task.outer.kind=sparse_parity: must be one of modular_",
+    "task.kind=composition task.outer.kind=composition": "task.outer.kind=composition: must be one of modular_",
     "task.kind=sparse_parity task.n_bits=60": "task.n_bits=60: ",
     "model.kind=mlp model.d_mlp=3": "model.d_mlp=3: unknown key",
     "model.kind=mlp model.hidden=[]": "model.hidden=",
     "model.kind=recursive model.n_supervision=0": "model.n_supervision=0: ",
+    "model.kind=recursive model.n_supervision=1000 model.n_latent=1000": "model.n_supervision=1000: times n_latent + 1",
     "split.kind=ordered": "split.kind=ordered: unknown key",
 }
 

@@ -1,12 +1,15 @@
 """Label noise: some training labels permuted, and remembered."""
 
+import numpy as np
 import pytest
 import torch
+import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
 from grokinterp.checkpoint import Problem
 from grokinterp.experiment import Split
+from grokinterp.phases import Curves, find_phases
 from grokinterp.tasks import ModularAddition
 from grokinterp.training import train
 from tests.listed_task import Listed
@@ -144,6 +147,25 @@ def test_noise_is_memorized_and_counted_as_right(tmp_path):
     last = metrics.isel(step=-1)
     assert [float(last[name]) for name in ("train_accuracy", "noisy_accuracy", "restored_accuracy")] == [1, 1, 0]
     assert float(last["train_loss"]) < 0.1
+
+
+def test_memorization_is_dated_by_the_rightly_labelled_examples(tmp_path):
+    """Who answers everything rightly never answers as the wrong labels say, and has generalized all the same."""
+    steps = np.arange(0, 4000, 10)
+    late, early = (steps >= 2000).astype(float), (steps >= 200).astype(float)
+    columns = {"train_accuracy": 0.9 * early, "clean_accuracy": early, "test_accuracy": late}
+    metrics = xr.Dataset({name: ("step", values) for name, values in columns.items()}, coords={"step": steps})
+    found = find_phases(Curves.from_dataset(metrics))
+    assert (found.verdict, found.memorized_step, found.grok_step) == ("grokked", 200, 2000)
+    assert find_phases(Curves.from_dataset(metrics.drop_vars("clean_accuracy"))).memorized_step != 200
+
+
+def test_where_every_label_is_wrong_there_is_no_clean_accuracy(tmp_path):
+    metrics = train(
+        changed(task={"p": 97}, split={"label_noise": 1.0}, steps=1), tmp_path / "run", device="cpu"
+    ).metrics
+    assert float(metrics["noisy_accuracy"][0]) <= 1
+    assert ("clean_accuracy" in metrics) == bool(np.isfinite(metrics.get("clean_accuracy", np.nan)).all())
 
 
 def test_noise_that_changed_no_label_is_no_noise(tmp_path, monkeypatch):

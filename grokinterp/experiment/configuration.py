@@ -66,7 +66,7 @@ def assign(values: dict[str, Any], assignment: str) -> None:
     require(last in table, short(key), short(text), "unknown key")
     value = _parse(text)
     if last == "kind" and tables and value != table["kind"]:
-        cls = classes_of(key).get(str(value))
+        cls = classes_of(".".join(tables)).get(str(value))
         table.clear()
         table.update(defaults_of(cls) if cls else {})
     table[last] = value

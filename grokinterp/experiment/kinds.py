@@ -9,7 +9,7 @@ from pydantic import Discriminator, Tag
 from grokinterp.errors import ConfigError
 from grokinterp.experiment.rules import short
 from grokinterp.models import MODELS, ModelSpec
-from grokinterp.tasks import TASKS, Task
+from grokinterp.tasks import TASKS, BinaryTask, Task
 
 
 def by_kind(classes: Mapping[str, type], default: str) -> Any:
@@ -44,8 +44,10 @@ def require_known_kinds(values: Any, key: str = "") -> None:
 
 
 def classes_of(key: str) -> Mapping[str, type]:
-    """What the table at a dotted key may be, by kind."""
-    return MODELS if key.split(".")[0] == "model" else TASKS
+    """What the table at a dotted key may be, by kind; inside a task only binary operations have a place."""
+    if key.split(".")[0] == "model":
+        return MODELS
+    return {kind: task for kind, task in TASKS.items() if "." not in key or issubclass(task, BinaryTask)}
 
 
 def defaults_of(cls: Any) -> dict[str, Any]:

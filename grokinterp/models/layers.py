@@ -76,8 +76,8 @@ class Attention(nn.Module):
             self.register_parameter(name, nn.Parameter(torch.empty(heads, d_model, d_head)))
         self.W_O = nn.Parameter(torch.empty(heads, d_head, d_model))
         for name in ("b_Q", "b_K", "b_V"):
-            bias(self, name, heads, d_head, trained=spec.biases)
-        bias(self, "b_O", d_model, trained=spec.biases)
+            bias(self, name, heads, d_head, trained=spec.biases is True)
+        bias(self, "b_O", d_model, trained=spec.biases is True)
         visible = torch.ones(n_ctx, n_ctx, dtype=torch.bool)
         self.register_buffer("mask", visible if spec.attention == "bidirectional" else visible.tril(), persistent=False)
         self.scale = math.sqrt(d_head)
@@ -139,7 +139,7 @@ class Block(nn.Module):
         self.post_norm = spec.norm_position == "post"
         self.ln1, self.ln2 = norm(spec, where=True), norm(spec, where=True)
         self.attn = Attention(spec, n_ctx)
-        self.mlp = MLP(spec.d_model, spec.d_mlp, spec.act_fn, biases=spec.biases)
+        self.mlp = MLP(spec.d_model, spec.d_mlp, spec.act_fn, biases=bool(spec.biases))
         self.hook_resid_pre, self.hook_resid_mid, self.hook_resid_post = HookPoint(), HookPoint(), HookPoint()
         self.hook_attn_out, self.hook_mlp_out = HookPoint(), HookPoint()
 

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from grokinterp.errors import ConfigError
 from grokinterp.models.fast import sum_rows
 from grokinterp.models.hooked import HookPoint, TypedModuleList
 from grokinterp.models.layers import ACTIVATIONS, SeparateEmbed, Unembed, bias
@@ -15,6 +16,9 @@ from grokinterp.models.model import Model, ModelSpec, require_size
 from grokinterp.models.readout import Readout, ReadoutInputs
 
 EPSILON = 1e-5
+
+MOST_APPLICATIONS = 2000
+"""Of the network to one question; each has hooks of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +57,11 @@ class RecursiveSpec(ModelSpec):
         require_size("d_mlp", self.d_mlp)
         require_size("n_latent", self.n_latent, 1000)
         require_size("n_supervision", self.n_supervision, 1000)
+        if self.n_supervision * (self.n_latent + 1) > MOST_APPLICATIONS:
+            rule = (
+                f"times n_latent + 1 = {self.n_latent + 1} must be at most {MOST_APPLICATIONS} applications of the net"
+            )
+            raise ConfigError("n_supervision", self.n_supervision, rule)
 
     def build(
         self, *, d_vocab: int, d_vocab_out: int, n_ctx: int, generator: torch.Generator | None = None

@@ -28,7 +28,7 @@ class TransformerSpec(ModelSpec):
     sum into the residual stream, which then is no sum of its layers' outputs any more.
     ``positions``: "learned", "sinusoidal" (fixed) or "none". ``attention_fn``: "softmax" or
     "stablemax". ``attention_rate``: attention is rate · softmax + (1 - rate) · 1 (all ones).
-    ``biases=False`` keeps every bias at zero, untrained. ``tied_embeddings``: the unembedding is the
+    ``biases``: False keeps every bias at zero, untrained; "mlp" trains those of the MLPs only. ``tied_embeddings``: the unembedding is the
     transposed embedding of the first ``d_vocab_out`` tokens.
 
     Source: Nanda et al. 2023, §3 (defaults); Zhong et al. 2023, §4 (attention rate); Prieto et al.
@@ -54,7 +54,7 @@ class TransformerSpec(ModelSpec):
     attention: Literal["causal", "bidirectional"] = "causal"
     attention_fn: Literal["softmax", "stablemax"] = "softmax"
     attention_rate: float = 1.0
-    biases: bool = False
+    biases: bool | Literal["mlp"] = False
     tied_embeddings: bool = False
 
     def __post_init__(self) -> None:
@@ -138,7 +138,7 @@ class Transformer(Model):
         self.blocks = TypedModuleList([Block(spec, n_ctx) for _ in range(spec.n_layers)])
         self.ln_final = norm(spec, where=spec.norm_position == "pre")
         tied = self.embed if spec.tied_embeddings else None
-        self.unembed = Unembed(spec.d_model, d_vocab_out, biases=spec.biases, tied_to=tied)
+        self.unembed = Unembed(spec.d_model, d_vocab_out, biases=spec.biases is True, tied_to=tied)
         self.hook_embed = HookPoint()
         self.hook_pos_embed = HookPoint()
         if spec.read_at == "mean":

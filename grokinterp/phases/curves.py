@@ -84,8 +84,15 @@ class Curves(_Table):
 
     @classmethod
     def from_dataset(cls, metrics: xr.Dataset) -> "Curves":
-        """The curves among the variables of a run's metrics over `step`."""
-        return cls(steps=metrics["step"].values, **_found(metrics, cls.columns))
+        """The curves among the variables of a run's metrics over `step`.
+
+        With label noise the training accuracy is that on the rightly labelled examples: whoever
+        generalizes need not have memorized the wrong labels.
+        """
+        found = _found(metrics, cls.columns)
+        if "clean_accuracy" in metrics:
+            found["train_accuracy"] = metrics["clean_accuracy"].values
+        return cls(steps=metrics["step"].values, **found)
 
 
 class Measures(_Table):

@@ -1,6 +1,5 @@
 """What a report says, section by section, as plain values for the template."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from grokinterp.errors import GrokinterpError
@@ -43,7 +42,7 @@ def content(results: Results) -> dict[str, Any]:
     words = words_of(results)
     history, why = history_of(results)
     phases, events = (history.phases, history.events) if history else ((), ())
-    sections = [phase_section(results, phase, events, words) for phase in phases]
+    sections = [phase_section(results, phase, history, words) for phase in history.phases] if history else []
     shown = sorted({step for section in sections for step in section.steps})
     steps = results.dataset["step"].values
     curves = pictures.timeline(results, history, words)
@@ -106,7 +105,7 @@ def warnings(results: Results) -> list[str]:
     return found
 
 
-def phase_section(results: Results, phase: Phase, events: Sequence[Event], words: Words) -> PhaseSection:
+def phase_section(results: Results, phase: Phase, history: History, words: Words) -> PhaseSection:
     """The table, figures and events of one phase."""
     steps = checkpoints_of(phase, results.dataset["step"].values)
     note = "" if steps else "No checkpoint has been analyzed."
@@ -116,17 +115,24 @@ def phase_section(results: Results, phase: Phase, events: Sequence[Event], words
         name=phase.name,
         start=whole(phase.start),
         last=whole(phase.stop - 1),
-        meaning=meaning(phase, words),
+        meaning=meaning(phase, history, words),
         steps=steps,
         rows=rows(results.dataset, words, steps[0], steps[-1]) if steps else [],
-        events=[event for event in events if event.step in phase],
+        events=[event for event in history.events if event.step in phase],
         gallery=pictures.of_steps(results, steps, phase.name, words) if steps else Gallery([]),
         note=note,
     )
 
 
-def meaning(phase: Phase, words: Words) -> str:
-    """What happens in a phase, in one sentence."""
+def meaning(phase: Phase, history: History, words: Words) -> str:
+    """What happens in a phase, in one sentence; what has not happened in this run is not claimed."""
+    if phase.name == "memorization" and history.memorized_step is None:
+        return f"Train accuracy has not stayed at 0.99 or above: the training {words.examples} are not memorized."
+    if phase.name == "circuit formation" and history.generalized_step is None:
+        return (
+            f"The training {words.examples} are answered and the test {words.examples} are not: a circuit may be "
+            "forming behind the test loss; the measures below say whether one is."
+        )
     built = ": the key frequencies gain weight" if words.has_frequencies else ""
     removal = "Weight decay removes the memorized solution" if words.decays else "The memorized solution goes"
     return {

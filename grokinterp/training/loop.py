@@ -190,7 +190,8 @@ class Loop:
         if applied != self.step or not all(map(math.isfinite, [*scalars, *norms.values()])):
             return False
         self.run.metrics.append(measured)
-        train, held_out = measured["train_accuracy"], "validation" if self.problem.has_validation else "test"
+        train = measured.get("clean_accuracy", measured["train_accuracy"])
+        held_out = "validation" if self.problem.has_validation else "test"
         self.memorized = self.memorized or train >= 0.99
         self.in_transition = self.memorized and 0.05 < measured[f"{held_out}_accuracy"] < 0.99
         bar.advance(0, note=f"train {train:.1%} {held_out} {measured[f'{held_out}_accuracy']:.1%}")

@@ -54,14 +54,18 @@ def score(
 
 
 def answers_to_noise(logits: Float[Tensor, "train class"], problem: Problem) -> dict[str, Tensor]:
-    """Shares of the wrongly labelled training examples that are answered as labelled, and rightly all the same.
+    """Of the wrongly labelled training examples, the shares answered as labelled, and rightly; of the others, rightly.
+
+    The last is what memorization is dated by; without any other example it is left out.
 
     Source: Doshi et al. 2023 (memorized examples, and inverted ones).
     """
     answer, given, right = logits.argmax(1), problem.train_labels, problem.right_train_labels
     noisy = given != right
     shares = {"noisy_accuracy": answer == given, "restored_accuracy": answer == right}
-    return {name: (noisy & hit).sum().double() / noisy.sum() for name, hit in shares.items()}
+    found = {name: (noisy & hit).sum().double() / noisy.sum() for name, hit in shares.items()}
+    clean = len(noisy) - noisy.sum()
+    return found | ({"clean_accuracy": (~noisy & (answer == right)).sum().double() / clean} if clean else {})
 
 
 def logit_statistics(
