@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from dataclasses import asdict
 from itertools import permutations
 
@@ -15,9 +16,13 @@ from grokinterp.tasks.groups import GroupComposition, GroupConjugation
 from grokinterp.tasks.modular import ModularAddition
 
 NAMES = ["S2", "S3", "S4", "S5", "A4", "A5", "D5", "D8", "D59", "C7", "C113", "S3xC2", "C3xC3xC2"]
-COMPOSITIONS = [GroupComposition(group=name, convention=c) for name in NAMES for c in ("left_first", "right_first")]
+CONVENTIONS = ("left_first", "right_first")
+COMPOSITIONS = [GroupComposition(group=name, convention=c) for name in NAMES for c in CONVENTIONS]
 CONJUGATIONS = [
-    GroupConjugation(group=name, form=form) for name in ("S3", "S4", "S5", "D5", "C7") for form in ("xyx^-1", "xyx")
+    GroupConjugation(group=name, form=form, convention=c)
+    for name in ("S3", "S4", "S5", "D5", "C7")
+    for form in ("xyx^-1", "xyx")
+    for c in CONVENTIONS
 ]
 TASKS = COMPOSITIONS + CONJUGATIONS
 
@@ -56,9 +61,35 @@ def test_labels_are_composed_functions(name):
         GroupComposition(group=name, convention="right_first"): [apply(y, x) for x, y in pairs],
         GroupConjugation(group=name): [apply(x, y, inverse[x]) for x, y in pairs],
         GroupConjugation(group=name, form="xyx"): [apply(x, y, x) for x, y in pairs],
+        GroupConjugation(group=name, convention="right_first"): [apply(inverse[x], y, x) for x, y in pairs],
+        GroupConjugation(group=name, convention="right_first", form="xyx"): [apply(x, y, x) for x, y in pairs],
     }
     for task, products in expected.items():
         assert [task.structure.elements[c] for c in task.labels()] == products
+
+
+def test_right_first_is_the_composition_of_functions():
+    """(x ∘ y)(i) = x(y(i)); x ∘ y ∘ x⁻¹ sends x(i) to x(y(i)), as conjugation renames the points of y."""
+    elements = list(permutations(range(4)))
+    composition = GroupComposition(group="S4", convention="right_first").table().tolist()
+    conjugation = GroupConjugation(group="S4", convention="right_first").table().tolist()
+    twice = GroupConjugation(group="S4", convention="right_first", form="xyx").table().tolist()
+    for a, x in enumerate(elements):
+        for b, y in enumerate(elements):
+            assert all(elements[composition[a][b]][i] == x[y[i]] for i in range(4))
+            assert all(elements[conjugation[a][b]][x[i]] == x[y[i]] for i in range(4))
+            assert all(elements[twice[a][b]][i] == x[y[x[i]]] for i in range(4))
+
+
+@pytest.mark.parametrize("n", [3, 5])
+def test_conjugation_in_a_dihedral_group_moves_the_corners_of_a_polygon(n):
+    """r^i s^a sends corner v to i ± v, and there x · y is already x(y(v)): left_first is x y x⁻¹ as functions."""
+    corners = [tuple((i + sign * v) % n for v in range(n)) for sign in (1, -1) for i in range(n)]
+    left, right = (GroupConjugation(group=f"D{n}", convention=c).table().tolist() for c in CONVENTIONS)
+    for a, x in enumerate(corners):
+        for b, y in enumerate(corners):
+            assert all(corners[left[a][b]][x[v]] == x[y[v]] for v in range(n))
+            assert all(x[corners[right[a][b]][v]] == y[x[v]] for v in range(n))
 
 
 def test_s5_is_that_of_the_published_networks():
@@ -101,8 +132,9 @@ def test_mirrored_examples_are_those_of_a_commutative_operation(task):
     assert ids == (n * (n + 1) // 2 if task.is_commutative else n * n)
 
 
-def test_conjugation_stays_in_the_class_and_has_no_algebra():
-    task = GroupConjugation(group="S4")
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_conjugation_stays_in_the_class_and_has_no_algebra(convention):
+    task = GroupConjugation(group="S4", convention=convention)
     classes = task.structure.conjugacy_classes
     assert (classes[task.labels()] == classes[task.tokens()[:, 1]]).all()
     assert all(task.algebra is None for task in CONJUGATIONS)
@@ -122,19 +154,27 @@ def test_json_there_and_back_is_the_same_task(task):
         (lambda: GroupComposition(group="S12"), "group=S12: must have at most 1000 elements"),
         (lambda: GroupConjugation(group="S9999"), "group=S9999: must have at most 1000 elements"),
         (lambda: GroupConjugation(group="D2"), "group=D2: must have an n of at least 3"),
+        (lambda: GroupComposition(group="S5\n"), "group=S5?: must be C, D, S or A with its n"),
+        (lambda: GroupComposition(group="x".join(["S9999"] * 3000)), "group=S9999xS9999x"),
+        (lambda: GroupConjugation(group="x".join(["A9999"] * 8)), "group=A9999xA9999x"),
+        (lambda: GroupComposition(group="S5" * 10**6), "group=S5S5"),
     ],
 )
 def test_a_wrong_argument_is_refused_in_one_line(make, message):
+    start = time.perf_counter()
     with pytest.raises(ConfigError) as error:
         make()
+    assert time.perf_counter() - start < 1
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 200
 
 
 @pytest.mark.parametrize(
     ("task", "key", "rule"),
     [
         (GroupComposition(), "convention", "must be left_first or right_first"),
+        (GroupConjugation(), "convention", "must be left_first or right_first"),
         (GroupConjugation(), "form", "must be xyx^-1 or xyx"),
     ],
 )

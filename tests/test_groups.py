@@ -1,5 +1,7 @@
 """Finite groups: axioms, tables and classes against plain Python and sympy, names, subgroups, cosets."""
 
+import math
+import time
 from collections import Counter
 from itertools import permutations, product
 
@@ -158,13 +160,18 @@ def test_a_group_is_made_of_what_its_name_says(name):
         *((name, "must be C, D, S or A") for name in ("", "S", "5", "S_12", "s5", "S05", "S-5", "S5 ", "Q8", "S3XC2")),
         *((name, "must be C, D, S or A") for name in ("S3x", "xS3", "S3xx2", "S5\n", "Z7", "C99999", "S٣", "C5.0")),
         *((name, "must have at most 1000 elements") for name in ("S7", "S12", "S9999", "A7", "C1001", "D501", "S5xC9")),
+        *((name, "must have at most 1000 elements") for name in ("x".join(["C2"] * 10), "x".join(["S9999"] * 9))),
         *((name, "must have an n of at least") for name in ("C1", "S1", "D2", "A2", "S3xC1")),
+        *(("x".join([name] * 3000), "must have at most 53 characters") for name in ("S9999", "C2", "")),
     ],
 )
 def test_any_other_name_is_refused_before_anything_is_built(name, rule, monkeypatch):
     monkeypatch.setattr(groups, "_build", lambda factor: pytest.fail(f"built {factor}"))
+    monkeypatch.setattr(math, "factorial", lambda n: {3: 6, 4: 24, 5: 120, 6: 720}[n])
+    start = time.perf_counter()
     with pytest.raises(ValueError, match=rule) as error:
         group(name)
+    assert time.perf_counter() - start < 1
     assert "\n" not in str(error.value)
 
 
@@ -180,6 +187,7 @@ def test_a_text_is_the_name_of_a_small_group_or_refused(text):
 
 def test_the_largest_groups_are_allowed():
     assert [parse(name)[0].order for name in ("C1000", "D500", "S6", "A6")] == [1000, 1000, 720, 360]
+    assert len(parse("x".join(["C2"] * 9))) == 9
 
 
 # --- subgroups and cosets --------------------------------------------------------------------------------------------

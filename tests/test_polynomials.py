@@ -85,9 +85,12 @@ def spelled(terms: list[tuple[int, int, int]]) -> str:
 
 @given(st.sampled_from([3, 5]), polynomials, polynomials)
 def test_terms_are_equal_exactly_if_the_functions_are(p, one, other):
-    tasks = [Polynomial(p=p, expression=spelled(terms)) for terms in (one, other)]
+    tasks = [built(lambda terms=terms: Polynomial(p=p, expression=spelled(terms))) for terms in (one, other)]
     cells = [(x, y) for x in range(p) for y in range(p)]
     tables = [[sum(c * x**i * y**j for c, i, j in terms) % p for x, y in cells] for terms in (one, other)]
+    assert [task is None for task in tasks] == [len(set(values)) == 1 for values in tables]
+    if None in tasks:
+        return
     assert [task.table().flatten().tolist() for task in tasks] == tables
     assert (tasks[0].terms == tasks[1].terms) == (tables[0] == tables[1])
     assert all(0 < c < p and i < p and j < p for c, i, j in tasks[0].terms)
@@ -95,16 +98,54 @@ def test_terms_are_equal_exactly_if_the_functions_are(p, one, other):
 
 @given(st.sampled_from(PRIMES), st.integers(-20, 20), st.integers(-20, 20), st.integers(-20, 20))
 def test_a_linear_polynomial_is_a_cyclic_group(p, a, b, c):
-    task = Polynomial(p=p, expression=f"{a:+d}x{b:+d}y{c:+d}")
+    task = built(lambda: Polynomial(p=p, expression=f"{a:+d}x{b:+d}y{c:+d}"))
+    assert (task is None) == (a % p == b % p == 0)
+    if task is None:
+        return
     check(task)
     assert (task.algebra is not None) == (a % p != 0 and b % p != 0)
     assert task.algebra is None or task.algebra.group.name == f"C{p}"
 
 
 def test_other_polynomials_claim_no_group():
-    for expression in POWER_2022:
+    for expression in (*POWER_2022, "x^2", "3y", "2xy+1", "xy+x"):
         assert Polynomial(p=5, expression=expression).algebra is None
     assert Polynomial(p=3, expression="x³+y").algebra is not None  # x³ = x there
+
+
+@given(st.sampled_from(PRIMES), st.integers(1, 20), st.integers(1, 25), st.integers(1, 25))
+@example(5, 3, 2, 1)  # 3x²y: the squares are only half of the elements
+@example(3, 1, 3, 3)  # xy, for x³ = x there
+@example(11, 7, 10, 20)  # 1 wherever neither is 0
+def test_a_monomial_is_a_product_of_logarithms(p, c, i, j):
+    if (task := built(lambda: Polynomial(p=p, expression=f"{c}x^{i}y^{j}"))) is None:
+        assert c % p == 0
+        return
+    g, left, right, answer = (task.algebra.group.table.tolist(), *(part.tolist() for part in task.algebra[1:]))
+    assert left[0] == right[0] == answer[0] == -1
+    assert g == [[(x + y) % (p - 1) for y in range(p - 1)] for x in range(p - 1)]
+    assert sorted(answer[1:]) == list(range(p - 1))
+    assert all(answer[a * b % p] == g[answer[a]][answer[b]] for a in range(1, p) for b in range(1, p))
+    for (a, b), label in examples(task).items():
+        assert label == c * a**i * b**j % p
+        assert (label == 0) == (left[a] < 0 or right[b] < 0)
+        assert label == 0 or answer[label] == g[left[a]][right[b]]
+
+
+@pytest.mark.parametrize("p", [*PRIMES, 97])
+def test_xy_is_modular_multiplication(p):
+    algebra, theirs = (task.algebra for task in (Polynomial(p=p, expression="xy"), ModularMultiplication(p=p)))
+    assert [part.tolist() for part in algebra[1:]] == [part.tolist() for part in theirs[1:]]
+    assert algebra.group.table.tolist() == theirs.group.table.tolist()
+    check(Polynomial(p=p, expression=f"{p}x^2+xy^{p}"))  # the same function
+
+
+@pytest.mark.parametrize("expression", ["5", "0", "7x+14y", "x-x", "x^7-x+3", "x²y^3-x^8y^9", "49xy + 2"])
+def test_a_constant_polynomial_is_refused(expression):
+    with pytest.raises(ConfigError) as caught:
+        Polynomial(p=7, expression=expression)
+    assert str(caught.value) == f"expression={expression}: must depend on x or y modulo p"
+    assert built(lambda: Polynomial(p=7, expression=expression + "+y")) is not None
 
 
 def test_arithmetic_as_polynomials():

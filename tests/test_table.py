@@ -67,8 +67,8 @@ def test_the_array_is_copied():
         (np.zeros((0, 3), dtype=int), r"table=\(0x3\): has 0 lines"),
         (np.zeros((1, 10**9), dtype=np.int8)[:, :1].repeat(1001, 0), r"table=\(1001x1\): has 1001 lines"),
         (np.broadcast_to(np.int8(0), (10**6, 10**6)), r"table=\(1000000x1000000\)"),
-        ([[0, -2]], r"rows=\(1 lines\): line 1, column 2: '-2' must be blank or an integer from 0 to 99999"),
-        ([[0], [10**5]], "rows=.*line 2, column 1: '100000' must be"),
+        ([[0, -2]], r"rows=\(1 lines\): line 1, column 2: '-2' must be blank or an integer from 0 to 9999"),
+        ([[0], [10**4]], "rows=.*line 2, column 1: '10000' must be"),
         ([[-1]], "rows=.*has no defined cell"),
     ],
 )
@@ -104,10 +104,12 @@ def test_the_default_asks_for_a_file():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"0,1\n1,x\n", "line 2, column 2: 'x' must be blank or an integer from 0 to 99999"),
+        (b"0,1\n1,x\n", "line 2, column 2: 'x' must be blank or an integer from 0 to 9999"),
         (b"a,b\n0,1\n", "line 1, column 1: 'a' must be"),
         (b"0,1.0\n", "line 1, column 2: '1.0'"),
         (b"0;1\n", "line 1, column 1: '0;1'"),
+        (b"0,9999\n10000,0\n", "line 2, column 1: '10000' must be blank or an integer from 0 to 9999"),
+        ((b"0," * 99 + b"0\n") * 99 + b"0," * 98 + b"99999,0\n", "line 100, column 99: '99999' must be blank or"),
         (b"0,1_0\n", "line 1, column 2: '1_0'"),
         ("0,٣\n".encode(), "line 1, column 2: "),
         (b"0,1\n\n1,0\n", "line 2 has 1 cells, line 1 has 2"),
@@ -127,6 +129,13 @@ def test_damaged_files_are_refused_by_line_and_column(content, message, tmp_path
         Table(path=str(file))
     assert str(caught.value).startswith(f"path={file}: {message}")
     assert "\n" not in str(caught.value)
+
+
+def test_the_largest_class_and_leading_zeros_are_read(tmp_path):
+    file = tmp_path / "table.csv"
+    file.write_text("09999,0000\n00012,9998\n")
+    task = Table(path=str(file))
+    assert (task.rows, task.n_classes) == (("9999,0", "12,9998"), 10**4)
 
 
 def test_what_is_no_file_is_refused(tmp_path):
@@ -152,7 +161,7 @@ def test_any_bytes_make_a_task_or_one_line(tmp_path_factory, content):
 @pytest.mark.parametrize("shape", [(316, 316), (1000, 100), (100, 1000)])
 def test_the_largest_configuration_fits_a_configuration_file(shape):
     start = time.perf_counter()
-    task = Task.from_table(np.random.default_rng(0).integers(10**4, 10**5, size=shape))
+    task = Task.from_table(np.random.default_rng(0).integers(10**3, 10**4, size=shape))
     assert len(json.dumps({"task": asdict(task)}, indent=2)) < 2**20 - 4096
     assert task.algebra is None
     assert time.perf_counter() - start < 5

@@ -25,6 +25,12 @@ from grokinterp.maths.permutations import all_permutations, even_permutations, m
 LARGEST_ORDER = 1000
 """Elements of the largest group there is a table for: all pairs of them are one full batch."""
 
+SIZES = {"C": range(2, 1001), "D": range(3, 501), "S": range(2, 7), "A": range(3, 7)}
+"""The n of each family that give at most LARGEST_ORDER elements, so that no factorial above 6! is ever taken."""
+
+MOST_FACTORS, LONGEST_NAME = 9, 53
+"""Ten factors of two elements are more than LARGEST_ORDER; nine such as C1000, joined by x, are the longest name."""
+
 
 class Factor(NamedTuple):
     """C_n, D_n, S_n or A_n: what a group that has a name is a direct product of."""
@@ -167,14 +173,17 @@ def parse(name: str) -> tuple[Factor, ...]:
     Raises:
         ValueError: no such name, or more than 1000 elements.
     """
+    if len(name) > LONGEST_NAME:
+        raise ValueError(f"must have at most {LONGEST_NAME} characters, such as C113, D59, S5 or S3xC2")
     found = [re.fullmatch("([CDSA])([1-9][0-9]{0,3})", word) for word in name.split("x")]
     if not all(found):
         raise ValueError("must be C, D, S or A with its n, or several joined by x, such as C113, D59, S5 or S3xC2")
     factors = tuple(Factor(word[1], int(word[2])) for word in found if word)
     for factor in factors:
-        if factor.n < (least := 3 if factor.family in "DA" else 2):
+        if factor.n < (least := SIZES[factor.family].start):
             raise ValueError(f"must have an n of at least {least} in {factor}")
-    if math.prod(factor.order for factor in factors) > LARGEST_ORDER:
+    small = len(factors) <= MOST_FACTORS and all(factor.n in SIZES[factor.family] for factor in factors)
+    if not small or math.prod(factor.order for factor in factors) > LARGEST_ORDER:
         raise ValueError(f"must have at most {LARGEST_ORDER} elements, for all pairs of them are one batch")
     return factors
 

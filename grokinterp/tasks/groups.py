@@ -11,7 +11,7 @@ from torch import Tensor
 from grokinterp.errors import ConfigError
 from grokinterp.maths import groups
 from grokinterp.maths.groups import Algebra, Group
-from grokinterp.tasks.task import BinaryTask
+from grokinterp.tasks.task import BinaryTask, shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,20 +20,32 @@ class GroupTask(BinaryTask):
 
     C_n, D_n (of order 2n), S_n, A_n and direct products of them, by name: ``C113``, ``D59``, ``S5``,
     ``A5``, ``S3xC2``; the order of their elements is told in grokinterp.maths.groups.
+
+    The convention "left_first" reads a product of permutations from left to right, x · y is x then y, as in the
+    published networks; "right_first" is the composition of functions, (x ∘ y)(i) = x(y(i)): y then x. In any group
+    x ∘ y = y · x.
     """
 
     group: str = "S5"
+    convention: Literal["left_first", "right_first"] = "left_first"
 
     def __post_init__(self) -> None:
         try:
             groups.parse(self.group)
         except ValueError as error:
-            raise ConfigError("group", self.group, str(error)) from None
+            raise ConfigError("group", shown(self.group), str(error)) from None
+        if self.convention not in ("left_first", "right_first"):
+            raise ConfigError("convention", self.convention, "must be left_first or right_first")
 
     @cached_property
     def structure(self) -> Group:
-        """The group itself; x · y is "x then y" where its elements are permutations."""
+        """The group of that name; x · y is "x then y" where its elements are permutations."""
         return groups.group(self.group)
+
+    @cached_property
+    def operation(self) -> Group:
+        """The same elements under the product of the convention."""
+        return self.structure if self.convention == "left_first" else groups.opposite(self.structure)
 
     @property
     def d_vocab(self) -> int:
@@ -46,11 +58,10 @@ class GroupTask(BinaryTask):
 
 @dataclass(frozen=True, kw_only=True)
 class GroupComposition(GroupTask):
-    """c = x · y, or c = y · x under the convention ``right_first``; example x·n + y is the pair (x, y).
+    """c = x · y, or c = x ∘ y = y · x under the convention ``right_first``; example x·n + y is the pair (x, y).
 
-    For permutations "left_first" is x then y, as in the published networks, and "right_first" is the
-    composition of functions, x ∘ y: y then x. Since (y · x)⁻¹ = x⁻¹ · y⁻¹, the algebra of the second is
-    that of the first with every element renamed to its inverse.
+    Since (y · x)⁻¹ = x⁻¹ · y⁻¹, the algebra of the second is that of the first with every element renamed to its
+    inverse.
 
     Source: Power et al. 2022, Appendix A.1.1 (S_5); Chughtai et al. 2023, §3.
 
@@ -67,15 +78,9 @@ class GroupComposition(GroupTask):
 
     about: ClassVar[str] = "c = x·y in a finite group: S5, A5, D59, C113, S3xC2, ..."
     kind: Literal["group_composition"] = "group_composition"
-    convention: Literal["left_first", "right_first"] = "left_first"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.convention not in ("left_first", "right_first"):
-            raise ConfigError("convention", self.convention, "must be left_first or right_first")
 
     def table(self) -> Int[Tensor, "a b"]:
-        return self.structure.table if self.convention == "left_first" else self.structure.table.T
+        return self.operation.table
 
     @property
     def algebra(self) -> Algebra:
@@ -87,17 +92,18 @@ class GroupComposition(GroupTask):
 class GroupConjugation(GroupTask):
     """c = x · y · x⁻¹, or c = x · y · x, in a finite group; example x·n + y is the pair (x, y).
 
-    Neither is the product of a group, so that there is no algebra. In an abelian group the answers are y and 2x + y.
+    Under the convention ``right_first`` x ∘ y ∘ x⁻¹ is x⁻¹ · y · x; x ∘ y ∘ x reads the same from either side. Neither
+    form is the product of a group, so that there is no algebra. In an abelian group the answers are y and 2x + y.
 
     Source: Power et al. 2022, Appendix A.1.1 (x·y·x⁻¹ and x·y·x for x, y in S_5).
 
     Raises:
-        ConfigError: no such group, more than 1000 elements, or no such form.
+        ConfigError: no such group, more than 1000 elements, no such convention, or no such form.
 
-    >>> task = GroupConjugation(group="S3")
-    >>> swap_0_1, swap_1_2 = task.structure.elements.index("102"), task.structure.elements.index("021")
-    >>> task.structure.elements[task.labels()[6 * swap_0_1 + swap_1_2]]  # the swap of 0 and 2
-    '210'
+    >>> task = GroupConjugation(group="S3", convention="right_first")
+    >>> swap, cycle = task.structure.elements.index("102"), task.structure.elements.index("120")
+    >>> task.structure.elements[task.labels()[6 * cycle + swap]]  # 0 -> 1 -> 2 under the cycle: the swap of 1 and 2
+    '021'
     """
 
     about: ClassVar[str] = "c = x·y·x⁻¹ or c = x·y·x in a finite group"
@@ -111,6 +117,6 @@ class GroupConjugation(GroupTask):
             raise ConfigError("form", self.form, "must be xyx^-1 or xyx")
 
     def table(self) -> Int[Tensor, "a b"]:
-        x = torch.arange(self.structure.order)[:, None]
-        last = x if self.form == "xyx" else self.structure.inverse[x]
-        return self.structure.table[self.structure.table, last]
+        if self.form == "xyx^-1":
+            return self.operation.conjugates
+        return self.operation.table[self.operation.table, torch.arange(self.operation.order)[:, None]]

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from grokinterp.errors import ConfigError
 from grokinterp.maths.groups import Algebra, cyclic
+from grokinterp.maths.residues import discrete_logarithm
 from grokinterp.tasks.modular import ModularTask, require_prime
+from grokinterp.tasks.task import shown
 
 LONGEST = 200
 """Characters of an expression."""
@@ -39,7 +41,7 @@ class Polynomial(ModularTask):
     Source: Power et al. 2022, Appendix A.1.1, has x²+y², x²+xy+y², x²+xy+y²+x, x³+xy and x³+xy²+y modulo 97.
 
     Raises:
-        ConfigError: p is not a prime from 3 to 1000, or the expression is no polynomial in x and y.
+        ConfigError: p is not a prime from 3 to 1000, or the expression is no polynomial in x and y, or is constant.
 
     >>> task = Polynomial(p=5, expression="x²+xy-3")
     >>> task.terms
@@ -56,7 +58,8 @@ class Polynomial(ModularTask):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_prime(self.p, "polynomials need a field")
-        _ = self.terms
+        if not any(term.x or term.y for term in self.terms):
+            raise ConfigError("expression", shown(self.expression), "must depend on x or y modulo p")
 
     @cached_property
     def terms(self) -> tuple[Term, ...]:
@@ -82,13 +85,25 @@ class Polynomial(ModularTask):
 
     @property
     def algebra(self) -> Algebra | None:
-        """C_p for f = αx + βy + γ with α, β != 0: c - γ is the sum of αa and βb."""
-        linear = {(term.x, term.y): term.coefficient for term in self.terms}
-        if not {(1, 0), (0, 1)} <= linear.keys() <= {(1, 0), (0, 1), (0, 0)}:
-            return None
+        """C_p for f = αx + βy + γ with α, β != 0, and C_{p-1} for f = α·x^i·y^j with i, j >= 1."""
+        f = {(term.x, term.y): term.coefficient for term in self.terms}
+        if {(1, 0), (0, 1)} <= f.keys() <= {(1, 0), (0, 1), (0, 0)}:
+            return self._sum(f[1, 0], f[0, 1], f.get((0, 0), 0))
+        coefficient, i, j = self.terms[0]
+        return self._product(coefficient, i, j) if len(self.terms) == 1 and i and j else None
+
+    def _sum(self, x: int, y: int, constant: int) -> Algebra:
+        """αa + βb = c - γ in C_p."""
         residues = torch.arange(self.p)
-        left, right, answer = linear[1, 0] * residues, linear[0, 1] * residues, residues - linear.get((0, 0), 0)
+        left, right, answer = x * residues, y * residues, residues - constant
         return Algebra(cyclic(self.p), left % self.p, right % self.p, answer % self.p)
+
+    def _product(self, coefficient: int, i: int, j: int) -> Algebra:
+        """(log α + i·log a) + j·log b = log c in C_{p-1}; a power that shares a divisor with p - 1 leaves some out."""
+        n, logarithm = self.p - 1, discrete_logarithm(self.p)
+        left, right = logarithm[coefficient] + i * logarithm, j * logarithm
+        outside = logarithm < 0
+        return Algebra(cyclic(n), torch.where(outside, -1, left % n), torch.where(outside, -1, right % n), logarithm)
 
 
 def parse(expression: str) -> tuple[Term, ...]:
@@ -103,7 +118,7 @@ def parse(expression: str) -> tuple[Term, ...]:
     text = _plain(expression) if len(expression) <= LONGEST else ""
     terms = TERM.findall(text)
     if not terms or "".join(terms) != text:
-        raise ConfigError("expression", _shown(expression), RULE)
+        raise ConfigError("expression", shown(expression), RULE)
     return tuple(map(_term, terms))
 
 
@@ -126,9 +141,3 @@ def _term(text: str) -> Term:
         else:
             coefficient *= int(factor["number"])
     return Term(coefficient, powers["x"], powers["y"])
-
-
-def _shown(text: str) -> str:
-    """At most 80 characters of a text, on one line."""
-    line = "".join(character if character.isprintable() else "?" for character in text)
-    return line if len(line) <= 80 else line[:77] + "..."

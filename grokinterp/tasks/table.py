@@ -19,7 +19,8 @@ from grokinterp.tasks.task import BinaryTask
 MOST_OPERANDS, MOST_CELLS, LARGEST_FILE = 1000, 100_000, 2**20
 """Bounds that keep a configuration, which holds the whole table, below its own 2^20 bytes."""
 
-CELL = re.compile(r"-1|[0-9]{0,5}")
+CELL = re.compile(r"-1|0?[0-9]{0,4}")
+"""A class up to 9,999, for every class up to the largest is an output of the network."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,7 @@ class Table(BinaryTask):
 
     Raises:
         ConfigError: neither or both of path and rows, a file that cannot be read, a cell that is no integer from -1 to
-            99,999, lines of unequal length, nothing defined, above 1,000 lines or columns or 100,000 cells.
+            9,999, lines of unequal length, nothing defined, above 1,000 lines or columns or 100,000 cells.
 
     >>> task = Table(rows=("0,1", "1,"))
     >>> task.tokens().tolist(), task.labels().tolist()
@@ -116,7 +117,7 @@ def _checked(lines: Sequence[str], key: str, value: str) -> tuple[str, ...]:
             raise ConfigError(key, value, f"line {number} has {len(row)} cells, line 1 has {columns}")
         for column, cell in enumerate(row, 1):
             if not CELL.fullmatch(cell):
-                rule = f"{cell[:20]!r} must be blank or an integer from 0 to 99999"
+                rule = f"{cell[:20]!r} must be blank or an integer from 0 to 9999"
                 raise ConfigError(key, value, f"line {number}, column {column}: {rule}")
     if all(cell in ("", "-1") for row in table for cell in row):
         raise ConfigError(key, value, "has no defined cell")
