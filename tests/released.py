@@ -45,14 +45,6 @@ def transposed(model: Model) -> dict[str, Tensor]:
     return {name: value.contiguous() for name, value in theirs.items()}
 
 
-def biases_of_mlp_only(model: Model) -> Model:
-    """As in those releases: no bias anywhere else."""
-    for name, weight in model.named_parameters():
-        if ".attn.b_" in name or name == "unembed.b_U":
-            weight.zero_()
-    return model
-
-
 def lookup(group: Group, order: Tensor | None = None) -> dict[str, Tensor]:
     """An MLP that has a neuron for each pair of elements: W_x, W_y, W, W_U as Chughtai et al. write them.
 

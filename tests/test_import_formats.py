@@ -16,9 +16,10 @@ from grokinterp.maths.groups import group
 from grokinterp.models import MLPSpec, TransformerSpec
 from grokinterp.tasks import GroupComposition, ModularAddition, ModularSubtraction, Polynomial, Table
 from tests.constructed import Constructed
-from tests.released import biases_of_mlp_only, cfg, drawn, logits_of, lookup, pizza_config, save, transposed
+from tests.released import cfg, drawn, logits_of, lookup, pizza_config, save, transposed
 
-SMALL = {"d_model": 8, "n_heads": 2, "d_mlp": 12, "biases": True}
+SMALL = {"d_model": 8, "n_heads": 2, "d_mlp": 12, "biases": "mlp"}
+ALL_BIASES = {"biases": True}
 
 
 def same(run, step: int, expected: torch.Tensor) -> bool:
@@ -44,7 +45,7 @@ def nanda_file(model, path, *, optimizer_step: int = 7, **more):
 )
 @pytest.mark.parametrize("changes", [{}, {"n_layers": 2}, {"d_head": 3, "act_fn": "gelu"}])
 def test_nanda_there_and_back(tmp_path, name, task, changes):
-    model = biases_of_mlp_only(drawn(task, TransformerSpec(**(SMALL | changes))))
+    model = drawn(task, TransformerSpec(**(SMALL | changes)))
     config = {"p": 5, "fn_name": name, "frac_train": 0.3, "seed": 3, "lr": 0.01, "weight_decay": 1.0, "num_epochs": 9}
     config["act_type"] = "GeLU" if "act_fn" in changes else "ReLU"
     run = import_run("nanda", nanda_file(model, tmp_path / "x.pth", config=config, epoch=8), tmp_path / "run")
@@ -58,7 +59,7 @@ def test_nanda_there_and_back(tmp_path, name, task, changes):
 
 def test_nanda_with_weights_along_the_training(tmp_path):
     task = ModularAddition(p=5)
-    models = [biases_of_mlp_only(drawn(task, TransformerSpec(**SMALL), seed=seed)) for seed in range(3)]
+    models = [drawn(task, TransformerSpec(**SMALL), seed=seed) for seed in range(3)]
     content = {"state_dicts": [transposed(model) for model in models], "epochs": [0, 10, 20]}
     content |= {"config": {"p": 5, "fn_name": "add", "frac_train": 0.4}}
     content |= {"train_losses": [float(x) for x in range(20)], "test_losses": torch.arange(20.0)}
@@ -75,7 +76,7 @@ def test_nanda_with_weights_along_the_training(tmp_path):
 
 def test_nanda_without_a_configuration_is_what_it_answers(tmp_path):
     constructed = Constructed(p=7, amplitudes={1: 8.0, 2: 6.0}, circles={1: 1.0})
-    model = biases_of_mlp_only(constructed.model())
+    model = constructed.model()
     path = nanda_file(model, tmp_path / "x.pth", optimizer_step=3)
     run = import_run("nanda", path, tmp_path / "run")
     assert run.experiment.task == ModularAddition(p=7)
@@ -102,7 +103,7 @@ def test_pizza_there_and_back(tmp_path, equals, changes):
     task = ModularAddition(p=5)
     read_at = "equals" if equals else "last"
     spec = TransformerSpec(**(SMALL | {"attention": "bidirectional", "read_at": read_at} | changes))
-    model = biases_of_mlp_only(drawn(task, spec))
+    model = drawn(task, spec)
     config = pizza_config(5, eqn_sign=equals, attn_coeff=changes.get("attention_rate", 1))
     config["act_fn"] = "GeLU" if "act_fn" in changes else "ReLU"
     path = save(tmp_path, transposed(model), config, ("model_ab.pt", "config_ab.json"))
@@ -118,7 +119,7 @@ def test_pizza_with_embeddings_of_its_own_for_the_second_operand(tmp_path, equal
     table = [[None] * 5 + [(a + b) % 5 for b in range(5)] for a in range(5)]
     task = Table(rows=tuple(",".join("" if c is None else str(c) for c in row) for row in table))
     spec = TransformerSpec(**SMALL, attention="bidirectional", read_at="equals" if equals else "last")
-    model = biases_of_mlp_only(drawn(task, spec))
+    model = drawn(task, spec)
     config = pizza_config(5, diff_vocab=True, eqn_sign=equals)
     path = save(tmp_path, transposed(model), config, ("model_ab.pt", "config_ab.json"))
     run = import_run("pizza", path, tmp_path / "run")
@@ -133,7 +134,7 @@ def test_pizza_with_embeddings_of_its_own_for_the_second_operand(tmp_path, equal
 @pytest.mark.parametrize("n_layers", [1, 2])
 def test_chughtai_transformer_there_and_back(tmp_path, n_layers):
     task = ModularAddition(p=6)
-    spec = TransformerSpec(**(SMALL | {"n_layers": n_layers}))
+    spec = TransformerSpec(**(SMALL | ALL_BIASES | {"n_layers": n_layers}))
     model = drawn(task, spec)
     state = model.state_dict() | {
         "blocks.0.attn.mask": torch.ones(3, 3) > 0,
@@ -200,6 +201,8 @@ def test_an_isomorphism_is_found_among_wrong_products(name):
     ("changes", "config"),
     [
         ({}, {}),
+        ({"biases": "mlp"}, {}),
+        ({"biases": False}, {}),
         ({"n_layers": 2, "d_head": 3, "act_fn": "gelu"}, {"act_fn": "gelu", "n_layers": 2}),
         ({"attention": "bidirectional"}, {"attention_dir": "bidirectional"}),
         ({"normalization": "LN"}, {"normalization_type": "LN"}),
@@ -210,7 +213,7 @@ def test_an_isomorphism_is_found_among_wrong_products(name):
 @pytest.mark.parametrize("suffix", ["pt", "safetensors"])
 def test_transformer_lens_there_and_back(tmp_path, changes, config, suffix):
     task = Polynomial(p=5, expression="x^2+y")
-    spec = TransformerSpec(**(SMALL | changes))
+    spec = TransformerSpec(**(SMALL | ALL_BIASES | changes))
     model = drawn(task, spec)
     state = {name: value.clone().contiguous() for name, value in model.state_dict().items()}
     path = tmp_path / f"net.{suffix}"

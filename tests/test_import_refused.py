@@ -14,10 +14,10 @@ from grokinterp.interop import import_run
 from grokinterp.maths.groups import group
 from grokinterp.models import TransformerSpec
 from grokinterp.tasks import ModularAddition
-from tests.released import biases_of_mlp_only, cfg, drawn, lookup, pizza_config, save, transposed
+from tests.released import cfg, drawn, lookup, pizza_config, save, transposed
 
 TASK = ModularAddition(p=5)
-NET = transposed(biases_of_mlp_only(drawn(TASK, TransformerSpec(d_model=8, n_heads=2, d_mlp=12, biases=True))))
+NET = transposed(drawn(TASK, TransformerSpec(d_model=8, n_heads=2, d_mlp=12, biases="mlp")))
 TABLE = lookup(group("S3"))
 LENS = dict(drawn(TASK, TransformerSpec(d_model=8, n_heads=2, d_mlp=12)).state_dict())
 ADD = {"p": 5, "fn_name": "add", "frac_train": 0.4, "num_epochs": 3}

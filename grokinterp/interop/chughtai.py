@@ -12,7 +12,7 @@ from grokinterp.errors import ConfigError
 from grokinterp.experiment import Experiment, Optimization, Split
 from grokinterp.interop.elements import Renaming, renamed
 from grokinterp.interop.files import ForeignFileError, given, listed, read_config, read_torch, required, state_dict
-from grokinterp.interop.layout import State, fitted, has_biases, plain, sizes, weight
+from grokinterp.interop.layout import State, biases, fitted, plain, sizes, weight
 from grokinterp.interop.logs import read_log
 from grokinterp.interop.release import Curves, Release, loaded, split_of
 from grokinterp.interop.scores import answers
@@ -114,7 +114,7 @@ def mlp(state: State, path: Path) -> Known:
 def transformer(state: State, path: Path) -> Known:
     """A HookedTransformer without LayerNorm; ``x_embed`` and ``y_embed`` repeat its embedding."""
     ours = {name: value for name, value in state.items() if name not in ("x_embed", "y_embed")}
-    return Known(TransformerSpec(**sizes(ours, path).spec(), biases=has_biases(ours)), ours)
+    return Known(TransformerSpec(**sizes(ours, path).spec(), biases=biases([ours])), ours)
 
 
 def order_of(model: ModelSpec, state: State, task: Task, path: Path) -> tuple[Renaming, str]:

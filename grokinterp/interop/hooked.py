@@ -14,7 +14,7 @@ from grokinterp.experiment import Experiment, Optimization, Split
 from grokinterp.experiment.split import UNKNOWN
 from grokinterp.interop import chughtai
 from grokinterp.interop.files import ForeignFileError, given, listed, read_config, read_torch, state_dict
-from grokinterp.interop.layout import ACTIVATIONS, Sizes, State, fitted, has_biases, plain, sizes
+from grokinterp.interop.layout import ACTIVATIONS, Sizes, State, biases, fitted, plain, sizes
 from grokinterp.interop.release import Release, loaded
 from grokinterp.interop.scores import score
 from grokinterp.models import TransformerSpec
@@ -150,5 +150,5 @@ def spec_of(config: Mapping[str, Any], shape: Sizes, state: State, task: Task, p
         read_at="equals" if shape.d_vocab > task.d_vocab else "last",
         normalization=config.get("normalization_type", learned),
         attention=config.get("attention_dir", "causal"),
-        biases=has_biases(state),
+        biases=biases([state]),
     )

@@ -1,7 +1,7 @@
 """Names and shapes of the released weights, and the same weights under ours."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -24,6 +24,8 @@ ACTIVATIONS: dict[str, Activation] = {
     "quadratic": "quadratic",
 }
 """Activation functions by their published names in small letters."""
+
+BIAS = re.compile(r"\.b_\w+$")
 
 State = dict[str, Tensor]
 
@@ -112,9 +114,10 @@ def weight(state: Mapping[str, Tensor], name: str, axes: int, path: Path) -> Ten
     return state[name]
 
 
-def has_biases(state: State) -> bool:
-    """Whether any bias is there that is not zero: only such a network was trained with them."""
-    return any(bool(value.any()) for name, value in state.items() if re.search(r"\.b_\w+$", name))
+def biases(states: Iterable[State]) -> bool | Literal["mlp"]:
+    """Which biases were trained: those that are not zero in some state, of the MLPs alone or of other layers too."""
+    found = {name for state in states for name, value in state.items() if BIAS.search(name) and value.any()}
+    return "mlp" if found and all(".mlp." in name for name in found) else bool(found)
 
 
 def fitted(state: State, experiment: Experiment, path: Path) -> State:

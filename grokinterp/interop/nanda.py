@@ -12,7 +12,7 @@ from torch import Tensor
 from grokinterp.experiment import Experiment, Optimization, Split
 from grokinterp.experiment.split import UNKNOWN
 from grokinterp.interop.files import ForeignFileError, given, listed, read_torch, state_dict
-from grokinterp.interop.layout import ACTIVATIONS, Sizes, State, fitted, has_biases, plain, sizes, untransposed
+from grokinterp.interop.layout import ACTIVATIONS, Sizes, State, biases, fitted, plain, sizes, untransposed
 from grokinterp.interop.logs import known_columns, series
 from grokinterp.interop.release import Curves, Release, loaded, split_of
 from grokinterp.interop.scores import Scores, score
@@ -120,8 +120,7 @@ def spec_of(shape: Sizes, states: Mapping[int, State], config: Mapping[str, Any]
         raise ForeignFileError(path, f"act_type={act[:40]}: must be among {listed(ACTIVATIONS)}")
     if config.get("use_ln"):
         raise ForeignFileError(path, "use_ln=True: its LayerNorm is not known")
-    biases = any(has_biases(state) for state in states.values())
-    return TransformerSpec(**shape.spec(), act_fn=ACTIVATIONS[act.lower()], biases=biases)
+    return TransformerSpec(**shape.spec(), act_fn=ACTIVATIONS[act.lower()], biases=biases(states.values()))
 
 
 def named_task(config: Mapping[str, Any], p: int, path: Path) -> Task:

@@ -8,7 +8,7 @@ from typing import Any
 from grokinterp.experiment import Experiment, Optimization, Split
 from grokinterp.experiment.split import UNKNOWN
 from grokinterp.interop.files import ForeignFileError, given, listed, read_config, read_torch, required, state_dict
-from grokinterp.interop.layout import ACTIVATIONS, Sizes, State, fitted, has_biases, plain, sizes, untransposed
+from grokinterp.interop.layout import ACTIVATIONS, Sizes, State, biases, fitted, plain, sizes, untransposed
 from grokinterp.interop.release import Release
 from grokinterp.models import TransformerSpec
 from grokinterp.tasks import ModularAddition, Table, Task
@@ -92,5 +92,5 @@ def spec_of(config: Mapping[str, Any], shape: Sizes, state: State, equals: bool,
         read_at="equals" if equals else "last",
         attention="bidirectional",
         attention_rate=rate,
-        biases=has_biases(state),
+        biases=biases([state]),
     )
