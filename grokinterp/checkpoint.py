@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.func import functional_call, grad
 
+from grokinterp.errors import NotDefined
 from grokinterp.experiment import Experiment
 from grokinterp.losses import LossForm, exact, example_losses
 from grokinterp.models import Model, Readout, ReadoutInputs
@@ -204,7 +205,13 @@ class Checkpoint:
 
     @cached_property
     def gradients(self) -> dict[str, Tensor]:
-        """Gradient of the mean training loss, per parameter."""
+        """Gradient of the mean training loss, per parameter.
+
+        Raises:
+            NotDefined: nobody knows which examples were trained on.
+        """
+        if not self.problem.is_train.any():
+            raise NotDefined("gradients", "nobody knows which examples were trained on")
         program = _ReadoutProgram(self.model)
         inputs, labels = self.problem.train_inputs, self.problem.train_labels
 

@@ -163,7 +163,7 @@ PRESETS = {
     ),
     "standard": Preset(
         STANDARD,
-        "addition, p = 97, 50 % of pairs, 2 layers, weight decay .01, batches of 512: after Power et al. 2022, without LayerNorm",
+        "addition, p = 97, 50 % of pairs, 2 layers, weight decay .01, batches of 512: after Power et al. 2022",
     ),
     "boundaries": Preset(
         BOUNDARIES,

@@ -61,9 +61,11 @@ class Results:
 
     @cached_property
     def history(self) -> History:
-        """Phases, events and verdict. Raises RunDirectoryError when nothing was evaluated yet."""
+        """Phases, events and verdict. Raises RunDirectoryError when there are no curves to read them from."""
         if not self.metrics.sizes["step"]:
             raise RunDirectoryError(self.directory.path, "has no metrics yet")
+        if self.no_history is not None:
+            raise RunDirectoryError(self.directory.path, self.no_history)
         measures = Measures.from_dataset(self.dataset) if self.dataset.sizes["step"] else None
         return find_phases(Curves.from_dataset(self.metrics), measures)
 
@@ -107,8 +109,17 @@ class Results:
         return measured
 
     @property
+    def no_history(self) -> str | None:
+        """Why there can be no history: an imported network may come without curves; None where there is one."""
+        imported = "release" in self.directory.environment
+        without = imported and self.metrics.sizes["step"] == 1
+        return "was imported without curves: when it learned what is not known" if without else None
+
+    @property
     def sentence(self) -> str:
-        """The verdict in one sentence, and how far the run is where it is not finished."""
+        """The verdict in one sentence, and how far the run is where it is not finished; or why there is none."""
+        if self.no_history is not None:
+            return f"No verdict: the run {self.no_history}."
         said, status = self.history.describe(), self.directory.status
         if status.get("status") == "finished":
             return said
@@ -117,16 +128,17 @@ class Results:
 
     def summary(self) -> dict[str, Any]:
         """The object that ``grokinterp analyze --json`` prints."""
-        history = self.history
+        history = self.history if self.no_history is None else None
+        phases, events = (history.phases, history.events) if history else ((), ())
         return {
             "run": str(self.directory.path),
             "status": self.directory.status,
             "steps": self.dataset["step"].values.tolist(),
-            "verdict": history.verdict,
+            "verdict": history.verdict if history else None,
             "sentence": self.sentence,
-            "grok_step": history.grok_step,
-            "phases": [{"name": phase.name, "start": phase.start, "stop": phase.stop} for phase in history.phases],
-            "events": [{"kind": event.kind, "step": event.step, "detail": event.detail} for event in history.events],
+            "grok_step": history.grok_step if history else None,
+            "phases": [{"name": phase.name, "start": phase.start, "stop": phase.stop} for phase in phases],
+            "events": [{"kind": event.kind, "step": event.step, "detail": event.detail} for event in events],
             "skipped": [{"step": step, "reason": reason} for step, reason in self.skipped.items()],
             "not_defined": self.not_defined,
             "leaked_share": self.leaked_share,
@@ -136,7 +148,8 @@ class Results:
     def lines(self) -> list[str]:
         """A few lines for a person: phases, structure, losses, what is not defined, verdict."""
         measured = self.measures()
-        phases = ", ".join(f"{phase.name} {phase.start}-{phase.stop - 1}" for phase in self.history.phases)
+        known = self.history.phases if self.no_history is None else ()
+        phases = ", ".join(f"{phase.name} {phase.start}-{phase.stop - 1}" for phase in known) or "unknown"
         return [
             f"phases            {phases}",
             *self._structure(measured),

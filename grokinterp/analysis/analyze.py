@@ -242,11 +242,12 @@ def describe(
 ) -> dict[str, str | int | float]:
     """What a result file says about itself."""
     is_train = trajectory.problem.is_train
+    leaked = {"leaked_share": leaked_share(trajectory.experiment.task, is_train)} if is_train.any() else {}
     return {
         "analysis": analysis.__name__,
         "fingerprint": fingerprint,
         "skipped": json.dumps({str(step): why for step, why in sorted(skipped.items())}),
-        "leaked_share": leaked_share(trajectory.experiment.task, is_train),
+        **leaked,
         "train_examples": int(is_train.sum()),
         "test_examples": int(trajectory.problem.is_test.sum()),
     }

@@ -191,9 +191,12 @@ def excluded_losses(
     t - r, the wrong classes have Σ_c exp(l_c - r_c) = e^{m + n} Σ_c exp(d_c - m) exp(t_c - r_c - n): a
     matrix product over c for every a + b. The loss is softplus(log of it - (l - r)_correct). The largest
     term of the sum is at least exp(-range) for the smaller of both ranges, so nothing that matters
-    underflows while either d or t - r spans less than 700 nats; else the loss is NaN.
+    underflows while either d or t - r spans less than 700 nats; else, and without any training example,
+    the loss is NaN.
     """
     p = logits.shape[1]
+    if not is_train.any():
+        return logits.new_full((len(removed),), torch.nan)
     example, weight = train_rows(is_train, p)
     correct = torch.eye(p, dtype=torch.bool, device=logits.device)
     deviation = logits.index_select(0, example.flatten()).unflatten(0, example.shape) - table[:, None]

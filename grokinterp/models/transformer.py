@@ -28,8 +28,8 @@ class TransformerSpec(ModelSpec):
     sum into the residual stream, which then is no sum of its layers' outputs any more.
     ``positions``: "learned", "sinusoidal" (fixed) or "none". ``attention_fn``: "softmax" or
     "stablemax". ``attention_rate``: attention is rate · softmax + (1 - rate) · 1 (all ones).
-    ``biases``: False keeps every bias at zero, untrained; "mlp" trains those of the MLPs only. ``tied_embeddings``: the unembedding is the
-    transposed embedding of the first ``d_vocab_out`` tokens.
+    ``biases``: False keeps every bias at zero, untrained; "mlp" trains those of the MLPs only.
+    ``tied_embeddings``: the unembedding is the transposed embedding of the first ``d_vocab_out`` tokens.
 
     Source: Nanda et al. 2023, §3 (defaults); Zhong et al. 2023, §4 (attention rate); Prieto et al.
     2025, §4.1 (StableMax).

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from grokinterp.allocator import keep_freed_memory
 from grokinterp.checkpoint import Problem
-from grokinterp.errors import RunDirectoryError
+from grokinterp.errors import ConfigError, RunDirectoryError
 from grokinterp.experiment import Experiment
+from grokinterp.experiment.split import UNKNOWN
 from grokinterp.progress import ProgressBar
 from grokinterp.storage import Resume, RunDirectory, configuration_hash
 from grokinterp.training.environment import choose_device, describe, flushed_denormals, reproducible, warn_if_different
@@ -58,6 +59,8 @@ def train(
         RunDirectoryError: the directory is taken, locked or belongs to another configuration.
     """
     experiment = Experiment.from_dict(experiment.to_dict())
+    if experiment.split.trained_on == UNKNOWN:
+        raise ConfigError("split.trained_on", UNKNOWN, "leaves no example to train on")
     chosen = choose_device(device)
     require_memory(experiment, chosen)
     keep_freed_memory()
