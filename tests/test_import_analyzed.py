@@ -14,15 +14,15 @@ from grokinterp.models import TransformerSpec
 from grokinterp.report import write_report
 from grokinterp.tasks import ModularAddition
 from grokinterp.training import train
-from tests.released import biases_of_mlp_only, cfg, drawn, lookup, pizza_config, save, transposed
+from tests.released import cfg, drawn, lookup, pizza_config, save, transposed
 
 
 @pytest.fixture(scope="module")
 def unknown(tmp_path_factory):
     """A network of p = 5 with an unknown split, analyzed."""
     folder = tmp_path_factory.mktemp("pizza")
-    spec = TransformerSpec(d_model=8, n_heads=2, d_mlp=12, biases=True, attention="bidirectional", read_at="last")
-    model = biases_of_mlp_only(drawn(ModularAddition(p=5), spec))
+    spec = TransformerSpec(d_model=8, n_heads=2, d_mlp=12, biases="mlp", attention="bidirectional", read_at="last")
+    model = drawn(ModularAddition(p=5), spec)
     path = save(folder, transposed(model), pizza_config(5), ("model_a.pt", "config_a.json"))
     return analyze(import_run("pizza", path, folder / "run"))
 
