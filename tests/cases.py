@@ -30,6 +30,7 @@ ANALYSES = {
         Case(analysis.neuron_logit_spectrum),
         Case(analysis.neuron_frequencies),
         Case(analysis.logit_spectrum),
+        Case(analysis.irrep_spectrum),
         Case(analysis.progress_measures, KEYS),
         Case(analysis.attention_map),
         Case(analysis.attention_pattern),

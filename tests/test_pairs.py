@@ -47,6 +47,7 @@ SMALL_MODELS: dict[str, ModelSpec] = {
 
 WITHOUT_ATTENTION = {"attention_pattern", "attention_map", "attention_periodicity"}
 CYCLIC = {"addition", "subtraction", "multiplication", "division"}
+WITH_GROUP = {*CYCLIC, "S3", "D4 the other way", "invertible matrices"}
 BY_FREQUENCY = {
     "embedding_spectrum", "embedding_circles", "neuron_logit_spectrum", "neuron_frequencies", "logit_spectrum",
     "progress_measures", "attention_periodicity",
@@ -86,6 +87,8 @@ def test_a_pair_trains_is_analyzed_and_reported(task, model, tmp_path):
     lacking = set() if experiment.model.kind == "transformer" else set(WITHOUT_ATTENTION)
     if task not in CYCLIC:
         lacking |= BY_FREQUENCY
+    if task not in WITH_GROUP:
+        lacking |= {"irrep_spectrum"}
     if experiment.task.n_ctx != 2 or not hasattr(experiment.task, "table"):
         lacking |= {"attention_map"}
     assert set(missing) - {"embedding_circles"} == lacking - {"embedding_circles"}

@@ -11,6 +11,7 @@ from grokinterp.analysis.fourier import (
     neuron_frequencies,
     neuron_logit_spectrum,
 )
+from grokinterp.analysis.irreps import irrep_spectrum
 from grokinterp.analysis.logits import label_noise, logit_map, logit_statistics, performance, softmax_collapse
 from grokinterp.analysis.probes import class_cosine
 from grokinterp.analysis.progress import progress_measures
@@ -27,6 +28,7 @@ __all__ = [
     "embedding_spectrum",
     "evaluate",
     "gradient_weight_alignment",
+    "irrep_spectrum",
     "label_noise",
     "logit_map",
     "logit_spectrum",

@@ -25,6 +25,7 @@ from grokinterp.analysis.fourier import (
     neuron_frequencies,
     neuron_logit_spectrum,
 )
+from grokinterp.analysis.irreps import irrep_spectrum
 from grokinterp.analysis.labelled import Collector
 from grokinterp.analysis.logits import label_noise, logit_map, logit_statistics, performance, softmax_collapse
 from grokinterp.analysis.probes import class_cosine
@@ -48,6 +49,7 @@ ANALYSES: tuple[Analysis, ...] = (
     neuron_logit_spectrum,
     neuron_frequencies,
     logit_spectrum,
+    irrep_spectrum,
     progress_measures,
     attention_pattern,
     attention_map,

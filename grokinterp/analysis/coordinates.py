@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from grokinterp.analysis.algebra import cyclic_order
+from grokinterp.analysis.irreps import irrep_names
 from grokinterp.analysis.weights import RANKS, matrix_names
 from grokinterp.experiment import Experiment
 from grokinterp.models import Model
@@ -22,6 +23,7 @@ def coordinates(experiment: Experiment, model: Model, arguments: Mapping[str, An
         "precision": ("float32", "float64"),
         "axis": ("cos", "sin"),
         "frequency": range(1, order // 2 + 1),
+        "irrep": irrep_names(task),
         "class": classes,
         "label": classes,
         "a": tokens,
