@@ -16,6 +16,9 @@ from grokinterp.phases import Curves, History, Measures, find_phases
 from grokinterp.storage import RunDirectory
 from grokinterp.tables import analysis_names, metrics_table, read_analysis, read_not_defined
 
+NO_KEY = "no frequency is key"
+"""Why there are no embedding circles, where the line of key frequencies says so already."""
+
 SMALL_DIMENSIONS = {"split", "precision"}
 """Dimensions whose few entries a summary spells out."""
 
@@ -149,11 +152,12 @@ class Results:
         """A few lines for a person: phases, structure, losses, what is not defined, verdict."""
         measured = self.measures()
         known = self.history.phases if self.no_history is None else ()
+        undefined = {name: why for name, why in self.not_defined.items() if why != NO_KEY}
         phases = ", ".join(f"{phase.name} {phase.start}-{phase.stop - 1}" for phase in known) or "unknown"
         return [
             f"phases            {phases}",
             *self._structure(measured),
-            *(f"not defined       {', '.join(names)}: {why}" for why, names in _by_reason(self.not_defined).items()),
+            *(f"not defined       {', '.join(names)}: {why}" for why, names in _by_reason(undefined).items()),
             f"verdict           {self.sentence}",
         ]
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ import torch
 
 from grokinterp import cli, presets
 from grokinterp.experiment import Experiment
+from grokinterp.models import MODELS
 from grokinterp.presets import Preset
+from grokinterp.tasks import TASKS
 from grokinterp.training import train
 from grokinterp.trajectory import Trajectory
 from tests.small_runs import TINY, changed, draw_checkpoints, written
@@ -78,13 +81,28 @@ def test_help_is_printed(arguments, grokinterp):
     assert len(done.out.splitlines()) > 5
 
 
-def test_presets_and_tasks_have_one_line_each(grokinterp):
+def test_every_preset_has_a_line(grokinterp):
     listed = grokinterp("presets")
     assert (listed.code, listed.err) == (0, "")
-    assert [line.split()[0] for line in listed.out.splitlines()] == ["demo", "nanda2023"]
-    listed = grokinterp("tasks")
+    assert [line.split()[0] for line in listed.out.splitlines()] == list(presets.PRESETS)
+
+
+@pytest.mark.parametrize(("verb", "classes"), [("tasks", TASKS), ("models", MODELS)])
+def test_tasks_and_models_are_listed_with_every_parameter_as_an_override(grokinterp, verb, classes):
+    listed = grokinterp(verb)
     assert (listed.code, listed.err) == (0, "")
-    assert [line.split()[0] for line in listed.out.splitlines()] == ["modular_addition"]
+    heads = [line for line in listed.out.splitlines() if not line.startswith(" ")]
+    assert heads == [f"{kind}: {cls.about}" for kind, cls in classes.items()]
+    for part in listed.out.replace("\n    ", " ").splitlines():
+        kind, _, rest = part.partition(": ")
+        written = [word for word in rest.removeprefix(classes[kind].about).split() if not word.startswith("path=")]
+        assert {word.split("=")[0].split(".")[0] for word in written} | {"kind", "path"} >= {
+            field.name for field in fields(classes[kind])
+        }
+        if kind != "table":
+            table = verb.removesuffix("s")
+            made = Experiment().override([f"{table}.kind={kind}", *(f"{table}.{word}" for word in written)])
+            assert getattr(made, table) == classes[kind]()
 
 
 # --- the line from training to the report ----------------------------------------------------------------------------
@@ -149,11 +167,12 @@ def test_the_demo(grokinterp, monkeypatch, folder):
         done = grokinterp("demo")
         assert done.code == 0, done.err
         lines = done.out.splitlines()
-        assert [line.split("  ")[0] for line in lines[:5]][-1] == "verdict"
-        assert lines[5] == ""
-        assert lines[6].endswith("/reports/demo.html")
+        *said, blank, report, run = lines
+        assert said[-1].split("  ")[0] == "verdict"
+        assert blank == ""
+        assert report.endswith("/reports/demo.html")
         assert (folder / "reports" / "demo.html").is_file()
-        assert Path(lines[7].split()[1]).is_dir()
+        assert Path(run.split()[1]).is_dir()
 
 
 def test_analyze_says_which_checkpoints_it_skipped(grokinterp, tmp_path):
@@ -273,7 +292,7 @@ def test_what_is_no_run_is_one_line(verb, grokinterp, folder):
 
 def test_bad_arguments_of_analyze_are_one_line(grokinterp, finished):
     assert one_line(grokinterp("analyze", finished, "--only", "perfomance")).startswith(
-        "config error: only=perfomance: must be among performance, logit_statistics, "
+        "config error: only=perfomance: must be among performance, label_noise, "
     )
     assert one_line(grokinterp("analyze", finished, "--only", "")).startswith("config error: only=: must be among ")
     assert (
