@@ -76,7 +76,7 @@ def row(name: str, found: dict[str, Any]) -> list[str]:
 def page(measured: dict[str, dict[str, Any]]) -> str:
     """The document: every preset with its source, then what those that were trained to the end did."""
     lines = ["# Presets\n", "`grokinterp train --preset NAME`; any setting can be overridden.\n"]
-    lines += [table(["preset", "what it is, and its source"], [[name, found.about] for name, found in PRESETS.items()])]
+    lines += [f"* **{name}**: {found.about}" for name, found in PRESETS.items()]
     lines += ["\n## Trained to the last step\n", "Written by `python -m benchmarks.presets`, seed 0."]
     lines += [
         "The losses are those trained with: squared errors for gromov2023, cross-entropies in nats for the others."

@@ -4,10 +4,8 @@ import json
 import signal
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from textwrap import wrap
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -24,8 +22,6 @@ app = typer.Typer(
 
 USAGE_ERROR: Any = next(kind for kind in typer.BadParameter.mro() if kind.__name__ == "ClickException")
 """What typer raises for a command line it cannot read, from its own copy of click or the installed one."""
-
-INDENTED: Any = {"width": 110, "initial_indent": "    ", "subsequent_indent": "    ", "break_long_words": False}
 
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -156,37 +152,19 @@ def presets() -> None:
 @app.command()
 def tasks() -> None:
     """List the tasks with their parameters: task.kind=KIND task.PARAMETER=VALUE."""
+    from grokinterp.experiment.configuration import listing
     from grokinterp.tasks import TASKS
 
-    print("\n".join(listed(TASKS)))
+    print("\n".join(listing(TASKS)))
 
 
 @app.command()
 def models() -> None:
     """List the models with their parameters: model.kind=KIND model.PARAMETER=VALUE."""
+    from grokinterp.experiment.configuration import listing
     from grokinterp.models import MODELS
 
-    print("\n".join(listed(MODELS)))
-
-
-def listed(classes: Mapping[str, Any]) -> Iterator[str]:
-    """Every kind with what it is, and its parameters with their defaults in the notation of an override."""
-    from grokinterp.experiment.kinds import defaults_of
-
-    for kind, cls in classes.items():
-        yield f"{kind}: {cls.about}"
-        parameters = {key: value for key, value in defaults_of(cls).items() if key != "kind"}
-        yield from wrap(" ".join(assignments(parameters)), **INDENTED)
-
-
-def assignments(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Parameters as overrides would have them, a table inside a table by its dotted keys."""
-    for key, value in sorted(parameters.items(), key=lambda item: item[0] != "kind"):
-        if isinstance(value, dict):
-            yield from assignments(value, f"{prefix}{key}.")
-        else:
-            text = value if isinstance(value, str) else "none" if value is None else json.dumps(value)
-            yield f"{prefix}{key}={text.replace(' ', '')}"
+    print("\n".join(listing(MODELS)))
 
 
 def warn_of_skipped(skipped: dict[int, str]) -> None:

@@ -39,3 +39,9 @@ class NotDefined(GrokinterpError):
     def __init__(self, analysis: str, why: str) -> None:
         super().__init__(f"{analysis} is not defined here: {why}")
         self.analysis, self.why = analysis, why
+
+
+def short(value: object) -> str:
+    """A value for an error: one line of at most 80 characters that a terminal can be shown."""
+    text = "".join(character if character.isprintable() else "?" for character in str(value)[:81])
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -7,6 +7,7 @@ from itertools import permutations, product
 import pytest
 import torch
 
+from grokinterp.interop.elements import renamed
 from grokinterp.maths.fourier import real_basis
 from grokinterp.maths.groups import Group, cyclic, group, opposite
 from grokinterp.maths.permutations import all_permutations, parity
@@ -210,25 +211,6 @@ def published_logits(folder) -> torch.Tensor:
     return ((W_x @ W[:256])[:, None] + W_y @ W[256:]).relu() @ W_U
 
 
-def renaming(table: torch.Tensor, g: Group) -> torch.Tensor:
-    """Our number of each of their elements: an isomorphism from their table of S_n to ours."""
-    theirs = Group("theirs", table, tuple(map(str, range(len(table)))))
-    swap, cycle = g.elements.index("10234"), g.elements.index("12340")
-    for a in (theirs.element_orders == 2).nonzero().flatten().tolist():
-        for b in (theirs.element_orders == 5).nonzero().flatten().tolist():
-            number, todo = {theirs.identity: g.identity}, [theirs.identity]
-            for x in todo:
-                for step, ours in ((a, swap), (b, cycle)):
-                    y = int(table[x, step])
-                    if y not in number:
-                        number[y] = int(g.table[number[x], ours])
-                        todo.append(y)
-            found = torch.tensor([number.get(x, 0) for x in range(len(table))])
-            if len(set(number.values())) == len(table) and (found[table] == g.table[found[:, None], found]).all():
-                return found
-    raise AssertionError("not isomorphic")
-
-
 @pytest.mark.parametrize(
     ("folder", "name", "theirs"),
     [
@@ -240,7 +222,8 @@ def test_published_networks_use_the_irreps_that_were_published(published, folder
     """cos(L - mean_z L, tr ρ(x y z⁻¹)) of every ρ; the dihedral elements are even in our order."""
     folder, g = published / "chughtai" / folder, group(name)
     logits = published_logits(folder)
-    ours = renaming(logits.argmax(2), g) if name == "S5" else torch.arange(g.order)
+    ours, right, _ = renamed(logits.argmax(2), g)
+    assert right == 1
     logits = (logits - logits.mean(2, keepdim=True)).flatten()
     xyz = g.table[g.table[ours[:, None], ours][:, :, None], g.inverse[ours]].flatten()
     metrics = json.loads((folder / "summary_metrics.json").read_text())

@@ -79,7 +79,7 @@ def grid_of(task: Task, device: str) -> CyclicGrid | str:
     left, right, answer = exponents(algebra, logarithm)
     n, (a, b) = algebra.group.order, task.tokens().T
     example, by_token = pairs(left[a], right[b], n), pairs(left[a], left[b], n)
-    lacking = int(torch.minimum(example, by_token).lt(0).sum())
+    lacking = int((example < 0).sum()) or int((by_token < 0).sum())
     if lacking:
         return f"{task.kind} lacks {lacking} of the {n * n} pairs of {algebra.group.name}"
     parts = [*(positions(found, n) for found in (left, right, answer)), example, by_token]

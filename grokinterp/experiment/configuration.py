@@ -3,14 +3,16 @@
 import json
 import re
 import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from pydantic import ValidationError
 
-from grokinterp.errors import ConfigError
+from grokinterp.errors import ConfigError, short
 from grokinterp.experiment.kinds import classes_of, defaults_of
-from grokinterp.experiment.rules import require, short
+from grokinterp.experiment.rules import require
 from grokinterp.models import MODELS
 from grokinterp.tasks import TASKS
 
@@ -90,3 +92,21 @@ def _parse(text: str) -> Any:
     except (ValueError, RecursionError):  # not TOML, a number of thousands of digits, brackets without end
         return text
     return parsed["value"] if len(parsed) == 1 else text
+
+
+def listing(classes: Mapping[str, Any]) -> Iterator[str]:
+    """Every kind with what it is, and its parameters with their defaults as overrides would have them."""
+    for kind, cls in classes.items():
+        yield f"{kind}: {cls.about}"
+        parameters = " ".join(_assignments({key: value for key, value in defaults_of(cls).items() if key != "kind"}))
+        yield from wrap(parameters, 110, initial_indent="    ", subsequent_indent="    ", break_long_words=False)
+
+
+def _assignments(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """``key=value`` of every parameter, a table inside a table by its dotted keys."""
+    for key, value in sorted(parameters.items(), key=lambda item: item[0] != "kind"):
+        if isinstance(value, dict):
+            yield from _assignments(value, f"{prefix}{key}.")
+        else:
+            text = value if isinstance(value, str) else "none" if value is None else json.dumps(value)
+            yield f"{prefix}{key}={text.replace(' ', '')}"

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from pydantic import Discriminator, Tag
 
-from grokinterp.errors import ConfigError
-from grokinterp.experiment.rules import short
+from grokinterp.errors import ConfigError, short
 from grokinterp.models import MODELS, ModelSpec
 from grokinterp.tasks import TASKS, BinaryTask, Task
 

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from grokinterp.errors import ConfigError
-from grokinterp.experiment.rules import FORBID_UNKNOWN_KEYS, require, short
+from grokinterp.errors import ConfigError, short
+from grokinterp.experiment.rules import FORBID_UNKNOWN_KEYS, require
 from grokinterp.experiment.streams import NOISE, stream
 from grokinterp.tasks import Task
 

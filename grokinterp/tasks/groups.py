@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from grokinterp.errors import ConfigError
+from grokinterp.errors import ConfigError, short
 from grokinterp.maths import groups
 from grokinterp.maths.groups import Algebra, Group
-from grokinterp.tasks.task import BinaryTask, shown
+from grokinterp.tasks.task import BinaryTask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class GroupTask(BinaryTask):
         try:
             groups.parse(self.group)
         except ValueError as error:
-            raise ConfigError("group", shown(self.group), str(error)) from None
+            raise ConfigError("group", short(self.group), str(error)) from None
         if self.convention not in ("left_first", "right_first"):
             raise ConfigError("convention", self.convention, "must be left_first or right_first")
 

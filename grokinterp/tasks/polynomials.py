@@ -10,11 +10,10 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from grokinterp.errors import ConfigError
+from grokinterp.errors import ConfigError, short
 from grokinterp.maths.groups import Algebra, cyclic
 from grokinterp.maths.residues import discrete_logarithm
 from grokinterp.tasks.modular import ModularTask, require_prime
-from grokinterp.tasks.task import shown
 
 LONGEST = 200
 """Characters of an expression."""
@@ -59,7 +58,7 @@ class Polynomial(ModularTask):
         super().__post_init__()
         require_prime(self.p, "polynomials need a field")
         if not any(term.x or term.y for term in self.terms):
-            raise ConfigError("expression", shown(self.expression), "must depend on x or y modulo p")
+            raise ConfigError("expression", short(self.expression), "must depend on x or y modulo p")
 
     @cached_property
     def terms(self) -> tuple[Term, ...]:
@@ -118,7 +117,7 @@ def parse(expression: str) -> tuple[Term, ...]:
     text = _plain(expression) if len(expression) <= LONGEST else ""
     terms = TERM.findall(text)
     if not terms or "".join(terms) != text:
-        raise ConfigError("expression", shown(expression), RULE)
+        raise ConfigError("expression", short(expression), RULE)
     return tuple(map(_term, terms))
 
 

@@ -136,9 +136,3 @@ class BinaryTask(Task):
     @cached_property
     def _pairs(self) -> Int[Tensor, "example 2"]:
         return (self._table >= 0).nonzero()
-
-
-def shown(text: str) -> str:
-    """At most 80 characters of a text, on one line, for an error."""
-    line = "".join(character if character.isprintable() else "?" for character in text[:81])
-    return line if len(line) <= 80 else line[:77] + "..."
