@@ -10,10 +10,15 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad
 
 from grokinterp.errors import NotDefined
-from grokinterp.experiment import Experiment
+from grokinterp.experiment import Experiment, Optimization
 from grokinterp.losses import LossForm, exact, example_losses
 from grokinterp.models import Model, Readout, ReadoutInputs
 from grokinterp.tasks import Task
+
+BATCH = 1024
+"""Examples of a plain forward pass at a time: all positions of all of them would not stay in the processor's cache."""
+
+PATTERNS = ("hook_pattern", "hook_attn_scores")
 
 
 @final
@@ -29,6 +34,7 @@ class Problem:
         trained_labels: what is taken for right in training (default: the right answers); with label
             noise some of it is not.
         loss: which loss is trained with.
+        optimization: how it is trained, None where that is not known.
     """
 
     def __init__(
@@ -41,8 +47,10 @@ class Problem:
         is_validation: Bool[Tensor, "example"] | None = None,
         trained_labels: Int[Tensor, "example"] | None = None,
         loss: LossForm = "softplus",
+        optimization: Optimization | None = None,
     ) -> None:
         self.task, self.tokens, self.labels, self.loss = task, tokens, labels, loss
+        self.optimization = optimization
         self.is_train = is_train
         self.is_validation = torch.zeros_like(is_train) if is_validation is None else is_validation
         self.trained_labels = labels if trained_labels is None else trained_labels
@@ -60,6 +68,7 @@ class Problem:
             is_validation=is_validation,
             trained_labels=split.trained_labels(task, is_train, seed=seed),
             loss=experiment.optimization.loss,
+            optimization=experiment.optimization,
         )
 
     def to(self, device: torch.device | str) -> "Problem":
@@ -72,6 +81,7 @@ class Problem:
             is_validation=self.is_validation.to(device),
             trained_labels=self.trained_labels.to(device),
             loss=self.loss,
+            optimization=self.optimization,
         )
 
     @cached_property
@@ -154,12 +164,20 @@ class Checkpoint:
         problem: what the run is trained on, on the model's device.
         update: the optimizer step that led here, θ_t - θ_{t-1}, per parameter; None where unknown
             (step 0, imported networks).
+        previous_update: the one that led to the checkpoint saved before this.
     """
 
     def __init__(
-        self, step: int | Tensor, model: Model, problem: Problem, update: Mapping[str, Tensor] | None = None
+        self,
+        step: int | Tensor,
+        model: Model,
+        problem: Problem,
+        update: Mapping[str, Tensor] | None = None,
+        *,
+        previous_update: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.step, self.model, self.problem, self.update = step, model, problem, update
+        self.previous_update = previous_update
 
     def __repr__(self) -> str:
         return f"Checkpoint(step={self.step}, task={self.problem.task})"
@@ -199,8 +217,34 @@ class Checkpoint:
             self._activations[name] = cache[name]
         return self._activations[name]
 
+    def features(self, *hooks: str) -> tuple[Float[Tensor, "example feature"], ...]:
+        """What stands at each hook where the answer is read, as one vector for every example.
+
+        ``checkpoint.model.feature_hooks`` lists the usual ones; every other will do but those of attention patterns.
+
+        Raises:
+            KeyError: no hook of that name, or one that has no vector at a position.
+        """
+        for name in hooks:
+            if name not in self.model.hook_dict or name.endswith(PATTERNS):
+                raise KeyError(f"no representation at {name!r}; there is one at {', '.join(self.model.feature_hooks)}")
+        missing = [name for name in dict.fromkeys(hooks) if name not in self._features]
+        with torch.no_grad():
+            parts = [self._caught(tokens, missing) for tokens in self.problem.tokens.split(BATCH)] if missing else []
+        self._features.update(zip(missing, map(torch.cat, zip(*parts, strict=True)), strict=True))
+        return tuple(self._features[name] for name in hooks)
+
+    def _caught(self, tokens: Int[Tensor, "batch position"], hooks: list[str]) -> list[Tensor]:
+        """The vectors of some examples at some hooks."""
+        _, *found = self.model.catch(tokens, *hooks)
+        return [self.model.at_readout(value).to(self.model.W_U.dtype) for value in found]
+
     @cached_property
     def _activations(self) -> dict[str, Any]:
+        return {}
+
+    @cached_property
+    def _features(self) -> dict[str, Any]:
         return {}
 
     @cached_property

@@ -1,6 +1,6 @@
 """The run directory seen as data."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,10 +21,14 @@ UPDATE = "update/"
 
 
 class Weights(NamedTuple):
-    """What a checkpoint file holds: the model's state dict and the update that led to it."""
+    """What a checkpoint file holds: the model's state dict and the update that led to it.
+
+    ``previous_update`` is that of the file before, None where nobody asked for it.
+    """
 
     state: dict[str, Tensor]
     update: dict[str, Tensor] | None
+    previous_update: dict[str, Tensor] | None = None
 
 
 @final
@@ -86,12 +90,36 @@ class Trajectory:
         model.load_state_dict(self.weights(self._last() if step is None else step).state)
         return model
 
+    def each_weights(self, steps: Iterable[int]) -> Iterator[tuple[int, Weights | CheckpointError]]:
+        """The weights of each step with the update before it, or why they cannot be read; a file is read once."""
+        saved, last = self.steps, (-1, None)
+        for step in steps:
+            try:
+                weights = self.weights(step)
+            except CheckpointError as error:
+                yield step, error
+                continue
+            before = max((other for other in saved if other < step), default=-1)
+            previous = last[1] if last[0] == before else self._update(before)
+            last = (step, weights.update)
+            yield step, weights._replace(previous_update=previous)
+
+    def _update(self, step: int) -> dict[str, Tensor] | None:
+        """The update that led to a checkpoint, None if there is none or it cannot be read."""
+        try:
+            return self.weights(step).update
+        except CheckpointError:
+            return None
+
     def __getitem__(self, step: int) -> Checkpoint:
         """The checkpoint of ``step``, in float64."""
-        weights = self.weights(step)
+        ((_, weights),) = self.each_weights([step])
+        if isinstance(weights, CheckpointError):
+            raise weights
         model = self.experiment.empty_model().double()
         model.load_state_dict(weights.state)
-        return Checkpoint(step, model, self.problem, _double(weights.update))
+        update, previous = _double(weights.update), _double(weights.previous_update)
+        return Checkpoint(step, model, self.problem, update, previous_update=previous)
 
     def params(self, names: Iterable[str], *, steps: Iterable[int] | None = None) -> dict[str, Tensor]:
         """Parameters with a leading ``step`` axis: ``params(["embed.W_E"])["embed.W_E"]`` is [step, token, d_model].

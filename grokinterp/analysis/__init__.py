@@ -1,8 +1,9 @@
 """Plain functions of one checkpoint, and the pass that runs them over a trajectory."""
 
 from grokinterp.analysis.alignment import gradient_weight_alignment
-from grokinterp.analysis.analyze import ANALYSES, analyze
+from grokinterp.analysis.analyze import analyze
 from grokinterp.analysis.attention import attention_map, attention_pattern, attention_periodicity
+from grokinterp.analysis.catalogue import ANALYSES
 from grokinterp.analysis.evaluate import evaluate
 from grokinterp.analysis.fourier import (
     embedding_circles,

@@ -3,10 +3,11 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,23 +15,13 @@ import xarray as xr
 from jaxtyping import Int
 from torch import Tensor
 
-from grokinterp.analysis.alignment import gradient_weight_alignment
-from grokinterp.analysis.attention import attention_map, attention_pattern, attention_periodicity
+from grokinterp.analysis.catalogue import ANALYSES, MOST, THINNED, thinned
 from grokinterp.analysis.coordinates import coordinates
-from grokinterp.analysis.evaluate import Analysis, declared_arguments, evaluate_each
-from grokinterp.analysis.fourier import (
-    embedding_circles,
-    embedding_spectrum,
-    logit_spectrum,
-    neuron_frequencies,
-    neuron_logit_spectrum,
-)
+from grokinterp.analysis.evaluate import Analysis, declared_arguments, evaluate_each, on_host
+from grokinterp.analysis.fourier import logit_spectrum
 from grokinterp.analysis.irreps import irrep_spectrum
-from grokinterp.analysis.labelled import Collector
-from grokinterp.analysis.logits import label_noise, logit_map, logit_statistics, performance, softmax_collapse
-from grokinterp.analysis.probes import class_cosine
-from grokinterp.analysis.progress import progress_measures
-from grokinterp.analysis.weights import singular_values, weight_norms
+from grokinterp.analysis.labelled import Collector, Result
+from grokinterp.analysis.logits import label_noise
 from grokinterp.checkpoint import Checkpoint
 from grokinterp.errors import CheckpointError, ConfigError, NotDefined, RunDirectoryError
 from grokinterp.experiment import leaked_share
@@ -38,35 +29,26 @@ from grokinterp.results import Results
 from grokinterp.tables import read_analysis, read_not_defined, write_analysis, write_not_defined
 from grokinterp.trajectory import Trajectory
 
-ANALYSES: tuple[Analysis, ...] = (
-    performance,
-    label_noise,
-    logit_statistics,
-    softmax_collapse,
-    logit_map,
-    embedding_spectrum,
-    embedding_circles,
-    neuron_logit_spectrum,
-    neuron_frequencies,
-    logit_spectrum,
-    irrep_spectrum,
-    progress_measures,
-    attention_pattern,
-    attention_map,
-    attention_periodicity,
-    class_cosine,
-    gradient_weight_alignment,
-    weight_norms,
-    singular_values,
-)
-"""What ``analyze`` runs, by function name."""
+
+class Final(NamedTuple):
+    """What analyses are told about the run as a whole.
+
+    Args:
+        checkpoint: the last one that can be read.
+        arguments: values by the name under which an analysis declares them.
+        marks: what stands for each value in a fingerprint.
+    """
+
+    checkpoint: Checkpoint
+    arguments: dict[str, Any]
+    marks: dict[str, Any]
 
 
 def analyze(
     run: Trajectory | str | Path,
     *,
     only: Iterable[str] | None = None,
-    every: int = 1,
+    every: int | None = None,
     device: str | torch.device = "cpu",
     progress: bool = False,
 ) -> Results:
@@ -77,10 +59,13 @@ def analyze(
     removed, so that a summary never mixes them with others. An analysis that has no meaning for the
     run's task or model is left out, and ``Results.not_defined`` says why.
 
+    Costly analyses run on few checkpoints, evenly chosen, and those that keep large maps on at most 200:
+    ``catalogue.MOST`` says how many. ``every=1`` runs everything on every checkpoint.
+
     Args:
         run: a trajectory, or the directory of one.
         only: names of analyses (default: all; ``label_noise`` only where there is some).
-        every: take each ``every``-th saved checkpoint, and the last.
+        every: take each ``every``-th saved checkpoint, and the last, for all analyses alike.
         device: where to compute.
         progress: show a progress bar on standard error.
 
@@ -89,7 +74,7 @@ def analyze(
         RunDirectoryError: not a run directory, or none of its checkpoints can be read.
     """
     chosen = choose(only)
-    if every < 1:
+    if every is not None and every < 1:
         raise ConfigError("every", every, "must be an integer from 1")
     trajectory = run if isinstance(run, Trajectory) else Trajectory.open(run)
     if not trajectory.steps:
@@ -102,33 +87,57 @@ def analyze(
 
 
 def analyze_missing(
-    trajectory: Trajectory, chosen: Sequence[Analysis], every: int, *, device: str | torch.device, progress: bool
+    trajectory: Trajectory,
+    chosen: Sequence[Analysis],
+    every: int | None,
+    *,
+    device: str | torch.device,
+    progress: bool,
 ) -> None:
     """``analyze`` while nobody else writes results; what an interrupt leaves undone is missing next time."""
-    steps = trajectory.steps
-    digests, skipped = read_digests(trajectory, steps)
-    last, keys = final_key_frequencies(trajectory, digests, skipped)
-    arguments = {"key_frequencies": keys}
-    prints = {analysis: fingerprint(trajectory, analysis, arguments) for analysis in ANALYSES}
+    digests, skipped = read_digests(trajectory, trajectory.steps)
+    final = final_of(trajectory, digests, skipped)
+    prints = {analysis: fingerprint(trajectory, analysis, final.marks) for analysis in ANALYSES}
     kept = {analysis: kept_results(trajectory, analysis, prints[analysis], digests) for analysis in ANALYSES}
-    undefined = why_not_defined([one for one in chosen if kept[one] is None], trajectory[last], arguments)
+    found, undefined = try_out([one for one in chosen if kept[one] is None], final)
     others = [one.__name__ for one in ANALYSES if one not in chosen]
     write_not_defined(trajectory.path, read_not_defined(trajectory.path, among=others) | undefined)
     chosen = tuple(analysis for analysis in chosen if analysis.__name__ not in undefined)
-    wanted = sorted({*steps[::every], last} - set(skipped))
-    axes = coordinates(trajectory.experiment, trajectory.experiment.empty_model(), arguments)
-    fresh = {analysis: Collector(len(wanted)) for analysis in chosen}
+    readable = tuple(step for step in trajectory.steps if step not in skipped)
+    wanted = {one: steps_for(one, readable, every) for one in chosen}
+    axes = coordinates(trajectory.experiment, trajectory.experiment.empty_model(), final.arguments)
+    fresh = {analysis: Collector(len(wanted[analysis])) for analysis in chosen}
+    for analysis, result in found.items():
+        fresh[analysis].add(int(final.checkpoint.step), result)
+    done = {one: {*fresh[one].steps, *steps_of(kept[one])} for one in chosen}
     try:
-        for missing, group in by_missing_steps({analysis: kept[analysis] for analysis in chosen}, wanted).items():
-            found = evaluate_each(group, trajectory, missing, arguments, skipped, device=device, progress=progress)
-            for step, results in found:
-                for analysis, result in zip(group, results, strict=True):
+        for missing, group in by_missing_steps(wanted, done).items():
+            results = evaluate_each(
+                group, trajectory, missing, final.arguments, skipped, device=device, progress=progress,
+                vectorize=False if set(group) & set(THINNED) else None,
+            )  # fmt: skip
+            for step, of_step in results:
+                for analysis, result in zip(group, of_step, strict=True):
                     fresh[analysis].add(step, result)
     finally:
         for analysis in ANALYSES:
             added = fresh[analysis].dataset(axes) if analysis in fresh and fresh[analysis].steps else None
             attributes = describe(trajectory, analysis, prints[analysis], skipped)
+            if analysis in wanted and len(wanted[analysis]) < len(readable) and every is None:
+                attributes["thinned"] = f"{len(wanted[analysis])} of {len(readable)} checkpoints"
             save(trajectory, analysis, kept[analysis], added, digests, attributes)
+
+
+def steps_for(analysis: Analysis, steps: tuple[int, ...], every: int | None) -> tuple[int, ...]:
+    """The checkpoints that an analysis is run on."""
+    if every is None:
+        return thinned(steps, MOST.get(analysis))
+    return tuple(sorted({*steps[::every], *steps[-1:]}))
+
+
+def steps_of(dataset: xr.Dataset | None) -> list[int]:
+    """The checkpoints that there are results of."""
+    return [] if dataset is None else dataset["step"].values.tolist()
 
 
 def choose(only: Iterable[str] | None) -> tuple[Analysis, ...]:
@@ -152,52 +161,61 @@ def read_digests(trajectory: Trajectory, steps: Iterable[int]) -> tuple[dict[int
     return digests, unreadable
 
 
-def final_key_frequencies(
-    trajectory: Trajectory, digests: Iterable[int], skipped: dict[int, str]
-) -> tuple[int, Int[Tensor, "key"]]:
-    """The last checkpoint that can be read and its key frequencies, none without a cyclic group.
-
-    Later ones go into ``skipped``.
-    """
+def final_of(trajectory: Trajectory, digests: Mapping[int, str], skipped: dict[int, str]) -> Final:
+    """What is known at the last checkpoint that can be read; later ones go into ``skipped``."""
     for step in sorted(digests, reverse=True):
         try:
-            return step, logit_spectrum(trajectory[step]).is_key.nonzero().flatten() + 1
-        except NotDefined:
-            return step, torch.empty(0, dtype=torch.int64)
+            checkpoint, first = trajectory[step], min(digests)
+            keys = keys_of(checkpoint)
+            weights = {
+                "initial_weights": trajectory.weights(first).state,
+                "final_weights": trajectory.weights(step).state,
+            }
         except CheckpointError as error:
             skipped[step] = error.why
+        else:
+            marks = {name: value.tolist() for name, value in keys.items()}
+            digest = {"initial_weights": digests[first], "final_weights": digests[step]}
+            return Final(checkpoint, keys | weights, marks | digest)
     raise RunDirectoryError(trajectory.path, f"has no readable checkpoint ({len(skipped)} damaged)")
 
 
-def why_not_defined(
-    analyses: Iterable[Analysis], checkpoint: Checkpoint, arguments: Mapping[str, Any]
-) -> dict[str, str]:
-    """The analyses that have no meaning for the run of a checkpoint, by name, and what is lacking."""
-    found = {}
+def keys_of(checkpoint: Checkpoint) -> dict[str, Int[Tensor, "key"]]:
+    """The key frequencies and the rows of the key irreducible representations; none where there is no group."""
+    keys = dict.fromkeys(("key_frequencies", "key_irreps"), torch.empty(0, dtype=torch.int64))
+    with suppress(NotDefined):
+        keys["key_frequencies"] = logit_spectrum(checkpoint).is_key.nonzero().flatten() + 1
+    with suppress(NotDefined):
+        keys["key_irreps"] = irrep_spectrum(checkpoint).is_key_irrep.nonzero().flatten()
+    return keys
+
+
+def try_out(analyses: Iterable[Analysis], final: Final) -> tuple[dict[Analysis, Result], dict[str, str]]:
+    """Results of the last checkpoint, and what the analyses lack that have no meaning for the run, by name."""
+    found, undefined = {}, {}
     for analysis in analyses:
         try:
-            analysis(checkpoint, **declared_arguments(analysis, arguments))
-        except NotDefined as undefined:
-            found[analysis.__name__] = undefined.why
-    return found
+            found[analysis] = on_host(analysis(final.checkpoint, **declared_arguments(analysis, final.arguments)))
+        except NotDefined as error:
+            undefined[analysis.__name__] = error.why
+    return found, undefined
 
 
 def by_missing_steps(
-    kept: Mapping[Analysis, xr.Dataset | None], wanted: Sequence[int]
+    wanted: Mapping[Analysis, Sequence[int]], done: Mapping[Analysis, set[int]]
 ) -> dict[tuple[int, ...], list[Analysis]]:
     """Analyses that lack the same steps, to be run in one pass."""
     groups: dict[tuple[int, ...], list[Analysis]] = {}
-    for analysis, dataset in kept.items():
-        done = set() if dataset is None else set(dataset["step"].values.tolist())
-        missing = tuple(step for step in wanted if step not in done)
+    for analysis, steps in wanted.items():
+        missing = tuple(step for step in steps if step not in done[analysis])
         if missing:
             groups.setdefault(missing, []).append(analysis)
     return groups
 
 
-def fingerprint(trajectory: Trajectory, analysis: Analysis, arguments: dict[str, Any]) -> str:
+def fingerprint(trajectory: Trajectory, analysis: Analysis, marks: Mapping[str, Any]) -> str:
     """Changes when the run, the analysis' arguments or the code changes."""
-    declared = {name: value.tolist() for name, value in declared_arguments(analysis, arguments).items()}
+    declared = declared_arguments(analysis, marks)
     content = [trajectory.directory.run_id, analysis.__name__, declared, code_digest()]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 

@@ -30,6 +30,7 @@ def coordinates(experiment: Experiment, model: Model, arguments: Mapping[str, An
         "b": tokens,
         "exponent": range(order),
         "layer": range(model.n_layers),
+        "hook": model.feature_hooks,
         "head": range(model.n_heads),
         "position": range(experiment.n_ctx),
         "neuron": range(len(model.W_L)),

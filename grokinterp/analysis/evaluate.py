@@ -134,21 +134,21 @@ def _read(
     trajectory: Trajectory, steps: Iterable[int], skipped: dict[int, str]
 ) -> Iterator[tuple[int, Weights] | None]:
     """Each step's weights, or None for a damaged file, whose reason goes into ``skipped``."""
-    for step in steps:
-        try:
-            yield step, trajectory.weights(step)
-        except CheckpointError as error:
-            skipped[step] = error.why
+    for step, weights in trajectory.each_weights(steps):
+        if isinstance(weights, CheckpointError):
+            skipped[step] = weights.why
             yield None
+        else:
+            yield step, weights
 
 
 def _chunks(weights: Iterable[tuple[int, Weights] | None], size: int) -> Iterator[Chunk]:
-    """Groups of readable checkpoints that all have, or all lack, an update."""
+    """Groups of readable checkpoints that all have, or all lack, an update, and the one before."""
     chunk: Chunk = []
     for item in weights:
         if item is None:
             continue
-        if chunk and (len(chunk) == size or (chunk[0][1].update is None) != (item[1].update is None)):
+        if chunk and (len(chunk) == size or lacks(chunk[0]) != lacks(item)):
             yield chunk
             chunk = []
         chunk.append(item)
@@ -157,6 +157,11 @@ def _chunks(weights: Iterable[tuple[int, Weights] | None], size: int) -> Iterato
             chunk = []
     if chunk:
         yield chunk
+
+
+def lacks(item: tuple[int, Weights]) -> tuple[bool, bool]:
+    """Which of the two updates a checkpoint does not have."""
+    return item[1].update is None, item[1].previous_update is None
 
 
 Bound = list[tuple[Analysis, dict[str, Any]]]
@@ -199,13 +204,16 @@ def _map_in_order(run: Callable[[Chunk], Any], chunks: Iterable[Chunk], workers:
 def _analyze_one(bound: Bound, model: Model, problem: Problem, step: int, weights: Weights) -> list[Result]:
     """Every analysis of one checkpoint."""
     model.load_state_dict(weights.state)
-    device, update = problem.tokens.device, weights.update
-    moved = None if update is None else {name: value.to(device, torch.float64) for name, value in update.items()}
-    checkpoint = Checkpoint(step, model, problem, moved)
-    return [_on_host(analysis(checkpoint, **arguments)) for analysis, arguments in bound]
+    update, previous = (_moved(one, problem.tokens.device) for one in (weights.update, weights.previous_update))
+    checkpoint = Checkpoint(step, model, problem, update, previous_update=previous)
+    return [on_host(analysis(checkpoint, **arguments)) for analysis, arguments in bound]
 
 
-def _on_host(result: Result) -> Result:
+def _moved(update: dict[str, Tensor] | None, device: torch.device) -> dict[str, Tensor] | None:
+    return None if update is None else {name: value.to(device, torch.float64) for name, value in update.items()}
+
+
+def on_host(result: Result) -> Result:
     """The fields as arrays of their own: a field may be a view of the model, which the next step is loaded into."""
     return type(result)(*(np.array(field.detach().cpu().numpy()) for field in result))
 
@@ -217,8 +225,10 @@ class _Program(nn.Module):
         super().__init__()
         self.bound, self.model, self.problem = bound, model, problem
 
-    def forward(self, step: Tensor, update: dict[str, Tensor] | None) -> list[Result]:
-        checkpoint = Checkpoint(step, self.model, self.problem, update)
+    def forward(
+        self, step: Tensor, update: dict[str, Tensor] | None, previous: dict[str, Tensor] | None
+    ) -> list[Result]:
+        checkpoint = Checkpoint(step, self.model, self.problem, update, previous_update=previous)
         return [analysis(checkpoint, **arguments) for analysis, arguments in self.bound]
 
 
@@ -232,18 +242,28 @@ def _vectorized(
 
 def _evaluate_chunk(bound: Bound, model: Model, problem: Problem, chunk: Chunk) -> list[list[Result]]:
     """Every analysis of a chunk of checkpoints by vmap."""
-    device = problem.tokens.device
-    states = [{f"model.{name}": value for name, value in weights.state.items()} for _, weights in chunk]
-    updates = None if chunk[0][1].update is None else _stack([w.update for _, w in chunk if w.update], device)
+    device, weights = problem.tokens.device, [weights for _, weights in chunk]
+    states = [{f"model.{name}": value for name, value in one.state.items()} for one in weights]
+    updates = _stack_all([one.update for one in weights], device)
+    previous = _stack_all([one.previous_update for one in weights], device)
     program = _Program(bound, model, problem)
 
-    def one(state: dict[str, Tensor], step: Tensor, update: dict[str, Tensor] | None) -> list[Result]:
-        return functional_call(program, state, (step, update))
+    def one(
+        state: dict[str, Tensor], step: Tensor, update: dict[str, Tensor] | None, previous: dict[str, Tensor] | None
+    ) -> list[Result]:
+        return functional_call(program, state, (step, update, previous))
 
     steps = torch.tensor([step for step, _ in chunk], device=device)
-    stacked = vmap(one, in_dims=(0, 0, None if updates is None else 0))(_stack(states, device), steps, updates)
-    arrays = [_on_host(result) for result in stacked]
+    axes = (0, 0, None if updates is None else 0, None if previous is None else 0)
+    stacked = vmap(one, in_dims=axes)(_stack(states, device), steps, updates, previous)
+    arrays = [on_host(result) for result in stacked]
     return [[type(result)(*(field[i] for field in result)) for result in arrays] for i in range(len(chunk))]
+
+
+def _stack_all(updates: Sequence[dict[str, Tensor] | None], device: torch.device) -> dict[str, Tensor] | None:
+    """The updates of a chunk, None where it has none."""
+    there = [update for update in updates if update is not None]
+    return _stack(there, device) if there else None
 
 
 def _stack(tensors: Sequence[Mapping[str, Tensor]], device: torch.device) -> dict[str, Tensor]:

@@ -208,6 +208,12 @@ class MLP(Model):
         return len(self.spec.hidden)
 
     @property
+    def feature_hooks(self) -> tuple[str, ...]:
+        """The embedding where there is one, and every hidden layer."""
+        embedded = () if self.spec.d_embed is None else ("hook_embed",)
+        return (*embedded, *(f"layers.{layer}.hook_post" for layer in range(self.n_layers)))
+
+    @property
     def kept_per_example(self) -> int:
         return sum(self.spec.hidden) + self.spec.hidden[-1] + 2 * self.unembed.d_vocab_out
 

@@ -112,6 +112,15 @@ class Model(HookedRootModule, ABC):
         """``readout`` in the form that computes least."""
         return self.readout_by_hooks(inputs.tokens)
 
+    @property
+    @abstractmethod
+    def feature_hooks(self) -> tuple[str, ...]:
+        """The hooks at which a representation of the question stands, in the order of the forward pass."""
+
+    def at_readout(self, x: Float[Tensor, "batch *position_and_feature"]) -> Float[Tensor, "batch feature"]:
+        """An activation where the answer is read, as one vector per example; all of it in a model without positions."""
+        return x.flatten(1)
+
     def catch(self, tokens: Int[Tensor, "example position"], *names: str) -> list[Tensor]:
         """The logits and the activations at some hooks, of one plain forward pass."""
         kept: dict[str, Tensor] = {}

@@ -197,6 +197,11 @@ class RecursiveModel(Model):
         return 1
 
     @property
+    def feature_hooks(self) -> tuple[str, ...]:
+        """The embedding, and the answer of every supervision step."""
+        return ("hook_embed", *(f"steps.{step}.hook_answer" for step in range(self.spec.n_supervision)))
+
+    @property
     def kept_per_example(self) -> int:
         spec = self.spec
         applied = spec.n_supervision * (spec.n_latent + 1)

@@ -240,6 +240,16 @@ class Transformer(Model):
         return self.spec.n_heads
 
     @property
+    def feature_hooks(self) -> tuple[str, ...]:
+        """Of every block: what attention adds, the residual stream between, the neurons, the residual stream behind."""
+        points = ("hook_attn_out", "hook_resid_mid", "mlp.hook_post", "hook_resid_post")
+        return tuple(f"blocks.{layer}.{point}" for layer in range(self.n_layers) for point in points)
+
+    def at_readout(self, x: Float[Tensor, "batch *position_and_feature"]) -> Float[Tensor, "batch feature"]:
+        """The last position, or the mean over positions where those are pooled; heads side by side."""
+        return (x.mean(1) if self.spec.read_at == "mean" else x[:, -1]).flatten(1)
+
+    @property
     def kept_per_example(self) -> int:
         spec, positions = self.spec, self.cfg.n_ctx
         layers = spec.n_layers - (spec.read_at != "mean")  # those that compute every position

@@ -1,0 +1,63 @@
+"""Which analyses there are, and how many checkpoints of a run each is worth."""
+
+from grokinterp.analysis.alignment import gradient_weight_alignment
+from grokinterp.analysis.attention import attention_map, attention_pattern, attention_periodicity
+from grokinterp.analysis.evaluate import Analysis
+from grokinterp.analysis.fourier import (
+    embedding_circles,
+    embedding_spectrum,
+    logit_spectrum,
+    neuron_frequencies,
+    neuron_logit_spectrum,
+)
+from grokinterp.analysis.irreps import irrep_spectrum
+from grokinterp.analysis.logits import label_noise, logit_map, logit_statistics, performance, softmax_collapse
+from grokinterp.analysis.probes import class_cosine
+from grokinterp.analysis.progress import progress_measures
+from grokinterp.analysis.weights import singular_values, weight_norms
+
+EVERY: tuple[Analysis, ...] = (
+    performance,
+    label_noise,
+    logit_statistics,
+    softmax_collapse,
+    embedding_spectrum,
+    embedding_circles,
+    neuron_logit_spectrum,
+    neuron_frequencies,
+    logit_spectrum,
+    irrep_spectrum,
+    progress_measures,
+    attention_pattern,
+    attention_periodicity,
+    class_cosine,
+    gradient_weight_alignment,
+    weight_norms,
+    singular_values,
+)
+"""What ``analyze`` runs on every checkpoint."""
+
+MAPS: dict[Analysis, int] = {
+    logit_map: 200,
+    attention_map: 200,
+}
+"""Cheap to compute and large to keep: what runs on every checkpoint of a run that has no more than this many."""
+
+THINNED: dict[Analysis, int] = {}
+"""Costly ones, with the largest number of checkpoints they run on unless all are asked for."""
+
+ANALYSES: tuple[Analysis, ...] = (*EVERY, *MAPS, *THINNED)
+"""What ``analyze`` runs, by function name."""
+
+MOST = MAPS | THINNED
+
+
+def thinned(steps: tuple[int, ...], most: int | None) -> tuple[int, ...]:
+    """At most so many steps, the first and the last among them and the others evenly between; None for all.
+
+    >>> thinned((0, 10, 20, 30, 40, 50, 60), 4)
+    (0, 20, 40, 60)
+    """
+    if most is None or len(steps) <= most:
+        return steps
+    return tuple(steps[round(i * (len(steps) - 1) / (most - 1))] for i in range(most))
