@@ -5,6 +5,7 @@ from typing import Any
 
 from grokinterp.analysis.algebra import cyclic_order
 from grokinterp.analysis.irreps import irrep_names
+from grokinterp.analysis.parts import parts
 from grokinterp.analysis.weights import RANKS, matrix_names
 from grokinterp.experiment import Experiment
 from grokinterp.models import Model
@@ -35,6 +36,7 @@ def coordinates(experiment: Experiment, model: Model, arguments: Mapping[str, An
         "position": range(experiment.n_ctx),
         "neuron": range(len(model.W_L)),
         "parameter": [name for name, _ in model.named_parameters()],
+        "part": list(parts(model)),
         "matrix": matrix_names(model),
         "rank": range(1, RANKS + 1),
     }
