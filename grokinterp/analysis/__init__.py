@@ -1,5 +1,6 @@
 """Plain functions of one checkpoint, and the pass that runs them over a trajectory."""
 
+from grokinterp.analysis.activations import activation_statistics
 from grokinterp.analysis.alignment import gradient_weight_alignment
 from grokinterp.analysis.analyze import analyze
 from grokinterp.analysis.attention import attention_map, attention_pattern, attention_periodicity
@@ -13,24 +14,31 @@ from grokinterp.analysis.fourier import (
     neuron_logit_spectrum,
 )
 from grokinterp.analysis.irreps import irrep_spectrum
+from grokinterp.analysis.linear_probes import frequency_probes, linear_probes
 from grokinterp.analysis.logits import label_noise, logit_map, logit_statistics, performance, softmax_collapse
 from grokinterp.analysis.probes import class_cosine
 from grokinterp.analysis.progress import progress_measures
+from grokinterp.analysis.similarity import class_matrix, class_similarity
 from grokinterp.analysis.weights import singular_values, weight_norms
 
 __all__ = [
     "ANALYSES",
+    "activation_statistics",
     "analyze",
     "attention_map",
     "attention_pattern",
     "attention_periodicity",
     "class_cosine",
+    "class_matrix",
+    "class_similarity",
     "embedding_circles",
     "embedding_spectrum",
     "evaluate",
+    "frequency_probes",
     "gradient_weight_alignment",
     "irrep_spectrum",
     "label_noise",
+    "linear_probes",
     "logit_map",
     "logit_spectrum",
     "logit_statistics",

@@ -1,5 +1,6 @@
 """Which analyses there are, and how many checkpoints of a run each is worth."""
 
+from grokinterp.analysis.activations import activation_statistics
 from grokinterp.analysis.alignment import gradient_weight_alignment
 from grokinterp.analysis.attention import attention_map, attention_pattern, attention_periodicity
 from grokinterp.analysis.evaluate import Analysis
@@ -11,9 +12,11 @@ from grokinterp.analysis.fourier import (
     neuron_logit_spectrum,
 )
 from grokinterp.analysis.irreps import irrep_spectrum
+from grokinterp.analysis.linear_probes import frequency_probes, linear_probes
 from grokinterp.analysis.logits import label_noise, logit_map, logit_statistics, performance, softmax_collapse
 from grokinterp.analysis.probes import class_cosine
 from grokinterp.analysis.progress import progress_measures
+from grokinterp.analysis.similarity import class_matrix, class_similarity
 from grokinterp.analysis.weights import singular_values, weight_norms
 
 EVERY: tuple[Analysis, ...] = (
@@ -43,7 +46,13 @@ MAPS: dict[Analysis, int] = {
 }
 """Cheap to compute and large to keep: what runs on every checkpoint of a run that has no more than this many."""
 
-THINNED: dict[Analysis, int] = {}
+THINNED: dict[Analysis, int] = {
+    class_similarity: 32,
+    class_matrix: 32,
+    linear_probes: 32,
+    frequency_probes: 32,
+    activation_statistics: 32,
+}
 """Costly ones, with the largest number of checkpoints they run on unless all are asked for."""
 
 ANALYSES: tuple[Analysis, ...] = (*EVERY, *MAPS, *THINNED)

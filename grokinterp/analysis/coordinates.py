@@ -14,8 +14,8 @@ from grokinterp.models import Model
 def coordinates(experiment: Experiment, model: Model, arguments: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
     """Dimension name → coordinate values.
 
-    ``key`` are the key frequencies an analysis was given; the rest follows from the task's and the
-    model's sizes.
+    ``key`` are the key frequencies and ``hook`` the hooks that an analysis was given; the rest follows from the
+    task's and the model's sizes.
     """
     task = experiment.task
     classes, tokens, order = range(task.n_classes), range(task.d_vocab), cyclic_order(task)
@@ -26,12 +26,13 @@ def coordinates(experiment: Experiment, model: Model, arguments: Mapping[str, An
         "frequency": range(1, order // 2 + 1),
         "irrep": irrep_names(task),
         "class": classes,
+        "other_class": classes,
         "label": classes,
         "a": tokens,
         "b": tokens,
         "exponent": range(order),
         "layer": range(model.n_layers),
-        "hook": model.feature_hooks,
+        "hook": arguments.get("hooks") or model.feature_hooks,
         "head": range(model.n_heads),
         "position": range(experiment.n_ctx),
         "neuron": range(len(model.W_L)),

@@ -36,15 +36,26 @@ def class_cosine(checkpoint: Checkpoint) -> ClassCosine:
     Source: FORMULAS and PERFORMANCE (mean cosine by sums); Papyan et al. 2020 (class means).
     """
     labels, classes = checkpoint.problem.labels, checkpoint.logits.shape[-1]
-    residual = checkpoint.readout.residual.double()
-    norm = torch.linalg.vector_norm(residual, dim=-1)
-    n = labels.bincount(minlength=classes).double()
-    nonzero = norm.new_zeros(classes).index_add(0, labels, (norm > 0).double())
-    total = sum_by_class(residual, 1 / torch.where(norm > 0, norm, torch.inf), labels, classes)
+    return cosines_of(checkpoint.readout.residual.double(), labels, classes)
+
+
+def cosines_of(x: Float[Tensor, "example feature"], labels: Int[Tensor, "example"], classes: int) -> ClassCosine:
+    """``class_cosine`` of any vectors."""
+    total, nonzero, n = unit_sums(x, labels, classes)
     squares = total.square().sum(-1)
     within = over_pairs(squares - nonzero, n * (n - 1))
     between = over_pairs(total.sum(0).square().sum() - squares.sum(), n.sum().square() - n.square().sum())
     return ClassCosine(within, within[n > 1].mean(), between)
+
+
+def unit_sums(
+    x: Float[Tensor, "example feature"], labels: Int[Tensor, "example"], classes: int
+) -> tuple[Float[Tensor, "class feature"], Float[Tensor, "class"], Float[Tensor, "class"]]:
+    """Of every class the sum of its vectors at unit length, how many of them are not zero, and how many there are."""
+    norm = torch.linalg.vector_norm(x, dim=-1)
+    n = labels.bincount(minlength=classes).to(x.dtype)
+    nonzero = norm.new_zeros(classes).index_add(0, labels, (norm > 0).to(x.dtype))
+    return sum_by_class(x, 1 / torch.where(norm > 0, norm, torch.inf), labels, classes), nonzero, n
 
 
 def over_pairs(total: Float[Tensor, "*class"], pairs: Float[Tensor, "*class"]) -> Float[Tensor, "*class"]:
@@ -53,8 +64,8 @@ def over_pairs(total: Float[Tensor, "*class"], pairs: Float[Tensor, "*class"]) -
 
 
 def sum_by_class(
-    x: Float[Tensor, "example d_model"], weight: Float[Tensor, "example"], labels: Int[Tensor, "example"], classes: int
-) -> Float[Tensor, "class d_model"]:
+    x: Float[Tensor, "example feature"], weight: Float[Tensor, "example"], labels: Int[Tensor, "example"], classes: int
+) -> Float[Tensor, "class feature"]:
     """Weighted sum of the rows of each class.
 
     >>> sum_by_class(torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([1.0, 0.5, 0.5]), torch.tensor([1, 0, 1]), 2)

@@ -1,0 +1,155 @@
+"""Classes at any hook: naive twins over pairs, simplices, and what must not depend on the order of anything."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from grokinterp.analysis import class_cosine, class_matrix, class_similarity
+from grokinterp.analysis.similarity import centroids, class_means, separation
+from grokinterp.models import MLPSpec
+from tests.constructed import close
+from tests.small_networks import drawn, planted, problem
+
+CLASSES = 4
+
+
+def vectors(seed: int, n: int = 14) -> tuple[torch.Tensor, torch.Tensor]:
+    """Some vectors, one of them zero, and their classes: the last has none, the third but one."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, 3, generator=generator, dtype=torch.float64) + 1
+    x[1] = 0
+    labels = torch.randint(0, 2, (n,), generator=generator)
+    labels[:5] = torch.tensor([0, 0, 1, 1, 2])
+    return x, labels
+
+
+def representing(x, labels, classes=CLASSES):
+    return planted(torch.zeros(len(labels), classes, dtype=torch.float64), labels, residual=x)
+
+
+def by_pairs(x, labels):
+    """Mean cosine between the classes' examples, in plain Python."""
+
+    def cosine(i, j):
+        length = math.hypot(*x[i].tolist()) * math.hypot(*x[j].tolist())
+        return float(x[i] @ x[j]) / length if length else 0.0
+
+    members = [[i for i, label in enumerate(labels.tolist()) if label == c] for c in range(CLASSES)]
+    found = torch.full((CLASSES, CLASSES), torch.nan, dtype=torch.float64)
+    for c, left in enumerate(members):
+        for d, right in enumerate(members):
+            cosines = [cosine(i, j) for i in left for j in right if i != j]
+            if cosines:
+                found[c, d] = sum(cosines) / len(cosines)
+    return found
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000))
+def test_the_matrix_is_the_mean_over_pairs(seed):
+    x, labels = vectors(seed)
+    torch.testing.assert_close(
+        class_matrix(representing(x, labels)).class_cosine_matrix,
+        by_pairs(x, labels),
+        rtol=0,
+        atol=1e-12,
+        equal_nan=True,
+    )
+
+
+def test_its_diagonal_and_the_rest_are_those_of_class_cosine():
+    checkpoint = drawn()
+    found, known = class_matrix(checkpoint), class_cosine(checkpoint)
+    close(found.class_cosine_matrix.diagonal(), known.class_cosine_within)
+    n = checkpoint.problem.labels.bincount()
+    pairs = n[:, None] * n - (n**2).diag()
+    close((found.class_cosine_matrix * pairs).sum() / pairs.sum(), known.class_cosine_between)
+
+
+def test_centroids_of_two_squares_by_hand():
+    x = torch.tensor([[0, 1], [2, 1], [4, 1], [6, 1], [3, 4], [3, 4]], dtype=torch.float64)
+    labels = torch.tensor([0, 0, 1, 1, 2, 2])
+    found = class_matrix(representing(x, labels, 3))
+    # means (1, 1), (5, 1), (3, 4) about (3, 2): (-2, -1), (2, -1), (0, 2)
+    close(found.centroid_norm, [5**0.5, 5**0.5, 2])
+    close(found.centroid_cosine, [[1, -0.6, -(5**-0.5)], [-0.6, 1, -(5**-0.5)], [-(5**-0.5), -(5**-0.5), 1]])
+    # about (3, 2): within 1 + 1 + 1 + 1 + 0 + 0, between 2 (5 + 5 + 4)
+    close(separation(x, labels, 3), 28 / 32)
+
+
+def test_a_simplex_whatever_the_sizes_of_its_classes():
+    labels = torch.tensor([0] * 9 + [1] * 3 + [2, 3])
+    x = torch.eye(CLASSES, dtype=torch.float64)[labels] + 5
+    found = class_matrix(representing(x, labels))
+    expected = torch.eye(CLASSES).double() * (1 + 1 / 3) - 1 / 3
+    close(found.centroid_cosine, expected)
+    close(found.centroid_norm, [0.75**0.5] * CLASSES)
+    close(separation(x, labels, CLASSES), 1)
+
+
+def test_a_class_without_examples_and_a_point_without_variance_are_nan():
+    x, labels = vectors(0)
+    found = class_matrix(representing(x, labels))
+    assert found.centroid_norm.isnan().tolist() == [False, False, False, True]
+    assert found.centroid_cosine.isnan().sum() == 7
+    assert class_means(x, labels, CLASSES).isnan().all(1).tolist() == [False, False, False, True]
+    same = torch.full((14, 3), 0.1, dtype=torch.float64)
+    assert separation(same, labels, CLASSES).isnan()
+    cosine, norm = centroids(class_means(same, labels, CLASSES))
+    assert cosine.isnan().all()
+    close(norm[:3], [0.0] * 3)
+
+
+def test_separation_is_the_variance_of_the_means_and_meaningless_classes_have_their_share():
+    random = torch.Generator().manual_seed(0)
+    x, labels = torch.randn(3000, 20, generator=random).double(), torch.arange(3000) % 30
+    shares = []
+    for _ in range(5):
+        mixed = labels[torch.randperm(3000, generator=random)]
+        means = torch.stack([x[mixed == c].mean(0) for c in range(30)])
+        shares.append(separation(x, mixed, 30))
+        close(shares[-1], means.var(0, correction=0).sum() / x.var(0, correction=0).sum())
+    assert float(sum(shares)) / 5 == pytest.approx(29 / 2999, rel=0.1)
+
+
+def test_every_hook_is_what_its_activation_says():
+    checkpoint = drawn()
+    hooks = checkpoint.model.feature_hooks
+    found = class_similarity(checkpoint)
+    assert found.class_separation_at.shape == (len(hooks),)
+    for place, hook in enumerate(hooks):
+        x, labels = checkpoint.activation(hook)[:, -1], checkpoint.problem.labels
+        alone = class_cosine(representing(x, labels, 7))
+        close(found.class_cosine_within_at[place], alone.class_cosine_within_mean)
+        close(found.class_cosine_between_at[place], alone.class_cosine_between)
+        close(found.class_separation_at[place], separation(x, labels, 7))
+        close(class_matrix(checkpoint, hook=hook).class_cosine_matrix.diagonal(), alone.class_cosine_within)
+    last = class_cosine(checkpoint).class_cosine_within_mean
+    close(found.class_cosine_within_at[hooks.index("blocks.0.hook_resid_post")], last)
+
+
+def test_the_hooks_asked_for_in_that_order():
+    hooks = ("blocks.0.hook_resid_post", "hook_embed", "blocks.0.attn.hook_z")
+    found = class_similarity(drawn(), hooks=hooks)
+    close(found.class_separation_at, [float(class_similarity(drawn(), hooks=[h]).class_separation_at) for h in hooks])
+    assert found.class_separation_at[1].isnan()  # "=" is embedded alike in every example
+    with pytest.raises(KeyError, match="no representation at 'nowhere'"):
+        class_similarity(drawn(), hooks=["nowhere"])
+    with pytest.raises(KeyError, match="no representation at"):
+        class_matrix(drawn(), hook="blocks.0.attn.hook_pattern")
+
+
+def test_networks_without_positions():
+    from grokinterp.checkpoint import Checkpoint
+
+    model = MLPSpec(d_embed=4, hidden=(6,)).build(
+        d_vocab=7, d_vocab_out=7, n_ctx=2, generator=torch.Generator().manual_seed(0)
+    )
+    of = problem()
+    of.tokens = of.tokens[:, :2]
+    found = class_similarity(Checkpoint(0, model.double().requires_grad_(False), of))
+    assert found.class_separation_at.shape == (2,)
+    assert found.class_separation_at.isfinite().all()
