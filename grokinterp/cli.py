@@ -65,7 +65,9 @@ def train(
 def analyze(
     run_dir: RunDir,
     only: Annotated[str | None, typer.Option(metavar="NAME,...", help="Only these analyses.")] = None,
-    every: Annotated[int, typer.Option(help="Take each N-th checkpoint, and the last.")] = 1,
+    every: Annotated[
+        int | None, typer.Option(help="Take each N-th checkpoint, and the last (default: all, costly analyses on few).")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     device: Device = "cpu",
 ) -> None:
@@ -119,6 +121,19 @@ def phases(
     print(
         json.dumps(asdict(history)) if as_json else f"phases            {dated}\nverdict           {history.sentence}"
     )
+
+
+@app.command()
+def verify(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Released networks, at any depth below it.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure published networks again and compare with what was published about them."""
+    from grokinterp.verify import table
+    from grokinterp.verify import verify as verify_networks
+
+    lines = verify_networks(directory, progress=True)
+    print(json.dumps([asdict(line) | {"verdict": line.verdict} for line in lines]) if as_json else table(lines))
 
 
 @app.command()

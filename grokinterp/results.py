@@ -12,15 +12,18 @@ import numpy as np
 import xarray as xr
 
 from grokinterp.errors import RunDirectoryError
-from grokinterp.phases import Curves, History, Measures, find_phases
+from grokinterp.phases import Curves, History, Measures, Snapshot, find_phases, snapshot_of
 from grokinterp.storage import RunDirectory
 from grokinterp.tables import analysis_names, metrics_table, read_analysis, read_not_defined
 
 NO_KEY = "no frequency is key"
 """Why there are no embedding circles, where the line of key frequencies says so already."""
 
-SMALL_DIMENSIONS = {"split", "precision"}
+SMALL_DIMENSIONS = {"split", "precision", "irrep"}
 """Dimensions whose few entries a summary spells out."""
+
+MAPS = ("logit_map", "attention_map")
+"""Analyses whose results are heatmaps: of long runs they are kept for some checkpoints only."""
 
 
 @final
@@ -55,12 +58,19 @@ class Results:
 
     @cached_property
     def dataset(self) -> xr.Dataset:
-        """All analyses over the steps that they have in common."""
-        parts = [part.drop_vars("checkpoint_digest", errors="ignore") for part in self.analyses.values()]
-        if not parts:
-            return xr.Dataset(coords={"step": np.array([], dtype=np.int64)})
-        common = sorted(set.intersection(*(set(part["step"].values.tolist()) for part in parts)))
-        return xr.merge([part.sel(step=common) for part in parts], join="exact", combine_attrs="drop")
+        """The analyses that were run on every checkpoint, over the steps that they have in common."""
+        dense = {name: part for name, part in self.analyses.items() if "thinned" not in part.attrs}
+        return merged(dense or self.analyses)
+
+    @cached_property
+    def with_maps(self) -> xr.Dataset:
+        """``dataset`` and the large maps, over the steps that they have in common."""
+        maps = {name: part for name, part in self.analyses.items() if name in MAPS}
+        return merged(maps | {name: part for name, part in self.analyses.items() if "thinned" not in part.attrs})
+
+    def thinned(self, name: str) -> xr.Dataset | None:
+        """The results of one analysis over its own steps, None where there are none."""
+        return self.analyses.get(name)
 
     @cached_property
     def history(self) -> History:
@@ -96,20 +106,37 @@ class Results:
         """Key frequencies of the last checkpoint, None where they were not measured."""
         if "is_key" not in self.dataset or not self.dataset.sizes["step"]:
             return None
-        last = self.dataset["is_key"].isel(step=-1)
-        return [int(k) for k in self.dataset["frequency"].values[last.values.astype(bool)]]
+        return [int(k) for k in _labels(self.dataset["is_key"].isel(step=-1))]
+
+    @cached_property
+    def last(self) -> xr.Dataset:
+        """Everything that is known of the last checkpoint."""
+        if not self.dataset.sizes["step"]:
+            return self.dataset
+        step = int(self.dataset["step"].values[-1])
+        there = {name: part for name, part in self.analyses.items() if step in part["step"].values}
+        return merged(there).sel(step=[step])
 
     def measures(self) -> dict[str, Any]:
         """Every scalar measure of the last checkpoint by name; null where it is not finite."""
         measured: dict[str, Any] = {}
-        if not self.dataset.sizes["step"]:
+        if not self.last.sizes["step"]:
             return measured
-        for name, variable in self.dataset.isel(step=-1).data_vars.items():
+        for name, variable in self.last.isel(step=-1).data_vars.items():
             if set(variable.dims) <= SMALL_DIMENSIONS:
                 measured[str(name)] = _plain(variable)
         if self.key_frequencies is not None:
             measured["key_frequencies"] = self.key_frequencies
+        if "is_key_irrep" in self.last:
+            measured["key_irreps"] = _labels(self.last["is_key_irrep"].isel(step=-1))
+        if "is_circuit" in self.last:
+            measured["circuit"] = self.circuit
         return measured
+
+    @property
+    def circuit(self) -> str | None:
+        """What the network of the last checkpoint computes with, None where that was not measured."""
+        return _labels(self.last["is_circuit"].isel(step=-1))[0] if "is_circuit" in self.last else None
 
     @property
     def no_history(self) -> str | None:
@@ -119,10 +146,26 @@ class Results:
         return "was imported without curves: when it learned what is not known" if without else None
 
     @property
+    def snapshot(self) -> Snapshot | None:
+        """What the last checkpoint alone tells; None where nobody knows what it was trained on, or tested."""
+        measured = self.measures()
+        found = [measured.get(name) for name in ("train_accuracy", "test_accuracy", "test_loss")]
+        numbers = [float(value) for value in found if value is not None]
+        return snapshot_of(*numbers) if len(numbers) == len(found) else None
+
+    @property
+    def verdict(self) -> str | None:
+        """That of the history, else that of the last checkpoint alone; None without either."""
+        if self.no_history is None:
+            return self.history.verdict
+        return self.snapshot.verdict if self.snapshot else None
+
+    @property
     def sentence(self) -> str:
         """The verdict in one sentence, and how far the run is where it is not finished; or why there is none."""
         if self.no_history is not None:
-            return f"No verdict: the run {self.no_history}."
+            said = self.snapshot.sentence if self.snapshot else "No verdict."
+            return f"{said} The run {self.no_history}."
         said, status = self.history.describe(), self.directory.status
         if status.get("status") == "finished":
             return said
@@ -137,7 +180,7 @@ class Results:
             "run": str(self.directory.path),
             "status": self.directory.status,
             "steps": self.dataset["step"].values.tolist(),
-            "verdict": history.verdict if history else None,
+            "verdict": self.verdict,
             "sentence": self.sentence,
             "grok_step": history.grok_step if history else None,
             "phases": [{"name": phase.name, "start": phase.start, "stop": phase.stop} for phase in phases],
@@ -157,14 +200,22 @@ class Results:
         return [
             f"phases            {phases}",
             *self._structure(measured),
+            *self._circuit(measured),
             *(f"not defined       {', '.join(names)}: {why}" for why, names in _by_reason(undefined).items()),
             f"verdict           {self.sentence}",
         ]
 
     def _structure(self, measured: Mapping[str, Any]) -> list[str]:
         """What the network's answers are made of, or, where frequencies mean nothing, how good they are."""
+        train, test = (_nats(measured.get(f"{split}_loss")) for split in ("train", "test"))
+        if "logit_spectrum" in self.not_defined and "key_irreps" in measured:
+            keys = [f"{name} {measured['irrep_similarity'][name]:.3f}" for name in measured["key_irreps"]]
+            return [
+                f"key irreps        {', '.join(keys) or 'none'}",
+                f"logits explained  {_percent(measured.get('irreps_explained'))} of their variance by the characters",
+                f"losses            train {train}, test {test}",
+            ]
         if "logit_spectrum" in self.not_defined:
-            train, test = (_nats(measured.get(f"{split}_loss")) for split in ("train", "test"))
             return [f"losses            train {train}, test {test}"]
         found = self.key_frequencies
         keys = "unknown" if found is None else ", ".join(map(str, found)) or "none"
@@ -175,6 +226,14 @@ class Results:
             f"excluded {_nats(measured.get('excluded_loss'))}, full {_nats(measured.get('all_loss'))}",
         ]
 
+    def _circuit(self, measured: Mapping[str, Any]) -> list[str]:
+        """What kind of network it is, with the evidence that there is."""
+        if "circuit" not in measured:
+            return []
+        names = ("gradient_symmetricity", "distance_irrelevance", "circularity")
+        known = [f"{name.replace('_', ' ')} {measured[name]:.3f}" for name in names if measured.get(name) is not None]
+        return [f"circuit           {measured['circuit']}{f' ({', '.join(known)})' if known else ''}"]
+
 
 def _by_reason(not_defined: Mapping[str, str]) -> dict[str, list[str]]:
     """The analyses that lack the same thing."""
@@ -182,6 +241,20 @@ def _by_reason(not_defined: Mapping[str, str]) -> dict[str, list[str]]:
     for name, why in not_defined.items():
         found.setdefault(why, []).append(name)
     return found
+
+
+def merged(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    """Several analyses over the steps that they have in common; no step at all without any."""
+    if not parts:
+        return xr.Dataset(coords={"step": np.array([], dtype=np.int64)})
+    common = sorted(set.intersection(*(set(part["step"].values.tolist()) for part in parts.values())))
+    plain = [part.drop_vars("checkpoint_digest", errors="ignore").sel(step=common) for part in parts.values()]
+    return xr.merge(plain, join="exact", combine_attrs="drop")
+
+
+def _labels(mask: xr.DataArray) -> list[Any]:
+    """The labels along its only axis at which a mask is true."""
+    return mask[mask.dims[0]].values[mask.values.astype(bool)].tolist()
 
 
 def _plain(variable: xr.DataArray) -> Any:

@@ -20,7 +20,7 @@ LAYERS = [
     ["experiment", "presets"],
     ["storage", "checkpoint", "tables", "trajectory", "results"],
     ["training", "analysis", "figures", "interop"],
-    ["report", "sweeps"],
+    ["report", "sweeps", "verify"],
     ["cli"],
 ]
 LAYER_OF = {room: layer for layer, rooms in enumerate(LAYERS) for room in rooms}

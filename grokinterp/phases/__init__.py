@@ -5,6 +5,7 @@ from grokinterp.phases.dating import find_phases
 from grokinterp.phases.detector import GrokkingDetector, SustainedRule, grok_step
 from grokinterp.phases.jump import JumpDates, jump_rule
 from grokinterp.phases.phase import EVENT_KINDS, NAMES, VERDICTS, Event, History, Phase, label
+from grokinterp.phases.snapshot import Snapshot, snapshot_of
 
 __all__ = [
     "EVENT_KINDS",
@@ -17,9 +18,11 @@ __all__ = [
     "JumpDates",
     "Measures",
     "Phase",
+    "Snapshot",
     "SustainedRule",
     "find_phases",
     "grok_step",
     "jump_rule",
     "label",
+    "snapshot_of",
 ]
