@@ -41,6 +41,8 @@ ANALYSES = {
         Case(analysis.linear_probes),
         Case(analysis.frequency_probes, KEYS),
         Case(analysis.activation_statistics),
+        Case(analysis.integrated_gradients),
+        Case(analysis.logit_attribution),
         Case(analysis.gradient_weight_alignment),
         Case(analysis.weight_norms),
         Case(analysis.singular_values),

@@ -4,6 +4,7 @@ from grokinterp.analysis.activations import activation_statistics
 from grokinterp.analysis.alignment import gradient_weight_alignment
 from grokinterp.analysis.analyze import analyze
 from grokinterp.analysis.attention import attention_map, attention_pattern, attention_periodicity
+from grokinterp.analysis.attribution import integrated_gradients, logit_attribution
 from grokinterp.analysis.catalogue import ANALYSES
 from grokinterp.analysis.evaluate import evaluate
 from grokinterp.analysis.fourier import (
@@ -36,9 +37,11 @@ __all__ = [
     "evaluate",
     "frequency_probes",
     "gradient_weight_alignment",
+    "integrated_gradients",
     "irrep_spectrum",
     "label_noise",
     "linear_probes",
+    "logit_attribution",
     "logit_map",
     "logit_spectrum",
     "logit_statistics",

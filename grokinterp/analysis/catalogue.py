@@ -3,6 +3,7 @@
 from grokinterp.analysis.activations import activation_statistics
 from grokinterp.analysis.alignment import gradient_weight_alignment
 from grokinterp.analysis.attention import attention_map, attention_pattern, attention_periodicity
+from grokinterp.analysis.attribution import integrated_gradients, logit_attribution
 from grokinterp.analysis.evaluate import Analysis
 from grokinterp.analysis.fourier import (
     embedding_circles,
@@ -52,6 +53,8 @@ THINNED: dict[Analysis, int] = {
     linear_probes: 32,
     frequency_probes: 32,
     activation_statistics: 32,
+    integrated_gradients: 32,
+    logit_attribution: 32,
 }
 """Costly ones, with the largest number of checkpoints they run on unless all are asked for."""
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from grokinterp.analysis.algebra import cyclic_order
+from grokinterp.analysis.attribution import component_names
 from grokinterp.analysis.irreps import irrep_names
 from grokinterp.analysis.parts import parts
 from grokinterp.analysis.weights import RANKS, matrix_names
@@ -38,6 +39,7 @@ def coordinates(experiment: Experiment, model: Model, arguments: Mapping[str, An
         "neuron": range(len(model.W_L)),
         "parameter": [name for name, _ in model.named_parameters()],
         "part": list(parts(model)),
+        "component": component_names(model),
         "matrix": matrix_names(model),
         "rank": range(1, RANKS + 1),
     }
