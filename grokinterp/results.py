@@ -232,7 +232,8 @@ class Results:
             return []
         names = ("gradient_symmetricity", "distance_irrelevance", "circularity")
         known = [f"{name.replace('_', ' ')} {measured[name]:.3f}" for name in names if measured.get(name) is not None]
-        return [f"circuit           {measured['circuit']}{f' ({', '.join(known)})' if known else ''}"]
+        evidence = f" ({', '.join(known)})" if known else ""
+        return [f"circuit           {measured['circuit']}{evidence}"]
 
 
 def _by_reason(not_defined: Mapping[str, str]) -> dict[str, list[str]]:
