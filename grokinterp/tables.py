@@ -89,6 +89,9 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 DIGEST = "content_digest"
 
+PART = 2**20
+"""Bytes of a variable that are converted at a time."""
+
 
 def write_analysis(run: Path, name: str, dataset: xr.Dataset) -> None:
     """Write or replace the results of one analysis, atomically."""
@@ -124,8 +127,12 @@ def _digest(dataset: xr.Dataset) -> str:
     digest = hashlib.sha256()
     for name in sorted(map(str, dataset.variables)):
         values = dataset[name].values
-        plain = np.char.encode(values.astype(str)) if values.dtype.kind in "SOUT" else values.astype("<f8")
-        digest.update(f"{name}{values.shape}".encode() + plain.tobytes())
+        digest.update(f"{name}{values.shape}".encode())
+        if values.dtype.kind in "SOUT":
+            digest.update(np.char.encode(values.astype(str)).tobytes())
+            continue
+        for part in np.array_split(values.reshape(-1), values.nbytes // PART + 1):
+            digest.update(part.astype("<f8").tobytes())
     return digest.hexdigest()
 
 

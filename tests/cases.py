@@ -1,50 +1,28 @@
-"""The tables over which the general laws run: one line per analysis."""
+"""The analyses over which the general laws run, all that there are, and arguments to test them with: nothing to add."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 
-from grokinterp import analysis
-
-
-class Case(NamedTuple):
-    """An analysis and the arguments to test it with."""
-
-    analysis: Callable[..., Any]
-    arguments: dict[str, Any] = {}  # noqa: RUF012 - never changed
-
+from grokinterp.analysis import ANALYSES as CATALOGUE
+from grokinterp.analysis.catalogue import THINNED
+from grokinterp.analysis.evaluate import declared_arguments
+from grokinterp.trajectory import Trajectory
 
 KEYS = {"key_frequencies": torch.tensor([1, 3])}
 
-ANALYSES = {
-    case.analysis.__name__: case
-    for case in (
-        Case(analysis.performance),
-        Case(analysis.label_noise),
-        Case(analysis.logit_statistics),
-        Case(analysis.softmax_collapse),
-        Case(analysis.logit_map),
-        Case(analysis.embedding_spectrum),
-        Case(analysis.embedding_circles, KEYS),
-        Case(analysis.neuron_logit_spectrum),
-        Case(analysis.neuron_frequencies),
-        Case(analysis.logit_spectrum),
-        Case(analysis.irrep_spectrum),
-        Case(analysis.progress_measures, KEYS),
-        Case(analysis.attention_map),
-        Case(analysis.attention_pattern),
-        Case(analysis.attention_periodicity),
-        Case(analysis.class_cosine),
-        Case(analysis.class_similarity),
-        Case(analysis.class_matrix),
-        Case(analysis.linear_probes),
-        Case(analysis.frequency_probes, KEYS),
-        Case(analysis.activation_statistics),
-        Case(analysis.integrated_gradients),
-        Case(analysis.logit_attribution),
-        Case(analysis.gradient_weight_alignment),
-        Case(analysis.weight_norms),
-        Case(analysis.singular_values),
-    )
-}
+IRREPS = {"key_irreps": torch.tensor([0, 2])}
+"""The same frequencies, as representations of a cyclic group."""
+
+ANALYSES = {analysis.__name__: analysis for analysis in CATALOGUE}
+
+LOOPED = {analysis.__name__ for analysis in THINNED}
+"""Those that run one checkpoint after another, never under vmap."""
+
+
+def arguments(analyses: Iterable[Callable[..., Any]], run: Trajectory) -> dict[str, Any]:
+    """What ``analyze`` would pass to these analyses, with planted keys."""
+    weights = {name: run.weights(run.steps[at]).state for name, at in (("initial_weights", 0), ("final_weights", -1))}
+    known = KEYS | IRREPS | weights
+    return {key: value for one in analyses for key, value in declared_arguments(one, known).items()}

@@ -15,7 +15,7 @@ import xarray as xr
 from jaxtyping import Int
 from torch import Tensor
 
-from grokinterp.analysis.catalogue import ANALYSES, MOST, THINNED, thinned
+from grokinterp.analysis.catalogue import ANALYSES, MAPS, MOST, THINNED, thinned
 from grokinterp.analysis.coordinates import coordinates
 from grokinterp.analysis.evaluate import Analysis, declared_arguments, evaluate_each, on_host
 from grokinterp.analysis.fourier import logit_spectrum
@@ -59,7 +59,7 @@ def analyze(
     removed, so that a summary never mixes them with others. An analysis that has no meaning for the
     run's task or model is left out, and ``Results.not_defined`` says why.
 
-    Costly analyses run on few checkpoints, evenly chosen, and those that keep large maps on at most 200:
+    Costly analyses run on few checkpoints, evenly chosen, and those that keep large maps on at most 128:
     ``catalogue.MOST`` says how many. ``every=1`` runs everything on every checkpoint.
 
     Args:
@@ -106,7 +106,7 @@ def analyze_missing(
     readable = tuple(step for step in trajectory.steps if step not in skipped)
     wanted = {one: steps_for(one, readable, every) for one in chosen}
     axes = coordinates(trajectory.experiment, trajectory.experiment.empty_model(), final.arguments)
-    fresh = {analysis: Collector(len(wanted[analysis])) for analysis in chosen}
+    fresh = {analysis: Collector(len(wanted[analysis]), single=analysis in MAPS) for analysis in chosen}
     for analysis, result in found.items():
         fresh[analysis].add(int(final.checkpoint.step), result)
     done = {one: {*fresh[one].steps, *steps_of(kept[one])} for one in chosen}

@@ -42,10 +42,10 @@ EVERY: tuple[Analysis, ...] = (
 """What ``analyze`` runs on every checkpoint."""
 
 MAPS: dict[Analysis, int] = {
-    logit_map: 200,
-    attention_map: 200,
+    logit_map: 128,
+    attention_map: 128,
 }
-"""Cheap to compute and large to keep: what runs on every checkpoint of a run that has no more than this many."""
+"""Cheap to compute and large to keep, so in single precision and, unless all are asked for, of at most so many."""
 
 THINNED: dict[Analysis, int] = {
     class_similarity: 32,

@@ -18,10 +18,14 @@ class Collector:
     """The results of one analysis, step by step, in arrays that are allocated once.
 
     Many small arrays that outlive the large ones between them would leave memory in pieces.
+
+    Args:
+        size: the largest number of steps.
+        single: keep float64 in single precision.
     """
 
-    def __init__(self, size: int) -> None:
-        self.size, self.kind = size, tuple
+    def __init__(self, size: int, *, single: bool = False) -> None:
+        self.size, self.single, self.kind = size, single, tuple
         self.steps: list[int] = []
         self.columns: dict[str, np.ndarray] = {}
 
@@ -30,7 +34,8 @@ class Collector:
         if not self.steps:
             self.kind = type(result)
             for name, value in result._asdict().items():
-                self.columns[name] = np.empty((self.size, *value.shape), value.dtype)
+                dtype = np.float32 if self.single and value.dtype == np.float64 else value.dtype
+                self.columns[name] = np.empty((self.size, *value.shape), dtype)
         for name, column in self.columns.items():
             column[len(self.steps)] = getattr(result, name)
         self.steps.append(step)
