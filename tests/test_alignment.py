@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch.nn import functional
 
 from grokinterp.analysis.alignment import gradient_weight_alignment
 from grokinterp.checkpoint import Checkpoint
-from tests.small_networks import assert_vmap_is_loop, drawn, network, permuted, problem
+from tests.small_networks import SPEC, assert_vmap_is_loop, drawn, network, permuted, problem
 
 
 def cosine(x, y):
@@ -110,6 +111,19 @@ def test_order_of_neurons_and_heads_changes_nothing():
     other = permuted(drawn(), neurons=random.Random(0).sample(range(12), 12), heads=[1, 0])
     for one, two in zip(gradient_weight_alignment(drawn()), gradient_weight_alignment(other), strict=True):
         torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-12)
+
+
+def test_projected_gradients_have_no_radial_part_but_where_a_parameter_is_one_number():
+    found = gradient_weight_alignment(drawn())
+    assert found.gradient_weight_cosine.abs().max() > 0.01
+    assert found.projected_gradient_cosine.abs().max() < 1e-12
+    assert abs(float(found.projected_gradient_cosine_total)) < 1e-12
+    checkpoint = drawn(spec=replace(SPEC, d_model=2, n_heads=1, d_head=1, d_mlp=1, biases=True))
+    found, single = gradient_weight_alignment(checkpoint), [w.numel() == 1 for w in checkpoint.parameters.values()]
+    for is_single, raw, projected in zip(
+        single, found.gradient_weight_cosine, found.projected_gradient_cosine, strict=True
+    ):
+        assert projected.isnan() or float(projected) == pytest.approx(float(raw) if is_single else 0, abs=1e-12)
 
 
 def test_vmap_equals_loop():

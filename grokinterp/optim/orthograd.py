@@ -1,0 +1,40 @@
+"""OrthoGrad: descend without rescaling the weights."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from grokinterp.optim.filter import GradientFilter, Memory
+
+ROUNDING = 1e-6
+"""A share of the gradient that cannot be told from rounding."""
+
+
+@dataclass(frozen=True)
+class OrthoGrad(GradientFilter):
+    """The gradient's part across the weights, as long as the whole gradient.
+
+    g⊥ = g - (⟨w, g⟩ / ⟨w, w⟩) w, then g⊥ ‖g‖ / ‖g⊥‖, per parameter, computed in float64. Where g is parallel to w,
+    ‖g⊥‖ ≤ 1e-6 ‖g‖, nothing is left but rounding, which is not made as long as a step. Without
+    weights to be parallel to, w = 0, and for a parameter of one element, which has nothing across, g
+    stays as it is.
+
+    Source: Prieto et al. 2025, §5 (⊥Grad); FORMULAS, accelerators.
+    """
+
+    has_memory: ClassVar[bool] = False
+
+    def __call__(
+        self, gradient: Float[Tensor, "*shape"], weight: Float[Tensor, "*shape"], memory: Memory = None
+    ) -> tuple[Float[Tensor, "*shape"], Memory]:
+        if gradient.numel() == 1:
+            return gradient, None
+        g, w = gradient.double(), weight.double()
+        square = w.square().sum()
+        across = g - (w * g).sum() / torch.where(square > 0, square, 1.0) * w
+        whole, left = g.square().sum().sqrt(), across.square().sum().sqrt()
+        scale = torch.where(left > ROUNDING * whole, whole / left, 1.0)
+        return (across * scale).to(gradient.dtype), None
