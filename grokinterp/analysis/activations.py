@@ -66,7 +66,7 @@ def statistics_of(x: Float[Tensor, "example feature"]) -> Float[Tensor, "6"]:
 
     >>> x = torch.tensor([[0.0, 7.0, 1.0], [0.0, 7.0, -1.0]])
     >>> [round(value, 3) for value in statistics_of(x).tolist()]
-    [2.333, 3.399, 0.333, 0.667, 1.0, nan]
+    [2.333, 3.35, 0.333, 0.667, 1.0, nan]
     """
     silent = SILENT * x.square().mean().sqrt()
     sparsity = (x.abs() <= silent).to(x.dtype).mean()

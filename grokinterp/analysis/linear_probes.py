@@ -1,7 +1,8 @@
 """What can be read off a representation by a linear map: the class, and the waves of the answer at key frequencies.
 
-A probe is a ridge regression with intercept, in closed form. It is fitted on one random half of all examples, which is
-the same for every checkpoint, and scored on the other. Its control is the same probe fitted on shuffled targets.
+Probes are in closed form: linear discriminant analysis for the class, regression for waves, both with a ridge. They are
+fitted on one random half of all examples, the same for every checkpoint, and scored on the other half. Their control is
+the same probe fitted on shuffled labels or targets.
 """
 
 from collections.abc import Sequence
@@ -10,16 +11,19 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from grokinterp.analysis.algebra import CyclicGrid, cyclic_grid
 from grokinterp.analysis.fourier import key_rows
+from grokinterp.analysis.similarity import class_means
 from grokinterp.checkpoint import Checkpoint
 from grokinterp.errors import NotDefined
 from grokinterp.maths.fourier import waves
 
 RIDGE = 1e-3
-"""The penalty on a probe's weights, as a share of the mean variance of the principal components."""
+"""What is added to every variance of the representation, as a share of their mean."""
+
+ROUNDING = 1e-10
+"""Vectors whose deviation is below this share of their length do not vary."""
 
 
 class LinearProbes(NamedTuple):
@@ -57,34 +61,35 @@ class Halves(NamedTuple):
 
 
 def linear_probes(checkpoint: Checkpoint, *, hooks: Sequence[str] | None = None) -> LinearProbes:
-    """Regress the class, one-hot, on the vectors where the answer is read; the largest prediction is the answer.
+    """Classify the vectors where the answer is read by linear discriminant analysis, at every hook.
 
-    Read it against chance and control. A network that memorizes holds the class of the examples it was trained on and
-    of no others: class_probe_accuracy rises, class_probe_test_accuracy stays at chance (NaN where all are trained on).
-    Classes that are apart need not be found: of those on a line, the regression does not see the ones in the middle.
+    Read the accuracy against chance and control. A network that memorizes holds the class of the examples it was
+    trained on and of no others: class_probe_accuracy rises, class_probe_test_accuracy stays at chance (NaN where
+    nothing is tested). A regression on one-hot classes is no substitute: in the residual stream of Nanda et al.'s
+    network, which the unembedding reads without error, it finds less than two thirds.
 
     Args:
         checkpoint: of any task and model.
         hooks: where to look (default: ``model.feature_hooks``).
 
-    Source: Alain and Bengio 2016 (linear probes); Hewitt and Liang 2019 (controls).
+    Source: Alain and Bengio 2016 (linear probes); Hewitt and Liang 2019 (controls); Friedman 1989 (regularized
+        discriminant analysis).
 
     Raises:
         KeyError: no hook of that name, or one that has no vector at a position.
     """
-    labels, classes = checkpoint.problem.labels, checkpoint.problem.task.n_classes
-    halves = draw_halves(len(labels), labels.device)
-    answers, is_test = labels[halves.held_out], checkpoint.problem.is_test[halves.held_out]
+    problem, classes = checkpoint.problem, checkpoint.problem.task.n_classes
+    halves = draw_halves(len(problem.labels), problem.labels.device)
+    answers, is_test = problem.labels[halves.held_out], problem.is_test[halves.held_out]
+    labelings = torch.stack([problem.labels[halves.fit], problem.labels[halves.shuffled]])
     features = checkpoint.features(*(hooks or checkpoint.model.feature_hooks))
-    predicted = [probe(x, one_hot(labels, classes).to(x.dtype), halves) for x in features]
-    right, by_control = (
-        torch.stack([each.argmax(-1) == answers for each in of]) for of in zip(*predicted, strict=True)
-    )
-    most_frequent = labels[halves.fit].bincount(minlength=classes).argmax()
+    found = torch.stack([classified(*fit_and_held_out(x, halves), labelings, classes) for x in features])
+    right, by_control = (found == answers).double().unbind(1)
+    most_frequent = labelings[0].bincount(minlength=classes).argmax()
     return LinearProbes(
-        class_probe_accuracy=right.double().mean(1),
-        class_probe_test_accuracy=right[:, is_test].double().mean(1),
-        class_probe_control=by_control.double().mean(1),
+        class_probe_accuracy=right.mean(1),
+        class_probe_test_accuracy=right[:, is_test].mean(1),
+        class_probe_control=by_control.mean(1),
         class_probe_chance=(answers == most_frequent).double().mean(),
     )
 
@@ -114,12 +119,12 @@ def frequency_probes(
         raise NotDefined("frequency_probes", "no frequency is key")
     targets = answer_waves(grid, key_rows(key_frequencies, grid.n, grid.example.device))
     halves = draw_halves(len(targets), targets.device)
-    found = [
-        [share_explained(y, targets[halves.held_out]) for y in probe(grid.examples(x), targets, halves)]
-        for x in checkpoint.features(*(hooks or checkpoint.model.feature_hooks))
-    ]
-    r2, control = (torch.stack(of).unflatten(1, (-1, 2)) for of in zip(*found, strict=True))
-    return FrequencyProbes(r2, control)
+    both = torch.cat([targets[halves.fit], targets[halves.shuffled]], 1)
+    answers = targets[halves.held_out].repeat(1, 2)
+    features = checkpoint.features(*(hooks or checkpoint.model.feature_hooks))
+    predicted = [regressed(*fit_and_held_out(grid.examples(x), halves), both) for x in features]
+    r2 = torch.stack([share_explained(each, answers) for each in predicted])
+    return FrequencyProbes(*r2.unflatten(1, (2, -1, 2)).unbind(1))
 
 
 def answer_waves(grid: CyclicGrid, rows: Int[Tensor, "key"]) -> Float[Tensor, "pair target"]:
@@ -127,15 +132,6 @@ def answer_waves(grid: CyclicGrid, rows: Int[Tensor, "key"]) -> Float[Tensor, "p
     exponent = torch.arange(grid.n, device=rows.device)
     total = (exponent[:, None] + exponent).flatten() % grid.n
     return torch.stack([wave[rows] for wave in waves(grid.n, rows.device)], 1).flatten(0, 1).mT[total]
-
-
-def probe(
-    x: Float[Tensor, "example feature"], targets: Float[Tensor, "example target"], halves: Halves
-) -> tuple[Float[Tensor, "held_out target"], Float[Tensor, "held_out target"]]:
-    """What a probe predicts for the examples held out, and what its control does."""
-    both = torch.cat([targets[halves.fit], targets[halves.shuffled]], 1)
-    predicted, control = ridge(x[halves.fit], both, x[halves.held_out]).chunk(2, 1)
-    return predicted, control
 
 
 def draw_halves(n: int, device: torch.device) -> Halves:
@@ -146,25 +142,63 @@ def draw_halves(n: int, device: torch.device) -> Halves:
     return Halves(*(part.to(device) for part in (fit, shuffled, held_out)))
 
 
-def ridge(
-    x: Float[Tensor, "fit feature"], y: Float[Tensor, "fit target"], at: Float[Tensor, "held_out feature"]
+def fit_and_held_out(
+    x: Float[Tensor, "example feature"], halves: Halves
+) -> tuple[Float[Tensor, "fit direction"], Float[Tensor, "held_out direction"]]:
+    """The two halves about the mean of the first; of more features than examples, the directions these span."""
+    fit, held_out = x[halves.fit], x[halves.held_out]
+    center = fit.mean(0)
+    varies = (fit - center).square().sum() > ROUNDING**2 * fit.square().sum()
+    fit, held_out = (torch.where(varies, part - center, 0) for part in (fit, held_out))
+    if fit.shape[0] >= fit.shape[1]:
+        return fit, held_out
+    basis = torch.linalg.qr(fit.mT).Q
+    return fit @ basis, held_out @ basis
+
+
+def covariance(x: Float[Tensor, "fit feature"]) -> Float[Tensor, "feature feature"]:
+    """Of centered vectors, with the ridge: ``RIDGE`` times the mean variance, 1 where nothing varies.
+
+    >>> covariance(torch.tensor([[-2.0], [2.0]])), covariance(torch.zeros(2, 1))
+    (tensor([[4.0040]]), tensor([[1.]]))
+    """
+    total = x.mT @ x / len(x)
+    ridge = RIDGE * total.trace() / len(total)
+    return total + torch.where(ridge > 0, ridge, 1) * torch.eye(len(total), dtype=x.dtype, device=x.device)
+
+
+def classified(
+    x: Float[Tensor, "fit feature"],
+    at: Float[Tensor, "held_out feature"],
+    labelings: Int[Tensor, "labeling fit"],
+    classes: int,
+) -> Int[Tensor, "labeling held_out"]:
+    """The most likely class elsewhere, for every labeling of the same centered vectors.
+
+    With the share π_c and the mean μ_c of each class, and Σ the covariance within classes, ridge included, that is the
+    largest of log π_c - ½ (x - μ_c)ᵀ Σ⁻¹ (x - μ_c), up to what all classes share log π_c - ½ μ_cᵀ Σ⁻¹ μ_c + xᵀ Σ⁻¹ μ_c.
+    """
+    total, found = covariance(x), []
+    for labels in labelings:
+        share = labels.bincount(minlength=classes).to(x.dtype) / len(labels)
+        means = class_means(x, labels, classes).nan_to_num()
+        directions = torch.linalg.solve(total - means.mT @ (share[:, None] * means), means.mT)
+        offset = share.log() - (means.mT * directions).sum(0) / 2
+        found.append((at @ directions + offset).argmax(-1))
+    return torch.stack(found)
+
+
+def regressed(
+    x: Float[Tensor, "fit feature"], at: Float[Tensor, "held_out feature"], y: Float[Tensor, "fit target"]
 ) -> Float[Tensor, "held_out target"]:
-    """Linear prediction of the targets elsewhere: ȳ + (at - x̄) W, W = (XᵀX + λ)⁻¹ XᵀY = Xᵀ(XXᵀ + λ)⁻¹ Y, centered.
+    """Linear prediction of targets elsewhere from centered vectors: ȳ + at W, W = Σ⁻¹ xᵀ(y - ȳ) / n, ridge in Σ.
 
-    λ is ``RIDGE`` times the mean of the min(fit, feature) eigenvalues, so that scale and rotation change nothing.
-
-    >>> x, y = torch.tensor([[0.0], [2.0]]), torch.tensor([[1.0], [3.0]])
-    >>> ridge(x, y, torch.tensor([[1.0], [5.0]])).round(decimals=1).tolist()
+    >>> x, y = torch.tensor([[-1.0], [1.0]]), torch.tensor([[1.0], [3.0]])
+    >>> regressed(x, torch.tensor([[0.0], [4.0]]), y).round(decimals=1).tolist()
     [[2.0], [6.0]]
     """
-    center, mean = x.mean(0), y.mean(0)
-    x, y = x - center, y - mean
-    is_tall = x.shape[0] > x.shape[1]
-    gram = x.mT @ x if is_tall else x @ x.mT
-    penalty = RIDGE * gram.trace() / len(gram)
-    gram.diagonal().add_(torch.where(penalty > 0, penalty, 1))
-    weights = torch.linalg.solve(gram, x.mT @ y) if is_tall else x.mT @ torch.linalg.solve(gram, y)
-    return mean + (at - center) @ weights
+    mean = y.mean(0)
+    return mean + at @ torch.linalg.solve(covariance(x), x.mT @ (y - mean) / len(y))
 
 
 def share_explained(
