@@ -14,12 +14,14 @@ from grokinterp.analysis.fourier import (
     neuron_frequencies,
     neuron_logit_spectrum,
 )
+from grokinterp.analysis.gradients import gradient_flow, gradient_noise
 from grokinterp.analysis.irreps import irrep_spectrum
 from grokinterp.analysis.linear_probes import frequency_probes, linear_probes
 from grokinterp.analysis.logits import label_noise, logit_map, logit_statistics, performance, softmax_collapse
 from grokinterp.analysis.probes import class_cosine
 from grokinterp.analysis.progress import progress_measures
 from grokinterp.analysis.similarity import class_matrix, class_similarity
+from grokinterp.analysis.weight_path import weight_path
 from grokinterp.analysis.weights import singular_values, weight_norms
 
 __all__ = [
@@ -36,6 +38,8 @@ __all__ = [
     "embedding_spectrum",
     "evaluate",
     "frequency_probes",
+    "gradient_flow",
+    "gradient_noise",
     "gradient_weight_alignment",
     "integrated_gradients",
     "irrep_spectrum",
@@ -52,4 +56,5 @@ __all__ = [
     "singular_values",
     "softmax_collapse",
     "weight_norms",
+    "weight_path",
 ]

@@ -1,5 +1,7 @@
 """Which analyses there are, and how many checkpoints of a run each is worth."""
 
+import inspect
+
 from grokinterp.analysis.activations import activation_statistics
 from grokinterp.analysis.alignment import gradient_weight_alignment
 from grokinterp.analysis.attention import attention_map, attention_pattern, attention_periodicity
@@ -12,12 +14,14 @@ from grokinterp.analysis.fourier import (
     neuron_frequencies,
     neuron_logit_spectrum,
 )
+from grokinterp.analysis.gradients import gradient_flow, gradient_noise
 from grokinterp.analysis.irreps import irrep_spectrum
 from grokinterp.analysis.linear_probes import frequency_probes, linear_probes
 from grokinterp.analysis.logits import label_noise, logit_map, logit_statistics, performance, softmax_collapse
 from grokinterp.analysis.probes import class_cosine
 from grokinterp.analysis.progress import progress_measures
 from grokinterp.analysis.similarity import class_matrix, class_similarity
+from grokinterp.analysis.weight_path import weight_path
 from grokinterp.analysis.weights import singular_values, weight_norms
 
 EVERY: tuple[Analysis, ...] = (
@@ -36,7 +40,9 @@ EVERY: tuple[Analysis, ...] = (
     attention_periodicity,
     class_cosine,
     gradient_weight_alignment,
+    gradient_flow,
     weight_norms,
+    weight_path,
     singular_values,
 )
 """What ``analyze`` runs on every checkpoint."""
@@ -48,6 +54,7 @@ MAPS: dict[Analysis, int] = {
 """Cheap to compute and large to keep, so in single precision and, unless all are asked for, of at most so many."""
 
 THINNED: dict[Analysis, int] = {
+    gradient_noise: 9,
     class_similarity: 32,
     class_matrix: 32,
     linear_probes: 32,
@@ -73,3 +80,16 @@ def thinned(steps: tuple[int, ...], most: int | None) -> tuple[int, ...]:
     if most is None or len(steps) <= most:
         return steps
     return tuple(steps[round(i * (len(steps) - 1) / (most - 1))] for i in range(most))
+
+
+def listing() -> list[str]:
+    """Every analysis in a line, by how many checkpoints it runs on."""
+    width = max(len(analysis.__name__) for analysis in ANALYSES)
+    lines = []
+    for most in (None, *sorted(set(MOST.values()), reverse=True)):
+        lines.append(
+            "every checkpoint" if most is None else f"at most {most} checkpoints, unless --every asks for more"
+        )
+        chosen = [analysis for analysis in ANALYSES if MOST.get(analysis) == most]
+        lines += [f"  {one.__name__:{width}}  {(inspect.getdoc(one) or '').splitlines()[0]}" for one in chosen]
+    return lines
