@@ -182,6 +182,14 @@ def models() -> None:
     print("\n".join(listing(MODELS)))
 
 
+@app.command()
+def analyses() -> None:
+    """List what `analyze` measures, and on how many checkpoints."""
+    from grokinterp.analysis.catalogue import listing
+
+    print("\n".join(listing()))
+
+
 def warn_of_skipped(skipped: dict[int, str]) -> None:
     """Name and count the checkpoints that could not be read."""
     for step, reason in skipped.items():
