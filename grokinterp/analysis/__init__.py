@@ -16,6 +16,8 @@ from grokinterp.analysis.fourier import (
 )
 from grokinterp.analysis.gradients import gradient_flow, gradient_noise
 from grokinterp.analysis.irreps import irrep_spectrum
+from grokinterp.analysis.landscape import hessian_eigenvalues, loss_line, sharpness
+from grokinterp.analysis.learning_coefficient import local_learning_coefficient
 from grokinterp.analysis.linear_probes import frequency_probes, linear_probes
 from grokinterp.analysis.logits import label_noise, logit_map, logit_statistics, performance, softmax_collapse
 from grokinterp.analysis.probes import class_cosine
@@ -41,18 +43,22 @@ __all__ = [
     "gradient_flow",
     "gradient_noise",
     "gradient_weight_alignment",
+    "hessian_eigenvalues",
     "integrated_gradients",
     "irrep_spectrum",
     "label_noise",
     "linear_probes",
+    "local_learning_coefficient",
     "logit_attribution",
     "logit_map",
     "logit_spectrum",
     "logit_statistics",
+    "loss_line",
     "neuron_frequencies",
     "neuron_logit_spectrum",
     "performance",
     "progress_measures",
+    "sharpness",
     "singular_values",
     "softmax_collapse",
     "weight_norms",

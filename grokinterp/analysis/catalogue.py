@@ -16,6 +16,8 @@ from grokinterp.analysis.fourier import (
 )
 from grokinterp.analysis.gradients import gradient_flow, gradient_noise
 from grokinterp.analysis.irreps import irrep_spectrum
+from grokinterp.analysis.landscape import hessian_eigenvalues, loss_line, sharpness
+from grokinterp.analysis.learning_coefficient import local_learning_coefficient
 from grokinterp.analysis.linear_probes import frequency_probes, linear_probes
 from grokinterp.analysis.logits import label_noise, logit_map, logit_statistics, performance, softmax_collapse
 from grokinterp.analysis.probes import class_cosine
@@ -62,6 +64,10 @@ THINNED: dict[Analysis, int] = {
     activation_statistics: 32,
     integrated_gradients: 32,
     logit_attribution: 32,
+    local_learning_coefficient: 9,
+    hessian_eigenvalues: 9,
+    sharpness: 9,
+    loss_line: 9,
 }
 """Costly ones, with the largest number of checkpoints they run on unless all are asked for."""
 

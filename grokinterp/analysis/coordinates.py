@@ -6,6 +6,8 @@ from typing import Any
 from grokinterp.analysis.algebra import cyclic_order
 from grokinterp.analysis.attribution import component_names
 from grokinterp.analysis.irreps import irrep_names
+from grokinterp.analysis.landscape import EIGENVALUES, FRACTIONS
+from grokinterp.analysis.learning_coefficient import CHAINS
 from grokinterp.analysis.parts import parts
 from grokinterp.analysis.weights import RANKS, matrix_names
 from grokinterp.experiment import Experiment
@@ -42,6 +44,9 @@ def coordinates(experiment: Experiment, model: Model, arguments: Mapping[str, An
         "component": component_names(model),
         "matrix": matrix_names(model),
         "rank": range(1, RANKS + 1),
+        "rank_of_hessian": range(1, arguments.get("eigenvalues", EIGENVALUES) + 1),
+        "chain": range(arguments.get("chains", CHAINS)),
+        "fraction": FRACTIONS,
     }
     if "key_frequencies" in arguments:
         axes["key"] = arguments["key_frequencies"].tolist()

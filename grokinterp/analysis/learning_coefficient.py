@@ -1,0 +1,162 @@
+"""The local learning coefficient: how many directions of the weights the training loss really depends on."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from grokinterp.analysis.landscape import LossSurface, require_true_gradient
+from grokinterp.checkpoint import Checkpoint
+from grokinterp.errors import GrokinterpError
+
+CHAINS, BURN_IN, DRAWS = 2, 30, 20
+STEP_SIZE, LOCALIZATION, BATCH_SIZE = 1e-4, 1e3, 128
+"""With these a chain forgets its start in 2/εγ = 20 steps, and localization alone lets a weight vary by γ^-½ = 0.03."""
+
+LARGEST_SPREAD = 4.0
+"""Times the mean squared distance from the start that localization alone allows: a chain beyond is unstable."""
+
+
+class LocalLearningCoefficient(NamedTuple):
+    """How degenerate the training loss is around the weights.
+
+    llc: local learning coefficient, the mean over chains [1]
+    llc_of_chain: local learning coefficient that one chain gives [1]
+    llc_spread: standard deviation of the local learning coefficient over chains [1]
+    llc_diverged: whether any chain left the surroundings of the weights [1]
+    """
+
+    llc: Float[Tensor, ""]
+    llc_of_chain: Float[Tensor, "chain"]
+    llc_spread: Float[Tensor, ""]
+    llc_diverged: Bool[Tensor, ""]
+
+
+class Chain(NamedTuple):
+    """What a chain saw after burning in: the mean rise of the loss, and the mean squared distance from the start."""
+
+    rise: Float[Tensor, ""]
+    distance: Float[Tensor, ""]
+
+
+RiseAndGradient = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]
+"""At some weights, on a random batch: how far the loss is above that of the start on it, and its gradient."""
+
+
+def local_learning_coefficient(
+    checkpoint: Checkpoint,
+    *,
+    step_size: float = STEP_SIZE,
+    localization: float = LOCALIZATION,
+    inverse_temperature: float | None = None,
+    chains: int = CHAINS,
+    burn_in: int = BURN_IN,
+    draws: int = DRAWS,
+    batch_size: int = BATCH_SIZE,
+) -> LocalLearningCoefficient:
+    """λ̂ = nβ (E[L(w)] - L(w₀)), w drawn around the weights w₀ by stochastic gradient Langevin dynamics.
+
+        w ← w - ε/2 (nβ ∇L_B(w) + γ (w - w₀)) + N(0, ε)
+
+    on random batches B of the training examples; the loss L is the one trained with. L_B(w₀) of the same batch is
+    subtracted from every L_B(w), which removes most of the batches' noise. Around a regular minimum λ̂ tends to half the
+    number of weights as γ → 0; a degenerate one has less. With a Hessian of eigenvalues h it is about
+    ½ Σ nβh / (nβh + γ): only what is curved by more than γ / nβ counts, and numbers can be compared only at equal
+    ε, γ, nβ, draws and n. Negative values say that the weights are at no minimum of the loss.
+
+    Diverged: a loss that is not finite, or a mean ‖w - w₀‖² above four times the d/γ that the localization alone
+    would give d weights. One chain has no spread (NaN). Every checkpoint sees the same batches and noise.
+
+    Args:
+        checkpoint: w₀.
+        step_size: ε.
+        localization: γ.
+        inverse_temperature: nβ, by default n / log n for n training examples.
+        chains: independent ones.
+        burn_in: steps of each chain that are not counted.
+        draws: steps of each chain that are.
+        batch_size: training examples of a step, all of them where there are no more.
+
+    Source: Lau et al. 2023, §4 and appendix (estimator, localized SGLD); FORMULAS, geometry.
+
+    Raises:
+        NotDefined: the training examples are unknown; a recursive model whose gradient stops on its way.
+        GrokinterpError: an argument that must be positive and is not.
+    """
+    require_positive(step_size=step_size, localization=localization, chains=chains, draws=draws, batch_size=batch_size)
+    require_true_gradient(checkpoint, "local_learning_coefficient")
+    surface = LossSurface(checkpoint, "local_learning_coefficient")
+    if inverse_temperature is None:
+        inverse_temperature = surface.n_train / max(math.log(surface.n_train), 1)
+    rise = rise_on_batches(surface, batch_size)
+    sample = partial(
+        sample_chain,
+        rise,
+        surface.start,
+        step_size=step_size,
+        localization=localization,
+        inverse_temperature=inverse_temperature,
+        burn_in=burn_in,
+        draws=draws,
+    )
+    found = [sample(generator=torch.Generator().manual_seed(chain)) for chain in range(chains)]
+    each = inverse_temperature * torch.stack([chain.rise for chain in found])
+    distance = torch.stack([chain.distance for chain in found])
+    stable = each.isfinite() & (distance < LARGEST_SPREAD * len(surface.start) / localization)
+    spread = each.std() if chains > 1 else torch.full_like(each[0], torch.nan)
+    return LocalLearningCoefficient(each.mean(), each, spread, ~stable.all())
+
+
+def require_positive(**arguments: float | int) -> None:
+    """Raise GrokinterpError for the first that is not above 0."""
+    for name, value in arguments.items():
+        if not value > 0:
+            raise GrokinterpError(f"{name}={value}: must be above 0")
+
+
+def rise_on_batches(surface: LossSurface, batch_size: int) -> RiseAndGradient:
+    """On random training examples, with replacement, or on all where a batch holds them."""
+    everything = torch.arange(surface.n_train, device=surface.start.device)
+    with torch.no_grad():
+        before = torch.cat([surface.train_losses(surface.start, batch) for batch in surface.batches()])
+
+    def rise(weights: Float[Tensor, "weight"], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        batch = everything
+        if batch_size < surface.n_train:
+            batch = torch.randint(surface.n_train, (batch_size,), generator=generator).to(everything.device)
+        weights = weights.detach().requires_grad_()
+        mean = (surface.train_losses(weights, batch) - before[batch]).mean()
+        return mean.detach(), torch.autograd.grad(mean, weights)[0]
+
+    return rise
+
+
+def sample_chain(
+    rise: RiseAndGradient,
+    start: Float[Tensor, "weight"],
+    *,
+    step_size: float,
+    localization: float,
+    inverse_temperature: float,
+    burn_in: int,
+    draws: int,
+    generator: torch.Generator,
+) -> Chain:
+    """One chain of localized Langevin dynamics; a rise is that of the weights before the step.
+
+    In one dimension, for the rise h w² / 2, the weights end up normal with variance 1 / (a (1 - εa/4)), a = nβh + γ.
+    """
+    away, rises, distances = torch.zeros_like(start), [], []
+    for step in range(burn_in + draws):
+        value, gradient = rise(start + away, generator)
+        if step >= burn_in:
+            rises.append(value)
+            distances.append(away.square().sum())
+        noise = torch.randn(start.shape, dtype=start.dtype, generator=generator).to(start.device)
+        drift = inverse_temperature * gradient + localization * away
+        away = away - step_size / 2 * drift + math.sqrt(step_size) * noise
+    return Chain(torch.stack(rises).mean(), torch.stack(distances).mean())
