@@ -15,6 +15,7 @@ from grokinterp.analysis.fourier import (
     neuron_logit_spectrum,
 )
 from grokinterp.analysis.gradients import gradient_flow, gradient_noise
+from grokinterp.analysis.grafts import graft, grafts
 from grokinterp.analysis.irreps import irrep_spectrum
 from grokinterp.analysis.landscape import hessian_eigenvalues, loss_line, sharpness
 from grokinterp.analysis.learning_coefficient import local_learning_coefficient
@@ -43,6 +44,8 @@ __all__ = [
     "gradient_flow",
     "gradient_noise",
     "gradient_weight_alignment",
+    "graft",
+    "grafts",
     "hessian_eigenvalues",
     "integrated_gradients",
     "irrep_spectrum",

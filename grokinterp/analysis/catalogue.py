@@ -15,6 +15,7 @@ from grokinterp.analysis.fourier import (
     neuron_logit_spectrum,
 )
 from grokinterp.analysis.gradients import gradient_flow, gradient_noise
+from grokinterp.analysis.grafts import grafts
 from grokinterp.analysis.irreps import irrep_spectrum
 from grokinterp.analysis.landscape import hessian_eigenvalues, loss_line, sharpness
 from grokinterp.analysis.learning_coefficient import local_learning_coefficient
@@ -68,6 +69,7 @@ THINNED: dict[Analysis, int] = {
     hessian_eigenvalues: 9,
     sharpness: 9,
     loss_line: 9,
+    grafts: 9,
 }
 """Costly ones, with the largest number of checkpoints they run on unless all are asked for."""
 
