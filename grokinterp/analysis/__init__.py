@@ -3,9 +3,11 @@
 from grokinterp.analysis.activations import activation_statistics
 from grokinterp.analysis.alignment import gradient_weight_alignment
 from grokinterp.analysis.analyze import analyze
+from grokinterp.analysis.answers import answer_spectrum, operand_spectrum
 from grokinterp.analysis.attention import attention_map, attention_pattern, attention_periodicity
 from grokinterp.analysis.attribution import integrated_gradients, logit_attribution
 from grokinterp.analysis.catalogue import ANALYSES
+from grokinterp.analysis.cosets import coset_scores
 from grokinterp.analysis.evaluate import evaluate
 from grokinterp.analysis.fourier import (
     embedding_circles,
@@ -16,6 +18,8 @@ from grokinterp.analysis.fourier import (
 )
 from grokinterp.analysis.gradients import gradient_flow, gradient_noise
 from grokinterp.analysis.grafts import graft, grafts
+from grokinterp.analysis.irrep_fve import group_power, irrep_fve
+from grokinterp.analysis.irrep_progress import irrep_progress
 from grokinterp.analysis.irreps import irrep_spectrum
 from grokinterp.analysis.landscape import hessian_eigenvalues, loss_line, sharpness
 from grokinterp.analysis.learning_coefficient import local_learning_coefficient
@@ -31,12 +35,14 @@ __all__ = [
     "ANALYSES",
     "activation_statistics",
     "analyze",
+    "answer_spectrum",
     "attention_map",
     "attention_pattern",
     "attention_periodicity",
     "class_cosine",
     "class_matrix",
     "class_similarity",
+    "coset_scores",
     "embedding_circles",
     "embedding_spectrum",
     "evaluate",
@@ -46,8 +52,11 @@ __all__ = [
     "gradient_weight_alignment",
     "graft",
     "grafts",
+    "group_power",
     "hessian_eigenvalues",
     "integrated_gradients",
+    "irrep_fve",
+    "irrep_progress",
     "irrep_spectrum",
     "label_noise",
     "linear_probes",
@@ -59,6 +68,7 @@ __all__ = [
     "loss_line",
     "neuron_frequencies",
     "neuron_logit_spectrum",
+    "operand_spectrum",
     "performance",
     "progress_measures",
     "sharpness",

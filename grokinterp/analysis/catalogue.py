@@ -4,8 +4,10 @@ import inspect
 
 from grokinterp.analysis.activations import activation_statistics
 from grokinterp.analysis.alignment import gradient_weight_alignment
+from grokinterp.analysis.answers import answer_spectrum, operand_spectrum
 from grokinterp.analysis.attention import attention_map, attention_pattern, attention_periodicity
 from grokinterp.analysis.attribution import integrated_gradients, logit_attribution
+from grokinterp.analysis.cosets import coset_scores
 from grokinterp.analysis.evaluate import Analysis
 from grokinterp.analysis.fourier import (
     embedding_circles,
@@ -16,6 +18,8 @@ from grokinterp.analysis.fourier import (
 )
 from grokinterp.analysis.gradients import gradient_flow, gradient_noise
 from grokinterp.analysis.grafts import grafts
+from grokinterp.analysis.irrep_fve import group_power, irrep_fve
+from grokinterp.analysis.irrep_progress import irrep_progress
 from grokinterp.analysis.irreps import irrep_spectrum
 from grokinterp.analysis.landscape import hessian_eigenvalues, loss_line, sharpness
 from grokinterp.analysis.learning_coefficient import local_learning_coefficient
@@ -38,6 +42,10 @@ EVERY: tuple[Analysis, ...] = (
     neuron_frequencies,
     logit_spectrum,
     irrep_spectrum,
+    answer_spectrum,
+    operand_spectrum,
+    irrep_fve,
+    group_power,
     progress_measures,
     attention_pattern,
     attention_periodicity,
@@ -57,6 +65,8 @@ MAPS: dict[Analysis, int] = {
 """Cheap to compute and large to keep, so in single precision and, unless all are asked for, of at most so many."""
 
 THINNED: dict[Analysis, int] = {
+    irrep_progress: 32,
+    coset_scores: 32,
     gradient_noise: 9,
     class_similarity: 32,
     class_matrix: 32,

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from grokinterp.analysis.algebra import cyclic_order
+from grokinterp.analysis.answers import answer_names, residue_frequencies
 from grokinterp.analysis.attribution import component_names
 from grokinterp.analysis.irreps import irrep_names
 from grokinterp.analysis.landscape import EIGENVALUES, FRACTIONS
@@ -28,6 +29,9 @@ def coordinates(experiment: Experiment, model: Model, arguments: Mapping[str, An
         "axis": ("cos", "sin"),
         "frequency": range(1, order // 2 + 1),
         "irrep": irrep_names(task),
+        "answer_irrep": answer_names(task),
+        "operand": ("left", "right"),
+        "residue_frequency": residue_frequencies(task),
         "class": classes,
         "other_class": classes,
         "label": classes,

@@ -164,6 +164,16 @@ class Algebra(NamedTuple):
     answer: Int[Tensor, "class"]
 
 
+class AnswerGroup(NamedTuple):
+    """The group that the classes of a task are elements of, also where its operands are none.
+
+    ``element[c]`` is the element that class c stands for, -1 for a class outside the group.
+    """
+
+    group: Group
+    element: Int[Tensor, "class"]
+
+
 def parse(name: str) -> tuple[Factor, ...]:
     """The factors of a group's name; builds nothing.
 

@@ -11,6 +11,7 @@ from pydantic import Discriminator
 from torch import Tensor
 
 from grokinterp.errors import ConfigError
+from grokinterp.maths.groups import AnswerGroup
 from grokinterp.tasks.groups import GroupComposition, GroupConjugation
 from grokinterp.tasks.matrices import MatrixMultiplication
 from grokinterp.tasks.modular import ModularAddition, ModularDivision, ModularMultiplication, ModularSubtraction
@@ -83,6 +84,11 @@ class Composition(Task):
     @property
     def n_ctx(self) -> int:
         return 3
+
+    @property
+    def answer_group(self) -> AnswerGroup | None:
+        """That of the outer operation."""
+        return self.outer.answer_group
 
     def tokens(self) -> Int[Tensor, "example position"]:
         return (self._cube >= 0).nonzero()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from grokinterp.errors import ConfigError, short
 from grokinterp.maths import groups
-from grokinterp.maths.groups import Algebra, Group
+from grokinterp.maths.groups import Algebra, AnswerGroup, Group
 from grokinterp.tasks.task import BinaryTask
 
 
@@ -54,6 +54,11 @@ class GroupTask(BinaryTask):
     @property
     def n_classes(self) -> int:
         return self.structure.order
+
+    @property
+    def answer_group(self) -> AnswerGroup:
+        """The algebra's, or else the group itself."""
+        return super().answer_group or AnswerGroup(self.structure, torch.arange(self.structure.order))
 
 
 @dataclass(frozen=True, kw_only=True)

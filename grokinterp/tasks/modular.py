@@ -8,7 +8,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from grokinterp.errors import ConfigError
-from grokinterp.maths.groups import Algebra, cyclic
+from grokinterp.maths.groups import Algebra, AnswerGroup, cyclic
 from grokinterp.maths.residues import discrete_logarithm, is_prime, prime_factors
 from grokinterp.tasks.task import BinaryTask
 
@@ -34,6 +34,11 @@ class ModularTask(BinaryTask):
     @property
     def n_classes(self) -> int:
         return self.p
+
+    @property
+    def answer_group(self) -> AnswerGroup:
+        """The algebra's, or else the residues under addition: C_p."""
+        return super().answer_group or AnswerGroup(cyclic(self.p), torch.arange(self.p))
 
 
 @dataclass(frozen=True, kw_only=True)

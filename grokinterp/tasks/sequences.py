@@ -11,6 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from grokinterp.errors import ConfigError
+from grokinterp.maths.groups import AnswerGroup, cyclic
 from grokinterp.tasks.task import Task
 
 LARGEST = 10**6
@@ -41,6 +42,11 @@ class SequenceTask(Task):
     @property
     def n_ctx(self) -> int:
         return self.length
+
+    @property
+    def answer_group(self) -> AnswerGroup:
+        """The residues under addition: C_p."""
+        return AnswerGroup(cyclic(self.p), torch.arange(self.p))
 
     @abstractmethod
     def terms(self) -> Int[Tensor, "example term"]:

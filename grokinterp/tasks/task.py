@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from grokinterp.maths.groups import Algebra
+from grokinterp.maths.groups import Algebra, AnswerGroup
 
 
 class Task(ABC):
@@ -87,6 +87,11 @@ class Task(ABC):
     def algebra(self) -> Algebra | None:
         """The group in which the labels are products of the operands; None where there is none."""
         return None
+
+    @property
+    def answer_group(self) -> AnswerGroup | None:
+        """The group that the classes are elements of: the algebra's; None where there is none."""
+        return None if self.algebra is None else AnswerGroup(self.algebra.group, self.algebra.answer)
 
 
 class BinaryTask(Task):
