@@ -1,5 +1,6 @@
 """Plain functions of one checkpoint, and the pass that runs them over a trajectory."""
 
+from grokinterp.analysis.ablation import head_ablation, neuron_ablation
 from grokinterp.analysis.activations import activation_statistics
 from grokinterp.analysis.alignment import gradient_weight_alignment
 from grokinterp.analysis.analyze import analyze
@@ -25,6 +26,7 @@ from grokinterp.analysis.landscape import hessian_eigenvalues, loss_line, sharpn
 from grokinterp.analysis.learning_coefficient import local_learning_coefficient
 from grokinterp.analysis.linear_probes import frequency_probes, linear_probes
 from grokinterp.analysis.logits import label_noise, logit_map, logit_statistics, performance, softmax_collapse
+from grokinterp.analysis.patching import activation_patching, patch
 from grokinterp.analysis.probes import class_cosine
 from grokinterp.analysis.progress import progress_measures
 from grokinterp.analysis.similarity import class_matrix, class_similarity
@@ -33,6 +35,7 @@ from grokinterp.analysis.weights import singular_values, weight_norms
 
 __all__ = [
     "ANALYSES",
+    "activation_patching",
     "activation_statistics",
     "analyze",
     "answer_spectrum",
@@ -53,6 +56,7 @@ __all__ = [
     "graft",
     "grafts",
     "group_power",
+    "head_ablation",
     "hessian_eigenvalues",
     "integrated_gradients",
     "irrep_fve",
@@ -66,9 +70,11 @@ __all__ = [
     "logit_spectrum",
     "logit_statistics",
     "loss_line",
+    "neuron_ablation",
     "neuron_frequencies",
     "neuron_logit_spectrum",
     "operand_spectrum",
+    "patch",
     "performance",
     "progress_measures",
     "sharpness",

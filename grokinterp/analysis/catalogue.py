@@ -2,6 +2,7 @@
 
 import inspect
 
+from grokinterp.analysis.ablation import head_ablation, neuron_ablation
 from grokinterp.analysis.activations import activation_statistics
 from grokinterp.analysis.alignment import gradient_weight_alignment
 from grokinterp.analysis.answers import answer_spectrum, operand_spectrum
@@ -25,6 +26,7 @@ from grokinterp.analysis.landscape import hessian_eigenvalues, loss_line, sharpn
 from grokinterp.analysis.learning_coefficient import local_learning_coefficient
 from grokinterp.analysis.linear_probes import frequency_probes, linear_probes
 from grokinterp.analysis.logits import label_noise, logit_map, logit_statistics, performance, softmax_collapse
+from grokinterp.analysis.patching import activation_patching
 from grokinterp.analysis.probes import class_cosine
 from grokinterp.analysis.progress import progress_measures
 from grokinterp.analysis.similarity import class_matrix, class_similarity
@@ -80,6 +82,9 @@ THINNED: dict[Analysis, int] = {
     sharpness: 9,
     loss_line: 9,
     grafts: 9,
+    head_ablation: 9,
+    neuron_ablation: 9,
+    activation_patching: 9,
 }
 """Costly ones, with the largest number of checkpoints they run on unless all are asked for."""
 

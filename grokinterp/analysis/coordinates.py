@@ -10,6 +10,7 @@ from grokinterp.analysis.irreps import irrep_names
 from grokinterp.analysis.landscape import EIGENVALUES, FRACTIONS
 from grokinterp.analysis.learning_coefficient import CHAINS
 from grokinterp.analysis.parts import parts
+from grokinterp.analysis.patching import patch_sites
 from grokinterp.analysis.weights import RANKS, matrix_names
 from grokinterp.experiment import Experiment
 from grokinterp.models import Model
@@ -46,6 +47,7 @@ def coordinates(experiment: Experiment, model: Model, arguments: Mapping[str, An
         "parameter": [name for name, _ in model.named_parameters()],
         "part": list(parts(model)),
         "component": component_names(model),
+        "patch_site": list(patch_sites(model)),
         "matrix": matrix_names(model),
         "rank": range(1, RANKS + 1),
         "rank_of_hessian": range(1, arguments.get("eigenvalues", EIGENVALUES) + 1),
