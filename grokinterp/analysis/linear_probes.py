@@ -1,8 +1,9 @@
 """What can be read off a representation by a linear map: the class, and the waves of the answer at key frequencies.
 
 Probes are in closed form: linear discriminant analysis for the class, regression for waves, both with a ridge. They are
-fitted on one random half of all examples, the same for every checkpoint, and scored on the other half. Their control is
-the same probe fitted on shuffled labels or targets.
+fitted on one random half of all examples, the same for every checkpoint, and scored on the other half. Mirror images
+(a, b) and (b, a) of a commutative operation are in the same half: even a random network embeds them alike, and a probe
+would know the one from the other. The control is the same probe fitted on shuffled labels or targets.
 """
 
 from collections.abc import Sequence
@@ -30,13 +31,13 @@ class LinearProbes(NamedTuple):
     """How well a linear map reads the class off the representation at each hook.
 
     class_probe_accuracy: share of held-out examples whose class a linear probe finds [1]
-    class_probe_test_accuracy: the same share of those held-out examples that the network is tested on [1]
+    class_probe_unseen_accuracy: the same share where the network has trained on neither example nor mirror image [1]
     class_probe_control: share of held-out examples whose class the probe finds when fitted on shuffled labels [1]
     class_probe_chance: share of held-out examples in the class most frequent where the probe is fitted [1]
     """
 
     class_probe_accuracy: Float[Tensor, "hook"]
-    class_probe_test_accuracy: Float[Tensor, "hook"]
+    class_probe_unseen_accuracy: Float[Tensor, "hook"]
     class_probe_control: Float[Tensor, "hook"]
     class_probe_chance: Float[Tensor, ""]
 
@@ -64,9 +65,12 @@ def linear_probes(checkpoint: Checkpoint, *, hooks: Sequence[str] | None = None)
     """Classify the vectors where the answer is read by linear discriminant analysis, at every hook.
 
     Read the accuracy against chance and control. A network that memorizes holds the class of the examples it was
-    trained on and of no others: class_probe_accuracy rises, class_probe_test_accuracy stays at chance (NaN where
-    nothing is tested). A regression on one-hot classes is no substitute: in the residual stream of Nanda et al.'s
-    network, which the unembedding reads without error, it finds less than two thirds.
+    trained on and of no others: class_probe_accuracy rises, class_probe_unseen_accuracy does not (NaN where all is
+    seen, or nobody knows what was). Where every operand is as frequent in every class, as in a group, a network without
+    the class is *below* chance: a held-out example's operands are rarer among the fitted ones of its own class.
+
+    A regression on one-hot classes is no substitute: in the residual stream of Nanda et al.'s network, which the
+    unembedding reads without error, it finds less than two thirds.
 
     Args:
         checkpoint: of any task and model.
@@ -79,8 +83,9 @@ def linear_probes(checkpoint: Checkpoint, *, hooks: Sequence[str] | None = None)
         KeyError: no hook of that name, or one that has no vector at a position.
     """
     problem, classes = checkpoint.problem, checkpoint.problem.task.n_classes
-    halves = draw_halves(len(problem.labels), problem.labels.device)
-    answers, is_test = problem.labels[halves.held_out], problem.is_test[halves.held_out]
+    mirror = problem.task.mirror().to(problem.labels.device)
+    halves, seen = draw_halves(mirror), torch.isin(mirror, mirror[problem.is_train])
+    answers, unseen = problem.labels[halves.held_out], ~seen[halves.held_out] & seen.any()
     labelings = torch.stack([problem.labels[halves.fit], problem.labels[halves.shuffled]])
     features = checkpoint.features(*(hooks or checkpoint.model.feature_hooks))
     found = torch.stack([classified(*fit_and_held_out(x, halves), labelings, classes) for x in features])
@@ -88,7 +93,7 @@ def linear_probes(checkpoint: Checkpoint, *, hooks: Sequence[str] | None = None)
     most_frequent = labelings[0].bincount(minlength=classes).argmax()
     return LinearProbes(
         class_probe_accuracy=right.mean(1),
-        class_probe_test_accuracy=right[:, is_test].mean(1),
+        class_probe_unseen_accuracy=right[:, unseen].mean(1),
         class_probe_control=by_control.mean(1),
         class_probe_chance=(answers == most_frequent).double().mean(),
     )
@@ -118,7 +123,7 @@ def frequency_probes(
     if not len(key_frequencies):
         raise NotDefined("frequency_probes", "no frequency is key")
     targets = answer_waves(grid, key_rows(key_frequencies, grid.n, grid.example.device))
-    halves = draw_halves(len(targets), targets.device)
+    halves = draw_halves(checkpoint.problem.task.mirror().to(targets.device)[grid.example])
     both = torch.cat([targets[halves.fit], targets[halves.shuffled]], 1)
     answers = targets[halves.held_out].repeat(1, 2)
     features = checkpoint.features(*(hooks or checkpoint.model.feature_hooks))
@@ -134,12 +139,15 @@ def answer_waves(grid: CyclicGrid, rows: Int[Tensor, "key"]) -> Float[Tensor, "p
     return torch.stack([wave[rows] for wave in waves(grid.n, rows.device)], 1).flatten(0, 1).mT[total]
 
 
-def draw_halves(n: int, device: torch.device) -> Halves:
-    """One random half of n examples and the other; the same every time."""
+def draw_halves(mirror: Int[Tensor, "example"]) -> Halves:
+    """One random half of the examples and the other, the same every time; equal ``mirror`` stay together."""
     random = torch.Generator().manual_seed(0)
-    fit, held_out = torch.randperm(n, generator=random).tensor_split([(n + 1) // 2])
-    shuffled = fit[torch.randperm(len(fit), generator=random)]
-    return Halves(*(part.to(device) for part in (fit, shuffled, held_out)))
+    distinct, image = mirror.unique(return_inverse=True)
+    place = torch.randperm(len(distinct), generator=random).to(mirror.device)[image]
+    is_fit = 2 * place < len(distinct)
+    fit = is_fit.nonzero().flatten()
+    order = torch.randperm(len(fit), generator=random).to(mirror.device)
+    return Halves(fit, fit[order], (~is_fit).nonzero().flatten())
 
 
 def fit_and_held_out(
