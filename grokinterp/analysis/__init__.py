@@ -10,6 +10,7 @@ from grokinterp.analysis.attribution import integrated_gradients, logit_attribut
 from grokinterp.analysis.catalogue import ANALYSES
 from grokinterp.analysis.cosets import coset_scores
 from grokinterp.analysis.evaluate import evaluate
+from grokinterp.analysis.filtered import filtered_alignment
 from grokinterp.analysis.fourier import (
     embedding_circles,
     embedding_spectrum,
@@ -49,6 +50,7 @@ __all__ = [
     "embedding_circles",
     "embedding_spectrum",
     "evaluate",
+    "filtered_alignment",
     "frequency_probes",
     "gradient_flow",
     "gradient_noise",

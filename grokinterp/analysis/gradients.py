@@ -60,10 +60,10 @@ class GradientNoise(NamedTuple):
 
 
 class UpdateParts(NamedTuple):
-    """Lengths of an update: of each parameter's, of all, along and across the weights, and decay's share."""
+    """The fields of ``GradientFlow`` that are about the applied update, in their order."""
 
-    norm_of: Float[Tensor, "parameter"]
     norm: Float[Tensor, ""]
+    norm_of: Float[Tensor, "parameter"]
     radial: Float[Tensor, ""]
     tangential: Float[Tensor, ""]
     decay_share: Float[Tensor, ""]
@@ -92,16 +92,7 @@ def gradient_flow(checkpoint: Checkpoint) -> GradientFlow:
     """
     gradients = checkpoint.gradients
     squares = torch.stack([norm_square(gradients, names) for names in parts(checkpoint.model).values()])
-    update = update_parts(checkpoint)
-    return GradientFlow(
-        gradient_norm_of_layer=squares.sqrt(),
-        gradient_share_of_layer=squares / squares.sum(),
-        update_norm=update.norm,
-        update_norm_of=update.norm_of,
-        update_radial=update.radial,
-        update_tangential=update.tangential,
-        weight_decay_share=update.decay_share,
-    )
+    return GradientFlow(squares.sqrt(), squares / squares.sum(), *update_parts(checkpoint))
 
 
 def update_parts(checkpoint: Checkpoint) -> UpdateParts:
@@ -109,7 +100,7 @@ def update_parts(checkpoint: Checkpoint) -> UpdateParts:
     now, update = checkpoint.parameters, checkpoint.update
     if update is None:
         unknown = torch.full((len(now),), torch.nan, dtype=torch.float64, device=checkpoint.problem.tokens.device)
-        return UpdateParts(unknown, *4 * [unknown.sum()])
+        return UpdateParts(unknown.sum(), unknown, *3 * [unknown.sum()])
     norm_of = torch.stack([update[name].double().square().sum().sqrt() for name in now])
     moved = torch.cat([update[name].double().flatten() for name in now])
     before = torch.cat([weight.double().flatten() for weight in now.values()]) - moved
@@ -118,7 +109,7 @@ def update_parts(checkpoint: Checkpoint) -> UpdateParts:
     tangential = norm(moved - radial / size * before)
     decay = decay_rate(checkpoint.problem.optimization, checkpoint.step)
     pull, rest = decay * size, norm(moved + decay * before)
-    return UpdateParts(norm_of, norm(moved), radial, tangential, pull / (pull + rest))
+    return UpdateParts(norm(moved), norm_of, radial, tangential, pull / (pull + rest))
 
 
 def decay_rate(optimization: Optimization | None, step: int | Tensor) -> Float[Tensor, ""]:
