@@ -63,6 +63,7 @@ EVERY: tuple[Analysis, ...] = (
 MAPS: dict[Analysis, int] = {
     logit_map: 128,
     attention_map: 128,
+    class_matrix: 32,
 }
 """Cheap to compute and large to keep, so in single precision and, unless all are asked for, of at most so many."""
 
@@ -71,7 +72,6 @@ THINNED: dict[Analysis, int] = {
     coset_scores: 32,
     gradient_noise: 9,
     class_similarity: 32,
-    class_matrix: 32,
     linear_probes: 32,
     frequency_probes: 32,
     activation_statistics: 32,
