@@ -20,9 +20,9 @@ class CyclicGrid(NamedTuple):
     The group is C_n. ``left`` and ``right`` are the tokens that have each exponent as first and as second
     operand (b is -b under subtraction), ``class_of`` the class, and ``example`` the example of the pair
     (i, j), in row-major order. ``by_token`` is the example of the pair of *tokens* with exponents i and j
-    as first operand, for what treats both positions alike. Addition modulo p is all this already: then
-    everything counts from 0. Examples and classes outside the group (those with a 0, under
-    multiplication) are left out.
+    as first operand, for what treats both positions alike; that of the pair (i, j) itself unless the operands
+    ``share_tokens``. Addition modulo p is all this already: then everything counts from 0. Examples and classes
+    outside the group (those with a 0, under multiplication) are left out.
     """
 
     n: int
@@ -31,6 +31,7 @@ class CyclicGrid(NamedTuple):
     class_of: Int[Tensor, "exponent"]
     example: Int[Tensor, "pair"]
     by_token: Int[Tensor, "pair"]
+    share_tokens: bool
     is_plain: bool
 
     def examples(self, x: Float[Tensor, "example *rest"]) -> Float[Tensor, "pair *rest"]:
@@ -42,11 +43,23 @@ class CyclicGrid(NamedTuple):
         return logits if self.is_plain else logits[self.example][:, self.class_of]
 
     def embedding(self, model: Model) -> Float[Tensor, "exponent feature"]:
-        """The embedding by exponent: a position's own table by those of its operand, a shared one by the first's."""
-        if model.n_tables == 1:
-            return model.embedding[self.left]
-        first, second = model.embedding.chunk(2, dim=1)
+        """The embedding by exponent: a shared one by the first's, side by side where operands have tokens or tables."""
+        table = model.embedding
+        if model.n_tables == 1 and self.share_tokens:
+            return table[self.left]
+        first, second = (table, table) if model.n_tables == 1 else table.chunk(2, dim=1)
         return torch.cat([first[self.left], second[self.right]], dim=1)
+
+    def embed(self, model: Model, rows: Float[Tensor, "exponent feature"]) -> Float[Tensor, "token feature"]:
+        """``model.embedding`` with other rows for the operands, as ``embedding`` gives them."""
+        table = model.embedding.detach().clone()
+        if model.n_tables == 1 and self.share_tokens:
+            table[self.left] = rows
+            return table
+        first, second = rows.chunk(2, dim=1)
+        width = first.shape[1]
+        table[self.left, :width], table[self.right, -width:] = first, second
+        return table
 
 
 def cyclic_grid(checkpoint: Checkpoint, analysis: str) -> CyclicGrid:
@@ -78,13 +91,15 @@ def grid_of(task: Task, device: str) -> CyclicGrid | str:
         return f"the group of {task.kind}, {algebra.group.name}, is not cyclic of order 3 or more"
     left, right, answer = exponents(algebra, logarithm)
     n, (a, b) = algebra.group.order, task.tokens().T
-    example, by_token = pairs(left[a], right[b], n), pairs(left[a], left[b], n)
+    share_tokens = torch.equal(left >= 0, right >= 0)
+    example = pairs(left[a], right[b], n)
+    by_token = pairs(left[a], left[b], n) if share_tokens else example
     lacking = int((example < 0).sum()) or int((by_token < 0).sum())
     if lacking:
         return f"{task.kind} lacks {lacking} of the {n * n} pairs of {algebra.group.name}"
     parts = [*(positions(found, n) for found in (left, right, answer)), example, by_token]
     is_plain = len(a) == n * n and len(answer) == n and all(torch.equal(x, torch.arange(len(x))) for x in parts)
-    return CyclicGrid(n, *(part.to(device) for part in parts), is_plain)
+    return CyclicGrid(n, *(part.to(device) for part in parts), share_tokens, is_plain)
 
 
 def exponents(algebra: Algebra, logarithm: Int[Tensor, "x"]) -> list[Tensor]:

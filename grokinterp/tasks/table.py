@@ -137,16 +137,36 @@ def _isotopic_group(table: Int[Tensor, "a b"]) -> Algebra | None:
     a group's table at all, that product is isomorphic to the group whatever e and f are; where the operation has an
     identity of its own, it is taken, so that operands keep their names.
 
+    Lines and columns without any class are passed over: the first operands may be other tokens than the second.
+
     Source: Albert 1943, Quasigroups I.
     """
-    order = torch.arange(len(table))
-    if table.shape[0] != table.shape[1] or any((lines.sort(1).values != order).any() for lines in (table, table.T)):
+    rows, columns = ((table >= 0).any(axis).nonzero().flatten() for axis in (1, 0))
+    square, classes = table[rows][:, columns], table[table >= 0].unique()
+    n = len(classes)
+    if square.shape != (n, n) or any((lines.sort(1).values != classes).any() for lines in (square, square.T)):
         return None
-    own = ((table == order).all(1) & (order == table.T).all(1)).nonzero().flatten().tolist()
+    own = ((square == columns).all(1) & (rows == square.T).all(1)).nonzero().flatten().tolist()
     identity = own[0] if own else 0
-    left, right = table[:, identity], table[identity]
-    product = torch.empty_like(table)
-    product[left[:, None], right] = table
-    if any((product[product[:, z]] != product[:, product[z]]).any() for z in order.tolist()):
+    left, right = (
+        torch.searchsorted(classes, square[:, identity].contiguous()),
+        torch.searchsorted(classes, square[identity]),
+    )
+    product = torch.empty_like(square)
+    product[left[:, None], right] = torch.searchsorted(classes, square)
+    if any((product[product[:, z]] != product[:, product[z]]).any() for z in range(n)):
         return None
-    return Algebra(Group("table", product, tuple(map(str, order.tolist()))), left, right, order)
+    group = Group("table", product, tuple(map(str, classes.tolist())))
+    tokens, outputs = max(table.shape), int(classes[-1]) + 1
+    return Algebra(
+        group, _placed(left, rows, tokens), _placed(right, columns, tokens), _placed(torch.arange(n), classes, outputs)
+    )
+
+
+def _placed(elements: Int[Tensor, "x"], at: Int[Tensor, "x"], size: int) -> Int[Tensor, "token"]:
+    """The element of each of so many tokens or classes, -1 for the others.
+
+    >>> _placed(torch.tensor([0, 1]), torch.tensor([2, 0]), 4).tolist()
+    [1, -1, 0, -1]
+    """
+    return torch.full((size,), -1).index_put((at,), elements)
