@@ -1,18 +1,28 @@
 """Classes at any hook: naive twins over pairs, simplices, and what must not depend on the order of anything."""
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grokinterp.analysis import class_cosine, class_matrix, class_similarity
+from grokinterp.analysis import (
+    activation_statistics,
+    class_cosine,
+    class_matrix,
+    class_similarity,
+    evaluate,
+    frequency_probes,
+    linear_probes,
+)
 from grokinterp.analysis.similarity import centroids, class_means, separation
-from grokinterp.checkpoint import Checkpoint
-from grokinterp.models import MLPSpec
+from grokinterp.models import MLPSpec, RecursiveSpec
 from tests.constructed import close
-from tests.small_networks import drawn, planted, problem
+from tests.small_networks import drawn, planted
+from tests.small_runs import TINY, draw_checkpoints
 
 CLASSES = 4
 
@@ -148,12 +158,31 @@ def test_the_hooks_asked_for_in_that_order():
         class_matrix(drawn(), hook="blocks.0.attn.hook_pattern")
 
 
-def test_networks_without_positions():
-    model = MLPSpec(d_embed=4, hidden=(6,)).build(
-        d_vocab=7, d_vocab_out=7, n_ctx=2, generator=torch.Generator().manual_seed(0)
-    )
-    of = problem()
-    of.tokens = of.tokens[:, :2]
-    found = class_similarity(Checkpoint(0, model.double().requires_grad_(False), of))
-    assert found.class_separation_at.shape == (2,)
-    assert found.class_separation_at.isfinite().all()
+@pytest.mark.parametrize(
+    ("model", "hooks"),
+    [
+        (MLPSpec(d_embed=4, hidden=(6, 5)), ["hook_embed", "layers.0.hook_post", "layers.1.hook_post"]),
+        (MLPSpec(hidden=(6,)), ["layers.0.hook_post"]),
+        (
+            RecursiveSpec(d_model=4, d_mlp=6, n_latent=2, n_supervision=2),
+            ["hook_embed", "steps.0.hook_answer", "steps.1.hook_answer"],
+        ),
+    ],
+    ids=["MLP", "one-hot MLP", "recursive"],
+)
+def test_networks_without_positions_over_a_run(model, hooks, tmp_path):
+    run = draw_checkpoints(tmp_path / "run", replace(TINY, model=model), steps=(0, 10))
+    analyses = [class_similarity, linear_probes, frequency_probes, activation_statistics]
+    found = evaluate(analyses, run, vectorize=False, key_frequencies=torch.tensor([2]))
+    assert found["hook"].values.tolist() == hooks
+    assert all(np.isfinite(value).all() for name, value in found.items() if name != "frequency_probe_control")
+
+
+def test_the_axis_follows_the_hooks_that_are_asked_for(tmp_path):
+    run, hooks = draw_checkpoints(tmp_path / "run", steps=(0, 10)), ["blocks.0.mlp.hook_pre", "blocks.0.attn.hook_z"]
+    chosen = evaluate([class_similarity, activation_statistics], run, vectorize=False, hooks=hooks)
+    assert chosen["hook"].values.tolist() == hooks
+    every = evaluate([class_similarity], run, vectorize=False, hooks=[*hooks, "hook_embed"])
+    np.testing.assert_allclose(every["class_separation_at"].sel(hook=hooks), chosen["class_separation_at"])
+    matrix = evaluate([class_matrix], run, hook="blocks.0.mlp.hook_pre", vectorize=False)
+    assert matrix["centroid_cosine"].dims == ("step", "class", "other_class")
