@@ -8,6 +8,7 @@ from grokinterp.analysis.answers import answer_spectrum, operand_spectrum
 from grokinterp.analysis.attention import attention_map, attention_pattern, attention_periodicity
 from grokinterp.analysis.attribution import integrated_gradients, logit_attribution
 from grokinterp.analysis.catalogue import ANALYSES
+from grokinterp.analysis.causal import causal_evidence
 from grokinterp.analysis.cosets import coset_scores
 from grokinterp.analysis.evaluate import evaluate
 from grokinterp.analysis.filtered import filtered_alignment
@@ -43,6 +44,7 @@ __all__ = [
     "attention_map",
     "attention_pattern",
     "attention_periodicity",
+    "causal_evidence",
     "class_cosine",
     "class_matrix",
     "class_similarity",

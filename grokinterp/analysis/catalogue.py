@@ -8,6 +8,7 @@ from grokinterp.analysis.alignment import gradient_weight_alignment
 from grokinterp.analysis.answers import answer_spectrum, operand_spectrum
 from grokinterp.analysis.attention import attention_map, attention_pattern, attention_periodicity
 from grokinterp.analysis.attribution import integrated_gradients, logit_attribution
+from grokinterp.analysis.causal import causal_evidence
 from grokinterp.analysis.cosets import coset_scores
 from grokinterp.analysis.evaluate import Analysis
 from grokinterp.analysis.fourier import (
@@ -57,6 +58,7 @@ EVERY: tuple[Analysis, ...] = (
     weight_norms,
     weight_path,
     singular_values,
+    causal_evidence,
 )
 """What ``analyze`` runs on every checkpoint."""
 

@@ -91,21 +91,11 @@ def cross_entropies(
 def squared_errors(
     logits: Float[Tensor, "example class"], pairs: Pairs, keys: Bool[Tensor, "frequency"]
 ) -> ProgressMeasures:
-    """``progress_measures`` of logits on the grid of pairs, by squared error.
-
-    With e = l - onehot and r the part that depends on a + b alone, Σ_c (e - r)² = Σ e² - 2 Σ e r + Σ r²,
-    summed over the training pairs of each a + b.
-    """
-    p, table = logits.shape[1], mean_by_sum(logits)
+    """``progress_measures`` of logits on the grid of pairs, by squared error."""
+    table = mean_by_sum(logits)
     kept, parts = kept_parts(table, keys)
     restricted = losses_by_sum(kept + table.mean(0), squared_error)
-    order = sum_order(p, logits.device)
-    weight = pairs.is_train[order].double() / pairs.is_train.sum()
-    error = logits[order] - torch.eye(p, dtype=logits.dtype, device=logits.device)[:, None]
-    removed = torch.cat([kept, parts])
-    square = (error.square().sum(-1) * weight).sum()
-    cross = torch.einsum("sac,sa,qsc->q", error, weight, removed)
-    excluded = (square - 2 * cross + torch.einsum("qsc,s->q", removed.square(), weight.sum(1))) / p
+    excluded = excluded_squares(logits, pairs.is_train, table, torch.cat([kept, parts]))
     return gathered(restricted, excluded, pairs)
 
 
@@ -208,6 +198,26 @@ def excluded_losses(
     wrong = torch.einsum("src,qsc->srq", deviation, rest).log() + m[..., None] + n.mT[:, None]
     losses = torch.einsum("srq,sr->q", softplus(wrong - own, threshold=40), weight)
     return torch.where(exact, losses, torch.nan)
+
+
+def excluded_squares(
+    logits: Float[Tensor, "example class"],
+    is_train: Bool[Tensor, "example"],
+    _: Float[Tensor, "sum class"],
+    removed: Float[Tensor, "part sum class"],
+) -> Float[Tensor, "part"]:
+    """Mean squared error on the training examples of logits - part, for many parts at once.
+
+    With e = l - onehot and r the part that depends on a + b alone, Σ_c (e - r)² = Σ e² - 2 Σ e r + Σ r²,
+    summed over the training pairs of each a + b.
+    """
+    p = logits.shape[1]
+    order = sum_order(p, logits.device)
+    weight = is_train[order].double() / is_train.sum()
+    error = logits[order] - torch.eye(p, dtype=logits.dtype, device=logits.device)[:, None]
+    square = (error.square().sum(-1) * weight).sum()
+    cross = torch.einsum("sac,sa,qsc->q", error, weight, removed)
+    return (square - 2 * cross + torch.einsum("qsc,s->q", removed.square(), weight.sum(1))) / p
 
 
 def spread(x: Float[Tensor, "*part sum row class"]) -> Float[Tensor, "*part"]:
