@@ -9,6 +9,8 @@ from grokinterp.analysis.attention import attention_map, attention_pattern, atte
 from grokinterp.analysis.attribution import integrated_gradients, logit_attribution
 from grokinterp.analysis.catalogue import ANALYSES
 from grokinterp.analysis.causal import causal_evidence
+from grokinterp.analysis.circles import isolated_circles
+from grokinterp.analysis.circuits import circuit
 from grokinterp.analysis.cosets import coset_scores
 from grokinterp.analysis.evaluate import evaluate
 from grokinterp.analysis.filtered import filtered_alignment
@@ -32,6 +34,7 @@ from grokinterp.analysis.patching import activation_patching, patch
 from grokinterp.analysis.probes import class_cosine
 from grokinterp.analysis.progress import progress_measures
 from grokinterp.analysis.similarity import class_matrix, class_similarity
+from grokinterp.analysis.symmetricity import symmetricity
 from grokinterp.analysis.weight_path import weight_path
 from grokinterp.analysis.weights import singular_values, weight_norms
 
@@ -45,6 +48,7 @@ __all__ = [
     "attention_pattern",
     "attention_periodicity",
     "causal_evidence",
+    "circuit",
     "class_cosine",
     "class_matrix",
     "class_similarity",
@@ -66,6 +70,7 @@ __all__ = [
     "irrep_fve",
     "irrep_progress",
     "irrep_spectrum",
+    "isolated_circles",
     "label_noise",
     "linear_probes",
     "local_learning_coefficient",
@@ -84,6 +89,7 @@ __all__ = [
     "sharpness",
     "singular_values",
     "softmax_collapse",
+    "symmetricity",
     "weight_norms",
     "weight_path",
 ]

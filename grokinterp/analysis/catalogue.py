@@ -9,6 +9,8 @@ from grokinterp.analysis.answers import answer_spectrum, operand_spectrum
 from grokinterp.analysis.attention import attention_map, attention_pattern, attention_periodicity
 from grokinterp.analysis.attribution import integrated_gradients, logit_attribution
 from grokinterp.analysis.causal import causal_evidence
+from grokinterp.analysis.circles import isolated_circles
+from grokinterp.analysis.circuits import circuit
 from grokinterp.analysis.cosets import coset_scores
 from grokinterp.analysis.evaluate import Analysis
 from grokinterp.analysis.fourier import (
@@ -31,6 +33,7 @@ from grokinterp.analysis.patching import activation_patching
 from grokinterp.analysis.probes import class_cosine
 from grokinterp.analysis.progress import progress_measures
 from grokinterp.analysis.similarity import class_matrix, class_similarity
+from grokinterp.analysis.symmetricity import symmetricity
 from grokinterp.analysis.weight_path import weight_path
 from grokinterp.analysis.weights import singular_values, weight_norms
 
@@ -59,6 +62,7 @@ EVERY: tuple[Analysis, ...] = (
     weight_path,
     singular_values,
     causal_evidence,
+    circuit,
 )
 """What ``analyze`` runs on every checkpoint."""
 
@@ -72,6 +76,8 @@ MAPS: dict[Analysis, int] = {
 THINNED: dict[Analysis, int] = {
     irrep_progress: 32,
     coset_scores: 32,
+    isolated_circles: 32,
+    symmetricity: 9,
     gradient_noise: 9,
     class_similarity: 32,
     linear_probes: 32,

@@ -6,6 +6,8 @@ from typing import Any
 from grokinterp.analysis.algebra import cyclic_order
 from grokinterp.analysis.answers import answer_names, residue_frequencies
 from grokinterp.analysis.attribution import component_names
+from grokinterp.analysis.circles import CIRCLES
+from grokinterp.analysis.circuits import CIRCUITS
 from grokinterp.analysis.irreps import irrep_names
 from grokinterp.analysis.landscape import EIGENVALUES, FRACTIONS
 from grokinterp.analysis.learning_coefficient import CHAINS
@@ -47,6 +49,8 @@ def coordinates(experiment: Experiment, model: Model, arguments: Mapping[str, An
         "parameter": [name for name, _ in model.named_parameters()],
         "part": list(parts(model)),
         "component": component_names(model),
+        "circle": range(1, CIRCLES + 1),
+        "circuit": CIRCUITS,
         "patch_site": list(patch_sites(model)),
         "matrix": matrix_names(model),
         "rank": range(1, RANKS + 1),
