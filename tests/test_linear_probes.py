@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from grokinterp.analysis import frequency_probes, linear_probes
+from grokinterp.analysis import frequency_probes, linear_probes, logit_spectrum
 from grokinterp.analysis.algebra import cyclic_grid
 from grokinterp.analysis.linear_probes import (
     RIDGE,
@@ -17,6 +17,7 @@ from grokinterp.analysis.linear_probes import (
 )
 from grokinterp.checkpoint import Checkpoint, Problem
 from grokinterp.errors import GrokinterpError, NotDefined
+from grokinterp.interop import import_run
 from grokinterp.maths.fourier import waves
 from grokinterp.models import TransformerSpec
 from grokinterp.tasks import TASKS
@@ -280,3 +281,16 @@ def test_a_regression_on_classes_misses_what_the_unembedding_reads(published):
     found = regressed(*parts, torch.eye(113).double()[labels[halves.fit]]).argmax(1)
     assert (found == labels[halves.held_out]).double().mean() < 2 / 3
     assert (checkpoint.logits.argmax(1) == labels).all()
+
+
+def test_the_pizza_of_zhong_et_al_holds_no_wave_before_its_neurons(published, tmp_path):
+    """Its attention is uniform, so that it only adds; the network of Nanda et al. multiplies there already."""
+    run = import_run("pizza", published / "pizza" / "model_p99zdpze5l.pt", tmp_path / "run")
+    checkpoint = run[run.steps[-1]]
+    keys = logit_spectrum(checkpoint).is_key.nonzero().flatten() + 1
+    hooks = ["blocks.0.hook_resid_mid", "blocks.0.mlp.hook_post", HOOK]
+    pizza = frequency_probes(checkpoint, key_frequencies=keys, hooks=hooks).frequency_probe_r2
+    clock = frequency_probes(nanda(published), key_frequencies=torch.tensor([36, 52]), hooks=hooks).frequency_probe_r2
+    assert (pizza[0] < 0.05).all()
+    assert (clock[0] > 0.5).all()
+    assert (torch.cat([pizza[1:], clock[1:]], 1) > 0.95).all()

@@ -106,13 +106,16 @@ def frequency_probes(
 
     R² = 1 - Σ(y - ŷ)² / Σ(y - ȳ)² over held-out examples; below 0 the probe is worse than the mean ȳ, as a control may
     be. Frequency p/2 has no sine: NaN. Examples outside the group (those with a 0, under multiplication) are left out.
+    Attention that multiplies waves of the operands, as a clock's, holds those of the answer before the MLP; attention
+    that adds them, as a pizza's, does not.
 
     Args:
         checkpoint: of a run whose task has a cyclic group.
         key_frequencies: frequencies from 1 to ⌊p/2⌋.
         hooks: where to look (default: ``model.feature_hooks``).
 
-    Source: Nanda et al. 2023, §4.2 (the neurons hold cos and sin of w_k(a + b)); Alain and Bengio 2016.
+    Source: Nanda et al. 2023, §4.2 (the neurons hold cos and sin of w_k(a + b)); Zhong et al. 2023, §3 (clock, pizza);
+        Alain and Bengio 2016.
 
     Raises:
         NotDefined: no cyclic group of three elements or more, or no key frequency.
