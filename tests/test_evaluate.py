@@ -36,7 +36,7 @@ every_analysis = pytest.mark.parametrize("name", cases.ANALYSES)
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> dict[str, Trajectory]:
-    """A run of drawn checkpoints for every model; one task has an even modulus, none a prime one (C_p has no cosets)."""
+    """A run of drawn checkpoints for every model; one modulus is even, none prime (C_p has no cosets)."""
     path = tmp_path_factory.mktemp("runs")
     tasks = dict.fromkeys(MODELS, 9) | {"bidirectional, gelu": 8}
     experiments = {

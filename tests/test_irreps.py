@@ -122,9 +122,8 @@ def test_the_threshold_is_the_quantile_of_shuffled_outputs(name):
     n, m = task.n_classes, len(found.names)
     logits = uniform(n * n, n).pow(4) + 2 * cubes(task)[found.names[0]]
     orders = torch.rand(2000, n * n, n, generator=generator).argsort(2)
-    similarities = torch.vmap(lambda order: spectrum_of_logits(logits.gather(1, order), found).answer_similarity)(
-        orders
-    )
+    shuffled = torch.vmap(lambda order: spectrum_of_logits(logits.gather(1, order), found))(orders)
+    similarities = shuffled.answer_similarity
     close(irrep_spectrum(checkpoint_of(task, logits)).irrep_threshold, threshold(n * n, n, m))
     assert float(similarities.mean()) == pytest.approx(0, abs=5 / n / math.sqrt(2000 * m * (n - 1)))
     assert similarities.std(0).tolist() == pytest.approx([1 / (n * math.sqrt(n - 1))] * m, rel=0.06)
@@ -197,10 +196,8 @@ def test_in_a_cyclic_group_it_is_the_fourier_spectrum(task):
     ours, theirs = irrep_spectrum(checkpoint), logit_spectrum(checkpoint)
     assert irrep_names(task) == tuple(f"freq_{k}" for k in range(1, len(theirs.logit_similarity) + 1))
     close(ours.irrep_similarity, theirs.logit_similarity)
-    close(
-        ours.irrep_threshold,
-        threshold(task.algebra.group.order**2, task.algebra.group.order, len(ours.irrep_similarity)),
-    )
+    n = task.algebra.group.order
+    close(ours.irrep_threshold, threshold(n * n, n, len(ours.irrep_similarity)))
     assert float(ours.irreps_explained) < 0.5
 
 

@@ -1,7 +1,7 @@
 """Which characters of the answer a network's outputs are made of, whatever its operands are.
 
-Classes are elements of a group here (``Task.answer_group``): residues under addition, permutations, discrete logarithms.
-The operands need no group: a polynomial's are residues that the answer is no product of.
+Classes are elements of a group here (``Task.answer_group``): residues under addition, permutations, discrete
+logarithms. The operands need no group: a polynomial's are residues that the answer is no product of.
 """
 
 from functools import lru_cache

@@ -74,10 +74,10 @@ def irrep_progress(checkpoint: Checkpoint, *, key_irreps: Int[Tensor, "key_irrep
     Loss is cross-entropy, or the squared error where the run is trained with it, on the right answers. Restricted
     losses are over all pairs, excluded ones over the training pairs. Classes outside the group are left out.
 
-    Hidden: P_ρ projects the neurons h onto the functions ρ(x·y)_ij of the pair. Restricted: the loss of Σ_ρ P_ρ h W_L +
-    b_U; excluded: of (h - Σ_ρ P_ρ h) W_L + b_U, with W_L the neuron-to-logit map: the residual stream beside the neurons
-    and the biases between are left out, as in the published losses. NaN where the logits are not linear in the neurons
-    (a final LayerNorm, a recursive model).
+    Hidden: P_ρ projects the neurons h onto the functions ρ(x·y)_ij of the pair. Restricted: the loss of
+    Σ_ρ P_ρ h W_L + b_U; excluded: of (h - Σ_ρ P_ρ h) W_L + b_U, with W_L the neuron-to-logit map: the residual stream
+    beside the neurons and the biases between are left out, as in the published losses. NaN where the logits are not
+    linear in the neurons (a final LayerNorm, a recursive model).
 
     Logits: the part is Σ_ρ ⟨L, T_ρ⟩ T_ρ / ‖T_ρ‖², T_ρ[x, y, z] = χ_ρ(x·y·z⁻¹), whose loss alone is the same for all
     pairs, and L less that part.
