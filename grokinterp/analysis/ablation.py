@@ -1,8 +1,7 @@
 """What a network is worth without one of its heads or neurons, held at their mean."""
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -59,9 +58,10 @@ class Tail(NamedTuple):
 def head_ablation(checkpoint: Checkpoint) -> HeadAblation:
     """Mean-ablation of every attention head, one at a time, at all positions.
 
-    The head's output z (``attn.hook_z``) at each position is replaced by its mean over the examples, which keeps
-    what the head adds to all alike; the rest of the network, later layers included, goes on from there. Loss and
-    labels are those trained with. Over all examples, or 4,096 of them, the same at every checkpoint.
+    The head's output z (``attn.hook_z``) at each position is replaced by its mean z̄ over the examples, which keeps
+    what the head adds to all alike: (z - z̄) W_O is taken out of the residual stream, and the rest of the network,
+    later layers included, goes on from there. Loss and labels are those trained with. Over all examples, or 4,096
+    of them, the same at every checkpoint.
 
     Source: Nanda et al. 2023, §4.4 (ablations); Wang et al. 2023, §2.1 (mean-ablation).
 
@@ -73,42 +73,54 @@ def head_ablation(checkpoint: Checkpoint) -> HeadAblation:
         raise NotDefined("head_ablation", f"the model {model.spec.kind} has no attention")
     chosen = drawn_examples(len(problem.tokens), HEAD_EXAMPLES).to(problem.tokens.device)
     tokens, labels = problem.tokens[chosen], problem.trained_labels[chosen]
-    names = [f"blocks.{layer}.attn.hook_z" for layer in range(model.n_layers)]
     with torch.no_grad():
-        means = mean_activations(model, tokens, names)
-        before = fares_with(model, tokens, labels, problem, {})
-        pairs = [(name, head) for name in names for head in range(model.n_heads)]
-        after = [fares_with(model, tokens, labels, problem, {name: (head, means[name])}) for name, head in pairs]
-    change, accuracy = torch.stack(after).unflatten(0, (model.n_layers, model.n_heads)).unbind(-1)
-    return HeadAblation(change - before[0], accuracy)
+        rows = [without_heads(model, layer, tokens, labels, problem) for layer in range(model.n_layers)]
+    loss, accuracy = torch.stack(rows).unbind(-1)
+    return HeadAblation(loss[:, 1:] - loss[:, :1], accuracy[:, 1:])
 
 
-def mean_activations(model: Model, tokens: Int[Tensor, "example position"], names: list[str]) -> dict[str, Tensor]:
-    """The mean over the examples of what is at the hooks."""
-    sums = [[value.sum(0) for value in model.catch(part, *names)[1:]] for part in tokens.split(BATCH)]
-    return {name: sum(parts) / len(tokens) for name, parts in zip(names, zip(*sums, strict=True), strict=True)}
+def without_heads(
+    model: Transformer, layer: int, tokens: Int[Tensor, "example position"], labels: Int[Tensor, "example"], of: Problem
+) -> Float[Tensor, "network 2"]:
+    """Mean loss and accuracy of the network as it is, and without each head of a layer in turn."""
+    z, stream = at_heads(model, layer, tokens)
+    excess, W_O = z - z.mean(0), model.blocks[layer].attn.W_O
+    streams = (stream - excess[:, :, head] @ W_O[head] for head in range(model.n_heads))
+    return torch.stack([fares_behind(model, layer, one, labels, of) for one in (stream, *streams)])
 
 
-def fares_with(
-    model: Model,
-    tokens: Int[Tensor, "example position"],
-    labels: Int[Tensor, "example"],
-    problem: Problem,
-    held: dict[str, tuple[int, Tensor]],
+def at_heads(
+    model: Transformer, layer: int, tokens: Int[Tensor, "example position"]
+) -> tuple[Float[Tensor, "example place head d_head"], Float[Tensor, "example place d_model"]]:
+    """A layer's heads and the stream they are added into, at the places that the answer still depends on."""
+    block = f"blocks.{layer}"
+    names = f"{block}.attn.hook_z", f"{block}.hook_resid_pre", f"{block}.hook_attn_out"
+    start = -1 if layer == model.n_layers - 1 and model.spec.read_at != "mean" else 0
+    parts = [[value[:, start:].clone() for value in model.catch(part, *names)[1:]] for part in tokens.split(BATCH)]
+    z, before, added = map(torch.cat, zip(*parts, strict=True))
+    return z, before + added
+
+
+def fares_behind(
+    model: Transformer, layer: int, stream: Float[Tensor, "example place d_model"], labels: Tensor, of: Problem
 ) -> Float[Tensor, "2"]:
-    """Mean loss and accuracy while one head of each named hook is held at given values."""
+    """Mean loss and accuracy of what the network makes of the stream behind a layer's attention."""
+    logits = torch.cat([behind_attention(model, layer, part) for part in stream.split(BATCH)])
+    losses = example_losses(logits, labels, form=exact(of.loss))
+    return torch.stack([losses.double().mean(), (logits.argmax(-1) == labels).double().mean()])
 
-    def hold(z: Tensor, *, hook: Any, head: int, value: Tensor) -> Tensor:
-        others = torch.arange(z.shape[2], device=z.device) != head
-        return torch.where(others.unsqueeze(-1), z, value)
 
-    hooks = [(name, partial(hold, head=head, value=value)) for name, (head, value) in held.items()]
-    found = []
-    for part, of_part in zip(tokens.split(BATCH), labels.split(BATCH), strict=True):
-        logits = model.run_with_hooks(part, fwd_hooks=hooks)[:, -1]
-        losses = example_losses(logits, of_part, form=exact(problem.loss))
-        found.append(torch.stack([losses.double(), (logits.argmax(-1) == of_part).double()], -1))
-    return torch.cat(found).mean(0)
+def behind_attention(
+    model: Transformer, layer: int, stream: Float[Tensor, "example place d_model"]
+) -> Float[Tensor, "example class"]:
+    """The answer's logits from the stream with the attention's output added, not yet normalized."""
+    block = model.blocks[layer]
+    middle = block.behind(block.ln1, stream)
+    x = block.behind(block.ln2, middle + block.mlp(block.before(block.ln2, middle)))
+    for later in model.blocks[layer + 1 :]:
+        x = later(x)
+    x = model.ln_final(x)
+    return model.unembed(x.mean(1) if model.spec.read_at == "mean" else x[:, -1])
 
 
 # neurons

@@ -99,7 +99,8 @@ def direct_attribution(
         added += [torch.einsum("bphe,hem,bpm->hb", z, block.attn.W_O, read)]
         added += [torch.einsum("bpm,bpm->b", mlp_out, read)[None]]
     attention_bias = read.sum(1) @ model.b_O.sum(0)
-    shift = direction @ model.ln_final.b if model.spec.normalization == "LN" else 0
+    ln_final: Any = model.ln_final
+    shift = direction @ ln_final.b if model.spec.normalization == "LN" else 0
     unembed_bias = model.b_U[classes] - model.b_U.mean() + shift
     return torch.cat([*added, attention_bias[None], unembed_bias[None]])
 
@@ -108,8 +109,9 @@ def reading(
     model: Transformer, direction: Float[Tensor, "example d_model"], scale: Float[Tensor, "example position 1"]
 ) -> Float[Tensor, "example position d_model"]:
     """The adjoint of the final LayerNorm with its scale held, and of the mean over the positions that are read."""
+    ln_final: Any = model.ln_final
     if model.spec.normalization is not None:
-        weighted = direction * model.ln_final.w if model.spec.normalization == "LN" else direction
+        weighted = direction * ln_final.w if model.spec.normalization == "LN" else direction
         direction = weighted - weighted.mean(-1, keepdim=True)
     return direction.unsqueeze(1) / (scale * scale.shape[1])
 

@@ -5,14 +5,15 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from grokinterp.analysis.examples import BATCH
 from grokinterp.analysis.parts import part_of, parts
 from grokinterp.checkpoint import Checkpoint, Problem
 from grokinterp.errors import GrokinterpError
 from grokinterp.losses import exact, example_losses
-from grokinterp.models import Model
+from grokinterp.models import Model, ReadoutInputs
 
 
 class Grafts(NamedTuple):
@@ -75,7 +76,14 @@ def fares(model: Model, problem: Problem) -> Float[Tensor, "2"]:
     tested = bool(problem.is_test.any())
     inputs = problem.test_inputs if tested else problem.inputs
     labels = problem.test_labels if tested else problem.trained_labels
+    rows = torch.arange(len(labels), device=labels.device).split(BATCH)
+    return torch.cat([scores(model, inputs.at(part), labels[part], problem) for part in rows]).mean(0)
+
+
+def scores(
+    model: Model, inputs: ReadoutInputs, labels: Int[Tensor, "example"], problem: Problem
+) -> Float[Tensor, "example 2"]:
+    """Loss of every example, and whether it is answered as labeled."""
     readout = model.readout(inputs)
     losses = example_losses(readout.logits, labels, form=exact(problem.loss), supervised=readout.supervised)
-    correct = readout.logits.argmax(-1) == labels
-    return torch.stack([losses.double().mean(), correct.double().mean()])
+    return torch.stack([losses, (readout.logits.argmax(-1) == labels).to(losses)], -1).double()
