@@ -112,21 +112,18 @@ def ours_of(quantity: Quantity, results: Results) -> Any:
 
 def compared(network: str, quantity: Quantity, ours: Any) -> Comparison:
     """A published value beside ours."""
-    name = quantity.published_as
-    theirs = quantity.value
-    if isinstance(theirs, tuple) and ours is not None:
-        ours = tuple(sorted(map(str, ours)))
-    if not isinstance(theirs, float) or ours is None:
-        return Comparison(network, name, theirs, ours, None, agrees=ours is not None and same(theirs, ours))
-    difference = abs(ours - theirs) / (abs(theirs) if quantity.is_loss and theirs else 1)
+    name, theirs = quantity.published_as, quantity.value
+    if ours is None:
+        return Comparison(network, name, theirs, None, None, agrees=False)
+    if isinstance(theirs, tuple):
+        found = tuple(sorted(map(str, ours)))
+        return Comparison(network, name, theirs, found, None, agrees=set(theirs) == set(found))
+    if isinstance(theirs, str):
+        return Comparison(network, name, theirs, str(ours), None, agrees=theirs == ours)
+    difference = abs(float(ours) - theirs) / (abs(theirs) if quantity.is_loss and theirs else 1)
     rounding = 0 if quantity.digits is None else 0.5 * 10.0**-quantity.digits
     within = RELATIVE if quantity.is_loss else max(ABSOLUTE, rounding)
-    return Comparison(network, name, theirs, float(ours), difference, agrees=bool(difference <= within))
-
-
-def same(theirs: Number, ours: Number) -> bool:
-    """Whether two words, or two sets of names, are the same."""
-    return set(theirs) == set(ours) if isinstance(theirs, tuple) and isinstance(ours, tuple) else theirs == ours
+    return Comparison(network, name, theirs, float(ours), difference, agrees=difference <= within)
 
 
 def table(lines: list[Comparison]) -> str:
