@@ -72,7 +72,7 @@ def measured(
     frequency = torch.fft.rfft(rows, dim=0)[1:].abs().square().sum(1).argmax()
     logits = restricted_logits(checkpoint, grid.embed(checkpoint.model, rows))
     table = logit_table(grid.logits(logits))
-    clock, pizza = (agreement(table, every[frequency]) for every in templates(grid.n, str(rows.device)))
+    clock, pizza = (agreement(table, one[0]) for one in templates(frequency[None], grid.n))
     right = logits.argmax(1) == checkpoint.problem.labels
     return frequency.double() + 1, clock, pizza, right[grid.example].double().mean()
 

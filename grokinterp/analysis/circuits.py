@@ -132,8 +132,7 @@ def evidence(checkpoint: Checkpoint, key_frequencies: Int[Tensor, "key"]) -> Evi
     """What there is to measure in a cyclic group. Raises NotDefined for any other task."""
     grid = cyclic_grid(checkpoint, "circuit")
     logits = grid.logits(checkpoint.logits.double())
-    rows, shapes = key_rows(key_frequencies, grid.n, logits.device), templates(grid.n, str(logits.device))
-    table = logit_table(logits)
+    table, shapes = logit_table(logits), templates(key_rows(key_frequencies, grid.n, logits.device), grid.n)
     try:
         symmetricity = drawn_cosines(checkpoint, "circuit", TRIPLES).mean()
     except NotDefined:
@@ -142,8 +141,8 @@ def evidence(checkpoint: Checkpoint, key_frequencies: Int[Tensor, "key"]) -> Evi
         symmetricity,
         *(distance_irrelevance(answers) for answers in best_logits(logits)),
         circularity(grid.embedding(checkpoint.model).detach().double()),
-        fit(table, shapes.clock[rows]),
-        fit(table, shapes.pizza[rows]),
+        fit(table, shapes.clock),
+        fit(table, shapes.pizza),
     )
 
 

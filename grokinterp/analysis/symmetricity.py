@@ -1,7 +1,9 @@
 """Does a network treat its two operands alike?"""
 
+from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -70,9 +72,14 @@ def drawn_cosines(checkpoint: Checkpoint, analysis: str, triples: int) -> Float[
     if model.n_tables > 1:
         raise NotDefined(analysis, "each operand has a table of its own")
     tokens, classes = checkpoint.problem.tokens, model.W_U.shape[1]
-    drawn = torch.randperm(len(tokens) * classes, generator=torch.Generator().manual_seed(0))[:triples]
-    parts = drawn.to(tokens.device).split(BATCH)
+    parts = torch.from_numpy(draw(len(tokens) * classes, triples)).to(tokens.device).split(BATCH)
     return torch.cat([cosines(model, tokens[part // classes], part % classes) for part in parts])
+
+
+@lru_cache(maxsize=8)
+def draw(count: int, most: int) -> np.ndarray:
+    """At most so many of the numbers below ``count``, without replacement; the same for every checkpoint."""
+    return np.random.default_rng(0).choice(count, min(most, count), replace=False)
 
 
 def cosines(

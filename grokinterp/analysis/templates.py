@@ -4,7 +4,6 @@ Both are functions of the difference d = a - b and the offset e = a + b - c alon
 their mean over the n triples (a, b, c) with the same d and e.
 """
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -25,10 +24,10 @@ class LogitTable(NamedTuple):
 
 
 class Templates(NamedTuple):
-    """The logits of one circle of each frequency, less their mean: Q[k, d, e]."""
+    """The logits of one circle of each of some frequencies, less their mean: Q[k, d, e]."""
 
-    clock: Float[Tensor, "frequency difference offset"]
-    pizza: Float[Tensor, "frequency difference offset"]
+    clock: Float[Tensor, "key difference offset"]
+    pizza: Float[Tensor, "key difference offset"]
 
 
 def logit_table(logits: Float[Tensor, "pair exponent"]) -> LogitTable:
@@ -39,31 +38,23 @@ def logit_table(logits: Float[Tensor, "pair exponent"]) -> LogitTable:
     ([[1.0, -1.0], [1.0, -1.0]], 1.0)
     """
     n, mean = logits.shape[1], logits.mean()
-    means = logits.flatten().index_select(0, triples(n, str(logits.device))).view(n, n, n).mean(2)
-    return LogitTable(means - mean, logits.square().mean() - mean.square())
+    b = torch.arange(n, device=logits.device)
+    rows = [logits[(b + d) % n * n + b].gather(1, (2 * b[:, None] + d - b) % n).mean(0) for d in range(n)]
+    return LogitTable(torch.stack(rows) - mean, logits.square().mean() - mean.square())
 
 
-@lru_cache(maxsize=4)
-def triples(n: int, device: str) -> Int[Tensor, "triple"]:
-    """Where L[b + d, b, 2b + d - e] lies, for every d, e and b."""
-    b = torch.arange(n)
-    d, e = b[:, None, None], b[:, None]
-    return (((b + d) % n * n + b) * n + (2 * b + d - e) % n).flatten().to(device)
-
-
-@lru_cache(maxsize=4)
-def templates(n: int, device: str) -> Templates:
-    """Clock: cos(w_k e). Pizza: |cos(w_k d/2)| (|cos(w_k e/2)| - |sin(w_k e/2)|), w_k = 2πk/n.
+def templates(rows: Int[Tensor, "key"], n: int) -> Templates:
+    """Clock: cos(w_k e). Pizza: |cos(w_k d/2)| (|cos(w_k e/2)| - |sin(w_k e/2)|), w_k = 2πk/n, for k = 1 + row.
 
     With half the angle, d and e count modulo 2n in the cosine, but modulo n in its absolute value.
 
-    >>> templates(4, "cpu").clock[0, 3].round(decimals=6).tolist()
+    >>> templates(torch.tensor([0]), 4).clock[0, 3].round(decimals=6).tolist()
     [1.0, 0.0, -1.0, 0.0]
 
     Source: Zhong et al. 2023, §2 (clock, pizza), §4 (correct and incorrect logits of circles).
     """
-    cos, sin = (wave[: n // 2, :n].abs() for wave in waves(2 * n, device))
-    clock = waves(n, device)[0][:, None].expand(-1, n, -1)
+    cos, sin = (wave[rows, :n].abs() for wave in waves(2 * n, rows.device))
+    clock = waves(n, rows.device)[0][rows, None].expand(-1, n, -1)
     pizza = cos[:, :, None] * (cos - sin)[:, None]
     return Templates(*(whole - whole.mean((1, 2), keepdim=True) for whole in (clock, pizza)))
 
