@@ -23,6 +23,7 @@ from grokinterp.analysis.fourier import (
 )
 from grokinterp.analysis.gradients import gradient_flow, gradient_noise
 from grokinterp.analysis.grafts import graft, grafts
+from grokinterp.analysis.idealized import idealized_network
 from grokinterp.analysis.irrep_fve import group_power, irrep_fve
 from grokinterp.analysis.irrep_progress import irrep_progress
 from grokinterp.analysis.irreps import irrep_spectrum
@@ -66,6 +67,7 @@ __all__ = [
     "group_power",
     "head_ablation",
     "hessian_eigenvalues",
+    "idealized_network",
     "integrated_gradients",
     "irrep_fve",
     "irrep_progress",

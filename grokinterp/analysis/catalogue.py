@@ -22,6 +22,7 @@ from grokinterp.analysis.fourier import (
 )
 from grokinterp.analysis.gradients import gradient_flow, gradient_noise
 from grokinterp.analysis.grafts import grafts
+from grokinterp.analysis.idealized import idealized_network
 from grokinterp.analysis.irrep_fve import group_power, irrep_fve
 from grokinterp.analysis.irrep_progress import irrep_progress
 from grokinterp.analysis.irreps import irrep_spectrum
@@ -93,6 +94,7 @@ THINNED: dict[Analysis, int] = {
     head_ablation: 9,
     neuron_ablation: 9,
     activation_patching: 9,
+    idealized_network: 32,
 }
 """Costly ones, with the largest number of checkpoints they run on unless all are asked for."""
 
