@@ -22,7 +22,7 @@ from grokinterp.report.words import READ_AT, TWO_OPERANDS
 from grokinterp.report.write import for_script
 from grokinterp.results import Results
 from grokinterp.tables import read_analysis, write_analysis
-from tests.report_data import KEYS, KINDS, NOT_A_GROUP, NOT_CYCLIC, experiment, write_kind, write_run
+from tests.report_data import KEYS, KINDS, MAPS, NOT_A_GROUP, NOT_CYCLIC, experiment, write_kind, write_run
 
 PAYLOADS = [
     "<script>alert(1)</script>", "</script><script>alert(1)</script>", "</title><script>alert(1)</script>",
@@ -365,9 +365,23 @@ def test_phases_are_shown_at_their_nearest_checkpoints():
 
 @pytest.mark.usefixtures("quick")
 def test_five_thousand_checkpoints(tmp_path):
-    html = report_of(tmp_path / "run", steps=5000, evaluations=5001)
+    html = report_of(tmp_path / "run", steps=5000, evaluations=5001, without=MAPS)
     assert len(html) < 5e6
     assert "of 5000 checkpoints, denser around the phase boundaries" in html
+
+
+@pytest.mark.usefixtures("quick")
+def test_maps_of_few_checkpoints_are_shown_and_say_so(tmp_path):
+    said = content(Results.open(write_run(tmp_path / "run", steps=601)))
+    assert len(said["frames"]["steps"]) == 200
+    assert said["frames"]["total"] == 601
+    assert {"logit_by_label", "attention_to_a"} <= said["frames"]["panels"].keys()
+    assert [len(phase.gallery.pictures) for phase in said["phases"]] == [3] * 4
+    spectra, attention, _ = said["phases"][2].gallery.pictures
+    assert spectra.caption.endswith("Measured at 200 of 601 checkpoints.")
+    assert attention.caption.endswith("Measured at 200 of 601 checkpoints.")
+    html = render(Results.open(tmp_path / "run"))
+    assert "200 of 601 checkpoints. Arrow keys" in html
 
 
 @pytest.mark.slow

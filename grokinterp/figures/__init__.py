@@ -1,5 +1,27 @@
 """Figures of a run: a dataset goes in, a matplotlib Figure comes out; nothing is measured, nothing global is kept."""
 
+from grokinterp.figures.circuit import (
+    answer_similarity,
+    causal_evidence,
+    circles_alone,
+    circuit_verdict,
+    explained,
+    idealized_network,
+    irrep_similarity,
+)
+from grokinterp.figures.geometry import (
+    curvature,
+    gradient_noise,
+    gradient_shares,
+    learning_coefficient,
+    loss_barrier,
+    loss_lines,
+    sharpness,
+    update_directions,
+    weight_decay_share,
+    weight_directions,
+    weight_distances,
+)
 from grokinterp.figures.health import (
     alignment,
     alignment_by_parameter,
@@ -10,25 +32,63 @@ from grokinterp.figures.health import (
     singular_values,
     softmax_collapse,
 )
+from grokinterp.figures.inside import (
+    ablation,
+    activation_statistics,
+    class_matrix,
+    class_probes,
+    grafts,
+    logit_attribution,
+    patching,
+    representations,
+    token_attribution,
+)
 from grokinterp.figures.structure import attention, attention_by_position, circles, spectra
 from grokinterp.figures.style import to_png, to_svg
 from grokinterp.figures.timeline import key_frequencies, timeline
 
 __all__ = [
+    "ablation",
+    "activation_statistics",
     "alignment",
     "alignment_by_parameter",
+    "answer_similarity",
     "attention",
     "attention_by_position",
+    "causal_evidence",
     "circles",
+    "circles_alone",
+    "circuit_verdict",
     "class_cosine",
+    "class_matrix",
+    "class_probes",
+    "curvature",
     "effective_rank",
+    "explained",
+    "gradient_noise",
+    "gradient_shares",
+    "grafts",
+    "idealized_network",
+    "irrep_similarity",
     "key_frequencies",
+    "learning_coefficient",
+    "logit_attribution",
     "logit_magnitude",
     "logit_margin",
+    "loss_barrier",
+    "loss_lines",
+    "patching",
+    "representations",
+    "sharpness",
     "singular_values",
     "softmax_collapse",
     "spectra",
     "timeline",
     "to_png",
     "to_svg",
+    "token_attribution",
+    "update_directions",
+    "weight_decay_share",
+    "weight_directions",
+    "weight_distances",
 ]

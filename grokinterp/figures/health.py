@@ -9,7 +9,8 @@ import xarray as xr
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from grokinterp.figures.series import STEP, Line, draw_lines, draw_phases, step_limits, step_ticks
+from grokinterp.figures.heatmaps import Heat, over_steps
+from grokinterp.figures.series import Line, Phases, curves
 from grokinterp.figures.style import (
     BLUE,
     BROWN,
@@ -17,24 +18,18 @@ from grokinterp.figures.style import (
     GRAY,
     GREEN,
     INK,
-    NOTHING,
     ORANGE,
     PURPLE,
     SEQUENTIAL,
     blank,
-    color_bar,
     place,
     styled,
 )
-from grokinterp.phases import Phase
 
 SPLIT_COLORS = {"train": BLUE, "test": ORANGE, "all": INK}
 
 CIRCUIT = re.compile(r"(QK|OV)\.\d+")
 MOST_MATRICES = 10
-MOST_NAMES = 40
-
-Phases = Sequence[Phase]
 
 
 def softmax_collapse(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
@@ -115,32 +110,15 @@ def effective_rank(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
     return curves("Effective rank", "directions in use [1]", lines, phases)
 
 
-@styled()
 def alignment_by_parameter(dataset: xr.Dataset) -> Figure | None:
     """Cosine of gradient and applied update with each parameter, over the checkpoints in order."""
     names = {"gradient_weight_cosine": "Raw gradient", "update_weight_cosine": "Applied update"}
-    shown = [(name, title) for name, title in names.items() if name in dataset and dataset.sizes["step"]]
-    if not shown:
-        return None
-    parameters = [str(name) for name in dataset["parameter"].values]
-    height = 1.7 + 0.19 * min(len(parameters), MOST_NAMES)
-    figure = blank(10.0, height)
-    row = [place(figure, 1.75 + 3.7 * i, 0.3, 3.5, height - 0.85) for i in range(len(shown))]
-    named = slice(None, None, -(-len(parameters) // MOST_NAMES))
-    for axes, (name, title) in zip(row, shown, strict=True):
-        edges = _edges(dataset["step"].values)
-        values = np.ma.masked_invalid(dataset[name].transpose("parameter", "step").values)
-        mesh = axes.pcolormesh(
-            edges, np.arange(len(parameters) + 1), values, norm=Normalize(-1, 1), cmap=DIVERGING, rasterized=True
-        )
-        axes.set(title=title, xlabel=STEP, facecolor=NOTHING)
-        axes.set_yticks((np.arange(len(parameters)) + 0.5)[named], [_short(name) for name in parameters[named]])
-        axes.tick_params(labelleft=axes is row[0])
-        axes.invert_yaxis()
-        step_ticks(axes)
-    row[0].set_ylabel("parameter")
-    color_bar(place(figure, 1.75 + 3.7 * len(shown) - 0.05, 0.3, 0.12, height - 0.85), mesh, "cosine [1]")
-    return figure
+    heats = [
+        Heat(title, dataset[name], "cosine [1]", DIVERGING, Normalize(-1, 1))
+        for name, title in names.items()
+        if name in dataset
+    ]
+    return over_steps(heats, "parameter")
 
 
 @styled()
@@ -165,60 +143,9 @@ def singular_values(dataset: xr.Dataset, steps: Sequence[int]) -> Figure | None:
     return figure
 
 
-@styled()
-def curves(
-    title: str,
-    y_label: str,
-    lines: list[Line],
-    phases: Phases,
-    *,
-    log: bool = False,
-    zero: bool = False,
-    limits: tuple[float, float] | None = None,
-) -> Figure | None:
-    """One small plot over the steps with its legend below; None without a finite value."""
-    lines = [line for line in lines if np.isfinite(line.values).any()]
-    if not lines:
-        return None
-    columns = 3 if max(len(line.label) for line in lines) < 18 else 2
-    below = 0.62 + 0.22 * -(-len(lines) // columns)
-    figure = blank(5.1, 2.75 + below)
-    axes = place(figure, 0.68, 0.3, 4.25, 2.35)
-    draw_lines(axes, lines, log=log)
-    draw_phases(axes, phases)
-    if zero:
-        axes.axhline(0, color=GRAY, linewidth=0.8, zorder=0)
-    if limits:
-        axes.set_ylim(limits)
-    axes.set(title=title, xlabel=STEP, ylabel=y_label)
-    step_limits(axes, lines[0].values["step"].values)
-    axes.yaxis.set_label_coords(-0.5 / 4.25, 0.5)
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncols=min(columns, len(labels)), columnspacing=1.4)
-    return figure
-
-
 def dense(names: Sequence[str]) -> list[str]:
     """The first few matrices, without the circuits of the heads (QK.0, OV.0, …)."""
     return [name for name in names if not CIRCUIT.fullmatch(name)][:MOST_MATRICES]
-
-
-def _edges(steps: np.ndarray) -> np.ndarray:
-    """Cell borders half way between the checkpoints."""
-    steps = steps.astype(float)
-    if len(steps) == 1:
-        return np.array([steps[0] - 0.5, steps[0] + 0.5])
-    middle = (steps[1:] + steps[:-1]) / 2
-    return np.concatenate([[steps[0]], middle, [steps[-1]]])
-
-
-def _short(name: str) -> str:
-    """A parameter's name, its end where it is long.
-
-    >>> _short("blocks.0.attn.W_Q"), _short("a_module.of_a_model.with.a_long.W_in")
-    ('blocks.0.attn.W_Q', '…l.with.a_long.W_in')
-    """
-    return name if len(name) <= 20 else f"…{name[-18:]}"
 
 
 def _subscript(name: str) -> str:

@@ -6,13 +6,18 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from grokinterp.figures.style import INK, PHASE_COLORS, QUIET
+from grokinterp.figures.style import GRAY, INK, PHASE_COLORS, QUIET, blank, place, styled
 from grokinterp.phases import Event, Phase
 
 STEP = "optimizer step"
 MOST_TICKS = 7
+MOST_MARKS = 32
+"""Points of a curve that are marked one by one."""
+
+Phases = Sequence[Phase]
 
 
 class Line(NamedTuple):
@@ -24,22 +29,74 @@ class Line(NamedTuple):
     style: str = "-"
 
 
-def draw_lines(axes: Axes, lines: Sequence[Line], *, log: bool = False) -> None:
-    """Draw curves over ``step``; with ``log``, what is not positive has no place and is left out."""
+def draw_lines(axes: Axes, lines: Sequence[Line], *, log: bool = False, marks: bool = False) -> None:
+    """Draw curves over ``step``; with ``log``, what is not positive has no place and is left out.
+
+    ``marks`` shows at which few checkpoints there is a value.
+    """
     for line in lines:
         steps, values = line.values["step"].values, line.values.values.astype(float)
         if log:
             values = np.where(values > 0, values, np.nan)
-        alone = "." if np.isfinite(values).sum() < 3 else None
+        alone = "." if np.isfinite(values).sum() < 3 or (marks and len(steps) <= MOST_MARKS) else None
         axes.plot(steps, values, line.style, color=line.color, label=line.label, marker=alone)
     if log and any((line.values > 0).any() for line in lines):
         log_axis(axes)
     step_ticks(axes)
 
 
-def step_ticks(axes: Axes) -> None:
+@styled()
+def curves(
+    title: str,
+    y_label: str,
+    lines: Sequence[Line],
+    phases: Phases,
+    *,
+    log: bool = False,
+    zero: bool = False,
+    limits: tuple[float, float] | None = None,
+    marks: bool = False,
+) -> Figure | None:
+    """One small plot over the steps with its legend below; None without a finite value."""
+    lines = [line for line in lines if np.isfinite(line.values).any()]
+    if not lines:
+        return None
+    figure, axes = small([line.label for line in lines])
+    draw_lines(axes, lines, log=log, marks=marks)
+    if zero:
+        axes.axhline(0, color=GRAY, linewidth=0.8, zorder=0)
+    if limits:
+        axes.set_ylim(limits)
+    return finish(figure, axes, title, y_label, phases, lines[0].values["step"].values)
+
+
+def small(labels: Sequence[str]) -> tuple[Figure, Axes]:
+    """A figure of half the width of a page, with room below for a legend of these labels."""
+    below = 0.62 + 0.22 * -(-len(labels) // _columns(labels))
+    figure = blank(5.1, 2.75 + below)
+    return figure, place(figure, 0.68, 0.3, 4.25, 2.35)
+
+
+def finish(figure: Figure, axes: Axes, title: str, y_label: str, phases: Phases, steps: np.ndarray) -> Figure:
+    """Title, axes, phases and legend of a small plot over steps."""
+    draw_phases(axes, phases)
+    axes.set(title=title, xlabel=STEP, ylabel=y_label)
+    step_limits(axes, steps)
+    step_ticks(axes)
+    axes.yaxis.set_label_coords(-0.5 / 4.25, 0.5)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=min(_columns(labels), len(labels)), columnspacing=1.4)
+    return figure
+
+
+def _columns(labels: Sequence[str]) -> int:
+    """Of a legend below a small plot."""
+    return 3 if max(map(len, labels)) < 18 else 2
+
+
+def step_ticks(axes: Axes, *, most: int = MOST_TICKS) -> None:
     """Whole steps, few enough to be read."""
-    axes.xaxis.set_major_locator(MaxNLocator(MOST_TICKS, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(min(most, MOST_TICKS), integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(_thousands))
 
 

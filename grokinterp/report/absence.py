@@ -19,7 +19,7 @@ def not_shown(parts: Iterable[Part], results: Results) -> str:
     reasons: dict[str, list[str]] = {}
     unknown: list[Part] = []
     for part in parts:
-        if part.variable in results.dataset:
+        if any(part.variable in found for found in results.analyses.values()):
             continue
         if part.analysis in results.not_defined:
             reasons.setdefault(results.not_defined[part.analysis], []).append(part.name)

@@ -12,6 +12,7 @@ from grokinterp.report.methods import methods, papers
 from grokinterp.report.numbers import flat, percent, whole
 from grokinterp.report.panels import panels
 from grokinterp.report.pictures import Gallery
+from grokinterp.report.sections import sections
 from grokinterp.report.tiles import tiles
 from grokinterp.report.words import Words, words_of
 from grokinterp.results import Results
@@ -41,30 +42,35 @@ def content(results: Results) -> dict[str, Any]:
     """Everything the template shows."""
     words = words_of(results)
     history, why = history_of(results)
+    verdict, sentence = verdict_of(results, history, why)
     phases, events = (history.phases, history.events) if history else ((), ())
-    sections = [phase_section(results, phase, history, words) for phase in history.phases] if history else []
-    shown = sorted({step for section in sections for step in section.steps})
+    by_phase = [phase_section(results, phase, history, words) for phase in history.phases] if history else []
+    shown = sorted({step for section in by_phase for step in section.steps})
     steps = results.dataset["step"].values
     curves = pictures.timeline(results, history, words)
     health = pictures.health(results, phases, shown or [int(step) for step in steps[-1:]], words)
-    drawn = [curves, health, *(section.gallery for section in sections)]
+    further = sections(results, phases, words)
+    drawn = [curves, health, *(section.gallery for section in (*by_phase, *further))]
     left = LARGEST - sum(len(picture.source) for gallery in drawn for picture in gallery.pictures)
-    packed = frames(results.dataset, phases, words, budget=max(left, LEAST))
+    packed = frames(results.with_maps, phases, words, budget=max(left, LEAST), total=len(steps))
     chosen = methods(results.not_defined, results.metrics)
     return {
         "name": str(results.directory.experiment.get("name", "run")),
         "run_id": results.directory.run_id,
         "heading": words.heading,
-        "verdict": history.verdict if history else "no verdict",
-        "sentence": sentence_of(history) if history else f"Nothing can be said about this run yet: {why}.",
+        "verdict": verdict,
+        "sentence": sentence,
         "warnings": warnings(results),
         "tiles": tiles(results, history, words),
         "events": events,
         "timeline": curves,
         "frames": packed,
-        "panels": panels(results.dataset, packed, words) if packed else [],
+        "n_frames": results.with_maps.sizes["step"],
+        "panels": panels(results.with_maps, packed, words) if packed else [],
         "no_panels": not_shown(pictures.STRUCTURE, results),
-        "phases": sections,
+        "phases": by_phase,
+        "no_phases": why,
+        "sections": {section.name: section for section in further},
         "health": health,
         "provenance": provenance(results, words),
         "not_defined": results.not_defined,
@@ -83,10 +89,16 @@ def history_of(results: Results) -> tuple[History | None, str]:
         return None, getattr(error, "why", str(error))
 
 
-def sentence_of(history: History) -> str:
-    """The sentence without the verdict that the heading above it already says."""
-    said = history.describe().removeprefix(f"{history.verdict[:1].upper()}{history.verdict[1:]}: ")
-    return f"{said[:1].upper()}{said[1:]}"
+def verdict_of(results: Results, history: History | None, why: str) -> tuple[str, str]:
+    """The verdict, of the history or of the last checkpoint alone, and its sentence without the verdict again."""
+    if history is not None:
+        verdict, sentence = history.verdict, history.describe()
+    elif results.no_history is not None and results.snapshot is not None:
+        verdict, sentence = results.snapshot.verdict, results.sentence
+    else:
+        return "no verdict", f"Nothing can be said about this run yet: {why}."
+    said = sentence.removeprefix(f"{verdict[:1].upper()}{verdict[1:]}: ")
+    return verdict, f"{said[:1].upper()}{said[1:]}"
 
 
 def warnings(results: Results) -> list[str]:
@@ -107,7 +119,7 @@ def warnings(results: Results) -> list[str]:
 
 def phase_section(results: Results, phase: Phase, history: History, words: Words) -> PhaseSection:
     """The table, figures and events of one phase."""
-    steps = checkpoints_of(phase, results.dataset["step"].values)
+    steps, with_maps = (checkpoints_of(phase, of["step"].values) for of in (results.dataset, results.with_maps))
     note = "" if steps else "No checkpoint has been analyzed."
     if len(steps) == 1:
         note = f"One checkpoint, step {steps[0]}, is nearest to both ends of this phase: no change can be shown."
@@ -119,7 +131,7 @@ def phase_section(results: Results, phase: Phase, history: History, words: Words
         steps=steps,
         rows=rows(results.dataset, words, steps[0], steps[-1]) if steps else [],
         events=[event for event in history.events if event.step in phase],
-        gallery=pictures.of_steps(results, steps, phase.name, words) if steps else Gallery([]),
+        gallery=pictures.of_steps(results, with_maps, phase.name, words) if with_maps else Gallery([]),
         note=note,
     )
 

@@ -14,6 +14,7 @@ import seaborn as sns  # noqa: F401  (registers the color map vlag)
 import xarray as xr
 
 from grokinterp.figures import key_frequencies
+from grokinterp.figures.circuit import verdicts
 from grokinterp.figures.structure import MOST_CIRCLES, MOST_HEADS, last_heads, thin
 from grokinterp.figures.style import DIVERGING, PHASE_COLORS, SEQUENTIAL
 from grokinterp.phases import Phase
@@ -35,7 +36,12 @@ Packed = dict[str, Any]
 
 
 def frames(
-    dataset: xr.Dataset, phases: Sequence[Phase], words: Words | None = None, *, budget: int = 3_000_000
+    dataset: xr.Dataset,
+    phases: Sequence[Phase],
+    words: Words | None = None,
+    *,
+    budget: int = 3_000_000,
+    total: int | None = None,
 ) -> Packed | None:
     """Everything the slider shows, as JSON values; None without checkpoints or without any of its panels.
 
@@ -44,6 +50,7 @@ def frames(
         phases: the checkpoints near their boundaries are shown more densely.
         words: what axes are called.
         budget: characters that the packed frames may take in the page; it decides how many checkpoints there are.
+        total: analyzed checkpoints, where the dataset has only those with maps.
     """
     words = words or Words()
     if not dataset.sizes["step"] or not packers(dataset):
@@ -53,7 +60,7 @@ def frames(
     chosen = dataset.isel(step=choose(steps, [phase.start for phase in phases], max(room, 2)))
     return {
         "steps": chosen["step"].values.tolist(),
-        "total": len(steps),
+        "total": len(steps) if total is None else total,
         "phases": [_phase_of(int(step), phases) for step in chosen["step"].values],
         "colors": PHASE_COLORS,
         "keys": key_frequencies(dataset),
@@ -199,11 +206,13 @@ def _reach(values: np.ndarray) -> float:
 def _readouts(dataset: xr.Dataset) -> list[dict[str, Any]]:
     """Label and written value of a few measures at every chosen step."""
     found = [(measure, series(dataset, measure)) for measure in MEASURES if measure.name in READOUTS]
-    return [
+    written = [
         {"label": measure.label.split(",")[0], "values": [number(float(value)) for value in values.values]}
         for measure, values in found
         if values is not None
     ]
+    circuit = [{"label": "circuit", "values": verdicts(dataset)}] if "is_circuit" in dataset else []
+    return [*written, *circuit]
 
 
 def _curves(dataset: xr.Dataset) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
+from grokinterp.figures.circuit import verdicts
 from grokinterp.phases import Phase
 from grokinterp.report.numbers import change, number
 from grokinterp.report.words import Words
@@ -36,6 +37,12 @@ MEASURES = (
     Measure("logit_fve", "logits explained by the step's own key frequencies", "1"),
     Measure("gini_embedding", "Gini of the embedding spectrum", "1"),
     Measure("gini_neuron_logit", "Gini of the neuron-to-logit spectrum", "1"),
+    Measure("causal_score", "causal score of the key structure", "1"),
+    Measure("gradient_symmetricity", "gradient symmetricity", "1"),
+    Measure("distance_irrelevance", "distance irrelevance", "1"),
+    Measure("circularity", "circularity of the embedding", "1"),
+    Measure("irreps_explained", "logits explained by the group's characters", "1"),
+    Measure("hidden_fve", "last hidden layer explained by the key representations", "1"),
     Measure("specialized_share", "specialized neurons", "1"),
     Measure("logit_margin", "logit margin, train {examples}", "{unit}", {"split": "train"}),
     Measure("collapsed_share", "softmax collapse in float32, train {examples}", "1", {"precision": "float32"}),
@@ -43,6 +50,8 @@ MEASURES = (
     Measure("class_cosine_between", "cosine between classes", "1"),
     Measure("effective_rank", "effective rank of W_E", "1", {"matrix": "W_E"}),
     Measure("weight_norm", "weight norm Σθ²", "1", ratio=True),
+    Measure("distance_from_initial", "distance of the weights from the first checkpoint", "1", ratio=True),
+    Measure("weight_decay_share", "weight decay's share of the update", "1"),
 )
 
 
@@ -69,9 +78,22 @@ def series(dataset: xr.Dataset, measure: Measure) -> xr.DataArray | None:
 
 
 def rows(dataset: xr.Dataset, words: Words, start: int, end: int) -> list[Row]:
-    """Every measure that the dataset has, at two of its steps."""
+    """Every measure that the dataset has, at two of its steps; the circuit first, and nothing that is nowhere known."""
     found = [(measure, series(dataset, measure)) for measure in MEASURES]
-    return [_row(measure, words, values, start, end) for measure, values in found if values is not None]
+    numbers = [
+        _row(measure, words, values, start, end)
+        for measure, values in found
+        if values is not None and np.isfinite(values).any()
+    ]
+    return [*_circuit_row(dataset, start, end), *numbers]
+
+
+def _circuit_row(dataset: xr.Dataset, start: int, end: int) -> list[Row]:
+    """What the network computes with at both steps."""
+    if "is_circuit" not in dataset:
+        return []
+    first, last = verdicts(dataset.sel(step=[start, end]))
+    return [Row("circuit", "", first, last, "same" if first == last else "changed")]
 
 
 def _row(measure: Measure, words: Words, values: xr.DataArray, start: int, end: int) -> Row:

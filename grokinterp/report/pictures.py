@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from grokinterp import figures
 from grokinterp.figures.structure import thin
 from grokinterp.phases import History, Phase
-from grokinterp.report.absence import Part, not_shown
+from grokinterp.report.absence import Part, listed, not_shown
 from grokinterp.report.words import Words
 from grokinterp.results import Results
 
@@ -86,16 +86,17 @@ STRUCTURE = (
 
 def of_steps(results: Results, steps: Sequence[int], name: str, words: Words) -> Gallery:
     """What the network looks like at the start and end of a phase."""
-    data = results.dataset
+    data = results.with_maps
     at = " and ".join(f"step {step}" for step in steps)
     spectra = figures.spectra(data, steps, label=words.label, unit=words.unit)
-    caption = attention_caption(data, words, best="attention_frequency" in data)
+    caption = attention_caption(data, words, best="attention_frequency" in data) + at_few(results, "attention_map")
     attention = (figures.attention(data, steps), caption, f"{name}: attention patterns at {at}")
     if "attention_to_a" not in data:
         drawn = figures.attention_by_position(data, steps)
         attention = (drawn, position_caption(words), f"{name}: mean attention to every position at {at}")
     circles = (figures.circles(data, steps), circle_caption(words), f"{name}: embedding circles at {at}")
-    return gallery([(spectra, spectra_caption(data), f"{name}: {_columns(data)} at {at}"), attention, circles],
+    columns = spectra_caption(data) + at_few(results, *["logit_map"] * ("logit_by_label" in data))
+    return gallery([(spectra, columns, f"{name}: {_columns(data)} at {at}"), attention, circles],
                    not_shown(STRUCTURE, results))  # fmt: skip
 
 
@@ -185,3 +186,10 @@ def thinned(data: xr.Dataset, dim: str, names: str) -> str:
     """Whether a heatmap leaves rows and columns out."""
     every = thin(data[dim], dim)[1] if dim in data.coords else 1
     return f" Shown: one {names} in {every}." if every > 1 else ""
+
+
+def at_few(results: Results, *names: str) -> str:
+    """At how many checkpoints some analyses were run, '' where at all of them."""
+    parts = [part for name in names if (part := results.thinned(name)) is not None]
+    marks = dict.fromkeys(str(part.attrs["thinned"]) for part in parts if "thinned" in part.attrs)
+    return f" Measured at {listed(marks)}." if marks else ""

@@ -28,12 +28,23 @@ def tiles(results: Results, history: History | None, words: Words) -> list[Tile]
     measured, unit = results.measures(), words.loss if words.unit == "1" else words.unit
     made_of = structure(results, measured, unit) if words.has_frequencies else separation(measured, words, unit)
     return [
-        Tile("memorized at", _step(history.memorized_step if history else None), "train accuracy ≥ 0.99"),
-        Tile("generalized at", _step(history.generalized_step if history else None), "test accuracy ≥ 0.95, sustained"),
+        Tile("memorized at", _step(history, "memorized_step"), "train accuracy ≥ 0.99"),
+        Tile("generalized at", _step(history, "generalized_step"), "test accuracy ≥ 0.95, sustained"),
         Tile("test accuracy", percent(measured.get("test_accuracy")), "last checkpoint"),
+        *computes_with(measured),
         *made_of,
         Tile("test loss", number(measured.get("test_loss")), f"{unit}, last checkpoint"),
         *(Tile(OF_SOME[name], _last(results, name), "last evaluation") for name in OF_SOME if name in results.metrics),
+    ]
+
+
+def computes_with(measured: dict[str, Any]) -> list[Tile]:
+    """The circuit of the last checkpoint, where one was found."""
+    if measured.get("circuit") in (None, "none"):
+        return []
+    score = measured.get("causal_score")
+    return [
+        Tile("circuit", measured["circuit"], "last checkpoint" if score is None else f"causal score {number(score)}")
     ]
 
 
@@ -65,5 +76,8 @@ def _last(results: Results, name: str) -> str:
     return percent(float(results.metrics[name][-1]))
 
 
-def _step(step: int | None) -> str:
+def _step(history: History | None, name: str) -> str:
+    if history is None:
+        return "unknown"
+    step: int | None = getattr(history, name)
     return "never" if step is None else f"step {whole(step)}"

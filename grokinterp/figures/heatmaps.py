@@ -1,0 +1,140 @@
+"""Heatmaps: named rows over the optimizer steps, and tables of named rows and columns."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+
+from grokinterp.figures.series import STEP, step_ticks
+from grokinterp.figures.style import NOTHING, SEQUENTIAL, blank, color_bar, place, styled
+
+MOST_NAMES = 40
+LONGEST = 24
+WIDE, HALF = 10.0, 5.1
+CHARACTER, ROW, BAR = 0.073, 0.19, 0.98
+"""Inches of a letter, of a row, and of a color bar with its numbers."""
+
+DECADES = 6
+"""Of a logarithmic color scale, at most."""
+
+
+class Heat(NamedTuple):
+    """One heatmap: values over ``step`` and one other dimension, and how they are colored."""
+
+    title: str
+    values: xr.DataArray
+    label: str
+    colors: str = SEQUENTIAL
+    norm: Normalize | None = None
+
+
+@styled()
+def over_steps(heats: Sequence[Heat], rows: str) -> Figure | None:
+    """Heatmaps side by side, the same named rows over the checkpoints in order; None without a finite value.
+
+    Gray is where there is no value. One alone takes half the width of a page.
+    """
+    heats = [heat for heat in heats if np.isfinite(heat.values.astype(float)).any()]
+    if not heats:
+        return None
+    names = [short(str(name)) for name in heats[0].values[_row(heats[0].values)].values]
+    left = 0.55 + CHARACTER * max(map(len, names))
+    height = max(ROW * min(len(names), MOST_NAMES), 1.1)
+    figure = blank(WIDE if len(heats) > 1 else HALF, height + 0.85)
+    width = (float(figure.get_figwidth()) - left) / len(heats) - BAR
+    named = slice(None, None, -(-len(names) // MOST_NAMES))
+    for i, heat in enumerate(heats):
+        axes = place(figure, left + (width + BAR) * i, 0.3, width, height)
+        mesh = draw_rows(axes, heat)
+        axes.set(title=heat.title, xlabel=STEP, ylabel=rows if i == 0 else "")
+        axes.set_yticks((np.arange(len(names)) + 0.5)[named], names[named])
+        axes.tick_params(labelleft=i == 0)
+        color_bar(place(figure, left + (width + BAR) * i + width + 0.1, 0.3, 0.12, height), mesh, heat.label)
+    return figure
+
+
+def draw_rows(axes: Axes, heat: Heat) -> ScalarMappable:
+    """Rows downwards from the first, columns as wide as the steps between the checkpoints."""
+    row, steps = _row(heat.values), heat.values["step"].values
+    values = np.ma.masked_invalid(heat.values.transpose(row, "step").values.astype(float))
+    rows = np.arange(heat.values.sizes[row] + 1)
+    norm = heat.norm or Normalize(float(values.min()), float(values.max()))
+    mesh = axes.pcolormesh(edges(steps), rows, values, norm=norm, cmap=heat.colors, rasterized=True)
+    axes.set_facecolor(NOTHING)
+    axes.invert_yaxis()
+    step_ticks(axes, most=max(3, int(axes.get_position().width * axes.figure.get_size_inches()[0] / 0.55)))
+    return mesh
+
+
+@styled()
+def table(values: xr.DataArray, title: str, label: str, colors: str, norm: Normalize) -> Figure | None:
+    """A heatmap of half a page: the first dimension downwards, the second to the right, numbers where there is room."""
+    if not np.isfinite(values).any():
+        return None
+    rows, columns = ([short(str(name)) for name in values[dim].values] for dim in values.dims)
+    left = 0.55 + CHARACTER * max(map(len, rows))
+    height = max(ROW * len(rows), 1.1)
+    figure = blank(HALF, height + 0.85)
+    width = HALF - left - BAR
+    axes = place(figure, left, 0.3, width, height)
+    masked = np.ma.masked_invalid(values.values.astype(float))
+    mesh = axes.pcolormesh(masked, norm=norm, cmap=colors, rasterized=True)
+    axes.set_facecolor(NOTHING)
+    axes.invert_yaxis()
+    every = max(1, -(-len(columns) // 12))
+    axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
+    axes.set_xticks((np.arange(len(columns)) + 0.5)[::every], columns[::every])
+    axes.set(title=title, xlabel=str(values.dims[1]).replace("_", " "), ylabel=str(values.dims[0]).replace("_", " "))
+    if len(columns) * 0.45 < width:
+        _write(axes, masked, norm)
+    color_bar(place(figure, left + width + 0.1, 0.3, 0.12, height), mesh, label)
+    return figure
+
+
+def log_norm(*values: xr.DataArray) -> LogNorm:
+    """One logarithmic color scale for all positive values, of at most DECADES."""
+    flat = np.concatenate([value.values.astype(float).reshape(-1) for value in values])
+    found = flat[np.isfinite(flat) & (flat > 0)]
+    low, high = (float(found.min()), float(found.max())) if found.size else (0.1, 1.0)
+    return LogNorm(max(low, high * 10.0**-DECADES), max(high, low * 1.01), clip=True)
+
+
+def edges(steps: np.ndarray) -> np.ndarray:
+    """Cell borders half way between the checkpoints.
+
+    >>> edges(np.array([0, 10, 30]))
+    array([ 0.,  5., 20., 30.])
+    """
+    steps = steps.astype(float)
+    if len(steps) == 1:
+        return np.array([steps[0] - 0.5, steps[0] + 0.5])
+    middle = (steps[1:] + steps[:-1]) / 2
+    return np.concatenate([[steps[0]], middle, [steps[-1]]])
+
+
+def short(name: str) -> str:
+    """A name, its end where it is long.
+
+    >>> short("blocks.0.attn.W_Q"), short("a_module.of_a_model.with.a_long.W_in")
+    ('blocks.0.attn.W_Q', '…model.with.a_long.W_in')
+    """
+    return name if len(name) <= LONGEST else f"…{name[1 - LONGEST :]}"
+
+
+def _row(values: xr.DataArray) -> str:
+    """The other dimension than ``step``."""
+    return next(str(dim) for dim in values.dims if dim != "step")
+
+
+def _write(axes: Axes, values: np.ma.MaskedArray, norm: Normalize) -> None:
+    """Every value in its cell, in a color that can be read there."""
+    for (i, j), value in np.ndenumerate(values):
+        if value is not np.ma.masked:
+            dark = abs(float(norm(value)) - 0.5) > 0.36
+            axes.text(j + 0.5, i + 0.5, f"{value:.2f}".replace("-", "−"), ha="center", va="center", fontsize=7.5,
+                      color="white" if dark else "black")  # fmt: skip

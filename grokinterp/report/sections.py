@@ -1,0 +1,318 @@
+"""The sections on what a network computes with, what is inside it, and the loss around its weights."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import xarray as xr
+from matplotlib.figure import Figure
+
+from grokinterp import figures
+from grokinterp.phases import Phase
+from grokinterp.report.absence import Part, listed, not_shown
+from grokinterp.report.numbers import number, whole
+from grokinterp.report.pictures import Gallery, at_few, picture
+from grokinterp.report.words import Words
+from grokinterp.results import Results, merged
+
+HALF = 6.0
+"""Inches below which a figure takes half of the page."""
+
+
+class Section(NamedTuple):
+    """A part of the page with figures: its place, its heading, what it says first."""
+
+    name: str
+    title: str
+    lead: str
+    gallery: Gallery
+
+
+class Drawing(NamedTuple):
+    """A figure, what it shows, and the analyses that it is drawn from."""
+
+    figure: Figure | None
+    caption: str
+    analyses: tuple[str, ...]
+
+
+MEANINGS = {
+    "clock": "a clock: it turns both operands into angles and adds them, so that the logits depend on a + b − c alone",
+    "pizza": "a pizza: it averages the operands' angles, so that the logits also depend on a − b",
+    "mixed": "something between a clock and a pizza",
+    "irrep-based": "the irreducible representations of the task's group, whose characters its logits follow",
+    "memorizer": "memory: it answers the training {examples} and not the others",
+    "none": "none of the known circuits, as far as the evidence goes",
+}
+"""What a verdict says about a network."""
+
+
+def sections(results: Results, phases: Sequence[Phase], words: Words) -> list[Section]:
+    """Those that have a figure."""
+    made = (
+        Section("circuit", "What it computes with", lead(results, words), computes_with(results, phases)),
+        Section("inside", "Inside the network", INSIDE_LEAD, inside(results, phases, words)),
+        Section("landscape", "Gradients, weights and loss landscape", "", landscape(results, phases, words)),
+    )
+    return [section for section in made if section.gallery.pictures]
+
+
+def lead(results: Results, words: Words) -> str:
+    """The verdict on the last checkpoint in one sentence."""
+    if results.circuit is None:
+        return ""
+    meaning = MEANINGS.get(results.circuit, results.circuit).format(examples=words.examples)
+    return f"The network of the last checkpoint computes with {meaning}."
+
+
+COMPUTES_WITH = (
+    Part("circuit verdict", "is_circuit", "circuit"),
+    Part("causal evidence", "causal_score", "causal_evidence"),
+    Part("key representations of the group", "irrep_similarity", "irrep_spectrum"),
+    Part("hidden layer by representations", "hidden_fve", "irrep_fve"),
+    Part("idealized network", "idealized_accuracy", "idealized_network"),
+    Part("single circles of the embedding", "circle_accuracy", "isolated_circles"),
+)
+
+
+def computes_with(results: Results, phases: Sequence[Phase]) -> Gallery:
+    """The verdict with its evidence, causal evidence, representations, the idealized network."""
+    circuit, causal, irreps = (dataset(results, name) for name in ("circuit", "causal_evidence", "irrep_spectrum"))
+    by_group = "irrep_similarity" in irreps
+    explained = ("irrep_spectrum", "irrep_fve") if by_group else ("answer_spectrum",)
+    similarity = Drawing(
+        figures.irrep_similarity(irreps, phases),
+        "Similarity of the logits with the characters of the last checkpoint's key representations; above the dashed "
+        "line a representation is key.",
+        ("irrep_spectrum",),
+    )
+    if not by_group:
+        similarity = Drawing(
+            figures.answer_similarity(dataset(results, "answer_spectrum"), phases),
+            "Similarity of the logits with the characters of the answers' group; above the dashed line a "
+            "representation is key.",
+            ("answer_spectrum",),
+        )
+    drawn = [
+        Drawing(
+            figures.circuit_verdict(circuit, phases),
+            "What each checkpoint computes with, and why. Clock: low gradient symmetricity, high distance irrelevance "
+            "and a fit of the clock template; pizza: the reverse.",
+            ("circuit",),
+        ),
+        Drawing(
+            figures.causal_evidence(causal, phases),
+            "Necessity is the loss without the key structure, sufficiency what it answers alone; dotted, the same of "
+            "as many random other parts. The score is high only if both are.",
+            ("causal_evidence",),
+        ),
+        similarity,
+        Drawing(
+            figures.explained(dataset(results, *explained), phases),
+            "Share of the logits' variance in the characters, and of the last hidden layer's in the key "
+            "representations of either operand and of their product.",
+            explained,
+        ),
+        Drawing(
+            figures.idealized_network(dataset(results, "idealized_network"), phases),
+            "The analytic network with each neuron's frequency, amplitude and phases: its accuracy, how often it "
+            "answers as the real one, and the share of the real logits that it explains.",
+            ("idealized_network",),
+        ),
+        Drawing(
+            figures.circles_alone(dataset(results, "isolated_circles"), phases),
+            "Accuracy with one pair of the embedding's principal components alone.",
+            ("isolated_circles",),
+        ),
+    ]
+    return gallery(results, drawn, COMPUTES_WITH)
+
+
+INSIDE_LEAD = "Where the answer stands in the network, and which of its parts bring it there."
+
+INSIDE = (
+    Part("class separation", "class_separation_at", "class_similarity"),
+    Part("probes for the class", "class_probe_accuracy", "linear_probes"),
+    Part("probes for the key frequencies", "frequency_probe_r2", "frequency_probes"),
+    Part("cosines of the classes", "class_cosine_matrix", "class_matrix"),
+    Part("activations", "activation_effective_rank", "activation_statistics"),
+    Part("direct logit attribution", "component_logit", "logit_attribution"),
+    Part("integrated gradients", "position_attribution", "integrated_gradients"),
+    Part("ablation of heads", "head_ablation_loss", "head_ablation"),
+    Part("ablation of neurons", "neuron_ablation_loss", "neuron_ablation"),
+    Part("activation patching", "patching_effect", "activation_patching"),
+    Part("grafts", "graft_loss", "grafts"),
+)
+
+
+def inside(results: Results, phases: Sequence[Phase], words: Words) -> Gallery:
+    """Representations by hook, attribution, ablation, patching between inputs and between checkpoints."""
+    unit = words.unit
+    kept = {name: dataset(results, name) for name in ("class_matrix", "activation_patching")}
+    ablations = ("head_ablation", "neuron_ablation")
+    drawn = [
+        Drawing(
+            figures.representations(dataset(results, "class_similarity", "frequency_probes")),
+            "Share of the variance at each hook that lies between the classes"
+            + (
+                ", and of the key frequencies' cosines and sines of the answer that a linear probe finds."
+                if "frequency_probes" in results.analyses
+                else "."
+            ),
+            ("class_similarity", "frequency_probes"),
+        ),
+        Drawing(
+            figures.class_probes(dataset(results, "linear_probes")),
+            probe_caption(results, words),
+            ("linear_probes",),
+        ),
+        Drawing(
+            figures.activation_statistics(dataset(results, "activation_statistics")),
+            "How many directions the activations at each hook use, and the share of their features that are the same "
+            "on every example.",
+            ("activation_statistics",),
+        ),
+        Drawing(
+            figures.class_matrix(kept["class_matrix"]),
+            f"Mean cosine of what the unembedding reads between the examples of two classes, and between the classes' "
+            f"centered means{last_step(kept['class_matrix'])}.",
+            ("class_matrix",),
+        ),
+        Drawing(
+            figures.logit_attribution(dataset(results, "logit_attribution"), unit=unit),
+            "What each component adds to the correct logit less the mean logit; all sum to it.",
+            ("logit_attribution",),
+        ),
+        Drawing(
+            figures.token_attribution(dataset(results, "integrated_gradients"), phases, unit=unit),
+            "Integrated gradients of the correct logit less the mean logit, by the position of the token.",
+            ("integrated_gradients",),
+        ),
+        Drawing(
+            figures.patching(kept["activation_patching"]),
+            "Share of the difference between two inputs that the activation of one place restores"
+            f"{last_step(kept['activation_patching'])}.",
+            ("activation_patching",),
+        ),
+        Drawing(
+            figures.ablation(dataset(results, *ablations), unit=unit),
+            "Increase of the loss with one head, and with one neuron of the last layer, held at its mean"
+            f"{last_step(dataset(results, *ablations))}.",
+            ablations,
+        ),
+        Drawing(
+            figures.grafts(dataset(results, "grafts"), unit=unit),
+            "Left: loss of a checkpoint that gets one part of the final network. Right: loss of the final network with "
+            "that part of the checkpoint.",
+            ("grafts",),
+        ),
+    ]
+    return gallery(results, drawn, INSIDE)
+
+
+LANDSCAPE = (
+    Part("gradients and updates", "gradient_share_of_layer", "gradient_flow"),
+    Part("way of the weights", "distance_from_initial", "weight_path"),
+    Part("gradient noise", "gradient_snr_total", "gradient_noise"),
+    Part("local learning coefficient", "llc", "local_learning_coefficient"),
+    Part("Hessian", "hessian_eigenvalue", "hessian_eigenvalues"),
+    Part("sharpness", "sharpness", "sharpness"),
+    Part("loss on the way to the end", "line_train_loss", "loss_line"),
+)
+
+
+def landscape(results: Results, phases: Sequence[Phase], words: Words) -> Gallery:
+    """Gradients and updates, the way of the weights, and the loss around them."""
+    flow, path = dataset(results, "gradient_flow"), dataset(results, "weight_path")
+    drawn = [
+        Drawing(
+            figures.gradient_shares(flow),
+            "Which part of the model the gradient would change, by its squared norm.",
+            ("gradient_flow",),
+        ),
+        Drawing(
+            figures.update_directions(flow, phases),
+            "The update along the weights, which scales them, and across them, which turns them.",
+            ("gradient_flow",),
+        ),
+        Drawing(
+            figures.weight_decay_share(flow, phases),
+            "How much of the update is weight decay: 1 where nothing else moves the weights.",
+            ("gradient_flow",),
+        ),
+        Drawing(
+            figures.weight_distances(path, phases),
+            "How far the weights are from the first and from the last checkpoint.",
+            ("weight_path",),
+        ),
+        Drawing(
+            figures.weight_directions(path, phases),
+            "Update: near 1 on a straight way, below 0 where it swings. Weights: what is left of their first "
+            "direction.",
+            ("weight_path",),
+        ),
+        Drawing(
+            figures.gradient_noise(dataset(results, "gradient_noise"), phases),
+            "How clearly the training examples agree on where to go.",
+            ("gradient_noise",),
+        ),
+        Drawing(
+            figures.learning_coefficient(dataset(results, "local_learning_coefficient"), phases),
+            "How many directions the training loss is curved in, by Langevin dynamics around the weights; crosses "
+            "mark checkpoints where a chain diverged.",
+            ("local_learning_coefficient",),
+        ),
+        Drawing(
+            figures.curvature(dataset(results, "hessian_eigenvalues"), phases, unit=words.unit),
+            "The training loss's largest curvatures; a clearly negative one says that the weights are at no minimum.",
+            ("hessian_eigenvalues",),
+        ),
+        Drawing(
+            figures.sharpness(dataset(results, "sharpness"), phases, unit=words.unit),
+            "How much the training loss rises when every weight may change by a thousandth.",
+            ("sharpness",),
+        ),
+        Drawing(
+            figures.loss_barrier(dataset(results, "loss_line"), phases, unit=words.unit),
+            "How far the training loss rises above its ends on the straight way to the final weights.",
+            ("loss_line",),
+        ),
+        Drawing(
+            figures.loss_lines(dataset(results, "loss_line"), unit=words.unit),
+            "Loss on the straight way from a checkpoint's weights to the final ones; a bump is a barrier.",
+            ("loss_line",),
+        ),
+    ]
+    return gallery(results, drawn, LANDSCAPE)
+
+
+def dataset(results: Results, *names: str) -> xr.Dataset:
+    """Some analyses over the steps that they have in common; empty without any."""
+    found = {name: part for name in names if (part := results.thinned(name)) is not None}
+    return merged(found)
+
+
+def gallery(results: Results, drawn: Iterable[Drawing], parts: Iterable[Part]) -> Gallery:
+    """The figures that there are, with captions that say at how many checkpoints they were measured."""
+    shown = []
+    for figure, caption, names in drawn:
+        if figure is not None:
+            text, wide = f"{caption}{at_few(results, *names)}", float(figure.get_figwidth()) > HALF
+            shown.append(picture(figure, text, text, wide=wide))
+    return Gallery(shown, not_shown(parts, results))
+
+
+def last_step(of: xr.Dataset) -> str:
+    """Which checkpoint is shown where it is the last."""
+    return f", at step {whole(int(of['step'].values[-1]))}" if of.sizes.get("step") else ""
+
+
+def probe_caption(results: Results, words: Words) -> str:
+    """What the probes were fitted on, and what a shuffled fit and a guess reach."""
+    text = f"Share of held-out {words.examples} whose class a linear probe at each hook finds"
+    of = dataset(results, "linear_probes")
+    said = []
+    if "class_probe_chance" in of and of.sizes["step"]:
+        said.append(f"chance {number(float(of['class_probe_chance'][-1]))}")
+    if "class_probe_control" in of and of.sizes["step"]:
+        said.append(f"fitted on shuffled labels at most {number(float(of['class_probe_control'].max()))}")
+    return f"{text}{f' ({listed(said)})' if said else ''}."
