@@ -50,7 +50,7 @@ class CyclicGrid(NamedTuple):
         first, second = (table, table) if model.n_tables == 1 else table.chunk(2, dim=1)
         return torch.cat([first[self.left], second[self.right]], dim=1)
 
-    def embed(self, model: Model, rows: Float[Tensor, "exponent feature"]) -> Float[Tensor, "token feature"]:
+    def embed(self, model: Model, rows: Float[Tensor, "exponent feature"]) -> Float[Tensor, "token _"]:
         """``model.embedding`` with other rows for the operands, as ``embedding`` gives them."""
         table = model.embedding.detach().clone()
         if model.n_tables == 1 and self.share_tokens:
