@@ -16,6 +16,9 @@ from grokinterp.results import Results
 ABSOLUTE, RELATIVE = 1e-4, 0.01
 """Similarities, fractions and cosines agree to the first, losses to the second."""
 
+WIDEST = 40
+"""Characters of a column of the table."""
+
 MEASURED_BY = (
     "performance",
     "weight_norms",
@@ -25,6 +28,7 @@ MEASURED_BY = (
     "irrep_spectrum",
     "irrep_fve",
     "irrep_progress",
+    "symmetricity",
     "circuit",
     "isolated_circles",
 )
@@ -151,4 +155,5 @@ def shown(value: Any) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.5f}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f"{value:.4e}"
-    return ", ".join(value) if isinstance(value, tuple) else str(value)
+    text = ", ".join(value) if isinstance(value, tuple) else str(value)
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
