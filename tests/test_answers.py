@@ -90,6 +90,13 @@ def test_where_the_task_is_a_product_it_is_the_spectrum_of_irreps(task):
         close(ours.double(), theirs.double())
 
 
+@pytest.mark.parametrize("task", [*PRODUCTS.values(), *(task for task, _ in GROUPLESS.values())], ids=str)
+def test_every_element_is_the_answer_of_one_class(task):
+    group, element = task.answer_group
+    assert element.shape == (task.n_classes,)
+    assert element[element >= 0].sort().values.tolist() == list(range(group.order))
+
+
 def test_a_task_whose_classes_are_no_group_has_none():
     table = Task.from_table([[0, 1, 2], [0, 0, 1], [2, 2, 2]])
     for task, why in (

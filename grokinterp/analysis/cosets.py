@@ -92,8 +92,8 @@ def scores(
 ) -> Float[Tensor, "partition neuron"]:
     """Share of the variance within the parts of each partition into equal parts; 1 for what never varies.
 
-    >>> scores(torch.tensor([[0.0], [1.0], [2.0], [3.0]]), [torch.tensor([0, 0, 1, 1])]).tolist()
-    [[0.20000000298023224]]
+    >>> scores(torch.tensor([[0.0], [2.0], [2.0], [4.0]]), [torch.tensor([0, 0, 1, 1])]).tolist()
+    [[0.5]]
     """
     centered = f - f.mean(0)
     total = centered.square().sum(0)

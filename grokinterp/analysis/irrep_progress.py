@@ -1,7 +1,7 @@
 """Restricted and excluded loss over irreducible representations: how much of the answer the key ones carry."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -107,15 +107,15 @@ def irrep_progress(checkpoint: Checkpoint, *, key_irreps: Int[Tensor, "key_irrep
     table = sums_by_element(logits, answers.element, grid.group.order) / grid.group.order
     found = at_logits(table, sets, answers, Trial(logits[examples], product, 0.0, loss))
     hidden = torch.full_like(found, torch.nan)
-    if is_linear(checkpoint.model):
-        outputs = checkpoint.readout.neurons.double() @ checkpoint.model.W_L.detach()[:, answers.class_of].double()
+    if is_linear(model := checkpoint.model):
+        outputs = checkpoint.readout.neurons.double() @ model.W_L.detach()[:, answers.class_of].double()
         table = sums_by_element(outputs, answers.element, grid.group.order) / grid.group.order
-        bias = checkpoint.model.unembed.b_U.detach()[answers.class_of].double()
+        bias = model.unembed.b_U.detach()[answers.class_of].double()
         hidden = at_neurons(table, sets, answers, Trial(outputs[examples], product, bias, loss))
     return IrrepProgress(*gathered(hidden, len(keys)), *gathered(found, len(keys)))
 
 
-def is_linear(model: Model) -> bool:
+def is_linear(model: Model) -> TypeGuard[MLP | Transformer]:
     """Whether the logits are linear in the last hidden layer, all else being equal."""
     return isinstance(model, MLP) or (isinstance(model, Transformer) and model.spec.normalization is None)
 
