@@ -9,7 +9,7 @@ from torch import Tensor
 
 from grokinterp.analysis.algebra import cyclic_grid, cyclic_order
 from grokinterp.analysis.irrep_progress import random_sets
-from grokinterp.analysis.irreps import group_grid, irrep_rows
+from grokinterp.analysis.irreps import examples_by_product, group_grid, irrep_rows
 from grokinterp.analysis.progress import excluded_losses, excluded_squares, kept_parts, key_mask, losses_by_sum
 from grokinterp.checkpoint import Checkpoint
 from grokinterp.losses import LossForm, cross_entropy, squared_error
@@ -125,16 +125,3 @@ def group_pieces(checkpoint: Checkpoint, key_irreps: Int[Tensor, "key_irrep"]) -
 def training_pairs(is_train: Bool[Tensor, "example"]) -> Bool[Tensor, "example"]:
     """The examples trained on; all of them where nobody knows."""
     return is_train if is_train.any() else torch.ones_like(is_train)
-
-
-def examples_by_product(left: Int[Tensor, "example"], product: Int[Tensor, "example"], n: int) -> Int[Tensor, "pair"]:
-    """The example with left operand x and product g, in the place of the pair (x, g - x) of numbers modulo n.
-
-    Then ``mean_by_sum`` is the mean over a product, in any group. Operands n lie outside the group.
-
-    >>> examples_by_product(torch.tensor([0, 1, 2, 0, 1]), torch.tensor([0, 1, 2, 1, 0]), 2).tolist()
-    [0, 3, 1, 4]
-    """
-    inside = (left < n).nonzero().flatten()
-    left, product = left[inside], product[inside]
-    return torch.zeros_like(inside).index_copy(0, left * n + (product - left) % n, inside)

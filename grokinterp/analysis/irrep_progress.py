@@ -7,15 +7,20 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from grokinterp.analysis.answers import AnswerGrid, sums_by_element, sums_by_quotient
-from grokinterp.analysis.irreps import group_grid, irrep_rows
+from grokinterp.analysis.answers import AnswerGrid, sums_by_quotient
+from grokinterp.analysis.irreps import examples_by_product, group_grid, irrep_rows
+from grokinterp.analysis.progress import excluded_losses, excluded_squares, losses_by_sum
 from grokinterp.checkpoint import Checkpoint
 from grokinterp.errors import NotDefined
-from grokinterp.losses import cross_entropy, squared_error
+from grokinterp.losses import LossForm, cross_entropy, squared_error
+from grokinterp.maths.grid import mean_by_sum
 from grokinterp.models import MLP, Model, Transformer
 
 DRAWS = 8
 """Random sets of representations that the controls average over."""
+
+CELLS = 2**22
+"""Numbers in the parts that are looked at together."""
 
 
 class IrrepProgress(NamedTuple):
@@ -49,23 +54,27 @@ class IrrepProgress(NamedTuple):
     irrep_excluded_loss_control: Float[Tensor, ""]
 
 
-class Trial(NamedTuple):
-    """What the losses of any part that depends on x·y alone are computed from.
+class Place(NamedTuple):
+    """Where parts are kept and removed: the logits themselves, or those that the neurons write.
 
-    logits: to take the part from, on the training pairs. product: x·y there. bias: what is added to either. loss: the
-    measure.
+    Args:
+        logits: in the order of ``examples_by_product``.
+        is_train: of the same pairs.
+        bias: what is added to a part that stands alone.
+        form: the loss that the run is trained with.
     """
 
-    logits: Float[Tensor, "train element"]
-    product: Int[Tensor, "train"]
+    logits: Float[Tensor, "pair element"]
+    is_train: Bool[Tensor, "pair"]
     bias: Float[Tensor, "element"] | float
-    loss: Callable[[Tensor, Tensor], Tensor]
+    form: LossForm
 
-    def losses(self, part: Float[Tensor, "product element"]) -> Float[Tensor, "2"]:
-        """Restricted and excluded loss. Every product has as many pairs as any other."""
-        alone = self.loss(part + self.bias, torch.arange(len(part), device=part.device))
-        without = self.loss(self.logits - part[self.product] + self.bias, self.product)
-        return torch.stack([alone.mean(), without.mean()])
+    def losses(self, parts: Float[Tensor, "set product element"]) -> Float[Tensor, "set 2"]:
+        """Restricted and excluded loss of each part. Every product has as many pairs as any other."""
+        squares = self.form == "mse"
+        alone = losses_by_sum(parts + self.bias, squared_error if squares else cross_entropy).mean(1)
+        exclude = excluded_squares if squares else excluded_losses
+        return torch.stack([alone, exclude(self.logits, self.is_train, mean_by_sum(self.logits), parts)], 1)
 
 
 def irrep_progress(checkpoint: Checkpoint, *, key_irreps: Int[Tensor, "key_irrep"]) -> IrrepProgress:
@@ -99,19 +108,15 @@ def irrep_progress(checkpoint: Checkpoint, *, key_irreps: Int[Tensor, "key_irrep
     sets = torch.cat(
         [keys[None], torch.eye(len(keys), dtype=torch.bool, device=keys.device), random_sets(keys, answers)]
     )
-    examples = (checkpoint.problem.is_train & (grid.left < grid.group.order)).nonzero().flatten()
-    product = answers.element[examples]
-    loss = squared_error if checkpoint.problem.loss == "mse" else cross_entropy
-
-    logits = answers.logits(checkpoint.logits.double())
-    table = sums_by_element(logits, answers.element, grid.group.order) / grid.group.order
-    found = at_logits(table, sets, answers, Trial(logits[examples], product, 0.0, loss))
+    example, problem = examples_by_product(grid.left, answers.element, grid.group.order), checkpoint.problem
+    logits = answers.logits(checkpoint.logits.double()[example])
+    found = losses_of_sets(Place(logits, problem.is_train[example], 0.0, problem.loss), sets, character_parts, answers)
     hidden = torch.full_like(found, torch.nan)
     if is_linear(model := checkpoint.model):
-        outputs = checkpoint.readout.neurons.double() @ model.W_L.detach()[:, answers.class_of].double()
-        table = sums_by_element(outputs, answers.element, grid.group.order) / grid.group.order
         bias = model.unembed.b_U.detach()[answers.class_of].double()
-        hidden = at_neurons(table, sets, answers, Trial(outputs[examples], product, bias, loss))
+        written = checkpoint.readout.neurons.double() @ model.W_L.detach()[:, answers.class_of].double() + bias
+        place = Place(written[example], problem.is_train[example], bias, problem.loss)
+        hidden = losses_of_sets(place, sets, projected_parts, answers)
     return IrrepProgress(*gathered(hidden, len(keys)), *gathered(found, len(keys)))
 
 
@@ -120,24 +125,30 @@ def is_linear(model: Model) -> TypeGuard[MLP | Transformer]:
     return isinstance(model, MLP) or (isinstance(model, Transformer) and model.spec.normalization is None)
 
 
-def at_logits(
-    table: Float[Tensor, "product element"], sets: Bool[Tensor, "set irrep"], grid: AnswerGrid, trial: Trial
+def losses_of_sets(
+    place: Place, sets: Bool[Tensor, "set irrep"], parts: Callable[..., Tensor], grid: AnswerGrid
 ) -> Float[Tensor, "set 2"]:
-    """Restricted and excluded loss of each set of characters, from the logits' mean over each product.
-
-    ⟨L, T_ρ⟩ / ‖T_ρ‖² = Σ_{g,z} M[g, z] χ(g·z⁻¹) / (n Σ_h χ(h)²).
-    """
-    chi, n = grid.characters, len(table)
-    weight = chi @ sums_by_quotient(table, grid.table) / (n * chi.square().sum(1))
-    return torch.stack([trial.losses(((kept * weight) @ chi)[grid.quotient]) for kept in sets.double()])
+    """Restricted and excluded loss of each set, as many sets at a time as make a few million numbers."""
+    table = mean_by_sum(place.logits)
+    some = max(1, CELLS // table.numel())
+    return torch.cat([place.losses(parts(table, chosen.double(), grid)) for chosen in sets.split(some)])
 
 
-def at_neurons(
-    table: Float[Tensor, "product element"], sets: Bool[Tensor, "set irrep"], grid: AnswerGrid, trial: Trial
-) -> Float[Tensor, "set 2"]:
-    """Restricted and excluded loss of each set of projectors, from the mean over each product of what neurons write."""
-    kernels = sets.double() @ (grid.scale[:, None] * grid.characters)
-    return torch.stack([trial.losses(kernel[grid.quotient] @ table) for kernel in kernels])
+def character_parts(
+    table: Float[Tensor, "product element"], sets: Float[Tensor, "set irrep"], grid: AnswerGrid
+) -> Float[Tensor, "set product element"]:
+    """Σ_ρ ⟨L, T_ρ⟩ T_ρ / ‖T_ρ‖², from the mean M of L over each product: ⟨L, T_ρ⟩ = n Σ_{g,z} M[g, z] χ(g·z⁻¹)."""
+    chi = grid.characters
+    weight = chi @ sums_by_quotient(table, grid.table) / (len(table) * chi.square().sum(1))
+    return ((sets * weight) @ chi)[:, grid.quotient]
+
+
+def projected_parts(
+    table: Float[Tensor, "product element"], sets: Float[Tensor, "set irrep"], grid: AnswerGrid
+) -> Float[Tensor, "set product element"]:
+    """Σ_ρ P_ρ M of the mean over each product; what is the same for all products has no part."""
+    kernels = sets @ (grid.scale[:, None] * grid.characters)
+    return kernels[:, grid.quotient] @ table
 
 
 def gathered(losses: Float[Tensor, "set 2"], n_irreps: int) -> tuple[Tensor, ...]:

@@ -142,6 +142,19 @@ def irrep_rows(key_irreps: Int[Tensor, "key_irrep"], grid: AnswerGrid) -> Bool[T
     return mask
 
 
+def examples_by_product(left: Int[Tensor, "example"], product: Int[Tensor, "example"], n: int) -> Int[Tensor, "pair"]:
+    """The example with left operand x and product g, in the place of the pair (x, g - x) of numbers modulo n.
+
+    Then ``mean_by_sum`` is the mean over a product, in any group. Operands n lie outside the group.
+
+    >>> examples_by_product(torch.tensor([0, 1, 2, 0, 1]), torch.tensor([0, 1, 2, 1, 0]), 2).tolist()
+    [0, 3, 1, 4]
+    """
+    inside = (left < n).nonzero().flatten()
+    left, product = left[inside], product[inside]
+    return torch.zeros_like(inside).index_copy(0, left * n + (product - left) % n, inside)
+
+
 def power_by_irrep(f: Float[Tensor, "element feature"], grid: AnswerGrid) -> Float[Tensor, "irrep"]:
     """‖P_ρ f‖² summed over features, P_ρ the projector onto the functions that ρ's matrix entries span.
 
