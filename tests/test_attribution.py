@@ -140,3 +140,9 @@ def test_nothing_is_left_behind_in_the_model():
     assert not any(point.has_hooks() for point in checkpoint.model.hook_points())
     assert all(torch.equal(value, before[name]) for name, value in checkpoint.model.state_dict().items())
     assert torch.equal(first.position_attribution, integrated_gradients(checkpoint).position_attribution)
+
+
+def test_more_nodes_are_closer_to_complete():
+    checkpoint = drawn()
+    few, many = (integrated_gradients(checkpoint, examples=49, nodes=nodes).completeness_error for nodes in (4, 256))
+    assert 10 * many < few

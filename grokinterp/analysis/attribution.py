@@ -12,8 +12,8 @@ from grokinterp.checkpoint import Checkpoint
 from grokinterp.errors import NotDefined
 from grokinterp.models import Model, RecursiveModel, Transformer
 
-EXAMPLES = 64
-NODES = 48
+EXAMPLES = 32
+NODES = 64
 
 
 class LogitAttribution(NamedTuple):
@@ -119,14 +119,22 @@ def reading(
 # integrated gradients
 
 
-def integrated_gradients(checkpoint: Checkpoint) -> IntegratedGradients:
+def integrated_gradients(
+    checkpoint: Checkpoint, *, examples: int = EXAMPLES, nodes: int = NODES
+) -> IntegratedGradients:
     """Integrated gradients of z_y - mean_c z_c with respect to the tokens' embeddings, summed over their features.
 
     IG_t = (x_t - x̄_t) · ∫₀¹ ∂F/∂x_t (x̄ + α(x - x̄)) dα, F = z_y - mean_c z_c with y the right answer, x_t the
     embedding of the token at position t (``hook_embed``, without the positional one) and x̄_t its mean over all
-    examples; the integral by Gauss-Legendre quadrature with 48 nodes, over 64 examples, the same at every
-    checkpoint. Completeness, Σ_t IG_t = F(x) - F(x̄), holds but for the quadrature: its error is reported as
-    mean |Σ_t IG_t - ΔF| / mean |ΔF|. A token that is the same in all examples ("=") is its own baseline: 0.
+    examples. A token that is the same in all examples ("=") is its own baseline: 0. Completeness,
+    Σ_t IG_t = F(x) - F(x̄), holds but for the quadrature, whose error is reported: mean |Σ_t IG_t - ΔF| / mean |ΔF|.
+    It vanishes fast with the number of nodes where the activation function is smooth, and as 1 / nodes where it
+    has a kink: below 1e-3 in trained networks, a few 1e-3 in those that were just drawn.
+
+    Args:
+        checkpoint: the network, of any kind but recursive ones with several supervision steps.
+        examples: how many, drawn, the same at every checkpoint.
+        nodes: of the Gauss-Legendre quadrature.
 
     Source: Sundararajan et al. 2017, §3.
 
@@ -136,10 +144,9 @@ def integrated_gradients(checkpoint: Checkpoint) -> IntegratedGradients:
     model, problem = checkpoint.model, checkpoint.problem
     if isinstance(model, RecursiveModel) and model.spec.n_supervision > 1:
         raise NotDefined("integrated_gradients", "no gradient passes from one supervision step to the next")
-    chosen = drawn_examples(len(problem.tokens), EXAMPLES).to(problem.tokens.device)
-    found = attribute(
-        model, problem.tokens[chosen], problem.labels[chosen], baseline=mean_embedding(model, problem.tokens)
-    )
+    chosen = drawn_examples(len(problem.tokens), examples).to(problem.tokens.device)
+    tokens, baseline = problem.tokens[chosen], mean_embedding(model, problem.tokens)
+    found = attribute(model, tokens, problem.labels[chosen], baseline=baseline, nodes=nodes)
     difference = found.of_position.sum(1) - found.explained
     return IntegratedGradients(
         position_attribution=found.of_position.mean(0),
