@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import time
 from dataclasses import asdict
@@ -11,7 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from grokinterp.analysis import attention_periodicity, embedding_spectrum, logit_spectrum
+from grokinterp.checkpoint import Checkpoint, Problem
 from grokinterp.errors import ConfigError
+from grokinterp.experiment import Experiment
+from grokinterp.models import TransformerSpec
 from grokinterp.tasks.modular import ModularAddition, ModularDivision, ModularSubtraction
 from grokinterp.tasks.table import Table
 from grokinterp.tasks.task import Task
@@ -175,6 +180,65 @@ def test_the_group_behind_a_table_is_found():
     addition = Task.from_table(ModularAddition(p=5).table()).algebra
     assert addition.left.tolist() == addition.right.tolist() == addition.answer.tolist() == list(range(5))
     assert Task.from_table(ModularDivision(p=7).table()).algebra is None  # 0 is no element of the group
+
+
+def bipartite(n: int, rows: list[int], columns: list[int], classes: list[int]) -> Task:
+    """Addition modulo n of the operands named by ``rows`` and ``columns``, each in order."""
+    cells = {(rows[i], columns[j]): classes[(i + j) % n] for i in range(n) for j in range(n)}
+    lines, width = range(max(rows) + 1), range(max(columns) + 1)
+    return Task.from_table([[cells.get((a, b), -1) for b in width] for a in lines])
+
+
+def test_operands_may_be_different_tokens():
+    """The second operand b is the token p + b."""
+    task = bipartite(5, list(range(5)), list(range(5, 10)), list(range(5)))
+    algebra = task.algebra
+    assert algebra.left.tolist() == [0, 1, 2, 3, 4] + [-1] * 5
+    assert algebra.right.tolist() == [-1] * 5 + [0, 1, 2, 3, 4]
+    assert algebra.answer.tolist() == [0, 1, 2, 3, 4]
+    assert algebra.group.order == 5
+    check(task)
+
+
+@given(st.data())
+def test_whatever_the_tokens_and_classes_are_called_the_group_is_found(data):
+    names = [data.draw(st.lists(st.integers(0, 12), min_size=4, max_size=4, unique=True)) for _ in range(3)]
+    task = bipartite(4, *names)
+    assert task.algebra is not None
+    assert {t for t, x in enumerate(task.algebra.left.tolist()) if x >= 0} == set(names[0])
+    assert {t for t, x in enumerate(task.algebra.right.tolist()) if x >= 0} == set(names[1])
+    assert {c for c, x in enumerate(task.algebra.answer.tolist()) if x >= 0} == set(names[2])
+    check_algebra(task, examples(task))
+
+
+def test_a_hole_in_the_table_leaves_no_group():
+    rows = [[-1] * 3 + [(a + b) % 3 for b in range(3)] for a in range(3)]
+    assert Task.from_table(rows).algebra is not None
+    rows[1][4] = -1
+    assert Task.from_table(rows).algebra is None
+    assert Task.from_table([[0, 1, 2], [1, 2, 0]]).algebra is None
+
+
+def test_the_cyclic_grid_of_different_tokens():
+    """Logits, embeddings and attention are laid out by each operand's own tokens."""
+    n, task = 7, bipartite(7, list(range(7)), list(range(7, 14)), list(range(7)))
+    experiment = Experiment(task=task, model=TransformerSpec(d_model=4, n_heads=1, d_mlp=4, read_at="last"))
+    model = experiment.build_model().double().requires_grad_(False)
+    is_train = torch.zeros(n * n, dtype=torch.bool)
+    checkpoint = Checkpoint(0, model, Problem(task, experiment.tokens(), task.labels(), is_train))
+    wave = torch.cos(2 * math.pi * 3 / n * (task.labels()[:, None] - torch.arange(n)).double())
+    a, b = task.tokens().T
+    score = torch.sin(2 * math.pi * 2 / n * torch.arange(n)).double()
+    to_a = 0.5 + 0.1 * (score[a] - score[b - n])
+    pattern = torch.stack([to_a, 1 - to_a], 1)[:, None]
+    checkpoint.__dict__["readout"] = checkpoint.readout._replace(logits=wave, pattern=pattern)
+    assert float(logit_spectrum(checkpoint).logit_similarity[2]) == pytest.approx(1, abs=1e-9)
+    periodicity = attention_periodicity(checkpoint)
+    assert periodicity.attention_frequency.tolist() == [2]
+    assert float(periodicity.attention_fve[0]) == pytest.approx(1, abs=1e-9)
+    both = torch.cat([model.embed.W_E[:n], model.embed.W_E[n : 2 * n]], 1)
+    power = torch.fft.rfft(both, dim=0)[1:].abs().square().sum(1) * 2 / n
+    torch.testing.assert_close(embedding_spectrum(checkpoint).embedding_power, power)
 
 
 renamings = st.permutations(range(6))

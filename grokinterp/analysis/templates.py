@@ -48,8 +48,8 @@ def templates(rows: Int[Tensor, "key"], n: int) -> Templates:
 
     With half the angle, d and e count modulo 2n in the cosine, but modulo n in its absolute value.
 
-    >>> templates(torch.tensor([0]), 4).clock[0, 3].round(decimals=6).tolist()
-    [1.0, 0.0, -1.0, 0.0]
+    >>> templates(torch.tensor([0]), 2).clock.tolist()
+    [[[1.0, -1.0], [1.0, -1.0]]]
 
     Source: Zhong et al. 2023, §2 (clock, pizza), §4 (correct and incorrect logits of circles).
     """
