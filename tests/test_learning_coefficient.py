@@ -92,7 +92,7 @@ def test_every_kind_of_model_has_one(name, loss):
 
 
 def test_a_dead_network_has_no_curved_direction():
-    """Every weight zero and relu: the loss does not depend on any weight, to first order or to third."""
+    """All weights zero and x²: the loss does not depend on them to second order."""
     checkpoint = checkpoint_of(MLPSpec(hidden=(8,), act_fn="quadratic"), scale=0.0)
     found = local_learning_coefficient(checkpoint, localization=1e6, step_size=1e-8, **QUICK)
     close(found.llc, 0, atol=1e-6)

@@ -8,10 +8,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from grokinterp.checkpoint import BATCH, Checkpoint
+from grokinterp.checkpoint import Checkpoint
 from grokinterp.errors import NotDefined
 from grokinterp.losses import exact, example_losses
 from grokinterp.models import Model, Readout, ReadoutInputs, RecursiveModel
+
+BATCH = 512
+"""Examples that are differentiated, once or twice, at a time."""
 
 EIGENVALUES = 5
 """Of the Hessian, the largest."""

@@ -14,11 +14,14 @@ from grokinterp.checkpoint import Checkpoint
 from grokinterp.errors import GrokinterpError
 
 CHAINS, BURN_IN, DRAWS = 2, 30, 20
-STEP_SIZE, LOCALIZATION, BATCH_SIZE = 1e-4, 1e3, 128
-"""With these a chain forgets its start in 2/εγ = 20 steps, and localization alone lets a weight vary by γ^-½ = 0.03."""
+BATCH_SIZE = 128
 
-LARGEST_SPREAD = 4.0
-"""Times the mean squared distance from the start that localization alone allows: a chain beyond is unstable."""
+STEP_SIZE, LOCALIZATION = 0.02, 5.0
+"""ε nβ and γ / nβ: a chain forgets its start in 20 steps, and only what is curved by more than 5 counts."""
+
+TOLERANCE = 2.0
+"""Times the mean squared distance that localization alone allows, and times the half of the number of weights that no
+coefficient can exceed: a chain beyond is unstable."""
 
 
 class LocalLearningCoefficient(NamedTuple):
@@ -50,9 +53,9 @@ RiseAndGradient = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]
 def local_learning_coefficient(
     checkpoint: Checkpoint,
     *,
-    step_size: float = STEP_SIZE,
-    localization: float = LOCALIZATION,
     inverse_temperature: float | None = None,
+    step_size: float | None = None,
+    localization: float | None = None,
     chains: int = CHAINS,
     burn_in: int = BURN_IN,
     draws: int = DRAWS,
@@ -68,14 +71,15 @@ def local_learning_coefficient(
     ½ Σ nβh / (nβh + γ): only what is curved by more than γ / nβ counts, and numbers can be compared only at equal
     ε, γ, nβ, draws and n. Negative values say that the weights are at no minimum of the loss.
 
-    Diverged: a loss that is not finite, or a mean ‖w - w₀‖² above four times the d/γ that the localization alone
-    would give d weights. One chain has no spread (NaN). Every checkpoint sees the same batches and noise.
+    Diverged: a loss that is not finite, a chain's λ̂ or mean ‖w - w₀‖² above twice its bound for d weights, d/2 and the
+    d/γ that localization alone allows. Then the number means nothing; smaller steps may help. One chain has no
+    spread (NaN). Every checkpoint sees the same batches and noise.
 
     Args:
         checkpoint: w₀.
-        step_size: ε.
-        localization: γ.
         inverse_temperature: nβ, by default n / log n for n training examples.
+        step_size: ε, by default 0.02 / nβ.
+        localization: γ, by default 5 nβ.
         chains: independent ones.
         burn_in: steps of each chain that are not counted.
         draws: steps of each chain that are.
@@ -87,11 +91,14 @@ def local_learning_coefficient(
         NotDefined: the training examples are unknown; a recursive model whose gradient stops on its way.
         GrokinterpError: an argument that must be positive and is not.
     """
-    require_positive(step_size=step_size, localization=localization, chains=chains, draws=draws, batch_size=batch_size)
     require_true_gradient(checkpoint, "local_learning_coefficient")
     surface = LossSurface(checkpoint, "local_learning_coefficient")
-    if inverse_temperature is None:
-        inverse_temperature = surface.n_train / max(math.log(surface.n_train), 1)
+    n, heat = surface.n_train, inverse_temperature
+    heat = n / max(math.log(n), 1.0) if heat is None else heat
+    step_size = STEP_SIZE / heat if step_size is None else step_size
+    localization = LOCALIZATION * heat if localization is None else localization
+    require_positive(inverse_temperature=heat, step_size=step_size, localization=localization)
+    require_positive(chains=chains, draws=draws, batch_size=batch_size)
     rise = rise_on_batches(surface, batch_size)
     sample = partial(
         sample_chain,
@@ -99,14 +106,15 @@ def local_learning_coefficient(
         surface.start,
         step_size=step_size,
         localization=localization,
-        inverse_temperature=inverse_temperature,
+        inverse_temperature=heat,
         burn_in=burn_in,
         draws=draws,
     )
     found = [sample(generator=torch.Generator().manual_seed(chain)) for chain in range(chains)]
-    each = inverse_temperature * torch.stack([chain.rise for chain in found])
+    each = heat * torch.stack([chain.rise for chain in found])
     distance = torch.stack([chain.distance for chain in found])
-    stable = each.isfinite() & (distance < LARGEST_SPREAD * len(surface.start) / localization)
+    d = len(surface.start)
+    stable = each.isfinite() & (each < TOLERANCE * d / 2) & (distance < TOLERANCE * d / localization)
     spread = each.std() if chains > 1 else torch.full_like(each[0], torch.nan)
     return LocalLearningCoefficient(each.mean(), each, spread, ~stable.all())
 
