@@ -215,8 +215,8 @@ def test_without_gradients_to_compare_the_distance_decides():
     ("shape", "g", "expected"),
     [
         (clock, 0.3, "clock"),
-        (clock, 0.6, "clock"),
-        (clock, 0.61, "mixed"),
+        (clock, 0.7, "clock"),
+        (clock, 0.71, "mixed"),
         (clock, 0.99, "mixed"),
         (pizza, 0.3, "mixed"),
         (pizza, 0.94, "mixed"),

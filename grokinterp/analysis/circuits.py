@@ -25,11 +25,11 @@ NOT_GENERALIZED = 0.5
 EXPLAINED = 0.1
 """Without this share of the logits' variance, key frequencies or representations are not what a network answers by."""
 
-PARALLEL, OBLIQUE = 0.95, 0.6
-"""Gradient symmetricity of a pizza at least, and of a clock at most."""
+PARALLEL, OBLIQUE = 0.95, 0.7
+"""Gradient symmetricity of a pizza at least, and of a clock at most: cos² < ½, the gradients share less than half."""
 
 IRRELEVANT = 0.5
-"""Distance irrelevance of a clock at least, and of a pizza at most."""
+"""Distance irrelevance of a pizza at most: a - b explains about 1 - q² of its correct logit; a clock has more."""
 
 COMPONENTS = 4
 """Principal components of the embedding that ``circularity`` looks at."""
@@ -82,7 +82,7 @@ def circuit(
 
     In a cyclic group, with g the gradient symmetricity and q the distance irrelevance of the correct logit:
     pizza: g ≥ 0.95 and q ≤ 0.5. Its logit depends on E_a + E_b, and grows and falls with a - b as |cos(w(a - b)/2)|.
-    clock: g ≤ 0.6 and q ≥ 0.5. It multiplies, so that a's gradient depends on b, and its logit depends on a + b - c.
+    clock: g ≤ 0.7 and q > 0.5. It multiplies, so that a's gradient depends on b, and its logit depends on a + b - c.
     mixed: else. Where the operands have tables of their own g is NaN, and q decides.
     In any other group: irrep-based.
 
