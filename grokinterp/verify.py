@@ -43,7 +43,8 @@ class Comparison:
         network: release and name. quantity: as it was published.
         published, ours: the values; ours is None where it is not defined.
         difference: absolute, or relative for a loss; None where there is no number.
-        agrees: whether the difference is within 1e-4, 1 % for losses, or half a unit of the last published digit.
+        agrees: whether the difference is within 1e-4, 1 % for losses, half a unit of the last published digit, or
+            twice the published value's own error.
     """
 
     network: str
@@ -126,7 +127,7 @@ def compared(network: str, quantity: Quantity, ours: Any) -> Comparison:
         return Comparison(network, name, theirs, str(ours), None, agrees=theirs == ours)
     difference = abs(float(ours) - theirs) / (abs(theirs) if quantity.is_loss and theirs else 1)
     rounding = 0 if quantity.digits is None else 0.5 * 10.0**-quantity.digits
-    within = RELATIVE if quantity.is_loss else max(ABSOLUTE, rounding)
+    within = RELATIVE if quantity.is_loss else max(ABSOLUTE, rounding, 2 * quantity.error)
     return Comparison(network, name, theirs, float(ours), difference, agrees=difference <= within)
 
 

@@ -66,6 +66,8 @@ def test_without_a_release_it_says_so(tmp_path):
         (Quantity("a", "a", 0.5), 0.50011, False),
         (Quantity("a", "a", 0.5, digits=2), 0.5049, True),
         (Quantity("a", "a", 0.5, digits=2), 0.506, False),
+        (Quantity("a", "a", 0.5, error=0.01), 0.519, True),
+        (Quantity("a", "a", 0.5, error=0.01), 0.521, False),
         (Quantity("a", "a", 2e-8, is_loss=True), 2.019e-8, True),
         (Quantity("a", "a", 2e-8, is_loss=True), 2.021e-8, False),
         (Quantity("a", "a", 0.5), math.nan, False),
