@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import grokinterp
 from grokinterp.errors import GrokinterpError, RunDirectoryError
@@ -18,11 +19,13 @@ from grokinterp.report import render, write_report
 from grokinterp.report.content import content
 from grokinterp.report.measures import MEASURES, checkpoints_of
 from grokinterp.report.methods import METHODS, PAPERS
+from grokinterp.report.sections import MEANINGS
 from grokinterp.report.words import READ_AT, TWO_OPERANDS
 from grokinterp.report.write import for_script
 from grokinterp.results import Results
-from grokinterp.tables import read_analysis, write_analysis
-from tests.report_data import KEYS, KINDS, MAPS, NOT_A_GROUP, NOT_CYCLIC, experiment, write_kind, write_run
+from grokinterp.tables import read_analysis, write_analysis, write_not_defined
+from tests.deep_data import MAPS
+from tests.report_data import KEYS, KINDS, LAST, NOT_A_GROUP, NOT_CYCLIC, experiment, write_kind, write_run
 
 PAYLOADS = [
     "<script>alert(1)</script>", "</script><script>alert(1)</script>", "</title><script>alert(1)</script>",
@@ -77,7 +80,7 @@ def quick(monkeypatch):
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory) -> Path:
-    return write_run(tmp_path_factory.mktemp("runs") / "planted")
+    return write_run(tmp_path_factory.mktemp("runs") / "planted", deep=True)
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +118,9 @@ def test_a_folder_in_the_way_is_one_line(planted, tmp_path):
 def test_the_page_tells_the_whole_run(html):
     text = Page(html).text
     assert "Grokked" in text
-    for heading in ("Timeline", "Every checkpoint", "Memorization", "Circuit formation", "Cleanup", "Generalization",
-                    "Numerical health", "Provenance", "Methods"):  # fmt: skip
+    for heading in ("Timeline", "Every checkpoint", "What it computes with", "Inside the network",
+                    "Gradients, weights and loss landscape", "Memorization", "Circuit formation", "Cleanup",
+                    "Generalization", "Numerical health", "Provenance", "Methods"):  # fmt: skip
         assert heading in text, heading
     assert "Not shown" not in text
     assert ", ".join(map(str, KEYS)) in text
@@ -166,7 +170,7 @@ def test_the_page_can_be_read_without_seeing_it(html):
 
 
 def test_the_figures_do_not_need_the_script(html):
-    assert html.count("<img ") == 1 + 4 * 3 + 8
+    assert html.count("<img ") == 1 + 4 * 3 + 8 + 6 + 9 + 11
     assert '<div id="explorer" hidden>' in html
     assert "<noscript>" in html
 
@@ -267,6 +271,63 @@ def test_only_one_analysis(tmp_path):
     others = tuple(name for name in analyses(np.array([0, 1]), 13) if name != "performance")
     text = Page(report_of(tmp_path / "run", without=others)).text
     assert "there are no checkpoints with results of embedding_spectrum" in text
+
+
+@pytest.fixture(scope="module")
+def deep(planted) -> dict:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("grokinterp.figures.to_svg", lambda figure: b"<svg/>")
+        return content(Results.open(planted))
+
+
+def test_what_it_computes_with_is_said_first(deep):
+    section = deep["sections"]["circuit"]
+    assert section.lead.startswith("The network of the last checkpoint computes with a clock: ")
+    assert ("circuit", "clock", "causal score 0.9") in deep["tiles"]
+    row = deep["phases"][1].rows[0]
+    assert row == ("circuit", "", "memorizer", "clock", "changed")
+    assert deep["frames"]["readouts"][-1]["values"][-1] == "clock"
+
+
+def test_every_figure_of_a_thinned_analysis_says_so(deep, planted):
+    captions = [picture.caption for section in deep["sections"].values() for picture in section.gallery.pictures]
+    thinned = [name for name, part in Results.open(planted).analyses.items() if "thinned" in part.attrs]
+    assert sum("Measured at 9 of 25 checkpoints." in caption for caption in captions) == 9
+    assert len(thinned) == 9
+    assert all(caption.endswith(".") for caption in captions)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_section_without_figures_is_not_there(tmp_path):
+    html = report_of(tmp_path / "run")
+    text = Page(html).text
+    for heading in ("What it computes with", "Inside the network", "loss landscape", "Sharpness"):
+        assert heading not in text
+    assert 'href="#inside"' not in html
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_section_names_what_it_lacks(tmp_path):
+    path = write_run(tmp_path / "run", deep=True, without=("logit_attribution", "sharpness", "idealized_network"))
+    write_not_defined(path, {"logit_attribution": "the model mlp has no residual stream"})
+    found = content(Results.open(path))["sections"]
+    said = "Not shown: direct logit attribution (the model mlp has no residual stream)."
+    assert found["inside"].gallery.missing == said
+    assert found["landscape"].gallery.missing == "Not shown: sharpness (there are no results of sharpness)."
+    assert "idealized network" in found["circuit"].gallery.missing
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("circuit", ["clock", "pizza", "mixed", "irrep-based", "memorizer", "none"])
+def test_every_verdict_on_the_circuit_has_a_sentence_and_only_a_found_one_a_tile(circuit, tmp_path):
+    path = write_run(tmp_path / "run", steps=2)
+    at, names = [0, LAST], list(MEANINGS)
+    values = np.repeat([[name == circuit for name in names]], 2, axis=0)
+    write_analysis(path, "circuit", xr.Dataset({"is_circuit": (("step", "circuit"), values)},
+                                               {"step": at, "circuit": names}))  # fmt: skip
+    found = content(Results.open(path))
+    assert "{" not in found["sections"]["circuit"].lead
+    assert ("circuit" in [tile.label for tile in found["tiles"]]) == (circuit != "none")
 
 
 SAID = {

@@ -47,7 +47,7 @@ def browser(tmp_path_factory) -> Iterator[webdriver.Chrome]:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("report")
-    return write_report(write_run(folder / "run", p=53, steps=125, evaluations=601), folder / "report.html")
+    return write_report(write_run(folder / "run", p=53, steps=125, evaluations=601, deep=True), folder / "report.html")
 
 
 def show(browser: webdriver.Chrome, page: Path) -> list[str]:
@@ -209,7 +209,7 @@ def test_a_report_is_whole_without_javascript(page, tmp_path):
         assert not browser.find_element(By.ID, "explorer").is_displayed()
         assert "needs JavaScript" in browser.find_element(By.ID, "explore").text
         images = browser.find_elements(By.TAG_NAME, "img")
-        assert len(images) == 21
+        assert len(images) == 21 + 26
         assert all(image.size["height"] > 50 for image in images)
     finally:
         browser.quit()

@@ -9,7 +9,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from grokinterp.figures.series import STEP, Line, Phases, curves, draw_lines, draw_phases, legend_beside, step_limits
+from grokinterp.figures.series import (
+    STEP,
+    Line,
+    Phases,
+    curves,
+    draw_lines,
+    draw_phases,
+    legend_below,
+    legend_beside,
+    small,
+    step_limits,
+)
 from grokinterp.figures.style import BLUE, BROWN, GRAY, GREEN, INK, ORANGE, PINK, PURPLE, QUIET, blank, place, styled
 
 CIRCUIT_COLORS = {
@@ -24,6 +35,7 @@ CIRCUIT_COLORS = {
 
 EVIDENCE = {
     "gradient_symmetricity": ("gradient symmetricity", BLUE, "-"),
+    "sampled_symmetricity": ("gradient symmetricity", BLUE, "-"),
     "distance_irrelevance": ("distance irrelevance", ORANGE, "-"),
     "distance_irrelevance_runner_up": ("… to the runner-up", ORANGE, ":"),
     "circularity": ("circularity", GREEN, "-"),
@@ -138,17 +150,33 @@ def idealized_network(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None
     return curves("Idealized network", "share [1]", _known(dataset, names), phases, marks=True)
 
 
-def circles_alone(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
-    """Accuracy of the network with one circle of its embedding alone."""
-    if "circle_accuracy" not in dataset:
+@styled()
+def circles_alone(dataset: xr.Dataset) -> Figure | None:
+    """What the last checkpoint answers with one circle of its embedding alone: fits of both templates, accuracy."""
+    names = {
+        "circle_clock_fve": ("clock template", BLUE),
+        "circle_pizza_fve": ("pizza template", ORANGE),
+        "circle_accuracy": ("accuracy", GREEN),
+    }
+    if "circle_accuracy" not in dataset or not dataset.sizes["step"]:
         return None
-    values = dataset["circle_accuracy"]
-    colors = sns.color_palette("colorblind", values.sizes["circle"]).as_hex()
-    lines = [
-        Line(f"circle {circle}", values.sel(circle=circle), color)
-        for circle, color in zip(values["circle"].values, colors, strict=True)
-    ]
-    return curves("One circle of the embedding alone", "accuracy [1]", lines, phases, limits=(-0.04, 1.04), marks=True)
+    last = dataset.isel(step=-1)
+    last = last.isel(circle=np.flatnonzero(np.isfinite(last["circle_accuracy"].values)))
+    if not last.sizes["circle"]:
+        return None
+    figure, axes = small([label for label, _ in names.values()])
+    at = np.arange(last.sizes["circle"])
+    for i, (name, (label, color)) in enumerate(names.items()):
+        if name in last:
+            axes.bar(at + 0.27 * (i - 1), last[name].values, width=0.25, color=color, label=label, linewidth=0)
+    frequencies = last["circle_frequency"].values if "circle_frequency" in last else [0] * len(at)
+    ticks = [f"{i}{f': k = {k}' if k else ''}" for i, k in zip(last["circle"].values, frequencies, strict=True)]
+    axes.set_xticks(at, ticks)
+    axes.axhline(0, color=GRAY, linewidth=0.8, zorder=0)
+    axes.set(title="One circle of the embedding alone", xlabel="circle: its frequency", ylabel="share [1]")
+    axes.set_ylim(max(axes.get_ylim()[0], -1.04), 1.04)
+    legend_below(figure, axes)
+    return figure
 
 
 def _similarity(

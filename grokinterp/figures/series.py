@@ -84,9 +84,14 @@ def finish(figure: Figure, axes: Axes, title: str, y_label: str, phases: Phases,
     step_limits(axes, steps)
     step_ticks(axes)
     axes.yaxis.set_label_coords(-0.5 / 4.25, 0.5)
+    legend_below(figure, axes)
+    return figure
+
+
+def legend_below(figure: Figure, axes: Axes) -> None:
+    """The legend of a small plot at the foot of its figure."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=min(_columns(labels), len(labels)), columnspacing=1.4)
-    return figure
 
 
 def _columns(labels: Sequence[str]) -> int:

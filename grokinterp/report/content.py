@@ -53,7 +53,7 @@ def content(results: Results) -> dict[str, Any]:
     drawn = [curves, health, *(section.gallery for section in (*by_phase, *further))]
     left = LARGEST - sum(len(picture.source) for gallery in drawn for picture in gallery.pictures)
     packed = frames(results.with_maps, phases, words, budget=max(left, LEAST), total=len(steps))
-    chosen = methods(results.not_defined, results.metrics)
+    chosen = methods(results.analyses, results.metrics)
     return {
         "name": str(results.directory.experiment.get("name", "run")),
         "run_id": results.directory.run_id,

@@ -3,40 +3,13 @@
 from collections.abc import Container, Sequence
 from typing import NamedTuple
 
-
-class Paper(NamedTuple):
-    """A source, with its arXiv number."""
-
-    authors: str
-    title: str
-    arxiv: str
-
-
-NANDA = Paper("Nanda et al. 2023", "Progress measures for grokking via mechanistic interpretability", "2301.05217")
-POWER = Paper(
-    "Power et al. 2022", "Grokking: Generalization Beyond Overfitting on Small Algorithmic Datasets", "2201.02177"
-)
-CHUGHTAI = Paper("Chughtai, Chan, Nanda 2023", "A Toy Model of Universality", "2302.03025")
-PRIETO = Paper("Prieto et al. 2025", "Grokking at the Edge of Numerical Stability", "2501.04697")
-THILAK = Paper("Thilak et al. 2022", "The Slingshot Mechanism", "2206.04817")
-LIU = Paper(
-    "Liu et al. 2022", "Towards Understanding Grokking: An Effective Theory of Representation Learning", "2205.10343"
-)
-LOSHCHILOV = Paper("Loshchilov, Hutter 2017", "Decoupled Weight Decay Regularization", "1711.05101")
-PAPYAN = Paper(
-    "Papyan, Han, Donoho 2020", "Prevalence of neural collapse during the terminal phase of deep learning training", ""
-)
-ROY = Paper("Roy, Vetterli 2007", "The effective rank: a measure of effective dimensionality", "")
-DOSHI = Paper("Doshi et al. 2023", "To grok or not to grok", "2310.13061")
-ELHAGE = Paper("Elhage et al. 2021", "A Mathematical Framework for Transformer Circuits", "")
-
-PAPERS = (POWER, NANDA, CHUGHTAI, LIU, PRIETO, THILAK, LOSHCHILOV, ELHAGE, DOSHI, PAPYAN, ROY)
+from grokinterp.report.papers import LOSHCHILOV, PAPERS, Paper
 
 
 class Method(NamedTuple):
     """A measure's name, its definition, its source ('' where the rule is this package's own), and who computes it.
 
-    ``analyses`` are those of which one must be defined for the measure to mean anything; () if it always does.
+    ``analyses`` are those of which one must have results for the measure to be shown; () if it always is.
     ``metric`` is what training must have measured; '' if nothing.
     """
 
@@ -159,6 +132,177 @@ METHODS = (
         ("logit_map",),
     ),
     Method(
+        "Circuit",
+        "Memorizer: right on 99 % of the training examples and on less than half of the others. All else but none is "
+        "right on 99 % of the examples not trained on and explained to a tenth of its logits' variance. In a cyclic "
+        "group, pizza: gradient symmetricity ≥ 0.95 and distance irrelevance ≤ 0.5; clock: ≤ 0.6 and above 0.5; mixed: "
+        "in between. In any other known group: irrep-based. Elsewhere: none.",
+        "Zhong et al. 2023, §5; Chughtai et al. 2023; thresholds: this package",
+        ("circuit",),
+    ),
+    Method(
+        "Gradient symmetricity",
+        "Mean cosine between a logit's gradients by the embeddings of a and of b, over random (a, b, c).",
+        "Zhong et al. 2023, §5",
+        ("logit_spectrum",),
+    ),
+    Method(
+        "Distance irrelevance",
+        "Spread of the correct logit (or of the largest wrong one) over the pairs with equal a − b, mean over a − b, "
+        "divided by its spread over all pairs.",
+        "Zhong et al. 2023, §5",
+        ("logit_spectrum",),
+    ),
+    Method(
+        "Circularity",
+        "Largest share of a single frequency, mean over the first four principal components of the embedding.",
+        "Zhong et al. 2023, §6",
+        ("logit_spectrum",),
+    ),
+    Method(
+        "Clock, pizza template",
+        "Share of the logits' variance in cos w_k(a + b − c), and in |cos(w_k(a − b)/2)| (|cos(w_k(a + b − c)/2)| − "
+        "|sin(w_k(a + b − c)/2)|), k the key frequencies. Of one circle of the embedding, its two principal components "
+        "alone: 2r − 1, r the correlation with the template of its frequency.",
+        "Zhong et al. 2023, §2 and §4",
+        ("logit_spectrum",),
+    ),
+    Method(
+        "Causal evidence",
+        "Loss in units of chance, at most 1. Necessity: what it grows by on the training pairs without the key parts "
+        "of the logits, frequencies or representations. Sufficiency: 1 minus that of them alone, on all pairs. "
+        "Control: as many random others. Score: the smaller of both, each above its control.",
+        "Nanda et al. 2023, §5.1; Wang et al. 2023; score: this package",
+        ("causal_evidence",),
+    ),
+    Method(
+        "Key representations",
+        "Irreducible representations ρ, real and non-trivial, whose cosine similarity of the row-centered logits with "
+        "the character of x·y·z⁻¹ is above 0.005 and above what 99 % of networks with shuffled answers reach. Where "
+        "only the answers form a group: that of y·z⁻¹, y the right answer.",
+        "Chughtai et al. 2023, §4; threshold: this package",
+        ("irrep_spectrum", "answer_spectrum"),
+    ),
+    Method(
+        "Explained by representations",
+        "Of the row-centered logits' variance, the share in the characters, Σ s². Of the last hidden layer's, the "
+        "share in the matrix entries of ρ(x), ρ(y) and ρ(x·y) of the key representations ρ.",
+        "Chughtai et al. 2023, §4",
+        ("irrep_spectrum", "irrep_fve", "answer_spectrum"),
+    ),
+    Method(
+        "Idealized network",
+        "Every neuron's pre-activation projected onto waves of one frequency in a, b, a + b and a − b, and its row of "
+        "the neuron-to-logit map onto one wave in c; nothing else is kept. Agreement: pairs answered as the real "
+        "network does.",
+        "Gromov 2023, §3; Doshi et al. 2023",
+        ("idealized_network",),
+    ),
+    Method(
+        "Class separation",
+        "Share of the variance of what is at a hook, where the answer is read, that lies between the classes' means.",
+        "Papyan et al. 2020",
+        ("class_similarity",),
+    ),
+    Method(
+        "Linear probes",
+        "Discriminant analysis for the class and, in a cyclic group, ridge regression on the cosines and sines of the "
+        "answer, fitted on one half of the examples and scored on the other; mirror images stay on one side. "
+        "Never trained on: only those held-out examples that the network was not trained on, mirrored or not.",
+        "Alain and Bengio 2016; Hewitt and Liang 2019",
+        ("linear_probes", "frequency_probes"),
+    ),
+    Method(
+        "Activations",
+        "Effective rank as of the weights, of the centered activations; the share of features that are the same on "
+        "every example.",
+        "Roy and Vetterli 2007",
+        ("activation_statistics",),
+    ),
+    Method(
+        "Direct logit attribution",
+        "What each term of the residual stream adds to the correct logit minus the mean logit, mean over the examples, "
+        "the final LayerNorm's scale held.",
+        "Elhage et al. 2021",
+        ("logit_attribution",),
+    ),
+    Method(
+        "Integrated gradients",
+        "Integral of the gradient of the correct minus the mean logit from the mean embedding of each position to the "
+        "token's, times the way; they sum to the logits' difference.",
+        "Sundararajan et al. 2017, §3",
+        ("integrated_gradients",),
+    ),
+    Method(
+        "Ablation",
+        "Increase of the loss when a head's output, or a neuron of the last layer, is its mean over the examples.",
+        "Nanda et al. 2023, §4.4; Wang et al. 2023, §2.1",
+        ("head_ablation", "neuron_ablation"),
+    ),
+    Method(
+        "Activation patching",
+        "Two inputs with different answers: the share of the difference of their logits that returns when the "
+        "activation of one site at one position is taken from the other input's run.",
+        "Meng et al. 2022; Wang et al. 2023, §2.1",
+        ("activation_patching",),
+    ),
+    Method(
+        "Grafts",
+        "Loss on the test examples of a checkpoint in which one part of the model is that of the last checkpoint, and "
+        "of the last checkpoint in which that part is the checkpoint's.",
+        "",
+        ("grafts",),
+    ),
+    Method(
+        "Gradient, update",
+        "Share of each part of the model in the squared norm of the training gradient. The applied update along the "
+        "weights it was applied to, and across them. Weight decay's share: ‖ηλθ‖ over the sum of it and of the norm "
+        "of the rest of the update.",
+        "Loshchilov and Hutter 2017",
+        ("gradient_flow",),
+    ),
+    Method(
+        "Way of the weights",
+        "L2 distance of all parameters from the first and to the last checkpoint, cosine with the first, and cosine of "
+        "the update with the one that led to the checkpoint before.",
+        "",
+        ("weight_path",),
+    ),
+    Method(
+        "Gradient signal to noise",
+        "Squared norm of the mean gradient over the training examples, divided by the variance of one example's.",
+        "McCandlish et al. 2018, §2.2",
+        ("gradient_noise",),
+    ),
+    Method(
+        "Local learning coefficient",
+        "nβ times the mean rise of the training loss around the weights, drawn by localized stochastic gradient "
+        "Langevin dynamics in several chains. Diverged: a loss that is not finite, or a chain that went further than "
+        "its localization explains.",
+        "Lau et al. 2023, §4",
+        ("local_learning_coefficient",),
+    ),
+    Method(
+        "Hessian",
+        "Largest eigenvalues of the second derivative of the training loss, and the smallest found, by Lanczos's "
+        "method with full reorthogonalization.",
+        "Ghorbani et al. 2019",
+        ("hessian_eigenvalues",),
+    ),
+    Method(
+        "Sharpness",
+        "Largest rise of the training loss found when every weight w may change by 0.001 (|w| + 1).",
+        "Keskar et al. 2016, §2.2",
+        ("sharpness",),
+    ),
+    Method(
+        "Loss on the way, barrier",
+        "Loss at the weights θ + f(θ_last − θ), f from 0 to 1; how far the training loss rises above the straight "
+        "line between its values at both ends.",
+        "Goodfellow et al. 2015; Frankle et al. 2020",
+        ("loss_line",),
+    ),
+    Method(
         "Class cosine",
         "Mean cosine of what the unembedding reads, over pairs of examples of one class and of different classes.",
         "Papyan et al. 2020",
@@ -213,10 +357,10 @@ METHODS = (
 )
 
 
-def methods(not_defined: Container[str], metrics: Container[str]) -> list[Method]:
-    """The measures that have a meaning for a run: not all their analyses are undefined, and training measured them."""
-    defined = [one for one in METHODS if not one.analyses or any(name not in not_defined for name in one.analyses)]
-    return [one for one in defined if not one.metric or one.metric in metrics]
+def methods(analyses: Container[str], metrics: Container[str]) -> list[Method]:
+    """The measures that a run has: of which one analysis has results, and which training measured."""
+    known = [one for one in METHODS if not one.analyses or any(name in analyses for name in one.analyses)]
+    return [one for one in known if not one.metric or one.metric in metrics]
 
 
 def papers(chosen: Sequence[Method]) -> list[Paper]:

@@ -119,8 +119,9 @@ def computes_with(results: Results, phases: Sequence[Phase]) -> Gallery:
             ("idealized_network",),
         ),
         Drawing(
-            figures.circles_alone(dataset(results, "isolated_circles"), phases),
-            "Accuracy with one pair of the embedding's principal components alone.",
+            figures.circles_alone(dataset(results, "isolated_circles")),
+            "What is answered with one pair of the embedding's principal components alone"
+            f"{last_step(dataset(results, 'isolated_circles'))}.",
             ("isolated_circles",),
         ),
     ]
