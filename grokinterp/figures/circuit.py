@@ -20,6 +20,7 @@ from grokinterp.figures.series import (
     legend_beside,
     small,
     step_limits,
+    whole_shares,
 )
 from grokinterp.figures.style import BLUE, BROWN, GRAY, GREEN, INK, ORANGE, PINK, PURPLE, QUIET, blank, place, styled
 
@@ -68,6 +69,7 @@ def circuit_verdict(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
     for axes, (title, y_label, lines) in zip(rows, panels, strict=True):
         draw_lines(axes, lines)
         draw_phases(axes, phases)
+        whole_shares(axes)
         axes.axhline(0, color=GRAY, linewidth=0.8, zorder=0)
         axes.set(title=title, ylabel=y_label)
         axes.yaxis.set_label_coords(-0.52 / PLOT_INCHES, 0.5)
@@ -111,7 +113,7 @@ def causal_evidence(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
         "sufficiency_control": ("sufficiency, control", GREEN, ":"),
     }
     lines = _known(dataset, names)
-    return curves("Causal evidence", "share of chance loss [1]", lines, phases, zero=True)
+    return curves("Causal evidence", "share of chance loss [1]", lines, phases, zero=True, shares=True)
 
 
 def irrep_similarity(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
@@ -136,7 +138,7 @@ def explained(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
         "hidden_fve": ("hidden layer, by key irreps", BLUE, "-"),
     }
     lines = _known(dataset, names)
-    return curves("Explained by representations", "share of variance [1]", lines, phases, limits=(-0.04, 1.04),
+    return curves("Explained by representations", "share of variance [1]", lines, phases, shares=True,
                   marks=True)  # fmt: skip
 
 
@@ -147,7 +149,7 @@ def idealized_network(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None
         "idealized_agreement": ("agreement", ORANGE, "-"),
         "idealized_fve": ("logits explained", GREEN, "-"),
     }
-    return curves("Idealized network", "share [1]", _known(dataset, names), phases, marks=True)
+    return curves("Idealized network", "share [1]", _known(dataset, names), phases, shares=True, marks=True)
 
 
 @styled()

@@ -10,7 +10,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
-from grokinterp.figures.series import STEP, step_ticks
+from grokinterp.figures.series import STEP, log_axis, step_ticks
 from grokinterp.figures.style import NOTHING, SEQUENTIAL, blank, color_bar, place, styled
 
 MOST_NAMES = 40
@@ -54,7 +54,10 @@ def over_steps(heats: Sequence[Heat], rows: str) -> Figure | None:
         axes.set(title=heat.title, xlabel=STEP, ylabel=rows if i == 0 else "")
         axes.set_yticks((np.arange(len(names)) + 0.5)[named], names[named])
         axes.tick_params(labelleft=i == 0)
+        step_ticks(axes, most=max(3, int(width / 0.55)))
         color_bar(place(figure, left + (width + BAR) * i + width + 0.1, 0.3, 0.12, height), mesh, heat.label)
+        if isinstance(heat.norm, LogNorm):
+            log_axis(figure.axes[-1])
     return figure
 
 
@@ -67,7 +70,6 @@ def draw_rows(axes: Axes, heat: Heat) -> ScalarMappable:
     mesh = axes.pcolormesh(edges(steps), rows, values, norm=norm, cmap=heat.colors, rasterized=True)
     axes.set_facecolor(NOTHING)
     axes.invert_yaxis()
-    step_ticks(axes, most=max(3, int(axes.get_position().width * axes.figure.get_size_inches()[0] / 0.55)))
     return mesh
 
 
@@ -121,7 +123,7 @@ def short(name: str) -> str:
     """A name, its end where it is long.
 
     >>> short("blocks.0.attn.W_Q"), short("a_module.of_a_model.with.a_long.W_in")
-    ('blocks.0.attn.W_Q', '…model.with.a_long.W_in')
+    ('blocks.0.attn.W_Q', '…_model.with.a_long.W_in')
     """
     return name if len(name) <= LONGEST else f"…{name[1 - LONGEST :]}"
 

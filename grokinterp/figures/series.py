@@ -55,9 +55,13 @@ def curves(
     log: bool = False,
     zero: bool = False,
     limits: tuple[float, float] | None = None,
+    shares: bool = False,
     marks: bool = False,
 ) -> Figure | None:
-    """One small plot over the steps with its legend below; None without a finite value."""
+    """One small plot over the steps with its legend below; None without a finite value.
+
+    ``zero`` draws the axis, ``shares`` shows all from 0 to 1 and what is beyond.
+    """
     lines = [line for line in lines if np.isfinite(line.values).any()]
     if not lines:
         return None
@@ -67,7 +71,15 @@ def curves(
         axes.axhline(0, color=GRAY, linewidth=0.8, zorder=0)
     if limits:
         axes.set_ylim(limits)
+    if shares:
+        whole_shares(axes)
     return finish(figure, axes, title, y_label, phases, lines[0].values["step"].values)
+
+
+def whole_shares(axes: Axes) -> None:
+    """At least 0 to 1 on the y axis, so that nothing looks like much of itself."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, -0.04), max(high, 1.04))
 
 
 def small(labels: Sequence[str]) -> tuple[Figure, Axes]:
