@@ -70,33 +70,33 @@ EVERY: tuple[Analysis, ...] = (
 MAPS: dict[Analysis, int] = {
     logit_map: 128,
     attention_map: 128,
-    class_matrix: 15,
+    class_matrix: 9,
 }
 """Cheap to compute and large to keep, so in single precision and, unless all are asked for, of at most so many."""
 
 THINNED: dict[Analysis, int] = {
-    irrep_progress: 15,
-    coset_scores: 15,
-    isolated_circles: 15,
-    symmetricity: 8,
-    gradient_noise: 8,
-    class_similarity: 15,
-    linear_probes: 15,
-    frequency_probes: 15,
-    activation_statistics: 15,
-    integrated_gradients: 15,
-    logit_attribution: 15,
-    local_learning_coefficient: 8,
-    hessian_eigenvalues: 8,
-    sharpness: 8,
-    loss_line: 8,
-    grafts: 8,
-    head_ablation: 8,
-    neuron_ablation: 8,
-    activation_patching: 8,
-    idealized_network: 15,
+    irrep_progress: 9,
+    coset_scores: 9,
+    isolated_circles: 9,
+    symmetricity: 5,
+    gradient_noise: 5,
+    class_similarity: 9,
+    linear_probes: 9,
+    frequency_probes: 9,
+    activation_statistics: 9,
+    integrated_gradients: 9,
+    logit_attribution: 9,
+    local_learning_coefficient: 5,
+    hessian_eigenvalues: 5,
+    sharpness: 5,
+    loss_line: 5,
+    grafts: 5,
+    head_ablation: 5,
+    neuron_ablation: 5,
+    activation_patching: 5,
+    idealized_network: 9,
 }
-"""Costly ones, with the largest number of checkpoints they run on unless all are asked for; every other of 15 are 8."""
+"""Costly ones, with the largest number of checkpoints they run on unless all are asked for; every other of 9 are 5."""
 
 ANALYSES: tuple[Analysis, ...] = (*EVERY, *MAPS, *THINNED)
 """What ``analyze`` runs, by function name."""

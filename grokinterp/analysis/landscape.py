@@ -16,13 +16,13 @@ from grokinterp.models import Model, Readout, ReadoutInputs, RecursiveModel
 BATCH = 512
 """Examples that are differentiated, once or twice, at a time."""
 
-EIGENVALUES = 5
+EIGENVALUES = 3
 """Of the Hessian, the largest."""
 
-ITERATIONS = 20
+ITERATIONS = 12
 """Hessian-vector products of Lanczos's method."""
 
-ASCENTS = 8
+ASCENTS = 6
 """Corners of the box that sharpness climbs to."""
 
 BOX = 1e-3

@@ -14,8 +14,8 @@ from grokinterp.errors import NotDefined
 from grokinterp.models import Model, ReadoutInputs
 from grokinterp.tasks import BinaryTask
 
-TRIPLES = 2**14
-"""Triples (a, b, c) that ``symmetricity`` draws; all there are up to p = 25."""
+TRIPLES = 2**13
+"""Triples (a, b, c) that ``symmetricity`` draws; all there are up to p = 20."""
 
 BATCH = 2048
 
