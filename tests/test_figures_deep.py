@@ -97,6 +97,31 @@ def test_one_checkpoint_and_values_that_are_not_finite(name, results):
     assert (draw(nan) is None) == (name not in {"circuit_verdict", "learning_coefficient"})
 
 
+def test_a_single_checkpoint_has_bars_with_their_values(results):
+    for name in ("causal_evidence", "gradient_shares", "circuit_verdict", "learning_coefficient"):
+        draw, analyses = DRAWN[name]
+        figure = draw(dataset(results, *analyses).isel(step=[-1]))
+        figure.draw_without_rendering()
+        axes = figure.axes[0]
+        assert len(axes.patches) == len(axes.texts) == len(axes.get_yticklabels()), name
+        assert axes.get_xlabel()
+        assert axes.get_ylabel()
+        box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+        assert min(box.x0, box.y0) > -0.01
+        assert box.x1 < width + 0.01
+        assert box.y1 < height + 0.01
+    found = dataset(results, "causal_evidence").isel(step=[-1])
+    values = [bar.get_width() for bar in figures.causal_evidence(found).axes[0].patches]
+    names = ("causal_score", "necessity", "necessity_control", "sufficiency", "sufficiency_control")
+    np.testing.assert_allclose(values, [float(found[name][0]) for name in names])
+
+
+@pytest.mark.parametrize("name", ["grafts", "loss_lines", "loss_barrier", "weight_distances", "weight_directions"])
+def test_one_checkpoint_has_no_way(name, results):
+    draw, analyses = DRAWN[name]
+    assert draw(dataset(results, *analyses).isel(step=[-1])) is None
+
+
 def test_the_same_data_give_the_same_bytes(results):
     for name in ("circuit_verdict", "grafts"):
         assert figures.to_svg(drawn(results, name)) == figures.to_svg(drawn(results, name))

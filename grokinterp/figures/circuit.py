@@ -62,6 +62,9 @@ def circuit_verdict(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
         )
         if (lines := _known(dataset, names))
     ]
+    if dataset.sizes["step"] == 1:
+        lines = [line for _, _, lines in panels for line in lines]
+        return curves(f"Circuit: {verdicts(dataset)[0]}", "share or cosine [1]", lines, phases)
     figure = blank(10.0, 1.15 + 1.75 * len(panels))
     strip = place(figure, LEFT, 0.3, PLOT_INCHES, 0.32)
     rows = [place(figure, LEFT, 1.02 + 1.75 * i, PLOT_INCHES, 1.32) for i in range(len(panels))]

@@ -5,7 +5,7 @@ import seaborn as sns
 import xarray as xr
 from matplotlib.figure import Figure
 
-from grokinterp.figures.series import Line, Phases, curves, finish, legend_beside, log_axis, small
+from grokinterp.figures.series import Line, Phases, bars, compact, curves, finish, legend_beside, log_axis, small
 from grokinterp.figures.style import (
     BLUE,
     GRAY,
@@ -21,6 +21,7 @@ from grokinterp.figures.style import (
 )
 
 MOST_PARTS = 8
+GRADIENT, SHARE = "Gradient by part of the model", "share of squared norm [1]"
 MOST_LINES = 9
 
 
@@ -36,12 +37,15 @@ def gradient_shares(dataset: xr.Dataset) -> Figure | None:
     if len(shown) < len(names):
         rows.append(np.delete(values.values, shown, axis=0).sum(0))
         labels.append("all others")
-    figure, axes = small(labels)
     colors = sns.color_palette("colorblind", len(labels)).as_hex()
+    if dataset.sizes["step"] == 1:
+        return bars(
+            GRADIENT, SHARE, [(name, float(row[0]), c) for name, row, c in zip(labels, rows, colors, strict=True)]
+        )
+    figure, axes = small(labels)
     axes.stackplot(values["step"].values, rows, labels=labels, colors=colors, linewidth=0)
     axes.set_ylim(0, 1)
-    return finish(figure, axes, "Gradient by part of the model", "share of squared norm [1]", (),
-                  values["step"].values)  # fmt: skip
+    return finish(figure, axes, GRADIENT, SHARE, (), values["step"].values)  # fmt: skip
 
 
 def update_directions(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
@@ -59,7 +63,7 @@ def weight_decay_share(dataset: xr.Dataset, phases: Phases = ()) -> Figure | Non
 def weight_distances(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
     """L2 distance of the weights from where they began and to where they end."""
     names = {"distance_from_initial": ("from the first", BLUE), "distance_to_final": ("to the last", ORANGE)}
-    return curves("Distance of the weights", "L2 distance [1]", _lines(dataset, names), phases, zero=True)
+    return curves("Distance of the weights", "L2 distance [1]", _on_a_way(dataset, names), phases, zero=True)
 
 
 def weight_directions(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
@@ -68,7 +72,7 @@ def weight_directions(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None
         "successive_update_cosine": ("update with the one before", GREEN),
         "cosine_to_initial": ("weights with the first", BLUE),
     }
-    return curves("Directions", "cosine [1]", _lines(dataset, names), phases, zero=True)
+    return curves("Directions", "cosine [1]", _on_a_way(dataset, names), phases, zero=True)
 
 
 def gradient_noise(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
@@ -87,6 +91,9 @@ def learning_coefficient(dataset: xr.Dataset, phases: Phases = ()) -> Figure | N
     none = np.zeros(len(steps))
     spread = dataset["llc_spread"].values if "llc_spread" in dataset else none
     bad = ~np.isfinite(llc) | (dataset["llc_diverged"].values if "llc_diverged" in dataset else none).astype(bool)
+    if len(steps) == 1:
+        label = "a chain diverged" if bad[0] else f"mean over chains, ± {compact(float(f'{spread[0]:.2g}'))}"
+        return bars("Local learning coefficient", "LLC [1]", [(label, float(llc[0]), RED if bad[0] else BLUE)])
     figure, axes = small(["a chain diverged: no estimate", "mean ± deviation over chains"])
     if not bad.all():
         axes.errorbar(steps[~bad], llc[~bad], np.nan_to_num(spread[~bad]), color=BLUE, marker="o", markersize=3.5,
@@ -125,7 +132,7 @@ def sharpness(dataset: xr.Dataset, phases: Phases = (), *, unit: str = "nats") -
 def loss_barrier(dataset: xr.Dataset, phases: Phases = (), *, unit: str = "nats") -> Figure | None:
     """How far the training loss rises on the straight way from each checkpoint to the final one."""
     names = {"line_barrier": ("training loss", BLUE)}
-    return curves("Barrier on the way to the end", f"rise of the loss [{unit}]", _lines(dataset, names), phases,
+    return curves("Barrier on the way to the end", f"rise of the loss [{unit}]", _on_a_way(dataset, names), phases,
                   zero=True, marks=True)  # fmt: skip
 
 
@@ -134,9 +141,9 @@ def loss_lines(dataset: xr.Dataset, *, unit: str = "nats") -> Figure | None:
     """Training and test loss on the straight way from a few checkpoints to the final one."""
     titles = {"line_train_loss": "Training loss", "line_test_loss": "Test loss"}
     shown = [name for name in titles if name in dataset and bool((dataset[name] > 0).any())]
-    if not shown:
+    n = dataset.sizes.get("step", 0)
+    if not shown or n < 2:
         return None
-    n = dataset.sizes["step"]
     chosen = np.unique(np.linspace(0, n - 1, min(n, MOST_LINES)).round().astype(int))
     colors = sns.color_palette(SEQUENTIAL, len(chosen)).as_hex()
     figure = blank(10.0, 3.15)
@@ -157,3 +164,8 @@ def loss_lines(dataset: xr.Dataset, *, unit: str = "nats") -> Figure | None:
 def _lines(dataset: xr.Dataset, names: dict[str, tuple[str, str]]) -> list[Line]:
     """Of the variables that there are."""
     return [Line(label, dataset[name], color) for name, (label, color) in names.items() if name in dataset]
+
+
+def _on_a_way(dataset: xr.Dataset, names: dict[str, tuple[str, str]]) -> list[Line]:
+    """Lines where there is a way: one checkpoint is both of its ends."""
+    return _lines(dataset, names) if dataset.sizes.get("step", 0) > 1 else []

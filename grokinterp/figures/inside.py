@@ -8,10 +8,10 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from grokinterp.figures.heatmaps import Heat, log_norm, over_steps, table
-from grokinterp.figures.series import Line, Phases, curves
+from grokinterp.figures.series import Line, Phases, compact, curves
 from grokinterp.figures.structure import heatmap, thin
 from grokinterp.figures.style import BLUE, DIVERGING, GRAY, ORANGE, blank, color_bar, place, styled
 
@@ -100,6 +100,8 @@ def ablation(dataset: xr.Dataset, *, unit: str = "nats") -> Figure | None:
         draws[name](axes, dataset[name].isel(step=-1))
         axes.axhline(0, color=GRAY, linewidth=0.8, zorder=0)
         axes.set_ylabel(f"increase of the loss [{unit}]")
+        axes.yaxis.set_label_coords(-0.52 / 4.1, 0.5)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _position: compact(value)))
     return figure
 
 
@@ -137,7 +139,7 @@ def grafts(dataset: xr.Dataset, *, unit: str = "nats") -> Figure | None:
         "graft_back_loss": ("Final network with the part of then", f"loss [{unit}]"),
     }
     heats = _heats(dataset, titles)
-    if not heats:
+    if not heats or dataset.sizes["step"] < 2:  # the only checkpoint is the final one
         return None
     norm = log_norm(*(heat.values for heat in heats))
     return over_steps([heat._replace(norm=norm) for heat in heats], "part")

@@ -60,11 +60,13 @@ def curves(
 ) -> Figure | None:
     """One small plot over the steps with its legend below; None without a finite value.
 
-    ``zero`` draws the axis, ``shares`` shows all from 0 to 1 and what is beyond.
+    ``zero`` draws the axis, ``shares`` shows all from 0 to 1 and what is beyond. Of a single checkpoint: bars.
     """
     lines = [line for line in lines if np.isfinite(line.values).any()]
     if not lines:
         return None
+    if lines[0].values.sizes["step"] == 1:
+        return bars(title, y_label, [(line.label, float(line.values[0]), line.color) for line in lines])
     figure, axes = small([line.label for line in lines])
     draw_lines(axes, lines, log=log, marks=marks)
     if zero:
@@ -74,6 +76,42 @@ def curves(
     if shares:
         whole_shares(axes)
     return finish(figure, axes, title, y_label, phases, lines[0].values["step"].values)
+
+
+def bars(title: str, label: str, values: Sequence[tuple[str, float, str]]) -> Figure:
+    """What one checkpoint has, each value with its name and written behind its bar."""
+    left = min(max(0.3 + 0.075 * max(len(name) for name, _, _ in values), 0.9), 2.4)
+    figure = blank(5.1, 0.95 + 0.3 * len(values))
+    axes = place(figure, left, 0.3, 5.1 - left - 0.6, 0.3 * len(values))
+    numbers = np.nan_to_num([value for _, value, _ in values])
+    axes.barh(range(len(values)), numbers, color=[color for _, _, color in values], height=0.7, linewidth=0)
+    axes.set_yticks(range(len(values)), [name for name, _, _ in values])
+    axes.set(xlabel=label, ylim=(len(values) - 0.5, -0.5))
+    width, height = 5.1 - left - 0.6, 0.3 * len(values)
+    axes.set_title(title, x=(0.1 - left) / width)
+    axes.set_ylabel("measure", rotation=0, ha="right", va="center")
+    axes.yaxis.set_label_coords(-0.08 / width, -0.42 / height)
+    axes.axvline(0, color=GRAY, linewidth=0.8, zorder=0)
+    if not numbers.any():
+        axes.set_xlim(0, 1)
+    for i, (_, value, _) in enumerate(values):
+        text = compact(float(f"{value:.3g}")) if np.isfinite(value) else "not finite"
+        axes.annotate(text, (max(numbers[i], 0), i), (3, 0), textcoords="offset points", va="center", fontsize=8)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _position: compact(value)))
+    return figure
+
+
+def compact(value: float) -> str:
+    """A number that takes little room.
+
+    >>> compact(0.25), compact(-1.5e-05), compact(0), compact(2000000.0)
+    ('0.25', '−1.5e-5', '0', '2e6')
+    """
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:.4g}".replace("-", "−")
+    digits, exponent = f"{value:.2e}".split("e")
+    return f"{digits.rstrip('0').rstrip('.').replace('-', '−')}e{int(exponent)}"
 
 
 def whole_shares(axes: Axes) -> None:
@@ -93,6 +131,8 @@ def finish(figure: Figure, axes: Axes, title: str, y_label: str, phases: Phases,
     """Title, axes, phases and legend of a small plot over steps."""
     draw_phases(axes, phases)
     axes.set(title=title, xlabel=STEP, ylabel=y_label)
+    if axes.get_yscale() == "linear":
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _position: compact(value)))
     step_limits(axes, steps)
     step_ticks(axes)
     axes.yaxis.set_label_coords(-0.5 / 4.25, 0.5)
@@ -123,10 +163,10 @@ def log_axis(axes: Axes) -> None:
     low, high = axes.get_ylim()
     if high < 5 * low:
         axes.yaxis.set_major_locator(MaxNLocator(5))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _position: f"{value:g}"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _position: compact(value)))
     elif high < 100 * low:
         axes.yaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5), numticks=8))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _position: f"{value:g}"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _position: compact(value)))
     else:
         axes.yaxis.set_major_locator(LogLocator(base=10, numticks=6))
     axes.yaxis.set_minor_formatter(NullFormatter())

@@ -69,7 +69,7 @@ def content(results: Results) -> dict[str, Any]:
         "panels": panels(results.with_maps, packed, words) if packed else [],
         "no_panels": not_shown(pictures.STRUCTURE, results),
         "phases": by_phase,
-        "no_phases": why,
+        "no_phases": results.no_history or "has no evaluations to date them by",
         "sections": {section.name: section for section in further},
         "health": health,
         "provenance": provenance(results, words),

@@ -196,8 +196,7 @@ def inside(results: Results, phases: Sequence[Phase], words: Words) -> Gallery:
         ),
         Drawing(
             figures.ablation(dataset(results, *ablations), unit=unit),
-            "Increase of the loss with one head, and with one neuron of the last layer, held at its mean"
-            f"{last_step(dataset(results, *ablations))}.",
+            f"Increase of the loss with {ablated(results)} held at its mean{last_step(dataset(results, *ablations))}.",
             ablations,
         ),
         Drawing(
@@ -305,6 +304,12 @@ def gallery(results: Results, drawn: Iterable[Drawing], parts: Iterable[Part]) -
 def last_step(of: xr.Dataset) -> str:
     """Which checkpoint is shown where it is the last."""
     return f", at step {whole(int(of['step'].values[-1]))}" if of.sizes.get("step") else ""
+
+
+def ablated(results: Results) -> str:
+    """What is ablated."""
+    names = {"head_ablation": "one head", "neuron_ablation": "one neuron of the last layer"}
+    return ", and with ".join(text for name, text in names.items() if name in results.analyses)
 
 
 def probe_caption(results: Results, words: Words) -> str:

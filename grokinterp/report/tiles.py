@@ -15,6 +15,10 @@ OF_SOME = {
 """Metrics that only some runs have."""
 
 
+MOST_NAMED = 4
+"""Representations that a tile names."""
+
+
 class Tile(NamedTuple):
     """A key number."""
 
@@ -27,6 +31,8 @@ def tiles(results: Results, history: History | None, words: Words) -> list[Tile]
     """When it happened, how good the answers are, and what they are made of, as far as that is defined."""
     measured, unit = results.measures(), words.loss if words.unit == "1" else words.unit
     made_of = structure(results, measured, unit) if words.has_frequencies else separation(measured, words, unit)
+    if not words.has_frequencies and "key_irreps" in measured:
+        made_of = [*representations(measured), made_of[0], made_of[-1]]
     return [
         Tile("memorized at", _step(history, "memorized_step"), "train accuracy ≥ 0.99"),
         Tile("generalized at", _step(history, "generalized_step"), "test accuracy ≥ 0.95, sustained"),
@@ -57,6 +63,18 @@ def structure(results: Results, measured: dict[str, Any], unit: str) -> list[Til
         Tile("logits explained", percent(measured.get("logit_fve")), "by the key frequencies"),
         Tile("restricted loss", number(measured.get("restricted_loss")), f"{unit}, all pairs"),
         Tile("excluded loss", number(measured.get("excluded_loss")), f"{unit}, train pairs"),
+    ]
+
+
+def representations(measured: dict[str, Any]) -> list[Tile]:
+    """How much of the answers the key representations of a group that is not cyclic carry."""
+    keys, similarity = measured["key_irreps"], measured["irrep_similarity"]
+    shown = ", ".join(sorted(keys, key=lambda name: -(similarity[name] or 0))) or "none"
+    if len(keys) > MOST_NAMED:
+        shown = f"{len(keys)} of {len(similarity)}"
+    return [
+        Tile("key representations", shown, "last checkpoint"),
+        Tile("logits explained", percent(measured.get("irreps_explained")), "by the characters"),
     ]
 
 
