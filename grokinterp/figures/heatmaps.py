@@ -56,7 +56,7 @@ def over_steps(heats: Sequence[Heat], rows: str) -> Figure | None:
         axes.tick_params(labelleft=i == 0)
         step_ticks(axes, most=max(3, int(width / 0.55)))
         if heat.values.sizes["step"] == 1:
-            axes.set_xticks(heat.values["step"].values)
+            axes.set_xticks([float(heat.values["step"].values[0])])
         color_bar(place(figure, left + (width + BAR) * i + width + 0.1, 0.3, 0.12, height), mesh, heat.label)
         if isinstance(heat.norm, LogNorm):
             log_axis(figure.axes[-1])

@@ -90,7 +90,7 @@ def bars(title: str, label: str, values: Sequence[tuple[str, float, str]]) -> Fi
     width, height = 5.1 - left - 0.6, 0.3 * len(values)
     axes.set_title(title, x=(0.1 - left) / width)
     axes.set_ylabel("measure", rotation=0, ha="right", va="center")
-    axes.yaxis.set_label_coords(-0.08 / width, -0.42 / height)
+    axes.yaxis.set_label_coords(-0.08 / width, -0.36 / height)
     axes.axvline(0, color=GRAY, linewidth=0.8, zorder=0)
     if not numbers.any():
         axes.set_xlim(0, 1)
