@@ -22,6 +22,18 @@ NO_KEY = "no frequency is key"
 SMALL_DIMENSIONS = {"split", "precision", "irrep"}
 """Dimensions whose few entries a summary spells out."""
 
+STRUCTURE = (
+    "gradient_symmetricity",
+    "distance_irrelevance",
+    "circularity",
+    "circuit",
+    "key_irreps",
+    "irrep_similarity",
+    "irreps_explained",
+    "hidden_fve",
+)
+"""Measures that a summary has in any case: null where they are not defined, or were not asked for."""
+
 MAPS = ("logit_map", "attention_map")
 """Analyses whose results are heatmaps: of long runs they are kept for some checkpoints only."""
 
@@ -188,7 +200,7 @@ class Results:
             "skipped": [{"step": step, "reason": reason} for step, reason in self.skipped.items()],
             "not_defined": self.not_defined,
             "leaked_share": self.leaked_share,
-            "measures": self.measures(),
+            "measures": dict.fromkeys(STRUCTURE) | self.measures(),
         }
 
     def lines(self) -> list[str]:

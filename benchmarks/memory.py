@@ -1,0 +1,57 @@
+"""How much more memory 2,000 checkpoints need than 20: ``python -m benchmarks.memory`` (about ten minutes).
+
+The task has the size of Nanda et al. 2023, p = 113, on which the size of the results depends; the model is narrow, so
+that it takes minutes. Checkpoints are drawn, not trained.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+from grokinterp.presets import preset
+from grokinterp.storage import RunDirectory
+from grokinterp.trajectory import UPDATE
+
+NARROW = ["model.d_model=16", "model.d_mlp=32"]
+
+PEAK = """
+import resource, sys
+from grokinterp.analysis import analyze
+analyze(sys.argv[1])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def draw(path: Path, count: int) -> Path:
+    """A run directory with so many drawn checkpoints."""
+    experiment = preset("nanda2023").override(NARROW)
+    run = RunDirectory.create(path, experiment.to_dict(), {})
+    model = experiment.empty_model()
+    for step in range(0, 10 * count, 10):
+        model.initialize(torch.Generator().manual_seed(step))
+        update = {UPDATE + name: 0.01 * weight.detach() for name, weight in model.named_parameters()}
+        run.save_checkpoint(step, dict(model.state_dict()) | (update if step else {}))
+        run.metrics.append({"step": step, "train_loss": 1.0, "test_loss": 1.0, "train_accuracy": 0.5})
+    return path
+
+
+def peak(path: Path) -> float:
+    """Peak resident memory of analyzing a run, in MB, in a process of its own."""
+    command = [sys.executable, "-c", PEAK, str(path)]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def main() -> None:
+    """Print both peaks and their difference."""
+    os.fsync = lambda descriptor: None  # durability is not what is measured
+    with tempfile.TemporaryDirectory() as folder:
+        few, many = (peak(draw(Path(folder) / str(count), count)) for count in (20, 2000))
+    print(f"peak memory of analyze: 20 checkpoints {few:.0f} MB, 2,000 checkpoints {many:.0f} MB, +{many - few:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
