@@ -105,7 +105,7 @@ def bars(title: str, label: str, values: Sequence[tuple[str, float, str]]) -> Fi
 def compact(value: float) -> str:
     """A number that takes little room.
 
-    >>> compact(0.25), compact(-1.5e-05), compact(0), compact(2000000.0)
+    >>> compact(0.25), compact(-1.5e-05), compact(0.0), compact(2000000.0)
     ('0.25', '−1.5e-5', '0', '2e6')
     """
     if value == 0 or 1e-3 <= abs(value) < 1e5:
