@@ -8,7 +8,7 @@ from tests.planted import KEYS, LAST, Data, as_dataset, sigmoid
 MAPS = ("logit_map", "attention_map")
 SOME = (
     "class_similarity", "class_matrix", "linear_probes", "frequency_probes", "activation_statistics",
-    "logit_attribution", "integrated_gradients", "idealized_network", "irrep_fve", "isolated_circles",
+    "logit_attribution", "integrated_gradients", "idealized_network", "irrep_fve", "isolated_circles", "coset_scores",
 )  # fmt: skip
 FEW = (
     "head_ablation", "neuron_ablation", "activation_patching", "grafts", "gradient_noise",
@@ -72,6 +72,11 @@ def deep_analyses(at: np.ndarray, p: int, *, n_heads: int = 2, groks: bool = Tru
             "is_key_irrep": (("irrep",), np.broadcast_to(is_key, (n, len(irreps))).copy()),
             "irreps_explained": ((), 0.03 + 0.94 * g),
         },
+        "operand_spectrum": {"operand_power": (("operand", "residue_frequency"), up(2 * (p // 2)).reshape(n, 2, -1))},
+        "coset_scores": {
+            "coset_order_left": (("neuron",), np.tile([1, 2, 6], (n, 8))),
+            "coset_order_right": (("neuron",), np.tile([1, 1, 2, 2], (n, 6))),
+        },
         "irrep_fve": {"hidden_fve": ((), 0.9 * g)},
         "idealized_network": {
             "idealized_accuracy": ((), 0.1 + 0.9 * g), "idealized_agreement": ((), 0.2 + 0.78 * g),
@@ -127,7 +132,8 @@ def deep_analyses(at: np.ndarray, p: int, *, n_heads: int = 2, groks: bool = Tru
     }  # fmt: skip
     components = ["embed", "pos_embed", *(f"L0H{head}" for head in range(n_heads)), "0_mlp_out", "bias", "unembed_bias"]
     coords = {
-        "circuit": list(CIRCUITS), "irrep": irreps, "hook": list(HOOKS), "class": classes, "other_class": classes,
+        "circuit": list(CIRCUITS), "operand": ["left", "right"], "residue_frequency": np.arange(1, p // 2 + 1),
+        "irrep": irreps, "hook": list(HOOKS), "class": classes, "other_class": classes,
         "key": list(KEYS), "axis": ["cos", "sin"], "component": components, "position": [0, 1, 2], "layer": [0],
         "head": np.arange(n_heads), "neuron": np.arange(24), "patch_site": list(SITES), "part": list(PARTS),
         "circle": np.arange(1, 7), "rank_of_hessian": np.arange(1, 6), "fraction": fraction,

@@ -26,6 +26,8 @@ DRAWN: dict[str, tuple[Callable[[xr.Dataset], Figure | None], tuple[str, ...]]] 
     "irrep_similarity": (lambda data: figures.irrep_similarity(data, PHASES), ("irrep_spectrum",)),
     "explained": (lambda data: figures.explained(data, PHASES), ("irrep_spectrum", "irrep_fve")),
     "idealized_network": (lambda data: figures.idealized_network(data, PHASES), ("idealized_network",)),
+    "operand_power": (figures.operand_power, ("operand_spectrum",)),
+    "cosets": (figures.cosets, ("coset_scores",)),
     "circles_alone": (figures.circles_alone, ("isolated_circles",)),
     "representations": (figures.representations, ("class_similarity", "frequency_probes")),
     "class_probes": (figures.class_probes, ("linear_probes",)),
@@ -94,7 +96,7 @@ def test_one_checkpoint_and_values_that_are_not_finite(name, results):
     for changed in (data.isel(step=[-1]), first, nan):
         figure = draw(changed)
         assert figure is None or figure.draw_without_rendering() is None
-    assert (draw(nan) is None) == (name not in {"circuit_verdict", "learning_coefficient"})
+    assert (draw(nan) is None) == (name not in {"circuit_verdict", "learning_coefficient", "operand_power", "cosets"})
 
 
 def test_a_single_checkpoint_has_bars_with_their_values(results):
@@ -150,6 +152,12 @@ def test_every_circuit_has_a_color():
 def test_a_circuit_without_evidence_is_a_strip_alone(results):
     found = dataset(results, "circuit")
     assert len(figures.circuit_verdict(found[["is_circuit"]]).axes) == 1
+
+
+def test_neurons_are_counted_by_the_order_of_their_subgroup(results):
+    axes = drawn(results, "cosets").axes[0]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["none", "2", "6"]
+    assert [bar.get_height() for bar in axes.patches] == [8, 8, 8, 12, 12, 0]
 
 
 def test_only_key_representations_are_drawn_above_their_threshold(results):

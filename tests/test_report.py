@@ -170,7 +170,7 @@ def test_the_page_can_be_read_without_seeing_it(html):
 
 
 def test_the_figures_do_not_need_the_script(html):
-    assert html.count("<img ") == 1 + 4 * 3 + 8 + 6 + 9 + 11
+    assert html.count("<img ") == 1 + 4 * 3 + 8 + 7 + 9 + 11
     assert '<div id="explorer" hidden>' in html
     assert "<noscript>" in html
 

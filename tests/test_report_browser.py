@@ -209,7 +209,7 @@ def test_a_report_is_whole_without_javascript(page, tmp_path):
         assert not browser.find_element(By.ID, "explorer").is_displayed()
         assert "needs JavaScript" in browser.find_element(By.ID, "explore").text
         images = browser.find_elements(By.TAG_NAME, "img")
-        assert len(images) == 21 + 26
+        assert len(images) == 21 + 27
         assert all(image.size["height"] > 50 for image in images)
     finally:
         browser.quit()

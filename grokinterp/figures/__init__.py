@@ -5,9 +5,11 @@ from grokinterp.figures.circuit import (
     causal_evidence,
     circles_alone,
     circuit_verdict,
+    cosets,
     explained,
     idealized_network,
     irrep_similarity,
+    operand_power,
 )
 from grokinterp.figures.geometry import (
     curvature,
@@ -62,6 +64,7 @@ __all__ = [
     "class_cosine",
     "class_matrix",
     "class_probes",
+    "cosets",
     "curvature",
     "effective_rank",
     "explained",
@@ -77,6 +80,7 @@ __all__ = [
     "logit_margin",
     "loss_barrier",
     "loss_lines",
+    "operand_power",
     "patching",
     "representations",
     "sharpness",

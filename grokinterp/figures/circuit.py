@@ -8,6 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from grokinterp.figures.series import (
     STEP,
@@ -20,6 +21,7 @@ from grokinterp.figures.series import (
     legend_beside,
     small,
     step_limits,
+    step_ticks,
     whole_shares,
 )
 from grokinterp.figures.style import BLUE, BROWN, GRAY, GREEN, INK, ORANGE, PINK, PURPLE, QUIET, blank, place, styled
@@ -78,6 +80,7 @@ def circuit_verdict(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
         axes.yaxis.set_label_coords(-0.52 / PLOT_INCHES, 0.5)
         legend_beside(axes)
     for axes in (strip, *rows):
+        step_ticks(axes)
         step_limits(axes, dataset["step"].values)
         axes.tick_params(labelbottom=axes is [strip, *rows][-1])
     [strip, *rows][-1].set_xlabel(STEP)
@@ -137,7 +140,7 @@ def explained(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
     """Share of the logits' and of the last hidden layer's variance that representations of the group explain."""
     names = {
         "irreps_explained": ("logits, by characters", GREEN, "-"),
-        "answer_fve": ("logits, by key answers", BROWN, "-"),
+        "answer_fve": ("logits, by characters", BROWN, "-"),
         "hidden_fve": ("hidden layer, by key irreps", BLUE, "-"),
     }
     lines = _known(dataset, names)
@@ -153,6 +156,45 @@ def idealized_network(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None
         "idealized_fve": ("logits explained", GREEN, "-"),
     }
     return curves("Idealized network", "share [1]", _known(dataset, names), phases, shares=True, marks=True)
+
+
+@styled()
+def operand_power(dataset: xr.Dataset) -> Figure | None:
+    """Share of what the last checkpoint reads of each operand at every additive frequency of the residues."""
+    if "operand_power" not in dataset or not dataset.sizes["step"]:
+        return None
+    last = dataset["operand_power"].isel(step=-1)
+    figure, axes = small([str(name) for name in last["operand"].values])
+    frequencies = last["residue_frequency"].values
+    for i, (name, color) in enumerate(zip(last["operand"].values, (BLUE, ORANGE), strict=False)):
+        axes.bar(frequencies + 0.4 * i - 0.2, last.sel(operand=name).values, width=0.38, color=color, label=str(name),
+                 linewidth=0)  # fmt: skip
+    axes.set(title="What is read of the operands", xlabel="additive frequency of the residues", ylim=(0, None))
+    axes.set_ylabel("share of variance [1]")
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    legend_below(figure, axes)
+    return figure
+
+
+@styled()
+def cosets(dataset: xr.Dataset) -> Figure | None:
+    """How many neurons of the last checkpoint are constant on the cosets of a subgroup, by its order."""
+    names = {"coset_order_left": ("left operand", BLUE), "coset_order_right": ("right operand", ORANGE)}
+    shown = [name for name in names if name in dataset and dataset.sizes["step"]]
+    if not shown:
+        return None
+    last = dataset.isel(step=-1)
+    orders = np.unique(np.concatenate([last[name].values for name in shown]))
+    figure, axes = small([names[name][0] for name in shown])
+    for i, name in enumerate(shown):
+        counts = [(last[name].values == order).sum() for order in orders]
+        label, color = names[name]
+        axes.bar(np.arange(len(orders)) + 0.4 * i - 0.2, counts, width=0.38, color=color, label=label, linewidth=0)
+    axes.set_xticks(range(len(orders)), ["none" if order == 1 else str(order) for order in orders])
+    axes.set(title="Neurons constant on cosets", xlabel="order of the largest subgroup", ylabel="neurons [1]")
+    axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+    legend_below(figure, axes)
+    return figure
 
 
 @styled()

@@ -191,6 +191,13 @@ METHODS = (
         ("irrep_spectrum", "irrep_fve", "answer_spectrum"),
     ),
     Method(
+        "Cosets",
+        "Share of the variance of what a neuron sees of an operand that is left within the cosets of a subgroup; a "
+        "neuron counts as constant on them below 0.1.",
+        "Stander et al. 2023, §4",
+        ("coset_scores",),
+    ),
+    Method(
         "Idealized network",
         "Every neuron's pre-activation projected onto waves of one frequency in a, b, a + b and a − b, and its row of "
         "the neuron-to-logit map onto one wave in c; nothing else is kept. Agreement: pairs answered as the real "

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
@@ -81,22 +82,21 @@ def computes_with(results: Results, phases: Sequence[Phase]) -> Gallery:
     explained = ("irrep_spectrum", "irrep_fve") if by_group else ("answer_spectrum",)
     similarity = Drawing(
         figures.irrep_similarity(irreps, phases),
-        "Similarity of the logits with the characters of the last checkpoint's key representations; above the dashed "
-        "line a representation is key.",
+        "Similarity of the logits with the characters of the last checkpoint's key representations, or the three most "
+        "similar where none is key; the dashed line is the threshold.",
         ("irrep_spectrum",),
     )
     if not by_group:
         similarity = Drawing(
             figures.answer_similarity(dataset(results, "answer_spectrum"), phases),
-            "Similarity of the logits with the characters of the answers' group; above the dashed line a "
-            "representation is key.",
+            "Similarity of the logits with the key characters of the answers' group, or the three most similar where "
+            "none is key; the dashed line is the threshold.",
             ("answer_spectrum",),
         )
     drawn = [
         Drawing(
             figures.circuit_verdict(circuit, phases),
-            "What each checkpoint computes with, and why. Clock: low gradient symmetricity, high distance irrelevance "
-            "and a fit of the clock template; pizza: the reverse.",
+            circuit_caption(circuit),
             ("circuit",),
         ),
         Drawing(
@@ -108,9 +108,25 @@ def computes_with(results: Results, phases: Sequence[Phase]) -> Gallery:
         similarity,
         Drawing(
             figures.explained(dataset(results, *explained), phases),
-            "Share of the logits' variance in the characters, and of the last hidden layer's in the key "
-            "representations of either operand and of their product.",
+            "Share of the logits' variance in the characters"
+            + (
+                ", and of the last hidden layer's in the key representations of either operand and of their product."
+                if by_group
+                else " of the answers' group."
+            ),
             explained,
+        ),
+        Drawing(
+            None if by_group else figures.operand_power(dataset(results, "operand_spectrum")),
+            "Share of the variance of what the network reads of each operand at every additive frequency"
+            f"{last_step(dataset(results, 'operand_spectrum'))}.",
+            ("operand_spectrum",),
+        ),
+        Drawing(
+            figures.cosets(dataset(results, "coset_scores")),
+            "How many neurons see either operand only by its coset of a subgroup of that order"
+            f"{last_step(dataset(results, 'coset_scores'))}.",
+            ("coset_scores",),
         ),
         Drawing(
             figures.idealized_network(dataset(results, "idealized_network"), phases),
@@ -126,6 +142,17 @@ def computes_with(results: Results, phases: Sequence[Phase]) -> Gallery:
         ),
     ]
     return gallery(results, drawn, COMPUTES_WITH)
+
+
+def circuit_caption(circuit: xr.Dataset) -> str:
+    """What the strip shows, and how to read the evidence where there is some."""
+    text = "What each checkpoint computes with"
+    if "circularity" not in circuit or not np.isfinite(circuit["circularity"]).any():
+        return f"{text}."
+    return (
+        f"{text}, and why. Clock: low gradient symmetricity, high distance irrelevance, a fit of the clock template; "
+        "pizza: the reverse."
+    )
 
 
 INSIDE_LEAD = "Where the answer stands in the network, and which of its parts bring it there."
