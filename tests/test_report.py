@@ -297,6 +297,25 @@ def test_every_figure_of_a_thinned_analysis_says_so(deep, planted):
     assert all(caption.endswith(".") for caption in captions)
 
 
+@pytest.mark.parametrize(("without", "verdict", "sentence"), [
+    ((), "Did not generalize cleanly", "Train accuracy 1.000, test accuracy 0.900, test loss 0.2. The run was"),
+    (("test_loss",), "No verdict", "The run was imported without curves: when it learned what is not known."),
+])  # fmt: skip
+@pytest.mark.usefixtures("quick")
+def test_an_imported_network_is_judged_by_its_last_checkpoint_alone(without, verdict, sentence, tmp_path):
+    path = write_run(tmp_path / "run", steps=1, evaluations=1)
+    (path / "environment.json").write_text(json.dumps({"release": "chughtai"}))
+    data = read_analysis(path, "performance")
+    numbers = {"train_accuracy": 1.0, "test_accuracy": 0.9, "test_loss": 0.2}
+    data = data.assign({name: data[name] * 0 + value for name, value in numbers.items()}).drop_vars(without)
+    write_analysis(path, "performance", data)
+    text = Page(render(Results.open(path))).text
+    assert verdict in text
+    assert sentence in text
+    assert "No phase could be dated: the run was imported without curves" in text
+    assert "unknown" in text
+
+
 @pytest.mark.usefixtures("quick")
 def test_a_section_without_figures_is_not_there(tmp_path):
     html = report_of(tmp_path / "run")

@@ -93,11 +93,12 @@ def verdict_of(results: Results, history: History | None, why: str) -> tuple[str
     """The verdict, of the history or of the last checkpoint alone, and its sentence without the verdict again."""
     if history is not None:
         verdict, sentence = history.verdict, history.describe()
-    elif results.no_history is not None and results.snapshot is not None:
-        verdict, sentence = results.snapshot.verdict, results.sentence
+    elif results.no_history is not None:
+        verdict, sentence = results.verdict or "no verdict", results.sentence
     else:
         return "no verdict", f"Nothing can be said about this run yet: {why}."
-    said = sentence.removeprefix(f"{verdict[:1].upper()}{verdict[1:]}: ")
+    heading = f"{verdict[:1].upper()}{verdict[1:]}"
+    said = sentence.removeprefix(f"{heading}: ").removeprefix(f"{heading}. ")
     return verdict, f"{said[:1].upper()}{said[1:]}"
 
 

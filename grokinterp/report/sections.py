@@ -150,8 +150,8 @@ def circuit_caption(circuit: xr.Dataset) -> str:
     if "circularity" not in circuit or not np.isfinite(circuit["circularity"]).any():
         return f"{text}."
     return (
-        f"{text}, and why. Clock: low gradient symmetricity, high distance irrelevance, a fit of the clock template; "
-        "pizza: the reverse."
+        f"{text}, and why: low gradient symmetricity and high distance irrelevance make a clock, the reverse a pizza. "
+        "Several pizzas together fit the clock's template, too."
     )
 
 
