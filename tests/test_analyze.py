@@ -22,7 +22,7 @@ from tests import cases
 from tests.small_runs import TINY, changed, draw_checkpoints, drawn_tensors
 
 module = sys.modules["grokinterp.analysis.analyze"]
-NOISY = changed(split={"label_noise": 0.4})  # every analysis is defined
+NOISY = changed(split={"label_noise": 0.4}, task={"p": 9})  # every analysis is defined: noise, and subgroups
 NAMES = [analysis.__name__ for analysis in ANALYSES]
 
 
@@ -53,8 +53,8 @@ def computed(monkeypatch) -> Counter:
 
 
 def plant_keys(monkeypatch, keys: list[int]) -> None:
-    """Say that these are the key frequencies of the last checkpoint."""
-    planted = {"key_frequencies": torch.tensor(keys, dtype=torch.int64)}
+    """Say that these are the key frequencies of the last checkpoint; it has key representations in any case."""
+    planted = {"key_frequencies": torch.tensor(keys, dtype=torch.int64)} | cases.IRREPS
     real = module.keys_of
     monkeypatch.setattr(module, "keys_of", lambda checkpoint: real(checkpoint) | planted)
 
