@@ -5,12 +5,10 @@ import hashlib
 import itertools
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
-import xarray as xr
 
 import grokinterp
 from grokinterp.errors import GrokinterpError, RunDirectoryError
@@ -19,13 +17,13 @@ from grokinterp.report import render, write_report
 from grokinterp.report.content import content
 from grokinterp.report.measures import MEASURES, checkpoints_of
 from grokinterp.report.methods import METHODS, PAPERS
-from grokinterp.report.sections import MEANINGS
 from grokinterp.report.words import READ_AT, TWO_OPERANDS
 from grokinterp.report.write import for_script
 from grokinterp.results import Results
-from grokinterp.tables import read_analysis, write_analysis, write_not_defined
+from grokinterp.tables import read_analysis, write_analysis
 from tests.deep_data import MAPS
-from tests.report_data import KEYS, KINDS, LAST, NOT_A_GROUP, NOT_CYCLIC, experiment, write_kind, write_run
+from tests.report_data import KEYS, KINDS, NOT_A_GROUP, NOT_CYCLIC, experiment, write_kind, write_run
+from tests.report_page import Page, report_of
 
 PAYLOADS = [
     "<script>alert(1)</script>", "</script><script>alert(1)</script>", "</title><script>alert(1)</script>",
@@ -38,38 +36,6 @@ PAYLOADS = [
     "<scr\x00ipt>alert(1)</scr\x00ipt>",
     "<object data=x>", "<form action=//example.org><button>", "<textarea>", "<style>*{display:none}</style>",
 ]  # fmt: skip
-
-
-class Page(HTMLParser):
-    """Elements with their attributes, the text that is shown, and the content of style and script elements."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.inside: list[tuple[str, str]] = []
-        self.text = ""
-        self._tag = ""
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        self._tag = tag
-
-    def handle_endtag(self, tag):
-        self._tag = ""
-
-    def handle_data(self, data):
-        if self._tag in ("script", "style"):
-            self.inside.append((self._tag, data))
-        else:
-            self.text += data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
-
-
-def report_of(path: Path, **options) -> str:
-    return render(Results.open(write_run(path, **options)))
 
 
 @pytest.fixture
@@ -273,82 +239,6 @@ def test_only_one_analysis(tmp_path):
     assert "there are no checkpoints with results of embedding_spectrum" in text
 
 
-@pytest.fixture(scope="module")
-def deep(planted) -> dict:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("grokinterp.figures.to_svg", lambda figure: b"<svg/>")
-        return content(Results.open(planted))
-
-
-def test_what_it_computes_with_is_said_first(deep):
-    section = deep["sections"]["circuit"]
-    assert section.lead.startswith("The network of the last checkpoint computes with a clock: ")
-    assert ("circuit", "clock", "causal score 0.9") in deep["tiles"]
-    row = deep["phases"][1].rows[0]
-    assert row == ("circuit", "", "memorizer", "clock", "changed")
-    assert deep["frames"]["readouts"][-1]["values"][-1] == "clock"
-
-
-def test_every_figure_of_a_thinned_analysis_says_so(deep, planted):
-    captions = [picture.caption for section in deep["sections"].values() for picture in section.gallery.pictures]
-    thinned = [name for name, part in Results.open(planted).analyses.items() if "thinned" in part.attrs]
-    assert sum("Measured at 9 of 25 checkpoints." in caption for caption in captions) == 9
-    assert len(thinned) == 9
-    assert all(caption.endswith(".") for caption in captions)
-
-
-@pytest.mark.parametrize(("without", "verdict", "sentence"), [
-    ((), "Did not generalize cleanly", "Train accuracy 1.000, test accuracy 0.900, test loss 0.2. The run was"),
-    (("test_loss",), "No verdict", "The run was imported without curves: when it learned what is not known."),
-])  # fmt: skip
-@pytest.mark.usefixtures("quick")
-def test_an_imported_network_is_judged_by_its_last_checkpoint_alone(without, verdict, sentence, tmp_path):
-    path = write_run(tmp_path / "run", steps=1, evaluations=1)
-    (path / "environment.json").write_text(json.dumps({"release": "chughtai"}))
-    data = read_analysis(path, "performance")
-    numbers = {"train_accuracy": 1.0, "test_accuracy": 0.9, "test_loss": 0.2}
-    data = data.assign({name: data[name] * 0 + value for name, value in numbers.items()}).drop_vars(without)
-    write_analysis(path, "performance", data)
-    text = Page(render(Results.open(path))).text
-    assert verdict in text
-    assert sentence in text
-    assert "No phase could be dated: the run was imported without curves" in text
-    assert "unknown" in text
-
-
-@pytest.mark.usefixtures("quick")
-def test_a_section_without_figures_is_not_there(tmp_path):
-    html = report_of(tmp_path / "run")
-    text = Page(html).text
-    for heading in ("What it computes with", "Inside the network", "loss landscape", "Sharpness"):
-        assert heading not in text
-    assert 'href="#inside"' not in html
-
-
-@pytest.mark.usefixtures("quick")
-def test_a_section_names_what_it_lacks(tmp_path):
-    path = write_run(tmp_path / "run", deep=True, without=("logit_attribution", "sharpness", "idealized_network"))
-    write_not_defined(path, {"logit_attribution": "the model mlp has no residual stream"})
-    found = content(Results.open(path))["sections"]
-    said = "Not shown: direct logit attribution (the model mlp has no residual stream)."
-    assert found["inside"].gallery.missing == said
-    assert found["landscape"].gallery.missing == "Not shown: sharpness (there are no results of sharpness)."
-    assert "idealized network" in found["circuit"].gallery.missing
-
-
-@pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("circuit", ["clock", "pizza", "mixed", "irrep-based", "memorizer", "none"])
-def test_every_verdict_on_the_circuit_has_a_sentence_and_only_a_found_one_a_tile(circuit, tmp_path):
-    path = write_run(tmp_path / "run", steps=2)
-    at, names = [0, LAST], list(MEANINGS)
-    values = np.repeat([[name == circuit for name in names]], 2, axis=0)
-    write_analysis(path, "circuit", xr.Dataset({"is_circuit": (("step", "circuit"), values)},
-                                               {"step": at, "circuit": names}))  # fmt: skip
-    found = content(Results.open(path))
-    assert "{" not in found["sections"]["circuit"].lead
-    assert ("circuit" in [tile.label for tile in found["tiles"]]) == (circuit != "none")
-
-
 SAID = {
     "group by MLP": (
         "task group_composition: group S5, convention left_first · "
@@ -448,20 +338,6 @@ def test_five_thousand_checkpoints(tmp_path):
     html = report_of(tmp_path / "run", steps=5000, evaluations=5001, without=MAPS)
     assert len(html) < 5e6
     assert "of 5000 checkpoints, denser around the phase boundaries" in html
-
-
-@pytest.mark.usefixtures("quick")
-def test_maps_of_few_checkpoints_are_shown_and_say_so(tmp_path):
-    said = content(Results.open(write_run(tmp_path / "run", steps=601)))
-    assert len(said["frames"]["steps"]) == 200
-    assert said["frames"]["total"] == 601
-    assert {"logit_by_label", "attention_to_a"} <= said["frames"]["panels"].keys()
-    assert [len(phase.gallery.pictures) for phase in said["phases"]] == [3] * 4
-    spectra, attention, _ = said["phases"][2].gallery.pictures
-    assert spectra.caption.endswith("Measured at 200 of 601 checkpoints.")
-    assert attention.caption.endswith("Measured at 200 of 601 checkpoints.")
-    html = render(Results.open(tmp_path / "run"))
-    assert "200 of 601 checkpoints. Arrow keys" in html
 
 
 @pytest.mark.slow

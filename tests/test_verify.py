@@ -9,10 +9,10 @@ from grokinterp.errors import RunDirectoryError
 from grokinterp.interop import RELEASES
 from grokinterp.interop.published import Quantity, ours_of, published
 from grokinterp.maths.groups import group
+from grokinterp.models import TransformerSpec
 from grokinterp.tasks import ModularAddition
 from grokinterp.verify import Comparison, compared, networks, table, verify
 from tests.released import cfg, drawn, lookup, pizza_config, save, transposed
-from tests.test_import_analyzed import TransformerSpec
 
 
 @pytest.fixture(scope="module")
