@@ -25,6 +25,7 @@ from grokinterp.analysis.logits import label_noise
 from grokinterp.checkpoint import Checkpoint
 from grokinterp.errors import CheckpointError, ConfigError, NotDefined, RunDirectoryError
 from grokinterp.experiment import leaked_share
+from grokinterp.phases import Curves, find_phases
 from grokinterp.results import Results
 from grokinterp.tables import read_analysis, read_not_defined, write_analysis, write_not_defined
 from grokinterp.trajectory import Trajectory
@@ -59,8 +60,8 @@ def analyze(
     removed, so that a summary never mixes them with others. An analysis that has no meaning for the
     run's task or model is left out, and ``Results.not_defined`` says why.
 
-    Costly analyses run on few checkpoints, evenly chosen, and those that keep large maps on at most 128:
-    ``catalogue.MOST`` says how many. ``every=1`` runs everything on every checkpoint.
+    Costly analyses run on few checkpoints, where the phases begin and between, and those that keep large maps on at
+    most 128: ``catalogue.MOST`` says how many. ``every=1`` runs everything on every checkpoint.
 
     Args:
         run: a trajectory, or the directory of one.
@@ -104,7 +105,8 @@ def analyze_missing(
     write_not_defined(trajectory.path, read_not_defined(trajectory.path, among=others) | undefined)
     chosen = tuple(analysis for analysis in chosen if analysis.__name__ not in undefined)
     readable = tuple(step for step in trajectory.steps if step not in skipped)
-    wanted = {one: steps_for(one, readable, every) for one in chosen}
+    marks = landmarks(trajectory)
+    wanted = {one: steps_for(one, readable, every, marks) for one in chosen}
     axes = coordinates(trajectory.experiment, trajectory.experiment.empty_model(), final.arguments)
     fresh = {analysis: Collector(len(wanted[analysis]), single=analysis in MAPS) for analysis in chosen}
     for analysis, result in found.items():
@@ -128,11 +130,21 @@ def analyze_missing(
             save(trajectory, analysis, kept[analysis], added, digests, attributes)
 
 
-def steps_for(analysis: Analysis, steps: tuple[int, ...], every: int | None) -> tuple[int, ...]:
+def steps_for(
+    analysis: Analysis, steps: tuple[int, ...], every: int | None, landmarks: Sequence[int]
+) -> tuple[int, ...]:
     """The checkpoints that an analysis is run on."""
     if every is None:
-        return thinned(steps, MOST.get(analysis))
+        return thinned(steps, MOST.get(analysis), landmarks)
     return tuple(sorted({*steps[::every], *steps[-1:]}))
+
+
+def landmarks(trajectory: Trajectory) -> list[int]:
+    """Where the phases that the training curves tell of begin; none without curves."""
+    metrics = trajectory.metrics
+    if metrics.sizes["step"] < 2 or not {"train_loss", "test_loss"} <= set(metrics):
+        return []
+    return [phase.start for phase in find_phases(Curves.from_dataset(metrics)).phases]
 
 
 def steps_of(dataset: xr.Dataset | None) -> list[int]:

@@ -1,6 +1,8 @@
 """Which analyses there are, and how many checkpoints of a run each is worth."""
 
 import inspect
+from collections.abc import Sequence
+from itertools import pairwise
 
 from grokinterp.analysis.ablation import head_ablation, neuron_ablation
 from grokinterp.analysis.activations import activation_statistics
@@ -96,7 +98,7 @@ THINNED: dict[Analysis, int] = {
     activation_patching: 5,
     idealized_network: 9,
 }
-"""Costly ones, with the largest number of checkpoints they run on unless all are asked for; every other of 9 are 5."""
+"""Costly ones, with the largest number of checkpoints they run on unless all are asked for; 5 are among 9."""
 
 ANALYSES: tuple[Analysis, ...] = (*EVERY, *MAPS, *THINNED)
 """What ``analyze`` runs, by function name."""
@@ -104,15 +106,22 @@ ANALYSES: tuple[Analysis, ...] = (*EVERY, *MAPS, *THINNED)
 MOST = MAPS | THINNED
 
 
-def thinned(steps: tuple[int, ...], most: int | None) -> tuple[int, ...]:
-    """At most so many steps, the first and the last among them and the others evenly between; None for all.
+def thinned(steps: tuple[int, ...], most: int | None, landmarks: Sequence[int] = ()) -> tuple[int, ...]:
+    """At most so many steps: the first, the last, those nearest to the landmarks, and then the middles of what is left.
 
-    >>> thinned((0, 10, 20, 30, 40, 50, 60), 4)
-    (0, 20, 40, 60)
+    Of two numbers the smaller chooses from what the larger does. None takes all.
+
+    >>> thinned((0, 10, 20, 30, 40, 50, 60, 70, 80), 4, [12])
+    (0, 10, 40, 80)
     """
     if most is None or len(steps) <= most:
         return steps
-    return tuple(steps[round(i * (len(steps) - 1) / (most - 1))] for i in range(most))
+    nearest = [min(range(len(steps)), key=lambda i, at=at: abs(steps[i] - at)) for at in landmarks]
+    chosen = list(dict.fromkeys([0, len(steps) - 1, *nearest]))[:most]
+    while len(chosen) < most:
+        left, right = max(pairwise(sorted(chosen)), key=lambda gap: gap[1] - gap[0])
+        chosen.append((left + right) // 2)
+    return tuple(steps[i] for i in sorted(chosen))
 
 
 def listing() -> list[str]:
