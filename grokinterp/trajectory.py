@@ -73,7 +73,7 @@ class Trajectory:
         """Read and verify one checkpoint file.
 
         Raises:
-            CheckpointError: no such step, a damaged or foreign file, or shapes that are not this model's.
+            CheckpointError: no such step, a damaged or foreign file, shapes that are not this model's, or NaN in it.
         """
         if step not in self.steps:
             raise CheckpointError(step, f"not saved; the run has {_listed(self.steps)}")
@@ -82,6 +82,9 @@ class Trajectory:
         update = {name.removeprefix(UPDATE): value for name, value in stored.items() if name.startswith(UPDATE)}
         self._check_shapes(step, state, set(self._shapes))
         self._check_shapes(step, update, self._parameters if update else set())
+        for name, value in stored.items():
+            if value.is_floating_point() and not value.isfinite().all():
+                raise CheckpointError(self.directory.checkpoint_path(step).name, f"{name} is not finite")
         return Weights(state, update or None)
 
     def model(self, *, step: int | None = None) -> Model:

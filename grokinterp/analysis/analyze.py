@@ -17,7 +17,7 @@ from torch import Tensor
 
 from grokinterp.analysis.catalogue import ANALYSES, MAPS, MOST, THINNED, thinned
 from grokinterp.analysis.coordinates import coordinates
-from grokinterp.analysis.evaluate import Analysis, declared_arguments, evaluate_each, on_host
+from grokinterp.analysis.evaluate import Analysis, declared_arguments, evaluate_each, result_of
 from grokinterp.analysis.fourier import logit_spectrum
 from grokinterp.analysis.irreps import irrep_spectrum
 from grokinterp.analysis.labelled import Collector, Result
@@ -95,39 +95,76 @@ def analyze_missing(
     device: str | torch.device,
     progress: bool,
 ) -> None:
-    """``analyze`` while nobody else writes results; what an interrupt leaves undone is missing next time."""
+    """``analyze`` while nobody else writes results; what an interrupt leaves undone is missing next time.
+
+    What is cheap is tried on the last checkpoint first: under vmap nothing can be told of what has no meaning.
+    """
     digests, skipped = read_digests(trajectory, trajectory.steps)
     final = final_of(trajectory, digests, skipped)
-    prints = {analysis: fingerprint(trajectory, analysis, final.marks) for analysis in ANALYSES}
-    kept = {analysis: kept_results(trajectory, analysis, prints[analysis], digests) for analysis in ANALYSES}
-    found, undefined = try_out([one for one in chosen if kept[one] is None], final)
-    others = [one.__name__ for one in ANALYSES if one not in chosen]
-    write_not_defined(trajectory.path, read_not_defined(trajectory.path, among=others) | undefined)
-    chosen = tuple(analysis for analysis in chosen if analysis.__name__ not in undefined)
-    readable = tuple(step for step in trajectory.steps if step not in skipped)
-    marks = landmarks(trajectory)
+    readable, marks = tuple(step for step in trajectory.steps if step not in skipped), landmarks(trajectory)
+    harvest = Harvest(trajectory, final, digests, skipped)
     wanted = {one: steps_for(one, readable, every, marks) for one in chosen}
-    axes = coordinates(trajectory.experiment, trajectory.experiment.empty_model(), final.arguments)
-    fresh = {analysis: Collector(len(wanted[analysis]), single=analysis in MAPS) for analysis in chosen}
-    for analysis, result in found.items():
-        fresh[analysis].add(int(final.checkpoint.step), result)
-    done = {one: {*fresh[one].steps, *steps_of(kept[one])} for one in chosen}
+    harvest.begin({one: len(steps) for one, steps in wanted.items()})
     try:
-        for missing, group in by_missing_steps(wanted, done).items():
+        for analysis in [one for one in chosen if harvest.kept[one] is None and one not in THINNED]:
+            harvest.add(int(final.checkpoint.step), analysis, result_of(analysis, final.checkpoint, final.arguments))
+        for missing, group in by_missing_steps(wanted, harvest).items():
             results = evaluate_each(
                 group, trajectory, missing, final.arguments, skipped, device=device, progress=progress,
                 vectorize=False if set(group) & set(THINNED) else None,
             )  # fmt: skip
             for step, of_step in results:
                 for analysis, result in zip(group, of_step, strict=True):
-                    fresh[analysis].add(step, result)
+                    harvest.add(step, analysis, result)
+            harvest.save(group)
     finally:
-        for analysis in ANALYSES:
-            added = fresh[analysis].dataset(axes) if analysis in fresh and fresh[analysis].steps else None
-            attributes = describe(trajectory, analysis, prints[analysis], skipped)
-            if analysis in wanted and len(wanted[analysis]) < len(readable) and every is None:
-                attributes["thinned"] = f"{len(wanted[analysis])} of {len(readable)} checkpoints"
-            save(trajectory, analysis, kept[analysis], added, digests, attributes)
+        harvest.save_rest()
+
+
+class Harvest:
+    """Results on their way into files: those kept from before, those computed now, and what there can be none of."""
+
+    def __init__(
+        self, trajectory: Trajectory, final: Final, digests: Mapping[int, str], skipped: Mapping[int, str]
+    ) -> None:
+        self.trajectory, self.digests, self.skipped = trajectory, digests, skipped
+        self.axes = coordinates(trajectory.experiment, trajectory.experiment.empty_model(), final.arguments)
+        self.prints = {analysis: fingerprint(trajectory, analysis, final.marks) for analysis in ANALYSES}
+        self.kept = {one: kept_results(trajectory, one, self.prints[one], digests) for one in ANALYSES}
+        self.fresh: dict[Analysis, Collector] = {}
+        self.undefined: dict[str, str] = {}
+        self.unsaved = list(ANALYSES)
+
+    def begin(self, sizes: Mapping[Analysis, int]) -> None:
+        """Make room for so many steps of each analysis; what others have been found to lack stays known."""
+        self.fresh = {one: Collector(size, single=one in MAPS) for one, size in sizes.items()}
+        others = [one.__name__ for one in ANALYSES if one not in sizes]
+        self.undefined = read_not_defined(self.trajectory.path, among=others)
+
+    def add(self, step: int, analysis: Analysis, result: Result | NotDefined) -> None:
+        """Keep the result of a step, or why there is none."""
+        if isinstance(result, NotDefined):
+            self.undefined[analysis.__name__] = result.why
+        else:
+            self.fresh[analysis].add(step, result)
+
+    def steps_of(self, analysis: Analysis) -> set[int]:
+        """The checkpoints that there are results of."""
+        return {*steps_of(self.kept[analysis]), *self.fresh[analysis].steps}
+
+    def save(self, analyses: Iterable[Analysis]) -> None:
+        """Write what there is of some analyses."""
+        for analysis in analyses:
+            collected = self.fresh.get(analysis)
+            added = collected.dataset(self.axes) if collected is not None and collected.steps else None
+            attributes = describe(self.trajectory, analysis, self.prints[analysis], self.skipped)
+            save(self.trajectory, analysis, self.kept[analysis], added, self.digests, attributes)
+            self.unsaved.remove(analysis)
+
+    def save_rest(self) -> None:
+        """Write what is not yet written, and what has no meaning for the run."""
+        self.save(tuple(self.unsaved))
+        write_not_defined(self.trajectory.path, self.undefined)
 
 
 def steps_for(
@@ -202,25 +239,15 @@ def keys_of(checkpoint: Checkpoint) -> dict[str, Int[Tensor, "key"]]:
     return keys
 
 
-def try_out(analyses: Iterable[Analysis], final: Final) -> tuple[dict[Analysis, Result], dict[str, str]]:
-    """Results of the last checkpoint, and what the analyses lack that have no meaning for the run, by name."""
-    found, undefined = {}, {}
-    for analysis in analyses:
-        try:
-            found[analysis] = on_host(analysis(final.checkpoint, **declared_arguments(analysis, final.arguments)))
-        except NotDefined as error:
-            undefined[analysis.__name__] = error.why
-    return found, undefined
-
-
 def by_missing_steps(
-    wanted: Mapping[Analysis, Sequence[int]], done: Mapping[Analysis, set[int]]
+    wanted: Mapping[Analysis, Sequence[int]], harvest: Harvest
 ) -> dict[tuple[int, ...], list[Analysis]]:
-    """Analyses that lack the same steps, to be run in one pass."""
+    """Analyses that have a meaning and lack the same steps, to be run in one pass."""
     groups: dict[tuple[int, ...], list[Analysis]] = {}
     for analysis, steps in wanted.items():
-        missing = tuple(step for step in steps if step not in done[analysis])
-        if missing:
+        done = harvest.steps_of(analysis)
+        missing = tuple(step for step in steps if step not in done)
+        if missing and analysis.__name__ not in harvest.undefined:
             groups.setdefault(missing, []).append(analysis)
     return groups
 
@@ -293,15 +320,23 @@ def save(
     digests: Mapping[int, str],
     attributes: Mapping[str, str | int | float],
 ) -> None:
-    """Write the union of kept and fresh results of one analysis; remove what does not hold any more."""
+    """Write the union of kept and fresh results of one analysis; remove what does not hold any more.
+
+    Where an analysis that is thinned lacks checkpoints, the attribute ``thinned`` says how many it has.
+    """
+    steps = {*steps_of(kept), *steps_of(fresh)}
+    readable = len(digests)
+    if analysis in MOST and len(steps) < readable:
+        attributes = {**attributes, "thinned": f"{len(steps)} of {readable} checkpoints"}
     if fresh is None and kept is not None and kept.attrs == attributes:
         return
     parts = [] if kept is None else [kept]
     if fresh is not None:
-        marks = np.array([digests[step] for step in fresh["step"].values.tolist()], dtype="S64")
+        marks = np.array([digests[step] for step in steps_of(fresh)], dtype="S64")
         parts.append(fresh.assign(checkpoint_digest=("step", marks)))
     if not parts:
         remove_analysis(trajectory.path, analysis.__name__)
         return
     whole = xr.concat(parts, "step", join="exact", data_vars="minimal", coords="minimal", compat="override")
-    write_analysis(trajectory.path, analysis.__name__, whole.sortby("step").assign_attrs(attributes))
+    whole.attrs = dict(attributes)
+    write_analysis(trajectory.path, analysis.__name__, whole.sortby("step"))

@@ -20,7 +20,7 @@ from grokinterp.allocator import keep_freed_memory
 from grokinterp.analysis.coordinates import coordinates
 from grokinterp.analysis.labelled import Collector, Result
 from grokinterp.checkpoint import Checkpoint, Problem
-from grokinterp.errors import CheckpointError, RunDirectoryError
+from grokinterp.errors import CheckpointError, NotDefined, RunDirectoryError
 from grokinterp.models import Model
 from grokinterp.progress import track
 from grokinterp.trajectory import Trajectory, Weights
@@ -79,6 +79,8 @@ def evaluate(
         several, trajectory, wanted, arguments, skipped, device=device, vectorize=vectorize, progress=progress
     ):
         for collector, result in zip(collectors, results, strict=True):
+            if isinstance(result, NotDefined):
+                raise result
             collector.add(step, result)
     if not collectors[0].steps:
         raise RunDirectoryError(trajectory.path, f"has no readable checkpoint ({len(skipped)} damaged)")
@@ -97,7 +99,10 @@ def evaluate_each(
     vectorize: bool | None = None,
     progress: bool = False,
 ) -> Iterator[tuple[int, list[Result]]]:
-    """The results of every readable step, one for each analysis; why others cannot be read goes into ``skipped``."""
+    """The results of every readable step, one for each analysis; why others cannot be read goes into ``skipped``.
+
+    In the loop the result of an analysis that has no meaning for the run is its NotDefined; vmap raises that.
+    """
     keep_freed_memory()
     bound = [(analysis, declared_arguments(analysis, arguments)) for analysis in analyses]
     on_gpu = torch.device(device).type == "cuda"
@@ -206,7 +211,15 @@ def _analyze_one(bound: Bound, model: Model, problem: Problem, step: int, weight
     model.load_state_dict(weights.state)
     update, previous = (_moved(one, problem.tokens.device) for one in (weights.update, weights.previous_update))
     checkpoint = Checkpoint(step, model, problem, update, previous_update=previous)
-    return [on_host(analysis(checkpoint, **arguments)) for analysis, arguments in bound]
+    return [result_of(analysis, checkpoint, arguments) for analysis, arguments in bound]
+
+
+def result_of(analysis: Analysis, checkpoint: Checkpoint, arguments: Mapping[str, Any]) -> Result | NotDefined:
+    """What an analysis gives with those of the arguments that it declares, or why that can be nothing."""
+    try:
+        return on_host(analysis(checkpoint, **declared_arguments(analysis, arguments)))
+    except NotDefined as error:
+        return error
 
 
 def _moved(update: dict[str, Tensor] | None, device: torch.device) -> dict[str, Tensor] | None:
