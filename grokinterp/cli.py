@@ -105,7 +105,11 @@ def import_network(
     from grokinterp.interop import import_run
 
     run = import_run(release, path, out)
-    print(f"{run.path}: {len(run.steps)} checkpoint{'s' if len(run.steps) > 1 else ''}, step {run.steps[-1]}")
+    right = float(run.directory.environment["accuracy"])
+    print(
+        f"{run.path}: {len(run.steps)} checkpoint{'s' if len(run.steps) > 1 else ''}, step {run.steps[-1]}, "
+        f"right on {right:.1%} of all examples"
+    )
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class Comparison:
         difference: absolute, or relative for a loss; None where there is no number.
         agrees: whether the difference is within 1e-4, 1 % for losses, half a unit of the last published digit, or
             twice the published value's own error.
+        caveat: what is known to be wrong with the published value.
     """
 
     network: str
@@ -53,11 +54,14 @@ class Comparison:
     ours: Number | None
     difference: float | None
     agrees: bool
+    caveat: str = ""
 
     @property
     def verdict(self) -> str:
-        """In one word."""
-        return "agrees" if self.agrees else "differs" if self.ours is not None else "not measured"
+        """In a word, and what is wrong with the published value where that is known."""
+        if self.ours is None:
+            return "not measured"
+        return "agrees" if self.agrees else f"differs: {self.caveat}" if self.caveat else "differs"
 
 
 def verify(directory: str | Path, *, progress: bool = False) -> list[Comparison]:
@@ -100,7 +104,7 @@ def compare(kind: str, path: Path, scratch: Path) -> list[Comparison]:
         results = analyze(import_run(kind, path, scratch), only=MEASURED_BY)
     except GrokinterpError as error:
         return [Comparison(name, f"not read: {error}", "", None, None, agrees=False)]
-    return [compared(name, quantity, ours_of(quantity, results)) for quantity in known]
+    return [replace(compared(name, quantity, ours_of(quantity, results)), caveat=quantity.caveat) for quantity in known]
 
 
 def ours_of(quantity: Quantity, results: Results) -> Any:
@@ -143,7 +147,9 @@ def table(lines: list[Comparison]) -> str:
             text += ["", network]
         text.append("  ".join(map(str.ljust, row, widths)).rstrip())
     agree = sum(line.agrees for line in lines)
-    return "\n".join([*text, "", f"{agree} of {len(lines)} agree"])
+    known = sum(not line.agrees and bool(line.caveat) for line in lines)
+    inexact = f"; of {known} the published value is known to be inexact" if known else ""
+    return "\n".join([*text, "", f"{agree} of {len(lines)} agree{inexact}"])
 
 
 def shown(value: Any) -> str:

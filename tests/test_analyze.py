@@ -1,8 +1,8 @@
 """analyze: what is computed and what is kept, damaged files, the summary; and a run of any size."""
 
+import inspect
 import json
 import math
-import os
 import subprocess
 import sys
 from collections import Counter
@@ -68,6 +68,11 @@ def assert_same(found: xr.Dataset, run: Trajectory, keys: list[int]) -> None:
     xr.testing.assert_allclose(found.astype(float), expected.assign(single).astype(float), rtol=1e-12)
 
 
+def that_declare(argument: str) -> set[str]:
+    """The analyses that depend on it."""
+    return {name for name, analysis in cases.ANALYSES.items() if argument in inspect.signature(analysis).parameters}
+
+
 def files(run: Trajectory) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (run.path / "analysis").glob("*.nc")}
 
@@ -101,9 +106,9 @@ def test_new_checkpoints_are_added(run, monkeypatch, computed):
     analyze(run)
     computed.clear()
     for step in (35, 50):
-        run.directory.save_checkpoint(step, drawn_tensors(TINY, step))
-    results = analyze(run)
-    assert computed == {(name, step): 1 for name in NAMES for step in (35, 50)}
+        run.directory.save_checkpoint(step, drawn_tensors(NOISY, step))
+    results, anew = analyze(run, every=1), that_declare("final_weights")
+    assert computed == {(name, step): 1 for name in NAMES for step in run.steps if step in (35, 50) or name in anew}
     assert results.dataset["step"].values.tolist() == [0, 10, 20, 30, 35, 40, 50]
     assert_same(results.dataset, run, [2])
     assert "long_name" in read_analysis(run.path, "performance")["train_loss"].attrs
@@ -146,7 +151,7 @@ def test_other_key_frequencies_change_what_depends_on_them(run, monkeypatch, com
     computed.clear()
     plant_keys(monkeypatch, [1, 3])
     results = analyze(run)
-    assert {name for name, _ in computed} == {"progress_measures", "embedding_circles"}
+    assert {name for name, _ in computed} == that_declare("key_frequencies") > {"progress_measures"}
     assert results.dataset["key"].values.tolist() == [1, 3]
 
 
@@ -155,7 +160,7 @@ def test_without_key_frequencies_there_are_no_circles(run, monkeypatch):
     analyze(run)
     plant_keys(monkeypatch, [])
     results = analyze(run)
-    assert set(analysis_names(run.path)) == set(NAMES) - {"embedding_circles"}
+    assert set(analysis_names(run.path)) == set(NAMES) - {"embedding_circles", "frequency_probes"}
     assert np.isfinite(results.measures()["restricted_loss"])
 
 
@@ -184,7 +189,7 @@ def test_another_checkpoint_of_a_step_is_computed_again(run, computed):
     analyze(run, only=["performance"])
     before = read_analysis(run.path, "performance")
     run.directory.checkpoint_path(20).unlink()
-    run.directory.save_checkpoint(20, drawn_tensors(TINY, 21))
+    run.directory.save_checkpoint(20, drawn_tensors(NOISY, 21))
     computed.clear()
     analyze(run, only=["performance"])
     assert computed == {("performance", 20): 1}
@@ -346,32 +351,3 @@ def test_results_are_read_without_torch(trained, root):
     script = "import sys; from grokinterp.results import Results; Results.open(sys.argv[1]).summary();"
     script += "sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", script, str(trained.directory.path)], cwd=root, check=True)
-
-
-# --- size ------------------------------------------------------------------------------------------------------------
-
-MEASURE = """
-import resource, sys
-from grokinterp.analysis import analyze
-base = None
-for path in sys.argv[1:]:
-    analyze(path)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    base = base or peak
-print(peak - base)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_two_thousand_checkpoints_need_no_more_memory_than_a_few(tmp_path, root, monkeypatch):
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # 2,000 files: durability is not what is tested here
-    few = draw_checkpoints(tmp_path / "few", steps=(0, 10, 20))
-    many = draw_checkpoints(tmp_path / "many", steps=(0, 10))
-    for step in range(20, 20_000, 10):
-        many.directory.save_checkpoint(step, drawn_tensors(TINY, 10))
-    command = [sys.executable, "-c", MEASURE, few.path, many.path]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
-    assert float(done.stdout) <= 150
-    results = Results.open(many.path)
-    assert (results.dataset.sizes["step"], results.with_maps.sizes["step"]) == (2000, 128)

@@ -1,6 +1,7 @@
 """Files that are not what they say: one line each, and no run directory."""
 
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -10,10 +11,11 @@ import torch
 
 from grokinterp import cli
 from grokinterp.errors import GrokinterpError
-from grokinterp.interop import import_run
+from grokinterp.interop import RELEASES, ForeignFileError, import_run
+from grokinterp.interop.release import write
 from grokinterp.maths.groups import group
 from grokinterp.models import TransformerSpec
-from grokinterp.tasks import ModularAddition
+from grokinterp.tasks import ModularAddition, ModularSubtraction
 from tests.released import cfg, drawn, lookup, pizza_config, save, transposed
 
 TASK = ModularAddition(p=5)
@@ -102,6 +104,8 @@ def test_what_is_no_file_of_pytorch_is_refused(tmp_path):
         ({"state_dicts": [NET, NET], "config": ADD}, "does not say at which epochs its 2 state dicts were saved"),
         ({"model": NET, "config": ADD, "train_losses": [1, 2], "test_losses": [1]}, "1 values for 2 steps"),
         ({"model": NET, "config": [1]}, "config is list, no dict"),
+        ({"model": NET, "config": without(ADD, "num_epochs"), "epoch": -5}, "does not say after how many epochs"),
+        ({"model": NET | {"embed.W_E": NET["embed.W_E"] * math.nan}, "config": ADD}, "embed.W_E is not finite"),
         ({"model": NET, "config": ADD | {"lr": 100}}, "lr=100.0: must be positive and below 10"),
     ],
 )
@@ -159,6 +163,7 @@ def test_pizza_files_have_their_names(tmp_path):
         (cfg("SymmetricGroup", 3), TABLE | {"b": torch.ones(3)}, "holds b, unlike the network it says it is"),
         (cfg("SymmetricGroup", 3, frac_train=0.01), TABLE, "frac_train=0.01: leaves no pair"),
         (cfg("SymmetricGroup", 3, betas=1), TABLE, "betas=1: must be two numbers"),
+        (cfg("SymmetricGroup", 3, seed=2**70), TABLE, "seed=1180591620717411303424: must be below 2^63"),
         (
             cfg("SymmetricGroup", 3),
             TABLE | {"W_U": torch.ones(36, 6)},
@@ -170,6 +175,16 @@ def test_pizza_files_have_their_names(tmp_path):
 )
 def test_chughtai_in_one_line(tmp_path, config, weights, words):
     refused("chughtai", save(tmp_path, weights, config), words)
+
+
+def test_a_network_that_answers_another_operation_is_refused(tmp_path):
+    path = save(tmp_path / "C5", lookup(group("C5")), cfg("CyclicGroup", 5))
+    told = RELEASES["chughtai"](path)._replace(task=ModularSubtraction(p=5))
+    with pytest.raises(
+        ForeignFileError, match=r"100\.0% of its answers are those of modular_addition"
+    ):
+        write(told, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -222,5 +237,5 @@ def test_the_command_line_imports(tmp_path, monkeypatch, capsys):
             cli.main()
         assert (ended.value.code or 0) == code
     done = capsys.readouterr()
-    assert done.out == f"{tmp_path / 'run'}: 1 checkpoint, step 100\n"
+    assert done.out == f"{tmp_path / 'run'}: 1 checkpoint, step 100, right on 100.0% of all examples\n"
     assert done.err == f"error: {tmp_path / 'none.pt'}: no such file\n"

@@ -19,8 +19,8 @@ BATCH = 512
 EIGENVALUES = 3
 """Of the Hessian, the largest."""
 
-ITERATIONS = 12
-"""Hessian-vector products of Lanczos's method."""
+ITERATIONS, TOLERANCE = 40, 0.01
+"""Hessian-vector products of Lanczos's method at most, and the error, as a share of the largest value, that ends it."""
 
 ASCENTS = 6
 """Corners of the box that sharpness climbs to."""
@@ -159,14 +159,25 @@ def require_true_gradient(checkpoint: Checkpoint, analysis: str) -> None:
 
 
 def hessian_eigenvalues(
-    checkpoint: Checkpoint, *, eigenvalues: int = EIGENVALUES, iterations: int = ITERATIONS
+    checkpoint: Checkpoint,
+    *,
+    eigenvalues: int = EIGENVALUES,
+    iterations: int = ITERATIONS,
+    tolerance: float = TOLERANCE,
 ) -> HessianEigenvalues:
     """The largest eigenvalues of the Hessian H = ∂²L/∂θ² of the mean training loss L, over all parameters at once.
 
-    Lanczos: ``iterations`` products Hv, by two backward passes over all training examples each, from a
-    random vector, the same for every checkpoint, with full reorthogonalization. Each value found lies within its
-    error ‖Hv - λv‖ of a true eigenvalue; of a multiple one Lanczos finds one copy. NaN beyond the number of
-    weights. A positive largest and a clearly negative smallest value say that the weights are at no minimum.
+    Lanczos: products Hv, by two backward passes over all training examples each, from a random vector, the same for
+    every checkpoint, with full reorthogonalization, until the largest values' errors are below 1 % of the largest or
+    ``iterations`` are done. Each value found lies within its error ‖Hv - λv‖ of a true eigenvalue, which need
+    not be the next largest; of a multiple one Lanczos finds one copy. NaN beyond the number of weights. A positive
+    largest and a clearly negative smallest value say that the weights are at no minimum.
+
+    Args:
+        checkpoint: of any run.
+        eigenvalues: how many, the largest first.
+        iterations: products at most.
+        tolerance: 0.01 for the 1 %.
 
     Source: Lanczos 1950; Ghorbani et al. 2019 (full reorthogonalization in neural networks).
 
@@ -175,7 +186,9 @@ def hessian_eigenvalues(
     """
     require_true_gradient(checkpoint, "hessian_eigenvalues")
     surface = LossSurface(checkpoint, "hessian_eigenvalues")
-    values, errors = lanczos(surface.hessian_product, len(surface.start), iterations, device=surface.start.device)
+    values, errors = lanczos(
+        surface.hessian_product, surface.start, iterations, enough=eigenvalues, tolerance=tolerance
+    )
     top = torch.full((2, eigenvalues), torch.nan, dtype=torch.float64, device=values.device)
     found = torch.stack([values, errors]).flip(1)[:, :eigenvalues]
     top[:, : found.shape[1]] = found
@@ -183,17 +196,26 @@ def hessian_eigenvalues(
 
 
 def lanczos(
-    product: Callable[[Tensor], Tensor], size: int, iterations: int, *, device: torch.device | str = "cpu"
+    product: Callable[[Tensor], Tensor],
+    like: Float[Tensor, "size"],
+    iterations: int,
+    *,
+    enough: int = 1,
+    tolerance: float = 0.0,
 ) -> tuple[Float[Tensor, "value"], Float[Tensor, "value"]]:
     """Eigenvalues, ascending, of a symmetric matrix A known by its products, and their errors' bounds ‖Av - λv‖.
 
-    >>> values, errors = lanczos(lambda v: torch.tensor([3.0, 1.0]).double() * v, 2, 30)
+    A acts on vectors ``like`` this one. It ends early once the errors of the ``enough`` largest are below
+    ``tolerance`` times the largest.
+
+    >>> values, errors = lanczos(lambda v: torch.tensor([3.0, 1.0]).double() * v, torch.zeros(2).double(), 30)
     >>> values.round(decimals=9).tolist(), bool(errors.max() < 1e-9)
     ([1.0, 3.0], True)
     """
-    drawn = torch.randn(size, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).to(device)
+    drawn = torch.randn(len(like), dtype=torch.float64, generator=torch.Generator().manual_seed(0)).to(like.device)
     basis, diagonal, beside, scale = [drawn / drawn.norm()], [], [], 0.0
-    for _ in range(min(size, iterations)):
+    values = errors = drawn[:0]
+    for _ in range(min(len(like), iterations)):
         v = product(basis[-1])
         diagonal.append(v @ basis[-1])
         known = torch.stack(basis)
@@ -201,13 +223,22 @@ def lanczos(
             v = v - known.mT @ (known @ v)
         beside.append(v.norm())
         scale = max(scale, float(diagonal[-1].abs() + beside[-1]))
+        values, errors = ritz_values(torch.stack(diagonal), torch.stack(beside))
         if beside[-1] <= 1e-13 * scale:  # an invariant subspace: its eigenvalues are exact
             break
+        if len(values) > enough and bool((errors[-enough:] < tolerance * values.abs().amax()).all()):
+            break
         basis.append(v / beside[-1])
-    off = torch.stack(beside)
-    tridiagonal = torch.diag(torch.stack(diagonal)) + torch.diag(off[:-1], 1) + torch.diag(off[:-1], -1)
-    values, vectors = torch.linalg.eigh(tridiagonal)
-    return values, off[-1] * vectors[-1].abs()
+    return values, errors
+
+
+def ritz_values(
+    diagonal: Float[Tensor, "value"], beside: Float[Tensor, "value"]
+) -> tuple[Float[Tensor, "value"], Float[Tensor, "value"]]:
+    """Eigenvalues of the tridiagonal matrix that Lanczos has found so far, and the bounds of their errors."""
+    off = beside[:-1]
+    values, vectors = torch.linalg.eigh(torch.diag(diagonal) + torch.diag(off, 1) + torch.diag(off, -1))
+    return values, beside[-1] * vectors[-1].abs()
 
 
 def sharpness(checkpoint: Checkpoint, *, box: float = BOX, ascents: int = ASCENTS) -> Sharpness:

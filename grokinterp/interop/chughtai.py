@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from grokinterp.errors import ConfigError
+from grokinterp.errors import ConfigError, short
 from grokinterp.experiment import Experiment, Optimization, Split
 from grokinterp.interop.elements import Renaming, renamed
 from grokinterp.interop.files import ForeignFileError, given, listed, read_config, read_torch, required, state_dict
@@ -152,6 +152,8 @@ def split(task: Task, order: Renaming, seed: int, fraction: float, path: Path) -
     trained = int(fraction * n * n)
     if not 0 < trained < n * n:
         raise ForeignFileError(path, f"frac_train={fraction}: leaves no pair to train or to test on")
+    if seed >= 2**63:
+        raise ForeignFileError(path, f"seed={short(seed)}: must be below 2^63")
     pairs = torch.randperm(n * n, generator=torch.Generator().manual_seed(seed))[:trained]
     is_train = torch.zeros(n * n, dtype=torch.bool)
     is_train[order[pairs // n] * n + order[pairs % n]] = True

@@ -107,10 +107,9 @@ def steps_taken(content: Mapping[str, Any], config: Mapping[str, Any]) -> int | 
         counts = [one.get("step") for one in moments.values() if isinstance(one, Mapping)]
         if counts and all(isinstance(count, int | Tensor) for count in counts):
             return max(int(count) for count in counts)
-    if isinstance(content.get("epoch"), int):
-        return content["epoch"] + 1
-    epochs = config.get("num_epochs")
-    return epochs if isinstance(epochs, int) else None
+    epoch, epochs = content.get("epoch"), config.get("num_epochs")
+    counted = epoch + 1 if isinstance(epoch, int) else epochs
+    return counted if isinstance(counted, int) and counted >= 0 else None
 
 
 def spec_of(shape: Sizes, states: Mapping[int, State], config: Mapping[str, Any], path: Path) -> TransformerSpec:

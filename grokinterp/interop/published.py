@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from grokinterp.interop.files import read_config, read_text
 from grokinterp.interop.release import Release
 from grokinterp.maths.representations import irreps
+from grokinterp.tasks import Task
 
 Number = float | str | tuple[str, ...]
 
@@ -22,6 +23,7 @@ class Quantity(NamedTuple):
         is_loss: losses agree relatively, everything else absolutely.
         digits: decimal places that are given; None for all of them.
         error: standard error of the published value, where it is a mean over a sample.
+        caveat: what is known to be wrong with the published value.
     """
 
     published_as: str
@@ -31,6 +33,7 @@ class Quantity(NamedTuple):
     is_loss: bool = False
     digits: int | None = None
     error: float = 0.0
+    caveat: str = ""
 
 
 WHOLE = {
@@ -59,6 +62,8 @@ BY_IRREP = {
     "percent_hidden_xy_{}_rep": "hidden_fve_product",
     "hidden_restricted_loss_{}_rep": "hidden_restricted_loss_of",
     "hidden_excluded_loss_{}_rep": "hidden_excluded_loss_of",
+    "logit_restricted_loss_{}_rep": "irrep_restricted_loss_of",
+    "logit_excluded_loss_{}_rep": "irrep_excluded_loss_of",
 }
 """The same, of one representation."""
 
@@ -71,6 +76,9 @@ PARTITIONS = {
     "a5_3d_b": "(3,1,1)_b",
 }
 """Representations that have another name here; which of A_5's two of dimension 3 is which is a convention."""
+
+NO_REPRESENTATION = "its 3-dimensional matrices are no representation of A_5: their shares add up to more than 1"
+ROUNDED = "its QR of four entries of rank 2 adds directions of rounding"
 
 IN_PAPERS: dict[str, tuple[Quantity, ...]] = {
     "mod_addition_no_wd": (
@@ -127,7 +135,24 @@ def published(kind: str, release: Release) -> list[Quantity]:
 
 
 def _of_chughtai(release: Release) -> Iterator[Quantity]:
-    """summary_metrics.json, of every key representation and as a whole, and key_reps.txt."""
+    """summary_metrics.json, of every key representation and as a whole, and key_reps.txt, each with its caveat."""
+    for quantity in _as_published(release):
+        yield quantity._replace(caveat=_caveat(quantity, release.task))
+
+
+def _caveat(quantity: Quantity, task: Task) -> str:
+    """What is known to be wrong with a value of the release: all that rests on A_5's matrices, or on C_n's QR."""
+    name = task.algebra.group.name if task.algebra else ""
+    of_one = quantity.label is not None
+    if name == "A5" and (quantity.label or "").startswith("(3,1,1)"):
+        return NO_REPRESENTATION
+    if name == "A5" and not of_one and quantity.measure.startswith(("key_irreps", "irrep", "hidden")):
+        return NO_REPRESENTATION
+    return ROUNDED if name.startswith("C") and quantity.measure.startswith("hidden") else ""
+
+
+def _as_published(release: Release) -> Iterator[Quantity]:
+    """The numbers of the release."""
     folder = release.source.parent
     numbers, keys = folder / "summary_metrics.json", folder / "key_reps.txt"
     names = read_text(keys).split() if keys.exists() else []

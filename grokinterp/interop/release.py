@@ -15,12 +15,17 @@ from torch import Tensor
 from grokinterp import __version__
 from grokinterp.experiment import Experiment, Optimization, SaveAt, Split
 from grokinterp.experiment.split import UNKNOWN, written_out
+from grokinterp.interop.files import ForeignFileError
 from grokinterp.interop.layout import State
-from grokinterp.interop.scores import Scores, score
+from grokinterp.interop.scores import Scores, answers, score
 from grokinterp.models import Model, ModelSpec
 from grokinterp.storage import RunDirectory, configuration_hash
-from grokinterp.tasks import Task
+from grokinterp.tasks import ModularAddition, ModularMultiplication, ModularSubtraction, Task
+from grokinterp.tasks.modular import ModularTask
 from grokinterp.trajectory import Trajectory
+
+HALF = 0.5
+"""Accuracy below which it is asked whether the network answers something else."""
 
 Curves = dict[str, list[float]]
 """Columns over ``step``, by the names of metrics.jsonl."""
@@ -87,12 +92,17 @@ def write(release: Release, out: Path | None) -> Trajectory:
         ConfigError: a configuration that is not allowed here.
         RunDirectoryError: the directory is taken.
     """
+    require_finite(release)
     experiment = release.experiment()
     last = max(release.states)
     model = loaded(experiment, release.states[last])
-    rows = metrics_rows(release, last, measured(experiment, model))
+    scores = score(model, experiment.tokens(), experiment.task.labels())
+    if scores.accuracy < HALF:
+        require_own_task(release, model, experiment)
+    rows = metrics_rows(release, last, measured(experiment, model, scores))
     directory = Path("checkpoints") / f"{experiment.name}-{configuration_hash(experiment.to_dict())}"
-    run = RunDirectory.create(directory if out is None else out, experiment.to_dict(), provenance(release))
+    told = provenance(release) | {"accuracy": round(scores.accuracy, 6)}
+    run = RunDirectory.create(directory if out is None else out, experiment.to_dict(), told)
     with run.lock():
         for step, state in release.states.items():
             run.save_checkpoint(step, state)
@@ -102,13 +112,32 @@ def write(release: Release, out: Path | None) -> Trajectory:
     return Trajectory.open(run.path)
 
 
-def measured(experiment: Experiment, model: Model) -> dict[str, float]:
+def require_finite(release: Release) -> None:
+    """Raise ForeignFileError for weights that are no numbers."""
+    for state in release.states.values():
+        for name, value in state.items():
+            if not value.isfinite().all():
+                raise ForeignFileError(release.source, f"{name} is not finite")
+
+
+def require_own_task(release: Release, model: Model, experiment: Experiment) -> None:
+    """Raise ForeignFileError for a network that answers another operation than its configuration says."""
+    task, found = experiment.task, answers(model, experiment.tokens())
+    if not isinstance(task, ModularTask):
+        return
+    for kind in (ModularAddition, ModularSubtraction, ModularMultiplication):
+        other = kind(p=task.p)
+        if other.n_examples == task.n_examples and (right := float((found == other.labels()).double().mean())) > HALF:
+            why = f"its configuration says {task.kind}, but {right:.1%} of its answers are those of {other.kind}"
+            raise ForeignFileError(release.source, why)
+
+
+def measured(experiment: Experiment, model: Model, scores: Scores) -> dict[str, float]:
     """Losses and accuracies on the training and test examples, where these are known, and the weight norm."""
-    parts = experiment.split.draw(experiment.task, seed=experiment.seed)
     values = {"weight_norm": sum(float(weight.square().sum()) for weight in model.parameters())}
     if experiment.split.trained_on == UNKNOWN:
         return values
-    scores: Scores = score(model, experiment.tokens(), experiment.task.labels())
+    parts = experiment.split.draw(experiment.task, seed=experiment.seed)
     return scores.of("train", parts.is_train) | scores.of("test", ~parts.is_train) | values
 
 
