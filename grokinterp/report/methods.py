@@ -135,7 +135,7 @@ METHODS = (
         "Circuit",
         "Memorizer: right on 99 % of the training examples and on less than half of the others. All else but none is "
         "right on 99 % of the examples not trained on and explained to a tenth of its logits' variance. In a cyclic "
-        "group, pizza: gradient symmetricity ≥ 0.95 and distance irrelevance ≤ 0.5; clock: ≤ 0.6 and above 0.5; mixed: "
+        "group, pizza: gradient symmetricity ≥ 0.95 and distance irrelevance ≤ 0.5; clock: ≤ 0.7 and above 0.5; mixed: "
         "in between. In any other known group: irrep-based. Elsewhere: none.",
         "Zhong et al. 2023, §5; Chughtai et al. 2023; thresholds: this package",
         ("circuit",),
@@ -284,8 +284,9 @@ METHODS = (
     Method(
         "Local learning coefficient",
         "nβ times the mean rise of the training loss around the weights, drawn by localized stochastic gradient "
-        "Langevin dynamics in several chains. Diverged: a loss that is not finite, or a chain that went further than "
-        "its localization explains.",
+        "Langevin dynamics in several chains: about ½ Σ h / (h + γ/nβ) over the Hessian's eigenvalues h. The default "
+        "γ = 5nβ is coarse, for speed: a flat minimum has a tenth of the Hessian's trace. Diverged: a loss that is not "
+        "finite, or a chain that went further than its localization explains.",
         "Lau et al. 2023, §4",
         ("local_learning_coefficient",),
     ),

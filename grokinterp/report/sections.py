@@ -284,8 +284,8 @@ def landscape(results: Results, phases: Sequence[Phase], words: Words) -> Galler
         ),
         Drawing(
             figures.learning_coefficient(dataset(results, "local_learning_coefficient"), phases),
-            "How many directions the training loss is curved in, by Langevin dynamics around the weights; crosses "
-            "mark checkpoints where a chain diverged.",
+            "How strongly the training loss is curved around the weights, by Langevin dynamics: a curvature far above "
+            "5 counts as ½, a smaller one h as h / 10. Crosses mark checkpoints where a chain diverged.",
             ("local_learning_coefficient",),
         ),
         Drawing(
