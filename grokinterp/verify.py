@@ -58,10 +58,8 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """In a word, and what is wrong with the published value where that is known."""
-        if self.ours is None:
-            return "not measured"
-        return "agrees" if self.agrees else f"differs: {self.caveat}" if self.caveat else "differs"
+        """In a word or two."""
+        return "agrees" if self.agrees else "differs" if self.ours is not None else "not measured"
 
 
 def verify(directory: str | Path, *, progress: bool = False) -> list[Comparison]:
@@ -136,9 +134,9 @@ def compared(network: str, quantity: Quantity, ours: Any) -> Comparison:
 
 
 def table(lines: list[Comparison]) -> str:
-    """The comparisons as text, network by network, and a count."""
-    rows = [("quantity", "published", "ours", "difference", "verdict")]
-    rows += [(one.quantity, shown(one.published), shown(one.ours), shown(one.difference), one.verdict) for one in lines]
+    """The comparisons as text, network by network, with what is known of those that differ, and a count."""
+    notes = list(dict.fromkeys(line.caveat for line in lines if line.caveat and not line.agrees))
+    rows = [("quantity", "published", "ours", "difference", "verdict"), *(row_of(line, notes) for line in lines)]
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     text, network = ["  ".join(map(str.ljust, rows[0], widths)).rstrip()], ""
     for line, row in zip(lines, rows[1:], strict=True):
@@ -146,10 +144,26 @@ def table(lines: list[Comparison]) -> str:
             network = line.network
             text += ["", network]
         text.append("  ".join(map(str.ljust, row, widths)).rstrip())
-    agree = sum(line.agrees for line in lines)
-    known = sum(not line.agrees and bool(line.caveat) for line in lines)
-    inexact = f"; of {known} the published value is known to be inexact" if known else ""
-    return "\n".join([*text, "", f"{agree} of {len(lines)} agree{inexact}"])
+    text += ["", *(f"[{number}] of the published value: {note}" for number, note in enumerate(notes, 1))]
+    agree, noted = sum(line.agrees for line in lines), sum(bool(marked(line, notes)) for line in lines)
+    text.append(f"{agree} of {len(lines)} agree" + (f", {noted} differ for a known reason" if noted else ""))
+    return "\n".join(text)
+
+
+def row_of(line: Comparison, notes: list[str]) -> tuple[str, ...]:
+    """The cells of one comparison."""
+    return (
+        line.quantity,
+        shown(line.published),
+        shown(line.ours),
+        shown(line.difference),
+        line.verdict + marked(line, notes),
+    )
+
+
+def marked(line: Comparison, notes: list[str]) -> str:
+    """The number of the note that a difference has."""
+    return f" [{notes.index(line.caveat) + 1}]" if line.caveat and not line.agrees else ""
 
 
 def shown(value: Any) -> str:
