@@ -180,9 +180,7 @@ def test_chughtai_in_one_line(tmp_path, config, weights, words):
 def test_a_network_that_answers_another_operation_is_refused(tmp_path):
     path = save(tmp_path / "C5", lookup(group("C5")), cfg("CyclicGroup", 5))
     told = RELEASES["chughtai"](path)._replace(task=ModularSubtraction(p=5))
-    with pytest.raises(
-        ForeignFileError, match=r"100\.0% of its answers are those of modular_addition"
-    ):
+    with pytest.raises(ForeignFileError, match=r"100\.0% of its answers are those of modular_addition"):
         write(told, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
