@@ -148,7 +148,7 @@ def gradient_noise(checkpoint: Checkpoint, *, examples: int = DRAWN) -> Gradient
         NotDefined: nobody knows which examples were trained on.
     """
     whole = checkpoint.gradients
-    drawn = drawn_examples(checkpoint.problem, examples)
+    drawn = training_sample(checkpoint.problem, examples)
     noise = torch.zeros(len(whole), dtype=torch.float64, device=drawn.device)
     for gradients in each_gradient(checkpoint, drawn):
         away = [(gradients[name] - mean).double().square().sum() for name, mean in whole.items()]
@@ -159,7 +159,7 @@ def gradient_noise(checkpoint: Checkpoint, *, examples: int = DRAWN) -> Gradient
     return GradientNoise(snr, signal.sum() / noise.sum(), noise.sum() / signal.sum())
 
 
-def drawn_examples(problem: Problem, size: int) -> Int[Tensor, "drawn"]:
+def training_sample(problem: Problem, size: int) -> Int[Tensor, "drawn"]:
     """So many of the training examples, or all, the same at every call."""
     there = problem.is_train.nonzero().flatten()
     order = torch.randperm(len(there), generator=torch.Generator().manual_seed(0))
