@@ -31,7 +31,7 @@ LOSSES = ["train_loss", "test_loss", "all_loss", "restricted_loss", "excluded_lo
 SHARES = ["train_accuracy", "test_accuracy", "logit_fve", "gini_embedding", "gini_neuron_logit"]
 MEASURES = [*LOSSES, *SHARES, "key_frequencies", "weight_norm"]
 PHASES = ["memorization", "circuit formation", "cleanup", "generalization"]
-SUMMARY = ["phases", "key frequencies", "logits explained", "losses", "verdict"]
+SUMMARY = ["phases", "key frequencies", "logits explained", "losses", "circuit", "not defined", "verdict"]
 
 
 class Demo(NamedTuple):
@@ -92,16 +92,16 @@ def results(demo) -> Results:
     return Results.open(demo.run)
 
 
-def test_it_prints_five_lines_and_where_everything_is(demo):
+def test_it_prints_a_few_lines_and_where_everything_is(demo):
     lines = demo.done.stdout.splitlines()
-    assert [re.split(r"\s{2,}", line)[0] for line in lines[:5]] == SUMMARY
-    assert lines[5] == ""
-    assert [line.split(maxsplit=1) for line in lines[6:]] == [
+    assert [re.split(r"\s{2,}", line)[0] for line in lines[:7]] == SUMMARY
+    assert lines[7] == ""
+    assert [line.split(maxsplit=1) for line in lines[8:]] == [
         ["report", str(demo.report.resolve())],
         ["run", str(demo.run.relative_to(demo.folder))],
     ]
     assert all(name in lines[0] for name in PHASES)
-    assert "Grokked" in lines[4]
+    assert "Grokked" in lines[6]
 
 
 def test_it_shows_progress_with_rates_and_remaining_time(demo):

@@ -53,6 +53,14 @@ BY_FREQUENCY = {
     "progress_measures", "attention_periodicity",
 }  # fmt: skip
 
+DEPENDENT = {*BY_FREQUENCY, *WITHOUT_ATTENTION, "irrep_spectrum", "attention_map"} - {"embedding_circles"}
+"""What is there or not by the task's group and operands and the model's attention, whatever has been learned."""
+
+ALWAYS = {"performance", "circuit", "weight_path", "gradient_flow", "gradient_noise", "sharpness", "loss_line"}
+ALWAYS |= {"class_similarity", "class_matrix", "linear_probes", "activation_statistics"}
+ALWAYS |= {"neuron_ablation", "activation_patching", "grafts"}
+"""What has a meaning for every task and model."""
+
 PAIRS = [(task, model) for task in SMALL_TASKS for model in ("transformer", "mlp")]
 PAIRS += [(task, model) for task in ("addition", "S3", "parity") for model in ("pooled", "one-hot mlp", "recursive")]
 
@@ -91,7 +99,8 @@ def test_a_pair_trains_is_analyzed_and_reported(task, model, tmp_path):
         lacking |= {"irrep_spectrum"}
     if experiment.task.n_ctx != 2 or not hasattr(experiment.task, "table"):
         lacking |= {"attention_map"}
-    assert set(missing) - {"embedding_circles"} == lacking - {"embedding_circles"}
+    assert set(missing) & DEPENDENT == lacking & DEPENDENT
+    assert there >= ALWAYS
     assert all("\n" not in why and len(why) > 10 for why in missing.values())
     for name in ("train_loss", "test_loss", "weight_norm", "class_cosine_between"):
         assert np.isfinite(results.dataset[name].values).all(), name

@@ -97,16 +97,19 @@ def analyze_missing(
 ) -> None:
     """``analyze`` while nobody else writes results; what an interrupt leaves undone is missing next time.
 
-    What is cheap is tried on the last checkpoint first: under vmap nothing can be told of what has no meaning.
+    What is cheap is tried on the last checkpoint first, for under vmap nothing can be told of what has no meaning; and
+    so is what had none before.
     """
     digests, skipped = read_digests(trajectory, trajectory.steps)
     final = final_of(trajectory, digests, skipped)
-    readable, marks = tuple(step for step in trajectory.steps if step not in skipped), landmarks(trajectory)
+    readable, marks = tuple(step for step in sorted(digests) if step not in skipped), landmarks(trajectory)
+    before = read_not_defined(trajectory.path)
+    confident = [one for one in THINNED if one.__name__ not in before]
     harvest = Harvest(trajectory, final, digests, skipped)
     wanted = {one: steps_for(one, readable, every, marks) for one in chosen}
     harvest.begin({one: len(steps) for one, steps in wanted.items()})
     try:
-        for analysis in [one for one in chosen if harvest.kept[one] is None and one not in THINNED]:
+        for analysis in [one for one in chosen if harvest.kept[one] is None and one not in confident]:
             harvest.add(int(final.checkpoint.step), analysis, result_of(analysis, final.checkpoint, final.arguments))
         for missing, group in by_missing_steps(wanted, harvest).items():
             results = evaluate_each(
