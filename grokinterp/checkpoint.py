@@ -6,13 +6,13 @@ from typing import Any, final
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call, grad
 
 from grokinterp.errors import NotDefined
 from grokinterp.experiment import Experiment, Optimization
 from grokinterp.losses import LossForm, exact, example_losses
-from grokinterp.models import Model, Readout, ReadoutInputs
+from grokinterp.models import Model, Readout, ReadoutInputs, ReadoutProgram
 from grokinterp.tasks import Task
 
 BATCH = 1024
@@ -143,17 +143,6 @@ class Problem:
         return self.labels[self.is_test]
 
 
-class _ReadoutProgram(nn.Module):
-    """``readout`` as a module, so that ``functional_call`` can swap its parameters."""
-
-    def __init__(self, model: Model) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, inputs: ReadoutInputs) -> Readout:
-        return self.model.readout(inputs)
-
-
 @final
 class Checkpoint:
     """One saved step in float64; everything is computed when first asked for, and once.
@@ -256,7 +245,7 @@ class Checkpoint:
         """
         if not self.problem.is_train.any():
             raise NotDefined("gradients", "nobody knows which examples were trained on")
-        program = _ReadoutProgram(self.model)
+        program = ReadoutProgram(self.model)
         inputs, labels = self.problem.train_inputs, self.problem.train_labels
 
         def loss(parameters: dict[str, Tensor]) -> Tensor:

@@ -80,10 +80,6 @@ class Results:
         maps = {name: part for name, part in self.analyses.items() if name in MAPS}
         return merged(maps | {name: part for name, part in self.analyses.items() if "thinned" not in part.attrs})
 
-    def thinned(self, name: str) -> xr.Dataset | None:
-        """The results of one analysis over its own steps, None where there are none."""
-        return self.analyses.get(name)
-
     @cached_property
     def history(self) -> History:
         """Phases, events and verdict. Raises RunDirectoryError when there are no curves to read them from."""

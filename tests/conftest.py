@@ -35,6 +35,12 @@ def published() -> Path:
     return folder
 
 
+@pytest.fixture
+def quick(monkeypatch):
+    """Figures are made and left unsaved, which takes most of the time of a report."""
+    monkeypatch.setattr("grokinterp.figures.to_svg", lambda figure: b"<svg/>")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose marker names a tool or device that this machine lacks."""
     missing = [tool for marker, tools in TOOLS.items() if item.get_closest_marker(marker) for tool in tools]

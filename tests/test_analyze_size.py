@@ -19,13 +19,13 @@ def test_costly_analyses_run_on_few_checkpoints_unless_all_are_asked_for(tmp_pat
     run = draw_checkpoints(tmp_path / "run", steps=tuple(range(0, 200, 10)))
     only = ["performance", "grafts"]
     results = analyze(run, only=only)
-    grafts = results.thinned("grafts")
+    grafts = results.analyses["grafts"]
     assert (grafts.sizes["step"], grafts.attrs["thinned"]) == (5, "5 of 20 checkpoints")
     assert grafts["step"].values[[0, -1]].tolist() == [0, 190]
     assert results.dataset.sizes["step"] == 20
     assert "graft_loss" not in results.dataset
     every = analyze(run, only=only, every=1)
-    assert "thinned" not in every.thinned("grafts").attrs
+    assert "thinned" not in every.analyses["grafts"].attrs
     assert every.dataset["graft_loss"].sizes["step"] == 20
     assert analyze(run, only=only).dataset["graft_loss"].sizes["step"] == 20
 

@@ -83,12 +83,7 @@ def test_every_task_and_model_is_here():
     assert {model.kind for model in SMALL_MODELS.values()} == set(MODELS)
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Figures are made and left unsaved, which takes most of the time of a report."""
-    monkeypatch.setattr("grokinterp.figures.to_svg", lambda figure: b"<svg/>")
-
-
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(("task", "model"), PAIRS)
 def test_a_pair_trains_is_analyzed_and_reported(task, model, tmp_path):
     experiment = small(task, model)
@@ -115,6 +110,7 @@ def test_a_pair_trains_is_analyzed_and_reported(task, model, tmp_path):
     assert all(line for line in results.lines())
 
 
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("model", SMALL_MODELS)
 def test_label_noise_batches_validation_and_squared_error_on_every_model(model, tmp_path):
     experiment = replace(

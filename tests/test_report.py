@@ -38,12 +38,6 @@ PAYLOADS = [
 ]  # fmt: skip
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    """Figures are made and left unsaved, which takes most of the time of a report."""
-    monkeypatch.setattr("grokinterp.figures.to_svg", lambda figure: b"<svg/>")
-
-
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory) -> Path:
     return write_run(tmp_path_factory.mktemp("runs") / "planted", deep=True)

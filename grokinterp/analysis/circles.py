@@ -8,11 +8,10 @@ from torch import Tensor
 from torch.func import functional_call
 
 from grokinterp.analysis.algebra import CyclicGrid, cyclic_grid
-from grokinterp.analysis.symmetricity import Logits
 from grokinterp.analysis.templates import agreement, logit_table, templates
 from grokinterp.checkpoint import Checkpoint
 from grokinterp.errors import NotDefined
-from grokinterp.models import ReadoutInputs
+from grokinterp.models import Readout, ReadoutInputs, ReadoutProgram
 
 CIRCLES = 6
 """Most circles looked at."""
@@ -89,4 +88,5 @@ def restricted_logits(checkpoint: Checkpoint, table: Float[Tensor, "token featur
     else:
         tables = torch.cat([model.embedding, table])
         inputs = ReadoutInputs.of(torch.cat([tokens[:, :2] + len(table), tokens[:, 2:]], 1))
-    return functional_call(Logits(model), {"model.embed.W_E": tables}, (inputs,)).double()
+    readout: Readout = functional_call(ReadoutProgram(model), {"model.embed.W_E": tables}, (inputs,))
+    return readout.logits.double()

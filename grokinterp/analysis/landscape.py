@@ -5,13 +5,13 @@ from typing import NamedTuple, final
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
 
 from grokinterp.checkpoint import Checkpoint
 from grokinterp.errors import NotDefined
 from grokinterp.losses import exact, example_losses
-from grokinterp.models import Model, Readout, ReadoutInputs, RecursiveModel
+from grokinterp.models import Readout, ReadoutInputs, ReadoutProgram, RecursiveModel
 
 BATCH = 512
 """Examples that are differentiated, once or twice, at a time."""
@@ -69,17 +69,6 @@ class LossLine(NamedTuple):
     line_barrier: Float[Tensor, ""]
 
 
-class _Program(nn.Module):
-    """``readout`` as a module, so that ``functional_call`` can swap its parameters."""
-
-    def __init__(self, model: Model) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, inputs: ReadoutInputs) -> Readout:
-        return self.model.readout(inputs)
-
-
 @final
 class LossSurface:
     """The loss a run is trained with, as a function of all its weights in one vector.
@@ -93,7 +82,7 @@ class LossSurface:
     """
 
     def __init__(self, checkpoint: Checkpoint, analysis: str) -> None:
-        self.problem, self.program = checkpoint.problem, _Program(checkpoint.model)
+        self.problem, self.program = checkpoint.problem, ReadoutProgram(checkpoint.model)
         if not self.problem.is_train.any():
             raise NotDefined(analysis, "nobody knows which examples were trained on")
         self.shapes = {name: value.shape for name, value in checkpoint.parameters.items()}

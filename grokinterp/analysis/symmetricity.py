@@ -6,12 +6,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call, grad
 
 from grokinterp.checkpoint import Checkpoint
 from grokinterp.errors import NotDefined
-from grokinterp.models import Model, ReadoutInputs
+from grokinterp.models import Model, ReadoutInputs, ReadoutProgram
 from grokinterp.tasks import BinaryTask
 
 TRIPLES = 2**13
@@ -29,17 +29,6 @@ class Symmetricity(NamedTuple):
 
     gradient_symmetricity: Float[Tensor, ""]
     gradient_symmetricity_error: Float[Tensor, ""]
-
-
-class Logits(nn.Module):
-    """The read-out's logits as a module, so that ``functional_call`` can swap parameters."""
-
-    def __init__(self, model: Model) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, inputs: ReadoutInputs) -> Float[Tensor, "example class"]:
-        return self.model.readout(inputs).logits
 
 
 def symmetricity(checkpoint: Checkpoint, *, triples: int = TRIPLES) -> Symmetricity:
@@ -91,13 +80,13 @@ def cosines(
     one backward pass through the fast read-out has all gradients.
     """
     name = "embed.W_E" if "embed.W_E" in dict(model.named_parameters()) else "layers.0.W_in"  # that of one-hot vectors
-    table, program = model.embedding.detach(), Logits(model)
+    table, program = model.embedding.detach(), ReadoutProgram(model)
     own = len(table) + torch.arange(2 * len(tokens), device=tokens.device).view(-1, 2)
     inputs = ReadoutInputs.of(torch.cat([own, tokens[:, 2:]], 1))
 
     def answer(copies: Float[Tensor, "copy feature"]) -> Float[Tensor, ""]:
-        logits = functional_call(program, {f"model.{name}": torch.cat([table, copies])}, (inputs,))
-        return logits.gather(1, classes[:, None]).sum()
+        readout = functional_call(program, {f"model.{name}": torch.cat([table, copies])}, (inputs,))
+        return readout.logits.gather(1, classes[:, None]).sum()
 
     gradient = grad(answer)(table[tokens[:, :2].flatten()]).unflatten(0, (-1, 2))
     return torch.cosine_similarity(gradient[:, 0], gradient[:, 1], dim=-1, eps=0).detach()

@@ -1,7 +1,7 @@
 """Models with TransformerLens parameter and hook names."""
 
 from grokinterp.models.mlp import MLP, MLPSpec, solved_addition
-from grokinterp.models.model import Model, ModelSpec
+from grokinterp.models.model import Model, ModelSpec, ReadoutProgram
 from grokinterp.models.readout import Readout, ReadoutInputs
 from grokinterp.models.recursive import RecursiveModel, RecursiveSpec
 from grokinterp.models.transformer import Transformer, TransformerSpec
@@ -17,6 +17,7 @@ __all__ = [
     "ModelSpec",
     "Readout",
     "ReadoutInputs",
+    "ReadoutProgram",
     "RecursiveModel",
     "RecursiveSpec",
     "Transformer",

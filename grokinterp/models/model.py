@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from grokinterp.errors import ConfigError
 from grokinterp.models.hooked import ActivationCache, HookedRootModule
@@ -138,3 +138,14 @@ class Model(HookedRootModule, ABC):
         """As HookedRootModule's, with an ActivationCache: ``cache["pattern", 0]``."""
         logits, cache = super().run_with_cache(*args, remove_batch_dim=remove_batch_dim, **kwargs)
         return logits, ActivationCache(cache, self, has_batch_dim=not remove_batch_dim)
+
+
+class ReadoutProgram(nn.Module):
+    """``readout`` of a model as a module, so that ``functional_call`` can swap parameters named ``model.…``."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs: ReadoutInputs) -> Readout:
+        return self.model.readout(inputs)

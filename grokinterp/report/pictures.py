@@ -190,6 +190,6 @@ def thinned(data: xr.Dataset, dim: str, names: str) -> str:
 
 def at_few(results: Results, *names: str) -> str:
     """At how many checkpoints some analyses were run, '' where at all of them."""
-    parts = [part for name in names if (part := results.thinned(name)) is not None]
+    parts = [part for name in names if (part := results.analyses.get(name)) is not None]
     marks = dict.fromkeys(str(part.attrs["thinned"]) for part in parts if "thinned" in part.attrs)
     return f" Measured at {listed(marks)}." if marks else ""

@@ -314,7 +314,7 @@ def landscape(results: Results, phases: Sequence[Phase], words: Words) -> Galler
 
 def dataset(results: Results, *names: str) -> xr.Dataset:
     """Some analyses over the steps that they have in common; empty without any."""
-    found = {name: part for name in names if (part := results.thinned(name)) is not None}
+    found = {name: part for name in names if (part := results.analyses.get(name)) is not None}
     return merged(found)
 
 
