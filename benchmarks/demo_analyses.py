@@ -1,0 +1,50 @@
+"""The demo's checkpoints analyzed here and by a notebook's loop: ``python -m benchmarks.demo_analyses RUN_DIR``.
+
+On one thread, taking turns; every checkpoint here, each 25th by the notebook.
+"""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+
+from benchmarks.analyses import SAME, notebook
+from grokinterp.analysis import evaluate, logit_spectrum
+from grokinterp.trajectory import Trajectory
+
+ROUNDS = 3
+
+
+def milliseconds(work: Callable[[], object], checkpoints: int) -> float:
+    """How long it takes, per checkpoint."""
+    start = time.perf_counter()
+    work()
+    return 1e3 * (time.perf_counter() - start) / checkpoints
+
+
+def main() -> None:
+    """Print the median times per checkpoint and their ratios."""
+    torch.set_num_threads(1)
+    run = Trajectory.open(sys.argv[1])
+    keys = logit_spectrum(run[run.steps[-1]]).is_key.nonzero().flatten() + 1
+    some, models = run.steps[10::25], {"float32": run.model(), "float64": run.model().double()}
+    times: dict[str, list[float]] = {name: [] for name in ("ours", *models)}
+    for _ in range(ROUNDS):
+        times["ours"].append(milliseconds(lambda: evaluate(SAME, run, key_frequencies=keys), len(run.steps)))
+        for name, model in models.items():
+
+            def loop(model: torch.nn.Module = model) -> None:
+                for step in some:
+                    notebook(model, run, step, keys.tolist())
+
+            times[name].append(milliseconds(loop, len(some)))
+    medians = {name: statistics.median(of) for name, of in times.items()}
+    print(f"ours {medians['ours']:.0f} ms per checkpoint, {len(run.steps)} checkpoints")
+    for name in models:
+        print(f"notebook, {name}: {medians[name]:.0f} ms, {medians[name] / medians['ours']:.1f} times")
+
+
+if __name__ == "__main__":
+    main()
