@@ -6,7 +6,7 @@ from itertools import permutations
 from typing import Annotated, ClassVar, Literal
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from pydantic import Discriminator
 from torch import Tensor
 
@@ -17,7 +17,7 @@ from grokinterp.tasks.matrices import MatrixMultiplication
 from grokinterp.tasks.modular import ModularAddition, ModularDivision, ModularMultiplication, ModularSubtraction
 from grokinterp.tasks.polynomials import Polynomial
 from grokinterp.tasks.table import Table
-from grokinterp.tasks.task import Task
+from grokinterp.tasks.task import BinaryTask, Task
 
 LARGEST = 10**6
 """Triples of operands."""
@@ -105,8 +105,20 @@ class Composition(Task):
         orders = [list(order) for order in permutations(range(3)) if self._cube.permute(order).equal(self._cube)]
         return torch.stack([(tokens[:, order] * weights).sum(1) for order in orders]).min(0).values
 
+    def difficulty(self) -> Float[Tensor, "example"]:
+        """That of both steps together: of a ∘ b, and of (a ∘ b) • c."""
+        a, b, c = self.tokens().T
+        return by_pair(self.inner)[a, b] + by_pair(self.outer)[self.inner.table()[a, b], c]
+
     @cached_property
     def _cube(self) -> Int[Tensor, "a b c"]:
         """The class of every triple; -1 where a step is not defined."""
         first, second = self.inner.table(), self.outer.table()
         return torch.where(first[:, :, None] < 0, -1, second[first.clamp(min=0)])
+
+
+def by_pair(task: BinaryTask) -> Float[Tensor, "a b"]:
+    """The difficulty of every pair of operands, 0 where there is no example."""
+    difficulty = torch.zeros(task.table().shape, dtype=torch.float64)
+    difficulty[tuple(task.tokens().T)] = task.difficulty()
+    return difficulty

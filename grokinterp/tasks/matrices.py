@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import ClassVar, Literal
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from grokinterp.errors import ConfigError
@@ -66,6 +66,10 @@ class MatrixMultiplication(BinaryTask):
     def table(self) -> Int[Tensor, "a b"]:
         numbers = _numbers(self.matrices, self.p)
         return torch.searchsorted(numbers, _numbers(_products(self.matrices, self.p), self.p))
+
+    def difficulty(self) -> Float[Tensor, "example"]:
+        """The sum of the entries of both matrices: a token's number weighs the first entry most."""
+        return self.matrices.sum((1, 2))[self.tokens()].sum(1).double()
 
     @cached_property
     def structure(self) -> Group | None:

@@ -19,7 +19,8 @@ class SparseParity(Task):
     """x_1 + ... + x_k mod 2 of n_bits bits: the first k count (which ones is only a naming), the others say nothing.
 
     The examples are all 2^n_bits strings in ascending order, or as many ``samples`` of them, distinct, uniformly
-    drawn from ``seed`` by a generator of its own.
+    drawn from ``seed`` by a generator of its own. The more ones, the harder (``difficulty``): as in the curricula of
+    Abbe et al. 2023, sparse strings come first.
 
     Source: Barak et al. 2022; Merrill et al. 2023, who train on 1,000 strings with n_bits 40 and k 3.
 

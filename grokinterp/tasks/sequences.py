@@ -7,7 +7,7 @@ from math import gcd
 from typing import ClassVar, Literal
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from grokinterp.errors import ConfigError
@@ -102,6 +102,11 @@ class LinearRecurrence(SequenceTask):
             terms.append(sum(c * terms[-1 - i] for i, c in enumerate(self._reduced)) % self.p)
         return torch.stack(terms, 1)
 
+    def difficulty(self) -> Float[Tensor, "example"]:
+        """The next term before it is reduced modulo p: the terms that are only shown make nothing harder."""
+        last = self.tokens().flip(1)[:, : len(self.coefficients)]
+        return (last * torch.tensor(self._reduced)).sum(1).double()
+
     def mirror(self) -> Int[Tensor, "example"]:
         """Sums of the same operands, for length = k: terms whose coefficients are equal may change places."""
         if self.length > len(self.coefficients):
@@ -162,6 +167,10 @@ class PeriodicSequence(SequenceTask):
     def terms(self) -> Int[Tensor, "example term"]:
         position = torch.arange(self.length + 1)
         return torch.cat([primitive_words(self.p, period)[:, position % period] for period in self._counts])
+
+    def difficulty(self) -> Float[Tensor, "example"]:
+        """The least period: what has to be seen and remembered, whatever the terms are."""
+        return torch.cat([torch.full((count,), period).double() for period, count in self._counts.items()])
 
     @property
     def _shortest(self) -> int:

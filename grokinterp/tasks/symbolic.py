@@ -6,7 +6,7 @@ from math import comb
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from grokinterp.errors import ConfigError
@@ -31,12 +31,13 @@ class Formulas(NamedTuple):
     """Formulas with the same number of values in them.
 
     ``canonical`` is the same for formulas that differ in the order of operands only: the number that the tokens
-    of the least of them spell in base d_vocab.
+    of the least of them spell in base d_vocab. ``depth`` is the most operators one inside the other.
     """
 
     tokens: Int[Tensor, "formula position"]
     value: Int[Tensor, "formula"]
     canonical: Int[Tensor, "formula"]
+    depth: Int[Tensor, "formula"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,11 +102,15 @@ class BooleanFormula(Task):
         """Formulas that differ in the order of the operands of symmetric operators share an id."""
         return self._formulas.canonical.clone()
 
+    def difficulty(self) -> Float[Tensor, "example"]:
+        """How deep the operators are nested: all formulas have equally many, but not one after the other."""
+        return self._formulas.depth.double()
+
     @cached_property
     def _formulas(self) -> Formulas:
         """All formulas by operator, size of the left operand, left operand, right operand."""
         values = torch.arange(2)
-        sizes = [Formulas(values[:, None], values, values)]
+        sizes = [Formulas(values[:, None], values, values, torch.zeros_like(values))]
         for size in range(2, self.n_variables + 1):
             splits = [(sizes[left - 1], sizes[size - left - 1]) for left in range(1, size)]
             joined = [self._join(i, *split) for i in range(len(self.operators)) for split in splits]
@@ -123,7 +128,8 @@ class BooleanFormula(Task):
             first, second = torch.minimum(first, second), torch.maximum(first, second)
             length = max(length, lefts.tokens.shape[1])
         canonical = ((2 + operator) * self.d_vocab ** (tokens.shape[1] - 1)) + first * self.d_vocab**length + second
-        return Formulas(tokens, truth[2 * lefts.value[i] + rights.value[j]], canonical)
+        depth = 1 + torch.maximum(lefts.depth[i], rights.depth[j])
+        return Formulas(tokens, truth[2 * lefts.value[i] + rights.value[j]], canonical, depth)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,6 +203,10 @@ class RelationComposition(Task):
         facts = torch.cat([self.facts(), torch.arange(self.n_entities)[None]])  # "none" leads to the entity itself
         entity, first, second = (self.tokens() - torch.tensor([0, self.n_entities, self.n_entities])).T
         return facts[second, facts[first, entity]]
+
+    def difficulty(self) -> Float[Tensor, "example"]:
+        """How many relations are followed: 1 for a fact, 2 for a question; entities are names and have no size."""
+        return 2 - self.given().double()
 
     def given(self) -> Bool[Tensor, "example"]:
         """The facts."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from grokinterp.maths.groups import Algebra, AnswerGroup
@@ -68,6 +68,14 @@ class Task(ABC):
         """Examples that are always trained on, such as the facts that others follow from; none by default."""
         return torch.zeros(self.n_examples, dtype=torch.bool)
 
+    def difficulty(self) -> Float[Tensor, "example"]:
+        """How hard each example is, for a curriculum; only the order counts.
+
+        The sum of its tokens, which for numbers is the size of the operands. A task says otherwise where its tokens
+        are no numbers, or something else is more natural.
+        """
+        return self.tokens().sum(1).double()
+
     @staticmethod
     def from_table(array: Sequence | np.ndarray | Tensor) -> "Task":
         """The operation that has this table: a two-dimensional array of integers, -1 where it is undefined.
@@ -82,6 +90,16 @@ class Task(ABC):
         from grokinterp.tasks.table import Table  # which is a Task itself
 
         return Table.from_array(array)
+
+    @property
+    def no_group(self) -> str:
+        """Why there is no ``algebra``, where there is none."""
+        return f"no group is known in which {self.kind} is the product"
+
+    @property
+    def no_operands(self) -> str:
+        """Why the examples are not all pairs of two operands, where they are not."""
+        return f"{self.kind} has not two operands"
 
     @property
     def algebra(self) -> Algebra | None:
