@@ -122,16 +122,20 @@ class Gap(Adaptive):
             m = 0
         m = min(m, self._most_steps)
         return {
-            "factor": min(2 ** (m / self.doubling), float(self.most)),
+            "factor": min(2 ** (m / self.doubling), self.largest),
             "steps_of_growth": m,
             "trend": trend(evaluation),
             "step": evaluation.step,
         }
 
     @property
+    def largest(self) -> float:
+        return float(self.most)
+
+    @property
     def _most_steps(self) -> int:
         """Where the factor reaches ``most``."""
-        return ceil(self.doubling * log2(self.most))
+        return ceil(self.doubling * log2(self.largest))
 
 
 def trend(evaluation: Evaluation) -> int:

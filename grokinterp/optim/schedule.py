@@ -29,6 +29,11 @@ class Schedule(ABC):
 
     kind: str
 
+    @property
+    def largest(self) -> float:
+        """No factor is above it."""
+        return 1.0
+
     def start(self) -> dict[str, Any]:
         """The state before any evaluation; a closed form has none."""
         return {}
