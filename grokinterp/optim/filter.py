@@ -20,8 +20,24 @@ class GradientFilter(ABC):
     tensor([0., 5.])
     """
 
+    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
+
+    about: ClassVar[str]
+    """What the filter does, in one line."""
+
     has_memory: ClassVar[bool]
     """Whether what becomes of a gradient depends on those before it."""
+
+    kind: str
+
+    @property
+    def gain(self) -> float:
+        """By what a gradient that never changes is multiplied: 1 + λ, or 1 where nothing is amplified."""
+        return 1.0
+
+    def boosted(self, factor: float | int) -> "GradientFilter":
+        """The filter with ``factor`` times the λ; itself where there is none."""
+        return self
 
     @abstractmethod
     def __call__(

@@ -1,10 +1,12 @@
 """Grokfast: amplify the slow part of the gradient."""
 
 from abc import abstractmethod
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import reduce
+from itertools import accumulate
 from math import inf
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -44,66 +46,100 @@ class GrokfastEMA(Grokfast):
 
     Source: Lee et al. 2024, §2.3 (GROKFAST-EMA).
 
-    >>> ema = GrokfastEMA(alpha=0.5, amplification=1.0)
+    >>> ema = GrokfastEMA(alpha=0.5, lamb=1.0)
     >>> first, memory = ema(torch.tensor([2.0]), torch.tensor([0.0]))
     >>> second, memory = ema(torch.tensor([4.0]), torch.tensor([0.0]), memory)
     >>> first, second  # 2 + 2, 4 + 3
     (tensor([4.]), tensor([7.]))
 
     Raises:
-        ConfigError: alpha outside [0, 1], amplification negative or not finite.
+        ConfigError: alpha outside [0, 1], lamb negative or not finite.
     """
 
+    about: ClassVar[str] = "adds λ times an exponential moving average of the gradients"
+
+    kind: Literal["grokfast_ema"] = "grokfast_ema"
     alpha: float = 0.98
-    amplification: float = 2.0
+    lamb: float = 2.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.alpha <= 1:
             raise ConfigError("alpha", self.alpha, "must be from 0 to 1")
-        require_amplification(self.amplification)
+        require_lamb(self.lamb)
+
+    @property
+    def gain(self) -> float:
+        return 1.0 + self.lamb
+
+    def boosted(self, factor: float | int) -> "GrokfastEMA":
+        return replace(self, lamb=factor * self.lamb)
 
     def addition(
         self, gradient: Float[Tensor, "*shape"], memory: Memory
     ) -> tuple[Float[Tensor, "*shape"] | None, Memory]:
         slow = gradient.clone() if memory is None else self.alpha * memory + (1 - self.alpha) * gradient
-        return amplified(slow, self.amplification), slow
+        return amplified(slow, self.lamb), slow
 
 
 @dataclass(frozen=True, kw_only=True)
 class GrokfastMA(Grokfast):
-    """The slow part is the mean of the last ``window`` gradients, taken anew at every call.
+    """The slow part is the mean of the last ``window`` gradients.
 
     During the warm-up, until the window is full, nothing is added; without it the mean is that of
     the gradients there are.
 
+    The sum of the window takes some two additions a gradient however long the window is, and nothing
+    is ever subtracted, so that the rounding of a gradient leaves with it. The newer gradients are
+    remembered with their running sum, the older ones as the sums of each and all that follow it
+    among them: the oldest of these goes with every gradient that comes, and when none is left the
+    newer ones become the older.
+
     Source: Lee et al. 2024, §2.2 (GROKFAST-MA).
 
-    >>> ma = GrokfastMA(window=2, amplification=1.0)
+    >>> ma = GrokfastMA(window=2, lamb=1.0)
     >>> first, memory = ma(torch.tensor([2.0]), torch.tensor([0.0]))
     >>> second, memory = ma(torch.tensor([4.0]), torch.tensor([0.0]), memory)
     >>> first, second  # 2, 4 + 3
     (tensor([2.]), tensor([7.]))
 
     Raises:
-        ConfigError: a window below 1, amplification negative or not finite.
+        ConfigError: a window below 1, lamb negative or not finite.
     """
 
+    about: ClassVar[str] = "adds λ times the mean of the last gradients"
+
+    kind: Literal["grokfast_ma"] = "grokfast_ma"
     window: int = 100
-    amplification: float = 5.0
+    lamb: float = 5.0
     warm_up: bool = True
 
     def __post_init__(self) -> None:
         if self.window < 1:
             raise ConfigError("window", self.window, "must be an integer from 1")
-        require_amplification(self.amplification)
+        require_lamb(self.lamb)
+
+    @property
+    def gain(self) -> float:
+        return 1.0 + self.lamb
+
+    def boosted(self, factor: float | int) -> "GrokfastMA":
+        return replace(self, lamb=factor * self.lamb)
 
     def addition(
         self, gradient: Float[Tensor, "*shape"], memory: Memory
     ) -> tuple[Float[Tensor, "*shape"] | None, Memory]:
-        kept = (*(memory or ()), gradient.clone())[-self.window :]  # cloned: optimizers clear .grad in place
-        if self.warm_up and len(kept) < self.window:
-            return None, kept
-        return amplified(mean(kept), self.amplification), kept
+        newer, newest, older = memory or ((), None, ())
+        if len(newer) + len(older) == self.window:
+            if not older:
+                newer, newest, older = (), None, sums_to_the_end(newer)
+            older = older[1:]
+        gradient = gradient.clone()  # optimizers clear .grad in place
+        newer, newest = (*newer, gradient), gradient if newest is None else newest + gradient
+        count = len(newer) + len(older)
+        if self.warm_up and count < self.window:
+            return None, (newer, newest, older)
+        total = newest + older[0] if older else newest
+        return amplified(total / count, self.lamb), (newer, newest, older)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,8 +149,18 @@ class GrokfastDual(Grokfast):
     Source: FORMULAS, accelerators (dual).
     """
 
+    about: ClassVar[str] = "adds λ times an exponential moving average and λ times the mean of the last gradients"
+
+    kind: Literal["grokfast_dual"] = "grokfast_dual"
     ema: GrokfastEMA = field(default_factory=GrokfastEMA)
-    ma: GrokfastMA = field(default_factory=lambda: GrokfastMA(amplification=1.0))
+    ma: GrokfastMA = field(default_factory=lambda: GrokfastMA(lamb=1.0))
+
+    @property
+    def gain(self) -> float:
+        return 1.0 + self.ema.lamb + self.ma.lamb
+
+    def boosted(self, factor: float | int) -> "GrokfastDual":
+        return replace(self, ema=self.ema.boosted(factor), ma=self.ma.boosted(factor))
 
     def addition(
         self, gradient: Float[Tensor, "*shape"], memory: Memory
@@ -126,10 +172,10 @@ class GrokfastDual(Grokfast):
         return reduce(torch.add, there) if there else None, kept
 
 
-def require_amplification(value: float) -> None:
+def require_lamb(value: float) -> None:
     """Raise ConfigError unless 0 ≤ value < ∞."""
     if not 0 <= value < inf:
-        raise ConfigError("amplification", value, "must be 0 or positive, and finite")
+        raise ConfigError("lamb", value, "must be 0 or positive, and finite")
 
 
 def amplified(slow: Float[Tensor, "*shape"], by: float) -> Float[Tensor, "*shape"] | None:
@@ -137,9 +183,10 @@ def amplified(slow: Float[Tensor, "*shape"], by: float) -> Float[Tensor, "*shape
     return by * slow if by else None
 
 
-def mean(kept: tuple[Float[Tensor, "*shape"], ...]) -> Float[Tensor, "*shape"]:
-    """The mean of some tensors, with room for one more only."""
-    total = torch.zeros_like(kept[0])
-    for one in kept:
-        total += one
-    return total / len(kept)
+def sums_to_the_end(kept: Sequence[Float[Tensor, "*shape"]]) -> tuple[Float[Tensor, "*shape"], ...]:
+    """The sums of each tensor and all behind it.
+
+    >>> sums_to_the_end([torch.tensor(1.0), torch.tensor(2.0), torch.tensor(4.0)])
+    (tensor(7.), tensor(6.), tensor(4.))
+    """
+    return tuple(accumulate(reversed(kept)))[::-1]

@@ -1,7 +1,7 @@
 """OrthoGrad: descend without rescaling the weights."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -13,7 +13,7 @@ ROUNDING = 1e-6
 """A share of the gradient that cannot be told from rounding."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OrthoGrad(GradientFilter):
     """The gradient's part across the weights, as long as the whole gradient.
 
@@ -25,7 +25,10 @@ class OrthoGrad(GradientFilter):
     Source: Prieto et al. 2025, §5 (⊥Grad); FORMULAS, accelerators.
     """
 
+    about: ClassVar[str] = "only the part of the gradient across the weights, as long as the whole"
     has_memory: ClassVar[bool] = False
+
+    kind: Literal["orthograd"] = "orthograd"
 
     def __call__(
         self, gradient: Float[Tensor, "*shape"], weight: Float[Tensor, "*shape"], memory: Memory = None
