@@ -162,7 +162,7 @@ def test_the_gradient_of_squared_error_by_hand() -> None:
     torch.testing.assert_close(logits.grad, torch.tensor([[2.0, 2 / 3, -2 / 3]]))
 
 
-@pytest.mark.parametrize("form", ["softplus", "float32", "float64", "mse"])
+@pytest.mark.parametrize("form", ["softplus", "float32", "float64", "stablemax", "mse"])
 def test_deep_supervision_is_the_mean_over_its_steps(form: str) -> None:
     generator = torch.Generator().manual_seed(0)
     supervised = torch.randn(3, 4, 5, generator=generator, dtype=torch.float64)
@@ -175,11 +175,11 @@ def test_deep_supervision_is_the_mean_over_its_steps(form: str) -> None:
 
 
 def test_the_exact_form_evaluates_the_same_loss() -> None:
-    forms = ["softplus", "float32", "float64", "mse"]
-    assert [exact(form) for form in forms] == ["softplus", "softplus", "softplus", "mse"]
+    forms = ["softplus", "float32", "float64", "stablemax", "mse"]
+    assert [exact(form) for form in forms] == ["softplus", "softplus", "softplus", "stablemax", "mse"]
 
 
-@pytest.mark.parametrize("form", ["softplus", "mse"])
+@pytest.mark.parametrize("form", ["softplus", "stablemax", "mse"])
 def test_losses_work_under_vmap_and_grad(form: str) -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(3, 2, 4, 5, generator=generator, dtype=torch.float64)

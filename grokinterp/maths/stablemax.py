@@ -29,3 +29,21 @@ def stablemax(x: Float[Tensor, "*shape"], dim: int = -1) -> Float[Tensor, "*shap
     """
     scale = stable_scale(x)
     return scale / scale.sum(dim, keepdim=True)
+
+
+def log_stable_scale(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Logarithm of s: sign(x) log(1 + |x|), with derivative 1 / (1 + |x|).
+
+    >>> log_stable_scale(torch.tensor([-1.0, 0.0, 1.0]))
+    tensor([-0.6931,  0.0000,  0.6931])
+    """
+    return torch.where(x >= 0, x.clamp(min=0).log1p(), -(-x.clamp(max=0)).log1p())
+
+
+def log_stablemax(x: Float[Tensor, "*shape"], dim: int = -1) -> Float[Tensor, "*shape"]:
+    """Logarithm of ``stablemax``: log s(x) - log Σ s(x).
+
+    >>> log_stablemax(torch.tensor([-1.0, 0.0, 0.5])).exp()
+    tensor([0.1667, 0.3333, 0.5000])
+    """
+    return log_stable_scale(x) - stable_scale(x).sum(dim, keepdim=True).log()

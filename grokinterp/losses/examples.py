@@ -1,4 +1,4 @@
-"""The losses the papers trained with: cross-entropy, without collapse or with it, and the mean squared error."""
+"""The losses the papers trained with: cross-entropies, without collapse or with it, and the mean squared error."""
 
 from typing import Literal
 
@@ -7,19 +7,23 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-CrossEntropyForm = Literal["softplus", "float32", "float64"]
-LossForm = Literal["softplus", "float32", "float64", "mse"]
+from grokinterp.maths.stablemax import log_stable_scale, stable_scale
+
+CrossEntropyForm = Literal["softplus", "float32", "float64", "stablemax"]
+LossForm = Literal["softplus", "float32", "float64", "stablemax", "mse"]
 
 
 def cross_entropy(
     logits: Float[Tensor, "*batch class"], labels: Int[Tensor, "*batch"], *, form: CrossEntropyForm = "softplus"
 ) -> Float[Tensor, "*batch"]:
-    """Cross-entropy of every example, in nats.
+    """Cross-entropy of every example, in nats: -log of the probability of its label.
 
     ``softplus``: softplus(logsumexp of the wrong logits - correct logit), in the dtype of the
     logits. It equals -log softmax and keeps its relative precision when the loss is far below the
     dtype's epsilon, where log-softmax returns exactly 0 (softmax collapse, Prieto et al. 2025, §3).
     ``float32`` / ``float64``: log-softmax computed in that dtype (float64: Nanda et al. 2023).
+    ``stablemax``: another loss, the probabilities being s(z) / Σ s(z) instead of exp(z) / Σ exp(z), in the
+    dtype of the logits (Prieto et al. 2025, §4.1). It falls off as 1 / gap instead of exp(-gap).
 
     >>> cross_entropy(torch.tensor([[0.0, 0.0]]), torch.tensor([1]))
     tensor([0.6931])
@@ -28,9 +32,25 @@ def cross_entropy(
         correct = logits.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
         wrong = logits.scatter(-1, labels.unsqueeze(-1), -torch.inf).logsumexp(-1)
         return functional.softplus(wrong - correct, threshold=40)
+    if form == "stablemax":
+        return minus_log_stablemax(logits, labels)
     dtype = torch.float32 if form == "float32" else torch.float64
     log_probabilities = logits.to(dtype).log_softmax(-1)
     return -log_probabilities.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+
+
+def minus_log_stablemax(
+    logits: Float[Tensor, "*batch class"], labels: Int[Tensor, "*batch"]
+) -> Float[Tensor, "*batch"]:
+    """-log s(z_label) / Σ s(z), as softplus(log Σ of the wrong s(z) - log s(z_label)), which cannot round to 0.
+
+    >>> minus_log_stablemax(torch.tensor([[1.0, -1.0]]), torch.tensor([0])).exp()  # (2 + 1/2) / 2
+    tensor([1.2500])
+    """
+    right = labels.unsqueeze(-1)
+    wrong = stable_scale(logits).scatter(-1, right, 0.0).sum(-1).clamp(min=torch.finfo(logits.dtype).tiny)
+    gap = log_stable_scale(logits.gather(-1, right)).squeeze(-1) - wrong.log()
+    return functional.softplus(-gap, threshold=40)
 
 
 def squared_error(logits: Float[Tensor, "*batch class"], labels: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
@@ -52,7 +72,7 @@ def example_losses(
     form: LossForm = "softplus",
     supervised: Float[Tensor, "supervision example class"] | None = None,
 ) -> Float[Tensor, "example"]:
-    """The loss that training minimizes the mean of, for every example: cross-entropy in nats, or squared error.
+    """The loss that training minimizes the mean of, for every example: a cross-entropy in nats, or squared error.
 
     Under deep supervision, where the logits of every supervision step are trained, it is the mean
     over these steps.

@@ -1,0 +1,36 @@
+"""The losses that networks were made to grok with, per example, and as modules for anyone's training loop."""
+
+from grokinterp.losses.examples import (
+    CrossEntropyForm,
+    LossForm,
+    cross_entropy,
+    exact,
+    example_losses,
+    squared_error,
+)
+from grokinterp.losses.modules import (
+    ClassificationLoss,
+    LogSoftmaxCrossEntropyLoss,
+    OneHotMSELoss,
+    SoftplusCrossEntropyLoss,
+    StableCrossEntropyLoss,
+    get_stable_loss_function,
+)
+from grokinterp.maths.stablemax import log_stablemax, stablemax
+
+__all__ = [
+    "ClassificationLoss",
+    "CrossEntropyForm",
+    "LogSoftmaxCrossEntropyLoss",
+    "LossForm",
+    "OneHotMSELoss",
+    "SoftplusCrossEntropyLoss",
+    "StableCrossEntropyLoss",
+    "cross_entropy",
+    "exact",
+    "example_losses",
+    "get_stable_loss_function",
+    "log_stablemax",
+    "squared_error",
+    "stablemax",
+]
