@@ -85,7 +85,7 @@ def grid_of(task: Task, device: str) -> CyclicGrid | str:
     """The task's cyclic grid, or why it has none."""
     algebra = task.algebra
     if algebra is None:
-        return f"no group is known in which {task.kind} is the product"
+        return task.no_group
     logarithm = algebra.group.logarithm
     if logarithm is None or algebra.group.order < 3:
         return f"the group of {task.kind}, {algebra.group.name}, is not cyclic of order 3 or more"
@@ -135,7 +135,7 @@ def by_operands(x: Float[Tensor, "example *rest"], task: Task, analysis: str) ->
         NotDefined: the task has not two operands.
     """
     if not isinstance(task, BinaryTask):
-        raise NotDefined(analysis, f"{task.kind} has not two operands")
+        raise NotDefined(analysis, task.no_operands)
     n = task.d_vocab
     if task.n_examples == n * n:
         return x.unflatten(0, (n, n))

@@ -118,7 +118,7 @@ def grid_of(task: Task, device: str) -> GroupGrid | str:
     """The examples over the pairs of the task's group, or why there are none."""
     algebra = task.algebra
     if algebra is None:
-        return f"no group is known in which {task.kind} is the product"
+        return task.no_group
     answers = answer_grid(task, device)
     if isinstance(answers, str):
         return answers

@@ -57,7 +57,7 @@ def drawn_cosines(checkpoint: Checkpoint, analysis: str, triples: int) -> Float[
     """The cosine of so many triples, always the same. Raises NotDefined as ``symmetricity``."""
     task, model = checkpoint.problem.task, checkpoint.model
     if not isinstance(task, BinaryTask):
-        raise NotDefined(analysis, f"{task.kind} has not two operands")
+        raise NotDefined(analysis, task.no_operands)
     if model.n_tables > 1:
         raise NotDefined(analysis, "each operand has a table of its own")
     tokens, classes = checkpoint.problem.tokens, model.W_U.shape[1]

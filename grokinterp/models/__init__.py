@@ -1,8 +1,10 @@
 """Models with TransformerLens parameter and hook names."""
 
 from grokinterp.models.mlp import MLP, MLPSpec, solved_addition
-from grokinterp.models.model import Model, ModelSpec, ReadoutProgram
+from grokinterp.models.model import Model, ModelSpec, ReadoutProgram, in_program
+from grokinterp.models.probes import ProbeInputs
 from grokinterp.models.readout import Readout, ReadoutInputs
+from grokinterp.models.recorded import NEEDS_MODULE, RecordedModel, RecordedSpec
 from grokinterp.models.recursive import RecursiveModel, RecursiveSpec
 from grokinterp.models.transformer import Transformer, TransformerSpec
 
@@ -12,15 +14,20 @@ MODELS: dict[str, type[ModelSpec]] = {spec.kind: spec for spec in (TransformerSp
 __all__ = [
     "MLP",
     "MODELS",
+    "NEEDS_MODULE",
     "MLPSpec",
     "Model",
     "ModelSpec",
+    "ProbeInputs",
     "Readout",
     "ReadoutInputs",
     "ReadoutProgram",
+    "RecordedModel",
+    "RecordedSpec",
     "RecursiveModel",
     "RecursiveSpec",
     "Transformer",
     "TransformerSpec",
+    "in_program",
     "solved_addition",
 ]

@@ -1,6 +1,7 @@
 """What every model is: a HookedRootModule that answers a token sequence, and says where its parts are."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -55,6 +56,12 @@ class Model(HookedRootModule, ABC):
 
     spec: Any
 
+    inside: ClassVar[str] = ""
+    """What stands before the names of parameters in the module's own tree."""
+
+    vectorizes: ClassVar[bool] = True
+    """Whether it runs under ``torch.func.vmap``."""
+
     @property
     @abstractmethod
     def n_layers(self) -> int:
@@ -86,9 +93,23 @@ class Model(HookedRootModule, ABC):
         """From the last hidden layer to the logits, final LayerNorm left out."""
 
     @property
+    def n_neurons(self) -> int:
+        """Neurons of the last hidden layer; 0 where nobody knows them."""
+        return len(self.W_L)
+
+    @property
     @abstractmethod
     def kept_per_example(self) -> int:
         """Numbers that the backward pass keeps of every example, at least."""
+
+    @property
+    def examples_at_once(self) -> int:
+        """Examples of a plain forward pass: all positions of all would not stay in the processor's cache."""
+        return 1024
+
+    def lacks(self, part: str) -> str:
+        """Why there can be no measure of a part."""
+        return f"the model {self.spec.kind} has no {part.removeprefix('a ').removeprefix('an ')}"
 
     @abstractmethod
     def initialize(self, generator: torch.Generator | None) -> None:
@@ -138,6 +159,11 @@ class Model(HookedRootModule, ABC):
         """As HookedRootModule's, with an ActivationCache: ``cache["pattern", 0]``."""
         logits, cache = super().run_with_cache(*args, remove_batch_dim=remove_batch_dim, **kwargs)
         return logits, ActivationCache(cache, self, has_batch_dim=not remove_batch_dim)
+
+
+def in_program(model: Model, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Parameters by the names that ``functional_call`` knows them by in a program whose ``model`` this is."""
+    return {f"model.{model.inside}{name}": value for name, value in tensors.items()}
 
 
 class ReadoutProgram(nn.Module):

@@ -6,6 +6,7 @@ from grokinterp.tasks.matrices import MatrixMultiplication
 from grokinterp.tasks.modular import ModularAddition, ModularDivision, ModularMultiplication, ModularSubtraction
 from grokinterp.tasks.parity import SparseParity
 from grokinterp.tasks.polynomials import Polynomial
+from grokinterp.tasks.recorded import RecordedTask
 from grokinterp.tasks.sequences import LinearRecurrence, PeriodicSequence
 from grokinterp.tasks.symbolic import BooleanFormula, RelationComposition
 from grokinterp.tasks.table import Table
@@ -48,6 +49,7 @@ __all__ = [
     "ModularSubtraction",
     "PeriodicSequence",
     "Polynomial",
+    "RecordedTask",
     "RelationComposition",
     "SparseParity",
     "Table",

@@ -1,0 +1,72 @@
+"""The inputs that a recorded module is evaluated on."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, final
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from grokinterp.errors import ConfigError, short
+
+Layout = Literal["tensor", "tuple", "dict"]
+"""How the tensors are given to the module: alone, one behind the other, or by keyword."""
+
+
+@final
+class ProbeInputs:
+    """Tensors with a leading axis of examples, and how a module takes them; never copied, whoever copies their owner.
+
+    Args:
+        tensors: by keyword, or by place ("0", "1", …); on the CPU.
+        layout: whether a module takes one tensor, several, or keywords.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor], layout: Layout) -> None:
+        self.tensors, self.layout = dict(tensors), layout
+
+    @classmethod
+    def of(cls, inputs: Any, *, key: str) -> "ProbeInputs":
+        """What a user gives: a tensor, a tuple or list of tensors, or a mapping of keywords to tensors.
+
+        Raises:
+            ConfigError: anything else, or tensors of different numbers of examples.
+        """
+        layout: Layout = "tensor" if isinstance(inputs, Tensor) else "dict" if isinstance(inputs, Mapping) else "tuple"
+        if layout == "tuple" and not isinstance(inputs, tuple | list):
+            raise ConfigError(key, type(inputs).__name__, "the inputs must be a tensor, a tuple or a dict of tensors")
+        several = {"tensor": lambda: [inputs], "tuple": lambda: inputs, "dict": lambda: []}[layout]()
+        named = inputs if isinstance(inputs, Mapping) else {str(place): value for place, value in enumerate(several)}
+        for name, value in named.items():
+            if not (isinstance(name, str) and (layout != "dict" or name.isidentifier()) and len(name) <= 100):
+                raise ConfigError(key, short(name), "the keywords of the inputs must be names")
+            if not isinstance(value, Tensor) or value.ndim == 0 or value.layout != torch.strided:
+                raise ConfigError(key, f"inputs {short(name)}", "must be a tensor with an axis of examples")
+        if len({len(value) for value in named.values()}) != 1:
+            raise ConfigError(key, "inputs", "must all have the same number of examples")
+        return cls({name: value.detach().cpu().clone() for name, value in named.items()}, layout)
+
+    def followed_by(self, other: "ProbeInputs", *, key: str) -> "ProbeInputs":
+        """These examples and then others. Raises ConfigError unless both are of one kind."""
+        kinds = [{name: (x.dtype, x.shape[1:]) for name, x in one.tensors.items()} for one in (self, other)]
+        if self.layout != other.layout or kinds[0] != kinds[1]:
+            raise ConfigError(key, "inputs", "must have the shapes and dtypes of the training inputs")
+        joined = {name: torch.cat([value, other.tensors[name]]) for name, value in self.tensors.items()}
+        return ProbeInputs(joined, self.layout)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.tensors.values())))
+
+    def __deepcopy__(self, memory: Any) -> "ProbeInputs":
+        return self
+
+    def given_to(
+        self, module: nn.Module, examples: Int[Tensor, "chosen"], *, device: torch.device, dtype: torch.dtype | None
+    ) -> Any:
+        """What the module gives for some examples; floats in another dtype, if one is given."""
+        chosen = {name: value[examples.cpu()] for name, value in self.tensors.items()}
+        moved = {
+            name: value.to(device, dtype if dtype is not None and value.is_floating_point() else value.dtype)
+            for name, value in chosen.items()
+        }
+        return module(**moved) if self.layout == "dict" else module(*moved.values())

@@ -1,0 +1,142 @@
+"""Hook points on the submodules of a module that has none of its own."""
+
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal, NamedTuple, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from grokinterp.models.hooked import HookPoint
+
+ReadAt = Literal["last", "first", "mean"]
+"""Which position of [example, position, feature] the answer is read at; ``mean`` of all."""
+
+EXAMPLES = -1
+"""In the shape of an activation, the axis of the examples."""
+
+
+@final
+class Tap:
+    """A forward hook that leads what a submodule gives through a hook point, examples first.
+
+    Args:
+        point: where it is seen, and may be changed.
+        axis: that of the examples in the submodule's output.
+    """
+
+    def __init__(self, point: HookPoint, axis: int) -> None:
+        self.point, self.axis = point, axis
+
+    def __call__(self, module: nn.Module, inputs: Any, output: Any) -> Any:
+        if not self.point.has_hooks():
+            return None  # the output stays as it is
+        value = first_tensor(output)
+        assert value is not None, "what gave a tensor when it was recorded gives one now"
+        return with_first(output, self.point(value.movedim(self.axis, 0)).movedim(0, self.axis))
+
+
+class Trace(NamedTuple):
+    """What a module does with two examples: the logits, and the activations of its submodules, examples first.
+
+    ``shapes`` has the axis of the examples as -1; both are in the order in which the submodules finish.
+    """
+
+    logits: Float[Tensor, "2 class"]
+    values: dict[str, Tensor]
+    shapes: dict[str, tuple[int, ...]]
+
+
+def trace(module: nn.Module, one: Callable[[], Tensor], two: Callable[[], Tensor]) -> Trace:
+    """The submodules that run once in a forward pass and give a real tensor with an axis of examples.
+
+    Args:
+        module: the network, in evaluation mode.
+        one: its answer to one example.
+        two: its answer to two.
+    """
+    with torch.no_grad():
+        with outputs(module) as single:
+            one()
+        with outputs(module) as double:
+            logits = two()
+    values, shapes = {}, {}
+    for name, seen in double.items():
+        if len(seen) != 1 or len(single.get(name, ())) != 1 or not seen[0].is_floating_point():
+            continue
+        axes = [axis for axis, sizes in enumerate(zip(single[name][0].shape, seen[0].shape, strict=False))
+                if sizes != sizes[:1] * 2]  # fmt: skip
+        if len(axes) == 1 and seen[0].ndim == single[name][0].ndim and seen[0].shape[axes[0]] == 2:
+            shape = list(seen[0].shape)
+            shape[axes[0]] = EXAMPLES
+            values[name], shapes[name] = seen[0].movedim(axes[0], 0), tuple(shape)
+    return Trace(logits, values, shapes)
+
+
+@contextmanager
+def outputs(module: nn.Module) -> Any:
+    """What every submodule gives while the block runs, call by call, in the order in which they finish."""
+    seen: dict[str, list[Tensor]] = {}
+
+    def keep(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            value = first_tensor(output)
+            if value is not None:
+                seen.setdefault(name, []).append(value.detach().clone())
+
+        return hook
+
+    handles = [part.register_forward_hook(keep(name)) for name, part in module.named_modules() if name]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def first_tensor(output: Any) -> Tensor | None:
+    """The tensor that a submodule gives: the output, or the first of its parts; None if that is none."""
+    if isinstance(output, Mapping):
+        output = next(iter(output.values()), None)
+    elif isinstance(output, tuple | list):
+        output = output[0] if output else None
+    return output if isinstance(output, Tensor) else None
+
+
+def with_first(output: Any, value: Tensor) -> Any:
+    """The output with that tensor in place of its first."""
+    if isinstance(output, Tensor):
+        return value
+    if isinstance(output, Mapping):
+        return type(output)(**{**output, next(iter(output)): value})  # ty: ignore[missing-argument]
+    rest = (value, *output[1:])
+    return type(output)(*rest) if hasattr(output, "_fields") else type(output)(rest)
+
+
+def logits_of(output: Any, read_at: ReadAt) -> Tensor | None:
+    """The answer [example, class] in what a module gives, None if there is none.
+
+    That is the output itself, its ``logits``, or its first part; of [example, position, class] at one position.
+
+    >>> logits_of((torch.tensor([[[1.0], [2.0]]]), None), "last")
+    tensor([[2.]])
+    """
+    named = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
+    logits = named if isinstance(named, Tensor) else first_tensor(output)
+    if logits is None or not logits.is_floating_point() or logits.ndim not in (2, 3):
+        return None
+    return vector(logits, read_at)
+
+
+def vector(x: Float[Tensor, "example *rest"], read_at: ReadAt) -> Float[Tensor, "example feature"]:
+    """An activation as one vector per example: of positions the one that is read, of a picture the mean over space.
+
+    >>> vector(torch.tensor([[[1.0], [3.0]]]), "mean"), vector(torch.ones(2, 3, 4, 4), "last").shape
+    (tensor([[2.]]), torch.Size([2, 3]))
+    """
+    if x.ndim == 1:
+        return x[:, None]
+    if x.ndim == 3:
+        return x.mean(1) if read_at == "mean" else x[:, -1 if read_at == "last" else 0]
+    return x.flatten(2).mean(2) if x.ndim > 3 else x
