@@ -1,10 +1,13 @@
 """Filters: what happens to a gradient between the backward pass and the optimizer, on any optimizer; and optimizers."""
 
+from grokinterp.optim.averaging import ModelEMA
 from grokinterp.optim.curriculum import Curriculum
 from grokinterp.optim.egd import EGD
 from grokinterp.optim.filter import GradientFilter, Memory
 from grokinterp.optim.filtered import Filtering, filtered, filters_of
 from grokinterp.optim.grokfast import GrokfastDual, GrokfastEMA, GrokfastMA
+from grokinterp.optim.muon import Muon
+from grokinterp.optim.orthoadamw import OrthoAdamW
 from grokinterp.optim.orthograd import OrthoGrad
 from grokinterp.optim.schedules import (
     BATCH_SCHEDULES,
@@ -47,6 +50,9 @@ __all__ = [
     "Increasing",
     "Mastery",
     "Memory",
+    "ModelEMA",
+    "Muon",
+    "OrthoAdamW",
     "OrthoGrad",
     "Plateau",
     "Schedule",

@@ -176,15 +176,17 @@ class Filtering:
             ConfigError: there is none, or it is of other filters, or of other parameters.
         """
         saved = state_dict.pop("filters", None)
-        if saved is None and any(filter.has_memory for filter in self.given):
-            raise ConfigError("filters", None, "the state was saved without filters: load it before filtered(…)")
-        saved = {"given": self._named(), "boost": 1.0, "memory": {}} if saved is None else saved
-        if not isinstance(saved, Mapping) or saved.get("given") != self._named():
-            of = saved.get("given") if isinstance(saved, Mapping) else saved
+        if saved is None:
+            if any(filter.has_memory for filter in self.given):
+                raise ConfigError("filters", None, "the state was saved without filters: load it before filtered(…)")
+            self.arriving = 1.0, {}
+            return
+        of = saved.get("given") if isinstance(saved, Mapping) else saved
+        if of != self._named():
             raise ConfigError("filters", short(of), f"the state is of other filters than {short(self._named())}")
         parameters = dict(indexed(optimizer, state_dict))
-        memory = {parameters[i]: moved(kept, parameters[i]) for i, kept in saved["memory"].items() if i in parameters}
-        self.arriving = saved["boost"], memory
+        kept = {parameters[index]: memory for index, memory in saved["memory"].items() if index in parameters}
+        self.arriving = saved["boost"], {one: moved(memory, one) for one, memory in kept.items()}
 
     def load(self, optimizer: Optimizer) -> None:
         """Put in place what ``check`` took, now that the rest is loaded."""

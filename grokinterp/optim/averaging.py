@@ -1,0 +1,80 @@
+"""The average of a model's weights over training, beside the weights themselves."""
+
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from grokinterp.errors import ConfigError
+
+AnyModel = TypeVar("AnyModel", bound=nn.Module)
+
+
+class ModelEMA(Generic[AnyModel]):
+    """An exponential moving average of a model: at the first update its weights, then θ̄ ← d θ̄ + (1 - d) θ.
+
+    Floating-point buffers, such as the running mean and variance of a BatchNorm, are averaged like the weights; what is
+    counted or not finite (the batches seen, a mask of -∞) is copied. Tied weights stay tied. ``model`` is a
+    copy in evaluation mode, without gradients, on the same device; dropout and BatchNorm of the trained model stay as
+    they are. Forward hooks are copied with it.
+
+    Source: FORMULAS, accelerators (decay 0.999); torch.optim.swa_utils.AveragedModel.
+
+    >>> model = nn.Linear(1, 1, bias=False)
+    >>> average = ModelEMA(model, decay=0.5)
+    >>> for value in (2.0, 4.0, 8.0):
+    ...     _ = nn.init.constant_(model.weight, value)
+    ...     average.update()
+    >>> average.model.weight.item()  # 2, 3, 5.5
+    5.5
+
+    Args:
+        model: what is trained.
+        decay: d, from 0 (no average) to below 1.
+
+    Raises:
+        ConfigError: a decay outside [0, 1), or weights in float16 or bfloat16, whose average would not move since
+            (1 - d) θ is rounded away.
+    """
+
+    def __init__(self, model: AnyModel, decay: float = 0.999) -> None:
+        if not 0 <= decay < 1:
+            raise ConfigError("decay", decay, "must be from 0 to below 1")
+        for name, weight in model.named_parameters():
+            if weight.dtype in (torch.float16, torch.bfloat16):
+                raise ConfigError(name, weight.dtype, "an average needs weights in float32; autocast leaves them so")
+        self.decay, self._trained = decay, model
+        self._average = AveragedModel(model, multi_avg_fn=self._step, use_buffers=True)
+        self._average.eval().requires_grad_(False)
+
+    @property
+    def model(self) -> AnyModel:
+        """The model with the average weights."""
+        return self._average.module  # ty: ignore[invalid-explicit-return]
+
+    def update(self) -> None:
+        """Take the weights as they now are into the average."""
+        self._average.update_parameters(self._trained)
+        for average, buffer in zip(self.model.buffers(), self._trained.buffers(), strict=True):
+            average.copy_(torch.where(average.isfinite(), average, buffer))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The average and how many updates it has had, as tensors that belong to it."""
+        return self._average.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state of an average of the same model.
+
+        Raises:
+            RuntimeError: it is of another model.
+        """
+        self._average.load_state_dict(state)
+
+    @torch.no_grad()
+    def _step(self, averages: tuple[Tensor, ...] | list[Tensor], values: Any, updates: Tensor | int) -> None:
+        if averages[0].is_floating_point() or averages[0].is_complex():
+            torch._foreach_lerp_(averages, values, 1 - self.decay)
+        else:
+            torch._foreach_copy_(averages, values)

@@ -1,0 +1,40 @@
+"""AdamW that descends across the weights only."""
+
+from typing import Any
+
+from torch import Tensor
+from torch.optim import AdamW
+from torch.optim.optimizer import ParamsT
+
+from grokinterp.optim.filtered import filtered
+from grokinterp.optim.orthograd import OrthoGrad
+
+
+class OrthoAdamW(AdamW):
+    """``torch.optim.AdamW`` whose gradients pass through OrthoGrad: ``filtered(AdamW(...), OrthoGrad())`` as a class.
+
+    The gradient that AdamW sees is orthogonal to the weights; its step is not quite, since Adam divides every element
+    by a size of its own.
+
+    Source: Prieto et al. 2025, §5 (⊥AdamW).
+
+    Args:
+        params: as any torch optimizer takes them: parameters, named ones, or groups.
+        lr: learning rate.
+        weight_decay: decoupled.
+        betas: of the two moments.
+        eps: added to the denominator.
+        options: other arguments of ``torch.optim.AdamW``.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 1e-3,
+        weight_decay: float = 0.01,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        **options: Any,
+    ) -> None:
+        super().__init__(params, lr=lr, weight_decay=weight_decay, betas=betas, eps=eps, **options)
+        filtered(self, OrthoGrad())
