@@ -11,23 +11,25 @@ import xarray as xr
 from torch import Tensor
 
 from grokinterp.checkpoint import Checkpoint, Problem
-from grokinterp.errors import CheckpointError, RunDirectoryError
+from grokinterp.errors import CheckpointError, NotDefined, RunDirectoryError
 from grokinterp.experiment import Experiment
 from grokinterp.models import Model
 from grokinterp.storage import RunDirectory
 from grokinterp.tables import metrics_table
 
 UPDATE = "update/"
+AVERAGE = "average/"
 
 
 class Weights(NamedTuple):
-    """What a checkpoint file holds: the model's state dict and the update that led to it.
+    """What a checkpoint file holds: the model's state dict, the update that led to it, and averaged weights.
 
-    ``previous_update`` is that of the file before, None where nobody asked for it.
+    ``previous_update`` is the update in the file before, None where nobody asked for it.
     """
 
     state: dict[str, Tensor]
     update: dict[str, Tensor] | None
+    average: dict[str, Tensor] | None = None
     previous_update: dict[str, Tensor] | None = None
 
 
@@ -78,19 +80,26 @@ class Trajectory:
         if step not in self.steps:
             raise CheckpointError(step, f"not saved; the run has {_listed(self.steps)}")
         stored = self.directory.load_checkpoint(step).tensors
-        state = {name: value for name, value in stored.items() if not name.startswith(UPDATE)}
-        update = {name.removeprefix(UPDATE): value for name, value in stored.items() if name.startswith(UPDATE)}
+        state = {name: value for name, value in stored.items() if not name.startswith((UPDATE, AVERAGE))}
+        update, average = (_behind(prefix, stored) for prefix in (UPDATE, AVERAGE))
         self._check_shapes(step, state, set(self._shapes))
-        self._check_shapes(step, update, self._parameters if update else set())
+        for part in (update, average):
+            self._check_shapes(step, part, self._parameters if part else set())
         for name, value in stored.items():
             if value.is_floating_point() and not value.isfinite().all():
                 raise CheckpointError(self.directory.checkpoint_path(step).name, f"{name} is not finite")
-        return Weights(state, update or None)
+        return Weights(state, update or None, average or None)
 
-    def model(self, *, step: int | None = None) -> Model:
-        """The model as it was at ``step`` (default: the last), in float32, with TransformerLens hooks."""
+    def model(self, *, step: int | None = None, averaged: bool = False) -> Model:
+        """The model as it was at ``step`` (default: the last), in float32, with TransformerLens hooks.
+
+        With ``averaged`` its weights are the moving average of ``optimization.average``. Raises NotDefined without one.
+        """
+        weights = self.weights(self._last() if step is None else step)
+        if averaged and weights.average is None:
+            raise NotDefined("average", "no moving average of the weights was kept: optimization.average")
         model = self.experiment.empty_model()
-        model.load_state_dict(self.weights(self._last() if step is None else step).state)
+        model.load_state_dict(weights.state | (weights.average or {} if averaged else {}))
         return model
 
     def each_weights(self, steps: Iterable[int]) -> Iterator[tuple[int, Weights | CheckpointError]]:
@@ -173,6 +182,11 @@ class Trajectory:
         if not self.steps:
             raise RunDirectoryError(self.path, "has no checkpoint yet")
         return self.steps[-1]
+
+
+def _behind(prefix: str, stored: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin so, by what follows."""
+    return {name.removeprefix(prefix): value for name, value in stored.items() if name.startswith(prefix)}
 
 
 def _double(update: dict[str, Tensor] | None) -> dict[str, Tensor] | None:

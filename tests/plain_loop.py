@@ -37,9 +37,11 @@ def assert_trains_plainly(experiment: Experiment, path: Path, *, rel: float = 2e
 def plain_rows(experiment: Experiment, trained: slice) -> list[dict[str, Any]]:
     """What metrics.jsonl has to say at every step."""
     model, problem, rows = initial_model(experiment), Problem.of(experiment), []
+    plain = experiment.optimization
+    settings = {"weight_decay": plain.weight_decay, "batch_size": plain.batch_size or int(problem.is_train.sum())}
     for step, gradient, rate in plain_steps(experiment, model, problem, trained):
         found = measured(model, problem, trained)
-        rows.append({"step": step, **found, "gradient_norm": gradient, "learning_rate": rate})
+        rows.append({"step": step, **found, "gradient_norm": gradient, "learning_rate": rate, **settings})
     return rows
 
 

@@ -83,8 +83,9 @@ AT = 19
 
 def components() -> list[str]:
     names = [name for name, _ in DROPS.empty_model().named_parameters()]
-    moments = [f"adam/{key}/{name}" for key in ("step", "exp_avg", "exp_avg_sq") for name in names]
-    return [*names, *moments, "metrics_offset", "memorized", "in_transition", "environment"]
+    keys = ("step", "exp_avg", "exp_avg_sq")
+    moments = [f"step/optimizer/state/{place}/{key}" for key in keys for place in range(len(names))]
+    return [*names, *moments, *STATE]
 
 
 @pytest.fixture(scope="module", params=DROPS_OF)

@@ -3,7 +3,7 @@
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -11,10 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from grokinterp.errors import ConfigError, short
-from grokinterp.experiment.kinds import classes_of, defaults_of
+from grokinterp.experiment.kinds import RECORDED, classes_of, defaults_of
 from grokinterp.experiment.rules import require
-from grokinterp.models import MODELS
-from grokinterp.tasks import TASKS
 
 LARGEST_FILE = 2**20
 """Bytes of a configuration file; real ones have hundreds."""
@@ -24,13 +22,33 @@ def config_error(error: ValidationError) -> ConfigError:
     """The first problem of a pydantic error, as one line with a dotted key."""
     problem = error.errors(include_url=False)[0]
     cause = problem.get("ctx", {}).get("error")
-    path = [short(part) for part in problem["loc"] if part not in TASKS and part not in MODELS]
+    path = without_kinds(problem["loc"])
     if isinstance(cause, ConfigError):
         return ConfigError(".".join([*path, cause.key]), short(cause.value), cause.rule)
     if problem["type"] == "unexpected_keyword_argument":
         return ConfigError(".".join(path), short(problem["input"]), "unknown key")
     message = problem["msg"][0].lower() + problem["msg"][1:]
     return ConfigError(".".join(path) or "experiment", short(problem["input"]), message)
+
+
+def without_kinds(location: Iterable[str | int]) -> list[str]:
+    """The keys of a place in a configuration, from one that also names the kind of what stands there."""
+    path: list[str] = []
+    for part in location:
+        if part not in classes_of(".".join(path)) and not (part == RECORDED and path in (["task"], ["model"])):
+            path.append(short(part))
+    return path
+
+
+def spelled_out(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with ``filters`` that are given by their kind alone as tables: ``filters = ["orthograd"]``."""
+    optimization = values.get("optimization")
+    if not isinstance(optimization, Mapping) or "filters" not in optimization:
+        return dict(values)
+    filters = optimization["filters"]
+    listed = filters if isinstance(filters, list | tuple) else [filters]
+    tables = [{"kind": one} if isinstance(one, str) else one for one in listed]
+    return {**values, "optimization": {**optimization, "filters": tables}}
 
 
 def read_config(path: str | Path) -> dict[str, Any]:

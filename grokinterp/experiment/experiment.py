@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from grokinterp.errors import ConfigError
-from grokinterp.experiment.configuration import assign, config_error, not_a_kind, read_config
+from grokinterp.experiment.configuration import assign, config_error, not_a_kind, read_config, spelled_out
 from grokinterp.experiment.kinds import AnyModel, AnyTask, require_known_kinds
 from grokinterp.experiment.optimization import Optimization
 from grokinterp.experiment.rules import FORBID_UNKNOWN_KEYS, require
@@ -31,8 +31,9 @@ RESERVED_NAMES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com",
 class Experiment:
     """Task, model, optimization, split, seeds and save schedule.
 
-    ``steps`` optimizer steps; metrics are written every ``evaluate_every`` steps. ``seed`` draws
-    the initial weights and, unless ``split.seed`` is given, the split.
+    ``steps`` optimizer steps; metrics are written every ``evaluate_every`` steps. With ``patience`` a
+    run ends so many evaluations after grokking was detected (``SustainedRule``); nothing else stops one
+    early. ``seed`` draws the initial weights and, unless ``split.seed`` is given, the split.
 
     Raises:
         ConfigError: a value that breaks its rule, naming it.
@@ -48,6 +49,7 @@ class Experiment:
     save: SaveAt = field(default_factory=SaveAt)
     steps: int = 25_000
     evaluate_every: int = 10
+    patience: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -56,6 +58,9 @@ class Experiment:
         require(1 <= self.steps <= 10**8, "steps", self.steps, "must be an integer from 1 to 10^8")
         every = self.evaluate_every
         require(1 <= every <= 10**9, "evaluate_every", every, "must be an integer from 1 to 10^9")
+        patience = self.patience
+        rule = "must be an integer from 0 to 10^9"
+        require(patience is None or 0 <= patience <= 10**9, "patience", patience, rule)
         require(0 <= self.seed < 2**63, "seed", self.seed, "must be from 0 to 2^63 - 1")
         trained, batch_size = self.split.sizes(self.task).train, self.optimization.batch_size
         rule = f"must be at most the number of training examples, {trained}"
@@ -109,6 +114,7 @@ class Experiment:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Experiment":
         """Validate a mapping such as a parsed file. Raises ConfigError naming the first bad key."""
+        values = spelled_out(values)
         require_known_kinds(values)
         try:
             return _adapter().validate_json(json.dumps(values, default=str), strict=True)

@@ -1,5 +1,6 @@
-"""Fields whose class is told by a ``kind``: any task, any model."""
+"""Fields whose class is told by a ``kind``: any task, any model, any filter, any schedule."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Union
@@ -7,8 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Union
 from pydantic import Discriminator, Tag
 
 from grokinterp.errors import ConfigError, short
-from grokinterp.models import MODELS, ModelSpec
-from grokinterp.tasks import TASKS, BinaryTask, Task
+from grokinterp.models import MODELS, ModelSpec, RecordedSpec
+from grokinterp.optim import (
+    BATCH_SCHEDULES,
+    FILTERS,
+    LR_SCHEDULES,
+    WEIGHT_DECAY_SCHEDULES,
+    GradientFilter,
+    Schedule,
+)
+from grokinterp.tasks import TASKS, BinaryTask, RecordedTask, Task
+
+RECORDED = "recorded"
+"""The kind of task and model that a configuration has, and cannot be given: those of somebody else's training."""
 
 
 def by_kind(classes: Mapping[str, type], default: str) -> Any:
@@ -22,31 +34,52 @@ def by_kind(classes: Mapping[str, type], default: str) -> Any:
 
 
 if TYPE_CHECKING:
-    AnyTask, AnyModel = Task, ModelSpec
+    AnyTask, AnyModel, AnyFilter = Task, ModelSpec, GradientFilter
+    AnyRateSchedule = AnyWeightDecaySchedule = AnyBatchSchedule = Schedule
 else:
-    AnyTask, AnyModel = by_kind(TASKS, "modular_addition"), by_kind(MODELS, "transformer")
+    AnyTask = by_kind(TASKS | {RECORDED: RecordedTask}, "modular_addition")
+    AnyModel = by_kind(MODELS | {RECORDED: RecordedSpec}, "transformer")
+    AnyFilter = by_kind(FILTERS, "grokfast_ema")
+    AnyRateSchedule = by_kind(LR_SCHEDULES, "constant")
+    AnyWeightDecaySchedule = by_kind(WEIGHT_DECAY_SCHEDULES, "constant")
+    AnyBatchSchedule = by_kind(BATCH_SCHEDULES, "constant")
 
+KINDS: dict[str, Mapping[str, type]] = {
+    "task": TASKS,
+    "model": MODELS,
+    "optimization.filters": FILTERS,
+    "optimization.schedules.lr": LR_SCHEDULES,
+    "optimization.schedules.weight_decay": WEIGHT_DECAY_SCHEDULES,
+    "optimization.schedules.batch_size": BATCH_SCHEDULES,
+}
+"""The classes there are at a dotted key, by kind."""
 
 DEEPEST = 4
 """Tables inside each other: a composition of a composition is refused by its own rule."""
 
 
 def require_known_kinds(values: Any, key: str = "") -> None:
-    """Raise ConfigError naming the kinds there are, for every task or model of an unknown one."""
-    if not isinstance(values, Mapping) or key.count(".") > DEEPEST:
+    """Raise ConfigError naming the kinds there are, for everything that is of an unknown one."""
+    if key.count(".") > DEEPEST:
         return
-    for name in values if key else values.keys() & {"task", "model"}:
-        path, value = f"{key}.{name}".lstrip("."), values[name]
-        if name == "kind" and not (isinstance(value, str) and value in classes_of(key)):
-            raise ConfigError(path, short(value), f"must be one of {', '.join(classes_of(key))}")
+    if isinstance(values, list):
+        values = dict(enumerate(values))
+    if not isinstance(values, Mapping):
+        return
+    for name in values if key else values.keys() & {"task", "model", "optimization"}:
+        path, value, classes = f"{key}.{name}".lstrip("."), values[name], classes_of(key)
+        if name == "kind" and value == RECORDED and key in ("task", "model"):
+            continue
+        if name == "kind" and classes and not (isinstance(value, str) and value in classes):
+            raise ConfigError(path, short(value), f"must be one of {', '.join(classes)}")
         require_known_kinds(value, path)
 
 
 def classes_of(key: str) -> Mapping[str, type]:
     """What the table at a dotted key may be, by kind; inside a task only binary operations have a place."""
-    if key.split(".")[0] == "model":
-        return MODELS
-    return {kind: task for kind, task in TASKS.items() if "." not in key or issubclass(task, BinaryTask)}
+    inside = key.startswith("task.")
+    classes = KINDS.get(re.sub(r"\.\d+$", "", "task" if inside else key), {})
+    return {kind: cls for kind, cls in classes.items() if not inside or issubclass(cls, BinaryTask)}
 
 
 def defaults_of(cls: Any) -> dict[str, Any]:

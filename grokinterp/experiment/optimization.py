@@ -1,48 +1,119 @@
 """How a network is optimized."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any, Literal
 
+from grokinterp.experiment.kinds import AnyBatchSchedule, AnyFilter, AnyRateSchedule, AnyWeightDecaySchedule
 from grokinterp.experiment.rules import FORBID_UNKNOWN_KEYS, require
 from grokinterp.losses import LossForm
+from grokinterp.optim import Constant, Curriculum
+from grokinterp.optim.schedules import warm_up
+
+MOST_FILTERS = 8
+"""One behind the other."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedules:
+    """What ``lr``, ``weight_decay`` and ``batch_size`` are multiplied by as training goes on."""
+
+    __pydantic_config__ = FORBID_UNKNOWN_KEYS
+
+    lr: AnyRateSchedule = field(default_factory=Constant)
+    weight_decay: AnyWeightDecaySchedule = field(default_factory=Constant)
+    batch_size: AnyBatchSchedule = field(default_factory=Constant)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Optimization:
-    """AdamW with a linear warm-up; lr and weight_decay per step, loss as in ``losses``.
+    """An optimizer with a linear warm-up, what its gradients go through before it, and how its settings change.
+
+    ``optimizer``: AdamW with ``betas`` and ``eps``; stochastic gradient descent with ``momentum``; or Muon, with
+    ``momentum``, on the matrices and AdamW on the rest. ``weight_decay`` of AdamW and Muon is decoupled, per unit of
+    learning rate; that of SGD is added to the gradient, as in PyTorch. ``loss`` as in ``losses``.
+
+    ``filters`` act on the gradient of every step one behind the other. ``lr_normalize`` divides the
+    learning rate by 1 + λ, which Grokfast multiplies a steady gradient by. ``boost`` multiplies λ once
+    grokking is detected.
 
     ``batch_size`` examples a step, cut from the endless stream of reshuffled epochs; None takes all
     training examples every step. ``init_scale`` α multiplies all initial weights. ``constrain_norm``
     keeps the norm of all weights together where it began: after every step θ ← θ ‖θ₀‖ / ‖θ‖.
 
+    ``average`` d keeps an exponential moving average of the weights, θ̄ ← d θ̄ + (1 - d) θ after every
+    step, which is evaluated and saved beside them.
+
     Source: Loshchilov and Hutter 2017 (AdamW); Nanda et al. 2023, §3 for the defaults; Liu et al.
-    2022, Omnigrok, §3 (initial scale, constrained norm).
+    2022, Omnigrok, §3 (initial scale, constrained norm); Lee et al. 2024 and Prieto et al. 2025 (filters).
     """
 
     __pydantic_config__ = FORBID_UNKNOWN_KEYS
 
     lr: float = 1e-3
     weight_decay: float = 1.0
+    optimizer: Literal["adamw", "sgd", "muon"] = "adamw"
     betas: tuple[float, float] = (0.9, 0.98)
     eps: float = 1e-8
+    momentum: float = 0.9
     warmup_steps: int = 10
     loss: LossForm = "softplus"
     batch_size: int | None = None
     init_scale: float = 1.0
     constrain_norm: bool = False
+    filters: tuple[AnyFilter, ...] = ()
+    lr_normalize: bool = False
+    boost: float = 1.0
+    average: float | None = None
+    schedules: Schedules = field(default_factory=Schedules)
+    curriculum: Curriculum = field(default_factory=Curriculum)
 
     def __post_init__(self) -> None:
         require(0 < self.lr < 10, "lr", self.lr, "must be positive and below 10")
         require(0 <= self.weight_decay < math.inf, "weight_decay", self.weight_decay, "must be 0 or positive")
-        require(
-            self.lr * self.weight_decay < 1, "weight_decay", self.weight_decay, f"times lr={self.lr} must be below 1"
-        )
+        most = self.weight_decay * self.schedules.weight_decay.largest
+        rule = f"times lr={self.lr} must be below 1" + (" at its most" if most != self.weight_decay else "")
+        require(self.lr * most < 1, "weight_decay", self.weight_decay, rule)
         require(all(0 <= beta < 1 for beta in self.betas), "betas", self.betas, "must each lie in [0, 1)")
         require(0 < self.eps < 1, "eps", self.eps, "must lie strictly between 0 and 1")
+        require(0 <= self.momentum < 1, "momentum", self.momentum, "must be from 0 to below 1")
         require(0 <= self.warmup_steps <= 10**9, "warmup_steps", self.warmup_steps, "must be from 0 to 10^9")
         require(self.batch_size is None or self.batch_size >= 1, "batch_size", self.batch_size, "must be positive")
         require(0 < self.init_scale <= 1000, "init_scale", self.init_scale, "must be positive and at most 1000")
+        self._require_fitting()
 
-    def learning_rate(self, step: int) -> float:
-        """The rate of the update from ``step`` to ``step + 1``."""
-        return self.lr * min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else self.lr
+    def _require_fitting(self) -> None:
+        """Raise ConfigError where settings make no sense together."""
+        require(len(self.filters) <= MOST_FILTERS, "filters", len(self.filters), f"are at most {MOST_FILTERS}")
+        amplified = self.gain(1.0) > 1
+        rule = "needs a filter that amplifies: a Grokfast with lamb above 0"
+        require(amplified or not self.lr_normalize, "lr_normalize", self.lr_normalize, rule)
+        require(1 <= self.boost <= 1000, "boost", self.boost, "must be from 1 to 1000")
+        require(amplified or self.boost == 1, "boost", self.boost, rule)
+        average = self.average
+        require(average is None or 0 < average < 1, "average", average, "must lie strictly between 0 and 1")
+        kind = self.schedules.batch_size.kind
+        rule = "needs a batch_size to change"
+        require(kind == "constant" or self.batch_size is not None, "schedules.batch_size.kind", kind, rule)
+
+    def gain(self, boost: float = 1.0) -> float:
+        """What the filters multiply a steady gradient by, with λ multiplied by ``boost``."""
+        return float(prod(filter.boosted(boost).gain for filter in self.filters))
+
+    def learning_rate(
+        self, step: int, steps: int = 1, state: Mapping[str, Any] | None = None, *, boost: float = 1.0
+    ) -> float:
+        """The rate of the update from ``step`` to ``step + 1``.
+
+        Args:
+            step: of the run.
+            steps: planned for the run.
+            state: of an adaptive schedule, None at its start.
+            boost: what λ has been multiplied by.
+        """
+        normalized = self.gain(boost) if self.lr_normalize else 1.0
+        return (
+            self.lr * warm_up(step, self.warmup_steps) * self.schedules.lr.factor(step, steps, state or {}) / normalized
+        )

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-NOISE, EPOCH = range(2)
+NOISE, EPOCH, POOL, DIFFICULTY = range(4)
 """What the numbers are for: the first part of a path."""
 
 

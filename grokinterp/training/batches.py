@@ -6,31 +6,38 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from grokinterp.experiment.streams import EPOCH, stream
+from grokinterp.experiment.streams import EPOCH, POOL, stream
 
 
 @final
 class Batches:
-    """Batch t holds places t·size to (t + 1)·size - 1 of the stream; where size does not divide, it spans two epochs.
+    """A batch holds the next ``size`` places of the stream; where the epoch ends inside it, it spans two.
 
-    The order of epoch e follows from (seed, e) alone, so that a batch depends on nothing that came
-    before it, and a resumed run needs only its step. Every epoch has every example once.
+    The order of epoch e follows from (seed, e) alone, so that a batch depends on its place in the stream and on
+    nothing else. Every epoch has every example once.
 
     Args:
-        examples: how many there are. size: how many a batch has, at most as many.
+        examples: how many there are.
         seed: draws the orders. device: where the batches are wanted.
     """
 
-    def __init__(self, examples: int, size: int, *, seed: int, device: torch.device) -> None:
-        self.examples, self.size, self.seed, self.device = examples, size, seed, device
+    def __init__(self, examples: int, *, seed: int, device: torch.device) -> None:
+        self.examples, self.seed, self.device = examples, seed, device
         self._orders: dict[int, Int[Tensor, "example"]] = {}
 
-    def at(self, step: int) -> Int[Tensor, "batch"]:
-        """The examples of batch ``step``."""
-        epoch, start = divmod(step * self.size, self.examples)
-        first = self.order(epoch)[start : start + self.size]
-        missing = self.size - len(first)
+    def at(self, place: int, size: int) -> Int[Tensor, "batch"]:
+        """The examples at the places from ``place`` on, at most as many as there are."""
+        epoch, start = divmod(place, self.examples)
+        first = self.order(epoch)[start : start + size]
+        missing = size - len(first)
         return torch.cat([first, self.order(epoch + 1)[:missing]]) if missing else first
+
+    def among(self, pool: Int[Tensor, "pool"], step: int, size: int) -> Int[Tensor, "batch"]:
+        """``size`` of some examples, or all of them where they are fewer, drawn for this step without replacement."""
+        if size >= len(pool):
+            return pool
+        drawn = torch.randperm(len(pool), generator=stream(self.seed, POOL, step))[:size]
+        return pool[drawn.to(pool.device)]
 
     def order(self, epoch: int) -> Int[Tensor, "example"]:
         """The order of one epoch; the last two are kept, each copied to the device once."""

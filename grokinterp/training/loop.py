@@ -2,8 +2,8 @@
 
 import math
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,17 @@ from grokinterp.checkpoint import Problem
 from grokinterp.errors import ConfigError, RunDirectoryError
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.split import UNKNOWN
+from grokinterp.optim import Evaluation
+from grokinterp.phases import GrokkingDetector
 from grokinterp.progress import ProgressBar
 from grokinterp.storage import Resume, RunDirectory, configuration_hash
 from grokinterp.training.environment import choose_device, describe, flushed_denormals, reproducible, warn_if_different
 from grokinterp.training.interrupt import Interrupt, deferred_signals
-from grokinterp.training.measure import measure, row
+from grokinterp.training.loggers import Logger, evaluation_line, finish_all, log_all
+from grokinterp.training.measure import measure, row, settings
 from grokinterp.training.memory import memory_errors_in_one_line, require_memory
 from grokinterp.training.step import Step
-from grokinterp.trajectory import UPDATE, Trajectory
-
-ADAM = "adam/"
+from grokinterp.trajectory import AVERAGE, UPDATE, Trajectory
 
 
 def default_directory(experiment: Experiment) -> Path:
@@ -39,12 +40,13 @@ def train(
     device: str = "auto",
     resume: bool = False,
     progress: bool = False,
+    loggers: Sequence[Logger] = (),
 ) -> Trajectory:
     """Train through all phases, saving dense checkpoints and metrics.
 
     There is no host synchronization between evaluations. SIGINT and SIGTERM save the state and stop.
-    Training stops early only when loss or gradient is not finite: the last finite weights are kept
-    and the run's status is ``diverged``.
+    Training stops early only ``experiment.patience`` evaluations after grokking was detected, or when
+    loss or gradient is not finite: the last finite weights are kept and the run's status is ``diverged``.
 
     Args:
         experiment: what to train.
@@ -53,6 +55,7 @@ def train(
         device: auto, cpu or cuda.
         resume: continue, bit-identically on the same machine, PyTorch build, device and thread count.
         progress: show a progress bar on standard error.
+        loggers: told of every evaluation, as ``training.loggers`` says; one that fails costs no run.
 
     Raises:
         ConfigError: a configuration or device that cannot be used; before anything is created.
@@ -74,7 +77,11 @@ def train(
         reproducible(chosen),
         memory_errors_in_one_line(experiment, chosen),
     ):
-        Loop.start(experiment, run, chosen, environment).run_to_end(asked, progress=progress)
+        loop = Loop.start(experiment, run, chosen, environment, loggers)
+        try:
+            loop.run_to_end(asked, progress=progress)
+        finally:
+            finish_all(loop.loggers)
     asked.raise_if_asked()
     return Trajectory.open(directory)
 
@@ -112,6 +119,8 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 class Loop:
     """The state of a training run: everything that a resume needs, and the files it writes to.
 
+    ``detector`` dates grokking on the held-out examples; ``after`` counts the evaluations since it did.
+
     ``last_environment`` is where the run was when its resume state was saved. ``recorded`` says that
     the current step's metrics and checkpoint are written already; ``exact`` that what was written
     before this process began will be found again bit by bit.
@@ -123,24 +132,31 @@ class Loop:
     training_step: Step
     environment: dict[str, Any]
     last_environment: dict[str, Any]
+    loggers: Sequence[Logger] = ()
     step: int = 0
     recorded: bool = False
     memorized: bool = False
     in_transition: bool = False
+    detector: GrokkingDetector = field(default_factory=GrokkingDetector)
+    after: int = 0
     exact: bool = True
 
     @classmethod
     def start(
-        cls, experiment: Experiment, run: RunDirectory, device: torch.device, environment: dict[str, Any]
+        cls,
+        experiment: Experiment,
+        run: RunDirectory,
+        device: torch.device,
+        environment: dict[str, Any],
+        loggers: Sequence[Logger] = (),
     ) -> "Loop":
         """From the newest resume state, or from the initial weights where there is none."""
         model = experiment.build_model().to(device)
         problem = Problem.of(experiment).to(device)
         seed = experiment.split.data_seed(experiment.seed)
-        training_step = Step(model, problem, experiment.optimization, seed=seed)
-        training_step.prepare()
+        training_step = Step(model, problem, experiment.optimization, seed=seed, steps=experiment.steps)
         run.write_environment(environment)
-        loop = cls(experiment, run, problem, training_step, environment, run.environment)
+        loop = cls(experiment, run, problem, training_step, environment, run.environment, loggers)
         saved = run.resume.load()
         if saved is None:
             run.metrics.truncate(0)
@@ -148,6 +164,7 @@ class Loop:
             loop.load(saved)
         if loop.step < experiment.steps:
             loop.exact = not warn_if_different(loop.last_environment, environment)
+        training_step.prepare()
         return loop
 
     def run_to_end(self, asked: Interrupt, *, progress: bool) -> None:
@@ -159,7 +176,7 @@ class Loop:
                 training_step.gradients(self.step)
                 if not self.recorded and not self.record(bar):
                     return self.diverge()
-                if self.step == steps:
+                if self.step == steps or self.is_done:
                     return self.finish()
                 if asked.signal is not None:
                     return self.interrupt()
@@ -170,9 +187,10 @@ class Loop:
     def record(self, bar: ProgressBar) -> bool:
         """Write what is due at this step; False, with nothing written, when the run has diverged."""
         experiment, step = self.experiment, self.step
-        last = step == experiment.steps
-        if (last or step % experiment.evaluate_every == 0) and not self.evaluate(bar):
+        evaluates = step == experiment.steps or step % experiment.evaluate_every == 0
+        if evaluates and not self.evaluate(bar):
             return False
+        last = step == experiment.steps or self.is_done
         saves = last or experiment.save.saves(step, in_transition=self.in_transition)
         resumable = last or (step > 0 and step % experiment.save.resume_every == 0)
         if (saves or resumable) and not self.is_finite():
@@ -186,19 +204,36 @@ class Loop:
 
     def evaluate(self, bar: ProgressBar) -> bool:
         """Append one row of metrics; False when the run has diverged."""
-        learning_rate = self.experiment.optimization.learning_rate(self.step)
-        measured = row(self.step, learning_rate, measure(self.training_step, self.training_step.model, self.problem))
-        applied, norms = measured.pop("applied"), measured["weight_norm_of"]
-        scalars = [value for value in measured.values() if value is not norms]
+        training_step = self.training_step
+        measured = measure(training_step, training_step.model, self.problem)
+        found = row(self.step, settings(training_step, self.step), measured)
+        applied, norms = found.pop("applied"), found["weight_norm_of"]
+        scalars = [value for value in found.values() if value is not norms]
         if applied != self.step or not all(map(math.isfinite, [*scalars, *norms.values()])):
             return False
-        self.run.metrics.append(measured)
-        train = measured.get("clean_accuracy", measured["train_accuracy"])
-        held_out = "validation" if self.problem.has_validation else "test"
-        self.memorized = self.memorized or train >= 0.99
-        self.in_transition = self.memorized and 0.05 < measured[f"{held_out}_accuracy"] < 0.99
-        bar.advance(0, note=f"train {train:.1%} {held_out} {measured[f'{held_out}_accuracy']:.1%}")
+        self.run.metrics.append(found)
+        self.observe(found)
+        self.loggers = log_all(self.loggers, found)
+        bar.advance(0, note=evaluation_line(found))
         return True
+
+    def observe(self, found: Mapping[str, Any]) -> None:
+        """Let what adapts answer to an evaluation: saving, schedules, detection, amplification."""
+        held_out = "validation" if self.problem.has_validation else "test"
+        loss, accuracy = found[f"{held_out}_loss"], found[f"{held_out}_accuracy"]
+        train = found.get("clean_accuracy", found["train_accuracy"])
+        self.memorized = self.memorized or train >= 0.99
+        self.in_transition = self.memorized and 0.05 < accuracy < 0.99
+        self.training_step.observe(Evaluation(self.step, found["train_loss"], train, loss, accuracy))
+        self.after += self.detector.grok_step is not None
+        if self.detector.update(self.step, train, accuracy) and self.experiment.optimization.boost != 1:
+            self.training_step.boost(self.experiment.optimization.boost)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether grokking was detected, and patience is at its end."""
+        patience = self.experiment.patience
+        return patience is not None and self.detector.grok_step is not None and self.after >= patience
 
     def is_finite(self) -> bool:
         """Whether loss and gradient are finite here, and every update so far was applied."""
@@ -210,9 +245,11 @@ class Loop:
 
         An inexact continuation that comes past steps saved before keeps the files there are, and says so.
         """
-        names = self.training_step.names
+        names, averaged = self.training_step.names, self.training_step.averaged
         update = zip(names, self.training_step.last_update(), strict=True) if self.step else ()
         tensors = self.training_step.model.state_dict() | {UPDATE + name: value for name, value in update}
+        if averaged is not None:
+            tensors |= {AVERAGE + name: value for name, value in zip(names, averaged, strict=True)}
         try:
             self.run.save_checkpoint(self.step, _on_host(tensors))
         except RunDirectoryError as error:
@@ -223,19 +260,20 @@ class Loop:
     def save_resume_state(self) -> None:
         """Write everything that the continuation depends on."""
         self.run.metrics.sync()
-        tensors = self.training_step.model.state_dict()
-        for name, memory in self.training_step.memories():
-            tensors |= {f"{ADAM}{key}/{name}": value for key, value in memory.items()}
+        tensors, plan = self.training_step.state()
         state = {
+            "training_step": plan,
+            "detector": self.detector.state,
+            "after": self.after,
             "metrics_offset": self.run.metrics.offset,
             "memorized": self.memorized,
             "in_transition": self.in_transition,
             "environment": self.environment,
         }
-        self.run.resume.save(self.step, _on_host(tensors), state)
+        self.run.resume.save(self.step, _on_host(self.training_step.model.state_dict() | tensors), state)
 
     def load(self, saved: Resume) -> None:
-        """Put a resume state into place; in-place, so that captured graphs keep their addresses."""
+        """Put a resume state into place."""
         for line in saved.skipped:
             warnings.warn(line, stacklevel=2)
         try:
@@ -246,12 +284,10 @@ class Loop:
 
     def put(self, saved: Resume) -> None:
         """``load`` of a state known to have everything. Raises KeyError or RuntimeError where it has not."""
-        weights = {name: value for name, value in saved.tensors.items() if not name.startswith(ADAM)}
-        self.training_step.model.load_state_dict(weights)
-        for name, memory in self.training_step.memories():
-            for key, value in memory.items():
-                value.copy_(saved.tensors[f"{ADAM}{key}/{name}"])
-        self.training_step.applied.fill_(saved.step)
+        model = self.training_step.model
+        model.load_state_dict({name: saved.tensors[name] for name in model.state_dict()})
+        self.training_step.load_state(saved.state["training_step"], saved.tensors, saved.step)
+        self.detector, self.after = GrokkingDetector.from_state(saved.state["detector"]), saved.state["after"]
         self.step, self.recorded = saved.step, True
         self.memorized, self.in_transition = saved.state["memorized"], saved.state["in_transition"]
         self.last_environment = saved.state["environment"]
@@ -262,7 +298,8 @@ class Loop:
 
     def finish(self) -> None:
         self.run.metrics.sync()
-        self.write_status("finished")
+        after = f"grokking was detected, and {self.experiment.patience} evaluations have passed since"
+        self.write_status("finished", **({"why": after} if self.step < self.experiment.steps else {}))
 
     def interrupt(self) -> None:
         """Save the state; what has diverged unseen since the last evaluation is no state to continue from."""

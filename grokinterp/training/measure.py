@@ -1,14 +1,16 @@
 """The metrics of one evaluation, gathered on the device and read in one transfer."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.func import functional_call
 
 from grokinterp.checkpoint import Problem
 from grokinterp.losses import exact, example_losses
-from grokinterp.models import Model
+from grokinterp.models import Model, ReadoutInputs, ReadoutProgram
 from grokinterp.training.step import Step
 
 
@@ -23,12 +25,11 @@ def measure(step: Step, model: Model, problem: Problem) -> dict[str, Tensor]:
     train, supervised = step.train_logits()
     squares = {name: weight.double().square().sum() for name, weight in model.named_parameters()}
     scores = {"train": score(train, supervised, problem.train_labels, problem)}
-    held_out = {"test": (problem.test_inputs, problem.test_labels)}
-    if problem.has_validation:
-        held_out["validation"] = problem.validation_inputs, problem.validation_labels
-    for part, (inputs, labels) in held_out.items():
+    for part, (inputs, labels) in held_out(problem).items():
         readout = model.readout(inputs)
         scores[part] = score(readout.logits, readout.supervised, labels, problem)
+    if step.averaged is not None:
+        scores |= averaged_scores(dict(zip(step.names, step.averaged, strict=True)), model, problem)
     return {
         **{f"{part}_loss": loss for part, (loss, _) in scores.items()},
         **{f"{part}_accuracy": accuracy for part, (_, accuracy) in scores.items()},
@@ -39,6 +40,26 @@ def measure(step: Step, model: Model, problem: Problem) -> dict[str, Tensor]:
         "applied": step.applied.double(),
         **{f"weight_norm_of/{name}": value for name, value in squares.items()},
     }
+
+
+def held_out(problem: Problem) -> dict[str, tuple[ReadoutInputs, Int[Tensor, "example"]]]:
+    """What is not trained on, by part, with its labels."""
+    parts = {"test": (problem.test_inputs, problem.test_labels)}
+    if problem.has_validation:
+        parts["validation"] = problem.validation_inputs, problem.validation_labels
+    return parts
+
+
+def averaged_scores(
+    weights: dict[str, Tensor], model: Model, problem: Problem
+) -> dict[str, tuple[Float[Tensor, ""], Float[Tensor, ""]]]:
+    """Mean loss and accuracy of the averaged weights, of every part."""
+    program, named = ReadoutProgram(model), {f"model.{name}": weight for name, weight in weights.items()}
+    scores = {}
+    for part, (inputs, labels) in {"train": (problem.train_inputs, problem.train_labels), **held_out(problem)}.items():
+        readout = functional_call(program, named, (inputs,))
+        scores[f"average_{part}"] = score(readout.logits, readout.supervised, labels, problem)
+    return scores
 
 
 def score(
@@ -81,10 +102,24 @@ def logit_statistics(
     }
 
 
-def row(step: int, learning_rate: float, measured: dict[str, Tensor]) -> dict[str, Any]:
+def row(step: int, settings: Mapping[str, float | int], measured: Mapping[str, Tensor]) -> dict[str, Any]:
     """One line of metrics.jsonl; the only point where the host waits for the device."""
     values = dict(zip(measured, torch.stack(list(measured.values())).tolist(), strict=True))
     prefix = "weight_norm_of/"
     norms = {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
     scalars = {name: value for name, value in values.items() if not name.startswith(prefix)}
-    return {"step": step, **scalars, "learning_rate": learning_rate, "weight_norm_of": norms}
+    return {"step": step, **scalars, **settings, "weight_norm_of": norms}
+
+
+def settings(step: Step, at: int) -> dict[str, float | int]:
+    """What the update from step ``at`` is made with."""
+    rates = step.rates
+    size, let_in = rates.batch_size(at), step.let_in(at)
+    found: dict[str, float | int] = {
+        "learning_rate": rates.learning_rate(at),
+        "weight_decay": rates.weight_decay(at),
+        "batch_size": let_in if size is None else min(size, let_in),
+    }
+    if rates.amplification is not None:
+        found["lamb"] = rates.amplification
+    return found | ({"examples": let_in} if step.order is not None else {})

@@ -1,22 +1,26 @@
 """One optimizer step, as two halves that a CUDA graph can replay."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
-from torch.optim import AdamW
 
 from grokinterp.checkpoint import Problem
 from grokinterp.experiment import Optimization
-from grokinterp.losses import example_losses
+from grokinterp.experiment.streams import DIFFICULTY, stream
+from grokinterp.losses import exact, example_losses
 from grokinterp.models import Model
+from grokinterp.optim import Evaluation, filters_of
 from grokinterp.training.batches import Batches
+from grokinterp.training.optimizers import optimizer_of
+from grokinterp.training.packing import Packed, pack, unpack
+from grokinterp.training.rates import Rates
 
 
 class Step:
-    """Gradients of the mean training loss, and the AdamW update they lead to.
+    """Gradients of the mean training loss, and the update they lead to.
 
     Between ``gradients(t)`` and ``apply(t)`` the weights are those of step t, with the ``logits``,
     ``loss`` and ``gradient_norm`` of its batch: the moment to evaluate and save. Nothing here waits
@@ -28,59 +32,106 @@ class Step:
         problem: what to train on, on the model's device.
         optimization: how.
         seed: draws the order of mini-batches.
+        steps: planned for the run, which schedules may follow.
     """
 
-    def __init__(self, model: Model, problem: Problem, optimization: Optimization, *, seed: int = 0) -> None:
-        self.model, self.optimization = model, optimization
+    def __init__(
+        self, model: Model, problem: Problem, optimization: Optimization, *, seed: int = 0, steps: int = 1
+    ) -> None:
+        self.model, self.problem, self.optimization, self.seed = model, problem, optimization, seed
         self.inputs, self.labels = problem.train_inputs, problem.train_labels
-        device = self.labels.device
+        self.device = device = self.labels.device
         self.names = [name for name, _ in model.named_parameters()]
         self.parameters: list[Tensor] = list(model.parameters())
         self.previous = [torch.zeros_like(parameter) for parameter in self.parameters]
+        self.averaged = None if optimization.average is None else [p.detach().clone() for p in self.parameters]
+        self.rates = Rates(optimization, steps)
         self.learning_rate = torch.zeros((), device=device)
         self.applied = torch.zeros((), device=device, dtype=torch.float64)  # float32 counts to 2^24 only
         self.held = torch.zeros((), device=device)
         self.loss = self.gradient_norm = torch.zeros((), device=device)
         self.logits = torch.empty(0, device=device)
         self.supervised: Tensor | None = None
-        size = optimization.batch_size
-        self.batches = None if size is None else Batches(len(self.labels), size, seed=seed, device=device)
-        self.batch = torch.zeros(size or 0, device=device, dtype=torch.int64)
+        self.batches = Batches(len(self.labels), seed=seed, device=device)
+        self.batch: Tensor | None = None
+        self.seen = 0
+        self.order = self.order_by_difficulty() if optimization.curriculum.is_active else None
         self.kept_norm = norm(self.parameters) if optimization.constrain_norm else None
-        self.optimizer: Any = AdamW(
-            self.parameters,
-            lr=self.learning_rate,
-            betas=optimization.betas,
-            eps=optimization.eps,
-            weight_decay=optimization.weight_decay,
-            fused=True,
-            capturable=device.type == "cuda",
-        )
-        self._gradients, self._apply = self._compute_gradients, self._update
+        self.optimizer: Any = optimizer_of(optimization, self.parameters, self.learning_rate)
+        self._gradients, self._apply, self.is_captured = self._compute_gradients, self._update, False
 
     def prepare(self) -> None:
-        """Create the optimizer's state without moving the weights; on CUDA, capture both halves."""
+        """On CUDA, capture those halves that do the same at every step, without moving the weights."""
+        if self.device.type != "cuda":
+            return
+        plan, plain = self.optimization.schedules, self.optimization.optimizer == "adamw"
         self.held.fill_(1)
-        self._gradients = captured(self._compute_gradients, self.labels.device)
-        self._gradients()
-        self._apply = captured(self._update, self.labels.device)
-        self._apply()
+        self.gradients(0)
+        if self.order is None and plan.batch_size.kind == "constant":
+            self._gradients, self.is_captured = captured(self._compute_gradients), True
+            self._gradients()
+        if plain and not self.optimization.filters and plan.weight_decay.kind == "constant":
+            self._apply = captured(self._update)
         self.held.zero_()
 
     def gradients(self, step: int) -> None:
         """Compute loss, logits, gradients and gradient norm of this step's batch at the current weights."""
-        if self.batches is not None:
-            self.batch.copy_(self.batches.at(step))
+        batch = self.batch_at(step)
+        if self.is_captured and batch is not None and self.batch is not None:
+            self.batch.copy_(batch)  # where the graph finds it
+        else:
+            self.batch = batch
         self._gradients()
 
     def apply(self, step: int) -> None:
         """Take the update from ``step`` to ``step + 1``."""
-        self.learning_rate.fill_(self.optimization.learning_rate(step))
+        self.learning_rate.fill_(self.rates.learning_rate(step))
+        for group in self.optimizer.param_groups:
+            group["weight_decay"] = self.rates.weight_decay(step)
         self._apply()
+        if self.batch is not None and self.let_in(step) == len(self.labels):
+            self.seen += len(self.batch)
+
+    def observe(self, evaluation: Evaluation) -> None:
+        """Tell what adapts how the run is doing at the current weights."""
+        self.rates.observe(evaluation)
+        if self.order is not None and self.optimization.curriculum.by == "loss":
+            self.order = self.order_by_difficulty()
+
+    def boost(self, factor: float) -> None:
+        """Multiply every λ from now on."""
+        self.rates.boost *= factor
+        filters_of(self.optimizer).boost(factor)
+
+    def let_in(self, step: int) -> int:
+        """How many of the training examples the curriculum lets in."""
+        return self.optimization.curriculum.count(step, len(self.labels))
+
+    def batch_at(self, step: int) -> Int[Tensor, "batch"] | None:
+        """The training examples of this step by their places; None for all of them."""
+        size, let_in = self.rates.batch_size(step), self.let_in(step)
+        if self.order is not None and let_in < len(self.labels):
+            pool = self.order[:let_in]
+            return pool.clone() if size is None else self.batches.among(pool, step, size)
+        return None if size is None else self.batches.at(self.seen, size)
+
+    @torch.no_grad()
+    def order_by_difficulty(self) -> Int[Tensor, "train"]:
+        """The training examples as the curriculum lets them in, at the current weights."""
+        curriculum, examples = self.optimization.curriculum, len(self.labels)
+        if curriculum.by == "random":
+            return torch.randperm(examples, generator=stream(self.seed, DIFFICULTY)).to(self.device)
+        if curriculum.by == "size":
+            difficulty = self.problem.task.difficulty()[self.problem.is_train.cpu()].to(self.device)
+        else:
+            readout = self.model.readout(self.inputs)
+            form = exact(self.optimization.loss)
+            difficulty = example_losses(readout.logits.double(), self.labels, form=form)
+        return curriculum.order(difficulty.double())
 
     def train_logits(self) -> tuple[Float[Tensor, "train class"], Float[Tensor, "supervision train class"] | None]:
         """Logits of the whole training set at the current weights, and those of all supervision steps."""
-        if self.batches is None:
+        if self.batch is None:
             return self.logits, self.supervised
         readout = self.model.readout(self.inputs)
         return readout.logits, readout.supervised
@@ -93,15 +144,30 @@ class Step:
         """Whether the loss and its gradient are finite at the current weights, as a scalar on the device."""
         return torch.isfinite(self.gradient_norm) & torch.isfinite(self.loss)
 
-    def memories(self) -> Iterator[tuple[str, dict[str, Tensor]]]:
-        """What the optimizer remembers of each parameter: its step and two moments, as the tensors themselves."""
-        for name, parameter in zip(self.names, self.parameters, strict=True):
-            yield name, self.optimizer.state[parameter]
+    def state(self) -> Packed:
+        """All that the steps to come depend on besides the weights."""
+        optimizer = {key: value for key, value in self.optimizer.state_dict().items() if key != "param_groups"}
+        state = {"optimizer": optimizer, "averaged": self.averaged, "order": self.order}
+        return pack({**state, "seen": self.seen, "rates": self.rates.state}, "step")
+
+    def load_state(self, plan: Any, tensors: dict[str, Tensor], step: int) -> None:
+        """Go on at ``step``, where ``state`` was taken. Raises KeyError for a tensor or a value that is missing."""
+        state = unpack(plan, tensors)
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({**state["optimizer"], "param_groups": groups})
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate  # the very tensor that apply fills
+        self.rates.load(state["rates"])
+        self.seen, order = state["seen"], state["order"]
+        self.order = None if order is None else order.to(self.device)
+        if self.averaged is not None:
+            torch._foreach_copy_(self.averaged, state["averaged"])
+        self.applied.fill_(step)
 
     def _compute_gradients(self) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         inputs, labels = self.inputs, self.labels
-        if self.batches is not None:
+        if self.batch is not None:
             inputs, labels = inputs.at(self.batch), labels[self.batch]
         readout = self.model.readout(inputs)
         self.logits, self.supervised = readout.logits, readout.supervised
@@ -114,12 +180,17 @@ class Step:
     @torch.no_grad()
     def _update(self) -> None:
         skip = torch.maximum((~self.finite()).float(), self.held)
-        self.optimizer.found_inf = skip  # where it is 1, the fused kernel does nothing
+        self.optimizer.found_inf = skip  # where it is 1, fused kernels do nothing, and filters
         torch._foreach_copy_(self.previous, self.parameters)
         self.optimizer.step()
+        if self.optimization.optimizer == "muon":  # which knows nothing of found_inf
+            for parameter, before in zip(self.parameters, self.previous, strict=True):
+                parameter.copy_(torch.where(skip == 0, parameter, before))
         if self.kept_norm is not None:
             scale = torch.where(skip == 0, self.kept_norm / norm(self.parameters), 1.0)
             torch._foreach_mul_(self.parameters, scale.to(self.parameters[0].dtype))
+        if self.averaged is not None and self.optimization.average is not None:
+            torch._foreach_lerp_(self.averaged, self.parameters, 1 - self.optimization.average)
         self.applied += 1 - skip
 
 
@@ -129,10 +200,8 @@ def norm(parameters: list[Tensor]) -> Float[Tensor, ""]:
     return torch.stack([parameter.double().square().sum() for parameter in parameters]).sum().sqrt()
 
 
-def captured(work: Callable[[], None], device: torch.device) -> Callable[[], None]:
-    """On CUDA, ``work`` recorded as a graph whose replay costs one launch; elsewhere ``work`` itself."""
-    if device.type != "cuda":
-        return work
+def captured(work: Callable[[], None]) -> Callable[[], None]:
+    """``work`` recorded as a CUDA graph whose replay costs one launch."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
