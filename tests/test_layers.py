@@ -15,12 +15,12 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "grokinterp"
 LAYERS = [
-    ["errors", "allocator", "maths", "progress"],
+    ["errors", "allocator", "maths", "progress", "page"],
     ["tasks", "models", "losses", "optim", "phases"],
     ["experiment", "presets"],
     ["storage", "checkpoint", "tables", "trajectory", "results"],
     ["training", "analysis", "figures", "interop"],
-    ["report", "sweeps", "verify"],
+    ["report", "sweeps", "verify", "league"],
     ["cli"],
 ]
 LAYER_OF = {room: layer for layer, rooms in enumerate(LAYERS) for room in rooms}
@@ -128,7 +128,7 @@ def test_the_package_itself_is_light():
     assert loaded & {"torch", "transformer_lens", "xarray", "matplotlib", "pydantic"} == set()
 
 
-@pytest.mark.parametrize("room", ["phases", "figures", "report"])
+@pytest.mark.parametrize("room", ["page", "phases", "figures", "report"])
 def test_what_draws_and_dates_imports_no_torch(room):
     modules = [module_name(file) for file in FILES if room_of(module_name(file)) == room]
     if not modules:

@@ -12,13 +12,13 @@ import pytest
 
 import grokinterp
 from grokinterp.errors import GrokinterpError, RunDirectoryError
+from grokinterp.page import for_script
 from grokinterp.phases import Phase
 from grokinterp.report import render, write_report
 from grokinterp.report.content import content
 from grokinterp.report.measures import MEASURES, checkpoints_of
 from grokinterp.report.methods import METHODS, PAPERS
 from grokinterp.report.words import READ_AT, TWO_OPERANDS
-from grokinterp.report.write import for_script
 from grokinterp.results import Results
 from grokinterp.tables import read_analysis, write_analysis
 from tests.deep_data import MAPS

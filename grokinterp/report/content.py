@@ -3,15 +3,15 @@
 from typing import Any, NamedTuple
 
 from grokinterp.errors import GrokinterpError
+from grokinterp.figures.picture import Gallery
+from grokinterp.page.numbers import flat, percent, whole
 from grokinterp.phases import Event, History, Phase
 from grokinterp.report import pictures
 from grokinterp.report.absence import not_shown
 from grokinterp.report.frames import frames
 from grokinterp.report.measures import Row, checkpoints_of, rows
 from grokinterp.report.methods import methods, papers
-from grokinterp.report.numbers import flat, percent, whole
 from grokinterp.report.panels import panels
-from grokinterp.report.pictures import Gallery
 from grokinterp.report.sections import sections
 from grokinterp.report.tiles import tiles
 from grokinterp.report.words import Words, words_of

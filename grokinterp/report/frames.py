@@ -17,9 +17,9 @@ from grokinterp.figures import key_frequencies
 from grokinterp.figures.circuit import verdicts
 from grokinterp.figures.structure import MOST_CIRCLES, MOST_HEADS, last_heads, thin
 from grokinterp.figures.style import DIVERGING, PHASE_COLORS, SEQUENTIAL
+from grokinterp.page.numbers import number
 from grokinterp.phases import Phase
 from grokinterp.report.measures import MEASURES, series
-from grokinterp.report.numbers import number
 from grokinterp.report.words import Words
 
 MOST_FRAMES = 400

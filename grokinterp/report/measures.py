@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 
 from grokinterp.figures.circuit import verdicts
+from grokinterp.page.numbers import change, number
 from grokinterp.phases import Phase
-from grokinterp.report.numbers import change, number
 from grokinterp.report.words import Words
 
 

@@ -8,10 +8,11 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from grokinterp import figures
+from grokinterp.figures.picture import Gallery, picture
+from grokinterp.page.numbers import number, whole
 from grokinterp.phases import Phase
 from grokinterp.report.absence import Part, listed, not_shown
-from grokinterp.report.numbers import number, whole
-from grokinterp.report.pictures import Gallery, at_few, picture
+from grokinterp.report.pictures import at_few
 from grokinterp.report.words import Words
 from grokinterp.results import Results, merged
 

@@ -2,8 +2,8 @@
 
 from typing import Any, NamedTuple
 
+from grokinterp.page.numbers import number, percent, whole
 from grokinterp.phases import History
-from grokinterp.report.numbers import number, percent, whole
 from grokinterp.report.words import Words
 from grokinterp.results import Results
 

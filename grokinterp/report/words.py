@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from grokinterp.report.numbers import short
+from grokinterp.page.numbers import short
 from grokinterp.results import Results
 
 TWO_OPERANDS = {
