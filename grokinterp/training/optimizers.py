@@ -4,7 +4,7 @@ from torch import Tensor
 from torch.optim import SGD, AdamW, Optimizer
 
 from grokinterp.experiment import Optimization
-from grokinterp.optim import filtered
+from grokinterp.optim import Muon, filtered
 
 
 def optimizer_of(optimization: Optimization, parameters: list[Tensor], lr: Tensor) -> Optimizer:
@@ -18,7 +18,5 @@ def optimizer_of(optimization: Optimization, parameters: list[Tensor], lr: Tenso
     elif o.optimizer == "sgd":
         optimizer = SGD(parameters, lr=lr, momentum=o.momentum, weight_decay=o.weight_decay, fused=True)
     else:
-        from grokinterp.optim import Muon
-
         optimizer = Muon(parameters, lr=lr, momentum=o.momentum, weight_decay=o.weight_decay, betas=o.betas, eps=o.eps)
     return filtered(optimizer, *o.filters) if o.filters else optimizer
