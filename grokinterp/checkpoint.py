@@ -12,11 +12,8 @@ from torch.func import functional_call, grad
 from grokinterp.errors import NotDefined
 from grokinterp.experiment import Experiment, Optimization
 from grokinterp.losses import LossForm, exact, example_losses
-from grokinterp.models import Model, Readout, ReadoutInputs, ReadoutProgram
-from grokinterp.tasks import Task
-
-BATCH = 1024
-"""Examples of a plain forward pass at a time: all positions of all of them would not stay in the processor's cache."""
+from grokinterp.models import Model, Readout, ReadoutInputs, ReadoutProgram, in_program
+from grokinterp.tasks import RecordedTask, Task
 
 PATTERNS = ("hook_pattern", "hook_attn_scores")
 
@@ -68,7 +65,7 @@ class Problem:
             is_validation=is_validation,
             trained_labels=split.trained_labels(task, is_train, seed=seed),
             loss=experiment.optimization.loss,
-            optimization=experiment.optimization,
+            optimization=None if isinstance(task, RecordedTask) else experiment.optimization,
         )
 
     def to(self, device: torch.device | str) -> "Problem":
@@ -183,6 +180,14 @@ class Checkpoint:
             return self.model.readout(self.problem.inputs)
 
     @property
+    def representation(self) -> Float[Tensor, "example d_model"]:
+        """The vector that the answer is computed from. Raises NotDefined where nobody knows it."""
+        residual = self.readout.residual
+        if not residual.shape[1]:
+            raise NotDefined("representation", self.model.lacks("a vector for each example before its answer"))
+        return residual
+
+    @property
     def logits(self) -> Float[Tensor, "example class"]:
         """The answer's logits for every example."""
         return self.readout.logits
@@ -213,20 +218,25 @@ class Checkpoint:
 
         Raises:
             KeyError: no hook of that name, or one that has no vector at a position.
+            NotDefined: no hook at all.
         """
+        if not hooks:
+            raise NotDefined("features", self.model.lacks("a vector for each example"))
         for name in hooks:
             if name not in self.model.hook_dict or name.endswith(PATTERNS):
                 raise KeyError(f"no representation at {name!r}; there is one at {', '.join(self.model.feature_hooks)}")
         missing = [name for name in dict.fromkeys(hooks) if name not in self._features]
         with torch.no_grad():
-            parts = [self._caught(tokens, missing) for tokens in self.problem.tokens.split(BATCH)] if missing else []
+            batches = self.problem.tokens.split(self.model.examples_at_once)
+            parts = [self._caught(tokens, missing) for tokens in batches] if missing else []
         self._features.update(zip(missing, map(torch.cat, zip(*parts, strict=True)), strict=True))
         return tuple(self._features[name] for name in hooks)
 
     def _caught(self, tokens: Int[Tensor, "batch position"], hooks: list[str]) -> list[Tensor]:
         """The vectors of some examples at some hooks."""
         _, *found = self.model.catch(tokens, *hooks)
-        return [self.model.at_readout(value).to(self.model.W_U.dtype) for value in found]
+        dtype = next(self.model.parameters()).dtype
+        return [self.model.at_readout(value).to(dtype) for value in found]
 
     @cached_property
     def _activations(self) -> dict[str, Any]:
@@ -248,11 +258,17 @@ class Checkpoint:
         program = ReadoutProgram(self.model)
         inputs, labels = self.problem.train_inputs, self.problem.train_labels
 
-        def loss(parameters: dict[str, Tensor]) -> Tensor:
-            weights = {f"model.{name}": value for name, value in parameters.items()}
+        def loss(parameters: dict[str, Tensor], inputs: ReadoutInputs, labels: Tensor) -> Tensor:
+            weights = in_program(self.model, parameters)
             return self._losses(functional_call(program, weights, (inputs,)), labels).mean()
 
-        return grad(loss)(self.parameters)
+        if self.model.vectorizes:
+            return grad(loss)(self.parameters, inputs, labels)
+        total = {name: torch.zeros_like(value) for name, value in self.parameters.items()}
+        for some in torch.arange(len(labels), device=labels.device).split(self.model.examples_at_once):
+            for name, part in grad(loss)(self.parameters, inputs.at(some), labels[some]).items():
+                total[name] += part * (len(some) / len(labels))
+        return total
 
     def _losses(self, readout: Readout, labels: Int[Tensor, "example"]) -> Float[Tensor, "example"]:
         form = exact(self.problem.loss)

@@ -1,5 +1,6 @@
 """The run directory seen as data."""
 
+import copy
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,14 +9,15 @@ from typing import NamedTuple, final
 
 import torch
 import xarray as xr
-from torch import Tensor
+from torch import Tensor, nn
 
 from grokinterp.checkpoint import Checkpoint, Problem
-from grokinterp.errors import CheckpointError, NotDefined, RunDirectoryError
+from grokinterp.errors import CheckpointError, ConfigError, NotDefined, RunDirectoryError
 from grokinterp.experiment import Experiment
-from grokinterp.models import Model
+from grokinterp.models import Answer, Model, ProbeInputs, RecordedModel, RecordedSpec
 from grokinterp.storage import RunDirectory
 from grokinterp.tables import metrics_table
+from grokinterp.tasks import RecordedTask
 
 UPDATE = "update/"
 AVERAGE = "average/"
@@ -45,12 +47,46 @@ class Trajectory:
 
     directory: RunDirectory
     experiment: Experiment
+    module: nn.Module | None = None
+    logits: Answer | None = None
 
     @classmethod
-    def open(cls, path: str | Path) -> "Trajectory":
-        """Open a run directory. Raises RunDirectoryError or ConfigError if it is not one."""
+    def open(cls, path: str | Path, module: nn.Module | None = None, *, logits: Answer | None = None) -> "Trajectory":
+        """Open a run directory.
+
+        Args:
+            path: the directory.
+            module: for a run that a ``Recorder`` wrote, the network, with any weights: files hold none of its code.
+                Without it there are its weights alone. It is copied.
+            logits: the function that the recorder was given to find the logits in the module's output.
+
+        Raises:
+            RunDirectoryError: it is not one.
+            ConfigError: its configuration breaks a rule; a module that does not fit the recorded one, or is of no use.
+            CheckpointError: the recorded inputs are damaged or missing.
+        """
         directory = RunDirectory.open(path)
-        return cls(directory, Experiment.from_dict(directory.experiment))
+        run = cls(directory, Experiment.from_dict(directory.experiment), module, logits)
+        if module is not None:
+            _ = run._template
+        return run
+
+    def empty_model(self) -> Model:
+        """The model with weights to be loaded: a recorded one with the module, if there is one."""
+        return self.experiment.empty_model() if self.module is None else copy.deepcopy(self._template)
+
+    @cached_property
+    def _template(self) -> Model:
+        """The recorded module behind the face of a model, in float32 on the CPU."""
+        spec, task, module = self.experiment.model, self.experiment.task, self.module
+        if not (isinstance(spec, RecordedSpec) and isinstance(task, RecordedTask) and module is not None):
+            raise ConfigError("module", type(module).__name__, "is for recorded runs: this one has its own model")
+        if spec.own_logits != (self.logits is not None):
+            rule = "must be the function that the recorder was given" if spec.own_logits else "was not given a function"
+            raise ConfigError("logits", "a function" if self.logits else None, rule)
+        inputs = self.directory.load_examples(task.digest)
+        own = copy.deepcopy(module).requires_grad_(True).cpu().float()
+        return RecordedModel(spec, own, ProbeInputs.stored(inputs, task.n_examples), self.logits)
 
     @property
     def path(self) -> Path:
@@ -86,7 +122,8 @@ class Trajectory:
         for part in (update, average):
             self._check_shapes(step, part, self._parameters if part else set())
         for name, value in stored.items():
-            if value.is_floating_point() and not value.isfinite().all():
+            mask = name in state and name not in self._parameters  # a buffer may hide what is -inf
+            if value.is_floating_point() and not (~value.isnan() if mask else value.isfinite()).all():
                 raise CheckpointError(self.directory.checkpoint_path(step).name, f"{name} is not finite")
         return Weights(state, update or None, average or None)
 
@@ -98,7 +135,7 @@ class Trajectory:
         weights = self.weights(self._last() if step is None else step)
         if averaged and weights.average is None:
             raise NotDefined("average", "no moving average of the weights was kept: optimization.average")
-        model = self.experiment.empty_model()
+        model = self.empty_model()
         model.load_state_dict(weights.state | (weights.average or {} if averaged else {}))
         return model
 
@@ -128,7 +165,7 @@ class Trajectory:
         ((_, weights),) = self.each_weights([step])
         if isinstance(weights, CheckpointError):
             raise weights
-        model = self.experiment.empty_model().double()
+        model = self.empty_model().double()
         model.load_state_dict(weights.state)
         update, previous = _double(weights.update), _double(weights.previous_update)
         return Checkpoint(step, model, self.problem, update, previous_update=previous)

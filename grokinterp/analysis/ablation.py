@@ -70,7 +70,7 @@ def head_ablation(checkpoint: Checkpoint) -> HeadAblation:
     """
     model, problem = checkpoint.model, checkpoint.problem
     if not isinstance(model, Transformer):
-        raise NotDefined("head_ablation", f"the model {model.spec.kind} has no attention")
+        raise NotDefined("head_ablation", model.lacks("attention"))
     chosen = drawn_examples(len(problem.tokens), HEAD_EXAMPLES).to(problem.tokens.device)
     tokens, labels = problem.tokens[chosen], problem.trained_labels[chosen]
     with torch.no_grad():
@@ -135,8 +135,13 @@ def neuron_ablation(checkpoint: Checkpoint) -> NeuronAblation:
     the last answer. Up to 1,024 examples, the same at every checkpoint, with the labels trained on.
 
     Source: FEATURES (neuron ablation); Wang et al. 2023, §2.1 (mean-ablation).
+
+    Raises:
+        NotDefined: nobody knows the neurons.
     """
     problem = checkpoint.problem
+    if not checkpoint.model.n_neurons:
+        raise NotDefined("neuron_ablation", checkpoint.model.lacks("the neurons of its last hidden layer"))
     chosen = drawn_examples(len(problem.tokens), NEURON_EXAMPLES).to(problem.tokens.device)
     labels = problem.trained_labels[chosen]
     with torch.no_grad():

@@ -131,7 +131,7 @@ class Harvest:
         self, trajectory: Trajectory, final: Final, digests: Mapping[int, str], skipped: Mapping[int, str]
     ) -> None:
         self.trajectory, self.digests, self.skipped = trajectory, digests, skipped
-        self.axes = coordinates(trajectory.experiment, trajectory.experiment.empty_model(), final.arguments)
+        self.axes = coordinates(trajectory.experiment, trajectory.empty_model(), final.arguments)
         self.prints = {analysis: fingerprint(trajectory, analysis, final.marks) for analysis in ANALYSES}
         self.kept = {one: kept_results(trajectory, one, self.prints[one], digests) for one in ANALYSES}
         self.fresh: dict[Analysis, Collector] = {}

@@ -19,7 +19,7 @@ from grokinterp.errors import NotDefined
 from grokinterp.maths.fourier import by_frequency, real_fourier
 from grokinterp.maths.representations import COMMUTANT, irreps
 from grokinterp.models import MLP, Model
-from grokinterp.tasks import Task
+from grokinterp.tasks import RecordedTask, Task
 from grokinterp.tasks.modular import ModularTask
 
 PUBLISHED_THRESHOLD = 0.005
@@ -118,7 +118,8 @@ def operand_spectrum(checkpoint: Checkpoint) -> OperandSpectrum:
     """
     task = checkpoint.problem.task
     if not isinstance(task, ModularTask):
-        raise NotDefined("operand_spectrum", f"the operands of {task.kind} are not the residues modulo p")
+        why = f"the operands of {task.kind} are not the residues modulo p"
+        raise NotDefined("operand_spectrum", task.no_operands if isinstance(task, RecordedTask) else why)
     tables = [table[: task.p].double() for table in operand_tables(checkpoint.model)]
     power = torch.stack([by_frequency(real_fourier(table).square().sum(-1)) for table in tables])
     return OperandSpectrum(power / power.sum(1, keepdim=True))
@@ -139,7 +140,8 @@ def residue_frequencies(task: Task) -> range:
 def answer_grid(task: Task, device: str) -> AnswerGrid | str:
     """The right element of every example of a task, or why there is none."""
     if task.answer_group is None:
-        return f"the classes of {task.kind} are not known to be elements of a group"
+        why = f"the classes of {task.kind} are not known to be elements of a group"
+        return task.no_group if isinstance(task, RecordedTask) else why
     group, element = task.answer_group
     n = group.order
     if n < 3:

@@ -82,9 +82,9 @@ def attention_periodicity(checkpoint: Checkpoint) -> AttentionPeriodicity:
 
 def last_pattern(checkpoint: Checkpoint, analysis: str) -> Float[Tensor, "example head position"]:
     """The last layer's attention from the read-out position. Raises NotDefined for a model without attention."""
-    pattern = checkpoint.readout.pattern
+    pattern = checkpoint.readout.pattern if checkpoint.model.n_heads else None
     if pattern is None:
-        raise NotDefined(analysis, f"the model {checkpoint.model.spec.kind} has no attention")
+        raise NotDefined(analysis, checkpoint.model.lacks("attention"))
     return pattern.double()
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from grokinterp.analysis.examples import BATCH, drawn_examples
 from grokinterp.checkpoint import Checkpoint
 from grokinterp.errors import NotDefined
-from grokinterp.models import Model, RecursiveModel, Transformer
+from grokinterp.models import Model, RecordedModel, RecursiveModel, Transformer
 
 EXAMPLES = 32
 NODES = 64
@@ -63,7 +63,7 @@ def logit_attribution(checkpoint: Checkpoint) -> LogitAttribution:
     """
     model, problem = checkpoint.model, checkpoint.problem
     if not isinstance(model, Transformer):
-        raise NotDefined("logit_attribution", f"the model {model.spec.kind} has no residual stream")
+        raise NotDefined("logit_attribution", model.lacks("a residual stream"))
     if model.spec.norm_position == "post":
         raise NotDefined(
             "logit_attribution", "LayerNorm behind each sum leaves no stream that sums the layers' outputs"
@@ -139,11 +139,13 @@ def integrated_gradients(
     Source: Sundararajan et al. 2017, §3.
 
     Raises:
-        NotDefined: gradients stop inside the model, between supervision steps.
+        NotDefined: gradients stop inside the model, between supervision steps; nobody knows the embedding.
     """
     model, problem = checkpoint.model, checkpoint.problem
     if isinstance(model, RecursiveModel) and model.spec.n_supervision > 1:
         raise NotDefined("integrated_gradients", "no gradient passes from one supervision step to the next")
+    if isinstance(model, RecordedModel):
+        raise NotDefined("integrated_gradients", model.lacks("the embedding of a token"))
     chosen = drawn_examples(len(problem.tokens), examples).to(problem.tokens.device)
     tokens, baseline = problem.tokens[chosen], mean_embedding(model, problem.tokens)
     found = attribute(model, tokens, problem.labels[chosen], baseline=baseline, nodes=nodes)

@@ -45,7 +45,7 @@ def coordinates(experiment: Experiment, model: Model, arguments: Mapping[str, An
         "hook": arguments.get("hooks") or model.feature_hooks,
         "head": range(model.n_heads),
         "position": range(experiment.n_ctx),
-        "neuron": range(len(model.W_L)),
+        "neuron": range(model.n_neurons),
         "parameter": [name for name, _ in model.named_parameters()],
         "part": list(parts(model)),
         "component": component_names(model),

@@ -15,12 +15,13 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from grokinterp.allocator import keep_freed_memory
 from grokinterp.analysis.coordinates import coordinates
 from grokinterp.analysis.labelled import Collector, Result
 from grokinterp.checkpoint import Checkpoint, Problem
-from grokinterp.errors import CheckpointError, NotDefined, RunDirectoryError
+from grokinterp.errors import CheckpointError, ConfigError, NotDefined, RunDirectoryError
 from grokinterp.models import Model
 from grokinterp.progress import track
 from grokinterp.trajectory import Trajectory, Weights
@@ -30,6 +31,9 @@ Analysis = FunctionType
 
 Chunk = list[tuple[int, Weights]]
 """Checkpoints with their steps."""
+
+SMALL = 2**24
+"""Weights of a model that every thread may have a copy of."""
 
 CHUNK = 16
 """Checkpoints evaluated together by vmap on a GPU."""
@@ -74,7 +78,7 @@ def evaluate(
     wanted = list(trajectory.steps if steps is None else steps)
     skipped: dict[int, str] = {}
     collectors = [Collector(len(wanted)) for _ in several]
-    axes = coordinates(trajectory.experiment, trajectory.experiment.empty_model(), arguments)
+    axes = coordinates(trajectory.experiment, trajectory.empty_model(), arguments)
     for step, results in evaluate_each(
         several, trajectory, wanted, arguments, skipped, device=device, vectorize=vectorize, progress=progress
     ):
@@ -106,8 +110,10 @@ def evaluate_each(
     keep_freed_memory()
     bound = [(analysis, declared_arguments(analysis, arguments)) for analysis in analyses]
     on_gpu = torch.device(device).type == "cuda"
-    vectorize = on_gpu if vectorize is None else vectorize
-    problem, template = trajectory.problem.to(device), trajectory.experiment.empty_model().double().to(device)
+    problem, template = trajectory.problem.to(device), trajectory.empty_model().double().to(device)
+    if vectorize and not template.vectorizes:
+        raise ConfigError("vectorize", vectorize, "a recorded module runs in the loop only")
+    vectorize = on_gpu and template.vectorizes if vectorize is None else vectorize
     weights = track(_read(trajectory, steps, skipped), "analyzing", total=len(steps), shown=progress and bool(steps))
     chunks, run = _chunks(weights, CHUNK if vectorize else 1), _vectorized if vectorize else _one_by_one
     for chunk, results in run(bound, template, problem, chunks):
@@ -178,18 +184,23 @@ def _one_by_one(
     """The plain form: load a checkpoint into a model, call every analysis; as many at a time as PyTorch has threads.
 
     Each worker computes on one thread with a model of its own: threads that never wait for each other
-    lose nothing where another program keeps a core busy.
+    lose nothing where another program keeps a core busy. Of a large model there is but one.
     """
-    workers, own = torch.get_num_threads(), threading.local()
+    small = sum(weight.numel() for weight in template.parameters()) <= SMALL
+    workers, own = torch.get_num_threads() if small else 1, threading.local()
 
     def run(chunk: Chunk) -> tuple[Chunk, list[list[Result]]]:
         if not hasattr(own, "model"):
             own.model = copy.deepcopy(template)
         return chunk, [_analyze_one(bound, own.model, problem, *item) for item in chunk]
 
+    if workers == 1:
+        yield from map(run, chunks)
+        return
     torch.set_num_threads(1)
     try:
-        yield from _map_in_order(run, chunks, workers) if workers > 1 else map(run, chunks)
+        with sdpa_kernel(SDPBackend.MATH):  # of the process, not the thread: none may put it back before the others end
+            yield from _map_in_order(run, chunks, workers)
     finally:
         torch.set_num_threads(workers)
 

@@ -72,7 +72,7 @@ def filtered_alignment(
         collector.add(step, on_host(result))
     if not collector.steps:
         raise RunDirectoryError(trajectory.path, f"has no readable checkpoint ({len(skipped)} damaged)")
-    dataset = collector.dataset(coordinates(trajectory.experiment, trajectory.experiment.empty_model(), {}))
+    dataset = collector.dataset(coordinates(trajectory.experiment, trajectory.empty_model(), {}))
     what_it_saw = spacing(collector.steps, trajectory.experiment, filter)
     return dataset.assign_attrs(filter=repr(filter), **what_it_saw, skipped=json.dumps(skipped))
 

@@ -1,6 +1,6 @@
 """Where the gradient goes, what became of it in the applied update, and how much of it is noise."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import torch
@@ -12,7 +12,7 @@ from grokinterp.analysis.parts import parts
 from grokinterp.checkpoint import Checkpoint, Problem
 from grokinterp.experiment import Optimization
 from grokinterp.losses import exact, example_losses
-from grokinterp.models import Model, ReadoutInputs
+from grokinterp.models import Model, ReadoutInputs, in_program
 
 DRAWN = 512
 """Training examples whose own gradients are taken."""
@@ -170,15 +170,27 @@ def each_gradient(checkpoint: Checkpoint, drawn: Int[Tensor, "drawn"]) -> Iterat
     """The gradients of examples' losses, some examples at a time: every parameter with a leading axis."""
     model, problem = checkpoint.model, checkpoint.problem
     program = OneLoss(model, problem)
-    weights = {f"model.{name}": value for name, value in checkpoint.parameters.items()}
+    weights = in_program(model, checkpoint.parameters)
 
     def loss(parameters: dict[str, Tensor], tokens: Int[Tensor, "position"], label: Int[Tensor, ""]) -> Tensor:
         return functional_call(program, parameters, (tokens, label))
 
-    of_each = vmap(grad(loss), in_dims=(None, 0, 0))
+    of_each = vmap(grad(loss), in_dims=(None, 0, 0)) if model.vectorizes else one_by_one(grad(loss))
     for some in drawn.split(AT_ONCE):
         found = of_each(weights, problem.tokens[some], problem.trained_labels[some])
-        yield {name.removeprefix("model."): gradient for name, gradient in found.items()}
+        yield dict(zip(checkpoint.parameters, found.values(), strict=True))
+
+
+def one_by_one(gradient: Callable[..., dict[str, Tensor]]) -> Callable[..., dict[str, Tensor]]:
+    """``vmap`` over examples, in a loop."""
+
+    def of_each(
+        weights: dict[str, Tensor], tokens: Int[Tensor, "some position"], labels: Int[Tensor, "some"]
+    ) -> dict[str, Tensor]:
+        found = [gradient(weights, *example) for example in zip(tokens, labels, strict=True)]
+        return {name: torch.stack([one[name] for one in found]) for name in weights}
+
+    return of_each
 
 
 class OneLoss(nn.Module):

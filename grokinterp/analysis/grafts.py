@@ -9,11 +9,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from grokinterp.analysis.examples import BATCH
-from grokinterp.analysis.parts import part_of, parts
+from grokinterp.analysis.parts import depth_of, part_of, parts, submodule_of
 from grokinterp.checkpoint import Checkpoint, Problem
 from grokinterp.errors import GrokinterpError
 from grokinterp.losses import exact, example_losses
-from grokinterp.models import Model, ReadoutInputs
+from grokinterp.models import Model, ReadoutInputs, RecordedModel
 
 
 class Grafts(NamedTuple):
@@ -61,13 +61,21 @@ def graft(model: Model, donor: Model, part: str) -> Model:
     if part not in parts(model):
         raise GrokinterpError(f"part={part}: must be among {', '.join(parts(model))}")
     own, other = model.state_dict(), donor.state_dict()
-    names = [name for name in own if part_of(name) == part]
+    names = tensors_of(model, part)
     for name in names:
         if name not in other or other[name].shape != own[name].shape:
             raise GrokinterpError(f"donor: has no {name} of shape {tuple(own[name].shape)}")
     grafted = copy.deepcopy(model)
     grafted.load_state_dict(own | {name: other[name] for name in names})
     return grafted
+
+
+def tensors_of(model: Model, part: str) -> list[str]:
+    """The tensors of a part, its untrained numbers included."""
+    if not isinstance(model, RecordedModel):
+        return [name for name in model.state_dict() if part_of(name) == part]
+    depth = depth_of([name for name, _ in model.named_parameters()])
+    return [name for name in model.state_dict() if submodule_of(name, depth) == part]
 
 
 @torch.no_grad()

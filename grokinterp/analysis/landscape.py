@@ -11,7 +11,7 @@ from torch.func import functional_call
 from grokinterp.checkpoint import Checkpoint
 from grokinterp.errors import NotDefined
 from grokinterp.losses import exact, example_losses
-from grokinterp.models import Readout, ReadoutInputs, ReadoutProgram, RecursiveModel
+from grokinterp.models import Readout, ReadoutInputs, ReadoutProgram, RecursiveModel, in_program
 
 BATCH = 512
 """Examples that are differentiated, once or twice, at a time."""
@@ -89,6 +89,11 @@ class LossSurface:
         self.start = self.vector(checkpoint.parameters)
         self.n_train = len(self.problem.train_labels)
 
+    @property
+    def batch(self) -> int:
+        """Examples that are differentiated at a time."""
+        return min(BATCH, self.program.model.examples_at_once)
+
     def vector(self, parameters: Mapping[str, Tensor]) -> Float[Tensor, "weight"]:
         """All parameters behind each other, in float64."""
         return torch.cat([parameters[name].double().flatten().to(self.problem.tokens.device) for name in self.shapes])
@@ -98,8 +103,8 @@ class LossSurface:
     ) -> Float[Tensor, "example"]:
         """Of some examples, at other weights."""
         parts = weights.split([shape.numel() for shape in self.shapes.values()])
-        named = {f"model.{name}": part.view(self.shapes[name]) for name, part in zip(self.shapes, parts, strict=True)}
-        readout: Readout = functional_call(self.program, named, (inputs,))
+        named = {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
+        readout: Readout = functional_call(self.program, in_program(self.program.model, named), (inputs,))
         return example_losses(readout.logits, labels, form=exact(self.problem.loss), supervised=readout.supervised)
 
     def train_losses(
@@ -113,12 +118,12 @@ class LossSurface:
     ) -> Float[Tensor, ""]:
         """Mean loss of many examples, in batches; without gradient."""
         with torch.no_grad():
-            batches = torch.arange(len(labels), device=labels.device).split(BATCH)
+            batches = torch.arange(len(labels), device=labels.device).split(self.batch)
             return torch.cat([self.losses(weights, inputs.at(batch), labels[batch]) for batch in batches]).mean()
 
     def batches(self) -> list[Int[Tensor, "chosen"]]:
         """The training examples in turn, few enough at a time for the memory of a backward pass."""
-        return list(torch.arange(self.n_train, device=self.start.device).split(BATCH))
+        return list(torch.arange(self.n_train, device=self.start.device).split(self.batch))
 
     def loss_and_gradient(self, weights: Float[Tensor, "weight"]) -> tuple[Tensor, Float[Tensor, "weight"]]:
         """Mean training loss, and its gradient."""

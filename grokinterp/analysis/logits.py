@@ -11,6 +11,7 @@ from grokinterp.checkpoint import Checkpoint, Problem
 from grokinterp.errors import NotDefined
 
 ROWS = 1024  # examples at a time, so that intermediate results stay in the processor's cache
+MOST_CLASSES = 2048
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -162,12 +163,23 @@ def logit_map(checkpoint: Checkpoint) -> LogitMap:
     Under addition the label is (a + b) mod p. A label without an example gives NaN.
 
     Source: Nanda et al. 2023, §4.1 (logits as a function of a + b - c).
+
+    Raises:
+        NotDefined: more than 2,048 classes.
     """
+    require_few_classes(checkpoint, "logit_map")
     logits, labels = checkpoint.logits.double(), checkpoint.problem.labels
     n_classes = logits.shape[-1]
     total = logits.new_zeros(n_classes, n_classes).index_add(0, labels, logits)
     mean = total / labels.bincount(minlength=n_classes).unsqueeze(-1)
     return LogitMap(mean - mean.mean(-1, keepdim=True))
+
+
+def require_few_classes(checkpoint: Checkpoint, analysis: str) -> None:
+    """Raise NotDefined where a map of every class by every class would be too large to keep."""
+    classes = checkpoint.problem.task.n_classes
+    if classes > MOST_CLASSES:
+        raise NotDefined(analysis, f"{classes:,} classes are more than the {MOST_CLASSES:,} that a map can show")
 
 
 def over_splits(

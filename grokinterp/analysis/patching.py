@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from grokinterp.checkpoint import Checkpoint, Problem
-from grokinterp.errors import GrokinterpError, short
-from grokinterp.models import Model, RecursiveModel, Transformer
+from grokinterp.errors import GrokinterpError, NotDefined, short
+from grokinterp.models import Model, RecordedModel, RecursiveModel, Transformer
 
 PAIRS = 256
 PATTERNS = ("hook_pattern", "hook_attn_scores")
@@ -51,8 +51,13 @@ def activation_patching(checkpoint: Checkpoint) -> ActivationPatching:
     same at every checkpoint.
 
     Source: Meng et al. 2022, §2.1 (causal tracing); Wang et al. 2023, §2.1 (activation patching).
+
+    Raises:
+        NotDefined: nobody knows which activations stand side by side.
     """
     model, pairs = checkpoint.model, drawn_pairs(checkpoint.problem)
+    if isinstance(model, RecordedModel):
+        raise NotDefined("activation_patching", f"{model.lacks('branches that add up')}; patch() takes any hook")
     sites = patch_sites(model).values()
     with torch.no_grad():
         logits, *values = model.catch(pairs.clean, *(site.hook for site in sites))
@@ -74,6 +79,8 @@ def patch_sites(model: Model) -> dict[str, Site]:
             f"steps.{step}.{point}" for step in range(model.spec.n_supervision) for point in (latent, "hook_answer")
         ]
         return {name: Site(name) for name in ("hook_embed", *inside)}
+    if isinstance(model, RecordedModel):
+        return {}
     if not isinstance(model, Transformer):
         return {"hook_embed": Site("hook_embed")}
     sites: dict[str, Site] = {}

@@ -36,7 +36,7 @@ def class_cosine(checkpoint: Checkpoint) -> ClassCosine:
     Source: FORMULAS and PERFORMANCE (mean cosine by sums); Papyan et al. 2020 (class means).
     """
     labels, classes = checkpoint.problem.labels, checkpoint.logits.shape[-1]
-    return cosines_of(checkpoint.readout.residual.double(), labels, classes)
+    return cosines_of(checkpoint.representation.double(), labels, classes)
 
 
 def cosines_of(x: Float[Tensor, "example feature"], labels: Int[Tensor, "example"], classes: int) -> ClassCosine:

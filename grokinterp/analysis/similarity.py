@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from grokinterp.analysis.logits import require_few_classes
 from grokinterp.analysis.probes import cosines_of, over_pairs, sum_by_class, unit_sums
 from grokinterp.checkpoint import Checkpoint
 
@@ -85,7 +86,8 @@ def class_matrix(checkpoint: Checkpoint, *, hook: str | None = None) -> ClassMat
         KeyError: no hook of that name, or one that has no vector at a position.
     """
     labels, classes = checkpoint.problem.labels, checkpoint.problem.task.n_classes
-    x = checkpoint.readout.residual.double() if hook is None else checkpoint.features(hook)[0]
+    require_few_classes(checkpoint, "class_matrix")
+    x = checkpoint.representation.double() if hook is None else checkpoint.features(hook)[0]
     total, nonzero, n = unit_sums(x, labels, classes)
     cosines = over_pairs(total @ total.mT - nonzero.diag(), n[:, None] * n - n.diag())
     return ClassMatrix(cosines, *centroids(class_means(x, labels, classes)))

@@ -9,7 +9,7 @@ from torch.nn.functional import pad
 
 from grokinterp.checkpoint import Checkpoint
 from grokinterp.maths.sparsity import effective_rank
-from grokinterp.models import Model, Transformer
+from grokinterp.models import Model, RecordedModel, Transformer
 
 RANKS = 16
 CIRCUITS = ("QK", "OV")
@@ -73,8 +73,12 @@ def matrix_names(model: Model) -> list[str]:
 def dense_matrices(model: Model) -> dict[str, Float[Tensor, "_ _"]]:
     """The embedding, the unembedding, the neuron-to-logit map, and the matrices between them.
 
-    In a transformer those are W_in and W_out of the last layer; elsewhere all, by their own names.
+    In a transformer those are W_in and W_out of the last layer; elsewhere all, by their own names. Of a recorded model
+    they are all parameters of two axes and more, the first of which is kept (a convolution is [out, in · space]).
     """
+    if isinstance(model, RecordedModel):
+        weights = {name: w for name, w in model.named_parameters() if w.ndim > 1 and w.numel()}
+        return {name: weight.detach().double().flatten(1) for name, weight in weights.items()}
     ends = {"W_E": model.embedding, "W_U": model.W_U}
     if isinstance(model, Transformer):
         between = {"W_in": model.W_in[-1], "W_out": model.W_out[-1]}

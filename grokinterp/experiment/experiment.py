@@ -15,7 +15,7 @@ from torch import Tensor
 
 from grokinterp.errors import ConfigError
 from grokinterp.experiment.configuration import assign, config_error, not_a_kind, read_config, spelled_out
-from grokinterp.experiment.kinds import AnyModel, AnyTask, require_known_kinds
+from grokinterp.experiment.kinds import RECORDED, AnyModel, AnyTask, require_known_kinds
 from grokinterp.experiment.optimization import Optimization
 from grokinterp.experiment.rules import FORBID_UNKNOWN_KEYS, require
 from grokinterp.experiment.saving import SaveAt
@@ -62,6 +62,8 @@ class Experiment:
         rule = "must be an integer from 0 to 10^9"
         require(patience is None or 0 <= patience <= 10**9, "patience", patience, rule)
         require(0 <= self.seed < 2**63, "seed", self.seed, "must be from 0 to 2^63 - 1")
+        recorded = {self.task.kind == RECORDED, self.model.kind == RECORDED}
+        require(len(recorded) == 1, "model.kind", self.model.kind, "recorded models and recorded tasks go together")
         trained, batch_size = self.split.sizes(self.task).train, self.optimization.batch_size
         rule = f"must be at most the number of training examples, {trained}"
         require(batch_size is None or batch_size <= trained, "optimization.batch_size", batch_size, rule)

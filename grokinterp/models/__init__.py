@@ -4,7 +4,7 @@ from grokinterp.models.mlp import MLP, MLPSpec, solved_addition
 from grokinterp.models.model import Model, ModelSpec, ReadoutProgram, in_program
 from grokinterp.models.probes import ProbeInputs
 from grokinterp.models.readout import Readout, ReadoutInputs
-from grokinterp.models.recorded import NEEDS_MODULE, RecordedModel, RecordedSpec
+from grokinterp.models.recorded import NEEDS_MODULE, Answer, RecordedModel, RecordedSpec
 from grokinterp.models.recursive import RecursiveModel, RecursiveSpec
 from grokinterp.models.transformer import Transformer, TransformerSpec
 
@@ -15,6 +15,7 @@ __all__ = [
     "MLP",
     "MODELS",
     "NEEDS_MODULE",
+    "Answer",
     "MLPSpec",
     "Model",
     "ModelSpec",

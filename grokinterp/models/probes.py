@@ -1,7 +1,7 @@
 """The inputs that a recorded module is evaluated on."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, final
+from typing import Any, Literal, final, get_args
 
 import torch
 from jaxtyping import Int
@@ -35,7 +35,7 @@ class ProbeInputs:
         layout: Layout = "tensor" if isinstance(inputs, Tensor) else "dict" if isinstance(inputs, Mapping) else "tuple"
         if layout == "tuple" and not isinstance(inputs, tuple | list):
             raise ConfigError(key, type(inputs).__name__, "the inputs must be a tensor, a tuple or a dict of tensors")
-        several = {"tensor": lambda: [inputs], "tuple": lambda: inputs, "dict": lambda: []}[layout]()
+        several = {"tensor": lambda: [inputs], "tuple": lambda: inputs, "dict": list}[layout]()
         named = inputs if isinstance(inputs, Mapping) else {str(place): value for place, value in enumerate(several)}
         for name, value in named.items():
             if not (isinstance(name, str) and (layout != "dict" or name.isidentifier()) and len(name) <= 100):
@@ -45,6 +45,16 @@ class ProbeInputs:
         if len({len(value) for value in named.values()}) != 1:
             raise ConfigError(key, "inputs", "must all have the same number of examples")
         return cls({name: value.detach().cpu().clone() for name, value in named.items()}, layout)
+
+    @classmethod
+    def stored(cls, file: tuple[Mapping[str, Tensor], Mapping[str, str]], examples: int) -> "ProbeInputs":
+        """From the tensors and the notes of a run's file. Raises ConfigError for another number of examples."""
+        tensors, notes = file
+        layout = notes.get("layout")
+        if layout not in get_args(Layout) or not tensors or {len(value) for value in tensors.values()} != {examples}:
+            raise ConfigError("examples", layout, f"must be the inputs of {examples} examples")
+        ordered = sorted(tensors, key=int) if layout == "tuple" else tensors
+        return cls({name: tensors[name] for name in ordered}, layout)
 
     def followed_by(self, other: "ProbeInputs", *, key: str) -> "ProbeInputs":
         """These examples and then others. Raises ConfigError unless both are of one kind."""

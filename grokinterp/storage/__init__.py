@@ -6,7 +6,7 @@ The format is open and described in docs/checkpoint_format.md. Importing this pa
 from grokinterp.storage.atomic import remove_leftovers, write_atomic
 from grokinterp.storage.metrics_log import MetricsLog
 from grokinterp.storage.resume_store import Resume, ResumeStore
-from grokinterp.storage.run_directory import RunDirectory, configuration_hash
+from grokinterp.storage.run_directory import RunDirectory, configuration_hash, encode_examples
 from grokinterp.storage.tensor_file import Stored, decode_tensors, encode_tensors
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Stored",
     "configuration_hash",
     "decode_tensors",
+    "encode_examples",
     "encode_tensors",
     "remove_leftovers",
     "write_atomic",

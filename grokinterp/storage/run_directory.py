@@ -25,6 +25,18 @@ if TYPE_CHECKING:
 STATUSES = ("running", "finished", "interrupted", "diverged")
 
 
+EXAMPLES = "examples.safetensors"
+
+
+def encode_examples(tensors: Mapping[str, "torch.Tensor"], notes: Mapping[str, str]) -> tuple[bytes, str]:
+    """The file of a recorded module's inputs, and its digest, which the configuration and so the run id depend on.
+
+    Raises: ValueError for a dtype that a file cannot hold, or a name.
+    """
+    data = encode_tensors(tensors, step=0, run_id="", extra=notes)
+    return data, verify(data, name=EXAMPLES).digest
+
+
 def configuration_hash(experiment: Mapping[str, Any]) -> str:
     """The run id: 10 hex digits of the SHA-256 of the configuration's canonical JSON, its name left out.
 
@@ -145,6 +157,17 @@ class RunDirectory:
         """The verified checkpoint of `step`.  Raises: CheckpointError if it is missing, damaged or another's."""
         path = self.checkpoint_path(step)
         return require_identity(decode_tensors(read_bytes(path), name=path.name), path, step=step, run_id=self.run_id)
+
+    def save_examples(self, data: bytes) -> None:
+        """Write the inputs that a recorded module is evaluated on, as ``encode_examples`` makes them."""
+        write_atomic(self.path / EXAMPLES, data, replace=True)
+
+    def load_examples(self, digest: str) -> tuple[dict[str, "torch.Tensor"], dict[str, str]]:
+        """The inputs and what is noted of them.  Raises: CheckpointError if missing, damaged or of another digest."""
+        stored = decode_tensors(read_bytes(self.path / EXAMPLES), name=EXAMPLES)
+        if stored.digest != digest:
+            raise CheckpointError(EXAMPLES, f"has digest {stored.digest[:12]}, the run's examples {digest[:12]}")
+        return stored.tensors, stored.extra
 
     @contextlib.contextmanager
     def lock(self) -> Generator[None, None, None]:

@@ -14,6 +14,7 @@ from grokinterp.allocator import keep_freed_memory
 from grokinterp.checkpoint import Problem
 from grokinterp.errors import ConfigError, RunDirectoryError
 from grokinterp.experiment import Experiment
+from grokinterp.experiment.kinds import RECORDED
 from grokinterp.experiment.split import UNKNOWN
 from grokinterp.optim import Evaluation
 from grokinterp.phases import GrokkingDetector
@@ -62,6 +63,8 @@ def train(
         RunDirectoryError: the directory is taken, locked or belongs to another configuration.
     """
     experiment = Experiment.from_dict(experiment.to_dict())
+    if experiment.model.kind == RECORDED:
+        raise ConfigError("model.kind", RECORDED, "is trained by its own loop: this run was recorded from there")
     if experiment.split.trained_on == UNKNOWN:
         raise ConfigError("split.trained_on", UNKNOWN, "leaves no example to train on")
     chosen = choose_device(device)
