@@ -232,7 +232,7 @@ def require_real_and_dense(name: str, parameter: Tensor) -> None:
     if parameter.is_complex():
         raise ConfigError(name, "complex", "filters take real parameters only")
     if parameter.grad is not None and parameter.grad.layout is not torch.strided:
-        raise ConfigError(name, "sparse gradient", "filters take dense gradients only; embeddings have sparse=False")
+        raise ConfigError(name, "sparse gradient", "filters take dense gradients only (sparse=False)")
 
 
 def moved(memory: Memory, parameter: Tensor) -> Memory:
