@@ -266,9 +266,9 @@ def fingerprint(trajectory: Trajectory, analysis: Analysis, marks: Mapping[str, 
 def code_digest() -> str:
     """Digest of this package's source files that a measure depends on."""
     package = Path(str(files("grokinterp")))
-    rooms = ("maths", "tasks", "models", "optim", "experiment", "analysis")
+    rooms = ("maths", "tasks", "models", "losses", "optim", "experiment", "analysis")
     paths = [path for room in rooms for path in (package / room).rglob("*.py")]
-    sources = sorted([*paths, package / "losses.py", package / "checkpoint.py"])
+    sources = sorted([*paths, package / "checkpoint.py"])
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 

@@ -1,0 +1,299 @@
+"""The methods that a league compares: each one change of the same plain AdamW run."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from grokinterp.errors import ConfigError
+from grokinterp.experiment import Experiment, Optimization
+from grokinterp.models import TransformerSpec
+from grokinterp.optim import (
+    EGD,
+    Cosine,
+    Curriculum,
+    Cyclic,
+    Gap,
+    GradientFilter,
+    GrokfastDual,
+    GrokfastEMA,
+    GrokfastMA,
+    Increasing,
+    Mastery,
+    OrthoGrad,
+    Plateau,
+)
+
+BASELINE = "adamw"
+"""What all others are compared with."""
+
+SGD_RATE, SGD_MOMENTUM, EGD_RATE = 100.0, 0.9, 10.0
+"""What the learning rate is multiplied by where updates have another size than AdamW's."""
+
+SMALL = 0.5
+"""What the initial weights are multiplied by."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """One way to train: what it is, where it comes from, and the experiment it makes of the plain one.
+
+    ``apply`` raises ConfigError where the method has no meaning for the task or the model.
+    """
+
+    about: str
+    source: str
+    apply: Callable[[Experiment], Experiment]
+
+
+def plain(experiment: Experiment) -> Experiment:
+    """AdamW alone, at the experiment's rate, decay, batches, loss and initial weights, for the whole budget."""
+    before = experiment.optimization
+    kept = ("lr", "weight_decay", "betas", "eps", "warmup_steps", "loss", "batch_size", "init_scale", "constrain_norm")
+    optimization = Optimization(**{name: getattr(before, name) for name in kept})
+    return replace(experiment, optimization=optimization, patience=None)
+
+
+def configured(name: str, experiment: Experiment) -> Experiment:
+    """The experiment by a method.
+
+    Raises:
+        ConfigError: an unknown method, one that is not possible here, or one that changes nothing here.
+    """
+    if name not in METHODS:
+        raise ConfigError("methods", name, f"must be among {', '.join(METHODS)}")
+    base = plain(experiment)
+    made = METHODS[name].apply(base)
+    if name != BASELINE and made == base:
+        raise ConfigError("methods", name, f"changes nothing here: it is {BASELINE}")
+    return made
+
+
+def differences(made: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The configuration keys in which a method differs from the base, with the base's value and its own.
+
+    >>> differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}})
+    {'a.c': (3, 2)}
+    """
+    before, now = (dict(_flat(values)) for values in (base, made))
+    return {key: (before.get(key), now.get(key)) for key in [*now, *before] if before.get(key) != now.get(key)}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def optimized(**values: Any) -> Callable[[Experiment], Experiment]:
+    """With these settings of the optimization."""
+    return lambda base: replace(base, optimization=replace(base.optimization, **values))
+
+
+def scheduled(**schedules: Any) -> Callable[[Experiment], Experiment]:
+    """With these schedules, each made for the number of steps."""
+
+    def apply(base: Experiment) -> Experiment:
+        made = {name: schedule(base.steps) for name, schedule in schedules.items()}
+        return optimized(schedules=replace(base.optimization.schedules, **made))(base)
+
+    return apply
+
+
+def rescaled(rate: float, decay: float, **values: Any) -> Callable[[Experiment], Experiment]:
+    """With learning rate and weight decay multiplied."""
+
+    def apply(base: Experiment) -> Experiment:
+        o = base.optimization
+        lr, weight_decay = (float(f"{value:.12g}") for value in (o.lr * rate, o.weight_decay * decay))
+        return optimized(lr=lr, weight_decay=weight_decay, **values)(base)
+
+    return apply
+
+
+def lr_matched(filter: GradientFilter) -> Method:
+    """AdamW at a filter's effective learning rate, were its gain to reach the weights undiminished."""
+    gain = filter.gain
+    return Method(
+        about=f"AdamW with the learning rate × {gain:g} = 1 + λ of {filter.kind} and the weight decay ÷ {gain:g}, so "
+        "that the decay per step, lr · weight decay, stays",
+        source="control",
+        apply=rescaled(gain, 1 / gain),
+    )
+
+
+def with_filters(*filters: GradientFilter, **values: Any) -> Callable[[Experiment], Experiment]:
+    """With these filters between the gradient and AdamW."""
+    return optimized(filters=filters, **values)
+
+
+def stablemax_attention(base: Experiment) -> Experiment:
+    """With StableMax where attention has a softmax."""
+    if not isinstance(base.model, TransformerSpec):
+        raise ConfigError("model.kind", base.model.kind, "has no softmax attention that StableMax could replace")
+    if base.model.attention_rate == 0:
+        raise ConfigError("model.attention_rate", 0, "makes attention constant: there is no softmax to replace")
+    return replace(base, model=replace(base.model, attention_fn="stablemax"))
+
+
+def cross_entropy(apply: Callable[[Experiment], Experiment]) -> Callable[[Experiment], Experiment]:
+    """``apply`` where the loss is a cross-entropy, whose softmax there is to replace."""
+
+    def checked(base: Experiment) -> Experiment:
+        if base.optimization.loss == "mse":
+            raise ConfigError("optimization.loss", "mse", "is no cross-entropy: there is no softmax to replace")
+        return apply(base)
+
+    return checked
+
+
+def batched(schedule: Callable[[int], Any]) -> Callable[[Experiment], Experiment]:
+    """Mini-batches that grow to all training examples, or to the batches there are."""
+
+    def apply(base: Experiment) -> Experiment:
+        largest = base.optimization.batch_size or base.split.sizes(base.task).train
+        schedules = replace(base.optimization.schedules, batch_size=schedule(base.steps))
+        return optimized(batch_size=largest, schedules=schedules)(base)
+
+    return apply
+
+
+def curriculum(**values: Any) -> Callable[[Experiment], Experiment]:
+    """With 30 % of the training examples at first and all of them after a fifth of the run."""
+    return lambda base: optimized(curriculum=Curriculum(start=0.3, over=max(base.steps // 5, 1), **values))(base)
+
+
+def small_init(base: Experiment) -> Experiment:
+    """With smaller initial weights."""
+    return optimized(init_scale=base.optimization.init_scale * SMALL)(base)
+
+
+EMA, MA, DUAL = GrokfastEMA(), GrokfastMA(), GrokfastDual()
+GROKFAST = "Lee et al. 2024"
+PRIETO = "Prieto et al. 2025"
+OMNIGROK = "Liu et al. 2022 (Omnigrok)"
+
+METHODS: dict[str, Method] = {
+    BASELINE: Method(
+        about="AdamW as configured, without anything else: the base", source="Loshchilov and Hutter 2017",
+        apply=lambda base: base,
+    ),
+    "adamw_lr_matched": lr_matched(EMA),
+    "adamw_lr_matched_ma": lr_matched(MA),
+    "adamw_lr_matched_dual": lr_matched(DUAL),
+    "adamw_wd_matched": Method(
+        about=f"AdamW with the weight decay × {EMA.gain:g} = 1 + λ of grokfast_ema: what a stronger decay alone does",
+        source="control", apply=rescaled(1.0, EMA.gain),
+    ),
+    "no_weight_decay": Method(
+        about="AdamW with weight decay 0", source="control", apply=optimized(weight_decay=0.0),
+    ),
+    "grokfast_ema": Method(
+        about=f"AdamW on g + λ · the moving average of g (α {EMA.alpha:g}, λ {EMA.lamb:g})", source=GROKFAST,
+        apply=with_filters(EMA),
+    ),
+    "grokfast_ma": Method(
+        about=f"AdamW on g + λ · the mean of the last {MA.window} gradients (λ {MA.lamb:g}, from when there are "
+        "so many)", source=GROKFAST, apply=with_filters(MA),
+    ),
+    "grokfast_dual": Method(
+        about=f"both Grokfast filters on the raw gradient (λ {DUAL.ema.lamb:g} and {DUAL.ma.lamb:g})", source=GROKFAST,
+        apply=with_filters(DUAL),
+    ),
+    "grokfast_ema_normalized": Method(
+        about="grokfast_ema with the learning rate ÷ (1 + λ)", source=GROKFAST,
+        apply=with_filters(EMA, lr_normalize=True),
+    ),
+    "orthograd": Method(
+        about="AdamW on the part of each gradient that is orthogonal to its weights, rescaled; the base's weight decay",
+        source=PRIETO, apply=with_filters(OrthoGrad()),
+    ),
+    "stablemax": Method(
+        about="StableMax cross-entropy as the loss that is trained on", source=PRIETO,
+        apply=cross_entropy(optimized(loss="stablemax")),
+    ),
+    "orthograd_stablemax": Method(
+        about="orthograd and stablemax together", source=PRIETO,
+        apply=cross_entropy(with_filters(OrthoGrad(), loss="stablemax")),
+    ),
+    "stablemax_attention": Method(
+        about="StableMax in place of the attention's softmax", source=PRIETO, apply=stablemax_attention,
+    ),
+    "egd": Method(
+        about="SGD without momentum on gradients whose singular values are all 1; learning rate × "
+        f"{EGD_RATE:g}, weight decay ÷ {EGD_RATE:g} (an update of a 128 × 128 matrix is then about as large as "
+        "AdamW's; not tuned)",
+        source="Pasand and Dohmatob 2025",
+        apply=rescaled(EGD_RATE, 1 / EGD_RATE, optimizer="sgd", momentum=0.0, filters=(EGD(),)),
+    ),
+    "muon": Method(
+        about="Muon (momentum .95) on matrices, AdamW on the rest, at the same learning rate and weight decay: updates "
+        "are scaled to AdamW's size", source="Jordan et al. 2024; Liu et al. 2025",
+        apply=optimized(optimizer="muon", momentum=0.95),
+    ),
+    "sgd": Method(
+        about=f"SGD with momentum {SGD_MOMENTUM:g}, learning rate × {SGD_RATE:g}, and the weight decay that takes as "
+        "much off the weights a step as the base's (not tuned)", source="control",
+        apply=rescaled(SGD_RATE, (1 - SGD_MOMENTUM) / SGD_RATE, optimizer="sgd", momentum=SGD_MOMENTUM),
+    ),
+    "average": Method(
+        about="the base; judged by the moving average of its weights (decay .999 a step)",
+        source="Polyak and Juditsky 1992", apply=optimized(average=0.999),
+    ),
+    "lr_cosine": Method(
+        about="learning rate falls to 0 along a cosine over the run", source="Loshchilov and Hutter 2016",
+        apply=scheduled(lr=lambda steps: Cosine()),
+    ),
+    "lr_cyclic": Method(
+        about="learning rate in a triangle wave of ten periods, from a tenth", source="Smith 2017",
+        apply=scheduled(lr=lambda steps: Cyclic(period=max(steps // 10, 2))),
+    ),
+    "lr_adaptive": Method(
+        about="learning rate halved whenever the training loss rests for a tenth of the run", source="torch.optim",
+        apply=scheduled(lr=lambda steps: Plateau(patience=max(steps // 10, 1))),
+    ),
+    "weight_decay_increasing": Method(
+        about="weight decay rises from a tenth over the first half of the run", source="control",
+        apply=scheduled(weight_decay=lambda steps: Increasing(over=max(steps // 2, 1))),
+    ),
+    "weight_decay_adaptive": Method(
+        about="weight decay doubles every tenth of the run while memorized and not generalizing, up to tenfold; it "
+        "looks at the held-out accuracy", source=f"after {OMNIGROK}",
+        apply=scheduled(weight_decay=lambda steps: Gap(doubling=max(steps // 10, 1))),
+    ),
+    "batch_increasing": Method(
+        about="batches grow from a tenth to the whole over the first half of the run", source="Smith et al. 2018",
+        apply=batched(lambda steps: Increasing(over=max(steps // 2, 1))),
+    ),
+    "batch_curriculum": Method(
+        about="batches double from an eighth each time the training examples are mastered", source="Smith et al. 2018",
+        apply=batched(lambda steps: Mastery(hold=max(steps // 20, 1))),
+    ),
+    "curriculum": Method(
+        about="30 % of the training examples at first, the smallest operands, and all after a fifth of the run",
+        source="Bengio et al. 2009", apply=curriculum(),
+    ),
+    "curriculum_random": Method(
+        about="as curriculum, in an order drawn at random", source="control", apply=curriculum(by="random"),
+    ),
+    "small_init": Method(
+        about=f"initial weights × {SMALL:g}", source=OMNIGROK, apply=small_init,
+    ),
+    "constrained_norm": Method(
+        about="the norm of all weights is kept where it began", source=OMNIGROK, apply=optimized(constrain_norm=True),
+    ),
+}  # fmt: skip
+"""Every method by name, the controls beside what they control for."""
+
+CHOSEN = (
+    BASELINE, "adamw_lr_matched", "adamw_wd_matched", "grokfast_ema", "grokfast_ma", "grokfast_dual", "orthograd",
+    "stablemax", "orthograd_stablemax", "egd", "muon",
+)  # fmt: skip
+"""What a league has where nobody says otherwise."""
+
+
+def listing() -> list[str]:
+    """Every method in a line."""
+    width = max(map(len, METHODS))
+    return [f"{name:{width}}  {method.about} ({method.source})" for name, method in METHODS.items()]

@@ -1,0 +1,247 @@
+"""Every method with every seed, as many processes at once as there are cores, and what came of it in one file."""
+
+import json
+import multiprocessing
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from grokinterp.errors import ConfigError, GrokinterpError, RunDirectoryError
+from grokinterp.experiment import Experiment, SaveAt
+from grokinterp.league.measures import BEST, WINDOW, measured
+from grokinterp.league.methods import METHODS, configured, differences, plain
+from grokinterp.league.worker import work
+from grokinterp.progress import ProgressBar
+from grokinterp.storage import write_atomic
+from grokinterp.training.memory import require_memory
+
+LEAGUE = "league.json"
+MOST_SEEDS = 1000
+CHECKPOINTS = 8
+"""Saved of every run besides the first: enough to measure collapse and alignment."""
+
+PATIENCE = 20
+"""Evaluations without a lower held-out loss after which early stopping would stop."""
+
+
+@dataclass
+class Entry:
+    """One run: which, where, what it trains, and why it could not, if it could not."""
+
+    method: str
+    seed: int
+    directory: Path
+    experiment: Experiment
+    failure: str | None = field(default=None)
+
+
+def compare(
+    experiment: Experiment,
+    methods: Sequence[str],
+    seeds: int,
+    directory: str | Path,
+    *,
+    jobs: int | None = None,
+    patience: int = PATIENCE,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Train every method with every seed on one budget, and return what ``league.json`` holds.
+
+    All have the same steps, evaluations and model; the runs of one seed have the same split and, but for
+    methods that change them, the same initial weights. Each is a run directory, ``METHOD/seed-N``.
+    What is finished there is not trained again, what was interrupted goes on. Processes have one thread
+    each. A method that is not possible here is reported with the reason; so is a run that fails.
+
+    Args:
+        experiment: what to train; methods replace its optimizer, filters, schedules and the like.
+        methods: names among ``METHODS``.
+        seeds: how many, from the experiment's on.
+        directory: new, or that of an earlier call, whose other runs stay in the league.
+        jobs: processes at once (default: one for each core).
+        patience: evaluations, for the comparison with early stopping.
+        progress: show a progress bar on standard error.
+
+    Raises:
+        ConfigError: an unknown method, wrong numbers, an experiment too short to be judged, or no possible method.
+        RunDirectoryError: the directory holds runs of another configuration.
+    """
+    top, chosen = Path(directory), list(dict.fromkeys(methods))
+    require(experiment, chosen, seeds, jobs, patience)
+    base, refused, entries = planned(experiment, chosen, seeds, top)
+    require_same(top, base, entries)
+    before = read_league(top)
+    outcome = {"patience": patience, "jobs": jobs or cores(), "refused": refused}
+    try:
+        train_all(entries, jobs or cores(), progress=progress)
+    finally:
+        found = collected(top, base, entries, before, outcome)
+        if found["runs"]:
+            write_atomic(top / LEAGUE, (json.dumps(found, indent=1) + "\n").encode("ascii"), replace=True)
+    return found
+
+
+def require(experiment: Experiment, methods: Sequence[str], seeds: int, jobs: int | None, patience: int) -> None:
+    """Raise ConfigError for what can be told before anything is tried."""
+    for name in methods:
+        if name not in METHODS:
+            raise ConfigError("methods", name, f"must be among {', '.join(METHODS)}")
+    if not methods:
+        raise ConfigError("methods", "none", "must name at least one")
+    if not 1 <= seeds <= MOST_SEEDS:
+        raise ConfigError("seeds", seeds, f"must be an integer from 1 to {MOST_SEEDS}")
+    if jobs is not None and jobs < 1:
+        raise ConfigError("jobs", jobs, "must be an integer from 1")
+    if patience < 1:
+        raise ConfigError("patience", patience, "must be an integer from 1")
+    evaluations = experiment.steps // experiment.evaluate_every + 1
+    if evaluations < WINDOW:
+        rule = f"gives {evaluations} evaluations; a run is judged by {WINDOW} or more: lower evaluate_every"
+        raise ConfigError("steps", experiment.steps, rule)
+
+
+def planned(
+    experiment: Experiment, methods: Sequence[str], seeds: int, top: Path
+) -> tuple[Experiment, dict[str, str], list[Entry]]:
+    """The base, why methods are not possible, and the runs to be: seed by seed, so that a part is comparable."""
+    every = max(experiment.steps // CHECKPOINTS, 1)
+    base = plain(replace(experiment, save=SaveAt(every=every, resume_every=max(experiment.steps // 10, 1))))
+    made, refused = {}, {}
+    for name in methods:
+        try:
+            made[name] = configured(name, base)
+            require_memory(made[name], torch.device("cpu"))
+        except ConfigError as error:
+            made.pop(name, None)
+            refused[name] = str(error)
+    if not made:
+        raise ConfigError("methods", ",".join(methods), f"none is possible here: {next(iter(refused.values()))}")
+    numbers = range(experiment.seed, experiment.seed + seeds)
+    entries = [
+        Entry(name, seed, top / name / f"seed-{seed}", replace(one, name=name, seed=seed))
+        for seed in numbers
+        for name, one in made.items()
+    ]
+    return base, refused, entries
+
+
+def require_same(top: Path, base: Experiment, entries: Sequence[Entry]) -> None:
+    """Raise RunDirectoryError where a run that is there already is not the one to be."""
+    earlier = read_league(top)
+    if earlier and (odd := differences(base.to_dict() | {"name": ""}, earlier["base"] | {"name": ""})):
+        raise RunDirectoryError(top, f"holds a league of another experiment: {_told(odd)}")
+    for entry in entries:
+        path = entry.directory / "experiment.json"
+        if path.exists():
+            stored = Experiment.from_dict(json.loads(path.read_text(encoding="utf-8"))).to_dict()
+            if odd := differences(entry.experiment.to_dict(), stored):
+                raise RunDirectoryError(entry.directory, f"was trained with another configuration: {_told(odd)}")
+
+
+def _told(odd: Mapping[str, tuple[Any, Any]]) -> str:
+    return ", ".join(f"{key}={before} there, {now} here" for key, (before, now) in odd.items())
+
+
+def train_all(entries: Sequence[Entry], jobs: int, *, progress: bool) -> None:
+    """Run every entry in a process of its own, so many at once; whatever stops this one stops them all."""
+    context = multiprocessing.get_context("spawn")
+    waiting = list(entries)
+    running: dict[Any, tuple[Any, Connection, Entry]] = {}
+    with ProgressBar("league", len(entries), shown=progress) as bar:
+        try:
+            while waiting or running:
+                while waiting and len(running) < jobs:
+                    entry = waiting.pop(0)
+                    ours, theirs = context.Pipe(duplex=False)
+                    process = context.Process(
+                        target=work, args=(str(entry.directory), entry.experiment.to_dict(), theirs), daemon=True
+                    )
+                    process.start()
+                    theirs.close()
+                    running[process.sentinel] = process, ours, entry
+                for sentinel in wait(list(running)):
+                    process, answer, entry = running.pop(sentinel)
+                    process.join()
+                    entry.failure = outcome_of(process.exitcode, answer)
+                    bar.advance(note=f"{entry.method} seed {entry.seed}{': failed' if entry.failure else ''}")
+        finally:
+            stop([process for process, _, _ in running.values()])
+
+
+def outcome_of(code: int | None, answer: Connection) -> str | None:
+    """What the process said, or how it ended without a word."""
+    try:
+        return answer.recv() if answer.poll() else f"its process ended with code {code}"
+    except EOFError:
+        return f"its process ended with code {code}"
+    finally:
+        answer.close()
+
+
+def stop(processes: Sequence[Any]) -> None:
+    """Ask all to save their state and stop, and wait until they have."""
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join()
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def read_league(top: Path) -> dict[str, Any]:
+    """What an earlier call wrote; empty where there is nothing to read."""
+    try:
+        found = json.loads((top / LEAGUE).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) and {"base", "refused"} <= found.keys() else {}
+
+
+def collected(
+    top: Path, base: Experiment, entries: Sequence[Entry], before: Mapping[str, Any], outcome: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The league from its run directories, those of earlier calls included, in the order of METHODS."""
+    failures = {(entry.method, entry.seed): entry.failure for entry in entries if entry.failure}
+    runs = [measured(path, name, seed, patience=outcome["patience"]) for name, seed, path in directories(top)]
+    found = {name for name, _, _ in directories(top)}
+    refused = {**before.get("refused", {}), **outcome["refused"]}
+    asked = [name for name in METHODS if name in found or name in refused]
+    return {
+        "format": 1,
+        "base": base.to_dict(),
+        "rule": {"threshold": BEST, "window": WINDOW},
+        "patience": outcome["patience"],
+        "jobs": outcome["jobs"],
+        "refused": {name: refused[name] for name in asked if name in refused and name not in found},
+        "failed": [{"method": name, "seed": seed, "why": why} for (name, seed), why in failures.items()],
+        "methods": {name: described(name, base) for name in asked},
+        "runs": runs,
+    }
+
+
+def described(name: str, base: Experiment) -> dict[str, Any]:
+    """What a method is, and what it changes."""
+    method = METHODS[name]
+    try:
+        changes = differences(configured(name, base).to_dict(), base.to_dict())
+    except GrokinterpError:
+        changes = {}
+    return {"about": method.about, "source": method.source, "changes": {key: list(two) for key, two in changes.items()}}
+
+
+def directories(top: Path) -> Iterator[tuple[str, int, Path]]:
+    """The runs there are, method by method."""
+    for name in METHODS:
+        numbered = []
+        for path in (top / name).glob("seed-*"):
+            number = path.name.removeprefix("seed-")
+            if number.isascii() and number.isdigit() and (path / "experiment.json").exists():
+                numbered.append((int(number), path))
+        yield from ((name, number, path) for number, path in sorted(numbered))
