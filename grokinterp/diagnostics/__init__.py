@@ -1,0 +1,51 @@
+"""What is wrong with a run and which setting to change: plain rules on its measured numbers. Needs no PyTorch."""
+
+from grokinterp.diagnostics import design, generalizing, learning, stability
+from grokinterp.diagnostics.facts import Diagnosis, Facts
+from grokinterp.results import Results
+
+RULES = (
+    learning.diverged,
+    learning.unlearned,
+    generalizing.collapsed,
+    generalizing.scaling,
+    generalizing.undecayed,
+    generalizing.on_its_way,
+    generalizing.few_examples,
+    generalizing.resting,
+    stability.unstable,
+    stability.lost,
+    stability.radial_update,
+    stability.noise_stays,
+    design.leaking,
+    design.no_plateau,
+    design.too_rarely,
+    design.few_checkpoints,
+)
+"""Each sees the facts and says what is wrong, or None; the gravest first."""
+
+WIDTH = 18
+"""Of the labels, as in ``Results.lines``."""
+
+__all__ = ["RULES", "Diagnosis", "diagnose", "told"]
+
+
+def diagnose(results: Results) -> list[Diagnosis]:
+    """What the numbers of a run show to be wrong, the gravest first; nothing where nothing is.
+
+    Training metrics alone do; analyses, where there are some, add what only they show. What is not
+    known, of an imported or recorded network for instance, is not judged.
+    """
+    facts = Facts.of(results)
+    return [found for rule in RULES if (found := rule(facts)) is not None]
+
+
+def told(diagnoses: list[Diagnosis]) -> list[str]:
+    """Lines for a person; none without a diagnosis."""
+    lines = []
+    for found in diagnoses:
+        setting = f" Try {found.setting}" if found.setting else ""
+        texts = (found.symptom, found.evidence, f"{found.remedy}{setting}")
+        labels = ("diagnosis", "", "remedy")
+        lines += [f"{label:{WIDTH}}{text}" for label, text in zip(labels, texts, strict=True)]
+    return lines

@@ -1,0 +1,186 @@
+"""What the rules read of a run: its curves, measures, dates and settings, as far as they are known."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, final
+
+import numpy as np
+
+from grokinterp.errors import GrokinterpError
+from grokinterp.phases import History
+from grokinterp.results import Results
+
+THEIRS = "recorded"
+"""Kind of task of a run that somebody else's loop trained: its settings are not ours to know or to change."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Something that is wrong with a run, the numbers that show it, and what to do.
+
+    Attributes:
+        symptom: what is wrong, a few words.
+        evidence: the measured numbers with their steps.
+        remedy: what to change and why, with its source.
+        setting: the change as an override, ``optimization.weight_decay=1``; "" where there is none to name.
+    """
+
+    symptom: str
+    evidence: str
+    remedy: str
+    setting: str = ""
+
+
+class Curve(NamedTuple):
+    """Finite values over their steps, at least one."""
+
+    steps: np.ndarray
+    values: np.ndarray
+
+    @property
+    def last(self) -> float:
+        """The last value."""
+        return float(self.values[-1])
+
+    def at(self, step: int) -> float:
+        """The value at the first step from ``step`` on, or the last one."""
+        return float(self.values[min(np.searchsorted(self.steps, step), len(self.steps) - 1)])
+
+    def since(self, step: int) -> "Curve":
+        """What came from ``step`` on; the last value where nothing did."""
+        first = min(int(np.searchsorted(self.steps, step)), len(self.steps) - 1)
+        return Curve(self.steps[first:], self.values[first:])
+
+    def quarters(self) -> tuple[float, float] | None:
+        """Medians over the third and the last quarter of the steps; None of fewer than eight values."""
+        if len(self.steps) < 8:
+            return None
+        share = (self.steps - self.steps[0]) / (self.steps[-1] - self.steps[0])
+        third, fourth = (share >= 0.5) & (share < 0.75), share >= 0.75
+        return (float(np.median(self.values[third])), float(np.median(self.values[fourth]))) if third.any() else None
+
+
+@final
+@dataclass(frozen=True)
+class Facts:
+    """A run as the rules see it; ``history`` is None where there are no curves to date it by."""
+
+    results: Results
+    history: History | None
+    experiment: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, results: Results) -> "Facts":
+        """The facts about a run; what its files do not hold is unknown."""
+        try:
+            history = results.history
+        except GrokinterpError:
+            history = None
+        return cls(results, history, results.directory.experiment)
+
+    @property
+    def verdict(self) -> str:
+        """That of the history, "" without one."""
+        return self.history.verdict if self.history else ""
+
+    @property
+    def memorized(self) -> int | None:
+        """The step of memorization."""
+        return self.history.memorized_step if self.history else None
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the run memorized and did not generalize."""
+        return self.verdict == "memorized, did not generalize within the run"
+
+    @property
+    def status(self) -> str:
+        """finished, diverged, running, interrupted, or ""."""
+        return str(self.results.directory.status.get("status", ""))
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether steps are left to train."""
+        return self.status in ("running", "interrupted")
+
+    @property
+    def is_theirs(self) -> bool:
+        """Whether somebody else's loop trained it."""
+        return self._value("task.kind") == THEIRS
+
+    def setting(self, key: str) -> Any:
+        """A value of the configuration by its dotted key; None where it is not known."""
+        return None if self.is_theirs else self._value(key)
+
+    def number(self, key: str) -> float | None:
+        """The same, where it is a number."""
+        value = self.setting(key)
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+    def _value(self, key: str) -> Any:
+        value: Any = self.experiment
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        return value
+
+    def filters(self) -> list[Mapping[str, Any]]:
+        """The gradient filters of the configuration."""
+        found = self.setting("optimization.filters")
+        return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list | tuple) else []
+
+    def has_filter(self, kind: str) -> bool:
+        """Whether one of them is of that kind."""
+        return any(one.get("kind") == kind for one in self.filters())
+
+    def amplifies(self) -> bool:
+        """Whether one of them is a Grokfast, which amplifies the slow gradient."""
+        return any(str(one.get("kind", "")).startswith("grokfast") for one in self.filters())
+
+    def curve(self, name: str) -> Curve | None:
+        """Training metrics, None where none is known."""
+        metrics = self.results.metrics
+        if name not in metrics or metrics[name].dims != ("step",):
+            return None
+        return finite(metrics["step"].values, metrics[name].values)
+
+    def measured(self, name: str, **at: str) -> Curve | None:
+        """A scalar measure of any analysis, or one entry of a labelled axis: ``precision="float32"``."""
+        for part in self.results.analyses.values():
+            if name not in part:
+                continue
+            values = part[name]
+            if all(axis in values.dims and label in values[axis].values for axis, label in at.items()):
+                values = values.sel(at)
+                return finite(part["step"].values, values.values) if values.dims == ("step",) else None
+        return None
+
+    def override(self, key: str, value: float | int) -> str:
+        """``key=value``, "" where the settings are not ours."""
+        return "" if self.is_theirs else f"{key}={value if isinstance(value, int) else f'{value:.3g}'}"
+
+    def lower(self, key: str, by: float | int) -> str:
+        """The override that divides a setting, "" where it is unknown or zero."""
+        value = self.number(key)
+        return self.override(key, value / by) if value else ""
+
+    def outcome(self) -> str:
+        """How well the held-out examples are answered at the last evaluation."""
+        for name in ("test_accuracy", "test_loss"):
+            if (found := self.curve(name)) is not None:
+                return f"{name.replace('_', ' ')} {found.last:.3g} at step {found.steps[-1]}"
+        return "no test curve"
+
+
+def finite(steps: np.ndarray, values: np.ndarray) -> Curve | None:
+    """The finite values with their steps, None without any."""
+    known = np.isfinite(values.astype(float))
+    return Curve(steps[known], values[known].astype(float)) if known.any() else None
+
+
+def times(share: float) -> str:
+    """A share as a percentage.
+
+    >>> times(0.234), times(0.00042)
+    ('23.4 %', '0.042 %')
+    """
+    return f"{100 * share:.3g} %"

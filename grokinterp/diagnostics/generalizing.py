@@ -1,0 +1,176 @@
+"""Rules on runs that memorized and do not generalize."""
+
+import math
+
+from grokinterp.diagnostics.facts import Curve, Diagnosis, Facts, times
+from grokinterp.diagnostics.learning import falling, longer
+
+PRECISIONS = {"float32": 2.0**-24, "float64": 2.0**-53}
+"""Forms of the loss that collapse, and the cross-entropy up to which 1 + Σ exp(z_j - z_y) rounds to 1 in each."""
+
+RADIAL = -math.sqrt(0.5)
+"""Below this cosine with the weights, more than half of the squared gradient only scales them."""
+
+GROWN = 1.1
+"""Logits or squared norm have grown when they are a tenth above their value at memorization."""
+
+MOVED = 0.9
+"""A restricted loss is on its way when it is below this share of its value at memorization."""
+
+RISEN = 2.0
+"""The excluded loss has risen when it is twice its minimum since memorization, as in dating the phases."""
+
+FEW = 0.3
+"""Share of the examples below which the published runs of modular addition that grok (Nanda et al. 2023) have none."""
+
+
+def collapsed(run: Facts) -> Diagnosis | None:
+    """Softmax collapse: examples whose loss is exactly 0 in the precision that it is computed in."""
+    form = run.setting("optimization.loss")
+    if run.verdict in ("", "grokked", "generalized without delay") or form not in PRECISIONS:
+        return None
+    evidence = _collapsed_share(run, form) or _vanished_loss(run, form)
+    if not evidence:
+        return None
+    return Diagnosis(
+        f"Softmax collapse: training examples whose {form} loss is exactly 0 teach nothing",
+        f"{evidence}; {run.outcome()}",
+        "Take the softplus form of the same loss, which does not collapse; or stablemax, or "
+        f"{'float64, which collapses later' if form == 'float32' else 'weight decay'} (Prieto et al. 2025, §3-4).",
+        "optimization.loss=softplus",
+    )  # fmt: skip
+
+
+def _collapsed_share(run: Facts, form: str) -> str:
+    share = run.measured("collapsed_share", precision=form)
+    if share is None or share.last <= 0:
+        return ""
+    first = share.steps[share.values > 0][0]
+    return (
+        f"{times(share.last)} of the training examples collapsed at step {share.steps[-1]}, the first by step {first}"
+    )
+
+
+def _vanished_loss(run: Facts, form: str) -> str:
+    """Where the mean is that small, so is the smallest loss: its sum of exponentials is exactly 1."""
+    loss = run.curve("train_loss")
+    if loss is None or not loss.last <= PRECISIONS[form]:
+        return ""
+    return f"the mean train loss, computed exactly, was {loss.last:.2g} at step {loss.steps[-1]}, too small for {form}"
+
+
+def scaling(run: Facts) -> Diagnosis | None:
+    """Naive loss minimization: the gradient points along the weights, and the logits grow."""
+    cosine, logits = run.measured("gradient_weight_cosine_total"), run.curve("logit_mean_abs")
+    if not run.stuck or cosine is None or logits is None or run.has_filter("orthograd"):
+        return None
+    before = logits.at(run.memorized or 0)
+    if cosine.last > RADIAL or logits.last < GROWN * before:
+        return None
+    return Diagnosis(
+        "Naive loss minimization: training scales the logits up and changes little else",
+        f"the cosine of gradient and weights was {cosine.last:.3g} at step {cosine.steps[-1]}; the mean |logit| went "
+        f"from {before:.3g} at step {run.memorized} to {logits.last:.3g} at step {logits.steps[-1]}",
+        "Take that part out of the gradient: OrthoGrad (Prieto et al. 2025, §5).",
+        _orthograd(run),
+    )
+
+
+def _orthograd(run: Facts) -> str:
+    return "" if run.is_theirs else """optimization.filters='[{kind="orthograd"}]'"""
+
+
+def undecayed(run: Facts) -> Diagnosis | None:
+    """Nothing takes the memorized solution away: no weight decay, or an unknown one and a growing norm."""
+    decay, norm = run.number("optimization.weight_decay"), run.curve("weight_norm")
+    if (
+        not run.stuck
+        or norm is None
+        or decay
+        or run.has_filter("orthograd")
+        or run.setting("optimization.constrain_norm")
+    ):
+        return None
+    before = norm.at(run.memorized or 0)
+    grown = norm.last >= GROWN * before
+    if not grown and decay is None:
+        return None
+    return Diagnosis(
+        "Memorized, and nothing takes the memorized solution away" if decay == 0 else "Memorized, and the weights grow",
+        f"{'weight decay is 0; ' if decay == 0 else ''}Σθ² went from {before:.3g} at step {run.memorized} to "
+        f"{norm.last:.3g} at step {norm.steps[-1]}; {run.outcome()}",
+        "Use weight decay (Power et al. 2022, §3.3), or OrthoGrad without it (Prieto et al. 2025).",
+        run.override("optimization.weight_decay", 1) if _allowed(run, 1.0) else _orthograd(run),
+    )
+
+
+def on_its_way(run: Facts) -> Diagnosis | None:
+    """The held-out examples are still answered wrongly, but the loss or the progress measures move."""
+    if not run.stuck or collapsed(run) is not None:
+        return None
+    evidence = falling(run, "test_loss") or _moving(run)
+    return (
+        Diagnosis("Not generalizing yet, and on its way", f"{evidence}; {run.outcome()}", *longer(run))
+        if evidence
+        else None
+    )
+
+
+def _moving(run: Facts) -> str:
+    since = run.memorized or 0
+    restricted, excluded = (
+        None if curve is None else curve.since(since)
+        for curve in (run.measured("restricted_loss"), run.measured("excluded_loss"))
+    )
+    found = []
+    if restricted is not None and restricted.last < MOVED * restricted.values[0]:
+        found.append(_way("restricted", restricted))
+    if excluded is not None and excluded.last > RISEN * excluded.values.min() > 0:
+        found.append(_way("excluded", excluded))
+    return " and ".join(found)
+
+
+def _way(name: str, curve: Curve) -> str:
+    first, last = curve.steps[0], curve.steps[-1]
+    return f"the {name} loss went from {curve.values[0]:.3g} at step {first} to {curve.last:.3g} at step {last}"
+
+
+def few_examples(run: Facts) -> Diagnosis | None:
+    """A flat plateau on a small share of the examples."""
+    fraction = run.number("split.fraction")
+    if not _rests(run) or fraction is None or fraction >= FEW or run.setting("split.trained_on") is not None:
+        return None
+    return Diagnosis(
+        "Memorized, perhaps from too few examples",
+        f"trained on {times(fraction)} of the examples; {run.outcome()}",
+        "Train on more of them: the fewer there are, the later a network generalizes, if it does (Power et al. 2022).",
+        "split.fraction=0.4",
+    )
+
+
+def resting(run: Facts) -> Diagnosis | None:
+    """Nothing moves, and no other rule says why."""
+    decay = run.number("optimization.weight_decay")
+    if not _rests(run) or few_examples(run) is not None:
+        return None
+    raised = decay is None or (decay > 0 and _allowed(run, 3 * decay))
+    evidence = f"memorized at step {run.memorized}; {run.outcome()}"
+    if decay:
+        evidence += f"; weight decay {decay:.3g}"
+    return Diagnosis(
+        "Memorized, without a sign of generalization so far", evidence,
+        f"{'Raise the weight decay or train' if raised else 'Train'} for longer: the plateau may just be long.",
+        run.override("optimization.weight_decay", 3 * decay) if decay and raised else longer(run)[1],
+    )  # fmt: skip
+
+
+def _rests(run: Facts) -> bool:
+    """Whether a finished run stays on its plateau for no reason that another rule names."""
+    if not run.stuck or run.cut_short or run.status == "diverged":
+        return False
+    return all(rule(run) is None for rule in (collapsed, scaling, undecayed, on_its_way))
+
+
+def _allowed(run: Facts, decay: float) -> bool:
+    """Whether learning rate times weight decay stays below 1, as the configuration demands."""
+    return (run.number("optimization.lr") or 0.0) * decay < 1

@@ -1,0 +1,77 @@
+"""Rules on what happens after memorization: spikes, lost generalization, radial updates, label noise that stays."""
+
+from grokinterp.diagnostics.facts import Diagnosis, Facts, times
+
+MANY = 3
+"""Spikes from which a run counts as unstable; one or two are common in runs that go well."""
+
+BROUGHT_BACK = 0.1
+"""|cos(update, weights)| above which an optimizer has brought back the radial part that OrthoGrad removed."""
+
+
+def unstable(run: Facts) -> Diagnosis | None:
+    """Many loss spikes or slingshots in a run that does not end well."""
+    if run.history is None or run.verdict in ("grokked", "generalized without delay"):
+        return None
+    events = [event for event in run.history.events if event.kind in ("loss spike", "slingshot")]
+    if len(events) < MANY:
+        return None
+    slingshots = sum(event.kind == "slingshot" for event in events)
+    remedy, setting = "Lower the learning rate.", run.lower("optimization.lr", 3)
+    if run.amplifies():
+        remedy = "Divide the learning rate by the 1 + λ that Grokfast multiplies a steady gradient by, or lower λ."
+        setting = "optimization.lr_normalize=true" if run.setting("optimization.lr_normalize") is False else setting
+    elif slingshots and run.setting("optimization.optimizer") in (None, "adamw"):
+        remedy = "Lower the learning rate, or raise eps of Adam: both weaken slingshots (Thilak et al. 2022)."
+    return Diagnosis(
+        "Training is unstable",
+        f"{len(events) - slingshots} loss spikes and {slingshots} slingshots from step {events[0].step} to step "
+        f"{events[-1].step}; the first: {events[0].detail}",
+        remedy,
+        setting,
+    )
+
+
+def lost(run: Facts) -> Diagnosis | None:
+    """Generalized and lost it again."""
+    if run.verdict != "generalized and lost it again" or run.history is None:
+        return None
+    return Diagnosis(
+        "Generalized and lost it again",
+        f"generalization held from step {run.history.generalized_step}; {run.outcome()}",
+        "Lower the learning rate, or average the weights (optimization.average=0.999).",
+        run.lower("optimization.lr", 3),
+    )
+
+
+def radial_update(run: Facts) -> Diagnosis | None:
+    """OrthoGrad removes the radial part of the gradient, and the preconditioner brings it back."""
+    gradient, update = run.measured("gradient_weight_cosine_total"), run.measured("update_weight_cosine_total")
+    decays = run.number("optimization.weight_decay") != 0
+    if not run.stuck or not run.has_filter("orthograd") or decays or gradient is None or update is None:
+        return None
+    if abs(update.last) <= BROUGHT_BACK:
+        return None
+    return Diagnosis(
+        "The updates still scale the weights, in spite of OrthoGrad",
+        f"at step {update.steps[-1]} the cosine with the weights was {gradient.at(int(update.steps[-1])):.3g} for the "
+        f"raw gradient and {update.last:.3g} for the update, with no weight decay",
+        "Adam divides every entry of the gradient by a scale of its own, which turns it; sgd keeps it tangential.",
+        "optimization.optimizer=sgd" if run.setting("optimization.optimizer") == "adamw" else "",
+    )
+
+
+def noise_stays(run: Facts) -> Diagnosis | None:
+    """Mislabeled examples are answered as labeled to the end."""
+    noisy, restored = run.curve("noisy_accuracy"), run.curve("restored_accuracy")
+    if run.memorized is None or noisy is None or restored is None or restored.last >= noisy.last:
+        return None
+    decay = run.number("optimization.weight_decay")
+    setting = run.override("optimization.weight_decay", 3 * decay if decay else 1)
+    return Diagnosis(
+        "The wrong labels stay memorized",
+        f"at step {noisy.steps[-1]}, {times(noisy.last)} of the mislabeled examples are answered as labeled and "
+        f"{times(restored.last)} rightly",
+        "More weight decay: regularized networks correct wrong labels (Doshi et al. 2023).",
+        setting,
+    )
