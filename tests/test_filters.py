@@ -7,9 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
+from grokinterp import optim
 from grokinterp.errors import ConfigError
-from grokinterp.optim import GradientFilter, GrokfastDual, GrokfastEMA, GrokfastMA, OrthoGrad
+from grokinterp.experiment.kinds import by_kind
+from grokinterp.optim import EGD, GradientFilter, GrokfastDual, GrokfastEMA, GrokfastMA, OrthoGrad
 
 FILTERS = {
     "ema": GrokfastEMA(alpha=0.9),
@@ -17,6 +20,7 @@ FILTERS = {
     "ma at once": GrokfastMA(window=3, warm_up=False),
     "dual": GrokfastDual(ma=GrokfastMA(window=3, lamb=1.0)),
     "orthograd": OrthoGrad(),
+    "egd": EGD(),
 }
 NONE = {"ema": GrokfastEMA(lamb=0.0), "ma": GrokfastMA(window=2, lamb=0.0)}
 NONE["dual"] = GrokfastDual(ema=NONE["ema"], ma=NONE["ma"])
@@ -62,6 +66,34 @@ def test_a_filter_is_a_frozen_value(name):
     for field in fields(filter):
         with pytest.raises(FrozenInstanceError):
             setattr(filter, field.name, None)
+
+
+def test_every_kind_is_tried_here():
+    assert {filter.kind: type(filter) for filter in FILTERS.values()} == optim.FILTERS
+    assert all(cls.about and "\n" not in cls.about for cls in optim.FILTERS.values())
+
+
+@every_filter
+def test_json_there_and_back_is_the_same_filter(name):
+    adapter = TypeAdapter(by_kind(optim.FILTERS, "grokfast_ema"))
+    there = adapter.dump_json(FILTERS[name])
+    assert adapter.validate_json(there, strict=True) == FILTERS[name]
+    for wrong in (b'{"kind": "nothing"}', there.replace(b"{", b'{"unknown": 1, ', 1), there.replace(b"3", b'"3"')):
+        if wrong != there:
+            with pytest.raises(ValidationError):
+                adapter.validate_json(wrong, strict=True)
+
+
+@every_filter
+def test_the_gain_is_what_a_constant_gradient_grows_by(name):
+    """Also of a boosted filter; one without λ is the same boosted."""
+    filter, gradient = FILTERS[name], torch.tensor([3.0, 4.0], dtype=torch.float64)
+    for boosted in (filter, filter.boosted(1.5), filter.boosted(0)):
+        last = passed(boosted, [gradient] * 5, torch.tensor([4.0, -3.0], dtype=torch.float64))[0][-1]
+        unit = gradient / gradient.norm() if name == "egd" else gradient
+        torch.testing.assert_close(last, boosted.gain * unit)
+    without = not isinstance(filter, GrokfastEMA | GrokfastMA | GrokfastDual)
+    assert without == (filter.boosted(1.5) == filter) == (filter.gain == 1)
 
 
 @every_filter
@@ -145,11 +177,32 @@ def test_ma_equals_its_formula_over_the_whole_history(window, warm_up):
     assert len(newer) + len(older) == min(window, 30)
 
 
-def test_ma_does_not_drift():
+def test_ma_takes_two_additions_a_gradient_and_one_tensor_more_than_its_window():
+    class Counted(torch.Tensor):
+        additions = 0
+
+        @classmethod
+        def __torch_function__(cls, function, types, args=(), kwargs=None):
+            cls.additions += function in (torch.Tensor.add, torch.Tensor.__add__)
+            return super().__torch_function__(function, types, args, kwargs or {})
+
+    memory, filter = None, GrokfastMA(window=20)
+    for _ in range(200):
+        _, memory = filter.addition(torch.ones(3).as_subclass(Counted), memory)
+        newer, _, older = memory
+        assert len(newer) + len(older) <= 20
+    assert 200 < Counted.additions <= 3 * 200  # to the newer, of the older, and both together
+
+
+@pytest.mark.parametrize("window", [1, 2, 3, 5])
+@pytest.mark.parametrize("place", range(6))
+def test_ma_does_not_drift(window, place):
     """A running sum would keep the rounding of a huge gradient that has long left the window."""
-    stream = [torch.full((3,), 1e20), *[torch.full((3,), 1e-3)] * 5]
-    found, _ = passed(GrokfastMA(window=2, lamb=1.0), stream)
-    torch.testing.assert_close(found[-1], torch.full((3,), 2e-3), rtol=1e-6, atol=0)
+    stream = [torch.full((3,), 1e-3)] * (place + 2 * window)
+    stream[place] = torch.full((3,), 1e20)
+    found, _ = passed(GrokfastMA(window=window, lamb=1.0), stream)
+    for filtered in found[place + window :]:
+        torch.testing.assert_close(filtered, torch.full((3,), 2e-3), rtol=1e-6, atol=0)
 
 
 def test_dual_adds_what_both_make_of_the_raw_gradient():
@@ -180,10 +233,10 @@ def test_the_defaults_are_the_published_ones():
     assert GrokfastDual() == GrokfastDual(ema=GrokfastEMA(), ma=GrokfastMA(lamb=1.0))
 
 
-def test_a_constant_gradient_grows_by_one_plus_the_amplification():
-    stream = [drawn(4, dtype=torch.float64)] * 5
-    for filter, factor in ((FILTERS["ema"], 3), (FILTERS["ma"], 6), (FILTERS["dual"], 4)):
-        torch.testing.assert_close(passed(filter, stream)[0][-1], factor * stream[0])
+def test_boosting_multiplies_lambda_and_nothing_else():
+    assert GrokfastEMA(alpha=0.5, lamb=2.0).boosted(1.5) == GrokfastEMA(alpha=0.5, lamb=3.0)
+    assert GrokfastMA(window=3, warm_up=False).boosted(2) == GrokfastMA(window=3, lamb=10.0, warm_up=False)
+    assert GrokfastDual().boosted(0.5) == GrokfastDual(ema=GrokfastEMA(lamb=1.0), ma=GrokfastMA(lamb=0.5))
 
 
 @pytest.mark.parametrize(
@@ -241,3 +294,50 @@ def test_orthograd_by_hand():
     filtered, memory = OrthoGrad()(torch.tensor([3.0, 4.0]), torch.tensor([2.0, 0.0]))
     assert filtered.tolist() == [0, 5]
     assert memory is None
+
+
+# Egalitarian gradient descent.
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6), rows=st.integers(1, 8), columns=st.integers(1, 8), scale=st.floats(1e-20, 1e15))
+def test_egd_equals_its_formula(seed, rows, columns, scale):
+    """(G Gᵀ)^-½ G by eigenvalues; of a tall matrix G (Gᵀ G)^-½, which is the same where both are defined."""
+    gradient = drawn(rows, columns, seed=seed, dtype=torch.float64)
+    wide = gradient if rows <= columns else gradient.T
+    values, vectors = torch.linalg.eigh(wide @ wide.T)
+    if values.min() < 1e-6:
+        return
+    expected = vectors @ torch.diag(values.rsqrt()) @ vectors.T @ wide
+    filtered, memory = EGD()(scale * gradient, torch.zeros(rows, columns, dtype=torch.float64))
+    torch.testing.assert_close(filtered, expected if rows <= columns else expected.T, rtol=1e-8, atol=1e-8)
+    assert memory is None
+
+
+@pytest.mark.parametrize("rank", [0, 1, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_egd_leaves_null_directions_null(rank, dtype):
+    gradient = drawn(6, rank, dtype=dtype) @ drawn(rank, 5, seed=1, dtype=dtype)
+    values = torch.linalg.svdvals(EGD()(gradient, gradient)[0])
+    torch.testing.assert_close(values, (torch.arange(5) < rank).to(dtype), atol=1e-5, rtol=0)
+
+
+def test_egd_takes_heads_one_by_one_and_a_kernel_as_one_matrix():
+    heads, kernel = drawn(3, 4, 2), drawn(4, 3, 2, 2, seed=1)
+    of_heads, of_kernel = EGD()(heads, heads)[0], EGD()(kernel, kernel)[0]
+    for head, filtered in zip(heads, of_heads, strict=True):
+        torch.testing.assert_close(filtered, EGD()(head, head)[0])
+    torch.testing.assert_close(torch.linalg.svdvals(of_kernel.flatten(1)), torch.ones(4))
+
+
+def test_egd_of_vectors_and_numbers_is_their_direction():
+    vector = drawn(7)
+    torch.testing.assert_close(EGD()(vector, vector)[0], vector / vector.norm())
+    assert EGD()(torch.tensor(-3.0), torch.tensor(1.0))[0].item() == pytest.approx(-1)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_egd_passes_on_what_is_not_finite(bad):
+    gradient = drawn(4, 3)
+    gradient[1, 1] = bad
+    assert bits(EGD()(gradient, gradient)[0]) == bits(gradient)
