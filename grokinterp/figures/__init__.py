@@ -45,6 +45,7 @@ from grokinterp.figures.inside import (
     representations,
     token_attribution,
 )
+from grokinterp.figures.settings import training_settings
 from grokinterp.figures.structure import attention, attention_by_position, circles, spectra
 from grokinterp.figures.style import to_png, to_svg
 from grokinterp.figures.timeline import key_frequencies, timeline
@@ -91,6 +92,7 @@ __all__ = [
     "to_png",
     "to_svg",
     "token_attribution",
+    "training_settings",
     "update_directions",
     "weight_decay_share",
     "weight_directions",

@@ -37,7 +37,6 @@ class Panel(NamedTuple):
     y_limits: tuple[float, float] | None = None
 
 
-@styled()
 def timeline(
     metrics: xr.Dataset, dataset: xr.Dataset, history: History | None = None, *, loss: str = "cross-entropy [nats]"
 ) -> Figure | None:
@@ -49,7 +48,13 @@ def timeline(
         history: phases, drawn and named as bands, and events, drawn as dotted lines.
         loss: what training minimized, with its unit; the progress measures are in it, too.
     """
-    panels = [panel for build in PANELS for panel in [build(metrics, dataset, loss)] if panel and panel.lines]
+    panels = [build(metrics, dataset, loss) for build in PANELS]
+    return stacked([panel for panel in panels if panel and panel.lines], history)
+
+
+@styled()
+def stacked(panels: Sequence[Panel], history: History | None = None) -> Figure | None:
+    """Panels over the same steps one below the other, below the names of the phases; None without any."""
     if not panels:
         return None
     named = history is not None and bool(history.phases)
@@ -168,10 +173,12 @@ def key_frequencies(dataset: xr.Dataset) -> list[int]:
 
 
 def _by_part(metrics: xr.Dataset, dataset: xr.Dataset, measure: str) -> list[Line]:
-    """From the metrics of training, or, without them, from the checkpoints."""
+    """From the metrics of training, or, without them, from the checkpoints; dashed, of the averaged weights."""
     source = metrics if f"train_{measure}" in metrics else dataset
     colors = {"train": BLUE, "validation": GREEN, "test": ORANGE}
-    return _known(source, *((f"{part}_{measure}", part, color, "-") for part, color in colors.items()))
+    raw = ((f"{part}_{measure}", part, color, "-") for part, color in colors.items())
+    averaged = ((f"average_{part}_{measure}", f"{part}, averaged", color, "--") for part, color in colors.items())
+    return [*_known(source, *raw), *_known(metrics, *averaged)]
 
 
 def _known(dataset: xr.Dataset, *lines: tuple[str, str, str, str]) -> list[Line]:

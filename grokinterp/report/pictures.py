@@ -7,7 +7,9 @@ import xarray as xr
 
 from grokinterp import figures
 from grokinterp.figures.picture import Gallery, gallery
+from grokinterp.figures.settings import unchanged
 from grokinterp.figures.structure import thin
+from grokinterp.page.numbers import number
 from grokinterp.phases import History, Phase
 from grokinterp.report.absence import Part, listed, not_shown
 from grokinterp.report.words import Words
@@ -28,9 +30,20 @@ def timeline(results: Results, history: History | None, words: Words) -> Gallery
             " Mislabeled are the training examples with a wrong label: the share of them that is answered as labeled, "
             "and the share that is given the true answer all the same."
         )
+    if any(str(name).startswith("average_") for name in results.metrics):
+        caption += " Dashed curves of the same color are those of the averaged weights."
     alt = f"Curves over the optimizer steps. {history.describe() if history else ''}".strip()
     missing = "" if drawn else "Not shown: there are no results of performance and no training metrics."
-    return gallery([(drawn, caption, alt)], missing)
+    changed = figures.training_settings(results.metrics, history)
+    said = settings_caption(results.metrics)
+    return gallery([(drawn, caption, alt), (changed, said, said)], missing)
+
+
+def settings_caption(metrics: xr.Dataset) -> str:
+    """What was changed in training, and what was not."""
+    text = "What training changed as it went on."
+    still = [f"{name.replace('_', ' ')} {number(float(metrics[name][-1]))}" for name in unchanged(metrics)]
+    return f"{text} Unchanged: {listed(still)}." if still else text
 
 
 STRUCTURE = (

@@ -1,0 +1,49 @@
+"""What was changed while a network was trained, over the steps: rates, batches, filters, examples."""
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from grokinterp.figures.series import Line, compact
+from grokinterp.figures.style import BLUE, BROWN, GREEN, ORANGE, PURPLE
+from grokinterp.figures.timeline import Panel, stacked
+from grokinterp.phases import History
+
+SETTINGS = {
+    "learning_rate": ("Learning rate", "rate [1]", BLUE),
+    "weight_decay": ("Weight decay", "decay [1]", PURPLE),
+    "batch_size": ("Batch size", "[examples]", BROWN),
+    "lamb": ("Amplification by Grokfast", r"$\lambda$ [1]", ORANGE),
+    "examples": ("Training examples let in", "[examples]", GREEN),
+}
+"""Title, axis and color of every column of the metrics that is a setting."""
+
+
+def training_settings(metrics: xr.Dataset, history: History | None = None) -> Figure | None:
+    """A panel for each setting that changed in training, with the phases; None where none did."""
+    return stacked([panel(metrics[name], *SETTINGS[name]) for name in changing(metrics)], history)
+
+
+def panel(values: xr.DataArray, title: str, y_label: str, color: str) -> Panel:
+    """One setting, its least and largest value beside it."""
+    least, largest = (compact(float(f"{bound:.3g}")) for bound in (values.min(), values.max()))
+    return Panel(title, y_label, [Line(f"{least} to {largest}", values, color)])
+
+
+def changing(metrics: xr.Dataset) -> list[str]:
+    """The settings that changed; not by a warm-up alone that was over at the second evaluation.
+
+    >>> rates = {"learning_rate": ("step", [0.1, 1.0, 1.0]), "batch_size": ("step", [8, 16, 32])}
+    >>> changing(xr.Dataset(rates, coords={"step": [0, 10, 20]}))
+    ['batch_size']
+    """
+    return [name for name in SETTINGS if name in metrics and len(np.unique(_known(metrics[name])[1:])) > 1]
+
+
+def unchanged(metrics: xr.Dataset) -> list[str]:
+    """The settings that stayed as they were."""
+    return [name for name in SETTINGS if name in metrics and len(np.unique(_known(metrics[name])[1:])) == 1]
+
+
+def _known(values: xr.DataArray) -> np.ndarray:
+    return values.values[np.isfinite(values.values)]
