@@ -4,6 +4,7 @@ import json
 import signal
 import sys
 import warnings
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -22,6 +23,8 @@ app = typer.Typer(
 
 USAGE_ERROR: Any = next(kind for kind in typer.BadParameter.mro() if kind.__name__ == "ClickException")
 """What typer raises for a command line it cannot read, from its own copy of click or the installed one."""
+
+NOTHING_WRONG = "The numbers of this run show nothing that is wrong."
 
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -56,9 +59,12 @@ def train(
         base = Trajectory.open(out).experiment if resume and out is not None else Experiment()
     run = train_experiment(base.override(overrides or []), out, device=device, resume=resume, progress=True)
     status = run.directory.status
+    lines = diagnosed(run.path)
     if status["status"] == "diverged":
+        print("\n".join(lines))
         raise GrokinterpError(f"{run.path} diverged at step {status['step']}: {status['why']}")
-    print(f"{run.path}: {len(run.steps)} checkpoints, {status['status']} at step {status['step']}")
+    summary = f"{run.path}: {len(run.steps)} checkpoints, {status['status']} at step {status['step']}"
+    print("\n".join([summary, *lines]))
 
 
 @app.command()
@@ -73,11 +79,16 @@ def analyze(
 ) -> None:
     """Run every analysis over every checkpoint into RUN_DIR/analysis/NAME.nc."""
     from grokinterp.analysis import analyze as analyze_run
+    from grokinterp.diagnostics import diagnose as diagnose_run
+    from grokinterp.diagnostics import told
     from grokinterp.training import choose_device
 
     names = None if only is None else [name.strip() for name in only.split(",") if name.strip()]
     results = analyze_run(run_dir, only=names, every=every, device=choose_device(device), progress=True)
-    print(json.dumps(results.summary(), allow_nan=False) if as_json else "\n".join(results.lines()))
+    if as_json:
+        print(json.dumps(results.summary() | {"diagnoses": as_objects(diagnose_run(results))}, allow_nan=False))
+    else:
+        print("\n".join([*results.lines(), *told(diagnose_run(results))]))
     warn_of_skipped(results.skipped)
 
 
@@ -91,8 +102,22 @@ def report(
     from grokinterp.report import write_report
 
     results = analyze_run(run_dir, progress=True)
-    print(write_report(run_dir, out))
+    print("\n".join([str(write_report(run_dir, out)), *diagnosed(run_dir)]))
     warn_of_skipped(results.skipped)
+
+
+@app.command()
+def diagnose(
+    run_dir: RunDir,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
+) -> None:
+    """Say what is wrong with a run, by what numbers, and which setting to change."""
+    from grokinterp.diagnostics import diagnose as diagnose_run
+    from grokinterp.diagnostics import told
+    from grokinterp.results import Results
+
+    found = diagnose_run(Results.open(run_dir))
+    print(json.dumps(as_objects(found), allow_nan=False) if as_json else "\n".join(told(found)) or NOTHING_WRONG)
 
 
 @app.command("import")
@@ -154,7 +179,7 @@ def demo() -> None:
     run = train_experiment(experiment, directory, resume=(directory / "experiment.json").exists(), progress=True)
     results = analyze_run(run, progress=True)
     path = write_report(run.path, Path("reports/demo.html"))
-    print("\n".join(results.lines()))
+    print("\n".join([*results.lines(), *diagnosed(run.path)]))
     print(f"\nreport  {path.resolve()}\nrun     {run.path}")
 
 
@@ -192,6 +217,20 @@ def analyses() -> None:
     from grokinterp.analysis.catalogue import listing
 
     print("\n".join(listing()))
+
+
+def diagnosed(run_dir: Path) -> list[str]:
+    """What is wrong with a run, in lines; none where nothing is."""
+    from grokinterp.diagnostics import diagnose as diagnose_run
+    from grokinterp.diagnostics import told
+    from grokinterp.results import Results
+
+    return told(diagnose_run(Results.open(run_dir)))
+
+
+def as_objects(diagnoses: Iterable[Any]) -> list[dict[str, str]]:
+    """Diagnoses for JSON."""
+    return [asdict(found) for found in diagnoses]
 
 
 def warn_of_skipped(skipped: dict[int, str]) -> None:

@@ -18,14 +18,14 @@ LAYERS = [
     ["errors", "allocator", "maths", "progress", "page"],
     ["tasks", "models", "losses", "optim", "phases"],
     ["experiment", "presets"],
-    ["storage", "checkpoint", "tables", "trajectory", "results"],
+    ["storage", "checkpoint", "tables", "trajectory", "results", "diagnostics"],
     ["training", "analysis", "figures", "interop"],
     ["report", "sweeps", "verify", "league"],
     ["cli"],
 ]
 LAYER_OF = {room: layer for layer, rooms in enumerate(LAYERS) for room in rooms}
 # files of one idea know each other: a configuration and the named ones; the run directory and how it is read
-ONE_ROOM = [{"experiment", "presets"}, {"storage", "checkpoint", "tables", "trajectory", "results"}]
+ONE_ROOM = [{"experiment", "presets"}, {"storage", "checkpoint", "tables", "trajectory", "results", "diagnostics"}]
 PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
 
@@ -128,7 +128,7 @@ def test_the_package_itself_is_light():
     assert loaded & {"torch", "transformer_lens", "xarray", "matplotlib", "pydantic"} == set()
 
 
-@pytest.mark.parametrize("room", ["page", "phases", "figures", "report"])
+@pytest.mark.parametrize("room", ["page", "phases", "diagnostics", "figures", "report"])
 def test_what_draws_and_dates_imports_no_torch(room):
     modules = [module_name(file) for file in FILES if room_of(module_name(file)) == room]
     if not modules:

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from grokinterp.diagnostics import diagnose
 from grokinterp.errors import GrokinterpError
 from grokinterp.figures.picture import Gallery
 from grokinterp.page.numbers import flat, percent, whole
@@ -61,6 +62,7 @@ def content(results: Results) -> dict[str, Any]:
         "verdict": verdict,
         "sentence": sentence,
         "warnings": warnings(results),
+        "diagnoses": diagnose(results),
         "tiles": tiles(results, history, words),
         "events": events,
         "timeline": curves,
