@@ -55,6 +55,7 @@ class Step:
         self.batches = Batches(len(self.labels), seed=seed, device=device)
         self.batch: Tensor | None = None
         self.seen = 0
+        self.settled: tuple[int, Tensor | None] | None = None
         self.order = self.order_by_difficulty() if optimization.curriculum.is_active else None
         self.kept_norm = norm(self.parameters) if optimization.constrain_norm else None
         self.optimizer: Any = optimizer_of(optimization, self.parameters, self.learning_rate)
@@ -109,6 +110,8 @@ class Step:
 
     def batch_at(self, step: int) -> Int[Tensor, "batch"] | None:
         """The training examples of this step by their places; None for all of them."""
+        if self.settled is not None and self.settled[0] == step:
+            return self.settled[1]
         size, let_in = self.rates.batch_size(step), self.let_in(step)
         if self.order is not None and let_in < len(self.labels):
             pool = self.order[:let_in]
@@ -148,7 +151,9 @@ class Step:
         """All that the steps to come depend on besides the weights."""
         optimizer = {key: value for key, value in self.optimizer.state_dict().items() if key != "param_groups"}
         state = {"optimizer": optimizer, "averaged": self.averaged, "order": self.order}
-        return pack({**state, "seen": self.seen, "rates": self.rates.state}, "step")
+        answers = self.order is not None or bool(self.rates.schedules["batch_size"].start())
+        settled = {"batch": self.batch} if answers else {}  # chosen before the evaluation that it was followed by
+        return pack({**state, **settled, "seen": self.seen, "rates": self.rates.state}, "step")
 
     def load_state(self, plan: Any, tensors: dict[str, Tensor], step: int) -> None:
         """Go on at ``step``, where ``state`` was taken. Raises KeyError for a tensor or a value that is missing."""
@@ -160,6 +165,8 @@ class Step:
         self.rates.load(state["rates"])
         self.seen, order = state["seen"], state["order"]
         self.order = None if order is None else order.to(self.device)
+        if "batch" in state:
+            self.settled = step, None if state["batch"] is None else state["batch"].to(self.device)
         if self.averaged is not None:
             torch._foreach_copy_(self.averaged, state["averaged"])
         self.applied.fill_(step)
