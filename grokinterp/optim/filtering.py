@@ -157,10 +157,9 @@ class Filtering:
                 group["lr"] = group["lr"] / self.gain
 
     def _require_no_capture(self) -> None:
-        captured = torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
-        if captured and any(filter.has_memory for filter in self.filters):
+        if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
             kinds = ", ".join(filter.kind for filter in self.filters)
-            raise ConfigError("filters", kinds, "a CUDA graph cannot capture what filters remember: step outside of it")
+            raise ConfigError("filters", kinds, "a CUDA graph cannot hold them: take the step outside of it")
 
     # The state.
 
