@@ -141,7 +141,7 @@ def neuron_ablation(checkpoint: Checkpoint) -> NeuronAblation:
     """
     problem = checkpoint.problem
     if not checkpoint.model.n_neurons:
-        raise NotDefined("neuron_ablation", checkpoint.model.lacks("the neurons of its last hidden layer"))
+        raise NotDefined("neuron_ablation", checkpoint.model.lacks("the last hidden layer"))
     chosen = drawn_examples(len(problem.tokens), NEURON_EXAMPLES).to(problem.tokens.device)
     labels = problem.trained_labels[chosen]
     with torch.no_grad():

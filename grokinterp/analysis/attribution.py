@@ -145,7 +145,7 @@ def integrated_gradients(
     if isinstance(model, RecursiveModel) and model.spec.n_supervision > 1:
         raise NotDefined("integrated_gradients", "no gradient passes from one supervision step to the next")
     if isinstance(model, RecordedModel):
-        raise NotDefined("integrated_gradients", model.lacks("the embedding of a token"))
+        raise NotDefined("integrated_gradients", model.lacks("an embedding of tokens"))
     chosen = drawn_examples(len(problem.tokens), examples).to(problem.tokens.device)
     tokens, baseline = problem.tokens[chosen], mean_embedding(model, problem.tokens)
     found = attribute(model, tokens, problem.labels[chosen], baseline=baseline, nodes=nodes)

@@ -13,6 +13,7 @@ from grokinterp.analysis.symmetricity import drawn_cosines
 from grokinterp.analysis.templates import fit, logit_table, templates
 from grokinterp.checkpoint import Checkpoint
 from grokinterp.errors import NotDefined
+from grokinterp.tasks import RecordedTask
 
 CIRCUITS = ("clock", "pizza", "mixed", "irrep-based", "memorizer", "none")
 
@@ -99,7 +100,13 @@ def circuit(
         key_irreps: rows of the ``irrep`` axis.
 
     Source: Zhong et al. 2023, §5 (symmetricity, irrelevance), §6 (circularity); Chughtai et al. 2023 (irreps).
+
+    Raises:
+        NotDefined: recorded examples.
     """
+    task = checkpoint.problem.task
+    if isinstance(task, RecordedTask):
+        raise NotDefined("circuit", task.no_group)
     found, explained, is_cyclic = gathered(checkpoint, key_frequencies, key_irreps)
     clean, memorized = generalization(checkpoint)
     known = clean & (explained >= EXPLAINED)

@@ -57,7 +57,7 @@ def activation_patching(checkpoint: Checkpoint) -> ActivationPatching:
     """
     model, pairs = checkpoint.model, drawn_pairs(checkpoint.problem)
     if isinstance(model, RecordedModel):
-        raise NotDefined("activation_patching", f"{model.lacks('branches that add up')}; patch() takes any hook")
+        raise NotDefined("activation_patching", f"{model.lacks('a branch beside others')}; patch() takes any hook")
     sites = patch_sites(model).values()
     with torch.no_grad():
         logits, *values = model.catch(pairs.clean, *(site.hook for site in sites))

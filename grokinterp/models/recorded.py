@@ -140,7 +140,7 @@ class RecordedModel(Model):
         return self.inputs is not None
 
     def lacks(self, part: str) -> str:
-        return f"where the module {self.spec.class_name} has {part} is not known"
+        return f"nobody has told which part of {self.spec.class_name} is {part}"
 
     def named_parameters(self, *args: Any, **kwargs: Any) -> Iterator[tuple[str, nn.Parameter]]:
         """The trained parameters, each once, by the module's own names."""
