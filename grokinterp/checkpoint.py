@@ -32,6 +32,7 @@ class Problem:
             noise some of it is not.
         loss: which loss is trained with.
         optimization: how it is trained, None where that is not known.
+        steps: planned for the run, which schedules follow; None where that is not known.
     """
 
     def __init__(
@@ -45,9 +46,10 @@ class Problem:
         trained_labels: Int[Tensor, "example"] | None = None,
         loss: LossForm = "softplus",
         optimization: Optimization | None = None,
+        steps: int | None = None,
     ) -> None:
         self.task, self.tokens, self.labels, self.loss = task, tokens, labels, loss
-        self.optimization = optimization
+        self.optimization, self.steps = optimization, steps
         self.is_train = is_train
         self.is_validation = torch.zeros_like(is_train) if is_validation is None else is_validation
         self.trained_labels = labels if trained_labels is None else trained_labels
@@ -66,6 +68,7 @@ class Problem:
             trained_labels=split.trained_labels(task, is_train, seed=seed),
             loss=experiment.optimization.loss,
             optimization=None if isinstance(task, RecordedTask) else experiment.optimization,
+            steps=experiment.steps,
         )
 
     def to(self, device: torch.device | str) -> "Problem":
@@ -79,6 +82,7 @@ class Problem:
             trained_labels=self.trained_labels.to(device),
             loss=self.loss,
             optimization=self.optimization,
+            steps=self.steps,
         )
 
     @cached_property

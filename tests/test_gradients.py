@@ -11,10 +11,12 @@ from grokinterp.analysis.gradients import AT_ONCE, decay_rate, gradient_flow, gr
 from grokinterp.analysis.parts import parts
 from grokinterp.checkpoint import Checkpoint, Problem
 from grokinterp.errors import NotDefined
-from grokinterp.experiment import Experiment, Optimization, Split
+from grokinterp.experiment import Experiment, Optimization, Schedules, Split
 from grokinterp.models import MLPSpec, RecursiveSpec
+from grokinterp.optim import Cosine, Cyclic, Gap, GrokfastEMA, Increasing, Plateau
 from grokinterp.tasks import ModularAddition
 from grokinterp.training import train
+from grokinterp.training.rates import Rates
 from tests.small_networks import SPEC, assert_vmap_is_loop, drawn, network, problem
 from tests.small_runs import TINY, changed
 
@@ -170,6 +172,65 @@ def test_the_rate_is_that_of_the_step_that_led_here(warmup_steps):
         expected = optimization.learning_rate(step - 1) * optimization.weight_decay
         assert float(decay_rate(optimization, step)) == pytest.approx(expected, rel=1e-14)
         assert float(decay_rate(optimization, torch.tensor(step))) == pytest.approx(expected, rel=1e-14)
+
+
+PLANNED = {
+    "cosine": {"schedules": Schedules(lr=Cosine())},
+    "cyclic": {"schedules": Schedules(lr=Cyclic(low=0.2, period=6))},
+    "both": {"schedules": Schedules(lr=Increasing(low=0.5), weight_decay=Increasing(low=0.1, over=5))},
+    "normalized": {"filters": (GrokfastEMA(lamb=3.0),), "lr_normalize": True},
+    "Muon": {"optimizer": "muon"},
+}
+TOLD_BY_THE_METRICS = {
+    "SGD": {"optimizer": "sgd"},
+    "adaptive rate": {"schedules": Schedules(lr=Plateau())},
+    "adaptive decay": {"schedules": Schedules(weight_decay=Gap())},
+    "boosted": {"filters": (GrokfastEMA(lamb=3.0),), "lr_normalize": True, "boost": 1.5},
+}
+
+
+@pytest.mark.parametrize("name", PLANNED)
+def test_the_rate_of_a_schedule_is_what_training_records(name, tmp_path):
+    optimization = replace(OPTIMIZATION, warmup_steps=3, **PLANNED[name])
+    rates = Rates(optimization, 20)
+    for step in range(1, 21):
+        expected = rates.learning_rate(step - 1) * rates.weight_decay(step - 1)
+        assert float(decay_rate(optimization, step, 20)) == pytest.approx(expected, rel=1e-14)
+    under_vmap = torch.func.vmap(lambda step: decay_rate(optimization, step, 20))(torch.arange(1, 21))
+    assert under_vmap.tolist() == [float(decay_rate(optimization, step, 20)) for step in range(1, 21)]
+
+
+@pytest.mark.parametrize("name", TOLD_BY_THE_METRICS)
+def test_a_rate_that_does_not_follow_from_the_step_is_not_claimed(name):
+    optimization = replace(OPTIMIZATION, **TOLD_BY_THE_METRICS[name])
+    assert decay_rate(optimization, 5, 20).isnan()
+    found = gradient_flow(moved(noise, optimization=optimization))
+    assert found.weight_decay_share.isnan()
+    assert found.update_norm.isfinite()
+    without = replace(optimization, weight_decay=0.0)
+    assert float(decay_rate(without, 5, 20)) == 0
+
+
+def test_a_schedule_without_the_length_of_its_run_is_unknown():
+    assert decay_rate(replace(OPTIMIZATION, **PLANNED["cosine"]), 5).isnan()
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_trained_step_has_the_scheduled_decay(optimizer, tmp_path):
+    """Weights without a gradient move by decay alone: the embedding of tokens that no training example has."""
+    plan = {
+        "optimizer": optimizer,
+        "schedules": {"weight_decay": {"kind": "increasing", "low": 0.1}, "lr": {"kind": "cosine"}},
+    }
+    run = train(changed(TINY, steps=6, split={"fraction": 0.1}, optimization=plan, save={"every": 1}), tmp_path / "run")
+    seen = run.problem.tokens[run.problem.is_train].unique().tolist()
+    (name,) = (name for name in run[6].parameters if name.endswith("embed.W_E"))
+    unseen = [token for token in range(7) if token not in seen]
+    for step in (1, 4, 6):
+        at = run[step]
+        before = at.parameters[name][unseen] - at.update[name][unseen]
+        rate = float(decay_rate(at.problem.optimization, step, at.problem.steps))
+        assert torch.allclose(at.update[name][unseen].double(), -rate * before, rtol=1e-2, atol=1e-8)
 
 
 def test_without_an_update_its_parts_are_nan_and_the_rest_is_there():

@@ -1,6 +1,7 @@
 """Where the gradient goes, what became of it in the applied update, and how much of it is noise."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -77,10 +78,12 @@ def gradient_flow(checkpoint: Checkpoint) -> GradientFlow:
     applied to, all parameters concatenated, the radial part is ⟨Δ, θ⟩ / ‖θ‖ and the tangential one
     ‖Δ - ⟨Δ, θ⟩ θ / ‖θ‖²‖: their squares sum to ‖Δ‖².
 
-    AdamW's update is Δ = D + S, decoupled weight decay D = -η λ θ with the learning rate η of that
-    step, and the optimizer's own step S. Decay's share is ‖D‖ / (‖D‖ + ‖S‖): 0 without decay, 1
+    The update of AdamW, and of Muon, is Δ = D + S, decoupled weight decay D = -η λ θ with the rates of
+    that step, and the optimizer's own step S. Decay's share is ‖D‖ / (‖D‖ + ‖S‖): 0 without decay, 1
     where nothing else moved the weights, ½ where they pull equally hard, even if that cancels.
-    Rescaling to a constrained norm counts as S.
+    What filters make of the gradient and rescaling to a constrained norm count as S; the gradient
+    itself is as the backward pass gives it, of all training examples and before any filter. The share
+    is NaN where η λ does not follow from the step (``decay_rate``): SGD, adaptive schedules.
 
     The update's fields are NaN where there is none (step 0, imported networks), a share of nothing
     too.
@@ -97,9 +100,9 @@ def gradient_flow(checkpoint: Checkpoint) -> GradientFlow:
 
 def update_parts(checkpoint: Checkpoint) -> UpdateParts:
     """The applied update of a checkpoint, measured; NaN without one."""
-    now, update = checkpoint.parameters, checkpoint.update
+    now, update, problem = checkpoint.parameters, checkpoint.update, checkpoint.problem
     if update is None:
-        unknown = torch.full((len(now),), torch.nan, dtype=torch.float64, device=checkpoint.problem.tokens.device)
+        unknown = torch.full((len(now),), torch.nan, dtype=torch.float64, device=problem.tokens.device)
         return UpdateParts(unknown.sum(), unknown, *3 * [unknown.sum()])
     norm_of = torch.stack([update[name].double().square().sum().sqrt() for name in now])
     moved = torch.cat([update[name].double().flatten() for name in now])
@@ -107,21 +110,53 @@ def update_parts(checkpoint: Checkpoint) -> UpdateParts:
     size = norm(before)
     radial = (moved @ before) / size
     tangential = norm(moved - radial / size * before)
-    decay = decay_rate(checkpoint.problem.optimization, checkpoint.step)
+    decay = decay_rate(problem.optimization, checkpoint.step, problem.steps).to(size.device)
     pull, rest = decay * size, norm(moved + decay * before)
     return UpdateParts(norm(moved), norm_of, radial, tangential, pull / (pull + rest))
 
 
-def decay_rate(optimization: Optimization | None, step: int | Tensor) -> Float[Tensor, ""]:
-    """η λ of the update that led to a step, as ``Optimization.learning_rate(step - 1)``; NaN where unknown.
+def decay_rate(optimization: Optimization | None, step: int | Tensor, steps: int | None = None) -> Float[Tensor, ""]:
+    """η λ of the update that led to a step in a run of ``steps``; NaN where a checkpoint does not tell.
+
+    It does not where the optimization is unknown; where decay is not decoupled (SGD adds it to the gradient); where a
+    rate answers to how the run goes, whose course is in the metrics alone: an adaptive schedule of the learning rate
+    or weight decay, or a learning rate divided by a λ that is boosted. Without weight decay it is 0.
 
     >>> decay_rate(Optimization(lr=0.1, weight_decay=0.5, warmup_steps=10), 2)
     tensor(0.0100, dtype=torch.float64)
     """
-    if optimization is None:
+    if optimization is not None and optimization.weight_decay == 0:
+        return torch.tensor(0.0, dtype=torch.float64)
+    if optimization is None or not follows_from_the_step(optimization, steps):
         return torch.tensor(torch.nan, dtype=torch.float64)
-    warm = torch.as_tensor(step, dtype=torch.float64) / max(optimization.warmup_steps, 1)
-    return optimization.lr * optimization.weight_decay * warm.clamp(max=1)  # a step under vmap has no Python min
+    if not isinstance(step, Tensor):
+        return torch.tensor(_decay_rate(optimization, step - 1, steps), dtype=torch.float64)
+    known = decay_rates(optimization, steps).to(step.device)
+    return known[(step - 1).clamp(0, len(known) - 1)]  # a step under vmap has no Python value
+
+
+def follows_from_the_step(optimization: Optimization, steps: int | None) -> bool:
+    """Whether decoupled decay has a rate that is known from the step alone."""
+    plans = (optimization.schedules.lr, optimization.schedules.weight_decay)
+    planned = steps is not None or all(plan.kind == "constant" for plan in plans)
+    adapts = any(plan.start() for plan in plans) or (optimization.lr_normalize and optimization.boost != 1)
+    return optimization.optimizer != "sgd" and planned and not adapts
+
+
+@lru_cache(maxsize=4)
+def decay_rates(optimization: Optimization, steps: int | None) -> Float[Tensor, "update"]:
+    """η λ of every update of a run, up to where it stays as it is."""
+    plans = (optimization.schedules.lr, optimization.schedules.weight_decay)
+    constant = all(plan.kind == "constant" for plan in plans)
+    last = optimization.warmup_steps + 1 if steps is None or constant else steps
+    return torch.tensor([_decay_rate(optimization, step, steps) for step in range(last)], dtype=torch.float64)
+
+
+def _decay_rate(optimization: Optimization, step: int, steps: int | None) -> float:
+    """η λ of the update from ``step`` to ``step + 1``."""
+    length = 1 if steps is None else steps
+    factor = optimization.schedules.weight_decay.factor(step, length, {})
+    return optimization.learning_rate(step, length) * optimization.weight_decay * factor
 
 
 def gradient_noise(checkpoint: Checkpoint, *, examples: int = DRAWN) -> GradientNoise:
