@@ -3,7 +3,7 @@
 from grokinterp.phases.curves import Curves, Measures
 from grokinterp.phases.dating import find_phases
 from grokinterp.phases.detector import GrokkingDetector, SustainedRule, grok_step
-from grokinterp.phases.jump import JumpDates, jump_rule
+from grokinterp.phases.jump import JumpDates, JumpDetector, JumpRule, jump_rule
 from grokinterp.phases.phase import EVENT_KINDS, NAMES, VERDICTS, Event, History, Phase, label
 from grokinterp.phases.snapshot import Snapshot, snapshot_of
 
@@ -16,6 +16,8 @@ __all__ = [
     "GrokkingDetector",
     "History",
     "JumpDates",
+    "JumpDetector",
+    "JumpRule",
     "Measures",
     "Phase",
     "Snapshot",

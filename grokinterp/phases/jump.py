@@ -1,6 +1,7 @@
 """The legacy jump rule, kept to compare with: what earlier trainers called a detected grok."""
 
-from typing import NamedTuple
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,3 +39,56 @@ def jump_rule(
     jumps = np.flatnonzero(np.diff(test) > jump) + 1
     close = np.flatnonzero(np.abs(train - test) < gap)
     return JumpDates(*(int(steps[found[0]]) if found.size else None for found in (jumps, close)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class JumpRule:
+    """What counts as a jump: a rise of test accuracy by more than ``jump`` from one evaluation to the next."""
+
+    jump: float = 0.10
+
+    def __post_init__(self) -> None:
+        if not 0 < self.jump < 1:
+            raise ConfigError("jump", self.jump, "must be in (0, 1)")
+
+
+@dataclass
+class JumpDetector:
+    """The jump rule online, in the place of ``GrokkingDetector``, to compare with; it has all defects of ``jump_rule``.
+
+    >>> detector = JumpDetector(JumpRule())
+    >>> [detector.update(step, 1.0, test) for step, test in ((0, 0.0), (10, 0.05), (20, 0.3), (30, 0.9))]
+    [False, False, True, False]
+    """
+
+    rule: JumpRule = JumpRule()
+    last_step: int | None = field(default=None, init=False)
+    last_accuracy: float | None = field(default=None, init=False)
+    grok_step: int | None = field(default=None, init=False)
+
+    def update(self, step: int, train_accuracy: float | int, test_accuracy: float | int) -> bool:
+        """Take one evaluation; True at the first one that jumped.
+
+        Raises:
+            ConfigError: the step does not come after the last one.
+        """
+        if self.last_step is not None and step <= self.last_step:
+            raise ConfigError("step", step, f"must be after the last evaluation, {self.last_step}")
+        before, self.last_step, self.last_accuracy = self.last_accuracy, step, float(test_accuracy)
+        if self.grok_step is not None or before is None or not test_accuracy - before > self.rule.jump:
+            return False
+        self.grok_step = step
+        return True
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """All of the detector as a plain dict that JSON can hold, for a resume."""
+        return asdict(self)
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> "JumpDetector":
+        """The detector that goes on where `state` was taken."""
+        detector = cls(JumpRule(**state["rule"]))
+        for name in ("last_step", "last_accuracy", "grok_step"):
+            setattr(detector, name, state[name])
+        return detector

@@ -69,7 +69,7 @@ def _replaced(name: str, module: nn.Module, model: nn.Module, function: Attentio
     elif isinstance(module, nn.Softmax) and type(module) in (nn.Softmax, StableMax) and _in_attention(name, model):
         module.__class__ = StableMax
     elif isinstance(module, Attention):
-        module.attention_fn = function
+        module.attention_fn = function  # ty: ignore[invalid-assignment]
         return True
     else:
         return False
