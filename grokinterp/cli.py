@@ -184,6 +184,44 @@ def demo() -> None:
 
 
 @app.command()
+def compare(
+    overrides: Overrides = None,
+    preset: Annotated[str | None, typer.Option(help="A named experiment (default: league).")] = None,
+    config: Annotated[Path | None, typer.Option(help="A TOML or JSON file.")] = None,
+    task: Annotated[str | None, typer.Option(metavar="KIND", help="As task.kind=KIND.")] = None,
+    methods: Annotated[str | None, typer.Option(metavar="NAME,...", help="See `grokinterp methods`.")] = None,
+    seeds: Annotated[int, typer.Option(help="Runs of each method.")] = 3,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Default: leagues/<name>-<hash>.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes at once (default: as many as cores).")] = None,
+    patience: Annotated[int, typer.Option(help="Evaluations, for the comparison with early stopping.")] = 20,
+) -> None:
+    """Train by several methods on equal budgets, and write the page that compares when they generalize."""
+    from grokinterp import league
+    from grokinterp.experiment import Experiment
+    from grokinterp.presets import preset as named
+    from grokinterp.storage import configuration_hash
+
+    if preset is not None and config is not None:
+        raise ConfigError("config", config, f"give --preset or --config, not both (preset is {preset})")
+    base = Experiment.from_file(config) if config is not None else named(preset or "league")
+    experiment = base.override([*([f"task.kind={task}"] if task else []), *(overrides or [])])
+    names = list(league.CHOSEN) if methods is None else [name.strip() for name in methods.split(",") if name.strip()]
+    directory = out or Path("leagues") / f"{experiment.name}-{configuration_hash(experiment.to_dict())}"
+    found = league.compare(experiment, names, seeds, directory, jobs=jobs, patience=patience, progress=True)
+    print(league.as_text(found))
+    if found["runs"]:
+        print(f"\npage  {league.write_comparison(directory).resolve()}")
+
+
+@app.command()
+def methods() -> None:
+    """List what `compare` can compare."""
+    from grokinterp.league.methods import listing
+
+    print("\n".join(listing()))
+
+
+@app.command()
 def presets() -> None:
     """List the named experiments."""
     from grokinterp.presets import PRESETS

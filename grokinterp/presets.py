@@ -151,6 +151,17 @@ PARITY = Experiment(
     evaluate_every=20,
 )
 
+LEAGUE = Experiment(
+    name="league",
+    task=ModularAddition(p=31),
+    model=MLPSpec(hidden=(128,), act_fn="quadratic", initialization="mean_field"),
+    split=Split(fraction=0.5),
+    optimization=Optimization(lr=5e-3, weight_decay=1.0, betas=(0.9, 0.98), warmup_steps=0),
+    save=SaveAt(every=250),
+    steps=2_000,
+    evaluate_every=5,
+)
+
 PRESETS = {
     "demo": Preset(
         DEMO, "modular addition, p = 53, split by unordered pairs: this package's own, groks within 2,000 steps"
@@ -183,6 +194,9 @@ PRESETS = {
     "parity": Preset(
         PARITY,
         "(40, 3)-parity, 1,000 strings, MLP of 1,000, batches of 32: Merrill et al. 2023, here AdamW and cross-entropy",
+    ),
+    "league": Preset(
+        LEAGUE, "addition, p = 31, 50 % of pairs, quadratic MLP: this package's own, small enough to compare methods on"
     ),
 }
 

@@ -1,0 +1,187 @@
+"""A league: how soon each method got there, as survival curves, as times with intervals, as curves of accuracy."""
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from grokinterp.figures.series import STEP, step_limits, step_ticks
+from grokinterp.figures.style import (
+    BLUE,
+    BROWN,
+    CYAN,
+    GRAY,
+    GREEN,
+    INK,
+    NOTHING,
+    ORANGE,
+    PINK,
+    PURPLE,
+    QUIET,
+    RED,
+    blank,
+    place,
+    styled,
+)
+
+COLORS = (INK, BLUE, ORANGE, GREEN, RED, PURPLE, BROWN, PINK, GRAY, CYAN)
+DASHES = ("solid", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.4, 1.2, 1.4)))
+"""Every ten methods the colors begin again, with other dashes; in between neighbors differ in both."""
+
+SPREAD = 0.14
+"""Over how much of the axis curves that would hide each other are drawn beside each other."""
+
+ACROSS = 4
+"""Small plots in a row."""
+
+AXES = {"step": STEP, "seconds": "wall time of training [s]"}
+
+
+def look(index: int) -> tuple[str, object]:
+    """Color and dashes of a method, different for the first forty.
+
+    >>> len({(color, str(dashes)) for color, dashes in map(look, range(40))})
+    40
+    """
+    return COLORS[index % len(COLORS)], DASHES[(index + index // len(COLORS)) % len(DASHES)]
+
+
+@styled()
+def survival_curves(dataset: xr.Dataset, *, over: str = "step") -> Figure | None:
+    """The share of runs that have not got there yet, as steps over time; None without a run.
+
+    Curves are drawn a little apart. A cross is where a run was last seen without having got there.
+
+    Args:
+        dataset: ``unsolved_share_<over>`` [method, time_<over>], ``time_<over>_of`` and ``observed`` [method, seed].
+        over: step or seconds.
+    """
+    methods = [str(name) for name in dataset["method"].values]
+    if not methods or not np.isfinite(dataset[f"time_{over}_of"]).any():
+        return None
+    height = max(3.1, 0.19 * len(methods) + 0.25)
+    figure = blank(10.0, height + 0.9)
+    axes = place(figure, 0.75, 0.3, 6.4, height)
+    times = dataset[f"time_{over}"].values
+    for i, name in enumerate(methods):
+        shift = SPREAD * (i / max(len(methods) - 1, 1) - 0.5)
+        _draw_survival(axes, dataset.sel({"method": name}), times, over, i, shift, name)
+    axes.set(title="Runs that have not got there yet", xlabel=AXES[over], ylabel="share of runs")
+    axes.set_ylim(-SPREAD, 1 + SPREAD)
+    axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
+    axes.axhline(0.5, color=NOTHING, linewidth=0.8, zorder=0)
+    axes.set_xlim(0, max(float(np.nanmax(dataset[f"time_{over}_of"])), 1e-9) * 1.02)
+    if over == "step":
+        step_ticks(axes)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0.0, labelspacing=0.35, handlelength=3.2)
+    return figure
+
+
+def _draw_survival(
+    axes: Axes, of: xr.Dataset, times: np.ndarray, over: str, index: int, shift: float, name: str
+) -> None:
+    """One curve, no longer than there is a run left to tell of."""
+    color, dashes = look(index)
+    share, ends = of[f"unsolved_share_{over}"].values, of[f"time_{over}_of"].values
+    if not np.isfinite(ends).any():
+        return
+    seen = times <= np.nanmax(ends)
+    axes.step(times[seen], share[seen] + shift, where="post", color=color, linestyle=dashes, label=name)
+    lost = ends[np.isfinite(ends) & ~of["observed"].values]
+    at = share[np.searchsorted(times, lost, side="right") - 1] + shift
+    axes.plot(lost, at, linestyle="", marker="x", markersize=5, color=color)
+
+
+@styled()
+def times_by_method(dataset: xr.Dataset, *, over: str = "step") -> Figure | None:
+    """Every run's time, and the median of each method with its interval; None without a run.
+
+    Args:
+        dataset: ``time_<over>_of`` and ``observed`` [method, seed]; ``median_<over>``, ``median_low_<over>`` and
+            ``median_high_<over>`` [method], infinite where they are not bounded.
+        over: step or seconds.
+    """
+    ends = dataset[f"time_{over}_of"].values
+    n = dataset.sizes["method"]
+    if not n or not np.isfinite(ends).any():
+        return None
+    figure = blank(10.0, 0.27 * n + 1.35)
+    axes = place(figure, 2.1, 0.3, 7.6, 0.27 * n)
+    most = float(np.nanmax(ends)) * 1.04
+    for i, name in enumerate(dataset["method"].values):
+        _draw_times(axes, dataset.sel({"method": name}), over, i, most)
+    axes.set_yticks(range(n), [str(name) for name in dataset["method"].values])
+    axes.set(ylim=(n - 0.5, -0.5), xlim=(0, most), xlabel=AXES[over], ylabel="method")
+    axes.set_title("Time to get there: each run, and the median")
+    axes.yaxis.set_label_coords(-1.95 / 7.6, 0.5)
+    axes.grid(visible=True, axis="y", color="#eef1f4", linewidth=0.8)
+    axes.set_axisbelow(True)
+    if over == "step":
+        step_ticks(axes)
+    figure.legend(handles=_key(), loc="lower center", ncols=4, columnspacing=1.6)
+    return figure
+
+
+def _draw_times(axes: Axes, of: xr.Dataset, over: str, row: int, most: float) -> None:
+    """One row: filled points got there, open triangles did not, the bar is the interval of the median."""
+    ends, observed = of[f"time_{over}_of"].values, of["observed"].values
+    low, high, middle = (float(of[f"median{part}_{over}"]) for part in ("_low", "_high", ""))
+    if np.isfinite(low):
+        axes.plot([low, min(high, most)], [row, row], color="#b9c4cf", linewidth=4.5, solid_capstyle="butt", zorder=1)
+    if np.isfinite(middle):
+        axes.plot([middle, middle], [row - 0.32, row + 0.32], color=INK, linewidth=1.8, zorder=2)
+    axes.plot(ends[observed], np.full(observed.sum(), row), "o", color=BLUE, markersize=4.5, zorder=3)
+    lost = ends[~observed & np.isfinite(ends)]
+    axes.plot(lost, np.full(len(lost), row), ">", color=ORANGE, markerfacecolor="none", markersize=6, zorder=3)
+
+
+def _key() -> list[Line2D]:
+    return [
+        Line2D([], [], linestyle="", marker="o", color=BLUE, markersize=4.5, label="a run that got there"),
+        Line2D([], [], linestyle="", marker=">", color=ORANGE, markerfacecolor="none", markersize=6,
+               label="a run that did not: it takes longer"),
+        Line2D([], [], color=INK, linewidth=1.8, label="median"),
+        Line2D([], [], color="#b9c4cf", linewidth=4.5, label="its 95 % confidence interval"),
+    ]  # fmt: skip
+
+
+@styled()
+def accuracy_by_method(dataset: xr.Dataset, *, threshold: float = 0.95) -> Figure | None:
+    """Test accuracy of every run over the steps, a small plot for each method; None without a run.
+
+    Args:
+        dataset: ``test_accuracy`` and ``train_accuracy`` [method, seed, step].
+        threshold: drawn as a line.
+    """
+    n = dataset.sizes["method"]
+    if not n or dataset.sizes["step"] < 2:
+        return None
+    rows = -(-n // ACROSS)
+    figure = blank(10.0, 1.72 * rows + 0.75)
+    for i, name in enumerate(dataset["method"].values):
+        row, column = divmod(i, ACROSS)
+        axes = place(figure, 0.6 + 2.38 * column, 0.3 + 1.72 * row, 2.0, 1.17)
+        _draw_accuracy(axes, dataset.sel({"method": name}), threshold)
+        axes.set_title(str(name), fontsize=8.5)
+        axes.set_xlabel(STEP if i + ACROSS >= n else "", fontsize=8.5)
+        axes.set_ylabel("accuracy" if column == 0 else "", fontsize=8.5)
+        axes.tick_params(labelsize=7.5)
+    lines = [
+        Line2D([], [], color=BLUE, linewidth=1.2, label="test, each seed"),
+        Line2D([], [], color=NOTHING, linewidth=1.2, label="train, each seed"),
+        Line2D([], [], color=QUIET, linewidth=0.8, linestyle=":", label=f"{threshold:g}"),
+    ]
+    figure.legend(handles=lines, loc="lower center", ncols=3, columnspacing=1.6)
+    return figure
+
+
+def _draw_accuracy(axes: Axes, of: xr.Dataset, threshold: float) -> None:
+    steps = of["step"].values
+    for name, color in (("train_accuracy", NOTHING), ("test_accuracy", BLUE)):
+        for curve in of[name].transpose("seed", "step").values:
+            axes.plot(steps, curve, color=color, linewidth=1.0, alpha=0.8)
+    axes.axhline(threshold, color=QUIET, linewidth=0.8, linestyle=":")
+    axes.set_ylim(-0.04, 1.04)
+    step_limits(axes, steps)
+    step_ticks(axes, most=3)

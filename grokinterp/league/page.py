@@ -1,0 +1,219 @@
+"""A league as one HTML file that opens offline and runs nothing."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from markupsafe import Markup
+
+from grokinterp.errors import RunDirectoryError
+from grokinterp.figures.picture import Gallery, gallery
+from grokinterp.figures.survival import accuracy_by_method, survival_curves, times_by_method
+from grokinterp.league.dataset import by_method, league_dataset
+from grokinterp.league.measures import early_stop, judged
+from grokinterp.league.methods import BASELINE
+from grokinterp.league.run import LEAGUE, read_league
+from grokinterp.league.survival import median
+from grokinterp.league.table import UNKNOWN, interval, middle, rows, solved, times_of, whole_number
+from grokinterp.page import asset, environment, policy
+from grokinterp.page.html import STYLE
+from grokinterp.page.numbers import flat, percent, whole
+from grokinterp.results import Results
+from grokinterp.storage import write_atomic
+
+ASSETS = Path(__file__).parent / "templates"
+PAGE = "league.html"
+PATIENCES = (5, 20, 100)
+"""Of early stopping, tried on the baseline besides the one asked for."""
+
+
+class Stopped(NamedTuple):
+    """Early stopping beside the full run, as text."""
+
+    name: str
+    stopped: str
+    kept: str
+    early: str
+    full: str
+    solved: str
+
+
+def write_comparison(directory: str | Path, out: str | Path | None = None) -> Path:
+    """Write the page of a league; returns where it is.
+
+    Args:
+        directory: what ``compare`` has filled.
+        out: the file, by default ``league.html`` in it.
+
+    Raises:
+        RunDirectoryError: no league there, or a damaged run.
+        GrokinterpError: the file cannot be written.
+    """
+    top = Path(directory)
+    found = read_league(top)
+    if not found.get("runs"):
+        raise RunDirectoryError(top, f"holds no league: it has no {LEAGUE} with runs")
+    path = top / PAGE if out is None else Path(out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, render(found, top).encode("utf-8"), replace=True)
+    return path
+
+
+def render(found: Mapping[str, Any], top: Path) -> str:
+    """The page: the same league gives the same bytes."""
+    style = asset(STYLE) + asset(ASSETS / "league.css")
+    return environment("grokinterp.league").get_template("league.html").render(
+        **content(found, top), style=Markup(style), policy=policy(style=style, script=None)
+    )  # fmt: skip
+
+
+def content(found: Mapping[str, Any], top: Path) -> dict[str, Any]:
+    """What the page shows, as plain values."""
+    groups, base, data = by_method(found), found["base"], league_dataset(found, top)
+    seeds = max(len(runs) for runs in groups.values())
+    return {
+        "name": str(base["name"]),
+        "heading": [f"task {kind_of(base['task'])}", f"model {kind_of(base['model'])}"],
+        "lead": lead(groups),
+        "budget": whole(base["steps"]),
+        "every": whole(base["evaluate_every"]),
+        "n_seeds": seeds,
+        "smallest_p": f"{smallest_p(seeds):.2g}",
+        "n_tests": max(len(groups) - 1, 0),
+        "jobs": found["jobs"],
+        "baseline": BASELINE,
+        "rule": found["rule"],
+        "rows": rows(found),
+        "times": drawn_times(data),
+        "accuracies": gallery(
+            [(accuracy_by_method(data, threshold=found["rule"]["threshold"]), ACCURACIES, ACCURACIES)]
+        ),
+        "patience": found["patience"],
+        "held_out": "validation" if base["split"]["validation"] else "test",
+        "stopped": [stopped(name, runs) for name, runs in groups.items()],
+        "by_patience": by_patience(groups.get(BASELINE, []), top, found["patience"]),
+        "methods": [described(name, one) for name, one in found["methods"].items()],
+        "refused": found["refused"],
+        "failed": found["failed"],
+        "configuration": list(flat(base)),
+    }
+
+
+def kind_of(part: Mapping[str, Any]) -> str:
+    """A task or model with what sets it apart, in a few words."""
+    values = [f"{key} {value}" for key, value in part.items() if isinstance(value, int | list) and value is not False]
+    return f"{part.get('kind', 'unknown')} ({', '.join(values[:4])})"
+
+
+def lead(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """What came out, in two sentences that claim no more than was seen."""
+    n_runs = sum(map(len, groups.values()))
+    got_there = sum(run["event_step"] is not None for runs in groups.values() for run in runs)
+    medians = {name: median(times_of(runs)).value for name, runs in groups.items()}
+    first = min(medians, key=lambda name: medians[name])
+    said = f"{got_there} of {n_runs} runs got there."
+    if medians[first] == float("inf"):
+        return f"{said} No method has a median."
+    said += f" The smallest median is that of {first}, {whole_number(medians[first])} steps"
+    if first == BASELINE or BASELINE not in medians:
+        return f"{said}."
+    base = medians[BASELINE]
+    beside = "has none within the budget" if base == float("inf") else f"has {whole_number(base)}"
+    return f"{said}; {BASELINE} {beside}."
+
+
+def smallest_p(seeds: int) -> float:
+    """The least p-value that an exact two-sided test of so many runs against as many can give.
+
+    >>> smallest_p(3)
+    0.1
+    """
+    ways = 1
+    for i in range(seeds):
+        ways = ways * (2 * seeds - i) // (i + 1)
+    return 2 / ways
+
+
+ACCURACIES = "Accuracy of every run over the steps, by method; of methods that average, that of the averaged weights."
+CURVES = (
+    "Kaplan-Meier curves, drawn a little apart so that none hides another; a cross is where runs were last seen "
+    "without having got there."
+)
+
+
+def drawn_times(data: Any) -> Gallery:
+    """Times of every run, then survival curves over steps and over seconds."""
+    points = "Every run and the median of its method. Where the bar reaches the edge, the interval has no upper end."
+    return gallery(
+        [
+            (times_by_method(data), points, points),
+            (survival_curves(data), CURVES, CURVES),
+            (times_by_method(data, over="seconds"), f"The same in wall time. {points}", points),
+            (survival_curves(data, over="seconds"), f"The same in wall time. {CURVES}", CURVES),
+        ]
+    )
+
+
+def drawn_accuracies(data: Any, threshold: float) -> Gallery:
+    """Small curves, method by method."""
+    return gallery([(accuracy_by_method(data, threshold=threshold), ACCURACIES, ACCURACIES)])
+
+
+def stopped(name: str, runs: Sequence[Mapping[str, Any]]) -> Stopped:
+    """What early stopping would have kept of a method's runs, beside what they came to."""
+    early = [run["early"] for run in runs if run["early"]]
+    return Stopped(
+        name=name,
+        stopped=middle(early, "stopped", whole_number),
+        kept=middle(early, "kept", whole_number),
+        early=spread([one["test_accuracy"] for one in early]),
+        full=spread([run["final_test_accuracy"] for run in runs]),
+        solved=f"{solved(runs)}, {interval(median(times_of(runs)), whole_number).split(' (')[0]}",
+    )
+
+
+def spread(values: Sequence[float | None]) -> str:
+    """Median and extremes.
+
+    >>> spread([0.5, 1.0, None, 0.75])
+    '75 % (50 % to 100 %)'
+    """
+    known = [value for value in values if value is not None]
+    if not known:
+        return UNKNOWN
+    return f"{percent(statistics.median(known))} ({percent(min(known))} to {percent(max(known))})"
+
+
+def by_patience(runs: Sequence[Mapping[str, Any]], top: Path, chosen: int) -> list[Stopped]:
+    """The baseline's runs, stopped with several patiences."""
+    metrics = [judged(Results.open(top / run["directory"]).metrics) for run in runs]
+    metrics = [one for one in metrics if one.sizes["step"]]
+    found = []
+    for patience in sorted({*PATIENCES, chosen}) if metrics else []:
+        stops = [early_stop(one, patience)._asdict() for one in metrics]
+        again = [{**run, "early": stop} for run, stop in zip(runs, stops, strict=False)]
+        found.append(stopped(str(patience), again))
+    return found
+
+
+def described(name: str, method: Mapping[str, Any]) -> dict[str, Any]:
+    """A method with what it changes, as text."""
+    changes = [(key, short(before), short(now)) for key, (before, now) in method["changes"].items()]
+    return {"name": name, "about": method["about"], "source": method["source"], "changes": changes}
+
+
+def short(value: Any) -> str:
+    """A configuration value.
+
+    >>> short([{"kind": "egd"}, {"kind": "grokfast_ema", "lamb": 2.0}]), short([]), short(None)
+    ('egd, grokfast_ema (lamb 2.0)', 'none', 'none')
+    """
+    if value is None or value == []:
+        return "none"
+    if isinstance(value, list):
+        return ", ".join(map(short, value))
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{key} {short(part)}" for key, part in value.items() if key != "kind")
+        return f"{value.get('kind', '')} ({inner})" if inner else str(value.get("kind", ""))
+    return str(value) if not isinstance(value, str) else value
