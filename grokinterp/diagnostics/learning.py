@@ -88,12 +88,13 @@ def _flat(run: Facts) -> Diagnosis | None:
         f"last, to step {loss.steps[-1]}; {best(run)}"
     )
     if run.setting("optimization.loss") == "mse":
-        return Diagnosis("The squared error has stopped falling", evidence,
+        return Diagnosis("The squared error hardly falls, and nothing is memorized", evidence,
                          "Train with cross-entropy, which pushes the right class up however small its share of the "
                          "squared error is.", "optimization.loss=softplus")  # fmt: skip
     rate, decay = run.number("optimization.lr"), run.number("optimization.weight_decay") or 0.0
-    setting = run.override("optimization.lr", 3 * rate) if rate and 3 * rate * max(decay, 0.1) < 1 else ""
-    return Diagnosis("The train loss has stopped falling before memorization", evidence,
+    by = 3 if loss.last < (1 - FALLING) * loss.values[0] else 10
+    setting = run.override("optimization.lr", by * rate) if rate and by * rate * max(decay, 0.1) < 1 else ""
+    return Diagnosis("The train loss hardly falls, and nothing is memorized", evidence,
                      "Raise the learning rate; if that does not help, make the model larger.", setting)  # fmt: skip
 
 
