@@ -61,7 +61,7 @@ def train(
     status = run.directory.status
     lines = diagnosed(run.path)
     if status["status"] == "diverged":
-        print("\n".join(lines))
+        print("\n".join(lines), file=sys.stderr)
         raise GrokinterpError(f"{run.path} diverged at step {status['step']}: {status['why']}")
     summary = f"{run.path}: {len(run.steps)} checkpoints, {status['status']} at step {status['step']}"
     print("\n".join([summary, *lines]))

@@ -76,9 +76,9 @@ def scaling(run: Facts) -> Diagnosis | None:
         return None
     return Diagnosis(
         "Naive loss minimization: training mostly scales the logits up",
-        f"the cosine of gradient and weights was below {RADIAL:.2g} at {radial.sum()} of {len(radial)} checkpoints since"
-        f" memorization, the lowest {after.values.min():.3g} at step {after.steps[after.values.argmin()]}; the mean "
-        f"|logit| went from {before:.3g} at step {run.memorized} to {logits.last:.3g} at step {logits.steps[-1]}",
+        f"the cosine of gradient and weights was below {RADIAL:.2g} at {radial.sum()} of {len(radial)} checkpoints "
+        f"since memorization, the lowest {after.values.min():.3g} at step {after.steps[after.values.argmin()]}; the "
+        f"mean |logit| went from {before:.3g} at step {run.memorized} to {logits.last:.3g} at step {logits.steps[-1]}",
         "Take that part out of the gradient: OrthoGrad (Prieto et al. 2025, §5).",
         _orthograd(run),
     )
