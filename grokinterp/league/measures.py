@@ -55,7 +55,8 @@ def measured(path: Path, method: str, seed: int, *, patience: int) -> dict[str, 
         "time_step": time,
         "time_seconds": clock.at(time),
         "seconds": clock.at(int(steps[-1])) if len(steps) else None,
-        "seconds_per_1000": None if math.isnan(clock.rate) else 1000 * clock.rate,
+        "seconds_per_1000": 1000 * clock.rate,
+        "cpu_seconds_per_1000": 1000 * clock.cpu_rate,
         **clock.memory,
         **final(metrics),
         **analyzed(results),
@@ -141,6 +142,8 @@ class Clock:
             known |= {(a, b): after - before for (a, before), (b, after) in pairwise(timed)}
         covered = sum(b - a for a, b in known)
         self.rate = sum(known.values()) / covered if covered else math.nan
+        cpu = sum(float(session.get("cpu_seconds", math.nan)) for session in sessions)
+        self.cpu_rate = cpu / covered if covered else math.nan
         spans = [known.get((int(a), int(b)), self.rate * (b - a)) for a, b in pairwise(steps)]
         self.steps, self.seconds = steps, np.cumsum([0.0, *spans])
         self.sessions = sessions

@@ -206,8 +206,10 @@ METHODS: dict[str, Method] = {
         apply=with_filters(EMA, lr_normalize=True),
     ),
     "orthograd": Method(
-        about="AdamW on the part of each gradient that is orthogonal to its weights, rescaled; the base's weight decay",
-        source=PRIETO, apply=with_filters(OrthoGrad()),
+        about="AdamW on the part of each gradient that is orthogonal to its weights, rescaled; no weight decay, as "
+        "published: nothing would grow the weights again",
+        source=PRIETO,
+        apply=with_filters(OrthoGrad(), weight_decay=0.0),
     ),
     "stablemax": Method(
         about="StableMax cross-entropy as the loss that is trained on", source=PRIETO,
@@ -215,7 +217,7 @@ METHODS: dict[str, Method] = {
     ),
     "orthograd_stablemax": Method(
         about="orthograd and stablemax together", source=PRIETO,
-        apply=cross_entropy(with_filters(OrthoGrad(), loss="stablemax")),
+        apply=cross_entropy(with_filters(OrthoGrad(), loss="stablemax", weight_decay=0.0)),
     ),
     "stablemax_attention": Method(
         about="StableMax in place of the attention's softmax", source=PRIETO, apply=stablemax_attention,

@@ -182,7 +182,8 @@ def spread(values: Sequence[float | None]) -> str:
     known = [value for value in values if value is not None]
     if not known:
         return UNKNOWN
-    return f"{percent(statistics.median(known))} ({percent(min(known))} to {percent(max(known))})"
+    middle_one, low, high = map(percent, (statistics.median(known), min(known), max(known)))
+    return middle_one if low == high else f"{middle_one} ({low} to {high})"
 
 
 def by_patience(runs: Sequence[Mapping[str, Any]], top: Path, chosen: int) -> list[Stopped]:

@@ -45,7 +45,7 @@ class Curve(NamedTuple):
 
 
 class Median(NamedTuple):
-    """The median time with a confidence interval; infinite where the runs do not bound it."""
+    """The median time with a confidence interval: infinite where the runs do not bound it, NaN where there is none."""
 
     value: float
     low: float
@@ -78,7 +78,8 @@ def median(runs: Times) -> Median:
     """The first time at which Ŝ ≤ 1/2, and those at which the lower and the upper edge of its band are.
 
     The interval is Brookmeyer and Crowley's, of the log-log band: all t that the band does not exclude
-    from being the median. With few runs its upper end is infinite even where every run has the event.
+    from being the median. With few runs its upper end is infinite even where every run has the event;
+    there is none where the curve has no value between 1 and 0, as that of a single run.
 
     Source: Brookmeyer and Crowley 1982.
 
@@ -91,7 +92,8 @@ def median(runs: Times) -> Median:
         [edge for edge, known in zip(edges, defined, strict=True) if known] for edges in (curve.low, curve.high)
     )
     times = [time for time, known in zip(curve.times, defined, strict=True) if known]
-    return Median(_first(curve.times, curve.share), _first(times, low), _first(times, high))
+    ends = (_first(times, low), _first(times, high)) if times else (math.nan, math.nan)
+    return Median(_first(curve.times, curve.share), *ends)
 
 
 def _first(times: Sequence[float], shares: Sequence[float]) -> float:

@@ -25,6 +25,7 @@ class Row(NamedTuple):
     p: str
     memorized: str
     rate: str
+    cpu: str
     memory: str
     norm: str
     collapsed: str
@@ -49,6 +50,7 @@ def row(name: str, runs: Sequence[Mapping[str, Any]], base: Sequence[Mapping[str
         p=UNKNOWN if name == BASELINE else p_value(runs, base),
         memorized=middle(runs, "memorized_step", whole_number),
         rate=middle(runs, "seconds_per_1000", seconds),
+        cpu=middle(runs, "cpu_seconds_per_1000", seconds),
         memory=memory(runs),
         norm=middle(runs, "final_weight_norm", number),
         collapsed=middle(runs, "collapsed_share", percent),
@@ -70,13 +72,15 @@ def solved(runs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def interval(found: Median, written: Any) -> str:
-    """A median with its interval; ∞ is an end that the runs do not bound.
+    """A median with its interval; ∞ is an end that the runs do not bound; one run, or runs that end at once, have none.
 
     >>> interval(Median(600.0, 520.0, math.inf), whole_number), interval(Median(math.inf, math.inf, math.inf), number)
     ('600 (520 to ∞)', 'not reached')
     """
     if not math.isfinite(found.value):
         return "not reached" if not math.isfinite(found.low) else f"not reached ({written(found.low)} to ∞)"
+    if math.isnan(found.low):
+        return f"{written(found.value)} (no interval)"
     low, high = (written(edge) if math.isfinite(edge) else "∞" for edge in (found.low, found.high))
     return f"{written(found.value)} ({low} to {high})"
 
@@ -149,7 +153,7 @@ def seconds(value: float) -> str:
 
 COLUMNS = {
     "method": "method", "solved": "got there", "steps": "median steps", "ratio": "of adamw's steps",
-    "p": "p", "seconds": "median time", "rate": "per 1,000", "accuracy": "test at end",
+    "p": "p", "seconds": "median time", "cpu": "CPU per 1,000 steps", "accuracy": "test at end",
 }  # fmt: skip
 """What a terminal has room for."""
 

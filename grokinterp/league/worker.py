@@ -32,11 +32,13 @@ class Timer:
 
     steps: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
 
     def log(self, values: dict[str, float], *, step: int) -> None:
         """Note when the evaluation of a step was written."""
         self.steps.append(step)
         self.seconds.append(time.perf_counter())
+        self.cpu.append(time.process_time())
 
 
 def work(directory: str, values: dict[str, Any], answer: Connection) -> None:
@@ -91,6 +93,7 @@ def keep(directory: Path, clock: Timer, before: int, after: int) -> None:
     session = {
         "steps": clock.steps,
         "seconds": [round(at - start, 6) for at in clock.seconds],
+        "cpu_seconds": round(clock.cpu[-1] - clock.cpu[0], 6),
         "program_bytes": before,
         "peak_bytes": after,
     }
