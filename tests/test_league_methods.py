@@ -1,9 +1,13 @@
 """The methods of a league: what each changes, and where it is not possible."""
 
+import signal
+import sys
+import warnings
 from dataclasses import replace
 
 import pytest
 
+from grokinterp import cli
 from grokinterp.errors import ConfigError
 from grokinterp.experiment import Experiment, Optimization, Schedules
 from grokinterp.league.methods import BASELINE, CHOSEN, METHODS, configured, differences, listing, plain
@@ -93,3 +97,37 @@ def test_every_method_is_listed_with_its_source():
         assert method.source in line
     assert set(CHOSEN) <= set(METHODS)
     assert CHOSEN[0] == BASELINE
+
+
+def command(monkeypatch, capsys, *arguments: str) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["grokinterp", *arguments])
+    handler, shown = signal.getsignal(signal.SIGTERM), warnings.showwarning
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    signal.signal(signal.SIGTERM, handler)
+    monkeypatch.setattr(warnings, "showwarning", shown)
+    return int(ended.value.code or 0), *capsys.readouterr()
+
+
+def test_the_command_lists_the_methods(monkeypatch, capsys):
+    assert command(monkeypatch, capsys, "methods") == (0, "\n".join(listing()) + "\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--methods", "adamw,nothing"], "methods=nothing: must be among adamw, "),
+        (["--methods", "stablemax_attention"], "none is possible here: model.kind=mlp"),
+        (["--seeds", "0"], "seeds=0: must be an integer from 1"),
+        (["--preset", "demo", "--config", "a.toml"], "config=a.toml: give --preset or --config"),
+        (["--task", "nothing"], "task.kind=nothing: must be one of"),
+        (["evaluate_every=2000"], "steps=2000: gives 2 evaluations"),
+    ],
+    ids=str,
+)
+def test_a_wrong_command_is_one_line_and_leaves_nothing(arguments, line, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = command(monkeypatch, capsys, "compare", *arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert line in err
+    assert list(tmp_path.iterdir()) == []

@@ -15,9 +15,10 @@ from grokinterp.errors import ConfigError, GrokinterpError, RunDirectoryError
 from grokinterp.experiment import Experiment, SaveAt
 from grokinterp.league.measures import BEST, WINDOW, measured
 from grokinterp.league.methods import METHODS, configured, differences, plain
-from grokinterp.league.worker import work
+from grokinterp.league.worker import MEASURES, has_ended, work
 from grokinterp.progress import ProgressBar
 from grokinterp.storage import write_atomic
+from grokinterp.tables import analysis_names
 from grokinterp.training.memory import require_memory
 
 LEAGUE = "league.json"
@@ -149,9 +150,9 @@ def _told(odd: Mapping[str, tuple[Any, Any]]) -> str:
 def train_all(entries: Sequence[Entry], jobs: int, *, progress: bool) -> None:
     """Run every entry in a process of its own, so many at once; whatever stops this one stops them all."""
     context = multiprocessing.get_context("spawn")
-    waiting = list(entries)
+    waiting = [entry for entry in entries if not is_complete(entry.directory)]
     running: dict[Any, tuple[Any, Connection, Entry]] = {}
-    with ProgressBar("league", len(entries), shown=progress) as bar:
+    with ProgressBar("league", len(entries), start=len(entries) - len(waiting), shown=progress) as bar:
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
@@ -170,6 +171,11 @@ def train_all(entries: Sequence[Entry], jobs: int, *, progress: bool) -> None:
                     bar.advance(note=f"{entry.method} seed {entry.seed}{': failed' if entry.failure else ''}")
         finally:
             stop([process for process, _, _ in running.values()])
+
+
+def is_complete(directory: Path) -> bool:
+    """Whether a run has ended and is measured, so that no process need be started for it."""
+    return has_ended(directory) and set(MEASURES) <= set(analysis_names(directory))
 
 
 def outcome_of(code: int | None, answer: Connection) -> str | None:
