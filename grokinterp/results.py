@@ -19,6 +19,9 @@ from grokinterp.tables import analysis_names, metrics_table, read_analysis, read
 NO_KEY = "no frequency is key"
 """Why there are no embedding circles, where the line of key frequencies says so already."""
 
+UNPLANNED = 10**8
+"""Steps of a recorded run whose length nobody told."""
+
 SMALL_DIMENSIONS = {"split", "precision", "irrep"}
 """Dimensions whose few entries a summary spells out."""
 
@@ -178,7 +181,8 @@ class Results:
         if status.get("status") == "finished":
             return said
         state, planned = status.get("status", "state unknown"), self.directory.experiment.get("steps", "unknown")
-        return f"{said} (So far, {state}: {self.metrics['step'].values[-1]} of {planned} steps.)"
+        of = "" if planned == UNPLANNED else f" of {planned}"
+        return f"{said} (So far, {state}: {self.metrics['step'].values[-1]}{of} steps.)"
 
     def summary(self) -> dict[str, Any]:
         """The object that ``grokinterp analyze --json`` prints."""

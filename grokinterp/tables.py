@@ -49,7 +49,7 @@ def metrics_table(rows: Sequence[Mapping[str, Any]], *, loss: str = "softplus") 
 
     ``loss`` is the run's, ``optimization.loss``: squared errors have no unit, cross-entropies are in nats.
     """
-    names = [name for name in (rows[0] if rows else {}) if name != "step"]
+    names = dict.fromkeys(name for row in rows for name in row if name != "step")
     variables = {name: _column(name, [row.get(name) for row in rows]) for name in names}
     if loss == "mse":
         for name, variable in variables.items():

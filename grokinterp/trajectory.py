@@ -75,6 +75,11 @@ class Trajectory:
         """The model with weights to be loaded: a recorded one with the module, if there is one."""
         return self.experiment.empty_model() if self.module is None else copy.deepcopy(self._template)
 
+    @property
+    def lacks_module(self) -> bool:
+        """Whether the run is a recorded one and was opened without its module."""
+        return self.module is None and isinstance(self.experiment.model, RecordedSpec)
+
     @cached_property
     def _template(self) -> Model:
         """The recorded module behind the face of a model, in float32 on the CPU."""

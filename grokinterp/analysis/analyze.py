@@ -337,6 +337,8 @@ def save(
     if fresh is not None:
         marks = np.array([digests[step] for step in steps_of(fresh)], dtype="S64")
         parts.append(fresh.assign(checkpoint_digest=("step", marks)))
+    if not parts and trajectory.lacks_module:
+        return  # what may not hold any more could not be measured again
     if not parts:
         remove_analysis(trajectory.path, analysis.__name__)
         return

@@ -13,6 +13,9 @@ Layout = Literal["tensor", "tuple", "dict"]
 """How the tensors are given to the module: alone, one behind the other, or by keyword."""
 
 
+LAYOUTS: tuple[Layout, ...] = get_args(Layout)
+
+
 @final
 class ProbeInputs:
     """Tensors with a leading axis of examples, and how a module takes them; never copied, whoever copies their owner.
@@ -50,9 +53,12 @@ class ProbeInputs:
     def stored(cls, file: tuple[Mapping[str, Tensor], Mapping[str, str]], examples: int) -> "ProbeInputs":
         """From the tensors and the notes of a run's file. Raises ConfigError for another number of examples."""
         tensors, notes = file
-        layout = notes.get("layout")
-        if layout not in get_args(Layout) or not tensors or {len(value) for value in tensors.values()} != {examples}:
-            raise ConfigError("examples", layout, f"must be the inputs of {examples} examples")
+        said = notes.get("layout")
+        layout: Layout | None = next((one for one in LAYOUTS if one == said), None)
+        counts = {len(value) if value.ndim else 0 for value in tensors.values()}
+        numbered = all(name.isdecimal() for name in tensors) or layout == "dict"
+        if layout is None or counts != {examples} or not numbered:
+            raise ConfigError("examples", said, f"must be the inputs of {examples} examples")
         ordered = sorted(tensors, key=int) if layout == "tuple" else tensors
         return cls({name: tensors[name] for name in ordered}, layout)
 

@@ -109,7 +109,7 @@ def with_first(output: Any, value: Tensor) -> Any:
     if isinstance(output, Tensor):
         return value
     if isinstance(output, Mapping):
-        return type(output)(**{**output, next(iter(output)): value})  # ty: ignore[missing-argument]
+        return type(output)(**{**output, next(iter(output)): value})
     rest = (value, *output[1:])
     return type(output)(*rest) if hasattr(output, "_fields") else type(output)(rest)
 

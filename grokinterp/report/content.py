@@ -15,7 +15,7 @@ from grokinterp.report.methods import methods, papers
 from grokinterp.report.panels import panels
 from grokinterp.report.sections import sections
 from grokinterp.report.tiles import tiles
-from grokinterp.report.words import Words, words_of
+from grokinterp.report.words import Words, configuration, words_of
 from grokinterp.results import Results
 
 LARGEST = 4_600_000
@@ -175,6 +175,6 @@ def provenance(results: Results, words: Words) -> dict[str, list[tuple[str, str]
     ]
     return {
         "Run": data,
-        "Configuration": list(flat(directory.experiment)),
+        "Configuration": list(flat(configuration(results))),
         "Environment": list(flat(directory.environment)) or [("environment", "not recorded")],
     }

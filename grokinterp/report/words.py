@@ -1,9 +1,10 @@
 """What a report calls things, by its run's task, model and loss."""
 
 from collections.abc import Iterator, Mapping
+from math import prod
 from typing import Any, NamedTuple
 
-from grokinterp.page.numbers import short
+from grokinterp.page.numbers import short, whole
 from grokinterp.results import Results
 
 TWO_OPERANDS = {
@@ -55,6 +56,8 @@ def words_of(results: Results) -> Words:
         has_frequencies="logit_spectrum" not in results.not_defined,
         decays=optimization.get("weight_decay") != 0,
     )
+    if kind == "recorded":
+        found = found._replace(heading=recorded(results))
     if is_addition:
         found = found._replace(label="(a + b) mod p", token="token from 0 (dark) to p − 1 (bright)")
     if is_transformer:  # one that says nothing is older than the choice, and reads at "="
@@ -62,6 +65,34 @@ def words_of(results: Results) -> Words:
     if squared:
         found = found._replace(loss="squared error", unit="1")
     return found
+
+
+def recorded(results: Results) -> tuple[str, ...]:
+    """The heading of a run that was recorded from another training loop: its module and its examples."""
+    task, model, split = (section(results, key) for key in ("task", "model", "split"))
+    shapes, examples = model.get("parameters", {}), len(task.get("answers", ()))
+    weights, trained = sum(map(prod, shapes.values())), int(split.get("fraction", 0) * examples + 1e-9)
+    parts = f"{whole(trained)} training and {whole(examples - trained)} test examples"
+    of = f"{parts} of {whole(task.get('classes', 0))} classes"
+    data = task.get("data")
+    return f"module {model.get('class_name')}: {whole(weights)} weights", f"{data}: {of}" if data else of
+
+
+TOLD = {"name": (), "task": ("kind", "data", "classes", "digest"), "model": ("class_name", "read_at"),
+        "optimization": ("lr", "weight_decay", "loss")}  # fmt: skip
+"""Of a recorded run, what its configuration was told; the rest are defaults, or lists."""
+
+
+def configuration(results: Results) -> Mapping[str, Any]:
+    """What a run's configuration says; of a recorded one, as much as is known of its training."""
+    whole_of = results.directory.experiment
+    if section(results, "task").get("kind") != "recorded":
+        return whole_of
+    return {
+        key: {name: part[name] for name in names if name in part} if names and isinstance(part, Mapping) else part
+        for key, names in TOLD.items()
+        if (part := whole_of.get(key)) is not None
+    }
 
 
 def section(results: Results, key: str) -> Mapping[str, Any]:

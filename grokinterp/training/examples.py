@@ -31,9 +31,8 @@ def part_of(key: str, part: Any) -> tuple[ProbeInputs, Int[Tensor, "example"]]:
     if not whole or labels.is_complex() or labels.dtype == torch.bool:
         raise ConfigError(key, "labels", "must be a tensor of integers, a class for each example")
     if not len(labels) == len(inputs) > 0:
-        raise ConfigError(
-            key, f"{len(labels)} labels", f"must be one for each of the {len(inputs)} inputs, of which one"
-        )
+        rule = f"must be as many as the inputs, of which there are {len(inputs)}, and at least one"
+        raise ConfigError(key, f"{len(labels)} labels", rule)
     return inputs, labels.detach().cpu().long()
 
 

@@ -22,6 +22,7 @@ from grokinterp.losses import LossForm
 from grokinterp.models import Answer, RecordedSpec
 from grokinterp.models.recorded import state_tensors
 from grokinterp.models.taps import ReadAt
+from grokinterp.results import UNPLANNED
 from grokinterp.storage import RunDirectory
 from grokinterp.tasks import RecordedTask
 from grokinterp.training.environment import describe
@@ -30,11 +31,8 @@ from grokinterp.training.measure import logit_statistics, score
 from grokinterp.training.recording import Watched, copies, describe_module, undisturbed, unwrapped
 from grokinterp.trajectory import UPDATE
 
-UNPLANNED = 10**8
-"""Steps of a run whose length nobody told: the most that a configuration may have."""
-
-Examples = tuple[Any, Tensor]
-"""Inputs (a tensor, a tuple of tensors or a dict of them) and labels."""
+Examples = Any
+"""A pair: inputs (a tensor, a tuple of tensors or a dict of them) and labels."""
 
 
 @final
@@ -94,9 +92,8 @@ class Recorder:
         updates: bool = True,
         resume: bool = False,
     ) -> None:
-        for key, value, allowed in (("loss", loss, get_args(LossForm)), ("read_at", read_at, get_args(ReadAt))):
-            if value not in allowed:
-                raise ConfigError(key, short(value), f"must be one of {', '.join(allowed)}")
+        require_choice("loss", loss, get_args(LossForm))
+        require_choice("read_at", read_at, get_args(ReadAt))
         inputs, labels, is_train = examples_of(train, test)
         self.optimizer = optimizer
         self.watched = Watched(unwrapped(model), inputs, logits, read_at)
@@ -316,6 +313,12 @@ class _Removed:
 
     def __exit__(self, *_: object) -> None:
         self.handle.remove()
+
+
+def require_choice(key: str, value: Any, allowed: tuple[str, ...]) -> None:
+    """Raise ConfigError unless the value is among those."""
+    if value not in allowed:
+        raise ConfigError(key, short(value), f"must be one of {', '.join(allowed)}")
 
 
 def name_of(spec: RecordedSpec) -> str:

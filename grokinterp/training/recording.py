@@ -58,7 +58,8 @@ class Watched:
         output = self.inputs.given_to(self.module, examples, device=self.device, dtype=None)
         found = self.answer(output) if self.answer is not None else logits_of(output, self.read_at)
         if not (isinstance(found, Tensor) and found.ndim == 2 and len(found) == len(examples)):
-            shape = list(found.shape) if isinstance(found, Tensor) else type(output).__name__
+            seen = output if found is None else found
+            shape = list(seen.shape) if isinstance(seen, Tensor) else type(seen).__name__
             rule = "must be logits [example, class]: give logits=, a function of the module's output"
             raise ConfigError("model", f"output {shape}", rule)
         return found
