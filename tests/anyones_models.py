@@ -23,7 +23,8 @@ class ConvNet(nn.Module):
         super().__init__()
         self.features = nn.Sequential(
             nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(inplace=True), nn.MaxPool2d(2),
-            nn.Conv2d(6, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(6, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU(inplace=True),
+            nn.AdaptiveAvgPool2d(1),
         )  # fmt: skip
         self.classifier = nn.Sequential(nn.Dropout(0.5), nn.Linear(8, 4))
 
@@ -39,7 +40,7 @@ class EncoderClassifier(nn.Module):
         self.batch_first, self.pooled = batch_first, pooled
         self.embed = nn.Embedding(11, 8)
         layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.1, batch_first=batch_first)
-        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=batch_first)
+        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
         self.head = nn.Linear(8, 5)
 
     def forward(self, tokens: Tensor, padding: Tensor | None = None) -> Tensor:

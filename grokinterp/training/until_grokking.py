@@ -44,7 +44,7 @@ class GrokkingResult:
     grokking_step: int | None
     final_train_accuracy: float
     final_eval_accuracy: float
-    history: tuple[dict[str, float], ...]
+    history: tuple[dict[str, float | int], ...]
     steps: int
     ended: str
     trainer: GrokkingAwareTrainer
@@ -145,7 +145,7 @@ class _Watch:
         report: Report,
     ) -> None:  # fmt: skip
         self.trainer, self.loaders, self.loggers, self.report = trainer, loaders, loggers, report
-        self.history: list[dict[str, float]] = []
+        self.history: list[dict[str, float | int]] = []
 
     def say(self, line: str) -> None:
         """One line to wherever lines go."""
