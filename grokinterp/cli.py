@@ -42,11 +42,14 @@ def train(
     out: Annotated[Path | None, typer.Option(metavar="RUN_DIR", help="Default: checkpoints/<name>-<hash>.")] = None,
     device: Device = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in RUN_DIR.")] = False,
+    log: Annotated[list[str] | None, typer.Option(help="tensorboard or wandb, beside metrics.jsonl.")] = None,
 ) -> None:
     """Train an experiment, saving checkpoints and metrics through all phases."""
     from grokinterp.experiment import Experiment
     from grokinterp.presets import preset as named
+    from grokinterp.training import default_directory
     from grokinterp.training import train as train_experiment
+    from grokinterp.training.loggers import open_loggers
     from grokinterp.trajectory import Trajectory
 
     if preset is not None and config is not None:
@@ -57,7 +60,9 @@ def train(
         base = Experiment.from_file(config)
     else:
         base = Trajectory.open(out).experiment if resume and out is not None else Experiment()
-    run = train_experiment(base.override(overrides or []), out, device=device, resume=resume, progress=True)
+    experiment = base.override(overrides or [])
+    loggers = open_loggers(log or [], out or default_directory(experiment), experiment)
+    run = train_experiment(experiment, out, device=device, resume=resume, progress=True, loggers=loggers)
     status = run.directory.status
     lines = diagnosed(run.path)
     if status["status"] == "diverged":

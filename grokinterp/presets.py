@@ -6,6 +6,7 @@ from typing import NamedTuple
 from grokinterp.errors import ConfigError
 from grokinterp.experiment import Experiment, Optimization, SaveAt, Split
 from grokinterp.models import MLPSpec, TransformerSpec
+from grokinterp.optim import GrokfastEMA
 from grokinterp.tasks import (
     GroupComposition,
     ModularAddition,
@@ -127,6 +128,35 @@ PRIETO2025 = Experiment(
     evaluate_every=10,
 )
 
+LEE2024 = Experiment(
+    name="lee2024",
+    task=ModularMultiplication(p=97),
+    model=TransformerSpec(
+        n_layers=2,
+        d_model=128,
+        n_heads=4,
+        d_mlp=512,
+        act_fn="gelu",
+        normalization="LN",
+        biases=True,
+        initialization="pytorch",
+    ),
+    split=Split(fraction=0.5),
+    optimization=Optimization(
+        optimizer="adam",
+        lr=1e-3,
+        weight_decay=5e-3,
+        betas=(0.9, 0.98),
+        warmup_steps=10,
+        batch_size=512,
+        loss="float32",
+        filters=(GrokfastEMA(alpha=0.98, lamb=2.0),),
+    ),
+    save=SaveAt(every=100),
+    steps=3_000,
+    evaluate_every=10,
+)
+
 PIZZA = Experiment(
     name="pizza",
     task=ModularAddition(p=59),
@@ -187,6 +217,10 @@ PRESETS = {
     "prieto2025": Preset(
         PRIETO2025,
         "addition, p = 113, 40 %, MLP 200-200, no weight decay, float32 loss: softmax collapse, Prieto et al. 2025",
+    ),
+    "lee2024": Preset(
+        LEE2024,
+        "multiplication, p = 97, 50 %, 2-layer decoder, Adam with Grokfast-EMA, batches of 512: Lee et al. 2024, §3",
     ),
     "pizza": Preset(
         PIZZA, "addition, p = 59, 80 % of pairs, constant attention (rate 0): Model A of Zhong et al. 2023"

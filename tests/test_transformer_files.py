@@ -134,6 +134,26 @@ def test_loaded_untrained_biases_count() -> None:
     torch.testing.assert_close(model(draw_tokens()), biased(draw_tokens()))
 
 
+def test_initial_weights_as_in_pytorch_have_the_ranges_of_its_modules() -> None:
+    """Twins of the same sizes: what nn.Embedding, nn.MultiheadAttention and nn.Linear draw."""
+    spec = TransformerSpec(initialization="pytorch", biases=True)
+    generator = torch.Generator().manual_seed(0)
+    model = Transformer(spec, d_vocab=114, d_vocab_out=113, n_ctx=3, generator=generator)
+    torch.manual_seed(0)
+    attention, out = torch.nn.MultiheadAttention(128, 4), torch.nn.Linear(128, 113)
+    inner, outer, embedding = torch.nn.Linear(128, 512), torch.nn.Linear(512, 128), torch.nn.Embedding(114, 128)
+    twins = {f"blocks.0.attn.W_{name}": attention.in_proj_weight for name in "QKV"}
+    twins |= {"blocks.0.attn.W_O": attention.out_proj.weight, "embed.W_E": embedding.weight}
+    twins |= {"blocks.0.mlp.W_in": inner.weight, "blocks.0.mlp.b_in": inner.bias, "blocks.0.mlp.W_out": outer.weight}
+    twins |= {"blocks.0.mlp.b_out": outer.bias, "unembed.W_U": out.weight, "unembed.b_U": out.bias}
+    for name, twin in twins.items():
+        weight = model.state_dict()[name]
+        assert float(weight.std()) == pytest.approx(float(twin.detach().std()), rel=0.15), name
+        if name != "embed.W_E":
+            assert float(weight.abs().max()) == pytest.approx(float(twin.detach().abs().max()), rel=0.05), name
+    assert not any(model.state_dict()[f"blocks.0.attn.b_{name}"].any() for name in "QKVO")
+
+
 def test_initial_weights_have_the_published_scales() -> None:
     model = Transformer(
         TransformerSpec(), d_vocab=114, d_vocab_out=113, n_ctx=3, generator=torch.Generator().manual_seed(0)

@@ -31,9 +31,10 @@ class Schedules:
 class Optimization:
     """An optimizer with a linear warm-up, what its gradients go through before it, and how its settings change.
 
-    ``optimizer``: AdamW with ``betas`` and ``eps``; stochastic gradient descent with ``momentum``; or Muon, with
-    ``momentum``, on the matrices and AdamW on the rest. ``weight_decay`` of AdamW and Muon is decoupled, per unit of
-    learning rate; that of SGD is added to the gradient, as in PyTorch. ``loss`` as in ``losses``.
+    ``optimizer``: AdamW or Adam with ``betas`` and ``eps``; stochastic gradient descent with ``momentum``; or Muon,
+    with ``momentum``, on the matrices and AdamW on the rest. ``weight_decay`` of AdamW and Muon is decoupled, per unit
+    of learning rate; that of Adam and SGD is added to the gradient, behind the filters, as in PyTorch. ``loss`` as in
+    ``losses``.
 
     ``filters`` act on the gradient of every step one behind the other. ``lr_normalize`` divides the
     learning rate by 1 + λ, which Grokfast multiplies a steady gradient by. ``boost`` multiplies λ once
@@ -54,7 +55,7 @@ class Optimization:
 
     lr: float = 1e-3
     weight_decay: float = 1.0
-    optimizer: Literal["adamw", "sgd", "muon"] = "adamw"
+    optimizer: Literal["adamw", "adam", "sgd", "muon"] = "adamw"
     betas: tuple[float, float] = (0.9, 0.98)
     eps: float = 1e-8
     momentum: float = 0.9

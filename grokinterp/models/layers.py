@@ -159,6 +159,24 @@ class Block(nn.Module):
         return self.hook_resid_post(x)
 
 
+def draw_as_pytorch(name: str, weight: Tensor, spec: "TransformerSpec", generator: torch.Generator) -> None:
+    """Draw a parameter of a transformer as torch.nn.Embedding, MultiheadAttention or Linear would.
+
+    Embeddings from N(0, 1); queries, keys and values from U(±√(6 / (3 d + d))), as Glorot and Bengio 2010 have it for
+    the three of them as one matrix; what else reads n numbers from U(±1/√n), its bias too. Biases of the attention
+    begin at zero.
+    """
+    kind = name.rsplit(".", 1)[-1]
+    if kind in ("W_E", "W_pos"):
+        weight.normal_(generator=generator)
+    elif kind in ("W_Q", "W_K", "W_V"):
+        bound = math.sqrt(6 / (spec.d_model + 3 * spec.n_heads * spec.head_size))
+        weight.uniform_(-bound, bound, generator=generator)
+    elif kind in ("W_O", "W_in", "W_out", "W_U", "b_in", "b_out", "b_U"):
+        read = {"W_O": spec.n_heads * spec.head_size, "W_out": spec.d_mlp, "b_out": spec.d_mlp}.get(kind, spec.d_model)
+        weight.uniform_(-(read**-0.5), read**-0.5, generator=generator)
+
+
 class Embed(nn.Module):
     """One row per token."""
 

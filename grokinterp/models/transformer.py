@@ -12,7 +12,7 @@ from torch.nn import functional
 from grokinterp.errors import ConfigError, GrokinterpError
 from grokinterp.models.fast import all_positions, last_position
 from grokinterp.models.hooked import FactoredMatrix, HookPoint, TypedModuleList, bridge, bridge_config
-from grokinterp.models.layers import Block, Embed, PosEmbed, Unembed, norm
+from grokinterp.models.layers import Block, Embed, PosEmbed, Unembed, draw_as_pytorch, norm
 from grokinterp.models.model import Model, ModelSpec, require_size
 from grokinterp.models.readout import Readout, ReadoutInputs
 
@@ -30,6 +30,8 @@ class TransformerSpec(ModelSpec):
     "stablemax". ``attention_rate``: attention is rate · softmax + (1 - rate) · 1 (all ones).
     ``biases``: False keeps every bias at zero, untrained; "mlp" trains those of the MLPs only.
     ``tied_embeddings``: the unembedding is the transposed embedding of the first ``d_vocab_out`` tokens.
+    ``initialization``: "normal" draws every weight from N(0, 1/d_model), W_U from N(0, 1/d_vocab_out);
+    "pytorch" as torch.nn.Embedding, MultiheadAttention and Linear do.
 
     Source: Nanda et al. 2023, §3 (defaults); Zhong et al. 2023, §4 (attention rate); Prieto et al.
     2025, §4.1 (StableMax).
@@ -56,6 +58,7 @@ class TransformerSpec(ModelSpec):
     attention_rate: float = 1.0
     biases: bool | Literal["mlp"] = False
     tied_embeddings: bool = False
+    initialization: Literal["normal", "pytorch"] = "normal"
 
     def __post_init__(self) -> None:
         require_size("n_layers", self.n_layers, 128)
@@ -149,18 +152,18 @@ class Transformer(Model):
 
     @torch.no_grad()
     def initialize(self, generator: torch.Generator | None) -> None:
-        """Draw every weight from N(0, 1/d_model), W_U from N(0, 1/d_vocab_out); biases stay zero.
+        """Draw every weight as ``spec.initialization`` says; biases of "normal" stay zero.
 
-        Source: the code released with Nanda et al. 2023.
+        Source: the code released with Nanda et al. 2023 ("normal").
         """
         for name, weight in self.named_parameters():
-            if ".W_" not in name:
-                continue
-            if generator is None:
+            if generator is None and ".W_" in name:
                 weight.zero_()
-                continue
-            fan = weight.shape[1] if name == "unembed.W_U" else self.spec.d_model
-            weight.normal_(0, fan**-0.5, generator=generator)
+            elif generator is not None and self.spec.initialization == "pytorch":
+                draw_as_pytorch(name, weight, self.spec, generator)
+            elif generator is not None and ".W_" in name:
+                fan = weight.shape[1] if name == "unembed.W_U" else self.spec.d_model
+                weight.normal_(0, fan**-0.5, generator=generator)
 
     def forward(self, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch answer class"]:
         """Logits at every position; pooled, those of the one mean over positions."""

@@ -209,13 +209,14 @@ class Loop:
         """Append one row of metrics; False when the run has diverged."""
         training_step = self.training_step
         measured = measure(training_step, training_step.model, self.problem)
-        found = row(self.step, settings(training_step, self.step), measured)
+        found = row(self.step, measured)
         applied, norms = found.pop("applied"), found["weight_norm_of"]
         scalars = [value for value in found.values() if value is not norms]
         if applied != self.step or not all(map(math.isfinite, [*scalars, *norms.values()])):
             return False
-        self.run.metrics.append(found)
         self.observe(found)
+        found |= settings(training_step, self.step)  # those that the evaluation has led to
+        self.run.metrics.append(found)
         self.loggers = log_all(self.loggers, found)
         bar.advance(0, note=evaluation_line(found))
         return True

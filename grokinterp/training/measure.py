@@ -102,24 +102,23 @@ def logit_statistics(
     }
 
 
-def row(step: int, settings: Mapping[str, float | int], measured: Mapping[str, Tensor]) -> dict[str, Any]:
-    """One line of metrics.jsonl; the only point where the host waits for the device."""
+def row(step: int, measured: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The numbers of one line of metrics.jsonl; the only point where the host waits for the device."""
     values = dict(zip(measured, torch.stack(list(measured.values())).tolist(), strict=True))
     prefix = "weight_norm_of/"
     norms = {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
     scalars = {name: value for name, value in values.items() if not name.startswith(prefix)}
-    return {"step": step, **scalars, **settings, "weight_norm_of": norms}
+    return {"step": step, **scalars, "weight_norm_of": norms}
 
 
 def settings(step: Step, at: int) -> dict[str, float | int]:
     """What the update from step ``at`` is made with."""
     rates = step.rates
-    size, let_in = rates.batch_size(at), step.let_in(at)
     found: dict[str, float | int] = {
         "learning_rate": rates.learning_rate(at),
         "weight_decay": rates.weight_decay(at),
-        "batch_size": let_in if size is None else min(size, let_in),
+        "batch_size": len(step.labels if step.batch is None else step.batch),
     }
     if rates.amplification is not None:
         found["lamb"] = rates.amplification
-    return found | ({"examples": let_in} if step.order is not None else {})
+    return found | ({"examples": step.let_in(at)} if step.order is not None else {})

@@ -1,7 +1,7 @@
 """The optimizer that an experiment asks for."""
 
 from torch import Tensor
-from torch.optim import SGD, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from grokinterp.experiment import Optimization
 from grokinterp.optim import Muon, filtered
@@ -11,8 +11,9 @@ def optimizer_of(optimization: Optimization, parameters: list[Tensor], lr: Tenso
     """The optimizer with its filters; its learning rate is the tensor ``lr``, which the loop fills at every step."""
     o, on_gpu = optimization, lr.device.type == "cuda"
     optimizer: Optimizer
-    if o.optimizer == "adamw":
-        optimizer = AdamW(
+    if o.optimizer in ("adamw", "adam"):
+        kind = AdamW if o.optimizer == "adamw" else Adam
+        optimizer = kind(
             parameters, lr=lr, betas=o.betas, eps=o.eps, weight_decay=o.weight_decay, fused=True, capturable=on_gpu
         )
     elif o.optimizer == "sgd":

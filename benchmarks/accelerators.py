@@ -1,0 +1,115 @@
+"""What papers on accelerated grokking found, measured here: ``python -m benchmarks.accelerators [NAME ...]``.
+
+Without names, all of them, some 20 minutes on two idle cores. What was measured is kept in accelerators.json,
+and the table in docs/accelerators.md is written from it.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import describe
+from benchmarks.report import table
+from grokinterp.analysis import analyze
+from grokinterp.presets import preset
+from grokinterp.training import train
+
+MEASURED = Path(__file__).with_name("accelerators.json")
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "accelerators.md"
+BEGIN, END = "<!-- measured -->", "<!-- /measured -->"
+
+EDGE = ["evaluate_every=5", "save.every=100"]
+"""Prieto et al. 2025: MLP 200-200, p = 113, 40 %, no weight decay, lr .01, full batch: a step is an epoch."""
+
+RUNS: dict[str, tuple[str, Sequence[str]]] = {
+    "AdamW, float32 cross-entropy": ("prieto2025", [*EDGE, "steps=3000"]),
+    "AdamW, float64 cross-entropy": ("prieto2025", [*EDGE, "steps=3000", "optimization.loss=float64"]),
+    "OrthoAdamW, float32 cross-entropy": ("prieto2025", [*EDGE, "steps=500", "optimization.filters=orthograd"]),
+    "AdamW, StableMax": ("prieto2025", [*EDGE, "steps=3000", "optimization.loss=stablemax"]),
+    "Adam": ("lee2024", ["steps=2000", "optimization.filters=[]", "save.every=500"]),
+    "Adam, Grokfast-EMA": ("lee2024", ["steps=2000", "save.every=500"]),
+    "AdamW, Grokfast-EMA": ("lee2024", ["steps=2000", "save.every=500", "optimization.optimizer=adamw"]),
+}
+"""Name → preset and what is changed in it."""
+
+HEAD = ["run", "seed", "steps", "train ≥ 99 % at", "test ≥ 95 % at", "test at 200", "test at 500", "test at the end"]
+HEAD += ["collapsed in float32 at", "share at the end, float32 / float64", "s"]
+
+
+def measure(name: str, seed: int) -> dict[str, Any]:
+    """One run trained to its end and looked at; it is thrown away."""
+    base, changes = RUNS[name]
+    experiment = preset(base).override([*changes, f"seed={seed}"])
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        run = train(experiment, Path(folder) / "run", progress=True)
+        seconds = time.perf_counter() - start
+        results = analyze(run, only=["softmax_collapse"], every=1)
+        rows, collapse = run.directory.metrics.read(), results.analyses["softmax_collapse"]["collapsed_share"]
+        collapsed = collapse.sel(precision="float32")
+        at = [int(step) for step, share in zip(collapsed["step"], collapsed, strict=True) if share > 0]
+        last = {precision: float(collapse.sel(precision=precision)[-1]) for precision in ("float32", "float64")}
+    return {
+        "preset": base,
+        "changes": list(changes),
+        "steps": rows[-1]["step"],
+        "memorized": first(rows, "train_accuracy", 0.99),
+        "generalized": first(rows, "test_accuracy", 0.95),
+        "test": {row["step"]: row["test_accuracy"] for row in rows if row["step"] in (200, 500, 2000)},
+        "test_at_end": rows[-1]["test_accuracy"],
+        "collapsed": min(at, default=None),
+        "collapsed_share": last,
+        "seconds": seconds,
+        "machine": describe(),
+    }
+
+
+def first(rows: Sequence[Mapping[str, Any]], name: str, least: float) -> int | None:
+    """The first evaluated step at which a value is reached."""
+    return next((row["step"] for row in rows if row[name] >= least), None)
+
+
+def line(name: str, seed: str, found: Mapping[str, Any]) -> list[str]:
+    """A line of the table."""
+    tests = found["test"]
+    return [
+        name,
+        seed,
+        f"{found['steps']:,}",
+        *("never" if found[key] is None else f"{found[key]:,}" for key in ("memorized", "generalized")),
+        *(f"{tests[step]:.1%}" if step in tests else "" for step in ("200", "500")),
+        f"{found['test_at_end']:.1%}",
+        "never" if found["collapsed"] is None else f"{found['collapsed']:,}",
+        " / ".join(f"{share:.1%}" for share in found["collapsed_share"].values()),
+        f"{found['seconds']:.0f}",
+    ]
+
+
+def write(measured: Mapping[str, Mapping[str, Any]]) -> None:
+    """Put the table into the document."""
+    lines = [line(name, seed, found) for name in RUNS for seed, found in sorted(measured.get(name, {}).items())]
+    machines = sorted({found["machine"] for of_name in measured.values() for found in of_name.values()})
+    text = "\n".join([BEGIN, table(HEAD, lines), "", *(f"Machine: {machine}." for machine in machines), END])
+    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
+    DOCUMENT.write_text(before + text + rest.partition(END)[2], encoding="utf-8")
+
+
+def main() -> None:
+    """Train, keep what was measured, write the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.accelerators", description=__doc__)
+    parser.add_argument("names", nargs="*", default=list(RUNS), choices=[*RUNS, []], metavar="NAME")
+    parser.add_argument("--seed", type=int, default=0)
+    chosen = parser.parse_args()
+    measured = json.loads(MEASURED.read_text(encoding="utf-8")) if MEASURED.exists() else {}
+    for name in chosen.names:
+        measured.setdefault(name, {})[str(chosen.seed)] = measure(name, chosen.seed)
+        MEASURED.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+        write(json.loads(MEASURED.read_text(encoding="utf-8")))
+
+
+if __name__ == "__main__":
+    main()
