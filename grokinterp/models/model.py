@@ -107,6 +107,10 @@ class Model(HookedRootModule, ABC):
         """Examples of a plain forward pass: all positions of all would not stay in the processor's cache."""
         return 1024
 
+    def require_forward(self) -> None:
+        """Raise NotDefined where there are weights and no network."""
+        return None
+
     def lacks(self, part: str) -> str:
         """Why there can be no measure of a part."""
         return f"the model {self.spec.kind} has no {part.removeprefix('a ').removeprefix('an ')}"
@@ -162,7 +166,12 @@ class Model(HookedRootModule, ABC):
 
 
 def in_program(model: Model, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Parameters by the names that ``functional_call`` knows them by in a program whose ``model`` this is."""
+    """Parameters by the names that ``functional_call`` knows them by in a program whose ``model`` this is.
+
+    Raises:
+        NotDefined: a recorded model without its module, of which there is nothing to call.
+    """
+    model.require_forward()
     return {f"model.{model.inside}{name}": value for name, value in tensors.items()}
 
 

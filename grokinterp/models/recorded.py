@@ -134,10 +134,9 @@ class RecordedModel(Model):
                 module.get_submodule(name).register_forward_hook(Tap(point, shape.index(EXAMPLES)))
         self.eval()
 
-    @property
-    def has_module(self) -> bool:
-        """Whether it can do more than hold weights."""
-        return self.inputs is not None
+    def require_forward(self) -> None:
+        if self.inputs is None:
+            raise NotDefined("the forward pass", NEEDS_MODULE)
 
     def lacks(self, part: str) -> str:
         return f"nobody has told which part of {self.spec.class_name} is {part}"
@@ -166,8 +165,8 @@ class RecordedModel(Model):
 
     def forward(self, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch answer class"]:
         """Logits of some examples, the first of whose tokens is its number; attention in its exact form."""
-        if self.inputs is None:
-            raise NotDefined("the forward pass", NEEDS_MODULE)
+        self.require_forward()
+        assert self.inputs is not None
         weight = next(self.parameters())
         with sdpa_kernel(SDPBackend.MATH):  # the others cannot be differentiated twice
             output = self.inputs.given_to(self.module, tokens[:, 0], device=weight.device, dtype=weight.dtype)
