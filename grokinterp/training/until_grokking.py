@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -16,7 +16,17 @@ from grokinterp.training.anyones import Loss
 from grokinterp.training.grokking_aware import DivergedError, GrokkingAwareTrainer
 from grokinterp.training.loggers import Logger, evaluation_line, finish_all, log_all
 
-Report = Callable[[str], object] | TextIO | None
+
+@runtime_checkable
+class Stream(Protocol):
+    """What text is written to."""
+
+    def write(self, text: str, /) -> object: ...
+
+    def flush(self) -> object: ...
+
+
+Report = Callable[[str], object] | Stream | None
 """Where lines go: a function of one line, a stream, or nowhere."""
 
 
