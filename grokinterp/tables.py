@@ -47,7 +47,8 @@ LONG_NAMES = {
 def metrics_table(rows: Sequence[Mapping[str, Any]], *, loss: str = "softplus") -> xr.Dataset:
     """Metrics over ``step``; a nested {parameter: value} becomes a ``parameter`` dimension. JSON null is NaN.
 
-    ``loss`` is the run's, ``optimization.loss``: squared errors have no unit, cross-entropies are in nats.
+    ``loss`` is the run's, ``optimization.loss``: squared errors have no unit, cross-entropies, by
+    StableMax too, are in nats.
     """
     names = dict.fromkeys(name for row in rows for name in row if name != "step")
     variables = {name: _column(name, [row.get(name) for row in rows]) for name in names}

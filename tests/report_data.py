@@ -69,6 +69,7 @@ KINDS = {
     ),
     "pooled": Kind({"model": {"kind": "transformer", "n_layers": 2, "read_at": "mean", "act_fn": "gelu"}}),
     "squared error": Kind({"optimization": {"lr": 1e-3, "weight_decay": 0.0, "loss": "mse"}}),
+    "StableMax": Kind({"optimization": {"loss": "stablemax"}}),
     "label noise": Kind({"split": {"fraction": 0.5, "validation": 0.1, "label_noise": 0.2}}, metrics=OF_SOME),
 }
 """Runs that differ from modular addition by a transformer that reads at "=", by name."""

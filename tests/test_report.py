@@ -254,6 +254,7 @@ SAID = {
     ),
     "pooled": ("Attention from all positions, pooled, to a, for every pair (a, b)", "colored by token from 0"),
     "squared error": ("squared error, last checkpoint", "The memorized solution goes; the test loss leaves"),
+    "StableMax": ("Progress measures are cross-entropies of the softmax, which", "-log StableMax"),
     "label noise": ("validation accuracy", "mislabeled, true answer", "Mislabeled examples", "78 %"),
 }  # fmt: skip
 UNSAID = {
@@ -262,6 +263,7 @@ UNSAID = {
     "three operands": ("pairs by heart", "test pairs", "key frequenc", "there are no results", "Chughtai"),
     "pooled": ("from “=”", "from the last token", "Not shown"),
     "squared error": ("nats", "Weight decay removes"),
+    "StableMax": ("mean centered logit [nats]", "squared error,"),
     "label noise": ("Not shown", "Not defined"),
 }
 
@@ -289,8 +291,16 @@ def test_squared_errors_are_not_nats(tmp_path):
     phase = content(Results.open(write_kind(tmp_path / "run", "squared error")))["phases"][0]
     units = {row.label: row.unit for row in phase.rows}
     assert set(units.values()) == {"1"}
-    nats = {measure.label.format(examples="pairs") for measure in MEASURES if measure.unit == "{unit}"}
+    ours = [measure for measure in MEASURES if measure.unit in ("{unit}", "{logit_unit}")]
+    nats = {measure.label.format(examples="pairs") for measure in ours}
     assert {"train loss", "restricted loss, all pairs", "logit margin, train pairs"} <= nats <= units.keys()
+
+
+@pytest.mark.usefixtures("quick")
+def test_logits_of_stablemax_are_not_nats(tmp_path):
+    phase = content(Results.open(write_kind(tmp_path / "run", "StableMax")))["phases"][0]
+    units = {row.label: row.unit for row in phase.rows}
+    assert (units["train loss"], units["logit margin, train pairs"]) == ("nats", "1")
 
 
 def test_only_tasks_with_two_operands_have_pairs():

@@ -87,8 +87,9 @@ class LogitMap(NamedTuple):
 def performance(checkpoint: Checkpoint) -> Performance:
     """Mean loss in float64, and accuracy, on train, test and all examples.
 
-    The loss is the one the run is trained with: cross-entropy, log Σ_j exp(z_j) - z_label, in nats, or the
-    squared error. An example counts as answered as labeled when the first largest of its
+    The loss is the one the run is trained with: cross-entropy, log Σ_j exp(z_j) - z_label, in nats, the same with
+    StableMax, log Σ_j s(z_j) - log s(z_label), or the squared error.
+    An example counts as answered as labeled when the first largest of its
     ``logits [example, class]`` is the label's; labels are those trained on, label noise included.
     Validation examples count among all.
 

@@ -68,7 +68,7 @@ def frames(
         "words": {
             "label": words.label,
             "loss": f"{words.loss} [{words.unit}]",
-            "logit": f"mean centered logit [{words.unit}]",
+            "logit": f"mean centered logit [{words.logit_unit}]",
         },
         "curves": _curves(chosen),
         "panels": {name: pack(chosen) for name, pack in packers(chosen).items()},

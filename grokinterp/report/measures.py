@@ -14,7 +14,8 @@ from grokinterp.report.words import Words
 class Measure(NamedTuple):
     """A scalar over the checkpoints, or one entry of a labelled axis.
 
-    ``{examples}`` in the label, and ``{unit}``, which is that of losses and logits, take the words of the run.
+    ``{examples}`` in the label, and ``{unit}`` and ``{logit_unit}``, those of losses and of logits, take the words
+    of the run.
     """
 
     name: str
@@ -44,7 +45,7 @@ MEASURES = (
     Measure("irreps_explained", "logits explained by the group's characters", "1"),
     Measure("hidden_fve", "last hidden layer explained by the key representations", "1"),
     Measure("specialized_share", "specialized neurons", "1"),
-    Measure("logit_margin", "logit margin, train {examples}", "{unit}", {"split": "train"}),
+    Measure("logit_margin", "logit margin, train {examples}", "{logit_unit}", {"split": "train"}),
     Measure("collapsed_share", "softmax collapse in float32, train {examples}", "1", {"precision": "float32"}),
     Measure("class_cosine_within_mean", "cosine within a class", "1"),
     Measure("class_cosine_between", "cosine between classes", "1"),
@@ -99,7 +100,7 @@ def _circuit_row(dataset: xr.Dataset, start: int, end: int) -> list[Row]:
 def _row(measure: Measure, words: Words, values: xr.DataArray, start: int, end: int) -> Row:
     first, last = float(values.sel(step=start)), float(values.sel(step=end))
     changed = change(first, last, ratio=measure.ratio)
-    label, unit = measure.label.format(examples=words.examples), measure.unit.format(unit=words.unit)
+    label, unit = measure.label.format(examples=words.examples), measure.unit.format(**words._asdict())
     return Row(label, unit, number(first), number(last), changed)
 
 

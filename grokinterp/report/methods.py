@@ -24,7 +24,8 @@ METHODS = (
     Method(
         "Loss, accuracy",
         "Mean over the examples of what training minimizes, in float64: the cross-entropy, or, where it was trained "
-        "with, the squared error averaged over the classes; under deep supervision also averaged over its steps. "
+        "with, -log StableMax or the squared error averaged over the classes; under deep supervision also averaged "
+        "over its steps. "
         "Share of the examples answered as they are labeled. Test means the examples that are held out from both "
         "training and validation.",
         "Power et al. 2022",

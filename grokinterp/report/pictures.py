@@ -25,6 +25,8 @@ def timeline(results: Results, history: History | None, words: Words) -> Gallery
             "Losses, accuracies and progress measures over training. Bands are the phases; dotted lines mark events. "
             "Dotted curves are controls: as many random frequencies in place of the key frequencies."
         )
+        if words.loss.startswith("StableMax"):
+            caption += " Progress measures are cross-entropies of the softmax, which training did not minimize."
     if "noisy_accuracy" in results.metrics:
         caption += (
             " Mislabeled are the training examples with a wrong label: the share of them that is answered as labeled, "
@@ -59,7 +61,7 @@ def of_steps(results: Results, steps: Sequence[int], name: str, words: Words) ->
     """What the network looks like at the start and end of a phase."""
     data = results.with_maps
     at = " and ".join(f"step {step}" for step in steps)
-    spectra = figures.spectra(data, steps, label=words.label, unit=words.unit)
+    spectra = figures.spectra(data, steps, label=words.label, unit=words.logit_unit)
     caption = attention_caption(data, words, best="attention_frequency" in data) + at_few(results, "attention_map")
     attention = (figures.attention(data, steps), caption, f"{name}: attention patterns at {at}")
     if "attention_to_a" not in data:
@@ -82,7 +84,7 @@ HEALTH = (
 
 def health(results: Results, phases: Sequence[Phase], steps: Sequence[int], words: Words) -> Gallery:
     """Precision, logits, gradients, representations and ranks over the whole run."""
-    data, unit = results.dataset, words.unit
+    data, unit = results.dataset, words.logit_unit
     small = [
         (figures.softmax_collapse(data, phases), "Where a plain softmax loss stops learning, by precision."),
         (figures.logit_magnitude(data, phases, unit=unit), "How large the logits are."),

@@ -207,12 +207,12 @@ def inside(results: Results, phases: Sequence[Phase], words: Words) -> Gallery:
             ("class_matrix",),
         ),
         Drawing(
-            figures.logit_attribution(dataset(results, "logit_attribution"), unit=unit),
+            figures.logit_attribution(dataset(results, "logit_attribution"), unit=words.logit_unit),
             "What each component adds to the correct logit less the mean logit; all sum to it.",
             ("logit_attribution",),
         ),
         Drawing(
-            figures.token_attribution(dataset(results, "integrated_gradients"), phases, unit=unit),
+            figures.token_attribution(dataset(results, "integrated_gradients"), phases, unit=words.logit_unit),
             "Integrated gradients of the correct logit less the mean logit, by the position of the token.",
             ("integrated_gradients",),
         ),

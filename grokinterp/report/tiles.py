@@ -83,7 +83,7 @@ def separation(measured: dict[str, Any], words: Words, unit: str) -> list[Tile]:
     margin = (measured.get("logit_margin") or {}).get("test")
     apart = number(measured.get("class_cosine_between"))
     return [
-        Tile("logit margin", number(margin), f"test {words.examples} [{words.unit}]"),
+        Tile("logit margin", number(margin), f"test {words.examples} [{words.logit_unit}]"),
         Tile("cosine in a class", number(measured.get("class_cosine_within_mean")), f"between classes: {apart}"),
         Tile("weight norm", number(measured.get("weight_norm")), "sum of squares, last checkpoint"),
         Tile("train loss", number(measured.get("train_loss")), f"{unit}, last checkpoint"),

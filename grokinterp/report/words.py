@@ -29,7 +29,8 @@ class Words(NamedTuple):
         token: what an embedding circle numbers its points by, and how far.
         read_at: where a transformer's answer is read.
         loss: what training minimized.
-        unit: of the loss and of the logits, nats; 1 for squared errors.
+        unit: of the loss, nats; 1 for squared errors.
+        logit_unit: nats where a difference of logits is one of log-probabilities, 1 elsewhere.
         has_frequencies: whether the task has a cyclic group, in which frequencies mean something.
         decays: whether there is weight decay.
     """
@@ -41,6 +42,7 @@ class Words(NamedTuple):
     read_at: str = "the read-out position"
     loss: str = "cross-entropy"
     unit: str = "nats"
+    logit_unit: str = "nats"
     has_frequencies: bool = True
     decays: bool = True
 
@@ -48,7 +50,7 @@ class Words(NamedTuple):
 def words_of(results: Results) -> Words:
     """The words that fit a run, read from its configuration and from what is not defined for it."""
     task, model, optimization = (section(results, key) for key in ("task", "model", "optimization"))
-    kind, squared = str(task.get("kind")), optimization.get("loss") == "mse"
+    kind, loss = str(task.get("kind")), optimization.get("loss")
     is_addition, is_transformer = kind == "modular_addition", model.get("kind") == "transformer"
     found = Words(
         heading=tuple(f"{key} {described(part)}" for key, part in (("task", task), ("model", model)) if part),
@@ -62,8 +64,10 @@ def words_of(results: Results) -> Words:
         found = found._replace(label="(a + b) mod p", token="token from 0 (dark) to p − 1 (bright)")
     if is_transformer:  # one that says nothing is older than the choice, and reads at "="
         found = found._replace(read_at=READ_AT.get(str(model.get("read_at", "equals")), found.read_at))
-    if squared:
-        found = found._replace(loss="squared error", unit="1")
+    if loss == "mse":
+        found = found._replace(loss="squared error", unit="1", logit_unit="1")
+    if loss == "stablemax":
+        found = found._replace(loss="StableMax cross-entropy", logit_unit="1")
     return found
 
 
