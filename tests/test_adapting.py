@@ -31,7 +31,8 @@ ADAPTS = changed(
         "curriculum": {"start": 0.8, "over": 10, "by": "loss"},
     },
     save={"every": 20, "resume_every": 1000},
-    patience=12,
+    evaluate_every=2,
+    patience=4,
     steps=400,
 )
 """Everything that adapts at once."""
@@ -61,16 +62,16 @@ def test_detection_online_is_that_of_the_whole_curve_and_patience_ends_the_run(a
     found = grok_step(*([row[key] for row in rows] for key in ("step", "train_accuracy", "test_accuracy")))
     assert found is not None
     window = 10
-    assert rows[-1]["step"] == found + window - 1 + ADAPTS.patience
+    assert rows[-1]["step"] == found + 2 * (window - 1 + ADAPTS.patience)
     assert adapted.steps[-1] == rows[-1]["step"] < ADAPTS.steps
     status = adapted.directory.status
     assert (status["status"], status["step"]) == ("finished", rows[-1]["step"])
-    assert "12 evaluations" in status["why"]
+    assert "4 evaluations" in status["why"]
 
 
 def test_amplification_is_boosted_from_detection_on(adapted):
     rows = rows_of(adapted)
-    detected = rows[-1]["step"] - ADAPTS.patience
+    detected = rows[-1]["step"] - 2 * ADAPTS.patience
     assert {row["lamb"] for row in rows if row["step"] < detected} == {1.0}
     assert {row["lamb"] for row in rows if row["step"] >= detected} == {1.5}
 
@@ -87,7 +88,7 @@ def test_without_patience_nothing_stops_a_run_that_has_grokked(tmp_path):
     assert run.steps[-1] == GROKS.steps
 
 
-@pytest.mark.parametrize("at", [1, 7, 60, AT, 97, 110])
+@pytest.mark.parametrize("at", [7, AT, 105])
 def test_a_resumed_run_is_byte_identical(at, adapted, tmp_path):
     train_until(tmp_path / "run", at, ADAPTS)
     run = train(ADAPTS, tmp_path / "run", device="cpu", resume=True)
@@ -150,7 +151,7 @@ def test_the_detector_and_the_count_behind_it_cannot_be_forgotten(adapted, inter
         if name == "detector":
             state[name] = {**state[name], "memorized_step": None, "streak": 0, "streak_start": None, "grok_step": None}
         else:
-            state[name] = 5
+            state[name] = 2
         assert gone_on(interrupted, tmp_path / name, saved.tensors, state) != written(adapted.path), name
 
 
@@ -216,7 +217,7 @@ def test_filters_can_be_named_alone():
         ("optimization.schedules.lr.kind=linear", "optimization.schedules.lr.kind=linear: must be one of constant"),
         ("optimization.schedules.batch_size.kind=increasing", "needs a batch_size to change"),
         ("optimization.average=1", "optimization.average=1.0: must lie strictly between 0 and 1"),
-        ("optimization.optimizer=adam", "optimization.optimizer=adam: input should be"),
+        ("optimization.optimizer=lion", "optimization.optimizer=lion: input should be"),
         ("optimization.momentum=1", "optimization.momentum=1.0: must be from 0 to below 1"),
         ("patience=-1", "patience=-1: must be an integer from 0"),
         (

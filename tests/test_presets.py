@@ -39,13 +39,14 @@ SOURCES = {
     "gromov2023": "p=97 d_embed=None combine=concatenate hidden=(500,) act_fn=quadratic biases=False loss=mse "
     "initialization=mean_field batch_size=None",
     "prieto2025": "p=113 d_embed=None hidden=(200,200) act_fn=relu fraction=0.4 weight_decay=0.0 lr=0.01 loss=float32",
-    "lee2024": "kind=modular_multiplication p=97 n_layers=2 n_heads=4 d_model=128 attention=causal fraction=0.5 lr=0.001 "
-    "optimizer=adam weight_decay=0.005 betas=(0.9,0.98) batch_size=512 warmup_steps=10 initialization=pytorch",
+    "lee2024": "kind=modular_multiplication p=97 n_layers=2 n_heads=4 d_model=128 attention=causal fraction=0.5 "
+    "lr=0.001 optimizer=adam weight_decay=0.005 betas=(0.9,0.98) batch_size=512 warmup_steps=10 initialization=pytorch",
     "pizza": "p=59 n_layers=1 d_model=128 n_heads=4 read_at=last attention=bidirectional attention_rate=0.0 biases=mlp "
     "fraction=0.8 weight_decay=2.0 lr=0.001 steps=20000 batch_size=None",
     "parity": "kind=sparse_parity n_bits=40 k=3 samples=2000 fraction=0.5 hidden=(1000,) act_fn=relu batch_size=32",
     "nanda2023_subtraction": "kind=modular_subtraction p=113",
     "nanda2023_multiplication": "kind=modular_multiplication p=113",
+    "league": "p=31 act_fn=quadratic d_embed=None fraction=0.5",
     "demo": "p=53 fraction=0.6 pairs=unordered",
 }
 """What the papers (and FEATURES C2, D1) say of them."""

@@ -1,23 +1,41 @@
 """The optimizer that an experiment asks for."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from grokinterp.experiment import Optimization
 from grokinterp.optim import Muon, filtered
 
+NOT_HIDDEN = ("embed.", "pos_embed.", "unembed.")
+"""Tables and read-outs, which Muon leaves to AdamW: their rows are not mixed."""
 
-def optimizer_of(optimization: Optimization, parameters: list[Tensor], lr: Tensor) -> Optimizer:
+
+def optimizer_of(optimization: Optimization, parameters: Mapping[str, Tensor], lr: Tensor) -> Optimizer:
     """The optimizer with its filters; its learning rate is the tensor ``lr``, which the loop fills at every step."""
-    o, on_gpu = optimization, lr.device.type == "cuda"
+    o, on_gpu, weights = optimization, lr.device.type == "cuda", list(parameters.values())
     optimizer: Optimizer
     if o.optimizer in ("adamw", "adam"):
         kind = AdamW if o.optimizer == "adamw" else Adam
         optimizer = kind(
-            parameters, lr=lr, betas=o.betas, eps=o.eps, weight_decay=o.weight_decay, fused=True, capturable=on_gpu
+            weights, lr=lr, betas=o.betas, eps=o.eps, weight_decay=o.weight_decay, fused=True, capturable=on_gpu
         )
     elif o.optimizer == "sgd":
-        optimizer = SGD(parameters, lr=lr, momentum=o.momentum, weight_decay=o.weight_decay, fused=True)
+        optimizer = SGD(weights, lr=lr, momentum=o.momentum, weight_decay=o.weight_decay, fused=True)
     else:
-        optimizer = Muon(parameters, lr=lr, momentum=o.momentum, weight_decay=o.weight_decay, betas=o.betas, eps=o.eps)
+        optimizer = Muon(
+            muon_groups(parameters), lr=lr, momentum=o.momentum, weight_decay=o.weight_decay, betas=o.betas, eps=o.eps
+        )
     return filtered(optimizer, *o.filters) if o.filters else optimizer
+
+
+def muon_groups(parameters: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+    """The matrices between the tables and the read-out, for Muon, and the rest, for AdamW."""
+    hidden = {name for name in parameters if ".W_" in name and not name.startswith(NOT_HIDDEN)}
+    groups = [
+        {"params": [parameters[name] for name in parameters if name in hidden]},
+        {"params": [parameters[name] for name in parameters if name not in hidden], "adamw": True},
+    ]
+    return [group for group in groups if group["params"]]

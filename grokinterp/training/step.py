@@ -58,7 +58,9 @@ class Step:
         self.settled: tuple[int, Tensor | None] | None = None
         self.order = self.order_by_difficulty() if optimization.curriculum.is_active else None
         self.kept_norm = norm(self.parameters) if optimization.constrain_norm else None
-        self.optimizer: Any = optimizer_of(optimization, self.parameters, self.learning_rate)
+        self.optimizer: Any = optimizer_of(
+            optimization, dict(zip(self.names, self.parameters, strict=True)), self.learning_rate
+        )
         self._gradients, self._apply, self.is_captured = self._compute_gradients, self._update, False
 
     def prepare(self) -> None:
@@ -187,12 +189,9 @@ class Step:
     @torch.no_grad()
     def _update(self) -> None:
         skip = torch.maximum((~self.finite()).float(), self.held)
-        self.optimizer.found_inf = skip  # where it is 1, fused kernels do nothing, and filters
+        self.optimizer.found_inf = skip  # where it is 1, nothing is moved or remembered
         torch._foreach_copy_(self.previous, self.parameters)
         self.optimizer.step()
-        if self.optimization.optimizer == "muon":  # which knows nothing of found_inf
-            for parameter, before in zip(self.parameters, self.previous, strict=True):
-                parameter.copy_(torch.where(skip == 0, parameter, before))
         if self.kept_norm is not None:
             scale = torch.where(skip == 0, self.kept_norm / norm(self.parameters), 1.0)
             torch._foreach_mul_(self.parameters, scale.to(self.parameters[0].dtype))
