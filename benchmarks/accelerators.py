@@ -7,7 +7,6 @@ and the table in docs/accelerators.md is written from it.
 import argparse
 import json
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,7 @@ RUNS: dict[str, tuple[str, Sequence[str]]] = {
 """Name → preset and what is changed in it."""
 
 HEAD = ["run", "seed", "steps", "train ≥ 99 % at", "test ≥ 95 % at", "test at 200", "test at 500", "test at the end"]
-HEAD += ["collapsed in float32 at", "share at the end, float32 / float64", "s"]
+HEAD += ["collapsed in float32 at", "share at the end, float32 / float64"]
 
 
 def measure(name: str, seed: int) -> dict[str, Any]:
@@ -45,9 +44,7 @@ def measure(name: str, seed: int) -> dict[str, Any]:
     base, changes = RUNS[name]
     experiment = preset(base).override([*changes, f"seed={seed}"])
     with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
         run = train(experiment, Path(folder) / "run", progress=True)
-        seconds = time.perf_counter() - start
         results = analyze(run, only=["softmax_collapse"], every=1)
         rows, collapse = run.directory.metrics.read(), results.analyses["softmax_collapse"]["collapsed_share"]
         collapsed = collapse.sel(precision="float32")
@@ -63,7 +60,6 @@ def measure(name: str, seed: int) -> dict[str, Any]:
         "test_at_end": rows[-1]["test_accuracy"],
         "collapsed": min(at, default=None),
         "collapsed_share": last,
-        "seconds": seconds,
         "machine": describe(),
     }
 
@@ -85,7 +81,6 @@ def line(name: str, seed: str, found: Mapping[str, Any]) -> list[str]:
         f"{found['test_at_end']:.1%}",
         "never" if found["collapsed"] is None else f"{found['collapsed']:,}",
         " / ".join(f"{share:.1%}" for share in found["collapsed_share"].values()),
-        f"{found['seconds']:.0f}",
     ]
 
 
@@ -101,7 +96,7 @@ def write(measured: Mapping[str, Mapping[str, Any]]) -> None:
 def main() -> None:
     """Train, keep what was measured, write the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accelerators", description=__doc__)
-    parser.add_argument("names", nargs="*", default=list(RUNS), choices=[*RUNS, []], metavar="NAME")
+    parser.add_argument("names", nargs="*", default=list(RUNS), metavar="NAME")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     measured = json.loads(MEASURED.read_text(encoding="utf-8")) if MEASURED.exists() else {}
