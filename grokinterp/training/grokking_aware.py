@@ -27,7 +27,7 @@ class DivergedError(GrokinterpError):
         self.step = step
 
 
-class Evaluation(NamedTuple):
+class Scores(NamedTuple):
     """Mean loss and accuracy over all labels, and those of the averaged weights; None without an average."""
 
     loss: float
@@ -183,7 +183,7 @@ class GrokkingAwareTrainer:
         accuracy = hits / count if count else math.nan
         return {"loss": loss.item(), "accuracy": accuracy, "gradient_norm": norm.item()}, state
 
-    def evaluate(self, loader: Iterable[Any]) -> Evaluation:
+    def evaluate(self, loader: Iterable[Any]) -> Scores:
         """Loss and accuracy over all batches, of the weights and of their average; nothing is changed by it.
 
         Not even what is drawn at random afterwards, though the loader may shuffle.
@@ -203,7 +203,7 @@ class GrokkingAwareTrainer:
         if not totals[0][2]:
             raise ConfigError("loader", "empty", "must give at least one batch with a label that counts")
         scores = [(loss / count, hits / count) for loss, hits, count in totals]
-        return Evaluation(*scores[0], *(scores[1] if len(scores) > 1 else ()))
+        return Scores(*scores[0], *(scores[1] if len(scores) > 1 else ()))
 
     def _score(self, model: nn.Module, batch: Batch) -> tuple[float, int, int]:
         """Sum of the losses, right answers and counted labels of a batch, at the last supervision step."""
