@@ -62,6 +62,14 @@ class ProgressBar:
         elif self.shown and time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES:
             self._print_line(note or "")
 
+    def say(self, line: str) -> None:
+        """Print a line of its own, above the bar."""
+        if self._bar is not None:
+            self._bar.console.print(line, markup=False, highlight=False)
+        elif self.shown:
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()
+
     def _print_line(self, note: str) -> None:
         self._printed = time.monotonic()
         rate = (self.done - self.start) / max(self._printed - self._started, 1e-9)

@@ -229,3 +229,15 @@ def test_filters_can_be_named_alone():
 def test_a_bad_setting_is_one_line(override, line):
     with pytest.raises(ConfigError, match=line.replace(".", r"\.").replace("[", r"\[")):
         GROKS.override([override])
+
+
+# --- what is said of it --------------------------------------------------------------------------------------------
+
+
+def test_detection_is_said_once_on_standard_error(tmp_path, capsys):
+    train(changed(GROKS, evaluate_every=2), tmp_path / "run", device="cpu", progress=True)
+    said = [line for line in capsys.readouterr().err.splitlines() if "detected" in line]
+    assert len(said) == 1
+    rows = rows_of(Trajectory.open(tmp_path / "run"))
+    found = grok_step(*([row[key] for row in rows] for key in ("step", "train_accuracy", "test_accuracy")))
+    assert said[0] == f"step {found + 18}: grokking detected, it generalizes since step {found}"

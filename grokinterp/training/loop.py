@@ -214,15 +214,18 @@ class Loop:
         scalars = [value for value in found.values() if value is not norms]
         if applied != self.step or not all(map(math.isfinite, [*scalars, *norms.values()])):
             return False
-        self.observe(found)
+        if self.observe(found):
+            since, boost = self.detector.grok_step, self.experiment.optimization.boost
+            boosted = f"; λ times {boost:g} from here on" if boost != 1 else ""
+            bar.say(f"step {self.step}: grokking detected, it generalizes since step {since}{boosted}")
         found |= settings(training_step, self.step)  # those that the evaluation has led to
         self.run.metrics.append(found)
         self.loggers = log_all(self.loggers, found)
         bar.advance(0, note=evaluation_line(found))
         return True
 
-    def observe(self, found: Mapping[str, Any]) -> None:
-        """Let what adapts answer to an evaluation: saving, schedules, detection, amplification."""
+    def observe(self, found: Mapping[str, Any]) -> bool:
+        """Let what adapts answer to an evaluation: saving, schedules, λ; True at the one that detects grokking."""
         held_out = "validation" if self.problem.has_validation else "test"
         loss, accuracy = found[f"{held_out}_loss"], found[f"{held_out}_accuracy"]
         train = found.get("clean_accuracy", found["train_accuracy"])
@@ -230,8 +233,10 @@ class Loop:
         self.in_transition = self.memorized and 0.05 < accuracy < 0.99
         self.training_step.observe(Evaluation(self.step, found["train_loss"], train, loss, accuracy))
         self.after += self.detector.grok_step is not None
-        if self.detector.update(self.step, train, accuracy) and self.experiment.optimization.boost != 1:
+        detected = self.detector.update(self.step, train, accuracy)
+        if detected and self.experiment.optimization.boost != 1:
             self.training_step.boost(self.experiment.optimization.boost)
+        return detected
 
     @property
     def is_done(self) -> bool:
