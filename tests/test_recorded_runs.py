@@ -297,3 +297,14 @@ def test_the_document_runs(root, tmp_path, monkeypatch, quick):
     assert set(names["results"].analyses) == {"performance", "gradient_weight_alignment", "activation_statistics"}
     assert grokinterp.Recorder is Recorder
     assert "module Sequential" in Path("mine.html").read_text()
+
+
+def test_the_block_of_the_readme_runs(root, tmp_path, monkeypatch, quick):
+    blocks = re.findall(r"```python\n(.*?)```", (root / "README.md").read_text(), re.DOTALL)
+    (block,) = [block for block in blocks if "Recorder(" in block]
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    exec(compile(block, "README.md", "exec"), {})
+    results = Results.open("checkpoints/mine")
+    assert results.dataset["step"].values.tolist() == [0, 25, 50]
+    assert {"gradient_weight_alignment", "linear_probes", "sharpness"} <= set(results.analyses)
