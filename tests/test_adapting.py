@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from grokinterp.errors import ConfigError, NotDefined
+from grokinterp.optim import FILTERS
 from grokinterp.phases import grok_step
 from grokinterp.storage import RunDirectory
 from grokinterp.training import train
+from grokinterp.training.packing import pack
 from grokinterp.trajectory import Trajectory
 from tests.groks import GROKS
 from tests.small_runs import changed, written
@@ -241,3 +243,22 @@ def test_detection_is_said_once_on_standard_error(tmp_path, capsys):
     rows = rows_of(Trajectory.open(tmp_path / "run"))
     found = grok_step(*([row[key] for row in rows] for key in ("step", "train_accuracy", "test_accuracy")))
     assert said[0] == f"step {found + 18}: grokking detected, it generalizes since step {found}"
+
+
+# --- what it takes -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", FILTERS)
+def test_a_filter_remembers_as_many_numbers_as_it_says(kind):
+    filter, memory, most = FILTERS[kind](), None, 0
+    for _ in range(250):
+        _, memory = filter(torch.randn(2, 3), torch.ones(2, 3), memory)
+        most = max(most, len(pack(memory, "memory")[0]))
+    assert most == filter.copies
+
+
+def test_a_resume_file_that_would_be_too_large_is_refused_before_any_work(tmp_path):
+    wide = changed(GROKS, optimization={"filters": ["grokfast_ma"]}, model={"hidden": [60_000, 200]})
+    with pytest.raises(ConfigError, match=r"model=.* weights: at most .* fit a resume file"):
+        train(wide, tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()

@@ -31,6 +31,11 @@ class GradientFilter(ABC):
     kind: str
 
     @property
+    def copies(self) -> int:
+        """How many numbers, at most, are remembered of every weight."""
+        return 0
+
+    @property
     def gain(self) -> float:
         """By what a gradient that never changes is multiplied: 1 + λ, or 1 where nothing is amplified."""
         return 1.0

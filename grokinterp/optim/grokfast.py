@@ -68,6 +68,10 @@ class GrokfastEMA(Grokfast):
         require_lamb(self.lamb)
 
     @property
+    def copies(self) -> int:
+        return 1
+
+    @property
     def gain(self) -> float:
         return 1.0 + self.lamb
 
@@ -119,6 +123,10 @@ class GrokfastMA(Grokfast):
         require_lamb(self.lamb)
 
     @property
+    def copies(self) -> int:
+        return self.window + 1
+
+    @property
     def gain(self) -> float:
         return 1.0 + self.lamb
 
@@ -154,6 +162,10 @@ class GrokfastDual(Grokfast):
     kind: Literal["grokfast_dual"] = "grokfast_dual"
     ema: GrokfastEMA = field(default_factory=GrokfastEMA)
     ma: GrokfastMA = field(default_factory=lambda: GrokfastMA(lamb=1.0))
+
+    @property
+    def copies(self) -> int:
+        return self.ema.copies + self.ma.copies
 
     @property
     def gain(self) -> float:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import torch
 
 from grokinterp.errors import ConfigError, GrokinterpError
-from grokinterp.experiment import Experiment
+from grokinterp.experiment import Experiment, Optimization
 from grokinterp.models import Model
 from grokinterp.storage.tensor_file import MAX_FILE_BYTES
 
@@ -18,11 +18,17 @@ SAVED = 3
 """Of every weight in a resume file: itself and two moments."""
 
 
+def remembered(optimization: Optimization) -> int:
+    """Numbers kept of every weight besides: by filters, and a moving average."""
+    return sum(filter.copies for filter in optimization.filters) + (optimization.average is not None)
+
+
 def require_memory(experiment: Experiment, device: torch.device) -> None:
     """Raise ConfigError if training needs more memory than the device has, or a resume file more than it may hold."""
     weights, examples = count_weights(shape_of(experiment)), experiment.task.n_examples
-    if SAVED * 4 * weights > MAX_FILE_BYTES:
-        limit = f"at most {MAX_FILE_BYTES // (SAVED * 4):,} fit a resume file"
+    saved = 4 * (SAVED + remembered(experiment.optimization))
+    if saved * weights > MAX_FILE_BYTES:
+        limit = f"at most {MAX_FILE_BYTES // saved:,} fit a resume file"
         raise ConfigError("model", f"{weights:,} weights", limit)
     needed = bytes_needed(experiment)
     if needed > memory_of(device):
@@ -34,10 +40,11 @@ def require_memory(experiment: Experiment, device: torch.device) -> None:
 
 
 def bytes_needed(experiment: Experiment) -> int:
-    """A lower bound: five copies of the weights, and what the backward pass keeps of each example of a batch."""
+    """A lower bound: copies of the weights, and what the backward pass keeps of each example of a batch."""
     model = shape_of(experiment)
     batch = experiment.optimization.batch_size or experiment.split.sizes(experiment.task).train
-    return 4 * (COPIES * count_weights(model) + batch * model.kept_per_example)
+    copies = COPIES + remembered(experiment.optimization)
+    return 4 * (copies * count_weights(model) + batch * model.kept_per_example)
 
 
 def shape_of(experiment: Experiment) -> Model:
