@@ -80,7 +80,7 @@ def line(name: str, seed: str, found: Mapping[str, Any]) -> list[str]:
         *(f"{tests[step]:.1%}" if step in tests else "" for step in ("200", "500")),
         f"{found['test_at_end']:.1%}",
         "never" if found["collapsed"] is None else f"{found['collapsed']:,}",
-        " / ".join(f"{share:.1%}" for share in found["collapsed_share"].values()),
+        " / ".join(f"{share:.2%}" for share in found["collapsed_share"].values()),
     ]
 
 

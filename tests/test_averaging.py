@@ -49,14 +49,15 @@ def network():
 
 @pytest.mark.parametrize("decay", [0.0, 0.5, 0.999])
 def test_the_average_is_the_weighted_sum_of_all_that_was(decay):
-    """d^(n-1) θ₁ + Σ (1 - d) d^(n-i) θ_i, of weights and of running statistics."""
+    """d^n θ₀ + Σ (1 - d) d^(n-i) θ_i, of weights and of running statistics, as ``optimization.average`` has it."""
     trained = network()
-    average, history = ModelEMA(trained, decay=decay), []
+    average = ModelEMA(trained, decay=decay)
+    history = [{name: value.clone() for name, value in trained.state_dict().items()}]
     for _ in training(trained, range(12)):
         average.update()
         history.append({name: value.clone() for name, value in trained.state_dict().items()})
-        n = len(history)
-        shares = [decay ** (n - 1), *((1 - decay) * decay ** (n - i) for i in range(2, n + 1))]
+        n = len(history) - 1
+        shares = [decay**n, *((1 - decay) * decay ** (n - i) for i in range(1, n + 1))]
         for name in ("embed.weight", "normalize.weight", "normalize.running_mean", "normalize.running_var"):
             expected = sum(share * past[name].double() for share, past in zip(shares, history, strict=True))
             torch.testing.assert_close(average.model.state_dict()[name].double(), expected, rtol=1e-5, atol=1e-6)
@@ -136,7 +137,7 @@ def test_the_state_of_another_model_is_refused():
 def test_models_of_our_own_are_averaged():
     model = Experiment(task=ModularAddition(p=5)).empty_model()
     average = ModelEMA(model, decay=0.5)
-    for value in (1.0, 3.0):
+    for value in (2.0, 3.0):
         for parameter in model.parameters():
             nn.init.constant_(parameter, value)
         average.update()

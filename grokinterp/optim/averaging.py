@@ -13,7 +13,7 @@ AnyModel = TypeVar("AnyModel", bound=nn.Module)
 
 
 class ModelEMA(Generic[AnyModel]):
-    """An exponential moving average of a model: at the first update its weights, then θ̄ ← d θ̄ + (1 - d) θ.
+    """An exponential moving average of a model: θ̄ = θ when it is made, and θ̄ ← d θ̄ + (1 - d) θ at every update.
 
     Floating-point buffers, such as the running mean and variance of a BatchNorm, are averaged like the weights; what is
     counted or not finite (the batches seen, a mask of -∞) is copied. Tied weights stay tied. ``model`` is a
@@ -23,8 +23,9 @@ class ModelEMA(Generic[AnyModel]):
     Source: FORMULAS, accelerators (decay 0.999); torch.optim.swa_utils.AveragedModel.
 
     >>> model = nn.Linear(1, 1, bias=False)
+    >>> _ = nn.init.constant_(model.weight, 2.0)
     >>> average = ModelEMA(model, decay=0.5)
-    >>> for value in (2.0, 4.0, 8.0):
+    >>> for value in (4.0, 8.0):
     ...     _ = nn.init.constant_(model.weight, value)
     ...     average.update()
     >>> average.model.weight.item()  # 2, 3, 5.5
@@ -48,6 +49,7 @@ class ModelEMA(Generic[AnyModel]):
         self.decay, self._trained = decay, model
         self._average = AveragedModel(model, multi_avg_fn=self._step, use_buffers=True)
         self._average.eval().requires_grad_(False)
+        self._average.n_averaged.fill_(1)  # torch would copy the weights at the first update
 
     @property
     def model(self) -> AnyModel:
