@@ -14,9 +14,24 @@ Item = TypeVar("Item")
 SECONDS_BETWEEN_LINES = 5.0
 
 
+SLOW = 0.1
+"""Items a second below which one takes so long that its seconds are told."""
+
+
+def pace(rate: float) -> str:
+    """Items a second, or the seconds that each takes.
+
+    >>> pace(1234.5), pace(2.5), pace(0.02), pace(0.0)
+    ('1,234/s', '2.5/s', '50 s each', '0.0/s')
+    """
+    if 0 < rate < SLOW:
+        return f"{1 / rate:,.0f} s each"
+    return f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"
+
+
 class _RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:,.0f}/s" if task.speed and task.speed >= 10 else f"{task.speed or 0:.1f}/s")
+        return Text(pace(task.speed) if task.speed else "")
 
 
 class ProgressBar:
@@ -74,7 +89,7 @@ class ProgressBar:
         self._printed = time.monotonic()
         rate = (self.done - self.start) / max(self._printed - self._started, 1e-9)
         left = (self.total - self.done) / rate if rate else 0.0
-        line = f"{self.description} {self.done}/{self.total}, {rate:.1f}/s, {left:.0f} s left {note}".rstrip()
+        line = f"{self.description} {self.done}/{self.total}, {pace(rate)}, {left:.0f} s left {note}".rstrip()
         sys.stderr.write(line + "\n")
         sys.stderr.flush()
 

@@ -247,14 +247,35 @@ def test_a_run_that_goes_on_is_told_to(tmp_path):
 
 
 def test_of_a_recorded_run_settings_are_not_judged(tmp_path):
-    """The configuration of somebody else's run holds defaults: nobody gave them."""
-    theirs = settings(task={"kind": "recorded"}, optimization={"weight_decay": 0.0, "loss": "float32"})
-    (rests,) = diagnose(write(tmp_path / "a", stuck(), theirs, measures=COLLAPSE, leaked=0.5))
+    """The configuration of somebody else's run holds defaults that nobody gave, all but the loss."""
+    theirs = settings(task={"kind": "recorded"}, optimization={"weight_decay": 0.0})
+    (rests,) = diagnose(write(tmp_path / "a", stuck(), theirs, leaked=0.5))
     assert (rests.symptom, rests.setting) == ("Memorized, without a sign of generalization so far", "")
     (grows,) = diagnose(write(tmp_path / "b", stuck(weight_norm=ramp(900, 2700)), theirs))
     assert (grows.symptom, grows.setting) == ("Memorized, and the weights grow", "")
     (shrunk,) = diagnose(write(tmp_path / "c", failing(weight_norm=ramp(900, 9, 0)), {"task": {"kind": "recorded"}}))
     assert shrunk.setting == ""
+    theirs["optimization"]["loss"] = "float32"
+    (collapsed,) = diagnose(write(tmp_path / "d", stuck(), theirs, measures=COLLAPSE))
+    assert (collapsed.symptom[:16], collapsed.setting) == ("Softmax collapse", "")
+
+
+def test_a_recorded_optimizer_is_known_by_the_metrics(tmp_path):
+    theirs = {"task": {"kind": "recorded"}}
+    rates = {"learning_rate": np.full(N, 1e-3)}
+    none = rates | {"weight_decay": np.zeros(N)}
+    (found,) = diagnose(write(tmp_path / "a", stuck(**none, weight_norm=ramp(900, 2700)), theirs))
+    assert found.symptom == "Memorized, and nothing takes the memorized solution away"
+    assert found.evidence.startswith("weight decay is 0; ")
+    assert found.setting == "torch.optim.AdamW(..., weight_decay=1)"
+    (found,) = diagnose(write(tmp_path / "b", stuck(**rates, weight_decay=np.full(N, 0.1)), theirs))
+    assert found.evidence.endswith("; weight decay 0.1")
+    assert found.setting == "torch.optim.AdamW(..., weight_decay=0.3)"
+    (found,) = diagnose(write(tmp_path / "c", stuck(**none | {"learning_rate": ramp(2, 0)}), theirs))
+    assert found.setting == ""  # times the largest rate, a decay of 1 would take more than all
+    assert diagnose(write(tmp_path / "d", failing(**none, weight_norm=ramp(900, 9, 0)), theirs))[0].symptom[:14] == (
+        "The train loss"
+    )
 
 
 @pytest.mark.parametrize("columns", [{}, {"steps": [0], "train_loss": [1.0]}, {"steps": [0], "test_accuracy": [None]}])

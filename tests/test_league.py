@@ -17,6 +17,7 @@ from grokinterp.errors import ConfigError, RunDirectoryError
 from grokinterp.experiment import Experiment, Optimization, Split
 from grokinterp.league import compare, write_comparison
 from grokinterp.league.measures import Clock, early_stop, horizon_of, judged
+from grokinterp.league.page import render
 from grokinterp.league.table import as_text, rows
 from grokinterp.models import MLPSpec
 from grokinterp.storage import RunDirectory
@@ -107,6 +108,16 @@ class TestLeague:
             assert all(cell in page.text for cell in row)
         for text in ("stablemax_attention", "has no softmax attention", "optimization.filters", "0 of 2"):
             assert text in page.text
+
+    @pytest.mark.parametrize(("kept", "said"), [(0, True), (4, False)])
+    def test_the_page_says_where_early_stopping_keeps_the_untrained_network(self, kept, said, league, monkeypatch):
+        monkeypatch.setattr("grokinterp.league.page.by_patience", lambda *_: [])
+        found = found_in(league)
+        for run in found["runs"]:
+            run["early"]["kept"] = kept
+        text = Page(render(found, league)).text
+        assert ("the lowest test loss of the whole stretch was that of the untrained network" in text) == said
+        assert ("(untrained: 2 runs)" in text) == said
 
     def test_the_terminal_has_the_same_numbers(self, league):
         text = as_text(found_in(league))

@@ -11,6 +11,7 @@ from grokinterp import cli
 from grokinterp.errors import ConfigError
 from grokinterp.experiment import Experiment, Optimization, Schedules
 from grokinterp.league.methods import BASELINE, CHOSEN, METHODS, configured, differences, listing, plain
+from grokinterp.league.run import planned
 from grokinterp.models import TransformerSpec
 from grokinterp.optim import EGD, Cosine, GrokfastEMA, OrthoGrad
 from grokinterp.presets import PRESETS
@@ -70,6 +71,10 @@ def test_the_base_is_plain_whatever_was_configured():
     [
         ("adamw_wd_matched", changed(optimization={"weight_decay": 0.0}), "methods"),
         ("no_weight_decay", changed(optimization={"weight_decay": 0.0}), "methods"),
+        *(
+            (f"weight_decay_{kind}", changed(optimization={"weight_decay": 0.0}), "schedules.weight_decay.kind")
+            for kind in ("increasing", "adaptive")
+        ),
         ("constrained_norm", changed(optimization={"constrain_norm": True}), "methods"),
         ("stablemax", changed(optimization={"loss": "stablemax"}), "methods"),
         ("stablemax", changed(optimization={"loss": "mse"}), "optimization.loss"),
@@ -87,6 +92,14 @@ def test_what_makes_no_sense_is_refused_in_one_line(name, experiment, key):
         configured(name, experiment)
     assert refused.value.key == key
     assert "\n" not in str(refused.value)
+
+
+def test_schedules_of_no_weight_decay_are_refused_and_the_rest_goes_on(tmp_path):
+    base = replace(TINY, optimization=replace(TINY.optimization, weight_decay=0.0))
+    _, refused, entries = planned(base, ["adamw", "weight_decay_increasing", "weight_decay_adaptive"], 1, tmp_path)
+    assert [entry.method for entry in entries] == ["adamw"]
+    assert list(refused) == ["weight_decay_increasing", "weight_decay_adaptive"]
+    assert all("needs a weight_decay above 0 to change" in why for why in refused.values())
 
 
 def test_every_method_is_listed_with_its_source():

@@ -105,6 +105,26 @@ def test_a_bad_value_is_one_line(values, line):
     assert str(refused.value) == line
 
 
+IDLE = [
+    (["schedules.weight_decay.kind=increasing"], "schedules.weight_decay.kind=increasing", "weight_decay=0",
+     "weight_decay=0.1", "needs a weight_decay above 0 to change"),
+    (["curriculum.by=loss"], "curriculum.by=loss", "lr=0.002", "curriculum.start=0.3",
+     "needs a curriculum.start below 1"),
+    (["curriculum.hardest_first=true"], "curriculum.hardest_first=True", "lr=0.002", "curriculum.start=0.3",
+     "needs a curriculum.start below 1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("values", "line", "idle", "active", "rule"), IDLE)
+def test_what_can_do_nothing_is_refused_unless_it_can_in_any_order(values, line, idle, active, rule):
+    with pytest.raises(ConfigError) as refused:
+        changed().override([f"optimization.{change}" for change in [*values, idle]])
+    assert str(refused.value) == f"optimization.{line}: {rule}"
+    for changes in ([*values, active], [active, *values]):
+        changed().override([f"optimization.{change}" for change in changes])
+    changed().override(["optimization.weight_decay=0", "optimization.curriculum.over=7"])
+
+
 def test_a_batch_has_at_most_the_training_examples():
     assert changed(optimization={"batch_size": 24}).optimization.batch_size == 24
     with pytest.raises(ConfigError) as refused:

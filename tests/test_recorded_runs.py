@@ -4,6 +4,7 @@ import copy
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,9 @@ from grokinterp.analysis.weights import singular_values, weight_norms
 from grokinterp.errors import CheckpointError, ConfigError, NotDefined
 from grokinterp.optim import GrokfastEMA
 from grokinterp.report import write_report
+from grokinterp.report.content import content
+from grokinterp.report.tiles import tiles
+from grokinterp.report.words import configuration, words_of
 from grokinterp.results import Results
 from grokinterp.training import train
 from grokinterp.training.recorder import Recorder
@@ -184,6 +188,30 @@ def test_what_was_measured_with_the_module_is_kept_without(recorded, tmp_path, q
     assert f"module SmallCNN: {sum(weight.numel() for weight in module.parameters())} weights" in heading
     assert "24 training and 16 test examples of 3 classes" in heading
     assert "modular" not in re.sub(r"<section id=\"methods\">.*", "", page, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("only", [["weight_norms"], QUICK])
+def test_the_report_has_no_place_for_what_has_no_meaning(only, tmp_path, quick):
+    """Frequencies need a group; that there is none is said once."""
+    module, _ = trained(FOREIGN["cnn"](), tmp_path / "run", steps=4)
+    results = analyze(Trajectory.open(tmp_path / "run", module), only=only)
+    shown = {tile.label: tile for tile in tiles(results, results.history, words_of(results))}
+    assert {"test accuracy", "train loss", "test loss", "weight norm"} <= set(shown)
+    assert not {"key frequencies", "logits explained", "restricted loss", "excluded loss"} & set(shown)
+    assert "not measured" not in [tile.value for tile in shown.values()]
+    assert ("last evaluation" in shown["train loss"].note) == ("performance" not in only)
+    assert ("cosine in a class" in shown) == ("class_cosine" in only)
+    assert len(content(results)["phases"]) >= 1
+    page = write_report(tmp_path / "run", tmp_path / "run.html").read_text(encoding="utf-8")
+    assert len(re.findall(r"Not shown: [^<]*embedding spectrum", page)) == 1
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_the_report_has_the_settings_of_an_optimizer_that_was_given(given, tmp_path):
+    options: dict[str, Any] = {} if given else {"optimizer": None}
+    trained(FOREIGN["cnn"](), tmp_path / "run", steps=2, **options)
+    told = configuration(Results.open(tmp_path / "run"))["optimization"]
+    assert told == {"loss": "softplus"} | ({"lr": 1e-2, "weight_decay": 0.1} if given else {})
 
 
 def test_a_changed_analysis_does_not_cost_what_needs_the_module(tmp_path, monkeypatch):

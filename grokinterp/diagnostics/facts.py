@@ -11,7 +11,11 @@ from grokinterp.phases import History
 from grokinterp.results import Results
 
 THEIRS = "recorded"
-"""Kind of task of a run that somebody else's loop trained: its settings are not ours to know or to change."""
+"""Kind of task of a run that somebody else's loop trained: its settings are not ours to change."""
+
+DECAY = "optimization.weight_decay"
+MEASURED = {"optimization.lr": "learning_rate", DECAY: "weight_decay"}
+"""Settings of such a run that are known where it was given its optimizer, which is asked for them at every row."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +113,17 @@ class Facts:
         return self._value("task.kind") == THEIRS
 
     def setting(self, key: str) -> Any:
-        """A value of the configuration by its dotted key; None where it is not known."""
-        return None if self.is_theirs else self._value(key)
+        """A value of the configuration by its dotted key; None where it is not known.
+
+        The configuration of a recorded run holds defaults that nobody gave, all but the loss: learning rate (its
+        largest) and weight decay (its last) are those of the metrics.
+        """
+        if not self.is_theirs or key == "optimization.loss":
+            return self._value(key)
+        found = self.curve(MEASURED[key]) if key in MEASURED else None
+        if found is None:
+            return None
+        return found.last if key == DECAY else float(found.values.max())
 
     def number(self, key: str) -> float | None:
         """The same, where it is a number."""
@@ -157,6 +170,12 @@ class Facts:
     def override(self, key: str, value: float | int) -> str:
         """``key=value``, "" where the settings are not ours."""
         return "" if self.is_theirs else f"{key}={value if isinstance(value, int) else f'{value:.3g}'}"
+
+    def decayed(self, value: float | int) -> str:
+        """The change to another weight decay, for a loop of their own in its words; "" where theirs is unknown."""
+        if not self.is_theirs:
+            return self.override(DECAY, value)
+        return "" if self.number(DECAY) is None else f"torch.optim.AdamW(..., weight_decay={value:.3g})"
 
     def lower(self, key: str, by: float | int) -> str:
         """The override that divides a setting, "" where it is unknown or zero."""

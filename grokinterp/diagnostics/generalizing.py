@@ -40,7 +40,7 @@ def collapsed(run: Facts) -> Diagnosis | None:
         f"{evidence}; {run.outcome()}",
         "Take the softplus form of the same loss, which does not collapse; or stablemax, or "
         f"{'float64, which collapses later' if form == 'float32' else 'weight decay'} (Prieto et al. 2025).",
-        "optimization.loss=softplus",
+        "" if run.is_theirs else "optimization.loss=softplus",
     )  # fmt: skip
 
 
@@ -108,7 +108,7 @@ def undecayed(run: Facts) -> Diagnosis | None:
         f"{'weight decay is 0; ' if decay == 0 else ''}Σθ² went from {before:.3g} at step {run.memorized} to "
         f"{norm.last:.3g} at step {norm.steps[-1]}; {run.outcome()}",
         "Use weight decay (Power et al. 2022), or OrthoGrad without it (Prieto et al. 2025).",
-        run.override("optimization.weight_decay", 1) if _allowed(run, 1.0) else _orthograd(run),
+        run.decayed(1) if _allowed(run, 1.0) else _orthograd(run),
     )
 
 
@@ -168,7 +168,7 @@ def resting(run: Facts) -> Diagnosis | None:
     return Diagnosis(
         "Memorized, without a sign of generalization so far", evidence,
         f"{'Raise the weight decay or train' if raised else 'Train'} for longer: the plateau may just be long.",
-        run.override("optimization.weight_decay", 3 * decay) if decay and raised else longer(run)[1],
+        run.decayed(3 * decay) if decay and raised else longer(run)[1],
     )  # fmt: skip
 
 

@@ -39,7 +39,7 @@ def lost(run: Facts) -> Diagnosis | None:
     return Diagnosis(
         "Generalized and lost it again",
         f"generalization held from step {run.history.generalized_step}; {run.outcome()}",
-        "Lower the learning rate, or average the weights (optimization.average=0.999).",
+        f"Lower the learning rate, or average the weights{'' if run.is_theirs else ' (optimization.average=0.999)'}.",
         run.lower("optimization.lr", 3),
     )
 
@@ -67,7 +67,7 @@ def noise_stays(run: Facts) -> Diagnosis | None:
     if run.memorized is None or noisy is None or restored is None or restored.last >= noisy.last:
         return None
     decay = run.number("optimization.weight_decay")
-    setting = run.override("optimization.weight_decay", 3 * decay if decay else 1)
+    setting = run.decayed(3 * decay if decay else 1)
     return Diagnosis(
         "The wrong labels stay memorized",
         f"at step {noisy.steps[-1]}, {times(noisy.last)} of the mislabeled examples are answered as labeled and "

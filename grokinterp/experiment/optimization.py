@@ -98,6 +98,11 @@ class Optimization:
         kind = self.schedules.batch_size.kind
         rule = "needs a batch_size to change"
         require(kind == "constant" or self.batch_size is not None, "schedules.batch_size.kind", kind, rule)
+        kind, rule = self.schedules.weight_decay.kind, "needs a weight_decay above 0 to change"
+        require(kind == "constant" or self.weight_decay > 0, "schedules.weight_decay.kind", kind, rule)
+        by, hardest_first, rule = self.curriculum.by, self.curriculum.hardest_first, "needs a curriculum.start below 1"
+        require(by == "size" or self.curriculum.is_active, "curriculum.by", by, rule)
+        require(not hardest_first or self.curriculum.is_active, "curriculum.hardest_first", hardest_first, rule)
 
     def gain(self, boost: float = 1.0) -> float:
         """What the filters multiply a steady gradient by, with λ multiplied by ``boost``."""

@@ -37,6 +37,8 @@ class Stopped(NamedTuple):
     early: str
     full: str
     solved: str
+    untrained: int = 0
+    """Runs of which it keeps step 0."""
 
 
 def write_comparison(directory: str | Path, out: str | Path | None = None) -> Path:
@@ -72,6 +74,8 @@ def content(found: Mapping[str, Any], top: Path) -> dict[str, Any]:
     """What the page shows, as plain values."""
     groups, base, data = by_method(found), found["base"], league_dataset(found, top)
     seeds = max(len(runs) for runs in groups.values())
+    early = [stopped(name, runs) for name, runs in groups.items()]
+    patient = by_patience(groups.get(BASELINE, []), top, found["patience"])
     return {
         "name": str(base["name"]),
         "heading": [f"task {kind_of(base['task'])}", f"model {kind_of(base['model'])}"],
@@ -91,8 +95,9 @@ def content(found: Mapping[str, Any], top: Path) -> dict[str, Any]:
         ),
         "patience": found["patience"],
         "held_out": "validation" if base["split"]["validation"] else "test",
-        "stopped": [stopped(name, runs) for name, runs in groups.items()],
-        "by_patience": by_patience(groups.get(BASELINE, []), top, found["patience"]),
+        "stopped": early,
+        "by_patience": patient,
+        "untrained": any(line.untrained for line in (*early, *patient)),
         "methods": [described(name, one) for name, one in found["methods"].items()],
         "refused": found["refused"],
         "failed": found["failed"],
@@ -169,6 +174,7 @@ def stopped(name: str, runs: Sequence[Mapping[str, Any]]) -> Stopped:
         kept=middle(early, "kept", whole_number),
         early=spread([one["test_accuracy"] for one in early]),
         full=spread([run["final_test_accuracy"] for run in runs]),
+        untrained=sum(one["kept"] == 0 for one in early),
         solved=f"{solved(runs)}, {interval(median(times_of(runs)), whole_number).split(' (')[0]}",
     )
 

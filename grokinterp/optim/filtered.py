@@ -42,7 +42,8 @@ def filtered(optimizer: AnyOptimizer, *filters: GradientFilter, lr_normalize: bo
 
     Raises:
         ConfigError: filters on filters, on LBFGS, or on complex parameters, or something that is no filter; in
-            ``step``, a sparse or complex gradient; in ``load_state_dict``, a state of no or of other filters.
+            ``step``, a sparse or complex gradient, also that of a complex parameter which ``add_param_group``
+            added; in ``load_state_dict``, a state of no or of other filters.
     """
     if not isinstance(optimizer, Optimizer):
         raise ConfigError("optimizer", short(optimizer), "must be a torch.optim.Optimizer")

@@ -69,6 +69,7 @@ def content(results: Results) -> dict[str, Any]:
         "frames": packed,
         "n_frames": results.with_maps.sizes["step"],
         "panels": panels(results.with_maps, packed, words) if packed else [],
+        "is_recorded": words.is_recorded,
         "no_panels": not_shown(pictures.STRUCTURE, results),
         "phases": by_phase,
         "no_phases": results.no_history or "has no evaluations to date them by",

@@ -70,7 +70,7 @@ def of_steps(results: Results, steps: Sequence[int], name: str, words: Words) ->
     circles = (figures.circles(data, steps), circle_caption(words), f"{name}: embedding circles at {at}")
     columns = spectra_caption(data) + at_few(results, *["logit_map"] * ("logit_by_label" in data))
     return gallery([(spectra, columns, f"{name}: {_columns(data)} at {at}"), attention, circles],
-                   not_shown(STRUCTURE, results))  # fmt: skip
+                   "" if words.is_recorded else not_shown(STRUCTURE, results))  # fmt: skip
 
 
 HEALTH = (

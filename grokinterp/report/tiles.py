@@ -2,7 +2,9 @@
 
 from typing import Any, NamedTuple
 
-from grokinterp.page.numbers import number, percent, whole
+import numpy as np
+
+from grokinterp.page.numbers import ABSENT, number, percent, whole
 from grokinterp.phases import History
 from grokinterp.report.words import Words
 from grokinterp.results import Results
@@ -14,6 +16,9 @@ OF_SOME = {
 }
 """Metrics that only some runs have."""
 
+
+CHECKED = "last checkpoint"
+"""Where a number is from, unless only the metrics have it."""
 
 MOST_NAMED = 4
 """Representations that a tile names."""
@@ -30,18 +35,30 @@ class Tile(NamedTuple):
 def tiles(results: Results, history: History | None, words: Words) -> list[Tile]:
     """When it happened, how good the answers are, and what they are made of, as far as that is defined."""
     measured, unit = results.measures(), words.loss if words.unit == "1" else words.unit
-    made_of = structure(results, measured, unit) if words.has_frequencies else separation(measured, words, unit)
+    row = last_row(results) if words.is_recorded else {}
+    at = {name: "last evaluation" for name in row if name not in measured}
+    measured = row | measured
+    made_of = structure(results, measured, unit) if words.has_frequencies else separation(measured, words, unit, at)
     if not words.has_frequencies and "key_irreps" in measured:
         made_of = [*representations(measured), made_of[0], made_of[-1]]
+    if words.is_recorded:
+        made_of = [tile for tile in made_of if tile.value != ABSENT]
     return [
         Tile("memorized at", _step(history, "memorized_step"), "train accuracy ≥ 0.99"),
         Tile("generalized at", _step(history, "generalized_step"), "test accuracy ≥ 0.95, sustained"),
-        Tile("test accuracy", percent(measured.get("test_accuracy")), "last checkpoint"),
+        Tile("test accuracy", percent(measured.get("test_accuracy")), at.get("test_accuracy", CHECKED)),
         *computes_with(measured),
         *made_of,
-        Tile("test loss", number(measured.get("test_loss")), f"{unit}, last checkpoint"),
+        Tile("test loss", number(measured.get("test_loss")), f"{unit}, {at.get('test_loss', CHECKED)}"),
         *(Tile(OF_SOME[name], _last(results, name), "last evaluation") for name in OF_SOME if name in results.metrics),
     ]
+
+
+def last_row(results: Results) -> dict[str, Any]:
+    """Those finite metrics of the last evaluation that a tile shows where no analysis has measured them."""
+    names = ("train_loss", "test_loss", "test_accuracy", "weight_norm")
+    columns = {name: results.metrics[name].values for name in names if name in results.metrics}
+    return {name: float(values[-1]) for name, values in columns.items() if values.size and np.isfinite(values[-1])}
 
 
 def computes_with(measured: dict[str, Any]) -> list[Tile]:
@@ -78,15 +95,15 @@ def representations(measured: dict[str, Any]) -> list[Tile]:
     ]
 
 
-def separation(measured: dict[str, Any], words: Words, unit: str) -> list[Tile]:
+def separation(measured: dict[str, Any], words: Words, unit: str, at: dict[str, str]) -> list[Tile]:
     """How clearly the right answers stand out, where frequencies mean nothing."""
     margin = (measured.get("logit_margin") or {}).get("test")
     apart = number(measured.get("class_cosine_between"))
     return [
         Tile("logit margin", number(margin), f"test {words.examples} [{words.logit_unit}]"),
         Tile("cosine in a class", number(measured.get("class_cosine_within_mean")), f"between classes: {apart}"),
-        Tile("weight norm", number(measured.get("weight_norm")), "sum of squares, last checkpoint"),
-        Tile("train loss", number(measured.get("train_loss")), f"{unit}, last checkpoint"),
+        Tile("weight norm", number(measured.get("weight_norm")), f"sum of squares, {at.get('weight_norm', CHECKED)}"),
+        Tile("train loss", number(measured.get("train_loss")), f"{unit}, {at.get('train_loss', CHECKED)}"),
     ]
 
 

@@ -33,6 +33,7 @@ class Words(NamedTuple):
         logit_unit: nats where a difference of logits is one of log-probabilities, 1 elsewhere.
         has_frequencies: whether the task has a cyclic group, in which frequencies mean something.
         decays: whether there is weight decay.
+        is_recorded: whether another loop trained it, on examples of which nothing is known but their labels.
     """
 
     heading: tuple[str, ...] = ()
@@ -45,6 +46,7 @@ class Words(NamedTuple):
     logit_unit: str = "nats"
     has_frequencies: bool = True
     decays: bool = True
+    is_recorded: bool = False
 
 
 def words_of(results: Results) -> Words:
@@ -59,7 +61,7 @@ def words_of(results: Results) -> Words:
         decays=optimization.get("weight_decay") != 0,
     )
     if kind == "recorded":
-        found = found._replace(heading=recorded(results))
+        found = found._replace(heading=recorded(results), has_frequencies=False, is_recorded=True)
     if is_addition:
         found = found._replace(label="(a + b) mod p", token="token from 0 (dark) to p − 1 (bright)")
     if is_transformer:  # one that says nothing is older than the choice, and reads at "="
@@ -86,14 +88,20 @@ TOLD = {"name": (), "task": ("kind", "data", "classes", "digest"), "model": ("cl
         "optimization": ("lr", "weight_decay", "loss")}  # fmt: skip
 """Of a recorded run, what its configuration was told; the rest are defaults, or lists."""
 
+ASKED = {"lr": "learning_rate", "weight_decay": "weight_decay"}
+"""What its optimizer told, and the column of the metrics that has it where there was an optimizer to ask."""
+
 
 def configuration(results: Results) -> Mapping[str, Any]:
     """What a run's configuration says; of a recorded one, as much as is known of its training."""
     whole_of = results.directory.experiment
     if section(results, "task").get("kind") != "recorded":
         return whole_of
+    unknown = {name for name, column in ASKED.items() if column not in results.metrics}
     return {
-        key: {name: part[name] for name in names if name in part} if names and isinstance(part, Mapping) else part
+        key: {name: part[name] for name in names if name in part and name not in unknown}
+        if names and isinstance(part, Mapping)
+        else part
         for key, names in TOLD.items()
         if (part := whole_of.get(key)) is not None
     }
