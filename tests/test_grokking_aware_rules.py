@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch import nn
 from torch.optim import SGD, Optimizer
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
 from grokinterp.errors import ConfigError
 from grokinterp.losses import StableCrossEntropyLoss
 from grokinterp.optim import GrokfastEMA, GrokfastMA, OrthoAdamW, OrthoGrad, filtered, filters_of
 from grokinterp.phases import JumpDetector, JumpRule, SustainedRule, grok_step, jump_rule
 from grokinterp.training import DivergedError, GrokkingAwareTrainer, configure_for_grokking
+from grokinterp.training.anyones import require_whole
 from tests.anyones_models import CASES, images, vectors
 from tests.anyones_training import equal, train, trainer_of, weights
 
@@ -109,12 +110,21 @@ def linear(**options: Any) -> GrokkingAwareTrainer:
 
 
 X, Y = vectors()[0]
-FROZEN = nn.Linear(2, 2).requires_grad_(False)
+FROZEN, OTHER = nn.Linear(2, 2).requires_grad_(False), nn.Linear(2, 2)
 WRONG = {
-    "boost=-1": lambda: linear(boost=-1),
-    "patience=-1": lambda: linear(patience=-1),
-    "average|decay=1": lambda: linear(average=1.0),
+    "boost=-1: must be from 1 to 1000": lambda: linear(boost=-1),
+    "boost=0.5: must be from 1 to 1000": lambda: linear(boost=0.5),
+    "boost=1001: must be from 1 to 1000": lambda: linear(boost=1001),
+    "^patience=-1": lambda: linear(patience=-1),
+    "^patience=True: must be an integer from 0": lambda: linear(patience=True),
+    "^average=1.0: must be": lambda: linear(average=1.0),
     "supervision_steps=0": lambda: linear(supervision_steps=0),
+    "supervision_steps=True: must be an integer from 1": lambda: linear(supervision_steps=True),
+    "^whole=2.5: must be an integer from 1": lambda: require_whole("whole", 2.5, 1),
+    "optimizer=SGD: has none of the model's": lambda: linear(optimizer=SGD(nn.Linear(6, 3).parameters(), lr=0.1)),
+    "^lr=-1: must be positive and below 10$": lambda: configure_for_grokking(nn.Linear(6, 3), lr=-1),
+    "^lr=nan: must be positive and below 10$": lambda: configure_for_grokking(nn.Linear(6, 3), lr=math.nan),
+    "^weight_decay=-1: must be 0 or positive": lambda: configure_for_grokking(nn.Linear(6, 3), weight_decay=-1),
     r"supervision_steps=2: .* forward\(inputs, state\)": lambda: linear(supervision_steps=2),
     "no parameter that is trained": lambda: GrokkingAwareTrainer(FROZEN),
     "loader=empty": lambda: linear().evaluate([]),
@@ -125,7 +135,7 @@ WRONG = {
     "labels=torch.float32: must be the indices": lambda: linear().train_step((X, Y.float())),
     r"loss=\[8\]: must be one number": lambda: linear(loss=nn.CrossEntropyLoss(reduction="none")).train_step((X, Y)),
     "target=9: must be from 0 to 2": lambda: linear().train_step((X, 0 * Y + 9)),
-    "has filters already": lambda: linear(optimizer=OrthoAdamW(nn.Linear(2, 2).parameters()), filters=[GrokfastEMA()]),
+    "has filters already": lambda: GrokkingAwareTrainer(OTHER, OrthoAdamW(OTHER.parameters()), filters=[GrokfastEMA()]),
     "average=None: the state was saved with one": lambda: linear(average=None).load_state_dict(linear().state_dict()),
     "rule=SustainedRule": lambda: linear().load_state_dict(linear(rule=JumpRule()).state_dict()),
 }
@@ -135,6 +145,30 @@ WRONG = {
 def test_wrong_arguments_are_told(words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         WRONG[words]()
+
+
+def test_an_optimizer_that_lacks_parameters_is_told() -> None:
+    model = nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 3))
+    with pytest.warns(UserWarning, match="optimizer: 2 of the model's 4 trained parameters are not in it"):
+        GrokkingAwareTrainer(model, SGD(model[1].parameters(), lr=0.1))
+    model[0].requires_grad_(False)
+    GrokkingAwareTrainer(model, SGD(model[1].parameters(), lr=0.1))
+
+
+@pytest.mark.parametrize("place", ["loader", "sampler", "sampler of the batches"])
+def test_an_evaluation_leaves_the_loaders_own_generator(place: str) -> None:
+    generator, data = torch.Generator().manual_seed(0), TensorDataset(X, Y)
+    sampler = RandomSampler(data, generator=generator)
+    loader = {
+        "loader": lambda: DataLoader(data, batch_size=3, shuffle=True, generator=generator),
+        "sampler": lambda: DataLoader(data, batch_size=3, sampler=sampler),
+        "sampler of the batches": lambda: DataLoader(data, batch_sampler=BatchSampler(sampler, 3, drop_last=False)),
+    }[place]()
+    before = generator.get_state()
+    linear().evaluate(loader)
+    assert torch.equal(generator.get_state(), before)
+    list(loader)
+    assert not torch.equal(generator.get_state(), before)
 
 
 # --- configure_for_grokking -------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 import copy
 import math
 import pickle
-from types import ModuleType
 
 import pytest
 import torch
@@ -14,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 from grokinterp.errors import ConfigError
 from grokinterp.losses import stablemax
 from grokinterp.models import TransformerSpec
+from grokinterp.training import configure_for_grokking
 from grokinterp.training.attention import SOFTMAXES, replace_attention
 
 BATCH, LENGTH, SOURCE, WIDTH, HEADS = 3, 5, 7, 8, 2
@@ -277,6 +277,74 @@ def test_what_is_kept_is_named() -> None:
     )
 
 
+class Pooling(nn.Module):
+    """A fused attention of its own around an encoder of torch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = encoder()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.encoder(x)
+        return functional.scaled_dot_product_attention(x[:, :1], x, x)
+
+
+class GatedAttention(nn.Module):
+    """Its softmax is over two gates, not over keys."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.softmax = nn.Linear(WIDTH, 2), nn.Softmax(dim=-1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        attended = functional.scaled_dot_product_attention(x, x, x)
+        gates = self.softmax(self.gate(x))
+        return gates[..., :1] * attended + gates[..., 1:] * x
+
+
+class Inheriting(Mixer):
+    def extra(self) -> None:
+        pass
+
+
+class Hidden(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        def attend(y: Tensor) -> Tensor:
+            return (lambda z: functional.scaled_dot_product_attention(z, z, z))(y)
+
+        return attend(x)
+
+
+class Static(nn.Module):
+    @staticmethod
+    @torch.no_grad()
+    def forward(x: Tensor) -> Tensor:
+        return functional.scaled_dot_product_attention(x, x, x)
+
+
+def test_a_fused_attention_is_named_whatever_was_replaced_inside_and_around() -> None:
+    model = Pooling()
+    replacement = replace_attention(model)
+    assert replacement.replaced == ("encoder.layers.0.self_attn", "encoder.layers.1.self_attn")
+    assert replacement.kept == ("the model (Pooling: scaled_dot_product_attention)",)
+    with pytest.warns(UserWarning, match=r"NOT replaced: the model \(Pooling: scaled_dot_product_attention\)"):
+        configure_for_grokking(Pooling(), stablemax_attention=True)
+    around = attention()
+    around.inner = Mixer()
+    assert replace_attention(around) == (("",), ("inner (Mixer: scaled_dot_product_attention)",))
+
+
+def test_a_gate_beside_a_fused_attention_stays() -> None:
+    model = GatedAttention()
+    assert replace_attention(model) == ((), ("the model (GatedAttention: scaled_dot_product_attention)",))
+    assert type(model.softmax) is nn.Softmax
+
+
+@pytest.mark.parametrize("kind", [Inheriting, Hidden, Static])
+def test_a_fused_attention_is_found_in_bases_and_inner_functions(kind: type[nn.Module]) -> None:
+    assert replace_attention(kind()) == ((), (f"the model ({kind.__name__}: scaled_dot_product_attention)",))
+
+
 def test_a_model_without_attention() -> None:
     replacement = replace_attention(nn.Sequential(nn.Linear(3, 4), nn.Softmax(dim=-1)))
     assert replacement == ((), ())
@@ -292,56 +360,3 @@ def test_our_transformer_becomes_the_one_with_stablemax() -> None:
     assert len(replace_attention(model).replaced) == 1
     tokens = torch.tensor([[0, 1, 4], [2, 3, 4]])
     assert torch.equal(model(tokens), expected(tokens))
-
-
-# --- Hugging Face -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def transformers() -> ModuleType:
-    return pytest.importorskip("transformers")
-
-
-def small(transformers, kind: str) -> nn.Module:
-    torch.manual_seed(0)
-    if kind == "gpt2":
-        config = transformers.GPT2Config(
-            vocab_size=13,
-            n_positions=8,
-            n_embd=16,
-            n_layer=2,
-            n_head=2,
-            attn_pdrop=0.0,
-            embd_pdrop=0.0,
-            resid_pdrop=0.0,
-        )
-        return transformers.GPT2LMHeadModel(config)
-    config = transformers.LlamaConfig(
-        vocab_size=13, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=16,
-    )  # fmt: skip
-    return transformers.LlamaForCausalLM(config)
-
-
-@pytest.mark.parametrize("kind", ["gpt2", "llama"])
-def test_hugging_face_models(transformers, kind: str) -> None:
-    """With a softmax what they compute anyway; with StableMax no softmax at all, and nothing seen of the padding."""
-    theirs = small(transformers, kind).eval()
-    ours, stable = copy.deepcopy(theirs), copy.deepcopy(theirs)
-    names = replace_attention(ours, function=torch.softmax).replaced
-    assert len(names) == 2
-    assert all("attn" in name for name in names)
-    tokens = torch.tensor([[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]])
-    mask = torch.tensor([[1, 1, 1, 1, 1], [0, 0, 1, 1, 1]])
-    found, expected = (model(tokens, attention_mask=mask).logits for model in (ours, theirs))
-    torch.testing.assert_close(found[mask > 0], expected[mask > 0], rtol=1e-5, atol=1e-5)
-    replacement = replace_attention(stable)
-    assert replacement == (names, ())
-    with Softmaxes() as counted:
-        logits = stable(tokens, attention_mask=mask).logits
-    assert counted.seen == []
-    assert not torch.allclose(logits, expected, atol=1e-4)
-    other = stable(torch.where(mask > 0, tokens, 0), attention_mask=mask).logits
-    torch.testing.assert_close(other[mask > 0], logits[mask > 0])
-    later = torch.cat([tokens[:, :-1], torch.zeros(2, 1, dtype=torch.int64)], 1)
-    torch.testing.assert_close(stable(later, attention_mask=mask).logits[:1, :-1], logits[:1, :-1])

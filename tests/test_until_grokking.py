@@ -117,6 +117,18 @@ def test_a_loss_that_is_not_finite_ends_it_with_the_weights_before() -> None:
     assert equal(weights(model), weights(other.model))
     assert [line for line in lines if line.startswith("stopped at step 3: the loss is not finite")] == [lines[1]]
     assert result.ended.startswith("step 3: the loss is not finite")
+    kept = other.evaluate(BATCHES)
+    assert [row["step"] for row in result.history] == [0, 3]
+    assert result.history[-1]["test_loss"] == kept.loss
+    assert result.final_eval_accuracy == kept.accuracy
+
+
+def test_weights_that_are_not_finite_are_not_evaluated() -> None:
+    model = nn.Linear(6, 3)
+    with torch.no_grad():
+        model.weight[0, 0] = math.nan
+    result = train_until_grokking(model, BATCHES, BATCHES, 50, 10, report=None)
+    assert [row["step"] for row in result.history] == [0]
 
 
 WRONG = {
@@ -124,7 +136,12 @@ WRONG = {
     "eval_interval=0": {"eval_interval": 0},
     "loader=empty": {"eval_loader": []},
     "loader=empty: must give": {"train_loader": []},
-    "patience=-1": {"grokking_patience": -1},
+    "^grokking_patience=-1": {"grokking_patience": -1},
+    "^grokking_patience=True": {"grokking_patience": True},
+    "max_steps=True: must be an integer from 1": {"max_steps": True},
+    "eval_interval=True: must be an integer from 1": {"eval_interval": True},
+    "^train_loader=list_iterator: can be gone through only once": {"train_loader": iter(BATCHES)},
+    "^eval_loader=list_iterator: can be gone through only once": {"eval_loader": iter(BATCHES)},
 }
 
 

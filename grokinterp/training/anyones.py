@@ -1,8 +1,9 @@
 """Anyone's model and batches: what goes in, what comes out, and which label belongs to which logits."""
 
 import inspect
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import torch
@@ -60,12 +61,11 @@ class Program:
         supervision_steps: calls on one batch.
 
     Raises:
-        ConfigError: steps below 1, or more than one of a model whose forward takes no state.
+        ConfigError: steps that are no integer from 1, or more than one of a model whose forward takes no state.
     """
 
     def __init__(self, model: nn.Module, supervision_steps: int) -> None:
-        if supervision_steps < 1:
-            raise ConfigError("supervision_steps", supervision_steps, "must be an integer from 1")
+        require_whole("supervision_steps", supervision_steps, 1)
         self.supervision_steps = supervision_steps
         parameters = inspect.signature(model.forward).parameters
         if supervision_steps > 1 and len(parameters) < 2:
@@ -164,11 +164,27 @@ def mode(model: nn.Module, *, training: bool) -> Generator[None]:
 
 
 @contextmanager
-def own_randomness(device: torch.device) -> Generator[None]:
-    """What is drawn inside the block, as by a loader that shuffles, does not change what is drawn after it."""
+def own_randomness(device: torch.device, loader: Iterable[Any] = ()) -> Generator[None]:
+    """What is drawn inside the block, as by a loader that shuffles, does not change what is drawn after it.
+
+    Neither from torch's random numbers nor from the generators that the loader and its samplers have of their own.
+    """
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        yield
+    before = [(generator, generator.get_state()) for generator in generators_of(loader)]
+    try:
+        with torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        for generator, state in before:
+            generator.set_state(state)
+
+
+def generators_of(loader: Any) -> list[torch.Generator]:
+    """The generators of a loader, of its sampler, of its sampler of batches, and of the samplers inside of these."""
+    found = getattr(loader, "generator", None)
+    inside = [getattr(loader, name, None) for name in ("sampler", "batch_sampler")]
+    own = [found] if isinstance(found, torch.Generator) else []
+    return own + [one for sampler in inside if sampler is not None for one in generators_of(sampler)]
 
 
 @contextmanager
@@ -182,3 +198,19 @@ def buffers_kept(model: nn.Module) -> Generator[None]:
             for buffer, value in before:
                 buffer.copy_(value)
         raise
+
+
+# --- arguments --------------------------------------------------------------------------------------------------------
+
+
+def require_whole(name: str, value: object, least: int) -> None:
+    """Raise ConfigError for what is no integer, or below the least one; True is none."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
+        raise ConfigError(name, short(value), f"must be an integer from {least}")
+
+
+def require_again(name: str, loader: object) -> None:
+    """Raise ConfigError for what can be gone through only once, such as a generator of batches."""
+    if isinstance(loader, Iterator) and iter(loader) is loader:
+        rule = "can be gone through only once: must be a DataLoader, a list, or another that starts again"
+        raise ConfigError(name, short(type(loader).__name__), rule)

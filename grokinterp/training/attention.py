@@ -1,5 +1,6 @@
 """StableMax in the attention of anyone's model, and what of it was replaced."""
 
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from types import CodeType
@@ -16,6 +17,8 @@ from grokinterp.training.multihead import AttentionFunction, MultiheadAttention,
 
 SOFTMAXES = {functional.softmax, torch.softmax, Tensor.softmax, torch.special.softmax}
 FUSED = "scaled_dot_product_attention"
+NAMED = "its name"
+ASKING = "ALL_ATTENTION_FUNCTIONS"
 
 
 class Replacement(NamedTuple):
@@ -43,10 +46,11 @@ def replace_attention(model: nn.Module, *, function: AttentionFunction = stablem
 
     Replaced, in place, with the same parameters under the same names: ``torch.nn.MultiheadAttention``, on its
     own and inside the Transformer layers of torch, whose fused path without gradients is taken no more;
-    ``torch.nn.Softmax`` inside a module that is called attention; Hugging Face models whose attention goes
-    through their ``AttentionInterface``; the transformer of this package. Kept, and named: subclasses of
-    these with a forward of their own, and everything else that is called attention, or whose code
-    calls ``scaled_dot_product_attention``.
+    ``torch.nn.Softmax`` inside a module that is called attention and calls no fused attention itself (the softmax
+    is a gate there); Hugging Face models whose attention goes through their ``AttentionInterface``; the
+    transformer of this package. Kept, and named: subclasses of these with a forward of their own, whatever has
+    ``scaled_dot_product_attention`` in the code of its class or of its bases, and everything else that is called
+    attention and has nothing replaced inside.
 
     Args:
         model: any module; it is changed.
@@ -78,9 +82,10 @@ def _replaced(name: str, module: nn.Module, model: nn.Module, function: Attentio
 
 
 def _in_attention(name: str, model: nn.Module) -> bool:
-    """Whether the module right around a submodule is called attention."""
+    """Whether the module right around a submodule is called attention, and its scores are not in a fused call."""
     parent = name.rpartition(".")[0]
-    return bool(name) and _called_attention(parent.rpartition(".")[2], model.get_submodule(parent))
+    around = model.get_submodule(parent)
+    return bool(name) and _called_attention(parent.rpartition(".")[2], around) and FUSED not in _names_used(around)
 
 
 def _called_attention(name: str, module: nn.Module) -> bool:
@@ -89,14 +94,13 @@ def _called_attention(name: str, module: nn.Module) -> bool:
 
 
 def _kept(model: nn.Module, replaced: set[str]) -> Iterator[str]:
-    """The innermost modules that look like attention, with no replaced one around or inside, and why they do."""
+    """The modules that look like attention, and why they do; a mere name counts for the innermost of them alone."""
     found = {name: why for name, module in model.named_modules() if (why := _suspicion(module))}
     for name, why in found.items():
         prefix = f"{name}." if name else ""
-        inside = any(other.startswith(prefix) for other in replaced)
+        explained = any(other.startswith(prefix) for other in {*replaced, *found} - {name})
         around = any(name.startswith(f"{other}." if other else "") for other in replaced)
-        inner = any(other != name and other.startswith(prefix) for other in found)
-        if name not in replaced and not inside and not around and not (inner and why != FUSED):
+        if name not in replaced and not (why == NAMED and (explained or around)):
             yield f"{name or 'the model'} ({type(model.get_submodule(name)).__name__}: {why})"
 
 
@@ -106,15 +110,35 @@ def _suspicion(module: nn.Module) -> str:
         return "a subclass with code of its own"
     if type(module).__module__.startswith("torch.nn."):
         return ""
-    return FUSED if FUSED in set(_names_used(type(module))) else "its name" if _called_attention("", module) else ""
+    return FUSED if FUSED in _names_used(module) else NAMED if _called_attention("", module) else ""
 
 
-def _names_used(kind: type) -> Iterator[str]:
-    """Global names and attributes that the functions of a class mention."""
+def _names_used(module: nn.Module) -> set[str]:
+    """Global names and attributes that the functions of a module's class mention, and of its bases."""
+    return {name for kind in _own_classes(module) for name in _names_in_class(kind)}
+
+
+def _own_classes(module: nn.Module) -> list[type]:
+    """A module's class and its bases, without those of torch and the one that all of Hugging Face's models have."""
+    foreign = {"torch", "builtins"}
+    classes = [kind for kind in type(module).__mro__ if kind.__module__.partition(".")[0] not in foreign]
+    return [kind for kind in classes if kind.__module__ != "transformers.modeling_utils"]
+
+
+def _names_in_class(kind: type) -> Iterator[str]:
     for value in vars(kind).values():
-        code = getattr(value, "__code__", None)
+        function = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
+        code = getattr(inspect.unwrap(function) if callable(function) else None, "__code__", None)
         if isinstance(code, CodeType):
-            yield from code.co_names
+            yield from _names_in_code(code)
+
+
+def _names_in_code(code: CodeType) -> Iterator[str]:
+    """Names in a function, and in the functions and lambdas that are made in it."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names_in_code(constant)
 
 
 def _listed(names: tuple[str, ...]) -> str:
@@ -138,16 +162,14 @@ def _in_transformers(model: nn.Module, function: AttentionFunction) -> list[str]
 
 def _through_interface(part: nn.Module) -> list[str]:
     """Modules that ask the interface, if the formula of all of them is known: the eager one beside their class."""
-    asking = [(name, inner) for name, inner in part.named_modules() if _asks_interface(type(inner))]
+    asking = [(name, inner) for name, inner in part.named_modules() if ASKING in _names_used(inner)]
     return [name for name, _ in asking] if all(_eager(inner) for _, inner in asking) else []
 
 
-def _asks_interface(kind: type) -> bool:
-    return "ALL_ATTENTION_FUNCTIONS" in set(_names_used(kind))
-
-
 def _eager(module: nn.Module) -> Callable[..., Any] | None:
-    return getattr(sys.modules.get(type(module).__module__), "eager_attention_forward", None)
+    """The formula beside the class, or the base, that asks the interface."""
+    asking = (kind for kind in _own_classes(module) if ASKING in set(_names_in_class(kind)))
+    return getattr(sys.modules.get(next(asking, type(module)).__module__), "eager_attention_forward", None)
 
 
 def _set_implementation(part: Any, function: AttentionFunction) -> bool:
@@ -156,6 +178,8 @@ def _set_implementation(part: Any, function: AttentionFunction) -> bool:
     from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
     name = f"grokinterp_{getattr(function, '__name__', 'function')}"
+    if function is not stablemax:
+        name += f"_{id(function):x}"  # two functions may have one name; a registered one lives on, and so does its id
 
     def attend(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
         """The model's own formula, with its softmax swapped."""

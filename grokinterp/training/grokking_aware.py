@@ -13,7 +13,16 @@ from grokinterp.errors import ConfigError, GrokinterpError
 from grokinterp.losses import StableCrossEntropyLoss
 from grokinterp.optim import GradientFilter, GrokfastEMA, ModelEMA, OrthoAdamW, filtered, filters_of
 from grokinterp.phases import GrokkingDetector, JumpDetector, JumpRule, SustainedRule
-from grokinterp.training.anyones import Batch, Loss, Program, buffers_kept, detached, mode, own_randomness
+from grokinterp.training.anyones import (
+    Batch,
+    Loss,
+    Program,
+    buffers_kept,
+    detached,
+    mode,
+    own_randomness,
+    require_whole,
+)
 from grokinterp.training.attention import replace_attention
 
 AnyModel = TypeVar("AnyModel", bound=nn.Module)
@@ -55,9 +64,13 @@ def configure_for_grokking(
     Source: Prieto et al. 2025, §4.1 and §5.
 
     Raises:
-        ConfigError: no module, or one without trained parameters.
+        ConfigError: no module, or one without trained parameters; lr or weight_decay out of range.
     """
     parameters = trained_parameters(model)
+    if not 0 < lr < 10:
+        raise ConfigError("lr", lr, "must be positive and below 10")
+    if not 0 <= weight_decay < math.inf:
+        raise ConfigError("weight_decay", weight_decay, "must be 0 or positive, and finite")
     if stablemax_attention:
         replacement = replace_attention(model)
         if replacement.kept or not replacement.replaced:
@@ -87,11 +100,12 @@ class GrokkingAwareTrainer:
     Args:
         model: any module; in training mode during a step, in evaluation mode during an evaluation, and
             as it was after both.
-        optimizer: of its parameters; None: AdamW with torch's defaults, lr 1e-3 and weight decay 0.01.
+        optimizer: of its parameters, with a warning if it lacks some; None: AdamW with torch's defaults, lr 1e-3 and
+            weight decay 0.01.
         loss: as ``torch.nn.CrossEntropyLoss``, the mean; None: ``StableCrossEntropyLoss``.
         filters: through which gradients pass; None: Grokfast-EMA for an optimizer that is made here, and what
             it has for one that is given.
-        boost: what λ of the filters is multiplied by once grokking is detected.
+        boost: what λ of the filters is multiplied by once grokking is detected, from 1 to 1000.
         average: decay of a moving average of the weights, evaluated beside them; None: no average.
         rule: what counts as grokking; a ``JumpRule`` is there to compare with.
         patience: evaluations after the detection until ``should_stop``; None: never.
@@ -120,15 +134,20 @@ class GrokkingAwareTrainer:
         device: torch.device | str | None = None,
     ) -> None:
         parameters = trained_parameters(model)
-        if not 0 <= boost < math.inf:
-            raise ConfigError("boost", boost, "must be 0 or positive, and finite")
-        if patience is not None and patience < 0:
-            raise ConfigError("patience", patience, "must be an integer from 0, or None")
+        if not 1 <= boost <= 1000:
+            raise ConfigError("boost", boost, "must be from 1 to 1000")
+        if patience is not None:
+            require_whole("patience", patience, 0)
+        if average is not None and not 0 <= average < 1:
+            raise ConfigError("average", average, "must be from 0 to below 1, or None")
         self.device = torch.device(device) if device is not None else parameters[0].device
         self.model = model.to(self.device)
         self.program = Program(model, supervision_steps)
         self.loss: Loss = StableCrossEntropyLoss() if loss is None else loss
-        self.optimizer = with_filters(optimizer, filters, trained_parameters(self.model))
+        parameters = trained_parameters(self.model)
+        if optimizer is not None:
+            require_optimized(optimizer, parameters)
+        self.optimizer = with_filters(optimizer, filters, parameters)
         self.average = None if average is None else ModelEMA(self.model, decay=average)
         self.detector = JumpDetector(rule) if isinstance(rule, JumpRule) else GrokkingDetector(rule or SustainedRule())
         self.boost, self.patience, self.step, self.since_detection = boost, patience, 0, 0
@@ -186,14 +205,14 @@ class GrokkingAwareTrainer:
     def evaluate(self, loader: Iterable[Any]) -> Scores:
         """Loss and accuracy over all batches, of the weights and of their average; nothing is changed by it.
 
-        Not even what is drawn at random afterwards, though the loader may shuffle.
+        Not even what is drawn at random afterwards, though the loader may shuffle, be it by a generator of its own.
 
         Raises:
             ConfigError: the loader gives no batch, or no label that counts.
         """
         models = [self.model] if self.average is None else [self.model, self.average.model]
         totals = [[0.0, 0, 0] for _ in models]
-        with own_randomness(self.device), torch.no_grad():
+        with own_randomness(self.device, loader), torch.no_grad():
             for batch in loader:
                 given = Batch.read(batch, self.device)
                 for model, total in zip(models, totals, strict=True):
@@ -276,6 +295,17 @@ class GrokkingAwareTrainer:
         torch.set_rng_state(state["random"].cpu())
         if state["random_cuda"] is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(state["random_cuda"].cpu(), self.device)
+
+
+def require_optimized(optimizer: Optimizer, parameters: list[nn.Parameter]) -> None:
+    """Raise ConfigError if the optimizer has none of the trained parameters, and warn if it lacks some."""
+    there = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    lacking = sum(id(parameter) not in there for parameter in parameters)
+    if lacking == len(parameters):
+        raise ConfigError("optimizer", type(optimizer).__name__, "has none of the model's trained parameters")
+    if lacking:
+        text = f"{lacking} of the model's {len(parameters)} trained parameters are not in it, and stay as they are"
+        warnings.warn(f"optimizer: {text}", stacklevel=3)
 
 
 def with_filters(

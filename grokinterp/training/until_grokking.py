@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from grokinterp.errors import ConfigError
 from grokinterp.optim import GradientFilter
 from grokinterp.phases import JumpRule, SustainedRule
-from grokinterp.training.anyones import Loss
+from grokinterp.training.anyones import Loss, require_again, require_whole
 from grokinterp.training.grokking_aware import DivergedError, GrokkingAwareTrainer
 from grokinterp.training.loggers import Logger, evaluation_line, finish_all, log_all
 
@@ -42,7 +42,7 @@ class GrokkingResult:
 
     Attributes:
         grokking_step: first step of the evaluations that established grokking, None without it.
-        final_train_accuracy, final_eval_accuracy: at the last evaluation.
+        final_train_accuracy, final_eval_accuracy: at the last evaluation, of the weights that are kept.
         history: a row for every evaluation: ``step``, ``train_loss``, ``train_accuracy``, ``test_loss``,
             ``test_accuracy`` (of the held-out data), ``average_test_loss`` and ``average_test_accuracy`` (there, of the
             averaged weights), ``lamb``.
@@ -82,7 +82,7 @@ def train_until_grokking(
     """Train, and stop at ``max_steps``, or ``grokking_patience`` evaluations after grokking was detected; never before.
 
     Every ``eval_interval`` batches, at step 0 and at the end, both loaders are evaluated as a whole. A loss that
-    is not finite ends it too, with a line, and with the weights before it.
+    is not finite ends it too, with a line, and with the weights before it, which are evaluated if they are finite.
 
     Args:
         model: any module; trained in place.
@@ -103,11 +103,14 @@ def train_until_grokking(
         report: takes a line for every evaluation, for the detection, and for the end.
 
     Raises:
-        ConfigError: an argument that breaks its rule, an empty loader; before any step.
+        ConfigError: an argument that breaks its rule, a loader that is empty or an iterator; before any step.
     """
-    for name, value in (("max_steps", max_steps), ("eval_interval", eval_interval)):
-        if value < 1:
-            raise ConfigError(name, value, "must be an integer from 1")
+    require_whole("max_steps", max_steps, 1)
+    require_whole("eval_interval", eval_interval, 1)
+    if grokking_patience is not None:
+        require_whole("grokking_patience", grokking_patience, 0)
+    require_again("train_loader", train_loader)
+    require_again("eval_loader", eval_loader)
     trainer = GrokkingAwareTrainer(
         model, optimizer, loss, filters=filters, boost=boost, average=average, rule=rule,
         patience=grokking_patience, supervision_steps=supervision_steps, device=device,
@@ -128,6 +131,8 @@ def _run(watch: "_Watch", batches: Iterator[Any], max_steps: int, eval_interval:
             trainer.train_step(next(batches))
         except DivergedError as error:
             watch.say(f"stopped at {error}")
+            if all(bool(weight.isfinite().all()) for weight in trainer.model.parameters()):
+                watch.evaluate()
             return str(error)
         if trainer.step % eval_interval == 0 or trainer.step == max_steps:
             watch.evaluate()
