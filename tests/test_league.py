@@ -142,12 +142,12 @@ import sys
 if __name__ == "__main__":
     compare(LONG, ["adamw", "average"], 1, sys.argv[1], jobs=2)
 """
-LONG = replace(SMALL, steps=6_000, evaluate_every=10)
+LONG = replace(SMALL, steps=3_000, evaluate_every=10)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 def test_a_league_that_is_stopped_goes_on_and_is_the_same(number, tmp_path):
     top, script = tmp_path / "league", tmp_path / "script.py"
     script.write_text(SCRIPT)
@@ -165,7 +165,7 @@ def test_a_league_that_is_stopped_goes_on_and_is_the_same(number, tmp_path):
         time.sleep(0.05)
     assert {run.status["status"] for run in runs} <= {"interrupted", "finished"}
     found = compare(LONG, ["adamw", "average"], 1, top, jobs=2)
-    assert {(run["status"], run["step"]) for run in found["runs"]} == {("finished", 6_000)}
+    assert {(run["status"], run["step"]) for run in found["runs"]} == {("finished", 3_000)}
     if number == signal.SIGTERM:
         compare(LONG, ["adamw"], 1, tmp_path / "whole", jobs=1)
         assert written(top / "adamw" / "seed-0") == written(tmp_path / "whole" / "adamw" / "seed-0")

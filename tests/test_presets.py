@@ -1,9 +1,11 @@
 """The named experiments: what their sources say of them, and that each one trains."""
 
+import json
 import math
 
 import pytest
 
+from benchmarks import accelerators
 from grokinterp.checkpoint import Problem
 from grokinterp.errors import ConfigError
 from grokinterp.presets import PRESETS, preset
@@ -78,3 +80,19 @@ def test_a_preset_trains(name):
     assert all(math.isfinite(loss) for loss in losses)
     step.gradients(0)  # the first batch again
     assert float(step.loss.detach()) < losses[0]
+
+
+def test_what_is_said_of_accelerators_is_what_was_measured(tmp_path, monkeypatch):
+    """The table of the document, and the published anchors that it has to show."""
+    measured = json.loads(accelerators.MEASURED.read_text(encoding="utf-8"))
+    text = accelerators.DOCUMENT.read_text(encoding="utf-8")
+    monkeypatch.setattr(accelerators, "DOCUMENT", tmp_path / "accelerators.md")
+    accelerators.DOCUMENT.write_text(text, encoding="utf-8")
+    accelerators.write(measured)
+    assert accelerators.DOCUMENT.read_text(encoding="utf-8") == text
+    of = {name: measured[name]["0"] for name in accelerators.RUNS}
+    assert of["OrthoAdamW, float32 cross-entropy"]["generalized"] <= 200
+    assert of["AdamW, float32 cross-entropy"]["test"]["500"] <= 0.01
+    assert of["Adam, Grokfast-EMA"]["generalized"] <= 2000
+    assert of["AdamW, float32 cross-entropy"]["collapsed_share"]["float32"] > 0
+    assert of["AdamW, float64 cross-entropy"]["collapsed_share"]["float64"] == 0

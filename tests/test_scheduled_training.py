@@ -109,17 +109,18 @@ def test_the_rate_of_every_update_is_that_of_the_schedule(tmp_path):
 
 @pytest.mark.parametrize("plan", ["lr adaptive", "decay adaptive", "batch curriculum"])
 def test_an_adaptive_one_answers_to_the_evaluations_that_are_recorded(plan, whole):
-    """From its own metrics alone, the whole course of the factor."""
+    """From its own metrics alone, the whole course of the factor; a batch is chosen before its step is evaluated."""
     schedules, found = planned(plan).optimization.schedules, rows(whole(plan).path)
     name = {"lr": "lr", "decay": "weight_decay", "batch": "batch_size"}[plan.split()[0]]
     schedule, base = getattr(schedules, name), {"lr": 2e-2, "weight_decay": 0.5, "batch_size": 16}[name]
     state, expected = schedule.start(), []
     for row in found:
-        expected.append(base * schedule.factor(row["step"], 30, state))
+        before = state
         state = schedule.observe(
             state,
             Evaluation(row["step"], row["train_loss"], row["train_accuracy"], row["test_loss"], row["test_accuracy"]),
         )
+        expected.append(base * schedule.factor(row["step"], 30, before if name == "batch_size" else state))
     assert [row[COLUMN[plan.split()[0]]] for row in found] == pytest.approx(
         [max(1, round(value)) for value in expected] if name == "batch_size" else expected
     )
