@@ -32,9 +32,16 @@ EXPERIMENTS = {
 }
 
 
+def inline(value) -> str:
+    """A value on one line, a table in a list included."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {inline(part)}" for key, part in value.items()) + "}"
+    return f"[{', '.join(map(inline, value))}]" if isinstance(value, list) else json.dumps(value)
+
+
 def toml(values: dict, prefix: str = "") -> str:
     """A TOML document; what is null is left out, for its default."""
-    lines = [f"{key} = {json.dumps(value)}" for key, value in values.items() if not isinstance(value, dict | None)]
+    lines = [f"{key} = {inline(value)}" for key, value in values.items() if not isinstance(value, dict | None)]
     tables = [(key, value) for key, value in values.items() if isinstance(value, dict)]
     return "\n".join([*lines, *(f"[{prefix}{key}]\n{toml(value, f'{prefix}{key}.')}" for key, value in tables)])
 
