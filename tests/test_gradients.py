@@ -207,7 +207,8 @@ def test_a_rate_that_does_not_follow_from_the_step_is_not_claimed(name):
     found = gradient_flow(moved(noise, optimization=optimization))
     assert found.weight_decay_share.isnan()
     assert found.update_norm.isfinite()
-    without = replace(optimization, weight_decay=0.0)
+    of_decay = Schedules(lr=optimization.schedules.lr)  # one of the weight decay is refused without any
+    without = replace(optimization, weight_decay=0.0, schedules=of_decay)
     assert float(decay_rate(without, 5, 20)) == 0
 
 
