@@ -29,7 +29,7 @@ def finished(tmp_path_factory) -> Trajectory:
 
 def poison(monkeypatch, at: int) -> None:
     """The loss becomes NaN at step ``at`` and stays so."""
-    real, calls = step.example_losses, iter(range(-1, 10**9))  # the first call prepares
+    real, calls = step.example_losses, iter(range(-2, 10**9))  # the first two calls prepare
 
     def poisoned(*args, **options):
         return real(*args, **options) * (torch.nan if next(calls) >= at else 1)

@@ -64,17 +64,21 @@ class Step:
         self._gradients, self._apply, self.is_captured = self._compute_gradients, self._update, False
 
     def prepare(self) -> None:
-        """On CUDA, capture those halves that do the same at every step, without moving the weights."""
-        if self.device.type != "cuda":
-            return
-        plan, plain = self.optimization.schedules, self.optimization.optimizer == "adamw"
+        """On CUDA, capture what is the same at every step, without moving the weights.
+
+        Only AdamW is run for that: SGD would take what it finds in memory for its first momentum.
+        """
+        plan, device = self.optimization.schedules, self.device
         self.held.fill_(1)
         self.gradients(0)
         if self.order is None and plan.batch_size.kind == "constant":
-            self._gradients, self.is_captured = captured(self._compute_gradients), True
+            self._gradients = captured(self._compute_gradients, device)
+            self.is_captured = self._gradients != self._compute_gradients
             self._gradients()
-        if plain and not self.optimization.filters and plan.weight_decay.kind == "constant":
-            self._apply = captured(self._update)
+        plain = self.optimization.optimizer == "adamw" and not self.optimization.filters
+        if plain and plan.weight_decay.kind == "constant":
+            self._apply = captured(self._update, device)
+            self._apply()
         self.held.zero_()
 
     def gradients(self, step: int) -> None:
@@ -206,8 +210,10 @@ def norm(parameters: list[Tensor]) -> Float[Tensor, ""]:
     return torch.stack([parameter.double().square().sum() for parameter in parameters]).sum().sqrt()
 
 
-def captured(work: Callable[[], None]) -> Callable[[], None]:
-    """``work`` recorded as a CUDA graph whose replay costs one launch."""
+def captured(work: Callable[[], None], device: torch.device) -> Callable[[], None]:
+    """On CUDA, ``work`` recorded as a graph whose replay costs one launch; elsewhere ``work`` itself."""
+    if device.type != "cuda":
+        return work
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
