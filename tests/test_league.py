@@ -134,6 +134,23 @@ class TestLeague:
         assert "is not empty" in found["failed"][0]["why"]
         assert [run["method"] for run in found["runs"]] == ["grokfast_ema"]
 
+    @pytest.mark.browser
+    def test_the_page_opens_in_silence_at_any_width(self, league, tmp_path):
+        from tests.test_report_browser import show, start
+
+        page, browser = write_comparison(league), start(tmp_path / "profile")
+        try:
+            assert show(browser, page) == []
+            assert browser.get_log("browser") == []
+            broken = "return [...document.images].filter((image) => !image.complete || !image.naturalWidth).length"
+            assert browser.execute_script(broken) == 0
+            for width in (500, 1200):
+                browser.set_window_size(width, 900)
+                wider = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+                assert browser.execute_script(wider) <= 0
+        finally:
+            browser.quit()
+
 
 SCRIPT = """
 from tests.test_league import LONG
@@ -147,7 +164,7 @@ LONG = replace(SMALL, steps=3_000, evaluate_every=10)
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", [signal.SIGKILL], ids=lambda number: number.name)
 def test_a_league_that_is_stopped_goes_on_and_is_the_same(number, tmp_path):
     top, script = tmp_path / "league", tmp_path / "script.py"
     script.write_text(SCRIPT)
@@ -166,7 +183,7 @@ def test_a_league_that_is_stopped_goes_on_and_is_the_same(number, tmp_path):
     assert {run.status["status"] for run in runs} <= {"interrupted", "finished"}
     found = compare(LONG, ["adamw", "average"], 1, top, jobs=2)
     assert {(run["status"], run["step"]) for run in found["runs"]} == {("finished", 3_000)}
-    if number == signal.SIGTERM:
+    if number == signal.SIGKILL:
         compare(LONG, ["adamw"], 1, tmp_path / "whole", jobs=1)
         went_on, whole = (written(one / "adamw" / "seed-0") for one in (top, tmp_path / "whole"))
         assert went_on.keys() == whole.keys()
@@ -233,26 +250,6 @@ def test_the_time_of_several_processes_is_put_together():
     assert [clock.at(step) for step in (0, 15, 20, 30, 40, 50)] == pytest.approx([0, 1.5, 2, 4, 8, 10])
     assert clock.memory == {"peak_bytes": 7, "program_bytes": 3}
     assert np.isnan(Clock([], np.array([0, 10])).at(5))
-
-
-@pytest.mark.browser
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_the_page_opens_in_silence_at_any_width(league, tmp_path):
-    from tests.test_report_browser import show, start
-
-    page, browser = write_comparison(league), start(tmp_path / "profile")
-    try:
-        assert show(browser, page) == []
-        assert browser.get_log("browser") == []
-        broken = "return [...document.images].filter((image) => !image.complete || !image.naturalWidth).length"
-        assert browser.execute_script(broken) == 0
-        for width in (500, 1200):
-            browser.set_window_size(width, 900)
-            wider = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
-            assert browser.execute_script(wider) <= 0
-    finally:
-        browser.quit()
 
 
 def test_a_directory_without_a_league_is_refused(tmp_path):
