@@ -76,6 +76,12 @@ def test_what_stays_is_said_and_not_drawn(name):
     assert said == f"What training changed as it went on. Unchanged: {', '.join(values[:3])} and {values[3]}."
 
 
+def test_a_warm_up_in_the_first_hundredth_of_the_run_is_no_change():
+    steps = np.arange(0, 1001, 2)
+    warmed = [xr.Dataset({"learning_rate": ("step", np.minimum(steps, n))}, {"step": steps}) for n in (8, 10, 12, 200)]
+    assert [changing(metrics) for metrics in warmed] == [[], [], ["learning_rate"], ["learning_rate"]]
+
+
 def test_without_anything_that_changes_there_is_no_figure():
     assert figures.training_settings(table(learning_rate=WARMED, batch_size=np.full(len(STEPS), 64.0))) is None
     assert figures.training_settings(table(train_loss=CHANGED["learning_rate"])) is None

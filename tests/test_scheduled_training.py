@@ -6,12 +6,18 @@ from pathlib import Path
 import pytest
 import torch
 
+from grokinterp.checkpoint import Problem
 from grokinterp.cli import main
-from grokinterp.experiment import Experiment
+from grokinterp.experiment import Experiment, Optimization
+from grokinterp.losses import example_losses
+from grokinterp.models import RecursiveSpec
 from grokinterp.optim import Cyclic, Evaluation, Gap, Mastery, Plateau
+from grokinterp.optim.curriculum import Curriculum
 from grokinterp.storage import RunDirectory
+from grokinterp.tasks import ModularAddition
 from grokinterp.training import train
 from grokinterp.training.packing import pack
+from grokinterp.training.step import Step
 from grokinterp.trajectory import Trajectory
 from tests.small_runs import changed, written
 from tests.stopped_runs import train_until
@@ -152,6 +158,20 @@ def test_those_let_in_first_are_the_easiest(plan, whole):
     gradient = dict(model.named_parameters())["unembed.W_U"].grad
     moved = gradient.abs() > 1e-6
     assert (update + 2e-2 * 0.5 * first.parameters["unembed.W_U"])[moved].sign().equal(-gradient[moved].sign().double())
+
+
+def test_under_deep_supervision_the_easiest_are_so_over_all_steps():
+    spec = RecursiveSpec(d_model=16, d_mlp=32, n_latent=2, n_supervision=4)
+    optimization = Optimization(curriculum=Curriculum(start=0.3, over=10, by="loss"))
+    experiment = Experiment(task=ModularAddition(p=7), model=spec, optimization=optimization)
+    model, problem = experiment.build_model(), Problem.of(experiment)
+    step = Step(model, problem, optimization)
+    with torch.no_grad():
+        readout = model.readout(problem.train_inputs)
+    losses = [example_losses(logits, problem.train_labels).double() for logits in readout.supervised]
+    by_all, by_last = torch.stack(losses).mean(0), losses[-1]
+    assert (by_all[step.order].diff() > -1e-5).all()
+    assert (by_last[step.order].diff() < -1e-4).any()
 
 
 def without(plan: dict, key: str, fresh: object) -> dict:

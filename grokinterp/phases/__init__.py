@@ -2,7 +2,7 @@
 
 from grokinterp.phases.curves import Curves, Measures
 from grokinterp.phases.dating import find_phases
-from grokinterp.phases.detector import GrokkingDetector, SustainedRule, grok_step
+from grokinterp.phases.detector import Detector, GrokkingDetector, SustainedRule, grok_step
 from grokinterp.phases.jump import JumpDates, JumpDetector, JumpRule, jump_rule
 from grokinterp.phases.phase import EVENT_KINDS, NAMES, VERDICTS, Event, History, Phase, label
 from grokinterp.phases.snapshot import Snapshot, snapshot_of
@@ -12,6 +12,7 @@ __all__ = [
     "NAMES",
     "VERDICTS",
     "Curves",
+    "Detector",
     "Event",
     "GrokkingDetector",
     "History",

@@ -1,6 +1,6 @@
 """The sustained rule for grokking: after the fact, and online while the run goes on."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -80,7 +80,50 @@ def first_run(flags: np.ndarray, length: int) -> int | None:
 
 
 @dataclass
-class GrokkingDetector:
+class Detector:
+    """A rule for grokking applied online, an evaluation at a time.
+
+    Attributes:
+        rule: the rule with its thresholds.
+        last_step: of the last evaluation, None before the first.
+        grok_step: the step that grokking is dated at, None until it is detected.
+    """
+
+    rule: Any = None
+    last_step: int | None = field(default=None, init=False)
+    grok_step: int | None = field(default=None, init=False)
+
+    def update(self, step: int, train_accuracy: float | int, test_accuracy: float | int) -> bool:
+        """Take one evaluation; True at the one that detects grokking, so once in a run.
+
+        Raises:
+            ConfigError: the step does not come after the last one.
+        """
+        if self.last_step is not None and step <= self.last_step:
+            raise ConfigError("step", step, f"must be after the last evaluation, {self.last_step}")
+        self.last_step = step
+        return self._take(step, train_accuracy, test_accuracy)
+
+    def _take(self, step: int, train_accuracy: float | int, test_accuracy: float | int) -> bool:
+        raise NotImplementedError
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """All of the detector as a plain dict that JSON can hold, for a resume."""
+        return asdict(self)
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> "Detector":
+        """The detector that goes on where `state` was taken."""
+        detector = cls()
+        detector.rule = type(detector.rule)(**state["rule"])
+        for name in {each.name for each in fields(cls)} - {"rule"}:
+            setattr(detector, name, state[name])
+        return detector
+
+
+@dataclass
+class GrokkingDetector(Detector):
     """The sustained rule online: one `update` an evaluation finds the step that `grok_step` finds afterwards.
 
     >>> detector = GrokkingDetector(SustainedRule(window=2))
@@ -90,29 +133,16 @@ class GrokkingDetector:
     """
 
     rule: SustainedRule = SustainedRule()
-    last_step: int | None = field(default=None, init=False)
     memorized_step: int | None = field(default=None, init=False)
     streak_start: int | None = field(default=None, init=False)
     streak: int = field(default=0, init=False)
-    grok_step: int | None = field(default=None, init=False)
 
-    def update(self, step: int, train_accuracy: float | int, test_accuracy: float | int) -> bool:
-        """Take one evaluation; True at the one that completes the first window, so once in a run.
-
-        Raises:
-            ConfigError: the step does not come after the last one.
-        """
-        if self.last_step is not None and step <= self.last_step:
-            raise ConfigError("step", step, f"must be after the last evaluation, {self.last_step}")
-        self.last_step = step
+    def _take(self, step: int, train_accuracy: float | int, test_accuracy: float | int) -> bool:
         if self.memorized_step is None:
             if train_accuracy >= self.rule.memorized and test_accuracy < self.rule.failing:
                 self.memorized_step = step
             return False
-        return self._extend(step, test_accuracy >= self.rule.threshold)
-
-    def _extend(self, step: int, generalizes: bool) -> bool:
-        if self.grok_step is not None or not generalizes:
+        if self.grok_step is not None or not test_accuracy >= self.rule.threshold:
             self.streak, self.streak_start = 0, None
             return False
         self.streak, self.streak_start = self.streak + 1, step if self.streak_start is None else self.streak_start
@@ -120,16 +150,3 @@ class GrokkingDetector:
             return False
         self.grok_step = self.streak_start
         return True
-
-    @property
-    def state(self) -> dict[str, Any]:
-        """All of the detector as a plain dict that JSON can hold, for a resume."""
-        return asdict(self)
-
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> "GrokkingDetector":
-        """The detector that goes on where `state` was taken."""
-        detector = cls(SustainedRule(**state["rule"]))
-        for name in ("last_step", "memorized_step", "streak_start", "streak", "grok_step"):
-            setattr(detector, name, state[name])
-        return detector

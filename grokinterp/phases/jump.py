@@ -1,12 +1,13 @@
 """The legacy jump rule, kept to compare with: what earlier trainers called a detected grok."""
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from grokinterp.errors import ConfigError
 from grokinterp.phases.curves import Series
+from grokinterp.phases.detector import Detector
 
 
 class JumpDates(NamedTuple):
@@ -53,7 +54,7 @@ class JumpRule:
 
 
 @dataclass
-class JumpDetector:
+class JumpDetector(Detector):
     """The jump rule online, in the place of ``GrokkingDetector``, to compare with; it has all defects of ``jump_rule``.
 
     >>> detector = JumpDetector(JumpRule())
@@ -62,33 +63,11 @@ class JumpDetector:
     """
 
     rule: JumpRule = JumpRule()
-    last_step: int | None = field(default=None, init=False)
     last_accuracy: float | None = field(default=None, init=False)
-    grok_step: int | None = field(default=None, init=False)
 
-    def update(self, step: int, train_accuracy: float | int, test_accuracy: float | int) -> bool:
-        """Take one evaluation; True at the first one that jumped.
-
-        Raises:
-            ConfigError: the step does not come after the last one.
-        """
-        if self.last_step is not None and step <= self.last_step:
-            raise ConfigError("step", step, f"must be after the last evaluation, {self.last_step}")
-        before, self.last_step, self.last_accuracy = self.last_accuracy, step, float(test_accuracy)
+    def _take(self, step: int, train_accuracy: float | int, test_accuracy: float | int) -> bool:
+        before, self.last_accuracy = self.last_accuracy, float(test_accuracy)
         if self.grok_step is not None or before is None or not test_accuracy - before > self.rule.jump:
             return False
         self.grok_step = step
         return True
-
-    @property
-    def state(self) -> dict[str, Any]:
-        """All of the detector as a plain dict that JSON can hold, for a resume."""
-        return asdict(self)
-
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> "JumpDetector":
-        """The detector that goes on where `state` was taken."""
-        detector = cls(JumpRule(**state["rule"]))
-        for name in ("last_step", "last_accuracy", "grok_step"):
-            setattr(detector, name, state[name])
-        return detector

@@ -17,7 +17,7 @@ from grokinterp.experiment import Experiment
 from grokinterp.experiment.kinds import RECORDED
 from grokinterp.experiment.split import UNKNOWN
 from grokinterp.optim import Evaluation
-from grokinterp.phases import GrokkingDetector
+from grokinterp.phases import Detector, GrokkingDetector
 from grokinterp.progress import ProgressBar
 from grokinterp.storage import Resume, RunDirectory, configuration_hash
 from grokinterp.training.environment import choose_device, describe, flushed_denormals, reproducible, warn_if_different
@@ -140,7 +140,7 @@ class Loop:
     recorded: bool = False
     memorized: bool = False
     in_transition: bool = False
-    detector: GrokkingDetector = field(default_factory=GrokkingDetector)
+    detector: Detector = field(default_factory=GrokkingDetector)
     after: int = 0
     exact: bool = True
 

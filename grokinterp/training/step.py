@@ -135,7 +135,8 @@ class Step:
         else:
             readout = self.model.readout(self.inputs)
             form = exact(self.optimization.loss)
-            difficulty = example_losses(readout.logits.double(), self.labels, form=form)
+            supervised = None if readout.supervised is None else readout.supervised.double()
+            difficulty = example_losses(readout.logits.double(), self.labels, form=form, supervised=supervised)
         return curriculum.order(difficulty.double())
 
     def train_logits(self) -> tuple[Float[Tensor, "train class"], Float[Tensor, "supervision train class"] | None]:
