@@ -21,6 +21,8 @@ from grokinterp.trajectory import Trajectory
 from tests import cases
 from tests.small_runs import TINY, changed, draw_checkpoints, drawn_tensors
 
+pytestmark = pytest.mark.usefixtures("brief")
+
 module = sys.modules["grokinterp.analysis.analyze"]
 NOISY = changed(split={"label_noise": 0.4}, task={"p": 9})  # every analysis is defined: noise, and subgroups
 NAMES = [analysis.__name__ for analysis in ANALYSES]

@@ -83,7 +83,7 @@ def test_every_task_and_model_is_here():
     assert {model.kind for model in SMALL_MODELS.values()} == set(MODELS)
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("quick", "brief")
 @pytest.mark.parametrize(("task", "model"), PAIRS)
 def test_a_pair_trains_is_analyzed_and_reported(task, model, tmp_path):
     experiment = small(task, model)
@@ -110,7 +110,7 @@ def test_a_pair_trains_is_analyzed_and_reported(task, model, tmp_path):
     assert all(line for line in results.lines())
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("quick", "brief")
 @pytest.mark.parametrize("model", SMALL_MODELS)
 def test_label_noise_batches_validation_and_squared_error_on_every_model(model, tmp_path):
     experiment = replace(

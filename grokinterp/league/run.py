@@ -149,7 +149,7 @@ def _told(odd: Mapping[str, tuple[Any, Any]]) -> str:
 
 def train_all(entries: Sequence[Entry], jobs: int, *, progress: bool) -> None:
     """Run every entry in a process of its own, so many at once; whatever stops this one stops them all."""
-    context = multiprocessing.get_context("spawn")
+    context = processes_of("grokinterp.league.worker")
     waiting = [entry for entry in entries if not is_complete(entry.directory)]
     running: dict[Any, tuple[Any, Connection, Entry]] = {}
     with ProgressBar("league", len(entries), start=len(entries) - len(waiting), shown=progress) as bar:
@@ -171,6 +171,15 @@ def train_all(entries: Sequence[Entry], jobs: int, *, progress: bool) -> None:
                     bar.advance(note=f"{entry.method} seed {entry.seed}{': failed' if entry.failure else ''}")
         finally:
             stop([process for process, _, _ in running.values()])
+
+
+def processes_of(module: str) -> Any:
+    """Where processes come from: one that has imported the module, once, where the system can fork such."""
+    can_fork = "forkserver" in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if can_fork else "spawn")
+    if can_fork:
+        context.set_forkserver_preload([module])
+    return context
 
 
 def is_complete(directory: Path) -> bool:
