@@ -1,6 +1,7 @@
 """The run directory seen as data."""
 
 import copy
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -118,7 +119,7 @@ class Trajectory:
         Raises:
             CheckpointError: no such step, a damaged or foreign file, shapes that are not this model's, or NaN in it.
         """
-        if step not in self.steps:
+        if not self.directory.has_checkpoint(step):
             raise CheckpointError(step, f"not saved; the run has {_listed(self.steps)}")
         stored = self.directory.load_checkpoint(step).tensors
         state = {name: value for name, value in stored.items() if not name.startswith((UPDATE, AVERAGE))}
@@ -153,7 +154,8 @@ class Trajectory:
             except CheckpointError as error:
                 yield step, error
                 continue
-            before = max((other for other in saved if other < step), default=-1)
+            place = bisect_left(saved, step)
+            before = saved[place - 1] if place else -1
             previous = last[1] if last[0] == before else self._update(before)
             last = (step, weights.update)
             yield step, weights._replace(previous_update=previous)

@@ -109,6 +109,7 @@ def test_tasks_and_models_are_listed_with_every_parameter_as_an_override(grokint
 # --- the line from training to the report ----------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("quick", "brief")
 def test_train_analyze_and_report(grokinterp, folder):
     done = grokinterp("train", *SMALL, "name=mine", "seed=3", "--device", "cpu")
     assert done.code == 0, done.err
@@ -162,6 +163,7 @@ def test_resume_needs_no_configuration(grokinterp, finished):
     assert "was trained with another configuration: seed=0 there, 5 here, steps=30 there, 7 here" in line
 
 
+@pytest.mark.usefixtures("quick", "brief")
 def test_the_demo(grokinterp, monkeypatch, folder):
     monkeypatch.setitem(presets.PRESETS, "demo", Preset(TINY, "tiny"))
     for _ in range(2):  # the second time everything is there already

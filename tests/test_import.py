@@ -39,6 +39,7 @@ def test_nanda_has_the_weights_the_split_and_the_curves(nanda_run, published):
         assert float(metrics[f"{split}_loss"].sel(step=4999)) == pytest.approx(stored, rel=1e-4)
 
 
+@pytest.mark.usefixtures("brief")
 def test_nanda_is_analyzed_like_a_run_of_ours(nanda_run):
     results = analyze(nanda_run)
     measured = results.measures()

@@ -134,6 +134,10 @@ class RunDirectory:
         """The steps that have a checkpoint file, ascending; temporary and foreign names are ignored."""
         return steps_in(self.path / "checkpoints")
 
+    def has_checkpoint(self, step: int) -> bool:
+        """Whether `step` is among `steps`, without listing them."""
+        return step >= 0 and os.path.lexists(self.checkpoint_path(step))
+
     def checkpoint_path(self, step: int) -> Path:
         """Where the checkpoint of `step` is, or would be."""
         return self.path / "checkpoints" / step_file_name(step)
