@@ -69,14 +69,14 @@ print(peak - base)
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_two_thousand_checkpoints_need_no_more_memory_than_a_few(tmp_path, root, monkeypatch):
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # 2,000 files: durability is not what is tested here
+def test_a_thousand_checkpoints_need_no_more_memory_than_a_few(tmp_path, root, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # 1,000 files: durability is not what is tested here
     few = draw_checkpoints(tmp_path / "few", steps=(0, 10, 20))
     many = draw_checkpoints(tmp_path / "many", steps=(0, 10))
-    for step in range(20, 20_000, 10):
+    for step in range(20, 10_000, 10):
         many.directory.save_checkpoint(step, drawn_tensors(TINY, 10))
     command = [sys.executable, "-c", MEASURE, few.path, many.path]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
-    assert float(done.stdout) <= 150
+    assert float(done.stdout) <= 75  # MB, half of what is promised for two thousand
     results = Results.open(many.path)
-    assert (results.dataset.sizes["step"], results.with_maps.sizes["step"]) == (2000, 128)
+    assert (results.dataset.sizes["step"], results.with_maps.sizes["step"]) == (1000, 128)

@@ -80,6 +80,9 @@ def test_a_warm_up_in_the_first_hundredth_of_the_run_is_no_change():
     steps = np.arange(0, 1001, 2)
     warmed = [xr.Dataset({"learning_rate": ("step", np.minimum(steps, n))}, {"step": steps}) for n in (8, 10, 20, 200)]
     assert [changing(metrics) for metrics in warmed] == [[], [], ["learning_rate"], ["learning_rate"]]
+    early = warmed[0].assign(examples=("step", np.minimum(steps + 10, 18)))
+    assert (changing(early), unchanged(early)) == (["examples"], ["learning_rate"])
+    assert changing(early.isel(step=slice(0))) == []
 
 
 def test_without_anything_that_changes_there_is_no_figure():

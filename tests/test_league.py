@@ -2,10 +2,12 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from multiprocessing import forkserver
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +19,14 @@ from grokinterp.experiment import Experiment, Optimization, Split
 from grokinterp.league import compare, write_comparison
 from grokinterp.league.measures import Clock, early_stop, horizon_of, judged
 from grokinterp.league.page import render
+from grokinterp.league.run import processes_of, stop
 from grokinterp.league.table import as_text, rows
 from grokinterp.models import MLPSpec
 from grokinterp.storage import RunDirectory
 from grokinterp.tasks import ModularAddition
 from grokinterp.trajectory import Trajectory
 from tests.report_page import Page
+from tests.slow_to_stop import save_slowly
 from tests.small_runs import written
 
 SMALL = Experiment(
@@ -152,10 +156,10 @@ class TestLeague:
 
 
 SCRIPT = """
-from tests.test_league import LONG
-from grokinterp.league import compare
 import sys
 if __name__ == "__main__":
+    from tests.test_league import LONG
+    from grokinterp.league import compare
     compare(LONG, ["adamw", "average"], 1, sys.argv[1], jobs=2)
 """
 LONG = replace(SMALL, steps=3_000, evaluate_every=10)
@@ -185,6 +189,44 @@ def test_a_league_that_is_killed_goes_on_and_is_the_same(tmp_path):
     went_on, whole = (written(one / "adamw" / "seed-0") for one in (top, tmp_path / "whole"))
     assert went_on.keys() == whole.keys()
     assert all(went_on[name] == whole[name] for name in whole.keys() - {"clock.json"})
+
+
+def test_stopping_waits_until_all_have_saved(tmp_path):
+    """Also when what they came from has got the signal too, as the whole group does from `timeout` or Slurm."""
+    context = processes_of("tests.slow_to_stop")
+    running = {}
+    for number in range(2):
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=save_slowly, args=(str(tmp_path / f"{number}"), theirs), daemon=True)
+        process.start()
+        theirs.close()
+        running[ours] = process
+    assert [answer.recv() for answer in running] == ["begun", "begun"]
+    server = forkserver._forkserver._forkserver_pid
+    if server is not None:
+        os.kill(server, signal.SIGTERM)
+    stop(running)
+    assert [path.read_text() for path in sorted(tmp_path.iterdir())] == ["saved", "saved"]
+
+
+def test_processes_have_the_program_of_their_parent_not_that_of_the_current_folder(tmp_path):
+    """A package of the same name in the current folder, and one beside the script that only it can import."""
+    for folder, name in (("mine", "mine"), ("here", "here")):
+        (tmp_path / folder / "planted").mkdir(parents=True)
+        (tmp_path / folder / "planted" / "__init__.py").write_text(f"def tell(pipe):\n    pipe.send({name!r})\n")
+    script = tmp_path / "mine" / "script.py"
+    script.write_text(
+        "import planted\n"
+        "if __name__ == '__main__':\n"
+        "    from grokinterp.league.run import processes_of\n"
+        "    context = processes_of('planted')\n"
+        "    ours, theirs = context.Pipe(duplex=False)\n"
+        "    context.Process(target=planted.tell, args=(theirs,)).start()\n"
+        "    print(ours.recv())\n"
+    )
+    command = [sys.executable, script]
+    done = subprocess.run(command, cwd=tmp_path / "here", capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("mine\n", "")
 
 
 @pytest.mark.parametrize(

@@ -31,22 +31,23 @@ def panel(values: xr.DataArray, title: str, y_label: str, color: str) -> Panel:
 
 
 def changing(metrics: xr.Dataset) -> list[str]:
-    """The settings that changed; not those of which only a warm-up in the first hundredth of the run did.
+    """The settings that changed; not the learning rate if only its warm-up in the first hundredth of the run did.
 
     >>> rates = {"learning_rate": ("step", [0.1, 1.0, 1.0]), "batch_size": ("step", [8, 16, 32])}
     >>> changing(xr.Dataset(rates, coords={"step": [0, 10, 20]}))
     ['batch_size']
     """
-    return [name for name in SETTINGS if name in metrics and len(_values(metrics[name])) > 1]
+    return [name for name in SETTINGS if name in metrics and len(_values(metrics, name)) > 1]
 
 
 def unchanged(metrics: xr.Dataset) -> list[str]:
     """The settings that stayed as they were."""
-    return [name for name in SETTINGS if name in metrics and len(_values(metrics[name])) == 1]
+    return [name for name in SETTINGS if name in metrics and len(_values(metrics, name)) == 1]
 
 
-def _values(setting: xr.DataArray) -> np.ndarray:
-    """The distinct values after the first hundredth of the steps."""
-    steps = setting["step"].values
-    late = setting.values[steps > steps[0] + (steps[-1] - steps[0]) / 100]
-    return np.unique(late[np.isfinite(late)])
+def _values(metrics: xr.Dataset, name: str) -> np.ndarray:
+    """The distinct values, those of the learning rate after the first hundredth of the steps."""
+    values, steps = metrics[name].values, metrics["step"].values
+    if name == "learning_rate" and steps.size:
+        values = values[steps > steps[0] + (steps[-1] - steps[0]) / 100]
+    return np.unique(values[np.isfinite(values)])

@@ -3,8 +3,11 @@
 import json
 import multiprocessing
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -151,7 +154,7 @@ def train_all(entries: Sequence[Entry], jobs: int, *, progress: bool) -> None:
     """Run every entry in a process of its own, so many at once; whatever stops this one stops them all."""
     context = processes_of("grokinterp.league.worker")
     waiting = [entry for entry in entries if not is_complete(entry.directory)]
-    running: dict[Any, tuple[Any, Connection, Entry]] = {}
+    running: dict[Any, tuple[Any, Entry]] = {}  # by the connection that answers, which closes when the process ends
     with ProgressBar("league", len(entries), start=len(entries) - len(waiting), shown=progress) as bar:
         try:
             while waiting or running:
@@ -163,23 +166,42 @@ def train_all(entries: Sequence[Entry], jobs: int, *, progress: bool) -> None:
                     )
                     process.start()
                     theirs.close()
-                    running[process.sentinel] = process, ours, entry
-                for sentinel in wait(list(running)):
-                    process, answer, entry = running.pop(sentinel)
-                    process.join()
-                    entry.failure = outcome_of(process.exitcode, answer)
+                    running[ours] = process, entry
+                ready: list[Any] = wait(list(running))
+                for answer in ready:
+                    process, entry = running.pop(answer)
+                    entry.failure = outcome_of(process, answer)
                     bar.advance(note=f"{entry.method} seed {entry.seed}{': failed' if entry.failure else ''}")
         finally:
-            stop([process for process, _, _ in running.values()])
+            stop({answer: process for answer, (process, _) in running.items()})
 
 
 def processes_of(module: str) -> Any:
-    """Where processes come from: one that has imported the module, once, where the system can fork such."""
-    can_fork = "forkserver" in multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if can_fork else "spawn")
-    if can_fork:
-        context.set_forkserver_preload([module])
+    """Where processes come from: on Linux from one that has imported the module, once, and lives as long as this one.
+
+    Importing takes longer than a short run. Elsewhere it is not safe to fork what has loaded so much.
+    """
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([module])
+    with changed_environment(PYTHONSAFEPATH="1", PYTHONPATH=os.pathsep.join(path or os.getcwd() for path in sys.path)):
+        forkserver.ensure_running()  # it takes modules from where this process does, not from the current folder
     return context
+
+
+@contextmanager
+def changed_environment(**variables: str) -> Generator[None, None, None]:
+    """Other environment variables for processes that are started inside the block."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ |= variables
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
 
 
 def is_complete(directory: Path) -> bool:
@@ -187,22 +209,24 @@ def is_complete(directory: Path) -> bool:
     return has_ended(directory) and set(MEASURES) <= set(analysis_names(directory))
 
 
-def outcome_of(code: int | None, answer: Connection) -> str | None:
-    """What the process said, or how it ended without a word."""
+def outcome_of(process: Any, answer: Connection) -> str | None:
+    """What the process said, or how it ended without a word, once it has ended."""
     try:
-        return answer.recv() if answer.poll() else f"its process ended with code {code}"
+        said = answer.recv()
     except EOFError:
-        return f"its process ended with code {code}"
-    finally:
-        answer.close()
-
-
-def stop(processes: Sequence[Any]) -> None:
-    """Ask all to save their state and stop, and wait until they have."""
-    for process in processes:
-        process.terminate()
-    for process in processes:
         process.join()
+        said = f"its process ended with code {process.exitcode}"
+    process.join()
+    answer.close()
+    return said
+
+
+def stop(running: Mapping[Connection, Any]) -> None:
+    """Ask all processes to save their state and stop, and wait until they have."""
+    for process in running.values():
+        process.terminate()
+    for answer, process in running.items():
+        outcome_of(process, answer)
 
 
 def cores() -> int:

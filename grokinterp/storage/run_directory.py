@@ -7,6 +7,7 @@ import os
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -136,7 +137,7 @@ class RunDirectory:
 
     def has_checkpoint(self, step: int) -> bool:
         """Whether `step` is among `steps`, without listing them."""
-        return step >= 0 and os.path.lexists(self.checkpoint_path(step))
+        return isinstance(step, Integral) and step >= 0 and os.path.lexists(self.checkpoint_path(int(step)))
 
     def checkpoint_path(self, step: int) -> Path:
         """Where the checkpoint of `step` is, or would be."""
