@@ -7,6 +7,7 @@ import math
 import os
 import threading
 
+import numpy as np
 import pytest
 
 from grokinterp.errors import CheckpointError, GrokinterpError, RunDirectoryError
@@ -202,6 +203,14 @@ def test_damaged_checkpoint_is_named_replaced_and_alone(run, position):
     assert same(run.load_checkpoint(2).tensors, tensors())
     run.save_checkpoint(1, tensors())
     assert same(run.load_checkpoint(1).tensors, tensors())
+
+
+@pytest.mark.parametrize("step", [0, 2, -1, "1", None, 1.0])
+def test_a_step_is_there_or_not_whatever_is_asked(step, run):
+    run.save_checkpoint(1, tensors())
+    assert not run.has_checkpoint(step)
+    assert run.has_checkpoint(1)
+    assert run.has_checkpoint(np.int64(1))
 
 
 def test_checkpoint_of_another_step_or_run_is_refused(run, tmp_path):
