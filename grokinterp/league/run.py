@@ -3,11 +3,12 @@
 import json
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -185,8 +186,15 @@ def processes_of(module: str) -> Any:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([module])
-    with changed_environment(PYTHONSAFEPATH="1", PYTHONPATH=os.pathsep.join(path or os.getcwd() for path in sys.path)):
-        forkserver.ensure_running()  # it takes modules from where this process does, not from the current folder
+    # It takes modules from where this process does, not from the current folder; what Ctrl-C stops is this process.
+    places = os.pathsep.join(path or os.getcwd() for path in sys.path)
+    resource_tracker.ensure_running()  # which would unblock the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with changed_environment(PYTHONSAFEPATH="1", PYTHONPATH=places):
+            forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return context
 
 

@@ -135,9 +135,9 @@ class RunDirectory:
         """The steps that have a checkpoint file, ascending; temporary and foreign names are ignored."""
         return steps_in(self.path / "checkpoints")
 
-    def has_checkpoint(self, step: int) -> bool:
-        """Whether `step` is among `steps`, without listing them."""
-        return isinstance(step, Integral) and step >= 0 and os.path.lexists(self.checkpoint_path(int(step)))
+    def has_checkpoint(self, step: object) -> bool:
+        """Whether `step`, whatever it is, is among `steps`; they are not listed for it."""
+        return isinstance(step, Integral) and int(step) >= 0 and os.path.lexists(self.checkpoint_path(int(step)))
 
     def checkpoint_path(self, step: int) -> Path:
         """Where the checkpoint of `step` is, or would be."""
