@@ -19,7 +19,7 @@ from grokinterp.experiment import Experiment, Optimization, Split
 from grokinterp.league import compare, write_comparison
 from grokinterp.league.measures import Clock, early_stop, horizon_of, judged
 from grokinterp.league.page import render
-from grokinterp.league.run import processes_of, stop
+from grokinterp.league.processes import processes_of, stop
 from grokinterp.league.table import as_text, rows
 from grokinterp.models import MLPSpec
 from grokinterp.storage import RunDirectory
@@ -218,7 +218,7 @@ def test_processes_have_the_program_of_their_parent_not_that_of_the_current_fold
     script.write_text(
         "import planted\n"
         "if __name__ == '__main__':\n"
-        "    from grokinterp.league.run import processes_of\n"
+        "    from grokinterp.league.processes import processes_of\n"
         "    context = processes_of('planted')\n"
         "    ours, theirs = context.Pipe(duplex=False)\n"
         "    context.Process(target=planted.tell, args=(theirs,)).start()\n"

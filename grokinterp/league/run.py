@@ -1,15 +1,10 @@
 """Every method with every seed, as many processes at once as there are cores, and what came of it in one file."""
 
 import json
-import multiprocessing
 import os
-import signal
-import sys
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from multiprocessing import forkserver, resource_tracker
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +14,7 @@ from grokinterp.errors import ConfigError, GrokinterpError, RunDirectoryError
 from grokinterp.experiment import Experiment, SaveAt
 from grokinterp.league.measures import BEST, WINDOW, measured
 from grokinterp.league.methods import METHODS, configured, differences, plain
+from grokinterp.league.processes import outcome_of, processes_of, stop
 from grokinterp.league.worker import MEASURES, has_ended, work
 from grokinterp.progress import ProgressBar
 from grokinterp.storage import write_atomic
@@ -177,64 +173,9 @@ def train_all(entries: Sequence[Entry], jobs: int, *, progress: bool) -> None:
             stop({answer: process for answer, (process, _) in running.items()})
 
 
-def processes_of(module: str) -> Any:
-    """Where processes come from: on Linux from one that has imported the module, once, and lives as long as this one.
-
-    Importing takes longer than a short run. Elsewhere it is not safe to fork what has loaded so much.
-    """
-    if sys.platform != "linux":
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([module])
-    # It takes modules from where this process does, not from the current folder; what Ctrl-C stops is this process.
-    places = os.pathsep.join(path or os.getcwd() for path in sys.path)
-    resource_tracker.ensure_running()  # which would unblock the signal
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        with changed_environment(PYTHONSAFEPATH="1", PYTHONPATH=places):
-            forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return context
-
-
-@contextmanager
-def changed_environment(**variables: str) -> Generator[None, None, None]:
-    """Other environment variables for processes that are started inside the block."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ |= variables
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
-
-
 def is_complete(directory: Path) -> bool:
     """Whether a run has ended and is measured, so that no process need be started for it."""
     return has_ended(directory) and set(MEASURES) <= set(analysis_names(directory))
-
-
-def outcome_of(process: Any, answer: Connection) -> str | None:
-    """What the process said, or how it ended without a word, once it has ended."""
-    try:
-        said = answer.recv()
-    except EOFError:
-        process.join()
-        said = f"its process ended with code {process.exitcode}"
-    process.join()
-    answer.close()
-    return said
-
-
-def stop(running: Mapping[Connection, Any]) -> None:
-    """Ask all processes to save their state and stop, and wait until they have."""
-    for process in running.values():
-        process.terminate()
-    for answer, process in running.items():
-        outcome_of(process, answer)
 
 
 def cores() -> int:

@@ -1,5 +1,6 @@
 """The sustained rule for grokking: after the fact, and online while the run goes on."""
 
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -80,7 +81,7 @@ def first_run(flags: np.ndarray, length: int) -> int | None:
 
 
 @dataclass
-class Detector:
+class Detector(ABC):
     """A rule for grokking applied online, an evaluation at a time.
 
     Attributes:
@@ -104,8 +105,9 @@ class Detector:
         self.last_step = step
         return self._take(step, train_accuracy, test_accuracy)
 
+    @abstractmethod
     def _take(self, step: int, train_accuracy: float | int, test_accuracy: float | int) -> bool:
-        raise NotImplementedError
+        """What the rule makes of an evaluation whose step comes after the last."""
 
     @property
     def state(self) -> dict[str, Any]:
