@@ -1,41 +1,37 @@
-"""Networks and training logs of other people: published formats into run directories, logs into phases."""
+"""Networks and training logs of other people: published formats into run directories, logs into phases.
 
-from collections.abc import Callable
-from pathlib import Path
+The public names are imported on first use: a log in a text file is dated without torch.
+"""
 
-from grokinterp.errors import ConfigError
-from grokinterp.interop import chughtai, hooked, nanda, pizza
-from grokinterp.interop.files import ForeignFileError
-from grokinterp.interop.logs import date_log
-from grokinterp.interop.release import Release, write
-from grokinterp.trajectory import Trajectory
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-RELEASES: dict[str, Callable[[Path], Release]] = {
-    "nanda": nanda.read,
-    "chughtai": chughtai.read,
-    "pizza": pizza.read,
-    "transformer-lens": hooked.read,
+if TYPE_CHECKING:
+    from grokinterp.interop.importing import RELEASES as RELEASES
+    from grokinterp.interop.importing import import_run as import_run
+    from grokinterp.interop.logs import date_log as date_log
+    from grokinterp.interop.release import Release as Release
+    from grokinterp.interop.text_files import ForeignFileError as ForeignFileError
+
+_HOME = {
+    "RELEASES": "importing",
+    "ForeignFileError": "text_files",
+    "Release": "release",
+    "date_log": "logs",
+    "import_run": "importing",
 }
-"""How the files of each release are read."""
-
-
-def import_run(release: str, path: str | Path, out: str | Path | None = None) -> Trajectory:
-    """Turn the files of a published network into a run directory.
-
-    Args:
-        release: one of ``RELEASES``.
-        path: nanda: the .pth file; chughtai: the folder with model.pt and cfg.json; pizza: model_ID.pt, with
-            config_ID.json beside it; transformer-lens: a saved state dict, with its configuration as JSON beside it.
-        out: a new or empty directory (default: ``checkpoints/<name>-<hash of the configuration>``).
-
-    Raises:
-        ForeignFileError: a file that is not what it says.
-        ConfigError: no such release, or a network that no configuration describes.
-        RunDirectoryError: the directory is taken.
-    """
-    if release not in RELEASES:
-        raise ConfigError("release", release, f"must be one of {', '.join(RELEASES)}")
-    return write(RELEASES[release](Path(path)), None if out is None else Path(out))
-
 
 __all__ = ["RELEASES", "ForeignFileError", "Release", "date_log", "import_run"]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name on first use and keep it."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'grokinterp.interop' has no attribute {name!r}")
+    value = getattr(import_module(f"grokinterp.interop.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

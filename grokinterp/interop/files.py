@@ -12,35 +12,15 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from grokinterp.errors import GrokinterpError
+from grokinterp.interop.text_files import ForeignFileError, listed, read_text, require_regular
 
 LARGEST_FILE = 2**31
 """Bytes of a file of weights; the largest release has a few hundred million."""
-
-LARGEST_TEXT = 2**28
-"""Bytes of a JSON or CSV file."""
 
 MOST_NUMBERS = 2**29
 """Entries of all tensors of a file together, views that repeat a storage counted in full."""
 
 Number = TypeVar("Number", int, float)
-
-
-class ForeignFileError(GrokinterpError):
-    """A file of somebody else's that is not what it should be."""
-
-    def __init__(self, path: Path, why: str) -> None:
-        super().__init__(f"{path}: {why}")
-        self.path, self.why = path, why
-
-
-def read_text(path: Path) -> str:
-    """A text file. Raises ForeignFileError."""
-    _require_regular(path, LARGEST_TEXT)
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise ForeignFileError(path, "is no text file") from None
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -71,7 +51,7 @@ def read_torch(path: Path) -> Any:
     Raises:
         ForeignFileError: no such file, a huge one, none of PyTorch's, or one that names any other Python object.
     """
-    _require_regular(path, LARGEST_FILE)
+    require_regular(path, LARGEST_FILE)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler raises whatever a damaged file leads it to
@@ -115,26 +95,6 @@ def required(config: Mapping[str, Any], key: str, path: Path) -> Any:
     if key not in config:
         raise ForeignFileError(path, f"has no {key!r}; it has {listed(config)}")
     return config[key]
-
-
-def listed(names: Iterable[object]) -> str:
-    """Names on one line, shortened.
-
-    >>> listed(["b", "a"])
-    'a, b'
-    """
-    text = ", ".join(sorted(str(name)[:40] for name in names)) or "nothing"
-    return text if len(text) <= 200 else text[:197] + "..."
-
-
-def _require_regular(path: Path, limit: int) -> None:
-    """Raise ForeignFileError unless that is a regular file of at most so many bytes."""
-    if not path.exists():
-        raise ForeignFileError(path, "no such file")
-    if not path.is_file():
-        raise ForeignFileError(path, "is not a regular file")
-    if path.stat().st_size > limit:
-        raise ForeignFileError(path, f"has {path.stat().st_size} bytes; at most {limit} are read")
 
 
 def _tensors(content: Any) -> Iterable[Tensor]:
