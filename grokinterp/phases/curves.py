@@ -52,14 +52,15 @@ class Curves(_Table):
     """Training curves at the evaluations of a run, in any row order.
 
     NaN means "not recorded". Each split needs its accuracy or its loss: where either accuracy is absent the losses
-    stand in, see `LossRule`. `weight_norm` is the sum of squares of all parameters.
+    stand in, see `read_signals`. `weight_norm` is the sum of squares of all parameters. `n_test` is the number of test
+    examples, where it is known: it sets the tolerance of the threshold for generalization.
 
     >>> Curves(steps=[10, 0], train_loss=[1.0, 3.0], test_loss=[2.0, 3.5]).train_loss
     array([3., 1.])
 
     Raises:
-        ConfigError: no evaluation, a step that is no whole number, a column of another length, neither both losses
-            nor both accuracies.
+        ConfigError: no evaluation, a step that is no whole number, a column of another length, a number of test
+            examples below 1.
     """
 
     columns = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "weight_norm")
@@ -68,6 +69,7 @@ class Curves(_Table):
     train_accuracy: np.ndarray | None
     test_accuracy: np.ndarray | None
     weight_norm: np.ndarray | None
+    n_test: int | None
 
     def __init__(
         self,
@@ -78,21 +80,26 @@ class Curves(_Table):
         train_accuracy: Series | None = None,
         test_accuracy: Series | None = None,
         weight_norm: Series | None = None,
+        n_test: int | None = None,
     ) -> None:
+        if n_test is not None and n_test < 1:
+            raise ConfigError("n_test", n_test, "must be at least 1")
+        self.n_test = n_test
         columns = (train_loss, test_loss, train_accuracy, test_accuracy, weight_norm)
         self._fill(steps, dict(zip(self.columns, columns, strict=True)))
 
     @classmethod
     def from_dataset(cls, metrics: xr.Dataset) -> "Curves":
-        """The curves among the variables of a run's metrics over `step`.
+        """Return the curves among the variables of a run's metrics over `step`; `n_test` is an attribute of them.
 
-        With label noise the training accuracy is that on the rightly labelled examples: whoever
+        With label noise, the training accuracy is that on the correctly labeled examples: a network that
         generalizes need not have memorized the wrong labels.
         """
         found = _found(metrics, cls.columns)
         if "clean_accuracy" in metrics:
             found["train_accuracy"] = metrics["clean_accuracy"].values
-        return cls(steps=metrics["step"].values, **found)
+        n_test = metrics.attrs.get("n_test")
+        return cls(steps=metrics["step"].values, n_test=None if n_test is None else int(n_test), **found)
 
 
 class Measures(_Table):
