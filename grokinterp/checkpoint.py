@@ -192,6 +192,13 @@ class Checkpoint:
         return residual
 
     @property
+    def neurons(self) -> Float[Tensor, "example neuron"]:
+        """The last hidden layer after its activation function. Raises NotDefined where it is unknown."""
+        if not self.model.n_neurons:
+            raise NotDefined("neurons", self.model.lacks("the last hidden layer"))
+        return self.readout.neurons
+
+    @property
     def logits(self) -> Float[Tensor, "example class"]:
         """The answer's logits for every example."""
         return self.readout.logits

@@ -49,10 +49,9 @@ def attention_pattern(checkpoint: Checkpoint) -> AttentionPattern:
     Source: Nanda et al. 2023, §4.2.
     """
     last = last_pattern(checkpoint, "attention_pattern")
-    names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(checkpoint.model.n_layers - 1)]
-    pooled = checkpoint.model.spec.read_at == "mean"
-    whole = [checkpoint.activation(name).double() for name in names]
-    earlier = [pattern.mean(2) if pooled else pattern[:, :, -1] for pattern in whole]
+    model = checkpoint.model
+    whole = [checkpoint.activation(name).double() for name in model.pattern_hooks[:-1]]
+    earlier = [model.pattern_at_readout(pattern) for pattern in whole]
     return AttentionPattern(torch.stack([pattern.mean(0) for pattern in (*earlier, last)]))
 
 
@@ -61,7 +60,7 @@ def attention_map(checkpoint: Checkpoint) -> AttentionMap:
 
     Source: Nanda et al. 2023, §4.2.
     """
-    to_a = last_pattern(checkpoint, "attention_map")[:, :, 0]
+    to_a = last_pattern(checkpoint, "attention_map")[:, :, checkpoint.model.first_operand]
     return AttentionMap(by_operands(to_a, checkpoint.problem.task, "attention_map").movedim(-1, 0))
 
 
@@ -76,7 +75,7 @@ def attention_periodicity(checkpoint: Checkpoint) -> AttentionPeriodicity:
     Source: Nanda et al. 2023, §4.2.
     """
     grid = cyclic_grid(checkpoint, "attention_periodicity")
-    to_a = last_pattern(checkpoint, "attention_periodicity")[:, :, 0][grid.by_token]
+    to_a = last_pattern(checkpoint, "attention_periodicity")[:, :, checkpoint.model.first_operand][grid.by_token]
     return periodicity_of(to_a.mT.unflatten(1, (grid.n, grid.n)))
 
 

@@ -11,7 +11,7 @@ from grokinterp.analysis.algebra import CyclicGrid, cyclic_grid
 from grokinterp.analysis.templates import agreement, logit_table, templates
 from grokinterp.checkpoint import Checkpoint
 from grokinterp.errors import NotDefined
-from grokinterp.models import Readout, ReadoutInputs, ReadoutProgram
+from grokinterp.models import Readout, ReadoutInputs, ReadoutProgram, in_program
 
 CIRCLES = 6
 """Most circles looked at."""
@@ -50,7 +50,7 @@ def isolated_circles(checkpoint: Checkpoint) -> IsolatedCircles:
         NotDefined: no cyclic group, or one-hot vectors in place of an embedding.
     """
     grid, model = cyclic_grid(checkpoint, "isolated_circles"), checkpoint.model
-    if "embed.W_E" not in checkpoint.parameters:
+    if model.embeds_one_hot:
         raise NotDefined("isolated_circles", f"the model {model.spec.kind} embeds one-hot vectors")
     embedding = grid.embedding(model).detach().double()
     mean = embedding.mean(0)
@@ -84,9 +84,10 @@ def restricted_logits(checkpoint: Checkpoint, table: Float[Tensor, "token featur
     """
     model, tokens = checkpoint.model, checkpoint.problem.tokens
     if model.n_tables > 1:
-        tables, inputs = table.unflatten(1, (model.n_tables, -1)).transpose(0, 1), checkpoint.problem.inputs
+        inputs = checkpoint.problem.inputs
     else:
-        tables = torch.cat([model.embedding, table])
         inputs = ReadoutInputs.of(torch.cat([tokens[:, :2] + len(table), tokens[:, 2:]], 1))
-    readout: Readout = functional_call(ReadoutProgram(model), {"model.embed.W_E": tables}, (inputs,))
+        table = torch.cat([model.embedding, table])
+    weights = in_program(model, model.embedded_by(table))
+    readout: Readout = functional_call(ReadoutProgram(model), weights, (inputs,))
     return readout.logits.double()

@@ -83,7 +83,7 @@ def seen(checkpoint: Checkpoint, grid: GroupGrid) -> tuple[Float[Tensor, "elemen
     """What each last-layer neuron gets of the left and of the right operand."""
     if isinstance(checkpoint.model, MLP) and checkpoint.model.n_layers == 1:
         return grid.operands(checkpoint.model)
-    left, right, _ = grid.means(checkpoint.readout.neurons.double())
+    left, right, _ = grid.means(checkpoint.neurons.double())
     return left, right
 
 

@@ -152,7 +152,7 @@ def neuron_frequencies(checkpoint: Checkpoint) -> NeuronFrequencies:
     Source: Nanda et al. 2023, §4.2; harmonic block: FORMULAS, Fourier structure.
     """
     grid = cyclic_grid(checkpoint, "neuron_frequencies")
-    return frequencies_of(grid.examples(checkpoint.readout.neurons.double()), grid.n)
+    return frequencies_of(grid.examples(checkpoint.neurons.double()), grid.n)
 
 
 def logit_spectrum(checkpoint: Checkpoint) -> LogitSpectrum:

@@ -67,7 +67,7 @@ def irrep_fve(checkpoint: Checkpoint, *, key_irreps: Int[Tensor, "key_irrep"]) -
     unembedding = checkpoint.model.W_L.detach()[:, grid.answers.class_of].double().mT
     parts = (*grid.operands(checkpoint.model), unembedding)
     weights = [power_by_irrep(W, grid.answers) / W.square().sum() for W in parts]
-    h, n, inside = checkpoint.readout.neurons.double(), grid.group.order, grid.left < grid.group.order
+    h, n, inside = checkpoint.neurons.double(), grid.group.order, grid.left < grid.group.order
     means = grid.means(h)
     squares = torch.where(inside, torch.linalg.vector_norm(h, dim=1).square(), 0).sum()
     variance = squares - n**2 * means[0].mean(0).square().sum()

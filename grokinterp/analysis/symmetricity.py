@@ -11,7 +11,7 @@ from torch.func import functional_call, grad
 
 from grokinterp.checkpoint import Checkpoint
 from grokinterp.errors import NotDefined
-from grokinterp.models import Model, ReadoutInputs, ReadoutProgram
+from grokinterp.models import Model, ReadoutInputs, ReadoutProgram, in_program
 from grokinterp.tasks import BinaryTask
 
 TRIPLES = 2**13
@@ -48,7 +48,7 @@ def symmetricity(checkpoint: Checkpoint, *, triples: int = TRIPLES) -> Symmetric
         NotDefined: not two operands, or tables of their own, whose gradients lie in different spaces.
     """
     cosines = drawn_cosines(checkpoint, "symmetricity", triples)
-    all_triples = checkpoint.problem.tokens.shape[0] * checkpoint.model.W_U.shape[1]
+    all_triples = len(checkpoint.problem.tokens) * checkpoint.problem.task.n_classes
     left_out = 1 - len(cosines) / all_triples
     return Symmetricity(cosines.mean(), cosines.std() * (left_out / len(cosines)) ** 0.5)
 
@@ -60,7 +60,7 @@ def drawn_cosines(checkpoint: Checkpoint, analysis: str, triples: int) -> Float[
         raise NotDefined(analysis, task.no_operands)
     if model.n_tables > 1:
         raise NotDefined(analysis, "each operand has a table of its own")
-    tokens, classes = checkpoint.problem.tokens, model.W_U.shape[1]
+    tokens, classes = checkpoint.problem.tokens, task.n_classes
     parts = torch.from_numpy(draw(len(tokens) * classes, triples)).to(tokens.device).split(BATCH)
     return torch.cat([cosines(model, tokens[part // classes], part % classes) for part in parts])
 
@@ -79,13 +79,12 @@ def cosines(
     Every operand of every example becomes a token of its own, with a copy of its embedding behind the others, so that
     one backward pass through the fast read-out has all gradients.
     """
-    name = "embed.W_E" if "embed.W_E" in dict(model.named_parameters()) else "layers.0.W_in"  # that of one-hot vectors
     table, program = model.embedding.detach(), ReadoutProgram(model)
     own = len(table) + torch.arange(2 * len(tokens), device=tokens.device).view(-1, 2)
     inputs = ReadoutInputs.of(torch.cat([own, tokens[:, 2:]], 1))
 
     def answer(copies: Float[Tensor, "copy feature"]) -> Float[Tensor, ""]:
-        readout = functional_call(program, {f"model.{name}": torch.cat([table, copies])}, (inputs,))
+        readout = functional_call(program, in_program(model, model.embedded_by(torch.cat([table, copies]))), (inputs,))
         return readout.logits.gather(1, classes[:, None]).sum()
 
     gradient = grad(answer)(table[tokens[:, :2].flatten()]).unflatten(0, (-1, 2))

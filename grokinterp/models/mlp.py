@@ -203,6 +203,16 @@ class MLP(Model):
     def n_tables(self) -> int:
         return len(self.first_layer_rows if self.spec.d_embed is None else self.tables)
 
+    def embedded_by(self, table: Float[Tensor, "token feature"]) -> dict[str, Tensor]:
+        tables = table.unflatten(1, (self.n_tables, -1)).transpose(0, 1)
+        if self.spec.d_embed is None:
+            return {"layers.0.W_in": tables.flatten(0, 1)}
+        return {"embed.W_E": tables if self.spec.embedding == "separate" else table}
+
+    @property
+    def embeds_one_hot(self) -> bool:
+        return self.spec.d_embed is None
+
     @property
     def n_layers(self) -> int:
         return len(self.spec.hidden)

@@ -82,6 +82,18 @@ class Model(HookedRootModule, ABC):
         """How many tables lie side by side in ``embedding``: one that all positions share, or one for each."""
         return 1
 
+    def embedded_by(self, table: Float[Tensor, "token feature"]) -> dict[str, Tensor]:
+        """The parameters that embed tokens by another table of the layout of ``embedding``.
+
+        A table that all positions share may have more rows than ``embedding``: tokens of their own.
+        """
+        return {"embed.W_E": table}
+
+    @property
+    def embeds_one_hot(self) -> bool:
+        """Whether tokens are one-hot vectors, so that ``embedding`` is a table of the first layer's."""
+        return False
+
     @property
     @abstractmethod
     def W_U(self) -> Float[Tensor, "d_model class"]:
@@ -94,7 +106,7 @@ class Model(HookedRootModule, ABC):
 
     @property
     def n_neurons(self) -> int:
-        """Neurons of the last hidden layer; 0 where nobody knows them."""
+        """Neurons of the last hidden layer; 0 where they are unknown."""
         return len(self.W_L)
 
     @property
@@ -141,6 +153,22 @@ class Model(HookedRootModule, ABC):
     @abstractmethod
     def feature_hooks(self) -> tuple[str, ...]:
         """The hooks at which a representation of the question stands, in the order of the forward pass."""
+
+    @property
+    def pattern_hooks(self) -> tuple[str, ...]:
+        """The hooks of every layer's attention pattern; none without attention."""
+        return ()
+
+    @property
+    def first_operand(self) -> int:
+        """The position of the first operand in the sequences that the model attends over."""
+        return 0
+
+    def pattern_at_readout(
+        self, pattern: Float[Tensor, "batch head query position"]
+    ) -> Float[Tensor, "batch head position"]:
+        """Attention from the position that the answer is read at."""
+        return pattern[:, :, -1]
 
     def at_readout(self, x: Float[Tensor, "batch *position_and_feature"]) -> Float[Tensor, "batch feature"]:
         """An activation where the answer is read, as one vector per example; all of it in a model without positions."""

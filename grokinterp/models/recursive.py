@@ -215,6 +215,9 @@ class RecursiveModel(Model):
     def embedding(self) -> Float[Tensor, "token feature"]:
         return self.embed.W_E.transpose(0, 1).flatten(1)
 
+    def embedded_by(self, table: Float[Tensor, "token feature"]) -> dict[str, Tensor]:
+        return {"embed.W_E": table.unflatten(1, (self.n_tables, -1)).transpose(0, 1)}
+
     @property
     def W_U(self) -> Float[Tensor, "d_model class"]:
         return self.unembed.W_U

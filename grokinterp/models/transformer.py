@@ -253,6 +253,20 @@ class Transformer(Model):
         return (x.mean(1) if self.spec.read_at == "mean" else x[:, -1]).flatten(1)
 
     @property
+    def pattern_hooks(self) -> tuple[str, ...]:
+        return tuple(f"blocks.{layer}.attn.hook_pattern" for layer in range(self.n_layers))
+
+    def pattern_at_readout(
+        self, pattern: Float[Tensor, "batch head query position"]
+    ) -> Float[Tensor, "batch head position"]:
+        """That of the last position, or the mean over positions where those are pooled."""
+        return pattern.mean(2) if self.spec.read_at == "mean" else pattern[:, :, -1]
+
+    @property
+    def n_neurons(self) -> int:
+        return self.spec.d_mlp
+
+    @property
     def kept_per_example(self) -> int:
         spec, positions = self.spec, self.cfg.n_ctx
         layers = spec.n_layers - (spec.read_at != "mean")  # those that compute every position
