@@ -1,4 +1,4 @@
-"""Measure and write RESULTS.md: ``python -m benchmarks [--threads 1 2] [--rounds 9] [--checkpoints 6]``."""
+"""Measure and write RESULTS.md: ``python -m benchmarks [--threads 1 2] [--rounds 9] [--checkpoints 3]``."""
 
 import argparse
 import json
@@ -19,15 +19,18 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1], help="thread counts for the training step")
     parser.add_argument("--rounds", type=int, default=9, help="turns per side")
     parser.add_argument("--checkpoints", type=int, default=3, help="checkpoints for the analyses")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="where to write the tables")
+    parser.add_argument("--small", action="store_true", help="the size of the test suite: no number worth keeping")
     parser.add_argument("--part", choices=["train", "step", "analyses"], help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.part:
         return run_part(arguments)
-    part(os.cpu_count() or 1, "train")
-    steps = [part(threads, "step", "--rounds", str(arguments.rounds)) for threads in arguments.threads]
-    analyses = part(1, "analyses", "--checkpoints", str(arguments.checkpoints), "--rounds", str(arguments.rounds))
-    RESULTS.write_text(results(steps, analyses), encoding="utf-8")
-    print(RESULTS.read_text(encoding="utf-8"))
+    options = ["--rounds", str(arguments.rounds), *(["--small"] if arguments.small else [])]
+    part(os.cpu_count() or 1, "train", *options)
+    steps = [part(threads, "step", *options) for threads in arguments.threads]
+    analyses = part(1, "analyses", *options, "--checkpoints", str(arguments.checkpoints))
+    arguments.out.write_text(results(steps, analyses), encoding="utf-8")
+    print(arguments.out.read_text(encoding="utf-8"))
     return None
 
 
@@ -46,14 +49,15 @@ def run_part(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     from benchmarks import analyses, step
     from benchmarks.machine import describe
-    from benchmarks.points import trained_run
+    from benchmarks.points import FULL, SMALL, trained_run
 
+    size = SMALL if arguments.small else FULL
     if arguments.part == "step":
-        found = step.measure(rounds=arguments.rounds) | {"machine": describe()}
+        found = step.measure(size, rounds=arguments.rounds) | {"machine": describe()}
     elif arguments.part == "analyses":
-        found = analyses.measure(checkpoints=arguments.checkpoints, rounds=arguments.rounds)
+        found = analyses.measure(size, checkpoints=arguments.checkpoints, rounds=arguments.rounds)
     else:
-        found = {"steps": len(trained_run().steps)}
+        found = {"steps": len(trained_run(size).steps)}
     print(json.dumps(found))
 
 

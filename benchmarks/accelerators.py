@@ -39,10 +39,10 @@ HEAD = ["run", "seed", "steps", "train ≥ 99 % at", "test ≥ 95 % at", "test a
 HEAD += ["collapsed in float32 at", "share at the end, float32 / float64"]
 
 
-def measure(name: str, seed: int) -> dict[str, Any]:
+def measure(name: str, seed: int, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """One run trained to its end and looked at; it is thrown away."""
     base, changes = RUNS[name]
-    experiment = preset(base).override([*changes, f"seed={seed}"])
+    experiment = preset(base).override([*changes, f"seed={seed}", *overrides])
     with tempfile.TemporaryDirectory() as folder:
         run = train(experiment, Path(folder) / "run", progress=True)
         results = analyze(run, only=["softmax_collapse"], every=1)

@@ -8,10 +8,9 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from benchmarks.points import trained_run
+from benchmarks.points import Size, trained_run
 from benchmarks.turns import take_turns
 from grokinterp.analysis import (
-    ANALYSES,
     attention_pattern,
     class_cosine,
     embedding_spectrum,
@@ -23,6 +22,10 @@ from grokinterp.analysis import (
     progress_measures,
     weight_norms,
 )
+from grokinterp.analysis.analyze import final_of, read_digests
+from grokinterp.analysis.catalogue import EVERY
+from grokinterp.analysis.evaluate import Analysis, declared_arguments, result_of
+from grokinterp.errors import NotDefined
 from grokinterp.models import Transformer
 from grokinterp.trajectory import Trajectory
 
@@ -115,27 +118,38 @@ def spread(run: Trajectory, count: int) -> list[int]:
     return [run.steps[round(i * (len(run.steps) - 1) / count)] for i in range(1, count + 1)]
 
 
-def work_of(name: str, keys: list[int], checkpoints: int) -> dict[str, Callable[[], object]]:
+def work_of(name: str, size: Size, keys: list[int], checkpoints: int) -> dict[str, Callable[[], object]]:
     """One way to analyze a few checkpoints."""
-    run = trained_run()
-    steps, arguments = spread(run, checkpoints), {"key_frequencies": torch.tensor(keys)}
+    run = trained_run(size)
+    steps, arguments = spread(run, checkpoints), {"key_frequencies": torch.tensor(keys, dtype=torch.int64)}
     if name.startswith("notebook"):
         model = run.model().double() if name == "notebook64" else run.model()
         return {"analyses": lambda: [notebook(model, run, step, keys) for step in steps]}
-    analyses = SAME if name == "same" else ANALYSES
+    if name == "same":
+        return {"analyses": lambda: evaluate(SAME, run, steps=steps, **arguments)}
+    analyses, arguments = cheap(run)
     return {"analyses": lambda: evaluate(analyses, run, steps=steps, **arguments)}
 
 
-def measure(*, checkpoints: int, rounds: int) -> dict[str, Any]:
+def cheap(run: Trajectory) -> tuple[list[Analysis], dict[str, Any]]:
+    """The analyses that ``analyze`` runs on every checkpoint of this run, and their arguments."""
+    final = final_of(run, *read_digests(run, run.steps))
+    found = [one for one in EVERY if not isinstance(result_of(one, final.checkpoint, final.arguments), NotDefined)]
+    declared = {name for one in found for name in declared_arguments(one, final.arguments)}
+    return found, {name: final.arguments[name] for name in declared}
+
+
+def measure(size: Size, *, checkpoints: int, rounds: int) -> dict[str, Any]:
     """Median milliseconds per checkpoint, the ways taking turns on the same checkpoints."""
-    run = trained_run()
+    run = trained_run(size)
     last = spread(run, checkpoints)[-1]
     is_key = evaluate([logit_spectrum], run, steps=[last])["is_key"].isel(step=0)
     keys = [int(k) for k in is_key["frequency"].values[is_key.values]]
-    ours = evaluate(SAME, run, steps=[last], key_frequencies=torch.tensor(keys))
-    for model, tolerance in ((run.model(), 2e-3), (run.model().double(), 1e-6)):
+    ours = evaluate(SAME, run, steps=[last], key_frequencies=torch.tensor(keys, dtype=torch.int64))
+    for model, tolerance in ((run.model(step=last), 2e-3), (run.model(step=last).double(), 1e-6)):
         check_equal(ours, notebook(model, run, last, keys), tolerance)
-    ways = {name: partial(work_of, name, keys, checkpoints) for name in ("notebook32", "notebook64", "same", "all")}
-    times = take_turns(ways, rounds=rounds)["analyses"]
+    names = ("notebook32", "notebook64", "same", "all")
+    ways = {name: partial(work_of, name, size, keys, checkpoints) for name in names}
+    times = take_turns(ways, rounds=rounds, start=size.start)["analyses"]
     medians = {name: milliseconds / checkpoints for name, milliseconds in times.items()}
-    return medians | {"checkpoints": checkpoints, "count": len(ANALYSES), "names": [one.__name__ for one in SAME]}
+    return medians | {"checkpoints": checkpoints, "count": len(cheap(run)[0]), "names": [one.__name__ for one in SAME]}

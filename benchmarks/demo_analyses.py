@@ -3,18 +3,17 @@
 On one thread, taking turns; every checkpoint here, each 25th by the notebook.
 """
 
+import argparse
 import statistics
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 
 from benchmarks.analyses import SAME, notebook
 from grokinterp.analysis import evaluate, logit_spectrum
 from grokinterp.trajectory import Trajectory
-
-ROUNDS = 3
 
 
 def milliseconds(work: Callable[[], object], checkpoints: int) -> float:
@@ -24,14 +23,18 @@ def milliseconds(work: Callable[[], object], checkpoints: int) -> float:
     return 1e3 * (time.perf_counter() - start) / checkpoints
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print the median times per checkpoint and their ratios."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.demo_analyses", description=__doc__)
+    parser.add_argument("run", type=Path, metavar="RUN_DIR", help="a run of one layer without biases on addition")
+    parser.add_argument("--rounds", type=int, default=3)
+    chosen = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    run = Trajectory.open(sys.argv[1])
+    run = Trajectory.open(chosen.run)
     keys = logit_spectrum(run[run.steps[-1]]).is_key.nonzero().flatten() + 1
-    some, models = run.steps[10::25], {"float32": run.model(), "float64": run.model().double()}
+    some, models = run.steps[::25], {"float32": run.model(), "float64": run.model().double()}
     times: dict[str, list[float]] = {name: [] for name in ("ours", *models)}
-    for _ in range(ROUNDS):
+    for _ in range(chosen.rounds):
         times["ours"].append(milliseconds(lambda: evaluate(SAME, run, key_frequencies=keys), len(run.steps)))
         for name, model in models.items():
 

@@ -1,8 +1,12 @@
-"""Train the demo with several seeds and write DEMO.md: ``python -m benchmarks.demo_seeds [--seeds 0 1 2 3]``."""
+"""Train the demo with several seeds and write DEMO.md: ``python -m benchmarks.demo_seeds [--seeds 0 1 2 3]``.
+
+Changes to the demo may follow, as in ``steps=500``; then name another file with ``--out``.
+"""
 
 import argparse
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.machine import describe
@@ -23,11 +27,12 @@ HEAD = [
 ]
 
 
-def row(seed: int) -> list[str]:
+def row(seed: int, overrides: Sequence[str]) -> list[str]:
     """One seed's run, thrown away after it is dated."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        metrics = train(preset("demo").override([f"seed={seed}"]), Path(folder) / "run", progress=True).metrics
+        experiment = preset("demo").override([f"seed={seed}", *overrides])
+        metrics = train(experiment, Path(folder) / "run", progress=True).metrics
     seconds = time.perf_counter() - start
     history = find_phases(Curves.from_dataset(metrics))
     at = metrics.sel(step=history.memorized_step) if history.memorized_step is not None else None
@@ -43,18 +48,21 @@ def row(seed: int) -> list[str]:
     ]
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Train one seed after the other."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.demo_seeds", description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3])
-    rows = [row(seed) for seed in parser.parse_args().seeds]
+    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes to the demo")
+    chosen = parser.parse_args(arguments)
+    rows = [row(seed, chosen.overrides) for seed in chosen.seeds]
     lines = [
         "# The demo with other seeds\n",
         "Written by `python -m benchmarks.demo_seeds`.",
         f"Machine: {describe()}.\n",
     ]
-    OUT.write_text("\n".join([*lines, table(HEAD, rows)]), encoding="utf-8")
-    print(OUT.read_text(encoding="utf-8"))
+    chosen.out.write_text("\n".join([*lines, table(HEAD, rows)]), encoding="utf-8")
+    print(chosen.out.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

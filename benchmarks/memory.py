@@ -1,14 +1,17 @@
-"""How much more memory 2,000 checkpoints need than 20: ``python -m benchmarks.memory`` (about ten minutes).
+"""How much more memory 2,000 checkpoints need than 20: ``python -m benchmarks.memory [--counts 20 2000]``.
 
 The task has the size of Nanda et al. 2023, p = 113, on which the size of the results depends; the model is narrow, so
-that it takes minutes. Checkpoints are drawn, not trained.
+that it takes about ten minutes. Checkpoints are drawn, not trained.
 """
 
+import argparse
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 
@@ -26,9 +29,10 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 
 
-def draw(path: Path, count: int) -> Path:
+@patch.object(os, "fsync", lambda descriptor: None)  # durability is not what is measured
+def draw(path: Path, count: int, overrides: Sequence[str]) -> Path:
     """A run directory with so many drawn checkpoints."""
-    experiment = preset("nanda2023").override(NARROW)
+    experiment = preset("nanda2023").override([*NARROW, *overrides])
     run = RunDirectory.create(path, experiment.to_dict(), {})
     model = experiment.empty_model()
     for step in range(0, 10 * count, 10):
@@ -45,12 +49,16 @@ def peak(path: Path) -> float:
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print both peaks and their difference."""
-    os.fsync = lambda descriptor: None  # durability is not what is measured
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
+    parser.add_argument("--counts", type=int, nargs=2, default=[20, 2000], metavar="N", help="checkpoints of both runs")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes to the preset nanda2023")
+    chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
-        few, many = (peak(draw(Path(folder) / str(count), count)) for count in (20, 2000))
-    print(f"peak memory of analyze: 20 checkpoints {few:.0f} MB, 2,000 checkpoints {many:.0f} MB, +{many - few:.0f} MB")
+        peaks = [peak(draw(Path(folder) / str(count), count, chosen.overrides)) for count in chosen.counts]
+    parts = (f"{count:,} checkpoints {mb:.0f} MB" for count, mb in zip(chosen.counts, peaks, strict=True))
+    print(f"peak memory of analyze: {', '.join(parts)}, {peaks[1] - peaks[0]:+.0f} MB")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """The run whose weights are measured: the published network on its way through grokking."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -9,22 +11,36 @@ from grokinterp.presets import preset
 from grokinterp.training import train
 from grokinterp.trajectory import Trajectory
 
-STEPS = 3_000
-DIRECTORY = Path("build/benchmarks/nanda2023")
+FOLDER = Path("build/benchmarks")
+PLAIN = ["optimization.loss=softplus", "model.biases=false"]
+"""What every side of a comparison can do."""
 
 
-def trained_run() -> Trajectory:
-    """The preset nanda2023 with the default loss, trained here the first time and kept under build/.
+class Size(NamedTuple):
+    """How much is measured: the run, by changes to the preset nanda2023, and how its sides' processes start."""
 
-    Twice the learning rate and weight decay bring it through all phases in fewer steps.
-    """
-    faster = [f"steps={STEPS}", "optimization.lr=2e-3", "optimization.weight_decay=2.0"]
-    experiment = preset("nanda2023").override(
-        [*faster, "optimization.loss=softplus", "model.biases=false", "save.every=50"]
-    )
-    if DIRECTORY.exists() and (run := Trajectory.open(DIRECTORY)).steps[-1:] == (STEPS,):
+    name: str
+    steps: int
+    overrides: Sequence[str]
+    start: Literal["spawn", "fork"] = "spawn"
+
+
+FULL = Size("nanda2023", 3_000, ["optimization.lr=2e-3", "optimization.weight_decay=2.0", "save.every=50"])
+"""Twice the learning rate and weight decay bring the network through all phases in fewer steps."""
+
+SMALL = Size(
+    "small", 40, ["task.p=11", "model.d_model=8", "model.d_mlp=16", "split.fraction=0.5", "save.every=10"], "fork"
+)
+"""What the test suite can afford: the same code, and no number worth keeping."""
+
+
+def trained_run(size: Size = FULL) -> Trajectory:
+    """The run, trained here the first time and kept under build/."""
+    directory = FOLDER / size.name
+    experiment = preset("nanda2023").override([f"steps={size.steps}", *size.overrides, *PLAIN])
+    if directory.exists() and (run := Trajectory.open(directory)).steps[-1:] == (size.steps,):
         return run
-    return train(experiment, DIRECTORY, device="cpu", resume=DIRECTORY.exists(), progress=True)
+    return train(experiment, directory, device="cpu", resume=directory.exists(), progress=True)
 
 
 def points_of_training(run: Trajectory) -> dict[str, Transformer]:

@@ -8,6 +8,7 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,9 @@ HEAD = [
 ]
 
 
-def measure(name: str) -> dict[str, Any]:
+def measure(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """One preset trained to its end and looked at there; the run is thrown away."""
-    experiment = PRESETS[name].experiment
+    experiment = PRESETS[name].experiment.override(overrides)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         run = train(experiment, Path(folder) / "run", progress=True)

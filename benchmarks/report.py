@@ -54,7 +54,10 @@ def analyses_section(found: dict[str, Any]) -> str:
         [f"{notebook}, float32 with float64 losses", f"{found['notebook32']:.0f}"],
         [f"{notebook}, float64", f"{found['notebook64']:.0f}"],
         ["evaluate, the same measures and their controls, float64", f"{same:.0f}"],
-        [f"evaluate, all {found['count']} analyses and the gradients they need, float64", f"{found['all']:.0f}"],
+        [
+            f"evaluate, all {found['count']} that run on every checkpoint, gradients included",
+            f"{found['all']:.0f}",
+        ],
     ]
     return f"""## Analyses of one checkpoint, 1 thread
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from benchmarks.baselines import FirstTransformer, PlainTransformer, layout
 from benchmarks.machine import multiplication_rate, naive_products, readout_products, step_limit
-from benchmarks.points import points_of_training, trained_run
+from benchmarks.points import Size, points_of_training, trained_run
 from benchmarks.turns import take_turns
 from grokinterp.allocator import keep_freed_memory
 from grokinterp.checkpoint import Problem
@@ -116,12 +116,12 @@ MAKERS = {
 }
 
 
-def work_of(name: str) -> dict[str, Callable[[], object]]:
+def work_of(name: str, size: Size) -> dict[str, Callable[[], object]]:
     """One side's step at every point of training; ours with the settings that ``grokinterp train`` makes."""
     if name == "grokinterp":
         torch.set_flush_denormal(True)
         keep_freed_memory()
-    run = trained_run()
+    run = trained_run(size)
     return {point: MAKERS[name](model, run.problem).step for point, model in points_of_training(run).items()}
 
 
@@ -147,16 +147,17 @@ def flat(parts: list[Tensor]) -> Tensor:
     return torch.cat([part.flatten() for part in parts])
 
 
-def measure(*, rounds: int) -> dict[str, Any]:
+def measure(size: Size, *, rounds: int) -> dict[str, Any]:
     """Medians at every point of training, and what the products alone would take."""
-    run = trained_run()
+    run = trained_run(size)
     points, problem, threads = points_of_training(run), run.problem, torch.get_num_threads()
     gradients = {name: check_equal(model, problem) for name, model in points.items()}
     rate = multiplication_rate()
+    sides = {name: partial(work_of, name, size) for name in MAKERS}
     model, n_train, n_test = next(iter(points.values())), len(problem.train_labels), len(problem.test_labels)
     return {
         "threads": threads,
-        "points": take_turns({name: partial(work_of, name) for name in MAKERS}, rounds=rounds, threads=threads),
+        "points": take_turns(sides, rounds=rounds, threads=threads, start=size.start),
         "rate": max(rate, multiplication_rate()),
         "products": {"naive": naive_products(model), "form A": readout_products(model)},
         "limits": {

@@ -8,6 +8,7 @@ import multiprocessing
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from statistics import median
+from typing import Any, Literal
 
 import torch
 
@@ -27,20 +28,34 @@ def serve(make: Make, threads: int, connection: Connection) -> None:
         connection.send(milliseconds(work[point]))
 
 
-def take_turns(sides: Mapping[str, Make], *, rounds: int, threads: int = 1) -> dict[str, dict[str, float]]:
-    """Median milliseconds by point and side; each call is timed right after an untimed one."""
-    spawn = multiprocessing.get_context("spawn")
+def answer(name: str, pipe: Connection) -> Any:
+    """What a side sends. Raises RuntimeError naming the side if its process has died."""
+    try:
+        return pipe.recv()
+    except EOFError:
+        raise RuntimeError(f"the process that measures {name!r} died; its error is printed above") from None
+
+
+def take_turns(
+    sides: Mapping[str, Make], *, rounds: int, threads: int = 1, start: Literal["spawn", "fork"] = "spawn"
+) -> dict[str, dict[str, float]]:
+    """Median milliseconds by point and side; each call is timed right after an untimed one.
+
+    A forked side saves the imports, but shares what this process has set: not for numbers worth keeping.
+    """
+    context = multiprocessing.get_context(start)
     pipes: dict[str, Connection] = {}
     for name, make in sides.items():
-        pipes[name], theirs = spawn.Pipe()
-        spawn.Process(target=serve, args=(make, threads, theirs), daemon=True).start()
-    points, *_ = [pipe.recv() for pipe in pipes.values()]
+        pipes[name], theirs = context.Pipe()
+        context.Process(target=serve, args=(make, threads, theirs), daemon=True).start()
+        theirs.close()  # with the only open end in the process, its death ends our waiting
+    points, *_ = [answer(name, pipe) for name, pipe in pipes.items()]
     times: dict[str, dict[str, list[float]]] = {point: {name: [] for name in sides} for point in points}
     for _ in range(rounds):
         for point in points:
             for name, pipe in pipes.items():
                 pipe.send(point)
-                times[point][name].append(pipe.recv())
+                times[point][name].append(answer(name, pipe))
     for pipe in pipes.values():
         pipe.send(None)
     return {point: {name: median(values) for name, values in of.items()} for point, of in times.items()}

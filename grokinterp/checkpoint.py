@@ -17,6 +17,9 @@ from grokinterp.tasks import RecordedTask, Task
 
 PATTERNS = ("hook_pattern", "hook_attn_scores")
 
+ordinary_tensors = torch.inference_mode(mode=False)
+"""What a property keeps must be usable in training, even if inference mode asked for it first."""
+
 
 @final
 class Problem:
@@ -86,11 +89,13 @@ class Problem:
         )
 
     @cached_property
+    @ordinary_tensors
     def is_test(self) -> Bool[Tensor, "example"]:
         """The examples that are neither trained on nor validated with."""
         return ~(self.is_train | self.is_validation)
 
     @cached_property
+    @ordinary_tensors
     def is_noisy(self) -> Bool[Tensor, "example"]:
         """The examples whose label in training is not the right one."""
         return self.trained_labels != self.labels
@@ -106,40 +111,48 @@ class Problem:
         return bool(self.is_noisy.any())
 
     @cached_property
+    @ordinary_tensors
     def inputs(self) -> ReadoutInputs:
         """All examples, prepared for the fast read-out."""
         return ReadoutInputs.of(self.tokens)
 
     @cached_property
+    @ordinary_tensors
     def train_inputs(self) -> ReadoutInputs:
         """The training examples, prepared for the fast read-out."""
         return ReadoutInputs.of(self.tokens[self.is_train])
 
     @cached_property
+    @ordinary_tensors
     def validation_inputs(self) -> ReadoutInputs:
         """The validation examples, prepared for the fast read-out."""
         return ReadoutInputs.of(self.tokens[self.is_validation])
 
     @cached_property
+    @ordinary_tensors
     def test_inputs(self) -> ReadoutInputs:
         """The test examples, prepared for the fast read-out."""
         return ReadoutInputs.of(self.tokens[self.is_test])
 
     @cached_property
+    @ordinary_tensors
     def train_labels(self) -> Int[Tensor, "train"]:
         """What is trained on, with label noise."""
         return self.trained_labels[self.is_train]
 
     @cached_property
+    @ordinary_tensors
     def right_train_labels(self) -> Int[Tensor, "train"]:
         """The right answers of the training examples."""
         return self.labels[self.is_train]
 
     @cached_property
+    @ordinary_tensors
     def validation_labels(self) -> Int[Tensor, "validation"]:
         return self.labels[self.is_validation]
 
     @cached_property
+    @ordinary_tensors
     def test_labels(self) -> Int[Tensor, "test"]:
         return self.labels[self.is_test]
 
