@@ -19,7 +19,7 @@ def wave(function, k: int, p: int, sign: int = 1) -> torch.Tensor:
 
 
 def by_projection(x: torch.Tensor, p: int, k: int) -> torch.Tensor:
-    """P_k as FORMULAS.md writes it, with normalized vectors on the p² grid."""
+    """P_k as docs/formulas.md writes it, with normalized vectors on the p² grid."""
     vectors = [wave(torch.cos, k, p)] + ([wave(torch.sin, k, p)] if 2 * k != p else [])
     removed = [torch.outer(v / v.norm(), (v / v.norm()) @ x) for v in vectors]
     return x - sum(removed)

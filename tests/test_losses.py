@@ -86,7 +86,7 @@ def test_log_softmax_is_exactly_zero_from_a_gap_on(form: str, dtype: torch.dtype
 
 @pytest.mark.parametrize(("form", "dtype", "gap"), [("float32", torch.float32, 20.7), ("float64", torch.float64, 39.4)])
 def test_collapse_at_113_classes(form: str, dtype: torch.dtype, gap: float) -> None:
-    """The gaps FORMULAS.md reports; other vector widths sum in another order and differ by less than one."""
+    """The gaps that docs/formulas.md reports; other vector widths sum in another order and differ by less than one."""
     assert smallest_collapsed_gap(form, dtype, 113) == pytest.approx(gap, abs=1)
 
 

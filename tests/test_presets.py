@@ -51,7 +51,7 @@ SOURCES = {
     "league": "p=31 act_fn=quadratic d_embed=None fraction=0.5",
     "demo": "p=53 fraction=0.6 pairs=unordered",
 }
-"""What the papers (and FEATURES C2, D1) say of them."""
+"""What the papers say of them."""
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -134,7 +134,7 @@ def neuron_ablation(checkpoint: Checkpoint) -> NeuronAblation:
     anew. In a recursive model the neuron is ablated in the last update of the answer only, and the loss is that of
     the last answer. Up to 1,024 examples, the same at every checkpoint, with the labels trained on.
 
-    Source: FEATURES (neuron ablation); Wang et al. 2023, §2.1 (mean-ablation).
+    Source: Nanda et al. 2023, §4.4 (ablations); Wang et al. 2023, §2.1 (mean-ablation).
 
     Raises:
         NotDefined: nobody knows the neurons.

@@ -52,7 +52,7 @@ def activation_statistics(checkpoint: Checkpoint, *, hooks: Sequence[str] | None
         checkpoint: of any task and model.
         hooks: where to look (default: ``model.feature_hooks``).
 
-    Source: Roy and Vetterli 2007 (effective rank); FORMULAS, geometry.
+    Source: Roy and Vetterli 2007 (effective rank); docs/formulas.md, Geometry.
 
     Raises:
         KeyError: no hook of that name, or one that has no vector at a position.

@@ -61,7 +61,7 @@ def gradient_weight_alignment(checkpoint: Checkpoint) -> GradientWeightAlignment
 
     NaN where a norm is zero, and for the update of a checkpoint that has none (step 0).
 
-    Source: Prieto et al. 2025, §4 (naive loss minimization), §5 (⊥Grad); FORMULAS, numerical health.
+    Source: Prieto et al. 2025, §4 (naive loss minimization), §5 (⊥Grad); docs/formulas.md, Numerical health.
     """
     weights, gradients = checkpoint.parameters, checkpoint.gradients
     gradient = products(gradients, weights)

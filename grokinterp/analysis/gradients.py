@@ -88,7 +88,7 @@ def gradient_flow(checkpoint: Checkpoint) -> GradientFlow:
     The update's fields are NaN where there is none (step 0, imported networks), a share of nothing
     too.
 
-    Source: FORMULAS, numerical health and geometry; Loshchilov and Hutter 2017 (decoupled decay).
+    Source: docs/formulas.md, Numerical health and Geometry; Loshchilov and Hutter 2017 (decoupled decay).
 
     Raises:
         NotDefined: nobody knows which examples were trained on.

@@ -40,7 +40,7 @@ def grafts(checkpoint: Checkpoint, *, final_weights: Mapping[str, Tensor]) -> Gr
     network itself; in a model of one part they are the two networks. Over the test examples; over all, as they are
     labeled, where there are none.
 
-    Source: FEATURES (activation patching between two checkpoints).
+    Source: Meng et al. 2022, §2.1 (activation patching), with a second checkpoint in place of a second input.
     """
     model, of = checkpoint.model, checkpoint.problem
     donor = copy.deepcopy(model)

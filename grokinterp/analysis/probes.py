@@ -33,7 +33,7 @@ def class_cosine(checkpoint: Checkpoint) -> ClassCosine:
     from different classes is (‖Σ_c S_c‖² - Σ_c ‖S_c‖²) / (n² - Σ_c n_c²). The cosine with a zero vector
     counts as 0. A class with fewer than two examples has no pair: NaN, and left out of the mean.
 
-    Source: FORMULAS and PERFORMANCE (mean cosine by sums); Papyan et al. 2020 (class means).
+    Source: docs/formulas.md, Geometry (mean cosine by sums); Papyan et al. 2020 (class means).
     """
     labels, classes = checkpoint.problem.labels, checkpoint.logits.shape[-1]
     return cosines_of(checkpoint.representation.double(), labels, classes)

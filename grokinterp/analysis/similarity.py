@@ -53,7 +53,7 @@ def class_similarity(checkpoint: Checkpoint, *, hooks: Sequence[str] | None = No
         checkpoint: of any task and model.
         hooks: where to look (default: ``model.feature_hooks``).
 
-    Source: FORMULAS (mean cosine by sums); Papyan et al. 2020 (variability within and between classes).
+    Source: docs/formulas.md, Geometry (mean cosine by sums); Papyan et al. 2020 (variability within and between classes).
 
     Raises:
         KeyError: no hook of that name, or one that has no vector at a position.
@@ -80,7 +80,7 @@ def class_matrix(checkpoint: Checkpoint, *, hook: str | None = None) -> ClassMat
         checkpoint: of any task and model.
         hook: where to look (default: what ``class_cosine`` does, the vector that the answer is computed from).
 
-    Source: FORMULAS (mean cosine by sums); Papyan et al. 2020 (simplex of class means).
+    Source: docs/formulas.md, Geometry (mean cosine by sums); Papyan et al. 2020 (simplex of class means).
 
     Raises:
         KeyError: no hook of that name, or one that has no vector at a position.

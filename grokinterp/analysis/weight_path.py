@@ -44,7 +44,7 @@ def weight_path(
         initial_weights: the parameters of the run's first checkpoint.
         final_weights: those of its last.
 
-    Source: FORMULAS, geometry; FEATURES (distances from the first and the last checkpoint).
+    Source: docs/formulas.md, Geometry.
     """
     weights, update, previous = checkpoint.parameters, checkpoint.update, checkpoint.previous_update
     first, last = (on_device_of(weights, others) for others in (initial_weights, final_weights))

@@ -42,7 +42,7 @@ class SingularValues(NamedTuple):
 def weight_norms(checkpoint: Checkpoint) -> WeightNorms:
     """Σθ² per parameter and in total, and the root of the total.
 
-    Source: FORMULAS, geometry (weight norm Σθ²); Nanda et al. 2023, §5 (sum of squared weights).
+    Source: docs/formulas.md, Geometry (weight norm Σθ²); Nanda et al. 2023, §5 (sum of squared weights).
     """
     squares = torch.stack([weight.double().square().sum() for weight in checkpoint.parameters.values()])
     return WeightNorms(squares.sum(), squares.sum().sqrt(), squares)

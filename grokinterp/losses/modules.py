@@ -93,7 +93,7 @@ class LogSoftmaxCrossEntropyLoss(ClassificationLoss):
     """The usual cross-entropy by log-softmax in single or double precision, which collapses: later in the latter.
 
     The loss is exactly 0 from a gap of about 21 between the logits in float32 and 39 in float64
-    (FORMULAS, numerical health).
+    (docs/formulas.md, Numerical health).
     """
 
     def __init__(

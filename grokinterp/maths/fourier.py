@@ -4,7 +4,7 @@ The p *components* of a function on Z_p are, in this order, the constant, cos 1,
 up to the *frequency* ⌊p/2⌋; for even p the last one, cos(πt), has no sine beside it. The basis is
 orthonormal, so components have the units of the function and their squares add up to its squared norm.
 
-Source: Nanda et al. 2023, §4.1; FORMULAS, Fourier structure.
+Source: Nanda et al. 2023, §4.1; docs/formulas.md, Fourier structure.
 """
 
 import math

@@ -4,7 +4,7 @@ Lists of permutations are in lexicographic order, so that the identity comes fir
 read from left to right, x · y is "x then y": (x · y)(i) = y(x(i)), the convention of the published
 S_5 networks.
 
-Source: FORMULAS, Groups; Chughtai et al. 2023.
+Source: docs/formulas.md, Groups; Chughtai et al. 2023.
 """
 
 from itertools import permutations

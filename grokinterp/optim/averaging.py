@@ -20,7 +20,7 @@ class ModelEMA(Generic[AnyModel]):
     copy in evaluation mode, without gradients, on the same device; dropout and BatchNorm of the trained model stay as
     they are. Forward hooks are copied with it.
 
-    Source: FORMULAS, accelerators (decay 0.999); torch.optim.swa_utils.AveragedModel.
+    Source: docs/formulas.md, Accelerators (decay 0.999); torch.optim.swa_utils.AveragedModel.
 
     >>> model = nn.Linear(1, 1, bias=False)
     >>> _ = nn.init.constant_(model.weight, 2.0)

@@ -154,7 +154,7 @@ class GrokfastMA(Grokfast):
 class GrokfastDual(Grokfast):
     """Both averages of the gradient as it came, both added: g ← g + λ₁ e + λ₂ m.
 
-    Source: FORMULAS, accelerators (dual).
+    Source: docs/formulas.md, Accelerators (dual).
     """
 
     about: ClassVar[str] = "adds λ times an exponential moving average and λ times the mean of the last gradients"

@@ -22,7 +22,7 @@ class OrthoGrad(GradientFilter):
     weights to be parallel to, w = 0, and for a parameter of one element, which has nothing across, g
     stays as it is.
 
-    Source: Prieto et al. 2025, §5 (⊥Grad); FORMULAS, accelerators.
+    Source: Prieto et al. 2025, §5 (⊥Grad); docs/formulas.md, Accelerators.
     """
 
     about: ClassVar[str] = "only the part of the gradient across the weights, as long as the whole"

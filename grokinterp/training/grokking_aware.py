@@ -113,7 +113,7 @@ class GrokkingAwareTrainer:
             an optimizer step of its own, the state being detached in between; every one of them is taken.
         device: where to train; None: where the model is.
 
-    Source: Lee et al. 2024 (Grokfast); Jolicoeur-Martineau 2025 (deep supervision); FORMULAS, accelerators.
+    Source: Lee et al. 2024 (Grokfast); Jolicoeur-Martineau 2025 (deep supervision); docs/formulas.md, Accelerators.
 
     Raises:
         ConfigError: an argument that breaks its rule.
