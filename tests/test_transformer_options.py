@@ -18,7 +18,7 @@ from tests.model_cases import SMALL, SPECS, draw, draw_tokens
 
 
 class Encoder(nn.Module):
-    """Embeddings, ``nn.TransformerEncoder``, mean over positions, linear head: the classifier of the preset boundaries."""
+    """Embeddings, ``nn.TransformerEncoder``, mean over positions, linear head: as in the preset boundaries."""
 
     def __init__(self, spec: TransformerSpec, *, d_vocab: int, d_vocab_out: int, n_ctx: int) -> None:
         super().__init__()

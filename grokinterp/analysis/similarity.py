@@ -53,7 +53,8 @@ def class_similarity(checkpoint: Checkpoint, *, hooks: Sequence[str] | None = No
         checkpoint: of any task and model.
         hooks: where to look (default: ``model.feature_hooks``).
 
-    Source: docs/formulas.md, Geometry (mean cosine by sums); Papyan et al. 2020 (variability within and between classes).
+    Source: docs/formulas.md, Geometry (mean cosine by sums); Papyan et al. 2020 (variability within and between
+    classes).
 
     Raises:
         KeyError: no hook of that name, or one that has no vector at a position.

@@ -88,7 +88,7 @@ class Gap(Adaptive):
     decay that undoes memorization is too strong; and m = 0 at once where it generalizes. How one evaluation finds the
     run holds until the next one; where an accuracy is unknown (NaN) m stays.
 
-    Source: Liu et al. 2022, Omnigrok, and Nanda et al. 2023, §5: what shrinks the weights shortens the plateau.
+    Source: Liu et al. 2022 (Omnigrok); Nanda et al. 2023, §5: what shrinks the weights shortens the plateau.
 
     Raises:
         ConfigError: doubling below 1, or most below 1 or above 10^4.
