@@ -96,6 +96,13 @@ class Problem:
 
     @cached_property
     @ordinary_tensors
+    def held_out(self) -> Bool[Tensor, "example"]:
+        """The examples that are not trained on and whose mirror images are not either: all where no split is known."""
+        mirror = self.task.mirror().to(self.is_train.device)
+        return ~torch.isin(mirror, mirror[self.is_train])
+
+    @cached_property
+    @ordinary_tensors
     def is_noisy(self) -> Bool[Tensor, "example"]:
         """The examples whose label in training is not the right one."""
         return self.trained_labels != self.labels

@@ -14,7 +14,6 @@ from grokinterp.analysis.fourier import (
     logit_spectrum,
     neuron_frequencies,
     neuron_logit_spectrum,
-    shuffles,
     spectrum_of_logits,
 )
 from grokinterp.errors import GrokinterpError, NotDefined
@@ -183,9 +182,8 @@ def test_logit_spectrum_of_the_constructed_network(case):
     found = logit_spectrum(case.checkpoint())
     expected = case.similarity()
     close(found.logit_similarity, [expected.get(k, 0) for k in range(1, case.p // 2 + 1)])
-    if case.p > 10:
-        assert (found.is_key.nonzero().flatten() + 1).tolist() == sorted(expected)
-        close(found.logit_fve, 1)
+    assert (found.is_key.nonzero().flatten() + 1).tolist() == sorted(expected)
+    close(found.logit_fve, 1)
 
 
 @pytest.mark.parametrize("p", [4, 5, 6, 9])
@@ -193,8 +191,6 @@ def test_logit_spectrum_equals_its_naive_twin(p):
     logits = uniform(p * p, p) + 2 * planted_logits(p, {1: 1.0, p // 2: 0.7}) + uniform(p * p, 1, seed=1)
     found, cube = spectrum_of_logits(logits), logits.reshape(p, p, p).numpy()
     close(found.logit_similarity, naive.similarity(cube))
-    shuffled = [naive.similarity(cube[:, :, np.argsort(places)]).max() for places in shuffles(p)]
-    close(found.similarity_threshold, max(shuffled))
     keys = (found.is_key.nonzero().flatten() + 1).tolist()
     close(found.logit_fve, naive.variance_explained(cube, keys))
 
@@ -210,15 +206,6 @@ def test_planted_frequencies_are_found_exactly_under_10_db_noise(p, n_keys):
         noise = torch.from_numpy(random.standard_normal(signal.shape)) * signal.std() * 10**-0.5
         found = spectrum_of_logits(signal + noise)
         assert (found.is_key.nonzero().flatten() + 1).tolist() == keys
-
-
-@pytest.mark.parametrize("p", [3, 4, 5, 113])
-def test_shuffles_move_some_class_and_stay_the_same(p):
-    places = shuffles(p)
-    assert (np.sort(places, axis=1) == np.arange(p)).all()
-    assert (places != np.arange(p)).any(axis=1).all()
-    shuffles.cache_clear()
-    assert (shuffles(p) == places).all()
 
 
 def test_a_random_network_has_hardly_ever_a_key_frequency():

@@ -5,8 +5,6 @@ logarithms. The operands need no group: a polynomial's are residues that the ans
 """
 
 from functools import lru_cache
-from math import sqrt
-from statistics import NormalDist
 from typing import NamedTuple
 
 import torch
@@ -14,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from grokinterp.analysis.algebra import positions
+from grokinterp.analysis.keys import find_keys
 from grokinterp.checkpoint import Checkpoint
 from grokinterp.errors import NotDefined
 from grokinterp.maths.fourier import by_frequency, real_fourier
@@ -22,23 +21,19 @@ from grokinterp.models import MLP, Model
 from grokinterp.tasks import RecordedTask, Task
 from grokinterp.tasks.modular import ModularTask
 
-PUBLISHED_THRESHOLD = 0.005
-"""Similarity of a key representation in Chughtai et al. 2023."""
-
-CONFIDENCE = 0.99
-"""Share of networks with shuffled outputs in which no representation is key."""
-
 
 class AnswerSpectrum(NamedTuple):
     """Which representations of the answer's group the network answers with.
 
     answer_similarity: cosine similarity of the row-centered logits with the character of y·z⁻¹, y the right class [1]
-    answer_threshold: similarity that no representation reaches in 99 % of networks with shuffled outputs [1]
-    is_key_answer: whether the representation's similarity is above the threshold [1]
+    answer_similarity_held_out: the same similarity over the held-out examples only [1]
+    answer_threshold: held-out similarity above which a representation is key [1]
+    is_key_answer: whether the representation's held-out similarity is above the threshold [1]
     answer_fve: share of the row-centered logits' variance explained by the characters of y·z⁻¹ [1]
     """
 
     answer_similarity: Float[Tensor, "answer_irrep"]
+    answer_similarity_held_out: Float[Tensor, "answer_irrep"]
     answer_threshold: Float[Tensor, ""]
     is_key_answer: Bool[Tensor, "answer_irrep"]
     answer_fve: Float[Tensor, ""]
@@ -88,12 +83,12 @@ def answer_spectrum(checkpoint: Checkpoint) -> AnswerSpectrum:
     however often each y is right, so that answer_fve = Σ_ρ s_ρ² is a share of variance. Where the task is a product
     in a group and all pairs are examples, T_ρ is the character of the product: this is ``irrep_spectrum``.
 
-    ρ is key when s_ρ exceeds max(0.005, q); see ``threshold`` for q. Outputs that only prefer the commoner classes
-    (a polynomial has such) have some s_ρ above it too, and so has a network that only knows its training examples.
+    ρ is key when s_ρ over the held-out examples stands out of all that no character explains; see
+    ``keys.find_keys``. Outputs that only prefer the commoner classes (a polynomial has such) may have key ones too.
 
     What is left out: labels and classes outside the group, such as 0 under multiplication modulo a prime.
 
-    Source: Chughtai et al. 2023, §4 (similarity, for products), with y for x·y.
+    Source: Chughtai et al. 2023, §4 (similarity, for products), with y for x·y; docs/formulas.md (which are key).
 
     Raises:
         NotDefined: the classes are not known to be elements of a group, or of one with fewer than three.
@@ -101,7 +96,7 @@ def answer_spectrum(checkpoint: Checkpoint) -> AnswerSpectrum:
     grid = answer_grid(checkpoint.problem.task, str(checkpoint.problem.tokens.device))
     if isinstance(grid, str):
         raise NotDefined("answer_spectrum", grid)
-    return spectrum_of_logits(checkpoint.logits.double(), grid)
+    return spectrum_of_logits(checkpoint.logits.double(), grid, checkpoint.problem.held_out)
 
 
 def operand_spectrum(checkpoint: Checkpoint) -> OperandSpectrum:
@@ -154,38 +149,13 @@ def answer_grid(task: Task, device: str) -> AnswerGrid | str:
     return AnswerGrid(tuple(rho.name for rho in found), *(part.to(device) for part in parts))
 
 
-def spectrum_of_logits(logits: Float[Tensor, "example class"], grid: AnswerGrid) -> AnswerSpectrum:
-    """``answer_spectrum`` of logits.
-
-    The sum M[g, z] of the logits over the examples with right element g is all that T_ρ sees: ⟨L, T_ρ⟩ = Σ_{g,z}
-    M[g, z] χ(g·z⁻¹). The mean over z is orthogonal to T_ρ.
-    """
-    n, chi, inside = len(grid.class_of), grid.characters, grid.element < len(grid.class_of)
-    rows = grid.logits(logits)
-    squares = torch.linalg.vector_norm(rows, dim=1).square() - n * rows.mean(1).square()
-    count = int(inside.sum())
-    norms = (count * chi.square().sum(1) * torch.where(inside, squares, 0).sum()).sqrt()
-    similarity = chi @ sums_by_quotient(sums_by_element(rows, grid.element, n), grid.table) / norms
-    limit = torch.full_like(similarity[0], threshold(count, n, len(chi)))
-    return AnswerSpectrum(similarity, limit, similarity > limit, similarity.square().sum())
-
-
-def threshold(examples: int, order: int, representations: int) -> float:
-    """max(0.005, q), q the 99 % quantile of the largest of all s_ρ when every example's classes are shuffled by chance.
-
-    Shuffled, a row l with mean 0 has ⟨πl, t⟩ of mean 0 and variance ‖l‖²‖t‖²/(n - 1) with any t of mean 0. Over N
-    independent rows with ‖t‖² = Σχ² each, s_ρ has exactly mean 0 and variance 1/(N(n - 1)), N = n² for all pairs of a
-    group, and the s_ρ of different ρ are uncorrelated. As sums of many rows they are nearly normal, so that the
-    largest of m stays below q = Φ⁻¹(0.99^{1/m}) / √(N(n - 1)) in 99 % of the cases. 0.005 is the published rule,
-    which alone is within noise in groups of fewer than about 70 elements.
-
-    Source: the rule s_ρ > 0.005: Chughtai et al. 2023, §4.
-
-    >>> round(threshold(36, 6, 2), 3), threshold(120**2, 120, 6)  # S_3, S_5
-    (0.192, 0.005)
-    """
-    quantile = NormalDist().inv_cdf(CONFIDENCE ** (1 / representations))
-    return max(PUBLISHED_THRESHOLD, quantile / sqrt(examples * (order - 1)))
+def spectrum_of_logits(
+    logits: Float[Tensor, "example class"], grid: AnswerGrid, held_out: Bool[Tensor, "example"] | None = None
+) -> AnswerSpectrum:
+    """``answer_spectrum`` of logits; all examples decide unless some are held out."""
+    decide = torch.ones_like(grid.element, dtype=torch.bool) if held_out is None else held_out
+    found = find_keys(grid.logits(logits), grid.element, decide, grid.characters, grid.table)
+    return AnswerSpectrum(*found, found.similarity.square().sum())
 
 
 def sums_by_element(
@@ -197,16 +167,6 @@ def sums_by_element(
     [[0.0], [5.0]]
     """
     return x.new_zeros(n + 1, x.shape[1]).index_add(0, element, x)[:n]
-
-
-def sums_by_quotient(x: Float[Tensor, "g z"], table: Int[Tensor, "h z"]) -> Float[Tensor, "h"]:
-    """Σ of x[g, z] over the pairs with g·z⁻¹ = h, that is x[h·z, z], for every h.
-
-    >>> from grokinterp.maths.groups import cyclic
-    >>> sums_by_quotient(torch.tensor([[1.0, 2.0], [3.0, 5.0]]), cyclic(2).table).tolist()
-    [6.0, 5.0]
-    """
-    return x.gather(0, table).sum(1)
 
 
 def operand_tables(model: Model) -> tuple[Float[Tensor, "token feature"], Float[Tensor, "token feature"]]:

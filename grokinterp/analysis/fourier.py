@@ -4,26 +4,22 @@ Operands and classes are their exponents in that group: the residues themselves 
 logarithms for multiplication and division. A frequency k means w_k = 2πk/n with n the group's order, written p below.
 """
 
-from functools import lru_cache
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from grokinterp.analysis.algebra import cyclic_grid
+from grokinterp.analysis.keys import find_keys
 from grokinterp.checkpoint import Checkpoint
 from grokinterp.errors import GrokinterpError, NotDefined
-from grokinterp.maths.fourier import by_frequency, real_fourier, squared_norms, waves
-from grokinterp.maths.grid import block_energies, mean_by_sum
+from grokinterp.maths.fourier import by_frequency, real_fourier, waves
+from grokinterp.maths.grid import block_energies
 from grokinterp.maths.sparsity import gini
 
 SPECIALIZED = 0.85
 """A neuron whose block {0, k} explains more than this share of its variance is specialized in k."""
-
-SHUFFLES = 100
-"""Label shuffles that set the threshold of a key frequency."""
 
 
 class EmbeddingSpectrum(NamedTuple):
@@ -80,12 +76,14 @@ class LogitSpectrum(NamedTuple):
     """Which frequencies the network answers with.
 
     logit_similarity: cosine similarity of the row-centered logits with cos(w_k(a + b - c)) [1]
-    similarity_threshold: largest similarity of any frequency with shuffled labels [1]
-    is_key: whether the frequency's similarity is above the threshold [1]
+    logit_similarity_held_out: the same similarity over the held-out pairs only [1]
+    similarity_threshold: held-out similarity above which a frequency is key [1]
+    is_key: whether the frequency's held-out similarity is above the threshold [1]
     logit_fve: share of the logits' variance explained by the cosines of the key frequencies [1]
     """
 
     logit_similarity: Float[Tensor, "frequency"]
+    logit_similarity_held_out: Float[Tensor, "frequency"]
     similarity_threshold: Float[Tensor, ""]
     is_key: Bool[Tensor, "frequency"]
     logit_fve: Float[Tensor, ""]
@@ -159,21 +157,19 @@ def logit_spectrum(checkpoint: Checkpoint) -> LogitSpectrum:
     """How much of the logits each cos(w_k(a + b - c)) is, and which frequencies are key.
 
     s_k = ⟨L - mean_c L, cos_k⟩ / (‖L - mean_c L‖ ‖cos_k‖) for logits L [a, b, c]. A frequency is key
-    when s_k exceeds every similarity, at any frequency, that L has after a shuffle of its classes (100
-    shuffles, the same for every checkpoint). The classes of a random network are exchangeable, so
-    about one network in 101 has a key frequency by chance (measured: 20 of 1 460, p from 5 to 113).
-    Whoever answers the training pairs correctly has every s_k slightly above zero, so a memorizing
-    network has weak key frequencies: read them with their logit_fve. The threshold scales with the strongest
-    cosine: 0.16 of it at p = 113, 0.22 at p = 53, more for smaller p, where a weak one may not stand out.
+    when s_k over the held-out pairs stands out of all that no cosine explains; see ``keys.find_keys``, which
+    ``irrep_spectrum`` uses with the characters of C_n, the same functions.
 
     logit_fve = Σ_{k key} ⟨L, cos_k⟩² / (‖cos_k‖² ‖L - mean L‖²): variance about the mean of *all*
     logits, which is Nanda et al.'s measure. It equals Σ s_k², the measure of Chughtai et al., when all rows
     of L have the same mean, and is smaller else.
 
-    Source: Nanda et al. 2023, §4.3 (variance explained); Chughtai et al. 2023, §4 (similarity, row-centered).
+    Source: Nanda et al. 2023, §4.3 (variance explained); Chughtai et al. 2023, §4 (similarity, row-centered);
+        docs/formulas.md (which are key).
     """
     grid = cyclic_grid(checkpoint, "logit_spectrum")
-    return spectrum_of_logits(grid.logits(checkpoint.logits.double()))
+    held_out = checkpoint.problem.held_out[grid.example]
+    return spectrum_of_logits(grid.logits(checkpoint.logits.double()), held_out)
 
 
 def key_rows(key_frequencies: Int[Tensor, "key"], p: int, device: torch.device) -> Int[Tensor, "key"]:
@@ -195,32 +191,16 @@ def frequencies_of(neurons: Float[Tensor, "example neuron"], p: int) -> NeuronFr
     return NeuronFrequencies(torch.where(varies, best + 1, 0), fve, with_harmonic, specialized.double().mean(), count)
 
 
-def spectrum_of_logits(logits: Float[Tensor, "example class"]) -> LogitSpectrum:
-    """``logit_spectrum`` of logits on the grid of pairs."""
+def spectrum_of_logits(
+    logits: Float[Tensor, "pair class"], held_out: Bool[Tensor, "pair"] | None = None
+) -> LogitSpectrum:
+    """``logit_spectrum`` of logits on the grid of pairs, all of which decide unless some are held out."""
     p = logits.shape[1]
-    cos, sin = waves(p, logits.device)
-    table = mean_by_sum(logits)
-    cosine, sine = cos @ table, sin @ table  # [frequency, class]
-    row_mean = logits.mean(1)
-    square = torch.linalg.vector_norm(logits).square()
-    within_rows = square - p * row_mean.square().sum()
-    overall = square - p**3 * row_mean.mean().square()
-    scale = (squared_norms(p, logits.device) * within_rows).sqrt().reciprocal()
-    similarity = (cosine * cos + sine * sin).sum(1) * scale
-    places = torch.from_numpy(shuffles(p)).to(logits.device)
-    null = torch.einsum("kc,krc->kr", cosine, cos[:, places]) + torch.einsum("kc,krc->kr", sine, sin[:, places])
-    threshold = (null * scale[:, None]).amax()
-    is_key = similarity > threshold
-    explained = torch.where(is_key, similarity.square(), 0).sum()
-    return LogitSpectrum(similarity, threshold, is_key, explained * within_rows / overall)
-
-
-@lru_cache(maxsize=8)
-def shuffles(p: int) -> np.ndarray:
-    """Where each class goes, [shuffle, class]; the same for every checkpoint, none of them the identity."""
-    random, found = np.random.default_rng(0), []
-    while len(found) < SHUFFLES:
-        places = random.permutation(p)
-        if (places != np.arange(p)).any():
-            found.append(places)
-    return np.stack(found)
+    every = torch.arange(p, device=logits.device)
+    table = (every[:, None] + every) % p
+    decide = torch.ones(p * p, dtype=torch.bool, device=logits.device) if held_out is None else held_out
+    found = find_keys(logits, table.flatten(), decide, waves(p, logits.device)[0], table)
+    row_mean, square = logits.mean(1), torch.linalg.vector_norm(logits).square()
+    within_rows, overall = square - p * row_mean.square().sum(), square - p**3 * row_mean.mean().square()
+    explained = torch.where(found.is_key, found.similarity.square(), 0).sum()
+    return LogitSpectrum(*found, explained * within_rows / overall)

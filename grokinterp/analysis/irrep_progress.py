@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from grokinterp.analysis.answers import AnswerGrid, sums_by_quotient
+from grokinterp.analysis.answers import AnswerGrid
 from grokinterp.analysis.irreps import examples_by_product, group_grid, irrep_rows
+from grokinterp.analysis.keys import sums_by_quotient
 from grokinterp.analysis.progress import excluded_losses, excluded_squares, losses_by_sum
 from grokinterp.checkpoint import Checkpoint
 from grokinterp.errors import NotDefined

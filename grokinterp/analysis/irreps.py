@@ -18,8 +18,8 @@ from grokinterp.analysis.answers import (
     operand_tables,
     spectrum_of_logits,
     sums_by_element,
-    sums_by_quotient,
 )
+from grokinterp.analysis.keys import sums_by_quotient
 from grokinterp.checkpoint import Checkpoint
 from grokinterp.errors import GrokinterpError, NotDefined
 from grokinterp.maths.groups import Group
@@ -31,12 +31,14 @@ class IrrepSpectrum(NamedTuple):
     """Which irreducible representations the network answers with.
 
     irrep_similarity: cosine similarity of the row-centered logits with the character of x·y·z⁻¹ [1]
-    irrep_threshold: similarity that no representation reaches in 99 % of networks with shuffled outputs [1]
-    is_key_irrep: whether the representation's similarity is above the threshold [1]
+    irrep_similarity_held_out: the same similarity over the held-out pairs only [1]
+    irrep_threshold: held-out similarity above which a representation is key [1]
+    is_key_irrep: whether the representation's held-out similarity is above the threshold [1]
     irreps_explained: share of the row-centered logits' variance explained by the characters of x·y·z⁻¹ [1]
     """
 
     irrep_similarity: Float[Tensor, "irrep"]
+    irrep_similarity_held_out: Float[Tensor, "irrep"]
     irrep_threshold: Float[Tensor, ""]
     is_key_irrep: Bool[Tensor, "irrep"]
     irreps_explained: Float[Tensor, ""]
@@ -78,21 +80,20 @@ def irrep_spectrum(checkpoint: Checkpoint) -> IrrepSpectrum:
     every real irreducible ρ but the trivial one, whose s is 0. The T_ρ are orthogonal, so that irreps_explained =
     Σ_ρ s_ρ² is a share of variance. In C_n, T_ρ of freq_k is 2 cos(w_k(a + b - c)), and s_ρ that of ``logit_spectrum``.
 
-    ρ is key when s_ρ exceeds max(0.005, q), q the 99 % quantile of the largest s_ρ with the classes of every example
-    shuffled independently: mean 0, standard deviation 1/√(n²(n - 1)); see ``answers.threshold``. It finds the weakest
-    trace of a representation, below that of ``logit_spectrum``; whoever answers the training pairs correctly has every
-    s_ρ > 0, so that a memorizing network has all of them key: read them with irreps_explained.
+    ρ is key when s_ρ over the held-out pairs stands out of all that no character explains; see ``keys.find_keys``.
 
     Similarities are NaN, and nothing is key, where the logits are the same for all classes.
 
-    Source: Chughtai et al. 2023, §4 (similarity, share explained; their key representations have s above 0.005).
+    Source: Chughtai et al. 2023, §4 (similarity, share explained; their key representations have s above 0.005);
+        docs/formulas.md (which are key).
 
     Raises:
         NotDefined: no group is known in which the task is the product, it has fewer than three elements, or some
             pair of them is no example.
     """
     grid = group_grid(checkpoint, "irrep_spectrum")
-    return IrrepSpectrum(*spectrum_of_logits(checkpoint.logits.double(), grid.answers))
+    held_out = checkpoint.problem.held_out
+    return IrrepSpectrum(*spectrum_of_logits(checkpoint.logits.double(), grid.answers, held_out))
 
 
 def irrep_names(task: Task) -> tuple[str, ...]:
