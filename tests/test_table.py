@@ -68,7 +68,7 @@ def test_the_array_is_copied():
         ([[True]], r"table=\(1x1 bool\)"),
         ([["a"]], r"table=\(1x1 <U1\)"),
         ([[10**30]], r"table=\(1x1 object\)"),
-        ([[0, 1], [2]], "table=list: has rows of unequal length"),
+        ([[0, 1], [2]], "table=list: must have rows of equal length"),
         (np.zeros((0, 3), dtype=int), r"table=\(0x3\): has 0 lines"),
         (np.zeros((1, 10**9), dtype=np.int8)[:, :1].repeat(1001, 0), r"table=\(1001x1\): has 1001 lines"),
         (np.broadcast_to(np.int8(0), (10**6, 10**6)), r"table=\(1000000x1000000\)"),

@@ -45,7 +45,7 @@ class Composition(Task):
     both steps are defined, in lexicographic order.
 
     Raises:
-        ConfigError: the inner operation has classes that are no operands of the outer one, more than 10^6 triples, or
+        ConfigError: the inner operation has classes that are not operands of the outer one, more than 10^6 triples, or
             none for which both steps are defined.
 
     >>> task = Composition(outer=ModularMultiplication(p=5), inner=ModularAddition(p=5))
@@ -87,7 +87,7 @@ class Composition(Task):
 
     @property
     def answer_group(self) -> AnswerGroup | None:
-        """That of the outer operation."""
+        """The additive group of the outer operation."""
         return self.outer.answer_group
 
     def tokens(self) -> Int[Tensor, "example position"]:
@@ -97,7 +97,7 @@ class Composition(Task):
         return self._cube[self._cube >= 0]
 
     def mirror(self) -> Int[Tensor, "example"]:
-        """The least of the triples with the same operands in an order that never changes the answer.
+        """The smallest of the triples that have the same operands in an order that never changes the answer.
 
         All six orders share an id under addition twice, (a, b, c) and (b, a, c) if only the inner step commutes.
         """
@@ -106,7 +106,7 @@ class Composition(Task):
         return torch.stack([(tokens[:, order] * weights).sum(1) for order in orders]).min(0).values
 
     def difficulty(self) -> Float[Tensor, "example"]:
-        """That of both steps together: of a ∘ b, and of (a ∘ b) • c."""
+        """The difficulty of both steps together: of a ∘ b, and of (a ∘ b) • c."""
         a, b, c = self.tokens().T
         return by_pair(self.inner)[a, b] + by_pair(self.outer)[self.inner.table()[a, b], c]
 

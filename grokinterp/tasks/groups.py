@@ -19,7 +19,7 @@ class GroupTask(BinaryTask):
     """An operation on the elements of a group, which are the tokens and the classes, in its order.
 
     C_n, D_n (of order 2n), S_n, A_n and direct products of them, by name: ``C113``, ``D59``, ``S5``,
-    ``A5``, ``S3xC2``; the order of their elements is told in grokinterp.maths.groups.
+    ``A5``, ``S3xC2``; ``grokinterp.maths.groups`` documents the order of their elements.
 
     The convention "left_first" reads a product of permutations from left to right, x · y is x then y, as in the
     published networks; "right_first" is the composition of functions, (x ∘ y)(i) = x(y(i)): y then x. In any group
@@ -57,7 +57,7 @@ class GroupTask(BinaryTask):
 
     @property
     def answer_group(self) -> AnswerGroup:
-        """The algebra's, or else the group itself."""
+        """The answer group of the algebra, or else the group itself."""
         return super().answer_group or AnswerGroup(self.structure, torch.arange(self.structure.order))
 
 
@@ -98,7 +98,7 @@ class GroupConjugation(GroupTask):
     """c = x · y · x⁻¹, or c = x · y · x, in a finite group; example x·n + y is the pair (x, y).
 
     Under the convention ``right_first`` x ∘ y ∘ x⁻¹ is x⁻¹ · y · x; x ∘ y ∘ x reads the same from either side. Neither
-    form is the product of a group, so that there is no algebra. In an abelian group the answers are y and 2x + y.
+    form is the product of a group, so there is no algebra. In an abelian group the answers are y and 2x + y.
 
     Source: Power et al. 2022, Appendix A.1.1 (x·y·x⁻¹ and x·y·x for x, y in S_5).
 

@@ -14,7 +14,7 @@ from grokinterp.maths.residues import is_prime
 from grokinterp.tasks.task import BinaryTask
 
 MOST_MATRICES = 1000
-"""All pairs of them are one full batch."""
+"""All pairs of so many matrices fit one full batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +23,11 @@ class MatrixMultiplication(BinaryTask):
 
     The number of a matrix is its entries, row by row, as digits in base p: [[0, 1], [2, 0]] over F_3 is
     0·27 + 1·9 + 2·3 + 0 = 15. With ``invertible`` only the matrices of GL_n(F_p) are left, counted in the same
-    order; they are a group of order (pⁿ - 1)(pⁿ - p)···(pⁿ - pⁿ⁻¹). All matrices are none.
+    order; they form a group of order (pⁿ - 1)(pⁿ - p)···(pⁿ - pⁿ⁻¹). All matrices together do not.
 
     Raises:
         ConfigError: n = 1, which is modular multiplication; p not a prime; or more than 1000 matrices of this
-            size, invertible or not: n = 2 with p = 2, 3, 5 and n = 3 with p = 2 are left.
+            size, invertible or not, which leaves n = 2 with p = 2, 3, 5 and n = 3 with p = 2.
 
     >>> task = MatrixMultiplication(n=2, p=3)
     >>> task.matrices[15].tolist(), task.matrices[int(task.table()[15, 15])].tolist()
@@ -68,12 +68,12 @@ class MatrixMultiplication(BinaryTask):
         return torch.searchsorted(numbers, _numbers(_products(self.matrices, self.p), self.p))
 
     def difficulty(self) -> Float[Tensor, "example"]:
-        """The sum of the entries of both matrices: a token's number weighs the first entry most."""
+        """The sum of the entries of both matrices, since a token's number weighs the first entry most."""
         return self.matrices.sum((1, 2))[self.tokens()].sum(1).double()
 
     @cached_property
     def structure(self) -> Group | None:
-        """GL_n(F_p); None with matrices that have no inverse among them."""
+        """GL_n(F_p); None if some of the matrices have no inverse."""
         if not self.invertible:
             return None
         return Group(f"GL{self.n}(F{self.p})", self.table(), tuple(map(str, self.matrices.tolist())))
@@ -101,6 +101,6 @@ def _products(matrices: Int[Tensor, "token row column"], p: int) -> Int[Tensor, 
 
 
 def _invertible(matrices: Int[Tensor, "number row column"], p: int) -> Tensor:
-    """Whether some product with each of these matrices, which are all there are, is the identity."""
+    """Whether each of the given matrices, which are all of that size, has an inverse."""
     unit = torch.eye(matrices.shape[1], dtype=torch.int64)
     return (_products(matrices, p) == unit).flatten(2).all(2).any(1)

@@ -37,7 +37,7 @@ class ModularTask(BinaryTask):
 
     @property
     def answer_group(self) -> AnswerGroup:
-        """The algebra's, or else the residues under addition: C_p."""
+        """The answer group of the algebra, or else the residues under addition: C_p."""
         return super().answer_group or AnswerGroup(cyclic(self.p), torch.arange(self.p))
 
 
@@ -100,7 +100,7 @@ class ModularMultiplication(ModularTask):
     """c = (a · b) mod p, for any p; the product in C_{p-1} of the discrete logarithms if p is prime.
 
     No algebra is claimed for a composite p: only the residues coprime to p form a group, not a cyclic one in general,
-    and it says nothing about the products of the others, which are not all 0.
+    and this group says nothing about the products of the others, which are not all 0.
 
     Source: Furuta et al. 2024; The Discrete-Log Clock (arXiv 2606.17399) for the logarithm.
 

@@ -11,15 +11,15 @@ from grokinterp.errors import ConfigError
 from grokinterp.tasks.task import Task
 
 MOST_LISTED = 20
-"""Bits up to which all strings are listed."""
+"""Largest number of bits for which all strings are listed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SparseParity(Task):
-    """x_1 + ... + x_k mod 2 of n_bits bits: the first k count (which ones is only a naming), the others say nothing.
+    """x_1 + ... + x_k mod 2 of n_bits bits: the first k count (which ones do is a matter of naming), the others do not.
 
     The examples are all 2^n_bits strings in ascending order, or as many ``samples`` of them, distinct, uniformly
-    drawn from ``seed`` by a generator of its own. The more ones, the harder (``difficulty``): as in the curricula of
+    drawn from ``seed`` by a separate generator. More ones make an example harder (``difficulty``): as in the curricula of
     Abbe et al. 2023, sparse strings come first.
 
     Source: Barak et al. 2022; Merrill et al. 2023, who train on 1,000 strings with n_bits 40 and k 3.
@@ -86,7 +86,7 @@ class SparseParity(Task):
 
 
 def _distinct_numbers(count: int, n_bits: int, generator: torch.Generator) -> Int[Tensor, "number"]:
-    """``count`` distinct numbers in random order, at most half of all there are."""
+    """``count`` distinct numbers in random order, at most half of all numbers."""
     numbers = torch.empty(0, dtype=torch.long)
     while len(numbers) < count:
         bits = torch.randint(2, (count, n_bits), generator=generator)

@@ -16,7 +16,7 @@ from grokinterp.maths.residues import discrete_logarithm
 from grokinterp.tasks.modular import ModularTask, require_prime
 
 LONGEST = 200
-"""Characters of an expression."""
+"""Most characters of an expression."""
 
 RULE = f"must be a sum of terms in x and y such as 2x^2y - x + 3, numbers below 10^4, at most {LONGEST} characters"
 NUMBER, POWER = "[0-9]{1,4}", r"[xy](?:\^[0-9]{1,4})?"
@@ -40,7 +40,7 @@ class Polynomial(ModularTask):
     Source: Power et al. 2022, Appendix A.1.1, has x²+y², x²+xy+y², x²+xy+y²+x, x³+xy and x³+xy²+y modulo 97.
 
     Raises:
-        ConfigError: p is not a prime from 3 to 1000, or the expression is no polynomial in x and y, or is constant.
+        ConfigError: p is not a prime from 3 to 1000, or the expression is not a polynomial in x and y, or is constant.
 
     >>> task = Polynomial(p=5, expression="x²+xy-3")
     >>> task.terms

@@ -15,9 +15,9 @@ from grokinterp.maths.groups import AnswerGroup, cyclic
 from grokinterp.tasks.task import Task
 
 LARGEST = 10**6
-"""Sequences of a task of this file."""
+"""Most sequences of a task in this file."""
 LONGEST = 64
-"""Terms shown of a sequence."""
+"""Most terms shown of a sequence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ class LinearRecurrence(SequenceTask):
         return torch.stack(terms, 1)
 
     def difficulty(self) -> Float[Tensor, "example"]:
-        """The next term before it is reduced modulo p: the terms that are only shown make nothing harder."""
+        """The next term before it is reduced modulo p; terms that are only shown do not count."""
         last = self.tokens().flip(1)[:, : len(self.coefficients)]
         return (last * torch.tensor(self._reduced)).sum(1).double()
 
@@ -124,9 +124,9 @@ class LinearRecurrence(SequenceTask):
 
 @dataclass(frozen=True, kw_only=True)
 class PeriodicSequence(SequenceTask):
-    """All sequences over Z_p that have one of the periods; which of them is for the model to see.
+    """All sequences over Z_p that have one of the periods; the model has to find out which.
 
-    A sequence with periods d and e is shown far enough when length >= d + e - gcd(d, e): one term less, and two
+    The terms determine the next one when length >= d + e - gcd(d, e) for periods d and e: with one term less, two
     sequences agree on all that is shown and differ in the next term. Examples are ordered by their least
     period, then by their terms.
 
@@ -169,12 +169,12 @@ class PeriodicSequence(SequenceTask):
         return torch.cat([primitive_words(self.p, period)[:, position % period] for period in self._counts])
 
     def difficulty(self) -> Float[Tensor, "example"]:
-        """The least period: what has to be seen and remembered, whatever the terms are."""
+        """The least period: how much has to be remembered, whatever the terms are."""
         return torch.cat([torch.full((count,), period).double() for period, count in self._counts.items()])
 
     @property
     def _shortest(self) -> int:
-        """Terms that settle the next one."""
+        """Number of terms that determine the next one."""
         pairs = combinations(self.periods, 2)
         return max([*self.periods, *(d + e - gcd(d, e) for d, e in pairs)])
 
@@ -197,7 +197,7 @@ def words(letters: int, length: int) -> Int[Tensor, "word position"]:
 
 
 def primitive_words(letters: int, length: int) -> Int[Tensor, "word position"]:
-    """The words that are no repetition of a shorter one, in lexicographic order.
+    """The words that do not repeat a shorter one, in lexicographic order.
 
     >>> primitive_words(2, 2).tolist()
     [[0, 1], [1, 0]]

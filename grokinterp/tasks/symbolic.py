@@ -1,4 +1,4 @@
-"""Reasoning with symbols: formulas to be evaluated, facts to be chained."""
+"""Symbolic reasoning: evaluating formulas and chaining facts."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +13,7 @@ from grokinterp.errors import ConfigError
 from grokinterp.tasks.task import Task
 
 LARGEST = 10**6
-"""Examples of a task of this file."""
+"""Most examples of a task in this file."""
 
 TRUTH = {
     "and": (0, 0, 0, 1),
@@ -28,10 +28,10 @@ TRUTH = {
 
 
 class Formulas(NamedTuple):
-    """Formulas with the same number of values in them.
+    """Formulas with the same number of values.
 
     ``canonical`` is the same for formulas that differ in the order of operands only: the number that the tokens
-    of the least of them spell in base d_vocab. ``depth`` is the most operators one inside the other.
+    of the smallest one spell in base d_vocab. ``depth`` is the deepest nesting of operators.
     """
 
     tokens: Int[Tensor, "formula position"]
@@ -46,14 +46,14 @@ class BooleanFormula(Task):
 
     The examples are all formulas of ``n_variables`` values joined by the operators, however bracketed, and all
     assignments: Catalan(n - 1) · operators^(n-1) · 2^n. They are written operator first (Łukasiewicz's notation),
-    which needs no brackets and makes each 2n - 1 tokens long: "xor 1 and 0 1" is 1 xor (0 and 1). So the model has to
-    find the tree, and not only to carry one bit along. Tokens 0 and 1 are the values, 2, 3, ... the operators in their
-    given order; negation is there as nand and nor, or "xor 1".
+    which needs no brackets and makes each 2n - 1 tokens long: "xor 1 and 0 1" is 1 xor (0 and 1). The model has to
+    find the tree and cannot merely carry one bit along. Tokens 0 and 1 are the values, 2, 3, ... the operators in their
+    given order; nand, nor, or "xor 1" provide negation.
 
     Source: Buss 1987, The Boolean formula value problem is in ALOGTIME.
 
     Raises:
-        ConfigError: fewer than 2 variables, no or doubled or unknown operators, or more than 10^6 examples.
+        ConfigError: fewer than 2 variables; no operators, repeated ones, or unknown ones; or more than 10^6 examples.
 
     >>> task = BooleanFormula(n_variables=2, operators=("and", "xor"))
     >>> task.tokens()[7].tolist(), int(task.labels()[7])  # 1 xor 1
@@ -103,7 +103,7 @@ class BooleanFormula(Task):
         return self._formulas.canonical.clone()
 
     def difficulty(self) -> Float[Tensor, "example"]:
-        """How deep the operators are nested: all formulas have equally many, but not one after the other."""
+        """How deeply the operators are nested; all formulas have equally many."""
         return self._formulas.depth.double()
 
     @cached_property
@@ -136,10 +136,10 @@ class BooleanFormula(Task):
 class RelationComposition(Task):
     """Facts "the r of e is e'", and questions that chain two of them: the r2 of the r1 of e.
 
-    Every relation is a function drawn uniformly at random from ``seed``, by a generator of its own: each (e, r) has one
+    Every relation is a function drawn uniformly at random from ``seed``, by a separate generator: each (e, r) has one
     answer, independent of all others, which may be shared or e itself. The examples are the n_entities · n_relations
     facts (e, r, none), always trained on, then the n_entities · n_relations² questions (e, r1, r2), which are split.
-    There are n_relations questions to a fact: the more of them are trained on, the sooner others are answered.
+    There are n_relations questions per fact: the more are trained on, the sooner the others are answered.
     Tokens: the entities, then the relations, then "none". Classes: the entities.
 
     Source: Wang et al. 2024, Grokked Transformers are Implicit Reasoners; Sinha et al. 2019, CLUTRR.
@@ -188,7 +188,7 @@ class RelationComposition(Task):
         return 3
 
     def facts(self) -> Int[Tensor, "relation entity"]:
-        """The entity that stands in a relation to an entity."""
+        """The entity that each relation assigns to each entity."""
         generator = torch.Generator().manual_seed(self.seed)
         return torch.randint(self.n_entities, (self.n_relations, self.n_entities), generator=generator)
 
@@ -205,7 +205,7 @@ class RelationComposition(Task):
         return facts[second, facts[first, entity]]
 
     def difficulty(self) -> Float[Tensor, "example"]:
-        """How many relations are followed: 1 for a fact, 2 for a question; entities are names and have no size."""
+        """How many relations are followed: 1 for a fact, 2 for a question."""
         return 2 - self.given().double()
 
     def given(self) -> Bool[Tensor, "example"]:

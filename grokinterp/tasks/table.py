@@ -1,4 +1,4 @@
-"""Any binary operation that is given by its table."""
+"""Any binary operation, given by its table."""
 
 import re
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ MOST_OPERANDS, MOST_CELLS, LARGEST_FILE = 1000, 100_000, 2**20
 """Bounds that keep a configuration, which holds the whole table, below its own 2^20 bytes."""
 
 CELL = re.compile(r"-1|0?[0-9]{0,4}")
-"""A class up to 9,999, for every class up to the largest is an output of the network."""
+"""Largest class, since every class up to the largest is an output of the network."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ class Table(BinaryTask):
         try:
             cells = np.asarray(array.cpu() if isinstance(array, Tensor) else array)
         except ValueError:
-            raise ConfigError("table", type(array).__name__, "has rows of unequal length") from None
+            raise ConfigError("table", type(array).__name__, "must have rows of equal length") from None
         shape = "x".join(map(str, cells.shape))
         if cells.ndim != 2 or cells.dtype.kind not in "iu":
             raise ConfigError("table", f"({shape} {cells.dtype})", "must be a two-dimensional array of integers")
@@ -134,10 +134,10 @@ def _isotopic_group(table: Int[Tensor, "a b"]) -> Algebra | None:
     """The group with left[a] · right[b] = a ∘ b, where left and right are the column and the row of some operands.
 
     In a Latin square, (a ∘ f) · (e ∘ b) = a ∘ b defines a product with identity e ∘ f. If the square is a renaming of
-    a group's table at all, that product is isomorphic to the group whatever e and f are; where the operation has an
-    identity of its own, it is taken, so that operands keep their names.
+    a group's table, that product is isomorphic to the group whatever e and f are; where the operation has an
+    identity, it is used, so that operands keep their names.
 
-    Lines and columns without any class are passed over: the first operands may be other tokens than the second.
+    Lines and columns without any class are skipped, since the first operands may be other tokens than the second.
 
     Source: Albert 1943, Quasigroups I.
     """
@@ -164,7 +164,7 @@ def _isotopic_group(table: Int[Tensor, "a b"]) -> Algebra | None:
 
 
 def _placed(elements: Int[Tensor, "x"], at: Int[Tensor, "x"], size: int) -> Int[Tensor, "token"]:
-    """The element of each of so many tokens or classes, -1 for the others.
+    """The element that each token or class stands for, -1 for those that stand for none.
 
     >>> _placed(torch.tensor([0, 1]), torch.tensor([2, 0]), 4).tolist()
     [1, -1, 0, -1]

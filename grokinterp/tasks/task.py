@@ -1,4 +1,4 @@
-"""What every task is: a finite list of token sequences and their labels."""
+"""The interface of every task: a finite list of token sequences and their labels."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ class Task(ABC):
     """A finite problem: all examples can be listed, in one fixed order.
 
     A task is a frozen dataclass of its own parameters with a ``kind`` field that names it in a
-    configuration. It lists what is asked and what is right; it knows nothing of models, splits or
-    training, and an "=" behind the question is the model's affair.
+    configuration. It lists the examples and their labels; it knows nothing of models, splits or
+    training. The model appends an "=" where it reads the answer at one.
     """
 
     __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
 
     about: ClassVar[str]
-    """What the task is, in one line."""
+    """One line that describes the task."""
 
     kind: str
 
@@ -59,20 +59,20 @@ class Task(ABC):
     def mirror(self) -> Int[Tensor, "example"]:
         """An id per example; examples that share it give each other's answer away.
 
-        For a commutative operation (a, b) and (b, a) share one. An example without a mirror image
-        has an id of its own.
+        For a commutative operation (a, b) and (b, a) share an id. An example without a mirror image
+        has its own id.
         """
         return torch.arange(self.n_examples)
 
     def given(self) -> Bool[Tensor, "example"]:
-        """Examples that are always trained on, such as the facts that others follow from; none by default."""
+        """Examples that are always trained on, such as facts that others follow from; empty by default."""
         return torch.zeros(self.n_examples, dtype=torch.bool)
 
     def difficulty(self) -> Float[Tensor, "example"]:
         """How hard each example is, for a curriculum; only the order counts.
 
-        The sum of its tokens, which for numbers is the size of the operands. A task says otherwise where its tokens
-        are no numbers, or something else is more natural.
+        The sum of its tokens, which for numbers is the size of the operands. A task overrides this where its tokens
+        are not numbers, or where another measure is more natural.
         """
         return self.tokens().sum(1).double()
 
@@ -81,7 +81,7 @@ class Task(ABC):
         """The operation that has this table: a two-dimensional array of integers, -1 where it is undefined.
 
         Raises:
-            ConfigError: the array is no such table, or a large one; see ``Table``.
+            ConfigError: the array is not such a table, or too large; see ``Table``.
 
         >>> task = Task.from_table([[0, 1], [1, 0]])
         >>> task.tokens().tolist(), task.labels().tolist()
@@ -93,22 +93,22 @@ class Task(ABC):
 
     @property
     def no_group(self) -> str:
-        """Why there is no ``algebra``, where there is none."""
+        """Why there is no ``algebra``, where it is None."""
         return f"no group is known in which {self.kind} is the product"
 
     @property
     def no_operands(self) -> str:
-        """Why the examples are not all pairs of two operands, where they are not."""
+        """Why the examples are not pairs of two operands, where they are not."""
         return f"{self.kind} has not two operands"
 
     @property
     def algebra(self) -> Algebra | None:
-        """The group in which the labels are products of the operands; None where there is none."""
+        """The group in which the labels are products of the operands; None if no such group is known."""
         return None
 
     @property
     def answer_group(self) -> AnswerGroup | None:
-        """The group that the classes are elements of: the algebra's; None where there is none."""
+        """The group that the classes are elements of, by default that of the algebra; None if it is not known."""
         return None if self.algebra is None else AnswerGroup(self.algebra.group, self.algebra.answer)
 
 
