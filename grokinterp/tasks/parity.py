@@ -19,8 +19,8 @@ class SparseParity(Task):
     """x_1 + ... + x_k mod 2 of n_bits bits: the first k count (which ones do is a matter of naming), the others do not.
 
     The examples are all 2^n_bits strings in ascending order, or as many ``samples`` of them, distinct, uniformly
-    drawn from ``seed`` by a separate generator. More ones make an example harder (``difficulty``): as in the curricula of
-    Abbe et al. 2023, sparse strings come first.
+    drawn from ``seed`` by a separate generator. More ones make an example harder (``difficulty``): sparse strings come
+    first, as in the curricula of Abbe et al. 2023.
 
     Source: Barak et al. 2022; Merrill et al. 2023, who train on 1,000 strings with n_bits 40 and k 3.
 
