@@ -144,17 +144,53 @@ def import_network(
 
 @app.command()
 def phases(
-    log: Annotated[Path, typer.Argument(metavar="FILE", help="A .csv with a line of names, or a .pth with curves.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Logs and run directories.")],
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(metavar="RULE", help="Also count by sustained:.95x10, first:train:.99, stays:.99, max, last, ..."),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OURS=THEIRS", help="What a column is, as in test_accuracy=val/acc1, step=t, run=trial."),
+    ] = None,
+    percent: Annotated[bool, typer.Option("--percent", help="Accuracies are percentages.")] = False,
+    join: Annotated[bool, typer.Option("--join", help="All files hold curves of one run.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write one line a run; - prints it.")] = None,
 ) -> None:
-    """Date the phases of somebody else's training log."""
-    from grokinterp.interop import date_log
+    r"""Date the phases of training logs, other people's or our own: one in full, several runs as a table.
 
-    history = date_log(log)
-    dated = ", ".join(f"{phase.name} {phase.start}-{phase.stop - 1}" for phase in history.phases)
-    print(
-        json.dumps(asdict(history)) if as_json else f"phases            {dated}\nverdict           {history.sentence}"
-    )
+    \b
+    Formats, each by its ending:
+      .csv .tsv .txt   names in the first line; commas, tabs, semicolons, blanks; W&B and TensorBoard exports
+      .json            lists side by side, a history inside of results, rows as objects, several runs
+      .jsonl           one object a line; _meta and _summary lines are shown beside the dates
+      .npz .npy        arrays by name; .npy files of one run are read together
+      .pth .pt         lists of losses or accuracies beside weights
+      events.out.*     TensorBoard's event files, or a folder with one
+      a folder         a run directory
+
+    Columns are understood by the words of their names (train, test, val, loss, acc, error, ...). Rules are
+    KIND[:COLUMN][:THRESHOLD][xWINDOW]; kinds are first, sustained, stays, grokked, jump, max, min, last.
+    Exit code 1: some files could not be read, and are named; 2: none could.
+    """
+    from grokinterp.interop import logs
+    from grokinterp.phases.counting import read_rules
+
+    rules, columns = read_rules(rule or []), logs.given_columns(column or [])
+    dated = logs.date_logs(paths, rules=rules, columns=columns, join=join, percent=percent)
+    if csv is not None and csv != Path("-"):
+        csv.write_text(logs.as_csv(dated), encoding="utf-8")
+    if as_json:
+        print(json.dumps(logs.as_objects(dated), allow_nan=False))
+    elif csv == Path("-"):
+        print(logs.as_csv(dated), end="")
+    elif dated.runs:
+        print(logs.as_text(dated))
+    for error in dated.failed:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+    if dated.failed:
+        raise typer.Exit(1 if dated.runs else 2)
 
 
 @app.command()

@@ -1,162 +1,261 @@
-"""Phases of other people's training logs: their column names, any order of rows, what is missing in one line."""
+"""Other people's training logs: the same run in every format in which a program may have logged it."""
 
 import json
-import math
 import random
+import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
-from grokinterp import cli
-from grokinterp.errors import GrokinterpError
 from grokinterp.interop import date_log
-from grokinterp.interop.logs import read_log
+from grokinterp.interop.logs import date_logs, read_log
 from grokinterp.phases import Curves, find_phases
-
-STEPS = list(range(0, 2000, 10))
-TRAIN = [min(1.0, step / 200) for step in STEPS]
-TEST = [0.01 if step < 1000 else min(1.0, 0.01 + (step - 1000) / 400) for step in STEPS]
-LOSSES = {"train": [5 * math.exp(-step / 50) for step in STEPS], "test": [5 * (1 - x) + 1e-3 for x in TEST]}
-
-
-def log(path, columns, *, rows=None) -> None:
-    """A CSV file with these columns, its rows in some order."""
-    order = range(len(STEPS)) if rows is None else rows
-    lines = [",".join(columns), *(",".join(str(column[row]) for column in columns.values()) for row in order)]
-    path.write_text("\n".join(lines) + "\n")
-
-
-def expected():
-    curves = Curves(
-        steps=STEPS, train_accuracy=TRAIN, test_accuracy=TEST, train_loss=LOSSES["train"], test_loss=LOSSES["test"]
-    )
-    return find_phases(curves)
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        ("epoch", "train_loss", "test_loss", "train_acc", "test_acc"),
-        ("Step", "Train Loss", "Val Loss", "Train Accuracy", "Val Accuracy"),
-        ("global_step", "loss/train", "loss/val", "acc/train", "acc/val"),
-        ("iteration", "training_loss", "validation_loss", "training_accuracy", "validation_accuracy"),
-        ("steps", "train/loss", "eval/loss", "train/accuracy", "eval/accuracy"),
-        ("epoch", "train_nll", "held-out nll", "train_accs", "held-out accs"),
-    ],
+from tests.logged import (
+    COLUMNS,
+    STEPS,
+    TEST,
+    TEST_LOSS,
+    TRAIN,
+    TRAIN_LOSS,
+    expected,
+    rows,
+    write_csv,
+    write_json,
+    write_lines,
 )
-def test_columns_are_known_by_common_names_in_any_order(tmp_path, names):
-    columns = dict(zip(names, (STEPS, LOSSES["train"], LOSSES["test"], TRAIN, TEST), strict=True))
-    shuffled = random.Random(0).sample(range(len(STEPS)), len(STEPS))
-    log(tmp_path / "log.csv", {"": STEPS[::-1]} | columns | {"lr": TRAIN}, rows=shuffled)
+
+LISTS = {name: list(values) for name, values in COLUMNS.items()}
+META, SUMMARY = {"_meta": {"p": 97, "grok_thresh": 0.95}}, {"_summary": {"memorize_step": 200, "grok_step": 1380}}
+
+
+def savetxt(path):
+    np.savetxt(path, np.array(list(COLUMNS.values())).T, header=" ".join(COLUMNS), fmt="%.17g")
+    return path
+
+
+def npy_files(folder):
+    for name, values in COLUMNS.items():
+        np.save(folder / f"{name}.npy", values)
+    return sorted(folder.glob("*.npy"))
+
+
+def with_events(path):
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+    writer = EventFileWriter(str(path))
+    for row in rows():
+        for name, value in row.items():
+            summary = Summary(value=[Summary.Value(tag=name.replace("_", "/"), simple_value=value)])
+            writer.add_event(Event(step=row["step"], summary=summary))
+    writer.close()
+    return path
+
+
+def torch_file(path):
+    lists = LISTS | {"test_loss": [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in TEST_LOSS]}
+    lists["step"] = torch.tensor(STEPS)
+    torch.save({"model": {"train_loss_head": torch.ones(3, 3)}, "run": lists, "epoch": 7}, path)
+    return path
+
+
+FORMATS = {
+    "csv": lambda folder: write_csv(folder / "log.csv"),
+    "any order": lambda folder: write_csv(folder / "log.csv", order=random.Random(0).sample(range(200), 200)),
+    "tsv": lambda folder: write_csv(folder / "log.tsv", delimiter="\t"),
+    "semicolons": lambda folder: write_csv(folder / "log.csv", delimiter=";"),
+    "no ending": lambda folder: write_csv(folder / "log"),
+    "numpy text": lambda folder: savetxt(folder / "log.txt"),
+    "rows": lambda folder: write_json(folder / "log.json", rows()),
+    "rows inside": lambda folder: write_json(folder / "log.json", {"history": rows(), "final_test_acc": 1.0}),
+    "rows by step": lambda folder: write_json(folder / "log.json", {str(row.pop("step")): row for row in rows()}),
+    "columns": lambda folder: write_json(folder / "log.json", LISTS),
+    "history": lambda folder: write_json(
+        folder / "log.json",
+        {"history": LISTS | {"gini": [0.5] * 20, "fourier_epochs": STEPS[:20]}, "final_norms": [1, 2, 3], "p": 97},
+    ),
+    "nested": lambda folder: write_json(
+        folder / "log.json",
+        {
+            "epochs": STEPS,
+            "train": {"loss": TRAIN_LOSS, "acc": TRAIN},
+            "test": {"loss": TEST_LOSS, "acc": TEST},
+        },
+    ),
+    "pairs": lambda folder: write_json(
+        folder / "log.json",
+        {name: list(zip(STEPS, values, strict=True)) for name, values in LISTS.items() if name != "step"},
+    ),
+    "lines": lambda folder: write_lines(folder / "log.jsonl", [META, *rows(), SUMMARY]),
+    "lines, called json": lambda folder: write_lines(folder / "log.json", rows()),
+    "npz": lambda folder: (np.savez(folder / "log.npz", **LISTS), folder / "log.npz")[1],
+    "npy": npy_files,
+    "pth": lambda folder: torch_file(folder / "log.pth"),
+    "run directory": lambda folder: write_lines(folder / "metrics.jsonl", rows()).parent,
+    "events": lambda folder: with_events(folder / "events"),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_tells_the_same(tmp_path, name):
+    paths = FORMATS[name](tmp_path)
+    dated = date_logs(paths if isinstance(paths, list) else [paths])
+    assert dated.failed == ()
+    assert [run.log.run for run in dated.runs] == [""]
+    history = dated.runs[0].history
+    assert history.verdict == "grokked"
+    dates = (history.memorized_step, history.generalized_step, history.grok_step)
+    assert dates == (expected().memorized_step, expected().generalized_step, expected().grok_step)
+    if name != "events":  # which holds float32
+        assert history == expected()
+
+
+def test_what_the_file_says_itself_stands_beside(tmp_path):
+    run = date_logs([write_lines(tmp_path / "log.jsonl", [META, *rows(), SUMMARY])]).runs[0]
+    assert run.log.theirs == {"memorize_step": 200, "grok_step": 1380}
+    content = LISTS | {"grokked": True, "grokking_epoch": 1390, "total_epochs": 2000, "grok_threshold": 0.9}
+    run = date_logs([write_json(tmp_path / "log.json", content)]).runs[0]
+    assert run.log.theirs == {"grokked": True, "grokking_epoch": 1390}
+
+
+def test_a_last_line_that_is_cut_off_is_left_out(tmp_path):
+    path = write_lines(tmp_path / "log.jsonl", rows())
+    path.write_text(path.read_text() + '{"step": 2000, "train_l')
+    run = date_logs([path]).runs[0]
+    assert run.history == expected()
+    assert run.log.notes == ("line 201, the last one, is cut off and left out",)
+
+
+def test_rows_of_the_same_step_with_different_columns_are_one_evaluation(tmp_path):
+    """As trainers write them that log the training and the evaluation separately."""
+    halves = [
+        {name: value for name, value in row.items() if name == "step" or name.startswith(split)}
+        for row in rows()
+        for split in ("train", "test")
+    ]
+    assert date_log(write_json(tmp_path / "log.json", {"log_history": halves})) == expected()
+    assert date_log(write_lines(tmp_path / "log.jsonl", halves)) == expected()
+
+
+def test_evaluations_between_training_steps_take_the_last_value_before(tmp_path):
+    """As Lightning writes them: training logged at steps 49, 99, ..., validation at the end of each epoch."""
+    train = [{"step": step - 1, "train_acc": TRAIN[min(step // 10, 199)]} for step in range(50, 2000, 50)]
+    test = [{"step": step, "val_acc": value} for step, value in zip(STEPS, TEST, strict=True) if step % 30 == 0]
+    run = date_logs([write_lines(tmp_path / "log.jsonl", train + test)]).runs[0]
+    assert run.history.grok_step == 1399
+    assert run.evaluations == len(train)
+
+
+def test_decimal_commas_and_percent_signs(tmp_path):
+    text = ["step;train_acc;test_acc"]
+    text += [
+        f"{s};{100 * a:.2f} %;{100 * b:.2f} %".replace(".", ",") for s, a, b in zip(STEPS, TRAIN, TEST, strict=True)
+    ]
+    (tmp_path / "log.csv").write_text("\n".join(text))
+    assert date_log(tmp_path / "log.csv").grok_step == expected().grok_step
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_marks_of_encodings(tmp_path, encoding):
+    text = write_csv(tmp_path / "log.csv").read_text()
+    (tmp_path / "log.csv").write_text(text, encoding=encoding)
     assert date_log(tmp_path / "log.csv") == expected()
-    assert expected().verdict == "grokked"
-
-
-def test_the_test_set_comes_before_the_validation_set(tmp_path):
-    log(tmp_path / "log.csv", {"epoch": STEPS, "val_acc": TRAIN, "train_acc": TRAIN, "test_acc": TEST})
-    assert read_log(tmp_path / "log.csv")["test_accuracy"] == TEST
 
 
 def test_percentages_and_gaps_change_nothing(tmp_path):
     percent = {"epoch": STEPS, "train_acc": [100 * x for x in TRAIN], "test_acc": [100 * x for x in TEST]}
-    log(tmp_path / "whole.csv", percent)
-    plain = date_log(tmp_path / "whole.csv")
+    plain = date_log(write_csv(tmp_path / "whole.csv", percent))
     assert plain.grok_step == expected().grok_step
     for name in ("train_acc", "test_acc"):
         percent[name] = [
             value if row % 3 else ("", "nan", "None")[row % 9 // 3] for row, value in enumerate(percent[name])
         ]
-    log(tmp_path / "gaps.csv", percent | {"epoch": [*map(float, STEPS[:-1]), "nan"]})
+    write_csv(tmp_path / "gaps.csv", percent | {"epoch": [*map(float, STEPS[:-1]), "nan"]})
     curves = read_log(tmp_path / "gaps.csv")
-    assert curves["step"] == STEPS[:-1]
-    assert math.isnan(curves["train_accuracy"][0])
-    assert curves["train_accuracy"][1] == pytest.approx(TRAIN[1])
+    assert curves["step"] == [step for row, step in enumerate(STEPS[:-1]) if row % 3]
+    assert curves["train_accuracy"][0] == pytest.approx(TRAIN[1])
 
 
-def test_curves_in_a_file_of_pytorch(tmp_path):
-    lists = {
-        "train_losses": LOSSES["train"],
-        "test_losses": [torch.tensor(x, requires_grad=True) for x in LOSSES["test"]],
-    }
-    torch.save(
-        {"model": {"w": torch.ones(3)}, "run": lists | {"epochs": torch.tensor(STEPS)}, "epoch": 7}, tmp_path / "x.pth"
+def test_a_column_of_percentages_below_one_is_read_as_the_other_one_is(tmp_path):
+    """A test accuracy that stays at .9 % is no share of .9."""
+    run = date_logs(
+        [
+            write_csv(
+                tmp_path / "log.csv", {"step": STEPS, "train_acc": [100 * x for x in TRAIN], "test_acc": [0.9] * 200}
+            )
+        ]
+    ).runs[0]
+    assert run.history.generalized_step is None
+    assert run.log.series["test_accuracy"].values.max() == pytest.approx(0.009)
+    assert run.log.notes == (
+        "accuracies are percentages, as train_acc reaches 100, test_acc too, which never exceeds 1",
     )
-    by_loss = find_phases(Curves(steps=STEPS, train_loss=LOSSES["train"], test_loss=LOSSES["test"]))
-    dated = date_log(tmp_path / "x.pth")
-    assert [(phase.name, phase.start) for phase in dated.phases] == [
-        (phase.name, phase.start) for phase in by_loss.phases
-    ]
-    torch.save(lists, tmp_path / "y.pth")
-    assert read_log(tmp_path / "y.pth")["step"] == list(range(len(STEPS)))
 
 
-@pytest.mark.parametrize(
-    ("columns", "line"),
-    [
-        (("loss", "acc"), "has no column of steps such as epoch or step; it has acc, loss"),
-        (("epoch", "loss", "test_acc"), "has no train loss and no train accuracy; it has epoch, loss, test_acc"),
-        (("epoch", "train_acc"), "has no test loss and no test accuracy; it has epoch, train_acc"),
-        (("epoch", "train_loss", "test_acc"), "must have both losses or both accuracies"),
-    ],
-)
-def test_a_missing_column_is_named(tmp_path, columns, line):
-    log(tmp_path / "log.csv", {name: STEPS if name == "epoch" else TRAIN for name in columns})
-    with pytest.raises(GrokinterpError) as refused:
-        date_log(tmp_path / "log.csv")
-    assert str(refused.value).startswith(f"{tmp_path / 'log.csv'}: {line}")
+def test_curves_recorded_at_another_stride(tmp_path):
+    lists = {"train_losses": np.repeat(TRAIN_LOSS, 10).tolist()[:-9], "test_losses": TEST_LOSS}
+    torch.save(lists, tmp_path / "log.pth")
+    run = date_logs([tmp_path / "log.pth"]).runs[0]
+    assert run.log.notes[-1] == (
+        "test_losses has 200 values for 1991 steps: read as one every 10 steps from the first on"
+    )
+    by_loss = find_phases(Curves(steps=STEPS, train_loss=TRAIN_LOSS, test_loss=TEST_LOSS))
+    assert run.history == by_loss
 
 
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        ("", "has no rows"),
-        ("epoch,train_acc,test_acc\n", "has no rows"),
-        ("epoch,train_acc,test_acc\n1,high,0.5\n", "train_acc is no number in row 1: 'high'"),
-        ("epoch,train_acc,test_acc\n1.5,0.1,0.5\n", "must be whole numbers"),
-        ("epoch,train_acc,test_acc\n,0.1,0.5\n", "has no row with a step"),
-        ('epoch,train_acc,test_acc\n1,"0.1', "has no test loss"),
-        ("epoch,train_acc,test_acc\n1,0.1,0.5,7,8\n2,0.2,0.6\n", None),
-    ],
-)
-def test_a_damaged_log_is_one_line(tmp_path, text, line):
-    (tmp_path / "log.csv").write_text(text)
-    if line is None:
-        assert date_log(tmp_path / "log.csv").verdict == "never memorized"
-        return
-    with pytest.raises(GrokinterpError) as refused:
-        date_log(tmp_path / "log.csv")
-    assert line in str(refused.value)
-    assert "\n" not in str(refused.value)
+def test_steps_of_each_length_are_found(tmp_path):
+    content = {"train_acc": TRAIN, "test_acc": TEST[::5], "train_steps": STEPS, "eval_steps": STEPS[::5]}
+    run = date_logs([write_json(tmp_path / "log.json", content)]).runs[0]
+    assert (run.evaluations, run.log.notes) == (40, ())
+    assert run.history.generalized_step == 1400
+    content = {"train_acc": np.repeat(TRAIN, 10).tolist(), "test_acc": TEST, "eval_steps": STEPS}
+    assert date_logs([write_json(tmp_path / "b.json", content)]).runs[0].history.grok_step == expected().grok_step
+
+
+def test_text_logs_are_read_without_torch(tmp_path):
+    path = write_csv(tmp_path / "log.csv")
+    script = (
+        "import sys; from grokinterp.interop.logs import date_logs, as_text; "
+        "print(as_text(date_logs(sys.argv[1:]))); sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("phases            memorization 0-199")
+
+
+def test_long_logs_are_held_once(tmp_path):
+    """Eight bytes a number: columns that mean nothing here are not kept, nor are rows."""
+    from grokinterp.interop.logs.formats import read_tables
+
+    row = ",".join(["0.5"] * 3 + ["some text of no use"] * 5)
+    with (tmp_path / "log.csv").open("w") as file:
+        file.write("step,train_acc,test_acc,a,b,c,d,e\n")
+        file.writelines(f"{row}\n" for _ in range(2000))
+    table = read_tables(tmp_path / "log.csv")[0]
+    assert {name: column.nbytes for name, column in table.columns.items()} == dict.fromkeys(
+        ("step", "train_acc", "test_acc"), 16000
+    )
+    assert json.dumps(table.names) == '["step", "train_acc", "test_acc", "a", "b", "c", "d", "e"]'
+
+
+def test_label_noise_of_a_run_directory_is_no_failure_to_memorize(tmp_path):
+    noisy = [row | {"train_accuracy": 0.8, "clean_accuracy": row.pop("train_acc")} for row in rows()]
+    write_lines(tmp_path / "metrics.jsonl", noisy)
+    run = date_logs([tmp_path]).runs[0]
+    assert run.log.notes == ("train_accuracy is clean_accuracy, that on the correctly labeled examples",)
+    assert run.history.memorized_step == expected().memorized_step
 
 
 def test_published_logs(published):
     """A5 grokked, its rows are not in the order of their epochs; Nanda et al. without decay generalized at once."""
     grokked = date_log(published / "chughtai" / "A5_MLP_seed1" / "metrics.csv")
     assert (grokked.verdict, grokked.memorized_step) == ("grokked", 205)
-    assert [phase.name for phase in grokked.phases] == [
-        "memorization",
-        "circuit formation",
-        "cleanup",
-        "generalization",
-    ]
     at_once = date_log(published / "nanda" / "mod_addition_no_wd.pth")
-    assert at_once.verdict == "generalized without delay"
     assert (at_once.memorized_step, at_once.generalized_step, at_once.grok_step) == (127, 137, None)
-
-
-@pytest.mark.parametrize("options", [[], ["--json"]])
-def test_the_command_line_dates(tmp_path, monkeypatch, capsys, options):
-    log(tmp_path / "log.csv", {"epoch": STEPS, "train_acc": TRAIN, "test_acc": TEST})
-    monkeypatch.setattr(sys, "argv", ["grokinterp", "phases", str(tmp_path / "log.csv"), *options])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    out = capsys.readouterr().out
-    assert not ended.value.code
-    if options:
-        printed = json.loads(out)
-        assert printed["verdict"] == "grokked"
-        assert printed["phases"][0] == {"name": "memorization", "start": 0, "stop": 200}
-    else:
-        assert out.startswith("phases            memorization 0-199, circuit formation 200-")
-        assert "\nverdict           Grokked: " in out
+    low = date_logs([published / "nanda" / "low_precision_mod_addition.pth"]).runs[0]
+    assert low.evaluations == 5000
+    assert "test_losses has 5000 values for 50000 steps: read as one every 10 steps from the first on" in low.log.notes
+    assert int(low.log.series["test_loss"].steps[-1]) == 49_990

@@ -13,7 +13,7 @@ from grokinterp.experiment import Experiment, Optimization, Split
 from grokinterp.experiment.split import UNKNOWN
 from grokinterp.interop.files import ForeignFileError, given, listed, read_torch, state_dict
 from grokinterp.interop.layout import ACTIVATIONS, Sizes, State, biases, fitted, plain, sizes, untransposed
-from grokinterp.interop.logs import known_columns, series
+from grokinterp.interop.logs import curves_in
 from grokinterp.interop.release import Curves, Release, loaded, split_of
 from grokinterp.interop.scores import Scores, score
 from grokinterp.models import TransformerSpec
@@ -228,11 +228,8 @@ def _last(content: Mapping[str, Any], split: str) -> float | None:
 
 
 def curves_of(content: Mapping[str, Any], path: Path) -> Curves:
-    """The stored loss curves, one value an epoch from 0 on; none where there are no two of them."""
-    found = {name: values for name, values in series(content).items() if name.endswith("losses")}
-    if not {"train_losses", "test_losses"} <= found.keys():
-        return {}
-    return known_columns(found, None, path)
+    """The stored loss curves, one value an epoch or, of the test losses, one every few; none without both."""
+    return curves_in({name: value for name, value in content.items() if name.endswith("losses")}, path)
 
 
 def optimization(config: Mapping[str, Any], content: Mapping[str, Any], path: Path) -> Optimization:

@@ -1,12 +1,19 @@
 """Text files that other people wrote, read without torch, and the one-line error for any foreign file."""
 
-from collections.abc import Iterable
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from grokinterp.errors import GrokinterpError
 
 LARGEST_TEXT = 2**28
 """Bytes of a text file that is held in memory as a whole."""
+
+
+LARGEST_LOG = 2**32
+"""Bytes of a text file that is read line by line."""
 
 
 class ForeignFileError(GrokinterpError):
@@ -20,10 +27,29 @@ class ForeignFileError(GrokinterpError):
 def read_text(path: Path) -> str:
     """A text file. Raises ForeignFileError."""
     require_regular(path, LARGEST_TEXT)
+    with open_text(path) as file:
+        return file.read()
+
+
+@contextmanager
+def open_text(path: Path) -> Generator[TextIO]:
+    """A text file to be read line by line: UTF-8, or UTF-16 with its mark, as some shells and spreadsheets write it.
+
+    Raises:
+        ForeignFileError: no such file, a huge or a binary one, another encoding.
+    """
+    require_regular(path, LARGEST_LOG)
+    with path.open("rb") as file:
+        start = file.read(2**16)
+    wide = start.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
+    if not wide and b"\0" in start:
+        raise ForeignFileError(path, "is a binary file, no text")
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise ForeignFileError(path, "is no text file") from None
+        with path.open(encoding="utf-16" if wide else "utf-8-sig") as text:
+            yield text
+    except UnicodeDecodeError as error:
+        encoding, byte = ("UTF-16", "") if wide else ("UTF-8", f" (byte 0x{error.object[error.start]:02x})")
+        raise ForeignFileError(path, f"is no text in {encoding}{byte}") from None
 
 
 def listed(names: Iterable[object]) -> str:

@@ -1,0 +1,109 @@
+"""Curves in files of arrays: one or many in a .npz, one in each of several .npy files, lists in a .pth of PyTorch."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from grokinterp.interop.logs.json_logs import tables_of
+from grokinterp.interop.logs.names import is_step, meaning, without_roles, words
+from grokinterp.interop.logs.table import Table
+from grokinterp.interop.text_files import LARGEST_LOG, ForeignFileError, require_regular
+
+
+def read_npz(path: Path, wanted: Iterable[str] = ()) -> list[Table]:
+    """The arrays in a .npz file as columns. Raises ForeignFileError."""
+    with _loaded(path) as archive:
+        return _of_arrays({name: _array(archive, name, path) for name in archive.files}, path, wanted)
+
+
+def read_npy(paths: Sequence[Path], wanted: Iterable[str] = ()) -> list[Table]:
+    """One array a file, named by the files; a structured array has its own names. Raises ForeignFileError."""
+    arrays: dict[str, np.ndarray] = {}
+    for path in paths:
+        array = _loaded(path)
+        fields = array.dtype.names
+        arrays |= {path.stem: array} if fields is None else {name: array[name] for name in fields}
+    return _of_arrays(arrays, paths[0], wanted)
+
+
+def together(paths: Sequence[Path]) -> list[list[Path]]:
+    """Paths of arrays in groups, each the curves of one run: same folder, same name but for split, quantity, steps.
+
+    >>> together([Path("a_train_acc.npy"), Path("b_train_acc.npy"), Path("a_test_acc.npy")])
+    [[...Path('a_train_acc.npy'), ...Path('a_test_acc.npy')], [...Path('b_train_acc.npy')]]
+    """
+    groups: dict[tuple[object, ...], list[Path]] = {}
+    for path in paths:
+        groups.setdefault((path.parent, without_roles(words(path.stem))), []).append(path)
+    return list(groups.values())
+
+
+def _loaded(path: Path) -> Any:
+    require_regular(path, LARGEST_LOG)
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError, KeyError) as error:
+        why = "holds Python objects, which are not read" if "pickle" in str(error) else "is no file of numpy"
+        raise ForeignFileError(path, why) from None
+
+
+def _array(archive: Mapping[str, np.ndarray], name: str, path: Path) -> np.ndarray:
+    try:
+        return archive[name]
+    except ValueError:
+        raise ForeignFileError(path, f"{name} holds Python objects, which are not read") from None
+
+
+def _of_arrays(arrays: Mapping[str, np.ndarray], path: Path, wanted: Iterable[str]) -> list[Table]:
+    """A table of the arrays with one axis; with a leading axis of runs, a table for each."""
+    used = {name: array for name, array in arrays.items() if meaning(name) or is_step(name) or name in set(wanted)}
+    for name, array in used.items():
+        if array.dtype.kind not in "iufb":
+            raise ForeignFileError(path, f"{name} holds {array.dtype}, no numbers")
+    runs = {array.shape[0] for array in used.values() if array.squeeze().ndim == 2}
+    about = {name: array.item() for name, array in arrays.items() if array.ndim == 0 and array.dtype.kind in "iufb"}
+    if len(runs) > 1 or any(array.squeeze().ndim > 2 for array in used.values()):
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in used.items())
+        raise ForeignFileError(path, f"must hold curves of one axis, or of runs by evaluations; it has {shapes}")
+    tables = []
+    for run in range(runs.pop()) if runs else [None]:
+        table = Table(path, names=list(arrays), about=about, run="" if run is None else str(run))
+        for name, array in used.items():
+            table.columns[name] = np.asarray(_of_run(array, run), dtype=np.float64)
+        tables.append(table)
+    return tables
+
+
+def _of_run(array: np.ndarray, run: int | None) -> np.ndarray:
+    return array[run].reshape(-1) if run is not None and array.squeeze().ndim == 2 else array.reshape(-1)
+
+
+def read_pth(path: Path, wanted: Iterable[str] = ()) -> list[Table]:
+    """The curves in a file that ``torch.save`` wrote: lists and tensors of numbers at any depth.
+
+    Raises:
+        ForeignFileError: a file that PyTorch does not load as weights only, or one without curves.
+    """
+    from grokinterp.interop.files import read_torch
+
+    tables = tables_of(plain(read_torch(path)), path, frozenset(wanted))
+    if not any(map(meaning, (name for table in tables for name in table.columns))):
+        raise ForeignFileError(path, "holds no lists of losses or accuracies")
+    return tables
+
+
+def plain(content: Any) -> Any:
+    """Containers with small tensors as lists; tensors with several axes, which are weights, left out.
+
+    >>> plain({"a": [1.0], "b": (1, 2)})
+    {'a': [1.0], 'b': [1, 2]}
+    """
+    if isinstance(content, Mapping):
+        return {str(name): plain(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [plain(value) for value in content]
+    if hasattr(content, "detach"):
+        return content.detach().tolist() if content.ndim < 2 else None
+    return content

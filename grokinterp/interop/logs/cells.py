@@ -1,0 +1,78 @@
+"""Cells of a log as numbers: empty ones, percentages, printed tensors, decimal commas."""
+
+import math
+import re
+from array import array
+from collections.abc import Iterable
+from typing import Any
+
+EMPTY = frozenset(("", "nan", "none", "null", "na", "n/a", "-", "--"))
+PRINTED_TENSOR = re.compile(r"tensor\(\s*\[?([^,\])]+)\]?.*\)", re.DOTALL)
+
+
+def number(cell: Any, *, decimal_comma: bool = False) -> float:
+    """The number in a cell, NaN in an empty one.
+
+    >>> number("0.5"), number("97.5 %"), number("tensor(0.25, device='cuda:0')"), number("0,5", decimal_comma=True)
+    (0.5, 97.5, 0.25, 0.5)
+
+    Raises:
+        ValueError: it holds no number.
+    """
+    if cell is None:
+        return math.nan
+    if not isinstance(cell, str):
+        return _of_object(cell)
+    try:
+        return float(cell)
+    except ValueError:
+        return _of_text(cell.strip(), decimal_comma)
+
+
+def _of_object(value: Any) -> float:
+    """A number, or an array or list of one number."""
+    while isinstance(value, list | tuple) and len(value) == 1:
+        value = value[0]
+    try:
+        return float(value)
+    except (TypeError, RuntimeError, OverflowError):
+        raise ValueError(f"no number: {str(value)[:40]!r}") from None
+
+
+def _of_text(cell: str, decimal_comma: bool) -> float:
+    if cell.lower() in EMPTY:
+        return math.nan
+    if (printed := PRINTED_TENSOR.fullmatch(cell)) is not None:
+        return float(printed[1])
+    cell = cell.removesuffix("%").strip()
+    return float(cell.replace(",", ".") if decimal_comma else cell)
+
+
+class Numbers:
+    """A column that grows by one cell at a time: its numbers, eight bytes each, and the first cell that is none."""
+
+    def __init__(self, *, decimal_comma: bool = False) -> None:
+        self.values = array("d")
+        self.bad: tuple[int, str] | None = None
+        self.percent = False
+        self._decimal_comma = decimal_comma
+
+    def append(self, cell: Any) -> None:
+        """Take the next cell; what is no number counts as NaN and is remembered with its row, counted from 1."""
+        try:
+            self.values.append(number(cell, decimal_comma=self._decimal_comma))
+        except ValueError:
+            self.values.append(math.nan)
+            self.bad = self.bad or (len(self.values), str(cell)[:40])
+        if isinstance(cell, str) and cell.endswith("%"):
+            self.percent = True
+
+    def extend(self, cells: Iterable[Any]) -> "Numbers":
+        """Take many cells."""
+        for cell in cells:
+            self.append(cell)
+        return self
+
+    def pad(self, length: int) -> None:
+        """Fill up with NaN to a length."""
+        self.values.extend([math.nan] * (length - len(self.values)))

@@ -1,0 +1,83 @@
+"""Which reader a path needs, by its ending and, where that says nothing, by its first characters."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from grokinterp.interop.logs.arrays import read_npy, read_npz, read_pth
+from grokinterp.interop.logs.delimited import read_delimited
+from grokinterp.interop.logs.exports import by_run, read_events
+from grokinterp.interop.logs.json_logs import read_json, read_json_lines
+from grokinterp.interop.logs.names import is_step, words
+from grokinterp.interop.logs.table import Table, is_value
+from grokinterp.interop.text_files import ForeignFileError, open_text
+
+METRICS = "metrics.jsonl"
+EVENTS = "events.out.tfevents"
+
+Reader = Callable[[Path, Iterable[str]], list[Table]]
+
+READERS: dict[str, Reader] = {
+    ".csv": read_delimited,
+    ".tsv": read_delimited,
+    ".txt": read_delimited,
+    ".dat": read_delimited,
+    ".json": read_json,
+    ".jsonl": read_json_lines,
+    ".ndjson": read_json_lines,
+    ".npz": read_npz,
+    ".npy": lambda path, wanted: read_npy([path], wanted),
+    ".pth": read_pth,
+    ".pt": read_pth,
+}
+"""Readers by the ending of a file."""
+
+
+def read_tables(path: Path, wanted: Iterable[str] = ()) -> list[Table]:
+    """The tables in a file or in a run directory. Raises ForeignFileError."""
+    if path.is_dir():
+        path = _log_in(path)
+    is_events = path.is_dir() or path.name.startswith(EVENTS)
+    reader = read_events if is_events else READERS.get(path.suffix.lower()) or _by_content(path)
+    tables = [each for table in reader(path, wanted) for each in by_run(table)]
+    for table in tables:
+        _name_by_file(table)
+        if path.name == METRICS:
+            _without_noise(table)
+    return tables
+
+
+def _log_in(directory: Path) -> Path:
+    """The metrics of a run directory, or the folder itself if TensorBoard wrote it. Raises ForeignFileError."""
+    if (directory / METRICS).is_file():
+        return directory / METRICS
+    if any(directory.glob(f"{EVENTS}*")):
+        return directory
+    why = f"is a folder without {METRICS}, so no run directory, and without event files: name the log in it"
+    raise ForeignFileError(directory, why)
+
+
+def _by_content(path: Path) -> Reader:
+    """The reader of a text file whose ending says nothing. Raises ForeignFileError."""
+    with open_text(path) as file:
+        start = file.read(2**12).lstrip()
+    if start.startswith("["):
+        return read_json
+    if start.startswith("{"):
+        return read_json_lines if start.split("\n", 1)[0].rstrip().endswith("}") else read_json
+    return read_delimited
+
+
+def _without_noise(table: Table) -> None:
+    """Take the training accuracy of a run with label noise on the correctly labeled examples, as its report does."""
+    if "clean_accuracy" in table.columns:
+        table.columns["train_accuracy"] = table.columns.pop("clean_accuracy")
+        table.notes.append("train_accuracy is clean_accuracy, that on the correctly labeled examples")
+
+
+def _name_by_file(table: Table) -> None:
+    """Give a lone column of values the name of its file, as in exports of one curve a file."""
+    values = [name for name in table.columns if is_value(name)]
+    others = [name for name in table.columns if not (is_value(name) or is_step(name) or "time" in words(name))]
+    if len(values) == 1 and not others:
+        table.columns = {table.source.stem if name in values else name: table.columns[name] for name in table.columns}
+        table.names = list(table.columns)

@@ -1,0 +1,139 @@
+"""Dated logs for people and programs: one run in full, several as a table, CSV."""
+
+import csv
+import io
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from grokinterp.interop.logs.dating import DatedLog, DatedLogs
+from grokinterp.interop.logs.formats import METRICS
+
+WIDTH = 18
+"""Of the names before what is said about one run."""
+
+
+def as_objects(dated: DatedLogs) -> dict[str, Any]:
+    """Everything, for JSON."""
+    return {
+        "runs": [_finite(run.summary()) for run in dated.runs],
+        "failed": [str(error) for error in dated.failed],
+    }
+
+
+def _finite(value: Any) -> Any:
+    """The value with None for every number that JSON lacks.
+
+    >>> _finite({"a": [1.0, float("inf")]})
+    {'a': [1.0, None]}
+    """
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def as_text(dated: DatedLogs) -> str:
+    """One run in full, several as a table with what was decided in reading below it."""
+    if len(dated.runs) == 1:
+        return "\n".join(one_run(dated.runs[0]))
+    shown = shown_names([source for run in dated.runs for source in run.log.sources])
+    rows = [_row(run, shown) for run in dated.runs]
+    return "\n".join([*_aligned(rows), *_notes(dated, shown)]) if rows else ""
+
+
+def one_run(run: DatedLog) -> list[str]:
+    """What there is to say about one run, a line each.
+
+    The phases and the verdict first; then where the curves were found, what the rules count, what the file says of
+    itself and what was decided in reading.
+    """
+    history, log = run.history, run.log
+    dated = ", ".join(f"{phase.name} {phase.start}-{phase.stop - 1}" for phase in history.phases)
+    lines = [("phases", dated), ("verdict", history.sentence)]
+    lines.append(("evaluations", f"{run.evaluations}, steps {log.steps[0]:g}-{log.steps[-1]:g}"))
+    lines.append(("columns", ", ".join(f"{ours} = {theirs}" for ours, theirs in log.columns.items())))
+    lines += [("rule", f"{text}  {_cell(count)}") for text, count in run.counts.items()]
+    lines += [("the file says", f"{name} {_cell(value)}") for name, value in log.theirs.items()]
+    lines += [("note", note) for note in log.notes]
+    return [f"{name:{WIDTH}}{text}" for name, text in lines]
+
+
+def as_csv(dated: DatedLogs) -> str:
+    """One line a run, with a line of names; empty cells where there is no step."""
+    rows = [
+        {name: value for name, value in run.summary().items() if isinstance(value, str | int | float | None)}
+        | dict(run.counts)
+        | dict(run.log.theirs)
+        for run in dated.runs
+    ]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def shown_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """Paths as they are shown: without the folder that all are in, and run directories without the name of their log.
+
+    >>> list(shown_names([Path("logs/a/metrics.jsonl"), Path("logs/b/metrics.csv")]).values())
+    ['a', 'b/metrics.csv']
+    """
+    root = Path(os.path.commonpath([path.absolute().parent for path in paths]))
+    files = {path: path.absolute() for path in paths}
+    places = {
+        path: file.parent if file.name == METRICS and file.parent != root else file for path, file in files.items()
+    }
+    return {path: place.relative_to(root).as_posix() for path, place in places.items()}
+
+
+def _row(run: DatedLog, shown: Mapping[Path, str]) -> dict[str, str]:
+    """The row of a run in the table."""
+    history = run.history
+    found: dict[str, Any] = {
+        "file": " + ".join(shown[source] for source in run.log.sources),
+        "run": run.log.run,
+        "evaluations": run.evaluations,
+        "memorized": history.memorized_step,
+        "generalized": history.generalized_step,
+        "grokked": history.grok_step,
+        "delay": run.delay,
+        "verdict": history.verdict,
+        **run.counts,
+        **{f"file: {name}": value for name, value in run.log.theirs.items()},
+    }
+    return {name: _cell(value) for name, value in found.items()}
+
+
+def _cell(value: Any) -> str:
+    """A value as text, "-" for none.
+
+    >>> _cell(None), _cell(0.36816), _cell(9600), _cell(True), _cell("")
+    ('-', '0.3682', '9600', 'yes', '')
+    """
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) and not value.is_integer() else str(value)
+
+
+def _aligned(rows: list[dict[str, str]]) -> list[str]:
+    """A table; columns in which nothing stands are left out."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    names = [name for name in names if any(row.get(name) for row in rows)]
+    widths = {name: max(len(name), *(len(row.get(name, "-")) for row in rows)) for name in names}
+    lines = [[name.ljust(widths[name]) for name in names]]
+    lines += [[row.get(name, "-").ljust(widths[name]) for name in names] for row in rows]
+    return ["  ".join(line).rstrip() for line in lines]
+
+
+def _notes(dated: DatedLogs, shown: Mapping[Path, str]) -> list[str]:
+    """The notes below the table, each with its file, once."""
+    notes = (f"{shown[run.log.sources[0]]}: {note}" for run in dated.runs for note in run.log.notes)
+    return ["", *dict.fromkeys(notes)] if any(run.log.notes for run in dated.runs) else []

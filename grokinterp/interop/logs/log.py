@@ -1,0 +1,184 @@
+"""One run of a log: its curves by our names, where each was found, and what had to be decided."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from grokinterp.errors import ConfigError
+from grokinterp.interop.logs.columns import choose, require_pair
+from grokinterp.interop.logs.formats import read_tables
+from grokinterp.interop.logs.names import without_roles, words
+from grokinterp.interop.logs.runs import in_order, runs_of
+from grokinterp.interop.logs.steps import Series, step_column, with_steps
+from grokinterp.interop.logs.table import Table
+from grokinterp.interop.logs.values import checked
+from grokinterp.interop.text_files import ForeignFileError, listed
+from grokinterp.phases import Curves
+
+
+@dataclass(frozen=True)
+class Log:
+    """The curves of one run.
+
+    Attributes:
+        sources: the files that they are from.
+        run: the label of the run in its file, empty where the file holds one.
+        series: by our names.
+        columns: the names in the files by ours.
+        names: all names in the files.
+        theirs: what the files themselves say about memorization and grokking.
+        notes: what was decided or inferred in reading, a line each.
+    """
+
+    sources: tuple[Path, ...]
+    run: str
+    series: Mapping[str, Series]
+    columns: Mapping[str, str]
+    names: tuple[str, ...]
+    theirs: Mapping[str, Any]
+    notes: tuple[str, ...]
+
+    @property
+    def steps(self) -> np.ndarray:
+        """The steps at which any curve was recorded."""
+        return np.unique(np.concatenate([series.steps for series in self.series.values()]))
+
+    def curves(self) -> Curves:
+        """All curves over all steps, NaN where one was not recorded. Raises ForeignFileError, ConfigError."""
+        self.require_pair()
+        steps, columns = self.steps, {}
+        for name, series in self.series.items():
+            column = np.full(len(steps), np.nan)
+            column[np.searchsorted(steps, series.steps)] = series.values
+            columns[name] = column
+        return Curves(steps=steps, **columns)
+
+    @property
+    def has_pair(self) -> bool:
+        """Whether both losses or both accuracies are there."""
+        return {"train_loss", "test_loss"} <= self.series.keys() or {
+            "train_accuracy",
+            "test_accuracy",
+        } <= self.series.keys()
+
+    def require_pair(self) -> None:
+        """Raise ForeignFileError unless both losses or both accuracies are there."""
+        require_pair(self.series, self.sources[0], self.names, self.notes)
+
+
+def read_logs(path: Path, given: Mapping[str, str], *, percent: bool = False) -> list[Log]:
+    """The runs in a file or run directory, complete or not.
+
+    Args:
+        path: the file, or a run directory.
+        given: names of columns by ours, as the user says.
+        percent: accuracies are percentages.
+
+    Raises:
+        ForeignFileError: a file that is not what it says, or curves that cannot be read.
+    """
+    return logs_of(read_tables(path, given.values()), given, percent=percent)
+
+
+def logs_of(tables: Sequence[Table], given: Mapping[str, str], *, percent: bool = False) -> list[Log]:
+    """The runs in tables. Raises ForeignFileError."""
+    return [log for table in tables for log in _of_table(table, given, percent)]
+
+
+def _of_table(table: Table, given: Mapping[str, str], percent: bool) -> list[Log]:
+    for ours, theirs in given.items():
+        if theirs not in table.columns and theirs not in table.labels:
+            raise ForeignFileError(table.source, f"has no column {theirs!r} for {ours}; it has {listed(table.names)}")
+    if not table.rows:
+        return _of_run(table, given.get("step"), given, percent)
+    axis = step_column(table, given.get("step"))
+    parts = runs_of(table, axis, given.get("run"))
+    if axis is None:
+        table.notes.append(f"no column of steps: rows are counted from 0; it has {listed(table.names)}")
+    logs = []
+    for part, own_axis in parts:
+        if own_axis is None:
+            counted = "row"
+            part.columns[counted], own_axis = np.arange(part.rows, dtype=np.float64), counted
+        logs += _of_run(part, own_axis, given, percent)
+    return logs
+
+
+def _of_run(table: Table, axis: str | None, given: Mapping[str, str], percent: bool) -> list[Log]:
+    """The logs in the table of one run: one, or several whose columns stand side by side."""
+    logs = []
+    for choice in choose(table, given):
+        own = replace(table, notes=[*table.notes, *choice.notes])
+        curves = with_steps(own, choice.columns, axis)
+        curves = checked(curves, choice.columns, own, percent=percent)
+        ordered = {ours: in_order(series, choice.columns[ours], own, axis or "step") for ours, series in curves.items()}
+        series = {ours: each for ours, each in ordered.items() if each.steps.size}
+        run = " ".join(filter(None, (table.run, choice.run)))
+        columns = {ours: choice.columns[ours] for ours in series}
+        logs.append(Log((table.source,), run, series, columns, tuple(table.names), table.theirs, tuple(own.notes)))
+    return logs
+
+
+def joined(logs: Sequence[Log]) -> list[Log]:
+    """The logs, with those that hold different curves of one run as one.
+
+    Files belong to one run if their paths differ only in words for splits, quantities and steps (or, in exports of
+    several runs, have runs of the same name), no curve is in both, and they share at least half of the steps of the
+    shorter one.
+    """
+    found: list[Log] = []
+    for log in logs:
+        place = next((place for place, other in enumerate(found) if _belong(other, log)), None)
+        if place is None:
+            found.append(log)
+        else:
+            found[place] = _one(found[place], log)
+    return found
+
+
+def joined_by_hand(logs: Sequence[Log]) -> list[Log]:
+    """All logs as one run. Raises ConfigError if a curve is in two of them, or they share no steps."""
+    first, *rest = logs
+    for log in rest:
+        both = sorted(first.series.keys() & log.series.keys())
+        if both:
+            raise ConfigError("join", log.sources[0], f"{', '.join(both)} is in {first.sources[0]} already")
+        if not np.intersect1d(first.steps, log.steps).size:
+            raise ConfigError("join", log.sources[0], f"shares no step with {first.sources[0]}")
+        first = _one(first, log)
+    return [first]
+
+
+def _belong(one: Log, other: Log) -> bool:
+    if {*one.sources} & {*other.sources} or one.series.keys() & other.series.keys():
+        return False
+    if not (one.series and other.series):
+        return False
+    named = bool(one.run) and one.run == other.run and not one.run.startswith("#")
+    if not named and _key(one) != _key(other):
+        return False
+    shared = np.intersect1d(one.steps, other.steps).size
+    return 2 * shared >= min(len(one.steps), len(other.steps))
+
+
+def _key(log: Log) -> tuple[object, ...]:
+    """What files of one run have in common: the words of their path that name no curve, and the label of the run."""
+    source = log.sources[0]
+    return without_roles(words(str(source.with_suffix("")))), source.suffix, log.run
+
+
+def _one(one: Log, other: Log) -> Log:
+    shared = np.intersect1d(one.steps, other.steps).size
+    note = f"joined with {other.sources[0].name}: {shared} steps in common, other curves"
+    return Log(
+        sources=(*one.sources, *other.sources),
+        run=one.run or other.run,
+        series={**one.series, **other.series},
+        columns={**one.columns, **other.columns},
+        names=(*one.names, *other.names),
+        theirs={**one.theirs, **other.theirs},
+        notes=(*one.notes, *other.notes, note),
+    )

@@ -1,0 +1,141 @@
+"""The steps of each curve: from a column of steps, from a list of the same length, or inferred from the length."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from grokinterp.interop.logs.names import is_step, step_preference, words
+from grokinterp.interop.logs.table import Table
+from grokinterp.interop.text_files import ForeignFileError
+
+
+class Series(NamedTuple):
+    """One curve: its values at its steps, both as they stand in the file, ``NaN`` where nothing was recorded."""
+
+    steps: np.ndarray
+    values: np.ndarray
+
+
+def step_column(table: Table, given: str | None) -> str | None:
+    """The column of steps of a table with rows: the given one, or the first by preference that has whole numbers.
+
+    None if there is no column of steps.
+
+    Raises:
+        ForeignFileError: columns of steps, but none with whole numbers.
+    """
+    names = [given] if given else sorted(filter(is_step, table.columns), key=step_preference)
+    names = [name for name in names if np.isfinite(table.columns[name]).any()]
+    whole = [name for name in names if _first_fraction(table.columns[name]) is None]
+    if whole or not names:
+        return whole[0] if whole else None
+    row = _first_fraction(table.columns[names[0]]) or 0
+    why = f"{names[0]} is {table.columns[names[0]][row]:g} in row {row + 1}: steps must be whole numbers"
+    raise ForeignFileError(table.source, why)
+
+
+def _first_fraction(steps: np.ndarray) -> int | None:
+    wrong = np.isinf(steps) | (np.isfinite(steps) & (steps != np.round(steps))) | (np.abs(steps) > 2**53)
+    return int(wrong.argmax()) if wrong.any() else None
+
+
+def with_steps(table: Table, columns: Mapping[str, str], axis: str | None) -> dict[str, Series]:
+    """The curves with their steps; what had to be inferred is added to the notes of the table.
+
+    Args:
+        table: of one run.
+        columns: their names by ours.
+        axis: the column of steps that was chosen, None to find it.
+
+    Raises:
+        ForeignFileError: a curve whose length no list of steps and no whole stride explains.
+    """
+    if axis is not None:
+        return {ours: Series(table.columns[axis], table.columns[theirs]) for ours, theirs in columns.items()}
+    return {
+        ours: Series(_steps_of(table, theirs, columns.values()), table.columns[theirs])
+        for ours, theirs in columns.items()
+    }
+
+
+def _steps_of(table: Table, name: str, curves: Iterable[str]) -> np.ndarray:
+    if name in table.own_steps:
+        return table.own_steps[name]
+    length = len(table.columns[name])
+    lists = {each: table.columns[each] for each in table.columns if is_step(each)}
+    own = sorted((each for each in lists if len(lists[each]) == length), key=lambda each: _closeness(each, name))
+    if own:
+        return lists[own[0]]
+    longest = max(lists, key=lambda each: len(lists[each]), default=None)
+    others = {each: len(table.columns[each]) for each in curves}
+    if longest is not None and len(lists[longest]) > length:
+        return lists[longest][_strided(table, name, len(lists[longest]), longest)]
+    whole = max(others.values(), default=length)
+    if longest is not None and not lists[longest].max() <= whole:
+        why = f"{name} has {length} values; {longest} has {len(lists[longest])} and ends at {lists[longest].max():g}"
+        raise ForeignFileError(table.source, why)
+    if whole == length:
+        note = f"no steps in the file for {name}: its {length} values are counted from 0"
+        table.notes += [note] if note not in table.notes else []
+        return np.arange(length, dtype=np.float64)
+    return np.arange(whole, dtype=np.float64)[_strided(table, name, whole, max(others, key=lambda each: others[each]))]
+
+
+def _closeness(steps: str, curve: str) -> tuple[int, tuple[int, int, int]]:
+    """Steps that share most words with a curve go first."""
+    return -len({*words(steps)} & {*words(curve)}), step_preference(steps)
+
+
+class Stride(NamedTuple):
+    """Which of many steps were recorded: every k-th from a first one on, and the last one too where that was added."""
+
+    every: int
+    first: int
+    and_last: bool = False
+
+    def places(self, whole: int) -> np.ndarray:
+        """The places of the recorded ones among ``whole`` steps."""
+        places = np.arange(self.first, whole, self.every)
+        return np.append(places, whole - 1) if self.and_last else places
+
+
+def _strided(table: Table, name: str, whole: int, of: str) -> np.ndarray:
+    """The places of the values of a shorter curve among ``whole`` steps."""
+    length = len(table.columns[name])
+    found = stride(whole, length)
+    if found is None:
+        why = f"{name} has {length} values for the {whole} of {of}: every how many steps is not clear"
+        raise ForeignFileError(table.source, why)
+    start = "from the first on" if found.first == 0 else f"from place {found.first + 1} on"
+    end = " and at the last" if found.and_last else ""
+    note = f"{name} has {length} values for {whole} steps: read as one every {found.every} steps {start}{end}"
+    table.notes += [note] if note not in table.notes else []
+    return found.places(whole)
+
+
+def stride(whole: int, part: int) -> Stride | None:
+    """The stride at which ``part`` of ``whole`` values were recorded; None if no whole stride gives that number.
+
+    Every k-th value from the first gives ceil(whole / k) values, the end of each k floor(whole / k), the first kind
+    and the last value one more. Of all that fit, a stride that divides the steps evenly is taken, then the one with
+    the fewest digits before its zeros (10 before 9), then the first kind: most programs evaluate if ``step % k == 0``.
+
+    >>> stride(50_000, 5_000).every, stride(107_791, 10_780).every, stride(100, 11), stride(100, 77)
+    (10, 10, Stride(every=10, first=0, and_last=True), None)
+    """
+    if not 1 < part <= whole:
+        return None
+    fits = []
+    for every in range(max(whole // (part + 1), 1), whole // (part - 1) + 1):
+        even = whole == every * part or whole - 1 == every * (part - 1)
+        digits = len(str(every).rstrip("0")), -len(str(every))
+        for kind, found in enumerate((Stride(every, 0), Stride(every, every - 1), Stride(every, 0, and_last=True))):
+            if _count(whole, found) == part:
+                fits.append(((not (even and kind == 0), digits, kind, every), found))
+    return min(fits)[1] if fits else None
+
+
+def _count(whole: int, found: Stride) -> int:
+    count = -(-(whole - found.first) // found.every)
+    return count + (found.and_last and (whole - 1) % found.every != 0)

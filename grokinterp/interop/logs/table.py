@@ -1,0 +1,164 @@
+"""The columns of one log as they stand in its file, before anything is known about their meaning."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from grokinterp.interop.logs.cells import Numbers
+from grokinterp.interop.logs.names import STEP_WORDS, is_norm, is_run, is_step, meaning, words
+
+THEIR_DATES = frozenset(
+    (
+        "grok",
+        "grokked",
+        "grokking",
+        "memorize",
+        "memorized",
+        "memorization",
+        "memorise",
+        "memorised",
+        "generalize",
+        "generalized",
+        "generalization",
+        "generalise",
+        "generalised",
+    )
+)
+
+
+DATING_WORDS = THEIR_DATES | {*STEP_WORDS, "at", "first", "has", "is", "did"}
+
+
+@dataclass
+class Table:
+    """Columns of numbers and of labels by name, rows in the order of the file.
+
+    Attributes:
+        source: the file.
+        columns: numbers; columns of a table with rows have one length, lists side by side may have several.
+        own_steps: the steps of single columns, where each came with its own.
+        labels: text that may tell runs apart, one a row.
+        names: all names there are, those that were not read included.
+        bad: by column, the row and the text of the first cell that holds no number.
+        percents: columns with percent signs in their cells.
+        about: what the file says about its run beside the curves.
+        notes: what had to be decided in reading.
+        run: the label of the run, empty where the file holds one.
+    """
+
+    source: Path
+    columns: dict[str, np.ndarray] = field(default_factory=dict)
+    own_steps: dict[str, np.ndarray] = field(default_factory=dict)
+    labels: dict[str, list[str]] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
+    bad: dict[str, tuple[int, str]] = field(default_factory=dict)
+    percents: set[str] = field(default_factory=set)
+    about: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    run: str = ""
+
+    @property
+    def rows(self) -> int:
+        """Number of rows; 0 where the columns have different lengths or steps."""
+        if self.own_steps:
+            return 0
+        lengths = {len(column) for column in (*self.columns.values(), *self.labels.values())}
+        return lengths.pop() if len(lengths) == 1 else 0
+
+    def add(self, name: str, cells: Iterable[Any]) -> None:
+        """Add a column that was read as a whole."""
+        self._take(name, Numbers().extend(cells))
+
+    def _take(self, name: str, numbers: Numbers) -> None:
+        self.columns[name] = np.frombuffer(numbers.values, dtype=np.float64) if numbers.values else np.zeros(0)
+        if numbers.bad is not None:
+            self.bad[name] = numbers.bad
+        if numbers.percent:
+            self.percents.add(name)
+
+    def part(self, rows: np.ndarray, run: str) -> "Table":
+        """The table of some of the rows."""
+        columns = {name: column[rows] for name, column in self.columns.items()}
+        labels = {name: [column[row] for row in rows] for name, column in self.labels.items()}
+        return replace(self, columns=columns, labels=labels, notes=list(self.notes), run=run)
+
+    @property
+    def theirs(self) -> dict[str, Any]:
+        """What the file itself says about memorization and grokking: values named by such a word, and by a step."""
+        named = {name: {*words(name.split("/")[-1])} for name in self.about}
+        found = {name: self.about[name] for name in named if named[name] & THEIR_DATES and named[name] <= DATING_WORDS}
+        return {name: value for name, value in found.items() if value is None or isinstance(value, bool | int | float)}
+
+
+class RowsReader:
+    """Builds a table row by row, and holds only what may be needed of it.
+
+    Args:
+        source: the file.
+        wanted: names to read whatever they say.
+    """
+
+    def __init__(self, source: Path, wanted: Iterable[str] = (), *, decimal_comma: bool = False) -> None:
+        self.table = Table(source)
+        self.rows = 0
+        self._wanted = frozenset(wanted)
+        self._decimal_comma = decimal_comma
+        self._numbers: dict[str, Numbers] = {}
+        self._names: dict[str, bool] = {}
+
+    @property
+    def names(self) -> Collection[str]:
+        """The names of all rows so far."""
+        return self._names.keys()
+
+    def take(self, row: Mapping[str, Any]) -> None:
+        """Take one row; names may come and go."""
+        for name, cell in row.items():
+            if name not in self._names:
+                self._names[name] = self._open(name)
+            if self._names[name]:
+                self._put(name, cell)
+        self.rows += 1
+
+    def _open(self, name: str) -> bool:
+        """Whether a column is read; its first row may be late."""
+        if is_run(name):
+            self.table.labels[name] = [""] * self.rows
+        if not (is_run(name) or name in self._wanted or may_be_read(name)):
+            return False
+        self._numbers[name] = Numbers(decimal_comma=self._decimal_comma)
+        self._numbers[name].pad(self.rows)
+        if name in self._wanted and name not in self.table.labels:
+            self.table.labels[name] = [""] * self.rows
+        return True
+
+    def _put(self, name: str, cell: Any) -> None:
+        self._numbers[name].pad(self.rows)
+        self._numbers[name].append(cell)
+        if name in self.table.labels:
+            column = self.table.labels[name]
+            column.extend([""] * (self.rows - len(column)))
+            column.append("" if cell is None else str(cell))
+
+    def done(self) -> Table:
+        """The table."""
+        for name, numbers in self._numbers.items():
+            numbers.pad(self.rows)
+            self.table._take(name, numbers)
+        for column in self.table.labels.values():
+            column.extend([""] * (self.rows - len(column)))
+        self.table.names = list(self._names)
+        return self.table
+
+
+def may_be_read(name: str) -> bool:
+    """Whether a column may be of use: a curve, steps, a norm, or a value whose name is that of the file."""
+    return meaning(name) is not None or is_step(name) or is_norm(name) or is_value(name)
+
+
+def is_value(name: str) -> bool:
+    """Whether a column is called no more than a value, as in exports of one curve a file."""
+    return words(name) in (("value",), ("values",))
