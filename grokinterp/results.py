@@ -141,13 +141,19 @@ class Results:
         if "is_key_irrep" in self.last:
             measured["key_irreps"] = _labels(self.last["is_key_irrep"].isel(step=-1))
         if "is_circuit" in self.last:
-            measured["circuit"] = self.circuit
+            measured["circuit"], measured["circuit_close_to"] = self.circuit, self.circuit_close_to
         return measured
 
     @property
     def circuit(self) -> str | None:
         """What the network of the last checkpoint computes with, None where that was not measured."""
         return _labels(self.last["is_circuit"].isel(step=-1))[0] if "is_circuit" in self.last else None
+
+    @property
+    def circuit_close_to(self) -> str | None:
+        """The circuit that the evidence on the last checkpoint is close to beside that of the verdict, if any."""
+        close = _labels(self.last["is_close_to"].isel(step=-1)) if "is_close_to" in self.last else []
+        return close[0] if close else None
 
     @property
     def no_history(self) -> str | None:
@@ -243,9 +249,14 @@ class Results:
         if "circuit" not in measured:
             return []
         names = ("gradient_symmetricity", "distance_irrelevance", "circularity")
-        known = [f"{name.replace('_', ' ')} {measured[name]:.3f}" for name in names if measured.get(name) is not None]
+        known = [
+            f"{name.replace('_', ' ')} {measured[name]:.3f}{_error(measured.get(f'{name}_error'))}"
+            for name in names
+            if measured.get(name) is not None
+        ]
         evidence = f" ({', '.join(known)})" if known else ""
-        return [f"circuit           {measured['circuit']}{evidence}"]
+        close = measured["circuit_close_to"]
+        return [f"circuit           {measured['circuit']}{f', close to {close}' if close else ''}{evidence}"]
 
 
 def _by_reason(not_defined: Mapping[str, str]) -> dict[str, list[str]]:
@@ -281,6 +292,15 @@ def _plain(variable: xr.DataArray) -> Any:
 
 def _percent(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.1%}"
+
+
+def _error(value: float | None) -> str:
+    """A standard error, as it follows its value.
+
+    >>> _error(0.0123), _error(0.0), _error(None)
+    (' ± 0.012', '', '')
+    """
+    return f" ± {value:.3f}" if value and value >= 5e-4 else ""
 
 
 def _nats(value: float | None) -> str:

@@ -28,7 +28,6 @@ MEASURED_BY = (
     "irrep_spectrum",
     "irrep_fve",
     "irrep_progress",
-    "symmetricity",
     "circuit",
     "isolated_circles",
 )

@@ -16,6 +16,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from grokinterp.analysis.catalogue import ANALYSES, MAPS, MOST, THINNED, thinned
+from grokinterp.analysis.circuits import settling_triples
 from grokinterp.analysis.coordinates import coordinates
 from grokinterp.analysis.evaluate import Analysis, declared_arguments, evaluate_each, result_of
 from grokinterp.analysis.fourier import logit_spectrum
@@ -29,6 +30,10 @@ from grokinterp.phases import Curves, find_phases
 from grokinterp.results import Results
 from grokinterp.tables import read_analysis, read_not_defined, write_analysis, write_not_defined
 from grokinterp.trajectory import Trajectory
+
+
+RETIRED = ("symmetricity",)
+"""Analyses of earlier versions, whose measures others have now: their results would contradict those."""
 
 
 class Final(NamedTuple):
@@ -83,6 +88,8 @@ def analyze(
     if only is None and not trajectory.problem.has_noise:  # nobody asked, and there is nothing to say
         chosen = tuple(analysis for analysis in chosen if analysis is not label_noise)
     with trajectory.directory.analysis_lock():
+        for name in RETIRED:
+            remove_analysis(trajectory.path, name)
         analyze_missing(trajectory, chosen, every, device=device, progress=progress)
     return Results.open(trajectory.path)
 
@@ -226,9 +233,10 @@ def final_of(trajectory: Trajectory, digests: Mapping[int, str], skipped: dict[i
         except CheckpointError as error:
             skipped[step] = error.why
         else:
-            marks = {name: value.tolist() for name, value in keys.items()}
+            triples = {"triples": settling_triples(checkpoint)}
+            marks = {name: value.tolist() for name, value in keys.items()} | triples
             digest = {"initial_weights": digests[first], "final_weights": digests[step]}
-            return Final(checkpoint, keys | weights, marks | digest)
+            return Final(checkpoint, keys | weights | triples, marks | digest)
     raise RunDirectoryError(trajectory.path, f"has no readable checkpoint ({len(skipped)} damaged)")
 
 

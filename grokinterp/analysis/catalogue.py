@@ -36,7 +36,6 @@ from grokinterp.analysis.patching import activation_patching
 from grokinterp.analysis.probes import class_cosine
 from grokinterp.analysis.progress import progress_measures
 from grokinterp.analysis.similarity import class_matrix, class_similarity
-from grokinterp.analysis.symmetricity import symmetricity
 from grokinterp.analysis.weight_path import weight_path
 from grokinterp.analysis.weights import singular_values, weight_norms
 
@@ -80,7 +79,6 @@ THINNED: dict[Analysis, int] = {
     irrep_progress: 9,
     coset_scores: 9,
     isolated_circles: 9,
-    symmetricity: 5,
     gradient_noise: 5,
     class_similarity: 9,
     linear_probes: 9,

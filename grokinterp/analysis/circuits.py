@@ -7,99 +7,109 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from grokinterp.analysis.algebra import cyclic_grid
+from grokinterp.analysis.circles import key_circles
 from grokinterp.analysis.fourier import key_rows
 from grokinterp.analysis.irreps import irrep_spectrum
-from grokinterp.analysis.symmetricity import drawn_cosines
-from grokinterp.analysis.templates import fit, logit_table, templates
+from grokinterp.analysis.symmetricity import FEWEST, MOST, Symmetricity, symmetricity
+from grokinterp.analysis.templates import circle_fits, clocks, fit, logit_table, offset_waves, pizzas, preference
+from grokinterp.analysis.verdict import KINDS, judge, settles
 from grokinterp.checkpoint import Checkpoint
 from grokinterp.errors import NotDefined
 from grokinterp.tasks import RecordedTask
 
-CIRCUITS = ("clock", "pizza", "mixed", "irrep-based", "memorizer", "none")
+CIRCUITS = (*KINDS, "irrep-based", "memorizer", "none")
 
 RIGHT = 0.99
-"""Who answers this share of examples right has memorized them if they were trained on, has generalized if not."""
+"""A network that answers this share of examples correctly has memorized them, or generalized if it never saw them."""
 
 NOT_GENERALIZED = 0.5
 """A memorizer is right on less than this share of the other examples."""
 
 EXPLAINED = 0.1
-"""Without this share of the logits' variance, key frequencies or representations are not what a network answers by."""
-
-PARALLEL, OBLIQUE = 0.95, 0.7
-"""Gradient symmetricity of a pizza at least, and of a clock at most: cos² < ½, the gradients share less than half."""
-
-IRRELEVANT = 0.5
-"""Distance irrelevance of a pizza at most: a - b explains about 1 - q² of its correct logit; a clock has more."""
+"""Below this share of the logits' variance, key frequencies or representations are not what a network answers by."""
 
 COMPONENTS = 4
 """Principal components of the embedding that ``circularity`` looks at."""
-
-TRIPLES = 128
-"""Triples (a, b, c) whose gradients are taken at every checkpoint."""
 
 
 class Evidence(NamedTuple):
     """What tells a clock from a pizza; the fields of ``Circuit`` that need a cyclic group."""
 
     gradient_symmetricity: Float[Tensor, ""]
+    gradient_symmetricity_error: Float[Tensor, ""]
     distance_irrelevance: Float[Tensor, ""]
     distance_irrelevance_runner_up: Float[Tensor, ""]
     circularity: Float[Tensor, ""]
     clock_fve: Float[Tensor, ""]
     pizza_fve: Float[Tensor, ""]
+    pizza_preference: Float[Tensor, ""]
 
 
 class Circuit(NamedTuple):
     """What kind of network it is, and why.
 
-    sampled_symmetricity: mean cosine between a logit's gradients by the embeddings of a and b, of 128 triples [1]
+    gradient_symmetricity: mean cosine between a logit's gradients by the embeddings of a and b [1]
+    gradient_symmetricity_error: standard error of that mean over the triples that were drawn [1]
     distance_irrelevance: spread of the correct logit at equal a - b over its spread at all pairs [1]
     distance_irrelevance_runner_up: the same of the largest wrong logit [1]
     circularity: mean share of one frequency in the first four principal components of the embedding [1]
     clock_fve: share of the logits' variance explained by the clocks of the key frequencies [1]
-    pizza_fve: share of the logits' variance explained by the pizzas of the key frequencies [1]
+    pizza_fve: share of the logits' variance explained by the pizzas of the key frequencies at their best phases [1]
+    pizza_preference: how much more single pizzas than single clocks explain of what each key circle answers alone [1]
+    circuit_fve: share of the logits' variance explained by the key frequencies or the key representations [1]
     is_circuit: whether the network is of that kind [1]
+    is_close_to: whether the evidence is close to that of this other kind [1]
     """
 
-    sampled_symmetricity: Float[Tensor, ""]
+    gradient_symmetricity: Float[Tensor, ""]
+    gradient_symmetricity_error: Float[Tensor, ""]
     distance_irrelevance: Float[Tensor, ""]
     distance_irrelevance_runner_up: Float[Tensor, ""]
     circularity: Float[Tensor, ""]
     clock_fve: Float[Tensor, ""]
     pizza_fve: Float[Tensor, ""]
+    pizza_preference: Float[Tensor, ""]
+    circuit_fve: Float[Tensor, ""]
     is_circuit: Bool[Tensor, "circuit"]
+    is_close_to: Bool[Tensor, "circuit"]
 
 
 def circuit(
-    checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "key"], key_irreps: Int[Tensor, "key_irrep"]
+    checkpoint: Checkpoint,
+    *,
+    key_frequencies: Int[Tensor, "key"],
+    key_irreps: Int[Tensor, "key_irrep"],
+    triples: int = FEWEST,
 ) -> Circuit:
     """The kind of the network, one of ``CIRCUITS``, and the evidence for it.
 
-    memorizer: right on 99 % of the training examples, on less than half of the others. All other kinds but none
-    are right on 99 % of the examples not trained on (of all, where nobody knows or none is left), which is what
-    generalizing cleanly means here, and on a tenth of their logits' variance the key frequencies or representations
-    can be read. Whoever meets neither is none, and so is what generalizes without a group to read it in.
+    memorizer: right on 99 % of the training examples, on less than half of the others. Networks of all other kinds
+    but none are right on 99 % of the examples not trained on (of all examples where the split is unknown or leaves
+    none), which is what generalizing cleanly means here, and a tenth of their logits' variance is explained by the
+    key frequencies or representations. Networks that meet neither criterion are labeled "none".
 
-    In a cyclic group, with g the gradient symmetricity and q the distance irrelevance of the correct logit:
-    pizza: g ≥ 0.95 and q ≤ 0.5. Its logit depends on E_a + E_b, and grows and falls with a - b as |cos(w(a - b)/2)|.
-    clock: g ≤ 0.7 and q > 0.5. It multiplies, so that a's gradient depends on b, and its logit depends on a + b - c.
-    mixed: else. Where the operands have tables of their own g is NaN, and q decides.
+    In a cyclic group the rule is that of ``verdict.judge``. With g the gradient symmetricity:
+    pizza (the sum type): g ≥ 0.98, so that the logits depend on E_a + E_b.
+    clock: g ≤ 0.707. It multiplies, so that the gradient of a depends on b.
+    mixed: between.
+    additive: the model adds its operands before the first nonlinearity, and its circles answer unlike pizzas.
     In any other group: irrep-based.
 
-    q = mean_d std(M | a - b = d) / std(M) for the correct logit M [a, b], 1 where M is constant. Circularity is the
-    mean over the first four principal components, v [token] at unit length, of min(1, max_k 2|Σ_t v_t e^{iw_k t}|²/p).
-    g is the mean over 128 fixed triples: its error is 0.0001 for a pizza, 0.01 to 0.04 for others; ``symmetricity`` has
-    the exact one. ``clock_fve`` and ``pizza_fve`` fit the logits by least squares: pizzas of several circles
-    complete each other to clocks, so that they tell little of a whole network; see ``isolated_circles``.
+    q = mean_d std(M | a - b = d) / std(M) for the correct logit M [a, b], 1 where M is constant: how much the logit
+    depends on a + b at equal a - b. It is reported, and no part of the verdict. Circularity is the mean over the first
+    four principal components, v [token] at unit length, of min(1, max_k 2|Σ_t v_t e^{iw_k t}|²/p). ``clock_fve`` and
+    ``pizza_fve`` fit the logits by least squares: pizzas of several circles complete each other to clocks, so that
+    ``pizza_preference`` compares the templates on what each key frequency of the embedding answers alone.
     The evidence is NaN without a cyclic group, the fits are 0 without a key frequency.
 
     Args:
         checkpoint: of any run.
         key_frequencies: frequencies from 1 to ⌊p/2⌋.
         key_irreps: rows of the ``irrep`` axis.
+        triples: how many are drawn for g; ``analyze`` draws as many as settle the verdict on the last checkpoint.
 
-    Source: Zhong et al. 2023, §5 (symmetricity, irrelevance), §6 (circularity); Chughtai et al. 2023 (irreps).
+    Source: Zhong et al. 2023, §5 (symmetricity, irrelevance), §6 (circularity); Chughtai et al. 2023 (irreps);
+    docs/formulas.md, Circuit verdict (thresholds).
 
     Raises:
         NotDefined: recorded examples.
@@ -107,25 +117,28 @@ def circuit(
     task = checkpoint.problem.task
     if isinstance(task, RecordedTask):
         raise NotDefined("circuit", task.no_group)
-    found, explained, is_cyclic = gathered(checkpoint, key_frequencies, key_irreps)
+    found, explained, is_cyclic = gathered(checkpoint, key_frequencies, key_irreps, triples)
     clean, memorized = generalization(checkpoint)
     known = clean & (explained >= EXPLAINED)
-    g, q = found.gradient_symmetricity, found.distance_irrelevance
-    is_pizza = known & is_cyclic & ~(g < PARALLEL) & (q <= IRRELEVANT)
-    is_clock = known & is_cyclic & ~(g > OBLIQUE) & (q > IRRELEVANT)
-    is_mixed = known & is_cyclic & ~is_pizza & ~is_clock
-    kinds = [is_clock, is_pizza, is_mixed, known & (not is_cyclic), memorized]
-    return Circuit(*found, torch.stack([*kinds, ~torch.stack(kinds).any(0)]))
+    is_kind, is_close = judge(
+        found.gradient_symmetricity,
+        found.gradient_symmetricity_error,
+        found.pizza_preference,
+        adds_operands=checkpoint.model.adds_operands,
+    )
+    kinds = torch.cat([is_kind & known & is_cyclic, torch.stack([known & (not is_cyclic), memorized])])
+    is_close_to = torch.cat([is_close & known & is_cyclic, torch.zeros_like(kinds[:3])])
+    return Circuit(*found, explained, torch.cat([kinds, ~kinds.any(0, keepdim=True)]), is_close_to)
 
 
 def gathered(
-    checkpoint: Checkpoint, key_frequencies: Int[Tensor, "key"], key_irreps: Int[Tensor, "key_irrep"]
+    checkpoint: Checkpoint, key_frequencies: Int[Tensor, "key"], key_irreps: Int[Tensor, "key_irrep"], triples: int
 ) -> tuple[Evidence, Float[Tensor, ""], bool]:
     """The evidence, the share of the logits' variance that frequencies or irreps explain, and which of both."""
     nothing = checkpoint.logits.sum().double() * torch.nan
     try:
-        found = evidence(checkpoint, key_frequencies)
-        return found, torch.maximum(found.clock_fve, found.pizza_fve), True
+        found = evidence(checkpoint, key_frequencies, triples)
+        return found, found.clock_fve, True
     except NotDefined:
         pass
     try:
@@ -135,22 +148,46 @@ def gathered(
     return Evidence(*[nothing] * len(Evidence._fields)), explained, False
 
 
-def evidence(checkpoint: Checkpoint, key_frequencies: Int[Tensor, "key"]) -> Evidence:
+def evidence(checkpoint: Checkpoint, key_frequencies: Int[Tensor, "key"], triples: int) -> Evidence:
     """What there is to measure in a cyclic group. Raises NotDefined for any other task."""
     grid = cyclic_grid(checkpoint, "circuit")
     logits = grid.logits(checkpoint.logits.double())
-    table, shapes = logit_table(logits), templates(key_rows(key_frequencies, grid.n, logits.device), grid.n)
-    try:
-        symmetricity = drawn_cosines(checkpoint, "circuit", TRIPLES).mean()
-    except NotDefined:
-        symmetricity = logits.sum() * torch.nan
+    table, rows = logit_table(logits), key_rows(key_frequencies, grid.n, logits.device)
+    best = circle_fits(offset_waves(table, rows))
     return Evidence(
-        symmetricity,
+        *gradients_compared(checkpoint, triples),
         *(distance_irrelevance(answers) for answers in best_logits(logits)),
         circularity(grid.embedding(checkpoint.model).detach().double()),
-        fit(table, shapes.clock),
-        fit(table, shapes.pizza),
+        fit(table, clocks(rows, grid.n)),
+        fit(table, pizzas(rows, grid.n, best.difference)),
+        preference(key_circles(checkpoint, grid, rows)),
     )
+
+
+def gradients_compared(checkpoint: Checkpoint, triples: int) -> Symmetricity:
+    """The gradient symmetricity; NaN where it is not defined."""
+    try:
+        return symmetricity(checkpoint, triples=triples)
+    except NotDefined:
+        return Symmetricity(*[checkpoint.logits.sum().double() * torch.nan] * 2)
+
+
+def settling_triples(checkpoint: Checkpoint) -> int:
+    """How many triples settle on which side of the thresholds a network is: 512, doubled up to 4,096.
+
+    With 4,096 the standard error is below 0.008, so that what is not settled is close to a threshold. 512 where g
+    decides nothing.
+    """
+    count = FEWEST
+    try:
+        cyclic_grid(checkpoint, "circuit")
+        while count < MOST and not checkpoint.model.adds_operands:
+            if settles(*(float(value) for value in symmetricity(checkpoint, triples=count))):
+                break
+            count *= 2
+    except NotDefined:
+        pass
+    return count
 
 
 def generalization(checkpoint: Checkpoint) -> tuple[Bool[Tensor, ""], Bool[Tensor, ""]]:

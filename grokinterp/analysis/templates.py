@@ -1,9 +1,11 @@
 """What the logits of clocks and pizzas look like, and how much of given logits that is.
 
 Both are functions of the difference d = a - b and the offset e = a + b - c alone, so that logits meet them only through
-their mean over the n triples (a, b, c) with the same d and e.
+their mean over the n triples (a, b, c) with the same d and e. Operands whose circles are rotated against each other
+shift d by a phase, and a rotated unembedding shifts e by another.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -11,6 +13,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from grokinterp.maths.fourier import waves
+
+PHASES = 360
+"""Phases of the difference that are tried, in steps of one degree: the best correlation is missed by at most 1e-4."""
 
 
 class LogitTable(NamedTuple):
@@ -23,11 +28,30 @@ class LogitTable(NamedTuple):
     variance: Float[Tensor, ""]
 
 
-class Templates(NamedTuple):
-    """The logits of one circle of each of some frequencies, less their mean: Q[k, d, e]."""
+class Waves(NamedTuple):
+    """The part of the logits at each frequency of the offset, x(d) cos(w_k e) + y(d) sin(w_k e).
 
-    clock: Float[Tensor, "key difference offset"]
-    pizza: Float[Tensor, "key difference offset"]
+    cosine, sine: x and y. angle: w_k d.
+    """
+
+    cosine: Float[Tensor, "key difference"]
+    sine: Float[Tensor, "key difference"]
+    angle: Float[Tensor, "key difference"]
+
+
+class CircleFits(NamedTuple):
+    """How well one clock, and one pizza at its best phase, explain the waves of each frequency.
+
+    energy: mean square of the waves over all d and e. clock, pizza: shares of it that either explains, phases free.
+    difference: phase of d in the best pizza. clock_offset, pizza_offset: phases of e.
+    """
+
+    energy: Float[Tensor, "key"]
+    clock: Float[Tensor, "key"]
+    pizza: Float[Tensor, "key"]
+    difference: Float[Tensor, "key"]
+    clock_offset: Float[Tensor, "key"]
+    pizza_offset: Float[Tensor, "key"]
 
 
 def logit_table(logits: Float[Tensor, "pair exponent"]) -> LogitTable:
@@ -39,24 +63,118 @@ def logit_table(logits: Float[Tensor, "pair exponent"]) -> LogitTable:
     """
     n, mean = logits.shape[1], logits.mean()
     b = torch.arange(n, device=logits.device)
-    rows = [logits[(b + d) % n * n + b].gather(1, (2 * b[:, None] + d - b) % n).mean(0) for d in range(n)]
-    return LogitTable(torch.stack(rows) - mean, logits.square().mean() - mean.square())
+    means = offset_means(logits[difference_pairs(n, b)], b)
+    return LogitTable(means - mean, logits.square().mean() - mean.square())
 
 
-def templates(rows: Int[Tensor, "key"], n: int) -> Templates:
-    """Clock: cos(w_k e). Pizza: |cos(w_k d/2)| (|cos(w_k e/2)| - |sin(w_k e/2)|), w_k = 2πk/n, for k = 1 + row.
+def difference_pairs(n: int, b: Int[Tensor, "b"]) -> Int[Tensor, "difference b"]:
+    """The pair (b + d, b), in row-major order, for every difference and some b.
+
+    >>> difference_pairs(3, torch.tensor([2])).flatten().tolist()
+    [8, 2, 5]
+    """
+    d = torch.arange(n, device=b.device)[:, None]
+    return (b + d) % n * n + b
+
+
+def offset_means(
+    logits: Float[Tensor, "difference b exponent"], b: Int[Tensor, "b"]
+) -> Float[Tensor, "difference offset"]:
+    """Mean over b of the logits of (b + d, b, c) with the same d and e = 2b + d - c."""
+    n = logits.shape[2]
+    d = torch.arange(n, device=b.device)
+    return logits.gather(2, (2 * b[:, None] + d[:, None, None] - d) % n).mean(1)
+
+
+def clocks(
+    rows: Int[Tensor, "key"], n: int, offset: Float[Tensor, "key"] | None = None
+) -> Float[Tensor, "key difference offset"]:
+    """The logits of a clock, cos(w_k e + ψ), w_k = 2πk/n, for k = 1 + row, less their mean.
+
+    >>> clocks(torch.tensor([0]), 2).round(decimals=6).tolist()
+    [[[1.0, -1.0], [1.0, -1.0]]]
+
+    Source: Zhong et al. 2023, §2.
+    """
+    clock = (angles(rows, n) + _phase(offset, rows)).cos()[:, None].expand(-1, n, -1)
+    return clock - clock.mean((1, 2), keepdim=True)
+
+
+def pizzas(
+    rows: Int[Tensor, "key"],
+    n: int,
+    difference: Float[Tensor, "key"] | None = None,
+    offset: Float[Tensor, "key"] | None = None,
+) -> Float[Tensor, "key difference offset"]:
+    """The logits of a pizza, |cos((w_k d + φ)/2)| (|cos((w_k e + ψ)/2)| - |sin((w_k e + ψ)/2)|), less their mean.
 
     With half the angle, d and e count modulo 2n in the cosine, but modulo n in its absolute value.
 
-    >>> templates(torch.tensor([0]), 2).clock.tolist()
-    [[[1.0, -1.0], [1.0, -1.0]]]
-
-    Source: Zhong et al. 2023, §2 (clock, pizza), §4 (correct and incorrect logits of circles).
+    Source: Zhong et al. 2023, §2 (pizza), §4 (correct and incorrect logits of circles); docs/formulas.md, Circuit
+    verdict (phases).
     """
-    cos, sin = (wave[rows, :n].abs() for wave in waves(2 * n, rows.device))
-    clock = waves(n, rows.device)[0][rows, None].expand(-1, n, -1)
-    pizza = cos[:, :, None] * (cos - sin)[:, None]
-    return Templates(*(whole - whole.mean((1, 2), keepdim=True) for whole in (clock, pizza)))
+    half = (angles(rows, n) + _phase(offset, rows)) / 2
+    slices = ((angles(rows, n) + _phase(difference, rows)) / 2).cos().abs()
+    pizza = slices[:, :, None] * (half.cos().abs() - half.sin().abs())[:, None]
+    return pizza - pizza.mean((1, 2), keepdim=True)
+
+
+def angles(rows: Int[Tensor, "key"], n: int) -> Float[Tensor, "key exponent"]:
+    """w_k t for t = 0..n - 1, reduced to one turn."""
+    turn = (1 + rows)[:, None] * torch.arange(n, device=rows.device) % n
+    return 2 * math.pi / n * turn.double()
+
+
+def _phase(phase: Float[Tensor, "key"] | None, rows: Int[Tensor, "key"]) -> Float[Tensor, "key 1"]:
+    return torch.zeros(len(rows), 1, dtype=torch.float64, device=rows.device) if phase is None else phase[:, None]
+
+
+def offset_waves(table: LogitTable, rows: Int[Tensor, "key"]) -> Waves:
+    """Project the table on the cosine and the sine of each frequency of the offset, at every difference."""
+    n = len(table.means)
+    cos, sin = (wave[rows] for wave in waves(n, table.means.device))
+    scale = 1 / cos.square().sum(1, keepdim=True)
+    return Waves(scale * (cos @ table.means.mT), scale * (sin @ table.means.mT), angles(rows, n))
+
+
+def circle_fits(found: Waves) -> CircleFits:
+    """Compare one clock and one pizza with the waves of each frequency; every phase is free.
+
+    As a function of the difference the waves of a clock are constant, those of a pizza |cos((w_k d + φ)/2)|. A share
+    is the squared cosine between them as functions of d, whatever the phase of e is: for a pizza, the clock has
+    (2/π)² / ½ = .81, and the reverse. Frequency n/2 has two differences only, on which some pizza is a clock: it
+    counts as neither, with energy 0.
+    """
+    phase = 2 * math.pi / PHASES * torch.arange(PHASES, dtype=torch.float64, device=found.angle.device)
+    slices = ((found.angle[:, None] + phase[:, None]) / 2).cos().abs()  # [key, phase, difference]
+    x, y = (torch.einsum("kpd,kd->kp", slices, wave) for wave in found[:2])
+    square = found.cosine.square().sum(1) + found.sine.square().sum(1)
+    floor = torch.finfo(torch.float64).tiny
+    shares = (x.square() + y.square()) / (slices.square().sum(2) * square[:, None]).clamp(min=floor)
+    pizza, best = shares.max(1)
+    cosine, sine = found.cosine.sum(1), found.sine.sum(1)
+    n = found.angle.shape[1]
+    clock = (cosine.square() + sine.square()) / (n * square).clamp(min=floor)
+    own = best[:, None]
+    is_two = (found.angle[:, 2 % n] == 0) & (n > 2)
+    return CircleFits(
+        energy=torch.where(is_two, 0, square / (2 * n)),
+        clock=clock,
+        pizza=pizza,
+        difference=phase[best],
+        clock_offset=torch.atan2(-sine, cosine),
+        pizza_offset=torch.atan2(-y.gather(1, own), x.gather(1, own)).squeeze(1),
+    )
+
+
+def preference(fits: CircleFits) -> Float[Tensor, ""]:
+    """How much more of the waves single pizzas explain than single clocks; 0 where there are none.
+
+    0.19 for pizzas, -0.19 for clocks: either is .81 of the other.
+    """
+    total = fits.energy.sum()
+    difference = ((fits.pizza - fits.clock) * fits.energy).sum()
+    return torch.where(total > 0, difference / total.clamp(min=torch.finfo(torch.float64).tiny), 0)
 
 
 def fit(table: LogitTable, found: Float[Tensor, "key difference offset"]) -> Float[Tensor, ""]:

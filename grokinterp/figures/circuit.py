@@ -30,6 +30,7 @@ CIRCUIT_COLORS = {
     "clock": BLUE,
     "pizza": ORANGE,
     "mixed": PURPLE,
+    "additive": BROWN,
     "irrep-based": GREEN,
     "memorizer": "#8a94a0",
     "none": "#e4e7eb",
@@ -38,7 +39,6 @@ CIRCUIT_COLORS = {
 
 EVIDENCE = {
     "gradient_symmetricity": ("gradient symmetricity", BLUE, "-"),
-    "sampled_symmetricity": ("gradient symmetricity", BLUE, "-"),
     "distance_irrelevance": ("distance irrelevance", ORANGE, "-"),
     "distance_irrelevance_runner_up": ("… to the runner-up", ORANGE, ":"),
     "circularity": ("circularity", GREEN, "-"),
@@ -46,6 +46,7 @@ EVIDENCE = {
 TEMPLATES = {
     "clock_fve": ("clock template", BLUE, "-"),
     "pizza_fve": ("pizza template", ORANGE, "-"),
+    "pizza_preference": ("pizza − clock, circles alone", GREEN, ":"),
 }
 LEFT, PLOT_INCHES = 0.75, 7.2  # as in the timeline
 MOST_IRREPS = 9

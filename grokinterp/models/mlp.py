@@ -214,6 +214,10 @@ class MLP(Model):
         return self.spec.d_embed is None
 
     @property
+    def adds_operands(self) -> bool:
+        return True
+
+    @property
     def n_layers(self) -> int:
         return len(self.spec.hidden)
 

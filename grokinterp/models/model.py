@@ -95,6 +95,14 @@ class Model(HookedRootModule, ABC):
         return False
 
     @property
+    def adds_operands(self) -> bool:
+        """Whether the tokens first meet in a sum, so that the first nonlinearity of several tokens reads Σ_i f_i(token_i).
+
+        Such a network multiplies no two operands before that nonlinearity, whatever its weights are.
+        """
+        return False
+
+    @property
     @abstractmethod
     def W_U(self) -> Float[Tensor, "d_model class"]:
         """From what ``Readout.residual`` holds to the logits."""

@@ -193,6 +193,10 @@ class RecursiveModel(Model):
         return Readout(None, neurons, y, supervised[-1], supervised)
 
     @property
+    def adds_operands(self) -> bool:
+        return True
+
+    @property
     def n_layers(self) -> int:
         return 1
 

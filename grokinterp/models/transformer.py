@@ -235,6 +235,11 @@ class Transformer(Model):
         return total + self.blocks[layer].attn.b_O if mlp_input else total
 
     @property
+    def adds_operands(self) -> bool:
+        """Without learned attention every position gets the same sum of what each token gives."""
+        return self.spec.attention_rate == 0
+
+    @property
     def n_layers(self) -> int:
         return self.spec.n_layers
 

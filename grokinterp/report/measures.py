@@ -39,7 +39,7 @@ MEASURES = (
     Measure("gini_embedding", "Gini of the embedding spectrum", "1"),
     Measure("gini_neuron_logit", "Gini of the neuron-to-logit spectrum", "1"),
     Measure("causal_score", "causal score of the key structure", "1"),
-    Measure("sampled_symmetricity", "gradient symmetricity", "1"),
+    Measure("gradient_symmetricity", "gradient symmetricity", "1"),
     Measure("distance_irrelevance", "distance irrelevance", "1"),
     Measure("circularity", "circularity of the embedding", "1"),
     Measure("irreps_explained", "logits explained by the group's characters", "1"),
