@@ -17,7 +17,7 @@ FEW = (
 MOST = dict.fromkeys(MAPS, 200) | dict.fromkeys(SOME, 32) | dict.fromkeys(FEW, 9)
 """Analyses that run on few checkpoints, and on how many at most."""
 
-CIRCUITS = ("clock", "pizza", "mixed", "irrep-based", "memorizer", "none")
+CIRCUITS = ("clock", "pizza", "mixed", "additive", "irrep-based", "memorizer", "none")
 HOOKS = tuple(f"blocks.0.{name}" for name in ("hook_attn_out", "hook_resid_mid", "mlp.hook_post", "hook_resid_post"))
 PARTS = ("embed", "pos_embed", "blocks.0.attn", "blocks.0.mlp", "unembed")
 SITES = ("blocks.0.hook_resid_pre", "blocks.0.hook_attn_out", "blocks.0.hook_mlp_out", "blocks.0.hook_resid_post")
@@ -45,7 +45,7 @@ def deep_analyses(at: np.ndarray, p: int, *, n_heads: int = 2, groks: bool = Tru
     def up(size: int, *, low: float = 0.02, high: float = 0.97) -> np.ndarray:
         return np.clip(low + (high - low) * g[:, None] * np.linspace(0.6, 1, size) + wave(size, size=0.01), 0, 1)
 
-    verdict = np.where(g > 0.7, 0, np.where(g > 0.3, 2, np.where(m > 0.8, 4, 5)))
+    verdict = np.where(g > 0.7, 0, np.where(g > 0.3, 2, np.where(m > 0.8, 5, 6)))
     classes = np.arange(p)
     cosine = sum(np.cos(2 * np.pi * key * (classes[:, None] - classes) / p) for key in KEYS) / len(KEYS)
     irreps = ["trivial", *(f"rho_{k}" for k in range(1, p // 2 + 1))]
@@ -58,10 +58,13 @@ def deep_analyses(at: np.ndarray, p: int, *, n_heads: int = 2, groks: bool = Tru
     graft = 1e-4 + 4 * (1 - g[:, None]) * np.linspace(0.2, 1, len(PARTS))
     data: dict[str, Data] = {
         "circuit": {
-            "sampled_symmetricity": ((), 0.9 - 0.6 * g), "distance_irrelevance": ((), 0.2 + 0.7 * g),
+            "gradient_symmetricity": ((), 0.9 - 0.6 * g), "gradient_symmetricity_error": ((), 0.01 + 0 * g),
+            "distance_irrelevance": ((), 0.2 + 0.7 * g),
             "distance_irrelevance_runner_up": ((), 0.2 + 0.6 * g), "circularity": ((), 0.05 + 0.9 * g),
             "clock_fve": ((), 0.9 * g), "pizza_fve": ((), 0.3 * g),
+            "pizza_preference": ((), 0.2 - 0.3 * g), "circuit_fve": ((), 0.9 * g),
             "is_circuit": (("circuit",), verdict[:, None] == np.arange(len(CIRCUITS))),
+            "is_close_to": (("circuit",), np.zeros((n, len(CIRCUITS)), dtype=bool)),
         },
         "causal_evidence": {
             "necessity": ((), g), "sufficiency": ((), 0.95 * g), "necessity_control": ((), 0.04 * m),

@@ -85,7 +85,7 @@ def test_a_section_names_what_it_lacks(tmp_path):
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("circuit", ["clock", "pizza", "mixed", "irrep-based", "memorizer", "none"])
+@pytest.mark.parametrize("circuit", ["clock", "pizza", "mixed", "additive", "irrep-based", "memorizer", "none"])
 def test_every_verdict_on_the_circuit_has_a_sentence_and_only_a_found_one_a_tile(circuit, tmp_path):
     path = write_run(tmp_path / "run", steps=2)
     at, names = [0, LAST], list(MEANINGS)

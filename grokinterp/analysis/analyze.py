@@ -31,7 +31,6 @@ from grokinterp.results import Results
 from grokinterp.tables import read_analysis, read_not_defined, write_analysis, write_not_defined
 from grokinterp.trajectory import Trajectory
 
-
 RETIRED = ("symmetricity",)
 """Analyses of earlier versions, whose measures others have now: their results would contradict those."""
 

@@ -41,14 +41,14 @@ class IsolatedCircles(NamedTuple):
     circle_frequency: frequency that the circle's two principal components hold most of, 0 without a circle [1]
     circle_clock_fve: share of the z-scored logits' variance explained by the z-scored clock at its best phase [1]
     circle_pizza_fve: share of the z-scored logits' variance explained by the z-scored pizza at its best phases [1]
-    circle_rotation: phase of a - b in that pizza, by which the operands' circles are rotated against each other [rad]
+    circle_phase: phase φ of |cos(w(a - b)/2 + φ)| in that pizza [rad]
     circle_accuracy: share of the pairs that are answered correctly [1]
     """
 
     circle_frequency: Int[Tensor, "circle"]
     circle_clock_fve: Float[Tensor, "circle"]
     circle_pizza_fve: Float[Tensor, "circle"]
-    circle_rotation: Float[Tensor, "circle"]
+    circle_phase: Float[Tensor, "circle"]
     circle_accuracy: Float[Tensor, "circle"]
 
 
@@ -56,10 +56,10 @@ def isolated_circles(checkpoint: Checkpoint) -> IsolatedCircles:
     """The network's answers with its embedding restricted to principal components 2i - 1 and 2i, for i = 1 to 6.
 
     The embeddings of the operands become their mean plus their part in that plane. The templates, for a clock
-    cos(w(a + b - c) + ψ), for a pizza |cos((w(a - b) + φ)/2)| (|cos((w(a + b - c) + ψ)/2)| - |sin((…)/2)|), are taken
+    cos(w(a + b - c) + ψ), for a pizza |cos(w(a - b)/2 + φ)| (|cos((w(a + b - c) + ψ)/2)| - |sin((…)/2)|), are taken
     at the circle's frequency and at the phases φ and ψ that fit best, and z-scored like the logits of all (a, b, c):
     the share explained is 2r - 1, r being the correlation of both. It is negative where r is below a half. Where the
-    operands share their embedding, φ is 0; tables of their own may be rotated against each other.
+    operands share their embedding, φ is 0; circles of their own may be rotated against each other, by 2φ.
     Embeddings of fewer dimensions have fewer circles: NaN, and frequency 0.
 
     Source: Zhong et al. 2023, §4.2 (isolated circles); docs/formulas.md, Circuit verdict (phases).
@@ -85,7 +85,7 @@ def isolated_circles(checkpoint: Checkpoint) -> IsolatedCircles:
 def measured(
     checkpoint: Checkpoint, grid: CyclicGrid, rows: Float[Tensor, "exponent feature"]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Frequency, both fits, the pizza's rotation and the accuracy with these embeddings."""
+    """Frequency, both fits, the pizza's phase and the accuracy with these embeddings."""
     row = torch.fft.rfft(rows, dim=0)[1:].abs().square().sum(1).argmax()[None]
     logits = restricted_logits(checkpoint, grid.embed(checkpoint.model, rows), checkpoint.problem.tokens)
     table = logit_table(grid.logits(logits))
@@ -93,7 +93,7 @@ def measured(
     clock = agreement(table, clocks(row, grid.n, fits.clock_offset)[0])
     pizza = agreement(table, pizzas(row, grid.n, fits.difference, fits.pizza_offset)[0])
     right = logits.argmax(1) == checkpoint.problem.labels
-    return row[0].double() + 1, clock, pizza, fits.difference[0], right[grid.example].double().mean()
+    return row[0].double() + 1, clock, pizza, fits.difference[0] / 2, right[grid.example].double().mean()
 
 
 def key_circles(checkpoint: Checkpoint, grid: CyclicGrid, rows: Int[Tensor, "key"]) -> CircleFits:
@@ -108,7 +108,7 @@ def key_circles(checkpoint: Checkpoint, grid: CyclicGrid, rows: Int[Tensor, "key
     pairs = difference_pairs(n, b)
     tokens = checkpoint.problem.tokens[grid.example[pairs.flatten()]]
     found = []
-    for row in rows.split(1):
+    for row in (rows[i : i + 1] for i in range(len(rows))):
         logits = restricted_logits(checkpoint, grid.embed(model, at_frequency(embedding, row)), tokens)
         means = offset_means(logits[:, grid.class_of].unflatten(0, pairs.shape), b)
         means = means - means.mean()
@@ -142,4 +142,3 @@ def restricted_logits(
     weights, inputs = in_program(model, model.embedded_by(table)), ReadoutInputs.of(tokens)
     readout: Readout = functional_call(ReadoutProgram(model), weights, (inputs,))
     return readout.logits.double()
-

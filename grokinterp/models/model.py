@@ -96,7 +96,7 @@ class Model(HookedRootModule, ABC):
 
     @property
     def adds_operands(self) -> bool:
-        """Whether the tokens first meet in a sum, so that the first nonlinearity of several tokens reads Σ_i f_i(token_i).
+        """Whether tokens first meet in a sum: the first nonlinearity of several tokens reads Σ_i f_i(token_i).
 
         Such a network multiplies no two operands before that nonlinearity, whatever its weights are.
         """

@@ -38,9 +38,13 @@ class Drawing(NamedTuple):
 
 
 MEANINGS = {
-    "clock": "a clock: it turns both operands into angles and adds them, so that the logits depend on a + b − c alone",
-    "pizza": "a pizza: it averages the operands' angles, so that the logits also depend on a − b",
+    "clock": "a clock: it turns both operands into angles and multiplies their waves, so that the logits follow "
+    "cos w(a + b − c)",
+    "pizza": "a pizza, a circuit of the sum type: it adds the operands' angles as vectors before any nonlinearity, so "
+    "that the logits follow the sum, whose length depends on a − b",
     "mixed": "something between a clock and a pizza",
+    "additive": "a sum of embeddings and a nonlinearity: its model adds the operands before anything could multiply "
+    "them, so that it is no clock, and its circles do not answer as pizzas",
     "irrep-based": "the irreducible representations of the task's group, whose characters its logits follow",
     "memorizer": "memory: it answers the training {examples} and not the others",
     "none": "none of the known circuits, as far as the evidence goes",
@@ -63,7 +67,22 @@ def lead(results: Results, words: Words) -> str:
     if results.circuit is None:
         return ""
     meaning = MEANINGS.get(results.circuit, results.circuit).format(examples=words.examples)
-    return f"The network of the last checkpoint computes with {meaning}."
+    return f"The network of the last checkpoint computes with {meaning}.{closeness(results)}{explained_share(results)}"
+
+
+def closeness(results: Results) -> str:
+    """That the evidence is close to that of another circuit, where it is."""
+    other = results.circuit_close_to
+    return f" The evidence is close to that of the verdict “{other}”." if other else ""
+
+
+def explained_share(results: Results) -> str:
+    """How much of the logits the verdict rests on, and how much is left; nothing where no circuit was found."""
+    share = results.measures().get("circuit_fve")
+    if share is None or results.circuit in ("memorizer", "none"):
+        return ""
+    by = "key representations" if results.circuit == "irrep-based" else "key frequencies"
+    return f" The {by} explain {share:.1%} of the logits’ variance; {1 - share:.1%} is unexplained."
 
 
 COMPUTES_WITH = (
@@ -151,8 +170,9 @@ def circuit_caption(circuit: xr.Dataset) -> str:
     if "circularity" not in circuit or not np.isfinite(circuit["circularity"]).any():
         return f"{text}."
     return (
-        f"{text}, and why: low gradient symmetricity and high distance irrelevance make a clock, the reverse a pizza. "
-        "Several pizzas together fit the clock's template, too."
+        f"{text}, and why: gradient symmetricity from 0.98 makes a pizza, up to 0.707 a clock. A model that adds its "
+        "operands before the first nonlinearity is judged by what its circles answer alone. Distance irrelevance is no "
+        "part of the verdict. Several pizzas together fit the clock's template, too."
     )
 
 

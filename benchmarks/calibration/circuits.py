@@ -1,0 +1,260 @@
+"""Clock, pizza or between: networks whose proportion of multiplication is known, and what the verdict says of them.
+
+A transformer brings both operands to the last position by attention that depends on positions alone; quadratic neurons
+then square the sum and the difference of their circles, z_a = e^{iwa} and z_b = e^{iwb}:
+
+    (1 - λ/2) (z_a + z_b)² - (λ/2) (z_a - z_b)² = 2 e^{iw(a + b)} (1 + (1 - λ) cos w(a - b)).
+
+λ = 0 is a function of E_a + E_b, the sum type; λ = 1 multiplies, z_a z_b, a clock; between, the product has the share λ
+of the mean logit. The cosine of the two gradients is known for every a - b, and for one frequency its mean is 1 - λ.
+
+``python -m benchmarks.calibration.circuits [--small]`` prints the tables of docs/formulas.md, Circuit verdict.
+"""
+
+import argparse
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from grokinterp.analysis import circuit
+from grokinterp.analysis.circuits import CIRCUITS, Circuit, settling_triples
+from grokinterp.analysis.symmetricity import drawn_cosines
+from grokinterp.analysis.verdict import OBLIQUE, PARALLEL
+from grokinterp.checkpoint import Checkpoint, Problem
+from grokinterp.models import Transformer, TransformerSpec
+from grokinterp.tasks import ModularAddition, Table, Task
+
+NOISES = {"common": "f(E_a + E_b), all classes alike", "noise": "f(E_a, E_b), each class its own"}
+
+HARD = 60.0
+"""Attention score of the position that a head looks at."""
+
+
+@dataclass(frozen=True)
+class PlantedCircuit:
+    """A network of known circuit.
+
+    Args:
+        p: modulus.
+        amplitudes: {frequency: size of its logits}.
+        product: λ, the share of the mean logit that the product of both operands gives.
+        rotations: {frequency: angle by which b's circle is turned against a's}; then b has tokens of its own.
+        common: size of what random neurons on E_a + E_b add to all logits of a pair alike, which changes no answer.
+        noise: size of what neurons on E_a and E_b by different random weights add to every logit.
+        seed: of the noise.
+    """
+
+    p: int
+    amplitudes: dict[int, float]
+    product: float
+    rotations: dict[int, float] = field(default_factory=dict)
+    common: float = 0.0
+    noise: float = 0.0
+    seed: int = 0
+
+    def task(self) -> Task:
+        """Addition; where b has tokens of its own, a table."""
+        if not self.rotations:
+            return ModularAddition(p=self.p)
+        table = [[-1] * self.p + [(a + b) % self.p for b in range(self.p)] for a in range(self.p)]
+        return Table.from_array(table)
+
+    def checkpoint(self) -> Checkpoint:
+        """The network on all pairs."""
+        task = self.task()
+        tokens = torch.cat([task.tokens(), torch.full((task.n_examples, 1), task.d_vocab)], 1)
+        problem = Problem(task, tokens, task.labels(), torch.zeros(task.n_examples, dtype=torch.bool))
+        return Checkpoint(0, self.model(task), problem)
+
+    def model(self, task: Task) -> Transformer:
+        """The weights, in the axes: circles, positions, a's circles, b's circles, answer."""
+        width, noise = 2 * len(self.amplitudes), 64 if self.common or self.noise else 0
+        spec = TransformerSpec(
+            d_model=4 * width + 3 + noise, n_heads=2, d_head=max(width, 3), d_mlp=3 * width + noise, act_fn="quadratic"
+        )
+        model = Transformer(spec, d_vocab=task.d_vocab + 1, d_vocab_out=self.p, n_ctx=3).double().requires_grad_(False)
+        self._embed(model)
+        self._attend(model, width)
+        self._multiply(model, width)
+        if noise:
+            self._disturb(model, width)
+        return model
+
+    def _embed(self, model: Transformer) -> None:
+        residue = torch.arange(self.p).double()
+        for i, k in enumerate(self.amplitudes):
+            for b, angle in enumerate((0.0, *([self.rotations.get(k, 0.0)] if self.rotations else []))):
+                rows = slice(b * self.p, (b + 1) * self.p)
+                wave = 2 * math.pi * k / self.p * residue + angle
+                model.embed.W_E[rows, 2 * i], model.embed.W_E[rows, 2 * i + 1] = wave.cos(), wave.sin()
+        width = 2 * len(self.amplitudes)
+        model.pos_embed.W_pos[:, width : width + 3] = torch.eye(3)
+
+    def _attend(self, model: Transformer, width: int) -> None:
+        """Head 0 looks at the first position and head 1 at the second, each brings the circles to axes of its own."""
+        attn = model.blocks[0].attn
+        for head in range(2):
+            attn.W_Q[head, width + 2, head] = HARD * attn.scale
+            attn.W_K[head, width + head, head] = 1
+            for axis in range(width):
+                attn.W_V[head, axis, axis] = 1
+                attn.W_O[head, axis, width + 3 + head * width + axis] = 1
+
+    def _multiply(self, model: Transformer, width: int) -> None:
+        """Squares of x, y and x + y, of the sum and of the difference, into Re and Im of the answer."""
+        mlp, first = model.blocks[0].mlp, width + 3
+        answer, neuron, residue = first + 2 * width, 0, torch.arange(self.p).double()
+        for i, (k, amplitude) in enumerate(self.amplitudes.items()):
+            turn = self.rotations.get(k, 0.0)
+            for sign, share in ((1, 1 - self.product / 2), (-1, -self.product / 2)):
+                for x, y, real, imaginary in ((1, 0, 1, -1), (0, 1, -1, -1), (1, 1, 0, 1)):
+                    for axis, weight in enumerate((x, y)):
+                        mlp.W_in[first + 2 * i + axis, neuron] = weight
+                        mlp.W_in[first + width + 2 * i + axis, neuron] = sign * weight
+                    mlp.W_out[neuron, answer + 2 * i] = share * real
+                    mlp.W_out[neuron, answer + 2 * i + 1] = share * imaginary
+                    neuron += 1
+            wave = 2 * math.pi * k / self.p * residue + turn
+            model.unembed.W_U[answer + 2 * i] = amplitude / 2 * wave.cos()
+            model.unembed.W_U[answer + 2 * i + 1] = amplitude / 2 * wave.sin()
+
+    def _disturb(self, model: Transformer, width: int) -> None:
+        """Random quadratic neurons on the circles of both operands, with random weights to the classes."""
+        generator = torch.Generator().manual_seed(self.seed)
+        mlp, first, n = model.blocks[0].mlp, width + 3, 64
+        halves = torch.randn(2, width, n, generator=generator, dtype=torch.float64) / width**0.5
+        halves[1, :, : n // 2] = halves[0, :, : n // 2]  # the first half sees the sum alone
+        mlp.W_in[first : first + width, -n:], mlp.W_in[first + width : first + 2 * width, -n:] = halves
+        out = torch.randn(n, self.p, generator=generator, dtype=torch.float64) / (n / 2) ** 0.5
+        out[: n // 2] = out[: n // 2, :1]
+        scale = torch.tensor([self.common, self.noise], dtype=torch.float64).repeat_interleave(n // 2)
+        mlp.W_out[-n:, -n:] = torch.eye(n, dtype=torch.float64)
+        model.unembed.W_U[-n:] = scale[:, None] * out / 2
+
+    def cosines(self) -> Tensor:
+        """The exact cosine of both gradients for every a - b, without noise."""
+        angle = 2 * math.pi / self.p * torch.arange(self.p).double() / 2
+        squares = [
+            (a * (1 - self.product / 2) * (k * angle - self.rotations.get(k, 0.0) / 2).cos()).square()
+            for k, a in self.amplitudes.items()
+        ]
+        others = [
+            (a * (self.product / 2) * (k * angle - self.rotations.get(k, 0.0) / 2).sin()).square()
+            for k, a in self.amplitudes.items()
+        ]
+        together, apart = sum(squares, torch.zeros(self.p)), sum(others, torch.zeros(self.p))
+        return (together - apart) / (together + apart)
+
+    def symmetricity(self) -> float:
+        """Its mean over all triples."""
+        return float(self.cosines().nanmean())
+
+
+def measured(planted: PlantedCircuit) -> tuple[str, Circuit]:
+    """The verdict and the evidence, with as many triples as settle it."""
+    checkpoint = planted.checkpoint()
+    keys, none = torch.tensor(list(planted.amplitudes)), torch.empty(0, dtype=torch.int64)
+    found = circuit(checkpoint, key_frequencies=keys, key_irreps=none, triples=settling_triples(checkpoint))
+    close = [CIRCUITS[i] for i in found.is_close_to.nonzero().flatten()]
+    verdict = CIRCUITS[int(found.is_circuit.nonzero())]
+    return f"{verdict}{f', close to {close[0]}' if close else ''}", found
+
+
+def amplitudes(p: int, count: int) -> dict[int, float]:
+    """Equal sizes at spread frequencies."""
+    return {1 + i * (p // 2 - 1) // max(count, 2): 6.0 for i in range(count)}
+
+
+def by_product(p: int, counts: Sequence[int], products: Sequence[float]) -> list[str]:
+    """The verdict by the share of the product."""
+    lines = ["| λ | frequencies | g exact | g measured | q | verdict |", "|---|---|---|---|---|---|"]
+    for product in products:
+        for count in counts:
+            planted = PlantedCircuit(p, amplitudes(p, count), product)
+            verdict, found = measured(planted)
+            g, error = float(found.gradient_symmetricity), float(found.gradient_symmetricity_error)
+            lines.append(
+                f"| {product:g} | {count} | {planted.symmetricity():.3f} | {g:.3f} ± {error:.3f} "
+                f"| {float(found.distance_irrelevance):.2f} | {verdict} |"
+            )
+    return lines
+
+
+def by_noise(p: int, noises: Sequence[float], seeds: int) -> list[str]:
+    """Sum type and clock under noise: what is left of g, how far q spreads, how often the verdict stays."""
+    lines = ["| planted | added | size | g | q | verdicts |", "|---|---|---|---|---|---|"]
+    for kind, product in (("pizza", 0.0), ("clock", 1.0)):
+        for where in ("common", "noise"):
+            for size in noises:
+                found = [
+                    measured(PlantedCircuit(p, amplitudes(p, 5), product, seed=seed, **{where: size}))
+                    for seed in range(seeds)
+                ]
+                g, q = (
+                    torch.stack([getattr(one, name) for _, one in found])
+                    for name in ("gradient_symmetricity", "distance_irrelevance")
+                )
+                counts = Counter(verdict.split(",")[0] for verdict, _ in found)
+                verdicts = ", ".join(f"{name} {count}" for name, count in counts.most_common())
+                lines.append(f"| {kind} | {NOISES[where]} | {size:g} | {spread(g)} | {spread(q)} | {verdicts} |")
+    return lines
+
+
+def by_distance(p: int, distances: Sequence[float], draws: int) -> list[str]:
+    """How often a sample of a given size puts g on the right side of a threshold at a given distance."""
+    lines = ["| threshold | distance of g | right side, 128 | 512 | 2,048 | close to |", "|---|---|---|---|---|---|"]
+    for threshold in (PARALLEL, OBLIQUE):
+        for distance in distances:
+            planted = at(p, threshold + distance)
+            values = drawn_cosines(planted.checkpoint(), "calibration", p**3)
+            truth, generator = float(values.mean()), torch.Generator().manual_seed(0)
+            shares = []
+            for size in (128, 512, 2048):
+                means = torch.stack(
+                    [values[torch.randperm(len(values), generator=generator)[:size]].mean() for _ in range(draws)]
+                )
+                shares.append(float(((means >= threshold) == (truth >= threshold)).double().mean()))
+            verdict, _ = measured(planted)
+            close = "yes" if "close" in verdict else "no"
+            lines.append(
+                f"| {threshold:.3f} | {truth - threshold:+.3f} | "
+                + " | ".join(f"{s:.0%}" for s in shares)
+                + f" | {close} |"
+            )
+    return lines
+
+
+def at(p: int, g: float) -> PlantedCircuit:
+    """The network of two frequencies whose exact symmetricity is g, by bisection."""
+    low, high = 0.0, 1.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if PlantedCircuit(p, amplitudes(p, 2), middle).symmetricity() > g else (low, middle)
+    return PlantedCircuit(p, amplitudes(p, 2), low)
+
+
+def spread(values: Tensor) -> str:
+    """The range of some values."""
+    return f"{float(values.min()):.2f} … {float(values.max()):.2f}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--small", action="store_true")
+    small = parser.parse_args(arguments).small
+    products = (0.0, 0.5, 1.0) if small else (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
+    print("\n".join(by_product(11 if small else 53, (1, 2) if small else (1, 2, 5), products)), end="\n\n")
+    print(
+        "\n".join(by_noise(11 if small else 31, (0.3,) if small else (0.3, 1.0, 3.0, 10.0), 1 if small else 10)),
+        end="\n\n",
+    )
+    print("\n".join(by_distance(11 if small else 31, (0.005,) if small else (-0.02, -0.005, 0.002, 0.01), 50)))
+
+
+if __name__ == "__main__":
+    main()
