@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.calibration.circuits import PlantedCircuit, at
-from grokinterp.analysis import circuit, irrep_spectrum, logit_spectrum, symmetricity
+from grokinterp.analysis import circuit, irrep_spectrum, logit_spectrum
 from grokinterp.analysis.circuits import CIRCUITS, circularity, distance_irrelevance, settling_triples
-from grokinterp.analysis.symmetricity import FEWEST, MOST, drawn_cosines
+from grokinterp.analysis.symmetricity import FEWEST, MOST, drawn_cosines, symmetricity
 from grokinterp.analysis.templates import (
     agreement,
     circle_fits,

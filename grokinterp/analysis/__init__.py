@@ -35,7 +35,6 @@ from grokinterp.analysis.patching import activation_patching, patch
 from grokinterp.analysis.probes import class_cosine
 from grokinterp.analysis.progress import progress_measures
 from grokinterp.analysis.similarity import class_matrix, class_similarity
-from grokinterp.analysis.symmetricity import symmetricity
 from grokinterp.analysis.weight_path import weight_path
 from grokinterp.analysis.weights import singular_values, weight_norms
 
@@ -91,7 +90,6 @@ __all__ = [
     "sharpness",
     "singular_values",
     "softmax_collapse",
-    "symmetricity",
     "weight_norms",
     "weight_path",
 ]
