@@ -130,6 +130,9 @@ def tables_of(content: Any, path: Path, wanted: frozenset[str] = frozenset()) ->
             return _of_list(rows, path, wanted)
     if runs := _runs(content, wanted):
         return [_labeled(table, str(name)) for name in runs for table in tables_of(content[name], path, wanted)]
+    for value in content.values():
+        if isinstance(value, Mapping) and _runs(value, wanted):
+            return tables_of(value, path, wanted)
     flat = flattened(content)
     lists = {name: value for name, value in flat.items() if _is_rows(value)}
     columns = _columns(content, wanted)

@@ -113,14 +113,16 @@ def _row(run: DatedLog, shown: Mapping[Path, str]) -> dict[str, str]:
 def _cell(value: Any) -> str:
     """A value as text, "-" for none.
 
-    >>> _cell(None), _cell(0.36816), _cell(9600), _cell(True), _cell("")
-    ('-', '0.3682', '9600', 'yes', '')
+    >>> _cell(None), _cell(0.36816), _cell(1.0), _cell(9600), _cell(True), _cell("")
+    ('-', '0.3682', '1', '9600', 'yes', '')
     """
     if value is None:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.4g}" if isinstance(value, float) and not value.is_integer() else str(value)
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else f"{value:.4g}"
+    return str(value)
 
 
 def _aligned(rows: list[dict[str, str]]) -> list[str]:

@@ -100,21 +100,23 @@ def in_order(series: Series, name: str, table: Table, steps: str) -> Series:
     _note_missing(series, known, given, name, table)
     order = np.argsort(given, kind="stable")
     same = np.diff(given[order]) == 0
-    differ = same & (np.diff(values[order]) != 0)
+    differ = same & (values[order][1:] != values[order][:-1])
     if differ.any():
-        first, second = rows[order][differ.argmax()], rows[order][differ.argmax() + 1]
         if not was_continued(series.steps[known]):
-            raise ForeignFileError(table.source, _two_values(series, first, second, name, steps))
+            pair = rows[order][differ.argmax() :][:2]
+            raise ForeignFileError(table.source, _two_values(series, pair, name, table, steps))
         note = f"{steps} falls back to {_resumed(series.steps[known])}: continued there, the later values count"
         table.notes += [note] if note not in table.notes else []
     last = np.append(~same, True)[: len(order)]
     return Series(given[order][last], values[order][last])
 
 
-def _two_values(series: Series, first: int, second: int, name: str, steps: str) -> str:
-    step, one, other = series.steps[first], series.values[first], series.values[second]
+def _two_values(series: Series, pair: np.ndarray, name: str, table: Table, steps: str) -> str:
+    """The step that has two values, with the rows of the file that they are in."""
+    one, other = series.values[pair]
+    places = " and ".join(str(table.file_row(int(row))) for row in pair)
     return (
-        f"{steps} {step:g} is in rows {first + 1} and {second + 1} with {name} {one:g} and {other:g}: "
+        f"{steps} {series.steps[pair[0]]:g} is in rows {places} with {name} {one:g} and {other:g}: "
         "if a column tells runs apart, say --column run=NAME"
     )
 

@@ -26,7 +26,7 @@ def step_column(table: Table, given: str | None) -> str | None:
         ForeignFileError: columns of steps, but none with whole numbers.
     """
     names = [given] if given else sorted(filter(is_step, table.columns), key=step_preference)
-    names = [name for name in names if np.isfinite(table.columns[name]).any()]
+    names = [name for name in names if not np.isnan(table.columns[name]).all()]
     whole = [name for name in names if _first_fraction(table.columns[name]) is None]
     if whole or not names:
         return whole[0] if whole else None
@@ -119,7 +119,8 @@ def stride(whole: int, part: int) -> Stride | None:
 
     Every k-th value from the first gives ceil(whole / k) values, the end of each k floor(whole / k), the first kind
     and the last value one more. Of all that fit, a stride that divides the steps evenly is taken, then the one with
-    the fewest digits before its zeros (10 before 9), then the first kind: most programs evaluate if ``step % k == 0``.
+    the roundest one (fewest digits before its zeros; powers of two are round; 10 before 9), then the first kind: most
+    programs evaluate if ``step % k == 0``.
 
     >>> stride(50_000, 5_000).every, stride(107_791, 10_780).every, stride(100, 11), stride(100, 77)
     (10, 10, Stride(every=10, first=0, and_last=True), None)
@@ -127,12 +128,12 @@ def stride(whole: int, part: int) -> Stride | None:
     if not 1 < part <= whole:
         return None
     fits = []
-    for every in range(max(whole // (part + 1), 1), whole // (part - 1) + 1):
+    for every in range(max(whole // (part + 1), 1), -(-whole // max(part - 2, 1)) + 1):
         even = whole == every * part or whole - 1 == every * (part - 1)
-        digits = len(str(every).rstrip("0")), -len(str(every))
+        digits = 1 if every.bit_count() == 1 else len(str(every).rstrip("0"))
         for kind, found in enumerate((Stride(every, 0), Stride(every, every - 1), Stride(every, 0, and_last=True))):
             if _count(whole, found) == part:
-                fits.append(((not (even and kind == 0), digits, kind, every), found))
+                fits.append(((not (even and kind == 0), digits, -len(str(every)), kind, every), found))
     return min(fits)[1] if fits else None
 
 

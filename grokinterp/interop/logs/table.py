@@ -47,6 +47,7 @@ class Table:
         about: what the file says about its run beside the curves.
         notes: what had to be decided in reading.
         run: the label of the run, empty where the file holds one.
+        places: of a part of a table, the places of its rows in the whole one.
     """
 
     source: Path
@@ -59,6 +60,11 @@ class Table:
     about: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     run: str = ""
+    places: np.ndarray | None = None
+
+    def file_row(self, row: int) -> int:
+        """The number of a row in the file, from 1."""
+        return (row if self.places is None else int(self.places[row])) + 1
 
     @property
     def rows(self) -> int:
@@ -83,7 +89,8 @@ class Table:
         """The table of some of the rows."""
         columns = {name: column[rows] for name, column in self.columns.items()}
         labels = {name: [column[row] for row in rows] for name, column in self.labels.items()}
-        return replace(self, columns=columns, labels=labels, notes=list(self.notes), run=run)
+        places = rows if self.places is None else self.places[rows]
+        return replace(self, columns=columns, labels=labels, notes=list(self.notes), run=run, places=places)
 
     @property
     def theirs(self) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def _share(values: np.ndarray, name: str, table: Table) -> np.ndarray:
     if wrong.any():
         row = int(wrong.argmax())
         raise ForeignFileError(
-            table.source, f"{name} is {values[row]:g} in row {row + 1}: accuracies must be from 0 to 1"
+            table.source, f"{name} is {values[row]:g} in row {table.file_row(row)}: accuracies must be from 0 to 1"
         )
     values = values.clip(0, 1)
     found = meaning(name)
@@ -83,6 +83,6 @@ def _loss(values: np.ndarray, name: str, table: Table) -> np.ndarray:
         row = int(wrong.argmax())
         why = "its logarithm" if np.isfinite(values[row]) else "a logarithm of 0"
         raise ForeignFileError(
-            table.source, f"{name} is {values[row]:g} in row {row + 1}: a loss is at least 0; is it {why}?"
+            table.source, f"{name} is {values[row]:g} in row {table.file_row(row)}: a loss is at least 0; is it {why}?"
         )
     return values.clip(min=0)
