@@ -12,6 +12,8 @@ import torch
 from grokinterp.interop import date_log
 from grokinterp.interop.logs import date_logs, read_log
 from grokinterp.phases import Curves, find_phases
+from grokinterp.results import Results
+from grokinterp.training import train
 from tests.logged import (
     COLUMNS,
     STEPS,
@@ -25,6 +27,7 @@ from tests.logged import (
     write_json,
     write_lines,
 )
+from tests.small_runs import TINY
 
 LISTS = {name: list(values) for name, values in COLUMNS.items()}
 META, SUMMARY = {"_meta": {"p": 97, "grok_thresh": 0.95}}, {"_summary": {"memorize_step": 200, "grok_step": 1380}}
@@ -244,9 +247,25 @@ def test_long_logs_are_held_once(tmp_path):
 def test_label_noise_of_a_run_directory_is_no_failure_to_memorize(tmp_path):
     noisy = [row | {"train_accuracy": 0.8, "clean_accuracy": row.pop("train_acc")} for row in rows()]
     write_lines(tmp_path / "metrics.jsonl", noisy)
+    write_json(tmp_path / "experiment.json", {})
     run = date_logs([tmp_path]).runs[0]
     assert run.log.notes == ("train_accuracy is clean_accuracy, that on the correctly labeled examples",)
     assert run.history.memorized_step == expected().memorized_step
+
+
+def test_a_run_directory_is_dated_as_in_its_report(tmp_path):
+    run = train(TINY, tmp_path / "run").path
+    (dated,) = date_logs([run]).runs
+    assert dated.history == Results.open(run).history
+    assert dated.log.columns["weight_norm"] == "sum_of_squared_weights"
+    environment = json.loads((run / "environment.json").read_text())
+    write_json(run / "environment.json", environment | {"n_test": 231})
+    assert date_logs([run]).runs[0].log.curves().n_test == 231
+
+
+def test_the_number_of_test_examples_is_read_where_it_is_stated(tmp_path):
+    (run,) = date_logs([write_lines(tmp_path / "log.jsonl", [{"_meta": {"n_test": 231, "p": 31}}, *rows()])]).runs
+    assert run.log.curves().n_test == 231
 
 
 def test_published_logs(published):

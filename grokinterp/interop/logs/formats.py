@@ -1,5 +1,6 @@
 """Which reader a path needs, by its ending and, where that says nothing, by its first characters."""
 
+import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from grokinterp.interop.logs.exports import by_run, read_events
 from grokinterp.interop.logs.json_logs import read_json, read_json_lines
 from grokinterp.interop.logs.names import is_step, words
 from grokinterp.interop.logs.table import Table, is_value
-from grokinterp.interop.text_files import ForeignFileError, open_text
+from grokinterp.interop.text_files import ForeignFileError, open_text, read_text
 
 METRICS = "metrics.jsonl"
 EVENTS = "events.out.tfevents"
@@ -41,8 +42,8 @@ def read_tables(path: Path, wanted: Iterable[str] = ()) -> list[Table]:
     tables = [each for table in reader(path, wanted) for each in by_run(table)]
     for table in tables:
         _name_by_file(table)
-        if path.name == METRICS:
-            _without_noise(table)
+        if path.name == METRICS and (path.parent / "experiment.json").exists():
+            _as_in_the_report(table, path.parent)
     return tables
 
 
@@ -67,11 +68,20 @@ def _by_content(path: Path) -> Reader:
     return read_delimited
 
 
-def _without_noise(table: Table) -> None:
-    """Take the training accuracy of a run with label noise on the correctly labeled examples, as its report does."""
-    if "clean_accuracy" in table.columns:
-        table.columns["train_accuracy"] = table.columns.pop("clean_accuracy")
+def _as_in_the_report(table: Table, run: Path) -> None:
+    """Read the metrics of our own run as its report does.
+
+    Their weight norm is a sum of squares, the training accuracy of a run with label noise is that on the correctly
+    labeled examples, and environment.json has the number of test examples.
+    """
+    columns = table.columns
+    if "weight_norm" in columns:
+        columns["sum_of_squared_weights"] = columns.pop("weight_norm")
+    if "clean_accuracy" in columns:
+        columns["train_accuracy"] = columns.pop("clean_accuracy")
         table.notes.append("train_accuracy is clean_accuracy, that on the correctly labeled examples")
+    if (run / "environment.json").exists():
+        table.about["n_test"] = json.loads(read_text(run / "environment.json")).get("n_test")
 
 
 def _name_by_file(table: Table) -> None:

@@ -31,6 +31,7 @@ class Log:
         names: all names in the files.
         theirs: what the files themselves say about memorization and grokking.
         notes: what was decided or inferred in reading, a line each.
+        n_test: the number of test examples, if a file states it.
     """
 
     sources: tuple[Path, ...]
@@ -40,6 +41,7 @@ class Log:
     names: tuple[str, ...]
     theirs: Mapping[str, Any]
     notes: tuple[str, ...]
+    n_test: int | None
 
     @property
     def steps(self) -> np.ndarray:
@@ -54,7 +56,7 @@ class Log:
             column = np.full(len(steps), np.nan)
             column[np.searchsorted(steps, series.steps)] = series.values
             columns[name] = column
-        return Curves(steps=steps, **columns)
+        return Curves(steps=steps, n_test=self.n_test, **columns)
 
     @property
     def has_pair(self) -> bool:
@@ -118,7 +120,18 @@ def _of_run(table: Table, axis: str | None, given: Mapping[str, str], percent: b
         series = {ours: each for ours, each in ordered.items() if each.steps.size}
         run = " ".join(filter(None, (table.run, choice.run)))
         columns = {ours: choice.columns[ours] for ours in series}
-        logs.append(Log((table.source,), run, series, columns, tuple(table.names), table.theirs, tuple(own.notes)))
+        logs.append(
+            Log(
+                sources=(table.source,),
+                run=run,
+                series=series,
+                columns=columns,
+                names=tuple(table.names),
+                theirs=table.theirs,
+                notes=tuple(own.notes),
+                n_test=table.n_test,
+            )
+        )
     return logs
 
 
@@ -181,4 +194,5 @@ def _one(one: Log, other: Log) -> Log:
         names=(*one.names, *other.names),
         theirs={**one.theirs, **other.theirs},
         notes=(*one.notes, *other.notes, note),
+        n_test=one.n_test or other.n_test,
     )

@@ -100,6 +100,9 @@ STEP_COMPANIONS = frozenset(
 )
 RUN_WORDS = frozenset(["run", "runs", "seed", "model", "trial", "replicate", "fold", "experiment", "exp"])
 RUN_COMPANIONS = frozenset(["id", "ids", "index", "idx", "number", "no", "num", "name", "uid", "random"])
+SIZE_WORDS = frozenset(
+    ["test", "set", "data", "dataset", "n", "num", "number", "of", "size", "examples", "samples", "pairs"]
+)
 NORM_WORDS = frozenset(["weight", "weights", "param", "params", "parameter", "parameters"])
 
 WORDS = {word for words in (*SPLITS.values(), *QUANTITIES.values()) for word in words}
@@ -218,6 +221,16 @@ def is_norm(name: str) -> bool:
     return found == {"sum", "of", "squared", "weights"} or (
         "norm" in found and bool(found & NORM_WORDS) and found <= NORM_WORDS | {"norm", "l2", "total"}
     )
+
+
+def is_test_size(name: str) -> bool:
+    """Whether a name is that of the number of test examples.
+
+    >>> [is_test_size(name) for name in ("n_test", "config/test_set_size", "num test pairs", "test", "n_test_steps")]
+    [True, True, True, False, False]
+    """
+    found = set(words(name.rsplit("/", 1)[-1]))
+    return {"test"} < found <= SIZE_WORDS and bool(found & {"n", "num", "number", "size", "examples", "pairs"})
 
 
 def without_roles(path_words: Sequence[str]) -> tuple[str, ...]:

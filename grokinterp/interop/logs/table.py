@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from grokinterp.interop.logs.cells import Numbers
-from grokinterp.interop.logs.names import STEP_WORDS, is_norm, is_run, is_step, meaning, words
+from grokinterp.interop.logs.names import STEP_WORDS, is_norm, is_run, is_step, is_test_size, meaning, words
 
 THEIR_DATES = frozenset(
     (
@@ -91,6 +91,12 @@ class Table:
         labels = {name: [column[row] for row in rows] for name, column in self.labels.items()}
         places = rows if self.places is None else self.places[rows]
         return replace(self, columns=columns, labels=labels, notes=list(self.notes), run=run, places=places)
+
+    @property
+    def n_test(self) -> int | None:
+        """The number of test examples, if the file states it."""
+        found = (value for name, value in self.about.items() if is_test_size(name))
+        return next((value for value in found if isinstance(value, int) and value > 0), None)
 
     @property
     def theirs(self) -> dict[str, Any]:
