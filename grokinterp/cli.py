@@ -28,6 +28,25 @@ NOTHING_WRONG = "The numbers of this run show nothing that is wrong."
 
 INTERRUPTED = 128 + signal.SIGINT
 
+LOG_FORMATS = """\b
+Formats, by the ending of the file:
+  .csv .tsv .txt  names in the first line; exports of W&B and TensorBoard
+  .json           lists, a history inside of results, rows, several runs
+  .jsonl          one object a line; _meta and _summary lines
+  .npz .npy       arrays by name; .npy files of one run together
+  .pth .pt        lists of losses or accuracies beside weights
+  events.out.*    TensorBoard's event files, or their folder
+  a folder        a run directory
+
+\b
+Rules are KIND[:COLUMN][:THRESHOLD][xWINDOW], as in sustained:.95x10,
+first:train:.99, stays:.99, grokked:.95x10, jump:.1, max, min, last.
+The column is test (the default), train, test_loss or train_loss.
+
+Exit code 1: some files could not be read, and are named; 2: none could.
+docs/import.md has an example of each format.
+"""
+
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="As in task.p=97 seed=3.")]
 
 RunDir = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run directory, as `train` writes it.")]
@@ -142,12 +161,12 @@ def import_network(
     )
 
 
-@app.command()
+@app.command(epilog=LOG_FORMATS)
 def phases(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Logs and run directories.")],
     rule: Annotated[
         list[str] | None,
-        typer.Option(metavar="RULE", help="Also count by sustained:.95x10, first:train:.99, stays:.99, max, last, ..."),
+        typer.Option(metavar="RULE", help="Also date by this rule; may be given again."),
     ] = None,
     column: Annotated[
         list[str] | None,
@@ -158,22 +177,7 @@ def phases(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write one line a run; - prints it.")] = None,
 ) -> None:
-    r"""Date the phases of training logs, other people's or our own: one in full, several runs as a table.
-
-    \b
-    Formats, each by its ending:
-      .csv .tsv .txt   names in the first line; commas, tabs, semicolons, blanks; W&B and TensorBoard exports
-      .json            lists side by side, a history inside of results, rows as objects, several runs
-      .jsonl           one object a line; _meta and _summary lines are shown beside the dates
-      .npz .npy        arrays by name; .npy files of one run are read together
-      .pth .pt         lists of losses or accuracies beside weights
-      events.out.*     TensorBoard's event files, or a folder with one
-      a folder         a run directory
-
-    Columns are understood by the words of their names (train, test, val, loss, acc, error, ...). Rules are
-    KIND[:COLUMN][:THRESHOLD][xWINDOW]; kinds are first, sustained, stays, grokked, jump, max, min, last.
-    Exit code 1: some files could not be read, and are named; 2: none could.
-    """
+    """Date the phases of training logs, other people's or our own: one run in full, several as a table."""
     from grokinterp.interop import logs
     from grokinterp.phases.counting import read_rules
 
