@@ -242,3 +242,21 @@ def _listed(steps: tuple[int, ...]) -> str:
     if len(steps) <= 6:
         return ", ".join(map(str, steps)) or "no checkpoint yet"
     return f"{', '.join(map(str, steps[:3]))}, ..., {', '.join(map(str, steps[-2:]))}"
+
+
+def latest_run(root: str | Path = "checkpoints") -> Trajectory:
+    """The run below a folder that was written to last, by its metrics.
+
+    Raises:
+        RunDirectoryError: there is no run directory in the folder.
+    """
+    runs = [path.parent for path in Path(root).glob("*/experiment.json")]
+    if not runs:
+        raise RunDirectoryError(root, "holds no run directory")
+    return Trajectory.open(max(runs, key=last_written))
+
+
+def last_written(run: Path) -> tuple[int, str]:
+    """When the metrics of a run were written last, or its configuration where there are none; then its name."""
+    files = (run / "metrics.jsonl", run / "experiment.json")
+    return next((file.stat().st_mtime_ns for file in files if file.exists()), 0), run.name

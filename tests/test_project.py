@@ -1,13 +1,17 @@
 """The files of the repository: nothing of one machine in them, small, and saying the same thing once."""
 
+import ast
+import os
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
 import grokinterp
+from tests.small_runs import draw_checkpoints
 
 ROOT = Path(__file__).resolve().parent.parent
 # hosts of papers and specifications, of XML namespaces, and of pages a test serves itself; a package index is none
@@ -93,7 +97,7 @@ def test_the_first_screen_of_the_readme_says_how_to_start():
 def test_public_names_are_there(name):
     assert name in dir(grokinterp)
     value = getattr(grokinterp, name)
-    assert (type(value).__name__ == "module") is (name == "presets")
+    assert type(value).__name__ == "module" or value.__module__.startswith("grokinterp.")
 
 
 def test_an_unknown_public_name_is_refused():
@@ -105,3 +109,27 @@ def test_the_version_is_stated_once():
     citation = re.search(r"^version: (\S+)$", TEXTS["CITATION.cff"], re.MULTILINE)
     assert citation is not None
     assert citation.group(1) == grokinterp.__version__
+
+
+def test_type_checkers_see_every_public_name():
+    tree = ast.parse(TEXTS["grokinterp/__init__.py"])
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    seen = [alias.asname for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names]
+    assert sorted(seen) == sorted(grokinterp.__all__)
+
+
+def test_submodules_need_no_import_of_their_own():
+    command = "import grokinterp; print(grokinterp.tasks.ModularAddition(p=7).kind, grokinterp.Split().fraction)"
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split()[0] == "modular_addition"
+
+
+def test_the_latest_run_is_the_one_written_last(tmp_path):
+    with pytest.raises(grokinterp.RunDirectoryError, match="holds no run directory"):
+        grokinterp.latest_run(tmp_path)
+    for name in ("b", "a"):
+        draw_checkpoints(tmp_path / name)
+    os.utime(tmp_path / "b" / "metrics.jsonl", (1, 1))
+    assert grokinterp.latest_run(tmp_path).path.name == "a"
+    os.utime(tmp_path / "a" / "metrics.jsonl", (0, 0))
+    assert grokinterp.latest_run(tmp_path).path.name == "b"
