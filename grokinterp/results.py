@@ -37,6 +37,12 @@ STRUCTURE = (
 )
 """Measures that a summary has in any case: null where they are not defined, or were not asked for."""
 
+NEARLY = {
+    "key_frequencies": ("is_nearly_key", "logit_similarity_held_out", "similarity_threshold"),
+    "key_irreps": ("is_nearly_key_irrep", "irrep_similarity_held_out", "irrep_threshold"),
+}
+"""Variables that tell what is nearly key, how similar it is, and what its threshold is."""
+
 MAPS = ("logit_map", "attention_map")
 """Analyses whose results are heatmaps: of long runs they are kept for some checkpoints only."""
 
@@ -140,9 +146,17 @@ class Results:
             measured["key_frequencies"] = self.key_frequencies
         if "is_key_irrep" in self.last:
             measured["key_irreps"] = _labels(self.last["is_key_irrep"].isel(step=-1))
+        measured |= {f"nearly_{kind}": self._nearly(kind) for kind in NEARLY if NEARLY[kind][0] in self.last}
         if "is_circuit" in self.last:
             measured["circuit"], measured["circuit_close_to"] = self.circuit, self.circuit_close_to
         return measured
+
+    def _nearly(self, kind: str) -> dict[str, dict[str, float]]:
+        """What is nearly key at the last checkpoint, with its similarity and its threshold."""
+        mask, similarity, threshold = (self.last[name].isel(step=-1) for name in NEARLY[kind])
+        found = {label: {mask.dims[0]: label} for label in _labels(mask)}
+        both = {"similarity": similarity, "threshold": threshold}
+        return {str(label): {name: _plain(of.sel(at)) for name, of in both.items()} for label, at in found.items()}
 
     @property
     def circuit(self) -> str | None:
@@ -230,6 +244,7 @@ class Results:
             keys = [f"{name} {measured['irrep_similarity'][name]:.3f}" for name in measured["key_irreps"]]
             return [
                 f"key irreps        {', '.join(keys) or 'none'}",
+                *_nearly_line(measured.get("nearly_key_irreps", {})),
                 f"logits explained  {_percent(measured.get('irreps_explained'))} of their variance by the characters",
                 f"losses            train {train}, test {test}",
             ]
@@ -239,6 +254,7 @@ class Results:
         keys = "unknown" if found is None else ", ".join(map(str, found)) or "none"
         return [
             f"key frequencies   {keys}",
+            *_nearly_line(measured.get("nearly_key_frequencies", {})),
             f"logits explained  {_percent(measured.get('logit_fve'))} of their variance by the key frequencies",
             f"losses            restricted {_nats(measured.get('restricted_loss'))}, "
             f"excluded {_nats(measured.get('excluded_loss'))}, full {_nats(measured.get('all_loss'))}",
@@ -288,6 +304,12 @@ def _plain(variable: xr.DataArray) -> Any:
         return {str(label): _plain(variable.sel({axis: label})) for label in variable[axis].values}
     value = variable.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _nearly_line(nearly: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """What is nearly key, with its similarity on held-out pairs; nothing where nothing is."""
+    found = [f"{label} ({of['similarity']:.3f}, threshold {of['threshold']:.3f})" for label, of in nearly.items()]
+    return [f"nearly key        {', '.join(found)}"] if found else []
 
 
 def _percent(value: float | None) -> str:

@@ -71,7 +71,8 @@ def deep_analyses(at: np.ndarray, p: int, *, n_heads: int = 2, groks: bool = Tru
             "sufficiency_control": ((), 0.02 * m), "causal_score": ((), 0.9 * g),
         },
         "irrep_spectrum": {
-            "irrep_similarity": (("irrep",), 0.02 + 0.6 * g[:, None] * is_key), "irrep_threshold": ((), 0.05 + 0 * g),
+            "irrep_similarity": (("irrep",), 0.02 + 0.6 * g[:, None] * is_key),
+            "irrep_threshold": (("irrep",), 0.05 + 0 * g[:, None] * is_key),
             "is_key_irrep": (("irrep",), np.broadcast_to(is_key, (n, len(irreps))).copy()),
             "irreps_explained": ((), 0.03 + 0.94 * g),
         },

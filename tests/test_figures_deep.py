@@ -163,7 +163,7 @@ def test_neurons_are_counted_by_the_order_of_their_subgroup(results):
 def test_only_key_representations_are_drawn_above_their_threshold(results):
     figure = drawn(results, "irrep_similarity")
     labels = [line.get_label() for line in figure.axes[0].lines]
-    assert labels[:3] == ["rho_3", "rho_5", "threshold"]
+    assert labels[:3] == ["rho_3", "rho_5", "highest threshold"]
     found = dataset(results, "irrep_spectrum")
     without = found.assign(is_key_irrep=found["is_key_irrep"] & False)
     assert len(figures.irrep_similarity(without).axes[0].lines) == 5  # the three largest, threshold, zero

@@ -27,15 +27,17 @@ class AnswerSpectrum(NamedTuple):
 
     answer_similarity: cosine similarity of the row-centered logits with the character of y·z⁻¹, y the right class [1]
     answer_similarity_held_out: the same similarity over the held-out examples only [1]
-    answer_threshold: held-out similarity above which a representation is key [1]
+    answer_threshold: held-out similarity above which the representation is key [1]
     is_key_answer: whether the representation's held-out similarity is above the threshold [1]
+    is_nearly_key_answer: whether it is above three quarters of the threshold, and the representation not key [1]
     answer_fve: share of the row-centered logits' variance explained by the characters of y·z⁻¹ [1]
     """
 
     answer_similarity: Float[Tensor, "answer_irrep"]
     answer_similarity_held_out: Float[Tensor, "answer_irrep"]
-    answer_threshold: Float[Tensor, ""]
+    answer_threshold: Float[Tensor, "answer_irrep"]
     is_key_answer: Bool[Tensor, "answer_irrep"]
+    is_nearly_key_answer: Bool[Tensor, "answer_irrep"]
     answer_fve: Float[Tensor, ""]
 
 

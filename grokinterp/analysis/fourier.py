@@ -77,15 +77,17 @@ class LogitSpectrum(NamedTuple):
 
     logit_similarity: cosine similarity of the row-centered logits with cos(w_k(a + b - c)) [1]
     logit_similarity_held_out: the same similarity over the held-out pairs only [1]
-    similarity_threshold: held-out similarity above which a frequency is key [1]
+    similarity_threshold: held-out similarity above which the frequency is key [1]
     is_key: whether the frequency's held-out similarity is above the threshold [1]
+    is_nearly_key: whether it is above three quarters of the threshold, and the frequency not key [1]
     logit_fve: share of the logits' variance explained by the cosines of the key frequencies [1]
     """
 
     logit_similarity: Float[Tensor, "frequency"]
     logit_similarity_held_out: Float[Tensor, "frequency"]
-    similarity_threshold: Float[Tensor, ""]
+    similarity_threshold: Float[Tensor, "frequency"]
     is_key: Bool[Tensor, "frequency"]
+    is_nearly_key: Bool[Tensor, "frequency"]
     logit_fve: Float[Tensor, ""]
 
 

@@ -32,15 +32,17 @@ class IrrepSpectrum(NamedTuple):
 
     irrep_similarity: cosine similarity of the row-centered logits with the character of x·y·z⁻¹ [1]
     irrep_similarity_held_out: the same similarity over the held-out pairs only [1]
-    irrep_threshold: held-out similarity above which a representation is key [1]
+    irrep_threshold: held-out similarity above which the representation is key [1]
     is_key_irrep: whether the representation's held-out similarity is above the threshold [1]
+    is_nearly_key_irrep: whether it is above three quarters of the threshold, and the representation not key [1]
     irreps_explained: share of the row-centered logits' variance explained by the characters of x·y·z⁻¹ [1]
     """
 
     irrep_similarity: Float[Tensor, "irrep"]
     irrep_similarity_held_out: Float[Tensor, "irrep"]
-    irrep_threshold: Float[Tensor, ""]
+    irrep_threshold: Float[Tensor, "irrep"]
     is_key_irrep: Bool[Tensor, "irrep"]
+    is_nearly_key_irrep: Bool[Tensor, "irrep"]
     irreps_explained: Float[Tensor, ""]
 
 

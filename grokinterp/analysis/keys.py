@@ -16,8 +16,8 @@ SMALLEST = 0.005
 CONFIDENCE = 0.99
 """Share of networks with exchangeable classes in which no character is key."""
 
-NEARLY = 0.5
-"""A character with more than this share of the threshold, and not key, is nearly key."""
+NEARLY = 0.75
+"""A character with more than this share of its threshold, and not key, is nearly key."""
 
 
 class Keys(NamedTuple):
@@ -26,14 +26,16 @@ class Keys(NamedTuple):
     Args:
         similarity: cosine of the row-centered logits with each character of y·z⁻¹, over all examples.
         held_out: the same over the examples that decide.
-        threshold: of ``held_out``, above which a character is key.
+        threshold: of ``held_out``, above which the character is key.
         is_key: whether it is.
+        is_nearly_key: whether ``held_out`` is above three quarters of the threshold, and not key.
     """
 
     similarity: Float[Tensor, "irrep"]
     held_out: Float[Tensor, "irrep"]
-    threshold: Float[Tensor, ""]
+    threshold: Float[Tensor, "irrep"]
     is_key: Bool[Tensor, "irrep"]
+    is_nearly_key: Bool[Tensor, "irrep"]
 
 
 class Sums(NamedTuple):
@@ -64,15 +66,15 @@ def find_keys(
     mirror images of training examples excluded: a network that memorized has every s_ρ > 0 over all examples and
     hardly any over these. Where fewer than n are held out, all examples decide.
 
-    The null: R = L - Σ_ρ ⟨L, T_ρ⟩ T_ρ / ‖T_ρ‖², what no character explains, with its classes in a random order that all
-    rows share. It keeps how the rows depend on each other, which shuffling every row alone would not. Only the part of
-    R that as a function of y lies in the D = (d²/c)(n - 1) dimensions of ρ counts for s_ρ, one direction of which was
-    removed with T_ρ: s_ρ, divided by its deviation under the null (``null_variances``) times √(D / (D - 1)), has about
-    Student's distribution with D - 1 degrees of freedom. The threshold is the largest over ρ of that deviation times
-    the quantile at 0.99^{1/m}, m the number of characters; at least 0.005.
+    The null of s_ρ: what no character explains, R = L - Σ_ρ ⟨L, T_ρ⟩ T_ρ / ‖T_ρ‖², with its classes in a random order
+    that all rows share. It keeps how the rows depend on each other, which shuffling every row alone would not. Only
+    the part of R that as a function of y lies in the D = (d²/c)(n - 1) dimensions of ρ counts for s_ρ, one direction of
+    which was removed with T_ρ: s_ρ, divided by its deviation under the null (``null_variances``) times √(D / (D - 1)),
+    has about Student's distribution with D - 1 degrees of freedom. The threshold is that deviation times the quantile
+    at 0.99^{1/m}, m the number of characters, and at least 0.005. The power of a strong key is in no other's null.
 
     Removing a character changes no other's similarity. So a stepwise rule (find keys, remove them, draw the threshold
-    on the rest, until no new key) ends at the same keys; this has no branches.
+    on the rest, until no new key) would go the same way; this has no branches.
 
     Source: Chughtai et al. 2023, §4 (similarity); docs/formulas.md (the rule and its calibration).
     """
@@ -84,8 +86,9 @@ def find_keys(
     rest, deciding = sums(logits, element, inside & ~decide, n), sums(logits, element, decide, n)
     every = Sums(*(a + b for a, b in zip(rest, deciding, strict=True)))
     held = similarities(deciding, chi, table)
-    limit = threshold(deciding, held, chi, table)
-    return Keys(similarities(every, chi, table), held, limit, held > limit)
+    limit = thresholds(deciding, held, chi, table)
+    is_key = held > limit
+    return Keys(similarities(every, chi, table), held, limit, is_key, (held > NEARLY * limit) & ~is_key)
 
 
 def sums(
@@ -106,16 +109,16 @@ def similarities(of: Sums, chi: Float[Tensor, "irrep z"], table: Int[Tensor, "h 
     return torch.where(norms > 0, chi @ sums_by_quotient(of.table, table) / norms, torch.nan)
 
 
-def threshold(
+def thresholds(
     of: Sums, similarity: Float[Tensor, "irrep"], chi: Float[Tensor, "irrep z"], table: Int[Tensor, "h z"]
-) -> Float[Tensor, ""]:
-    """The similarity above which a character is key; see ``find_keys``."""
+) -> Float[Tensor, "irrep"]:
+    """The similarity above which each character is key; see ``find_keys``."""
     n, m = len(table), len(chi)
     dimension = (n - 1) * n * chi.amax(1).square() / chi.square().sum(1)
     freedom = dimension.round().cpu().numpy() - 1
     quantile = torch.from_numpy(np.asarray(stdtrit(freedom, CONFIDENCE ** (1 / m)))).to(chi.device)
     variance = null_variances(of, similarity, chi, table) * dimension / (dimension - 1)
-    return (quantile * variance.sqrt()).amax().clamp(min=SMALLEST)
+    return (quantile * variance.sqrt()).clamp(min=SMALLEST)
 
 
 def null_variances(

@@ -232,7 +232,8 @@ def _similarity(
 ) -> Figure | None:
     if name not in dataset or not dataset.sizes["step"]:
         return None
-    values = dataset[name]
+    held_out = f"{name}_held_out"
+    values = dataset[held_out if held_out in dataset else name]
     axis = next(str(dim) for dim in values.dims if dim != "step")
     last = values.isel(step=-1).values
     order = np.argsort(-np.nan_to_num(last, nan=-np.inf), kind="stable")
@@ -246,8 +247,10 @@ def _similarity(
         for i, color in zip(chosen, colors, strict=True)
     ]
     if threshold in dataset:
-        lines.append(Line("threshold", dataset[threshold], QUIET, "--"))
-    return curves(title, "cosine similarity [1]", lines, phases, zero=True)
+        limit = dataset[threshold]
+        limit = limit.isel({axis: chosen}).max(axis) if axis in limit.dims else limit
+        lines.append(Line("highest threshold", limit, QUIET, "--"))
+    return curves(title, "cosine similarity, held out [1]", lines, phases, zero=True)
 
 
 def _known(dataset: xr.Dataset, names: dict[str, tuple[str, str, str]]) -> list[Line]:

@@ -81,8 +81,10 @@ METHODS = (
     ),
     Method(
         "Key frequencies",
-        "Frequencies k with cos(row-centered logits, cos(w_k(a + b − c))) above the largest similarity found at "
-        "any frequency after 100 shuffles of the classes, at the last checkpoint.",
+        "Frequencies k whose similarity cos(row-centered logits, cos(w_k(a + b − c))), over the pairs held out of "
+        "training with their mirror images (all pairs where fewer than p are), is above 0.005 and above what the part "
+        "of the logits that no cosine explains reaches at that frequency by chance, over the orders of its classes: at "
+        "any frequency, in one network of 100. Nearly key: above three quarters of that.",
         "Chughtai et al. 2023, §4; threshold: this package",
         ("logit_spectrum",),
     ),
@@ -182,8 +184,8 @@ METHODS = (
     Method(
         "Key representations",
         "Irreducible representations ρ, real and non-trivial, whose cosine similarity of the row-centered logits with "
-        "the character of x·y·z⁻¹ is above 0.005 and above what 99 % of networks with shuffled answers reach. Where "
-        "only the answers form a group: that of y·z⁻¹, y the right answer.",
+        "the character of x·y·z⁻¹ is above the threshold, by the rule for key frequencies. Where only the answers form "
+        "a group: that of y·z⁻¹, y the correct answer.",
         "Chughtai et al. 2023, §4; threshold: this package",
         ("irrep_spectrum", "answer_spectrum"),
     ),

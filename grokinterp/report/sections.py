@@ -102,15 +102,16 @@ def computes_with(results: Results, phases: Sequence[Phase]) -> Gallery:
     explained = ("irrep_spectrum", "irrep_fve") if by_group else ("answer_spectrum",)
     similarity = Drawing(
         figures.irrep_similarity(irreps, phases),
-        "Similarity of the logits with the characters of the last checkpoint's key representations, or the three most "
-        "similar where none is key; the dashed line is the threshold.",
+        "Similarity, over held-out pairs, of the logits with the characters of the last checkpoint's key "
+        "representations, or the three most similar where none is key; the dashed line is the highest of their "
+        "thresholds.",
         ("irrep_spectrum",),
     )
     if not by_group:
         similarity = Drawing(
             figures.answer_similarity(dataset(results, "answer_spectrum"), phases),
-            "Similarity of the logits with the key characters of the answers' group, or the three most similar where "
-            "none is key; the dashed line is the threshold.",
+            "Similarity, over held-out examples, of the logits with the key characters of the answers' group, or the "
+            "three most similar where none is key; the dashed line is the highest of their thresholds.",
             ("answer_spectrum",),
         )
     drawn = [

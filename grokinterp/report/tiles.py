@@ -76,7 +76,7 @@ def structure(results: Results, measured: dict[str, Any], unit: str) -> list[Til
     keys = results.key_frequencies
     shown = "not measured" if keys is None else ", ".join(map(str, keys)) or "none"
     return [
-        Tile("key frequencies", shown, "last checkpoint"),
+        Tile("key frequencies", shown, nearly(measured, "key_frequencies")),
         Tile("logits explained", percent(measured.get("logit_fve")), "by the key frequencies"),
         Tile("restricted loss", number(measured.get("restricted_loss")), f"{unit}, all pairs"),
         Tile("excluded loss", number(measured.get("excluded_loss")), f"{unit}, train pairs"),
@@ -90,9 +90,16 @@ def representations(measured: dict[str, Any]) -> list[Tile]:
     if len(keys) > MOST_NAMED:
         shown = f"{len(keys)} of {len(similarity)}"
     return [
-        Tile("key representations", shown, "last checkpoint"),
+        Tile("key representations", shown, nearly(measured, "key_irreps")),
         Tile("logits explained", percent(measured.get("irreps_explained")), "by the characters"),
     ]
+
+
+def nearly(measured: dict[str, Any], kind: str) -> str:
+    """What is nearly key, with its similarity on held-out pairs and its threshold."""
+    found = measured.get(f"nearly_{kind}") or {}
+    named = [f"{label} ({number(of['similarity'])} of {number(of['threshold'])})" for label, of in found.items()]
+    return f"nearly key: {', '.join(named[:MOST_NAMED])}" if named else CHECKED
 
 
 def separation(measured: dict[str, Any], words: Words, unit: str, at: dict[str, str]) -> list[Tile]:
