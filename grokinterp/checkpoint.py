@@ -12,8 +12,8 @@ from torch.func import functional_call, grad
 from grokinterp.errors import NotDefined
 from grokinterp.experiment import Experiment, Optimization
 from grokinterp.losses import LossForm, exact, example_losses
-from grokinterp.models import Model, Readout, ReadoutInputs, ReadoutProgram, in_program
-from grokinterp.tasks import RecordedTask, Task
+from grokinterp.models import Model, Readout, ReadoutInputs, ReadoutProgram, RecordedSpec, in_program
+from grokinterp.tasks import Task
 
 PATTERNS = ("hook_pattern", "hook_attn_scores")
 
@@ -70,7 +70,7 @@ class Problem:
             is_validation=is_validation,
             trained_labels=split.trained_labels(task, is_train, seed=seed),
             loss=experiment.optimization.loss,
-            optimization=None if isinstance(task, RecordedTask) else experiment.optimization,
+            optimization=None if isinstance(experiment.model, RecordedSpec) else experiment.optimization,
             steps=experiment.steps,
         )
 

@@ -85,12 +85,13 @@ class Trajectory:
     def _template(self) -> Model:
         """The recorded module behind the face of a model, in float32 on the CPU."""
         spec, task, module = self.experiment.model, self.experiment.task, self.module
-        if not (isinstance(spec, RecordedSpec) and isinstance(task, RecordedTask) and module is not None):
+        digest = task.digest if isinstance(task, RecordedTask) else getattr(spec, "examples", None)
+        if not isinstance(spec, RecordedSpec) or digest is None or module is None:
             raise ConfigError("module", type(module).__name__, "is for recorded runs: this one has its own model")
         if spec.own_logits != (self.logits is not None):
             rule = "must be the function that the recorder was given" if spec.own_logits else "was not given a function"
             raise ConfigError("logits", "a function" if self.logits else None, rule)
-        inputs = self.directory.load_examples(task.digest)
+        inputs = self.directory.load_examples(digest)
         own = copy.deepcopy(module).requires_grad_(True).cpu().float()
         return RecordedModel(spec, own, ProbeInputs.stored(inputs, task.n_examples), self.logits)
 

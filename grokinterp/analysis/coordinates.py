@@ -44,7 +44,7 @@ def coordinates(experiment: Experiment, model: Model, arguments: Mapping[str, An
         "layer": range(model.n_layers),
         "hook": arguments.get("hooks") or model.feature_hooks,
         "head": range(model.n_heads),
-        "position": range(experiment.n_ctx),
+        "position": range(model.positions(experiment.n_ctx)),
         "neuron": range(model.n_neurons),
         "parameter": [name for name, _ in model.named_parameters()],
         "part": list(parts(model)),

@@ -66,7 +66,7 @@ def singular_values(checkpoint: Checkpoint) -> SingularValues:
 
 def matrix_names(model: Model) -> list[str]:
     """The ``matrix`` coordinate of ``singular_values``: the dense matrices', then QK.0, QK.1, …, OV.0, …."""
-    heads = range(model.n_heads)
+    heads = range(len(next(iter(head_spectra(model).values()), ())))
     return [*dense_matrices(model), *(f"{circuit}.{head}" for circuit in CIRCUITS for head in heads)]
 
 

@@ -20,7 +20,7 @@ from grokinterp.experiment.optimization import Optimization
 from grokinterp.experiment.rules import FORBID_UNKNOWN_KEYS, require
 from grokinterp.experiment.saving import SaveAt
 from grokinterp.experiment.split import Split
-from grokinterp.models import Model, TransformerSpec
+from grokinterp.models import Model, RecordedSpec, TransformerSpec
 from grokinterp.tasks import ModularAddition
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -62,11 +62,21 @@ class Experiment:
         rule = "must be an integer from 0 to 10^9"
         require(patience is None or 0 <= patience <= 10**9, "patience", patience, rule)
         require(0 <= self.seed < 2**63, "seed", self.seed, "must be from 0 to 2^63 - 1")
-        recorded = {self.task.kind == RECORDED, self.model.kind == RECORDED}
-        require(len(recorded) == 1, "model.kind", self.model.kind, "recorded models and recorded tasks go together")
+        self._require_both_recorded()
         trained, batch_size = self.split.sizes(self.task).train, self.optimization.batch_size
         rule = f"must be at most the number of training examples, {trained}"
         require(batch_size is None or batch_size <= trained, "optimization.batch_size", batch_size, rule)
+
+    def _require_both_recorded(self) -> None:
+        """Raise ConfigError unless recorded examples have a recorded model, and the other way round.
+
+        The task of a recorded model may be any where the model's examples are those of the task.
+        """
+        of_task = isinstance(self.model, RecordedSpec) and self.model.examples is not None
+        expected = (
+            self.task.kind != RECORDED if of_task else (self.task.kind == RECORDED) == (self.model.kind == RECORDED)
+        )
+        require(expected, "model.kind", self.model.kind, "recorded models and recorded tasks go together")
 
     def build_model(self) -> Model:
         """The model with its initial weights, in float32 on the CPU."""

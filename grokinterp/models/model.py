@@ -167,6 +167,10 @@ class Model(HookedRootModule, ABC):
         """The hooks of every layer's attention pattern; none without attention."""
         return ()
 
+    def positions(self, n_ctx: int) -> int:
+        """Positions that attention looks at, where sequences have ``n_ctx``."""
+        return n_ctx
+
     @property
     def first_operand(self) -> int:
         """The position of the first operand in the sequences that the model attends over."""

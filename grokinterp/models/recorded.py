@@ -1,9 +1,9 @@
-"""A module that somebody else trained, as far as its recorder saw it: a model without parts of known names."""
+"""A module that another loop trained, as a model: it has the parts that its user named."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NoReturn, final
+from contextlib import ExitStack
+from typing import Any, ClassVar, final
 
 import torch
 from jaxtyping import Float, Int
@@ -12,80 +12,31 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from grokinterp.errors import ConfigError, NotDefined, short
 from grokinterp.models.hooked import HookPoint
-from grokinterp.models.model import Model, ModelSpec
+from grokinterp.models.known_parts import Table
+from grokinterp.models.model import Model
+from grokinterp.models.places import CallTaps, InputTap
 from grokinterp.models.probes import ProbeInputs
 from grokinterp.models.readout import Readout
-from grokinterp.models.taps import EXAMPLES, ReadAt, Tap, logits_of, vector
+from grokinterp.models.recorded_spec import RecordedSpec
+from grokinterp.models.taps import EXAMPLES, Tap, logits_of, vector
 
 NEEDS_MODULE = "needs the module: Trajectory.open(path, module=…)"
+
+KEYS = {
+    "an embedding": "embedding",
+    "an embedding of tokens": "embedding",
+    "an unembedding": "unembedding",
+    "attention": "attention",
+    "the last hidden layer": "neurons",
+    "what the neurons write": "neuron_output",
+}
+"""The key of ``Recorder(parts=…)`` that names a part."""
 
 MOST_KEPT = 2**25
 """Numbers that all activations of the examples run together may have: 256 MB in float64."""
 
-RESERVED = ("update/", "average/", "__metadata__")
-"""What a checkpoint file means by a name that begins so."""
-
 Answer = Callable[[Any], Tensor]
 """From what a module gives to the logits [example, class]."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecordedSpec(ModelSpec):
-    """Names and shapes of what a module holds and gives.
-
-    ``parameters`` are those that were trained, each once however many names it has; ``buffers`` the other tensors of
-    its state. ``hooks``: the submodules that give a tensor, in the order in which they finish, with -1 for the axis
-    of the examples; ``features`` are those at which representations are compared, ``penultimate`` the last before
-    the logits. ``read_at``: the position at which [example, position, feature] is read. ``own_logits``: whether the
-    logits were found in the module's output by a function of the user's.
-
-    Raises:
-        ConfigError: a name that no file or figure can hold, or a feature that is no hook.
-    """
-
-    about: ClassVar[str] = "a module of your own, recorded from your training loop"
-
-    kind: Literal["recorded"] = "recorded"
-    class_name: str
-    parameters: dict[str, tuple[int, ...]] = field(repr=False)
-    buffers: dict[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
-    hooks: dict[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
-    features: tuple[str, ...] = field(default=(), repr=False)
-    penultimate: str | None = None
-    read_at: ReadAt = "last"
-    own_logits: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.parameters:
-            raise ConfigError("parameters", 0, "there must be one that is trained")
-        for name in (self.class_name, *self.parameters, *self.buffers, *self.hooks):
-            plain = name.isprintable() and "$" not in name and 1 <= len(name) <= 200
-            if not plain or name.startswith(RESERVED):
-                rule = f"must have 1-200 printable characters, no $, and not begin with {', '.join(RESERVED)}"
-                raise ConfigError("name", short(repr(name)), rule)
-        if both := sorted(self.parameters.keys() & self.buffers.keys()):
-            raise ConfigError("buffers", short(both[0]), "is a parameter too")
-        for name, shape in (self.parameters | self.buffers | self.hooks).items():
-            axes = shape.count(EXAMPLES) == 1 if name in self.hooks else True
-            sizes = [size for size in shape if size != EXAMPLES or name not in self.hooks]
-            if not axes or any(size < 0 for size in sizes) or math.prod(size or 1 for size in sizes) > 2**40:
-                raise ConfigError("shape", f"{short(name)} {shape}", "must be sizes from 0, 2^40 elements at most")
-        for name in (*self.features, *([] if self.penultimate is None else [self.penultimate])):
-            if name not in self.hooks:
-                raise ConfigError("features", short(name), "must be among the hooks")
-
-    @property
-    def n_weights(self) -> int:
-        """Entries of all trained parameters."""
-        return sum(math.prod(shape) for shape in self.parameters.values())
-
-    def build(
-        self, *, d_vocab: int, d_vocab_out: int, n_ctx: int, generator: torch.Generator | None = None
-    ) -> "RecordedModel":
-        """The weights without the module: every measure that needs more says so."""
-        if generator is not None:
-            raise ConfigError("kind", "recorded", "is trained by somebody else's loop; there is nothing to draw")
-        return RecordedModel(self, Weights(self))
 
 
 class Weights(nn.Module):
@@ -100,10 +51,11 @@ class Weights(nn.Module):
 
 @final
 class RecordedModel(Model):
-    """A module behind the face of a model: examples are their indices, hooks the outputs of its submodules.
+    """A module behind the face of a model, with hooks on the outputs of its submodules.
 
-    Parameters, buffers and hooks have the module's own names. All that stands in other models at a place of a known
-    name (embedding, unembedding, heads, neurons) is NotDefined. Its analyses run in the loop, never under vmap.
+    Parameters, buffers and hooks have the module's own names. Embedding, unembedding, neurons and attention are there
+    where the recorder was given them, and NotDefined else. A token sequence is what the task says it is; of examples
+    without a task, their index. Its analyses run in the loop, never under vmap.
 
     Args:
         spec: what was recorded of it.
@@ -112,7 +64,7 @@ class RecordedModel(Model):
         answer: finds the logits in the module's output (default: ``logits_of``).
 
     Raises:
-        ConfigError: the module has not the recorded parameters, buffers or submodules.
+        ConfigError: the module does not have the recorded parameters, buffers or submodules.
     """
 
     module: nn.Module
@@ -131,15 +83,28 @@ class RecordedModel(Model):
             point.name = name
             self.mod_dict[name] = self.hook_dict[name] = point
             if inputs is not None:
-                module.get_submodule(name).register_forward_hook(Tap(point, shape.index(EXAMPLES)))
+                self._tap(name, point, shape)
+        calls = [name for name, place in spec.places.items() if place.at != "input"]
+        self.calls = [(self.hook_dict[name], spec.places[name]) for name in calls]
         self.eval()
+
+    def _tap(self, name: str, point: HookPoint, shape: tuple[int, ...]) -> None:
+        """Hang a hook point into the module; those of function calls are there in ``forward``."""
+        place = self.spec.places.get(name)
+        if place is None:
+            self.module.get_submodule(name).register_forward_hook(Tap(point, shape.index(EXAMPLES)))
+        elif place.at == "input":
+            part = self.module.get_submodule(place.module)
+            part.register_forward_pre_hook(InputTap(point, place), with_kwargs=True)
 
     def require_forward(self) -> None:
         if self.inputs is None:
             raise NotDefined("the forward pass", NEEDS_MODULE)
 
     def lacks(self, part: str) -> str:
-        return f"nobody has told which part of {self.spec.class_name} is {part}"
+        key = KEYS.get(part)
+        tells = f'Recorder(parts={{"{key}": …}}) names it' if key else "Recorder has no argument for it"
+        return f"it is unknown which part of {self.spec.class_name} is {part}: {tells}"
 
     def named_parameters(self, *args: Any, **kwargs: Any) -> Iterator[tuple[str, nn.Parameter]]:
         """The trained parameters, each once, by the module's own names."""
@@ -164,30 +129,52 @@ class RecordedModel(Model):
             weight.detach().zero_()
 
     def forward(self, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch answer class"]:
-        """Logits of some examples, the first of whose tokens is its number; attention in its exact form."""
+        """Logits of some examples; attention in its exact form."""
         self.require_forward()
         assert self.inputs is not None
-        weight = next(self.parameters())
-        with sdpa_kernel(SDPBackend.MATH):  # the others cannot be differentiated twice
-            output = self.inputs.given_to(self.module, tokens[:, 0], device=weight.device, dtype=weight.dtype)
+        weight, encoding = next(self.parameters()), self.spec.encoding
+        inputs = self.inputs if encoding is None else encoding.inputs(self.inputs, tokens)
+        chosen = tokens[:, 0] if encoding is None else torch.arange(len(tokens))
+        with ExitStack() as stack:
+            stack.enter_context(sdpa_kernel(SDPBackend.MATH))  # the others cannot be differentiated twice
+            if any(point.has_hooks() for point, _ in self.calls):
+                stack.enter_context(CallTaps(self.calls))
+            output = inputs.given_to(self.module, chosen, device=weight.device, dtype=weight.dtype)
         logits = logits_of(output, self.spec.read_at) if self.answer is None else self.answer(output)
         if logits is None:
             raise ConfigError("module", self.spec.class_name, "gives no logits [example, class]")
-        return logits.unsqueeze(1)
+        return logits[:, : self.spec.classes or None].unsqueeze(1)
 
     def readout_by_hooks(self, tokens: Int[Tensor, "example position"]) -> Readout:
-        """Logits, and the last representation before them (no features where there is none)."""
-        names = [] if self.spec.penultimate is None else [self.spec.penultimate]
-        parts = []
-        for some in tokens.split(self.examples_at_once):
-            logits, *found = self.catch(some, *names)
-            vectors = [self.at_readout(value) for value in found] or [logits.new_zeros(len(some), 0)]
-            parts.append((logits[:, -1], vectors[0]))
-        logits, residual = (torch.cat(part) for part in zip(*parts, strict=True))
-        return Readout(None, residual, residual, logits)
+        """Logits, what the last linear layers read (no features where there are none), neurons and attention."""
+        parts = [self._readout_of(some) for some in tokens.split(self.examples_at_once)]
+        pattern = torch.cat([part[0] for part in parts]) if self.n_heads else None
+        neurons, residual, logits = (torch.cat([part[i] for part in parts]) for i in (1, 2, 3))
+        return Readout(pattern, neurons, residual, logits)
+
+    def _readout_of(self, tokens: Int[Tensor, "batch position"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Attention, neurons, what is read and the logits of examples that fit into memory."""
+        spec = self.spec
+        names = (*spec.read_hooks, *spec.parts.hooks)
+        logits, *values = self.catch(tokens, *dict.fromkeys(names))
+        found = dict(zip(dict.fromkeys(names), values, strict=True))
+        none = logits.new_zeros(len(tokens), 0)
+        residual = torch.cat([none, *(self.at_readout(found[name]) for name in spec.read_hooks)], 1)
+        neurons = residual if spec.parts.neurons is None else self.at_readout(found[spec.parts.neurons])
+        pattern = self.pattern_at_readout(found[self.pattern_hooks[-1]]) if self.n_heads else none
+        return pattern, neurons, residual, logits[:, -1]
 
     def at_readout(self, x: Float[Tensor, "batch *position_and_feature"]) -> Float[Tensor, "batch feature"]:
         return vector(x, self.spec.read_at)
+
+    def pattern_at_readout(
+        self, pattern: Float[Tensor, "batch *head query position"]
+    ) -> Float[Tensor, "batch head position"]:
+        """Attention from where the answer is read; one that is averaged over heads counts as one head."""
+        whole = pattern if pattern.ndim == 4 else pattern.unsqueeze(1)
+        if self.spec.read_at == "mean":
+            return whole.mean(2)
+        return whole[:, :, -1 if self.spec.read_at == "last" else 0]
 
     @property
     def feature_hooks(self) -> tuple[str, ...]:
@@ -202,24 +189,74 @@ class RecordedModel(Model):
         return sum(math.prod(size for size in shape if size != EXAMPLES) for shape in self.spec.hooks.values())
 
     @property
+    def pattern_hooks(self) -> tuple[str, ...]:
+        return self.spec.parts.attention
+
+    @property
+    def first_operand(self) -> int:
+        return 0 if self.spec.encoding is None else self.spec.encoding.first_operand
+
+    def positions(self, n_ctx: int) -> int:
+        return self.spec.hooks[self.pattern_hooks[-1]][-1] if self.pattern_hooks else n_ctx
+
+    @property
     def n_layers(self) -> int:
-        return 0
+        return len(self.pattern_hooks)
+
+    @property
+    def n_heads(self) -> int:
+        if not self.pattern_hooks:
+            return 0
+        shape = self.spec.hooks[self.pattern_hooks[-1]]
+        return shape[1] if len(shape) == 4 else 1
 
     @property
     def n_neurons(self) -> int:
-        return 0
+        return 0 if self.spec.parts.neurons is None else width(self.spec.hooks[self.spec.parts.neurons])
+
+    def _table(self, table: Table | None, part: str) -> Tensor:
+        """A matrix of the module. Raises NotDefined where the recorder was not given it."""
+        if table is None:
+            raise NotDefined(part, self.lacks(part))
+        return table.of(state_tensors(self.module))
 
     @property
-    def embedding(self) -> NoReturn:
-        raise NotDefined("embedding", self.lacks("an embedding"))
+    def embedding(self) -> Float[Tensor, "token feature"]:
+        return self._table(self.spec.parts.embedding, "an embedding")
 
     @property
-    def W_U(self) -> NoReturn:
-        raise NotDefined("W_U", self.lacks("an unembedding"))
+    def n_tables(self) -> int:
+        table = self.spec.parts.embedding
+        return 1 if table is None else table.n_tables
+
+    def embedded_by(self, table: Float[Tensor, "token feature"]) -> dict[str, Tensor]:
+        own = self.spec.parts.embedding
+        if own is None:
+            raise NotDefined("embedding", self.lacks("an embedding"))
+        return own.put(table, state_tensors(self.module))
 
     @property
-    def W_L(self) -> NoReturn:
-        raise NotDefined("W_L", self.lacks("an unembedding"))
+    def W_U(self) -> Float[Tensor, "d_model class"]:
+        return self._table(self.spec.parts.unembedding, "an unembedding").mT[:, : self.spec.classes or None]
+
+    @property
+    def W_L(self) -> Float[Tensor, "neuron class"]:
+        parts = self.spec.parts
+        if parts.neurons is None:
+            raise NotDefined("W_L", self.lacks("the last hidden layer"))
+        if parts.neurons in self.spec.read_hooks:
+            return self.W_U
+        return self._table(parts.neuron_output, "what the neurons write") @ self.W_U
+
+
+def width(shape: tuple[int, ...]) -> int:
+    """Features of an activation of this shape, as ``vector`` makes them.
+
+    >>> width((-1, 3, 8)), width((-1, 8)), width((2, -1, 8)), width((-1, 8, 4, 4))
+    (8, 8, 8, 8)
+    """
+    sizes = [size for size in shape if size != EXAMPLES]
+    return 1 if not sizes else sizes[0] if len(sizes) == 3 else sizes[-1]
 
 
 def state_tensors(module: nn.Module) -> dict[str, Tensor]:
@@ -241,6 +278,6 @@ def require_fit(spec: RecordedSpec, module: nn.Module) -> None:
             recorded = f"the recorded one has it as {list(wanted[name])}" if name in wanted else "it was not recorded"
             raise ConfigError("module", type(module).__name__, f"{found}; {recorded}")
     parts = dict(module.named_modules())
-    for name in spec.hooks:
+    for name in [*spec.hooks.keys() - spec.places.keys(), *(place.module for place in spec.places.values())]:
         if name not in parts:
             raise ConfigError("module", type(module).__name__, f"has no submodule {short(name)}, which was recorded")

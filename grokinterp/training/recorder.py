@@ -3,7 +3,7 @@
 import math
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, final, get_args
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -24,11 +25,13 @@ from grokinterp.models.recorded import state_tensors
 from grokinterp.models.taps import ReadAt
 from grokinterp.results import UNPLANNED
 from grokinterp.storage import RunDirectory
-from grokinterp.tasks import RecordedTask
+from grokinterp.tasks import RecordedTask, Task
 from grokinterp.training.environment import describe
 from grokinterp.training.examples import encoded, examples_of, same
 from grokinterp.training.measure import logit_statistics, score
-from grokinterp.training.recording import Watched, copies, describe_module, undisturbed, unwrapped
+from grokinterp.training.module_description import Known, describe_module
+from grokinterp.training.recording import Watched, copies, undisturbed, unwrapped
+from grokinterp.training.task_examples import task_examples
 from grokinterp.trajectory import UPDATE
 
 Examples = Any
@@ -64,6 +67,11 @@ class Recorder:
         logits: finds them in the module's output, as [example, class] (default: the output, its ``logits`` or its first
             part). ``Trajectory.open`` needs the same function.
         read_at: the position that counts in outputs [example, position, feature].
+        reads: the last linear layer by name, a submodule or the weight it multiplies by, several in an ensemble
+            (default: found by following the logits back; ``experiment.model.reads`` says what was found).
+        task: what the examples are of; ``train`` and ``test`` are then all of the task's, with its labels.
+        parts: names of the module's "embedding", "unembedding", "neurons", "neuron_output" and "attention", for the
+            task's analyses; see docs/recorder.md.
         name: of the run (default: the class).
         data: what the examples are, for the report.
         run_steps: how long training is meant to be.
@@ -86,6 +94,9 @@ class Recorder:
         optimizer: Optimizer | None = None,
         logits: Answer | None = None,
         read_at: ReadAt = "last",
+        reads: str | Sequence[str] = (),
+        task: Task | None = None,
+        parts: Mapping[str, str | Sequence[str]] | None = None,
         name: str | None = None,
         data: str = "",
         run_steps: int | None = None,
@@ -95,19 +106,24 @@ class Recorder:
         require_choice("loss", loss, get_args(LossForm))
         require_choice("read_at", read_at, get_args(ReadAt))
         inputs, labels, is_train = examples_of(train, test)
+        known = Known((reads,) if isinstance(reads, str) else tuple(reads), parts or {}, task)
+        if task is not None:
+            found = task_examples(task, inputs, labels, is_train)
+            known, inputs, is_train = replace(known, examples=found), found.inputs, found.is_train
         self.optimizer = optimizer
         self.watched = Watched(unwrapped(model), inputs, logits, read_at)
         file, digest = encoded(inputs)
-        spec, classes = describe_module(self.watched)
-        task = RecordedTask(
-            answers=tuple(labels.tolist()), classes=classes, digest=digest, same=same(inputs), data=data
-        )
-        fraction, trained_on = int(is_train.sum()) / len(is_train), written_out(is_train)
+        spec, classes = describe_module(self.watched, known)
+        if task is None:
+            own = {"answers": tuple(labels.tolist()), "classes": classes, "digest": digest, "same": same(inputs)}
+            task = RecordedTask(**own, data=data)
+        else:
+            spec = replace(spec, examples=digest)
         self.experiment = Experiment(
             name=name_of(spec) if name is None else name,
             task=task,
             model=spec,
-            split=Split(fraction=fraction, trained_on=trained_on),
+            split=split_of(task, is_train),
             optimization=optimization_of(optimizer, loss),
             steps=UNPLANNED if run_steps is None else run_steps,
             evaluate_every=1,
@@ -192,8 +208,7 @@ class Recorder:
         before = Experiment.from_dict(run.experiment)
         own = self.experiment
         for what, there, here in (
-            ("examples", replace(before.task, data="") if isinstance(before.task, RecordedTask) else None,
-             replace(own.task, data="")),  # ty: ignore[invalid-argument-type]
+            ("examples", *(without_words(one.task) for one in (before, own))),
             ("module", before.model, own.model),
             ("training examples", before.split, own.split),
             ("loss", before.optimization.loss, own.optimization.loss),
@@ -319,6 +334,19 @@ def require_choice(key: str, value: Any, allowed: tuple[str, ...]) -> None:
     """Raise ConfigError unless the value is among those."""
     if value not in allowed:
         raise ConfigError(key, short(value), f"must be one of {', '.join(allowed)}")
+
+
+def without_words(task: Task) -> Task:
+    """The task without what is said of its examples in words."""
+    return replace(task, data="") if isinstance(task, RecordedTask) else task
+
+
+def split_of(task: Task, is_train: Bool[Tensor, "example"]) -> Split:
+    """The split with these training examples; the fraction is one of those that the task does not give itself."""
+    given, trained = int(task.given().sum()), int(is_train.sum())
+    if trained <= given:
+        raise ConfigError("train", f"{trained} examples", f"must be more than the {given} that {task.kind} gives")
+    return Split(fraction=(trained - given) / (len(is_train) - given), trained_on=written_out(is_train))
 
 
 def name_of(spec: RecordedSpec) -> str:

@@ -7,24 +7,16 @@ from typing import NamedTuple, final
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
-from grokinterp.errors import ConfigError, short
+from grokinterp.errors import ConfigError
 from grokinterp.losses import LossForm, example_losses
-from grokinterp.models import Answer, ProbeInputs, RecordedSpec
-from grokinterp.models.recorded import state_tensors
-from grokinterp.models.taps import ReadAt, Trace, logits_of, trace, vector
-from grokinterp.storage.tensor_file import MAX_FILE_BYTES
-from grokinterp.storage.tensor_header import DTYPES
+from grokinterp.models import Answer, ProbeInputs
+from grokinterp.models.call_trace import list_calls
+from grokinterp.models.taps import ReadAt, Trace, logits_of, trace
+from grokinterp.training.reading import Look
 
 AT_ONCE = 256
 """Examples that are differentiated at a time."""
-
-MOST_HOOKS = 16
-"""Submodules at which representations are compared."""
-
-MOST_FEATURES = 2048
-"""Of a representation: their covariance is decomposed."""
 
 
 class Seen(NamedTuple):
@@ -91,6 +83,12 @@ class Watched:
         one, two = torch.arange(1), torch.arange(2)
         return trace(self.module, lambda: self.logits(one), lambda: self.logits(two))
 
+    def look_inside(self) -> Look:
+        """The functions that are called with the first examples."""
+        one, two = torch.arange(1), torch.arange(2)
+        calls = [list_calls(self.module, lambda of=of: self.logits(of)) for of in (one, two)]
+        return Look(self.module, *calls, self.read_at)
+
 
 @contextmanager
 def undisturbed(module: nn.Module) -> Generator[None]:
@@ -122,59 +120,6 @@ def unwrapped(model: nn.Module) -> nn.Module:
         return unwrapped(inner)
     wraps = isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel)
     return unwrapped(model.module) if wraps else model
-
-
-def describe_module(watched: Watched) -> tuple[RecordedSpec, int]:
-    """What can be said of a module without its code, and its number of classes.
-
-    Raises:
-        ConfigError: weights that are not there yet, or that no checkpoint file can hold.
-    """
-    module = watched.module
-    tensors, trained = state_tensors(module), {name for name, w in module.named_parameters() if w.requires_grad}
-    require_storable(tensors, trained)
-    with undisturbed(module):
-        seen = watched.trace()
-    vectors = {name: vector(value, watched.read_at) for name, value in seen.values.items()}
-    inner = [name for name, x in vectors.items() if not (x.shape == seen.logits.shape and torch.equal(x, seen.logits))]
-    spec = RecordedSpec(
-        class_name=type(module).__name__,
-        parameters={name: tuple(tensors[name].shape) for name in tensors if name in trained},
-        buffers={name: tuple(value.shape) for name, value in tensors.items() if name not in trained},
-        hooks=seen.shapes,
-        features=tuple(chosen([name for name in inner if vectors[name].shape[1] <= MOST_FEATURES])),
-        penultimate=inner[-1] if inner else None,
-        read_at=watched.read_at,
-        own_logits=watched.answer is not None,
-    )
-    return spec, seen.logits.shape[1]
-
-
-def require_storable(tensors: dict[str, Tensor], trained: set[str]) -> None:
-    """Raise ConfigError for weights that a checkpoint cannot hold."""
-    kinds = {name for name, _ in DTYPES.values()}
-    for name, value in tensors.items():
-        if is_lazy(value):
-            raise ConfigError("model", short(name), "has no shape yet: run the module once before recording it")
-        kind = str(value.dtype).removeprefix("torch.")
-        if value.layout != torch.strided or kind not in kinds:
-            raise ConfigError("model", f"{short(name)} ({kind})", "must be a dense tensor of real numbers")
-    size = sum(value.nbytes * (2 if name in trained else 1) for name, value in tensors.items())
-    if size > MAX_FILE_BYTES:
-        raise ConfigError("model", f"{size:,} bytes", f"a checkpoint with its update has at most {MAX_FILE_BYTES:,}")
-
-
-def chosen(names: Sequence[str]) -> list[str]:
-    """At most 16 submodules: the deepest level that has no more, or every so many of the outermost.
-
-    >>> chosen(["stem.conv", "stem", *(f"block.{i}.{part}" for i in range(9) for part in "ab"), "block"])
-    ['stem.conv', 'stem', 'block']
-    """
-    for depth in range(max((name.count(".") for name in names), default=0), -1, -1):
-        kept = [name for name in names if name.count(".") <= depth]
-        if len(kept) <= MOST_HOOKS:
-            return kept
-    return kept[:: -(-len(kept) // MOST_HOOKS)]
 
 
 def copies(of: Sequence[Tensor]) -> list[Tensor]:

@@ -1,0 +1,149 @@
+"""The linear and attention calls of a forward pass, listed with what they compute with."""
+
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, final
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from grokinterp.models.attention_calls import ATTENTION, with_pattern
+from grokinterp.models.places import LINEAR, first_input, name_of, operands
+from grokinterp.models.taps import first_tensor
+
+
+class Call(NamedTuple):
+    """A call of a function.
+
+    Args:
+        function: its name.
+        module: the innermost submodule that was running ("" is the whole).
+        operands: the tensors that are multiplied; of attention, the pattern.
+        output: what came of it; None for attention.
+        is_input: the operand that is the first input of that submodule, None if there is none.
+    """
+
+    function: str
+    module: str
+    operands: list[Tensor]
+    output: Tensor | None = None
+    is_input: int | None = None
+
+
+class Calls(NamedTuple):
+    """All calls of a forward pass by their kind, in order, its answer, and what every submodule was given and gave."""
+
+    linear: list[Call]
+    attention: list[Call]
+    logits: Tensor
+    passed: "Passed"
+
+
+class Passed(NamedTuple):
+    """The first tensors that submodules were given, and those they gave, each with the version it had then."""
+
+    inputs: dict[str, list[Tensor]]
+    outputs: dict[str, list[tuple[Tensor, int]]]
+
+
+@final
+class Listing(TorchFunctionMode):
+    """Lists the calls while it is active."""
+
+    def __init__(self, running: list[tuple[str, Tensor | None]]) -> None:
+        super().__init__()
+        self.running, self.linear, self.attention = running, list[Call](), list[Call]()
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs, name = kwargs or {}, name_of(func)
+        module, given = self.running[-1] if self.running else ("", None)
+        if name in ATTENTION:
+            seen: list[Tensor] = []
+            output = with_pattern(name, func, args, kwargs, lambda pattern: seen.append(pattern) or pattern)
+            self.attention.append(Call(name, module, seen))
+            return output
+        output = func(*args, **kwargs)
+        if name in LINEAR and isinstance(output, Tensor):
+            found = operands(name, args, kwargs)
+            place = next((i for i, value in enumerate(found) if value is given), None)
+            self.linear.append(Call(name, module, found, output, place))
+        return output
+
+
+def list_calls(module: nn.Module, run: Callable[[], Tensor]) -> Calls:
+    """The calls of ``run``, which gives the logits of some examples, with the graph from the weights to the logits."""
+    passed = Passed({}, {})
+    with every_weight_tracked(module), torch.enable_grad(), running_submodules(module, passed) as running:
+        with Listing(running) as listing:
+            logits = run()
+        return Calls(listing.linear, listing.attention, logits, passed)
+
+
+@contextmanager
+def running_submodules(module: nn.Module, passed: Passed) -> Iterator[list[tuple[str, Tensor | None]]]:
+    """A stack of the submodules that run, each with its first input; what they are given and give is added to ``passed``."""
+    running: list[tuple[str, Tensor | None]] = []
+
+    def enter(name: str) -> Callable[..., None]:
+        def hook(part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            value = first_input(args, kwargs)
+            running.append((name, value))
+            if value is not None:
+                passed.inputs.setdefault(name, []).append(value)
+
+        return hook
+
+    def leave(name: str) -> Callable[..., None]:
+        def hook(part: nn.Module, args: Any, output: Any) -> None:
+            running.pop()
+            value = first_tensor(output)
+            if value is not None:
+                passed.outputs.setdefault(name, []).append((value, value._version))
+
+        return hook
+
+    handles = []
+    for name, part in module.named_modules():
+        if name:
+            handles.append(part.register_forward_pre_hook(enter(name), with_kwargs=True))
+            handles.append(part.register_forward_hook(leave(name)))
+    try:
+        yield running
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def every_weight_tracked(module: nn.Module) -> Iterator[None]:
+    """Gradients of all parameters are asked for, of frozen ones too; afterwards as before."""
+    frozen = [weight for weight in module.parameters() if not weight.requires_grad and weight.is_floating_point()]
+    for weight in frozen:
+        weight.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for weight in frozen:
+            weight.requires_grad_(False)
+
+
+def latest_calls(calls: Calls, among: Container[int]) -> list[int]:
+    """Those of some linear calls from which the logits come without another of them between, by number.
+
+    The graph is walked from the logits; what is elementwise, pooled or normalized is passed through.
+    """
+    number = {call.output.grad_fn: i for i, call in enumerate(calls.linear) if call.output is not None and i in among}
+    found, seen, waiting = set[int](), set(), [calls.logits.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if node in number:
+            found.add(number[node])
+        else:
+            waiting += [following for following, _ in node.next_functions]
+    return sorted(found)

@@ -1,0 +1,119 @@
+"""What a user has said about the parts of a module: which tensors embed and unembed, how tokens enter, and where."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from grokinterp.models.probes import ProbeInputs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A matrix with a row per token (or class, or neuron), as a module holds it.
+
+    ``names``: its tensors, one for each operand where those have tables of their own. ``transposed``: rows are columns
+    there. ``tables``: how many lie in one tensor, on a first axis of their own or one after the other.
+    """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    names: tuple[str, ...]
+    transposed: bool = False
+    tables: int = 1
+
+    @property
+    def n_tables(self) -> int:
+        return len(self.names) * self.tables
+
+    def of(self, tensors: Mapping[str, Tensor]) -> Float[Tensor, "token feature"]:
+        """The matrix, several tables side by side."""
+        found: list[Tensor] = []
+        for name in self.names:
+            weight = tensors[name].mT if self.transposed else tensors[name]
+            if self.tables > 1:
+                found += list(weight if weight.ndim == 3 else weight.unflatten(0, (self.tables, -1)))
+            else:
+                found.append(weight)
+        return torch.cat(found, 1) if len(found) > 1 else found[0]
+
+    def put(self, table: Float[Tensor, "token feature"], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors that hold another matrix of this layout, as ``of`` reads it."""
+        each = table.chunk(self.n_tables, 1)
+        found = {}
+        for i, name in enumerate(self.names):
+            own = each[i * self.tables : (i + 1) * self.tables]
+            if self.tables == 1:
+                weight = own[0]
+            else:
+                weight = torch.stack(own) if tensors[name].ndim == 3 else torch.cat(own)
+            found[name] = weight.mT if self.transposed else weight
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoding:
+    """How the tokens of a task stand in what the module is given.
+
+    ``columns``: the input and the column of each token; ``one_hot``: instead of them the input that holds a one-hot
+    vector for each. All else is the same in every example.
+    """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    columns: tuple[tuple[str, int], ...] = ()
+    one_hot: str | None = None
+    width: int = 0
+
+    def inputs(self, template: ProbeInputs, tokens: Int[Tensor, "example position"]) -> ProbeInputs:
+        """The inputs of some token sequences, made of those of the first example; tokens may be new ones."""
+        tokens = tokens.cpu()
+        found = {
+            name: value[:1].expand(len(tokens), *value.shape[1:]).clone() for name, value in template.tensors.items()
+        }
+        if self.one_hot is not None:
+            like = found[self.one_hot]
+            vectors = functional.one_hot(tokens, max(self.width, int(tokens.max()) + 1)).to(like.dtype)
+            found[self.one_hot] = vectors if like.ndim == 3 else vectors.flatten(1)
+        for place, (name, column) in enumerate(self.columns):
+            target = found[name] if found[name].ndim > 1 else found[name].unsqueeze(1)
+            target[:, column] = tokens[:, place].to(target.dtype)
+        return ProbeInputs(found, template.layout)
+
+    @property
+    def first_operand(self) -> int:
+        """The position of the first token in the sequence."""
+        return self.columns[0][1] if self.columns else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownParts:
+    """The parts of a module that its recorder was given.
+
+    ``embedding``: a row per token; ``unembedding``: a row per class; ``neurons``: the hook of the last hidden layer,
+    ``neuron_output`` what it writes into the vector that the unembedding reads, a row per neuron; ``attention``: the
+    hook of each layer's pattern.
+    """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    embedding: Table | None = None
+    unembedding: Table | None = None
+    neurons: str | None = None
+    neuron_output: Table | None = None
+    attention: tuple[str, ...] = ()
+
+    @property
+    def hooks(self) -> tuple[str, ...]:
+        """The hooks among them."""
+        return (*([] if self.neurons is None else [self.neurons]), *self.attention)
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """The tensors among them."""
+        tables = (self.embedding, self.unembedding, self.neuron_output)
+        return tuple(name for table in tables if table is not None for name in table.names)

@@ -1,0 +1,122 @@
+"""The examples that a recorder is given, found among those of a task."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from grokinterp.errors import ConfigError
+from grokinterp.models import ProbeInputs
+from grokinterp.models.known_parts import Encoding
+from grokinterp.tasks import Task
+
+
+class TaskExamples(NamedTuple):
+    """All examples of a task as a module is given them, in the task's order.
+
+    Args:
+        inputs: of every example.
+        is_train: which are trained on.
+        encoding: how tokens stand in the inputs.
+        n_tokens: the largest token in any input, and 1; the width of one-hot vectors.
+        side_by_side: whether one-hot vectors of all tokens form one vector.
+    """
+
+    inputs: ProbeInputs
+    is_train: Bool[Tensor, "example"]
+    encoding: Encoding
+    n_tokens: int
+    side_by_side: bool
+
+
+def task_examples(
+    task: Task, inputs: ProbeInputs, labels: Int[Tensor, "given"], is_train: Bool[Tensor, "given"]
+) -> TaskExamples:
+    """The given examples in the order of the task.
+
+    Raises:
+        ConfigError: inputs that hold no tokens of the task, an example that is not of the task, is given twice or
+            lacks, a label that is not the task's.
+    """
+    encoding = encoding_of(inputs, task)
+    tokens = tokens_of(inputs, encoding, task)
+    place = places_of(task, tokens, labels, is_train)
+    order = torch.empty_like(place)
+    order[place] = torch.arange(len(place))
+    ordered = ProbeInputs({name: value[order] for name, value in inputs.tensors.items()}, inputs.layout)
+    if encoding.one_hot is not None:
+        return TaskExamples(
+            ordered, is_train[order], encoding, encoding.width, inputs.tensors[encoding.one_hot].ndim == 2
+        )
+    largest = max(int(value.max()) for value in inputs.tensors.values() if is_whole(value) and value.numel())
+    return TaskExamples(ordered, is_train[order], encoding, largest + 1, False)
+
+
+def encoding_of(inputs: ProbeInputs, task: Task) -> Encoding:
+    """Where the tokens stand: in as many varying columns of integers as the task has, or in one-hot vectors.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    varying = {name: (value != value[:1]).flatten(1).any(0) for name, value in inputs.tensors.items()}
+    changing = [name for name, columns in varying.items() if columns.any()]
+    columns = [(name, i) for name in changing for i in varying[name].nonzero().flatten().tolist()]
+    whole = all(is_whole(inputs.tensors[name]) and inputs.tensors[name].ndim <= 2 for name in changing)
+    if whole and len(columns) == task.n_ctx:
+        return Encoding(columns=tuple(columns))
+    if len(changing) == 1 and (width := one_hot_width(inputs.tensors[changing[0]], task.n_ctx)):
+        return Encoding(one_hot=changing[0], width=width)
+    rule = f"must hold the {task.n_ctx} tokens of {task.kind}, as integers or one-hot vectors, and else be constant"
+    raise ConfigError("train", f"inputs with {len(columns)} varying columns", rule)
+
+
+def is_whole(value: Tensor) -> bool:
+    """Whether a tensor holds integers."""
+    return not (value.is_floating_point() or value.is_complex() or value.dtype == torch.bool)
+
+
+def one_hot_width(value: Tensor, n_ctx: int) -> int:
+    """The length of the one-hot vectors [example, position, token] or [example, position · token]; 0 if there are none.
+
+    >>> one_hot_width(torch.eye(4)[:, None], 1), one_hot_width(torch.ones(2, 4), 2)
+    (4, 0)
+    """
+    each = value.flatten(1)
+    if value.ndim not in (2, 3) or each.shape[1] % n_ctx or (value.ndim == 3 and value.shape[1] != n_ctx):
+        return 0
+    vectors = each.double().unflatten(1, (n_ctx, -1))
+    exact = bool(((vectors == 0) | (vectors == 1)).all()) and bool((vectors.sum(2) == 1).all())
+    return vectors.shape[2] if exact else 0
+
+
+def tokens_of(inputs: ProbeInputs, encoding: Encoding, task: Task) -> Int[Tensor, "given position"]:
+    """The tokens of every given example."""
+    if encoding.one_hot is not None:
+        return inputs.tensors[encoding.one_hot].flatten(1).unflatten(1, (task.n_ctx, -1)).double().argmax(2)
+    each = {name: value.unsqueeze(1) if value.ndim == 1 else value for name, value in inputs.tensors.items()}
+    return torch.stack([each[name][:, column].long() for name, column in encoding.columns], 1)
+
+
+def places_of(
+    task: Task, tokens: Int[Tensor, "given position"], labels: Int[Tensor, "given"], is_train: Bool[Tensor, "given"]
+) -> Int[Tensor, "given"]:
+    """Which example of the task each given one is; all of them are. Raises ConfigError naming the first that is not."""
+    place = {tuple(row): i for i, row in enumerate(task.tokens().tolist())}
+    answers, count = task.labels().tolist(), int(is_train.sum())
+    found: dict[int, int] = {}
+    for i, (row, label) in enumerate(zip(tokens.tolist(), labels.tolist(), strict=True)):
+        key, number = ("train", i) if i < count else ("test", i - count)
+        named = f"example {number}, tokens {row}"
+        if tuple(row) not in place:
+            raise ConfigError(key, named, f"must be an example of {task.kind}, of tokens below {task.d_vocab}")
+        here = place[tuple(row)]
+        if here in found:
+            raise ConfigError(key, named, "must be given once, to train or to test on")
+        if label != answers[here]:
+            raise ConfigError(key, f"{named}, label {label}", f"must have the label of {task.kind}, {answers[here]}")
+        found[here] = i
+    if lacking := [row for row, here in place.items() if here not in found]:
+        rule = f"must be all {len(place)} of {task.kind} with task=: {len(lacking)} lack, the first with tokens"
+        raise ConfigError("test", f"{len(found)} examples with train", f"{rule} {list(lacking[0])}")
+    return torch.tensor(list(found), dtype=torch.int64)
