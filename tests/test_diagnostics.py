@@ -248,12 +248,12 @@ def test_a_run_that_goes_on_is_told_to(tmp_path):
 
 def test_of_a_recorded_run_settings_are_not_judged(tmp_path):
     """The configuration of somebody else's run holds defaults that nobody gave, all but the loss."""
-    theirs = settings(task={"kind": "recorded"}, optimization={"weight_decay": 0.0})
+    theirs = settings(model={"kind": "recorded"}, optimization={"weight_decay": 0.0})
     (rests,) = diagnose(write(tmp_path / "a", stuck(), theirs, leaked=0.5))
     assert (rests.symptom, rests.setting) == ("Memorized, without a sign of generalization so far", "")
     (grows,) = diagnose(write(tmp_path / "b", stuck(weight_norm=ramp(900, 2700)), theirs))
     assert (grows.symptom, grows.setting) == ("Memorized, and the weights grow", "")
-    (shrunk,) = diagnose(write(tmp_path / "c", failing(weight_norm=ramp(900, 9, 0)), {"task": {"kind": "recorded"}}))
+    (shrunk,) = diagnose(write(tmp_path / "c", failing(weight_norm=ramp(900, 9, 0)), {"model": {"kind": "recorded"}}))
     assert shrunk.setting == ""
     theirs["optimization"]["loss"] = "float32"
     (collapsed,) = diagnose(write(tmp_path / "d", stuck(), theirs, measures=COLLAPSE))
@@ -261,7 +261,7 @@ def test_of_a_recorded_run_settings_are_not_judged(tmp_path):
 
 
 def test_a_recorded_optimizer_is_known_by_the_metrics(tmp_path):
-    theirs = {"task": {"kind": "recorded"}}
+    theirs = {"model": {"kind": "recorded"}}
     rates = {"learning_rate": np.full(N, 1e-3)}
     none = rates | {"weight_decay": np.zeros(N)}
     (found,) = diagnose(write(tmp_path / "a", stuck(**none, weight_norm=ramp(900, 2700)), theirs))

@@ -86,12 +86,16 @@ def test_activations_are_those_of_forward_hooks(name, recorded):
         return forward_hook
 
     for hook in spec.features:
-        plain.get_submodule(hook).register_forward_hook(keep(hook))
+        if hook.endswith(".hook_in"):
+            read = plain.get_submodule(hook.removesuffix(".hook_in"))
+            read.register_forward_pre_hook(lambda part, given, hook=hook: seen.update({hook: given[0]}))
+        else:
+            plain.get_submodule(hook).register_forward_hook(keep(hook))
     call(plain, inputs)
     found = activation_statistics(run[4])
     for i, hook in enumerate(spec.features):
         x = seen[hook].detach()
-        if name == "encoder":  # the encoder has positions first
+        if name == "encoder" and x.ndim == 3:  # the encoder has positions first
             x = x.mean(0) if spec.hooks[hook][0] != -1 else x.mean(1)
         elif x.ndim == 4:
             x = x.mean((2, 3))
@@ -176,7 +180,9 @@ def test_what_was_measured_with_the_module_is_kept_without(recorded, tmp_path, q
     without = analyze(tmp_path / "run", only=QUICK)
     assert set(without.analyses) == {"weight_norms", "singular_values", "weight_path"}
     assert without.not_defined["performance"] == "needs the module: Trajectory.open(path, module=…)"
-    assert without.not_defined["attention_pattern"] == "nobody has told which part of SmallCNN is attention"
+    assert without.not_defined["attention_pattern"] == (
+        'the recorder was not given attention of SmallCNN: Recorder(task=…, parts={"attention": …}) names it'
+    )
     whole = analyze(Trajectory.open(tmp_path / "run", module), only=QUICK)
     assert set(whole.analyses) == set(QUICK) - {"attention_pattern"}
     again = analyze(tmp_path / "run", only=QUICK)
@@ -303,7 +309,7 @@ def test_a_hostile_configuration_is_refused(tmp_path):
     for old, new, line in (
         ("head.weight", "update/x", "must have 1-200 printable characters"),
         ('"classes": 3', '"classes": 1', "classes"),
-        ('"penultimate": "dropout"', '"penultimate": "gone"', "must be among the hooks"),
+        ('"dropout"\n    ],\n    "penultimate"', '"gone"\n    ],\n    "penultimate"', "must be among the hooks"),
     ):
         assert old in text
         file.write_text(text.replace(old, new))

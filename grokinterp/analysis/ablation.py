@@ -16,6 +16,9 @@ from grokinterp.models import Model, RecursiveModel, Transformer
 from grokinterp.models.recursive import EPSILON
 
 HEAD_EXAMPLES = 4096
+LINEAR_ON = 16
+"""Examples on which it is tried whether the neurons write into the logits linearly."""
+
 NEURON_EXAMPLES = 1024
 NEURONS = 8  # ablated at a time
 
@@ -70,7 +73,7 @@ def head_ablation(checkpoint: Checkpoint) -> HeadAblation:
     """
     model, problem = checkpoint.model, checkpoint.problem
     if not isinstance(model, Transformer):
-        raise NotDefined("head_ablation", model.lacks("attention"))
+        raise NotDefined("head_ablation", model.lacks("what each head adds" if model.n_heads else "attention"))
     chosen = drawn_examples(len(problem.tokens), HEAD_EXAMPLES).to(problem.tokens.device)
     tokens, labels = problem.tokens[chosen], problem.trained_labels[chosen]
     with torch.no_grad():
@@ -137,7 +140,7 @@ def neuron_ablation(checkpoint: Checkpoint) -> NeuronAblation:
     Source: Nanda et al. 2023, §4.4 (ablations); Wang et al. 2023, §2.1 (mean-ablation).
 
     Raises:
-        NotDefined: nobody knows the neurons.
+        NotDefined: the neurons are unknown, or what follows them.
     """
     problem = checkpoint.problem
     if not checkpoint.model.n_neurons:
@@ -169,7 +172,9 @@ def tail_of(model: Model, tokens: Int[Tensor, "example position"]) -> Tail:
         return normalized_tail(model, tokens)
     if isinstance(model, RecursiveModel):
         return recursive_tail(model, tokens)
-    readout = model.readout_by_hooks(tokens)  # linear behind the neurons: they write into the logits
+    if not model.is_linear_in_neurons(tokens[:LINEAR_ON]):
+        raise NotDefined("neuron_ablation", "the neurons do not write into the logits linearly")
+    readout = model.readout_by_hooks(tokens)
     return Tail(readout.neurons.unsqueeze(1), readout.logits.unsqueeze(1), model.W_L, lambda logits: logits[..., 0, :])
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from grokinterp.analysis.examples import BATCH, drawn_examples
 from grokinterp.checkpoint import Checkpoint
 from grokinterp.errors import NotDefined
-from grokinterp.models import Model, RecordedModel, RecursiveModel, Transformer
+from grokinterp.models import Model, RecursiveModel, Transformer
 
 EXAMPLES = 32
 NODES = 64
@@ -139,12 +139,12 @@ def integrated_gradients(
     Source: Sundararajan et al. 2017, §3.
 
     Raises:
-        NotDefined: gradients stop inside the model, between supervision steps; nobody knows the embedding.
+        NotDefined: gradients stop inside the model, between supervision steps; the embedding is unknown.
     """
     model, problem = checkpoint.model, checkpoint.problem
     if isinstance(model, RecursiveModel) and model.spec.n_supervision > 1:
         raise NotDefined("integrated_gradients", "no gradient passes from one supervision step to the next")
-    if isinstance(model, RecordedModel):
+    if model.embed_hook is None:
         raise NotDefined("integrated_gradients", model.lacks("an embedding of tokens"))
     chosen = drawn_examples(len(problem.tokens), examples).to(problem.tokens.device)
     tokens, baseline = problem.tokens[chosen], mean_embedding(model, problem.tokens)
@@ -159,7 +159,7 @@ def integrated_gradients(
 
 def attribute(
     model: Model,
-    tokens: Int[Tensor, "example position"],
+    tokens: Int[Tensor, "example _"],
     classes: Int[Tensor, "example"],
     *,
     baseline: Float[Tensor, "position feature"],
@@ -180,7 +180,7 @@ def attribute(
 
 def score(
     model: Model,
-    tokens: Int[Tensor, "example position"],
+    tokens: Int[Tensor, "example _"],
     classes: Int[Tensor, "example"],
     embedding: Float[Tensor, "example position feature"],
 ) -> Float[Tensor, "example"]:
@@ -189,18 +189,20 @@ def score(
     def put(value: Tensor, *, hook: Any) -> Tensor:
         return embedding
 
-    with model.hooks(fwd_hooks=[("hook_embed", put)]):
+    assert model.embed_hook is not None
+    with model.hooks(fwd_hooks=[(model.embed_hook, put)]):
         logits = model(tokens)[:, -1]
     return logits.gather(-1, classes.unsqueeze(-1)).squeeze(-1) - logits.mean(-1)
 
 
-def embedded(model: Model, tokens: Int[Tensor, "example position"]) -> Float[Tensor, "example position feature"]:
+def embedded(model: Model, tokens: Int[Tensor, "example _"]) -> Float[Tensor, "example position feature"]:
     """What the tokens are embedded as, one-hot vectors as numbers."""
-    embed: Any = model.embed
-    return embed(tokens).detach().to(model.W_U.dtype)
+    assert model.embed_hook is not None
+    with torch.no_grad():
+        return model.catch(tokens, model.embed_hook)[1]
 
 
-def mean_embedding(model: Model, tokens: Int[Tensor, "example position"]) -> Float[Tensor, "position feature"]:
+def mean_embedding(model: Model, tokens: Int[Tensor, "example _"]) -> Float[Tensor, "position feature"]:
     """The mean over the examples of what each position's token is embedded as."""
     return torch.stack([embedded(model, part).sum(0) for part in tokens.split(BATCH)]).sum(0) / len(tokens)
 

@@ -120,7 +120,7 @@ def pre_activations(checkpoint: Checkpoint) -> Float[Tensor, "example neuron"]:
             )
             found = sum(answer, latent) @ net.W_in.detach() + net.b_in.detach()
         case _:
-            raise NotDefined("idealized_network", f"nobody knows the neurons of a {type(model).__name__}")
+            raise NotDefined("idealized_network", model.lacks("the last hidden layer's activation function"))
     return found.double()
 
 
@@ -134,7 +134,7 @@ def activation_function(model: Model) -> Callable[[Tensor], Tensor]:
         case RecursiveModel():
             return model.net.act
         case _:
-            raise NotDefined("idealized_network", f"nobody knows the neurons of a {type(model).__name__}")
+            raise NotDefined("idealized_network", model.lacks("the last hidden layer's activation function"))
 
 
 def waves_of(x: Float[Tensor, "pair neuron"], p: int) -> Waves:

@@ -1,7 +1,7 @@
 """Restricted and excluded loss over irreducible representations: how much of the answer the key ones carry."""
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -15,10 +15,12 @@ from grokinterp.checkpoint import Checkpoint
 from grokinterp.errors import NotDefined
 from grokinterp.losses import LossForm, cross_entropy, squared_error
 from grokinterp.maths.grid import mean_by_sum
-from grokinterp.models import MLP, Model, Transformer
 
 DRAWS = 8
 """Random sets of representations that the controls average over."""
+
+LINEAR_ON = 16
+"""Examples on which it is tried whether the neurons write into the logits linearly."""
 
 CELLS = 2**22
 """Numbers in the parts that are looked at together."""
@@ -114,17 +116,13 @@ def irrep_progress(checkpoint: Checkpoint, *, key_irreps: Int[Tensor, "key_irrep
     logits = answers.logits(checkpoint.logits.double()[example])
     found = losses_of_sets(Place(logits, problem.is_train[example], 0.0, problem.loss), sets, character_parts, answers)
     hidden = torch.full_like(found, torch.nan)
-    if is_linear(model := checkpoint.model):
-        bias = model.unembed.b_U.detach()[answers.class_of].double()
-        written = checkpoint.readout.neurons.double() @ model.W_L.detach()[:, answers.class_of].double() + bias
+    model = checkpoint.model
+    if model.n_neurons and model.is_linear_in_neurons(problem.tokens[:LINEAR_ON]):
+        bias = model.b_U.detach()[answers.class_of].double()
+        written = checkpoint.neurons.double() @ model.W_L.detach()[:, answers.class_of].double() + bias
         place = Place(written[example], problem.is_train[example], bias, problem.loss)
         hidden = losses_of_sets(place, sets, projected_parts, answers)
     return IrrepProgress(*gathered(hidden, len(keys)), *gathered(found, len(keys)))
-
-
-def is_linear(model: Model) -> TypeGuard[MLP | Transformer]:
-    """Whether the logits are linear in the last hidden layer, all else being equal."""
-    return isinstance(model, MLP) or (isinstance(model, Transformer) and model.spec.normalization is None)
 
 
 def losses_of_sets(

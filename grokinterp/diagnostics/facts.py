@@ -11,7 +11,7 @@ from grokinterp.phases import History
 from grokinterp.results import Results
 
 THEIRS = "recorded"
-"""Kind of task of a run that somebody else's loop trained: its settings are not ours to change."""
+"""Kind of model of a run that somebody else's loop trained: its settings are not ours to change."""
 
 DECAY = "optimization.weight_decay"
 MEASURED = {"optimization.lr": "learning_rate", DECAY: "weight_decay"}
@@ -110,7 +110,7 @@ class Facts:
     @property
     def is_theirs(self) -> bool:
         """Whether somebody else's loop trained it."""
-        return self._value("task.kind") == THEIRS
+        return self._value("model.kind") == THEIRS
 
     def setting(self, key: str) -> Any:
         """A value of the configuration by its dotted key; None where it is not known.

@@ -1,6 +1,6 @@
 """The linear and attention calls of a forward pass, listed with what they compute with."""
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Generator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, final
 
@@ -83,8 +83,8 @@ def list_calls(module: nn.Module, run: Callable[[], Tensor]) -> Calls:
 
 
 @contextmanager
-def running_submodules(module: nn.Module, passed: Passed) -> Iterator[list[tuple[str, Tensor | None]]]:
-    """A stack of the submodules that run, each with its first input; what they are given and give is added to ``passed``."""
+def running_submodules(module: nn.Module, passed: Passed) -> Generator[list[tuple[str, Tensor | None]]]:
+    """A stack of the submodules that run with their first input; what they are given and give goes into ``passed``."""
     running: list[tuple[str, Tensor | None]] = []
 
     def enter(name: str) -> Callable[..., None]:
@@ -118,7 +118,7 @@ def running_submodules(module: nn.Module, passed: Passed) -> Iterator[list[tuple
 
 
 @contextmanager
-def every_weight_tracked(module: nn.Module) -> Iterator[None]:
+def every_weight_tracked(module: nn.Module) -> Generator[None]:
     """Gradients of all parameters are asked for, of frozen ones too; afterwards as before."""
     frozen = [weight for weight in module.parameters() if not weight.requires_grad and weight.is_floating_point()]
     for weight in frozen:

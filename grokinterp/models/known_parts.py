@@ -94,15 +94,17 @@ class Encoding:
 class KnownParts:
     """The parts of a module that its recorder was given.
 
-    ``embedding``: a row per token; ``unembedding``: a row per class; ``neurons``: the hook of the last hidden layer,
-    ``neuron_output`` what it writes into the vector that the unembedding reads, a row per neuron; ``attention``: the
-    hook of each layer's pattern.
+    ``embedding``: a row per token, and ``embed_hook`` where its vectors stand; ``unembedding``: a row per class, and
+    its ``bias``; ``neurons``: the hook of the last hidden layer, ``neuron_output`` what it writes into the vector that
+    the unembedding reads, a row per neuron; ``attention``: the hook of each layer's pattern.
     """
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     embedding: Table | None = None
+    embed_hook: str | None = None
     unembedding: Table | None = None
+    bias: str | None = None
     neurons: str | None = None
     neuron_output: Table | None = None
     attention: tuple[str, ...] = ()
@@ -110,10 +112,12 @@ class KnownParts:
     @property
     def hooks(self) -> tuple[str, ...]:
         """The hooks among them."""
-        return (*([] if self.neurons is None else [self.neurons]), *self.attention)
+        single = (self.neurons, self.embed_hook)
+        return (*(name for name in single if name is not None), *self.attention)
 
     @property
     def tensors(self) -> tuple[str, ...]:
         """The tensors among them."""
         tables = (self.embedding, self.unembedding, self.neuron_output)
-        return tuple(name for table in tables if table is not None for name in table.names)
+        named = [name for table in tables if table is not None for name in table.names]
+        return (*named, *([] if self.bias is None else [self.bias]))

@@ -213,6 +213,9 @@ class MLP(Model):
     def embeds_one_hot(self) -> bool:
         return self.spec.d_embed is None
 
+    def is_linear_in_neurons(self, tokens: Int[Tensor, "example position"]) -> bool:
+        return True
+
     @property
     def adds_operands(self) -> bool:
         return True
@@ -234,6 +237,10 @@ class MLP(Model):
     @property
     def W_U(self) -> Float[Tensor, "neuron class"]:
         return self.unembed.W_U
+
+    @property
+    def b_U(self) -> Float[Tensor, "class"]:
+        return self.unembed.b_U
 
     @property
     def W_L(self) -> Float[Tensor, "neuron class"]:

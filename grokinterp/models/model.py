@@ -113,6 +113,11 @@ class Model(HookedRootModule, ABC):
         """From the last hidden layer to the logits, final LayerNorm left out."""
 
     @property
+    @abstractmethod
+    def b_U(self) -> Float[Tensor, "class"]:
+        """What the unembedding adds to the logits."""
+
+    @property
     def n_neurons(self) -> int:
         """Neurons of the last hidden layer; 0 where they are unknown."""
         return len(self.W_L)
@@ -161,6 +166,19 @@ class Model(HookedRootModule, ABC):
     @abstractmethod
     def feature_hooks(self) -> tuple[str, ...]:
         """The hooks at which a representation of the question stands, in the order of the forward pass."""
+
+    @property
+    def embed_hook(self) -> str | None:
+        """The hook of [batch, position, feature] that the tokens are turned into; None where it is unknown."""
+        return "hook_embed"
+
+    def is_linear_in_neurons(self, tokens: Int[Tensor, "example position"]) -> bool:
+        """Whether the last hidden layer adds neurons · ``W_L`` to the logits, all else being equal.
+
+        Args:
+            tokens: examples to try it on, where it does not follow from how the model is built.
+        """
+        return False
 
     @property
     def pattern_hooks(self) -> tuple[str, ...]:

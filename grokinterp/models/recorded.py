@@ -29,8 +29,9 @@ KEYS = {
     "attention": "attention",
     "the last hidden layer": "neurons",
     "what the neurons write": "neuron_output",
+    "a vector for each example before its answer": "reads",
 }
-"""The key of ``Recorder(parts=…)`` that names a part."""
+"""The key of ``Recorder(parts=…)`` that names a part, or its argument ``reads``."""
 
 MOST_KEPT = 2**25
 """Numbers that all activations of the examples run together may have: 256 MB in float64."""
@@ -102,9 +103,11 @@ class RecordedModel(Model):
             raise NotDefined("the forward pass", NEEDS_MODULE)
 
     def lacks(self, part: str) -> str:
-        key = KEYS.get(part)
-        tells = f'Recorder(parts={{"{key}": …}}) names it' if key else "Recorder has no argument for it"
-        return f"it is unknown which part of {self.spec.class_name} is {part}: {tells}"
+        name, key = self.spec.class_name, KEYS.get(part)
+        if key is None:
+            return f"a recorded {name} does not show {part}"
+        argument = "reads=…" if key == "reads" else f'task=…, parts={{"{key}": …}}'
+        return f"the recorder was not given {part} of {name}: Recorder({argument}) names it"
 
     def named_parameters(self, *args: Any, **kwargs: Any) -> Iterator[tuple[str, nn.Parameter]]:
         """The trained parameters, each once, by the module's own names."""
@@ -155,9 +158,11 @@ class RecordedModel(Model):
     def _readout_of(self, tokens: Int[Tensor, "batch position"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Attention, neurons, what is read and the logits of examples that fit into memory."""
         spec = self.spec
-        names = (*spec.read_hooks, *spec.parts.hooks)
-        logits, *values = self.catch(tokens, *dict.fromkeys(names))
-        found = dict(zip(dict.fromkeys(names), values, strict=True))
+        names = dict.fromkeys(
+            (*spec.read_hooks, *([spec.parts.neurons] if self.n_neurons else []), *self.pattern_hooks[-1:])
+        )
+        logits, *values = self.catch(tokens, *names)
+        found = dict(zip(names, values, strict=True))
         none = logits.new_zeros(len(tokens), 0)
         residual = torch.cat([none, *(self.at_readout(found[name]) for name in spec.read_hooks)], 1)
         neurons = residual if spec.parts.neurons is None else self.at_readout(found[spec.parts.neurons])
@@ -189,6 +194,32 @@ class RecordedModel(Model):
         return sum(math.prod(size for size in shape if size != EXAMPLES) for shape in self.spec.hooks.values())
 
     @property
+    def embed_hook(self) -> str | None:
+        hook = self.spec.parts.embed_hook
+        whole = hook is not None and self.spec.hooks[hook][-2] == self.positions(self.spec.hooks[hook][-2])
+        return hook if whole else None
+
+    @torch.no_grad()
+    def is_linear_in_neurons(self, tokens: Int[Tensor, "example position"]) -> bool:
+        """Whether a change of the neurons, at all positions, changes the logits by its product with ``W_L``."""
+        try:
+            W_L = self.W_L
+        except NotDefined:
+            return False
+        (logits,), hook = self.catch(tokens), self.spec.parts.neurons
+        generator = torch.Generator().manual_seed(0)
+        change = torch.randn(self.n_neurons, generator=generator, dtype=torch.float64).to(W_L)
+        with self.hooks(fwd_hooks=[(hook, lambda value, hook: value + change)]):
+            moved = self(tokens) - logits
+        return torch.allclose(moved[:, -1], (change @ W_L).expand(len(tokens), -1), rtol=1e-4, atol=1e-6)
+
+    @property
+    def b_U(self) -> Float[Tensor, "class"]:
+        """That of the unembedding's module; zero where it has none."""
+        name, W_U = self.spec.parts.bias, self.W_U
+        return W_U.new_zeros(W_U.shape[1]) if name is None else state_tensors(self.module)[name][: W_U.shape[1]]
+
+    @property
     def pattern_hooks(self) -> tuple[str, ...]:
         return self.spec.parts.attention
 
@@ -197,7 +228,9 @@ class RecordedModel(Model):
         return 0 if self.spec.encoding is None else self.spec.encoding.first_operand
 
     def positions(self, n_ctx: int) -> int:
-        return self.spec.hooks[self.pattern_hooks[-1]][-1] if self.pattern_hooks else n_ctx
+        if self.pattern_hooks:
+            return self.spec.hooks[self.pattern_hooks[-1]][-1]
+        return n_ctx if self.spec.parts.embed_hook is None else self.spec.hooks[self.spec.parts.embed_hook][-2]
 
     @property
     def n_layers(self) -> int:

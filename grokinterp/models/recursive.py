@@ -227,5 +227,9 @@ class RecursiveModel(Model):
         return self.unembed.W_U
 
     @property
+    def b_U(self) -> Float[Tensor, "class"]:
+        return self.unembed.b_U
+
+    @property
     def W_L(self) -> Float[Tensor, "neuron class"]:
         return self.net.W_out @ self.W_U

@@ -257,6 +257,9 @@ class Transformer(Model):
         """The last position, or the mean over positions where those are pooled; heads side by side."""
         return (x.mean(1) if self.spec.read_at == "mean" else x[:, -1]).flatten(1)
 
+    def is_linear_in_neurons(self, tokens: Int[Tensor, "example position"]) -> bool:
+        return self.spec.normalization is None
+
     @property
     def pattern_hooks(self) -> tuple[str, ...]:
         return tuple(f"blocks.{layer}.attn.hook_pattern" for layer in range(self.n_layers))

@@ -62,6 +62,9 @@ def words_of(results: Results) -> Words:
     )
     if kind == "recorded":
         found = found._replace(heading=recorded(results), has_frequencies=False, is_recorded=True)
+    elif model.get("kind") == "recorded":
+        found = found._replace(heading=(f"task {described(task)}", recorded(results)[0]))
+        found = found._replace(read_at=READ_AT.get(str(model.get("read_at")), found.read_at))
     if is_addition:
         found = found._replace(label="(a + b) mod p", token="token from 0 (dark) to p − 1 (bright)")
     if is_transformer:  # one that says nothing is older than the choice, and reads at "="
@@ -84,8 +87,12 @@ def recorded(results: Results) -> tuple[str, ...]:
     return f"module {model.get('class_name')}: {whole(weights)} weights", f"{data}: {of}" if data else of
 
 
-TOLD = {"name": (), "task": ("kind", "data", "classes", "digest"), "model": ("class_name", "read_at"),
-        "optimization": ("lr", "weight_decay", "loss")}  # fmt: skip
+TOLD = {
+    "name": (),
+    "task": ("kind", "data", "classes", "digest"),
+    "model": ("class_name", "read_at", "reads", "parts"),
+    "optimization": ("lr", "weight_decay", "loss"),
+}
 """Of a recorded run, what its configuration was told; the rest are defaults, or lists."""
 
 ASKED = {"lr": "learning_rate", "weight_decay": "weight_decay"}
@@ -95,14 +102,15 @@ ASKED = {"lr": "learning_rate", "weight_decay": "weight_decay"}
 def configuration(results: Results) -> Mapping[str, Any]:
     """What a run's configuration says; of a recorded one, as much as is known of its training."""
     whole_of = results.directory.experiment
-    if section(results, "task").get("kind") != "recorded":
+    if section(results, "model").get("kind") != "recorded":
         return whole_of
+    given = TOLD | ({} if section(results, "task").get("kind") == "recorded" else {"task": ()})
     unknown = {name for name, column in ASKED.items() if column not in results.metrics}
     return {
         key: {name: part[name] for name in names if name in part and name not in unknown}
         if names and isinstance(part, Mapping)
         else part
-        for key, names in TOLD.items()
+        for key, names in given.items()
         if (part := whole_of.get(key)) is not None
     }
 

@@ -86,8 +86,8 @@ class RecordedTask(Task):
 
     @property
     def no_group(self) -> str:
-        return "recorded examples come without a group in which their labels are products"
+        return "no group is known in which the recorded labels are products: Recorder(task=…) names it"
 
     @property
     def no_operands(self) -> str:
-        return "recorded examples have labels and no operands"
+        return "no operands are known of recorded examples: Recorder(task=…) names them"

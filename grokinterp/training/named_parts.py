@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from grokinterp.errors import ConfigError, short
-from grokinterp.models.known_parts import KnownParts
+from grokinterp.models.known_parts import KnownParts, Table
 from grokinterp.models.places import Place
-from grokinterp.models.taps import Trace, vector
+from grokinterp.models.recorded import state_tensors
+from grokinterp.models.taps import EXAMPLES, Trace, vector
 from grokinterp.training.named_tables import Sizes, embedding_table, neuron_table, unembedding_table
 from grokinterp.training.reading import Look, Reading, example_axis, named_reading
 
@@ -42,6 +43,10 @@ def named_parts(parts: Mapping[str, Any], look: Look, seen: Trace, sizes: Sizes)
         "unembedding": lambda names: unembedding_table(names, look.module, sizes),
     }
     found: dict[str, Any] = {key: table(listed(parts[key])) for key, table in tables.items() if key in parts}
+    if "embedding" in parts:
+        found["embed_hook"] = embed_hook(listed(parts["embedding"]), look.module, seen)
+    if "unembedding" in parts:
+        found["bias"] = bias_of(found["unembedding"], look.module)
     if "neurons" in parts:
         found["neurons"] = neuron_hook(parts["neurons"], look, seen, readings)
         of = neuron_weights(parts, look.module)
@@ -58,6 +63,23 @@ def named_parts(parts: Mapping[str, Any], look: Look, seen: Trace, sizes: Sizes)
 def listed(value: str | Sequence[str]) -> tuple[str, ...]:
     """One name or several, as several."""
     return (value,) if isinstance(value, str) else tuple(value)
+
+
+def embed_hook(names: tuple[str, ...], module: nn.Module, seen: Trace) -> str | None:
+    """The submodule whose output is the embedded sequence, None where no single one gives it."""
+    name = names[0].removesuffix(".weight")
+    is_one = len(names) == 1 and isinstance(dict(module.named_modules()).get(name), nn.Embedding | nn.Linear)
+    return (
+        name
+        if is_one and name in seen.values and seen.shapes[name][0] == EXAMPLES and seen.values[name].ndim == 3
+        else None
+    )
+
+
+def bias_of(table: Table, module: nn.Module) -> str | None:
+    """The bias beside the unembedding's weight, None without one."""
+    name = table.names[0].removesuffix("weight") + "bias"
+    return name if table.names[0].endswith("weight") and name in state_tensors(module) else None
 
 
 def neuron_hook(name: Any, look: Look, seen: Trace, readings: list[Reading]) -> str:

@@ -108,6 +108,8 @@ class Recorder:
         inputs, labels, is_train = examples_of(train, test)
         known = Known((reads,) if isinstance(reads, str) else tuple(reads), parts or {}, task)
         if task is not None:
+            if data:
+                raise ConfigError("data", short(data), f"is not used with task={task.kind}, which says what they are")
             found = task_examples(task, inputs, labels, is_train)
             known, inputs, is_train = replace(known, examples=found), found.inputs, found.is_train
         self.optimizer = optimizer
@@ -115,8 +117,8 @@ class Recorder:
         file, digest = encoded(inputs)
         spec, classes = describe_module(self.watched, known)
         if task is None:
-            own = {"answers": tuple(labels.tolist()), "classes": classes, "digest": digest, "same": same(inputs)}
-            task = RecordedTask(**own, data=data)
+            answers = tuple(labels.tolist())
+            task = RecordedTask(answers=answers, classes=classes, digest=digest, same=same(inputs), data=data)
         else:
             spec = replace(spec, examples=digest)
         self.experiment = Experiment(
