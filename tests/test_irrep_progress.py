@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from grokinterp.analysis import irrep_progress
-from grokinterp.analysis.irrep_progress import IrrepProgress, is_linear, random_sets
+from grokinterp.analysis.irrep_progress import IrrepProgress, random_sets
 from grokinterp.analysis.irreps import grid_of, irrep_names
 from grokinterp.checkpoint import Checkpoint, Problem
 from grokinterp.errors import NotDefined
@@ -117,7 +117,7 @@ def test_random_sets_leave_the_keys_out_and_come_near_their_rank():
 
 def test_where_logits_are_not_linear_in_the_neurons_their_losses_are_missing():
     normalized = drawn(spec=replace(SPEC, normalization="LN"))
-    assert not is_linear(normalized.model)
+    assert not normalized.model.is_linear_in_neurons(normalized.problem.tokens)
     found = irrep_progress(normalized, key_irreps=torch.tensor([1]))
     for field, value in found._asdict().items():
         assert bool(value.isnan().any()) == field.startswith("hidden"), field

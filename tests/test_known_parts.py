@@ -1,6 +1,5 @@
 """Plain PyTorch with a task and named parts gives the numbers of our own network with the same weights."""
 
-
 import pytest
 import torch
 from torch import nn

@@ -321,7 +321,7 @@ def test_a_hostile_configuration_is_refused(tmp_path):
 
 
 def test_the_document_runs(root, tmp_path, monkeypatch, quick):
-    (block,) = re.findall(r"```python\n(.*?)```", (root / "docs" / "recorder.md").read_text(), re.DOTALL)
+    block, with_task = re.findall(r"```python\n(.*?)```", (root / "docs" / "recorder.md").read_text(), re.DOTALL)
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     names: dict = {}
@@ -331,6 +331,8 @@ def test_the_document_runs(root, tmp_path, monkeypatch, quick):
     assert set(names["results"].analyses) == {"performance", "gradient_weight_alignment", "activation_statistics"}
     assert grokinterp.Recorder is Recorder
     assert "module Sequential" in Path("mine.html").read_text()
+    exec(compile(with_task, "recorder.md", "exec"), names)
+    assert set(names["results"].analyses) == set(names["wanted"])
 
 
 def test_the_block_of_the_readme_runs(root, tmp_path, monkeypatch, quick):

@@ -52,7 +52,7 @@ class Weights(nn.Module):
 
 @final
 class RecordedModel(Model):
-    """A module behind the face of a model, with hooks on the outputs of its submodules.
+    """A module as a model, with hooks on the outputs of its submodules.
 
     Parameters, buffers and hooks have the module's own names. Embedding, unembedding, neurons and attention are there
     where the recorder was given them, and NotDefined else. A token sequence is what the task says it is; of examples
@@ -127,7 +127,7 @@ class RecordedModel(Model):
             tensors[name].copy_(state_dict[name])
 
     def initialize(self, generator: torch.Generator | None) -> None:
-        """Zero; nobody here knows how the weights are drawn."""
+        """Set all weights to zero; how the module draws them is unknown."""
         for weight in self.parameters():
             weight.detach().zero_()
 

@@ -175,7 +175,7 @@ def patterns_inside(name: str, look: Look, taken: set[str]) -> list[Reading]:
 
 
 def free(name: str, taken: set[str]) -> str:
-    """The name, or with a number behind it where it is taken; it is taken from now on."""
+    """The name, or followed by a number where it is taken; it is taken from now on."""
     number = next(n for n in range(1, 10**6) if (name if n == 1 else f"{name}.{n}") not in taken)
     chosen = name if number == 1 else f"{name}.{number}"
     taken.add(chosen)
