@@ -9,6 +9,7 @@ MAPS = ("logit_map", "attention_map")
 SOME = (
     "class_similarity", "class_matrix", "linear_probes", "frequency_probes", "activation_statistics",
     "logit_attribution", "integrated_gradients", "idealized_network", "irrep_fve", "isolated_circles", "coset_scores",
+    "phase_alignment",
 )  # fmt: skip
 FEW = (
     "head_ablation", "neuron_ablation", "activation_patching", "grafts", "gradient_noise",
@@ -91,6 +92,15 @@ def deep_analyses(at: np.ndarray, p: int, *, n_heads: int = 2, groks: bool = Tru
             "circle_frequency": (("circle",), np.tile(np.arange(1, 7), (n, 1))),
             "circle_clock_fve": (("circle",), up(6)), "circle_pizza_fve": (("circle",), up(6) - 0.5),
         },
+        "mode_families": {
+            "neuron_mode_share": (("mode_family",), np.outer(g, [0.4, 0.4, 0.1, 0.1, -1.0]) + np.eye(5)[4]),
+            "logit_mode_share": (("mode_family",), np.outer(g, [0.9, 0, 0.05, 0.05, -1.0]) + np.eye(5)[4]),
+        },
+        "key_directions": {"direction_fve": (("key", "axis"), up(4).reshape(n, 2, 2))},
+        "phase_alignment": {
+            "phase_alignment": ((), 0.05 + 0.9 * g), "phase_alignment_control": ((), 0.05 + 0 * g),
+            "phase_alignment_angle": ((), 0.1 * (1 - g)),
+        },
         "class_similarity": {"class_separation_at": (("hook",), up(len(HOOKS)))},
         "class_matrix": {
             "class_cosine_matrix": (("class", "other_class"), g[:, None, None] * cosine),
@@ -136,7 +146,8 @@ def deep_analyses(at: np.ndarray, p: int, *, n_heads: int = 2, groks: bool = Tru
     }  # fmt: skip
     components = ["embed", "pos_embed", *(f"L0H{head}" for head in range(n_heads)), "0_mlp_out", "bias", "unembed_bias"]
     coords = {
-        "circuit": list(CIRCUITS), "operand": ["left", "right"], "residue_frequency": np.arange(1, p // 2 + 1),
+        "circuit": list(CIRCUITS), "mode_family": ["(k, k)", "(k, -k)", "a only", "b only", "generic"],
+        "operand": ["left", "right"], "residue_frequency": np.arange(1, p // 2 + 1),
         "irrep": irreps, "hook": list(HOOKS), "class": classes, "other_class": classes,
         "key": list(KEYS), "axis": ["cos", "sin"], "component": components, "position": [0, 1, 2], "layer": [0],
         "head": np.arange(n_heads), "neuron": np.arange(24), "patch_site": list(SITES), "part": list(PARTS),

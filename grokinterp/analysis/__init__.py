@@ -12,6 +12,7 @@ from grokinterp.analysis.causal import causal_evidence
 from grokinterp.analysis.circles import isolated_circles
 from grokinterp.analysis.circuits import circuit
 from grokinterp.analysis.cosets import coset_scores
+from grokinterp.analysis.directions import key_directions
 from grokinterp.analysis.evaluate import evaluate
 from grokinterp.analysis.filtered import filtered_alignment
 from grokinterp.analysis.fourier import (
@@ -31,7 +32,9 @@ from grokinterp.analysis.landscape import hessian_eigenvalues, loss_line, sharpn
 from grokinterp.analysis.learning_coefficient import local_learning_coefficient
 from grokinterp.analysis.linear_probes import frequency_probes, linear_probes
 from grokinterp.analysis.logits import label_noise, logit_map, logit_statistics, performance, softmax_collapse
+from grokinterp.analysis.modes import mode_families
 from grokinterp.analysis.patching import activation_patching, patch
+from grokinterp.analysis.phase_alignment import phase_alignment
 from grokinterp.analysis.probes import class_cosine
 from grokinterp.analysis.progress import progress_measures
 from grokinterp.analysis.similarity import class_matrix, class_similarity
@@ -72,6 +75,7 @@ __all__ = [
     "irrep_progress",
     "irrep_spectrum",
     "isolated_circles",
+    "key_directions",
     "label_noise",
     "linear_probes",
     "local_learning_coefficient",
@@ -80,12 +84,14 @@ __all__ = [
     "logit_spectrum",
     "logit_statistics",
     "loss_line",
+    "mode_families",
     "neuron_ablation",
     "neuron_frequencies",
     "neuron_logit_spectrum",
     "operand_spectrum",
     "patch",
     "performance",
+    "phase_alignment",
     "progress_measures",
     "sharpness",
     "singular_values",

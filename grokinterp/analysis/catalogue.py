@@ -14,6 +14,7 @@ from grokinterp.analysis.causal import causal_evidence
 from grokinterp.analysis.circles import isolated_circles
 from grokinterp.analysis.circuits import circuit
 from grokinterp.analysis.cosets import coset_scores
+from grokinterp.analysis.directions import key_directions
 from grokinterp.analysis.evaluate import Analysis
 from grokinterp.analysis.fourier import (
     embedding_circles,
@@ -32,7 +33,9 @@ from grokinterp.analysis.landscape import hessian_eigenvalues, loss_line, sharpn
 from grokinterp.analysis.learning_coefficient import local_learning_coefficient
 from grokinterp.analysis.linear_probes import frequency_probes, linear_probes
 from grokinterp.analysis.logits import label_noise, logit_map, logit_statistics, performance, softmax_collapse
+from grokinterp.analysis.modes import mode_families
 from grokinterp.analysis.patching import activation_patching
+from grokinterp.analysis.phase_alignment import phase_alignment
 from grokinterp.analysis.probes import class_cosine
 from grokinterp.analysis.progress import progress_measures
 from grokinterp.analysis.similarity import class_matrix, class_similarity
@@ -65,6 +68,8 @@ EVERY: tuple[Analysis, ...] = (
     singular_values,
     causal_evidence,
     circuit,
+    mode_families,
+    key_directions,
 )
 """What ``analyze`` runs on every checkpoint."""
 
@@ -79,6 +84,7 @@ THINNED: dict[Analysis, int] = {
     irrep_progress: 9,
     coset_scores: 9,
     isolated_circles: 9,
+    phase_alignment: 9,
     gradient_noise: 5,
     class_similarity: 9,
     linear_probes: 9,

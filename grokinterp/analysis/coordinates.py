@@ -11,6 +11,7 @@ from grokinterp.analysis.circuits import CIRCUITS
 from grokinterp.analysis.irreps import irrep_names
 from grokinterp.analysis.landscape import EIGENVALUES, FRACTIONS
 from grokinterp.analysis.learning_coefficient import CHAINS
+from grokinterp.analysis.modes import MODE_FAMILIES
 from grokinterp.analysis.parts import parts
 from grokinterp.analysis.patching import patch_sites
 from grokinterp.analysis.weights import RANKS, matrix_names
@@ -51,6 +52,7 @@ def coordinates(experiment: Experiment, model: Model, arguments: Mapping[str, An
         "component": component_names(model),
         "circle": range(1, CIRCLES + 1),
         "circuit": CIRCUITS,
+        "mode_family": MODE_FAMILIES,
         "patch_site": list(patch_sites(model)),
         "matrix": matrix_names(model),
         "rank": range(1, RANKS + 1),

@@ -45,6 +45,7 @@ from grokinterp.figures.inside import (
     representations,
     token_attribution,
 )
+from grokinterp.figures.modes import key_directions, logit_modes, neuron_modes, phase_alignment
 from grokinterp.figures.settings import training_settings
 from grokinterp.figures.structure import attention, attention_by_position, circles, spectra
 from grokinterp.figures.style import to_png, to_svg
@@ -74,15 +75,19 @@ __all__ = [
     "grafts",
     "idealized_network",
     "irrep_similarity",
+    "key_directions",
     "key_frequencies",
     "learning_coefficient",
     "logit_attribution",
     "logit_magnitude",
     "logit_margin",
+    "logit_modes",
     "loss_barrier",
     "loss_lines",
+    "neuron_modes",
     "operand_power",
     "patching",
+    "phase_alignment",
     "representations",
     "sharpness",
     "singular_values",

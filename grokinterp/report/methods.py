@@ -1,24 +1,10 @@
 """What every measure of a report is, in one line, and where it comes from."""
 
 from collections.abc import Container, Sequence
-from typing import NamedTuple
 
+from grokinterp.report.circuit_methods import CIRCUIT_METHODS
+from grokinterp.report.method import Method
 from grokinterp.report.papers import LOSHCHILOV, PAPERS, Paper
-
-
-class Method(NamedTuple):
-    """A measure's name, its definition, its source ('' where the rule is this package's own), and who computes it.
-
-    ``analyses`` are those of which one must have results for the measure to be shown; () if it always is.
-    ``metric`` is what training must have measured; '' if nothing.
-    """
-
-    name: str
-    definition: str
-    source: str
-    analyses: tuple[str, ...] = ()
-    metric: str = ""
-
 
 METHODS = (
     Method(
@@ -134,45 +120,7 @@ METHODS = (
         "Nanda et al. 2023, §4.1",
         ("logit_map",),
     ),
-    Method(
-        "Circuit",
-        "Memorizer: right on 99 % of the training examples and on less than half of the others. All else but none is "
-        "right on 99 % of the examples not trained on and explained to a tenth of its logits' variance. In a cyclic "
-        "group, pizza (the sum type): gradient symmetricity ≥ 0.98; clock: ≤ 0.707; mixed: between. A model that adds "
-        "its operands before the first nonlinearity is a pizza if its circles answer as pizzas, else additive; it is "
-        "no clock. In any other known group: irrep-based. Elsewhere: none.",
-        "Zhong et al. 2023, §5; Chughtai et al. 2023; thresholds: this package",
-        ("circuit",),
-    ),
-    Method(
-        "Gradient symmetricity",
-        "Mean cosine between a logit's gradients by the embeddings of a and of b, over random (a, b, c): as many as "
-        "settle the verdict on the last checkpoint. Where b enters by another exponent, its gradient is turned first.",
-        "Zhong et al. 2023, §5",
-        ("logit_spectrum",),
-    ),
-    Method(
-        "Distance irrelevance",
-        "Spread of the correct logit (or of the largest wrong one) over the pairs with equal a − b, mean over a − b, "
-        "divided by its spread over all pairs: low where the logit depends on a − b.",
-        "Zhong et al. 2023, §5",
-        ("logit_spectrum",),
-    ),
-    Method(
-        "Circularity",
-        "Largest share of a single frequency, mean over the first four principal components of the embedding.",
-        "Zhong et al. 2023, §6",
-        ("logit_spectrum",),
-    ),
-    Method(
-        "Clock, pizza template",
-        "Share of the logits' variance in cos w_k(a + b − c), and in |cos(w_k(a − b)/2)| (|cos(w_k(a + b − c)/2)| − "
-        "|sin(w_k(a + b − c)/2)|), k the key frequencies. Of one circle of the embedding, its two principal components "
-        "alone: 2r − 1, r the correlation with the template of its frequency. Phases are free. Pizza − clock: of what "
-        "each key frequency of the embedding answers alone, the share that one pizza explains, less that of one clock.",
-        "Zhong et al. 2023, §2 and §4",
-        ("logit_spectrum",),
-    ),
+    *CIRCUIT_METHODS,
     Method(
         "Causal evidence",
         "Loss in units of chance, at most 1. Necessity: what it grows by on the training pairs without the key parts "

@@ -12,6 +12,7 @@ from grokinterp.figures.picture import Gallery, picture
 from grokinterp.page.numbers import number, whole
 from grokinterp.phases import Phase
 from grokinterp.report.absence import Part, listed, not_shown
+from grokinterp.report.modes import MODES, modes
 from grokinterp.report.pictures import at_few
 from grokinterp.report.words import Words
 from grokinterp.results import Results, merged
@@ -92,6 +93,7 @@ COMPUTES_WITH = (
     Part("hidden layer by representations", "hidden_fve", "irrep_fve"),
     Part("idealized network", "idealized_accuracy", "idealized_network"),
     Part("single circles of the embedding", "circle_accuracy", "isolated_circles"),
+    *MODES,
 )
 
 
@@ -161,6 +163,7 @@ def computes_with(results: Results, phases: Sequence[Phase]) -> Gallery:
             f"{last_step(dataset(results, 'isolated_circles'))}.",
             ("isolated_circles",),
         ),
+        *(Drawing(*one) for one in modes(results, phases)),
     ]
     return gallery(results, drawn, COMPUTES_WITH)
 
