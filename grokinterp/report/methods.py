@@ -123,9 +123,10 @@ METHODS = (
     *CIRCUIT_METHODS,
     Method(
         "Causal evidence",
-        "Loss in units of chance, at most 1. Necessity: what it grows by on the training pairs without the key parts "
-        "of the logits, frequencies or representations. Sufficiency: 1 minus that of them alone, on all pairs. "
-        "Control: as many random others. Score: the smaller of both, each above its control.",
+        "Loss of the pairs held out of training with their mirror images, in units of chance, at most 1. Necessity: "
+        "what it grows by without the key parts of the logits, frequencies or representations. Sufficiency: 1 minus "
+        "that of them alone. Control: as many random others. Score: the smaller of both, each above its control; not "
+        "defined where every one is key.",
         "Nanda et al. 2023, §5.1; Wang et al. 2023; score: this package",
         ("causal_evidence",),
     ),

@@ -124,8 +124,8 @@ def computes_with(results: Results, phases: Sequence[Phase]) -> Gallery:
         ),
         Drawing(
             figures.causal_evidence(causal, phases),
-            "Necessity is the loss without the key structure, sufficiency what it answers alone; dotted, the same of "
-            "as many random other parts. The score is high only if both are.",
+            "Over held-out pairs: necessity is what the loss grows by without the key structure, sufficiency what it "
+            "answers alone; dotted, the same of as many random other parts. The score is high only if both are.",
             ("causal_evidence",),
         ),
         similarity,

@@ -1,0 +1,100 @@
+"""Causal score of memorizers and of planted generalizers: ``python -m benchmarks.calibration.causal [--small]``.
+
+Beside it the score as up to now: necessity on the training pairs, sufficiency on all pairs. Keys are those of the rule,
+and, where it finds none or all, all characters but the least similar.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from benchmarks.calibration.keys import found_in, ours
+from benchmarks.calibration.planted import Planted, accuracy, memorizer, of_matrices, of_neurons, problem_of
+from grokinterp.analysis.algebra import cyclic_order
+from grokinterp.analysis.causal import Pieces, causal_evidence, cyclic_pieces, group_pieces, scaled_losses
+from grokinterp.checkpoint import Checkpoint
+from grokinterp.models import MLP, MLPSpec, Readout
+
+
+def checkpoint_of(network: Planted) -> Checkpoint:
+    """A checkpoint with these outputs."""
+    n = network.problem.task.n_classes
+    found = Checkpoint(0, MLP(MLPSpec(hidden=(1,)), d_vocab=n, d_vocab_out=n, n_ctx=2), network.problem)
+    none = network.logits.new_zeros(len(network.logits), 1)
+    found.__dict__["readout"] = Readout(None, none, none, network.logits)
+    return found
+
+
+def keys_of(network: Planted) -> Tensor:
+    """The keys, or all characters but the least similar where none or every one is key."""
+    keys, similarity = ours(network), found_in(network).similarity
+    some = sorted(keys) if 0 < len(keys) < len(similarity) else similarity.argsort().tolist()[1:]
+    return torch.tensor(some, dtype=torch.int64)
+
+
+def former(checkpoint: Checkpoint, keys: Tensor) -> float:
+    """The score of necessity on the training pairs and sufficiency on all pairs."""
+    cyclic = cyclic_order(checkpoint.problem.task)
+    pieces = cyclic_pieces(checkpoint, keys + 1) if cyclic else group_pieces(checkpoint, keys)
+    is_train = checkpoint.problem.is_train
+
+    def of(pairs: Tensor) -> tuple[Tensor, Tensor]:
+        return scaled_losses(Pieces(pieces.logits, pairs, pieces.kept), "softplus")
+
+    without, alone = of(is_train)[0], of(torch.ones_like(is_train))[1]
+    necessity, sufficiency = without[1:] - without[0], 1 - alone
+    above = torch.minimum(necessity[0] - necessity[1:].mean(), sufficiency[0] - sufficiency[1:].mean())
+    return float(above.clamp(min=0))
+
+
+def partly(name: str, share: float, seed: int) -> Planted:
+    """The training pairs memorized at a logit of 10, and two characters of 10 times that share, with noise."""
+    generator, problem = torch.Generator().manual_seed(seed), problem_of(name, seed=seed)
+    part = of_neurons if name.isdigit() else of_matrices
+    signal = part(problem.task, 0, generator) + part(problem.task, 1, generator)
+    memory = 10 * problem.is_train[:, None] * one_hot(problem.labels, problem.task.n_classes).double()
+    noise = torch.randn(signal.shape, generator=generator, dtype=torch.float64)
+    return Planted(problem, 10 * share * signal / signal.std() + memory + noise, (0, 1))
+
+
+def rows(networks: dict[str, Callable[[int], Planted]], seeds: int) -> list[str]:
+    """A line of the table for each kind of network: means over the seeds, and the largest score."""
+    lines = ["| network | accuracy held out | score up to now | score | largest |", "|---|---|---|---|---|"]
+    for name, make in networks.items():
+        right, before, after = [], [], []
+        for seed in range(seeds):
+            network = make(seed)
+            checkpoint, keys = checkpoint_of(network), keys_of(network)
+            found = causal_evidence(checkpoint, key_frequencies=keys + 1, key_irreps=keys)
+            right.append(accuracy(network, network.problem.held_out))
+            before.append(former(checkpoint, keys))
+            after.append(float(found.causal_score))
+        means = " | ".join(f"{sum(of) / seeds:.3f}" for of in (right, before, after))
+        lines.append(f"| {name} | {means} | {max(after):.3f} |")
+    return lines
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.calibration.causal", description=__doc__)
+    parser.add_argument("--small", action="store_true", help="the size of the test suite: no number worth keeping")
+    small = parser.parse_args(arguments).small
+    torch.set_num_threads(1)
+    networks: dict[str, Callable[[int], Planted]] = {}
+    for name in ("7", "D5") if small else ("31", "S4", "D15"):
+        for model in ("MLP", "transformer"):
+            networks[f"{name}, {model} that memorized"] = lambda seed, name=name, model=model: memorizer(
+                name, model, seed, steps=3 if small else 300
+            )
+        for share in (0.0, 0.1, 0.2, 0.5, 1.0):
+            networks[f"{name}, memory and {share} of a planted answer"] = lambda seed, name=name, share=share: partly(
+                name, share, seed
+            )
+    print("\n".join(rows(networks, 1 if small else 5)))
+
+
+if __name__ == "__main__":
+    main()
