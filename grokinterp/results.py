@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from grokinterp.errors import RunDirectoryError
-from grokinterp.phases import Curves, History, Measures, Snapshot, find_phases, snapshot_of
+from grokinterp.phases import NO_HISTORY, Curves, History, Measures, Snapshot, find_phases, snapshot_of
 from grokinterp.storage import RunDirectory
 from grokinterp.tables import analysis_names, metrics_table, read_analysis, read_not_defined
 
@@ -68,7 +68,14 @@ class Results:
         """Training metrics over the evaluated steps."""
         optimization = self.directory.experiment.get("optimization")
         loss = optimization.get("loss", "") if isinstance(optimization, Mapping) else ""
-        return metrics_table(self.directory.metrics.read(), loss=loss)
+        table = metrics_table(self.directory.metrics.read(), loss=loss)
+        return table if self.n_test is None else table.assign_attrs(n_test=self.n_test)
+
+    @property
+    def n_test(self) -> int | None:
+        """Number of test examples, None where it was not recorded or nobody knows the split."""
+        found = self.directory.environment.get("n_test")
+        return found if isinstance(found, int) and found > 0 else None
 
     @cached_property
     def analyses(self) -> dict[str, xr.Dataset]:
@@ -182,7 +189,7 @@ class Results:
         measured = self.measures()
         found = [measured.get(name) for name in ("train_accuracy", "test_accuracy", "test_loss")]
         numbers = [float(value) for value in found if value is not None]
-        return snapshot_of(*numbers) if len(numbers) == len(found) else None
+        return snapshot_of(*numbers, n_test=self.n_test) if len(numbers) == len(found) else None
 
     @property
     def verdict(self) -> str | None:
@@ -195,14 +202,18 @@ class Results:
     def sentence(self) -> str:
         """The verdict in one sentence, and how far the run is where it is not finished; or why there is none."""
         if self.no_history is not None:
-            said = self.snapshot.sentence if self.snapshot else "No verdict."
-            return f"{said} The run {self.no_history}."
+            return f"{self.snapshot.sentence if self.snapshot else self._on_all()} The run {self.no_history}."
         said, status = self.history.describe(), self.directory.status
         if status.get("status") == "finished":
             return said
         state, planned = status.get("status", "state unknown"), self.directory.experiment.get("steps", "unknown")
         of = "" if planned == UNPLANNED else f" of {planned}"
         return f"{said} (So far, {state}: {self.metrics['step'].values[-1]}{of} steps.)"
+
+    def _on_all(self) -> str:
+        """How good the answers of a network are of which nobody knows what it was trained on."""
+        right = self.measures().get("all_accuracy")
+        return f"{NO_HISTORY}{'' if right is None else f': right on {right:.1%} of all examples'}."
 
     def summary(self) -> dict[str, Any]:
         """The object that ``grokinterp analyze --json`` prints."""

@@ -51,7 +51,7 @@ def test_too_large_a_rate_diverges(tmp_path):
 @pytest.fixture
 def ill(tmp_path):
     """A planted run that memorized and rests."""
-    return write(tmp_path / "ill", stuck(), checkpoints=0).directory.path
+    return write(tmp_path / "ill", stuck(), checkpoints=0, measures={}).directory.path
 
 
 @pytest.fixture

@@ -44,13 +44,14 @@ def test_without_a_split_numbers_on_all_examples_are_there_and_no_others(unknown
 def test_without_curves_there_is_no_verdict(unknown, tmp_path):
     summary = json.loads(json.dumps(unknown.summary(), allow_nan=False))
     assert (summary["verdict"], summary["phases"], summary["grok_step"]) == (None, [], None)
-    assert summary["sentence"].startswith("No verdict. The run was imported without curves")
+    assert summary["sentence"].startswith("A trained network, no history: right on ")
+    assert "of all examples. The run was imported without curves" in summary["sentence"]
     assert unknown.lines()[0] == "phases            unknown"
     assert "imported without curves" in write_report(unknown.directory.path, tmp_path / "a.html").read_text()
     path = save(tmp_path / "S3", lookup(group("S3")), cfg("SymmetricGroup", 3))
     known = analyze(import_run("chughtai", path, tmp_path / "run"))
     assert known.summary()["verdict"] == "generalized"
-    assert known.summary()["sentence"].startswith("Generalized: train accuracy 1.000, test accuracy 1.000, test loss ")
+    assert known.summary()["sentence"].startswith("A trained network, no history: generalized: train accuracy 1.000, ")
     assert known.measures()["test_loss"] < 1e-6
 
 

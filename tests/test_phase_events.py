@@ -102,15 +102,17 @@ def test_memorization_is_no_spike_of_the_test_loss():
     assert dated(columns).events == ()
 
 
-def test_a_relapse_that_comes_back_is_one_event():
+def test_every_fall_is_an_event_and_far_or_long_ones_are_relapses():
     columns = run()
-    columns["test_accuracy"][[240, 242, 243, 250]] = 0.7, 0.2, 0.6, 0.9
+    columns["test_accuracy"][[230, 240, 241, 242, 250]] = 0.94, 0.7, 0.8, 0.6, 0.2
     columns["test_accuracy"][280] = 0.5
     history = dated(columns)
     assert history.verdict == "grokked"
     assert history.phases == dated(run()).phases
-    assert [(event.kind, event.step) for event in history.events] == [("relapse", 2400), ("relapse", 2800)]
-    assert history.events[0].detail == "test accuracy at 0.2, back at step 2510"
+    found = [(event.kind, event.step) for event in history.events]
+    assert found == [("dip", 2300), ("relapse", 2400), ("relapse", 2500), ("dip", 2800)]
+    assert history.events[1].detail == "test accuracy at 0.6, back at step 2,430"
+    assert history.describe().endswith("; 2 dips, 2 relapses.")
 
 
 # The sustained rule, and online = offline
@@ -208,7 +210,7 @@ ANY_MEASURES = any_columns(("restricted_loss", "excluded_loss"))
 
 
 @given(ANY_CURVES, st.none() | ANY_MEASURES, st.integers(1, 12))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @pytest.mark.filterwarnings("error")
 def test_any_curves_are_dated_by_the_laws(columns, measures, window):
     curves = Curves(**columns)
@@ -216,7 +218,8 @@ def test_any_curves_are_dated_by_the_laws(columns, measures, window):
     history = find_phases(curves, None if measures is None else Measures(**measures), rule=SustainedRule(window=window))
     check_laws(history, columns["steps"])
     if history.verdict == "grokked":
-        assert history.memorized_step < history.grok_step == starts(history)["generalization"]
+        assert history.memorized_step < history.generalized_step == starts(history)["generalization"]
+        assert history.grok_step is None or history.generalized_step <= history.grok_step
 
 
 TRAIN, TEST = st.sampled_from([0.2, 1.0]), st.sampled_from([0.0, 0.7, 1.0])
@@ -238,8 +241,8 @@ def test_any_sequence_of_plateaus_is_dated_by_the_laws(stretches, window):
 
 def test_a_single_evaluation():
     history = dated({"steps": [7], "train_accuracy": [0.1], "test_accuracy": [0.1]})
-    assert history.phases == (Phase("memorization", 7, 8),)
-    assert history.verdict == "never memorized"
+    check_laws(history, [7])
+    assert history.describe().startswith("No history: 1 evaluation shows no course (step 7)")
 
 
 @pytest.mark.parametrize(
@@ -369,7 +372,7 @@ def test_every_kth_row_of_the_published_run_gives_the_same_phases(published, k):
     fine = dated(columns)
     coarse = dated({name: values[order][::k] for name, values in columns.items()})
     assert coarse.verdict == "grokked"
-    assert list(starts(coarse)) == list(NAMES)
+    assert list(starts(coarse)) == list(NAMES[:4])
     for name, step in starts(fine).items():
         position = np.searchsorted(steps, step)
         assert steps[max(position - k, 0)] <= starts(coarse)[name] <= steps[position + k], name

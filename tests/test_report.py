@@ -239,7 +239,7 @@ SAID = {
         "model mlp: d_embed 256, embedding separate, combine sum, hidden 128",
         f"Not shown: embedding spectrum, neuron frequencies and embedding circles ({NOT_CYCLIC}); "
         "attention to a (the model mlp has no attention).",
-        "learns the training pairs by heart", "cosine in a class", "test pairs [nats]", "Not defined for this run",
+        "learns the training pairs", "cosine in a class", "test pairs [nats]", "Not defined for this run",
     ),
     "division": (
         "task modular_division: p 13 · model transformer: n_layers 1, d_model 16, n_heads 2, read_at equals",
@@ -249,18 +249,18 @@ SAID = {
     "three operands": (
         "task composition: outer modular_addition (p 13), inner modular_addition (p 13) · model transformer",
         f"embedding circles ({NOT_A_GROUP}); attention to a (composition has not two operands).",
-        "learns the training examples by heart", "leaked share of the test examples",
+        "learns the training examples", "leaked share of the test examples",
         "Attention from “=” to every position, on average over the examples.",
     ),
     "pooled": ("Attention from all positions, pooled, to a, for every pair (a, b)", "colored by token from 0"),
-    "squared error": ("squared error, last checkpoint", "The memorized solution goes; the test loss leaves"),
+    "squared error": ("squared error, last checkpoint", "The test loss has left its plateau"),
     "StableMax": ("Progress measures are cross-entropies of the softmax, which", "-log StableMax"),
     "label noise": ("validation accuracy", "mislabeled, true answer", "Mislabeled examples", "78 %"),
 }  # fmt: skip
 UNSAID = {
-    "group by MLP": ("there are no results", "key frequenc", "(a + b)", "“=”", "Fourier", "examples by heart"),
+    "group by MLP": ("there are no results", "key frequenc", "(a + b)", "“=”", "Fourier", "learns the training e"),
     "division": ("(a + b) mod p", "Not shown", "Not defined", "Mislabeled"),
-    "three operands": ("pairs by heart", "test pairs", "key frequenc", "there are no results", "Chughtai"),
+    "three operands": ("learns the training pairs", "test pairs", "key frequenc", "there are no results", "Chughtai"),
     "pooled": ("from “=”", "from the last token", "Not shown"),
     "squared error": ("nats", "Weight decay removes"),
     "StableMax": ("mean centered logit [nats]", "squared error,"),

@@ -12,9 +12,11 @@ RULES = (
     generalizing.scaling,
     generalizing.undecayed,
     generalizing.on_its_way,
+    generalizing.partly,
+    generalizing.unseen,
     generalizing.few_examples,
     generalizing.resting,
-    stability.lost,
+    stability.not_kept,
     stability.radial_update,
     stability.noise_stays,
     design.leaking,
@@ -23,6 +25,9 @@ RULES = (
     design.few_checkpoints,
 )
 """Each sees the facts and says what is wrong, or None; the gravest first."""
+
+OF_THE_RECORD = (design.leaking, design.too_rarely, design.few_checkpoints)
+"""Those on how a run was split and recorded, which a network that is right on everything may need as well."""
 
 WIDTH = 18
 """Of the labels, as in ``Results.lines``."""
@@ -34,10 +39,12 @@ def diagnose(results: Results) -> list[Diagnosis]:
     """What the numbers of a run show to be wrong, the gravest first; nothing where nothing is.
 
     Training metrics alone do; analyses, where there are some, add what only they show. What is not
-    known, of an imported or recorded network for instance, is not judged.
+    known, of an imported or recorded network for instance, is not judged. A network that is right on every
+    example needs no remedy: only how it was split and recorded is judged.
     """
     facts = Facts.of(results)
-    return [found for rule in RULES if (found := rule(facts)) is not None]
+    rules = OF_THE_RECORD if facts.is_right else RULES
+    return [found for rule in rules if (found := rule(facts)) is not None]
 
 
 def told(diagnoses: list[Diagnosis]) -> list[str]:

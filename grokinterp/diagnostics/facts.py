@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, final
 import numpy as np
 
 from grokinterp.errors import GrokinterpError
-from grokinterp.phases import History
+from grokinterp.phases import GENERALIZED, History
 from grokinterp.results import Results
 
 THEIRS = "recorded"
@@ -96,6 +96,25 @@ class Facts:
     def stuck(self) -> bool:
         """Whether the run memorized and did not generalize."""
         return self.verdict == "memorized, did not generalize within the run"
+
+    @property
+    def generalizes(self) -> bool:
+        """Whether the run ends with a network that generalizes."""
+        return self.verdict in GENERALIZED
+
+    @property
+    def is_right(self) -> bool:
+        """Whether every training and test example is answered correctly at the last evaluation."""
+        found = [self.curve(name) for name in ("train_accuracy", "test_accuracy")]
+        last = self.results.metrics["step"].values[-1:]
+        return self.status != "diverged" and all(
+            curve is not None and curve.last == 1 and curve.steps[-1] == last for curve in found
+        )
+
+    @property
+    def is_analyzed(self) -> bool:
+        """Whether any analysis has been run: without one, only the curves are known."""
+        return bool(self.results.analyses)
 
     @property
     def status(self) -> str:

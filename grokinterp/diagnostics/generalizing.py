@@ -23,6 +23,9 @@ MOVED = 0.9
 RISEN = 2.0
 """The excluded loss has risen when it is twice its minimum since memorization, as in dating the phases."""
 
+MOST = 0.6
+"""Share of the examples up to which half as many again leave some to test on."""
+
 FEW = 0.3
 """Share of the examples that no published run among the presets goes below: Nanda et al. 2023 have 0.3."""
 
@@ -30,7 +33,7 @@ FEW = 0.3
 def collapsed(run: Facts) -> Diagnosis | None:
     """Softmax collapse: examples whose loss is exactly 0 in the precision that it is computed in."""
     form = run.setting("optimization.loss")
-    if run.verdict in ("", "grokked", "generalized without delay") or form not in PRECISIONS:
+    if run.verdict == "" or run.generalizes or form not in PRECISIONS:
         return None
     evidence = _collapsed_share(run, form) or _vanished_loss(run, form)
     if not evidence:
@@ -143,10 +146,30 @@ def _way(name: str, curve: Curve) -> str:
     return f"the {name} loss went from {curve.values[0]:.3g} at step {first} to {curve.last:.3g} at step {last}"
 
 
+def partly(run: Facts) -> Diagnosis | None:
+    """Some of the held-out examples are answered correctly, and the rest are not."""
+    if run.verdict != "partly generalized" or collapsed(run) is not None:
+        return None
+    evidence = falling(run, "test_loss")
+    if evidence:
+        return Diagnosis("Partly generalized, and on its way", f"{evidence}; {run.outcome()}", *longer(run))
+    if run.cut_short:
+        return None
+    fraction = run.number("split.fraction")
+    larger = fraction is not None and fraction <= MOST and run.setting("split.trained_on") is None
+    return Diagnosis(
+        "Partly generalized, and at rest",
+        f"memorized at step {run.memorized}; {run.outcome()}",
+        "Train on more of the examples: the share of them decides whether the others follow (Power et al. 2022).",
+        run.override("split.fraction", (fraction or 0.0) * 1.5) if larger else "",
+    )
+
+
 def few_examples(run: Facts) -> Diagnosis | None:
     """A flat plateau on a small share of the examples."""
     fraction = run.number("split.fraction")
-    if not _rests(run) or fraction is None or fraction >= FEW or run.setting("split.trained_on") is not None:
+    drawn = fraction is not None and run.setting("split.trained_on") is None
+    if not _rests(run) or not run.is_analyzed or not drawn or fraction >= FEW:
         return None
     return Diagnosis(
         "Memorized, perhaps from too few examples",
@@ -156,10 +179,21 @@ def few_examples(run: Facts) -> Diagnosis | None:
     )
 
 
+def unseen(run: Facts) -> Diagnosis | None:
+    """Nothing moves in the curves, and nothing else has been measured."""
+    if not _rests(run) or run.is_analyzed:
+        return None
+    return Diagnosis(
+        "Memorized, without a sign of generalization in its curves",
+        f"memorized at step {run.memorized}; {run.outcome()}",
+        "Analyze it to know whether circuits form behind the flat test loss: grokinterp analyze.",
+    )
+
+
 def resting(run: Facts) -> Diagnosis | None:
     """Nothing moves, and no other rule says why."""
     decay = run.number("optimization.weight_decay")
-    if not _rests(run) or few_examples(run) is not None:
+    if not _rests(run) or not run.is_analyzed or few_examples(run) is not None:
         return None
     raised = decay is None or (decay > 0 and _allowed(run, 3 * decay))
     evidence = f"memorized at step {run.memorized}; {run.outcome()}"

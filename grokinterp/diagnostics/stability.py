@@ -11,7 +11,7 @@ BROUGHT_BACK = 0.1
 
 def unstable(run: Facts) -> Diagnosis | None:
     """Many loss spikes or slingshots in a run that does not end well."""
-    if run.history is None or run.verdict in ("grokked", "generalized without delay"):
+    if run.history is None or run.generalizes:
         return None
     events = [event for event in run.history.events if event.kind in ("loss spike", "slingshot")]
     if len(events) < MANY:
@@ -32,13 +32,25 @@ def unstable(run: Facts) -> Diagnosis | None:
     )
 
 
-def lost(run: Facts) -> Diagnosis | None:
-    """Generalized and lost it again."""
-    if run.verdict != "generalized and lost it again" or run.history is None:
+NOT_KEPT = {
+    "generalized and lost it again": "Generalized and lost it again",
+    "unstable": "Generalization comes and goes",
+    "collapsed": "Collapsed: the training examples are not answered any more either",
+}
+"""Verdicts on runs that do not keep what they learned, and the symptom."""
+
+
+def not_kept(run: Facts) -> Diagnosis | None:
+    """What was learned is lost, for good or again and again."""
+    if run.verdict not in NOT_KEPT or run.history is None:
         return None
+    generalized, memorized = run.history.generalized_step, run.memorized
+    since = f"memorized at step {memorized}" if generalized is None else f"generalized at step {generalized}"
+    train = run.curve("train_accuracy")
+    also = f", train accuracy {train.last:.3g}" if train is not None and run.verdict == "collapsed" else ""
     return Diagnosis(
-        "Generalized and lost it again",
-        f"generalization held from step {run.history.generalized_step}; {run.outcome()}",
+        NOT_KEPT[run.verdict],
+        f"{since}; {run.outcome()}{also}",
         f"Lower the learning rate, or average the weights{'' if run.is_theirs else ' (optimization.average=0.999)'}.",
         run.lower("optimization.lr", 3),
     )

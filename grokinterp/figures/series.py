@@ -14,6 +14,8 @@ from grokinterp.phases import Event, Phase
 
 STEP = "optimizer step"
 MOST_TICKS = 7
+FINEST = 800
+"""Lines that can be told apart on the width of a plot."""
 MOST_MARKS = 32
 """Points of a curve that are marked one by one."""
 
@@ -190,9 +192,10 @@ def draw_phases(axes: Axes, phases: Sequence[Phase]) -> None:
 
 
 def draw_events(axes: Axes, events: Sequence[Event]) -> None:
-    """A dotted line at each instability."""
-    for event in events:
-        axes.axvline(event.step, color=QUIET, linestyle=":", linewidth=0.7, zorder=-1)
+    """A dotted line at each instability; one for all that are too close to be told apart."""
+    first, last = axes.get_xlim()
+    for step in {round((event.step - first) / (last - first) * FINEST): event.step for event in events}.values():
+        axes.axvline(step, color=QUIET, linestyle=":", linewidth=0.7, zorder=-1)
 
 
 def name_phases(axes: Axes, phases: Sequence[Phase], *, inches: float) -> None:

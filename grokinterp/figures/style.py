@@ -23,6 +23,7 @@ PHASE_COLORS = {
     "circuit formation": "#d9e8f6",
     "cleanup": "#d8efe2",
     "generalization": "#ece3f4",
+    "decline": "#e6e6e6",
 }
 """Pale tints that stay apart in grayscale print and for color-blind readers; every band is also named."""
 

@@ -102,6 +102,8 @@ def write(release: Release, out: Path | None) -> Trajectory:
     rows = metrics_rows(release, last, measured(experiment, model, scores))
     directory = Path("checkpoints") / f"{experiment.name}-{configuration_hash(experiment.to_dict())}"
     told = provenance(release) | {"accuracy": round(scores.accuracy, 6)}
+    if experiment.split.trained_on != UNKNOWN:
+        told["n_test"] = experiment.split.sizes(experiment.task).test
     run = RunDirectory.create(directory if out is None else out, experiment.to_dict(), told)
     with run.lock():
         for step, state in release.states.items():

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from grokinterp.errors import GrokinterpError
-from grokinterp.phases import Curves, History, SustainedRule, find_phases
+from grokinterp.phases import Curves, History, SustainedRule, find_phases, sustained_step
 from grokinterp.results import Results
 
 RULE = SustainedRule()
@@ -39,7 +39,7 @@ def measured(path: Path, method: str, seed: int, *, patience: int) -> dict[str, 
     status, history = results.directory.status, history_of(metrics)
     steps = metrics["step"].values
     horizon = horizon_of(results.directory.experiment, status, steps)
-    event = history.generalized_step if history else None
+    event = sustained_step(steps, metrics["test_accuracy"].values) if history and "test_accuracy" in metrics else None
     time = horizon if event is None else event
     clock = Clock.read(path, steps)
     values = {

@@ -2,14 +2,16 @@
 
 from grokinterp.phases.curves import Curves, Measures
 from grokinterp.phases.dating import find_phases
-from grokinterp.phases.detector import Detector, GrokkingDetector, SustainedRule, grok_step
+from grokinterp.phases.detector import Detector, GrokkingDetector, SustainedRule, grok_step, sustained_step
 from grokinterp.phases.jump import JumpDates, JumpDetector, JumpRule, jump_rule
-from grokinterp.phases.phase import EVENT_KINDS, NAMES, VERDICTS, Event, History, Phase, label
-from grokinterp.phases.snapshot import Snapshot, snapshot_of
+from grokinterp.phases.phase import EVENT_KINDS, GENERALIZED, NAMES, VERDICTS, Event, History, Phase, Transition, label
+from grokinterp.phases.snapshot import NO_HISTORY, Snapshot, snapshot_of
 
 __all__ = [
     "EVENT_KINDS",
+    "GENERALIZED",
     "NAMES",
+    "NO_HISTORY",
     "VERDICTS",
     "Curves",
     "Detector",
@@ -23,9 +25,11 @@ __all__ = [
     "Phase",
     "Snapshot",
     "SustainedRule",
+    "Transition",
     "find_phases",
     "grok_step",
     "jump_rule",
     "label",
     "snapshot_of",
+    "sustained_step",
 ]

@@ -88,6 +88,27 @@ class Curves(_Table):
         columns = (train_loss, test_loss, train_accuracy, test_accuracy, weight_norm)
         self._fill(steps, dict(zip(self.columns, columns, strict=True)))
 
+    def at(self, rows: np.ndarray) -> "Curves":
+        """Some of the evaluations."""
+        columns = {name: column[rows] for name in self.columns if (column := getattr(self, name)) is not None}
+        return Curves(steps=self.steps[rows], n_test=self.n_test, **columns)
+
+    def evaluated(self) -> "Curves":
+        """The evaluations at which both splits were measured; a loss that ends as NaN, diverged, is measured.
+
+        >>> Curves(steps=[0, 1, 2], train_accuracy=[0, 0.5, 1], test_accuracy=[0, float("nan"), 1]).evaluated().steps
+        array([0, 2])
+        """
+        pair = self.train_accuracy, self.test_accuracy
+        by_loss = any(column is None for column in pair)
+        pair = (self.train_loss, self.test_loss) if by_loss else pair
+        missing = np.zeros(len(self.steps), dtype=bool)
+        for column in pair:
+            missing |= False if column is None else np.isnan(column)
+        if by_loss and not missing.all():
+            missing[np.flatnonzero(~missing)[-1] :] = False
+        return self if missing.all() or not missing.any() else self.at(np.flatnonzero(~missing))
+
     @classmethod
     def from_dataset(cls, metrics: xr.Dataset) -> "Curves":
         """Return the curves among the variables of a run's metrics over `step`; `n_test` is an attribute of them.

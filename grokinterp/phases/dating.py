@@ -1,93 +1,76 @@
 """From curves to dates: the boundaries between the phases of a run."""
 
-from typing import NamedTuple
-
 import numpy as np
 
+from grokinterp.phases.course import A_FEW, Course, read_course
 from grokinterp.phases.curves import Curves, Measures
 from grokinterp.phases.detector import SustainedRule, first_run
-from grokinterp.phases.instability import loss_events, relapses
-from grokinterp.phases.phase import NAMES, Event, History, Phase, Verdict
+from grokinterp.phases.instability import falls, loss_events
+from grokinterp.phases.phase import NAMES, Event, History, Phase
 from grokinterp.phases.sentence import tell
 from grokinterp.phases.signals import Signals, read_signals
+from grokinterp.phases.transitions import double_descent, transitions
+from grokinterp.phases.verdict import delayed, verdict_of
 
-A_FEW = 3  # evaluations that memorization has to last
 PLATEAU_QUANTILE = 0.75  # of the test loss over the time between memorization and generalization
 PLATEAU_FRACTION = 0.5  # the plateau lasts while the test loss is above this fraction of its level
 EXCLUDED_RISE = 2.0  # the excluded loss has risen when it is this many times its minimum since memorization
-DELAY = 2.0  # grokking takes at least this many times as long as memorization
-
-
-class Dates(NamedTuple):
-    """Indices of evaluations; None where it did not happen.
-
-    Attributes:
-        memorized: memorization.
-        generalized: the first window of generalizing evaluations.
-        grokked: the same after memorization without generalization, the sustained rule.
-        cleanup: the end of the plateau of the test loss; `generalized` when there is no such end before it.
-    """
-
-    memorized: int | None
-    generalized: int | None
-    grokked: int | None
-    cleanup: int | None
 
 
 def find_phases(curves: Curves, measures: Measures | None = None, *, rule: SustainedRule | None = None) -> History:
-    """Date the phases of a run, list its instabilities and give the verdict.
+    """Date the phases of a run, list its transitions and instabilities, and give the verdict on its course.
 
-    * memorization, until the first evaluation with train accuracy >= 0.99 that lasts 3 evaluations;
+    * memorization, until the first evaluation with train accuracy >= 0.99 that lasts for a while (`first_lasting`);
     * circuit formation, until the plateau of the test loss ends: its level is the upper quartile over time of the test
       loss between memorization and generalization, its end that of the stretch in which the time spent above half
       of that level most exceeds the time below. A few spikes or dips move nothing. With an excluded loss, cleanup
       waits until that has doubled from its minimum: the circuits are there before the memorized solution goes;
-    * cleanup, until the first of the 10 consecutive evaluations with test accuracy >= 0.95 of the sustained rule;
-    * generalization. Weight norm and test loss may go on falling in it.
+    * cleanup, until the first evaluation with test accuracy >= 0.95 that lasts for a while, or begins a window of the
+      sustained rule. Accuracies have the tolerance that the number of test examples implies (`read_signals`);
+    * generalization. Weight norm and test loss may go on falling in it;
+    * decline, from where generalization, or the answers on the training set, are lost until the end.
 
-    A phase that did not happen, or that holds no evaluation, is left out. What generalizes without delay (test
-    accuracy never below 0.5 after memorization, or generalization before twice the time of memorization) has
-    memorization and generalization only. A run without (sustained) generalization ends with the phase it is in:
+    A phase that did not happen, or that holds no evaluation, is left out. A run that generalizes without delay has
+    memorization and generalization only. A run without generalization ends with the phase it is in:
     cleanup when the last 10 evaluations are all below the plateau, and then a measured excluded loss must have risen.
+    Fewer than three evaluations show no course: they have no phases, and the verdict "no history".
     Evaluating more rarely moves a boundary by at most one of the longer intervals, on curves without dips that short.
 
-    Source: Nanda et al. 2023, §5.2 for the phases; the rules are this package's.
+    Args:
+        curves: what was recorded at evaluations; both accuracies, or both losses.
+        measures: progress measures at checkpoints; they date the end of circuit formation.
+        rule: thresholds, and the number of consecutive evaluations of the sustained rule: `History.grok_step` follows
+            it to the letter. With `SustainedRule(threshold=0.99, window=1)` the first good evaluation counts.
+
+    Source: Nanda et al. 2023, §5.2 for the phases; docs/formulas.md, "Verdicts on curves" for the rules.
 
     Raises:
         ConfigError: curves with neither both accuracies nor both losses.
     """
     rule = rule or SustainedRule()
+    recorded, curves = curves, curves.evaluated()
     signals = read_signals(curves, rule)
-    dates = _date(curves, measures, signals, rule)
-    verdict = _verdict(curves.steps, signals, dates, rule)
-    steps = [None if index is None else int(curves.steps[index]) for index in dates]
+    steps, course = curves.steps, read_course(curves.steps, signals, rule)
+    verdict = verdict_of(steps, signals, course, rule)
+    known = verdict != "no history"
+    memorized = recorded.steps[-1] + 1 if course.memorized is None else steps[course.memorized]
+    events = loss_events(recorded, int(np.searchsorted(recorded.steps, memorized))) if known else []
+    events += _falls(curves, signals, course) if known else []
+    rises = transitions(steps, signals.test) if known and not signals.by_loss else ()
     return History(
-        phases=_phases(curves.steps, dates, delayed=_delayed(curves.steps, dates)),
-        events=tuple(sorted(_events(curves, signals, dates, rule), key=lambda event: event.step)),
+        phases=_phases(curves, measures, course, rule, recorded.steps[[0, -1]]) if known else (),
+        events=tuple(sorted(events, key=lambda event: event.step)),
         verdict=verdict,
-        memorized_step=steps[0],
-        generalized_step=steps[1],
-        grok_step=steps[2],
-        sentence=tell(verdict, curves, measures, signals, memorized=dates.memorized, generalized=dates.generalized),
+        memorized_step=_step(steps, course.memorized),
+        generalized_step=_step(steps, course.generalized),
+        grok_step=_step(steps, course.grokked),
+        sentence=tell(verdict, curves, measures, signals, course, rule, events=events, rises=rises),
+        transitions=rises,
     )
 
 
-def _date(curves: Curves, measures: Measures | None, signals: Signals, rule: SustainedRule) -> Dates:
-    stuck = signals.fitted & signals.failing
-    generalized = first_run(signals.generalizes, rule.window)
-    grokked = first_run(np.logical_or.accumulate(stuck) & signals.generalizes, rule.window)
-    memorized = _lasting(signals.fitted, A_FEW)
-    if grokked is not None and (memorized is None or memorized >= grokked):
-        memorized = first_run(stuck, 1)
-    if memorized is None or (generalized is not None and memorized >= generalized):
-        return Dates(memorized, generalized, grokked, None)
-    return Dates(memorized, generalized, grokked, _cleanup(curves, measures, memorized, generalized, rule.window))
-
-
-def _lasting(flags: np.ndarray, few: int) -> int | None:
-    """First index from which the flags hold for a few evaluations, or to the end of the run."""
-    first = first_run(np.concatenate([flags, np.ones(few - 1, dtype=bool)]), few)
-    return None if first is None or first >= len(flags) else first
+def _step(steps: np.ndarray, index: int | None) -> int | None:
+    return None if index is None else int(steps[index])
 
 
 def _cleanup(
@@ -139,43 +122,41 @@ def _excluded_risen(steps: np.ndarray, measures: Measures | None, start: int, st
     excluded = measures.excluded_loss[inside]
     if not excluded.size:
         return start
-    risen = _lasting(excluded / EXCLUDED_RISE >= np.minimum.accumulate(excluded), A_FEW)
+    risen = _lasting(excluded / EXCLUDED_RISE >= np.minimum.accumulate(excluded))
     return None if risen is None else int(np.searchsorted(steps, measures.steps[inside][risen]))
 
 
-def _delayed(steps: np.ndarray, dates: Dates) -> bool:
-    """Whether generalization came late: after memorization without it, and twice as long after the start."""
-    memorized, generalized, grokked, _ = dates
-    if memorized is None or generalized is None or grokked != generalized:
-        return False
-    return bool(steps[generalized] - steps[0] >= DELAY * (steps[memorized] - steps[0]))
+def _lasting(flags: np.ndarray) -> int | None:
+    """First index from which the flags hold for a few checkpoints, or to the end of the run."""
+    first = first_run(np.append(flags, np.ones(A_FEW - 1, dtype=bool)), A_FEW)
+    return None if first is None or first >= len(flags) else first
 
 
-def _verdict(steps: np.ndarray, signals: Signals, dates: Dates, rule: SustainedRule) -> Verdict:
-    if dates.generalized is None:
-        memorized = dates.memorized is not None
-        return "memorized, did not generalize within the run" if memorized else "never memorized"
-    if _lost(signals.generalizes[dates.generalized :], rule.window):
-        return "generalized and lost it again"
-    return "grokked" if _delayed(steps, dates) else "generalized without delay"
-
-
-def _lost(generalizes: np.ndarray, window: int) -> bool:
-    """Whether the run ends below the threshold: the last evaluation, and most of the last window."""
-    return not generalizes[-1] and bool(np.mean(generalizes[-window:]) < 0.5)
-
-
-def _phases(steps: np.ndarray, dates: Dates, *, delayed: bool) -> tuple[Phase, ...]:
-    """The phases that hold at least one evaluation."""
-    late = delayed or dates.generalized is None
-    starts = [0, dates.memorized if late else None, dates.cleanup if late else None, dates.generalized]
+def _phases(
+    curves: Curves, measures: Measures | None, course: Course, rule: SustainedRule, ends: np.ndarray
+) -> tuple[Phase, ...]:
+    """The phases that hold at least one evaluation, from the first to the last of the recorded steps, `ends`."""
+    steps, memorized, generalized = curves.steps, course.memorized, course.generalized
+    late = generalized is None or delayed(steps, course)
+    gone = [index for index in (course.lost, course.unlearned) if index is not None]
+    decline = max(min(gone), generalized or 0) if gone else None
+    cleanup = None
+    if late and memorized is not None and (generalized is not None or decline is None):
+        cleanup = _cleanup(curves, measures, memorized, generalized, rule.window)
+    starts = [0, memorized if late else None, cleanup, generalized, decline]
     begun = [(name, int(steps[index])) for name, index in zip(NAMES, starts, strict=True) if index is not None]
-    stops = [start for _, start in begun[1:]] + [int(steps[-1]) + 1]
+    begun[0] = begun[0][0], int(ends[0])
+    stops = [start for _, start in begun[1:]] + [int(ends[1]) + 1]
     return tuple(Phase(name, start, stop) for (name, start), stop in zip(begun, stops, strict=True) if start < stop)
 
 
-def _events(curves: Curves, signals: Signals, dates: Dates, rule: SustainedRule) -> list[Event]:
-    events = loss_events(curves, len(curves.steps) if dates.memorized is None else dates.memorized)
-    if dates.generalized is not None:
-        events += relapses(curves.steps, signals, dates.generalized, rule.window)
+def _falls(curves: Curves, signals: Signals, course: Course) -> list[Event]:
+    """Dips, relapses and double descent; what falls for good is no event but the decline."""
+    steps, events = curves.steps, []
+    if course.generalized is not None:
+        stop = len(steps) if course.lost is None else course.lost
+        events = falls(steps[:stop], signals, course.generalized)
+    descent = None if curves.test_loss is None else double_descent(steps, curves.test_loss)
+    if descent is not None and (course.generalized is None or descent.step < steps[course.generalized]):
+        events.append(descent)
     return events

@@ -54,7 +54,7 @@ def grok_step(
     stays above the threshold, the plateau is longer than the new interval and a window of evaluations is left.
     Steps increase. NaN is below every threshold.
 
-    Source: Power et al. 2022 for the phenomenon; the rule is FORMULAS' "Grokking detection".
+    Source: Power et al. 2022 for the phenomenon; docs/formulas.md, "Verdicts on curves" for the rule.
 
     >>> grok_step(range(0, 60, 10), [0, 1, 1, 1, 1, 1], [0, 0, 0, 1, 1, 1], window=3)
     30
@@ -65,6 +65,17 @@ def grok_step(
         raise ConfigError("test_accuracy", len(test), f"must be one value a step, {len(steps)}, as train_accuracy")
     memorized_before = np.logical_or.accumulate((train >= rule.memorized) & (test < rule.failing))
     first = first_run(memorized_before & (test >= rule.threshold), rule.window)
+    return None if first is None else int(steps[first])
+
+
+def sustained_step(steps: Series, test_accuracy: Series, *, threshold: float = 0.95, window: int = 10) -> int | None:
+    """First step of the first window of evaluations that all generalize, whatever preceded it; None without one.
+
+    >>> sustained_step(range(0, 50, 10), [0, 1, 0, 1, 1], window=2)
+    30
+    """
+    rule = SustainedRule(threshold=threshold, window=window, failing=min(threshold, 0.5))
+    first = first_run(np.asarray(test_accuracy, dtype=float) >= rule.threshold, rule.window)
     return None if first is None else int(steps[first])
 
 

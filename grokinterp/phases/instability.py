@@ -1,4 +1,4 @@
-"""Later instabilities: loss spikes, slingshots and relapses, one event for one excursion."""
+"""Later instabilities: loss spikes, slingshots, dips and relapses, one event for one excursion."""
 
 import math
 from statistics import median_high
@@ -14,6 +14,7 @@ JUMP, RECOVERED = 10.0, 3.0  # a spike begins above 10 times the running level a
 FLOOR = 1e-4  # a loss below this is no spike, however far below it was before
 MEMORY, ENOUGH = 10, 3  # the running level is the median of the last 10 calm evaluations, once there are 3
 LONGEST = 100  # evaluations after which a loss that did not come back has a new level
+LONGEST_DIP = 2  # evaluations after which a fall of the test accuracy is a relapse, however shallow
 NORM_GROWTH = 1.01  # a slingshot raises the sum of squares of the weights by more than 1 %
 
 
@@ -79,7 +80,7 @@ def _merged(excursions: list[Excursion]) -> list[Excursion]:
 
 def _loss_event(curves: Curves, excursion: Excursion) -> Event:
     start, stop, detail, in_train = excursion
-    detail += f", back by step {curves.steps[stop]}"
+    detail += f", back by step {curves.steps[stop]:,}"
     growth = _norm_growth(curves.weight_norm, start, stop)
     if in_train and growth > NORM_GROWTH:
         return Event("slingshot", int(curves.steps[start]), f"{detail}, weight norm up by {growth - 1:.1%}")
@@ -94,19 +95,20 @@ def _norm_growth(norm: np.ndarray | None, start: int, stop: int) -> float:
     return float(np.max(over[np.isfinite(over)], initial=0.0)) / float(norm[start - 1])
 
 
-def relapses(steps: np.ndarray, signals: Signals, since: int, window: int) -> list[Event]:
-    """Falls below the threshold after index `since`, where generalization began.
+def falls(steps: np.ndarray, signals: Signals, since: int) -> list[Event]:
+    """Falls below the threshold after index `since`, where generalization began, each by itself.
 
-    Falls with fewer than `window` good evaluations between them are one.
+    A fall is a relapse when it fails on the test set or lasts for more than two evaluations, else a dip.
     """
-    fallen = np.flatnonzero(~signals.generalizes[since:]) + since
+    fallen = np.flatnonzero(~signals.generalizes[since : len(steps)]) + since
     if not fallen.size:
         return []
-    groups = np.split(fallen, np.flatnonzero(np.diff(fallen) > window) + 1)
-    return [_relapse(steps, signals, int(group[0]), int(group[-1]) + 1) for group in groups]
+    groups = np.split(fallen, np.flatnonzero(np.diff(fallen) > 1) + 1)
+    return [_fall(steps, signals, int(group[0]), int(group[-1]) + 1) for group in groups]
 
 
-def _relapse(steps: np.ndarray, signals: Signals, start: int, stop: int) -> Event:
-    fall = f"test {signals.measure} at {signals.worst(signals.test[start:stop]):.3g}"
-    end = f"back at step {steps[stop]}" if stop < len(steps) else f"not back by the last evaluation, {steps[-1]}"
-    return Event("relapse", int(steps[start]), f"{fall}, {end}")
+def _fall(steps: np.ndarray, signals: Signals, start: int, stop: int) -> Event:
+    detail = f"test {signals.measure} at {signals.worst(signals.test[start:stop]):.3g}"
+    end = f"back at step {steps[stop]:,}" if stop < len(steps) else f"not back by the last evaluation, {steps[-1]:,}"
+    far = bool(signals.failing[start:stop].any()) or stop - start > LONGEST_DIP
+    return Event("relapse" if far else "dip", int(steps[start]), f"{detail}, {end}")

@@ -9,18 +9,26 @@ import xarray as xr
 
 from grokinterp.errors import ConfigError
 
-Name = Literal["memorization", "circuit formation", "cleanup", "generalization"]
-EventKind = Literal["loss spike", "slingshot", "relapse"]
+Name = Literal["memorization", "circuit formation", "cleanup", "generalization", "decline"]
+EventKind = Literal["loss spike", "slingshot", "dip", "relapse", "double descent"]
 Verdict = Literal[
     "grokked",
-    "never memorized",
-    "memorized, did not generalize within the run",
+    "grokked, not yet sustained",
+    "partly generalized from the start, fully later",
     "generalized without delay",
+    "unstable",
     "generalized and lost it again",
+    "collapsed",
+    "partly generalized",
+    "memorized, did not generalize within the run",
+    "never memorized",
+    "no history",
 ]
 NAMES: tuple[Name, ...] = get_args(Name)
 EVENT_KINDS: tuple[EventKind, ...] = get_args(EventKind)
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+GENERALIZED: tuple[Verdict, ...] = VERDICTS[:4]
+"""Verdicts on networks that generalize at the end of their run."""
 
 
 @dataclass(frozen=True)
@@ -58,17 +66,44 @@ class Event:
 
 
 @dataclass(frozen=True)
+class Transition:
+    """A rise of the test accuracy between two plateaus, `low` and `high`, from step `start` to step `stop`."""
+
+    start: int
+    stop: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class History:
     """What happened in a run.
 
+    The verdicts, each a statement about the whole course (docs/formulas.md, "Verdicts on curves"):
+
+    * grokked: memorized while failing on the test set, generalized at least twice as late, and kept it;
+    * grokked, not yet sustained: the same, and the log ends too soon after it to know whether it lasts;
+    * partly generalized from the start, fully later: never failed on the test set after memorization, and generalized
+      fully at least twice as late;
+    * generalized without delay: generalized before, with or soon after memorization, and kept it;
+    * unstable: generalizes again and again, and for less than three quarters of the time;
+    * generalized and lost it again: does not generalize at the end, and still answers the training set;
+    * collapsed: memorized, and at the end the training set is not answered any more either;
+    * partly generalized: memorized, and at the end between failing and generalizing on the test set;
+    * memorized, did not generalize within the run: memorized, and at the end failing on the test set;
+    * never memorized: neither memorized nor generalized;
+    * no history: fewer than three evaluations, which show no course.
+
     Attributes:
-        phases: contiguous, in order, from the first evaluation's step to the last one's plus one.
+        phases: contiguous, in order, from the first evaluation's step to the last one's plus one; none without history.
         events: in the order of their steps.
         verdict: one of VERDICTS.
         memorized_step: first evaluation of memorization, None without one.
-        generalized_step: first evaluation of the first sustained generalization, whatever preceded it.
-        grok_step: `generalized_step`, if memorization without generalization was seen before it: the sustained rule.
+        generalized_step: first evaluation from which the network generalizes for a while, whatever preceded it.
+        grok_step: by the sustained rule, as an online detector finds it: the first of 10 consecutive evaluations that
+            generalize, after one that had memorized and failed. None where a dip or the end of the log comes before.
         sentence: the verdict with its numbers.
+        transitions: rises of the test accuracy from plateau to plateau.
     """
 
     phases: tuple[Phase, ...]
@@ -78,6 +113,7 @@ class History:
     generalized_step: int | None
     grok_step: int | None
     sentence: str
+    transitions: tuple[Transition, ...] = ()
 
     def describe(self) -> str:
         """The verdict in one sentence with its numbers."""

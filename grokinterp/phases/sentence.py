@@ -1,10 +1,18 @@
 """The verdict of a run in one sentence with its numbers."""
 
+from collections import Counter
+from collections.abc import Sequence
+
 import numpy as np
 
+from grokinterp.phases.course import KEPT, Course, origin
 from grokinterp.phases.curves import Curves, Measures
-from grokinterp.phases.phase import Verdict
+from grokinterp.phases.detector import SustainedRule
+from grokinterp.phases.phase import EVENT_KINDS, Event, Transition, Verdict
 from grokinterp.phases.signals import Signals
+from grokinterp.phases.verdict import delayed, evidence
+
+CLOSE = 0.02  # an accuracy this little below the threshold might pass it, were the number of test examples known
 
 
 def tell(
@@ -12,55 +20,79 @@ def tell(
     curves: Curves,
     measures: Measures | None,
     signals: Signals,
+    course: Course,
+    rule: SustainedRule,
     *,
-    memorized: int | None,
-    generalized: int | None,
+    events: Sequence[Event],
+    rises: Sequence[Transition],
 ) -> str:
-    """The sentence; `memorized` and `generalized` are indices of evaluations."""
-    parts = [_memorization(curves.steps, signals, memorized)]
-    if generalized is None:
-        parts.append(_no_generalization(curves.steps, signals))
+    """The sentence: what was reached when, how it went on and ended, and what broke in between."""
+    steps = curves.steps
+    if verdict == "no history":
+        parts = [_too_few(steps, signals)]
     else:
-        parts.append(_generalization(curves.steps, signals, memorized, generalized))
-        parts += _measured(curves.steps, measures, memorized, generalized)
-        parts.append(_end(curves.steps, signals))
+        parts = [
+            _memorization(steps, signals, course),
+            *_generalization(verdict, steps, signals, course),
+            *_measured(steps, measures, course),
+            *_stages(rises, course, steps),
+            *_end(verdict, steps, signals, course),
+            *_near(curves, signals, course),
+            *_instabilities(events),
+        ]
     parts += _not_finite(curves)
-    return f"{verdict[0].upper()}{verdict[1:]}: {'; '.join(parts)}."
+    heading = f"{verdict[0].upper()}{verdict[1:]}"
+    if verdict == "grokked, not yet sustained":
+        heading += f": {evidence(steps, course, rule).evaluations} evaluations of {rule.window}"
+    if verdict == "unstable":
+        heading += ": reaches generalization again and again without keeping it"
+    if verdict == "partly generalized":
+        heading += f" ({course.test_level:.3g})"
+    return f"{heading}: {'; '.join(parts)}."
 
 
-def _memorization(steps: np.ndarray, signals: Signals, memorized: int | None) -> str:
-    if memorized is not None:
-        return f"{signals.memorizes} at step {steps[memorized]}"
-    best = -signals.worst(-signals.train)
-    return f"train {signals.measure} came to {best:.3g} at best in the {steps[-1] - steps[0]} steps recorded"
+def _too_few(steps: np.ndarray, signals: Signals) -> str:
+    at = " and ".join(f"{step:,}" for step in steps)
+    last = f"train {signals.measure} was {signals.train[-1]:.3g} and test {signals.measure} {signals.test[-1]:.3g}"
+    number = "1 evaluation shows" if len(steps) == 1 else f"{len(steps)} evaluations show"
+    return f"{number} no course (step {at}); at the last {last}"
 
 
-def _generalization(steps: np.ndarray, signals: Signals, memorized: int | None, generalized: int) -> str:
-    text = f"{signals.generalizing} held from step {steps[generalized]}"
+def _memorization(steps: np.ndarray, signals: Signals, course: Course) -> str:
+    if course.memorized is not None:
+        reached = "fell below" if signals.by_loss else "reached"
+        return f"train {signals.measure} {reached} {signals.levels.fitted:.3g} at step {steps[course.memorized]:,}"
+    best = signals.best(signals.train)
+    return f"train {signals.measure} came to {best:.3g} at best in the {steps[-1] - steps[0]:,} steps recorded"
+
+
+def _generalization(verdict: Verdict, steps: np.ndarray, signals: Signals, course: Course) -> list[str]:
+    """When the test measure passed its threshold, and from where; or how close it came."""
+    memorized, generalized = course.memorized, course.generalized
+    if generalized is None:
+        best = signals.best(signals.test)
+        return [f"test {signals.measure} came to {best:.3g} at best"] if verdict != "partly generalized" else []
+    reached = "fell below" if signals.by_loss else "reached"
+    text = f"test {signals.measure} {reached} {signals.levels.generalizes:.3g} at step {steps[generalized]:,}"
     if memorized is None or memorized >= generalized:
-        return text
-    ratio = (steps[generalized] - steps[0]) / max(steps[memorized] - steps[0], 1)
-    times = f", {ratio:.3g} times as late," if memorized else ","
-    return f"{text}{times} up from {signals.test[memorized]:.3g}"
+        return [text]
+    start = origin(steps)
+    ratio = (steps[generalized] - start) / max(steps[memorized] - start, 1)
+    before = f"{signals.test[memorized]:.3g}"
+    if verdict == "partly generalized from the start, fully later":
+        return [
+            f"test {signals.measure} was {before} by then",
+            f"full generalization at step {steps[generalized]:,}, delayed {ratio:.3g} times",
+        ]
+    late = steps[memorized] > start and delayed(steps, course)
+    times = f", {ratio:.3g} times as late," if late else ","
+    return [f"{text}{times} {'down' if signals.by_loss else 'up'} from {before}"]
 
 
-def _no_generalization(steps: np.ndarray, signals: Signals) -> str:
-    best, last = -signals.worst(-signals.test), signals.test[-1]
-    text = f"test {signals.measure} came to {best:.3g} at best and was {last:.3g} at the last evaluation, {steps[-1]}"
-    streak = int(np.argmin(signals.generalizes[::-1])) if not signals.generalizes.all() else len(steps)
-    return f"{text}, the {streak} last evaluations generalize: too few to establish it" if streak else text
-
-
-def _end(steps: np.ndarray, signals: Signals) -> str:
-    value = f"test {signals.measure} was {signals.test[-1]:.3g} at the end, step {steps[-1]}"
-    if signals.generalizes[-1]:
-        return value
-    return f"{value}, after step {steps[np.flatnonzero(signals.generalizes)[-1]]} had the last good one"
-
-
-def _measured(steps: np.ndarray, measures: Measures | None, memorized: int | None, generalized: int) -> list[str]:
+def _measured(steps: np.ndarray, measures: Measures | None, course: Course) -> list[str]:
     """How the progress measures went from memorization to generalization."""
-    if measures is None or memorized is None or memorized >= generalized:
+    memorized, generalized = course.memorized, course.generalized
+    if measures is None or memorized is None or generalized is None or memorized >= generalized:
         return []
     first, last = np.searchsorted(measures.steps, steps[[memorized, generalized]]).clip(max=len(measures.steps) - 1)
     columns = {"restricted": measures.restricted_loss, "excluded": measures.excluded_loss}
@@ -72,10 +104,69 @@ def _measured(steps: np.ndarray, measures: Measures | None, memorized: int | Non
     return [f"by then {' and '.join(moves)}"] if moves else []
 
 
+def _stages(rises: Sequence[Transition], course: Course, steps: np.ndarray) -> list[str]:
+    """The transitions with their levels, where they say more than the date of generalization."""
+    since = steps[0] if course.memorized is None else steps[course.memorized]
+    late = [rise for rise in rises if rise.stop > since]
+    if not late or (len(late) == 1 and course.generalized is not None):
+        return []
+    texts = [f"from {rise.low:.3g} to {rise.high:.3g} {_when(rise)}" for rise in late]
+    stages = f" in {len(late)} stages:" if len(late) > 1 else ""
+    return [f"test accuracy rose{stages} {', '.join(texts)}"]
+
+
+def _when(rise: Transition) -> str:
+    return f"at step {rise.start:,}" if rise.start == rise.stop else f"at steps {rise.start:,} to {rise.stop:,}"
+
+
+def _end(verdict: Verdict, steps: np.ndarray, signals: Signals, course: Course) -> list[str]:
+    """How the run ends, and since when it has been so."""
+    found, measure = [], signals.measure
+    if course.visited is not None and course.visits > 1 and course.good < KEPT:
+        first, last = course.visited
+        found.append(
+            f"it generalized for {course.good:.0%} of the time from step {steps[first]:,} to {steps[last]:,}, in "
+            f"{course.visits} stretches"
+        )
+    if course.lost is not None:
+        found.append(f"generalization was lost from step {steps[course.lost]:,} on")
+    if course.unlearned is not None:
+        side = "above" if signals.by_loss else "below"
+        found.append(
+            f"train {measure} collapsed too: {side} {signals.levels.unlearned:.2g} from step "
+            f"{steps[course.unlearned]:,} on, to {course.train_level:.2g}"
+        )
+    last, test = steps[-1], signals.test[-1]
+    found.append(f"test {measure} was {test:.3g} at the end, step {last:,}")
+    return found
+
+
+def _near(curves: Curves, signals: Signals, course: Course) -> list[str]:
+    """What the tolerance decided, or would decide if the number of test examples were known."""
+    levels, level = signals.levels, course.test_level
+    if signals.by_loss or not levels.generalizes - max(CLOSE, levels.tolerance) <= level < levels.generalizes:
+        return []
+    if curves.n_test is None:
+        return [f"{levels.generalizes:.3g} is taken as exact, as the number of test examples is not known"]
+    passes = "passes" if level >= levels.generalizes - levels.tolerance else "does not pass"
+    return [
+        f"{level:.3g} {passes} for {levels.generalizes:.3g}, as one standard error of {curves.n_test:,} examples is "
+        f"{levels.tolerance:.2g}"
+    ]
+
+
+def _instabilities(events: Sequence[Event]) -> list[str]:
+    """How many of each kind there were, and double descent in its own words."""
+    counts = Counter(event.kind for event in events)
+    found = [event.detail for event in events if event.kind == "double descent"][:1]
+    named = [f"{counts[kind]} {kind}{'s' * (counts[kind] > 1)}" for kind in EVENT_KINDS[:-1] if counts[kind]]
+    return [f"double descent: {detail}" for detail in found] + ([", ".join(named)] if named else [])
+
+
 def _not_finite(curves: Curves) -> list[str]:
     """Where the train loss stopped being a finite number, if it ends so."""
     loss = curves.train_loss
     if loss is None or np.isfinite(loss[-1]):
         return []
-    finite = np.flatnonzero(np.isfinite(loss))
-    return [f"the train loss is not finite after step {curves.steps[finite[-1]]}" if finite.size else "no finite loss"]
+    finite = curves.steps[np.isfinite(loss)]
+    return [f"the train loss is not finite after step {finite[-1]:,}" if finite.size else "no finite loss"]

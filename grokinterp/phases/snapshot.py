@@ -2,11 +2,20 @@
 
 from typing import NamedTuple
 
+from grokinterp.phases.signals import standard_error
+
 LEARNED = 0.99
 """Accuracy from which a set of examples counts as answered."""
 
-BY_CHANCE = 0.5
-"""Test accuracy below which nothing general is seen in the answers."""
+CLEAN = 0.95
+"""Test accuracy from which a network that does not reach that comes close."""
+
+FAILING = 0.5
+"""Test accuracy below which a network fails on the test set, as in the curves."""
+
+
+NO_HISTORY = "A trained network, no history"
+"""What is known of the course of a run that left one checkpoint."""
 
 
 class Snapshot(NamedTuple):
@@ -16,17 +25,26 @@ class Snapshot(NamedTuple):
     sentence: str
 
 
-def snapshot_of(train_accuracy: float, test_accuracy: float, test_loss: float) -> Snapshot:
-    """Generalized, memorized, something between, or not even that: by the accuracies of one checkpoint.
+def snapshot_of(train_accuracy: float, test_accuracy: float, test_loss: float, n_test: int | None = None) -> Snapshot:
+    """Judge one checkpoint by its accuracies; how it came there is not known.
 
-    >>> snapshot_of(1.0, 0.974, 0.195).sentence
-    'Did not generalize cleanly: train accuracy 1.000, test accuracy 0.974, test loss 0.195.'
+    * generalized: test accuracy >= 0.99, within one standard error where the number of test examples is known;
+    * did not generalize cleanly: memorized, test accuracy from 0.95;
+    * partly generalized: memorized, test accuracy from 0.5 to below 0.95;
+    * memorized: train accuracy >= 0.99, test accuracy below 0.5;
+    * has not memorized: neither set is answered.
+
+    >>> snapshot_of(1.0, 0.974, 0.195)  # doctest: +NORMALIZE_WHITESPACE
+    Snapshot(verdict='did not generalize cleanly', sentence='A trained network, no history: did not generalize cleanly:
+    train accuracy 1.000, test accuracy 0.974, test loss 0.195.')
     """
-    if test_accuracy >= LEARNED:
+    if test_accuracy >= LEARNED - standard_error(LEARNED, n_test):
         verdict = "generalized"
     elif train_accuracy < LEARNED:
         verdict = "has not memorized"
+    elif test_accuracy < FAILING:
+        verdict = "memorized"
     else:
-        verdict = "memorized" if test_accuracy < BY_CHANCE else "did not generalize cleanly"
+        verdict = "partly generalized" if test_accuracy < CLEAN else "did not generalize cleanly"
     numbers = f"train accuracy {train_accuracy:.3f}, test accuracy {test_accuracy:.3f}, test loss {test_loss:.3g}"
-    return Snapshot(verdict, f"{verdict[0].upper()}{verdict[1:]}: {numbers}.")
+    return Snapshot(verdict, f"{NO_HISTORY}: {verdict}: {numbers}.")

@@ -10,6 +10,7 @@ from grokinterp.phases import Event, History, Phase
 from grokinterp.report import pictures
 from grokinterp.report.absence import not_shown
 from grokinterp.report.frames import frames
+from grokinterp.report.meaning import meaning
 from grokinterp.report.measures import Row, checkpoints_of, rows
 from grokinterp.report.methods import methods, papers
 from grokinterp.report.panels import panels
@@ -72,7 +73,7 @@ def content(results: Results) -> dict[str, Any]:
         "is_recorded": words.is_recorded,
         "no_panels": not_shown(pictures.STRUCTURE, results),
         "phases": by_phase,
-        "no_phases": results.no_history or "has no evaluations to date them by",
+        "no_phases": _no_phases(results, history),
         "sections": {section.name: section for section in further},
         "health": health,
         "provenance": provenance(results, words),
@@ -101,8 +102,15 @@ def verdict_of(results: Results, history: History | None, why: str) -> tuple[str
     else:
         return "no verdict", f"Nothing can be said about this run yet: {why}."
     heading = f"{verdict[:1].upper()}{verdict[1:]}"
-    said = sentence.removeprefix(f"{heading}: ").removeprefix(f"{heading}. ")
+    said = sentence.removeprefix(f"{heading}: ").removeprefix(f"{heading} ")
     return verdict, f"{said[:1].upper()}{said[1:]}"
+
+
+def _no_phases(results: Results, history: History | None) -> str:
+    """Why there is no phase."""
+    if results.no_history is not None:
+        return results.no_history
+    return "has no evaluations to date them by" if history is None else "has too few evaluations to show a course"
 
 
 def warnings(results: Results) -> list[str]:
@@ -131,34 +139,13 @@ def phase_section(results: Results, phase: Phase, history: History, words: Words
         name=phase.name,
         start=whole(phase.start),
         last=whole(phase.stop - 1),
-        meaning=meaning(phase, history, words),
+        meaning=meaning(phase, history, results, words),
         steps=steps,
         rows=rows(results.dataset, words, steps[0], steps[-1]) if steps else [],
         events=[event for event in history.events if event.step in phase],
         gallery=pictures.of_steps(results, with_maps, phase.name, words) if with_maps else Gallery([]),
         note=note,
     )
-
-
-def meaning(phase: Phase, history: History, words: Words) -> str:
-    """What happens in a phase, in one sentence; what has not happened in this run is not claimed."""
-    if phase.name == "memorization" and history.memorized_step is None:
-        return f"Train accuracy has not stayed at 0.99 or above: the training {words.examples} are not memorized."
-    if phase.name == "circuit formation" and history.generalized_step is None:
-        return (
-            f"The training {words.examples} are answered and the test {words.examples} are not: a circuit may be "
-            "forming behind the test loss; the measures below say whether one is."
-        )
-    built = ": the key frequencies gain weight" if words.has_frequencies else ""
-    removal = "Weight decay removes the memorized solution" if words.decays else "The memorized solution goes"
-    return {
-        "memorization": f"The network learns the training {words.examples} by heart; "
-        f"the test {words.examples} stay wrong.",
-        "circuit formation": f"Behind a flat test loss the circuit that generalizes is built{built} "
-        "while the memorized solution still gives the answers.",
-        "cleanup": f"{removal}; the test loss leaves its plateau and falls.",
-        "generalization": f"The circuit gives the answers on {words.examples} that were never trained on.",
-    }[phase.name]
 
 
 def provenance(results: Results, words: Words) -> dict[str, list[tuple[str, str]]]:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from grokinterp.page.numbers import ABSENT, number, percent, whole
-from grokinterp.phases import History
+from grokinterp.phases import GENERALIZED, History
 from grokinterp.report.words import Words
 from grokinterp.results import Results
 
@@ -45,7 +45,7 @@ def tiles(results: Results, history: History | None, words: Words) -> list[Tile]
         made_of = [tile for tile in made_of if tile.value != ABSENT]
     return [
         Tile("memorized at", _step(history, "memorized_step"), "train accuracy ≥ 0.99"),
-        Tile("generalized at", _step(history, "generalized_step"), "test accuracy ≥ 0.95, sustained"),
+        Tile("generalized at", _step(history, "generalized_step"), _lasting(history)),
         Tile("test accuracy", percent(measured.get("test_accuracy")), at.get("test_accuracy", CHECKED)),
         *computes_with(measured),
         *made_of,
@@ -112,6 +112,13 @@ def separation(measured: dict[str, Any], words: Words, unit: str, at: dict[str, 
         Tile("weight norm", number(measured.get("weight_norm")), f"sum of squares, {at.get('weight_norm', CHECKED)}"),
         Tile("train loss", number(measured.get("train_loss")), f"{unit}, {at.get('train_loss', CHECKED)}"),
     ]
+
+
+def _lasting(history: History | None) -> str:
+    """What the date of generalization means, and whether it is the last word."""
+    rule = "test accuracy ≥ 0.95 for a while"
+    kept = history is None or history.generalized_step is None or history.verdict in GENERALIZED
+    return rule if kept else f"{rule}, not kept"
 
 
 def _last(results: Results, name: str) -> str:

@@ -32,7 +32,6 @@ class Words(NamedTuple):
         unit: of the loss, nats; 1 for squared errors.
         logit_unit: nats where a difference of logits is one of log-probabilities, 1 elsewhere.
         has_frequencies: whether the task has a cyclic group, in which frequencies mean something.
-        decays: whether there is weight decay.
         is_recorded: whether another loop trained it, on examples of which nothing is known but their labels.
     """
 
@@ -45,7 +44,6 @@ class Words(NamedTuple):
     unit: str = "nats"
     logit_unit: str = "nats"
     has_frequencies: bool = True
-    decays: bool = True
     is_recorded: bool = False
 
 
@@ -58,7 +56,6 @@ def words_of(results: Results) -> Words:
         heading=tuple(f"{key} {described(part)}" for key, part in (("task", task), ("model", model)) if part),
         examples="pairs" if kind in TWO_OPERANDS else "examples",
         has_frequencies="logit_spectrum" not in results.not_defined,
-        decays=optimization.get("weight_decay") != 0,
     )
     if kind == "recorded":
         found = found._replace(heading=recorded(results), has_frequencies=False, is_recorded=True)

@@ -158,7 +158,7 @@ class Loop:
         problem = Problem.of(experiment).to(device)
         seed = experiment.split.data_seed(experiment.seed)
         training_step = Step(model, problem, experiment.optimization, seed=seed, steps=experiment.steps)
-        run.write_environment(environment)
+        run.write_environment(environment | {"n_test": len(problem.test_labels)})
         loop = cls(experiment, run, problem, training_step, environment, run.environment, loggers)
         saved = run.resume.load()
         if saved is None:

@@ -199,7 +199,8 @@ class Recorder:
         if (directory / "experiment.json").exists():
             raise RunDirectoryError(directory, "holds a run: continue it with resume=True, or choose another directory")
         module = self.watched.module
-        found = {"module": f"{type(module).__module__}.{type(module).__qualname__}"}
+        found: dict[str, Any] = {"module": f"{type(module).__module__}.{type(module).__qualname__}"}
+        found["n_test"] = self.experiment.split.sizes(self.experiment.task).test
         if self.optimizer is not None:
             found |= {"optimizer": type(self.optimizer).__name__, "parameter_groups": str(len(self.groups))}
         return RunDirectory.create(directory, self.experiment.to_dict(), describe(self.watched.device) | found)

@@ -52,7 +52,7 @@ def one_run(run: DatedLog) -> list[str]:
     itself and what was decided in reading.
     """
     history, log = run.history, run.log
-    dated = ", ".join(f"{phase.name} {phase.start}-{phase.stop - 1}" for phase in history.phases)
+    dated = ", ".join(f"{phase.name} {phase.start}-{phase.stop - 1}" for phase in history.phases) or "none"
     lines = [("phases", dated), ("verdict", history.sentence)]
     lines.append(("evaluations", f"{run.evaluations}, steps {log.steps[0]:g}-{log.steps[-1]:g}"))
     lines.append(("columns", ", ".join(f"{ours} = {theirs}" for ours, theirs in log.columns.items())))
