@@ -33,6 +33,24 @@ LISTS = {name: list(values) for name, values in COLUMNS.items()}
 META, SUMMARY = {"_meta": {"p": 97, "grok_thresh": 0.95}}, {"_summary": {"memorize_step": 200, "grok_step": 1380}}
 
 
+def by_split():
+    return [
+        {"step": row["step"], "phase": split, "loss": row[f"{split}_loss"], "accuracy": row[f"{split}_acc"]}
+        for row in rows()
+        for split in ("train", "test")
+    ]
+
+
+def as_columns(content):
+    return {name: [row[name] for row in content] for name in content[0]}
+
+
+def melted():
+    return [
+        {"step": row["step"], "metric": name, "value": row[name]} for row in rows() for name in row if name != "step"
+    ]
+
+
 def savetxt(path):
     np.savetxt(path, np.array(list(COLUMNS.values())).T, header=" ".join(COLUMNS), fmt="%.17g")
     return path
@@ -66,6 +84,22 @@ def torch_file(path):
 
 
 FORMATS = {
+    "long by split": lambda folder: write_csv(folder / "log.csv", as_columns(by_split())),
+    "long by curve": lambda folder: write_csv(folder / "log.csv", as_columns(melted())),
+    "long in lines": lambda folder: write_lines(folder / "log.jsonl", melted()),
+    "pandas": lambda folder: write_json(
+        folder / "log.json", {name: dict(enumerate(values)) for name, values in LISTS.items()}
+    ),
+    "pandas split": lambda folder: write_json(
+        folder / "log.json", {"columns": list(LISTS), "data": list(zip(*LISTS.values(), strict=True))}
+    ),
+    "steps by another name": lambda folder: write_json(
+        folder / "log.json", {"log_steps" if name == "step" else name: values for name, values in LISTS.items()}
+    ),
+    "interval": lambda folder: write_json(
+        folder / "log.json",
+        {"config": {"eval_every": 10, "save_every": 50}} | {n: LISTS[n] for n in LISTS if n != "step"},
+    ),
     "csv": lambda folder: write_csv(folder / "log.csv"),
     "any order": lambda folder: write_csv(folder / "log.csv", order=random.Random(0).sample(range(200), 200)),
     "tsv": lambda folder: write_csv(folder / "log.tsv", delimiter="\t"),
@@ -109,7 +143,6 @@ def test_every_format_tells_the_same(tmp_path, name):
     assert dated.failed == ()
     assert [run.log.run for run in dated.runs] == [""]
     history = dated.runs[0].history
-    assert history.verdict == "grokked"
     dates = (history.memorized_step, history.generalized_step, history.grok_step)
     assert dates == (expected().memorized_step, expected().generalized_step, expected().grok_step)
     if name != "events":  # which holds float32
@@ -150,6 +183,15 @@ def test_evaluations_between_training_steps_take_the_last_value_before(tmp_path)
     run = date_logs([write_lines(tmp_path / "log.jsonl", train + test)]).runs[0]
     assert run.history.grok_step == 1399
     assert run.evaluations == len(train)
+
+
+def test_thousands_and_printed_tensors(tmp_path):
+    columns = {
+        "step": [f'"{step:,}"' for step in STEPS],
+        "train_acc": [f"tensor({x})" for x in TRAIN],
+        "test_acc": TEST,
+    }
+    assert date_log(write_csv(tmp_path / "log.csv", columns)).grok_step == expected().grok_step
 
 
 def test_decimal_commas_and_percent_signs(tmp_path):
@@ -271,7 +313,7 @@ def test_the_number_of_test_examples_is_read_where_it_is_stated(tmp_path):
 def test_published_logs(published):
     """A5 grokked, its rows are not in the order of their epochs; Nanda et al. without decay generalized at once."""
     grokked = date_log(published / "chughtai" / "A5_MLP_seed1" / "metrics.csv")
-    assert (grokked.verdict, grokked.memorized_step) == ("grokked", 205)
+    assert (grokked.grok_step, grokked.memorized_step) == (25652, 205)
     at_once = date_log(published / "nanda" / "mod_addition_no_wd.pth")
     assert (at_once.memorized_step, at_once.generalized_step, at_once.grok_step) == (127, 137, None)
     low = date_logs([published / "nanda" / "low_precision_mod_addition.pth"]).runs[0]

@@ -31,6 +31,7 @@ TEXTS = [
     ("log.csv", "0,0.1,0.2\n10,0.5,0.3\n", "has no line of names: its first line holds numbers"),
     ("log.csv", HEAD + "1,high,0.5\n", "train_acc is no number in row 1: 'high'"),
     ("log.csv", HEAD + "1.5,0.1,0.5\n", "epoch is 1.5 in row 1: steps must be whole numbers"),
+    ("log.csv", HEAD + "one,0.1,0.5\n", "epoch is no number in row 1: 'one'"),
     ("log.csv", HEAD + "inf,0.1,0.5\n", "epoch is inf in row 1: steps must be whole numbers"),
     ("log.csv", HEAD + "1,0.1,0.5\n1,0.2,0.5\n", "epoch 1 is in rows 1 and 2 with train_acc 0.1 and 0.2"),
     ("log.csv", HEAD + "1,0.1,1.5\n", "test_acc reaches 1.5: accuracies must be shares up to 1 or percentages"),
@@ -109,15 +110,16 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
 
 def test_more_and_fewer_cells_than_names(tmp_path):
     (tmp_path / "log.csv").write_text(HEAD + "1,0.1,0.5,7,8\n2,0.2\n3,0.3,0.6\n")
-    run = date_logs([tmp_path / "log.csv"]).runs[0]
-    assert (run.evaluations, run.history.verdict) == (2, "never memorized")
+    log = date_logs([tmp_path / "log.csv"]).runs[0].log
+    assert log.series["train_accuracy"].values.tolist() == [0.1, 0.2, 0.3]
+    assert log.series["test_accuracy"].steps.tolist() == [1, 3]
 
 
 def test_without_steps_rows_are_counted(tmp_path):
     path = write_csv(tmp_path / "log.csv", {"train_acc": TRAIN, "test_acc": TEST, "lr": TEST})
     run = date_logs([path]).runs[0]
     assert run.history.grok_step == expected().grok_step // 10
-    assert run.log.notes == ("no column of steps: rows are counted from 0; it has lr, test_acc, train_acc",)
+    assert run.log.notes == ("no column of steps: values are counted from 0; it has lr, test_acc, train_acc",)
 
 
 def test_rows_without_a_step_are_left_out(tmp_path):

@@ -56,18 +56,33 @@ def test_two_columns_of_runs_and_one_that_does_not_vary(tmp_path):
     assert_two(dated(write_rows(tmp_path / "log.csv", content)), "model=mlp run=a", "model=transformer run=b")
 
 
-def test_any_column_can_be_given_as_that_of_the_runs(tmp_path):
-    path = write_rows(tmp_path / "log.csv", sorted(two_runs(lr=(0.1, 0.01)), key=lambda row: row["step"]))
-    (error,) = date_logs([path]).failed
-    assert "step 1000 is in rows 201 and 202 with test_acc 0.01 and 0.01" not in str(error)
+def test_settings_distinguish_runs_whose_rows_alternate(tmp_path):
+    content = sorted(two_runs(lr=(0.1, 0.01), p=(97, 97)), key=lambda row: row["step"])
+    runs = dated(write_rows(tmp_path / "log.csv", content))
+    assert_two(runs, "lr=0.1", "lr=0.01")
+    assert runs[0].log.notes == ("step repeats: runs are distinguished by lr",)
+    assert_two(dated(write_lines(tmp_path / "log.jsonl", content)), "lr=0.1", "lr=0.01")
+
+
+def test_runs_that_nothing_distinguishes_are_refused(tmp_path):
+    content = sorted(two_runs(), key=lambda row: row["step"])
+    (error,) = date_logs([write_rows(tmp_path / "log.csv", content)]).failed
     assert "step 1010 is in rows 203 and 204 with test_acc 0.035 and 0.01: if a column tells runs apart" in str(error)
+
+
+def test_any_column_can_be_given_as_that_of_the_runs(tmp_path):
+    path = write_rows(tmp_path / "log.csv", two_runs(lr=(0.1, 0.01)))
     assert_two(dated(path, columns={"run": "lr"}), "lr=0.1", "lr=0.01")
+
+
+def test_steps_that_start_again_are_labeled_by_their_settings(tmp_path):
+    assert_two(dated(write_rows(tmp_path / "log.csv", two_runs(lr=(0.1, 0.01), p=(97, 97)))), "lr=0.1", "lr=0.01")
 
 
 def test_steps_that_start_again(tmp_path):
     runs = dated(write_rows(tmp_path / "log.csv", two_runs()))
     assert_two(runs, "#1", "#2")
-    assert runs[0].log.notes == ("step starts again 1 times: 2 runs",)
+    assert runs[0].log.notes == ("step starts again 1 time: 2 runs",)
     text = (tmp_path / "log.csv").read_text().splitlines()
     (tmp_path / "log.csv").write_text("\n".join([*text[:201], text[0], *text[201:]]))
     assert_two(dated(tmp_path / "log.csv"), "#1", "#2")
@@ -205,7 +220,7 @@ def test_one_run_is_printed_in_full(tmp_path, monkeypatch, capsys):
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert lines[0].startswith("phases            memorization 0-199, circuit formation 200-")
-    assert lines[1].startswith("verdict           Grokked")
+    assert lines[1] == f"verdict           {expected().sentence}"
     assert lines[2:4] == [
         "evaluations       200, steps 0-1990",
         "columns           train_loss = train_loss, test_loss = test_loss, train_accuracy = train_acc, "
@@ -239,7 +254,7 @@ def test_several_runs_are_a_table(tmp_path, monkeypatch, capsys):
     ]
     assert [line[:2] for line in lines[1:4]] == [["a.csv", "200"], ["b.csv", "#1"], ["b.csv", "#2"]]
     assert [line[-1] for line in lines[1:4]] == ["1400", "1400", "1410"]
-    assert out.splitlines()[-1] == "b.csv: step starts again 1 times: 2 runs"
+    assert out.splitlines()[-1] == "b.csv: step starts again 1 time: 2 runs"
 
 
 def test_json_and_csv_say_the_same(tmp_path, monkeypatch, capsys):

@@ -3,10 +3,13 @@
 import math
 import re
 from array import array
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
 
 EMPTY = frozenset(("", "nan", "none", "null", "na", "n/a", "-", "--"))
+THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
 PRINTED_TENSOR = re.compile(r"tensor\(\s*\[?([^,\])]+)\]?.*\)", re.DOTALL)
 
 
@@ -45,6 +48,8 @@ def _of_text(cell: str, decimal_comma: bool) -> float:
     if (printed := PRINTED_TENSOR.fullmatch(cell)) is not None:
         return float(printed[1])
     cell = cell.removesuffix("%").strip()
+    if THOUSANDS.fullmatch(cell) is not None and not decimal_comma:
+        return float(cell.replace(",", ""))
     return float(cell.replace(",", ".") if decimal_comma else cell)
 
 
@@ -67,12 +72,70 @@ class Numbers:
         if isinstance(cell, str) and cell.endswith("%"):
             self.percent = True
 
-    def extend(self, cells: Iterable[Any]) -> "Numbers":
-        """Take many cells."""
-        for cell in cells:
-            self.append(cell)
+    def extend(self, cells: Sequence[Any]) -> "Numbers":
+        """Take many cells, at once if all are plain numbers."""
+        try:
+            self.values.extend(array("d", map(float, cells)))
+        except (ValueError, TypeError, RuntimeError, OverflowError):
+            for cell in cells:
+                self.append(cell)
         return self
 
     def pad(self, length: int) -> None:
         """Fill up with NaN to a length."""
         self.values.extend([math.nan] * (length - len(self.values)))
+
+
+class Texts:
+    """A column of text that grows by one cell at a time: four bytes a cell, and each different text once."""
+
+    MOST = 1000
+
+    def __init__(self, rows: int = 0) -> None:
+        self._known: dict[str, int] = {}
+        self._codes = array("I")
+        self.pad(rows)
+
+    @property
+    def too_many(self) -> bool:
+        """Whether the texts are too different to tell runs, settings or curves apart."""
+        return len(self._known) > self.MOST
+
+    def append(self, cell: Any) -> None:
+        """Take the next cell."""
+        text = "" if cell is None else str(cell)[:80]
+        self._codes.append(self._known.setdefault(text, len(self._known)))
+
+    def extend(self, cells: Sequence[Any]) -> None:
+        """Take many cells."""
+        for cell in cells:
+            self.append(cell)
+
+    def pad(self, length: int) -> None:
+        """Fill up with empty texts to a length."""
+        self.extend([""] * (length - len(self._codes)))
+
+    def done(self) -> "Labels":
+        """The column."""
+        return Labels(np.array(self._codes, dtype=np.int64), tuple(self._known))
+
+
+class Labels(NamedTuple):
+    """A column of text with few different ones: seeds, settings, names of curves.
+
+    Attributes:
+        codes: of each row, the place of its text.
+        texts: the different texts, in the order in which they came.
+    """
+
+    codes: np.ndarray
+    texts: tuple[str, ...]
+
+    def of(self, rows: np.ndarray) -> "Labels":
+        """The labels of some of the rows."""
+        return Labels(self.codes[rows], self.texts)
+
+    @property
+    def used(self) -> list[str]:
+        """The texts that are in any row, in their order."""
+        return [self.texts[code] for code in np.unique(self.codes)]

@@ -9,6 +9,9 @@ from pathlib import Path
 from grokinterp.interop.logs.table import RowsReader, Table, may_be_read
 from grokinterp.interop.text_files import ForeignFileError, open_text
 
+CHUNK = 5000
+"""Rows that are held as text."""
+
 DELIMITERS = ("\t", ";", ",", "|")
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+ ?%?")
 NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)(e[+-]?\d+)?%?|nan|[+-]?inf", re.IGNORECASE)
@@ -41,13 +44,15 @@ def read_delimited(path: Path, wanted: Iterable[str] = ()) -> list[Table]:
 def _taken(
     rows: Iterator[list[str]], names: Sequence[str], delimiter: str, path: Path, wanted: Iterable[str]
 ) -> list[Table]:
-    head = list(itertools.islice(rows, 20))
-    if not head:
+    chunk = list(itertools.islice(rows, CHUNK))
+    if not chunk:
         raise ForeignFileError(path, "has no rows")
-    comma = delimiter != "," and any(DECIMAL_COMMA.fullmatch(cell.strip()) for row in head for cell in row)
+    comma = delimiter != "," and any(DECIMAL_COMMA.fullmatch(cell.strip()) for row in chunk[:20] for cell in row)
     reader = RowsReader(path, wanted, decimal_comma=comma)
-    for row in itertools.chain(head, rows):
-        reader.take(dict(itertools.zip_longest(names, row[: len(names)], fillvalue="")))
+    while chunk:
+        columns = itertools.zip_longest(*chunk, fillvalue="")
+        reader.take_columns(dict(zip(names, columns, strict=False)), len(chunk))
+        chunk = list(itertools.islice(rows, CHUNK))
     return [reader.done()]
 
 

@@ -8,6 +8,7 @@ from grokinterp.interop.logs.arrays import read_npy, read_npz, read_pth
 from grokinterp.interop.logs.delimited import read_delimited
 from grokinterp.interop.logs.exports import by_run, read_events
 from grokinterp.interop.logs.json_logs import read_json, read_json_lines
+from grokinterp.interop.logs.long import widened
 from grokinterp.interop.logs.names import is_step, words
 from grokinterp.interop.logs.table import Table, is_value
 from grokinterp.interop.text_files import ForeignFileError, open_text, read_text
@@ -39,7 +40,7 @@ def read_tables(path: Path, wanted: Iterable[str] = ()) -> list[Table]:
         path = _log_in(path)
     is_events = path.is_dir() or path.name.startswith(EVENTS)
     reader = read_events if is_events else READERS.get(path.suffix.lower()) or _by_content(path)
-    tables = [each for table in reader(path, wanted) for each in by_run(table)]
+    tables = [each for table in reader(path, wanted) for each in by_run(widened(table))]
     for table in tables:
         _name_by_file(table)
         if path.name == METRICS and (path.parent / "experiment.json").exists():

@@ -9,7 +9,7 @@ import numpy as np
 
 from grokinterp.interop.logs.cells import number
 from grokinterp.interop.logs.names import is_run, is_step, meaning, names_split, words
-from grokinterp.interop.logs.table import RowsReader, Table, may_be_read
+from grokinterp.interop.logs.table import RowsReader, Table, is_value, may_be_read
 from grokinterp.interop.text_files import ForeignFileError, open_text, read_text
 
 
@@ -60,7 +60,7 @@ def _taken(row: Mapping[str, Any], reader: RowsReader, wanted: Iterable[str]) ->
     the rows before it have.
     """
     marked = all(name.startswith("_") and "/" in name for name in row)
-    has_curve = any(meaning(name) is not None or name in wanted for name in row)
+    has_curve = any(meaning(name) is not None or is_value(name) or name in wanted for name in row)
     lacks_steps = any(map(is_step, reader.names)) and not any(map(is_step, row))
     if marked or lacks_steps or not has_curve:
         return {name.split("/", 1)[-1] if name.startswith("_") else name: value for name, value in row.items()}
@@ -117,9 +117,11 @@ def tables_of(content: Any, path: Path, wanted: frozenset[str] = frozenset()) ->
     * a list of objects with numbers: rows; with lists: each object is a run;
     * an object whose names are steps: rows;
     * an object of objects that have the same lists: each is a run, labeled by its name;
+    * an object of columns, or of names and data, as pandas writes it;
     * an object with one list of rows in it, at any depth: these rows;
     * an object with lists of numbers in it, at any depth: columns, of any lengths.
     """
+    content = _of_pandas(content)
     if isinstance(content, list):
         return _of_list(content, path, wanted)
     if not isinstance(content, Mapping):
@@ -144,6 +146,24 @@ def tables_of(content: Any, path: Path, wanted: frozenset[str] = frozenset()) ->
     for table in tables:
         table.about = about | table.about
     return tables
+
+
+def _of_pandas(content: Any) -> Any:
+    """What ``DataFrame.to_json`` wrote, by columns or split, as lists side by side or as rows."""
+    if not isinstance(content, Mapping):
+        return content
+    names, data = content.get("columns"), content.get("data")
+    if isinstance(names, list) and isinstance(data, list) and all(isinstance(row, list) for row in data):
+        return [dict(zip(map(str, names), row, strict=False)) for row in data]
+    by_row = {name: value for name, value in content.items() if _is_numbered(value)}
+    if len(by_row) < 2 or len({tuple(value) for value in by_row.values()}) > 1:
+        return content
+    return {name: list(value.values()) if name in by_row else value for name, value in content.items()}
+
+
+def _is_numbered(value: Any) -> bool:
+    """Whether an object is a column: cells by the numbers of their rows, from 0."""
+    return isinstance(value, Mapping) and len(value) > 1 and [*map(str, range(len(value)))] == [*value]
 
 
 def _of_list(rows: list[Any], path: Path, wanted: frozenset[str]) -> list[Table]:

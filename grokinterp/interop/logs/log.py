@@ -95,28 +95,19 @@ def _of_table(table: Table, given: Mapping[str, str], percent: bool) -> list[Log
         if theirs not in table.columns and theirs not in table.labels:
             raise ForeignFileError(table.source, f"has no column {theirs!r} for {ours}; it has {listed(table.names)}")
     if not table.rows:
-        return _of_run(table, given.get("step"), given, percent)
-    axis = step_column(table, given.get("step"))
-    parts = runs_of(table, axis, given.get("run"))
-    if axis is None:
-        table.notes.append(f"no column of steps: rows are counted from 0; it has {listed(table.names)}")
-    logs = []
-    for part, own_axis in parts:
-        if own_axis is None:
-            counted = "row"
-            part.columns[counted], own_axis = np.arange(part.rows, dtype=np.float64), counted
-        logs += _of_run(part, own_axis, given, percent)
-    return logs
+        return _of_run(table, given, percent)
+    table.axis = step_column(table, given.get("step"))
+    return [log for part in runs_of(table, given.get("run")) for log in _of_run(part, given, percent)]
 
 
-def _of_run(table: Table, axis: str | None, given: Mapping[str, str], percent: bool) -> list[Log]:
+def _of_run(table: Table, given: Mapping[str, str], percent: bool) -> list[Log]:
     """The logs in the table of one run: one, or several whose columns stand side by side."""
     logs = []
     for choice in choose(table, given):
         own = replace(table, notes=[*table.notes, *choice.notes])
-        curves = with_steps(own, choice.columns, axis)
+        curves = with_steps(own, choice.columns, given.get("step"))
         curves = checked(curves, choice.columns, own, percent=percent)
-        ordered = {ours: in_order(series, choice.columns[ours], own, axis or "step") for ours, series in curves.items()}
+        ordered = {ours: in_order(series, choice.columns[ours], own) for ours, series in curves.items()}
         series = {ours: each for ours, each in ordered.items() if each.steps.size}
         run = " ".join(filter(None, (table.run, choice.run)))
         columns = {ours: choice.columns[ours] for ours in series}

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 SPLITS = {
     "train": ("train", "training", "trn", "tr"),
-    "test": ("test", "testing", "tst", "heldout", "unseen"),
-    "validation": ("val", "valid", "validation", "validate", "dev", "eval", "evaluation"),
+    "test": ("test", "testing", "tst", "te", "heldout", "unseen", "generalization", "generalisation"),
+    "validation": ("val", "valid", "validation", "validate", "va", "dev", "eval", "evaluation"),
 }
 WEAK = ("eval", "evaluation")
 """Words that name a split only where no other does: ``eval/train_acc`` is the training accuracy in evaluation mode."""
@@ -67,7 +67,20 @@ PLAIN = frozenset(
 
 PERCENT = frozenset(("percent", "pct", "percentage"))
 
-STEP_WORDS = ("step", "steps", "iteration", "iterations", "iter", "iters", "it", "update", "updates", "epoch", "epochs")
+STEP_WORDS = (
+    "step",
+    "steps",
+    "iteration",
+    "iterations",
+    "iter",
+    "iters",
+    "it",
+    "update",
+    "updates",
+    "epoch",
+    "epochs",
+    "ep",
+)
 STEP_COMPANIONS = frozenset(
     (
         "global",
@@ -103,6 +116,8 @@ RUN_COMPANIONS = frozenset(["id", "ids", "index", "idx", "number", "no", "num", 
 SIZE_WORDS = frozenset(
     ["test", "set", "data", "dataset", "n", "num", "number", "of", "size", "examples", "samples", "pairs"]
 )
+INTERVAL_WORDS = frozenset(("every", "interval", "freq", "frequency"))
+EVALUATION_WORDS = frozenset(("eval", "evaluate", "evaluation", "log", "logging", "record", "test", "val", "print"))
 NORM_WORDS = frozenset(["weight", "weights", "param", "params", "parameter", "parameters"])
 
 WORDS = {word for words in (*SPLITS.values(), *QUANTITIES.values()) for word in words}
@@ -195,6 +210,11 @@ def is_step(name: str) -> bool:
     return bool(found & {*STEP_WORDS}) and found <= {*STEP_WORDS} | STEP_COMPANIONS
 
 
+def has_step_word(name: str) -> bool:
+    """Whether a name, or the last part of a path, has a word for steps among others, as ``log_steps`` has."""
+    return not {*STEP_WORDS}.isdisjoint(words(name.rsplit("/", 1)[-1]))
+
+
 def step_preference(name: str) -> tuple[int, int, int]:
     """Return a key for sorting columns of steps: global ones first, then steps, iterations, updates, epochs."""
     found = words(name.rsplit("/", 1)[-1])
@@ -221,6 +241,16 @@ def is_norm(name: str) -> bool:
     return found == {"sum", "of", "squared", "weights"} or (
         "norm" in found and bool(found & NORM_WORDS) and found <= NORM_WORDS | {"norm", "l2", "total"}
     )
+
+
+def is_interval(name: str) -> bool:
+    """Whether a name is that of the number of steps between two evaluations.
+
+    >>> [is_interval(name) for name in ("eval_every", "config/log_interval", "save_every", "every")]
+    [True, True, False, False]
+    """
+    found = set(words(name.rsplit("/", 1)[-1]))
+    return not found.isdisjoint(INTERVAL_WORDS) and not found.isdisjoint(EVALUATION_WORDS)
 
 
 def is_test_size(name: str) -> bool:

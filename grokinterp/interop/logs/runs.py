@@ -1,57 +1,89 @@
 """The runs in one table, by a column that names them or where the steps start again; what a repeated step means."""
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 
-from grokinterp.interop.logs.names import is_run, is_step
+from grokinterp.interop.logs.names import is_run, is_step, meaning
 from grokinterp.interop.logs.steps import Series
 from grokinterp.interop.logs.table import Table
 from grokinterp.interop.text_files import ForeignFileError
 
 
-def runs_of(table: Table, axis: str | None, run_column: str | None) -> list[tuple[Table, str | None]]:
-    """The tables of the runs in a table with rows, each with its column of steps; None where rows are to be counted.
+def runs_of(table: Table, run_column: str | None) -> list[Table]:
+    """The tables of the runs in a table with rows.
 
     * Rows with the same text in the columns that name runs (seed, run, modelIndex, ...) are one run.
     * Steps that fall back to the first one start the next run, unless another column of steps goes on there: then
       they count inside of its epochs, and rows are counted instead.
+    * Steps that come several times, with different values, are of several runs if some setting distinguishes these.
     * Steps that fall back to a later one continue a run from a checkpoint.
     """
-    found: list[tuple[Table, str | None]] = []
-    for part in _by_label(table, run_column):
-        starts = [] if axis is None else _starts(part.columns[axis])
-        if not starts:
-            found.append((part, axis))
-        elif outer := _outer(part, axis, starts):
-            part.notes.append(f"{axis} starts again with each {outer}: rows are counted instead")
-            found.append((part, None))
-        else:
-            found += [(each, axis) for each in _at(part, starts, str(axis))]
+    apart = [name for name in table.labels if is_run(name) and 1 < len(table.labels[name].used) < table.rows]
+    parts = _by_labels(table, [run_column] if run_column else apart)
+    return [run for part in parts for run in _by_steps(part)]
+
+
+def _by_steps(table: Table) -> list[Table]:
+    """The tables of the runs in a table whose labels name one run."""
+    axis = table.axis
+    if axis is None:
+        table.count_rows()
+        return [table]
+    starts = _starts(table.columns[axis])
+    if not starts:
+        return _by_labels(table, _settings_apart(table, axis))
+    outer = _outer(table, axis, starts)
+    if outer is None:
+        return _at(table, starts, axis)
+    table.note(f"{axis} starts again with each {outer}: rows are counted instead")
+    table.axis = "row"
+    table.columns[table.axis] = np.arange(table.rows, dtype=np.float64)
+    return [table]
+
+
+def _by_labels(table: Table, names: Sequence[str]) -> list[Table]:
+    """The parts of a table that have the same texts in some columns, in the order of their first rows."""
+    if not names:
+        return [table]
+    codes = np.stack([table.labels[name].codes for name in names], axis=1)
+    _, first, part = np.unique(codes, axis=0, return_index=True, return_inverse=True)
+    texts = [" ".join(filter(None, (table.run, _labeled(table, names, row)))) for row in first.tolist()]
+    return [table.part(np.flatnonzero(part.ravel() == place), texts[place]) for place in np.argsort(first)]
+
+
+def _labeled(table: Table, names: Sequence[str], row: int) -> str:
+    """The texts of a row with their columns, as in ``seed=0``."""
+    cells = {name: table.labels[name].texts[table.labels[name].codes[row]] for name in names}
+    return " ".join(f"{name}={cell}" for name, cell in cells.items() if cell)
+
+
+def _settings_apart(table: Table, axis: str) -> list[str]:
+    """Columns of settings, as that of the learning rate, that tell apart the runs whose rows alternate in a table.
+
+    With them no step comes twice; without them some step has two values of one curve.
+    """
+    steps = table.columns[axis]
+    curves = [values for name, values in table.columns.items() if meaning(name) is not None]
+    if not any(_has_two_values(steps, values) for values in curves) or was_continued(steps[np.isfinite(steps)]):
+        return []
+    known = np.isfinite(steps)
+    found = []
+    for name, column in table.labels.items():
+        pairs = np.stack([column.codes[known], steps[known]], axis=1)
+        if len(column.used) > 1 and len(np.unique(pairs, axis=0)) == len(pairs):
+            found.append(name)
+    if found:
+        table.note(f"{axis} repeats: runs are distinguished by {' and '.join(found)}")
     return found
 
 
-def _by_label(table: Table, run_column: str | None) -> list[Table]:
-    rows = table.rows
-    apart = [name for name in table.labels if is_run(name) and 1 < len(set(table.labels[name])) < rows]
-    names = [run_column] if run_column else apart
-    if not names:
-        return [table]
-    texts = [" ".join(_labeled(names, cells)) for cells in zip(*(table.labels[name] for name in names), strict=True)]
-    places: dict[str, list[int]] = {}
-    for row, text in enumerate(texts):
-        places.setdefault(text, []).append(row)
-    return [table.part(np.array(found), text) for text, found in places.items()]
-
-
-def _labeled(names: Collection[str], cells: tuple[str, ...]) -> list[str]:
-    """Labels with their columns, as in ``seed=0``.
-
-    >>> _labeled(["seed", "run"], ("0", ""))
-    ['seed=0']
-    """
-    return [f"{name}={cell}" for name, cell in zip(names, cells, strict=True) if cell != ""]
+def _has_two_values(steps: np.ndarray, values: np.ndarray) -> bool:
+    """Whether a curve has different values at one step."""
+    known = np.isfinite(steps) & ~np.isnan(values)
+    points = np.unique(np.stack([steps[known], values[known]], axis=1), axis=0)
+    return bool((np.diff(points[:, 0]) == 0).any())
 
 
 def _starts(steps: np.ndarray) -> list[int]:
@@ -64,7 +96,7 @@ def _starts(steps: np.ndarray) -> list[int]:
     return [int(known[fall]) for fall in falls if values[fall] <= values[0]]
 
 
-def _outer(table: Table, axis: str | None, starts: list[int]) -> str | None:
+def _outer(table: Table, axis: str, starts: list[int]) -> str | None:
     """Another column of steps that never falls, and rises wherever the steps start again."""
     others = {name: values for name, values in table.columns.items() if name != axis and is_step(name)}
     for name, values in others.items():
@@ -75,17 +107,21 @@ def _outer(table: Table, axis: str | None, starts: list[int]) -> str | None:
 
 
 def _at(table: Table, starts: list[int], axis: str) -> list[Table]:
+    """The parts between rows, labeled by the settings that differ between them or, if none do, by their number."""
     bounds = [0, *starts, table.rows]
-    count = len(starts) + 1
-    parts = [
-        table.part(np.arange(start, stop), " ".join(filter(None, (table.run, f"#{index}"))))
-        for index, (start, stop) in enumerate(pairwise(bounds), 1)
-    ]
-    parts[0].notes.append(f"{axis} starts again {count - 1} times: {count} runs")
+    parts = [table.part(np.arange(start, stop), table.run) for start, stop in pairwise(bounds)]
+    settings = [name for name in table.labels if all(len(part.labels[name].used) == 1 for part in parts)]
+    settings = [name for name in settings if len({part.labels[name].used[0] for part in parts}) > 1]
+    labels = [_labeled(part, settings, 0) for part in parts]
+    if len(set(labels)) < len(parts):
+        labels = [" ".join(filter(None, (label, f"#{index}"))) for index, label in enumerate(labels, 1)]
+    for part, label in zip(parts, labels, strict=True):
+        part.run = " ".join(filter(None, (table.run, label)))
+    parts[0].note(f"{axis} starts again {len(starts)} time{'s' * (len(starts) > 1)}: {len(parts)} runs")
     return parts
 
 
-def in_order(series: Series, name: str, table: Table, steps: str) -> Series:
+def in_order(series: Series, name: str, table: Table) -> Series:
     """A curve by increasing steps, one value a step, without what was not recorded.
 
     A step that comes again with the same value counts once. In a log that was continued from a checkpoint, the later
@@ -94,6 +130,7 @@ def in_order(series: Series, name: str, table: Table, steps: str) -> Series:
     Raises:
         ForeignFileError: a step with two values, in a log that was not continued.
     """
+    steps = table.axis or "step"
     known = np.isfinite(series.steps)
     rows = np.flatnonzero(known & ~np.isnan(series.values))
     given, values = series.steps[rows], series.values[rows]
@@ -106,7 +143,7 @@ def in_order(series: Series, name: str, table: Table, steps: str) -> Series:
             pair = rows[order][differ.argmax() :][:2]
             raise ForeignFileError(table.source, _two_values(series, pair, name, table, steps))
         note = f"{steps} falls back to {_resumed(series.steps[known])}: continued there, the later values count"
-        table.notes += [note] if note not in table.notes else []
+        table.note(note)
     last = np.append(~same, True)[: len(order)]
     return Series(given[order][last], values[order][last])
 
@@ -125,13 +162,13 @@ def _note_missing(series: Series, known: np.ndarray, given: np.ndarray, name: st
     """Note rows without a step, and a curve that ends long before its log does."""
     if lost := int((~known).sum()):
         note = f"{lost} rows without a step are left out"
-        table.notes += [note] if note not in table.notes else []
+        table.note(note)
     if not given.size:
         return
     after = np.unique(series.steps[known & (series.steps > given.max())])
     usual = np.diff(np.unique(given)).max(initial=0)
     if after.size and after[-1] - given.max() > usual:
-        table.notes.append(f"{name} has no number after step {given.max():g}, {after.size} steps before the log ends")
+        table.note(f"{name} has no number after step {given.max():g}, {after.size} steps before the log ends")
 
 
 def was_continued(steps: np.ndarray) -> bool:

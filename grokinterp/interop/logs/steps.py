@@ -1,11 +1,11 @@
 """The steps of each curve: from a column of steps, from a list of the same length, or inferred from the length."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from grokinterp.interop.logs.names import is_step, step_preference, words
+from grokinterp.interop.logs.names import has_step_word, is_step, step_preference, words
 from grokinterp.interop.logs.table import Table
 from grokinterp.interop.text_files import ForeignFileError
 
@@ -25,7 +25,11 @@ def step_column(table: Table, given: str | None) -> str | None:
     Raises:
         ForeignFileError: columns of steps, but none with whole numbers.
     """
-    names = [given] if given else sorted(filter(is_step, table.columns), key=step_preference)
+    names = [given] if given else _step_names(table)
+    for name in names:
+        if name in table.bad:
+            row, text = table.bad[name]
+            raise ForeignFileError(table.source, f"{name} is no number in row {row}: {text!r}")
     names = [name for name in names if not np.isnan(table.columns[name]).all()]
     whole = [name for name in names if _first_fraction(table.columns[name]) is None]
     if whole or not names:
@@ -35,51 +39,68 @@ def step_column(table: Table, given: str | None) -> str | None:
     raise ForeignFileError(table.source, why)
 
 
+def _step_names(table: Table) -> list[str]:
+    """Names of columns of steps, the best first; if there are none, of columns with such a word that do increase."""
+    sure = sorted(filter(is_step, table.columns), key=step_preference)
+    return sure or [name for name in table.columns if has_step_word(name) and _increases(table.columns[name])]
+
+
+def _increases(values: np.ndarray) -> bool:
+    """Whether values are whole numbers, each above the one before.
+
+    >>> _increases(np.array([0, 10, 20])), _increases(np.array([0.5, 1.0])), _increases(np.array([5, 5]))
+    (True, False, False)
+    """
+    return len(values) > 1 and bool((values == np.round(values)).all() and (np.diff(values) > 0).all())
+
+
 def _first_fraction(steps: np.ndarray) -> int | None:
     wrong = np.isinf(steps) | (np.isfinite(steps) & (steps != np.round(steps))) | (np.abs(steps) > 2**53)
     return int(wrong.argmax()) if wrong.any() else None
 
 
-def with_steps(table: Table, columns: Mapping[str, str], axis: str | None) -> dict[str, Series]:
+def with_steps(table: Table, columns: Mapping[str, str], given: str | None) -> dict[str, Series]:
     """The curves with their steps; what had to be inferred is added to the notes of the table.
 
     Args:
         table: of one run.
         columns: their names by ours.
-        axis: the column of steps that was chosen, None to find it.
+        given: the column of steps, as the user says.
 
     Raises:
         ForeignFileError: a curve whose length no list of steps and no whole stride explains.
     """
-    if axis is not None:
-        return {ours: Series(table.columns[axis], table.columns[theirs]) for ours, theirs in columns.items()}
-    return {
-        ours: Series(_steps_of(table, theirs, columns.values()), table.columns[theirs])
+    axis = given or table.axis
+    longest = max(columns.values(), key=lambda name: len(table.columns[name]), default="")
+    steps = {
+        ours: table.columns[axis] if axis is not None else _steps_of(table, theirs, longest)
         for ours, theirs in columns.items()
     }
+    for ours, theirs in columns.items():
+        if len(steps[ours]) != (length := len(table.columns[theirs])):
+            raise ForeignFileError(table.source, f"{theirs} has {length} values for the {len(steps[ours])} of {axis}")
+    return {ours: Series(steps[ours], table.columns[theirs]) for ours, theirs in columns.items()}
 
 
-def _steps_of(table: Table, name: str, curves: Iterable[str]) -> np.ndarray:
+def _steps_of(table: Table, name: str, longest: str) -> np.ndarray:
+    """The steps of one curve: its own, those of a list of its length, or some of those of a longer list or curve."""
     if name in table.own_steps:
         return table.own_steps[name]
     length = len(table.columns[name])
-    lists = {each: table.columns[each] for each in table.columns if is_step(each)}
-    own = sorted((each for each in lists if len(lists[each]) == length), key=lambda each: _closeness(each, name))
-    if own:
-        return lists[own[0]]
-    longest = max(lists, key=lambda each: len(lists[each]), default=None)
-    others = {each: len(table.columns[each]) for each in curves}
-    if longest is not None and len(lists[longest]) > length:
-        return lists[longest][_strided(table, name, len(lists[longest]), longest)]
-    whole = max(others.values(), default=length)
-    if longest is not None and not lists[longest].max() <= whole:
-        why = f"{name} has {length} values; {longest} has {len(lists[longest])} and ends at {lists[longest].max():g}"
-        raise ForeignFileError(table.source, why)
-    if whole == length:
-        note = f"no steps in the file for {name}: its {length} values are counted from 0"
-        table.notes += [note] if note not in table.notes else []
-        return np.arange(length, dtype=np.float64)
-    return np.arange(whole, dtype=np.float64)[_strided(table, name, whole, max(others, key=lambda each: others[each]))]
+    lists = {each: table.columns[each] for each in _step_names(table)}
+    fitting = [each for each in lists if len(lists[each]) == length]
+    if fitting:
+        return lists[min(fitting, key=lambda each: _closeness(each, name))]
+    if lists:
+        of = max(lists, key=lambda each: len(lists[each]))
+        whole = len(table.columns[longest])
+        if len(lists[of]) > length:
+            return lists[of][_strided(table, name, len(lists[of]), of)]
+        if lists[of].max() > whole:
+            why = f"{name} has {length} values; {of} has {len(lists[of])} and ends at {lists[of].max():g}"
+            raise ForeignFileError(table.source, why)
+    steps = table.counted(len(table.columns[longest]))
+    return steps if len(steps) == length else steps[_strided(table, name, len(steps), longest)]
 
 
 def _closeness(steps: str, curve: str) -> tuple[int, tuple[int, int, int]]:
@@ -110,7 +131,7 @@ def _strided(table: Table, name: str, whole: int, of: str) -> np.ndarray:
     start = "from the first on" if found.first == 0 else f"from place {found.first + 1} on"
     end = " and at the last" if found.and_last else ""
     note = f"{name} has {length} values for {whole} steps: read as one every {found.every} steps {start}{end}"
-    table.notes += [note] if note not in table.notes else []
+    table.note(note)
     return found.places(whole)
 
 

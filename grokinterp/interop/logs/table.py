@@ -1,14 +1,24 @@
 """The columns of one log as they stand in its file, before anything is known about their meaning."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from grokinterp.interop.logs.cells import Numbers
-from grokinterp.interop.logs.names import STEP_WORDS, is_norm, is_run, is_step, is_test_size, meaning, words
+from grokinterp.interop.logs.cells import Labels, Numbers, Texts
+from grokinterp.interop.logs.names import (
+    STEP_WORDS,
+    has_step_word,
+    is_interval,
+    is_norm,
+    is_run,
+    is_test_size,
+    meaning,
+    words,
+)
+from grokinterp.interop.text_files import listed
 
 THEIR_DATES = frozenset(
     (
@@ -40,26 +50,28 @@ class Table:
         source: the file.
         columns: numbers; columns of a table with rows have one length, lists side by side may have several.
         own_steps: the steps of single columns, where each came with its own.
-        labels: text that may tell runs apart, one a row.
+        labels: columns of few different texts, which may tell runs or curves apart.
         names: all names there are, those that were not read included.
         bad: by column, the row and the text of the first cell that holds no number.
         percents: columns with percent signs in their cells.
         about: what the file says about its run beside the curves.
         notes: what had to be decided in reading.
         run: the label of the run, empty where the file holds one.
+        axis: the column of steps, None where each curve has steps of its own.
         places: of a part of a table, the places of its rows in the whole one.
     """
 
     source: Path
     columns: dict[str, np.ndarray] = field(default_factory=dict)
     own_steps: dict[str, np.ndarray] = field(default_factory=dict)
-    labels: dict[str, list[str]] = field(default_factory=dict)
+    labels: dict[str, Labels] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
     bad: dict[str, tuple[int, str]] = field(default_factory=dict)
     percents: set[str] = field(default_factory=set)
     about: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     run: str = ""
+    axis: str | None = None
     places: np.ndarray | None = None
 
     def file_row(self, row: int) -> int:
@@ -71,14 +83,15 @@ class Table:
         """Number of rows; 0 where the columns have different lengths or steps."""
         if self.own_steps:
             return 0
-        lengths = {len(column) for column in (*self.columns.values(), *self.labels.values())}
+        lengths = {len(column) for column in self.columns.values()}
         return lengths.pop() if len(lengths) == 1 else 0
 
-    def add(self, name: str, cells: Iterable[Any]) -> None:
+    def add(self, name: str, cells: Sequence[Any]) -> None:
         """Add a column that was read as a whole."""
-        self._take(name, Numbers().extend(cells))
+        self.take(name, Numbers().extend(cells))
 
-    def _take(self, name: str, numbers: Numbers) -> None:
+    def take(self, name: str, numbers: Numbers) -> None:
+        """Take a column of numbers."""
         self.columns[name] = np.frombuffer(numbers.values, dtype=np.float64) if numbers.values else np.zeros(0)
         if numbers.bad is not None:
             self.bad[name] = numbers.bad
@@ -88,7 +101,7 @@ class Table:
     def part(self, rows: np.ndarray, run: str) -> "Table":
         """The table of some of the rows."""
         columns = {name: column[rows] for name, column in self.columns.items()}
-        labels = {name: [column[row] for row in rows] for name, column in self.labels.items()}
+        labels = {name: column.of(rows) for name, column in self.labels.items()}
         places = rows if self.places is None else self.places[rows]
         return replace(self, columns=columns, labels=labels, notes=list(self.notes), run=run, places=places)
 
@@ -97,6 +110,30 @@ class Table:
         """The number of test examples, if the file states it."""
         found = (value for name, value in self.about.items() if is_test_size(name))
         return next((value for value in found if isinstance(value, int) and value > 0), None)
+
+    @property
+    def interval(self) -> tuple[str, int] | None:
+        """The name and the number of steps between two evaluations, if the file states one such number."""
+        found = {name: value for name, value in self.about.items() if is_interval(name) and isinstance(value, int)}
+        name = next(iter(found), None)
+        return (name, found[name]) if name is not None and len({*found.values()}) == 1 and found[name] > 0 else None
+
+    def count_rows(self) -> None:
+        """Number the rows of a table without a column of steps."""
+        self.axis = "row"
+        self.columns[self.axis] = self.counted(self.rows)
+
+    def counted(self, length: int) -> np.ndarray:
+        """Steps where none are in the file: from 0, one a value or at the interval that the file states."""
+        name, every = self.interval or ("", 1)
+        how = f"one every {every} steps, as {name} states" if name else "from 0"
+        self.note(f"no column of steps: values are counted {how}; it has {listed(self.names)}")
+        return np.arange(length, dtype=np.float64) * every
+
+    def note(self, text: str) -> None:
+        """Add a note, once."""
+        if text not in self.notes:
+            self.notes.append(text)
 
     @property
     def theirs(self) -> dict[str, Any]:
@@ -120,7 +157,8 @@ class RowsReader:
         self._wanted = frozenset(wanted)
         self._decimal_comma = decimal_comma
         self._numbers: dict[str, Numbers] = {}
-        self._names: dict[str, bool] = {}
+        self._texts: dict[str, Texts] = {}
+        self._names: dict[str, None] = {}
 
     @property
     def names(self) -> Collection[str]:
@@ -129,47 +167,51 @@ class RowsReader:
 
     def take(self, row: Mapping[str, Any]) -> None:
         """Take one row; names may come and go."""
-        for name, cell in row.items():
+        self.take_columns({name: (cell,) for name, cell in row.items()}, 1)
+
+    def take_columns(self, columns: Mapping[str, Sequence[Any]], rows: int) -> None:
+        """Take the columns of some rows, which may be shorter."""
+        for name, cells in columns.items():
             if name not in self._names:
-                self._names[name] = self._open(name)
-            if self._names[name]:
-                self._put(name, cell)
-        self.rows += 1
+                self._open(name)
+            if name in self._numbers:
+                self._numbers[name].pad(self.rows)
+                self._numbers[name].extend(cells)
+            if name in self._texts:
+                self._put_texts(name, cells)
+        self.rows += rows
 
-    def _open(self, name: str) -> bool:
-        """Whether a column is read; its first row may be late."""
-        if is_run(name):
-            self.table.labels[name] = [""] * self.rows
-        if not (is_run(name) or name in self._wanted or may_be_read(name)):
-            return False
-        self._numbers[name] = Numbers(decimal_comma=self._decimal_comma)
-        self._numbers[name].pad(self.rows)
-        if name in self._wanted and name not in self.table.labels:
-            self.table.labels[name] = [""] * self.rows
-        return True
+    def _open(self, name: str) -> None:
+        """Begin a column, as numbers if they may be of use, as texts if these may tell rows apart."""
+        self._names[name] = None
+        is_read = name in self._wanted or may_be_read(name)
+        if is_read:
+            self._numbers[name] = Numbers(decimal_comma=self._decimal_comma)
+        if name in self._wanted or not is_read:
+            self._texts[name] = Texts(self.rows)
 
-    def _put(self, name: str, cell: Any) -> None:
-        self._numbers[name].pad(self.rows)
-        self._numbers[name].append(cell)
-        if name in self.table.labels:
-            column = self.table.labels[name]
-            column.extend([""] * (self.rows - len(column)))
-            column.append("" if cell is None else str(cell))
+    def _put_texts(self, name: str, cells: Sequence[Any]) -> None:
+        """Take texts, or give their column up when there are too many different ones."""
+        self._texts[name].pad(self.rows)
+        self._texts[name].extend(cells)
+        if self._texts[name].too_many and not (is_run(name) or name in self._wanted):
+            del self._texts[name]
 
     def done(self) -> Table:
         """The table."""
         for name, numbers in self._numbers.items():
             numbers.pad(self.rows)
-            self.table._take(name, numbers)
-        for column in self.table.labels.values():
-            column.extend([""] * (self.rows - len(column)))
+            self.table.take(name, numbers)
+        for name, texts in self._texts.items():
+            texts.pad(self.rows)
+            self.table.labels[name] = texts.done()
         self.table.names = list(self._names)
         return self.table
 
 
 def may_be_read(name: str) -> bool:
     """Whether a column may be of use: a curve, steps, a norm, or a value whose name is that of the file."""
-    return meaning(name) is not None or is_step(name) or is_norm(name) or is_value(name)
+    return meaning(name) is not None or has_step_word(name) or is_norm(name) or is_value(name)
 
 
 def is_value(name: str) -> bool:
