@@ -221,7 +221,7 @@ def test_symmetricity_needs_two_operands_in_one_space():
 
 
 def judged(
-    g: float, error: float = 0.0, preferred: float = 0.0, *, adds: bool = False
+    g: float, error: float = 0.0, preferred: float = 0.0, *, adds: bool | None = False
 ) -> tuple[str | None, str | None]:
     """The kind and what it is close to."""
     values = (torch.tensor(x, dtype=torch.float64) for x in (g, error, preferred))
@@ -263,6 +263,11 @@ def test_a_model_that_adds_its_operands_is_no_clock_whatever_its_gradients_are(g
     assert judged(g, 0.0, -0.1, adds=True) == ("additive", None)
     assert judged(g, 0.0, PREFERENCE - 0.01, adds=True) == ("additive", "pizza")
     assert judged(g, 0.0, PREFERENCE + 0.01, adds=True) == ("pizza", "additive")
+
+
+def test_of_a_form_that_nobody_knows_only_the_sum_type_is_named():
+    assert judged(0.3, adds=None) == judged(0.975, adds=None) == (None, None)
+    assert judged(0.995, adds=None) == ("pizza", None)
 
 
 # --- the verdict -----------------------------------------------------------------------------------------------------

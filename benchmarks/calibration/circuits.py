@@ -16,17 +16,22 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from grokinterp.analysis import circuit
+from grokinterp.analysis import circuit, logit_spectrum
 from grokinterp.analysis.circuits import CIRCUITS, Circuit, settling_triples
 from grokinterp.analysis.symmetricity import drawn_cosines
 from grokinterp.analysis.verdict import OBLIQUE, PARALLEL
 from grokinterp.checkpoint import Checkpoint, Problem
+from grokinterp.experiment import Experiment, Optimization, SaveAt, Split
 from grokinterp.models import Transformer, TransformerSpec
 from grokinterp.tasks import ModularAddition, Table, Task
+from grokinterp.training import train
 
 NOISES = {"common": "f(E_a + E_b), all classes alike", "noise": "f(E_a, E_b), each class its own"}
 
@@ -156,8 +161,12 @@ class PlantedCircuit:
 
 def measured(planted: PlantedCircuit) -> tuple[str, Circuit]:
     """The verdict and the evidence, with as many triples as settle it."""
-    checkpoint = planted.checkpoint()
-    keys, none = torch.tensor(list(planted.amplitudes)), torch.empty(0, dtype=torch.int64)
+    return judged(planted.checkpoint(), torch.tensor(list(planted.amplitudes)))
+
+
+def judged(checkpoint: Checkpoint, keys: Tensor) -> tuple[str, Circuit]:
+    """The same of any network."""
+    none = torch.empty(0, dtype=torch.int64)
     found = circuit(checkpoint, key_frequencies=keys, key_irreps=none, triples=settling_triples(checkpoint))
     close = [CIRCUITS[i] for i in found.is_close_to.nonzero().flatten()]
     verdict = CIRCUITS[int(found.is_circuit.nonzero())]
@@ -170,17 +179,16 @@ def amplitudes(p: int, count: int) -> dict[int, float]:
 
 
 def by_product(p: int, counts: Sequence[int], products: Sequence[float]) -> list[str]:
-    """The verdict by the share of the product."""
-    lines = ["| λ | frequencies | g exact | g measured | q | verdict |", "|---|---|---|---|---|---|"]
+    """Exact g, sampled g and verdict by the share of the product, for one or several frequencies of equal size."""
+    lines = ["| λ | " + " | ".join(f"{count} frequencies" for count in counts) + " |", "|---|" + "---|" * len(counts)]
     for product in products:
+        cells = []
         for count in counts:
             planted = PlantedCircuit(p, amplitudes(p, count), product)
             verdict, found = measured(planted)
             g, error = float(found.gradient_symmetricity), float(found.gradient_symmetricity_error)
-            lines.append(
-                f"| {product:g} | {count} | {planted.symmetricity():.3f} | {g:.3f} ± {error:.3f} "
-                f"| {float(found.distance_irrelevance):.2f} | {verdict} |"
-            )
+            cells.append(f"{planted.symmetricity():.3f} ({g:.3f} ± {error:.3f}): {verdict}")
+        lines.append(f"| {product:g} | " + " | ".join(cells) + " |")
     return lines
 
 
@@ -228,6 +236,57 @@ def by_distance(p: int, distances: Sequence[float], draws: int) -> list[str]:
     return lines
 
 
+def by_training(p: int, rates: Sequence[float], seeds: int, steps: int) -> list[str]:
+    """Transformers trained with a share of learned attention: the verdict, and how many answers need that attention."""
+    lines = [
+        "| rate | seed | test accuracy | g | q | pizza − clock | right with mean attention | verdict |",
+        "|" + "---|" * 8,
+    ]
+    for rate in rates:
+        for seed in range(seeds):
+            with TemporaryDirectory() as directory:
+                run = train(experiment(p, rate, seed, steps), Path(directory) / "run")
+                checkpoint = run[run.steps[-1]]
+            keys = logit_spectrum(checkpoint).is_key.nonzero().flatten() + 1
+            verdict, found = judged(checkpoint, keys)
+            right = (checkpoint.logits.argmax(1) == checkpoint.problem.labels).double()
+            lines.append(
+                f"| {rate:g} | {seed} | {float(right[~checkpoint.problem.is_train].mean()):.3f} "
+                f"| {float(found.gradient_symmetricity):.3f} ± {float(found.gradient_symmetricity_error):.3f} "
+                f"| {float(found.distance_irrelevance):.2f} | {float(found.pizza_preference):+.2f} "
+                f"| {with_mean_attention(checkpoint):.0%} | {verdict} |"
+            )
+    return lines
+
+
+def experiment(p: int, rate: float, seed: int, steps: int) -> Experiment:
+    """The setting of Zhong et al. 2023, smaller."""
+    return Experiment(
+        task=ModularAddition(p=p),
+        model=TransformerSpec(
+            d_model=64, n_heads=4, d_mlp=256, read_at="last", attention="bidirectional", attention_rate=rate
+        ),
+        split=Split(fraction=0.8),
+        optimization=Optimization(lr=2e-3, weight_decay=2.0),
+        save=SaveAt(every=steps),
+        steps=steps,
+        evaluate_every=steps,
+        seed=seed,
+    )
+
+
+def with_mean_attention(checkpoint: Checkpoint) -> float:
+    """Share of the pairs answered correctly with every head's attention held at its mean over the pairs."""
+    name = checkpoint.model.pattern_hooks[-1]
+
+    def mean(pattern: Tensor, *, hook: Any) -> Tensor:
+        return pattern.mean(0, keepdim=True).expand_as(pattern)
+
+    with torch.no_grad(), checkpoint.model.hooks(fwd_hooks=[(name, mean)]):
+        logits = checkpoint.model(checkpoint.problem.tokens)[:, -1]
+    return float((logits.argmax(1) == checkpoint.problem.labels).double().mean())
+
+
 def at(p: int, g: float) -> PlantedCircuit:
     """The network of two frequencies whose exact symmetricity is g, by bisection."""
     low, high = 0.0, 1.0
@@ -247,13 +306,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", action="store_true")
     small = parser.parse_args(arguments).small
-    products = (0.0, 0.5, 1.0) if small else (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
-    print("\n".join(by_product(11 if small else 53, (1, 2) if small else (1, 2, 5), products)), end="\n\n")
-    print(
-        "\n".join(by_noise(11 if small else 31, (0.3,) if small else (0.3, 1.0, 3.0, 10.0), 1 if small else 10)),
-        end="\n\n",
+    products = (0.0, 0.5, 1.0) if small else (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
+    noises, distances = ((0.3,), (0.005,)) if small else ((0.3, 1.0, 3.0, 10.0), (-0.02, -0.005, 0.002, 0.01))
+    tables = (
+        by_product(11 if small else 53, (1, 2) if small else (1, 2, 5), products),
+        by_noise(11 if small else 31, noises, 1 if small else 10),
+        by_distance(11 if small else 31, distances, 50),
+        by_training(*((7, (0.5,), 1, 5) if small else (31, (0.0, 0.25, 0.5, 0.75, 1.0), 1, 2000))),
     )
-    print("\n".join(by_distance(11 if small else 31, (0.005,) if small else (-0.02, -0.005, 0.002, 0.01), 50)))
+    print("\n\n".join("\n".join(table) for table in tables))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Which kind of network is it: a clock, a pizza, something between them, irreps, a memory, or nothing that is known?"""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,6 +17,8 @@ from grokinterp.analysis.verdict import KINDS, judge, settles
 from grokinterp.checkpoint import Checkpoint
 from grokinterp.errors import NotDefined
 from grokinterp.tasks import RecordedTask
+
+T = TypeVar("T")
 
 CIRCUITS = (*KINDS, "irrep-based", "memorizer", "none")
 
@@ -153,23 +156,23 @@ def evidence(checkpoint: Checkpoint, key_frequencies: Int[Tensor, "key"], triple
     grid = cyclic_grid(checkpoint, "circuit")
     logits = grid.logits(checkpoint.logits.double())
     table, rows = logit_table(logits), key_rows(key_frequencies, grid.n, logits.device)
-    best = circle_fits(offset_waves(table, rows))
+    best, nothing = circle_fits(offset_waves(table, rows)), logits.sum() * torch.nan
     return Evidence(
-        *gradients_compared(checkpoint, triples),
+        *defined(lambda: symmetricity(checkpoint, triples=triples), Symmetricity(nothing, nothing)),
         *(distance_irrelevance(answers) for answers in best_logits(logits)),
-        circularity(grid.embedding(checkpoint.model).detach().double()),
+        defined(lambda: circularity(grid.embedding(checkpoint.model).detach().double()), nothing),
         fit(table, clocks(rows, grid.n)),
         fit(table, pizzas(rows, grid.n, best.difference)),
-        preference(key_circles(checkpoint, grid, rows)),
+        defined(lambda: preference(key_circles(checkpoint, grid, rows)), nothing),
     )
 
 
-def gradients_compared(checkpoint: Checkpoint, triples: int) -> Symmetricity:
-    """The gradient symmetricity; NaN where it is not defined."""
+def defined(measure: Callable[[], T], otherwise: T) -> T:
+    """A measure of the embedding, or something else where the embedding is unknown."""
     try:
-        return symmetricity(checkpoint, triples=triples)
+        return measure()
     except NotDefined:
-        return Symmetricity(*[checkpoint.logits.sum().double() * torch.nan] * 2)
+        return otherwise
 
 
 def settling_triples(checkpoint: Checkpoint) -> int:

@@ -36,14 +36,14 @@ class Judged(NamedTuple):
 
 
 def judge(
-    g: Float[Tensor, ""], error: Float[Tensor, ""], preference: Float[Tensor, ""], *, adds_operands: bool
+    g: Float[Tensor, ""], error: Float[Tensor, ""], preference: Float[Tensor, ""], *, adds_operands: bool | None
 ) -> Judged:
     """The kind of a network that is known to answer by frequencies.
 
     A network that adds its operands before the first nonlinearity multiplies none: it is a pizza if single pizzas
     explain clearly more than single clocks of what each key frequency's circle answers alone, else "additive". Any
     other is judged by g: pizza from 0.98, clock up to 0.707, mixed between. Where g is within three standard errors
-    of 0.98 the templates decide.
+    of 0.98 the templates decide. Where the form is unknown a low g may come from either, so that only a pizza is named.
 
     Args:
         g: gradient symmetricity, NaN where it is not defined.
@@ -53,7 +53,13 @@ def judge(
 
     Source: docs/formulas.md, Circuit verdict.
     """
-    return by_templates(preference) if adds_operands else by_gradients(g, error, preference)
+    if adds_operands:
+        return by_templates(preference)
+    found = by_gradients(g, error, preference)
+    if adds_operands is None:
+        is_pizza = torch.tensor([kind == "pizza" for kind in KINDS], device=g.device)
+        return Judged(found.is_kind & is_pizza, torch.zeros_like(found.is_close_to))
+    return found
 
 
 def by_templates(preference: Float[Tensor, ""]) -> Judged:

@@ -95,10 +95,10 @@ class Model(HookedRootModule, ABC):
         return False
 
     @property
-    def adds_operands(self) -> bool:
+    def adds_operands(self) -> bool | None:
         """Whether tokens first meet in a sum: the first nonlinearity of several tokens reads Σ_i f_i(token_i).
 
-        Such a network multiplies no two operands before that nonlinearity, whatever its weights are.
+        Such a network multiplies no two operands before that nonlinearity, whatever its weights are. None: unknown.
         """
         return False
 

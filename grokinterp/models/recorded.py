@@ -220,6 +220,11 @@ class RecordedModel(Model):
         return W_U.new_zeros(W_U.shape[1]) if name is None else state_tensors(self.module)[name][: W_U.shape[1]]
 
     @property
+    def adds_operands(self) -> bool | None:
+        """Attention that was named may multiply; of a module without it nobody knows."""
+        return False if self.pattern_hooks else None
+
+    @property
     def pattern_hooks(self) -> tuple[str, ...]:
         return self.spec.parts.attention
 
