@@ -93,3 +93,54 @@ def test_plain_pytorch_has_the_numbers_of_our_network(analysis, name, twins):
     else:
         assert not isinstance(other, NotDefined), other
         compared(own, other)
+
+
+@pytest.mark.parametrize("name", ["transformer", "mlp"])
+def test_operands_are_added_as_in_our_network(name, twins):
+    own, other = (checkpoint.model.adds_operands for checkpoint in twins[name])
+    assert own == other == (name == "mlp")
+
+
+class Added(nn.Module):
+    """Ways to bring two embedded tokens together."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way, self.emb, self.out = way, nn.Embedding(P, 8), nn.Linear(8, P)
+        self.up = nn.Linear(16, 8)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        a, b = self.emb(tokens).unbind(1)
+        x = {
+            "sum": lambda: functional.relu(a + b),
+            "in place": lambda: functional.relu(a.clone().add_(b)),
+            "layer": lambda: functional.gelu(self.up(torch.cat([functional.relu(a), b], 1))),
+            "product": lambda: a * b,
+            "nonlinear first": lambda: functional.relu(self.up(functional.layer_norm(torch.cat([a, b], 1), (16,)))),
+        }[self.way]()
+        return self.out(x)
+
+
+@pytest.mark.parametrize(("way", "adds"), [("sum", True), ("in place", True), ("layer", True), ("product", False),
+                                           ("nonlinear first", False)])  # fmt: skip
+def test_how_operands_first_meet(way, adds, tmp_path):
+    checkpoint = whole(tmp_path, Added(way))[0]
+    assert checkpoint.model.adds_operands is adds
+
+
+def whole(path, module: nn.Module, *, tokens=None, task=TASK, labels=None, parts=None, **options) -> Trajectory:
+    """A recording of one step on all pairs, of which every third is trained on."""
+    pairs = torch.cartesian_prod(torch.arange(P), torch.arange(P))
+    tokens = pairs if tokens is None else tokens(pairs)
+    labels = pairs.sum(1) % P if labels is None else labels
+    third = torch.arange(P * P) % 3 == 0
+    split = [(take(tokens, of), labels[of]) for of in (third, ~third)]
+    with Recorder(path, module, train=split[0], test=split[1], task=task, parts=parts, **options) as recorder:
+        recorder.record(0)
+    return Trajectory.open(path, module)
+
+
+def take(inputs, of):
+    if isinstance(inputs, tuple):
+        return tuple(x[of] for x in inputs)
+    return {name: x[of] for name, x in inputs.items()} if isinstance(inputs, dict) else inputs[of]

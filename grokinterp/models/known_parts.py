@@ -59,12 +59,13 @@ class Table:
 class Encoding:
     """How the tokens of a task stand in what the module is given.
 
-    ``columns``: the input and the column of each token; ``one_hot``: instead of them the input that holds a one-hot
-    vector for each. All else is the same in every example.
+    ``columns``: the input and the column of each of the ``n_tokens``; ``one_hot``: instead of them the input that holds
+    a one-hot vector of some ``width`` for each. All else is the same in every example.
     """
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
+    n_tokens: int
     columns: tuple[tuple[str, int], ...] = ()
     one_hot: str | None = None
     width: int = 0

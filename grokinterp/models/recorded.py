@@ -12,6 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from grokinterp.errors import ConfigError, NotDefined, short
 from grokinterp.models.hooked import HookPoint
+from grokinterp.models.first_mixing import FirstMixing, pairs
 from grokinterp.models.known_parts import Table
 from grokinterp.models.model import Model
 from grokinterp.models.places import CallTaps, InputTap
@@ -272,6 +273,17 @@ class RecordedModel(Model):
         if own is None:
             raise NotDefined("embedding", self.lacks("an embedding"))
         return own.put(table, state_tensors(self.module))
+
+    @property
+    @torch.no_grad()
+    def adds_operands(self) -> bool:
+        """Whether the first activation that depends on both tokens is a sum of what each gives, tried on nine pairs."""
+        encoding = self.spec.encoding
+        if self.inputs is None or encoding is None or encoding.n_tokens != 2:
+            return False
+        with FirstMixing() as first:
+            self(pairs())
+        return bool(first.is_sum)
 
     @property
     def W_U(self) -> Float[Tensor, "d_model class"]:

@@ -64,9 +64,9 @@ def encoding_of(inputs: ProbeInputs, task: Task) -> Encoding:
     columns = [(name, i) for name in changing for i in varying[name].nonzero().flatten().tolist()]
     whole = all(is_whole(inputs.tensors[name]) and inputs.tensors[name].ndim <= 2 for name in changing)
     if whole and len(columns) == task.n_ctx:
-        return Encoding(columns=tuple(columns))
+        return Encoding(n_tokens=task.n_ctx, columns=tuple(columns))
     if len(changing) == 1 and (width := one_hot_width(inputs.tensors[changing[0]], task.n_ctx)):
-        return Encoding(one_hot=changing[0], width=width)
+        return Encoding(n_tokens=task.n_ctx, one_hot=changing[0], width=width)
     rule = f"must hold the {task.n_ctx} tokens of {task.kind}, as integers or one-hot vectors, and else be constant"
     raise ConfigError("train", f"inputs with {len(columns)} varying columns", rule)
 
