@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from grokinterp.errors import ConfigError, NotDefined, short
-from grokinterp.models.hooked import HookPoint
 from grokinterp.models.first_mixing import FirstMixing, pairs
+from grokinterp.models.hooked import HookPoint
 from grokinterp.models.known_parts import Table
 from grokinterp.models.model import Model
 from grokinterp.models.places import CallTaps, InputTap

@@ -100,7 +100,7 @@ def parts_of(known: Known, look: Look, seen: Trace, read: int | None) -> Named:
     if task is None or examples is None:
         raise ConfigError("parts", ", ".join(known.parts), "needs task=, which says what the tokens and classes are")
     operands = task.n_ctx if examples.side_by_side else 1
-    sizes = Sizes(examples.n_tokens, operands, task.n_classes, seen.logits.shape[1], read)
+    sizes = Sizes(examples.n_tokens, operands, task.n_classes, seen.logits.shape[1], read, examples.of_first)
     return named_parts(known.parts, look, seen, sizes)
 
 

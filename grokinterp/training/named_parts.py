@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from grokinterp.errors import ConfigError, short
+from grokinterp.models.call_trace import latest_calls
 from grokinterp.models.known_parts import KnownParts, Table
 from grokinterp.models.places import Place
 from grokinterp.models.recorded import state_tensors
@@ -44,6 +45,7 @@ def named_parts(parts: Mapping[str, Any], look: Look, seen: Trace, sizes: Sizes)
     }
     found: dict[str, Any] = {key: table(listed(parts[key])) for key, table in tables.items() if key in parts}
     if "embedding" in parts:
+        require_embedding(found["embedding"], look, sizes.of_first)
         found["embed_hook"] = embed_hook(listed(parts["embedding"]), look.module, seen)
     if "unembedding" in parts:
         found["bias"] = bias_of(found["unembedding"], look.module)
@@ -63,6 +65,30 @@ def named_parts(parts: Mapping[str, Any], look: Look, seen: Trace, sizes: Sizes)
 def listed(value: str | Sequence[str]) -> tuple[str, ...]:
     """One name or several, as several."""
     return (value,) if isinstance(value, str) else tuple(value)
+
+
+def require_embedding(table: Table, look: Look, tokens: frozenset[int]) -> None:
+    """Raise ConfigError where the first example's logits depend on rows of other tokens, which an embedding's do not.
+
+    A table that is the unembedding too has a gradient at every row, and is taken as it is.
+    """
+    module, tensors = look.module, state_tensors(look.module)
+    weights = [tensors[name] for name in table.names]
+    storages = {weight.untyped_storage().data_ptr() for weight in weights}
+    last = latest_calls(look.single, range(len(look.single.linear)))
+    tied = any(x.untyped_storage().data_ptr() in storages for i in last for x in look.single.linear[i].operands)
+    if tied or not all(weight.is_floating_point() and weight.requires_grad for weight in weights):
+        return
+    scored = (look.single.logits * torch.arange(1, look.single.logits.shape[1] + 1).to(look.single.logits)).sum()
+    found = torch.autograd.grad(scored, weights, retain_graph=True, allow_unused=True)
+    named = f"{', '.join(table.names)} of {type(module).__name__}"
+    if any(gradient is None for gradient in found):
+        raise ConfigError("parts['embedding']", named, "must be used by the module: the logits do not depend on it")
+    gradients = dict(zip(table.names, found, strict=True))
+    rows = table.of(gradients).abs().sum(1).nonzero().flatten().tolist()
+    if other := sorted(set(rows) - tokens):
+        rule = f"must be read at the tokens of an example: the first, {sorted(tokens)}, depends on row {other[0]}"
+        raise ConfigError("parts['embedding']", named, rule)
 
 
 def embed_hook(names: tuple[str, ...], module: nn.Module, seen: Trace) -> str | None:

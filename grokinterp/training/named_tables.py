@@ -26,6 +26,7 @@ class Sizes(NamedTuple):
         classes: of the task.
         logits: as many as the module gives.
         read: features that the last linear layer reads; None where it is unknown.
+        of_first: the tokens of the first example.
     """
 
     tokens: int
@@ -33,6 +34,7 @@ class Sizes(NamedTuple):
     classes: int
     logits: int
     read: int | None
+    of_first: frozenset[int] = frozenset()
 
 
 class Weight(NamedTuple):

@@ -21,6 +21,7 @@ class TaskExamples(NamedTuple):
         encoding: how tokens stand in the inputs.
         n_tokens: the largest token in any input, and 1; the width of one-hot vectors.
         side_by_side: whether one-hot vectors of all tokens form one vector.
+        of_first: the tokens of the first example, constant ones among them.
     """
 
     inputs: ProbeInputs
@@ -28,6 +29,7 @@ class TaskExamples(NamedTuple):
     encoding: Encoding
     n_tokens: int
     side_by_side: bool
+    of_first: frozenset[int]
 
 
 def task_examples(
@@ -46,11 +48,13 @@ def task_examples(
     order[place] = torch.arange(len(place))
     ordered = ProbeInputs({name: value[order] for name, value in inputs.tensors.items()}, inputs.layout)
     if encoding.one_hot is not None:
+        flat = inputs.tensors[encoding.one_hot].ndim == 2
         return TaskExamples(
-            ordered, is_train[order], encoding, encoding.width, inputs.tensors[encoding.one_hot].ndim == 2
+            ordered, is_train[order], encoding, encoding.width, flat, frozenset(task.tokens()[0].tolist())
         )
-    largest = max(int(value.max()) for value in inputs.tensors.values() if is_whole(value) and value.numel())
-    return TaskExamples(ordered, is_train[order], encoding, largest + 1, False)
+    whole = [value for value in ordered.tensors.values() if is_whole(value) and value.numel()]
+    first = frozenset(token for value in whole for token in value[0].flatten().tolist())
+    return TaskExamples(ordered, is_train[order], encoding, max(int(x.max()) for x in whole) + 1, False, first)
 
 
 def encoding_of(inputs: ProbeInputs, task: Task) -> Encoding:
@@ -59,7 +63,7 @@ def encoding_of(inputs: ProbeInputs, task: Task) -> Encoding:
     Raises:
         ConfigError: anything else.
     """
-    varying = {name: (value != value[:1]).flatten(1).any(0) for name, value in inputs.tensors.items()}
+    varying = {name: (value != value[:1]).reshape(len(value), -1).any(0) for name, value in inputs.tensors.items()}
     changing = [name for name, columns in varying.items() if columns.any()]
     columns = [(name, i) for name in changing for i in varying[name].nonzero().flatten().tolist()]
     whole = all(is_whole(inputs.tensors[name]) and inputs.tensors[name].ndim <= 2 for name in changing)
