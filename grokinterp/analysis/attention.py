@@ -48,11 +48,7 @@ def attention_pattern(checkpoint: Checkpoint) -> AttentionPattern:
 
     Source: Nanda et al. 2023, §4.2.
     """
-    last = last_pattern(checkpoint, "attention_pattern")
-    model = checkpoint.model
-    whole = [checkpoint.activation(name).double() for name in model.pattern_hooks[:-1]]
-    earlier = [model.pattern_at_readout(pattern) for pattern in whole]
-    return AttentionPattern(torch.stack([pattern.mean(0) for pattern in (*earlier, last)]))
+    return AttentionPattern(patterns(checkpoint, "attention_pattern").mean(1))
 
 
 def attention_map(checkpoint: Checkpoint) -> AttentionMap:
@@ -77,6 +73,13 @@ def attention_periodicity(checkpoint: Checkpoint) -> AttentionPeriodicity:
     grid = cyclic_grid(checkpoint, "attention_periodicity")
     to_a = last_pattern(checkpoint, "attention_periodicity")[:, :, checkpoint.model.first_operand][grid.by_token]
     return periodicity_of(to_a.mT.unflatten(1, (grid.n, grid.n)))
+
+
+def patterns(checkpoint: Checkpoint, analysis: str) -> Float[Tensor, "layer example head position"]:
+    """Attention from the read-out position in every layer; its mean over positions where those are pooled."""
+    last, model = last_pattern(checkpoint, analysis), checkpoint.model
+    earlier = (checkpoint.activation(name).double() for name in model.pattern_hooks[:-1])
+    return torch.stack([*(model.pattern_at_readout(pattern) for pattern in earlier), last])
 
 
 def last_pattern(checkpoint: Checkpoint, analysis: str) -> Float[Tensor, "example head position"]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from grokinterp.analysis.algebra import cyclic_grid
@@ -31,6 +31,7 @@ class IdealizedNetwork(NamedTuple):
     idealized_accuracy: share of pairs that the idealized network answers correctly [1]
     idealized_agreement: share of pairs that it answers as the network itself does [1]
     idealized_fve: share of the row-centered logits' variance that its logits explain, up to their scale [1]
+    idealized_certified: share of pairs that its margin answers correctly, whatever its error is [1]
     """
 
     neuron_amplitude: Float[Tensor, "neuron"]
@@ -43,6 +44,7 @@ class IdealizedNetwork(NamedTuple):
     idealized_accuracy: Float[Tensor, ""]
     idealized_agreement: Float[Tensor, ""]
     idealized_fve: Float[Tensor, ""]
+    idealized_certified: Float[Tensor, ""]
 
 
 class Waves(NamedTuple):
@@ -73,6 +75,10 @@ def idealized_network(checkpoint: Checkpoint) -> IdealizedNetwork:
     ``solved_addition``, which is its own idealized network.
 
     idealized_fve is the squared cosine between the row-centered logits of both, 0 where that is negative.
+    idealized_certified is the share of pairs (a, b) whose idealized margin is larger than the error of the idealized
+    network: ideal(right) - ideal(c) > |error(right) - error(c)| for every other class c, error = logits - ideal. The
+    network answers these pairs correctly. The error of every pair is measured, so that this says how much of the
+    accuracy the explanation carries, and proves nothing cheaply; ``certified_accuracy`` does.
 
     a, b, c are exponents in the task's group. The phases of a neuron that never changes are NaN.
 
@@ -212,4 +218,19 @@ def compared(ideal: Float[Tensor, "pair class"], real: Float[Tensor, "pair class
         "idealized_accuracy": (answer == right).double().mean(),
         "idealized_agreement": (answer == real.argmax(1)).double().mean(),
         "idealized_fve": cosine.clamp(min=0).square(),
+        "idealized_certified": certified(ideal, centered - ideal, right).double().mean(),
     }
+
+
+def certified(
+    ideal: Float[Tensor, "pair class"], error: Float[Tensor, "pair class"], right: Int[Tensor, "pair"]
+) -> Bool[Tensor, "pair"]:
+    """Whether the ideal margin over every wrong class is larger than the size of the two errors' difference.
+
+    >>> ideal, error = torch.tensor([[3.0, 0.0], [3.0, 0.0]]), torch.tensor([[-2.0, 0.5], [-2.0, 1.5]])
+    >>> certified(ideal, error, torch.tensor([0, 0])).tolist()
+    [True, False]
+    """
+    at = right.unsqueeze(1)
+    excess = (ideal.gather(1, at) - ideal) - (error.gather(1, at) - error).abs()
+    return excess.scatter(1, at, torch.inf).amin(1) > 0

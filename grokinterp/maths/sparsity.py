@@ -30,3 +30,17 @@ def effective_rank(singular_values: Float[Tensor, "*batch entry"]) -> Float[Tens
     """
     share = singular_values / singular_values.sum(-1, keepdim=True)
     return torch.special.entr(share).sum(-1).exp()
+
+
+def participation_ratio(x: Float[Tensor, "*batch entry"]) -> Float[Tensor, "*batch"]:
+    """Inverse participation ratio Σ_i (x_i / ‖x‖)⁴ of non-negative x: 1 / n where n entries are equal and the rest 0.
+
+    NaN for a zero vector.
+
+    Source: Doshi et al. 2023, §3 (r = 2).
+
+    >>> participation_ratio(torch.tensor([[3.0, 0.0, 0.0, 0.0], [2.0, 2.0, 0.0, 0.0]]))
+    tensor([1.0000, 0.5000])
+    """
+    share = x.square() / x.square().sum(-1, keepdim=True)
+    return share.square().sum(-1)

@@ -246,6 +246,10 @@ class MLP(Model):
     def W_L(self) -> Float[Tensor, "neuron class"]:
         return self.unembed.W_U
 
+    @property
+    def neuron_weights(self) -> Float[Tensor, "feature neuron"]:
+        return self.layers[-1].W_in
+
 
 @torch.no_grad()
 def solved_addition(p: int, *, width: int = 500, generator: torch.Generator) -> MLP:

@@ -118,6 +118,11 @@ class Model(HookedRootModule, ABC):
         """What the unembedding adds to the logits."""
 
     @property
+    def neuron_weights(self) -> Float[Tensor, "feature neuron"]:
+        """The weights that the neurons of the last hidden layer read with."""
+        raise NotDefined("neuron_weights", self.lacks("the last hidden layer"))
+
+    @property
     def n_neurons(self) -> int:
         """Neurons of the last hidden layer; 0 where they are unknown."""
         return len(self.W_L)

@@ -233,3 +233,7 @@ class RecursiveModel(Model):
     @property
     def W_L(self) -> Float[Tensor, "neuron class"]:
         return self.net.W_out @ self.W_U
+
+    @property
+    def neuron_weights(self) -> Float[Tensor, "feature neuron"]:
+        return self.net.W_in

@@ -290,6 +290,10 @@ class Transformer(Model):
         return self.blocks[-1].mlp.W_out @ self.W_U
 
     @property
+    def neuron_weights(self) -> Float[Tensor, "feature neuron"]:
+        return self.blocks[-1].mlp.W_in
+
+    @property
     def W_E(self) -> Float[Tensor, "d_vocab d_model"]:
         return self.embed.W_E
 
