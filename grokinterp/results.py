@@ -12,7 +12,16 @@ import numpy as np
 import xarray as xr
 
 from grokinterp.errors import RunDirectoryError
-from grokinterp.phases import NO_HISTORY, Curves, History, Measures, Snapshot, find_phases, snapshot_of
+from grokinterp.phases import (
+    NO_HISTORY,
+    Curves,
+    History,
+    Measures,
+    Snapshot,
+    find_phases,
+    learning_order,
+    snapshot_of,
+)
 from grokinterp.storage import RunDirectory
 from grokinterp.tables import analysis_names, metrics_table, read_analysis, read_not_defined
 
@@ -164,6 +173,11 @@ class Results:
         found = {label: {mask.dims[0]: label} for label in _labels(mask)}
         both = {"similarity": similarity, "threshold": threshold}
         return {str(label): {name: _plain(of.sel(at)) for name, of in both.items()} for label, at in found.items()}
+
+    @cached_property
+    def learning_order(self) -> xr.Dataset:
+        """When each key frequency or representation of the last checkpoint was learned, the first first."""
+        return learning_order(self.dataset)
 
     @property
     def circuit(self) -> str | None:

@@ -9,6 +9,7 @@ from grokinterp.analysis.attention import attention_map, attention_pattern, atte
 from grokinterp.analysis.attribution import integrated_gradients, logit_attribution
 from grokinterp.analysis.catalogue import ANALYSES
 from grokinterp.analysis.causal import causal_evidence
+from grokinterp.analysis.certified_accuracy import certified_accuracy
 from grokinterp.analysis.circles import isolated_circles
 from grokinterp.analysis.circuits import circuit
 from grokinterp.analysis.cosets import coset_scores
@@ -24,6 +25,7 @@ from grokinterp.analysis.fourier import (
 )
 from grokinterp.analysis.gradients import gradient_flow, gradient_noise
 from grokinterp.analysis.grafts import graft, grafts
+from grokinterp.analysis.heads import head_patterns
 from grokinterp.analysis.idealized import idealized_network
 from grokinterp.analysis.irrep_fve import group_power, irrep_fve
 from grokinterp.analysis.irrep_progress import irrep_progress
@@ -33,11 +35,15 @@ from grokinterp.analysis.learning_coefficient import local_learning_coefficient
 from grokinterp.analysis.linear_probes import frequency_probes, linear_probes
 from grokinterp.analysis.logits import label_noise, logit_map, logit_statistics, performance, softmax_collapse
 from grokinterp.analysis.modes import mode_families
+from grokinterp.analysis.norm_bounds import norm_bounds
+from grokinterp.analysis.participation import neuron_participation
 from grokinterp.analysis.patching import activation_patching, patch
 from grokinterp.analysis.phase_alignment import phase_alignment
 from grokinterp.analysis.probes import class_cosine
 from grokinterp.analysis.progress import progress_measures
+from grokinterp.analysis.pruning import neuron_pruning
 from grokinterp.analysis.similarity import class_matrix, class_similarity
+from grokinterp.analysis.subnetwork import faithful_subnetwork
 from grokinterp.analysis.weight_path import weight_path
 from grokinterp.analysis.weights import singular_values, weight_norms
 
@@ -51,6 +57,7 @@ __all__ = [
     "attention_pattern",
     "attention_periodicity",
     "causal_evidence",
+    "certified_accuracy",
     "circuit",
     "class_cosine",
     "class_matrix",
@@ -59,6 +66,7 @@ __all__ = [
     "embedding_circles",
     "embedding_spectrum",
     "evaluate",
+    "faithful_subnetwork",
     "filtered_alignment",
     "frequency_probes",
     "gradient_flow",
@@ -68,6 +76,7 @@ __all__ = [
     "grafts",
     "group_power",
     "head_ablation",
+    "head_patterns",
     "hessian_eigenvalues",
     "idealized_network",
     "integrated_gradients",
@@ -88,6 +97,9 @@ __all__ = [
     "neuron_ablation",
     "neuron_frequencies",
     "neuron_logit_spectrum",
+    "neuron_participation",
+    "neuron_pruning",
+    "norm_bounds",
     "operand_spectrum",
     "patch",
     "performance",

@@ -11,6 +11,7 @@ from grokinterp.analysis.answers import answer_spectrum, operand_spectrum
 from grokinterp.analysis.attention import attention_map, attention_pattern, attention_periodicity
 from grokinterp.analysis.attribution import integrated_gradients, logit_attribution
 from grokinterp.analysis.causal import causal_evidence
+from grokinterp.analysis.certified_accuracy import certified_accuracy
 from grokinterp.analysis.circles import isolated_circles
 from grokinterp.analysis.circuits import circuit
 from grokinterp.analysis.cosets import coset_scores
@@ -25,6 +26,7 @@ from grokinterp.analysis.fourier import (
 )
 from grokinterp.analysis.gradients import gradient_flow, gradient_noise
 from grokinterp.analysis.grafts import grafts
+from grokinterp.analysis.heads import head_patterns
 from grokinterp.analysis.idealized import idealized_network
 from grokinterp.analysis.irrep_fve import group_power, irrep_fve
 from grokinterp.analysis.irrep_progress import irrep_progress
@@ -34,11 +36,15 @@ from grokinterp.analysis.learning_coefficient import local_learning_coefficient
 from grokinterp.analysis.linear_probes import frequency_probes, linear_probes
 from grokinterp.analysis.logits import label_noise, logit_map, logit_statistics, performance, softmax_collapse
 from grokinterp.analysis.modes import mode_families
+from grokinterp.analysis.norm_bounds import norm_bounds
+from grokinterp.analysis.participation import neuron_participation
 from grokinterp.analysis.patching import activation_patching
 from grokinterp.analysis.phase_alignment import phase_alignment
 from grokinterp.analysis.probes import class_cosine
 from grokinterp.analysis.progress import progress_measures
+from grokinterp.analysis.pruning import neuron_pruning
 from grokinterp.analysis.similarity import class_matrix, class_similarity
+from grokinterp.analysis.subnetwork import faithful_subnetwork
 from grokinterp.analysis.weight_path import weight_path
 from grokinterp.analysis.weights import singular_values, weight_norms
 
@@ -60,6 +66,7 @@ EVERY: tuple[Analysis, ...] = (
     progress_measures,
     attention_pattern,
     attention_periodicity,
+    head_patterns,
     class_cosine,
     gradient_weight_alignment,
     gradient_flow,
@@ -101,6 +108,11 @@ THINNED: dict[Analysis, int] = {
     neuron_ablation: 5,
     activation_patching: 5,
     idealized_network: 9,
+    neuron_participation: 9,
+    faithful_subnetwork: 9,
+    norm_bounds: 9,
+    certified_accuracy: 9,
+    neuron_pruning: 5,
 }
 """Costly ones, with the largest number of checkpoints they run on unless all are asked for; 5 are among 9."""
 

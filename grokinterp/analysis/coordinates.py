@@ -6,14 +6,17 @@ from typing import Any
 from grokinterp.analysis.algebra import cyclic_order
 from grokinterp.analysis.answers import answer_names, residue_frequencies
 from grokinterp.analysis.attribution import component_names
+from grokinterp.analysis.certified_accuracy import PROOF_RANKS
 from grokinterp.analysis.circles import CIRCLES
 from grokinterp.analysis.circuits import CIRCUITS
 from grokinterp.analysis.irreps import irrep_names
 from grokinterp.analysis.landscape import EIGENVALUES, FRACTIONS
 from grokinterp.analysis.learning_coefficient import CHAINS
 from grokinterp.analysis.modes import MODE_FAMILIES
+from grokinterp.analysis.norm_bounds import NORMS
 from grokinterp.analysis.parts import parts
 from grokinterp.analysis.patching import patch_sites
+from grokinterp.analysis.pruning import PRUNED_SHARES, PRUNING_ORDERS
 from grokinterp.analysis.weights import RANKS, matrix_names
 from grokinterp.experiment import Experiment
 from grokinterp.models import Model
@@ -45,6 +48,7 @@ def coordinates(experiment: Experiment, model: Model, arguments: Mapping[str, An
         "layer": range(model.n_layers),
         "hook": arguments.get("hooks") or model.feature_hooks,
         "head": range(model.n_heads),
+        "other_head": range(model.n_heads),
         "position": range(model.positions(experiment.n_ctx)),
         "neuron": range(model.n_neurons),
         "parameter": [name for name, _ in model.named_parameters()],
@@ -59,6 +63,10 @@ def coordinates(experiment: Experiment, model: Model, arguments: Mapping[str, An
         "rank_of_hessian": range(1, arguments.get("eigenvalues", EIGENVALUES) + 1),
         "chain": range(arguments.get("chains", CHAINS)),
         "fraction": FRACTIONS,
+        "pruning_order": PRUNING_ORDERS,
+        "pruned_share": PRUNED_SHARES,
+        "norm": NORMS,
+        "proof_rank": PROOF_RANKS,
     }
     if "key_frequencies" in arguments:
         axes["key"] = arguments["key_frequencies"].tolist()

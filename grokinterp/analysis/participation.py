@@ -40,7 +40,7 @@ def neuron_participation(checkpoint: Checkpoint) -> NeuronParticipation:
 
     A neuron that does not depend on an operand has no IPR there; NaN if it depends on neither.
 
-    Source: Doshi et al. 2023, §3 (r = 2); docs/formulas.md, "Sparse structure and bounds".
+    Source: Doshi et al. 2023 (r = 2); docs/formulas.md, "Sparse structure and bounds".
 
     Raises:
         NotDefined: a task without a cyclic group, or neurons that are averaged over positions.

@@ -41,7 +41,7 @@ def neuron_pruning(checkpoint: Checkpoint) -> NeuronPruning:
     A network whose generalizing circuit is made of periodic neurons keeps its test accuracy under "lowest first" and
     loses it under "highest first"; the random order tells how much redundancy alone explains.
 
-    Source: Doshi et al. 2023, §3 (pruning by IPR).
+    Source: Doshi et al. 2023 (pruning by IPR).
 
     Raises:
         NotDefined: a task without a cyclic group, or neurons that are averaged over positions.

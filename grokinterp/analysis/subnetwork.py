@@ -13,7 +13,7 @@ from grokinterp.analysis.pruning import split_masks
 from grokinterp.checkpoint import Checkpoint
 from grokinterp.errors import NotDefined
 
-EXAMPLES = 1024
+EXAMPLES = 512
 TOLERANCE = 0.01
 """Accuracy that a subnetwork may lack, and share of examples that it may answer otherwise."""
 
@@ -37,14 +37,14 @@ def faithful_subnetwork(checkpoint: Checkpoint) -> FaithfulSubnetwork:
     The norm of a neuron is ‖w_in‖ ‖w_out‖: the weights that it reads with, times what it writes into the logits (into
     the residual stream before a final LayerNorm). In a ReLU network the product does not change when w_in is multiplied
     by a number and w_out divided by it. All other neurons of the last hidden layer are 0; the rest of the network,
-    such as the residual stream beside that layer, stays. Up to 1,024 examples, the same at every checkpoint.
+    such as the residual stream beside that layer, stays. Up to 512 examples, the same at every checkpoint.
 
     Two criteria: the accuracy on a split reaches that of the whole network less 1 %, and 99 % of the answers are those
     of the whole network, correct or not. Below the accuracy of chance the first says nothing: at a memorizing
     checkpoint few neurons are as bad on the test examples as all are. NaN for a split without examples.
 
-    Source: Merrill et al. 2023, §4 (neurons of largest norm; faithfulness); the norm: docs/formulas.md, "Sparse
-    structure and bounds".
+    Source: Merrill et al. 2023 (neurons of largest norm; faithfulness); the norm: docs/formulas.md, "Sparse structure
+    and bounds".
 
     Raises:
         NotDefined: the neurons are unknown.

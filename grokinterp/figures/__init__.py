@@ -47,6 +47,17 @@ from grokinterp.figures.inside import (
 )
 from grokinterp.figures.modes import key_directions, logit_modes, neuron_modes, phase_alignment
 from grokinterp.figures.settings import training_settings
+from grokinterp.figures.sparse import (
+    certified_accuracy,
+    faithful_subnetwork,
+    head_correlation,
+    head_entropy,
+    learning_order,
+    logit_bounds,
+    neuron_participation,
+    neuron_pruning,
+    norm_products,
+)
 from grokinterp.figures.structure import attention, attention_by_position, circles, spectra
 from grokinterp.figures.style import to_png, to_svg
 from grokinterp.figures.timeline import key_frequencies, timeline
@@ -60,6 +71,7 @@ __all__ = [
     "attention",
     "attention_by_position",
     "causal_evidence",
+    "certified_accuracy",
     "circles",
     "circles_alone",
     "circuit_verdict",
@@ -70,21 +82,29 @@ __all__ = [
     "curvature",
     "effective_rank",
     "explained",
+    "faithful_subnetwork",
     "gradient_noise",
     "gradient_shares",
     "grafts",
+    "head_correlation",
+    "head_entropy",
     "idealized_network",
     "irrep_similarity",
     "key_directions",
     "key_frequencies",
     "learning_coefficient",
+    "learning_order",
     "logit_attribution",
+    "logit_bounds",
     "logit_magnitude",
     "logit_margin",
     "logit_modes",
     "loss_barrier",
     "loss_lines",
     "neuron_modes",
+    "neuron_participation",
+    "neuron_pruning",
+    "norm_products",
     "operand_power",
     "patching",
     "phase_alignment",

@@ -155,6 +155,7 @@ def idealized_network(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None
         "idealized_accuracy": ("accuracy", BLUE, "-"),
         "idealized_agreement": ("agreement", ORANGE, "-"),
         "idealized_fve": ("logits explained", GREEN, "-"),
+        "idealized_certified": ("margin above its error", PURPLE, "-"),
     }
     return curves("Idealized network", "share [1]", _known(dataset, names), phases, shares=True, marks=True)
 

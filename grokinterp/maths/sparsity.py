@@ -37,7 +37,7 @@ def participation_ratio(x: Float[Tensor, "*batch entry"]) -> Float[Tensor, "*bat
 
     NaN for a zero vector.
 
-    Source: Doshi et al. 2023, §3 (r = 2).
+    Source: Doshi et al. 2023 (r = 2).
 
     >>> participation_ratio(torch.tensor([[3.0, 0.0, 0.0, 0.0], [2.0, 2.0, 0.0, 0.0]]))
     tensor([1.0000, 0.5000])

@@ -36,7 +36,7 @@ class LayerNorm(nn.Module):
 
     def __init__(self, d_model: int, *, affine: bool) -> None:
         super().__init__()
-        self.affine = affine
+        self.d_model, self.affine = d_model, affine
         if affine:
             self.w = nn.Parameter(torch.ones(d_model))
             self.b = nn.Parameter(torch.zeros(d_model))

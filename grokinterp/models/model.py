@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from grokinterp.errors import ConfigError
+from grokinterp.errors import ConfigError, NotDefined
 from grokinterp.models.hooked import ActivationCache, HookedRootModule
 from grokinterp.models.readout import Readout, ReadoutInputs
 

@@ -4,6 +4,7 @@ from grokinterp.phases.curves import Curves, Measures
 from grokinterp.phases.dating import find_phases
 from grokinterp.phases.detector import Detector, GrokkingDetector, SustainedRule, grok_step, sustained_step
 from grokinterp.phases.jump import JumpDates, JumpDetector, JumpRule, jump_rule
+from grokinterp.phases.learned import learning_order
 from grokinterp.phases.phase import EVENT_KINDS, GENERALIZED, NAMES, VERDICTS, Event, History, Phase, Transition, label
 from grokinterp.phases.snapshot import NO_HISTORY, Snapshot, snapshot_of
 
@@ -30,6 +31,7 @@ __all__ = [
     "grok_step",
     "jump_rule",
     "label",
+    "learning_order",
     "snapshot_of",
     "sustained_step",
 ]

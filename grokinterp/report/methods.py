@@ -5,6 +5,7 @@ from collections.abc import Container, Sequence
 from grokinterp.report.circuit_methods import CIRCUIT_METHODS
 from grokinterp.report.method import Method
 from grokinterp.report.papers import LOSHCHILOV, PAPERS, Paper
+from grokinterp.report.sparse_methods import SPARSE_METHODS
 
 METHODS = (
     Method(
@@ -215,6 +216,7 @@ METHODS = (
         "",
         ("grafts",),
     ),
+    *SPARSE_METHODS,
     Method(
         "Gradient, update",
         "Share of each part of the model in the squared norm of the training gradient. The applied update along the "

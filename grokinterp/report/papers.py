@@ -47,8 +47,22 @@ GHORBANI = Paper(
 )
 GOODFELLOW = Paper("Goodfellow et al. 2015", "Qualitatively characterizing neural network optimization problems", "")
 FRANKLE = Paper("Frankle et al. 2020", "Linear Mode Connectivity and the Lottery Ticket Hypothesis", "")
+MERRILL = Paper(
+    "Merrill et al. 2023",
+    "A Tale of Two Circuits: Grokking as Competition of Sparse and Dense Subnetworks",
+    "2303.11873",
+)
+GROSS = Paper("Gross et al. 2024", "Compact Proofs of Model Performance via Mechanistic Interpretability", "")
+CLARK = Paper("Clark et al. 2019", "What Does BERT Look At? An Analysis of BERT's Attention", "")
+NEYSHABUR = Paper("Neyshabur, Tomioka, Srebro 2015", "Norm-Based Capacity Control in Neural Networks", "")
+MENDELSON = Paper(
+    "Bartlett, Mendelson 2002", "Rademacher and Gaussian Complexities: Risk Bounds and Structural Results", ""
+)
+BARTLETT = Paper("Bartlett, Foster, Telgarsky 2017", "Spectrally-normalized margin bounds for neural networks", "")
+JIANG = Paper("Jiang et al. 2020", "Fantastic Generalization Measures and Where to Find Them", "")
 
 PAPERS = (
     POWER, NANDA, CHUGHTAI, ZHONG, STANDER, GROMOV, LIU, PRIETO, THILAK, LOSHCHILOV, ELHAGE, DOSHI, PAPYAN, ROY,
-    SUNDARARAJAN, WANG, MENG, ALAIN, HEWITT, MCCANDLISH, LAU, KESKAR, GHORBANI, GOODFELLOW, FRANKLE,
+    SUNDARARAJAN, WANG, MENG, ALAIN, HEWITT, MERRILL, CLARK, GROSS, MENDELSON, NEYSHABUR, BARTLETT, JIANG, MCCANDLISH,
+    LAU, KESKAR, GHORBANI, GOODFELLOW, FRANKLE,
 )  # fmt: skip

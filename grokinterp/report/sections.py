@@ -1,42 +1,20 @@
 """The sections on what a network computes with, what is inside it, and the loss around its weights."""
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 
 from grokinterp import figures
-from grokinterp.figures.picture import Gallery, picture
-from grokinterp.page.numbers import number, whole
+from grokinterp.figures.picture import Gallery
+from grokinterp.page.numbers import number
 from grokinterp.phases import Phase
-from grokinterp.report.absence import Part, listed, not_shown
+from grokinterp.report.absence import Part, listed
+from grokinterp.report.drawings import Drawing, Section, dataset, gallery, last_step
 from grokinterp.report.modes import MODES, modes
-from grokinterp.report.pictures import at_few
+from grokinterp.report.sparse import sparse
 from grokinterp.report.words import Words
-from grokinterp.results import Results, merged
-
-HALF = 6.0
-"""Inches below which a figure takes half of the page."""
-
-
-class Section(NamedTuple):
-    """A part of the page with figures: its place, its heading, what it says first."""
-
-    name: str
-    title: str
-    lead: str
-    gallery: Gallery
-
-
-class Drawing(NamedTuple):
-    """A figure, what it shows, and the analyses that it is drawn from."""
-
-    figure: Figure | None
-    caption: str
-    analyses: tuple[str, ...]
-
+from grokinterp.results import Results
 
 MEANINGS = {
     "clock": "a clock: it turns both operands into angles and multiplies their waves, so that the logits follow "
@@ -58,6 +36,7 @@ def sections(results: Results, phases: Sequence[Phase], words: Words) -> list[Se
     made = (
         Section("circuit", "What it computes with", lead(results, words), computes_with(results, phases)),
         Section("inside", "Inside the network", INSIDE_LEAD, inside(results, phases, words)),
+        sparse(results, phases, words),
         Section("landscape", "Gradients, weights and loss landscape", "", landscape(results, phases, words)),
     )
     return [section for section in made if section.gallery.pictures]
@@ -154,7 +133,8 @@ def computes_with(results: Results, phases: Sequence[Phase]) -> Gallery:
         Drawing(
             figures.idealized_network(dataset(results, "idealized_network"), phases),
             "The analytic network with each neuron's frequency, amplitude and phases: its accuracy, how often it "
-            "answers as the real one, and the share of the real logits that it explains.",
+            "answers as the real one, the share of the real logits that it explains, and of the pairs whose margin is "
+            "larger than all that it leaves out.",
             ("idealized_network",),
         ),
         Drawing(
@@ -335,27 +315,6 @@ def landscape(results: Results, phases: Sequence[Phase], words: Words) -> Galler
         ),
     ]
     return gallery(results, drawn, LANDSCAPE)
-
-
-def dataset(results: Results, *names: str) -> xr.Dataset:
-    """Some analyses over the steps that they have in common; empty without any."""
-    found = {name: part for name in names if (part := results.analyses.get(name)) is not None}
-    return merged(found)
-
-
-def gallery(results: Results, drawn: Iterable[Drawing], parts: Iterable[Part]) -> Gallery:
-    """The figures that there are, with captions that say at how many checkpoints they were measured."""
-    shown = []
-    for figure, caption, names in drawn:
-        if figure is not None:
-            text, wide = f"{caption}{at_few(results, *names)}", float(figure.get_figwidth()) > HALF
-            shown.append(picture(figure, text, text, wide=wide))
-    return Gallery(shown, not_shown(parts, results))
-
-
-def last_step(of: xr.Dataset) -> str:
-    """Which checkpoint is shown where it is the last."""
-    return f", at step {whole(int(of['step'].values[-1]))}" if of.sizes.get("step") else ""
 
 
 def ablated(results: Results) -> str:

@@ -1,0 +1,158 @@
+"""A lower bound on the accuracy that is proven with less work than evaluating every logit."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from grokinterp.analysis.ablation import ends_linearly
+from grokinterp.analysis.algebra import cyclic_order, grid_of
+from grokinterp.analysis.fourier import key_rows
+from grokinterp.checkpoint import Checkpoint
+from grokinterp.errors import NotDefined
+from grokinterp.maths.fourier import waves
+
+PROOF_RANKS = (0, 4, 8, 16, 32)
+"""Singular directions that a certificate adds to the key frequencies' waves."""
+
+FINAL_NORM = "ln_final.hook_normalized"
+ROUNDING = 1e-10
+"""By this share of the largest term of a logit a margin must exceed its bound: far above float64's rounding of sums."""
+
+AT_ONCE = 4096
+"""Examples whose logits are held at a time."""
+
+
+class CertifiedAccuracy(NamedTuple):
+    """How many answers are proven to be correct by a low-rank form of the output map.
+
+    certified_share: share of the examples whose answer is proven to be correct, a lower bound on the accuracy [1]
+    proof_cost: multiplications of the proof, divided by those of evaluating the output map [1]
+    true_share: share of the examples that are answered correctly [1]
+    """
+
+    certified_share: Float[Tensor, "proof_rank"]
+    proof_cost: Float[Tensor, "proof_rank"]
+    true_share: Float[Tensor, ""]
+
+
+class OutputMap(NamedTuple):
+    """The end of a network, logits = beside + z M, split as M = low + rest.
+
+    Args:
+        z: what the map reads of every example, less its mean.
+        beside: what every logit has beside z M, the mean of z included.
+        matrix: M, less the mean over the classes, which no margin sees.
+    """
+
+    z: Float[Tensor, "example feature"]
+    beside: Float[Tensor, "example class"]
+    matrix: Float[Tensor, "feature class"]
+
+
+def certified_accuracy(checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "key"]) -> CertifiedAccuracy:
+    """Replace the output map by one of low rank, and count the examples whose margin exceeds all that this can change.
+
+        logits = beside + z M,  M = M_low + D,
+        right answer y proven  ⇐  margin of (beside + z M_low) over c  >  ‖z‖ ‖D_c - D_y‖  for every class c ≠ y,
+
+    by the inequality of Cauchy and Schwarz. z are the neurons of the last hidden layer less their mean, M the
+    neuron-to-logit map; where a LayerNorm or RMSNorm follows, z is what the unembedding reads and M is W_U. M_low is M
+    projected on the waves cos w_k c and sin w_k c of the key frequencies, the output map that the idealized network
+    has, plus the r largest singular directions of what is left, r in ``PROOF_RANKS``. Where the answers are not a
+    cyclic group, the waves are left out.
+
+    What is proven: the network, evaluated in real arithmetic with these weights, answers at least certified_share of
+    all examples correctly. The proof evaluates z of every example as a forward pass does, and saves the output map
+    only: R (F + C) multiplications instead of F C for an example, F features, C classes, R the rank of M_low;
+    proof_cost is that ratio. (Norms, class distances and the decomposition are checked once: at most F C (C + R)
+    multiplications.) In an MLP with one hidden layer and one-hot inputs nearly all of the brute-force cost lies in the
+    output map; in a transformer attention and MLP remain. Everything is computed in float64, not in interval
+    arithmetic: a margin must exceed its bound by 1e-10 of the largest term of a logit, while rounding is near 1e-13.
+
+    The share is low where the output map holds more than the low rank: then nothing is proven, whatever the accuracy.
+
+    Args:
+        checkpoint: the network.
+        key_frequencies: whose waves the low-rank map has; none is allowed.
+
+    Source: Gross et al. 2024 (compact proofs: length against tightness; low-rank approximation with error terms);
+    docs/formulas.md, "Sparse structure and bounds".
+
+    Raises:
+        NotDefined: the last hidden layer is unknown.
+    """
+    end, problem = output_map(checkpoint), checkpoint.problem
+    basis = class_waves(checkpoint, key_frequencies)
+    shaped = end.matrix @ basis.mT @ basis
+    left, sizes, right = torch.linalg.svd(end.matrix - shaped, full_matrices=False)
+    shares, (features, classes) = [], end.matrix.shape
+    for rank in PROOF_RANKS:
+        low = shaped + (left[:, :rank] * sizes[:rank]) @ right[:rank]
+        shares.append(proven(end, low, problem.labels).double().mean())
+    ranks = len(basis) + sizes.new_tensor(PROOF_RANKS).clamp(max=len(sizes))
+    return CertifiedAccuracy(
+        torch.stack(shares),
+        ranks * (features + classes) / (features * classes),
+        (checkpoint.logits.argmax(1) == problem.labels).double().mean(),
+    )
+
+
+def output_map(checkpoint: Checkpoint) -> OutputMap:
+    """What the logits are linear in. Raises NotDefined where the last hidden layer is unknown."""
+    model, readout = checkpoint.model, checkpoint.readout
+    if not model.n_neurons:
+        raise NotDefined("certified_accuracy", model.lacks("the last hidden layer"))
+    if ends_linearly(model):
+        z, matrix = readout.neurons, model.W_L
+    else:
+        z = checkpoint.features(FINAL_NORM)[0] if FINAL_NORM in model.hook_dict else readout.residual
+        matrix = model.W_U
+    matrix = matrix.detach().double()
+    matrix = matrix - matrix.mean(1, keepdim=True)
+    z = z.double() - z.double().mean(0)
+    return OutputMap(z, readout.logits.double() - z @ matrix, matrix)
+
+
+def class_waves(checkpoint: Checkpoint, key_frequencies: Int[Tensor, "key"]) -> Float[Tensor, "wave class"]:
+    """Orthonormal waves of the key frequencies over the classes; none where the task has no cyclic group."""
+    task, device = checkpoint.problem.task, checkpoint.logits.device
+    n = cyclic_order(task)
+    found = torch.zeros(0, checkpoint.logits.shape[1], dtype=torch.float64, device=device)
+    if not n or not len(key_frequencies):
+        return found
+    rows = key_rows(key_frequencies, n, device)
+    both = torch.cat([wave[rows] for wave in waves(n, device)])
+    both = both[both.square().sum(1) > 0.5]  # at n/2 there is no sine
+    found = found.new_zeros(len(both), found.shape[1])
+    grid = grid_of(task, str(device))
+    assert not isinstance(grid, str)
+    found[:, grid.class_of] = both / both.norm(dim=1, keepdim=True)
+    return found
+
+
+def proven(
+    end: OutputMap, low: Float[Tensor, "feature class"], labels: Int[Tensor, "example"]
+) -> Bool[Tensor, "example"]:
+    """Whether the margin with a low-rank output map exceeds what the rest of the map can take away from it."""
+    rest = (end.matrix - low).mT.contiguous()
+    apart = distances(rest)
+    longest = end.matrix.norm(dim=0).max()
+    found = []
+    for some in torch.arange(len(labels), device=labels.device).split(AT_ONCE):
+        z, beside, right = end.z[some], end.beside[some], labels[some].unsqueeze(1)
+        logits, size = beside + z @ low, z.norm(dim=1, keepdim=True)
+        slack = ROUNDING * (size * longest + beside.abs().amax(1, keepdim=True))
+        excess = logits.gather(1, right) - logits - size * apart[labels[some]] - slack
+        found.append(excess.scatter(1, right, torch.inf).amin(1) > 0)
+    return torch.cat(found)
+
+
+def distances(rows: Float[Tensor, "class feature"]) -> Float[Tensor, "class other_class"]:
+    """Distances between all rows, by their differences: a difference of squares could round a distance to less.
+
+    >>> distances(torch.tensor([[0.0, 0.0], [3.0, 4.0]])).tolist()
+    [[0.0, 5.0], [5.0, 0.0]]
+    """
+    return torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
