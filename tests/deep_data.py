@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 
 from tests.planted import KEYS, LAST, Data, as_dataset, sigmoid
+from tests.sparse_data import sparse_analyses
 
 MAPS = ("logit_map", "attention_map")
 SOME = (
@@ -85,7 +86,7 @@ def deep_analyses(at: np.ndarray, p: int, *, n_heads: int = 2, groks: bool = Tru
         "irrep_fve": {"hidden_fve": ((), 0.9 * g)},
         "idealized_network": {
             "idealized_accuracy": ((), 0.1 + 0.9 * g), "idealized_agreement": ((), 0.2 + 0.78 * g),
-            "idealized_fve": ((), 0.95 * g),
+            "idealized_fve": ((), 0.95 * g), "idealized_certified": ((), 0.6 * g),
         },
         "isolated_circles": {
             "circle_accuracy": (("circle",), up(6)),
@@ -153,4 +154,5 @@ def deep_analyses(at: np.ndarray, p: int, *, n_heads: int = 2, groks: bool = Tru
         "head": np.arange(n_heads), "neuron": np.arange(24), "patch_site": list(SITES), "part": list(PARTS),
         "circle": np.arange(1, 7), "rank_of_hessian": np.arange(1, 6), "fraction": fraction,
     }  # fmt: skip
-    return {name: as_dataset(at, variables, coords) for name, variables in data.items()}
+    deep = {name: as_dataset(at, variables, coords) for name, variables in data.items()}
+    return deep | sparse_analyses(at, g, m, n_heads=n_heads)

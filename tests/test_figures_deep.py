@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from grokinterp import figures
 from grokinterp.figures.circuit import CIRCUIT_COLORS, verdicts
 from grokinterp.figures.heatmaps import log_norm, short
-from grokinterp.phases import Phase
+from grokinterp.phases import Phase, learning_order
 from grokinterp.report.sections import dataset
 from grokinterp.results import Results
 from tests import report_data
@@ -54,6 +54,16 @@ DRAWN: dict[str, tuple[Callable[[xr.Dataset], Figure | None], tuple[str, ...]]] 
     "sharpness": (lambda data: figures.sharpness(data, PHASES), ("sharpness",)),
     "loss_barrier": (lambda data: figures.loss_barrier(data, PHASES), ("loss_line",)),
     "loss_lines": (figures.loss_lines, ("loss_line",)),
+    "learning_order": (
+        lambda data: figures.learning_order(learning_order(data), PHASES, last=3000), ("irrep_spectrum",)),
+    "neuron_participation": (figures.neuron_participation, ("neuron_participation",)),
+    "neuron_pruning": (figures.neuron_pruning, ("neuron_pruning",)),
+    "faithful_subnetwork": (lambda data: figures.faithful_subnetwork(data, PHASES), ("faithful_subnetwork",)),
+    "head_entropy": (figures.head_entropy, ("head_patterns",)),
+    "head_correlation": (figures.head_correlation, ("head_patterns",)),
+    "logit_bounds": (lambda data: figures.logit_bounds(data, PHASES), ("norm_bounds",)),
+    "norm_products": (lambda data: figures.norm_products(data, PHASES), ("norm_bounds",)),
+    "certified_accuracy": (lambda data: figures.certified_accuracy(data, PHASES), ("certified_accuracy",)),
 }  # fmt: skip
 
 
@@ -100,7 +110,9 @@ def test_one_checkpoint_and_values_that_are_not_finite(name, results):
     for changed in (data.isel(step=[-1]), first, nan):
         figure = draw(changed)
         assert figure is None or figure.draw_without_rendering() is None
-    assert (draw(nan) is None) == (name not in {"circuit_verdict", "learning_coefficient", "operand_power", "cosets"})
+    assert (draw(nan) is None) == (
+        name not in {"circuit_verdict", "learning_coefficient", "operand_power", "cosets", "learning_order"}
+    )
 
 
 def test_a_single_checkpoint_has_bars_with_their_values(results):

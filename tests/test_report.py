@@ -79,6 +79,7 @@ def test_the_page_tells_the_whole_run(html):
     text = Page(html).text
     assert "Grokked" in text
     for heading in ("Timeline", "Every checkpoint", "What it computes with", "Inside the network",
+                    "Sparse structure and bounds", "Order of learning",
                     "Gradients, weights and loss landscape", "Memorization", "Circuit formation", "Cleanup",
                     "Generalization", "Numerical health", "Provenance", "Methods"):  # fmt: skip
         assert heading in text, heading
@@ -130,7 +131,7 @@ def test_the_page_can_be_read_without_seeing_it(html):
 
 
 def test_the_figures_do_not_need_the_script(html):
-    assert html.count("<img ") == 1 + 4 * 3 + 8 + 7 + 9 + 11
+    assert html.count("<img ") == 1 + 4 * 3 + 8 + 7 + 9 + 9 + 11
     assert '<div id="explorer" hidden>' in html
     assert "<noscript>" in html
 

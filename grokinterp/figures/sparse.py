@@ -47,7 +47,7 @@ def learning_order(order: xr.Dataset, phases: Phases = (), *, last: int = 0) -> 
     left = 0.45 + 0.073 * max(map(len, names))
     height = max(0.26 * len(names), 1.0)
     figure = blank(5.1, height + 1.1)
-    axes = place(figure, left, 0.3, 4.95 - left, height)
+    axes = place(figure, left, 0.3, 4.8 - left, height)
     at = np.arange(len(names))
     axes.hlines(at, rows["half_from"].values, rows["key_from"].values, color=GRAY, linewidth=1.2)
     axes.plot(rows["half_from"].values, at, "o", color=BLUE, label="half of its last similarity")

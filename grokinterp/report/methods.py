@@ -157,8 +157,9 @@ METHODS = (
         "Idealized network",
         "Every neuron's pre-activation projected onto waves of one frequency in a, b, a + b and a − b, and its row of "
         "the neuron-to-logit map onto one wave in c; nothing else is kept. Agreement: pairs answered as the real "
-        "network does.",
-        "Gromov 2023, §3; Doshi et al. 2023",
+        "network does. Margin above its error: pairs whose idealized margin over every class is larger than the "
+        "difference of the two logits' errors.",
+        "Gromov 2023, §3; Doshi et al. 2023; Gross et al. 2024",
         ("idealized_network",),
     ),
     Method(
