@@ -245,6 +245,7 @@ class Results:
             "skipped": [{"step": step, "reason": reason} for step, reason in self.skipped.items()],
             "not_defined": self.not_defined,
             "leaked_share": self.leaked_share,
+            "learning_order": _records(self.learning_order),
             "measures": dict.fromkeys(STRUCTURE) | self.measures(),
         }
 
@@ -306,6 +307,12 @@ def _by_reason(not_defined: Mapping[str, str]) -> dict[str, list[str]]:
     for name, why in not_defined.items():
         found.setdefault(why, []).append(name)
     return found
+
+
+def _records(table: xr.Dataset) -> list[dict[str, Any]]:
+    """The rows of a table with one axis."""
+    columns = {str(name): table[name].values.tolist() for name in table.variables}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def merged(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:

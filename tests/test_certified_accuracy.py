@@ -4,27 +4,30 @@ import pytest
 import torch
 
 from grokinterp.analysis.algebra import cyclic_order
+from grokinterp.analysis.analyze import keys_of
+from grokinterp.analysis.answers import answer_grid
 from grokinterp.analysis.certified_accuracy import (
     PROOF_RANKS,
     OutputMap,
     certified_accuracy,
-    class_waves,
+    class_basis,
     output_map,
     proven,
 )
-from grokinterp.analysis.fourier import logit_spectrum
 from grokinterp.analysis.idealized import idealized_network
+from grokinterp.analysis.irreps import power_by_irrep
 from grokinterp.checkpoint import Checkpoint
 from grokinterp.errors import GrokinterpError
 from grokinterp.models import MLPSpec
-from grokinterp.tasks import GroupComposition, ModularAddition, ModularMultiplication, Task
+from grokinterp.tasks import GroupComposition, ModularAddition, ModularMultiplication, Table, Task
 from tests.any_model import RECURSIVE, SPECS, checkpoint_of
 from tests.constructed import close
 from tests.published_networks import chughtai_cyclic, nanda
 from tests.test_idealized import solved
 
 KINDS = SPECS | {"recursive": RECURSIVE}
-NO_KEYS = torch.tensor([], dtype=torch.int64)
+NONE = torch.tensor([], dtype=torch.int64)
+NO_KEYS = {"key_frequencies": NONE, "key_irreps": NONE}
 
 
 @pytest.mark.parametrize("margin", [2.9, 3.1])
@@ -69,7 +72,7 @@ def test_a_proof_equals_its_naive_twin(name):
 @pytest.mark.parametrize("name", KINDS)
 def test_with_as_many_directions_as_classes_all_correct_answers_are_proven(name):
     checkpoint = checkpoint_of(KINDS[name], ModularAddition(p=5))
-    found = certified_accuracy(checkpoint, key_frequencies=NO_KEYS)
+    found = certified_accuracy(checkpoint, **NO_KEYS)
     full = PROOF_RANKS.index(4)
     close(found.certified_share[full:], found.true_share.expand(len(PROOF_RANKS) - full))
     assert (found.certified_share <= found.true_share).all()
@@ -90,11 +93,11 @@ def few_frequencies(task: Task, noise: float = 0.0) -> tuple[Checkpoint, torch.T
 def test_the_solved_network_is_proven_by_its_waves_alone(task):
     """All but the pairs with a 0, under multiplication, whose logits are equal."""
     checkpoint, keys = few_frequencies(task)
-    found = certified_accuracy(checkpoint, key_frequencies=keys)
+    found = certified_accuracy(checkpoint, key_frequencies=keys, key_irreps=NONE)
     assert float(found.true_share) > 0.85
     assert float(found.true_share) - 0.05 < float(found.certified_share[0]) <= float(found.true_share)
     assert float(found.proof_cost[0]) < 0.3
-    without = certified_accuracy(checkpoint, key_frequencies=keys[:2])
+    without = certified_accuracy(checkpoint, key_frequencies=keys[:2], key_irreps=NONE)
     assert float(without.certified_share[0]) < 0.2
     close(without.certified_share[1], found.certified_share[0])  # two directions are the third frequency's
 
@@ -108,7 +111,7 @@ def test_the_more_is_left_out_the_less_is_proven():
     shares = []
     for noise in (0.0, 0.03, 0.1, 3.0):
         checkpoint, keys = few_frequencies(ModularAddition(p=23), noise)
-        found = certified_accuracy(checkpoint, key_frequencies=keys)
+        found = certified_accuracy(checkpoint, key_frequencies=keys, key_irreps=NONE)
         assert (found.certified_share <= found.true_share).all()
         shares.append(float(found.certified_share[0]))
     assert shares == sorted(shares, reverse=True)
@@ -119,31 +122,45 @@ def test_the_more_is_left_out_the_less_is_proven():
 
 def test_the_cost_is_counted():
     checkpoint = solved(ModularAddition(p=11), 40)
-    found = certified_accuracy(checkpoint, key_frequencies=torch.tensor([2, 5]))
+    found = certified_accuracy(checkpoint, key_frequencies=torch.tensor([2, 5]), key_irreps=NONE)
     expected = [(4 + min(rank, 11)) * (40 + 11) / (40 * 11) for rank in PROOF_RANKS]
     close(found.proof_cost, expected)
-    even = class_waves(solved(ModularAddition(p=12), 40), torch.tensor([6]))
+    even = class_basis(solved(ModularAddition(p=12), 40), torch.tensor([6]), NONE)
     assert even.shape == (1, 12)
     close(even @ even.T, torch.eye(1))
 
 
+@pytest.mark.parametrize(("group", "rows", "dimension"), [("S3", [0], 4), ("S4", [0, 1, 2, 3], 23), ("D5", [0, 1], 5)])
+def test_key_representations_span_their_matrix_entries(group, rows, dimension):
+    checkpoint = checkpoint_of(MLPSpec(hidden=(8,)), GroupComposition(group=group))
+    keys, grid = torch.tensor(rows), answer_grid(checkpoint.problem.task, "cpu")
+    basis = class_basis(checkpoint, NONE, keys)
+    close(basis @ basis.T, torch.eye(len(basis)))
+    assert len(basis) == dimension
+    functions = basis[:, grid.class_of]
+    close(functions.mean(1), torch.zeros(len(basis)))  # orthogonal to the trivial representation
+    inside, outside = (power_by_irrep(functions.T, grid)[[i for i in range(len(grid.names)) if (i in rows) == of]]
+                       for of in (True, False))  # fmt: skip
+    close(inside.sum(), dimension)
+    close(outside.sum(), 0)
+
+
 def test_it_needs_no_group():
-    checkpoint = checkpoint_of(MLPSpec(hidden=(8,)), GroupComposition(group="S3"))
-    found = certified_accuracy(checkpoint, key_frequencies=NO_KEYS)
-    close(found.certified_share[2], found.true_share)
+    task = Table.from_array([[0, 1, 1], [2, 0, 1], [0, 0, 2]])
+    found = certified_accuracy(checkpoint_of(MLPSpec(hidden=(8,)), task), **NO_KEYS)
+    close(found.certified_share[1:], found.true_share.expand(4))
 
 
 def test_published_networks(published):
     """The circuit of one carries its accuracy; of the other, trained without decay, nothing can be proven this way."""
     cyclic, _ = chughtai_cyclic(published)
     for checkpoint, low, high in ((cyclic, 0.95, 1.0), (nanda(published), 0.0, 0.0)):
-        keys = logit_spectrum(checkpoint).is_key.nonzero().flatten() + 1
-        found = certified_accuracy(checkpoint, key_frequencies=keys)
+        found = certified_accuracy(checkpoint, **keys_of(checkpoint))
         assert low <= float(found.certified_share[0]) <= high
-        assert float(found.proof_cost[0]) < 0.1
+        assert float(found.proof_cost[0]) < 0.15
         assert float(found.true_share) == 1
 
 
 def test_an_unknown_frequency_is_refused():
     with pytest.raises(GrokinterpError, match="key_frequencies=9"):
-        certified_accuracy(checkpoint_of(MLPSpec(hidden=(4,))), key_frequencies=torch.tensor([9]))
+        certified_accuracy(checkpoint_of(MLPSpec(hidden=(4,))), key_frequencies=torch.tensor([9]), key_irreps=NONE)

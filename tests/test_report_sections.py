@@ -37,6 +37,13 @@ def test_what_it_computes_with_is_said_first(deep):
     assert deep["frames"]["readouts"][-1]["values"][-1] == "clock"
 
 
+def test_the_order_of_learning_is_a_table_and_the_summary_says_the_same(deep, planted):
+    table, said = deep["sections"]["sparse"].table, Results.open(planted).summary()["learning_order"]
+    assert [row[0] for row in table.rows] == [row["learned"] for row in said] == ["rho_3", "rho_5"]
+    assert [row[2] for row in table.rows] == [str(row["key_from"]) for row in said]
+    assert set(said[0]) == {"learned", "half_from", "key_from", "final_similarity"}
+
+
 def test_every_figure_of_a_thinned_analysis_says_so(deep, planted):
     captions = [picture.caption for section in deep["sections"].values() for picture in section.gallery.pictures]
     thinned = [name for name, part in Results.open(planted).analyses.items() if "thinned" in part.attrs]

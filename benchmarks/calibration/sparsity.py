@@ -49,6 +49,10 @@ RELEASED = {
 """Networks of other people, and where they lie."""
 
 
+Named = tuple[str, Checkpoint, dict[str, Tensor]]
+"""A network with its name and its keys, as ``certified_accuracy`` takes them."""
+
+
 def mixture(p: int, width: int, *, impurity: float = 0.0, disturbance: float = 0.0, seed: int = 0) -> Checkpoint:
     """``width`` neurons of Gromov's solution and ``width`` random ones, taking turns.
 
@@ -153,7 +157,7 @@ def three_frequencies(p: int, width: int, noise: float) -> tuple[Checkpoint, Ten
     return Checkpoint(0, model, Problem.of(experiment)), keys
 
 
-def proofs(named: Iterator[tuple[str, Checkpoint, Tensor]]) -> list[str]:
+def proofs(named: Iterator[Named]) -> list[str]:
     """What is proven of some networks, at what cost, beside their accuracy and the idealized network's margin."""
     ranks = " | ".join(f"r = {rank}" for rank in PROOF_RANKS)
     lines = [
@@ -161,7 +165,7 @@ def proofs(named: Iterator[tuple[str, Checkpoint, Tensor]]) -> list[str]:
         "|---" * (len(PROOF_RANKS) + 5) + "|",
     ]
     for name, checkpoint, keys in named:
-        found = certified_accuracy(checkpoint, key_frequencies=keys)
+        found = certified_accuracy(checkpoint, **keys)
         try:
             ideal = f"{float(idealized_network(checkpoint).idealized_certified):.3f}"
         except NotDefined:
@@ -172,7 +176,7 @@ def proofs(named: Iterator[tuple[str, Checkpoint, Tensor]]) -> list[str]:
     return lines
 
 
-def bounds(named: Iterator[tuple[str, Checkpoint, Tensor]]) -> list[str]:
+def bounds(named: Iterator[Named]) -> list[str]:
     """How far the bounds on the logits are above the largest logit, in powers of ten."""
     lines = [f"| network | largest logit | {' | '.join(NORMS)} |", "|---" * (len(NORMS) + 2) + "|"]
     for name, checkpoint, _ in named:
@@ -182,20 +186,21 @@ def bounds(named: Iterator[tuple[str, Checkpoint, Tensor]]) -> list[str]:
     return lines
 
 
-def planted(p: int, width: int, noises: Sequence[float]) -> Iterator[tuple[str, Checkpoint, Tensor]]:
-    """Networks of three frequencies, with their names and keys."""
+def planted(p: int, width: int, noises: Sequence[float]) -> Iterator[Named]:
+    """Networks of three frequencies."""
     for noise in noises:
         checkpoint, keys = three_frequencies(p, width, noise)
-        yield f"planted, noise {noise:g}", checkpoint, keys
+        none = torch.tensor([], dtype=torch.int64)
+        yield f"planted, noise {noise:g}", checkpoint, {"key_frequencies": keys, "key_irreps": none}
 
 
-def published(folder: Path) -> Iterator[tuple[str, Checkpoint, Tensor]]:
-    """Networks of other people, with their names and key frequencies."""
+def published(folder: Path) -> Iterator[Named]:
+    """Networks of other people."""
     for name, path in RELEASED.items():
         with tempfile.TemporaryDirectory() as run:
             trajectory = import_run(path.split("/")[0], folder / path, Path(run) / "run")
             checkpoint = trajectory[trajectory.steps[-1]]
-            yield name, checkpoint, keys_of(checkpoint)["key_frequencies"]
+            yield name, checkpoint, keys_of(checkpoint)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -166,12 +166,6 @@ def ablated_losses(
     return losses.view(len(neurons), -1).mean(1)
 
 
-def ends_linearly(model: Model) -> bool:
-    """Whether the logits are linear in the last hidden layer's neurons."""
-    normalized = isinstance(model, Transformer) and model.spec.normalization is not None
-    return not (normalized or isinstance(model, RecursiveModel))
-
-
 def tail_of(model: Model, tokens: Int[Tensor, "example position"]) -> Tail:
     """The end of a model, from the last hidden layer's neurons to the logits."""
     if isinstance(model, Transformer) and model.spec.normalization is not None:

@@ -6,15 +6,17 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from grokinterp.analysis.ablation import ends_linearly
-from grokinterp.analysis.algebra import cyclic_order, grid_of
+from grokinterp.analysis.ablation import LINEAR_ON
+from grokinterp.analysis.algebra import CyclicGrid, grid_of
+from grokinterp.analysis.answers import AnswerGrid, answer_grid
 from grokinterp.analysis.fourier import key_rows
+from grokinterp.analysis.irreps import irrep_rows
 from grokinterp.checkpoint import Checkpoint
 from grokinterp.errors import NotDefined
 from grokinterp.maths.fourier import waves
 
 PROOF_RANKS = (0, 4, 8, 16, 32)
-"""Singular directions that a certificate adds to the key frequencies' waves."""
+"""Singular directions that a certificate adds to the key structure."""
 
 FINAL_NORM = "ln_final.hook_normalized"
 ROUNDING = 1e-10
@@ -51,7 +53,9 @@ class OutputMap(NamedTuple):
     matrix: Float[Tensor, "feature class"]
 
 
-def certified_accuracy(checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "key"]) -> CertifiedAccuracy:
+def certified_accuracy(
+    checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "key"], key_irreps: Int[Tensor, "key_irrep"]
+) -> CertifiedAccuracy:
     """Replace the output map by one of low rank, and count the examples whose margin exceeds all that this can change.
 
         logits = beside + z M,  M = M_low + D,
@@ -60,8 +64,8 @@ def certified_accuracy(checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "
     by the inequality of Cauchy and Schwarz. z are the neurons of the last hidden layer less their mean, M the
     neuron-to-logit map; where a LayerNorm or RMSNorm follows, z is what the unembedding reads and M is W_U. M_low is M
     projected on the waves cos w_k c and sin w_k c of the key frequencies, the output map that the idealized network
-    has, plus the r largest singular directions of what is left, r in ``PROOF_RANKS``. Where the answers are not a
-    cyclic group, the waves are left out.
+    has, plus the r largest singular directions of what is left, r in ``PROOF_RANKS``. In other groups the matrix
+    entries ρ(c) of the key representations take the place of the waves; without a group only the directions are left.
 
     What is proven: the network, evaluated in real arithmetic with these weights, answers at least certified_share of
     all examples correctly. The proof evaluates z of every example as a forward pass does, and saves the output map
@@ -76,15 +80,16 @@ def certified_accuracy(checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "
     Args:
         checkpoint: the network.
         key_frequencies: whose waves the low-rank map has; none is allowed.
+        key_irreps: rows of the irreducible representations whose entries it has where the group is not cyclic.
 
     Source: Gross et al. 2024 (compact proofs: length against tightness; low-rank approximation with error terms);
     docs/formulas.md, "Sparse structure and bounds".
 
     Raises:
-        NotDefined: the last hidden layer is unknown.
+        NotDefined: the end of the network is unknown.
     """
     end, problem = output_map(checkpoint), checkpoint.problem
-    basis = class_waves(checkpoint, key_frequencies)
+    basis = class_basis(checkpoint, key_frequencies, key_irreps)
     shaped = end.matrix @ basis.mT @ basis
     left, sizes, right = torch.linalg.svd(end.matrix - shaped, full_matrices=False)
     shares, (features, classes) = [], end.matrix.shape
@@ -100,36 +105,55 @@ def certified_accuracy(checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "
 
 
 def output_map(checkpoint: Checkpoint) -> OutputMap:
-    """What the logits are linear in. Raises NotDefined where the last hidden layer is unknown."""
+    """What the logits are linear in. Raises NotDefined where the end of the network is unknown."""
     model, readout = checkpoint.model, checkpoint.readout
     if not model.n_neurons:
         raise NotDefined("certified_accuracy", model.lacks("the last hidden layer"))
-    if ends_linearly(model):
+    if model.is_linear_in_neurons(checkpoint.problem.tokens[:LINEAR_ON]):
         z, matrix = readout.neurons, model.W_L
     else:
         z = checkpoint.features(FINAL_NORM)[0] if FINAL_NORM in model.hook_dict else readout.residual
         matrix = model.W_U
+    if z.shape[1] != len(matrix):
+        raise NotDefined("certified_accuracy", model.lacks("what the unembedding reads"))
     matrix = matrix.detach().double()
     matrix = matrix - matrix.mean(1, keepdim=True)
     z = z.double() - z.double().mean(0)
     return OutputMap(z, readout.logits.double() - z @ matrix, matrix)
 
 
-def class_waves(checkpoint: Checkpoint, key_frequencies: Int[Tensor, "key"]) -> Float[Tensor, "wave class"]:
-    """Orthonormal waves of the key frequencies over the classes; none where the task has no cyclic group."""
+def class_basis(
+    checkpoint: Checkpoint, key_frequencies: Int[Tensor, "key"], key_irreps: Int[Tensor, "key_irrep"]
+) -> Float[Tensor, "function class"]:
+    """Orthonormal functions of the class that the key structure spans; none where the task has no group."""
     task, device = checkpoint.problem.task, checkpoint.logits.device
-    n = cyclic_order(task)
-    found = torch.zeros(0, checkpoint.logits.shape[1], dtype=torch.float64, device=device)
-    if not n or not len(key_frequencies):
-        return found
-    rows = key_rows(key_frequencies, n, device)
-    both = torch.cat([wave[rows] for wave in waves(n, device)])
-    both = both[both.square().sum(1) > 0.5]  # at n/2 there is no sine
-    found = found.new_zeros(len(both), found.shape[1])
-    grid = grid_of(task, str(device))
-    assert not isinstance(grid, str)
-    found[:, grid.class_of] = both / both.norm(dim=1, keepdim=True)
+    cyclic, group = grid_of(task, str(device)), answer_grid(task, str(device))
+    if isinstance(cyclic, CyclicGrid):
+        functions, class_of = key_waves(key_rows(key_frequencies, cyclic.n, device), cyclic.n), cyclic.class_of
+    elif isinstance(group, AnswerGrid):
+        functions, class_of = key_entries(irrep_rows(key_irreps, group), group), group.class_of
+    else:
+        return checkpoint.logits.new_zeros(0, checkpoint.logits.shape[1]).double()
+    found = functions.new_zeros(len(functions), checkpoint.logits.shape[1])
+    found[:, class_of] = functions
     return found
+
+
+def key_waves(rows: Int[Tensor, "key"], n: int) -> Float[Tensor, "function exponent"]:
+    """Orthonormal cosines and sines of some frequencies; at n/2 there is no sine."""
+    both = torch.cat([wave[rows] for wave in waves(n, rows.device)])
+    both = both[both.square().sum(1) > 0.5]
+    return both / both.norm(dim=1, keepdim=True)
+
+
+def key_entries(rows: Bool[Tensor, "irrep"], grid: AnswerGrid) -> Float[Tensor, "function element"]:
+    """An orthonormal basis of the functions that the matrix entries of some representations span.
+
+    The projector on them is Σ_ρ (d/(c·n)) χ_ρ(x·y⁻¹), as in ``irreps.power_by_irrep``; its rank is its trace.
+    """
+    projector = torch.einsum("r,rxy->xy", grid.scale * rows, grid.characters[:, grid.quotient])
+    size, functions = torch.linalg.eigh((projector + projector.mT) / 2)
+    return functions.mT[size > 0.5]
 
 
 def proven(

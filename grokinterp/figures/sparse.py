@@ -173,7 +173,7 @@ def certified_accuracy(dataset: xr.Dataset, phases: Phases = ()) -> Figure | Non
     ranks = shares["proof_rank"].values
     lines = [Line("accuracy", dataset["true_share"], INK, "--")]
     lines += [
-        Line(f"proven, {rank} directions" if rank else "proven, waves alone", shares.sel(proof_rank=rank), color)
+        Line(f"proven, {rank} directions" if rank else "proven, keys alone", shares.sel(proof_rank=rank), color)
         for rank, color in zip(ranks, PROOF_COLORS, strict=False)
     ]
     return curves("Certified accuracy", "share of the examples [1]", lines, phases, shares=True, marks=True)

@@ -120,7 +120,7 @@ class Model(HookedRootModule, ABC):
     @property
     def neuron_weights(self) -> Float[Tensor, "feature neuron"]:
         """The weights that the neurons of the last hidden layer read with."""
-        raise NotDefined("neuron_weights", self.lacks("the last hidden layer"))
+        raise NotDefined("neuron_weights", self.lacks("the weights that the neurons read with"))
 
     @property
     def n_neurons(self) -> int:

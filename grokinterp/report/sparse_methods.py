@@ -56,9 +56,10 @@ SPARSE_METHODS = (
     ),
     Method(
         "Certified accuracy",
-        "Examples whose margin, with the output map reduced to the key frequencies' waves in c and r further singular "
-        "directions, exceeds ‖z‖ ‖D_c − D_y‖ for every wrong class c: z what the map reads, less its mean, D what was "
-        "left out, y the right answer. Such answers are correct whatever D does.",
+        "Examples whose margin, with the output map reduced to the waves in c of the key frequencies (or the entries "
+        "ρ(c) of the key representations) and r further singular directions, exceeds ‖z‖ ‖D_c − D_y‖ for every wrong "
+        "class c: z what the map reads, less its mean, D what was left out, y the right answer. Such answers are "
+        "correct whatever D does.",
         "Gross et al. 2024; form: this package",
         ("certified_accuracy",),
     ),
