@@ -80,9 +80,9 @@ def sparse(results: Results, phases: Sequence[Phase], words: Words) -> Section:
         ),
         Drawing(
             figures.certified_accuracy(dataset(results, "certified_accuracy"), phases),
-            "Share of the answers that a low-rank output map proves to be correct: the waves, or matrix entries, of the "
-            "key structure and so many further directions. Never above the accuracy; 0 where the rest of the map could "
-            "overturn every answer.",
+            "Share of the answers that a low-rank output map proves to be correct: the waves, or matrix entries, of "
+            "the key structure and so many further directions. Never above the accuracy; 0 where the rest of the map "
+            "could overturn every answer.",
             ("certified_accuracy",),
         ),
     ]
