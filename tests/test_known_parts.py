@@ -76,8 +76,14 @@ def compared(one, other) -> None:
 
 KEYS = {"key_frequencies": torch.tensor([1, 3]), "key_irreps": torch.tensor([0, 2])}
 BEYOND = {
-    "transformer": {"logit_attribution", "head_ablation", "activation_patching", "idealized_network"},
-    "mlp": {"activation_patching", "idealized_network", "integrated_gradients"},
+    "transformer": {
+        "logit_attribution",
+        "head_ablation",
+        "activation_patching",
+        "idealized_network",
+        "phase_alignment",
+    },
+    "mlp": {"activation_patching", "idealized_network", "phase_alignment", "integrated_gradients"},
 }
 """What takes more than the parts that a recorder is given."""
 
