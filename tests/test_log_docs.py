@@ -10,6 +10,7 @@ from grokinterp.phases.counting import read_rules
 
 EXPECTED = {
     "accuracy.csv": ["seed=0", "seed=1"],
+    "long.csv": [""],
     "wandb_train.csv wandb_val.csv": ["fog-1", "sun-2"],
     "run7-tag-train_accuracy.csv run7-tag-test_accuracy.csv": [""],
     "history.json": [""],

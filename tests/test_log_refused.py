@@ -58,6 +58,11 @@ TEXTS = [
     ("log.json", '{"train_acc": [0.1, 0.2], "test_acc": [0.1, "x"]}', "test_acc is no number in row 2: 'x'"),
     (
         "log.json",
+        '{"train_acc": [[0.5, 0.1], [0.9, 0.2]], "test_acc": [[1, 0.1], [2, 0.2]]}',
+        "train_acc is at step 0.5 in place 1: steps must be whole numbers",
+    ),
+    (
+        "log.json",
         '{"train_acc": [0, 0, 0, 0, 0, 0, 0, 0, 0, 0], "test_acc": [0, 0, 0, 0, 0, 0, 0]}',
         "test_acc has 7 values for the 10 of train_acc: every how many steps is not clear",
     ),

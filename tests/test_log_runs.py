@@ -146,6 +146,15 @@ def test_two_files_of_one_run_are_joined(tmp_path):
     assert run.log.notes == ("joined with run1_loss_curve.csv: 200 steps in common, other curves",)
 
 
+def test_the_split_may_be_in_the_name_of_the_file(tmp_path):
+    """As trainers write them that have a logger for each split."""
+    for split in ("train", "test"):
+        columns = {"step": STEPS, "loss": COLUMNS[f"{split}_loss"], "acc": COLUMNS[f"{split}_acc"]}
+        write_csv(tmp_path / f"{split}.csv", columns)
+    (run,) = dated([tmp_path / "train.csv", tmp_path / "test.csv"])
+    assert run.history == expected()
+
+
 def test_files_of_other_runs_are_not_joined(tmp_path):
     assert len(dated(curves_in_two_files(tmp_path, second="run2_loss_curve.csv"))) == 2
     assert len(dated(curves_in_two_files(tmp_path, start=5))) == 2

@@ -9,7 +9,7 @@ from grokinterp.interop.logs.delimited import read_delimited
 from grokinterp.interop.logs.exports import by_run, read_events
 from grokinterp.interop.logs.json_logs import read_json, read_json_lines
 from grokinterp.interop.logs.long import widened
-from grokinterp.interop.logs.names import is_step, words
+from grokinterp.interop.logs.names import is_step, meaning, names_split, words
 from grokinterp.interop.logs.table import Table, is_value
 from grokinterp.interop.text_files import ForeignFileError, open_text, read_text
 
@@ -43,6 +43,7 @@ def read_tables(path: Path, wanted: Iterable[str] = ()) -> list[Table]:
     tables = [each for table in reader(path, wanted) for each in by_run(widened(table))]
     for table in tables:
         _name_by_file(table)
+        _split_by_file(table)
         if path.name == METRICS and (path.parent / "experiment.json").exists():
             _as_in_the_report(table, path.parent)
     return tables
@@ -83,6 +84,18 @@ def _as_in_the_report(table: Table, run: Path) -> None:
         table.notes.append("train_accuracy is clean_accuracy, that on the correctly labeled examples")
     if (run / "environment.json").exists():
         table.about["n_test"] = json.loads(read_text(run / "environment.json")).get("n_test")
+
+
+def _split_by_file(table: Table) -> None:
+    """Give quantities without a split that in the name of their file, as in train.csv and test.csv."""
+    splits = [word for word in words(table.source.stem) if names_split(word)]
+    curves = {name: found for name in table.columns if (found := meaning(name)) is not None}
+    if len(splits) != 1 or not curves or any(found.split for found in curves.values()):
+        return
+    table.columns = {f"{splits[0]} {name}" if name in curves else name: table.columns[name] for name in table.columns}
+    table.bad |= {f"{splits[0]} {name}": cell for name, cell in table.bad.items() if name in curves}
+    table.percents |= {f"{splits[0]} {name}" for name in table.percents}
+    table.note(f"its curves are those of {splits[0]}, by the name of the file")
 
 
 def _name_by_file(table: Table) -> None:
