@@ -111,8 +111,21 @@ def test_runs_in_json(tmp_path):
     named = [{"seed": 3, "history": lists}, {"seed": 4, "history": lists | {"test_acc": LATER}}]
     assert_two(dated(write_json(tmp_path / "list.json", named)), "3", "4")
     assert_two(dated(write_json(tmp_path / "rows.json", two_runs(seed=(1, 2)))), "seed=1", "seed=2")
+    inside = [{"name": "x", "log": rows()}, {"name": "y", "log": rows(COLUMNS | {"test_acc": LATER})}]
+    assert_two(dated(write_json(tmp_path / "inside_list.json", inside)), "x", "y")
     by_name = {"a": rows(), "b": rows(COLUMNS | {"test_acc": LATER})}
     assert_two(dated(write_json(tmp_path / "rows_by_name.json", by_name)), "a", "b")
+
+
+def test_lists_of_rows_that_are_named_by_splits_are_one_run(tmp_path):
+    content = {
+        f"{split}_log": [
+            {"step": row["step"], "loss": row[f"{split}_loss"], "acc": row[f"{split}_acc"]} for row in rows()
+        ]
+        for split in ("train", "test")
+    }
+    (run,) = dated(write_json(tmp_path / "log.json", content | {"p": 97}))
+    assert run.history == expected()
 
 
 def test_runs_side_by_side(tmp_path):

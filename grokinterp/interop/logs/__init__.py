@@ -13,8 +13,8 @@ import numpy as np
 
 from grokinterp.interop.logs.arrays import plain
 from grokinterp.interop.logs.columns import given_columns
+from grokinterp.interop.logs.containers import tables_of
 from grokinterp.interop.logs.dating import DatedLog, DatedLogs, date_log, date_logs
-from grokinterp.interop.logs.json_logs import tables_of
 from grokinterp.interop.logs.listing import as_csv, as_objects, as_text
 from grokinterp.interop.logs.log import Log, logs_of, read_logs
 from grokinterp.interop.text_files import ForeignFileError

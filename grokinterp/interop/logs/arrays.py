@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from grokinterp.interop.logs.json_logs import tables_of
+from grokinterp.interop.logs.containers import tables_of
 from grokinterp.interop.logs.names import is_step, meaning, without_roles, words
 from grokinterp.interop.logs.table import Table
 from grokinterp.interop.text_files import LARGEST_LOG, ForeignFileError, require_regular

@@ -31,7 +31,7 @@ def _by_steps(table: Table) -> list[Table]:
     if axis is None:
         table.count_rows()
         return [table]
-    starts = _starts(table.columns[axis])
+    starts = _starts(table, axis)
     if not starts:
         return _by_labels(table, _settings_apart(table, axis))
     outer = _outer(table, axis, starts)
@@ -65,8 +65,7 @@ def _settings_apart(table: Table, axis: str) -> list[str]:
     With them no step comes twice; without them some step has two values of one curve.
     """
     steps = table.columns[axis]
-    curves = [values for name, values in table.columns.items() if meaning(name) is not None]
-    if not any(_has_two_values(steps, values) for values in curves) or was_continued(steps[np.isfinite(steps)]):
+    if not any(_has_two_values(steps, values) for values in _curves(table)) or was_continued(steps[np.isfinite(steps)]):
         return []
     known = np.isfinite(steps)
     found = []
@@ -86,14 +85,26 @@ def _has_two_values(steps: np.ndarray, values: np.ndarray) -> bool:
     return bool((np.diff(points[:, 0]) == 0).any())
 
 
-def _starts(steps: np.ndarray) -> list[int]:
-    """The rows at which steps that come again fall back to where they started; none if they do not."""
-    known = np.flatnonzero(np.isfinite(steps))
-    values = steps[known]
-    if np.unique(values).size == values.size:
+def _starts(table: Table, axis: str) -> list[int]:
+    """The rows at which steps fall back to where they started, in a table with several values of a curve at a step."""
+    steps = table.columns[axis]
+    if not any(_is_repeated(steps, values) for values in _curves(table)):
         return []
-    falls = np.flatnonzero(np.diff(values) < 0) + 1
-    return [int(known[fall]) for fall in falls if values[fall] <= values[0]]
+    known = np.flatnonzero(np.isfinite(steps))
+    falls = np.flatnonzero(np.diff(steps[known]) < 0) + 1
+    return [int(known[fall]) for fall in falls if steps[known[fall]] <= steps[known[0]]]
+
+
+def _curves(table: Table) -> list[np.ndarray]:
+    """The columns that are read as curves: by their names or, where no name says so, all but the steps."""
+    named = [values for name, values in table.columns.items() if meaning(name) is not None]
+    return named or [values for name, values in table.columns.items() if name != table.axis]
+
+
+def _is_repeated(steps: np.ndarray, values: np.ndarray) -> bool:
+    """Whether a curve was recorded twice at one step."""
+    recorded = steps[np.isfinite(steps) & ~np.isnan(values)]
+    return np.unique(recorded).size < recorded.size
 
 
 def _outer(table: Table, axis: str, starts: list[int]) -> str | None:
