@@ -435,6 +435,16 @@ PUBLISHED = {
 }
 
 
+EVIDENCE = {
+    "pizza/model_p99zdpze5l.pt": (0.99376, 0.223, 0.1717, 0.2218, 0.9978),
+    "pizza/model_18c9ev5v5p.pt": (0.9973, 0.218),
+    "pizza/model_2k4ohj6bhd.pt": (0.7731, 0.036, 0.7201, 0.8196, 0.7342),
+    "nanda/mod_addition_no_wd.pth": (0.181, 0.043),
+    "chughtai/C113_T_seed2": (0.303, -0.088),
+}
+"""Gradient symmetricity, preference of the pizza, and as published: both distance irrelevances, circularity."""
+
+
 @pytest.mark.parametrize(("file", "expected"), PUBLISHED.items(), ids=lambda x: x if isinstance(x, str) else x[1])
 def test_published_networks(file, expected, published, tmp_path):
     run = import_run(file[0], published / file[1], tmp_path / "run")
@@ -442,13 +452,11 @@ def test_published_networks(file, expected, published, tmp_path):
     if expected not in ("irrep-based", "none"):
         keys = logit_spectrum(checkpoint).is_key.nonzero().flatten() + 1
     assert verdict(checkpoint, keys, irreps.nonzero().flatten()) == expected
-    known = {
-        "pizza/model_p99zdpze5l.pt": (0.1717, 0.2218, 0.9978),
-        "pizza/model_2k4ohj6bhd.pt": (0.7201, 0.8196, 0.7342),
-    }
-    if file[1] in known:
-        found = circuit(checkpoint, key_frequencies=keys, key_irreps=NONE)
-        close(torch.stack(found[2:5]), known[file[1]], rtol=0, atol=6e-5)
+    if file[1] in EVIDENCE:
+        found, known = circuit(checkpoint, key_frequencies=keys, key_irreps=NONE), EVIDENCE[file[1]]
+        assert abs(float(found.gradient_symmetricity) - known[0]) < 3 * float(found.gradient_symmetricity_error) + 1e-4
+        close(found.pizza_preference, known[1], rtol=0, atol=2e-3)
+        close(torch.stack(found[2:5])[: len(known) - 2], torch.tensor(known[2:]), rtol=0, atol=6e-5)
 
 
 def test_the_symmetricity_of_a_published_pizza(published, tmp_path):

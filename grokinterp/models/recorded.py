@@ -221,11 +221,6 @@ class RecordedModel(Model):
         return W_U.new_zeros(W_U.shape[1]) if name is None else state_tensors(self.module)[name][: W_U.shape[1]]
 
     @property
-    def adds_operands(self) -> bool | None:
-        """Attention that was named may multiply; of a module without it nobody knows."""
-        return False if self.pattern_hooks else None
-
-    @property
     def pattern_hooks(self) -> tuple[str, ...]:
         return self.spec.parts.attention
 
@@ -276,11 +271,11 @@ class RecordedModel(Model):
 
     @property
     @torch.no_grad()
-    def adds_operands(self) -> bool:
+    def adds_operands(self) -> bool | None:
         """Whether the first activation that depends on both tokens is a sum of what each gives, tried on nine pairs."""
         encoding = self.spec.encoding
         if self.inputs is None or encoding is None or encoding.n_tokens != 2:
-            return False
+            return None
         with FirstMixing() as first:
             self(pairs())
         return bool(first.is_sum)
