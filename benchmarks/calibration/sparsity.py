@@ -186,6 +186,26 @@ def bounds(named: Iterator[Named]) -> list[str]:
     return lines
 
 
+def structure(named: Iterator[Named]) -> list[str]:
+    """What pruning and subnetworks give for some networks; those whose task has no frequencies are left out."""
+    lines = [
+        "| network | mean IPR | half removed: lowest IPR | random | highest IPR | neurons | kept for the accuracy | "
+        "in random order |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    half = PRUNED_SHARES.index(0.5)
+    for name, checkpoint, _ in named:
+        try:
+            ratio = float(neuron_participation(checkpoint).mean_ipr)
+        except NotDefined:
+            continue
+        accuracy, found = neuron_pruning(checkpoint).pruned_accuracy[:, 2, half], faithful_subnetwork(checkpoint)
+        kept = " | ".join(f"{float(accuracy[row]):.3f}" for row in (0, 2, 1))
+        sizes = f"{float(found.subnetwork_size[2]):.0f} | {float(found.subnetwork_size_control[2]):.0f}"
+        lines.append(f"| {name} | {ratio:.3f} | {kept} | {checkpoint.model.n_neurons} | {sizes} |")
+    return lines
+
+
 def planted(p: int, width: int, noises: Sequence[float]) -> Iterator[Named]:
     """Networks of three frequencies."""
     for noise in noises:
@@ -218,7 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         bounds(planted(p, 4 * width, (0.0,))),
     ]
     if chosen.published:
-        tables += [proofs(published(chosen.published)), bounds(published(chosen.published))]
+        tables += [made(published(chosen.published)) for made in (structure, proofs, bounds)]
     print("\n\n".join("\n".join(lines) for lines in tables))
 
 
