@@ -81,6 +81,16 @@ def test_rescaling_a_relu_neuron_changes_products_and_no_path():
     assert (after.norm_product[:3] > before.norm_product[:3]).all()
 
 
+@pytest.mark.parametrize("weight", [0.0, math.nan, math.inf, 1e160])
+def test_weights_that_are_not_numbers_or_huge_have_a_bound_that_says_so(weight):
+    checkpoint = checkpoint_of(MLPSpec(hidden=(4, 3), act_fn="relu"))
+    for parameter in checkpoint.model.parameters():
+        parameter.detach().fill_(weight)
+    found = norm_bounds(checkpoint)
+    assert not found.logit_bound[2:].isnan().any() or math.isnan(weight) or math.isinf(weight)
+    assert not found.logit_bound.isfinite()[2:].any()
+
+
 def test_the_quadratic_activation_has_no_path_norm():
     found = norm_bounds(checkpoint_of(MLPSpec(hidden=(4,))))
     assert found.norm_product.isnan().tolist() == [False, False, False, True]

@@ -153,10 +153,20 @@ def scalar(size: Callable[[Tensor], Tensor], length: Callable[[Tensor], Tensor])
     return Ruler(size, lambda bound, W: bound * size(W), length, torch.max)
 
 
+def spectral_norm(matrix: Float[Tensor, "m n"]) -> Float[Tensor, ""]:
+    """The largest singular value, of a matrix with entries of any size; not a number where an entry is none.
+
+    >>> spectral_norm(torch.tensor([[3e200, 0.0], [0.0, 4e200]], dtype=torch.float64))
+    tensor(4.0000e+200, dtype=torch.float64)
+    """
+    largest = matrix.abs().max()
+    return largest * singular(matrix / largest)[0] if largest.isfinite() and largest > 0 else largest
+
+
 RULERS = (
     scalar(lambda W: W.abs().sum(0).max(), lambda x: x.abs().max()),
     scalar(torch.linalg.matrix_norm, torch.linalg.vector_norm),
-    scalar(lambda W: singular(W)[0], torch.linalg.vector_norm),
+    scalar(spectral_norm, torch.linalg.vector_norm),
     Ruler(torch.abs, lambda bound, W: bound @ W.abs(), torch.abs, torch.abs),
 )
 """Those of ``NORMS``; path bounds every entry of a vector by itself."""
