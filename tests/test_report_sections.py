@@ -105,6 +105,22 @@ def test_every_verdict_on_the_circuit_has_a_sentence_and_only_a_found_one_a_tile
 
 
 @pytest.mark.usefixtures("quick")
+def test_a_verdict_names_what_it_is_close_to_and_what_is_unexplained(tmp_path):
+    path, names = write_run(tmp_path / "run", steps=2), list(MEANINGS)
+    verdict, close = (np.repeat([[name == kind for name in names]], 2, axis=0) for kind in ("pizza", "mixed"))
+    write_analysis(path, "circuit", xr.Dataset(
+        {"is_circuit": (("step", "circuit"), verdict), "is_close_to": (("step", "circuit"), close),
+         "circuit_fve": ("step", [0.1, 0.871])}, {"step": [0, LAST], "circuit": names}))  # fmt: skip
+    found = content(Results.open(path))
+    lead = found["sections"]["circuit"].lead
+    assert "close to that of the verdict “mixed”" in lead
+    assert "The key frequencies explain 87.1% of the logits’ variance; 12.9% is unexplained." in lead
+    assert "alone" not in lead
+    assert ("circuit", "pizza", "close to mixed") in found["tiles"]
+    assert any("pizza, close to mixed" in line for line in Results.open(path).lines())
+
+
+@pytest.mark.usefixtures("quick")
 def test_maps_of_few_checkpoints_are_shown_and_say_so(tmp_path):
     said = content(Results.open(write_run(tmp_path / "run", steps=601)))
     assert len(said["frames"]["steps"]) == 200

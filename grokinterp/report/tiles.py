@@ -65,10 +65,9 @@ def computes_with(measured: dict[str, Any]) -> list[Tile]:
     """The circuit of the last checkpoint, where one was found."""
     if measured.get("circuit") in (None, "none"):
         return []
-    score = measured.get("causal_score")
-    return [
-        Tile("circuit", measured["circuit"], "last checkpoint" if score is None else f"causal score {number(score)}")
-    ]
+    score, other = measured.get("causal_score"), measured.get("circuit_close_to")
+    known = [*([f"close to {other}"] if other else []), *([] if score is None else [f"causal score {number(score)}"])]
+    return [Tile("circuit", measured["circuit"], ", ".join(known) or "last checkpoint")]
 
 
 def structure(results: Results, measured: dict[str, Any], unit: str) -> list[Tile]:
