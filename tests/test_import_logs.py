@@ -256,6 +256,11 @@ def test_steps_of_each_length_are_found(tmp_path):
     run = date_logs([write_json(tmp_path / "log.json", content)]).runs[0]
     assert (run.evaluations, run.log.notes) == (40, ())
     assert run.history.generalized_step == 1400
+    late = [step + 5 for step in STEPS]
+    content = {"train_acc": TRAIN, "test_acc": TEST, "train_steps": STEPS, "eval_steps": late}
+    run = date_logs([write_json(tmp_path / "same_length.json", content)]).runs[0]
+    assert run.log.series["test_accuracy"].steps.tolist() == late
+    assert run.history.memorized_step == 200
     content = {"train_acc": np.repeat(TRAIN, 10).tolist(), "test_acc": TEST, "eval_steps": STEPS}
     assert date_logs([write_json(tmp_path / "b.json", content)]).runs[0].history.grok_step == expected().grok_step
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from grokinterp.interop.importing import RELEASES as RELEASES
     from grokinterp.interop.importing import import_run as import_run
     from grokinterp.interop.logs import date_log as date_log
+    from grokinterp.interop.logs import date_logs as date_logs
     from grokinterp.interop.release import Release as Release
     from grokinterp.interop.text_files import ForeignFileError as ForeignFileError
 
@@ -18,10 +19,11 @@ _HOME = {
     "ForeignFileError": "text_files",
     "Release": "release",
     "date_log": "logs",
+    "date_logs": "logs",
     "import_run": "importing",
 }
 
-__all__ = ["RELEASES", "ForeignFileError", "Release", "date_log", "import_run"]
+__all__ = ["RELEASES", "ForeignFileError", "Release", "date_log", "date_logs", "import_run"]
 
 
 def __getattr__(name: str) -> object:

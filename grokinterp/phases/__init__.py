@@ -1,5 +1,7 @@
 """When did a run memorize, form its circuits, clean up and generalize: dates, events and a verdict, from its curves."""
 
+from grokinterp.phases.alignment import aligned
+from grokinterp.phases.counting import CountingRule, read_rule, read_rules
 from grokinterp.phases.curves import Curves, Measures
 from grokinterp.phases.dating import find_phases
 from grokinterp.phases.detector import Detector, GrokkingDetector, SustainedRule, grok_step, sustained_step
@@ -14,6 +16,7 @@ __all__ = [
     "NAMES",
     "NO_HISTORY",
     "VERDICTS",
+    "CountingRule",
     "Curves",
     "Detector",
     "Event",
@@ -27,11 +30,14 @@ __all__ = [
     "Snapshot",
     "SustainedRule",
     "Transition",
+    "aligned",
     "find_phases",
     "grok_step",
     "jump_rule",
     "label",
     "learning_order",
+    "read_rule",
+    "read_rules",
     "snapshot_of",
     "sustained_step",
 ]

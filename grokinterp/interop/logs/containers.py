@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from grokinterp.interop.logs.cells import number
-from grokinterp.interop.logs.names import is_run, is_step, meaning, names_split, words
+from grokinterp.interop.logs.names import is_run, is_step, meaning, side, words
 from grokinterp.interop.logs.table import RowsReader, Table, is_value, may_be_read
 
 
@@ -49,7 +49,7 @@ def _of_object(content: Mapping[str, Any], path: Path, wanted: frozenset[str]) -
 
 def _of_lists(lists: Mapping[str, list[Any]], path: Path, wanted: frozenset[str]) -> list[Table]:
     """The rows in several lists: of one run if the names of the lists are those of splits, else of a run each."""
-    if any(map(names_split, lists)):
+    if any(map(side, lists)):
         rows = [_within(name, flattened(row)) for name, rows in lists.items() for row in rows]
         return _of_list(rows, path, wanted)
     found = [(name, table) for name, rows in lists.items() for table in _of_list(rows, path, wanted)]
@@ -155,7 +155,7 @@ def _runs(content: Any, wanted: Collection[str]) -> list[str]:
         return []
     held = {name: found for name, value in content.items() if (found := _curves(value, wanted, rows=True))}
     alike = len(held) > 1 and len(set(held.values())) == 1 and len(next(iter(held.values()))) > 1
-    return list(held) if alike and not any(map(names_split, held)) else []
+    return list(held) if alike and not any(map(side, held)) else []
 
 
 def _curves(value: Any, wanted: Collection[str], *, rows: bool = False) -> frozenset[str]:

@@ -9,7 +9,7 @@ from grokinterp.interop.logs.delimited import read_delimited
 from grokinterp.interop.logs.exports import by_run, read_events
 from grokinterp.interop.logs.json_logs import read_json, read_json_lines
 from grokinterp.interop.logs.long import widened
-from grokinterp.interop.logs.names import is_step, meaning, names_split, words
+from grokinterp.interop.logs.names import is_step, meaning, side, words
 from grokinterp.interop.logs.table import Table, is_value
 from grokinterp.interop.text_files import ForeignFileError, open_text, read_text
 
@@ -88,7 +88,7 @@ def _as_in_the_report(table: Table, run: Path) -> None:
 
 def _split_by_file(table: Table) -> None:
     """Give quantities without a split that in the name of their file, as in train.csv and test.csv."""
-    splits = [word for word in words(table.source.stem) if names_split(word)]
+    splits = [word for word in words(table.source.stem) if side(word)]
     curves = {name: found for name in table.columns if (found := meaning(name)) is not None}
     if len(splits) != 1 or not curves or any(found.split for found in curves.values()):
         return

@@ -12,7 +12,7 @@ from grokinterp.interop.logs.columns import choose, require_pair
 from grokinterp.interop.logs.formats import read_tables
 from grokinterp.interop.logs.names import without_roles, words
 from grokinterp.interop.logs.runs import in_order, runs_of
-from grokinterp.interop.logs.steps import Series, step_column, with_steps
+from grokinterp.interop.logs.steps import Series, has_steps_by_split, step_column, with_steps
 from grokinterp.interop.logs.table import Table
 from grokinterp.interop.logs.values import checked
 from grokinterp.interop.text_files import ForeignFileError, listed
@@ -94,7 +94,7 @@ def _of_table(table: Table, given: Mapping[str, str], percent: bool) -> list[Log
     for ours, theirs in given.items():
         if theirs not in table.columns and theirs not in table.labels:
             raise ForeignFileError(table.source, f"has no column {theirs!r} for {ours}; it has {listed(table.names)}")
-    if not table.rows:
+    if not table.rows or (has_steps_by_split(table) and "step" not in given):
         return _of_run(table, given, percent)
     table.axis = step_column(table, given.get("step"))
     return [log for part in runs_of(table, given.get("run")) for log in _of_run(part, given, percent)]

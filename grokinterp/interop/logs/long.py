@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from grokinterp.interop.logs.cells import Labels
-from grokinterp.interop.logs.names import meaning, names_split, words
+from grokinterp.interop.logs.names import meaning, side, words
 from grokinterp.interop.logs.table import Table, is_value
 
 
@@ -32,7 +32,7 @@ def _naming(labels: Mapping[str, Labels], names: Callable[[str], bool]) -> str |
 
 
 def _is_split(text: str) -> bool:
-    return len(words(text)) == 1 and names_split(text)
+    return len(words(text)) == 1 and side(text) is not None
 
 
 def _pivoted(table: Table, by: str, values: list[str], name: Callable[[str, str], str]) -> Table:

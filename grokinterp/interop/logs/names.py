@@ -195,9 +195,14 @@ def meaning(name: str) -> Meaning | None:
     )
 
 
-def names_split(name: str) -> bool:
-    """Whether a name has a word for train, test or validation."""
-    return any(_is_split(word) for word in words(name))
+def side(name: str) -> str | None:
+    """Train or test (validation included), if a name has a word for either.
+
+    >>> side("eval_steps"), side("train/step"), side("epoch")
+    ('test', 'train', None)
+    """
+    splits = [word for word in words(name) if _is_split(word)]
+    return ("train" if set(splits) <= {*SPLITS["train"]} else "test") if splits else None
 
 
 def is_step(name: str) -> bool:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from grokinterp.interop.logs.names import has_step_word, is_step, step_preference, words
+from grokinterp.interop.logs.names import has_step_word, is_step, side, step_preference
 from grokinterp.interop.logs.table import Table
 from grokinterp.interop.text_files import ForeignFileError
 
@@ -107,8 +107,14 @@ def _steps_of(table: Table, name: str, longest: str) -> np.ndarray:
 
 
 def _closeness(steps: str, curve: str) -> tuple[int, tuple[int, int, int]]:
-    """Steps that share most words with a curve go first."""
-    return -len({*words(steps)} & {*words(curve)}), step_preference(steps)
+    """Steps of the same split as a curve go first, those of the other split last."""
+    one, other = side(steps), side(curve)
+    return 0 if one == other else 1 if one is None or other is None else 2, step_preference(steps)
+
+
+def has_steps_by_split(table: Table) -> bool:
+    """Whether there are steps of training and others of evaluation, of one length or not."""
+    return {"train", "test"} <= {side(name) for name in _step_names(table)}
 
 
 class Stride(NamedTuple):
