@@ -93,7 +93,12 @@ def create(directory: Path, experiment: Experiment, environment: Mapping[str, An
     """A new run directory. Raises RunDirectoryError where there is anything already."""
     if (directory / "experiment.json").exists():
         raise RunDirectoryError(directory, "holds a run: continue it with --resume, or choose another --out")
-    return RunDirectory.create(directory, experiment.to_dict(), environment)
+    return RunDirectory.create(directory, experiment.to_dict(), recorded(experiment, environment))
+
+
+def recorded(experiment: Experiment, environment: Mapping[str, Any]) -> dict[str, Any]:
+    """The environment, and what is not in the configuration: the number of test examples."""
+    return {**environment, "n_test": experiment.split.sizes(experiment.task).test}
 
 
 def open_to_resume(directory: Path, experiment: Experiment) -> RunDirectory:
@@ -158,7 +163,7 @@ class Loop:
         problem = Problem.of(experiment).to(device)
         seed = experiment.split.data_seed(experiment.seed)
         training_step = Step(model, problem, experiment.optimization, seed=seed, steps=experiment.steps)
-        run.write_environment(environment | {"n_test": len(problem.test_labels)})
+        run.write_environment(recorded(experiment, environment))
         loop = cls(experiment, run, problem, training_step, environment, run.environment, loggers)
         saved = run.resume.load()
         if saved is None:
