@@ -199,8 +199,12 @@ class Results:
 
     @property
     def snapshot(self) -> Snapshot | None:
-        """What the last checkpoint alone tells; None where nobody knows what it was trained on, or tested."""
-        measured = self.measures()
+        """What the last checkpoint alone shows; None where nobody knows what it was trained on, or tested.
+
+        By what was measured there, or else by the last row of the metrics.
+        """
+        row = {str(name): values[-1].item() for name, values in self.metrics.items() if values.dims == ("step",)}
+        measured = row | self.measures()
         found = [measured.get(name) for name in ("train_accuracy", "test_accuracy", "test_loss")]
         numbers = [float(value) for value in found if value is not None]
         return snapshot_of(*numbers, n_test=self.n_test) if len(numbers) == len(found) else None
@@ -226,7 +230,7 @@ class Results:
 
     def _on_all(self) -> str:
         """How good the answers of a network are of which nobody knows what it was trained on."""
-        right = self.measures().get("all_accuracy")
+        right = self.measures().get("all_accuracy", self.directory.environment.get("accuracy"))
         return f"{NO_HISTORY}{'' if right is None else f': right on {right:.1%} of all examples'}."
 
     def summary(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import pytest
 
 from grokinterp.diagnostics import RULES, Diagnosis, diagnose, told
 from grokinterp.experiment import Experiment
+from grokinterp.results import Results
 from tests.curves import LAST, MEMORIZED, run
 from tests.diagnosed import EXPERIMENT, failing, ramp, said, settings, stuck, write
 
@@ -264,6 +265,10 @@ def test_a_network_that_is_right_on_everything_needs_no_remedy(tmp_path):
     right = {"train_accuracy": np.ones(N), "test_accuracy": np.where(run()["steps"] >= 130, 1.0, 0.1)}
     spiky = spikes([50, 100, 150]) | right
     assert diagnose(write(tmp_path / "b", spiky, PLAIN, measures=COLLAPSE, checkpoints=0)) == []
+    write(tmp_path / "d", sudden(), checkpoints=0)
+    (tmp_path / "d" / "environment.json").write_text('{"accuracy": 1.0}')
+    assert diagnose(Results.open(tmp_path / "d")) == []
+    assert diagnose(write(tmp_path / "e", sudden(), measures={"all_accuracy": [0.1, 0.9, 1.0]}, checkpoints=0)) == []
     (rarely,) = diagnose(write(tmp_path / "c", run(every=500, last=8000) | {"test_accuracy": ended(500, 8000)}))
     assert rarely.symptom == "Too few evaluations to see the transition"
 

@@ -104,12 +104,15 @@ class Facts:
 
     @property
     def is_right(self) -> bool:
-        """Whether every training and test example is answered correctly at the last evaluation."""
+        """Whether every example is answered correctly in the end: when imported, analyzed or evaluated last."""
+        if self.status == "diverged":
+            return False
+        measured, imported = self.measured("all_accuracy"), self.results.directory.environment.get("accuracy")
+        if measured is not None or imported is not None:
+            return (imported if measured is None else measured.last) == 1
         found = [self.curve(name) for name in ("train_accuracy", "test_accuracy")]
         last = self.results.metrics["step"].values[-1:]
-        return self.status != "diverged" and all(
-            curve is not None and curve.last == 1 and curve.steps[-1] == last for curve in found
-        )
+        return all(curve is not None and curve.last == 1 and curve.steps[-1] == last for curve in found)
 
     @property
     def is_analyzed(self) -> bool:

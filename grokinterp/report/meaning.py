@@ -8,13 +8,13 @@ from grokinterp.phases import History, Phase
 from grokinterp.report.words import Words
 from grokinterp.results import Results
 
-BUILT = (
-    ("logit_fve", "the share of the logits that the key frequencies explain"),
-    ("irreps_explained", "the share of the logits that the characters explain"),
-    ("restricted_loss", "the restricted loss"),
-    ("excluded_loss", "the excluded loss"),
-)
-"""Measures of the circuit that generalizes: the first that a run has leads, the losses follow."""
+BUILT = {
+    "logit_fve": "the share of the logits that the key frequencies explain",
+    "irreps_explained": "the share of the logits that the characters explain",
+    "restricted_loss": "the restricted loss",
+    "excluded_loss": "the excluded loss",
+}
+"""Measures of the circuit that generalizes; the characters of a cyclic group are its frequencies, and said once."""
 
 
 def meaning(phase: Phase, history: History, results: Results, words: Words) -> str:
@@ -75,17 +75,18 @@ def _circuit(dataset: xr.Dataset, phase: Phase) -> str:
     inside = np.flatnonzero((steps >= phase.start) & (steps < phase.stop))
     if len(inside) < 2:
         return ""
-    found = [(label, *dataset[name].values[inside[[0, -1]]]) for name, label in BUILT if name in dataset]
-    return _sentence(found)
+    names = [name for name in BUILT if name in dataset and not (name == "irreps_explained" and "logit_fve" in dataset)]
+    return _sentence([(BUILT[name], *dataset[name].values[inside[[0, -1]]]) for name in names])
 
 
 def _sentence(moves: list[tuple[str, float, float]]) -> str:
     texts = [
-        f"{name} went from {number(float(first))} to {number(float(last))}"
+        f"{name} from {number(float(first))} to {number(float(last))}"
         for name, first, last in moves
         if np.isfinite(first) and np.isfinite(last)
     ]
     if not texts:
         return ""
+    texts[0] = texts[0].replace(" from ", " went from ", 1)
     joined = f"{', '.join(texts[:-1])} and {texts[-1]}" if len(texts) > 1 else texts[0]
     return f"{joined[0].upper()}{joined[1:]}."
