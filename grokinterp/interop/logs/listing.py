@@ -12,7 +12,7 @@ from grokinterp.interop.logs.dating import DatedLog, DatedLogs
 from grokinterp.interop.logs.formats import METRICS
 
 WIDTH = 18
-"""Of the names before what is said about one run."""
+"""Characters of the names in the listing of one run."""
 
 
 def as_objects(dated: DatedLogs) -> dict[str, Any]:
