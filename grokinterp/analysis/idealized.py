@@ -126,7 +126,7 @@ def pre_activations(checkpoint: Checkpoint) -> Float[Tensor, "example neuron"]:
             )
             found = sum(answer, latent) @ net.W_in.detach() + net.b_in.detach()
         case _:
-            raise NotDefined("idealized_network", model.lacks("the last hidden layer's activation function"))
+            (found,) = checkpoint.features(model.pre_hook)
     return found.double()
 
 
@@ -140,7 +140,7 @@ def activation_function(model: Model) -> Callable[[Tensor], Tensor]:
         case RecursiveModel():
             return model.net.act
         case _:
-            raise NotDefined("idealized_network", model.lacks("the last hidden layer's activation function"))
+            return model.activation
 
 
 def waves_of(x: Float[Tensor, "pair neuron"], p: int) -> Waves:

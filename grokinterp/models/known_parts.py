@@ -96,8 +96,9 @@ class KnownParts:
     """The parts of a module that its recorder was given.
 
     ``embedding``: a row per token, and ``embed_hook`` where its vectors stand; ``unembedding``: a row per class, and
-    its ``bias``; ``neurons``: the hook of the last hidden layer, ``neuron_output`` what it writes into the vector that
-    the unembedding reads, a row per neuron; ``attention``: the hook of each layer's pattern.
+    its ``bias``; ``neurons``: the hook of the last hidden layer, ``pre_activations`` that of what its activation
+    function is applied to, ``neuron_output`` what the neurons write into the vector that the unembedding reads, a row
+    per neuron; ``attention``: the hook of each layer's pattern.
     """
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
@@ -107,13 +108,14 @@ class KnownParts:
     unembedding: Table | None = None
     bias: str | None = None
     neurons: str | None = None
+    pre_activations: str | None = None
     neuron_output: Table | None = None
     attention: tuple[str, ...] = ()
 
     @property
     def hooks(self) -> tuple[str, ...]:
         """The hooks among them."""
-        single = (self.neurons, self.embed_hook)
+        single = (self.neurons, self.pre_activations, self.embed_hook)
         return (*(name for name in single if name is not None), *self.attention)
 
     @property

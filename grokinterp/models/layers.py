@@ -1,6 +1,8 @@
 """The layers that models are made of, with TransformerLens parameter and hook names."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,6 +23,18 @@ def quadratic(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 ACTIVATIONS = {"relu": functional.relu, "gelu": functional.gelu, "silu": functional.silu, "quadratic": quadratic}
+
+
+def activation_between(x: Float[Tensor, "*shape"], y: Float[Tensor, "*shape"]) -> Callable[[Tensor], Tensor] | None:
+    """The activation function by which y is made of x, None where it is none of those tried.
+
+    >>> x = torch.tensor([-1.0, 0.5])
+    >>> activation_between(x, x.square()) is quadratic, activation_between(x, x + 1)
+    (True, None)
+    """
+    others = (torch.tanh, torch.sigmoid, torch.abs, functional.softplus, functional.leaky_relu, functional.elu)
+    tried = (*ACTIVATIONS.values(), partial(functional.gelu, approximate="tanh"), *others)
+    return next((act for act in tried if torch.allclose(act(x), y, rtol=1e-5, atol=1e-7)), None)
 
 
 def bias(module: nn.Module, name: str, *shape: int, trained: bool) -> None:

@@ -1,7 +1,7 @@
 """What every model is: a HookedRootModule that answers a token sequence, and says where its parts are."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -184,6 +184,16 @@ class Model(HookedRootModule, ABC):
             tokens: examples to try it on, where it does not follow from how the model is built.
         """
         return False
+
+    @property
+    def pre_hook(self) -> str:
+        """The hook of what the last hidden layer's activation function is applied to. Raises NotDefined without one."""
+        raise NotDefined("pre-activations", self.lacks("the pre-activations"))
+
+    @property
+    def activation(self) -> Callable[[Tensor], Tensor]:
+        """The last hidden layer's activation function. Raises NotDefined where it is unknown."""
+        raise NotDefined("activation function", self.lacks("the last hidden layer's activation function"))
 
     @property
     def pattern_hooks(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from grokinterp.errors import ConfigError, NotDefined, short
 from grokinterp.models.first_mixing import FirstMixing, pairs
 from grokinterp.models.hooked import HookPoint
 from grokinterp.models.known_parts import Table
+from grokinterp.models.layers import activation_between
 from grokinterp.models.model import Model
 from grokinterp.models.places import CallTaps, InputTap
 from grokinterp.models.probes import ProbeInputs
@@ -30,6 +31,7 @@ KEYS = {
     "attention": "attention",
     "the last hidden layer": "neurons",
     "what the neurons write": "neuron_output",
+    "the pre-activations": "pre_activations",
     "a vector for each example before its answer": "reads",
 }
 """The key of ``Recorder(parts=…)`` that names a part, or its argument ``reads``."""
@@ -248,6 +250,29 @@ class RecordedModel(Model):
     def n_neurons(self) -> int:
         return 0 if self.spec.parts.neurons is None else width(self.spec.hooks[self.spec.parts.neurons])
 
+    @property
+    def pre_hook(self) -> str:
+        """The hook of the pre-activations. Raises NotDefined where they are unknown, or read as a mean."""
+        hook = self.spec.parts.pre_activations
+        if hook is None:
+            raise NotDefined("pre-activations", self.lacks("the pre-activations"))
+        if self.spec.read_at == "mean":
+            raise NotDefined("pre-activations", "the neurons are averaged over positions")
+        return hook
+
+    @property
+    @torch.no_grad()
+    def activation(self) -> Callable[[Tensor], Tensor]:
+        """The last hidden layer's activation function. Raises NotDefined where none fits."""
+        neurons = self.spec.parts.neurons
+        if neurons is None or self.inputs is None:
+            raise NotDefined("activation function", self.lacks("the last hidden layer"))
+        _, before, after = self.catch(pairs(), self.pre_hook, neurons)
+        found = activation_between(before, after) if before.shape == after.shape else None
+        if found is None:
+            raise NotDefined("activation function", self.lacks("a usual activation function of the last hidden layer"))
+        return found
+
     def _table(self, table: Table | None, part: str) -> Tensor:
         """A matrix of the module. Raises NotDefined where the recorder was not given it."""
         if table is None:
@@ -278,7 +303,7 @@ class RecordedModel(Model):
             return None
         with FirstMixing() as first:
             self(pairs())
-        return bool(first.is_sum)
+        return first.is_sum
 
     @property
     def W_U(self) -> Float[Tensor, "d_model class"]:

@@ -15,7 +15,7 @@ from grokinterp.models.taps import EXAMPLES, Trace, vector
 from grokinterp.training.named_tables import Sizes, embedding_table, neuron_table, unembedding_table
 from grokinterp.training.reading import Look, Reading, example_axis, named_reading
 
-PARTS = ("embedding", "unembedding", "neurons", "neuron_output", "attention")
+PARTS = ("embedding", "unembedding", "neurons", "pre_activations", "neuron_output", "attention")
 """What can be named."""
 
 
@@ -50,13 +50,19 @@ def named_parts(parts: Mapping[str, Any], look: Look, seen: Trace, sizes: Sizes)
     if "unembedding" in parts:
         found["bias"] = bias_of(found["unembedding"], look.module)
     if "neurons" in parts:
-        found["neurons"] = neuron_hook(parts["neurons"], look, seen, readings)
+        found["neurons"] = neuron_hook("neurons", parts["neurons"], look, seen, readings)
         of = neuron_weights(parts, look.module)
         count = neuron_count(found["neurons"], look, seen, readings)
         if of is not None and sizes.read is not None:
             found["neuron_output"] = neuron_table(of, look.module, count, sizes.read, named="neuron_output" in parts)
-    elif "neuron_output" in parts:
-        raise ConfigError("parts", "neuron_output", 'needs parts["neurons"] too')
+        if "pre_activations" in parts:
+            found["pre_activations"] = neuron_hook("pre_activations", parts["pre_activations"], look, seen, readings)
+            if (before := neuron_count(found["pre_activations"], look, seen, readings)) != count:
+                raise ConfigError(
+                    "parts['pre_activations']", f"{before} numbers", f"must be as many as the {count} neurons"
+                )
+    elif further := sorted({"neuron_output", "pre_activations"} & parts.keys()):
+        raise ConfigError("parts", further[0], 'needs parts["neurons"] too')
     if "attention" in parts:
         found["attention"] = attention_hooks(listed(parts["attention"]), look, seen, readings)
     return Named(KnownParts(**found), readings)
@@ -108,15 +114,15 @@ def bias_of(table: Table, module: nn.Module) -> str | None:
     return name if table.names[0].endswith("weight") and name in state_tensors(module) else None
 
 
-def neuron_hook(name: Any, look: Look, seen: Trace, readings: list[Reading]) -> str:
+def neuron_hook(key: str, name: Any, look: Look, seen: Trace, readings: list[Reading]) -> str:
     """The hook of the neurons: ``act`` is what that submodule gives, ``out.hook_in`` what ``out`` reads."""
     if not isinstance(name, str):
-        raise ConfigError("parts['neurons']", short(name), "must be one name")
+        raise ConfigError(f"parts[{key!r}]", short(name), "must be one name")
     if name.endswith(".hook_in"):
-        reading = named_reading(look, "parts['neurons']", name.removesuffix(".hook_in"))
+        reading = named_reading(look, f"parts[{key!r}]", name.removesuffix(".hook_in"))
         readings.append(reading)
         return reading.name
-    return submodule_hook("neurons", name, look, seen)
+    return submodule_hook(key, name, look, seen)
 
 
 def submodule_hook(key: str, name: str, look: Look, seen: Trace) -> str:
