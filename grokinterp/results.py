@@ -203,8 +203,9 @@ class Results:
 
         By what was measured there, or else by the last row of the metrics.
         """
-        row = {str(name): values[-1].item() for name, values in self.metrics.items() if values.dims == ("step",)}
-        measured = row | self.measures()
+        metrics = self.metrics
+        row = {str(name): metrics[name].values[-1].item() for name in metrics if metrics[name].dims == ("step",)}
+        measured = self.measures() or row
         found = [measured.get(name) for name in ("train_accuracy", "test_accuracy", "test_loss")]
         numbers = [float(value) for value in found if value is not None]
         return snapshot_of(*numbers, n_test=self.n_test) if len(numbers) == len(found) else None
