@@ -146,19 +146,27 @@ def diagnose(
 
 @app.command("import")
 def import_network(
-    release: Annotated[str, typer.Argument(metavar="RELEASE", help="nanda, chughtai, pizza or transformer-lens.")],
+    release: Annotated[
+        str, typer.Argument(metavar="RELEASE", help="nanda, chughtai, pizza, transformer-lens, series or file.")
+    ],
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The file or folder, as docs/import.md says.")],
     out: Annotated[Path | None, typer.Option(metavar="RUN_DIR", help="Default: checkpoints/<name>-<hash>.")] = None,
+    spec: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A TOML file that describes a series or a file.")
+    ] = None,
 ) -> None:
     """Turn a network that other people trained into a run directory."""
     from grokinterp.interop import import_run
 
-    run = import_run(release, path, out)
-    right = float(run.directory.environment["accuracy"])
+    run = import_run(release, path, out, spec=spec)
+    environment = run.directory.environment
+    right = float(environment["accuracy"])
     print(
         f"{run.path}: {len(run.steps)} checkpoint{'s' if len(run.steps) > 1 else ''}, step {run.steps[-1]}, "
         f"right on {right:.1%} of all examples"
     )
+    for line in environment["warnings"]:
+        print(f"warning: {line}", file=sys.stderr)
 
 
 @app.command(epilog=LOG_FORMATS)

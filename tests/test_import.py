@@ -6,8 +6,11 @@ import pytest
 import torch
 
 from grokinterp.analysis import analyze
-from grokinterp.interop import import_run
+from grokinterp.interop import RELEASES, import_run
+from grokinterp.interop.release import loaded
+from grokinterp.interop.splits import drawn
 from grokinterp.tasks import GroupComposition, ModularAddition
+from tests import naive_releases as naive
 from tests.published_networks import STORED_LOSSES, nanda, problem_of_nanda
 
 CHUGHTAI = {
@@ -112,6 +115,64 @@ def test_pizza_has_the_published_distance_irrelevance(published, tmp_path):
         by_difference = torch.stack([correct[(a + d) % 59, a] for d in range(59)])
         q = by_difference.std(1, correction=0).mean() / correct.std(correction=0)
         assert float(q) == pytest.approx(expected, abs=2e-4)
+
+
+# --- naive forward passes, and the networks of the second part ------------------------------------------------------
+
+NAIVE = {
+    "nanda/mod_addition_no_wd.pth": ("nanda", naive.nanda),
+    "nanda/low_precision_mod_addition.pth": ("nanda", naive.nanda),
+    "oracle/baseline.pt": ("nanda", naive.nanda),
+    "pizza/model_p99zdpze5l.pt": ("pizza", lambda path: naive.pizza(path, 0, own_rows=False)),
+    "pizza/model_2k4ohj6bhd.pt": ("pizza", lambda path: naive.pizza(path, 0.8041592198855598, own_rows=False)),
+    "pizza/model_18c9ev5v5p.pt": ("pizza", lambda path: naive.pizza(path, 0.004066910851478034, own_rows=True)),
+    "pizza/model_p71frej8t7.pt": ("pizza", naive.linear),
+    "chughtai/D59_MLP_seed1/model.pt": ("chughtai", lambda path: naive.chughtai_mlp(path, 118)),
+}
+
+
+@pytest.mark.parametrize("name", NAIVE)
+def test_the_logits_are_those_of_a_naive_forward_pass(published, name):
+    kind, forward = NAIVE[name]
+    release = RELEASES[kind](published / name)
+    experiment = release.experiment()
+    model = loaded(experiment, release.states[max(release.states)])
+    found = model(experiment.tokens())[:, -1]
+    expected = forward(published / name)
+    assert (found - expected).abs().max() < 1e-9 * expected.abs().max()
+
+
+def test_a_bare_state_dict_has_its_configuration_and_history_beside_it(published, tmp_path):
+    """Stored on CUDA, in the layout of Nanda et al."""
+    run = import_run("nanda", published / "oracle" / "baseline.pt", tmp_path / "run")
+    assert run.steps == (10_600,)
+    assert run.experiment.task == ModularAddition(p=113)
+    assert torch.equal(run.problem.is_train, drawn("random.shuffle", 113**2, fraction=0.3, seed=0))
+    last = run.metrics.isel(step=-1)
+    assert run.metrics["step"].values.tolist() == [*range(0, 10_501, 500), 10_600]
+    assert float(last["test_loss"]) == pytest.approx(2.00969e-4, rel=1e-3)
+    assert float(run.metrics["test_loss"].sel(step=10_500)) == pytest.approx(3.25819e-4, rel=1e-5)
+    assert float(run[10_600].parameters["embed.W_E"][:113].norm()) == pytest.approx(16.7358, abs=1e-4)
+    assert run.directory.environment["warnings"] == []
+
+
+def test_low_precision_has_its_split_from_losses_at_two_strides(published, tmp_path):
+    run = import_run("nanda", published / "nanda" / "low_precision_mod_addition.pth", tmp_path / "run")
+    assert run.steps == (50_000,)
+    assert torch.equal(run.problem.is_train, drawn("random.shuffle", 113**2, fraction=0.3, seed=1))
+    assert run.metrics["step"].values.tolist() == list(range(0, 50_001, 10))
+    losses, test = run[50_000].losses, run.problem.is_test
+    assert float(losses[~test].mean()) == pytest.approx(3.045e-4, rel=1e-3)
+    assert float(losses[test].mean()) == pytest.approx(3.995e-3, rel=1e-3)
+    assert run.directory.environment["accuracy"] == pytest.approx(0.99945, abs=5e-6)
+    assert "every 10 epochs" in run.directory.environment["curves"]
+
+
+def test_a_linear_model_is_a_perceptron(published, tmp_path):
+    run = import_run("pizza", published / "pizza" / "model_p71frej8t7.pt", tmp_path / "run")
+    spec = run.experiment.model
+    assert (spec.kind, spec.d_embed, spec.combine, spec.hidden) == ("mlp", 256, "sum", (256, 256))
+    assert (run[20_000].logits.argmax(1) == run.problem.labels).all()
 
 
 def test_a_chughtai_transformer_is_a_transformer_lens_file(published, tmp_path):

@@ -11,7 +11,7 @@ from grokinterp.experiment import Experiment, Split
 from grokinterp.experiment.split import written_out
 from grokinterp.interop import import_run
 from grokinterp.interop.elements import published_orders, recovered
-from grokinterp.interop.nanda import shuffled
+from grokinterp.interop.splits import drawn as drawn_elsewhere
 from grokinterp.maths.groups import group
 from grokinterp.models import MLPSpec, TransformerSpec
 from grokinterp.tasks import GroupComposition, ModularAddition, ModularSubtraction, Polynomial, Table
@@ -20,6 +20,11 @@ from tests.released import cfg, drawn, logits_of, lookup, pizza_config, save, tr
 
 SMALL = {"d_model": 8, "n_heads": 2, "d_mlp": 12, "biases": "mlp"}
 ALL_BIASES = {"biases": True}
+
+
+def shuffled(p: int, seed: int, fraction: float) -> torch.Tensor:
+    """The training examples of Nanda et al."""
+    return drawn_elsewhere("random.shuffle", p * p, fraction=fraction, seed=seed)
 
 
 def same(run, step: int, expected: torch.Tensor) -> bool:
@@ -105,6 +110,7 @@ def test_pizza_there_and_back(tmp_path, equals, changes):
     spec = TransformerSpec(**(SMALL | {"attention": "bidirectional", "read_at": read_at} | changes))
     model = drawn(task, spec)
     config = pizza_config(5, eqn_sign=equals, attn_coeff=changes.get("attention_rate", 1))
+    config["n_layers"] = spec.n_layers
     config["act_fn"] = "GeLU" if "act_fn" in changes else "ReLU"
     path = save(tmp_path, transposed(model), config, ("model_ab.pt", "config_ab.json"))
     run = import_run("pizza", path, tmp_path / "run")

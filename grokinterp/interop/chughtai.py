@@ -11,11 +11,14 @@ from torch import Tensor
 from grokinterp.errors import ConfigError, short
 from grokinterp.experiment import Experiment, Optimization, Split
 from grokinterp.interop.elements import Renaming, renamed
-from grokinterp.interop.files import ForeignFileError, given, listed, read_config, read_torch, required, state_dict
-from grokinterp.interop.layout import State, biases, fitted, plain, sizes, weight
+from grokinterp.interop.files import ForeignFileError, given, listed, read_config, required
+from grokinterp.interop.fitting import biases, fitted, plain, spec_sizes, transformer_sizes
+from grokinterp.interop.layout import State, layout
 from grokinterp.interop.logs import read_log
 from grokinterp.interop.release import Curves, Release, loaded, split_of
 from grokinterp.interop.scores import answers
+from grokinterp.interop.splits import permuted
+from grokinterp.interop.weights import read_content, require_not_hugging_face, weights_in
 from grokinterp.models import MLPSpec, ModelSpec, TransformerSpec
 from grokinterp.tasks import GroupComposition, ModularAddition, Task
 
@@ -38,9 +41,10 @@ def read(path: Path) -> Release:
     Raises:
         ForeignFileError: a file that is not of this release, or products that are right in no known order.
     """
-    return read_files(
-        path / "model.pt" if path.is_dir() else path, path / "cfg.json" if path.is_dir() else path.with_name("cfg.json")
-    )
+    if path.is_dir():
+        files = (path / name for name in ("model.pt", "model.safetensors"))
+        return read_files(next((file for file in files if file.exists()), path / "model.pt"), path / "cfg.json")
+    return read_files(path, path.with_name("cfg.json"))
 
 
 def read_files(weights: Path, cfg: Path) -> Release:
@@ -50,9 +54,9 @@ def read_files(weights: Path, cfg: Path) -> Release:
     folder = weights.parent
     config = read_config(cfg)
     task = task_of(config, cfg)
-    known = network(
-        str(required(config, "model", cfg)), plain(state_dict(read_torch(weights), weights), weights), weights
-    )
+    content = read_content(weights)
+    require_not_hugging_face(weights, content)
+    known = network(str(required(config, "model", cfg)), plain(weights_in(content, weights), weights), weights)
     state = fitted(known.state, Experiment(task=task, model=known.model), weights)
     order, how = order_of(known.model, state, task, weights)
     seed, fraction = given(config, "seed", 0, cfg), given(config, "frac_train", 0.0, cfg)
@@ -100,21 +104,17 @@ def network(name: str, state: State, path: Path) -> Known:
 
 def mlp(state: State, path: Path) -> Known:
     """relu([W_x[x], W_y[y]] W) W_U: a table of embeddings for each operand, no biases. Raises ForeignFileError."""
-    W_x, W_y, W, W_U = (weight(state, name, 2, path) for name in ("W_x", "W_y", "W", "W_U"))
-    if W_x.shape != W_y.shape or len(W) != 2 * W_x.shape[1]:
-        shapes = f"W_x {tuple(W_x.shape)}, W_y {tuple(W_y.shape)}, W {tuple(W.shape)}"
-        raise ForeignFileError(path, f"shapes do not fit: {shapes}")
-    spec = MLPSpec(
-        d_embed=W_x.shape[1], embedding="separate", hidden=(W.shape[1],), act_fn="relu", initialization="normal"
-    )
-    ours = {"embed.W_E": torch.stack([W_x, W_y]), "layers.0.W_in": W, "unembed.W_U": W_U}
-    return Known(spec, ours | {name: value for name, value in state.items() if name not in ("W_x", "W_y", "W", "W_U")})
+    mapped = layout("chughtai-mlp").read(state, path)
+    width, hidden = mapped.sizes["d_embed"], (mapped.sizes["neuron"],)
+    spec = MLPSpec(d_embed=width, embedding="separate", hidden=hidden, act_fn="relu", initialization="normal")
+    return Known(spec, mapped.state)
 
 
 def transformer(state: State, path: Path) -> Known:
     """A HookedTransformer without LayerNorm; ``x_embed`` and ``y_embed`` repeat its embedding."""
-    ours = {name: value for name, value in state.items() if name not in ("x_embed", "y_embed")}
-    return Known(TransformerSpec(**sizes(ours, path).spec(), biases=biases([ours])), ours)
+    mapped = layout("transformer-lens").read(state, path)
+    spec = TransformerSpec(**spec_sizes(transformer_sizes(mapped)), biases=biases([mapped.state]))
+    return Known(spec, mapped.state)
 
 
 def order_of(model: ModelSpec, state: State, task: Task, path: Path) -> tuple[Renaming, str]:
@@ -154,7 +154,7 @@ def split(task: Task, order: Renaming, seed: int, fraction: float, path: Path) -
         raise ForeignFileError(path, f"frac_train={fraction}: leaves no pair to train or to test on")
     if seed >= 2**63:
         raise ForeignFileError(path, f"seed={short(seed)}: must be below 2^63")
-    pairs = torch.randperm(n * n, generator=torch.Generator().manual_seed(seed))[:trained]
+    pairs = permuted(n * n, seed)[:trained]
     is_train = torch.zeros(n * n, dtype=torch.bool)
     is_train[order[pairs // n] * n + order[pairs % n]] = True
     return split_of(task, is_train, fraction=fraction, seed=seed)

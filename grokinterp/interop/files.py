@@ -5,9 +5,9 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,7 +20,20 @@ LARGEST_FILE = 2**31
 MOST_NUMBERS = 2**29
 """Entries of all tensors of a file together, views that repeat a storage counted in full."""
 
+MOST_ENTRIES = 2**26
+"""Entries of all containers of a file together, containers that are there several times counted each time."""
+
+DEEPEST = 64
+"""Containers inside each other."""
+
 Number = TypeVar("Number", int, float)
+
+
+class Extent(NamedTuple):
+    """Entries of containers, and numbers in tensors."""
+
+    entries: int
+    numbers: int
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -58,7 +71,7 @@ def read_torch(path: Path) -> Any:
         named = re.search(r"(?:GLOBAL|global|type) `?([A-Za-z_][\w.]*\.[\w.]+)", str(error))
         why = f"a pickle that asks for {named[1]}" if named else "no file that PyTorch loads as weights only"
         raise ForeignFileError(path, f"refused: it is {why}") from None
-    numbers = sum(tensor.numel() for tensor in _tensors(content))
+    numbers = _extent(content, path).numbers
     if numbers > MOST_NUMBERS:
         raise ForeignFileError(path, f"holds tensors of {numbers} numbers; at most {MOST_NUMBERS} are read")
     return content
@@ -74,6 +87,8 @@ def state_dict(content: Any, path: Path) -> dict[str, Tensor]:
             or not isinstance(value, Tensor)
             or value.is_complex()
             or value.layout is not torch.strided
+            or value.is_nested
+            or value.is_meta
         ):
             raise ForeignFileError(path, f"holds no state dict: {str(name)[:40]!r} is no plain tensor")
     return {name: value.detach() for name, value in content.items()}
@@ -97,14 +112,24 @@ def required(config: Mapping[str, Any], key: str, path: Path) -> Any:
     return config[key]
 
 
-def _tensors(content: Any) -> Iterable[Tensor]:
-    """All tensors inside dicts, lists and tuples."""
-    todo = [content]
-    while todo:
-        item = todo.pop()
+def _extent(content: Any, path: Path) -> Extent:
+    """How much a file holds, containers that are there several times counted each time. Raises ForeignFileError."""
+    known: dict[int, Extent | None] = {}
+
+    def of(item: Any, depth: int) -> Extent:
         if isinstance(item, Tensor):
-            yield item
-        elif isinstance(item, Mapping):
-            todo.extend(item.values())
-        elif isinstance(item, list | tuple):
-            todo.extend(item)
+            return Extent(1, item.numel())
+        if not isinstance(item, Mapping | list | tuple | set | frozenset):
+            return Extent(1, 0)
+        if depth > DEEPEST or (id(item) in known and known[id(item)] is None):
+            raise ForeignFileError(path, f"refused: it nests containers inside each other more than {DEEPEST} times")
+        if (found := known.get(id(item))) is None:
+            known[id(item)] = None  # until it is known: who comes back here is inside it
+            inside = [of(one, depth + 1) for one in (item.values() if isinstance(item, Mapping) else item)]
+            found = Extent(1 + sum(one.entries for one in inside), sum(one.numbers for one in inside))
+            known[id(item)] = found
+        if found.entries > MOST_ENTRIES:
+            raise ForeignFileError(path, f"refused: it holds {found.entries} entries; at most {MOST_ENTRIES} are read")
+        return found
+
+    return of(content, 0)

@@ -6,17 +6,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-
 from grokinterp.errors import ConfigError
 from grokinterp.experiment import Experiment, Optimization, Split
 from grokinterp.experiment.split import UNKNOWN
 from grokinterp.interop import chughtai
-from grokinterp.interop.files import ForeignFileError, given, listed, read_config, read_torch, state_dict
-from grokinterp.interop.layout import ACTIVATIONS, Sizes, State, biases, fitted, plain, sizes
+from grokinterp.interop.beside import required_config
+from grokinterp.interop.files import ForeignFileError, given, listed, read_config
+from grokinterp.interop.fitting import (
+    ACTIVATIONS,
+    biases,
+    fitted,
+    plain,
+    require_sizes,
+    spec_sizes,
+    transformer_sizes,
+)
+from grokinterp.interop.layout import State, layout
 from grokinterp.interop.release import Release, loaded
 from grokinterp.interop.scores import score
+from grokinterp.interop.weights import read_content, require_not_hugging_face, weights_in
 from grokinterp.models import TransformerSpec
 from grokinterp.tasks import ModularAddition, ModularDivision, ModularMultiplication, ModularSubtraction, Task
 
@@ -53,16 +61,19 @@ def read(path: Path) -> Release:
     Raises:
         ForeignFileError: a file that is not what it says, or a network that cannot be expressed here.
     """
-    cfg = config_beside(path)
+    content = read_content(path)
+    require_not_hugging_face(path, content)
+    cfg = required_config(path)
     config = {key: value for key, value in read_config(cfg).items() if value is not None}
     if "group" in config:
         return chughtai.read_files(path, cfg)._replace(name=f"transformer-lens-{path.stem}")
-    state = plain(state_dict(weights_of(path), path), path)
-    shape = sizes(state, path)
-    for task in tasks_of(config, shape, cfg):
-        spec = spec_of(config, shape, state, task, cfg)
+    mapped = layout("transformer-lens").read(plain(weights_in(content, path), path), path)
+    sizes = transformer_sizes(mapped)
+    require_sizes(config, sizes, cfg, path)
+    for task in tasks_of(config, sizes, cfg):
+        spec = spec_of(config, sizes, mapped.state, task, cfg)
         experiment = Experiment(task=task, model=spec)
-        ours = fitted(state, experiment, path)
+        ours = fitted(mapped.state, experiment, path)
         right = score(loaded(experiment, ours), experiment.tokens(), task.labels()).accuracy
         if "task" in config or right > 0.5:
             break
@@ -93,46 +104,28 @@ def read(path: Path) -> Release:
     )
 
 
-def config_beside(path: Path) -> Path:
-    """The JSON file of a file of weights. Raises ForeignFileError naming those that were looked for."""
-    names = [f"{path.stem}{ending}" for ending in (".json", "_config.json", "_cfg.json")]
-    names += [f"{path.stem.replace('model', word)}.json" for word in ("config", "cfg")] + ["config.json", "cfg.json"]
-    for name in names:
-        if (found := path.with_name(name)).is_file():
-            return found
-    raise ForeignFileError(path, f"has no configuration beside it: {listed(set(names))}")
-
-
-def weights_of(path: Path) -> Any:
-    """The tensors of a PyTorch or safetensors file. Raises ForeignFileError."""
-    if path.suffix != ".safetensors":
-        return read_torch(path)
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ForeignFileError(path, f"is no safetensors file: {error}") from None
-
-
-def tasks_of(config: Mapping[str, Any], shape: Sizes, path: Path) -> list[Task]:
+def tasks_of(config: Mapping[str, Any], sizes: Mapping[str, int], path: Path) -> list[Task]:
     """The task that is told, or those that a network of this shape may have learned. Raises ForeignFileError."""
     if "task" in config:
         try:
             return [Experiment.from_dict({"task": config["task"]}).task]
         except ConfigError as error:
             raise ForeignFileError(path, str(error)) from None
-    p = shape.d_vocab - (shape.n_ctx > 2)
+    p = sizes["d_vocab"] - (sizes["n_ctx"] > 2)
     kinds = (ModularAddition, ModularSubtraction, ModularMultiplication, ModularDivision)
     found: list[Task] = []
     for kind in kinds:
         with contextlib.suppress(ConfigError):
             found.append(kind(p=p))
-    if not found or shape.d_vocab_out < p or shape.n_ctx < 2:
-        why = f"{shape.d_vocab} tokens, {shape.n_ctx} positions, {shape.d_vocab_out} classes"
+    if not found or sizes["d_vocab_out"] < p or sizes["n_ctx"] < 2:
+        why = "{d_vocab} tokens, {n_ctx} positions, {d_vocab_out} classes".format(**sizes)
         raise ForeignFileError(path, f"fits no operation on two operands: {why}")
     return found
 
 
-def spec_of(config: Mapping[str, Any], shape: Sizes, state: State, task: Task, path: Path) -> TransformerSpec:
+def spec_of(
+    config: Mapping[str, Any], sizes: Mapping[str, int], state: State, task: Task, path: Path
+) -> TransformerSpec:
     """The transformer of a configuration. Raises ForeignFileError naming what there is no network of."""
     for key, values in UNLIKE.items():
         if key in config and config[key] not in values:
@@ -141,13 +134,13 @@ def spec_of(config: Mapping[str, Any], shape: Sizes, state: State, task: Task, p
     if act.lower() not in ACTIVATIONS:
         raise ForeignFileError(path, f"act_fn={act[:40]}: must be among {listed(ACTIVATIONS)}")
     scale = given(config, "attn_scale", -1.0, path, least=-1)
-    if scale not in (-1.0, 0.0) and not math.isclose(scale, shape.d_head**0.5, rel_tol=1e-6):
-        raise ForeignFileError(path, f"attn_scale={scale}: must be the root of d_head={shape.d_head}")
+    if scale not in (-1.0, 0.0) and not math.isclose(scale, sizes["d_head"] ** 0.5, rel_tol=1e-6):
+        raise ForeignFileError(path, f"attn_scale={scale}: must be the root of d_head={sizes['d_head']}")
     learned = "LN" if any(".ln1." in name for name in state) else None
     return TransformerSpec(
-        **shape.spec(),
+        **spec_sizes(sizes),
         act_fn=ACTIVATIONS[act.lower()],
-        read_at="equals" if shape.d_vocab > task.d_vocab else "last",
+        read_at="equals" if sizes["d_vocab"] > task.d_vocab else "last",
         normalization=config.get("normalization_type", learned),
         attention=config.get("attention_dir", "causal"),
         biases=biases([state]),

@@ -1,146 +1,188 @@
-"""Names and shapes of the released weights, and the same weights under ours."""
+"""Tables that say where each of our weights is in somebody else's file, and the engine that reads by them."""
 
 import re
-from collections.abc import Iterable, Mapping
+import tomllib
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from grokinterp.experiment import Experiment
+from grokinterp.errors import ConfigError, short
 from grokinterp.interop.files import ForeignFileError, listed
+from grokinterp.interop.layout_lines import LAYER, Line, is_whole, read_line
+from grokinterp.interop.patterns import Equation, Pattern, PatternError, solved
 
-CONSTANTS = (".mask", ".IGNORE", ".causal_mask")
-"""Entries of a state dict that are no weights."""
-
-Activation = Literal["relu", "gelu", "silu", "quadratic"]
-
-ACTIVATIONS: dict[str, Activation] = {
-    "relu": "relu",
-    "gelu": "gelu",
-    "silu": "silu",
-    "swish": "silu",
-    "quadratic": "quadratic",
-}
-"""Activation functions by their published names in small letters."""
-
-BIAS = re.compile(r"\.b_\w+$")
+TABLES = files("grokinterp.interop").joinpath("layouts")
 
 State = dict[str, Tensor]
 
+Shapes = Mapping[str, tuple[int, ...]]
+"""The shape of each weight of a model of ours."""
 
-class Sizes(NamedTuple):
-    """What the weights of a transformer say about its shape."""
 
+class Mapped(NamedTuple):
+    """Weights under our names, the sizes of the axes that the table names, and the number of layers."""
+
+    state: State
+    sizes: dict[str, int]
     n_layers: int
-    n_heads: int
-    d_head: int
-    d_model: int
-    d_mlp: int
-    d_vocab: int
-    d_vocab_out: int
-    n_ctx: int
-
-    def spec(self) -> dict[str, Any]:
-        """The sizes that a TransformerSpec has."""
-        kept = {key: getattr(self, key) for key in ("n_layers", "n_heads", "d_model", "d_mlp")}
-        return kept | {"d_head": None if self.d_head * self.n_heads == self.d_model else self.d_head}
 
 
-def plain(state: State, path: Path) -> State:
-    """The weights alone, in float32 or, where they are so, float64. Raises ForeignFileError."""
-    weights = {name: value for name, value in state.items() if not name.endswith(CONSTANTS)}
-    for name, value in weights.items():
-        if not value.is_floating_point():
-            raise ForeignFileError(path, f"{name} holds {value.dtype}, no floating-point numbers")
-    return {name: value if value.dtype == torch.float64 else value.float() for name, value in weights.items()}
+class Found(NamedTuple):
+    """A line, its pattern known, and the tensor that it speaks of."""
+
+    line: Line
+    pattern: Pattern
+    tensor: Tensor
+
+    @property
+    def where(self) -> str:
+        return ", ".join(self.line.sources)
 
 
-def untransposed(state: State, path: Path) -> State:
-    """Weights that act from the left, W x, as TransformerLens has them, acting from the right, x W.
+class Layout(NamedTuple):
+    """A whole table: its lines, the names in a file that are no weights, sizes that no tensor tells."""
 
-    embed.W_E [d_model, token] and W_U [d_model, class]; W_Q, W_K, W_V [head, d_head, d_model]; W_O [d_model,
-    head · d_head], heads one behind the other; W_in [d_mlp, d_model], W_out [d_model, d_mlp].
+    lines: tuple[Line, ...]
+    ignore: tuple[str, ...]
+    axes: Mapping[str, int]
 
-    Source: the code released with Nanda et al. 2023, and with Zhong et al. 2023.
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any]) -> "Layout":
+        """Read ``weights``, ``ignore`` and ``axes``. Raises ConfigError naming the key."""
+        weights, ignore, axes = table.get("weights", {}), table.get("ignore", []), table.get("axes", {})
+        if not isinstance(weights, Mapping):
+            raise ConfigError("weights", short(weights), "must be a table with a line for each weight")
+        if not isinstance(ignore, list) or not all(isinstance(name, str) for name in ignore):
+            raise ConfigError("ignore", short(ignore), 'must be a list of names such as "*.mask"')
+        if not isinstance(axes, Mapping):
+            raise ConfigError("axes", short(axes), "must be a table such as { head = 4 }")
+        for name, size in axes.items():
+            if not is_whole(size) or size < 1:
+                raise ConfigError(f"axes.{short(name)}", short(size), "must be a whole number from 1")
+        return cls(tuple(read_line(name, line) for name, line in weights.items()), tuple(ignore), dict(axes))
 
-    Raises:
-        ForeignFileError: a weight is missing, or has another number of axes.
+    def changed(self, other: "Layout") -> "Layout":
+        """This table with the lines of another in place of those of the same name, and with what else it has."""
+        lines = {line.name: line for line in (*self.lines, *other.lines)}
+        return Layout(tuple(lines.values()), (*self.ignore, *other.ignore), {**self.axes, **other.axes})
+
+    def read(self, state: State, path: Path, own: Shapes | None = None) -> Mapped:
+        """Put the tensors of a file under our names.
+
+        Args:
+            state: tensors by their names.
+            path: the file, for messages.
+            own: shapes of the weights of the model that they are meant for, where it is known.
+
+        Raises:
+            ForeignFileError: a weight that is missing or that no line names, or shapes that contradict each other.
+        """
+        kept = {name: value for name, value in state.items() if not any(fnmatchcase(name, p) for p in self.ignore)}
+        n_layers = self._count_layers(kept, path)
+        lines = [line for line in self._expanded(n_layers) if _is_there(line, kept, own, path)]
+        used = {source for line in lines for source in line.sources}
+        if kept.keys() - used:
+            raise ForeignFileError(path, f"holds {listed(kept.keys() - used)}, which no line of its layout names")
+        try:
+            found = [_found(line, number, kept) for number, line in enumerate(lines)]
+            sizes = solved(self._equations(found, own))
+            return Mapped({one.line.name: _rearranged(one, sizes) for one in found}, sizes, n_layers)
+        except PatternError as error:
+            raise ForeignFileError(path, str(error)) from None
+
+    def _count_layers(self, state: State, path: Path) -> int:
+        """How many layers the file has. Raises ForeignFileError for none, or a gap."""
+        templates = sorted({source for line in self.lines if line.per_layer for source in line.sources})
+        found = set()
+        for template in templates:
+            before, *after = (re.escape(part) for part in template.split(LAYER))
+            numbered = re.compile(before + r"(\d{1,3})" + r"\d{1,3}".join(after))
+            found |= {int(match[1]) for name in state if (match := numbered.fullmatch(name))}
+        if templates and (not found or found != set(range(len(found)))):
+            example = templates[0].replace(LAYER, "0")
+            raise ForeignFileError(path, f"has no layers 0, 1, ... such as {example}; it has {listed(state)}")
+        return len(found)
+
+    def _expanded(self, n_layers: int) -> Iterator[Line]:
+        """Every line, those of layers once for each."""
+        for line in self.lines:
+            yield from (line.of_layer(number) for number in range(n_layers if line.per_layer else 1))
+
+    def _equations(self, found: list[Found], own: Shapes | None) -> Iterator[Equation]:
+        """All that is known of the sizes: as given, from the file, and from the model. Raises PatternError."""
+        for name, size in self.axes.items():
+            yield Equation((name,), size, "[axes]")
+        for one in found:
+            yield from one.pattern.equations(tuple(one.tensor.shape), one.where)
+            if own is not None:
+                yield from _wanted(one, own[one.line.name])
+
+
+@cache
+def layout(name: str) -> Layout:
+    """The table of that name that is part of this package. Raises FileNotFoundError."""
+    return Layout.from_table(tomllib.loads(TABLES.joinpath(f"{name}.toml").read_text("utf-8")))
+
+
+@cache
+def layout_names() -> tuple[str, ...]:
+    """The names of the tables that are part of this package."""
+    return tuple(sorted(one.name.removesuffix(".toml") for one in TABLES.iterdir()))
+
+
+def _is_there(line: Line, state: State, own: Shapes | None, path: Path) -> bool:
+    """Whether the file has the tensors of a line. Raises ForeignFileError for one that is missing, or without use."""
+    missing = [source for source in line.sources if source not in state]
+    if missing and not (line.optional and len(missing) == len(line.sources)):
+        raise ForeignFileError(path, f"has no {missing[0]}; it has {listed(state)}")
+    if not missing and own is not None and line.name not in own:
+        raise ForeignFileError(path, f"has {line.name}, which the model lacks; it has {listed(own)}")
+    return not missing
+
+
+def _found(line: Line, number: int, state: State) -> Found:
+    """The tensor of a line, several of them as one; without a pattern its axes have names of their own.
+
+    Raises PatternError.
     """
-    ours = dict(state)
-    ours["embed.W_E"] = weight(state, "embed.W_E", 2, path).T
-    for layer in range(n_layers(state, path)):
-        block = f"blocks.{layer}"
-        for letter in "QKV":
-            name = f"{block}.attn.W_{letter}"
-            ours[name] = weight(state, name, 3, path).transpose(1, 2)
-        heads, _, d_head = ours[f"{block}.attn.W_V"].shape
-        name = f"{block}.attn.W_O"
-        rows = weight(state, name, 2, path).T
-        if len(rows) != heads * d_head:
-            raise ForeignFileError(path, f"{name} has {len(rows)} columns for {heads} heads of {d_head}")
-        ours[name] = rows.unflatten(0, (heads, d_head))
-        for name in (f"{block}.mlp.W_in", f"{block}.mlp.W_out"):
-            ours[name] = weight(state, name, 2, path).T
-    return ours
+    tensors = [state[source] for source in line.sources]
+    if any(tensor.shape != tensors[0].shape for tensor in tensors):
+        shapes = ", ".join(f"{name} {tuple(t.shape)}" for name, t in zip(line.sources, tensors, strict=True))
+        raise PatternError(f"shapes differ: {shapes}")
+    if not tensors[0].numel():
+        raise PatternError(f"{line.sources[0]} has shape {tuple(tensors[0].shape)}: it is empty")
+    tensor = torch.stack(tensors) if line.stacked else tensors[0]
+    pattern = line.pattern or Pattern.parse(" ".join(f"_{number}_{axis}" for axis in range(tensor.ndim)))
+    return Found(line, pattern, tensor)
 
 
-def sizes(state: State, path: Path) -> Sizes:
-    """The sizes of a transformer in TransformerLens layout. Raises ForeignFileError."""
-    layers = n_layers(state, path)
-    d_vocab, d_model = weight(state, "embed.W_E", 2, path).shape
-    heads, _, d_head = weight(state, "blocks.0.attn.W_Q", 3, path).shape
-    d_mlp = weight(state, "blocks.0.mlp.W_in", 2, path).shape[1]
-    n_ctx = weight(state, "pos_embed.W_pos", 2, path).shape[0]
-    d_vocab_out = weight(state, "unembed.W_U", 2, path).shape[1]
-    return Sizes(layers, heads, d_head, d_model, d_mlp, d_vocab, d_vocab_out, n_ctx)
+def _wanted(one: Found, shape: tuple[int, ...]) -> Iterator[Equation]:
+    """What the shape of our weight says about the axes of the right side. Raises PatternError."""
+    where, right = f"the model's {one.line.name} with shape {shape}", one.pattern.right
+    if len(shape) != len(right):
+        raise PatternError(f"{where} has {len(shape)} axes, but {one.where} has {len(right)} after its pattern")
+    for group, size in zip(right, shape, strict=True):
+        kept = 1
+        for start, stop in (one.line.part[name] for name in group if name in one.line.part):
+            kept *= stop - start
+        whole = tuple(name for name in group if name not in one.line.part)
+        if size % kept or (not whole and size != kept):
+            raise PatternError(f"{where} has no axis of {kept}, which part keeps of {one.where}")
+        yield Equation(whole, size // kept, where)
 
 
-def n_layers(state: State, path: Path) -> int:
-    """The blocks there are. Raises ForeignFileError for none, or a gap."""
-    found = {int(match[1]) for name in state if (match := re.match(r"blocks\.(\d{1,3})\.", name))}
-    if not found or found != set(range(len(found))):
-        raise ForeignFileError(path, f"has no transformer blocks 0, 1, ...; it has {listed(state)}")
-    return len(found)
-
-
-def weight(state: Mapping[str, Tensor], name: str, axes: int, path: Path) -> Tensor:
-    """One tensor of so many axes. Raises ForeignFileError."""
-    if name not in state:
-        raise ForeignFileError(path, f"has no {name}; it has {listed(state)}")
-    if state[name].ndim != axes or not state[name].numel():
-        raise ForeignFileError(path, f"{name} has shape {tuple(state[name].shape)}, not {axes} axes")
-    return state[name]
-
-
-def biases(states: Iterable[State]) -> bool | Literal["mlp"]:
-    """Which biases were trained: those that are not zero in some state, of the MLPs alone or of other layers too."""
-    found = {name for state in states for name, value in state.items() if BIAS.search(name) and value.any()}
-    return "mlp" if found and all(".mlp." in name for name in found) else bool(found)
-
-
-def fitted(state: State, experiment: Experiment, path: Path) -> State:
-    """The state as the experiment's model holds it: of more classes and positions the first, absent biases zero.
-
-    Raises:
-        ForeignFileError: a weight that the model has not, one that is missing, or of another shape.
-    """
-    with torch.device("meta"):  # before anything of a size that the file makes up is built
-        own = experiment.empty_model().state_dict()
-    state = dict(state)
-    for name in own.keys() - state.keys():
-        if ".b_" in name or name.startswith(("b_U", "unembed.b_U")):
-            state[name] = torch.zeros(own[name].shape)
-    odd = own.keys() ^ state.keys()
-    if odd:
-        word = "lacks" if odd & own.keys() else "holds"
-        raise ForeignFileError(path, f"{word} {listed(odd & own.keys() or odd)}, unlike the network it says it is")
-    for name, of in (("unembed.W_U", 1), ("unembed.b_U", 0), ("pos_embed.W_pos", 0)):
-        if name in own and state[name].ndim == own[name].ndim:
-            state[name] = state[name].narrow(of, 0, min(state[name].shape[of], own[name].shape[of]))
-    for name, value in state.items():
-        if value.shape != own[name].shape:
-            shapes = f"{tuple(value.shape)}; {tuple(own[name].shape)} follows from the other weights"
-            raise ForeignFileError(path, f"{name} has shape {shapes}")
-    return {name: value.contiguous().clone() for name, value in state.items()}
+def _rearranged(one: Found, sizes: Mapping[str, int]) -> Tensor:
+    """The tensor as our weight. Raises PatternError for an axis of unknown size, or a part outside it."""
+    for name in one.pattern.names:
+        if name not in sizes:
+            raise PatternError(f"{one.where}: no shape tells the size of {name}; give it under [axes]")
+        if one.line.part.get(name, (0, 0))[1] > sizes[name]:
+            raise PatternError(f"{one.where} has {name}={sizes[name]}; part wants {list(one.line.part[name])}")
+    weight = one.pattern.apply(one.tensor, sizes, one.line.part)
+    return weight if one.line.scale == 1 else weight * one.line.scale

@@ -3,56 +3,88 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from grokinterp.experiment import Experiment, Optimization, Split
 from grokinterp.experiment.split import UNKNOWN
-from grokinterp.interop.files import ForeignFileError, given, listed, read_config, read_torch, required, state_dict
-from grokinterp.interop.layout import ACTIVATIONS, Sizes, State, biases, fitted, plain, sizes, untransposed
+from grokinterp.interop import linear
+from grokinterp.interop.files import ForeignFileError, given, listed, read_config, required
+from grokinterp.interop.fitting import (
+    ACTIVATIONS,
+    biases,
+    fitted,
+    plain,
+    require_sizes,
+    spec_sizes,
+    transformer_sizes,
+)
+from grokinterp.interop.layout import State, layout
 from grokinterp.interop.release import Release
-from grokinterp.models import TransformerSpec
+from grokinterp.interop.weights import read_content, require_not_hugging_face, weights_in
+from grokinterp.models import ModelSpec, TransformerSpec
 from grokinterp.tasks import ModularAddition, Table, Task
 
 SUM = re.compile(r"lambda x: ?\(x\[0\] ?\+ ?x\[1\]\) ?% ?(\d{1,4})")
 
 
+class Network(NamedTuple):
+    """What is particular to one of the release's two kinds of networks."""
+
+    task: Task
+    model: ModelSpec
+    state: State
+    notes: dict[str, str]
+
+
 def read(path: Path) -> Release:
     """A network of the release; its split was drawn by a generator that nobody has recorded.
+
+    A configuration with a ``model_type`` is that of a network without attention.
 
     Raises:
         ForeignFileError: a file that is not of this release, or a network that cannot be expressed here.
     """
-    if path.suffix != ".pt" or not path.stem.startswith("model_"):
+    if path.suffix not in (".pt", ".safetensors") or not path.stem.startswith("model_"):
         raise ForeignFileError(path, "must be called model_ID.pt, with config_ID.json beside it")
     identity = path.stem.removeprefix("model_")
     beside = path.with_name(f"config_{identity}.json")
     config = read_config(beside)
-    p = modulus(config, beside)
-    state = untransposed(plain(state_dict(read_torch(path), path), path), path)
-    shape = sizes(state, path)
-    equals, task = bool(config.get("eqn_sign")), task_of(config, p)
-    require_positions(shape, task, equals, path)
-    spec = spec_of(config, shape, state, equals, beside)
+    content = read_content(path)
+    require_not_hugging_face(path, content)
+    weights = plain(weights_in(content, path), path)
+    kind = linear.network if "model_type" in config else transformer
+    network = kind(config, weights, beside, path)
     steps = given(config, "epoch", 20_000, beside, least=1)
-    fraction = given(config, "frac", 0.8, beside)
     return Release(
         name=f"pizza-{identity}",
         source=path,
-        task=task,
-        model=spec,
+        task=network.task,
+        model=network.model,
         optimization=Optimization(
             lr=given(config, "lr", 1e-3, beside),
             weight_decay=given(config, "weight_decay", 0.0, beside),
             warmup_steps=0,
             loss="float32",
         ),
-        split=Split(fraction=fraction, trained_on=UNKNOWN),
+        split=Split(fraction=given(config, "frac", 0.8, beside), trained_on=UNKNOWN),
         steps=steps,
         seed=0,
-        states={steps: fitted(state, Experiment(task=task, model=spec), path)},
+        states={steps: network.state},
         curves={},
-        notes={"release": "Zhong et al. 2023", "split": "drawn by a generator whose seed was not recorded"},
+        notes={"release": "Zhong et al. 2023", "split": "unknown: its seed was not recorded"} | network.notes,
     )
+
+
+def transformer(config: Mapping[str, Any], weights: State, beside: Path, path: Path) -> Network:
+    """A network with attention. Raises ForeignFileError."""
+    p = modulus(config, beside)
+    mapped = layout("nanda").read(weights, path)
+    sizes = transformer_sizes(mapped)
+    require_sizes(config, sizes, beside, path)
+    equals, task = bool(config.get("eqn_sign")), task_of(config, p)
+    require_positions(sizes, task, equals, path)
+    spec = spec_of(config, sizes, mapped.state, equals, beside)
+    return Network(task, spec, fitted(mapped.state, Experiment(task=task, model=spec), path), {})
 
 
 def modulus(config: Mapping[str, Any], path: Path) -> int:
@@ -71,15 +103,18 @@ def task_of(config: Mapping[str, Any], p: int) -> Task:
     return Table.from_array([[-1] * p + [(a + b) % p for b in range(p)] for a in range(p)])
 
 
-def require_positions(shape: Sizes, task: Task, equals: bool, path: Path) -> None:
-    """Raise ForeignFileError unless the network has the task's tokens, an "=" behind them if there is one."""
+def require_positions(sizes: Mapping[str, int], task: Task, equals: bool, path: Path) -> None:
+    """Raise ForeignFileError unless the network has the task's tokens, an "=" after them if there is one."""
     tokens, positions, classes = task.d_vocab + equals, task.n_ctx + equals, task.n_classes
-    if shape.d_vocab != tokens or shape.n_ctx < positions or shape.d_vocab_out < classes:
-        found = f"{shape.d_vocab} tokens, {shape.n_ctx} positions and {shape.d_vocab_out} outputs"
-        raise ForeignFileError(path, f"has {found}; its configuration needs {tokens}, {positions} and {classes}")
+    found = sizes["d_vocab"], sizes["n_ctx"], sizes["d_vocab_out"]
+    if found[0] != tokens or found[1] < positions or found[2] < classes:
+        has = "{} tokens, {} positions and {} outputs".format(*found)
+        raise ForeignFileError(path, f"has {has}; its configuration needs {tokens}, {positions} and {classes}")
 
 
-def spec_of(config: Mapping[str, Any], shape: Sizes, state: State, equals: bool, path: Path) -> TransformerSpec:
+def spec_of(
+    config: Mapping[str, Any], sizes: Mapping[str, int], state: State, equals: bool, path: Path
+) -> TransformerSpec:
     """The transformer: every position sees all, rate · softmax + (1 - rate) · 1."""
     act, rate = str(config.get("act_fn", "ReLU")), given(config, "attn_coeff", 1.0, path)
     if act.lower() not in ACTIVATIONS:
@@ -87,7 +122,7 @@ def spec_of(config: Mapping[str, Any], shape: Sizes, state: State, equals: bool,
     if rate > 1:
         raise ForeignFileError(path, f"attn_coeff={rate}: must be from 0 to 1")
     return TransformerSpec(
-        **shape.spec(),
+        **spec_sizes(sizes),
         act_fn=ACTIVATIONS[act.lower()],
         read_at="equals" if equals else "last",
         attention="bidirectional",

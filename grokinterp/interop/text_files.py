@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from grokinterp.errors import GrokinterpError
+from grokinterp.errors import GrokinterpError, short
 
 LARGEST_TEXT = 2**28
 """Bytes of a text file that is held in memory as a whole."""
@@ -58,7 +58,7 @@ def listed(names: Iterable[object]) -> str:
     >>> listed(["b", "a"])
     'a, b'
     """
-    text = ", ".join(sorted(str(name)[:40] for name in names)) or "nothing"
+    text = ", ".join(sorted(short(name)[:40] for name in names)) or "nothing"
     return text if len(text) <= 200 else text[:197] + "..."
 
 

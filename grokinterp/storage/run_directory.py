@@ -65,7 +65,7 @@ class RunDirectory:
         """
         run = cls(Path(path))
         documents = {"experiment.json": _pretty(experiment), "environment.json": _pretty(environment)}
-        run._require_empty()
+        run.require_empty()
         try:
             for directory in (run.path / "checkpoints", run.path / "resume"):
                 directory.mkdir(parents=True, exist_ok=True)
@@ -210,7 +210,7 @@ class RunDirectory:
         if digest != verify(data, name=path.name).digest:
             raise RunDirectoryError(self.path, f"checkpoint {path.name} exists with different content; it was kept")
 
-    def _require_empty(self) -> None:
+    def require_empty(self) -> None:
         """Raises: RunDirectoryError if the directory holds anything but our lock and leftovers."""
         try:
             names = sorted(os.listdir(self.path)) if os.path.lexists(self.path) else []

@@ -1,0 +1,40 @@
+"""The JSON file beside a file of weights: its configuration, and often the history of its training."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from grokinterp.interop.files import ForeignFileError, listed
+
+
+def candidates(path: Path) -> Iterator[Path]:
+    """The JSON files that may belong to a file of weights: named like it, then like a configuration."""
+    stem = path.stem
+    yield from (path.with_name(f"{stem}{ending}") for ending in (".json", "_config.json", "_cfg.json"))
+    yield from (path.with_name(f"{stem.replace('model', word)}.json") for word in ("config", "cfg"))
+    begun = f"{stem}."
+    if path.parent.is_dir():
+        yield from sorted(one for one in path.parent.glob("*.json") if one.name.startswith(begun))
+    yield from (path.with_name(name) for name in ("config.json", "cfg.json"))
+
+
+def config_beside(path: Path) -> Path | None:
+    """The JSON file of a file of weights, if there is one."""
+    return next((found for found in candidates(path) if found.is_file()), None)
+
+
+def required_config(path: Path) -> Path:
+    """The JSON file of a file of weights. Raises ForeignFileError naming those that were looked for."""
+    found = config_beside(path)
+    if found is None:
+        names = sorted({one.name for one in candidates(path)})
+        raise ForeignFileError(path, f"has no configuration beside it: {listed(names)}")
+    return found
+
+
+def settings(document: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The configuration in a JSON document: under "config", or the document itself. Raises ForeignFileError."""
+    inner = document.get("config", document)
+    if not isinstance(inner, Mapping):
+        raise ForeignFileError(path, f"config is {type(inner).__name__}, no dict")
+    return {key: value for key, value in inner.items() if value is not None}

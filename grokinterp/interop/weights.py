@@ -1,0 +1,140 @@
+"""Files of weights, PyTorch's or safetensors, and the state dict inside them."""
+
+import contextlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from grokinterp.interop.files import LARGEST_FILE, ForeignFileError, listed, read_torch, state_dict
+from grokinterp.interop.text_files import require_regular
+
+SUFFIXES = (".pt", ".pth", ".safetensors", ".bin", ".ckpt", ".tar")
+"""Suffixes of files of weights."""
+
+WRAPPERS = ("model_state_dict", "state_dict", "model", "net", "network", "module", "weights", "params")
+"""Keys under which others save a state dict beside an optimizer, an epoch or losses."""
+
+PREFIXES = ("module.", "_orig_mod.", "model.")
+"""Before every name: of torch.nn.DataParallel, of torch.compile, of a module that holds the network."""
+
+HUGGING_FACE = re.compile(
+    r"(transformer\.)?h\.\d+\.(attn|self_attention|ln_1|mlp)\..*"
+    r"|(model\.)?(decoder\.)?layers\.\d+\.(self_attn\.[qkv]_proj|input_layernorm)\..*"
+    r"|gpt_neox\.layers\.\d+\..*"
+    r"|(\w+\.)?encoder\.layer\.\d+\..*"
+)
+"""Names of weights in the models of the transformers library."""
+
+USE_INSTEAD = (
+    "it is not imported, since no layout here describes it. Load it with transformers, and record its training with "
+    "grokinterp.Recorder (docs/recorder.md), or write the names of its weights into a table (docs/import.md)"
+)
+
+
+def read_content(path: Path) -> Mapping[str, Any]:
+    """Everything in a file; of a safetensors file the tensors under "state_dict", and its metadata.
+
+    Raises:
+        ForeignFileError: a file that is not what it says, or holds no dictionary.
+    """
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path)
+    if not isinstance(content, Mapping):
+        raise ForeignFileError(path, f"holds no state dict, but {type(content).__name__}")
+    return content
+
+
+def weights_in(content: Mapping[str, Any], path: Path, at: str | None = None) -> dict[str, Tensor]:
+    """The tensors of a network by name.
+
+    Args:
+        content: a state dict, or a dictionary that has one under one of ``WRAPPERS``.
+        path: the file, for messages.
+        at: the keys that lead to it, such as "states.model"; then no others are tried.
+
+    Raises:
+        ForeignFileError: there is none, or an entry of it is no plain tensor.
+    """
+    inner: Any = content
+    wrapped = [key for key in WRAPPERS if isinstance(content.get(key), Mapping)]
+    if at is not None:
+        inner = value_at(content, at, path)
+    elif wrapped:
+        inner = content[wrapped[0]]
+    elif not any(isinstance(value, Tensor) for value in content.values()):
+        places = ", ".join(WRAPPERS)
+        raise ForeignFileError(path, f"holds no state dict, at the top or under {places}; it has {listed(content)}")
+    return without_prefix(state_dict(inner, path))
+
+
+def without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same with names that do not all begin alike.
+
+    >>> list(without_prefix({"module.a": 1, "module.b": 2}))
+    ['a', 'b']
+    """
+    for prefix in PREFIXES:
+        if all(name.startswith(prefix) and name != prefix for name in state):
+            return without_prefix({name.removeprefix(prefix): value for name, value in state.items()})
+    return state
+
+
+def value_at(content: Any, keys: str, path: Path) -> Any:
+    """The value that keys with points between them lead to. Raises ForeignFileError naming the keys there are."""
+    value = content
+    for key in [keys] if isinstance(content, Mapping) and keys in content else keys.split("."):
+        if isinstance(value, Mapping) and key in value:
+            value = value[key]
+        elif isinstance(value, list | tuple) and key.isdecimal() and int(key) < len(value):
+            value = value[int(key)]
+        else:
+            there = listed(value) if isinstance(value, Mapping) else f"a {type(value).__name__}"
+            raise ForeignFileError(path, f"has no {keys!r}: at {key!r} it has {there}")
+    return value
+
+
+def require_not_hugging_face(path: Path, names: Mapping[str, Any] | None = None) -> None:
+    """Raise ForeignFileError, with what to use instead, for a model of the transformers library.
+
+    Args:
+        path: a folder, or a file of weights.
+        names: what the file holds, by name; None looks at the configuration beside it alone.
+    """
+    config = (path if path.is_dir() else path.parent) / "config.json"
+    made = _architecture(config)
+    if made and (names is None or not any(name.startswith("blocks.") for name in names)):
+        raise ForeignFileError(path, f"is a Hugging Face model ({made}): {USE_INSTEAD}")
+    if example := next((name for name in names or {} if HUGGING_FACE.fullmatch(name)), None):
+        raise ForeignFileError(path, f"is a Hugging Face model, as its {example[:60]} says: {USE_INSTEAD}")
+
+
+def _architecture(config: Path) -> str | None:
+    """The class that a configuration of the transformers library names."""
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        values = json.loads(config.read_text("utf-8")) if config.is_file() and config.stat().st_size < 2**20 else None
+        named = values.get("architectures") if isinstance(values, dict) else None
+        if isinstance(named, list) and named and isinstance(named[0], str):
+            return named[0][:60]
+    return None
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    """The tensors under "state_dict", and the metadata, its numbers as numbers. Raises ForeignFileError."""
+    require_regular(path, LARGEST_FILE)
+    data = path.read_bytes()
+    try:
+        tensors = safetensors.torch.load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    except (SafetensorError, ValueError, RecursionError, KeyError) as error:
+        raise ForeignFileError(path, f"is no safetensors file: {str(error)[:100]}") from None
+    metadata: dict[str, Any] = {}
+    for key, text in (header.get("__metadata__") or {}).items():
+        metadata[key] = text
+        with contextlib.suppress(ValueError, RecursionError):
+            metadata[key] = json.loads(text)
+    return metadata | {"state_dict": tensors}

@@ -1,0 +1,178 @@
+"""From a release to a run directory: all of it, or nothing that opens as a run."""
+
+import contextlib
+import hashlib
+import math
+import os
+import tempfile
+from collections.abc import Generator, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from grokinterp import __version__
+from grokinterp.experiment import Experiment
+from grokinterp.experiment.split import UNKNOWN
+from grokinterp.interop.checks import at_chance, repeated, unlike_stored
+from grokinterp.interop.files import ForeignFileError
+from grokinterp.interop.fitting import require_numbers
+from grokinterp.interop.layout import State
+from grokinterp.interop.release import Release, loaded
+from grokinterp.interop.scores import Scores, answers, score
+from grokinterp.models import Model
+from grokinterp.storage import RunDirectory, configuration_hash, remove_leftovers
+from grokinterp.storage.atomic import sync_directory, write_error
+from grokinterp.tasks import ModularAddition, ModularMultiplication, ModularSubtraction
+from grokinterp.tasks.modular import ModularTask
+from grokinterp.trajectory import Trajectory
+
+HALF = 0.5
+"""Accuracy below which it is asked whether the network answers something else."""
+
+
+class Survey(NamedTuple):
+    """What the checkpoints are like.
+
+    Args:
+        measured: losses, accuracies and the weight norm by step: of all checkpoints, or of the last alone where the
+            release has curves of its own.
+        accuracy: of the last checkpoint on all examples.
+        warnings: a line for everything that a reader should doubt.
+    """
+
+    measured: Mapping[int, dict[str, float]]
+    accuracy: float
+    warnings: list[str]
+
+
+def write(release: Release, out: Path | None) -> Trajectory:
+    """Write a release as a run directory (default: ``checkpoints/<name>-<hash of the configuration>``).
+
+    Raises:
+        ForeignFileError: a configuration that is not allowed here, weights that are not finite, or a network that
+            answers another operation than its configuration says.
+        RunDirectoryError: the directory is taken.
+    """
+    experiment = release.experiment()
+    directory = Path("checkpoints") / f"{experiment.name}-{configuration_hash(experiment.to_dict())}"
+    with _built_beside(directory if out is None else out) as place:
+        survey = surveyed(release, experiment)
+        found = provenance(release) | {"accuracy": round(survey.accuracy, 6), "warnings": survey.warnings}
+        run = RunDirectory.create(place, experiment.to_dict(), found)
+        with run.lock():
+            for step in sorted(release.states):
+                run.save_checkpoint(step, release.states[step])
+            for row in metrics_rows(release, survey.measured):
+                run.metrics.append(row)
+            run.write_status({"status": "finished", "step": max(release.states)})
+    return Trajectory.open(directory if out is None else out)
+
+
+@contextlib.contextmanager
+def _built_beside(directory: Path) -> Generator[Path]:
+    """A place for a directory that appears under its name when it is whole, or not at all.
+
+    Raises:
+        RunDirectoryError: the name is taken.
+    """
+    target = RunDirectory(directory.resolve())
+    target.require_empty()
+    try:
+        target.path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".importing-", dir=target.path.parent) as scratch:
+            yield Path(scratch) / "run"
+            target.require_empty()
+            _remove_empty(target.path)
+            os.rename(Path(scratch) / "run", target.path)
+            sync_directory(target.path.parent)
+    except OSError as error:
+        raise write_error(directory, error) from error
+
+
+def _remove_empty(directory: Path) -> None:
+    """Remove a directory that holds at most what a creation leaves that was cut short."""
+    if directory.is_dir():
+        remove_leftovers(directory)
+        (directory / "lock").unlink(missing_ok=True)
+        for inside in directory.iterdir():
+            inside.rmdir()
+        directory.rmdir()
+
+
+def surveyed(release: Release, experiment: Experiment) -> Survey:
+    """Look at every checkpoint. Raises ForeignFileError."""
+    last, tokens, labels = max(release.states), experiment.tokens(), experiment.task.labels()
+    measured: dict[int, dict[str, float]] = {}
+    digests: dict[int, str] = {}
+    accuracy, warnings = 0.0, []
+    for step in sorted(release.states):
+        state = release.states[step]
+        require_numbers(state, release.source)
+        digests[step] = digest(state)
+        if step < last and release.curves:
+            continue
+        model = loaded(experiment, state)
+        scores = score(model, tokens, labels)
+        measured[step] = measures(experiment, model, scores)
+        if step == last:
+            accuracy = scores.accuracy
+            if accuracy < HALF:
+                require_own_task(release, model, experiment)
+            known = measured[step] | {"all_loss": float(scores.losses.mean()), "accuracy": accuracy}
+            warnings += [*at_chance(scores, experiment.task, step), *unlike_stored(known, release.stored, step)]
+    return Survey(measured, accuracy, [*warnings, *repeated(digests)])
+
+
+def digest(state: State) -> str:
+    """The SHA-256 of all weights."""
+    content = hashlib.sha256()
+    for name in sorted(state):
+        content.update(f"{name} {state[name].dtype} {tuple(state[name].shape)}".encode())
+        content.update(state[name].contiguous().numpy().tobytes())
+    return content.hexdigest()
+
+
+def require_own_task(release: Release, model: Model, experiment: Experiment) -> None:
+    """Raise ForeignFileError for a network that answers another operation than its configuration says."""
+    task, found = experiment.task, answers(model, experiment.tokens())
+    if not isinstance(task, ModularTask):
+        return
+    for kind in (ModularAddition, ModularSubtraction, ModularMultiplication):
+        other = kind(p=task.p)
+        if other.n_examples == task.n_examples and (right := float((found == other.labels()).double().mean())) > HALF:
+            why = f"its configuration says {task.kind}, but {right:.1%} of its answers are those of {other.kind}"
+            raise ForeignFileError(release.source, why)
+
+
+def measures(experiment: Experiment, model: Model, scores: Scores) -> dict[str, float]:
+    """Losses and accuracies on the training and test examples, where these are known, and the weight norm."""
+    values = {"weight_norm": sum(float(weight.square().sum()) for weight in model.parameters())}
+    if experiment.split.trained_on == UNKNOWN:
+        return values
+    parts = experiment.split.draw(experiment.task, seed=experiment.seed)
+    return scores.of("train", parts.is_train) | scores.of("test", ~parts.is_train) | values
+
+
+def metrics_rows(release: Release, measured: Mapping[int, Mapping[str, float]]) -> Iterator[dict[str, Any]]:
+    """The stored curves in the order of their steps, then the last checkpoint as it was measured here.
+
+    Where there are curves the last row has their columns alone: a column that starts at the end is no curve. Without
+    curves there is a row for each checkpoint.
+    """
+    last, names = max(measured), [name for name in release.curves if name != "step"]
+    if not names:
+        yield from ({"step": step} | dict(values) for step, values in sorted(measured.items()))
+        return
+    columns = [release.curves["step"], *(release.curves[name] for name in names)]
+    stored = {int(step): values for step, *values in zip(*columns, strict=True) if step < last}
+    yield from ({"step": step} | dict(zip(names, stored[step], strict=True)) for step in sorted(stored))
+    yield {"step": last} | {name: measured[last].get(name, math.nan) for name in names}
+
+
+def provenance(release: Release) -> dict[str, Any]:
+    """Where a run directory comes from, in place of the machine it was trained on."""
+    if not release.files:
+        content = hashlib.sha256(release.source.read_bytes()).hexdigest()
+    else:
+        each = (f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n" for path in release.files)
+        content = hashlib.sha256("".join(each).encode()).hexdigest()
+    return {"grokinterp": __version__, "source": release.source.name, "sha256": content, **release.notes}
