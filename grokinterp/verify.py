@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ MEASURED_BY = (
     "performance",
     "weight_norms",
     "embedding_spectrum",
+    "neuron_frequencies",
     "logit_spectrum",
     "progress_measures",
     "irrep_spectrum",
@@ -32,6 +34,10 @@ MEASURED_BY = (
     "isolated_circles",
 )
 """The analyses behind all published numbers."""
+
+
+HALF = 0.5
+"""Share of one frequency above which the repository transformer-modular-addition calls a neuron specialized."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +89,16 @@ def verify(directory: str | Path, *, progress: bool = False) -> list[Comparison]
 
 
 def networks(top: Path) -> Iterator[tuple[str, Path]]:
-    """The released networks below a directory, each with the kind of its release."""
+    """The released networks below a directory, each with the kind of its release.
+
+    A bare .pt file with a JSON file beside it that names it is in the layout of Nanda et al.
+    """
     for path in sorted(top.rglob("*")):
         if path.name == "model.pt" and path.with_name("cfg.json").exists():
             yield "chughtai", path.parent
         elif path.suffix == ".pt" and path.with_name(f"config_{path.stem.removeprefix('model_')}.json").exists():
             yield "pizza", path
-        elif path.suffix == ".pth":
+        elif path.suffix == ".pth" or (path.suffix == ".pt" and any(path.parent.glob(f"{escape(path.stem)}.*json"))):
             yield "nanda", path
 
 
@@ -106,14 +115,24 @@ def compare(kind: str, path: Path, scratch: Path) -> list[Comparison]:
 
 def ours_of(quantity: Quantity, results: Results) -> Any:
     """The value of the last checkpoint, None where it is not measured."""
-    measured = results.measures()
     if quantity.label is None:
-        return measured.get(quantity.measure)
+        return measures(results).get(quantity.measure)
     if quantity.measure not in results.last:
         return None
     values = results.last[quantity.measure].isel(step=-1)
     labels = [str(label) for label in values[values.dims[0]].values]
     return float(values[labels.index(quantity.label)]) if quantity.label in labels else None
+
+
+def measures(results: Results) -> dict[str, Any]:
+    """Every measure of the last checkpoint, and those that others have of the same quantities."""
+    measured, last = results.measures(), results.last.isel(step=-1)
+    if {"embedding_power", "embedding_constant"} <= set(last.data_vars):
+        power = last["embedding_power"].sum() + last["embedding_constant"]
+        measured["embedding_norm"] = float(power) ** 0.5
+    if "neuron_fve" in last:
+        measured["specialized_neurons"] = float((last["neuron_fve"] > HALF).sum())
+    return measured
 
 
 def compared(network: str, quantity: Quantity, ours: Any) -> Comparison:

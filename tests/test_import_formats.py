@@ -88,13 +88,27 @@ def test_nanda_without_a_configuration_is_what_it_answers(tmp_path):
     assert run.experiment.optimization.weight_decay == 0.5
     assert run.experiment.split.trained_on == "unknown"
 
-    noise = torch.randn(model.unembed.W_U.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    model.unembed.W_U.add_(0.5 * noise)  # so that examples differ in their losses
-    run = import_run("nanda", nanda_file(model, tmp_path / "z.pth", optimizer_step=3), tmp_path / "noisy")
-    losses, trained = run[3].losses, shuffled(7, 4, 0.3)
-    stored = {"train_loss": losses[trained].mean(), "test_loss": losses[~trained].mean()}
-    path = nanda_file(model, tmp_path / "y.pth", optimizer_step=3, **stored)
-    assert torch.equal(import_run("nanda", path, tmp_path / "other").problem.is_train, trained)
+
+def test_nanda_without_a_configuration_has_the_split_of_its_losses(tmp_path):
+    """A network that has memorized its training examples, stored one step after the last losses."""
+    task, is_train = ModularAddition(p=13), shuffled(13, 4, 0.7)
+    experiment = Experiment(task=task, model=TransformerSpec(**(SMALL | {"d_model": 16, "d_mlp": 64})))
+    model, tokens, labels = experiment.build_model(), experiment.tokens(), task.labels()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.02)
+    curves: dict[str, list[float]] = {"train_losses": [], "test_losses": []}
+    for _ in range(120):
+        losses = torch.nn.functional.cross_entropy(model(tokens)[:, -1], labels, reduction="none")
+        curves["train_losses"].append(float(losses[is_train].mean().detach()))
+        curves["test_losses"].append(float(losses[~is_train].mean().detach()))
+        optimizer.zero_grad()
+        losses[is_train].mean().backward()
+        optimizer.step()
+    curves["test_losses"] = curves["test_losses"][::4]
+    torch.save({"model": transposed(model.requires_grad_(False))} | curves, tmp_path / "x.pth")
+    run = import_run("nanda", tmp_path / "x.pth", tmp_path / "run")
+    assert run.steps == (120,)
+    assert torch.equal(run.problem.is_train, is_train)
+    assert run.directory.environment["warnings"] == []
 
 
 # --- Zhong et al. ----------------------------------------------------------------------------------------------------

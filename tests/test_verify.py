@@ -28,12 +28,20 @@ def folder(tmp_path_factory):
     spec = TransformerSpec(d_model=8, n_heads=2, d_mlp=12, biases="mlp", attention="bidirectional", read_at="last")
     save(top, transposed(drawn(ModularAddition(p=5), spec)), pizza_config(5), ("model_a.pt", "config_a.json"))
     (top / "broken.pth").write_bytes(b"no network")
+    (top / "bare.pt").write_bytes(b"no network")
+    (top / "bare.result.json").write_text("{}")
+    (top / "alone.pt").write_bytes(b"nobody says what this is")
     return top
 
 
 def test_every_release_below_a_directory_is_found(folder):
     found = [(kind, path.relative_to(folder).as_posix()) for kind, path in networks(folder)]
-    assert found == [("nanda", "broken.pth"), ("chughtai", "deep/er/S3"), ("pizza", "model_a.pt")]
+    assert found == [
+        ("nanda", "bare.pt"),
+        ("nanda", "broken.pth"),
+        ("chughtai", "deep/er/S3"),
+        ("pizza", "model_a.pt"),
+    ]
 
 
 def test_published_numbers_are_measured_again(folder):
@@ -96,6 +104,30 @@ def test_the_table_counts_and_names_networks_once():
         "differs",
         "measured",
     ]
+
+
+@pytest.mark.parametrize(
+    ("family", "n", "ours"),
+    [("Symmetric", 4, "sign"), ("Dihedral", 4, "sign"), ("Dihedral", 5, "sign"), ("Alternating", 4, None)],
+)
+def test_the_sign_has_our_name_in_every_group_that_has_one(tmp_path, family, n, ours):
+    g = group(f"{family[0]}{n}")
+    release = RELEASES["chughtai"](save(tmp_path, lookup(g), cfg(f"{family}Group", n)))
+    assert ours_of("sign", release) == ours
+
+
+@pytest.mark.parametrize(("n", "ours"), [(6, "freq_3"), (8, "freq_4"), (5, None)])
+def test_the_sign_of_a_cyclic_group_is_its_highest_frequency(tmp_path, n, ours):
+    release = RELEASES["chughtai"](save(tmp_path, lookup(group(f"C{n}")), cfg("CyclicGroup", n)))
+    assert ours_of("sign", release) == ours
+
+
+def test_numbers_of_the_sign_are_compared_where_it_is_no_key(tmp_path):
+    path = save(tmp_path, lookup(group("D5")), cfg("DihedralGroup", 5))
+    (tmp_path / "summary_metrics.json").write_text('{"percent_x_embed_sign_rep": 0.0}')
+    (tmp_path / "key_reps.txt").write_text("freq_1\n")
+    names = {(quantity.measure, quantity.label) for quantity in published("chughtai", RELEASES["chughtai"](path))}
+    assert ("embedding_fve_left", "sign") in names
 
 
 def test_representations_have_one_name_each(folder):

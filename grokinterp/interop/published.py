@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from grokinterp.interop.files import read_config, read_text
 from grokinterp.interop.release import Release
-from grokinterp.maths.representations import irreps
+from grokinterp.maths.representations import Irrep, irreps
 from grokinterp.tasks import Task
 
 Number = float | str | tuple[str, ...]
@@ -77,6 +77,9 @@ PARTITIONS = {
 }
 """Representations that have another name here; which of A_5's two of dimension 3 is which is a convention."""
 
+SIGN = "sign"
+"""The character of values 1 and -1 in the release."""
+
 NO_REPRESENTATION = "its 3-dimensional matrices are no representation of A_5: their shares add up to more than 1"
 ROUNDED = "its QR of four entries of rank 2 adds directions of rounding"
 
@@ -88,6 +91,17 @@ IN_PAPERS: dict[str, tuple[Quantity, ...]] = {
         Quantity("restricted loss", "restricted_loss", 1.13e-8, is_loss=True),
         Quantity("excluded loss, all keys, train", "excluded_loss", 75.6, is_loss=True),
         Quantity("Gini coefficient of W_E", "gini_embedding", 0.178, digits=3),
+    ),
+    "low_precision_mod_addition": (
+        Quantity("train loss", "train_loss", 3.045e-4, is_loss=True),
+        Quantity("test loss", "test_loss", 3.995e-3, is_loss=True),
+        Quantity("accuracy on all pairs", "all_accuracy", 0.99945, digits=5),
+    ),
+    "baseline": (
+        Quantity("test loss", "test_loss", 2.00969e-4, is_loss=True),
+        Quantity("norm of W_E over the residues", "embedding_norm", 16.7358, digits=4),
+        Quantity("specialized neurons, FVE > .5", "specialized_neurons", 458.0, digits=0),
+        Quantity("key frequencies", "key_frequencies", ("14", "35", "41", "42", "52")),
     ),
     "p99zdpze5l": (
         Quantity("distance irrelevance", "distance_irrelevance", 0.1717, digits=4),
@@ -102,6 +116,12 @@ IN_PAPERS: dict[str, tuple[Quantity, ...]] = {
         Quantity("pizza template, circle 2", "circle_pizza_fve", 0.983, "2", digits=3),
         Quantity("pizza template, circle 3", "circle_pizza_fve", 0.984, "3", digits=3),
     ),
+    "18c9ev5v5p": (
+        Quantity("distance irrelevance", "distance_irrelevance", 0.174, digits=3),
+        Quantity("gradient symmetricity", "gradient_symmetricity", 0.997, digits=3),
+        Quantity("circularity", "circularity", 1.0, digits=3),
+        Quantity("algorithm", "circuit", "pizza"),
+    ),
     "2k4ohj6bhd": (
         Quantity("distance irrelevance", "distance_irrelevance", 0.7201, digits=4),
         Quantity("distance irrelevance, runner-up logit", "distance_irrelevance_runner_up", 0.8196, digits=4),
@@ -111,6 +131,9 @@ IN_PAPERS: dict[str, tuple[Quantity, ...]] = {
     ),
 }
 """By the name of the file: Nanda et al. 2023 (recomputed), Zhong et al. 2023 (Table 1, §3; circles recomputed).
+
+"baseline" is of the repository transformer-modular-addition: its history and its own count of neurons; its key
+frequencies are recomputed.
 
 The published symmetricity is a mean over about 100 triples; one network's scatter by 0.15 (all 205,379: 0.7731).
 """
@@ -129,9 +152,16 @@ def published(kind: str, release: Release) -> list[Quantity]:
     if kind == "chughtai":
         return list(_of_chughtai(release))
     known = IN_PAPERS.get(release.source.stem.removeprefix("model_"), ())
-    stored = release.curves.get("test_loss", [])
-    last = [Quantity("last stored test loss", "test_loss", stored[-1], is_loss=True)] if stored else []
-    return [*known, *last]
+    return [*known, *_last_stored(release)]
+
+
+def _last_stored(release: Release) -> Iterator[Quantity]:
+    """The last stored test loss, where it is that of the last checkpoint or of the step before."""
+    curves = release.curves
+    rows = zip(curves.get("step", []), curves.get("test_loss", []), strict=False)
+    near = [value for step, value in rows if value == value and max(release.states) - step <= 1]
+    if near:
+        yield Quantity("last stored test loss", "test_loss", near[-1], is_loss=True)
 
 
 def _of_chughtai(release: Release) -> Iterator[Quantity]:
@@ -166,7 +196,8 @@ def _as_published(release: Release) -> Iterator[Quantity]:
     values = read_config(numbers)
     for field, measure in WHOLE.items():
         yield from _number(values, field, measure, None)
-    for name, irrep in ours.items():
+    for name in dict.fromkeys([*ours, SIGN]):  # of the sign there are numbers, a key or not, in each group that has one
+        irrep = ours_of(name, release)
         for pattern, measure in BY_IRREP.items():
             yield from _number(values, pattern.format(name), measure, irrep or name)
 
@@ -181,12 +212,26 @@ def _number(values: dict[str, Any], field: str, measure: str, label: str | None)
 
 
 def ours_of(name: str, release: Release) -> str | None:
-    """Our name of a representation: the same, one of ``PARTITIONS``, or the only one of its dimension."""
+    """Our name of a representation: the same, one of ``PARTITIONS``, or the only one that it can be.
+
+    "sign" is the character of values 1 and -1; of the groups that have one alone under another name, C_n of even n,
+    it is that one. "standard_sign" of S_3 is its standard representation.
+    """
     algebra = release.task.algebra
     known = irreps(algebra.group) if algebra else ()
     names = [rho.name for rho in known]
     if PARTITIONS.get(name, name) in names:
         return PARTITIONS.get(name, name)
+    if name == SIGN:
+        signs = [rho.name for rho in known if rho.name != "trivial" and _is_sign(rho)]
+        return signs[0] if len(signs) == 1 else None
+    if name == "standard_sign" and "standard" in names and len(names) == 3:
+        return "standard"
     dimension = re.search(r"(\d+)d", name)
     alike = [rho.name for rho in known if dimension and rho.dimension == int(dimension[1])]
     return alike[0] if len(alike) == 1 else None
+
+
+def _is_sign(rho: Irrep) -> bool:
+    """Whether a representation has the values 1 and -1 alone."""
+    return rho.dimension == 1 and bool((rho.character.abs() - 1).abs().max() < 1e-9)

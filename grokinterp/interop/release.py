@@ -1,8 +1,7 @@
 """A network as its authors left it: what every reader of a release gives."""
 
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple

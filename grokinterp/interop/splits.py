@@ -1,7 +1,7 @@
 """Which examples others trained on: as their code draws them, or as the stored losses give it away."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -19,6 +19,19 @@ SEEDS = (*range(10), 42, 123, 598, 1337)
 
 TIERS = (10, 5, 1)
 """Fractions that are tried first, second and last: multiples of so many percent."""
+
+
+RANDOM_ORDERS = 2000
+"""Random orders of the examples none of which may fit the stored losses, if the draw that does is to be believed."""
+
+NULL_SEED = 2**40
+"""Draws the random orders; no seed that is tried."""
+
+FEWEST = 32
+"""Examples on either side of the boundary that are looked at, at least; of many examples one in 200."""
+
+DEVIATIONS = 4
+"""Standard errors by which those may differ from the others on their side."""
 
 
 def shuffled(n_examples: int, seed: int) -> Int[Tensor, "example"]:
@@ -96,29 +109,53 @@ class Draw(NamedTuple):
 def split_of_losses(
     losses: Float[Tensor, "example"], train: Stored, test: Stored, draws: Sequence[str] = tuple(DRAWS)
 ) -> Draw | None:
-    """The only draw whose training and test examples have the stored losses; None if none or several have them.
+    """The only draw whose training and test examples have the stored losses; None where nobody can tell.
 
-    Round fractions come first: multiples of 10 %, then of 5 %, then of 1 %. Several draws of one tier are a draw
-    that nobody can tell.
+    Round fractions come first: multiples of 10 %, then of 5 %, then of 1 %. None where several draws of one tier
+    fit, where none does, or where one of ``RANDOM_ORDERS`` does too: then the stored losses say nothing.
     """
-    n_examples = len(losses)
-    totals = {(by, seed): losses[DRAWS[by](n_examples, seed)].cumsum(0) for by in draws for seed in SEEDS}
+    if not losses.isfinite().all():
+        return None
+    ordered = {(by, seed): losses[DRAWS[by](len(losses), seed)] for by in draws for seed in SEEDS}
     for tier in TIERS:
         found = [
             Draw(by, percent, seed)
-            for (by, seed), total in totals.items()
-            for percent in range(tier, 100, tier)
-            if _fits(total, int(percent / 100 * n_examples), train, test)
+            for (by, seed), values in ordered.items()
+            for percent in _fitting(values, tier, train, test)
         ]
         if found:
-            return found[0] if len(found) == 1 else None
+            return found[0] if len(found) == 1 and not _fits_at_random(losses, tier, train, test) else None
     return None
 
 
-def _fits(total: Float[Tensor, "example"], trained: int, train: Stored, test: Stored) -> bool:
-    """Whether the first examples have the stored training loss, and the others the stored test loss."""
-    n_examples = len(total)
-    if not 0 < trained < n_examples:
-        return False
-    on_train, on_all = float(total[trained - 1]), float(total[-1])
-    return train.holds(on_train / trained) and test.holds((on_all - on_train) / (n_examples - trained))
+def _fits_at_random(losses: Float[Tensor, "example"], tier: int, train: Stored, test: Stored) -> bool:
+    """Whether some random order of the examples has the stored losses too."""
+    generator = torch.Generator().manual_seed(NULL_SEED)
+    orders = (torch.randperm(len(losses), generator=generator) for _ in range(RANDOM_ORDERS))
+    return any(True for order in orders for _ in _fitting(losses[order], tier, train, test))
+
+
+def _fitting(losses: Float[Tensor, "example"], tier: int, train: Stored, test: Stored) -> Iterator[int]:
+    """The percentages at which the first examples have the stored training loss, and the others the test loss."""
+    total, n_examples = losses.cumsum(0), len(losses)
+    percents = [percent for percent in range(tier, 100, tier) if int(percent / 100 * n_examples)]
+    counts = [int(percent / 100 * n_examples) for percent in percents]
+    sums = total[[count - 1 for count in counts]].tolist()
+    for percent, count, on_train in zip(percents, counts, sums, strict=True):
+        on_test = (float(total[-1]) - on_train) / (n_examples - count)
+        if train.holds(on_train / count) and test.holds(on_test) and _is_sharp(losses, count):
+            yield percent
+
+
+def _is_sharp(losses: Float[Tensor, "example"], trained: int) -> bool:
+    """Whether the examples at the boundary are like the others on their side of it.
+
+    If not, the true fraction lies between two whole percentages. Compared are mean logarithms.
+    """
+    logs = losses.clamp(min=torch.finfo(losses.dtype).tiny).log()
+    window = max(FEWEST, len(losses) // 200)
+    sides = ((logs[:trained], logs[max(trained - window, 0) : trained]), (logs[trained:], logs[trained:][:window]))
+    return all(
+        float((edge.mean() - side.mean()).abs()) <= DEVIATIONS * float(side.std(correction=0)) / len(edge) ** 0.5
+        for side, edge in sides
+    )
