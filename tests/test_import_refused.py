@@ -108,7 +108,10 @@ def test_what_is_no_file_of_pytorch_is_refused(tmp_path):
         ({"model": NET, "config": ADD | {"lr": float("nan")}}, "lr=nan: must be a number from 0"),
         ({"model": NET, "epoch": 2}, "has no fn_name, and answers neither a + b nor a - b modulo 5"),
         ({"state_dicts": [NET, NET], "config": ADD}, "does not say at which epochs its 2 state dicts were saved"),
-        ({"model": NET, "config": ADD, "train_losses": [1] * 5, "test_losses": [1] * 4}, "4 values for 5 steps"),
+        (
+            {"model": NET, "config": ADD, "train_losses": [1] * 5, "test_losses": [1] * 4},
+            "test_losses has 4 values for the 5 of train_losses",
+        ),
         ({"model": NET, "config": [1]}, "config is list, no dict"),
         ({"model": NET | {"embed.W_E": NET["embed.W_E"] * math.nan}, "config": ADD}, "embed.W_E is not finite"),
         ({"model": NET, "config": ADD | {"lr": 100}}, "lr=100.0: must be positive and below 10"),
@@ -144,8 +147,8 @@ def test_pizza_files_have_their_names(tmp_path):
     refused("pizza", tmp_path / "a.pt", "must be called model_ID.pt, with config_ID.json beside it")
     (tmp_path / "config_a.json").write_text("C = 5")
     refused("pizza", tmp_path / "model_a.pt", "config_a.json: is not JSON")
-    (tmp_path / "config_a.json").write_bytes(b"\xff\xfe")
-    refused("pizza", tmp_path / "model_a.pt", "config_a.json: is no text file")
+    (tmp_path / "config_a.json").write_bytes(b"\xff\x80\x00")
+    refused("pizza", tmp_path / "model_a.pt", "config_a.json: is a binary file, no text")
     (tmp_path / "config_a.json").write_text("[1]")
     refused("pizza", tmp_path / "model_a.pt", "config_a.json: must hold a JSON object")
 

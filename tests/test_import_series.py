@@ -151,6 +151,16 @@ def test_a_wrong_table_is_right_at_chance_level_alone(folder):
     assert "stored test_loss" in loss
 
 
+def test_logits_of_another_forward_pass_are_named(folder, modules):
+    for name, change in (("same", 0.0), ("other", 0.1)):
+        path = folder / f"{name}_step_1.pt"
+        torch.save({"net": {"weights": modules[100].state_dict()}, "logits": modules[100].logits() + change}, path)
+        told = {"release": "file", "path": path, "out": folder / name}
+        run = imported(folder, '{ test_loss = "losses.test" }', '{ logits = "logits" }', **told)
+        lines = [line for line in run.directory.environment["warnings"] if "logits differ" in line]
+        assert len(lines) == (change > 0)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
@@ -178,6 +188,8 @@ def test_a_wrong_table_is_right_at_chance_level_alone(folder):
         ('"net.weights"', '"net.state"', "has no 'net.state': at 'state' it has weights"),
         ('{ test_loss =', "{ loss =", "mine.toml: expect.loss=losses.test: unknown key"),
         ('"losses.test"', '"net.weights"', "net.weights is no number"),
+        ('test_loss = "losses.test"', 'logits = "losses"', "losses must be a tensor (169, 13), not dict"),
+        ('test_loss = "losses.test"', "logits = 3", "mine.toml: expect.logits=3: must be"),
         ('"*.mask"]', "]", "holds layers.0.mask, which no line of its layout names"),
         ("(qkv head d_head) d_model ->", "(qkv head d_head d_model ->", "blocks.{layer}.attn.W_Q\".pattern="),
         ('"embedding.weight"', '"emb.weight"', "has no emb.weight; it has embedding.weight, head.weight"),

@@ -17,6 +17,10 @@ FLOAT32 = 2.0**-23
 """Difference of two losses that single precision cannot tell: near 0 it computes a loss as 1 minus a probability."""
 
 
+SAME = 1e-3
+"""Difference of logits, over the largest of them, that half precision brings about."""
+
+
 def at_chance(scores: Scores, task: Task, step: int) -> Iterator[str]:
     """A line if the network answers no better than the most frequent class would.
 
@@ -39,6 +43,12 @@ def unlike_stored(measured: Mapping[str, float], stored: Mapping[str, Stored], s
         alike = expected.holds(value) or abs(value - expected.value) <= FLOAT32
         if math.isfinite(value) and not alike:
             yield f"at step {step} the stored {name} is {expected.value:.4g}, recomputed from the weights {value:.4g}"
+
+
+def unlike_logits(difference: float, step: int) -> Iterator[str]:
+    """A line if the stored logits are not those of the network, by their largest difference over the largest logit."""
+    if not difference <= SAME:
+        yield f"at step {step} the logits differ from the stored ones by {difference:.2g} of the largest of these"
 
 
 def repeated(digests: Mapping[int, str]) -> Iterator[str]:

@@ -68,7 +68,12 @@ def network(config: Mapping[str, Any], weights: State, beside: Path, path: Path)
     if right < RIGHT:
         why = f"a ReLU after each layer gives {right:.1%} of the answers a + b"
         raise ForeignFileError(path, f"{unsupported(kind)}: {why}")
-    return Linear(task, spec, state, {"model": f"linear model of type {kind}: ReLU after each layer"})
+    return Linear(
+        task,
+        spec,
+        state,
+        {"model": f"linear model of type {kind}; inferred, as it is in no file: a ReLU after each layer"},
+    )
 
 
 def unsupported(kind: str) -> str:

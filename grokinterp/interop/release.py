@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from grokinterp.errors import ConfigError
@@ -33,6 +33,7 @@ class Release(NamedTuple):
         curves: what was logged along the training.
         notes: what a reader has to know that the configuration has no place for.
         stored: what the release says about its last checkpoint, by the names of metrics.jsonl.
+        logits: those of all examples at the last checkpoint, where the release has them.
         files: the files that were read, where ``source`` is a folder.
     """
 
@@ -48,6 +49,7 @@ class Release(NamedTuple):
     curves: Curves
     notes: Mapping[str, str]
     stored: Mapping[str, Stored] = {}
+    logits: Float[Tensor, "example class"] | None = None
     files: tuple[Path, ...] = ()
 
     def experiment(self) -> Experiment:

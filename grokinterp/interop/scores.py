@@ -47,6 +47,16 @@ def answers(model: Model, tokens: Int[Tensor, "example position"]) -> Int[Tensor
     return torch.cat([logits.argmax(1) for _, logits in _logits(model, tokens)])
 
 
+@torch.no_grad()
+def largest_difference(
+    model: Model, tokens: Int[Tensor, "example position"], expected: Float[Tensor, "example class"]
+) -> float:
+    """The largest difference from the expected logits, over the largest of these."""
+    scale = float(expected.abs().max()) or 1.0
+    found = [float((logits - expected[chosen]).abs().max()) for chosen, logits in _logits(model, tokens)]
+    return max(found) / scale
+
+
 def _logits(model: Model, tokens: Int[Tensor, "example position"]) -> Iterator[tuple[Tensor, Tensor]]:
     """Some examples at a time, and their logits."""
     inputs = ReadoutInputs.of(tokens)

@@ -15,7 +15,7 @@ from grokinterp.interop.layout import Shapes, State
 from grokinterp.interop.logs import read_log
 from grokinterp.interop.release import Release, loaded, split_of
 from grokinterp.interop.scores import score
-from grokinterp.interop.spec import LOSSES, OURS, Spec, read_spec
+from grokinterp.interop.spec import LOGITS, LOSSES, OURS, Spec, read_spec
 from grokinterp.interop.splits import DRAWS, TOLERANCE, Stored, drawn, split_of_losses
 from grokinterp.interop.weights import SUFFIXES, read_content, require_not_hugging_face, value_at, weights_in
 
@@ -88,6 +88,7 @@ def read_series(path: Path, spec_path: Path) -> Release:
             "steps": told_by(spec),
         },
         stored=expected,
+        logits=expected_logits(spec, places[last].path),
         files=tuple(files),
     )
 
@@ -176,6 +177,8 @@ def expectations(spec: Spec, last: Path) -> Iterator[tuple[str, Stored]]:
     if any(isinstance(value, str) for value in spec.expect.values()):
         content = read_content(last)
     for name, value in spec.expect.items():
+        if name == LOGITS:
+            continue
         found = value_at(content, value, last) if isinstance(value, str) else value
         values = found.flatten().tolist() if isinstance(found, Tensor) else found
         values = list(values) if isinstance(values, list | tuple) else [values]
@@ -186,6 +189,18 @@ def expectations(spec: Spec, last: Path) -> Iterator[tuple[str, Stored]]:
             yield name, Stored(values[-1], values[-1] - TOLERANCE, values[-1] + TOLERANCE)
         elif (stored := Stored.after(values)) is not None:
             yield name, stored
+
+
+def expected_logits(spec: Spec, last: Path) -> Tensor | None:
+    """The logits of all examples in the last file, where the spec says that they are there. Raises ForeignFileError."""
+    if LOGITS not in spec.expect:
+        return None
+    found = value_at(read_content(last), str(spec.expect[LOGITS]), last)
+    examples, classes = spec.task.n_examples, spec.task.n_classes
+    if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != examples or found.shape[1] < classes:
+        shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise ForeignFileError(last, f"{spec.expect[LOGITS]} must be a tensor ({examples}, {classes}), not {shape}")
+    return found[:, :classes].detach().double()
 
 
 def split_by(spec: Spec, state: State, expected: Mapping[str, Stored]) -> tuple[Split, str]:

@@ -27,6 +27,9 @@ OURS, LOSSES = "grokinterp", "losses"
 EXPECTED = ("train_loss", "test_loss", "all_loss", "train_accuracy", "test_accuracy", "accuracy")
 """Numbers of the last checkpoint that a spec may state; the third and the last are those of all examples."""
 
+LOGITS = "logits"
+"""Stands among them for keys that lead to the logits of all examples."""
+
 
 class StepRule(NamedTuple):
     """Where the step of a checkpoint is found: in the file's name, under a key in it, or it is given.
@@ -194,10 +197,11 @@ def _expect(table: Any) -> dict[str, float | str]:
     if not isinstance(table, Mapping):
         raise ConfigError("expect", short(table), "must be a table such as { test_loss = 2.0e-4 }")
     for name, value in table.items():
-        if name not in EXPECTED:
-            raise ConfigError(f"expect.{short(name)}", short(value), f"unknown key; there are {', '.join(EXPECTED)}")
+        if name not in (*EXPECTED, LOGITS):
+            there = ", ".join((*EXPECTED, LOGITS))
+            raise ConfigError(f"expect.{short(name)}", short(value), f"unknown key; there are {there}")
         number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
-        if not number and not (isinstance(value, str) and value):
+        if not (number and name != LOGITS) and not (isinstance(value, str) and value):
             raise ConfigError(
                 f"expect.{name}", short(value), "must be a number from 0, or keys that lead to one in the file"
             )

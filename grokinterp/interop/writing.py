@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 from grokinterp import __version__
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.split import UNKNOWN
-from grokinterp.interop.checks import at_chance, repeated, unlike_stored
+from grokinterp.interop.checks import at_chance, repeated, unlike_logits, unlike_stored
 from grokinterp.interop.files import ForeignFileError
 from grokinterp.interop.fitting import require_numbers
 from grokinterp.interop.layout import State
 from grokinterp.interop.release import Release, loaded
-from grokinterp.interop.scores import Scores, answers, score
+from grokinterp.interop.scores import Scores, answers, largest_difference, score
 from grokinterp.models import Model
 from grokinterp.storage import RunDirectory, configuration_hash, remove_leftovers
 from grokinterp.storage.atomic import sync_directory, write_error
@@ -119,6 +119,8 @@ def surveyed(release: Release, experiment: Experiment) -> Survey:
                 require_own_task(release, model, experiment)
             known = measured[step] | {"all_loss": float(scores.losses.mean()), "accuracy": accuracy}
             warnings += [*at_chance(scores, experiment.task, step), *unlike_stored(known, release.stored, step)]
+            if release.logits is not None:
+                warnings += unlike_logits(largest_difference(model, tokens, release.logits), step)
     return Survey(measured, accuracy, [*warnings, *repeated(digests)])
 
 
