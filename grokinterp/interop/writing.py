@@ -57,6 +57,8 @@ def write(release: Release, out: Path | None) -> Trajectory:
     with _built_beside(directory if out is None else out) as place:
         survey = surveyed(release, experiment)
         found = provenance(release) | {"accuracy": round(survey.accuracy, 6), "warnings": survey.warnings}
+        if experiment.split.trained_on != UNKNOWN:
+            found["n_test"] = experiment.split.sizes(experiment.task).test
         run = RunDirectory.create(place, experiment.to_dict(), found)
         with run.lock():
             for step in sorted(release.states):
