@@ -312,6 +312,8 @@ def test_what_all_logits_share_moves_the_irrelevance_and_not_the_verdict(product
     planted = [PlantedCircuit(P, {3: 6.0, 5: 5.0, 9: 5.0}, product, common=size) for size in (0.0, 10.0)]
     found = [circuit(one.checkpoint(), key_frequencies=torch.tensor([3, 5, 9]), key_irreps=NONE) for one in planted]
     assert torch.equal(found[0].is_circuit, found[1].is_circuit)
+    close(found[1].circuit_fve, found[0].circuit_fve, atol=1e-6)
+    assert float(found[1].clock_fve) < float(found[0].clock_fve)
     assert float((found[0].distance_irrelevance - found[1].distance_irrelevance).abs()) > 0.05
 
 

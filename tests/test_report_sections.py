@@ -114,7 +114,8 @@ def test_a_verdict_names_what_it_is_close_to_and_what_is_unexplained(tmp_path):
     found = content(Results.open(path))
     lead = found["sections"]["circuit"].lead
     assert "close to that of the verdict “mixed”" in lead
-    assert "The key frequencies explain 87.1% of the logits’ variance; 12.9% is unexplained." in lead
+    assert "The key frequencies explain 87.1% of the variance of the logits about their mean" in lead
+    assert "; 12.9% is unexplained." in lead
     assert "alone" not in lead
     assert ("circuit", "pizza", "close to mixed") in found["tiles"]
     assert any("pizza, close to mixed" in line for line in Results.open(path).lines())

@@ -29,7 +29,7 @@ NOT_GENERALIZED = 0.5
 """A memorizer is right on less than this share of the other examples."""
 
 EXPLAINED = 0.1
-"""Below this share of the logits' variance, key frequencies or representations are not what a network answers by."""
+"""Below this share of the row-centered logits' variance, keys are not what a network answers by."""
 
 COMPONENTS = 4
 """Principal components of the embedding that ``circularity`` looks at."""
@@ -59,7 +59,7 @@ class Circuit(NamedTuple):
     clock_fve: share of the logits' variance explained by the clocks of the key frequencies [1]
     pizza_fve: share of the logits' variance explained by the pizzas of the key frequencies at their best phases [1]
     pizza_preference: how much more single pizzas than single clocks explain of what each key circle answers alone [1]
-    circuit_fve: share of the logits' variance explained by the key frequencies or the key representations [1]
+    circuit_fve: share of the row-centered logits' variance explained by the key frequencies or representations [1]
     is_circuit: whether the network is of that kind [1]
     is_close_to: whether the evidence is close to that of this other kind [1]
     """
@@ -88,8 +88,9 @@ def circuit(
 
     memorizer: right on 99 % of the training examples, on less than half of the others. Networks of all other kinds
     but none are right on 99 % of the examples not trained on (of all examples where the split is unknown or leaves
-    none), which is what generalizing cleanly means here, and a tenth of their logits' variance is explained by the
-    key frequencies or representations. Networks that meet neither criterion are labeled "none".
+    none), which is what generalizing cleanly means here, and a tenth of the variance of their row-centered logits is
+    explained by the key frequencies or representations: what all classes have in common decides no answer. Networks
+    that meet neither criterion are labeled "none".
 
     In a cyclic group the rule is that of ``verdict.judge``. With g the gradient symmetricity:
     pizza (the sum type): g ≥ 0.98, so that the logits depend on E_a + E_b.
@@ -137,11 +138,10 @@ def circuit(
 def gathered(
     checkpoint: Checkpoint, key_frequencies: Int[Tensor, "key"], key_irreps: Int[Tensor, "key_irrep"], triples: int
 ) -> tuple[Evidence, Float[Tensor, ""], bool]:
-    """The evidence, the share of the logits' variance that frequencies or irreps explain, and which of both."""
+    """The evidence, ``circuit_fve`` by frequencies or irreps, and whether by frequencies."""
     nothing = checkpoint.logits.sum().double() * torch.nan
     try:
-        found = evidence(checkpoint, key_frequencies, triples)
-        return found, found.clock_fve, True
+        return *evidence(checkpoint, key_frequencies, triples), True
     except NotDefined:
         pass
     try:
@@ -151,13 +151,19 @@ def gathered(
     return Evidence(*[nothing] * len(Evidence._fields)), explained, False
 
 
-def evidence(checkpoint: Checkpoint, key_frequencies: Int[Tensor, "key"], triples: int) -> Evidence:
-    """What there is to measure in a cyclic group. Raises NotDefined for any other task."""
+def evidence(
+    checkpoint: Checkpoint, key_frequencies: Int[Tensor, "key"], triples: int
+) -> tuple[Evidence, Float[Tensor, ""]]:
+    """What there is to measure in a cyclic group, and ``circuit_fve``.
+
+    Raises NotDefined for any other task.
+    """
     grid = cyclic_grid(checkpoint, "circuit")
     logits = grid.logits(checkpoint.logits.double())
     table, rows = logit_table(logits), key_rows(key_frequencies, grid.n, logits.device)
     best, nothing = circle_fits(offset_waves(table, rows)), logits.sum() * torch.nan
-    return Evidence(
+    within_rows = (logits - logits.mean(1, keepdim=True)).square().mean()
+    found = Evidence(
         *defined(lambda: symmetricity(checkpoint, triples=triples), Symmetricity(nothing, nothing)),
         *(distance_irrelevance(answers) for answers in best_logits(logits)),
         defined(lambda: circularity(grid.embedding(checkpoint.model).detach().double()), nothing),
@@ -165,6 +171,7 @@ def evidence(checkpoint: Checkpoint, key_frequencies: Int[Tensor, "key"], triple
         fit(table, pizzas(rows, grid.n, best.difference)),
         defined(lambda: preference(key_circles(checkpoint, grid, rows)), nothing),
     )
+    return found, found.clock_fve * table.variance / within_rows
 
 
 def defined(measure: Callable[[], T], otherwise: T) -> T:

@@ -62,7 +62,10 @@ def explained_share(results: Results) -> str:
     if share is None or results.circuit in ("memorizer", "none"):
         return ""
     by = "key representations" if results.circuit == "irrep-based" else "key frequencies"
-    return f" The {by} explain {share:.1%} of the logits’ variance; {1 - share:.1%} is unexplained."
+    return (
+        f" The {by} explain {share:.1%} of the variance of the logits about their mean over the classes, which is what "
+        f"decides the answers; {1 - share:.1%} is unexplained."
+    )
 
 
 COMPUTES_WITH = (
