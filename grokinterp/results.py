@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from grokinterp.errors import RunDirectoryError
+from grokinterp.page import sampling
 from grokinterp.phases import (
     NO_HISTORY,
     Curves,
@@ -264,6 +265,7 @@ class Results:
             f"phases            {phases}",
             *self._structure(measured),
             *self._circuit(measured),
+            *self._coefficient(measured),
             *(f"not defined       {', '.join(names)}: {why}" for why, names in _by_reason(undefined).items()),
             f"verdict           {self.sentence}",
         ]
@@ -290,6 +292,13 @@ class Results:
             f"losses            restricted {_nats(measured.get('restricted_loss'))}, "
             f"excluded {_nats(measured.get('excluded_loss'))}, full {_nats(measured.get('all_loss'))}",
         ]
+
+    def _coefficient(self, measured: Mapping[str, Any]) -> list[str]:
+        """The local learning coefficient, the verdict on it, and how it was sampled."""
+        if sampling.MEASURED not in measured:
+            return []
+        found = sampling.coefficient(measured)
+        return [f"learning coeff.   {found} ({sampling.settings(measured, self.last.sizes['chain'])})"]
 
     def _circuit(self, measured: Mapping[str, Any]) -> list[str]:
         """What kind of network it is, with the evidence that there is."""

@@ -178,6 +178,10 @@ class Trajectory:
         update, previous = _double(weights.update), _double(weights.previous_update)
         return Checkpoint(step, model, self.problem, update, previous_update=previous)
 
+    def checkpoint(self, step: int | None = None) -> Checkpoint:
+        """The checkpoint of ``step`` (default: the last), in float64."""
+        return self[self._last() if step is None else step]
+
     def params(self, names: Iterable[str], *, steps: Iterable[int] | None = None) -> dict[str, Tensor]:
         """Parameters with a leading ``step`` axis: ``params(["embed.W_E"])["embed.W_E"]`` is [step, token, d_model].
 

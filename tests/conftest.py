@@ -14,7 +14,7 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "WANDB_MODE": "disabled", "MPLBACKEND": "A
 ROOT = Path(__file__).resolve().parent.parent
 IN_CI = os.environ.get("CI") == "true"
 TOOLS = {"browser": ("chromium", "chromedriver"), "strace": ("strace",)}
-SHORT = {"burn_in": 1, "draws": 3}
+SHORT = {"burn_in": 1, "draws": 3, "tunes": False}
 MAY_SKIP_IN_CI = {"gpu", "ray", "published"}
 
 settings.register_profile("grokinterp", deadline=None, derandomize=IN_CI, print_blob=True)
@@ -47,8 +47,9 @@ def brief(monkeypatch):
     """Chains of four steps and integrals of four nodes, which take most of the time of an analysis."""
     from grokinterp.analysis import attribution, learning_coefficient
 
-    chain, nodes = learning_coefficient.sample_chain, attribution.gauss_legendre
-    monkeypatch.setattr(learning_coefficient, "sample_chain", lambda *a, **k: chain(*a, **k | SHORT))
+    nodes = attribution.gauss_legendre
+    for name in ("FEW", "MANY"):
+        monkeypatch.setattr(learning_coefficient, name, getattr(learning_coefficient, name)._replace(**SHORT))
     monkeypatch.setattr(attribution, "gauss_legendre", lambda count: nodes(4))
 
 

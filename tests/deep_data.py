@@ -135,7 +135,12 @@ def deep_analyses(at: np.ndarray, p: int, *, n_heads: int = 2, groks: bool = Tru
         },
         "local_learning_coefficient": {
             "llc": ((), np.where(diverged, np.nan, 400 - 250 * g)), "llc_spread": ((), 12 + 0 * g),
-            "llc_diverged": ((), diverged),
+            "llc_diverged": ((), diverged), "llc_converged": ((), ~diverged & (g < 0.9)),
+            "llc_rhat": ((), 1.02 + 0 * g), "llc_equilibrium": ((), 0.87 + 0 * g), "llc_step_error": ((), 9 + 0 * g),
+            "llc_trace": (("chain", "stretch"), (400 - 250 * g)[:, None, None] * np.ones((2, 1)) * up(50)[0]),
+            "llc_inverse_temperature": ((), 227 + 0 * g), "llc_localization": ((), 100 + 0 * g),
+            "llc_step_size": ((), 1e-4 + 0 * g), "llc_burn_in": ((), np.full(n, 150)),
+            "llc_draws": ((), np.full(n, 100)), "llc_batch_size": ((), np.full(n, 128)),
         },
         "hessian_eigenvalues": {
             "hessian_eigenvalue": (("rank_of_hessian",), np.outer(30 - 20 * g, [1, 0.6, 0.5, 0.4, 0.3])),
@@ -153,6 +158,7 @@ def deep_analyses(at: np.ndarray, p: int, *, n_heads: int = 2, groks: bool = Tru
         "key": list(KEYS), "axis": ["cos", "sin"], "component": components, "position": [0, 1, 2], "layer": [0],
         "head": np.arange(n_heads), "neuron": np.arange(24), "patch_site": list(SITES), "part": list(PARTS),
         "circle": np.arange(1, 7), "rank_of_hessian": np.arange(1, 6), "fraction": fraction,
+        "chain": [0, 1], "stretch": (np.arange(50) + 0.5) / 50,
     }  # fmt: skip
     deep = {name: as_dataset(at, variables, coords) for name, variables in data.items()}
     return deep | sparse_analyses(at, g, m, n_heads=n_heads)

@@ -50,6 +50,7 @@ DRAWN: dict[str, tuple[Callable[[xr.Dataset], Figure | None], tuple[str, ...]]] 
     "gradient_noise": (lambda data: figures.gradient_noise(data, PHASES), ("gradient_noise",)),
     "learning_coefficient": (
         lambda data: figures.learning_coefficient(data, PHASES), ("local_learning_coefficient",)),
+    "learning_coefficient_traces": (figures.learning_coefficient_traces, ("local_learning_coefficient",)),
     "curvature": (lambda data: figures.curvature(data, PHASES), ("hessian_eigenvalues",)),
     "sharpness": (lambda data: figures.sharpness(data, PHASES), ("sharpness",)),
     "loss_barrier": (lambda data: figures.loss_barrier(data, PHASES), ("loss_line",)),
@@ -247,3 +248,50 @@ def test_a_logarithmic_scale_has_few_decades_and_room_for_one_value():
     one = log_norm(xr.DataArray([2.0]))
     assert one.vmin < one.vmax
     assert len(short("a" * 60)) == 24
+
+
+def test_chains_are_drawn_after_a_gray_burn_in(results):
+    found = dataset(results, "local_learning_coefficient")
+    axes = drawn(results, "learning_coefficient_traces").axes[0]
+    shown = found["llc_trace"].isel(step=0)
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), shown.isel(chain=0).values)
+    np.testing.assert_allclose(axes.lines[0].get_xdata(), found["stretch"].values * 250)
+    assert axes.patches[0].get_bbox().x1 == 150
+
+
+def test_checkpoints_that_are_not_converged_are_open(results):
+    axes = drawn(results, "learning_coefficient").axes[0]
+    found = dataset(results, "local_learning_coefficient")
+    closed, unsettled = (container.lines[0] for container in axes.containers)
+    settled = found["llc_converged"].values.astype(bool)
+    unsettled_steps = found["step"].values[~settled & ~found["llc_diverged"].values.astype(bool)]
+    assert list(closed.get_xdata()) == list(found["step"].values[settled])
+    assert list(unsettled.get_xdata()) == list(unsettled_steps)
+    assert unsettled.get_markerfacecolor() == "white"
+
+
+def calibration() -> xr.Dataset:
+    """A map on which a large step diverges and a small one does not converge."""
+    shape = (2, 3, 2)
+    llc = np.arange(12.0).reshape(shape) * 10
+    llc[:, :, 1] = np.nan
+    dims = ("inverse_temperature", "localization", "step_size")
+    variables = {"llc": llc, "llc_converged": np.isfinite(llc) & (llc > 0), "llc_diverged": np.isnan(llc)}
+    axes = {"inverse_temperature": [70.0, 230.0], "localization": [1.0, 10.0, 100.0], "step_size": [1e-5, 1e-3]}
+    return xr.Dataset({name: (dims, values) for name, values in variables.items()}, axes)
+
+
+def test_a_calibration_is_a_map_for_each_temperature():
+    data = calibration()
+    figure = figures.llc_calibration(data)
+    maps = [axes for axes in figure.axes if axes.get_title(loc="left")]
+    assert [axes.get_title(loc="left") for axes in maps] == ["nβ = 70", "nβ = 230"]
+    texts = [text.get_text() for text in maps[0].texts]
+    assert texts == ["(0)", "×", "20", "×", "40", "×"]
+    figure.draw_without_rendering()
+    box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    assert min(box.x0, box.y0) > -0.01
+    assert box.x1 < width + 0.01
+    assert box.y1 < height + 0.01
+    diverged = data.assign(llc=data["llc"].where(False))
+    assert {text.get_text() for text in figures.llc_calibration(diverged).axes[0].texts} == {"×"}

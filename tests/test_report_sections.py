@@ -47,7 +47,7 @@ def test_the_order_of_learning_is_a_table_and_the_summary_says_the_same(deep, pl
 def test_every_figure_of_a_thinned_analysis_says_so(deep, planted):
     captions = [picture.caption for section in deep["sections"].values() for picture in section.gallery.pictures]
     thinned = [name for name, part in Results.open(planted).analyses.items() if "thinned" in part.attrs]
-    assert sum("Measured at 9 of 25 checkpoints." in caption for caption in captions) == 9
+    assert sum("Measured at 9 of 25 checkpoints." in caption for caption in captions) == 10
     assert len(thinned) == 9
     assert all(caption.endswith(".") for caption in captions)
 

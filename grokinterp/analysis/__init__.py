@@ -33,6 +33,7 @@ from grokinterp.analysis.irreps import irrep_spectrum
 from grokinterp.analysis.landscape import hessian_eigenvalues, loss_line, sharpness
 from grokinterp.analysis.learning_coefficient import local_learning_coefficient
 from grokinterp.analysis.linear_probes import frequency_probes, linear_probes
+from grokinterp.analysis.llc_calibration import calibrate_llc
 from grokinterp.analysis.logits import label_noise, logit_map, logit_statistics, performance, softmax_collapse
 from grokinterp.analysis.modes import mode_families
 from grokinterp.analysis.norm_bounds import norm_bounds
@@ -56,6 +57,7 @@ __all__ = [
     "attention_map",
     "attention_pattern",
     "attention_periodicity",
+    "calibrate_llc",
     "causal_evidence",
     "certified_accuracy",
     "circuit",

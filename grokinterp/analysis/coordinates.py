@@ -11,7 +11,7 @@ from grokinterp.analysis.circles import CIRCLES
 from grokinterp.analysis.circuits import CIRCUITS
 from grokinterp.analysis.irreps import irrep_names
 from grokinterp.analysis.landscape import EIGENVALUES, FRACTIONS
-from grokinterp.analysis.learning_coefficient import CHAINS
+from grokinterp.analysis.learning_coefficient import TRACE, chains_of
 from grokinterp.analysis.modes import MODE_FAMILIES
 from grokinterp.analysis.norm_bounds import NORMS
 from grokinterp.analysis.parts import parts
@@ -61,7 +61,8 @@ def coordinates(experiment: Experiment, model: Model, arguments: Mapping[str, An
         "matrix": matrix_names(model),
         "rank": range(1, RANKS + 1),
         "rank_of_hessian": range(1, arguments.get("eigenvalues", EIGENVALUES) + 1),
-        "chain": range(arguments.get("chains", CHAINS)),
+        "chain": range(chains_of(model, experiment.split.sizes(task).train, arguments)),
+        "stretch": [(i + 0.5) / TRACE for i in range(TRACE)],
         "fraction": FRACTIONS,
         "pruning_order": PRUNING_ORDERS,
         "pruned_share": PRUNED_SHARES,

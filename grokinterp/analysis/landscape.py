@@ -1,6 +1,7 @@
 """The training loss around a checkpoint's weights: its curvature, its sharpness, and the way to the final weights."""
 
-from collections.abc import Callable, Mapping
+import copy
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, final
 
 import torch
@@ -76,15 +77,17 @@ class LossSurface:
     Args:
         checkpoint: whose weights are the vector ``start``; its model is not changed.
         analysis: who asks.
+        dtype: single precision takes half the time, in a copy of the model.
 
     Raises:
         NotDefined: nobody knows which examples were trained on.
     """
 
-    def __init__(self, checkpoint: Checkpoint, analysis: str) -> None:
-        self.problem, self.program = checkpoint.problem, ReadoutProgram(checkpoint.model)
-        if not self.problem.is_train.any():
+    def __init__(self, checkpoint: Checkpoint, analysis: str, *, dtype: torch.dtype = torch.float64) -> None:
+        if not checkpoint.problem.is_train.any():
             raise NotDefined(analysis, "nobody knows which examples were trained on")
+        model = checkpoint.model if dtype == torch.float64 else copy.deepcopy(checkpoint.model).to(dtype)
+        self.problem, self.program, self.dtype = checkpoint.problem, ReadoutProgram(model), dtype
         self.shapes = {name: value.shape for name, value in checkpoint.parameters.items()}
         self.start = self.vector(checkpoint.parameters)
         self.n_train = len(self.problem.train_labels)
@@ -92,11 +95,28 @@ class LossSurface:
     @property
     def batch(self) -> int:
         """Examples that are differentiated at a time."""
-        return min(BATCH, self.program.model.examples_at_once)
+        return min(BATCH, self.most_at_once)
+
+    @property
+    def most_at_once(self) -> int:
+        """Examples that the memory can hold the activations of."""
+        return self.program.model.examples_at_once
+
+    @property
+    def vectorizes(self) -> bool:
+        """Whether ``losses`` run under vmap."""
+        return self.program.model.vectorizes
 
     def vector(self, parameters: Mapping[str, Tensor]) -> Float[Tensor, "weight"]:
-        """All parameters behind each other, in float64."""
-        return torch.cat([parameters[name].double().flatten().to(self.problem.tokens.device) for name in self.shapes])
+        """All parameters in one vector."""
+        device = self.problem.tokens.device
+        return torch.cat([parameters[name].flatten().to(device, self.dtype) for name in self.shapes])
+
+    def indices(self, names: Iterable[str]) -> Int[Tensor, "chosen"]:
+        """Where some parameters are in that vector."""
+        sizes = [shape.numel() for shape in self.shapes.values()]
+        place = dict(zip(self.shapes, torch.arange(sum(sizes), device=self.start.device).split(sizes), strict=True))
+        return torch.cat([place[name] for name in names])
 
     def losses(
         self, weights: Float[Tensor, "weight"], inputs: ReadoutInputs, labels: Int[Tensor, "example"]

@@ -15,7 +15,6 @@ from grokinterp.figures.geometry import (
     curvature,
     gradient_noise,
     gradient_shares,
-    learning_coefficient,
     loss_barrier,
     loss_lines,
     sharpness,
@@ -46,6 +45,7 @@ from grokinterp.figures.inside import (
     token_attribution,
 )
 from grokinterp.figures.modes import key_directions, logit_modes, neuron_modes, phase_alignment
+from grokinterp.figures.sampling import learning_coefficient, learning_coefficient_traces, llc_calibration
 from grokinterp.figures.settings import training_settings
 from grokinterp.figures.sparse import (
     certified_accuracy,
@@ -59,7 +59,7 @@ from grokinterp.figures.sparse import (
     norm_products,
 )
 from grokinterp.figures.structure import attention, attention_by_position, circles, spectra
-from grokinterp.figures.style import to_png, to_svg
+from grokinterp.figures.style import save, to_png, to_svg
 from grokinterp.figures.timeline import key_frequencies, timeline
 
 __all__ = [
@@ -93,7 +93,9 @@ __all__ = [
     "key_directions",
     "key_frequencies",
     "learning_coefficient",
+    "learning_coefficient_traces",
     "learning_order",
+    "llc_calibration",
     "logit_attribution",
     "logit_bounds",
     "logit_magnitude",
@@ -109,6 +111,7 @@ __all__ = [
     "patching",
     "phase_alignment",
     "representations",
+    "save",
     "sharpness",
     "singular_values",
     "softmax_collapse",

@@ -5,10 +5,9 @@ import seaborn as sns
 import xarray as xr
 from matplotlib.figure import Figure
 
-from grokinterp.figures.series import Line, Phases, bars, compact, curves, finish, legend_beside, log_axis, small
+from grokinterp.figures.series import Line, Phases, bars, curves, finish, legend_beside, log_axis, small
 from grokinterp.figures.style import (
     BLUE,
-    GRAY,
     GREEN,
     INK,
     ORANGE,
@@ -80,29 +79,6 @@ def gradient_noise(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
     names = {"gradient_snr_total": ("all parameters", INK)}
     return curves("Gradient: signal to noise", "squared norm over variance [1]", _lines(dataset, names), phases,
                   log=True, marks=True)  # fmt: skip
-
-
-@styled()
-def learning_coefficient(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
-    """Local learning coefficient with its standard deviation over chains; crosses where a chain diverged."""
-    if "llc" not in dataset or not dataset.sizes["step"]:
-        return None
-    steps, llc = dataset["step"].values, dataset["llc"].values.astype(float)
-    none = np.zeros(len(steps))
-    spread = dataset["llc_spread"].values if "llc_spread" in dataset else none
-    bad = ~np.isfinite(llc) | (dataset["llc_diverged"].values if "llc_diverged" in dataset else none).astype(bool)
-    if len(steps) == 1:
-        label = "a chain diverged" if bad[0] else f"mean over chains, ± {compact(float(f'{spread[0]:.2g}'))}"
-        return bars("Local learning coefficient", "LLC [1]", [(label, float(llc[0]), RED if bad[0] else BLUE)])
-    figure, axes = small(["a chain diverged: no estimate", "mean ± deviation over chains"])
-    if not bad.all():
-        axes.errorbar(steps[~bad], llc[~bad], np.nan_to_num(spread[~bad]), color=BLUE, marker="o", markersize=3.5,
-                      capsize=2.5, elinewidth=1, label="mean ± deviation over chains")  # fmt: skip
-        axes.axhline(0, color=GRAY, linewidth=0.8, zorder=0)
-    if bad.any():
-        axes.plot(steps[bad], np.full(int(bad.sum()), 0.04), linestyle="", marker="x", color=RED, clip_on=False,
-                  transform=axes.get_xaxis_transform(), label="a chain diverged: no estimate")  # fmt: skip
-    return finish(figure, axes, "Local learning coefficient", "LLC [1]", phases, steps)
 
 
 def curvature(dataset: xr.Dataset, phases: Phases = (), *, unit: str = "nats") -> Figure | None:

@@ -6,6 +6,7 @@ import re
 import zlib
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -124,6 +125,12 @@ def to_png(figure: Figure, *, dpi: float = 150) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as SVG or PNG, as the file's suffix says."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(to_png(figure) if path.suffix == ".png" else to_svg(figure))
 
 
 def _with_palette(found: re.Match[bytes]) -> bytes:

@@ -242,9 +242,11 @@ METHODS = (
     Method(
         "Local learning coefficient",
         "nβ times the mean rise of the training loss around the weights, drawn by localized stochastic gradient "
-        "Langevin dynamics in several chains: about ½ Σ h / (h + γ/nβ) over the Hessian's eigenvalues h. The default "
-        "γ = 5nβ is coarse, for speed: a flat minimum has a tenth of the Hessian's trace. Diverged: a loss that is not "
-        "finite, or a chain that went further than its localization explains.",
+        "Langevin dynamics in several chains: about ½ Σ h / (h + γ/nβ) over the Hessian's eigenvalues h, half the "
+        "number of weights where all are curved. With more weights than training examples the value depends on γ, and "
+        "can be compared only at equal γ and nβ. Converged: split R̂ at most 1.1, the chains reach 0.8 of their "
+        "distribution's virial (equilibrium), and at most a fifth comes from the finite size of the steps. Diverged: "
+        "more than half does, or the loss is not finite.",
         "Lau et al. 2023, §4",
         ("local_learning_coefficient",),
     ),

@@ -7,6 +7,7 @@ import xarray as xr
 
 from grokinterp import figures
 from grokinterp.figures.picture import Gallery
+from grokinterp.page import sampling
 from grokinterp.page.numbers import number
 from grokinterp.phases import Phase
 from grokinterp.report.absence import Part, listed
@@ -292,8 +293,14 @@ def landscape(results: Results, phases: Sequence[Phase], words: Words) -> Galler
         ),
         Drawing(
             figures.learning_coefficient(dataset(results, "local_learning_coefficient"), phases),
-            "How strongly the training loss is curved around the weights, by Langevin dynamics: a curvature far above "
-            "5 counts as ½, a smaller one h as h / 10. Crosses mark checkpoints where a chain diverged.",
+            f"How many directions of the weights the training loss depends on, by Langevin dynamics{sampled(results)}. "
+            "Open circles: the chains have not converged. Crosses: they diverged.",
+            ("local_learning_coefficient",),
+        ),
+        Drawing(
+            figures.learning_coefficient_traces(dataset(results, "local_learning_coefficient")),
+            "Rise of the training loss along the chains that give the learning coefficient, which is its mean after "
+            "the gray burn-in: level where the chains are long enough.",
             ("local_learning_coefficient",),
         ),
         Drawing(
@@ -318,6 +325,19 @@ def landscape(results: Results, phases: Sequence[Phase], words: Words) -> Galler
         ),
     ]
     return gallery(results, drawn, LANDSCAPE)
+
+
+def sampled(results: Results) -> str:
+    """The settings of the learning coefficient's chains at the last checkpoint, and the verdict on them."""
+    found = dataset(results, "local_learning_coefficient")
+    if sampling.MEASURED not in found or not found.sizes["step"]:
+        return ""
+    last = {
+        str(name): value.item()
+        for name, value in found.isel(step=-1).data_vars.items()
+        if not value.ndim or value.size == 1
+    }
+    return f": {sampling.settings(last, found.sizes['chain'])}. At the last checkpoint {sampling.coefficient(last)}"
 
 
 def ablated(results: Results) -> str:
