@@ -119,9 +119,7 @@ def analyze(
 @app.command()
 def llc(
     run_dir: RunDir,
-    settings: Annotated[
-        list[str] | None, typer.Argument(metavar="[key=value]...", help="As in step_size=1e-5 components=unembed.")
-    ] = None,
+    settings: Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="As step_size=1e-5.")] = None,
     step: Annotated[int | None, typer.Option(help="Checkpoint (default: the last).")] = None,
     calibrate: Annotated[bool, typer.Option("--calibrate", help="Measure a map over ε, γ and nβ.")] = False,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the map is drawn: .png or .svg.")] = None,
@@ -129,21 +127,20 @@ def llc(
 ) -> None:
     """Measure the local learning coefficient of one checkpoint, with other settings or over a map of them."""
     from grokinterp import figures
-    from grokinterp.analysis import calibrate_llc, local_learning_coefficient
-    from grokinterp.analysis.llc_calibration import axes_of, parse_settings
+    from grokinterp.analysis import calibrate_llc, llc_calibration, local_learning_coefficient
     from grokinterp.page import sampling
     from grokinterp.trajectory import Trajectory
 
     if out is not None and (not calibrate or out.suffix not in (".png", ".svg")):
         raise ConfigError("out", out, "is for the map of --calibrate and must end in .png or .svg")
-    chosen: Any = parse_settings(settings or [])
+    chosen: Any = llc_calibration.parse_settings(settings or [])
     checkpoint = Trajectory.open(run_dir).checkpoint(step)
     if not calibrate:
         found = local_learning_coefficient(checkpoint, **chosen)
         told = {"step": int(checkpoint.step)} | sampling.measures(found._asdict())
         print(json.dumps(told) if as_json else "\n".join(sampling.lines(told, len(found.llc_of_chain))))
         return
-    mapped = calibrate_llc(checkpoint, **axes_of(chosen), progress=True)
+    mapped = calibrate_llc(checkpoint, **llc_calibration.axes_of(chosen), progress=True)
     print(json.dumps(list(sampling.points(mapped))) if as_json else "\n".join(sampling.table(mapped)))
     if out is not None:
         figures.save(figures.llc_calibration(mapped), out)
