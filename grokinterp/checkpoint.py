@@ -17,6 +17,9 @@ from grokinterp.tasks import Task
 
 PATTERNS = ("hook_pattern", "hook_attn_scores")
 
+CELLS_AT_ONCE = 2**25
+"""Logits of one backward pass: more are taken in parts, which add up to the same gradient."""
+
 ordinary_tensors = torch.inference_mode(mode=False)
 """What a property keeps must be usable in training, even if inference mode asked for it first."""
 
@@ -293,10 +296,12 @@ class Checkpoint:
             weights = in_program(self.model, parameters)
             return self._losses(functional_call(program, weights, (inputs,)), labels).mean()
 
-        if self.model.vectorizes:
+        at_once = max(1, CELLS_AT_ONCE // self.problem.task.n_classes)
+        if self.model.vectorizes and len(labels) <= at_once:
             return grad(loss)(self.parameters, inputs, labels)
         total = {name: torch.zeros_like(value) for name, value in self.parameters.items()}
-        for some in torch.arange(len(labels), device=labels.device).split(self.model.examples_at_once):
+        some_at_once = min(at_once, self.model.examples_at_once)
+        for some in torch.arange(len(labels), device=labels.device).split(some_at_once):
             for name, part in grad(loss)(self.parameters, inputs.at(some), labels[some]).items():
                 total[name] += part * (len(some) / len(labels))
         return total

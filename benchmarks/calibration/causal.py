@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from benchmarks.calibration.keys import found_in, ours
-from benchmarks.calibration.planted import Planted, accuracy, memorizer, of_matrices, of_neurons, problem_of
+from benchmarks.calibration.planted import Planted, accuracy, memorizer, problem_of
 from grokinterp.analysis.algebra import cyclic_order
 from grokinterp.analysis.causal import Pieces, causal_evidence, cyclic_pieces, group_pieces, scaled_losses
 from grokinterp.checkpoint import Checkpoint
@@ -51,13 +51,15 @@ def former(checkpoint: Checkpoint, keys: Tensor) -> float:
 
 
 def partly(name: str, share: float, seed: int) -> Planted:
-    """The training pairs memorized at a logit of 10, and two characters of 10 times that share, with noise."""
+    """The training pairs memorized at a logit of 10, and the characters of three keys of 10 times that share, noise."""
     generator, problem = torch.Generator().manual_seed(seed), problem_of(name, seed=seed)
-    part = of_neurons if name.isdigit() else of_matrices
-    signal = part(problem.task, 0, generator) + part(problem.task, 1, generator)
+    keys = (0, 4, 11) if name.isdigit() else (1, 2, 3)
+    network = Planted(problem, torch.zeros(0), keys)
+    chi, cube = network.grid.characters, network.grid.quotient[network.grid.element]
+    signal = sum((chi[key].max() * chi[key] for key in keys if key < len(chi)), torch.zeros_like(chi[0]))[cube]
     memory = 10 * problem.is_train[:, None] * one_hot(problem.labels, problem.task.n_classes).double()
     noise = torch.randn(signal.shape, generator=generator, dtype=torch.float64)
-    return Planted(problem, 10 * share * signal / signal.std() + memory + noise, (0, 1))
+    return network._replace(logits=10 * share * signal / signal.std() + memory + noise)
 
 
 def rows(networks: dict[str, Callable[[int], Planted]], seeds: int) -> list[str]:

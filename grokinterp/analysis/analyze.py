@@ -23,6 +23,7 @@ from grokinterp.analysis.fourier import logit_spectrum
 from grokinterp.analysis.irreps import irrep_spectrum
 from grokinterp.analysis.labelled import Collector, Result
 from grokinterp.analysis.logits import label_noise
+from grokinterp.analysis.memory import require_memory
 from grokinterp.checkpoint import Checkpoint
 from grokinterp.errors import CheckpointError, ConfigError, NotDefined, RunDirectoryError
 from grokinterp.experiment import leaked_share
@@ -75,7 +76,8 @@ def analyze(
         progress: show a progress bar on standard error.
 
     Raises:
-        ConfigError: an unknown analysis or none, or ``every`` below 1.
+        ConfigError: an unknown analysis or none, ``every`` below 1, or logits of all examples that do not fit the
+            memory there is.
         RunDirectoryError: not a run directory, or none of its checkpoints can be read.
     """
     chosen = choose(only)
@@ -106,6 +108,7 @@ def analyze_missing(
     What is cheap is tried on the last checkpoint first, for under vmap nothing can be told of what has no meaning; and
     so is what had none before.
     """
+    require_memory(trajectory.experiment.task, trajectory.empty_model(), torch.device(device))
     digests, skipped = read_digests(trajectory, trajectory.steps)
     final = final_of(trajectory, digests, skipped)
     readable, marks = tuple(step for step in sorted(digests) if step not in skipped), landmarks(trajectory)

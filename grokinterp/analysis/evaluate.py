@@ -20,6 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from grokinterp.allocator import keep_freed_memory
 from grokinterp.analysis.coordinates import coordinates
 from grokinterp.analysis.labelled import Collector, Result
+from grokinterp.analysis.memory import require_memory, workers_that_fit
 from grokinterp.checkpoint import Checkpoint, Problem
 from grokinterp.errors import CheckpointError, ConfigError, NotDefined, RunDirectoryError
 from grokinterp.models import Model
@@ -67,6 +68,7 @@ def evaluate(
         One variable per field of every analysis, over ``step`` and the field's own dimensions.
 
     Raises:
+        ConfigError: the logits of all examples do not fit the memory there is.
         TypeError: an argument that no analysis declares, or a missing one.
         RunDirectoryError: no checkpoint could be read.
         NotDefined: an analysis has no meaning for this run's task or model.
@@ -107,6 +109,7 @@ def evaluate_each(
 
     In the loop the result of an analysis that has no meaning for the run is its NotDefined; vmap raises that.
     """
+    require_memory(trajectory.experiment.task, trajectory.empty_model(), torch.device(device))
     keep_freed_memory()
     bound = [(analysis, declared_arguments(analysis, arguments)) for analysis in analyses]
     on_gpu = torch.device(device).type == "cuda"
@@ -187,7 +190,8 @@ def _one_by_one(
     lose nothing where another program keeps a core busy. Of a large model there is but one.
     """
     small = sum(weight.numel() for weight in template.parameters()) <= SMALL
-    workers, own = torch.get_num_threads() if small else 1, threading.local()
+    threads, own = torch.get_num_threads(), threading.local()
+    workers = workers_that_fit(problem.task, template, problem.tokens.device, threads) if small else 1
 
     def run(chunk: Chunk) -> tuple[Chunk, list[list[Result]]]:
         if not hasattr(own, "model"):
@@ -202,7 +206,7 @@ def _one_by_one(
         with sdpa_kernel(SDPBackend.MATH):  # of the process, not the thread: none may put it back before the others end
             yield from _map_in_order(run, chunks, workers)
     finally:
-        torch.set_num_threads(workers)
+        torch.set_num_threads(threads)
 
 
 def _map_in_order(run: Callable[[Chunk], Any], chunks: Iterable[Chunk], workers: int) -> Iterator[Any]:

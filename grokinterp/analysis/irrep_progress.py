@@ -113,14 +113,16 @@ def irrep_progress(checkpoint: Checkpoint, *, key_irreps: Int[Tensor, "key_irrep
         [keys[None], torch.eye(len(keys), dtype=torch.bool, device=keys.device), random_sets(keys, answers)]
     )
     example, problem = examples_by_product(grid.left, answers.element, grid.group.order), checkpoint.problem
-    logits = answers.logits(checkpoint.logits.double()[example])
-    found = losses_of_sets(Place(logits, problem.is_train[example], 0.0, problem.loss), sets, character_parts, answers)
+    is_train = problem.is_train[example]
+    place = Place(answers.logits(checkpoint.logits.double()[example]), is_train, 0.0, problem.loss)
+    found = losses_of_sets(place, sets, character_parts, answers)
+    del place  # a copy of all logits
     hidden = torch.full_like(found, torch.nan)
     model = checkpoint.model
     if model.n_neurons and model.is_linear_in_neurons(problem.tokens[:LINEAR_ON]):
         bias = model.b_U.detach()[answers.class_of].double()
-        written = checkpoint.neurons.double() @ model.W_L.detach()[:, answers.class_of].double() + bias
-        place = Place(written[example], problem.is_train[example], bias, problem.loss)
+        written = checkpoint.neurons.double()[example] @ model.W_L.detach()[:, answers.class_of].double()
+        place = Place(written.add_(bias), is_train, bias, problem.loss)
         hidden = losses_of_sets(place, sets, projected_parts, answers)
     return IrrepProgress(*gathered(hidden, len(keys)), *gathered(found, len(keys)))
 

@@ -19,6 +19,9 @@ from grokinterp.maths.grid import mean_by_sum, sum_order
 DRAWS = 8
 """Random sets of frequencies that the controls average over."""
 
+CELLS = 2**24
+"""Numbers in the logits that are looked at together."""
+
 LARGEST_RANGE = 700.0
 """Nats that exp can hold in float64."""
 
@@ -190,15 +193,33 @@ def excluded_losses(
         return logits.new_full((len(removed),), torch.nan)
     example, weight = train_rows(is_train, p)
     correct = torch.eye(p, dtype=torch.bool, device=logits.device)
-    deviation = logits.index_select(0, example.flatten()).unflatten(0, example.shape) - table[:, None]
-    rest = table - removed
-    own = deviation.diagonal(dim1=0, dim2=2).mT[..., None] + rest.diagonal(dim1=1, dim2=2).mT[:, None]
+    some = max(1, CELLS // (example.shape[1] * max(p, len(removed))))
+    total = torch.zeros_like(removed[:, 0, 0])
+    for s in torch.arange(p, device=logits.device).split(some):
+        deviation = logits.index_select(0, example[s].flatten()).unflatten(0, (len(s), -1)) - table[s, None]
+        total = total + excluded_sums(deviation, table[s] - removed[:, s], correct[s], weight[s])
+    return total
+
+
+def excluded_sums(
+    deviation: Float[Tensor, "sum row class"],
+    rest: Float[Tensor, "part sum class"],
+    correct: Bool[Tensor, "sum class"],
+    weight: Float[Tensor, "sum row"],
+) -> Float[Tensor, "part"]:
+    """What the pairs of some a + b add to the mean loss of the logits deviation + rest, see ``excluded_losses``."""
+    own = of_class(deviation, correct[:, None])[..., None] + of_class(rest, correct).mT[:, None]
     exact = (spread(deviation) < LARGEST_RANGE) | (spread(rest[:, :, None]) < LARGEST_RANGE)
     deviation, m = shifted_exp(deviation, correct[:, None])
     rest, n = shifted_exp(rest, correct)
     wrong = torch.einsum("src,qsc->srq", deviation, rest).log() + m[..., None] + n.mT[:, None]
     losses = torch.einsum("srq,sr->q", softplus(wrong - own, threshold=40), weight)
     return torch.where(exact, losses, torch.nan)
+
+
+def of_class(x: Float[Tensor, "*batch class"], chosen: Bool[Tensor, "*_ class"]) -> Float[Tensor, "*batch"]:
+    """The entry of the one chosen class."""
+    return torch.where(chosen, x, 0).sum(-1)
 
 
 def excluded_squares(

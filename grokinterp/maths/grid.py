@@ -19,6 +19,9 @@ MIXED = ((1, 2), (1, -2), (2, 1), (2, -1))
 ROWS_AT_ONCE = 256
 """Examples per block of ``line_sums``: a block stays in the cache while all its sums are taken."""
 
+CELLS_AT_ONCE = 2**24
+"""Numbers per block of ``mean_by_sum``, which is no copy of the whole where that is large."""
+
 ROUNDING = 1e-12
 """A variance below this share of the mean square is rounding: the function is constant."""
 
@@ -51,7 +54,9 @@ def mean_by_sum(x: Float[Tensor, "example class"]) -> Float[Tensor, "sum class"]
     [[2.0], [3.0]]
     """
     order = sum_order(round(x.shape[0] ** 0.5), x.device)
-    return x.index_select(0, order.flatten()).view(*order.shape, -1).mean(1)
+    some = max(1, CELLS_AT_ONCE // max(1, order.shape[1] * x.shape[1]))
+    parts = [x.index_select(0, part.flatten()).view(*part.shape, -1).mean(1) for part in order.split(some)]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def without_sum_frequency(

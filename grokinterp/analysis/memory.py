@@ -1,0 +1,60 @@
+"""Whether the logits of all examples, and what analyses make of them, fit the memory there is."""
+
+import os
+from pathlib import Path
+
+import torch
+
+from grokinterp.errors import ConfigError
+from grokinterp.models import Model
+from grokinterp.tasks import Task
+
+COPIES = 4
+"""Of the logits of all examples in double precision: themselves, and what an analysis of one checkpoint adds."""
+
+MEMINFO, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
+
+
+def require_memory(task: Task, model: Model, device: torch.device) -> None:
+    """Raise ConfigError where the analysis of a single checkpoint needs more memory than is available."""
+    needed, free = bytes_needed(task, model), bytes_available(device)
+    if needed > free:
+        sizes = f"{task.n_examples:,} examples × {task.n_classes:,} classes"
+        raise ConfigError(
+            "task",
+            f"{task.kind}, {sizes}",
+            f"needs about {gib(needed)} of memory to analyze, {gib(free)} are available",
+        )
+
+
+def bytes_needed(task: Task, model: Model) -> int:
+    """An estimate for one checkpoint: the logits as often as ``COPIES`` says, and the neurons of all examples twice."""
+    return 8 * task.n_examples * (COPIES * task.n_classes + 2 * model.n_neurons)
+
+
+def workers_that_fit(task: Task, model: Model, device: torch.device, wanted: int) -> int:
+    """How many checkpoints may be analyzed at a time, at least one."""
+    return max(1, min(wanted, bytes_available(device) // bytes_needed(task, model)))
+
+
+def bytes_available(device: torch.device) -> int:
+    """Free memory of a GPU; else what the kernel can give, and the container's limit allows."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if MEMINFO.exists():
+        lines = dict(line.split(":", 1) for line in MEMINFO.read_text().splitlines())
+        free = 1024 * int(lines["MemAvailable"].split()[0]) if "MemAvailable" in lines else free
+    limit, used = (_number(CGROUP / name) for name in ("memory.max", "memory.current"))
+    return free if limit is None or used is None else min(free, max(0, limit - used))
+
+
+def gib(size: int) -> str:
+    """A size for people."""
+    return f"{size / 2**30:,.1f} GiB"
+
+
+def _number(path: Path) -> int | None:
+    """The number in a file; None where there is no such file, or no number in it."""
+    text = path.read_text().strip() if path.exists() else ""
+    return int(text) if text.isdigit() else None
