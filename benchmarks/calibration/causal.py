@@ -5,7 +5,7 @@ and, where it finds none or all, all characters but the least similar.
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -62,9 +62,9 @@ def partly(name: str, share: float, seed: int) -> Planted:
     return network._replace(logits=10 * share * signal / signal.std() + memory + noise)
 
 
-def rows(networks: dict[str, Callable[[int], Planted]], seeds: int) -> list[str]:
+def rows(networks: dict[str, Callable[[int], Planted]], seeds: int) -> Iterator[str]:
     """A line of the table for each kind of network: means over the seeds, and the largest score."""
-    lines = ["| network | accuracy held out | score up to now | score | largest |", "|---|---|---|---|---|"]
+    yield "| network | accuracy held out | score up to now | score | largest |\n|---|---|---|---|---|"
     for name, make in networks.items():
         right, before, after = [], [], []
         for seed in range(seeds):
@@ -75,8 +75,7 @@ def rows(networks: dict[str, Callable[[int], Planted]], seeds: int) -> list[str]
             before.append(former(checkpoint, keys))
             after.append(float(found.causal_score))
         means = " | ".join(f"{sum(of) / seeds:.3f}" for of in (right, before, after))
-        lines.append(f"| {name} | {means} | {max(after):.3f} |")
-    return lines
+        yield f"| {name} | {means} | {max(after):.3f} |"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -95,7 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             networks[f"{name}, memory and {share} of a planted answer"] = lambda seed, name=name, share=share: partly(
                 name, share, seed
             )
-    print("\n".join(rows(networks, 1 if small else 5)))
+    for line in rows(networks, 1 if small else 3):
+        print(line, flush=True)
 
 
 if __name__ == "__main__":
