@@ -57,9 +57,10 @@ def neuron_participation(checkpoint: Checkpoint) -> NeuronParticipation:
 def ratio_of(x: Float[Tensor, "residue neuron"], scale: Float[Tensor, "neuron"]) -> Float[Tensor, "neuron"]:
     """IPR of functions of a residue; NaN where they vary by rounding only, compared with a mean square.
 
-    >>> t = 2 * torch.pi * torch.arange(5.0) / 5
-    >>> ratio_of(torch.stack([t.cos(), t.cos() + (2 * t).cos(), t * 0 + 3], 1), torch.ones(3))
-    tensor([1.0000, 0.5000,    nan])
+    >>> t = 2 * torch.pi * torch.arange(5, dtype=torch.float64) / 5
+    >>> ratios = ratio_of(torch.stack([t.cos(), t.cos() + (2 * t).cos(), t * 0 + 3], 1), torch.ones(3).double())
+    >>> [round(ratio, 3) for ratio in ratios.tolist()]
+    [1.0, 0.5, nan]
     """
     magnitude = torch.fft.rfft(x, dim=0)[1:].abs()
     varies = magnitude.square().sum(0) > CONSTANT * len(x) ** 2 * scale
