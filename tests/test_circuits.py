@@ -1,4 +1,4 @@
-"""Clock or pizza: templates, gradients, distances and circles against brute force; the verdict, rule by rule."""
+"""Clock or pizza: gradients, distances and circles against brute force; the verdict, rule by rule."""
 
 import math
 from dataclasses import replace
@@ -11,16 +11,6 @@ from benchmarks.calibration.circuits import PlantedCircuit, at
 from grokinterp.analysis import circuit, irrep_spectrum, logit_spectrum
 from grokinterp.analysis.circuits import CIRCUITS, circularity, distance_irrelevance, settling_triples
 from grokinterp.analysis.symmetricity import FEWEST, MOST, drawn_cosines, symmetricity
-from grokinterp.analysis.templates import (
-    agreement,
-    circle_fits,
-    clocks,
-    fit,
-    logit_table,
-    offset_waves,
-    pizzas,
-    preference,
-)
 from grokinterp.analysis.verdict import KINDS, OBLIQUE, PARALLEL, PREFERENCE, judge
 from grokinterp.checkpoint import Checkpoint, Problem
 from grokinterp.errors import GrokinterpError, NotDefined
@@ -29,95 +19,10 @@ from grokinterp.interop import import_run
 from grokinterp.models import MLPSpec, ModelSpec, RecursiveSpec, TransformerSpec, solved_addition
 from grokinterp.tasks import TASKS, ModularAddition, Task
 from tests.constructed import close
+from tests.logit_shapes import clock, drawn, triples
 
 NONE = torch.empty(0, dtype=torch.int64)
 SPEC = TransformerSpec(d_model=8, n_heads=2, d_mlp=12)
-
-
-def triples(n: int) -> tuple[Tensor, Tensor, Tensor]:
-    """a, b and c of every logit, [pair, class]."""
-    a, b, c = (x.reshape(n * n, n) for x in torch.meshgrid(*[torch.arange(n)] * 3, indexing="ij"))
-    return a, b, c
-
-
-def clock(k: int, n: int) -> Tensor:
-    a, b, c = triples(n)
-    return torch.cos(2 * math.pi * k / n * (a + b - c).double())
-
-
-def pizza(k: int, n: int, phase: float = 0.0, offset: float = 0.0) -> Tensor:
-    a, b, c = triples(n)
-    w = 2 * math.pi * k / n
-    half = (w * (a + b - c).double() + offset) / 2
-    return torch.cos((w * (a - b).double() + phase) / 2).abs() * (half.cos().abs() - half.sin().abs())
-
-
-def drawn(n: int, *shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(n, *shape, generator=torch.Generator().manual_seed(seed)).double()
-
-
-# --- templates -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("n", [5, 6])
-def test_the_table_of_logits_is_their_mean_over_equal_difference_and_offset(n):
-    logits, (a, b, c) = drawn(n * n, n), triples(n)
-    table = logit_table(logits)
-    for d in range(n):
-        for e in range(n):
-            same = ((a - b) % n == d) & ((a + b - c) % n == e)
-            assert int(same.sum()) == n
-            close(table.means[d, e], logits[same].mean() - logits.mean())
-    close(table.variance, logits.var(correction=0))
-
-
-@pytest.mark.parametrize("n", [5, 8])
-@pytest.mark.parametrize(("shape", "template"), [(clock, clocks), (pizza, pizzas)])
-def test_a_template_is_what_its_formula_says_and_explains_itself(shape, template, n):
-    for k in range(1, n // 2 + 1):
-        found = template(torch.tensor([k - 1]), n)
-        logits = 3 + 2 * shape(k, n)
-        table = logit_table(logits)
-        close(table.means, 2 * found[0])
-        close(fit(table, found), 1)
-        close(agreement(table, found[0]), 1)
-        close(agreement(logit_table(-logits), found[0]), -3)
-
-
-def test_fits_are_least_squares_over_all_triples():
-    n, keys = 7, torch.tensor([0, 2])
-    logits = drawn(n * n, n) + clock(1, n) + 2 * pizza(3, n)
-    for shape, rows in ((clock, clocks(keys, n)), (pizza, pizzas(keys, n))):
-        design = torch.stack([torch.ones(n**3).double(), *(shape(k, n).flatten() for k in (1, 3))], 1)
-        fitted = design @ torch.linalg.lstsq(design, logits.flatten()).solution
-        expected = 1 - (logits.flatten() - fitted).var(correction=0) / logits.var(correction=0)
-        close(fit(logit_table(logits), rows), expected)
-        scored = [(x - x.mean()) / x.std(correction=0) for x in (logits, shape(3, n))]
-        close(agreement(logit_table(logits), rows[1]), 1 - (scored[0] - scored[1]).square().mean())
-    close(fit(logit_table(logits), rows[:0]), 0)
-    close(fit(logit_table(pizza(1, n)), rows[[0, 0]]), 1)  # a frequency given twice
-
-
-@pytest.mark.parametrize("n", [11, 16])
-def test_a_rotated_pizza_is_found_with_its_phases(n):
-    k, row = 3, torch.tensor([2])
-    logits = pizza(k, n, phase=1.5, offset=0.4)
-    fits = circle_fits(offset_waves(logit_table(logits), row))
-    close(fits.difference, [1.5], rtol=0, atol=0.01)  # the phases tried are one degree apart
-    close(fits.pizza_offset, [0.4], rtol=0, atol=1e-3)  # no sample has all harmonics
-    table = logit_table(logits)
-    assert float(agreement(table, pizzas(row, n, fits.difference, fits.pizza_offset)[0])) > 0.999
-    assert float(agreement(table, pizzas(row, n)[0])) < 0.8
-    close(preference(fits), 1 - fits.clock[0], rtol=0, atol=1e-4)
-    assert PREFERENCE < float(preference(fits)) < 0.25
-
-
-def test_clocks_are_no_pizzas_and_two_differences_are_neither():
-    fits = circle_fits(offset_waves(logit_table(clock(3, 16) + clock(8, 16)), torch.tensor([2, 7])))
-    close(fits.clock, [1, 1])
-    assert -0.25 < float(preference(fits)) < -PREFERENCE
-    close(fits.energy, [0.5, 0])
-    close(preference(circle_fits(offset_waves(logit_table(drawn(25, 5)), torch.tensor([], dtype=torch.int64)))), 0)
 
 
 # --- evidence --------------------------------------------------------------------------------------------------------
