@@ -262,6 +262,32 @@ def test_only_the_same_recording_is_continued(tmp_path):
     recorder(tmp_path, resume=True, data="other words").finish()
 
 
+def test_a_recording_of_an_older_version_is_continued(tmp_path):
+    """Such a one has no ``reads``, but the last submodule before the logits."""
+    module = nn.Sequential(nn.Linear(3, 4), nn.Sigmoid(), nn.Linear(4, 2))
+    watching = recorder(tmp_path, module)
+    watching.record(0)
+    watching.finish()
+    file = tmp_path / "experiment.json"
+    saved = json.loads(file.read_text())
+    assert saved["model"]["reads"] == ["1"]
+    kept = ("kind", "class_name", "parameters", "buffers", "hooks", "features", "read_at", "own_logits")
+    saved["model"] = {key: saved["model"][key] for key in kept} | {"penultimate": "0"}
+    file.write_text(json.dumps(saved))
+    with recorder(tmp_path, module, resume=True) as again:
+        again.record(5)
+    run = Trajectory.open(tmp_path, module)
+    assert run.steps == (0, 5)
+    torch.testing.assert_close(run[5].representation, run[5].features("0")[0])
+
+
+def test_another_last_layer_is_another_recording(tmp_path):
+    module = nn.Sequential(nn.Linear(3, 4), nn.Sigmoid(), nn.Linear(4, 2))
+    recorder(tmp_path, module).finish()
+    with pytest.raises(RunDirectoryError, match="another last linear layer"):
+        recorder(tmp_path, module, resume=True, reads="0")
+
+
 def test_one_recorder_at_a_time(tmp_path):
     first = recorder(tmp_path)
     with pytest.raises(RunDirectoryError, match="in use by process"):

@@ -20,7 +20,7 @@ from grokinterp.errors import ConfigError, RunDirectoryError, short
 from grokinterp.experiment import Experiment, Optimization, Split
 from grokinterp.experiment.split import written_out
 from grokinterp.losses import LossForm
-from grokinterp.models import Answer, RecordedSpec
+from grokinterp.models import Answer, ModelSpec, RecordedSpec
 from grokinterp.models.recorded import state_tensors
 from grokinterp.models.taps import ReadAt
 from grokinterp.results import UNPLANNED
@@ -212,7 +212,8 @@ class Recorder:
         own = self.experiment
         for what, there, here in (
             ("examples", *(without_words(one.task) for one in (before, own))),
-            ("module", before.model, own.model),
+            ("module", facts(before.model), facts(own.model)),
+            ("last linear layer", reads_of(before.model) or reads_of(own.model), reads_of(own.model)),
             ("training examples", before.split, own.split),
             ("loss", before.optimization.loss, own.optimization.loss),
         ):  # fmt: skip
@@ -337,6 +338,19 @@ def require_choice(key: str, value: Any, allowed: tuple[str, ...]) -> None:
     """Raise ConfigError unless the value is among those."""
     if value not in allowed:
         raise ConfigError(key, short(value), f"must be one of {', '.join(allowed)}")
+
+
+def facts(model: ModelSpec) -> tuple[Any, ...]:
+    """What makes a recorded module the same one; which hooks it has is found out anew by each version."""
+    assert isinstance(model, RecordedSpec)
+    known = (model.class_name, model.parameters, model.buffers, model.read_at, model.own_logits)
+    return (*known, model.examples, model.parts)
+
+
+def reads_of(model: ModelSpec) -> tuple[str, ...]:
+    """What the last linear layer reads, as a recording says it; none in one of an older version."""
+    assert isinstance(model, RecordedSpec)
+    return model.reads
 
 
 def without_words(task: Task) -> Task:
