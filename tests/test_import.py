@@ -175,6 +175,20 @@ def test_a_linear_model_is_a_perceptron(published, tmp_path):
     assert (run[20_000].logits.argmax(1) == run.problem.labels).all()
 
 
+def test_the_linear_model_has_its_form_by_its_weights(published):
+    """As docs/formulas.md says: a ReLU follows the second layer, and nothing is between embedding and first layer."""
+    path = published / "pizza" / "model_p71frej8t7.pt"
+    w, (a, b) = naive.weights_of(path), naive.pairs(59)
+    x = torch.relu(
+        torch.nn.functional.linear(w["embed.weight"][a] + w["embed.weight"][b], w["l1.weight"], w["l1.bias"])
+    )
+    before = torch.nn.functional.linear(x, w["l2.weight"], w["l2.bias"])
+    assert float((before > 0).double().mean()) == pytest.approx(0.97, abs=0.005)
+    others = ~torch.eye(256, dtype=torch.bool)
+    inner = torch.stack([(w[name].T @ w[name])[others] for name in ("embed.weight", "l1.weight")])
+    assert float(torch.corrcoef(inner)[0, 1]) == pytest.approx(0.998, abs=5e-4)
+
+
 def test_a_chughtai_transformer_is_a_transformer_lens_file(published, tmp_path):
     path = published / "chughtai" / "C113_T_seed2" / "model.pt"
     one = import_run("transformer-lens", path, tmp_path / "one")
