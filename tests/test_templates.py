@@ -13,6 +13,7 @@ from grokinterp.analysis.templates import (
     pizzas,
     preference,
 )
+from grokinterp.analysis.verdict import PREFERENCE
 from tests.constructed import close
 from tests.logit_shapes import clock, drawn, pizza, triples
 
