@@ -149,7 +149,7 @@ def neuron_frequencies(checkpoint: Checkpoint) -> NeuronFrequencies:
     pairs. A quadratic neuron (cos w_k a + cos w_k b)² reaches exactly 0.8, the rest being in its
     harmonic 2k, and 1 with the block {0, k, 2k}. A neuron that never changes has frequency 0, FVE 0.
 
-    Source: Nanda et al. 2023, §4.2; harmonic block: FORMULAS, Fourier structure.
+    Source: Nanda et al. 2023, §4.2; harmonic block: docs/formulas.md, Fourier structure.
     """
     grid = cyclic_grid(checkpoint, "neuron_frequencies")
     return frequencies_of(grid.examples(checkpoint.neurons.double()), grid.n)

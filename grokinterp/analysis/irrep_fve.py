@@ -83,7 +83,7 @@ def group_power(checkpoint: Checkpoint) -> GroupPower:
     of more than once, and with c the sum over all ρ, the trivial one's |mean f|² included, is Σ_x |f(x)|² / |G|. The
     embedding is what ``irrep_fve`` takes for it: its embedding_fve is this power's share.
 
-    Source: FORMULAS, Groups; Chughtai et al. 2023, Appendix (Fourier transform over a group).
+    Source: docs/formulas.md, Groups; Chughtai et al. 2023, Appendix (Fourier transform over a group).
     """
     grid = group_grid(checkpoint, "group_power")
     left, right = (power_by_irrep(f, grid.answers) / grid.group.order for f in grid.operands(checkpoint.model))

@@ -122,7 +122,7 @@ def logit_statistics(checkpoint: Checkpoint) -> LogitStatistics:
     ‖z - z̄‖² / C, which is the temperature T at which z / T has unit scale. All five are proportional
     to the logits; the last two do not see a constant added to an example's logits.
 
-    Source: FORMULAS, numerical health; Prieto et al. 2025, §3 (logit scaling).
+    Source: docs/formulas.md, Numerical health; Prieto et al. 2025, §3 (logit scaling).
     """
     logits, problem = checkpoint.logits, checkpoint.problem
     parts = zip(logits.split(ROWS), problem.trained_labels.split(ROWS), strict=True)
