@@ -258,12 +258,13 @@ def test_what_adds_its_operands_is_no_clock(spec):
     """Its logits are planted as a clock's; its own form says that it multiplies nothing."""
     checkpoint = answering(clock, spec)
     assert checkpoint.model.adds_operands
-    assert verdict(checkpoint, KEYS) in ("additive", "pizza")
+    expected = {"additive", "pizza"} if checkpoint.model.pattern_hooks else {"additive"}
+    assert verdict(checkpoint, KEYS) in expected
     assert not checkpoint_of(replace(SPEC, attention_rate=0.01), ModularAddition(p=5)).model.adds_operands
 
 
-def test_a_sum_of_circles_through_rectifiers_is_a_pizza():
-    """ReLU(cos(wa - φ) + cos(wb - φ)), φ all round: the pizza of Zhong et al., by an MLP."""
+def test_a_sum_of_circles_through_rectifiers_answers_as_a_pizza():
+    """ReLU(cos(wa - φ) + cos(wb - φ)), φ all round: the answers of a pizza, by an MLP, which is its own class."""
     spec, n = MLPSpec(d_embed=6, combine="sum", hidden=(3 * 64,), act_fn="relu"), 64
     checkpoint = checkpoint_of(spec, ModularAddition(p=P))
     model, phase, residue = checkpoint.model, 2 * math.pi / n * torch.arange(n), torch.arange(P)
@@ -276,7 +277,7 @@ def test_a_sum_of_circles_through_rectifiers_is_a_pizza():
         model.unembed.W_U[neurons] = torch.cos(w * residue - 2 * phase[:, None]).double()
     keys = torch.tensor([3, 5, 9])
     found = circuit(checkpoint, key_frequencies=keys, key_irreps=NONE)
-    assert verdict(checkpoint, keys) == "pizza"
+    assert verdict(checkpoint, keys) == "additive"
     assert float(found.pizza_preference) > 1.8 * PREFERENCE
     close(found.gradient_symmetricity, 1)
 

@@ -96,7 +96,7 @@ def circuit(
     pizza (the sum type): g ≥ 0.98, so that the logits depend on E_a + E_b.
     clock: g ≤ 0.707. It multiplies, so that the gradient of a depends on b.
     mixed: between.
-    additive: the model adds its operands before the first nonlinearity, and its circles answer unlike pizzas.
+    additive: the model adds its operands before the first nonlinearity, and has no attention, or answers unlike pizzas.
     In any other group: irrep-based.
 
     q = mean_d std(M | a - b = d) / std(M) for the correct logit M [a, b], 1 where M is constant: how much the logit
@@ -129,6 +129,7 @@ def circuit(
         found.gradient_symmetricity_error,
         found.pizza_preference,
         adds_operands=checkpoint.model.adds_operands,
+        attends=bool(checkpoint.model.pattern_hooks),
     )
     kinds = torch.cat([is_kind & known & is_cyclic, torch.stack([known & (not is_cyclic), memorized])])
     is_close_to = torch.cat([is_close & known & is_cyclic, torch.zeros_like(kinds[:3])])

@@ -36,13 +36,18 @@ class Judged(NamedTuple):
 
 
 def judge(
-    g: Float[Tensor, ""], error: Float[Tensor, ""], preference: Float[Tensor, ""], *, adds_operands: bool | None
+    g: Float[Tensor, ""],
+    error: Float[Tensor, ""],
+    preference: Float[Tensor, ""],
+    *,
+    adds_operands: bool | None,
+    attends: bool = True,
 ) -> Judged:
     """The kind of a network that is known to answer by frequencies.
 
-    A network that adds its operands before the first nonlinearity multiplies none: it is a pizza if single pizzas
-    explain clearly more than single clocks of what each key frequency's circle answers alone, else "additive". Any
-    other is judged by g: pizza from 0.98, clock up to 0.707, mixed between. Where g is within three standard errors
+    A network that adds its operands before the first nonlinearity multiplies none. Without attention it is "additive".
+    With attention, which then only adds, it is a pizza if single pizzas explain clearly more than single clocks of what
+    each key frequency's circle answers alone, else "additive" as well. Any other is judged by g: pizza from 0.98, clock up to 0.707, mixed between. Where g is within three standard errors
     of 0.98 the templates decide. Where the form is unknown a low g may come from either, so that only a pizza is named.
 
     Args:
@@ -50,11 +55,12 @@ def judge(
         error: its standard error.
         preference: from ``templates.preference``.
         adds_operands: from the model.
+        attends: whether the model has attention.
 
     Source: docs/formulas.md, Circuit verdict.
     """
     if adds_operands:
-        return by_templates(preference)
+        return by_templates(preference if attends else torch.full_like(preference, -torch.inf))
     found = by_gradients(g, error, preference)
     if adds_operands is None:
         is_pizza = torch.tensor([kind == "pizza" for kind in KINDS], device=g.device)

@@ -8,8 +8,8 @@ CIRCUIT_METHODS = (
         "Memorizer: right on 99 % of the training examples and on less than half of the others. All else but none is "
         "right on 99 % of the examples not trained on and explained to a tenth of its row-centered logits' variance. "
         "In a cyclic group, pizza (the sum type): gradient symmetricity ≥ 0.98; clock: ≤ 0.707; mixed: between. A "
-        "model that adds its operands before the first nonlinearity is a pizza if its circles answer as pizzas, else "
-        "additive; it is no clock. Where that is unknown only a pizza is named. "
+        "model that adds its operands before the first nonlinearity is no clock: it is a pizza if it has attention and "
+        "its circles answer as pizzas, else additive. Where that is unknown only a pizza is named. "
         "In any other known group: irrep-based. Elsewhere: none.",
         "Zhong et al. 2023, §5; Chughtai et al. 2023; thresholds: this package",
         ("circuit",),
