@@ -47,8 +47,9 @@ def judge(
 
     A network that adds its operands before the first nonlinearity multiplies none. Without attention it is "additive".
     With attention, which then only adds, it is a pizza if single pizzas explain clearly more than single clocks of what
-    each key frequency's circle answers alone, else "additive" as well. Any other is judged by g: pizza from 0.98, clock up to 0.707, mixed between. Where g is within three standard errors
-    of 0.98 the templates decide. Where the form is unknown a low g may come from either, so that only a pizza is named.
+    each key frequency's circle answers alone, else "additive" as well. Any other is judged by g: pizza from 0.98, clock
+    up to 0.707, mixed between. Where g is within three standard errors of 0.98 the templates decide. Where the form is
+    unknown a low g may come from either, so that only a pizza is named.
 
     Args:
         g: gradient symmetricity, NaN where it is not defined.
