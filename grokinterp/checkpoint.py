@@ -208,7 +208,7 @@ class Checkpoint:
 
     @property
     def representation(self) -> Float[Tensor, "example d_model"]:
-        """The vector that the answer is computed from. Raises NotDefined where nobody knows it."""
+        """The vector that the answer is computed from. Raises NotDefined where it is unknown."""
         residual = self.readout.residual
         if not residual.shape[1]:
             raise NotDefined("representation", self.model.lacks("a vector for each example before its answer"))
@@ -285,10 +285,10 @@ class Checkpoint:
         """Gradient of the mean training loss, per parameter.
 
         Raises:
-            NotDefined: nobody knows which examples were trained on.
+            NotDefined: the training examples are unknown.
         """
         if not self.problem.is_train.any():
-            raise NotDefined("gradients", "nobody knows which examples were trained on")
+            raise NotDefined("gradients", "the training examples are unknown")
         program = ReadoutProgram(self.model)
         inputs, labels = self.problem.train_inputs, self.problem.train_labels
 

@@ -24,7 +24,7 @@ app = typer.Typer(
 USAGE_ERROR: Any = next(kind for kind in typer.BadParameter.mro() if kind.__name__ == "ClickException")
 """What typer raises for a command line it cannot read, from its own copy of click or the installed one."""
 
-NOTHING_WRONG = "The numbers of this run show nothing that is wrong."
+NOTHING_WRONG = "The numbers of this run show no problem."
 
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -96,7 +96,7 @@ def analyze(
     run_dir: RunDir,
     only: Annotated[str | None, typer.Option(metavar="NAME,...", help="Only these analyses.")] = None,
     every: Annotated[
-        int | None, typer.Option(help="Take each N-th checkpoint, and the last (default: all, costly analyses on few).")
+        int | None, typer.Option(help="Every N-th checkpoint, and the last (default: all, costly analyses on a few).")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     device: Device = "cpu",
@@ -122,7 +122,7 @@ def llc(
     settings: Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="As step_size=1e-5.")] = None,
     step: Annotated[int | None, typer.Option(help="Checkpoint (default: the last).")] = None,
     calibrate: Annotated[bool, typer.Option("--calibrate", help="Measure a map over ε, γ and nβ.")] = False,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the map is drawn: .png or .svg.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="The file to draw the map to: .png or .svg.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure the local learning coefficient of one checkpoint, with other settings or over a map of them."""
@@ -165,7 +165,7 @@ def diagnose(
     run_dir: RunDir,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
 ) -> None:
-    """Say what is wrong with a run, by what numbers, and which setting to change."""
+    """Diagnose a run: state what is wrong, the numbers that show it, and which setting to change."""
     from grokinterp.diagnostics import diagnose as diagnose_run
     from grokinterp.diagnostics import told
     from grokinterp.results import Results
@@ -182,7 +182,7 @@ def import_network(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The file or folder, as docs/import.md says.")],
     out: Annotated[Path | None, typer.Option(metavar="RUN_DIR", help="Default: checkpoints/<name>-<hash>.")] = None,
     spec: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A TOML file that describes a series or a file.")
+        Path | None, typer.Option(metavar="FILE", help="The TOML file that describes a series or a single file.")
     ] = None,
 ) -> None:
     """Turn a network that other people trained into a run directory."""
@@ -193,7 +193,7 @@ def import_network(
     right = float(environment["accuracy"])
     print(
         f"{run.path}: {len(run.steps)} checkpoint{'s' if len(run.steps) > 1 else ''}, step {run.steps[-1]}, "
-        f"right on {right:.1%} of all examples"
+        f"accuracy {right:.1%} on all examples"
     )
     for line in environment["warnings"]:
         print(f"warning: {line}", file=sys.stderr)
@@ -204,18 +204,18 @@ def phases(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Logs and run directories.")],
     rule: Annotated[
         list[str] | None,
-        typer.Option(metavar="RULE", help="Also date by this rule; may be given again."),
+        typer.Option(metavar="RULE", help="Also date by this rule; may be repeated."),
     ] = None,
     column: Annotated[
         list[str] | None,
-        typer.Option(metavar="OURS=THEIRS", help="What a column is, as in test_accuracy=val/acc1, step=t, run=trial."),
+        typer.Option(metavar="OURS=THEIRS", help="Meaning of a column: test_accuracy=val/acc1, step=t, run=trial."),
     ] = None,
     percent: Annotated[bool, typer.Option("--percent", help="Accuracies are percentages.")] = False,
     join: Annotated[bool, typer.Option("--join", help="All files hold curves of one run.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write one line a run; - prints it.")] = None,
 ) -> None:
-    """Date the phases of training logs, other people's or our own: one run in full, several as a table."""
+    """Date the phases of any training logs: one run in full, several as a table."""
     from grokinterp.interop import logs
     from grokinterp.phases.counting import read_rules
 

@@ -83,7 +83,7 @@ class Results:
 
     @property
     def n_test(self) -> int | None:
-        """Number of test examples, None where it was not recorded or nobody knows the split."""
+        """Number of test examples, None where it was not recorded or the split is unknown."""
         found = self.directory.environment.get("n_test")
         return found if isinstance(found, int) and found > 0 else None
 
@@ -196,7 +196,7 @@ class Results:
         """Why there can be no history: an imported network may come without curves; None where there is one."""
         imported = "release" in self.directory.environment
         without = imported and self.metrics.sizes["step"] == 1
-        return "was imported without curves: when it learned what is not known" if without else None
+        return "was imported without curves, so its phases cannot be dated" if without else None
 
     @property
     def snapshot(self) -> Snapshot | None:
@@ -213,7 +213,7 @@ class Results:
 
     @property
     def verdict(self) -> str | None:
-        """That of the history, else that of the last checkpoint alone; None without either."""
+        """The verdict from the history, else from the last checkpoint alone; None without either."""
         if self.no_history is None:
             return self.history.verdict
         return self.snapshot.verdict if self.snapshot else None
@@ -231,9 +231,9 @@ class Results:
         return f"{said} (So far, {state}: {self.metrics['step'].values[-1]}{of} steps.)"
 
     def _on_all(self) -> str:
-        """How good the answers of a network are of which nobody knows what it was trained on."""
+        """Return the accuracy of a network whose training examples are unknown, as a sentence."""
         right = self.measures().get("all_accuracy", self.directory.environment.get("accuracy"))
-        return f"{NO_HISTORY}{'' if right is None else f': right on {right:.1%} of all examples'}."
+        return f"{NO_HISTORY}{'' if right is None else f': accuracy {right:.1%} on all examples'}."
 
     def summary(self) -> dict[str, Any]:
         """The object that ``grokinterp analyze --json`` prints."""

@@ -65,7 +65,7 @@ KINDS = {
     "division": Kind({"task": {"kind": "modular_division", "p": 13}}, sizes={"order": 12}),
     "three operands": Kind(
         {"task": {"kind": "composition", "outer": ADDITION, "inner": ADDITION}},
-        dict.fromkeys(SPECTRAL, NOT_A_GROUP) | {"attention_map": "composition has not two operands"},
+        dict.fromkeys(SPECTRAL, NOT_A_GROUP) | {"attention_map": "composition does not have two operands"},
     ),
     "pooled": Kind({"model": {"kind": "transformer", "n_layers": 2, "read_at": "mean", "act_fn": "gelu"}}),
     "squared error": Kind({"optimization": {"lr": 1e-3, "weight_decay": 0.0, "loss": "mse"}}),

@@ -137,7 +137,7 @@ def test_no_memory_can_be_forgotten(part, adapted, interrupted, tmp_path):
     assert any(part in name for name in forgotten)
     assert gone_on(interrupted, tmp_path / "run", forgotten, saved.state) != written(adapted.path)
     gone = {name: value for name, value in saved.tensors.items() if part not in name}
-    with pytest.raises(Exception, match="not one of this version"):
+    with pytest.raises(Exception, match="not from this version"):
         gone_on(interrupted, tmp_path / "gone", gone, saved.state)
 
 
@@ -242,7 +242,7 @@ def test_detection_is_said_once_on_standard_error(tmp_path, capsys):
     assert len(said) == 1
     rows = rows_of(Trajectory.open(tmp_path / "run"))
     found = grok_step(*([row[key] for row in rows] for key in ("step", "train_accuracy", "test_accuracy")))
-    assert said[0] == f"step {found + 18}: grokking detected, it generalizes since step {found}"
+    assert said[0] == f"step {found + 18}: grokking detected, it has generalized since step {found}"
 
 
 # --- what it takes -------------------------------------------------------------------------------------------------

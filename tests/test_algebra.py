@@ -88,7 +88,7 @@ def test_values_by_operands_have_a_hole_where_the_operation_is_not_defined():
         assert grid[a, 0].isnan()
         for b in range(1, 5):
             assert int(grid[a, b]) * b % 5 == a
-    with pytest.raises(NotDefined, match="composition has not two operands"):
+    with pytest.raises(NotDefined, match="composition does not have two operands"):
         by_operands(torch.zeros(27), OTHERS["three operands"], "test")
 
 

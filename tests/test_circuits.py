@@ -118,7 +118,7 @@ def test_symmetricity_needs_two_operands_in_one_space():
     with pytest.raises(NotDefined, match="symmetricity is not defined here: each operand has a table of its own"):
         symmetricity(checkpoint_of(MLPSpec(d_embed=4, embedding="separate"), ModularAddition(p=5)))
     three = TASKS["composition"](outer=ModularAddition(p=3), inner=ModularAddition(p=3))
-    with pytest.raises(NotDefined, match="composition has not two operands"):
+    with pytest.raises(NotDefined, match="composition does not have two operands"):
         symmetricity(checkpoint_of(SPEC, three))
 
 

@@ -125,7 +125,7 @@ CASES = {
         {"columns": stuck(logit_mean_abs=ramp(5, 50)), "experiment": ORTHO, "measures": ALIGNED},
     ),
     "no decay": (
-        "Memorized, and nothing takes", {"columns": stuck(weight_norm=ramp(900, 2700)), "experiment": PLAIN},
+        "Memorized, and nothing removes", {"columns": stuck(weight_norm=ramp(900, 2700)), "experiment": PLAIN},
         ["weight decay is 0", "900 at step 120 to 2.7e+03 at step 3000", "accuracy 0.05"],
         "optimization.weight_decay=1", {"columns": stuck(weight_norm=ramp(900, 2700))},
     ),
@@ -158,11 +158,11 @@ CASES = {
         {"columns": stuck(), "measures": {}},
     ),
     "partly, on its way": (
-        "Partly generalized, and on its way", {"columns": stuck(test_accuracy=ramp(0.05, 0.8), test_loss=ramp(9, 3))},
+        "Partly generalized, still improving", {"columns": stuck(test_accuracy=ramp(0.05, 0.8), test_loss=ramp(9, 3))},
         ["from 5.35", "to 3.78", "accuracy 0.8"], "steps=6000", {"columns": stuck(test_accuracy=ramp(0.05, 0.8))},
     ),
     "partly": (
-        "Partly generalized, and at rest", {"columns": stuck(test_accuracy=ramp(0.05, 0.8))}, ["accuracy 0.8"],
+        "Partly generalized, not improving", {"columns": stuck(test_accuracy=ramp(0.05, 0.8))}, ["accuracy 0.8"],
         "split.fraction=0.75", {"columns": stuck(test_accuracy=ramp(0.05, 0.4))},
     ),
     "unstable": (
@@ -197,7 +197,7 @@ CASES = {
     "wrong labels": (
         "The wrong labels stay",
         {"columns": run() | {"noisy_accuracy": np.full(N, 0.8), "restored_accuracy": np.full(N, 0.1)}},
-        ["step 3000, 80 %", "10 % rightly"], "optimization.weight_decay=3",
+        ["step 3000, 80 %", "10 % correctly"], "optimization.weight_decay=3",
         {"columns": run() | {"noisy_accuracy": ramp(0.8, 0.1), "restored_accuracy": ramp(0.1, 0.8)}},
     ),
     "leak": (
@@ -312,7 +312,7 @@ def test_a_recorded_optimizer_is_known_by_the_metrics(tmp_path):
     rates = {"learning_rate": np.full(N, 1e-3)}
     none = rates | {"weight_decay": np.zeros(N)}
     (found,) = diagnose(write(tmp_path / "a", stuck(**none, weight_norm=ramp(900, 2700)), theirs))
-    assert found.symptom == "Memorized, and nothing takes the memorized solution away"
+    assert found.symptom == "Memorized, and nothing removes the memorized solution"
     assert found.evidence.startswith("weight decay is 0; ")
     assert found.setting == "torch.optim.AdamW(..., weight_decay=1)"
     (found,) = diagnose(write(tmp_path / "b", stuck(**rates, weight_decay=np.full(N, 0.1)), theirs, measures={}))

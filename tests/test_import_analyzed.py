@@ -37,14 +37,14 @@ def test_without_a_split_numbers_on_all_examples_are_there_and_no_others(unknown
     assert math.isfinite(measured["restricted_loss"])
     for name in ("train_loss", "test_loss", "excluded_loss", "excluded_loss_control"):
         assert measured[name] is None, name
-    assert unknown.not_defined["gradient_weight_alignment"] == "nobody knows which examples were trained on"
+    assert unknown.not_defined["gradient_weight_alignment"] == "the training examples are unknown"
     assert unknown.leaked_share is None
 
 
 def test_without_curves_there_is_no_verdict(unknown, tmp_path):
     summary = json.loads(json.dumps(unknown.summary(), allow_nan=False))
     assert (summary["verdict"], summary["phases"], summary["grok_step"]) == (None, [], None)
-    assert summary["sentence"].startswith("A trained network, no history: right on ")
+    assert summary["sentence"].startswith("A trained network, no history: accuracy ")
     assert "of all examples. The run was imported without curves" in summary["sentence"]
     assert unknown.lines()[0] == "phases            unknown"
     assert "imported without curves" in write_report(unknown.directory.path, tmp_path / "a.html").read_text()

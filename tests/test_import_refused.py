@@ -81,7 +81,7 @@ def test_what_is_no_file_of_pytorch_is_refused(tmp_path):
     [
         ([1, 2], "holds no state dict, but list"),
         ({"mine": NET, "config": ADD}, "model, net, network, module, weights, params; it has config, mine"),
-        ({"model": {"a": 1}, "config": ADD}, "holds no state dict: 'a' is no plain tensor"),
+        ({"model": {"a": 1}, "config": ADD}, "holds no state dict: 'a' is not a plain tensor"),
         ({"model": {"a": torch.ones(1)}, "config": ADD}, "has no layers 0, 1, ... such as blocks.0.attn.W_K; it has a"),
         ({"model": NET | {"unembed.W_U": torch.ones(8, 6).long()}, "config": ADD}, "unembed.W_U holds torch.int64"),
         ({"model": without(NET, "unembed.W_U"), "config": ADD}, "has no unembed.W_U"),
@@ -106,7 +106,7 @@ def test_what_is_no_file_of_pytorch_is_refused(tmp_path):
         ({"model": NET, "config": ADD | {"use_ln": True}}, "use_ln=True"),
         ({"model": NET, "config": ADD | {"frac_train": 2}}, "frac_train=2.0: must lie strictly between 0 and 1"),
         ({"model": NET, "config": ADD | {"lr": float("nan")}}, "lr=nan: must be a number from 0"),
-        ({"model": NET, "epoch": 2}, "has no fn_name, and answers neither a + b nor a - b modulo 5"),
+        ({"model": NET, "epoch": 2}, "has no fn_name, and computes neither a + b nor a - b modulo 5"),
         ({"state_dicts": [NET, NET], "config": ADD}, "does not say at which epochs its 2 state dicts were saved"),
         (
             {"model": NET, "config": ADD, "train_losses": [1] * 5, "test_losses": [1] * 4},
@@ -148,7 +148,7 @@ def test_pizza_files_have_their_names(tmp_path):
     (tmp_path / "config_a.json").write_text("C = 5")
     refused("pizza", tmp_path / "model_a.pt", "config_a.json: is not JSON")
     (tmp_path / "config_a.json").write_bytes(b"\xff\x80\x00")
-    refused("pizza", tmp_path / "model_a.pt", "config_a.json: is a binary file, no text")
+    refused("pizza", tmp_path / "model_a.pt", "config_a.json: is a binary file, not text")
     (tmp_path / "config_a.json").write_text("[1]")
     refused("pizza", tmp_path / "model_a.pt", "config_a.json: must hold a JSON object")
 
@@ -197,7 +197,7 @@ def test_a_network_that_answers_another_operation_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("config", "weights", "words"),
     [
-        ({"act_fn": "relu"}, LENS, "tell the task in cfg.json"),
+        ({"act_fn": "relu"}, LENS, "state the task in cfg.json"),
         ({"task": {"kind": "addition"}}, LENS, "task.kind=addition: must be one of modular_addition"),
         ({"task": {"p": 7}}, LENS, "embed.W_E has shape (6, 8)"),
         ({"task": {"p": 5}, "act_fn": "solu_ln"}, LENS, "act_fn=solu_ln: must be among gelu"),
@@ -221,7 +221,7 @@ def test_transformer_lens_has_its_configuration_beside_it(tmp_path):
     refused("transformer-lens", tmp_path / "net.pt", "has no configuration beside it: cfg.json, config.json, net.json")
     (tmp_path / "net.json").write_text('{"task": {"p": 5}}')
     (tmp_path / "net.safetensors").write_text("no tensors")
-    refused("transformer-lens", tmp_path / "net.safetensors", "is no safetensors file")
+    refused("transformer-lens", tmp_path / "net.safetensors", "is not a safetensors file")
 
 
 HUGGING_FACE = (
@@ -306,5 +306,5 @@ def test_the_command_line_imports(tmp_path, monkeypatch, capsys):
             cli.main()
         assert (ended.value.code or 0) == code
     done = capsys.readouterr()
-    assert done.out == f"{tmp_path / 'run'}: 1 checkpoint, step 100, right on 100.0% of all examples\n"
+    assert done.out == f"{tmp_path / 'run'}: 1 checkpoint, step 100, accuracy 100.0% on all examples\n"
     assert done.err == f"error: {tmp_path / 'none.pt'}: no such file\n"

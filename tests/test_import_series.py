@@ -147,7 +147,7 @@ def test_a_wrong_table_is_right_at_chance_level_alone(folder):
     (folder / "mine.toml").write_text(SPEC.replace("part = { class = [0, 13] }", "part = { class = [1, 14] }"))
     run = import_run("series", folder / "run", folder / "other", spec=folder / "mine.toml")
     (chance, loss) = run.directory.environment["warnings"]
-    assert re.match(r"at step 1000 the network is right on \d\.\d% of all examples, no more than chance", chance)
+    assert re.match(r"at step 1000 the accuracy on all examples is \d\.\d%, no more than chance", chance)
     assert "stored test_loss" in loss
 
 
@@ -177,7 +177,7 @@ def test_logits_of_another_forward_pass_are_named(folder, modules):
         ("seed = 7\n", "validation = 0.1\n", "mine.toml: split.validation=0.1: unknown key where"),
         ("fraction = 0.4", "fraction = 1.4", "mine.toml: split.fraction=1.4: must lie strictly between 0 and 1"),
         ("'step_(\\d+)'", "'step_\\d+'", "mine.toml: steps.name=step_\\d+: must have one group"),
-        ("'step_(\\d+)'", "'step_('", "mine.toml: steps.name=step_(: is no regular expression"),
+        ("'step_(\\d+)'", "'step_('", "mine.toml: steps.name=step_(: is not a regular expression"),
         ("'step_(\\d+)'", "'epoch_(\\d+)'", "step_000000.pt: its name has no step, but None"),
         ("{ name = 'step_(\\d+)' }", '{ key = "losses.epoch" }', "has no 'losses.epoch': at 'epoch' it has test"),
         ("{ name = 'step_(\\d+)' }", "{ at = 5 }", "mine.toml: steps=none: must have name or key"),
@@ -187,7 +187,7 @@ def test_logits_of_another_forward_pass_are_named(folder, modules):
         ('"*.pt"', '"*.pth"', "has no file *.pth with one of the endings .pt, "),
         ('"net.weights"', '"net.state"', "has no 'net.state': at 'state' it has weights"),
         ('{ test_loss =', "{ loss =", "mine.toml: expect.loss=losses.test: unknown key"),
-        ('"losses.test"', '"net.weights"', "net.weights is no number"),
+        ('"losses.test"', '"net.weights"', "net.weights is not a number"),
         ('test_loss = "losses.test"', 'logits = "losses"', "losses must be a tensor (169, 13), not dict"),
         ('test_loss = "losses.test"', "logits = 3", "mine.toml: expect.logits=3: must be"),
         ('"*.mask"]', "]", "holds layers.0.mask, which no line of its layout names"),

@@ -187,7 +187,7 @@ def test_batches_change_no_number(monkeypatch):
 def test_without_a_known_split_there_is_no_training_loss(analysis):
     checkpoint = checkpoint_of(SPECS["mlp"], fraction=0.0)
     arguments = {"final_weights": checkpoint.parameters} if analysis is loss_line else {}
-    with pytest.raises(NotDefined, match=f"{analysis.__name__} is not defined here: nobody knows which examples"):
+    with pytest.raises(NotDefined, match=f"{analysis.__name__} is not defined here: the training examples"):
         analysis(checkpoint, **arguments)
 
 

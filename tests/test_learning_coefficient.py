@@ -157,7 +157,7 @@ def test_too_large_steps_are_reported_as_divergence_without_a_number():
 def test_what_has_no_coefficient_says_why():
     with pytest.raises(NotDefined, match="no gradient flows between supervision steps"):
         local_learning_coefficient(checkpoint_of(RECURSIVE))
-    with pytest.raises(NotDefined, match="nobody knows which examples were trained on"):
+    with pytest.raises(NotDefined, match="the training examples are unknown"):
         local_learning_coefficient(checkpoint_of(SPECS["mlp"], fraction=0.0))
 
 

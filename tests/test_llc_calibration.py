@@ -47,7 +47,7 @@ def test_bad_grids_are_named():
         calibrate_llc(checkpoint, step_sizes=[1e-4, -1.0])
     with pytest.raises(ConfigError, match=r"localization=0.0: must be above 0"):
         calibrate_llc(checkpoint, localizations=[])
-    with pytest.raises(NotDefined, match="nobody knows which examples were trained on"):
+    with pytest.raises(NotDefined, match="the training examples are unknown"):
         calibrate_llc(checkpoint_of(SPECS["mlp"], fraction=0.0))
 
 

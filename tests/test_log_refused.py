@@ -70,7 +70,7 @@ TEXTS = [
     ("log.jsonl", '{"_meta": {"p": 97}}\n', "has no rows with a curve"),
     ("log.jsonl", "epoch 1: 0.5\n", "line 1 is not JSON: 'epoch 1: 0.5'"),
     ("log.jsonl", '{"step": 1, "train_acc": 0}\nnone\n{"step": 2}\n', "line 2 is not JSON: 'none'"),
-    ("log.jsonl", '{"step": 1, "train_acc": 0}\n[1]\n', "line 2 is no JSON object: '[1]'"),
+    ("log.jsonl", '{"step": 1, "train_acc": 0}\n[1]\n', "line 2 is not a JSON object: '[1]'"),
     ("log.jsonl", '{"step": 1, "train_acc": {"a": [1, 2]}, "test_acc": 0}\n', "has no train loss"),
 ]
 
@@ -83,9 +83,9 @@ def test_a_damaged_text_is_one_line(tmp_path, name, text, line):
 
 def test_binary_files_other_encodings_and_folders(tmp_path):
     (tmp_path / "log.csv").write_bytes(b"step,train_acc\0\0\x01")
-    assert refused(tmp_path / "log.csv") == "is a binary file, no text"
+    assert refused(tmp_path / "log.csv") == "is a binary file, not text"
     (tmp_path / "log.csv").write_bytes("step,größe\n1,2\n".encode("latin-1"))
-    assert refused(tmp_path / "log.csv") == "is no text in UTF-8 (byte 0xf6)"
+    assert refused(tmp_path / "log.csv") == "is not text in UTF-8 (byte 0xf6)"
     assert refused(tmp_path).startswith("is a folder without metrics.jsonl, so no run directory")
     assert refused(tmp_path / "none.csv") == "no such file"
     for name in ("log.npy", "log.npz", "log.pth"):

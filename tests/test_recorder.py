@@ -215,7 +215,7 @@ def test_steps_go_up_and_names_stay_free(tmp_path):
     watching = recorder(tmp_path)
     watching.record(3)
     for step in (3, 0):
-        with pytest.raises(ConfigError, match=r"record what comes behind recorder.last_step=3"):
+        with pytest.raises(ConfigError, match=r"record steps after recorder.last_step=3"):
             watching.record(step)
     for step in (-1, True):
         with pytest.raises(ConfigError, match="must be a count of optimizer steps"):

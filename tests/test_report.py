@@ -249,7 +249,7 @@ SAID = {
     ),
     "three operands": (
         "task composition: outer modular_addition (p 13), inner modular_addition (p 13) · model transformer",
-        f"embedding circles ({NOT_A_GROUP}); attention to a (composition has not two operands).",
+        f"embedding circles ({NOT_A_GROUP}); attention to a (composition does not have two operands).",
         "learns the training examples", "leaked share of the test examples",
         "Attention from “=” to every position, on average over the examples.",
     ),

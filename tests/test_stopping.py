@@ -66,7 +66,7 @@ def test_a_diverged_run_is_not_tried_again(tmp_path, monkeypatch):
     poison(monkeypatch, 17)
     train(TINY, tmp_path / "run", device="cpu")
     before = written(tmp_path / "run")
-    with pytest.raises(RunDirectoryError, match="diverged at step 17, and would again"):
+    with pytest.raises(RunDirectoryError, match="diverged at step 17; resuming would diverge again"):
         train(TINY, tmp_path / "run", device="cpu", resume=True)
     assert written(tmp_path / "run") == before
 

@@ -86,7 +86,7 @@ def test_partly_generalized_with_its_level_and_date():
     assert history.verdict == "partly generalized"
     assert history.describe().startswith("Partly generalized (0.93): ")
     assert "test accuracy rose from 0.03 to 0.93 at step 10,000" in history.describe()
-    assert "0.95 is taken as exact, as the number of test examples is not known" in history.describe()
+    assert "0.95 is taken as exact, since the number of test examples is not known" in history.describe()
 
 
 @pytest.mark.parametrize(("right", "verdict"), [(220, "grokked"), (219, "grokked"), (216, "partly generalized")])
@@ -145,7 +145,7 @@ def test_two_evaluations_show_no_course():
     history = find_phases(Curves(steps=[0, 1000], train_accuracy=[0.01, 1], test_accuracy=[0.01, 1]))
     assert (history.verdict, history.phases, history.events, history.transitions) == ("no history", (), (), ())
     assert history.describe() == (
-        "No history: 2 evaluations show no course (step 0 and 1,000); at the last train accuracy was 1 and test "
+        "No history: 2 evaluations show no course (step 0 and 1,000); at the end, train accuracy was 1 and test "
         "accuracy 1."
     )
 

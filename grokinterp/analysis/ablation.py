@@ -1,4 +1,4 @@
-"""What a network is worth without one of its heads or neurons, held at their mean."""
+"""How well a network performs with one of its heads or neurons held at its mean."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -24,7 +24,7 @@ NEURONS = 8  # ablated at a time
 
 
 class HeadAblation(NamedTuple):
-    """What becomes of the network when a head gives every example the same.
+    """Performance of the network when a head gives the same output on every example.
 
     head_ablation_loss: increase of the mean loss with the head's output held at its mean [nats]
     head_ablation_accuracy: accuracy with the head's output held at its mean [1]
@@ -35,7 +35,7 @@ class HeadAblation(NamedTuple):
 
 
 class NeuronAblation(NamedTuple):
-    """What becomes of the answer when a neuron of the last layer gives every example the same.
+    """Performance of the network when a neuron of the last layer is constant over the examples.
 
     neuron_ablation_loss: increase of the mean loss of the answer with the neuron held at its mean [nats]
     """

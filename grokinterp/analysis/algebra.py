@@ -132,7 +132,7 @@ def by_operands(x: Float[Tensor, "example *rest"], task: Task, analysis: str) ->
     """Values of a binary task's examples over all pairs (a, b); NaN where the operation is not defined.
 
     Raises:
-        NotDefined: the task has not two operands.
+        NotDefined: the task does not have two operands.
     """
     if not isinstance(task, BinaryTask):
         raise NotDefined(analysis, task.no_operands)

@@ -1,4 +1,4 @@
-"""Do gradients and updates point along the weights, that is, do they only rescale them?"""
+"""Whether gradients and updates point along the weights, that is, only rescale them."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -66,7 +66,7 @@ def logit_attribution(checkpoint: Checkpoint) -> LogitAttribution:
         raise NotDefined("logit_attribution", model.lacks("a residual stream"))
     if model.spec.norm_position == "post":
         raise NotDefined(
-            "logit_attribution", "LayerNorm behind each sum leaves no stream that sums the layers' outputs"
+            "logit_attribution", "with post-LayerNorm, no residual stream is the sum of the layers' outputs"
         )
     parts = zip(problem.tokens.split(BATCH), problem.labels.split(BATCH), strict=True)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What a network answers when of its embedding one circle is left."""
+"""The answers of a network whose embedding is reduced to one circle."""
 
 from typing import NamedTuple
 

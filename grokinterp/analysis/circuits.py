@@ -1,4 +1,4 @@
-"""Which kind of network is it: a clock, a pizza, something between them, irreps, a memory, or nothing that is known?"""
+"""Which circuit a network implements: clock, pizza, something between them, irreps, memorization, or none known."""
 
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar

@@ -1,4 +1,4 @@
-"""Which neurons see of an operand only in which coset of a subgroup it is."""
+"""Which neurons depend on an operand only through its coset of a subgroup."""
 
 from functools import lru_cache
 from typing import NamedTuple

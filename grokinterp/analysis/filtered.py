@@ -58,7 +58,7 @@ def filtered_alignment(
 
     Raises:
         RunDirectoryError: no checkpoint could be read.
-        NotDefined: nobody knows which examples were trained on.
+        NotDefined: the training examples are unknown.
     """
     wanted = sorted(trajectory.steps if steps is None else steps)
     collector, memories, skipped = Collector(len(wanted)), {}, {}

@@ -17,7 +17,7 @@ from grokinterp.models import Model, ReadoutInputs, RecordedModel
 
 
 class Grafts(NamedTuple):
-    """How this checkpoint fares with a part of the last one, and the last one with a part of this.
+    """Performance of this checkpoint with a part of the last one, and of the last one with a part of this one.
 
     graft_loss: mean test loss of this checkpoint with the part of the last one [nats]
     graft_accuracy: test accuracy of this checkpoint with the part of the last one [1]

@@ -1,4 +1,4 @@
-"""The training loss around a checkpoint's weights: its curvature, its sharpness, and the way to the final weights."""
+"""The training loss around a checkpoint's weights: its curvature, its sharpness, and the line to the final weights."""
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
@@ -58,7 +58,7 @@ class Sharpness(NamedTuple):
 
 
 class LossLine(NamedTuple):
-    """The losses on the straight way to the final checkpoint.
+    """The losses on the straight line to the final checkpoint.
 
     line_train_loss: mean loss of the training examples at that fraction of the way to the final weights [nats]
     line_test_loss: mean loss of the test examples at that fraction of the way to the final weights [nats]
@@ -80,12 +80,12 @@ class LossSurface:
         dtype: single precision takes half the time, in a copy of the model.
 
     Raises:
-        NotDefined: nobody knows which examples were trained on.
+        NotDefined: the training examples are unknown.
     """
 
     def __init__(self, checkpoint: Checkpoint, analysis: str, *, dtype: torch.dtype = torch.float64) -> None:
         if not checkpoint.problem.is_train.any():
-            raise NotDefined(analysis, "nobody knows which examples were trained on")
+            raise NotDefined(analysis, "the training examples are unknown")
         model = checkpoint.model if dtype == torch.float64 else copy.deepcopy(checkpoint.model).to(dtype)
         self.problem, self.program, self.dtype = checkpoint.problem, ReadoutProgram(model), dtype
         self.shapes = {name: value.shape for name, value in checkpoint.parameters.items()}

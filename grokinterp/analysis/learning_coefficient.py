@@ -194,7 +194,7 @@ def default_sampling(checkpoint: Checkpoint, components: Sequence[str] | None = 
     """Return how a checkpoint is sampled where nothing else is asked for, before pilot chains lower the step size."""
     n = int(checkpoint.problem.is_train.sum())
     if n == 0:
-        raise NotDefined("local_learning_coefficient", "nobody knows which examples were trained on")
+        raise NotDefined("local_learning_coefficient", "the training examples are unknown")
     default = regime(size_of(checkpoint.model, components), n)
     heat = n / max(math.log(n), 1.0)
     return Sampling(heat, default.localization, default.step_size, default.chains, default.burn_in, default.draws)

@@ -35,7 +35,7 @@ class Performance(NamedTuple):
 
 
 class LabelNoise(NamedTuple):
-    """What becomes of the training examples whose label is wrong.
+    """Accuracies on the mislabeled training examples.
 
     noisy_accuracy: share of the mislabeled training examples answered as they are labeled [1]
     restored_accuracy: share of the mislabeled training examples answered correctly all the same [1]

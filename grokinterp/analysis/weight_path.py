@@ -1,4 +1,4 @@
-"""The way of the weights through their space: how far from its ends, and whether it is straight."""
+"""The weight trajectory: the distance from its endpoints, and whether it is straight."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

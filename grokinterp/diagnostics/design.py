@@ -37,7 +37,7 @@ def no_plateau(run: Facts) -> Diagnosis | None:
     smaller = fraction is not None and run.setting("split.trained_on") is None
     memorized = "not dated" if run.memorized is None else f"at step {run.memorized}"
     return Diagnosis(
-        "No delay between memorization and generalization: nothing to see of grokking",
+        "No delay between memorization and generalization, hence no grokking to study",
         f"memorized {memorized}, generalized from step {run.history.generalized_step}; {run.outcome()}",
         "To see grokking, train on fewer of the examples.",
         run.override("split.fraction", (fraction or 0.0) * 2 / 3) if smaller else "",

@@ -82,7 +82,7 @@ def scaling(run: Facts) -> Diagnosis | None:
         f"the cosine of gradient and weights was below {RADIAL:.2g} at {radial.sum()} of {len(radial)} checkpoints "
         f"since memorization, the lowest {after.values.min():.3g} at step {after.steps[after.values.argmin()]}; the "
         f"mean |logit| went from {before:.3g} at step {run.memorized} to {logits.last:.3g} at step {logits.steps[-1]}",
-        "Take that part out of the gradient: OrthoGrad (Prieto et al. 2025, §5).",
+        "Remove that part of the gradient with OrthoGrad (Prieto et al. 2025, §5).",
         _orthograd(run),
     )
 
@@ -107,7 +107,7 @@ def undecayed(run: Facts) -> Diagnosis | None:
     if not grown and decay is None:
         return None
     return Diagnosis(
-        "Memorized, and nothing takes the memorized solution away" if decay == 0 else "Memorized, and the weights grow",
+        "Memorized, and nothing removes the memorized solution" if decay == 0 else "Memorized, and the weights grow",
         f"{'weight decay is 0; ' if decay == 0 else ''}Σθ² went from {before:.3g} at step {run.memorized} to "
         f"{norm.last:.3g} at step {norm.steps[-1]}; {run.outcome()}",
         "Use weight decay (Power et al. 2022), or OrthoGrad without it (Prieto et al. 2025).",
@@ -121,7 +121,7 @@ def on_its_way(run: Facts) -> Diagnosis | None:
         return None
     evidence = falling(run, "test_loss") or _moving(run)
     return (
-        Diagnosis("Not generalizing yet, and on its way", f"{evidence}; {run.outcome()}", *longer(run))
+        Diagnosis("Not generalizing yet, but in progress", f"{evidence}; {run.outcome()}", *longer(run))
         if evidence
         else None
     )
@@ -152,15 +152,15 @@ def partly(run: Facts) -> Diagnosis | None:
         return None
     evidence = falling(run, "test_loss")
     if evidence:
-        return Diagnosis("Partly generalized, and on its way", f"{evidence}; {run.outcome()}", *longer(run))
+        return Diagnosis("Partly generalized, still improving", f"{evidence}; {run.outcome()}", *longer(run))
     if run.cut_short:
         return None
     fraction = run.number("split.fraction")
     larger = fraction is not None and fraction <= MOST and run.setting("split.trained_on") is None
     return Diagnosis(
-        "Partly generalized, and at rest",
+        "Partly generalized, not improving",
         f"memorized at step {run.memorized}; {run.outcome()}",
-        "Train on more of the examples: the share of them decides whether the others follow (Power et al. 2022).",
+        "Train on more of the examples: their share decides whether the network generalizes (Power et al. 2022).",
         run.override("split.fraction", (fraction or 0.0) * 1.5) if larger else "",
     )
 
@@ -186,7 +186,7 @@ def unseen(run: Facts) -> Diagnosis | None:
     return Diagnosis(
         "Memorized, without a sign of generalization in its curves",
         f"memorized at step {run.memorized}; {run.outcome()}",
-        "Analyze it to know whether circuits form behind the flat test loss: grokinterp analyze.",
+        "Run grokinterp analyze to find out whether circuits form while the test loss is flat.",
     )
 
 

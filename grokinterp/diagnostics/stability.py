@@ -19,7 +19,7 @@ def unstable(run: Facts) -> Diagnosis | None:
     slingshots = sum(event.kind == "slingshot" for event in events)
     remedy, setting = "Lower the learning rate.", run.lower("optimization.lr", 3)
     if run.amplifies():
-        remedy = "Divide the learning rate by the 1 + λ that Grokfast multiplies a steady gradient by, or lower λ."
+        remedy = "Divide the learning rate by 1 + λ, Grokfast's amplification of a steady gradient, or lower λ."
         setting = "optimization.lr_normalize=true" if run.setting("optimization.lr_normalize") is False else setting
     elif slingshots and run.setting("optimization.optimizer") in (None, "adamw"):
         remedy = "Lower the learning rate, or raise eps of Adam: both weaken slingshots (Thilak et al. 2022)."
@@ -35,7 +35,7 @@ def unstable(run: Facts) -> Diagnosis | None:
 NOT_KEPT = {
     "generalized and lost it again": "Generalized and lost it again",
     "unstable": "Generalization comes and goes",
-    "collapsed": "Collapsed: the training examples are not answered any more either",
+    "collapsed": "Collapsed: the network no longer answers the training examples either",
 }
 """Verdicts on runs that do not keep what they learned, and the symptom."""
 
@@ -65,10 +65,10 @@ def radial_update(run: Facts) -> Diagnosis | None:
     if abs(update.last) <= BROUGHT_BACK:
         return None
     return Diagnosis(
-        "The updates still scale the weights, in spite of OrthoGrad",
+        "The updates still scale the weights despite OrthoGrad",
         f"at step {update.steps[-1]} the cosine with the weights was {gradient.at(int(update.steps[-1])):.3g} for the "
         f"raw gradient and {update.last:.3g} for the update, with no weight decay",
-        "Adam divides every entry of the gradient by a scale of its own, which turns it; sgd keeps it tangential.",
+        "Adam rescales each gradient entry separately, which rotates the gradient; sgd keeps it tangential.",
         "optimization.optimizer=sgd" if run.setting("optimization.optimizer") == "adamw" else "",
     )
 
@@ -83,7 +83,7 @@ def noise_stays(run: Facts) -> Diagnosis | None:
     return Diagnosis(
         "The wrong labels stay memorized",
         f"at step {noisy.steps[-1]}, {times(noisy.last)} of the mislabeled examples are answered as labeled and "
-        f"{times(restored.last)} rightly",
-        "More weight decay: regularized networks correct wrong labels (Doshi et al. 2023).",
+        f"{times(restored.last)} correctly",
+        "Increase weight decay: regularized networks correct wrong labels (Doshi et al. 2023).",
         setting,
     )

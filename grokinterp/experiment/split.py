@@ -16,7 +16,7 @@ from grokinterp.tasks import Task
 ORDERS_TRIED = 100
 
 UNKNOWN = "unknown"
-"""What ``Split.trained_on`` says where nobody knows which examples were trained on."""
+"""What ``Split.trained_on`` says where the training examples are unknown."""
 
 
 class Parts(NamedTuple):

@@ -171,7 +171,7 @@ def operand_power(dataset: xr.Dataset) -> Figure | None:
     for i, (name, color) in enumerate(zip(last["operand"].values, (BLUE, ORANGE), strict=False)):
         axes.bar(frequencies + 0.4 * i - 0.2, last.sel(operand=name).values, width=0.38, color=color, label=str(name),
                  linewidth=0)  # fmt: skip
-    axes.set(title="What is read of the operands", xlabel="additive frequency of the residues", ylim=(0, None))
+    axes.set(title="Operand representation", xlabel="additive frequency of the residues", ylim=(0, None))
     axes.set_ylabel("share of variance [1]")
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     legend_below(figure, axes)

@@ -1,4 +1,4 @@
-"""Gradients, updates, the way of the weights, and the loss around them."""
+"""Gradients, updates, the weight trajectory, and the loss around it."""
 
 import numpy as np
 import seaborn as sns
@@ -108,7 +108,7 @@ def sharpness(dataset: xr.Dataset, phases: Phases = (), *, unit: str = "nats") -
 def loss_barrier(dataset: xr.Dataset, phases: Phases = (), *, unit: str = "nats") -> Figure | None:
     """How far the training loss rises on the straight way from each checkpoint to the final one."""
     names = {"line_barrier": ("training loss", BLUE)}
-    return curves("Barrier on the way to the end", f"rise of the loss [{unit}]", _on_a_way(dataset, names), phases,
+    return curves("Barrier on the line to the end", f"rise of the loss [{unit}]", _on_a_way(dataset, names), phases,
                   zero=True, marks=True)  # fmt: skip
 
 
@@ -131,7 +131,7 @@ def loss_lines(dataset: xr.Dataset, *, unit: str = "nats") -> Figure | None:
             positive = np.where(values.values > 0, values.values, np.nan)
             axes.plot(values["fraction"].values, positive, color=color, label=label)
         log_axis(axes)
-        axes.set(title=titles[name], xlabel="fraction of the way to the last checkpoint [1]", xlim=(0, 1))
+        axes.set(title=titles[name], xlabel="fraction of the line to the last checkpoint [1]", xlim=(0, 1))
         axes.set_ylabel(f"loss [{unit}]")
     legend_beside(axes)
     return figure

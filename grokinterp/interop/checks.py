@@ -1,4 +1,4 @@
-"""What an import says about itself: at chance, unlike the stored losses, the same weights twice."""
+"""Warnings about an import: accuracy at chance, losses unlike the stored ones, repeated weights."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -31,8 +31,8 @@ def at_chance(scores: Scores, task: Task, step: int) -> Iterator[str]:
     limit = chance + DEVIATIONS * math.sqrt(chance * (1 - chance) / len(labels))
     if scores.accuracy <= limit:
         yield (
-            f"at step {step} the network is right on {scores.accuracy:.1%} of all examples, no more than chance "
-            f"({chance:.1%}): it is untrained, or its layout or task is another one"
+            f"at step {step} the accuracy on all examples is {scores.accuracy:.1%}, no more than chance "
+            f"({chance:.1%}): it is untrained, or its layout or task is not the stated one"
         )
 
 
@@ -48,7 +48,7 @@ def unlike_stored(measured: Mapping[str, float], stored: Mapping[str, Stored], s
 def unlike_logits(difference: float, step: int) -> Iterator[str]:
     """A line if the stored logits are not those of the network, by their largest difference over the largest logit."""
     if not difference <= SAME:
-        yield f"at step {step} the logits differ from the stored ones by {difference:.2g} of the largest of these"
+        yield f"at step {step} the logits differ from the stored ones by {difference:.2g} of the largest stored logit"
 
 
 def repeated(digests: Mapping[int, str]) -> Iterator[str]:

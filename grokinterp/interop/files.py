@@ -90,7 +90,7 @@ def state_dict(content: Any, path: Path) -> dict[str, Tensor]:
             or value.is_nested
             or value.is_meta
         ):
-            raise ForeignFileError(path, f"holds no state dict: {str(name)[:40]!r} is no plain tensor")
+            raise ForeignFileError(path, f"holds no state dict: {str(name)[:40]!r} is not a plain tensor")
     return {name: value.detach() for name, value in content.items()}
 
 

@@ -78,9 +78,9 @@ def read(path: Path) -> Release:
         if "task" in config or right > 0.5:
             break
     else:
-        why = "answers neither a + b nor a - b, a · b or a / b modulo its number of classes"
+        why = "computes none of a + b, a - b, a · b and a / b modulo its number of classes"
         raise ForeignFileError(
-            path, f'{why}: tell the task in {cfg.name}, as in "task": {{"kind": "polynomial", "p": 97}}'
+            path, f'{why}: state the task in {cfg.name}, as in "task": {{"kind": "polynomial", "p": 97}}'
         )
     told = next((key for key in ("num_epochs", "steps") if key in config), "")
     steps = given(config, told, 1, cfg, least=1)
@@ -97,9 +97,9 @@ def read(path: Path) -> Release:
         curves={},
         notes={
             "release": "a HookedTransformer",
-            "split": "not told by the file",
-            "optimization": "not told by the file: the configuration shows defaults",
-            "steps": f"as {cfg.name} says" if told else "not told by the file: counted as 1",
+            "split": "not stated in the file",
+            "optimization": "not stated in the file: the configuration shows defaults",
+            "steps": f"as {cfg.name} says" if told else "not stated in the file: counted as 1",
         },
     )
 

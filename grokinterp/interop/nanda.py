@@ -80,7 +80,7 @@ def read(path: Path) -> Release:
     states = {step: fitted(state, experiment, path) for step, state in states.items()}
     task, scores = learned(states[max(states)], spec, candidates)
     if not named and scores.accuracy < 0.5:
-        why = f"has no fn_name, and answers neither a + b nor a - b modulo {p}: {scores.accuracy:.1%}"
+        why = f"has no fn_name, and computes neither a + b nor a - b modulo {p}: {scores.accuracy:.1%}"
         raise ForeignFileError(path, why)
     stored = stored_losses(told)
     split, how = split_by(told, task, scores, stored)
@@ -220,9 +220,9 @@ def split_by(told: Document, task: Task, scores: Scores, stored: Mapping[str, St
     if {"train_loss", "test_loss"} <= stored.keys():
         found = split_of_losses(scores.losses, stored["train_loss"], stored["test_loss"], [DRAW])
     if found is None:
-        return Split(trained_on=UNKNOWN), "unknown: the file does not say it"
+        return Split(trained_on=UNKNOWN), "unknown: the file does not state it"
     is_train = drawn(DRAW, task.n_examples, fraction=found.percent / 100, seed=found.seed)
-    how = f"not in the file; of all draws by random.shuffle the one whose losses are stored, seed {found.seed}"
+    how = f"not in the file; the only draw by random.shuffle with the stored losses, seed {found.seed}"
     return split_of(task, is_train, fraction=found.percent / 100, seed=found.seed), how
 
 

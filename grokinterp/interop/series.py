@@ -184,7 +184,7 @@ def expectations(spec: Spec, last: Path) -> Iterator[tuple[str, Stored]]:
         values = list(values) if isinstance(values, list | tuple) else [values]
         values = [one.item() if isinstance(one, Tensor) and one.numel() == 1 else one for one in values[-2:]]
         if not values or not all(isinstance(one, int | float) for one in values):
-            raise ForeignFileError(last, f"{value} is no number, and no list of numbers")
+            raise ForeignFileError(last, f"{value} is not a number or a list of numbers")
         if name.endswith("accuracy"):
             yield name, Stored(values[-1], values[-1] - TOLERANCE, values[-1] + TOLERANCE)
         elif (stored := Stored.after(values)) is not None:

@@ -1,4 +1,4 @@
-"""A release as a table: the TOML file that says what somebody else's checkpoints are."""
+"""A release as a table: the TOML file that describes another project's checkpoints."""
 
 import re
 from collections.abc import Mapping
@@ -184,7 +184,7 @@ def _compiled(pattern: str | None) -> re.Pattern[str] | None:
     try:
         compiled = re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
-        raise ConfigError("steps.name", short(pattern), f"is no regular expression: {error}") from None
+        raise ConfigError("steps.name", short(pattern), f"is not a regular expression: {error}") from None
     if compiled.groups != 1:
         raise ConfigError(
             "steps.name", short(pattern), f"must have one group, as in 'step_([0-9]+)', not {compiled.groups}"

@@ -43,13 +43,13 @@ def open_text(path: Path) -> Generator[TextIO]:
         start = file.read(2**16)
     wide = start.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
     if not wide and b"\0" in start:
-        raise ForeignFileError(path, "is a binary file, no text")
+        raise ForeignFileError(path, "is a binary file, not text")
     try:
         with path.open(encoding="utf-16" if wide else "utf-8-sig") as text:
             yield text
     except UnicodeDecodeError as error:
         encoding, byte = ("UTF-16", "") if wide else ("UTF-8", f" (byte 0x{error.object[error.start]:02x})")
-        raise ForeignFileError(path, f"is no text in {encoding}{byte}") from None
+        raise ForeignFileError(path, f"is not text in {encoding}{byte}") from None
 
 
 def listed(names: Iterable[object]) -> str:

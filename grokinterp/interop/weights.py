@@ -131,7 +131,7 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
         tensors = safetensors.torch.load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     except (SafetensorError, ValueError, RecursionError, KeyError) as error:
-        raise ForeignFileError(path, f"is no safetensors file: {str(error)[:100]}") from None
+        raise ForeignFileError(path, f"is not a safetensors file: {str(error)[:100]}") from None
     metadata: dict[str, Any] = {}
     for key, text in (header.get("__metadata__") or {}).items():
         metadata[key] = text

@@ -42,7 +42,7 @@ class RecursiveSpec(ModelSpec):
         ConfigError: a size below 1 or an absurd one.
     """
 
-    about: ClassVar[str] = "a tiny network refining latent and answer, supervised at every refinement"
+    about: ClassVar[str] = "a tiny network that refines a latent state and an answer, supervised at every step"
 
     kind: Literal["recursive"] = "recursive"
     d_model: int = 64

@@ -55,7 +55,7 @@ def _too_few(steps: np.ndarray, signals: Signals) -> str:
     at = " and ".join(f"{step:,}" for step in steps)
     last = f"train {signals.measure} was {signals.train[-1]:.3g} and test {signals.measure} {signals.test[-1]:.3g}"
     number = "1 evaluation shows" if len(steps) == 1 else f"{len(steps)} evaluations show"
-    return f"{number} no course (step {at}); at the last {last}"
+    return f"{number} no course (step {at}); at the end, {last}"
 
 
 def _memorization(steps: np.ndarray, signals: Signals, course: Course) -> str:
@@ -63,7 +63,7 @@ def _memorization(steps: np.ndarray, signals: Signals, course: Course) -> str:
         reached = "fell below" if signals.by_loss else "reached"
         return f"train {signals.measure} {reached} {signals.levels.fitted:.3g} at step {steps[course.memorized]:,}"
     best = signals.best(signals.train)
-    return f"train {signals.measure} came to {best:.3g} at best in the {steps[-1] - steps[0]:,} steps recorded"
+    return f"train {signals.measure} reached {best:.3g} at best in the {steps[-1] - steps[0]:,} steps recorded"
 
 
 def _generalization(verdict: Verdict, steps: np.ndarray, signals: Signals, course: Course) -> list[str]:
@@ -71,7 +71,7 @@ def _generalization(verdict: Verdict, steps: np.ndarray, signals: Signals, cours
     memorized, generalized = course.memorized, course.generalized
     if generalized is None:
         best = signals.best(signals.test)
-        return [f"test {signals.measure} came to {best:.3g} at best"] if verdict != "partly generalized" else []
+        return [f"test {signals.measure} reached {best:.3g} at best"] if verdict != "partly generalized" else []
     reached = "fell below" if signals.by_loss else "reached"
     text = f"test {signals.measure} {reached} {signals.levels.generalizes:.3g} at step {steps[generalized]:,}"
     if memorized is None or memorized >= generalized:
@@ -147,7 +147,7 @@ def _near(curves: Curves, signals: Signals, course: Course) -> list[str]:
     if signals.by_loss or not levels.generalizes - max(CLOSE, levels.tolerance) <= level < levels.generalizes:
         return []
     if curves.n_test is None:
-        return [f"{levels.generalizes:.3g} is taken as exact, as the number of test examples is not known"]
+        return [f"{levels.generalizes:.3g} is taken as exact, since the number of test examples is not known"]
     passes = "passes" if level >= levels.generalizes - levels.tolerance else "does not pass"
     return [
         f"{level:.3g} {passes} for {levels.generalizes:.3g}, as one standard error of {curves.n_test:,} examples is "

@@ -5,8 +5,8 @@ from grokinterp.report.method import Method
 CIRCUIT_METHODS = (
     Method(
         "Circuit",
-        "Memorizer: right on 99 % of the training examples and on less than half of the others. All else but none is "
-        "right on 99 % of the examples not trained on and explained to a tenth of its row-centered logits' variance. "
+        "Memorizer: correct on 99 % of the training examples and under half of the others. All others but none require "
+        "99 % correct on the other examples and keys that explain a tenth of the row-centered logits' variance. "
         "In a cyclic group, pizza (the sum type): gradient symmetricity ≥ 0.98; clock: ≤ 0.707; mixed: between. A "
         "model that adds its operands before the first nonlinearity is no clock: it is a pizza if it has attention and "
         "its circles answer as pizzas, else additive. Where that is unknown only a pizza is named. "
@@ -17,7 +17,7 @@ CIRCUIT_METHODS = (
     Method(
         "Gradient symmetricity",
         "Mean cosine between a logit's gradients by the embeddings of a and of b, over random (a, b, c): as many as "
-        "settle the verdict on the last checkpoint. Where b enters by another exponent, its gradient is turned first.",
+        "settle the verdict on the last checkpoint. If b enters with another exponent, its gradient is rotated first.",
         "Zhong et al. 2023, §5",
         ("logit_spectrum",),
     ),
@@ -38,8 +38,8 @@ CIRCUIT_METHODS = (
         "Clock, pizza template",
         "Share of the logits' variance in cos w_k(a + b − c), and in |cos(w_k(a − b)/2)| (|cos(w_k(a + b − c)/2)| − "
         "|sin(w_k(a + b − c)/2)|), k the key frequencies. Of one circle of the embedding, its two principal components "
-        "alone: 2r − 1, r the correlation with the template of its frequency. Phases are free. Pizza − clock: of what "
-        "each key frequency of the embedding answers alone, the share that one pizza explains, less that of one clock.",
+        "alone: 2r − 1, r its correlation with the template. Phases are free. Pizza − clock: of logits that "
+        "each key frequency of the embedding gives alone, the share that one pizza explains minus that of one clock.",
         "Zhong et al. 2023, §2 and §4",
         ("logit_spectrum",),
     ),

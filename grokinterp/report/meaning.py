@@ -23,7 +23,7 @@ def meaning(phase: Phase, history: History, results: Results, words: Words) -> s
     found = {
         "memorization": [_memorized(history, learned), _moves(metrics, phase, "train_accuracy", "test_accuracy")],
         "circuit formation": [
-            f"The {learned} are learned, and the test {words.examples} not yet.",
+            f"The {learned} are learned; the test {words.examples} are not yet.",
             _moves(metrics, phase, "test_accuracy", "test_loss"),
             _circuit(results.dataset, phase),
         ],
@@ -34,7 +34,7 @@ def meaning(phase: Phase, history: History, results: Results, words: Words) -> s
         ],
         "generalization": [_generalized(history), _moves(metrics, phase, "test_accuracy", "test_loss")],
         "decline": [
-            "What was learned is lost until the end of the run.",
+            "The network loses what it learned and does not recover by the end of the run.",
             _moves(metrics, phase, "train_accuracy", "test_accuracy"),
         ],
     }[phase.name]
@@ -49,7 +49,7 @@ def _memorized(history: History, learned: str) -> str:
 
 def _generalized(history: History) -> str:
     if history.verdict == "unstable":
-        return "The network generalizes again and again, and does not keep it."
+        return "The network generalizes repeatedly but does not keep it."
     return "The network generalizes."
 
 

@@ -19,8 +19,8 @@ METHODS = (
     ),
     Method(
         "Mislabeled examples",
-        "Of the training examples whose labels label noise made wrong: the share answered as labeled, and the share "
-        "given the true answer all the same.",
+        "Of the training examples mislabeled by label noise: the share answered as labeled, and the share "
+        "given the true answer nonetheless.",
         "Doshi et al. 2023",
         metric="noisy_accuracy",
     ),
@@ -28,7 +28,7 @@ METHODS = (
         "Exponents",
         "Where the answers are the products of a cyclic group of order n with generator g, operands and classes are "
         "counted by their exponents, g^i ∘ g^j = g^(i + j): the residues themselves under addition, discrete "
-        "logarithms under multiplication and division, and the negative of them for an operand that is subtracted or "
+        "logarithms under multiplication and division, and their negatives for an operand that is subtracted or "
         "divided by. a, b and c below are exponents; what lies outside the group, such as a 0 under multiplication, "
         "is left out. All measures of frequency rest on this and are not defined without such a group.",
         "",
@@ -70,8 +70,8 @@ METHODS = (
         "Key frequencies",
         "Frequencies k whose similarity cos(row-centered logits, cos(w_k(a + b − c))), over the pairs held out of "
         "training with their mirror images (all pairs where fewer than p are), is above 0.005 and above what the part "
-        "of the logits that no cosine explains reaches at that frequency by chance, over the orders of its classes: at "
-        "any frequency, in one network of 100. Nearly key: above three quarters of that.",
+        "of the logits that no cosine explains reaches at that frequency under random permutations of its classes: one "
+        "network in 100 exceeds this at some frequency by chance. Nearly key: above three quarters of that.",
         "Chughtai et al. 2023, §4; threshold: this package",
         ("logit_spectrum",),
     ),
@@ -84,14 +84,14 @@ METHODS = (
     Method(
         "Restricted loss",
         "Loss on all pairs of the logits' constant and key-frequency components in a + b. Control: as "
-        "many random other frequencies.",
+        "many other frequencies at random.",
         "Nanda et al. 2023, §5.1",
         ("progress_measures",),
     ),
     Method(
         "Excluded loss",
         "Loss on the training pairs of the logits without the components of all key frequencies, or of "
-        "one. Control: as many random other frequencies.",
+        "one. Control: as many other frequencies at random.",
         "Nanda et al. 2023, §5.1",
         ("progress_measures",),
     ),
@@ -103,9 +103,9 @@ METHODS = (
     ),
     Method(
         "Attention",
-        "Weight that the position where the answer is read gives to another, on average over the examples, or to the "
+        "Weight that the read-out position gives to another position, on average over the examples, or to the "
         "first operand in the last layer for every pair of operands. It is read at “=”, at the last token, or at all "
-        "positions, whose mean it then is.",
+        "positions, whose mean is then taken.",
         "Nanda et al. 2023, §4.2",
         ("attention_pattern", "attention_map"),
     ),
@@ -125,9 +125,9 @@ METHODS = (
     Method(
         "Causal evidence",
         "Loss of the pairs held out of training with their mirror images, in units of chance, at most 1. Necessity: "
-        "what it grows by without the key parts of the logits, frequencies or representations. Sufficiency: 1 minus "
-        "that of them alone. Control: as many random others. Score: the smaller of both, each above its control; not "
-        "defined where every one is key.",
+        "its increase without the key parts of the logits, frequencies or representations. Sufficiency: 1 minus "
+        "the loss with them alone. Control: as many random others. Score: the smaller, each minus its control; not "
+        "defined where every part is key.",
         "Nanda et al. 2023, §5.1; Wang et al. 2023; score: this package",
         ("causal_evidence",),
     ),
@@ -148,7 +148,7 @@ METHODS = (
     ),
     Method(
         "Cosets",
-        "Share of the variance of what a neuron sees of an operand that is left within the cosets of a subgroup; a "
+        "Share of the variance of a neuron's input from an operand that remains within the cosets of a subgroup; a "
         "neuron counts as constant on them below 0.1.",
         "Stander et al. 2023, §4",
         ("coset_scores",),
@@ -156,15 +156,15 @@ METHODS = (
     Method(
         "Idealized network",
         "Every neuron's pre-activation projected onto waves of one frequency in a, b, a + b and a − b, and its row of "
-        "the neuron-to-logit map onto one wave in c; nothing else is kept. Agreement: pairs answered as the real "
-        "network does. Margin above its error: pairs whose idealized margin over every class is larger than the "
+        "the neuron-to-logit map onto one wave in c; nothing else is kept. Agreement: pairs answered as by the real "
+        "network. Margin above its error: pairs whose idealized margin over every class is larger than the "
         "difference of the two logits' errors.",
         "Gromov 2023, §3; Doshi et al. 2023; Gross et al. 2024",
         ("idealized_network",),
     ),
     Method(
         "Class separation",
-        "Share of the variance of what is at a hook, where the answer is read, that lies between the classes' means.",
+        "Share of the variance of a hook's activation, where the answer is read, that lies between the class means.",
         "Papyan et al. 2020",
         ("class_similarity",),
     ),
@@ -178,28 +178,28 @@ METHODS = (
     ),
     Method(
         "Activations",
-        "Effective rank as of the weights, of the centered activations; the share of features that are the same on "
-        "every example.",
+        "Effective rank of the centered activations, as for the weights; share of features that are constant over "
+        "all examples.",
         "Roy and Vetterli 2007",
         ("activation_statistics",),
     ),
     Method(
         "Direct logit attribution",
         "What each term of the residual stream adds to the correct logit minus the mean logit, mean over the examples, "
-        "the final LayerNorm's scale held.",
+        "with the scale of the final LayerNorm held fixed.",
         "Elhage et al. 2021",
         ("logit_attribution",),
     ),
     Method(
         "Integrated gradients",
         "Integral of the gradient of the correct minus the mean logit from the mean embedding of each position to the "
-        "token's, times the way; they sum to the logits' difference.",
+        "token's, times the displacement; they sum to the logit difference.",
         "Sundararajan et al. 2017, §3",
         ("integrated_gradients",),
     ),
     Method(
         "Ablation",
-        "Increase of the loss when a head's output, or a neuron of the last layer, is its mean over the examples.",
+        "Increase in loss when a head's output, or a last-layer neuron, is replaced by its mean over the examples.",
         "Nanda et al. 2023, §4.4; Wang et al. 2023, §2.1",
         ("head_ablation", "neuron_ablation"),
     ),
@@ -227,7 +227,7 @@ METHODS = (
         ("gradient_flow",),
     ),
     Method(
-        "Way of the weights",
+        "Weight trajectory",
         "L2 distance of all parameters from the first and to the last checkpoint, cosine with the first, and cosine of "
         "the update with the one that led to the checkpoint before.",
         "",
@@ -264,7 +264,7 @@ METHODS = (
         ("sharpness",),
     ),
     Method(
-        "Loss on the way, barrier",
+        "Loss on the line, barrier",
         "Loss at the weights θ + f(θ_last − θ), f from 0 to 1; how far the training loss rises above the straight "
         "line between its values at both ends.",
         "Goodfellow et al. 2015; Frankle et al. 2020",

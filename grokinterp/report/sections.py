@@ -20,13 +20,13 @@ from grokinterp.results import Results
 MEANINGS = {
     "clock": "a clock: it turns both operands into angles and multiplies their waves, so that the logits follow "
     "cos w(a + b − c)",
-    "pizza": "a pizza, a circuit of the sum type: it adds the operands' angles as vectors before any nonlinearity, so "
+    "pizza": "a pizza, a circuit of the sum type: it adds the operands, points on circles, before any nonlinearity, so "
     "that the logits follow the sum, whose length depends on a − b",
     "mixed": "something between a clock and a pizza",
-    "additive": "a sum of embeddings and a nonlinearity: its model adds the operands before anything could multiply "
-    "them, so that it is no clock, and its circles do not answer as pizzas",
+    "additive": "a sum of embeddings and a nonlinearity: the model adds the operands before any operation can multiply "
+    "them, so it is not a clock, and its circles do not behave as pizzas",
     "irrep-based": "the irreducible representations of the task's group, whose characters its logits follow",
-    "memorizer": "memory: it answers the training {examples} and not the others",
+    "memorizer": "memory: it answers the training {examples} but not the others",
     "none": "none of the known circuits, as far as the evidence goes",
 }
 """What a verdict says about a network."""
@@ -54,7 +54,7 @@ def lead(results: Results, words: Words) -> str:
 def closeness(results: Results) -> str:
     """That the evidence is close to that of another circuit, where it is."""
     other = results.circuit_close_to
-    return f" The evidence is close to that of the verdict “{other}”." if other else ""
+    return f" The evidence is close to that for the verdict “{other}”." if other else ""
 
 
 def explained_share(results: Results) -> str:
@@ -107,8 +107,8 @@ def computes_with(results: Results, phases: Sequence[Phase]) -> Gallery:
         ),
         Drawing(
             figures.causal_evidence(causal, phases),
-            "Over held-out pairs: necessity is what the loss grows by without the key structure, sufficiency what it "
-            "answers alone; dotted, the same of as many random other parts. The score is high only if both are.",
+            "Over held-out pairs: necessity is the increase in loss without the key structure, sufficiency how well it "
+            "answers alone; dotted: the same for as many random other parts. The score is high only if both are.",
             ("causal_evidence",),
         ),
         similarity,
@@ -124,26 +124,26 @@ def computes_with(results: Results, phases: Sequence[Phase]) -> Gallery:
         ),
         Drawing(
             None if by_group else figures.operand_power(dataset(results, "operand_spectrum")),
-            "Share of the variance of what the network reads of each operand at every additive frequency"
+            "Share of the variance of the network's representation of each operand, by additive frequency"
             f"{last_step(dataset(results, 'operand_spectrum'))}.",
             ("operand_spectrum",),
         ),
         Drawing(
             figures.cosets(dataset(results, "coset_scores")),
-            "How many neurons see either operand only by its coset of a subgroup of that order"
+            "Number of neurons that depend on an operand only through its coset of a subgroup of that order"
             f"{last_step(dataset(results, 'coset_scores'))}.",
             ("coset_scores",),
         ),
         Drawing(
             figures.idealized_network(dataset(results, "idealized_network"), phases),
-            "The analytic network with each neuron's frequency, amplitude and phases: its accuracy, how often it "
-            "answers as the real one, the share of the real logits that it explains, and of the pairs whose margin is "
-            "larger than all that it leaves out.",
+            "The idealized network with each neuron's frequency, amplitude and phases: its accuracy, how often it "
+            "agrees with the real one, the share of the real logits that it explains, and of the pairs whose margin "
+            "exceeds the error of the idealization.",
             ("idealized_network",),
         ),
         Drawing(
             figures.circles_alone(dataset(results, "isolated_circles")),
-            "What is answered with one pair of the embedding's principal components alone"
+            "Answers from one pair of the embedding's principal components alone"
             f"{last_step(dataset(results, 'isolated_circles'))}.",
             ("isolated_circles",),
         ),
@@ -158,13 +158,13 @@ def circuit_caption(circuit: xr.Dataset) -> str:
     if "circularity" not in circuit or not np.isfinite(circuit["circularity"]).any():
         return f"{text}."
     return (
-        f"{text}, and why: gradient symmetricity from 0.98 makes a pizza, up to 0.707 a clock. A model that adds its "
-        "operands before the first nonlinearity is judged by what its circles answer alone. Distance irrelevance is no "
-        "part of the verdict. Several pizzas together fit the clock's template, too."
+        f"{text}, and why: gradient symmetricity ≥ 0.98 means a pizza, ≤ 0.707 a clock. A model that adds its "
+        "operands before the first nonlinearity is judged by its circles' answers. Distance irrelevance is not "
+        "part of the verdict. Several pizzas together also fit the clock template."
     )
 
 
-INSIDE_LEAD = "Where the answer stands in the network, and which of its parts bring it there."
+INSIDE_LEAD = "Where the answer is represented in the network, and which parts produce it."
 
 INSIDE = (
     Part("class separation", "class_separation_at", "class_similarity"),
@@ -204,8 +204,8 @@ def inside(results: Results, phases: Sequence[Phase], words: Words) -> Gallery:
         ),
         Drawing(
             figures.activation_statistics(dataset(results, "activation_statistics")),
-            "How many directions the activations at each hook use, and the share of their features that are the same "
-            "on every example.",
+            "How many directions the activations at each hook use, and the share of their features that are constant "
+            "over all examples.",
             ("activation_statistics",),
         ),
         Drawing(
@@ -216,7 +216,7 @@ def inside(results: Results, phases: Sequence[Phase], words: Words) -> Gallery:
         ),
         Drawing(
             figures.logit_attribution(dataset(results, "logit_attribution"), unit=words.logit_unit),
-            "What each component adds to the correct logit less the mean logit; all sum to it.",
+            "Contribution of each component to the correct logit minus the mean logit; together they sum to it.",
             ("logit_attribution",),
         ),
         Drawing(
@@ -226,7 +226,7 @@ def inside(results: Results, phases: Sequence[Phase], words: Words) -> Gallery:
         ),
         Drawing(
             figures.patching(kept["activation_patching"]),
-            "Share of the difference between two inputs that the activation of one place restores"
+            "Share of the logit difference between two inputs that patching a single activation restores"
             f"{last_step(kept['activation_patching'])}.",
             ("activation_patching",),
         ),
@@ -237,8 +237,8 @@ def inside(results: Results, phases: Sequence[Phase], words: Words) -> Gallery:
         ),
         Drawing(
             figures.grafts(dataset(results, "grafts"), unit=unit),
-            "Left: loss of a checkpoint that gets one part of the final network. Right: loss of the final network with "
-            "that part of the checkpoint.",
+            "Left: loss of a checkpoint with one part from the final network. Right: loss of the final network with "
+            "that part from the checkpoint.",
             ("grafts",),
         ),
     ]
@@ -247,12 +247,12 @@ def inside(results: Results, phases: Sequence[Phase], words: Words) -> Gallery:
 
 LANDSCAPE = (
     Part("gradients and updates", "gradient_share_of_layer", "gradient_flow"),
-    Part("way of the weights", "distance_from_initial", "weight_path"),
+    Part("weight trajectory", "distance_from_initial", "weight_path"),
     Part("gradient noise", "gradient_snr_total", "gradient_noise"),
     Part("local learning coefficient", "llc", "local_learning_coefficient"),
     Part("Hessian", "hessian_eigenvalue", "hessian_eigenvalues"),
     Part("sharpness", "sharpness", "sharpness"),
-    Part("loss on the way to the end", "line_train_loss", "loss_line"),
+    Part("loss on the line to the final weights", "line_train_loss", "loss_line"),
 )
 
 
@@ -282,13 +282,13 @@ def landscape(results: Results, phases: Sequence[Phase], words: Words) -> Galler
         ),
         Drawing(
             figures.weight_directions(path, phases),
-            "Update: near 1 on a straight way, below 0 where it swings. Weights: what is left of their first "
+            "Update: near 1 on a straight path, below 0 where it oscillates. Weights: what remains of their initial "
             "direction.",
             ("weight_path",),
         ),
         Drawing(
             figures.gradient_noise(dataset(results, "gradient_noise"), phases),
-            "How clearly the training examples agree on where to go.",
+            "How strongly the training examples agree on the direction of the gradient.",
             ("gradient_noise",),
         ),
         Drawing(
@@ -305,7 +305,7 @@ def landscape(results: Results, phases: Sequence[Phase], words: Words) -> Galler
         ),
         Drawing(
             figures.curvature(dataset(results, "hessian_eigenvalues"), phases, unit=words.unit),
-            "The training loss's largest curvatures; a clearly negative one says that the weights are at no minimum.",
+            "Largest curvatures of the training loss; if one is clearly negative, the weights are not at a minimum.",
             ("hessian_eigenvalues",),
         ),
         Drawing(
@@ -315,12 +315,12 @@ def landscape(results: Results, phases: Sequence[Phase], words: Words) -> Galler
         ),
         Drawing(
             figures.loss_barrier(dataset(results, "loss_line"), phases, unit=words.unit),
-            "How far the training loss rises above its ends on the straight way to the final weights.",
+            "How far the training loss rises above its endpoints on the straight line to the final weights.",
             ("loss_line",),
         ),
         Drawing(
             figures.loss_lines(dataset(results, "loss_line"), unit=words.unit),
-            "Loss on the straight way from a checkpoint's weights to the final ones; a bump is a barrier.",
+            "Loss on the straight line from a checkpoint's weights to the final ones; a bump is a barrier.",
             ("loss_line",),
         ),
     ]

@@ -11,15 +11,15 @@ from grokinterp.report.words import Words
 from grokinterp.results import Results
 
 LEAD = (
-    "How few neurons and frequencies the network needs, in which order it learned them, and what can be said of its "
-    "answers without evaluating it."
+    "How few neurons and frequencies the network needs, in which order it learned them, and what is provable about its "
+    "answers without full evaluation."
 )
 
 SPARSE = (
     Part("inverse participation ratio", "neuron_ipr", "neuron_participation"),
     Part("pruning", "pruned_accuracy", "neuron_pruning"),
     Part("smallest faithful subnetwork", "subnetwork_size", "faithful_subnetwork"),
-    Part("entropy and likeness of the heads", "attention_entropy", "head_patterns"),
+    Part("entropy and similarity of the heads", "attention_entropy", "head_patterns"),
     Part("norms", "norm_product", "norm_bounds"),
     Part("certified accuracy", "certified_share", "certified_accuracy"),
 )
@@ -38,7 +38,7 @@ def sparse(results: Results, phases: Sequence[Phase], words: Words) -> Section:
         ),
         Drawing(
             figures.neuron_participation(dataset(results, "neuron_participation")),
-            "How few frequencies of an operand each neuron reads: 1 for a single one, near 0 for noise.",
+            "How few frequencies of an operand each neuron reads: 1 for a single frequency, near 0 for noise.",
             ("neuron_participation",),
         ),
         Drawing(
@@ -51,37 +51,37 @@ def sparse(results: Results, phases: Sequence[Phase], words: Words) -> Section:
         Drawing(
             figures.faithful_subnetwork(dataset(results, "faithful_subnetwork"), phases),
             "Fewest neurons, the largest norms first, that reach the accuracy of the whole network within 1 %, and "
-            "that give 99 % of its answers. Where the test accuracy is that of chance, no neuron is needed for it.",
+            "that give 99 % of its answers. Where the test accuracy is at chance, no neuron is needed to reach it.",
             ("faithful_subnetwork",),
         ),
         Drawing(
             figures.head_entropy(heads),
-            "Entropy of the attention from where the answer is read: 0 for one position, the logarithm of their number "
-            "for all alike.",
+            "Entropy of the attention from the read-out position: 0 for a single position, log of the number "
+            "of positions for uniform attention.",
             ("head_patterns",),
         ),
         Drawing(
             figures.head_correlation(heads),
             "Correlation between the attention patterns of the last layer's heads over the examples: −1 where one "
-            f"attends to what the other leaves{last_step(heads)}.",
+            f"attends where the other does not{last_step(heads)}.",
             ("head_patterns",),
         ),
         Drawing(
             figures.logit_bounds(norms, phases),
-            "No logit can exceed these bounds on any input, by the norms of the weights; dashed, the largest logit "
-            "there is. Powers of ten.",
+            "Bounds from the weight norms, which no logit can exceed on any input; dashed, the largest actual logit. "
+            "Powers of ten.",
             ("norm_bounds",),
         ),
         Drawing(
             figures.norm_products(norms, phases),
             "Products of the weight matrices' norms, alone and divided by the margin that 90 % of the training "
-            f"{words.examples} exceed, which bounds on generalization grow with. Powers of ten.",
+            f"{words.examples} exceed; generalization bounds grow with these products. Powers of ten.",
             ("norm_bounds",),
         ),
         Drawing(
             figures.certified_accuracy(dataset(results, "certified_accuracy"), phases),
             "Share of the answers that a low-rank output map proves to be correct: the waves, or matrix entries, of "
-            "the key structure and so many further directions. Never above the accuracy; 0 where the rest of the map "
+            "the key structure plus further directions. Never above the accuracy; 0 where the rest of the map "
             "could overturn every answer.",
             ("certified_accuracy",),
         ),

@@ -27,13 +27,13 @@ SPARSE_METHODS = (
     Method(
         "Smallest faithful subnetwork",
         "Neurons of the last hidden layer kept by ‖w_in‖ ‖w_out‖, largest first, all others 0: the fewest with the "
-        "accuracy of all less 1 %, and with 99 % of the answers of all.",
+        "accuracy of the full network minus 1 %, and with 99 % of its answers.",
         "Merrill et al. 2023; norm: this package",
         ("faithful_subnetwork",),
     ),
     Method(
         "Heads' entropy and correlation",
-        "−Σ_j A_j log A_j of the attention A from where the answer is read, mean over the examples. Correlation of two "
+        "−Σ_j A_j log A_j of the attention A from the read-out position, mean over the examples. Correlation of two "
         "heads' attention over examples and positions, each position's mean subtracted.",
         "Clark et al. 2019",
         ("head_patterns",),
@@ -58,7 +58,7 @@ SPARSE_METHODS = (
         "Certified accuracy",
         "Examples whose margin, with the output map reduced to the waves in c of the key frequencies (or the entries "
         "ρ(c) of the key representations) and r further singular directions, exceeds ‖z‖ ‖D_c − D_y‖ for every wrong "
-        "class c: z what the map reads, less its mean, D what was left out, y the right answer. Such answers are "
+        "class c: z is the map's input minus its mean, D the omitted part, y the correct answer. Such answers are "
         "correct whatever D does.",
         "Gross et al. 2024; form: this package",
         ("certified_accuracy",),

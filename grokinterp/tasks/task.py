@@ -99,7 +99,7 @@ class Task(ABC):
     @property
     def no_operands(self) -> str:
         """Why the examples are not pairs of two operands, where they are not."""
-        return f"{self.kind} has not two operands"
+        return f"{self.kind} does not have two operands"
 
     @property
     def algebra(self) -> Algebra | None:

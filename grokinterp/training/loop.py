@@ -111,7 +111,7 @@ def open_to_resume(directory: Path, experiment: Experiment) -> RunDirectory:
         changes = ", ".join(f"{key}={before.get(key)} there, {now.get(key)} here" for key in differing)
         raise RunDirectoryError(directory, f"was trained with another configuration: {changes}")
     if run.status.get("status") == "diverged":
-        raise RunDirectoryError(directory, f"diverged at step {run.status.get('step')}, and would again")
+        raise RunDirectoryError(directory, f"diverged at step {run.status.get('step')}; resuming would diverge again")
     return run
 
 
@@ -222,7 +222,7 @@ class Loop:
         if self.observe(found):
             since, boost = self.detector.grok_step, self.experiment.optimization.boost
             boosted = f"; λ times {boost:g} from here on" if boost != 1 else ""
-            bar.say(f"step {self.step}: grokking detected, it generalizes since step {since}{boosted}")
+            bar.say(f"step {self.step}: grokking detected, it has generalized since step {since}{boosted}")
         found |= settings(training_step, self.step)  # those that the evaluation has led to
         self.run.metrics.append(found)
         self.loggers = log_all(self.loggers, found)
@@ -294,7 +294,7 @@ class Loop:
             self.put(saved)
         except (KeyError, RuntimeError) as error:
             why = " ".join(str(error).split())[:200]
-            raise RunDirectoryError(self.run.path, f"its resume state is not one of this version: {why}") from None
+            raise RunDirectoryError(self.run.path, f"its resume state is not from this version: {why}") from None
 
     def put(self, saved: Resume) -> None:
         """``load`` of a state known to have everything. Raises KeyError or RuntimeError where it has not."""

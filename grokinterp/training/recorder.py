@@ -1,4 +1,4 @@
-"""Record somebody else's training as a run directory of ours."""
+"""Record a training run from any loop as a run directory."""
 
 import math
 import re
@@ -160,7 +160,7 @@ class Recorder:
         if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step < 10**12:
             raise ConfigError("step", short(step), "must be a count of optimizer steps, from 0")
         if step <= self.last_step:
-            rule = f"is recorded already: record what comes behind recorder.last_step={self.last_step}"
+            rule = f"is already recorded: record steps after recorder.last_step={self.last_step}"
             raise ConfigError("step", step, rule)
         tensors = self._tensors() if save else {}
         row = self._row(step, extra)
@@ -176,7 +176,7 @@ class Recorder:
         return True
 
     def finish(self, status: str = "finished") -> None:
-        """Say that the run has come to its end, and let go of the directory and the optimizer; once is enough."""
+        """Mark the run as finished, and release the directory and the optimizer; further calls do nothing."""
         if not self.is_open:
             return
         self.is_open = False

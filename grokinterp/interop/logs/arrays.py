@@ -45,7 +45,7 @@ def _loaded(path: Path) -> Any:
     try:
         return np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError, KeyError) as error:
-        why = "holds Python objects, which are not read" if "pickle" in str(error) else "is no file of numpy"
+        why = "holds Python objects, which are not read" if "pickle" in str(error) else "is not a numpy file"
         raise ForeignFileError(path, why) from None
 
 

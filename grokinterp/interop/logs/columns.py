@@ -126,7 +126,7 @@ def _qualified(columns: Mapping[str, str]) -> list[str]:
 def require_pair(columns: Collection[str], source: Path, names: Sequence[str], notes: Sequence[str]) -> None:
     """Raise ForeignFileError unless both losses or both accuracies are there."""
     ambiguous = [note for note in notes if "could be" in note]
-    hint = "; ".join(ambiguous) or f"it has {listed(names)}; say --column OURS=NAME if a name is not understood"
+    hint = "; ".join(ambiguous) or f"it has {listed(names)}; say --column OURS=NAME if a name is not recognized"
     for split in ("train", "test"):
         if not {f"{split}_loss", f"{split}_accuracy"} & {*columns}:
             raise ForeignFileError(source, f"has no {split} loss and no {split} accuracy; {hint}")

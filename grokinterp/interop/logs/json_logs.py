@@ -46,7 +46,7 @@ def _objects(file: Iterable[str], path: Path) -> Iterator[tuple[int, dict[str, A
             yield index, None
             return
         if not isinstance(row, dict):
-            raise ForeignFileError(path, f"line {index} is no JSON object: {line.strip()[:40]!r}")
+            raise ForeignFileError(path, f"line {index} is not a JSON object: {line.strip()[:40]!r}")
         yield index, row
 
 
