@@ -79,12 +79,23 @@ class Results:
         optimization = self.directory.experiment.get("optimization")
         loss = optimization.get("loss", "") if isinstance(optimization, Mapping) else ""
         table = metrics_table(self.directory.metrics.read(), loss=loss)
-        return table if self.n_test is None else table.assign_attrs(n_test=self.n_test)
+        known = {"n_test": self.n_test, "chance": self.chance}
+        return table.assign_attrs({name: value for name, value in known.items() if value is not None})
 
     @property
     def n_test(self) -> int | None:
         """Number of test examples, None where it was not recorded or the split is unknown."""
-        found = self.directory.environment.get("n_test")
+        return self._recorded("n_test")
+
+    @property
+    def chance(self) -> float | None:
+        """Accuracy of guessing one of the classes, None where their number was not recorded."""
+        classes = self._recorded("n_classes")
+        return None if classes is None else 1 / classes
+
+    def _recorded(self, name: str) -> int | None:
+        """A positive number that the environment has."""
+        found = self.directory.environment.get(name)
         return found if isinstance(found, int) and found > 0 else None
 
     @cached_property
@@ -209,7 +220,8 @@ class Results:
         measured = self.measures() or row
         found = [measured.get(name) for name in ("train_accuracy", "test_accuracy", "test_loss")]
         numbers = [float(value) for value in found if value is not None]
-        return snapshot_of(*numbers, n_test=self.n_test) if len(numbers) == len(found) else None
+        sizes = self.n_test, self.chance
+        return snapshot_of(*numbers, *sizes) if len(numbers) == len(found) else None
 
     @property
     def verdict(self) -> str | None:

@@ -116,11 +116,21 @@ def test_who_memorized_has_no_key_and_who_generalized_has(symmetric):
 def test_where_too_few_are_held_out_all_pairs_decide():
     p, task = 7, ModularAddition(p=7)
     logits = planted_logits(p, {2: 2.0}) + uniform(49, 7)
-    none, few = torch.zeros(49, dtype=torch.bool), torch.arange(49) < p - 1
+    none, few = torch.zeros(49, dtype=torch.bool), torch.arange(49) < 1
     chi, table = waves(p)[0], cyclic(p).table
     by = [find_keys(logits, task.labels(), held, chi, table) for held in (none, few, ~none)]
     for field in Keys._fields:
         assert all(getattr(found, field).equal(getattr(by[0], field)) for found in by)
+
+
+@pytest.mark.parametrize("p", [31, 59])
+def test_few_held_out_pairs_decide_alone(p):
+    """A network that generalizes and has memorized nine tenths of the pairs: over all pairs every frequency is key."""
+    labels, held_out = ModularAddition(p=p).labels(), torch.arange(p * p) % (p + 7) == 0
+    memory = 6.0 * ~held_out[:, None] * one_hot(labels, p)
+    logits = memory + planted_logits(p, {9: 6.0, 3: 2.4, 14: 1.5})
+    assert len(found_in(logits, p)) == p // 2
+    assert found_in(logits, p, held_out) == [3, 9, 14]
 
 
 def test_held_out_similarity_is_that_of_the_rows():

@@ -119,12 +119,15 @@ class Added(nn.Module):
             "in place": lambda: functional.relu(a.clone().add_(b)),
             "layer": lambda: functional.gelu(self.up(torch.cat([functional.relu(a), b], 1))),
             "product": lambda: a * b,
+            "sum and product": lambda: a * b + 0.001 * functional.relu(a + b),
+            "gated by the sum": lambda: torch.sigmoid(a + b) * a * b,
             "nonlinear first": lambda: functional.relu(self.up(functional.layer_norm(torch.cat([a, b], 1), (16,)))),
         }[self.way]()
         return self.out(x)
 
 
 @pytest.mark.parametrize(("way", "adds"), [("sum", True), ("in place", True), ("layer", True), ("product", False),
+                                           ("sum and product", False), ("gated by the sum", None),
                                            ("nonlinear first", False)])  # fmt: skip
 def test_how_operands_first_meet(way, adds, tmp_path):
     checkpoint = whole(tmp_path, Added(way))[0]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from grokinterp.errors import ConfigError
-from grokinterp.phases import Curves, SustainedRule, find_phases, grok_step, snapshot_of, sustained_step
+from grokinterp.phases import Curves, Measures, SustainedRule, find_phases, grok_step, snapshot_of, sustained_step
 from grokinterp.phases.course import first_lasting, time_weights
 from grokinterp.phases.signals import standard_error
 
@@ -29,7 +29,8 @@ def jump(at, low=0.02, high=1.0):
 def test_a_log_that_stops_after_the_jump_is_not_yet_sustained(left):
     history = course(jump(1300), last=1300 + 100 * left)
     assert (history.verdict, history.generalized_step, history.grok_step) == ("grokked, not yet sustained", 1300, None)
-    assert history.describe().startswith(f"Grokked, not yet sustained: {left} evaluations of 10: ")
+    seen = "1 evaluation" if left == 1 else f"{left} evaluations"
+    assert history.describe().startswith(f"Grokked, not yet sustained: {seen} of 10: ")
     assert [phase.name for phase in history.phases][-1] == "generalization"
 
 
@@ -268,3 +269,27 @@ def test_a_published_run_with_collapses_that_end():
     assert (history.verdict, history.memorized_step, history.generalized_step) == ("grokked", 100, 6500)
     assert sum(event.kind == "relapse" for event in history.events) >= 10
     assert grok_step(curves.steps, curves.train_accuracy, curves.test_accuracy) == history.grok_step
+
+
+def test_guessing_between_two_classes_is_no_generalization():
+    """Test accuracy at chance, .5 of 1,000 examples, for 20,000 steps; then the same with a jump at 10,000."""
+    steps, generator = np.arange(0, 20_000, 100), np.random.default_rng(0)
+    train, guessed = np.where(steps < 100, 0.5, 1.0), generator.binomial(1000, 0.5, len(steps)) / 1000
+    curves = Curves(steps=steps, train_accuracy=train, test_accuracy=guessed, n_test=1000, chance=0.5)
+    assert find_phases(curves).verdict == "memorized, did not generalize within the run"
+    jumped = np.where(steps < 10_000, guessed, 1.0)
+    curves = Curves(steps=steps, train_accuracy=train, test_accuracy=jumped, n_test=1000, chance=0.5)
+    assert find_phases(curves).verdict == "grokked"
+    assert snapshot_of(1.0, 0.52, 3.0, chance=0.5).verdict == "memorized"
+    with pytest.raises(ConfigError, match="chance=2.0: must be in"):
+        Curves(steps=[0], train_accuracy=[0.5], test_accuracy=[0.5], chance=2.0)
+
+
+def test_measures_are_told_of_checkpoints_that_were_there_by_then():
+    """One checkpoint after the run's end shows no change; two before each date do."""
+    steps = np.arange(0, 3000, 10)
+    curves = Curves(steps=steps, train_accuracy=steps >= 100, test_accuracy=steps >= 1500)
+    late = Measures(steps=[2990], restricted_loss=[0.1], excluded_loss=[9.0])
+    assert "restricted" not in find_phases(curves, late).sentence
+    seen = Measures(steps=[50, 1400, 2990], restricted_loss=[5.0, 0.2, 0.1], excluded_loss=[1.0, 8.0, 9.0])
+    assert "the restricted loss went from 5 to 0.2" in find_phases(curves, seen).sentence

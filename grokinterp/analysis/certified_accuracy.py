@@ -46,11 +46,13 @@ class OutputMap(NamedTuple):
         z: what the map reads of every example, less its mean.
         beside: what every logit has beside z M, the mean of z included.
         matrix: M, less the mean over the classes, which no margin sees.
+        skipping: features of the residual stream whose product with W_U is in ``beside``; 0 where that is constant.
     """
 
     z: Float[Tensor, "example feature"]
     beside: Float[Tensor, "example class"]
     matrix: Float[Tensor, "feature class"]
+    skipping: int = 0
 
 
 def certified_accuracy(
@@ -69,11 +71,12 @@ def certified_accuracy(
 
     What is proven: the network, evaluated in real arithmetic with these weights, answers at least certified_share of
     all examples correctly. The proof evaluates z of every example as a forward pass does, and saves the output map
-    only: R (F + C) multiplications instead of F C for an example, F features, C classes, R the rank of M_low;
-    proof_cost is that ratio. (Norms, class distances and the decomposition are checked once: at most F C (C + R)
-    multiplications.) In an MLP with one hidden layer and one-hot inputs nearly all of the brute-force cost lies in the
-    output map; in a transformer attention and MLP remain. Everything is computed in float64, not in interval
-    arithmetic: a margin must exceed its bound by 1e-10 of the largest term of a logit, while rounding is near 1e-13.
+    only: R (F + C) + d C multiplications instead of F C + d C for an example, F features, C classes, R the rank of
+    M_low, d the residual stream's width where that reaches the logits directly; proof_cost is that ratio. (Norms,
+    class distances and the decomposition are checked once: at most F C (C + R) multiplications.) In an MLP with one
+    hidden layer and one-hot inputs nearly all of the brute-force cost lies in the output map; in a transformer
+    attention and MLP remain. Everything is computed in float64, not in interval arithmetic: a margin must exceed its
+    bound by 1e-10 of the largest term of a logit, while rounding is near 1e-13.
 
     The share is low where the output map holds more than the low rank: then nothing is proven, whatever the accuracy.
 
@@ -96,10 +99,11 @@ def certified_accuracy(
     for rank in PROOF_RANKS:
         low = shaped + (left[:, :rank] * sizes[:rank]) @ right[:rank]
         shares.append(proven(end, low, problem.labels).double().mean())
+    direct = end.skipping * classes
     ranks = len(basis) + sizes.new_tensor(PROOF_RANKS).clamp(max=len(sizes))
     return CertifiedAccuracy(
         torch.stack(shares),
-        ranks * (features + classes) / (features * classes),
+        (ranks * (features + classes) + direct) / (features * classes + direct),
         (checkpoint.logits.argmax(1) == problem.labels).double().mean(),
     )
 
@@ -119,7 +123,9 @@ def output_map(checkpoint: Checkpoint) -> OutputMap:
     matrix = matrix.detach().double()
     matrix = matrix - matrix.mean(1, keepdim=True)
     z = z.double() - z.double().mean(0)
-    return OutputMap(z, readout.logits.double() - z @ matrix, matrix)
+    beside = readout.logits.double() - z @ matrix
+    varies = bool((beside - beside.mean(0)).abs().amax() > ROUNDING * beside.abs().amax())
+    return OutputMap(z, beside, matrix, len(model.W_U) if varies else 0)
 
 
 def class_basis(

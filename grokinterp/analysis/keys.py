@@ -16,6 +16,9 @@ SMALLEST = 0.005
 CONFIDENCE = 0.99
 """Share of networks with exchangeable classes in which no character is key."""
 
+FEWEST = 0.25
+"""Share of the group's order that must be held out to decide: with fewer pairs all examples decide."""
+
 NEARLY = 0.75
 """A character with more than this share of its threshold, and not key, is nearly key."""
 
@@ -64,7 +67,7 @@ def find_keys(
     s_ρ = ⟨L - mean_z L, T_ρ⟩ / (‖L - mean_z L‖ ‖T_ρ‖) for logits L [example, z] and T_ρ[example, z] = χ_ρ(y·z⁻¹), y
     the right element. The T_ρ are orthogonal over any set of examples. Those that decide are held out of training,
     mirror images of training examples excluded: a network that memorized has every s_ρ > 0 over all examples and
-    hardly any over these. Where fewer than n are held out, all examples decide.
+    hardly any over these. Where fewer than n/4 are held out, all examples decide.
 
     The null of s_ρ: what no character explains, R = L - Σ_ρ ⟨L, T_ρ⟩ T_ρ / ‖T_ρ‖², with its classes in a random order
     that all rows share. It keeps how the rows depend on each other, which shuffling every row alone would not. Only
@@ -81,7 +84,7 @@ def find_keys(
     n, chi = len(table), characters
     inside = element < n
     decide = held_out & inside
-    if int(decide.sum()) < n:
+    if int(decide.sum()) < FEWEST * n:
         decide = inside
     rest, deciding = sums(logits, element, inside & ~decide, n), sums(logits, element, decide, n)
     every = Sums(*(a + b for a, b in zip(rest, deciding, strict=True)))

@@ -57,7 +57,8 @@ def few_checkpoints(run: Facts) -> Diagnosis | None:
 
 def _sparse(run: Facts, steps: np.ndarray, what: str, remedy: str, key: str) -> Diagnosis | None:
     late = run.generalizes and run.verdict != "generalized without delay"
-    if not late or run.history is None or run.memorized is None:
+    imported = "release" in run.results.directory.environment
+    if not late or imported or run.history is None or run.memorized is None:
         return None
     start, stop = run.memorized, run.history.generalized_step or 0
     between = int(((steps > start) & (steps < stop)).sum())

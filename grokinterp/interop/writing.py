@@ -58,7 +58,8 @@ def write(release: Release, out: Path | None) -> Trajectory:
         survey = surveyed(release, experiment)
         found = provenance(release) | {"accuracy": round(survey.accuracy, 6), "warnings": survey.warnings}
         if experiment.split.trained_on != UNKNOWN:
-            found["n_test"] = experiment.split.sizes(experiment.task).test
+            task = experiment.task
+            found |= {"n_test": experiment.split.sizes(task).test, "n_classes": task.n_classes}
         run = RunDirectory.create(place, experiment.to_dict(), found)
         with run.lock():
             for step in sorted(release.states):

@@ -11,6 +11,9 @@ from torch import Tensor
 COLDEST, HOTTEST = 0.8, 1.25
 """The range in which ``equilibrium`` must lie for chains to count as converged."""
 
+MOST_LEEWAY = 0.2
+"""Most that the uncertainty of ``equilibrium`` widens that range: chains that scatter more settle nothing."""
+
 LARGEST_STEP_ERROR = 0.2
 """The share of the coefficient that may come from the finite size of the steps in chains that count as converged."""
 
@@ -134,18 +137,19 @@ def learning_coefficient(chains: Chains, sampling: Sampling, size: int) -> Estim
     * step_error: the part of λ̂ that comes from the finite size of steps and batches; exact for a quadratic loss with
       curvatures h ≫ γ/nβ.
     * held: γ E‖w - w₀‖² / 2; for a quadratic loss what is missing in λ̂ because γ is not 0.
-    * diverged: a number is not finite, or more than half of the rise, or of the temperature, comes from the steps'
-      finite size.
+    * diverged: a number is not finite; more than half of the rise, or of the temperature, comes from the steps'
+      finite size; or equilibrium is below -1, so that the chains run away from w₀ down the loss.
     * converged: not diverged, R̂ ≤ 1.1, step error at most a fifth of λ̂, and equilibrium from 0.8 to 1.25, give or
-      take two standard errors.
+      take two standard errors, but at most 0.2.
     """
     rise, distance, virial, error = chains.after(sampling.burn_in)
     of_chain, step_error, rhat = rise.mean(1), error.mean(), split_rhat(rise)
     share = step_error / of_chain.abs().mean().clamp(min=torch.finfo(rise.dtype).tiny)
     equilibrium, doubt = mean_and_error(virial / size)
     finite = rise.isfinite().all() & virial.isfinite().all()
-    diverged = ~finite | (share > 1 / 2) | (equilibrium - 2 * doubt > 2)
-    in_range = (equilibrium + 2 * doubt >= COLDEST) & (equilibrium - 2 * doubt <= HOTTEST)
+    diverged = ~finite | (share > 1 / 2) | (equilibrium - 2 * doubt > 2) | (equilibrium < -1)
+    leeway = (2 * doubt).clamp(max=MOST_LEEWAY)
+    in_range = (equilibrium + leeway >= COLDEST) & (equilibrium - leeway <= HOTTEST)
     converged = ~diverged & in_range & (share <= LARGEST_STEP_ERROR) & ~(rhat > LARGEST_RHAT)
     value = of_chain.mean()
     spread = of_chain.std() if len(of_chain) > 1 else torch.full_like(value, torch.nan)

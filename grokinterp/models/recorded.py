@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from grokinterp.errors import ConfigError, NotDefined, short
-from grokinterp.models.first_mixing import FirstMixing, pairs
+from grokinterp.models import first_mixing
 from grokinterp.models.hooked import HookPoint
 from grokinterp.models.known_parts import Table
 from grokinterp.models.layers import activation_between
@@ -267,7 +267,7 @@ class RecordedModel(Model):
         neurons = self.spec.parts.neurons
         if neurons is None or self.inputs is None:
             raise NotDefined("activation function", self.lacks("the last hidden layer"))
-        _, before, after = self.catch(pairs(), self.pre_hook, neurons)
+        _, before, after = self.catch(first_mixing.pairs(), self.pre_hook, neurons)
         found = activation_between(before, after) if before.shape == after.shape else None
         if found is None:
             raise NotDefined("activation function", self.lacks("a usual activation function of the last hidden layer"))
@@ -297,13 +297,11 @@ class RecordedModel(Model):
     @property
     @torch.no_grad()
     def adds_operands(self) -> bool | None:
-        """Whether the first activation that depends on both tokens is a sum of what each gives, tried on nine pairs."""
+        """Whether the tokens meet in a sum and the logits depend on them through it alone, tried on nine pairs."""
         encoding = self.spec.encoding
         if self.inputs is None or encoding is None or encoding.n_tokens != 2:
             return None
-        with FirstMixing() as first:
-            self(pairs())
-        return first.is_sum
+        return first_mixing.adds_operands(self)
 
     @property
     def W_U(self) -> Float[Tensor, "d_model class"]:

@@ -25,7 +25,7 @@ def aligned(curves: Curves) -> Curves:
     kept = ~np.isnan(min(pair, key=lambda column: int((~np.isnan(column)).sum())))
     columns = {name: column for name in Curves.columns if (column := getattr(curves, name)) is not None}
     shared = {name: _carried(curves.steps, column)[kept] for name, column in columns.items()}
-    return Curves(steps=curves.steps[kept], n_test=curves.n_test, **shared)
+    return Curves(steps=curves.steps[kept], n_test=curves.n_test, chance=curves.chance, **shared)
 
 
 def _carried(steps: np.ndarray, column: np.ndarray) -> np.ndarray:

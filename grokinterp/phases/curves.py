@@ -53,7 +53,8 @@ class Curves(_Table):
 
     NaN means "not recorded". Each split needs its accuracy or its loss: where either accuracy is absent the losses
     stand in, see `read_signals`. `weight_norm` is the sum of squares of all parameters. `n_test` is the number of test
-    examples, where it is known: it sets the tolerance of the threshold for generalization.
+    examples, where it is known: it sets the tolerance of the threshold for generalization. `chance` is the accuracy of
+    guessing, where it is known: it sets the level below which a network fails.
 
     >>> Curves(steps=[10, 0], train_loss=[1.0, 3.0], test_loss=[2.0, 3.5]).train_loss
     array([3., 1.])
@@ -70,6 +71,7 @@ class Curves(_Table):
     test_accuracy: np.ndarray | None
     weight_norm: np.ndarray | None
     n_test: int | None
+    chance: float | None
 
     def __init__(
         self,
@@ -81,17 +83,20 @@ class Curves(_Table):
         test_accuracy: Series | None = None,
         weight_norm: Series | None = None,
         n_test: int | None = None,
+        chance: float | None = None,
     ) -> None:
         if n_test is not None and n_test < 1:
             raise ConfigError("n_test", n_test, "must be at least 1")
-        self.n_test = n_test
+        if chance is not None and not 0 <= chance <= 1:
+            raise ConfigError("chance", chance, "must be in [0, 1]")
+        self.n_test, self.chance = n_test, chance
         columns = (train_loss, test_loss, train_accuracy, test_accuracy, weight_norm)
         self._fill(steps, dict(zip(self.columns, columns, strict=True)))
 
     def at(self, rows: np.ndarray) -> "Curves":
         """Some of the evaluations."""
         columns = {name: column[rows] for name in self.columns if (column := getattr(self, name)) is not None}
-        return Curves(steps=self.steps[rows], n_test=self.n_test, **columns)
+        return Curves(steps=self.steps[rows], n_test=self.n_test, chance=self.chance, **columns)
 
     def evaluated(self) -> "Curves":
         """The evaluations at which both splits were measured; a loss that ends as NaN, diverged, is measured.
@@ -111,7 +116,7 @@ class Curves(_Table):
 
     @classmethod
     def from_dataset(cls, metrics: xr.Dataset) -> "Curves":
-        """Return the curves among the variables of a run's metrics over `step`; `n_test` is an attribute of them.
+        """Return the curves among the variables of a run's metrics over `step`; `n_test` and `chance` are attributes.
 
         With label noise, the training accuracy is that on the correctly labeled examples: a network that
         generalizes need not have memorized the wrong labels.
@@ -119,8 +124,8 @@ class Curves(_Table):
         found = _found(metrics, cls.columns)
         if "clean_accuracy" in metrics:
             found["train_accuracy"] = metrics["clean_accuracy"].values
-        n_test = metrics.attrs.get("n_test")
-        return cls(steps=metrics["step"].values, n_test=None if n_test is None else int(n_test), **found)
+        n_test, chance = metrics.attrs.get("n_test"), metrics.attrs.get("chance")
+        return cls(steps=metrics["step"].values, n_test=None if n_test is None else int(n_test), chance=chance, **found)
 
 
 class Measures(_Table):

@@ -43,11 +43,12 @@ def tell(
     parts += _not_finite(curves)
     heading = f"{verdict[0].upper()}{verdict[1:]}"
     if verdict == "grokked, not yet sustained":
-        heading += f": {evidence(steps, course, rule).evaluations} evaluations of {rule.window}"
+        seen = evidence(steps, course, rule).evaluations
+        heading += f": {seen} evaluation{'' if seen == 1 else 's'} of {rule.window}"
     if verdict == "unstable":
         heading += ": reaches generalization again and again without keeping it"
     if verdict == "partly generalized":
-        heading += f" ({course.test_level:.3g})"
+        heading += f" ({'test loss ' if signals.by_loss else ''}{course.test_level:.3g})"
     return f"{heading}: {'; '.join(parts)}."
 
 
@@ -90,11 +91,13 @@ def _generalization(verdict: Verdict, steps: np.ndarray, signals: Signals, cours
 
 
 def _measured(steps: np.ndarray, measures: Measures | None, course: Course) -> list[str]:
-    """How the progress measures went from memorization to generalization."""
+    """How the progress measures went from the last checkpoint by memorization to the last by generalization."""
     memorized, generalized = course.memorized, course.generalized
     if measures is None or memorized is None or generalized is None or memorized >= generalized:
         return []
-    first, last = np.searchsorted(measures.steps, steps[[memorized, generalized]]).clip(max=len(measures.steps) - 1)
+    first, last = np.searchsorted(measures.steps, steps[[memorized, generalized]], side="right") - 1
+    if first < 0 or first == last:  # no checkpoint by then, or the same one: nothing was seen to change
+        return []
     columns = {"restricted": measures.restricted_loss, "excluded": measures.excluded_loss}
     moves = [
         f"the {name} loss went from {loss[first]:.2g} to {loss[last]:.2g}"

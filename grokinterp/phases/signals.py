@@ -78,16 +78,18 @@ def read_signals(curves: Curves, rule: SustainedRule) -> Signals:
 
     The test accuracy generalizes from the threshold minus one standard error of a share of `curves.n_test` examples,
     sqrt(threshold (1 - threshold) / n_test). Where that number is unknown, it is taken to be large: the threshold is
-    exact. By losses: memorized when train loss < 0.1, unlearned when it is > ln 2, generalizing when test loss < 0.1,
-    failing when test loss > ln 2. Losses that begin below ln 2 are not cross-entropies at chance: these levels are then
-    shares of the first loss, scaled by first loss / ln 2. A value that was not recorded passes no threshold.
+    exact. The test accuracy fails below 0.5, or below `failing_level` where the accuracy of guessing is known.
+
+    By losses: memorized when train loss < 0.1, unlearned when it is > ln 2, generalizing when test loss < 0.1, failing
+    when test loss > ln 2. Losses that begin below ln 2 are not cross-entropies at chance: these levels are then shares
+    of the first loss, scaled by first loss / ln 2. A value that was not recorded passes no threshold.
 
     Raises:
         ConfigError: curves with neither both accuracies nor both losses.
     """
     train, test = curves.train_accuracy, curves.test_accuracy
     if train is not None and test is not None:
-        return _by_accuracy(train, test, curves.n_test, rule)
+        return _by_accuracy(train, test, curves, rule)
     train, test = curves.train_loss, curves.test_loss
     if train is None or test is None:
         raise ConfigError("curves", f"{len(curves.steps)} evaluations", "must have both accuracies or both losses")
@@ -105,9 +107,10 @@ def _scale(train: np.ndarray, test: np.ndarray) -> float:
     return float(min(1.0, largest / FAILING_LOSS)) if largest > 0 else 1.0
 
 
-def _by_accuracy(train: np.ndarray, test: np.ndarray, n_test: int | None, rule: SustainedRule) -> Signals:
-    tolerance = standard_error(rule.threshold, n_test)
-    levels = Levels(rule.memorized, min(rule.threshold, rule.memorized), rule.failing, rule.threshold, tolerance)
+def _by_accuracy(train: np.ndarray, test: np.ndarray, curves: Curves, rule: SustainedRule) -> Signals:
+    tolerance = standard_error(rule.threshold, curves.n_test)
+    failing = min(failing_level(rule.failing, curves.chance), rule.threshold)
+    levels = Levels(rule.memorized, min(rule.threshold, rule.memorized), failing, rule.threshold, tolerance)
     return Signals(
         fitted=train >= levels.fitted,
         unlearned=train < levels.unlearned,
@@ -120,6 +123,15 @@ def _by_accuracy(train: np.ndarray, test: np.ndarray, n_test: int | None, rule: 
         levels=levels,
         by_loss=False,
     )
+
+
+def failing_level(failing: float, chance: float | None) -> float:
+    """Level below which a test accuracy fails: as far between the accuracy of guessing and 1 as it is between 0 and 1.
+
+    >>> failing_level(0.5, None), failing_level(0.5, 0.5)
+    (0.5, 0.75)
+    """
+    return failing if chance is None else chance + (1 - chance) * failing
 
 
 def standard_error(accuracy: float, examples: int | None) -> float:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from grokinterp.phases.signals import standard_error
+from grokinterp.phases.signals import failing_level, standard_error
 
 LEARNED = 0.99
 """Accuracy from which a set of examples counts as answered."""
@@ -25,13 +25,19 @@ class Snapshot(NamedTuple):
     sentence: str
 
 
-def snapshot_of(train_accuracy: float, test_accuracy: float, test_loss: float, n_test: int | None = None) -> Snapshot:
+def snapshot_of(
+    train_accuracy: float,
+    test_accuracy: float,
+    test_loss: float,
+    n_test: int | None = None,
+    chance: float | None = None,
+) -> Snapshot:
     """Judge one checkpoint by its accuracies; how it came there is not known.
 
     * generalized: test accuracy >= 0.99, within one standard error where the number of test examples is known;
     * did not generalize cleanly: memorized, test accuracy from 0.95;
     * partly generalized: memorized, test accuracy from 0.5 to below 0.95;
-    * memorized: train accuracy >= 0.99, test accuracy below 0.5;
+    * memorized: train accuracy >= 0.99, test accuracy below 0.5 (halfway from ``chance`` to 1 where that is known);
     * has not memorized: neither set is answered.
 
     >>> snapshot_of(1.0, 0.974, 0.195)  # doctest: +NORMALIZE_WHITESPACE
@@ -42,7 +48,7 @@ def snapshot_of(train_accuracy: float, test_accuracy: float, test_loss: float, n
         verdict = "generalized"
     elif train_accuracy < LEARNED:
         verdict = "has not memorized"
-    elif test_accuracy < FAILING:
+    elif test_accuracy < failing_level(FAILING, chance):
         verdict = "memorized"
     else:
         verdict = "partly generalized" if test_accuracy < CLEAN else "did not generalize cleanly"

@@ -97,8 +97,9 @@ def create(directory: Path, experiment: Experiment, environment: Mapping[str, An
 
 
 def recorded(experiment: Experiment, environment: Mapping[str, Any]) -> dict[str, Any]:
-    """The environment, and what is not in the configuration: the number of test examples."""
-    return {**environment, "n_test": experiment.split.sizes(experiment.task).test}
+    """The environment, and what is not in the configuration: the numbers of test examples and of classes."""
+    sizes = {"n_test": experiment.split.sizes(experiment.task).test, "n_classes": experiment.task.n_classes}
+    return {**environment, **sizes}
 
 
 def open_to_resume(directory: Path, experiment: Experiment) -> RunDirectory:

@@ -200,7 +200,8 @@ class Recorder:
             raise RunDirectoryError(directory, "holds a run: continue it with resume=True, or choose another directory")
         module = self.watched.module
         found: dict[str, Any] = {"module": f"{type(module).__module__}.{type(module).__qualname__}"}
-        found["n_test"] = self.experiment.split.sizes(self.experiment.task).test
+        task = self.experiment.task
+        found |= {"n_test": self.experiment.split.sizes(task).test, "n_classes": task.n_classes}
         if self.optimizer is not None:
             found |= {"optimizer": type(self.optimizer).__name__, "parameter_groups": str(len(self.groups))}
         return RunDirectory.create(directory, self.experiment.to_dict(), describe(self.watched.device) | found)
