@@ -157,7 +157,7 @@ def test_published_networks(published):
     for checkpoint, low, high in ((cyclic, 0.95, 1.0), (nanda(published), 0.0, 0.0)):
         found = certified_accuracy(checkpoint, **keys_of(checkpoint))
         assert low <= float(found.certified_share[0]) <= high
-        assert float(found.proof_cost[0]) < 0.15
+        assert float(found.proof_cost[0]) < 0.3
         assert float(found.true_share) == 1
 
 

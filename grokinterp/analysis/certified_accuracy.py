@@ -46,7 +46,7 @@ class OutputMap(NamedTuple):
         z: what the map reads of every example, less its mean.
         beside: what every logit has beside z M, the mean of z included.
         matrix: M, less the mean over the classes, which no margin sees.
-        skipping: features of the residual stream whose product with W_U is in ``beside``; 0 where that is constant.
+        skipping: features of the residual stream whose product with W_U is in ``beside``; 0 where no margin sees any.
     """
 
     z: Float[Tensor, "example feature"]
@@ -124,7 +124,8 @@ def output_map(checkpoint: Checkpoint) -> OutputMap:
     matrix = matrix - matrix.mean(1, keepdim=True)
     z = z.double() - z.double().mean(0)
     beside = readout.logits.double() - z @ matrix
-    varies = bool((beside - beside.mean(0)).abs().amax() > ROUNDING * beside.abs().amax())
+    margins = beside - beside.mean(1, keepdim=True)
+    varies = bool((margins - margins.mean(0)).abs().amax() > ROUNDING * readout.logits.abs().amax())
     return OutputMap(z, beside, matrix, len(model.W_U) if varies else 0)
 
 
