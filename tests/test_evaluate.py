@@ -45,7 +45,7 @@ def runs(tmp_path_factory) -> dict[str, Trajectory]:
     return {name: draw_checkpoints(path / name, experiment) for name, experiment in experiments.items()}
 
 
-NO_ANALYSES = {"analyze", "evaluate", "filtered_alignment", "graft", "patch"}
+NO_ANALYSES = {"analyze", "calibrate_llc", "evaluate", "filtered_alignment", "graft", "patch"}
 """Public functions that take something else than a checkpoint."""
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from grokinterp.analysis import analyze
 from grokinterp.analysis.linear_probes import linear_probes
 from grokinterp.analysis.patching import patch
 from grokinterp.analysis.probes import class_cosine, cosines_of
@@ -281,3 +282,21 @@ def test_without_a_linear_layer_it_is_the_last_submodule(tmp_path):
     module = Written(lambda m, x: m.emb(x), lambda m, h: h.sum(1), emb=nn.Embedding(TOKENS, CLASSES))
     spec = run_of(tmp_path, module, SEQUENCES).experiment.model
     assert (spec.reads, spec.penultimate) == ((), "emb")
+
+
+def test_a_module_of_one_precision_only_is_named_in_one_line(tmp_path):
+    """The analyses run in float64; a module that makes float32 constants cannot."""
+
+    class OneHot(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.W = nn.Parameter(torch.randn(5, 3))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return functional.one_hot(x, 5).float() @ self.W
+
+    x, module = torch.arange(40) % 5, OneHot()
+    with Recorder(tmp_path / "run", module, train=(x[:20], x[:20] % 3), test=(x[20:], x[20:] % 3)) as recorder:
+        recorder.record(0)
+    with pytest.raises(ConfigError, match="module=OneHot: must run in float64, in which it is analyzed: "):
+        analyze(Trajectory.open(tmp_path / "run", module))

@@ -281,7 +281,7 @@ def test_guessing_between_two_classes_is_no_generalization():
     curves = Curves(steps=steps, train_accuracy=train, test_accuracy=jumped, n_test=1000, chance=0.5)
     assert find_phases(curves).verdict == "grokked"
     assert snapshot_of(1.0, 0.52, 3.0, chance=0.5).verdict == "memorized"
-    with pytest.raises(ConfigError, match="chance=2.0: must be in"):
+    with pytest.raises(ConfigError, match=r"chance=2\.0: must be in"):
         Curves(steps=[0], train_accuracy=[0.5], test_accuracy=[0.5], chance=2.0)
 
 

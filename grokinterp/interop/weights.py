@@ -23,6 +23,9 @@ WRAPPERS = ("model_state_dict", "state_dict", "model", "net", "network", "module
 PREFIXES = ("module.", "_orig_mod.", "model.")
 """Before every name: of torch.nn.DataParallel, of torch.compile, of a module that holds the network."""
 
+SAVED_AS = re.compile(r"(pytorch_)?model(-\d+-of-\d+)?\.(safetensors|bin)")
+"""Files of weights as the transformers library names them."""
+
 HUGGING_FACE = re.compile(
     r"(transformer\.)?h\.\d+\.(attn|self_attention|ln_1|mlp)\..*"
     r"|(model\.)?(decoder\.)?layers\.\d+\.(self_attn\.[qkv]_proj|input_layernorm)\..*"
@@ -104,10 +107,12 @@ def require_not_hugging_face(path: Path, names: Mapping[str, Any] | None = None)
     Args:
         path: a folder, or a file of weights.
         names: what the file holds, by name; None looks at the configuration beside it alone.
+
+    A configuration of that library speaks for its folder, and for the files that the library itself names.
     """
     config = (path if path.is_dir() else path.parent) / "config.json"
     made = _architecture(config)
-    if made and (names is None or not any(name.startswith("blocks.") for name in names)):
+    if made and (names is None or SAVED_AS.fullmatch(path.name)):
         raise ForeignFileError(path, f"is a Hugging Face model ({made}): {USE_INSTEAD}")
     if example := next((name for name in names or {} if HUGGING_FACE.fullmatch(name)), None):
         raise ForeignFileError(path, f"is a Hugging Face model, as its {example[:60]} says: {USE_INSTEAD}")

@@ -145,7 +145,14 @@ class RecordedModel(Model):
             stack.enter_context(sdpa_kernel(SDPBackend.MATH))  # the others cannot be differentiated twice
             if any(point.has_hooks() for point, _ in self.calls):
                 stack.enter_context(CallTaps(self.calls))
-            output = inputs.given_to(self.module, chosen, device=weight.device, dtype=weight.dtype)
+            try:
+                output = inputs.given_to(self.module, chosen, device=weight.device, dtype=weight.dtype)
+            except RuntimeError as error:
+                if "dtype" not in str(error):
+                    raise
+                precision = str(weight.dtype).removeprefix("torch.")
+                rule = f"must run in {precision}, in which it is analyzed: {short(error)}"
+                raise ConfigError("module", self.spec.class_name, rule) from error
         logits = logits_of(output, self.spec.read_at) if self.answer is None else self.answer(output)
         if logits is None:
             raise ConfigError("module", self.spec.class_name, "gives no logits [example, class]")
