@@ -121,7 +121,16 @@ def test_train_analyze_and_report(grokinterp, folder):
 
     done = grokinterp("analyze", run)
     assert done.code == 0, done.err
-    starts = ["phases", "key frequencies", "logits explained", "losses", "circuit", "not defined", "verdict"]
+    starts = [
+        "phases",
+        "key frequencies",
+        "logits explained",
+        "losses",
+        "circuit",
+        "learning coeff.",
+        "not defined",
+        "verdict",
+    ]
     assert list(dict.fromkeys(line[:18].strip() for line in done.out.splitlines())) == starts
     assert re.search(r"analyzing 5/5", done.err)
 

@@ -325,5 +325,5 @@ def test_noise_leaves_the_model_as_it_was():
 def test_gradients_of_nobody_knows_which_examples_are_not_defined(analysis):
     base = problem()
     unknown = Problem(base.task, base.tokens, base.labels, torch.zeros_like(base.is_train))
-    with pytest.raises(NotDefined, match="trained on"):
+    with pytest.raises(NotDefined, match="the training examples are unknown"):
         analysis(Checkpoint(0, network(), unknown))
