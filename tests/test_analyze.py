@@ -162,7 +162,7 @@ def test_without_key_frequencies_there_are_no_circles(run, monkeypatch):
     analyze(run)
     plant_keys(monkeypatch, [])
     results = analyze(run)
-    assert set(analysis_names(run.path)) == set(NAMES) - {"embedding_circles", "frequency_probes"}
+    assert set(analysis_names(run.path)) == set(NAMES) - {"embedding_circles", "frequency_probes", "key_directions"}
     assert np.isfinite(results.measures()["restricted_loss"])
 
 
