@@ -151,8 +151,9 @@ SHARED = [performance, logit_statistics, softmax_collapse, weight_norms, gradien
 @pytest.mark.parametrize("analysis", SHARED, ids=lambda analysis: analysis.__name__)
 def test_our_network_recorded_gives_the_same_numbers(analysis, twins):
     own, recorded = (evaluate(analysis, run, steps=[0, 20]) for run in twins)
+    rtol, atol = (1e-4, 1e-4) if analysis is local_learning_coefficient else (1e-6, 1e-9)  # chains in float32
     for name in own.data_vars:
-        np.testing.assert_allclose(recorded[name].values, own[name].values, rtol=1e-6, atol=1e-9, err_msg=str(name))
+        np.testing.assert_allclose(recorded[name].values, own[name].values, rtol=rtol, atol=atol, err_msg=str(name))
 
 
 def test_representations_and_gradients_are_the_same_too(twins):
