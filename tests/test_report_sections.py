@@ -113,7 +113,7 @@ def test_a_verdict_names_what_it_is_close_to_and_what_is_unexplained(tmp_path):
          "circuit_fve": ("step", [0.1, 0.871])}, {"step": [0, LAST], "circuit": names}))  # fmt: skip
     found = content(Results.open(path))
     lead = found["sections"]["circuit"].lead
-    assert "close to that of the verdict “mixed”" in lead
+    assert "close to that for the verdict “mixed”" in lead
     assert "The key frequencies explain 87.1% of the variance of the logits about their mean" in lead
     assert "; 12.9% is unexplained." in lead
     assert "alone" not in lead
