@@ -37,4 +37,4 @@ def test_a_decline_is_named(end, name, tmp_path):
     columns["test_accuracy"] = np.where(columns["steps"] > 2600, end, columns["test_accuracy"])
     results = write(tmp_path / "run", columns, checkpoints=0)
     assert results.history.phases[-1].name == name
-    assert ("What was learned is lost" in said(results).get("decline", "")) == (name == "decline")
+    assert ("The network loses what it learned" in said(results).get("decline", "")) == (name == "decline")
