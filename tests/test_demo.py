@@ -31,7 +31,16 @@ LOSSES = ["train_loss", "test_loss", "all_loss", "restricted_loss", "excluded_lo
 SHARES = ["train_accuracy", "test_accuracy", "logit_fve", "gini_embedding", "gini_neuron_logit"]
 MEASURES = [*LOSSES, *SHARES, "key_frequencies", "weight_norm"]
 PHASES = ["memorization", "circuit formation", "cleanup", "generalization"]
-SUMMARY = ["phases", "key frequencies", "logits explained", "losses", "circuit", "not defined", "verdict"]
+SUMMARY = [
+    "phases",
+    "key frequencies",
+    "logits explained",
+    "losses",
+    "circuit",
+    "learning coeff.",
+    "not defined",
+    "verdict",
+]
 
 
 class Demo(NamedTuple):
@@ -94,9 +103,9 @@ def results(demo) -> Results:
 
 def test_it_prints_a_few_lines_and_where_everything_is(demo):
     lines = demo.done.stdout.splitlines()
-    assert [re.split(r"\s{2,}", line)[0] for line in lines[:7]] == SUMMARY
-    assert lines[7] == ""
-    assert [line.split(maxsplit=1) for line in lines[8:]] == [
+    assert [re.split(r"\s{2,}", line)[0] for line in lines[: len(SUMMARY)]] == SUMMARY
+    assert lines[len(SUMMARY)] == ""
+    assert [line.split(maxsplit=1) for line in lines[len(SUMMARY) + 1 :]] == [
         ["report", str(demo.report.resolve())],
         ["run", str(demo.run.relative_to(demo.folder))],
     ]

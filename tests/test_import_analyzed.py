@@ -45,7 +45,7 @@ def test_without_curves_there_is_no_verdict(unknown, tmp_path):
     summary = json.loads(json.dumps(unknown.summary(), allow_nan=False))
     assert (summary["verdict"], summary["phases"], summary["grok_step"]) == (None, [], None)
     assert summary["sentence"].startswith("A trained network, no history: accuracy ")
-    assert "of all examples. The run was imported without curves" in summary["sentence"]
+    assert "on all examples. The run was imported without curves" in summary["sentence"]
     assert unknown.lines()[0] == "phases            unknown"
     assert "imported without curves" in write_report(unknown.directory.path, tmp_path / "a.html").read_text()
     path = save(tmp_path / "S3", lookup(group("S3")), cfg("SymmetricGroup", 3))

@@ -128,7 +128,7 @@ def first_lasting(flags: np.ndarray, steps: np.ndarray, weight: np.ndarray) -> i
 
     >>> flags, steps = np.array([False, True, False, False, True, True, False, True]), np.arange(0, 80, 10)
     >>> first_lasting(flags, steps, time_weights(steps))
-    4
+    7
     """
     first = np.arange(len(steps))
     stop = np.searchsorted(steps, steps + HORIZON * (steps - origin(steps)), side="right")

@@ -52,11 +52,11 @@ def _plateau(accuracy: np.ndarray, weight: np.ndarray, start: int, stop: int) ->
 
 
 def double_descent(steps: np.ndarray, loss: np.ndarray) -> Event | None:
-    """The first time that a loss falls, rises and falls again, each time by half at least; None if it never does.
+    """The first time that a loss falls, rises and falls again, each time by a factor of 1.5 at least; None if it never does.
 
     Read from medians over bins of the steps, so that spikes are none.
 
-    >>> steps = np.arange(1, 2000, 10)
+    >>> steps = np.arange(1, 2000)
     >>> double_descent(steps, np.interp(np.log(steps), [0, 3, 5, 7], [4.0, 2.0, 9.0, 0.1])).kind
     'double descent'
     """
