@@ -52,7 +52,7 @@ def _plateau(accuracy: np.ndarray, weight: np.ndarray, start: int, stop: int) ->
 
 
 def double_descent(steps: np.ndarray, loss: np.ndarray) -> Event | None:
-    """The first time that a loss falls, rises and falls again, each time by a factor of 1.5 at least; None if it never does.
+    """The first time that a loss falls, rises and falls again, each time by a factor of 1.5; None if it never does.
 
     Read from medians over bins of the steps, so that spikes are none.
 
