@@ -78,6 +78,7 @@ def weights_in(content: Mapping[str, Any], path: Path, at: str | None = None) ->
 def without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The same with names that do not all begin alike.
 
+    >>> import torch
     >>> list(without_prefix({"module.a": torch.ones(1), "module.b": torch.ones(1)}))
     ['a', 'b']
     """
