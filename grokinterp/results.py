@@ -211,7 +211,7 @@ class Results:
 
     @property
     def snapshot(self) -> Snapshot | None:
-        """What the last checkpoint alone shows; None where nobody knows what it was trained on, or tested.
+        """What the last checkpoint alone shows; None where its accuracies are unknown.
 
         By what was measured there, or else by the last row of the metrics.
         """

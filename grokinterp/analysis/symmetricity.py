@@ -19,7 +19,7 @@ FEWEST, MOST = 2**9, 2**12
 """Triples (a, b, c) that are drawn: at every checkpoint at least, and at most to settle a verdict."""
 
 TRIPLES = 2**13
-"""Triples that ``symmetricity`` draws where nobody asks for fewer; all there are up to p = 20."""
+"""Triples that ``symmetricity`` draws by default; all triples up to p = 20."""
 
 BATCH = 2048
 

@@ -109,7 +109,7 @@ class Draw(NamedTuple):
 def split_of_losses(
     losses: Float[Tensor, "example"], train: Stored, test: Stored, draws: Sequence[str] = tuple(DRAWS)
 ) -> Draw | None:
-    """The only draw whose training and test examples have the stored losses; None where nobody can tell.
+    """The only draw whose training and test examples have the stored losses; None where it is not unique.
 
     Round fractions come first: multiples of 10 %, then of 5 %, then of 1 %. None where several draws of one tier
     fit, where none does, or where one of ``RANDOM_ORDERS`` does too: then the stored losses say nothing.
