@@ -22,12 +22,12 @@ from grokinterp.analysis import (
     progress_measures,
     weight_norms,
 )
-from grokinterp.analysis.analyze import final_of, read_digests
-from grokinterp.analysis.catalogue import EVERY
-from grokinterp.analysis.evaluate import Analysis, declared_arguments, result_of
+from grokinterp.analysis.engine.analyze import final_of, read_digests
+from grokinterp.analysis.engine.catalogue import EVERY
+from grokinterp.analysis.engine.evaluate import Analysis, declared_arguments, result_of
 from grokinterp.errors import NotDefined
 from grokinterp.models import Transformer
-from grokinterp.trajectory import Trajectory
+from grokinterp.runs.trajectory import Trajectory
 
 SAME = (
     performance,

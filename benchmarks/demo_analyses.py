@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.analyses import SAME, notebook
 from grokinterp.analysis import evaluate, logit_spectrum
-from grokinterp.trajectory import Trajectory
+from grokinterp.runs.trajectory import Trajectory
 
 
 def milliseconds(work: Callable[[], object], checkpoints: int) -> float:

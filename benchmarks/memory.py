@@ -16,8 +16,8 @@ from unittest.mock import patch
 import torch
 
 from grokinterp.presets import preset
+from grokinterp.runs.trajectory import UPDATE
 from grokinterp.storage import RunDirectory
-from grokinterp.trajectory import UPDATE
 
 NARROW = ["model.d_model=16", "model.d_mlp=32"]
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from grokinterp.models import Transformer
 from grokinterp.presets import preset
+from grokinterp.runs.trajectory import Trajectory
 from grokinterp.training import train
-from grokinterp.trajectory import Trajectory
 
 FOLDER = Path("build/benchmarks")
 PLAIN = ["optimization.loss=softplus", "model.biases=false"]

@@ -15,8 +15,8 @@ from benchmarks.machine import multiplication_rate, naive_products, readout_prod
 from benchmarks.points import Size, points_of_training, trained_run
 from benchmarks.turns import take_turns
 from grokinterp.allocator import keep_freed_memory
-from grokinterp.checkpoint import Problem
 from grokinterp.experiment import Optimization
+from grokinterp.experiment.problem import Problem
 from grokinterp.losses import LossForm, cross_entropy
 from grokinterp.models import Transformer
 from grokinterp.training.step import Step

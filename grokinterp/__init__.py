@@ -12,8 +12,11 @@ of the run that was written to last.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from grokinterp._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from grokinterp import analysis as analysis
+    from grokinterp import custom as custom
     from grokinterp import diagnostics as diagnostics
     from grokinterp import errors as errors
     from grokinterp import experiment as experiment
@@ -24,16 +27,22 @@ if TYPE_CHECKING:
     from grokinterp import maths as maths
     from grokinterp import models as models
     from grokinterp import optim as optim
+    from grokinterp import page as page
     from grokinterp import phases as phases
     from grokinterp import presets as presets
     from grokinterp import report as report
+    from grokinterp import reproduction as reproduction
+    from grokinterp import runs as runs
     from grokinterp import storage as storage
+    from grokinterp import sweeps as sweeps
     from grokinterp import tasks as tasks
     from grokinterp import training as training
     from grokinterp.analysis import analyze as analyze
     from grokinterp.analysis import evaluate as evaluate
-    from grokinterp.checkpoint import Checkpoint as Checkpoint
-    from grokinterp.checkpoint import Problem as Problem
+    from grokinterp.custom import GrokkingAwareTrainer as GrokkingAwareTrainer
+    from grokinterp.custom import configure_for_grokking as configure_for_grokking
+    from grokinterp.custom import train_until_grokking as train_until_grokking
+    from grokinterp.custom.recorder import Recorder as Recorder
     from grokinterp.diagnostics import Diagnosis as Diagnosis
     from grokinterp.diagnostics import diagnose as diagnose
     from grokinterp.errors import CheckpointError as CheckpointError
@@ -56,19 +65,16 @@ if TYPE_CHECKING:
     from grokinterp.phases import find_phases as find_phases
     from grokinterp.presets import preset as preset
     from grokinterp.report import write_report as write_report
-    from grokinterp.results import Results as Results
-    from grokinterp.training import GrokkingAwareTrainer as GrokkingAwareTrainer
-    from grokinterp.training import configure_for_grokking as configure_for_grokking
+    from grokinterp.runs.checkpoint import Checkpoint as Checkpoint
+    from grokinterp.runs.checkpoint import Problem as Problem
+    from grokinterp.runs.results import Results as Results
+    from grokinterp.runs.trajectory import Trajectory as Trajectory
+    from grokinterp.runs.trajectory import latest_run as latest_run
     from grokinterp.training import train as train
-    from grokinterp.training import train_until_grokking as train_until_grokking
-    from grokinterp.training.recorder import Recorder as Recorder
-    from grokinterp.trajectory import Trajectory as Trajectory
-    from grokinterp.trajectory import latest_run as latest_run
-
-__version__ = "0.1.0"
 
 _SUBMODULES = (
     "analysis",
+    "custom",
     "diagnostics",
     "errors",
     "experiment",
@@ -79,16 +85,21 @@ _SUBMODULES = (
     "maths",
     "models",
     "optim",
+    "page",
     "phases",
     "presets",
     "report",
+    "reproduction",
+    "runs",
     "storage",
+    "sweeps",
     "tasks",
     "training",
 )
 _NAMES = {
     "grokinterp.analysis": ("analyze", "evaluate"),
-    "grokinterp.checkpoint": ("Checkpoint", "Problem"),
+    "grokinterp.experiment.problem": ("Problem",),
+    "grokinterp.runs.checkpoint": ("Checkpoint",),
     "grokinterp.diagnostics": ("Diagnosis", "diagnose"),
     "grokinterp.errors": ("CheckpointError", "ConfigError", "GrokinterpError", "NotDefined", "RunDirectoryError"),
     "grokinterp.experiment": ("Experiment", "Optimization", "SaveAt", "Schedules", "Split"),
@@ -98,10 +109,10 @@ _NAMES = {
     "grokinterp.phases": ("Curves", "History", "find_phases"),
     "grokinterp.presets": ("preset",),
     "grokinterp.report": ("write_report",),
-    "grokinterp.results": ("Results",),
-    "grokinterp.training": ("GrokkingAwareTrainer", "configure_for_grokking", "train", "train_until_grokking"),
-    "grokinterp.training.recorder": ("Recorder",),
-    "grokinterp.trajectory": ("Trajectory", "latest_run"),
+    "grokinterp.runs.results": ("Results",),
+    "grokinterp.training": ("train",),
+    "grokinterp.custom": ("GrokkingAwareTrainer", "Recorder", "configure_for_grokking", "train_until_grokking"),
+    "grokinterp.runs.trajectory": ("Trajectory", "latest_run"),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 
@@ -131,6 +142,7 @@ __all__ = [
     "analysis",
     "analyze",
     "configure_for_grokking",
+    "custom",
     "diagnose",
     "diagnostics",
     "errors",
@@ -147,11 +159,15 @@ __all__ = [
     "maths",
     "models",
     "optim",
+    "page",
     "phases",
     "preset",
     "presets",
     "report",
+    "reproduction",
+    "runs",
     "storage",
+    "sweeps",
     "tasks",
     "train",
     "train_until_grokking",

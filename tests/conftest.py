@@ -45,7 +45,8 @@ def quick(monkeypatch):
 @pytest.fixture
 def brief(monkeypatch):
     """Chains of four steps and integrals of four nodes, which take most of the time of an analysis."""
-    from grokinterp.analysis import attribution, learning_coefficient
+    from grokinterp.analysis.inside import attribution
+    from grokinterp.analysis.landscape import learning_coefficient
 
     nodes = attribution.gauss_legendre
     for name in ("FEW", "MANY"):

@@ -13,10 +13,10 @@ from torch.nn.functional import one_hot
 
 from benchmarks.calibration.keys import found_in, ours
 from benchmarks.calibration.planted import Planted, accuracy, memorizer, problem_of
-from grokinterp.analysis.algebra import cyclic_order
-from grokinterp.analysis.causal import Pieces, causal_evidence, cyclic_pieces, group_pieces, scaled_losses
-from grokinterp.checkpoint import Checkpoint
+from grokinterp.analysis.circuit.causal import Pieces, causal_evidence, cyclic_pieces, group_pieces, scaled_losses
+from grokinterp.analysis.structure.cyclic_grid import cyclic_order
 from grokinterp.models import MLP, MLPSpec, Readout
+from grokinterp.runs.checkpoint import Checkpoint
 
 
 def checkpoint_of(network: Planted) -> Checkpoint:

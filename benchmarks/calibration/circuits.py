@@ -24,12 +24,13 @@ import torch
 from torch import Tensor
 
 from grokinterp.analysis import circuit, logit_spectrum
-from grokinterp.analysis.circuits import CIRCUITS, Circuit, settling_triples
-from grokinterp.analysis.symmetricity import drawn_cosines
-from grokinterp.analysis.verdict import OBLIQUE, PARALLEL
-from grokinterp.checkpoint import Checkpoint, Problem
+from grokinterp.analysis.circuit.rule import OBLIQUE, PARALLEL
+from grokinterp.analysis.circuit.symmetricity import drawn_cosines
+from grokinterp.analysis.circuit.verdict import CIRCUITS, Circuit, settling_triples
 from grokinterp.experiment import Experiment, Optimization, SaveAt, Split
+from grokinterp.experiment.problem import Problem
 from grokinterp.models import Transformer, TransformerSpec
+from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.tasks import ModularAddition, Table, Task
 from grokinterp.training import train
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.calibration.planted import Planted, accuracy, memorizer, planted, untrained
-from grokinterp.analysis.keys import SMALLEST, Keys, find_keys
+from grokinterp.analysis.structure.keys import SMALLEST, Keys, find_keys
 
 SHUFFLES = 100
 NAMES = ("31", "58", "59", "113", "S4", "S5", "D15", "D20")

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from grokinterp.analysis import local_learning_coefficient
-from grokinterp.analysis.learning_coefficient import FEW, MANY, Regime
+from grokinterp.analysis.landscape.learning_coefficient import FEW, MANY, Regime
 from grokinterp.maths.langevin import Loss, Sampling, learning_coefficient, sgld, tuned_step
 from grokinterp.maths.singular import normal_crossing, reduced_rank_regression
 from grokinterp.presets import preset
+from grokinterp.runs.trajectory import Trajectory
 from grokinterp.training import train
-from grokinterp.trajectory import Trajectory
 
 DOUBLE = torch.float64
 COPIES = 100

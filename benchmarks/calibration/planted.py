@@ -8,9 +8,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
-from grokinterp.analysis.answers import AnswerGrid, answer_grid
-from grokinterp.checkpoint import Problem
+from grokinterp.analysis.structure.answer_spectrum import AnswerGrid, answer_grid
 from grokinterp.experiment import Experiment, Split
+from grokinterp.experiment.problem import Problem
 from grokinterp.maths.representations import irreps
 from grokinterp.models import MLPSpec, TransformerSpec
 from grokinterp.tasks import GroupComposition, ModularAddition, Task

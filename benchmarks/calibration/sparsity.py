@@ -19,24 +19,20 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from grokinterp.analysis import (
-    certified_accuracy,
-    faithful_subnetwork,
-    idealized_network,
-    neuron_participation,
-    neuron_pruning,
-    norm_bounds,
-)
-from grokinterp.analysis.analyze import keys_of
-from grokinterp.analysis.certified_accuracy import PROOF_RANKS
-from grokinterp.analysis.norm_bounds import NORMS
-from grokinterp.analysis.pruning import PRUNED_SHARES
-from grokinterp.checkpoint import Checkpoint, Problem
+from grokinterp.analysis import faithful_subnetwork, idealized_network, neuron_participation, neuron_pruning
+from grokinterp.analysis.circuit import certified_accuracy
+from grokinterp.analysis.circuit.certified_accuracy import PROOF_RANKS
+from grokinterp.analysis.engine.analyze import keys_of
+from grokinterp.analysis.inside.pruning import PRUNED_SHARES
+from grokinterp.analysis.landscape import norm_bounds
+from grokinterp.analysis.landscape.norm_bounds import NORMS
 from grokinterp.errors import NotDefined
 from grokinterp.experiment import Experiment
+from grokinterp.experiment.problem import Problem
 from grokinterp.interop import import_run
 from grokinterp.models import MLPSpec, solved_addition
 from grokinterp.phases import learning_order
+from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.tasks import ModularAddition
 
 RELEASED = {

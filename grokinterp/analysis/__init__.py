@@ -1,52 +1,52 @@
 """Plain functions of one checkpoint, and the pass that runs them over a trajectory."""
 
-from grokinterp.analysis.ablation import head_ablation, neuron_ablation
-from grokinterp.analysis.activations import activation_statistics
-from grokinterp.analysis.alignment import gradient_weight_alignment
-from grokinterp.analysis.analyze import analyze
-from grokinterp.analysis.answers import answer_spectrum, operand_spectrum
-from grokinterp.analysis.attention import attention_map, attention_pattern, attention_periodicity
-from grokinterp.analysis.attribution import integrated_gradients, logit_attribution
-from grokinterp.analysis.catalogue import ANALYSES
-from grokinterp.analysis.causal import causal_evidence
-from grokinterp.analysis.certified_accuracy import certified_accuracy
-from grokinterp.analysis.circles import isolated_circles
-from grokinterp.analysis.circuits import circuit
-from grokinterp.analysis.cosets import coset_scores
-from grokinterp.analysis.directions import key_directions
-from grokinterp.analysis.evaluate import evaluate
-from grokinterp.analysis.filtered import filtered_alignment
-from grokinterp.analysis.fourier import (
+from grokinterp.analysis.circuit.causal import causal_evidence
+from grokinterp.analysis.circuit.certified_accuracy import certified_accuracy
+from grokinterp.analysis.circuit.directions import key_directions
+from grokinterp.analysis.circuit.idealized import idealized_network
+from grokinterp.analysis.circuit.isolated_circles import isolated_circles
+from grokinterp.analysis.circuit.modes import mode_families
+from grokinterp.analysis.circuit.phase_alignment import phase_alignment
+from grokinterp.analysis.circuit.verdict import circuit
+from grokinterp.analysis.engine.analyze import analyze
+from grokinterp.analysis.engine.catalogue import ANALYSES
+from grokinterp.analysis.engine.evaluate import evaluate
+from grokinterp.analysis.groups.cosets import coset_scores
+from grokinterp.analysis.groups.irrep_fve import group_power, irrep_fve
+from grokinterp.analysis.groups.irrep_progress import irrep_progress
+from grokinterp.analysis.groups.irreps import irrep_spectrum
+from grokinterp.analysis.health.alignment import gradient_weight_alignment
+from grokinterp.analysis.health.filtered_alignment import filtered_alignment
+from grokinterp.analysis.inside.ablation import head_ablation, neuron_ablation
+from grokinterp.analysis.inside.activations import activation_statistics
+from grokinterp.analysis.inside.attribution import integrated_gradients, logit_attribution
+from grokinterp.analysis.inside.class_cosine import class_cosine
+from grokinterp.analysis.inside.grafts import graft, grafts
+from grokinterp.analysis.inside.linear_probes import frequency_probes, linear_probes
+from grokinterp.analysis.inside.patching import activation_patching, patch
+from grokinterp.analysis.inside.pruning import neuron_pruning
+from grokinterp.analysis.inside.similarity import class_matrix, class_similarity
+from grokinterp.analysis.inside.subnetwork import faithful_subnetwork
+from grokinterp.analysis.landscape.curvature import hessian_eigenvalues, loss_line, sharpness
+from grokinterp.analysis.landscape.gradients import gradient_flow, gradient_noise
+from grokinterp.analysis.landscape.learning_coefficient import local_learning_coefficient
+from grokinterp.analysis.landscape.llc_calibration import calibrate_llc
+from grokinterp.analysis.landscape.norm_bounds import norm_bounds
+from grokinterp.analysis.landscape.weight_path import weight_path
+from grokinterp.analysis.landscape.weights import singular_values, weight_norms
+from grokinterp.analysis.structure.answer_spectrum import answer_spectrum, operand_spectrum
+from grokinterp.analysis.structure.attention import attention_map, attention_pattern, attention_periodicity
+from grokinterp.analysis.structure.fourier import (
     embedding_circles,
     embedding_spectrum,
     logit_spectrum,
     neuron_frequencies,
     neuron_logit_spectrum,
 )
-from grokinterp.analysis.gradients import gradient_flow, gradient_noise
-from grokinterp.analysis.grafts import graft, grafts
-from grokinterp.analysis.heads import head_patterns
-from grokinterp.analysis.idealized import idealized_network
-from grokinterp.analysis.irrep_fve import group_power, irrep_fve
-from grokinterp.analysis.irrep_progress import irrep_progress
-from grokinterp.analysis.irreps import irrep_spectrum
-from grokinterp.analysis.landscape import hessian_eigenvalues, loss_line, sharpness
-from grokinterp.analysis.learning_coefficient import local_learning_coefficient
-from grokinterp.analysis.linear_probes import frequency_probes, linear_probes
-from grokinterp.analysis.llc_calibration import calibrate_llc
-from grokinterp.analysis.logits import label_noise, logit_map, logit_statistics, performance, softmax_collapse
-from grokinterp.analysis.modes import mode_families
-from grokinterp.analysis.norm_bounds import norm_bounds
-from grokinterp.analysis.participation import neuron_participation
-from grokinterp.analysis.patching import activation_patching, patch
-from grokinterp.analysis.phase_alignment import phase_alignment
-from grokinterp.analysis.probes import class_cosine
-from grokinterp.analysis.progress import progress_measures
-from grokinterp.analysis.pruning import neuron_pruning
-from grokinterp.analysis.similarity import class_matrix, class_similarity
-from grokinterp.analysis.subnetwork import faithful_subnetwork
-from grokinterp.analysis.weight_path import weight_path
-from grokinterp.analysis.weights import singular_values, weight_norms
+from grokinterp.analysis.structure.heads import head_patterns
+from grokinterp.analysis.structure.logits import label_noise, logit_map, logit_statistics, performance, softmax_collapse
+from grokinterp.analysis.structure.participation import neuron_participation
+from grokinterp.analysis.structure.progress import progress_measures
 
 __all__ = [
     "ANALYSES",

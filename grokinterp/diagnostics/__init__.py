@@ -2,7 +2,7 @@
 
 from grokinterp.diagnostics import design, generalizing, learning, stability
 from grokinterp.diagnostics.facts import Diagnosis, Facts
-from grokinterp.results import Results
+from grokinterp.runs.results import Results
 
 RULES = (
     learning.diverged,

@@ -8,7 +8,7 @@ import numpy as np
 
 from grokinterp.errors import GrokinterpError
 from grokinterp.phases import GENERALIZED, History
-from grokinterp.results import Results
+from grokinterp.runs.results import Results
 
 THEIRS = "recorded"
 """Kind of model of a run that somebody else's loop trained: its settings are not ours to change."""

@@ -10,9 +10,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from grokinterp.errors import ConfigError, short
+from grokinterp.errors import ConfigError, require, short
 from grokinterp.experiment.kinds import RECORDED, classes_of, defaults_of
-from grokinterp.experiment.rules import require
 
 LARGEST_FILE = 2**20
 """Bytes of a configuration file; real ones have hundreds."""

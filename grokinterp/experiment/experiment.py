@@ -13,11 +13,10 @@ from jaxtyping import Bool, Int
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
-from grokinterp.errors import ConfigError
+from grokinterp.errors import ConfigError, require
 from grokinterp.experiment.configuration import assign, config_error, not_a_kind, read_config, spelled_out
-from grokinterp.experiment.kinds import RECORDED, AnyModel, AnyTask, require_known_kinds
+from grokinterp.experiment.kinds import FORBID_UNKNOWN_KEYS, RECORDED, AnyModel, AnyTask, require_known_kinds
 from grokinterp.experiment.optimization import Optimization
-from grokinterp.experiment.rules import FORBID_UNKNOWN_KEYS, require
 from grokinterp.experiment.saving import SaveAt
 from grokinterp.experiment.split import Split
 from grokinterp.models import Model, RecordedSpec, TransformerSpec

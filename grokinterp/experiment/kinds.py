@@ -19,6 +19,9 @@ from grokinterp.optim import (
 )
 from grokinterp.tasks import TASKS, BinaryTask, RecordedTask, Task
 
+FORBID_UNKNOWN_KEYS = {"extra": "forbid", "allow_inf_nan": False}
+"""What pydantic refuses in every table of a configuration."""
+
 RECORDED = "recorded"
 """The kind of task and model that a configuration has, and cannot be given: those of somebody else's training."""
 

@@ -6,8 +6,14 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Literal
 
-from grokinterp.experiment.kinds import AnyBatchSchedule, AnyFilter, AnyRateSchedule, AnyWeightDecaySchedule
-from grokinterp.experiment.rules import FORBID_UNKNOWN_KEYS, require
+from grokinterp.errors import require
+from grokinterp.experiment.kinds import (
+    FORBID_UNKNOWN_KEYS,
+    AnyBatchSchedule,
+    AnyFilter,
+    AnyRateSchedule,
+    AnyWeightDecaySchedule,
+)
 from grokinterp.losses import LossForm
 from grokinterp.optim import Constant, Curriculum
 from grokinterp.optim.schedules import warm_up

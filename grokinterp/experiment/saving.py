@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from grokinterp.experiment.rules import FORBID_UNKNOWN_KEYS, require
+from grokinterp.errors import require
+from grokinterp.experiment.kinds import FORBID_UNKNOWN_KEYS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from grokinterp.errors import ConfigError, short
-from grokinterp.experiment.rules import FORBID_UNKNOWN_KEYS, require
-from grokinterp.experiment.streams import NOISE, stream
+from grokinterp.errors import ConfigError, require, short
+from grokinterp.experiment.kinds import FORBID_UNKNOWN_KEYS
+from grokinterp.experiment.random_streams import NOISE, stream
 from grokinterp.tasks import Task
 
 ORDERS_TRIED = 100

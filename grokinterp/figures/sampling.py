@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from grokinterp.figures.series import Phases, bars, compact, finish, legend_beside, small
 from grokinterp.figures.style import BLUE, GRAY, NOTHING, QUIET, RED, SEQUENTIAL, blank, color_bar, place, styled
-from grokinterp.page.numbers import number
+from grokinterp.numbers import number
 
 TITLE, LABEL = "Local learning coefficient", "LLC [1]"
 DIVERGED, UNSETTLED, SETTLED = "diverged: no estimate", "not converged", "mean ± deviation over chains"

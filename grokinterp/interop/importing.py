@@ -9,7 +9,7 @@ from grokinterp.interop.release import Release
 from grokinterp.interop.series import read_series
 from grokinterp.interop.weights import require_not_hugging_face
 from grokinterp.interop.writing import write
-from grokinterp.trajectory import Trajectory
+from grokinterp.runs.trajectory import Trajectory
 
 RELEASES: dict[str, Callable[[Path], Release]] = {
     "nanda": nanda.read,

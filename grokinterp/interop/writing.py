@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from grokinterp import __version__
+from grokinterp._version import __version__
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.split import UNKNOWN
 from grokinterp.interop.checks import at_chance, repeated, unlike_logits, unlike_stored
@@ -19,11 +19,11 @@ from grokinterp.interop.layout import State
 from grokinterp.interop.release import Release, loaded
 from grokinterp.interop.scores import Scores, answers, largest_difference, score
 from grokinterp.models import Model
+from grokinterp.runs.trajectory import Trajectory
 from grokinterp.storage import RunDirectory, configuration_hash, remove_leftovers
 from grokinterp.storage.atomic import sync_directory, write_error
 from grokinterp.tasks import ModularAddition, ModularMultiplication, ModularSubtraction
 from grokinterp.tasks.modular import ModularTask
-from grokinterp.trajectory import Trajectory
 
 HALF = 0.5
 """Accuracy below which it is asked whether the network answers something else."""

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from grokinterp.league.measures import judged
 from grokinterp.league.survival import Times, kaplan_meier, median
-from grokinterp.results import Results
+from grokinterp.runs.results import Results
+from grokinterp.sweeps.outcome import judged
 
 OVER = ("step", "seconds")
 

@@ -8,19 +8,19 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from grokinterp.errors import RunDirectoryError
-from grokinterp.figures.picture import Gallery, gallery
 from grokinterp.figures.survival import accuracy_by_method, survival_curves, times_by_method
 from grokinterp.league.dataset import by_method, league_dataset
-from grokinterp.league.measures import early_stop, judged
 from grokinterp.league.methods import BASELINE
 from grokinterp.league.run import LEAGUE, read_league
 from grokinterp.league.survival import median
 from grokinterp.league.table import UNKNOWN, interval, middle, rows, solved, times_of, whole_number
+from grokinterp.numbers import flat, percent, whole
 from grokinterp.page import asset, environment, policy
 from grokinterp.page.html import STYLE
-from grokinterp.page.numbers import flat, percent, whole
-from grokinterp.results import Results
+from grokinterp.page.pictures import Gallery, gallery
+from grokinterp.runs.results import Results
 from grokinterp.storage import write_atomic
+from grokinterp.sweeps.outcome import early_stop, judged
 
 ASSETS = Path(__file__).parent / "templates"
 PAGE = "league.html"

@@ -1,10 +1,8 @@
 """Every method with every seed, as many processes at once as there are cores, and what came of it in one file."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from multiprocessing.connection import wait
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +10,10 @@ import torch
 
 from grokinterp.errors import ConfigError, GrokinterpError, RunDirectoryError
 from grokinterp.experiment import Experiment, SaveAt
-from grokinterp.league.measures import BEST, WINDOW, measured
 from grokinterp.league.methods import METHODS, configured, differences, plain
-from grokinterp.league.processes import outcome_of, processes_of, stop
-from grokinterp.league.worker import MEASURES, has_ended, work
-from grokinterp.progress import ProgressBar
 from grokinterp.storage import write_atomic
-from grokinterp.tables import analysis_names
+from grokinterp.sweeps.outcome import BEST, WINDOW, measured
+from grokinterp.sweeps.pool import Entry, cores, train_all
 from grokinterp.training.memory import require_memory
 
 LEAGUE = "league.json"
@@ -28,17 +23,6 @@ CHECKPOINTS = 8
 
 PATIENCE = 20
 """Evaluations without a lower held-out loss after which early stopping would stop."""
-
-
-@dataclass
-class Entry:
-    """One run: which, where, what it trains, and why it could not, if it could not."""
-
-    method: str
-    seed: int
-    directory: Path
-    experiment: Experiment
-    failure: str | None = field(default=None)
 
 
 def compare(
@@ -145,42 +129,6 @@ def require_same(top: Path, base: Experiment, entries: Sequence[Entry]) -> None:
 
 def _told(odd: Mapping[str, tuple[Any, Any]]) -> str:
     return ", ".join(f"{key}={before} there, {now} here" for key, (before, now) in odd.items())
-
-
-def train_all(entries: Sequence[Entry], jobs: int, *, progress: bool) -> None:
-    """Run every entry in a process of its own, so many at once; whatever stops this one stops them all."""
-    context = processes_of("grokinterp.league.worker")
-    waiting = [entry for entry in entries if not is_complete(entry.directory)]
-    running: dict[Any, tuple[Any, Entry]] = {}  # by the connection that answers, which closes when the process ends
-    with ProgressBar("league", len(entries), start=len(entries) - len(waiting), shown=progress) as bar:
-        try:
-            while waiting or running:
-                while waiting and len(running) < jobs:
-                    entry = waiting.pop(0)
-                    ours, theirs = context.Pipe(duplex=False)
-                    process = context.Process(
-                        target=work, args=(str(entry.directory), entry.experiment.to_dict(), theirs), daemon=True
-                    )
-                    process.start()
-                    theirs.close()
-                    running[ours] = process, entry
-                ready: list[Any] = wait(list(running))
-                for answer in ready:
-                    process, entry = running.pop(answer)
-                    entry.failure = outcome_of(process, answer)
-                    bar.advance(note=f"{entry.method} seed {entry.seed}{': failed' if entry.failure else ''}")
-        finally:
-            stop({answer: process for answer, (process, _) in running.items()})
-
-
-def is_complete(directory: Path) -> bool:
-    """Whether a run has ended and is measured, so that no process need be started for it."""
-    return has_ended(directory) and set(MEASURES) <= set(analysis_names(directory))
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def read_league(top: Path) -> dict[str, Any]:

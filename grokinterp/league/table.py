@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from grokinterp.league.dataset import by_method, times_of
 from grokinterp.league.methods import BASELINE
 from grokinterp.league.survival import Median, exact_log_rank, log_rank, median
-from grokinterp.page.numbers import number, percent, whole
+from grokinterp.numbers import number, percent, whole
 
 UNKNOWN = "—"
 """In a cell that nothing is known for."""

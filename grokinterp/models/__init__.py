@@ -2,9 +2,9 @@
 
 from grokinterp.models.mlp import MLP, MLPSpec, solved_addition
 from grokinterp.models.model import Model, ModelSpec, ReadoutProgram, in_program
-from grokinterp.models.probes import ProbeInputs
 from grokinterp.models.readout import Readout, ReadoutInputs
 from grokinterp.models.recorded import NEEDS_MODULE, Answer, RecordedModel
+from grokinterp.models.recorded_inputs import ProbeInputs
 from grokinterp.models.recorded_spec import RecordedSpec
 from grokinterp.models.recursive import RecursiveModel, RecursiveSpec
 from grokinterp.models.transformer import Transformer, TransformerSpec

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from grokinterp.models.probes import ProbeInputs
+from grokinterp.models.recorded_inputs import ProbeInputs
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,8 +17,8 @@ from grokinterp.models.known_parts import Table
 from grokinterp.models.layers import activation_between
 from grokinterp.models.model import Model
 from grokinterp.models.places import CallTaps, InputTap
-from grokinterp.models.probes import ProbeInputs
 from grokinterp.models.readout import Readout
+from grokinterp.models.recorded_inputs import ProbeInputs
 from grokinterp.models.recorded_spec import RecordedSpec
 from grokinterp.models.taps import EXAMPLES, Tap, logits_of, vector
 

@@ -4,7 +4,7 @@ from grokinterp.optim.averaging import ModelEMA
 from grokinterp.optim.curriculum import Curriculum
 from grokinterp.optim.egd import EGD
 from grokinterp.optim.filter import GradientFilter, Memory
-from grokinterp.optim.filtered import Filtering, filtered, filters_of
+from grokinterp.optim.filtering import Filtering, filtered, filters_of
 from grokinterp.optim.grokfast import GrokfastDual, GrokfastEMA, GrokfastMA
 from grokinterp.optim.muon import Muon
 from grokinterp.optim.orthoadamw import OrthoAdamW

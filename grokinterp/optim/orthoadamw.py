@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.optim import AdamW
 from torch.optim.optimizer import ParamsT
 
-from grokinterp.optim.filtered import filtered
+from grokinterp.optim.filtering import filtered
 from grokinterp.optim.orthograd import OrthoGrad
 
 

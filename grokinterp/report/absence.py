@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from grokinterp.results import Results
+from grokinterp.runs.results import Results
 
 
 class Part(NamedTuple):

@@ -4,20 +4,20 @@ from typing import Any, NamedTuple
 
 from grokinterp.diagnostics import diagnose
 from grokinterp.errors import GrokinterpError
-from grokinterp.figures.picture import Gallery
-from grokinterp.page.numbers import flat, percent, whole
+from grokinterp.numbers import flat, percent, whole
+from grokinterp.page.pictures import Gallery
 from grokinterp.phases import Event, History, Phase
 from grokinterp.report import pictures
 from grokinterp.report.absence import not_shown
-from grokinterp.report.frames import frames
+from grokinterp.report.explorer import frames
+from grokinterp.report.glossary import methods, papers
+from grokinterp.report.headline import tiles
 from grokinterp.report.meaning import meaning
-from grokinterp.report.measures import Row, checkpoints_of, rows
-from grokinterp.report.methods import methods, papers
 from grokinterp.report.panels import panels
+from grokinterp.report.phase_table import Row, checkpoints_of, rows
 from grokinterp.report.sections import sections
-from grokinterp.report.tiles import tiles
-from grokinterp.report.words import Words, configuration, words_of
-from grokinterp.results import Results
+from grokinterp.report.vocabulary import Words, configuration, words_of
+from grokinterp.runs.results import Results
 
 LARGEST = 4_600_000
 """Characters of figures and frames, so that a page stays under 5 MB; what the figures leave, the frames may take."""

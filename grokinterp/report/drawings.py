@@ -6,11 +6,11 @@ from typing import NamedTuple
 import xarray as xr
 from matplotlib.figure import Figure
 
-from grokinterp.figures.picture import Gallery, picture
-from grokinterp.page.numbers import whole
+from grokinterp.numbers import whole
+from grokinterp.page.pictures import Gallery, picture
 from grokinterp.report.absence import Part, not_shown
 from grokinterp.report.pictures import at_few
-from grokinterp.results import Results, merged
+from grokinterp.runs.results import Results, merged
 
 HALF = 6.0
 """Inches below which a figure takes half of the page."""

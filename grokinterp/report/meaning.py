@@ -3,10 +3,10 @@
 import numpy as np
 import xarray as xr
 
-from grokinterp.page.numbers import number
+from grokinterp.numbers import number
 from grokinterp.phases import History, Phase
-from grokinterp.report.words import Words
-from grokinterp.results import Results
+from grokinterp.report.vocabulary import Words
+from grokinterp.runs.results import Results
 
 BUILT = {
     "logit_fve": "the share of the logits that the key frequencies explain",

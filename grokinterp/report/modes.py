@@ -7,10 +7,10 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from grokinterp import figures
-from grokinterp.page.numbers import number, percent
+from grokinterp.numbers import number, percent
 from grokinterp.phases import Phase
 from grokinterp.report.absence import Part
-from grokinterp.results import Results
+from grokinterp.runs.results import Results
 
 MODES = (
     Part("mode families", "neuron_mode_share", "mode_families"),

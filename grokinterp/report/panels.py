@@ -5,8 +5,8 @@ from typing import NamedTuple
 import xarray as xr
 
 from grokinterp.report import pictures
-from grokinterp.report.frames import Packed
-from grokinterp.report.words import Words
+from grokinterp.report.explorer import Packed
+from grokinterp.report.vocabulary import Words
 
 
 class Panel(NamedTuple):

@@ -6,14 +6,14 @@ import numpy as np
 import xarray as xr
 
 from grokinterp import figures
-from grokinterp.figures.picture import Gallery, gallery
 from grokinterp.figures.settings import unchanged
 from grokinterp.figures.structure import thin
-from grokinterp.page.numbers import number
+from grokinterp.numbers import number
+from grokinterp.page.pictures import Gallery, gallery
 from grokinterp.phases import History, Phase
 from grokinterp.report.absence import Part, listed, not_shown
-from grokinterp.report.words import Words
-from grokinterp.results import Results
+from grokinterp.report.vocabulary import Words
+from grokinterp.runs.results import Results
 
 
 def timeline(results: Results, history: History | None, words: Words) -> Gallery:

@@ -6,16 +6,16 @@ import numpy as np
 import xarray as xr
 
 from grokinterp import figures
-from grokinterp.figures.picture import Gallery
-from grokinterp.page import sampling
-from grokinterp.page.numbers import number
+from grokinterp.numbers import number
+from grokinterp.page.pictures import Gallery
 from grokinterp.phases import Phase
 from grokinterp.report.absence import Part, listed
 from grokinterp.report.drawings import Drawing, Section, dataset, gallery, last_step
 from grokinterp.report.modes import MODES, modes
 from grokinterp.report.sparse import sparse
-from grokinterp.report.words import Words
-from grokinterp.results import Results
+from grokinterp.report.vocabulary import Words
+from grokinterp.runs import sampling
+from grokinterp.runs.results import Results
 
 MEANINGS = {
     "clock": "a clock: it turns both operands into angles and multiplies their waves, so that the logits follow "

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from grokinterp import figures
-from grokinterp.page.numbers import number, whole
+from grokinterp.numbers import number, whole
 from grokinterp.phases import Phase
 from grokinterp.report.absence import Part
 from grokinterp.report.drawings import Drawing, Section, Table, dataset, gallery, last_step
-from grokinterp.report.words import Words
-from grokinterp.results import Results
+from grokinterp.report.vocabulary import Words
+from grokinterp.runs.results import Results
 
 LEAD = (
     "How few neurons and frequencies the network needs, in which order it learned them, and what is provable about its "

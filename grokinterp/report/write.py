@@ -7,7 +7,7 @@ from markupsafe import Markup
 from grokinterp.page import asset, environment, policy
 from grokinterp.page.html import STYLE
 from grokinterp.report.content import content
-from grokinterp.results import Results
+from grokinterp.runs.results import Results
 from grokinterp.storage import write_atomic
 
 ASSETS = Path(__file__).parent / "templates"

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from grokinterp.experiment.streams import EPOCH, POOL, stream
+from grokinterp.experiment.random_streams import EPOCH, POOL, stream
 
 
 @final

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from grokinterp import __version__
+from grokinterp._version import __version__
 from grokinterp.errors import ConfigError
 
 

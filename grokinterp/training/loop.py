@@ -11,22 +11,22 @@ import torch
 from torch import Tensor
 
 from grokinterp.allocator import keep_freed_memory
-from grokinterp.checkpoint import Problem
 from grokinterp.errors import ConfigError, RunDirectoryError
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.kinds import RECORDED
+from grokinterp.experiment.problem import Problem
 from grokinterp.experiment.split import UNKNOWN
 from grokinterp.optim import Evaluation
 from grokinterp.phases import Detector, GrokkingDetector
 from grokinterp.progress import ProgressBar
+from grokinterp.runs.trajectory import AVERAGE, UPDATE, Trajectory
 from grokinterp.storage import Resume, RunDirectory, configuration_hash
 from grokinterp.training.environment import choose_device, describe, flushed_denormals, reproducible, warn_if_different
 from grokinterp.training.interrupt import Interrupt, deferred_signals
 from grokinterp.training.loggers import Logger, evaluation_line, finish_all, log_all
-from grokinterp.training.measure import measure, row, settings
 from grokinterp.training.memory import memory_errors_in_one_line, require_memory
+from grokinterp.training.metrics import measure, row, settings
 from grokinterp.training.step import Step
-from grokinterp.trajectory import AVERAGE, UPDATE, Trajectory
 
 
 def default_directory(experiment: Experiment) -> Path:

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from grokinterp.checkpoint import Problem
 from grokinterp.experiment import Optimization
-from grokinterp.experiment.streams import DIFFICULTY, stream
+from grokinterp.experiment.problem import Problem
+from grokinterp.experiment.random_streams import DIFFICULTY, stream
 from grokinterp.losses import exact, example_losses
 from grokinterp.models import Model
 from grokinterp.optim import Evaluation, filters_of

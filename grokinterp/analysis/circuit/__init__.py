@@ -1,0 +1,1 @@
+"""The circuit: the verdict, its causal evidence, the idealized network."""

@@ -1,0 +1,189 @@
+"""A lower bound on the accuracy that is proven with less work than evaluating every logit."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from grokinterp.analysis.groups.irreps import irrep_rows
+from grokinterp.analysis.inside.ablation import LINEAR_ON
+from grokinterp.analysis.structure.answer_spectrum import AnswerGrid, answer_grid
+from grokinterp.analysis.structure.cyclic_grid import CyclicGrid, grid_of
+from grokinterp.analysis.structure.fourier import key_rows
+from grokinterp.errors import NotDefined
+from grokinterp.maths.fourier import waves
+from grokinterp.runs.checkpoint import Checkpoint
+
+PROOF_RANKS = (0, 4, 8, 16, 32)
+"""Singular directions that a certificate adds to the key structure."""
+
+FINAL_NORM = "ln_final.hook_normalized"
+ROUNDING = 1e-10
+"""By this share of the largest term of a logit a margin must exceed its bound: far above float64's rounding of sums."""
+
+AT_ONCE = 4096
+"""Examples whose logits are held at a time."""
+
+
+class CertifiedAccuracy(NamedTuple):
+    """How many answers are proven to be correct by a low-rank form of the output map.
+
+    certified_share: share of the examples whose answer is proven to be correct, a lower bound on the accuracy [1]
+    proof_cost: multiplications of the proof, divided by those of evaluating the output map [1]
+    true_share: share of the examples that are answered correctly [1]
+    """
+
+    certified_share: Float[Tensor, "proof_rank"]
+    proof_cost: Float[Tensor, "proof_rank"]
+    true_share: Float[Tensor, ""]
+
+
+class OutputMap(NamedTuple):
+    """The end of a network, logits = beside + z M, split as M = low + rest.
+
+    Args:
+        z: what the map reads of every example, less its mean.
+        beside: what every logit has beside z M, the mean of z included.
+        matrix: M, less the mean over the classes, which no margin sees.
+        skipping: features of the residual stream whose product with W_U is in ``beside``; 0 where no margin sees any.
+    """
+
+    z: Float[Tensor, "example feature"]
+    beside: Float[Tensor, "example class"]
+    matrix: Float[Tensor, "feature class"]
+    skipping: int = 0
+
+
+def certified_accuracy(
+    checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "key"], key_irreps: Int[Tensor, "key_irrep"]
+) -> CertifiedAccuracy:
+    """Replace the output map by one of low rank, and count the examples whose margin exceeds all that this can change.
+
+        logits = beside + z M,  M = M_low + D,
+        right answer y proven  ⇐  margin of (beside + z M_low) over c  >  ‖z‖ ‖D_c - D_y‖  for every class c ≠ y,
+
+    by the inequality of Cauchy and Schwarz. z are the neurons of the last hidden layer less their mean, M the
+    neuron-to-logit map; where a LayerNorm or RMSNorm follows, z is what the unembedding reads and M is W_U. M_low is M
+    projected on the waves cos w_k c and sin w_k c of the key frequencies, the output map that the idealized network
+    has, plus the r largest singular directions of what is left, r in ``PROOF_RANKS``. In other groups the matrix
+    entries ρ(c) of the key representations take the place of the waves; without a group only the directions are left.
+
+    What is proven: the network, evaluated in real arithmetic with these weights, answers at least certified_share of
+    all examples correctly. The proof evaluates z of every example as a forward pass does, and saves the output map
+    only: R (F + C) + d C multiplications instead of F C + d C for an example, F features, C classes, R the rank of
+    M_low, d the residual stream's width where that reaches the logits directly; proof_cost is that ratio. (Norms,
+    class distances and the decomposition are checked once: at most F C (C + R) multiplications.) In an MLP with one
+    hidden layer and one-hot inputs nearly all of the brute-force cost lies in the output map; in a transformer
+    attention and MLP remain. Everything is computed in float64, not in interval arithmetic: a margin must exceed its
+    bound by 1e-10 of the largest term of a logit, while rounding is near 1e-13.
+
+    The share is low where the output map holds more than the low rank: then nothing is proven, whatever the accuracy.
+
+    Args:
+        checkpoint: the network.
+        key_frequencies: whose waves the low-rank map has; none is allowed.
+        key_irreps: rows of the irreducible representations whose entries it has where the group is not cyclic.
+
+    Source: Gross et al. 2024 (compact proofs: length against tightness; low-rank approximation with error terms);
+    docs/formulas.md, "Sparse structure and bounds".
+
+    Raises:
+        NotDefined: the end of the network is unknown.
+    """
+    end, problem = output_map(checkpoint), checkpoint.problem
+    basis = class_basis(checkpoint, key_frequencies, key_irreps)
+    shaped = end.matrix @ basis.mT @ basis
+    left, sizes, right = torch.linalg.svd(end.matrix - shaped, full_matrices=False)
+    shares, (features, classes) = [], end.matrix.shape
+    for rank in PROOF_RANKS:
+        low = shaped + (left[:, :rank] * sizes[:rank]) @ right[:rank]
+        shares.append(proven(end, low, problem.labels).double().mean())
+    direct = end.skipping * classes
+    ranks = len(basis) + sizes.new_tensor(PROOF_RANKS).clamp(max=len(sizes))
+    return CertifiedAccuracy(
+        torch.stack(shares),
+        (ranks * (features + classes) + direct) / (features * classes + direct),
+        (checkpoint.logits.argmax(1) == problem.labels).double().mean(),
+    )
+
+
+def output_map(checkpoint: Checkpoint) -> OutputMap:
+    """What the logits are linear in. Raises NotDefined where the end of the network is unknown."""
+    model, readout = checkpoint.model, checkpoint.readout
+    if not model.n_neurons:
+        raise NotDefined("certified_accuracy", model.lacks("the last hidden layer"))
+    if model.is_linear_in_neurons(checkpoint.problem.tokens[:LINEAR_ON]):
+        z, matrix = readout.neurons, model.W_L
+    else:
+        z = checkpoint.features(FINAL_NORM)[0] if FINAL_NORM in model.hook_dict else readout.residual
+        matrix = model.W_U
+    if z.shape[1] != len(matrix):
+        raise NotDefined("certified_accuracy", model.lacks("what the unembedding reads"))
+    matrix = matrix.detach().double()
+    matrix = matrix - matrix.mean(1, keepdim=True)
+    z = z.double() - z.double().mean(0)
+    beside = readout.logits.double() - z @ matrix
+    margins = beside - beside.mean(1, keepdim=True)
+    varies = bool((margins - margins.mean(0)).abs().amax() > ROUNDING * readout.logits.abs().amax())
+    return OutputMap(z, beside, matrix, len(model.W_U) if varies else 0)
+
+
+def class_basis(
+    checkpoint: Checkpoint, key_frequencies: Int[Tensor, "key"], key_irreps: Int[Tensor, "key_irrep"]
+) -> Float[Tensor, "function class"]:
+    """Orthonormal functions of the class that the key structure spans; none where the task has no group."""
+    task, device = checkpoint.problem.task, checkpoint.logits.device
+    cyclic, group = grid_of(task, str(device)), answer_grid(task, str(device))
+    if isinstance(cyclic, CyclicGrid):
+        functions, class_of = key_waves(key_rows(key_frequencies, cyclic.n, device), cyclic.n), cyclic.class_of
+    elif isinstance(group, AnswerGrid):
+        functions, class_of = key_entries(irrep_rows(key_irreps, group), group), group.class_of
+    else:
+        return checkpoint.logits.new_zeros(0, checkpoint.logits.shape[1]).double()
+    found = functions.new_zeros(len(functions), checkpoint.logits.shape[1])
+    found[:, class_of] = functions
+    return found
+
+
+def key_waves(rows: Int[Tensor, "key"], n: int) -> Float[Tensor, "function exponent"]:
+    """Orthonormal cosines and sines of some frequencies; at n/2 there is no sine."""
+    both = torch.cat([wave[rows] for wave in waves(n, rows.device)])
+    both = both[both.square().sum(1) > 0.5]
+    return both / both.norm(dim=1, keepdim=True)
+
+
+def key_entries(rows: Bool[Tensor, "irrep"], grid: AnswerGrid) -> Float[Tensor, "function element"]:
+    """An orthonormal basis of the functions that the matrix entries of some representations span.
+
+    The projector on them is Σ_ρ (d/(c·n)) χ_ρ(x·y⁻¹), as in ``irreps.power_by_irrep``; its rank is its trace.
+    """
+    projector = torch.einsum("r,rxy->xy", grid.scale * rows, grid.characters[:, grid.quotient])
+    size, functions = torch.linalg.eigh((projector + projector.mT) / 2)
+    return functions.mT[size > 0.5]
+
+
+def proven(
+    end: OutputMap, low: Float[Tensor, "feature class"], labels: Int[Tensor, "example"]
+) -> Bool[Tensor, "example"]:
+    """Whether the margin with a low-rank output map exceeds what the rest of the map can take away from it."""
+    rest = (end.matrix - low).mT.contiguous()
+    apart = distances(rest)
+    longest = end.matrix.norm(dim=0).max()
+    found = []
+    for some in torch.arange(len(labels), device=labels.device).split(AT_ONCE):
+        z, beside, right = end.z[some], end.beside[some], labels[some].unsqueeze(1)
+        logits, size = beside + z @ low, z.norm(dim=1, keepdim=True)
+        slack = ROUNDING * (size * longest + beside.abs().amax(1, keepdim=True))
+        excess = logits.gather(1, right) - logits - size * apart[labels[some]] - slack
+        found.append(excess.scatter(1, right, torch.inf).amin(1) > 0)
+    return torch.cat(found)
+
+
+def distances(rows: Float[Tensor, "class feature"]) -> Float[Tensor, "class other_class"]:
+    """Distances between all rows, by their differences: a difference of squares could round a distance to less.
+
+    >>> distances(torch.tensor([[0.0, 0.0], [3.0, 4.0]])).tolist()
+    [[0.0, 5.0], [5.0, 0.0]]
+    """
+    return torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")

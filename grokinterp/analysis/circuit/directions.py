@@ -1,0 +1,64 @@
+"""Whether the neurons hold the waves of a + b in the directions from which the logits read them."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from grokinterp.analysis.structure.cyclic_grid import cyclic_grid
+from grokinterp.analysis.structure.fourier import key_rows
+from grokinterp.errors import NotDefined
+from grokinterp.maths.fourier import squared_norms, waves
+from grokinterp.maths.grid import ROUNDING, mean_by_sum
+from grokinterp.runs.checkpoint import Checkpoint
+
+
+class KeyDirections(NamedTuple):
+    """How much of the neurons along each key direction is a wave of a + b.
+
+    direction_fve: share of the variance along the direction that the frequency's waves in a + b explain [1]
+    """
+
+    direction_fve: Float[Tensor, "key axis"]
+
+
+def key_directions(checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "key"]) -> KeyDirections:
+    """Fit u_kᵀ h(a, b) by α cos w_k(a + b) + β sin w_k(a + b), for each key direction u_k of the neuron-to-logit map.
+
+    h are the neurons of the last hidden layer and W_L [neuron, class] their map to the logits, which reads cos w_k c
+    off the direction u_k = Σ_c W_L[:, c] cos w_k c, and sin w_k c off v_k likewise. FVE = the fitted terms' share of
+    the variance over all pairs. NaN for a direction without variance, such as the sine of k = p/2.
+
+    a, b and c are exponents in the task's group; a final LayerNorm is left out of W_L.
+
+    Args:
+        checkpoint: of a run whose task has a cyclic group.
+        key_frequencies: frequencies from 1 to ⌊p/2⌋.
+
+    Source: Nanda et al. 2023, §4.2 (u_kᵀ MLP).
+
+    Raises:
+        NotDefined: no cyclic group, no key frequency, or an unknown neuron-to-logit map.
+    """
+    grid = cyclic_grid(checkpoint, "key_directions")
+    if not len(key_frequencies):
+        raise NotDefined("key_directions", "no frequency is key")
+    W_L = checkpoint.model.W_L.detach().double()[:, grid.class_of]
+    rows = key_rows(key_frequencies, grid.n, W_L.device)
+    pair = torch.stack([wave[rows] for wave in waves(grid.n, W_L.device)], dim=1)  # [key, axis, residue]
+    along = grid.examples(checkpoint.neurons.double()) @ (W_L @ pair.flatten(0, 1).mT)
+    return KeyDirections(wave_shares(along, rows, pair).unflatten(0, (len(rows), 2)))
+
+
+def wave_shares(
+    along: Float[Tensor, "pair direction"], rows: Int[Tensor, "key"], pair: Float[Tensor, "key axis residue"]
+) -> Float[Tensor, "direction"]:
+    """Share of each function of (a, b) that its frequency's waves in a + b explain; two directions a frequency."""
+    n = pair.shape[2]
+    own = pair.repeat_interleave(2, dim=0)  # [direction, axis, residue]
+    projected = torch.einsum("dxs,sd->dx", own, mean_by_sum(along)).square().sum(1)
+    explained = n * projected / squared_norms(n, along.device)[rows].repeat_interleave(2)
+    squares = along.square().sum(0)
+    total = squares - n**2 * along.mean(0).square()
+    return torch.where(total > ROUNDING * squares, explained / total, torch.nan)

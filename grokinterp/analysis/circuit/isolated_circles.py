@@ -1,0 +1,144 @@
+"""The answers of a network whose embedding is reduced to one circle."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.func import functional_call
+
+from grokinterp.analysis.circuit.templates import (
+    CircleFits,
+    LogitTable,
+    agreement,
+    circle_fits,
+    clocks,
+    difference_pairs,
+    logit_table,
+    offset_means,
+    offset_waves,
+    pizzas,
+)
+from grokinterp.analysis.structure.cyclic_grid import CyclicGrid, cyclic_grid
+from grokinterp.errors import NotDefined
+from grokinterp.maths.fourier import squared_norms, waves
+from grokinterp.models import Readout, ReadoutInputs, ReadoutProgram, in_program
+from grokinterp.runs.checkpoint import Checkpoint
+
+CIRCLES = 6
+"""Most circles looked at."""
+
+ROUNDING = 1e-9
+"""A principal component shorter than this share of the first is rounding: there is no circle."""
+
+SECOND_OPERANDS = 8
+"""Values of b over which the logits of a key frequency's circle are averaged, for every difference a - b."""
+
+
+class IsolatedCircles(NamedTuple):
+    """What the network answers by each circle of its embedding alone.
+
+    circle_frequency: frequency that the circle's two principal components hold most of, 0 without a circle [1]
+    circle_clock_fve: share of the z-scored logits' variance explained by the z-scored clock at its best phase [1]
+    circle_pizza_fve: share of the z-scored logits' variance explained by the z-scored pizza at its best phases [1]
+    circle_phase: phase φ of |cos(w(a - b)/2 + φ)| in that pizza [rad]
+    circle_accuracy: share of the pairs that are answered correctly [1]
+    """
+
+    circle_frequency: Int[Tensor, "circle"]
+    circle_clock_fve: Float[Tensor, "circle"]
+    circle_pizza_fve: Float[Tensor, "circle"]
+    circle_phase: Float[Tensor, "circle"]
+    circle_accuracy: Float[Tensor, "circle"]
+
+
+def isolated_circles(checkpoint: Checkpoint) -> IsolatedCircles:
+    """The network's answers with its embedding restricted to principal components 2i - 1 and 2i, for i = 1 to 6.
+
+    The embeddings of the operands become their mean plus their part in that plane. The templates, for a clock
+    cos(w(a + b - c) + ψ), for a pizza |cos(w(a - b)/2 + φ)| (|cos((w(a + b - c) + ψ)/2)| - |sin((…)/2)|), are taken
+    at the circle's frequency and at the phases φ and ψ that fit best, and z-scored like the logits of all (a, b, c):
+    the share explained is 2r - 1, r being the correlation of both. It is negative where r is below a half. Where the
+    operands share their embedding, φ is 0; circles of their own may be rotated against each other, by 2φ.
+    Embeddings of fewer dimensions have fewer circles: NaN, and frequency 0.
+
+    Source: Zhong et al. 2023, §4.2 (isolated circles); docs/formulas.md, Circuit verdict (phases).
+
+    Raises:
+        NotDefined: no cyclic group, or one-hot vectors in place of an embedding.
+    """
+    grid, model = cyclic_grid(checkpoint, "isolated_circles"), checkpoint.model
+    if model.embeds_one_hot:
+        raise NotDefined("isolated_circles", f"the model {model.spec.kind} embeds one-hot vectors")
+    embedding = grid.embedding(model).detach().double()
+    mean = embedding.mean(0)
+    left, sizes, right = torch.linalg.svd(embedding - mean, full_matrices=False)
+    found = torch.full((5, CIRCLES), torch.nan, dtype=torch.float64, device=embedding.device)
+    found[0] = 0
+    for circle in range(min(CIRCLES, int((sizes > ROUNDING * sizes[0]).sum()) // 2)):
+        plane = slice(2 * circle, 2 * circle + 2)
+        rows = mean + (left[:, plane] * sizes[plane]) @ right[plane]
+        found[:, circle] = torch.stack(measured(checkpoint, grid, rows))
+    return IsolatedCircles(found[0].long(), *found[1:])
+
+
+def measured(
+    checkpoint: Checkpoint, grid: CyclicGrid, rows: Float[Tensor, "exponent feature"]
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Frequency, both fits, the pizza's phase and the accuracy with these embeddings."""
+    row = torch.fft.rfft(rows, dim=0)[1:].abs().square().sum(1).argmax()[None]
+    logits = restricted_logits(checkpoint, grid.embed(checkpoint.model, rows), checkpoint.problem.tokens)
+    table = logit_table(grid.logits(logits))
+    fits = circle_fits(offset_waves(table, row))
+    clock = agreement(table, clocks(row, grid.n, fits.clock_offset)[0])
+    pizza = agreement(table, pizzas(row, grid.n, fits.difference, fits.pizza_offset)[0])
+    right = logits.argmax(1) == checkpoint.problem.labels
+    return row[0].double() + 1, clock, pizza, fits.difference[0] / 2, right[grid.example].double().mean()
+
+
+def key_circles(checkpoint: Checkpoint, grid: CyclicGrid, rows: Int[Tensor, "key"]) -> CircleFits:
+    """Compare a clock and a pizza with what the network answers by each key frequency of its embedding alone.
+
+    The embeddings of the operands become their mean plus their cosine and sine at that frequency. The logits are
+    those of every a - b, at some values of b spread over all.
+    """
+    model, n = checkpoint.model, grid.n
+    embedding = grid.embedding(model).detach().double()
+    b = torch.arange(0, n, -(-n // SECOND_OPERANDS), device=embedding.device)
+    pairs = difference_pairs(n, b)
+    tokens = checkpoint.problem.tokens[grid.example[pairs.flatten()]]
+    found = []
+    for row in (rows[i : i + 1] for i in range(len(rows))):
+        logits = restricted_logits(checkpoint, grid.embed(model, at_frequency(embedding, row)), tokens)
+        means = offset_means(logits[:, grid.class_of].unflatten(0, pairs.shape), b)
+        means = means - means.mean()
+        found.append(circle_fits(offset_waves(LogitTable(means, means.square().mean()), row)))
+    empty = embedding.sum() * torch.zeros(0, dtype=torch.float64, device=embedding.device)
+    return CircleFits(*map(torch.cat, zip(*found, strict=True))) if found else CircleFits(*[empty] * 6)
+
+
+def at_frequency(
+    embedding: Float[Tensor, "exponent feature"], row: Int[Tensor, "1"]
+) -> Float[Tensor, "exponent feature"]:
+    """The mean of an embedding plus its part at one frequency."""
+    n = len(embedding)
+    cos, sin = (wave[row] for wave in waves(n, embedding.device))
+    part = cos.mT @ (cos @ embedding) + sin.mT @ (sin @ embedding)
+    return embedding.mean(0) + part / squared_norms(n, embedding.device)[row]
+
+
+@torch.no_grad()
+def restricted_logits(
+    checkpoint: Checkpoint, table: Float[Tensor, "token feature"], tokens: Int[Tensor, "example position"]
+) -> Float[Tensor, "example class"]:
+    """The logits of some examples with another embedding of the two operands.
+
+    A table that is shared follows the one there is, for that may be the unembedding too.
+    """
+    model = checkpoint.model
+    if model.n_tables == 1:
+        tokens = torch.cat([tokens[:, :2] + len(table), tokens[:, 2:]], 1)
+        table = torch.cat([model.embedding, table])
+    weights, inputs = in_program(model, model.embedded_by(table)), ReadoutInputs.of(tokens)
+    readout: Readout = functional_call(ReadoutProgram(model), weights, (inputs,))
+    return readout.logits.double()

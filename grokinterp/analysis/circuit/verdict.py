@@ -1,0 +1,271 @@
+"""Which circuit a network implements: clock, pizza, something between them, irreps, memorization, or none known."""
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from grokinterp.analysis.circuit.isolated_circles import key_circles
+from grokinterp.analysis.circuit.rule import KINDS, judge, settles
+from grokinterp.analysis.circuit.symmetricity import FEWEST, MOST, Symmetricity, symmetricity
+from grokinterp.analysis.circuit.templates import (
+    circle_fits,
+    clocks,
+    fit,
+    logit_table,
+    offset_waves,
+    pizzas,
+    preference,
+)
+from grokinterp.analysis.groups.irreps import irrep_spectrum
+from grokinterp.analysis.structure.cyclic_grid import cyclic_grid
+from grokinterp.analysis.structure.fourier import key_rows
+from grokinterp.errors import NotDefined
+from grokinterp.runs.checkpoint import Checkpoint
+from grokinterp.tasks import RecordedTask
+
+T = TypeVar("T")
+
+CIRCUITS = (*KINDS, "irrep-based", "memorizer", "none")
+
+RIGHT = 0.99
+"""A network that answers this share of examples correctly has memorized them, or generalized if it never saw them."""
+
+NOT_GENERALIZED = 0.5
+"""A memorizer is right on less than this share of the other examples."""
+
+EXPLAINED = 0.1
+"""Below this share of the row-centered logits' variance, keys are not what a network answers by."""
+
+COMPONENTS = 4
+"""Principal components of the embedding that ``circularity`` looks at."""
+
+
+class Evidence(NamedTuple):
+    """What tells a clock from a pizza; the fields of ``Circuit`` that need a cyclic group."""
+
+    gradient_symmetricity: Float[Tensor, ""]
+    gradient_symmetricity_error: Float[Tensor, ""]
+    distance_irrelevance: Float[Tensor, ""]
+    distance_irrelevance_runner_up: Float[Tensor, ""]
+    circularity: Float[Tensor, ""]
+    clock_fve: Float[Tensor, ""]
+    pizza_fve: Float[Tensor, ""]
+    pizza_preference: Float[Tensor, ""]
+
+
+class Circuit(NamedTuple):
+    """What kind of network it is, and why.
+
+    gradient_symmetricity: mean cosine between a logit's gradients by the embeddings of a and b [1]
+    gradient_symmetricity_error: standard error of that mean over the triples that were drawn [1]
+    distance_irrelevance: spread of the correct logit at equal a - b over its spread at all pairs [1]
+    distance_irrelevance_runner_up: the same of the largest wrong logit [1]
+    circularity: mean share of one frequency in the first four principal components of the embedding [1]
+    clock_fve: share of the logits' variance explained by the clocks of the key frequencies [1]
+    pizza_fve: share of the logits' variance explained by the pizzas of the key frequencies at their best phases [1]
+    pizza_preference: how much more single pizzas than single clocks explain of what each key circle answers alone [1]
+    circuit_fve: share of the row-centered logits' variance explained by the key frequencies or representations [1]
+    is_circuit: whether the network is of that kind [1]
+    is_close_to: whether the evidence is close to that of this other kind [1]
+    """
+
+    gradient_symmetricity: Float[Tensor, ""]
+    gradient_symmetricity_error: Float[Tensor, ""]
+    distance_irrelevance: Float[Tensor, ""]
+    distance_irrelevance_runner_up: Float[Tensor, ""]
+    circularity: Float[Tensor, ""]
+    clock_fve: Float[Tensor, ""]
+    pizza_fve: Float[Tensor, ""]
+    pizza_preference: Float[Tensor, ""]
+    circuit_fve: Float[Tensor, ""]
+    is_circuit: Bool[Tensor, "circuit"]
+    is_close_to: Bool[Tensor, "circuit"]
+
+
+def circuit(
+    checkpoint: Checkpoint,
+    *,
+    key_frequencies: Int[Tensor, "key"],
+    key_irreps: Int[Tensor, "key_irrep"],
+    triples: int = FEWEST,
+) -> Circuit:
+    """The kind of the network, one of ``CIRCUITS``, and the evidence for it.
+
+    memorizer: right on 99 % of the training examples, on less than half of the others. Networks of all other kinds
+    but none are right on 99 % of the examples not trained on (of all examples where the split is unknown or leaves
+    none), which is what generalizing cleanly means here, and a tenth of the variance of their row-centered logits is
+    explained by the key frequencies or representations: what all classes have in common decides no answer. Networks
+    that meet neither criterion are labeled "none".
+
+    In a cyclic group the rule is that of ``verdict.judge``. With g the gradient symmetricity:
+    pizza (the sum type): g ≥ 0.98, so that the logits depend on E_a + E_b.
+    clock: g ≤ 0.707. It multiplies, so that the gradient of a depends on b.
+    mixed: between.
+    additive: the model adds its operands before the first nonlinearity, and has no attention, or answers unlike pizzas.
+    In any other group: irrep-based.
+
+    q = mean_d std(M | a - b = d) / std(M) for the correct logit M [a, b], 1 where M is constant: how much the logit
+    depends on a + b at equal a - b. It is reported, and no part of the verdict. Circularity is the mean over the first
+    four principal components, v [token] at unit length, of min(1, max_k 2|Σ_t v_t e^{iw_k t}|²/p). ``clock_fve`` and
+    ``pizza_fve`` fit the logits by least squares: pizzas of several circles complete each other to clocks, so that
+    ``pizza_preference`` compares the templates on what each key frequency of the embedding answers alone.
+    The evidence is NaN without a cyclic group, the fits are 0 without a key frequency.
+
+    Args:
+        checkpoint: of any run.
+        key_frequencies: frequencies from 1 to ⌊p/2⌋.
+        key_irreps: rows of the ``irrep`` axis.
+        triples: how many are drawn for g; ``analyze`` draws as many as settle the verdict on the last checkpoint.
+
+    Source: Zhong et al. 2023, §5 (symmetricity, irrelevance), §6 (circularity); Chughtai et al. 2023 (irreps);
+    docs/formulas.md, Circuit verdict (thresholds).
+
+    Raises:
+        NotDefined: recorded examples.
+    """
+    task = checkpoint.problem.task
+    if isinstance(task, RecordedTask):
+        raise NotDefined("circuit", task.no_group)
+    found, explained, is_cyclic = gathered(checkpoint, key_frequencies, key_irreps, triples)
+    clean, memorized = generalization(checkpoint)
+    known = clean & (explained >= EXPLAINED)
+    is_kind, is_close = judge(
+        found.gradient_symmetricity,
+        found.gradient_symmetricity_error,
+        found.pizza_preference,
+        adds_operands=checkpoint.model.adds_operands,
+        attends=bool(checkpoint.model.pattern_hooks),
+    )
+    kinds = torch.cat([is_kind & known & is_cyclic, torch.stack([known & (not is_cyclic), memorized])])
+    is_close_to = torch.cat([is_close & known & is_cyclic, torch.zeros_like(kinds[:3])])
+    return Circuit(*found, explained, torch.cat([kinds, ~kinds.any(0, keepdim=True)]), is_close_to)
+
+
+def gathered(
+    checkpoint: Checkpoint, key_frequencies: Int[Tensor, "key"], key_irreps: Int[Tensor, "key_irrep"], triples: int
+) -> tuple[Evidence, Float[Tensor, ""], bool]:
+    """The evidence, ``circuit_fve`` by frequencies or irreps, and whether by frequencies."""
+    nothing = checkpoint.logits.sum().double() * torch.nan
+    try:
+        return *evidence(checkpoint, key_frequencies, triples), True
+    except NotDefined:
+        pass
+    try:
+        explained = irrep_spectrum(checkpoint).irrep_similarity[key_irreps].square().sum()
+    except NotDefined:
+        explained = nothing
+    return Evidence(*[nothing] * len(Evidence._fields)), explained, False
+
+
+def evidence(
+    checkpoint: Checkpoint, key_frequencies: Int[Tensor, "key"], triples: int
+) -> tuple[Evidence, Float[Tensor, ""]]:
+    """What there is to measure in a cyclic group, and ``circuit_fve``.
+
+    Raises NotDefined for any other task.
+    """
+    grid = cyclic_grid(checkpoint, "circuit")
+    logits = grid.logits(checkpoint.logits.double())
+    table, rows = logit_table(logits), key_rows(key_frequencies, grid.n, logits.device)
+    best, nothing = circle_fits(offset_waves(table, rows)), logits.sum() * torch.nan
+    within_rows = (logits - logits.mean(1, keepdim=True)).square().mean()
+    found = Evidence(
+        *defined(lambda: symmetricity(checkpoint, triples=triples), Symmetricity(nothing, nothing)),
+        *(distance_irrelevance(answers) for answers in best_logits(logits)),
+        defined(lambda: circularity(grid.embedding(checkpoint.model).detach().double()), nothing),
+        fit(table, clocks(rows, grid.n)),
+        fit(table, pizzas(rows, grid.n, best.difference)),
+        defined(lambda: preference(key_circles(checkpoint, grid, rows)), nothing),
+    )
+    return found, found.clock_fve * table.variance / within_rows
+
+
+def defined(measure: Callable[[], T], otherwise: T) -> T:
+    """A measure of the embedding, or something else where the embedding is unknown."""
+    try:
+        return measure()
+    except NotDefined:
+        return otherwise
+
+
+def settling_triples(checkpoint: Checkpoint) -> int:
+    """How many triples settle on which side of the thresholds a network is: 512, doubled up to 4,096.
+
+    With 4,096 the standard error is below 0.008, so that what is not settled is close to a threshold. 512 where g
+    decides nothing.
+    """
+    count = FEWEST
+    try:
+        cyclic_grid(checkpoint, "circuit")
+        while count < MOST and not checkpoint.model.adds_operands:
+            if settles(*(float(value) for value in symmetricity(checkpoint, triples=count))):
+                break
+            count *= 2
+    except NotDefined:
+        pass
+    return count
+
+
+def generalization(checkpoint: Checkpoint) -> tuple[Bool[Tensor, ""], Bool[Tensor, ""]]:
+    """Whether the examples not trained on are answered right, and whether only those trained on are."""
+    problem = checkpoint.problem
+    answers = checkpoint.logits.argmax(-1)
+    right, trained = answers == problem.labels, (answers == problem.trained_labels)[problem.is_train]
+    others = right if problem.is_train.all() else right[~problem.is_train]
+    share = others.double().mean()
+    memorized = (trained.double().mean() >= RIGHT) & (share < NOT_GENERALIZED)
+    return share >= RIGHT, memorized
+
+
+def best_logits(logits: Float[Tensor, "pair exponent"]) -> tuple[Float[Tensor, "pair"], Float[Tensor, "pair"]]:
+    """The correct logit of every pair of exponents, and the largest of its others.
+
+    >>> correct, other = best_logits(torch.tensor([[3.0, 1.0], [2.0, 4.0], [0.0, 5.0], [7.0, 8.0]]))
+    >>> correct.tolist(), other.tolist()
+    ([3.0, 4.0, 5.0, 7.0], [1.0, 2.0, 0.0, 8.0])
+    """
+    exponent = torch.arange(logits.shape[1], device=logits.device)
+    answer = ((exponent[:, None] + exponent) % len(exponent)).flatten()[:, None]
+    return logits.gather(1, answer).squeeze(1), logits.scatter(1, answer, -torch.inf).amax(1)
+
+
+def distance_irrelevance(values: Float[Tensor, "pair"]) -> Float[Tensor, ""]:
+    """mean_d std(M | a - b = d) / std(M), for M of all pairs of exponents; 1 where M is constant, up to rounding.
+
+    >>> distance_irrelevance(torch.tensor([1.0, 2.0, 2.0, 1.0])).item()
+    0.0
+    >>> distance_irrelevance(torch.tensor([0.0, 0.0, 1.0, 1.0])).item()
+    1.0
+    """
+    n = round(len(values) ** 0.5)
+    b = torch.arange(n, device=values.device)
+    at_distance = values[(b[:, None] + b) % n * n + b]
+    whole = values.std(correction=0)
+    varies = whole > 1e-12 * values.abs().amax()
+    return torch.where(varies, at_distance.std(1, correction=0).mean() / whole, 1)
+
+
+def circularity(embedding: Float[Tensor, "exponent feature"]) -> Float[Tensor, ""]:
+    """Mean share of one frequency in the first principal components, at most four of them.
+
+    >>> angle = 2 * torch.pi * torch.arange(5).double() / 5
+    >>> circularity(torch.stack([angle.cos(), angle.sin()], 1)).round(decimals=6)
+    tensor(1., dtype=torch.float64)
+    """
+    scores = principal_scores(embedding, COMPONENTS)
+    power = 2 * torch.fft.rfft(scores, dim=0)[1:].abs().square() / len(scores)
+    return power.amax(0).clamp(max=1).mean()
+
+
+def principal_scores(embedding: Float[Tensor, "exponent feature"], most: int) -> Float[Tensor, "exponent component"]:
+    """The rows' coordinates along their first principal components, each component at unit length."""
+    centered = embedding - embedding.mean(0)
+    n, features = centered.shape
+    count = min(most, n - 1, features)
+    if n <= features:
+        return torch.linalg.eigh(centered @ centered.mT).eigenvectors[:, -count:].flip(1)
+    scores = centered @ torch.linalg.eigh(centered.mT @ centered).eigenvectors[:, -count:].flip(1)
+    return scores / torch.linalg.vector_norm(scores, dim=0)

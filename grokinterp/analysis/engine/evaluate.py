@@ -1,0 +1,299 @@
+"""From analyses of one checkpoint to a labelled dataset over all steps."""
+
+import copy
+import inspect
+import json
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from grokinterp.allocator import keep_freed_memory
+from grokinterp.analysis.engine.coordinates import coordinates
+from grokinterp.analysis.engine.labeled import Collector, Result
+from grokinterp.analysis.engine.memory import require_memory, workers_that_fit
+from grokinterp.errors import CheckpointError, ConfigError, NotDefined, RunDirectoryError
+from grokinterp.experiment.problem import Problem
+from grokinterp.models import Model
+from grokinterp.progress import track
+from grokinterp.runs.checkpoint import Checkpoint
+from grokinterp.runs.trajectory import Trajectory, Weights
+
+Analysis = FunctionType
+"""``(checkpoint, *, …) -> NamedTuple`` whose fields are annotated with jaxtyping: axis names become dimensions."""
+
+Chunk = list[tuple[int, Weights]]
+"""Checkpoints with their steps."""
+
+SMALL = 2**24
+"""Weights of a model that every thread may have a copy of."""
+
+CHUNK = 16
+"""Checkpoints evaluated together by vmap on a GPU."""
+
+
+def evaluate(
+    analyses: Analysis | Sequence[Analysis],
+    trajectory: Trajectory,
+    *,
+    steps: Iterable[int] | None = None,
+    device: str | torch.device = "cpu",
+    vectorize: bool | None = None,
+    progress: bool = False,
+    **arguments: Any,
+) -> xr.Dataset:
+    """Run analyses on every checkpoint; in one pass they share each checkpoint's logits and activations.
+
+    Checkpoints are read one chunk at a time. A damaged one is left out and named in the
+    dataset's ``skipped`` attribute (JSON, {step: reason}).
+
+    Args:
+        analyses: one or several plain functions of one checkpoint.
+        trajectory: the run.
+        steps: which steps (default: all that are saved).
+        device: where to compute.
+        vectorize: vmap over chunks of checkpoints instead of a loop (default: on CUDA).
+        progress: show a progress bar on standard error.
+        arguments: keyword arguments, each given to the analyses that declare it.
+
+    Returns:
+        One variable per field of every analysis, over ``step`` and the field's own dimensions.
+
+    Raises:
+        ConfigError: the logits of all examples do not fit the memory there is.
+        TypeError: an argument that no analysis declares, or a missing one.
+        RunDirectoryError: no checkpoint could be read.
+        NotDefined: an analysis has no meaning for this run's task or model.
+    """
+    several = [analyses] if isinstance(analyses, FunctionType) else list(analyses)
+    if not several:
+        raise TypeError("analyses: give at least one")
+    _reject_unknown(several, arguments)
+    wanted = list(trajectory.steps if steps is None else steps)
+    skipped: dict[int, str] = {}
+    collectors = [Collector(len(wanted)) for _ in several]
+    axes = coordinates(trajectory.experiment, trajectory.empty_model(), arguments)
+    for step, results in evaluate_each(
+        several, trajectory, wanted, arguments, skipped, device=device, vectorize=vectorize, progress=progress
+    ):
+        for collector, result in zip(collectors, results, strict=True):
+            if isinstance(result, NotDefined):
+                raise result
+            collector.add(step, result)
+    if not collectors[0].steps:
+        raise RunDirectoryError(trajectory.path, f"has no readable checkpoint ({len(skipped)} damaged)")
+    dataset = xr.merge([one.dataset(axes) for one in collectors], join="exact", compat="no_conflicts")
+    return dataset.assign_attrs(skipped=json.dumps({str(step): why for step, why in skipped.items()}))
+
+
+def evaluate_each(
+    analyses: Sequence[Analysis],
+    trajectory: Trajectory,
+    steps: Sequence[int],
+    arguments: Mapping[str, Any],
+    skipped: dict[int, str],
+    *,
+    device: str | torch.device = "cpu",
+    vectorize: bool | None = None,
+    progress: bool = False,
+) -> Iterator[tuple[int, list[Result]]]:
+    """The results of every readable step, one for each analysis; why others cannot be read goes into ``skipped``.
+
+    In the loop the result of an analysis that has no meaning for the run is its NotDefined; vmap raises that.
+    """
+    require_memory(trajectory.experiment.task, trajectory.empty_model(), torch.device(device))
+    keep_freed_memory()
+    bound = [(analysis, declared_arguments(analysis, arguments)) for analysis in analyses]
+    on_gpu = torch.device(device).type == "cuda"
+    problem, template = trajectory.problem.to(device), trajectory.empty_model().double().to(device)
+    if vectorize and not template.vectorizes:
+        raise ConfigError("vectorize", vectorize, "a recorded module runs in the loop only")
+    vectorize = on_gpu and template.vectorizes if vectorize is None else vectorize
+    weights = track(_read(trajectory, steps, skipped), "analyzing", total=len(steps), shown=progress and bool(steps))
+    chunks, run = _chunks(weights, CHUNK if vectorize else 1), _vectorized if vectorize else _one_by_one
+    for chunk, results in run(bound, template, problem, chunks):
+        yield from zip((step for step, _ in chunk), results, strict=True)
+
+
+def declared_arguments(analysis: Analysis, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments an analysis declares. Raises TypeError when one without default is missing."""
+    parameters = _keywords(analysis)
+    missing = [p.name for p in parameters if p.default is p.empty and p.name not in arguments]
+    if missing:
+        raise TypeError(f"{analysis.__name__} needs {', '.join(missing)}: pass it to evaluate() by keyword")
+    return {p.name: arguments[p.name] for p in parameters if p.name in arguments}
+
+
+def _keywords(analysis: Analysis) -> list[inspect.Parameter]:
+    """Everything an analysis takes beside the checkpoint."""
+    return list(inspect.signature(analysis).parameters.values())[1:]
+
+
+def _reject_unknown(analyses: Sequence[Analysis], arguments: Mapping[str, Any]) -> None:
+    known = {parameter.name for analysis in analyses for parameter in _keywords(analysis)}
+    for name in arguments:
+        if name not in known:
+            raise TypeError(f"{name}: none of {', '.join(a.__name__ for a in analyses)} takes it")
+
+
+def _read(
+    trajectory: Trajectory, steps: Iterable[int], skipped: dict[int, str]
+) -> Iterator[tuple[int, Weights] | None]:
+    """Each step's weights, or None for a damaged file, whose reason goes into ``skipped``."""
+    for step, weights in trajectory.each_weights(steps):
+        if isinstance(weights, CheckpointError):
+            skipped[step] = weights.why
+            yield None
+        else:
+            yield step, weights
+
+
+def _chunks(weights: Iterable[tuple[int, Weights] | None], size: int) -> Iterator[Chunk]:
+    """Groups of readable checkpoints that all have, or all lack, an update, and the one before."""
+    chunk: Chunk = []
+    for item in weights:
+        if item is None:
+            continue
+        if chunk and (len(chunk) == size or lacks(chunk[0]) != lacks(item)):
+            yield chunk
+            chunk = []
+        chunk.append(item)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def lacks(item: tuple[int, Weights]) -> tuple[bool, bool]:
+    """Which of the two updates a checkpoint does not have."""
+    return item[1].update is None, item[1].previous_update is None
+
+
+Bound = list[tuple[Analysis, dict[str, Any]]]
+
+
+def _one_by_one(
+    bound: Bound, template: Model, problem: Problem, chunks: Iterable[Chunk]
+) -> Iterator[tuple[Chunk, list[list[Result]]]]:
+    """The plain form: load a checkpoint into a model, call every analysis; as many at a time as PyTorch has threads.
+
+    Each worker computes on one thread with a model of its own: threads that never wait for each other
+    lose nothing where another program keeps a core busy. Of a large model there is but one.
+    """
+    small = sum(weight.numel() for weight in template.parameters()) <= SMALL
+    threads, own = torch.get_num_threads(), threading.local()
+    workers = workers_that_fit(problem.task, template, problem.tokens.device, threads) if small else 1
+
+    def run(chunk: Chunk) -> tuple[Chunk, list[list[Result]]]:
+        if not hasattr(own, "model"):
+            own.model = copy.deepcopy(template)
+        return chunk, [_analyze_one(bound, own.model, problem, *item) for item in chunk]
+
+    if workers == 1:
+        yield from map(run, chunks)
+        return
+    torch.set_num_threads(1)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):  # of the process, not the thread: none may put it back before the others end
+            yield from _map_in_order(run, chunks, workers)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _map_in_order(run: Callable[[Chunk], Any], chunks: Iterable[Chunk], workers: int) -> Iterator[Any]:
+    """``map`` on worker threads with few chunks under way at a time."""
+    with ThreadPoolExecutor(workers) as pool:
+        under_way: deque[Future] = deque()
+        for chunk in chunks:
+            under_way.append(pool.submit(run, chunk))
+            if len(under_way) > workers:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
+
+
+def _analyze_one(bound: Bound, model: Model, problem: Problem, step: int, weights: Weights) -> list[Result]:
+    """Every analysis of one checkpoint."""
+    model.load_state_dict(weights.state)
+    update, previous = (_moved(one, problem.tokens.device) for one in (weights.update, weights.previous_update))
+    checkpoint = Checkpoint(step, model, problem, update, previous_update=previous)
+    return [result_of(analysis, checkpoint, arguments) for analysis, arguments in bound]
+
+
+def result_of(analysis: Analysis, checkpoint: Checkpoint, arguments: Mapping[str, Any]) -> Result | NotDefined:
+    """What an analysis gives with those of the arguments that it declares, or why that can be nothing."""
+    try:
+        return on_host(analysis(checkpoint, **declared_arguments(analysis, arguments)))
+    except NotDefined as error:
+        return error
+
+
+def _moved(update: dict[str, Tensor] | None, device: torch.device) -> dict[str, Tensor] | None:
+    return None if update is None else {name: value.to(device, torch.float64) for name, value in update.items()}
+
+
+def on_host(result: Result) -> Result:
+    """The fields as arrays of their own: a field may be a view of the model, which the next step is loaded into."""
+    return type(result)(*(np.array(field.detach().cpu().numpy()) for field in result))
+
+
+class _Program(nn.Module):
+    """All analyses of one checkpoint as a module, so that ``functional_call`` binds its parameters."""
+
+    def __init__(self, bound: Bound, model: Model, problem: Problem) -> None:
+        super().__init__()
+        self.bound, self.model, self.problem = bound, model, problem
+
+    def forward(
+        self, step: Tensor, update: dict[str, Tensor] | None, previous: dict[str, Tensor] | None
+    ) -> list[Result]:
+        checkpoint = Checkpoint(step, self.model, self.problem, update, previous_update=previous)
+        return [analysis(checkpoint, **arguments) for analysis, arguments in self.bound]
+
+
+def _vectorized(
+    bound: Bound, template: Model, problem: Problem, chunks: Iterable[Chunk]
+) -> Iterator[tuple[Chunk, list[list[Result]]]]:
+    """One program over a leading checkpoint axis."""
+    for chunk in chunks:
+        yield chunk, _evaluate_chunk(bound, template, problem, chunk)
+
+
+def _evaluate_chunk(bound: Bound, model: Model, problem: Problem, chunk: Chunk) -> list[list[Result]]:
+    """Every analysis of a chunk of checkpoints by vmap."""
+    device, weights = problem.tokens.device, [weights for _, weights in chunk]
+    states = [{f"model.{name}": value for name, value in one.state.items()} for one in weights]
+    updates = _stack_all([one.update for one in weights], device)
+    previous = _stack_all([one.previous_update for one in weights], device)
+    program = _Program(bound, model, problem)
+
+    def one(
+        state: dict[str, Tensor], step: Tensor, update: dict[str, Tensor] | None, previous: dict[str, Tensor] | None
+    ) -> list[Result]:
+        return functional_call(program, state, (step, update, previous))
+
+    steps = torch.tensor([step for step, _ in chunk], device=device)
+    axes = (0, 0, None if updates is None else 0, None if previous is None else 0)
+    stacked = vmap(one, in_dims=axes)(_stack(states, device), steps, updates, previous)
+    arrays = [on_host(result) for result in stacked]
+    return [[type(result)(*(field[i] for field in result)) for result in arrays] for i in range(len(chunk))]
+
+
+def _stack_all(updates: Sequence[dict[str, Tensor] | None], device: torch.device) -> dict[str, Tensor] | None:
+    """The updates of a chunk, None where it has none."""
+    there = [update for update in updates if update is not None]
+    return _stack(there, device) if there else None
+
+
+def _stack(tensors: Sequence[Mapping[str, Tensor]], device: torch.device) -> dict[str, Tensor]:
+    return {name: torch.stack([one[name] for one in tensors]).to(device, torch.float64) for name in tensors[0]}

@@ -1,0 +1,1 @@
+"""Groups: irreducible representations and cosets."""

@@ -1,0 +1,169 @@
+"""Which irreducible representations a network answers with, when its task is a product in a finite group.
+
+Operands and classes are group elements here: a task's token or class stands for the element its algebra gives it, and
+what stands for none, such as 0 under multiplication, is left out.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from grokinterp.analysis.structure.answer_spectrum import (
+    AnswerGrid,
+    answer_grid,
+    operand_tables,
+    spectrum_of_logits,
+    sums_by_element,
+)
+from grokinterp.analysis.structure.cyclic_grid import pairs, positions
+from grokinterp.analysis.structure.keys import sums_by_quotient
+from grokinterp.errors import GrokinterpError, NotDefined
+from grokinterp.maths.groups import Group
+from grokinterp.models import Model
+from grokinterp.runs.checkpoint import Checkpoint
+from grokinterp.tasks import Task
+
+
+class IrrepSpectrum(NamedTuple):
+    """Which irreducible representations the network answers with.
+
+    irrep_similarity: cosine similarity of the row-centered logits with the character of x·y·z⁻¹ [1]
+    irrep_similarity_held_out: the same similarity over the held-out pairs only [1]
+    irrep_threshold: held-out similarity above which the representation is key [1]
+    is_key_irrep: whether the representation's held-out similarity is above the threshold [1]
+    is_nearly_key_irrep: whether it is above three quarters of the threshold, and the representation not key [1]
+    irreps_explained: share of the row-centered logits' variance explained by the characters of x·y·z⁻¹ [1]
+    """
+
+    irrep_similarity: Float[Tensor, "irrep"]
+    irrep_similarity_held_out: Float[Tensor, "irrep"]
+    irrep_threshold: Float[Tensor, "irrep"]
+    is_key_irrep: Bool[Tensor, "irrep"]
+    is_nearly_key_irrep: Bool[Tensor, "irrep"]
+    irreps_explained: Float[Tensor, ""]
+
+
+class GroupGrid(NamedTuple):
+    """The examples of all pairs of group elements.
+
+    Args:
+        group: the task's group, on the CPU.
+        answers: the product of each example, and the group's non-trivial characters.
+        left, right: the operands of each example as elements; n outside the group.
+        left_token, right_token: the token that is each element as first and as second operand.
+    """
+
+    group: Group
+    answers: AnswerGrid
+    left: Int[Tensor, "example"]
+    right: Int[Tensor, "example"]
+    left_token: Int[Tensor, "element"]
+    right_token: Int[Tensor, "element"]
+
+    def operands(self, model: Model) -> tuple[Float[Tensor, "element feature"], Float[Tensor, "element feature"]]:
+        """What the network gets of each element as first and as second operand."""
+        left, right = (table.detach().double() for table in operand_tables(model))
+        return left[self.left_token], right[self.right_token]
+
+    def means(self, x: Float[Tensor, "example feature"]) -> tuple[Tensor, Tensor, Tensor]:
+        """Means over the pairs with the same x, the same y and the same x·y, each [element, feature]."""
+        n = self.group.order
+        first, second, product = (sums_by_element(x, of, n) / n for of in (self.left, self.right, self.answers.element))
+        return first, second, product
+
+
+def irrep_spectrum(checkpoint: Checkpoint) -> IrrepSpectrum:
+    """How much of the logits each character is, and which irreducible representations are key.
+
+    s_ρ = ⟨L - mean_z L, T_ρ⟩ / (‖L - mean_z L‖ ‖T_ρ‖) for logits L [x, y, z] and T_ρ[x, y, z] = tr ρ(x·y·z⁻¹), for
+    every real irreducible ρ but the trivial one, whose s is 0. The T_ρ are orthogonal, so that irreps_explained =
+    Σ_ρ s_ρ² is a share of variance. In C_n, T_ρ of freq_k is 2 cos(w_k(a + b - c)), and s_ρ that of ``logit_spectrum``.
+
+    ρ is key when s_ρ over the held-out pairs stands out of all that no character explains; see ``keys.find_keys``.
+
+    Similarities are NaN, and nothing is key, where the logits are the same for all classes.
+
+    Source: Chughtai et al. 2023, §4 (similarity, share explained; their key representations have s above 0.005);
+        docs/formulas.md (which are key).
+
+    Raises:
+        NotDefined: no group is known in which the task is the product, it has fewer than three elements, or some
+            pair of them is no example.
+    """
+    grid = group_grid(checkpoint, "irrep_spectrum")
+    held_out = checkpoint.problem.held_out
+    return IrrepSpectrum(*spectrum_of_logits(checkpoint.logits.double(), grid.answers, held_out))
+
+
+def irrep_names(task: Task) -> tuple[str, ...]:
+    """The irreducible representations of a task's group but the trivial one; none where there is no group."""
+    grid = grid_of(task, "cpu")
+    return () if isinstance(grid, str) else grid.answers.names
+
+
+def group_grid(checkpoint: Checkpoint, analysis: str) -> GroupGrid:
+    """The pairs of elements of the group in which the task is the product.
+
+    Raises:
+        NotDefined: no such group is known, it has fewer than three elements, or some pair of them is no example.
+    """
+    found = grid_of(checkpoint.problem.task, str(checkpoint.problem.tokens.device))
+    if isinstance(found, str):
+        raise NotDefined(analysis, found)
+    return found
+
+
+@lru_cache(maxsize=8)
+def grid_of(task: Task, device: str) -> GroupGrid | str:
+    """The examples over the pairs of the task's group, or why there are none."""
+    algebra = task.algebra
+    if algebra is None:
+        return task.no_group
+    answers = answer_grid(task, device)
+    if isinstance(answers, str):
+        return answers
+    group, (a, b) = algebra.group, task.tokens().T
+    n, left, right = group.order, algebra.left[a], algebra.right[b]
+    if lacking := int((pairs(left, right, n) < 0).sum()):
+        return f"{task.kind} lacks {lacking} of the {n * n} pairs of {group.name}"
+    inside = (left >= 0) & (right >= 0)
+    examples = (torch.where(inside, left, n), torch.where(inside, right, n))
+    parts = (*examples, positions(algebra.left, n), positions(algebra.right, n))
+    return GroupGrid(group, answers, *(part.to(device) for part in parts))
+
+
+def irrep_rows(key_irreps: Int[Tensor, "key_irrep"], grid: AnswerGrid) -> Bool[Tensor, "irrep"]:
+    """Key representations as a mask over all. Raises GrokinterpError for a row that there is none of."""
+    mask = torch.zeros(len(grid.names), dtype=torch.bool, device=grid.table.device)
+    for row in key_irreps.tolist():
+        if not 0 <= row < len(mask):
+            raise GrokinterpError(f"key_irreps={row}: must be integers from 0 to {len(mask) - 1}, rows of {grid.names}")
+        mask[row] = True
+    return mask
+
+
+def examples_by_product(left: Int[Tensor, "example"], product: Int[Tensor, "example"], n: int) -> Int[Tensor, "pair"]:
+    """The example with left operand x and product g, in the place of the pair (x, g - x) of numbers modulo n.
+
+    Then ``mean_by_sum`` is the mean over a product, in any group. Operands n lie outside the group.
+
+    >>> examples_by_product(torch.tensor([0, 1, 2, 0, 1]), torch.tensor([0, 1, 2, 1, 0]), 2).tolist()
+    [0, 3, 1, 4]
+    """
+    inside = (left < n).nonzero().flatten()
+    left, product = left[inside], product[inside]
+    return torch.zeros_like(inside).index_copy(0, left * n + (product - left) % n, inside)
+
+
+def power_by_irrep(f: Float[Tensor, "element feature"], grid: AnswerGrid) -> Float[Tensor, "irrep"]:
+    """‖P_ρ f‖² summed over features, P_ρ the projector onto the functions that ρ's matrix entries span.
+
+    P_ρ is convolution with (d/(c·n)) χ_ρ, c = 1, 2, 4 for the real, complex and quaternionic type, so that ‖P_ρ f‖² =
+    (d/(c·n)) Σ_h χ_ρ(h) A(h) with the autocorrelation A(h) = Σ_y ⟨f(h·y), f(y)⟩. With the trivial part, n ‖mean f‖²,
+    the sum over all ρ is ‖f‖².
+    """
+    power = grid.characters @ sums_by_quotient(f @ f.T, grid.table)
+    return (grid.scale * power).clamp(min=0)

@@ -1,0 +1,1 @@
+"""Numerical health: alignment, collapse, margins."""

@@ -1,0 +1,119 @@
+"""Whether gradients and updates point along the weights, that is, only rescale them."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from grokinterp.optim import OrthoGrad
+from grokinterp.runs.checkpoint import Checkpoint
+
+
+class GradientWeightAlignment(NamedTuple):
+    """Cosine of the gradient, of the projected gradient, and of the applied update, with the weights.
+
+    gradient_weight_cosine: cosine between training-loss gradient and weights, per parameter [1]
+    projected_gradient_cosine: cosine between gradient after OrthoGrad and weights, per parameter [1]
+    update_weight_cosine: cosine between applied update and weights, per parameter [1]
+    gradient_norm: L2 norm of the training-loss gradient, per parameter [nats]
+    gradient_weight_cosine_total: cosine between training-loss gradient and weights, all parameters [1]
+    projected_gradient_cosine_total: cosine between gradient after OrthoGrad and weights, all parameters [1]
+    update_weight_cosine_total: cosine between applied update and weights, all parameters [1]
+    gradient_norm_total: L2 norm of the training-loss gradient, all parameters [nats]
+    """
+
+    gradient_weight_cosine: Float[Tensor, "parameter"]
+    projected_gradient_cosine: Float[Tensor, "parameter"]
+    update_weight_cosine: Float[Tensor, "parameter"]
+    gradient_norm: Float[Tensor, "parameter"]
+    gradient_weight_cosine_total: Float[Tensor, ""]
+    projected_gradient_cosine_total: Float[Tensor, ""]
+    update_weight_cosine_total: Float[Tensor, ""]
+    gradient_norm_total: Float[Tensor, ""]
+
+
+class Products(NamedTuple):
+    """⟨v, θ⟩, ‖v‖² and ‖θ‖² of each parameter, for directions v."""
+
+    dot: Float[Tensor, "parameter"]
+    direction: Float[Tensor, "parameter"]
+    weight: Float[Tensor, "parameter"]
+
+
+def gradient_weight_alignment(checkpoint: Checkpoint) -> GradientWeightAlignment:
+    """cos(g, θ), cos(g⊥, θ) and cos(Δθ, θ), per parameter and over all parameters concatenated.
+
+    θ are the weights of this checkpoint, g the gradient of the mean training loss at θ, g⊥ what
+    ``OrthoGrad`` makes of it, and Δθ = θ - θ_before the update that led here, as applied: after
+    filters, the optimizer's preconditioning and weight decay.
+
+    Signs: cos(g, θ) < 0 says that descent, along -g, grows the weights; cos(Δθ, θ) > 0 says that the
+    update grew them. Descent that does nothing but scale logits up shows as cos(g, θ) → -1; a step of
+    pure weight decay as cos(Δθ, θ) = -1. cos(g⊥, θ) is 0 but for parameters of one element, which
+    ``OrthoGrad`` leaves alone: where such gradients were followed and cos(Δθ, θ) is not small, the
+    optimizer's preconditioning has brought the radial part back.
+
+    All are taken with the same θ, so that they can be compared, and the update's keeps the whole
+    radial part of the step: with r = ‖Δθ‖/‖θ‖, log‖θ‖ - log‖θ_before‖ = -½ log1p(-2 r cos + r²) exactly. An
+    update tangential to θ_before has cosine r / √(1 + r²) with θ, not 0.
+
+    NaN where a norm is zero, and for the update of a checkpoint that has none (step 0).
+
+    Source: Prieto et al. 2025, §4 (naive loss minimization), §5 (⊥Grad); docs/formulas.md, Numerical health.
+    """
+    weights, gradients = checkpoint.parameters, checkpoint.gradients
+    gradient = products(gradients, weights)
+    gradient_cosine, gradient_total = cosines(gradient)
+    projected_cosine, projected_total = cosines_with(projected(gradients, weights), weights)
+    update_cosine, update_total = cosines_with(checkpoint.update, weights)
+    return GradientWeightAlignment(
+        gradient_weight_cosine=gradient_cosine,
+        projected_gradient_cosine=projected_cosine,
+        update_weight_cosine=update_cosine,
+        gradient_norm=gradient.direction.sqrt(),
+        gradient_weight_cosine_total=gradient_total,
+        projected_gradient_cosine_total=projected_total,
+        update_weight_cosine_total=update_total,
+        gradient_norm_total=gradient.direction.sum().sqrt(),
+    )
+
+
+def projected(gradients: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What ``OrthoGrad`` makes of the gradients.
+
+    >>> projected({"w": torch.tensor([1.0, 1.0])}, {"w": torch.tensor([0.0, 2.0])})["w"]
+    tensor([1.4142, 0.0000])
+    """
+    return {name: OrthoGrad()(gradients[name], weight)[0] for name, weight in weights.items()}
+
+
+def cosines_with(
+    directions: Mapping[str, Tensor] | None, weights: Mapping[str, Tensor]
+) -> tuple[Float[Tensor, "parameter"], Float[Tensor, ""]]:
+    """``cosines`` of directions with weights, per parameter and in total; NaN where the directions are unknown."""
+    if directions is None:
+        unknown = torch.stack([torch.full_like(weight.sum().double(), torch.nan) for weight in weights.values()])
+        return unknown, unknown.sum()
+    return cosines(products(directions, weights))
+
+
+def products(directions: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Products:
+    """Inner products of every parameter with its direction, in the order of the weights."""
+    pairs = [(directions[name].double(), weight.double()) for name, weight in weights.items()]
+    return Products(
+        dot=torch.stack([(v * w).sum() for v, w in pairs]),
+        direction=torch.stack([v.square().sum() for v, _ in pairs]),
+        weight=torch.stack([w.square().sum() for _, w in pairs]),
+    )
+
+
+def cosines(of: Products) -> tuple[Float[Tensor, "parameter"], Float[Tensor, ""]]:
+    """Cosine per parameter, and of the concatenation; 0 / 0 is NaN.
+
+    >>> cosines(Products(torch.tensor([3.0, 0.0]), torch.tensor([1.0, 0.0]), torch.tensor([25.0, 0.0])))
+    (tensor([0.6000,    nan]), tensor(0.6000))
+    """
+    each = of.dot / (of.direction.sqrt() * of.weight.sqrt())
+    return each, of.dot.sum() / (of.direction.sum().sqrt() * of.weight.sum().sqrt())

@@ -1,0 +1,224 @@
+"""What can be read off a representation by a linear map: the class, and the waves of the answer at key frequencies.
+
+Probes are in closed form: linear discriminant analysis for the class, regression for waves, both with a ridge. They are
+fitted on one random half of all examples, the same for every checkpoint, and scored on the other half. Mirror images
+(a, b) and (b, a) of a commutative operation are in the same half: even a random network embeds them alike, and a probe
+would know the one from the other. The control is the same probe fitted on shuffled labels or targets.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from grokinterp.analysis.inside.similarity import class_means
+from grokinterp.analysis.structure.cyclic_grid import CyclicGrid, cyclic_grid
+from grokinterp.analysis.structure.fourier import key_rows
+from grokinterp.errors import NotDefined
+from grokinterp.maths.fourier import waves
+from grokinterp.runs.checkpoint import Checkpoint
+
+RIDGE = 1e-3
+"""What is added to every variance of the representation, as a share of their mean."""
+
+ROUNDING = 1e-10
+"""Vectors whose deviation is below this share of their length do not vary."""
+
+
+class LinearProbes(NamedTuple):
+    """How well a linear map reads the class off the representation at each hook.
+
+    class_probe_accuracy: share of held-out examples whose class a linear probe finds [1]
+    class_probe_unseen_accuracy: the same share where the network has trained on neither example nor mirror image [1]
+    class_probe_control: share of held-out examples whose class the probe finds when fitted on shuffled labels [1]
+    class_probe_chance: share of held-out examples in the class most frequent where the probe is fitted [1]
+    """
+
+    class_probe_accuracy: Float[Tensor, "hook"]
+    class_probe_unseen_accuracy: Float[Tensor, "hook"]
+    class_probe_control: Float[Tensor, "hook"]
+    class_probe_chance: Float[Tensor, ""]
+
+
+class FrequencyProbes(NamedTuple):
+    """How well a linear map reads the answer's waves off the representation at each hook.
+
+    frequency_probe_r2: share of the held-out wave's variance that a linear probe at the hook explains [1]
+    frequency_probe_control: the same share of a probe that is fitted on shuffled targets [1]
+    """
+
+    frequency_probe_r2: Float[Tensor, "hook key axis"]
+    frequency_probe_control: Float[Tensor, "hook key axis"]
+
+
+class Halves(NamedTuple):
+    """The examples that a probe is fitted on, the same in another order, and those held out."""
+
+    fit: Int[Tensor, "fit"]
+    shuffled: Int[Tensor, "fit"]
+    held_out: Int[Tensor, "held_out"]
+
+
+def linear_probes(checkpoint: Checkpoint, *, hooks: Sequence[str] | None = None) -> LinearProbes:
+    """Classify the vectors where the answer is read by linear discriminant analysis, at every hook.
+
+    Read the accuracy against chance and control. A network that memorizes holds the class of the examples it was
+    trained on and of no others: class_probe_accuracy rises, class_probe_unseen_accuracy does not (NaN where all is
+    seen, or nobody knows what was). Where every operand is as frequent in every class, as in a group, a network without
+    the class is *below* chance: a held-out example's operands are rarer among the fitted ones of its own class.
+
+    A regression on one-hot classes is no substitute: in the residual stream of Nanda et al.'s network, which the
+    unembedding reads without error, it finds less than two thirds.
+
+    Args:
+        checkpoint: of any task and model.
+        hooks: where to look (default: ``model.feature_hooks``).
+
+    Source: Alain and Bengio 2016 (linear probes); Hewitt and Liang 2019 (controls); Friedman 1989 (regularized
+        discriminant analysis).
+
+    Raises:
+        KeyError: no hook of that name, or one that has no vector at a position.
+    """
+    problem, classes = checkpoint.problem, checkpoint.problem.task.n_classes
+    mirror = problem.task.mirror().to(problem.labels.device)
+    halves, seen = draw_halves(mirror), torch.isin(mirror, mirror[problem.is_train])
+    answers, unseen = problem.labels[halves.held_out], ~seen[halves.held_out] & seen.any()
+    labelings = torch.stack([problem.labels[halves.fit], problem.labels[halves.shuffled]])
+    features = checkpoint.features(*(hooks or checkpoint.model.feature_hooks))
+    found = torch.stack([classified(*fit_and_held_out(x, halves), labelings, classes) for x in features])
+    right, by_control = (found == answers).double().unbind(1)
+    most_frequent = labelings[0].bincount(minlength=classes).argmax()
+    return LinearProbes(
+        class_probe_accuracy=right.mean(1),
+        class_probe_unseen_accuracy=right[:, unseen].mean(1),
+        class_probe_control=by_control.mean(1),
+        class_probe_chance=(answers == most_frequent).double().mean(),
+    )
+
+
+def frequency_probes(
+    checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "key"], hooks: Sequence[str] | None = None
+) -> FrequencyProbes:
+    """Regress cos(w_k s) and sin(w_k s) of the answer's exponent s = i + j on the vectors where the answer is read.
+
+    R² = 1 - Σ(y - ŷ)² / Σ(y - ȳ)² over held-out examples; below 0 the probe is worse than the mean ȳ, as a control may
+    be. Frequency p/2 has no sine: NaN. Examples outside the group (those with a 0, under multiplication) are left out.
+    Attention that multiplies waves of the operands, as a clock's, holds those of the answer before the MLP; attention
+    that adds them, as a pizza's, does not.
+
+    Args:
+        checkpoint: of a run whose task has a cyclic group.
+        key_frequencies: frequencies from 1 to ⌊p/2⌋.
+        hooks: where to look (default: ``model.feature_hooks``).
+
+    Source: Nanda et al. 2023, §4.2 (the neurons hold cos and sin of w_k(a + b)); Zhong et al. 2023, §3 (clock, pizza);
+        Alain and Bengio 2016.
+
+    Raises:
+        NotDefined: no cyclic group of three elements or more, or no key frequency.
+        GrokinterpError: a frequency outside 1..⌊p/2⌋.
+        KeyError: no hook of that name, or one that has no vector at a position.
+    """
+    grid = cyclic_grid(checkpoint, "frequency_probes")
+    if not len(key_frequencies):
+        raise NotDefined("frequency_probes", "no frequency is key")
+    targets = answer_waves(grid, key_rows(key_frequencies, grid.n, grid.example.device))
+    halves = draw_halves(checkpoint.problem.task.mirror().to(targets.device)[grid.example])
+    both = torch.cat([targets[halves.fit], targets[halves.shuffled]], 1)
+    answers = targets[halves.held_out].repeat(1, 2)
+    features = checkpoint.features(*(hooks or checkpoint.model.feature_hooks))
+    predicted = [regressed(*fit_and_held_out(grid.examples(x), halves), both) for x in features]
+    r2 = torch.stack([share_explained(each, answers) for each in predicted])
+    return FrequencyProbes(*r2.unflatten(1, (2, -1, 2)).unbind(1))
+
+
+def answer_waves(grid: CyclicGrid, rows: Int[Tensor, "key"]) -> Float[Tensor, "pair target"]:
+    """For every pair of exponents cos w_k(i + j) and sin w_k(i + j), in turn."""
+    exponent = torch.arange(grid.n, device=rows.device)
+    total = (exponent[:, None] + exponent).flatten() % grid.n
+    return torch.stack([wave[rows] for wave in waves(grid.n, rows.device)], 1).flatten(0, 1).mT[total]
+
+
+def draw_halves(mirror: Int[Tensor, "example"]) -> Halves:
+    """One random half of the examples and the other, the same every time; equal ``mirror`` stay together."""
+    random = torch.Generator().manual_seed(0)
+    distinct, image = mirror.unique(return_inverse=True)
+    place = torch.randperm(len(distinct), generator=random).to(mirror.device)[image]
+    is_fit = 2 * place < len(distinct)
+    fit = is_fit.nonzero().flatten()
+    order = torch.randperm(len(fit), generator=random).to(mirror.device)
+    return Halves(fit, fit[order], (~is_fit).nonzero().flatten())
+
+
+def fit_and_held_out(
+    x: Float[Tensor, "example feature"], halves: Halves
+) -> tuple[Float[Tensor, "fit direction"], Float[Tensor, "held_out direction"]]:
+    """The two halves about the mean of the first; of more features than examples, the directions these span."""
+    fit, held_out = x[halves.fit], x[halves.held_out]
+    center = fit.mean(0)
+    varies = (fit - center).square().sum() > ROUNDING**2 * fit.square().sum()
+    fit, held_out = (torch.where(varies, part - center, 0) for part in (fit, held_out))
+    if fit.shape[0] >= fit.shape[1]:
+        return fit, held_out
+    basis = torch.linalg.qr(fit.mT).Q
+    return fit @ basis, held_out @ basis
+
+
+def covariance(x: Float[Tensor, "fit feature"]) -> Float[Tensor, "feature feature"]:
+    """Of centered vectors, with the ridge: ``RIDGE`` times the mean variance, 1 where nothing varies.
+
+    >>> covariance(torch.tensor([[-2.0], [2.0]])), covariance(torch.zeros(2, 1))
+    (tensor([[4.0040]]), tensor([[1.]]))
+    """
+    total = x.mT @ x / len(x)
+    ridge = RIDGE * total.trace() / len(total)
+    return total + torch.where(ridge > 0, ridge, 1) * torch.eye(len(total), dtype=x.dtype, device=x.device)
+
+
+def classified(
+    x: Float[Tensor, "fit feature"],
+    at: Float[Tensor, "held_out feature"],
+    labelings: Int[Tensor, "labeling fit"],
+    classes: int,
+) -> Int[Tensor, "labeling held_out"]:
+    """The most likely class elsewhere, for every labeling of the same centered vectors.
+
+    With the share π_c and the mean μ_c of each class, and Σ the covariance within classes, ridge included, that is the
+    largest of log π_c - ½ (x - μ_c)ᵀ Σ⁻¹ (x - μ_c), up to what all classes share log π_c - ½ μ_cᵀ Σ⁻¹ μ_c + xᵀ Σ⁻¹ μ_c.
+    """
+    total, found = covariance(x), []
+    for labels in labelings:
+        share = labels.bincount(minlength=classes).to(x.dtype) / len(labels)
+        means = class_means(x, labels, classes).nan_to_num()
+        directions = torch.linalg.solve(total - means.mT @ (share[:, None] * means), means.mT)
+        offset = share.log() - (means.mT * directions).sum(0) / 2
+        found.append((at @ directions + offset).argmax(-1))
+    return torch.stack(found)
+
+
+def regressed(
+    x: Float[Tensor, "fit feature"], at: Float[Tensor, "held_out feature"], y: Float[Tensor, "fit target"]
+) -> Float[Tensor, "held_out target"]:
+    """Linear prediction of targets elsewhere from centered vectors: ȳ + at W, W = Σ⁻¹ xᵀ(y - ȳ) / n, ridge in Σ.
+
+    >>> x, y = torch.tensor([[-1.0], [1.0]]), torch.tensor([[1.0], [3.0]])
+    >>> regressed(x, torch.tensor([[0.0], [4.0]]), y).round(decimals=1).tolist()
+    [[2.0], [6.0]]
+    """
+    mean = y.mean(0)
+    return mean + at @ torch.linalg.solve(covariance(x), x.mT @ (y - mean) / len(y))
+
+
+def share_explained(
+    predicted: Float[Tensor, "example target"], y: Float[Tensor, "example target"]
+) -> Float[Tensor, "target"]:
+    """R² of every target; NaN where it never changes.
+
+    >>> share_explained(torch.tensor([[1.0, 5.0], [2.0, 5.0]]), torch.tensor([[0.0, 5.0], [2.0, 5.0]]))
+    tensor([0.5000,    nan])
+    """
+    total = (y - y.mean(0)).square().sum(0)
+    return torch.where(total > 0, 1 - (y - predicted).square().sum(0) / total, torch.nan)

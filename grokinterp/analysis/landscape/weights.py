@@ -1,0 +1,119 @@
+"""Geometry of the weights: norms, singular values, effective rank."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import pad
+
+from grokinterp.maths.sparsity import effective_rank
+from grokinterp.models import Model, RecordedModel, Transformer
+from grokinterp.runs.checkpoint import Checkpoint
+
+RANKS = 16
+CIRCUITS = ("QK", "OV")
+
+
+class WeightNorms(NamedTuple):
+    """How large the weights are.
+
+    weight_norm: sum of squares of all parameters [1]
+    parameter_norm: L2 norm of all parameters, the square root of the sum of squares [1]
+    weight_norm_of: sum of squares of the parameter [1]
+    """
+
+    weight_norm: Float[Tensor, ""]
+    parameter_norm: Float[Tensor, ""]
+    weight_norm_of: Float[Tensor, "parameter"]
+
+
+class SingularValues(NamedTuple):
+    """How many directions the weight matrices use.
+
+    singular_value: singular values of the matrix, largest first [1]
+    effective_rank: exponential of the entropy of the matrix's normalized singular values [1]
+    """
+
+    singular_value: Float[Tensor, "matrix rank"]
+    effective_rank: Float[Tensor, "matrix"]
+
+
+def weight_norms(checkpoint: Checkpoint) -> WeightNorms:
+    """Σθ² per parameter and in total, and the root of the total.
+
+    Source: docs/formulas.md, Geometry (weight norm Σθ²); Nanda et al. 2023, §5 (sum of squared weights).
+    """
+    squares = torch.stack([weight.double().square().sum() for weight in checkpoint.parameters.values()])
+    return WeightNorms(squares.sum(), squares.sum().sqrt(), squares)
+
+
+def singular_values(checkpoint: Checkpoint) -> SingularValues:
+    """The 16 largest singular values and the effective rank of the matrices that ``matrix_names`` lists.
+
+    σ are the roots of the eigenvalues of the smaller Gram matrix A Aᵀ or Aᵀ A, which keeps each within
+    1e-6 of the largest. effective rank = exp(-Σ_i q_i log q_i), q_i = σ_i / Σσ, over all singular
+    values. A matrix with fewer than 16 has NaN in the rest. W_L = W_out W_U is the neuron-to-logit map,
+    QK.h = W_Q W_Kᵀ and OV.h = W_V W_O are head h's circuits, all of the last layer.
+
+    Source: Roy and Vetterli 2007 (effective rank); Elhage et al. 2021 (QK and OV circuits).
+    """
+    spectra = [*map(singular, dense_matrices(checkpoint.model).values()), *head_spectra(checkpoint.model).values()]
+    kept = [pad(values[..., :RANKS], (0, max(0, RANKS - values.shape[-1])), value=torch.nan) for values in spectra]
+    ranks = [effective_rank(values).reshape(-1) for values in spectra]
+    return SingularValues(torch.cat([values.view(-1, RANKS) for values in kept]), torch.cat(ranks))
+
+
+def matrix_names(model: Model) -> list[str]:
+    """The ``matrix`` coordinate of ``singular_values``: the dense matrices', then QK.0, QK.1, …, OV.0, …."""
+    heads = range(len(next(iter(head_spectra(model).values()), ())))
+    return [*dense_matrices(model), *(f"{circuit}.{head}" for circuit in CIRCUITS for head in heads)]
+
+
+def dense_matrices(model: Model) -> dict[str, Float[Tensor, "_ _"]]:
+    """The embedding, the unembedding, the neuron-to-logit map, and the matrices between them.
+
+    In a transformer those are W_in and W_out of the last layer; elsewhere all, by their own names. Of a recorded model
+    they are all parameters of two axes and more, the first of which is kept (a convolution is [out, in · space]).
+    """
+    if isinstance(model, RecordedModel):
+        weights = {name: w for name, w in model.named_parameters() if w.ndim > 1 and w.numel()}
+        return {name: weight.detach().double().flatten(1) for name, weight in weights.items()}
+    ends = {"W_E": model.embedding, "W_U": model.W_U}
+    if isinstance(model, Transformer):
+        between = {"W_in": model.W_in[-1], "W_out": model.W_out[-1]}
+    else:
+        outside = ("embed.", "unembed.")
+        between = {name: w for name, w in model.named_parameters() if w.ndim == 2 and not name.startswith(outside)}
+    whole = ends | between | {"W_L": model.W_L}
+    return {name: matrix.detach().double() for name, matrix in whole.items()}
+
+
+def head_spectra(model: Model) -> dict[str, Float[Tensor, "head _"]]:
+    """Singular values of every head's QK and OV circuit, from the R factors of its two thin matrices."""
+    if not isinstance(model, Transformer):
+        return {}
+    q, k, v, o = (weight[-1].detach().double() for weight in (model.W_Q, model.W_K, model.W_V, model.W_O))
+    return dict(zip(CIRCUITS, (product_singular(q, k), product_singular(v, o.mT)), strict=True))
+
+
+def product_singular(
+    left: Float[Tensor, "*batch m k"], right: Float[Tensor, "*batch n k"]
+) -> Float[Tensor, "*batch _"]:
+    """Singular values of left · rightᵀ, largest first: those of the small product of their R factors.
+
+    >>> product_singular(torch.tensor([[2.0], [0.0]]), torch.tensor([[0.0], [3.0]]))
+    tensor([6.])
+    """
+    a, b = (torch.linalg.qr(side, mode="r").R for side in (left, right))
+    return singular(a @ b.mT)
+
+
+def singular(matrix: Float[Tensor, "*batch m n"]) -> Float[Tensor, "*batch _"]:
+    """All min(m, n) singular values, largest first, from the smaller Gram matrix.
+
+    >>> singular(torch.tensor([[3.0, 0.0, 0.0], [0.0, 4.0, 0.0]]))
+    tensor([4., 3.])
+    """
+    gram = matrix @ matrix.mT if matrix.shape[-2] <= matrix.shape[-1] else matrix.mT @ matrix
+    return torch.linalg.eigvalsh(gram).flip(-1).clamp(min=0).sqrt()

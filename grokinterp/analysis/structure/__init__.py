@@ -1,0 +1,1 @@
+"""Structure: spectra, neurons, logits, attention."""

@@ -1,0 +1,152 @@
+"""A task's examples as a grid over its operands: by their tokens, and by their exponents in a cyclic group."""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from grokinterp.errors import NotDefined
+from grokinterp.maths.groups import Algebra
+from grokinterp.models import Model
+from grokinterp.runs.checkpoint import Checkpoint
+from grokinterp.tasks import BinaryTask, Task
+
+
+class CyclicGrid(NamedTuple):
+    """A binary operation in which everything is an exponent: g^i ∘ g^j = g^(i + j), i, j in 0..n-1.
+
+    The group is C_n. ``left`` and ``right`` are the tokens that have each exponent as first and as second
+    operand (b is -b under subtraction), ``class_of`` the class, and ``example`` the example of the pair
+    (i, j), in row-major order. ``by_token`` is the example of the pair of *tokens* with exponents i and j
+    as first operand, for what treats both positions alike; that of the pair (i, j) itself unless the operands
+    ``share_tokens``. Addition modulo p is all this already: then everything counts from 0. Examples and classes
+    outside the group (those with a 0, under multiplication) are left out.
+    """
+
+    n: int
+    left: Int[Tensor, "exponent"]
+    right: Int[Tensor, "exponent"]
+    class_of: Int[Tensor, "exponent"]
+    example: Int[Tensor, "pair"]
+    by_token: Int[Tensor, "pair"]
+    share_tokens: bool
+    is_plain: bool
+
+    def examples(self, x: Float[Tensor, "example *rest"]) -> Float[Tensor, "pair *rest"]:
+        """Values of the examples, by the pair of exponents."""
+        return x if self.is_plain else x[self.example]
+
+    def logits(self, logits: Float[Tensor, "example class"]) -> Float[Tensor, "pair exponent"]:
+        """Logits by the exponents of the operands and of the class."""
+        return logits if self.is_plain else logits[self.example][:, self.class_of]
+
+    def embedding(self, model: Model) -> Float[Tensor, "exponent feature"]:
+        """The embedding by exponent: a shared one by the first's, side by side where operands have tokens or tables."""
+        table = model.embedding
+        if model.n_tables == 1 and self.share_tokens:
+            return table[self.left]
+        first, second = (table, table) if model.n_tables == 1 else table.chunk(2, dim=1)
+        return torch.cat([first[self.left], second[self.right]], dim=1)
+
+    def embed(self, model: Model, rows: Float[Tensor, "exponent feature"]) -> Float[Tensor, "token _"]:
+        """``model.embedding`` with other rows for the operands, as ``embedding`` gives them."""
+        table = model.embedding.detach().clone()
+        if model.n_tables == 1 and self.share_tokens:
+            table[self.left] = rows
+            return table
+        first, second = rows.chunk(2, dim=1)
+        width = first.shape[1]
+        table[self.left, :width], table[self.right, -width:] = first, second
+        return table
+
+
+def cyclic_grid(checkpoint: Checkpoint, analysis: str) -> CyclicGrid:
+    """The exponents of a task whose labels are products in a cyclic group.
+
+    Raises:
+        NotDefined: any other task, or a group of fewer than three elements.
+    """
+    found = grid_of(checkpoint.problem.task, str(checkpoint.problem.tokens.device))
+    if isinstance(found, str):
+        raise NotDefined(analysis, found)
+    return found
+
+
+def cyclic_order(task: Task) -> int:
+    """Order of the task's cyclic group, 0 where it has none."""
+    found = grid_of(task, "cpu")
+    return 0 if isinstance(found, str) else found.n
+
+
+@lru_cache(maxsize=8)
+def grid_of(task: Task, device: str) -> CyclicGrid | str:
+    """The task's cyclic grid, or why it has none."""
+    algebra = task.algebra
+    if algebra is None:
+        return task.no_group
+    logarithm = algebra.group.logarithm
+    if logarithm is None or algebra.group.order < 3:
+        return f"the group of {task.kind}, {algebra.group.name}, is not cyclic of order 3 or more"
+    left, right, answer = exponents(algebra, logarithm)
+    n, (a, b) = algebra.group.order, task.tokens().T
+    share_tokens = torch.equal(left >= 0, right >= 0)
+    example = pairs(left[a], right[b], n)
+    by_token = pairs(left[a], left[b], n) if share_tokens else example
+    lacking = int((example < 0).sum()) or int((by_token < 0).sum())
+    if lacking:
+        return f"{task.kind} lacks {lacking} of the {n * n} pairs of {algebra.group.name}"
+    parts = [*(positions(found, n) for found in (left, right, answer)), example, by_token]
+    is_plain = len(a) == n * n and len(answer) == n and all(torch.equal(x, torch.arange(len(x))) for x in parts)
+    return CyclicGrid(n, *(part.to(device) for part in parts), share_tokens, is_plain)
+
+
+def exponents(algebra: Algebra, logarithm: Int[Tensor, "x"]) -> list[Tensor]:
+    """The exponent of every left token, right token and class; -1 outside the group."""
+    places = (algebra.left, algebra.right, algebra.answer)
+    return [torch.where(place >= 0, logarithm[place.clamp(min=0)], -1) for place in places]
+
+
+def pairs(i: Int[Tensor, "example"], j: Int[Tensor, "example"], n: int) -> Int[Tensor, "pair"]:
+    """The example of every pair of exponents, in row-major order; -1 where there is none."""
+    inside = (i >= 0) & (j >= 0)
+    found = torch.full((n * n,), -1)
+    found[(i * n + j)[inside]] = inside.nonzero().flatten()
+    return found
+
+
+def positions(exponent: Int[Tensor, "token"], n: int) -> Int[Tensor, "exponent"]:
+    """Which token has each exponent.
+
+    >>> positions(torch.tensor([-1, 0, 1, 3, 2]), 4).tolist()
+    [1, 2, 4, 3]
+    """
+    inside = (exponent >= 0).nonzero().flatten()
+    found = torch.zeros(n, dtype=torch.int64)
+    found[exponent[inside]] = inside
+    return found
+
+
+def by_operands(x: Float[Tensor, "example *rest"], task: Task, analysis: str) -> Float[Tensor, "a b *rest"]:
+    """Values of a binary task's examples over all pairs (a, b); NaN where the operation is not defined.
+
+    Raises:
+        NotDefined: the task does not have two operands.
+    """
+    if not isinstance(task, BinaryTask):
+        raise NotDefined(analysis, task.no_operands)
+    n = task.d_vocab
+    if task.n_examples == n * n:
+        return x.unflatten(0, (n, n))
+    with_hole = torch.cat([x, torch.full_like(x[:1], torch.nan)])
+    return with_hole[example_of(task, str(x.device))]
+
+
+@lru_cache(maxsize=8)
+def example_of(task: BinaryTask, device: str) -> Int[Tensor, "a b"]:
+    """The example of every pair; that after the last where there is none."""
+    n, tokens = task.d_vocab, task.tokens()
+    table = torch.full((n, n), len(tokens))
+    table[tokens[:, 0], tokens[:, 1]] = torch.arange(len(tokens))
+    return table.to(device)

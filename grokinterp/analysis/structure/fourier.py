@@ -1,0 +1,208 @@
+"""Which frequencies a network holds, in its embedding, neurons, outputs, when its task is a product in a cyclic group.
+
+Operands and classes are their exponents in that group: the residues themselves for addition modulo p, discrete
+logarithms for multiplication and division. A frequency k means w_k = 2πk/n with n the group's order, written p below.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from grokinterp.analysis.structure.cyclic_grid import cyclic_grid
+from grokinterp.analysis.structure.keys import find_keys
+from grokinterp.errors import GrokinterpError, NotDefined
+from grokinterp.maths.fourier import by_frequency, real_fourier, waves
+from grokinterp.maths.grid import block_energies
+from grokinterp.maths.sparsity import gini
+from grokinterp.runs.checkpoint import Checkpoint
+
+SPECIALIZED = 0.85
+"""A neuron whose block {0, k} explains more than this share of its variance is specialized in k."""
+
+
+class EmbeddingSpectrum(NamedTuple):
+    """How the embedding of the residues is spread over frequencies.
+
+    embedding_power: squared norm of the embedding's cosine and sine component [1]
+    embedding_constant: squared norm of the embedding's constant component [1]
+    gini_embedding: Gini coefficient of the norms of all components of the embedding, constant included [1]
+    """
+
+    embedding_power: Float[Tensor, "frequency"]
+    embedding_constant: Float[Tensor, ""]
+    gini_embedding: Float[Tensor, ""]
+
+
+class NeuronLogitSpectrum(NamedTuple):
+    """How the neuron-to-logit map is spread over frequencies of the class.
+
+    neuron_logit_power: squared norm of the neuron-to-logit map's cosine and sine component [1]
+    gini_neuron_logit: Gini coefficient of the norms of all its components, constant included [1]
+    """
+
+    neuron_logit_power: Float[Tensor, "frequency"]
+    gini_neuron_logit: Float[Tensor, ""]
+
+
+class EmbeddingCircles(NamedTuple):
+    """Where the residues lie in the embedding's plane of each key frequency.
+
+    embedding_circle: coordinate of the token with that exponent along the embedding's cosine or sine direction [1]
+    """
+
+    embedding_circle: Float[Tensor, "key exponent axis"]
+
+
+class NeuronFrequencies(NamedTuple):
+    """Which frequency each last-layer neuron computes with, and how purely.
+
+    neuron_frequency: frequency that explains most of the neuron's variance, 0 for a constant neuron [1]
+    neuron_fve: share of the neuron's variance at that frequency of a and b [1]
+    neuron_fve_harmonic: the same share with the frequency's second harmonic [1]
+    specialized_share: share of neurons whose frequency explains more than 85 % [1]
+    neurons_per_frequency: number of neurons specialized in the frequency [1]
+    """
+
+    neuron_frequency: Int[Tensor, "neuron"]
+    neuron_fve: Float[Tensor, "neuron"]
+    neuron_fve_harmonic: Float[Tensor, "neuron"]
+    specialized_share: Float[Tensor, ""]
+    neurons_per_frequency: Int[Tensor, "frequency"]
+
+
+class LogitSpectrum(NamedTuple):
+    """Which frequencies the network answers with.
+
+    logit_similarity: cosine similarity of the row-centered logits with cos(w_k(a + b - c)) [1]
+    logit_similarity_held_out: the same similarity over the held-out pairs only [1]
+    similarity_threshold: held-out similarity above which the frequency is key [1]
+    is_key: whether the frequency's held-out similarity is above the threshold [1]
+    is_nearly_key: whether it is above three quarters of the threshold, and the frequency not key [1]
+    logit_fve: share of the logits' variance explained by the cosines of the key frequencies [1]
+    """
+
+    logit_similarity: Float[Tensor, "frequency"]
+    logit_similarity_held_out: Float[Tensor, "frequency"]
+    similarity_threshold: Float[Tensor, "frequency"]
+    is_key: Bool[Tensor, "frequency"]
+    is_nearly_key: Bool[Tensor, "frequency"]
+    logit_fve: Float[Tensor, ""]
+
+
+def embedding_spectrum(checkpoint: Checkpoint) -> EmbeddingSpectrum:
+    """Squared norm over d_model of each Fourier component of W_E [residue, d_model] along the residues.
+
+    The Gini coefficient is that of the p component norms, the constant among them. Tables of the positions'
+    own count together, each by its operand's exponents. A table that both operands share is taken by the
+    first's: where the second's are not ± those (x + 3y), its frequencies show too, as other ones.
+
+    Source: Nanda et al. 2023, §4.1 (spectrum), §5 (Gini).
+    """
+    embedding = cyclic_grid(checkpoint, "embedding_spectrum").embedding(checkpoint.model)
+    components = real_fourier(embedding.double())
+    energy = components.square().sum(-1)
+    return EmbeddingSpectrum(by_frequency(energy), energy[0], gini(energy.sqrt()))
+
+
+def neuron_logit_spectrum(checkpoint: Checkpoint) -> NeuronLogitSpectrum:
+    """Squared norm over the neurons of each Fourier component of W_L [neuron, class] along the classes.
+
+    W_L is the map from the last hidden layer to the logits: W_out W_U in a transformer, W_U in an MLP.
+
+    Source: Nanda et al. 2023, §4.3.
+    """
+    classes = cyclic_grid(checkpoint, "neuron_logit_spectrum").class_of
+    components = real_fourier(checkpoint.model.W_L[:, classes].double().mT)
+    energy = components.square().sum(-1)
+    return NeuronLogitSpectrum(by_frequency(energy), gini(energy.sqrt()))
+
+
+def embedding_circles(checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "key"]) -> EmbeddingCircles:
+    """Centered embeddings (W_E[t] - mean) · û for the unit vectors û along Σ_t cos(w_k t) W_E[t] and the sine's.
+
+    A token lies on a circle where the two directions are orthogonal and no other frequency shares
+    them. Frequency p/2 has no sine: its second coordinate is 0.
+
+    Args:
+        checkpoint: of a run whose task has a cyclic group.
+        key_frequencies: frequencies from 1 to ⌊p/2⌋.
+
+    Source: Nanda et al. 2023, §4.1; Liu et al. 2022 (circles in embeddings).
+    """
+    grid = cyclic_grid(checkpoint, "embedding_circles")
+    if not len(key_frequencies):
+        raise NotDefined("embedding_circles", "no frequency is key")
+    embedding = grid.embedding(checkpoint.model).double()
+    rows = key_rows(key_frequencies, grid.n, embedding.device)
+    directions = torch.stack([wave[rows] @ embedding for wave in waves(grid.n, embedding.device)], dim=1)
+    length = torch.linalg.vector_norm(directions, dim=-1, keepdim=True)
+    unit = directions / length.clamp(min=torch.finfo(torch.float64).tiny)
+    return EmbeddingCircles(torch.einsum("td,kxd->ktx", embedding - embedding.mean(0), unit))
+
+
+def neuron_frequencies(checkpoint: Checkpoint) -> NeuronFrequencies:
+    """Each last-layer neuron's frequency: the k whose block of the 2-D spectrum explains most variance.
+
+    FVE(k) = Σ_{i,j ∈ {0, cos k, sin k}} ĥ_ij² / Σ_ij ĥ_ij², for activations h [a, b] centered over all
+    pairs. A quadratic neuron (cos w_k a + cos w_k b)² reaches exactly 0.8, the rest being in its
+    harmonic 2k, and 1 with the block {0, k, 2k}. A neuron that never changes has frequency 0, FVE 0.
+
+    Source: Nanda et al. 2023, §4.2; harmonic block: docs/formulas.md, Fourier structure.
+    """
+    grid = cyclic_grid(checkpoint, "neuron_frequencies")
+    return frequencies_of(grid.examples(checkpoint.neurons.double()), grid.n)
+
+
+def logit_spectrum(checkpoint: Checkpoint) -> LogitSpectrum:
+    """How much of the logits each cos(w_k(a + b - c)) is, and which frequencies are key.
+
+    s_k = ⟨L - mean_c L, cos_k⟩ / (‖L - mean_c L‖ ‖cos_k‖) for logits L [a, b, c]. A frequency is key
+    when s_k over the held-out pairs stands out of all that no cosine explains; see ``keys.find_keys``, which
+    ``irrep_spectrum`` uses with the characters of C_n, the same functions.
+
+    logit_fve = Σ_{k key} ⟨L, cos_k⟩² / (‖cos_k‖² ‖L - mean L‖²): variance about the mean of *all*
+    logits, which is Nanda et al.'s measure. It equals Σ s_k², the measure of Chughtai et al., when all rows
+    of L have the same mean, and is smaller else.
+
+    Source: Nanda et al. 2023, §4.3 (variance explained); Chughtai et al. 2023, §4 (similarity, row-centered);
+        docs/formulas.md (which are key).
+    """
+    grid = cyclic_grid(checkpoint, "logit_spectrum")
+    held_out = checkpoint.problem.held_out[grid.example]
+    return spectrum_of_logits(grid.logits(checkpoint.logits.double()), held_out)
+
+
+def key_rows(key_frequencies: Int[Tensor, "key"], p: int, device: torch.device) -> Int[Tensor, "key"]:
+    """Rows of the frequency axis. Raises GrokinterpError for a frequency outside 1..⌊p/2⌋."""
+    for frequency in key_frequencies.tolist():
+        if not 1 <= frequency <= p // 2:
+            raise GrokinterpError(f"key_frequencies={frequency}: must be integers from 1 to {p // 2} for p={p}")
+    return key_frequencies.to(device) - 1
+
+
+def frequencies_of(neurons: Float[Tensor, "example neuron"], p: int) -> NeuronFrequencies:
+    """``neuron_frequencies`` of activations on the grid of pairs."""
+    total, fundamental, harmonic = block_energies(neurons, p)
+    varies = total > 0
+    fve, best = torch.where(varies, fundamental / total, 0).max(0)
+    with_harmonic = torch.where(varies, harmonic / total, 0).gather(0, best.unsqueeze(0)).squeeze(0)
+    specialized = fve > SPECIALIZED
+    count = ((best == torch.arange(p // 2, device=best.device)[:, None]) & specialized).sum(1)
+    return NeuronFrequencies(torch.where(varies, best + 1, 0), fve, with_harmonic, specialized.double().mean(), count)
+
+
+def spectrum_of_logits(
+    logits: Float[Tensor, "pair class"], held_out: Bool[Tensor, "pair"] | None = None
+) -> LogitSpectrum:
+    """``logit_spectrum`` of logits on the grid of pairs, all of which decide unless some are held out."""
+    p = logits.shape[1]
+    every = torch.arange(p, device=logits.device)
+    table = (every[:, None] + every) % p
+    decide = torch.ones(p * p, dtype=torch.bool, device=logits.device) if held_out is None else held_out
+    found = find_keys(logits, table.flatten(), decide, waves(p, logits.device)[0], table)
+    row_mean, square = logits.mean(1), torch.linalg.vector_norm(logits).square()
+    within_rows, overall = square - p * row_mean.square().sum(), square - p**3 * row_mean.mean().square()
+    explained = torch.where(found.is_key, found.similarity.square(), 0).sum()
+    return LogitSpectrum(*found, explained * within_rows / overall)

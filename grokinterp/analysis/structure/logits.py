@@ -1,0 +1,228 @@
+"""What the outputs say: losses and accuracies, logit magnitudes, softmax collapse, logits by residue."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from grokinterp.errors import NotDefined
+from grokinterp.experiment.problem import Problem
+from grokinterp.runs.checkpoint import Checkpoint
+
+ROWS = 1024  # examples at a time, so that intermediate results stay in the processor's cache
+MOST_CLASSES = 2048
+PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
+
+
+class Performance(NamedTuple):
+    """Mean loss and accuracy on the training examples, the test examples, and all.
+
+    train_loss: mean loss of the training examples [nats]
+    test_loss: mean loss of the test examples [nats]
+    all_loss: mean loss of all examples [nats]
+    train_accuracy: share of training examples answered as they are labeled [1]
+    test_accuracy: share of test examples answered correctly [1]
+    all_accuracy: share of all examples answered as they are labeled [1]
+    """
+
+    train_loss: Float[Tensor, ""]
+    test_loss: Float[Tensor, ""]
+    all_loss: Float[Tensor, ""]
+    train_accuracy: Float[Tensor, ""]
+    test_accuracy: Float[Tensor, ""]
+    all_accuracy: Float[Tensor, ""]
+
+
+class LabelNoise(NamedTuple):
+    """Accuracies on the mislabeled training examples.
+
+    noisy_accuracy: share of the mislabeled training examples answered as they are labeled [1]
+    restored_accuracy: share of the mislabeled training examples answered correctly all the same [1]
+    """
+
+    noisy_accuracy: Float[Tensor, ""]
+    restored_accuracy: Float[Tensor, ""]
+
+
+class LogitStatistics(NamedTuple):
+    """How large the logits are, per split.
+
+    logit_mean_abs: mean absolute logit [nats]
+    logit_max_abs: largest absolute logit [nats]
+    logit_margin: mean of the correct logit minus the largest wrong one [nats]
+    logit_norm: mean L2 norm of an example's logits after subtracting their mean [nats]
+    logit_scale: temperature that would bring the row-centered logits to root mean square 1 [nats]
+    """
+
+    logit_mean_abs: Float[Tensor, "split"]
+    logit_max_abs: Float[Tensor, "split"]
+    logit_margin: Float[Tensor, "split"]
+    logit_norm: Float[Tensor, "split"]
+    logit_scale: Float[Tensor, "split"]
+
+
+class SoftmaxCollapse(NamedTuple):
+    """Shares of the training examples on which a plain softmax loss runs out of precision.
+
+    collapsed_share: share of training examples whose softmax denominator rounds to 1 [1]
+    zero_loss_share: share of training examples whose log-softmax loss is exactly 0 [1]
+    zero_gradient_share: share of training examples whose loss has a zero gradient in every logit [1]
+    """
+
+    collapsed_share: Float[Tensor, "precision"]
+    zero_loss_share: Float[Tensor, "precision"]
+    zero_gradient_share: Float[Tensor, "precision"]
+
+
+class LogitMap(NamedTuple):
+    """Which class the network favors for each right answer.
+
+    logit_by_label: mean row-centered logit of the examples with the same label [nats]
+    """
+
+    logit_by_label: Float[Tensor, "label class"]
+
+
+def performance(checkpoint: Checkpoint) -> Performance:
+    """Mean loss in float64, and accuracy, on train, test and all examples.
+
+    The loss is the one the run is trained with: cross-entropy, log Σ_j exp(z_j) - z_label, in nats, the same with
+    StableMax, log Σ_j s(z_j) - log s(z_label), or the squared error.
+    An example counts as answered as labeled when the first largest of its
+    ``logits [example, class]`` is the label's; labels are those trained on, label noise included.
+    Validation examples count among all.
+
+    Source: Nanda et al. 2023, §3.
+    """
+    problem = checkpoint.problem
+    correct = (checkpoint.logits.argmax(-1) == problem.trained_labels).double()
+    losses = over_splits(checkpoint.losses.double(), problem, torch.mean)
+    accuracies = over_splits(correct, problem, torch.mean)
+    return Performance(*losses.unbind(-1), *accuracies.unbind(-1))
+
+
+def label_noise(checkpoint: Checkpoint) -> LabelNoise:
+    """Shares of the mislabeled training examples that are memorized, and that are answered correctly all the same.
+
+    Source: Doshi et al. 2023 (memorization and inversion of corrupted labels).
+    """
+    problem = checkpoint.problem
+    if not problem.has_noise:
+        raise NotDefined("label_noise", "no training label is wrong")
+    answer, noisy = checkpoint.logits.argmax(-1), problem.is_noisy
+    return LabelNoise(*((answer == label)[noisy].double().mean() for label in (problem.trained_labels, problem.labels)))
+
+
+def logit_statistics(checkpoint: Checkpoint) -> LogitStatistics:
+    """Magnitude, margin, norm and scale of ``logits [example, class]`` on train, test and all examples.
+
+    With z the logits of one example, z̄ their mean over the C classes and y its label: mean of |z|,
+    maximum of |z|, mean of z_y - max_{j≠y} z_j, mean of ‖z - z̄‖, and the square root of the mean of
+    ‖z - z̄‖² / C, which is the temperature T at which z / T has unit scale. All five are proportional
+    to the logits; the last two do not see a constant added to an example's logits.
+
+    Source: docs/formulas.md, Numerical health; Prieto et al. 2025, §3 (logit scaling).
+    """
+    logits, problem = checkpoint.logits, checkpoint.problem
+    parts = zip(logits.split(ROWS), problem.trained_labels.split(ROWS), strict=True)
+    rows = torch.cat([row_statistics(part.double(), labels) for part, labels in parts], dim=-1)
+    mean_abs, max_abs, margin, norm = rows.unbind(-2)
+    mean_square = over_splits(norm.square() / logits.shape[-1], problem, torch.mean)
+    return LogitStatistics(
+        logit_mean_abs=over_splits(mean_abs, problem, torch.mean),
+        logit_max_abs=over_splits(max_abs, problem, largest),
+        logit_margin=over_splits(margin, problem, torch.mean),
+        logit_norm=over_splits(norm, problem, torch.mean),
+        logit_scale=mean_square.sqrt(),
+    )
+
+
+def softmax_collapse(checkpoint: Checkpoint) -> SoftmaxCollapse:
+    """Shares of the training examples that a plain softmax loss no longer learns from, in each precision.
+
+    The logits z of an example are cast to the precision; then, in that precision,
+    collapsed: Σ_j exp(z_j - max z) is exactly 1; zero loss: -log_softmax(z)_y is exactly 0; zero
+    gradient: softmax(z) - onehot(y) is 0 in every class. Subnormal probabilities count as 0, as they
+    do in training, which flushes them. With p = 113 and equal wrong logits the loss is 0 from a gap of
+    about 20.7 in float32 and 39.4 in float64 (within 2, by the processor's order of summation), while
+    the gradient lives on in the wrong classes up to a gap of 87.3 and 708.4. These are properties of
+    the logits: a run trained with the softplus form of the loss does not suffer from them.
+
+    Source: Prieto et al. 2025, §3 (softmax collapse).
+    """
+    is_train = checkpoint.problem.is_train
+    logits, labels = checkpoint.logits[is_train], checkpoint.problem.train_labels
+    shares = [collapse(logits.to(dtype), labels) for dtype in PRECISIONS.values()]
+    return SoftmaxCollapse(*torch.stack(shares, dim=-1).unbind(-2))
+
+
+def logit_map(checkpoint: Checkpoint) -> LogitMap:
+    """Row-centered logits averaged over the examples with the same label.
+
+    M[s, c] = mean over the examples labeled s of (z[c] - mean_c z[c]), with ``logits [example, class]``.
+    Under addition the label is (a + b) mod p. A label without an example gives NaN.
+
+    Source: Nanda et al. 2023, §4.1 (logits as a function of a + b - c).
+
+    Raises:
+        NotDefined: more than 2,048 classes.
+    """
+    require_few_classes(checkpoint, "logit_map")
+    logits, labels = checkpoint.logits.double(), checkpoint.problem.labels
+    n_classes = logits.shape[-1]
+    total = logits.new_zeros(n_classes, n_classes).index_add(0, labels, logits)
+    mean = total / labels.bincount(minlength=n_classes).unsqueeze(-1)
+    return LogitMap(mean - mean.mean(-1, keepdim=True))
+
+
+def require_few_classes(checkpoint: Checkpoint, analysis: str) -> None:
+    """Raise NotDefined where a map of every class by every class would be too large to keep."""
+    classes = checkpoint.problem.task.n_classes
+    if classes > MOST_CLASSES:
+        raise NotDefined(analysis, f"{classes:,} classes are more than the {MOST_CLASSES:,} that a map can show")
+
+
+def over_splits(
+    values: Float[Tensor, "example"], problem: Problem, reduce: Callable[[Tensor], Tensor]
+) -> Float[Tensor, "split"]:
+    """Reduce a value per example over train, test and all examples."""
+    return torch.stack([reduce(values[problem.is_train]), reduce(values[problem.is_test]), reduce(values)])
+
+
+def largest(values: Float[Tensor, "example"]) -> Float[Tensor, ""]:
+    """The maximum; NaN, like a mean, where there is no example."""
+    return values.amax() if len(values) else values.sum() / 0
+
+
+def row_statistics(
+    logits: Float[Tensor, "example class"], labels: Int[Tensor, "example"]
+) -> Float[Tensor, "4 example"]:
+    """Mean |z|, max |z|, margin and centered norm of every example."""
+    magnitude = logits.abs()
+    norm = torch.linalg.vector_norm(logits - logits.mean(-1, keepdim=True), dim=-1)
+    return torch.stack([magnitude.mean(-1), magnitude.amax(-1), margins(logits, labels), norm])
+
+
+def margins(logits: Float[Tensor, "example class"], labels: Int[Tensor, "example"]) -> Float[Tensor, "example"]:
+    """The correct logit minus the largest wrong one, per example.
+
+    >>> margins(torch.tensor([[5.0, 2.0, 3.0]]), torch.tensor([0]))
+    tensor([2.])
+    """
+    label = labels.unsqueeze(-1)
+    return logits.gather(-1, label).squeeze(-1) - logits.scatter(-1, label, -torch.inf).amax(-1)
+
+
+def collapse(logits: Float[Tensor, "example class"], labels: Int[Tensor, "example"]) -> Float[Tensor, "3"]:
+    """Shares of collapsed, zero-loss and zero-gradient examples in the precision of the logits.
+
+    The gradient in the wrong classes is their probability, so the largest of them decides: it is at
+    most exp(-margin), and equals it once the denominator is 1.
+    """
+    smallest = torch.finfo(logits.dtype).tiny
+    collapsed = (logits - logits.amax(-1, keepdim=True)).exp().sum(-1) == 1
+    zero_loss = logits.log_softmax(-1).gather(-1, labels.unsqueeze(-1)).squeeze(-1) == 0
+    zero_gradient = (-margins(logits, labels)).exp() < smallest
+    return torch.stack([collapsed, zero_loss, zero_gradient]).double().mean(-1)

@@ -1,0 +1,254 @@
+"""Restricted, excluded and trig loss: how much of the answer the key frequencies carry."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from grokinterp.analysis.structure.cyclic_grid import cyclic_grid
+from grokinterp.analysis.structure.fourier import key_rows
+from grokinterp.losses import cross_entropy, squared_error
+from grokinterp.maths.fourier import squared_norms, waves
+from grokinterp.maths.grid import mean_by_sum, sum_order
+from grokinterp.runs.checkpoint import Checkpoint
+
+DRAWS = 8
+"""Random sets of frequencies that the controls average over."""
+
+CELLS = 2**24
+"""Numbers in the logits that are looked at together."""
+
+LARGEST_RANGE = 700.0
+"""Nats that exp can hold in float64."""
+
+
+class ProgressMeasures(NamedTuple):
+    """Losses of logits in which frequencies were kept or removed.
+
+    restricted_loss: mean loss on all examples of the constant and the key frequencies' part of the logits [nats]
+    excluded_loss: mean loss on the training examples without the key frequencies' part of the logits [nats]
+    excluded_loss_of: mean loss on the training examples without this one frequency's part [nats]
+    trig_loss: mean loss of the key frequencies' part of the logits with the bias correction [nats]
+    restricted_loss_control: restricted loss with as many random other frequencies instead [nats]
+    excluded_loss_control: excluded loss with as many random other frequencies instead [nats]
+    """
+
+    restricted_loss: Float[Tensor, ""]
+    excluded_loss: Float[Tensor, ""]
+    excluded_loss_of: Float[Tensor, "frequency"]
+    trig_loss: Float[Tensor, "split"]
+    restricted_loss_control: Float[Tensor, ""]
+    excluded_loss_control: Float[Tensor, ""]
+
+
+def progress_measures(checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "key"]) -> ProgressMeasures:
+    """Losses of the logits L [a, b, c] restricted to, and without, the key frequencies K.
+
+    CE is cross-entropy, of the softmax also where the run is trained with StableMax, or the squared error
+    where the run is trained with it; the labels are the right
+    answers, also where the run is trained on some that are not.
+
+    P_k projects L on cos(w_k(a + b)) and sin(w_k(a + b)) as functions of the pair, so P_k L depends on
+    a + b alone. Restricted loss: CE of mean_ab L + Σ_K P_k L on all pairs. Excluded loss: CE of
+    L - Σ_K P_k L on the training pairs; per frequency: of L - P_k L. Trig loss: with L' = Σ_K P_k L, CE of
+    L' + mean_ab(L - L') on train, test and all pairs; P_k L has mean zero over the pairs, so this is the
+    restricted logit and trig_loss[all] is the restricted loss. Controls: the mean over 8 draws, the same
+    for every checkpoint, of |K| random frequencies outside K (or all that there are).
+
+    Args:
+        checkpoint: of a run whose task has a cyclic group; a, b, c are exponents in it.
+        key_frequencies: frequencies from 1 to ⌊p/2⌋.
+
+    Source: Nanda et al. 2023, §5.1 (restricted, excluded) and its released code (trig loss).
+    """
+    grid = cyclic_grid(checkpoint, "progress_measures")
+    logits = grid.logits(checkpoint.logits.double())
+    keys = key_mask(key_frequencies, grid.n, logits.device)
+    problem = checkpoint.problem
+    pairs = Pairs(problem.is_train[grid.example], problem.is_test[grid.example])
+    measures = squared_errors if problem.loss == "mse" else cross_entropies
+    return measures(logits, pairs, keys)
+
+
+class Pairs(NamedTuple):
+    """Which pairs (a, b) are trained on, and which tested on."""
+
+    is_train: Bool[Tensor, "example"]
+    is_test: Bool[Tensor, "example"]
+
+
+def cross_entropies(
+    logits: Float[Tensor, "example class"], pairs: Pairs, keys: Bool[Tensor, "frequency"]
+) -> ProgressMeasures:
+    """``progress_measures`` of logits on the grid of pairs, by cross-entropy."""
+    table = mean_by_sum(logits)
+    kept, parts = kept_parts(table, keys)
+    restricted = losses_by_sum(kept + table.mean(0), cross_entropy)
+    excluded = excluded_losses(logits, pairs.is_train, table, torch.cat([kept, parts]))
+    return gathered(restricted, excluded, pairs)
+
+
+def squared_errors(
+    logits: Float[Tensor, "example class"], pairs: Pairs, keys: Bool[Tensor, "frequency"]
+) -> ProgressMeasures:
+    """``progress_measures`` of logits on the grid of pairs, by squared error."""
+    table = mean_by_sum(logits)
+    kept, parts = kept_parts(table, keys)
+    restricted = losses_by_sum(kept + table.mean(0), squared_error)
+    excluded = excluded_squares(logits, pairs.is_train, table, torch.cat([kept, parts]))
+    return gathered(restricted, excluded, pairs)
+
+
+def kept_parts(table: Float[Tensor, "sum class"], keys: Bool[Tensor, "frequency"]) -> tuple[Tensor, Tensor]:
+    """The logits' part at the keys and at each random set instead, [set, sum, class], and at every frequency."""
+    parts = frequency_parts(table)
+    sets = torch.cat([keys.unsqueeze(0), random_sets(keys)]).double()
+    return torch.einsum("qk,ksc->qsc", sets, parts), parts
+
+
+def gathered(restricted: Float[Tensor, "set sum"], excluded: Float[Tensor, "part"], pairs: Pairs) -> ProgressMeasures:
+    """The measures from the losses of every set of frequencies, and of every frequency alone."""
+    n_sets = len(restricted)
+    return ProgressMeasures(
+        restricted_loss=restricted[0].mean(),
+        excluded_loss=excluded[0],
+        excluded_loss_of=excluded[n_sets:],
+        trig_loss=over_splits(restricted[0], pairs),
+        restricted_loss_control=restricted[1:].mean(),
+        excluded_loss_control=excluded[1:n_sets].mean(),
+    )
+
+
+def key_mask(key_frequencies: Int[Tensor, "key"], p: int, device: torch.device) -> Bool[Tensor, "frequency"]:
+    """Key frequencies as a mask over all frequencies."""
+    rows = key_rows(key_frequencies, p, device)
+    return (torch.arange(p // 2, device=device)[:, None] == rows).any(1)
+
+
+def random_sets(keys: Bool[Tensor, "frequency"]) -> Bool[Tensor, "draw frequency"]:
+    """Frequencies outside the keys, as many as there are keys where enough are left, drawn with a fixed seed."""
+    random, mask = np.random.default_rng(0), keys.cpu().numpy()
+    others = np.flatnonzero(~mask)
+    sets = np.zeros((DRAWS, len(mask)), dtype=bool)
+    for row in sets:
+        row[random.permutation(others)[: mask.sum()]] = True
+    return torch.from_numpy(sets).to(keys.device)
+
+
+def frequency_parts(table: Float[Tensor, "sum class"]) -> Float[Tensor, "frequency sum class"]:
+    """P_k of logits whose mean over each a + b is ``table``: one small DFT along the sums and back."""
+    p = table.shape[0]
+    cos, sin = waves(p, table.device)
+    scale = squared_norms(p, table.device).reciprocal()[:, None]
+    cosine, sine = scale * (cos @ table), scale * (sin @ table)
+    return cos[:, :, None] * cosine[:, None] + sin[:, :, None] * sine[:, None]
+
+
+def losses_by_sum(
+    logits: Float[Tensor, "set sum class"], loss: Callable[[Tensor, Tensor], Tensor]
+) -> Float[Tensor, "set sum"]:
+    """Losses of logits that depend on a + b alone."""
+    labels = torch.arange(logits.shape[-1], device=logits.device)
+    return loss(logits, labels.expand(logits.shape[:-1]))
+
+
+def over_splits(losses: Float[Tensor, "sum"], pairs: Pairs) -> Float[Tensor, "split"]:
+    """Mean over the train, test and all examples of a loss that depends on a + b alone."""
+    order = sum_order(len(losses), losses.device)
+    trained, tested = (part[order].sum(1).double() for part in pairs)
+    weights = torch.stack([trained, tested, torch.full_like(trained, len(losses))])
+    return (weights / weights.sum(1, keepdim=True)) @ losses
+
+
+def train_rows(is_train: Bool[Tensor, "example"], p: int) -> tuple[Tensor, Tensor]:
+    """Training examples by a + b, [sum, row], padded to equal length, and their weights in the mean."""
+    order = sum_order(p, is_train.device)
+    trained = is_train[order]
+    first = trained.long().argsort(dim=1, descending=True, stable=True)[:, : int(trained.sum(1).max())]
+    weight = trained.gather(1, first).double()
+    return order.gather(1, first), weight / weight.sum()
+
+
+def excluded_losses(
+    logits: Float[Tensor, "example class"],
+    is_train: Bool[Tensor, "example"],
+    table: Float[Tensor, "sum class"],
+    removed: Float[Tensor, "part sum class"],
+) -> Float[Tensor, "part"]:
+    """Mean cross-entropy on the training examples of logits - part, for many parts in one product.
+
+    With l = t + d, t the logits' mean over each a + b, and m and n the largest wrong entries of d and of
+    t - r, the wrong classes have Σ_c exp(l_c - r_c) = e^{m + n} Σ_c exp(d_c - m) exp(t_c - r_c - n): a
+    matrix product over c for every a + b. The loss is softplus(log of it - (l - r)_correct). The largest
+    term of the sum is at least exp(-range) for the smaller of both ranges, so nothing that matters
+    underflows while either d or t - r spans less than 700 nats; else, and without any training example,
+    the loss is NaN.
+    """
+    p = logits.shape[1]
+    if not is_train.any():
+        return logits.new_full((len(removed),), torch.nan)
+    example, weight = train_rows(is_train, p)
+    correct = torch.eye(p, dtype=torch.bool, device=logits.device)
+    some = max(1, CELLS // (example.shape[1] * max(p, len(removed))))
+    total = torch.zeros_like(removed[:, 0, 0])
+    for s in torch.arange(p, device=logits.device).split(some):
+        deviation = logits.index_select(0, example[s].flatten()).unflatten(0, (len(s), -1)) - table[s, None]
+        total = total + excluded_sums(deviation, table[s] - removed[:, s], correct[s], weight[s])
+    return total
+
+
+def excluded_sums(
+    deviation: Float[Tensor, "sum row class"],
+    rest: Float[Tensor, "part sum class"],
+    correct: Bool[Tensor, "sum class"],
+    weight: Float[Tensor, "sum row"],
+) -> Float[Tensor, "part"]:
+    """What the pairs of some a + b add to the mean loss of the logits deviation + rest, see ``excluded_losses``."""
+    own = of_class(deviation, correct[:, None])[..., None] + of_class(rest, correct).mT[:, None]
+    exact = (spread(deviation) < LARGEST_RANGE) | (spread(rest[:, :, None]) < LARGEST_RANGE)
+    deviation, m = shifted_exp(deviation, correct[:, None])
+    rest, n = shifted_exp(rest, correct)
+    wrong = torch.einsum("src,qsc->srq", deviation, rest).log() + m[..., None] + n.mT[:, None]
+    losses = torch.einsum("srq,sr->q", softplus(wrong - own, threshold=40), weight)
+    return torch.where(exact, losses, torch.nan)
+
+
+def of_class(x: Float[Tensor, "*batch class"], chosen: Bool[Tensor, "*_ class"]) -> Float[Tensor, "*batch"]:
+    """The entry of the one chosen class."""
+    return torch.where(chosen, x, 0).sum(-1)
+
+
+def excluded_squares(
+    logits: Float[Tensor, "example class"],
+    is_train: Bool[Tensor, "example"],
+    _: Float[Tensor, "sum class"],
+    removed: Float[Tensor, "part sum class"],
+) -> Float[Tensor, "part"]:
+    """Mean squared error on the training examples of logits - part, for many parts at once.
+
+    With e = l - onehot and r the part that depends on a + b alone, Σ_c (e - r)² = Σ e² - 2 Σ e r + Σ r²,
+    summed over the training pairs of each a + b.
+    """
+    p = logits.shape[1]
+    order = sum_order(p, logits.device)
+    weight = is_train[order].double() / is_train.sum()
+    error = logits[order] - torch.eye(p, dtype=logits.dtype, device=logits.device)[:, None]
+    square = (error.square().sum(-1) * weight).sum()
+    cross = torch.einsum("sac,sa,qsc->q", error, weight, removed)
+    return (square - 2 * cross + torch.einsum("qsc,s->q", removed.square(), weight.sum(1))) / p
+
+
+def spread(x: Float[Tensor, "*part sum row class"]) -> Float[Tensor, "*part"]:
+    """The largest range of a row over its classes."""
+    return (x.amax(-1) - x.amin(-1)).amax((-2, -1))
+
+
+def shifted_exp(x: Float[Tensor, "*batch class"], left_out: Bool[Tensor, "*_ class"]) -> tuple[Tensor, Tensor]:
+    """exp(x - m), zero at the classes left out, and m, the largest of the others."""
+    x = x.masked_fill(left_out, -torch.inf)
+    m = x.amax(-1)
+    return (x - m[..., None]).exp(), m

@@ -1,0 +1,18 @@
+"""Train, record and stabilize any ``nn.Module``."""
+
+from grokinterp.custom.attention import Replacement, replace_attention
+from grokinterp.custom.recorder import Recorder
+from grokinterp.custom.trainer import DivergedError, GrokkingAwareTrainer, Scores, configure_for_grokking
+from grokinterp.custom.until_grokking import GrokkingResult, train_until_grokking
+
+__all__ = [
+    "DivergedError",
+    "GrokkingAwareTrainer",
+    "GrokkingResult",
+    "Recorder",
+    "Replacement",
+    "Scores",
+    "configure_for_grokking",
+    "replace_attention",
+    "train_until_grokking",
+]

@@ -1,0 +1,392 @@
+"""Record a training run from any loop as a run directory."""
+
+import math
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, final, get_args
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from grokinterp.custom.module_description import Known, describe_module
+from grokinterp.custom.recorded_examples import encoded, examples_of, same
+from grokinterp.custom.recording import Watched, copies, undisturbed, unwrapped
+from grokinterp.custom.task_examples import task_examples
+from grokinterp.errors import ConfigError, RunDirectoryError, short
+from grokinterp.experiment import Experiment, Optimization, Split
+from grokinterp.experiment.problem import Problem
+from grokinterp.experiment.split import written_out
+from grokinterp.losses import LossForm
+from grokinterp.models import Answer, ModelSpec, RecordedSpec
+from grokinterp.models.recorded import state_tensors
+from grokinterp.models.taps import ReadAt
+from grokinterp.runs.results import UNPLANNED
+from grokinterp.runs.trajectory import UPDATE
+from grokinterp.storage import RunDirectory
+from grokinterp.tasks import RecordedTask, Task
+from grokinterp.training.environment import describe
+from grokinterp.training.metrics import logit_statistics, score
+
+Examples = Any
+"""A pair: inputs (a tensor, a tuple of tensors or a dict of them) and labels."""
+
+
+@final
+class Recorder:
+    """Saves the trajectory of any module while your own loop trains it.
+
+        recorder = Recorder("checkpoints/mine", model, train=(x, y), test=(x_test, y_test), optimizer=optimizer)
+        for step in range(steps + 1):
+            if step % 100 == 0:
+                recorder.record(step)
+            ...  # your training step
+        recorder.finish()
+
+    The directory is one like those of ``train``: ``analyze(Trajectory.open(path, model))`` runs every analysis that
+    needs no known architecture, and then ``grokinterp report`` writes the report without the module. What the module
+    is given and its weights are saved, nothing of its code. It is looked at in evaluation mode, which leaves training
+    as it was, to the bit: gradients, random numbers, modes and statistics of normalization are not touched.
+
+    As a context manager it finishes by itself, as "interrupted" where the block raises.
+
+    Args:
+        directory: a new or empty one; with ``resume`` that of the recording to continue.
+        model: the module. What torch.compile or data-parallel training wraps around it is taken off.
+        train: inputs and labels of training examples to evaluate on, all or some; at most 8,192 together with the test.
+        test: the same of examples that are not trained on.
+        loss: what the loop minimizes the mean of, as in ``losses``.
+        optimizer: for learning rate, weight decay, and the exact last update of every checkpoint, for which a copy of
+            the weights is kept before each step.
+        logits: finds them in the module's output, as [example, class] (default: the output, its ``logits`` or its first
+            part). ``Trajectory.open`` needs the same function.
+        read_at: the position that counts in outputs [example, position, feature].
+        reads: the last linear layer by name, a submodule or the weight it multiplies by, several in an ensemble
+            (default: found by following the logits back; ``experiment.model.reads`` says what was found).
+        task: what the examples are of; ``train`` and ``test`` are then all of the task's, with its labels.
+        parts: names of the module's "embedding", "unembedding", "neurons", "neuron_output" and "attention", for the
+            task's analyses; see docs/recorder.md.
+        name: of the run (default: the class).
+        data: what the examples are, for the report.
+        run_steps: how long training is meant to be.
+        updates: whether to keep that copy.
+        resume: continue a recording behind its ``last_step``.
+
+    Raises:
+        ConfigError: examples, labels or a module that cannot be recorded.
+        RunDirectoryError: the directory is taken, or a recording of something else.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        model: nn.Module,
+        *,
+        train: Examples,
+        test: Examples,
+        loss: LossForm = "softplus",
+        optimizer: Optimizer | None = None,
+        logits: Answer | None = None,
+        read_at: ReadAt = "last",
+        reads: str | Sequence[str] = (),
+        task: Task | None = None,
+        parts: Mapping[str, str | Sequence[str]] | None = None,
+        name: str | None = None,
+        data: str = "",
+        run_steps: int | None = None,
+        updates: bool = True,
+        resume: bool = False,
+    ) -> None:
+        require_choice("loss", loss, get_args(LossForm))
+        require_choice("read_at", read_at, get_args(ReadAt))
+        inputs, labels, is_train = examples_of(train, test)
+        known = Known((reads,) if isinstance(reads, str) else tuple(reads), parts or {}, task)
+        if task is not None:
+            if data:
+                raise ConfigError("data", short(data), f"is not used with task={task.kind}, which says what they are")
+            found = task_examples(task, inputs, labels, is_train)
+            known, inputs, is_train = replace(known, examples=found), found.inputs, found.is_train
+        self.optimizer = optimizer
+        self.watched = Watched(unwrapped(model), inputs, logits, read_at)
+        file, digest = encoded(inputs)
+        spec, classes = describe_module(self.watched, known)
+        if task is None:
+            answers = tuple(labels.tolist())
+            task = RecordedTask(answers=answers, classes=classes, digest=digest, same=same(inputs), data=data)
+        else:
+            spec = replace(spec, examples=digest)
+        self.experiment = Experiment(
+            name=name_of(spec) if name is None else name,
+            task=task,
+            model=spec,
+            split=split_of(task, is_train),
+            optimization=optimization_of(optimizer, loss),
+            steps=UNPLANNED if run_steps is None else run_steps,
+            evaluate_every=1,
+        )
+        self.problem = Problem.of(self.experiment)
+        self.before: list[Tensor] | None = None
+        self.last_step, self.is_open = -1, False
+        self._held = ExitStack()
+        self.run = self._reopened(Path(directory)) if resume else self._created(Path(directory))
+        self._begin(file, updates=updates)
+
+    def record(self, step: int, *, save: bool = True, **extra: float | int | Tensor) -> bool:
+        """Evaluate the module, append a row of metrics and, with ``save``, write a checkpoint.
+
+        Schedules are the caller's: metrics may be recorded more often than weights are saved.
+
+        Args:
+            step: optimizer steps taken so far; more than at the last record.
+            save: whether to save the weights, too.
+            extra: further numbers for the row, such as a gap or a temperature.
+
+        Returns:
+            Whether all that was to be written is finite; if not, nothing is written and the run counts as diverged.
+
+        Raises:
+            ConfigError: a step that was recorded, or a name that is taken.
+            RunDirectoryError: the recording is finished.
+            GrokinterpError: a file cannot be written.
+        """
+        if not self.is_open:
+            raise RunDirectoryError(self.run.path, "is finished: continue it with Recorder(..., resume=True)")
+        if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step < 10**12:
+            raise ConfigError("step", short(step), "must be a count of optimizer steps, from 0")
+        if step <= self.last_step:
+            rule = f"is already recorded: record steps after recorder.last_step={self.last_step}"
+            raise ConfigError("step", step, rule)
+        tensors = self._tensors() if save else {}
+        row = self._row(step, extra)
+        if not self._is_finite(row, tensors):
+            self._write_status("diverged", step, why="loss, weights or gradient are not finite: nothing was recorded")
+            return False
+        if save:
+            self.run.save_checkpoint(step, tensors)
+        self.run.metrics.append(row)
+        if self.run.status.get("status") != "running":
+            self._write_status("running", step)
+        self.last_step = step
+        return True
+
+    def finish(self, status: str = "finished") -> None:
+        """Mark the run as finished, and release the directory and the optimizer; further calls do nothing."""
+        if not self.is_open:
+            return
+        self.is_open = False
+        try:
+            self.run.metrics.sync()
+            if self.run.status.get("status") != "diverged":
+                self._write_status(status, max(self.last_step, 0))
+        finally:
+            self._held.close()
+
+    def __enter__(self) -> "Recorder":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.finish("finished" if kind is None else "interrupted")
+
+    def _created(self, directory: Path) -> RunDirectory:
+        if (directory / "experiment.json").exists():
+            raise RunDirectoryError(directory, "holds a run: continue it with resume=True, or choose another directory")
+        module = self.watched.module
+        found: dict[str, Any] = {"module": f"{type(module).__module__}.{type(module).__qualname__}"}
+        task = self.experiment.task
+        found |= {"n_test": self.experiment.split.sizes(task).test, "n_classes": task.n_classes}
+        if self.optimizer is not None:
+            found |= {"optimizer": type(self.optimizer).__name__, "parameter_groups": str(len(self.groups))}
+        return RunDirectory.create(directory, self.experiment.to_dict(), describe(self.watched.device) | found)
+
+    def _reopened(self, directory: Path) -> RunDirectory:
+        """The directory of this very recording. Raises RunDirectoryError naming what differs."""
+        run = RunDirectory.open(directory)
+        before = Experiment.from_dict(run.experiment)
+        own = self.experiment
+        for what, there, here in (
+            ("examples", *(without_words(one.task) for one in (before, own))),
+            ("module", facts(before.model), facts(own.model)),
+            ("last linear layer", reads_of(before.model) or reads_of(own.model), reads_of(own.model)),
+            ("training examples", before.split, own.split),
+            ("loss", before.optimization.loss, own.optimization.loss),
+        ):  # fmt: skip
+            if there != here:
+                raise RunDirectoryError(directory, f"is the recording of another {what}: nothing was written")
+        self.experiment = before
+        return run
+
+    def _begin(self, file: bytes, *, updates: bool) -> None:
+        """Take hold of the directory and the optimizer, and find where the recording stands."""
+        with ExitStack() as stack:
+            stack.enter_context(self.run.lock())
+            self.run.save_examples(file)
+            drop_half_row(self.run)
+            rows = self.run.metrics.read()
+            self.last_step = max([-1, *(int(row["step"]) for row in rows[-1:]), *self.run.steps()[-1:]])
+            self._write_status("running", max(self.last_step, 0))
+            if self.optimizer is not None and updates:
+                stack.enter_context(_Removed(self.optimizer.register_step_pre_hook(self._keep_weights)))
+            self._held = stack.pop_all()
+        self.is_open = True
+
+    def _keep_weights(self, *_: Any) -> None:
+        """Before an optimizer step."""
+        weights = self._weights()
+        if self.before is None:
+            self.before = copies(weights)
+        else:
+            with torch.no_grad():
+                torch._foreach_copy_(self.before, weights)
+
+    def _weights(self) -> list[Tensor]:
+        """The trained parameters as they are now."""
+        named = dict(self.watched.module.named_parameters())
+        return [named[name].detach() for name in self.spec.parameters]
+
+    @property
+    def spec(self) -> RecordedSpec:
+        """What is recorded of the module."""
+        spec = self.experiment.model
+        assert isinstance(spec, RecordedSpec)
+        return spec
+
+    @property
+    def groups(self) -> list[dict[str, Any]]:
+        """The optimizer's parameter groups, the one with the most weights first."""
+        groups = [] if self.optimizer is None else self.optimizer.param_groups
+        return sorted(groups, key=lambda group: -sum(weight.numel() for weight in group["params"]))
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint holds: the state, and the last update where it is known."""
+        state = state_tensors(self.watched.module)
+        tensors = {name: state[name].detach().cpu() for name in (*self.spec.parameters, *self.spec.buffers)}
+        if self.before is not None:
+            pairs = zip(self.spec.parameters, self._weights(), self.before, strict=True)
+            tensors |= {UPDATE + name: (now - before).cpu() for name, now, before in pairs}
+        return tensors
+
+    def _row(self, step: int, extra: Mapping[str, float | int | Tensor]) -> dict[str, Any]:
+        """A line of metrics.jsonl, with the columns that ``train`` writes."""
+        problem, form = self.problem, self.experiment.optimization.loss
+        train, test = problem.is_train.nonzero().flatten(), problem.is_test.nonzero().flatten()
+        with undisturbed(self.watched.module):
+            seen = self.watched.look(train, problem.train_labels, form)
+            held_out = self.watched.all_logits(test)
+        train_loss, train_accuracy = score(seen.logits.cpu(), None, problem.train_labels, problem)
+        test_loss, test_accuracy = score(held_out.cpu(), None, problem.test_labels, problem)
+        weights = zip(self.spec.parameters, self._weights(), strict=True)
+        norms = {name: float(weight.double().square().sum()) for name, weight in weights}
+        scalars = {
+            "train_loss": train_loss,
+            "test_loss": test_loss,
+            "train_accuracy": train_accuracy,
+            "test_accuracy": test_accuracy,
+            "gradient_norm": seen.gradient_norm,
+            "weight_norm": sum(norms.values()),
+            **logit_statistics(seen.logits.cpu().double(), problem.train_labels),
+            **self._settings(),
+        }
+        own = {"step", "weight_norm_of", *scalars}
+        for name, value in extra.items():
+            if name in own or len(name) > 64 or not isinstance(value, float | int | Tensor):
+                raise ConfigError(short(name), short(value), "must be a number with a name that no other column has")
+        numbers = {name: float(value) for name, value in (scalars | dict(extra)).items()}
+        return {"step": step, **numbers, "weight_norm_of": norms}
+
+    def _settings(self) -> dict[str, float]:
+        """Learning rate and weight decay of the optimizer's largest group."""
+        found = self.groups[0] if self.groups else {}
+        names = {"learning_rate": "lr", "weight_decay": "weight_decay"}
+        return {ours: float(found[theirs]) for ours, theirs in names.items() if found.get(theirs) is not None}
+
+    def _is_finite(self, row: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> bool:
+        """Whether the numbers measured and the weights to be saved are finite; buffers may hold masks of -inf."""
+        own = [value for name, value in row.items() if name.endswith(("_loss", "_norm")) or name.startswith("logit_")]
+        weights = [value for name, value in tensors.items() if name not in self.spec.buffers]
+        masks = [value for name, value in tensors.items() if name in self.spec.buffers]
+        return (
+            all(map(math.isfinite, [*own, *row["weight_norm_of"].values()]))
+            and all(bool(value.isfinite().all()) for value in weights)
+            and not any(bool(value.isnan().any()) for value in masks)
+        )
+
+    def _write_status(self, status: str, step: int, **details: str) -> None:
+        self.run.write_status({"status": status, "step": step, **details})
+
+
+class _Removed:
+    """A handle that is removed when a block ends."""
+
+    def __init__(self, handle: Any) -> None:
+        self.handle = handle
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        self.handle.remove()
+
+
+def require_choice(key: str, value: Any, allowed: tuple[str, ...]) -> None:
+    """Raise ConfigError unless the value is among those."""
+    if value not in allowed:
+        raise ConfigError(key, short(value), f"must be one of {', '.join(allowed)}")
+
+
+def facts(model: ModelSpec) -> tuple[Any, ...]:
+    """What makes a recorded module the same one; which hooks it has is found out anew by each version."""
+    assert isinstance(model, RecordedSpec)
+    known = (model.class_name, model.parameters, model.buffers, model.read_at, model.own_logits)
+    return (*known, model.examples, model.parts)
+
+
+def reads_of(model: ModelSpec) -> tuple[str, ...]:
+    """What the last linear layer reads, as a recording says it; none in one of an older version."""
+    assert isinstance(model, RecordedSpec)
+    return model.reads
+
+
+def without_words(task: Task) -> Task:
+    """The task without what is said of its examples in words."""
+    return replace(task, data="") if isinstance(task, RecordedTask) else task
+
+
+def split_of(task: Task, is_train: Bool[Tensor, "example"]) -> Split:
+    """The split with these training examples; the fraction is one of those that the task does not give itself."""
+    given, trained = int(task.given().sum()), int(is_train.sum())
+    if trained <= given:
+        raise ConfigError("train", f"{trained} examples", f"must be more than the {given} that {task.kind} gives")
+    return Split(fraction=(trained - given) / (len(is_train) - given), trained_on=written_out(is_train))
+
+
+def name_of(spec: RecordedSpec) -> str:
+    """A run's name from the module's class."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", spec.class_name).strip("._-")[:64] or "run"
+
+
+def optimization_of(optimizer: Optimizer | None, loss: LossForm) -> Optimization:
+    """Learning rate and weight decay of the first group, where a configuration may have them; no decay if unknown."""
+    group = {} if optimizer is None else optimizer.param_groups[0]
+    rate, decay = (group.get(key) for key in ("lr", "weight_decay"))
+    try:
+        return Optimization(lr=float(rate or 1e-3), weight_decay=float(decay or 0.0), warmup_steps=0, loss=loss)
+    except (ConfigError, TypeError, ValueError):
+        return Optimization(weight_decay=0.0, warmup_steps=0, loss=loss)
+
+
+def drop_half_row(run: RunDirectory) -> None:
+    """Remove what a killed process left of a row, and say so."""
+    path = run.metrics.path
+    content = path.read_bytes() if path.exists() else b""
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        warnings.warn(f"{path}: the last row was only partly written; it was removed", stacklevel=4)
+        run.metrics.truncate(whole)

@@ -1,0 +1,127 @@
+"""A module looked at while somebody else trains it, so that its training does not notice."""
+
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple, final
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from grokinterp.custom.reading import Look
+from grokinterp.errors import ConfigError
+from grokinterp.losses import LossForm, example_losses
+from grokinterp.models import Answer, ProbeInputs
+from grokinterp.models.call_trace import list_calls
+from grokinterp.models.taps import ReadAt, Trace, logits_of, trace
+
+AT_ONCE = 256
+"""Examples that are differentiated at a time."""
+
+
+class Seen(NamedTuple):
+    """What one look at the training examples gives: their logits, and the gradient of their mean loss."""
+
+    logits: Float[Tensor, "train class"]
+    gradient_norm: Float[Tensor, ""]
+
+
+@final
+class Watched:
+    """A module with the examples it is evaluated on.
+
+    Args:
+        module: in training somewhere else.
+        inputs: of all examples.
+        answer: finds the logits in the module's output, ``logits_of`` if there is none.
+        read_at: which position of [example, position, class] is the answer.
+    """
+
+    def __init__(self, module: nn.Module, inputs: ProbeInputs, answer: Answer | None, read_at: ReadAt) -> None:
+        self.module, self.inputs, self.answer, self.read_at = module, inputs, answer, read_at
+
+    @property
+    def device(self) -> torch.device:
+        """That of the weights."""
+        return next(self.module.parameters()).device
+
+    def logits(self, examples: Int[Tensor, "chosen"]) -> Float[Tensor, "chosen class"]:
+        """Of some examples. Raises ConfigError for an output in which there are none."""
+        output = self.inputs.given_to(self.module, examples, device=self.device, dtype=None)
+        found = self.answer(output) if self.answer is not None else logits_of(output, self.read_at)
+        if not (isinstance(found, Tensor) and found.ndim == 2 and len(found) == len(examples)):
+            seen = output if found is None else found
+            shape = list(seen.shape) if isinstance(seen, Tensor) else type(seen).__name__
+            rule = "must be logits [example, class]: give logits=, a function of the module's output"
+            raise ConfigError("model", f"output {shape}", rule)
+        return found
+
+    @torch.no_grad()
+    def all_logits(self, examples: Int[Tensor, "chosen"]) -> Float[Tensor, "chosen class"]:
+        """Of any number of examples."""
+        return torch.cat([self.logits(some) for some in examples.split(AT_ONCE)])
+
+    def look(self, examples: Int[Tensor, "train"], labels: Int[Tensor, "train"], form: LossForm) -> Seen:
+        """Logits and the gradient's norm, of trained weights only; no ``.grad`` is touched."""
+        weights = [weight for weight in self.module.parameters() if weight.requires_grad]
+        total = [torch.zeros_like(weight, dtype=torch.float64) for weight in weights]
+        kept = []
+        with torch.enable_grad():
+            for some, right in zip(examples.split(AT_ONCE), labels.to(self.device).split(AT_ONCE), strict=True):
+                logits = self.logits(some)
+                loss = example_losses(logits, right, form=form).sum() / len(examples)
+                gradients = torch.autograd.grad(loss, weights, allow_unused=True) if weights else ()
+                for sum_so_far, gradient in zip(total, gradients, strict=True):
+                    if gradient is not None:
+                        sum_so_far += gradient
+                kept.append(logits.detach())
+        squares = [gradient.square().sum() for gradient in total] or [torch.zeros((), dtype=torch.float64)]
+        return Seen(torch.cat(kept), torch.stack(squares).sum().sqrt())
+
+    def trace(self) -> Trace:
+        """What the submodules do with the first examples."""
+        one, two = torch.arange(1), torch.arange(2)
+        return trace(self.module, lambda: self.logits(one), lambda: self.logits(two))
+
+    def look_inside(self) -> Look:
+        """The functions that are called with the first examples."""
+        one, two = torch.arange(1), torch.arange(2)
+        calls = [list_calls(self.module, lambda of=of: self.logits(of)) for of in (one, two)]
+        return Look(self.module, *calls, self.read_at)
+
+
+@contextmanager
+def undisturbed(module: nn.Module) -> Generator[None]:
+    """Evaluation mode, full precision and random numbers of its own while the block runs; afterwards all as it was."""
+    modes = {part: part.training for part in module.modules()}
+    devices = sorted({weight.device.index or 0 for weight in module.parameters() if weight.device.type == "cuda"})
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.random.fork_rng(devices=devices))
+        for kind in ("cpu", *(["cuda"] if devices else [])):
+            stack.enter_context(torch.autocast(kind, enabled=False))
+        try:
+            for part in modes:
+                part.training = False
+            yield
+        finally:
+            for part, mode in modes.items():
+                part.training = mode
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The module inside what torch.compile and data-parallel training wrap around one.
+
+    >>> type(unwrapped(nn.DataParallel(nn.Linear(2, 2)))).__name__
+    'Linear'
+    """
+    inner = getattr(model, "_orig_mod", None)
+    if isinstance(inner, nn.Module):
+        return unwrapped(inner)
+    wraps = isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel)
+    return unwrapped(model.module) if wraps else model
+
+
+def copies(of: Sequence[Tensor]) -> list[Tensor]:
+    """The values as they are now."""
+    return [value.detach().clone() for value in of]

@@ -1,0 +1,324 @@
+"""Training that waits for grokking, for any module: what to train with, the steps, the evaluations, the detection."""
+
+import math
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+
+from grokinterp.custom.attention import replace_attention
+from grokinterp.custom.batches import (
+    Batch,
+    Loss,
+    Program,
+    buffers_kept,
+    detached,
+    mode,
+    own_randomness,
+    require_whole,
+)
+from grokinterp.errors import ConfigError, GrokinterpError
+from grokinterp.losses import StableCrossEntropyLoss
+from grokinterp.optim import GradientFilter, GrokfastEMA, ModelEMA, OrthoAdamW, filtered, filters_of
+from grokinterp.phases import GrokkingDetector, JumpDetector, JumpRule, SustainedRule
+
+AnyModel = TypeVar("AnyModel", bound=nn.Module)
+
+
+class DivergedError(GrokinterpError):
+    """A loss or gradient that is not finite; the weights are those before the step, which was not taken."""
+
+    def __init__(self, step: int, what: str) -> None:
+        super().__init__(f"step {step}: {what} is not finite; the weights before it are kept; try a lower lr")
+        self.step = step
+
+
+class Scores(NamedTuple):
+    """Mean loss and accuracy over all labels, and those of the averaged weights; None without an average."""
+
+    loss: float
+    accuracy: float
+    average_loss: float | None = None
+    average_accuracy: float | None = None
+
+
+def configure_for_grokking(
+    model: AnyModel, lr: float | int = 1e-3, weight_decay: float | int = 0.01, *, stablemax_attention: bool = False
+) -> tuple[AnyModel, OrthoAdamW, StableCrossEntropyLoss]:
+    """The same model, an optimizer that cannot just scale its weights up, and a loss that cannot collapse.
+
+    ``OrthoAdamW`` takes the part of the gradient along the weights out, in which the loss falls without
+    the answers changing (naive loss minimization); ``StableCrossEntropyLoss`` is -log StableMax. With
+    ``stablemax_attention`` the softmax of attention is replaced too, in place (``replace_attention``,
+    which returns what was replaced); a warning names what looks like attention and was not.
+
+    Args:
+        model: any module with trained parameters.
+        lr: learning rate.
+        weight_decay: decoupled.
+        stablemax_attention: whether to change the model's attention.
+
+    Source: Prieto et al. 2025, §4.1 and §5.
+
+    Raises:
+        ConfigError: no module, or one without trained parameters; lr or weight_decay out of range.
+    """
+    parameters = trained_parameters(model)
+    if not 0 < lr < 10:
+        raise ConfigError("lr", lr, "must be positive and below 10")
+    if not 0 <= weight_decay < math.inf:
+        raise ConfigError("weight_decay", weight_decay, "must be 0 or positive, and finite")
+    if stablemax_attention:
+        replacement = replace_attention(model)
+        if replacement.kept or not replacement.replaced:
+            warnings.warn(f"stablemax_attention: {replacement}", stacklevel=2)
+    return model, OrthoAdamW(parameters, lr=lr, weight_decay=weight_decay), StableCrossEntropyLoss()
+
+
+def trained_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """Parameters that want gradients. Raises ConfigError without any."""
+    if not isinstance(model, nn.Module):
+        raise ConfigError("model", type(model).__name__, "must be a torch.nn.Module")
+    found = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not found:
+        raise ConfigError("model", type(model).__name__, "has no parameter that is trained")
+    return found
+
+
+class GrokkingAwareTrainer:
+    """Steps, evaluations and the detection of grokking, for a loop of one's own.
+
+    Nothing stops early but detection and ``patience``: a network that groks looks finished, and overfitted, for
+    most of its training. Batches are (inputs, labels), or dicts with "labels" whose other entries are
+    keyword arguments of the model; logits are what the model returns, or their ``.logits``, as [batch, class],
+    [batch, position, class] or [batch, class, …]. Labels of a Hugging Face causal language model, in a
+    dict, are compared with the logits one position before, as it does itself.
+
+    Args:
+        model: any module; in training mode during a step, in evaluation mode during an evaluation, and
+            as it was after both.
+        optimizer: of its parameters, with a warning if it lacks some; None: AdamW with torch's defaults, lr 1e-3 and
+            weight decay 0.01.
+        loss: as ``torch.nn.CrossEntropyLoss``, the mean; None: ``StableCrossEntropyLoss``.
+        filters: through which gradients pass; None: Grokfast-EMA for an optimizer that is made here, and what
+            it has for one that is given.
+        boost: what λ of the filters is multiplied by once grokking is detected, from 1 to 1000.
+        average: decay of a moving average of the weights, evaluated beside them; None: no average.
+        rule: what counts as grokking; a ``JumpRule`` is there to compare with.
+        patience: evaluations after the detection until ``should_stop``; None: never.
+        supervision_steps: calls of a model ``forward(…, state) -> (logits, state)`` on every batch, each with
+            an optimizer step of its own, the state being detached in between; every one of them is taken.
+        device: where to train; None: where the model is.
+
+    Source: Lee et al. 2024 (Grokfast); Jolicoeur-Martineau 2025 (deep supervision); docs/formulas.md, Accelerators.
+
+    Raises:
+        ConfigError: an argument that breaks its rule.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer | None = None,
+        loss: Loss | None = None,
+        *,
+        filters: Sequence[GradientFilter] | None = None,
+        boost: float | int = 1.5,
+        average: float | None = 0.999,
+        rule: SustainedRule | JumpRule | None = None,
+        patience: int | None = 200,
+        supervision_steps: int = 1,
+        device: torch.device | str | None = None,
+    ) -> None:
+        parameters = trained_parameters(model)
+        if not 1 <= boost <= 1000:
+            raise ConfigError("boost", boost, "must be from 1 to 1000")
+        if patience is not None:
+            require_whole("patience", patience, 0)
+        if average is not None and not 0 <= average < 1:
+            raise ConfigError("average", average, "must be from 0 to below 1, or None")
+        self.device = torch.device(device) if device is not None else parameters[0].device
+        self.model = model.to(self.device)
+        self.program = Program(model, supervision_steps)
+        self.loss: Loss = StableCrossEntropyLoss() if loss is None else loss
+        parameters = trained_parameters(self.model)
+        if optimizer is not None:
+            require_optimized(optimizer, parameters)
+        self.optimizer = with_filters(optimizer, filters, parameters)
+        self.average = None if average is None else ModelEMA(self.model, decay=average)
+        self.detector = JumpDetector(rule) if isinstance(rule, JumpRule) else GrokkingDetector(rule or SustainedRule())
+        self.boost, self.patience, self.step, self.since_detection = boost, patience, 0, 0
+
+    @property
+    def lamb(self) -> float:
+        """What is added to a gradient that never changes, as a multiple of it: λ with its boost; 0 without Grokfast."""
+        return filters_of(self.optimizer).gain - 1
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether grokking was detected, and ``patience`` evaluations were made since."""
+        return (
+            self.detector.grok_step is not None and self.patience is not None and self.patience <= self.since_detection
+        )
+
+    def train_step(self, batch: Any) -> dict[str, float]:
+        """One batch: as many optimizer steps as there are supervision steps.
+
+        Returns:
+            ``loss`` and ``accuracy`` at the last supervision step before its update, and ``gradient_norm``,
+            of the loss as it is, before the filters.
+
+        Raises:
+            ConfigError: a batch, or an output of the model, of no known form.
+            DivergedError: the loss or its gradient is not finite; no update was made of it.
+        """
+        given, state, found = Batch.read(batch, self.device), None, {}
+        with mode(self.model, training=True):
+            for _ in range(self.program.supervision_steps):
+                with buffers_kept(self.model):
+                    found, state = self._update(given, detached(state))
+        self.step += 1
+        return found
+
+    def _update(self, batch: Batch, state: Any) -> tuple[dict[str, float], Any]:
+        self.optimizer.zero_grad(set_to_none=True)
+        logits, labels, state = self.program(self.model, batch, state)
+        loss = self._mean_loss(logits, labels)
+        if not loss.isfinite():
+            raise DivergedError(self.step, "the loss")
+        loss.backward()
+        gradients = [one.grad for one in self.model.parameters() if one.grad is not None]
+        norm = torch.stack([gradient.detach().norm() for gradient in gradients]).norm()
+        if not norm.isfinite():
+            self.optimizer.zero_grad(set_to_none=True)
+            raise DivergedError(self.step, "the gradient")
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update()
+        hits, count = self._hits(logits, labels)
+        accuracy = hits / count if count else math.nan
+        return {"loss": loss.item(), "accuracy": accuracy, "gradient_norm": norm.item()}, state
+
+    def evaluate(self, loader: Iterable[Any]) -> Scores:
+        """Loss and accuracy over all batches, of the weights and of their average; nothing is changed by it.
+
+        Not even what is drawn at random afterwards, though the loader may shuffle, be it by a generator of its own.
+
+        Raises:
+            ConfigError: the loader gives no batch, or no label that counts.
+        """
+        models = [self.model] if self.average is None else [self.model, self.average.model]
+        totals = [[0.0, 0, 0] for _ in models]
+        with own_randomness(self.device, loader), torch.no_grad():
+            for batch in loader:
+                given = Batch.read(batch, self.device)
+                for model, total in zip(models, totals, strict=True):
+                    with mode(model, training=False):
+                        for place, value in enumerate(self._score(model, given)):
+                            total[place] += value
+        if not totals[0][2]:
+            raise ConfigError("loader", "empty", "must give at least one batch with a label that counts")
+        scores = [(loss / count, hits / count) for loss, hits, count in totals]
+        return Scores(*scores[0], *(scores[1] if len(scores) > 1 else ()))
+
+    def _score(self, model: nn.Module, batch: Batch) -> tuple[float, int, int]:
+        """Sum of the losses, right answers and counted labels of a batch, at the last supervision step."""
+        logits, labels, state = self.program(model, batch)
+        for _ in range(self.program.supervision_steps - 1):
+            logits, labels, state = self.program(model, batch, state)
+        hits, count = self._hits(logits, labels)
+        return (self._mean_loss(logits, labels).item() * count if count else 0.0), hits, count
+
+    def _mean_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        loss = self.loss(logits, labels)
+        if loss.numel() != 1:
+            raise ConfigError("loss", list(loss.shape), "must be one number, the mean over the labels")
+        return loss.squeeze()
+
+    def _hits(self, logits: Tensor, labels: Tensor) -> tuple[int, int]:
+        """Right answers, and labels that count."""
+        counted = labels != getattr(self.loss, "ignore_index", -100)
+        hits = (logits.detach().argmax(-1) == labels) & counted
+        return int(hits.sum()), int(counted.sum())
+
+    def check_grokking(self, train_acc: float | int, eval_acc: float | int) -> bool:
+        """Take the accuracies of one evaluation; True at the one that detects grokking.
+
+        λ is boosted then. ``detector.grok_step`` is the step that grokking is dated at; an evaluation without a
+        step since the last counts as one a step later.
+        """
+        if self.detector.grok_step is not None:
+            self.since_detection += 1
+        last = self.detector.last_step
+        detected = self.detector.update(self.step if last is None else max(self.step, last + 1), train_acc, eval_acc)
+        if detected:
+            filters_of(self.optimizer).boost(self.boost)
+        return detected
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a continuation needs, as tensors and plain values, torch's random state for dropout among them.
+
+        The order of the loader's batches is the loader's affair.
+        """
+        return {
+            "step": self.step,
+            "since_detection": self.since_detection,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "detector": self.detector.state,
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on, bit for bit, where the state was taken of a trainer that was made in the same way.
+
+        Raises:
+            ConfigError: the state is of a trainer with other filters, with or without an average, or by another rule.
+            RuntimeError: it is of another model.
+        """
+        if (state["average"] is None) != (self.average is None):
+            rule = "the state was saved without one" if state["average"] is None else "the state was saved with one"
+            raise ConfigError("average", self.average and self.average.decay, rule)
+        if set(state["detector"]) != set(self.detector.state):
+            raise ConfigError("rule", type(self.detector.rule).__name__, "the state is of a trainer with another rule")
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.detector = type(self.detector).from_state(dict(state["detector"]))
+        self.step, self.since_detection = state["step"], state["since_detection"]
+        torch.set_rng_state(state["random"].cpu())
+        if state["random_cuda"] is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["random_cuda"].cpu(), self.device)
+
+
+def require_optimized(optimizer: Optimizer, parameters: list[nn.Parameter]) -> None:
+    """Raise ConfigError if the optimizer has none of the trained parameters, and warn if it lacks some."""
+    there = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    lacking = sum(id(parameter) not in there for parameter in parameters)
+    if lacking == len(parameters):
+        raise ConfigError("optimizer", type(optimizer).__name__, "has none of the model's trained parameters")
+    if lacking:
+        text = f"{lacking} of the model's {len(parameters)} trained parameters are not in it, and stay as they are"
+        warnings.warn(f"optimizer: {text}", stacklevel=3)
+
+
+def with_filters(
+    optimizer: Optimizer | None, filters: Sequence[GradientFilter] | None, parameters: list[nn.Parameter]
+) -> Optimizer:
+    """The optimizer with filters on it, be they none; the one that is made without any is AdamW."""
+    if optimizer is None:
+        chosen = (GrokfastEMA(),) if filters is None else filters
+        return filtered(AdamW(parameters, lr=1e-3, weight_decay=0.01), *chosen)
+    if filters:
+        return filtered(optimizer, *filters)
+    try:
+        filters_of(optimizer)
+    except ConfigError:
+        return filtered(optimizer)
+    return optimizer

@@ -1,0 +1,131 @@
+"""The numbers that a reader looks for first."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from grokinterp.numbers import ABSENT, number, percent, whole
+from grokinterp.phases import GENERALIZED, History
+from grokinterp.report.vocabulary import Words
+from grokinterp.runs.results import Results
+
+OF_SOME = {
+    "validation_accuracy": "validation accuracy",
+    "noisy_accuracy": "mislabeled, as labeled",
+    "restored_accuracy": "mislabeled, true answer",
+}
+"""Metrics that only some runs have."""
+
+
+CHECKED = "last checkpoint"
+"""Where a number is from, unless only the metrics have it."""
+
+MOST_NAMED = 4
+"""Representations that a tile names."""
+
+
+class Tile(NamedTuple):
+    """A key number."""
+
+    label: str
+    value: str
+    note: str
+
+
+def tiles(results: Results, history: History | None, words: Words) -> list[Tile]:
+    """When it happened, how good the answers are, and what they are made of, as far as that is defined."""
+    measured, unit = results.measures(), words.loss if words.unit == "1" else words.unit
+    row = last_row(results) if words.is_recorded else {}
+    at = {name: "last evaluation" for name in row if name not in measured}
+    measured = row | measured
+    made_of = structure(results, measured, unit) if words.has_frequencies else separation(measured, words, unit, at)
+    if not words.has_frequencies and "key_irreps" in measured:
+        made_of = [*representations(measured), made_of[0], made_of[-1]]
+    if words.is_recorded:
+        made_of = [tile for tile in made_of if tile.value != ABSENT]
+    return [
+        Tile("memorized at", _step(history, "memorized_step"), "train accuracy ≥ 0.99"),
+        Tile("generalized at", _step(history, "generalized_step"), _lasting(history)),
+        Tile("test accuracy", percent(measured.get("test_accuracy")), at.get("test_accuracy", CHECKED)),
+        *computes_with(measured),
+        *made_of,
+        Tile("test loss", number(measured.get("test_loss")), f"{unit}, {at.get('test_loss', CHECKED)}"),
+        *(Tile(OF_SOME[name], _last(results, name), "last evaluation") for name in OF_SOME if name in results.metrics),
+    ]
+
+
+def last_row(results: Results) -> dict[str, Any]:
+    """Those finite metrics of the last evaluation that a tile shows where no analysis has measured them."""
+    names = ("train_loss", "test_loss", "test_accuracy", "weight_norm")
+    columns = {name: results.metrics[name].values for name in names if name in results.metrics}
+    return {name: float(values[-1]) for name, values in columns.items() if values.size and np.isfinite(values[-1])}
+
+
+def computes_with(measured: dict[str, Any]) -> list[Tile]:
+    """The circuit of the last checkpoint, where one was found."""
+    if measured.get("circuit") in (None, "none"):
+        return []
+    score, other = measured.get("causal_score"), measured.get("circuit_close_to")
+    known = [*([f"close to {other}"] if other else []), *([] if score is None else [f"causal score {number(score)}"])]
+    return [Tile("circuit", measured["circuit"], ", ".join(known) or "last checkpoint")]
+
+
+def structure(results: Results, measured: dict[str, Any], unit: str) -> list[Tile]:
+    """How much of the answers the key frequencies carry."""
+    keys = results.key_frequencies
+    shown = "not measured" if keys is None else ", ".join(map(str, keys)) or "none"
+    return [
+        Tile("key frequencies", shown, nearly(measured, "key_frequencies")),
+        Tile("logits explained", percent(measured.get("logit_fve")), "by the key frequencies"),
+        Tile("restricted loss", number(measured.get("restricted_loss")), f"{unit}, all pairs"),
+        Tile("excluded loss", number(measured.get("excluded_loss")), f"{unit}, train pairs"),
+    ]
+
+
+def representations(measured: dict[str, Any]) -> list[Tile]:
+    """How much of the answers the key representations of a group that is not cyclic carry."""
+    keys, similarity = measured["key_irreps"], measured["irrep_similarity"]
+    shown = ", ".join(sorted(keys, key=lambda name: -(similarity[name] or 0))) or "none"
+    if len(keys) > MOST_NAMED:
+        shown = f"{len(keys)} of {len(similarity)}"
+    return [
+        Tile("key representations", shown, nearly(measured, "key_irreps")),
+        Tile("logits explained", percent(measured.get("irreps_explained")), "by the characters"),
+    ]
+
+
+def nearly(measured: dict[str, Any], kind: str) -> str:
+    """What is nearly key, with its similarity on held-out pairs and its threshold."""
+    found = measured.get(f"nearly_{kind}") or {}
+    named = [f"{label} ({number(of['similarity'])} of {number(of['threshold'])})" for label, of in found.items()]
+    return f"nearly key: {', '.join(named[:MOST_NAMED])}" if named else CHECKED
+
+
+def separation(measured: dict[str, Any], words: Words, unit: str, at: dict[str, str]) -> list[Tile]:
+    """How clearly the right answers stand out, where frequencies mean nothing."""
+    margin = (measured.get("logit_margin") or {}).get("test")
+    apart = number(measured.get("class_cosine_between"))
+    return [
+        Tile("logit margin", number(margin), f"test {words.examples} [{words.logit_unit}]"),
+        Tile("cosine in a class", number(measured.get("class_cosine_within_mean")), f"between classes: {apart}"),
+        Tile("weight norm", number(measured.get("weight_norm")), f"sum of squares, {at.get('weight_norm', CHECKED)}"),
+        Tile("train loss", number(measured.get("train_loss")), f"{unit}, {at.get('train_loss', CHECKED)}"),
+    ]
+
+
+def _lasting(history: History | None) -> str:
+    """What the date of generalization means, and whether it is the last word."""
+    rule = "test accuracy ≥ 0.95 for a while"
+    kept = history is None or history.generalized_step is None or history.verdict in GENERALIZED
+    return rule if kept else f"{rule}, not kept"
+
+
+def _last(results: Results, name: str) -> str:
+    return percent(float(results.metrics[name][-1]))
+
+
+def _step(history: History | None, name: str) -> str:
+    if history is None:
+        return "unknown"
+    step: int | None = getattr(history, name)
+    return "never" if step is None else f"step {whole(step)}"

@@ -1,0 +1,116 @@
+"""The measures that a report follows through the phases, and their values at the start and end of each."""
+
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from grokinterp.figures.circuit import verdicts
+from grokinterp.numbers import change, number
+from grokinterp.phases import Phase
+from grokinterp.report.vocabulary import Words
+
+
+class Measure(NamedTuple):
+    """A scalar over the checkpoints, or one entry of a labelled axis.
+
+    ``{examples}`` in the label, and ``{unit}`` and ``{logit_unit}``, those of losses and of logits, take the words
+    of the run.
+    """
+
+    name: str
+    label: str
+    unit: str
+    at: dict[str, str] = {}  # noqa: RUF012  (never changed)
+    ratio: bool = False
+
+
+MEASURES = (
+    Measure("train_loss", "train loss", "{unit}", ratio=True),
+    Measure("test_loss", "test loss", "{unit}", ratio=True),
+    Measure("train_accuracy", "train accuracy", "1"),
+    Measure("test_accuracy", "test accuracy", "1"),
+    Measure("noisy_accuracy", "mislabeled, as labeled", "1"),
+    Measure("restored_accuracy", "mislabeled, true answer", "1"),
+    Measure("restricted_loss", "restricted loss, all pairs", "{unit}", ratio=True),
+    Measure("excluded_loss", "excluded loss, all keys, train pairs", "{unit}", ratio=True),
+    Measure("trig_loss", "trig loss, test pairs", "{unit}", {"split": "test"}, ratio=True),
+    Measure("logit_fve", "logits explained by the step's own key frequencies", "1"),
+    Measure("gini_embedding", "Gini of the embedding spectrum", "1"),
+    Measure("gini_neuron_logit", "Gini of the neuron-to-logit spectrum", "1"),
+    Measure("causal_score", "causal score of the key structure", "1"),
+    Measure("gradient_symmetricity", "gradient symmetricity", "1"),
+    Measure("distance_irrelevance", "distance irrelevance", "1"),
+    Measure("circularity", "circularity of the embedding", "1"),
+    Measure("irreps_explained", "logits explained by the group's characters", "1"),
+    Measure("hidden_fve", "last hidden layer explained by the key representations", "1"),
+    Measure("specialized_share", "specialized neurons", "1"),
+    Measure("logit_margin", "logit margin, train {examples}", "{logit_unit}", {"split": "train"}),
+    Measure("collapsed_share", "softmax collapse in float32, train {examples}", "1", {"precision": "float32"}),
+    Measure("class_cosine_within_mean", "cosine within a class", "1"),
+    Measure("class_cosine_between", "cosine between classes", "1"),
+    Measure("effective_rank", "effective rank of W_E", "1", {"matrix": "W_E"}),
+    Measure("weight_norm", "weight norm Σθ²", "1", ratio=True),
+    Measure("distance_from_initial", "distance of the weights from the first checkpoint", "1", ratio=True),
+    Measure("weight_decay_share", "weight decay's share of the update", "1"),
+)
+
+
+class Row(NamedTuple):
+    """One line of the table of a phase."""
+
+    label: str
+    unit: str
+    start: str
+    end: str
+    change: str
+
+
+def series(dataset: xr.Dataset, measure: Measure) -> xr.DataArray | None:
+    """The measure over the steps, None where it was not analyzed."""
+    if measure.name not in dataset:
+        return None
+    values = dataset[measure.name]
+    for axis, label in measure.at.items():
+        if axis not in values.dims or label not in values[axis].values:
+            return None
+        values = values.sel({axis: label})
+    return values
+
+
+def rows(dataset: xr.Dataset, words: Words, start: int, end: int) -> list[Row]:
+    """Every measure that the dataset has, at two of its steps; the circuit first, and nothing that is nowhere known."""
+    found = [(measure, series(dataset, measure)) for measure in MEASURES]
+    numbers = [
+        _row(measure, words, values, start, end)
+        for measure, values in found
+        if values is not None and np.isfinite(values).any()
+    ]
+    return [*_circuit_row(dataset, start, end), *numbers]
+
+
+def _circuit_row(dataset: xr.Dataset, start: int, end: int) -> list[Row]:
+    """What the network computes with at both steps."""
+    if "is_circuit" not in dataset:
+        return []
+    first, last = verdicts(dataset.sel(step=[start, end]))
+    return [Row("circuit", "", first, last, "same" if first == last else "changed")]
+
+
+def _row(measure: Measure, words: Words, values: xr.DataArray, start: int, end: int) -> Row:
+    first, last = float(values.sel(step=start)), float(values.sel(step=end))
+    changed = change(first, last, ratio=measure.ratio)
+    label, unit = measure.label.format(examples=words.examples), measure.unit.format(**words._asdict())
+    return Row(label, unit, number(first), number(last), changed)
+
+
+def checkpoints_of(phase: Phase, steps: np.ndarray) -> list[int]:
+    """The checkpoints that show a phase's start and end: the nearest to either; one if they coincide, none without any.
+
+    >>> checkpoints_of(Phase("cleanup", 120, 210), np.array([0, 100, 200, 300]))
+    [100, 200]
+    """
+    if not len(steps):
+        return []
+    nearest = [int(steps[np.abs(steps - at).argmin()]) for at in (phase.start, phase.stop)]
+    return sorted(set(nearest))

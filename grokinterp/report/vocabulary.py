@@ -1,0 +1,143 @@
+"""What a report calls things, by its run's task, model and loss."""
+
+from collections.abc import Iterator, Mapping
+from math import prod
+from typing import Any, NamedTuple
+
+from grokinterp.numbers import short, whole
+from grokinterp.runs.results import Results
+
+TWO_OPERANDS = {
+    "modular_addition", "modular_subtraction", "modular_multiplication", "modular_division", "polynomial",
+    "group_composition", "group_conjugation", "matrix_multiplication", "table",
+}  # fmt: skip
+"""Kinds of tasks whose examples are called pairs; those of others, and of new ones, are called examples."""
+
+READ_AT = {"equals": "“=”", "last": "the last token", "mean": "all positions, pooled,"}
+MOST_VALUES = 6
+LONGEST = 40
+"""Characters of a value in the heading; the whole of it is under Provenance."""
+
+
+class Words(NamedTuple):
+    """How things are called; the defaults are true of any run with a cyclic group.
+
+    Attributes:
+        heading: the task and the model, with the first of their parameters.
+        examples: pairs or examples.
+        label: the right answer of an example.
+        token: what an embedding circle numbers its points by, and how far.
+        read_at: where a transformer's answer is read.
+        loss: what training minimized.
+        unit: of the loss, nats; 1 for squared errors.
+        logit_unit: nats where a difference of logits is one of log-probabilities, 1 elsewhere.
+        has_frequencies: whether the task has a cyclic group, in which frequencies mean something.
+        is_recorded: whether another loop trained it, on examples of which nothing is known but their labels.
+    """
+
+    heading: tuple[str, ...] = ()
+    examples: str = "examples"
+    label: str = "label"
+    token: str = "exponent from 0 (dark) to n − 1 (bright)"
+    read_at: str = "the read-out position"
+    loss: str = "cross-entropy"
+    unit: str = "nats"
+    logit_unit: str = "nats"
+    has_frequencies: bool = True
+    is_recorded: bool = False
+
+
+def words_of(results: Results) -> Words:
+    """The words that fit a run, read from its configuration and from what is not defined for it."""
+    task, model, optimization = (section(results, key) for key in ("task", "model", "optimization"))
+    kind, loss = str(task.get("kind")), optimization.get("loss")
+    is_addition, is_transformer = kind == "modular_addition", model.get("kind") == "transformer"
+    found = Words(
+        heading=tuple(f"{key} {described(part)}" for key, part in (("task", task), ("model", model)) if part),
+        examples="pairs" if kind in TWO_OPERANDS else "examples",
+        has_frequencies="logit_spectrum" not in results.not_defined,
+    )
+    if kind == "recorded":
+        found = found._replace(heading=recorded(results), has_frequencies=False, is_recorded=True)
+    elif model.get("kind") == "recorded":
+        found = found._replace(heading=(f"task {described(task)}", recorded(results)[0]))
+        found = found._replace(read_at=READ_AT.get(str(model.get("read_at")), found.read_at))
+    if is_addition:
+        found = found._replace(label="(a + b) mod p", token="token from 0 (dark) to p − 1 (bright)")
+    if is_transformer:  # one that says nothing is older than the choice, and reads at "="
+        found = found._replace(read_at=READ_AT.get(str(model.get("read_at", "equals")), found.read_at))
+    if loss == "mse":
+        found = found._replace(loss="squared error", unit="1", logit_unit="1")
+    if loss == "stablemax":
+        found = found._replace(loss="StableMax cross-entropy", logit_unit="1")
+    return found
+
+
+def recorded(results: Results) -> tuple[str, ...]:
+    """The heading of a run that was recorded from another training loop: its module and its examples."""
+    task, model, split = (section(results, key) for key in ("task", "model", "split"))
+    shapes, examples = model.get("parameters", {}), len(task.get("answers", ()))
+    weights, trained = sum(map(prod, shapes.values())), int(split.get("fraction", 0) * examples + 1e-9)
+    parts = f"{whole(trained)} training and {whole(examples - trained)} test examples"
+    of = f"{parts} of {whole(task.get('classes', 0))} classes"
+    data = task.get("data")
+    return f"module {model.get('class_name')}: {whole(weights)} weights", f"{data}: {of}" if data else of
+
+
+TOLD = {
+    "name": (),
+    "task": ("kind", "data", "classes", "digest"),
+    "model": ("class_name", "read_at", "reads", "parts"),
+    "optimization": ("lr", "weight_decay", "loss"),
+}
+"""Of a recorded run, what its configuration was told; the rest are defaults, or lists."""
+
+ASKED = {"lr": "learning_rate", "weight_decay": "weight_decay"}
+"""What its optimizer told, and the column of the metrics that has it where there was an optimizer to ask."""
+
+
+def configuration(results: Results) -> Mapping[str, Any]:
+    """What a run's configuration says; of a recorded one, as much as is known of its training."""
+    whole_of = results.directory.experiment
+    if section(results, "model").get("kind") != "recorded":
+        return whole_of
+    given = TOLD | ({} if section(results, "task").get("kind") == "recorded" else {"task": ()})
+    unknown = {name for name, column in ASKED.items() if column not in results.metrics}
+    return {
+        key: {name: part[name] for name in names if name in part and name not in unknown}
+        if names and isinstance(part, Mapping)
+        else part
+        for key, names in given.items()
+        if (part := whole_of.get(key)) is not None
+    }
+
+
+def section(results: Results, key: str) -> Mapping[str, Any]:
+    """A part of the run's configuration, empty where there is none."""
+    part = results.directory.experiment.get(key)
+    return part if isinstance(part, Mapping) else {}
+
+
+def described(part: Mapping[str, Any]) -> str:
+    """A kind with the first values it has, in the order of their importance.
+
+    >>> described({"kind": "mlp", "d_embed": None, "hidden": [200, 200], "biases": True, "scale": 0})
+    'mlp: hidden 200, 200, biases, scale 0'
+    >>> described({"kind": "composition", "outer": {"kind": "table", "rows": ["0,1"] * 90}})
+    'composition: outer table (rows: 90 values)'
+    """
+    values = list(_values(part))[:MOST_VALUES]
+    return f"{part.get('kind', 'unknown')}{': ' if values else ''}{', '.join(values)}"
+
+
+def _values(part: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in part.items():
+        if key == "kind" or value is None or value is False:
+            continue
+        if isinstance(value, Mapping):
+            inner = ", ".join(_values(value))
+            yield f"{key} {value.get('kind', '')} ({inner})" if inner else f"{key} {value.get('kind', '')}"
+        elif isinstance(value, list) and len(text := ", ".join(map(str, value))) > LONGEST:
+            yield f"{key}: {len(value)} values"
+        else:
+            yield key if value is True else f"{key} {short(text if isinstance(value, list) else str(value), LONGEST)}"

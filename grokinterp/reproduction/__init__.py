@@ -1,0 +1,1 @@
+"""Published numbers, and the measurements that compare with them."""

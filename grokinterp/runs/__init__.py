@@ -1,0 +1,1 @@
+"""A run on disk, read: its trajectory of checkpoints, its metrics, the results of its analyses."""

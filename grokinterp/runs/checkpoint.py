@@ -1,0 +1,164 @@
+"""One saved step made ready to look at, and the problem that all steps of a run share."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, final
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.func import functional_call, grad
+
+from grokinterp.errors import NotDefined
+from grokinterp.experiment.problem import Problem
+from grokinterp.losses import exact, example_losses
+from grokinterp.models import Model, Readout, ReadoutInputs, ReadoutProgram, in_program
+
+PATTERNS = ("hook_pattern", "hook_attn_scores")
+
+CELLS_AT_ONCE = 2**25
+"""Logits of one backward pass: more are taken in parts, which add up to the same gradient."""
+
+
+@final
+class Checkpoint:
+    """One saved step in float64; everything is computed when first asked for, and once.
+
+    Args:
+        step: optimizer steps taken (a scalar tensor under vmap).
+        model: the model with this step's weights, in float64.
+        problem: what the run is trained on, on the model's device.
+        update: the optimizer step that led here, θ_t - θ_{t-1}, per parameter; None where unknown
+            (step 0, imported networks).
+        previous_update: the one that led to the checkpoint saved before this.
+    """
+
+    def __init__(
+        self,
+        step: int | Tensor,
+        model: Model,
+        problem: Problem,
+        update: Mapping[str, Tensor] | None = None,
+        *,
+        previous_update: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        self.step, self.model, self.problem, self.update = step, model, problem, update
+        self.previous_update = previous_update
+
+    def __repr__(self) -> str:
+        return f"Checkpoint(step={self.step}, task={self.problem.task})"
+
+    @cached_property
+    def parameters(self) -> dict[str, Tensor]:
+        """The trained parameters by their TransformerLens names."""
+        return {name: value.detach() for name, value in self.model.named_parameters()}
+
+    @cached_property
+    def readout(self) -> Readout:
+        """Last-layer activations and logits at the read-out position, for every example."""
+        with torch.no_grad():
+            return self.model.readout(self.problem.inputs)
+
+    @property
+    def representation(self) -> Float[Tensor, "example d_model"]:
+        """The vector that the answer is computed from. Raises NotDefined where it is unknown."""
+        residual = self.readout.residual
+        if not residual.shape[1]:
+            raise NotDefined("representation", self.model.lacks("a vector for each example before its answer"))
+        return residual
+
+    @property
+    def neurons(self) -> Float[Tensor, "example neuron"]:
+        """The last hidden layer after its activation function. Raises NotDefined where it is unknown."""
+        if not self.model.n_neurons:
+            raise NotDefined("neurons", self.model.lacks("the last hidden layer"))
+        return self.readout.neurons
+
+    @property
+    def logits(self) -> Float[Tensor, "example class"]:
+        """The answer's logits for every example."""
+        return self.readout.logits
+
+    @cached_property
+    def losses(self) -> Float[Tensor, "example"]:
+        """The loss the run is trained with, of every example, on the labels it is trained on: in nats but for "mse"."""
+        return self._losses(self.readout, self.problem.trained_labels)
+
+    def activation(self, name: str) -> Float[Tensor, "example ..."]:
+        """The activation at a hook, for every example and position: ``activation("blocks.0.mlp.hook_post")``.
+
+        Raises:
+            KeyError: no hook of that name; the message lists the hooks there are.
+        """
+        if name not in self._activations:
+            if name not in self.model.hook_dict:
+                raise KeyError(f"no hook {name!r}; the model has {', '.join(self.model.hook_dict)}")
+            with torch.no_grad():
+                _, cache = self.model.run_with_cache(self.problem.tokens, names_filter=name)
+            self._activations[name] = cache[name]
+        return self._activations[name]
+
+    def features(self, *hooks: str) -> tuple[Float[Tensor, "example feature"], ...]:
+        """What stands at each hook where the answer is read, as one vector for every example.
+
+        ``checkpoint.model.feature_hooks`` lists the usual ones; every other will do but those of attention patterns.
+
+        Raises:
+            KeyError: no hook of that name, or one that has no vector at a position.
+            NotDefined: no hook at all.
+        """
+        if not hooks:
+            raise NotDefined("features", self.model.lacks("a vector for each example"))
+        for name in hooks:
+            if name not in self.model.hook_dict or name.endswith(PATTERNS):
+                raise KeyError(f"no representation at {name!r}; there is one at {', '.join(self.model.feature_hooks)}")
+        missing = [name for name in dict.fromkeys(hooks) if name not in self._features]
+        with torch.no_grad():
+            batches = self.problem.tokens.split(self.model.examples_at_once)
+            parts = [self._caught(tokens, missing) for tokens in batches] if missing else []
+        self._features.update(zip(missing, map(torch.cat, zip(*parts, strict=True)), strict=True))
+        return tuple(self._features[name] for name in hooks)
+
+    def _caught(self, tokens: Int[Tensor, "batch position"], hooks: list[str]) -> list[Tensor]:
+        """The vectors of some examples at some hooks."""
+        _, *found = self.model.catch(tokens, *hooks)
+        dtype = next(self.model.parameters()).dtype
+        return [self.model.at_readout(value).to(dtype) for value in found]
+
+    @cached_property
+    def _activations(self) -> dict[str, Any]:
+        return {}
+
+    @cached_property
+    def _features(self) -> dict[str, Any]:
+        return {}
+
+    @cached_property
+    def gradients(self) -> dict[str, Tensor]:
+        """Gradient of the mean training loss, per parameter.
+
+        Raises:
+            NotDefined: the training examples are unknown.
+        """
+        if not self.problem.is_train.any():
+            raise NotDefined("gradients", "the training examples are unknown")
+        program = ReadoutProgram(self.model)
+        inputs, labels = self.problem.train_inputs, self.problem.train_labels
+
+        def loss(parameters: dict[str, Tensor], inputs: ReadoutInputs, labels: Tensor) -> Tensor:
+            weights = in_program(self.model, parameters)
+            return self._losses(functional_call(program, weights, (inputs,)), labels).mean()
+
+        at_once = max(1, CELLS_AT_ONCE // self.problem.task.n_classes)
+        if self.model.vectorizes and len(labels) <= at_once:
+            return grad(loss)(self.parameters, inputs, labels)
+        total = {name: torch.zeros_like(value) for name, value in self.parameters.items()}
+        some_at_once = min(at_once, self.model.examples_at_once)
+        for some in torch.arange(len(labels), device=labels.device).split(some_at_once):
+            for name, part in grad(loss)(self.parameters, inputs.at(some), labels[some]).items():
+                total[name] += part * (len(some) / len(labels))
+        return total
+
+    def _losses(self, readout: Readout, labels: Int[Tensor, "example"]) -> Float[Tensor, "example"]:
+        form = exact(self.problem.loss)
+        return example_losses(readout.logits, labels, form=form, supervised=readout.supervised)

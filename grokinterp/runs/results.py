@@ -1,0 +1,387 @@
+"""An analyzed run: metrics, measures, phases and the one summary that the command line and the report print."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import xarray as xr
+
+from grokinterp.errors import RunDirectoryError
+from grokinterp.phases import (
+    NO_HISTORY,
+    Curves,
+    History,
+    Measures,
+    Snapshot,
+    find_phases,
+    learning_order,
+    snapshot_of,
+)
+from grokinterp.runs import sampling
+from grokinterp.runs.datasets import analysis_names, metrics_table, read_analysis, read_not_defined
+from grokinterp.storage import RunDirectory
+
+NO_KEY = "no frequency is key"
+"""Why there are no embedding circles, where the line of key frequencies says so already."""
+
+UNPLANNED = 10**8
+"""Steps of a recorded run whose length nobody told."""
+
+SMALL_DIMENSIONS = {"split", "precision", "irrep"}
+"""Dimensions whose few entries a summary spells out."""
+
+STRUCTURE = (
+    "gradient_symmetricity",
+    "distance_irrelevance",
+    "circularity",
+    "circuit",
+    "key_irreps",
+    "irrep_similarity",
+    "irreps_explained",
+    "hidden_fve",
+)
+"""Measures that a summary has in any case: null where they are not defined, or were not asked for."""
+
+NEARLY = {
+    "key_frequencies": ("is_nearly_key", "logit_similarity_held_out", "similarity_threshold"),
+    "key_irreps": ("is_nearly_key_irrep", "irrep_similarity_held_out", "irrep_threshold"),
+}
+"""Variables that tell what is nearly key, how similar it is, and what its threshold is."""
+
+MAPS = ("logit_map", "attention_map")
+"""Analyses whose results are heatmaps: of long runs they are kept for some checkpoints only."""
+
+
+@final
+@dataclass(frozen=True)
+class Results:
+    """What is known about a run, read from its files; needs no PyTorch.
+
+    >>> Results.open("checkpoints/demo").history.verdict  # doctest: +SKIP
+    'grokked'
+    """
+
+    directory: RunDirectory
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Results":
+        """Open a run directory. Raises RunDirectoryError if it is not one."""
+        return cls(RunDirectory.open(path))
+
+    @cached_property
+    def metrics(self) -> xr.Dataset:
+        """Training metrics over the evaluated steps."""
+        optimization = self.directory.experiment.get("optimization")
+        loss = optimization.get("loss", "") if isinstance(optimization, Mapping) else ""
+        table = metrics_table(self.directory.metrics.read(), loss=loss)
+        known = {"n_test": self.n_test, "chance": self.chance}
+        return table.assign_attrs({name: value for name, value in known.items() if value is not None})
+
+    @property
+    def n_test(self) -> int | None:
+        """Number of test examples, None where it was not recorded or the split is unknown."""
+        return self._recorded("n_test")
+
+    @property
+    def chance(self) -> float | None:
+        """Accuracy of guessing one of the classes, None where their number was not recorded."""
+        classes = self._recorded("n_classes")
+        return None if classes is None else 1 / classes
+
+    def _recorded(self, name: str) -> int | None:
+        """A positive number that the environment has."""
+        found = self.directory.environment.get(name)
+        return found if isinstance(found, int) and found > 0 else None
+
+    @cached_property
+    def analyses(self) -> dict[str, xr.Dataset]:
+        """The results of every analysis that has been run, by name."""
+        names = analysis_names(self.directory.path)
+        found = {name: read_analysis(self.directory.path, name) for name in names}
+        return {name: dataset for name, dataset in found.items() if dataset is not None}
+
+    @cached_property
+    def dataset(self) -> xr.Dataset:
+        """The analyses that were run on every checkpoint, over the steps that they have in common."""
+        dense = {name: part for name, part in self.analyses.items() if "thinned" not in part.attrs}
+        return merged(dense or self.analyses)
+
+    @cached_property
+    def with_maps(self) -> xr.Dataset:
+        """``dataset`` and the large maps, over the steps that they have in common."""
+        maps = {name: part for name, part in self.analyses.items() if name in MAPS}
+        return merged(maps | {name: part for name, part in self.analyses.items() if "thinned" not in part.attrs})
+
+    @cached_property
+    def history(self) -> History:
+        """Phases, events and verdict. Raises RunDirectoryError when there are no curves to read them from."""
+        if not self.metrics.sizes["step"]:
+            raise RunDirectoryError(self.directory.path, "has no metrics yet")
+        if self.no_history is not None:
+            raise RunDirectoryError(self.directory.path, self.no_history)
+        measures = Measures.from_dataset(self.dataset) if self.dataset.sizes["step"] else None
+        return find_phases(Curves.from_dataset(self.metrics), measures)
+
+    @property
+    def not_defined(self) -> dict[str, str]:
+        """Analyses that have no meaning for this run's task or model, by name, and what is lacking."""
+        return read_not_defined(self.directory.path)
+
+    @property
+    def skipped(self) -> dict[int, str]:
+        """Checkpoints that could not be read, with the reason."""
+        found: dict[str, str] = {}
+        for part in self.analyses.values():
+            found |= json.loads(part.attrs.get("skipped", "{}"))
+        return {int(step): found[step] for step in sorted(found, key=int)}
+
+    @property
+    def leaked_share(self) -> float | None:
+        """Share of the test examples whose mirror image is trained on, None before any analysis."""
+        shares = [part.attrs["leaked_share"] for part in self.analyses.values() if "leaked_share" in part.attrs]
+        return float(shares[0]) if shares else None
+
+    @property
+    def key_frequencies(self) -> list[int] | None:
+        """Key frequencies of the last checkpoint, None where they were not measured."""
+        if "is_key" not in self.dataset or not self.dataset.sizes["step"]:
+            return None
+        return [int(k) for k in _labels(self.dataset["is_key"].isel(step=-1))]
+
+    @cached_property
+    def last(self) -> xr.Dataset:
+        """Everything that is known of the last checkpoint."""
+        if not self.dataset.sizes["step"]:
+            return self.dataset
+        step = int(self.dataset["step"].values[-1])
+        there = {name: part for name, part in self.analyses.items() if step in part["step"].values}
+        return merged(there).sel(step=[step])
+
+    def measures(self) -> dict[str, Any]:
+        """Every scalar measure of the last checkpoint by name; null where it is not finite."""
+        measured: dict[str, Any] = {}
+        if not self.last.sizes["step"]:
+            return measured
+        for name, variable in self.last.isel(step=-1).data_vars.items():
+            if set(variable.dims) <= SMALL_DIMENSIONS:
+                measured[str(name)] = _plain(variable)
+        if self.key_frequencies is not None:
+            measured["key_frequencies"] = self.key_frequencies
+        if "is_key_irrep" in self.last:
+            measured["key_irreps"] = _labels(self.last["is_key_irrep"].isel(step=-1))
+        measured |= {f"nearly_{kind}": self._nearly(kind) for kind in NEARLY if NEARLY[kind][0] in self.last}
+        if "is_circuit" in self.last:
+            measured["circuit"], measured["circuit_close_to"] = self.circuit, self.circuit_close_to
+        return measured
+
+    def _nearly(self, kind: str) -> dict[str, dict[str, float]]:
+        """What is nearly key at the last checkpoint, with its similarity and its threshold."""
+        mask, similarity, threshold = (self.last[name].isel(step=-1) for name in NEARLY[kind])
+        found = {label: {mask.dims[0]: label} for label in _labels(mask)}
+        both = {"similarity": similarity, "threshold": threshold}
+        return {str(label): {name: _plain(of.sel(at)) for name, of in both.items()} for label, at in found.items()}
+
+    @cached_property
+    def learning_order(self) -> xr.Dataset:
+        """When each key frequency or representation of the last checkpoint was learned, the first first."""
+        return learning_order(self.dataset)
+
+    @property
+    def circuit(self) -> str | None:
+        """What the network of the last checkpoint computes with, None where that was not measured."""
+        return _labels(self.last["is_circuit"].isel(step=-1))[0] if "is_circuit" in self.last else None
+
+    @property
+    def circuit_close_to(self) -> str | None:
+        """The circuit that the evidence on the last checkpoint is close to beside that of the verdict, if any."""
+        close = _labels(self.last["is_close_to"].isel(step=-1)) if "is_close_to" in self.last else []
+        return close[0] if close else None
+
+    @property
+    def no_history(self) -> str | None:
+        """Why there can be no history: an imported network may come without curves; None where there is one."""
+        imported = "release" in self.directory.environment
+        without = imported and self.metrics.sizes["step"] == 1
+        return "was imported without curves, so its phases cannot be dated" if without else None
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """What the last checkpoint alone shows; None where its accuracies are unknown.
+
+        By what was measured there, or else by the last row of the metrics.
+        """
+        metrics = self.metrics
+        row = {str(name): metrics[name].values[-1].item() for name in metrics if metrics[name].dims == ("step",)}
+        measured = self.measures() or row
+        found = [measured.get(name) for name in ("train_accuracy", "test_accuracy", "test_loss")]
+        numbers = [float(value) for value in found if value is not None]
+        sizes = self.n_test, self.chance
+        return snapshot_of(*numbers, *sizes) if len(numbers) == len(found) else None
+
+    @property
+    def verdict(self) -> str | None:
+        """The verdict from the history, else from the last checkpoint alone; None without either."""
+        if self.no_history is None:
+            return self.history.verdict
+        return self.snapshot.verdict if self.snapshot else None
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in one sentence, and how far the run is where it is not finished; or why there is none."""
+        if self.no_history is not None:
+            return f"{self.snapshot.sentence if self.snapshot else self._on_all()} The run {self.no_history}."
+        said, status = self.history.describe(), self.directory.status
+        if status.get("status") == "finished":
+            return said
+        state, planned = status.get("status", "state unknown"), self.directory.experiment.get("steps", "unknown")
+        of = "" if planned == UNPLANNED else f" of {planned}"
+        return f"{said} (So far, {state}: {self.metrics['step'].values[-1]}{of} steps.)"
+
+    def _on_all(self) -> str:
+        """Return the accuracy of a network whose training examples are unknown, as a sentence."""
+        right = self.measures().get("all_accuracy", self.directory.environment.get("accuracy"))
+        return f"{NO_HISTORY}{'' if right is None else f': accuracy {right:.1%} on all examples'}."
+
+    def summary(self) -> dict[str, Any]:
+        """The object that ``grokinterp analyze --json`` prints."""
+        history = self.history if self.no_history is None else None
+        phases, events = (history.phases, history.events) if history else ((), ())
+        return {
+            "run": str(self.directory.path),
+            "status": self.directory.status,
+            "steps": self.dataset["step"].values.tolist(),
+            "verdict": self.verdict,
+            "sentence": self.sentence,
+            "grok_step": history.grok_step if history else None,
+            "phases": [{"name": phase.name, "start": phase.start, "stop": phase.stop} for phase in phases],
+            "events": [{"kind": event.kind, "step": event.step, "detail": event.detail} for event in events],
+            "skipped": [{"step": step, "reason": reason} for step, reason in self.skipped.items()],
+            "not_defined": self.not_defined,
+            "leaked_share": self.leaked_share,
+            "learning_order": _records(self.learning_order),
+            "measures": dict.fromkeys(STRUCTURE) | self.measures(),
+        }
+
+    def lines(self) -> list[str]:
+        """A few lines for a person: phases, structure, losses, what is not defined, verdict."""
+        measured = self.measures()
+        known = self.history.phases if self.no_history is None else ()
+        undefined = {name: why for name, why in self.not_defined.items() if why != NO_KEY}
+        phases = ", ".join(f"{phase.name} {phase.start}-{phase.stop - 1}" for phase in known) or "unknown"
+        return [
+            f"phases            {phases}",
+            *self._structure(measured),
+            *self._circuit(measured),
+            *self._coefficient(measured),
+            *(f"not defined       {', '.join(names)}: {why}" for why, names in _by_reason(undefined).items()),
+            f"verdict           {self.sentence}",
+        ]
+
+    def _structure(self, measured: Mapping[str, Any]) -> list[str]:
+        """What the network's answers are made of, or, where frequencies mean nothing, how good they are."""
+        train, test = (_nats(measured.get(f"{split}_loss")) for split in ("train", "test"))
+        if "logit_spectrum" in self.not_defined and "key_irreps" in measured:
+            keys = [f"{name} {measured['irrep_similarity'][name]:.3f}" for name in measured["key_irreps"]]
+            return [
+                f"key irreps        {', '.join(keys) or 'none'}",
+                *_nearly_line(measured.get("nearly_key_irreps", {})),
+                f"logits explained  {_percent(measured.get('irreps_explained'))} of their variance by the characters",
+                f"losses            train {train}, test {test}",
+            ]
+        if "logit_spectrum" in self.not_defined:
+            return [f"losses            train {train}, test {test}"]
+        found = self.key_frequencies
+        keys = "unknown" if found is None else ", ".join(map(str, found)) or "none"
+        return [
+            f"key frequencies   {keys}",
+            *_nearly_line(measured.get("nearly_key_frequencies", {})),
+            f"logits explained  {_percent(measured.get('logit_fve'))} of their variance by the key frequencies",
+            f"losses            restricted {_nats(measured.get('restricted_loss'))}, "
+            f"excluded {_nats(measured.get('excluded_loss'))}, full {_nats(measured.get('all_loss'))}",
+        ]
+
+    def _coefficient(self, measured: Mapping[str, Any]) -> list[str]:
+        """The local learning coefficient, the verdict on it, and how it was sampled."""
+        if sampling.MEASURED not in measured:
+            return []
+        found = sampling.coefficient(measured)
+        return [f"learning coeff.   {found} ({sampling.settings(measured, self.last.sizes['chain'])})"]
+
+    def _circuit(self, measured: Mapping[str, Any]) -> list[str]:
+        """What kind of network it is, with the evidence that there is."""
+        if "circuit" not in measured:
+            return []
+        names = ("gradient_symmetricity", "distance_irrelevance", "circularity")
+        known = [
+            f"{name.replace('_', ' ')} {measured[name]:.3f}{_error(measured.get(f'{name}_error'))}"
+            for name in names
+            if measured.get(name) is not None
+        ]
+        evidence = f" ({', '.join(known)})" if known else ""
+        close = measured["circuit_close_to"]
+        return [f"circuit           {measured['circuit']}{f', close to {close}' if close else ''}{evidence}"]
+
+
+def _by_reason(not_defined: Mapping[str, str]) -> dict[str, list[str]]:
+    """The analyses that lack the same thing."""
+    found: dict[str, list[str]] = {}
+    for name, why in not_defined.items():
+        found.setdefault(why, []).append(name)
+    return found
+
+
+def _records(table: xr.Dataset) -> list[dict[str, Any]]:
+    """The rows of a table with one axis."""
+    columns = {str(name): table[name].values.tolist() for name in table.variables}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def merged(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    """Several analyses over the steps that they have in common; no step at all without any."""
+    if not parts:
+        return xr.Dataset(coords={"step": np.array([], dtype=np.int64)})
+    common = sorted(set.intersection(*(set(part["step"].values.tolist()) for part in parts.values())))
+    plain = [part.drop_vars("checkpoint_digest", errors="ignore").sel(step=common) for part in parts.values()]
+    return xr.merge(plain, join="exact", combine_attrs="drop")
+
+
+def _labels(mask: xr.DataArray) -> list[Any]:
+    """The labels along its only axis at which a mask is true."""
+    return mask[mask.dims[0]].values[mask.values.astype(bool)].tolist()
+
+
+def _plain(variable: xr.DataArray) -> Any:
+    """A number, or {label: number} for a labelled axis; null where it is not finite."""
+    if variable.ndim:
+        axis = variable.dims[0]
+        return {str(label): _plain(variable.sel({axis: label})) for label in variable[axis].values}
+    value = variable.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _nearly_line(nearly: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """What is nearly key, with its similarity on held-out pairs; nothing where nothing is."""
+    found = [f"{label} ({of['similarity']:.3f}, threshold {of['threshold']:.3f})" for label, of in nearly.items()]
+    return [f"nearly key        {', '.join(found)}"] if found else []
+
+
+def _percent(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.1%}"
+
+
+def _error(value: float | None) -> str:
+    """A standard error, as it follows its value.
+
+    >>> _error(0.0123), _error(0.0), _error(None)
+    (' ± 0.012', '', '')
+    """
+    return f" ± {value:.3f}" if value and value >= 5e-4 else ""
+
+
+def _nats(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3g}"

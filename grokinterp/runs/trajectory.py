@@ -1,0 +1,268 @@
+"""The run directory seen as data."""
+
+import copy
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple, final
+
+import torch
+import xarray as xr
+from torch import Tensor, nn
+
+from grokinterp.errors import CheckpointError, ConfigError, NotDefined, RunDirectoryError
+from grokinterp.experiment import Experiment
+from grokinterp.experiment.problem import Problem
+from grokinterp.models import Answer, Model, ProbeInputs, RecordedModel, RecordedSpec
+from grokinterp.runs.checkpoint import Checkpoint
+from grokinterp.runs.datasets import metrics_table
+from grokinterp.storage import RunDirectory
+from grokinterp.tasks import RecordedTask
+
+UPDATE = "update/"
+AVERAGE = "average/"
+
+
+class Weights(NamedTuple):
+    """What a checkpoint file holds: the model's state dict, the update that led to it, and averaged weights.
+
+    ``previous_update`` is the update in the file before, None where nobody asked for it.
+    """
+
+    state: dict[str, Tensor]
+    update: dict[str, Tensor] | None
+    average: dict[str, Tensor] | None = None
+    previous_update: dict[str, Tensor] | None = None
+
+
+@final
+@dataclass(frozen=True)
+class Trajectory:
+    """A run: its steps, its parameters, its metrics. Files are read when asked for.
+
+    >>> run = Trajectory.open("checkpoints/demo")  # doctest: +SKIP
+    >>> run[1200].logits.shape  # doctest: +SKIP
+    torch.Size([2809, 53])
+    """
+
+    directory: RunDirectory
+    experiment: Experiment
+    module: nn.Module | None = None
+    logits: Answer | None = None
+
+    @classmethod
+    def open(cls, path: str | Path, module: nn.Module | None = None, *, logits: Answer | None = None) -> "Trajectory":
+        """Open a run directory.
+
+        Args:
+            path: the directory.
+            module: for a run that a ``Recorder`` wrote, the network, with any weights: files hold none of its code.
+                Without it there are its weights alone. It is copied.
+            logits: the function that the recorder was given to find the logits in the module's output.
+
+        Raises:
+            RunDirectoryError: it is not one.
+            ConfigError: its configuration breaks a rule; a module that does not fit the recorded one, or is of no use.
+            CheckpointError: the recorded inputs are damaged or missing.
+        """
+        directory = RunDirectory.open(path)
+        run = cls(directory, Experiment.from_dict(directory.experiment), module, logits)
+        if module is not None:
+            _ = run._template
+        return run
+
+    def empty_model(self) -> Model:
+        """The model with weights to be loaded: a recorded one with the module, if there is one."""
+        return self.experiment.empty_model() if self.module is None else copy.deepcopy(self._template)
+
+    @property
+    def lacks_module(self) -> bool:
+        """Whether the run is a recorded one and was opened without its module."""
+        return self.module is None and isinstance(self.experiment.model, RecordedSpec)
+
+    @cached_property
+    def _template(self) -> Model:
+        """The recorded module behind the face of a model, in float32 on the CPU."""
+        spec, task, module = self.experiment.model, self.experiment.task, self.module
+        digest = task.digest if isinstance(task, RecordedTask) else getattr(spec, "examples", None)
+        if not isinstance(spec, RecordedSpec) or digest is None or module is None:
+            raise ConfigError("module", type(module).__name__, "is for recorded runs: this one has its own model")
+        if spec.own_logits != (self.logits is not None):
+            rule = "must be the function that the recorder was given" if spec.own_logits else "was not given a function"
+            raise ConfigError("logits", "a function" if self.logits else None, rule)
+        inputs = self.directory.load_examples(digest)
+        own = copy.deepcopy(module).requires_grad_(True).cpu().float()
+        return RecordedModel(spec, own, ProbeInputs.stored(inputs, task.n_examples), self.logits)
+
+    @property
+    def path(self) -> Path:
+        return self.directory.path
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Steps that have a checkpoint file, ascending."""
+        return self.directory.steps()
+
+    @cached_property
+    def problem(self) -> Problem:
+        """Every example of the task, its label, and whether it is trained on."""
+        return Problem.of(self.experiment)
+
+    @property
+    def metrics(self) -> xr.Dataset:
+        """Training metrics over the evaluated ``step``s; per-parameter norms carry a ``parameter`` dimension."""
+        return metrics_table(self.directory.metrics.read(), loss=self.experiment.optimization.loss)
+
+    def weights(self, step: int) -> Weights:
+        """Read and verify one checkpoint file.
+
+        Raises:
+            CheckpointError: no such step, a damaged or foreign file, shapes that are not this model's, or NaN in it.
+        """
+        if not self.directory.has_checkpoint(step):
+            raise CheckpointError(step, f"not saved; the run has {_listed(self.steps)}")
+        stored = self.directory.load_checkpoint(step).tensors
+        state = {name: value for name, value in stored.items() if not name.startswith((UPDATE, AVERAGE))}
+        update, average = (_behind(prefix, stored) for prefix in (UPDATE, AVERAGE))
+        self._check_shapes(step, state, set(self._shapes))
+        for part in (update, average):
+            self._check_shapes(step, part, self._parameters if part else set())
+        for name, value in stored.items():
+            mask = name in state and name not in self._parameters  # a buffer may hide what is -inf
+            if value.is_floating_point() and not (~value.isnan() if mask else value.isfinite()).all():
+                raise CheckpointError(self.directory.checkpoint_path(step).name, f"{name} is not finite")
+        return Weights(state, update or None, average or None)
+
+    def model(self, *, step: int | None = None, averaged: bool = False) -> Model:
+        """The model as it was at ``step`` (default: the last), in float32, with TransformerLens hooks.
+
+        With ``averaged`` its weights are the moving average of ``optimization.average``. Raises NotDefined without one.
+        """
+        weights = self.weights(self._last() if step is None else step)
+        if averaged and weights.average is None:
+            raise NotDefined("average", "no moving average of the weights was kept: optimization.average")
+        model = self.empty_model()
+        model.load_state_dict(weights.state | (weights.average or {} if averaged else {}))
+        return model
+
+    def each_weights(self, steps: Iterable[int]) -> Iterator[tuple[int, Weights | CheckpointError]]:
+        """The weights of each step with the update before it, or why they cannot be read; a file is read once."""
+        saved, last = self.steps, (-1, None)
+        for step in steps:
+            try:
+                weights = self.weights(step)
+            except CheckpointError as error:
+                yield step, error
+                continue
+            place = bisect_left(saved, step)
+            before = saved[place - 1] if place else -1
+            previous = last[1] if last[0] == before else self._update(before)
+            last = (step, weights.update)
+            yield step, weights._replace(previous_update=previous)
+
+    def _update(self, step: int) -> dict[str, Tensor] | None:
+        """The update that led to a checkpoint, None if there is none or it cannot be read."""
+        try:
+            return self.weights(step).update
+        except CheckpointError:
+            return None
+
+    def __getitem__(self, step: int) -> Checkpoint:
+        """The checkpoint of ``step``, in float64."""
+        ((_, weights),) = self.each_weights([step])
+        if isinstance(weights, CheckpointError):
+            raise weights
+        model = self.empty_model().double()
+        model.load_state_dict(weights.state)
+        update, previous = _double(weights.update), _double(weights.previous_update)
+        return Checkpoint(step, model, self.problem, update, previous_update=previous)
+
+    def checkpoint(self, step: int | None = None) -> Checkpoint:
+        """The checkpoint of ``step`` (default: the last), in float64."""
+        return self[self._last() if step is None else step]
+
+    def params(self, names: Iterable[str], *, steps: Iterable[int] | None = None) -> dict[str, Tensor]:
+        """Parameters with a leading ``step`` axis: ``params(["embed.W_E"])["embed.W_E"]`` is [step, token, d_model].
+
+        Raises:
+            KeyError: no parameter of that name.
+        """
+        names = [names] if isinstance(names, str) else list(names)
+        for name in names:
+            if name not in self._shapes:
+                raise KeyError(f"no parameter {name!r}; the model has {', '.join(self._shapes)}")
+        wanted = self.steps if steps is None else tuple(steps)
+        if not wanted:
+            raise RunDirectoryError(self.path, "has no checkpoint yet")
+        kept: dict[str, list[Tensor]] = {name: [] for name in names}
+        for step in wanted:  # one file in memory at a time
+            state = self.weights(step).state
+            for name, values in kept.items():
+                values.append(state[name])
+        return {name: torch.stack(values) for name, values in kept.items()}
+
+    @cached_property
+    def _meta_model(self) -> Model:
+        """The model without its numbers."""
+        with torch.device("meta"):
+            return self.experiment.empty_model()
+
+    @cached_property
+    def _shapes(self) -> dict[str, torch.Size]:
+        return {name: value.shape for name, value in self._meta_model.state_dict().items()}
+
+    @cached_property
+    def _parameters(self) -> set[str]:
+        return {name for name, _ in self._meta_model.named_parameters()}
+
+    def _check_shapes(self, step: int, tensors: dict[str, Tensor], names: set[str]) -> None:
+        """Raise CheckpointError unless the tensors have these names, and this model's shapes."""
+        path = self.directory.checkpoint_path(step).name
+        if set(tensors) != names:
+            odd = sorted(set(tensors) ^ names)
+            raise CheckpointError(path, f"does not hold this model's parameters: {', '.join(odd[:3])}")
+        for name, value in tensors.items():
+            if value.shape != self._shapes[name]:
+                shapes = f"{tuple(value.shape)}, the model {tuple(self._shapes[name])}"
+                raise CheckpointError(path, f"{name} has shape {shapes}")
+
+    def _last(self) -> int:
+        if not self.steps:
+            raise RunDirectoryError(self.path, "has no checkpoint yet")
+        return self.steps[-1]
+
+
+def _behind(prefix: str, stored: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin so, by what follows."""
+    return {name.removeprefix(prefix): value for name, value in stored.items() if name.startswith(prefix)}
+
+
+def _double(update: dict[str, Tensor] | None) -> dict[str, Tensor] | None:
+    return None if update is None else {name: value.double() for name, value in update.items()}
+
+
+def _listed(steps: tuple[int, ...]) -> str:
+    """The steps, shortened in the middle."""
+    if len(steps) <= 6:
+        return ", ".join(map(str, steps)) or "no checkpoint yet"
+    return f"{', '.join(map(str, steps[:3]))}, ..., {', '.join(map(str, steps[-2:]))}"
+
+
+def latest_run(root: str | Path = "checkpoints") -> Trajectory:
+    """The run below a folder that was written to last, by its metrics.
+
+    Raises:
+        RunDirectoryError: there is no run directory in the folder.
+    """
+    runs = [path.parent for path in Path(root).glob("*/experiment.json")]
+    if not runs:
+        raise RunDirectoryError(root, "holds no run directory")
+    return Trajectory.open(max(runs, key=last_written))
+
+
+def last_written(run: Path) -> tuple[int, str]:
+    """When the metrics of a run were written last, or its configuration where there are none; then its name."""
+    files = (run / "metrics.jsonl", run / "experiment.json")
+    return next((file.stat().st_mtime_ns for file in files if file.exists()), 0), run.name

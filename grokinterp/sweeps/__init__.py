@@ -1,0 +1,1 @@
+"""Many runs: the processes that train them, and the outcome of each."""

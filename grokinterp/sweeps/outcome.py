@@ -1,0 +1,183 @@
+"""What a league says of one run, read from its directory."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from grokinterp.errors import GrokinterpError
+from grokinterp.phases import Curves, History, SustainedRule, find_phases, sustained_step
+from grokinterp.runs.results import Results
+
+RULE = SustainedRule()
+BEST, WINDOW = RULE.threshold, RULE.window
+"""A run has got there at the first of so many consecutive evaluations with at least this test accuracy."""
+
+CLOCK = "clock.json"
+"""What of a run was measured outside it, in its directory."""
+
+ENDED = ("finished", "diverged")
+
+
+class Stop(NamedTuple):
+    """Where early stopping would have ended a run, and what it would have kept: the lowest held-out loss."""
+
+    stopped: int
+    kept: int
+    test_accuracy: float
+
+
+def measured(path: Path, method: str, seed: int, *, patience: int) -> dict[str, Any]:
+    """Everything about one run as JSON values; null for what is not known."""
+    results = Results.open(path)
+    metrics = judged(results.metrics)
+    status, history = results.directory.status, history_of(metrics)
+    steps = metrics["step"].values
+    horizon = horizon_of(results.directory.experiment, status, steps)
+    event = sustained_step(steps, metrics["test_accuracy"].values) if history and "test_accuracy" in metrics else None
+    time = horizon if event is None else event
+    clock = Clock.read(path, steps)
+    values = {
+        "method": method,
+        "seed": seed,
+        "directory": f"{method}/{path.name}",
+        "status": str(status.get("status", "unknown")),
+        "step": int(steps[-1]) if len(steps) else 0,
+        "why": status.get("why"),
+        "verdict": history.verdict if history else None,
+        "memorized_step": history.memorized_step if history else None,
+        "event_step": event,
+        "time_step": time,
+        "time_seconds": clock.at(time),
+        "seconds": clock.at(int(steps[-1])) if len(steps) else None,
+        "seconds_per_1000": 1000 * clock.rate,
+        "cpu_seconds_per_1000": 1000 * clock.cpu_rate,
+        **clock.memory,
+        **final(metrics),
+        **analyzed(results),
+        "early": early_stop(metrics, patience)._asdict() if len(steps) else None,
+    }
+    return {key: _plain(value) for key, value in values.items()}
+
+
+def judged(metrics: xr.Dataset) -> xr.Dataset:
+    """The metrics of the weights that a method hands over: of their average where it keeps one."""
+    averaged = [str(name) for name in metrics if str(name).startswith("average_")]
+    return metrics.assign({name.removeprefix("average_"): metrics[name] for name in averaged})
+
+
+def history_of(metrics: xr.Dataset) -> History | None:
+    """Memorization and generalization by their rules; None without an evaluation."""
+    try:
+        return find_phases(Curves.from_dataset(metrics)) if metrics.sizes["step"] else None
+    except GrokinterpError:
+        return None
+
+
+def horizon_of(experiment: Mapping[str, Any], status: Mapping[str, Any], steps: np.ndarray) -> int:
+    """The last step at which the event could have been seen: a window of evaluations before the end.
+
+    The end is that of the budget, for a diverged run as well, which would not have got there in it; of a
+    run that is not finished it is the last evaluation.
+    """
+    if status.get("status") in ENDED:
+        last, every = int(experiment["steps"]), int(experiment["evaluate_every"])
+        steps = np.unique([*range(0, last + 1, every), last])
+    return int(steps[-WINDOW]) if len(steps) >= WINDOW else 0
+
+
+def early_stop(metrics: xr.Dataset, patience: int) -> Stop:
+    """Early stopping on the held-out loss, replayed: the trajectory before it is the same, so this is exact.
+
+    It stops at the ``patience``-th evaluation in a row without a loss below the lowest so far, and keeps
+    the weights of the lowest. The held-out loss is that of validation where there is one, else of the test.
+    """
+    loss = metrics["validation_loss" if "validation_loss" in metrics else "test_loss"].values
+    best = stop = 0
+    for stop in range(len(loss)):
+        if loss[stop] < loss[best] or np.isnan(loss[best]):
+            best = stop
+        elif stop - best >= patience:
+            break
+    steps = metrics["step"].values
+    return Stop(int(steps[stop]), int(steps[best]), float(metrics["test_accuracy"].values[best]))
+
+
+def final(metrics: xr.Dataset) -> dict[str, float | None]:
+    """Accuracies, loss and Σθ² at the last evaluation."""
+    names = ("train_accuracy", "test_accuracy", "train_loss", "test_loss", "weight_norm")
+    there = metrics.sizes["step"] > 0
+    return {f"final_{name}": float(metrics[name].values[-1]) if there and name in metrics else None for name in names}
+
+
+def analyzed(results: Results) -> dict[str, float | None]:
+    """Softmax collapse in float32, and alignment of gradient and weights, at the last checkpoint."""
+    try:
+        found = results.measures()
+    except GrokinterpError:
+        found = {}
+    collapse = found.get("collapsed_share") or {}
+    return {
+        "collapsed_share": collapse.get("float32"),
+        "gradient_weight_cosine": found.get("gradient_weight_cosine_total"),
+    }
+
+
+class Clock:
+    """Wall time of a run over its steps, put together from the processes that trained it.
+
+    Between two evaluations of one process it was measured; elsewhere (around an interruption) it is taken at the
+    mean rate of what was measured.
+    """
+
+    def __init__(self, sessions: Sequence[Mapping[str, Any]], steps: np.ndarray) -> None:
+        known = {}
+        for session in sessions:
+            timed = zip(session["steps"], session["seconds"], strict=True)
+            known |= {(a, b): after - before for (a, before), (b, after) in pairwise(timed)}
+        covered = sum(b - a for a, b in known)
+        self.rate = sum(known.values()) / covered if covered else math.nan
+        cpu = sum(float(session.get("cpu_seconds", math.nan)) for session in sessions)
+        self.cpu_rate = cpu / covered if covered else math.nan
+        spans = [known.get((int(a), int(b)), self.rate * (b - a)) for a, b in pairwise(steps)]
+        self.steps, self.seconds = steps, np.cumsum([0.0, *spans])
+        self.sessions = sessions
+
+    @classmethod
+    def read(cls, path: Path, steps: np.ndarray) -> "Clock":
+        """That of a run directory; of one that nobody timed, all is unknown."""
+        return cls(sessions(path), steps)
+
+    def at(self, step: int) -> float:
+        """Seconds from the first evaluation to a step; NaN where nothing was measured."""
+        if not len(self.steps):
+            return math.nan
+        last = int(self.steps[-1])
+        beyond = self.rate * (step - last) if step > last else 0.0
+        return float(np.interp(step, self.steps, self.seconds)) + beyond
+
+    @property
+    def memory(self) -> dict[str, int | None]:
+        """The most resident memory of any of the processes, and what the program took before training."""
+        names = ("peak_bytes", "program_bytes")
+        return {name: max((int(session[name]) for session in self.sessions), default=None) for name in names}
+
+
+def sessions(path: Path) -> list[dict[str, Any]]:
+    """What the processes that trained a run have measured, in their order; none where nothing can be read."""
+    try:
+        found = json.loads((path / CLOCK).read_bytes())["sessions"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [one for one in found if isinstance(one, dict) and {"steps", "seconds", "peak_bytes"} <= one.keys()]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,124 @@
+"""The metrics of one evaluation, gathered on the device and read in one transfer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.func import functional_call
+
+from grokinterp.experiment.problem import Problem
+from grokinterp.losses import exact, example_losses
+from grokinterp.models import Model, ReadoutInputs, ReadoutProgram
+from grokinterp.training.step import Step
+
+
+@torch.no_grad()
+def measure(step: Step, model: Model, problem: Problem) -> dict[str, Tensor]:
+    """Scalars at the weights that ``step.gradients()`` was just computed at.
+
+    Losses are means of the trained loss, evaluated in float64 on the float32 logits. What is said of
+    the training examples, logit statistics included, is on the labels trained on. The weight norm is
+    the sum of squares; the gradient is that of the step's batch.
+    """
+    train, supervised = step.train_logits()
+    squares = {name: weight.double().square().sum() for name, weight in model.named_parameters()}
+    scores = {"train": score(train, supervised, problem.train_labels, problem)}
+    for part, (inputs, labels) in held_out(problem).items():
+        readout = model.readout(inputs)
+        scores[part] = score(readout.logits, readout.supervised, labels, problem)
+    if step.averaged is not None:
+        scores |= averaged_scores(dict(zip(step.names, step.averaged, strict=True)), model, problem)
+    return {
+        **{f"{part}_loss": loss for part, (loss, _) in scores.items()},
+        **{f"{part}_accuracy": accuracy for part, (_, accuracy) in scores.items()},
+        **(answers_to_noise(train, problem) if problem.has_noise else {}),
+        "gradient_norm": step.gradient_norm.double(),
+        "weight_norm": torch.stack(list(squares.values())).sum(),
+        **logit_statistics(train.double(), problem.train_labels),
+        "applied": step.applied.double(),
+        **{f"weight_norm_of/{name}": value for name, value in squares.items()},
+    }
+
+
+def held_out(problem: Problem) -> dict[str, tuple[ReadoutInputs, Int[Tensor, "example"]]]:
+    """What is not trained on, by part, with its labels."""
+    parts = {"test": (problem.test_inputs, problem.test_labels)}
+    if problem.has_validation:
+        parts["validation"] = problem.validation_inputs, problem.validation_labels
+    return parts
+
+
+def averaged_scores(
+    weights: dict[str, Tensor], model: Model, problem: Problem
+) -> dict[str, tuple[Float[Tensor, ""], Float[Tensor, ""]]]:
+    """Mean loss and accuracy of the averaged weights, of every part."""
+    program, named = ReadoutProgram(model), {f"model.{name}": weight for name, weight in weights.items()}
+    scores = {}
+    for part, (inputs, labels) in {"train": (problem.train_inputs, problem.train_labels), **held_out(problem)}.items():
+        readout = functional_call(program, named, (inputs,))
+        scores[f"average_{part}"] = score(readout.logits, readout.supervised, labels, problem)
+    return scores
+
+
+def score(
+    logits: Float[Tensor, "example class"],
+    supervised: Float[Tensor, "supervision example class"] | None,
+    labels: Int[Tensor, "example"],
+    problem: Problem,
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """Mean loss and accuracy."""
+    supervised = None if supervised is None else supervised.double()
+    losses = example_losses(logits.double(), labels, form=exact(problem.loss), supervised=supervised)
+    return losses.mean(), (logits.argmax(1) == labels).double().mean()
+
+
+def answers_to_noise(logits: Float[Tensor, "train class"], problem: Problem) -> dict[str, Tensor]:
+    """Of the wrongly labelled training examples, the shares answered as labelled, and rightly; of the others, rightly.
+
+    The last is what memorization is dated by; without any other example it is left out.
+
+    Source: Doshi et al. 2023 (memorized examples, and inverted ones).
+    """
+    answer, given, right = logits.argmax(1), problem.train_labels, problem.right_train_labels
+    noisy = given != right
+    shares = {"noisy_accuracy": answer == given, "restored_accuracy": answer == right}
+    found = {name: (noisy & hit).sum().double() / noisy.sum() for name, hit in shares.items()}
+    clean = len(noisy) - noisy.sum()
+    return found | ({"clean_accuracy": (~noisy & (answer == right)).sum().double() / clean} if clean else {})
+
+
+def logit_statistics(
+    logits: Float[Tensor, "train class"], labels: Int[Tensor, "train"]
+) -> dict[str, Float[Tensor, ""]]:
+    """Size of the logits, and how far the labels' are above the best of the others."""
+    correct = logits.gather(1, labels[:, None])
+    runner_up = logits.scatter(1, labels[:, None], -torch.inf).amax(1, keepdim=True)
+    return {
+        "logit_mean_abs": logits.abs().mean(),
+        "logit_max_abs": logits.abs().amax(),
+        "logit_margin": (correct - runner_up).mean(),
+    }
+
+
+def row(step: int, measured: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The numbers of one line of metrics.jsonl; the only point where the host waits for the device."""
+    values = dict(zip(measured, torch.stack(list(measured.values())).tolist(), strict=True))
+    prefix = "weight_norm_of/"
+    norms = {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+    scalars = {name: value for name, value in values.items() if not name.startswith(prefix)}
+    return {"step": step, **scalars, "weight_norm_of": norms}
+
+
+def settings(step: Step, at: int) -> dict[str, float | int]:
+    """What the update from step ``at`` is made with."""
+    rates = step.rates
+    found: dict[str, float | int] = {
+        "learning_rate": rates.learning_rate(at),
+        "weight_decay": rates.weight_decay(at),
+        "batch_size": len(step.labels if step.batch is None else step.batch),
+    }
+    if rates.amplification is not None:
+        found["lamb"] = rates.amplification
+    return found | ({"examples": step.let_in(at)} if step.order is not None else {})

@@ -1,0 +1,67 @@
+"""Every benchmark runs, at a size that shows nothing but that it runs."""
+
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks import accelerators, demo_analyses, demo_seeds, memory, presets
+from benchmarks.points import SMALL
+from benchmarks.turns import take_turns
+from grokinterp.experiment.problem import Problem
+from grokinterp.training import train
+from tests.support.small_runs import TINY, changed
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+TOY = ["steps=20", "task.p=7", "model.d_model=8", "model.d_mlp=8", "evaluate_every=5", "save.every=10"]
+
+
+@pytest.mark.slow
+def test_the_step_and_the_analyses_are_timed(tmp_path):
+    out = tmp_path / "results.md"
+    command = [sys.executable, "-m", "benchmarks", "--small", "--rounds", "1", "--checkpoints", "1", "--out", str(out)]
+    subprocess.run(command, check=True, capture_output=True)
+    text = out.read_text(encoding="utf-8")
+    assert f"end (step {SMALL.steps})" in text
+    assert "that run on every checkpoint" in text
+
+
+def test_a_side_that_dies_ends_the_comparison():
+    with pytest.raises(RuntimeError, match="the process that measures 'broken' died"):
+        take_turns({"broken": broken}, rounds=1, start="fork")
+
+
+def broken():
+    raise ValueError("no run")
+
+
+def test_inputs_and_labels_can_be_trained_on_after_inference_mode():
+    import torch
+
+    problem = Problem.of(TINY)
+    with torch.inference_mode():
+        kept = [problem.train_labels, problem.test_labels, problem.train_inputs.query, problem.is_test]
+    assert not any(tensor.is_inference() for tensor in kept)
+
+
+def test_the_demo_is_timed_with_other_seeds(tmp_path, capsys):
+    demo_seeds.main(["--seeds", "0", "1", "--out", str(tmp_path / "DEMO.md"), *TOY])
+    assert capsys.readouterr().out.count("\n| ") == 4
+
+
+def test_presets_and_accelerators_are_measured():
+    found = presets.measure("demo", TOY)
+    assert found["steps"] == 20
+    assert "20" in presets.row("demo", found)
+    small = ["steps=20", "task.p=7", "model.hidden=[8]"]
+    found = accelerators.measure("OrthoAdamW, float32 cross-entropy", 0, small)
+    assert accelerators.line("OrthoAdamW", "0", found | {"test": {}})[2] == "20"
+
+
+def test_checkpoints_are_timed_and_weighed(tmp_path, capsys):
+    train(changed(TINY, save={"every": 5}), tmp_path / "run", device="cpu")
+    demo_analyses.main([str(tmp_path / "run"), "--rounds", "1"])
+    assert "notebook, float64" in capsys.readouterr().out
+    memory.main(["--counts", "2", "3", "task.p=7"])
+    assert "2 checkpoints" in capsys.readouterr().out

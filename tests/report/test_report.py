@@ -1,0 +1,368 @@
+"""The report as a file: one page, its own script only, every text escaped, honest about what is missing."""
+
+import base64
+import hashlib
+import itertools
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import grokinterp
+from grokinterp.errors import GrokinterpError, RunDirectoryError
+from grokinterp.page import for_script
+from grokinterp.phases import Phase
+from grokinterp.report import render, write_report
+from grokinterp.report.content import content
+from grokinterp.report.glossary import METHODS, PAPERS
+from grokinterp.report.phase_table import MEASURES, checkpoints_of
+from grokinterp.report.vocabulary import READ_AT, TWO_OPERANDS
+from grokinterp.runs.datasets import read_analysis, write_analysis
+from grokinterp.runs.results import Results
+from tests.support.deep_data import MAPS
+from tests.support.report_data import KEYS, KINDS, NOT_A_GROUP, NOT_CYCLIC, experiment, write_kind, write_run
+from tests.support.report_page import Page, report_of
+
+PAYLOADS = [
+    "<script>alert(1)</script>", "</script><script>alert(1)</script>", "</title><script>alert(1)</script>",
+    "</style><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "<svg onload=alert(1)>",
+    "\" onmouseover=\"alert(1)",
+    "' onfocus='alert(1)' autofocus='", "javascript:alert(1)", "<a href=javascript:alert(1)>x</a>",
+    "<iframe src=//example.org></iframe>", "<link rel=stylesheet href=//example.org>", "<base href=//example.org>",
+    "<meta http-equiv=refresh content=0>", "<!--", "-->", "]]>", "<![CDATA[", "{{ 7 * 7 }}", "{% for x in y %}",
+    "${7*7}", "&lt;script&gt;", "&#60;script&#62;", "\u2028alert(1)\u2029", "\u202egnp.exe",
+    "<scr\x00ipt>alert(1)</scr\x00ipt>",
+    "<object data=x>", "<form action=//example.org><button>", "<textarea>", "<style>*{display:none}</style>",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory) -> Path:
+    return write_run(tmp_path_factory.mktemp("runs") / "planted", deep=True)
+
+
+@pytest.fixture(scope="module")
+def html(planted) -> str:
+    return render(Results.open(planted))
+
+
+def test_a_report_is_written_where_asked_and_is_the_same_every_time(planted, html, tmp_path):
+    out = write_report(planted, tmp_path / "new" / "report.html")
+    assert out == tmp_path / "new" / "report.html"
+    assert out.read_bytes() == html.encode("utf-8")
+    assert [path.name for path in out.parent.iterdir()] == ["report.html"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_default_is_the_reports_folder(planted, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert write_report(planted) == Path("reports/planted.html")
+    assert (tmp_path / "reports" / "planted.html").is_file()
+
+
+def test_no_run_directory_no_report(tmp_path):
+    with pytest.raises(RunDirectoryError, match="does not exist"):
+        write_report(tmp_path / "nothing", tmp_path / "out.html")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_folder_in_the_way_is_one_line(planted, tmp_path):
+    (tmp_path / "out.html").mkdir()
+    with pytest.raises(GrokinterpError, match=r"cannot write .*out\.html"):
+        write_report(planted, tmp_path / "out.html")
+
+
+def test_the_page_tells_the_whole_run(html):
+    text = Page(html).text
+    assert "Grokked" in text
+    for heading in ("Timeline", "Every checkpoint", "What it computes with", "Inside the network",
+                    "Sparse structure and bounds", "Order of learning",
+                    "Gradients, weights and loss landscape", "Memorization", "Circuit formation", "Cleanup",
+                    "Generalization", "Numerical health", "Provenance", "Methods"):  # fmt: skip
+        assert heading in text, heading
+    assert "Not shown" not in text
+    assert ", ".join(map(str, KEYS)) in text
+    assert "optimization.weight_decay" in text
+    assert "47 %" in text
+    for method in METHODS:
+        assert (method.definition in text) == (method.metric == "")
+
+
+def test_every_source_is_in_the_references():
+    named = " ".join(f"{paper.authors} {paper.title}" for paper in PAPERS)
+    for method in METHODS:
+        for source in filter(None, method.source.split("; ")):
+            author = re.split(r"[ ,]", source)[0]
+            assert author in named or "this package" in source, source
+
+
+def test_nothing_comes_from_outside_and_only_our_script_runs(html):
+    page = Page(html)
+    policy = next(meta["content"] for meta in page.all("meta") if meta.get("http-equiv"))
+    code = [text for tag, text in page.inside if tag == "script"]
+    style = "".join(text for tag, text in page.inside if tag == "style")
+    for kind, text in (("script-src", code[-1]), ("style-src", style)):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{kind} 'sha256-{digest}'" in policy
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+    assert "*" not in policy
+    urls = [attributes[name] for _, attributes in page.elements for name in ("src", "href") if name in attributes]
+    assert all(url.startswith(("data:", "#")) for url in urls)
+    assert not any(name.startswith("on") or name == "style" for _, attributes in page.elements for name in attributes)
+    assert not re.search(r"https?://", re.sub(r'"data:[^"]*"', "", html))
+
+
+def test_the_page_can_be_read_without_seeing_it(html):
+    page = Page(html)
+    assert page.all("html") == [{"lang": "en"}]
+    assert all(image["alt"] and int(image["width"]) > 0 for image in page.all("img"))
+    assert all(canvas.get("aria-label") or canvas.get("aria-hidden") for canvas in page.all("canvas"))
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    anchors = [link["href"][1:] for link in page.all("a")]
+    assert set(anchors) <= set(ids)
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert all(b <= a + 1 for a, b in itertools.pairwise(levels))
+
+
+def test_the_figures_do_not_need_the_script(html):
+    for section in html.split("<section")[1:]:
+        assert "<figure" not in section or "<img " in section or "<canvas" in section
+    assert html.count("<img ") > 4 * 3  # three in every phase, and those of the sections
+    assert '<div id="explorer" hidden>' in html
+    assert "<noscript>" in html
+
+
+def test_no_date_no_path_of_this_machine(html, planted):
+    assert str(planted) not in html
+    assert str(Path(__file__).parents[2]) not in html
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+@pytest.mark.usefixtures("quick")
+def test_payloads_are_shown_and_not_run(payload, tmp_path, monkeypatch):
+    path = write_run(tmp_path / "run", steps=0, evaluations=0)
+    poisoned = experiment() | {"name": payload, payload: payload, "task": {payload: [payload]}}
+    (path / "experiment.json").write_text(json.dumps(poisoned))
+    (path / "environment.json").write_text(json.dumps({payload: payload}))
+    (path / "status.json").write_text(json.dumps({"status": payload, payload: payload}))
+    monkeypatch.setattr(Results, "skipped", property(lambda self: {3: payload}))
+    page, clean = Page(render(Results.open(path))), Page(report_of(tmp_path / "clean", steps=0, evaluations=0))
+    known = {tag for tag, _ in clean.elements} | {"table", "tr", "th", "td", "thead", "tbody"}
+    assert {tag for tag, _ in page.elements} <= known
+    assert len(page.all("script")) == len(clean.all("script")) == 0
+    assert payload.replace("\x00", "") in page.text.replace("\x00", "") or "\x00" in payload
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_payloads_cannot_leave_the_data_of_the_script(payload):
+    text = for_script({payload: [payload]})
+    assert not re.search("[<>&\u2028\u2029]", text)
+    assert json.loads(text) == {payload: [payload]}
+
+
+def test_a_parameter_name_cannot_leave_its_figure(tmp_path):
+    path = write_run(tmp_path / "run")
+    data = read_analysis(path, "gradient_weight_alignment")
+    names = ["</svg><script>alert(1)</script>", "$\\frac{", "a\"b'c", "%3Cscript%3E"]
+    write_analysis(path, "gradient_weight_alignment", data.assign_coords(parameter=names))
+    page = Page(render(Results.open(path)))
+    assert len(page.all("script")) == 2
+
+
+@pytest.mark.parametrize(("steps", "evaluations"), [(0, 0), (0, 20), (1, 1), (1, 301), (2, 301), (3, 0)])
+@pytest.mark.usefixtures("quick")
+def test_few_checkpoints(steps, evaluations, tmp_path):
+    text = Page(report_of(tmp_path / "run", steps=steps, evaluations=evaluations)).text
+    if not evaluations:
+        assert "Nothing can be said about this run yet" in text
+        assert "No phase could be dated" in text
+    if not steps:
+        assert "No checkpoint has been analyzed" in text
+    if steps == 1 and evaluations > 1:
+        assert "no change can be shown" in text
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_that_does_not_grok(tmp_path):
+    text = Page(report_of(tmp_path / "run", groks=False)).text
+    assert "Memorized, did not generalize within the run" in text
+    assert "never" in text
+    assert "Cleanup" not in text
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_that_diverges(tmp_path):
+    text = Page(report_of(tmp_path / "run", nan_from=1000, status="diverged")).text
+    assert "Training stopped: a loss or gradient was not finite." in text
+    assert "unknown" in text
+
+
+@pytest.mark.usefixtures("quick")
+def test_everything_not_a_number(tmp_path):
+    assert "no verdict" in report_of(tmp_path / "run", nan_from=0)
+
+
+@pytest.mark.parametrize(
+    ("without", "said"),
+    [
+        ("attention_map", "Not shown: attention to a (there are no results of attention_map)."),
+        ("logit_map", "Not shown: logits by label (there are no results of logit_map)."),
+        ("progress_measures", "not measured"),
+        ("softmax_collapse", "there are no results of softmax_collapse"),
+        ("gradient_weight_alignment", "there are no results of gradient_weight_alignment"),
+        ("singular_values", "there are no results of singular_values"),
+        ("embedding_circles", "Not shown: embedding circles (there are no results of embedding_circles)."),
+        ("logit_spectrum", "not measured"),
+    ],
+)
+@pytest.mark.usefixtures("quick")
+def test_a_missing_analysis_is_named(without, said, tmp_path):
+    assert said in Page(report_of(tmp_path / "run", without=(without,))).text
+
+
+@pytest.mark.usefixtures("quick")
+def test_only_one_analysis(tmp_path):
+    from tests.support.report_data import analyses
+
+    others = tuple(name for name in analyses(np.array([0, 1]), 13) if name != "performance")
+    text = Page(report_of(tmp_path / "run", without=others)).text
+    assert "there are no checkpoints with results of embedding_spectrum" in text
+
+
+SAID = {
+    "group by MLP": (
+        "task group_composition: group S5, convention left_first · "
+        "model mlp: d_embed 256, embedding separate, combine sum, hidden 128",
+        f"Not shown: embedding spectrum, neuron frequencies and embedding circles ({NOT_CYCLIC}); "
+        "attention to a (the model mlp has no attention).",
+        "learns the training pairs", "cosine in a class", "test pairs [nats]", "Not defined for this run",
+    ),
+    "division": (
+        "task modular_division: p 13 · model transformer: n_layers 1, d_model 16, n_heads 2, read_at equals",
+        "Attention from “=” to a, for every pair (a, b), in the last layer; gray where a ∘ b is not defined.",
+        "colored by exponent from 0 (dark) to n − 1 (bright)", "key frequencies", "discrete logarithms",
+    ),
+    "three operands": (
+        "task composition: outer modular_addition (p 13), inner modular_addition (p 13) · model transformer",
+        f"embedding circles ({NOT_A_GROUP}); attention to a (composition does not have two operands).",
+        "learns the training examples", "leaked share of the test examples",
+        "Attention from “=” to every position, on average over the examples.",
+    ),
+    "pooled": ("Attention from all positions, pooled, to a, for every pair (a, b)", "colored by token from 0"),
+    "squared error": ("squared error, last checkpoint", "The test loss has left its plateau"),
+    "StableMax": ("Progress measures are cross-entropies of the softmax, which", "-log StableMax"),
+    "label noise": ("validation accuracy", "mislabeled, true answer", "Mislabeled examples", "78 %"),
+}  # fmt: skip
+UNSAID = {
+    "group by MLP": ("there are no results", "key frequenc", "(a + b)", "“=”", "Fourier", "learns the training e"),
+    "division": ("(a + b) mod p", "Not shown", "Not defined", "Mislabeled"),
+    "three operands": ("learns the training pairs", "test pairs", "key frequenc", "there are no results", "Chughtai"),
+    "pooled": ("from “=”", "from the last token", "Not shown"),
+    "squared error": ("nats", "Weight decay removes"),
+    "StableMax": ("mean centered logit [nats]", "squared error,"),
+    "label noise": ("Not shown", "Not defined"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.usefixtures("quick")
+def test_a_report_has_the_words_of_its_run(kind, tmp_path):
+    text = Page(render(Results.open(write_kind(tmp_path / "run", kind)))).text
+    assert [words for words in SAID[kind] if words not in text] == []
+    assert [words for words in UNSAID[kind] if words in text] == []
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_reason_is_given_once_a_section(tmp_path):
+    said = content(Results.open(write_kind(tmp_path / "run", "group by MLP")))
+    assert [phase.gallery.missing.count(NOT_CYCLIC) for phase in said["phases"]] == [1] * 4
+    assert [len(phase.gallery.pictures) for phase in said["phases"]] == [1] * 4
+    assert said["no_panels"].count(NOT_CYCLIC) == 1
+    assert [panel.name for panel in said["panels"]] == ["losses", "logit_by_label"]
+    assert said["not_defined"] == dict(sorted(KINDS["group by MLP"].not_defined.items()))
+
+
+@pytest.mark.usefixtures("quick")
+def test_squared_errors_are_not_nats(tmp_path):
+    phase = content(Results.open(write_kind(tmp_path / "run", "squared error")))["phases"][0]
+    units = {row.label: row.unit for row in phase.rows}
+    assert set(units.values()) == {"1"}
+    ours = [measure for measure in MEASURES if measure.unit in ("{unit}", "{logit_unit}")]
+    nats = {measure.label.format(examples="pairs") for measure in ours}
+    assert {"train loss", "restricted loss, all pairs", "logit margin, train pairs"} <= nats <= units.keys()
+
+
+@pytest.mark.usefixtures("quick")
+def test_logits_of_stablemax_are_not_nats(tmp_path):
+    phase = content(Results.open(write_kind(tmp_path / "run", "StableMax")))["phases"][0]
+    units = {row.label: row.unit for row in phase.rows}
+    assert (units["train loss"], units["logit margin, train pairs"]) == ("nats", "1")
+
+
+def test_only_tasks_with_two_operands_have_pairs():
+    from grokinterp.tasks import TASKS, BinaryTask
+
+    assert all(issubclass(TASKS[kind], BinaryTask) for kind in TWO_OPERANDS & TASKS.keys())
+
+
+def test_every_place_where_an_answer_is_read_has_a_name():
+    source = Path(grokinterp.__file__).parent / "models" / "transformer.py"  # slow to import
+    assert f"read_at: Literal{json.dumps(list(READ_AT))}" in source.read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_whole_table_in_the_configuration_is_cut_short(tmp_path):
+    table = {"task": {"kind": "table", "path": None, "rows": ["0,1,2,3"] * 20_000}}
+    html = report_of(tmp_path / "run", steps=0, evaluations=0, changes=table)
+    assert len(html) < 60_000
+    assert "task table: rows: 20000 values" in html
+    assert re.search(r"0,1,2,3.{,400}… \(\d+ characters\)", html)
+
+
+@pytest.mark.usefixtures("quick")
+def test_skipped_files_are_named_and_counted(tmp_path):
+    text = Page(report_of(tmp_path / "run", skipped={"40": "digest does not match"})).text
+    assert "1 file could not be used; the other 25 checkpoints are unaffected" in text
+    assert "digest does not match" in text
+
+
+def test_phases_are_shown_at_their_nearest_checkpoints():
+    steps = np.array([0, 100, 200])
+    assert checkpoints_of(Phase("memorization", 0, 90), steps) == [0, 100]
+    assert checkpoints_of(Phase("cleanup", 90, 110), steps) == [100]
+    assert checkpoints_of(Phase("cleanup", 0, 5), np.array([], dtype=int)) == []
+
+
+@pytest.mark.usefixtures("quick")
+def test_five_thousand_checkpoints(tmp_path):
+    html = report_of(tmp_path / "run", steps=5000, evaluations=5001, without=MAPS)
+    assert len(html) < 5e6
+    assert "of 5000 checkpoints, denser around the phase boundaries" in html
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("separable", [True, False])
+def test_a_report_at_the_size_of_the_published_network_is_under_five_megabytes(tmp_path, separable):
+    path = write_run(tmp_path / "run", p=113, steps=120, evaluations=2501, separable=separable)
+    html = render(Results.open(path))
+    assert len(html.encode()) < 5e6
+    shown = int(re.search(r"(\d+) of 120 checkpoints", html)[1])
+    assert shown > (60 if separable else 10)
+
+
+@pytest.mark.slow
+def test_eight_heads_of_noise_on_s5_are_under_five_megabytes(tmp_path):
+    path = write_run(tmp_path / "run", p=120, steps=60, n_heads=8)
+    data = read_analysis(path, "attention_map")
+    noise = np.random.default_rng(0).random(data["attention_to_a"].shape)
+    write_analysis(path, "attention_map", data.assign(attention_to_a=data["attention_to_a"].copy(data=noise)))
+    html = render(Results.open(path))
+    assert len(html.encode()) < 5e6
+    assert int(re.search(r"(\d+) of 60 checkpoints", html)[1]) >= 5

@@ -1,0 +1,51 @@
+"""A checkpoint of a network of any kind, with random numbers in it, on addition modulo a small prime."""
+
+import torch
+
+from grokinterp.experiment import Experiment
+from grokinterp.experiment.problem import Problem
+from grokinterp.losses import LossForm
+from grokinterp.models import MLPSpec, ModelSpec, RecursiveSpec, TransformerSpec
+from grokinterp.runs.checkpoint import Checkpoint
+from grokinterp.tasks import ModularAddition, Task
+
+TRANSFORMER = {"d_model": 4, "n_heads": 2, "d_mlp": 6}
+
+SPECS: dict[str, ModelSpec] = {
+    "transformer": TransformerSpec(**TRANSFORMER),
+    "two layers, LN, biases": TransformerSpec(
+        **TRANSFORMER, n_layers=2, normalization="LN", biases=True, act_fn="gelu"
+    ),
+    "tied, stablemax": TransformerSpec(**TRANSFORMER, tied_embeddings=True, attention_fn="stablemax"),
+    "mean": TransformerSpec(**TRANSFORMER, read_at="mean", attention="bidirectional", act_fn="silu"),
+    "mlp": MLPSpec(hidden=(9,)),
+    "deep mlp": MLPSpec(d_embed=4, embedding="separate", hidden=(6, 5), act_fn="relu", biases=True),
+    "recursive, once": RecursiveSpec(d_model=5, d_mlp=7, n_latent=2, n_supervision=1),
+}
+
+RECURSIVE = RecursiveSpec(d_model=5, d_mlp=7, n_latent=2, n_supervision=3)
+
+
+def checkpoint_of(
+    spec: ModelSpec,
+    task: Task | None = None,
+    *,
+    loss: LossForm = "softplus",
+    fraction: float = 0.6,
+    scale: float = 1.0,
+    seed: int = 0,
+) -> Checkpoint:
+    """A drawn network on a task (default: modulo 5), that share of the examples in training."""
+    experiment = Experiment(task=ModularAddition(p=5) if task is None else task, model=spec)
+    model = experiment.empty_model().double().requires_grad_(False)
+    generator = torch.Generator().manual_seed(seed)
+    for _, weight in model.named_parameters():
+        weight.copy_(0.5 * scale * torch.randn(weight.shape, generator=generator, dtype=weight.dtype))
+    return Checkpoint(1, model, problem_of(experiment, loss=loss, fraction=fraction))
+
+
+def problem_of(experiment: Experiment, *, loss: LossForm = "softplus", fraction: float = 0.6) -> Problem:
+    """All examples, the first of a random order in training; nothing is known of the split when the share is 0."""
+    labels = experiment.task.labels()
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(1))
+    return Problem(experiment.task, experiment.tokens(), labels, order < fraction * len(labels), loss=loss)

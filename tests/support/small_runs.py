@@ -1,0 +1,62 @@
+"""Run directories for tests: one that trains in a moment, and ones whose checkpoints are drawn."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from grokinterp.experiment import Experiment, Optimization, SaveAt, Split
+from grokinterp.models import TransformerSpec
+from grokinterp.runs.trajectory import UPDATE, Trajectory
+from grokinterp.storage import RunDirectory
+from grokinterp.tasks import ModularAddition
+
+SPEC = TransformerSpec(d_model=16, n_heads=2, d_mlp=16)
+
+TINY = Experiment(
+    name="tiny",
+    task=ModularAddition(p=7),
+    model=SPEC,
+    split=Split(fraction=0.5),
+    optimization=Optimization(lr=2e-2, weight_decay=0.5, warmup_steps=5),
+    save=SaveAt(every=10, dense_every=2, dense_until=8, transition_every=3, resume_every=7),
+    steps=30,
+    evaluate_every=3,
+)
+
+
+def changed(experiment: Experiment = TINY, **values: Any) -> Experiment:
+    """A copy with other values; a table is changed key by key: ``changed(save={"every": 1})``."""
+    whole = experiment.to_dict()
+    for key, value in values.items():
+        whole[key] = whole[key] | value if isinstance(value, dict) else value
+    return Experiment.from_dict(whole)
+
+
+def draw_checkpoints(path: Path, experiment: Experiment = TINY, steps: tuple[int, ...] = (0, 10, 20)) -> Trajectory:
+    """A run directory whose checkpoints are drawn instead of trained; every step but 0 has an update."""
+    run = RunDirectory.create(path, experiment.to_dict(), {"threads": 1})
+    for step in steps:
+        run.save_checkpoint(step, drawn_tensors(experiment, step))
+        run.metrics.append({"step": step, "train_loss": 1.0, "test_loss": 2.0, "train_accuracy": 0.5} | ACCURACY)
+    return Trajectory.open(path)
+
+
+ACCURACY = {"test_accuracy": 0.1, "weight_norm": 3.0}
+
+
+def drawn_tensors(experiment: Experiment, step: int) -> dict[str, torch.Tensor]:
+    """The content of a checkpoint file, drawn by its step."""
+    model = experiment.empty_model()
+    model.initialize(torch.Generator().manual_seed(step))
+    generator = torch.Generator().manual_seed(step + 1)
+    names = [name for name, _ in model.named_parameters()] if step else []
+    update = {UPDATE + name: 0.01 * torch.randn(model.state_dict()[name].shape, generator=generator) for name in names}
+    return dict(model.state_dict()) | update
+
+
+def written(path: Path) -> dict[str, bytes]:
+    """What training wrote, by file: checkpoints, metrics, status, configuration, and the newest resume state."""
+    newest = sorted(path.glob("resume/*.safetensors"))[-1:]
+    files = [*path.glob("checkpoints/*"), *newest, *path.glob("*.json*")]
+    return {str(file.relative_to(path)): file.read_bytes() for file in files}

@@ -1,0 +1,121 @@
+"""The captured step: on a GPU, and on the CPU by a stand-in that behaves as a CUDA graph does."""
+
+from contextlib import contextmanager
+
+import pytest
+import torch
+
+from grokinterp.runs.trajectory import UPDATE
+from grokinterp.training import step, train
+from tests.support.small_runs import TINY, changed, written
+from tests.support.stopped_runs import train_until
+
+OPTIONS = {"batch_size": 7, "constrain_norm": True, "loss": "mse"}
+EXPERIMENTS = {"full batch": TINY, "mini-batches": changed(optimization=OPTIONS, split={"label_noise": 0.2})}
+
+
+REBOUND = "loss", "gradient_norm", "logits", "supervised"
+"""What every run of the work binds to a new tensor, and a replay writes into the old one."""
+
+READ = "learning_rate", "applied", "batch", "held"
+"""What the work reads or changes in place; a replay knows only the tensor there was at the recording."""
+
+
+class ReplayedOnCpu:
+    """What a CUDA graph does, played on the CPU: results of a replay land in the tensors of the recording.
+
+    Whoever keeps a tensor that a replay would not write to, or reads one that Python rebinds, sees old numbers.
+    """
+
+    def __init__(self, program, work) -> None:
+        self.program, self.work = program, work
+        for _ in range(4):  # three to warm up, one to record
+            work()
+        self.recorded = self.tensors()
+
+    def tensors(self) -> dict:
+        grads = {f"grad {i}": weight.grad for i, weight in enumerate(self.program.parameters)}
+        return grads | {name: getattr(self.program, name) for name in (*REBOUND, *READ)}
+
+    def replay(self) -> None:
+        for name in READ:
+            setattr(self.program, name, self.recorded[name])
+        self.work()
+        for name, value in self.tensors().items():
+            if value is not None and value is not self.recorded[name]:
+                self.recorded[name].detach().copy_(value.detach())
+        for i, weight in enumerate(self.program.parameters):
+            weight.grad = self.recorded[f"grad {i}"]
+        for name in REBOUND:
+            setattr(self.program, name, self.recorded[name])
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_captured_step_trains_as_a_plain_one(name, tmp_path, monkeypatch):
+    experiment, captures = EXPERIMENTS[name], []
+    finished = train(experiment, tmp_path / "plain", device="cpu")
+
+    def capture(work, device):
+        captures.append(work.__name__)
+        return ReplayedOnCpu(work.__self__, work).replay
+
+    monkeypatch.setattr(step, "captured", capture)
+    train_until(tmp_path / "run", 17, experiment)
+    run = train(experiment, tmp_path / "run", device="cpu", resume=True)
+    assert captures == ["_compute_gradients", "_update"] * 2
+    assert written(run.path) == written(finished.path)
+
+
+def test_capture_warms_up_records_once_and_replays(monkeypatch):
+    events = []
+
+    class Stream:
+        def wait_stream(self, other) -> None:
+            events.append("wait")
+
+    class Graph:
+        def replay(self) -> None:
+            events.append("replay")
+
+    @contextmanager
+    def within(thing):
+        events.append(f"enter {type(thing).__name__}")
+        yield
+
+    for name, value in {"Stream": Stream, "current_stream": Stream, "CUDAGraph": Graph}.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    monkeypatch.setattr(torch.cuda, "stream", within)
+    monkeypatch.setattr(torch.cuda, "graph", within)
+    replay = step.captured(lambda: events.append("work"), torch.device("cuda"))
+    replay()
+    assert events == ["wait", "enter Stream", *["work"] * 3, "wait", "enter Graph", "work", "replay"]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_gpu_learns_what_the_cpu_learns(name, tmp_path):
+    on_cpu, on_gpu = (train(EXPERIMENTS[name], tmp_path / device, device=device).metrics for device in ("cpu", "cuda"))
+    for column in ("train_loss", "test_loss", "gradient_norm", "weight_norm"):
+        assert on_gpu[column].values == pytest.approx(on_cpu[column].values, rel=1e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_graph_trains_as_the_plain_step_bit_by_bit(name, tmp_path, monkeypatch):
+    by_graph = written(train(EXPERIMENTS[name], tmp_path / "graph", device="cuda").path)
+    monkeypatch.setattr(step, "captured", lambda work, device: work)
+    assert written(train(EXPERIMENTS[name], tmp_path / "eager", device="cuda").path) == by_graph
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("at", [0, 1, 7, 20, 29])
+def test_a_resumed_run_is_byte_identical_on_the_gpu(at, name, tmp_path):
+    whole = train(EXPERIMENTS[name], tmp_path / "whole", device="cuda")
+    train_until(tmp_path / "run", at, EXPERIMENTS[name], device="cuda")
+    run = train(EXPERIMENTS[name], tmp_path / "run", device="cuda", resume=True)
+    assert written(run.path) == written(whole.path)
+
+
+def test_updates_have_their_own_prefix():
+    assert not any(name.startswith(UPDATE) for name in TINY.build_model().state_dict())

@@ -1,0 +1,234 @@
+"""A resumed run is the uninterrupted one, byte by byte; or says what keeps it from being that."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from grokinterp.errors import RunDirectoryError
+from grokinterp.experiment import Experiment
+from grokinterp.runs.trajectory import Trajectory
+from grokinterp.storage import RunDirectory
+from grokinterp.training import loop, train
+from tests.support.small_runs import TINY, changed, written
+from tests.support.stopped_runs import train_until
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Trajectory:
+    """TINY, trained without interruption."""
+    return train(TINY, tmp_path_factory.mktemp("finished") / "run", device="cpu")
+
+
+@pytest.mark.parametrize("at", range(30))
+def test_a_resumed_run_is_byte_identical(at, finished, tmp_path):
+    train_until(tmp_path / "run", at)
+    run = train(TINY, tmp_path / "run", device="cpu", resume=True)
+    assert written(run.path) == written(finished.path)
+
+
+def test_a_run_interrupted_again_and_again_is_byte_identical(finished, tmp_path):
+    train_until(tmp_path / "run", 3)
+    for at in (4, 11, 12, 29):
+        train_until(tmp_path / "run", at, resume=True)
+    assert written(train(TINY, tmp_path / "run", device="cpu", resume=True).path) == written(finished.path)
+
+
+def test_resuming_a_finished_run_changes_nothing(finished, tmp_path):
+    before = written(finished.path)
+    train(TINY, finished.path, device="cpu", resume=True)
+    assert written(finished.path) == before
+
+
+def test_a_run_whose_creation_was_cut_short_is_made_whole(finished, tmp_path):
+    run = RunDirectory.create(tmp_path / "run", TINY.to_dict(), {})
+    (run.path / "environment.json").unlink()
+    assert written(train(TINY, run.path, device="cpu", resume=True).path) == written(finished.path)
+
+
+def test_a_run_killed_before_its_first_resume_state_starts_over(finished, tmp_path):
+    run = RunDirectory.create(tmp_path / "run", TINY.to_dict(), finished.directory.environment)
+    run.save_checkpoint(0, finished.directory.load_checkpoint(0).tensors)
+    run.metrics.append({"step": 0, "half": "a row of the killed process"})
+    assert written(train(TINY, run.path, device="cpu", resume=True).path) == written(finished.path)
+
+
+OPTIONS = {
+    "optimization": {"batch_size": 7, "constrain_norm": True, "init_scale": 1.2, "loss": "mse"},
+    "split": {"fraction": 0.6, "validation": 0.2, "stratified": True, "label_noise": 0.2},
+}
+"""Batches that span epochs, and whatever else follows from a seed."""
+
+EVERYTHING = changed(**OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def finished_with_everything(tmp_path_factory) -> Trajectory:
+    return train(EVERYTHING, tmp_path_factory.mktemp("everything") / "run", device="cpu")
+
+
+@pytest.mark.parametrize("at", [0, 1, 6, 7, 8, 13, 21, 29])
+def test_a_resumed_run_with_every_option_is_byte_identical(at, finished_with_everything, tmp_path):
+    train_until(tmp_path / "run", at, EVERYTHING)
+    run = train(EVERYTHING, tmp_path / "run", device="cpu", resume=True)
+    assert written(run.path) == written(finished_with_everything.path)
+
+
+# evaluations at 3 n, so that step 20 is still saved, or not, by what the evaluation at 18 found
+DROPS = changed(save={"every": 1000, "dense_until": 0, "transition_every": 1}, split={"fraction": 0.8}, steps=24)
+DROPS_OF = {"full batch": DROPS, "every option": changed(DROPS, **OPTIONS)}
+AT = 19
+
+
+STATE = ("training_step", "detector", "after", "metrics_offset", "memorized", "in_transition", "environment")
+OTHERS = ("training_step", "detector", "after")
+"""What only runs that adapt depend on: test_adapting.py."""
+
+
+def components() -> list[str]:
+    names = [name for name, _ in DROPS.empty_model().named_parameters()]
+    keys = ("step", "exp_avg", "exp_avg_sq")
+    moments = [f"step/optimizer/state/{place}/{key}" for key in keys for place in range(len(names))]
+    return [*names, *moments, *STATE]
+
+
+@pytest.fixture(scope="module", params=DROPS_OF)
+def dropped_from(request, tmp_path_factory):
+    """What an experiment writes, and its resume state at AT."""
+    experiment = DROPS_OF[request.param]
+    whole = train(experiment, tmp_path_factory.mktemp("whole") / "run", device="cpu")
+    path = tmp_path_factory.mktemp("state") / "run"
+    train_until(path, AT, experiment)
+    return written(whole.path), RunDirectory.open(path)
+
+
+def resume_from(run: RunDirectory, path: Path, tensors, state):
+    """What a copy of the run comes to from this resume state."""
+    shutil.copytree(run.path, path)
+    RunDirectory.open(path).resume.save(AT, tensors, state)
+    return written(train(Experiment.from_dict(run.experiment), path, device="cpu", resume=True).path)
+
+
+def reset(name: str, run: RunDirectory) -> tuple[dict, dict]:
+    """The resume state with one component as it is in a fresh run; a flag as it is not."""
+    saved = run.resume.load()
+    tensors, state = dict(saved.tensors), dict(saved.state)
+    if name in ("memorized", "in_transition"):
+        state[name] = not state[name]
+    elif name in state:
+        state[name] = {"metrics_offset": 0, "environment": {}}[name]
+    else:
+        initial = Experiment.from_dict(run.experiment).build_model().state_dict()
+        tensors[name] = initial.get(name, torch.zeros_like(tensors[name]))
+    return tensors, state
+
+
+def test_the_state_put_back_unchanged_gives_the_same_run(dropped_from, tmp_path):
+    whole, run = dropped_from
+    saved = run.resume.load()
+    assert resume_from(run, tmp_path / "run", saved.tensors, saved.state) == whole
+
+
+@pytest.mark.parametrize("name", [name for name in components() if name not in OTHERS])
+def test_no_component_of_the_resume_state_can_be_dropped(name, dropped_from, tmp_path):
+    whole, run = dropped_from
+    if name == "environment":
+        with pytest.warns(UserWarning, match="will not be bit-identical"):
+            resume_from(run, tmp_path / "run", *reset(name, run))
+    else:
+        assert resume_from(run, tmp_path / "run", *reset(name, run)) != whole
+    saved = run.resume.load()
+    tensors, state = dict(saved.tensors), dict(saved.state)
+    (state if name in state else tensors).pop(name)
+    with pytest.raises(RunDirectoryError, match=f"not from this version: .*{name}"):
+        resume_from(run, tmp_path / "gone", tensors, state)
+
+
+def test_nothing_in_the_resume_state_is_left_untested(dropped_from):
+    saved = dropped_from[1].resume.load()
+    constant = {name for name, value in DROPS.build_model().named_buffers()}
+    assert {*saved.tensors, *saved.state} - constant == set(components())
+
+
+def test_a_damaged_resume_state_is_named_and_the_older_one_used(finished, tmp_path):
+    train_until(tmp_path / "run", 18)
+    newest = tmp_path / "run" / "resume" / "step_00000018.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-1])
+    with pytest.warns(UserWarning, match=r"resume state step_00000018\.safetensors skipped: truncated"):
+        run = train(TINY, tmp_path / "run", device="cpu", resume=True)
+    assert written(run.path) == written(finished.path)
+
+
+def test_another_configuration_lists_the_keys_that_differ(finished):
+    other = changed(seed=2, task={"p": 11}, optimization={"betas": [0.9, 0.9]})
+    with pytest.raises(RunDirectoryError) as refused:
+        train(other, finished.path, device="cpu", resume=True)
+    assert str(refused.value) == (
+        f"run directory {finished.path}: was trained with another configuration: "
+        "optimization.betas=[0.9, 0.98] there, [0.9, 0.9] here, seed=0 there, 2 here, task.p=7 there, 11 here"
+    )
+
+
+def test_an_existing_run_is_refused_and_told_how_to_continue(finished):
+    before = written(finished.path)
+    with pytest.raises(RunDirectoryError, match="holds a run: continue it with --resume"):
+        train(TINY, finished.path, device="cpu")
+    assert written(finished.path) == before
+
+
+def test_a_directory_with_anything_in_it_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(RunDirectoryError, match=r"is not empty: it holds 'thesis\.tex'"):
+        train(TINY, tmp_path, device="cpu")
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_there_is_nothing_to_resume(tmp_path):
+    with pytest.raises(RunDirectoryError, match="does not exist"):
+        train(TINY, tmp_path / "nowhere", device="cpu", resume=True)
+    with pytest.raises(RunDirectoryError, match="is not a run directory"):
+        train(TINY, tmp_path, device="cpu", resume=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def in_another_place(monkeypatch) -> None:
+    real = loop.describe
+    monkeypatch.setattr(loop, "describe", lambda device: real(device) | {"threads": 64})
+
+
+def test_another_thread_count_is_said_in_one_line(finished, tmp_path, monkeypatch):
+    train_until(tmp_path / "run", 10)
+    in_another_place(monkeypatch)
+    with pytest.warns(UserWarning, match="bit-identical") as said:
+        run = train(TINY, tmp_path / "run", device="cpu", resume=True)
+    assert [str(line.message) for line in said] == ["the continuation will not be bit-identical: threads 1 is now 64"]
+    assert run.steps == finished.steps
+    train(TINY, run.path, device="cpu", resume=True)  # the new place has become the run's
+
+
+def with_another_checkpoint(path, at: int = 20) -> bytes:
+    """A run that is to be resumed at 10 and already has a checkpoint of a later step, which will come out otherwise."""
+    train_until(path, 10)
+    run = RunDirectory.open(path)
+    run.save_checkpoint(at, run.load_checkpoint(10).tensors)
+    return run.checkpoint_path(at).read_bytes()
+
+
+def test_a_checkpoint_that_comes_out_otherwise_is_an_error(tmp_path):
+    before = with_another_checkpoint(tmp_path / "run")
+    with pytest.raises(RunDirectoryError, match="exists with different content; it was kept"):
+        train(TINY, tmp_path / "run", device="cpu", resume=True)
+    assert RunDirectory.open(tmp_path / "run").checkpoint_path(20).read_bytes() == before
+
+
+def test_a_checkpoint_that_comes_out_otherwise_elsewhere_is_kept_and_named(finished, tmp_path, monkeypatch):
+    before = with_another_checkpoint(tmp_path / "run")
+    in_another_place(monkeypatch)
+    with pytest.warns(UserWarning, match=r"bit-identical|different content") as said:
+        run = train(TINY, tmp_path / "run", device="cpu", resume=True)
+    lines = [str(line.message) for line in said]
+    assert len(lines) == 2
+    assert "step_00000020.safetensors exists with different content; it was kept" in lines[1]
+    assert run.directory.checkpoint_path(20).read_bytes() == before
+    assert run.steps == finished.steps
