@@ -27,7 +27,7 @@ NOT_COMPARED = {
     *("hessian_eigenvalues", "local_learning_coefficient", "sharpness"),
 }
 """Analyses whose axes are parameters, parts and hooks, which have the module's own names, and slow ones of the loss
-alone, which tests/test_recorded_runs.py compares."""
+alone, which tests/custom/test_recorded_runs.py compares."""
 
 COMPARED = [analysis for analysis in ANALYSES if analysis.__name__ not in NOT_COMPARED]
 
