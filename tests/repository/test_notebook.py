@@ -1,4 +1,4 @@
-"""The notebooks as files: no outputs, no definitions, one place that names the run. tests/cli/test_demo.py runs them."""
+"""The notebooks as files: no outputs, no definitions, one place that names the run. test_demo.py runs them."""
 
 import ast
 import os
