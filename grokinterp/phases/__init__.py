@@ -1,4 +1,4 @@
-"""When did a run memorize, form its circuits, clean up and generalize: dates, events and a verdict, from its curves."""
+"""Phases of a run from its curves: dates of memorization, circuit formation, cleanup and generalization; a verdict."""
 
 from grokinterp.phases.alignment import aligned
 from grokinterp.phases.counting import CountingRule, read_rule, read_rules

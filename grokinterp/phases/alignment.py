@@ -1,4 +1,4 @@
-"""Curves that were recorded at different steps, brought to the evaluations that a verdict needs."""
+"""Alignment of curves that were recorded at different steps."""
 
 import numpy as np
 
@@ -6,11 +6,11 @@ from grokinterp.phases.curves import Curves
 
 
 def aligned(curves: Curves) -> Curves:
-    """The curves at the evaluations of the rarer one of the two that a verdict is read from.
+    """Restrict curves to the evaluations of the train or test curve, whichever was recorded less often.
 
-    These are the accuracies, or the losses where an accuracy is missing. All other columns take their value at that
-    step or, where there is none, the last one before it, no older than the column's own longest interval.
-    Curves that were all recorded at the same steps stay as they are.
+    These are the accuracies, or the losses if either accuracy is missing. Every other column takes its value at that
+    step or, if it has none, its last value before that step, provided that the value is no older than the column's
+    longest interval. Curves that were all recorded at the same steps are unchanged.
 
     >>> sparse = Curves(steps=[0, 1, 2, 3], train_loss=[3, 2, 1, 0], test_loss=[4, np.nan, 5, np.nan])
     >>> aligned(sparse).steps, aligned(sparse).train_loss
@@ -29,7 +29,7 @@ def aligned(curves: Curves) -> Curves:
 
 
 def _carried(steps: np.ndarray, column: np.ndarray) -> np.ndarray:
-    """The column with its gaps filled by the last value before them, for at most its own longest interval."""
+    """Fill each gap of a column with the last value before it, for at most the column's longest interval."""
     known = np.flatnonzero(~np.isnan(column))
     longest = np.diff(steps[known]).max(initial=0)
     place = np.searchsorted(known, np.arange(len(steps)), side="right") - 1

@@ -1,18 +1,18 @@
-"""Other people's rules for when a run grokked, memorized or fell: a line of text, applied to curves.
+"""Text rules that date grokking, memorization or a drop on curves, such as the rules of published papers.
 
 A rule is ``KIND[:COLUMN][:THRESHOLD][xWINDOW]``. Columns are ``test`` (the default) and ``train`` for the accuracies,
-``test_loss`` and ``train_loss`` for the losses. An evaluation passes if its accuracy is at least the threshold, or its
-loss at most. Only evaluations at which the column was recorded count. The kinds:
+``test_loss`` and ``train_loss`` for the losses. An evaluation passes if its accuracy is at least the threshold, or if
+its loss is at most the threshold. Only evaluations at which the column was recorded count. The kinds:
 
 * ``first:.99``: the first evaluation that passes;
 * ``sustained:.95x10``: the first of 10 consecutive evaluations that all pass;
-* ``stays:.95``: the first evaluation from which all later ones pass, to the end of the log;
+* ``stays:.95``: the first evaluation from which every evaluation passes, to the end of the log;
 * ``grokked:.95x10``: ``sustained``, after an evaluation with train accuracy at least .99 and test accuracy below .5
-  (this package's own rule, ``grok_step``);
-* ``jump:.1``: the first evaluation that is better than the one before by more than .1;
-* ``max``, ``min``, ``last``: the largest, the smallest, the last value of the column.
+  (this package's rule, ``grok_step``);
+* ``jump:.1``: the first evaluation that improves on the previous evaluation by more than .1;
+* ``max``, ``min``, ``last``: the largest, the smallest, or the last value of the column.
 
-The first five give a step, or None where it never happened; the others a value.
+The first five kinds return a step, or None if no evaluation qualifies; the others return a value.
 """
 
 import re
@@ -34,7 +34,7 @@ RULE = "must be KIND[:COLUMN][:THRESHOLD][xWINDOW], as in sustained:.95x10, firs
 
 
 def first_passing(passes: np.ndarray) -> int | None:
-    """Place of the first evaluation that passes.
+    """Return the index of the first evaluation that passes, or None.
 
     >>> first_passing(np.array([False, True, False])), first_passing(np.array([False]))
     (1, None)
@@ -43,7 +43,7 @@ def first_passing(passes: np.ndarray) -> int | None:
 
 
 def staying(passes: np.ndarray) -> int | None:
-    """Place of the first evaluation from which all pass.
+    """Return the index of the first evaluation from which all evaluations pass, or None.
 
     >>> staying(np.array([True, False, True, True])), staying(np.array([True, False]))
     (2, None)
@@ -54,7 +54,7 @@ def staying(passes: np.ndarray) -> int | None:
 
 
 def first_jump(gains: np.ndarray, height: float) -> int | None:
-    """Place of the first evaluation that gains more than ``height`` over the one before.
+    """Return the index of the first evaluation that exceeds its predecessor by more than ``height``, or None.
 
     >>> first_jump(np.array([0.0, 0.0, 0.3]), 0.1)
     2
@@ -70,14 +70,14 @@ STEPS = ("first", "sustained", "stays", "grokked", "jump")
 
 @dataclass(frozen=True, kw_only=True)
 class CountingRule:
-    """A rule that was read from text.
+    """A rule that dates an event on curves, or reads a value from them.
 
     Attributes:
-        text: as it was written.
-        kind: one of ``STEPS`` or of ``VALUES``.
-        column: the column that it looks at.
-        threshold: what passes; nan for values.
-        window: evaluations that have to pass in a row.
+        text: the rule as written.
+        kind: a member of ``STEPS`` or a key of ``VALUES``.
+        column: the column that the rule reads.
+        threshold: the value at which an evaluation passes; NaN for kinds that return a value.
+        window: number of consecutive evaluations that must pass.
     """
 
     text: str
@@ -87,7 +87,7 @@ class CountingRule:
     window: int
 
     def __call__(self, curves: Curves) -> int | float | None:
-        """The step, or the value, that the rule finds; None if it finds none or its column is not there."""
+        """Return the step or the value that the rule finds, or None if it finds none or its column is missing."""
         column = getattr(curves, self.column)
         if self.kind == "grokked":
             return self._grokked(aligned(curves))
@@ -122,15 +122,15 @@ class CountingRule:
 
 
 def read_rule(text: str) -> CountingRule:
-    """A rule from its text; the docstring of this module defines the kinds.
+    """Parse a rule; the docstring of this module defines the kinds.
 
     >>> rule = read_rule("sustained:.95x2")
     >>> rule(Curves(steps=[0, 10, 20, 30], test_accuracy=[0.96, 0.5, 0.95, 1.0]))
     20
 
     Raises:
-        ConfigError: text of another form, an unknown kind or column, a threshold or a window where none belongs or
-            out of range.
+        ConfigError: if the text has another form, the kind or column is unknown, or the threshold or window is
+            missing, superfluous or out of range.
     """
     found = FORM.fullmatch(text.strip())
     if found is None:
@@ -141,9 +141,9 @@ def read_rule(text: str) -> CountingRule:
     if column not in COLUMNS or (kind == "grokked" and column != "test"):
         raise ConfigError("rule", text, f"column must be {'test' if kind == 'grokked' else ', '.join(COLUMNS)}")
     if (threshold is None) != (kind in VALUES):
-        raise ConfigError("rule", text, f"{kind} {'has no threshold' if kind in VALUES else 'needs a threshold'}")
+        raise ConfigError("rule", text, f"{kind} {'takes no threshold' if kind in VALUES else 'needs a threshold'}")
     if (window is None) == (kind in WINDOWED):
-        raise ConfigError("rule", text, f"{kind} {'needs' if kind in WINDOWED else 'has no'} window, as in x10")
+        raise ConfigError("rule", text, f"{kind} {'needs a' if kind in WINDOWED else 'takes no'} window, as in x10")
     return CountingRule(
         text=text.strip(),
         kind=kind,
@@ -154,7 +154,7 @@ def read_rule(text: str) -> CountingRule:
 
 
 def read_rules(texts: list[str]) -> list[CountingRule]:
-    """Rules from several texts, each with one rule or with several between bars; a rule that comes again counts once.
+    """Parse rules from several texts; a bar separates the rules within a text, and duplicate rules count once.
 
     >>> [rule.text for rule in read_rules(["first:.99|first:.95", "max"])]
     ['first:.99', 'first:.95', 'max']

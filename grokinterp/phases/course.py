@@ -1,4 +1,4 @@
-"""The course of a run: which states it reaches, keeps and loses, each judged by its share of the steps."""
+"""The course of a run: the states that it reaches, keeps and loses, each judged by its share of the steps."""
 
 from typing import NamedTuple
 
@@ -7,32 +7,32 @@ import numpy as np
 from grokinterp.phases.detector import SustainedRule, first_run
 from grokinterp.phases.signals import Signals
 
-KEPT = 0.75  # share of the time for which a state holds where it is said to last, and is not far where it is kept
-HORIZON = 0.1  # a state is reached where it holds for a tenth of the time that it took to get there,
+KEPT = 0.75  # a state lasts if it holds for this share of the time, and is kept if it is near for this share
+HORIZON = 0.1  # a state is reached if it lasts for a tenth of the time that it took to get there,
 A_FEW = 3  # and for this many evaluations
 VISITED = 0.1  # a stretch of time belongs to a state that holds for at least a tenth of it
-GONE = 0.05  # share of the time since a state was reached that its absence at the end has to last,
-LONGER = 2.0  # and how much longer than any absence before, from which it came back
-SOON = 0.25  # of the time of memorization: what the test measure is there is its level at memorization
-TAIL = 0.1  # share of that time whose median is the level at the end
-AGAIN = 3  # separate visits that are "again and again"
+GONE = 0.05  # a state is gone if its absence at the end lasts for this share of the time since it was reached,
+LONGER = 2.0  # and this many times as long as any earlier absence from which it recovered
+SOON = 0.25  # the level at memorization is measured over this share of the time to memorization, after it
+TAIL = 0.1  # the level at the end is the median over this share of the time since a state was reached
+AGAIN = 3  # number of separate visits from which a state comes and goes
 
 
 class Course(NamedTuple):
-    """What happened when, as indices of evaluations; None where it did not happen.
+    """Events of a run as indices of evaluations; None for an event that did not happen.
 
     Attributes:
-        memorized: the training set is learned, and stays so for a while.
-        generalized: the test set is answered, and stays so for a while.
-        stuck: an evaluation before that had memorized and failed on the test set.
-        grokked: the documents' sustained rule, without tolerance.
-        visited: first and last evaluation of the time in which the network generalizes at least now and then.
-        good: share of that time in which it does.
-        kept: share of that time in which it is not far from it.
-        visits: number of separate visits in it.
+        memorized: the network fits the training set, and continues to for a while.
+        generalized: the network generalizes to the test set, and continues to for a while.
+        stuck: whether the network memorized and failed on the test set before it generalized.
+        grokked: the sustained rule of docs/formulas.md, without tolerance.
+        visited: first and last evaluation of the interval in which the network generalizes at least occasionally.
+        good: share of this interval in which the network generalizes.
+        kept: share of this interval in which the network is close to generalizing.
+        visits: number of separate stretches of generalization in this interval.
         level: median of the test measure from generalization to the end.
-        lost: the first evaluation of a final time without generalization, after there was some.
-        unlearned: the first evaluation of a final time in which the training set is not answered either.
+        lost: the first evaluation of a final interval without generalization, after the network generalized.
+        unlearned: the first evaluation of a final interval in which the training set is not fit either.
         train_level, test_level: medians over the last tenth of the time since memorization or generalization.
     """
 
@@ -52,9 +52,9 @@ class Course(NamedTuple):
 
 
 def read_course(steps: np.ndarray, signals: Signals, rule: SustainedRule) -> Course:
-    """Estimate the states of a run from all evaluations, each weighted by the steps that it stands for.
+    """Estimate the states of a run from all evaluations, each weighted by the steps that it represents.
 
-    Shares of time depend neither on the number of evaluations nor on their spacing, and a few outliers move no median.
+    Shares of time depend neither on the number of evaluations nor on their spacing, and medians are robust to outliers.
     Source: docs/formulas.md, "Verdicts on curves".
     """
     weight = time_weights(steps)
@@ -84,7 +84,7 @@ def read_course(steps: np.ndarray, signals: Signals, rule: SustainedRule) -> Cou
 
 
 def origin(steps: np.ndarray) -> int:
-    """The step at which training began: 0, unless the log begins later than one interval after it.
+    """Return the step at which training began: 0, unless the log begins later than one interval after step 0.
 
     >>> origin(np.array([50, 100, 150])), origin(np.array([500, 510, 520]))
     (0, 500)
@@ -94,7 +94,7 @@ def origin(steps: np.ndarray) -> int:
 
 
 def time_weights(steps: np.ndarray) -> np.ndarray:
-    """The steps that each evaluation stands for: half of the way to each of its neighbors.
+    """Return the number of steps that each evaluation represents: half the distance to each of its neighbors.
 
     >>> time_weights(np.array([0, 10, 20, 100])).tolist()
     [5.0, 10.0, 45.0, 40.0]
@@ -106,12 +106,12 @@ def time_weights(steps: np.ndarray) -> np.ndarray:
 
 
 def share(flags: np.ndarray, weight: np.ndarray) -> float:
-    """Share of the time for which the flags hold; 0 of no time."""
+    """Return the share of the time for which the flags hold, or 0 if no time passes."""
     return float(weight[flags].sum() / weight.sum()) if weight.sum() > 0 else 0.0
 
 
 def weighted_median(values: np.ndarray, weight: np.ndarray) -> float:
-    """The value that half of the time is at or below; NaN of nothing but NaN."""
+    """Return the time-weighted median of the values that are not NaN, or NaN if all are."""
     known = ~np.isnan(values)
     values, weight = values[known], weight[known]
     if not values.size:
@@ -121,10 +121,10 @@ def weighted_median(values: np.ndarray, weight: np.ndarray) -> float:
 
 
 def first_lasting(flags: np.ndarray, steps: np.ndarray, weight: np.ndarray) -> int | None:
-    """Index of the first true flag from which the flags hold for a while, or to the end of the log.
+    """Return the index of the first true flag from which the flags hold for a while, or to the end of the log.
 
-    A while is a tenth of the steps that it took to get there and at least three evaluations; to hold is to be true
-    for three quarters of the time.
+    "For a while" means a tenth of the steps taken to get there, and at least three evaluations; the flags "hold" if
+    they are true for three quarters of that time.
 
     >>> flags, steps = np.array([False, True, False, False, True, True, False, True]), np.arange(0, 80, 10)
     >>> first_lasting(flags, steps, time_weights(steps))
@@ -154,7 +154,7 @@ def _memorized_and_generalized(
 
 
 def _fitted_once(steps: np.ndarray, weight: np.ndarray, signals: Signals) -> int | None:
-    """The first evaluation that fits the training set, if the run then fails on it for good: an early collapse."""
+    """Return the first evaluation that fits the training set, if the run then fails on it permanently."""
     first = first_run(signals.fitted, 1)
     levels, train = signals.levels, signals.train
     failing = train > levels.failing if signals.by_loss else train < levels.failing
@@ -162,9 +162,9 @@ def _fitted_once(steps: np.ndarray, weight: np.ndarray, signals: Signals) -> int
 
 
 def _visited(good: np.ndarray, weight: np.ndarray, generalized: int | None) -> tuple[int, int] | None:
-    """The time around `generalized`, or the longest, in which at least a tenth of the time generalizes.
+    """Return the interval around ``generalized``, or the longest interval, that generalizes for a tenth of its time.
 
-    Its ends maximize the sum over its evaluations of weight x (1 if good, else 0, minus a tenth).
+    The ends maximize the sum of weight x (good - 0.1) over the evaluations of the interval.
     """
     if not good.any():
         return None
@@ -178,7 +178,7 @@ def _visited(good: np.ndarray, weight: np.ndarray, generalized: int | None) -> t
 def _stuck(
     steps: np.ndarray, weight: np.ndarray, signals: Signals, memorized: int | None, generalized: int | None
 ) -> bool:
-    """Whether the network failed on the test set soon after memorization, or for a while before it generalized."""
+    """Return whether the network failed on the test set soon after memorization, or for a while before generalizing."""
     if memorized is None or generalized == 0:
         return False
     soon = steps[memorized] + SOON * (steps[memorized] - origin(steps))
@@ -191,17 +191,17 @@ def _stuck(
 def _unlearned(
     unlearned: np.ndarray, steps: np.ndarray, weight: np.ndarray, memorized: int | None, visited: tuple[int, int] | None
 ) -> int | None:
-    """From where the training set is not answered, later than memorization and the last good time of the test set."""
+    """Return the evaluation, after memorization and all generalization, from which the training set is not fit."""
     if memorized is None:
         return None
     return _gone(unlearned, steps, weight, memorized, memorized if visited is None else max(memorized, visited[1]))
 
 
 def _gone(bad: np.ndarray, steps: np.ndarray, weight: np.ndarray, reached: int, held: int) -> int | None:
-    """The first evaluation of a final time in which a state, reached and held until then, is gone; None without one.
+    """Return the first evaluation of the final interval in which a state that was reached is gone, or None.
 
-    Most of the last tenth of the time since the state was reached is bad, and so is the later half of that; the final
-    time has two evaluations at least, a twentieth of the time, and twice the length of any earlier absence.
+    Most of the last tenth of the time since the state was reached is bad, and so is the later half of that tenth. The
+    final interval has at least two evaluations, a twentieth of the time, and twice the length of any earlier absence.
     """
     tail = _tail(steps, reached)
     late = slice((tail.start + len(steps)) // 2, len(steps))
@@ -215,7 +215,7 @@ def _gone(bad: np.ndarray, steps: np.ndarray, weight: np.ndarray, reached: int, 
 
 
 def _longest(bad: np.ndarray, steps: np.ndarray) -> float:
-    """The longest time from before to after a run of bad evaluations that ended; 0 without one."""
+    """Return the longest time from before to after a run of bad evaluations that ended, or 0 without such a run."""
     edges = np.flatnonzero(np.diff(bad.astype(int), prepend=0, append=0))
     starts, stops = edges[::2], edges[1::2]
     ended = stops < len(bad)
@@ -223,6 +223,6 @@ def _longest(bad: np.ndarray, steps: np.ndarray) -> float:
 
 
 def _tail(steps: np.ndarray, since: int) -> slice:
-    """The last tenth of the time from index `since` on, and at least two evaluations."""
+    """Return the slice of the last tenth of the time since index ``since``, with at least two evaluations."""
     start = steps[-1] - TAIL * (steps[-1] - steps[since])
     return slice(max(min(int(np.searchsorted(steps, start)), len(steps) - 2), 0), len(steps))

@@ -1,4 +1,4 @@
-"""What dating reads: the training curves at evaluations, and progress measures at (sparser) checkpoints."""
+"""Inputs of phase dating: training curves at evaluations, and progress measures at the sparser checkpoints."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -12,7 +12,7 @@ Series = Sequence[Any] | np.ndarray  # of numbers
 
 
 class _Table:
-    """Columns over steps, put in the order of the steps; of rows with the same step the last one given counts."""
+    """Columns over steps, sorted by step; of several rows with the same step, the last given counts."""
 
     columns: ClassVar[tuple[str, ...]]
 
@@ -35,12 +35,12 @@ def _whole_numbers(steps: Series) -> np.ndarray:
 
 
 def _column(name: str, values: Series | None, rows: np.ndarray, length: int) -> np.ndarray | None:
-    """The column in the order of the steps; None if it was not given or holds nothing but NaN."""
+    """Return the column sorted by step, or None if it was not given or is all NaN."""
     if values is None:
         return None
     column = np.asarray(values, dtype=np.float64)
     if column.shape != (length,):
-        raise ConfigError(name, f"shape {column.shape}", f"must be one value a step, ({length},)")
+        raise ConfigError(name, f"shape {column.shape}", f"must have one value per step, ({length},)")
     return None if np.isnan(column).all() else column[rows]
 
 
@@ -51,17 +51,17 @@ def _found(dataset: xr.Dataset, names: tuple[str, ...]) -> dict[str, np.ndarray]
 class Curves(_Table):
     """Training curves at the evaluations of a run, in any row order.
 
-    NaN means "not recorded". Each split needs its accuracy or its loss: where either accuracy is absent the losses
-    stand in, see `read_signals`. `weight_norm` is the sum of squares of all parameters. `n_test` is the number of test
-    examples, where it is known: it sets the tolerance of the threshold for generalization. `chance` is the accuracy of
-    guessing, where it is known: it sets the level below which a network fails.
+    NaN means "not recorded". Each split needs its accuracy or its loss: if either accuracy is absent, the losses are
+    used instead, see ``read_signals``. ``weight_norm`` is the sum of squares of all parameters. ``n_test``, the number
+    of test examples if known, sets the tolerance of the threshold for generalization. ``chance``, the accuracy of
+    random guessing if known, sets the level below which a network fails.
 
     >>> Curves(steps=[10, 0], train_loss=[1.0, 3.0], test_loss=[2.0, 3.5]).train_loss
     array([3., 1.])
 
     Raises:
-        ConfigError: no evaluation, a step that is no whole number, a column of another length, a number of test
-            examples below 1.
+        ConfigError: if there are no evaluations, a step is not a whole number, a column has another length, or the
+            number of test examples is below 1.
     """
 
     columns = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "weight_norm")
@@ -94,12 +94,12 @@ class Curves(_Table):
         self._fill(steps, dict(zip(self.columns, columns, strict=True)))
 
     def at(self, rows: np.ndarray) -> "Curves":
-        """Some of the evaluations."""
+        """Return the curves at the given evaluations."""
         columns = {name: column[rows] for name in self.columns if (column := getattr(self, name)) is not None}
         return Curves(steps=self.steps[rows], n_test=self.n_test, chance=self.chance, **columns)
 
     def evaluated(self) -> "Curves":
-        """The evaluations at which both splits were measured; a loss that ends as NaN, diverged, is measured.
+        """Return the curves at the evaluations that measured both splits, including a loss that diverged to NaN.
 
         >>> Curves(steps=[0, 1, 2], train_accuracy=[0, 0.5, 1], test_accuracy=[0, float("nan"), 1]).evaluated().steps
         array([0, 2])
@@ -116,9 +116,9 @@ class Curves(_Table):
 
     @classmethod
     def from_dataset(cls, metrics: xr.Dataset) -> "Curves":
-        """Return the curves among the variables of a run's metrics over `step`; `n_test` and `chance` are attributes.
+        """Read the curves from a run's metrics over ``step``, and ``n_test`` and ``chance`` from their attributes.
 
-        With label noise, the training accuracy is that on the correctly labeled examples: a network that
+        With label noise, the training accuracy is the accuracy on the correctly labeled examples: a network that
         generalizes need not have memorized the wrong labels.
         """
         found = _found(metrics, cls.columns)
@@ -129,7 +129,7 @@ class Curves(_Table):
 
 
 class Measures(_Table):
-    """Progress measures at checkpoints: restricted loss on the full grid, excluded (all keys) on the training pairs.
+    """Progress measures at checkpoints: restricted loss on all pairs, excluded loss (all keys) on the training pairs.
 
     Source: Nanda et al. 2023, §4.2.
     """
@@ -145,5 +145,5 @@ class Measures(_Table):
 
     @classmethod
     def from_dataset(cls, dataset: xr.Dataset) -> "Measures":
-        """The measures among the variables of an analysis over `step`."""
+        """Read the progress measures from the variables of an analysis over ``step``."""
         return cls(steps=dataset["step"].values, **_found(dataset, cls.columns))

@@ -1,4 +1,4 @@
-"""From curves to dates: the boundaries between the phases of a run."""
+"""Dating of the phases of a run from its curves."""
 
 import numpy as np
 
@@ -12,40 +12,41 @@ from grokinterp.phases.signals import Signals, read_signals
 from grokinterp.phases.transitions import double_descent, transitions
 from grokinterp.phases.verdict import delayed, verdict_of
 
-PLATEAU_QUANTILE = 0.75  # of the test loss over the time between memorization and generalization
+PLATEAU_QUANTILE = 0.75  # the plateau's level is this quantile of the test loss between memorization and generalization
 PLATEAU_FRACTION = 0.5  # the plateau lasts while the test loss is above this fraction of its level
 EXCLUDED_RISE = 2.0  # the excluded loss has risen when it is this many times its minimum since memorization
 
 
 def find_phases(curves: Curves, measures: Measures | None = None, *, rule: SustainedRule | None = None) -> History:
-    """Date the phases of a run, list its transitions and instabilities, and give the verdict on its course.
+    """Date the phases of a run, list its transitions and instabilities, and assign a verdict.
 
-    * memorization, until the first evaluation with train accuracy >= 0.99 that lasts for a while (`first_lasting`);
-    * circuit formation, until the plateau of the test loss ends: its level is the upper quartile over time of the test
-      loss between memorization and generalization, its end that of the stretch in which the time spent above half
-      of that level most exceeds the time below. A few spikes or dips move nothing. With an excluded loss, cleanup
-      waits until that has doubled from its minimum: the circuits are there before the memorized solution goes;
-    * cleanup, until the first evaluation with test accuracy >= 0.95 that lasts for a while, or begins a window of the
-      sustained rule. Accuracies have the tolerance that the number of test examples implies (`read_signals`);
-    * generalization. Weight norm and test loss may go on falling in it;
-    * decline, from where generalization, or the answers on the training set, are lost until the end.
+    * memorization, until the first evaluation with train accuracy >= 0.99 that lasts for a while (``first_lasting``);
+    * circuit formation, until the plateau of the test loss ends. The level of the plateau is the upper quartile, over
+      time, of the test loss between memorization and generalization. Its end is the end of the stretch in which the
+      time spent above half of that level most exceeds the time spent below. A few spikes or dips have no effect. With
+      an excluded loss, cleanup starts only after the excluded loss has doubled from its minimum: the circuits form
+      before the memorized solution is removed;
+    * cleanup, until the first evaluation with test accuracy >= 0.95 that lasts for a while, or that begins a window of
+      the sustained rule. Accuracies have the tolerance implied by the number of test examples (``read_signals``);
+    * generalization, during which weight norm and test loss may continue to fall;
+    * decline, from the loss of generalization, or of the fit to the training set, until the end.
 
-    A phase that did not happen, or that holds no evaluation, is left out. A run that generalizes without delay has
-    memorization and generalization only. A run without generalization ends with the phase it is in:
-    cleanup when the last 10 evaluations are all below the plateau, and then a measured excluded loss must have risen.
-    Fewer than three evaluations show no course: they have no phases, and the verdict "no history".
-    Evaluating more rarely moves a boundary by at most one of the longer intervals, on curves without dips that short.
+    A phase that did not happen, or that contains no evaluation, is omitted. A run that generalizes without delay has
+    only memorization and generalization. A run without generalization ends in its current phase: in cleanup if the
+    last 10 evaluations are all below the plateau and the excluded loss, if measured, has risen. A log with fewer than
+    three evaluations has no phases and the verdict "no history".
+    Evaluating less often moves a boundary by at most one of the longer intervals, on curves without dips that short.
 
     Args:
-        curves: what was recorded at evaluations; both accuracies, or both losses.
+        curves: the curves recorded at evaluations; both accuracies, or both losses.
         measures: progress measures at checkpoints; they date the end of circuit formation.
-        rule: thresholds, and the number of consecutive evaluations of the sustained rule: `History.grok_step` follows
-            it to the letter. With `SustainedRule(threshold=0.99, window=1)` the first good evaluation counts.
+        rule: thresholds, and the number of consecutive evaluations of the sustained rule, which ``History.grok_step``
+            follows exactly. With ``SustainedRule(threshold=0.99, window=1)`` the first good evaluation counts.
 
     Source: Nanda et al. 2023, §5.2 for the phases; docs/formulas.md, "Verdicts on curves" for the rules.
 
     Raises:
-        ConfigError: curves with neither both accuracies nor both losses.
+        ConfigError: if the curves have neither both accuracies nor both losses.
     """
     rule = rule or SustainedRule()
     recorded, curves = curves, curves.evaluated()
@@ -76,7 +77,7 @@ def _step(steps: np.ndarray, index: int | None) -> int | None:
 def _cleanup(
     curves: Curves, measures: Measures | None, memorized: int, generalized: int | None, window: int
 ) -> int | None:
-    """Index at which cleanup begins, `generalized` if the plateau lasts until then, None without any cleanup yet."""
+    """Return the index at which cleanup begins: ``generalized`` if the plateau lasts until then, None if not begun."""
     stop = len(curves.steps) if generalized is None else generalized
     end = _plateau_end(curves, memorized, stop, window if generalized is None else 1)
     risen = _excluded_risen(curves.steps, measures, memorized, stop)
@@ -86,10 +87,11 @@ def _cleanup(
 
 
 def _plateau_end(curves: Curves, start: int, stop: int, least: int) -> int | None:
-    """Index of the first evaluation after the plateau of the test loss in [start, stop), followed by `least` below.
+    """Return the index of the first evaluation after the plateau of the test loss in [start, stop), or None.
 
-    With w_i the steps until the next evaluation, s_i = +w_i above half of the plateau and -w_i below, it is the end of
-    the stretch with the largest sum of s: robust to spikes, and to a test loss that first has to rise.
+    The last ``least`` evaluations must lie below the plateau. Let w_i be the steps until the next evaluation, and
+    s_i = +w_i above half of the plateau and -w_i below. The plateau ends with the stretch that has the largest sum of
+    s, which is robust to spikes and to a test loss that has to rise first.
     """
     if curves.test_loss is None:
         return None
@@ -114,7 +116,7 @@ def _quantile_over_time(values: np.ndarray, weight: np.ndarray, quantile: float)
 
 
 def _excluded_risen(steps: np.ndarray, measures: Measures | None, start: int, stop: int) -> int | None:
-    """Index of the first evaluation at or after the excluded loss has doubled for good; `start` if not measured."""
+    """Return the first evaluation from which the excluded loss stays doubled; ``start`` if it was not measured."""
     if measures is None or measures.excluded_loss is None:
         return start
     last = steps[stop - 1]
@@ -127,7 +129,7 @@ def _excluded_risen(steps: np.ndarray, measures: Measures | None, start: int, st
 
 
 def _lasting(flags: np.ndarray) -> int | None:
-    """First index from which the flags hold for a few checkpoints, or to the end of the run."""
+    """Return the first index from which the flags hold for a few checkpoints, or to the end of the run."""
     first = first_run(np.append(flags, np.ones(A_FEW - 1, dtype=bool)), A_FEW)
     return None if first is None or first >= len(flags) else first
 
@@ -135,7 +137,7 @@ def _lasting(flags: np.ndarray) -> int | None:
 def _phases(
     curves: Curves, measures: Measures | None, course: Course, rule: SustainedRule, ends: np.ndarray
 ) -> tuple[Phase, ...]:
-    """The phases that hold at least one evaluation, from the first to the last of the recorded steps, `ends`."""
+    """Return the phases with at least one evaluation, between the first and last recorded steps, ``ends``."""
     steps, memorized, generalized = curves.steps, course.memorized, course.generalized
     late = generalized is None or delayed(steps, course)
     gone = [index for index in (course.lost, course.unlearned) if index is not None]
@@ -151,7 +153,7 @@ def _phases(
 
 
 def _falls(curves: Curves, signals: Signals, course: Course) -> list[Event]:
-    """Dips, relapses and double descent; what falls for good is no event but the decline."""
+    """Return dips, relapses and double descent; a permanent drop is a decline, not an event."""
     steps, events = curves.steps, []
     if course.generalized is not None:
         stop = len(steps) if course.lost is None else course.lost

@@ -1,4 +1,4 @@
-"""The sustained rule for grokking: after the fact, and online while the run goes on."""
+"""The sustained rule for grokking, applied to a complete curve or online during training."""
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, field, fields
@@ -12,13 +12,13 @@ from grokinterp.phases.curves import Series
 
 @dataclass(frozen=True, kw_only=True)
 class SustainedRule:
-    """What counts as memorized, as not yet generalizing, and as generalizing for good.
+    """Thresholds for memorization, failure on the test set, and sustained generalization.
 
     Attributes:
-        threshold: test accuracy from which a network generalizes.
-        window: number of consecutive evaluations that it has to stay there.
-        memorized: train accuracy from which a network has memorized.
-        failing: test accuracy below which it has not generalized yet.
+        threshold: test accuracy at which a network generalizes.
+        window: number of consecutive evaluations that must reach the threshold.
+        memorized: train accuracy at which a network has memorized.
+        failing: test accuracy below which a network fails on the test set.
     """
 
     threshold: float = 0.95
@@ -46,13 +46,13 @@ def grok_step(
     memorized: float = 0.99,
     failing: float = 0.5,
 ) -> int | None:
-    """First step of the first window of evaluations that all generalize, after memorization without generalization.
+    """Return the step at which sustained generalization begins after memorization, or None.
 
-    test >= `threshold` at `window` consecutive evaluations, after an evaluation with train >= `memorized` and
-    test < `failing`. None while the evaluations after the first good one are fewer than a window: not established.
-    Evaluating k times more rarely dates it at most k evaluations later, never earlier, as long as the test accuracy
-    stays above the threshold, the plateau is longer than the new interval and a window of evaluations is left.
-    Steps increase. NaN is below every threshold.
+    It is the first step of the first ``window`` consecutive evaluations with test accuracy >= ``threshold``, after an
+    evaluation with train accuracy >= ``memorized`` and test accuracy < ``failing``. It is None while too few
+    evaluations follow the first good evaluation to fill a window. Evaluating k times less often dates grokking at most
+    k evaluations later, never earlier, as long as the test accuracy stays above the threshold, the plateau is longer
+    than the new interval and a full window of evaluations remains. Steps must increase. NaN is below every threshold.
 
     Source: Power et al. 2022 for the phenomenon; docs/formulas.md, "Verdicts on curves" for the rule.
 
@@ -62,14 +62,14 @@ def grok_step(
     rule = SustainedRule(threshold=threshold, window=window, memorized=memorized, failing=failing)
     train, test = np.asarray(train_accuracy, dtype=float), np.asarray(test_accuracy, dtype=float)
     if not len(steps) == len(train) == len(test):
-        raise ConfigError("test_accuracy", len(test), f"must be one value a step, {len(steps)}, as train_accuracy")
+        raise ConfigError("test_accuracy", len(test), f"must have one value per step, {len(steps)}, as train_accuracy")
     memorized_before = np.logical_or.accumulate((train >= rule.memorized) & (test < rule.failing))
     first = first_run(memorized_before & (test >= rule.threshold), rule.window)
     return None if first is None else int(steps[first])
 
 
 def sustained_step(steps: Series, test_accuracy: Series, *, threshold: float = 0.95, window: int = 10) -> int | None:
-    """First step of the first window of evaluations that all generalize, whatever preceded it; None without one.
+    """Return the first step of the first window of evaluations that all generalize, or None; memorization not required.
 
     >>> sustained_step(range(0, 50, 10), [0, 1, 0, 1, 1], window=2)
     30
@@ -80,7 +80,7 @@ def sustained_step(steps: Series, test_accuracy: Series, *, threshold: float = 0
 
 
 def first_run(flags: np.ndarray, length: int) -> int | None:
-    """Index at which the first run of `length` true flags begins.
+    """Return the index at which the first run of ``length`` true flags begins, or None.
 
     >>> first_run(np.array([True, False, True, True]), 2)
     2
@@ -93,12 +93,12 @@ def first_run(flags: np.ndarray, length: int) -> int | None:
 
 @dataclass
 class Detector(ABC):
-    """A rule for grokking applied online, an evaluation at a time.
+    """A rule for grokking applied online, one evaluation at a time.
 
     Attributes:
         rule: the rule with its thresholds.
-        last_step: of the last evaluation, None before the first.
-        grok_step: the step that grokking is dated at, None until it is detected.
+        last_step: the step of the last evaluation, None before the first evaluation.
+        grok_step: the step at which grokking is dated, None until it is detected.
     """
 
     rule: Any = None
@@ -106,10 +106,10 @@ class Detector(ABC):
     grok_step: int | None = field(default=None, init=False)
 
     def update(self, step: int, train_accuracy: float | int, test_accuracy: float | int) -> bool:
-        """Take one evaluation; True at the one that detects grokking, so once in a run.
+        """Process an evaluation; return True if it detects grokking, which happens at most once per run.
 
         Raises:
-            ConfigError: the step does not come after the last one.
+            ConfigError: if the step does not follow the last step.
         """
         if self.last_step is not None and step <= self.last_step:
             raise ConfigError("step", step, f"must be after the last evaluation, {self.last_step}")
@@ -118,16 +118,16 @@ class Detector(ABC):
 
     @abstractmethod
     def _take(self, step: int, train_accuracy: float | int, test_accuracy: float | int) -> bool:
-        """What the rule makes of an evaluation whose step comes after the last."""
+        """Apply the rule to an evaluation whose step follows the last step."""
 
     @property
     def state(self) -> dict[str, Any]:
-        """All of the detector as a plain dict that JSON can hold, for a resume."""
+        """The complete state of the detector as a dict for JSON, so that training can resume."""
         return asdict(self)
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> "Detector":
-        """The detector that goes on where `state` was taken."""
+        """Return a detector that continues from ``state``."""
         detector = cls()
         detector.rule = type(detector.rule)(**state["rule"])
         for name in {each.name for each in fields(cls)} - {"rule"}:
@@ -137,7 +137,7 @@ class Detector(ABC):
 
 @dataclass
 class GrokkingDetector(Detector):
-    """The sustained rule online: one `update` an evaluation finds the step that `grok_step` finds afterwards.
+    """The sustained rule online: one ``update`` per evaluation finds the same step as ``grok_step`` afterwards.
 
     >>> detector = GrokkingDetector(SustainedRule(window=2))
     >>> curve = [(0, 0.1, 0.0), (10, 1.0, 0.1), (20, 1.0, 0.96), (30, 1.0, 0.97), (40, 1.0, 1.0)]

@@ -1,4 +1,4 @@
-"""Later instabilities: loss spikes, slingshots, dips and relapses, one event for one excursion."""
+"""Instabilities: loss spikes, slingshots, dips and relapses, each excursion as one event."""
 
 import math
 from statistics import median_high
@@ -11,15 +11,15 @@ from grokinterp.phases.phase import Event
 from grokinterp.phases.signals import Signals
 
 JUMP, RECOVERED = 10.0, 3.0  # a spike begins above 10 times the running level and is over below 3 times
-FLOOR = 1e-4  # a loss below this is no spike, however far below it was before
+FLOOR = 1e-4  # a loss below this is not a spike, however low the level was
 MEMORY, ENOUGH = 10, 3  # the running level is the median of the last 10 calm evaluations, once there are 3
-LONGEST = 100  # evaluations after which a loss that did not come back has a new level
-LONGEST_DIP = 2  # evaluations after which a fall of the test accuracy is a relapse, however shallow
+LONGEST = 100  # evaluations after which a loss that has not returned has a new running level
+LONGEST_DIP = 2  # a fall of the test accuracy that lasts for more evaluations is a relapse, however shallow
 NORM_GROWTH = 1.01  # a slingshot raises the sum of squares of the weights by more than 1 %
 
 
 class Excursion(NamedTuple):
-    """Evaluations `start` to `stop` - 1, and what went where."""
+    """An excursion over evaluations ``start`` to ``stop - 1``, with its description."""
 
     start: int
     stop: int
@@ -28,11 +28,11 @@ class Excursion(NamedTuple):
 
 
 def loss_events(curves: Curves, memorized: int) -> list[Event]:
-    """Loss spikes and slingshots; in the test loss from index `memorized` on, as memorization itself raises it.
+    """Return the loss spikes and slingshots of a run.
 
-    A spike is an excursion of the train or test loss above 10 times its running level that comes back below 3 times
-    that level; spikes of both losses at the same time are one event. It is a slingshot if the train loss takes part
-    and the weight norm grows over it.
+    A spike is an excursion of the train or test loss above 10 times its running level that returns below 3 times
+    that level; simultaneous spikes of both losses are one event. It is a slingshot if it includes the train loss and
+    the weight norm grows during it. The test loss counts only from index ``memorized``, since memorization raises it.
 
     Source: Thilak et al. 2022 (slingshots); the numbers are this package's.
     """
@@ -42,7 +42,7 @@ def loss_events(curves: Curves, memorized: int) -> list[Event]:
 
 
 def _spikes(loss: np.ndarray, begin: int, split: str) -> list[Excursion]:
-    """Excursions of one loss from index `begin` on; NaN is skipped, infinity is a loss like any other."""
+    """Return the excursions of a loss from index ``begin``; NaN is skipped, infinity counts as a large loss."""
     calm: list[float] = []
     spikes: list[Excursion] = []
     start, level = None, 0.0
@@ -67,7 +67,7 @@ def _height(loss: np.ndarray, level: float, split: str) -> str:
 
 
 def _merged(excursions: list[Excursion]) -> list[Excursion]:
-    """Overlapping excursions as one."""
+    """Merge overlapping excursions."""
     merged: list[Excursion] = []
     for new in excursions:
         if merged and new.start < merged[-1].stop:
@@ -88,7 +88,7 @@ def _loss_event(curves: Curves, excursion: Excursion) -> Event:
 
 
 def _norm_growth(norm: np.ndarray | None, start: int, stop: int) -> float:
-    """Largest weight norm over an excursion, the evaluation that ends it included, over the last one before it."""
+    """Return the ratio of the largest weight norm in an excursion, its end included, to the last norm before it."""
     if norm is None or not start or not norm[start - 1] > 0:
         return 1.0
     over = norm[start : stop + 1]
@@ -96,9 +96,10 @@ def _norm_growth(norm: np.ndarray | None, start: int, stop: int) -> float:
 
 
 def falls(steps: np.ndarray, signals: Signals, since: int) -> list[Event]:
-    """Falls below the threshold after index `since`, where generalization began, each by itself.
+    """Return each fall below the threshold after index ``since``, at which generalization began.
 
-    A fall is a relapse when it fails on the test set or lasts for more than two evaluations, else a dip.
+    A fall is a relapse if the network fails on the test set or the fall lasts for more than two evaluations, and a
+    dip otherwise.
     """
     fallen = np.flatnonzero(~signals.generalizes[since : len(steps)]) + since
     if not fallen.size:

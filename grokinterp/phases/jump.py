@@ -1,4 +1,4 @@
-"""The legacy jump rule, kept to compare with: what earlier trainers called a detected grok."""
+"""The legacy jump rule, kept for comparison with detections of earlier trainers."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -14,8 +14,8 @@ class JumpDates(NamedTuple):
     """Steps that the jump rule finds.
 
     Attributes:
-        jumped: first evaluation with a test accuracy more than `jump` above the one before, None without one.
-        converged: first evaluation with |train - test accuracy| < `gap`, None without one.
+        jumped: first evaluation whose test accuracy exceeds its predecessor's by more than ``jump``, or None.
+        converged: first evaluation with |train - test accuracy| < ``gap``, or None.
     """
 
     jumped: int | None
@@ -25,18 +25,18 @@ class JumpDates(NamedTuple):
 def jump_rule(
     steps: Series, train_accuracy: Series, test_accuracy: Series, *, jump: float = 0.10, gap: float = 0.05
 ) -> JumpDates:
-    """Legacy rule: grokking is a rise of test accuracy by more than `jump` from one evaluation to the next.
+    """Date grokking by a rise of test accuracy by more than ``jump`` between consecutive evaluations.
 
-    Its defects, and why `grok_step` replaces it: an untrained network has "converged" at step 0, as both accuracies
-    are at chance; a slow transition evaluated often never jumps, and the same one evaluated rarely does; memorization
-    with mirror leakage and every recovery from a spike jump as well; nothing has to last.
+    ``grok_step`` replaces this legacy rule because of its defects: an untrained network has "converged" at step 0,
+    since both accuracies are at chance; a slow transition never jumps if evaluated often, but does if evaluated rarely;
+    memorization with mirror leakage and every recovery from a spike count as jumps; and the jump need not last.
 
     >>> jump_rule([0, 100, 200], [0.0, 1.0, 1.0], [0.0, 0.0, 0.9])
     JumpDates(jumped=200, converged=0)
     """
     train, test = np.asarray(train_accuracy, dtype=float), np.asarray(test_accuracy, dtype=float)
     if not len(steps) == len(train) == len(test):
-        raise ConfigError("test_accuracy", len(test), f"must be one value a step, {len(steps)}, as train_accuracy")
+        raise ConfigError("test_accuracy", len(test), f"must have one value per step, {len(steps)}, as train_accuracy")
     jumps = np.flatnonzero(np.diff(test) > jump) + 1
     close = np.flatnonzero(np.abs(train - test) < gap)
     return JumpDates(*(int(steps[found[0]]) if found.size else None for found in (jumps, close)))
@@ -44,7 +44,7 @@ def jump_rule(
 
 @dataclass(frozen=True, kw_only=True)
 class JumpRule:
-    """What counts as a jump: a rise of test accuracy by more than ``jump`` from one evaluation to the next."""
+    """Size of a jump: a rise of test accuracy by more than ``jump`` between consecutive evaluations."""
 
     jump: float = 0.10
 
@@ -55,7 +55,7 @@ class JumpRule:
 
 @dataclass
 class JumpDetector(Detector):
-    """The jump rule online, in the place of ``GrokkingDetector``, to compare with; it has all defects of ``jump_rule``.
+    """The jump rule online, a drop-in for ``GrokkingDetector`` with all defects of ``jump_rule``, for comparison.
 
     >>> detector = JumpDetector(JumpRule())
     >>> [detector.update(step, 1.0, test) for step, test in ((0, 0.0), (10, 0.05), (20, 0.3), (30, 0.9))]

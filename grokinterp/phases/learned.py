@@ -1,4 +1,4 @@
-"""In which order a network learns the structure that it ends with."""
+"""The order in which a network learns its final structure."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,11 +7,11 @@ import numpy as np
 import xarray as xr
 
 NEVER = -1
-"""Stands for a step where the half of a similarity is not defined."""
+"""Placeholder for a step that does not exist."""
 
 
 class Similarity(NamedTuple):
-    """Where the similarities, the keys and their names are, and how a key is called."""
+    """Names of the variables with the similarities and keys, of their axis, and the format of a key's name."""
 
     similarity: str
     is_key: str
@@ -24,16 +24,16 @@ SIMILARITIES = (
     Similarity("irrep_similarity", "is_key_irrep", "irrep", "{}"),
     Similarity("answer_similarity", "is_key_answer", "answer_irrep", "{}"),
 )
-"""The first that a dataset has is used: frequencies of a cyclic group are its irreducible representations, too."""
+"""The first entry present in a dataset is used, since the frequencies of a cyclic group are also its irreps."""
 
 
 def learning_order(dataset: xr.Dataset) -> xr.Dataset:
-    """When each key frequency, or key irreducible representation, of the last checkpoint was learned.
+    """Date when each key frequency, or key irreducible representation, of the last checkpoint was learned.
 
-    For each: ``key_from``, the first checkpoint from which it is key at every later one; ``half_from``, the first from
-    which its similarity is always at least half of the last one; and ``final_similarity``. Sorted by ``half_from``,
-    then ``key_from``. A step is known to within the distance of two checkpoints. ``half_from`` does not depend on the
-    threshold that makes a frequency key. Empty where nothing is key, and with fewer than two checkpoints.
+    For each key: ``key_from``, the first checkpoint from which it is always a key; ``half_from``, the first checkpoint
+    from which its similarity is always at least half of its final value; and ``final_similarity``. Rows are sorted by
+    ``half_from``, then ``key_from``. Steps are accurate to the distance between two checkpoints. ``half_from`` does not
+    depend on the threshold that defines a key. The table is empty without keys or with fewer than two checkpoints.
 
     >>> at = {"step": [0, 10, 20, 30], "frequency": [3, 5]}
     >>> similarity = ("step", "frequency"), [[0.0, 0.1], [0.1, 0.5], [0.4, 0.6], [0.6, 0.7]]
@@ -64,7 +64,7 @@ def _ordered(dataset: xr.Dataset, found: Similarity) -> xr.Dataset:
 
 
 def stays_from(steps: np.ndarray, holds: np.ndarray) -> np.ndarray:
-    """The first step from which each column holds at all later ones; ``NEVER`` where it does not at the last.
+    """Return, for each column, the first step from which it always holds; ``NEVER`` if it fails at the last step.
 
     >>> stays_from(np.array([0, 5, 9]), np.array([[True, True, True], [False, True, True], [True, True, False]]))
     array([ 9,  0, -1])

@@ -1,4 +1,4 @@
-"""The words for what happened in a run: Phase, Event, History; and the phase as a coordinate of a dataset."""
+"""Phase, Event and History of a run, and the phase as a coordinate of a dataset."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Phase:
     False
 
     Raises:
-        ConfigError: an unknown name, or an empty interval.
+        ConfigError: if the name is unknown or the interval is empty.
     """
 
     name: Name
@@ -58,7 +58,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Event:
-    """An instability inside a phase, dated by its first evaluation; `detail` says in words how far it went."""
+    """An instability, dated by its first evaluation; ``detail`` describes its extent in words."""
 
     kind: EventKind
     step: int
@@ -67,7 +67,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Transition:
-    """A rise of the test accuracy between two plateaus, `low` and `high`, from step `start` to step `stop`."""
+    """A rise of the test accuracy between two plateaus, ``low`` and ``high``, from step ``start`` to ``stop``."""
 
     start: int
     stop: int
@@ -77,32 +77,35 @@ class Transition:
 
 @dataclass(frozen=True)
 class History:
-    """What happened in a run.
+    """The phases, events and verdict of a run.
 
-    The verdicts, each a statement about the whole course (docs/formulas.md, "Verdicts on curves"):
+    Each verdict is a statement about the whole course of the run (docs/formulas.md, "Verdicts on curves"):
 
-    * grokked: memorized while failing on the test set, generalized at least twice as late, and kept it;
-    * grokked, not yet sustained: the same, and the log ends too soon after it to know whether it lasts;
-    * partly generalized from the start, fully later: never failed on the test set after memorization, and generalized
-      fully at least twice as late;
+    * grokked: memorized while failing on the test set, took at least twice as long to generalize, and kept it;
+    * grokked, not yet sustained: the same, but the log ends too soon afterwards to show whether it lasts;
+    * partly generalized from the start, fully later: never failed on the test set after memorization, and took at
+      least twice as long as memorization to generalize fully;
     * generalized without delay: generalized before, with or soon after memorization, and kept it;
-    * unstable: generalizes again and again, and for less than three quarters of the time;
-    * generalized and lost it again: does not generalize at the end, and still answers the training set;
-    * collapsed: memorized, and at the end the training set is not answered any more either;
+    * unstable: generalizes repeatedly, for less than three quarters of the time;
+    * generalized and lost it again: does not generalize at the end, but still fits the training set;
+    * collapsed: memorized, and at the end no longer fits the training set either;
     * partly generalized: memorized, and at the end between failing and generalizing on the test set;
     * memorized, did not generalize within the run: memorized, and at the end failing on the test set;
     * never memorized: neither memorized nor generalized;
-    * no history: fewer than three evaluations, which show no course.
+    * no history: fewer than three evaluations, too few for a verdict.
 
     Attributes:
-        phases: contiguous, in order, from the first evaluation's step to the last one's plus one; none without history.
-        events: in the order of their steps.
-        verdict: one of VERDICTS.
-        memorized_step: first evaluation of memorization, None without one.
-        generalized_step: first evaluation from which the network generalizes for a while, whatever preceded it.
-        grok_step: by the sustained rule, as an online detector finds it: the first of 10 consecutive evaluations that
-            generalize, after one that had memorized and failed. None where a dip or the end of the log comes before.
-        sentence: the verdict with its numbers.
+        phases: contiguous phases in order, from the step of the first evaluation to the step of the last plus one;
+            empty without a history.
+        events: the events in order of their steps.
+        verdict: a member of ``VERDICTS``.
+        memorized_step: first evaluation of memorization, or None.
+        generalized_step: first evaluation from which the network generalizes for a while, or None; does not require
+            memorization.
+        grok_step: the step found by the sustained rule, as by an online detector: the first of 10 consecutive
+            evaluations that generalize, after an evaluation that memorized and failed. None if a dip or the end of
+            the log comes first.
+        sentence: the verdict in one sentence with its numbers.
         transitions: rises of the test accuracy from plateau to plateau.
     """
 
@@ -116,21 +119,21 @@ class History:
     transitions: tuple[Transition, ...] = ()
 
     def describe(self) -> str:
-        """The verdict in one sentence with its numbers."""
+        """Return the verdict in one sentence with its numbers."""
         return self.sentence
 
 
 def label(dataset: xr.Dataset, phases: History | Sequence[Phase]) -> xr.Dataset:
-    """The dataset with a `phase` coordinate along `step`.
+    """Return the dataset with a ``phase`` coordinate along ``step``.
 
-    A step before the first or after the last evaluation takes the nearest phase's name.
+    Steps before the first or after the last evaluation belong to the nearest phase.
 
     >>> steps = xr.Dataset(coords={"step": [0, 100, 200]})
     >>> label(steps, [Phase("memorization", 0, 120), Phase("circuit formation", 120, 201)]).phase.values.tolist()
     ['memorization', 'memorization', 'circuit formation']
 
     Raises:
-        ConfigError: a dataset without `step`, or no phases.
+        ConfigError: if the dataset has no ``step`` coordinate or there are no phases.
     """
     phases = phases.phases if isinstance(phases, History) else tuple(phases)
     if "step" not in dataset.coords:

@@ -12,7 +12,7 @@ from grokinterp.phases.phase import EVENT_KINDS, Event, Transition, Verdict
 from grokinterp.phases.signals import Signals
 from grokinterp.phases.verdict import delayed, evidence
 
-CLOSE = 0.02  # an accuracy this little below the threshold might pass it, were the number of test examples known
+CLOSE = 0.02  # an accuracy within this of the threshold could pass if the number of test examples were known
 
 
 def tell(
@@ -26,7 +26,7 @@ def tell(
     events: Sequence[Event],
     rises: Sequence[Transition],
 ) -> str:
-    """The sentence: what was reached when, how it went on and ended, and what broke in between."""
+    """Return the verdict in one sentence: dates of memorization and generalization, the final state, instabilities."""
     steps = curves.steps
     if verdict == "no history":
         parts = [_too_few(steps, signals)]
@@ -46,7 +46,7 @@ def tell(
         seen = evidence(steps, course, rule).evaluations
         heading += f": {seen} evaluation{'' if seen == 1 else 's'} of {rule.window}"
     if verdict == "unstable":
-        heading += ": reaches generalization again and again without keeping it"
+        heading += ": generalizes repeatedly without keeping it"
     if verdict == "partly generalized":
         heading += f" ({'test loss ' if signals.by_loss else ''}{course.test_level:.3g})"
     return f"{heading}: {'; '.join(parts)}."
@@ -55,8 +55,8 @@ def tell(
 def _too_few(steps: np.ndarray, signals: Signals) -> str:
     at = " and ".join(f"{step:,}" for step in steps)
     last = f"train {signals.measure} was {signals.train[-1]:.3g} and test {signals.measure} {signals.test[-1]:.3g}"
-    number = "1 evaluation shows" if len(steps) == 1 else f"{len(steps)} evaluations show"
-    return f"{number} no course (step {at}); at the end, {last}"
+    number = "1 evaluation is" if len(steps) == 1 else f"{len(steps)} evaluations are"
+    return f"{number} too few to date phases (step {at}); at the end, {last}"
 
 
 def _memorization(steps: np.ndarray, signals: Signals, course: Course) -> str:
@@ -68,7 +68,7 @@ def _memorization(steps: np.ndarray, signals: Signals, course: Course) -> str:
 
 
 def _generalization(verdict: Verdict, steps: np.ndarray, signals: Signals, course: Course) -> list[str]:
-    """When the test measure passed its threshold, and from where; or how close it came."""
+    """Describe when the test measure passed its threshold and from which value, or how close it came."""
     memorized, generalized = course.memorized, course.generalized
     if generalized is None:
         best = signals.best(signals.test)
@@ -83,7 +83,7 @@ def _generalization(verdict: Verdict, steps: np.ndarray, signals: Signals, cours
     if verdict == "partly generalized from the start, fully later":
         return [
             f"test {signals.measure} was {before} by then",
-            f"full generalization at step {steps[generalized]:,}, delayed {ratio:.3g} times",
+            f"full generalization at step {steps[generalized]:,}, {ratio:.3g} times as late",
         ]
     late = steps[memorized] > start and delayed(steps, course)
     times = f", {ratio:.3g} times as late," if late else ","
@@ -91,7 +91,7 @@ def _generalization(verdict: Verdict, steps: np.ndarray, signals: Signals, cours
 
 
 def _measured(steps: np.ndarray, measures: Measures | None, course: Course) -> list[str]:
-    """How the progress measures went from the last checkpoint by memorization to the last by generalization."""
+    """Describe how the progress measures changed from memorization to generalization, each at its last checkpoint."""
     memorized, generalized = course.memorized, course.generalized
     if measures is None or memorized is None or generalized is None or memorized >= generalized:
         return []
@@ -108,7 +108,7 @@ def _measured(steps: np.ndarray, measures: Measures | None, course: Course) -> l
 
 
 def _stages(rises: Sequence[Transition], course: Course, steps: np.ndarray) -> list[str]:
-    """The transitions with their levels, where they say more than the date of generalization."""
+    """Describe the transitions with their levels, unless the date of generalization already says so."""
     since = steps[0] if course.memorized is None else steps[course.memorized]
     late = [rise for rise in rises if rise.stop > since]
     if not late or (len(late) == 1 and course.generalized is not None):
@@ -123,7 +123,7 @@ def _when(rise: Transition) -> str:
 
 
 def _end(verdict: Verdict, steps: np.ndarray, signals: Signals, course: Course) -> list[str]:
-    """How the run ends, and since when it has been so."""
+    """Describe the final state of the run and when it began."""
     found, measure = [], signals.measure
     if course.visited is not None and course.visits > 1 and course.good < KEPT:
         first, last = course.visited
@@ -145,12 +145,12 @@ def _end(verdict: Verdict, steps: np.ndarray, signals: Signals, course: Course) 
 
 
 def _near(curves: Curves, signals: Signals, course: Course) -> list[str]:
-    """What the tolerance decided, or would decide if the number of test examples were known."""
+    """Describe the effect of the tolerance if the final accuracy is close to the threshold."""
     levels, level = signals.levels, course.test_level
     if signals.by_loss or not levels.generalizes - max(CLOSE, levels.tolerance) <= level < levels.generalizes:
         return []
     if curves.n_test is None:
-        return [f"{levels.generalizes:.3g} is taken as exact, since the number of test examples is not known"]
+        return [f"the threshold {levels.generalizes:.3g} is exact, since the number of test examples is unknown"]
     passes = "passes" if level >= levels.generalizes - levels.tolerance else "does not pass"
     return [
         f"{level:.3g} {passes} for {levels.generalizes:.3g}, as one standard error of {curves.n_test:,} examples is "
@@ -159,7 +159,7 @@ def _near(curves: Curves, signals: Signals, course: Course) -> list[str]:
 
 
 def _instabilities(events: Sequence[Event]) -> list[str]:
-    """How many of each kind there were, and double descent in its own words."""
+    """Describe double descent, and count the events of each other kind."""
     counts = Counter(event.kind for event in events)
     found = [event.detail for event in events if event.kind == "double descent"][:1]
     named = [f"{counts[kind]} {kind}{'s' * (counts[kind] > 1)}" for kind in EVENT_KINDS[:-1] if counts[kind]]
@@ -167,7 +167,7 @@ def _instabilities(events: Sequence[Event]) -> list[str]:
 
 
 def _not_finite(curves: Curves) -> list[str]:
-    """Where the train loss stopped being a finite number, if it ends so."""
+    """Describe when the train loss stopped being finite, if it ends that way."""
     loss = curves.train_loss
     if loss is None or np.isfinite(loss[-1]):
         return []

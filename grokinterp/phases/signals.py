@@ -1,4 +1,4 @@
-"""What the curves say at each evaluation: memorized, not yet generalizing, generalizing."""
+"""State of a run at each evaluation: memorized, failing on the test set, generalizing."""
 
 from typing import NamedTuple
 
@@ -8,20 +8,20 @@ from grokinterp.errors import ConfigError
 from grokinterp.phases.curves import Curves
 from grokinterp.phases.detector import SustainedRule
 
-FITTED_LOSS = 0.1  # nats; the mean log-probability of the correct answer is that of exp(-0.1) = 0.905
-FAILING_LOSS = float(np.log(2))  # the correct answer has less than probability 1/2, the loss's word for accuracy 1/2
-DEEP = 0.1  # a fall is deep when the accuracy is this far below the threshold; the loss, when it fails
+FITTED_LOSS = 0.1  # nats; the geometric mean probability of the correct answer is exp(-0.1) = 0.905
+FAILING_LOSS = float(np.log(2))  # the correct answer has probability below 1/2, the counterpart of accuracy 1/2
+DEEP = 0.1  # a fall is deep if the accuracy is this far below the threshold, or the loss fails
 
 
 class Levels(NamedTuple):
     """Values that separate the states.
 
     Attributes:
-        fitted: from which train value the training set is memorized.
-        unlearned: beyond which train value it no longer is.
-        failing: beyond which test value the network fails.
-        generalizes: from which test value it generalizes.
-        tolerance: how far below that the test accuracy may be measured: one standard error.
+        fitted: train value from which the training set is memorized.
+        unlearned: train value beyond which it no longer is.
+        failing: test value beyond which the network fails.
+        generalizes: test value from which the network generalizes.
+        tolerance: distance below ``generalizes`` that still passes for the test accuracy: one standard error.
     """
 
     fitted: float
@@ -32,19 +32,19 @@ class Levels(NamedTuple):
 
 
 class Signals(NamedTuple):
-    """Flags at the evaluations, and the curves that they were read from, for the text.
+    """Flags at each evaluation, and the curves from which they were computed.
 
     Attributes:
-        fitted: the training set is learned.
-        unlearned: it is not, by more than a little.
-        failing: the network does not generalize yet.
-        generalizes: the network generalizes, within the tolerance; not the negation of `failing`.
-        exact: the same without any tolerance, for the sustained rule.
+        fitted: the network fits the training set.
+        unlearned: the network is clearly below fitting the training set.
+        failing: the network fails on the test set.
+        generalizes: the network generalizes, within the tolerance; not the negation of ``failing``.
+        exact: the network generalizes without tolerance, for the sustained rule.
         deep: the network is far from generalizing.
         train: train accuracy, or train loss.
         test: test accuracy, or test loss.
-        levels: the values that separate them.
-        by_loss: read from the losses.
+        levels: the values that separate the states.
+        by_loss: whether the flags are computed from the losses.
     """
 
     fitted: np.ndarray
@@ -64,28 +64,28 @@ class Signals(NamedTuple):
         return "loss" if self.by_loss else "accuracy"
 
     def worst(self, values: np.ndarray) -> float:
-        """The value furthest from generalizing, NaN if none was recorded."""
+        """Return the value furthest from generalizing, or NaN if no value was recorded."""
         known = values[~np.isnan(values)]
         return float(np.nan if not known.size else known.max() if self.by_loss else known.min())
 
     def best(self, values: np.ndarray) -> float:
-        """The value closest to generalizing, NaN if none was recorded."""
+        """Return the value closest to generalizing, or NaN if no value was recorded."""
         return -self.worst(-values)
 
 
 def read_signals(curves: Curves, rule: SustainedRule) -> Signals:
-    """The flags by the accuracies; for a log without both of them, by the losses.
+    """Compute the flags from the accuracies, or from the losses if either accuracy is missing.
 
-    The test accuracy generalizes from the threshold minus one standard error of a share of `curves.n_test` examples,
-    sqrt(threshold (1 - threshold) / n_test). Where that number is unknown, it is taken to be large: the threshold is
-    exact. The test accuracy fails below 0.5, or below `failing_level` where the accuracy of guessing is known.
+    A network generalizes if its test accuracy is at least the threshold minus one standard error of an accuracy on
+    ``curves.n_test`` examples, sqrt(threshold (1 - threshold) / n_test). If that number is unknown, the threshold is
+    exact. A network fails below test accuracy 0.5, or below ``failing_level`` if the accuracy of guessing is known.
 
-    By losses: memorized when train loss < 0.1, unlearned when it is > ln 2, generalizing when test loss < 0.1, failing
-    when test loss > ln 2. Losses that begin below ln 2 are not cross-entropies at chance: these levels are then shares
-    of the first loss, scaled by first loss / ln 2. A value that was not recorded passes no threshold.
+    By losses, a network is memorized if train loss < 0.1, unlearned if train loss > ln 2, generalizing if test
+    loss < 0.1 and failing if test loss > ln 2. Losses that begin below ln 2 are not cross-entropies at chance: all
+    levels are then scaled by first loss / ln 2. A value that was not recorded passes no threshold.
 
     Raises:
-        ConfigError: curves with neither both accuracies nor both losses.
+        ConfigError: if the curves have neither both accuracies nor both losses.
     """
     train, test = curves.train_accuracy, curves.test_accuracy
     if train is not None and test is not None:
@@ -101,7 +101,7 @@ def read_signals(curves: Curves, rule: SustainedRule) -> Signals:
 
 
 def _scale(train: np.ndarray, test: np.ndarray) -> float:
-    """The larger of the first losses over ln 2, at most 1."""
+    """Return the larger first loss divided by ln 2, at most 1."""
     first = [loss[np.isfinite(loss)][0] for loss in (train, test) if np.isfinite(loss).any()]
     largest = max(first, default=FAILING_LOSS)
     return float(min(1.0, largest / FAILING_LOSS)) if largest > 0 else 1.0
@@ -126,7 +126,7 @@ def _by_accuracy(train: np.ndarray, test: np.ndarray, curves: Curves, rule: Sust
 
 
 def failing_level(failing: float, chance: float | None) -> float:
-    """Level below which a test accuracy fails: as far between the accuracy of guessing and 1 as it is between 0 and 1.
+    """Return the test accuracy below which a network fails, rescaled from [0, 1] to [chance, 1].
 
     >>> failing_level(0.5, None), failing_level(0.5, 0.5)
     (0.5, 0.75)
@@ -135,7 +135,7 @@ def failing_level(failing: float, chance: float | None) -> float:
 
 
 def standard_error(accuracy: float, examples: int | None) -> float:
-    """That of an accuracy measured on so many examples; 0 where their number is not known.
+    """Return the standard error of an accuracy measured on ``examples`` examples, or 0 if the number is unknown.
 
     >>> round(standard_error(0.95, 231), 4), standard_error(0.95, None)
     (0.0143, 0.0)

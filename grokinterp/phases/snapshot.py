@@ -1,25 +1,25 @@
-"""What one checkpoint alone tells about a run that left no curves."""
+"""Verdict on a single checkpoint, for a run without curves."""
 
 from typing import NamedTuple
 
 from grokinterp.phases.signals import failing_level, standard_error
 
 LEARNED = 0.99
-"""Accuracy from which a set of examples counts as answered."""
+"""Accuracy from which a set of examples counts as learned."""
 
 CLEAN = 0.95
-"""Test accuracy from which a network that does not reach that comes close."""
+"""Test accuracy from which a network comes close to generalizing."""
 
 FAILING = 0.5
-"""Test accuracy below which a network fails on the test set, as in the curves."""
+"""Test accuracy below which a network fails on the test set, the same as for curves."""
 
 
 NO_HISTORY = "A trained network, no history"
-"""What is known of the course of a run that left one checkpoint."""
+"""Beginning of the sentence on a run with a single checkpoint."""
 
 
 class Snapshot(NamedTuple):
-    """How far a network has come, by its accuracies alone."""
+    """Verdict on a network by its accuracies alone."""
 
     verdict: str
     sentence: str
@@ -32,13 +32,13 @@ def snapshot_of(
     n_test: int | None = None,
     chance: float | None = None,
 ) -> Snapshot:
-    """Judge one checkpoint by its accuracies; how it came there is not known.
+    """Judge a checkpoint by its accuracies, without knowing its history.
 
-    * generalized: test accuracy >= 0.99, within one standard error where the number of test examples is known;
+    * generalized: test accuracy >= 0.99, within one standard error if the number of test examples is known;
     * did not generalize cleanly: memorized, test accuracy from 0.95;
     * partly generalized: memorized, test accuracy from 0.5 to below 0.95;
-    * memorized: train accuracy >= 0.99, test accuracy below 0.5 (halfway from ``chance`` to 1 where that is known);
-    * has not memorized: neither set is answered.
+    * memorized: train accuracy >= 0.99, test accuracy below 0.5 (halfway from ``chance`` to 1 if chance is known);
+    * has not memorized: neither set is learned.
 
     >>> snapshot_of(1.0, 0.974, 0.195)  # doctest: +NORMALIZE_WHITESPACE
     Snapshot(verdict='did not generalize cleanly', sentence='A trained network, no history: did not generalize cleanly:

@@ -5,19 +5,19 @@ import numpy as np
 from grokinterp.phases.course import A_FEW, first_lasting, origin, time_weights, weighted_median
 from grokinterp.phases.phase import Event, Transition
 
-LEVELS = np.arange(0.05, 1.0, 0.05)  # of accuracy; the time at which each is reached for good tells plateaus from rises
+LEVELS = np.arange(0.05, 1.0, 0.05)  # accuracies; the steps at which they are reached separate plateaus from rises
 PLATEAU = 1.5  # two levels that are reached at steps with this ratio have a plateau between them
 RISE = 0.15  # a transition raises the accuracy by at least this much
 TURN = 1.5  # a loss has turned when it is this factor away from its last extreme
-BIN = 1.1  # the ratio of the steps at the ends of a bin over which the median loss is taken, if it holds a few
+BIN = 1.1  # ratio of the steps at the ends of a bin for the median loss; a bin has at least a few evaluations
 
 
 def transitions(steps: np.ndarray, accuracy: np.ndarray) -> tuple[Transition, ...]:
-    """The rises of an accuracy, each from the first to the last level that is reached in it.
+    """Return the rises of an accuracy, each from the first to the last level reached in it.
 
-    A level is reached where the accuracy first stays at or above it for a while (`first_lasting`). Levels that are
-    reached one soon after the other belong to one rise; where the next level takes half as long again as all before,
-    the accuracy was on a plateau. A rise of less than 0.15 is none.
+    A level is reached when the accuracy first stays at or above it for a while (``first_lasting``). Levels reached in
+    quick succession belong to the same rise; the accuracy was on a plateau if the next level is reached at more than
+    1.5 times the step of the previous level. A rise of less than 0.15 does not count.
 
     >>> steps = np.arange(0, 10_000, 100)
     >>> [(t.start, t.stop) for t in transitions(steps, np.select([steps < 1000, steps < 5000], [0.02, 0.5], 1.0))]
@@ -46,15 +46,15 @@ def transitions(steps: np.ndarray, accuracy: np.ndarray) -> tuple[Transition, ..
 
 
 def _plateau(accuracy: np.ndarray, weight: np.ndarray, start: int, stop: int) -> float:
-    """Median over the evaluations from `start` to before `stop`, at least one."""
+    """Return the median over the evaluations in [start, stop), or at ``start`` if the interval is empty."""
     inside = slice(start, max(stop, start + 1))
     return weighted_median(accuracy[inside], weight[inside])
 
 
 def double_descent(steps: np.ndarray, loss: np.ndarray) -> Event | None:
-    """The first time that a loss falls, rises and falls again, each time by a factor of 1.5; None if it never does.
+    """Return the first fall, rise and second fall of a loss, each by a factor of 1.5, or None.
 
-    Read from medians over bins of the steps, so that spikes are none.
+    The losses are medians over bins of steps, so that spikes do not count.
 
     >>> steps = np.arange(1, 2000)
     >>> double_descent(steps, np.interp(np.log(steps), [0, 3, 5, 7], [4.0, 2.0, 9.0, 0.1])).kind
@@ -73,7 +73,7 @@ def double_descent(steps: np.ndarray, loss: np.ndarray) -> Event | None:
 
 
 def _medians(steps: np.ndarray, loss: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The median loss in bins of growing length, with the middle step of each."""
+    """Return the median loss in bins of growing length, with the middle step of each bin."""
     known = np.isfinite(loss) & (loss > 0)
     steps, loss = steps[known], loss[known]
     parts, start = [], 0
@@ -86,7 +86,7 @@ def _medians(steps: np.ndarray, loss: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def _turns(values: np.ndarray) -> list[tuple[int, float]]:
-    """Extremes between which the values change by the factor TURN at least, with their indices: down and up in turn."""
+    """Return the alternating extremes, with indices, between which values change by at least the factor ``TURN``."""
     turns: list[tuple[int, float]] = []
     low = high = 0
     rising: bool | None = None

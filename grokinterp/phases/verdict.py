@@ -1,4 +1,4 @@
-"""The verdict on a course."""
+"""The verdict on the course of a run."""
 
 from typing import NamedTuple
 
@@ -13,11 +13,11 @@ DELAY = 2.0  # grokking takes at least this many times as long as memorization
 
 
 class Evidence(NamedTuple):
-    """How much of the log speaks for a lasting generalization.
+    """Evidence in the log that generalization lasts.
 
     Attributes:
         evaluations: number of evaluations from generalization to the end of the log.
-        sustained: whether they show that it lasts.
+        sustained: whether these evaluations show that it lasts.
     """
 
     evaluations: int
@@ -25,7 +25,7 @@ class Evidence(NamedTuple):
 
 
 def verdict_of(steps: np.ndarray, signals: Signals, course: Course, rule: SustainedRule) -> Verdict:
-    """What the whole course amounts to; `History` says what each verdict means.
+    """Return the verdict on a course; ``History`` defines each verdict.
 
     Source: docs/formulas.md, "Verdicts on curves".
     """
@@ -48,7 +48,7 @@ def verdict_of(steps: np.ndarray, signals: Signals, course: Course, rule: Sustai
 
 
 def passes(signals: Signals, level: float) -> bool:
-    """Whether a value of the test measure generalizes."""
+    """Return whether a value of the test measure generalizes."""
     levels = signals.levels
     return level < levels.generalizes if signals.by_loss else level >= levels.generalizes - levels.tolerance
 
@@ -62,10 +62,11 @@ def _generalized(steps: np.ndarray, course: Course, rule: SustainedRule) -> Verd
 
 
 def delayed(steps: np.ndarray, course: Course) -> bool:
-    """Whether generalization took at least twice as long as memorization, counted from the first step.
+    """Return whether generalization took at least twice as long as memorization, counted from the start of training.
 
-    Where the network failed on the test set in between, the dates decide. Where it did not, the delay has to be seen:
-    at twice the time of memorization it still did not generalize, as both may happen between two evaluations.
+    If the network failed on the test set in between, the dates decide. Otherwise the delay must be observed: the
+    last evaluation before generalization is at least at twice the time of memorization, since both events may fall
+    between two evaluations.
     """
     memorized, generalized = course.memorized, course.generalized
     if memorized is None or generalized is None or memorized >= generalized:
@@ -75,10 +76,10 @@ def delayed(steps: np.ndarray, course: Course) -> bool:
 
 
 def evidence(steps: np.ndarray, course: Course, rule: SustainedRule) -> Evidence:
-    """Whether the log goes on for long enough after generalization.
+    """Return whether the log continues for long enough after generalization.
 
-    It does after as many evaluations as the sustained rule asks for, or, where evaluations are rare, after as many
-    steps as it took to generalize and three evaluations.
+    It does if it has as many evaluations as the sustained rule requires or, if evaluations are rare, as many steps as
+    it took to generalize and at least three evaluations.
     """
     if course.generalized is None:
         return Evidence(0, sustained=False)

@@ -59,9 +59,9 @@ def test_grokked_is_the_rule_of_this_package():
     ("text", "line"),
     [
         ("first", "first needs a threshold"),
-        ("max:.5", "max has no threshold"),
-        ("sustained:.95", "sustained needs window, as in x10"),
-        ("first:.95x3", "first has no window, as in x10"),
+        ("max:.5", "max takes no threshold"),
+        ("sustained:.95", "sustained needs a window, as in x10"),
+        ("first:.95x3", "first takes no window, as in x10"),
         ("sustained:.95x0", "window must be from 1 to 1000000"),
         ("first:95", "threshold must be above 0, and at most 1 for an accuracy"),
         ("first:0", "threshold must be above 0"),

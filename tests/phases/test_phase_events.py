@@ -242,7 +242,7 @@ def test_any_sequence_of_plateaus_is_dated_by_the_laws(stretches, window):
 def test_a_single_evaluation():
     history = dated({"steps": [7], "train_accuracy": [0.1], "test_accuracy": [0.1]})
     check_laws(history, [7])
-    assert history.describe().startswith("No history: 1 evaluation shows no course (step 7)")
+    assert history.describe().startswith("No history: 1 evaluation is too few to date phases (step 7)")
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_a_single_evaluation():
         ({"steps": []}, r"steps=shape \(0,\): must be one axis with at least one evaluation"),
         ({"steps": [0.5]}, "steps=0.5: must be whole numbers"),
         ({"steps": [np.inf]}, "steps=inf: must be whole numbers"),
-        ({"steps": [0, 1], "train_loss": [1.0]}, r"train_loss=shape \(1,\): must be one value a step, \(2,\)"),
+        ({"steps": [0, 1], "train_loss": [1.0]}, r"train_loss=shape \(1,\): must have one value per step, \(2,\)"),
         ({"steps": [0], "train_loss": [1.0]}, "must have both accuracies or both losses"),
         ({"steps": [0], "train_loss": [1.0], "test_loss": [np.nan]}, "must have both accuracies or both losses"),
     ],

@@ -53,7 +53,7 @@ def test_two_bad_evaluations_in_three_are_unstable():
     history = course(lambda s: np.where(s < 5000, 0.02, np.where((s // 100 % 3 == 0) | (s < 6000), 1.0, 0.3)))
     assert history.verdict == "unstable"
     assert history.grok_step == 5000  # the sustained rule alone would be content
-    assert "again and again without keeping it" in history.describe()
+    assert "repeatedly without keeping it" in history.describe()
     assert "relapses" in history.describe()
 
 
@@ -72,7 +72,7 @@ def test_the_delay_is_counted_whatever_the_level_before():
     history = course(jump(10_000, low=0.55), last=13_000)
     assert history.verdict == "partly generalized from the start, fully later"
     assert "test accuracy was 0.55 by then" in history.describe()
-    assert "full generalization at step 10,000, delayed 100 times" in history.describe()
+    assert "full generalization at step 10,000, 100 times as late" in history.describe()
     assert [phase.start for phase in history.phases] == [0, 100, 10_000]
 
 
@@ -87,7 +87,7 @@ def test_partly_generalized_with_its_level_and_date():
     assert history.verdict == "partly generalized"
     assert history.describe().startswith("Partly generalized (0.93): ")
     assert "test accuracy rose from 0.03 to 0.93 at step 10,000" in history.describe()
-    assert "0.95 is taken as exact, since the number of test examples is not known" in history.describe()
+    assert "the threshold 0.95 is exact, since the number of test examples is unknown" in history.describe()
 
 
 @pytest.mark.parametrize(("right", "verdict"), [(220, "grokked"), (219, "grokked"), (216, "partly generalized")])
@@ -146,8 +146,8 @@ def test_two_evaluations_show_no_course():
     history = find_phases(Curves(steps=[0, 1000], train_accuracy=[0.01, 1], test_accuracy=[0.01, 1]))
     assert (history.verdict, history.phases, history.events, history.transitions) == ("no history", (), (), ())
     assert history.describe() == (
-        "No history: 2 evaluations show no course (step 0 and 1,000); at the end, train accuracy was 1 and test "
-        "accuracy 1."
+        "No history: 2 evaluations are too few to date phases (step 0 and 1,000); at the end, train accuracy was 1 "
+        "and test accuracy 1."
     )
 
 
