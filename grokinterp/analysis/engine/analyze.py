@@ -19,7 +19,7 @@ from grokinterp.analysis.circuit.verdict import settling_triples
 from grokinterp.analysis.engine.catalogue import ANALYSES, MAPS, MOST, THINNED, thinned
 from grokinterp.analysis.engine.coordinates import coordinates
 from grokinterp.analysis.engine.evaluate import Analysis, declared_arguments, evaluate_each, result_of
-from grokinterp.analysis.engine.labeled import Collector, Result
+from grokinterp.analysis.engine.labeled import Collector, Result, described
 from grokinterp.analysis.engine.memory import require_memory
 from grokinterp.analysis.groups.irreps import irrep_spectrum
 from grokinterp.analysis.structure.fourier import logit_spectrum
@@ -317,6 +317,7 @@ def describe(
     leaked = {"leaked_share": leaked_share(trajectory.experiment.task, is_train)} if is_train.any() else {}
     return {
         "analysis": analysis.__name__,
+        **described(analysis),
         "fingerprint": fingerprint,
         "skipped": json.dumps({str(step): why for step, why in sorted(skipped.items())}),
         **leaked,

@@ -19,7 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from grokinterp.allocator import keep_freed_memory
 from grokinterp.analysis.engine.coordinates import coordinates
-from grokinterp.analysis.engine.labeled import Collector, Result
+from grokinterp.analysis.engine.labeled import Collector, Result, described
 from grokinterp.analysis.engine.memory import require_memory, workers_that_fit
 from grokinterp.errors import CheckpointError, ConfigError, NotDefined, RunDirectoryError
 from grokinterp.experiment.problem import Problem
@@ -66,7 +66,8 @@ def evaluate(
         arguments: keyword arguments, each given to the analyses that declare it.
 
     Returns:
-        One variable per field of every analysis, over ``step`` and the field's own dimensions.
+        One variable per field of every analysis, over ``step`` and the field's own dimensions. The attributes
+        ``title``, ``about`` and ``source`` of a single analysis come from its docstring.
 
     Raises:
         ConfigError: the logits of all examples do not fit the memory there is.
@@ -92,7 +93,8 @@ def evaluate(
     if not collectors[0].steps:
         raise RunDirectoryError(trajectory.path, f"has no readable checkpoint ({len(skipped)} damaged)")
     dataset = xr.merge([one.dataset(axes) for one in collectors], join="exact", compat="no_conflicts")
-    return dataset.assign_attrs(skipped=json.dumps({str(step): why for step, why in skipped.items()}))
+    about = described(several[0]) if len(several) == 1 else {}
+    return dataset.assign_attrs(about, skipped=json.dumps({str(step): why for step, why in skipped.items()}))
 
 
 def evaluate_each(

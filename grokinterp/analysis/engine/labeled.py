@@ -1,8 +1,9 @@
-"""The results of one analysis as a labelled dataset: dimensions, coordinates, long names and units."""
+"""The results of one analysis as a labeled dataset: dimensions, coordinates, long names, units, and words about it."""
 
 import inspect
 import re
 from collections.abc import Mapping, Sequence
+from types import FunctionType
 from typing import Any, get_type_hints
 
 import numpy as np
@@ -12,6 +13,9 @@ Result = Any
 """The NamedTuple that an analysis returns (no type checker has a name for all of them)."""
 
 FIELD_LINE = re.compile(r"^\s*(\w+): (.+?)(?: \[([^\]]+)\])?\s*$")
+SECTION = re.compile(r"^(Args|Returns|Yields|Raises|Notes?|Examples?|Source):|(?<=\S )Source:", re.MULTILINE)
+SOURCE = re.compile(r"^(?:\S[^\n]* )?Source:(.*?)(?=\n\n|\Z)", re.DOTALL | re.MULTILINE)
+DOCTEST = re.compile(r"^\s*>>> .*?(?=\n\n|\Z)", re.DOTALL | re.MULTILINE)
 
 
 class Collector:
@@ -62,3 +66,29 @@ def field_labels(kind: type) -> dict[str, dict[str, str]]:
         if found and found[1] in getattr(kind, "_fields", ()):
             labels[found[1]] = {"long_name": found[2]} | ({"units": found[3]} if found[3] else {})
     return labels
+
+
+def described(analysis: FunctionType, *, title: str | None = None) -> dict[str, str]:
+    """Return the attributes ``title``, ``about`` and ``source`` of a dataset from the docstring of its analysis.
+
+    ``about`` holds the paragraphs before the first section (Args, Source, ...), separated by empty lines; doctests are
+    left out. An attribute without text is left out too.
+
+    >>> def embedding_norm(checkpoint):
+    ...     '''Return the norm of
+    ...     every token.
+    ...
+    ...     Source: Nanda et al. 2023, §4.1.'''
+    >>> described(embedding_norm)
+    {'title': 'Embedding norm', 'about': 'Return the norm of every token.', 'source': 'Nanda et al. 2023, §4.1.'}
+    """
+    text = DOCTEST.sub("", inspect.getdoc(analysis) or "")
+    section, source = SECTION.search(text), SOURCE.search(text)
+    paragraphs = text[: section.start() if section else None].split("\n\n")
+    about = [" ".join(paragraph.split()) for paragraph in paragraphs if paragraph.strip()]
+    texts = {
+        "title": title or analysis.__name__.replace("_", " ").capitalize(),
+        "about": "\n\n".join(about),
+        "source": " ".join(source[1].split()) if source else "",
+    }
+    return {name: value for name, value in texts.items() if value}

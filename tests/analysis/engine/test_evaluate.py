@@ -14,7 +14,6 @@ from torch import Tensor
 from grokinterp import analysis as analyses
 from grokinterp.analysis import ANALYSES, evaluate, performance, progress_measures, weight_norms
 from grokinterp.analysis.engine.coordinates import coordinates
-from grokinterp.analysis.engine.labeled import field_labels
 from grokinterp.errors import RunDirectoryError
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.runs.datasets import read_analysis, write_analysis
@@ -160,10 +159,6 @@ def test_unknown_and_missing_arguments_are_named(runs):
         evaluate([performance, weight_norms], run, keyfrequencies=[1])
     with pytest.raises(TypeError, match="checkpoint: none of performance takes it"):
         evaluate([performance], run, checkpoint=run[0])
-
-
-def test_labels_come_from_the_docstring():
-    assert field_labels(Pieces) == {"embedding": {"long_name": "rows of W_E, the first three", "units": "1"}}
 
 
 # --- damage ----------------------------------------------------------------------------------------------------------
