@@ -11,9 +11,9 @@ from grokinterp.custom.reading import Look, Reading, example_axis, named_reading
 from grokinterp.errors import ConfigError, short
 from grokinterp.models.call_trace import latest_calls
 from grokinterp.models.known_parts import KnownParts, Table
-from grokinterp.models.places import Place
+from grokinterp.models.places import EXAMPLES, Place
 from grokinterp.models.recorded import state_tensors
-from grokinterp.models.taps import EXAMPLES, Trace, vector
+from grokinterp.models.taps import Trace, vector
 
 PARTS = ("embedding", "unembedding", "neurons", "pre_activations", "neuron_output", "attention")
 """What can be named."""

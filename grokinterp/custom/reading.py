@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from grokinterp.errors import ConfigError, short
 from grokinterp.models.call_trace import Call, Calls, latest_calls
-from grokinterp.models.places import Place
-from grokinterp.models.taps import ReadAt, vector
+from grokinterp.models.places import Place, ReadAt
+from grokinterp.models.taps import vector
 
 LEFT = frozenset({"matmul", "__matmul__", "mm", "bmm"})
 """Functions whose first operand, if it is a weight, mixes the rows of the second."""

@@ -25,8 +25,8 @@ from grokinterp.experiment.problem import Problem
 from grokinterp.experiment.split import written_out
 from grokinterp.losses import LossForm
 from grokinterp.models import Answer, ModelSpec, RecordedSpec
+from grokinterp.models.places import ReadAt
 from grokinterp.models.recorded import state_tensors
-from grokinterp.models.taps import ReadAt
 from grokinterp.runs.results import UNPLANNED
 from grokinterp.runs.trajectory import UPDATE
 from grokinterp.storage import RunDirectory

@@ -13,7 +13,8 @@ from grokinterp.errors import ConfigError
 from grokinterp.losses import LossForm, example_losses
 from grokinterp.models import Answer, ProbeInputs
 from grokinterp.models.call_trace import list_calls
-from grokinterp.models.taps import ReadAt, Trace, logits_of, trace
+from grokinterp.models.places import ReadAt
+from grokinterp.models.taps import Trace, logits_of, trace
 
 AT_ONCE = 256
 """Examples that are differentiated at a time."""

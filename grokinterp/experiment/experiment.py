@@ -13,13 +13,14 @@ from jaxtyping import Bool, Int
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
+from grokinterp import models
 from grokinterp.errors import ConfigError, require
 from grokinterp.experiment.configuration import assign, config_error, not_a_kind, read_config, spelled_out
 from grokinterp.experiment.kinds import FORBID_UNKNOWN_KEYS, RECORDED, AnyModel, AnyTask, require_known_kinds
 from grokinterp.experiment.optimization import Optimization
 from grokinterp.experiment.saving import SaveAt
 from grokinterp.experiment.split import Split
-from grokinterp.models import Model, RecordedSpec, TransformerSpec
+from grokinterp.models import RecordedSpec, TransformerSpec
 from grokinterp.tasks import ModularAddition
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -77,7 +78,7 @@ class Experiment:
         )
         require(expected, "model.kind", self.model.kind, "recorded models and recorded tasks go together")
 
-    def build_model(self) -> Model:
+    def build_model(self) -> "models.Model":
         """The model with its initial weights, in float32 on the CPU."""
         model = self._model(torch.Generator().manual_seed(self.seed))
         with torch.no_grad():
@@ -85,15 +86,15 @@ class Experiment:
                 weight.mul_(self.optimization.init_scale)
         return model
 
-    def empty_model(self) -> Model:
+    def empty_model(self) -> "models.Model":
         """The model with zero weights, to be loaded."""
         return self._model(None)
 
-    def _model(self, generator: torch.Generator | None) -> Model:
+    def _model(self, generator: torch.Generator | None) -> "models.Model":
         task = self.task
         sizes = {"d_vocab": self.d_vocab, "d_vocab_out": task.n_classes, "n_ctx": self.n_ctx}
         try:
-            return self.model.build(**sizes, generator=generator)
+            return models.build(self.model, **sizes, generator=generator)
         except ConfigError as error:
             raise ConfigError(f"model.{error.key}", error.value, error.rule) from None
 

@@ -1,16 +1,37 @@
-"""Models with TransformerLens parameter and hook names."""
+"""Models with TransformerLens parameter and hook names; their specifications, which load without torch."""
 
-from grokinterp.models.mlp import MLP, MLPSpec, solved_addition
-from grokinterp.models.model import Model, ModelSpec, ReadoutProgram, in_program
-from grokinterp.models.readout import Readout, ReadoutInputs
-from grokinterp.models.recorded import NEEDS_MODULE, Answer, RecordedModel
-from grokinterp.models.recorded_inputs import ProbeInputs
+from typing import TYPE_CHECKING
+
+from grokinterp.lazy import front_door
 from grokinterp.models.recorded_spec import RecordedSpec
-from grokinterp.models.recursive import RecursiveModel, RecursiveSpec
-from grokinterp.models.transformer import Transformer, TransformerSpec
+from grokinterp.models.specifications import MLPSpec, ModelSpec, RecursiveSpec, TransformerSpec
+
+if TYPE_CHECKING:
+    from grokinterp.models.classes import build
+    from grokinterp.models.mlp import MLP, solved_addition
+    from grokinterp.models.model import Model, ReadoutProgram, in_program
+    from grokinterp.models.readout import Readout, ReadoutInputs
+    from grokinterp.models.recorded import NEEDS_MODULE, Answer, RecordedModel
+    from grokinterp.models.recorded_inputs import ProbeInputs
+    from grokinterp.models.recursive import RecursiveModel
+    from grokinterp.models.transformer import Transformer
 
 MODELS: dict[str, type[ModelSpec]] = {spec.kind: spec for spec in (TransformerSpec, MLPSpec, RecursiveSpec)}
 """Every model a configuration may name, by its ``kind``; a new one joins this tuple."""
+
+__getattr__, __dir__ = front_door(
+    __name__,
+    {
+        ".classes": ("build",),
+        ".mlp": ("MLP", "solved_addition"),
+        ".model": ("Model", "ReadoutProgram", "in_program"),
+        ".readout": ("Readout", "ReadoutInputs"),
+        ".recorded": ("NEEDS_MODULE", "Answer", "RecordedModel"),
+        ".recorded_inputs": ("ProbeInputs",),
+        ".recursive": ("RecursiveModel",),
+        ".transformer": ("Transformer",),
+    },
+)
 
 __all__ = [
     "MLP",
@@ -30,6 +51,7 @@ __all__ = [
     "RecursiveSpec",
     "Transformer",
     "TransformerSpec",
+    "build",
     "in_program",
     "solved_addition",
 ]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from grokinterp.models.attention_calls import ATTENTION, with_pattern
-from grokinterp.models.places import LINEAR, first_input, name_of, operands
+from grokinterp.models.call_taps import LINEAR, first_input, name_of, operands
 from grokinterp.models.taps import first_tensor
 
 

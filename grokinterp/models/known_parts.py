@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from jaxtyping import Float, Int
-from torch import Tensor
-from torch.nn import functional
 
+from grokinterp.lazy import Tensor, torch
 from grokinterp.models.recorded_inputs import ProbeInputs
 
 
@@ -78,7 +76,7 @@ class Encoding:
         }
         if self.one_hot is not None:
             like = found[self.one_hot]
-            vectors = functional.one_hot(tokens, max(self.width, int(tokens.max()) + 1)).to(like.dtype)
+            vectors = torch.nn.functional.one_hot(tokens, max(self.width, int(tokens.max()) + 1)).to(like.dtype)
             found[self.one_hot] = vectors if like.ndim == 3 else vectors.flatten(1)
         for place, (name, column) in enumerate(self.columns):
             target = found[name] if found[name].ndim > 1 else found[name].unsqueeze(1)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -12,9 +11,6 @@ from torch.nn import functional
 
 from grokinterp.maths.stablemax import stablemax
 from grokinterp.models.hooked import HookPoint
-
-if TYPE_CHECKING:
-    from grokinterp.models.transformer import TransformerSpec
 
 
 def quadratic(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -64,15 +60,23 @@ class LayerNorm(nn.Module):
         return self.hook_normalized(x * self.w + self.b if self.affine else x)
 
 
-def norm(spec: "TransformerSpec", *, where: bool) -> nn.Module:
-    """The specified LayerNorm where there is to be one, else nothing."""
-    if spec.normalization is None or not where:
-        return nn.Identity()
-    return LayerNorm(spec.d_model, affine=spec.normalization == "LN")
+def norm(d_model: int, kind: str | None) -> nn.Module:
+    """Return LayerNorm with scale and shift for "LN", without them for "LNPre", and the identity for None."""
+    return nn.Identity() if kind is None else LayerNorm(d_model, affine=kind == "LN")
 
 
 class Attention(nn.Module):
-    """Multi-head attention; weights [head, d_model, d_head] and W_O [head, d_head, d_model]."""
+    """Multi-head attention; weights [head, d_model, d_head] and W_O [head, d_head, d_model].
+
+    Args:
+        d_model: width of the residual stream.
+        n_heads: heads. d_head: width of each.
+        n_ctx: positions.
+        biases: whether biases are trained; otherwise they stay zero.
+        bidirectional: whether a position attends to later positions too.
+        function: "softmax" or "stablemax".
+        rate: weight of the learned pattern against the constant one, see ``weights``.
+    """
 
     W_Q: Float[Tensor, "head d_model d_head"]
     W_K: Float[Tensor, "head d_model d_head"]
@@ -83,19 +87,29 @@ class Attention(nn.Module):
     b_O: Float[Tensor, "d_model"]
     mask: Bool[Tensor, "query key"]
 
-    def __init__(self, spec: "TransformerSpec", n_ctx: int) -> None:
+    def __init__(
+        self,
+        d_model: int,
+        n_heads: int,
+        d_head: int,
+        n_ctx: int,
+        *,
+        biases: bool,
+        bidirectional: bool,
+        function: str,
+        rate: float,
+    ) -> None:
         super().__init__()
-        heads, d_model, d_head = spec.n_heads, spec.d_model, spec.head_size
         for name in ("W_Q", "W_K", "W_V"):
-            self.register_parameter(name, nn.Parameter(torch.empty(heads, d_model, d_head)))
-        self.W_O = nn.Parameter(torch.empty(heads, d_head, d_model))
+            self.register_parameter(name, nn.Parameter(torch.empty(n_heads, d_model, d_head)))
+        self.W_O = nn.Parameter(torch.empty(n_heads, d_head, d_model))
         for name in ("b_Q", "b_K", "b_V"):
-            bias(self, name, heads, d_head, trained=spec.biases is True)
-        bias(self, "b_O", d_model, trained=spec.biases is True)
+            bias(self, name, n_heads, d_head, trained=biases)
+        bias(self, "b_O", d_model, trained=biases)
         visible = torch.ones(n_ctx, n_ctx, dtype=torch.bool)
-        self.register_buffer("mask", visible if spec.attention == "bidirectional" else visible.tril(), persistent=False)
+        self.register_buffer("mask", visible if bidirectional else visible.tril(), persistent=False)
         self.scale = math.sqrt(d_head)
-        self.attention_fn, self.rate = ATTENTION_FUNCTIONS[spec.attention_fn], spec.attention_rate
+        self.attention_fn, self.rate = ATTENTION_FUNCTIONS[function], rate
         self.hook_q, self.hook_k, self.hook_v = HookPoint(), HookPoint(), HookPoint()
         self.hook_attn_scores, self.hook_pattern, self.hook_z = HookPoint(), HookPoint(), HookPoint()
 
@@ -148,12 +162,11 @@ class MLP(nn.Module):
 class Block(nn.Module):
     """Attention, then MLP, each added to the residual stream; LayerNorm before each of them, or behind each sum."""
 
-    def __init__(self, spec: "TransformerSpec", n_ctx: int) -> None:
+    def __init__(self, d_model: int, attention: Attention, mlp: MLP, *, normalization: str | None, post_norm: bool):
         super().__init__()
-        self.post_norm = spec.norm_position == "post"
-        self.ln1, self.ln2 = norm(spec, where=True), norm(spec, where=True)
-        self.attn = Attention(spec, n_ctx)
-        self.mlp = MLP(spec.d_model, spec.d_mlp, spec.act_fn, biases=bool(spec.biases))
+        self.post_norm = post_norm
+        self.ln1, self.ln2 = norm(d_model, normalization), norm(d_model, normalization)
+        self.attn, self.mlp = attention, mlp
         self.hook_resid_pre, self.hook_resid_mid, self.hook_resid_post = HookPoint(), HookPoint(), HookPoint()
         self.hook_attn_out, self.hook_mlp_out = HookPoint(), HookPoint()
 
@@ -171,24 +184,6 @@ class Block(nn.Module):
         x = self.hook_resid_mid(x)
         x = self.behind(self.ln2, x + self.hook_mlp_out(self.mlp(self.before(self.ln2, x))))
         return self.hook_resid_post(x)
-
-
-def draw_as_pytorch(name: str, weight: Tensor, spec: "TransformerSpec", generator: torch.Generator) -> None:
-    """Draw a parameter of a transformer as torch.nn.Embedding, MultiheadAttention or Linear would.
-
-    Embeddings from N(0, 1); queries, keys and values from U(±√(6 / (3 d + d))), as Glorot and Bengio 2010 have it for
-    the three of them as one matrix; what else reads n numbers from U(±1/√n), its bias too. Biases of the attention
-    begin at zero.
-    """
-    kind = name.rsplit(".", 1)[-1]
-    if kind in ("W_E", "W_pos"):
-        weight.normal_(generator=generator)
-    elif kind in ("W_Q", "W_K", "W_V"):
-        bound = math.sqrt(6 / (spec.d_model + 3 * spec.n_heads * spec.head_size))
-        weight.uniform_(-bound, bound, generator=generator)
-    elif kind in ("W_O", "W_in", "W_out", "W_U", "b_in", "b_out", "b_U"):
-        read = {"W_O": spec.n_heads * spec.head_size, "W_out": spec.d_mlp, "b_out": spec.d_mlp}.get(kind, spec.d_model)
-        weight.uniform_(-(read**-0.5), read**-0.5, generator=generator)
 
 
 class Embed(nn.Module):

@@ -1,9 +1,8 @@
 """Multilayer perceptrons on embedded or one-hot tokens, and one that is solved by hand."""
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -13,61 +12,9 @@ from grokinterp.errors import ConfigError
 from grokinterp.models.fast import one_hot, sum_rows
 from grokinterp.models.hooked import HookPoint, TypedModuleList
 from grokinterp.models.layers import ACTIVATIONS, Embed, SeparateEmbed, Unembed, bias
-from grokinterp.models.model import Model, ModelSpec, require_size
+from grokinterp.models.model import Model
 from grokinterp.models.readout import Readout, ReadoutInputs
-
-
-@dataclass(frozen=True, kw_only=True)
-class MLPSpec(ModelSpec):
-    """What the first layer reads, and the widths of the hidden layers.
-
-    ``d_embed``: length of a token's embedding; None for one-hot vectors. ``embedding``: "shared" by
-    all positions, or a "separate" table for each. ``combine``: the positions' vectors are summed or
-    concatenated; concatenated one-hot vectors give every position rows of its own in the first
-    layer, summed ones share them. ``hidden``: neurons of each hidden layer.
-
-    ``initialization``: "normal" draws every weight from N(0, 1/fan_in), an embedding from
-    N(0, 1/d_embed), and leaves biases zero. "mean_field" is the same but for N(0, 1/fan_in²) in the
-    unembedding. "pytorch" is U(±fan_in^-½), biases included, of ``nn.Linear``, and N(0, 1) of
-    ``nn.Embedding``.
-
-    The defaults are the network of Gromov 2023. He draws from N(0, 1) and writes the factors
-    fan_in^-½ and fan_in^-1 beside the weights: the same function at the start, of which a step of
-    equal learning rate changes less. Other published networks:
-
-    * Doshi et al. 2023, Morwani et al. 2023: other widths of the same.
-    * Chughtai et al. 2023: d_embed=256, embedding="separate", hidden=(128,), act_fn="relu",
-      initialization="normal".
-    * Liu et al. 2022: d_embed, combine="sum", hidden, act_fn="relu".
-    * Prieto et al. 2025: hidden=(200, 200), act_fn="relu", initialization="pytorch".
-
-    Raises:
-        ConfigError: a width below 1, no hidden layer, separate tables of one-hot vectors.
-    """
-
-    about: ClassVar[str] = "hidden layers on summed or concatenated embeddings or one-hot vectors"
-
-    kind: Literal["mlp"] = "mlp"
-    d_embed: int | None = None
-    embedding: Literal["shared", "separate"] = "shared"
-    combine: Literal["sum", "concatenate"] = "concatenate"
-    hidden: tuple[int, ...] = (500,)
-    act_fn: Literal["relu", "gelu", "silu", "quadratic"] = "quadratic"
-    biases: bool = False
-    initialization: Literal["normal", "mean_field", "pytorch"] = "mean_field"
-
-    def __post_init__(self) -> None:
-        if not 1 <= len(self.hidden) <= 128:
-            raise ConfigError("hidden", self.hidden, "must have from 1 to 128 layers")
-        for width in self.hidden:
-            require_size("hidden", width)
-        if self.d_embed is not None:
-            require_size("d_embed", self.d_embed)
-        elif self.embedding == "separate":
-            raise ConfigError("embedding", self.embedding, "one-hot vectors (d_embed=none) are shared by all positions")
-
-    def build(self, *, d_vocab: int, d_vocab_out: int, n_ctx: int, generator: torch.Generator | None = None) -> "MLP":
-        return MLP(self, d_vocab=d_vocab, d_vocab_out=d_vocab_out, n_ctx=n_ctx, generator=generator)
+from grokinterp.models.specifications import MLPSpec, require_size
 
 
 class OneHot(nn.Module):

@@ -8,42 +8,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from grokinterp.errors import ConfigError, NotDefined
+from grokinterp.errors import NotDefined
 from grokinterp.models.hooked import ActivationCache, HookedRootModule
 from grokinterp.models.readout import Readout, ReadoutInputs
-
-
-def require_size(key: str, value: int, largest: int = 65536) -> None:
-    """Raise ConfigError unless 1 ≤ value ≤ largest."""
-    if not 1 <= value <= largest:
-        raise ConfigError(key, value, f"must be an integer from 1 to {largest}")
-
-
-class ModelSpec(ABC):
-    """The choices that make a model, as a frozen dataclass with a ``kind`` of its own.
-
-    The sizes that a task dictates are not among them: ``build`` takes those.
-    """
-
-    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
-
-    about: ClassVar[str]
-    """What the model is, in one line."""
-
-    kind: str
-
-    @property
-    def appends_equals(self) -> bool:
-        """Whether the model wants an "=", the token behind all others, at the end of every sequence."""
-        return False
-
-    @abstractmethod
-    def build(self, *, d_vocab: int, d_vocab_out: int, n_ctx: int, generator: torch.Generator | None = None) -> "Model":
-        """The model for these sizes, its weights drawn by the generator, or zero without one.
-
-        Raises:
-            ConfigError: choices that do not fit the sizes.
-        """
 
 
 class Model(HookedRootModule, ABC):

@@ -1,29 +1,21 @@
-"""Activations that are no submodule's output: the input of a submodule, or what a function computes with."""
+"""Where activations stand that are no submodule's output, as data: nothing here imports torch."""
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, final
-
-import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from grokinterp.errors import ConfigError, short
-from grokinterp.models.attention_calls import ATTENTION, with_pattern
-from grokinterp.models.hooked import HookPoint
+from grokinterp.lazy import Tensor, torch
+
+if TYPE_CHECKING:
+    from grokinterp.models.hooked import HookPoint
+
+ReadAt = Literal["last", "first", "mean"]
+"""Which position of [example, position, feature] the answer is read at; ``mean`` of all."""
+
+EXAMPLES = -1
+"""In the shape of an activation, the axis of the examples."""
 
 Kind = Literal["input", "operand", "pattern"]
-
-LINEAR = frozenset(
-    {
-        *("linear", "bilinear", "conv1d", "conv2d", "conv3d", "matmul", "__matmul__", "mm", "bmm", "mv", "inner"),
-        *("addmm", "baddbmm", "addbmm", "addmv", "einsum", "tensordot", "cdist"),
-    }
-)
-"""Functions that multiply by weights; ``cdist`` compares with prototypes."""
-
-WITH_SUMMAND = frozenset({"addmm", "baddbmm", "addbmm", "addmv"})
-"""Those whose first tensor is added."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +70,7 @@ class Place:
             return arranged + (value - arranged.mean(1)).unsqueeze(1)
         return torch.cat([arranged[:, : self.position], value.unsqueeze(1), arranged[:, self.position + 1 :]], 1)
 
-    def through(self, point: HookPoint, value: Tensor) -> Tensor:
+    def through(self, point: "HookPoint", value: Tensor) -> Tensor:
         """The activation led through a hook point."""
         arranged = self.arranged(value)
         seen = self.seen(arranged)
@@ -86,96 +78,3 @@ class Place:
             return value
         whole = self.changed(arranged, new)
         return whole.reshape(value.movedim(self.axis, 0).shape).movedim(0, self.axis)
-
-
-@final
-class InputTap:
-    """A forward pre-hook that leads the first tensor a submodule is given through a hook point."""
-
-    def __init__(self, point: HookPoint, place: Place) -> None:
-        self.point, self.place = point, place
-
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if not self.point.has_hooks() or (value := first_input(args, kwargs)) is None:
-            return None
-        return swapped((args, kwargs), value, self.place.through(self.point, value))
-
-
-@final
-class CallTaps(TorchFunctionMode):
-    """While it is active, leads operands and patterns of numbered calls through hook points.
-
-    Args:
-        points: a hook point and its place, each of a call; those without hooks are passed over.
-    """
-
-    def __init__(self, points: Sequence[tuple[HookPoint, Place]]) -> None:
-        super().__init__()
-        self.linear = {p.call: (point, p) for point, p in points if p.at == "operand" and point.has_hooks()}
-        self.patterns = {p.call: (point, p) for point, p in points if p.at == "pattern" and point.has_hooks()}
-        self.count = {"linear": 0, "attention": 0}
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs, name = kwargs or {}, name_of(func)
-        if name in LINEAR:
-            point, place = self.linear.get(self.next("linear"), (None, None))
-            if point is not None and place is not None:
-                value = operands(name, args, kwargs)[place.operand]
-                args, kwargs = swapped((args, kwargs), value, place.through(point, value))
-        if name in ATTENTION:
-            point, place = self.patterns.get(self.next("attention"), (None, None))
-            if point is not None and place is not None:
-                tap, of = place.through, point
-                return with_pattern(name, func, args, kwargs, lambda pattern: tap(of, pattern))
-        return func(*args, **kwargs)
-
-    def next(self, kind: str) -> int:
-        """The number of this call among those of its kind."""
-        self.count[kind] += 1
-        return self.count[kind] - 1
-
-
-def name_of(func: Callable[..., Any]) -> str:
-    """A function's name, that of the operator ``@`` too."""
-    return getattr(func, "__name__", "")
-
-
-def operands(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor]:
-    """The tensors that a linear function multiplies, without what it adds.
-
-    >>> x, w, b = torch.ones(1, 2), torch.ones(3, 2), torch.ones(3)
-    >>> [len(value) for value in operands("linear", (x, w, b), {})], len(operands("addmm", (b, x, w.T), {}))
-    ([1, 3], 2)
-    """
-    found = tensors_in([args, kwargs])
-    if name in WITH_SUMMAND:
-        return found[1:3]
-    return found if name == "einsum" else found[: 3 if name == "bilinear" else 2]
-
-
-def tensors_in(values: Any) -> list[Tensor]:
-    """All tensors in nested lists and dicts, in order."""
-    if isinstance(values, Tensor):
-        return [values]
-    several = list(values.values()) if isinstance(values, Mapping) else values
-    if not isinstance(several, list | tuple):
-        return []
-    return [tensor for value in several for tensor in tensors_in(value)]
-
-
-def swapped(values: Any, old: Tensor, new: Tensor) -> Any:
-    """Nested tuples, lists and dicts with another tensor in place of one."""
-    if isinstance(values, Tensor):
-        return new if values is old else values
-    if isinstance(values, dict):
-        return {name: swapped(value, old, new) for name, value in values.items()}
-    if type(values) in (list, tuple):
-        return type(values)(swapped(value, old, new) for value in values)
-    return values
-
-
-def first_input(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor | None:
-    """The first tensor that a submodule is given, None without one."""
-    return next((value for value in [*args, *kwargs.values()] if isinstance(value, Tensor)), None)

@@ -12,15 +12,16 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from grokinterp.errors import ConfigError, NotDefined, short
 from grokinterp.models import first_mixing
+from grokinterp.models.call_taps import CallTaps, InputTap
 from grokinterp.models.hooked import HookPoint
 from grokinterp.models.known_parts import Table
 from grokinterp.models.layers import activation_between
 from grokinterp.models.model import Model
-from grokinterp.models.places import CallTaps, InputTap
+from grokinterp.models.places import EXAMPLES
 from grokinterp.models.readout import Readout
 from grokinterp.models.recorded_inputs import ProbeInputs
 from grokinterp.models.recorded_spec import RecordedSpec
-from grokinterp.models.taps import EXAMPLES, Tap, logits_of, vector
+from grokinterp.models.taps import Tap, logits_of, vector
 
 NEEDS_MODULE = "needs the module: Trajectory.open(path, module=…)"
 

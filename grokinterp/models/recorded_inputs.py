@@ -1,13 +1,12 @@
 """The inputs that a recorded module is evaluated on."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, final, get_args
 
-import torch
 from jaxtyping import Int
-from torch import Tensor, nn
 
 from grokinterp.errors import ConfigError, short
+from grokinterp.lazy import Tensor, torch
 
 Layout = Literal["tensor", "tuple", "dict"]
 """How the tensors are given to the module: alone, one behind the other, or by keyword."""
@@ -35,7 +34,9 @@ class ProbeInputs:
         Raises:
             ConfigError: anything else, or tensors of different numbers of examples.
         """
-        layout: Layout = "tensor" if isinstance(inputs, Tensor) else "dict" if isinstance(inputs, Mapping) else "tuple"
+        layout: Layout = (
+            "tensor" if isinstance(inputs, torch.Tensor) else "dict" if isinstance(inputs, Mapping) else "tuple"
+        )
         if layout == "tuple" and not isinstance(inputs, tuple | list):
             raise ConfigError(key, type(inputs).__name__, "the inputs must be a tensor, a tuple or a dict of tensors")
         several = {"tensor": lambda: [inputs], "tuple": lambda: inputs, "dict": list}[layout]()
@@ -43,7 +44,7 @@ class ProbeInputs:
         for name, value in named.items():
             if not (isinstance(name, str) and (layout != "dict" or name.isidentifier()) and len(name) <= 100):
                 raise ConfigError(key, short(name), "the keywords of the inputs must be names")
-            if not isinstance(value, Tensor) or value.ndim == 0 or value.layout != torch.strided:
+            if not isinstance(value, torch.Tensor) or value.ndim == 0 or value.layout != torch.strided:
                 raise ConfigError(key, f"inputs {short(name)}", "must be a tensor with an axis of examples")
         if len({len(value) for value in named.values()}) != 1:
             raise ConfigError(key, "inputs", "must all have the same number of examples")
@@ -77,7 +78,12 @@ class ProbeInputs:
         return self
 
     def given_to(
-        self, module: nn.Module, examples: Int[Tensor, "chosen"], *, device: torch.device, dtype: torch.dtype | None
+        self,
+        module: Callable[..., Any],
+        examples: Int[Tensor, "chosen"],
+        *,
+        device: "torch.device",
+        dtype: "torch.dtype | None",
     ) -> Any:
         """What the module gives for some examples; floats in another dtype, if one is given."""
         chosen = {name: value[examples.cpu()] for name, value in self.tensors.items()}

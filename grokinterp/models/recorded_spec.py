@@ -2,18 +2,12 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
-
-import torch
+from typing import ClassVar, Literal
 
 from grokinterp.errors import ConfigError, short
 from grokinterp.models.known_parts import Encoding, KnownParts
-from grokinterp.models.model import ModelSpec
-from grokinterp.models.places import Place
-from grokinterp.models.taps import EXAMPLES, ReadAt
-
-if TYPE_CHECKING:
-    from grokinterp.models.recorded import RecordedModel
+from grokinterp.models.places import EXAMPLES, Place, ReadAt
+from grokinterp.models.specifications import ModelSpec
 
 RESERVED = ("update/", "average/", "__metadata__")
 """What a checkpoint file means by a name that begins so."""
@@ -78,21 +72,6 @@ class RecordedSpec(ModelSpec):
                 raise ConfigError("parts", short(name), "must be among the parameters")
 
     @property
-    def n_weights(self) -> int:
-        """Entries of all trained parameters."""
-        return sum(math.prod(shape) for shape in self.parameters.values())
-
-    @property
     def read_hooks(self) -> tuple[str, ...]:
         """What the answer is computed from: what the last linear layers read, or the last submodule's output."""
         return self.reads or (() if self.penultimate is None else (self.penultimate,))
-
-    def build(
-        self, *, d_vocab: int, d_vocab_out: int, n_ctx: int, generator: torch.Generator | None = None
-    ) -> "RecordedModel":
-        """The weights without the module: every measure that needs more says so."""
-        from grokinterp.models.recorded import RecordedModel, Weights  # which is made of a specification
-
-        if generator is not None:
-            raise ConfigError("kind", "recorded", "is trained by another loop; there is nothing to draw")
-        return RecordedModel(self, Weights(self))

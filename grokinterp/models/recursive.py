@@ -1,72 +1,18 @@
 """A tiny recursive model: one small network that refines a latent state and an answer, again and again."""
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from grokinterp.errors import ConfigError
 from grokinterp.models.fast import sum_rows
 from grokinterp.models.hooked import HookPoint, TypedModuleList
 from grokinterp.models.layers import ACTIVATIONS, SeparateEmbed, Unembed, bias
-from grokinterp.models.model import Model, ModelSpec, require_size
+from grokinterp.models.model import Model
 from grokinterp.models.readout import Readout, ReadoutInputs
+from grokinterp.models.specifications import RecursiveSpec
 
 EPSILON = 1e-5
-
-MOST_APPLICATIONS = 2000
-"""Of the network to one question; each has hooks of its own."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecursiveSpec(ModelSpec):
-    """The sizes of the network and how often it is applied.
-
-    With the question x, the latent z and the answer y, vectors of length ``d_model``, each of
-    ``n_supervision`` supervision steps is
-
-        z ← net(x + y + z), ``n_latent`` times;  y ← net(y + z);  logits = y W_U + b_U,
-
-    where net(u) = norm(u + act(u W_in + b_in) W_out + b_out) and norm divides by the root mean
-    square. x sums the embeddings of the tokens, which every position has its own of. y and z start
-    at zero and are carried from one supervision step to the next without gradient; every step's
-    logits are trained, the last step's are the answer.
-
-    Source: Jolicoeur-Martineau 2025, §4. There x, y and z have one vector per position, which
-    attention or a second MLP mixes; here the tokens are few and their sum is one vector.
-
-    Raises:
-        ConfigError: a size below 1 or an absurd one.
-    """
-
-    about: ClassVar[str] = "a tiny network that refines a latent state and an answer, supervised at every step"
-
-    kind: Literal["recursive"] = "recursive"
-    d_model: int = 64
-    d_mlp: int = 256
-    n_latent: int = 6
-    n_supervision: int = 16
-    act_fn: Literal["relu", "gelu", "silu", "quadratic"] = "silu"
-    biases: bool = False
-
-    def __post_init__(self) -> None:
-        require_size("d_model", self.d_model)
-        require_size("d_mlp", self.d_mlp)
-        require_size("n_latent", self.n_latent, 1000)
-        require_size("n_supervision", self.n_supervision, 1000)
-        if self.n_supervision * (self.n_latent + 1) > MOST_APPLICATIONS:
-            rule = (
-                f"times n_latent + 1 = {self.n_latent + 1} must be at most {MOST_APPLICATIONS} applications of the net"
-            )
-            raise ConfigError("n_supervision", self.n_supervision, rule)
-
-    def build(
-        self, *, d_vocab: int, d_vocab_out: int, n_ctx: int, generator: torch.Generator | None = None
-    ) -> "RecursiveModel":
-        return RecursiveModel(self, d_vocab=d_vocab, d_vocab_out=d_vocab_out, n_ctx=n_ctx, generator=generator)
 
 
 class TinyNet(nn.Module):

@@ -2,19 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple, final
+from typing import Any, NamedTuple, final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from grokinterp.models.hooked import HookPoint
-
-ReadAt = Literal["last", "first", "mean"]
-"""Which position of [example, position, feature] the answer is read at; ``mean`` of all."""
-
-EXAMPLES = -1
-"""In the shape of an activation, the axis of the examples."""
+from grokinterp.models.places import EXAMPLES, ReadAt
 
 
 @final

@@ -1,8 +1,8 @@
 """The transformers of the grokking papers, with TransformerLens names."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -12,86 +12,10 @@ from torch.nn import functional
 from grokinterp.errors import ConfigError, GrokinterpError
 from grokinterp.models.fast import all_positions, last_position
 from grokinterp.models.hooked import FactoredMatrix, HookPoint, TypedModuleList, bridge, bridge_config
-from grokinterp.models.layers import Block, Embed, PosEmbed, Unembed, draw_as_pytorch, norm
-from grokinterp.models.model import Model, ModelSpec, require_size
+from grokinterp.models.layers import MLP, Attention, Block, Embed, PosEmbed, Unembed, norm
+from grokinterp.models.model import Model
 from grokinterp.models.readout import Readout, ReadoutInputs
-
-
-@dataclass(frozen=True, kw_only=True)
-class TransformerSpec(ModelSpec):
-    """The sizes and choices of a transformer; ``d_head`` defaults to d_model / n_heads.
-
-    ``read_at``: "equals" appends the token "=" to every sequence and reads the answer there, "last"
-    reads it at the last token, "mean" pools all positions behind the last layer.
-    ``normalization``: None, "LN" (LayerNorm with scale and shift) or "LNPre" (without). With
-    ``norm_position`` "pre" before each sub-layer and before the unembedding, with "post" behind each
-    sum into the residual stream, which then is no sum of its layers' outputs any more.
-    ``positions``: "learned", "sinusoidal" (fixed) or "none". ``attention_fn``: "softmax" or
-    "stablemax". ``attention_rate``: attention is rate · softmax + (1 - rate) · 1 (all ones).
-    ``biases``: False keeps every bias at zero, untrained; "mlp" trains those of the MLPs only.
-    ``tied_embeddings``: the unembedding is the transposed embedding of the first ``d_vocab_out`` tokens.
-    ``initialization``: "normal" draws every weight from N(0, 1/d_model), W_U from N(0, 1/d_vocab_out);
-    "pytorch" as torch.nn.Embedding, MultiheadAttention and Linear do.
-
-    Source: Nanda et al. 2023, §3 (defaults); Zhong et al. 2023, §4 (attention rate); Prieto et al.
-    2025, §4.1 (StableMax).
-
-    Raises:
-        ConfigError: a size below 1, heads that do not divide d_model, a rate outside [0, 1].
-    """
-
-    about: ClassVar[str] = "attention and MLP layers on a residual stream, with TransformerLens names"
-
-    kind: Literal["transformer"] = "transformer"
-    n_layers: int = 1
-    d_model: int = 128
-    n_heads: int = 4
-    d_head: int | None = None
-    d_mlp: int = 512
-    act_fn: Literal["relu", "gelu", "silu", "quadratic"] = "relu"
-    read_at: Literal["equals", "last", "mean"] = "equals"
-    normalization: Literal["LN", "LNPre"] | None = None
-    norm_position: Literal["pre", "post"] = "pre"
-    positions: Literal["learned", "sinusoidal", "none"] = "learned"
-    attention: Literal["causal", "bidirectional"] = "causal"
-    attention_fn: Literal["softmax", "stablemax"] = "softmax"
-    attention_rate: float = 1.0
-    biases: bool | Literal["mlp"] = False
-    tied_embeddings: bool = False
-    initialization: Literal["normal", "pytorch"] = "normal"
-
-    def __post_init__(self) -> None:
-        require_size("n_layers", self.n_layers, 128)
-        for key in ("d_model", "n_heads", "d_mlp"):
-            require_size(key, getattr(self, key))
-        if self.d_head is not None:
-            require_size("d_head", self.d_head)
-        elif self.d_model % self.n_heads:
-            raise ConfigError("n_heads", self.n_heads, f"must divide d_model={self.d_model} (or give d_head)")
-        if self.normalization is None and self.norm_position == "post":
-            raise ConfigError("norm_position", self.norm_position, "needs a normalization, LN or LNPre")
-        if not 0 <= self.attention_rate <= 1:
-            raise ConfigError("attention_rate", self.attention_rate, "must be from 0 (uniform) to 1 (learned)")
-
-    @property
-    def head_size(self) -> int:
-        return self.d_head if self.d_head is not None else self.d_model // self.n_heads
-
-    @property
-    def appends_equals(self) -> bool:
-        return self.read_at == "equals"
-
-    @property
-    def beyond_transformer_lens(self) -> list[str]:
-        """The choices with which TransformerLens has no model."""
-        known: dict[str, tuple[object, ...]] = {"act_fn": ("relu", "gelu", "silu"), "read_at": ("equals", "last")}
-        known |= {"norm_position": ("pre",), "attention_fn": ("softmax",), "attention_rate": (1.0,)}
-        return [f"{key}={getattr(self, key)}" for key, values in known.items() if getattr(self, key) not in values]
-
-    def build(
-        self, *, d_vocab: int, d_vocab_out: int, n_ctx: int, generator: torch.Generator | None = None
-    ) -> "Transformer":
-        return Transformer(self, d_vocab=d_vocab, d_vocab_out=d_vocab_out, n_ctx=n_ctx, generator=generator)
+from grokinterp.models.specifications import TransformerSpec
 
 
 class Transformer(Model):
@@ -138,8 +62,8 @@ class Transformer(Model):
         )
         self.embed = Embed(d_vocab, spec.d_model)
         self.pos_embed = PosEmbed(n_ctx, spec.d_model, spec.positions)
-        self.blocks = TypedModuleList([Block(spec, n_ctx) for _ in range(spec.n_layers)])
-        self.ln_final = norm(spec, where=spec.norm_position == "pre")
+        self.blocks = TypedModuleList([block(spec, n_ctx) for _ in range(spec.n_layers)])
+        self.ln_final = norm(spec.d_model, spec.normalization if spec.norm_position == "pre" else None)
         tied = self.embed if spec.tied_embeddings else None
         self.unembed = Unembed(spec.d_model, d_vocab_out, biases=spec.biases is True, tied_to=tied)
         self.hook_embed = HookPoint()
@@ -326,3 +250,37 @@ class Transformer(Model):
     def OV(self) -> FactoredMatrix:
         """W_V W_O per layer and head."""
         return FactoredMatrix(self.W_V, self.W_O)
+
+
+def block(spec: TransformerSpec, n_ctx: int) -> Block:
+    """Return one layer of the specified transformer, its weights not drawn yet."""
+    attention = Attention(
+        spec.d_model,
+        spec.n_heads,
+        spec.head_size,
+        n_ctx,
+        biases=spec.biases is True,
+        bidirectional=spec.attention == "bidirectional",
+        function=spec.attention_fn,
+        rate=spec.attention_rate,
+    )
+    mlp = MLP(spec.d_model, spec.d_mlp, spec.act_fn, biases=bool(spec.biases))
+    return Block(spec.d_model, attention, mlp, normalization=spec.normalization, post_norm=spec.norm_position == "post")
+
+
+def draw_as_pytorch(name: str, weight: Tensor, spec: TransformerSpec, generator: torch.Generator) -> None:
+    """Draw a parameter of a transformer as torch.nn.Embedding, MultiheadAttention or Linear would.
+
+    Embeddings from N(0, 1); queries, keys and values from U(±√(6 / (3 d + d))), as Glorot and Bengio 2010 have it for
+    the three of them as one matrix; what else reads n numbers from U(±1/√n), its bias too. Biases of the attention
+    begin at zero.
+    """
+    kind = name.rsplit(".", 1)[-1]
+    if kind in ("W_E", "W_pos"):
+        weight.normal_(generator=generator)
+    elif kind in ("W_Q", "W_K", "W_V"):
+        bound = math.sqrt(6 / (spec.d_model + 3 * spec.n_heads * spec.head_size))
+        weight.uniform_(-bound, bound, generator=generator)
+    elif kind in ("W_O", "W_in", "W_out", "W_U", "b_in", "b_out", "b_U"):
+        read = {"W_O": spec.n_heads * spec.head_size, "W_out": spec.d_mlp, "b_out": spec.d_mlp}.get(kind, spec.d_model)
+        weight.uniform_(-(read**-0.5), read**-0.5, generator=generator)

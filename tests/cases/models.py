@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from grokinterp.models import MLPSpec, Model, ModelSpec, Readout, ReadoutInputs, RecursiveSpec, TransformerSpec
+from grokinterp.models import MLPSpec, Model, ModelSpec, Readout, ReadoutInputs, RecursiveSpec, TransformerSpec, build
 
 SMALL = {"d_model": 8, "n_heads": 2, "d_mlp": 12}
 
@@ -79,7 +79,7 @@ MODEL_SPECS: dict[str, ModelSpec] = {**SPECS, **MLP_SPECS, **RECURSIVE_SPECS}
 def draw(spec: ModelSpec, *, d_vocab: int = 6, d_vocab_out: int = 5, n_ctx: int = 3, seed: int = 0) -> Model:
     """A float64 model all of whose numbers, untrained biases included, are drawn and of order one."""
     generator = torch.Generator().manual_seed(seed)
-    model = spec.build(d_vocab=d_vocab, d_vocab_out=d_vocab_out, n_ctx=n_ctx).double()
+    model = build(spec, d_vocab=d_vocab, d_vocab_out=d_vocab_out, n_ctx=n_ctx).double()
     for name, value in model.state_dict().items():
         value.copy_(0.4 * torch.randn(value.shape, generator=generator, dtype=value.dtype) + name.endswith(".w"))
     return model

@@ -14,7 +14,7 @@ from grokinterp.custom import configure_for_grokking
 from grokinterp.custom.attention import SOFTMAXES, replace_attention
 from grokinterp.errors import ConfigError
 from grokinterp.losses import stablemax
-from grokinterp.models import TransformerSpec
+from grokinterp.models import Transformer, TransformerSpec
 
 BATCH, LENGTH, SOURCE, WIDTH, HEADS = 3, 5, 7, 8, 2
 
@@ -354,7 +354,7 @@ def test_a_model_without_attention() -> None:
 def test_our_transformer_becomes_the_one_with_stablemax() -> None:
     def built(function: str) -> nn.Module:
         spec = TransformerSpec(d_model=8, n_heads=2, d_mlp=16, attention_fn=function)
-        return spec.build(d_vocab=5, d_vocab_out=4, n_ctx=3, generator=torch.Generator().manual_seed(0))
+        return Transformer(spec, d_vocab=5, d_vocab_out=4, n_ctx=3, generator=torch.Generator().manual_seed(0))
 
     model, expected = built("softmax"), built("stablemax")
     assert len(replace_attention(model).replaced) == 1

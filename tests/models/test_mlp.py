@@ -17,7 +17,7 @@ EVERY_SPEC = pytest.mark.parametrize("spec", MLP_SPECS.values(), ids=MLP_SPECS)
 
 
 def build(spec: MLPSpec, *, p: int = 11, n_ctx: int = 2, seed: int = 0) -> MLP:
-    return spec.build(d_vocab=p, d_vocab_out=p, n_ctx=n_ctx, generator=torch.Generator().manual_seed(seed))
+    return MLP(spec, d_vocab=p, d_vocab_out=p, n_ctx=n_ctx, generator=torch.Generator().manual_seed(seed))
 
 
 # the conventions, one example at a time
@@ -62,7 +62,7 @@ def test_computes_the_networks_of_chughtai(published: Path, name: str) -> None:
     old = torch.load(published / "chughtai" / name / "model.pt", weights_only=True, map_location="cpu")
     n = len(old["W_x"])
     spec = MLPSpec(d_embed=256, embedding="separate", hidden=(128,), act_fn="relu", initialization="normal")
-    model = spec.build(d_vocab=n, d_vocab_out=n, n_ctx=2)
+    model = MLP(spec, d_vocab=n, d_vocab_out=n, n_ctx=2)
     state = {"embed.W_E": torch.stack([old["W_x"], old["W_y"]]), "layers.0.W_in": old["W"], "unembed.W_U": old["W_U"]}
     assert set(state) == {name for name, _ in model.named_parameters()}
     model.load_state_dict(state, strict=False)
@@ -112,8 +112,8 @@ def test_embedding_is_what_a_token_is_turned_into(spec: MLPSpec) -> None:
 @pytest.mark.parametrize("d_vocab", [2, 40])
 def test_long_sequences(d_vocab: int) -> None:
     """Parity of 40 bits with 1000 neurons: few tokens and many take different roads to the same sums."""
-    model = MLPSpec(hidden=(1000,)).build(
-        d_vocab=d_vocab, d_vocab_out=2, n_ctx=40, generator=torch.Generator().manual_seed(0)
+    model = MLP(
+        MLPSpec(hidden=(1000,)), d_vocab=d_vocab, d_vocab_out=2, n_ctx=40, generator=torch.Generator().manual_seed(0)
     )
     tokens = draw_tokens(50, d_vocab=d_vocab, n_ctx=40)
     ours, plain = model.double().readout(ReadoutInputs.of(tokens)), model.readout_by_hooks(tokens)

@@ -14,7 +14,7 @@ from torch.func import functional_call
 
 from grokinterp.errors import ConfigError
 from grokinterp.experiment import Experiment
-from grokinterp.models import MODELS, Model, ModelSpec, ReadoutInputs, RecursiveSpec, TransformerSpec
+from grokinterp.models import MODELS, Model, ModelSpec, ReadoutInputs, RecursiveSpec, TransformerSpec, build
 from tests.cases.models import MODEL_SPECS, draw, draw_tokens, parts
 
 EVERY_SPEC = pytest.mark.parametrize("spec", MODEL_SPECS.values(), ids=MODEL_SPECS)
@@ -22,8 +22,8 @@ EVERY_KIND = pytest.mark.parametrize("kind", MODELS.values(), ids=MODELS)
 SIZES = {"d_vocab": 6, "d_vocab_out": 5, "n_ctx": 3}
 
 
-def build(spec: ModelSpec, seed: int | None = 0) -> Model:
-    return spec.build(**SIZES, generator=None if seed is None else torch.Generator().manual_seed(seed))
+def built(spec: ModelSpec, seed: int | None = 0) -> Model:
+    return build(spec, **SIZES, generator=None if seed is None else torch.Generator().manual_seed(seed))
 
 
 # specifications
@@ -76,8 +76,8 @@ def test_absurd_sizes_are_one_line(model: dict[str, Any], message: str) -> None:
 def test_built_without_memory(spec: ModelSpec) -> None:
     """On the meta device a model has every name and shape, and no numbers."""
     with torch.device("meta"):
-        model = build(spec, None)
-    shapes = {name: value.shape for name, value in build(spec, None).state_dict().items()}
+        model = built(spec, None)
+    shapes = {name: value.shape for name, value in built(spec, None).state_dict().items()}
     assert {name: value.shape for name, value in model.state_dict().items()} == shapes
     assert all(value.is_meta for value in (*model.parameters(), *model.buffers()))
     assert model.kept_per_example > 0
@@ -89,7 +89,7 @@ def test_the_largest_models_are_built_without_memory(kind: type[ModelSpec]) -> N
     largest = {"transformer": {"d_model": 65536, "d_mlp": 65536}, "mlp": {"hidden": (65536, 65536)}}
     spec = kind(**largest.get(kind.kind, {"d_model": 65536, "d_mlp": 65536}))
     with torch.device("meta"):
-        model = spec.build(d_vocab=1000, d_vocab_out=1000, n_ctx=3)
+        model = build(spec, d_vocab=1000, d_vocab_out=1000, n_ctx=3)
     assert sum(weight.numel() for weight in model.parameters()) > 10**9
 
 
@@ -109,12 +109,12 @@ STATE = {
 
 @pytest.mark.parametrize("name", STATE)
 def test_names_are_those_of_saved_files(name: str) -> None:
-    assert list(build(MODEL_SPECS[name]).state_dict()) == STATE[name].split()
+    assert list(built(MODEL_SPECS[name]).state_dict()) == STATE[name].split()
 
 
 @EVERY_SPEC
 def test_names_and_numbers_are_listed_once(spec: ModelSpec) -> None:
-    model = build(spec)
+    model = built(spec)
     parameters = [name for name, _ in model.named_parameters(remove_duplicate=False)]
     assert len(set(parameters)) == len(parameters) == len({weight.data_ptr() for weight in model.parameters()})
     assert set(parameters) <= set(model.state_dict())
@@ -124,7 +124,7 @@ def test_names_and_numbers_are_listed_once(spec: ModelSpec) -> None:
 @EVERY_SPEC
 def test_initial_weights_follow_the_generator_alone(spec: ModelSpec) -> None:
     state = torch.random.get_rng_state()
-    first, again, other, empty = (build(spec, seed) for seed in (3, 3, 4, None))
+    first, again, other, empty = (built(spec, seed) for seed in (3, 3, 4, None))
     torch.testing.assert_close(dict(again.state_dict()), dict(first.state_dict()), rtol=0, atol=0)
     for name, weight in first.named_parameters():
         drawn = weight.detach().std() > 0

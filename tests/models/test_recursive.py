@@ -75,7 +75,7 @@ def test_the_answer_is_the_last_of_all_that_are_supervised() -> None:
 
 def test_all_steps_share_their_weights() -> None:
     sizes = {"d_vocab": 6, "d_vocab_out": 5, "n_ctx": 3}
-    once, often = (RecursiveSpec(n_latent=n, n_supervision=n).build(**sizes) for n in (1, 4))
+    once, often = (RecursiveModel(RecursiveSpec(n_latent=n, n_supervision=n), **sizes) for n in (1, 4))
     assert {name: value.shape for name, value in once.state_dict().items()} == {
         name: value.shape for name, value in often.state_dict().items()
     }
@@ -109,7 +109,9 @@ def test_a_hook_reaches_its_own_step_and_those_behind_it() -> None:
 
 
 def test_initial_question_has_entries_of_order_one() -> None:
-    model = RecursiveSpec().build(d_vocab=50, d_vocab_out=50, n_ctx=4, generator=torch.Generator().manual_seed(0))
+    model = RecursiveModel(
+        RecursiveSpec(), d_vocab=50, d_vocab_out=50, n_ctx=4, generator=torch.Generator().manual_seed(0)
+    )
     _, cache = model.run_with_cache(draw_tokens(200, d_vocab=50, n_ctx=4))
     assert float(cache["hook_embed"].sum(1).std()) == pytest.approx(1, rel=0.05)
     for name, fan_in in (("net.W_in", 64), ("net.W_out", 256), ("unembed.W_U", 64)):

@@ -188,7 +188,7 @@ def test_impossible_choices_are_refused(arguments: dict[str, Any], message: str)
 
 def test_tied_embeddings_need_a_token_per_class() -> None:
     with pytest.raises(ConfigError, match=r"^tied_embeddings=True: needs a token per class: 4 tokens, 5 classes$"):
-        TransformerSpec(**SMALL, tied_embeddings=True).build(d_vocab=4, d_vocab_out=5, n_ctx=3)
+        Transformer(TransformerSpec(**SMALL, tied_embeddings=True), d_vocab=4, d_vocab_out=5, n_ctx=3)
 
 
 # torch.func

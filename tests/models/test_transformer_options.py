@@ -120,7 +120,7 @@ def test_computes_the_networks_of_zhong(published: Path, name: str) -> None:
     rate = float(json.loads((published / "pizza" / f"config_{name}.json").read_text())["attn_coeff"])
     old = torch.load(published / "pizza" / f"model_{name}.pt", weights_only=True, map_location="cpu")
     spec = TransformerSpec(read_at="last", attention="bidirectional", attention_rate=rate)
-    model = spec.build(d_vocab=59, d_vocab_out=59, n_ctx=2)
+    model = Transformer(spec, d_vocab=59, d_vocab_out=59, n_ctx=2)
     state = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
     state |= {"embed.W_E": old["embed.W_E"].T, "pos_embed.W_pos": old["pos_embed.W_pos"][:2]}
     state |= {f"blocks.0.attn.W_{x}": old[f"blocks.0.attn.W_{x}"].transpose(1, 2) for x in "QKV"}
@@ -136,7 +136,7 @@ def test_computes_the_networks_of_zhong(published: Path, name: str) -> None:
 
 
 def test_sinusoids_are_those_of_vaswani_and_not_trained() -> None:
-    model = TransformerSpec(**SMALL, positions="sinusoidal").build(d_vocab=6, d_vocab_out=5, n_ctx=4)
+    model = Transformer(TransformerSpec(**SMALL, positions="sinusoidal"), d_vocab=6, d_vocab_out=5, n_ctx=4)
     for t in range(4):
         angles = [t / 10_000 ** (2 * (column // 2) / 8) for column in range(8)]
         expected = [math.cos(angle) if column % 2 else math.sin(angle) for column, angle in enumerate(angles)]
@@ -147,7 +147,7 @@ def test_sinusoids_are_those_of_vaswani_and_not_trained() -> None:
 
 def test_without_positions_order_counts_for_nothing() -> None:
     spec = TransformerSpec(**SMALL, positions="none", read_at="mean", attention="bidirectional")
-    model = spec.build(d_vocab=6, d_vocab_out=5, n_ctx=3, generator=torch.Generator().manual_seed(0)).double()
+    model = Transformer(spec, d_vocab=6, d_vocab_out=5, n_ctx=3, generator=torch.Generator().manual_seed(0)).double()
     tokens = draw_tokens()
     torch.testing.assert_close(model(tokens), model(tokens.flip(1)))
 

@@ -15,7 +15,8 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "grokinterp"
 LAYERS = [
-    ["_version", "errors", "allocator", "maths", "progress", "numbers"],
+    ["_version", "errors", "lazy"],
+    ["allocator", "maths", "progress", "numbers"],
     ["tasks", "models", "losses", "optim", "phases", "storage"],
     ["experiment"],
     ["presets", "runs"],

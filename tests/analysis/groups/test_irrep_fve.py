@@ -24,7 +24,7 @@ def checkpoint_of(task: Task, *, width: int = 9, seed: int = 0, **choices) -> Ch
     """A drawn MLP."""
     spec = MLPSpec(hidden=(width,), **choices)
     generator = torch.Generator().manual_seed(seed)
-    model = spec.build(d_vocab=task.d_vocab, d_vocab_out=task.n_classes, n_ctx=2, generator=generator).double()
+    model = MLP(spec, d_vocab=task.d_vocab, d_vocab_out=task.n_classes, n_ctx=2, generator=generator).double()
     is_train = torch.rand(task.n_examples, generator=generator) < 0.5
     return Checkpoint(0, model.requires_grad_(False), Problem(task, task.tokens(), task.labels(), is_train))
 

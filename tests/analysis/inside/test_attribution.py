@@ -95,7 +95,7 @@ def test_attributions_are_complete(name):
 def test_the_product_of_two_tokens_is_shared_equally():
     """(x + y)² from the baseline 0: the attribution of x is x² + xy, by hand."""
     spec = MLPSpec(d_embed=1, combine="sum", hidden=(1,), act_fn="quadratic")
-    model: MLP = spec.build(d_vocab=3, d_vocab_out=2, n_ctx=2).double()
+    model: MLP = MLP(spec, d_vocab=3, d_vocab_out=2, n_ctx=2).double()
     model.load_state_dict(
         {
             "embed.W_E": torch.tensor([[1.0], [2.0], [-3.0]]),

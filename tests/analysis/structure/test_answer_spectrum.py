@@ -10,7 +10,7 @@ from grokinterp.analysis.structure.answer_spectrum import answer_names, operand_
 from grokinterp.errors import NotDefined
 from grokinterp.experiment.problem import Problem
 from grokinterp.maths.representations import irreps
-from grokinterp.models import MLPSpec, Model, Readout
+from grokinterp.models import MLPSpec, Model, Readout, build
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.tasks import TASKS, ModularAddition, Task
 from tests.support.constructed import close
@@ -112,7 +112,7 @@ def test_a_task_whose_classes_are_no_group_has_none():
 def mlp(task: Task, **choices) -> Model:
     spec = MLPSpec(hidden=(6,), **choices)
     generator = torch.Generator().manual_seed(0)
-    model = spec.build(d_vocab=task.d_vocab, d_vocab_out=task.n_classes, n_ctx=2, generator=generator)
+    model = build(spec, d_vocab=task.d_vocab, d_vocab_out=task.n_classes, n_ctx=2, generator=generator)
     return model.double().requires_grad_(False)
 
 

@@ -9,7 +9,7 @@ from grokinterp import analysis
 from grokinterp.analysis.structure.cyclic_grid import by_operands, cyclic_grid, cyclic_order
 from grokinterp.errors import NotDefined
 from grokinterp.experiment.problem import Problem
-from grokinterp.models import MLPSpec, Readout
+from grokinterp.models import MLPSpec, Readout, build
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.tasks import TASKS, ModularAddition, Task
 from tests.support.small_networks import drawn, network
@@ -124,7 +124,7 @@ def test_attention_is_compared_by_the_tokens_exponents(task, n):
 def test_a_table_of_each_position_is_taken_by_its_operands_exponents(task, n):
     k, checkpoint = 2, checkpoint_of(task)
     grid, spec = cyclic_grid(checkpoint, "test"), MLPSpec(d_embed=2, embedding="separate", hidden=(4,))
-    model = spec.build(d_vocab=task.d_vocab, d_vocab_out=task.n_classes, n_ctx=2).double().requires_grad_(False)
+    model = build(spec, d_vocab=task.d_vocab, d_vocab_out=task.n_classes, n_ctx=2).double().requires_grad_(False)
     for table, tokens in zip(model.embed.W_E, (grid.left, grid.right), strict=True):
         angle = 2 * math.pi * k / n * torch.arange(n).double()
         table[tokens] = torch.stack([angle.cos(), angle.sin()], 1)

@@ -1,0 +1,50 @@
+"""What is imported on first use: torch in modules that are mostly data, and the public names of a package.
+
+A module that says ``from grokinterp.lazy import Tensor, torch`` loads without torch; its functions load torch when
+they first touch ``torch``. ``Tensor`` is for annotations alone: torch's for type checkers, and anything that has a
+shape and a dtype for jaxtyping. For ``isinstance`` there is ``torch.Tensor``.
+"""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, final
+
+if TYPE_CHECKING:
+    import torch as torch
+    from torch import Tensor as Tensor
+else:
+
+    @final
+    class _Torch:
+        """torch, imported when its first attribute is asked for."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(import_module("torch"), name)
+
+    torch, Tensor = _Torch(), Any
+
+
+def front_door(
+    package: str, homes: Mapping[str, tuple[str, ...]], submodules: tuple[str, ...] = ()
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return the ``__getattr__`` and ``__dir__`` of a package that imports its public names on first use.
+
+    Args:
+        package: its ``__name__``.
+        homes: the names that each module of the package gives.
+        submodules: the modules that are attributes of the package themselves.
+
+    Source: PEP 562.
+    """
+    home = {name: module for module, names in homes.items() for name in names}
+
+    def get(name: str) -> Any:
+        if name not in home and name not in submodules:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = (
+            getattr(import_module(home[name], package), name) if name in home else import_module(f".{name}", package)
+        )
+        setattr(import_module(package), name, value)
+        return value
+
+    return get, lambda: sorted({*vars(import_module(package)), *home, *submodules})

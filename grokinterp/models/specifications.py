@@ -1,0 +1,200 @@
+"""The choices that make a model, as data: nothing here imports torch."""
+
+from abc import ABC
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from grokinterp.errors import ConfigError
+
+MOST_APPLICATIONS = 2000
+"""Of the network to one question; each has hooks of its own."""
+
+
+def require_size(key: str, value: int, largest: int = 65536) -> None:
+    """Raise ConfigError unless 1 ≤ value ≤ largest."""
+    if not 1 <= value <= largest:
+        raise ConfigError(key, value, f"must be an integer from 1 to {largest}")
+
+
+class ModelSpec(ABC):
+    """The choices that make a model, as a frozen dataclass with a ``kind`` of its own.
+
+    The sizes that a task dictates are not among them: ``build`` takes those.
+    """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
+
+    about: ClassVar[str]
+    """What the model is, in one line."""
+
+    kind: str
+
+    @property
+    def appends_equals(self) -> bool:
+        """Whether the model wants an "=", the token behind all others, at the end of every sequence."""
+        return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerSpec(ModelSpec):
+    """The sizes and choices of a transformer; ``d_head`` defaults to d_model / n_heads.
+
+    ``read_at``: "equals" appends the token "=" to every sequence and reads the answer there, "last"
+    reads it at the last token, "mean" pools all positions behind the last layer.
+    ``normalization``: None, "LN" (LayerNorm with scale and shift) or "LNPre" (without). With
+    ``norm_position`` "pre" before each sub-layer and before the unembedding, with "post" behind each
+    sum into the residual stream, which then is no sum of its layers' outputs any more.
+    ``positions``: "learned", "sinusoidal" (fixed) or "none". ``attention_fn``: "softmax" or
+    "stablemax". ``attention_rate``: attention is rate · softmax + (1 - rate) · 1 (all ones).
+    ``biases``: False keeps every bias at zero, untrained; "mlp" trains those of the MLPs only.
+    ``tied_embeddings``: the unembedding is the transposed embedding of the first ``d_vocab_out`` tokens.
+    ``initialization``: "normal" draws every weight from N(0, 1/d_model), W_U from N(0, 1/d_vocab_out);
+    "pytorch" as torch.nn.Embedding, MultiheadAttention and Linear do.
+
+    Source: Nanda et al. 2023, §3 (defaults); Zhong et al. 2023, §4 (attention rate); Prieto et al.
+    2025, §4.1 (StableMax).
+
+    Raises:
+        ConfigError: a size below 1, heads that do not divide d_model, a rate outside [0, 1].
+    """
+
+    about: ClassVar[str] = "attention and MLP layers on a residual stream, with TransformerLens names"
+
+    kind: Literal["transformer"] = "transformer"
+    n_layers: int = 1
+    d_model: int = 128
+    n_heads: int = 4
+    d_head: int | None = None
+    d_mlp: int = 512
+    act_fn: Literal["relu", "gelu", "silu", "quadratic"] = "relu"
+    read_at: Literal["equals", "last", "mean"] = "equals"
+    normalization: Literal["LN", "LNPre"] | None = None
+    norm_position: Literal["pre", "post"] = "pre"
+    positions: Literal["learned", "sinusoidal", "none"] = "learned"
+    attention: Literal["causal", "bidirectional"] = "causal"
+    attention_fn: Literal["softmax", "stablemax"] = "softmax"
+    attention_rate: float = 1.0
+    biases: bool | Literal["mlp"] = False
+    tied_embeddings: bool = False
+    initialization: Literal["normal", "pytorch"] = "normal"
+
+    def __post_init__(self) -> None:
+        require_size("n_layers", self.n_layers, 128)
+        for key in ("d_model", "n_heads", "d_mlp"):
+            require_size(key, getattr(self, key))
+        if self.d_head is not None:
+            require_size("d_head", self.d_head)
+        elif self.d_model % self.n_heads:
+            raise ConfigError("n_heads", self.n_heads, f"must divide d_model={self.d_model} (or give d_head)")
+        if self.normalization is None and self.norm_position == "post":
+            raise ConfigError("norm_position", self.norm_position, "needs a normalization, LN or LNPre")
+        if not 0 <= self.attention_rate <= 1:
+            raise ConfigError("attention_rate", self.attention_rate, "must be from 0 (uniform) to 1 (learned)")
+
+    @property
+    def head_size(self) -> int:
+        return self.d_head if self.d_head is not None else self.d_model // self.n_heads
+
+    @property
+    def appends_equals(self) -> bool:
+        return self.read_at == "equals"
+
+    @property
+    def beyond_transformer_lens(self) -> list[str]:
+        """The choices with which TransformerLens has no model."""
+        known: dict[str, tuple[object, ...]] = {"act_fn": ("relu", "gelu", "silu"), "read_at": ("equals", "last")}
+        known |= {"norm_position": ("pre",), "attention_fn": ("softmax",), "attention_rate": (1.0,)}
+        return [f"{key}={getattr(self, key)}" for key, values in known.items() if getattr(self, key) not in values]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MLPSpec(ModelSpec):
+    """What the first layer reads, and the widths of the hidden layers.
+
+    ``d_embed``: length of a token's embedding; None for one-hot vectors. ``embedding``: "shared" by
+    all positions, or a "separate" table for each. ``combine``: the positions' vectors are summed or
+    concatenated; concatenated one-hot vectors give every position rows of its own in the first
+    layer, summed ones share them. ``hidden``: neurons of each hidden layer.
+
+    ``initialization``: "normal" draws every weight from N(0, 1/fan_in), an embedding from
+    N(0, 1/d_embed), and leaves biases zero. "mean_field" is the same but for N(0, 1/fan_in²) in the
+    unembedding. "pytorch" is U(±fan_in^-½), biases included, of ``nn.Linear``, and N(0, 1) of
+    ``nn.Embedding``.
+
+    The defaults are the network of Gromov 2023. He draws from N(0, 1) and writes the factors
+    fan_in^-½ and fan_in^-1 beside the weights: the same function at the start, of which a step of
+    equal learning rate changes less. Other published networks:
+
+    * Doshi et al. 2023, Morwani et al. 2023: other widths of the same.
+    * Chughtai et al. 2023: d_embed=256, embedding="separate", hidden=(128,), act_fn="relu",
+      initialization="normal".
+    * Liu et al. 2022: d_embed, combine="sum", hidden, act_fn="relu".
+    * Prieto et al. 2025: hidden=(200, 200), act_fn="relu", initialization="pytorch".
+
+    Raises:
+        ConfigError: a width below 1, no hidden layer, separate tables of one-hot vectors.
+    """
+
+    about: ClassVar[str] = "hidden layers on summed or concatenated embeddings or one-hot vectors"
+
+    kind: Literal["mlp"] = "mlp"
+    d_embed: int | None = None
+    embedding: Literal["shared", "separate"] = "shared"
+    combine: Literal["sum", "concatenate"] = "concatenate"
+    hidden: tuple[int, ...] = (500,)
+    act_fn: Literal["relu", "gelu", "silu", "quadratic"] = "quadratic"
+    biases: bool = False
+    initialization: Literal["normal", "mean_field", "pytorch"] = "mean_field"
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.hidden) <= 128:
+            raise ConfigError("hidden", self.hidden, "must have from 1 to 128 layers")
+        for width in self.hidden:
+            require_size("hidden", width)
+        if self.d_embed is not None:
+            require_size("d_embed", self.d_embed)
+        elif self.embedding == "separate":
+            raise ConfigError("embedding", self.embedding, "one-hot vectors (d_embed=none) are shared by all positions")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecursiveSpec(ModelSpec):
+    """The sizes of the network and how often it is applied.
+
+    With the question x, the latent z and the answer y, vectors of length ``d_model``, each of
+    ``n_supervision`` supervision steps is
+
+        z ← net(x + y + z), ``n_latent`` times;  y ← net(y + z);  logits = y W_U + b_U,
+
+    where net(u) = norm(u + act(u W_in + b_in) W_out + b_out) and norm divides by the root mean
+    square. x sums the embeddings of the tokens, which every position has its own of. y and z start
+    at zero and are carried from one supervision step to the next without gradient; every step's
+    logits are trained, the last step's are the answer.
+
+    Source: Jolicoeur-Martineau 2025, §4. There x, y and z have one vector per position, which
+    attention or a second MLP mixes; here the tokens are few and their sum is one vector.
+
+    Raises:
+        ConfigError: a size below 1 or an absurd one.
+    """
+
+    about: ClassVar[str] = "a tiny network that refines a latent state and an answer, supervised at every step"
+
+    kind: Literal["recursive"] = "recursive"
+    d_model: int = 64
+    d_mlp: int = 256
+    n_latent: int = 6
+    n_supervision: int = 16
+    act_fn: Literal["relu", "gelu", "silu", "quadratic"] = "silu"
+    biases: bool = False
+
+    def __post_init__(self) -> None:
+        require_size("d_model", self.d_model)
+        require_size("d_mlp", self.d_mlp)
+        require_size("n_latent", self.n_latent, 1000)
+        require_size("n_supervision", self.n_supervision, 1000)
+        if self.n_supervision * (self.n_latent + 1) > MOST_APPLICATIONS:
+            rule = (
+                f"times n_latent + 1 = {self.n_latent + 1} must be at most {MOST_APPLICATIONS} applications of the net"
+            )
+            raise ConfigError("n_supervision", self.n_supervision, rule)
