@@ -22,7 +22,7 @@ from selenium.webdriver.common.keys import Keys
 
 from grokinterp.report import write_report
 from grokinterp.runs.results import Results
-from tests.report.test_report_browser import drawn, press, show, slider, start
+from tests.support.browser import drawn, press, show, slider, start
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

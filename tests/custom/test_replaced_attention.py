@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
 from grokinterp.custom import configure_for_grokking
-from grokinterp.custom.attention import SOFTMAXES, replace_attention
+from grokinterp.custom.attention import replace_attention
 from grokinterp.errors import ConfigError
 from grokinterp.losses import stablemax
 from grokinterp.models import Transformer, TransformerSpec
+from tests.support.softmaxes import Softmaxes
 
 BATCH, LENGTH, SOURCE, WIDTH, HEADS = 3, 5, 7, 8, 2
 
@@ -43,19 +43,6 @@ MASKS = {
         "attn_mask": CAUSAL.isinf().new_zeros(LENGTH, SOURCE).logical_or(torch.ones(LENGTH, SOURCE).triu(1) > 0)
     },
 }
-
-
-class Softmaxes(TorchFunctionMode):
-    """Counts every softmax and fused attention that is computed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[str] = []
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        if func in SOFTMAXES or "attention" in getattr(func, "__name__", ""):
-            self.seen.append(func.__name__)
-        return func(*args, **(kwargs or {}))
 
 
 def attention(**options: object) -> nn.MultiheadAttention:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from grokinterp.custom.attention import replace_attention
-from tests.custom.test_replaced_attention import Softmaxes
+from tests.support.softmaxes import Softmaxes
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import xarray as xr
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
@@ -22,6 +21,7 @@ from grokinterp.report.explorer import LEVELS, PANELS, choose, frames, pack_atte
 from grokinterp.report.vocabulary import words_of
 from grokinterp.runs.results import Results
 from tests.support import report_data
+from tests.support.figure_axes import is_color_bar, labeled, plots
 from tests.support.report_data import KINDS
 
 Draw = Callable[[Results, xr.Dataset], Figure | None]
@@ -70,31 +70,14 @@ def no_steps(results: Results) -> xr.Dataset:
     return results.dataset.isel(step=slice(0, 0))
 
 
-def plots(figure: Figure) -> list:
-    return [axes for axes in figure.axes if axes.axison]
-
-
-def labelled(figure: Figure, axes: Axes, side: str) -> bool:
-    """Whether the axis says what it shows, or shares the label of one in its column (x) or row (y)."""
-    edge = 0 if side == "x" else 1
-    peers = [
-        other for other in plots(figure) if abs(other.get_position().p0[edge] - axes.get_position().p0[edge]) < 1e-6
-    ]
-    return any(getattr(other, f"get_{side}label")() for other in peers)
-
-
-def is_color_bar(axes: Axes) -> bool:
-    return hasattr(axes, "_colorbar")
-
-
 @pytest.mark.parametrize(("kind", "name"), DRAWN_OF)
 def test_every_axis_is_labelled(kind, name, results, kinds):
     results = kinds.get(kind, results)
     figure = DRAWN[name](results, results.dataset)
     figure.draw_without_rendering()
     for axes in plots(figure):
-        assert is_color_bar(axes) or labelled(figure, axes, "x"), axes.get_title(loc="left")
-        assert labelled(figure, axes, "y") or is_color_bar(axes), axes.get_title(loc="left")
+        assert is_color_bar(axes) or labeled(figure, axes, "x"), axes.get_title(loc="left")
+        assert labeled(figure, axes, "y") or is_color_bar(axes), axes.get_title(loc="left")
     bars = [axes for axes in plots(figure) if is_color_bar(axes)]
     assert all("[" in axes.get_ylabel() for axes in bars)
 

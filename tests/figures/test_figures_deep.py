@@ -14,9 +14,9 @@ from grokinterp.figures.heatmaps import log_norm, short
 from grokinterp.phases import Phase, learning_order
 from grokinterp.report.sections import dataset
 from grokinterp.runs.results import Results
-from tests.figures.test_figures import is_color_bar, labelled, plots
 from tests.support import report_data
 from tests.support.deep_data import CIRCUITS, PARTS
+from tests.support.figure_axes import is_color_bar, labeled, plots
 
 PHASES = (Phase("memorization", 0, 155), Phase("circuit formation", 155, 3001))
 
@@ -85,8 +85,8 @@ def test_every_axis_is_labelled_and_nothing_leaves_the_figure(name, results):
     figure = drawn(results, name)
     figure.draw_without_rendering()
     for axes in plots(figure):
-        assert is_color_bar(axes) or labelled(figure, axes, "x"), axes.get_title(loc="left")
-        assert labelled(figure, axes, "y") or is_color_bar(axes), axes.get_title(loc="left")
+        assert is_color_bar(axes) or labeled(figure, axes, "x"), axes.get_title(loc="left")
+        assert labeled(figure, axes, "y") or is_color_bar(axes), axes.get_title(loc="left")
         assert "[" in axes.get_ylabel() or not is_color_bar(axes)
     box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
     assert min(box.x0, box.y0) > -0.01

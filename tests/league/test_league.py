@@ -15,29 +15,19 @@ import pytest
 import xarray as xr
 
 from grokinterp.errors import ConfigError, RunDirectoryError
-from grokinterp.experiment import Experiment, Optimization, Split
+from grokinterp.experiment import Optimization
 from grokinterp.league import compare, write_comparison
 from grokinterp.league.page import render
 from grokinterp.league.table import as_text, rows
-from grokinterp.models import MLPSpec
 from grokinterp.runs.trajectory import Trajectory
 from grokinterp.storage import RunDirectory
 from grokinterp.sweeps.outcome import Clock, early_stop, horizon_of, judged
 from grokinterp.sweeps.processes import processes_of, stop
-from grokinterp.tasks import ModularAddition
 from tests.support.report_page import Page
 from tests.support.slow_to_stop import save_slowly
+from tests.support.small_league import LONG, SMALL
 from tests.support.small_runs import written
 
-SMALL = Experiment(
-    name="small",
-    task=ModularAddition(p=7),
-    model=MLPSpec(hidden=(16,)),
-    split=Split(fraction=0.5),
-    optimization=Optimization(lr=2e-2, warmup_steps=0),
-    steps=40,
-    evaluate_every=2,
-)
 METHODS = ["adamw", "grokfast_ema", "stablemax_attention"]
 
 
@@ -139,7 +129,7 @@ class TestLeague:
 
     @pytest.mark.browser
     def test_the_page_opens_in_silence_at_any_width(self, league, tmp_path):
-        from tests.report.test_report_browser import show, start
+        from tests.support.browser import show, start
 
         page, browser = write_comparison(league), start(tmp_path / "profile")
         try:
@@ -155,24 +145,12 @@ class TestLeague:
             browser.quit()
 
 
-SCRIPT = """
-import sys
-if __name__ == "__main__":
-    from tests.league.test_league import LONG
-    from grokinterp.league import compare
-    compare(LONG, ["adamw", "average"], 1, sys.argv[1], jobs=2)
-"""
-LONG = replace(SMALL, steps=3_000, evaluate_every=10)
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_league_that_is_killed_goes_on_and_is_the_same(tmp_path):
-    top, script = tmp_path / "league", tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    root = Path(__file__).resolve().parents[2]
-    environment = os.environ | {"PYTHONPATH": str(root)}
-    process = subprocess.Popen([sys.executable, str(script), str(top)], env=environment, start_new_session=True)
+    top = tmp_path / "league"
+    command = [sys.executable, "-m", "tests.support.small_league", top]
+    process = subprocess.Popen(command, cwd=Path(__file__).resolve().parents[2], start_new_session=True)
     logs = [top / name / "seed-0" / "metrics.jsonl" for name in ("adamw", "average")]
     while process.poll() is None and not all(log.exists() and log.stat().st_size > 2000 for log in logs):
         time.sleep(0.05)

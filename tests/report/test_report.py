@@ -23,19 +23,7 @@ from grokinterp.runs.datasets import read_analysis, write_analysis
 from grokinterp.runs.results import Results
 from tests.support.deep_data import MAPS
 from tests.support.report_data import KEYS, KINDS, NOT_A_GROUP, NOT_CYCLIC, experiment, write_kind, write_run
-from tests.support.report_page import Page, report_of
-
-PAYLOADS = [
-    "<script>alert(1)</script>", "</script><script>alert(1)</script>", "</title><script>alert(1)</script>",
-    "</style><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "<svg onload=alert(1)>",
-    "\" onmouseover=\"alert(1)",
-    "' onfocus='alert(1)' autofocus='", "javascript:alert(1)", "<a href=javascript:alert(1)>x</a>",
-    "<iframe src=//example.org></iframe>", "<link rel=stylesheet href=//example.org>", "<base href=//example.org>",
-    "<meta http-equiv=refresh content=0>", "<!--", "-->", "]]>", "<![CDATA[", "{{ 7 * 7 }}", "{% for x in y %}",
-    "${7*7}", "&lt;script&gt;", "&#60;script&#62;", "\u2028alert(1)\u2029", "\u202egnp.exe",
-    "<scr\x00ipt>alert(1)</scr\x00ipt>",
-    "<object data=x>", "<form action=//example.org><button>", "<textarea>", "<style>*{display:none}</style>",
-]  # fmt: skip
+from tests.support.report_page import PAYLOADS, Page, report_of
 
 
 @pytest.fixture(scope="module")

@@ -2,39 +2,21 @@
 
 import base64
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 from grokinterp.report import write_report
-from tests.report.test_report import PAYLOADS
+from tests.support.browser import drawn, press, show, slider, start, step
 from tests.support.report_data import KINDS, write_kind, write_run
+from tests.support.report_page import PAYLOADS
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--window-size=1200,900",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-)  # fmt: skip
-
-
-def start(profile: Path, *, javascript: bool = True) -> webdriver.Chrome:
-    options = webdriver.ChromeOptions()
-    options.binary_location = "/usr/bin/chromium"
-    for flag in (*FLAGS, f"--user-data-dir={profile}"):
-        options.add_argument(flag)
-    if not javascript:
-        options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    return webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
 
 
 @pytest.fixture(scope="module")
@@ -48,37 +30,6 @@ def browser(tmp_path_factory) -> Iterator[webdriver.Chrome]:
 def page(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     return write_report(write_run(folder / "run", p=53, steps=125, evaluations=601, deep=True), folder / "report.html")
-
-
-def show(browser: webdriver.Chrome, page: Path) -> list[str]:
-    """Open a page from disk; the addresses it asked for besides its own and data inside it."""
-    browser.get("about:blank")
-    browser.get_log("performance")
-    browser.get_log("browser")
-    browser.get(page.as_uri())
-    time.sleep(0.2)
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    sent = [m["params"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-    urls = [params["request"]["url"] for params in sent if params.get("documentURL", "").startswith(page.as_uri())]
-    return [url for url in urls if url != page.as_uri() and not url.startswith("data:")]
-
-
-def slider(browser: webdriver.Chrome) -> WebElement:
-    return browser.find_element(By.ID, "slider")
-
-
-def step(browser: webdriver.Chrome) -> str:
-    return browser.find_element(By.ID, "where").text
-
-
-def drawn(browser: webdriver.Chrome) -> list[str]:
-    return browser.execute_script("return [...document.querySelectorAll('.panel canvas')].map((c) => c.toDataURL())")
-
-
-def press(browser: webdriver.Chrome, *keys: str) -> None:
-    before = step(browser)
-    slider(browser).send_keys(*keys)
-    WebDriverWait(browser, 5).until(lambda driver: step(driver) != before)
 
 
 def test_a_report_is_silent_and_asks_for_nothing(browser, page):

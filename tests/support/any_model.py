@@ -2,10 +2,11 @@
 
 import torch
 
+from grokinterp.analysis.structure.cyclic_grid import grid_of
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.problem import Problem
 from grokinterp.losses import LossForm
-from grokinterp.models import MLPSpec, ModelSpec, RecursiveSpec, TransformerSpec
+from grokinterp.models import MLPSpec, ModelSpec, RecursiveSpec, TransformerSpec, solved_addition
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.tasks import ModularAddition, Task
 
@@ -49,3 +50,16 @@ def problem_of(experiment: Experiment, *, loss: LossForm = "softplus", fraction:
     labels = experiment.task.labels()
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(1))
     return Problem(experiment.task, experiment.tokens(), labels, order < fraction * len(labels), loss=loss)
+
+
+@torch.no_grad()
+def solved(task: Task, width: int) -> Checkpoint:
+    """Return Gromov's analytic network for a cyclic task, permuted from exponents to tokens and classes."""
+    grid = grid_of(task, "cpu")
+    exponents = solved_addition(grid.n, width=width, generator=torch.Generator().manual_seed(0)).double()
+    experiment = Experiment(task=task, model=MLPSpec(hidden=(width,)))
+    model = experiment.empty_model().double().requires_grad_(False)
+    W_in = exponents.layers[0].W_in
+    model.layers[0].W_in[grid.left], model.layers[0].W_in[task.d_vocab + grid.right] = W_in.chunk(2)
+    model.unembed.W_U[:, grid.class_of] = exponents.W_U
+    return Checkpoint(0, model, problem_of(experiment))

@@ -7,6 +7,19 @@ from grokinterp.report import render
 from grokinterp.runs.results import Results
 from tests.support.report_data import write_run
 
+PAYLOADS = [
+    "<script>alert(1)</script>", "</script><script>alert(1)</script>", "</title><script>alert(1)</script>",
+    "</style><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "<svg onload=alert(1)>",
+    "\" onmouseover=\"alert(1)",
+    "' onfocus='alert(1)' autofocus='", "javascript:alert(1)", "<a href=javascript:alert(1)>x</a>",
+    "<iframe src=//example.org></iframe>", "<link rel=stylesheet href=//example.org>", "<base href=//example.org>",
+    "<meta http-equiv=refresh content=0>", "<!--", "-->", "]]>", "<![CDATA[", "{{ 7 * 7 }}", "{% for x in y %}",
+    "${7*7}", "&lt;script&gt;", "&#60;script&#62;", "\u2028alert(1)\u2029", "\u202egnp.exe",
+    "<scr\x00ipt>alert(1)</scr\x00ipt>",
+    "<object data=x>", "<form action=//example.org><button>", "<textarea>", "<style>*{display:none}</style>",
+]  # fmt: skip
+"""Texts that must be shown and never run, wherever a run directory has a text."""
+
 
 class Page(HTMLParser):
     """Elements with their attributes, the text that is shown, and the content of style and script elements."""

@@ -9,7 +9,7 @@ from torch.func import functional_call
 
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.problem import Problem
-from grokinterp.models import Readout, Transformer, TransformerSpec
+from grokinterp.models import MLP, MLPSpec, Readout, Transformer, TransformerSpec
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.tasks import ModularAddition, Task
 
@@ -103,3 +103,20 @@ def permuted(checkpoint: Checkpoint, *, neurons: Sequence[int], heads: Sequence[
         checkpoint.problem,
         {name: move(name, value) for name, value in checkpoint.update.items()},
     )
+
+
+def drawn_mlp(task: Task, *, width: int = 9, seed: int = 0, **choices) -> Checkpoint:
+    """Return a drawn MLP on a task, about half of whose examples are in training."""
+    spec = MLPSpec(hidden=(width,), **choices)
+    generator = torch.Generator().manual_seed(seed)
+    model = MLP(spec, d_vocab=task.d_vocab, d_vocab_out=task.n_classes, n_ctx=2, generator=generator).double()
+    is_train = torch.rand(task.n_examples, generator=generator) < 0.5
+    return Checkpoint(0, model.requires_grad_(False), Problem(task, task.tokens(), task.labels(), is_train))
+
+
+def plant(model: MLP, left: Tensor, right: Tensor, unembed: Tensor) -> None:
+    """Set an MLP's weights: input weights of each operand, and the unembedding."""
+    n, width = left.shape
+    model.layers[0].W_in.view(2, n, width)[0] = left
+    model.layers[0].W_in.view(2, n, width)[1] = right
+    model.unembed.W_U.copy_(unembed)

@@ -20,8 +20,7 @@ from grokinterp.errors import GrokinterpError
 from grokinterp.models import MLPSpec
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.tasks import GroupComposition, ModularAddition, ModularMultiplication, Table, Task
-from tests.analysis.circuit.test_idealized import solved
-from tests.support.any_model import RECURSIVE, SPECS, checkpoint_of
+from tests.support.any_model import RECURSIVE, SPECS, checkpoint_of, solved
 from tests.support.constructed import close
 from tests.support.published_networks import chughtai_cyclic, nanda
 

@@ -14,8 +14,7 @@ from grokinterp.analysis.circuit.idealized import (
 )
 from grokinterp.analysis.structure.cyclic_grid import grid_of
 from grokinterp.errors import NotDefined
-from grokinterp.experiment import Experiment
-from grokinterp.models import MLPSpec, solved_addition
+from grokinterp.models import MLPSpec
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.tasks import (
     GroupComposition,
@@ -23,25 +22,10 @@ from grokinterp.tasks import (
     ModularDivision,
     ModularMultiplication,
     ModularSubtraction,
-    Task,
 )
-from tests.support.any_model import RECURSIVE, SPECS, checkpoint_of, problem_of
+from tests.support.any_model import RECURSIVE, SPECS, checkpoint_of, solved
 from tests.support.constructed import close
 from tests.support.published_networks import nanda
-
-
-@torch.no_grad()
-def solved(task: Task, width: int) -> Checkpoint:
-    """Gromov's network on the exponents of a task: its rows and columns lie where their tokens and classes do."""
-    grid = grid_of(task, "cpu")
-    exponents = solved_addition(grid.n, width=width, generator=torch.Generator().manual_seed(0)).double()
-    experiment = Experiment(task=task, model=MLPSpec(hidden=(width,)))
-    model = experiment.empty_model().double().requires_grad_(False)
-    W_in = exponents.layers[0].W_in
-    model.layers[0].W_in[grid.left], model.layers[0].W_in[task.d_vocab + grid.right] = W_in.chunk(2)
-    model.unembed.W_U[:, grid.class_of] = exponents.W_U
-    return Checkpoint(0, model, problem_of(experiment))
-
 
 SOLVABLE = [
     ModularAddition(p=11),

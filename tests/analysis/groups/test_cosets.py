@@ -13,9 +13,8 @@ from grokinterp.maths.subgroups import conjugate_subgroups, generated, left_cose
 from grokinterp.models import Readout
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.tasks import TASKS, ModularAddition, Task
-from tests.analysis.groups.test_irrep_fve import checkpoint_of, plant
 from tests.support.constructed import close
-from tests.support.small_networks import drawn, network
+from tests.support.small_networks import drawn, drawn_mlp, network, plant
 
 S4 = TASKS["group_composition"](group="S4")
 
@@ -26,7 +25,7 @@ def uniform(*shape: int, seed: int = 0) -> torch.Tensor:
 
 def test_neurons_that_are_constant_on_cosets_have_score_zero_and_the_largest_such_subgroup():
     """Columns: a function of the right (left) coset of a conjugate of S_3, of the other side's, of nothing."""
-    s4, checkpoint = S4.structure, checkpoint_of(S4, width=3)
+    s4, checkpoint = S4.structure, drawn_mlp(S4, width=3)
     s3 = conjugate_subgroups(s4, next(one for one in subgroups(s4) if int(one.sum()) == 6))[2]
     levels = uniform(4)
     right, left = levels[right_cosets(s4, s3)], levels[left_cosets(s4, s3)]
@@ -49,7 +48,7 @@ def test_neurons_that_are_constant_on_cosets_have_score_zero_and_the_largest_suc
 def test_the_scores_equal_their_naive_twin(name):
     """Cosets listed as sets; the mean of the variances within them over the variance."""
     g, task = group(name), TASKS["group_composition"](group=name)
-    checkpoint = checkpoint_of(task, width=5, seed=1)
+    checkpoint = drawn_mlp(task, width=5, seed=1)
     left, right = checkpoint.model.first_layer_rows
     found = coset_scores(checkpoint)
     everything = [one for representative in subgroups(g)[1:-1] for one in conjugate_subgroups(g, representative)]

@@ -8,33 +8,13 @@ import torch
 from grokinterp.analysis import embedding_spectrum, group_power
 from grokinterp.analysis.groups import irrep_fve
 from grokinterp.analysis.groups.irreps import irrep_names
-from grokinterp.experiment.problem import Problem
 from grokinterp.interop import import_run
 from grokinterp.maths.representations import irreps
-from grokinterp.models import MLP, MLPSpec
-from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.tasks import TASKS, Task
 from tests.support.constructed import close
-from tests.support.small_networks import assert_vmap_is_loop, drawn
+from tests.support.small_networks import assert_vmap_is_loop, drawn, drawn_mlp, plant
 
 NO_KEYS = torch.tensor([], dtype=torch.int64)
-
-
-def checkpoint_of(task: Task, *, width: int = 9, seed: int = 0, **choices) -> Checkpoint:
-    """A drawn MLP."""
-    spec = MLPSpec(hidden=(width,), **choices)
-    generator = torch.Generator().manual_seed(seed)
-    model = MLP(spec, d_vocab=task.d_vocab, d_vocab_out=task.n_classes, n_ctx=2, generator=generator).double()
-    is_train = torch.rand(task.n_examples, generator=generator) < 0.5
-    return Checkpoint(0, model.requires_grad_(False), Problem(task, task.tokens(), task.labels(), is_train))
-
-
-def plant(model: MLP, left: torch.Tensor, right: torch.Tensor, unembed: torch.Tensor) -> None:
-    """Set what the neurons get of each operand, and the classes' directions."""
-    n, width = left.shape
-    model.layers[0].W_in.view(2, n, width)[0] = left
-    model.layers[0].W_in.view(2, n, width)[1] = right
-    model.unembed.W_U.copy_(unembed)
 
 
 S4 = TASKS["group_composition"](group="S4")
@@ -45,7 +25,7 @@ def test_planted_matrix_entries_have_their_shares():
     rhos = irreps(S4.algebra.group)[1:]
     standard, sign = (next(rho for rho in rhos if rho.name == name) for name in ("standard", "sign"))
     left = torch.cat([standard.matrices.flatten(1), 2 * sign.matrices.flatten(1)], 1)
-    checkpoint = checkpoint_of(S4, width=10)
+    checkpoint = drawn_mlp(S4, width=10)
     plant(checkpoint.model, left, left.flip(1) + 1, left.T)
     found, names = irrep_fve(checkpoint, key_irreps=NO_KEYS), irrep_names(S4)
     by_name = dict(zip(names, found.embedding_fve_left.tolist(), strict=True))
@@ -66,7 +46,7 @@ TASKS_WITH_A_GROUP: dict[str, Task] = {
 @pytest.mark.parametrize("task", TASKS_WITH_A_GROUP.values(), ids=TASKS_WITH_A_GROUP)
 def test_the_shares_equal_their_naive_twin(task):
     """Orthonormal bases of the functions ρ(x)_ij, ρ(y)_ij, ρ(x·y)_ij on all pairs, and a projection."""
-    checkpoint = checkpoint_of(task, d_embed=5, embedding="separate", act_fn="relu")
+    checkpoint = drawn_mlp(task, d_embed=5, embedding="separate", act_fn="relu")
     algebra, model = task.algebra, checkpoint.model
     a, b = checkpoint.problem.tokens.T
     x, y, z = algebra.left[a], algebra.right[b], algebra.answer[task.labels()]
@@ -104,7 +84,7 @@ Q8 = Task.from_table([list(map(int, row.split())) for row in QUATERNIONS])
 @pytest.mark.parametrize("task", [*TASKS_WITH_A_GROUP.values(), Q8], ids=[*TASKS_WITH_A_GROUP, "Q8"])
 def test_the_powers_add_up_to_the_mean_square(task):
     """By f̂(ρ) itself, for representations of all three types."""
-    checkpoint = checkpoint_of(task, seed=3)
+    checkpoint = drawn_mlp(task, seed=3)
     algebra = task.algebra
     f = torch.empty(algebra.group.order, 9).double()
     f[algebra.left[algebra.left >= 0]] = checkpoint.model.first_layer_rows[0][algebra.left >= 0]

@@ -18,16 +18,15 @@ from grokinterp.maths.representations import irreps
 from grokinterp.models import Readout
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.tasks import TASKS, Task
-from tests.analysis.groups.test_irrep_fve import checkpoint_of
 from tests.support.constructed import close
-from tests.support.small_networks import SPEC, drawn, network
+from tests.support.small_networks import SPEC, drawn, drawn_mlp, network
 
 S4 = TASKS["group_composition"](group="S4")
 
 
 def planted(task: Task, logits: torch.Tensor) -> Checkpoint:
     """A checkpoint whose neurons are its logits, W_U being the identity."""
-    found = checkpoint_of(task, width=task.n_classes)
+    found = drawn_mlp(task, width=task.n_classes)
     found.model.unembed.W_U.copy_(torch.eye(task.n_classes))
     found.__dict__["readout"] = Readout(None, logits, logits, logits)
     return found
@@ -67,7 +66,7 @@ SMALL: dict[str, Task] = {
 @pytest.mark.parametrize("task", SMALL.values(), ids=SMALL)
 def test_the_losses_equal_their_naive_twin(task):
     """Projections onto bases of functions on all pairs, of drawn networks with biases."""
-    checkpoint = checkpoint_of(task, width=40, act_fn="relu", biases=True, initialization="pytorch")
+    checkpoint = drawn_mlp(task, width=40, act_fn="relu", biases=True, initialization="pytorch")
     algebra, model, problem = task.algebra, checkpoint.model, checkpoint.problem
     n, (a, b) = algebra.group.order, problem.tokens.T
     inside = (algebra.left[a] >= 0) & (algebra.right[b] >= 0)

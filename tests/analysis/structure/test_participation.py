@@ -15,8 +15,7 @@ from grokinterp.losses import example_losses
 from grokinterp.models import MLPSpec, solved_addition
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.tasks import GroupComposition, ModularAddition, ModularMultiplication
-from tests.analysis.circuit.test_idealized import solved
-from tests.support.any_model import RECURSIVE, SPECS, checkpoint_of, problem_of
+from tests.support.any_model import RECURSIVE, SPECS, checkpoint_of, problem_of, solved
 from tests.support.constructed import close
 
 KINDS = {name: spec for name, spec in SPECS.items() if name != "mean"} | {"recursive": RECURSIVE}
