@@ -15,7 +15,9 @@ from torch.nn import functional
 import grokinterp
 from grokinterp.analysis import analyze, evaluate
 from grokinterp.analysis.health.alignment import gradient_weight_alignment
+from grokinterp.analysis.health.collapse import logit_statistics, softmax_collapse
 from grokinterp.analysis.health.filtered_alignment import filtered_alignment
+from grokinterp.analysis.health.performance import performance
 from grokinterp.analysis.inside.activations import activation_statistics
 from grokinterp.analysis.inside.class_cosine import class_cosine
 from grokinterp.analysis.inside.patching import patch
@@ -24,7 +26,6 @@ from grokinterp.analysis.landscape.curvature import hessian_eigenvalues, sharpne
 from grokinterp.analysis.landscape.gradients import gradient_flow, gradient_noise
 from grokinterp.analysis.landscape.learning_coefficient import local_learning_coefficient
 from grokinterp.analysis.landscape.weights import singular_values, weight_norms
-from grokinterp.analysis.structure.logits import logit_statistics, performance, softmax_collapse
 from grokinterp.custom.recorder import Recorder
 from grokinterp.errors import CheckpointError, ConfigError, NotDefined
 from grokinterp.optim import GrokfastEMA

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from grokinterp.analysis.structure.cyclic_grid import cyclic_grid
-from grokinterp.errors import NotDefined
+from grokinterp.analysis.structure.participation import pre_activations
 from grokinterp.maths.fourier import squared_norms, waves
 from grokinterp.maths.grid import FUNDAMENTAL, ROUNDING, line_sums
 from grokinterp.models import MLP, Model, RecursiveModel, Transformer
@@ -106,28 +106,6 @@ def idealized_network(checkpoint: Checkpoint) -> IdealizedNetwork:
         phase_mismatch=torch.atan2(mismatch.sin(), mismatch.cos()),
         **compared(logits, grid.logits(checkpoint.logits.double())),
     )
-
-
-def pre_activations(checkpoint: Checkpoint) -> Float[Tensor, "example neuron"]:
-    """What the last hidden layer's activation function is applied to, where the answer is read."""
-    model = checkpoint.model
-    match model:
-        case MLP():
-            (found,) = checkpoint.features(f"layers.{model.n_layers - 1}.hook_pre")
-        case Transformer():
-            if model.spec.read_at == "mean":
-                raise NotDefined("idealized_network", "the neurons are averaged over positions")
-            (found,) = checkpoint.features(f"blocks.{model.n_layers - 1}.mlp.hook_pre")
-        case RecursiveModel():
-            last, net = model.spec.n_supervision - 1, model.net
-            *answer, latent = checkpoint.features(
-                *([f"steps.{last - 1}.hook_answer"] if last else []),
-                f"steps.{last}.hook_latent.{model.spec.n_latent - 1}",
-            )
-            found = sum(answer, latent) @ net.W_in.detach() + net.b_in.detach()
-        case _:
-            (found,) = checkpoint.features(model.pre_hook)
-    return found.double()
 
 
 def activation_function(model: Model) -> Callable[[Tensor], Tensor]:

@@ -22,8 +22,8 @@ from grokinterp.analysis.engine.evaluate import Analysis, declared_arguments, ev
 from grokinterp.analysis.engine.labeled import Collector, Result, described
 from grokinterp.analysis.engine.memory import require_memory
 from grokinterp.analysis.groups.irreps import irrep_spectrum
+from grokinterp.analysis.health.performance import label_noise
 from grokinterp.analysis.structure.fourier import logit_spectrum
-from grokinterp.analysis.structure.logits import label_noise
 from grokinterp.errors import CheckpointError, ConfigError, NotDefined, RunDirectoryError
 from grokinterp.experiment import leaked_share
 from grokinterp.phases import Curves, find_phases

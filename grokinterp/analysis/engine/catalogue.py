@@ -18,6 +18,8 @@ from grokinterp.analysis.groups.irrep_fve import group_power, irrep_fve
 from grokinterp.analysis.groups.irrep_progress import irrep_progress
 from grokinterp.analysis.groups.irreps import irrep_spectrum
 from grokinterp.analysis.health.alignment import gradient_weight_alignment
+from grokinterp.analysis.health.collapse import logit_statistics, softmax_collapse
+from grokinterp.analysis.health.performance import label_noise, performance
 from grokinterp.analysis.inside.ablation import head_ablation, neuron_ablation
 from grokinterp.analysis.inside.activations import activation_statistics
 from grokinterp.analysis.inside.attribution import integrated_gradients, logit_attribution
@@ -44,7 +46,7 @@ from grokinterp.analysis.structure.fourier import (
     neuron_logit_spectrum,
 )
 from grokinterp.analysis.structure.heads import head_patterns
-from grokinterp.analysis.structure.logits import label_noise, logit_map, logit_statistics, performance, softmax_collapse
+from grokinterp.analysis.structure.logit_map import logit_map
 from grokinterp.analysis.structure.participation import neuron_participation
 from grokinterp.analysis.structure.progress import progress_measures
 

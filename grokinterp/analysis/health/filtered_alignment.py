@@ -12,9 +12,9 @@ from torch import Tensor
 from grokinterp.analysis.engine.coordinates import coordinates
 from grokinterp.analysis.engine.evaluate import on_host
 from grokinterp.analysis.engine.labeled import Collector
-from grokinterp.analysis.health.alignment import cosines_with
 from grokinterp.errors import CheckpointError, RunDirectoryError
 from grokinterp.experiment import Experiment
+from grokinterp.maths.cosines import cosines_with
 from grokinterp.optim import GradientFilter, Memory
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.runs.trajectory import Trajectory

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from grokinterp.analysis.landscape.weights import singular
 from grokinterp.maths.sparsity import effective_rank
+from grokinterp.maths.spectra import singular
 from grokinterp.runs.checkpoint import Checkpoint
 
 SILENT = 1e-6

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from grokinterp.analysis.inside.class_cosine import cosines_of, over_pairs, sum_by_class, unit_sums
-from grokinterp.analysis.structure.logits import require_few_classes
+from grokinterp.analysis.structure.logit_map import require_few_classes
 from grokinterp.runs.checkpoint import Checkpoint
 
 ROUNDING = 1e-10

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from grokinterp.analysis.landscape.weights import singular
 from grokinterp.errors import NotDefined
+from grokinterp.maths.spectra import singular
 from grokinterp.models import MLP, Model, RecursiveModel, Transformer
 from grokinterp.models.layers import LayerNorm, quadratic
 from grokinterp.runs.checkpoint import Checkpoint

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from grokinterp.analysis.health.alignment import cosines_with
+from grokinterp.maths.cosines import cosines_with
 from grokinterp.runs.checkpoint import Checkpoint
 
 

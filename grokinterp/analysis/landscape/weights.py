@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from grokinterp.maths.sparsity import effective_rank
+from grokinterp.maths.spectra import singular
 from grokinterp.models import Model, RecordedModel, Transformer
 from grokinterp.runs.checkpoint import Checkpoint
 
@@ -107,13 +108,3 @@ def product_singular(
     """
     a, b = (torch.linalg.qr(side, mode="r").R for side in (left, right))
     return singular(a @ b.mT)
-
-
-def singular(matrix: Float[Tensor, "*batch m n"]) -> Float[Tensor, "*batch _"]:
-    """All min(m, n) singular values, largest first, from the smaller Gram matrix.
-
-    >>> singular(torch.tensor([[3.0, 0.0, 0.0], [0.0, 4.0, 0.0]]))
-    tensor([4., 3.])
-    """
-    gram = matrix @ matrix.mT if matrix.shape[-2] <= matrix.shape[-1] else matrix.mT @ matrix
-    return torch.linalg.eigvalsh(gram).flip(-1).clamp(min=0).sqrt()

@@ -9,10 +9,10 @@ from grokinterp.analysis.circuit.idealized import (
     activation_function,
     at_own_frequency,
     idealized_network,
-    pre_activations,
     waves_of,
 )
 from grokinterp.analysis.structure.cyclic_grid import grid_of
+from grokinterp.analysis.structure.participation import pre_activations
 from grokinterp.errors import NotDefined
 from grokinterp.models import MLPSpec
 from grokinterp.runs.checkpoint import Checkpoint

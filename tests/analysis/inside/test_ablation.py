@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from grokinterp.analysis.health.performance import performance
 from grokinterp.analysis.inside import ablation
 from grokinterp.analysis.inside.ablation import head_ablation, neuron_ablation, tail_of
-from grokinterp.analysis.structure.logits import performance
 from grokinterp.errors import NotDefined
 from grokinterp.experiment.problem import Problem
 from grokinterp.losses import example_losses

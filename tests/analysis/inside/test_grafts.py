@@ -5,9 +5,9 @@ import copy
 import pytest
 import torch
 
+from grokinterp.analysis.health.performance import performance
 from grokinterp.analysis.inside.grafts import graft, grafts
 from grokinterp.analysis.landscape.parts import parts
-from grokinterp.analysis.structure.logits import performance
 from grokinterp.errors import GrokinterpError
 from grokinterp.experiment.problem import Problem
 from grokinterp.runs.checkpoint import Checkpoint

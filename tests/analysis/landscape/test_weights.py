@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from grokinterp.analysis.landscape.weights import (
     matrix_names,
     product_singular,
-    singular,
     singular_values,
     weight_norms,
 )
+from grokinterp.maths.spectra import singular
 from grokinterp.runs.checkpoint import Checkpoint
 from tests.support.small_networks import SPEC, assert_vmap_is_loop, drawn, network, permuted
 

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from grokinterp.analysis.circuit.idealized import pre_activations
 from grokinterp.analysis.inside.pruning import PRUNED_SHARES, neuron_pruning
-from grokinterp.analysis.structure.participation import neuron_participation
+from grokinterp.analysis.structure.participation import neuron_participation, pre_activations
 from grokinterp.errors import NotDefined
 from grokinterp.experiment import Experiment
 from grokinterp.losses import example_losses

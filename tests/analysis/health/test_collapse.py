@@ -1,4 +1,4 @@
-"""Losses, accuracies, logit magnitudes, softmax collapse, logits by residue."""
+"""Losses, accuracies, logit magnitudes, softmax collapse."""
 
 import math
 import random
@@ -9,14 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from grokinterp.analysis.structure.logits import logit_map, logit_statistics, performance, softmax_collapse
-from grokinterp.experiment.problem import Problem
-from grokinterp.models import TransformerSpec
-from grokinterp.runs.checkpoint import Checkpoint
-from grokinterp.tasks import ModularAddition
-from tests.support.small_networks import assert_vmap_is_loop, drawn, network, permuted, planted, with_equals
+from grokinterp.analysis.health.collapse import logit_statistics, softmax_collapse
+from grokinterp.analysis.health.performance import performance
+from tests.support.small_networks import assert_vmap_is_loop, drawn, permuted, planted
 
-ANALYSES = (performance, logit_statistics, softmax_collapse, logit_map)
+ANALYSES = (performance, logit_statistics, softmax_collapse)
 
 
 def by_hand(logits, labels, is_train):
@@ -59,7 +56,7 @@ def test_performance_and_statistics_equal_their_naive_twin():
 
 def test_rows_taken_a_few_at_a_time_give_the_same(monkeypatch):
     whole = logit_statistics(drawn())
-    monkeypatch.setattr("grokinterp.analysis.structure.logits.ROWS", 10)
+    monkeypatch.setattr("grokinterp.analysis.health.collapse.ROWS", 10)
     torch.testing.assert_close(logit_statistics(drawn()), whole)
 
 
@@ -170,26 +167,6 @@ def test_flushing_subnormals_changes_nothing(analysis):
             assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-def test_logit_map_equals_its_naive_twin():
-    checkpoint, p = drawn(), 7
-    expected = torch.zeros(p, p, dtype=torch.float64)
-    for a in range(p):
-        for b in range(p):
-            row = checkpoint.logits[a * p + b]
-            for c in range(p):
-                expected[(a + b) % p, c] += (row[c] - row.mean()) / p
-    torch.testing.assert_close(logit_map(checkpoint).logit_by_label, expected)
-
-
-def test_logit_map_of_a_planted_cosine_is_the_cosine():
-    p, k = 7, 3
-    a, b, c = torch.meshgrid(*[torch.arange(p, dtype=torch.float64)] * 3, indexing="ij")
-    logits = 5 + torch.cos(2 * math.pi * k * (a + b - c) / p).reshape(p * p, p)
-    found = logit_map(planted(logits, drawn().problem.labels)).logit_by_label
-    total, answer = torch.meshgrid(*[torch.arange(p, dtype=torch.float64)] * 2, indexing="ij")
-    torch.testing.assert_close(found, torch.cos(2 * math.pi * k * (total - answer) / p))
-
-
 @pytest.mark.parametrize("analysis", ANALYSES)
 def test_order_of_neurons_and_heads_changes_nothing(analysis):
     neurons = random.Random(0).sample(range(12), 12)
@@ -201,38 +178,3 @@ def test_order_of_neurons_and_heads_changes_nothing(analysis):
 @pytest.mark.parametrize("analysis", ANALYSES)
 def test_vmap_equals_loop(analysis):
     assert_vmap_is_loop(analysis, [drawn(seed) for seed in range(3)])
-
-
-def test_losses_of_a_published_network(published):
-    """nanda/mod_addition_no_wd: full-grid loss 1.111e-7 (recomputed), accuracy 1, a minute loss on its training set."""
-    state = torch.load(published / "nanda" / "mod_addition_no_wd.pth", map_location="cpu", weights_only=True)["model"]
-    checkpoint = Checkpoint(5000, nanda_network(state), nanda_problem())
-    found = performance(checkpoint)
-    assert float(found.all_loss) == pytest.approx(1.111e-7, rel=1e-3)
-    assert float(found.test_loss) == pytest.approx(1.10985e-6, rel=1e-3)
-    assert float(found.train_loss) == pytest.approx(1.68138e-10, rel=1e-2)
-    assert float(found.all_accuracy) == 1
-
-
-def nanda_problem():
-    """The published split: pairs in row-major order, shuffled with seed 0, the first 90 % trained on."""
-    task = ModularAddition(p=113)
-    pairs = list(range(113 * 113))
-    random.Random(0).shuffle(pairs)
-    is_train = torch.zeros(113 * 113, dtype=torch.bool)
-    is_train[pairs[: int(0.9 * len(pairs))]] = True
-    return Problem(task, with_equals(task), task.labels(), is_train)
-
-
-def nanda_network(state):
-    """The published weights, transposed to this house's layout; output 113 is never a label and is left out."""
-    model = network(p=113, spec=TransformerSpec())
-    new = {name: value for name, value in state.items() if not name.endswith("mask")}
-    for name in ("embed.W_E", "blocks.0.mlp.W_in", "blocks.0.mlp.W_out"):
-        new[name] = new[name].T
-    for name in ("W_Q", "W_K", "W_V"):
-        new[f"blocks.0.attn.{name}"] = new[f"blocks.0.attn.{name}"].transpose(1, 2)
-    new["blocks.0.attn.W_O"] = new["blocks.0.attn.W_O"].T.reshape(4, 32, 128)
-    new["unembed.W_U"] = new["unembed.W_U"][:, :113]
-    model.load_state_dict(model.state_dict() | new)
-    return model

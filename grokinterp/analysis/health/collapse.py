@@ -1,49 +1,16 @@
-"""What the outputs say: losses and accuracies, logit magnitudes, softmax collapse, logits by residue."""
+"""How large the logits are, and whether a plain softmax loss still learns from them."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from grokinterp.errors import NotDefined
-from grokinterp.experiment.problem import Problem
+from grokinterp.analysis.health.performance import over_splits
 from grokinterp.runs.checkpoint import Checkpoint
 
 ROWS = 1024  # examples at a time, so that intermediate results stay in the processor's cache
-MOST_CLASSES = 2048
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
-
-
-class Performance(NamedTuple):
-    """Mean loss and accuracy on the training examples, the test examples, and all.
-
-    train_loss: mean loss of the training examples [nats]
-    test_loss: mean loss of the test examples [nats]
-    all_loss: mean loss of all examples [nats]
-    train_accuracy: share of training examples answered as they are labeled [1]
-    test_accuracy: share of test examples answered correctly [1]
-    all_accuracy: share of all examples answered as they are labeled [1]
-    """
-
-    train_loss: Float[Tensor, ""]
-    test_loss: Float[Tensor, ""]
-    all_loss: Float[Tensor, ""]
-    train_accuracy: Float[Tensor, ""]
-    test_accuracy: Float[Tensor, ""]
-    all_accuracy: Float[Tensor, ""]
-
-
-class LabelNoise(NamedTuple):
-    """Accuracies on the mislabeled training examples.
-
-    noisy_accuracy: share of the mislabeled training examples answered as they are labeled [1]
-    restored_accuracy: share of the mislabeled training examples answered correctly all the same [1]
-    """
-
-    noisy_accuracy: Float[Tensor, ""]
-    restored_accuracy: Float[Tensor, ""]
 
 
 class LogitStatistics(NamedTuple):
@@ -74,45 +41,6 @@ class SoftmaxCollapse(NamedTuple):
     collapsed_share: Float[Tensor, "precision"]
     zero_loss_share: Float[Tensor, "precision"]
     zero_gradient_share: Float[Tensor, "precision"]
-
-
-class LogitMap(NamedTuple):
-    """Which class the network favors for each right answer.
-
-    logit_by_label: mean row-centered logit of the examples with the same label [nats]
-    """
-
-    logit_by_label: Float[Tensor, "label class"]
-
-
-def performance(checkpoint: Checkpoint) -> Performance:
-    """Mean loss in float64, and accuracy, on train, test and all examples.
-
-    The loss is the one the run is trained with: cross-entropy, log Σ_j exp(z_j) - z_label, in nats, the same with
-    StableMax, log Σ_j s(z_j) - log s(z_label), or the squared error.
-    An example counts as answered as labeled when the first largest of its
-    ``logits [example, class]`` is the label's; labels are those trained on, label noise included.
-    Validation examples count among all.
-
-    Source: Nanda et al. 2023, §3.
-    """
-    problem = checkpoint.problem
-    correct = (checkpoint.logits.argmax(-1) == problem.trained_labels).double()
-    losses = over_splits(checkpoint.losses.double(), problem, torch.mean)
-    accuracies = over_splits(correct, problem, torch.mean)
-    return Performance(*losses.unbind(-1), *accuracies.unbind(-1))
-
-
-def label_noise(checkpoint: Checkpoint) -> LabelNoise:
-    """Shares of the mislabeled training examples that are memorized, and that are answered correctly all the same.
-
-    Source: Doshi et al. 2023 (memorization and inversion of corrupted labels).
-    """
-    problem = checkpoint.problem
-    if not problem.has_noise:
-        raise NotDefined("label_noise", "no training label is wrong")
-    answer, noisy = checkpoint.logits.argmax(-1), problem.is_noisy
-    return LabelNoise(*((answer == label)[noisy].double().mean() for label in (problem.trained_labels, problem.labels)))
 
 
 def logit_statistics(checkpoint: Checkpoint) -> LogitStatistics:
@@ -156,39 +84,6 @@ def softmax_collapse(checkpoint: Checkpoint) -> SoftmaxCollapse:
     logits, labels = checkpoint.logits[is_train], checkpoint.problem.train_labels
     shares = [collapse(logits.to(dtype), labels) for dtype in PRECISIONS.values()]
     return SoftmaxCollapse(*torch.stack(shares, dim=-1).unbind(-2))
-
-
-def logit_map(checkpoint: Checkpoint) -> LogitMap:
-    """Row-centered logits averaged over the examples with the same label.
-
-    M[s, c] = mean over the examples labeled s of (z[c] - mean_c z[c]), with ``logits [example, class]``.
-    Under addition the label is (a + b) mod p. A label without an example gives NaN.
-
-    Source: Nanda et al. 2023, §4.1 (logits as a function of a + b - c).
-
-    Raises:
-        NotDefined: more than 2,048 classes.
-    """
-    require_few_classes(checkpoint, "logit_map")
-    logits, labels = checkpoint.logits.double(), checkpoint.problem.labels
-    n_classes = logits.shape[-1]
-    total = logits.new_zeros(n_classes, n_classes).index_add(0, labels, logits)
-    mean = total / labels.bincount(minlength=n_classes).unsqueeze(-1)
-    return LogitMap(mean - mean.mean(-1, keepdim=True))
-
-
-def require_few_classes(checkpoint: Checkpoint, analysis: str) -> None:
-    """Raise NotDefined where a map of every class by every class would be too large to keep."""
-    classes = checkpoint.problem.task.n_classes
-    if classes > MOST_CLASSES:
-        raise NotDefined(analysis, f"{classes:,} classes are more than the {MOST_CLASSES:,} that a map can show")
-
-
-def over_splits(
-    values: Float[Tensor, "example"], problem: Problem, reduce: Callable[[Tensor], Tensor]
-) -> Float[Tensor, "split"]:
-    """Reduce a value per example over train, test and all examples."""
-    return torch.stack([reduce(values[problem.is_train]), reduce(values[problem.is_test]), reduce(values)])
 
 
 def largest(values: Float[Tensor, "example"]) -> Float[Tensor, ""]:

@@ -1,0 +1,79 @@
+"""Losses and accuracies, on mislabeled training examples too."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from grokinterp.errors import NotDefined
+from grokinterp.experiment.problem import Problem
+from grokinterp.runs.checkpoint import Checkpoint
+
+
+class Performance(NamedTuple):
+    """Mean loss and accuracy on the training examples, the test examples, and all.
+
+    train_loss: mean loss of the training examples [nats]
+    test_loss: mean loss of the test examples [nats]
+    all_loss: mean loss of all examples [nats]
+    train_accuracy: share of training examples answered as they are labeled [1]
+    test_accuracy: share of test examples answered correctly [1]
+    all_accuracy: share of all examples answered as they are labeled [1]
+    """
+
+    train_loss: Float[Tensor, ""]
+    test_loss: Float[Tensor, ""]
+    all_loss: Float[Tensor, ""]
+    train_accuracy: Float[Tensor, ""]
+    test_accuracy: Float[Tensor, ""]
+    all_accuracy: Float[Tensor, ""]
+
+
+class LabelNoise(NamedTuple):
+    """Accuracies on the mislabeled training examples.
+
+    noisy_accuracy: share of the mislabeled training examples answered as they are labeled [1]
+    restored_accuracy: share of the mislabeled training examples answered correctly all the same [1]
+    """
+
+    noisy_accuracy: Float[Tensor, ""]
+    restored_accuracy: Float[Tensor, ""]
+
+
+def performance(checkpoint: Checkpoint) -> Performance:
+    """Mean loss in float64, and accuracy, on train, test and all examples.
+
+    The loss is the one the run is trained with: cross-entropy, log Σ_j exp(z_j) - z_label, in nats, the same with
+    StableMax, log Σ_j s(z_j) - log s(z_label), or the squared error.
+    An example counts as answered as labeled when the first largest of its
+    ``logits [example, class]`` is the label's; labels are those trained on, label noise included.
+    Validation examples count among all.
+
+    Source: Nanda et al. 2023, §3.
+    """
+    problem = checkpoint.problem
+    correct = (checkpoint.logits.argmax(-1) == problem.trained_labels).double()
+    losses = over_splits(checkpoint.losses.double(), problem, torch.mean)
+    accuracies = over_splits(correct, problem, torch.mean)
+    return Performance(*losses.unbind(-1), *accuracies.unbind(-1))
+
+
+def label_noise(checkpoint: Checkpoint) -> LabelNoise:
+    """Shares of the mislabeled training examples that are memorized, and that are answered correctly all the same.
+
+    Source: Doshi et al. 2023 (memorization and inversion of corrupted labels).
+    """
+    problem = checkpoint.problem
+    if not problem.has_noise:
+        raise NotDefined("label_noise", "no training label is wrong")
+    answer, noisy = checkpoint.logits.argmax(-1), problem.is_noisy
+    return LabelNoise(*((answer == label)[noisy].double().mean() for label in (problem.trained_labels, problem.labels)))
+
+
+def over_splits(
+    values: Float[Tensor, "example"], problem: Problem, reduce: Callable[[Tensor], Tensor]
+) -> Float[Tensor, "split"]:
+    """Reduce a value per example over train, test and all examples."""
+    return torch.stack([reduce(values[problem.is_train]), reduce(values[problem.is_test]), reduce(values)])
