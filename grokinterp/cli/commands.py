@@ -105,6 +105,7 @@ def analyze(
     from grokinterp.analysis import analyze as analyze_run
     from grokinterp.diagnostics import diagnose as diagnose_run
     from grokinterp.diagnostics import told
+    from grokinterp.runs import summary
     from grokinterp.training import choose_device
 
     names = None if only is None else [name.strip() for name in only.split(",") if name.strip()]
@@ -112,7 +113,7 @@ def analyze(
     if as_json:
         print(json.dumps(results.summary() | {"diagnoses": as_objects(diagnose_run(results))}, allow_nan=False))
     else:
-        print("\n".join([*results.lines(), *told(diagnose_run(results))]))
+        print("\n".join([*summary.lines(results), *told(diagnose_run(results))]))
     warn_of_skipped(results.skipped)
 
 
@@ -129,7 +130,7 @@ def llc(
     from grokinterp import figures
     from grokinterp.analysis import calibrate_llc, local_learning_coefficient
     from grokinterp.analysis.landscape import llc_calibration
-    from grokinterp.runs import sampling
+    from grokinterp.runs import summary
     from grokinterp.runs.trajectory import Trajectory
 
     if out is not None and (not calibrate or out.suffix not in (".png", ".svg")):
@@ -138,11 +139,12 @@ def llc(
     checkpoint = Trajectory.open(run_dir).checkpoint(step)
     if not calibrate:
         found = local_learning_coefficient(checkpoint, **chosen)
-        told = {"step": int(checkpoint.step)} | sampling.measures(found._asdict())
-        print(json.dumps(told) if as_json else "\n".join(sampling.lines(told, len(found.llc_of_chain))))
+        told = {"step": int(checkpoint.step)} | summary.scalars(found._asdict())
+        print(json.dumps(told) if as_json else "\n".join(summary.chain_lines(told, len(found.llc_of_chain))))
         return
     mapped = calibrate_llc(checkpoint, **llc_calibration.axes_of(chosen), progress=True)
-    print(json.dumps(list(sampling.points(mapped))) if as_json else "\n".join(sampling.table(mapped)))
+    lines = [json.dumps(list(summary.calibration_points(mapped)))] if as_json else summary.calibration_lines(mapped)
+    print("\n".join(lines))
     if out is not None:
         figures.save(figures.llc_calibration(mapped), out)
 
@@ -255,6 +257,7 @@ def demo() -> None:
     from grokinterp.analysis import analyze as analyze_run
     from grokinterp.presets import preset as named
     from grokinterp.report import write_report
+    from grokinterp.runs import summary
     from grokinterp.training import default_directory
     from grokinterp.training import train as train_experiment
 
@@ -263,7 +266,7 @@ def demo() -> None:
     run = train_experiment(experiment, directory, resume=(directory / "experiment.json").exists(), progress=True)
     results = analyze_run(run, progress=True)
     path = write_report(run.path, Path("reports/demo.html"))
-    print("\n".join([*results.lines(), *diagnosed(run.path)]))
+    print("\n".join([*summary.lines(results), *diagnosed(run.path)]))
     print(f"\nreport  {path.resolve()}\nrun     {run.path}")
 
 

@@ -3,6 +3,7 @@
 from grokinterp.diagnostics import design, generalizing, learning, stability
 from grokinterp.diagnostics.facts import Diagnosis, Facts
 from grokinterp.runs.results import Results
+from grokinterp.runs.summary import line
 
 RULES = (
     learning.diverged,
@@ -29,9 +30,6 @@ RULES = (
 OF_THE_RECORD = (design.leaking, design.too_rarely, design.few_checkpoints)
 """Those on how a run was split and recorded, which a network that is right on everything may need as well."""
 
-WIDTH = 18
-"""Of the labels, as in ``Results.lines``."""
-
 __all__ = ["RULES", "Diagnosis", "diagnose", "told"]
 
 
@@ -54,5 +52,5 @@ def told(diagnoses: list[Diagnosis]) -> list[str]:
         setting = f" Try {found.setting}" if found.setting else ""
         texts = (found.symptom, found.evidence, f"{found.remedy}{setting}")
         labels = ("diagnosis", "", "remedy")
-        lines += [f"{label:{WIDTH}}{text}" for label, text in zip(labels, texts, strict=True)]
+        lines += [line(label, text) for label, text in zip(labels, texts, strict=True)]
     return lines

@@ -14,7 +14,7 @@ from grokinterp.report.drawings import Drawing, Section, dataset, gallery, last_
 from grokinterp.report.modes import MODES, modes
 from grokinterp.report.sparse import sparse
 from grokinterp.report.vocabulary import Words
-from grokinterp.runs import sampling
+from grokinterp.runs import summary
 from grokinterp.runs.results import Results
 
 MEANINGS = {
@@ -330,14 +330,15 @@ def landscape(results: Results, phases: Sequence[Phase], words: Words) -> Galler
 def sampled(results: Results) -> str:
     """The settings of the learning coefficient's chains at the last checkpoint, and the verdict on them."""
     found = dataset(results, "local_learning_coefficient")
-    if sampling.MEASURED not in found or not found.sizes["step"]:
+    if summary.SAMPLED not in found or not found.sizes["step"]:
         return ""
     last = {
         str(name): value.item()
         for name, value in found.isel(step=-1).data_vars.items()
         if not value.ndim or value.size == 1
     }
-    return f": {sampling.settings(last, found.sizes['chain'])}. At the last checkpoint {sampling.coefficient(last)}"
+    settings = summary.chain_settings(last, found.sizes["chain"])
+    return f": {settings}. At the last checkpoint {summary.learning_coefficient(last)}"
 
 
 def ablated(results: Results) -> str:

@@ -22,12 +22,8 @@ from grokinterp.phases import (
     learning_order,
     snapshot_of,
 )
-from grokinterp.runs import sampling
 from grokinterp.runs.datasets import analysis_names, metrics_table, read_analysis, read_not_defined
 from grokinterp.storage import RunDirectory
-
-NO_KEY = "no frequency is key"
-"""Why there are no embedding circles, where the line of key frequencies says so already."""
 
 UNPLANNED = 10**8
 """Steps of a recorded run whose length nobody told."""
@@ -267,73 +263,6 @@ class Results:
             "measures": dict.fromkeys(STRUCTURE) | self.measures(),
         }
 
-    def lines(self) -> list[str]:
-        """A few lines for a person: phases, structure, losses, what is not defined, verdict."""
-        measured = self.measures()
-        known = self.history.phases if self.no_history is None else ()
-        undefined = {name: why for name, why in self.not_defined.items() if why != NO_KEY}
-        phases = ", ".join(f"{phase.name} {phase.start}-{phase.stop - 1}" for phase in known) or "unknown"
-        return [
-            f"phases            {phases}",
-            *self._structure(measured),
-            *self._circuit(measured),
-            *self._coefficient(measured),
-            *(f"not defined       {', '.join(names)}: {why}" for why, names in _by_reason(undefined).items()),
-            f"verdict           {self.sentence}",
-        ]
-
-    def _structure(self, measured: Mapping[str, Any]) -> list[str]:
-        """What the network's answers are made of, or, where frequencies mean nothing, how good they are."""
-        train, test = (_nats(measured.get(f"{split}_loss")) for split in ("train", "test"))
-        if "logit_spectrum" in self.not_defined and "key_irreps" in measured:
-            keys = [f"{name} {measured['irrep_similarity'][name]:.3f}" for name in measured["key_irreps"]]
-            return [
-                f"key irreps        {', '.join(keys) or 'none'}",
-                *_nearly_line(measured.get("nearly_key_irreps", {})),
-                f"logits explained  {_percent(measured.get('irreps_explained'))} of their variance by the characters",
-                f"losses            train {train}, test {test}",
-            ]
-        if "logit_spectrum" in self.not_defined:
-            return [f"losses            train {train}, test {test}"]
-        found = self.key_frequencies
-        keys = "unknown" if found is None else ", ".join(map(str, found)) or "none"
-        return [
-            f"key frequencies   {keys}",
-            *_nearly_line(measured.get("nearly_key_frequencies", {})),
-            f"logits explained  {_percent(measured.get('logit_fve'))} of their variance by the key frequencies",
-            f"losses            restricted {_nats(measured.get('restricted_loss'))}, "
-            f"excluded {_nats(measured.get('excluded_loss'))}, full {_nats(measured.get('all_loss'))}",
-        ]
-
-    def _coefficient(self, measured: Mapping[str, Any]) -> list[str]:
-        """The local learning coefficient, the verdict on it, and how it was sampled."""
-        if sampling.MEASURED not in measured:
-            return []
-        found = sampling.coefficient(measured)
-        return [f"learning coeff.   {found} ({sampling.settings(measured, self.last.sizes['chain'])})"]
-
-    def _circuit(self, measured: Mapping[str, Any]) -> list[str]:
-        """What kind of network it is, with the evidence that there is."""
-        if "circuit" not in measured:
-            return []
-        names = ("gradient_symmetricity", "distance_irrelevance", "circularity")
-        known = [
-            f"{name.replace('_', ' ')} {measured[name]:.3f}{_error(measured.get(f'{name}_error'))}"
-            for name in names
-            if measured.get(name) is not None
-        ]
-        evidence = f" ({', '.join(known)})" if known else ""
-        close = measured["circuit_close_to"]
-        return [f"circuit           {measured['circuit']}{f', close to {close}' if close else ''}{evidence}"]
-
-
-def _by_reason(not_defined: Mapping[str, str]) -> dict[str, list[str]]:
-    """The analyses that lack the same thing."""
-    found: dict[str, list[str]] = {}
-    for name, why in not_defined.items():
-        found.setdefault(why, []).append(name)
-    return found
-
 
 def _records(table: xr.Dataset) -> list[dict[str, Any]]:
     """The rows of a table with one axis."""
@@ -362,26 +291,3 @@ def _plain(variable: xr.DataArray) -> Any:
         return {str(label): _plain(variable.sel({axis: label})) for label in variable[axis].values}
     value = variable.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _nearly_line(nearly: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """What is nearly key, with its similarity on held-out pairs; nothing where nothing is."""
-    found = [f"{label} ({of['similarity']:.3f}, threshold {of['threshold']:.3f})" for label, of in nearly.items()]
-    return [f"nearly key        {', '.join(found)}"] if found else []
-
-
-def _percent(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.1%}"
-
-
-def _error(value: float | None) -> str:
-    """A standard error, as it follows its value.
-
-    >>> _error(0.0123), _error(0.0), _error(None)
-    (' ± 0.012', '', '')
-    """
-    return f" ± {value:.3f}" if value and value >= 5e-4 else ""
-
-
-def _nats(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.3g}"

@@ -12,6 +12,7 @@ from grokinterp.interop import import_run
 from grokinterp.maths.groups import group
 from grokinterp.models import TransformerSpec
 from grokinterp.report import write_report
+from grokinterp.runs.summary import lines
 from grokinterp.tasks import ModularAddition
 from grokinterp.training import train
 from tests.support.released import cfg, drawn, lookup, pizza_config, save, transposed
@@ -46,7 +47,7 @@ def test_without_curves_there_is_no_verdict(unknown, tmp_path):
     assert (summary["verdict"], summary["phases"], summary["grok_step"]) == (None, [], None)
     assert summary["sentence"].startswith("A trained network, no history: accuracy ")
     assert "on all examples. The run was imported without curves" in summary["sentence"]
-    assert unknown.lines()[0] == "phases            unknown"
+    assert lines(unknown)[0] == "phases            unknown"
     assert "imported without curves" in write_report(unknown.directory.path, tmp_path / "a.html").read_text()
     path = save(tmp_path / "S3", lookup(group("S3")), cfg("SymmetricGroup", 3))
     known = analyze(import_run("chughtai", path, tmp_path / "run"))

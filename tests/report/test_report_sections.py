@@ -12,6 +12,7 @@ from grokinterp.report.content import content
 from grokinterp.report.sections import MEANINGS
 from grokinterp.runs.datasets import read_analysis, write_analysis, write_not_defined
 from grokinterp.runs.results import Results
+from grokinterp.runs.summary import lines as summary_lines
 from tests.support.report_data import LAST, write_run
 from tests.support.report_page import Page, report_of
 
@@ -118,7 +119,7 @@ def test_a_verdict_names_what_it_is_close_to_and_what_is_unexplained(tmp_path):
     assert "; 12.9% is unexplained." in lead
     assert "alone" not in lead
     assert ("circuit", "pizza", "close to mixed") in found["tiles"]
-    assert any("pizza, close to mixed" in line for line in Results.open(path).lines())
+    assert any("pizza, close to mixed" in line for line in summary_lines(Results.open(path)))
 
 
 @pytest.mark.usefixtures("quick")

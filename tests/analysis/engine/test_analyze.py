@@ -16,6 +16,7 @@ from grokinterp.analysis import ANALYSES, analyze, evaluate, performance, progre
 from grokinterp.errors import ConfigError, RunDirectoryError
 from grokinterp.runs.datasets import analysis_names, read_analysis
 from grokinterp.runs.results import Results
+from grokinterp.runs.summary import lines as summary_lines
 from grokinterp.runs.trajectory import Trajectory
 from grokinterp.training import train
 from tests.cases import analyses as cases
@@ -222,7 +223,7 @@ def test_only_some_analyses(run, computed):
     assert set(results.analyses) == {"weight_norms", "performance"}
     assert results.key_frequencies is None
     assert results.measures()["weight_norm"] == pytest.approx(float(results.dataset["weight_norm"][-1]))
-    assert len(results.lines()) == 5
+    assert len(summary_lines(results)) == 5
 
 
 @pytest.mark.parametrize("only", [["perfomance"], [], [""], ["performance", "x"]])

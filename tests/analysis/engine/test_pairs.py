@@ -10,6 +10,7 @@ from grokinterp.experiment import Experiment, Optimization, SaveAt, Split
 from grokinterp.models import MODELS, MLPSpec, ModelSpec, RecursiveSpec, TransformerSpec
 from grokinterp.report import write_report
 from grokinterp.runs.results import Results
+from grokinterp.runs.summary import lines as summary_lines
 from grokinterp.tasks import TASKS, Task
 from grokinterp.training import train
 
@@ -107,7 +108,7 @@ def test_a_pair_trains_is_analyzed_and_reported(task, model, tmp_path):
         assert np.isfinite(results.dataset[name].values).all(), name
     page = write_report(tmp_path / "run", tmp_path / "report.html").read_text()
     assert experiment.task.kind in page
-    assert all(line for line in results.lines())
+    assert all(line for line in summary_lines(results))
 
 
 @pytest.mark.usefixtures("quick", "brief")

@@ -11,7 +11,7 @@ from grokinterp.analysis import calibrate_llc, local_learning_coefficient
 from grokinterp.analysis.landscape.llc_calibration import axes_of, parse_settings
 from grokinterp.cli.commands import llc
 from grokinterp.errors import ConfigError, NotDefined
-from grokinterp.runs import sampling
+from grokinterp.runs import summary
 from tests.support.any_model import SPECS, checkpoint_of
 
 QUICK = {"chains": 2, "burn_in": 1, "draws": 4}
@@ -28,7 +28,7 @@ def test_every_point_is_the_analysis_there():
         assert float(found[name][0, 0, 0]) == pytest.approx(float(getattr(one, name)))
     assert found["llc_diverged"].values.flatten().tolist() == [False, True]
     assert np.isnan(found["llc"].values[0, 0, 1])
-    lines = sampling.table(found)
+    lines = summary.calibration_lines(found)
     assert lines[0] == "step 1, 2 chains of 1 + 4 steps"
     assert lines[-1].endswith("no estimate: the chains diverged")
     assert len(lines) == 4
