@@ -8,10 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
 from jaxtyping import Bool, Int
 from pydantic import TypeAdapter, ValidationError
-from torch import Tensor
 
 from grokinterp import models
 from grokinterp.errors import ConfigError, require
@@ -20,6 +18,7 @@ from grokinterp.experiment.kinds import FORBID_UNKNOWN_KEYS, RECORDED, AnyModel,
 from grokinterp.experiment.optimization import Optimization
 from grokinterp.experiment.saving import SaveAt
 from grokinterp.experiment.split import Split
+from grokinterp.lazy import Tensor, torch
 from grokinterp.models import RecordedSpec, TransformerSpec
 from grokinterp.tasks import ModularAddition
 
@@ -90,7 +89,7 @@ class Experiment:
         """The model with zero weights, to be loaded."""
         return self._model(None)
 
-    def _model(self, generator: torch.Generator | None) -> "models.Model":
+    def _model(self, generator: "torch.Generator | None") -> "models.Model":
         task = self.task
         sizes = {"d_vocab": self.d_vocab, "d_vocab_out": task.n_classes, "n_ctx": self.n_ctx}
         try:

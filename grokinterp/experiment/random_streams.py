@@ -1,13 +1,14 @@
 """Random numbers that follow from a seed and what they are for, and from nothing that was drawn before."""
 
 import numpy as np
-import torch
+
+from grokinterp.lazy import torch
 
 NOISE, EPOCH, POOL, DIFFICULTY = range(4)
 """What the numbers are for: the first part of a path."""
 
 
-def stream(seed: int, *path: int) -> torch.Generator:
+def stream(seed: int, *path: int) -> "torch.Generator":
     """A generator for every seed and path, such as (seed, EPOCH, 7), independent of those of all others.
 
     >>> [int(torch.randint(100, (1,), generator=stream(0, EPOCH, epoch))) for epoch in (0, 1, 0)]

@@ -4,13 +4,12 @@ import re
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-import torch
 from jaxtyping import Bool, Int
-from torch import Tensor
 
 from grokinterp.errors import ConfigError, require, short
 from grokinterp.experiment.kinds import FORBID_UNKNOWN_KEYS
 from grokinterp.experiment.random_streams import NOISE, stream
+from grokinterp.lazy import Tensor, torch
 from grokinterp.tasks import Task
 
 ORDERS_TRIED = 100
@@ -91,7 +90,7 @@ class Split:
         Raises:
             ConfigError: a part, or the labels to permute, come out empty.
         """
-        examples, given = task.n_examples, int(self._given(task).sum())
+        examples, given = task.n_examples, task.n_given and int(self._given(task).sum())
         train = given + _floor(self.fraction, examples - given)
         validation, held_out = _floor(self.validation, examples), examples - train
         rule = f"leaves no example to train or to test on ({examples} examples)"
@@ -209,7 +208,7 @@ def _drawn(
     label: Int[Tensor, "example"],
     wanted: int,
     shift: int,
-    generator: torch.Generator,
+    generator: "torch.Generator",
 ) -> Bool[Tensor, "example"]:
     """At most ``wanted`` of some examples, in whole groups."""
     drawn = torch.zeros_like(among)

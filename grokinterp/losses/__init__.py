@@ -1,5 +1,8 @@
 """The losses that networks were made to grok with, per example, and as modules for anyone's training loop."""
 
+from typing import TYPE_CHECKING
+
+from grokinterp.lazy import front_door
 from grokinterp.losses.examples import (
     CrossEntropyForm,
     LossForm,
@@ -8,15 +11,31 @@ from grokinterp.losses.examples import (
     example_losses,
     squared_error,
 )
-from grokinterp.losses.modules import (
-    ClassificationLoss,
-    LogSoftmaxCrossEntropyLoss,
-    OneHotMSELoss,
-    SoftplusCrossEntropyLoss,
-    StableCrossEntropyLoss,
-    get_stable_loss_function,
-)
 from grokinterp.maths.stablemax import log_stablemax, stablemax
+
+if TYPE_CHECKING:
+    from grokinterp.losses.modules import (
+        ClassificationLoss,
+        LogSoftmaxCrossEntropyLoss,
+        OneHotMSELoss,
+        SoftplusCrossEntropyLoss,
+        StableCrossEntropyLoss,
+        get_stable_loss_function,
+    )
+
+__getattr__, __dir__ = front_door(
+    __name__,
+    {
+        ".modules": (
+            "ClassificationLoss",
+            "LogSoftmaxCrossEntropyLoss",
+            "OneHotMSELoss",
+            "SoftplusCrossEntropyLoss",
+            "StableCrossEntropyLoss",
+            "get_stable_loss_function",
+        )
+    },
+)
 
 __all__ = [
     "ClassificationLoss",

@@ -2,11 +2,9 @@
 
 from typing import Literal
 
-import torch
 from jaxtyping import Float, Int
-from torch import Tensor
-from torch.nn import functional
 
+from grokinterp.lazy import Tensor, torch
 from grokinterp.maths.stablemax import log_stable_scale, stable_scale
 
 CrossEntropyForm = Literal["softplus", "float32", "float64", "stablemax"]
@@ -31,7 +29,7 @@ def cross_entropy(
     if form == "softplus":
         correct = logits.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
         wrong = logits.scatter(-1, labels.unsqueeze(-1), -torch.inf).logsumexp(-1)
-        return functional.softplus(wrong - correct, threshold=40)
+        return torch.nn.functional.softplus(wrong - correct, threshold=40)
     if form == "stablemax":
         return minus_log_stablemax(logits, labels)
     dtype = torch.float32 if form == "float32" else torch.float64
@@ -50,7 +48,7 @@ def minus_log_stablemax(
     right = labels.unsqueeze(-1)
     wrong = stable_scale(logits).scatter(-1, right, 0.0).sum(-1).clamp(min=torch.finfo(logits.dtype).tiny)
     gap = log_stable_scale(logits.gather(-1, right)).squeeze(-1) - wrong.log()
-    return functional.softplus(-gap, threshold=40)
+    return torch.nn.functional.softplus(-gap, threshold=40)
 
 
 def squared_error(logits: Float[Tensor, "*batch class"], labels: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:

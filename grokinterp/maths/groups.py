@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache, reduce
 from typing import NamedTuple
 
-import torch
 from jaxtyping import Int
-from torch import Tensor
 
+from grokinterp.lazy import Tensor, torch
 from grokinterp.maths.permutations import all_permutations, even_permutations, multiplication_table
 
 LARGEST_ORDER = 1000
@@ -196,6 +195,15 @@ def parse(name: str) -> tuple[Factor, ...]:
     if not small or math.prod(factor.order for factor in factors) > LARGEST_ORDER:
         raise ValueError(f"must have at most {LARGEST_ORDER} elements, for all pairs of them are one batch")
     return factors
+
+
+def order(name: str) -> int:
+    """Return the number of elements of the group of a name; builds nothing.
+
+    >>> order("S3xC2")
+    12
+    """
+    return math.prod(factor.order for factor in parse(name))
 
 
 @lru_cache(maxsize=8)

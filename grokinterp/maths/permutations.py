@@ -9,9 +9,9 @@ Source: docs/formulas.md, Groups; Chughtai et al. 2023.
 
 from itertools import permutations
 
-import torch
 from jaxtyping import Int
-from torch import Tensor
+
+from grokinterp.lazy import Tensor, torch
 
 
 def all_permutations(n: int) -> Int[Tensor, "element point"]:

@@ -1,8 +1,8 @@
 """Primes, primitive roots and discrete logarithms, for the small moduli of tasks."""
 
-import torch
 from jaxtyping import Int
-from torch import Tensor
+
+from grokinterp.lazy import Tensor, torch
 
 
 def prime_factors(n: int) -> tuple[int, ...]:

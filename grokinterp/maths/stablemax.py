@@ -1,8 +1,8 @@
 """StableMax: a softmax that cannot run out of precision."""
 
-import torch
 from jaxtyping import Float
-from torch import Tensor
+
+from grokinterp.lazy import Tensor, torch
 
 
 def stable_scale(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -1,13 +1,12 @@
 """Filters: what happens to a gradient between the backward pass and the optimizer, on any optimizer; and optimizers."""
 
-from grokinterp.optim.averaging import ModelEMA
+from typing import TYPE_CHECKING
+
+from grokinterp.lazy import front_door
 from grokinterp.optim.curriculum import Curriculum
 from grokinterp.optim.egd import EGD
 from grokinterp.optim.filter import GradientFilter, Memory
-from grokinterp.optim.filtering import Filtering, filtered, filters_of
 from grokinterp.optim.grokfast import GrokfastDual, GrokfastEMA, GrokfastMA
-from grokinterp.optim.muon import Muon
-from grokinterp.optim.orthoadamw import OrthoAdamW
 from grokinterp.optim.orthograd import OrthoGrad
 from grokinterp.optim.schedules import (
     BATCH_SCHEDULES,
@@ -25,10 +24,26 @@ from grokinterp.optim.schedules import (
     as_lambda,
 )
 
+if TYPE_CHECKING:
+    from grokinterp.optim.averaging import ModelEMA
+    from grokinterp.optim.filtering import Filtering, filtered, filters_of
+    from grokinterp.optim.muon import Muon
+    from grokinterp.optim.orthoadamw import OrthoAdamW
+
 FILTERS: dict[str, type[GradientFilter]] = {
     filter.kind: filter for filter in (GrokfastEMA, GrokfastMA, GrokfastDual, OrthoGrad, EGD)
 }
 """The filters there are, by kind."""
+
+__getattr__, __dir__ = front_door(
+    __name__,
+    {
+        ".averaging": ("ModelEMA",),
+        ".filtering": ("Filtering", "filtered", "filters_of"),
+        ".muon": ("Muon",),
+        ".orthoadamw": ("OrthoAdamW",),
+    },
+)
 
 __all__ = [
     "BATCH_SCHEDULES",

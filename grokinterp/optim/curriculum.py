@@ -5,8 +5,8 @@ from math import ceil
 from typing import ClassVar, Literal
 
 from jaxtyping import Float, Int
-from torch import Tensor
 
+from grokinterp.lazy import Tensor
 from grokinterp.optim.closed_form import require_share, require_steps
 
 

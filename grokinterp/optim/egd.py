@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
+from grokinterp.lazy import Tensor, torch
 from grokinterp.optim.filter import GradientFilter, Memory
 from grokinterp.optim.matrices import as_matrices
 

@@ -4,7 +4,8 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from jaxtyping import Float
-from torch import Tensor
+
+from grokinterp.lazy import Tensor
 
 Memory = Any
 """What a filter remembers of one parameter: None, a tensor, or a tuple of memories. Never changed in place."""

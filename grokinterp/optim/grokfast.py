@@ -8,11 +8,10 @@ from itertools import accumulate
 from math import inf
 from typing import ClassVar, Literal
 
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from grokinterp.errors import ConfigError
+from grokinterp.lazy import Tensor, torch
 from grokinterp.optim.filter import GradientFilter, Memory
 
 

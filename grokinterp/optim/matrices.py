@@ -1,7 +1,8 @@
 """What of a parameter is a matrix."""
 
 from jaxtyping import Float
-from torch import Tensor
+
+from grokinterp.lazy import Tensor
 
 
 def as_matrices(tensor: Float[Tensor, "*shape"]) -> Float[Tensor, "*batch row column"]:

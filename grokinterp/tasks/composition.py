@@ -5,12 +5,11 @@ from functools import cached_property
 from itertools import permutations
 from typing import Annotated, ClassVar, Literal
 
-import torch
 from jaxtyping import Float, Int
 from pydantic import Discriminator
-from torch import Tensor
 
 from grokinterp.errors import ConfigError
+from grokinterp.lazy import Tensor, torch
 from grokinterp.maths.groups import AnswerGroup
 from grokinterp.tasks.groups import GroupComposition, GroupConjugation
 from grokinterp.tasks.matrices import MatrixMultiplication

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Literal
 
-import torch
 from jaxtyping import Int
-from torch import Tensor
 
 from grokinterp.errors import ConfigError, short
+from grokinterp.lazy import Tensor, torch
 from grokinterp.maths import groups
 from grokinterp.maths.groups import Algebra, AnswerGroup, Group
 from grokinterp.tasks.task import BinaryTask
@@ -48,12 +47,16 @@ class GroupTask(BinaryTask):
         return self.structure if self.convention == "left_first" else groups.opposite(self.structure)
 
     @property
+    def n_examples(self) -> int:
+        return self.d_vocab**2
+
+    @property
     def d_vocab(self) -> int:
-        return self.structure.order
+        return groups.order(self.group)
 
     @property
     def n_classes(self) -> int:
-        return self.structure.order
+        return self.d_vocab
 
     @property
     def answer_group(self) -> AnswerGroup:

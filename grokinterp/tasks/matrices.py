@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import ClassVar, Literal
 
-import torch
 from jaxtyping import Float, Int
-from torch import Tensor
 
 from grokinterp.errors import ConfigError
+from grokinterp.lazy import Tensor, torch
 from grokinterp.maths.groups import Algebra, Group
 from grokinterp.maths.residues import is_prime
 from grokinterp.tasks.task import BinaryTask
@@ -56,12 +56,17 @@ class MatrixMultiplication(BinaryTask):
         return every[_invertible(every, self.p)] if self.invertible else every
 
     @property
+    def n_examples(self) -> int:
+        return self.d_vocab**2
+
+    @property
     def d_vocab(self) -> int:
-        return len(self.matrices)
+        n, p = self.n, self.p
+        return prod(p**n - p**i for i in range(n)) if self.invertible else p ** (n * n)
 
     @property
     def n_classes(self) -> int:
-        return len(self.matrices)
+        return self.d_vocab
 
     def table(self) -> Int[Tensor, "a b"]:
         numbers = _numbers(self.matrices, self.p)

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import torch
 from jaxtyping import Int
-from torch import Tensor
 
 from grokinterp.errors import ConfigError
+from grokinterp.lazy import Tensor, torch
 from grokinterp.maths.groups import Algebra, AnswerGroup, cyclic
 from grokinterp.maths.residues import discrete_logarithm, is_prime, prime_factors
 from grokinterp.tasks.task import BinaryTask
@@ -26,6 +25,10 @@ class ModularTask(BinaryTask):
     def __post_init__(self) -> None:
         if not 3 <= self.p <= 1000:
             raise ConfigError("p", self.p, "must be an integer from 3 to 1000")
+
+    @property
+    def n_examples(self) -> int:
+        return self.p**2
 
     @property
     def d_vocab(self) -> int:
@@ -152,6 +155,10 @@ class ModularDivision(ModularTask):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_prime(self.p, "division needs inverses")
+
+    @property
+    def n_examples(self) -> int:
+        return self.p * (self.p - 1)
 
     def table(self) -> Int[Tensor, "a b"]:
         inverse = torch.tensor([0, *(pow(b, -1, self.p) for b in range(1, self.p))])

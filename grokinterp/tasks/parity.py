@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import torch
 from jaxtyping import Int
-from torch import Tensor
 
 from grokinterp.errors import ConfigError
+from grokinterp.lazy import Tensor, torch
 from grokinterp.tasks.task import Task
 
 MOST_LISTED = 20
@@ -85,7 +84,7 @@ class SparseParity(Task):
         return _distinct_numbers(self.samples, self.n_bits, generator)
 
 
-def _distinct_numbers(count: int, n_bits: int, generator: torch.Generator) -> Int[Tensor, "number"]:
+def _distinct_numbers(count: int, n_bits: int, generator: "torch.Generator") -> Int[Tensor, "number"]:
     """``count`` distinct numbers in random order, at most half of all numbers."""
     numbers = torch.empty(0, dtype=torch.long)
     while len(numbers) < count:

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Literal, NamedTuple
 
-import torch
 from jaxtyping import Int
-from torch import Tensor
 
 from grokinterp.errors import ConfigError, short
+from grokinterp.lazy import Tensor, torch
 from grokinterp.maths.groups import Algebra, cyclic
 from grokinterp.maths.residues import discrete_logarithm
 from grokinterp.tasks.modular import ModularTask, require_prime

@@ -4,11 +4,10 @@ import re
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-import torch
 from jaxtyping import Int
-from torch import Tensor
 
 from grokinterp.errors import ConfigError, short
+from grokinterp.lazy import Tensor, torch
 from grokinterp.tasks.task import Task
 
 MOST_EXAMPLES = 8192

@@ -6,11 +6,10 @@ from itertools import combinations
 from math import gcd
 from typing import ClassVar, Literal
 
-import torch
 from jaxtyping import Float, Int
-from torch import Tensor
 
 from grokinterp.errors import ConfigError
+from grokinterp.lazy import Tensor, torch
 from grokinterp.maths.groups import AnswerGroup, cyclic
 from grokinterp.tasks.task import Task
 

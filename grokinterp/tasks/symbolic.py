@@ -5,11 +5,10 @@ from functools import cached_property
 from math import comb
 from typing import ClassVar, Literal, NamedTuple
 
-import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from jaxtyping import Float, Int
 
 from grokinterp.errors import ConfigError
+from grokinterp.lazy import Tensor, torch
 from grokinterp.tasks.task import Task
 
 LARGEST = 10**6
@@ -208,6 +207,7 @@ class RelationComposition(Task):
         """How many relations are followed: 1 for a fact, 2 for a question."""
         return 2 - self.given().double()
 
-    def given(self) -> Bool[Tensor, "example"]:
-        """The facts."""
-        return torch.arange(self.n_examples) < self.n_entities * self.n_relations
+    @property
+    def n_given(self) -> int:
+        """The number of facts."""
+        return self.n_entities * self.n_relations

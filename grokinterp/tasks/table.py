@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
-import torch
 from jaxtyping import Int
-from torch import Tensor
 
 from grokinterp.errors import ConfigError
+from grokinterp.lazy import Tensor, torch
 from grokinterp.maths.groups import Algebra, Group
 from grokinterp.tasks.task import BinaryTask
 
@@ -63,7 +62,7 @@ class Table(BinaryTask):
     def from_array(cls, array: Sequence | np.ndarray | Tensor) -> "Table":
         """The table in a two-dimensional array of integers, -1 where undefined. Raises ConfigError as the class."""
         try:
-            cells = np.asarray(array.cpu() if isinstance(array, Tensor) else array)
+            cells = np.asarray(array.cpu() if isinstance(array, torch.Tensor) else array)
         except ValueError:
             raise ConfigError("table", type(array).__name__, "must have rows of equal length") from None
         shape = "x".join(map(str, cells.shape))
@@ -73,15 +72,23 @@ class Table(BinaryTask):
         return cls(rows=tuple(",".join(map(str, row)) for row in cells.tolist()))
 
     @property
+    def n_examples(self) -> int:
+        return sum(cell >= 0 for row in self._cells for cell in row)
+
+    @property
     def d_vocab(self) -> int:
-        return max(self._table.shape)
+        return max(len(self._cells), len(self._cells[0]))
 
     @property
     def n_classes(self) -> int:
-        return int(self._table.max()) + 1
+        return max(map(max, self._cells)) + 1
 
     def table(self) -> Int[Tensor, "a b"]:
-        return torch.tensor([[int(cell or -1) for cell in row.split(",")] for row in self.rows])
+        return torch.tensor(self._cells)
+
+    @cached_property
+    def _cells(self) -> list[list[int]]:
+        return [[int(cell or -1) for cell in row.split(",")] for row in self.rows]
 
     @cached_property
     def algebra(self) -> Algebra | None:

@@ -1,15 +1,12 @@
 """The interface of every task: a finite list of token sequences and their labels."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from functools import cached_property
 from typing import ClassVar
 
-import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
 
+from grokinterp.lazy import Tensor, torch
 from grokinterp.maths.groups import Algebra, AnswerGroup
 
 
@@ -64,9 +61,14 @@ class Task(ABC):
         """
         return torch.arange(self.n_examples)
 
+    @property
+    def n_given(self) -> int:
+        """Number of examples that are always trained on, such as facts that others follow from."""
+        return 0
+
     def given(self) -> Bool[Tensor, "example"]:
-        """Examples that are always trained on, such as facts that others follow from; empty by default."""
-        return torch.zeros(self.n_examples, dtype=torch.bool)
+        """Return which examples are always trained on: by default the first ``n_given``."""
+        return torch.arange(self.n_examples) < self.n_given
 
     def difficulty(self) -> Float[Tensor, "example"]:
         """How hard each example is, for a curriculum; only the order counts.
@@ -75,21 +77,6 @@ class Task(ABC):
         are not numbers, or where another measure is more natural.
         """
         return self.tokens().sum(1).double()
-
-    @staticmethod
-    def from_table(array: Sequence | np.ndarray | Tensor) -> "Task":
-        """The operation that has this table: a two-dimensional array of integers, -1 where it is undefined.
-
-        Raises:
-            ConfigError: the array is not such a table, or too large; see ``Table``.
-
-        >>> task = Task.from_table([[0, 1], [1, 0]])
-        >>> task.tokens().tolist(), task.labels().tolist()
-        ([[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0])
-        """
-        from grokinterp.tasks.table import Table  # which is a Task itself
-
-        return Table.from_array(array)
 
     @property
     def no_group(self) -> str:

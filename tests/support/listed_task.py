@@ -43,5 +43,9 @@ class Listed(Task):
     def mirror(self) -> torch.Tensor:
         return super().mirror() if self.same is None else torch.tensor(self.same)
 
+    @property
+    def n_given(self) -> int:
+        return len(self.known)
+
     def given(self) -> torch.Tensor:
         return torch.tensor([i in self.known for i in range(self.n_examples)])

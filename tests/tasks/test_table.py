@@ -39,7 +39,7 @@ tables = st.tuples(st.integers(1, 4), st.integers(1, 4)).flatmap(
 
 @given(tables)
 def test_a_table_is_its_defined_cells(cells):
-    task = built(lambda: Task.from_table(cells))
+    task = built(lambda: Table.from_array(cells))
     assert (task is not None) == bool(listed(cells))
     if task is not None:
         assert examples(task) == listed(cells)
@@ -50,12 +50,12 @@ def test_a_table_is_its_defined_cells(cells):
 
 @pytest.mark.parametrize("kind", [list, tuple, np.asarray, np.int8, torch.tensor])
 def test_arrays_of_every_kind_make_the_same_task(kind):
-    assert Task.from_table(kind(SQUARE)) == Table(rows=("0,1,2", "1,,0", "2,0,1"))
+    assert Table.from_array(kind(SQUARE)) == Table(rows=("0,1,2", "1,,0", "2,0,1"))
 
 
 def test_the_array_is_copied():
     cells = np.array(SQUARE)
-    task = Task.from_table(cells)
+    task = Table.from_array(cells)
     cells[:] = 0
     assert examples(task) == listed(SQUARE)
 
@@ -80,7 +80,7 @@ def test_the_array_is_copied():
 )
 def test_other_arrays_are_refused(array, message):
     with pytest.raises(ConfigError, match=f"^{message}[^\n]*$"):
-        Task.from_table(array)
+        Table.from_array(array)
 
 
 def test_a_file_is_read_once(tmp_path):
@@ -167,7 +167,7 @@ def test_any_bytes_make_a_task_or_one_line(tmp_path_factory, content):
 @pytest.mark.parametrize("shape", [(316, 316), (1000, 100), (100, 1000)])
 def test_the_largest_configuration_fits_a_configuration_file(shape):
     start = time.perf_counter()
-    task = Task.from_table(np.random.default_rng(0).integers(10**3, 10**4, size=shape))
+    task = Table.from_array(np.random.default_rng(0).integers(10**3, 10**4, size=shape))
     assert len(json.dumps({"task": asdict(task)}, indent=2)) < 2**20 - 4096
     assert task.algebra is None
     assert time.perf_counter() - start < 5
@@ -175,19 +175,19 @@ def test_the_largest_configuration_fits_a_configuration_file(shape):
 
 def test_the_group_behind_a_table_is_found():
     for known in (ModularAddition(p=7), ModularSubtraction(p=6), ModularAddition(p=3)):
-        task = Task.from_table(known.table())
+        task = Table.from_array(known.table())
         assert task.algebra is not None
         check(task)
-    addition = Task.from_table(ModularAddition(p=5).table()).algebra
+    addition = Table.from_array(ModularAddition(p=5).table()).algebra
     assert addition.left.tolist() == addition.right.tolist() == addition.answer.tolist() == list(range(5))
-    assert Task.from_table(ModularDivision(p=7).table()).algebra is None  # 0 is no element of the group
+    assert Table.from_array(ModularDivision(p=7).table()).algebra is None  # 0 is no element of the group
 
 
 def bipartite(n: int, rows: list[int], columns: list[int], classes: list[int]) -> Task:
     """Addition modulo n of the operands named by ``rows`` and ``columns``, each in order."""
     cells = {(rows[i], columns[j]): classes[(i + j) % n] for i in range(n) for j in range(n)}
     lines, width = range(max(rows) + 1), range(max(columns) + 1)
-    return Task.from_table([[cells.get((a, b), -1) for b in width] for a in lines])
+    return Table.from_array([[cells.get((a, b), -1) for b in width] for a in lines])
 
 
 def test_operands_may_be_different_tokens():
@@ -214,10 +214,10 @@ def test_whatever_the_tokens_and_classes_are_called_the_group_is_found(data):
 
 def test_a_hole_in_the_table_leaves_no_group():
     rows = [[-1] * 3 + [(a + b) % 3 for b in range(3)] for a in range(3)]
-    assert Task.from_table(rows).algebra is not None
+    assert Table.from_array(rows).algebra is not None
     rows[1][4] = -1
-    assert Task.from_table(rows).algebra is None
-    assert Task.from_table([[0, 1, 2], [1, 2, 0]]).algebra is None
+    assert Table.from_array(rows).algebra is None
+    assert Table.from_array([[0, 1, 2], [1, 2, 0]]).algebra is None
 
 
 def test_the_cyclic_grid_of_different_tokens():
@@ -250,7 +250,7 @@ def test_a_renamed_group_is_still_found(kind, rows, columns, classes):
     elements = list(permutations(range(3)))
     symmetric = [[elements.index(tuple(x[i] for i in y)) for y in elements] for x in elements]
     group = symmetric if kind == "symmetric" else [[(x + y) % 6 for y in range(6)] for x in range(6)]
-    task = Task.from_table([[classes[group[x][y]] for y in columns] for x in rows])
+    task = Table.from_array([[classes[group[x][y]] for y in columns] for x in rows])
     assert task.algebra is not None
     assert task.algebra.group.is_abelian == (kind == "cyclic")
     check_algebra(task, examples(task))
@@ -259,7 +259,7 @@ def test_a_renamed_group_is_still_found(kind, rows, columns, classes):
 @given(st.permutations(range(6)))
 def test_operands_keep_their_names_where_the_operation_has_an_identity(names):
     cells = {(names[x], names[y]): names[(x + y) % 6] for x in range(6) for y in range(6)}
-    algebra = Task.from_table([[cells[a, b] for b in range(6)] for a in range(6)]).algebra
+    algebra = Table.from_array([[cells[a, b] for b in range(6)] for a in range(6)]).algebra
     assert algebra.left.tolist() == algebra.right.tolist() == algebra.answer.tolist() == list(range(6))
     assert algebra.group.identity == names[0]
 
@@ -287,6 +287,6 @@ def associative(square) -> bool:
 
 @pytest.mark.parametrize(("n", "groups", "all_squares"), [(3, 2, 2), (4, 24, 24), (5, 144, 1344)])
 def test_latin_squares_that_are_no_groups_are_not_taken_for_one(n, groups, all_squares):
-    found = [(Task.from_table(square).algebra is not None, associative(square)) for square in squares(n)]
+    found = [(Table.from_array(square).algebra is not None, associative(square)) for square in squares(n)]
     assert all(claimed == true for claimed, true in found)
     assert (sum(true for _, true in found), len(found)) == (groups, all_squares)

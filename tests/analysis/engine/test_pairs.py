@@ -11,7 +11,7 @@ from grokinterp.models import MODELS, MLPSpec, ModelSpec, RecursiveSpec, Transfo
 from grokinterp.report import write_report
 from grokinterp.runs.results import Results
 from grokinterp.runs.summary import lines as summary_lines
-from grokinterp.tasks import TASKS, Task
+from grokinterp.tasks import TASKS, Table, Task
 from grokinterp.training import train
 
 SMALL_TASKS: dict[str, Task] = {
@@ -31,7 +31,7 @@ SMALL_TASKS: dict[str, Task] = {
     "formula": TASKS["boolean_formula"](n_variables=3, operators=("and", "xor")),
     "relations": TASKS["relation_composition"](n_entities=6, n_relations=3),
     "parity": TASKS["sparse_parity"](n_bits=6, k=2),
-    "table": Task.from_table([[0, 1, 2], [1, 2, -1], [2, 0, 1]]),
+    "table": Table.from_array([[0, 1, 2], [1, 2, -1], [2, 0, 1]]),
     "composition": TASKS["composition"](outer=TASKS["modular_addition"](p=4), inner=TASKS["modular_addition"](p=4)),
 }
 

@@ -10,7 +10,7 @@ from grokinterp.analysis.groups import irrep_fve
 from grokinterp.analysis.groups.irreps import irrep_names
 from grokinterp.interop import import_run
 from grokinterp.maths.representations import irreps
-from grokinterp.tasks import TASKS, Task
+from grokinterp.tasks import TASKS, Table, Task
 from tests.support.constructed import close
 from tests.support.small_networks import assert_vmap_is_loop, drawn, drawn_mlp, plant
 
@@ -78,7 +78,7 @@ QUATERNIONS = (
 )  # fmt: skip
 """1, -1, i, -i, j, -j, k, -k: its representation of dimension 4 is of quaternionic type."""
 
-Q8 = Task.from_table([list(map(int, row.split())) for row in QUATERNIONS])
+Q8 = Table.from_array([list(map(int, row.split())) for row in QUATERNIONS])
 
 
 @pytest.mark.parametrize("task", [*TASKS_WITH_A_GROUP.values(), Q8], ids=[*TASKS_WITH_A_GROUP, "Q8"])

@@ -16,7 +16,7 @@ from grokinterp.maths.groups import group
 from grokinterp.maths.representations import irreps
 from grokinterp.models import Readout
 from grokinterp.runs.checkpoint import Checkpoint
-from grokinterp.tasks import TASKS, ModularAddition, Task
+from grokinterp.tasks import TASKS, ModularAddition, Table, Task
 from tests.support.constructed import close
 from tests.support.small_networks import assert_vmap_is_loop, drawn, network
 
@@ -188,7 +188,7 @@ def test_renaming_operands_and_classes_changes_no_similarity():
     task, logits = composition("S3"), uniform(36, 6) + cubes(composition("S3"))["standard"]
     left, right, answer = (torch.randperm(6, generator=torch.Generator().manual_seed(s)) for s in range(3))
     table = answer[task.table()[left][:, right]]
-    renamed = Task.from_table(table.tolist())
+    renamed = Table.from_array(table.tolist())
     moved = torch.empty_like(logits.view(6, 6, 6))
     moved[:, :, answer] = logits.view(6, 6, 6)[left][:, right]
     found = irrep_spectrum(checkpoint_of(renamed, moved.view(36, 6)))

@@ -12,7 +12,7 @@ from grokinterp.experiment.problem import Problem
 from grokinterp.maths.representations import irreps
 from grokinterp.models import MLPSpec, Model, Readout, build
 from grokinterp.runs.checkpoint import Checkpoint
-from grokinterp.tasks import TASKS, ModularAddition, Task
+from grokinterp.tasks import TASKS, ModularAddition, Table, Task
 from tests.support.constructed import close
 from tests.support.small_networks import assert_vmap_is_loop, drawn, network
 
@@ -97,7 +97,7 @@ def test_every_element_is_the_answer_of_one_class(task):
 
 
 def test_a_task_whose_classes_are_no_group_has_none():
-    table = Task.from_table([[0, 1, 2], [0, 0, 1], [2, 2, 2]])
+    table = Table.from_array([[0, 1, 2], [0, 0, 1], [2, 2, 2]])
     for task, why in (
         (table, "the classes of table are not known to be elements of a group"),
         (TASKS["sparse_parity"](), "the classes of sparse_parity are not known"),
