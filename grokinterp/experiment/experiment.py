@@ -12,6 +12,7 @@ from jaxtyping import Bool, Int
 from pydantic import TypeAdapter, ValidationError
 
 from grokinterp import models
+from grokinterp.display import Facts, changed, html_table, listed, one_line, specification
 from grokinterp.errors import ConfigError, require
 from grokinterp.experiment.configuration import assign, config_error, not_a_kind, read_config, spelled_out
 from grokinterp.experiment.kinds import FORBID_UNKNOWN_KEYS, RECORDED, AnyModel, AnyTask, require_known_kinds
@@ -65,6 +66,28 @@ class Experiment:
         trained, batch_size = self.split.sizes(self.task).train, self.optimization.batch_size
         rule = f"must be at most the number of training examples, {trained}"
         require(batch_size is None or batch_size <= trained, "optimization.batch_size", batch_size, rule)
+
+    def __repr__(self) -> str:
+        return one_line("Experiment", self._facts())
+
+    def _repr_html_(self) -> str:
+        return html_table("Experiment", self._facts())
+
+    def _facts(self) -> Facts:
+        """Return what identifies the experiment, and the other settings that are not defaults."""
+
+        def settings() -> str:
+            named = ("name", "task", "model", "steps")
+            others = {name: text for name, text in changed(self).items() if name.split(".")[0] not in named}
+            return ", ".join(listed(others))
+
+        return {
+            "name": lambda: repr(self.name),
+            "task": lambda: specification(self.task, sized=True),
+            "model": lambda: specification(self.model),
+            "steps": lambda: f"{self.steps:,} steps",
+            "settings": settings,
+        }
 
     def _require_both_recorded(self) -> None:
         """Raise ConfigError unless recorded examples have a recorded model, and the other way round.

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.func import functional_call, grad
 
+from grokinterp.display import Facts, html_table, one_line, specification
 from grokinterp.errors import NotDefined
 from grokinterp.experiment.problem import Problem
 from grokinterp.losses import exact, example_losses
@@ -46,7 +47,19 @@ class Checkpoint:
         self.previous_update = previous_update
 
     def __repr__(self) -> str:
-        return f"Checkpoint(step={self.step}, task={self.problem.task})"
+        return one_line("Checkpoint", self._facts())
+
+    def _repr_html_(self) -> str:
+        return html_table("Checkpoint", self._facts())
+
+    def _facts(self) -> Facts:
+        """Return the step, the task and the size of the model; nothing is computed from the weights."""
+        return {
+            "step": lambda: f"step {int(self.step):,}",
+            "task": lambda: specification(self.problem.task, sized=True),
+            "model": lambda: type(self.model).__name__,
+            "parameters": lambda: f"{sum(weight.numel() for weight in self.model.parameters()):,} parameters",
+        }
 
     @cached_property
     def parameters(self) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from typing import Any, final
 import numpy as np
 import xarray as xr
 
+from grokinterp.display import Facts, html_table, one_line
 from grokinterp.errors import RunDirectoryError
 from grokinterp.phases import (
     NO_HISTORY,
@@ -68,6 +69,27 @@ class Results:
     def open(cls, path: str | Path) -> "Results":
         """Open a run directory. Raises RunDirectoryError if it is not one."""
         return cls(RunDirectory.open(path))
+
+    def __repr__(self) -> str:
+        return one_line("Results", self._facts())
+
+    def _repr_html_(self) -> str:
+        return html_table("Results", self._facts())
+
+    def _facts(self) -> Facts:
+        """Return the verdict on the metrics and the names of the analyses, whose files are not read."""
+
+        def verdict() -> str:
+            if not self.metrics.sizes["step"]:
+                return "no metrics yet"
+            return "no history" if self.no_history else find_phases(Curves.from_dataset(self.metrics)).verdict
+
+        def analyses() -> str:
+            names = analysis_names(self.directory.path)
+            plural = "analysis" if len(names) == 1 else "analyses"
+            return f"{len(names)} {plural}{': ' if names else ''}{', '.join(names)}"
+
+        return {"run": lambda: repr(str(self.directory.path)), "verdict": verdict, "analyses": analyses}
 
     @cached_property
     def metrics(self) -> xr.Dataset:

@@ -12,6 +12,7 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
+from grokinterp.display import Facts, html_table, one_line, specification
 from grokinterp.errors import CheckpointError, ConfigError, NotDefined, RunDirectoryError
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.problem import Problem
@@ -72,6 +73,28 @@ class Trajectory:
         if module is not None:
             _ = run._template
         return run
+
+    def __repr__(self) -> str:
+        return one_line("Trajectory", self._facts())
+
+    def _repr_html_(self) -> str:
+        return html_table("Trajectory", self._facts())
+
+    def _facts(self) -> Facts:
+        """Return what the configuration, the names of the checkpoint files and the status say of the run."""
+
+        def saved() -> str:
+            steps = self.steps
+            plural = "" if len(steps) == 1 else "s"
+            return f"{len(steps):,} checkpoint{plural}{f', steps {steps[0]:,}–{steps[-1]:,}' if steps else ''}"
+
+        return {
+            "run": lambda: repr(str(self.path)),
+            "task": lambda: specification(self.experiment.task, sized=True),
+            "model": lambda: specification(self.experiment.model),
+            "checkpoints": saved,
+            "status": lambda: self.directory.status["status"],
+        }
 
     def empty_model(self) -> Model:
         """The model with weights to be loaded: a recorded one with the module, if there is one."""

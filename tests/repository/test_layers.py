@@ -16,7 +16,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[2] / "grokinterp"
 LAYERS = [
     ["_version", "errors", "lazy"],
-    ["allocator", "maths", "progress", "numbers"],
+    ["allocator", "maths", "progress", "numbers", "display"],
     ["tasks", "models", "losses", "optim", "phases", "storage"],
     ["experiment"],
     ["presets", "runs"],

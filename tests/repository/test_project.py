@@ -2,6 +2,7 @@
 
 import ast
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -114,8 +115,26 @@ def test_the_version_is_stated_once():
 def test_type_checkers_see_every_public_name():
     tree = ast.parse(TEXTS["grokinterp/__init__.py"])
     block = next(node for node in tree.body if isinstance(node, ast.If))
-    seen = [alias.asname for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names]
+    seen = [alias.name for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names]
     assert sorted(seen) == sorted(grokinterp.__all__)
+
+
+def test_every_room_is_an_attribute():
+    rooms = {module.name for module in pkgutil.iter_modules(grokinterp.__path__) if module.ispkg}
+    assert rooms - {"cli"} <= set(grokinterp.__all__)
+
+
+@pytest.mark.parametrize("room", ["tasks", "models", "optim", "losses", "phases", "experiment", "custom", "interop"])
+def test_every_name_of_a_room_is_there(room):
+    module = getattr(grokinterp, room)
+    assert [name for name in module.__all__ if not hasattr(module, name) or name not in dir(module)] == []
+
+
+def test_every_error_is_a_public_name():
+    for name in grokinterp.__all__:
+        getattr(grokinterp, name)
+    errors = grokinterp.GrokinterpError.__subclasses__()
+    assert [error.__name__ for error in errors if getattr(grokinterp, error.__name__, None) is not error] == []
 
 
 def test_submodules_need_no_import_of_their_own():

@@ -1,0 +1,123 @@
+"""A thing on one line, as its ``repr``, and as a small table for notebooks; neither ever raises."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from html import escape
+from typing import Any
+
+Facts = Mapping[str, Callable[[], object]]
+"""A text under each label, computed when it is shown; the first names the thing."""
+
+LONGEST = 60
+"""Characters of a fact, and of a name."""
+
+MOST_SETTINGS = 4
+"""Settings of a specification that are listed."""
+
+
+def one_line(kind: str, facts: Facts) -> str:
+    """Return a thing on one line: its kind, its name, and what is known about it.
+
+    >>> one_line("Run", {"name": lambda: "demo", "steps": lambda: "2,000 steps", "status": lambda: {}["status"]})
+    'Run(demo: 2,000 steps, status unknown)'
+    """
+    name, *rest = texts(facts).values()
+    return f"{kind}({name}{': ' if rest else ''}{', '.join(rest)})"
+
+
+def html_table(kind: str, facts: Facts) -> str:
+    """Return a thing as an HTML table with a row for each fact, every text escaped.
+
+    >>> html_table("Run", {"name": lambda: "<b>"})
+    '<table><caption>Run</caption><tr><th>name</th><td>&lt;b&gt;</td></tr></table>'
+    """
+    rows = (f"<tr><th>{escape(label)}</th><td>{escape(text)}</td></tr>" for label, text in texts(facts).items())
+    return f"<table><caption>{escape(kind)}</caption>{''.join(rows)}</table>"
+
+
+def texts(facts: Facts) -> dict[str, str]:
+    """Return the facts as printable texts of one line; what is empty is left out, what fails is unknown."""
+    found = {}
+    for label, fact in facts.items():
+        try:
+            text = printable(str(fact()))
+        except Exception:  # whatever is damaged, the other facts are shown
+            text = f"{label} unknown"
+        if text:
+            found[label] = text
+    return found
+
+
+def printable(text: str, most: int = 200) -> str:
+    r"""Return the text on one line: each unprintable character as "?", and what is too long cut.
+
+    >>> printable("a\x1b[31m\nb"), printable("abcdef", 4)
+    ('a?[31m?b', 'abc…')
+    """
+    line = "".join(character if character.isprintable() else "?" for character in text[: most + 1])
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+def specification(spec: Any, *, sized: bool = False) -> str:
+    """Return the kind of a specification and its settings that are not defaults; if ``sized``, its first setting too.
+
+    >>> from grokinterp.optim import GrokfastEMA
+    >>> specification(GrokfastEMA(lamb=5.0)), specification(GrokfastEMA(), sized=True)
+    ('grokfast_ema lamb=5.0', 'grokfast_ema alpha=0.98')
+    """
+    settings = changed(spec)
+    first = next((field.name for field in fields(spec) if field.name != "kind"), None)
+    if sized and first is not None:
+        settings = {first: setting(getattr(spec, first))} | settings
+    return " ".join([spec.kind, *listed(settings)])
+
+
+def listed(settings: Mapping[str, str]) -> list[str]:
+    """Return the first few settings as ``name=value``.
+
+    >>> listed({"lr": "0.01", "eps": "1e-06", "batch_size": "64", "loss": "mse", "momentum": "0.8"})
+    ['lr=0.01', 'eps=1e-06', 'batch_size=64', 'loss=mse', '…']
+    """
+    found = [f"{name}={value}" for name, value in settings.items()]
+    return [*found[:MOST_SETTINGS], *(["…"] if len(found) > MOST_SETTINGS else [])]
+
+
+def changed(spec: Any) -> dict[str, str]:
+    """Return the settings of a dataclass that are not defaults, by their dotted names.
+
+    >>> from grokinterp.experiment import Optimization, Schedules
+    >>> from grokinterp.optim import Constant, Cosine
+    >>> changed(Optimization(lr=0.01, schedules=Schedules(lr=Cosine(), weight_decay=Constant())))
+    {'lr': '0.01', 'schedules.lr': 'cosine'}
+    """
+    found = {}
+    for field in fields(spec):
+        value, default = getattr(spec, field.name), default_of(field)
+        if field.name == "kind" or value == default:
+            continue
+        if is_dataclass(value) and type(value) is type(default):
+            found |= {f"{field.name}.{name}": text for name, text in changed(value).items()}
+        else:
+            found[field.name] = setting(value)
+    return found
+
+
+def default_of(field: Field) -> Any:
+    """Return the default of a field, ``MISSING`` where there is none."""
+    return field.default if field.default_factory is MISSING else field.default_factory()
+
+
+def setting(value: Any) -> str:
+    """Return a value of a configuration in a few words.
+
+    >>> setting(0.5), setting(tuple(range(40))), setting((200, 200)), setting(None)
+    ('0.5', '40 values', '200,200', 'none')
+    """
+    if value is None:
+        return "none"
+    if hasattr(value, "kind"):
+        return specification(value)
+    if isinstance(value, list | tuple):
+        text = ",".join(map(setting, value))
+        return text if len(text) <= LONGEST else f"{len(value)} values"
+    return printable(str(value), LONGEST)
