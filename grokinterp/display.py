@@ -59,15 +59,15 @@ def printable(text: str, most: int = 200) -> str:
 
 
 def specification(spec: Any, *, sized: bool = False) -> str:
-    """Return the kind of a specification and its settings that are not defaults; if ``sized``, its first setting too.
+    """Return the kind of a specification and its settings that are not defaults; if ``sized``, its first number too.
 
-    >>> from grokinterp.optim import GrokfastEMA
-    >>> specification(GrokfastEMA(lamb=5.0)), specification(GrokfastEMA(), sized=True)
-    ('grokfast_ema lamb=5.0', 'grokfast_ema alpha=0.98')
+    >>> from grokinterp.optim import GrokfastMA
+    >>> specification(GrokfastMA(lamb=2.0)), specification(GrokfastMA(), sized=True)
+    ('grokfast_ma lamb=2.0', 'grokfast_ma window=100')
     """
     settings = changed(spec)
     first = next((field.name for field in fields(spec) if field.name != "kind"), None)
-    if sized and first is not None:
+    if sized and first is not None and isinstance(getattr(spec, first), int | str):
         settings = {first: setting(getattr(spec, first))} | settings
     return " ".join([spec.kind, *listed(settings)])
 

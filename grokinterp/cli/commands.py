@@ -4,7 +4,6 @@ import json
 import signal
 import sys
 import warnings
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -66,6 +65,7 @@ def train(
     """Train an experiment, saving checkpoints and metrics through all phases."""
     from grokinterp.experiment import Experiment
     from grokinterp.presets import preset as named
+    from grokinterp.runs.results import Results
     from grokinterp.runs.trajectory import Trajectory
     from grokinterp.training import default_directory
     from grokinterp.training import train as train_experiment
@@ -83,7 +83,7 @@ def train(
     loggers = open_loggers(log or [], out or default_directory(experiment), experiment)
     run = train_experiment(experiment, out, device=device, resume=resume, progress=True, loggers=loggers)
     status = run.directory.status
-    lines = diagnosed(run.path)
+    lines = diagnosed(Results.open(run.path))
     if status["status"] == "diverged":
         print("\n".join(lines), file=sys.stderr)
         raise GrokinterpError(f"{run.path} diverged at step {status['step']}: {status['why']}")
@@ -104,16 +104,16 @@ def analyze(
     """Run every analysis over every checkpoint into RUN_DIR/analysis/NAME.nc."""
     from grokinterp.analysis import analyze as analyze_run
     from grokinterp.diagnostics import diagnose as diagnose_run
-    from grokinterp.diagnostics import told
     from grokinterp.runs import summary
     from grokinterp.training import choose_device
 
     names = None if only is None else [name.strip() for name in only.split(",") if name.strip()]
     results = analyze_run(run_dir, only=names, every=every, device=choose_device(device), progress=True)
     if as_json:
-        print(json.dumps(results.summary() | {"diagnoses": as_objects(diagnose_run(results))}, allow_nan=False))
+        diagnoses = [asdict(found) for found in diagnose_run(results)]
+        print(json.dumps(results.summary() | {"diagnoses": diagnoses}, allow_nan=False))
     else:
-        print("\n".join([*summary.lines(results), *told(diagnose_run(results))]))
+        print("\n".join([*summary.lines(results), *diagnosed(results)]))
     warn_of_skipped(results.skipped)
 
 
@@ -143,8 +143,8 @@ def llc(
         print(json.dumps(told) if as_json else "\n".join(summary.chain_lines(told, len(found.llc_of_chain))))
         return
     mapped = calibrate_llc(checkpoint, **llc_calibration.axes_of(chosen), progress=True)
-    lines = [json.dumps(list(summary.calibration_points(mapped)))] if as_json else summary.calibration_lines(mapped)
-    print("\n".join(lines))
+    points, lines = summary.calibration_points(mapped), summary.calibration_lines(mapped)
+    print(json.dumps(list(points)) if as_json else "\n".join(lines))
     if out is not None:
         figures.save(figures.llc_calibration(mapped), out)
 
@@ -159,7 +159,7 @@ def report(
     from grokinterp.report import write_report
 
     results = analyze_run(run_dir, progress=True)
-    print("\n".join([str(write_report(run_dir, out)), *diagnosed(run_dir)]))
+    print("\n".join([str(write_report(run_dir, out)), *diagnosed(results)]))
     warn_of_skipped(results.skipped)
 
 
@@ -174,7 +174,8 @@ def diagnose(
     from grokinterp.runs.results import Results
 
     found = diagnose_run(Results.open(run_dir))
-    print(json.dumps(as_objects(found), allow_nan=False) if as_json else "\n".join(told(found)) or NOTHING_WRONG)
+    objects = json.dumps([asdict(diagnosis) for diagnosis in found], allow_nan=False)
+    print(objects if as_json else "\n".join(told(found)) or NOTHING_WRONG)
 
 
 @app.command("import")
@@ -266,7 +267,7 @@ def demo() -> None:
     run = train_experiment(experiment, directory, resume=(directory / "experiment.json").exists(), progress=True)
     results = analyze_run(run, progress=True)
     path = write_report(run.path, Path("reports/demo.html"))
-    print("\n".join([*summary.lines(results), *diagnosed(run.path)]))
+    print("\n".join([*summary.lines(results), *diagnosed(results)]))
     print(f"\nreport  {path.resolve()}\nrun     {run.path}")
 
 
@@ -344,18 +345,12 @@ def analyses() -> None:
     print("\n".join(listing()))
 
 
-def diagnosed(run_dir: Path) -> list[str]:
-    """What is wrong with a run, in lines; none where nothing is."""
+def diagnosed(results: Any) -> list[str]:
+    """Return the diagnosis of an analyzed run as lines, none without a problem."""
     from grokinterp.diagnostics import diagnose as diagnose_run
     from grokinterp.diagnostics import told
-    from grokinterp.runs.results import Results
 
-    return told(diagnose_run(Results.open(run_dir)))
-
-
-def as_objects(diagnoses: Iterable[Any]) -> list[dict[str, str]]:
-    """Diagnoses for JSON."""
-    return [asdict(found) for found in diagnoses]
+    return told(diagnose_run(results))
 
 
 def warn_of_skipped(skipped: dict[int, str]) -> None:

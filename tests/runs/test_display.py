@@ -42,7 +42,7 @@ def test_an_experiment_names_its_task_model_and_changed_settings():
 def test_an_experiment_is_short_whatever_it_trains():
     rows = tuple(",".join(str((a + b) % 30) for b in range(30)) for a in range(30))
     inner = Composition(inner=ModularMultiplication(p=5), outer=ModularAddition(p=5))
-    assert "composition outer=modular_addition p=5 inner=modular_multiplication p=5" in repr(Experiment(task=inner))
+    assert "composition outer.p=5 inner=modular_multiplication p=5" in repr(Experiment(task=inner))
     assert "table rows=30 values" in repr(Experiment(task=Table(rows=rows)))
     assert len(repr(Experiment(task=Table(rows=rows), optimization=Optimization(lr=0.5)))) < 200
 
