@@ -1,4 +1,4 @@
-"""What is wrong with a run and which setting to change: plain rules on its measured numbers. Needs no PyTorch."""
+"""Diagnoses: rules on the measured numbers of a run that find a problem and the setting to change. Needs no PyTorch."""
 
 from grokinterp.diagnostics import design, generalizing, learning, stability
 from grokinterp.diagnostics.facts import Diagnosis, Facts
@@ -25,20 +25,20 @@ RULES = (
     design.too_rarely,
     design.few_checkpoints,
 )
-"""Each sees the facts and says what is wrong, or None; the gravest first."""
+"""Each rule maps the facts to a diagnosis, or None; the most serious problems come first."""
 
 OF_THE_RECORD = (design.leaking, design.too_rarely, design.few_checkpoints)
-"""Those on how a run was split and recorded, which a network that is right on everything may need as well."""
+"""Rules on how a run was split and recorded, which also apply to a network that answers everything correctly."""
 
 __all__ = ["RULES", "Diagnosis", "diagnose", "told"]
 
 
 def diagnose(results: Results) -> list[Diagnosis]:
-    """What the numbers of a run show to be wrong, the gravest first; nothing where nothing is.
+    """Return the problems that the numbers of a run show, the most serious first.
 
-    Training metrics alone do; analyses, where there are some, add what only they show. What is not
-    known, of an imported or recorded network for instance, is not judged. A network that is right on every
-    example needs no remedy: only how it was split and recorded is judged.
+    Training metrics are sufficient; analyses, if any, contribute the diagnoses that only they support. Unknown values,
+    for instance of an imported or recorded network, are not judged. A network that answers every example correctly
+    needs no remedy: only its split and its records are judged.
     """
     facts = Facts.of(results)
     rules = OF_THE_RECORD if facts.is_right else RULES
@@ -46,7 +46,7 @@ def diagnose(results: Results) -> list[Diagnosis]:
 
 
 def told(diagnoses: list[Diagnosis]) -> list[str]:
-    """Lines for a person; none without a diagnosis."""
+    """Return the diagnoses as lines of text for the terminal."""
     lines = []
     for found in diagnoses:
         setting = f" Try {found.setting}" if found.setting else ""

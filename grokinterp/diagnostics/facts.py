@@ -1,4 +1,4 @@
-"""What the rules read of a run: its curves, measures, dates and settings, as far as they are known."""
+"""Facts about a run for the diagnostic rules: its curves, measures, dates and settings, as far as they are known."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,22 +11,22 @@ from grokinterp.phases import GENERALIZED, History
 from grokinterp.runs.results import Results
 
 THEIRS = "recorded"
-"""Kind of model of a run that somebody else's loop trained: its settings are not ours to change."""
+"""Model kind of a run trained by an external loop, whose settings cannot be changed here."""
 
 DECAY = "optimization.weight_decay"
 MEASURED = {"optimization.lr": "learning_rate", DECAY: "weight_decay"}
-"""Settings of such a run that are known where it was given its optimizer, which is asked for them at every row."""
+"""Settings of such a run that are known from its metrics, if the recorder was given the optimizer."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Something that is wrong with a run, the numbers that show it, and what to do.
+    """A problem of a run, the numbers that show it, and a remedy.
 
     Attributes:
-        symptom: what is wrong, a few words.
+        symptom: the problem in a few words.
         evidence: the measured numbers with their steps.
-        remedy: what to change and why, with its source.
-        setting: the change as an override, ``optimization.weight_decay=1``; "" where there is none to name.
+        remedy: the change and its reason, with a source.
+        setting: the change as an override, ``optimization.weight_decay=1``, or "".
     """
 
     symptom: str
@@ -36,7 +36,7 @@ class Diagnosis:
 
 
 class Curve(NamedTuple):
-    """Finite values over their steps, at least one."""
+    """Finite values over their steps; at least one value."""
 
     steps: np.ndarray
     values: np.ndarray
@@ -47,16 +47,16 @@ class Curve(NamedTuple):
         return float(self.values[-1])
 
     def at(self, step: int) -> float:
-        """The value at the first step from ``step`` on, or the last one."""
+        """Return the value at the first step from ``step`` on, or the last value."""
         return float(self.values[min(np.searchsorted(self.steps, step), len(self.steps) - 1)])
 
     def since(self, step: int) -> "Curve":
-        """What came from ``step`` on; the last value where nothing did."""
+        """Return the curve from ``step`` on, or its last value if the curve ends before ``step``."""
         first = min(int(np.searchsorted(self.steps, step)), len(self.steps) - 1)
         return Curve(self.steps[first:], self.values[first:])
 
     def quarters(self) -> tuple[float, float] | None:
-        """Medians over the third and the last quarter of the steps; None of fewer than eight values."""
+        """Return the medians over the third and the last quarter of the steps, or None with fewer than eight values."""
         if len(self.steps) < 8:
             return None
         share = (self.steps - self.steps[0]) / (self.steps[-1] - self.steps[0])
@@ -67,7 +67,7 @@ class Curve(NamedTuple):
 @final
 @dataclass(frozen=True)
 class Facts:
-    """A run as the rules see it; ``history`` is None where there are no curves to date it by."""
+    """The facts about a run; ``history`` is None if no curves date it."""
 
     results: Results
     history: History | None
@@ -75,7 +75,7 @@ class Facts:
 
     @classmethod
     def of(cls, results: Results) -> "Facts":
-        """The facts about a run; what its files do not hold is unknown."""
+        """Collect the facts about a run; values that its files do not hold are unknown."""
         try:
             history = results.history
         except GrokinterpError:
@@ -84,12 +84,12 @@ class Facts:
 
     @property
     def verdict(self) -> str:
-        """That of the history, "" without one."""
+        """The verdict of the history, or "" without a history."""
         return self.history.verdict if self.history else ""
 
     @property
     def memorized(self) -> int | None:
-        """The step of memorization."""
+        """The step of memorization, or None."""
         return self.history.memorized_step if self.history else None
 
     @property
@@ -104,7 +104,7 @@ class Facts:
 
     @property
     def is_right(self) -> bool:
-        """Whether every example is answered correctly in the end: when imported, analyzed or evaluated last."""
+        """Whether the last accuracy, by analysis, import or evaluation, is 1 on all examples."""
         if self.status == "diverged":
             return False
         measured, imported = self.measured("all_accuracy"), self.results.directory.environment.get("accuracy")
@@ -116,29 +116,29 @@ class Facts:
 
     @property
     def is_analyzed(self) -> bool:
-        """Whether any analysis has been run: without one, only the curves are known."""
+        """Whether any analysis has been run; without analyses only the curves are known."""
         return bool(self.results.analyses)
 
     @property
     def status(self) -> str:
-        """finished, diverged, running, interrupted, or ""."""
+        """The status: "finished", "diverged", "running", "interrupted" or ""."""
         return str(self.results.directory.status.get("status", ""))
 
     @property
     def cut_short(self) -> bool:
-        """Whether steps are left to train."""
+        """Whether training has not reached its last step."""
         return self.status in ("running", "interrupted")
 
     @property
     def is_theirs(self) -> bool:
-        """Whether somebody else's loop trained it."""
+        """Whether an external loop trained the network."""
         return self._value("model.kind") == THEIRS
 
     def setting(self, key: str) -> Any:
-        """A value of the configuration by its dotted key; None where it is not known.
+        """Return a value of the configuration by its dotted key, or None if it is unknown.
 
-        The configuration of a recorded run holds defaults that nobody gave, all but the loss: learning rate (its
-        largest) and weight decay (its last) are those of the metrics.
+        The configuration of a recorded run holds defaults that were never set, except for the loss: its learning rate
+        (the largest) and weight decay (the last) are read from the metrics.
         """
         if not self.is_theirs or key == "optimization.loss":
             return self._value(key)
@@ -148,7 +148,7 @@ class Facts:
         return found.last if key == DECAY else float(found.values.max())
 
     def number(self, key: str) -> float | None:
-        """The same, where it is a number."""
+        """Return a numeric value of the configuration by its dotted key, or None if it is unknown or not a number."""
         value = self.setting(key)
         return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
@@ -159,27 +159,27 @@ class Facts:
         return value
 
     def filters(self) -> list[Mapping[str, Any]]:
-        """The gradient filters of the configuration."""
+        """Return the gradient filters of the configuration."""
         found = self.setting("optimization.filters")
         return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list | tuple) else []
 
     def has_filter(self, kind: str) -> bool:
-        """Whether one of them is of that kind."""
+        """Return whether a gradient filter has the given kind."""
         return any(one.get("kind") == kind for one in self.filters())
 
     def amplifies(self) -> bool:
-        """Whether one of them is a Grokfast, which amplifies the slow gradient."""
+        """Return whether a gradient filter is a Grokfast filter, which amplifies the slow gradient."""
         return any(str(one.get("kind", "")).startswith("grokfast") for one in self.filters())
 
     def curve(self, name: str) -> Curve | None:
-        """Training metrics, None where none is known."""
+        """Return a training metric as a curve, or None if it is unknown."""
         metrics = self.results.metrics
         if name not in metrics or metrics[name].dims != ("step",):
             return None
         return finite(metrics["step"].values, metrics[name].values)
 
     def measured(self, name: str, **at: str) -> Curve | None:
-        """A scalar measure of any analysis, or one entry of a labelled axis: ``precision="float32"``."""
+        """Return a scalar measure of any analysis, or an entry of a labeled axis: ``precision="float32"``."""
         for part in self.results.analyses.values():
             if name not in part:
                 continue
@@ -190,22 +190,22 @@ class Facts:
         return None
 
     def override(self, key: str, value: float | int) -> str:
-        """``key=value``, "" where the settings are not ours."""
+        """Return the override ``key=value``, or "" for a run trained by an external loop."""
         return "" if self.is_theirs else f"{key}={value if isinstance(value, int) else f'{value:.3g}'}"
 
     def decayed(self, value: float | int) -> str:
-        """The change to another weight decay, for a loop of their own in its words; "" where theirs is unknown."""
+        """Return the change to another weight decay, as PyTorch code for an external loop, or "" if it is unknown."""
         if not self.is_theirs:
             return self.override(DECAY, value)
         return "" if self.number(DECAY) is None else f"torch.optim.AdamW(..., weight_decay={value:.3g})"
 
     def lower(self, key: str, by: float | int) -> str:
-        """The override that divides a setting, "" where it is unknown or zero."""
+        """Return the override that divides a setting by ``by``, or "" if the setting is unknown or zero."""
         value = self.number(key)
         return self.override(key, value / by) if value else ""
 
     def outcome(self) -> str:
-        """How well the held-out examples are answered at the last evaluation."""
+        """Return the test accuracy or test loss at the last evaluation, as text."""
         for name in ("test_accuracy", "test_loss"):
             if (found := self.curve(name)) is not None:
                 return f"{name.replace('_', ' ')} {found.last:.3g} at step {found.steps[-1]}"
@@ -213,13 +213,13 @@ class Facts:
 
 
 def finite(steps: np.ndarray, values: np.ndarray) -> Curve | None:
-    """The finite values with their steps, None without any."""
+    """Return the finite values with their steps, or None if there are none."""
     known = np.isfinite(values.astype(float))
     return Curve(steps[known], values[known].astype(float)) if known.any() else None
 
 
 def times(share: float) -> str:
-    """A share as a percentage.
+    """Format a share as a percentage.
 
     >>> times(0.234), times(0.00042)
     ('23.4 %', '0.042 %')

@@ -1,16 +1,16 @@
-"""Rules on what happens after memorization: spikes, lost generalization, radial updates, label noise that stays."""
+"""Rules on events after memorization: spikes, lost generalization, radial updates, persistent label noise."""
 
 from grokinterp.diagnostics.facts import Diagnosis, Facts, times
 
 MANY = 3
-"""Spikes from which a run counts as unstable; one or two are common in runs that go well."""
+"""Number of spikes from which a run counts as unstable; one or two are common in successful runs."""
 
 BROUGHT_BACK = 0.1
-"""|cos(update, weights)| above which an optimizer has brought back the radial part that OrthoGrad removed."""
+"""|cos(update, weights)| above which an optimizer has restored the radial part that OrthoGrad removed."""
 
 
 def unstable(run: Facts) -> Diagnosis | None:
-    """Many loss spikes or slingshots in a run that does not end well."""
+    """Diagnose many loss spikes or slingshots in a run that does not generalize at the end."""
     if run.history is None or run.generalizes:
         return None
     events = [event for event in run.history.events if event.kind in ("loss spike", "slingshot")]
@@ -22,7 +22,7 @@ def unstable(run: Facts) -> Diagnosis | None:
         remedy = "Divide the learning rate by 1 + λ, Grokfast's amplification of a steady gradient, or lower λ."
         setting = "optimization.lr_normalize=true" if run.setting("optimization.lr_normalize") is False else setting
     elif slingshots and run.setting("optimization.optimizer") in (None, "adamw"):
-        remedy = "Lower the learning rate, or raise eps of Adam: both weaken slingshots (Thilak et al. 2022)."
+        remedy = "Lower the learning rate, or raise Adam's eps: both weaken slingshots (Thilak et al. 2022)."
     return Diagnosis(
         "Training is unstable",
         f"{len(events) - slingshots} loss spikes and {slingshots} slingshots from step {events[0].step} to step "
@@ -35,19 +35,19 @@ def unstable(run: Facts) -> Diagnosis | None:
 NOT_KEPT = {
     "generalized and lost it again": "Generalized and lost it again",
     "unstable": "Generalization comes and goes",
-    "collapsed": "Collapsed: the network no longer answers the training examples either",
+    "collapsed": "Collapsed: the network no longer fits the training examples either",
 }
-"""Verdicts on runs that do not keep what they learned, and the symptom."""
+"""Verdicts on runs that lose what they learned, and the symptom."""
 
 
 def not_kept(run: Facts) -> Diagnosis | None:
-    """What was learned is lost, for good or again and again."""
+    """Diagnose generalization that is lost, permanently or repeatedly."""
     if run.verdict not in NOT_KEPT or run.history is None:
         return None
     generalized, memorized = run.history.generalized_step, run.memorized
     since = f"memorized at step {memorized}" if generalized is None else f"generalized at step {generalized}"
     train = run.curve("train_accuracy")
-    also = f", train accuracy {train.last:.3g}" if train is not None and run.verdict == "collapsed" else ""
+    also = f"; train accuracy {train.last:.3g}" if train is not None and run.verdict == "collapsed" else ""
     return Diagnosis(
         NOT_KEPT[run.verdict],
         f"{since}; {run.outcome()}{also}",
@@ -57,7 +57,7 @@ def not_kept(run: Facts) -> Diagnosis | None:
 
 
 def radial_update(run: Facts) -> Diagnosis | None:
-    """OrthoGrad removes the radial part of the gradient, and the preconditioner brings it back."""
+    """Diagnose a preconditioner that restores the radial part of the gradient that OrthoGrad removed."""
     gradient, update = run.measured("gradient_weight_cosine_total"), run.measured("update_weight_cosine_total")
     decays = run.number("optimization.weight_decay") != 0
     if not run.stuck or not run.has_filter("orthograd") or decays or gradient is None or update is None:
@@ -74,7 +74,7 @@ def radial_update(run: Facts) -> Diagnosis | None:
 
 
 def noise_stays(run: Facts) -> Diagnosis | None:
-    """Mislabeled examples are answered as labeled to the end."""
+    """Diagnose mislabeled examples that are answered as labeled until the end."""
     noisy, restored = run.curve("noisy_accuracy"), run.curve("restored_accuracy")
     if run.memorized is None or noisy is None or restored is None or restored.last >= noisy.last:
         return None

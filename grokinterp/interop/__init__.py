@@ -1,6 +1,6 @@
-"""Networks and training logs of other people: published formats into run directories, logs into phases.
+"""Networks and training logs from other code bases: published formats into run directories, logs into phases.
 
-The public names are imported on first use: a log in a text file is dated without torch.
+The public names are imported on first use, so that a log in a text file can be dated without torch.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""The JSON file beside a file of weights: its configuration, and often the history of its training."""
+"""The JSON file next to a file of weights: its configuration, and often its training history."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ from grokinterp.interop.files import ForeignFileError, listed
 
 
 def candidates(path: Path) -> Iterator[Path]:
-    """The JSON files that may belong to a file of weights: named like it, then like a configuration."""
+    """Yield the JSON files that may belong to a file of weights: first its name, then names of configurations."""
     stem = path.stem
     yield from (path.with_name(f"{stem}{ending}") for ending in (".json", "_config.json", "_cfg.json"))
     yield from (path.with_name(f"{stem.replace('model', word)}.json") for word in ("config", "cfg"))
@@ -19,22 +19,22 @@ def candidates(path: Path) -> Iterator[Path]:
 
 
 def config_beside(path: Path) -> Path | None:
-    """The JSON file of a file of weights, if there is one."""
+    """Return the JSON file that belongs to a file of weights, or None."""
     return next((found for found in candidates(path) if found.is_file()), None)
 
 
 def required_config(path: Path) -> Path:
-    """The JSON file of a file of weights. Raises ForeignFileError naming those that were looked for."""
+    """Return the JSON file that belongs to a file of weights. Raises ForeignFileError naming the candidates."""
     found = config_beside(path)
     if found is None:
         names = sorted({one.name for one in candidates(path)})
-        raise ForeignFileError(path, f"has no configuration beside it: {listed(names)}")
+        raise ForeignFileError(path, f"has no configuration file next to it: looked for {listed(names)}")
     return found
 
 
 def settings(document: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """The configuration in a JSON document: under "config", or the document itself. Raises ForeignFileError."""
+    """Return the configuration in a JSON document, under "config" or at the top level. Raises ForeignFileError."""
     inner = document.get("config", document)
     if not isinstance(inner, Mapping):
-        raise ForeignFileError(path, f"config is {type(inner).__name__}, no dict")
+        raise ForeignFileError(path, f"config must be a dict, not {type(inner).__name__}")
     return {key: value for key, value in inner.items() if value is not None}

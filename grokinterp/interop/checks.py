@@ -1,4 +1,4 @@
-"""Warnings about an import: accuracy at chance, losses unlike the stored ones, repeated weights."""
+"""Warnings about an import: accuracy at chance, losses that differ from the stored losses, repeated weights."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -10,21 +10,21 @@ from grokinterp.interop.splits import Stored
 from grokinterp.tasks import Task
 
 DEVIATIONS = 4
-"""Standard deviations of guessing that an accuracy above chance exceeds."""
+"""Number of standard deviations above chance that an accuracy must exceed."""
 
 
 FLOAT32 = 2.0**-23
-"""Difference of two losses that single precision cannot tell: near 0 it computes a loss as 1 minus a probability."""
+"""Smallest difference of losses in single precision, which computes losses near 0 as 1 minus a probability."""
 
 
 SAME = 1e-3
-"""Difference of logits, over the largest of them, that half precision brings about."""
+"""Relative difference of logits that half precision can cause."""
 
 
 def at_chance(scores: Scores, task: Task, step: int) -> Iterator[str]:
-    """A line if the network answers no better than the most frequent class would.
+    """Yield a warning if the network is no better than the most frequent class.
 
-    Chance c is that class's share; of n examples, guessing is right on c ± 4 √(c (1 - c) / n).
+    Chance c is that class's share; random guessing on n examples has accuracy c ± 4 √(c (1 - c) / n).
     """
     labels = task.labels()
     chance = float(torch.bincount(labels).max()) / len(labels)
@@ -32,27 +32,27 @@ def at_chance(scores: Scores, task: Task, step: int) -> Iterator[str]:
     if scores.accuracy <= limit:
         yield (
             f"at step {step} the accuracy on all examples is {scores.accuracy:.1%}, no more than chance "
-            f"({chance:.1%}): it is untrained, or its layout or task is not the stated one"
+            f"({chance:.1%}): the network is untrained, or its layout or task is not the stated one"
         )
 
 
 def unlike_stored(measured: Mapping[str, float], stored: Mapping[str, Stored], step: int) -> Iterator[str]:
-    """A line for each stored number that the imported weights do not give."""
+    """Yield a warning for each stored value that the imported weights do not reproduce."""
     for name, expected in stored.items():
         value = measured.get(name, math.nan)
         alike = expected.holds(value) or abs(value - expected.value) <= FLOAT32
         if math.isfinite(value) and not alike:
-            yield f"at step {step} the stored {name} is {expected.value:.4g}, recomputed from the weights {value:.4g}"
+            yield f"at step {step} the stored {name} is {expected.value:.4g}, but the weights give {value:.4g}"
 
 
 def unlike_logits(difference: float, step: int) -> Iterator[str]:
-    """A line if the stored logits are not those of the network, by their largest difference over the largest logit."""
+    """Yield a warning if the stored and computed logits differ, by the largest relative difference."""
     if not difference <= SAME:
         yield f"at step {step} the logits differ from the stored ones by {difference:.2g} of the largest stored logit"
 
 
 def repeated(digests: Mapping[int, str]) -> Iterator[str]:
-    """A line for each group of steps whose weights are identical.
+    """Yield a warning for each group of steps whose weights are identical.
 
     >>> list(repeated({0: "a", 10: "b", 20: "a"}))
     ['steps 0, 20 have identical weights']

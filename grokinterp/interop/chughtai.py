@@ -1,4 +1,4 @@
-"""The networks of Chughtai et al. 2023: a folder with model.pt, cfg.json and, of some, metrics.csv."""
+"""Import of the networks of Chughtai et al. 2023: a folder with model.pt, cfg.json and, for some, metrics.csv."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,20 +26,20 @@ FAMILIES = {"CyclicGroup": "C", "DihedralGroup": "D", "SymmetricGroup": "S", "Al
 
 
 class Known(NamedTuple):
-    """A network under our names, in their order of elements."""
+    """A network under this package's names, in the release's order of elements."""
 
     model: ModelSpec
     state: State
 
 
 def read(path: Path) -> Release:
-    """A network of the release, its tokens and classes put into our order.
+    """Read a network of the release, with its tokens and classes in this package's order.
 
     Args:
         path: the folder, or the model.pt in it.
 
     Raises:
-        ForeignFileError: a file that is not of this release, or products that are right in no known order.
+        ForeignFileError: if a file is not of this release, or if no known order makes the products correct.
     """
     if path.is_dir():
         files = (path / name for name in ("model.pt", "model.safetensors"))
@@ -48,7 +48,7 @@ def read(path: Path) -> Release:
 
 
 def read_files(weights: Path, cfg: Path) -> Release:
-    """``read`` of these two files, and of the log beside them."""
+    """Read a network from these two files, and the log next to them."""
     if not weights.exists():
         raise ForeignFileError(weights, "no such file")
     folder = weights.parent
@@ -75,13 +75,13 @@ def read_files(weights: Path, cfg: Path) -> Release:
         notes={
             "release": "Chughtai et al. 2023",
             "split": f"drawn by torch.randperm with seed {seed}, over pairs in their order of elements",
-            "elements": f"their order: {how}",
+            "elements": f"order: {how}",
         },
     )
 
 
 def task_of(config: Mapping[str, Any], path: Path) -> Task:
-    """The composition in the configuration's group; that of residues is addition. Raises ForeignFileError."""
+    """Return composition in the configuration's group, or addition for a cyclic group. Raises ForeignFileError."""
     family, n = str(required(config, "group", path)), given(config, "group_parameter", 0, path, least=2)
     if family not in FAMILIES:
         raise ForeignFileError(path, f"group={family[:40]}: must be among {listed(FAMILIES)}")
@@ -94,7 +94,7 @@ def task_of(config: Mapping[str, Any], path: Path) -> Task:
 
 
 def network(name: str, state: State, path: Path) -> Known:
-    """The network that a configuration names. Raises ForeignFileError."""
+    """Return the network that a configuration names. Raises ForeignFileError."""
     if name == "OneLayerMLP":
         return mlp(state, path)
     if name == "Transformer":
@@ -103,7 +103,7 @@ def network(name: str, state: State, path: Path) -> Known:
 
 
 def mlp(state: State, path: Path) -> Known:
-    """relu([W_x[x], W_y[y]] W) W_U: a table of embeddings for each operand, no biases. Raises ForeignFileError."""
+    """Return relu([W_x[x], W_y[y]] W) W_U, with an embedding table per operand, no biases. Raises ForeignFileError."""
     mapped = layout("chughtai-mlp").read(state, path)
     width, hidden = mapped.sizes["d_embed"], (mapped.sizes["neuron"],)
     spec = MLPSpec(d_embed=width, embedding="separate", hidden=hidden, act_fn="relu", initialization="normal")
@@ -111,14 +111,14 @@ def mlp(state: State, path: Path) -> Known:
 
 
 def transformer(state: State, path: Path) -> Known:
-    """A HookedTransformer without LayerNorm; ``x_embed`` and ``y_embed`` repeat its embedding."""
+    """Return a HookedTransformer without LayerNorm; ``x_embed`` and ``y_embed`` repeat its embedding."""
     mapped = layout("transformer-lens").read(state, path)
     spec = TransformerSpec(**spec_sizes(transformer_sizes(mapped)), biases=biases([mapped.state]))
     return Known(spec, mapped.state)
 
 
 def order_of(model: ModelSpec, state: State, task: Task, path: Path) -> tuple[Renaming, str]:
-    """Our number of each of their elements. Raises ForeignFileError where no order gives more than chance."""
+    """Return this package's index of each element of theirs. Raises ForeignFileError if every order is at chance."""
     n = task.n_classes
     if not isinstance(task, GroupComposition):
         return torch.arange(n), "as here"
@@ -133,7 +133,7 @@ def order_of(model: ModelSpec, state: State, task: Task, path: Path) -> tuple[Re
 
 
 def reordered(state: State, order: Renaming) -> State:
-    """The same network on our numbers: rows of embeddings and columns of the unembedding; "=" stays the last."""
+    """Renumber a network: rows of embeddings and columns of the unembedding; "=" remains last."""
     theirs = order.argsort()
     tokens = state["embed.W_E"].shape[-2]
     rows = torch.cat([theirs, torch.arange(len(theirs), tokens)])
@@ -144,14 +144,14 @@ def reordered(state: State, order: Renaming) -> State:
 
 
 def split(task: Task, order: Renaming, seed: int, fraction: float, path: Path) -> Split:
-    """The first ⌊fraction · n²⌋ pairs, in row-major order of their numbers, of torch.randperm.
+    """Return the split that trains on the first ⌊fraction · n²⌋ pairs, in row-major order, of torch.randperm.
 
     Source: the code released with Chughtai et al. 2023.
     """
     n = task.n_classes
     trained = int(fraction * n * n)
     if not 0 < trained < n * n:
-        raise ForeignFileError(path, f"frac_train={fraction}: leaves no pair to train or to test on")
+        raise ForeignFileError(path, f"frac_train={fraction}: leaves no pairs for training or for testing")
     if seed >= 2**63:
         raise ForeignFileError(path, f"seed={short(seed)}: must be below 2^63")
     pairs = permuted(n * n, seed)[:trained]
@@ -161,7 +161,7 @@ def split(task: Task, order: Renaming, seed: int, fraction: float, path: Path) -
 
 
 def optimization(config: Mapping[str, Any], path: Path) -> Optimization:
-    """AdamW without warm-up."""
+    """Return AdamW without warm-up."""
     betas = config.get("betas", (0.9, 0.98))
     if not (
         isinstance(betas, list | tuple) and len(betas) == 2 and all(isinstance(beta, int | float) for beta in betas)
@@ -177,5 +177,5 @@ def optimization(config: Mapping[str, Any], path: Path) -> Optimization:
 
 
 def curves_of(log: Path) -> Curves:
-    """The curves of metrics.csv, by epoch, which its rows are not; none without the file."""
+    """Return the curves of metrics.csv by epoch, since its rows are not all epochs; empty without the file."""
     return read_log(log) if log.exists() else {}

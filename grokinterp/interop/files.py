@@ -1,4 +1,4 @@
-"""Files that other people wrote: what is read of them, and one line for what is not what it says."""
+"""Reading of untrusted files, with a one-line error for content that is not as expected."""
 
 import csv
 import io
@@ -15,29 +15,29 @@ from torch import Tensor
 from grokinterp.interop.text_files import ForeignFileError, listed, read_text, require_regular
 
 LARGEST_FILE = 2**31
-"""Bytes of a file of weights; the largest release has a few hundred million."""
+"""Largest size in bytes of a file of weights; the largest release has a few hundred million."""
 
 MOST_NUMBERS = 2**29
-"""Entries of all tensors of a file together, views that repeat a storage counted in full."""
+"""Most entries of all tensors of a file together; views that share storage count in full."""
 
 MOST_ENTRIES = 2**26
-"""Entries of all containers of a file together, containers that are there several times counted each time."""
+"""Most entries of all containers of a file together; repeated containers count each time."""
 
 DEEPEST = 64
-"""Containers inside each other."""
+"""Deepest nesting of containers."""
 
 Number = TypeVar("Number", int, float)
 
 
 class Extent(NamedTuple):
-    """Entries of containers, and numbers in tensors."""
+    """Number of container entries, and of numbers in tensors."""
 
     entries: int
     numbers: int
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The object in a JSON file. Raises ForeignFileError."""
+    """Return the object in a JSON file. Raises ForeignFileError."""
     try:
         values = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
@@ -48,7 +48,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file by the names in its first line. Raises ForeignFileError."""
+    """Return the rows of a CSV file as dicts keyed by the header. Raises ForeignFileError."""
     try:
         rows = list(csv.DictReader(io.StringIO(read_text(path)), restval=""))
     except csv.Error as error:
@@ -59,17 +59,17 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def read_torch(path: Path) -> Any:
-    """What ``torch.save`` wrote: tensors and plain containers; nothing that is read can run code.
+    """Load a file written by ``torch.save``: tensors and plain containers only, so that no code can run.
 
     Raises:
-        ForeignFileError: no such file, a huge one, none of PyTorch's, or one that names any other Python object.
+        ForeignFileError: if the file is missing, too large, not a PyTorch file, or refers to any other Python object.
     """
     require_regular(path, LARGEST_FILE)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler raises whatever a damaged file leads it to
         named = re.search(r"(?:GLOBAL|global|type) `?([A-Za-z_][\w.]*\.[\w.]+)", str(error))
-        why = f"a pickle that asks for {named[1]}" if named else "no file that PyTorch loads as weights only"
+        why = f"a pickle that requires {named[1]}" if named else "not a file that PyTorch loads with weights_only=True"
         raise ForeignFileError(path, f"refused: it is {why}") from None
     numbers = _extent(content, path).numbers
     if numbers > MOST_NUMBERS:
@@ -78,7 +78,7 @@ def read_torch(path: Path) -> Any:
 
 
 def state_dict(content: Any, path: Path) -> dict[str, Tensor]:
-    """The content as tensors of real numbers by name. Raises ForeignFileError."""
+    """Return the content as a dict of real tensors by name. Raises ForeignFileError."""
     if not isinstance(content, Mapping) or not content:
         raise ForeignFileError(path, "holds no state dict")
     for name, value in content.items():
@@ -95,7 +95,7 @@ def state_dict(content: Any, path: Path) -> dict[str, Tensor]:
 
 
 def given(config: Mapping[str, Any], key: str, default: Number, path: Path, *, least: int = 0) -> Number:
-    """A number of a configuration, of the default's type. Raises ForeignFileError."""
+    """Return a number from a configuration, converted to the type of the default. Raises ForeignFileError."""
     value = config.get(key, default)
     whole = isinstance(default, int)
     right = isinstance(value, int | float) and math.isfinite(value) and value >= least
@@ -106,14 +106,14 @@ def given(config: Mapping[str, Any], key: str, default: Number, path: Path, *, l
 
 
 def required(config: Mapping[str, Any], key: str, path: Path) -> Any:
-    """A value of a configuration. Raises ForeignFileError naming the keys there are."""
+    """Return a value from a configuration. Raises ForeignFileError naming the existing keys."""
     if key not in config:
-        raise ForeignFileError(path, f"has no {key!r}; it has {listed(config)}")
+        raise ForeignFileError(path, f"has no {key!r}, only {listed(config)}")
     return config[key]
 
 
 def _extent(content: Any, path: Path) -> Extent:
-    """How much a file holds, containers that are there several times counted each time. Raises ForeignFileError."""
+    """Return the extent of a file's content; repeated containers count each time. Raises ForeignFileError."""
     known: dict[int, Extent | None] = {}
 
     def of(item: Any, depth: int) -> Extent:
@@ -124,7 +124,7 @@ def _extent(content: Any, path: Path) -> Extent:
         if depth > DEEPEST or (id(item) in known and known[id(item)] is None):
             raise ForeignFileError(path, f"refused: it nests containers inside each other more than {DEEPEST} times")
         if (found := known.get(id(item))) is None:
-            known[id(item)] = None  # until it is known: who comes back here is inside it
+            known[id(item)] = None  # until its extent is known, a container found again is inside itself
             inside = [of(one, depth + 1) for one in (item.values() if isinstance(item, Mapping) else item)]
             found = Extent(1 + sum(one.entries for one in inside), sum(one.numbers for one in inside))
             known[id(item)] = found

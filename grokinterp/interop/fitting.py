@@ -1,4 +1,4 @@
-"""From mapped weights to a model of ours: its sizes, its biases, and the state that it loads."""
+"""Fit of mapped weights to a model of this package: its sizes, its biases, and its state dict."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -21,7 +21,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "swish": "silu",
     "quadratic": "quadratic",
 }
-"""Activation functions by their published names in small letters."""
+"""Activation functions by their published names in lower case."""
 
 BIAS = re.compile(r"\.b_\w+$")
 
@@ -35,27 +35,27 @@ SIZE_NAMES = {
     "d_vocab_out": ("d_vocab_out",),
     "n_ctx": ("n_ctx",),
 }
-"""Sizes of a transformer, and the keys under which configurations have them."""
+"""Sizes of a transformer, and the keys under which configurations store them."""
 
 
 def transformer_sizes(mapped: Mapped) -> dict[str, int]:
-    """What the weights of a transformer say about its shape."""
+    """Return the sizes of a transformer according to its weights."""
     axes = {"n_heads": "head", "d_vocab": "token", "d_vocab_out": "class", "n_ctx": "position"}
     named = {key: mapped.sizes[axes.get(key, key)] for key in SIZE_NAMES if key != "n_layers"}
     return {"n_layers": mapped.n_layers} | named
 
 
 def spec_sizes(sizes: Mapping[str, int]) -> dict[str, Any]:
-    """Those of the sizes that a TransformerSpec has."""
+    """Return the sizes that a ``TransformerSpec`` has as fields."""
     kept = {key: sizes[key] for key in ("n_layers", "n_heads", "d_model", "d_mlp")}
     usual = sizes["d_head"] * sizes["n_heads"] == sizes["d_model"]
     return kept | {"d_head": None if usual else sizes["d_head"]}
 
 
 def require_sizes(config: Mapping[str, Any], sizes: Mapping[str, int], cfg: Path, path: Path) -> None:
-    """Raise ForeignFileError, naming both files, where a configuration contradicts the weights.
+    """Raise ForeignFileError, naming both files, if a configuration contradicts the weights.
 
-    A size that is 0, negative or null is not known to the configuration.
+    A size of 0, a negative size or null counts as unknown.
     """
     for size, keys in SIZE_NAMES.items():
         for key in keys:
@@ -65,9 +65,9 @@ def require_sizes(config: Mapping[str, Any], sizes: Mapping[str, int], cfg: Path
 
 
 def plain(state: State, path: Path) -> State:
-    """The weights in float32 or, where they are so, float64. Raises ForeignFileError.
+    """Convert the weights to float32, except float64 weights. Raises ForeignFileError.
 
-    Entries that are no weights, such as masks, may hold anything; they are dropped by the layout.
+    Entries that are not weights, such as masks, may have any type; the layout drops them.
     """
     return {
         name: value if value.dtype == torch.float64 or not value.is_floating_point() else value.float()
@@ -76,22 +76,22 @@ def plain(state: State, path: Path) -> State:
 
 
 def require_numbers(state: State, path: Path) -> None:
-    """Raise ForeignFileError for weights that are no floating-point numbers, or not finite."""
+    """Raise ForeignFileError if weights are not floating-point numbers, or not finite."""
     for name, value in state.items():
         if not value.is_floating_point():
-            raise ForeignFileError(path, f"{name} holds {value.dtype}, no floating-point numbers")
+            raise ForeignFileError(path, f"{name} holds {value.dtype}, not floating-point numbers")
         if not value.isfinite().all():
             raise ForeignFileError(path, f"{name} is not finite")
 
 
 def biases(states: Iterable[State]) -> bool | Literal["mlp"]:
-    """Which biases were trained: those that are not zero in some state, of the MLPs alone or of other layers too."""
+    """Return which biases were trained, that is, are nonzero in some state: none, those of the MLPs only, or all."""
     found = {name for state in states for name, value in state.items() if BIAS.search(name) and value.any()}
     return "mlp" if found and all(".mlp." in name for name in found) else bool(found)
 
 
 def own_shapes(experiment: Experiment, path: Path) -> dict[str, tuple[int, ...]]:
-    """The shapes of the weights of an experiment's model, none of which is built. Raises ForeignFileError."""
+    """Return the shapes of the weights of an experiment's model without allocating them. Raises ForeignFileError."""
     try:
         with torch.device("meta"):
             return {name: tuple(value.shape) for name, value in experiment.empty_model().state_dict().items()}
@@ -100,10 +100,10 @@ def own_shapes(experiment: Experiment, path: Path) -> dict[str, tuple[int, ...]]
 
 
 def fitted(state: State, experiment: Experiment, path: Path) -> State:
-    """The state as the experiment's model holds it: of more classes and positions the first, absent biases zero.
+    """Return the state for the experiment's model: surplus classes and positions dropped, missing biases zero.
 
     Raises:
-        ForeignFileError: a weight that the model does not have, one that is missing, or of another shape.
+        ForeignFileError: if the model lacks a weight of the state, or a weight is missing or has another shape.
     """
     own = own_shapes(experiment, path)
     state = dict(state)
@@ -113,12 +113,12 @@ def fitted(state: State, experiment: Experiment, path: Path) -> State:
     odd = own.keys() ^ state.keys()
     if odd:
         word = "lacks" if odd & own.keys() else "holds"
-        raise ForeignFileError(path, f"{word} {listed(odd & own.keys() or odd)}, unlike the network it says it is")
+        raise ForeignFileError(path, f"{word} {listed(odd & own.keys() or odd)}, unlike the stated network")
     for name, of in (("unembed.W_U", 1), ("unembed.b_U", 0), ("pos_embed.W_pos", 0)):
         if name in own and state[name].ndim == len(own[name]):
             state[name] = state[name].narrow(of, 0, min(state[name].shape[of], own[name][of]))
     for name, value in state.items():
         if tuple(value.shape) != own[name]:
-            raise ForeignFileError(path, f"{name} has shape {tuple(value.shape)}; {own[name]} follows from the task")
+            raise ForeignFileError(path, f"{name} has shape {tuple(value.shape)}; the task implies {own[name]}")
     require_numbers(state, path)
     return {name: value.contiguous().clone() for name, value in state.items()}

@@ -1,4 +1,4 @@
-"""A saved HookedTransformer: its state dict, and its configuration as JSON beside it."""
+"""Import of a saved HookedTransformer: its state dict, with its configuration in a JSON file next to it."""
 
 import contextlib
 import math
@@ -44,22 +44,22 @@ UNLIKE: dict[str, tuple[object, ...]] = {
     "output_logits_soft_cap": (-1, 0),
     "eps": (1e-5,),
 }
-"""Settings of a HookedTransformerConfig that there are, or are not, networks of here, with the values there are."""
+"""Settings of a HookedTransformerConfig that restrict which networks can be imported, with the supported values."""
 
 
 def read(path: Path) -> Release:
-    """A HookedTransformer that was trained on a task of two operands.
+    """Read a HookedTransformer trained on a task with two operands.
 
-    Its configuration does not say on which: the key ``task``, the table that our configurations have,
-    says it, or ``group`` and ``group_parameter`` as in Chughtai et al. 2023; without these it is the
-    operation modulo p that the network answers. It does not say the split either, nor, unless there is a key
-    ``num_epochs`` or ``steps``, how long the network was trained.
+    Its configuration does not state the task. The key ``task``, with the same table as in configurations of this
+    package, states it, or ``group`` and ``group_parameter`` as in Chughtai et al. 2023; otherwise it is inferred as the
+    operation modulo p that the network computes. Neither the split nor, without a key ``num_epochs`` or ``steps``, the
+    number of training steps is stated.
 
     Args:
-        path: .pt, .pth or .safetensors; the JSON file has the same name, or config or cfg in it.
+        path: .pt, .pth or .safetensors; the JSON file has the same name, or a name with config or cfg in it.
 
     Raises:
-        ForeignFileError: a file that is not what it says, or a network that cannot be expressed here.
+        ForeignFileError: if a file is not as expected, or the network cannot be expressed by this package.
     """
     content = read_content(path)
     require_not_hugging_face(path, content)
@@ -99,13 +99,13 @@ def read(path: Path) -> Release:
             "release": "a HookedTransformer",
             "split": "not stated in the file",
             "optimization": "not stated in the file: the configuration shows defaults",
-            "steps": f"as {cfg.name} says" if told else "not stated in the file: counted as 1",
+            "steps": f"as stated in {cfg.name}" if told else "not stated in the file: counted as 1",
         },
     )
 
 
 def tasks_of(config: Mapping[str, Any], sizes: Mapping[str, int], path: Path) -> list[Task]:
-    """The task that is told, or those that a network of this shape may have learned. Raises ForeignFileError."""
+    """Return the stated task, or all tasks that a network of this shape may have learned. Raises ForeignFileError."""
     if "task" in config:
         try:
             return [Experiment.from_dict({"task": config["task"]}).task]
@@ -126,7 +126,7 @@ def tasks_of(config: Mapping[str, Any], sizes: Mapping[str, int], path: Path) ->
 def spec_of(
     config: Mapping[str, Any], sizes: Mapping[str, int], state: State, task: Task, path: Path
 ) -> TransformerSpec:
-    """The transformer of a configuration. Raises ForeignFileError naming what there is no network of."""
+    """Return the transformer of a configuration. Raises ForeignFileError naming an unsupported setting."""
     for key, values in UNLIKE.items():
         if key in config and config[key] not in values:
             raise ForeignFileError(path, f"{key}={str(config[key])[:40]}: must be among {listed(values)}")
@@ -135,7 +135,7 @@ def spec_of(
         raise ForeignFileError(path, f"act_fn={act[:40]}: must be among {listed(ACTIVATIONS)}")
     scale = given(config, "attn_scale", -1.0, path, least=-1)
     if scale not in (-1.0, 0.0) and not math.isclose(scale, sizes["d_head"] ** 0.5, rel_tol=1e-6):
-        raise ForeignFileError(path, f"attn_scale={scale}: must be the root of d_head={sizes['d_head']}")
+        raise ForeignFileError(path, f"attn_scale={scale}: must be the square root of d_head={sizes['d_head']}")
     learned = "LN" if any(".ln1." in name for name in state) else None
     return TransformerSpec(
         **spec_sizes(sizes),

@@ -1,4 +1,4 @@
-"""Tables that say where each of our weights is in somebody else's file, and the engine that reads by them."""
+"""Layouts: tables that map the tensors of other code to the weights of this package, and their application."""
 
 import re
 import tomllib
@@ -22,11 +22,11 @@ TABLES = files("grokinterp.interop").joinpath("layouts")
 State = dict[str, Tensor]
 
 Shapes = Mapping[str, tuple[int, ...]]
-"""The shape of each weight of a model of ours."""
+"""The shape of each weight of a model of this package."""
 
 
 class Mapped(NamedTuple):
-    """Weights under our names, the sizes of the axes that the table names, and the number of layers."""
+    """Weights under this package's names, the sizes of the axes that the table names, and the number of layers."""
 
     state: State
     sizes: dict[str, int]
@@ -34,7 +34,7 @@ class Mapped(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A line, its pattern known, and the tensor that it speaks of."""
+    """A line with its pattern and its tensor."""
 
     line: Line
     pattern: Pattern
@@ -46,7 +46,7 @@ class Found(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """A whole table: its lines, the names in a file that are no weights, sizes that no tensor tells."""
+    """A complete table: its lines, the names in a file that are not weights, sizes that no tensor determines."""
 
     lines: tuple[Line, ...]
     ignore: tuple[str, ...]
@@ -68,27 +68,27 @@ class Layout(NamedTuple):
         return cls(tuple(read_line(name, line) for name, line in weights.items()), tuple(ignore), dict(axes))
 
     def changed(self, other: "Layout") -> "Layout":
-        """This table with the lines of another in place of those of the same name, and with what else it has."""
+        """Merge another table into this table; its lines replace the lines of the same name."""
         lines = {line.name: line for line in (*self.lines, *other.lines)}
         return Layout(tuple(lines.values()), (*self.ignore, *other.ignore), {**self.axes, **other.axes})
 
     def read(self, state: State, path: Path, own: Shapes | None = None) -> Mapped:
-        """Put the tensors of a file under our names.
+        """Map the tensors of a file to this package's names.
 
         Args:
             state: tensors by their names.
             path: the file, for messages.
-            own: shapes of the weights of the model that they are meant for, where it is known.
+            own: shapes of the weights of the target model, if known.
 
         Raises:
-            ForeignFileError: a weight that is missing or that no line names, or shapes that contradict each other.
+            ForeignFileError: if a weight is missing or no line names it, or shapes contradict each other.
         """
         kept = {name: value for name, value in state.items() if not any(fnmatchcase(name, p) for p in self.ignore)}
         n_layers = self._count_layers(kept, path)
         lines = [line for line in self._expanded(n_layers) if _is_there(line, kept, own, path)]
         used = {source for line in lines for source in line.sources}
         if kept.keys() - used:
-            raise ForeignFileError(path, f"holds {listed(kept.keys() - used)}, which no line of its layout names")
+            raise ForeignFileError(path, f"holds {listed(kept.keys() - used)}, which no line of the layout names")
         try:
             found = [_found(line, number, kept) for number, line in enumerate(lines)]
             sizes = solved(self._equations(found, own))
@@ -97,7 +97,7 @@ class Layout(NamedTuple):
             raise ForeignFileError(path, str(error)) from None
 
     def _count_layers(self, state: State, path: Path) -> int:
-        """How many layers the file has. Raises ForeignFileError for none, or a gap."""
+        """Return the number of layers in the file. Raises ForeignFileError if there are none, or a gap."""
         templates = sorted({source for line in self.lines if line.per_layer for source in line.sources})
         found = set()
         for template in templates:
@@ -106,16 +106,16 @@ class Layout(NamedTuple):
             found |= {int(match[1]) for name in state if (match := numbered.fullmatch(name))}
         if templates and (not found or found != set(range(len(found)))):
             example = templates[0].replace(LAYER, "0")
-            raise ForeignFileError(path, f"has no layers 0, 1, ... such as {example}; it has {listed(state)}")
+            raise ForeignFileError(path, f"has no layers 0, 1, ... such as {example}, only {listed(state)}")
         return len(found)
 
     def _expanded(self, n_layers: int) -> Iterator[Line]:
-        """Every line, those of layers once for each."""
+        """Yield every line, with lines per layer repeated for each layer."""
         for line in self.lines:
             yield from (line.of_layer(number) for number in range(n_layers if line.per_layer else 1))
 
     def _equations(self, found: list[Found], own: Shapes | None) -> Iterator[Equation]:
-        """All that is known of the sizes: as given, from the file, and from the model. Raises PatternError."""
+        """Yield all equations for the sizes: from the table, the file and the model. Raises PatternError."""
         for name, size in self.axes.items():
             yield Equation((name,), size, "[axes]")
         for one in found:
@@ -126,28 +126,28 @@ class Layout(NamedTuple):
 
 @cache
 def layout(name: str) -> Layout:
-    """The table of that name that is part of this package. Raises FileNotFoundError."""
+    """Return a table that ships with this package, by name. Raises FileNotFoundError."""
     return Layout.from_table(tomllib.loads(TABLES.joinpath(f"{name}.toml").read_text("utf-8")))
 
 
 @cache
 def layout_names() -> tuple[str, ...]:
-    """The names of the tables that are part of this package."""
+    """Return the names of the tables that ship with this package."""
     return tuple(sorted(one.name.removesuffix(".toml") for one in TABLES.iterdir()))
 
 
 def _is_there(line: Line, state: State, own: Shapes | None, path: Path) -> bool:
-    """Whether the file has the tensors of a line. Raises ForeignFileError for one that is missing, or without use."""
+    """Return whether the file has the tensors of a line. Raises ForeignFileError if one is missing, or unused."""
     missing = [source for source in line.sources if source not in state]
     if missing and not (line.optional and len(missing) == len(line.sources)):
-        raise ForeignFileError(path, f"has no {missing[0]}; it has {listed(state)}")
+        raise ForeignFileError(path, f"has no {missing[0]}, only {listed(state)}")
     if not missing and own is not None and line.name not in own:
-        raise ForeignFileError(path, f"has {line.name}, which the model lacks; it has {listed(own)}")
+        raise ForeignFileError(path, f"has {line.name}, but the model has only {listed(own)}")
     return not missing
 
 
 def _found(line: Line, number: int, state: State) -> Found:
-    """The tensor of a line, several of them as one; without a pattern its axes have names of their own.
+    """Return the tensor of a line, stacking several tensors; without a pattern its axes get unique names.
 
     Raises PatternError.
     """
@@ -163,7 +163,7 @@ def _found(line: Line, number: int, state: State) -> Found:
 
 
 def _wanted(one: Found, shape: tuple[int, ...]) -> Iterator[Equation]:
-    """What the shape of our weight says about the axes of the right side. Raises PatternError."""
+    """Yield the constraints that the weight's shape places on the axes of the right side. Raises PatternError."""
     where, right = f"the model's {one.line.name} with shape {shape}", one.pattern.right
     if len(shape) != len(right):
         raise PatternError(f"{where} has {len(shape)} axes, but {one.where} has {len(right)} after its pattern")
@@ -173,16 +173,16 @@ def _wanted(one: Found, shape: tuple[int, ...]) -> Iterator[Equation]:
             kept *= stop - start
         whole = tuple(name for name in group if name not in one.line.part)
         if size % kept or (not whole and size != kept):
-            raise PatternError(f"{where} has no axis of {kept}, which part keeps of {one.where}")
+            raise PatternError(f"{where} has no axis of {kept}, the size that part keeps of {one.where}")
         yield Equation(whole, size // kept, where)
 
 
 def _rearranged(one: Found, sizes: Mapping[str, int]) -> Tensor:
-    """The tensor as our weight. Raises PatternError for an axis of unknown size, or a part outside it."""
+    """Return the tensor in the weight's layout. Raises PatternError for unknown axes, or a part out of range."""
     for name in one.pattern.names:
         if name not in sizes:
-            raise PatternError(f"{one.where}: no shape tells the size of {name}; give it under [axes]")
+            raise PatternError(f"{one.where}: no shape determines the size of {name}; give it under [axes]")
         if one.line.part.get(name, (0, 0))[1] > sizes[name]:
-            raise PatternError(f"{one.where} has {name}={sizes[name]}; part wants {list(one.line.part[name])}")
+            raise PatternError(f"{one.where} has {name}={sizes[name]}; part requires {list(one.line.part[name])}")
     weight = one.pattern.apply(one.tensor, sizes, one.line.part)
     return weight if one.line.scale == 1 else weight * one.line.scale

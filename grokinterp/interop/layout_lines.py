@@ -1,4 +1,4 @@
-"""One line of a layout table: from which tensors of somebody else's file one of our weights is made."""
+"""A line of a layout table: which tensors of a file form a weight."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -7,23 +7,23 @@ from grokinterp.errors import ConfigError, short
 from grokinterp.interop.patterns import Pattern, PatternError
 
 LAYER = "{layer}"
-"""Stands for the number of a layer, in our name of a weight and in theirs."""
+"""Placeholder for the layer number, in the weight's name and in the file's names."""
 
 Part = Mapping[str, tuple[int, int]]
-"""From where to where along a named axis; one index of an axis that the pattern picks."""
+"""Start and stop along a named axis; a single index for an axis that the pattern picks."""
 
 
 class Line(NamedTuple):
-    """Which tensors make one of our weights.
+    """A line of a layout: the tensors that form a weight.
 
     Args:
-        name: our name of the weight.
-        sources: their names; several tensors are stacked along a new first axis.
+        name: this package's name of the weight.
+        sources: names of the tensors in the file; several tensors are stacked along a new first axis.
         stacked: whether there is such an axis.
-        pattern: their axes and ours; None leaves the tensor as it is.
-        part: what is kept of an axis, where it is not all.
-        scale: what the weight is multiplied by.
-        optional: the file may lack it.
+        pattern: the axes of the file and of this package; None keeps the tensor as it is.
+        part: the range kept of an axis, if not all of it.
+        scale: factor that multiplies the weight.
+        optional: whether the file may lack the tensors.
     """
 
     name: str
@@ -36,17 +36,17 @@ class Line(NamedTuple):
 
     @property
     def per_layer(self) -> bool:
-        """Whether the line stands for one in each layer."""
+        """Whether the line represents a line for each layer."""
         return LAYER in self.name
 
     def of_layer(self, layer: int) -> "Line":
-        """The same line, for one layer."""
+        """Return the line for a single layer."""
         sources = tuple(source.replace(LAYER, str(layer)) for source in self.sources)
         return self._replace(name=self.name.replace(LAYER, str(layer)), sources=sources)
 
 
 def read_line(name: str, values: Any) -> Line:
-    """One line of a table, or a name alone. Raises ConfigError naming the key."""
+    """Parse a line of a table, or a bare name. Raises ConfigError naming the key."""
     key = f'weights."{short(name)}"'
     values = {"from": values} if isinstance(values, str) else values
     if not isinstance(values, Mapping):
@@ -60,7 +60,7 @@ def read_line(name: str, values: Any) -> Line:
     if not sources or not all(isinstance(source, str) and source for source in sources):
         raise ConfigError(f"{key}.from", short(given), "must be a name, or a list of names")
     if any((LAYER in name) != (LAYER in source) for source in sources):
-        raise ConfigError(f"{key}.from", short(given), f"must have {LAYER} where our name has it, and only there")
+        raise ConfigError(f"{key}.from", short(given), f"must contain {LAYER} exactly if the weight's name does")
     scale, optional = values.get("scale", 1.0), values.get("optional", False)
     number = isinstance(scale, int | float) and not isinstance(scale, bool)
     if not number or not 0 < abs(scale) < 1e9:
@@ -73,12 +73,12 @@ def read_line(name: str, values: Any) -> Line:
 
 
 def is_whole(value: Any) -> bool:
-    """Whether that is an integer and no boolean."""
+    """Return whether a value is an integer and not a boolean."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _read_pattern(key: str, text: Any) -> Pattern | None:
-    """The pattern of a line, if it has one. Raises ConfigError."""
+    """Parse the pattern of a line, if it has one. Raises ConfigError."""
     if text is None:
         return None
     try:
@@ -88,7 +88,7 @@ def _read_pattern(key: str, text: Any) -> Pattern | None:
 
 
 def _read_part(key: str, part: Any, pattern: Pattern | None) -> Part:
-    """The indices that a line wants. Raises ConfigError."""
+    """Parse the indices that a line selects. Raises ConfigError."""
     if not isinstance(part, Mapping):
         raise ConfigError(key, short(part), "must be a table such as { class = [0, 113] }")
     names, picked = (pattern.names, pattern.picked) if pattern else ((), ())
@@ -100,7 +100,7 @@ def _read_part(key: str, part: Any, pattern: Pattern | None) -> Part:
 
 
 def _read_range(key: str, wanted: Any, *, picks: bool) -> tuple[int, int]:
-    """An index, or from where to where. Raises ConfigError."""
+    """Parse an index, or a start and a stop. Raises ConfigError."""
     if picks and is_whole(wanted) and wanted >= 0:
         return wanted, wanted + 1
     if not picks and isinstance(wanted, list) and len(wanted) == 2 and all(map(is_whole, wanted)):

@@ -1,4 +1,4 @@
-"""The networks without attention of Zhong et al. 2023: ReLU layers on the embeddings of both operands."""
+"""Import of the networks without attention of Zhong et al. 2023: ReLU layers on the embeddings of both operands."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,11 +15,11 @@ from grokinterp.models import MLPSpec
 from grokinterp.tasks import ModularAddition, Task
 
 RIGHT = 0.5
-"""Accuracy below which the forward pass is taken for another one than the network's."""
+"""Accuracy below which the assumed forward pass is not the network's."""
 
 
 class Linear(NamedTuple):
-    """A network without attention, as pizza.Network has one with it."""
+    """A network without attention, with the same fields as ``pizza.Network``."""
 
     task: Task
     model: MLPSpec
@@ -28,17 +28,17 @@ class Linear(NamedTuple):
 
 
 def network(config: Mapping[str, Any], weights: State, beside: Path, path: Path) -> Linear:
-    """Read one that computes W_U relu(L_2 relu(L_1 x)), x being the sum of two embeddings, or both in a row.
+    """Read a network W_U relu(L_2 relu(L_1 x)), with x the sum or the concatenation of two embeddings.
 
-    The release has several ``model_type``; which forward pass each of them has is code that is not in its files. So
-    a network is taken for one of this form if its weights have it and it answers a + b then, and refused otherwise.
-    p71frej8t7, of type B, has it: 97 % of what its second layer computes is positive, of every neuron, which without
-    a ReLU nothing would bring about.
+    The release has several values of ``model_type``; their forward passes are code that is not in its files. So a
+    network is accepted in this form if its weights have this form and it then computes a + b, and refused otherwise.
+    p71frej8t7, of type B, has it: 97 % of the outputs of its second layer are positive, for every neuron, which would
+    not happen without a ReLU.
 
     Source: Zhong et al. 2023, appendix on linear models.
 
     Raises:
-        ForeignFileError: another type of network, named.
+        ForeignFileError: if the network has another, named type.
     """
     kind, p = short(config["model_type"])[:20], given(config, "C", 0, beside, least=3)
     names = {"embed.weight", "unembed.weight", "l1.weight", "l1.bias"}
@@ -49,7 +49,7 @@ def network(config: Mapping[str, Any], weights: State, beside: Path, path: Path)
     hidden = tuple(sizes[name] for name in ("first", "second") if name in sizes)
     reads, width = sizes["d_read"], sizes["d_embed"]
     if reads not in (width, 2 * width) or sizes["last"] != hidden[-1]:
-        raise ForeignFileError(path, f"{unsupported(kind)}: its layers read {reads} and {sizes['last']} numbers")
+        raise ForeignFileError(path, f"{unsupported(kind)}: its layers have {reads} and {sizes['last']} inputs")
     for key, found in (("n_vocab", sizes["token"]), ("d_model", width), ("d_hidden", hidden[0])):
         if key in config and config[key] != found:
             raise ForeignFileError(beside, f"{key}={short(config[key])}, but the weights in {path.name} have {found}")
@@ -66,16 +66,16 @@ def network(config: Mapping[str, Any], weights: State, beside: Path, path: Path)
     state = fitted(mapped.state, experiment, path)
     right = score(loaded(experiment, state), experiment.tokens(), task.labels()).accuracy
     if right < RIGHT:
-        why = f"a ReLU after each layer gives {right:.1%} of the answers a + b"
+        why = f"with a ReLU after each layer it computes a + b with accuracy {right:.1%}"
         raise ForeignFileError(path, f"{unsupported(kind)}: {why}")
     return Linear(
         task,
         spec,
         state,
-        {"model": f"linear model of type {kind}; inferred, as it is in no file: a ReLU after each layer"},
+        {"model": f"linear model of type {kind}; a ReLU after each layer is inferred, not stated in the files"},
     )
 
 
 def unsupported(kind: str) -> str:
-    """The beginning of a refusal."""
+    """Return the beginning of the error message for an unsupported type."""
     return f"linear models of type {kind} of this release are not supported"

@@ -1,7 +1,7 @@
-"""The networks of Nanda et al. 2023, and bare state dicts in their layout.
+"""Import of the networks of Nanda et al. 2023, and bare state dicts in their layout.
 
-One file of weights, mostly with loss curves, an optimizer and a configuration; what it lacks may be in a JSON file
-beside it.
+A file of weights, often with loss curves, an optimizer and a configuration; missing information may be in a JSON file
+next to it.
 """
 
 import contextlib
@@ -35,19 +35,19 @@ from grokinterp.models import TransformerSpec
 from grokinterp.tasks import ModularAddition, ModularSubtraction, Polynomial, Task
 
 DRAW = "random.shuffle"
-"""How the release draws its training examples."""
+"""The function that draws the training examples in this release."""
 
 
 class Document(NamedTuple):
-    """What a file and the JSON file beside it say, apart from the weights.
+    """The contents of a file and of the JSON file next to it, except for the weights.
 
     Args:
         path: the file of weights.
-        content: all of it.
-        config: the settings; nothing if there are none.
-        cfg: the file that they are in.
-        curves: what was logged, in the file itself or in the one beside it.
-        logged: the file that the curves are in.
+        content: its complete content.
+        config: the settings; empty if there are none.
+        cfg: the file that contains the settings.
+        curves: the logged curves, from the file itself or from the file next to it.
+        logged: the file that contains the curves.
     """
 
     path: Path
@@ -59,13 +59,13 @@ class Document(NamedTuple):
 
 
 def read(path: Path) -> Release:
-    """A network of the release.
+    """Read a network of the release.
 
-    The ``config`` in the file, or in a JSON file beside it, says task, seed and fraction. Without one, the task is
-    addition or subtraction, whichever the network has learned, and the split the one whose losses are stored.
+    The ``config`` in the file, or in a JSON file next to it, states task, seed and fraction. Without it, the task is
+    addition or subtraction, whichever the network computes, and the split is inferred from the stored losses.
 
     Raises:
-        ForeignFileError: a file that is not of this release.
+        ForeignFileError: if the file is not of this release.
     """
     told = documented(path)
     states, sizes = mapped_states(told)
@@ -80,7 +80,7 @@ def read(path: Path) -> Release:
     states = {step: fitted(state, experiment, path) for step, state in states.items()}
     task, scores = learned(states[max(states)], spec, candidates)
     if not named and scores.accuracy < 0.5:
-        why = f"has no fn_name, and computes neither a + b nor a - b modulo {p}: {scores.accuracy:.1%}"
+        why = f"has no fn_name and computes neither a + b nor a - b modulo {p}: accuracy {scores.accuracy:.1%}"
         raise ForeignFileError(path, why)
     stored = stored_losses(told)
     split, how = split_by(told, task, scores, stored)
@@ -102,7 +102,7 @@ def read(path: Path) -> Release:
 
 
 def documented(path: Path) -> Document:
-    """Everything but the weights. Raises ForeignFileError."""
+    """Return all information except the weights. Raises ForeignFileError."""
     content = read_content(path)
     require_not_hugging_face(path, content)
     curves = curves_in({name: values for name, values in content.items() if str(name).endswith("losses")}, path)
@@ -111,13 +111,13 @@ def documented(path: Path) -> Document:
         return Document(path, content, settings(content, path) if "config" in content else {}, path, curves, path)
     config, logged = settings(read_config(beside), beside), path
     if not curves:
-        with contextlib.suppress(ForeignFileError):  # a configuration need not have a history
+        with contextlib.suppress(ForeignFileError):  # a configuration need not contain a history
             curves, logged = read_log(beside), beside
     return Document(path, content, config, beside, curves, logged)
 
 
 def mapped_states(told: Document) -> tuple[dict[int, State], dict[str, int]]:
-    """Every state dict under our names by its step, and the sizes of the network. Raises ForeignFileError."""
+    """Return every state dict under this package's names by step, and the sizes. Raises ForeignFileError."""
     states, path, sizes = {}, told.path, {}
     for step, state in weights_by_step(told):
         mapped = layout("nanda").read(plain(state, path), path)
@@ -127,7 +127,7 @@ def mapped_states(told: Document) -> tuple[dict[int, State], dict[str, int]]:
 
 
 def weights_by_step(told: Document) -> Iterator[tuple[int, State]]:
-    """Every state dict with the number of optimizer steps before it. Raises ForeignFileError."""
+    """Yield every state dict with the number of optimizer steps before it. Raises ForeignFileError."""
     several = told.content.get("state_dicts")
     if isinstance(several, list | tuple) and several:
         for epoch, one in zip(epochs_of(told, len(several)), several, strict=True):
@@ -137,21 +137,21 @@ def weights_by_step(told: Document) -> Iterator[tuple[int, State]]:
 
 
 def epochs_of(told: Document, count: int) -> list[int]:
-    """The epochs of several state dicts: listed, or every so many from the first on. Raises ForeignFileError."""
+    """Return the epochs of several state dicts: listed, or multiples of an interval. Raises ForeignFileError."""
     epochs, every = told.content.get("epochs"), told.config.get("save_every")
     whole = isinstance(epochs, list | tuple) and all(isinstance(epoch, int) and epoch >= 0 for epoch in epochs)
     if whole and len(epochs) == count:
         return list(epochs)
     if isinstance(every, int) and every > 0:
         return [every * number for number in range(count)]
-    raise ForeignFileError(told.path, f"does not say at which epochs its {count} state dicts were saved")
+    raise ForeignFileError(told.path, f"does not state the epochs of its {count} state dicts")
 
 
 def last_step(told: Document) -> tuple[int, str]:
-    """Optimizer steps before the last weights, and what says so.
+    """Return the number of optimizer steps before the last weights, and its source.
 
-    The optimizer's count; the number of the last epoch plus 1; the last logged step; the number of training losses,
-    of which there is one for each step; the number of epochs asked for; or 1, since nothing says it.
+    The sources, in order: the optimizer's count; the number of the last epoch plus 1; the last logged step; the number
+    of training losses, one per step; the number of epochs in the configuration; or 1 if none of these is present.
     """
     optimizer, epoch = told.content.get("optimizer"), told.content.get("epoch")
     moments = optimizer.get("state") if isinstance(optimizer, Mapping) else None
@@ -174,17 +174,17 @@ def last_step(told: Document) -> tuple[int, str]:
 
 
 def spec_of(sizes: Mapping[str, int], states: Mapping[int, State], told: Document) -> TransformerSpec:
-    """The transformer of the release: causal, read at "=", biases in the MLP. Raises ForeignFileError."""
+    """Return the transformer of the release: causal, read at "=", biases in the MLP. Raises ForeignFileError."""
     act = str(told.config.get("act_type", "ReLU"))
     if act.lower() not in ACTIVATIONS:
         raise ForeignFileError(told.cfg, f"act_type={act[:40]}: must be among {listed(ACTIVATIONS)}")
     if told.config.get("use_ln"):
-        raise ForeignFileError(told.cfg, "use_ln=True: its LayerNorm is not known")
+        raise ForeignFileError(told.cfg, "use_ln=True: networks with LayerNorm are not supported")
     return TransformerSpec(**spec_sizes(sizes), act_fn=ACTIVATIONS[act.lower()], biases=biases(states.values()))
 
 
 def named_task(told: Document, p: int) -> Task:
-    """The task of a ``fn_name``. Raises ForeignFileError."""
+    """Return the task that ``fn_name`` names. Raises ForeignFileError."""
     tasks = {
         "add": lambda: ModularAddition(p=p),
         "subtract": lambda: ModularSubtraction(p=p),
@@ -197,7 +197,7 @@ def named_task(told: Document, p: int) -> Task:
 
 
 def learned(state: State, spec: TransformerSpec, candidates: Sequence[Task]) -> tuple[Task, Scores]:
-    """The task that the network answers best, and how."""
+    """Return the task with the highest accuracy, and its scores."""
     scored = []
     for task in candidates:
         experiment = Experiment(task=task, model=spec)
@@ -206,12 +206,12 @@ def learned(state: State, spec: TransformerSpec, candidates: Sequence[Task]) -> 
 
 
 def split_by(told: Document, task: Task, scores: Scores, stored: Mapping[str, Stored]) -> tuple[Split, str]:
-    """The split, of the configuration or of the stored losses, and where it comes from. Raises ForeignFileError."""
+    """Return the split, stated or inferred from the losses, and its source. Raises ForeignFileError."""
     config = told.config
     if "frac_train" in config:
         fraction, seed = given(config, "frac_train", 0.3, told.cfg), given(config, "seed", 0, told.cfg)
         if not 0 < fraction < 1:
-            raise ForeignFileError(told.cfg, f"frac_train={fraction}: must lie strictly between 0 and 1")
+            raise ForeignFileError(told.cfg, f"frac_train={fraction}: must be strictly between 0 and 1")
         is_train = drawn(DRAW, task.n_examples, fraction=fraction, seed=seed)
         return split_of(
             task, is_train, fraction=fraction, seed=seed
@@ -220,14 +220,14 @@ def split_by(told: Document, task: Task, scores: Scores, stored: Mapping[str, St
     if {"train_loss", "test_loss"} <= stored.keys():
         found = split_of_losses(scores.losses, stored["train_loss"], stored["test_loss"], [DRAW])
     if found is None:
-        return Split(trained_on=UNKNOWN), "unknown: the file does not state it"
+        return Split(trained_on=UNKNOWN), "unknown: not stated in the file"
     is_train = drawn(DRAW, task.n_examples, fraction=found.percent / 100, seed=found.seed)
-    how = f"not in the file; the only draw by random.shuffle with the stored losses, seed {found.seed}"
+    how = f"inferred as the only draw by random.shuffle that gives the stored losses, seed {found.seed}"
     return split_of(task, is_train, fraction=found.percent / 100, seed=found.seed), how
 
 
 def stored_losses(told: Document) -> dict[str, Stored]:
-    """The losses of the last weights, as far as the files say them."""
+    """Return the losses of the last weights, if the files state them."""
     found = {}
     for name in ("train_loss", "test_loss"):
         value = told.content.get(name)
@@ -239,7 +239,7 @@ def stored_losses(told: Document) -> dict[str, Stored]:
 
 
 def optimization(told: Document) -> Optimization:
-    """AdamW as the configuration says it, or the optimizer that is in the file. Raises ForeignFileError."""
+    """Return AdamW with the configuration's settings, or the stored optimizer's. Raises ForeignFileError."""
     optimizer = told.content.get("optimizer")
     groups = optimizer.get("param_groups") if isinstance(optimizer, Mapping) else None
     group: dict[str, Any] = dict(groups[0]) if groups and isinstance(groups[0], Mapping) else {}

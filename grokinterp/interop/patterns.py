@@ -1,4 +1,4 @@
-"""Patterns such as ``(head d_head) d_model -> head d_model d_head``, and the sizes that their axes must have."""
+"""Patterns such as ``(head d_head) d_model -> head d_model d_head``, and the sizes of their axes."""
 
 import math
 import re
@@ -11,15 +11,15 @@ from torch import Tensor
 TOKEN = re.compile(r"\(|\)|[A-Za-z_]\w*|\S+")
 
 Groups = tuple[tuple[str, ...], ...]
-"""The axes of one side: each is a product of names, of one name where it has no parentheses."""
+"""The axes of one side; each is a product of names, or a single name without parentheses."""
 
 
 class PatternError(ValueError):
-    """A pattern that cannot be read, or does not fit a tensor; the text says why."""
+    """Raised if a pattern cannot be parsed or does not fit a tensor."""
 
 
 class Equation(NamedTuple):
-    """The product of some named axes is a number; ``where`` says which tensor says so."""
+    """The product of some named axes equals a number; ``where`` names the tensor that implies it."""
 
     names: tuple[str, ...]
     size: int
@@ -27,9 +27,9 @@ class Equation(NamedTuple):
 
 
 class Pattern(NamedTuple):
-    """What a tensor's axes are called, and the order in which they are wanted.
+    """The names of a tensor's axes, and their target order.
 
-    Names that the right side lacks are picked: one index of each is taken.
+    Names missing from the right side are picked: a single index of each is taken.
     """
 
     left: Groups
@@ -37,7 +37,7 @@ class Pattern(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Pattern":
-        """Read a pattern; without an arrow, the axes keep their order. Raises PatternError.
+        """Parse a pattern; without an arrow, the axes keep their order. Raises PatternError.
 
         >>> Pattern.parse("(head d_head) d_model -> head d_model d_head").picked
         ()
@@ -53,38 +53,38 @@ class Pattern(NamedTuple):
                     raise PatternError(f"has the axis {name} twice on one side")
         for name in (name for group in pattern.right for name in group):
             if name not in pattern.names:
-                raise PatternError(f"has {name} on the right side alone")
+                raise PatternError(f"has {name} on the right side only")
         return pattern
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The axes of the tensor, taken apart."""
+        """The axes of the tensor after splitting."""
         return tuple(name for group in self.left for name in group)
 
     @property
     def picked(self) -> tuple[str, ...]:
-        """The names that the right side lacks."""
+        """The names missing from the right side."""
         kept = {name for group in self.right for name in group}
         return tuple(name for name in self.names if name not in kept)
 
     def equations(self, shape: tuple[int, ...], where: str) -> list[Equation]:
-        """What a tensor's shape says about the axes of the left side. Raises PatternError."""
+        """Return the constraints that a shape places on the axes of the left side. Raises PatternError."""
         if len(shape) != len(self.left):
-            raise PatternError(f"{where} has shape {shape}, its pattern names {len(self.left)} axes")
+            raise PatternError(f"{where} has shape {shape}, but its pattern names {len(self.left)} axes")
         return [
             Equation(group, size, f"{where} with shape {shape}") for group, size in zip(self.left, shape, strict=True)
         ]
 
     def apply(self, tensor: Tensor, sizes: Mapping[str, int], part: Mapping[str, tuple[int, int]]) -> Tensor:
-        """Take the axes apart, keep a part of some, put them together in the wanted order.
+        """Split the axes, keep a part of some, and merge them in the target order.
 
         Args:
-            tensor: with the axes of the left side.
-            sizes: of every name, before a part is taken.
-            part: of a name, from where to where; of a picked one, a single index.
+            tensor: a tensor with the axes of the left side.
+            sizes: the size of every name, before a part is taken.
+            part: start and stop of a name; a single index for a picked name.
         """
         names = [*self.picked, *(name for group in self.right for name in group)]
-        alias = {name: f"axis{number}" for number, name in enumerate(names)}  # "class" is a word of Python's
+        alias = {name: f"axis{number}" for number, name in enumerate(names)}  # "class" is a Python keyword
         flat = " ".join(alias.values())
         lengths = {alias[name]: sizes[name] for name in names}
         x = rearrange(tensor, f"{_spelled(self.left, alias)} -> {flat}", **lengths)
@@ -99,13 +99,13 @@ class Pattern(NamedTuple):
 
 
 def solved(equations: Iterable[Equation]) -> dict[str, int]:
-    """The size of each axis that the equations determine.
+    """Return the size of each axis that the equations determine.
 
     >>> solved([Equation(("a", "b"), 12, "x"), Equation(("a",), 3, "y")])
     {'a': 3, 'b': 4}
 
     Raises:
-        PatternError: two that contradict each other, naming both.
+        PatternError: if two equations contradict each other; the message names both.
     """
     sizes: dict[str, int] = {}
     said: dict[str, str] = {}
@@ -119,7 +119,7 @@ def solved(equations: Iterable[Equation]) -> dict[str, int]:
 
 
 def _settle(equation: Equation, sizes: dict[str, int], said: dict[str, str]) -> bool:
-    """Use an equation with at most one unknown; whether it was one."""
+    """Apply an equation if it has at most one unknown, and return whether it did."""
     unknown = [name for name in equation.names if name not in sizes]
     if len(unknown) > 1:
         return False
@@ -133,7 +133,7 @@ def _settle(equation: Equation, sizes: dict[str, int], said: dict[str, str]) -> 
 
 
 def _groups(text: str) -> Groups:
-    """One side of a pattern. Raises PatternError."""
+    """Parse one side of a pattern. Raises PatternError."""
     groups: list[tuple[str, ...]] = []
     inside: list[str] | None = None
     for token in TOKEN.findall(text):
@@ -143,16 +143,16 @@ def _groups(text: str) -> Groups:
             groups.append(tuple(inside))
             inside = None
         elif not token.isidentifier():
-            raise PatternError(f"has {token[:20]!r}, which is neither a name nor a parenthesis in its place")
+            raise PatternError(f"has {token[:20]!r}, which is neither a name nor a matching parenthesis")
         elif inside is not None:
             inside.append(token)
         else:
             groups.append((token,))
     if inside is not None:
-        raise PatternError("has a parenthesis that is not closed")
+        raise PatternError("has an unclosed parenthesis")
     return tuple(groups)
 
 
 def _spelled(groups: Groups, alias: Mapping[str, str]) -> str:
-    """Groups as einops writes them, each axis by another name."""
+    """Return the groups in einops notation, with aliased names."""
     return " ".join(f"({' '.join(alias[name] for name in group)})" for group in groups)

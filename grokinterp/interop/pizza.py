@@ -1,4 +1,4 @@
-"""The networks of Zhong et al. 2023: model_ID.pt with config_ID.json beside it."""
+"""Import of the networks of Zhong et al. 2023: model_ID.pt with config_ID.json next to it."""
 
 import re
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ SUM = re.compile(r"lambda x: ?\(x\[0\] ?\+ ?x\[1\]\) ?% ?(\d{1,4})")
 
 
 class Network(NamedTuple):
-    """What is particular to one of the release's two kinds of networks."""
+    """The fields that differ between the two kinds of networks of the release."""
 
     task: Task
     model: ModelSpec
@@ -37,15 +37,15 @@ class Network(NamedTuple):
 
 
 def read(path: Path) -> Release:
-    """A network of the release; its split was drawn by a generator that nobody has recorded.
+    """Read a network of the release; the seed of its split was not recorded.
 
-    A configuration with a ``model_type`` is that of a network without attention.
+    A configuration with a ``model_type`` belongs to a network without attention.
 
     Raises:
-        ForeignFileError: a file that is not of this release, or a network that cannot be expressed here.
+        ForeignFileError: if a file is not of this release, or the network cannot be expressed by this package.
     """
     if path.suffix not in (".pt", ".safetensors") or not path.stem.startswith("model_"):
-        raise ForeignFileError(path, "must be called model_ID.pt, with config_ID.json beside it")
+        raise ForeignFileError(path, "must be named model_ID.pt, with config_ID.json next to it")
     identity = path.stem.removeprefix("model_")
     beside = path.with_name(f"config_{identity}.json")
     config = read_config(beside)
@@ -76,7 +76,7 @@ def read(path: Path) -> Release:
 
 
 def transformer(config: Mapping[str, Any], weights: State, beside: Path, path: Path) -> Network:
-    """A network with attention. Raises ForeignFileError."""
+    """Return a network with attention. Raises ForeignFileError."""
     p = modulus(config, beside)
     mapped = layout("nanda").read(weights, path)
     sizes = transformer_sizes(mapped)
@@ -88,7 +88,7 @@ def transformer(config: Mapping[str, Any], weights: State, beside: Path, path: P
 
 
 def modulus(config: Mapping[str, Any], path: Path) -> int:
-    """P of ``funcs``, the sum of two inputs modulo p, which is read and never run."""
+    """Return p of ``funcs``, the sum of two inputs modulo p; the code is parsed and never run."""
     p = given(config, "C", 0, path)
     found = SUM.fullmatch(str(required(config, "funcs", path)).strip())
     if not found or int(found[1]) != p:
@@ -97,14 +97,14 @@ def modulus(config: Mapping[str, Any], path: Path) -> int:
 
 
 def task_of(config: Mapping[str, Any], p: int) -> Task:
-    """Addition modulo p; with ``diff_vocab`` the second operand b is the token p + b, by a table."""
+    """Return addition modulo p; with ``diff_vocab``, the token of the second operand b is p + b, as a table."""
     if not config.get("diff_vocab"):
         return ModularAddition(p=p)
     return Table.from_array([[-1] * p + [(a + b) % p for b in range(p)] for a in range(p)])
 
 
 def require_positions(sizes: Mapping[str, int], task: Task, equals: bool, path: Path) -> None:
-    """Raise ForeignFileError unless the network has the task's tokens, an "=" after them if there is one."""
+    """Raise ForeignFileError unless the network has the task's tokens, followed by "=" if it has one."""
     tokens, positions, classes = task.d_vocab + equals, task.n_ctx + equals, task.n_classes
     found = sizes["d_vocab"], sizes["n_ctx"], sizes["d_vocab_out"]
     if found[0] != tokens or found[1] < positions or found[2] < classes:
@@ -115,7 +115,7 @@ def require_positions(sizes: Mapping[str, int], task: Task, equals: bool, path: 
 def spec_of(
     config: Mapping[str, Any], sizes: Mapping[str, int], state: State, equals: bool, path: Path
 ) -> TransformerSpec:
-    """The transformer: every position sees all, rate · softmax + (1 - rate) · 1."""
+    """Return the transformer: bidirectional attention, rate · softmax + (1 - rate) · 1."""
     act, rate = str(config.get("act_fn", "ReLU")), given(config, "attn_coeff", 1.0, path)
     if act.lower() not in ACTIVATIONS:
         raise ForeignFileError(path, f"act_fn={act[:40]}: must be among {listed(ACTIVATIONS)}")

@@ -1,4 +1,4 @@
-"""A network as its authors left it: what every reader of a release gives."""
+"""A network as its authors released it: the common result of all readers."""
 
 import re
 from collections.abc import Mapping
@@ -24,17 +24,17 @@ Curves = dict[str, list[float]]
 
 
 class Release(NamedTuple):
-    """A network, or several along one training, as its authors left it.
+    """A network, or several checkpoints of a training run, as the authors released it.
 
     Args:
-        name: of the run.
+        name: the name of the run.
         source: the file or folder.
-        states: the weights by step, under our names; they may be read as they are asked for.
-        curves: what was logged along the training.
-        notes: what a reader has to know that the configuration has no place for.
-        stored: what the release says about its last checkpoint, by the names of metrics.jsonl.
-        logits: those of all examples at the last checkpoint, where the release has them.
-        files: the files that were read, where ``source`` is a folder.
+        states: the weights by step, under this package's names; they may be read lazily.
+        curves: the logged training curves.
+        notes: information for the reader that the configuration has no field for.
+        stored: the values that the release states for its last checkpoint, by the names of metrics.jsonl.
+        logits: the logits of all examples at the last checkpoint, if the release has them.
+        files: the files that were read, if ``source`` is a folder.
     """
 
     name: str
@@ -53,10 +53,10 @@ class Release(NamedTuple):
     files: tuple[Path, ...] = ()
 
     def experiment(self) -> Experiment:
-        """The configuration, as far as it is known.
+        """Return the configuration, as far as it is known.
 
         Raises:
-            ForeignFileError: a configuration that is not allowed here, with the file that has it.
+            ForeignFileError: if the configuration is not allowed in this package.
         """
         logged = self.curves.get("step") or sorted(self.states)
         every = int(min((later - step for step, later in pairwise(logged)), default=self.steps))
@@ -77,9 +77,9 @@ class Release(NamedTuple):
 
 
 def split_of(task: Task, is_train: Bool[Tensor, "example"], *, fraction: float, seed: int) -> Split:
-    """The split that trains on these examples: drawn here, where the same seed draws the same, or written out."""
+    """Return the split with these training examples: as a seed if the same seed draws them, else written out."""
     trained = int(is_train.sum())
-    if int(fraction * task.n_examples + 1e-9) != trained:  # others multiply and round down without the 1e-9
+    if int(fraction * task.n_examples + 1e-9) != trained:  # published code rounds down without the 1e-9
         fraction = trained / task.n_examples
     drawn = Split(fraction=fraction, seed=seed)
     if torch.equal(drawn.is_train(task, seed=seed), is_train):
@@ -88,7 +88,7 @@ def split_of(task: Task, is_train: Bool[Tensor, "example"], *, fraction: float, 
 
 
 def loaded(experiment: Experiment, state: State) -> Model:
-    """The model with these weights, in float64."""
+    """Return the model with these weights, in float64."""
     model = experiment.empty_model().double()
     model.load_state_dict(state)
     return model.requires_grad_(False)

@@ -1,4 +1,4 @@
-"""What a network answers on every example, some at a time."""
+"""Losses and answers of a network on every example, computed in chunks."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -11,11 +11,11 @@ from grokinterp.losses import cross_entropy
 from grokinterp.models import Model, ReadoutInputs
 
 CELLS = 2**24
-"""Logits computed together."""
+"""Number of logits computed at once."""
 
 
 class Scores(NamedTuple):
-    """Cross-entropy in nats and whether the answer is right, of every example."""
+    """Cross-entropy in nats, and whether the answer is correct, for every example."""
 
     losses: Float[Tensor, "example"]
     right: Bool[Tensor, "example"]
@@ -25,7 +25,7 @@ class Scores(NamedTuple):
         return float(self.right.double().mean())
 
     def of(self, split: str, examples: Bool[Tensor, "example"]) -> dict[str, float]:
-        """Mean loss and accuracy of some examples."""
+        """Return the mean loss and accuracy of a subset of the examples."""
         losses, right = self.losses[examples], self.right[examples].double()
         return {f"{split}_loss": float(losses.mean()), f"{split}_accuracy": float(right.mean())}
 
@@ -43,7 +43,7 @@ def score(model: Model, tokens: Int[Tensor, "example position"], labels: Int[Ten
 
 @torch.no_grad()
 def answers(model: Model, tokens: Int[Tensor, "example position"]) -> Int[Tensor, "example"]:
-    """The class with the largest logit, of every example."""
+    """Return the class with the largest logit for every example."""
     return torch.cat([logits.argmax(1) for _, logits in _logits(model, tokens)])
 
 
@@ -51,14 +51,14 @@ def answers(model: Model, tokens: Int[Tensor, "example position"]) -> Int[Tensor
 def largest_difference(
     model: Model, tokens: Int[Tensor, "example position"], expected: Float[Tensor, "example class"]
 ) -> float:
-    """The largest difference from the expected logits, over the largest of these."""
+    """Return the largest difference from the expected logits, relative to the largest expected logit."""
     scale = float(expected.abs().max()) or 1.0
     found = [float((logits - expected[chosen]).abs().max()) for chosen, logits in _logits(model, tokens)]
     return max(found) / scale
 
 
 def _logits(model: Model, tokens: Int[Tensor, "example position"]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Some examples at a time, and their logits."""
+    """Yield chunks of examples with their logits."""
     inputs = ReadoutInputs.of(tokens)
     rows = max(1, CELLS // (model.W_U.shape[1] + model.kept_per_example))
     for chosen in torch.arange(len(tokens)).split(rows):

@@ -210,7 +210,7 @@ def test_a_diverged_run_is_an_error(grokinterp, monkeypatch):
     done = grokinterp("train", *SMALL, "--out", "run", "--device", "cpu")
     assert (done.code, done.out) == (2, "")
     assert re.fullmatch(r"error: run diverged at step 0: .*", done.err.splitlines()[-1])
-    assert "diagnosis         The loss left the finite numbers" in done.err.splitlines()
+    assert "diagnosis         The loss is no longer finite" in done.err.splitlines()
 
 
 def test_a_warning_is_one_line(grokinterp, finished, monkeypatch, tmp_path):

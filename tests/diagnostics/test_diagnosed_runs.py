@@ -45,7 +45,7 @@ def test_too_much_decay_leaves_nothing(tmp_path):
 def test_too_large_a_rate_diverges(tmp_path):
     huge = ("optimization.lr=9", "optimization.weight_decay=0", "optimization.loss=mse", "model.hidden=[64, 64, 64]")
     huge = (*huge, "optimization.init_scale=1000", "optimization.betas=[0, 0]", "optimization.eps=0.5")
-    assert symptoms(tmp_path, *huge, "optimization.init_scale=1000")[0] == "The loss left the finite numbers"
+    assert symptoms(tmp_path, *huge, "optimization.init_scale=1000")[0] == "The loss is no longer finite"
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def printed(capsys, monkeypatch, *arguments: object) -> str:
 
 def test_the_command_line_says_it(ill, well, capsys, monkeypatch):
     lines = printed(capsys, monkeypatch, "diagnose", ill).splitlines()
-    assert lines[0] == "diagnosis         Memorized, without a sign of generalization so far"
+    assert lines[0] == "diagnosis         Memorized, with no sign of generalization so far"
     assert lines[2].endswith("Try optimization.weight_decay=3")
     assert printed(capsys, monkeypatch, "diagnose", well) == f"{cli.commands.NOTHING_WRONG}\n"
 
@@ -84,6 +84,6 @@ def test_as_json(ill, well, capsys, monkeypatch):
 def test_the_report_has_them_where_there_are_any(ill, well, tmp_path, quick):
     page = write_report(ill, tmp_path / "ill.html").read_text()
     assert '<a href="#diagnosis">' in page
-    assert "<h3>Memorized, without a sign of generalization so far</h3>" in page
+    assert "<h3>Memorized, with no sign of generalization so far</h3>" in page
     assert "<code>optimization.weight_decay=3</code>" in page
     assert 'id="diagnosis"' not in write_report(well, tmp_path / "well.html").read_text()

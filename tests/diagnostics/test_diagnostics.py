@@ -53,12 +53,12 @@ ORTHO = settings(optimization={"weight_decay": 0.0} | ORTHOGRAD)
 # symptom, the run that has it, numbers and settings it has to name, a neighbouring run that has not
 CASES = {
     "diverged": (
-        "The loss left", {"columns": nan_from(900), "status": {"status": "diverged", "step": 897}},
+        "The loss is no", {"columns": nan_from(900), "status": {"status": "diverged", "step": 897}},
         ["at step 897", "2 at step 890", "12.2 at step 890", "0.5 at step 0"], "optimization.lr=0.0001",
         {"columns": failing()},
     ),
     "NaN in the curves": (
-        "The loss left", {"columns": nan_from(900)}, ["2 at step 890"], "optimization.lr=0.0001",
+        "The loss is no", {"columns": nan_from(900)}, ["2 at step 890"], "optimization.lr=0.0001",
         {"columns": nan_from(900) | {"train_loss": np.where(run()["steps"] == 900, np.nan, 1.0)}},
     ),
     "over-decayed": (
@@ -67,9 +67,9 @@ CASES = {
         {"columns": failing(weight_norm=ramp(900, 95, 0))},
     ),
     "warm-up": (
-        "The run ends with its warm-up",
+        "The run ends during or soon after warm-up",
         {"columns": failing(), "experiment": settings(optimization={"warmup_steps": 2000})},
-        ["last evaluation is at step 3000", "lasts 2000 steps"], "optimization.warmup_steps=150",
+        ["last evaluation is at step 3000", "takes 2000 steps"], "optimization.warmup_steps=150",
         {"columns": failing(), "experiment": settings(optimization={"warmup_steps": 1500})},
     ),
     "still learning": (
@@ -102,7 +102,7 @@ CASES = {
     ),
     "collapse by the curves": (
         "Softmax collapse", {"columns": stuck(train_loss=ramp(1, 5e-8)), "experiment": FLOAT32},
-        ["5e-08 at step 3000", "up to 6e-08 it is 0 in float32"], "optimization.loss=softplus",
+        ["5e-08 at step 3000", "up to 6e-08 the loss is 0 in float32"], "optimization.loss=softplus",
         {"columns": stuck(train_loss=ramp(1, 7e-8)), "experiment": FLOAT32},
     ),
     "naive loss minimization": (
@@ -135,12 +135,12 @@ CASES = {
     ),
     "on its way by the restricted loss": (
         "Not generalizing yet", {"columns": stuck(), "measures": {"restricted_loss": [3, 3, 1.2]}},
-        ["restricted loss went from 3 at step 120 to 1.2 at step 3000"], "steps=6000",
+        ["restricted loss changed from 3 at step 120 to 1.2 at step 3000"], "steps=6000",
         {"columns": stuck(), "measures": {"restricted_loss": [9, 3, 2.9]}},
     ),
     "on its way by the excluded loss": (
         "Not generalizing yet", {"columns": stuck(), "measures": {"excluded_loss": [3, 0.5, 4]}},
-        ["excluded loss went from 0.5 at step 120 to 4"], "steps=6000",
+        ["excluded loss changed from 0.5 at step 120 to 4"], "steps=6000",
         {"columns": stuck(), "measures": {"excluded_loss": [9, 0.5, 0.9]}},
     ),
     "few examples": (
@@ -150,11 +150,11 @@ CASES = {
         {"columns": stuck(), "experiment": settings(split={"fraction": 0.3}), "measures": {}},
     ),
     "at rest": (
-        "Memorized, without a sign of generalization so far", {"columns": stuck(), "measures": {}},
+        "Memorized, with no sign of generalization so far", {"columns": stuck(), "measures": {}},
         ["at step 120", "weight decay 1", "0.05"], "optimization.weight_decay=3", {"columns": stuck()},
     ),
     "at rest in its curves": (
-        "Memorized, without a sign of generalization in its curves", {"columns": stuck()}, ["at step 120", "0.05"], "",
+        "Memorized, with no sign of generalization in the curves", {"columns": stuck()}, ["at step 120", "0.05"], "",
         {"columns": stuck(), "measures": {}},
     ),
     "partly, on its way": (
@@ -207,7 +207,7 @@ CASES = {
         {"columns": run(), "experiment": settings(split={"pairs": "ordered"}), "measures": {}, "leaked": 0.0},
     ),
     "no delay": (
-        "No delay", {"columns": sudden()}, ["memorized at step 120", "from step 130", "0.99"], "split.fraction=0.333",
+        "No delay", {"columns": sudden()}, ["at step 120", "generalized at step 130", "0.99"], "split.fraction=0.333",
         {"columns": run()},
     ),
     "evaluations": (
@@ -288,7 +288,7 @@ def test_a_plateau_has_one_name(tmp_path):
 def test_a_run_that_goes_on_is_told_to(tmp_path):
     running = {"status": {"status": "interrupted", "step": LAST}, "experiment": settings(steps=9000)}
     found = said(write(tmp_path / "a", stuck(test_loss=ramp(9, 3)), **running), "Not generalizing yet")
-    assert (found.setting, found.remedy) == ("", "Let it go on to step 9000: grokinterp train --resume.")
+    assert (found.setting, found.remedy) == ("", "Continue training to step 9000: grokinterp train --resume.")
     assert diagnose(write(tmp_path / "b", stuck(), **running)) == []
     assert diagnose(write(tmp_path / "c", failing(), **running)) == []
 
@@ -297,7 +297,7 @@ def test_of_a_recorded_run_settings_are_not_judged(tmp_path):
     """The configuration of somebody else's run holds defaults that nobody gave, all but the loss."""
     theirs = settings(model={"kind": "recorded"}, optimization={"weight_decay": 0.0})
     (rests,) = diagnose(write(tmp_path / "a", stuck(), theirs, measures={}, leaked=0.5))
-    assert (rests.symptom, rests.setting) == ("Memorized, without a sign of generalization so far", "")
+    assert (rests.symptom, rests.setting) == ("Memorized, with no sign of generalization so far", "")
     (grows,) = diagnose(write(tmp_path / "b", stuck(weight_norm=ramp(900, 2700)), theirs))
     assert (grows.symptom, grows.setting) == ("Memorized, and the weights grow", "")
     (shrunk,) = diagnose(write(tmp_path / "c", failing(weight_norm=ramp(900, 9, 0)), {"model": {"kind": "recorded"}}))
