@@ -112,7 +112,7 @@ def element_orders(table: Int[Tensor, "x y"]) -> Int[Tensor, "x"]:
 
 
 def followed(rows: list[list[int]], theirs: tuple[int, int], group: Group, ours: tuple[int, int]) -> Renaming | None:
-    """Return the homomorphism that sends two of their elements to two of ours, or None if it is not bijective."""
+    """Return the map that extends the images of two generators to products, or None if it is not bijective."""
     steps = [(element, group.table[:, own].tolist()) for element, own in zip(theirs, ours, strict=True)]
     start = theirs[0]
     number, todo = {start: ours[0]}, [start]

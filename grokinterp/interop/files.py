@@ -108,7 +108,7 @@ def given(config: Mapping[str, Any], key: str, default: Number, path: Path, *, l
 def required(config: Mapping[str, Any], key: str, path: Path) -> Any:
     """Return a value from a configuration. Raises ForeignFileError naming the existing keys."""
     if key not in config:
-        raise ForeignFileError(path, f"has no {key!r}, only {listed(config)}")
+        raise ForeignFileError(path, f"has no {key!r}; it has {listed(config)}")
     return config[key]
 
 

@@ -88,7 +88,7 @@ class Layout(NamedTuple):
         lines = [line for line in self._expanded(n_layers) if _is_there(line, kept, own, path)]
         used = {source for line in lines for source in line.sources}
         if kept.keys() - used:
-            raise ForeignFileError(path, f"holds {listed(kept.keys() - used)}, which no line of the layout names")
+            raise ForeignFileError(path, f"holds {listed(kept.keys() - used)}, which no line of its layout names")
         try:
             found = [_found(line, number, kept) for number, line in enumerate(lines)]
             sizes = solved(self._equations(found, own))
@@ -106,7 +106,7 @@ class Layout(NamedTuple):
             found |= {int(match[1]) for name in state if (match := numbered.fullmatch(name))}
         if templates and (not found or found != set(range(len(found)))):
             example = templates[0].replace(LAYER, "0")
-            raise ForeignFileError(path, f"has no layers 0, 1, ... such as {example}, only {listed(state)}")
+            raise ForeignFileError(path, f"has no layers 0, 1, ... such as {example}; it has {listed(state)}")
         return len(found)
 
     def _expanded(self, n_layers: int) -> Iterator[Line]:
@@ -140,7 +140,7 @@ def _is_there(line: Line, state: State, own: Shapes | None, path: Path) -> bool:
     """Return whether the file has the tensors of a line. Raises ForeignFileError if one is missing, or unused."""
     missing = [source for source in line.sources if source not in state]
     if missing and not (line.optional and len(missing) == len(line.sources)):
-        raise ForeignFileError(path, f"has no {missing[0]}, only {listed(state)}")
+        raise ForeignFileError(path, f"has no {missing[0]}; it has {listed(state)}")
     if not missing and own is not None and line.name not in own:
         raise ForeignFileError(path, f"has {line.name}, but the model has only {listed(own)}")
     return not missing

@@ -1,4 +1,4 @@
-"""Checkpoints along one training, in a folder or in one file, read as a spec says."""
+"""Import of the checkpoints of a training run, in a folder or in a single file, as described by a spec."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
@@ -20,22 +20,22 @@ from grokinterp.interop.splits import DRAWS, TOLERANCE, Stored, drawn, split_of_
 from grokinterp.interop.weights import SUFFIXES, read_content, require_not_hugging_face, value_at, weights_in
 
 LARGEST_STEP = 10**8
-"""A run has at most so many steps."""
+"""Largest step of a run."""
 
 
 class Place(NamedTuple):
-    """A file, and which of several state dicts in it; None for the only one."""
+    """A file, and the index of a state dict in it; None if it holds only one."""
 
     path: Path
     number: int | None
 
 
 class Checkpoints(Mapping[int, State]):
-    """States by step, each read when it is asked for.
+    """States by step, each read on access.
 
     Args:
-        read: from the content of a file, and the place in it, to a state.
-        places: where the state of each step is.
+        read: maps the content of a file, and the place in it, to a state.
+        places: the place of the state of each step.
     """
 
     def __init__(self, read: Callable[[Mapping[str, Any], Place], State], places: Mapping[int, Place]) -> None:
@@ -56,10 +56,10 @@ class Checkpoints(Mapping[int, State]):
 
 
 def read_series(path: Path, spec_path: Path) -> Release:
-    """The checkpoints in a folder, or in a single file.
+    """Read the checkpoints in a folder, or in a single file.
 
     Raises:
-        ForeignFileError: a spec, or a file, that is not what it says.
+        ForeignFileError: if the spec or a file is not as expected.
     """
     spec = read_spec(spec_path)
     files = listed_files(path, spec)
@@ -82,7 +82,7 @@ def read_series(path: Path, spec_path: Path) -> Release:
         states=states,
         curves=read_log((path if path.is_dir() else path.parent) / spec.log) if spec.log else {},
         notes={
-            "release": f"as {spec.path.name} says",
+            "release": f"as stated in {spec.path.name}",
             "spec": hashlib.sha256(spec.path.read_bytes()).hexdigest(),
             "split": how,
             "steps": told_by(spec),
@@ -94,7 +94,7 @@ def read_series(path: Path, spec_path: Path) -> Release:
 
 
 def listed_files(path: Path, spec: Spec) -> list[Path]:
-    """The files of weights. Raises ForeignFileError if there are none."""
+    """Return the files of weights. Raises ForeignFileError if there are none."""
     if not path.is_dir():
         return [path]
     files = sorted(one for one in path.glob(spec.files) if one.is_file() and one.suffix in SUFFIXES)
@@ -106,7 +106,7 @@ def listed_files(path: Path, spec: Spec) -> list[Path]:
 
 
 def placed(files: list[Path], path: Path, spec: Spec) -> dict[int, Place]:
-    """Where the weights of each step are. Raises ForeignFileError for a step that is missing, or there twice."""
+    """Return the place of the weights of each step. Raises ForeignFileError if a step is missing or duplicated."""
     places: dict[int, Place] = {}
     for file in files:
         name = file.relative_to(path).as_posix() if path.is_dir() else file.name
@@ -114,13 +114,13 @@ def placed(files: list[Path], path: Path, spec: Spec) -> dict[int, Place]:
             if not 0 <= step <= LARGEST_STEP:
                 raise ForeignFileError(file, f"step {short(step)}: must be from 0 to {LARGEST_STEP}")
             if step in places:
-                raise ForeignFileError(file, f"is of step {step}, as {places[step].path.name} is")
+                raise ForeignFileError(file, f"has step {step}, the same as {places[step].path.name}")
             places[step] = place
     return places
 
 
 def steps_of(file: Path, name: str, spec: Spec, *, alone: bool) -> Iterator[tuple[int, Place]]:
-    """The steps in one file, which has that name in its folder. Raises ForeignFileError."""
+    """Return the steps in a file with the given name in its folder. Raises ForeignFileError."""
     rule = spec.steps
     if rule.name is not None:
         found = rule.name.search(name)
@@ -129,13 +129,13 @@ def steps_of(file: Path, name: str, spec: Spec, *, alone: bool) -> Iterator[tupl
         for number, step in steps_inside(file, spec):
             yield step + rule.offset, Place(file, number)
     elif not alone:
-        raise ForeignFileError(spec.path, "steps=none: must have name or key where there are several files")
+        raise ForeignFileError(spec.path, "steps=none: must have name or key if there are several files")
     else:
         yield (1 if rule.at is None else rule.at) + rule.offset, Place(file, None)
 
 
 def steps_inside(file: Path, spec: Spec) -> Iterator[tuple[int | None, int]]:
-    """The step under a key, or one for each of several state dicts. Raises ForeignFileError."""
+    """Return the step under a key, or one step for each of several state dicts. Raises ForeignFileError."""
     content, key = read_content(file), spec.steps.key
     found = None if key is None else value_at(content, key, file)
     several = content if spec.at is None else value_at(content, spec.at, file)
@@ -152,18 +152,18 @@ def steps_inside(file: Path, spec: Spec) -> Iterator[tuple[int | None, int]]:
 
 
 def whole(value: Any, file: Path, where: str) -> int:
-    """A step. Raises ForeignFileError."""
+    """Return a value as a step. Raises ForeignFileError."""
     if isinstance(value, Tensor) and value.numel() == 1:
         value = value.item()
     if isinstance(value, str) and value.strip().isdecimal() and len(value) < 20:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
-        raise ForeignFileError(file, f"{where} has no step, but {short(value)[:40]}")
+        raise ForeignFileError(file, f"{where} is not a step: {short(value)[:40]}")
     return int(value)
 
 
 def read_state(content: Mapping[str, Any], place: Place, spec: Spec, own: Shapes, experiment: Experiment) -> State:
-    """The weights in a file under our names. Raises ForeignFileError."""
+    """Return the weights in a file under this package's names. Raises ForeignFileError."""
     path, inner, at = place.path, content, spec.at
     if place.number is not None:
         inner, at = {"state_dict": value_at(content, str(spec.at), path)[place.number]}, None
@@ -172,7 +172,7 @@ def read_state(content: Mapping[str, Any], place: Place, spec: Spec, own: Shapes
 
 
 def expectations(spec: Spec, last: Path) -> Iterator[tuple[str, Stored]]:
-    """What the spec, or the last file, says about the last checkpoint. Raises ForeignFileError."""
+    """Return the values that the spec, or the last file, states for the last checkpoint. Raises ForeignFileError."""
     content: Mapping[str, Any] = {}
     if any(isinstance(value, str) for value in spec.expect.values()):
         content = read_content(last)
@@ -192,7 +192,7 @@ def expectations(spec: Spec, last: Path) -> Iterator[tuple[str, Stored]]:
 
 
 def expected_logits(spec: Spec, last: Path) -> Tensor | None:
-    """The logits of all examples in the last file, where the spec says that they are there. Raises ForeignFileError."""
+    """Return the logits of all examples in the last file, if the spec declares them. Raises ForeignFileError."""
     if LOGITS not in spec.expect:
         return None
     found = value_at(read_content(last), str(spec.expect[LOGITS]), last)
@@ -204,7 +204,7 @@ def expected_logits(spec: Spec, last: Path) -> Tensor | None:
 
 
 def split_by(spec: Spec, state: State, expected: Mapping[str, Stored]) -> tuple[Split, str]:
-    """The split, and who drew it. Raises ForeignFileError."""
+    """Return the split and its source. Raises ForeignFileError."""
     by, split = spec.split
     n_examples, seed = spec.task.n_examples, split.seed or 0
     if by in DRAWS:
@@ -218,14 +218,16 @@ def split_by(spec: Spec, state: State, expected: Mapping[str, Stored]) -> tuple[
     losses = score(loaded(experiment, state), experiment.tokens(), spec.task.labels()).losses
     found = split_of_losses(losses, expected["train_loss"], expected["test_loss"])
     if found is None:
-        return split, "unknown: no draw, or several, have the expected losses"
+        return split, "unknown: the expected losses match no draw, or several"
     is_train = drawn(found.by, n_examples, fraction=found.percent / 100, seed=found.seed)
-    how = f"of all draws by {' and '.join(DRAWS)} the one with the expected losses: {found.by} with seed {found.seed}"
+    how = (
+        f"inferred as the only draw by {' or '.join(DRAWS)} with the expected losses: {found.by} with seed {found.seed}"
+    )
     return split_of(spec.task, is_train, fraction=found.percent / 100, seed=found.seed), how
 
 
 def told_by(spec: Spec) -> str:
-    """What says the steps."""
+    """Return the source of the steps, as text."""
     rule = spec.steps
     if rule.name is not None:
         return "the names of the files"

@@ -1,4 +1,4 @@
-"""A release as a table: the TOML file that describes another project's checkpoints."""
+"""Specs: TOML files that describe the checkpoints of another project."""
 
 import re
 from collections.abc import Mapping
@@ -22,24 +22,24 @@ KEYS = {
 }  # fmt: skip
 
 OURS, LOSSES = "grokinterp", "losses"
-"""Splits that this package draws; those that are found by the losses under ``expect``."""
+"""Splits drawn by this package; the split inferred from the losses under ``expect``."""
 
 EXPECTED = ("train_loss", "test_loss", "all_loss", "train_accuracy", "test_accuracy", "accuracy")
-"""Numbers of the last checkpoint that a spec may state; the third and the last are those of all examples."""
+"""Values of the last checkpoint that a spec may state; the third and the last refer to all examples."""
 
 LOGITS = "logits"
-"""Stands among them for keys that lead to the logits of all examples."""
+"""Name under ``expect`` for the keys that lead to the logits of all examples."""
 
 
 class StepRule(NamedTuple):
-    """Where the step of a checkpoint is found: in the file's name, under a key in it, or it is given.
+    """The source of a checkpoint's step: the file's name, a key in the file, or the spec.
 
     Args:
-        name: a pattern with one group, searched for in the file's name.
-        key: keys that lead to a number in the file, or to a list of them for a list of state dicts.
+        name: a regular expression with one group, searched for in the file's name.
+        key: keys that lead to a number in the file, or to a list of numbers for a list of state dicts.
         at: the step of a single file.
-        every: the distance of the steps of a list of state dicts, from 0 on.
-        offset: added to what is found.
+        every: the interval between the steps of a list of state dicts, which start at 0.
+        offset: number added to the step.
     """
 
     name: re.Pattern[str] | None = None
@@ -50,14 +50,14 @@ class StepRule(NamedTuple):
 
 
 class SplitRule(NamedTuple):
-    """Who draws the training examples, and the split as far as it can be said without the weights."""
+    """The origin of the training examples, and the split as far as it is known without the weights."""
 
     by: str
     split: Split
 
 
 class Spec(NamedTuple):
-    """What a file says about checkpoints: their layout, the task, the model, the split, the steps."""
+    """A description of checkpoints: their layout, the task, the model, the split, the steps."""
 
     path: Path
     name: str | None
@@ -75,7 +75,7 @@ class Spec(NamedTuple):
 
 
 def read_spec(path: Path) -> Spec:
-    """Read and check a spec.
+    """Read and validate a spec.
 
     Raises:
         ForeignFileError: one line with the file, the key, its value and the rule.
@@ -87,7 +87,7 @@ def read_spec(path: Path) -> Spec:
 
 
 def spec_of(table: Mapping[str, Any], path: Path) -> Spec:
-    """A spec from its table. Raises ConfigError naming the key."""
+    """Build a spec from its table. Raises ConfigError naming the key."""
     for key in sorted(table.keys() - KEYS):
         raise ConfigError(short(key), short(table[key]), f"unknown key; a spec has {', '.join(sorted(KEYS))}")
     if "task" not in table or "model" not in table:
@@ -113,14 +113,14 @@ def spec_of(table: Mapping[str, Any], path: Path) -> Spec:
 
 
 def _layout(table: Mapping[str, Any]) -> Layout:
-    """The named layout, the lines that are written out, or the named one with these in place of its own.
+    """Return the named layout, the lines written in the spec, or the named layout with these lines replaced.
 
     Raises:
-        ConfigError: neither of them, or a bad line.
+        ConfigError: if both are missing, or a line is invalid.
     """
     named, names = _text(table, "layout"), ", ".join(layout_names())
     if named is None and "weights" not in table:
-        raise ConfigError("layout", "none", f"must be one of {names}, or there must be a table [weights]")
+        raise ConfigError("layout", "none", f"must be one of {names} unless there is a table [weights]")
     if named is not None and named not in layout_names():
         raise ConfigError("layout", short(named), f"must be one of {names}")
     own = Layout.from_table(table)
@@ -128,15 +128,15 @@ def _layout(table: Mapping[str, Any]) -> Layout:
 
 
 def _text(table: Mapping[str, Any], key: str) -> str | None:
-    """A text that is not empty, or None. Raises ConfigError."""
+    """Return a nonempty string, or None. Raises ConfigError."""
     value = table.get(key)
     if value is not None and not (isinstance(value, str) and value):
-        raise ConfigError(key, short(value), "must be a text")
+        raise ConfigError(key, short(value), "must be a nonempty string")
     return value
 
 
 def _files(table: Mapping[str, Any]) -> str:
-    """The pattern of file names. Raises ConfigError."""
+    """Return the pattern of file names. Raises ConfigError."""
     pattern = _text(table, "files") or "*"
     if pattern.startswith(("/", "\\", "~")) or ".." in re.split(r"[/\\]", pattern):
         raise ConfigError("files", short(pattern), 'must stay inside the folder, as "*.pt" does')
@@ -144,23 +144,23 @@ def _files(table: Mapping[str, Any]) -> str:
 
 
 def _split(table: Any, known: Mapping[str, Any]) -> SplitRule:
-    """The split of an experiment with the known tables. Raises ConfigError."""
+    """Return the split of an experiment with the known tables. Raises ConfigError."""
     rules = (OURS, LOSSES, UNKNOWN, *DRAWS)
     if not isinstance(table, Mapping) or table.get("by", OURS) not in rules:
         by = table.get("by") if isinstance(table, Mapping) else table
         raise ConfigError("split.by", short(by), f"must be one of {', '.join(rules)}")
     by, rest = table.get("by", OURS), {key: value for key, value in table.items() if key != "by"}
     for key in sorted(rest.keys() - {"fraction", "seed"}) if by != OURS else []:
-        raise ConfigError(f"split.{short(key)}", short(rest[key]), f"unknown key where split.by={by}")
+        raise ConfigError(f"split.{short(key)}", short(rest[key]), f"unknown key for split.by={by}")
     if by in DRAWS:
         for key in sorted({"fraction", "seed"} - rest.keys()):
-            raise ConfigError(f"split.{key}", "none", f"must be given where split.by={by}")
+            raise ConfigError(f"split.{key}", "none", f"must be given for split.by={by}")
     told = rest | ({"trained_on": UNKNOWN} if by in (LOSSES, UNKNOWN) else {})
     return SplitRule(by, Experiment.from_dict({"task": known["task"], "split": told}).split)
 
 
 def _steps(table: Any) -> StepRule:
-    """Where the steps are found. Raises ConfigError."""
+    """Return the source of the steps. Raises ConfigError."""
     if not isinstance(table, Mapping):
         raise ConfigError("steps", short(table), 'must be a table such as { name = "step_([0-9]+)" }')
     for key in sorted(table.keys() - set(StepRule._fields)):
@@ -172,13 +172,13 @@ def _steps(table: Any) -> StepRule:
         if key in table and not (is_whole(table[key]) and least <= table[key] <= 10**9):
             raise ConfigError(f"steps.{key}", short(table[key]), f"must be a whole number from {least}")
     if len(table.keys() - {"offset"}) > 1:
-        raise ConfigError("steps", ", ".join(sorted(table)), "must have one of name, key, at and every")
+        raise ConfigError("steps", ", ".join(sorted(table)), "must have exactly one of name, key, at and every")
     name, key = _text(table, "name"), _text(table, "key")
     return StepRule(_compiled(name), key, table.get("at"), table.get("every"), table.get("offset", 0))
 
 
 def _compiled(pattern: str | None) -> re.Pattern[str] | None:
-    """The pattern of steps in file names. Raises ConfigError."""
+    """Compile the pattern of steps in file names. Raises ConfigError."""
     if pattern is None:
         return None
     try:
@@ -193,7 +193,7 @@ def _compiled(pattern: str | None) -> re.Pattern[str] | None:
 
 
 def _expect(table: Any) -> dict[str, float | str]:
-    """Numbers that the last checkpoint must give, or the keys that lead to them. Raises ConfigError."""
+    """Return the values that the last checkpoint must have, or the keys that lead to them. Raises ConfigError."""
     if not isinstance(table, Mapping):
         raise ConfigError("expect", short(table), "must be a table such as { test_loss = 2.0e-4 }")
     for name, value in table.items():

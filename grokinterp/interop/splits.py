@@ -1,4 +1,4 @@
-"""Which examples others trained on: as their code draws them, or as the stored losses give it away."""
+"""Training examples of published networks: drawn as by the published code, or inferred from the stored losses."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -9,33 +9,33 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 TOLERANCE = 0.01
-"""Relative difference between a stored loss and that of the split which gave it."""
+"""Relative difference up to which a loss equals the stored loss."""
 
 LARGEST_CHANGE = 1.25
-"""A loss is followed beyond its last stored value by at most this factor."""
+"""A loss is extrapolated beyond its last stored value by at most this factor."""
 
 SEEDS = (*range(10), 42, 123, 598, 1337)
-"""Seeds that are tried: the small ones, and those that are common in published code."""
+"""Seeds that are tried: small seeds, and seeds that are common in published code."""
 
 TIERS = (10, 5, 1)
-"""Fractions that are tried first, second and last: multiples of so many percent."""
+"""Fractions that are tried first, second and last: multiples of these percentages."""
 
 
 RANDOM_ORDERS = 2000
-"""Random orders of the examples none of which may fit the stored losses, if the draw that does is to be believed."""
+"""Number of random orders that must all fail to fit the stored losses before a draw that fits is accepted."""
 
 NULL_SEED = 987_654_321
-"""Draws the random orders; no seed that is tried."""
+"""Seed of the random orders; different from all seeds that are tried."""
 
 FEWEST = 32
-"""Examples on either side of the boundary that are looked at, at least; of many examples one in 200."""
+"""Smallest number of examples compared on either side of the boundary; one in 200 of many examples."""
 
 DEVIATIONS = 4
-"""Standard errors by which those may differ from the others on their side."""
+"""Number of standard errors by which these examples may differ from the others on their side."""
 
 
 def shuffled(n_examples: int, seed: int) -> Int[Tensor, "example"]:
-    """The examples in the order of Python's ``random.shuffle``, which moves any list of that length alike.
+    """Return the examples in the order of Python's ``random.shuffle``, which depends only on length and seed.
 
     Source: the code released with Nanda et al. 2023.
 
@@ -48,7 +48,7 @@ def shuffled(n_examples: int, seed: int) -> Int[Tensor, "example"]:
 
 
 def permuted(n_examples: int, seed: int) -> Int[Tensor, "example"]:
-    """The examples in the order of ``torch.randperm``. Source: the code released with Chughtai et al. 2023."""
+    """Return the examples in the order of ``torch.randperm``. Source: the code released with Chughtai et al. 2023."""
     return torch.randperm(n_examples, generator=torch.Generator().manual_seed(seed))
 
 
@@ -56,11 +56,11 @@ DRAWS: dict[str, Callable[[int, int], Int[Tensor, "example"]]] = {
     "random.shuffle": shuffled,
     "torch.randperm": permuted,
 }
-"""How published code orders all examples, of which the first ⌊fraction · examples⌋ are trained on."""
+"""Orders of all examples in published code, which trains on the first ⌊fraction · examples⌋."""
 
 
 def drawn(draw: str, n_examples: int, *, fraction: float, seed: int) -> Bool[Tensor, "example"]:
-    """The training examples of a draw.
+    """Return the training examples of a draw.
 
     >>> drawn("random.shuffle", 9, fraction=0.3, seed=0).nonzero().flatten().tolist()
     [5, 7]
@@ -71,7 +71,7 @@ def drawn(draw: str, n_examples: int, *, fraction: float, seed: int) -> Bool[Ten
 
 
 class Stored(NamedTuple):
-    """What a loss of the last checkpoint must be: as stored, or as the curve goes on by one more value."""
+    """The range of the loss of the last checkpoint, which may be the stored loss or the next value of its curve."""
 
     value: float
     low: float
@@ -79,7 +79,7 @@ class Stored(NamedTuple):
 
     @classmethod
     def after(cls, values: Sequence[float]) -> "Stored | None":
-        """The end of a stored curve, whose last value may be that of one evaluation before the weights.
+        """Return the range at the end of a stored curve, whose last value may precede the weights by an evaluation.
 
         >>> low, high = Stored.after([0.2, 0.1, 0.09])[1:]
         >>> round(low, 4), round(high, 4)
@@ -94,12 +94,12 @@ class Stored(NamedTuple):
         return cls(last, min(last, following) * (1 - TOLERANCE), max(last, following) * (1 + TOLERANCE))
 
     def holds(self, value: float) -> bool:
-        """Whether a recomputed loss is the stored one."""
+        """Return whether a recomputed loss agrees with the stored loss."""
         return self.low <= value <= self.high
 
 
 class Draw(NamedTuple):
-    """A split that was drawn elsewhere."""
+    """A split drawn by other code."""
 
     by: str
     percent: int
@@ -109,10 +109,11 @@ class Draw(NamedTuple):
 def split_of_losses(
     losses: Float[Tensor, "example"], train: Stored, test: Stored, draws: Sequence[str] = tuple(DRAWS)
 ) -> Draw | None:
-    """The only draw whose training and test examples have the stored losses; None where it is not unique.
+    """Return the only draw whose training and test examples have the stored losses, or None.
 
-    Round fractions come first: multiples of 10 %, then of 5 %, then of 1 %. None where several draws of one tier
-    fit, where none does, or where one of ``RANDOM_ORDERS`` does too: then the stored losses say nothing.
+    Round fractions are tried first: multiples of 10 %, then of 5 %, then of 1 %. The result is None if several draws of
+    a tier fit, if none fits, or if one of ``RANDOM_ORDERS`` random orders fits too, since the losses then carry no
+    information.
     """
     if not losses.isfinite().all():
         return None
@@ -129,14 +130,14 @@ def split_of_losses(
 
 
 def _fits_at_random(losses: Float[Tensor, "example"], tier: int, train: Stored, test: Stored) -> bool:
-    """Whether some random order of the examples has the stored losses too."""
+    """Return whether some random order of the examples has the stored losses too."""
     generator = torch.Generator().manual_seed(NULL_SEED)
     orders = (torch.randperm(len(losses), generator=generator) for _ in range(RANDOM_ORDERS))
     return any(True for order in orders for _ in _fitting(losses[order], tier, train, test))
 
 
 def _fitting(losses: Float[Tensor, "example"], tier: int, train: Stored, test: Stored) -> Iterator[int]:
-    """The percentages at which the first examples have the stored training loss, and the others the test loss."""
+    """Yield the percentages at which the first examples have the stored training loss, and the others the test loss."""
     total, n_examples = losses.cumsum(0), len(losses)
     percents = [percent for percent in range(tier, 100, tier) if int(percent / 100 * n_examples)]
     counts = [int(percent / 100 * n_examples) for percent in percents]
@@ -148,9 +149,9 @@ def _fitting(losses: Float[Tensor, "example"], tier: int, train: Stored, test: S
 
 
 def _is_sharp(losses: Float[Tensor, "example"], trained: int) -> bool:
-    """Whether the examples at the boundary are like the others on their side of it.
+    """Return whether the examples at the boundary have losses like the others on their side.
 
-    If not, the true fraction lies between two whole percentages. Compared are mean logarithms.
+    If not, the true fraction lies between two whole percentages. Mean logarithms are compared.
     """
     logs = losses.clamp(min=torch.finfo(losses.dtype).tiny).log()
     window = max(FEWEST, len(losses) // 200)

@@ -1,4 +1,4 @@
-"""Text files that other people wrote, read without torch, and the one-line error for any foreign file."""
+"""Reading of text files without torch, and the one-line error for any foreign file."""
 
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Generator, Iterable
@@ -9,15 +9,15 @@ from typing import TextIO
 from grokinterp.errors import GrokinterpError, short
 
 LARGEST_TEXT = 2**28
-"""Bytes of a text file that is held in memory as a whole."""
+"""Largest size in bytes of a text file that is read as a whole."""
 
 
 LARGEST_LOG = 2**32
-"""Bytes of a text file that is read line by line."""
+"""Largest size in bytes of a text file that is read line by line."""
 
 
 class ForeignFileError(GrokinterpError):
-    """A file of somebody else's that is not what it should be."""
+    """Raised if a file from other code is not as expected."""
 
     def __init__(self, path: Path, why: str) -> None:
         super().__init__(f"{path}: {why}")
@@ -25,7 +25,7 @@ class ForeignFileError(GrokinterpError):
 
 
 def read_text(path: Path) -> str:
-    """A text file. Raises ForeignFileError."""
+    """Return the content of a text file. Raises ForeignFileError."""
     require_regular(path, LARGEST_TEXT)
     with open_text(path) as file:
         return file.read()
@@ -33,10 +33,10 @@ def read_text(path: Path) -> str:
 
 @contextmanager
 def open_text(path: Path) -> Generator[TextIO]:
-    """A text file to be read line by line: UTF-8, or UTF-16 with its mark, as some shells and spreadsheets write it.
+    """Open a text file for reading by lines: UTF-8, or UTF-16 with a byte order mark, as some programs write.
 
     Raises:
-        ForeignFileError: no such file, a huge or a binary one, another encoding.
+        ForeignFileError: if the file is missing, too large, binary, or has another encoding.
     """
     require_regular(path, LARGEST_LOG)
     with path.open("rb") as file:
@@ -53,7 +53,7 @@ def open_text(path: Path) -> Generator[TextIO]:
 
 
 def listed(names: Iterable[object]) -> str:
-    """Names on one line, shortened.
+    """Join names on one line, shortened.
 
     >>> listed(["b", "a"])
     'a, b'
@@ -63,7 +63,7 @@ def listed(names: Iterable[object]) -> str:
 
 
 def require_regular(path: Path, limit: int) -> None:
-    """Raise ForeignFileError unless that is a regular file of at most so many bytes."""
+    """Raise ForeignFileError unless the path is a regular file of at most ``limit`` bytes."""
     if not path.exists():
         raise ForeignFileError(path, "no such file")
     if not path.is_file():

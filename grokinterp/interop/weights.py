@@ -1,4 +1,4 @@
-"""Files of weights, PyTorch's or safetensors, and the state dict inside them."""
+"""Files of weights, in PyTorch's format or safetensors, and the state dict inside."""
 
 import contextlib
 import json
@@ -18,13 +18,13 @@ SUFFIXES = (".pt", ".pth", ".safetensors", ".bin", ".ckpt", ".tar")
 """Suffixes of files of weights."""
 
 WRAPPERS = ("model_state_dict", "state_dict", "model", "net", "network", "module", "weights", "params")
-"""Keys under which others save a state dict beside an optimizer, an epoch or losses."""
+"""Keys under which training code saves a state dict next to an optimizer, an epoch or losses."""
 
 PREFIXES = ("module.", "_orig_mod.", "model.")
-"""Before every name: of torch.nn.DataParallel, of torch.compile, of a module that holds the network."""
+"""Prefixes of all names: from torch.nn.DataParallel, torch.compile, or a module that holds the network."""
 
 SAVED_AS = re.compile(r"(pytorch_)?model(-\d+-of-\d+)?\.(safetensors|bin)")
-"""Files of weights as the transformers library names them."""
+"""File names of weights in the transformers library."""
 
 HUGGING_FACE = re.compile(
     r"(transformer\.)?h\.\d+\.(attn|self_attention|ln_1|mlp)\..*"
@@ -32,36 +32,36 @@ HUGGING_FACE = re.compile(
     r"|gpt_neox\.layers\.\d+\..*"
     r"|(\w+\.)?encoder\.layer\.\d+\..*"
 )
-"""Names of weights in the models of the transformers library."""
+"""Names of weights in models of the transformers library."""
 
 USE_INSTEAD = (
-    "it is not imported, since no layout here describes it. Load it with transformers, and record its training with "
+    "no layout of this package describes it. Load it with transformers, and record its training with "
     "grokinterp.Recorder (docs/recorder.md), or write the names of its weights into a table (docs/import.md)"
 )
 
 
 def read_content(path: Path) -> Mapping[str, Any]:
-    """Everything in a file; of a safetensors file the tensors under "state_dict", and its metadata.
+    """Return the content of a file; for safetensors, the tensors under "state_dict", and the metadata.
 
     Raises:
-        ForeignFileError: a file that is not what it says, or holds no dictionary.
+        ForeignFileError: if the file is not as expected, or holds no dictionary.
     """
     content = _read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path)
     if not isinstance(content, Mapping):
-        raise ForeignFileError(path, f"holds no state dict, but {type(content).__name__}")
+        raise ForeignFileError(path, f"holds {type(content).__name__}, not a state dict")
     return content
 
 
 def weights_in(content: Mapping[str, Any], path: Path, at: str | None = None) -> dict[str, Tensor]:
-    """The tensors of a network by name.
+    """Return the tensors of a network by name.
 
     Args:
         content: a state dict, or a dictionary that has one under one of ``WRAPPERS``.
         path: the file, for messages.
-        at: the keys that lead to it, such as "states.model"; then no others are tried.
+        at: keys that lead to the state dict, such as "states.model"; then no others are tried.
 
     Raises:
-        ForeignFileError: there is none, or an entry of it is no plain tensor.
+        ForeignFileError: if there is no state dict, or an entry is not a plain tensor.
     """
     inner: Any = content
     wrapped = [key for key in WRAPPERS if isinstance(content.get(key), Mapping)]
@@ -71,12 +71,14 @@ def weights_in(content: Mapping[str, Any], path: Path, at: str | None = None) ->
         inner = content[wrapped[0]]
     elif not any(isinstance(value, Tensor) for value in content.values()):
         places = ", ".join(WRAPPERS)
-        raise ForeignFileError(path, f"holds no state dict, at the top or under {places}; it has {listed(content)}")
+        raise ForeignFileError(
+            path, f"holds no state dict, at the top level or under {places}; it has {listed(content)}"
+        )
     return without_prefix(state_dict(inner, path))
 
 
 def without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same with names that do not all begin alike.
+    """Strip a prefix shared by all names.
 
     >>> import torch
     >>> list(without_prefix({"module.a": torch.ones(1), "module.b": torch.ones(1)}))
@@ -89,7 +91,7 @@ def without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def value_at(content: Any, keys: str, path: Path) -> Any:
-    """The value that keys with points between them lead to. Raises ForeignFileError naming the keys there are."""
+    """Return the value at a dotted path of keys. Raises ForeignFileError naming the existing keys."""
     value = content
     for key in [keys] if isinstance(content, Mapping) and keys in content else keys.split("."):
         if isinstance(value, Mapping) and key in value:
@@ -103,24 +105,24 @@ def value_at(content: Any, keys: str, path: Path) -> Any:
 
 
 def require_not_hugging_face(path: Path, names: Mapping[str, Any] | None = None) -> None:
-    """Raise ForeignFileError, with what to use instead, for a model of the transformers library.
+    """Raise ForeignFileError, with an alternative, for a model of the transformers library.
 
     Args:
         path: a folder, or a file of weights.
-        names: what the file holds, by name; None looks at the configuration beside it alone.
+        names: the names in the file; None checks only the configuration next to it.
 
-    A configuration of that library speaks for its folder, and for the files that the library itself names.
+    A configuration of that library applies to its folder, and to the files that the library itself names.
     """
     config = (path if path.is_dir() else path.parent) / "config.json"
     made = _architecture(config)
     if made and (names is None or SAVED_AS.fullmatch(path.name)):
         raise ForeignFileError(path, f"is a Hugging Face model ({made}): {USE_INSTEAD}")
     if example := next((name for name in names or {} if HUGGING_FACE.fullmatch(name)), None):
-        raise ForeignFileError(path, f"is a Hugging Face model, as its {example[:60]} says: {USE_INSTEAD}")
+        raise ForeignFileError(path, f"is a Hugging Face model, according to its {example[:60]}: {USE_INSTEAD}")
 
 
 def _architecture(config: Path) -> str | None:
-    """The class that a configuration of the transformers library names."""
+    """Return the class that a configuration of the transformers library names."""
     with contextlib.suppress(OSError, ValueError, RecursionError):
         values = json.loads(config.read_text("utf-8")) if config.is_file() and config.stat().st_size < 2**20 else None
         named = values.get("architectures") if isinstance(values, dict) else None
@@ -130,7 +132,7 @@ def _architecture(config: Path) -> str | None:
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
-    """The tensors under "state_dict", and the metadata, its numbers as numbers. Raises ForeignFileError."""
+    """Return the tensors under "state_dict", and the metadata with parsed numbers. Raises ForeignFileError."""
     require_regular(path, LARGEST_FILE)
     data = path.read_bytes()
     try:

@@ -1,4 +1,4 @@
-"""From a release to a run directory: all of it, or nothing that opens as a run."""
+"""Writing of a release as a run directory, completely or not at all."""
 
 import contextlib
 import hashlib
@@ -26,17 +26,17 @@ from grokinterp.tasks import ModularAddition, ModularMultiplication, ModularSubt
 from grokinterp.tasks.modular import ModularTask
 
 HALF = 0.5
-"""Accuracy below which it is asked whether the network answers something else."""
+"""Accuracy below which other operations are tried."""
 
 
 class Survey(NamedTuple):
-    """What the checkpoints are like.
+    """Measurements of the checkpoints.
 
     Args:
-        measured: losses, accuracies and the weight norm by step: of all checkpoints, or of the last alone where the
-            release has curves of its own.
-        accuracy: of the last checkpoint on all examples.
-        warnings: a line for everything that a reader should doubt.
+        measured: losses, accuracies and the weight norm by step, of all checkpoints, or of the last checkpoint only if
+            the release has curves.
+        accuracy: accuracy of the last checkpoint on all examples.
+        warnings: a line for each reason to doubt the import.
     """
 
     measured: Mapping[int, dict[str, float]]
@@ -48,9 +48,9 @@ def write(release: Release, out: Path | None) -> Trajectory:
     """Write a release as a run directory (default: ``checkpoints/<name>-<hash of the configuration>``).
 
     Raises:
-        ForeignFileError: a configuration that is not allowed here, weights that are not finite, or a network that
-            answers another operation than its configuration says.
-        RunDirectoryError: the directory is taken.
+        ForeignFileError: if the configuration is not allowed in this package, weights are not finite, or the network
+            computes another operation than its configuration states.
+        RunDirectoryError: if the directory is not empty.
     """
     experiment = release.experiment()
     directory = Path("checkpoints") / f"{experiment.name}-{configuration_hash(experiment.to_dict())}"
@@ -72,10 +72,10 @@ def write(release: Release, out: Path | None) -> Trajectory:
 
 @contextlib.contextmanager
 def _built_beside(directory: Path) -> Generator[Path]:
-    """A place for a directory that appears under its name when it is whole, or not at all.
+    """Yield a temporary directory that is renamed to the target when complete, or removed on failure.
 
     Raises:
-        RunDirectoryError: the name is taken.
+        RunDirectoryError: if the target is not empty.
     """
     target = RunDirectory(directory.resolve())
     target.require_empty()
@@ -92,7 +92,7 @@ def _built_beside(directory: Path) -> Generator[Path]:
 
 
 def _remove_empty(directory: Path) -> None:
-    """Remove a directory that holds at most what a creation leaves that was cut short."""
+    """Remove a directory that holds at most the remains of an interrupted creation."""
     if directory.is_dir():
         remove_leftovers(directory)
         (directory / "lock").unlink(missing_ok=True)
@@ -102,7 +102,7 @@ def _remove_empty(directory: Path) -> None:
 
 
 def surveyed(release: Release, experiment: Experiment) -> Survey:
-    """Look at every checkpoint. Raises ForeignFileError."""
+    """Measure every checkpoint. Raises ForeignFileError."""
     last, tokens, labels = max(release.states), experiment.tokens(), experiment.task.labels()
     measured: dict[int, dict[str, float]] = {}
     digests: dict[int, str] = {}
@@ -128,7 +128,7 @@ def surveyed(release: Release, experiment: Experiment) -> Survey:
 
 
 def digest(state: State) -> str:
-    """The SHA-256 of all weights."""
+    """Return the SHA-256 of all weights."""
     content = hashlib.sha256()
     for name in sorted(state):
         content.update(f"{name} {state[name].dtype} {tuple(state[name].shape)}".encode())
@@ -137,19 +137,19 @@ def digest(state: State) -> str:
 
 
 def require_own_task(release: Release, model: Model, experiment: Experiment) -> None:
-    """Raise ForeignFileError for a network that answers another operation than its configuration says."""
+    """Raise ForeignFileError for a network that computes another operation than its configuration states."""
     task, found = experiment.task, answers(model, experiment.tokens())
     if not isinstance(task, ModularTask):
         return
     for kind in (ModularAddition, ModularSubtraction, ModularMultiplication):
         other = kind(p=task.p)
         if other.n_examples == task.n_examples and (right := float((found == other.labels()).double().mean())) > HALF:
-            why = f"its configuration says {task.kind}, but {right:.1%} of its answers are those of {other.kind}"
+            why = f"its configuration states {task.kind}, but {right:.1%} of its answers match {other.kind}"
             raise ForeignFileError(release.source, why)
 
 
 def measures(experiment: Experiment, model: Model, scores: Scores) -> dict[str, float]:
-    """Losses and accuracies on the training and test examples, where these are known, and the weight norm."""
+    """Return losses and accuracies on the training and test examples, if known, and the weight norm."""
     values = {"weight_norm": sum(float(weight.square().sum()) for weight in model.parameters())}
     if experiment.split.trained_on == UNKNOWN:
         return values
@@ -158,10 +158,10 @@ def measures(experiment: Experiment, model: Model, scores: Scores) -> dict[str, 
 
 
 def metrics_rows(release: Release, measured: Mapping[int, Mapping[str, float]]) -> Iterator[dict[str, Any]]:
-    """The stored curves in the order of their steps, then the last checkpoint as it was measured here.
+    """Yield the stored curves in order of their steps, followed by the last checkpoint as measured here.
 
-    Where there are curves the last row has their columns alone: a column that starts at the end is no curve. Without
-    curves there is a row for each checkpoint.
+    With stored curves, the last row has only their columns, since a column with a single final value is not a curve.
+    Without stored curves there is a row for each checkpoint.
     """
     last, names = max(measured), [name for name in release.curves if name != "step"]
     if not names:
@@ -174,7 +174,7 @@ def metrics_rows(release: Release, measured: Mapping[int, Mapping[str, float]]) 
 
 
 def provenance(release: Release) -> dict[str, Any]:
-    """Where a run directory comes from, in place of the machine it was trained on."""
+    """Return the origin of an imported run, in place of the machine that trained it."""
     if not release.files:
         content = hashlib.sha256(release.source.read_bytes()).hexdigest()
     else:

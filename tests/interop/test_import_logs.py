@@ -162,7 +162,7 @@ def test_a_last_line_that_is_cut_off_is_left_out(tmp_path):
     path.write_text(path.read_text() + '{"step": 2000, "train_l')
     run = date_logs([path]).runs[0]
     assert run.history == expected()
-    assert run.log.notes == ("line 201, the last one, is cut off and left out",)
+    assert run.log.notes == ("line 201, the last one, is truncated and omitted",)
 
 
 def test_rows_of_the_same_step_with_different_columns_are_one_evaluation(tmp_path):
@@ -296,7 +296,7 @@ def test_label_noise_of_a_run_directory_is_no_failure_to_memorize(tmp_path):
     write_lines(tmp_path / "metrics.jsonl", noisy)
     write_json(tmp_path / "experiment.json", {})
     run = date_logs([tmp_path]).runs[0]
-    assert run.log.notes == ("train_accuracy is clean_accuracy, that on the correctly labeled examples",)
+    assert run.log.notes == ("train_accuracy is clean_accuracy, the accuracy on the correctly labeled examples",)
     assert run.history.memorized_step == expected().memorized_step
 
 

@@ -56,7 +56,7 @@ def refused(release: str, path: Path, words: str) -> None:
 def test_a_pickle_that_runs_code_is_refused(release, tmp_path):
     path = save(tmp_path, {"model": Touch(tmp_path / "touched")}, cfg("SymmetricGroup", 3), ("model_x.pt", "cfg.json"))
     (tmp_path / "config_x.json").write_text(json.dumps(pizza_config(5)))
-    refused(release, path, "refused: it is a pickle that asks for posix.mkdir")
+    refused(release, path, "refused: it is a pickle that requires posix.mkdir")
     assert not (tmp_path / "touched").exists()
 
 
@@ -65,10 +65,10 @@ def test_what_is_no_file_of_pytorch_is_refused(tmp_path):
     refused("nanda", path, "no such file")
     refused("nanda", tmp_path, "is not a regular file")
     path.write_text("no weights")
-    refused("nanda", path, "no file that PyTorch loads as weights only")
+    refused("nanda", path, "not a file that PyTorch loads with weights_only=True")
     torch.save(NET, path)
     path.write_bytes(path.read_bytes()[:2000])
-    refused("nanda", path, "no file that PyTorch loads as weights only")
+    refused("nanda", path, "not a file that PyTorch loads with weights_only=True")
     with path.open("wb") as file:
         file.truncate(2**31 + 1)
     refused("nanda", path, "bytes; at most 2147483648 are read")
@@ -79,7 +79,7 @@ def test_what_is_no_file_of_pytorch_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ([1, 2], "holds no state dict, but list"),
+        ([1, 2], "holds list, not a state dict"),
         ({"mine": NET, "config": ADD}, "model, net, network, module, weights, params; it has config, mine"),
         ({"model": {"a": 1}, "config": ADD}, "holds no state dict: 'a' is not a plain tensor"),
         ({"model": {"a": torch.ones(1)}, "config": ADD}, "has no layers 0, 1, ... such as blocks.0.attn.W_K; it has a"),
@@ -93,7 +93,7 @@ def test_what_is_no_file_of_pytorch_is_refused(tmp_path):
         ),
         (
             {"model": NET | {"blocks.0.attn.W_K": torch.ones(8, 8)}, "config": ADD},
-            "W_K has shape (8, 8), its pattern names 3 axes",
+            "W_K has shape (8, 8), but its pattern names 3 axes",
         ),
         (
             {"model": NET | {"blocks.0.attn.W_O": torch.ones(8, 7)}, "config": ADD},
@@ -104,15 +104,15 @@ def test_what_is_no_file_of_pytorch_is_refused(tmp_path):
         ({"model": NET, "config": ADD | {"fn_name": "rand"}}, "fn_name=rand: must be among add, subtract, x2xyy2"),
         ({"model": NET, "config": ADD | {"act_type": "tanh"}}, "act_type=tanh: must be among gelu, quadratic, relu"),
         ({"model": NET, "config": ADD | {"use_ln": True}}, "use_ln=True"),
-        ({"model": NET, "config": ADD | {"frac_train": 2}}, "frac_train=2.0: must lie strictly between 0 and 1"),
+        ({"model": NET, "config": ADD | {"frac_train": 2}}, "frac_train=2.0: must be strictly between 0 and 1"),
         ({"model": NET, "config": ADD | {"lr": float("nan")}}, "lr=nan: must be a number from 0"),
-        ({"model": NET, "epoch": 2}, "has no fn_name, and computes neither a + b nor a - b modulo 5"),
-        ({"state_dicts": [NET, NET], "config": ADD}, "does not say at which epochs its 2 state dicts were saved"),
+        ({"model": NET, "epoch": 2}, "has no fn_name and computes neither a + b nor a - b modulo 5"),
+        ({"state_dicts": [NET, NET], "config": ADD}, "does not state the epochs of its 2 state dicts"),
         (
             {"model": NET, "config": ADD, "train_losses": [1] * 5, "test_losses": [1] * 4},
-            "test_losses has 4 values for the 5 of train_losses",
+            "test_losses has 4 values, but train_losses has 5",
         ),
-        ({"model": NET, "config": [1]}, "config is list, no dict"),
+        ({"model": NET, "config": [1]}, "config must be a dict, not list"),
         ({"model": NET | {"embed.W_E": NET["embed.W_E"] * math.nan}, "config": ADD}, "embed.W_E is not finite"),
         ({"model": NET, "config": ADD | {"lr": 100}}, "lr=100.0: must be positive and below 10"),
     ],
@@ -144,7 +144,7 @@ def test_pizza_in_one_line(tmp_path, config, weights, words):
 def test_pizza_files_have_their_names(tmp_path):
     torch.save(NET, tmp_path / "model_a.pt")
     refused("pizza", tmp_path / "model_a.pt", "config_a.json: no such file")
-    refused("pizza", tmp_path / "a.pt", "must be called model_ID.pt, with config_ID.json beside it")
+    refused("pizza", tmp_path / "a.pt", "must be named model_ID.pt, with config_ID.json next to it")
     (tmp_path / "config_a.json").write_text("C = 5")
     refused("pizza", tmp_path / "model_a.pt", "config_a.json: is not JSON")
     (tmp_path / "config_a.json").write_bytes(b"\xff\x80\x00")
@@ -162,7 +162,7 @@ def test_pizza_files_have_their_names(tmp_path):
         (cfg("DihedralGroup", 2), TABLE, "group_parameter=2: must have an n of at least 3"),
         (cfg("SymmetricGroup", 3, "Bilinear"), TABLE, "model=Bilinear: must be OneLayerMLP or Transformer"),
         (cfg("SymmetricGroup", 3, "Transformer"), TABLE, "has no layers 0, 1, ..."),
-        (cfg("SymmetricGroup", 4), TABLE, "embed.W_E has shape (2, 6, 7); (2, 24, 7)"),
+        (cfg("SymmetricGroup", 4), TABLE, "embed.W_E has shape (2, 6, 7); the task implies (2, 24, 7)"),
         (cfg("SymmetricGroup", 3), without(TABLE, "W_y"), "has no W_y; it has W, W_U, W_x"),
         (
             cfg("SymmetricGroup", 3),
@@ -207,7 +207,7 @@ def test_a_network_that_answers_another_operation_is_refused(tmp_path):
         ({"task": {"p": 5}, "n_heads": 4}, LENS, "cfg.json: n_heads=4, but the weights in model.pt have n_heads=2"),
         ({"task": {"p": 5}, "d_vocab_out": 7}, LENS, "d_vocab_out=7, but the weights in model.pt have d_vocab_out=5"),
         ({"task": {"p": 5}, "attn_only": True}, LENS, "attn_only=True: must be among False"),
-        ({"task": {"p": 5}, "attn_scale": 1.0}, LENS, "attn_scale=1.0: must be the root of d_head=4"),
+        ({"task": {"p": 5}, "attn_scale": 1.0}, LENS, "attn_scale=1.0: must be the square root of d_head=4"),
         ({"task": {"p": 5}, "steps": "many"}, LENS, "steps=many: must be a whole number from 1"),
         ({"task": {"p": 5}}, LENS | {"embed.W_E": torch.ones(1).expand(2**14, 2**14)}, "contradicts d_model"),
     ],
@@ -218,7 +218,12 @@ def test_transformer_lens_in_one_line(tmp_path, config, weights, words):
 
 def test_transformer_lens_has_its_configuration_beside_it(tmp_path):
     torch.save(LENS, tmp_path / "net.pt")
-    refused("transformer-lens", tmp_path / "net.pt", "has no configuration beside it: cfg.json, config.json, net.json")
+    refused(
+        "transformer-lens",
+        tmp_path / "net.pt",
+    words = "has no configuration file next to it: looked for cfg.json, config.json, net.json"
+    refused("transformer-lens", tmp_path / "net.pt", words)
+    )
     (tmp_path / "net.json").write_text('{"task": {"p": 5}}')
     (tmp_path / "net.safetensors").write_text("no tensors")
     refused("transformer-lens", tmp_path / "net.safetensors", "is not a safetensors file")

@@ -137,7 +137,7 @@ def test_identical_weights_and_losses_that_are_not_theirs_are_named(folder, monk
         cli.main()
     done = capsys.readouterr()
     assert "4 checkpoints, step 1000" in done.out
-    assert "warning: at step 1000 the stored test_loss is 0.5, recomputed from the weights " in done.err
+    assert "warning: at step 1000 the stored test_loss is 0.5, but the weights give " in done.err
     assert "warning: steps 0, 200 have identical weights" in done.err
 
 
@@ -171,18 +171,18 @@ def test_logits_of_another_forward_pass_are_named(folder, modules):
         ("n_heads = 2", "n_head = 2", "mine.toml: model.n_head=2: unknown key"),
         ("d_model = 16", "d_model = 32", "embedding.weight with shape (14, 16)"),
         ("n_heads = 2\n", "n_layers = 2\n", "lacks blocks.1."),
-        ("p = 13", "p = 11", "(16, 11) has no axis of 13, which part keeps of head.weight"),
+        ("p = 13", "p = 11", "(16, 11) has no axis of 13, the size that part keeps of head.weight"),
         ('"torch.randperm"', '"numpy"', "mine.toml: split.by=numpy: must be one of grokinterp, losses"),
-        ("seed = 7\n", "", "mine.toml: split.seed=none: must be given where split.by=torch.randperm"),
-        ("seed = 7\n", "validation = 0.1\n", "mine.toml: split.validation=0.1: unknown key where"),
+        ("seed = 7\n", "", "mine.toml: split.seed=none: must be given for split.by=torch.randperm"),
+        ("seed = 7\n", "validation = 0.1\n", "mine.toml: split.validation=0.1: unknown key for"),
         ("fraction = 0.4", "fraction = 1.4", "mine.toml: split.fraction=1.4: must lie strictly between 0 and 1"),
         ("'step_(\\d+)'", "'step_\\d+'", "mine.toml: steps.name=step_\\d+: must have one group"),
         ("'step_(\\d+)'", "'step_('", "mine.toml: steps.name=step_(: is not a regular expression"),
-        ("'step_(\\d+)'", "'epoch_(\\d+)'", "step_000000.pt: its name has no step, but None"),
+        ("'step_(\\d+)'", "'epoch_(\\d+)'", "step_000000.pt: its name is not a step: None"),
         ("{ name = 'step_(\\d+)' }", '{ key = "losses.epoch" }', "has no 'losses.epoch': at 'epoch' it has test"),
         ("{ name = 'step_(\\d+)' }", "{ at = 5 }", "mine.toml: steps=none: must have name or key"),
         ("{ name = 'step_(\\d+)' }", "{ nam = 'step_(\\d+)' }", "mine.toml: steps.nam="),
-        ("'step_(\\d+)'", "'(0)'", "step_000100.pt: is of step 0, as step_000000.pt is"),
+        ("'step_(\\d+)'", "'(0)'", "step_000100.pt: has step 0, the same as step_000000.pt"),
         ('"*.pt"', '"../*.pt"', "mine.toml: files=../*.pt: must stay inside the folder"),
         ('"*.pt"', '"*.pth"', "has no file *.pth with one of the endings .pt, "),
         ('"net.weights"', '"net.state"', "has no 'net.state': at 'state' it has weights"),
@@ -204,13 +204,13 @@ def test_a_spec_that_cannot_be_gives_one_line(folder, old, new, words):
 def test_a_damaged_checkpoint_is_named(folder):
     path = folder / "run" / "step_000100.pt"
     path.write_bytes(path.read_bytes()[:500])
-    refused(folder, "step_000100.pt: refused: it is no file that PyTorch loads as weights only")
+    refused(folder, "step_000100.pt: refused: it is not a file that PyTorch loads with weights_only=True")
 
 
 def test_a_spec_is_needed_by_some_and_useless_to_others(folder):
     with pytest.raises(GrokinterpError, match="spec=None: must be a TOML file"):
         import_run("series", folder / "run", folder / "out")
-    with pytest.raises(GrokinterpError, match="has no use for nanda"):
+    with pytest.raises(GrokinterpError, match="is not used for nanda"):
         import_run("nanda", folder / "run", folder / "out", spec=folder / "mine.toml")
     with pytest.raises(ForeignFileError, match=r"config=.*none\.toml: no such file"):
         import_run("series", folder / "run", folder / "out", spec=folder / "none.toml")

@@ -133,7 +133,7 @@ def test_a_line_that_cannot_be(line, words):
             {"x": X},
             r"x: no shape tells the size of a; give it under \[axes\]",
         ),
-        ({"w": {"from": "x", "pattern": "a"}}, {"x": X}, r"x has shape \(6, 4\), its pattern names 1 axes"),
+        ({"w": {"from": "x", "pattern": "a"}}, {"x": X}, r"x has shape \(6, 4\), but its pattern names 1 axes"),
         ({"w": {"from": "x", "pattern": "a b", "part": {"b": [0, 9]}}}, {"x": X}, r"x has b=4; part wants \[0, 9\]"),
         ({"w": {"from": ["x", "y"]}}, {"x": X, "y": X[:2]}, r"shapes differ: x \(6, 4\), y \(2, 4\)"),
         ({"w": "x"}, {"x": X[:0]}, r"x has shape \(0, 4\): it is empty"),

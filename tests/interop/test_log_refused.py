@@ -28,10 +28,10 @@ TEXTS = [
     ("log.csv", "# a comment\n", "is empty"),
     ("log.csv", HEAD, "has no rows"),
     ("log.csv", HEAD + HEAD, "has no rows"),
-    ("log.csv", "0,0.1,0.2\n10,0.5,0.3\n", "has no line of names: its first line holds numbers"),
-    ("log.csv", HEAD + "1,high,0.5\n", "train_acc is no number in row 1: 'high'"),
+    ("log.csv", "0,0.1,0.2\n10,0.5,0.3\n", "has no header: its first line holds numbers"),
+    ("log.csv", HEAD + "1,high,0.5\n", "train_acc is not a number in row 1: 'high'"),
     ("log.csv", HEAD + "1.5,0.1,0.5\n", "epoch is 1.5 in row 1: steps must be whole numbers"),
-    ("log.csv", HEAD + "one,0.1,0.5\n", "epoch is no number in row 1: 'one'"),
+    ("log.csv", HEAD + "one,0.1,0.5\n", "epoch is not a number in row 1: 'one'"),
     ("log.csv", HEAD + "inf,0.1,0.5\n", "epoch is inf in row 1: steps must be whole numbers"),
     ("log.csv", HEAD + "1,0.1,0.5\n1,0.2,0.5\n", "epoch 1 is in rows 1 and 2 with train_acc 0.1 and 0.2"),
     ("log.csv", HEAD + "1,0.1,1.5\n", "test_acc reaches 1.5: accuracies must be shares up to 1 or percentages"),
@@ -41,21 +41,25 @@ TEXTS = [
         "test_acc reaches 219: accuracies must be shares up to 1 or percentages",
     ),
     ("log.csv", HEAD + "1,0.1,-0.5\n", "test_acc is -0.5 in row 1: accuracies must be from 0 to 1"),
-    ("log.csv", "epoch,train_loss,test_loss\n1,3,2\n2,1,-inf\n", "test_loss is -inf in row 2: a loss is at least 0"),
-    ("log.csv", "epoch,log train loss,log test loss\n1,3,2\n2,-1,1\n", "log train loss is -1 in row 2: a loss is at"),
+    (
+        "log.csv",
+        "epoch,train_loss,test_loss\n1,3,2\n2,1,-inf\n",
+        "test_loss is -inf in row 2: losses must be",
+    ),
+    ("log.csv", "epoch,log train loss,log test loss\n1,3,2\n2,-1,1\n", "log train loss is -1 in row 2: losses must be"),
     ("log.csv", "epoch,train_acc,train_acc,test_acc\n1,0,0,0\n", "has 2 columns named 'train_acc'"),
     ("log.csv", "step,loss,lr\n1,3,2\n", "has no test loss and no test accuracy; it has loss, lr, step"),
     ("log.csv", "step,train_loss,test_acc\n1,3,2\n", "must have both losses or both accuracies; it has step"),
     ("log.csv", 'epoch,train_acc,test_acc\n1,"0.1', "has no test loss"),
     ("log.csv", HEAD + "1,nan,nan\n", "has no train loss and no train accuracy"),
-    ("log.tsv", "step\ttrain_acc\ttest_acc\n1\tx\t0\n", "train_acc is no number in row 1: 'x'"),
+    ("log.tsv", "step\ttrain_acc\ttest_acc\n1\tx\t0\n", "train_acc is not a number in row 1: 'x'"),
     ("log.json", "", "is empty"),
     ("log.json", "{", "is not JSON"),
     ("log.json", "3", "holds no lists of numbers and no list of objects"),
     ("log.json", '{"a": 1}', "holds no lists of numbers and no list of objects"),
     ("log.json", "[]", "holds no lists of numbers and no list of objects"),
     ("log.json", "[" * 100_000, "is not JSON"),
-    ("log.json", '{"train_acc": [0.1, 0.2], "test_acc": [0.1, "x"]}', "test_acc is no number in row 2: 'x'"),
+    ("log.json", '{"train_acc": [0.1, 0.2], "test_acc": [0.1, "x"]}', "test_acc is not a number in row 2: 'x'"),
     (
         "log.json",
         '{"train_acc": [[0.5, 0.1], [0.9, 0.2]], "test_acc": [[1, 0.1], [2, 0.2]]}',
@@ -64,7 +68,7 @@ TEXTS = [
     (
         "log.json",
         '{"train_acc": [0, 0, 0, 0, 0, 0, 0, 0, 0, 0], "test_acc": [0, 0, 0, 0, 0, 0, 0]}',
-        "test_acc has 7 values for the 10 of train_acc: every how many steps is not clear",
+        "test_acc has 7 values for the 10 of train_acc: the interval is ambiguous",
     ),
     ("log.jsonl", "", "is empty"),
     ("log.jsonl", '{"_meta": {"p": 97}}\n', "has no rows with a curve"),
@@ -132,7 +136,7 @@ def test_rows_without_a_step_are_left_out(tmp_path):
     content[3]["step"] = content[5]["step"] = ""
     path = write_csv(tmp_path / "log.csv", {name: [row[name] for row in content] for name in content[0]})
     run = date_logs([path]).runs[0]
-    assert run.log.notes == ("2 rows without a step are left out",)
+    assert run.log.notes == ("2 rows without a step are omitted",)
     assert run.evaluations == 198
 
 

@@ -78,7 +78,9 @@ def test_settings_distinguish_runs_whose_rows_alternate(tmp_path):
 def test_runs_that_nothing_distinguishes_are_refused(tmp_path):
     content = sorted(two_runs(), key=lambda row: row["step"])
     (error,) = date_logs([write_rows(tmp_path / "log.csv", content)]).failed
-    assert "step 1010 is in rows 203 and 204 with test_acc 0.035 and 0.01: if a column tells runs apart" in str(error)
+    assert "step 1010 is in rows 203 and 204 with test_acc 0.035 and 0.01: if a column" in str(
+        error
+    )
 
 
 def test_any_column_can_be_given_as_that_of_the_runs(tmp_path):
@@ -93,7 +95,7 @@ def test_steps_that_start_again_are_labeled_by_their_settings(tmp_path):
 def test_steps_that_start_again(tmp_path):
     runs = dated(write_rows(tmp_path / "log.csv", two_runs()))
     assert_two(runs, "#1", "#2")
-    assert runs[0].log.notes == ("step starts again 1 time: 2 runs",)
+    assert runs[0].log.notes == ("step restarts 1 time: 2 runs",)
     text = (tmp_path / "log.csv").read_text().splitlines()
     (tmp_path / "log.csv").write_text("\n".join([*text[:201], text[0], *text[201:]]))
     assert_two(dated(tmp_path / "log.csv"), "#1", "#2")
@@ -110,7 +112,7 @@ def test_a_run_that_was_continued_is_one(tmp_path):
 def test_steps_inside_of_epochs_are_no_runs(tmp_path):
     content = [row | {"epoch": place // 20, "step": place % 20} for place, row in enumerate(rows())]
     run = dated(write_rows(tmp_path / "log.csv", content))[0]
-    assert run.log.notes == ("step starts again with each epoch: rows are counted instead",)
+    assert run.log.notes == ("step restarts with each epoch: rows are counted instead",)
     assert run.history.grok_step == expected().grok_step // 10
 
 
@@ -287,7 +289,7 @@ def test_several_runs_are_a_table(tmp_path, monkeypatch, capsys):
     ]
     assert [line[:2] for line in lines[1:4]] == [["a.csv", "200"], ["b.csv", "#1"], ["b.csv", "#2"]]
     assert [line[-1] for line in lines[1:4]] == ["1400", "1400", "1410"]
-    assert out.splitlines()[-1] == "b.csv: step starts again 1 time: 2 runs"
+    assert out.splitlines()[-1] == "b.csv: step restarts 1 time: 2 runs"
 
 
 def test_json_and_csv_say_the_same(tmp_path, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""Training logs that other people wrote, in many formats and spellings; and what they say about grokking.
+"""Training logs of other programs, in many formats and naming styles, and their verdicts on grokking.
 
 Text and numpy files are read without torch.
 
@@ -21,15 +21,15 @@ from grokinterp.interop.text_files import ForeignFileError
 
 
 def read_log(path: Path) -> dict[str, list[float]]:
-    """The curves of a log of one run over ``step``, NaN where one was not recorded. Raises ForeignFileError."""
+    """Return the curves over ``step`` of a log with a single run; gaps are NaN. Raises ForeignFileError."""
     return _columns(read_logs(path, {}), path)
 
 
 def curves_in(content: Any, path: Path) -> dict[str, list[float]]:
-    """The curves in what was read from a file of weights, as ``read_log``; none if both losses or both accuracies lack.
+    """Return the curves in the content of a file of weights, or {} without both losses or both accuracies.
 
     Raises:
-        ForeignFileError: curves whose steps cannot be inferred from their lengths.
+        ForeignFileError: if the steps of curves cannot be inferred from their lengths.
     """
     logs = logs_of(tables_of(plain(content), path), {})
     return _columns(logs, path) if any(log.has_pair for log in logs) else {}

@@ -1,4 +1,4 @@
-"""Curves in files of arrays: one or many in a .npz, one in each of several .npy files, lists in a .pth of PyTorch."""
+"""Curves in array files: a .npz with one or many, a .npy each, or lists in a .pth file of PyTorch."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,13 +13,13 @@ from grokinterp.interop.text_files import LARGEST_LOG, ForeignFileError, require
 
 
 def read_npz(path: Path, wanted: Iterable[str] = ()) -> list[Table]:
-    """The arrays in a .npz file as columns. Raises ForeignFileError."""
+    """Return the arrays in a .npz file as columns. Raises ForeignFileError."""
     with _loaded(path) as archive:
         return _of_arrays({name: _array(archive, name, path) for name in archive.files}, path, wanted)
 
 
 def read_npy(paths: Sequence[Path], wanted: Iterable[str] = ()) -> list[Table]:
-    """One array a file, named by the files; a structured array has its own names. Raises ForeignFileError."""
+    """Return one array per file, named after the file, or a structured array by field. Raises ForeignFileError."""
     arrays: dict[str, np.ndarray] = {}
     for path in paths:
         array = _loaded(path)
@@ -29,7 +29,7 @@ def read_npy(paths: Sequence[Path], wanted: Iterable[str] = ()) -> list[Table]:
 
 
 def together(paths: Sequence[Path]) -> list[list[Path]]:
-    """Paths of arrays in groups, each the curves of one run: same folder, same name but for split, quantity, steps.
+    """Group paths of arrays by run: same folder, and same name except for split, quantity and steps.
 
     >>> together([Path("a_train_acc.npy"), Path("b_train_acc.npy"), Path("a_test_acc.npy")])
     [[...Path('a_train_acc.npy'), ...Path('a_test_acc.npy')], [...Path('b_train_acc.npy')]]
@@ -57,16 +57,18 @@ def _array(archive: Mapping[str, np.ndarray], name: str, path: Path) -> np.ndarr
 
 
 def _of_arrays(arrays: Mapping[str, np.ndarray], path: Path, wanted: Iterable[str]) -> list[Table]:
-    """A table of the arrays with one axis; with a leading axis of runs, a table for each."""
+    """Return a table of the arrays with one axis; with a leading axis of runs, a table for each run."""
     used = {name: array for name, array in arrays.items() if meaning(name) or is_step(name) or name in set(wanted)}
     for name, array in used.items():
         if array.dtype.kind not in "iufb":
-            raise ForeignFileError(path, f"{name} holds {array.dtype}, no numbers")
+            raise ForeignFileError(path, f"{name} holds {array.dtype}, not numbers")
     runs = {array.shape[0] for array in used.values() if array.squeeze().ndim == 2}
     about = {name: array.item() for name, array in arrays.items() if array.ndim == 0 and array.dtype.kind in "iufb"}
     if len(runs) > 1 or any(array.squeeze().ndim > 2 for array in used.values()):
         shapes = ", ".join(f"{name} {array.shape}" for name, array in used.items())
-        raise ForeignFileError(path, f"must hold curves of one axis, or of runs by evaluations; it has {shapes}")
+        raise ForeignFileError(
+            path, f"must hold one-dimensional curves, or arrays of runs by evaluations; it has {shapes}"
+        )
     tables = []
     for run in range(runs.pop()) if runs else [None]:
         table = Table(path, names=list(arrays), about=about, run="" if run is None else str(run))
@@ -81,10 +83,10 @@ def _of_run(array: np.ndarray, run: int | None) -> np.ndarray:
 
 
 def read_pth(path: Path, wanted: Iterable[str] = ()) -> list[Table]:
-    """The curves in a file that ``torch.save`` wrote: lists and tensors of numbers at any depth.
+    """Return the curves in a file written by ``torch.save``: lists and tensors of numbers at any depth.
 
     Raises:
-        ForeignFileError: a file that PyTorch does not load as weights only, or one without curves.
+        ForeignFileError: if PyTorch cannot load the file with ``weights_only=True``, or it has no curves.
     """
     from grokinterp.interop.files import read_torch
 
@@ -95,7 +97,7 @@ def read_pth(path: Path, wanted: Iterable[str] = ()) -> list[Table]:
 
 
 def plain(content: Any) -> Any:
-    """Containers with small tensors as lists; tensors with several axes, which are weights, left out.
+    """Convert containers with small tensors to lists; tensors with several axes, which are weights, are omitted.
 
     >>> plain({"a": [1.0], "b": (1, 2)})
     {'a': [1.0], 'b': [1, 2]}

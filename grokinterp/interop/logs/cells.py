@@ -1,4 +1,4 @@
-"""Cells of a log as numbers: empty ones, percentages, printed tensors, decimal commas."""
+"""Conversion of the cells of a log to numbers: empty cells, percentages, printed tensors, decimal commas."""
 
 import math
 import re
@@ -14,13 +14,13 @@ PRINTED_TENSOR = re.compile(r"tensor\(\s*\[?([^,\])]+)\]?.*\)", re.DOTALL)
 
 
 def number(cell: Any, *, decimal_comma: bool = False) -> float:
-    """The number in a cell, NaN in an empty one.
+    """Parse the number in a cell; an empty cell is NaN.
 
     >>> number("0.5"), number("97.5 %"), number("tensor(0.25, device='cuda:0')"), number("0,5", decimal_comma=True)
     (0.5, 97.5, 0.25, 0.5)
 
     Raises:
-        ValueError: it holds no number.
+        ValueError: if the cell holds no number.
     """
     if cell is None:
         return math.nan
@@ -33,13 +33,13 @@ def number(cell: Any, *, decimal_comma: bool = False) -> float:
 
 
 def _of_object(value: Any) -> float:
-    """A number, or an array or list of one number."""
+    """Return a number, or the only number in an array or list."""
     while isinstance(value, list | tuple) and len(value) == 1:
         value = value[0]
     try:
         return float(value)
     except (TypeError, RuntimeError, OverflowError):
-        raise ValueError(f"no number: {str(value)[:40]!r}") from None
+        raise ValueError(f"not a number: {str(value)[:40]!r}") from None
 
 
 def _of_text(cell: str, decimal_comma: bool) -> float:
@@ -54,7 +54,7 @@ def _of_text(cell: str, decimal_comma: bool) -> float:
 
 
 class Numbers:
-    """A column that grows by one cell at a time: its numbers, eight bytes each, and the first cell that is none."""
+    """A growing column of numbers, eight bytes each, and the first cell that is not a number."""
 
     def __init__(self, *, decimal_comma: bool = False) -> None:
         self.values = array("d")
@@ -63,7 +63,7 @@ class Numbers:
         self._decimal_comma = decimal_comma
 
     def append(self, cell: Any) -> None:
-        """Take the next cell; what is no number counts as NaN and is remembered with its row, counted from 1."""
+        """Append a cell; a cell that is not a number becomes NaN and is remembered with its row, counted from 1."""
         try:
             self.values.append(number(cell, decimal_comma=self._decimal_comma))
         except ValueError:
@@ -73,7 +73,7 @@ class Numbers:
             self.percent = True
 
     def extend(self, cells: Sequence[Any]) -> "Numbers":
-        """Take many cells, at once if all are plain numbers."""
+        """Append many cells, at once if all are plain numbers."""
         try:
             self.values.extend(array("d", map(float, cells)))
         except (ValueError, TypeError, RuntimeError, OverflowError):
@@ -82,12 +82,12 @@ class Numbers:
         return self
 
     def pad(self, length: int) -> None:
-        """Fill up with NaN to a length."""
+        """Pad with NaN to a length."""
         self.values.extend([math.nan] * (length - len(self.values)))
 
 
 class Texts:
-    """A column of text that grows by one cell at a time: four bytes a cell, and each different text once."""
+    """A growing column of text: four bytes per cell, with each distinct text stored once."""
 
     MOST = 1000
 
@@ -98,44 +98,44 @@ class Texts:
 
     @property
     def too_many(self) -> bool:
-        """Whether the texts are too different to tell runs, settings or curves apart."""
+        """Whether there are too many distinct texts to identify runs, settings or curves."""
         return len(self._known) > self.MOST
 
     def append(self, cell: Any) -> None:
-        """Take the next cell."""
+        """Append a cell."""
         text = "" if cell is None else str(cell)[:80]
         self._codes.append(self._known.setdefault(text, len(self._known)))
 
     def extend(self, cells: Sequence[Any]) -> None:
-        """Take many cells."""
+        """Append many cells."""
         for cell in cells:
             self.append(cell)
 
     def pad(self, length: int) -> None:
-        """Fill up with empty texts to a length."""
+        """Pad with empty texts to a length."""
         self.extend([""] * (length - len(self._codes)))
 
     def done(self) -> "Labels":
-        """The column."""
+        """Return the finished column."""
         return Labels(np.array(self._codes, dtype=np.int64), tuple(self._known))
 
 
 class Labels(NamedTuple):
-    """A column of text with few different ones: seeds, settings, names of curves.
+    """A column of text with few distinct values: seeds, settings, names of curves.
 
     Attributes:
-        codes: of each row, the place of its text.
-        texts: the different texts, in the order in which they came.
+        codes: for each row, the index of its text.
+        texts: the distinct texts, in order of appearance.
     """
 
     codes: np.ndarray
     texts: tuple[str, ...]
 
     def of(self, rows: np.ndarray) -> "Labels":
-        """The labels of some of the rows."""
+        """Return the labels of some rows."""
         return Labels(self.codes[rows], self.texts)
 
     @property
     def used(self) -> list[str]:
-        """The texts that are in any row, in their order."""
+        """Return the texts that occur in any row, in order."""
         return [self.texts[code] for code in np.unique(self.codes)]

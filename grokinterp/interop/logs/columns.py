@@ -1,4 +1,4 @@
-"""Which columns of a log are the curves: by the meaning of their names, or as the user says."""
+"""Selection of the curves among the columns of a log, by the meaning of their names or by the user's choice."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -11,14 +11,14 @@ from grokinterp.interop.text_files import ForeignFileError, listed
 
 CURVES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 OURS = (*CURVES, "weight_norm", "step", "run")
-"""What ``--column OURS=THEIRS`` may name."""
+"""Names that ``--column OURS=THEIRS`` may map."""
 
 HELD_OUT = ("test", "validation")
-"""Splits that stand for the test set, the first one that is there."""
+"""Splits that serve as the test set; the first one present is used."""
 
 
 class Choice(NamedTuple):
-    """The columns of one run: theirs by our names, its label, and what had to be decided."""
+    """The columns of a run: their names by this package's names, the label of the run, and notes on choices."""
 
     columns: dict[str, str]
     run: str
@@ -26,13 +26,13 @@ class Choice(NamedTuple):
 
 
 def given_columns(assignments: Sequence[str]) -> dict[str, str]:
-    """The user's ``OURS=THEIRS`` as a mapping.
+    """Parse the user's ``OURS=THEIRS`` into a mapping.
 
     >>> given_columns(["test_accuracy=val/acc1", "step=t"])
     {'test_accuracy': 'val/acc1', 'step': 't'}
 
     Raises:
-        ConfigError: no "=", a name that is none of ours, a name twice.
+        ConfigError: if "=" is missing, a name is unknown, or a name occurs twice.
     """
     found: dict[str, str] = {}
     for text in assignments:
@@ -46,7 +46,7 @@ def given_columns(assignments: Sequence[str]) -> dict[str, str]:
 
 
 def choose(table: Table, given: Mapping[str, str]) -> list[Choice]:
-    """The curves of a table: of one run, or of several whose columns stand side by side under names of their own."""
+    """Select the curves of a table, of a single run or of several runs whose columns are side by side."""
     free = {name: found for name in table.columns if name not in given.values() and (found := meaning(name))}
     norm = next(filter(is_norm, table.columns), None)
     fixed = {} if norm is None else {"weight_norm": norm}
@@ -61,10 +61,10 @@ def choose(table: Table, given: Mapping[str, str]) -> list[Choice]:
 
 
 def _groups(free: Mapping[str, Meaning]) -> list[tuple[str, ...]]:
-    """The qualifiers of the columns to read, one for each run.
+    """Return the qualifiers of the columns to read, one set for each run.
 
-    Those without any, if there are such columns with both splits of a quantity; else every set of qualifiers that has
-    both splits, each a run; else none, or the only one there is.
+    The set without qualifiers is used if it has both splits of a quantity; otherwise every set of qualifiers that has
+    both splits is a run; otherwise the empty set, or the only set present.
     """
     found = list(dict.fromkeys(each.qualifiers for each in free.values()))
     complete = [qualifiers for qualifiers in found if _is_complete(free, qualifiers)]
@@ -79,7 +79,7 @@ def _is_complete(free: Mapping[str, Meaning], qualifiers: tuple[str, ...]) -> bo
 
 
 def _side(found: Meaning) -> str:
-    """Train or test; a quantity of no split is that of training, as Keras writes it."""
+    """Return train or test; a quantity without a split belongs to training, as in Keras."""
     return "test" if found.split in HELD_OUT else "train"
 
 
@@ -88,7 +88,7 @@ def _unit(found: Meaning) -> str:
 
 
 def _picked(free: Mapping[str, Meaning], qualifiers: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
-    """The columns with these qualifiers by our names, and what was decided between several."""
+    """Return the columns with these qualifiers by this package's names, and notes on choices between several."""
     columns, notes = {}, []
     for ours in CURVES:
         fits = {
@@ -99,7 +99,7 @@ def _picked(free: Mapping[str, Meaning], qualifiers: tuple[str, ...]) -> tuple[d
         first = [name for name, order in fits.items() if order == min(fits.values())]
         if len(first) > 1:
             names = " or ".join(map(repr, first))
-            notes.append(f"{ours} could be {names} and is not read: say --column {ours}=NAME")
+            notes.append(f"{ours} is ambiguous ({names}) and not read: give --column {ours}=NAME")
         elif first:
             columns[ours] = first[0]
             if rest := [name for name in fits if name != first[0]]:
@@ -110,7 +110,7 @@ def _picked(free: Mapping[str, Meaning], qualifiers: tuple[str, ...]) -> tuple[d
 
 
 def _order(found: Meaning) -> tuple[int, int]:
-    """The first one counts: a named split before none, test before validation, the loss before a cross-entropy."""
+    """Return the sort key: a named split first, test before validation, a loss before a cross-entropy."""
     order = ("train", "test", "validation", None)
     return order.index(found.split), found.rank
 
@@ -124,9 +124,9 @@ def _qualified(columns: Mapping[str, str]) -> list[str]:
 
 
 def require_pair(columns: Collection[str], source: Path, names: Sequence[str], notes: Sequence[str]) -> None:
-    """Raise ForeignFileError unless both losses or both accuracies are there."""
+    """Raise ForeignFileError unless both losses or both accuracies are present."""
     ambiguous = [note for note in notes if "could be" in note]
-    hint = "; ".join(ambiguous) or f"it has {listed(names)}; say --column OURS=NAME if a name is not recognized"
+    hint = "; ".join(ambiguous) or f"it has {listed(names)}; give --column OURS=NAME if a name is not recognized"
     for split in ("train", "test"):
         if not {f"{split}_loss", f"{split}_accuracy"} & {*columns}:
             raise ForeignFileError(source, f"has no {split} loss and no {split} accuracy; {hint}")

@@ -1,4 +1,4 @@
-"""Logs in plain containers, whatever library read them: rows, lists side by side, histories inside of results, runs."""
+"""Logs in plain containers: rows, parallel lists, histories nested in results, runs."""
 
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ from grokinterp.interop.logs.table import RowsReader, Table, is_value, may_be_re
 
 
 def tables_of(content: Any, path: Path, wanted: frozenset[str] = frozenset()) -> list[Table]:
-    """The runs in dicts, lists and numbers.
+    """Return the tables of the runs in dicts, lists and numbers.
 
     * a list of objects with numbers: rows; with lists: each object is a run;
     * an object whose names are steps: rows;
@@ -35,7 +35,7 @@ def tables_of(content: Any, path: Path, wanted: frozenset[str] = frozenset()) ->
 
 
 def _of_object(content: Mapping[str, Any], path: Path, wanted: frozenset[str]) -> list[Table]:
-    """The columns in an object or, if there are none, the rows in it; what else it holds is about its runs."""
+    """Return the columns in an object or, without columns, its rows; other entries describe its runs."""
     flat, columns = flattened(content), _columns(content, wanted)
     lists = {name: value for name, value in flat.items() if _is_rows(value)}
     if any(meaning(name) or name in wanted for name in columns):
@@ -48,7 +48,7 @@ def _of_object(content: Mapping[str, Any], path: Path, wanted: frozenset[str]) -
 
 
 def _of_lists(lists: Mapping[str, list[Any]], path: Path, wanted: frozenset[str]) -> list[Table]:
-    """The rows in several lists: of one run if the names of the lists are those of splits, else of a run each."""
+    """Return the rows in several lists: one run if the lists are named after splits, else a run for each list."""
     if any(map(side, lists)):
         rows = [_within(name, flattened(row)) for name, rows in lists.items() for row in rows]
         return _of_list(rows, path, wanted)
@@ -57,12 +57,12 @@ def _of_lists(lists: Mapping[str, list[Any]], path: Path, wanted: frozenset[str]
 
 
 def _within(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with the name of its list before its own names, those of steps excepted."""
+    """Prefix the names of a row with the name of its list, except for steps."""
     return {each if is_step(each) else f"{name}/{each}": value for each, value in row.items()}
 
 
 def _rows_by_step(content: Mapping[str, Any], wanted: Collection[str]) -> list[Any]:
-    """The rows of an object whose names are steps and whose values are objects of numbers; none otherwise."""
+    """Return the rows of an object whose names are steps and whose values are objects of numbers, or []."""
     if not all(str(name).isdecimal() and isinstance(value, Mapping) for name, value in content.items()):
         return []
     if any(_curves(value, wanted) and _columns(value, wanted) for value in content.values()):
@@ -71,7 +71,7 @@ def _rows_by_step(content: Mapping[str, Any], wanted: Collection[str]) -> list[A
 
 
 def _of_pandas(content: Any) -> Any:
-    """What ``DataFrame.to_json`` wrote, by columns or split, as lists side by side or as rows."""
+    """Return the output of ``DataFrame.to_json``, by columns or split, as parallel lists or as rows."""
     if not isinstance(content, Mapping):
         return content
     names, data = content.get("columns"), content.get("data")
@@ -84,12 +84,12 @@ def _of_pandas(content: Any) -> Any:
 
 
 def _is_numbered(value: Any) -> bool:
-    """Whether an object is a column: cells by the numbers of their rows, from 0."""
+    """Return whether an object is a column: cells by their row numbers, from 0."""
     return isinstance(value, Mapping) and len(value) > 1 and [*map(str, range(len(value)))] == [*value]
 
 
 def _of_list(rows: list[Any], path: Path, wanted: frozenset[str]) -> list[Table]:
-    """The rows in a list, or the runs in it if its objects hold lists of their own."""
+    """Return the rows in a list, or the runs in it if its objects hold lists themselves."""
     if not _is_rows(rows):
         return []
     if any(_curves(row, wanted) for row in rows):
@@ -104,10 +104,10 @@ def _of_list(rows: list[Any], path: Path, wanted: frozenset[str]) -> list[Table]
 
 
 def taken(row: Mapping[str, Any], reader: RowsReader, wanted: Iterable[str]) -> dict[str, Any]:
-    """Give an object to the reader if it is a row of curves; what it says about the run if it is not.
+    """Pass an object to the reader if it is a row of curves; otherwise return its description of the run.
 
-    An object is about the run if it has no curve, if all its names are marked by "_", or if it lacks the steps that
-    the rows before it have.
+    An object describes the run if it has no curve, if all its names begin with "_", or if it lacks the steps that the
+    rows before it have.
     """
     marked = all(name.startswith("_") and "/" in name for name in row)
     has_curve = any(meaning(name) is not None or is_value(name) or name in wanted for name in row)
@@ -119,7 +119,7 @@ def taken(row: Mapping[str, Any], reader: RowsReader, wanted: Iterable[str]) -> 
 
 
 def flattened(row: Mapping[str, Any]) -> dict[str, Any]:
-    """An object with the objects inside it as names with a slash.
+    """Flatten nested objects, joining names with a slash.
 
     >>> flattened({"step": 1, "train": {"loss": 0.5}})
     {'step': 1, 'train/loss': 0.5}
@@ -150,7 +150,7 @@ def _add_pairs(table: Table, name: str, values: list[Any]) -> None:
 
 
 def _runs(content: Any, wanted: Collection[str]) -> list[str]:
-    """The names under which an object holds runs: objects or rows with the same curves, not named by splits."""
+    """Return the names under which an object holds runs: objects or rows with equal curves, not named after splits."""
     if not isinstance(content, Mapping):
         return []
     held = {name: found for name, value in content.items() if (found := _curves(value, wanted, rows=True))}
@@ -159,7 +159,7 @@ def _runs(content: Any, wanted: Collection[str]) -> list[str]:
 
 
 def _curves(value: Any, wanted: Collection[str], *, rows: bool = False) -> frozenset[str]:
-    """The names of the curves in lists inside an object; with ``rows``, those of a list of rows as well."""
+    """Return the names of the curves in lists inside an object; with ``rows``, also those in a list of rows."""
     if rows and _is_rows(value):
         return frozenset(name for row in value for name in flattened(row) if meaning(name) or name in wanted)
     flat = flattened(value) if isinstance(value, Mapping) else {}
@@ -169,7 +169,7 @@ def _curves(value: Any, wanted: Collection[str], *, rows: bool = False) -> froze
 
 
 def _columns(content: Any, wanted: Collection[str]) -> dict[str, list[Any]]:
-    """Lists of numbers, or of pairs with a step, inside an object, by their path."""
+    """Return lists of numbers, or of pairs with a step, inside an object, by their path."""
     flat = flattened(content) if isinstance(content, Mapping) else {}
     return {name: value for name, value in flat.items() if _is_series(value) and (name in wanted or may_be_read(name))}
 
@@ -200,7 +200,7 @@ def _is_object(value: Any) -> bool:
 
 
 def _label(row: Mapping[str, Any], index: int) -> str:
-    """The label of a run among others: that in its object, or its place."""
+    """Return the label of a run among several: the label in its object, or its index."""
     labels = [str(value) for name, value in row.items() if is_run(str(name)) or words(str(name)) == ("name",)]
     return " ".join(labels) or str(index)
 

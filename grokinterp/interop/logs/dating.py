@@ -1,4 +1,4 @@
-"""Logs dated: the phases and the verdict of each run, beside what other people's rules and the files themselves say."""
+"""Dated logs: the phases and verdict of each run, with the results of counting rules and the files' own claims."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,13 +16,13 @@ from grokinterp.phases.counting import CountingRule
 
 @dataclass(frozen=True)
 class DatedLog:
-    """One run of a log with its history.
+    """A run of a log with its history.
 
     Attributes:
-        log: the curves and where they are from.
-        evaluations: number of steps that the verdict rests on.
+        log: the curves and their origin.
+        evaluations: number of steps on which the verdict rests.
         history: phases, events, verdict.
-        counts: what each counting rule finds, by its text: a step or a value, None if it finds none.
+        counts: the result of each counting rule, by its text: a step, a value, or None.
     """
 
     log: Log
@@ -32,12 +32,12 @@ class DatedLog:
 
     @property
     def delay(self) -> int | None:
-        """Steps from memorization to generalization."""
+        """Number of steps from memorization to generalization."""
         memorized, generalized = self.history.memorized_step, self.history.generalized_step
         return None if memorized is None or generalized is None else generalized - memorized
 
     def summary(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return the results as plain values for JSON."""
         log, steps = self.log, self.log.steps
         return {
             "file": " + ".join(map(str, log.sources)),
@@ -56,18 +56,18 @@ class DatedLog:
 
 @dataclass(frozen=True)
 class DatedLogs:
-    """All runs that could be dated, and one error for each file that could not."""
+    """All runs that could be dated, and an error for each file that could not."""
 
     runs: tuple[DatedLog, ...]
     failed: tuple[GrokinterpError, ...]
 
 
 def date_log(path: str | Path) -> History:
-    """The phases of a log that holds one run; ``date_logs`` reads several and says what was decided in reading.
+    """Date the phases of a log with a single run; ``date_logs`` reads several runs and notes how they were read.
 
     Raises:
-        ForeignFileError: a file that is not what it says, that lacks a curve or holds several runs.
-        ConfigError: steps that are no whole numbers.
+        ForeignFileError: if the file is not as expected, lacks a curve or holds several runs.
+        ConfigError: if steps are not whole numbers.
     """
     runs = [date(log) for log in read_logs(Path(path), {})]
     if len(runs) != 1:
@@ -83,17 +83,17 @@ def date_logs(
     join: bool = False,
     percent: bool = False,
 ) -> DatedLogs:
-    """Date every run in logs; docs/import.md shows the formats.
+    """Date every run in the given logs; docs/import.md describes the formats.
 
     Args:
-        paths: files and run directories. Those that hold different curves of one run are joined.
+        paths: files and run directories. Files with different curves of the same run are joined.
         rules: counting rules, applied to each run.
-        columns: what a column is called in the files, by our names, where that is not understood.
-        join: all files are of one run.
-        percent: accuracies are percentages, whatever they reach.
+        columns: names of columns in the files by this package's names, for names that are not recognized.
+        join: whether all files belong to the same run.
+        percent: whether accuracies are percentages, regardless of their values.
 
     Raises:
-        ConfigError: files that cannot be joined.
+        ConfigError: if the files cannot be joined.
     """
     logs, failed = _read([Path(path) for path in paths], columns or {}, percent)
     runs = []
@@ -106,14 +106,14 @@ def date_logs(
 
 
 def date(log: Log, rules: Sequence[CountingRule] = ()) -> DatedLog:
-    """The history of one run, and what the rules find. Raises ForeignFileError without a pair of curves."""
+    """Date a run and apply the rules. Raises ForeignFileError without a pair of curves."""
     curves = log.curves()
     shared = aligned(curves)
     return DatedLog(log, len(shared.steps), find_phases(shared), {rule.text: rule(curves) for rule in rules})
 
 
 def _read(paths: Sequence[Path], given: Mapping[str, str], percent: bool) -> tuple[list[Log], list[GrokinterpError]]:
-    """The runs of all files in their order; arrays in files of their own are read together."""
+    """Read the runs of all files in order; arrays in separate files are read together."""
     logs: list[Log] = []
     failed: list[GrokinterpError] = []
     arrays = {group[0]: group for group in together([path for path in paths if path.suffix == ".npy"])}

@@ -1,4 +1,4 @@
-"""Tables in text: commas, tabs, semicolons, bars or blanks between the cells, names in the first line."""
+"""Text tables: cells separated by commas, tabs, semicolons, bars or blanks, with a header line."""
 
 import csv
 import itertools
@@ -10,7 +10,7 @@ from grokinterp.interop.logs.table import RowsReader, Table, may_be_read
 from grokinterp.interop.text_files import ForeignFileError, open_text
 
 CHUNK = 5000
-"""Rows that are held as text."""
+"""Number of rows held as text."""
 
 DELIMITERS = ("\t", ";", ",", "|")
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+ ?%?")
@@ -18,13 +18,13 @@ NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)(e[+-]?\d+)?%?|nan|[+-]?inf", re
 
 
 def read_delimited(path: Path, wanted: Iterable[str] = ()) -> list[Table]:
-    """The table of a CSV or TSV file, or the tables of several runs that an export put side by side.
+    """Return the table of a CSV or TSV file, or the tables of several runs exported side by side.
 
-    Lines that start with ``#`` are comments, except for one above the numbers that names their columns, as numpy
-    writes it. A line of names that comes again is skipped.
+    Lines that start with ``#`` are comments, except for a comment directly above the numbers that names their columns,
+    as written by numpy. A repeated header is skipped.
 
     Raises:
-        ForeignFileError: an empty file, no line of names, no rows, a name that comes twice.
+        ForeignFileError: if the file is empty, has no header or no rows, or a name occurs twice.
     """
     with open_text(path) as file:
         lines = _without_comments(file)
@@ -57,7 +57,7 @@ def _taken(
 
 
 def _without_comments(file: Iterable[str]) -> Iterator[str]:
-    """The lines with content; the last comment above them first, if it names the columns of numbers."""
+    """Yield the lines with content, preceded by the last comment above them if it names the columns."""
     comment = ""
     for line in file:
         text = line.strip()
@@ -74,7 +74,7 @@ def _without_comments(file: Iterable[str]) -> Iterator[str]:
 
 
 def _delimiter(line: str) -> str:
-    """The first delimiter that the line has; a blank if it has none of them.
+    """Return the first delimiter that occurs in the line, or a blank.
 
     >>> [_delimiter(line) for line in ("step,train acc", "step;a,b", "step train_acc", "step")]
     [',', ';', ' ', ' ']
@@ -93,7 +93,7 @@ def _split(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
 
 
 def _rows(lines: Iterator[str], delimiter: str, names: Sequence[str]) -> Iterator[list[str]]:
-    """The rows; a line of names that a restarted program wrote again is none."""
+    """Yield the rows, except for a header repeated by a restarted program."""
     for row in _split(lines, delimiter):
         if [cell.strip() for cell in row] != list(names):
             yield row
@@ -101,7 +101,7 @@ def _rows(lines: Iterator[str], delimiter: str, names: Sequence[str]) -> Iterato
 
 def _require_names(names: Sequence[str], path: Path) -> None:
     if all(_is_number(name) for name in names if name) and any(names):
-        raise ForeignFileError(path, "has no line of names: its first line holds numbers")
+        raise ForeignFileError(path, "has no header: its first line holds numbers")
     for name in names:
         if names.count(name) > 1 and may_be_read(name):
             raise ForeignFileError(path, f"has {names.count(name)} columns named {name!r}")

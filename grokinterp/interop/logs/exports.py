@@ -1,4 +1,4 @@
-"""Logs of experiment trackers: Weights & Biases' tables with the runs side by side, TensorBoard's event files."""
+"""Exports of experiment trackers: Weights & Biases tables with runs side by side, TensorBoard event files."""
 
 import re
 from collections.abc import Iterable
@@ -11,13 +11,13 @@ from grokinterp.interop.logs.table import Table
 from grokinterp.interop.text_files import ForeignFileError
 
 SIDE_BY_SIDE = re.compile(r"(?P<run>.+) - (?P<name>.+?)(?P<extreme>__MIN|__MAX)?")
-"""A column of a Weights & Biases chart as CSV: the run, the metric, and its extremes where points were merged."""
+"""A column of a Weights & Biases chart as CSV: run, metric, and the extremes where points were merged."""
 
 
 def by_run(table: Table) -> list[Table]:
-    """The tables of the runs of a chart that Weights & Biases exported; any other table as it is.
+    """Split a chart exported by Weights & Biases into tables of its runs; return any other table unchanged.
 
-    Its columns are ``RUN - METRIC`` with ``RUN - METRIC__MIN`` and ``__MAX`` beside each, which are left out.
+    Its columns are ``RUN - METRIC``, with ``RUN - METRIC__MIN`` and ``__MAX`` next to each, which are omitted.
     """
     columns = {name: SIDE_BY_SIDE.fullmatch(name) for name in table.columns if not is_step(name)}
     if not columns or not all(columns.values()):
@@ -35,10 +35,10 @@ def by_run(table: Table) -> list[Table]:
 
 
 def read_events(path: Path, wanted: Iterable[str] = ()) -> list[Table]:
-    """The scalars in a TensorBoard event file, or in those of a folder, each with its own steps.
+    """Return the scalars in a TensorBoard event file, or in a folder of them, each with its own steps.
 
     Raises:
-        ForeignFileError: tensorboard is not installed, or the file holds no scalars.
+        ForeignFileError: if tensorboard is not installed, or the file holds no scalars.
     """
     try:
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -58,7 +58,7 @@ def read_events(path: Path, wanted: Iterable[str] = ()) -> list[Table]:
 
 
 def _scalars(events: object, tag: str) -> list[tuple[int, float]]:
-    """The values of a tag that TensorFlow 2 wrote as tensors; none if they have an axis."""
+    """Return the values of a tag that TensorFlow 2 wrote as tensors, or [] if they are not scalars."""
     from tensorboard.util.tensor_util import make_ndarray
 
     found = [(event.step, make_ndarray(event.tensor_proto)) for event in events.Tensors(tag)]  # ty: ignore
@@ -66,7 +66,7 @@ def _scalars(events: object, tag: str) -> list[tuple[int, float]]:
 
 
 def _add(table: Table, tag: str, points: list[tuple[int, float]]) -> None:
-    """Add a curve under its tag; the epochs that trackers log beside it are no curve."""
+    """Add a curve under its tag; epochs logged by trackers are not curves."""
     if not points or is_step(tag) or not words(tag):
         return
     table.columns[tag] = np.array([value for _, value in points], dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Which reader a path needs, by its ending and, where that says nothing, by its first characters."""
+"""Choice of the reader for a path, by its suffix or, if that is ambiguous, by its first characters."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -31,11 +31,11 @@ READERS: dict[str, Reader] = {
     ".pth": read_pth,
     ".pt": read_pth,
 }
-"""Readers by the ending of a file."""
+"""Readers by file suffix."""
 
 
 def read_tables(path: Path, wanted: Iterable[str] = ()) -> list[Table]:
-    """The tables in a file or in a run directory. Raises ForeignFileError."""
+    """Return the tables in a file or in a run directory. Raises ForeignFileError."""
     if path.is_dir():
         path = _log_in(path)
     is_events = path.is_dir() or path.name.startswith(EVENTS)
@@ -50,17 +50,17 @@ def read_tables(path: Path, wanted: Iterable[str] = ()) -> list[Table]:
 
 
 def _log_in(directory: Path) -> Path:
-    """The metrics of a run directory, or the folder itself if TensorBoard wrote it. Raises ForeignFileError."""
+    """Return the metrics of a run directory, or the folder itself if TensorBoard wrote it. Raises ForeignFileError."""
     if (directory / METRICS).is_file():
         return directory / METRICS
     if any(directory.glob(f"{EVENTS}*")):
         return directory
-    why = f"is a folder without {METRICS}, so no run directory, and without event files: name the log in it"
+    why = f"is neither a run directory (no {METRICS}) nor a folder of event files: give the path of the log in it"
     raise ForeignFileError(directory, why)
 
 
 def _by_content(path: Path) -> Reader:
-    """The reader of a text file whose ending says nothing. Raises ForeignFileError."""
+    """Return the reader of a text file with an ambiguous suffix."""
     with open_text(path) as file:
         start = file.read(2**12).lstrip()
     if start.startswith("["):
@@ -71,23 +71,23 @@ def _by_content(path: Path) -> Reader:
 
 
 def _as_in_the_report(table: Table, run: Path) -> None:
-    """Read the metrics of our own run as its report does.
+    """Read the metrics of a run directory of this package as its report does.
 
-    Their weight norm is a sum of squares, the training accuracy of a run with label noise is that on the correctly
-    labeled examples, and environment.json has the number of test examples.
+    Its weight norm is a sum of squares, the training accuracy with label noise is the accuracy on the correctly labeled
+    examples, and environment.json has the number of test examples.
     """
     columns = table.columns
     if "weight_norm" in columns:
         columns["sum_of_squared_weights"] = columns.pop("weight_norm")
     if "clean_accuracy" in columns:
         columns["train_accuracy"] = columns.pop("clean_accuracy")
-        table.notes.append("train_accuracy is clean_accuracy, that on the correctly labeled examples")
+        table.notes.append("train_accuracy is clean_accuracy, the accuracy on the correctly labeled examples")
     if (run / "environment.json").exists():
         table.about["n_test"] = json.loads(read_text(run / "environment.json")).get("n_test")
 
 
 def _split_by_file(table: Table) -> None:
-    """Give quantities without a split that in the name of their file, as in train.csv and test.csv."""
+    """Assign quantities without a split to the split in the file name, as in train.csv and test.csv."""
     splits = [word for word in words(table.source.stem) if side(word)]
     curves = {name: found for name in table.columns if (found := meaning(name)) is not None}
     if len(splits) != 1 or not curves or any(found.split for found in curves.values()):
@@ -95,11 +95,11 @@ def _split_by_file(table: Table) -> None:
     table.columns = {f"{splits[0]} {name}" if name in curves else name: table.columns[name] for name in table.columns}
     table.bad |= {f"{splits[0]} {name}": cell for name, cell in table.bad.items() if name in curves}
     table.percents |= {f"{splits[0]} {name}" for name in table.percents}
-    table.note(f"its curves are those of {splits[0]}, by the name of the file")
+    table.note(f"its curves belong to {splits[0]}, according to the file name")
 
 
 def _name_by_file(table: Table) -> None:
-    """Give a lone column of values the name of its file, as in exports of one curve a file."""
+    """Name a single column of values after its file, as in exports with one curve per file."""
     values = [name for name in table.columns if is_value(name)]
     others = [name for name in table.columns if not (is_value(name) or is_step(name) or "time" in words(name))]
     if len(values) == 1 and not others:

@@ -1,4 +1,4 @@
-"""Logs in JSON: one object, or one a line."""
+"""Logs in JSON: a single object, or one object per line."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -11,20 +11,20 @@ from grokinterp.interop.text_files import ForeignFileError, open_text, read_text
 
 
 def read_json_lines(path: Path, wanted: Iterable[str] = ()) -> list[Table]:
-    """The table of a file with one JSON object a line.
+    """Return the table of a file with one JSON object per line.
 
-    A line that holds no curve is about the run: one whose only name starts with "_", as ``{"_summary": {...}}``, or
-    one without any curve in it. A last line that was cut off is left out.
+    A line without a curve describes the run, as does a line whose only name starts with "_", such as ``{"_summary":
+    {...}}``. A truncated last line is omitted.
 
     Raises:
-        ForeignFileError: an empty file, no rows, a line that is no object.
+        ForeignFileError: if the file is empty, has no rows, or a line is not an object.
     """
     reader, notes = RowsReader(path, wanted), []
     about: dict[str, Any] = {}
     with open_text(path) as file:
         for line, row in _objects(file, path):
             if row is None:
-                notes.append(f"line {line}, the last one, is cut off and left out")
+                notes.append(f"line {line}, the last one, is truncated and omitted")
             else:
                 about |= taken(flattened(row), reader, wanted)
     table = reader.done()
@@ -35,7 +35,7 @@ def read_json_lines(path: Path, wanted: Iterable[str] = ()) -> list[Table]:
 
 
 def _objects(file: Iterable[str], path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
-    """The objects with their line numbers; None for a last line that is cut off."""
+    """Yield the objects with their line numbers; None for a truncated last line."""
     numbered = ((number, line) for number, line in enumerate(file, 1) if line.strip())
     for index, line in numbered:
         try:
@@ -51,7 +51,7 @@ def _objects(file: Iterable[str], path: Path) -> Iterator[tuple[int, dict[str, A
 
 
 def read_json(path: Path, wanted: Iterable[str] = ()) -> list[Table]:
-    """The tables, one a run, of a JSON file. Raises ForeignFileError."""
+    """Return the tables of a JSON file, one per run. Raises ForeignFileError."""
     text = read_text(path)
     if not text.strip():
         raise ForeignFileError(path, "is empty")
@@ -71,7 +71,7 @@ def read_json(path: Path, wanted: Iterable[str] = ()) -> list[Table]:
 
 
 def _starts_with_objects(text: str) -> bool:
-    """Whether the first line is an object of its own: JSON lines with the name of a JSON file."""
+    """Return whether the first line is a complete object: JSON lines in a file named .json."""
     try:
         return isinstance(json.loads(text.lstrip().split("\n", 1)[0]), dict)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Dated logs for people and programs: one run in full, several as a table, CSV."""
+"""Output of dated logs: one run in full, several as a table, JSON or CSV."""
 
 import csv
 import io
@@ -12,11 +12,11 @@ from grokinterp.interop.logs.dating import DatedLog, DatedLogs
 from grokinterp.interop.logs.formats import METRICS
 
 WIDTH = 18
-"""Characters of the names in the listing of one run."""
+"""Width in characters of the names in the listing of a run."""
 
 
 def as_objects(dated: DatedLogs) -> dict[str, Any]:
-    """Everything, for JSON."""
+    """Return all results as objects for JSON."""
     return {
         "runs": [_finite(run.summary()) for run in dated.runs],
         "failed": [str(error) for error in dated.failed],
@@ -24,7 +24,7 @@ def as_objects(dated: DatedLogs) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:
-    """The value with None for every number that JSON lacks.
+    """Return the value with None for every number that JSON lacks.
 
     >>> _finite({"a": [1.0, float("inf")]})
     {'a': [1.0, None]}
@@ -37,7 +37,7 @@ def _finite(value: Any) -> Any:
 
 
 def as_text(dated: DatedLogs) -> str:
-    """One run in full, several as a table with what was decided in reading below it."""
+    """Format a single run in full, or several as a table with notes below it."""
     if len(dated.runs) == 1:
         return "\n".join(one_run(dated.runs[0]))
     shown = shown_names([source for run in dated.runs for source in run.log.sources])
@@ -46,10 +46,10 @@ def as_text(dated: DatedLogs) -> str:
 
 
 def one_run(run: DatedLog) -> list[str]:
-    """What there is to say about one run, a line each.
+    """Format a run, one line per item.
 
-    The phases and the verdict first; then where the curves were found, what the rules count, what the file says of
-    itself and what was decided in reading.
+    The phases and the verdict come first, then the source of the curves, the results of the rules, the file's own
+    claims and the notes.
     """
     history, log = run.history, run.log
     dated = ", ".join(f"{phase.name} {phase.start}-{phase.stop - 1}" for phase in history.phases) or "none"
@@ -63,7 +63,7 @@ def one_run(run: DatedLog) -> list[str]:
 
 
 def as_csv(dated: DatedLogs) -> str:
-    """One line a run, with a line of names; empty cells where there is no step."""
+    """Format the runs as CSV with a header; missing steps are empty cells."""
     rows = [
         {name: value for name, value in run.summary().items() if isinstance(value, str | int | float | None)}
         | dict(run.counts)
@@ -79,7 +79,7 @@ def as_csv(dated: DatedLogs) -> str:
 
 
 def shown_names(paths: Sequence[Path]) -> dict[Path, str]:
-    """Paths as they are shown: without the folder that all are in, and run directories without the name of their log.
+    """Shorten paths for display: omit the common folder, and the name of the log in run directories.
 
     >>> list(shown_names([Path("logs/a/metrics.jsonl"), Path("logs/b/metrics.csv")]).values())
     ['a', 'b/metrics.csv']
@@ -93,7 +93,7 @@ def shown_names(paths: Sequence[Path]) -> dict[Path, str]:
 
 
 def _row(run: DatedLog, shown: Mapping[Path, str]) -> dict[str, str]:
-    """The row of a run in the table."""
+    """Return the row of a run in the table."""
     history = run.history
     found: dict[str, Any] = {
         "file": " + ".join(shown[source] for source in run.log.sources),
@@ -111,7 +111,7 @@ def _row(run: DatedLog, shown: Mapping[Path, str]) -> dict[str, str]:
 
 
 def _cell(value: Any) -> str:
-    """A value as text, "-" for none.
+    """Format a value as text; None is "-".
 
     >>> _cell(None), _cell(0.36816), _cell(1.0), _cell(9600), _cell(True), _cell("")
     ('-', '0.3682', '1', '9600', 'yes', '')
@@ -126,7 +126,7 @@ def _cell(value: Any) -> str:
 
 
 def _aligned(rows: list[dict[str, str]]) -> list[str]:
-    """A table; columns in which nothing stands are left out."""
+    """Align the columns of a table; empty columns are omitted."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     names = [name for name in names if any(row.get(name) for row in rows)]
     widths = {name: max(len(name), *(len(row.get(name, "-")) for row in rows)) for name in names}
@@ -136,6 +136,6 @@ def _aligned(rows: list[dict[str, str]]) -> list[str]:
 
 
 def _notes(dated: DatedLogs, shown: Mapping[Path, str]) -> list[str]:
-    """The notes below the table, each with its file, once."""
+    """Return the distinct notes below the table, each with its file."""
     notes = (f"{shown[run.log.sources[0]]}: {note}" for run in dated.runs for note in run.log.notes)
     return ["", *dict.fromkeys(notes)] if any(run.log.notes for run in dated.runs) else []

@@ -1,4 +1,4 @@
-"""One run of a log: its curves by our names, where each was found, and what had to be decided."""
+"""A run of a log: its curves by this package's names, their sources, and notes on how they were read."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,16 +21,16 @@ from grokinterp.phases import Curves
 
 @dataclass(frozen=True)
 class Log:
-    """The curves of one run.
+    """The curves of a run.
 
     Attributes:
-        sources: the files that they are from.
-        run: the label of the run in its file, empty where the file holds one.
-        series: by our names.
-        columns: the names in the files by ours.
+        sources: the files that contain the curves.
+        run: the label of the run in its file, empty if the file holds a single run.
+        series: the curves by this package's names.
+        columns: the names in the files by this package's names.
         names: all names in the files.
-        theirs: what the files themselves say about memorization and grokking.
-        notes: what was decided or inferred in reading, a line each.
+        theirs: the files' own claims about memorization and grokking.
+        notes: what was decided or inferred during reading, a line each.
         n_test: the number of test examples, if a file states it.
     """
 
@@ -49,7 +49,7 @@ class Log:
         return np.unique(np.concatenate([series.steps for series in self.series.values()]))
 
     def curves(self) -> Curves:
-        """All curves over all steps, NaN where one was not recorded. Raises ForeignFileError, ConfigError."""
+        """Return all curves over all steps; gaps are NaN. Raises ForeignFileError, ConfigError."""
         self.require_pair()
         steps, columns = self.steps, {}
         for name, series in self.series.items():
@@ -60,33 +60,33 @@ class Log:
 
     @property
     def has_pair(self) -> bool:
-        """Whether both losses or both accuracies are there."""
+        """Whether both losses or both accuracies are present."""
         return {"train_loss", "test_loss"} <= self.series.keys() or {
             "train_accuracy",
             "test_accuracy",
         } <= self.series.keys()
 
     def require_pair(self) -> None:
-        """Raise ForeignFileError unless both losses or both accuracies are there."""
+        """Raise ForeignFileError unless both losses or both accuracies are present."""
         require_pair(self.series, self.sources[0], self.names, self.notes)
 
 
 def read_logs(path: Path, given: Mapping[str, str], *, percent: bool = False) -> list[Log]:
-    """The runs in a file or run directory, complete or not.
+    """Read the runs in a file or run directory, complete or not.
 
     Args:
         path: the file, or a run directory.
-        given: names of columns by ours, as the user says.
-        percent: accuracies are percentages.
+        given: the user's names of columns, by this package's names.
+        percent: whether accuracies are percentages.
 
     Raises:
-        ForeignFileError: a file that is not what it says, or curves that cannot be read.
+        ForeignFileError: if the file is not as expected, or curves cannot be read.
     """
     return logs_of(read_tables(path, given.values()), given, percent=percent)
 
 
 def logs_of(tables: Sequence[Table], given: Mapping[str, str], *, percent: bool = False) -> list[Log]:
-    """The runs in tables. Raises ForeignFileError."""
+    """Return the runs in tables. Raises ForeignFileError."""
     return [log for table in tables for log in _of_table(table, given, percent)]
 
 
@@ -101,7 +101,7 @@ def _of_table(table: Table, given: Mapping[str, str], percent: bool) -> list[Log
 
 
 def _of_run(table: Table, given: Mapping[str, str], percent: bool) -> list[Log]:
-    """The logs in the table of one run: one, or several whose columns stand side by side."""
+    """Return the logs in the table of a run: one log, or several whose columns are side by side."""
     logs = []
     for choice in choose(table, given):
         own = replace(table, notes=[*table.notes, *choice.notes])
@@ -127,11 +127,11 @@ def _of_run(table: Table, given: Mapping[str, str], percent: bool) -> list[Log]:
 
 
 def joined(logs: Sequence[Log]) -> list[Log]:
-    """The logs, with those that hold different curves of one run as one.
+    """Join the logs that hold different curves of the same run.
 
-    Files belong to one run if their paths differ only in words for splits, quantities and steps (or, in exports of
+    Files belong to the same run if their paths differ only in words for splits, quantities and steps (or, in exports of
     several runs, have runs of the same name), no curve is in both, and they share at least half of the steps of the
-    shorter one.
+    shorter file.
     """
     found: list[Log] = []
     for log in logs:
@@ -144,12 +144,12 @@ def joined(logs: Sequence[Log]) -> list[Log]:
 
 
 def joined_by_hand(logs: Sequence[Log]) -> list[Log]:
-    """All logs as one run. Raises ConfigError if a curve is in two of them, or they share no steps."""
+    """Join all logs as a single run. Raises ConfigError if two have the same curve, or share no steps."""
     first, *rest = logs
     for log in rest:
         both = sorted(first.series.keys() & log.series.keys())
         if both:
-            raise ConfigError("join", log.sources[0], f"{', '.join(both)} is in {first.sources[0]} already")
+            raise ConfigError("join", log.sources[0], f"{', '.join(both)} already occurs in {first.sources[0]}")
         if not np.intersect1d(first.steps, log.steps).size:
             raise ConfigError("join", log.sources[0], f"shares no step with {first.sources[0]}")
         first = _one(first, log)
@@ -169,7 +169,7 @@ def _belong(one: Log, other: Log) -> bool:
 
 
 def _key(log: Log) -> tuple[object, ...]:
-    """What files of one run have in common: the words of their path that name no curve, and the label of the run."""
+    """Return the parts that files of a run share: words of their path that name no curve, and the label of the run."""
     source = log.sources[0]
     return without_roles(words(str(source.with_suffix("")))), source.suffix, log.run
 

@@ -1,4 +1,4 @@
-"""Long tables, in which a row holds a value of one curve, or of one split, and a column names it."""
+"""Long tables, in which a row holds a value of one curve or of one split, named by a column."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -11,10 +11,10 @@ from grokinterp.interop.logs.table import Table, is_value
 
 
 def widened(table: Table) -> Table:
-    """The table with a column for each curve; a table that has them already as it is.
+    """Return the table with a column for each curve; a table in this form is unchanged.
 
-    * ``step, metric, value``: a column names the curves, another one holds all their values;
-    * ``step, split, loss, accuracy``: a column says of which split the quantities of a row are.
+    * ``step, metric, value``: a column names the curves, and another column holds all values;
+    * ``step, split, loss, accuracy``: a column names the split of the quantities in a row.
     """
     values = [name for name in table.columns if is_value(name)]
     if values and (name := _naming(table.labels, lambda text: meaning(text) is not None)):
@@ -26,7 +26,7 @@ def widened(table: Table) -> Table:
 
 
 def _naming(labels: Mapping[str, Labels], names: Callable[[str], bool]) -> str | None:
-    """The first column at least two of whose texts are such names."""
+    """Return the first column with at least two texts that are such names."""
     found = (column for column, label in labels.items() if sum(map(names, label.used)) > 1)
     return next(found, None)
 
@@ -36,7 +36,7 @@ def _is_split(text: str) -> bool:
 
 
 def _pivoted(table: Table, by: str, values: list[str], name: Callable[[str, str], str]) -> Table:
-    """The table with each column of values in several, by the text in another column; NaN in rows of other texts."""
+    """Split each column of values by the text in another column; rows with other texts are NaN."""
     label = table.labels[by]
     columns = {each: column for each, column in table.columns.items() if each not in values}
     bad = {each: cell for each, cell in table.bad.items() if each not in values}

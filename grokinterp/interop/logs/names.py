@@ -1,8 +1,8 @@
-"""What the name of a column says: which split, which quantity, a step, a run. A rule over words, not a list of names.
+"""The meaning of column names: split, quantity, step, run; inferred from words, not from a list of names.
 
-A name is cut into words (at punctuation, at changes of case, between words written together). It is a curve if its
-words name one quantity and at most one split. Words that name neither are its qualifiers: ``ema_train_acc`` has one,
-``train_acc`` has none. Columns with the same qualifiers belong together.
+A name is split into words (at punctuation, at changes of case, between words written together). It is a curve if its
+words name exactly one quantity and at most one split. Words that name neither are its qualifiers: ``ema_train_acc`` has
+one, ``train_acc`` has none. Columns with the same qualifiers belong together.
 """
 
 import re
@@ -16,7 +16,7 @@ SPLITS = {
     "validation": ("val", "valid", "validation", "validate", "va", "dev", "eval", "evaluation"),
 }
 WEAK = ("eval", "evaluation")
-"""Words that name a split only where no other does: ``eval/train_acc`` is the training accuracy in evaluation mode."""
+"""Words that name a split only if no other word does: ``eval/train_acc`` is the training accuracy in eval mode."""
 
 QUANTITIES = {
     "loss": ("loss", "losses", "crossentropy", "nll", "nlls", "ce", "xent", "xe", "logloss", "mse"),
@@ -24,7 +24,7 @@ QUANTITIES = {
     "error": ("error", "errors", "err"),
 }
 LESSER = ("crossentropy", "nll", "nlls", "ce", "xent", "xe", "logloss", "mse")
-"""Words for a loss that yield to a column that is called the loss."""
+"""Words for a loss that yield to a column named loss."""
 
 PLAIN = frozenset(
     (
@@ -63,7 +63,7 @@ PLAIN = frozenset(
         "logs",
     )
 )
-"""Words that change nothing."""
+"""Words without influence on the meaning."""
 
 PERCENT = frozenset(("percent", "pct", "percentage"))
 
@@ -124,14 +124,14 @@ WORDS = {word for words in (*SPLITS.values(), *QUANTITIES.values()) for word in 
 
 
 class Meaning(NamedTuple):
-    """What the name of a curve says.
+    """The meaning of a curve's name.
 
     Attributes:
-        split: train, test or validation; None where the name has none.
+        split: train, test or validation; None if the name has none.
         quantity: loss, accuracy, or error (one minus the accuracy).
         qualifiers: its other words, in order.
-        percent: the name says that the numbers are percentages.
-        rank: columns of lower rank go first among those with the same meaning.
+        percent: whether the name marks the numbers as percentages.
+        rank: columns of lower rank take precedence among columns with the same meaning.
     """
 
     split: str | None
@@ -142,7 +142,7 @@ class Meaning(NamedTuple):
 
 
 def words(name: str) -> tuple[str, ...]:
-    """The words of a name in small letters.
+    """Return the words of a name in lower case.
 
     >>> words("evalAcc"), words("Train Cross-Entropy"), words("testloss"), words("val/acc@1"), words("_step")
     (('eval', 'acc'), ('train', 'crossentropy'), ('test', 'loss'), ('val', 'top1'), ('step',))
@@ -157,7 +157,7 @@ def words(name: str) -> tuple[str, ...]:
 
 
 def _parted(word: str) -> tuple[str, ...]:
-    """A split and a quantity that are written together, as two words."""
+    """Split a word that joins a split and a quantity."""
     if word in WORDS:
         return (word,)
     for cut in range(2, len(word) - 1):
@@ -172,7 +172,7 @@ def _is_split(word: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def meaning(name: str) -> Meaning | None:
-    """The meaning of a curve's name; None for a name with no quantity, several quantities or several splits.
+    """Return the meaning of a curve's name, or None unless it has one quantity and at most one split.
 
     >>> meaning("validation_acc")
     Meaning(split='validation', quantity='accuracy', qualifiers=(), percent=False, rank=0)
@@ -196,7 +196,7 @@ def meaning(name: str) -> Meaning | None:
 
 
 def side(name: str) -> str | None:
-    """Train or test (validation included), if a name has a word for either.
+    """Return train or test (which includes validation) if a name has a word for either, else None.
 
     >>> side("eval_steps"), side("train/step"), side("epoch")
     ('test', 'train', None)
@@ -206,7 +206,7 @@ def side(name: str) -> str | None:
 
 
 def is_step(name: str) -> bool:
-    """Whether a name, or the last part of a path, is that of a column of steps, epochs, iterations or updates.
+    """Return whether a name, or the last part of a path, names a column of steps, epochs, iterations or updates.
 
     >>> [is_step(name) for name in ("_step", "trainer/global_step", "eval_epochs", "steps_per_second", "epoch_time")]
     [True, True, True, False, False]
@@ -216,7 +216,7 @@ def is_step(name: str) -> bool:
 
 
 def has_step_word(name: str) -> bool:
-    """Whether a name, or the last part of a path, has a word for steps among others, as ``log_steps`` has."""
+    """Return whether a name, or the last part of a path, contains a word for steps, such as ``log_steps``."""
     return not {*STEP_WORDS}.isdisjoint(words(name.rsplit("/", 1)[-1]))
 
 
@@ -227,7 +227,7 @@ def step_preference(name: str) -> tuple[int, int, int]:
 
 
 def is_run(name: str) -> bool:
-    """Whether a name, or the last part of a path, is that of a column that tells runs apart.
+    """Return whether a name, or the last part of a path, names a column that identifies runs.
 
     >>> [is_run(name) for name in ("modelIndex", "seed", "run_id", "d_model", "run_time")]
     [True, True, True, False, False]
@@ -237,7 +237,7 @@ def is_run(name: str) -> bool:
 
 
 def is_norm(name: str) -> bool:
-    """Whether a name is that of the norm of all weights, or of its square.
+    """Return whether a name denotes the norm of all weights, or its square.
 
     >>> [is_norm(name) for name in ("weight_norm", "sum_of_squared_weights", "wn_total", "hidden_parameter_norm")]
     [True, True, False, False]
@@ -249,7 +249,7 @@ def is_norm(name: str) -> bool:
 
 
 def is_interval(name: str) -> bool:
-    """Whether a name is that of the number of steps between two evaluations.
+    """Return whether a name denotes the number of steps between two evaluations.
 
     >>> [is_interval(name) for name in ("eval_every", "config/log_interval", "save_every", "every")]
     [True, True, False, False]
@@ -259,7 +259,7 @@ def is_interval(name: str) -> bool:
 
 
 def is_test_size(name: str) -> bool:
-    """Whether a name is that of the number of test examples.
+    """Return whether a name denotes the number of test examples.
 
     >>> [is_test_size(name) for name in ("n_test", "config/test_set_size", "num test pairs", "test", "n_test_steps")]
     [True, True, True, False, False]
@@ -269,7 +269,7 @@ def is_test_size(name: str) -> bool:
 
 
 def without_roles(path_words: Sequence[str]) -> tuple[str, ...]:
-    """Words that are left of a file's name without splits, quantities, steps: files of one run have the same.
+    """Return the words of a file name without splits, quantities and steps; files of a run share them.
 
     >>> without_roles(words("run3_train_acc")) == without_roles(words("run3_test_loss"))
     True

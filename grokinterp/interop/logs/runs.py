@@ -1,4 +1,4 @@
-"""The runs in one table, by a column that names them or where the steps start again; what a repeated step means."""
+"""Separation of the runs in a table, by a column that names them or where the steps restart; repeated steps."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -12,13 +12,13 @@ from grokinterp.interop.text_files import ForeignFileError
 
 
 def runs_of(table: Table, run_column: str | None) -> list[Table]:
-    """The tables of the runs in a table with rows.
+    """Return the tables of the runs in a table with rows.
 
-    * Rows with the same text in the columns that name runs (seed, run, modelIndex, ...) are one run.
-    * Steps that fall back to the first one start the next run, unless another column of steps goes on there: then
-      they count inside of its epochs, and rows are counted instead.
-    * Steps that come several times, with different values, are of several runs if some setting distinguishes these.
-    * Steps that fall back to a later one continue a run from a checkpoint.
+    * Rows with the same text in the columns that name runs (seed, run, modelIndex, ...) form a run.
+    * Steps that fall back to the first step start the next run, unless another column of steps continues there: then
+      they count within its epochs, and rows are counted instead.
+    * Steps that occur several times, with different values, belong to several runs if some setting distinguishes them.
+    * Steps that fall back to a later step continue a run from a checkpoint.
     """
     apart = [name for name in table.labels if is_run(name) and 1 < len(table.labels[name].used) < table.rows]
     parts = _by_labels(table, [run_column] if run_column else apart)
@@ -26,7 +26,7 @@ def runs_of(table: Table, run_column: str | None) -> list[Table]:
 
 
 def _by_steps(table: Table) -> list[Table]:
-    """The tables of the runs in a table whose labels name one run."""
+    """Return the tables of the runs in a table whose labels name a single run."""
     axis = table.axis
     if axis is None:
         table.count_rows()
@@ -37,14 +37,14 @@ def _by_steps(table: Table) -> list[Table]:
     outer = _outer(table, axis, starts)
     if outer is None:
         return _at(table, starts, axis)
-    table.note(f"{axis} starts again with each {outer}: rows are counted instead")
+    table.note(f"{axis} restarts with each {outer}: rows are counted instead")
     table.axis = "row"
     table.columns[table.axis] = np.arange(table.rows, dtype=np.float64)
     return [table]
 
 
 def _by_labels(table: Table, names: Sequence[str]) -> list[Table]:
-    """The parts of a table that have the same texts in some columns, in the order of their first rows."""
+    """Return the parts of a table that share the texts in some columns, in order of their first rows."""
     if not names:
         return [table]
     codes = np.stack([table.labels[name].codes for name in names], axis=1)
@@ -54,15 +54,15 @@ def _by_labels(table: Table, names: Sequence[str]) -> list[Table]:
 
 
 def _labeled(table: Table, names: Sequence[str], row: int) -> str:
-    """The texts of a row with their columns, as in ``seed=0``."""
+    """Format the texts of a row with their columns, as in ``seed=0``."""
     cells = {name: table.labels[name].texts[table.labels[name].codes[row]] for name in names}
     return " ".join(f"{name}={cell}" for name, cell in cells.items() if cell)
 
 
 def _settings_apart(table: Table, axis: str) -> list[str]:
-    """Columns of settings, as that of the learning rate, that tell apart the runs whose rows alternate in a table.
+    """Return columns of settings, such as the learning rate, that distinguish runs whose rows alternate.
 
-    With them no step comes twice; without them some step has two values of one curve.
+    With them no step occurs twice; without them some step has two values of a curve.
     """
     steps = table.columns[axis]
     if not any(_has_two_values(steps, values) for values in _curves(table)) or was_continued(steps[np.isfinite(steps)]):
@@ -79,14 +79,14 @@ def _settings_apart(table: Table, axis: str) -> list[str]:
 
 
 def _has_two_values(steps: np.ndarray, values: np.ndarray) -> bool:
-    """Whether a curve has different values at one step."""
+    """Return whether a curve has different values at a step."""
     known = np.isfinite(steps) & ~np.isnan(values)
     points = np.unique(np.stack([steps[known], values[known]], axis=1), axis=0)
     return bool((np.diff(points[:, 0]) == 0).any())
 
 
 def _starts(table: Table, axis: str) -> list[int]:
-    """The rows at which steps fall back to where they started, in a table with several values of a curve at a step."""
+    """Return the rows at which steps fall back to their start, in a table with several values of a curve at a step."""
     steps = table.columns[axis]
     if not any(_is_repeated(steps, values) for values in _curves(table)):
         return []
@@ -96,19 +96,19 @@ def _starts(table: Table, axis: str) -> list[int]:
 
 
 def _curves(table: Table) -> list[np.ndarray]:
-    """The columns that are read as curves: by their names or, where no name says so, all but the steps."""
+    """Return the columns read as curves: by their names or, if no name matches, all but the steps."""
     named = [values for name, values in table.columns.items() if meaning(name) is not None]
     return named or [values for name, values in table.columns.items() if name != table.axis]
 
 
 def _is_repeated(steps: np.ndarray, values: np.ndarray) -> bool:
-    """Whether a curve was recorded twice at one step."""
+    """Return whether a curve was recorded twice at a step."""
     recorded = steps[np.isfinite(steps) & ~np.isnan(values)]
     return np.unique(recorded).size < recorded.size
 
 
 def _outer(table: Table, axis: str, starts: list[int]) -> str | None:
-    """Another column of steps that never falls, and rises wherever the steps start again."""
+    """Return another column of steps that never falls, and rises wherever the steps restart."""
     others = {name: values for name, values in table.columns.items() if name != axis and is_step(name)}
     for name, values in others.items():
         goes_on = np.isfinite(values).all() and (np.diff(values) >= 0).all()
@@ -118,7 +118,7 @@ def _outer(table: Table, axis: str, starts: list[int]) -> str | None:
 
 
 def _at(table: Table, starts: list[int], axis: str) -> list[Table]:
-    """The parts between rows, labeled by the settings that differ between them or, if none do, by their number."""
+    """Return the parts between rows, labeled by the settings that differ between them or, if none do, by number."""
     bounds = [0, *starts, table.rows]
     parts = [table.part(np.arange(start, stop), table.run) for start, stop in pairwise(bounds)]
     settings = [name for name in table.labels if all(len(part.labels[name].used) == 1 for part in parts)]
@@ -128,18 +128,18 @@ def _at(table: Table, starts: list[int], axis: str) -> list[Table]:
         labels = [" ".join(filter(None, (label, f"#{index}"))) for index, label in enumerate(labels, 1)]
     for part, label in zip(parts, labels, strict=True):
         part.run = " ".join(filter(None, (table.run, label)))
-    parts[0].note(f"{axis} starts again {len(starts)} time{'s' * (len(starts) > 1)}: {len(parts)} runs")
+    parts[0].note(f"{axis} restarts {len(starts)} time{'s' * (len(starts) > 1)}: {len(parts)} runs")
     return parts
 
 
 def in_order(series: Series, name: str, table: Table) -> Series:
-    """A curve by increasing steps, one value a step, without what was not recorded.
+    """Sort a curve by step, with one value per step and without gaps.
 
-    A step that comes again with the same value counts once. In a log that was continued from a checkpoint, the later
-    values count. Whether NaN values end the curve is noted.
+    A step that recurs with the same value counts once. In a log continued from a checkpoint, the later values count. A
+    note is added if NaN values end the curve.
 
     Raises:
-        ForeignFileError: a step with two values, in a log that was not continued.
+        ForeignFileError: if a step has two values, in a log that was not continued.
     """
     steps = table.axis or "step"
     known = np.isfinite(series.steps)
@@ -153,26 +153,26 @@ def in_order(series: Series, name: str, table: Table) -> Series:
         if not was_continued(series.steps[known]):
             pair = rows[order][differ.argmax() :][:2]
             raise ForeignFileError(table.source, _two_values(series, pair, name, table, steps))
-        note = f"{steps} falls back to {_resumed(series.steps[known])}: continued there, the later values count"
+        note = f"{steps} falls back to {_resumed(series.steps[known])}: the run was continued there, and the later values count"
         table.note(note)
     last = np.append(~same, True)[: len(order)]
     return Series(given[order][last], values[order][last])
 
 
 def _two_values(series: Series, pair: np.ndarray, name: str, table: Table, steps: str) -> str:
-    """The step that has two values, with the rows of the file that they are in."""
+    """Describe the step that has two values, with the rows of the file that contain them."""
     one, other = series.values[pair]
     places = " and ".join(str(table.file_row(int(row))) for row in pair)
     return (
         f"{steps} {series.steps[pair[0]]:g} is in rows {places} with {name} {one:g} and {other:g}: "
-        "if a column tells runs apart, say --column run=NAME"
+        "if a column identifies the runs, give --column run=NAME"
     )
 
 
 def _note_missing(series: Series, known: np.ndarray, given: np.ndarray, name: str, table: Table) -> None:
-    """Note rows without a step, and a curve that ends long before its log does."""
+    """Add notes on rows without a step, and on a curve that ends long before its log."""
     if lost := int((~known).sum()):
-        note = f"{lost} rows without a step are left out"
+        note = f"{lost} rows without a step are omitted"
         table.note(note)
     if not given.size:
         return
@@ -183,7 +183,7 @@ def _note_missing(series: Series, known: np.ndarray, given: np.ndarray, name: st
 
 
 def was_continued(steps: np.ndarray) -> bool:
-    """Whether steps fall back as those of a run that was continued from a checkpoint: each time past where they were.
+    """Return whether steps fall back as in a run continued from a checkpoint: each time past their earlier end.
 
     >>> was_continued(np.array([0, 10, 20, 10, 20, 30])), was_continued(np.array([0, 10, 5, 7, 10]))
     (True, False)

@@ -11,25 +11,25 @@ from grokinterp.interop.text_files import ForeignFileError
 
 
 class Series(NamedTuple):
-    """One curve: its values at its steps, both as they stand in the file, ``NaN`` where nothing was recorded."""
+    """A curve: its values and steps as in the file; NaN where nothing was recorded."""
 
     steps: np.ndarray
     values: np.ndarray
 
 
 def step_column(table: Table, given: str | None) -> str | None:
-    """The column of steps of a table with rows: the given one, or the first by preference that has whole numbers.
+    """Return the column of steps of a table with rows: the given column, or the best column of whole numbers.
 
     None if there is no column of steps.
 
     Raises:
-        ForeignFileError: columns of steps, but none with whole numbers.
+        ForeignFileError: if there are columns of steps, but none with whole numbers.
     """
     names = [given] if given else _step_names(table)
     for name in names:
         if name in table.bad:
             row, text = table.bad[name]
-            raise ForeignFileError(table.source, f"{name} is no number in row {row}: {text!r}")
+            raise ForeignFileError(table.source, f"{name} is not a number in row {row}: {text!r}")
     names = [name for name in names if not np.isnan(table.columns[name]).all()]
     whole = [name for name in names if _first_fraction(table.columns[name]) is None]
     if whole or not names:
@@ -40,13 +40,13 @@ def step_column(table: Table, given: str | None) -> str | None:
 
 
 def _step_names(table: Table) -> list[str]:
-    """Names of columns of steps, the best first; if there are none, of columns with such a word that do increase."""
+    """Return names of columns of steps, best first, or of increasing columns with a word for steps."""
     sure = sorted(filter(is_step, table.columns), key=step_preference)
     return sure or [name for name in table.columns if has_step_word(name) and _increases(table.columns[name])]
 
 
 def _increases(values: np.ndarray) -> bool:
-    """Whether values are whole numbers, each above the one before.
+    """Return whether values are increasing whole numbers.
 
     >>> _increases(np.array([0, 10, 20])), _increases(np.array([0.5, 1.0])), _increases(np.array([5, 5]))
     (True, False, False)
@@ -60,15 +60,15 @@ def _first_fraction(steps: np.ndarray) -> int | None:
 
 
 def with_steps(table: Table, columns: Mapping[str, str], given: str | None) -> dict[str, Series]:
-    """The curves with their steps; what had to be inferred is added to the notes of the table.
+    """Return the curves with their steps; inferences are added to the notes of the table.
 
     Args:
-        table: of one run.
-        columns: their names by ours.
-        given: the column of steps, as the user says.
+        table: the table of a single run.
+        columns: the names of the columns by this package's names.
+        given: the user's column of steps.
 
     Raises:
-        ForeignFileError: a curve whose length no list of steps and no whole stride explains.
+        ForeignFileError: if neither a list of steps nor a whole stride explains the length of a curve.
     """
     axis = given or table.axis
     longest = max(columns.values(), key=lambda name: len(table.columns[name]), default="")
@@ -81,12 +81,12 @@ def with_steps(table: Table, columns: Mapping[str, str], given: str | None) -> d
             why = f"{theirs} is at step {steps[ours][row]:g} in place {row + 1}: steps must be whole numbers"
             raise ForeignFileError(table.source, why)
         if len(steps[ours]) != (length := len(table.columns[theirs])):
-            raise ForeignFileError(table.source, f"{theirs} has {length} values for the {len(steps[ours])} of {axis}")
+            raise ForeignFileError(table.source, f"{theirs} has {length} values, but {axis} has {len(steps[ours])}")
     return {ours: Series(steps[ours], table.columns[theirs]) for ours, theirs in columns.items()}
 
 
 def _steps_of(table: Table, name: str, longest: str) -> np.ndarray:
-    """The steps of one curve: its own, those of a list of its length, or some of those of a longer list or curve."""
+    """Return the steps of a curve: its own, a list of its length, or a subset of a longer list or curve."""
     if name in table.own_steps:
         return table.own_steps[name]
     length = len(table.columns[name])
@@ -107,35 +107,35 @@ def _steps_of(table: Table, name: str, longest: str) -> np.ndarray:
 
 
 def _closeness(steps: str, curve: str) -> tuple[int, tuple[int, int, int]]:
-    """Steps of the same split as a curve go first, those of the other split last."""
+    """Return the sort key: steps of the curve's own split first, of the other split last."""
     one, other = side(steps), side(curve)
     return 0 if one == other else 1 if one is None or other is None else 2, step_preference(steps)
 
 
 def has_steps_by_split(table: Table) -> bool:
-    """Whether there are steps of training and others of evaluation, of one length or not."""
+    """Return whether there are separate steps of training and of evaluation."""
     return {"train", "test"} <= {side(name) for name in _step_names(table)}
 
 
 class Stride(NamedTuple):
-    """Which of many steps were recorded: every k-th from a first one on, and the last one too where that was added."""
+    """Which of many steps were recorded: every k-th from an offset, possibly with the last step added."""
 
     every: int
     first: int
     and_last: bool = False
 
     def places(self, whole: int) -> np.ndarray:
-        """The places of the recorded ones among ``whole`` steps."""
+        """Return the indices of the recorded steps among ``whole`` steps."""
         places = np.arange(self.first, whole, self.every)
         return np.append(places, whole - 1) if self.and_last else places
 
 
 def _strided(table: Table, name: str, whole: int, of: str) -> np.ndarray:
-    """The places of the values of a shorter curve among ``whole`` steps."""
+    """Return the indices of the values of a shorter curve among ``whole`` steps."""
     length = len(table.columns[name])
     found = stride(whole, length)
     if found is None:
-        why = f"{name} has {length} values for the {whole} of {of}: every how many steps is not clear"
+        why = f"{name} has {length} values for the {whole} of {of}: the interval is ambiguous"
         raise ForeignFileError(table.source, why)
     start = "from the first on" if found.first == 0 else f"from place {found.first + 1} on"
     end = " and at the last" if found.and_last else ""
@@ -145,12 +145,12 @@ def _strided(table: Table, name: str, whole: int, of: str) -> np.ndarray:
 
 
 def stride(whole: int, part: int) -> Stride | None:
-    """The stride at which ``part`` of ``whole`` values were recorded; None if no whole stride gives that number.
+    """Return the stride at which ``part`` of ``whole`` values were recorded, or None if no whole stride fits.
 
     Every k-th value from the first gives ceil(whole / k) values, the end of each k floor(whole / k), the first kind
-    and the last value one more. Of all that fit, a stride that divides the steps evenly is taken, then the one with
-    the roundest one (fewest digits before its zeros; powers of two are round; 10 before 9), then the first kind: most
-    programs evaluate if ``step % k == 0``.
+    with the last value added one more. Of all strides that fit, strides that divide the steps evenly are preferred,
+    then the roundest (fewest digits before trailing zeros; powers of two are round; 10 before 9), then the first kind,
+    since most programs evaluate if ``step % k == 0``.
 
     >>> stride(50_000, 5_000).every, stride(107_791, 10_780).every, stride(100, 11), stride(100, 77)
     (10, 10, Stride(every=10, first=0, and_last=True), None)

@@ -1,4 +1,4 @@
-"""The columns of one log as they stand in its file, before anything is known about their meaning."""
+"""The columns of a log as stored in its file, before their meaning is known."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -44,21 +44,21 @@ DATING_WORDS = THEIR_DATES | {*STEP_WORDS, "at", "first", "has", "is", "did"}
 
 @dataclass
 class Table:
-    """Columns of numbers and of labels by name, rows in the order of the file.
+    """Columns of numbers and of labels by name, with rows in the order of the file.
 
     Attributes:
         source: the file.
-        columns: numbers; columns of a table with rows have one length, lists side by side may have several.
-        own_steps: the steps of single columns, where each came with its own.
-        labels: columns of few different texts, which may tell runs or curves apart.
-        names: all names there are, those that were not read included.
-        bad: by column, the row and the text of the first cell that holds no number.
+        columns: numbers; columns of a table with rows have the same length, parallel lists may have several lengths.
+        own_steps: the steps of columns that came with their own steps.
+        labels: columns of few distinct texts, which may identify runs or curves.
+        names: all names, including columns that were not read.
+        bad: by column, the row and the text of the first cell that is not a number.
         percents: columns with percent signs in their cells.
-        about: what the file says about its run beside the curves.
-        notes: what had to be decided in reading.
-        run: the label of the run, empty where the file holds one.
-        axis: the column of steps, None where each curve has steps of its own.
-        places: of a part of a table, the places of its rows in the whole one.
+        about: the file's statements about its run other than the curves.
+        notes: what was decided during reading.
+        run: the label of the run, empty if the file holds a single run.
+        axis: the column of steps, None if each curve has its own steps.
+        places: for a part of a table, the indices of its rows in the whole table.
     """
 
     source: Path
@@ -75,23 +75,23 @@ class Table:
     places: np.ndarray | None = None
 
     def file_row(self, row: int) -> int:
-        """The number of a row in the file, from 1."""
+        """Return the number of a row in the file, from 1."""
         return (row if self.places is None else int(self.places[row])) + 1
 
     @property
     def rows(self) -> int:
-        """Number of rows; 0 where the columns have different lengths or steps."""
+        """Number of rows; 0 if the columns have different lengths or steps."""
         if self.own_steps:
             return 0
         lengths = {len(column) for column in self.columns.values()}
         return lengths.pop() if len(lengths) == 1 else 0
 
     def add(self, name: str, cells: Sequence[Any]) -> None:
-        """Add a column that was read as a whole."""
+        """Add a complete column."""
         self.take(name, Numbers().extend(cells))
 
     def take(self, name: str, numbers: Numbers) -> None:
-        """Take a column of numbers."""
+        """Add a column of numbers that was read by rows, with its first bad cell."""
         self.columns[name] = np.frombuffer(numbers.values, dtype=np.float64) if numbers.values else np.zeros(0)
         if numbers.bad is not None:
             self.bad[name] = numbers.bad
@@ -99,7 +99,7 @@ class Table:
             self.percents.add(name)
 
     def part(self, rows: np.ndarray, run: str) -> "Table":
-        """The table of some of the rows."""
+        """Return the table of some of the rows."""
         columns = {name: column[rows] for name, column in self.columns.items()}
         labels = {name: column.of(rows) for name, column in self.labels.items()}
         places = rows if self.places is None else self.places[rows]
@@ -113,7 +113,7 @@ class Table:
 
     @property
     def interval(self) -> tuple[str, int] | None:
-        """The name and the number of steps between two evaluations, if the file states one such number."""
+        """The name and value of the number of steps between two evaluations, if the file states exactly one."""
         found = {name: value for name, value in self.about.items() if is_interval(name) and isinstance(value, int)}
         name = next(iter(found), None)
         return (name, found[name]) if name is not None and len({*found.values()}) == 1 and found[name] > 0 else None
@@ -124,10 +124,10 @@ class Table:
         self.columns[self.axis] = self.counted(self.rows)
 
     def counted(self, length: int) -> np.ndarray:
-        """Steps where none are in the file: from 0, one a value or at the interval that the file states."""
+        """Return steps for a file without steps: from 0, spaced by 1 or by the interval that the file states."""
         name, every = self.interval or ("", 1)
         how = f"one every {every} steps, as {name} states" if name else "from 0"
-        self.note(f"no column of steps: values are counted {how}; it has {listed(self.names)}")
+        self.note(f"no column of steps among {listed(self.names)}: values are counted {how}")
         return np.arange(length, dtype=np.float64) * every
 
     def note(self, text: str) -> None:
@@ -137,18 +137,18 @@ class Table:
 
     @property
     def theirs(self) -> dict[str, Any]:
-        """What the file itself says about memorization and grokking: values named by such a word, and by a step."""
+        """The file's own dates of memorization and grokking: values whose names consist of words for these."""
         named = {name: {*words(name.split("/")[-1])} for name in self.about}
         found = {name: self.about[name] for name in named if named[name] & THEIR_DATES and named[name] <= DATING_WORDS}
         return {name: value for name, value in found.items() if value is None or isinstance(value, bool | int | float)}
 
 
 class RowsReader:
-    """Builds a table row by row, and holds only what may be needed of it.
+    """Builds a table row by row, and keeps only columns that may be needed.
 
     Args:
         source: the file.
-        wanted: names to read whatever they say.
+        wanted: names to keep regardless of their meaning.
     """
 
     def __init__(self, source: Path, wanted: Iterable[str] = (), *, decimal_comma: bool = False) -> None:
@@ -166,11 +166,11 @@ class RowsReader:
         return self._names.keys()
 
     def take(self, row: Mapping[str, Any]) -> None:
-        """Take one row; names may come and go."""
+        """Add a row; its names may differ from those of other rows."""
         self.take_columns({name: (cell,) for name, cell in row.items()}, 1)
 
     def take_columns(self, columns: Mapping[str, Sequence[Any]], rows: int) -> None:
-        """Take the columns of some rows, which may be shorter."""
+        """Add the columns of some rows, which may be shorter."""
         for name, cells in columns.items():
             if name not in self._names:
                 self._open(name)
@@ -182,7 +182,7 @@ class RowsReader:
         self.rows += rows
 
     def _open(self, name: str) -> None:
-        """Begin a column, as numbers if they may be of use, as texts if these may tell rows apart."""
+        """Start a column: of numbers if they may be needed, of texts if they may identify rows."""
         self._names[name] = None
         is_read = name in self._wanted or may_be_read(name)
         if is_read:
@@ -191,14 +191,14 @@ class RowsReader:
             self._texts[name] = Texts(self.rows)
 
     def _put_texts(self, name: str, cells: Sequence[Any]) -> None:
-        """Take texts, or give their column up when there are too many different ones."""
+        """Add texts, or drop their column if there are too many distinct ones."""
         self._texts[name].pad(self.rows)
         self._texts[name].extend(cells)
         if self._texts[name].too_many and not (is_run(name) or name in self._wanted):
             del self._texts[name]
 
     def done(self) -> Table:
-        """The table."""
+        """Return the finished table."""
         for name, numbers in self._numbers.items():
             numbers.pad(self.rows)
             self.table.take(name, numbers)
@@ -210,10 +210,10 @@ class RowsReader:
 
 
 def may_be_read(name: str) -> bool:
-    """Whether a column may be of use: a curve, steps, a norm, or a value whose name is that of the file."""
+    """Return whether a column may be needed: a curve, steps, a norm, or a value named after the file."""
     return meaning(name) is not None or has_step_word(name) or is_norm(name) or is_value(name)
 
 
 def is_value(name: str) -> bool:
-    """Whether a column is called no more than a value, as in exports of one curve a file."""
+    """Return whether a column is simply named "value", as in exports with one curve per file."""
     return words(name) in (("value",), ("values",))

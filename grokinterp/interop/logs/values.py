@@ -1,4 +1,4 @@
-"""Numbers of a log as losses in nats and accuracies as shares: percentages, errors, and what can be neither."""
+"""Conversion to losses in nats and accuracies in [0, 1]: percentages, errors, and values that can be neither."""
 
 from collections.abc import Mapping
 
@@ -10,24 +10,24 @@ from grokinterp.interop.logs.table import Table
 from grokinterp.interop.text_files import ForeignFileError
 
 ROUNDING = 1e-5
-"""How far a share may lie outside [0, 1], and a loss below 0, by rounding in float32."""
+"""Distance by which float32 rounding may put an accuracy outside [0, 1], or a loss below 0."""
 
 SURE = 2.0
-"""Accuracies that reach this are percentages; between 1 and this they may be shares that are wrong."""
+"""Accuracies that reach this are percentages; between 1 and this they may be erroneous shares."""
 
 
 def checked(
     curves: Mapping[str, Series], columns: Mapping[str, str], table: Table, *, percent: bool
 ) -> dict[str, Series]:
-    """The curves in our units.
+    """Return the curves in this package's units.
 
     Raises:
-        ForeignFileError: a cell that is no number, a loss below 0, an accuracy that is neither share nor percentage.
+        ForeignFileError: if a cell is not a number, a loss is below 0, or an accuracy is neither share nor percentage.
     """
     for theirs in columns.values():
         if theirs in table.bad:
             row, text = table.bad[theirs]
-            raise ForeignFileError(table.source, f"{theirs} is no number in row {row}: {text!r}")
+            raise ForeignFileError(table.source, f"{theirs} is not a number in row {row}: {text!r}")
     shares = {ours: curves[ours] for ours in curves if ours.endswith("accuracy")}
     scale = _scale(shares, columns, table, percent=percent)
     found = {}
@@ -43,7 +43,7 @@ def checked(
 
 
 def _scale(shares: Mapping[str, Series], columns: Mapping[str, str], table: Table, *, percent: bool) -> float:
-    """100 for percentages, 1 for shares: the same for all accuracies, as a column that reaches .9 may be either."""
+    """Return 100 for percentages, 1 for shares: the same for all accuracies, since a column up to .9 may be either."""
     if not shares:
         return 1.0
     tops = {columns[ours]: float(np.nanmax(series.values, initial=0.0)) for ours, series in shares.items()}
@@ -55,7 +55,7 @@ def _scale(shares: Mapping[str, Series], columns: Mapping[str, str], table: Tabl
         return 1.0
     if not SURE <= top <= 100 * (1 + ROUNDING):
         why = f"{theirs} reaches {top:g}: accuracies must be shares up to 1 or percentages up to 100"
-        raise ForeignFileError(table.source, why + ("; say --percent if they are" if top < SURE else ""))
+        raise ForeignFileError(table.source, why + ("; give --percent if they are percentages" if top < SURE else ""))
     low = [name for name, each in tops.items() if each <= 1]
     extra = f", {' and '.join(low)} too, which never exceeds 1" if low else ""
     table.notes.append(f"accuracies are percentages, as {theirs} reaches {top:g}{extra}")
@@ -83,6 +83,7 @@ def _loss(values: np.ndarray, name: str, table: Table) -> np.ndarray:
         row = int(wrong.argmax())
         why = "its logarithm" if np.isfinite(values[row]) else "a logarithm of 0"
         raise ForeignFileError(
-            table.source, f"{name} is {values[row]:g} in row {table.file_row(row)}: a loss is at least 0; is it {why}?"
+            table.source,
+            f"{name} is {values[row]:g} in row {table.file_row(row)}: losses must be at least 0; is it {why}?",
         )
     return values.clip(min=0)
