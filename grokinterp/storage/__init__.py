@@ -1,6 +1,6 @@
-"""The files of a run: one durable atomic writer, checkpoints that prove their content, resume state, metrics, the lock.
+"""The files of a run: an atomic durable writer, checkpoints with digests, resume state, metrics, the lock.
 
-The format is open and described in docs/checkpoint_format.md. Importing this package imports no torch.
+The format is open and described in docs/checkpoint_format.md. This package does not import torch.
 """
 
 from grokinterp.storage.atomic import remove_leftovers, write_atomic

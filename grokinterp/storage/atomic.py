@@ -1,4 +1,4 @@
-"""One atomic, durable writer: after a crash at any moment a file is there whole or not at all."""
+"""An atomic, durable writer: after a crash at any moment a file is either complete or absent."""
 
 import contextlib
 import errno
@@ -9,19 +9,21 @@ from pathlib import Path
 from grokinterp.errors import GrokinterpError
 
 LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
-"""Names of the writer's temporary files: `.NAME.XXXXXXXX.tmp` beside NAME."""
+"""Names of the writer's temporary files: ``.NAME.XXXXXXXX.tmp`` next to ``NAME``."""
 
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes, *, replace: bool) -> None:
-    """Write `data` to `path` so that a reader, or a crash, sees the old content or the new and nothing between.
+    """Write ``data`` to ``path`` so that readers, also after a crash, see either the old content or the new.
 
-    A temporary file in the same directory is written and fsynced, then renamed over `path` (`replace=True`) or
-    hard-linked to it (`replace=False`, which never overwrites), then the directory is fsynced.
+    A temporary file in the same directory is written and fsynced, then renamed to ``path`` (``replace=True``) or
+    hard-linked to it (``replace=False``, which never overwrites); then the directory is fsynced.
 
-    Raises: FileExistsError if `path` exists and `replace` is false; GrokinterpError, one line naming the path and the
-    errno, on any other failure of the operating system, with the temporary file removed.
+    Raises:
+        FileExistsError: if ``path`` exists and ``replace`` is false.
+        GrokinterpError: on any other failure of the operating system, naming the path and the errno; the temporary file
+            is removed.
     """
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp")
@@ -40,7 +42,7 @@ def write_atomic(path: str | os.PathLike[str], data: bytes, *, replace: bool) ->
 
 
 def write_error(path: str | os.PathLike[str], error: OSError) -> GrokinterpError:
-    """The one line for a failed write: path, reason, errno.
+    """Return the one-line error for a failed write: path, reason, errno.
 
     >>> str(write_error("run/a", OSError(28, "No space left on device")))
     'cannot write run/a: No space left on device (ENOSPC, errno 28)'
@@ -50,7 +52,7 @@ def write_error(path: str | os.PathLike[str], error: OSError) -> GrokinterpError
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write every byte, continuing after short writes.  Raises: OSError."""
+    """Write every byte, continuing after short writes. Raises OSError."""
     rest = memoryview(data)
     while rest:
         written = os.write(descriptor, rest)
@@ -60,7 +62,7 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Make the names in `directory` durable (a file system that cannot fsync a directory is left alone)."""
+    """Make the names in ``directory`` durable, on file systems that can fsync a directory."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -72,7 +74,7 @@ def sync_directory(directory: Path) -> None:
 
 
 def is_leftover(name: str) -> bool:
-    """Whether `name` is a temporary file of this writer.
+    """Return whether ``name`` is a temporary file of this writer.
 
     >>> is_leftover(".status.json.0a1b2c3d.tmp"), is_leftover("status.json"), is_leftover(".cache.tmp")
     (True, False, False)
@@ -81,9 +83,9 @@ def is_leftover(name: str) -> bool:
 
 
 def remove_leftovers(directory: Path) -> tuple[str, ...]:
-    """Remove temporary files that killed writers left in `directory`; the names removed.
+    """Remove temporary files that killed writers left in ``directory``, and return their names.
 
-    Only for a directory that no one else is writing to: the holder of the run lock calls it.
+    Only the holder of the run lock calls this, since no other process may write to the directory.
     """
     if not directory.is_dir():
         return ()
@@ -95,7 +97,7 @@ def remove_leftovers(directory: Path) -> tuple[str, ...]:
 
 
 def _write_durably(temporary: Path, data: bytes) -> None:
-    """Create `temporary` (mode 0666 less the umask) holding exactly `data`, on disk when this returns."""
+    """Create ``temporary`` (mode 0666 minus the umask) with the content ``data``, durable on return."""
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         write_all(descriptor, data)
@@ -105,7 +107,7 @@ def _write_durably(temporary: Path, data: bytes) -> None:
 
 
 def _publish(temporary: Path, target: Path, *, replace: bool) -> None:
-    """Give the finished temporary file its name."""
+    """Move the finished temporary file to its name."""
     if not replace:
         try:
             os.link(temporary, target)

@@ -1,4 +1,4 @@
-"""Reading files that may be damaged or hostile: regular files of bounded size, strict JSON, nothing that runs code."""
+"""Reading of possibly damaged or hostile files: regular files of bounded size, strict JSON, no code execution."""
 
 import json
 import os
@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 MAX_DOCUMENT_BYTES = 16 * 2**20
-"""Largest JSON document read: a configuration is a few kilobytes."""
+"""Largest JSON document that is read, in bytes; a configuration takes a few kilobytes."""
 
 
 def read_regular(path: Path, *, limit: int) -> bytes:
-    """The bytes of a regular file no larger than `limit`; never blocks (a pipe is refused), never maps the file.
+    """Return the bytes of a regular file of at most ``limit`` bytes, without blocking or memory mapping.
 
-    Raises: OSError; ValueError with a short reason if it is no regular file or too large.
+    Raises:
+        OSError: if the file cannot be read.
+        ValueError: if it is not a regular file or too large, with a short reason.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     with open(descriptor, "rb", buffering=0) as file:
@@ -26,7 +28,7 @@ def read_regular(path: Path, *, limit: int) -> bytes:
 
 
 def require_regular(descriptor: int, *, limit: int) -> int:
-    """The size of an open regular file no larger than `limit`.  Raises: ValueError with a short reason."""
+    """Return the size of an open regular file of at most ``limit`` bytes. Raises ValueError with a short reason."""
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("is not a regular file")
@@ -36,9 +38,10 @@ def require_regular(descriptor: int, *, limit: int) -> int:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Strict JSON: no NaN or Infinity, no repeated key, no nesting bomb.
+    """Parse strict JSON: no NaN or Infinity, no repeated keys, no excessive nesting.
 
-    Raises: ValueError with a short reason.
+    Raises:
+        ValueError: if the text is not strict JSON, with a short reason.
 
     >>> parse_json('{"p": 113}')
     {'p': 113}
@@ -54,7 +57,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a small file.  Raises: OSError; ValueError with a short reason."""
+    """Return the JSON object in a small file. Raises OSError, or ValueError with a short reason."""
     value = parse_json(read_regular(path, limit=MAX_DOCUMENT_BYTES))
     if not isinstance(value, dict):
         raise ValueError("is not a JSON object")
@@ -62,7 +65,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
 
 def canonical_json(value: Any) -> str:
-    """One spelling per value: sorted keys, no spaces, ASCII.  Raises: ValueError on NaN or Infinity.
+    """Return the unique spelling of a value: sorted keys, no spaces, ASCII. Raises ValueError on NaN or Infinity.
 
     >>> canonical_json({"p": 5, "fraction": 0.3})
     '{"fraction":0.3,"p":5}'
@@ -71,7 +74,7 @@ def canonical_json(value: Any) -> str:
 
 
 def _distinct(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """The pairs as a dict.  Raises: ValueError on a repeated key."""
+    """Return the pairs as a dict. Raises ValueError on a repeated key."""
     result = dict(pairs)
     if len(result) != len(pairs):
         raise ValueError("JSON object with a repeated key")

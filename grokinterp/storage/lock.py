@@ -1,4 +1,4 @@
-"""One writer per run directory: an flock that the kernel frees when its holder dies, however it dies."""
+"""The lock of a run directory for a single writer: an flock that the kernel releases when its holder dies."""
 
 import contextlib
 import fcntl
@@ -14,9 +14,10 @@ from grokinterp.storage.files import parse_json
 
 @contextlib.contextmanager
 def lock_file(path: Path) -> Generator[None, None, None]:
-    """Hold the lock at `path` (pid and host written in) while the block runs.
+    """Hold the lock at ``path``, with pid and host written in it, while the block runs.
 
-    Raises: RunDirectoryError at once, naming the holder's pid and host, if another process or thread has it.
+    Raises:
+        RunDirectoryError: at once if another process or thread holds it, naming its pid and host.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o666)
@@ -30,7 +31,7 @@ def lock_file(path: Path) -> Generator[None, None, None]:
 
 
 def _acquire(descriptor: int, path: Path) -> None:
-    """Take the lock and write the holder in.  Raises: RunDirectoryError."""
+    """Take the lock and write its holder. Raises RunDirectoryError."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.ftruncate(descriptor, 0)
@@ -42,7 +43,7 @@ def _acquire(descriptor: int, path: Path) -> None:
 
 
 def _holder(descriptor: int) -> str:
-    """Who wrote the lock file, in words."""
+    """Describe the process that wrote the lock file."""
     try:
         holder = parse_json(os.pread(descriptor, 4096, 0))
         return f"process {int(holder['pid'])} on host {str(holder['host'])[:255]!r}"

@@ -1,4 +1,4 @@
-"""metrics.jsonl: one JSON object per line, appended whole, readable while it grows."""
+"""The metrics log metrics.jsonl: one JSON object per line, appended atomically and readable while it grows."""
 
 import errno
 import json
@@ -14,20 +14,21 @@ from grokinterp.storage.atomic import sync_directory, write_error
 from grokinterp.storage.files import parse_json, read_regular
 
 MAX_LOG_BYTES = 2**30
-"""Largest log read: a row is about a kilobyte."""
+"""Largest log that is read, in bytes; a row takes about a kilobyte."""
 
 
 @final
 @dataclass(frozen=True)
 class MetricsLog:
-    """The metrics of a run, one row per evaluation; one process appends, any number read."""
+    """The metrics of a run, one row per evaluation; one process appends, any number of processes read."""
 
     path: Path
 
     def append(self, row: Mapping[str, Any]) -> None:
-        """Append one row by a single write(); non-finite numbers become null.
+        """Append a row with a single write(); non-finite numbers become null.
 
-        Raises: GrokinterpError naming path and errno, with the file as it was before.
+        Raises:
+            GrokinterpError: if the write fails, naming path and errno; the file is then unchanged.
         """
         line = (json.dumps(_finite(row), allow_nan=False) + "\n").encode("ascii")
         try:
@@ -41,13 +42,14 @@ class MetricsLog:
 
     @property
     def offset(self) -> int:
-        """Size in bytes; what a resume state records, to truncate to."""
+        """Size in bytes, which a resume state records as the point to truncate to."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     def truncate(self, offset: int) -> None:
-        """Drop everything after the first `offset` bytes (rows written after the resumed state).
+        """Remove all content after the first ``offset`` bytes: rows written after the resumed state.
 
-        Raises: RunDirectoryError if the file is shorter or `offset` is not the end of a row.
+        Raises:
+            RunDirectoryError: if the file is shorter, or ``offset`` is not the end of a row.
         """
         self._require_row_end(self._content(), offset)
         if not self.path.exists():
@@ -60,7 +62,7 @@ class MetricsLog:
             raise write_error(self.path, error) from error
 
     def sync(self) -> None:
-        """Make all rows durable; to be called before a resume state records the offset."""
+        """Make all rows durable; must be called before a resume state records the offset."""
         if not self.path.exists():
             return
         try:
@@ -71,16 +73,17 @@ class MetricsLog:
             raise write_error(self.path, error) from error
 
     def read(self) -> list[dict[str, Any]]:
-        """All complete rows; an incomplete last line (a row being written) is left out.
+        """Return all complete rows; an incomplete last line, still being written, is omitted.
 
-        Raises: RunDirectoryError naming the first damaged line.
+        Raises:
+            RunDirectoryError: if a line is damaged, naming the first.
         """
         content = self._content()
         complete = content[: content.rfind(b"\n") + 1]
         return [self._row(number, line) for number, line in enumerate(complete.split(b"\n")[:-1], start=1)]
 
     def _content(self) -> bytes:
-        """All bytes; none if there is no file yet.  Raises: RunDirectoryError."""
+        """Return all bytes, or none if the file does not exist yet. Raises RunDirectoryError."""
         try:
             return read_regular(self.path, limit=MAX_LOG_BYTES)
         except FileNotFoundError:
@@ -91,7 +94,7 @@ class MetricsLog:
             raise RunDirectoryError(self.path.parent, f"{self.path.name} {error}") from None
 
     def _row(self, number: int, line: bytes) -> dict[str, Any]:
-        """One row.  Raises: RunDirectoryError naming its line."""
+        """Parse a row. Raises RunDirectoryError naming its line."""
         try:
             row = parse_json(line)
         except ValueError:
@@ -101,17 +104,17 @@ class MetricsLog:
         return row
 
     def _require_row_end(self, content: bytes, offset: int) -> None:
-        """Raises: RunDirectoryError unless `offset` is the end of a row of `content`."""
+        """Raise RunDirectoryError unless ``offset`` is the end of a row of ``content``."""
         if not 0 <= offset <= len(content):
             raise RunDirectoryError(
-                self.path.parent, f"{self.path.name} has {len(content)} bytes, the resume state needs {offset}"
+                self.path.parent, f"{self.path.name} has {len(content)} bytes, but the resume state needs {offset}"
             )
         if offset and content[offset - 1 : offset] != b"\n":
-            raise RunDirectoryError(self.path.parent, f"{self.path.name} has no end of a row at byte {offset}")
+            raise RunDirectoryError(self.path.parent, f"{self.path.name} has no row that ends at byte {offset}")
 
 
 def _append_whole(descriptor: int, line: bytes) -> None:
-    """Write `line` in one call, or leave the file as it was.  Raises: OSError."""
+    """Write ``line`` in a single call, or leave the file unchanged. Raises OSError."""
     before = os.fstat(descriptor).st_size
     written = os.write(descriptor, line)
     if written != len(line):
@@ -120,7 +123,7 @@ def _append_whole(descriptor: int, line: bytes) -> None:
 
 
 def _finite(value: Any) -> Any:
-    """`value` with every non-finite number replaced by None.
+    """Return ``value`` with every non-finite number replaced by None.
 
     >>> _finite({"loss": float("nan"), "norms": [1.0, float("inf")]})
     {'loss': None, 'norms': [1.0, None]}

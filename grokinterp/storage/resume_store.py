@@ -1,4 +1,4 @@
-"""The rolling resume state: everything needed to continue a run, in one file, in two generations."""
+"""The rolling resume state: everything needed to continue a run, in a single file, with two generations kept."""
 
 import contextlib
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Resume(NamedTuple):
-    """A resume state; `skipped` has one line for each newer generation that was damaged."""
+    """A resume state; ``skipped`` has a line for each newer generation that was damaged."""
 
     step: int
     tensors: dict[str, "torch.Tensor"]
@@ -28,30 +28,34 @@ class Resume(NamedTuple):
 @final
 @dataclass(frozen=True)
 class ResumeStore:
-    """The resume states in `directory`, of the run `run_id`."""
+    """The resume states of the run ``run_id`` in ``directory``."""
 
     directory: Path
     run_id: str
 
     def save(self, step: int, tensors: Mapping[str, "torch.Tensor"], state: Mapping[str, Any]) -> None:
-        """Write the state of `step` durably, then drop all but it and the newest older one.
+        """Write the state of ``step`` durably, then remove all older states but the newest.
 
-        `state` is any finite JSON object; it and the tensors are one file under one digest, so they cannot disagree.
-        Raises: GrokinterpError naming path and errno, with the earlier generations untouched.
+        ``state`` is any finite JSON object; it is in the same file as the tensors, under the same digest, so that they
+        cannot disagree.
+
+        Raises:
+            GrokinterpError: if writing fails, naming path and errno; the earlier generations are unchanged.
         """
         data = encode_tensors(tensors, step=step, run_id=self.run_id, extra={"state": canonical_json(dict(state))})
         write_atomic(self.directory / step_file_name(step), data, replace=True)
-        with contextlib.suppress(OSError, RunDirectoryError):  # the state is safe; the next save tidies up
+        with contextlib.suppress(OSError, RunDirectoryError):  # the state is safe; the next save removes the rest
             self._keep(step)
 
     def steps(self) -> tuple[int, ...]:
-        """The steps that have a generation, ascending."""
+        """Return the steps of all generations, ascending."""
         return steps_in(self.directory)
 
     def load(self) -> Resume | None:
-        """The newest undamaged generation, naming the damaged ones it passed over; None when there is none at all.
+        """Return the newest undamaged generation, naming the damaged generations skipped, or None if there are none.
 
-        Raises: RunDirectoryError when generations exist and every one is damaged.
+        Raises:
+            RunDirectoryError: if every existing generation is damaged.
         """
         skipped: list[str] = []
         for step in reversed(self.steps()):
@@ -65,20 +69,20 @@ class ResumeStore:
         return None
 
     def _keep(self, step: int) -> None:
-        """Remove every generation but `step` and the newest before it.  Raises: OSError, RunDirectoryError."""
+        """Remove every generation except ``step`` and the newest before it. Raises OSError, RunDirectoryError."""
         steps = self.steps()
         older = [earlier for earlier in steps if earlier < step]
         for stale in set(steps) - {step, *older[-1:]}:
             (self.directory / step_file_name(stale)).unlink()
 
     def _read(self, step: int) -> Stored:
-        """The verified file of `step`.  Raises: CheckpointError."""
+        """Return the verified file of ``step``. Raises CheckpointError."""
         path = self.directory / step_file_name(step)
         return require_identity(decode_tensors(read_bytes(path), name=path.name), path, step=step, run_id=self.run_id)
 
 
 def require_identity(stored: Stored, path: Path, *, step: int, run_id: str) -> Stored:
-    """`stored` if it is of this step of this run.  Raises: CheckpointError."""
+    """Return ``stored`` if it belongs to this step of this run. Raises CheckpointError."""
     if stored.step != step:
         raise CheckpointError(path.name, f"holds step {stored.step}, not {step}")
     if stored.run_id != run_id:
@@ -87,7 +91,7 @@ def require_identity(stored: Stored, path: Path, *, step: int, run_id: str) -> S
 
 
 def _state(stored: Stored, step: int) -> dict[str, Any]:
-    """The JSON state of a resume file.  Raises: CheckpointError."""
+    """Return the JSON state of a resume file. Raises CheckpointError."""
     try:
         state = parse_json(stored.extra["state"])
     except (KeyError, ValueError):

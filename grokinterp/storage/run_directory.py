@@ -1,4 +1,4 @@
-"""The directory of one run: its configuration, checkpoints, metrics, resume state, status and lock."""
+"""The directory of a run: its configuration, checkpoints, metrics, resume state, status and lock."""
 
 import contextlib
 import hashlib
@@ -30,16 +30,17 @@ EXAMPLES = "examples.safetensors"
 
 
 def encode_examples(tensors: Mapping[str, "torch.Tensor"], notes: Mapping[str, str]) -> tuple[bytes, str]:
-    """The file of a recorded module's inputs, and its digest, which the configuration and so the run id depend on.
+    """Return the file with a recorded module's inputs, and its digest, which is part of the configuration.
 
-    Raises: ValueError for a dtype that a file cannot hold, or a name.
+    Raises:
+        ValueError: if a dtype or a name cannot be stored in a file.
     """
     data = encode_tensors(tensors, step=0, run_id="", extra=notes)
     return data, verify(data, name=EXAMPLES).digest
 
 
 def configuration_hash(experiment: Mapping[str, Any]) -> str:
-    """The run id: 10 hex digits of the SHA-256 of the configuration's canonical JSON, its name left out.
+    """Return the run id: 10 hex digits of the SHA-256 of the configuration's canonical JSON without its name.
 
     >>> configuration_hash({"name": "a", "seed": 0}) == configuration_hash({"seed": 0, "name": "b"})
     True
@@ -51,7 +52,7 @@ def configuration_hash(experiment: Mapping[str, Any]) -> str:
 @final
 @dataclass(frozen=True)
 class RunDirectory:
-    """A run on disk (docs/checkpoint_format.md); `create` or `open` one, hold `lock()` while writing."""
+    """A run on disk (docs/checkpoint_format.md); ``create`` or ``open`` it, and hold ``lock()`` while writing."""
 
     path: Path
 
@@ -59,9 +60,10 @@ class RunDirectory:
     def create(
         cls, path: str | os.PathLike[str], experiment: Mapping[str, Any], environment: Mapping[str, Any]
     ) -> "RunDirectory":
-        """A new run directory holding the configuration and the environment it was started in.
+        """Create a run directory with the configuration and the environment in which the run starts.
 
-        Raises: RunDirectoryError, before anything is created, if `path` holds anything but a lock file.
+        Raises:
+            RunDirectoryError: before anything is created, if ``path`` contains anything but a lock file.
         """
         run = cls(Path(path))
         documents = {"experiment.json": _pretty(experiment), "environment.json": _pretty(environment)}
@@ -81,7 +83,7 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "RunDirectory":
-        """An existing run directory.  Raises: RunDirectoryError if `path` is none."""
+        """Open an existing run directory. Raises RunDirectoryError if ``path`` is not a run directory."""
         run = cls(Path(path))
         if not run.path.is_dir():
             raise RunDirectoryError(run.path, "does not exist")
@@ -92,38 +94,38 @@ class RunDirectory:
 
     @property
     def experiment(self) -> dict[str, Any]:
-        """The whole configuration."""
+        """The complete configuration."""
         return self._document("experiment.json")
 
     @property
     def environment(self) -> dict[str, Any]:
-        """Where the run was started: versions, device, threads ({} if creation was cut short before it)."""
+        """Where the run was started: versions, device, threads; {} if its creation was interrupted."""
         return self._document("environment.json") if (self.path / "environment.json").exists() else {}
 
     def write_environment(self, environment: Mapping[str, Any]) -> None:
-        """Record the environment, unless it is: for the next writer of a run whose creation was cut short."""
+        """Record the environment unless it is recorded, in case the creation of the run was interrupted."""
         if not (self.path / "environment.json").exists():
             write_atomic(self.path / "environment.json", _pretty(environment), replace=True)
 
     @cached_property
     def run_id(self) -> str:
-        """The hash of the configuration; every tensor file of the run carries it."""
+        """The hash of the configuration, which every tensor file of the run contains."""
         return configuration_hash(self.experiment)
 
     @property
     def status(self) -> dict[str, Any]:
-        """What the last writer said: {"status": "running", "step": 1200, ...}; {} before the first word."""
+        """The last status written: {"status": "running", "step": 1200, ...}; {} before the first."""
         return self._document("status.json") if (self.path / "status.json").exists() else {}
 
     def write_status(self, status: Mapping[str, Any]) -> None:
-        """Replace the status atomically.  Raises: ValueError if `status["status"]` is not one of STATUSES."""
+        """Replace the status atomically. Raises ValueError if ``status["status"]`` is not in ``STATUSES``."""
         if status.get("status") not in STATUSES:
             raise ValueError(f"status={status.get('status')!r}: must be one of {', '.join(STATUSES)}")
         write_atomic(self.path / "status.json", _pretty(status), replace=True)
 
     @property
     def metrics(self) -> MetricsLog:
-        """The metrics of training, one row per evaluation."""
+        """The training metrics, one row per evaluation."""
         return MetricsLog(self.path / "metrics.jsonl")
 
     @property
@@ -132,22 +134,25 @@ class RunDirectory:
         return ResumeStore(self.path / "resume", self.run_id)
 
     def steps(self) -> tuple[int, ...]:
-        """The steps that have a checkpoint file, ascending; temporary and foreign names are ignored."""
+        """Return the steps that have a checkpoint file, ascending; temporary and foreign names are ignored."""
         return steps_in(self.path / "checkpoints")
 
     def has_checkpoint(self, step: object) -> bool:
-        """Whether `step`, whatever it is, is among `steps`; they are not listed for it."""
+        """Return whether ``step`` has a checkpoint file, without listing the directory."""
         return isinstance(step, Integral) and int(step) >= 0 and os.path.lexists(self.checkpoint_path(int(step)))
 
     def checkpoint_path(self, step: int) -> Path:
-        """Where the checkpoint of `step` is, or would be."""
+        """Return the path of the checkpoint of ``step``, whether it exists or not."""
         return self.path / "checkpoints" / step_file_name(step)
 
     def save_checkpoint(self, step: int, tensors: Mapping[str, "torch.Tensor"]) -> None:
-        """Write the immutable checkpoint of `step`; nothing happens if it is there with the same content.
+        """Write the immutable checkpoint of ``step``, unless it exists with the same content.
 
         A damaged file is replaced.
-        Raises: RunDirectoryError if a different, undamaged checkpoint is there; GrokinterpError if writing fails.
+
+        Raises:
+            RunDirectoryError: if a different, undamaged checkpoint exists.
+            GrokinterpError: if writing fails.
         """
         path = self.checkpoint_path(step)
         data = encode_tensors(tensors, step=step, run_id=self.run_id)
@@ -159,16 +164,16 @@ class RunDirectory:
         self._settle(path, data)
 
     def load_checkpoint(self, step: int) -> Stored:
-        """The verified checkpoint of `step`.  Raises: CheckpointError if it is missing, damaged or another's."""
+        """Return the verified checkpoint of ``step``. Raises CheckpointError if missing, damaged or of another run."""
         path = self.checkpoint_path(step)
         return require_identity(decode_tensors(read_bytes(path), name=path.name), path, step=step, run_id=self.run_id)
 
     def save_examples(self, data: bytes) -> None:
-        """Write the inputs that a recorded module is evaluated on, as ``encode_examples`` makes them."""
+        """Write the inputs on which a recorded module is evaluated, as encoded by ``encode_examples``."""
         write_atomic(self.path / EXAMPLES, data, replace=True)
 
     def load_examples(self, digest: str) -> tuple[dict[str, "torch.Tensor"], dict[str, str]]:
-        """The inputs and what is noted of them.  Raises: CheckpointError if missing, damaged or of another digest."""
+        """Return the stored inputs. Raises CheckpointError if missing, damaged or of another digest."""
         stored = decode_tensors(read_bytes(self.path / EXAMPLES), name=EXAMPLES)
         if stored.digest != digest:
             raise CheckpointError(EXAMPLES, f"has digest {stored.digest[:12]}, the run's examples {digest[:12]}")
@@ -176,9 +181,10 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def lock(self) -> Generator[None, None, None]:
-        """Be the only writer while the block runs; temporary files of killed writers are removed first.
+        """Hold the right to write while the block runs, after removing temporary files of killed writers.
 
-        Raises: RunDirectoryError at once, naming the holder's pid and host.
+        Raises:
+            RunDirectoryError: at once if it is held elsewhere, naming the holder's pid and host.
         """
         with lock_file(self.path / "lock"):
             for directory in (self.path, self.path / "checkpoints", self.path / "resume"):
@@ -187,9 +193,10 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def analysis_lock(self) -> Generator[None, None, None]:
-        """Be the only writer of analysis results while the block runs, beside a training run or not.
+        """Hold the right to write analysis results while the block runs; training may run concurrently.
 
-        Raises: RunDirectoryError at once, naming the holder's pid and host.
+        Raises:
+            RunDirectoryError: at once if it is held elsewhere, naming the holder's pid and host.
         """
         directory = self.path / "analysis"
         try:
@@ -201,7 +208,7 @@ class RunDirectory:
             yield
 
     def _settle(self, path: Path, data: bytes) -> None:
-        """Compare `data` with the file at `path`: keep an equal one, replace a damaged one, refuse a different one."""
+        """Compare ``data`` with the file at ``path``: keep an equal file, replace a damaged one, else refuse."""
         existing = read_bytes(path)
         try:
             digest = verify(existing, name=path.name).digest
@@ -211,7 +218,7 @@ class RunDirectory:
             raise RunDirectoryError(self.path, f"checkpoint {path.name} exists with different content; it was kept")
 
     def require_empty(self) -> None:
-        """Raises: RunDirectoryError if the directory holds anything but our lock and leftovers."""
+        """Raise RunDirectoryError if the directory contains anything but its lock and leftovers."""
         try:
             names = sorted(os.listdir(self.path)) if os.path.lexists(self.path) else []
         except OSError as error:
@@ -221,12 +228,12 @@ class RunDirectory:
             raise RunDirectoryError(self.path, f"is not empty: it holds {others[0]!r}")
 
     def _is_bare(self, name: str) -> bool:
-        """Whether `name` is an empty subdirectory of a creation that was cut short."""
+        """Return whether ``name`` is an empty subdirectory left by an interrupted creation."""
         directory = self.path / name
         return name in {"checkpoints", "resume"} and directory.is_dir() and not os.listdir(directory)
 
     def _document(self, name: str) -> dict[str, Any]:
-        """A JSON object of the run.  Raises: RunDirectoryError."""
+        """Return a JSON object of the run. Raises RunDirectoryError."""
         try:
             return read_json_object(self.path / name)
         except OSError as error:
@@ -236,5 +243,5 @@ class RunDirectory:
 
 
 def _pretty(document: Mapping[str, Any]) -> bytes:
-    """JSON for people.  Raises: ValueError on NaN or Infinity."""
+    """Return indented JSON for people. Raises ValueError on NaN or Infinity."""
     return (json.dumps(dict(document), indent=2, allow_nan=False) + "\n").encode("utf-8")

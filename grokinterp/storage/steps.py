@@ -1,4 +1,4 @@
-"""Names of files that belong to a step: `step_00001200.safetensors`."""
+"""File names that contain a step: ``step_00001200.safetensors``."""
 
 import os
 import re
@@ -10,7 +10,7 @@ _NAME = re.compile(r"step_([0-9]{8,12})\.safetensors")
 
 
 def step_file_name(step: int) -> str:
-    """The file name of a step.
+    """Return the file name of a step.
 
     >>> step_file_name(1200)
     'step_00001200.safetensors'
@@ -21,9 +21,10 @@ def step_file_name(step: int) -> str:
 
 
 def steps_in(directory: Path) -> tuple[int, ...]:
-    """The steps with a file in `directory`, ascending; temporary and foreign names are ignored.
+    """Return the steps with a file in ``directory``, ascending; temporary and foreign names are ignored.
 
-    Raises: RunDirectoryError if a directory that exists cannot be listed.
+    Raises:
+        RunDirectoryError: if an existing directory cannot be listed.
     """
     try:
         names = os.listdir(directory)

@@ -1,7 +1,7 @@
-"""Named tensors as safetensors bytes that carry a digest of their content, and the reader that trusts nothing else.
+"""Named tensors as safetensors bytes with a digest of their content, and a reader that verifies it.
 
-safetensors alone loads flipped data bits silently; here every name, dtype, shape and byte, the step, the run id and the
-extra strings enter a SHA-256 that is stored in the header and checked on every read.
+safetensors alone loads flipped bits silently; here every name, dtype, shape and byte, the step, the run id and the
+extra strings enter a SHA-256 that is stored in the header and verified on every read.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ _CODES = {torch_name: code for code, (torch_name, _) in DTYPES.items()}
 
 
 class Stored(NamedTuple):
-    """What a verified file holds."""
+    """The content of a verified file."""
 
     tensors: dict[str, "torch.Tensor"]
     step: int
@@ -42,10 +42,12 @@ class Stored(NamedTuple):
 def encode_tensors(
     tensors: Mapping[str, "torch.Tensor"], *, step: int, run_id: str, extra: Mapping[str, str] | None = None
 ) -> bytes:
-    """Safetensors bytes of `tensors` with step, run id, extra strings and the content digest in the metadata.
+    """Return safetensors bytes of ``tensors``, with step, run id, extra strings and digest in the metadata.
 
-    Equal content gives equal bytes.  Raises: ValueError for a dtype outside DTYPES, a negative step or a header over
-    8 MiB.
+    Equal content gives equal bytes.
+
+    Raises:
+        ValueError: if a dtype is not in ``DTYPES``, the step is negative or the header exceeds 8 MiB.
     """
     if step < 0:
         raise ValueError(f"step={step}: must be >= 0")
@@ -62,9 +64,9 @@ def encode_tensors(
 def content_digest(
     entries: Iterable[Entry], raw: Mapping[str, bytes | memoryview], *, step: int, run_id: str, extra: Mapping[str, str]
 ) -> str:
-    """SHA-256 of a canonical JSON line (extra, run_id, step, [name, dtype, shape] by name), then the bytes by name.
+    """Return the SHA-256 of a canonical JSON line (extra, run_id, step, [name, dtype, shape] by name) and the bytes.
 
-    Source: docs/checkpoint_format.md, "Content digest".
+    The bytes of the tensors follow the line in order of their names.
     """
     by_name = sorted(entries, key=lambda entry: entry.name)
     tensors = [[entry.name, entry.dtype, list(entry.shape)] for entry in by_name]
@@ -76,9 +78,10 @@ def content_digest(
 
 
 def decode_tensors(data: bytes, *, name: str) -> Stored:
-    """The verified content of `data`; `name` is the file's name for the error.
+    """Return the verified content of ``data``; ``name`` is the file's name for the error.
 
-    Raises: CheckpointError with a short reason for anything but a whole, unchanged file of this format.
+    Raises:
+        CheckpointError: if ``data`` is not a complete, unchanged file of this format, with a short reason.
     """
     header = verify(data, name=name)
     tensors = {entry.name: _tensor(data, header.data_start, entry) for entry in header.entries}
@@ -86,7 +89,7 @@ def decode_tensors(data: bytes, *, name: str) -> Stored:
 
 
 def verify(data: bytes, *, name: str) -> Header:
-    """The header of `data` after checking its structure and its digest.  Raises: CheckpointError."""
+    """Return the header of ``data`` after verifying its structure and digest. Raises CheckpointError."""
     try:
         header = parse_header(data, size=len(data))
     except ValueError as error:
@@ -95,12 +98,12 @@ def verify(data: bytes, *, name: str) -> Header:
     raw = {entry.name: view[entry.start : entry.stop] for entry in header.entries}
     actual = content_digest(header.entries, raw, step=header.step, run_id=header.run_id, extra=header.extra)
     if actual != header.digest:
-        raise CheckpointError(name, f"damaged: its content has digest {actual[:12]}, its header {header.digest[:12]}")
+        raise CheckpointError(name, f"damaged: content digest {actual[:12]}, but {header.digest[:12]} in the header")
     return header
 
 
 def read_bytes(path: Path) -> bytes:
-    """The bytes of a checkpoint file, at most 4 GiB.  Raises: CheckpointError."""
+    """Return the bytes of a checkpoint file of at most 4 GiB. Raises CheckpointError."""
     try:
         return read_regular(path, limit=MAX_FILE_BYTES)
     except (OSError, ValueError) as error:
@@ -108,12 +111,12 @@ def read_bytes(path: Path) -> bytes:
 
 
 def _reason(error: OSError | ValueError) -> str:
-    """A short reason without the path, which the caller names."""
+    """Return a short reason without the path, which the caller names."""
     return f"cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
 
 
 def _dtype_code(name: str, tensor: "torch.Tensor") -> str:
-    """The safetensors dtype.  Raises: ValueError naming the tensor."""
+    """Return the safetensors dtype. Raises ValueError naming the tensor."""
     torch_name = str(tensor.dtype).removeprefix("torch.")
     if torch_name not in _CODES:
         raise ValueError(f"tensor {name} has dtype {torch_name}: must be one of {', '.join(_CODES)}")
@@ -121,7 +124,7 @@ def _dtype_code(name: str, tensor: "torch.Tensor") -> str:
 
 
 def _raw_bytes(tensor: "torch.Tensor") -> bytes:
-    """The elements in row-major order, little-endian."""
+    """Return the elements in row-major order, little-endian."""
     import torch
 
     if sys.byteorder != "little":
@@ -131,7 +134,7 @@ def _raw_bytes(tensor: "torch.Tensor") -> bytes:
 
 
 def _tensor(data: bytes, data_start: int, entry: Entry) -> "torch.Tensor":
-    """A tensor that owns a copy of its bytes."""
+    """Return a tensor that owns a copy of its bytes."""
     import torch
 
     dtype = getattr(torch, DTYPES[entry.dtype][0])

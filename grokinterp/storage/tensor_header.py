@@ -1,6 +1,7 @@
-"""The safetensors header of a checkpoint: written one way, and read as if it were hostile.
+"""The safetensors header of a checkpoint: written deterministically, and read as untrusted input.
 
-A file is 8 bytes of header length, a JSON header, then the tensor bytes; the header's `__metadata__` carries ours.
+A file is 8 bytes of header length, a JSON header, then the tensor bytes; the header's ``__metadata__`` holds this
+package's metadata.
 """
 
 import math
@@ -25,14 +26,14 @@ DTYPES = {
     "F32": ("float32", 4),
     "F64": ("float64", 8),
 }
-"""safetensors dtype -> (torch name, bytes per element)."""
+"""Map from safetensors dtype to (torch name, bytes per element)."""
 
 _FIXED_KEYS = {"format", "grokinterp", "digest", "run_id", "step"}
 _FOREIGN_STARTS = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
 class Entry(NamedTuple):
-    """One tensor of a header; `start` and `stop` count bytes from the end of the header."""
+    """A tensor in a header; ``start`` and ``stop`` count bytes from the end of the header."""
 
     name: str
     dtype: str
@@ -42,7 +43,7 @@ class Entry(NamedTuple):
 
 
 class Header(NamedTuple):
-    """A parsed header: everything but the tensor bytes, which follow at `data_start`."""
+    """A parsed header: all information except the tensor bytes, which begin at ``data_start``."""
 
     entries: tuple[Entry, ...]
     step: int
@@ -53,7 +54,7 @@ class Header(NamedTuple):
 
 
 def lay_out(described: Mapping[str, tuple[str, tuple[int, ...]]]) -> tuple[Entry, ...]:
-    """Entries back to back, wide elements first (so that all are aligned), then by name."""
+    """Return contiguous entries, wide elements first (so that all are aligned), then by name."""
     entries, start = [], 0
     for name, (dtype, shape) in sorted(described.items(), key=lambda item: (-DTYPES[item[1][0]][1], item[0])):
         stop = start + math.prod(shape) * DTYPES[dtype][1]
@@ -63,7 +64,7 @@ def lay_out(described: Mapping[str, tuple[str, tuple[int, ...]]]) -> tuple[Entry
 
 
 def render_header(metadata: Mapping[str, str], entries: Iterable[Entry]) -> bytes:
-    """The JSON header, padded with spaces to a multiple of 8.  Raises: ValueError if it is over the limit."""
+    """Return the JSON header, padded with spaces to a multiple of 8. Raises ValueError if it exceeds the limit."""
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     for entry in entries:
         if entry.name in header:
@@ -81,7 +82,7 @@ def render_header(metadata: Mapping[str, str], entries: Iterable[Entry]) -> byte
 
 
 def header_length(prefix: bytes, *, size: int) -> int:
-    """The length in the first 8 bytes, believed only if it fits the file of `size` bytes.  Raises: ValueError."""
+    """Return the length in the first 8 bytes if it fits a file of ``size`` bytes. Raises ValueError."""
     if size == 0:
         raise ValueError("empty file")
     if len(prefix) < 8:
@@ -92,12 +93,12 @@ def header_length(prefix: bytes, *, size: int) -> int:
     if length > MAX_HEADER_BYTES:
         raise ValueError(f"not safetensors, or damaged: claims a header of {length} bytes")
     if 8 + length > size:
-        raise ValueError(f"truncated: {size} bytes, its header alone needs {8 + length}")
+        raise ValueError(f"truncated: {size} bytes, but its header alone needs {8 + length}")
     return length
 
 
 def parse_header(data: bytes, *, size: int) -> Header:
-    """The header at the start of `data`, checked against the file's `size`.  Raises: ValueError."""
+    """Return the header at the start of ``data``, checked against the file's ``size``. Raises ValueError."""
     data_start = 8 + header_length(data[:8], size=size)
     try:
         fields = parse_json(data[8:data_start].decode("utf-8"))
@@ -113,7 +114,7 @@ def parse_header(data: bytes, *, size: int) -> Header:
 
 
 def _checked_metadata(metadata: Any) -> dict[str, str]:
-    """The metadata if it is ours and of this format.  Raises: ValueError."""
+    """Return the metadata if it is this package's and of this format. Raises ValueError."""
     if not isinstance(metadata, dict) or "digest" not in metadata or "grokinterp" not in metadata:
         raise ValueError("foreign safetensors file: it has no grokinterp digest")
     if not all(isinstance(text, str) for text in metadata.values()):
@@ -129,7 +130,7 @@ def _checked_metadata(metadata: Any) -> dict[str, str]:
 
 
 def _checked_entry(name: str, field: Any) -> Entry:
-    """One tensor description.  Raises: ValueError."""
+    """Return the entry of a tensor description. Raises ValueError."""
     if not isinstance(field, dict) or set(field) != {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"damaged: the description of tensor {name[:80]!r}")
     dtype, shape, offsets = field["dtype"], field["shape"], field["data_offsets"]
@@ -143,12 +144,12 @@ def _checked_entry(name: str, field: Any) -> Entry:
 
 
 def _are_sizes(values: Any) -> bool:
-    """Whether `values` is a list of whole numbers in [0, 2^63)."""
+    """Return whether ``values`` is a list of integers in [0, 2^63)."""
     return isinstance(values, list) and all(type(value) is int and 0 <= value < 2**63 for value in values)
 
 
 def _require_tiling(entries: Iterable[Entry], *, data_bytes: int) -> None:
-    """Every byte after the header belongs to exactly one tensor.  Raises: ValueError."""
+    """Raise ValueError unless every byte after the header belongs to exactly one tensor."""
     end = 0
     for entry in sorted(entries, key=lambda entry: (entry.start, entry.stop)):
         if entry.start != end:
@@ -156,4 +157,4 @@ def _require_tiling(entries: Iterable[Entry], *, data_bytes: int) -> None:
         end = entry.stop
     if end != data_bytes:
         kind = "truncated" if data_bytes < end else "damaged"
-        raise ValueError(f"{kind}: {data_bytes} bytes of tensors, its header says {end}")
+        raise ValueError(f"{kind}: {data_bytes} bytes of tensors, but its header states {end}")

@@ -110,7 +110,7 @@ def test_what_is_no_file_of_pytorch_is_refused(tmp_path):
         ({"state_dicts": [NET, NET], "config": ADD}, "does not state the epochs of its 2 state dicts"),
         (
             {"model": NET, "config": ADD, "train_losses": [1] * 5, "test_losses": [1] * 4},
-            "test_losses has 4 values, but train_losses has 5",
+            "test_losses has 4 values for the 5 of train_losses",
         ),
         ({"model": NET, "config": [1]}, "config must be a dict, not list"),
         ({"model": NET | {"embed.W_E": NET["embed.W_E"] * math.nan}, "config": ADD}, "embed.W_E is not finite"),
@@ -189,7 +189,7 @@ def test_chughtai_in_one_line(tmp_path, config, weights, words):
 def test_a_network_that_answers_another_operation_is_refused(tmp_path):
     path = save(tmp_path / "C5", lookup(group("C5")), cfg("CyclicGroup", 5))
     told = RELEASES["chughtai"](path)._replace(task=ModularSubtraction(p=5))
-    with pytest.raises(ForeignFileError, match=r"100\.0% of its answers are those of modular_addition"):
+    with pytest.raises(ForeignFileError, match=r"100\.0% of its answers match modular_addition"):
         write(told, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -218,12 +218,8 @@ def test_transformer_lens_in_one_line(tmp_path, config, weights, words):
 
 def test_transformer_lens_has_its_configuration_beside_it(tmp_path):
     torch.save(LENS, tmp_path / "net.pt")
-    refused(
-        "transformer-lens",
-        tmp_path / "net.pt",
     words = "has no configuration file next to it: looked for cfg.json, config.json, net.json"
     refused("transformer-lens", tmp_path / "net.pt", words)
-    )
     (tmp_path / "net.json").write_text('{"task": {"p": 5}}')
     (tmp_path / "net.safetensors").write_text("no tensors")
     refused("transformer-lens", tmp_path / "net.safetensors", "is not a safetensors file")

@@ -37,9 +37,9 @@ def test_a_pattern_is_applied(pattern, sizes, part, expected):
     ("pattern", "words"),
     [
         ("a a -> a", "has the axis a twice on one side"),
-        ("a b -> b a c", "has c on the right side alone"),
-        ("(a (b c)) -> a b c", r"has '\(', which is neither a name nor a parenthesis in its place"),
-        ("(a b", "has a parenthesis that is not closed"),
+        ("a b -> b a c", "has c on the right side only"),
+        ("(a (b c)) -> a b c", r"has '\(', which is neither a name nor a matching parenthesis"),
+        ("(a b", "has an unclosed parenthesis"),
         ("a ... -> ... a", r"has '...', which is neither"),
         ("a 3 -> a", "has '3', which is neither"),
         ("a) b", r"has '\)', which is neither"),
@@ -105,8 +105,8 @@ def test_several_tensors_are_one_weight_and_a_factor_is_applied():
     [
         ({"from": "x", "patern": "a"}, r'weights."w".patern=a: unknown key'),
         ({"from": 3}, r'weights."w".from=3: must be a name, or a list of names'),
-        ({"from": "x.{layer}"}, "must have {layer} where our name has it"),
-        ({"pattern": "a -> b"}, r'weights."w".pattern=a -> b: has b on the right side alone'),
+        ({"from": "x.{layer}"}, "must contain {layer} exactly if"),
+        ({"pattern": "a -> b"}, r'weights."w".pattern=a -> b: has b on the right side only'),
         ({"pattern": "(q a) -> a"}, r'weights."w".part.q=none: must be an index, since the pattern drops this axis'),
         ({"pattern": "a", "part": {"b": 1}}, r'weights."w".part.b=1: must be an axis that the pattern names'),
         ({"pattern": "a", "part": {"a": 1}}, r"part.a=1: must be \[start, stop\], 0 <= start < stop"),
@@ -131,10 +131,10 @@ def test_a_line_that_cannot_be(line, words):
         (
             {"w": {"from": "x", "pattern": "(a b) c"}},
             {"x": X},
-            r"x: no shape tells the size of a; give it under \[axes\]",
+            r"x: no shape determines the size of a; give it under \[axes\]",
         ),
         ({"w": {"from": "x", "pattern": "a"}}, {"x": X}, r"x has shape \(6, 4\), but its pattern names 1 axes"),
-        ({"w": {"from": "x", "pattern": "a b", "part": {"b": [0, 9]}}}, {"x": X}, r"x has b=4; part wants \[0, 9\]"),
+        ({"w": {"from": "x", "pattern": "a b", "part": {"b": [0, 9]}}}, {"x": X}, r"x has b=4; part requires \[0, 9\]"),
         ({"w": {"from": ["x", "y"]}}, {"x": X, "y": X[:2]}, r"shapes differ: x \(6, 4\), y \(2, 4\)"),
         ({"w": "x"}, {"x": X[:0]}, r"x has shape \(0, 4\): it is empty"),
         ({"w.{layer}": "x.{layer}"}, {"x.0": X, "x.2": X}, r"has no layers 0, 1, ... such as x.0; it has x.0, x.2"),
@@ -152,7 +152,7 @@ def test_the_model_says_what_a_weight_must_be():
         ForeignFileError, match=r"the model's w with shape \(4, 3\) contradicts a=6 \(x with shape \(6, 4\)\)"
     ):
         table.read({"x": X}, FILE, own)
-    with pytest.raises(ForeignFileError, match="has w, which the model lacks; it has v"):
+    with pytest.raises(ForeignFileError, match="has w, but the model has only v"):
         table.read({"x": X}, FILE, {"v": (1,)})
     kept = Layout.from_table({"weights": {"w": {"from": "x", "pattern": "a b -> b a", "part": {"a": [0, 3]}}}})
     assert torch.equal(kept.read({"x": X}, FILE, own).state["w"], X[:3].T)

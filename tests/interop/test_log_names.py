@@ -84,7 +84,7 @@ def test_an_ambiguous_column_is_named_and_can_be_given(tmp_path):
     (error,) = date_logs([path]).failed
     assert str(error) == (
         f"{path}: has no test loss and no test accuracy; "
-        "test_accuracy is ambiguous ('eval_acc' or 'val/acc') and not read: give --column test_accuracy=NAME"
+        "test_accuracy could be 'eval_acc' or 'val/acc' and is not read: give --column test_accuracy=NAME"
     )
     run = date(path, columns=given_columns(["test_accuracy=eval_acc"]))
     assert run.history.grok_step == expected().grok_step

@@ -90,7 +90,7 @@ def test_binary_files_other_encodings_and_folders(tmp_path):
     assert refused(tmp_path / "log.csv") == "is a binary file, not text"
     (tmp_path / "log.csv").write_bytes("step,größe\n1,2\n".encode("latin-1"))
     assert refused(tmp_path / "log.csv") == "is not text in UTF-8 (byte 0xf6)"
-    assert refused(tmp_path).startswith("is a folder without metrics.jsonl, so no run directory")
+    assert refused(tmp_path).startswith("is neither a run directory (no metrics.jsonl) nor")
     assert refused(tmp_path / "none.csv") == "no such file"
     for name in ("log.npy", "log.npz", "log.pth"):
         (tmp_path / name).write_bytes(b"nothing of the kind")
@@ -101,9 +101,11 @@ def test_arrays_of_other_kinds(tmp_path):
     np.save(tmp_path / "train_acc.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     assert refused(tmp_path / "train_acc.npy") == "holds Python objects, which are not read"
     np.savez(tmp_path / "log.npz", train_acc=np.zeros((2, 3, 4)), test_acc=np.zeros(3))
-    assert refused(tmp_path / "log.npz").startswith("must hold curves of one axis, or of runs by evaluations; it has")
+    assert refused(tmp_path / "log.npz").startswith(
+        "must hold one-dimensional curves, or arrays of runs by evaluations; it has"
+    )
     np.savez(tmp_path / "log.npz", train_acc=np.array(["a", "b"]), test_acc=np.zeros(2))
-    assert refused(tmp_path / "log.npz") == "train_acc holds <U1, no numbers"
+    assert refused(tmp_path / "log.npz") == "train_acc holds <U1, not numbers"
 
 
 def test_weights_without_curves(tmp_path):
@@ -128,7 +130,7 @@ def test_without_steps_rows_are_counted(tmp_path):
     path = write_csv(tmp_path / "log.csv", {"train_acc": TRAIN, "test_acc": TEST, "lr": TEST})
     run = date_logs([path]).runs[0]
     assert run.history.grok_step == expected().grok_step // 10
-    assert run.log.notes == ("no column of steps: values are counted from 0; it has lr, test_acc, train_acc",)
+    assert run.log.notes == ("no column of steps among lr, test_acc, train_acc: values are counted from 0",)
 
 
 def test_rows_without_a_step_are_left_out(tmp_path):

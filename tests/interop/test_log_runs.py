@@ -78,9 +78,7 @@ def test_settings_distinguish_runs_whose_rows_alternate(tmp_path):
 def test_runs_that_nothing_distinguishes_are_refused(tmp_path):
     content = sorted(two_runs(), key=lambda row: row["step"])
     (error,) = date_logs([write_rows(tmp_path / "log.csv", content)]).failed
-    assert "step 1010 is in rows 203 and 204 with test_acc 0.035 and 0.01: if a column" in str(
-        error
-    )
+    assert "step 1010 is in rows 203 and 204 with test_acc 0.035 and 0.01: if a column" in str(error)
 
 
 def test_any_column_can_be_given_as_that_of_the_runs(tmp_path):
@@ -106,7 +104,7 @@ def test_a_run_that_was_continued_is_one(tmp_path):
     before = [row | {"test_acc": 0.02} for row in rows()[:100]]
     run = dated(write_rows(tmp_path / "log.csv", before + rows()[50:]))[0]
     assert run.history == dated(write_rows(tmp_path / "b.csv", before[:50] + rows()[50:]))[0].history
-    assert run.log.notes == ("step falls back to 500: continued there, the later values count",)
+    assert run.log.notes == ("step falls back to 500: the run was continued there, and the later values count",)
 
 
 def test_steps_inside_of_epochs_are_no_runs(tmp_path):
@@ -192,7 +190,7 @@ def test_files_can_be_joined_by_hand(tmp_path):
     paths = curves_in_two_files(tmp_path, second="b.csv")
     (run,) = dated(paths, join=True)
     assert run.history == expected()
-    with pytest.raises(ConfigError, match="test_accuracy, train_accuracy is in"):
+    with pytest.raises(ConfigError, match="test_accuracy, train_accuracy already occurs in"):
         date_logs([paths[0], write_csv(tmp_path / "c.csv")], join=True)
     with pytest.raises(ConfigError, match="shares no step with"):
         date_logs(curves_in_two_files(tmp_path, start=5), join=True)

@@ -300,10 +300,10 @@ def test_metrics_incomplete_and_damaged_lines(run):
 
 def test_metrics_truncate_refuses_a_wrong_offset(run):
     run.metrics.truncate(0)
-    with pytest.raises(RunDirectoryError, match="has 0 bytes, the resume state needs 5"):
+    with pytest.raises(RunDirectoryError, match="has 0 bytes, but the resume state needs 5"):
         run.metrics.truncate(5)
     run.metrics.append({"step": 0})
-    with pytest.raises(RunDirectoryError, match="no end of a row at byte 3"):
+    with pytest.raises(RunDirectoryError, match="no row that ends at byte 3"):
         run.metrics.truncate(3)
     assert run.metrics.read() == [{"step": 0}]
 

@@ -99,7 +99,7 @@ def _picked(free: Mapping[str, Meaning], qualifiers: tuple[str, ...]) -> tuple[d
         first = [name for name, order in fits.items() if order == min(fits.values())]
         if len(first) > 1:
             names = " or ".join(map(repr, first))
-            notes.append(f"{ours} is ambiguous ({names}) and not read: give --column {ours}=NAME")
+            notes.append(f"{ours} could be {names} and is not read: give --column {ours}=NAME")
         elif first:
             columns[ours] = first[0]
             if rest := [name for name in fits if name != first[0]]:

@@ -153,8 +153,8 @@ def in_order(series: Series, name: str, table: Table) -> Series:
         if not was_continued(series.steps[known]):
             pair = rows[order][differ.argmax() :][:2]
             raise ForeignFileError(table.source, _two_values(series, pair, name, table, steps))
-        note = f"{steps} falls back to {_resumed(series.steps[known])}: the run was continued there, and the later values count"
-        table.note(note)
+        fall = f"{steps} falls back to {_resumed(series.steps[known])}"
+        table.note(f"{fall}: the run was continued there, and the later values count")
     last = np.append(~same, True)[: len(order)]
     return Series(given[order][last], values[order][last])
 

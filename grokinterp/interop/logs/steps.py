@@ -81,7 +81,7 @@ def with_steps(table: Table, columns: Mapping[str, str], given: str | None) -> d
             why = f"{theirs} is at step {steps[ours][row]:g} in place {row + 1}: steps must be whole numbers"
             raise ForeignFileError(table.source, why)
         if len(steps[ours]) != (length := len(table.columns[theirs])):
-            raise ForeignFileError(table.source, f"{theirs} has {length} values, but {axis} has {len(steps[ours])}")
+            raise ForeignFileError(table.source, f"{theirs} has {length} values for the {len(steps[ours])} of {axis}")
     return {ours: Series(steps[ours], table.columns[theirs]) for ours, theirs in columns.items()}
 
 
