@@ -161,7 +161,7 @@ FOREIGN = {
     "many dimensions": (forged(shape=[1] * 100), "shape or offsets"),
     "lying offsets": (forged(data_offsets=[0, 2**62]), "shape and bytes"),
     "gap": (forged(data_offsets=[4, 8]), "leaves a gap"),
-    "wrong digest": (forged(), "damaged: its content has digest"),
+    "wrong digest": (forged(), "damaged: content digest"),
     "trailing bytes": (small_file() + b"x", "damaged"),
 }
 
