@@ -22,9 +22,11 @@ from grokinterp.analysis import (
     progress_measures,
     weight_norms,
 )
-from grokinterp.analysis.engine.analyze import final_of, read_digests
-from grokinterp.analysis.engine.catalogue import EVERY
-from grokinterp.analysis.engine.evaluate import Analysis, declared_arguments, result_of
+from grokinterp.analysis.catalogue import ENTRIES
+from grokinterp.analysis.engine.evaluate import declared_arguments, result_of
+from grokinterp.analysis.engine.labeled import Analysis
+from grokinterp.analysis.engine.passes import final_of, read_digests
+from grokinterp.analysis.whole_run import arguments_of
 from grokinterp.errors import NotDefined
 from grokinterp.models import Transformer
 from grokinterp.runs.trajectory import Trajectory
@@ -133,8 +135,9 @@ def work_of(name: str, size: Size, keys: list[int], checkpoints: int) -> dict[st
 
 def cheap(run: Trajectory) -> tuple[list[Analysis], dict[str, Any]]:
     """The analyses that ``analyze`` runs on every checkpoint of this run, and their arguments."""
-    final = final_of(run, *read_digests(run, run.steps))
-    found = [one for one in EVERY if not isinstance(result_of(one, final.checkpoint, final.arguments), NotDefined)]
+    final = final_of(run, arguments_of, *read_digests(run, run.steps))
+    every = [entry.analysis for entry in ENTRIES if entry.most is None]
+    found = [one for one in every if not isinstance(result_of(one, final.checkpoint, final.arguments), NotDefined)]
     declared = {name for one in found for name in declared_arguments(one, final.arguments)}
     return found, {name: final.arguments[name] for name in declared}
 

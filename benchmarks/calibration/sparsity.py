@@ -22,10 +22,10 @@ from torch import Tensor
 from grokinterp.analysis import faithful_subnetwork, idealized_network, neuron_participation, neuron_pruning
 from grokinterp.analysis.circuit import certified_accuracy
 from grokinterp.analysis.circuit.certified_accuracy import PROOF_RANKS
-from grokinterp.analysis.engine.analyze import keys_of
 from grokinterp.analysis.inside.pruning import PRUNED_SHARES
 from grokinterp.analysis.landscape import norm_bounds
 from grokinterp.analysis.landscape.norm_bounds import NORMS
+from grokinterp.analysis.whole_run import keys_of
 from grokinterp.errors import NotDefined
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.problem import Problem

@@ -1,5 +1,6 @@
 """Plain functions of one checkpoint, and the pass that runs them over a trajectory."""
 
+from grokinterp.analysis.catalogue import ANALYSES, ENTRIES
 from grokinterp.analysis.circuit.causal import causal_evidence
 from grokinterp.analysis.circuit.certified_accuracy import certified_accuracy
 from grokinterp.analysis.circuit.directions import key_directions
@@ -8,8 +9,7 @@ from grokinterp.analysis.circuit.isolated_circles import isolated_circles
 from grokinterp.analysis.circuit.modes import mode_families
 from grokinterp.analysis.circuit.phase_alignment import phase_alignment
 from grokinterp.analysis.circuit.verdict import circuit
-from grokinterp.analysis.engine.analyze import analyze
-from grokinterp.analysis.engine.catalogue import ANALYSES
+from grokinterp.analysis.engine.entry import Entry
 from grokinterp.analysis.engine.evaluate import evaluate
 from grokinterp.analysis.groups.cosets import coset_scores
 from grokinterp.analysis.groups.irrep_fve import group_power, irrep_fve
@@ -49,9 +49,12 @@ from grokinterp.analysis.structure.heads import head_patterns
 from grokinterp.analysis.structure.logit_map import logit_map
 from grokinterp.analysis.structure.participation import neuron_participation
 from grokinterp.analysis.structure.progress import progress_measures
+from grokinterp.analysis.whole_run import analyze
 
 __all__ = [
     "ANALYSES",
+    "ENTRIES",
+    "Entry",
     "activation_patching",
     "activation_statistics",
     "analyze",

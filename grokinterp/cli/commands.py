@@ -340,7 +340,7 @@ def models() -> None:
 @app.command()
 def analyses() -> None:
     """List what `analyze` measures, and on how many checkpoints."""
-    from grokinterp.analysis.engine.catalogue import listing
+    from grokinterp.analysis.catalogue import listing
 
     print("\n".join(listing()))
 

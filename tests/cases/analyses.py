@@ -5,8 +5,7 @@ from typing import Any
 
 import torch
 
-from grokinterp.analysis import ANALYSES as CATALOGUE
-from grokinterp.analysis.engine.catalogue import THINNED
+from grokinterp.analysis import ENTRIES
 from grokinterp.analysis.engine.evaluate import declared_arguments
 from grokinterp.runs.trajectory import Trajectory
 
@@ -15,9 +14,9 @@ KEYS = {"key_frequencies": torch.tensor([1, 3])}
 IRREPS = {"key_irreps": torch.tensor([0, 2])}
 """The same frequencies, as representations of a cyclic group."""
 
-ANALYSES = {analysis.__name__: analysis for analysis in CATALOGUE}
+ANALYSES = {entry.name: entry.analysis for entry in ENTRIES}
 
-LOOPED = {analysis.__name__ for analysis in THINNED}
+LOOPED = {entry.name for entry in ENTRIES if entry.costly}
 """Those that run one checkpoint after another, never under vmap."""
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from grokinterp.analysis.engine.catalogue import ANALYSES
+from grokinterp.analysis import ANALYSES
 from grokinterp.analysis.engine.evaluate import result_of
 from grokinterp.custom.recorder import Recorder
 from grokinterp.errors import NotDefined

@@ -2,7 +2,6 @@
 
 import copy
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,11 @@ from torch import nn
 from torch.nn import functional
 
 import grokinterp
-from grokinterp.analysis import analyze, evaluate
+from grokinterp.analysis import Entry, analyze, evaluate
 from grokinterp.analysis.health.alignment import gradient_weight_alignment
 from grokinterp.analysis.health.collapse import logit_statistics, softmax_collapse
 from grokinterp.analysis.health.filtered_alignment import filtered_alignment
-from grokinterp.analysis.health.performance import performance
+from grokinterp.analysis.health.performance import Performance, performance
 from grokinterp.analysis.inside.activations import activation_statistics
 from grokinterp.analysis.inside.class_cosine import class_cosine
 from grokinterp.analysis.inside.patching import patch
@@ -33,6 +32,7 @@ from grokinterp.report import write_report
 from grokinterp.report.content import content
 from grokinterp.report.headline import tiles
 from grokinterp.report.vocabulary import configuration, words_of
+from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.runs.results import Results
 from grokinterp.runs.trajectory import Trajectory
 from grokinterp.training import train
@@ -222,11 +222,15 @@ def test_the_report_has_the_settings_of_an_optimizer_that_was_given(given, tmp_p
     assert told == {"loss": "softplus"} | ({"lr": 1e-2, "weight_decay": 0.1} if given else {})
 
 
-def test_a_changed_analysis_does_not_cost_what_needs_the_module(tmp_path, monkeypatch):
+def test_a_changed_analysis_does_not_cost_what_needs_the_module(tmp_path):
     module, _ = trained(FOREIGN["cnn"](), tmp_path / "run", steps=2)
     analyze(Trajectory.open(tmp_path / "run", module), only=["performance"])
-    monkeypatch.setattr(sys.modules["grokinterp.analysis.engine.analyze"], "code_digest", lambda: "another version")
-    assert "performance" in analyze(tmp_path / "run", only=["performance"]).analyses
+
+    def changed(checkpoint: Checkpoint) -> Performance:
+        return performance(checkpoint)
+
+    changed.__name__ = "performance"
+    assert "performance" in analyze(tmp_path / "run", entries=[Entry(changed)]).analyses
 
 
 def test_a_module_that_does_not_fit_is_one_line(recorded):

@@ -20,7 +20,11 @@ LAYERS = [
     ["tasks", "models", "losses", "optim", "phases", "storage"],
     ["experiment"],
     ["presets", "runs"],
-    ["interventions", "training", "analysis", "figures", "interop", "diagnostics"],
+    ["interventions", "training", "analysis.engine", "figures", "interop", "diagnostics"],
+    ["analysis.structure", "analysis.landscape", "analysis.health"],
+    ["analysis.groups", "analysis.inside"],
+    ["analysis.circuit"],
+    ["analysis"],
     ["custom"],
     ["page"],
     ["report", "sweeps"],
@@ -59,7 +63,10 @@ def imports_of(file: Path) -> Iterator[Import]:
 
 
 def room_of(module: str) -> str:
-    return module.split(".")[1] if "." in module else ""
+    """The room of a module; analysis has rooms of its own, the engine and the chapters."""
+    _, *parts = module.split(".")
+    inner = ".".join(parts[:2])
+    return inner if inner in LAYER_OF else "".join(parts[:1])
 
 
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -100,7 +107,11 @@ def test_imports_go_down_only():
         ("tasks/x.py", "def f():\n    import grokinterp.cli", False),
         ("storage/x.py", "from grokinterp.runs import trajectory", False),
         ("report/x.py", "from grokinterp.nowhere import thing", False),
+        ("analysis/engine/x.py", "from grokinterp.analysis.structure.fourier import logit_spectrum", False),
+        ("analysis/structure/x.py", "from grokinterp.analysis import circuit", False),
+        ("analysis/groups/x.py", "from grokinterp.analysis.circuit import verdict", False),
         ("tasks/x.py", "from .task import Task", True),
+        ("analysis/circuit/x.py", "from grokinterp.analysis.groups import irreps", True),
         ("models/x.py", "from grokinterp.maths import fourier", True),
         ("runs/x.py", "from grokinterp.storage import digest", True),
         ("cli/x.py", "from grokinterp.report import write_report", True),

@@ -1,1 +1,22 @@
-"""The circuit: the verdict, its causal evidence, the idealized network."""
+"""Circuit: the algorithm that a network uses, with causal evidence, an idealized network, and proofs."""
+
+from grokinterp.analysis.circuit.causal import causal_evidence
+from grokinterp.analysis.circuit.certified_accuracy import certified_accuracy
+from grokinterp.analysis.circuit.directions import key_directions
+from grokinterp.analysis.circuit.idealized import idealized_network
+from grokinterp.analysis.circuit.isolated_circles import isolated_circles
+from grokinterp.analysis.circuit.modes import mode_families
+from grokinterp.analysis.circuit.phase_alignment import phase_alignment
+from grokinterp.analysis.circuit.verdict import circuit
+from grokinterp.analysis.engine.entry import Entry
+
+CHAPTER = (
+    Entry(causal_evidence),
+    Entry(circuit),
+    Entry(mode_families),
+    Entry(key_directions),
+    Entry(isolated_circles, most=9),
+    Entry(phase_alignment, most=9),
+    Entry(idealized_network, most=9),
+    Entry(certified_accuracy, most=9),
+)

@@ -25,6 +25,8 @@ ROUNDING = 1e-10
 AT_ONCE = 4096
 """Examples whose logits are held at a time."""
 
+AXES = {"proof_rank": PROOF_RANKS}
+
 
 class CertifiedAccuracy(NamedTuple):
     """How many answers are proven to be correct by a low-rank form of the output map.

@@ -13,6 +13,8 @@ from grokinterp.maths.fourier import squared_norms, waves
 from grokinterp.maths.grid import ROUNDING, mean_by_sum
 from grokinterp.runs.checkpoint import Checkpoint
 
+AXES = {"axis": ("cos", "sin")}
+
 
 class KeyDirections(NamedTuple):
     """How much of the neurons along each key direction is a wave of a + b.

@@ -34,6 +34,8 @@ ROUNDING = 1e-9
 SECOND_OPERANDS = 8
 """Values of b over which the logits of a key frequency's circle are averaged, for every difference a - b."""
 
+AXES = {"circle": range(1, CIRCLES + 1)}
+
 
 class IsolatedCircles(NamedTuple):
     """What the network answers by each circle of its embedding alone.

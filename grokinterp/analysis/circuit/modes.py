@@ -14,6 +14,8 @@ from grokinterp.runs.checkpoint import Checkpoint
 MODE_FAMILIES = ("(k, k)", "(k, -k)", "a only", "b only", "generic")
 """Functions of a + b, of a - b, of a, of b, and all others."""
 
+AXES = {"mode_family": MODE_FAMILIES}
+
 
 class ModeFamilies(NamedTuple):
     """How the variance over both operands is shared out between the families of modes.

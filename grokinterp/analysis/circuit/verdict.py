@@ -42,6 +42,8 @@ EXPLAINED = 0.1
 COMPONENTS = 4
 """Principal components of the embedding that ``circularity`` looks at."""
 
+AXES = {"circuit": CIRCUITS}
+
 
 class Evidence(NamedTuple):
     """What tells a clock from a pizza; the fields of ``Circuit`` that need a cyclic group."""

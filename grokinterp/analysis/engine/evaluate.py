@@ -7,7 +7,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,8 @@ from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from grokinterp.allocator import keep_freed_memory
-from grokinterp.analysis.engine.coordinates import coordinates
-from grokinterp.analysis.engine.labeled import Collector, Result, described
+from grokinterp.analysis.engine.coordinates import Setting, coordinates
+from grokinterp.analysis.engine.labeled import Analysis, Collector, Result, described
 from grokinterp.analysis.engine.memory import require_memory, workers_that_fit
 from grokinterp.errors import CheckpointError, ConfigError, NotDefined, RunDirectoryError
 from grokinterp.experiment.problem import Problem
@@ -27,9 +26,6 @@ from grokinterp.models import Model
 from grokinterp.progress import track
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.runs.trajectory import Trajectory, Weights
-
-Analysis = FunctionType
-"""``(checkpoint, *, …) -> NamedTuple`` whose fields are annotated with jaxtyping: axis names become dimensions."""
 
 Chunk = list[tuple[int, Weights]]
 """Checkpoints with their steps."""
@@ -75,14 +71,14 @@ def evaluate(
         RunDirectoryError: no checkpoint could be read.
         NotDefined: an analysis has no meaning for this run's task or model.
     """
-    several = [analyses] if isinstance(analyses, FunctionType) else list(analyses)
+    several = [analyses] if isinstance(analyses, Analysis) else list(analyses)
     if not several:
         raise TypeError("analyses: give at least one")
     _reject_unknown(several, arguments)
     wanted = list(trajectory.steps if steps is None else steps)
     skipped: dict[int, str] = {}
     collectors = [Collector(len(wanted)) for _ in several]
-    axes = coordinates(trajectory.experiment, trajectory.empty_model(), arguments)
+    setting = Setting(trajectory.experiment, trajectory.empty_model(), arguments)
     for step, results in evaluate_each(
         several, trajectory, wanted, arguments, skipped, device=device, vectorize=vectorize, progress=progress
     ):
@@ -92,7 +88,8 @@ def evaluate(
             collector.add(step, result)
     if not collectors[0].steps:
         raise RunDirectoryError(trajectory.path, f"has no readable checkpoint ({len(skipped)} damaged)")
-    dataset = xr.merge([one.dataset(axes) for one in collectors], join="exact", compat="no_conflicts")
+    parts = [one.dataset(coordinates(each, setting)) for each, one in zip(several, collectors, strict=True)]
+    dataset = xr.merge(parts, join="exact", compat="no_conflicts")
     about = described(several[0]) if len(several) == 1 else {}
     return dataset.assign_attrs(about, skipped=json.dumps({str(step): why for step, why in skipped.items()}))
 

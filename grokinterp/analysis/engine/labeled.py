@@ -9,6 +9,9 @@ from typing import Any, get_type_hints
 import numpy as np
 import xarray as xr
 
+Analysis = FunctionType
+"""``(checkpoint, *, …) -> NamedTuple`` whose fields are annotated with jaxtyping: axis names become dimensions."""
+
 Result = Any
 """The NamedTuple that an analysis returns (no type checker has a name for all of them)."""
 
@@ -68,7 +71,7 @@ def field_labels(kind: type) -> dict[str, dict[str, str]]:
     return labels
 
 
-def described(analysis: FunctionType, *, title: str | None = None) -> dict[str, str]:
+def described(analysis: Analysis, *, title: str | None = None) -> dict[str, str]:
     """Return the attributes ``title``, ``about`` and ``source`` of a dataset from the docstring of its analysis.
 
     ``about`` holds the paragraphs before the first section (Args, Source, ...), separated by empty lines; doctests are

@@ -1,1 +1,15 @@
-"""Groups: irreducible representations and cosets."""
+"""Groups: irreducible representations and cosets of networks whose task is a product in a group."""
+
+from grokinterp.analysis.engine.entry import Entry
+from grokinterp.analysis.groups.cosets import coset_scores
+from grokinterp.analysis.groups.irrep_fve import group_power, irrep_fve
+from grokinterp.analysis.groups.irrep_progress import irrep_progress
+from grokinterp.analysis.groups.irreps import irrep_spectrum
+
+CHAPTER = (
+    Entry(irrep_spectrum),
+    Entry(irrep_fve),
+    Entry(group_power),
+    Entry(irrep_progress, most=9),
+    Entry(coset_scores, most=9),
+)

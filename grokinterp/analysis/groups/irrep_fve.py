@@ -6,8 +6,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from grokinterp.analysis.groups.irreps import group_grid, irrep_rows, power_by_irrep
+from grokinterp.analysis.groups.irreps import group_grid, irrep_names, irrep_rows, power_by_irrep
 from grokinterp.runs.checkpoint import Checkpoint
+
+AXES = {"irrep": lambda setting: irrep_names(setting.task)}
 
 
 class IrrepFVE(NamedTuple):

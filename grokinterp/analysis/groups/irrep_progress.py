@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from grokinterp.analysis.groups.irreps import examples_by_product, group_grid, irrep_rows
+from grokinterp.analysis.groups.irreps import examples_by_product, group_grid, irrep_names, irrep_rows
 from grokinterp.analysis.structure.answer_spectrum import AnswerGrid
 from grokinterp.analysis.structure.keys import sums_by_quotient
 from grokinterp.analysis.structure.progress import excluded_losses, excluded_squares, losses_by_sum
@@ -24,6 +24,8 @@ LINEAR_ON = 16
 
 CELLS = 2**22
 """Numbers in the parts that are looked at together."""
+
+AXES = {"irrep": lambda setting: irrep_names(setting.task)}
 
 
 class IrrepProgress(NamedTuple):

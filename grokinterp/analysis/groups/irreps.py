@@ -26,6 +26,8 @@ from grokinterp.models import Model
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.tasks import Task
 
+AXES = {"irrep": lambda setting: irrep_names(setting.task)}
+
 
 class IrrepSpectrum(NamedTuple):
     """Which irreducible representations the network answers with.

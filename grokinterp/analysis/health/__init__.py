@@ -1,1 +1,14 @@
-"""Numerical health: alignment, collapse, margins."""
+"""Health: losses and accuracies, the size of the logits, softmax collapse, and alignment of gradients."""
+
+from grokinterp.analysis.engine.entry import Entry
+from grokinterp.analysis.health.alignment import gradient_weight_alignment
+from grokinterp.analysis.health.collapse import logit_statistics, softmax_collapse
+from grokinterp.analysis.health.performance import label_noise, performance
+
+CHAPTER = (
+    Entry(performance),
+    Entry(label_noise, where=lambda problem: problem.has_noise),
+    Entry(logit_statistics),
+    Entry(softmax_collapse),
+    Entry(gradient_weight_alignment),
+)

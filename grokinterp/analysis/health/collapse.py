@@ -12,6 +12,8 @@ from grokinterp.runs.checkpoint import Checkpoint
 ROWS = 1024  # examples at a time, so that intermediate results stay in the processor's cache
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 
+AXES = {"precision": tuple(PRECISIONS)}
+
 
 class LogitStatistics(NamedTuple):
     """How large the logits are, per split.

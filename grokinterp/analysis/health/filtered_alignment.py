@@ -9,7 +9,7 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from grokinterp.analysis.engine.coordinates import coordinates
+from grokinterp.analysis.engine.coordinates import Setting, coordinates
 from grokinterp.analysis.engine.evaluate import on_host
 from grokinterp.analysis.engine.labeled import Collector
 from grokinterp.errors import CheckpointError, RunDirectoryError
@@ -72,7 +72,8 @@ def filtered_alignment(
         collector.add(step, on_host(result))
     if not collector.steps:
         raise RunDirectoryError(trajectory.path, f"has no readable checkpoint ({len(skipped)} damaged)")
-    dataset = collector.dataset(coordinates(trajectory.experiment, trajectory.empty_model(), {}))
+    setting = Setting(trajectory.experiment, trajectory.empty_model(), {})
+    dataset = collector.dataset(coordinates(filtered_alignment, setting))
     what_it_saw = spacing(collector.steps, trajectory.experiment, filter)
     return dataset.assign_attrs(filter=repr(filter), **what_it_saw, skipped=json.dumps(skipped))
 

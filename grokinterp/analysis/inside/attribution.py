@@ -15,6 +15,8 @@ from grokinterp.runs.checkpoint import Checkpoint
 EXAMPLES = 32
 NODES = 64
 
+AXES = {"component": lambda setting: component_names(setting.model)}
+
 
 class LogitAttribution(NamedTuple):
     """What each component of the network adds to the answer.

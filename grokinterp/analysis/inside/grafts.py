@@ -16,6 +16,8 @@ from grokinterp.losses import exact, example_losses
 from grokinterp.models import Model, ReadoutInputs, RecordedModel
 from grokinterp.runs.checkpoint import Checkpoint
 
+AXES = {"part": lambda setting: list(parts(setting.model))}
+
 
 class Grafts(NamedTuple):
     """Performance of this checkpoint with a part of the last one, and of the last one with a part of this one.

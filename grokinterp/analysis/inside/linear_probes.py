@@ -26,6 +26,8 @@ RIDGE = 1e-3
 ROUNDING = 1e-10
 """Vectors whose deviation is below this share of their length do not vary."""
 
+AXES = {"axis": ("cos", "sin")}
+
 
 class LinearProbes(NamedTuple):
     """How well a linear map reads the class off the representation at each hook.

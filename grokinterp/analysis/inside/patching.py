@@ -15,6 +15,8 @@ from grokinterp.runs.checkpoint import Checkpoint
 PAIRS = 256
 PATTERNS = ("hook_pattern", "hook_attn_scores")
 
+AXES = {"patch_site": lambda setting: list(patch_sites(setting.model))}
+
 
 class ActivationPatching(NamedTuple):
     """Where the answer to another question can be put into the network.

@@ -19,6 +19,8 @@ PRUNED_SHARES = tuple(i / 20 for i in range(21))
 RANDOM_ORDERS = 3
 EXAMPLES = 1024
 
+AXES = {"pruning_order": PRUNING_ORDERS, "pruned_share": PRUNED_SHARES}
+
 
 class NeuronPruning(NamedTuple):
     """Loss and accuracy without a share of the neurons.

@@ -32,6 +32,11 @@ BOX = 1e-3
 FRACTIONS = tuple(i / 10 for i in range(11))
 """Of the way from a checkpoint's weights to the final ones."""
 
+AXES = {
+    "rank_of_hessian": lambda setting: range(1, setting.arguments.get("eigenvalues", EIGENVALUES) + 1),
+    "fraction": FRACTIONS,
+}
+
 
 class HessianEigenvalues(NamedTuple):
     """How curved the training loss is.

@@ -26,6 +26,8 @@ AT_ONCE = 16
 ROUNDING = 1e-24
 """Share of the squared gradient below which there is nothing but rounding, of which signal and noise say nothing."""
 
+AXES = {"part": lambda setting: list(parts(setting.model))}
+
 
 class GradientFlow(NamedTuple):
     """Which parts of the model are moved, and in which direction.

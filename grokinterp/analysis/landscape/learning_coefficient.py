@@ -1,13 +1,14 @@
 """The local learning coefficient: how many directions of the weights the training loss really depends on."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from grokinterp.analysis.engine.coordinates import Setting
 from grokinterp.analysis.landscape.curvature import LossSurface, require_true_gradient
 from grokinterp.analysis.landscape.parts import parts
 from grokinterp.errors import ConfigError, NotDefined
@@ -22,6 +23,11 @@ TRACE = 50
 
 BATCH_SEED = 2**32
 """Added to the number of a chain: the seed of its batches, apart from that of its noise."""
+
+AXES = {
+    "chain": lambda setting: range(chains_of(setting)),
+    "stretch": [(i + 0.5) / TRACE for i in range(TRACE)],
+}
 
 
 class LocalLearningCoefficient(NamedTuple):
@@ -94,9 +100,11 @@ def regime(weights: int, examples: int) -> Regime:
     return FEW if weights <= examples else MANY
 
 
-def chains_of(model: Model, examples: int, arguments: Mapping[str, Any]) -> int:
-    """Return the number of chains of an analysis with these arguments."""
-    return arguments.get("chains") or regime(size_of(model, arguments.get("components")), examples).chains
+def chains_of(setting: Setting) -> int:
+    """Return the number of chains of an analysis in a setting."""
+    weights = size_of(setting.model, setting.arguments.get("components"))
+    examples = setting.experiment.split.sizes(setting.task).train
+    return setting.arguments.get("chains") or regime(weights, examples).chains
 
 
 def local_learning_coefficient(

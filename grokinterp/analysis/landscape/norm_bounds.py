@@ -18,6 +18,8 @@ from grokinterp.runs.checkpoint import Checkpoint
 NORMS = ("L1_inf", "frobenius", "spectral", "path")
 MARGIN_QUANTILE = 0.1
 
+AXES = {"norm": NORMS}
+
 
 class NormBounds(NamedTuple):
     """Norms of all weight matrices together, as decimal logarithms.

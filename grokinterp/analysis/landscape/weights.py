@@ -15,6 +15,8 @@ from grokinterp.runs.checkpoint import Checkpoint
 RANKS = 16
 CIRCUITS = ("QK", "OV")
 
+AXES = {"matrix": lambda setting: matrix_names(setting.model), "rank": range(1, RANKS + 1)}
+
 
 class WeightNorms(NamedTuple):
     """How large the weights are.

@@ -1,1 +1,33 @@
-"""Structure: spectra, neurons, logits, attention."""
+"""Structure: spectra, circles, neurons, logits and attention of networks with cyclic tasks."""
+
+from grokinterp.analysis.engine.entry import Entry
+from grokinterp.analysis.structure.answer_spectrum import answer_spectrum, operand_spectrum
+from grokinterp.analysis.structure.attention import attention_map, attention_pattern, attention_periodicity
+from grokinterp.analysis.structure.fourier import (
+    embedding_circles,
+    embedding_spectrum,
+    logit_spectrum,
+    neuron_frequencies,
+    neuron_logit_spectrum,
+)
+from grokinterp.analysis.structure.heads import head_patterns
+from grokinterp.analysis.structure.logit_map import logit_map
+from grokinterp.analysis.structure.participation import neuron_participation
+from grokinterp.analysis.structure.progress import progress_measures
+
+CHAPTER = (
+    Entry(embedding_spectrum),
+    Entry(embedding_circles),
+    Entry(neuron_logit_spectrum),
+    Entry(neuron_frequencies),
+    Entry(logit_spectrum),
+    Entry(answer_spectrum),
+    Entry(operand_spectrum),
+    Entry(progress_measures),
+    Entry(attention_pattern),
+    Entry(attention_periodicity),
+    Entry(head_patterns),
+    Entry(logit_map, most=128, single=True),
+    Entry(attention_map, most=128, single=True),
+    Entry(neuron_participation, most=9),
+)

@@ -21,6 +21,12 @@ from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.tasks import RecordedTask, Task
 from grokinterp.tasks.modular import ModularTask
 
+AXES = {
+    "answer_irrep": lambda setting: answer_names(setting.task),
+    "operand": ("left", "right"),
+    "residue_frequency": lambda setting: residue_frequencies(setting.task),
+}
+
 
 class AnswerSpectrum(NamedTuple):
     """Which representations of the answer's group the network answers with.

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from grokinterp.analysis.engine.coordinates import Setting
 from grokinterp.errors import NotDefined
 from grokinterp.maths.groups import Algebra
 from grokinterp.models import Model
@@ -78,6 +79,11 @@ def cyclic_order(task: Task) -> int:
     """Order of the task's cyclic group, 0 where it has none."""
     found = grid_of(task, "cpu")
     return 0 if isinstance(found, str) else found.n
+
+
+def frequencies(setting: Setting) -> range:
+    """Return the axis of frequencies 1 to ⌊n/2⌋ of the task's cyclic group; without a group it is empty."""
+    return range(1, cyclic_order(setting.task) // 2 + 1)
 
 
 @lru_cache(maxsize=8)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from grokinterp.analysis.structure.cyclic_grid import cyclic_grid
+from grokinterp.analysis.structure.cyclic_grid import cyclic_grid, cyclic_order, frequencies
 from grokinterp.analysis.structure.keys import find_keys
 from grokinterp.errors import GrokinterpError, NotDefined
 from grokinterp.maths.fourier import by_frequency, real_fourier, waves
@@ -20,6 +20,12 @@ from grokinterp.runs.checkpoint import Checkpoint
 
 SPECIALIZED = 0.85
 """A neuron whose block {0, k} explains more than this share of its variance is specialized in k."""
+
+AXES = {
+    "frequency": frequencies,
+    "exponent": lambda setting: range(cyclic_order(setting.task)),
+    "axis": ("cos", "sin"),
+}
 
 
 class EmbeddingSpectrum(NamedTuple):

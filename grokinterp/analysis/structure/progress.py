@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from grokinterp.analysis.structure.cyclic_grid import cyclic_grid
+from grokinterp.analysis.structure.cyclic_grid import cyclic_grid, frequencies
 from grokinterp.analysis.structure.fourier import key_rows
 from grokinterp.losses import cross_entropy, squared_error
 from grokinterp.maths.fourier import squared_norms, waves
@@ -24,6 +24,8 @@ CELLS = 2**24
 
 LARGEST_RANGE = 700.0
 """Nats that exp can hold in float64."""
+
+AXES = {"frequency": frequencies}
 
 
 class ProgressMeasures(NamedTuple):

@@ -6,13 +6,19 @@ import math
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
+from functools import wraps
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import xarray as xr
 
-from grokinterp.analysis import ANALYSES, analyze, evaluate, performance, progress_measures
+from grokinterp.analysis import ANALYSES, ENTRIES, Entry, analyze, evaluate, performance, progress_measures
+from grokinterp.analysis.engine.passes import analyze_run
+from grokinterp.analysis.whole_run import arguments_of
 from grokinterp.errors import ConfigError, RunDirectoryError
 from grokinterp.runs.datasets import analysis_names, read_analysis
 from grokinterp.runs.results import Results
@@ -24,7 +30,6 @@ from tests.support.small_runs import TINY, changed, draw_checkpoints, drawn_tens
 
 pytestmark = pytest.mark.usefixtures("brief")
 
-module = sys.modules["grokinterp.analysis.engine.analyze"]
 NOISY = changed(split={"label_noise": 0.4}, task={"p": 9})  # every analysis is defined: noise, and subgroups
 NAMES = [analysis.__name__ for analysis in ANALYSES]
 
@@ -35,38 +40,45 @@ def run(tmp_path) -> Trajectory:
     return draw_checkpoints(tmp_path / "run", NOISY, steps=(0, 10, 20, 30, 40))
 
 
+COMPUTED: Counter[tuple[str, int]] = Counter()
+"""How often each analysis was called at each step."""
+
+
+def counted(entry: Entry) -> Entry:
+    """The entry with an analysis that counts its calls."""
+    analysis = entry.analysis
+
+    @wraps(analysis)
+    def count(checkpoint, **arguments):
+        COMPUTED[entry.name, int(checkpoint.step)] += 1
+        return analysis(checkpoint, **arguments)
+
+    return replace(entry, analysis=count)
+
+
+COUNTED = tuple(counted(entry) for entry in ENTRIES)
+
+
 @pytest.fixture
-def computed(monkeypatch) -> Counter:
-    """Counts (analysis, step) pairs that are computed, without computing less."""
-    counts: Counter[tuple[str, int]] = Counter()
-    real = module.evaluate_each
-
-    def counting(analyses, trajectory, steps, *rest, **options):
-        counts.update((analysis.__name__, step) for analysis in analyses for step in steps)
-        return real(analyses, trajectory, steps, *rest, **options)
-
-    def counting_last(analysis, checkpoint, arguments):
-        counts[analysis.__name__, checkpoint.step] += 1
-        return tried(analysis, checkpoint, arguments)
-
-    tried = module.result_of
-    monkeypatch.setattr(module, "evaluate_each", counting)
-    monkeypatch.setattr(module, "result_of", counting_last)
-    return counts
+def computed() -> Counter[tuple[str, int]]:
+    COMPUTED.clear()
+    return COMPUTED
 
 
-def plant_keys(monkeypatch, keys: list[int]) -> None:
-    """Say that these are the key frequencies of the last checkpoint; it has key representations in any case."""
-    planted = {"key_frequencies": torch.tensor(keys, dtype=torch.int64)} | cases.IRREPS
-    real = module.keys_of
-    monkeypatch.setattr(module, "keys_of", lambda checkpoint: real(checkpoint) | planted)
+def planted(keys: list[int]) -> dict[str, torch.Tensor]:
+    """These key frequencies of the last checkpoint, and key representations in any case."""
+    return {"key_frequencies": torch.tensor(keys, dtype=torch.int64)} | cases.IRREPS
+
+
+def analyzed(run: Trajectory | Path, keys: list[int] | None = None, **options: Any) -> Results:
+    """``analyze`` with analyses that count their calls, and with planted keys if any are given."""
+    known = {} if keys is None else planted(keys)
+    return analyze_run(run, COUNTED, lambda checkpoint: arguments_of(checkpoint) | known, **options)
 
 
 def assert_same(found: xr.Dataset, run: Trajectory, keys: list[int]) -> None:
     """The results are those of ``evaluate``, maps in single precision."""
-    arguments = cases.arguments(ANALYSES, run) | module.keys_of(run[run.steps[-1]])
-    assert arguments["key_frequencies"].tolist() == keys
-    expected = evaluate(ANALYSES, run, **arguments)
+    expected = evaluate(ANALYSES, run, **cases.arguments(ANALYSES, run) | planted(keys))
     single = {name: expected[name].astype(variable.dtype) for name, variable in found.items()}
     xr.testing.assert_allclose(found.astype(float), expected.assign(single).astype(float), rtol=1e-12)
 
@@ -83,9 +95,8 @@ def files(run: Trajectory) -> dict[str, bytes]:
 # --- what is computed ------------------------------------------------------------------------------------------------
 
 
-def test_every_analysis_of_every_checkpoint_is_what_evaluate_gives(run, monkeypatch, computed):
-    plant_keys(monkeypatch, [1, 3])
-    results = analyze(run)
+def test_every_analysis_of_every_checkpoint_is_what_evaluate_gives(run, computed):
+    results = analyzed(run, keys=[1, 3])
     assert set(analysis_names(run.path)) == set(NAMES)
     assert set(computed.values()) == {1}
     assert_same(results.dataset, run, [1, 3])
@@ -94,107 +105,84 @@ def test_every_analysis_of_every_checkpoint_is_what_evaluate_gives(run, monkeypa
         assert all("long_name" in variable.attrs for key, variable in dataset.items() if key != "checkpoint_digest")
 
 
-def test_unchanged_results_are_not_computed_again(run, monkeypatch, computed):
-    plant_keys(monkeypatch, [2])
-    analyze(run)
+def test_unchanged_results_are_not_computed_again(run, computed):
+    analyzed(run, keys=[2])
     before = files(run)
     computed.clear()
-    analyze(run.path)
+    analyzed(run.path, keys=[2])
     assert computed == {}
     assert files(run) == before
 
 
-def test_new_checkpoints_are_added(run, monkeypatch, computed):
-    plant_keys(monkeypatch, [2])
-    analyze(run)
+def test_new_checkpoints_are_added(run, computed):
+    analyzed(run, keys=[2])
     computed.clear()
     for step in (35, 50):
         run.directory.save_checkpoint(step, drawn_tensors(NOISY, step))
-    results, anew = analyze(run, every=1), that_declare("final_weights")
+    results, anew = analyzed(run, every=1, keys=[2]), that_declare("final_weights")
     assert computed == {(name, step): 1 for name in NAMES for step in run.steps if step in (35, 50) or name in anew}
     assert results.dataset["step"].values.tolist() == [0, 10, 20, 30, 35, 40, 50]
     assert_same(results.dataset, run, [2])
     assert "long_name" in read_analysis(run.path, "performance")["train_loss"].attrs
 
 
-def test_what_is_missing_of_one_analysis_is_all_that_is_computed(run, monkeypatch, computed):
-    plant_keys(monkeypatch, [2])
-    analyze(run)
+def test_what_is_missing_of_one_analysis_is_all_that_is_computed(run, computed):
+    analyzed(run, keys=[2])
     computed.clear()
     (run.path / "analysis" / "logit_map.nc").unlink()
-    analyze(run)
+    analyzed(run, keys=[2])
     assert {name for name, _ in computed} == {"logit_map"}
 
 
 @pytest.mark.parametrize("content", [b"", b"CDF\x01", b"not netCDF", b"CDF\x01" + b"\xff" * 200])
-def test_a_damaged_result_is_computed_again(content, run, monkeypatch, computed):
-    plant_keys(monkeypatch, [2])
-    analyze(run)
+def test_a_damaged_result_is_computed_again(content, run, computed):
+    analyzed(run, keys=[2])
     before = files(run)
     computed.clear()
     (run.path / "analysis" / "logit_map.nc").write_bytes(content)
-    analyze(run)
+    analyzed(run, keys=[2])
     assert {name for name, _ in computed} == {"logit_map"}
     assert files(run) == before
 
 
 def test_a_truncated_result_is_computed_again(run, computed):
-    analyze(run, only=["performance"])
+    analyzed(run, only=["performance"])
     path = run.path / "analysis" / "performance.nc"
     whole = path.read_bytes()
     for length in range(0, len(whole), len(whole) // 12):
         path.write_bytes(whole[:length])
-        analyze(run, only=["performance"])
+        analyzed(run, only=["performance"])
         assert path.read_bytes() == whole
 
 
-def test_other_key_frequencies_change_what_depends_on_them(run, monkeypatch, computed):
-    plant_keys(monkeypatch, [2])
-    analyze(run)
+def test_other_key_frequencies_change_what_depends_on_them(run, computed):
+    analyzed(run, keys=[2])
     computed.clear()
-    plant_keys(monkeypatch, [1, 3])
-    results = analyze(run)
+    results = analyzed(run, keys=[1, 3])
     assert {name for name, _ in computed} == that_declare("key_frequencies") > {"progress_measures"}
     assert results.dataset["key"].values.tolist() == [1, 3]
 
 
-def test_without_key_frequencies_there_are_no_circles(run, monkeypatch):
-    plant_keys(monkeypatch, [2])
-    analyze(run)
-    plant_keys(monkeypatch, [])
-    results = analyze(run)
+def test_without_key_frequencies_there_are_no_circles(run):
+    analyzed(run, keys=[2])
+    results = analyzed(run, keys=[])
     assert set(analysis_names(run.path)) == set(NAMES) - {"embedding_circles", "frequency_probes", "key_directions"}
     assert np.isfinite(results.measures()["restricted_loss"])
 
 
-def test_other_code_computes_everything_again(run, monkeypatch, computed):
-    plant_keys(monkeypatch, [2])
-    analyze(run)
-    computed.clear()
-    monkeypatch.setattr(module, "code_digest", lambda: "another")
-    analyze(run)
-    assert len(computed) == len(NAMES) * 5
-
-
-def test_results_that_no_longer_hold_are_removed_not_mixed(run, monkeypatch):
-    plant_keys(monkeypatch, [2])
-    analyze(run)
-    monkeypatch.setattr(module, "code_digest", lambda: "another")
-    analyze(run, only=["performance"])
+def test_results_that_no_longer_hold_are_removed_not_mixed(run):
+    analyzed(run, keys=[2], only=["performance", "progress_measures"])
+    analyzed(run, keys=[1, 3], only=["performance"])
     assert analysis_names(run.path) == ("performance",)
 
 
-def test_the_code_digest_covers_what_a_measure_depends_on():
-    assert len(module.code_digest()) == 64
-
-
 def test_another_checkpoint_of_a_step_is_computed_again(run, computed):
-    analyze(run, only=["performance"])
+    analyzed(run, only=["performance"])
     before = read_analysis(run.path, "performance")
     run.directory.checkpoint_path(20).unlink()
     run.directory.save_checkpoint(20, drawn_tensors(NOISY, 21))
     computed.clear()
-    analyze(run, only=["performance"])
+    analyzed(run, only=["performance"])
     assert computed == {("performance", 20): 1}
     after = read_analysis(run.path, "performance")
     changes = (before["train_loss"] != after["train_loss"]).values.tolist()
@@ -202,23 +190,23 @@ def test_another_checkpoint_of_a_step_is_computed_again(run, computed):
 
 
 def test_a_checkpoint_that_is_gone_takes_its_results_along(run):
-    analyze(run, only=["performance"])
+    analyzed(run, only=["performance"])
     run.directory.checkpoint_path(20).unlink()
-    assert analyze(run, only=["performance"]).dataset["step"].values.tolist() == [0, 10, 30, 40]
+    assert analyzed(run, only=["performance"]).dataset["step"].values.tolist() == [0, 10, 30, 40]
 
 
 # --- a part of it ----------------------------------------------------------------------------------------------------
 
 
 def test_every_nth_checkpoint_and_the_last(run, computed):
-    assert analyze(run, only=["performance"], every=3).dataset["step"].values.tolist() == [0, 30, 40]
-    assert analyze(run, only=["performance"], every=100).dataset["step"].values.tolist() == [0, 30, 40]
-    assert analyze(run, only=["performance"]).dataset["step"].values.tolist() == [0, 10, 20, 30, 40]
+    assert analyzed(run, only=["performance"], every=3).dataset["step"].values.tolist() == [0, 30, 40]
+    assert analyzed(run, only=["performance"], every=100).dataset["step"].values.tolist() == [0, 30, 40]
+    assert analyzed(run, only=["performance"]).dataset["step"].values.tolist() == [0, 10, 20, 30, 40]
     assert set(computed.values()) == {1}
 
 
 def test_only_some_analyses(run, computed):
-    results = analyze(run, only=["weight_norms", "performance"])
+    results = analyzed(run, only=["weight_norms", "performance"])
     assert {name for name, _ in computed} == {"weight_norms", "performance"}
     assert set(results.analyses) == {"weight_norms", "performance"}
     assert results.key_frequencies is None
@@ -228,15 +216,15 @@ def test_only_some_analyses(run, computed):
 
 @pytest.mark.parametrize("only", [["perfomance"], [], [""], ["performance", "x"]])
 def test_an_unknown_analysis_is_refused_naming_those_there_are(only, run):
-    with pytest.raises(ConfigError, match=r"only=.*: must be among performance, .*singular_values"):
-        analyze(run, only=only)
+    with pytest.raises(ConfigError, match=r"only=.*: must be among embedding_spectrum, .*performance"):
+        analyzed(run, only=only)
     assert not (run.path / "analysis").exists()
 
 
 @pytest.mark.parametrize("every", [0, -1])
 def test_every_is_at_least_one(every, run):
     with pytest.raises(ConfigError, match=f"every={every}: must be an integer from 1"):
-        analyze(run, every=every)
+        analyzed(run, every=every)
 
 
 # --- damage ----------------------------------------------------------------------------------------------------------
@@ -252,21 +240,21 @@ def flip(run: Trajectory, step: int, at: int) -> None:
 @pytest.mark.parametrize("at", [3, 60, -1])
 @pytest.mark.parametrize("step", [0, 20, 40])
 def test_a_damaged_checkpoint_is_skipped_named_and_the_rest_unchanged(step, at, run):
-    whole = analyze(run, only=["performance", "weight_norms"]).dataset
+    whole = analyzed(run, only=["performance", "weight_norms"]).dataset
     for name in ("performance", "weight_norms"):
         (run.path / "analysis" / f"{name}.nc").unlink()
     flip(run, step, at)
-    results = analyze(run, only=["performance", "weight_norms"])
+    results = analyzed(run, only=["performance", "weight_norms"])
     rest = [other for other in run.steps if other != step]
     xr.testing.assert_identical(results.dataset, whole.sel(step=rest))
     assert list(results.skipped) == [step]
     assert [entry["step"] for entry in results.summary()["skipped"]] == [step]
-    assert analyze(run, only=["performance"], every=1).skipped == results.skipped
+    assert analyzed(run, only=["performance"], every=1).skipped == results.skipped
 
 
 def test_with_a_damaged_last_checkpoint_the_one_before_is_the_last(run):
     flip(run, 40, -1)
-    results = analyze(run, only=["performance"], every=100)
+    results = analyzed(run, only=["performance"], every=100)
     assert results.dataset["step"].values.tolist() == [0, 30]
     assert results.measures()["train_loss"] == pytest.approx(float(performance(run[30]).train_loss), rel=1e-12)
 
@@ -275,7 +263,7 @@ def test_all_checkpoints_damaged_is_one_line(run):
     for step in run.steps:
         flip(run, step, -1)
     with pytest.raises(RunDirectoryError, match=r"has no readable checkpoint \(5 damaged\)"):
-        analyze(run)
+        analyzed(run)
 
 
 def test_a_run_of_one_checkpoint(tmp_path):
@@ -287,7 +275,7 @@ def test_a_run_of_one_checkpoint(tmp_path):
 def test_a_run_of_no_checkpoints_says_so(tmp_path):
     run = draw_checkpoints(tmp_path / "run", steps=())
     with pytest.raises(RunDirectoryError, match="has no checkpoint yet"):
-        analyze(run)
+        analyzed(run)
     assert not (run.path / "analysis").exists()
     with pytest.raises(RunDirectoryError, match="has no metrics yet"):
         Results.open(run.path).summary()
@@ -296,7 +284,7 @@ def test_a_run_of_no_checkpoints_says_so(tmp_path):
 def test_what_is_no_run_directory_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(RunDirectoryError):
-            analyze(path)
+            analyzed(path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -4,15 +4,15 @@ import math
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
-from grokinterp.analysis import analyze
+from grokinterp.analysis import Entry, analyze, performance
+from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.runs.datasets import analysis_names
 from grokinterp.runs.results import Results
 from tests.support.small_runs import TINY, draw_checkpoints, drawn_tensors
-
-module = sys.modules["grokinterp.analysis.engine.analyze"]
 
 
 def test_costly_analyses_run_on_few_checkpoints_unless_all_are_asked_for(tmp_path):
@@ -41,17 +41,15 @@ def test_weights_that_are_not_finite_cost_their_checkpoint_alone(value, tmp_path
     assert results.skipped == {30: "blocks.0.mlp.W_in is not finite"}
 
 
-def test_results_are_written_group_by_group(tmp_path, monkeypatch):
-    def stopped(group, *rest, **options):
-        if any(one.__name__ == "grafts" for one in group):
-            raise KeyboardInterrupt
-        yield from real(group, *rest, **options)
+def test_results_are_written_group_by_group(tmp_path):
+    run, written = draw_checkpoints(tmp_path / "run", steps=tuple(range(0, 90, 10))), []
 
-    run, real, written = draw_checkpoints(tmp_path / "run", steps=tuple(range(0, 90, 10))), module.evaluate_each, []
-    monkeypatch.setattr(module, "evaluate_each", stopped)
-    monkeypatch.setattr(module.Harvest, "save_rest", lambda harvest: written.extend(analysis_names(run.path)))
+    def stopped(checkpoint: Checkpoint) -> Any:
+        written.extend(analysis_names(run.path))
+        raise KeyboardInterrupt
+
     with pytest.raises(KeyboardInterrupt):
-        analyze(run, only=["performance", "grafts"])
+        analyze(run, entries=(Entry(performance), Entry(stopped, most=5)))
     assert written == ["performance"]
 
 

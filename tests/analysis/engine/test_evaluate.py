@@ -1,4 +1,4 @@
-"""The laws of every analysis: loop = vmap, labelled axes, netCDF there and back, any model; and the pass itself."""
+"""The laws of every analysis: loop = vmap, labeled axes, netCDF there and back, any model; and the pass itself."""
 
 import json
 from dataclasses import replace
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from grokinterp import analysis as analyses
 from grokinterp.analysis import ANALYSES, evaluate, performance, progress_measures, weight_norms
-from grokinterp.analysis.engine.coordinates import coordinates
+from grokinterp.analysis.engine.coordinates import Setting, coordinates
 from grokinterp.errors import RunDirectoryError
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.runs.datasets import read_analysis, write_analysis
@@ -65,11 +65,11 @@ def test_the_loop_equals_vmap(name, model, runs):
 
 
 @every_analysis
-def test_every_axis_and_variable_is_labelled(name, runs):
+def test_every_axis_and_variable_is_labeled(name, runs):
     analysis, run = cases.ANALYSES[name], runs["two layers, LN, biases"]
     arguments = cases.arguments([analysis], run)
     dataset = evaluate([analysis], run, **arguments)
-    known = coordinates(run.experiment, run.experiment.empty_model(), arguments)
+    known = coordinates(analysis, Setting(run.experiment, run.experiment.empty_model(), arguments))
     for variable in dataset.data_vars.values():
         assert variable.dims[0] == "step"
         assert len(variable.attrs["long_name"]) > 5

@@ -1,0 +1,72 @@
+"""One line of a chapter's table: an analysis and how it is run over a trajectory."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from grokinterp.analysis.engine.labeled import Analysis, described
+from grokinterp.experiment.problem import Problem
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An analysis and how ``analyze`` runs it.
+
+    Args:
+        analysis: a plain function of one checkpoint.
+        most: the largest number of checkpoints it runs on unless all are asked for; None: every checkpoint.
+        single: store float64 in single precision, for a map that is cheap to compute and large to keep.
+        title: its title in reports; default: the function's name in words.
+        where: run it unasked only on runs whose problem fulfills this condition; default: on every run.
+    """
+
+    analysis: Analysis
+    most: int | None = None
+    single: bool = False
+    title: str | None = None
+    where: Callable[[Problem], bool] | None = None
+
+    @property
+    def name(self) -> str:
+        """The function's name, which is also the name of its result file."""
+        return self.analysis.__name__
+
+    @property
+    def costly(self) -> bool:
+        """Whether few checkpoints are analyzed because of the time it takes; it then runs in a loop, not under vmap."""
+        return self.most is not None and not self.single
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """Title, explanation and source, from the docstring."""
+        return described(self.analysis, title=self.title)
+
+    @property
+    def first_line(self) -> str:
+        """The first line of the docstring."""
+        return (inspect.getdoc(self.analysis) or "").split("\n")[0]
+
+    def steps(self, saved: tuple[int, ...], every: int | None, landmarks: Sequence[int]) -> tuple[int, ...]:
+        """Return the checkpoints to run on: each ``every``-th and the last, or at most ``most`` of them."""
+        if every is None:
+            return thinned(saved, self.most, landmarks)
+        return tuple(sorted({*saved[::every], *saved[-1:]}))
+
+
+def thinned(steps: tuple[int, ...], most: int | None, landmarks: Sequence[int] = ()) -> tuple[int, ...]:
+    """Return at most ``most`` steps: the first, the last, those nearest to the landmarks, then middles of the gaps.
+
+    The steps chosen for a smaller ``most`` are among those chosen for a larger one. None takes all.
+
+    >>> thinned((0, 10, 20, 30, 40, 50, 60, 70, 80), 4, [12])
+    (0, 10, 40, 80)
+    """
+    if most is None or len(steps) <= most:
+        return steps
+    nearest = [min(range(len(steps)), key=lambda i, at=at: abs(steps[i] - at)) for at in landmarks]
+    chosen = list(dict.fromkeys([0, len(steps) - 1, *nearest]))[:most]
+    while len(chosen) < most:
+        left, right = max(pairwise(sorted(chosen)), key=lambda gap: gap[1] - gap[0])
+        chosen.append((left + right) // 2)
+    return tuple(steps[i] for i in sorted(chosen))

@@ -1,0 +1,174 @@
+"""Results of analyses on their way into ``analysis/NAME.nc``: those kept, those computed now, and those missing."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from grokinterp.analysis.engine.coordinates import Setting, coordinates
+from grokinterp.analysis.engine.digest import code_digest
+from grokinterp.analysis.engine.entry import Entry
+from grokinterp.analysis.engine.evaluate import declared_arguments
+from grokinterp.analysis.engine.labeled import Collector, Result
+from grokinterp.errors import NotDefined, RunDirectoryError
+from grokinterp.experiment import leaked_share
+from grokinterp.runs.checkpoint import Checkpoint
+from grokinterp.runs.datasets import read_analysis, read_not_defined, write_analysis, write_not_defined
+from grokinterp.runs.trajectory import Trajectory
+
+
+class Final(NamedTuple):
+    """The last readable checkpoint, and the arguments that follow from the run as a whole.
+
+    Args:
+        checkpoint: the last checkpoint that can be read.
+        arguments: values by the name under which an analysis declares them.
+        marks: a value of JSON for each of them, which changes when it does.
+    """
+
+    checkpoint: Checkpoint
+    arguments: dict[str, Any]
+    marks: dict[str, Any]
+
+
+class Harvest:
+    """Results of a run's analyses: those kept from before, those computed now, and why others have none."""
+
+    def __init__(
+        self,
+        trajectory: Trajectory,
+        entries: Sequence[Entry],
+        final: Final,
+        digests: Mapping[int, str],
+        skipped: dict[int, str],
+    ) -> None:
+        self.trajectory, self.digests, self.skipped = trajectory, digests, skipped
+        self.setting = Setting(trajectory.experiment, trajectory.empty_model(), final.arguments)
+        self.prints = {entry: fingerprint(trajectory, entry, final.marks) for entry in entries}
+        self.kept = {entry: kept_results(trajectory, entry.name, self.prints[entry], digests) for entry in entries}
+        self.fresh: dict[Entry, Collector] = {}
+        self.undefined: dict[str, str] = {}
+        self.unsaved = list(entries)
+
+    def begin(self, sizes: Mapping[Entry, int]) -> None:
+        """Allocate a number of steps for each analysis to run; the others keep the reason why they are not defined."""
+        self.fresh = {entry: Collector(size, single=entry.single) for entry, size in sizes.items()}
+        others = [entry.name for entry in self.unsaved if entry not in sizes]
+        self.undefined = read_not_defined(self.trajectory.path, among=others)
+
+    def add(self, step: int, entry: Entry, result: Result | NotDefined) -> None:
+        """Keep the result of a step, or the reason why there is none."""
+        if isinstance(result, NotDefined):
+            self.undefined[entry.name] = result.why
+        else:
+            self.fresh[entry].add(step, result)
+
+    def steps_of(self, entry: Entry) -> set[int]:
+        """Return the checkpoints with results."""
+        return {*steps_of(self.kept[entry]), *self.fresh[entry].steps}
+
+    def save(self, entries: Iterable[Entry]) -> None:
+        """Write the results of some analyses."""
+        for entry in entries:
+            collected = self.fresh.get(entry)
+            added = None
+            if collected is not None and collected.steps:
+                added = collected.dataset(coordinates(entry.analysis, self.setting))
+            attributes = describe(self.trajectory, entry, self.prints[entry], self.skipped)
+            save(self.trajectory, entry, self.kept[entry], added, self.digests, attributes)
+            self.unsaved.remove(entry)
+
+    def save_rest(self) -> None:
+        """Write the results not yet written, and the reasons why analyses are not defined."""
+        self.save(tuple(self.unsaved))
+        write_not_defined(self.trajectory.path, self.undefined)
+
+
+def steps_of(dataset: xr.Dataset | None) -> list[int]:
+    """Return the checkpoints with results."""
+    return [] if dataset is None else dataset["step"].values.tolist()
+
+
+def fingerprint(trajectory: Trajectory, entry: Entry, marks: Mapping[str, Any]) -> str:
+    """Return a digest that changes when the run, the arguments of the analysis, or its code changes."""
+    declared = declared_arguments(entry.analysis, marks)
+    content = [trajectory.directory.run_id, entry.name, declared, code_digest(entry.analysis)]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
+def kept_results(trajectory: Trajectory, name: str, expected: str, digests: Mapping[int, str]) -> xr.Dataset | None:
+    """Return the earlier results that are still valid: same fingerprint, and per step the same checkpoint.
+
+    A part of the file is returned without its attributes.
+    """
+    try:
+        before = read_analysis(trajectory.path, name)
+    except RunDirectoryError:
+        return None
+    if before is None or before.attrs.get("fingerprint") != expected:
+        return None
+    known = zip(before["step"].values.tolist(), before["checkpoint_digest"].values.astype(str), strict=True)
+    valid = [step for step, digest in known if digests.get(step) == digest]
+    if len(valid) == before.sizes["step"]:
+        return before
+    part = before.sel(step=valid)
+    part.attrs = {}
+    return part if valid else None
+
+
+def remove_results(run: Path, name: str) -> None:
+    """Remove the results of an analysis, if there are any."""
+    (run / "analysis" / f"{name}.nc").unlink(missing_ok=True)
+
+
+def describe(
+    trajectory: Trajectory, entry: Entry, fingerprint: str, skipped: Mapping[int, str]
+) -> dict[str, str | int | float]:
+    """Return the attributes of a result file: the analysis in words, and the run's examples and damaged checkpoints."""
+    is_train = trajectory.problem.is_train
+    leaked = {"leaked_share": leaked_share(trajectory.experiment.task, is_train)} if is_train.any() else {}
+    return {
+        "analysis": entry.name,
+        **entry.attributes,
+        "fingerprint": fingerprint,
+        "skipped": json.dumps({str(step): why for step, why in sorted(skipped.items())}),
+        **leaked,
+        "train_examples": int(is_train.sum()),
+        "test_examples": int(trajectory.problem.is_test.sum()),
+    }
+
+
+def save(
+    trajectory: Trajectory,
+    entry: Entry,
+    kept: xr.Dataset | None,
+    fresh: xr.Dataset | None,
+    digests: Mapping[int, str],
+    attributes: Mapping[str, str | int | float],
+) -> None:
+    """Write the kept and the fresh results of an analysis into one file; without any, remove the file.
+
+    The attribute ``thinned`` says on how many checkpoints an analysis ran that runs on few.
+    """
+    steps = {*steps_of(kept), *steps_of(fresh)}
+    readable = len(digests)
+    if entry.most is not None and len(steps) < readable:
+        attributes = {**attributes, "thinned": f"{len(steps)} of {readable} checkpoints"}
+    if fresh is None and kept is not None and kept.attrs == attributes:
+        return
+    parts = [] if kept is None else [kept]
+    if fresh is not None:
+        marks = np.array([digests[step] for step in steps_of(fresh)], dtype="S64")
+        parts.append(fresh.assign(checkpoint_digest=("step", marks)))
+    if not parts and trajectory.lacks_module:
+        return  # results that may be outdated could not be measured again without the module
+    if not parts:
+        remove_results(trajectory.path, entry.name)
+        return
+    whole = xr.concat(parts, "step", join="exact", data_vars="minimal", coords="minimal", compat="override")
+    whole.attrs = dict(attributes)
+    write_analysis(trajectory.path, entry.name, whole.sortby("step"))

@@ -1,0 +1,167 @@
+"""The results that a run lacks, computed in as few passes over its checkpoints as possible."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from grokinterp.analysis.engine.entry import Entry
+from grokinterp.analysis.engine.evaluate import evaluate_each, result_of
+from grokinterp.analysis.engine.harvest import Final, Harvest, remove_results
+from grokinterp.analysis.engine.memory import require_memory
+from grokinterp.errors import CheckpointError, ConfigError, RunDirectoryError
+from grokinterp.phases import Curves, find_phases
+from grokinterp.runs.checkpoint import Checkpoint
+from grokinterp.runs.datasets import read_not_defined
+from grokinterp.runs.results import Results
+from grokinterp.runs.trajectory import Trajectory
+
+RETIRED = ("symmetricity",)
+"""Analyses of earlier versions whose measures other analyses hold now, so that their results are removed."""
+
+ArgumentsOf = Callable[[Checkpoint], Mapping[str, Any]]
+"""From the last checkpoint to arguments of analyses: tensors, or values of JSON."""
+
+
+def analyze_run(
+    run: Trajectory | str | Path,
+    entries: Sequence[Entry],
+    arguments_of: ArgumentsOf,
+    *,
+    only: Iterable[str] | None = None,
+    every: int | None = None,
+    device: str | torch.device = "cpu",
+    progress: bool = False,
+) -> Results:
+    """Run the analyses of a table over the checkpoints of a run; ``grokinterp.analysis.analyze`` describes it all.
+
+    Args:
+        run: a trajectory, or the directory of one.
+        entries: all analyses whose results the run directory may hold.
+        arguments_of: the arguments that the last checkpoint determines.
+        only: names of analyses to run (default: all entries that apply to the run).
+        every: take each ``every``-th saved checkpoint, and the last, for all analyses alike.
+        device: where to compute.
+        progress: show a progress bar on standard error.
+    """
+    chosen = choose(entries, only)
+    if every is not None and every < 1:
+        raise ConfigError("every", every, "must be an integer from 1")
+    trajectory = run if isinstance(run, Trajectory) else Trajectory.open(run)
+    if not trajectory.steps:
+        raise RunDirectoryError(trajectory.path, "has no checkpoint yet")
+    if only is None:
+        chosen = [entry for entry in chosen if entry.where is None or entry.where(trajectory.problem)]
+    with trajectory.directory.analysis_lock():
+        for name in RETIRED:
+            remove_results(trajectory.path, name)
+        require_memory(trajectory.experiment.task, trajectory.empty_model(), torch.device(device))
+        digests, skipped = read_digests(trajectory, trajectory.steps)
+        final = final_of(trajectory, arguments_of, digests, skipped)
+        harvest = Harvest(trajectory, entries, final, digests, skipped)
+        analyze_missing(harvest, final, chosen, every, device=device, progress=progress)
+    return Results.open(trajectory.path)
+
+
+def choose(entries: Sequence[Entry], only: Iterable[str] | None) -> list[Entry]:
+    """Return entries by the name of the analysis. Raises ConfigError naming all there are."""
+    by_name = {entry.name: entry for entry in entries}
+    if len(by_name) < len(entries):
+        twice = next(entry.name for entry in entries if by_name[entry.name] is not entry)
+        raise ConfigError("entries", twice, "must name each analysis once")
+    names = list(by_name) if only is None else [only] if isinstance(only, str) else list(only)
+    for name in names or [""]:
+        if name not in by_name:
+            raise ConfigError("only", name, f"must be among {', '.join(by_name)}")
+    return [entry for name, entry in by_name.items() if name in names]
+
+
+def read_digests(trajectory: Trajectory, steps: Iterable[int]) -> tuple[dict[int, str], dict[int, str]]:
+    """Return the digest of every checkpoint, verified against its content, and why others cannot be read."""
+    digests, unreadable = {}, {}
+    for step in steps:
+        try:
+            digests[step] = trajectory.directory.load_checkpoint(step).digest
+        except CheckpointError as error:
+            unreadable[step] = error.why
+    return digests, unreadable
+
+
+def final_of(
+    trajectory: Trajectory, arguments_of: ArgumentsOf, digests: Mapping[int, str], skipped: dict[int, str]
+) -> Final:
+    """Return the last checkpoint that can be read and the arguments it determines; later ones go into ``skipped``."""
+    for step in sorted(digests, reverse=True):
+        try:
+            checkpoint, first = trajectory[step], min(digests)
+            known = dict(arguments_of(checkpoint))
+            weights = {
+                "initial_weights": trajectory.weights(first).state,
+                "final_weights": trajectory.weights(step).state,
+            }
+        except CheckpointError as error:
+            skipped[step] = error.why
+        else:
+            marks = {name: value.tolist() if isinstance(value, Tensor) else value for name, value in known.items()}
+            digest = {"initial_weights": digests[first], "final_weights": digests[step]}
+            return Final(checkpoint, known | weights, marks | digest)
+    raise RunDirectoryError(trajectory.path, f"has no readable checkpoint ({len(skipped)} damaged)")
+
+
+def analyze_missing(
+    harvest: Harvest,
+    final: Final,
+    chosen: Sequence[Entry],
+    every: int | None,
+    *,
+    device: str | torch.device,
+    progress: bool,
+) -> None:
+    """Compute and save the missing results; after an interrupt, those not computed are missing the next time.
+
+    Cheap analyses, and those that were not defined before, are tried on the last checkpoint first, because vmap cannot
+    tell which are not defined for the run.
+    """
+    trajectory = harvest.trajectory
+    readable = tuple(step for step in sorted(harvest.digests) if step not in harvest.skipped)
+    marks = landmarks(trajectory)
+    before = read_not_defined(trajectory.path)
+    wanted = {entry: entry.steps(readable, every, marks) for entry in chosen}
+    harvest.begin({entry: len(steps) for entry, steps in wanted.items()})
+    try:
+        for entry in chosen:
+            if harvest.kept[entry] is None and (not entry.costly or entry.name in before):
+                result = result_of(entry.analysis, final.checkpoint, final.arguments)
+                harvest.add(int(final.checkpoint.step), entry, result)
+        for missing, group in by_missing_steps(wanted, harvest).items():
+            results = evaluate_each(
+                [entry.analysis for entry in group], trajectory, missing, final.arguments, harvest.skipped,
+                device=device, progress=progress, vectorize=False if any(entry.costly for entry in group) else None,
+            )  # fmt: skip
+            for step, of_step in results:
+                for entry, result in zip(group, of_step, strict=True):
+                    harvest.add(step, entry, result)
+            harvest.save(group)
+    finally:
+        harvest.save_rest()
+
+
+def landmarks(trajectory: Trajectory) -> list[int]:
+    """Return the steps at which the phases of the training curves begin; none without curves."""
+    metrics = trajectory.metrics
+    if metrics.sizes["step"] < 2 or not {"train_loss", "test_loss"} <= set(metrics):
+        return []
+    return [phase.start for phase in find_phases(Curves.from_dataset(metrics)).phases]
+
+
+def by_missing_steps(wanted: Mapping[Entry, Sequence[int]], harvest: Harvest) -> dict[tuple[int, ...], list[Entry]]:
+    """Return the defined analyses that lack results, grouped by the steps they lack, each group for one pass."""
+    groups: dict[tuple[int, ...], list[Entry]] = {}
+    for entry, steps in wanted.items():
+        done = harvest.steps_of(entry)
+        missing = tuple(step for step in steps if step not in done)
+        if missing and entry.name not in harvest.undefined:
+            groups.setdefault(missing, []).append(entry)
+    return groups
