@@ -1,4 +1,4 @@
-"""Plain functions of one checkpoint, and the pass that runs them over a trajectory."""
+"""Analyses, which are plain functions of one checkpoint, and the functions that run them over a trajectory."""
 
 from grokinterp.analysis.catalogue import ANALYSES, ENTRIES
 from grokinterp.analysis.circuit.causal import causal_evidence

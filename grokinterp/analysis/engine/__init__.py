@@ -1,1 +1,1 @@
-"""The pass that runs analyses over a trajectory."""
+"""The engine that runs analyses over a trajectory; it knows no analysis by name."""

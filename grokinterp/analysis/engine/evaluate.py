@@ -1,4 +1,4 @@
-"""From analyses of one checkpoint to a labelled dataset over all steps."""
+"""Analyses of one checkpoint, evaluated into a labeled dataset over all steps."""
 
 import copy
 import inspect
@@ -31,7 +31,7 @@ Chunk = list[tuple[int, Weights]]
 """Checkpoints with their steps."""
 
 SMALL = 2**24
-"""Weights of a model that every thread may have a copy of."""
+"""The largest number of weights of a model that every thread gets a copy of."""
 
 CHUNK = 16
 """Checkpoints evaluated together by vmap on a GPU."""
@@ -47,29 +47,29 @@ def evaluate(
     progress: bool = False,
     **arguments: Any,
 ) -> xr.Dataset:
-    """Run analyses on every checkpoint; in one pass they share each checkpoint's logits and activations.
+    """Run analyses on every checkpoint in one pass, in which they share each checkpoint's logits and activations.
 
-    Checkpoints are read one chunk at a time. A damaged one is left out and named in the
-    dataset's ``skipped`` attribute (JSON, {step: reason}).
+    Checkpoints are read a chunk at a time. A damaged checkpoint is left out and listed in the attribute ``skipped`` of
+    the dataset (JSON, {step: reason}).
 
     Args:
-        analyses: one or several plain functions of one checkpoint.
+        analyses: a plain function of one checkpoint, or several.
         trajectory: the run.
         steps: which steps (default: all that are saved).
         device: where to compute.
         vectorize: vmap over chunks of checkpoints instead of a loop (default: on CUDA).
         progress: show a progress bar on standard error.
-        arguments: keyword arguments, each given to the analyses that declare it.
+        arguments: keyword arguments, each passed to the analyses that declare it.
 
     Returns:
         One variable per field of every analysis, over ``step`` and the field's own dimensions. The attributes
         ``title``, ``about`` and ``source`` of a single analysis come from its docstring.
 
     Raises:
-        ConfigError: the logits of all examples do not fit the memory there is.
-        TypeError: an argument that no analysis declares, or a missing one.
+        ConfigError: the logits of all examples do not fit the available memory.
+        TypeError: an argument that no analysis declares, or a missing argument.
         RunDirectoryError: no checkpoint could be read.
-        NotDefined: an analysis has no meaning for this run's task or model.
+        NotDefined: an analysis is not defined for this run's task or model.
     """
     several = [analyses] if isinstance(analyses, Analysis) else list(analyses)
     if not several:
@@ -105,9 +105,9 @@ def evaluate_each(
     vectorize: bool | None = None,
     progress: bool = False,
 ) -> Iterator[tuple[int, list[Result]]]:
-    """The results of every readable step, one for each analysis; why others cannot be read goes into ``skipped``.
+    """Yield every readable step with a result per analysis; why other steps cannot be read goes into ``skipped``.
 
-    In the loop the result of an analysis that has no meaning for the run is its NotDefined; vmap raises that.
+    In the loop, the result of an analysis that is not defined for the run is its NotDefined exception; vmap raises it.
     """
     require_memory(trajectory.experiment.task, trajectory.empty_model(), torch.device(device))
     keep_freed_memory()
@@ -124,7 +124,7 @@ def evaluate_each(
 
 
 def declared_arguments(analysis: Analysis, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments an analysis declares. Raises TypeError when one without default is missing."""
+    """Return the arguments that an analysis declares. Raises TypeError where an argument without default is missing."""
     parameters = _keywords(analysis)
     missing = [p.name for p in parameters if p.default is p.empty and p.name not in arguments]
     if missing:
@@ -133,7 +133,7 @@ def declared_arguments(analysis: Analysis, arguments: Mapping[str, Any]) -> dict
 
 
 def _keywords(analysis: Analysis) -> list[inspect.Parameter]:
-    """Everything an analysis takes beside the checkpoint."""
+    """Return the parameters of an analysis other than the checkpoint."""
     return list(inspect.signature(analysis).parameters.values())[1:]
 
 
@@ -147,7 +147,7 @@ def _reject_unknown(analyses: Sequence[Analysis], arguments: Mapping[str, Any]) 
 def _read(
     trajectory: Trajectory, steps: Iterable[int], skipped: dict[int, str]
 ) -> Iterator[tuple[int, Weights] | None]:
-    """Each step's weights, or None for a damaged file, whose reason goes into ``skipped``."""
+    """Yield each step's weights, or None for a damaged file, the reason of which goes into ``skipped``."""
     for step, weights in trajectory.each_weights(steps):
         if isinstance(weights, CheckpointError):
             skipped[step] = weights.why
@@ -157,7 +157,7 @@ def _read(
 
 
 def _chunks(weights: Iterable[tuple[int, Weights] | None], size: int) -> Iterator[Chunk]:
-    """Groups of readable checkpoints that all have, or all lack, an update, and the one before."""
+    """Yield groups of readable checkpoints that all have, or all lack, an update, and likewise the previous update."""
     chunk: Chunk = []
     for item in weights:
         if item is None:
@@ -174,7 +174,7 @@ def _chunks(weights: Iterable[tuple[int, Weights] | None], size: int) -> Iterato
 
 
 def lacks(item: tuple[int, Weights]) -> tuple[bool, bool]:
-    """Which of the two updates a checkpoint does not have."""
+    """Return whether a checkpoint lacks its update, and whether it lacks the previous update."""
     return item[1].update is None, item[1].previous_update is None
 
 
@@ -184,10 +184,10 @@ Bound = list[tuple[Analysis, dict[str, Any]]]
 def _one_by_one(
     bound: Bound, template: Model, problem: Problem, chunks: Iterable[Chunk]
 ) -> Iterator[tuple[Chunk, list[list[Result]]]]:
-    """The plain form: load a checkpoint into a model, call every analysis; as many at a time as PyTorch has threads.
+    """Load each checkpoint into a model and call every analysis, as many checkpoints at a time as PyTorch has threads.
 
-    Each worker computes on one thread with a model of its own: threads that never wait for each other
-    lose nothing where another program keeps a core busy. Of a large model there is but one.
+    Each worker computes on a single thread with its own copy of the model. Threads that never wait for each other lose
+    nothing where another program keeps a core busy. A large model is not copied: it has a single worker.
     """
     small = sum(weight.numel() for weight in template.parameters()) <= SMALL
     threads, own = torch.get_num_threads(), threading.local()
@@ -203,14 +203,15 @@ def _one_by_one(
         return
     torch.set_num_threads(1)
     try:
-        with sdpa_kernel(SDPBackend.MATH):  # of the process, not the thread: none may put it back before the others end
+        # The kernel is a setting of the process, not of a thread: no thread may restore it before the others end.
+        with sdpa_kernel(SDPBackend.MATH):
             yield from _map_in_order(run, chunks, workers)
     finally:
         torch.set_num_threads(threads)
 
 
 def _map_in_order(run: Callable[[Chunk], Any], chunks: Iterable[Chunk], workers: int) -> Iterator[Any]:
-    """``map`` on worker threads with few chunks under way at a time."""
+    """Yield ``map(run, chunks)`` from worker threads, with few chunks under way at a time."""
     with ThreadPoolExecutor(workers) as pool:
         under_way: deque[Future] = deque()
         for chunk in chunks:
@@ -222,7 +223,7 @@ def _map_in_order(run: Callable[[Chunk], Any], chunks: Iterable[Chunk], workers:
 
 
 def _analyze_one(bound: Bound, model: Model, problem: Problem, step: int, weights: Weights) -> list[Result]:
-    """Every analysis of one checkpoint."""
+    """Return the result of every analysis of one checkpoint."""
     model.load_state_dict(weights.state)
     update, previous = (_moved(one, problem.tokens.device) for one in (weights.update, weights.previous_update))
     checkpoint = Checkpoint(step, model, problem, update, previous_update=previous)
@@ -230,7 +231,7 @@ def _analyze_one(bound: Bound, model: Model, problem: Problem, step: int, weight
 
 
 def result_of(analysis: Analysis, checkpoint: Checkpoint, arguments: Mapping[str, Any]) -> Result | NotDefined:
-    """What an analysis gives with those of the arguments that it declares, or why that can be nothing."""
+    """Return the result of an analysis with the arguments that it declares, or the exception that it is not defined."""
     try:
         return on_host(analysis(checkpoint, **declared_arguments(analysis, arguments)))
     except NotDefined as error:
@@ -242,12 +243,12 @@ def _moved(update: dict[str, Tensor] | None, device: torch.device) -> dict[str, 
 
 
 def on_host(result: Result) -> Result:
-    """The fields as arrays of their own: a field may be a view of the model, which the next step is loaded into."""
+    """Return a copy of the result in arrays, since a field may be a view of the model, which the next step replaces."""
     return type(result)(*(np.array(field.detach().cpu().numpy()) for field in result))
 
 
 class _Program(nn.Module):
-    """All analyses of one checkpoint as a module, so that ``functional_call`` binds its parameters."""
+    """All analyses of one checkpoint as a module, so that ``functional_call`` can bind its parameters."""
 
     def __init__(self, bound: Bound, model: Model, problem: Problem) -> None:
         super().__init__()
@@ -263,13 +264,13 @@ class _Program(nn.Module):
 def _vectorized(
     bound: Bound, template: Model, problem: Problem, chunks: Iterable[Chunk]
 ) -> Iterator[tuple[Chunk, list[list[Result]]]]:
-    """One program over a leading checkpoint axis."""
+    """Yield each chunk with its results, computed by a single program over a leading checkpoint axis."""
     for chunk in chunks:
         yield chunk, _evaluate_chunk(bound, template, problem, chunk)
 
 
 def _evaluate_chunk(bound: Bound, model: Model, problem: Problem, chunk: Chunk) -> list[list[Result]]:
-    """Every analysis of a chunk of checkpoints by vmap."""
+    """Return the results of every analysis for every checkpoint of a chunk, by vmap."""
     device, weights = problem.tokens.device, [weights for _, weights in chunk]
     states = [{f"model.{name}": value for name, value in one.state.items()} for one in weights]
     updates = _stack_all([one.update for one in weights], device)
@@ -289,7 +290,7 @@ def _evaluate_chunk(bound: Bound, model: Model, problem: Problem, chunk: Chunk) 
 
 
 def _stack_all(updates: Sequence[dict[str, Tensor] | None], device: torch.device) -> dict[str, Tensor] | None:
-    """The updates of a chunk, None where it has none."""
+    """Return the stacked updates of a chunk; None where it has no updates."""
     there = [update for update in updates if update is not None]
     return _stack(there, device) if there else None
 

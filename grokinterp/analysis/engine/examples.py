@@ -1,4 +1,4 @@
-"""Which examples a costly analysis looks at: the same at every checkpoint."""
+"""The examples that a costly analysis uses, the same at every checkpoint."""
 
 import torch
 from jaxtyping import Int
@@ -8,7 +8,7 @@ BATCH = 1024  # examples at a time, so that intermediate results stay in the pro
 
 
 def drawn_examples(n: int, most: int, *, seed: int = 0) -> Int[Tensor, "chosen"]:
-    """At most so many of n examples, ascending; all where there are no more.
+    """Return the indices of at most ``most`` of n examples, drawn from the seed, in ascending order.
 
     >>> drawn_examples(3, 5)
     tensor([0, 1, 2])

@@ -22,13 +22,13 @@ DOCTEST = re.compile(r"^\s*>>> .*?(?=\n\n|\Z)", re.DOTALL | re.MULTILINE)
 
 
 class Collector:
-    """The results of one analysis, step by step, in arrays that are allocated once.
+    """Collects the results of an analysis, step by step, in arrays that are allocated once.
 
-    Many small arrays that outlive the large ones between them would leave memory in pieces.
+    Many small arrays that outlive the large arrays between them would fragment the memory.
 
     Args:
         size: the largest number of steps.
-        single: keep float64 in single precision.
+        single: store float64 in single precision.
     """
 
     def __init__(self, size: int, *, single: bool = False) -> None:
@@ -48,7 +48,7 @@ class Collector:
         self.steps.append(step)
 
     def dataset(self, axes: Mapping[str, Sequence[Any]]) -> xr.Dataset:
-        """All steps so far, at least one, with dimensions from the annotations of the fields."""
+        """Return all steps so far, at least one, with dimensions from the annotations of the fields."""
         labels, hints = field_labels(self.kind), get_type_hints(self.kind)
         variables = {
             name: xr.DataArray(
@@ -62,7 +62,7 @@ class Collector:
 
 
 def field_labels(kind: type) -> dict[str, dict[str, str]]:
-    """``long_name`` and ``units`` of each field, from the lines ``field: long name [unit]`` of the docstring."""
+    """Return ``long_name`` and ``units`` of each field, from the docstring's lines ``field: long name [unit]``."""
     labels = {}
     for line in (inspect.getdoc(kind) or "").splitlines():
         found = FIELD_LINE.match(line)

@@ -1,4 +1,4 @@
-"""Whether the logits of all examples, and what analyses make of them, fit the memory there is."""
+"""Whether the logits of all examples, and the arrays that analyses compute from them, fit the available memory."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from grokinterp.models import Model
 from grokinterp.tasks import Task
 
 COPIES = 4
-"""Of the logits of all examples in double precision: themselves, and what an analysis of one checkpoint adds."""
+"""Arrays of the size of all logits in double precision: the logits, and those that an analysis of a checkpoint adds."""
 
 MEMINFO, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 
@@ -28,17 +28,17 @@ def require_memory(task: Task, model: Model, device: torch.device) -> None:
 
 
 def bytes_needed(task: Task, model: Model) -> int:
-    """An estimate for one checkpoint: the logits as often as ``COPIES`` says, and the neurons of all examples twice."""
+    """Return an estimate for one checkpoint: ``COPIES`` times the logits, and twice the neurons of all examples."""
     return 8 * task.n_examples * (COPIES * task.n_classes + 2 * model.n_neurons)
 
 
 def workers_that_fit(task: Task, model: Model, device: torch.device, wanted: int) -> int:
-    """How many checkpoints may be analyzed at a time, at least one."""
+    """Return how many checkpoints may be analyzed at a time, at least one."""
     return max(1, min(wanted, bytes_available(device) // bytes_needed(task, model)))
 
 
 def bytes_available(device: torch.device) -> int:
-    """Free memory of a GPU; else what the kernel can give, and the container's limit allows."""
+    """Return the free memory of a GPU, or of this machine within the limit of its container."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -50,11 +50,11 @@ def bytes_available(device: torch.device) -> int:
 
 
 def gib(size: int) -> str:
-    """A size for people."""
+    """Return a size in GiB as text."""
     return f"{size / 2**30:,.1f} GiB"
 
 
 def _number(path: Path) -> int | None:
-    """The number in a file; None where there is no such file, or no number in it."""
+    """Return the number in a file; None where there is no such file, or no number in it."""
     text = path.read_text().strip() if path.exists() else ""
     return int(text) if text.isdigit() else None

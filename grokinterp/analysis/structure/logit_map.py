@@ -12,7 +12,7 @@ MOST_CLASSES = 2048
 
 
 class LogitMap(NamedTuple):
-    """Which class the network favors for each right answer.
+    """The class that the network favors for each correct answer.
 
     logit_by_label: mean row-centered logit of the examples with the same label [nats]
     """
@@ -40,7 +40,7 @@ def logit_map(checkpoint: Checkpoint) -> LogitMap:
 
 
 def require_few_classes(checkpoint: Checkpoint, analysis: str) -> None:
-    """Raise NotDefined where a map of every class by every class would be too large to keep."""
+    """Raise NotDefined where a map of every class by every class would be too large to store."""
     classes = checkpoint.problem.task.n_classes
     if classes > MOST_CLASSES:
         raise NotDefined(analysis, f"{classes:,} classes are more than the {MOST_CLASSES:,} that a map can show")
