@@ -47,6 +47,11 @@ def short(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
+def one_line(message: object) -> str:
+    """Return text that a terminal can be shown: one line, no control characters."""
+    return "".join(letter if letter.isprintable() else " " for letter in str(message)).strip()
+
+
 def require(holds: bool, key: str, value: object, rule: str) -> None:
     """Raise ConfigError unless the rule holds."""
     if not holds:

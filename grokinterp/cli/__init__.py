@@ -1,5 +1,8 @@
-"""The command line."""
+"""The command line: each command reads its arguments and calls one public function.
 
-from grokinterp.cli.commands import app, main
+Commands import what they call when they run, so that help, listings and errors do not wait for torch.
+"""
+
+from grokinterp.cli.entry import app, main
 
 __all__ = ["app", "main"]

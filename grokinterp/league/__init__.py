@@ -1,8 +1,17 @@
 """A league of methods: the same runs by every one of them, and one page that compares when they generalize."""
 
-from grokinterp.league.methods import CHOSEN, METHODS, Method
-from grokinterp.league.page import write_comparison
-from grokinterp.league.run import PATIENCE, compare
-from grokinterp.league.table import as_text
+from typing import TYPE_CHECKING
 
-__all__ = ["CHOSEN", "METHODS", "PATIENCE", "Method", "as_text", "compare", "write_comparison"]
+from grokinterp.lazy import front_door
+from grokinterp.league.methods import CHOSEN, METHODS, Method
+
+if TYPE_CHECKING:
+    from grokinterp.league.page import write_page
+    from grokinterp.league.run import PATIENCE, run_league
+    from grokinterp.league.table import as_text
+
+__getattr__, __dir__ = front_door(
+    __name__, {".page": ("write_page",), ".run": ("PATIENCE", "run_league"), ".table": ("as_text",)}
+)
+
+__all__ = ["CHOSEN", "METHODS", "PATIENCE", "Method", "as_text", "run_league", "write_page"]

@@ -41,11 +41,11 @@ class Stopped(NamedTuple):
     """Runs of which it keeps step 0."""
 
 
-def write_comparison(directory: str | Path, out: str | Path | None = None) -> Path:
+def write_page(directory: str | Path, out: str | Path | None = None) -> Path:
     """Write the page of a league; returns where it is.
 
     Args:
-        directory: what ``compare`` has filled.
+        directory: what ``run_league`` has filled.
         out: the file, by default ``league.html`` in it.
 
     Raises:

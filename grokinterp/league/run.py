@@ -25,7 +25,7 @@ PATIENCE = 20
 """Evaluations without a lower held-out loss after which early stopping would stop."""
 
 
-def compare(
+def run_league(
     experiment: Experiment,
     methods: Sequence[str],
     seeds: int,

@@ -214,7 +214,6 @@ def test_a_diverged_run_is_an_error(grokinterp, monkeypatch):
 
 
 def test_a_warning_is_one_line(grokinterp, finished, monkeypatch, tmp_path):
-    monkeypatch.setattr("grokinterp.cli.commands.one_line", lambda text: str(text))
     monkeypatch.setitem(presets.PRESETS, "tiny", Preset(TINY, "tiny"))
     train(TINY, tmp_path / "run", device="cpu")
     newest = tmp_path / "run" / "resume" / "step_00000030.safetensors"

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from grokinterp import cli
+from grokinterp.cli.measuring import NOTHING_WRONG
 from grokinterp.diagnostics import diagnose
 from grokinterp.experiment import Experiment
 from grokinterp.models import MLPSpec
@@ -72,7 +73,7 @@ def test_the_command_line_says_it(ill, well, capsys, monkeypatch):
     lines = printed(capsys, monkeypatch, "diagnose", ill).splitlines()
     assert lines[0] == "diagnosis         Memorized, with no sign of generalization so far"
     assert lines[2].endswith("Try optimization.weight_decay=3")
-    assert printed(capsys, monkeypatch, "diagnose", well) == f"{cli.commands.NOTHING_WRONG}\n"
+    assert printed(capsys, monkeypatch, "diagnose", well) == f"{NOTHING_WRONG}\n"
 
 
 def test_as_json(ill, well, capsys, monkeypatch):

@@ -16,7 +16,7 @@ import xarray as xr
 
 from grokinterp.errors import ConfigError, RunDirectoryError
 from grokinterp.experiment import Optimization
-from grokinterp.league import compare, write_comparison
+from grokinterp.league import run_league, write_page
 from grokinterp.league.page import render
 from grokinterp.league.table import as_text, rows
 from grokinterp.runs.trajectory import Trajectory
@@ -34,7 +34,7 @@ METHODS = ["adamw", "grokfast_ema", "stablemax_attention"]
 @pytest.fixture(scope="module")
 def league(tmp_path_factory) -> Path:
     top = tmp_path_factory.mktemp("league") / "league"
-    compare(SMALL, METHODS, 2, top, jobs=2)
+    run_league(SMALL, METHODS, 2, top, jobs=2)
     return top
 
 
@@ -74,7 +74,7 @@ class TestLeague:
 
     def test_what_is_finished_is_not_trained_again(self, league):
         before = {path: path.stat().st_mtime_ns for path in league.rglob("*") if path.is_file()}
-        again = compare(SMALL, METHODS, 2, league, jobs=2)
+        again = run_league(SMALL, METHODS, 2, league, jobs=2)
         after = {path: path.stat().st_mtime_ns for path in league.rglob("*") if path.is_file()}
         changed = {path.name for path in before if before[path] != after[path]}
         assert changed <= {"league.json", "lock"}
@@ -82,13 +82,13 @@ class TestLeague:
 
     def test_another_experiment_is_refused_before_any_work(self, league):
         with pytest.raises(RunDirectoryError, match=r"another experiment: optimization\.lr=0\.02 there, 0\.5 here"):
-            compare(replace(SMALL, optimization=Optimization(lr=0.5, warmup_steps=0)), METHODS, 2, league)
+            run_league(replace(SMALL, optimization=Optimization(lr=0.5, warmup_steps=0)), METHODS, 2, league)
 
     def test_the_page_says_all_and_runs_nothing(self, league):
-        path = write_comparison(league)
+        path = write_page(league)
         html = path.read_text(encoding="utf-8")
         page = Page(html)
-        assert path.read_bytes() == write_comparison(league, league / "again.html").read_bytes()
+        assert path.read_bytes() == write_page(league, league / "again.html").read_bytes()
         (league / "again.html").unlink()
         assert [tag for tag, _ in page.elements if tag == "script"] == []
         policy = next(meta["content"] for meta in page.all("meta") if meta.get("http-equiv"))
@@ -122,7 +122,7 @@ class TestLeague:
         broken = top / "adamw" / "seed-0"
         broken.mkdir(parents=True)
         (broken / "somebody's").write_text("file")
-        found = compare(SMALL, ["adamw", "grokfast_ema"], 1, top, jobs=2)
+        found = run_league(SMALL, ["adamw", "grokfast_ema"], 1, top, jobs=2)
         assert [(one["method"], one["seed"]) for one in found["failed"]] == [("adamw", 0)]
         assert "is not empty" in found["failed"][0]["why"]
         assert [run["method"] for run in found["runs"]] == ["grokfast_ema"]
@@ -131,7 +131,7 @@ class TestLeague:
     def test_the_page_opens_in_silence_at_any_width(self, league, tmp_path):
         from tests.support.browser import show, start
 
-        page, browser = write_comparison(league), start(tmp_path / "profile")
+        page, browser = write_page(league), start(tmp_path / "profile")
         try:
             assert show(browser, page) == []
             assert browser.get_log("browser") == []
@@ -161,9 +161,9 @@ def test_a_league_that_is_killed_goes_on_and_is_the_same(tmp_path):
     while any(run.status["status"] == "running" for run in runs) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert {run.status["status"] for run in runs} <= {"interrupted", "finished"}
-    found = compare(LONG, ["adamw", "average"], 1, top, jobs=2)
+    found = run_league(LONG, ["adamw", "average"], 1, top, jobs=2)
     assert {(run["status"], run["step"]) for run in found["runs"]} == {("finished", 3_000)}
-    compare(LONG, ["adamw"], 1, tmp_path / "whole", jobs=1)
+    run_league(LONG, ["adamw"], 1, tmp_path / "whole", jobs=1)
     went_on, whole = (written(one / "adamw" / "seed-0") for one in (top, tmp_path / "whole"))
     assert went_on.keys() == whole.keys()
     assert all(went_on[name] == whole[name] for name in whole.keys() - {"clock.json"})
@@ -223,7 +223,7 @@ def test_processes_have_the_program_of_their_parent_not_that_of_the_current_fold
 def test_wrong_arguments_are_refused_before_any_work(change, key, tmp_path):
     arguments = {"experiment": SMALL, "methods": ["adamw"], "seeds": 1, "directory": tmp_path / "league"} | change
     with pytest.raises(ConfigError) as refused:
-        compare(**arguments)
+        run_league(**arguments)
     assert refused.value.key == key
     assert not (tmp_path / "league").exists()
 
@@ -271,4 +271,4 @@ def test_the_time_of_several_processes_is_put_together():
 
 def test_a_directory_without_a_league_is_refused(tmp_path):
     with pytest.raises(RunDirectoryError, match="holds no league"):
-        write_comparison(tmp_path)
+        write_page(tmp_path)

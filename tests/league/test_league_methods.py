@@ -140,7 +140,7 @@ def test_the_command_lists_the_methods(monkeypatch, capsys):
 )
 def test_a_wrong_command_is_one_line_and_leaves_nothing(arguments, line, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
-    code, out, err = command(monkeypatch, capsys, "compare", *arguments)
+    code, out, err = command(monkeypatch, capsys, "league", *arguments)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert line in err
     assert list(tmp_path.iterdir()) == []

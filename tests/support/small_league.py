@@ -4,7 +4,7 @@ import sys
 from dataclasses import replace
 
 from grokinterp.experiment import Experiment, Optimization, Split
-from grokinterp.league import compare
+from grokinterp.league import run_league
 from grokinterp.models import MLPSpec
 from grokinterp.tasks import ModularAddition
 
@@ -21,4 +21,4 @@ SMALL = Experiment(
 LONG = replace(SMALL, steps=3_000, evaluate_every=10)
 
 if __name__ == "__main__":
-    compare(LONG, ["adamw", "average"], 1, sys.argv[1], jobs=2)
+    run_league(LONG, ["adamw", "average"], 1, sys.argv[1], jobs=2)

@@ -9,7 +9,7 @@ import pytest
 
 from grokinterp.analysis import calibrate_llc, local_learning_coefficient
 from grokinterp.analysis.landscape.llc_calibration import axes_of, parse_settings
-from grokinterp.cli.commands import llc
+from grokinterp.cli.measuring import llc
 from grokinterp.errors import ConfigError, NotDefined
 from grokinterp.runs import summary
 from tests.support.any_model import SPECS, checkpoint_of

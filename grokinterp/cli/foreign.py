@@ -1,0 +1,101 @@
+"""Commands that read what other people trained: networks, logs and published releases."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from grokinterp.errors import one_line
+
+LOG_FORMATS = """\b
+Formats, by the ending of the file:
+  .csv .tsv .txt  names in the first line; exports of W&B and TensorBoard
+  .json           lists, a history inside of results, rows, several runs
+  .jsonl          one object a line; _meta and _summary lines
+  .npz .npy       arrays by name; .npy files of one run together
+  .pth .pt        lists of losses or accuracies beside weights
+  events.out.*    TensorBoard's event files, or their folder
+  a folder        a run directory
+
+\b
+Rules are KIND[:COLUMN][:THRESHOLD][xWINDOW], as in sustained:.95x10,
+first:train:.99, stays:.99, grokked:.95x10, jump:.1, max, min, last.
+The column is test (the default), train, test_loss or train_loss.
+
+Exit code 1: some files could not be read, and are named; 2: none could.
+docs/import.md has an example of each format.
+"""
+
+
+def import_network(
+    release: Annotated[
+        str, typer.Argument(metavar="RELEASE", help="nanda, chughtai, pizza, transformer-lens, series or file.")
+    ],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The file or folder, as docs/import.md says.")],
+    out: Annotated[Path | None, typer.Option(metavar="RUN_DIR", help="Default: checkpoints/<name>-<hash>.")] = None,
+    spec: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The TOML file that describes a series or a single file.")
+    ] = None,
+) -> None:
+    """Turn a network that other people trained into a run directory."""
+    from grokinterp.interop import import_run
+
+    run = import_run(release, path, out, spec=spec)
+    environment = run.directory.environment
+    right = float(environment["accuracy"])
+    print(
+        f"{run.path}: {len(run.steps)} checkpoint{'s' if len(run.steps) > 1 else ''}, step {run.steps[-1]}, "
+        f"accuracy {right:.1%} on all examples"
+    )
+    for line in environment["warnings"]:
+        print(f"warning: {line}", file=sys.stderr)
+
+
+def phases(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Logs and run directories.")],
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(metavar="RULE", help="Also date by this rule; may be repeated."),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OURS=THEIRS", help="Meaning of a column: test_accuracy=val/acc1, step=t, run=trial."),
+    ] = None,
+    percent: Annotated[bool, typer.Option("--percent", help="Accuracies are percentages.")] = False,
+    join: Annotated[bool, typer.Option("--join", help="All files hold curves of one run.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write one line a run; - prints it.")] = None,
+) -> None:
+    """Date the phases of any training logs: one run in full, several as a table."""
+    from grokinterp.interop import logs
+    from grokinterp.phases.counting import read_rules
+
+    rules, columns = read_rules(rule or []), logs.given_columns(column or [])
+    dated = logs.date_logs(paths, rules=rules, columns=columns, join=join, percent=percent)
+    if csv is not None and csv != Path("-"):
+        csv.write_text(logs.as_csv(dated), encoding="utf-8")
+    if as_json:
+        print(json.dumps(logs.as_objects(dated), allow_nan=False))
+    elif csv == Path("-"):
+        print(logs.as_csv(dated), end="")
+    elif dated.runs:
+        print(logs.as_text(dated))
+    for error in dated.failed:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+    if dated.failed:
+        raise typer.Exit(1 if dated.runs else 2)
+
+
+def verify(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Released networks, at any depth below it.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure published networks again and compare with what was published about them."""
+    from grokinterp.reproduction.verify import table
+    from grokinterp.reproduction.verify import verify as verify_networks
+
+    lines = verify_networks(directory, progress=True)
+    print(json.dumps([asdict(line) | {"verdict": line.verdict} for line in lines]) if as_json else table(lines))

@@ -1,0 +1,37 @@
+"""The command that compares training methods."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from grokinterp.cli.options import Config, Overrides, read_experiment, split_names
+
+
+def league(
+    overrides: Overrides = None,
+    preset: Annotated[str | None, typer.Option(help="A named experiment (default: league).")] = None,
+    config: Config = None,
+    task: Annotated[str | None, typer.Option(metavar="KIND", help="As task.kind=KIND.")] = None,
+    methods: Annotated[str | None, typer.Option(metavar="NAME,...", help="See `grokinterp methods`.")] = None,
+    seeds: Annotated[int, typer.Option(help="Runs of each method.")] = 3,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Default: leagues/<name>-<hash>.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes at once (default: as many as cores).")] = None,
+    patience: Annotated[int, typer.Option(help="Evaluations, for the comparison with early stopping.")] = 20,
+) -> None:
+    """Train by several methods on equal budgets, and write the page that compares when they generalize."""
+    from grokinterp import presets
+    from grokinterp.league import CHOSEN
+    from grokinterp.storage import configuration_hash
+
+    assigned = [*([f"task.kind={task}"] if task else []), *(overrides or [])]
+    experiment = read_experiment(preset, config, assigned, default=lambda: presets.preset("league"))
+    directory = out or Path("leagues") / f"{experiment.name}-{configuration_hash(experiment.to_dict())}"
+    names = list(CHOSEN) if methods is None else split_names(methods)
+
+    from grokinterp.league import as_text, run_league, write_page
+
+    found = run_league(experiment, names, seeds, directory, jobs=jobs, patience=patience, progress=True)
+    print(as_text(found))
+    if found["runs"]:
+        print(f"\npage  {write_page(directory).resolve()}")

@@ -1,0 +1,113 @@
+"""Commands that measure a run, and those that tell what was measured."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from grokinterp.cli.options import Device, RunDir, split_names
+from grokinterp.errors import ConfigError
+
+NOTHING_WRONG = "The numbers of this run show no problem."
+
+
+def analyze(
+    run_dir: RunDir,
+    only: Annotated[str | None, typer.Option(metavar="NAME,...", help="Only these analyses.")] = None,
+    every: Annotated[
+        int | None, typer.Option(help="Every N-th checkpoint, and the last (default: all, costly analyses on a few).")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    device: Device = "cpu",
+) -> None:
+    """Run every analysis over every checkpoint into RUN_DIR/analysis/NAME.nc."""
+    from grokinterp.analysis import analyze as analyze_run
+    from grokinterp.diagnostics import diagnose as diagnose_run
+    from grokinterp.runs import summary
+    from grokinterp.training import choose_device
+
+    names = None if only is None else split_names(only)
+    results = analyze_run(run_dir, only=names, every=every, device=choose_device(device), progress=True)
+    if as_json:
+        diagnoses = [asdict(found) for found in diagnose_run(results)]
+        print(json.dumps(results.summary() | {"diagnoses": diagnoses}, allow_nan=False))
+    else:
+        print("\n".join([*summary.lines(results), *diagnosed(results)]))
+    warn_of_skipped(results.skipped)
+
+
+def llc(
+    run_dir: RunDir,
+    settings: Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="As step_size=1e-5.")] = None,
+    step: Annotated[int | None, typer.Option(help="Checkpoint (default: the last).")] = None,
+    calibrate: Annotated[bool, typer.Option("--calibrate", help="Measure a map over ε, γ and nβ.")] = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="The file to draw the map to: .png or .svg.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure the local learning coefficient of one checkpoint, with other settings or over a map of them."""
+    from grokinterp import figures
+    from grokinterp.analysis import calibrate_llc, local_learning_coefficient
+    from grokinterp.analysis.landscape import llc_calibration
+    from grokinterp.runs import summary
+    from grokinterp.runs.trajectory import Trajectory
+
+    if out is not None and (not calibrate or out.suffix not in (".png", ".svg")):
+        raise ConfigError("out", out, "is for the map of --calibrate and must end in .png or .svg")
+    chosen: Any = llc_calibration.parse_settings(settings or [])
+    checkpoint = Trajectory.open(run_dir).checkpoint(step)
+    if not calibrate:
+        found = local_learning_coefficient(checkpoint, **chosen)
+        told = {"step": int(checkpoint.step)} | summary.scalars(found._asdict())
+        print(json.dumps(told) if as_json else "\n".join(summary.chain_lines(told, len(found.llc_of_chain))))
+        return
+    mapped = calibrate_llc(checkpoint, **llc_calibration.axes_of(chosen), progress=True)
+    points, lines = summary.calibration_points(mapped), summary.calibration_lines(mapped)
+    print(json.dumps(list(points)) if as_json else "\n".join(lines))
+    if out is not None:
+        figures.save(figures.llc_calibration(mapped), out)
+
+
+def report(
+    run_dir: RunDir,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Default: reports/<run>.html.")] = None,
+) -> None:
+    """Write the phase-by-phase HTML report; analyzes first what is not analyzed yet."""
+    from grokinterp.analysis import analyze as analyze_run
+    from grokinterp.report import write_report
+
+    results = analyze_run(run_dir, progress=True)
+    print("\n".join([str(write_report(run_dir, out)), *diagnosed(results)]))
+    warn_of_skipped(results.skipped)
+
+
+def diagnose(
+    run_dir: RunDir,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
+) -> None:
+    """Diagnose a run: state what is wrong, the numbers that show it, and which setting to change."""
+    from grokinterp.diagnostics import diagnose as diagnose_run
+    from grokinterp.diagnostics import told
+    from grokinterp.runs.results import Results
+
+    found = diagnose_run(Results.open(run_dir))
+    objects = json.dumps([asdict(diagnosis) for diagnosis in found], allow_nan=False)
+    print(objects if as_json else "\n".join(told(found)) or NOTHING_WRONG)
+
+
+def diagnosed(results: Any) -> list[str]:
+    """Return the diagnosis of an analyzed run as lines, none without a problem."""
+    from grokinterp.diagnostics import diagnose as diagnose_run
+    from grokinterp.diagnostics import told
+
+    return told(diagnose_run(results))
+
+
+def warn_of_skipped(skipped: dict[int, str]) -> None:
+    """Name and count the checkpoints that could not be read."""
+    for step, reason in skipped.items():
+        print(f"skipped checkpoint {step}: {reason}", file=sys.stderr)
+    if skipped:
+        print(f"{len(skipped)} damaged checkpoint{'s' if len(skipped) > 1 else ''} skipped", file=sys.stderr)

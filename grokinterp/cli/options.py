@@ -1,0 +1,52 @@
+"""What several commands read: a run directory, a device, and the experiment that a command line describes."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from grokinterp.errors import ConfigError
+
+if TYPE_CHECKING:
+    from grokinterp.experiment import Experiment
+
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="As in task.p=97 seed=3.")]
+Config = Annotated[Path | None, typer.Option(help="A TOML or JSON file.")]
+RunDir = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run directory, as `train` writes it.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+
+
+def read_experiment(
+    preset: str | None, config: Path | None, overrides: Sequence[str] | None, *, default: Callable[[], "Experiment"]
+) -> "Experiment":
+    """Return the experiment of a preset or of a file with overrides applied.
+
+    Args:
+        preset: the name of an experiment.
+        config: a TOML or JSON file.
+        overrides: assignments such as ``task.p=97``.
+        default: makes the experiment where neither a preset nor a file is given.
+
+    Raises:
+        ConfigError: both a preset and a file, or a value that breaks its rule.
+    """
+    from grokinterp import presets
+    from grokinterp.experiment import Experiment
+
+    if preset is not None and config is not None:
+        raise ConfigError("config", config, f"give --preset or --config, not both (preset is {preset})")
+    if preset is not None:
+        base = presets.preset(preset)
+    else:
+        base = default() if config is None else Experiment.from_file(config)
+    return base.override(overrides or [])
+
+
+def split_names(text: str) -> list[str]:
+    """Return the names in a list that is separated by commas.
+
+    >>> split_names("adamw, egd,")
+    ['adamw', 'egd']
+    """
+    return [name.strip() for name in text.split(",") if name.strip()]

@@ -1,0 +1,62 @@
+"""Commands that train."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from grokinterp.cli.measuring import diagnosed
+from grokinterp.cli.options import Config, Device, Overrides, read_experiment
+from grokinterp.errors import GrokinterpError
+
+
+def train(
+    overrides: Overrides = None,
+    preset: Annotated[str | None, typer.Option(help="A named experiment; see `grokinterp presets`.")] = None,
+    config: Config = None,
+    out: Annotated[Path | None, typer.Option(metavar="RUN_DIR", help="Default: checkpoints/<name>-<hash>.")] = None,
+    device: Device = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in RUN_DIR.")] = False,
+    log: Annotated[list[str] | None, typer.Option(help="tensorboard or wandb, beside metrics.jsonl.")] = None,
+) -> None:
+    """Train an experiment, saving checkpoints and metrics through all phases."""
+    from grokinterp.experiment import Experiment
+    from grokinterp.storage import RunDirectory
+
+    def stored() -> Experiment:
+        return Experiment.from_dict(RunDirectory.open(out).experiment) if resume and out is not None else Experiment()
+
+    experiment = read_experiment(preset, config, overrides, default=stored)
+
+    from grokinterp.runs.results import Results
+    from grokinterp.training import default_directory, loggers
+    from grokinterp.training import train as train_experiment
+
+    opened = loggers.open_loggers(log or [], out or default_directory(experiment), experiment)
+    run = train_experiment(experiment, out, device=device, resume=resume, progress=True, loggers=opened)
+    status = run.directory.status
+    lines = diagnosed(Results.open(run.path))
+    if status["status"] == "diverged":
+        print("\n".join(lines), file=sys.stderr)
+        raise GrokinterpError(f"{run.path} diverged at step {status['step']}: {status['why']}")
+    summary = f"{run.path}: {len(run.steps)} checkpoints, {status['status']} at step {status['step']}"
+    print("\n".join([summary, *lines]))
+
+
+def demo() -> None:
+    """Train the demo network through grokking, analyze every checkpoint, write reports/demo.html."""
+    from grokinterp.analysis import analyze as analyze_run
+    from grokinterp.presets import preset as named
+    from grokinterp.report import write_report
+    from grokinterp.runs import summary
+    from grokinterp.training import default_directory
+    from grokinterp.training import train as train_experiment
+
+    experiment = named("demo")
+    directory = default_directory(experiment)
+    run = train_experiment(experiment, directory, resume=(directory / "experiment.json").exists(), progress=True)
+    results = analyze_run(run, progress=True)
+    path = write_report(run.path, Path("reports/demo.html"))
+    print("\n".join([*summary.lines(results), *diagnosed(results)]))
+    print(f"\nreport  {path.resolve()}\nrun     {run.path}")
