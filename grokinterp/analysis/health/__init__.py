@@ -6,7 +6,7 @@ from grokinterp.analysis.health.collapse import logit_statistics, softmax_collap
 from grokinterp.analysis.health.performance import label_noise, performance
 
 CHAPTER = (
-    Entry(performance),
+    Entry(performance, title="Loss and accuracy"),
     Entry(label_noise, where=lambda problem: problem.has_noise),
     Entry(logit_statistics),
     Entry(softmax_collapse),

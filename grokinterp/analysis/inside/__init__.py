@@ -14,7 +14,7 @@ from grokinterp.analysis.inside.subnetwork import faithful_subnetwork
 
 CHAPTER = (
     Entry(class_cosine),
-    Entry(class_matrix, most=9, single=True),
+    Entry(class_matrix, most=9, single=True, title="Cosines between classes"),
     Entry(class_similarity, most=9),
     Entry(linear_probes, most=9),
     Entry(frequency_probes, most=9),

@@ -11,12 +11,12 @@ from grokinterp.analysis.landscape.weights import singular_values, weight_norms
 CHAPTER = (
     Entry(gradient_flow),
     Entry(weight_norms),
-    Entry(weight_path),
+    Entry(weight_path, title="Weight trajectory"),
     Entry(singular_values),
     Entry(norm_bounds, most=9),
     Entry(gradient_noise, most=5),
     Entry(local_learning_coefficient, most=5),
     Entry(hessian_eigenvalues, most=5),
     Entry(sharpness, most=5),
-    Entry(loss_line, most=5),
+    Entry(loss_line, most=5, title="Loss on the line to the final weights"),
 )

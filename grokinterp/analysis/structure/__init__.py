@@ -27,7 +27,7 @@ CHAPTER = (
     Entry(attention_pattern),
     Entry(attention_periodicity),
     Entry(head_patterns),
-    Entry(logit_map, most=128, single=True),
+    Entry(logit_map, most=128, single=True, title="Logits by label"),
     Entry(attention_map, most=128, single=True),
     Entry(neuron_participation, most=9),
 )
