@@ -14,7 +14,7 @@ SETTINGS = {
     "weight_decay": ("Weight decay", "decay [1]", PURPLE),
     "batch_size": ("Batch size", "[examples]", BROWN),
     "lamb": ("Amplification by Grokfast", r"$\lambda$ [1]", ORANGE),
-    "examples": ("Training examples let in", "[examples]", GREEN),
+    "examples": ("Training examples in use", "[examples]", GREEN),
 }
 """Title, axis and color of every column of the metrics that is a setting."""
 

@@ -1,4 +1,4 @@
-"""A league: how soon each method got there, as survival curves, as times with intervals, as curves of accuracy."""
+"""A league: time to generalization of each method as survival curves and times with intervals; accuracy curves."""
 
 import numpy as np
 import xarray as xr
@@ -49,9 +49,9 @@ def look(index: int) -> tuple[str, object]:
 
 @styled()
 def survival_curves(dataset: xr.Dataset, *, over: str = "step") -> Figure | None:
-    """The share of runs that have not got there yet, as steps over time; None without a run.
+    """Draw the share of runs that have not generalized over time; None without a run.
 
-    Curves are drawn a little apart. A cross is where a run was last seen without having got there.
+    Curves are slightly offset. A cross is the last time at which a run was observed without having generalized.
 
     Args:
         dataset: ``unsolved_share_<over>`` [method, time_<over>], ``time_<over>_of`` and ``observed`` [method, seed].
@@ -67,7 +67,7 @@ def survival_curves(dataset: xr.Dataset, *, over: str = "step") -> Figure | None
     for i, name in enumerate(methods):
         shift = SPREAD * (i / max(len(methods) - 1, 1) - 0.5)
         _draw_survival(axes, dataset.sel({"method": name}), times, over, i, shift, name)
-    axes.set(title="Runs that have not got there yet", xlabel=AXES[over], ylabel="share of runs")
+    axes.set(title="Runs that have not generalized", xlabel=AXES[over], ylabel="share of runs")
     axes.set_ylim(-SPREAD, 1 + SPREAD)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
     axes.axhline(0.5, color=NOTHING, linewidth=0.8, zorder=0)
@@ -113,7 +113,7 @@ def times_by_method(dataset: xr.Dataset, *, over: str = "step") -> Figure | None
         _draw_times(axes, dataset.sel({"method": name}), over, i, most)
     axes.set_yticks(range(n), [str(name) for name in dataset["method"].values])
     axes.set(ylim=(n - 0.5, -0.5), xlim=(0, most), xlabel=AXES[over], ylabel="method")
-    axes.set_title("Time to get there: each run, and the median")
+    axes.set_title("Time to generalization: each run, and the median")
     axes.yaxis.set_label_coords(-1.95 / 7.6, 0.5)
     axes.grid(visible=True, axis="y", color="#eef1f4", linewidth=0.8)
     axes.set_axisbelow(True)
@@ -124,7 +124,7 @@ def times_by_method(dataset: xr.Dataset, *, over: str = "step") -> Figure | None
 
 
 def _draw_times(axes: Axes, of: xr.Dataset, over: str, row: int, most: float) -> None:
-    """One row: filled points got there, open triangles did not, the bar is the interval of the median."""
+    """Draw one row: filled points have generalized, open triangles have not, the bar is the median's interval."""
     ends, observed = of[f"time_{over}_of"].values, of["observed"].values
     low, high, middle = (float(of[f"median{part}_{over}"]) for part in ("_low", "_high", ""))
     if np.isfinite(low):
@@ -138,7 +138,7 @@ def _draw_times(axes: Axes, of: xr.Dataset, over: str, row: int, most: float) ->
 
 def _key() -> list[Line2D]:
     return [
-        Line2D([], [], linestyle="", marker="o", color=BLUE, markersize=4.5, label="a run that got there"),
+        Line2D([], [], linestyle="", marker="o", color=BLUE, markersize=4.5, label="a run that generalized"),
         Line2D([], [], linestyle="", marker=">", color=ORANGE, markerfacecolor="none", markersize=6,
                label="a run that did not: it takes longer"),
         Line2D([], [], color=INK, linewidth=1.8, label="median"),

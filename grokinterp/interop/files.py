@@ -1,7 +1,5 @@
 """Reading of untrusted files, with a one-line error for content that is not as expected."""
 
-import csv
-import io
 import json
 import math
 import re
@@ -45,17 +43,6 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ForeignFileError(path, "must hold a JSON object")
     return values
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a CSV file as dicts keyed by the header. Raises ForeignFileError."""
-    try:
-        rows = list(csv.DictReader(io.StringIO(read_text(path)), restval=""))
-    except csv.Error as error:
-        raise ForeignFileError(path, f"is not CSV: {error}") from None
-    if not rows:
-        raise ForeignFileError(path, "has no rows")
-    return rows
 
 
 def read_torch(path: Path) -> Any:

@@ -1,4 +1,4 @@
-"""A league of methods: the same runs by every one of them, and one page that compares when they generalize."""
+"""A league: one experiment trained by many methods and seeds, and one page that compares when they generalize."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The methods that a league compares: each one change of the same plain AdamW run."""
+"""The methods of a league, each a single change of the same plain AdamW run."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -24,20 +24,20 @@ from grokinterp.optim import (
 )
 
 BASELINE = "adamw"
-"""What all others are compared with."""
+"""The method that all others are compared with."""
 
 SGD_RATE, SGD_MOMENTUM, EGD_RATE = 100.0, 0.9, 10.0
-"""What the learning rate is multiplied by where updates have another size than AdamW's."""
+"""Learning rates and momentum of methods whose updates differ in size from AdamW's; rates are factors."""
 
 SMALL = 0.5
-"""What the initial weights are multiplied by."""
+"""Factor of the initial weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """One way to train: what it is, where it comes from, and the experiment it makes of the plain one.
+    """A way to train: its description, its source, and the change that it makes to the plain experiment.
 
-    ``apply`` raises ConfigError where the method has no meaning for the task or the model.
+    ``apply`` raises ConfigError if the method has no meaning for the task or the model.
     """
 
     about: str
@@ -46,7 +46,7 @@ class Method:
 
 
 def plain(experiment: Experiment) -> Experiment:
-    """AdamW alone, at the experiment's rate, decay, batches, loss and initial weights, for the whole budget."""
+    """Return the experiment with AdamW alone: same rate, decay, batches, loss and initial weights, whole budget."""
     before = experiment.optimization
     kept = ("lr", "weight_decay", "betas", "eps", "warmup_steps", "loss", "batch_size", "init_scale", "constrain_norm")
     optimization = Optimization(**{name: getattr(before, name) for name in kept})
@@ -54,10 +54,10 @@ def plain(experiment: Experiment) -> Experiment:
 
 
 def configured(name: str, experiment: Experiment) -> Experiment:
-    """The experiment by a method.
+    """Return the experiment as a method trains it.
 
     Raises:
-        ConfigError: an unknown method, one that is not possible here, or one that changes nothing here.
+        ConfigError: the method is unknown, not possible for this experiment, or changes nothing about it.
     """
     if name not in METHODS:
         raise ConfigError("methods", name, f"must be among {', '.join(METHODS)}")
@@ -87,12 +87,12 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, An
 
 
 def optimized(**values: Any) -> Callable[[Experiment], Experiment]:
-    """With these settings of the optimization."""
+    """Return a change of optimization settings."""
     return lambda base: replace(base, optimization=replace(base.optimization, **values))
 
 
 def scheduled(**schedules: Any) -> Callable[[Experiment], Experiment]:
-    """With these schedules, each made for the number of steps."""
+    """Return a change of schedules, each made for the number of steps."""
 
     def apply(base: Experiment) -> Experiment:
         made = {name: schedule(base.steps) for name, schedule in schedules.items()}
@@ -102,7 +102,7 @@ def scheduled(**schedules: Any) -> Callable[[Experiment], Experiment]:
 
 
 def rescaled(rate: float, decay: float, **values: Any) -> Callable[[Experiment], Experiment]:
-    """With learning rate and weight decay multiplied."""
+    """Return a change that multiplies learning rate and weight decay, and of other settings."""
 
     def apply(base: Experiment) -> Experiment:
         o = base.optimization
@@ -113,7 +113,7 @@ def rescaled(rate: float, decay: float, **values: Any) -> Callable[[Experiment],
 
 
 def lr_matched(filter: GradientFilter) -> Method:
-    """AdamW at a filter's effective learning rate, were its gain to reach the weights undiminished."""
+    """Return AdamW at the learning rate that a filter would have if its whole gain reached the weights."""
     gain = filter.gain
     return Method(
         about=f"AdamW with the learning rate × {gain:g} = 1 + λ of {filter.kind} and the weight decay ÷ {gain:g}, so "
@@ -124,12 +124,12 @@ def lr_matched(filter: GradientFilter) -> Method:
 
 
 def with_filters(*filters: GradientFilter, **values: Any) -> Callable[[Experiment], Experiment]:
-    """With these filters between the gradient and AdamW."""
+    """Return a change that puts filters between the gradient and AdamW."""
     return optimized(filters=filters, **values)
 
 
 def stablemax_attention(base: Experiment) -> Experiment:
-    """With StableMax where attention has a softmax."""
+    """Return the experiment with StableMax in place of the softmax of attention."""
     if not isinstance(base.model, TransformerSpec):
         raise ConfigError("model.kind", base.model.kind, "has no softmax attention that StableMax could replace")
     if base.model.attention_rate == 0:
@@ -138,18 +138,18 @@ def stablemax_attention(base: Experiment) -> Experiment:
 
 
 def cross_entropy(apply: Callable[[Experiment], Experiment]) -> Callable[[Experiment], Experiment]:
-    """``apply`` where the loss is a cross-entropy, whose softmax there is to replace."""
+    """Return the same change, refused unless the loss is a cross-entropy, whose softmax it replaces."""
 
     def checked(base: Experiment) -> Experiment:
         if base.optimization.loss == "mse":
-            raise ConfigError("optimization.loss", "mse", "is no cross-entropy: there is no softmax to replace")
+            raise ConfigError("optimization.loss", "mse", "is not a cross-entropy: there is no softmax to replace")
         return apply(base)
 
     return checked
 
 
 def batched(schedule: Callable[[int], Any]) -> Callable[[Experiment], Experiment]:
-    """Mini-batches that grow to all training examples, or to the batches there are."""
+    """Return a change to mini-batches that grow to the configured size, by default to all training examples."""
 
     def apply(base: Experiment) -> Experiment:
         largest = base.optimization.batch_size or base.split.sizes(base.task).train
@@ -160,12 +160,12 @@ def batched(schedule: Callable[[int], Any]) -> Callable[[Experiment], Experiment
 
 
 def curriculum(**values: Any) -> Callable[[Experiment], Experiment]:
-    """With 30 % of the training examples at first and all of them after a fifth of the run."""
+    """Return a change to a curriculum: 30 % of the training examples at first, all after a fifth of the run."""
     return lambda base: optimized(curriculum=Curriculum(start=0.3, over=max(base.steps // 5, 1), **values))(base)
 
 
 def small_init(base: Experiment) -> Experiment:
-    """With smaller initial weights."""
+    """Return the experiment with smaller initial weights."""
     return optimized(init_scale=base.optimization.init_scale * SMALL)(base)
 
 
@@ -292,10 +292,10 @@ CHOSEN = (
     BASELINE, "adamw_lr_matched", "adamw_wd_matched", "grokfast_ema", "grokfast_ma", "grokfast_dual", "orthograd",
     "stablemax", "orthograd_stablemax", "egd", "muon",
 )  # fmt: skip
-"""What a league has where nobody says otherwise."""
+"""The methods of a league by default."""
 
 
 def listing() -> list[str]:
-    """Every method in a line."""
+    """Return a line for each method."""
     width = max(map(len, METHODS))
     return [f"{name:{width}}  {method.about} ({method.source})" for name, method in METHODS.items()]

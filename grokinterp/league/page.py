@@ -1,4 +1,4 @@
-"""A league as one HTML file that opens offline and runs nothing."""
+"""A league as one HTML file that opens offline and runs no script."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from grokinterp.errors import RunDirectoryError
 from grokinterp.figures.survival import accuracy_by_method, survival_curves, times_by_method
-from grokinterp.league.dataset import by_method, league_dataset
+from grokinterp.league.by_method import by_method, league_dataset
 from grokinterp.league.methods import BASELINE
 from grokinterp.league.run import LEAGUE, read_league
 from grokinterp.league.survival import median
@@ -25,11 +25,11 @@ from grokinterp.sweeps.outcome import early_stop, judged
 ASSETS = Path(__file__).parent / "templates"
 PAGE = "league.html"
 PATIENCES = (5, 20, 100)
-"""Of early stopping, tried on the baseline besides the one asked for."""
+"""Patiences of early stopping that are tried on the baseline beside the given one."""
 
 
 class Stopped(NamedTuple):
-    """Early stopping beside the full run, as text."""
+    """Early stopping compared with the full run, as text."""
 
     name: str
     stopped: str
@@ -38,18 +38,18 @@ class Stopped(NamedTuple):
     full: str
     solved: str
     untrained: int = 0
-    """Runs of which it keeps step 0."""
+    """Runs whose weights at step 0 are kept."""
 
 
 def write_page(directory: str | Path, out: str | Path | None = None) -> Path:
-    """Write the page of a league; returns where it is.
+    """Write the page of a league and return its path.
 
     Args:
-        directory: what ``run_league`` has filled.
+        directory: that of a league, as ``run_league`` fills it.
         out: the file, by default ``league.html`` in it.
 
     Raises:
-        RunDirectoryError: no league there, or a damaged run.
+        RunDirectoryError: the directory holds no league, or a damaged run.
         GrokinterpError: the file cannot be written.
     """
     top = Path(directory)
@@ -63,7 +63,7 @@ def write_page(directory: str | Path, out: str | Path | None = None) -> Path:
 
 
 def render(found: Mapping[str, Any], top: Path) -> str:
-    """The page: the same league gives the same bytes."""
+    """Return the page; the same league gives the same bytes."""
     style = asset(STYLE) + asset(ASSETS / "league.css")
     return environment("grokinterp.league").get_template("league.html").render(
         **content(found, top), style=Markup(style), policy=policy(style=style, script=None)
@@ -71,7 +71,7 @@ def render(found: Mapping[str, Any], top: Path) -> str:
 
 
 def content(found: Mapping[str, Any], top: Path) -> dict[str, Any]:
-    """What the page shows, as plain values."""
+    """Return the values that the page shows."""
     groups, base, data = by_method(found), found["base"], league_dataset(found, top)
     seeds = max(len(runs) for runs in groups.values())
     early = [stopped(name, runs) for name, runs in groups.items()]
@@ -106,18 +106,18 @@ def content(found: Mapping[str, Any], top: Path) -> dict[str, Any]:
 
 
 def kind_of(part: Mapping[str, Any]) -> str:
-    """A task or model with what sets it apart, in a few words."""
+    """Return a task or model with its main settings in a few words."""
     values = [f"{key} {value}" for key, value in part.items() if isinstance(value, int | list) and value is not False]
     return f"{part.get('kind', 'unknown')} ({', '.join(values[:4])})"
 
 
 def lead(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """What came out, in two sentences that claim no more than was seen."""
+    """Return the result in two sentences that claim no more than was observed."""
     n_runs = sum(map(len, groups.values()))
-    got_there = sum(run["event_step"] is not None for runs in groups.values() for run in runs)
+    solved_runs = sum(run["event_step"] is not None for runs in groups.values() for run in runs)
     medians = {name: median(times_of(runs)).value for name, runs in groups.items()}
     first = min(medians, key=lambda name: medians[name])
-    said = f"{got_there} of {n_runs} runs got there."
+    said = f"{solved_runs} of {n_runs} runs generalized."
     if medians[first] == float("inf"):
         return f"{said} No method has a median."
     said += f" The smallest median is that of {first}, {whole_number(medians[first])} steps"
@@ -129,7 +129,7 @@ def lead(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
 
 
 def smallest_p(seeds: int) -> float:
-    """The least p-value that an exact two-sided test of so many runs against as many can give.
+    """Return the smallest p-value that an exact two-sided test can give with this many runs per method.
 
     >>> smallest_p(3)
     0.1
@@ -140,16 +140,16 @@ def smallest_p(seeds: int) -> float:
     return 2 / ways
 
 
-ACCURACIES = "Accuracy of every run over the steps, by method; of methods that average, that of the averaged weights."
+ACCURACIES = "Accuracy of every run over the steps, by method; for averaging methods, that of the averaged weights."
 CURVES = (
-    "Kaplan-Meier curves, drawn a little apart so that none hides another; a cross is where runs were last seen "
-    "without having got there."
+    "Kaplan-Meier curves, slightly offset so that none hides another; a cross is the last time at which a run was "
+    "observed without having generalized."
 )
 
 
 def drawn_times(data: Any) -> Gallery:
-    """Times of every run, then survival curves over steps and over seconds."""
-    points = "Every run and the median of its method. Where the bar reaches the edge, the interval has no upper end."
+    """Draw the times of every run, then survival curves, over steps and over seconds."""
+    points = "Every run and the median of its method. A bar that reaches the edge is an interval without an upper end."
     return gallery(
         [
             (times_by_method(data), points, points),
@@ -160,13 +160,8 @@ def drawn_times(data: Any) -> Gallery:
     )
 
 
-def drawn_accuracies(data: Any, threshold: float) -> Gallery:
-    """Small curves, method by method."""
-    return gallery([(accuracy_by_method(data, threshold=threshold), ACCURACIES, ACCURACIES)])
-
-
 def stopped(name: str, runs: Sequence[Mapping[str, Any]]) -> Stopped:
-    """What early stopping would have kept of a method's runs, beside what they came to."""
+    """Return the steps and accuracies of early stopping on a method's runs, beside those of the full runs."""
     early = [run["early"] for run in runs if run["early"]]
     return Stopped(
         name=name,
@@ -180,7 +175,7 @@ def stopped(name: str, runs: Sequence[Mapping[str, Any]]) -> Stopped:
 
 
 def spread(values: Sequence[float | None]) -> str:
-    """Median and extremes.
+    """Return median and extremes.
 
     >>> spread([0.5, 1.0, None, 0.75])
     '75 % (50 % to 100 %)'
@@ -193,7 +188,7 @@ def spread(values: Sequence[float | None]) -> str:
 
 
 def by_patience(runs: Sequence[Mapping[str, Any]], top: Path, chosen: int) -> list[Stopped]:
-    """The baseline's runs, stopped with several patiences."""
+    """Return early stopping on the baseline's runs with several patiences."""
     metrics = [judged(Results.open(top / run["directory"]).metrics) for run in runs]
     metrics = [one for one in metrics if one.sizes["step"]]
     found = []
@@ -205,13 +200,13 @@ def by_patience(runs: Sequence[Mapping[str, Any]], top: Path, chosen: int) -> li
 
 
 def described(name: str, method: Mapping[str, Any]) -> dict[str, Any]:
-    """A method with what it changes, as text."""
+    """Return a method with the settings that it changes, as text."""
     changes = [(key, short(before), short(now)) for key, (before, now) in method["changes"].items()]
     return {"name": name, "about": method["about"], "source": method["source"], "changes": changes}
 
 
 def short(value: Any) -> str:
-    """A configuration value.
+    """Return a configuration value as text.
 
     >>> short([{"kind": "egd"}, {"kind": "grokfast_ema", "lamb": 2.0}]), short([]), short(None)
     ('egd, grokfast_ema (lamb 2.0)', 'none', 'none')

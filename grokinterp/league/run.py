@@ -1,4 +1,4 @@
-"""Every method with every seed, as many processes at once as there are cores, and what came of it in one file."""
+"""Train every method with every seed, one process per core, and collect the outcomes in one file."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,8 +18,11 @@ from grokinterp.training.memory import require_memory
 
 LEAGUE = "league.json"
 MOST_SEEDS = 1000
+MEASURES = ("performance", "softmax_collapse", "gradient_weight_alignment")
+"""The analyses of every run; its checkpoints are few."""
+
 CHECKPOINTS = 8
-"""Saved of every run besides the first: enough to measure collapse and alignment."""
+"""Checkpoints of a run after the first: enough to measure collapse and alignment."""
 
 PATIENCE = 20
 """Evaluations without a lower held-out loss after which early stopping would stop."""
@@ -35,24 +38,25 @@ def run_league(
     patience: int = PATIENCE,
     progress: bool = False,
 ) -> dict[str, Any]:
-    """Train every method with every seed on one budget, and return what ``league.json`` holds.
+    """Train every method with every seed on the same budget, and return the content of ``league.json``.
 
-    All have the same steps, evaluations and model; the runs of one seed have the same split and, but for
-    methods that change them, the same initial weights. Each is a run directory, ``METHOD/seed-N``.
-    What is finished there is not trained again, what was interrupted goes on. Processes have one thread
-    each. A method that is not possible here is reported with the reason; so is a run that fails.
+    All runs have the same steps, evaluations and model; the runs of one seed have the same split and, unless a method
+    changes them, the same initial weights. Each is a run directory, ``METHOD/seed-N``. Finished runs are not trained
+    again, interrupted ones are resumed. Each process has one thread. A method that is not possible for the experiment
+    is listed with the reason, and so is a run that fails.
 
     Args:
-        experiment: what to train; methods replace its optimizer, filters, schedules and the like.
+        experiment: the task, model and budget; methods replace its optimizer, filters, schedules and the like.
         methods: names among ``METHODS``.
-        seeds: how many, from the experiment's on.
-        directory: new, or that of an earlier call, whose other runs stay in the league.
-        jobs: processes at once (default: one for each core).
-        patience: evaluations, for the comparison with early stopping.
+        seeds: number of seeds, counted from the experiment's.
+        directory: a new one, or that of an earlier call, whose other runs stay in the league.
+        jobs: processes at a time (default: one per core).
+        patience: evaluations without a lower held-out loss, for the comparison with early stopping.
         progress: show a progress bar on standard error.
 
     Raises:
-        ConfigError: an unknown method, wrong numbers, an experiment too short to be judged, or no possible method.
+        ConfigError: an unknown method, a number out of range, an experiment with too few evaluations, or no
+            possible method.
         RunDirectoryError: the directory holds runs of another configuration.
     """
     top, chosen = Path(directory), list(dict.fromkeys(methods))
@@ -62,7 +66,7 @@ def run_league(
     before = read_league(top)
     outcome = {"patience": patience, "jobs": jobs or cores(), "refused": refused}
     try:
-        train_all(entries, jobs or cores(), progress=progress)
+        train_all(entries, jobs or cores(), analyses=MEASURES, progress=progress)
     finally:
         found = collected(top, base, entries, before, outcome)
         if found["runs"]:
@@ -71,7 +75,7 @@ def run_league(
 
 
 def require(experiment: Experiment, methods: Sequence[str], seeds: int, jobs: int | None, patience: int) -> None:
-    """Raise ConfigError for what can be told before anything is tried."""
+    """Raise ConfigError for arguments that are wrong whatever the methods do."""
     for name in methods:
         if name not in METHODS:
             raise ConfigError("methods", name, f"must be among {', '.join(METHODS)}")
@@ -92,7 +96,7 @@ def require(experiment: Experiment, methods: Sequence[str], seeds: int, jobs: in
 def planned(
     experiment: Experiment, methods: Sequence[str], seeds: int, top: Path
 ) -> tuple[Experiment, dict[str, str], list[Entry]]:
-    """The base, why methods are not possible, and the runs to be: seed by seed, so that a part is comparable."""
+    """Return the base, the reasons why methods are not possible, and the runs, seed by seed."""
     every = max(experiment.steps // CHECKPOINTS, 1)
     base = plain(replace(experiment, save=SaveAt(every=every, resume_every=max(experiment.steps // 10, 1))))
     made, refused = {}, {}
@@ -107,7 +111,7 @@ def planned(
         raise ConfigError("methods", ",".join(methods), f"none is possible here: {next(iter(refused.values()))}")
     numbers = range(experiment.seed, experiment.seed + seeds)
     entries = [
-        Entry(name, seed, top / name / f"seed-{seed}", replace(one, name=name, seed=seed))
+        Entry(top / name / f"seed-{seed}", replace(one, name=name, seed=seed))
         for seed in numbers
         for name, one in made.items()
     ]
@@ -115,24 +119,24 @@ def planned(
 
 
 def require_same(top: Path, base: Experiment, entries: Sequence[Entry]) -> None:
-    """Raise RunDirectoryError where a run that is there already is not the one to be."""
+    """Raise RunDirectoryError if the directory holds runs of another configuration."""
     earlier = read_league(top)
     if earlier and (odd := differences(base.to_dict() | {"name": ""}, earlier["base"] | {"name": ""})):
-        raise RunDirectoryError(top, f"holds a league of another experiment: {_told(odd)}")
+        raise RunDirectoryError(top, f"holds a league of another experiment: {_listed(odd)}")
     for entry in entries:
         path = entry.directory / "experiment.json"
         if path.exists():
             stored = Experiment.from_dict(json.loads(path.read_text(encoding="utf-8"))).to_dict()
             if odd := differences(entry.experiment.to_dict(), stored):
-                raise RunDirectoryError(entry.directory, f"was trained with another configuration: {_told(odd)}")
+                raise RunDirectoryError(entry.directory, f"was trained with another configuration: {_listed(odd)}")
 
 
-def _told(odd: Mapping[str, tuple[Any, Any]]) -> str:
+def _listed(odd: Mapping[str, tuple[Any, Any]]) -> str:
     return ", ".join(f"{key}={before} there, {now} here" for key, (before, now) in odd.items())
 
 
 def read_league(top: Path) -> dict[str, Any]:
-    """What an earlier call wrote; empty where there is nothing to read."""
+    """Return the content of ``league.json``; empty if there is none or it is damaged."""
     try:
         found = json.loads((top / LEAGUE).read_bytes())
     except (FileNotFoundError, ValueError):
@@ -143,9 +147,9 @@ def read_league(top: Path) -> dict[str, Any]:
 def collected(
     top: Path, base: Experiment, entries: Sequence[Entry], before: Mapping[str, Any], outcome: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The league from its run directories, those of earlier calls included, in the order of METHODS."""
-    failures = {(entry.method, entry.seed): entry.failure for entry in entries if entry.failure}
-    runs = [measured(path, name, seed, patience=outcome["patience"]) for name, seed, path in directories(top)]
+    """Collect the league from its run directories, earlier calls included, in the order of METHODS."""
+    failures = {(e.experiment.name, e.experiment.seed): e.failure for e in entries if e.failure}
+    runs = [outcome_of(path, name, seed, patience=outcome["patience"]) for name, seed, path in directories(top)]
     found = {name for name, _, _ in directories(top)}
     refused = {**before.get("refused", {}), **outcome["refused"]}
     asked = [name for name in METHODS if name in found or name in refused]
@@ -162,8 +166,14 @@ def collected(
     }
 
 
+def outcome_of(path: Path, method: str, seed: int, *, patience: int) -> dict[str, Any]:
+    """Return the outcome of one run of the league, with its method, seed and place."""
+    place = {"method": method, "seed": seed, "directory": f"{method}/{path.name}"}
+    return place | measured(path, patience=patience)
+
+
 def described(name: str, base: Experiment) -> dict[str, Any]:
-    """What a method is, and what it changes."""
+    """Return what a method is, its source, and the settings that it changes."""
     method = METHODS[name]
     try:
         changes = differences(configured(name, base).to_dict(), base.to_dict())
@@ -173,7 +183,7 @@ def described(name: str, base: Experiment) -> dict[str, Any]:
 
 
 def directories(top: Path) -> Iterator[tuple[str, int, Path]]:
-    """The runs there are, method by method."""
+    """Yield method, seed and directory of every run, method by method."""
     for name in METHODS:
         numbered = []
         for path in (top / name).glob("seed-*"):

@@ -1,4 +1,4 @@
-"""Time to generalization as survival: what is known of runs that did not get there is that they took longer."""
+"""Time to generalization as survival analysis: of a run that has not generalized, a lower bound is known."""
 
 import math
 import warnings
@@ -12,11 +12,11 @@ from scipy.stats import CensoredData, ecdf, logrank
 CONFIDENCE = 0.95
 
 MOST_SPLITS = 20_000
-"""Ways to deal the runs of two methods out anew that are tried one by one."""
+"""Permutations of the runs between two methods that the exact test enumerates at most."""
 
 
 class Times(NamedTuple):
-    """One time a run, with whether it is that of the event, or that until which there was none.
+    """A time for each run, and whether it is the time of the event or the last time known without it.
 
     >>> Times((5.0, 9.0), (True, False)).solved
     1
@@ -27,16 +27,16 @@ class Times(NamedTuple):
 
     @property
     def solved(self) -> int:
-        """Runs with an event."""
+        """Return the number of runs with an event."""
         return sum(self.observed)
 
     def data(self) -> CensoredData:
-        """As SciPy has it."""
+        """Return the times as right-censored data for SciPy."""
         return CensoredData.right_censored(self.times, [not seen for seen in self.observed])
 
 
 class Curve(NamedTuple):
-    """A Kaplan-Meier curve: from each time on, the share of runs without the event, and its confidence band."""
+    """A Kaplan-Meier curve: the share of runs without the event from each time on, and its confidence band."""
 
     times: tuple[float, ...]
     share: tuple[float, ...]
@@ -53,7 +53,7 @@ class Median(NamedTuple):
 
 
 def kaplan_meier(runs: Times) -> Curve:
-    """Ŝ(t) = Π_{tᵢ ≤ t} (1 - dᵢ/nᵢ) with the log-log band exp(-exp(log(-log Ŝ) ± z σ / log Ŝ)), σ by Greenwood.
+    """Return Ŝ(t) = Π_{tᵢ ≤ t} (1 - dᵢ/nᵢ) with the log-log band exp(-exp(log(-log Ŝ) ± z σ / log Ŝ)), σ by Greenwood.
 
     The band is [Ŝ, Ŝ] where it is not defined: before the first event, and where no run is left.
 
@@ -75,11 +75,11 @@ def kaplan_meier(runs: Times) -> Curve:
 
 
 def median(runs: Times) -> Median:
-    """The first time at which Ŝ ≤ 1/2, and those at which the lower and the upper edge of its band are.
+    """Return the first times at which Ŝ and the edges of its band are at most 1/2.
 
-    The interval is Brookmeyer and Crowley's, of the log-log band: all t that the band does not exclude
-    from being the median. With few runs its upper end is infinite even where every run has the event;
-    there is none where the curve has no value between 1 and 0, as that of a single run.
+    The interval is Brookmeyer and Crowley's, from the log-log band: all t that the band does not exclude from
+    being the median. With few runs its upper end is infinite even if every run has the event. There is no interval
+    if the curve has no value between 1 and 0, as for a single run.
 
     Source: Brookmeyer and Crowley 1982.
 
@@ -97,12 +97,12 @@ def median(runs: Times) -> Median:
 
 
 def _first(times: Sequence[float], shares: Sequence[float]) -> float:
-    """The first time with at most half; infinite without one. Rounding does not make 1/2 more than a half."""
+    """Return the first time with a share of at most 1/2, up to rounding; infinite if there is none."""
     return next((time for time, share in zip(times, shares, strict=True) if share <= 0.5 + 1e-12), math.inf)
 
 
 def log_rank(runs: Times, others: Times) -> float:
-    """Two-sided p-value of the log-rank test that both have one distribution of times; NaN without an event.
+    """Return the two-sided p-value of the log-rank test that both share one distribution; NaN without an event.
 
     Source: Mantel 1966; computed by ``scipy.stats.logrank``. Its normal approximation is poor for few runs.
     """
@@ -114,10 +114,10 @@ def log_rank(runs: Times, others: Times) -> float:
 
 
 def exact_log_rank(runs: Times, others: Times) -> float:
-    """The share of all ways to deal the runs out to both methods whose log-rank statistic is as extreme.
+    """Return the p-value of the permutation test with the log-rank statistic.
 
-    Exact however few runs there are: with 3 against 3 it cannot be below 2/20. NaN where there are more
-    than 20,000 ways, or no event.
+    It is exact for any number of runs: with 3 against 3 it cannot be below 2/20. NaN without an event, or with more
+    than 20,000 permutations.
     """
     n, m = len(runs.times), len(others.times)
     if not n or not m or not runs.solved + others.solved or math.comb(n + m, n) > MOST_SPLITS:
@@ -134,7 +134,7 @@ def exact_log_rank(runs: Times, others: Times) -> float:
 
 
 def _excess(times: np.ndarray, observed: np.ndarray, chosen: np.ndarray) -> tuple[float, float]:
-    """Events of the chosen runs beyond what is expected of them, and the hypergeometric variance of that."""
+    """Return the events of the chosen runs beyond the expected number, and its hypergeometric variance."""
     excess = variance = 0.0
     ours = np.isin(np.arange(len(times)), chosen)
     for time in np.unique(times[observed]):

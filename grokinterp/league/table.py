@@ -1,21 +1,21 @@
-"""The rows of a league: one for each method, as text, the same in the terminal and on the page."""
+"""The rows of a league as text, one per method, the same in the terminal and on the page."""
 
 import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from grokinterp.league.dataset import by_method, times_of
+from grokinterp.league.by_method import by_method, times_of
 from grokinterp.league.methods import BASELINE
 from grokinterp.league.survival import Median, exact_log_rank, log_rank, median
 from grokinterp.numbers import number, percent, whole
 
 UNKNOWN = "—"
-"""In a cell that nothing is known for."""
+"""An empty cell."""
 
 
 class Row(NamedTuple):
-    """One method, every cell as text."""
+    """A method, every cell as text."""
 
     method: str
     solved: str
@@ -34,13 +34,13 @@ class Row(NamedTuple):
 
 
 def rows(found: Mapping[str, Any]) -> list[Row]:
-    """One row for each method that has a run, in the order of the league."""
+    """Return a row for each method that has a run, in the order of the league."""
     groups = by_method(found)
     return [row(name, runs, groups.get(BASELINE, [])) for name, runs in groups.items()]
 
 
 def row(name: str, runs: Sequence[Mapping[str, Any]], base: Sequence[Mapping[str, Any]]) -> Row:
-    """The row of one method: medians over its seeds."""
+    """Return the row of a method: medians over its seeds."""
     return Row(
         method=name,
         solved=solved(runs),
@@ -60,7 +60,7 @@ def row(name: str, runs: Sequence[Mapping[str, Any]], base: Sequence[Mapping[str
 
 
 def solved(runs: Sequence[Mapping[str, Any]]) -> str:
-    """How many got there, and what became of those that did not finish.
+    """Return how many runs generalized, and the status of those that did not finish.
 
     >>> solved([{"event_step": 5, "status": "finished"}, {"event_step": None, "status": "diverged"}])
     '1 of 2 (1 diverged)'
@@ -72,7 +72,9 @@ def solved(runs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def interval(found: Median, written: Any) -> str:
-    """A median with its interval; ∞ is an end that the runs do not bound; one run, or runs that end at once, have none.
+    """Return a median with its interval; ∞ is an end that the runs do not bound.
+
+    A single run, or runs with the same time, have no interval.
 
     >>> interval(Median(600.0, 520.0, math.inf), whole_number), interval(Median(math.inf, math.inf, math.inf), number)
     ('600 (520 to ∞)', 'not reached')
@@ -86,7 +88,9 @@ def interval(found: Median, written: Any) -> str:
 
 
 def ratio(runs: Sequence[Mapping[str, Any]], base: Sequence[Mapping[str, Any]]) -> str:
-    """Steps over the baseline's on the same seed: median, extremes, and how many pairs got there both.
+    """Return the ratio of steps to the baseline's on the same seed: median, extremes, number of pairs.
+
+    A pair counts if both of its runs generalized.
 
     >>> ratio([{"seed": 0, "event_step": 50}], [{"seed": 0, "event_step": 100}, {"seed": 1, "event_step": 9}])
     '× 0.5 (1 pair)'
@@ -100,7 +104,7 @@ def ratio(runs: Sequence[Mapping[str, Any]], base: Sequence[Mapping[str, Any]]) 
 
 
 def p_value(runs: Sequence[Mapping[str, Any]], base: Sequence[Mapping[str, Any]]) -> str:
-    """Log-rank test in steps against the baseline: exact where that is possible, and by the normal approximation."""
+    """Return the p-value of the log-rank test against the baseline: exact if possible, and the normal approximation."""
     ours, theirs = times_of(runs), times_of(base)
     exact, normal = exact_log_rank(ours, theirs), log_rank(ours, theirs)
     if math.isnan(exact):
@@ -109,7 +113,7 @@ def p_value(runs: Sequence[Mapping[str, Any]], base: Sequence[Mapping[str, Any]]
 
 
 def probability(value: float) -> str:
-    """A p-value.
+    """Return a p-value as text.
 
     >>> probability(0.1), probability(0.02461), probability(4.1e-5)
     ('0.10', '0.025', '<0.001')
@@ -118,7 +122,7 @@ def probability(value: float) -> str:
 
 
 def middle(runs: Sequence[Mapping[str, Any]], key: str, written: Any) -> str:
-    """The median over the runs in which it is known.
+    """Return the median over the runs in which the value is known.
 
     >>> middle([{"a": 1.0}, {"a": None}, {"a": 2.0}], "a", number)
     '1.5'
@@ -128,7 +132,7 @@ def middle(runs: Sequence[Mapping[str, Any]], key: str, written: Any) -> str:
 
 
 def memory(runs: Sequence[Mapping[str, Any]]) -> str:
-    """The largest peak of a process, and how much of it training took."""
+    """Return the largest peak memory of a process, and the part of it that training added."""
     known = [run for run in runs if run.get("peak_bytes")]
     if not known:
         return UNKNOWN
@@ -138,12 +142,12 @@ def memory(runs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def whole_number(value: float) -> str:
-    """A step."""
+    """Return a number of steps as text."""
     return whole(round(value))
 
 
 def seconds(value: float) -> str:
-    """A time.
+    """Return a time as text.
 
     >>> seconds(2.3456), seconds(184.2)
     ('2.35 s', '184 s')
@@ -152,14 +156,14 @@ def seconds(value: float) -> str:
 
 
 COLUMNS = {
-    "method": "method", "solved": "got there", "steps": "median steps", "ratio": "of adamw's steps",
+    "method": "method", "solved": "generalized", "steps": "median steps", "ratio": "of adamw's steps",
     "p": "p", "seconds": "median time", "cpu": "CPU per 1,000 steps", "accuracy": "test at end",
 }  # fmt: skip
-"""What a terminal has room for."""
+"""The columns of the table in a terminal."""
 
 
 def as_text(found: Mapping[str, Any]) -> str:
-    """The league for a terminal: rows, then what was refused and what failed."""
+    """Return the league for a terminal: its rows, then methods that are not possible and runs that failed."""
     lines = [COLUMNS, *({key: getattr(one, key) for key in COLUMNS} for one in rows(found))]
     widths = {key: max(len(line[key]) for line in lines) for key in COLUMNS}
     text = ["  ".join(line[key].ljust(widths[key]) for key in COLUMNS).rstrip() for line in lines]

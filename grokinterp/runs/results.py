@@ -307,7 +307,7 @@ def _labels(mask: xr.DataArray) -> list[Any]:
 
 
 def _plain(variable: xr.DataArray) -> Any:
-    """A number, or {label: number} for a labelled axis; null where it is not finite."""
+    """A number, or {label: number} for a labeled axis; null where it is not finite."""
     if variable.ndim:
         axis = variable.dims[0]
         return {str(label): _plain(variable.sel({axis: label})) for label in variable[axis].values}

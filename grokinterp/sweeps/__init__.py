@@ -1,1 +1,1 @@
-"""Many runs: the processes that train them, and the outcome of each."""
+"""Many runs at once: a pool of processes that train and analyze them, and the outcome of each run."""

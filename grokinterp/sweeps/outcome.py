@@ -1,4 +1,4 @@
-"""What a league says of one run, read from its directory."""
+"""The outcome of one run, read from its directory: events, times, last measures, and early stopping."""
 
 import json
 import math
@@ -16,24 +16,29 @@ from grokinterp.runs.results import Results
 
 RULE = SustainedRule()
 BEST, WINDOW = RULE.threshold, RULE.window
-"""A run has got there at the first of so many consecutive evaluations with at least this test accuracy."""
+"""A run has generalized at the first of ``WINDOW`` consecutive evaluations with a test accuracy of ``BEST`` or more."""
 
 CLOCK = "clock.json"
-"""What of a run was measured outside it, in its directory."""
+"""The file of a run with the wall time and memory of the processes that trained it."""
 
 ENDED = ("finished", "diverged")
 
 
 class Stop(NamedTuple):
-    """Where early stopping would have ended a run, and what it would have kept: the lowest held-out loss."""
+    """The step at which early stopping ends a run, and the step of the weights that it keeps: the lowest loss."""
 
     stopped: int
     kept: int
     test_accuracy: float
 
 
-def measured(path: Path, method: str, seed: int, *, patience: int) -> dict[str, Any]:
-    """Everything about one run as JSON values; null for what is not known."""
+def measured(path: Path, *, patience: int) -> dict[str, Any]:
+    """Return the outcome of a run as JSON values, null where unknown.
+
+    Args:
+        path: the run directory.
+        patience: evaluations without a lower held-out loss after which early stopping would stop.
+    """
     results = Results.open(path)
     metrics = judged(results.metrics)
     status, history = results.directory.status, history_of(metrics)
@@ -43,9 +48,6 @@ def measured(path: Path, method: str, seed: int, *, patience: int) -> dict[str, 
     time = horizon if event is None else event
     clock = Clock.read(path, steps)
     values = {
-        "method": method,
-        "seed": seed,
-        "directory": f"{method}/{path.name}",
         "status": str(status.get("status", "unknown")),
         "step": int(steps[-1]) if len(steps) else 0,
         "why": status.get("why"),
@@ -66,13 +68,13 @@ def measured(path: Path, method: str, seed: int, *, patience: int) -> dict[str, 
 
 
 def judged(metrics: xr.Dataset) -> xr.Dataset:
-    """The metrics of the weights that a method hands over: of their average where it keeps one."""
+    """Return the metrics of the weights that a run is judged by: those of averaged weights where there are any."""
     averaged = [str(name) for name in metrics if str(name).startswith("average_")]
     return metrics.assign({name.removeprefix("average_"): metrics[name] for name in averaged})
 
 
 def history_of(metrics: xr.Dataset) -> History | None:
-    """Memorization and generalization by their rules; None without an evaluation."""
+    """Return the dated phases of a run; None without an evaluation."""
     try:
         return find_phases(Curves.from_dataset(metrics)) if metrics.sizes["step"] else None
     except GrokinterpError:
@@ -80,10 +82,10 @@ def history_of(metrics: xr.Dataset) -> History | None:
 
 
 def horizon_of(experiment: Mapping[str, Any], status: Mapping[str, Any], steps: np.ndarray) -> int:
-    """The last step at which the event could have been seen: a window of evaluations before the end.
+    """Return the last step at which generalization could have been observed: a window of evaluations before the end.
 
-    The end is that of the budget, for a diverged run as well, which would not have got there in it; of a
-    run that is not finished it is the last evaluation.
+    The end is that of the budget, also for a diverged run, which would not have generalized within it. The end of an
+    unfinished run is its last evaluation.
     """
     if status.get("status") in ENDED:
         last, every = int(experiment["steps"]), int(experiment["evaluate_every"])
@@ -92,10 +94,10 @@ def horizon_of(experiment: Mapping[str, Any], status: Mapping[str, Any], steps: 
 
 
 def early_stop(metrics: xr.Dataset, patience: int) -> Stop:
-    """Early stopping on the held-out loss, replayed: the trajectory before it is the same, so this is exact.
+    """Replay early stopping on the held-out loss; exact, because training up to the stop is the same.
 
-    It stops at the ``patience``-th evaluation in a row without a loss below the lowest so far, and keeps
-    the weights of the lowest. The held-out loss is that of validation where there is one, else of the test.
+    It stops at the ``patience``-th consecutive evaluation without a loss below the lowest so far, and keeps the
+    weights of the lowest. The held-out loss is the validation loss where there is one, else the test loss.
     """
     loss = metrics["validation_loss" if "validation_loss" in metrics else "test_loss"].values
     best = stop = 0
@@ -109,14 +111,14 @@ def early_stop(metrics: xr.Dataset, patience: int) -> Stop:
 
 
 def final(metrics: xr.Dataset) -> dict[str, float | None]:
-    """Accuracies, loss and Σθ² at the last evaluation."""
+    """Return accuracies, losses and Σθ² at the last evaluation."""
     names = ("train_accuracy", "test_accuracy", "train_loss", "test_loss", "weight_norm")
     there = metrics.sizes["step"] > 0
     return {f"final_{name}": float(metrics[name].values[-1]) if there and name in metrics else None for name in names}
 
 
 def analyzed(results: Results) -> dict[str, float | None]:
-    """Softmax collapse in float32, and alignment of gradient and weights, at the last checkpoint."""
+    """Return softmax collapse in float32 and the cosine of gradient and weights at the last checkpoint."""
     try:
         found = results.measures()
     except GrokinterpError:
@@ -129,10 +131,10 @@ def analyzed(results: Results) -> dict[str, float | None]:
 
 
 class Clock:
-    """Wall time of a run over its steps, put together from the processes that trained it.
+    """Wall time of a run over its steps, pieced together from the processes that trained it.
 
-    Between two evaluations of one process it was measured; elsewhere (around an interruption) it is taken at the
-    mean rate of what was measured.
+    Between two evaluations of one process it was measured; elsewhere, as around an interruption, it is estimated at
+    the mean rate of the measured parts.
     """
 
     def __init__(self, sessions: Sequence[Mapping[str, Any]], steps: np.ndarray) -> None:
@@ -150,11 +152,11 @@ class Clock:
 
     @classmethod
     def read(cls, path: Path, steps: np.ndarray) -> "Clock":
-        """That of a run directory; of one that nobody timed, all is unknown."""
+        """Read the clock of a run directory; every time is NaN where none was recorded."""
         return cls(sessions(path), steps)
 
     def at(self, step: int) -> float:
-        """Seconds from the first evaluation to a step; NaN where nothing was measured."""
+        """Return the seconds from the first evaluation to a step; NaN where no time was recorded."""
         if not len(self.steps):
             return math.nan
         last = int(self.steps[-1])
@@ -163,13 +165,13 @@ class Clock:
 
     @property
     def memory(self) -> dict[str, int | None]:
-        """The most resident memory of any of the processes, and what the program took before training."""
+        """Return the largest resident memory of the processes, and the largest before training began."""
         names = ("peak_bytes", "program_bytes")
         return {name: max((int(session[name]) for session in self.sessions), default=None) for name in names}
 
 
 def sessions(path: Path) -> list[dict[str, Any]]:
-    """What the processes that trained a run have measured, in their order; none where nothing can be read."""
+    """Return the records of the processes that trained a run, in order; none where the file cannot be read."""
     try:
         found = json.loads((path / CLOCK).read_bytes())["sessions"]
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,8 +1,8 @@
-"""Many runs at once, each in a process of its own, as many as there are cores."""
+"""A pool of processes that trains many runs, each in a process of its own."""
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
@@ -10,52 +10,60 @@ from typing import Any
 from grokinterp.experiment import Experiment
 from grokinterp.progress import ProgressBar
 from grokinterp.runs.datasets import analysis_names
-from grokinterp.sweeps.processes import outcome_of, processes_of, stop
-from grokinterp.sweeps.worker import MEASURES, has_ended, work
+from grokinterp.sweeps.processes import failure_of, processes_of, stop
+from grokinterp.sweeps.worker import has_ended, work
 
 
 @dataclass
 class Entry:
-    """One run: which, where, what it trains, and why it could not, if it could not."""
+    """One run of a sweep: its directory, its configuration, and the reason if it failed."""
 
-    method: str
-    seed: int
     directory: Path
     experiment: Experiment
-    failure: str | None = field(default=None)
+    failure: str | None = None
 
 
-def train_all(entries: Sequence[Entry], jobs: int, *, progress: bool) -> None:
-    """Run every entry in a process of its own, so many at once; whatever stops this one stops them all."""
+def train_all(entries: Sequence[Entry], jobs: int, *, analyses: Sequence[str], progress: bool) -> None:
+    """Train and analyze every run in a process of its own; if this process stops, all others stop.
+
+    A run that is complete is left as it is, an interrupted one is resumed. The others go on where one fails; its
+    entry then has the reason.
+
+    Args:
+        entries: the runs.
+        jobs: processes at a time.
+        analyses: names of the analyses to run on each.
+        progress: show a progress bar on standard error.
+    """
     context = processes_of("grokinterp.sweeps.worker")
-    waiting = [entry for entry in entries if not is_complete(entry.directory)]
+    waiting = [entry for entry in entries if not is_complete(entry.directory, analyses)]
     running: dict[Any, tuple[Any, Entry]] = {}  # by the connection that answers, which closes when the process ends
-    with ProgressBar("league", len(entries), start=len(entries) - len(waiting), shown=progress) as bar:
+    with ProgressBar("runs", len(entries), start=len(entries) - len(waiting), shown=progress) as bar:
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
                     entry = waiting.pop(0)
                     ours, theirs = context.Pipe(duplex=False)
-                    process = context.Process(
-                        target=work, args=(str(entry.directory), entry.experiment.to_dict(), theirs), daemon=True
-                    )
+                    arguments = (str(entry.directory), entry.experiment.to_dict(), tuple(analyses), theirs)
+                    process = context.Process(target=work, args=arguments, daemon=True)
                     process.start()
                     theirs.close()
                     running[ours] = process, entry
                 ready: list[Any] = wait(list(running))
                 for answer in ready:
                     process, entry = running.pop(answer)
-                    entry.failure = outcome_of(process, answer)
-                    bar.advance(note=f"{entry.method} seed {entry.seed}{': failed' if entry.failure else ''}")
+                    entry.failure = failure_of(process, answer)
+                    name, failed = entry.experiment.name, ": failed" if entry.failure else ""
+                    bar.advance(note=f"{name} seed {entry.experiment.seed}{failed}")
         finally:
             stop({answer: process for answer, (process, _) in running.items()})
 
 
-def is_complete(directory: Path) -> bool:
-    """Whether a run has ended and is measured, so that no process need be started for it."""
-    return has_ended(directory) and set(MEASURES) <= set(analysis_names(directory))
+def is_complete(directory: Path, analyses: Sequence[str]) -> bool:
+    """Return whether a run has ended and all analyses have results, so that it needs no process."""
+    return has_ended(directory) and set(analyses) <= set(analysis_names(directory))
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

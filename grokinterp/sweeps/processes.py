@@ -1,4 +1,4 @@
-"""Where the processes of a league come from, what becomes of them, and how they are stopped."""
+"""The processes of a pool: how they are started, how they end, and how they are stopped."""
 
 import multiprocessing
 import os
@@ -12,17 +12,18 @@ from typing import Any
 
 
 def processes_of(module: str) -> Any:
-    """Where processes come from: on Linux from one that has imported the module, once, and lives as long as this one.
+    """Return the multiprocessing context that starts processes with a module already imported.
 
-    Importing takes longer than a short run. Elsewhere it is not safe to fork what has loaded so much.
+    On Linux they are forked from a server that imports the module once and ends with this process, because importing
+    takes longer than a short run. Elsewhere forking after so many imports is not safe, and every process imports.
     """
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([module])
-    # It takes modules from where this process does, not from the current folder; what Ctrl-C stops is this process.
+    # The server imports from the same places as this process, not from the current folder; Ctrl-C is for this process.
     places = os.pathsep.join(path or os.getcwd() for path in sys.path)
-    resource_tracker.ensure_running()  # which would unblock the signal
+    resource_tracker.ensure_running()  # starting it later would unblock the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         with changed_environment(PYTHONSAFEPATH="1", PYTHONPATH=places):
@@ -34,7 +35,7 @@ def processes_of(module: str) -> Any:
 
 @contextmanager
 def changed_environment(**variables: str) -> Generator[None, None, None]:
-    """Other environment variables for processes that are started inside the block."""
+    """Set environment variables for the processes that are started inside the block."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ |= variables
     try:
@@ -46,16 +47,16 @@ def changed_environment(**variables: str) -> Generator[None, None, None]:
                 os.environ[name] = value
 
 
-def outcome_of(process: Any, answer: Connection) -> str | None:
-    """What the process said, or how it ended without a word, once it has ended."""
+def failure_of(process: Any, answer: Connection) -> str | None:
+    """Wait for a process to end and return why it failed: its answer, or its exit code without an answer."""
     try:
-        said = answer.recv()
+        failure = answer.recv()
     except EOFError:
         process.join()
-        said = f"its process ended with code {process.exitcode}"
+        failure = f"its process ended with code {process.exitcode}"
     process.join()
     answer.close()
-    return said
+    return failure
 
 
 def stop(running: Mapping[Connection, Any]) -> None:
@@ -63,4 +64,4 @@ def stop(running: Mapping[Connection, Any]) -> None:
     for process in running.values():
         process.terminate()
     for answer, process in running.items():
-        outcome_of(process, answer)
+        failure_of(process, answer)

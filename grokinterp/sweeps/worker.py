@@ -1,4 +1,4 @@
-"""One run of a league in a process of its own: trained, timed and measured; it stops when its parent does."""
+"""One run in a process of its own: trained, timed and analyzed; the process stops when its parent does."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
@@ -22,52 +23,49 @@ from grokinterp.storage import RunDirectory, write_atomic
 from grokinterp.sweeps.outcome import CLOCK, ENDED, sessions
 from grokinterp.training import train
 
-MEASURES = ("performance", "softmax_collapse", "gradient_weight_alignment")
-"""The analyses behind the table; checkpoints are few."""
-
 
 @dataclass
 class Timer:
-    """Told of every evaluation, it notes the time: a logger of ``train``."""
+    """A logger of ``train`` that records wall and CPU time at every evaluation."""
 
     steps: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
 
     def log(self, values: dict[str, float], *, step: int) -> None:
-        """Note when the evaluation of a step was written."""
+        """Record the time of the evaluation at a step."""
         self.steps.append(step)
         self.seconds.append(time.perf_counter())
         self.cpu.append(time.process_time())
 
 
-def work(directory: str, values: dict[str, Any], answer: Connection) -> None:
-    """Train a run to its end from wherever it is, and send why not, or None."""
-    os.setpgrp()  # what the terminal sends to all goes to the parent, who passes it on once
+def work(directory: str, values: dict[str, Any], analyses: Sequence[str], answer: Connection) -> None:
+    """Train and analyze a run in this process, resuming it if it was begun; send the reason if that fails, or None."""
+    os.setpgrp()  # signals of the terminal go to the parent, which passes them on once
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=stop_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     try:
-        run(Path(directory), Experiment.from_dict(values))
+        run(Path(directory), Experiment.from_dict(values), analyses)
     except GrokinterpError as error:
         answer.send(str(error))
-    except Exception as error:  # whatever it is, the other runs go on
+    except Exception as error:  # any failure is that of this run; the others go on
         answer.send(f"{type(error).__name__}: {error}")
     else:
         answer.send(None)
 
 
 def stop_with_parent() -> None:
-    """Wait for the parent to end, however it does, and stop as if asked to."""
+    """Wait until the parent has ended in any way, then stop this process as SIGTERM does."""
     parent = parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def run(directory: Path, experiment: Experiment) -> None:
-    """Train or continue, unless it has ended; then measure."""
+def run(directory: Path, experiment: Experiment, analyses: Sequence[str]) -> None:
+    """Train or resume a run unless it has ended, then analyze its checkpoints."""
     if not has_ended(directory):
         clock, before = Timer(), peak_bytes()
         try:
@@ -76,17 +74,17 @@ def run(directory: Path, experiment: Experiment) -> None:
         finally:
             keep(directory, clock, before, peak_bytes())
     if RunDirectory.open(directory).steps():
-        analyze(directory, only=MEASURES)
+        analyze(directory, only=analyses)
 
 
 def has_ended(directory: Path) -> bool:
-    """Whether there is nothing left to train."""
+    """Return whether a run is finished or has diverged, so that nothing is left to train."""
     there = (directory / "experiment.json").exists()
     return there and RunDirectory.open(directory).status.get("status") in ENDED
 
 
 def keep(directory: Path, clock: Timer, before: int, after: int) -> None:
-    """Add what this process measured to what those before it did."""
+    """Append the times and memory of this process to those of earlier processes of the same run."""
     if not clock.steps:
         return
     start = clock.seconds[0]
@@ -102,5 +100,5 @@ def keep(directory: Path, clock: Timer, before: int, after: int) -> None:
 
 
 def peak_bytes() -> int:
-    """The most memory that this process has had, resident."""
+    """Return the largest resident memory of this process so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -66,10 +66,6 @@ def kinds(tmp_path_factory) -> dict[str, Results]:
     return {kind: Results.open(report_data.write_kind(folder / f"{i}", kind)) for i, kind in enumerate(KINDS)}
 
 
-def no_steps(results: Results) -> xr.Dataset:
-    return results.dataset.isel(step=slice(0, 0))
-
-
 @pytest.mark.parametrize(("kind", "name"), DRAWN_OF)
 def test_every_axis_is_labelled(kind, name, results, kinds):
     results = kinds.get(kind, results)

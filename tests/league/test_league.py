@@ -1,18 +1,13 @@
-"""A league end to end: every run in a process of its own, killed and continued, and its page."""
+"""A league end to end: every run in a process of its own, killed and resumed, and its page."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
-from multiprocessing import forkserver
 from pathlib import Path
 
-import numpy as np
 import pytest
-import xarray as xr
 
 from grokinterp.errors import ConfigError, RunDirectoryError
 from grokinterp.experiment import Optimization
@@ -21,10 +16,7 @@ from grokinterp.league.page import render
 from grokinterp.league.table import as_text, rows
 from grokinterp.runs.trajectory import Trajectory
 from grokinterp.storage import RunDirectory
-from grokinterp.sweeps.outcome import Clock, early_stop, horizon_of, judged
-from grokinterp.sweeps.processes import processes_of, stop
 from tests.support.report_page import Page
-from tests.support.slow_to_stop import save_slowly
 from tests.support.small_league import LONG, SMALL
 from tests.support.small_runs import written
 
@@ -109,7 +101,7 @@ class TestLeague:
         for run in found["runs"]:
             run["early"]["kept"] = kept
         text = Page(render(found, league)).text
-        assert ("the lowest test loss of the whole stretch was that of the untrained network" in text) == said
+        assert ("the test loss of the untrained network was the lowest" in text) == said
         assert ("(untrained: 2 runs)" in text) == said
 
     def test_the_terminal_has_the_same_numbers(self, league):
@@ -169,44 +161,6 @@ def test_a_league_that_is_killed_goes_on_and_is_the_same(tmp_path):
     assert all(went_on[name] == whole[name] for name in whole.keys() - {"clock.json"})
 
 
-def test_stopping_waits_until_all_have_saved(tmp_path):
-    """Also when what they came from has got the signal too, as the whole group does from `timeout` or Slurm."""
-    context = processes_of("tests.support.slow_to_stop")
-    running = {}
-    for number in range(2):
-        ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=save_slowly, args=(str(tmp_path / f"{number}"), theirs), daemon=True)
-        process.start()
-        theirs.close()
-        running[ours] = process
-    assert [answer.recv() for answer in running] == ["begun", "begun"]
-    server = forkserver._forkserver._forkserver_pid
-    if server is not None:
-        os.kill(server, signal.SIGTERM)
-    stop(running)
-    assert [path.read_text() for path in sorted(tmp_path.iterdir())] == ["saved", "saved"]
-
-
-def test_processes_have_the_program_of_their_parent_not_that_of_the_current_folder(tmp_path):
-    """A package of the same name in the current folder, and one beside the script that only it can import."""
-    for folder, name in (("mine", "mine"), ("here", "here")):
-        (tmp_path / folder / "planted").mkdir(parents=True)
-        (tmp_path / folder / "planted" / "__init__.py").write_text(f"def tell(pipe):\n    pipe.send({name!r})\n")
-    script = tmp_path / "mine" / "script.py"
-    script.write_text(
-        "import planted\n"
-        "if __name__ == '__main__':\n"
-        "    from grokinterp.sweeps.processes import processes_of\n"
-        "    context = processes_of('planted')\n"
-        "    ours, theirs = context.Pipe(duplex=False)\n"
-        "    context.Process(target=planted.tell, args=(theirs,)).start()\n"
-        "    print(ours.recv())\n"
-    )
-    command = [sys.executable, script]
-    done = subprocess.run(command, cwd=tmp_path / "here", capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr) == ("mine\n", "")
-
-
 @pytest.mark.parametrize(
     ("change", "key"),
     [
@@ -226,47 +180,6 @@ def test_wrong_arguments_are_refused_before_any_work(change, key, tmp_path):
         run_league(**arguments)
     assert refused.value.key == key
     assert not (tmp_path / "league").exists()
-
-
-def curve(**columns: list[float]) -> xr.Dataset:
-    length = len(next(iter(columns.values())))
-    return xr.Dataset({k: ("step", np.array(v)) for k, v in columns.items()}, coords={"step": 10 * np.arange(length)})
-
-
-def test_early_stopping_by_hand():
-    metrics = curve(test_loss=[3, 2, 5, 6, 7, 1, 0], test_accuracy=[0, 0.1, 0.2, 0.3, 0.4, 0.9, 1])
-    assert early_stop(metrics, 3) == (40, 10, 0.1)
-    assert early_stop(metrics, 2) == (30, 10, 0.1)
-    assert early_stop(metrics, 4) == (60, 60, 1)
-    validated = metrics.assign(validation_loss=("step", np.array([3.0, 4, 4, 4, 4, 1, 0])))
-    assert early_stop(validated, 2) == (20, 0, 0)
-
-
-def test_methods_that_average_are_judged_by_the_average():
-    metrics = curve(test_accuracy=[0, 1.0], average_test_accuracy=[0, 0.5])
-    assert judged(metrics)["test_accuracy"].values.tolist() == [0, 0.5]
-
-
-@pytest.mark.parametrize(
-    ("status", "steps", "horizon"),
-    [("finished", 201, 1910), ("diverged", 3, 1910), ("interrupted", 21, 110), ("running", 5, 0)],
-)
-def test_until_when_a_run_is_known_not_to_have_got_there(status, steps, horizon):
-    experiment = {"steps": 2_000, "evaluate_every": 10}
-    assert horizon_of(experiment, {"status": status}, 10 * np.arange(steps)) == horizon
-
-
-def test_the_time_of_several_processes_is_put_together():
-    sessions = [
-        {"steps": [0, 10, 20], "seconds": [0.0, 1.0, 2.0], "cpu_seconds": 1.0, "peak_bytes": 5, "program_bytes": 3},
-        {"steps": [30, 40], "seconds": [0.0, 4.0], "cpu_seconds": 2.0, "peak_bytes": 7, "program_bytes": 2},
-    ]
-    clock = Clock(sessions, np.array([0, 10, 20, 30, 40]))
-    assert clock.rate == pytest.approx(6 / 30)
-    assert clock.cpu_rate == pytest.approx(3 / 30)
-    assert [clock.at(step) for step in (0, 15, 20, 30, 40, 50)] == pytest.approx([0, 1.5, 2, 4, 8, 10])
-    assert clock.memory == {"peak_bytes": 7, "program_bytes": 3}
-    assert np.isnan(Clock([], np.array([0, 10])).at(5))
 
 
 def test_a_directory_without_a_league_is_refused(tmp_path):

@@ -25,7 +25,6 @@ from grokinterp.maths.stablemax import stable_scale
 FORMS = ["softplus", "float32", "float64", "stablemax", "mse"]
 USUAL = ["softplus", "float32", "float64"]
 SHAPES = [(5,), (4, 5), (4, 5, 3), (2, 5, 3, 2)]
-EXACT = {torch.float32: 3e-6, torch.float64: 1e-12}
 
 
 def scale(x: float) -> float:

@@ -1,4 +1,4 @@
-"""A league as one dataset over methods and seeds: what its figures are drawn from."""
+"""The runs of a league by method and seed: times to generalization, survival curves and accuracy curves."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ OVER = ("step", "seconds")
 
 
 def times_of(runs: Sequence[Mapping[str, Any]], over: str = "step") -> Times:
-    """The times of some runs, without those whose time is not known."""
+    """Return the times to generalization of runs; runs of unknown time are left out."""
     known = [run for run in runs if run[f"time_{over}"] is not None]
     return Times(
         tuple(float(run[f"time_{over}"]) for run in known), tuple(run["event_step"] is not None for run in known)
@@ -23,7 +23,7 @@ def times_of(runs: Sequence[Mapping[str, Any]], over: str = "step") -> Times:
 
 
 def by_method(found: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """The runs of each method that has any, in the order of the league."""
+    """Return the runs of each method that has any, in the order of the league."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for run in found["runs"]:
         groups.setdefault(run["method"], []).append(run)
@@ -31,11 +31,11 @@ def by_method(found: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
 
 
 def league_dataset(found: Mapping[str, Any], top: Path) -> xr.Dataset:
-    """Times, survival curves with medians, and curves of accuracy, for every method and seed; NaN where there is none.
+    """Return times, survival curves with medians, and accuracy curves of every method and seed; NaN where missing.
 
     Args:
-        found: what ``league.json`` holds.
-        top: where the run directories are.
+        found: the content of ``league.json``.
+        top: the directory of the league.
     """
     groups = by_method(found)
     seeds = sorted({run["seed"] for run in found["runs"]})
@@ -57,7 +57,7 @@ def league_dataset(found: Mapping[str, Any], top: Path) -> xr.Dataset:
 
 
 def curves(found: Mapping[str, Any], top: Path, seeds: Sequence[int]) -> xr.Dataset:
-    """Accuracies of the weights that are judged [method, seed, step]."""
+    """Return the accuracies of the weights that each run is judged by [method, seed, step]."""
     metrics = [judged(Results.open(top / run["directory"]).metrics) for run in found["runs"]]
     steps = np.unique(np.concatenate([one["step"].values for one in metrics]))
     methods = list(by_method(found))
@@ -80,7 +80,7 @@ def _table(groups: Mapping[str, Any], seeds: Sequence[int], value: Any, absent: 
 
 
 def _on(grid: np.ndarray, runs: Times) -> np.ndarray:
-    """The Kaplan-Meier curve at every time of the grid."""
+    """Return the Kaplan-Meier curve at every time of the grid."""
     curve = kaplan_meier(runs)
     at = np.searchsorted(np.array(curve.times), grid, side="right")
     return np.array([1.0, *curve.share])[at]
