@@ -1,1 +1,1 @@
-"""Published numbers, and the measurements that compare with them."""
+"""Published numbers about trained networks, and the same networks measured again."""

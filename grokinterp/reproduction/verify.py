@@ -1,4 +1,4 @@
-"""Published networks measured again: what their authors wrote down, and what this package finds."""
+"""Published networks measured again and compared with the numbers that their authors published."""
 
 import tempfile
 from collections.abc import Iterator
@@ -11,14 +11,12 @@ from grokinterp.analysis import analyze
 from grokinterp.errors import GrokinterpError, RunDirectoryError
 from grokinterp.interop import RELEASES, import_run
 from grokinterp.progress import track
-from grokinterp.reproduction.published import Number, Quantity, published
+from grokinterp.reproduction.claims import Claim, Number
+from grokinterp.reproduction.releases import claims_of
 from grokinterp.runs.results import Results
 
-ABSOLUTE, RELATIVE = 1e-4, 0.01
-"""Similarities, fractions and cosines agree to the first, losses to the second."""
-
 WIDEST = 40
-"""Characters of a column of the table."""
+"""Characters of a column of the table at most."""
 
 MEASURED_BY = (
     "performance",
@@ -33,24 +31,24 @@ MEASURED_BY = (
     "circuit",
     "isolated_circles",
 )
-"""The analyses behind all published numbers."""
-
+"""The analyses that measure all published numbers."""
 
 HALF = 0.5
-"""Share of one frequency above which the repository transformer-modular-addition calls a neuron specialized."""
+"""Variance share of one frequency that makes a neuron specialized in the repository transformer-modular-addition."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One published value and the same measured here.
+    """A published value beside the same quantity measured here.
 
     Args:
-        network: release and name. quantity: as it was published.
-        published, ours: the values; ours is None where it is not defined.
-        difference: absolute, or relative for a loss; None where there is no number.
-        agrees: whether the difference is within 1e-4, 1 % for losses, half a unit of the last published digit, or
-            twice the published value's own error.
-        caveat: what is known to be wrong with the published value.
+        network: release and name.
+        quantity: its published name.
+        published: the published value.
+        ours: the value measured here, None if it is not defined.
+        difference: absolute, or relative for a loss; None without a number.
+        agrees: whether the difference is within the claim's tolerance.
+        caveat: a known flaw of the published value.
     """
 
     network: str
@@ -63,21 +61,21 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """In a word or two."""
+        """The result of the comparison in a word or two."""
         return "agrees" if self.agrees else "differs" if self.ours is not None else "not measured"
 
 
 def verify(directory: str | Path, *, progress: bool = False) -> list[Comparison]:
-    """Import every known release below a directory and compare with what was published about it.
+    """Import every known release below a directory and compare it with the numbers published about it.
 
-    Nothing is written below it; the imported runs are temporary.
+    Nothing is written there; the imported runs are temporary.
 
     Args:
-        directory: where released files lie, at any depth.
+        directory: a folder with released files at any depth.
         progress: show a progress bar on standard error.
 
     Raises:
-        RunDirectoryError: there is no such directory, or no known release in it.
+        RunDirectoryError: the directory does not exist or holds no known release.
     """
     top = Path(directory)
     found = list(networks(top)) if top.is_dir() else []
@@ -89,9 +87,9 @@ def verify(directory: str | Path, *, progress: bool = False) -> list[Comparison]
 
 
 def networks(top: Path) -> Iterator[tuple[str, Path]]:
-    """The released networks below a directory, each with the kind of its release.
+    """Yield the released networks below a directory, each with the format of its release.
 
-    A bare .pt file with a JSON file beside it that names it is in the layout of Nanda et al.
+    A bare .pt file with a JSON file of the same name beside it is in the layout of Nanda et al.
     """
     for path in sorted(top.rglob("*")):
         if path.name == "model.pt" and path.with_name("cfg.json").exists():
@@ -103,41 +101,41 @@ def networks(top: Path) -> Iterator[tuple[str, Path]]:
 
 
 def compare(kind: str, path: Path, scratch: Path) -> list[Comparison]:
-    """The lines of one network; one that says why where it cannot be read."""
+    """Return the comparisons of one network; a single line with the reason if it cannot be read."""
     name = f"{kind}/{path.stem}"
     try:
-        known = published(kind, RELEASES[kind](path))
+        claims = claims_of(kind, RELEASES[kind](path))
         results = analyze(import_run(kind, path, scratch), only=MEASURED_BY)
     except GrokinterpError as error:
         return [Comparison(name, f"not read: {error}", "", None, None, agrees=False)]
-    return [replace(compared(name, quantity, ours_of(quantity, results)), caveat=quantity.caveat) for quantity in known]
+    return [replace(compared(name, claim, measured(claim, results)), caveat=claim.caveat) for claim in claims]
 
 
-def ours_of(quantity: Quantity, results: Results) -> Any:
-    """The value of the last checkpoint, None where it is not measured."""
-    if quantity.label is None:
-        return measures(results).get(quantity.measure)
-    if quantity.measure not in results.last:
+def measured(claim: Claim, results: Results) -> Any:
+    """Return the claimed quantity at the last checkpoint, None if it is not measured."""
+    if claim.label is None:
+        return measures(results).get(claim.measure)
+    if claim.measure not in results.last:
         return None
-    values = results.last[quantity.measure].isel(step=-1)
+    values = results.last[claim.measure].isel(step=-1)
     labels = [str(label) for label in values[values.dims[0]].values]
-    return float(values[labels.index(quantity.label)]) if quantity.label in labels else None
+    return float(values[labels.index(claim.label)]) if claim.label in labels else None
 
 
 def measures(results: Results) -> dict[str, Any]:
-    """Every measure of the last checkpoint, and those that others have of the same quantities."""
-    measured, last = results.measures(), results.last.isel(step=-1)
+    """Return every measure of the last checkpoint, and the same quantities as defined by other authors."""
+    found, last = results.measures(), results.last.isel(step=-1)
     if {"embedding_power", "embedding_constant"} <= set(last.data_vars):
         power = last["embedding_power"].sum() + last["embedding_constant"]
-        measured["embedding_norm"] = float(power) ** 0.5
+        found["embedding_norm"] = float(power) ** 0.5
     if "neuron_fve" in last:
-        measured["specialized_neurons"] = float((last["neuron_fve"] > HALF).sum())
-    return measured
+        found["specialized_neurons"] = float((last["neuron_fve"] > HALF).sum())
+    return found
 
 
-def compared(network: str, quantity: Quantity, ours: Any) -> Comparison:
-    """A published value beside ours."""
-    name, theirs = quantity.published_as, quantity.value
+def compared(network: str, claim: Claim, ours: Any) -> Comparison:
+    """Compare a claim with the value measured here."""
+    name, theirs = claim.published_as, claim.value
     if ours is None:
         return Comparison(network, name, theirs, None, None, agrees=False)
     if isinstance(theirs, tuple):
@@ -145,14 +143,12 @@ def compared(network: str, quantity: Quantity, ours: Any) -> Comparison:
         return Comparison(network, name, theirs, found, None, agrees=set(theirs) == set(found))
     if isinstance(theirs, str):
         return Comparison(network, name, theirs, str(ours), None, agrees=theirs == ours)
-    difference = abs(float(ours) - theirs) / (abs(theirs) if quantity.is_loss and theirs else 1)
-    rounding = 0 if quantity.digits is None else 0.5 * 10.0**-quantity.digits
-    within = RELATIVE if quantity.is_loss else max(ABSOLUTE, rounding, 2 * quantity.error)
-    return Comparison(network, name, theirs, float(ours), difference, agrees=difference <= within)
+    difference = claim.difference(float(ours))
+    return Comparison(network, name, theirs, float(ours), difference, agrees=difference <= claim.tolerance)
 
 
 def table(lines: list[Comparison]) -> str:
-    """The comparisons as text, network by network, with what is known of those that differ, and a count."""
+    """Return the comparisons as text, network by network, with notes on known flaws, and a count."""
     notes = list(dict.fromkeys(line.caveat for line in lines if line.caveat and not line.agrees))
     rows = [("quantity", "published", "ours", "difference", "verdict"), *(row_of(line, notes) for line in lines)]
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
@@ -169,7 +165,7 @@ def table(lines: list[Comparison]) -> str:
 
 
 def row_of(line: Comparison, notes: list[str]) -> tuple[str, ...]:
-    """The cells of one comparison."""
+    """Return the cells of one comparison."""
     return (
         line.quantity,
         shown(line.published),
@@ -180,12 +176,12 @@ def row_of(line: Comparison, notes: list[str]) -> tuple[str, ...]:
 
 
 def marked(line: Comparison, notes: list[str]) -> str:
-    """The number of the note that a difference has."""
+    """Return the number of the note on a difference, in brackets."""
     return f" [{notes.index(line.caveat) + 1}]" if line.caveat and not line.agrees else ""
 
 
 def shown(value: Any) -> str:
-    """A value of the table.
+    """Return a value as it stands in the table.
 
     >>> shown(0.39054), shown(1.9e-05), shown(("36", "52")), shown(None)
     ('0.39054', '1.9000e-05', '36, 52', '-')

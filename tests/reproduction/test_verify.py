@@ -9,7 +9,8 @@ from grokinterp.errors import RunDirectoryError
 from grokinterp.interop import RELEASES
 from grokinterp.maths.groups import group
 from grokinterp.models import TransformerSpec
-from grokinterp.reproduction.published import Quantity, ours_of, published
+from grokinterp.reproduction.claims import Claim
+from grokinterp.reproduction.releases import claims_of, our_irrep
 from grokinterp.reproduction.verify import Comparison, compared, networks, table, verify
 from grokinterp.tasks import ModularAddition
 from tests.support.released import cfg, drawn, lookup, pizza_config, save, transposed
@@ -68,26 +69,26 @@ def test_without_a_release_it_says_so(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("quantity", "ours", "agrees"),
+    ("claim", "ours", "agrees"),
     [
-        (Quantity("a", "a", 0.5), 0.50009, True),
-        (Quantity("a", "a", 0.5), 0.50011, False),
-        (Quantity("a", "a", 0.5, digits=2), 0.5049, True),
-        (Quantity("a", "a", 0.5, digits=2), 0.506, False),
-        (Quantity("a", "a", 0.5, error=0.01), 0.519, True),
-        (Quantity("a", "a", 0.5, error=0.01), 0.521, False),
-        (Quantity("a", "a", 2e-8, is_loss=True), 2.019e-8, True),
-        (Quantity("a", "a", 2e-8, is_loss=True), 2.021e-8, False),
-        (Quantity("a", "a", 0.5), math.nan, False),
-        (Quantity("a", "a", 0.5), None, False),
-        (Quantity("a", "a", ("36", "52")), [52, 36], True),
-        (Quantity("a", "a", ("36", "52")), [52], False),
-        (Quantity("a", "a", "pizza"), "pizza", True),
-        (Quantity("a", "a", "pizza"), "clock", False),
+        (Claim("a", "a", 0.5), 0.50009, True),
+        (Claim("a", "a", 0.5), 0.50011, False),
+        (Claim("a", "a", 0.5, digits=2), 0.5049, True),
+        (Claim("a", "a", 0.5, digits=2), 0.506, False),
+        (Claim("a", "a", 0.5, error=0.01), 0.519, True),
+        (Claim("a", "a", 0.5, error=0.01), 0.521, False),
+        (Claim("a", "a", 2e-8, is_loss=True), 2.019e-8, True),
+        (Claim("a", "a", 2e-8, is_loss=True), 2.021e-8, False),
+        (Claim("a", "a", 0.5), math.nan, False),
+        (Claim("a", "a", 0.5), None, False),
+        (Claim("a", "a", ("36", "52")), [52, 36], True),
+        (Claim("a", "a", ("36", "52")), [52], False),
+        (Claim("a", "a", "pizza"), "pizza", True),
+        (Claim("a", "a", "pizza"), "clock", False),
     ],
 )
-def test_what_agrees(quantity, ours, agrees):
-    assert compared("network", quantity, ours).agrees is agrees
+def test_a_claim_agrees_within_its_tolerance(claim, ours, agrees):
+    assert compared("network", claim, ours).agrees is agrees
 
 
 def test_the_table_counts_and_names_networks_once():
@@ -113,30 +114,30 @@ def test_the_table_counts_and_names_networks_once():
 def test_the_sign_has_our_name_in_every_group_that_has_one(tmp_path, family, n, ours):
     g = group(f"{family[0]}{n}")
     release = RELEASES["chughtai"](save(tmp_path, lookup(g), cfg(f"{family}Group", n)))
-    assert ours_of("sign", release) == ours
+    assert our_irrep("sign", release) == ours
 
 
 @pytest.mark.parametrize(("n", "ours"), [(6, "freq_3"), (8, "freq_4"), (5, None)])
 def test_the_sign_of_a_cyclic_group_is_its_highest_frequency(tmp_path, n, ours):
     release = RELEASES["chughtai"](save(tmp_path, lookup(group(f"C{n}")), cfg("CyclicGroup", n)))
-    assert ours_of("sign", release) == ours
+    assert our_irrep("sign", release) == ours
 
 
 def test_numbers_of_the_sign_are_compared_where_it_is_no_key(tmp_path):
     path = save(tmp_path, lookup(group("D5")), cfg("DihedralGroup", 5))
     (tmp_path / "summary_metrics.json").write_text('{"percent_x_embed_sign_rep": 0.0}')
     (tmp_path / "key_reps.txt").write_text("freq_1\n")
-    names = {(quantity.measure, quantity.label) for quantity in published("chughtai", RELEASES["chughtai"](path))}
+    names = {(claim.measure, claim.label) for claim in claims_of("chughtai", RELEASES["chughtai"](path))}
     assert ("embedding_fve_left", "sign") in names
 
 
 def test_representations_have_one_name_each(folder):
     release = RELEASES["chughtai"](folder / "deep" / "er" / "S3")
-    assert [ours_of(name, release) for name in ("standard", "sign", "s3_2d", "s3_7d", "odd")] == [
+    assert [our_irrep(name, release) for name in ("standard", "sign", "s3_2d", "s3_7d", "odd")] == [
         "standard",
         "sign",
         "standard",
         None,
         None,
     ]
-    assert {quantity.measure for quantity in published("chughtai", release)} >= {"key_irreps", "irreps_explained"}
+    assert {claim.measure for claim in claims_of("chughtai", release)} >= {"key_irreps", "irreps_explained"}
