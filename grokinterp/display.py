@@ -1,22 +1,24 @@
-"""A thing on one line, as its ``repr``, and as a small table for notebooks; neither ever raises."""
+"""An object described on one line, as its ``repr``, and as a small table for notebooks; neither ever raises."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from html import escape
 from typing import Any
 
-Facts = Mapping[str, Callable[[], object]]
-"""A text under each label, computed when it is shown; the first names the thing."""
+from grokinterp.errors import short
 
-LONGEST = 60
-"""Characters of a fact, and of a name."""
+Facts = Mapping[str, Callable[[], object]]
+"""Functions that return the text under each label; the first one names the object."""
+
+LONGEST, LONGEST_SETTING = 200, 60
+"""Characters of a fact, and of the value of a setting, at most."""
 
 MOST_SETTINGS = 4
-"""Settings of a specification that are listed."""
+"""Settings that are listed at most."""
 
 
 def one_line(kind: str, facts: Facts) -> str:
-    """Return a thing on one line: its kind, its name, and what is known about it.
+    """Return an object on one line: its kind, its name, and the other facts.
 
     >>> one_line("Run", {"name": lambda: "demo", "steps": lambda: "2,000 steps", "status": lambda: {}["status"]})
     'Run(demo: 2,000 steps, status unknown)'
@@ -26,7 +28,7 @@ def one_line(kind: str, facts: Facts) -> str:
 
 
 def html_table(kind: str, facts: Facts) -> str:
-    """Return a thing as an HTML table with a row for each fact, every text escaped.
+    """Return an object as an HTML table with a row for each fact, every text escaped.
 
     >>> html_table("Run", {"name": lambda: "<b>"})
     '<table><caption>Run</caption><tr><th>name</th><td>&lt;b&gt;</td></tr></table>'
@@ -36,26 +38,16 @@ def html_table(kind: str, facts: Facts) -> str:
 
 
 def texts(facts: Facts) -> dict[str, str]:
-    """Return the facts as printable texts of one line; what is empty is left out, what fails is unknown."""
+    """Return the facts as printable texts; an empty one is left out, one that fails is unknown."""
     found = {}
     for label, fact in facts.items():
         try:
-            text = printable(str(fact()))
-        except Exception:  # whatever is damaged, the other facts are shown
+            text = short(fact(), LONGEST)
+        except Exception:  # the other facts are shown, whatever is damaged
             text = f"{label} unknown"
         if text:
             found[label] = text
     return found
-
-
-def printable(text: str, most: int = 200) -> str:
-    r"""Return the text on one line: each unprintable character as "?", and what is too long cut.
-
-    >>> printable("a\x1b[31m\nb"), printable("abcdef", 4)
-    ('a?[31m?b', 'abc…')
-    """
-    line = "".join(character if character.isprintable() else "?" for character in text[: most + 1])
-    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def specification(spec: Any, *, sized: bool = False) -> str:
@@ -119,5 +111,5 @@ def setting(value: Any) -> str:
         return specification(value)
     if isinstance(value, list | tuple):
         text = ",".join(map(setting, value))
-        return text if len(text) <= LONGEST else f"{len(value)} values"
-    return printable(str(value), LONGEST)
+        return text if len(text) <= LONGEST_SETTING else f"{len(value)} values"
+    return short(value, LONGEST_SETTING)

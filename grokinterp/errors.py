@@ -41,10 +41,14 @@ class NotDefined(GrokinterpError):
         self.analysis, self.why = analysis, why
 
 
-def short(value: object) -> str:
-    """A value for an error: one line of at most 80 characters that a terminal can be shown."""
-    text = "".join(character if character.isprintable() else "?" for character in str(value)[:81])
-    return text if len(text) <= 80 else text[:77] + "..."
+def short(value: object, most: int = 80) -> str:
+    r"""Return a value as one printable line: unprintable characters become "?", a longer text is cut.
+
+    >>> short("a\x1b[31m\nb"), short("abcdefgh", 6)
+    ('a?[31m?b', 'abc...')
+    """
+    text = "".join(character if character.isprintable() else "?" for character in str(value)[: most + 1])
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def one_line(message: object) -> str:

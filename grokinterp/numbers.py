@@ -1,4 +1,4 @@
-"""How numbers, changes and configurations are written in a report."""
+"""Numbers, changes and configurations as text, the same in reports and in the terminal."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -6,11 +6,11 @@ from typing import Any
 
 ABSENT = "not measured"
 LONGEST = 400
-"""Characters of a value of the configuration, which may hold a whole table."""
+"""Characters of a configuration value at most: a table can be long."""
 
 
 def number(value: Any) -> str:
-    """Three significant digits; steps and counts in full; what is not finite in words.
+    """Return a number with three significant digits; integers in full, other values in words.
 
     >>> number(0.00012345), number(31.776), number(123456.0), number(float("nan")), number(None)
     ('1.23e-4', '31.8', '1.23e5', 'not finite', 'not measured')
@@ -34,7 +34,7 @@ def number(value: Any) -> str:
 
 
 def whole(value: int) -> str:
-    r"""An integer with thin spaces between thousands.
+    r"""Return an integer with thin spaces between thousands.
 
     >>> whole(25000)
     '25\u2009000'
@@ -43,7 +43,7 @@ def whole(value: int) -> str:
 
 
 def percent(value: Any) -> str:
-    """A share as a percentage.
+    """Return a share as a percentage.
 
     >>> percent(0.9731), percent(None)
     ('97.3 %', 'not measured')
@@ -52,7 +52,7 @@ def percent(value: Any) -> str:
 
 
 def change(start: float, end: float, *, ratio: bool) -> str:
-    """What became of a value: a factor for losses and norms, a difference for shares and cosines.
+    """Return the change of a value: a factor for losses and norms, a difference for shares and cosines.
 
     >>> change(2.0, 0.5, ratio=True), change(0.25, 0.75, ratio=False), change(float("nan"), 1.0, ratio=True)
     ('× 0.25', '+0.5', 'unknown')
@@ -67,7 +67,7 @@ def change(start: float, end: float, *, ratio: bool) -> str:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted keys and values of a nested configuration.
+    """Yield dotted keys and values of a nested configuration as text.
 
     >>> list(flat({"task": {"p": 53}, "seed": None}))
     [('task.p', '53'), ('seed', 'none')]
@@ -80,7 +80,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
 
 
 def short(text: str, most: int) -> str:
-    """The text, cut where it is longer.
+    """Return the text, cut if it is longer, with its length.
 
     >>> short("0,1,2,3,4", 6)
     '0,1,2,… (9 characters)'

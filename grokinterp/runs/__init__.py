@@ -1,1 +1,1 @@
-"""A run on disk, read: its trajectory of checkpoints, its metrics, the results of its analyses."""
+"""Reading runs: the trajectory of checkpoints, training metrics, results of analyses, and their summary."""

@@ -1,4 +1,4 @@
-"""One saved step made ready to look at, and the problem that all steps of a run share."""
+"""A saved step of a run with its lazily computed members: parameters, activations, logits, losses, gradients."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -18,20 +18,19 @@ from grokinterp.models import Model, Readout, ReadoutInputs, ReadoutProgram, in_
 PATTERNS = ("hook_pattern", "hook_attn_scores")
 
 CELLS_AT_ONCE = 2**25
-"""Logits of one backward pass: more are taken in parts, which add up to the same gradient."""
+"""Logits of one backward pass at most; the gradients of several passes are added."""
 
 
 @final
 class Checkpoint:
-    """One saved step in float64; everything is computed when first asked for, and once.
+    """A saved step in float64; each member is computed on first use, at most once.
 
     Args:
         step: optimizer steps taken (a scalar tensor under vmap).
         model: the model with this step's weights, in float64.
-        problem: what the run is trained on, on the model's device.
-        update: the optimizer step that led here, θ_t - θ_{t-1}, per parameter; None where unknown
-            (step 0, imported networks).
-        previous_update: the one that led to the checkpoint saved before this.
+        problem: the examples of the run, on the model's device.
+        update: the last optimizer step, θ_t - θ_{t-1}, per parameter; None if unknown (step 0, imported networks).
+        previous_update: the same for the checkpoint saved before this.
     """
 
     def __init__(
@@ -68,13 +67,13 @@ class Checkpoint:
 
     @cached_property
     def readout(self) -> Readout:
-        """Last-layer activations and logits at the read-out position, for every example."""
+        """The last-layer activations and logits at the read-out position, for every example."""
         with torch.no_grad():
             return self.model.readout(self.problem.inputs)
 
     @property
     def representation(self) -> Float[Tensor, "example d_model"]:
-        """The vector that the answer is computed from. Raises NotDefined where it is unknown."""
+        """The vector that the answer is computed from. Raises NotDefined if it is unknown."""
         residual = self.readout.residual
         if not residual.shape[1]:
             raise NotDefined("representation", self.model.lacks("a vector for each example before its answer"))
@@ -82,26 +81,26 @@ class Checkpoint:
 
     @property
     def neurons(self) -> Float[Tensor, "example neuron"]:
-        """The last hidden layer after its activation function. Raises NotDefined where it is unknown."""
+        """The last hidden layer after its activation function. Raises NotDefined if it is unknown."""
         if not self.model.n_neurons:
             raise NotDefined("neurons", self.model.lacks("the last hidden layer"))
         return self.readout.neurons
 
     @property
     def logits(self) -> Float[Tensor, "example class"]:
-        """The answer's logits for every example."""
+        """The logits of the answer for every example."""
         return self.readout.logits
 
     @cached_property
     def losses(self) -> Float[Tensor, "example"]:
-        """The loss the run is trained with, of every example, on the labels it is trained on: in nats but for "mse"."""
+        """The training loss of every example on the labels that are trained on, in nats unless it is "mse"."""
         return self._losses(self.readout, self.problem.trained_labels)
 
     def activation(self, name: str) -> Float[Tensor, "example ..."]:
-        """The activation at a hook, for every example and position: ``activation("blocks.0.mlp.hook_post")``.
+        """Return the activation at a hook for every example and position: ``activation("blocks.0.mlp.hook_post")``.
 
         Raises:
-            KeyError: no hook of that name; the message lists the hooks there are.
+            KeyError: no hook has that name; the message lists all hooks.
         """
         if name not in self._activations:
             if name not in self.model.hook_dict:
@@ -112,13 +111,13 @@ class Checkpoint:
         return self._activations[name]
 
     def features(self, *hooks: str) -> tuple[Float[Tensor, "example feature"], ...]:
-        """What stands at each hook where the answer is read, as one vector for every example.
+        """Return the activation at each hook at the position where the answer is read, a vector for every example.
 
-        ``checkpoint.model.feature_hooks`` lists the usual ones; every other will do but those of attention patterns.
+        ``checkpoint.model.feature_hooks`` lists the usual hooks; any hook works except those of attention patterns.
 
         Raises:
-            KeyError: no hook of that name, or one that has no vector at a position.
-            NotDefined: no hook at all.
+            KeyError: no hook has that name, or its activation has no vector at a position.
+            NotDefined: the model has no hook to read.
         """
         if not hooks:
             raise NotDefined("features", self.model.lacks("a vector for each example"))
@@ -133,7 +132,7 @@ class Checkpoint:
         return tuple(self._features[name] for name in hooks)
 
     def _caught(self, tokens: Int[Tensor, "batch position"], hooks: list[str]) -> list[Tensor]:
-        """The vectors of some examples at some hooks."""
+        """Return the vectors of a batch at some hooks."""
         _, *found = self.model.catch(tokens, *hooks)
         dtype = next(self.model.parameters()).dtype
         return [self.model.at_readout(value).to(dtype) for value in found]
@@ -148,7 +147,7 @@ class Checkpoint:
 
     @cached_property
     def gradients(self) -> dict[str, Tensor]:
-        """Gradient of the mean training loss, per parameter.
+        """The gradient of the mean training loss, per parameter.
 
         Raises:
             NotDefined: the training examples are unknown.

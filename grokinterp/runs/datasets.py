@@ -1,4 +1,4 @@
-"""Metrics and results of analyses as xarray datasets, and the netCDF files that hold the latter: analysis/NAME.nc."""
+"""Training metrics and results of analyses as xarray datasets, and the netCDF files of results, analysis/NAME.nc."""
 
 import hashlib
 import io
@@ -45,10 +45,10 @@ LONG_NAMES = {
 
 
 def metrics_table(rows: Sequence[Mapping[str, Any]], *, loss: str = "softplus") -> xr.Dataset:
-    """Metrics over ``step``; a nested {parameter: value} becomes a ``parameter`` dimension. JSON null is NaN.
+    """Return metrics over ``step``; a nested {parameter: value} becomes a ``parameter`` dimension, JSON null NaN.
 
-    ``loss`` is the run's, ``optimization.loss``: squared errors have no unit, cross-entropies, by
-    StableMax too, are in nats.
+    ``loss`` is the run's ``optimization.loss``: squared errors have no unit, all cross-entropies, StableMax included,
+    are in nats.
     """
     names = dict.fromkeys(name for row in rows for name in row if name != "step")
     variables = {name: _column(name, [row.get(name) for row in rows]) for name in names}
@@ -76,7 +76,7 @@ NOT_DEFINED = "not_defined.json"
 
 
 def write_not_defined(run: Path, reasons: Mapping[str, str]) -> None:
-    """Write why analyses have no meaning for this run, by name; without any, no file."""
+    """Write the reasons why analyses are not defined for this run, by name; without any, there is no file."""
     path = run / "analysis" / NOT_DEFINED
     if not reasons:
         path.unlink(missing_ok=True)
@@ -86,7 +86,7 @@ def write_not_defined(run: Path, reasons: Mapping[str, str]) -> None:
 
 
 def read_not_defined(run: Path, *, among: Iterable[str] | None = None) -> dict[str, str]:
-    """Why analyses have no meaning for this run, by name; only those ``among`` some, if given."""
+    """Return the reasons why analyses are not defined for this run, by name; only names in ``among``, if given."""
     try:
         found = json.loads((run / "analysis" / NOT_DEFINED).read_bytes())
     except (FileNotFoundError, ValueError):
@@ -101,7 +101,7 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 DIGEST = "content_digest"
 
 PART = 2**20
-"""Bytes of a variable that are converted at a time."""
+"""Bytes of a variable that are converted at once."""
 
 
 def write_analysis(run: Path, name: str, dataset: xr.Dataset) -> None:
@@ -112,7 +112,7 @@ def write_analysis(run: Path, name: str, dataset: xr.Dataset) -> None:
 
 
 def read_analysis(run: Path, name: str) -> xr.Dataset | None:
-    """The results of one analysis, None if there are none, or the file is not one of ours.
+    """Return the results of an analysis; None if there are none or the file was written by another program.
 
     Raises:
         RunDirectoryError: the file is damaged.
@@ -126,7 +126,7 @@ def read_analysis(run: Path, name: str) -> xr.Dataset | None:
         dataset = xr.load_dataset(io.BytesIO(content), engine="scipy")
         expected = dataset.attrs.pop(DIGEST, None)
         damaged = expected is not None and expected != _digest(dataset)
-    except Exception as error:  # the netCDF reader raises whatever a damaged header leads it to
+    except Exception as error:  # a damaged header can raise anything
         raise RunDirectoryError(run, f"analysis/{name}.nc is damaged ({type(error).__name__})") from None
     if damaged:
         raise RunDirectoryError(run, f"analysis/{name}.nc is damaged: its content does not match its digest")
@@ -134,7 +134,7 @@ def read_analysis(run: Path, name: str) -> xr.Dataset | None:
 
 
 def _digest(dataset: xr.Dataset) -> str:
-    """SHA-256 over every variable's name, shape and values, in the order of the names."""
+    """Return the SHA-256 over the name, shape and values of every variable, in the order of the names."""
     digest = hashlib.sha256()
     for name in sorted(map(str, dataset.variables)):
         values = dataset[name].values
@@ -148,6 +148,6 @@ def _digest(dataset: xr.Dataset) -> str:
 
 
 def analysis_names(run: Path) -> tuple[str, ...]:
-    """The analyses that have results."""
+    """Return the names of the analyses that have results."""
     found = [path.stem for path in (run / "analysis").glob("*.nc")]
     return tuple(sorted(name for name in found if NAME.fullmatch(name)))

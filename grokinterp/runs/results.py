@@ -1,4 +1,4 @@
-"""An analyzed run: metrics, measures, phases and the one summary that the command line and the report print."""
+"""An analyzed run: metrics, measures, phases, verdict, and the JSON summary of the command line."""
 
 import json
 import math
@@ -27,10 +27,10 @@ from grokinterp.runs.datasets import analysis_names, metrics_table, read_analysi
 from grokinterp.storage import RunDirectory
 
 UNPLANNED = 10**8
-"""Steps of a recorded run whose length nobody told."""
+"""Steps of a recorded run of unknown length."""
 
 SMALL_DIMENSIONS = {"split", "precision", "irrep"}
-"""Dimensions whose few entries a summary spells out."""
+"""Dimensions with few entries, which a summary lists."""
 
 STRUCTURE = (
     "gradient_symmetricity",
@@ -42,22 +42,22 @@ STRUCTURE = (
     "irreps_explained",
     "hidden_fve",
 )
-"""Measures that a summary has in any case: null where they are not defined, or were not asked for."""
+"""Measures that every summary has: null if they are not defined or were not measured."""
 
 NEARLY = {
     "key_frequencies": ("is_nearly_key", "logit_similarity_held_out", "similarity_threshold"),
     "key_irreps": ("is_nearly_key_irrep", "irrep_similarity_held_out", "irrep_threshold"),
 }
-"""Variables that tell what is nearly key, how similar it is, and what its threshold is."""
+"""Variables of what is nearly key, its similarity and the threshold."""
 
 MAPS = ("logit_map", "attention_map")
-"""Analyses whose results are heatmaps: of long runs they are kept for some checkpoints only."""
+"""Analyses whose results are heatmaps, kept for some checkpoints only if there are many."""
 
 
 @final
 @dataclass(frozen=True)
 class Results:
-    """What is known about a run, read from its files; needs no PyTorch.
+    """The metrics and the results of analyses of a run, read from its files without PyTorch.
 
     >>> Results.open("checkpoints/demo").history.verdict  # doctest: +SKIP
     'grokked'
@@ -67,7 +67,7 @@ class Results:
 
     @classmethod
     def open(cls, path: str | Path) -> "Results":
-        """Open a run directory. Raises RunDirectoryError if it is not one."""
+        """Open a run directory. Raises RunDirectoryError if it is none."""
         return cls(RunDirectory.open(path))
 
     def __repr__(self) -> str:
@@ -93,7 +93,7 @@ class Results:
 
     @cached_property
     def metrics(self) -> xr.Dataset:
-        """Training metrics over the evaluated steps."""
+        """The training metrics over the evaluated steps."""
         optimization = self.directory.experiment.get("optimization")
         loss = optimization.get("loss", "") if isinstance(optimization, Mapping) else ""
         table = metrics_table(self.directory.metrics.read(), loss=loss)
@@ -102,42 +102,42 @@ class Results:
 
     @property
     def n_test(self) -> int | None:
-        """Number of test examples, None where it was not recorded or the split is unknown."""
+        """The number of test examples; None if it was not recorded or the split is unknown."""
         return self._recorded("n_test")
 
     @property
     def chance(self) -> float | None:
-        """Accuracy of guessing one of the classes, None where their number was not recorded."""
+        """The accuracy of guessing a class; None if the number of classes was not recorded."""
         classes = self._recorded("n_classes")
         return None if classes is None else 1 / classes
 
     def _recorded(self, name: str) -> int | None:
-        """A positive number that the environment has."""
+        """Return a positive number of the environment, None without it."""
         found = self.directory.environment.get(name)
         return found if isinstance(found, int) and found > 0 else None
 
     @cached_property
     def analyses(self) -> dict[str, xr.Dataset]:
-        """The results of every analysis that has been run, by name."""
+        """The results of every analysis that was run, by name."""
         names = analysis_names(self.directory.path)
         found = {name: read_analysis(self.directory.path, name) for name in names}
         return {name: dataset for name, dataset in found.items() if dataset is not None}
 
     @cached_property
     def dataset(self) -> xr.Dataset:
-        """The analyses that were run on every checkpoint, over the steps that they have in common."""
+        """The analyses that were run on every checkpoint, over their common steps."""
         dense = {name: part for name, part in self.analyses.items() if "thinned" not in part.attrs}
         return merged(dense or self.analyses)
 
     @cached_property
     def with_maps(self) -> xr.Dataset:
-        """``dataset`` and the large maps, over the steps that they have in common."""
+        """``dataset`` and the large maps, over their common steps."""
         maps = {name: part for name, part in self.analyses.items() if name in MAPS}
         return merged(maps | {name: part for name, part in self.analyses.items() if "thinned" not in part.attrs})
 
     @cached_property
     def history(self) -> History:
-        """Phases, events and verdict. Raises RunDirectoryError when there are no curves to read them from."""
+        """The phases, events and verdict. Raises RunDirectoryError if there are no curves to date."""
         if not self.metrics.sizes["step"]:
             raise RunDirectoryError(self.directory.path, "has no metrics yet")
         if self.no_history is not None:
@@ -147,12 +147,12 @@ class Results:
 
     @property
     def not_defined(self) -> dict[str, str]:
-        """Analyses that have no meaning for this run's task or model, by name, and what is lacking."""
+        """The analyses that are not defined for this run's task or model, by name, with the reason."""
         return read_not_defined(self.directory.path)
 
     @property
     def skipped(self) -> dict[int, str]:
-        """Checkpoints that could not be read, with the reason."""
+        """The checkpoints that could not be read, with the reason."""
         found: dict[str, str] = {}
         for part in self.analyses.values():
             found |= json.loads(part.attrs.get("skipped", "{}"))
@@ -160,20 +160,20 @@ class Results:
 
     @property
     def leaked_share(self) -> float | None:
-        """Share of the test examples whose mirror image is trained on, None before any analysis."""
+        """The share of the test examples whose mirror image is trained on; None before any analysis."""
         shares = [part.attrs["leaked_share"] for part in self.analyses.values() if "leaked_share" in part.attrs]
         return float(shares[0]) if shares else None
 
     @property
     def key_frequencies(self) -> list[int] | None:
-        """Key frequencies of the last checkpoint, None where they were not measured."""
+        """The key frequencies of the last checkpoint; None if they were not measured."""
         if "is_key" not in self.dataset or not self.dataset.sizes["step"]:
             return None
         return [int(k) for k in _labels(self.dataset["is_key"].isel(step=-1))]
 
     @cached_property
     def last(self) -> xr.Dataset:
-        """Everything that is known of the last checkpoint."""
+        """All results at the last checkpoint."""
         if not self.dataset.sizes["step"]:
             return self.dataset
         step = int(self.dataset["step"].values[-1])
@@ -181,7 +181,7 @@ class Results:
         return merged(there).sel(step=[step])
 
     def measures(self) -> dict[str, Any]:
-        """Every scalar measure of the last checkpoint by name; null where it is not finite."""
+        """Return every scalar measure of the last checkpoint by name; None if it is not finite."""
         measured: dict[str, Any] = {}
         if not self.last.sizes["step"]:
             return measured
@@ -198,7 +198,7 @@ class Results:
         return measured
 
     def _nearly(self, kind: str) -> dict[str, dict[str, float]]:
-        """What is nearly key at the last checkpoint, with its similarity and its threshold."""
+        """Return what is nearly key at the last checkpoint, with its similarity and its threshold."""
         mask, similarity, threshold = (self.last[name].isel(step=-1) for name in NEARLY[kind])
         found = {label: {mask.dims[0]: label} for label in _labels(mask)}
         both = {"similarity": similarity, "threshold": threshold}
@@ -206,32 +206,32 @@ class Results:
 
     @cached_property
     def learning_order(self) -> xr.Dataset:
-        """When each key frequency or representation of the last checkpoint was learned, the first first."""
+        """The step at which each key frequency or representation of the last checkpoint was learned, ascending."""
         return learning_order(self.dataset)
 
     @property
     def circuit(self) -> str | None:
-        """What the network of the last checkpoint computes with, None where that was not measured."""
+        """The circuit of the network at the last checkpoint; None if it was not measured."""
         return _labels(self.last["is_circuit"].isel(step=-1))[0] if "is_circuit" in self.last else None
 
     @property
     def circuit_close_to(self) -> str | None:
-        """The circuit that the evidence on the last checkpoint is close to beside that of the verdict, if any."""
+        """A second circuit that the evidence at the last checkpoint is close to, if any."""
         close = _labels(self.last["is_close_to"].isel(step=-1)) if "is_close_to" in self.last else []
         return close[0] if close else None
 
     @property
     def no_history(self) -> str | None:
-        """Why there can be no history: an imported network may come without curves; None where there is one."""
+        """The reason why a run has no history, as an imported network without curves; None if it has one."""
         imported = "release" in self.directory.environment
         without = imported and self.metrics.sizes["step"] == 1
         return "was imported without curves, so its phases cannot be dated" if without else None
 
     @property
     def snapshot(self) -> Snapshot | None:
-        """What the last checkpoint alone shows; None where its accuracies are unknown.
+        """The state of the last checkpoint, by its measures or else by the last row of the metrics.
 
-        By what was measured there, or else by the last row of the metrics.
+        None if its accuracies are unknown.
         """
         metrics = self.metrics
         row = {str(name): metrics[name].values[-1].item() for name in metrics if metrics[name].dims == ("step",)}
@@ -243,22 +243,22 @@ class Results:
 
     @property
     def verdict(self) -> str | None:
-        """The verdict from the history, else from the last checkpoint alone; None without either."""
+        """The verdict on the history, or else on the last checkpoint alone; None without either."""
         if self.no_history is None:
             return self.history.verdict
         return self.snapshot.verdict if self.snapshot else None
 
     @property
     def sentence(self) -> str:
-        """The verdict in one sentence, and how far the run is where it is not finished; or why there is none."""
+        """The verdict in a sentence, with the progress of a run that is not finished; or the reason for having none."""
         if self.no_history is not None:
             return f"{self.snapshot.sentence if self.snapshot else self._on_all()} The run {self.no_history}."
-        said, status = self.history.describe(), self.directory.status
+        sentence, status = self.history.describe(), self.directory.status
         if status.get("status") == "finished":
-            return said
+            return sentence
         state, planned = status.get("status", "state unknown"), self.directory.experiment.get("steps", "unknown")
         of = "" if planned == UNPLANNED else f" of {planned}"
-        return f"{said} (So far, {state}: {self.metrics['step'].values[-1]}{of} steps.)"
+        return f"{sentence} (So far, {state}: {self.metrics['step'].values[-1]}{of} steps.)"
 
     def _on_all(self) -> str:
         """Return the accuracy of a network whose training examples are unknown, as a sentence."""
@@ -266,7 +266,7 @@ class Results:
         return f"{NO_HISTORY}{'' if right is None else f': accuracy {right:.1%} on all examples'}."
 
     def summary(self) -> dict[str, Any]:
-        """The object that ``grokinterp analyze --json`` prints."""
+        """Return the JSON object that ``grokinterp analyze --json`` prints."""
         history = self.history if self.no_history is None else None
         phases, events = (history.phases, history.events) if history else ((), ())
         return {
@@ -287,13 +287,13 @@ class Results:
 
 
 def _records(table: xr.Dataset) -> list[dict[str, Any]]:
-    """The rows of a table with one axis."""
+    """Return the rows of a table with one axis."""
     columns = {str(name): table[name].values.tolist() for name in table.variables}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def merged(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
-    """Several analyses over the steps that they have in common; no step at all without any."""
+    """Return several analyses as one dataset over their common steps; without analyses it has no step."""
     if not parts:
         return xr.Dataset(coords={"step": np.array([], dtype=np.int64)})
     common = sorted(set.intersection(*(set(part["step"].values.tolist()) for part in parts.values())))
@@ -302,12 +302,12 @@ def merged(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
 
 
 def _labels(mask: xr.DataArray) -> list[Any]:
-    """The labels along its only axis at which a mask is true."""
+    """Return the labels along its only axis at which a mask is true."""
     return mask[mask.dims[0]].values[mask.values.astype(bool)].tolist()
 
 
 def _plain(variable: xr.DataArray) -> Any:
-    """A number, or {label: number} for a labeled axis; null where it is not finite."""
+    """Return a number, or {label: number} for a labeled axis; None if it is not finite."""
     if variable.ndim:
         axis = variable.dims[0]
         return {str(label): _plain(variable.sel({axis: label})) for label in variable[axis].values}

@@ -1,4 +1,4 @@
-"""The run directory seen as data."""
+"""A run directory read as data: steps, parameters, metrics and checkpoints."""
 
 import copy
 from bisect import bisect_left
@@ -27,9 +27,9 @@ AVERAGE = "average/"
 
 
 class Weights(NamedTuple):
-    """What a checkpoint file holds: the model's state dict, the update that led to it, and averaged weights.
+    """The content of a checkpoint file: the model's state dict, the last update, and averaged weights.
 
-    ``previous_update`` is the update in the file before, None where nobody asked for it.
+    ``previous_update`` is the update in the file before; None unless it was read too.
     """
 
     state: dict[str, Tensor]
@@ -41,7 +41,7 @@ class Weights(NamedTuple):
 @final
 @dataclass(frozen=True)
 class Trajectory:
-    """A run: its steps, its parameters, its metrics. Files are read when asked for.
+    """A run as data: its steps, parameters and metrics; files are read on use.
 
     >>> run = Trajectory.open("checkpoints/demo")  # doctest: +SKIP
     >>> run[1200].logits.shape  # doctest: +SKIP
@@ -59,13 +59,13 @@ class Trajectory:
 
         Args:
             path: the directory.
-            module: for a run that a ``Recorder`` wrote, the network, with any weights: files hold none of its code.
-                Without it there are its weights alone. It is copied.
+            module: the network of a run that a ``Recorder`` wrote, with any weights; it is copied. The files do not
+                hold its code, so that without it only the weights are available.
             logits: the function that the recorder was given to find the logits in the module's output.
 
         Raises:
-            RunDirectoryError: it is not one.
-            ConfigError: its configuration breaks a rule; a module that does not fit the recorded one, or is of no use.
+            RunDirectoryError: the directory is not a run directory.
+            ConfigError: the configuration breaks a rule, or the module does not fit the run.
             CheckpointError: the recorded inputs are damaged or missing.
         """
         directory = RunDirectory.open(path)
@@ -81,7 +81,7 @@ class Trajectory:
         return html_table("Trajectory", self._facts())
 
     def _facts(self) -> Facts:
-        """Return what the configuration, the names of the checkpoint files and the status say of the run."""
+        """Return task, model, saved steps and status; no checkpoint is read."""
 
         def saved() -> str:
             steps = self.steps
@@ -97,17 +97,17 @@ class Trajectory:
         }
 
     def empty_model(self) -> Model:
-        """The model with weights to be loaded: a recorded one with the module, if there is one."""
+        """Return the model without its weights: with its module, if that was given."""
         return self.experiment.empty_model() if self.module is None else copy.deepcopy(self._template)
 
     @property
     def lacks_module(self) -> bool:
-        """Whether the run is a recorded one and was opened without its module."""
+        """Whether the run was recorded and opened without its module."""
         return self.module is None and isinstance(self.experiment.model, RecordedSpec)
 
     @cached_property
     def _template(self) -> Model:
-        """The recorded module behind the face of a model, in float32 on the CPU."""
+        """The recorded module as a model, in float32 on the CPU."""
         spec, task, module = self.experiment.model, self.experiment.task, self.module
         digest = task.digest if isinstance(task, RecordedTask) else getattr(spec, "examples", None)
         if not isinstance(spec, RecordedSpec) or digest is None or module is None:
@@ -125,7 +125,7 @@ class Trajectory:
 
     @property
     def steps(self) -> tuple[int, ...]:
-        """Steps that have a checkpoint file, ascending."""
+        """The steps that have a checkpoint file, ascending."""
         return self.directory.steps()
 
     @cached_property
@@ -135,20 +135,20 @@ class Trajectory:
 
     @property
     def metrics(self) -> xr.Dataset:
-        """Training metrics over the evaluated ``step``s; per-parameter norms carry a ``parameter`` dimension."""
+        """The training metrics over the evaluated ``step``s; norms of parameters have a ``parameter`` dimension."""
         return metrics_table(self.directory.metrics.read(), loss=self.experiment.optimization.loss)
 
     def weights(self, step: int) -> Weights:
         """Read and verify one checkpoint file.
 
         Raises:
-            CheckpointError: no such step, a damaged or foreign file, shapes that are not this model's, or NaN in it.
+            CheckpointError: the step is not saved; the file is damaged, of another run or model, or has a NaN.
         """
         if not self.directory.has_checkpoint(step):
             raise CheckpointError(step, f"not saved; the run has {_listed(self.steps)}")
         stored = self.directory.load_checkpoint(step).tensors
         state = {name: value for name, value in stored.items() if not name.startswith((UPDATE, AVERAGE))}
-        update, average = (_behind(prefix, stored) for prefix in (UPDATE, AVERAGE))
+        update, average = (_after(prefix, stored) for prefix in (UPDATE, AVERAGE))
         self._check_shapes(step, state, set(self._shapes))
         for part in (update, average):
             self._check_shapes(step, part, self._parameters if part else set())
@@ -159,9 +159,9 @@ class Trajectory:
         return Weights(state, update or None, average or None)
 
     def model(self, *, step: int | None = None, averaged: bool = False) -> Model:
-        """The model as it was at ``step`` (default: the last), in float32, with TransformerLens hooks.
+        """Return the model at ``step`` (default: the last), in float32, with TransformerLens hooks.
 
-        With ``averaged`` its weights are the moving average of ``optimization.average``. Raises NotDefined without one.
+        With ``averaged`` its weights are the moving average of ``optimization.average``. Raises NotDefined without it.
         """
         weights = self.weights(self._last() if step is None else step)
         if averaged and weights.average is None:
@@ -171,7 +171,7 @@ class Trajectory:
         return model
 
     def each_weights(self, steps: Iterable[int]) -> Iterator[tuple[int, Weights | CheckpointError]]:
-        """The weights of each step with the update before it, or why they cannot be read; a file is read once."""
+        """Yield the weights of each step with the previous update, or the error of reading them; reads a file once."""
         saved, last = self.steps, (-1, None)
         for step in steps:
             try:
@@ -186,14 +186,14 @@ class Trajectory:
             yield step, weights._replace(previous_update=previous)
 
     def _update(self, step: int) -> dict[str, Tensor] | None:
-        """The update that led to a checkpoint, None if there is none or it cannot be read."""
+        """Return the last update of a checkpoint; None if it has none or cannot be read."""
         try:
             return self.weights(step).update
         except CheckpointError:
             return None
 
     def __getitem__(self, step: int) -> Checkpoint:
-        """The checkpoint of ``step``, in float64."""
+        """Return the checkpoint of ``step``, in float64."""
         ((_, weights),) = self.each_weights([step])
         if isinstance(weights, CheckpointError):
             raise weights
@@ -203,14 +203,14 @@ class Trajectory:
         return Checkpoint(step, model, self.problem, update, previous_update=previous)
 
     def checkpoint(self, step: int | None = None) -> Checkpoint:
-        """The checkpoint of ``step`` (default: the last), in float64."""
+        """Return the checkpoint of ``step`` (default: the last), in float64."""
         return self[self._last() if step is None else step]
 
     def params(self, names: Iterable[str], *, steps: Iterable[int] | None = None) -> dict[str, Tensor]:
-        """Parameters with a leading ``step`` axis: ``params(["embed.W_E"])["embed.W_E"]`` is [step, token, d_model].
+        """Return weights with a leading ``step`` axis: ``params(["embed.W_E"])["embed.W_E"]`` [step, token, d_model].
 
         Raises:
-            KeyError: no parameter of that name.
+            KeyError: no parameter has that name.
         """
         names = [names] if isinstance(names, str) else list(names)
         for name in names:
@@ -228,7 +228,7 @@ class Trajectory:
 
     @cached_property
     def _meta_model(self) -> Model:
-        """The model without its numbers."""
+        """The model without its weights, for their names and shapes."""
         with torch.device("meta"):
             return self.experiment.empty_model()
 
@@ -241,7 +241,7 @@ class Trajectory:
         return {name for name, _ in self._meta_model.named_parameters()}
 
     def _check_shapes(self, step: int, tensors: dict[str, Tensor], names: set[str]) -> None:
-        """Raise CheckpointError unless the tensors have these names, and this model's shapes."""
+        """Raise CheckpointError unless the tensors have these names and the shapes of this model."""
         path = self.directory.checkpoint_path(step).name
         if set(tensors) != names:
             odd = sorted(set(tensors) ^ names)
@@ -257,8 +257,8 @@ class Trajectory:
         return self.steps[-1]
 
 
-def _behind(prefix: str, stored: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names begin so, by what follows."""
+def _after(prefix: str, stored: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with a prefix, by the rest of their names."""
     return {name.removeprefix(prefix): value for name, value in stored.items() if name.startswith(prefix)}
 
 
@@ -267,17 +267,17 @@ def _double(update: dict[str, Tensor] | None) -> dict[str, Tensor] | None:
 
 
 def _listed(steps: tuple[int, ...]) -> str:
-    """The steps, shortened in the middle."""
+    """Return the steps as text, shortened in the middle."""
     if len(steps) <= 6:
         return ", ".join(map(str, steps)) or "no checkpoint yet"
     return f"{', '.join(map(str, steps[:3]))}, ..., {', '.join(map(str, steps[-2:]))}"
 
 
 def latest_run(root: str | Path = "checkpoints") -> Trajectory:
-    """The run below a folder that was written to last, by its metrics.
+    """Return the run in a folder whose metrics were written last.
 
     Raises:
-        RunDirectoryError: there is no run directory in the folder.
+        RunDirectoryError: the folder holds no run directory.
     """
     runs = [path.parent for path in Path(root).glob("*/experiment.json")]
     if not runs:
@@ -286,6 +286,6 @@ def latest_run(root: str | Path = "checkpoints") -> Trajectory:
 
 
 def last_written(run: Path) -> tuple[int, str]:
-    """When the metrics of a run were written last, or its configuration where there are none; then its name."""
+    """Return when the metrics of a run were written last, or its configuration without metrics; and its name."""
     files = (run / "metrics.jsonl", run / "experiment.json")
     return next((file.stat().st_mtime_ns for file in files if file.exists()), 0), run.name
