@@ -1,4 +1,4 @@
-"""The losses that networks were made to grok with, per example, and as modules for anyone's training loop."""
+"""The losses used in the grokking literature, per example, and as modules for any training loop."""
 
 from typing import TYPE_CHECKING
 

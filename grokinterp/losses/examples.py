@@ -1,4 +1,4 @@
-"""The losses the papers trained with: cross-entropies, without collapse or with it, and the mean squared error."""
+"""Losses of the literature, per example: cross-entropies with and without collapse, and the mean squared error."""
 
 from typing import Literal
 
@@ -14,14 +14,13 @@ LossForm = Literal["softplus", "float32", "float64", "stablemax", "mse"]
 def cross_entropy(
     logits: Float[Tensor, "*batch class"], labels: Int[Tensor, "*batch"], *, form: CrossEntropyForm = "softplus"
 ) -> Float[Tensor, "*batch"]:
-    """Cross-entropy of every example, in nats: -log of the probability of its label.
+    """Return the cross-entropy of every example in nats: -log of the probability of its label.
 
-    ``softplus``: softplus(logsumexp of the wrong logits - correct logit), in the dtype of the
-    logits. It equals -log softmax and keeps its relative precision when the loss is far below the
-    dtype's epsilon, where log-softmax returns exactly 0 (softmax collapse, Prieto et al. 2025, §3).
-    ``float32`` / ``float64``: log-softmax computed in that dtype (float64: Nanda et al. 2023).
-    ``stablemax``: another loss, the probabilities being s(z) / Σ s(z) instead of exp(z) / Σ exp(z), in the
-    dtype of the logits (Prieto et al. 2025, §4.1). It falls off as 1 / gap instead of exp(-gap).
+    ``softplus``: softplus(logsumexp of the wrong logits - correct logit), in the dtype of the logits. It equals -log
+    softmax and keeps its relative precision when the loss is far below the dtype's epsilon, where log-softmax returns
+    exactly 0 (softmax collapse, Prieto et al. 2025, §3). ``float32`` / ``float64``: log-softmax computed in that dtype
+    (float64: Nanda et al. 2023). ``stablemax``: a different loss, with probabilities s(z) / Σ s(z) instead of exp(z) /
+    Σ exp(z), in the dtype of the logits (Prieto et al. 2025, §4.1). It decreases as 1 / gap instead of exp(-gap).
 
     >>> cross_entropy(torch.tensor([[0.0, 0.0]]), torch.tensor([1]))
     tensor([0.6931])
@@ -40,7 +39,7 @@ def cross_entropy(
 def minus_log_stablemax(
     logits: Float[Tensor, "*batch class"], labels: Int[Tensor, "*batch"]
 ) -> Float[Tensor, "*batch"]:
-    """-log s(z_label) / Σ s(z), as softplus(log Σ of the wrong s(z) - log s(z_label)), which cannot round to 0.
+    """Return -log s(z_label) / Σ s(z), as softplus(log Σ of the wrong s(z) - log s(z_label)), which never rounds to 0.
 
     >>> minus_log_stablemax(torch.tensor([[1.0, -1.0]]), torch.tensor([0])).exp()  # (2 + 1/2) / 2
     tensor([1.2500])
@@ -52,7 +51,7 @@ def minus_log_stablemax(
 
 
 def squared_error(logits: Float[Tensor, "*batch class"], labels: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-    """Mean over classes of (logit - 1 for the label, logit - 0 for the others)², of every example.
+    """Return the mean over classes of (logit - 1 for the label, logit - 0 otherwise)² for every example.
 
     Source: Gromov 2023 (the loss of its solvable networks).
 
@@ -70,10 +69,9 @@ def example_losses(
     form: LossForm = "softplus",
     supervised: Float[Tensor, "supervision example class"] | None = None,
 ) -> Float[Tensor, "example"]:
-    """The loss that training minimizes the mean of, for every example: a cross-entropy in nats, or squared error.
+    """Return the training loss of every example: a cross-entropy in nats, or the squared error.
 
-    Under deep supervision, where the logits of every supervision step are trained, it is the mean
-    over these steps.
+    Under deep supervision, which trains the logits of every supervision step, it is the mean over these steps.
 
     >>> steps = torch.tensor([[[1.0, 0.0]], [[0.0, 0.0]]])  # wrong, then undecided
     >>> example_losses(steps[-1], torch.tensor([1]), form="mse", supervised=steps)
@@ -87,5 +85,5 @@ def example_losses(
 
 
 def exact(form: LossForm) -> LossForm:
-    """The form that evaluates the same loss in the dtype of the logits, without collapse."""
+    """Return the form that evaluates the same loss in the dtype of the logits without collapse."""
     return "softplus" if form in ("float32", "float64") else form

@@ -14,15 +14,15 @@ Reduction = Literal["mean", "sum", "none"]
 
 
 class ClassificationLoss(nn.Module):
-    """A loss of logits [C], [N, C] or [N, C, …] and labels of the shape without C, as in ``torch.nn.CrossEntropyLoss``.
+    """A loss of logits [C], [N, C] or [N, C, …] and labels without C, as in ``torch.nn.CrossEntropyLoss``.
 
-    Labels ``ignore_index`` count for nothing, whatever their logits are. Where PyTorch's mean of no label at
-    all is NaN, it is 0 here, with a gradient of 0: a batch without anything to learn teaches nothing.
-    Logits of less than single precision are taken to float32 first, in which the loss comes back.
+    Labels ``ignore_index`` do not count, whatever their logits. The mean over no labels, NaN in PyTorch, is 0 here with
+    a gradient of 0, since a batch without labels contains no signal. Logits below single precision are computed in
+    float32, which is also the dtype of the loss.
 
     Raises:
-        ConfigError: a reduction that there is not; labels or logits of another shape or type; on the CPU also
-            labels that are no class (elsewhere the device says so, in its own words).
+        ConfigError: if the reduction is unknown, or labels or logits have another shape or type; on the CPU also if a
+            label is not a class (on other devices the device raises its own error).
     """
 
     def __init__(self, *, ignore_index: int = -100, reduction: Reduction = "mean") -> None:
@@ -35,10 +35,10 @@ class ClassificationLoss(nn.Module):
     def of_each(
         self, logits: Float[Tensor, "example class"], labels: Int[Tensor, "example"]
     ) -> Float[Tensor, "example"]:
-        """The loss of every example."""
+        """Return the loss of every example."""
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """The loss of every label, or their sum or mean."""
+        """Return the loss of every label, or their sum or mean."""
         require_fitting(input, target)
         axis = min(1, input.ndim - 1)
         logits = input.movedim(axis, -1).reshape(-1, input.shape[axis])
@@ -59,7 +59,7 @@ class ClassificationLoss(nn.Module):
 
 @final
 class StableCrossEntropyLoss(ClassificationLoss):
-    """-log StableMax: a cross-entropy whose gradient falls off as 1 / gap instead of exp(-gap), so that none collapses.
+    """-log StableMax: a cross-entropy whose gradient decreases as 1 / gap, not exp(-gap), so that it cannot collapse.
 
     Source: Prieto et al. 2025, §4.1 (StableMax).
 
@@ -75,7 +75,7 @@ class StableCrossEntropyLoss(ClassificationLoss):
 
 @final
 class SoftplusCrossEntropyLoss(ClassificationLoss):
-    """The usual cross-entropy, -log softmax, in the form that keeps its precision however small it is.
+    """The usual cross-entropy, -log softmax, in a form that keeps its precision however small it is.
 
     >>> logits = torch.tensor([[30.0, 0.0]])
     >>> SoftplusCrossEntropyLoss()(logits, torch.tensor([0])), nn.CrossEntropyLoss()(logits, torch.tensor([0]))
@@ -90,10 +90,10 @@ class SoftplusCrossEntropyLoss(ClassificationLoss):
 
 @final
 class LogSoftmaxCrossEntropyLoss(ClassificationLoss):
-    """The usual cross-entropy by log-softmax in single or double precision, which collapses: later in the latter.
+    """The usual cross-entropy by log-softmax in single or double precision, where it collapses.
 
-    The loss is exactly 0 from a gap of about 21 between the logits in float32 and 39 in float64
-    (docs/formulas.md, Numerical health).
+    The loss is exactly 0 from a logit gap of about 21 in float32 and 39 in float64 (docs/formulas.md, Numerical
+    health).
     """
 
     def __init__(
@@ -123,10 +123,10 @@ class OneHotMSELoss(ClassificationLoss):
 def get_stable_loss_function(
     form: LossForm = "stablemax", *, ignore_index: int = -100, reduction: Reduction = "mean"
 ) -> ClassificationLoss:
-    """The module of a form of the loss; by default StableMax cross-entropy, which cannot collapse.
+    """Return the module of a form of the loss; by default StableMax cross-entropy, which cannot collapse.
 
     Raises:
-        ConfigError: a form that there is not.
+        ConfigError: if the form is unknown.
 
     >>> get_stable_loss_function()
     StableCrossEntropyLoss(ignore_index=-100, reduction='mean')
@@ -141,7 +141,7 @@ def get_stable_loss_function(
 
 
 def require_fitting(logits: Tensor, labels: Tensor) -> None:
-    """Raise ConfigError unless there is one label where the logits have one row of classes."""
+    """Raise ConfigError unless there is one label per row of logits."""
     if not logits.ndim or not logits.is_floating_point():
         raise ConfigError("input", f"{logits.dtype} {list(logits.shape)}", "must be logits [C], [N, C] or [N, C, …]")
     wanted = logits.shape[:1] + logits.shape[2:] if logits.ndim > 1 else logits.shape[1:]
@@ -149,7 +149,7 @@ def require_fitting(logits: Tensor, labels: Tensor) -> None:
         raise ConfigError("target", labels.dtype, "must be class indices; probabilities of classes are not supported")
     if labels.shape != wanted:
         given = f"{list(labels.shape)}"
-        rule = f"must be {list(wanted)}, the shape of the logits {list(logits.shape)} without their axis of classes"
+        rule = f"must be {list(wanted)}, the shape of the logits {list(logits.shape)} without the class axis"
         raise ConfigError("target", given, rule)
 
 

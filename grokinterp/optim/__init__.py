@@ -1,4 +1,4 @@
-"""Filters: what happens to a gradient between the backward pass and the optimizer, on any optimizer; and optimizers."""
+"""Gradient filters for any optimizer, applied between the backward pass and the update; optimizers and schedules."""
 
 from typing import TYPE_CHECKING
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 FILTERS: dict[str, type[GradientFilter]] = {
     filter.kind: filter for filter in (GrokfastEMA, GrokfastMA, GrokfastDual, OrthoGrad, EGD)
 }
-"""The filters there are, by kind."""
+"""All filters by kind."""
 
 __getattr__, __dir__ = front_door(
     __name__,

@@ -1,6 +1,6 @@
-"""Schedules that answer to how the run goes: state machines over its evaluations.
+"""Adaptive schedules: state machines over the evaluations of a run.
 
-What they wait for is counted in steps, so that the interval between evaluations settles only how finely it is seen.
+Waiting times are counted in steps, so that the evaluation interval affects only the resolution.
 """
 
 from collections.abc import Mapping
@@ -13,19 +13,19 @@ from grokinterp.optim.closed_form import require_share, require_steps
 from grokinterp.optim.schedule import Evaluation, Schedule
 
 MEMORIZED = 0.99
-"""Training accuracy from which a run has memorized."""
+"""Training accuracy at which a run has memorized."""
 GENERALIZED = 0.95
-"""Held-out accuracy from which it has generalized."""
+"""Held-out accuracy at which a run has generalized."""
 
 
 class Adaptive(Schedule):
-    """A schedule whose state holds the factor of the updates up to the next evaluation."""
+    """A schedule whose state holds the factor of the updates until the next evaluation."""
 
     def factor(self, step: int, steps: int, state: Mapping[str, Any]) -> float:
         return float(self.known(state)["factor"])
 
     def known(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        """The state, what it lacks taken from the start."""
+        """Return the state, with missing entries taken from the initial state."""
         return {**self.start(), **state}
 
 
@@ -33,14 +33,15 @@ class Adaptive(Schedule):
 class Plateau(Adaptive):
     """factor ← max(lowest, by · factor) whenever the training loss has not fallen for ``patience`` steps.
 
-    It has fallen when it is below (1 - threshold) times the lowest so far; a loss that is not finite has not fallen.
-    After a reduction another ``patience`` steps go by before the next. A grokking run's training loss rests long before
-    it generalizes: a small patience leaves such a run with small steps.
+    The loss has fallen if it is below (1 - threshold) times its minimum so far; a loss that is not finite has not
+    fallen. After a reduction, ``patience`` steps pass before the next. The training loss of a grokking run is flat long
+    before the run generalizes, so that a small patience leaves such a run with small steps.
 
     Source: the rule of torch.optim.lr_scheduler.ReduceLROnPlateau with threshold_mode="rel", counted in steps.
 
     Raises:
-        ConfigError: by or threshold not strictly between 0 and 1, patience below 1, or lowest outside (0, 1].
+        ConfigError: if by or threshold is not strictly between 0 and 1, patience is below 1, or lowest is outside (0,
+            1].
 
     >>> schedule = Plateau(by=0.5, patience=10)
     >>> state = schedule.observe(schedule.start(), Evaluation(0, 1.0, 0, 1.0, 0))
@@ -64,7 +65,7 @@ class Plateau(Adaptive):
         require_share("lowest", self.lowest)
 
     def start(self) -> dict[str, Any]:
-        """The factor, the lowest loss so far, and the step from which the waiting counts."""
+        """Return the factor, the minimum loss so far, and the step from which patience counts."""
         return {"factor": 1.0, "best": None, "since": None}
 
     def observe(self, state: Mapping[str, Any], evaluation: Evaluation) -> dict[str, Any]:
@@ -81,17 +82,17 @@ class Plateau(Adaptive):
 
 @dataclass(frozen=True, kw_only=True)
 class Gap(Adaptive):
-    """Weight decay that grows while there is a gap: what is trained on is known, what is held out is not.
+    """Weight decay that grows while the run has memorized but not generalized.
 
-    The factor is 2^(m / doubling), at most ``most``. m counts steps: up while the run has memorized (training
-    accuracy ≥ .99) and has not generalized (held-out accuracy < .95); down to 0 while it has not memorized, since
-    decay that undoes memorization is too strong; and m = 0 at once where it generalizes. How one evaluation finds the
-    run holds until the next one; where an accuracy is unknown (NaN) m stays.
+    The factor is 2^(m / doubling), at most ``most``. m counts steps: up while the run has memorized (training accuracy
+    ≥ .99) and has not generalized (held-out accuracy < .95); down to 0 while it has not memorized, since decay that
+    undoes memorization is too strong; and m = 0 at once when it generalizes. The state found at an evaluation holds
+    until the next; if an accuracy is unknown (NaN), m does not change.
 
-    Source: Liu et al. 2022 (Omnigrok); Nanda et al. 2023, §5: what shrinks the weights shortens the plateau.
+    Source: Liu et al. 2022 (Omnigrok); Nanda et al. 2023, §5: smaller weights shorten the plateau.
 
     Raises:
-        ConfigError: doubling below 1, or most below 1 or above 10^4.
+        ConfigError: if doubling is below 1, or most is below 1 or above 10^4.
 
     >>> schedule = Gap(doubling=100)
     >>> state = schedule.observe(schedule.start(), Evaluation(500, 0.01, 1.0, 9.0, 0.1))
@@ -111,7 +112,7 @@ class Gap(Adaptive):
             raise ConfigError("most", self.most, "must be from 1 to 10000")
 
     def start(self) -> dict[str, Any]:
-        """The factor, m, where m goes (1, 0 or -1), and the step of the last evaluation."""
+        """Return the factor, m, the direction of m (1, 0 or -1), and the step of the last evaluation."""
         return {"factor": 1.0, "steps_of_growth": 0, "trend": 0, "step": None}
 
     def observe(self, state: Mapping[str, Any], evaluation: Evaluation) -> dict[str, Any]:
@@ -134,12 +135,12 @@ class Gap(Adaptive):
 
     @property
     def _most_steps(self) -> int:
-        """Where the factor reaches ``most``."""
+        """The m at which the factor reaches ``most``."""
         return ceil(self.doubling * log2(self.largest))
 
 
 def trend(evaluation: Evaluation) -> int:
-    """1 where what is trained on is known and what is held out is not, -1 where neither is, else 0."""
+    """Return 1 if the run has memorized and not generalized, -1 if it has done neither, 0 otherwise or if unknown."""
     if isnan(evaluation.train_accuracy) or not evaluation.held_out_accuracy < GENERALIZED:
         return 0
     return 1 if evaluation.train_accuracy >= MEMORIZED else -1
@@ -147,17 +148,17 @@ def trend(evaluation: Evaluation) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Mastery(Adaptive):
-    """Batches that grow with what is known: factor ← min(1, by · factor) at an evaluation that masters the examples.
+    """Batch sizes that grow with performance: factor ← min(1, by · factor) when the training examples are mastered.
 
-    They are mastered at a training accuracy of at least ``accuracy``; ``hold`` steps or more lie between two growths,
-    so that a larger batch is mastered again before the next. Batches are small and noisy at first, and end as large as
-    the configuration's.
+    They are mastered at a training accuracy of at least ``accuracy``. At least ``hold`` steps lie between two
+    increases, so that the larger batch is mastered before the next increase. Batches are small and noisy at first, and
+    reach the size in the configuration.
 
     Source: Smith et al. 2018, Don't decay the learning rate, increase the batch size; by mastery as in curriculum
     learning, Bengio et al. 2009.
 
     Raises:
-        ConfigError: low or accuracy outside (0, 1], by not above 1 and at most 1000, or hold below 1.
+        ConfigError: if low or accuracy is outside (0, 1], by is not above 1 and at most 1000, or hold is below 1.
 
     >>> schedule = Mastery(low=0.25)
     >>> state = schedule.observe(schedule.start(), Evaluation(100, 0.01, 1.0, 9.0, 0.1))
@@ -180,7 +181,7 @@ class Mastery(Adaptive):
         require_steps("hold", self.hold, 1)
 
     def start(self) -> dict[str, Any]:
-        """The factor, and the step of its last growth."""
+        """Return the factor, and the step of its last increase."""
         return {"factor": self.low, "grown": None}
 
     def observe(self, state: Mapping[str, Any], evaluation: Evaluation) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The average of a model's weights over training, beside the weights themselves."""
+"""Averages of a model's weights over training."""
 
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
@@ -13,12 +13,12 @@ AnyModel = TypeVar("AnyModel", bound=nn.Module)
 
 
 class ModelEMA(Generic[AnyModel]):
-    """An exponential moving average of a model: θ̄ = θ when it is made, and θ̄ ← d θ̄ + (1 - d) θ at every update.
+    """An exponential moving average of a model: θ̄ = θ initially, and θ̄ ← d θ̄ + (1 - d) θ at every update.
 
-    Floating-point buffers, such as the running mean and variance of a BatchNorm, are averaged like the weights; what is
-    counted or not finite (the batches seen, a mask of -∞) is copied. Tied weights stay tied. ``model`` is a
-    copy in evaluation mode, without gradients, on the same device; dropout and BatchNorm of the trained model stay as
-    they are. Forward hooks are copied with it.
+    Floating-point buffers, such as the running mean and variance of a BatchNorm, are averaged like the weights; integer
+    or non-finite buffers (the number of batches, a mask of -∞) are copied. Tied weights stay tied. ``model`` is a copy
+    in evaluation mode, without gradients, on the same device; dropout and BatchNorm of the trained model are
+    unaffected. Forward hooks are copied as well.
 
     Source: docs/formulas.md, Accelerators (decay 0.999); torch.optim.swa_utils.AveragedModel.
 
@@ -32,12 +32,12 @@ class ModelEMA(Generic[AnyModel]):
     5.5
 
     Args:
-        model: what is trained.
+        model: the model in training.
         decay: d, from 0 (no average) to below 1.
 
     Raises:
-        ConfigError: a decay outside [0, 1), or weights in float16 or bfloat16, whose average would not move since
-            (1 - d) θ is rounded away.
+        ConfigError: if the decay is outside [0, 1), or weights are float16 or bfloat16, whose average would not change
+            since (1 - d) θ is rounded away.
     """
 
     def __init__(self, model: AnyModel, decay: float = 0.999) -> None:
@@ -45,32 +45,32 @@ class ModelEMA(Generic[AnyModel]):
             raise ConfigError("decay", decay, "must be from 0 to below 1")
         for name, weight in model.named_parameters():
             if weight.dtype in (torch.float16, torch.bfloat16):
-                raise ConfigError(name, weight.dtype, "an average needs weights in float32; autocast leaves them so")
+                raise ConfigError(name, weight.dtype, "an average needs weights in float32, which autocast preserves")
         self.decay, self._trained = decay, model
         self._average = AveragedModel(model, multi_avg_fn=self._step, use_buffers=True)
         self._average.eval().requires_grad_(False)
-        self._average.n_averaged.fill_(1)  # torch would copy the weights at the first update
+        self._average.n_averaged.fill_(1)  # otherwise torch copies the weights at the first update
 
     @property
     def model(self) -> AnyModel:
-        """The model with the average weights."""
+        """The model with the averaged weights."""
         return self._average.module  # ty: ignore[invalid-explicit-return]
 
     def update(self) -> None:
-        """Take the weights as they now are into the average."""
+        """Update the average with the current weights."""
         self._average.update_parameters(self._trained)
         for average, buffer in zip(self.model.buffers(), self._trained.buffers(), strict=True):
             average.copy_(torch.where(average.isfinite(), average, buffer))
 
     def state_dict(self) -> dict[str, Any]:
-        """The average and how many updates it has had, as tensors that belong to it."""
+        """Return the average and its number of updates, as copies."""
         return self._average.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state of an average of the same model.
+        """Restore the state of an average of the same model.
 
         Raises:
-            RuntimeError: it is of another model.
+            RuntimeError: if the state belongs to another model.
         """
         self._average.load_state_dict(state)
 

@@ -1,4 +1,4 @@
-"""Schedules that follow from the step alone."""
+"""Schedules that depend only on the step."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from grokinterp.errors import ConfigError
 from grokinterp.optim.schedule import Schedule
 
 LONGEST = 10**9
-"""Steps of a period or a rise."""
+"""Largest number of steps of a period or a rise."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Constant(Schedule):
-    """Factor 1.
+    """The constant factor 1.
 
     >>> Constant().factor(7, 10, {})
     1.0
@@ -29,14 +29,15 @@ class Constant(Schedule):
 
 @dataclass(frozen=True, kw_only=True)
 class Cosine(Schedule):
-    """final + (1 - final) · (1 + cos(π t / T)) / 2 over a run of T steps, half a period of the cosine, once.
+    """final + (1 - final) · (1 + cos(π t / T)) / 2 over a run of T steps: half a period of the cosine.
 
-    The last update, t = T - 1, has the least factor, which is positive for every ``final``; it stays from there on.
+    The last update, t = T - 1, has the smallest factor, which is positive for every ``final`` and remains constant
+    afterwards.
 
     Source: Loshchilov and Hutter 2016, SGDR, Equation 5, without restarts.
 
     Raises:
-        ConfigError: final outside [0, 1].
+        ConfigError: if final is outside [0, 1].
 
     >>> [round(Cosine().factor(t, 4, {}), 3) for t in range(4)]
     [1.0, 0.854, 0.5, 0.146]
@@ -56,12 +57,12 @@ class Cosine(Schedule):
 
 @dataclass(frozen=True, kw_only=True)
 class Cyclic(Schedule):
-    """From ``low`` straight up to 1 and straight down again in every ``period`` steps, beginning at ``low``.
+    """A triangle wave from ``low`` to 1 and back in every ``period`` steps, starting at ``low``.
 
-    Source: Smith 2017, Cyclical learning rates, §3.1 (the triangular policy; its step size is half our period).
+    Source: Smith 2017, Cyclical learning rates, §3.1 (the triangular policy, whose step size is half of ``period``).
 
     Raises:
-        ConfigError: low outside (0, 1], or a period below 2 or above 10^9.
+        ConfigError: if low is outside (0, 1], or the period is below 2 or above 10^9.
 
     >>> [Cyclic(low=0.5, period=4).factor(t, 100, {}) for t in range(6)]
     [0.5, 0.75, 1.0, 0.75, 0.5, 0.75]
@@ -83,13 +84,13 @@ class Cyclic(Schedule):
 
 @dataclass(frozen=True, kw_only=True)
 class Increasing(Schedule):
-    """From ``low`` straight up to 1 in ``over`` steps (None: those of the whole run), and 1 from there on.
+    """A linear rise from ``low`` to 1 in ``over`` steps (None: the whole run), constant afterwards.
 
     Source: Smith et al. 2018, Don't decay the learning rate, increase the batch size, for batches; for weight decay it
-    is memorizing first and simplifying afterwards.
+    means memorizing first and simplifying later.
 
     Raises:
-        ConfigError: low outside (0, 1], or over below 1 or above 10^9.
+        ConfigError: if low is outside (0, 1], or over is below 1 or above 10^9.
 
     >>> [Increasing(low=0.5, over=2).factor(t, 100, {}) for t in range(4)]
     [0.5, 0.75, 1.0, 1.0]

@@ -1,4 +1,4 @@
-"""Egalitarian gradient descent: descend equally fast along every singular direction."""
+"""Egalitarian gradient descent: equal speed along every singular direction."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -12,11 +12,11 @@ from grokinterp.optim.matrices import as_matrices
 
 @dataclass(frozen=True, kw_only=True)
 class EGD(GradientFilter):
-    """G ← (G Gᵀ)^-½ G, the gradient with all its singular values set to one: U Vᵀ of G = U S Vᵀ.
+    """G ← (G Gᵀ)^-½ G, the gradient with all singular values set to one: U Vᵀ for G = U S Vᵀ.
 
-    Singular values below rank · ε · the largest, which cannot be told from rounding, become 0: null directions stay
-    null. What is a matrix, ``as_matrices`` says: a vector is one of one row, g / ‖g‖, and the heads' matrices are taken
-    one by one. A gradient that is not finite stays as it is.
+    Singular values below rank · ε · the largest, which are indistinguishable from rounding, become 0, so that null
+    directions stay null. ``as_matrices`` defines the matrices: a vector is a matrix with one row, g / ‖g‖, and the
+    matrices of heads are treated separately. A non-finite gradient is unchanged.
 
     Source: Pasand and Dohmatob 2025 (EGD).
 
@@ -42,7 +42,7 @@ class EGD(GradientFilter):
 
 
 def polar(matrix: Float[Tensor, "*batch row column"], eps: float) -> Float[Tensor, "*batch row column"]:
-    """U Vᵀ over the singular values above max(row, column) · eps · the largest."""
+    """Return U Vᵀ over the singular values above max(row, column) · eps · the largest."""
     left, values, right = torch.linalg.svd(matrix, full_matrices=False)
     smallest = max(matrix.shape[-2:]) * eps * values[..., :1]
     return (left * (values > smallest).to(values.dtype).unsqueeze(-2)) @ right

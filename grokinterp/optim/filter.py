@@ -1,4 +1,4 @@
-"""What every gradient filter is."""
+"""The interface of gradient filters."""
 
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
@@ -8,11 +8,11 @@ from jaxtyping import Float
 from grokinterp.lazy import Tensor
 
 Memory = Any
-"""What a filter remembers of one parameter: None, a tensor, or a tuple of memories. Never changed in place."""
+"""The memory of a filter for a parameter: None, a tensor, or a tuple of memories. Never changed in place."""
 
 
 class GradientFilter(ABC):
-    """A pure function of the gradient and the weights of one parameter, and of what it remembers of it.
+    """A pure function of a parameter's gradient and weights, and of the filter's memory of that parameter.
 
     >>> from grokinterp.optim import OrthoGrad
     >>> import torch
@@ -24,35 +24,35 @@ class GradientFilter(ABC):
     __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
 
     about: ClassVar[str]
-    """What the filter does, in one line."""
+    """A one-line description of the filter."""
 
     has_memory: ClassVar[bool]
-    """Whether what becomes of a gradient depends on those before it."""
+    """Whether the filtered gradient depends on earlier gradients."""
 
     kind: str
 
     @property
     def copies(self) -> int:
-        """How many numbers, at most, are remembered of every weight."""
+        """The largest number of values kept in memory per weight."""
         return 0
 
     @property
     def gain(self) -> float:
-        """By what a gradient that never changes is multiplied: 1 + λ, or 1 where nothing is amplified."""
+        """The factor by which a constant gradient is multiplied: 1 + λ, or 1 without amplification."""
         return 1.0
 
     def boosted(self, factor: float | int) -> "GradientFilter":
-        """The filter with ``factor`` times the λ; itself where there is none."""
+        """Return the filter with λ multiplied by ``factor``, or the filter itself if it has no λ."""
         return self
 
     @abstractmethod
     def __call__(
         self, gradient: Float[Tensor, "*shape"], weight: Float[Tensor, "*shape"], memory: Memory = None
     ) -> tuple[Float[Tensor, "*shape"], Memory]:
-        """The filtered gradient, and what to remember; neither argument is changed.
+        """Return the filtered gradient and the new memory, without changing the arguments.
 
         Args:
-            gradient: of the loss with respect to the weight.
-            weight: where it was taken.
-            memory: what the call before returned, None at the first.
+            gradient: the gradient of the loss with respect to the weight.
+            weight: the weight at which the gradient was computed.
+            memory: the memory returned by the previous call, None at the first call.
         """

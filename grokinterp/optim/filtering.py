@@ -1,4 +1,4 @@
-"""Filters on any torch optimizer, which stays the object it is, and how their memory is saved."""
+"""Filters for any torch optimizer, which remains the same object, and the saving of their memory."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
@@ -22,18 +22,18 @@ HOOKS = {
     "_optimizer_load_state_dict_pre_hooks": "check",
     "_optimizer_load_state_dict_post_hooks": "load",
 }
-"""Where a torch optimizer keeps its hooks, and the method of ``Filtering`` that is the hook."""
+"""The attributes in which a torch optimizer keeps its hooks, and the methods of ``Filtering`` used as hooks."""
 
 
 class Filtering:
-    """The filters of one optimizer and their memory of its parameters.
+    """The filters of an optimizer and their memory of its parameters.
 
     Source: the hooks of torch.optim.Optimizer; torch.amp.GradScaler for ``grad_scale`` and ``found_inf``.
 
     Args:
-        optimizer: whose gradients are filtered.
-        given: the filters in their order.
-        lr_normalize: whether to divide the learning rate by their gain.
+        optimizer: the optimizer whose gradients are filtered.
+        given: the filters in order.
+        lr_normalize: whether to divide the learning rate by the gain of the filters.
     """
 
     def __init__(self, optimizer: Optimizer, given: tuple[GradientFilter, ...], *, lr_normalize: bool) -> None:
@@ -48,14 +48,14 @@ class Filtering:
 
     @property
     def gain(self) -> float:
-        """By what all filters together multiply a gradient that never changes."""
+        """The factor by which all filters together multiply a constant gradient."""
         return prod((filter.gain for filter in self.filters), start=1.0)
 
     def boost(self, factor: float | int) -> None:
-        """Multiply every λ by ``factor`` from now on; saved with the memory.
+        """Multiply every λ by ``factor`` from now on; the boost is saved with the memory.
 
         Raises:
-            ConfigError: a λ would become negative or infinite.
+            ConfigError: if a λ would become negative or infinite.
         """
         self._set_factor(self.factor * factor)
 
@@ -63,7 +63,7 @@ class Filtering:
         """Register the hooks.
 
         Raises:
-            ConfigError: a complex parameter.
+            ConfigError: if a parameter is complex.
         """
         for name, parameter in named(self.optimizer):
             require_real_and_dense(name, parameter)
@@ -75,14 +75,14 @@ class Filtering:
         self.optimizer.__dict__["__getstate__"] = self.copied
 
     def copied(self) -> dict[str, Any]:
-        """What a copied or pickled optimizer consists of; torch leaves the hooks behind, here they come along."""
+        """Return the state of a copied or pickled optimizer, with the hooks, which torch omits."""
         hooks = {place: OrderedDict(filters=getattr(self, method)) for place, method in HOOKS.items()}
         return {**type(self.optimizer).__getstate__(self.optimizer), **hooks, "__getstate__": self.copied}
 
     # A step.
 
     def before_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Filter the gradients that are there, or those that the closure makes, once it has made them."""
+        """Filter the existing gradients, or the gradients of the closure once it has computed them."""
         closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
         if closure is None:
             return self.filter_gradients()
@@ -92,7 +92,7 @@ class Filtering:
         return (args[0], closure, *args[2:]), kwargs
 
     def then_filter(self, closure: Callable[[], Any]) -> Callable[[], Any]:
-        """The closure, and after it the filters."""
+        """Return a closure that computes the gradients and then filters them."""
 
         def evaluate() -> Any:
             loss = closure()
@@ -102,7 +102,7 @@ class Filtering:
         return evaluate
 
     def after_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Give the optimizer back the learning rates and the gradient scale that are its own."""
+        """Restore the learning rates and the gradient scale of the optimizer."""
         for group, lr in self.set_aside:
             group["lr"] = lr
         if self.scale is not None:
@@ -111,18 +111,18 @@ class Filtering:
 
     @torch.no_grad()
     def filter_gradients(self) -> None:
-        """Overwrite every gradient by what the filters make of it; one that is None has no part in it.
+        """Overwrite every gradient with its filtered value; parameters without a gradient are skipped.
 
-        The step of a subclass that calls the step of its parent comes here twice: gradients that have passed and were
-        not touched since do not pass again before the step ends. Where ``found_inf`` says that the update will not be
-        applied, the filters do not see the gradients.
+        The step of a subclass that calls the step of its parent runs this twice: gradients that were filtered and not
+        changed since are not filtered again before the step ends. If ``found_inf`` marks the update as skipped, the
+        filters do not see the gradients.
         """
         found = [(name, parameter) for name, parameter in named(self.optimizer) if parameter.grad is not None]
         for name, parameter in found:
             require_real_and_dense(name, parameter)
         if self.passed is not None and self.passed == versions(found):
             return
-        self.after_step(self.optimizer, (), {})  # what a step that failed has left
+        self.after_step(self.optimizer, (), {})  # left by a failed step
         self._require_no_capture()
         if bool(getattr(self.optimizer, "found_inf", None)):
             return
@@ -147,7 +147,7 @@ class Filtering:
         gradient.copy_(value)
 
     def _take_scale(self) -> None:
-        """Fused optimizers divide by ``grad_scale`` themselves; gradients that have passed are divided already."""
+        """Set aside ``grad_scale``, by which fused optimizers divide, since filtered gradients are already divided."""
         self.scale = getattr(self.optimizer, "grad_scale", None)
         if self.scale is not None:
             self.optimizer.__dict__["grad_scale"] = None
@@ -161,20 +161,20 @@ class Filtering:
     def _require_no_capture(self) -> None:
         if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
             kinds = ", ".join(filter.kind for filter in self.filters)
-            raise ConfigError("filters", kinds, "a CUDA graph cannot hold them: take the step outside of it")
+            raise ConfigError("filters", kinds, "cannot run in a CUDA graph: call step outside of it")
 
     # The state.
 
     def save(self, optimizer: Optimizer, state_dict: dict[str, Any]) -> None:
-        """Add the filters, their boosts and their memory by the parameters' indices to a state dict."""
+        """Add the filters, their boosts and their memory by parameter index to a state dict."""
         memory = {index: self.memory[one] for index, one in indexed(optimizer, state_dict) if one in self.memory}
         state_dict["filters"] = {"given": self._named(), "boost": self.factor, "memory": memory}
 
     def check(self, optimizer: Optimizer, state_dict: dict[str, Any]) -> None:
-        """Take the filters' part from a state dict that is about to be loaded.
+        """Extract the filters' part of a state dict before it is loaded.
 
         Raises:
-            ConfigError: there is none, or it is of other filters, or of other parameters.
+            ConfigError: if it is missing while a filter has memory, or belongs to other filters or other parameters.
         """
         saved = state_dict.pop("filters", None)
         if saved is None:
@@ -184,13 +184,13 @@ class Filtering:
             return
         of = saved.get("given") if isinstance(saved, Mapping) else saved
         if of != self._named():
-            raise ConfigError("filters", short(of), f"the state is of other filters than {short(self._named())}")
+            raise ConfigError("filters", short(of), f"the state belongs to other filters than {short(self._named())}")
         parameters = dict(indexed(optimizer, state_dict))
         kept = {parameters[index]: memory for index, memory in saved["memory"].items() if index in parameters}
         self.arriving = saved["boost"], {one: moved(memory, one) for one, memory in kept.items()}
 
     def load(self, optimizer: Optimizer) -> None:
-        """Put in place what ``check`` took, now that the rest is loaded."""
+        """Restore the part extracted by ``check`` after the rest is loaded."""
         if self.arriving is not None:
             factor, self.memory = self.arriving
             self._set_factor(factor)
@@ -205,31 +205,31 @@ class Filtering:
 
 
 def filtering_of(optimizer: Optimizer) -> Filtering | None:
-    """The one whose hook an optimizer has."""
+    """Return the ``Filtering`` whose hook the optimizer has, or None."""
     owners = (getattr(hook, "__self__", None) for hook in optimizer._optimizer_step_pre_hooks.values())
     return next((owner for owner in owners if isinstance(owner, Filtering)), None)
 
 
 def named(optimizer: Optimizer) -> Iterator[tuple[str, Tensor]]:
-    """Every parameter, with its name where the optimizer was given names, else its place."""
+    """Yield every parameter with its name if the optimizer has names, else its position."""
     for i, group in enumerate(optimizer.param_groups):
         places = [f"param_groups[{i}].params[{j}]" for j in range(len(group["params"]))]
         yield from zip(group.get("param_names", places), group["params"], strict=True)
 
 
 def indexed(optimizer: Optimizer, state_dict: Mapping[str, Any]) -> Iterator[tuple[int, Tensor]]:
-    """Every parameter, with the number it has in a state dict."""
+    """Yield every parameter with its index in a state dict."""
     for group, saved in zip(optimizer.param_groups, state_dict["param_groups"], strict=False):
         yield from zip(saved["params"], group["params"], strict=False)
 
 
 def versions(found: list[tuple[str, Tensor]]) -> list[tuple[int, int]]:
-    """What tells whether gradients were changed or exchanged."""
+    """Return the identity and version of each gradient, which reveal whether it was changed or replaced."""
     return [(id(parameter.grad), parameter.grad._version) for _, parameter in found if parameter.grad is not None]
 
 
 def require_real_and_dense(name: str, parameter: Tensor) -> None:
-    """Raise ConfigError where a parameter or its gradient is complex, or the gradient sparse."""
+    """Raise ConfigError if a parameter or its gradient is complex, or the gradient is sparse."""
     if parameter.is_complex():
         raise ConfigError(name, "complex", "filters take real parameters only")
     if parameter.grad is not None and parameter.grad.layout is not torch.strided:
@@ -237,35 +237,34 @@ def require_real_and_dense(name: str, parameter: Tensor) -> None:
 
 
 def moved(memory: Memory, parameter: Tensor) -> Memory:
-    """A memory on the parameter's device, in the precision that its gradients are filtered in.
+    """Move a memory to the parameter's device, in the precision in which its gradients are filtered.
 
     Raises:
-        ConfigError: it is of a parameter of another shape.
+        ConfigError: if it belongs to a parameter of another shape.
     """
     if isinstance(memory, list | tuple):
         return type(memory)(moved(part, parameter) for part in memory)
     if not isinstance(memory, Tensor):
         return memory
     if memory.shape != parameter.shape:
-        rule = f"the state is of other parameters: here the shape is {tuple(parameter.shape)}"
+        rule = f"the state belongs to other parameters: the shape here is {tuple(parameter.shape)}"
         raise ConfigError("filters", tuple(memory.shape), rule)
     return memory.to(parameter.device, torch.promote_types(parameter.dtype, torch.float32))
 
 
 def filtered(optimizer: AnyOptimizer, *filters: GradientFilter, lr_normalize: bool = False) -> AnyOptimizer:
-    """The same optimizer, whose every step first passes the gradients through the filters, in the order given.
+    """Return the same optimizer, whose every step first applies the filters to the gradients, in the given order.
 
-    The class, schedulers, parameter groups, closures and ``GradScaler`` stay as they are. ``.grad`` is overwritten with
-    the filtered gradient. What the filters remember travels in ``optimizer.state_dict()["filters"]``, and with a copied
-    or pickled optimizer. float16 and bfloat16 gradients are filtered in float32, and remembered so: (1 - α) g would be
-    rounded away in a moving average of 8 or 11 bits.
+    The class, schedulers, parameter groups, closures and ``GradScaler`` work as before. ``.grad`` is overwritten with
+    the filtered gradient. The memory of the filters is in ``optimizer.state_dict()["filters"]``, and in a copied or
+    pickled optimizer. float16 and bfloat16 gradients are filtered and remembered in float32, since (1 - α) g would be
+    rounded away in a moving average with 8 or 11 bits.
 
-    A filter that amplifies makes the steps of plain descent ``gain`` times as long (1 + λ). ``lr_normalize``
-    divides the learning rate by the gain for the duration of each step, in all parameter groups; schedulers
-    see and set the rate that is divided. Decoupled weight decay, which takes lr · weight_decay of the weights,
-    is divided along with it: multiply ``weight_decay`` by the gain to keep it. An optimizer that divides by the
-    gradient's size (Adam, RMSprop, Muon, Rprop) takes no longer steps for a longer gradient, and shorter ones
-    with lr_normalize.
+    A filter that amplifies makes the steps of plain gradient descent ``gain`` times as long (1 + λ). ``lr_normalize``
+    divides the learning rate by the gain during each step, in all parameter groups; schedulers see and set the
+    undivided rate. Decoupled weight decay, which removes lr · weight_decay of the weights, is divided as well: multiply
+    ``weight_decay`` by the gain to keep it. An optimizer that divides by the size of the gradient (Adam, RMSprop, Muon,
+    Rprop) does not take longer steps for a longer gradient, but takes shorter steps with lr_normalize.
 
     >>> import torch
     >>> from grokinterp.optim import GrokfastEMA
@@ -277,14 +276,14 @@ def filtered(optimizer: AnyOptimizer, *filters: GradientFilter, lr_normalize: bo
     -3.0
 
     Args:
-        optimizer: of real parameters with dense gradients.
-        filters: what happens to the gradients.
-        lr_normalize: whether to divide the learning rate by the filters' gain.
+        optimizer: an optimizer of real parameters with dense gradients.
+        filters: the filters, in order.
+        lr_normalize: whether to divide the learning rate by the gain of the filters.
 
     Raises:
-        ConfigError: filters on filters, on LBFGS, or on complex parameters, or something that is no filter; in
-            ``step``, a sparse or complex gradient, also that of a complex parameter which ``add_param_group``
-            added; in ``load_state_dict``, a state of no or of other filters.
+        ConfigError: for an optimizer that has filters, LBFGS, complex parameters, or an object that is not a filter; in
+            ``step``, for a sparse or complex gradient, including gradients of parameters added by ``add_param_group``;
+            in ``load_state_dict``, for a state without these filters.
     """
     if not isinstance(optimizer, Optimizer):
         raise ConfigError("optimizer", short(optimizer), "must be a torch.optim.Optimizer")
@@ -292,20 +291,20 @@ def filtered(optimizer: AnyOptimizer, *filters: GradientFilter, lr_normalize: bo
         if not isinstance(filter, GradientFilter):
             raise ConfigError("filters", short(filter), "must each be a filter, such as GrokfastEMA()")
     if isinstance(optimizer, LBFGS):
-        raise ConfigError("optimizer", "LBFGS", "takes many gradients in a step, of which filters make no sense")
+        raise ConfigError("optimizer", "LBFGS", "evaluates several gradients per step, for which filters are undefined")
     if filtering_of(optimizer) is not None:
-        raise ConfigError("optimizer", type(optimizer).__name__, "has filters already: give all filters in one call")
+        raise ConfigError("optimizer", type(optimizer).__name__, "already has filters: pass all filters at once")
     Filtering(optimizer, filters, lr_normalize=lr_normalize).attach()
     return optimizer
 
 
 def filters_of(optimizer: Optimizer) -> Filtering:
-    """The filters of an optimizer, with what they remember.
+    """Return the filters of an optimizer, with their memory.
 
     Raises:
-        ConfigError: it has none.
+        ConfigError: if it has none.
     """
     filtering = filtering_of(optimizer)
     if filtering is None:
-        raise ConfigError("optimizer", type(optimizer).__name__, "has no filters: filtered(optimizer, …) gives it some")
+        raise ConfigError("optimizer", type(optimizer).__name__, "has no filters: add them by filtered(optimizer, …)")
     return filtering

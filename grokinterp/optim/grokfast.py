@@ -1,4 +1,4 @@
-"""Grokfast: amplify the slow part of the gradient."""
+"""Grokfast: amplification of the slow part of the gradient."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ from grokinterp.optim.filter import GradientFilter, Memory
 
 
 class Grokfast(GradientFilter):
-    """g ← g + λ · (slow part of the gradients so far, this one included).
+    """g ← g + λ · (slow part of the gradients so far, including this one).
 
-    With λ = 0 the gradient stays what it was, bit for bit. Where successive gradients agree, their
-    slow part is the gradient itself: the step of plain descent is 1 + λ times as long.
+    With λ = 0 the gradient is unchanged bit for bit. If successive gradients agree, their slow part is the gradient
+    itself, and the step of plain gradient descent is 1 + λ times as long.
 
     Source: Lee et al. 2024, §2.
     """
@@ -36,12 +36,12 @@ class Grokfast(GradientFilter):
     def addition(
         self, gradient: Float[Tensor, "*shape"], memory: Memory
     ) -> tuple[Float[Tensor, "*shape"] | None, Memory]:
-        """λ times the slow part, None where nothing is to be added, and what to remember."""
+        """Return λ times the slow part, or None if nothing is added, and the new memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GrokfastEMA(Grokfast):
-    """The slow part is an exponential moving average: e ← α e + (1 - α) g, and at the first gradient e = g.
+    """The slow part is an exponential moving average: e ← α e + (1 - α) g, with e = g at the first gradient.
 
     Source: Lee et al. 2024, §2.3 (GROKFAST-EMA).
 
@@ -52,7 +52,7 @@ class GrokfastEMA(Grokfast):
     (tensor([4.]), tensor([7.]))
 
     Raises:
-        ConfigError: alpha outside [0, 1], lamb negative or not finite.
+        ConfigError: if alpha is outside [0, 1], or lamb is negative or not finite.
     """
 
     about: ClassVar[str] = "adds λ times an exponential moving average of the gradients"
@@ -88,14 +88,12 @@ class GrokfastEMA(Grokfast):
 class GrokfastMA(Grokfast):
     """The slow part is the mean of the last ``window`` gradients.
 
-    During the warm-up, until the window is full, nothing is added; without it the mean is that of
-    the gradients there are.
+    With the warm-up, nothing is added until the window is full; without it, the mean is over the gradients so far.
 
-    The sum of the window takes some two additions a gradient however long the window is, and nothing
-    is ever subtracted, so that the rounding of a gradient leaves with it. The newer gradients are
-    remembered with their running sum, the older ones as the sums of each and all that follow it
-    among them: the oldest of these goes with every gradient that comes, and when none is left the
-    newer ones become the older.
+    The sum over the window takes about two additions per gradient, however long the window, and nothing is ever
+    subtracted, so that the rounding error of a gradient disappears with it. The newer gradients are stored with their
+    running sum, the older gradients as the sums of each and all that follow it: each new gradient drops the oldest of
+    these sums, and when none is left the newer gradients become the older.
 
     Source: Lee et al. 2024, §2.2 (GROKFAST-MA).
 
@@ -106,7 +104,7 @@ class GrokfastMA(Grokfast):
     (tensor([2.]), tensor([7.]))
 
     Raises:
-        ConfigError: a window below 1, lamb negative or not finite.
+        ConfigError: if the window is below 1, or lamb is negative or not finite.
     """
 
     about: ClassVar[str] = "adds λ times the mean of the last gradients"
@@ -151,7 +149,7 @@ class GrokfastMA(Grokfast):
 
 @dataclass(frozen=True, kw_only=True)
 class GrokfastDual(Grokfast):
-    """Both averages of the gradient as it came, both added: g ← g + λ₁ e + λ₂ m.
+    """Both averages of the raw gradient, both added: g ← g + λ₁ e + λ₂ m.
 
     Source: docs/formulas.md, Accelerators (dual).
     """
@@ -190,12 +188,12 @@ def require_lamb(value: float) -> None:
 
 
 def amplified(slow: Float[Tensor, "*shape"], by: float) -> Float[Tensor, "*shape"] | None:
-    """λ times the slow part; None for λ = 0, since even + 0 would turn -0 into 0."""
+    """Return λ times the slow part, or None for λ = 0, since even + 0 would turn -0 into 0."""
     return by * slow if by else None
 
 
 def sums_to_the_end(kept: Sequence[Float[Tensor, "*shape"]]) -> tuple[Float[Tensor, "*shape"], ...]:
-    """The sums of each tensor and all behind it.
+    """Return the sums of each tensor and all that follow it.
 
     >>> sums_to_the_end([torch.tensor(1.0), torch.tensor(2.0), torch.tensor(4.0)])
     (tensor(7.), tensor(6.), tensor(4.))

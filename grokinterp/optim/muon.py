@@ -1,4 +1,4 @@
-"""Muon for matrices and AdamW for the rest, as one optimizer."""
+"""Muon for matrices and AdamW for the other parameters, as a single optimizer."""
 
 import math
 from collections.abc import Callable
@@ -16,36 +16,36 @@ OF_ADAMW = ("lr", "weight_decay", "betas", "eps")
 
 
 class Muon(Optimizer):
-    """``torch.optim.Muon`` for every parameter that is a matrix, ``torch.optim.AdamW`` for all others.
+    """An optimizer that uses ``torch.optim.Muon`` for matrices and ``torch.optim.AdamW`` for other parameters.
 
-    What is a matrix, ``optim.matrices`` says: each head of a [head, d_model, d_head] is one by itself, a
-    convolution's kernel is [out, in · height · width]. Parameters of fewer than two axes go to AdamW, and so do all of
-    a group with ``adamw=True``, where embeddings, read-outs and the biases of heads [head, d_head] belong::
+    ``optim.matrices`` defines the matrices: each head of a [head, d_model, d_head] is a separate matrix, and a
+    convolution's kernel is [out, in · height · width]. AdamW updates parameters with fewer than two axes, and all
+    parameters of a group with ``adamw=True``, intended for embeddings, read-outs and biases of heads [head, d_head]::
 
         Muon([{"params": hidden}, {"params": embeddings, "adamw": True, "lr": 1e-3}], lr=0.02, adjust_lr_fn="original")
 
-    Both read the settings in ``param_groups`` at every step, so that schedulers work as they do elsewhere. The default
-    ``adjust_lr_fn`` makes Muon's updates as large as AdamW's, so that both can have one learning rate. As in the
+    Both read the settings in ``param_groups`` at every step, so that schedulers work as usual. The default
+    ``adjust_lr_fn`` makes Muon's updates as large as AdamW's, so that both can share a learning rate. As in the
     fused optimizers of torch, an update whose ``found_inf`` is 1 is not applied.
 
     Source: Jordan et al. 2024 (Muon); Liu et al. 2025, §2.2 (match_rms_adamw).
 
     Args:
-        params: as any torch optimizer takes them: parameters, named ones, or groups.
+        params: parameters, named parameters or groups, as for any torch optimizer.
         lr: learning rate of both.
-        weight_decay: decoupled, of both.
-        momentum: of Muon.
-        nesterov: whether Muon looks ahead.
-        ns_steps: iterations that orthogonalize an update.
-        adjust_lr_fn: what Muon multiplies the rate of a matrix [row, column] by: 0.2 √max(row, column)
+        weight_decay: decoupled weight decay of both.
+        momentum: momentum of Muon.
+        nesterov: whether Muon uses Nesterov momentum.
+        ns_steps: Newton-Schulz iterations that orthogonalize an update.
+        adjust_lr_fn: factor of the learning rate of a matrix [row, column]: 0.2 √max(row, column)
             ("match_rms_adamw"), or √max(1, row / column) ("original").
-        betas: of AdamW's moments.
-        eps: in AdamW's denominator.
-        adamw: whether AdamW takes the matrices too.
+        betas: coefficients of AdamW's moments.
+        eps: constant in AdamW's denominator.
+        adamw: whether AdamW also updates the matrices.
 
     Raises:
-        ConfigError: a complex parameter; in ``step``, a sparse gradient.
-        ValueError: from torch, at the first step, a setting out of its range.
+        ConfigError: if a parameter is complex or, in ``step``, a gradient is sparse.
+        ValueError: from torch, at the first step, if a setting is out of range.
     """
 
     def __init__(
@@ -80,13 +80,13 @@ class Muon(Optimizer):
         group = self.param_groups[-1]
         if any(parameter.is_complex() for parameter in group["params"]):
             raise ConfigError("params", "complex", "Muon takes real parameters only")
-        nothing = [torch.zeros(1, 1)]  # the two know the ranges of their settings
+        nothing = [torch.zeros(1, 1)]  # both validate the ranges of their settings
         torch.optim.Muon(nothing, **{key: group[key] for key in OF_MUON})
         AdamW(nothing, **{key: group[key] for key in OF_ADAMW})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One update of all parameters that have a gradient."""
+        """Update all parameters that have a gradient."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -101,7 +101,7 @@ class Muon(Optimizer):
         return loss
 
     def _step_muon(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
-        """One step of torch's Muon, on matrices that lie in the storage of the parameters and of their moments."""
+        """Take a step of torch's Muon, on matrices that share storage with the parameters and their moments."""
         moments = {}
         for parameter in parameters:
             state = self.state[parameter]
@@ -117,7 +117,7 @@ class Muon(Optimizer):
             muon.step()
 
     def _step_adamw(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
-        """One step of torch's AdamW, which remembers the parameters here."""
+        """Take a step of torch's AdamW, which stores its parameters here."""
         if parameters:
             adamw = AdamW(parameters, **{key: group[key] for key in OF_ADAMW})
             adamw.state = self.state
@@ -125,7 +125,7 @@ class Muon(Optimizer):
 
 
 def matrices_of(tensor: Tensor) -> tuple[Tensor, ...]:
-    """The matrices of a parameter as views; a kernel's columns in the order of its storage, be that channels_last."""
+    """Return the matrices of a parameter as views; columns of a kernel follow its storage, such as channels_last."""
     if tensor.ndim == 3:
         return tensor.unbind()
     if tensor.ndim == 2:
@@ -135,6 +135,6 @@ def matrices_of(tensor: Tensor) -> tuple[Tensor, ...]:
 
 
 def laid_out(tensor: Tensor | None, like: Tensor) -> Tensor:
-    """The tensor itself, or a copy in the memory layout of another."""
+    """Return the tensor itself, or a copy in the memory layout of another tensor."""
     assert tensor is not None
     return tensor if tensor.stride() == like.stride() else torch.empty_like(like).copy_(tensor)

@@ -1,4 +1,4 @@
-"""AdamW that descends across the weights only."""
+"""AdamW on gradients orthogonal to the weights."""
 
 from typing import Any
 
@@ -11,19 +11,19 @@ from grokinterp.optim.orthograd import OrthoGrad
 
 
 class OrthoAdamW(AdamW):
-    """``torch.optim.AdamW`` whose gradients pass through OrthoGrad: ``filtered(AdamW(...), OrthoGrad())`` as a class.
+    """AdamW on gradients filtered by OrthoGrad: ``filtered(AdamW(...), OrthoGrad())`` as a class.
 
-    The gradient that AdamW sees is orthogonal to the weights; its step is not quite, since Adam divides every element
-    by a size of its own.
+    The gradient that AdamW receives is orthogonal to the weights; its step is not exactly, since Adam divides every
+    element by its own scale.
 
     Source: Prieto et al. 2025, §5 (⊥AdamW).
 
     Args:
-        params: as any torch optimizer takes them: parameters, named ones, or groups.
+        params: parameters, named parameters or groups, as for any torch optimizer.
         lr: learning rate.
-        weight_decay: decoupled.
-        betas: of the two moments.
-        eps: added to the denominator.
+        weight_decay: decoupled weight decay.
+        betas: coefficients of the two moments.
+        eps: constant added to the denominator.
         options: other arguments of ``torch.optim.AdamW``.
     """
 

@@ -1,4 +1,4 @@
-"""OrthoGrad: descend without rescaling the weights."""
+"""OrthoGrad: gradient descent without rescaling of the weights."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -9,17 +9,16 @@ from grokinterp.lazy import Tensor, torch
 from grokinterp.optim.filter import GradientFilter, Memory
 
 ROUNDING = 1e-6
-"""A share of the gradient that cannot be told from rounding."""
+"""Share of the gradient that is indistinguishable from rounding."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OrthoGrad(GradientFilter):
-    """The gradient's part across the weights, as long as the whole gradient.
+    """The part of the gradient orthogonal to the weights, rescaled to the length of the gradient.
 
-    g⊥ = g - (⟨w, g⟩ / ⟨w, w⟩) w, then g⊥ ‖g‖ / ‖g⊥‖, per parameter, computed in float64. Where g is parallel to w,
-    ‖g⊥‖ ≤ 1e-6 ‖g‖, nothing is left but rounding, which is not made as long as a step. Without
-    weights to be parallel to, w = 0, and for a parameter of one element, which has nothing across, g
-    stays as it is.
+    g⊥ = g - (⟨w, g⟩ / ⟨w, w⟩) w, then g⊥ ‖g‖ / ‖g⊥‖, per parameter, computed in float64. If g is parallel to w, ‖g⊥‖ ≤
+    1e-6 ‖g‖, the remainder is rounding error and is not rescaled. If w = 0, or the parameter has one element and hence
+    no orthogonal part, g is unchanged.
 
     Source: Prieto et al. 2025, §5 (⊥Grad); docs/formulas.md, Accelerators.
     """

@@ -1,4 +1,4 @@
-"""What every schedule is: by how much a rate is multiplied at each step of a run."""
+"""The interface of schedules: the factor that multiplies a rate at each step of a run."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 
 
 class Evaluation(NamedTuple):
-    """What adaptive schedules are told of a run: its curves at one step, NaN where there is no such example."""
+    """The curves of a run at a step, as seen by adaptive schedules; NaN if there are no such examples."""
 
     step: int
     train_loss: float
@@ -18,33 +18,34 @@ class Evaluation(NamedTuple):
 class Schedule(ABC):
     """A factor for every step, which multiplies the learning rate, weight decay or batch size of the configuration.
 
-    A schedule itself never changes: what an adaptive one has seen is a state of plain JSON values, which ``start``
-    begins, ``observe`` replaces at every evaluation, and ``factor`` reads. So going on from a stored state is going on.
+    A schedule is immutable. The state of an adaptive schedule consists of plain JSON values: ``start`` creates it,
+    ``observe`` returns a new one at every evaluation, and ``factor`` reads it. Training therefore continues from a
+    stored state without difference.
     """
 
     __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
 
     about: ClassVar[str]
-    """What the schedule does, in one line."""
+    """A one-line description of the schedule."""
 
     kind: str
 
     @property
     def largest(self) -> float:
-        """No factor is above it."""
+        """An upper bound of the factor."""
         return 1.0
 
     def start(self) -> dict[str, Any]:
-        """The state before any evaluation; a closed form has none."""
+        """Return the state before any evaluation; a closed form has none."""
         return {}
 
     @abstractmethod
     def factor(self, step: int, steps: int, state: Mapping[str, Any]) -> float:
-        """Of the update from ``step`` to ``step + 1`` in a run of ``steps``: positive and finite.
+        """Return the factor of the update from ``step`` to ``step + 1`` in a run of ``steps``, positive and finite.
 
-        A state that lacks what ``start`` has is taken to be at its start.
+        Missing entries of the state are taken from its start.
         """
 
     def observe(self, state: Mapping[str, Any], evaluation: Evaluation) -> dict[str, Any]:
-        """The state after an evaluation; the one given is not changed."""
+        """Return the state after an evaluation, without changing the given state."""
         return dict(state)

@@ -1,4 +1,4 @@
-"""The schedules that a learning rate, a weight decay and a batch size may have, by ``kind``."""
+"""The schedules of learning rate, weight decay and batch size, by ``kind``."""
 
 from collections.abc import Callable
 
@@ -10,29 +10,29 @@ from grokinterp.optim.schedule import Evaluation, Schedule
 LR_SCHEDULES: dict[str, type[Schedule]] = {
     schedule.kind: schedule for schedule in (Constant, Increasing, Cosine, Cyclic, Plateau)
 }
-"""Of the learning rate; all factors are at most 1."""
+"""Schedules of the learning rate; all factors are at most 1."""
 
 WEIGHT_DECAY_SCHEDULES: dict[str, type[Schedule]] = {
     schedule.kind: schedule for schedule in (Constant, Increasing, Gap)
 }
-"""Of the weight decay; ``Gap``'s factor is from 1 to its ``most``."""
+"""Schedules of the weight decay; the factor of ``Gap`` is from 1 to its ``most``."""
 
 BATCH_SCHEDULES: dict[str, type[Schedule]] = {schedule.kind: schedule for schedule in (Constant, Increasing, Mastery)}
-"""Of the batch size; all factors are at most 1, so that no batch is larger than the configuration's."""
+"""Schedules of the batch size; all factors are at most 1, so no batch exceeds the size in the configuration."""
 
 
 def as_lambda(schedule: Schedule, *, steps: int, warmup_steps: int = 0) -> Callable[[int], float]:
-    """The factor at every step of a closed form, with a linear warm-up, for torch's LambdaLR.
+    """Return the factor of a closed form at every step, with a linear warm-up, for torch's LambdaLR.
 
     Raises:
-        ConfigError: a schedule that wants to be told of evaluations, steps below 1, or warmup_steps below 0.
+        ConfigError: if the schedule depends on evaluations, steps is below 1, or warmup_steps is below 0.
 
     >>> rate = as_lambda(Cosine(), steps=4, warmup_steps=2)
     >>> [round(rate(t), 3) for t in range(4)]
     [0.5, 0.854, 0.5, 0.146]
     """
     if schedule.start():
-        raise ConfigError("schedule", schedule.kind, "follows the evaluations of a run, not the step alone")
+        raise ConfigError("schedule", schedule.kind, "depends on the evaluations of a run, not only on the step")
     if steps < 1:
         raise ConfigError("steps", steps, "must be an integer from 1")
     if warmup_steps < 0:
@@ -41,7 +41,7 @@ def as_lambda(schedule: Schedule, *, steps: int, warmup_steps: int = 0) -> Calla
 
 
 def warm_up(step: int, warmup_steps: int) -> float:
-    """(t + 1) / warmup_steps, at most 1.
+    """Return (t + 1) / warmup_steps, at most 1.
 
     >>> [warm_up(t, 2) for t in range(3)]
     [0.5, 1.0, 1.0]

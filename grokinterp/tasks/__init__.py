@@ -1,4 +1,4 @@
-"""Finite problems whose every example can be listed."""
+"""Finite problems whose examples can all be listed."""
 
 from grokinterp.tasks.composition import Composition
 from grokinterp.tasks.groups import GroupComposition, GroupConjugation

@@ -1,4 +1,4 @@
-"""One operation after another."""
+"""Compositions of two operations."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,7 +19,7 @@ from grokinterp.tasks.table import Table
 from grokinterp.tasks.task import BinaryTask, Task
 
 LARGEST = 10**6
-"""Triples of operands."""
+"""Largest number of triples of operands."""
 
 BinaryOperation = Annotated[
     ModularAddition
@@ -33,19 +33,19 @@ BinaryOperation = Annotated[
     | Table,
     Discriminator("kind"),
 ]
-"""The operations that can be composed; a new one joins this union."""
+"""The operations that can be composed; a new operation joins this union."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Composition(Task):
-    """d = (a ∘ b) • c, ∘ the inner and • the outer operation: two steps, as in multi-step grokking.
+    """d = (a ∘ b) • c, with inner operation ∘ and outer operation •: two steps, as in multi-step grokking.
 
-    The classes of the inner operation are operands of the outer one. The examples are the triples (a, b, c) for which
-    both steps are defined, in lexicographic order.
+    The classes of the inner operation are operands of the outer operation. The examples are the triples (a, b, c) for
+    which both steps are defined, in lexicographic order.
 
     Raises:
-        ConfigError: the inner operation has classes that are not operands of the outer one, more than 10^6 triples, or
-            none for which both steps are defined.
+        ConfigError: if the inner operation has classes that are not operands of the outer operation, there are more
+            than 10^6 triples, or both steps are defined for none.
 
     >>> task = Composition(outer=ModularMultiplication(p=5), inner=ModularAddition(p=5))
     >>> task.tokens()[38].tolist(), int(task.labels()[38])  # (1 + 2) · 3
@@ -96,28 +96,29 @@ class Composition(Task):
         return self._cube[self._cube >= 0]
 
     def mirror(self) -> Int[Tensor, "example"]:
-        """The smallest of the triples that have the same operands in an order that never changes the answer.
+        """Return the smallest triple with the same operands in an order that never changes the answer.
 
-        All six orders share an id under addition twice, (a, b, c) and (b, a, c) if only the inner step commutes.
+        All six orders share an id for repeated addition; (a, b, c) and (b, a, c) share one if only the inner step
+        commutes.
         """
         tokens, weights = self.tokens(), self.d_vocab ** torch.arange(2, -1, -1)
         orders = [list(order) for order in permutations(range(3)) if self._cube.permute(order).equal(self._cube)]
         return torch.stack([(tokens[:, order] * weights).sum(1) for order in orders]).min(0).values
 
     def difficulty(self) -> Float[Tensor, "example"]:
-        """The difficulty of both steps together: of a ∘ b, and of (a ∘ b) • c."""
+        """Return the sum of the difficulties of both steps, a ∘ b and (a ∘ b) • c."""
         a, b, c = self.tokens().T
         return by_pair(self.inner)[a, b] + by_pair(self.outer)[self.inner.table()[a, b], c]
 
     @cached_property
     def _cube(self) -> Int[Tensor, "a b c"]:
-        """The class of every triple; -1 where a step is not defined."""
+        """Return the class of every triple; -1 if a step is not defined."""
         first, second = self.inner.table(), self.outer.table()
         return torch.where(first[:, :, None] < 0, -1, second[first.clamp(min=0)])
 
 
 def by_pair(task: BinaryTask) -> Float[Tensor, "a b"]:
-    """The difficulty of every pair of operands, 0 where there is no example."""
+    """Return the difficulty of every pair of operands, 0 for pairs without an example."""
     difficulty = torch.zeros(task.table().shape, dtype=torch.float64)
     difficulty[tuple(task.tokens().T)] = task.difficulty()
     return difficulty

@@ -15,14 +15,14 @@ from grokinterp.tasks.task import BinaryTask
 
 @dataclass(frozen=True, kw_only=True)
 class GroupTask(BinaryTask):
-    """An operation on the elements of a group, which are the tokens and the classes, in its order.
+    """An operation on the elements of a group, which are both tokens and classes, in the order of the group.
 
-    C_n, D_n (of order 2n), S_n, A_n and direct products of them, by name: ``C113``, ``D59``, ``S5``,
+    Groups are named: C_n, D_n (of order 2n), S_n, A_n and direct products of them, as ``C113``, ``D59``, ``S5``,
     ``A5``, ``S3xC2``; ``grokinterp.maths.groups`` documents the order of their elements.
 
     The convention "left_first" reads a product of permutations from left to right, x · y is x then y, as in the
-    published networks; "right_first" is the composition of functions, (x ∘ y)(i) = x(y(i)): y then x. In any group
-    x ∘ y = y · x.
+    published networks; "right_first" is the composition of functions, (x ∘ y)(i) = x(y(i)): y then x. In any group x ∘
+    y = y · x.
     """
 
     group: str = "S5"
@@ -38,12 +38,12 @@ class GroupTask(BinaryTask):
 
     @cached_property
     def structure(self) -> Group:
-        """The group of that name; x · y is "x then y" where its elements are permutations."""
+        """The named group; x · y is "x then y" for permutations."""
         return groups.group(self.group)
 
     @cached_property
     def operation(self) -> Group:
-        """The same elements under the product of the convention."""
+        """The group with the product of the convention."""
         return self.structure if self.convention == "left_first" else groups.opposite(self.structure)
 
     @property
@@ -60,7 +60,7 @@ class GroupTask(BinaryTask):
 
     @property
     def answer_group(self) -> AnswerGroup:
-        """The answer group of the algebra, or else the group itself."""
+        """The answer group of the algebra, or otherwise the group itself."""
         return super().answer_group or AnswerGroup(self.structure, torch.arange(self.structure.order))
 
 
@@ -68,14 +68,14 @@ class GroupTask(BinaryTask):
 class GroupComposition(GroupTask):
     """c = x · y, or c = x ∘ y = y · x under the convention ``right_first``; example x·n + y is the pair (x, y).
 
-    Since (y · x)⁻¹ = x⁻¹ · y⁻¹, the algebra of the second is that of the first with every element renamed to its
+    Since (y · x)⁻¹ = x⁻¹ · y⁻¹, the algebra of the second is the algebra of the first with every element renamed to its
     inverse.
 
     Source: Power et al. 2022, Appendix A.1.1 (S_5); Chughtai et al. 2023, §3.
 
     Raises:
-        ConfigError: no such group, more than 1000 elements (whose pairs would not fit a full batch), or no
-            such convention.
+        ConfigError: if the group or the convention is unknown, or the group has more than 1000 elements (whose pairs
+            would exceed a full batch).
 
     >>> task = GroupComposition(group="S3")
     >>> swap_0_1, swap_1_2 = task.structure.elements.index("102"), task.structure.elements.index("021")
@@ -100,13 +100,13 @@ class GroupComposition(GroupTask):
 class GroupConjugation(GroupTask):
     """c = x · y · x⁻¹, or c = x · y · x, in a finite group; example x·n + y is the pair (x, y).
 
-    Under the convention ``right_first`` x ∘ y ∘ x⁻¹ is x⁻¹ · y · x; x ∘ y ∘ x reads the same from either side. Neither
-    form is the product of a group, so there is no algebra. In an abelian group the answers are y and 2x + y.
+    Under the convention ``right_first``, x ∘ y ∘ x⁻¹ is x⁻¹ · y · x; x ∘ y ∘ x is the same under both. Neither form is
+    the product of a group, so there is no algebra. In an abelian group the answers are y and 2x + y.
 
     Source: Power et al. 2022, Appendix A.1.1 (x·y·x⁻¹ and x·y·x for x, y in S_5).
 
     Raises:
-        ConfigError: no such group, more than 1000 elements, no such convention, or no such form.
+        ConfigError: if the group, the convention or the form is unknown, or the group has more than 1000 elements.
 
     >>> task = GroupConjugation(group="S3", convention="right_first")
     >>> swap, cycle = task.structure.elements.index("102"), task.structure.elements.index("120")

@@ -14,27 +14,27 @@ from grokinterp.maths.residues import is_prime
 from grokinterp.tasks.task import BinaryTask
 
 MOST_MATRICES = 1000
-"""All pairs of so many matrices fit one full batch."""
+"""Largest number of matrices whose pairs fit in a full batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MatrixMultiplication(BinaryTask):
-    """c = a · b for n x n matrices over F_p, every matrix one token.
+    """c = a · b for n x n matrices over F_p, each matrix a token.
 
-    The number of a matrix is its entries, row by row, as digits in base p: [[0, 1], [2, 0]] over F_3 is
-    0·27 + 1·9 + 2·3 + 0 = 15. With ``invertible`` only the matrices of GL_n(F_p) are left, counted in the same
-    order; they form a group of order (pⁿ - 1)(pⁿ - p)···(pⁿ - pⁿ⁻¹). All matrices together do not.
+    The number of a matrix has its entries, row by row, as digits in base p: [[0, 1], [2, 0]] over F_3 is 0·27 + 1·9 +
+    2·3 + 0 = 15. With ``invertible`` only the matrices of GL_n(F_p) remain, in the same order; they form a group of
+    order (pⁿ - 1)(pⁿ - p)···(pⁿ - pⁿ⁻¹), while all matrices do not form a group.
 
     Raises:
-        ConfigError: n = 1, which is modular multiplication; p not a prime; or more than 1000 matrices of this
-            size, invertible or not, which leaves n = 2 with p = 2, 3, 5 and n = 3 with p = 2.
+        ConfigError: if n = 1, which is modular multiplication; p is not a prime; or there are more than 1000 matrices
+            of this size, invertible or not, which leaves n = 2 with p = 2, 3, 5 and n = 3 with p = 2.
 
     >>> task = MatrixMultiplication(n=2, p=3)
     >>> task.matrices[15].tolist(), task.matrices[int(task.table()[15, 15])].tolist()
     ([[0, 1], [2, 0]], [[2, 0], [0, 2]])
     """
 
-    about: ClassVar[str] = "c = a·b for n x n matrices over F_p, or the invertible ones alone"
+    about: ClassVar[str] = "c = a·b for n x n matrices over F_p, all or invertible only"
     kind: Literal["matrix_multiplication"] = "matrix_multiplication"
     n: int = 2
     p: int = 3
@@ -73,12 +73,12 @@ class MatrixMultiplication(BinaryTask):
         return torch.searchsorted(numbers, _numbers(_products(self.matrices, self.p), self.p))
 
     def difficulty(self) -> Float[Tensor, "example"]:
-        """The sum of the entries of both matrices, since a token's number weighs the first entry most."""
+        """Return the sum of the entries of both matrices, since token numbers weigh the first entry most."""
         return self.matrices.sum((1, 2))[self.tokens()].sum(1).double()
 
     @cached_property
     def structure(self) -> Group | None:
-        """GL_n(F_p); None if some of the matrices have no inverse."""
+        """GL_n(F_p), or None if some matrices are not invertible."""
         if not self.invertible:
             return None
         return Group(f"GL{self.n}(F{self.p})", self.table(), tuple(map(str, self.matrices.tolist())))
@@ -106,6 +106,6 @@ def _products(matrices: Int[Tensor, "token row column"], p: int) -> Int[Tensor, 
 
 
 def _invertible(matrices: Int[Tensor, "number row column"], p: int) -> Tensor:
-    """Whether each of the given matrices, which are all of that size, has an inverse."""
+    """Return whether each of the given matrices, which are all matrices of that size, is invertible."""
     unit = torch.eye(matrices.shape[1], dtype=torch.int64)
     return (_products(matrices, p) == unit).flatten(2).all(2).any(1)

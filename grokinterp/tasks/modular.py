@@ -14,10 +14,10 @@ from grokinterp.tasks.task import BinaryTask
 
 @dataclass(frozen=True, kw_only=True)
 class ModularTask(BinaryTask):
-    """Operands and classes are the residues modulo p; example a·p + b is the pair (a, b) where all are defined.
+    """Operands and classes are the residues modulo p; example a·p + b is the pair (a, b) if all are defined.
 
     Raises:
-        ConfigError: p < 3 or p > 1000 (p² examples would not fit a full batch).
+        ConfigError: if p < 3 or p > 1000 (p² examples would exceed a full batch).
     """
 
     p: int = 113
@@ -40,7 +40,7 @@ class ModularTask(BinaryTask):
 
     @property
     def answer_group(self) -> AnswerGroup:
-        """The answer group of the algebra, or else the residues under addition: C_p."""
+        """The answer group of the algebra, or otherwise the residues under addition: C_p."""
         return super().answer_group or AnswerGroup(cyclic(self.p), torch.arange(self.p))
 
 
@@ -102,8 +102,8 @@ class ModularSubtraction(ModularTask):
 class ModularMultiplication(ModularTask):
     """c = (a · b) mod p, for any p; the product in C_{p-1} of the discrete logarithms if p is prime.
 
-    No algebra is claimed for a composite p: only the residues coprime to p form a group, not a cyclic one in general,
-    and this group says nothing about the products of the others, which are not all 0.
+    No algebra is claimed for a composite p: only the residues coprime to p form a group, which is not cyclic in general
+    and does not determine the products of the other residues, which are not all 0.
 
     Source: Furuta et al. 2024; The Discrete-Log Clock (arXiv 2606.17399) for the logarithm.
 
@@ -139,7 +139,7 @@ class ModularDivision(ModularTask):
     Source: Power et al. 2022, Appendix A.1.1.
 
     Raises:
-        ConfigError: p < 3, p > 1000, or p not a prime.
+        ConfigError: if p < 3, p > 1000, or p is not a prime.
 
     >>> task = ModularDivision(p=5)  # 2 / 4 = 3, for 3 · 4 = 12 = 2
     >>> task.tokens()[11].tolist(), int(task.labels()[11])

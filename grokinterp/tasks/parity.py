@@ -1,4 +1,4 @@
-"""Parity of a few of many bits."""
+"""Parity of a few among many bits."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -15,17 +15,17 @@ MOST_LISTED = 20
 
 @dataclass(frozen=True, kw_only=True)
 class SparseParity(Task):
-    """x_1 + ... + x_k mod 2 of n_bits bits: the first k count (which ones do is a matter of naming), the others do not.
+    """x_1 + ... + x_k mod 2 of n_bits bits: the first k bits count (without loss of generality), the others do not.
 
-    The examples are all 2^n_bits strings in ascending order, or as many ``samples`` of them, distinct, uniformly
-    drawn from ``seed`` by a separate generator. More ones make an example harder (``difficulty``): sparse strings come
-    first, as in the curricula of Abbe et al. 2023.
+    The examples are all 2^n_bits strings in ascending order, or ``samples`` distinct strings drawn uniformly by a
+    separate generator from ``seed``. Strings with more ones are harder (``difficulty``): sparse strings come first, as
+    in the curricula of Abbe et al. 2023.
 
     Source: Barak et al. 2022; Merrill et al. 2023, who train on 1,000 strings with n_bits 40 and k 3.
 
     Raises:
-        ConfigError: n_bits above 64, or above 20 without ``samples``; k not from 1 to n_bits; samples not from 2
-            to 10^6 and 2^n_bits; a negative seed.
+        ConfigError: if n_bits is above 64, or above 20 without ``samples``; k is not from 1 to n_bits; samples is not
+            from 2 to 10^6 and 2^n_bits; or the seed is negative.
 
     >>> task = SparseParity(n_bits=4, k=2)
     >>> task.tokens()[7].tolist(), int(task.labels()[7])
@@ -75,7 +75,7 @@ class SparseParity(Task):
         return self.tokens()[:, : self.k].sum(1) % 2
 
     def _numbers(self) -> Int[Tensor, "example"]:
-        """The strings as binary numbers (of 64 bits, the first is the sign)."""
+        """The strings as binary numbers (for 64 bits, the first bit is the sign)."""
         generator = torch.Generator().manual_seed(self.seed)
         if self.samples is None:
             return torch.arange(2**self.n_bits)
@@ -85,7 +85,7 @@ class SparseParity(Task):
 
 
 def _distinct_numbers(count: int, n_bits: int, generator: "torch.Generator") -> Int[Tensor, "number"]:
-    """``count`` distinct numbers in random order, at most half of all numbers."""
+    """Return ``count`` distinct numbers in random order, at most half of all numbers."""
     numbers = torch.empty(0, dtype=torch.long)
     while len(numbers) < count:
         bits = torch.randint(2, (count, n_bits), generator=generator)

@@ -1,4 +1,4 @@
-"""Polynomials in two variables over the field of p elements."""
+"""Polynomials in two variables over the field with p elements."""
 
 import re
 from collections import Counter
@@ -15,7 +15,7 @@ from grokinterp.maths.residues import discrete_logarithm
 from grokinterp.tasks.modular import ModularTask, require_prime
 
 LONGEST = 200
-"""Most characters of an expression."""
+"""Largest number of characters of an expression."""
 
 RULE = f"must be a sum of terms in x and y such as 2x^2y - x + 3, numbers below 10^4, at most {LONGEST} characters"
 NUMBER, POWER = "[0-9]{1,4}", r"[xy](?:\^[0-9]{1,4})?"
@@ -34,12 +34,12 @@ class Term(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Polynomial(ModularTask):
-    """c = f(a, b) over F_p, f written as ``x^2+xy+y^2``, ``x²+xy+y²`` or ``x**2 + x*y + y**2``.
+    """c = f(a, b) over F_p, with f written as ``x^2+xy+y^2``, ``x²+xy+y²`` or ``x**2 + x*y + y**2``.
 
     Source: Power et al. 2022, Appendix A.1.1, has x²+y², x²+xy+y², x²+xy+y²+x, x³+xy and x³+xy²+y modulo 97.
 
     Raises:
-        ConfigError: p is not a prime from 3 to 1000, or the expression is not a polynomial in x and y, or is constant.
+        ConfigError: if p is not a prime from 3 to 1000, or the expression is constant or not a polynomial in x and y.
 
     >>> task = Polynomial(p=5, expression="x²+xy-3")
     >>> task.terms
@@ -61,7 +61,7 @@ class Polynomial(ModularTask):
 
     @cached_property
     def terms(self) -> tuple[Term, ...]:
-        """The only polynomial of degree below p in x and in y that is this function, highest powers first.
+        """The terms of the unique polynomial of degree below p in x and y with these values, highest powers first.
 
         Like terms are added, coefficients reduced modulo p, and powers by z^p = z, which holds for every z in F_p.
         """
@@ -97,7 +97,7 @@ class Polynomial(ModularTask):
         return Algebra(cyclic(self.p), left % self.p, right % self.p, answer % self.p)
 
     def _product(self, coefficient: int, i: int, j: int) -> Algebra:
-        """(log α + i·log a) + j·log b = log c in C_{p-1}; a power that shares a divisor with p - 1 leaves some out."""
+        """(log α + i·log a) + j·log b = log c in C_{p-1}; a power that shares a divisor with p - 1 is not onto."""
         n, logarithm = self.p - 1, discrete_logarithm(self.p)
         left, right = logarithm[coefficient] + i * logarithm, j * logarithm
         outside = logarithm < 0
@@ -105,10 +105,10 @@ class Polynomial(ModularTask):
 
 
 def parse(expression: str) -> tuple[Term, ...]:
-    """The terms of a polynomial in x and y with integer coefficients, in the order written.
+    """Parse the terms of a polynomial in x and y with integer coefficients, in the order written.
 
     Raises:
-        ConfigError: anything else.
+        ConfigError: if the text is not such a polynomial.
 
     >>> [tuple(term) for term in parse("2x**2*y - 3")]
     [(2, 2, 1), (-3, 0, 0)]
@@ -121,7 +121,7 @@ def parse(expression: str) -> tuple[Term, ...]:
 
 
 def _plain(expression: str) -> str:
-    """The expression with ``^`` for powers, without spaces, and with a sign before every term."""
+    """Return the expression with ``^`` for powers, without spaces, and with a sign before every term."""
     text = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda digits: "^" + digits.group().translate(SUPERSCRIPTS), expression)
     text = text.replace("**", "^").replace("·", "*").replace("−", "-")
     if re.search(r"[0-9]\s+[0-9]|\*\s+\*", text):
@@ -131,7 +131,7 @@ def _plain(expression: str) -> str:
 
 
 def _term(text: str) -> Term:
-    """One signed product, such as ``-2xy^2``."""
+    """Parse a signed product, such as ``-2xy^2``."""
     coefficient, powers = (-1 if text[0] == "-" else 1), {"x": 0, "y": 0}
     for factor in FACTOR.finditer(text):
         if factor["variable"]:

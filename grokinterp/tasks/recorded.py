@@ -1,4 +1,4 @@
-"""The examples on which somebody else's network is recorded."""
+"""The examples of a network recorded from an external training loop."""
 
 import re
 from dataclasses import dataclass, field
@@ -11,28 +11,29 @@ from grokinterp.lazy import Tensor, torch
 from grokinterp.tasks.task import Task
 
 MOST_EXAMPLES = 8192
-"""All of them go through the network in float64, several times for every checkpoint."""
+"""Largest number of examples, since all pass through the network in float64 several times per checkpoint."""
 
 MOST_LOGITS = 2**26
-"""Examples times classes: half a gigabyte in float64."""
+"""Largest number of examples times classes: half a gigabyte in float64."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedTask(Task):
-    """Example i is the token i: what a module is given for it stands in the run's ``examples.safetensors``.
+    """Example i is the token i; the inputs of the module are in the run's ``examples.safetensors``.
 
-    ``answers`` are the labels, out of ``classes``; ``digest`` is that of the inputs' file, and ``same``, where some
-    inputs are equal, an id per example that equal ones share. ``data`` says in words what the examples are.
+    ``answers`` are the labels, out of ``classes``; ``digest`` is the digest of the inputs' file; ``same``, if some
+    inputs are equal, is an id per example that equal inputs share. ``data`` describes the examples in words.
 
     Raises:
-        ConfigError: fewer than two examples or more than 8,192, a label that is no class, fewer than two classes.
+        ConfigError: if there are fewer than two or more than 8,192 examples, fewer than two classes, or a label is not
+            a class.
 
     >>> task = RecordedTask(answers=(0, 2, 1), classes=3, digest="0" * 64)
     >>> task.tokens().tolist(), task.labels().tolist()
     ([[0], [1], [2]], [0, 2, 1])
     """
 
-    about: ClassVar[str] = "examples that another training loop was recorded on"
+    about: ClassVar[str] = "the examples of a network recorded from an external training loop"
     kind: Literal["recorded"] = "recorded"
     answers: tuple[int, ...] = field(repr=False)
     classes: int
@@ -43,7 +44,7 @@ class RecordedTask(Task):
     def __post_init__(self) -> None:
         n, allowed = len(self.answers), MOST_LOGITS // max(self.classes, 1)
         if not 2 <= n <= MOST_EXAMPLES:
-            raise ConfigError("examples", n, f"must be from 2 to {MOST_EXAMPLES:,}: give some of them")
+            raise ConfigError("examples", n, f"must be from 2 to {MOST_EXAMPLES:,}: give a subset")
         if self.classes < 2:
             raise ConfigError("classes", self.classes, "must be at least 2: one logit per class")
         if n > allowed:
@@ -85,8 +86,8 @@ class RecordedTask(Task):
 
     @property
     def no_group(self) -> str:
-        return "no group is known in which the recorded labels are products: Recorder(task=…) names it"
+        return "no group is known in which the recorded labels are products: state the task by Recorder(task=…)"
 
     @property
     def no_operands(self) -> str:
-        return "no operands are known of recorded examples: Recorder(task=…) names them"
+        return "the operands of the recorded examples are unknown: state the task by Recorder(task=…)"

@@ -1,4 +1,4 @@
-"""What comes next: sequences over Z_p that follow a rule."""
+"""Next terms of sequences over Z_p that follow a rule."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from grokinterp.maths.groups import AnswerGroup, cyclic
 from grokinterp.tasks.task import Task
 
 LARGEST = 10**6
-"""Most sequences of a task in this file."""
+"""Largest number of sequences of a task in this file."""
 LONGEST = 64
-"""Most terms shown of a sequence."""
+"""Largest number of terms of a sequence in the input."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SequenceTask(Task):
-    """The tokens are the first ``length`` terms of a sequence over Z_p, the label is the next one."""
+    """The tokens are the first ``length`` terms of a sequence over Z_p, and the label is the next term."""
 
     p: int = 11
     length: int = 4
@@ -49,7 +49,7 @@ class SequenceTask(Task):
 
     @abstractmethod
     def terms(self) -> Int[Tensor, "example term"]:
-        """The first length + 1 terms of every sequence."""
+        """Return the first length + 1 terms of every sequence."""
 
     def tokens(self) -> Int[Tensor, "example position"]:
         return self.terms()[:, :-1].clone()
@@ -60,15 +60,16 @@ class SequenceTask(Task):
 
 @dataclass(frozen=True, kw_only=True)
 class LinearRecurrence(SequenceTask):
-    """x_{t+1} = c_0 x_t + c_1 x_{t-1} + ... + c_{k-1} x_{t-k+1} mod p, from each of the p^k first states.
+    """x_{t+1} = c_0 x_t + c_1 x_{t-1} + ... + c_{k-1} x_{t-k+1} mod p, from each of the p^k initial states.
 
-    The examples are in the order of their first k terms. ``length=k`` is one sum of k operands; a greater length
-    shows the rule at work before it asks.
+    The examples are in the order of their first k terms. ``length=k`` is a single sum of k operands; a greater length
+    shows applications of the rule before the question.
 
     Source: Lidl and Niederreiter, Finite Fields (1997), chapter 8.
 
     Raises:
-        ConfigError: no coefficient other than 0 modulo p, more than 10^6 states, or a length below k or above 64.
+        ConfigError: if all coefficients are 0 modulo p, there are more than 10^6 states, or the length is below k or
+            above 64.
 
     >>> task = LinearRecurrence(p=5, coefficients=(1, 1), length=4)  # Fibonacci modulo 5
     >>> task.tokens()[1].tolist(), int(task.labels()[1])
@@ -102,12 +103,12 @@ class LinearRecurrence(SequenceTask):
         return torch.stack(terms, 1)
 
     def difficulty(self) -> Float[Tensor, "example"]:
-        """The next term before it is reduced modulo p; terms that are only shown do not count."""
+        """Return the next term before reduction modulo p; terms that do not enter it do not count."""
         last = self.tokens().flip(1)[:, : len(self.coefficients)]
         return (last * torch.tensor(self._reduced)).sum(1).double()
 
     def mirror(self) -> Int[Tensor, "example"]:
-        """Sums of the same operands, for length = k: terms whose coefficients are equal may change places."""
+        """Return an id that sums of the same operands share, for length = k: terms with equal coefficients commute."""
         if self.length > len(self.coefficients):
             return super().mirror()
         operands, coefficients = self.tokens(), torch.tensor(self._reduced).flip(0)
@@ -123,17 +124,17 @@ class LinearRecurrence(SequenceTask):
 
 @dataclass(frozen=True, kw_only=True)
 class PeriodicSequence(SequenceTask):
-    """All sequences over Z_p that have one of the periods; the model has to find out which.
+    """All sequences over Z_p that have one of the periods, which the model has to infer.
 
-    The terms determine the next one when length >= d + e - gcd(d, e) for periods d and e: with one term less, two
-    sequences agree on all that is shown and differ in the next term. Examples are ordered by their least
-    period, then by their terms.
+    The terms determine the next term if length >= d + e - gcd(d, e) for periods d and e; with one term fewer, two
+    sequences agree on all terms shown and differ in the next. Examples are ordered by their least period, then by their
+    terms.
 
     Source: Fine and Wilf 1965, Uniqueness theorems for periodic functions.
 
     Raises:
-        ConfigError: periods that are not distinct or not from 1 to 19, more than 10^6 sequences, or a length at which
-            the next term is open, or above 64.
+        ConfigError: if periods are not distinct or not from 1 to 19, there are more than 10^6 sequences, or the length
+            does not determine the next term or is above 64.
 
     >>> task = PeriodicSequence(p=2, periods=(2, 3), length=4)
     >>> [(row.tolist(), int(label)) for row, label in zip(task.tokens()[2:5], task.labels()[2:5])]
@@ -168,18 +169,18 @@ class PeriodicSequence(SequenceTask):
         return torch.cat([primitive_words(self.p, period)[:, position % period] for period in self._counts])
 
     def difficulty(self) -> Float[Tensor, "example"]:
-        """The least period: how much has to be remembered, whatever the terms are."""
+        """Return the least period: how much must be remembered, whatever the terms."""
         return torch.cat([torch.full((count,), period).double() for period, count in self._counts.items()])
 
     @property
     def _shortest(self) -> int:
-        """Number of terms that determine the next one."""
+        """Number of terms that determine the next term."""
         pairs = combinations(self.periods, 2)
         return max([*self.periods, *(d + e - gcd(d, e) for d, e in pairs)])
 
     @property
     def _counts(self) -> dict[int, int]:
-        """How many sequences have each least period: p^d less those whose least period is a proper divisor of d."""
+        """The number of sequences with each least period: p^d minus those whose period is a proper divisor of d."""
         counts: dict[int, int] = {}
         for d in range(1, max(self.periods) + 1):
             counts[d] = self.p**d - sum(count for divisor, count in counts.items() if d % divisor == 0)
@@ -187,7 +188,7 @@ class PeriodicSequence(SequenceTask):
 
 
 def words(letters: int, length: int) -> Int[Tensor, "word position"]:
-    """All sequences of numbers below ``letters``, in lexicographic order.
+    """Return all sequences of numbers below ``letters``, in lexicographic order.
 
     >>> words(2, 2).tolist()
     [[0, 0], [0, 1], [1, 0], [1, 1]]
@@ -196,7 +197,7 @@ def words(letters: int, length: int) -> Int[Tensor, "word position"]:
 
 
 def primitive_words(letters: int, length: int) -> Int[Tensor, "word position"]:
-    """The words that do not repeat a shorter one, in lexicographic order.
+    """Return the words that do not repeat a shorter word, in lexicographic order.
 
     >>> primitive_words(2, 2).tolist()
     [[0, 1], [1, 0]]

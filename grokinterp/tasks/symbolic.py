@@ -12,7 +12,7 @@ from grokinterp.lazy import Tensor, torch
 from grokinterp.tasks.task import Task
 
 LARGEST = 10**6
-"""Most examples of a task in this file."""
+"""Largest number of examples of a task in this file."""
 
 TRUTH = {
     "and": (0, 0, 0, 1),
@@ -29,8 +29,8 @@ TRUTH = {
 class Formulas(NamedTuple):
     """Formulas with the same number of values.
 
-    ``canonical`` is the same for formulas that differ in the order of operands only: the number that the tokens
-    of the smallest one spell in base d_vocab. ``depth`` is the deepest nesting of operators.
+    ``canonical`` is shared by formulas that differ only in the order of operands: the number that the tokens of the
+    smallest of them spell in base d_vocab. ``depth`` is the deepest nesting of operators.
     """
 
     tokens: Int[Tensor, "formula position"]
@@ -41,18 +41,19 @@ class Formulas(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class BooleanFormula(Task):
-    """The value of a Boolean formula in which every variable has been replaced by its value.
+    """The value of a Boolean formula in which every variable is replaced by its value.
 
-    The examples are all formulas of ``n_variables`` values joined by the operators, however bracketed, and all
-    assignments: Catalan(n - 1) · operators^(n-1) · 2^n. They are written operator first (Łukasiewicz's notation),
-    which needs no brackets and makes each 2n - 1 tokens long: "xor 1 and 0 1" is 1 xor (0 and 1). The model has to
-    find the tree and cannot merely carry one bit along. Tokens 0 and 1 are the values, 2, 3, ... the operators in their
-    given order; nand, nor, or "xor 1" provide negation.
+    The examples are all formulas of ``n_variables`` values joined by the operators, with every bracketing and every
+    assignment: Catalan(n - 1) · operators^(n-1) · 2^n. They are written in prefix order (Łukasiewicz's notation), which
+    needs no brackets and has 2n - 1 tokens: "xor 1 and 0 1" is 1 xor (0 and 1). The model has to find the tree and
+    cannot just carry one bit along. Tokens 0 and 1 are the values, 2, 3, ... the operators in the given order; nand,
+    nor, or "xor 1" provide negation.
 
     Source: Buss 1987, The Boolean formula value problem is in ALOGTIME.
 
     Raises:
-        ConfigError: fewer than 2 variables; no operators, repeated ones, or unknown ones; or more than 10^6 examples.
+        ConfigError: if there are fewer than 2 variables, more than 10^6 examples, or operators are missing, repeated or
+            unknown.
 
     >>> task = BooleanFormula(n_variables=2, operators=("and", "xor"))
     >>> task.tokens()[7].tolist(), int(task.labels()[7])  # 1 xor 1
@@ -66,7 +67,7 @@ class BooleanFormula(Task):
 
     def __post_init__(self) -> None:
         if not self.operators or len(set(self.operators)) < len(self.operators) or set(self.operators) - TRUTH.keys():
-            raise ConfigError("operators", self.operators, f"must be distinct ones of {', '.join(TRUTH)}")
+            raise ConfigError("operators", self.operators, f"must be distinct names among {', '.join(TRUTH)}")
         if not 2 <= self.n_variables <= 20:
             raise ConfigError("n_variables", self.n_variables, "must be an integer from 2 to 20")
         if self.n_examples > LARGEST:
@@ -98,16 +99,16 @@ class BooleanFormula(Task):
         return self._formulas.value.clone()
 
     def mirror(self) -> Int[Tensor, "example"]:
-        """Formulas that differ in the order of the operands of symmetric operators share an id."""
+        """Return an id that formulas share if they differ only in the operand order of symmetric operators."""
         return self._formulas.canonical.clone()
 
     def difficulty(self) -> Float[Tensor, "example"]:
-        """How deeply the operators are nested; all formulas have equally many."""
+        """Return the nesting depth of the operators; all formulas have equally many."""
         return self._formulas.depth.double()
 
     @cached_property
     def _formulas(self) -> Formulas:
-        """All formulas by operator, size of the left operand, left operand, right operand."""
+        """The formulas ordered by operator, size of the left operand, left operand, right operand."""
         values = torch.arange(2)
         sizes = [Formulas(values[:, None], values, values, torch.zeros_like(values))]
         for size in range(2, self.n_variables + 1):
@@ -117,7 +118,7 @@ class BooleanFormula(Task):
         return sizes[-1]
 
     def _join(self, operator: int, lefts: Formulas, rights: Formulas) -> Formulas:
-        """``operator left right`` for every left and every right."""
+        """Return ``operator left right`` for every left and every right formula."""
         truth = torch.tensor(TRUTH[self.operators[operator]])
         i, j = torch.cartesian_prod(torch.arange(len(lefts.value)), torch.arange(len(rights.value))).T
         tokens = torch.cat([torch.full((len(i), 1), 2 + operator), lefts.tokens[i], rights.tokens[j]], 1)
@@ -135,16 +136,17 @@ class BooleanFormula(Task):
 class RelationComposition(Task):
     """Facts "the r of e is e'", and questions that chain two of them: the r2 of the r1 of e.
 
-    Every relation is a function drawn uniformly at random from ``seed``, by a separate generator: each (e, r) has one
-    answer, independent of all others, which may be shared or e itself. The examples are the n_entities · n_relations
-    facts (e, r, none), always trained on, then the n_entities · n_relations² questions (e, r1, r2), which are split.
-    There are n_relations questions per fact: the more are trained on, the sooner the others are answered.
+    Every relation is a function drawn uniformly by a separate generator from ``seed``: each (e, r) has an answer
+    independent of all others, which may be shared or e itself. The examples are the n_entities · n_relations facts (e,
+    r, none), always in the training set, then the n_entities · n_relations² questions (e, r1, r2), which are split.
+    There are n_relations questions per fact; with more questions in the training set, the others are answered sooner.
     Tokens: the entities, then the relations, then "none". Classes: the entities.
 
     Source: Wang et al. 2024, Grokked Transformers are Implicit Reasoners; Sinha et al. 2019, CLUTRR.
 
     Raises:
-        ConfigError: not 2 to 10,000 entities, no relation, more than 10^6 examples, or a negative seed.
+        ConfigError: if there are not 2 to 10,000 entities, no relations, more than 10^6 examples, or the seed is
+            negative.
 
     >>> task = RelationComposition(n_entities=3, n_relations=2)
     >>> facts = task.facts()  # [relation, entity]
@@ -187,7 +189,7 @@ class RelationComposition(Task):
         return 3
 
     def facts(self) -> Int[Tensor, "relation entity"]:
-        """The entity that each relation assigns to each entity."""
+        """Return the entity that each relation assigns to each entity."""
         generator = torch.Generator().manual_seed(self.seed)
         return torch.randint(self.n_entities, (self.n_relations, self.n_entities), generator=generator)
 
@@ -204,7 +206,7 @@ class RelationComposition(Task):
         return facts[second, facts[first, entity]]
 
     def difficulty(self) -> Float[Tensor, "example"]:
-        """How many relations are followed: 1 for a fact, 2 for a question."""
+        """Return the number of relations to follow: 1 for a fact, 2 for a question."""
         return 2 - self.given().double()
 
     @property

@@ -1,4 +1,4 @@
-"""Any binary operation, given by its table."""
+"""Arbitrary binary operations, given by a table."""
 
 import re
 from collections.abc import Sequence
@@ -16,30 +16,31 @@ from grokinterp.maths.groups import Algebra, Group
 from grokinterp.tasks.task import BinaryTask
 
 MOST_OPERANDS, MOST_CELLS, LARGEST_FILE = 1000, 100_000, 2**20
-"""Bounds that keep a configuration, which holds the whole table, below its own 2^20 bytes."""
+"""Bounds that keep a configuration, which holds the whole table, below 2^20 bytes."""
 
 CELL = re.compile(r"-1|0?[0-9]{0,4}")
-"""Largest class, since every class up to the largest is an output of the network."""
+"""Pattern of cells up to the largest class, since every class up to the largest is an output of the network."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table(BinaryTask):
     """Line a, cell b of a CSV file is a ∘ b: classes counted from 0; a blank cell (or -1) is undefined.
 
-    The file is read once. After that ``rows`` holds its lines, ``source`` says where they came from and ``path`` is
-    None: the configuration alone is the task. Empty lines at the end of the file are ignored. Lines and columns may
-    differ in number; d_vocab is the greater one.
+    The file is read once. Afterwards ``rows`` holds its lines, ``source`` states their origin and ``path`` is None, so
+    that the configuration alone defines the task. Empty lines at the end of the file are ignored. Lines and columns may
+    differ in number; d_vocab is the larger number.
 
     Raises:
-        ConfigError: neither or both of path and rows, a file that cannot be read, a cell that is no integer from -1 to
-            9,999, lines of unequal length, nothing defined, above 1,000 lines or columns or 100,000 cells.
+        ConfigError: if neither or both of path and rows are given, the file cannot be read, a cell is not an integer
+            from -1 to 9,999, lines have unequal length, nothing is defined, or there are more than 1,000 lines or
+            columns or 100,000 cells.
 
     >>> task = Table(rows=("0,1", "1,"))
     >>> task.tokens().tolist(), task.labels().tolist()
     ([[0, 0], [0, 1], [1, 0]], [0, 1, 1])
     """
 
-    about: ClassVar[str] = "a table of your own, read from a CSV file of integers"
+    about: ClassVar[str] = "a custom table, read from a CSV file of integers"
     kind: Literal["table"] = "table"
     path: str | None = None
     rows: tuple[str, ...] = field(default=(), repr=False)
@@ -47,7 +48,7 @@ class Table(BinaryTask):
 
     def __post_init__(self) -> None:
         if self.path is None and not self.rows:
-            raise ConfigError("path", None, "give a CSV file of integers, one line for each first operand")
+            raise ConfigError("path", None, "must be a CSV file of integers, one line per first operand")
         if self.path is not None and self.rows:
             raise ConfigError("path", self.path, f"the task already holds a table, read from {self.source}")
         if self.path is None:
@@ -60,7 +61,7 @@ class Table(BinaryTask):
 
     @classmethod
     def from_array(cls, array: Sequence | np.ndarray | Tensor) -> "Table":
-        """The table in a two-dimensional array of integers, -1 where undefined. Raises ConfigError as the class."""
+        """Return the table of a two-dimensional array of integers, -1 if undefined. Raises ConfigError."""
         try:
             cells = np.asarray(array.cpu() if isinstance(array, torch.Tensor) else array)
         except ValueError:
@@ -92,12 +93,12 @@ class Table(BinaryTask):
 
     @cached_property
     def algebra(self) -> Algebra | None:
-        """The group whose table this is, with operands and classes renamed independently, if it is one."""
+        """The group with this table up to independent renaming of operands and classes, or None."""
         return _isotopic_group(self._table)
 
 
 def _read(path: str) -> list[str]:
-    """The lines of a text file, without the empty ones at its end."""
+    """Return the lines of a text file, without empty lines at its end."""
     file = Path(path)
     try:
         regular = file.is_file() or not file.exists()  # opening a pipe would wait for a writer
@@ -115,7 +116,7 @@ def _read(path: str) -> list[str]:
 
 
 def _checked(lines: Sequence[str], key: str, value: str) -> tuple[str, ...]:
-    """The lines in one spelling: no spaces, no leading zeros, undefined cells blank."""
+    """Return the lines in normal form: no spaces, no leading zeros, undefined cells blank."""
     table = [[cell.strip() for cell in line.split(",")] for line in lines]
     columns = len(table[0]) if table else 0
     _check_size(len(table), columns, key, value)
@@ -138,13 +139,13 @@ def _check_size(rows: int, columns: int, key: str, value: str) -> None:
 
 
 def _isotopic_group(table: Int[Tensor, "a b"]) -> Algebra | None:
-    """The group with left[a] · right[b] = a ∘ b, where left and right are the column and the row of some operands.
+    """Find the group with left[a] · right[b] = a ∘ b, where left and right are a column and a row of the table.
 
-    In a Latin square, (a ∘ f) · (e ∘ b) = a ∘ b defines a product with identity e ∘ f. If the square is a renaming of
-    a group's table, that product is isomorphic to the group whatever e and f are; where the operation has an
-    identity, it is used, so that operands keep their names.
+    In a Latin square, (a ∘ f) · (e ∘ b) = a ∘ b defines a product with identity e ∘ f. If the square is a renaming of a
+    group's table, that product is isomorphic to the group for any e and f; if the operation has an identity, it is
+    used, so that operands keep their names.
 
-    Lines and columns without any class are skipped, since the first operands may be other tokens than the second.
+    Lines and columns without any class are skipped, since first and second operands may use different tokens.
 
     Source: Albert 1943, Quasigroups I.
     """
@@ -171,7 +172,7 @@ def _isotopic_group(table: Int[Tensor, "a b"]) -> Algebra | None:
 
 
 def _placed(elements: Int[Tensor, "x"], at: Int[Tensor, "x"], size: int) -> Int[Tensor, "token"]:
-    """The element that each token or class stands for, -1 for those that stand for none.
+    """Return the element that each token or class represents, -1 if it represents none.
 
     >>> _placed(torch.tensor([0, 1]), torch.tensor([2, 0]), 4).tolist()
     [1, -1, 0, -1]

@@ -11,17 +11,17 @@ from grokinterp.maths.groups import Algebra, AnswerGroup
 
 
 class Task(ABC):
-    """A finite problem: all examples can be listed, in one fixed order.
+    """A finite problem: all examples can be listed, in a fixed order.
 
-    A task is a frozen dataclass of its own parameters with a ``kind`` field that names it in a
-    configuration. It lists the examples and their labels; it knows nothing of models, splits or
-    training. The model appends an "=" where it reads the answer at one.
+    A task is a frozen dataclass of its own parameters with a ``kind`` field that names it in a configuration. It lists
+    the examples and their labels; it does not depend on models, splits or training. A model that reads the answer at
+    "=" appends it.
     """
 
     __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
 
     about: ClassVar[str]
-    """One line that describes the task."""
+    """A one-line description of the task."""
 
     kind: str
 
@@ -47,55 +47,54 @@ class Task(ABC):
 
     @abstractmethod
     def tokens(self) -> Int[Tensor, "example position"]:
-        """The input tokens of every example."""
+        """Return the input tokens of every example."""
 
     @abstractmethod
     def labels(self) -> Int[Tensor, "example"]:
-        """The class of every example, in [0, n_classes)."""
+        """Return the class of every example, in [0, n_classes)."""
 
     def mirror(self) -> Int[Tensor, "example"]:
-        """An id per example; examples that share it give each other's answer away.
+        """Return an id per example, shared by examples that reveal each other's answer.
 
-        For a commutative operation (a, b) and (b, a) share an id. An example without a mirror image
-        has its own id.
+        For a commutative operation (a, b) and (b, a) share an id. An example without a mirror image has its own id.
         """
         return torch.arange(self.n_examples)
 
     @property
     def n_given(self) -> int:
-        """Number of examples that are always trained on, such as facts that others follow from."""
+        """Number of examples that are always in the training set, such as facts that imply others."""
         return 0
 
     def given(self) -> Bool[Tensor, "example"]:
-        """Return which examples are always trained on: by default the first ``n_given``."""
+        """Return which examples are always in the training set: by default the first ``n_given``."""
         return torch.arange(self.n_examples) < self.n_given
 
     def difficulty(self) -> Float[Tensor, "example"]:
-        """How hard each example is, for a curriculum; only the order counts.
+        """Return the difficulty of each example, for a curriculum; only the order matters.
 
-        The sum of its tokens, which for numbers is the size of the operands. A task overrides this where its tokens
-        are not numbers, or where another measure is more natural.
+        The default is the sum of the tokens, which for numbers is the size of the operands. A task overrides it if its
+        tokens are not numbers, or if another measure is more natural.
         """
         return self.tokens().sum(1).double()
 
     @property
     def no_group(self) -> str:
-        """Why there is no ``algebra``, where it is None."""
+        """The reason for the lack of ``algebra``, if it is None."""
         return f"no group is known in which {self.kind} is the product"
 
     @property
     def no_operands(self) -> str:
-        """Why the examples are not pairs of two operands, where they are not."""
+        """The reason why the examples are not pairs of operands, if they are not."""
         return f"{self.kind} does not have two operands"
 
     @property
     def algebra(self) -> Algebra | None:
-        """The group in which the labels are products of the operands; None if no such group is known."""
+        """The group in which the labels are products of the operands, or None if no such group is known."""
         return None
 
     @property
     def answer_group(self) -> AnswerGroup | None:
-        """The group that the classes are elements of, by default that of the algebra; None if it is not known."""
+        """The group that contains the classes, by default the group of the algebra, or None if unknown."""
         return None if self.algebra is None else AnswerGroup(self.algebra.group, self.algebra.answer)
 
 
@@ -107,7 +106,7 @@ class BinaryTask(Task):
 
     @abstractmethod
     def table(self) -> Int[Tensor, "a b"]:
-        """The class of every pair; -1 where the operation is not defined."""
+        """Return the class of every pair; -1 if the operation is not defined."""
 
     @property
     @abstractmethod
@@ -136,7 +135,7 @@ class BinaryTask(Task):
 
     @cached_property
     def is_commutative(self) -> bool:
-        """Whether a ∘ b = b ∘ a wherever one of them is defined."""
+        """Whether a ∘ b = b ∘ a for all pairs for which either is defined."""
         return self._table.shape[0] == self._table.shape[1] and bool((self._table == self._table.T).all())
 
     @cached_property

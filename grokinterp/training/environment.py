@@ -1,4 +1,4 @@
-"""Where a run is trained: the device to use, and what a bit-identical continuation depends on."""
+"""The environment of training: the device, and all conditions of a bit-identical continuation."""
 
 import platform
 import warnings
@@ -13,7 +13,7 @@ from grokinterp.errors import ConfigError
 
 
 def choose_device(name: str) -> torch.device:
-    """``auto`` takes CUDA where there is one. Raises ConfigError for a device that is not there."""
+    """Return the device; ``auto`` selects CUDA if available. Raises ConfigError for a missing device."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cpu":
@@ -22,14 +22,14 @@ def choose_device(name: str) -> torch.device:
     if kind != "cuda" or (":" in name and not (index.isascii() and index.isdigit())):
         raise ConfigError("device", name, "must be auto, cpu or cuda")
     if not torch.cuda.is_available():
-        raise ConfigError("device", name, "this machine has no CUDA device that PyTorch can use")
+        raise ConfigError("device", name, "PyTorch finds no CUDA device on this machine")
     if index and int(index) >= torch.cuda.device_count():
         raise ConfigError("device", name, f"there are {torch.cuda.device_count()} CUDA devices, counted from 0")
     return torch.device(name)
 
 
 def describe(device: torch.device) -> dict[str, Any]:
-    """Versions, device and thread count; a continuation is bit-identical only where they are equal."""
+    """Return versions, device and thread count; a continuation is bit-identical only if they are equal."""
     on_gpu = device.type == "cuda"
     return {
         "grokinterp": __version__,
@@ -44,7 +44,7 @@ def describe(device: torch.device) -> dict[str, Any]:
 
 
 def warn_if_different(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Say in one line what keeps a continuation from being bit-identical; whether anything does."""
+    """Warn in one line about differences that prevent a bit-identical continuation, and return whether any exist."""
     changes = [f"{key} {before.get(key)} is now {now[key]}" for key in now if before.get(key) != now[key]]
     if changes:
         warnings.warn(f"the continuation will not be bit-identical: {', '.join(changes)}", stacklevel=2)
@@ -53,7 +53,7 @@ def warn_if_different(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool
 
 @contextmanager
 def reproducible(device: torch.device) -> Generator[None]:
-    """On the CPU, equal runs give equal bits at any thread count; by default parallel index gradients do not."""
+    """Make equal runs on the CPU bit-identical at any thread count; parallel index gradients are not by default."""
     before = torch.are_deterministic_algorithms_enabled()
     if device.type == "cpu":
         torch.use_deterministic_algorithms(True)
@@ -65,11 +65,10 @@ def reproducible(device: torch.device) -> Generator[None]:
 
 @contextmanager
 def flushed_denormals() -> Generator[None]:
-    """Count subnormal numbers as zero while the block runs.
+    """Flush subnormal numbers to zero while the block runs.
 
-    After memorization float32 gradients become subnormal, and arithmetic on them costs up to six
-    times as much. The mode belongs to a thread; PyTorch's workers take it over from the thread that
-    first needs them.
+    After memorization, float32 gradients become subnormal, and arithmetic on them takes up to six times as long. The
+    mode is per thread; PyTorch's workers inherit it from the thread that first uses them.
     """
     before = bool(torch.full((1,), 2e-38).mul(0.01) == 0)
     torch.set_flush_denormal(True)

@@ -1,4 +1,4 @@
-"""Turn SIGINT and SIGTERM into a flag that a loop can honor at a safe point."""
+"""Deferred signals: SIGINT and SIGTERM set a flag that a loop checks at a safe point."""
 
 import signal
 import threading
@@ -8,13 +8,13 @@ from types import FrameType
 
 
 class Interrupt:
-    """The signal that asked to stop, if one did."""
+    """The signal that requested a stop, if any."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
 
     def raise_if_asked(self) -> None:
-        """KeyboardInterrupt for SIGINT, SystemExit(143) for SIGTERM."""
+        """Raise KeyboardInterrupt after SIGINT, or SystemExit(143) after SIGTERM."""
         if self.signal == signal.SIGINT:
             raise KeyboardInterrupt
         if self.signal is not None:
@@ -23,9 +23,9 @@ class Interrupt:
 
 @contextmanager
 def deferred_signals() -> Generator[Interrupt]:
-    """Inside the block the first SIGINT or SIGTERM only sets the flag; a second one acts at once.
+    """Defer the first SIGINT or SIGTERM inside the block to a flag; a second signal acts at once.
 
-    Off the main thread, where Python delivers no signals, nothing changes.
+    Outside the main thread, where Python delivers no signals, this has no effect.
     """
     asked = Interrupt()
     if threading.current_thread() is not threading.main_thread():

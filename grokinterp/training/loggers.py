@@ -1,4 +1,4 @@
-"""Metrics beside metrics.jsonl, which is always written: to TensorBoard, to Weights & Biases, and as a line to read."""
+"""Loggers in addition to metrics.jsonl: TensorBoard, Weights & Biases, and a line of text."""
 
 import os
 import re
@@ -14,26 +14,26 @@ from grokinterp.storage import configuration_hash
 EXTRA = 'needs the extra "loggers": pip install "grokinterp[loggers]"'
 
 WANDB_FOLDER = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-(?P<id>.+)")
-"""How W&B names the folder of a process that logged to the run ``id``."""
+"""Name of the folder of a process that logged to the W&B run ``id``."""
 
 
 @runtime_checkable
 class Logger(Protocol):
-    """What takes metrics as numbers by name; a ``finish()`` is called at the end where there is one."""
+    """Receives metrics as numbers by name; ``finish()`` is called at the end if it exists."""
 
     def log(self, values: dict[str, float], *, step: int) -> Any:
-        """Take the metrics of one evaluation."""
+        """Log the metrics of an evaluation."""
 
 
 @final
 class TensorBoard:
-    """Scalars as TensorBoard reads them, in event files in ``directory``.
+    """Logs scalars to TensorBoard event files in ``directory``.
 
-    After a resume the points that are logged again replace those before: the new file purges every
-    step from its first one on.
+    After a resume, points that are logged again replace the earlier points: the new file purges every step from its
+    first step on.
 
     Raises:
-        ConfigError: tensorboard is not installed.
+        ConfigError: if tensorboard is not installed.
     """
 
     def __init__(self, directory: str | Path) -> None:
@@ -45,29 +45,29 @@ class TensorBoard:
         self._writer: Any = None
 
     def log(self, values: dict[str, float], *, step: int) -> None:
-        """One point in every curve; the first call opens the file."""
+        """Add a point to every curve; the first call opens the file."""
         if self._writer is None:
             self._writer = self._open(step)
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
 
     def finish(self) -> None:
-        """Write out what is still in memory."""
+        """Flush the remaining points to disk."""
         if self._writer is not None:
             self._writer.close()
 
 
 @final
 class WandB:
-    """A run at Weights & Biases; WANDB_PROJECT, WANDB_ENTITY and WANDB_MODE=offline are heeded.
+    """Logs to a Weights & Biases run; WANDB_PROJECT, WANDB_ENTITY and WANDB_MODE=offline are respected.
 
-    ``init`` is what ``wandb.init`` takes. Whoever goes on in the same ``dir`` goes on with the same
-    W&B run, whose id is in the names of the folders that W&B leaves. Points that are logged again are
-    dropped then, as W&B takes no step twice: the first ones stay, even where the continuation is not
-    bit-identical. Offline, every process writes a folder of its own; all have the same id.
+    ``init`` holds the arguments of ``wandb.init``. A later logger with the same ``dir`` continues the same W&B run,
+    whose id is in the names of the folders that W&B leaves. Points that are logged again are then dropped, since W&B
+    accepts each step once: the first points remain, even if the continuation is not bit-identical. Offline, every
+    process writes a separate folder with the same id.
 
     Raises:
-        ConfigError: wandb is not installed, or has no key to log in with.
+        ConfigError: if wandb is not installed, or no key to log in is available.
     """
 
     def __init__(self, **init: Any) -> None:
@@ -86,19 +86,19 @@ class WandB:
         self._run: Any = None
 
     def log(self, values: dict[str, float], *, step: int) -> None:
-        """One point in every curve; the first call starts the run."""
+        """Add a point to every curve; the first call starts the run."""
         if self._run is None:
             self._run = self._open(**_of_before(self._init) | self._init)
         self._run.log(values, step=step)
 
     def finish(self) -> None:
-        """Wait until everything is uploaded."""
+        """Wait for all uploads."""
         if self._run is not None:
             self._run.finish()
 
 
 def _log_in(wandb: Any) -> None:
-    """Ask for a key now, where there is none, rather than in the middle of training. Raises ConfigError without."""
+    """Ask for a missing key before training starts. Raises ConfigError without a key."""
     try:
         wandb.login()
     except wandb.errors.Error as error:
@@ -107,7 +107,7 @@ def _log_in(wandb: Any) -> None:
 
 
 def _of_before(init: Mapping[str, Any]) -> dict[str, Any]:
-    """The id of the W&B run that was last logged to in the same directory, if one was."""
+    """Return the id of the last W&B run logged to in the same directory, if any."""
     folders = sorted(Path(init.get("dir", ".")).glob("wandb/*run-*-*"), key=lambda path: path.stat().st_mtime)
     found = [match["id"] for path in folders if (match := WANDB_FOLDER.fullmatch(path.name))]
     return {"id": found[-1], "resume": "allow"} if found else {}
@@ -118,20 +118,20 @@ def _tensorboard(directory: Path, experiment: Experiment) -> Logger:
 
 
 def _wandb(directory: Path, experiment: Experiment) -> Logger:
-    """Trainings of one configuration, which are runs of their own, are a group."""
+    """Return a logger that groups runs of the same configuration."""
     values = experiment.to_dict()
     return WandB(dir=str(directory), name=experiment.name, config=values, group=configuration_hash(values))
 
 
 LOGGERS: dict[str, Callable[[Path, Experiment], Logger]] = {"tensorboard": _tensorboard, "wandb": _wandb}
-"""What ``--log`` takes. Nothing is written before the first evaluation: the run directory has to be made first."""
+"""Loggers by their name for ``--log``. They write nothing before the first evaluation, which follows the directory."""
 
 
 def open_loggers(names: Iterable[str], directory: str | Path, experiment: Experiment) -> list[Logger]:
-    """The loggers of these names, each once, for a run in ``directory``.
+    """Return the loggers with these names, without duplicates, for a run in ``directory``.
 
     Raises:
-        ConfigError: an unknown name, or a package that is not installed; before any work.
+        ConfigError: before any work, if a name is unknown or a package is not installed.
     """
     chosen = list(dict.fromkeys(names))
     for name in chosen:
@@ -141,33 +141,33 @@ def open_loggers(names: Iterable[str], directory: str | Path, experiment: Experi
 
 
 def log_all(loggers: Sequence[Logger], row: Mapping[str, Any]) -> list[Logger]:
-    """Give a row of metrics to every logger; those that took it. One that fails costs a warning, not the run."""
+    """Pass a row of metrics to every logger, and return those that succeeded; a failure causes only a warning."""
     values, step = named(row), int(row["step"])
     return [logger for logger in loggers if _worked(logger, lambda of: of.log(dict(values), step=step))]
 
 
 def finish_all(loggers: Iterable[Logger]) -> None:
-    """Call ``finish()`` where there is one."""
+    """Call ``finish()`` of every logger that has it."""
     for logger in loggers:
         _worked(logger, lambda of: getattr(of, "finish", lambda: None)())
 
 
 def _worked(logger: Any, work: Callable[[Any], Any]) -> bool:
-    """Whether it did; if not, one warning says why."""
+    """Return whether the call succeeded; a failure causes a single warning with its reason."""
     try:
         work(logger)
     except Exception as error:
         why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        warnings.warn(f"{type(logger).__name__} failed and is left out from here on: {why}", stacklevel=3)
+        warnings.warn(f"{type(logger).__name__} failed and is now disabled: {why}", stacklevel=3)
         return False
     return True
 
 
 def named(row: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of a row of metrics by their names; of nested ones, by ``name/inner``.
+    """Return the numbers in a row of metrics by name, with nested numbers as ``name/inner``.
 
-    Also ``train`` and ``eval``, the accuracies on the training and on the held-out examples
-    (validation where there is one, else test), ``gap`` = train - eval, and with Grokfast ``lambda``.
+    Also returned are ``train`` and ``eval``, the accuracies on the training and the held-out examples (validation if
+    present, else test), ``gap`` = train - eval, and ``lambda`` with Grokfast.
 
     >>> named({"step": 10, "train_accuracy": 1.0, "test_accuracy": 0.25, "weight_norm_of": {"W_E": 4.0}, "lamb": 2.0})
     {'train_accuracy': 1.0, 'test_accuracy': 0.25, 'weight_norm_of/W_E': 4.0, 'lamb': 2.0, 'train': 1.0, 'eval': 0.25,
@@ -191,7 +191,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, fl
 
 
 def evaluation_line(row: Mapping[str, Any]) -> str:
-    """An evaluation in one line: accuracies, their gap, and λ where the gradients are amplified.
+    """Format an evaluation as a line: accuracies, their gap, and λ if gradients are amplified.
 
     >>> evaluation_line({"step": 120, "train_accuracy": 1.0, "test_accuracy": 0.25, "lamb": 2.0})
     'train 100.0%, eval 25.0%, gap 75.0%, λ 2'

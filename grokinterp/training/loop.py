@@ -1,4 +1,4 @@
-"""Train one experiment into a run directory."""
+"""The training loop: train an experiment into a run directory."""
 
 import math
 import warnings
@@ -30,7 +30,7 @@ from grokinterp.training.step import Step
 
 
 def default_directory(experiment: Experiment) -> Path:
-    """``checkpoints/<name>-<hash of the configuration>``."""
+    """Return ``checkpoints/<name>-<hash of the configuration>``."""
     return Path("checkpoints") / f"{experiment.name}-{configuration_hash(experiment.to_dict())}"
 
 
@@ -45,28 +45,27 @@ def train(
 ) -> Trajectory:
     """Train through all phases, saving dense checkpoints and metrics.
 
-    There is no host synchronization between evaluations. SIGINT and SIGTERM save the state and stop.
-    Training stops early only ``experiment.patience`` evaluations after grokking was detected, or when
-    loss or gradient is not finite: the last finite weights are kept and the run's status is ``diverged``.
+    The host does not synchronize with the device between evaluations. SIGINT and SIGTERM save the state and stop.
+    Training stops early only ``experiment.patience`` evaluations after grokking was detected, or if the loss or
+    gradient is not finite: the last finite weights are then kept and the status of the run is ``diverged``.
 
     Args:
-        experiment: what to train.
-        directory: a new or empty directory (default: ``default_directory``), or with ``resume``
-            the run to continue.
+        experiment: the configuration to train.
+        directory: a new or empty directory (default: ``default_directory``), or with ``resume`` the run to continue.
         device: auto, cpu or cuda.
         resume: continue, bit-identically on the same machine, PyTorch build, device and thread count.
         progress: show a progress bar on standard error.
-        loggers: told of every evaluation, as ``training.loggers`` says; one that fails costs no run.
+        loggers: receive every evaluation (see ``training.loggers``); a logger that fails does not stop training.
 
     Raises:
-        ConfigError: a configuration or device that cannot be used; before anything is created.
-        RunDirectoryError: the directory is taken, locked or belongs to another configuration.
+        ConfigError: before anything is created, if the configuration or device cannot be used.
+        RunDirectoryError: if the directory is not empty, is locked, or belongs to another configuration.
     """
     experiment = Experiment.from_dict(experiment.to_dict())
     if experiment.model.kind == RECORDED:
-        raise ConfigError("model.kind", RECORDED, "is trained by its own loop: this run was recorded from there")
+        raise ConfigError("model.kind", RECORDED, "was trained by an external loop, from which this run was recorded")
     if experiment.split.trained_on == UNKNOWN:
-        raise ConfigError("split.trained_on", UNKNOWN, "leaves no example to train on")
+        raise ConfigError("split.trained_on", UNKNOWN, "leaves no training examples")
     chosen = choose_device(device)
     require_memory(experiment, chosen)
     keep_freed_memory()
@@ -90,22 +89,22 @@ def train(
 
 
 def create(directory: Path, experiment: Experiment, environment: Mapping[str, Any]) -> RunDirectory:
-    """A new run directory. Raises RunDirectoryError where there is anything already."""
+    """Create a run directory. Raises RunDirectoryError if the directory is not empty."""
     if (directory / "experiment.json").exists():
         raise RunDirectoryError(directory, "holds a run: continue it with --resume, or choose another --out")
     return RunDirectory.create(directory, experiment.to_dict(), recorded(experiment, environment))
 
 
 def recorded(experiment: Experiment, environment: Mapping[str, Any]) -> dict[str, Any]:
-    """The environment, and what is not in the configuration: the numbers of test examples and of classes."""
+    """Return the environment, with the numbers of test examples and of classes, which the configuration lacks."""
     sizes = {"n_test": experiment.split.sizes(experiment.task).test, "n_classes": experiment.task.n_classes}
     return {**environment, **sizes}
 
 
 def open_to_resume(directory: Path, experiment: Experiment) -> RunDirectory:
-    """The run directory of this very configuration. Raises RunDirectoryError naming the keys that differ."""
+    """Open the run directory of this configuration. Raises RunDirectoryError naming the keys that differ."""
     run = RunDirectory.open(directory)
-    stored = Experiment.from_dict(run.experiment).to_dict()  # keys that are newer than the run have their defaults
+    stored = Experiment.from_dict(run.experiment).to_dict()  # keys newer than the run take their defaults
     before, now = _flat(stored), _flat(experiment.to_dict())
     differing = [key for key in sorted(before | now) if before.get(key) != now.get(key)]
     if differing:
@@ -126,13 +125,13 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 @dataclass
 class Loop:
-    """The state of a training run: everything that a resume needs, and the files it writes to.
+    """The state of a training run: everything needed to resume it, and its output files.
 
-    ``detector`` dates grokking on the held-out examples; ``after`` counts the evaluations since it did.
+    ``detector`` dates grokking on the held-out examples; ``after`` counts the evaluations since detection.
 
-    ``last_environment`` is where the run was when its resume state was saved. ``recorded`` says that
-    the current step's metrics and checkpoint are written already; ``exact`` that what was written
-    before this process began will be found again bit by bit.
+    ``last_environment`` is the environment in which the resume state was saved. ``recorded`` states that the metrics
+    and checkpoint of the current step are already written; ``exact`` that this process reproduces earlier output bit
+    for bit.
     """
 
     experiment: Experiment
@@ -159,7 +158,7 @@ class Loop:
         environment: dict[str, Any],
         loggers: Sequence[Logger] = (),
     ) -> "Loop":
-        """From the newest resume state, or from the initial weights where there is none."""
+        """Start from the newest resume state, or from the initial weights if there is none."""
         model = experiment.build_model().to(device)
         problem = Problem.of(experiment).to(device)
         seed = experiment.split.data_seed(experiment.seed)
@@ -194,7 +193,7 @@ class Loop:
                 bar.advance()
 
     def record(self, bar: ProgressBar) -> bool:
-        """Write what is due at this step; False, with nothing written, when the run has diverged."""
+        """Write the output due at this step; return False, without writing, if the run has diverged."""
         experiment, step = self.experiment, self.step
         evaluates = step == experiment.steps or step % experiment.evaluate_every == 0
         if evaluates and not self.evaluate(bar):
@@ -212,7 +211,7 @@ class Loop:
         return True
 
     def evaluate(self, bar: ProgressBar) -> bool:
-        """Append one row of metrics; False when the run has diverged."""
+        """Append a row of metrics; return False if the run has diverged."""
         training_step = self.training_step
         measured = measure(training_step, training_step.model, self.problem)
         found = row(self.step, measured)
@@ -222,16 +221,16 @@ class Loop:
             return False
         if self.observe(found):
             since, boost = self.detector.grok_step, self.experiment.optimization.boost
-            boosted = f"; λ times {boost:g} from here on" if boost != 1 else ""
-            bar.say(f"step {self.step}: grokking detected, it has generalized since step {since}{boosted}")
-        found |= settings(training_step, self.step)  # those that the evaluation has led to
+            boosted = f"; λ is now multiplied by {boost:g}" if boost != 1 else ""
+            bar.say(f"step {self.step}: grokking detected, generalizing since step {since}{boosted}")
+        found |= settings(training_step, self.step)  # after the schedules have observed the evaluation
         self.run.metrics.append(found)
         self.loggers = log_all(self.loggers, found)
         bar.advance(0, note=evaluation_line(found))
         return True
 
     def observe(self, found: Mapping[str, Any]) -> bool:
-        """Let what adapts answer to an evaluation: saving, schedules, λ; True at the one that detects grokking."""
+        """Pass an evaluation to saving, schedules and λ; return True if it detects grokking."""
         held_out = "validation" if self.problem.has_validation else "test"
         loss, accuracy = found[f"{held_out}_loss"], found[f"{held_out}_accuracy"]
         train = found.get("clean_accuracy", found["train_accuracy"])
@@ -246,19 +245,19 @@ class Loop:
 
     @property
     def is_done(self) -> bool:
-        """Whether grokking was detected, and patience is at its end."""
+        """Whether grokking was detected and the patience is exhausted."""
         patience = self.experiment.patience
         return patience is not None and self.detector.grok_step is not None and self.after >= patience
 
     def is_finite(self) -> bool:
-        """Whether loss and gradient are finite here, and every update so far was applied."""
+        """Return whether loss and gradient are finite and every update so far was applied."""
         training_step = self.training_step
         return bool(training_step.finite()) and int(training_step.applied) == self.step
 
     def save_checkpoint(self) -> None:
-        """Save the state dict and the update that led here.
+        """Save the state dict and the last update.
 
-        An inexact continuation that comes past steps saved before keeps the files there are, and says so.
+        A continuation that is not bit-identical keeps existing files of steps that it reaches again, with a warning.
         """
         names, averaged = self.training_step.names, self.training_step.averaged
         update = zip(names, self.training_step.last_update(), strict=True) if self.step else ()
@@ -273,7 +272,7 @@ class Loop:
             warnings.warn(str(error), stacklevel=2)
 
     def save_resume_state(self) -> None:
-        """Write everything that the continuation depends on."""
+        """Write everything that a continuation depends on."""
         self.run.metrics.sync()
         tensors, plan = self.training_step.state()
         state = {
@@ -288,17 +287,17 @@ class Loop:
         self.run.resume.save(self.step, _on_host(self.training_step.model.state_dict() | tensors), state)
 
     def load(self, saved: Resume) -> None:
-        """Put a resume state into place."""
+        """Restore a resume state."""
         for line in saved.skipped:
             warnings.warn(line, stacklevel=2)
         try:
             self.put(saved)
         except (KeyError, RuntimeError) as error:
             why = " ".join(str(error).split())[:200]
-            raise RunDirectoryError(self.run.path, f"its resume state is not from this version: {why}") from None
+            raise RunDirectoryError(self.run.path, f"its resume state was written by another version: {why}") from None
 
     def put(self, saved: Resume) -> None:
-        """``load`` of a state known to have everything. Raises KeyError or RuntimeError where it has not."""
+        """Restore a complete resume state. Raises KeyError or RuntimeError if it is incomplete."""
         model = self.training_step.model
         model.load_state_dict({name: saved.tensors[name] for name in model.state_dict()})
         self.training_step.load_state(saved.state["training_step"], saved.tensors, saved.step)
@@ -313,18 +312,18 @@ class Loop:
 
     def finish(self) -> None:
         self.run.metrics.sync()
-        after = f"grokking was detected, and {self.experiment.patience} evaluations have passed since"
+        after = f"stopped {self.experiment.patience} evaluations after grokking was detected"
         self.write_status("finished", **({"why": after} if self.step < self.experiment.steps else {}))
 
     def interrupt(self) -> None:
-        """Save the state; what has diverged unseen since the last evaluation is no state to continue from."""
+        """Save the state, unless the run has diverged since the last evaluation."""
         if not self.is_finite():
             return self.diverge()
         self.save_resume_state()
         self.write_status("interrupted")
 
     def diverge(self) -> None:
-        """Keep the last finite weights and say where the first non-finite loss or gradient came."""
+        """Keep the last finite weights and report the first step with a non-finite loss or gradient."""
         self.step = int(self.training_step.applied)
         state = _on_host(self.training_step.model.state_dict())
         finite = all(bool(value.isfinite().all()) for value in state.values())

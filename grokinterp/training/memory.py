@@ -1,4 +1,4 @@
-"""Whether an experiment fits the memory there is, told before anything is created or allocated."""
+"""Memory requirements of an experiment, checked before anything is created or allocated."""
 
 import os
 from collections.abc import Generator
@@ -12,35 +12,35 @@ from grokinterp.models import Model
 from grokinterp.storage.tensor_file import MAX_FILE_BYTES
 
 COPIES = 5
-"""Of every weight while training: itself, its gradient, two moments, and its value before the update."""
+"""Numbers kept per weight during training: the weight, its gradient, two moments, and the value before the update."""
 
 SAVED = 3
-"""Of every weight in a resume file: itself and two moments."""
+"""Numbers per weight in a resume file: the weight and two moments."""
 
 
 def remembered(optimization: Optimization) -> int:
-    """Numbers kept of every weight besides: by filters, and a moving average."""
+    """Return how many further numbers are kept per weight: by filters, and by a moving average."""
     return sum(filter.copies for filter in optimization.filters) + (optimization.average is not None)
 
 
 def require_memory(experiment: Experiment, device: torch.device) -> None:
-    """Raise ConfigError if training needs more memory than the device has, or a resume file more than it may hold."""
+    """Raise ConfigError if training exceeds the memory of the device, or the resume file its size limit."""
     weights, examples = count_weights(shape_of(experiment)), experiment.task.n_examples
     saved = 4 * (SAVED + remembered(experiment.optimization))
     if saved * weights > MAX_FILE_BYTES:
-        limit = f"at most {MAX_FILE_BYTES // saved:,} fit a resume file"
+        limit = f"at most {MAX_FILE_BYTES // saved:,} fit in a resume file"
         raise ConfigError("model", f"{weights:,} weights", limit)
     needed = bytes_needed(experiment)
     if needed > memory_of(device):
         raise ConfigError(
             "model",
             f"{weights:,} weights on {examples:,} examples",
-            f"needs at least {_gigabytes(needed)} of memory, the device has {_gigabytes(memory_of(device))}",
+            f"needs at least {_gigabytes(needed)} of memory, but the device has {_gigabytes(memory_of(device))}",
         )
 
 
 def bytes_needed(experiment: Experiment) -> int:
-    """A lower bound: copies of the weights, and what the backward pass keeps of each example of a batch."""
+    """Return a lower bound: copies of the weights, and activations kept for the backward pass of a batch."""
     model = shape_of(experiment)
     batch = experiment.optimization.batch_size or experiment.split.sizes(experiment.task).train
     copies = COPIES + remembered(experiment.optimization)
@@ -48,18 +48,18 @@ def bytes_needed(experiment: Experiment) -> int:
 
 
 def shape_of(experiment: Experiment) -> Model:
-    """The model without its numbers, which it may be too large to hold."""
+    """Return the model on the meta device, since it may be too large to allocate."""
     with torch.device("meta"):
         return experiment.empty_model()
 
 
 def count_weights(model: Model) -> int:
-    """Entries of all trained parameters."""
+    """Return the number of entries of all trained parameters."""
     return sum(weight.numel() for weight in model.parameters())
 
 
 def memory_of(device: torch.device) -> int:
-    """All memory of the device, in bytes."""
+    """Return the total memory of the device in bytes."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[1]
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -67,7 +67,7 @@ def memory_of(device: torch.device) -> int:
 
 @contextmanager
 def memory_errors_in_one_line(experiment: Experiment, device: torch.device) -> Generator[None]:
-    """Inside the block an allocation that fails is one line: needed, free, suggestion."""
+    """Convert an allocation failure inside the block to a one-line error: needed, free, suggestion."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -78,7 +78,7 @@ def memory_errors_in_one_line(experiment: Experiment, device: torch.device) -> G
         needed = _gigabytes(bytes_needed(experiment))
         advice = "free the GPU, or try --device cpu, " if on_gpu else "try "
         raise GrokinterpError(
-            f"out of memory on {device}: needed at least {needed}, {free}{_gigabytes(memory_of(device))} in all; "
+            f"out of memory on {device}: needed at least {needed}, {free}{_gigabytes(memory_of(device))} in total; "
             f"{advice}a smaller model.d_mlp or task"
         ) from None
 

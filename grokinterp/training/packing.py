@@ -1,4 +1,4 @@
-"""Nested states, such as an optimizer's, as named tensors and a JSON value that says where they belong."""
+"""Nested states, such as an optimizer's, as named tensors and a JSON plan of their structure."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ Packed = tuple[dict[str, Tensor], Any]
 
 
 def pack(value: Any, name: str) -> Packed:
-    """The tensors inside dicts, lists and tuples by path, and everything else with a mark for each of them.
+    """Split a nested state into its tensors by path and a plan that holds everything else, with a mark per tensor.
 
     >>> import torch
     >>> tensors, plan = pack({0: {"step": torch.tensor(1.0), "on": True}}, "optimizer")
@@ -16,7 +16,7 @@ def pack(value: Any, name: str) -> Packed:
     (['optimizer/0/step'], {'dict': [[0, {'dict': [['step', {'tensor': 'optimizer/0/step'}], ['on', True]]}]]})
 
     Raises:
-        TypeError: something that is neither of these nor a plain number, text, truth value or None.
+        TypeError: if a value is not a container, tensor, number, string, boolean or None.
     """
     if isinstance(value, Tensor):
         return {name: value}, {"tensor": name}
@@ -27,7 +27,7 @@ def pack(value: Any, name: str) -> Packed:
     elif value is None or isinstance(value, bool | int | float | str):
         return {}, value
     else:
-        raise TypeError(f"{name}: no place for a {type(value).__name__} in a resume state")
+        raise TypeError(f"{name}: a resume state cannot hold {type(value).__name__}")
     tensors, plans = {}, []
     for key, part in parts:
         inside, plan = pack(part, f"{name}/{key}")
@@ -37,7 +37,7 @@ def pack(value: Any, name: str) -> Packed:
 
 
 def unpack(plan: Any, tensors: dict[str, Tensor]) -> Any:
-    """What was packed. Raises KeyError for a tensor that is missing, or a plan of another kind."""
+    """Reassemble a packed state. Raises KeyError if a tensor is missing or the plan is invalid."""
     if not isinstance(plan, dict):
         return plan
     ((kind, content),) = plan.items()

@@ -259,7 +259,7 @@ def test_a_bad_configuration_is_one_line_and_nothing_is_created(arguments, groki
 
 def test_missing_cuda_is_one_line_and_nothing_is_created(grokinterp, folder, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    why = "config error: device=cuda: this machine has no CUDA device that PyTorch can use"
+    why = "config error: device=cuda: PyTorch finds no CUDA device on this machine"
     assert one_line(grokinterp("train", *SMALL, "--device", "cuda")) == why
     assert one_line(grokinterp("analyze", "anything", "--device", "cuda")) == why
     assert list(folder.iterdir()) == []

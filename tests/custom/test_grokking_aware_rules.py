@@ -135,7 +135,7 @@ WRONG = {
     "labels=torch.float32: must be the indices": lambda: linear().train_step((X, Y.float())),
     r"loss=\[8\]: must be one number": lambda: linear(loss=nn.CrossEntropyLoss(reduction="none")).train_step((X, Y)),
     "target=9: must be from 0 to 2": lambda: linear().train_step((X, 0 * Y + 9)),
-    "has filters already": lambda: GrokkingAwareTrainer(OTHER, OrthoAdamW(OTHER.parameters()), filters=[GrokfastEMA()]),
+    "already has filters": lambda: GrokkingAwareTrainer(OTHER, OrthoAdamW(OTHER.parameters()), filters=[GrokfastEMA()]),
     "average=None: the state was saved with one": lambda: linear(average=None).load_state_dict(linear().state_dict()),
     "rule=SustainedRule": lambda: linear().load_state_dict(linear(rule=JumpRule()).state_dict()),
 }

@@ -298,7 +298,7 @@ def test_one_recorder_at_a_time(tmp_path):
 def test_our_loop_refuses_it(tmp_path):
     recorder(tmp_path / "run").finish()
     run = Trajectory.open(tmp_path / "run")
-    with pytest.raises(ConfigError, match=r"model.kind=recorded: is trained by its own loop"):
+    with pytest.raises(ConfigError, match=r"model.kind=recorded: was trained by an external loop"):
         train(run.experiment, tmp_path / "other")
     assert not (tmp_path / "other").exists()
     assert Experiment.from_dict(json.loads(json.dumps(run.experiment.to_dict()))) == run.experiment

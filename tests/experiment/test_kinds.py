@@ -53,7 +53,7 @@ REFUSED = {
     "task.kind=group_composition task.group=S12": "task.group=S12: ",
     "task.kind=group_composition task.group=Q8": "task.group=Q8: ",
     "task.kind=matrix_multiplication task.p=97": "task.p=97: ",
-    "task.kind=table": "task.path=None: give a CSV file",
+    "task.kind=table": "task.path=None: must be a CSV file",
     "task.kind=table task.path=/nowhere.csv": "task.path=/nowhere.csv: no such file",
     "task.kind=composition task.inner.kind=sorting": "task.inner.kind=sorting: must be one of ",
     "task.kind=composition task.inner.p=101": "task.inner",

@@ -57,6 +57,6 @@ def test_without_curves_there_is_no_verdict(unknown, tmp_path):
 
 
 def test_nothing_can_be_trained_without_a_split(tmp_path):
-    with pytest.raises(ConfigError, match=r"split\.trained_on=unknown: leaves no example to train on"):
+    with pytest.raises(ConfigError, match=r"split\.trained_on=unknown: leaves no training examples"):
         train(Experiment(split=Split(trained_on="unknown")), tmp_path / "run")
     assert not (tmp_path / "run").exists()

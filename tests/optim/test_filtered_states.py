@@ -65,19 +65,19 @@ GIVEN = "[{'kind': 'grokfast_ema', 'alpha': 0.98, 'lamb': 2.0}]"
         (complex_later, "param_groups[1].params[0]=complex: filters take real parameters only"),
         (
             lambda: filtered(LBFGS(weights()), OrthoGrad()),
-            "optimizer=LBFGS: takes many gradients in a step, of which filters make no sense",
+            "optimizer=LBFGS: evaluates several gradients per step, for which filters are undefined",
         ),
         (
             lambda: filtered(stepped(OrthoGrad()), EGD()),
-            "optimizer=SGD: has filters already: give all filters in one call",
+            "optimizer=SGD: already has filters: pass all filters at once",
         ),
         (
             lambda: filtered(OrthoAdamW(weights()), EGD()),
-            "optimizer=OrthoAdamW: has filters already: give all filters in one call",
+            "optimizer=OrthoAdamW: already has filters: pass all filters at once",
         ),
         (
             lambda: filters_of(AdamW(weights())),
-            "optimizer=AdamW: has no filters: filtered(optimizer, …) gives it some",
+            "optimizer=AdamW: has no filters: add them by filtered(optimizer, …)",
         ),
         (
             lambda: stepped(GrokfastEMA()).load_state_dict(SGD(weights(), lr=0.1).state_dict()),
@@ -85,15 +85,15 @@ GIVEN = "[{'kind': 'grokfast_ema', 'alpha': 0.98, 'lamb': 2.0}]"
         ),
         (
             lambda: stepped(GrokfastEMA()).load_state_dict(stepped(EGD()).state_dict()),
-            f"filters=[{{'kind': 'egd'}}]: the state is of other filters than {GIVEN}",
+            f"filters=[{{'kind': 'egd'}}]: the state belongs to other filters than {GIVEN}",
         ),
         (
             lambda: stepped(GrokfastEMA()).load_state_dict({**stepped(EGD()).state_dict(), "filters": 3}),
-            f"filters=3: the state is of other filters than {GIVEN}",
+            f"filters=3: the state belongs to other filters than {GIVEN}",
         ),
         (
             lambda: stepped(GrokfastEMA()).load_state_dict(stepped(GrokfastEMA(), params=weights()[::-1]).state_dict()),
-            "filters=(1,): the state is of other parameters: here the shape is (4, 3)",
+            "filters=(1,): the state belongs to other parameters: the shape here is (4, 3)",
         ),
         (
             lambda: stepped(GrokfastEMA()) and filters_of(stepped(GrokfastEMA())).boost(-1),

@@ -103,7 +103,7 @@ def test_a_task_that_holds_a_table_reads_no_other(tmp_path):
 
 
 def test_the_default_asks_for_a_file():
-    with pytest.raises(ConfigError, match=r"^path=None: give a CSV file of integers"):
+    with pytest.raises(ConfigError, match=r"^path=None: must be a CSV file of integers"):
         Table()
 
 

@@ -242,7 +242,7 @@ def test_detection_is_said_once_on_standard_error(tmp_path, capsys):
     assert len(said) == 1
     rows = rows_of(Trajectory.open(tmp_path / "run"))
     found = grok_step(*([row[key] for row in rows] for key in ("step", "train_accuracy", "test_accuracy")))
-    assert said[0] == f"step {found + 18}: grokking detected, it has generalized since step {found}"
+    assert said[0] == f"step {found + 18}: grokking detected, generalizing since step {found}"
 
 
 # --- what it takes -------------------------------------------------------------------------------------------------
@@ -259,6 +259,6 @@ def test_a_filter_remembers_as_many_numbers_as_it_says(kind):
 
 def test_a_resume_file_that_would_be_too_large_is_refused_before_any_work(tmp_path):
     wide = changed(GROKS, optimization={"filters": ["grokfast_ma"]}, model={"hidden": [60_000, 200]})
-    with pytest.raises(ConfigError, match=r"model=.* weights: at most .* fit a resume file"):
+    with pytest.raises(ConfigError, match=r"model=.* weights: at most .* fit in a resume file"):
         train(wide, tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()

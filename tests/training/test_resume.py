@@ -141,7 +141,7 @@ def test_no_component_of_the_resume_state_can_be_dropped(name, dropped_from, tmp
     saved = run.resume.load()
     tensors, state = dict(saved.tensors), dict(saved.state)
     (state if name in state else tensors).pop(name)
-    with pytest.raises(RunDirectoryError, match=f"not from this version: .*{name}"):
+    with pytest.raises(RunDirectoryError, match=f"written by another version: .*{name}"):
         resume_from(run, tmp_path / "gone", tensors, state)
 
 

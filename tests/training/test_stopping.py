@@ -170,8 +170,8 @@ def test_a_gpu_beyond_the_last_is_refused(monkeypatch):
 @pytest.mark.parametrize(
     ("values", "match"),
     [
-        ({"model": {"d_model": 65536, "d_mlp": 65536}}, "fit a resume file"),
-        ({"model": {"n_layers": 128, "d_model": 4096, "d_mlp": 16384}}, "fit a resume file"),
+        ({"model": {"d_model": 65536, "d_mlp": 65536}}, "fit in a resume file"),
+        ({"model": {"n_layers": 128, "d_model": 4096, "d_mlp": 16384}}, "fit in a resume file"),
         ({"task": {"p": 1000}, "model": {"d_model": 16, "d_mlp": 65536}}, "needs at least .* GiB of memory"),
     ],
 )
