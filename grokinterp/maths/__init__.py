@@ -1,1 +1,1 @@
-"""Pure functions of arrays: Fourier analysis and sparsity. Imports nothing else of grokinterp."""
+"""Pure mathematical functions of arrays, from Fourier analysis to group representations; imports no other room."""

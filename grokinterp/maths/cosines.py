@@ -1,4 +1,4 @@
-"""Cosines between two sets of named tensors: of each pair, and of the concatenations."""
+"""Cosines between two sets of named tensors, per pair and for their concatenations."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -19,7 +19,7 @@ class Products(NamedTuple):
 def cosines_with(
     directions: Mapping[str, Tensor] | None, weights: Mapping[str, Tensor]
 ) -> tuple[Float[Tensor, "parameter"], Float[Tensor, ""]]:
-    """``cosines`` of directions with weights, per parameter and in total; NaN where the directions are unknown."""
+    """Return ``cosines`` of directions with weights, per parameter and in total; NaN if the directions are unknown."""
     if directions is None:
         unknown = torch.stack([torch.full_like(weight.sum().double(), torch.nan) for weight in weights.values()])
         return unknown, unknown.sum()
@@ -27,7 +27,7 @@ def cosines_with(
 
 
 def products(directions: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Products:
-    """Inner products of every parameter with its direction, in the order of the weights."""
+    """Return the inner products of every parameter with its direction, in the order of the weights."""
     pairs = [(directions[name].double(), weight.double()) for name, weight in weights.items()]
     return Products(
         dot=torch.stack([(v * w).sum() for v, w in pairs]),
@@ -37,7 +37,7 @@ def products(directions: Mapping[str, Tensor], weights: Mapping[str, Tensor]) ->
 
 
 def cosines(of: Products) -> tuple[Float[Tensor, "parameter"], Float[Tensor, ""]]:
-    """Cosine per parameter, and of the concatenation; 0 / 0 is NaN.
+    """Return the cosine per parameter, and of the concatenations; 0 / 0 is NaN.
 
     >>> cosines(Products(torch.tensor([3.0, 0.0]), torch.tensor([1.0, 0.0]), torch.tensor([25.0, 0.0])))
     (tensor([0.6000,    nan]), tensor(0.6000))

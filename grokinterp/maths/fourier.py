@@ -1,8 +1,8 @@
 """Real Fourier analysis on Z_p.
 
-The p *components* of a function on Z_p are, in this order, the constant, cos 1, sin 1, cos 2, sin 2, …
-up to the *frequency* ⌊p/2⌋; for even p the last one, cos(πt), has no sine beside it. The basis is
-orthonormal, so components have the units of the function and their squares add up to its squared norm.
+The p *components* of a function on Z_p are, in this order, the constant, cos 1, sin 1, cos 2, sin 2, … up to the
+*frequency* ⌊p/2⌋; for even p the last component, cos(πt), has no sine counterpart. The basis is orthonormal, so
+components have the units of the function and their squares sum to its squared norm.
 
 Source: Nanda et al. 2023, §4.1; docs/formulas.md, Fourier structure.
 """
@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 def waves(p: int, device: torch.device | str | None = None) -> tuple[Tensor, Tensor]:
-    """cos(2πkt/p) and sin(2πkt/p), both [frequency, residue], k = 1..⌊p/2⌋; the sine of k = p/2 is exactly 0.
+    """Return cos(2πkt/p) and sin(2πkt/p), both [frequency, residue], k = 1..⌊p/2⌋; the sine of k = p/2 is exactly 0.
 
     >>> cos, sin = waves(4)
     >>> cos[1].tolist(), sin[1].tolist()
@@ -28,7 +28,7 @@ def waves(p: int, device: torch.device | str | None = None) -> tuple[Tensor, Ten
 
 
 def squared_norms(p: int, device: torch.device | str | None = None) -> Float[Tensor, "frequency"]:
-    """Σ_t cos²(2πkt/p): p/2, and p for k = p/2.
+    """Return Σ_t cos²(2πkt/p) for every frequency: p/2, and p for k = p/2.
 
     >>> squared_norms(6).tolist()
     [3.0, 3.0, 6.0]
@@ -38,7 +38,7 @@ def squared_norms(p: int, device: torch.device | str | None = None) -> Float[Ten
 
 
 def real_basis(p: int, device: torch.device | str | None = None) -> Float[Tensor, "component residue"]:
-    """The orthonormal basis, one component a row.
+    """Return the orthonormal basis, a component per row.
 
     >>> real_basis(2).float()
     tensor([[ 0.7071,  0.7071],
@@ -51,7 +51,7 @@ def real_basis(p: int, device: torch.device | str | None = None) -> Float[Tensor
 
 
 def real_fourier(x: Float[Tensor, "residue *rest"]) -> Float[Tensor, "component *rest"]:
-    """Components of functions on Z_p along the first axis, ``real_basis(p) @ x`` by one FFT.
+    """Return the components of functions on Z_p along the first axis, ``real_basis(p) @ x``, by a single FFT.
 
     >>> real_fourier(torch.tensor([3.0, 1.0])).tolist()
     [2.828427..., 1.414213...]
@@ -64,7 +64,7 @@ def real_fourier(x: Float[Tensor, "residue *rest"]) -> Float[Tensor, "component 
 
 
 def real_fourier_2d(x: Float[Tensor, "a b *rest"]) -> Float[Tensor, "component_a component_b *rest"]:
-    """Components of functions on Z_p × Z_p: X̂[i, j] = Σ_ab F_ia F_jb x[a, b].
+    """Return the components of functions on Z_p × Z_p: X̂[i, j] = Σ_ab F_ia F_jb x[a, b].
 
     >>> real_fourier_2d(torch.ones(3, 3))[0, 0].round().item()
     3.0
@@ -73,7 +73,7 @@ def real_fourier_2d(x: Float[Tensor, "a b *rest"]) -> Float[Tensor, "component_a
 
 
 def by_frequency(energy: Float[Tensor, "component *rest"]) -> Float[Tensor, "frequency *rest"]:
-    """Sum the cosine and the sine entry of each frequency; the constant is left out.
+    """Sum the cosine and sine entries of each frequency, omitting the constant.
 
     >>> by_frequency(torch.tensor([9.0, 1.0, 2.0, 3.0])).tolist()
     [3.0, 3.0]

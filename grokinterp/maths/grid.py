@@ -17,13 +17,13 @@ from grokinterp.maths.fourier import waves
 FUNDAMENTAL = ((0, 1), (1, 0), (1, 1), (1, -1))
 MIXED = ((1, 2), (1, -2), (2, 1), (2, -1))
 ROWS_AT_ONCE = 256
-"""Examples per block of ``line_sums``: a block stays in the cache while all its sums are taken."""
+"""Examples per block of ``line_sums``, so that a block stays in the cache while all its sums are computed."""
 
 CELLS_AT_ONCE = 2**24
-"""Numbers per block of ``mean_by_sum``, which is no copy of the whole where that is large."""
+"""Numbers per block of ``mean_by_sum``, which avoids a copy of large arrays."""
 
 ROUNDING = 1e-12
-"""A variance below this share of the mean square is rounding: the function is constant."""
+"""A variance below this share of the mean square is rounding error: the function is constant."""
 
 
 class BlockEnergies(NamedTuple):
@@ -38,7 +38,7 @@ class BlockEnergies(NamedTuple):
 
 
 def sum_order(p: int, device: torch.device | str | None = None) -> Int[Tensor, "sum a"]:
-    """The examples with a + b ≡ s (mod p), for every s, ordered by a.
+    """Return the examples with a + b ≡ s (mod p), for every s, ordered by a.
 
     >>> sum_order(3).tolist()
     [[0, 5, 7], [1, 3, 8], [2, 4, 6]]
@@ -48,7 +48,7 @@ def sum_order(p: int, device: torch.device | str | None = None) -> Int[Tensor, "
 
 
 def mean_by_sum(x: Float[Tensor, "example class"]) -> Float[Tensor, "sum class"]:
-    """Mean over the examples with the same (a + b) mod p.
+    """Return the means over the examples with the same (a + b) mod p.
 
     >>> mean_by_sum(torch.tensor([[1.0], [2.0], [4.0], [3.0]])).tolist()
     [[2.0], [3.0]]
@@ -62,11 +62,11 @@ def mean_by_sum(x: Float[Tensor, "example class"]) -> Float[Tensor, "sum class"]
 def without_sum_frequency(
     x: Float[Tensor, "example *rest"], *, p: int, frequency: int
 ) -> Float[Tensor, "example *rest"]:
-    """An activation without the part that the frequency k of a + b carries: x - P_k x.
+    """Remove from an activation the part at frequency k of a + b: x - P_k x.
 
-    P_k projects x, as a function of the pair (a, b), on cos(w_k(a + b)) and sin(w_k(a + b)), w_k = 2πk/p.
-    Both depend on a + b alone, so P_k x is one small sum over the means of x along a + b = const. What is
-    linear in x, such as logits in the final residual stream, loses the same part.
+    P_k projects x, as a function of the pair (a, b), on cos(w_k(a + b)) and sin(w_k(a + b)), w_k = 2πk/p. Both depend
+    only on a + b, so P_k x is a small sum over the means of x along a + b = const. Linear functions of x, such as the
+    logits of the final residual stream, lose the same part.
 
     >>> a, b = torch.arange(5).repeat_interleave(5), torch.arange(5).repeat(5)
     >>> wave = torch.cos(2 * torch.pi * 2 * (a + b).double() / 5)
@@ -79,7 +79,7 @@ def without_sum_frequency(
         frequency: k, from 1 to ⌊p/2⌋.
 
     Raises:
-        ValueError: a frequency out of range, or other than p² examples.
+        ValueError: if the frequency is out of range, or x does not have p² examples.
 
     Source: Nanda et al. 2023, §5.1 (excluded loss).
     """
@@ -95,7 +95,7 @@ def without_sum_frequency(
 
 
 def line_sums(x: Float[Tensor, "example neuron"], p: int) -> tuple[Tensor, Tensor]:
-    """T[d, t, neuron] = Σ_{ua + vb ≡ t} x for every direction d = (u, v), and Σ_ab x²."""
+    """Return T[d, t, neuron] = Σ_{ua + vb ≡ t} x for every direction d = (u, v), and Σ_ab x²."""
     a = torch.arange(p, device=x.device)
     a, b = a.repeat_interleave(p), a.repeat(p)
     lines = [(u * a + v * b) % p for u, v in FUNDAMENTAL + MIXED]
@@ -109,10 +109,10 @@ def line_sums(x: Float[Tensor, "example neuron"], p: int) -> tuple[Tensor, Tenso
 
 
 def block_energies(x: Float[Tensor, "example neuron"], p: int) -> BlockEnergies:
-    """Energies of x around its mean: in all, at frequency k of a and b, and at k with its harmonic 2k.
+    """Return energies of x around its mean: total, at frequency k of a and b, and at k with its harmonic 2k.
 
-    The real components {0, cos k, sin k}² without the constant hold the complex ones at
-    (0, ±k), (±k, 0), (±k, ±k); each complex pair of opposite sign is counted once, whatever p is.
+    The real components {0, cos k, sin k}² without the constant contain the complex components at (0, ±k), (±k, 0), (±k,
+    ±k); each complex pair of opposite sign counts once, for every p.
     """
     sums, squares = line_sums(x, p)
     total = squares - sums[0].sum(0).square() / p**2
@@ -130,11 +130,11 @@ def block_energies(x: Float[Tensor, "example neuron"], p: int) -> BlockEnergies:
 
 @lru_cache(maxsize=8)
 def harmonics(p: int) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
-    """Where 2k lies among the frequencies, and how often each line's energy counts, divided by p².
+    """Return the position of 2k among the frequencies, and how often each line's energy counts, divided by p².
 
-    A line ua + vb at k stands for the spectrum at ±(uk, vk): it counts 2, or 1 where both are the same
-    point, or 0 where an earlier line has it (2k ≡ -k for p = 3k, …) or it is the constant. The first
-    table has the eight lines at k, the second the four of ``FUNDAMENTAL`` at 2k.
+    A line ua + vb at k represents the spectrum at ±(uk, vk): it counts twice, once if both are the same point, and not
+    at all if an earlier line covers it (2k ≡ -k for p = 3k, …) or it is the constant. The first table has the eight
+    lines at k, the second the four of ``FUNDAMENTAL`` at 2k.
     """
     n = p // 2
     lines = [(u, v) for u, v in FUNDAMENTAL + MIXED] + [(2 * u, 2 * v) for u, v in FUNDAMENTAL]

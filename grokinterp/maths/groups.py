@@ -22,17 +22,17 @@ from grokinterp.lazy import Tensor, torch
 from grokinterp.maths.permutations import all_permutations, even_permutations, multiplication_table
 
 LARGEST_ORDER = 1000
-"""Elements of the largest group there is a table for: all pairs of them are one full batch."""
+"""Order of the largest group with a table: all pairs of elements are one full batch."""
 
 SIZES = {"C": range(2, 1001), "D": range(3, 501), "S": range(2, 7), "A": range(3, 7)}
-"""The n of each family that give at most LARGEST_ORDER elements, so that no factorial above 6! is ever taken."""
+"""The n of each family that give at most LARGEST_ORDER elements, so that no factorial above 6! is computed."""
 
 MOST_FACTORS, LONGEST_NAME = 9, 53
-"""Ten factors of two elements are more than LARGEST_ORDER; nine such as C1000, joined by x, are the longest name."""
+"""Ten factors of order two exceed LARGEST_ORDER; nine factors such as C1000, joined by x, give the longest name."""
 
 
 class Factor(NamedTuple):
-    """C_n, D_n, S_n or A_n: what a group that has a name is a direct product of."""
+    """C_n, D_n, S_n or A_n: a factor of a named group."""
 
     family: str
     n: int
@@ -42,7 +42,7 @@ class Factor(NamedTuple):
 
     @property
     def order(self) -> int:
-        """Number of elements: n, 2n, n! and n!/2.
+        """The number of elements: n, 2n, n! and n!/2.
 
         >>> [Factor(family, 5).order for family in "CDSA"]
         [5, 10, 120, 60]
@@ -66,8 +66,8 @@ class Group:
         name: such as ``C113``, ``S5``, ``D59``, ``A5`` or ``S3xC2``.
         table: the multiplication table.
         elements: a readable name of every element.
-        factors: what it is the direct product of, its elements in the order of this module; empty
-            where only the table is known.
+        factors: the factors of the direct product, with elements in the order of this module; empty if only the table
+            is known.
     """
 
     name: str
@@ -94,7 +94,7 @@ class Group:
 
     @cached_property
     def inverse(self) -> Int[Tensor, "x"]:
-        """x⁻¹ of every element.
+        """The inverse x⁻¹ of every element.
 
         >>> cyclic(5).inverse.tolist()
         [0, 4, 3, 2, 1]
@@ -108,7 +108,7 @@ class Group:
 
     @cached_property
     def element_orders(self) -> Int[Tensor, "x"]:
-        """The smallest k >= 1 with x^k = e, of every element.
+        """The smallest k >= 1 with x^k = e, for every element.
 
         >>> cyclic(6).element_orders.tolist()
         [1, 6, 3, 2, 3, 6]
@@ -127,7 +127,7 @@ class Group:
 
     @cached_property
     def conjugacy_classes(self) -> Int[Tensor, "x"]:
-        """The number of every element's conjugacy class; classes are numbered by their first elements.
+        """The index of every element's conjugacy class; classes are numbered by their first elements.
 
         >>> group("S3").conjugacy_classes.tolist()  # identity, transpositions, 3-cycles
         [0, 1, 1, 2, 2, 1]
@@ -136,7 +136,7 @@ class Group:
 
     @cached_property
     def logarithm(self) -> Int[Tensor, "x"] | None:
-        """The exponent of every element to the first element that generates the group; None if none does.
+        """The exponent of every element to the base of the first generator of the group, or None if it is not cyclic.
 
         >>> cyclic(5).logarithm.tolist()
         [0, 1, 2, 3, 4]
@@ -151,10 +151,10 @@ class Group:
 
 
 class Algebra(NamedTuple):
-    """How a binary operation is a product in a group.
+    """A binary operation as a product in a group.
 
-    The class c of (a, b) satisfies ``answer[c] = left[a] · right[b]`` wherever both are elements.
-    -1 marks tokens and classes outside the group, such as 0 under multiplication.
+    The class c of (a, b) satisfies ``answer[c] = left[a] · right[b]`` if both are elements. -1 marks tokens and classes
+    outside the group, such as 0 under multiplication.
     """
 
     group: Group
@@ -164,9 +164,9 @@ class Algebra(NamedTuple):
 
 
 class AnswerGroup(NamedTuple):
-    """The group that the classes of a task are elements of, also where its operands are none.
+    """The group that contains the classes of a task, even if the operands are not elements.
 
-    ``element[c]`` is the element that class c stands for, -1 for a class outside the group.
+    ``element[c]`` is the element represented by class c, -1 for a class outside the group.
     """
 
     group: Group
@@ -174,26 +174,28 @@ class AnswerGroup(NamedTuple):
 
 
 def parse(name: str) -> tuple[Factor, ...]:
-    """The factors of a group's name; builds nothing.
+    """Return the factors of a group's name, without building the group.
 
     >>> parse("S3xC2")
     (Factor(family='S', n=3), Factor(family='C', n=2))
 
     Raises:
-        ValueError: no such name, or more than 1000 elements.
+        ValueError: if the name is unknown, or the group has more than 1000 elements.
     """
     if len(name) > LONGEST_NAME:
         raise ValueError(f"must have at most {LONGEST_NAME} characters, such as C113, D59, S5 or S3xC2")
     found = [re.fullmatch("([CDSA])([1-9][0-9]{0,3})", word) for word in name.split("x")]
     if not all(found):
-        raise ValueError("must be C, D, S or A with its n, or several joined by x, such as C113, D59, S5 or S3xC2")
+        raise ValueError(
+            "must be C, D, S or A followed by n, or several such names joined by x, such as C113, D59, S5 or S3xC2"
+        )
     factors = tuple(Factor(word[1], int(word[2])) for word in found if word)
     for factor in factors:
         if factor.n < (least := SIZES[factor.family].start):
             raise ValueError(f"must have an n of at least {least} in {factor}")
     small = len(factors) <= MOST_FACTORS and all(factor.n in SIZES[factor.family] for factor in factors)
     if not small or math.prod(factor.order for factor in factors) > LARGEST_ORDER:
-        raise ValueError(f"must have at most {LARGEST_ORDER} elements, for all pairs of them are one batch")
+        raise ValueError(f"must have at most {LARGEST_ORDER} elements, since all pairs form one batch")
     return factors
 
 
@@ -208,7 +210,7 @@ def order(name: str) -> int:
 
 @lru_cache(maxsize=8)
 def group(name: str) -> Group:
-    """The group of a name: C_n, D_n (of order 2n), S_n, A_n and direct products of them.
+    """Return the named group: C_n, D_n (of order 2n), S_n, A_n and direct products of them.
 
     >>> group("S5"), group("D59"), group("S3xC2")
     (Group(S5, order 120), Group(D59, order 118), Group(S3xC2, order 12))
@@ -216,7 +218,7 @@ def group(name: str) -> Group:
     (('012', '021', '102', '120', '201', '210'), ('r0', 'r1', 'r2', 'r0s', 'r1s', 'r2s'))
 
     Raises:
-        ValueError: no such name, or more than 1000 elements.
+        ValueError: if the name is unknown, or the group has more than 1000 elements.
     """
     return reduce(direct_product, map(_build, parse(name)))
 
@@ -235,7 +237,7 @@ def _build(factor: Factor) -> Group:
 
 @lru_cache(maxsize=8)
 def cyclic(n: int) -> Group:
-    """C_n: the residues modulo n under addition.
+    """Return C_n: the residues modulo n under addition.
 
     >>> cyclic(3).table.tolist()
     [[0, 1, 2], [1, 2, 0], [2, 0, 1]]
@@ -246,7 +248,7 @@ def cyclic(n: int) -> Group:
 
 
 def _dihedral(factor: Factor) -> Group:
-    """r^i s^a · r^j s^b = r^(i ± j) s^(a + b), minus for a = 1."""
+    """Return D_n: r^i s^a · r^j s^b = r^(i ± j) s^(a + b), minus for a = 1."""
     n, x = factor.n, torch.arange(factor.order)
     turn, flip = x % n, x // n
     turns = (turn[:, None] + (1 - 2 * flip[:, None]) * turn) % n
@@ -260,7 +262,7 @@ def _permutation_group(factor: Factor, x: Int[Tensor, "element point"]) -> Group
 
 
 def direct_product(first: Group, second: Group) -> Group:
-    """G x H: (g, h) · (g', h') = (g·g', h·h'); (g, h) is element g·|H| + h.
+    """Return G x H: (g, h) · (g', h') = (g·g', h·h'); (g, h) is element g·|H| + h.
 
     >>> direct_product(cyclic(2), cyclic(3)).elements
     ('0,0', '0,1', '0,2', '1,0', '1,1', '1,2')
@@ -273,7 +275,7 @@ def direct_product(first: Group, second: Group) -> Group:
 
 
 def opposite(group: Group) -> Group:
-    """The same elements under x ∘ y = y · x; x -> x⁻¹ is an isomorphism between the two.
+    """Return the same elements under x ∘ y = y · x; x -> x⁻¹ is an isomorphism between the two.
 
     >>> s3 = group("S3")
     >>> s3.table[1, 2].item(), opposite(s3).table[2, 1].item()

@@ -1,4 +1,4 @@
-"""Localized Langevin dynamics around a point, and what its chains say about how degenerate a loss is there."""
+"""Localized Langevin dynamics around a point, and estimates of the local learning coefficient from its chains."""
 
 import math
 from collections.abc import Callable
@@ -9,40 +9,40 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 COLDEST, HOTTEST = 0.8, 1.25
-"""The range in which ``equilibrium`` must lie for chains to count as converged."""
+"""Range of ``equilibrium`` for chains that count as converged."""
 
 MOST_LEEWAY = 0.2
-"""Most that the uncertainty of ``equilibrium`` widens that range: chains that scatter more settle nothing."""
+"""Largest widening of that range by the uncertainty of ``equilibrium``; chains with more scatter are inconclusive."""
 
 LARGEST_STEP_ERROR = 0.2
-"""The share of the coefficient that may come from the finite size of the steps in chains that count as converged."""
+"""Largest share of the coefficient due to the finite step size in chains that count as converged."""
 
 LARGEST_RHAT = 1.1
 """Source: Gelman et al. 2013, §11.4."""
 
 PILOT, PILOTS = 300, 8
-"""Steps of a pilot that tries a step size, and pilots at most."""
+"""Number of steps of a pilot that tests a step size, and largest number of pilots."""
 
 TARGET = 0.05
-"""The share of the rise that may come from the finite size of the steps, when a step size is chosen."""
+"""Share of the rise due to the finite step size at which a step size is accepted."""
 
 MOST_LOWERED = 0.1
-"""The factor by which one pilot may lower the step size: chains that explode tell only that it was too large."""
+"""Largest factor by which a pilot lowers the step size, since diverging chains show only that it was too large."""
 
 Loss = Callable[[Float[Tensor, "chain weight"]], Float[Tensor, "chain"]]
-"""The loss of every chain at its own weights; it may draw a batch of examples at each call."""
+"""The loss of every chain at its weights; each call may draw a batch of examples."""
 
 
 class Sampling(NamedTuple):
-    """How to sample.
+    """Parameters of the sampling.
 
     Args:
         inverse_temperature: nβ.
         localization: γ.
         step_size: ε.
-        chains: independent chains; chain c draws its noise from a generator of seed c.
-        burn_in: steps of each chain that are not counted.
-        draws: steps of each chain that are counted.
+        chains: number of independent chains; chain c draws its noise from a generator with seed c.
+        burn_in: number of discarded steps per chain.
+        draws: number of steps per chain that count.
     """
 
     inverse_temperature: float
@@ -54,10 +54,10 @@ class Sampling(NamedTuple):
 
 
 class Chains(NamedTuple):
-    """What each chain saw at each step, burn-in included, before it moved.
+    """Observations of each chain at each step, including burn-in, before it moves.
 
-    With g = nβ∇L(w) + γ(w - w₀): the rise nβ(L(w) - L(w₀)) of the loss, the squared distance ‖w - w₀‖², the virial
-    (w - w₀)·g, and (ε/8) nβ∇L(w)·g, the part of the rise that comes from the finite size of the steps.
+    With g = nβ∇L(w) + γ(w - w₀): the rise nβ(L(w) - L(w₀)) of the loss, the squared distance ‖w - w₀‖², the virial (w -
+    w₀)·g, and (ε/8) nβ∇L(w)·g, the part of the rise due to the finite step size.
     """
 
     rise: Float[Tensor, "chain step"]
@@ -66,12 +66,12 @@ class Chains(NamedTuple):
     step_error: Float[Tensor, "chain step"]
 
     def after(self, burn_in: int) -> "Chains":
-        """The steps that count."""
+        """Return the chains without burn-in."""
         return Chains(*(series[:, burn_in:] for series in self))
 
 
 class Estimate(NamedTuple):
-    """A local learning coefficient with the evidence for it; ``learning_coefficient`` says what each field is."""
+    """A local learning coefficient with its diagnostics; ``learning_coefficient`` defines the fields."""
 
     value: Float[Tensor, ""]
     of_chain: Float[Tensor, "chain"]
@@ -87,7 +87,7 @@ class Estimate(NamedTuple):
 def sgld(loss: Loss, start: Float[Tensor, "weight"], sampling: Sampling) -> Chains:
     """Run chains w ← w - ε/2 (nβ∇L(w) + γ(w - w₀)) + N(0, ε) from w₀.
 
-    For small ε a chain ends up distributed as exp(-nβ L(w) - γ/2 ‖w - w₀‖²).
+    For small ε the distribution of a chain converges to exp(-nβ L(w) - γ/2 ‖w - w₀‖²).
 
     Source: Welling and Teh 2011; Lau et al. 2023, §4 (localization).
     """
@@ -110,10 +110,10 @@ def sgld(loss: Loss, start: Float[Tensor, "weight"], sampling: Sampling) -> Chai
 
 
 def tuned_step(loss: Loss, start: Float[Tensor, "weight"], sampling: Sampling) -> float:
-    """Lower the step size until its finite size makes at most a twentieth of the rise, as far as pilot chains can tell.
+    """Lower the step size until its finite size causes at most a twentieth of the rise, according to pilot chains.
 
-    The share is proportional to ε: it is εa/4 for a quadratic loss of curvature a = nβh + γ. A loss that does not
-    change gives no reason to lower ε.
+    The share is proportional to ε: it is εa/4 for a quadratic loss of curvature a = nβh + γ. A constant loss does not
+    lower ε.
 
     Source: docs/formulas.md, Learning coefficient.
     """
@@ -128,19 +128,19 @@ def tuned_step(loss: Loss, start: Float[Tensor, "weight"], sampling: Sampling) -
 
 
 def learning_coefficient(chains: Chains, sampling: Sampling, size: int) -> Estimate:
-    """Estimate λ̂ = nβ (E[L(w)] - L(w₀)) from chains over ``size`` weights, with what tells whether it can be trusted.
+    """Estimate λ̂ = nβ (E[L(w)] - L(w₀)) from chains over ``size`` weights, with convergence diagnostics.
 
-    * spread: standard deviation over chains; NaN for one chain.
+    * spread: standard deviation over chains; NaN for a single chain.
     * rhat: split-R̂ of the rises.
-    * equilibrium: E[(w - w₀)·(nβ∇L + γ(w - w₀))] / size. It is exactly 1 in the distribution that is sampled, whatever
-      the loss (by partial integration); it begins at 0, and exceeds 1 where steps are too large.
-    * step_error: the part of λ̂ that comes from the finite size of steps and batches; exact for a quadratic loss with
-      curvatures h ≫ γ/nβ.
-    * held: γ E‖w - w₀‖² / 2; for a quadratic loss what is missing in λ̂ because γ is not 0.
-    * diverged: a number is not finite; more than half of the rise, or of the temperature, comes from the steps'
-      finite size; or equilibrium is below -1, so that the chains run away from w₀ down the loss.
-    * converged: not diverged, R̂ ≤ 1.1, step error at most a fifth of λ̂, and equilibrium from 0.8 to 1.25, give or
-      take two standard errors, but at most 0.2.
+    * equilibrium: E[(w - w₀)·(nβ∇L + γ(w - w₀))] / size. It is exactly 1 in the sampled distribution, for any loss (by
+      partial integration); it starts at 0, and exceeds 1 if steps are too large.
+    * step_error: the part of λ̂ due to the finite size of steps and batches; exact for a quadratic loss with curvatures
+      h ≫ γ/nβ.
+    * held: γ E‖w - w₀‖² / 2; for a quadratic loss the amount missing from λ̂ because γ is not 0.
+    * diverged: a number is not finite; more than half of the rise, or of the temperature, is due to the finite step
+      size; or equilibrium is below -1, so that the chains escape from w₀ down the loss.
+    * converged: not diverged, R̂ ≤ 1.1, step error at most a fifth of λ̂, and equilibrium from 0.8 to 1.25, within two
+      standard errors but at most 0.2.
     """
     rise, distance, virial, error = chains.after(sampling.burn_in)
     of_chain, step_error, rhat = rise.mean(1), error.mean(), split_rhat(rise)
@@ -158,22 +158,22 @@ def learning_coefficient(chains: Chains, sampling: Sampling, size: int) -> Estim
 
 
 def halves(series: Float[Tensor, "chain draw"]) -> Float[Tensor, "half half_draw"]:
-    """The first and second half of every chain; the middle draw of an odd number is left out."""
+    """Return the first and second half of every chain; the middle draw of an odd number is omitted."""
     n = max(1, series.shape[1] // 2)
     return torch.cat([series[:, :n], series[:, series.shape[1] - n :]])
 
 
 def mean_and_error(series: Float[Tensor, "chain draw"]) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """The mean of all chains, and its standard error from how much the means of half-chains differ."""
+    """Return the mean of all chains, and its standard error from the spread of the means of half-chains."""
     means = halves(series).mean(1)
     return series.mean(), means.std() / math.sqrt(len(means))
 
 
 def split_rhat(series: Float[Tensor, "chain draw"]) -> Float[Tensor, ""]:
-    """Split-R̂ = √(((n - 1)/n W + B/n) / W) over half-chains of n draws.
+    """Return split-R̂ = √(((n - 1)/n W + B/n) / W) over half-chains of n draws.
 
-    W is the mean variance within half-chains, B/n the variance of their means. Near 1 where they agree; NaN for fewer
-    than four draws or without any variance.
+    W is the mean variance within half-chains, B/n the variance of their means. It is near 1 if they agree, and NaN for
+    fewer than four draws or without any variance.
 
     Source: Gelman et al. 2013, §11.4.
 
@@ -189,7 +189,7 @@ def split_rhat(series: Float[Tensor, "chain draw"]) -> Float[Tensor, ""]:
 
 
 def trace(series: Float[Tensor, "chain step"], points: int) -> Float[Tensor, "chain point"]:
-    """The mean of every chain over so many equal stretches of its steps; short chains repeat values.
+    """Return the means of every chain over equal stretches of its steps; short chains repeat values.
 
     >>> trace(torch.tensor([[0.0, 2.0, 4.0, 6.0]]), 2)
     tensor([[1., 5.]])

@@ -1,8 +1,7 @@
 """Permutations of 0, ..., n - 1 as rows of images: row x holds x(0), x(1), ..., x(n - 1).
 
-Lists of permutations are in lexicographic order, so that the identity comes first. The product is
-read from left to right, x · y is "x then y": (x · y)(i) = y(x(i)), the convention of the published
-S_5 networks.
+Lists of permutations are in lexicographic order, so that the identity comes first. The product is read from left to
+right, x · y is "x then y": (x · y)(i) = y(x(i)), the convention of the published S_5 networks.
 
 Source: docs/formulas.md, Groups; Chughtai et al. 2023.
 """
@@ -15,7 +14,7 @@ from grokinterp.lazy import Tensor, torch
 
 
 def all_permutations(n: int) -> Int[Tensor, "element point"]:
-    """The n! permutations of n points, in lexicographic order.
+    """Return the n! permutations of n points, in lexicographic order.
 
     >>> all_permutations(3).tolist()
     [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]]
@@ -24,7 +23,7 @@ def all_permutations(n: int) -> Int[Tensor, "element point"]:
 
 
 def even_permutations(n: int) -> Int[Tensor, "element point"]:
-    """The even ones of them, in lexicographic order.
+    """Return the even permutations of n points, in lexicographic order.
 
     >>> even_permutations(3).tolist()
     [[0, 1, 2], [1, 2, 0], [2, 0, 1]]
@@ -34,7 +33,7 @@ def even_permutations(n: int) -> Int[Tensor, "element point"]:
 
 
 def parity(x: Int[Tensor, "element point"]) -> Int[Tensor, "element"]:
-    """0 for an even and 1 for an odd permutation: the number of inversions i < j, x(i) > x(j), modulo 2.
+    """Return 0 for even and 1 for odd permutations: the number of inversions i < j, x(i) > x(j), modulo 2.
 
     >>> parity(all_permutations(3)).tolist()
     [0, 1, 1, 0, 0, 1]
@@ -43,7 +42,7 @@ def parity(x: Int[Tensor, "element point"]) -> Int[Tensor, "element"]:
 
 
 def multiplication_table(x: Int[Tensor, "element point"]) -> Int[Tensor, "x y"]:
-    """The number of x · y, "x then y", among permutations that are closed under it and in lexicographic order.
+    """Return the index of x · y, "x then y", among lexicographically sorted permutations closed under it.
 
     >>> swap_0_1, swap_1_2 = 2, 1  # of the three points; first one, then the other
     >>> product = multiplication_table(all_permutations(3))[swap_0_1, swap_1_2]

@@ -1,10 +1,10 @@
-"""The real irreducible representations of any finite group, found in its regular representation.
+"""The real irreducible representations of any finite group, computed from its regular representation.
 
-Left translation L(g) f(x) = f(g⁻¹x) of functions on the group commutes with (R f)(x) = Σ_y w(x⁻¹y) f(y) for every w.
-R is symmetric if w(g) = w(g⁻¹), and for almost every such w each of its eigenspaces is irreducible: no eigenvalue is
-shared but by what symmetry forces to share it. Every irreducible representation is among them.
+Left translation L(g) f(x) = f(g⁻¹x) of functions on the group commutes with (R f)(x) = Σ_y w(x⁻¹y) f(y) for every w. R
+is symmetric if w(g) = w(g⁻¹), and for almost every such w each of its eigenspaces is irreducible: eigenvalues coincide
+only where symmetry forces them to. Every irreducible representation occurs among them.
 
-Source: Dixon 1970, Computing irreducible representations of groups (the same idea, for complex ones).
+Source: Dixon 1970, Computing irreducible representations of groups (the same idea, for complex representations).
 """
 
 import torch
@@ -15,7 +15,7 @@ from grokinterp.maths.groups import Group
 
 
 def irreducible_matrices(group: Group) -> list[Float[Tensor, "element d d"]]:
-    """One orthogonal representation of each equivalence class: the smallest first, the trivial one before all.
+    """Return an orthogonal representation of each equivalence class, smallest first, the trivial first of all.
 
     >>> from grokinterp.maths.groups import cyclic
     >>> [tuple(rho.shape) for rho in irreducible_matrices(cyclic(4))]
@@ -33,7 +33,7 @@ def irreducible_matrices(group: Group) -> list[Float[Tensor, "element d d"]]:
 
 
 def _matrices(space: Float[Tensor, "x d"], translate: Int[Tensor, "g x"]) -> Float[Tensor, "g d d"]:
-    """The translations on a space that they leave in place, in its orthonormal basis."""
+    """Return the translations restricted to an invariant subspace, in its orthonormal basis."""
     return torch.cat([space.T @ space[rows] for rows in translate.split(64)])
 
 

@@ -1,11 +1,11 @@
 """Real irreducible representations of finite groups, as orthogonal matrices.
 
-Over the real numbers an irreducible representation has one of three types, by the matrices that
-commute with all of its own: multiples of 1 (real), a + bJ with J² = -1 (complex), or the quaternions.
-C_n turning the plane is of complex type; D_n, which has reflections as well, of real type.
+A real irreducible representation has one of three types, according to the matrices that commute with all of its
+matrices: multiples of 1 (real), a + bJ with J² = -1 (complex), or the quaternions. C_n acting by rotations of the plane
+is of complex type; D_n, which also has reflections, of real type.
 
-For type (real, complex, quaternionic) and c = (1, 2, 4): <χ, χ> = c, the d² matrix entries span d²/c
-functions on the group, and the d²/c of all irreducible representations add up to the order.
+For type (real, complex, quaternionic) and c = (1, 2, 4): <χ, χ> = c, the d² matrix entries span d²/c functions on the
+group, and the d²/c of all irreducible representations sum to the order.
 
 | group | names |
 |---|---|
@@ -36,7 +36,7 @@ from grokinterp.maths.young import Partition, alternator, conjugate, partitions,
 
 Type = Literal["real", "complex", "quaternionic"]
 COMMUTANT: dict[Type, int] = {"real": 1, "complex": 2, "quaternionic": 4}
-"""Dimension of the matrices that commute with an irreducible representation."""
+"""Dimension of the algebra of matrices that commute with an irreducible representation, by type."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +44,9 @@ class Irrep:
     """A real irreducible representation: ρ(x · y) = ρ(x) ρ(y), orthogonal matrices.
 
     Args:
-        name: as in this module's table.
+        name: the name in this module's table.
         matrices: ρ(x) of every element x, float64.
-        type: what commutes with all of them.
+        type: the type of the algebra that commutes with all of them.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Irrep:
 
     @property
     def character(self) -> Float[Tensor, "element"]:
-        """χ(x) = tr ρ(x)."""
+        """The character χ(x) = tr ρ(x)."""
         return self.matrices.diagonal(dim1=1, dim2=2).sum(1)
 
     @property
@@ -74,7 +74,7 @@ class Irrep:
 
 @lru_cache(maxsize=8)
 def irreps(group: Group) -> tuple[Irrep, ...]:
-    """The real irreducible representations of a group, one of each equivalence class, the trivial one first.
+    """Return the real irreducible representations of a group, one per equivalence class, the trivial first.
 
     >>> from grokinterp.maths.groups import group
     >>> [rho.name for rho in irreps(group("S4"))]
@@ -89,7 +89,7 @@ def irreps(group: Group) -> tuple[Irrep, ...]:
 
 
 def characters(group: Group) -> Float[Tensor, "irrep element"]:
-    """χ_ρ(x) = tr ρ(x) of every real irreducible representation, in the order of ``irreps``.
+    """Return χ_ρ(x) = tr ρ(x) of every real irreducible representation, in the order of ``irreps``.
 
     >>> from grokinterp.maths.groups import group
     >>> characters(group("S3")).round().tolist()
@@ -115,7 +115,7 @@ def _trivial(order: int) -> Irrep:
 
 
 def _cyclic(n: int) -> tuple[Irrep, ...]:
-    """freq_k turns the plane by 2πk/n; for k = n/2 it is ±1."""
+    """Return the irreps of C_n: freq_k rotates the plane by 2πk/n; for k = n/2 it is ±1."""
     turns = [Irrep(f"freq_{k}", turn, "complex") for k, turn in enumerate(_turns(n), 1)]
     if n % 2 == 0:
         turns[-1] = Irrep(f"freq_{n // 2}", turns[-1].matrices[:, :1, :1])
@@ -123,7 +123,7 @@ def _cyclic(n: int) -> tuple[Irrep, ...]:
 
 
 def _dihedral(n: int) -> tuple[Irrep, ...]:
-    """freq_k has r turn the plane by 2πk/n and s reflect it in the first axis; for k = n/2 both axes stay in place."""
+    """Return the irreps of D_n: in freq_k, r rotates by 2πk/n and s reflects; for k = n/2 both axes are invariant."""
     mirror = torch.diag(torch.tensor([1.0, -1.0], dtype=torch.float64))
     planes = [Irrep(f"freq_{k}", torch.cat([turn, turn @ mirror])) for k, turn in enumerate(_turns(n), 1)]
     if n % 2 == 0:
@@ -142,7 +142,7 @@ def _symmetric(n: int) -> tuple[Irrep, ...]:
 
 
 def _alternating(n: int) -> tuple[Irrep, ...]:
-    """A partition and its conjugate agree on even permutations; one that is its own conjugate has two halves."""
+    """Return the irreps of A_n: conjugate partitions agree there, and a self-conjugate partition splits into halves."""
     even, found = parity(all_permutations(n)) == 0, []
     for partition in partitions(n):
         if partition < conjugate(partition):
@@ -164,7 +164,7 @@ def _name(partition: Partition) -> str:
 
 
 def _products(first: tuple[Irrep, ...], second: tuple[Irrep, ...]) -> tuple[Irrep, ...]:
-    """The irreducible representations of a direct product: the tensor products, halved if both are of complex type."""
+    """Return the irreps of a direct product: tensor products, split in halves if both are of complex type."""
     found = []
     for rho in first:
         for sigma in second:
@@ -177,7 +177,7 @@ def _products(first: tuple[Irrep, ...], second: tuple[Irrep, ...]) -> tuple[Irre
 
 
 def _tensor_product(rho: Irrep, sigma: Irrep) -> Irrep:
-    """(ρ ⊗ σ)(g, h) = ρ(g) ⊗ σ(h); of the type of whichever is not of real type."""
+    """Return (ρ ⊗ σ)(g, h) = ρ(g) ⊗ σ(h), of the type of the factor that is not of real type, if any."""
     matrices = torch.einsum("gij,hkl->ghikjl", rho.matrices, sigma.matrices)
     d, order = rho.dimension * sigma.dimension, len(rho.matrices) * len(sigma.matrices)
     kind = sigma.type if rho.type == "real" else rho.type
@@ -185,9 +185,9 @@ def _tensor_product(rho: Irrep, sigma: Irrep) -> Irrep:
 
 
 def _complex_unit(rho: Irrep) -> Float[Tensor, "d d"]:
-    """The J with J² = -1 that commutes with a representation of complex type, up to sign.
+    """Return J with J² = -1 that commutes with a representation of complex type, up to sign.
 
-    It is what the mean of ρ(x) K ρ(x)⁻¹ leaves of any antisymmetric K, brought to its length.
+    It is the normalized mean of ρ(x) K ρ(x)⁻¹ for any antisymmetric K.
     """
     d = rho.dimension
     K = torch.randn(d, d, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -196,9 +196,9 @@ def _complex_unit(rho: Irrep) -> Float[Tensor, "d d"]:
 
 
 def _halves(rho: Irrep, involution: Float[Tensor, "d d"], kind: Type) -> list[Irrep]:
-    """The parts of ρ where a symmetric matrix that commutes with it is 1 and -1.
+    """Return the parts of ρ on which a symmetric matrix that commutes with it is 1 and -1.
 
-    ``_a`` is the one with the larger character at the first element where the two differ.
+    ``_a`` has the larger character at the first element at which the two differ.
     """
     values, vectors = torch.linalg.eigh(involution)
     halves = [vectors[:, values > 0], vectors[:, values < 0]]
@@ -210,7 +210,7 @@ def _halves(rho: Irrep, involution: Float[Tensor, "d d"], kind: Type) -> list[Ir
 
 
 def _irreps_of_any(group: Group) -> tuple[Irrep, ...]:
-    """Named by dimension and number, and of the type that <χ, χ> tells."""
+    """Return irreps named by dimension and number, with the type determined by <χ, χ>."""
     types, counts, found = {c: name for name, c in COMMUTANT.items()}, Counter[int](), []
     for matrices in irreducible_matrices(group):
         d = matrices.shape[1]

@@ -1,4 +1,4 @@
-"""Primes, primitive roots and discrete logarithms, for the small moduli of tasks."""
+"""Primes, primitive roots and discrete logarithms, for small moduli."""
 
 from jaxtyping import Int
 
@@ -6,7 +6,7 @@ from grokinterp.lazy import Tensor, torch
 
 
 def prime_factors(n: int) -> tuple[int, ...]:
-    """The primes whose product is n >= 1, in ascending order, by trial division.
+    """Return the primes whose product is n >= 1, in ascending order, by trial division.
 
     >>> prime_factors(12), prime_factors(97)
     ((2, 2, 3), (97,))
@@ -22,7 +22,7 @@ def prime_factors(n: int) -> tuple[int, ...]:
 
 
 def is_prime(n: int) -> bool:
-    """Whether n has exactly two divisors.
+    """Return whether n has exactly two divisors.
 
     >>> [n for n in range(20) if is_prime(n)]
     [2, 3, 5, 7, 11, 13, 17, 19]
@@ -31,9 +31,9 @@ def is_prime(n: int) -> bool:
 
 
 def primitive_root(p: int) -> int:
-    """The smallest g whose powers are all of 1, ..., p - 1 modulo the prime p.
+    """Return the smallest g whose powers are all of 1, ..., p - 1 modulo the prime p.
 
-    g is one exactly if g^((p-1)/q) is not 1 for any prime factor q of p - 1.
+    g is a primitive root if and only if g^((p-1)/q) is not 1 for any prime factor q of p - 1.
 
     >>> primitive_root(7), primitive_root(113)
     (3, 3)
@@ -43,7 +43,7 @@ def primitive_root(p: int) -> int:
 
 
 def discrete_logarithm(p: int) -> Int[Tensor, "residue"]:
-    """The exponent k in [0, p - 1) with x = g^k modulo the prime p, g the smallest primitive root; -1 for x = 0.
+    """Return k in [0, p - 1) with x = g^k mod p, for the smallest primitive root g of the prime p; -1 for x = 0.
 
     It turns products into sums: log(ab) = log a + log b mod p - 1.
 

@@ -1,4 +1,4 @@
-"""Learning coefficients of singular models that are known in closed form."""
+"""Learning coefficients of singular models with closed forms."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -8,7 +8,7 @@ from typing import NamedTuple
 class LearningCoefficient(NamedTuple):
     """The learning coefficient λ and its multiplicity m.
 
-    The set of weights whose loss is below ε has a volume proportional to ε^λ (-log ε)^(m - 1) as ε → 0.
+    The volume of the weights with loss below ε is proportional to ε^λ (-log ε)^(m - 1) as ε → 0.
     """
 
     value: Fraction
@@ -16,7 +16,7 @@ class LearningCoefficient(NamedTuple):
 
 
 def normal_crossing(exponents: Sequence[int]) -> LearningCoefficient:
-    """Return λ and m of the loss Π w_i^e_i at the origin, for even exponents e_i > 0: the least 1 / e_i, and how often.
+    """Return λ and m of Π w_i^e_i at the origin, for even e_i > 0: the smallest 1 / e_i and its multiplicity.
 
     Source: Watanabe 2009, §3.3.
 
@@ -28,9 +28,9 @@ def normal_crossing(exponents: Sequence[int]) -> LearningCoefficient:
 
 
 def reduced_rank_regression(inputs: int, hidden: int, outputs: int, rank: int = 0) -> LearningCoefficient:
-    """Return λ and m of the loss ‖A B - T‖² of A [inputs, hidden] and B [hidden, outputs] for a T of a rank.
+    """Return λ and m of the loss ‖A B - T‖² of A [inputs, hidden] and B [hidden, outputs], for T of given rank.
 
-    It is that of the most degenerate A and B with A B = T, which are zero for T = 0.
+    They belong to the most degenerate A and B with A B = T, which are zero for T = 0.
 
     Source: Aoyagi and Watanabe 2005, Main Theorem.
 

@@ -1,4 +1,4 @@
-"""How concentrated a vector is on few entries."""
+"""Measures of the concentration of a vector on few entries."""
 
 import torch
 from jaxtyping import Float
@@ -6,9 +6,9 @@ from torch import Tensor
 
 
 def gini(x: Float[Tensor, "*batch entry"]) -> Float[Tensor, "*batch"]:
-    """Gini coefficient Σ_i (2i - n - 1) x_i / (n Σx) of non-negative x sorted ascending, i = 1..n.
+    """Return the Gini coefficient Σ_i (2i - n - 1) x_i / (n Σx) of non-negative x sorted ascending, i = 1..n.
 
-    0 where all entries are equal, (n - 1)/n where one holds everything; NaN for a zero vector.
+    It is 0 if all entries are equal, (n - 1)/n if a single entry is nonzero, and NaN for a zero vector.
 
     Source: Hurley & Rickard 2009; Nanda et al. 2023, §5.
 
@@ -21,7 +21,7 @@ def gini(x: Float[Tensor, "*batch entry"]) -> Float[Tensor, "*batch"]:
 
 
 def effective_rank(singular_values: Float[Tensor, "*batch entry"]) -> Float[Tensor, "*batch"]:
-    """Exponential of the entropy of the normalized singular values; between 1 and their number.
+    """Return the exponential of the entropy of the normalized singular values, between 1 and their number.
 
     Source: Roy & Vetterli 2007.
 
@@ -33,9 +33,9 @@ def effective_rank(singular_values: Float[Tensor, "*batch entry"]) -> Float[Tens
 
 
 def participation_ratio(x: Float[Tensor, "*batch entry"]) -> Float[Tensor, "*batch"]:
-    """Inverse participation ratio Σ_i (x_i / ‖x‖)⁴ of non-negative x: 1 / n where n entries are equal and the rest 0.
+    """Return the inverse participation ratio Σ_i (x_i / ‖x‖)⁴ of non-negative x: 1 / n for n equal nonzero entries.
 
-    NaN for a zero vector.
+    It is NaN for a zero vector.
 
     Source: Doshi et al. 2023 (r = 2).
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def singular(matrix: Float[Tensor, "*batch m n"]) -> Float[Tensor, "*batch _"]:
-    """All min(m, n) singular values, largest first, from the smaller Gram matrix.
+    """Return all min(m, n) singular values, largest first, from the smaller Gram matrix.
 
     >>> singular(torch.tensor([[3.0, 0.0, 0.0], [0.0, 4.0, 0.0]]))
     tensor([4., 3.])

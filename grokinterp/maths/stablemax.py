@@ -1,4 +1,4 @@
-"""StableMax: a softmax that cannot run out of precision."""
+"""StableMax: a softmax that does not underflow."""
 
 from jaxtyping import Float
 
@@ -6,10 +6,10 @@ from grokinterp.lazy import Tensor, torch
 
 
 def stable_scale(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """s(x) = x + 1 for x ≥ 0 and 1 / (1 - x) below: positive, monotone, and linear instead of exponential.
+    """Return s(x) = x + 1 for x ≥ 0 and 1 / (1 - x) for x < 0: positive, monotone, and linear instead of exponential.
 
-    s(-∞) = 0. Each branch sees only its own half line, so that no gradient is NaN (the published
-    form's is, at x = 1).
+    s(-∞) = 0. Each branch is evaluated only on its half line, so that no gradient is NaN (unlike the published form at
+    x = 1).
 
     Source: Prieto et al. 2025, §4.1.
 
@@ -20,7 +20,7 @@ def stable_scale(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def stablemax(x: Float[Tensor, "*shape"], dim: int = -1) -> Float[Tensor, "*shape"]:
-    """s(x) / Σ s(x) along a dimension, in place of exp(x) / Σ exp(x).
+    """Return s(x) / Σ s(x) along a dimension, in place of exp(x) / Σ exp(x).
 
     Source: Prieto et al. 2025, §4.1.
 
@@ -32,7 +32,7 @@ def stablemax(x: Float[Tensor, "*shape"], dim: int = -1) -> Float[Tensor, "*shap
 
 
 def log_stable_scale(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Logarithm of s: sign(x) log(1 + |x|), with derivative 1 / (1 + |x|).
+    """Return the logarithm of s: sign(x) log(1 + |x|), with derivative 1 / (1 + |x|).
 
     >>> log_stable_scale(torch.tensor([-1.0, 0.0, 1.0]))
     tensor([-0.6931,  0.0000,  0.6931])
@@ -41,7 +41,7 @@ def log_stable_scale(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def log_stablemax(x: Float[Tensor, "*shape"], dim: int = -1) -> Float[Tensor, "*shape"]:
-    """Logarithm of ``stablemax``: log s(x) - log Σ s(x).
+    """Return the logarithm of ``stablemax``: log s(x) - log Σ s(x).
 
     >>> log_stablemax(torch.tensor([-1.0, 0.0, 0.5])).exp()
     tensor([0.1667, 0.3333, 0.5000])

@@ -1,7 +1,7 @@
 """Young's orthogonal form: the irreducible representations of S_n and, by restriction, of A_n.
 
 The representation of a partition of n acts on its standard tableaux: the fillings of its diagram with 0, ..., n - 1
-that increase along rows and down columns. A tableau is written as the row of every number.
+that increase along rows and down columns. A tableau is stored as the row of every number.
 
 Source: James, Kerber 1981, The Representation Theory of the Symmetric Group, ch. 2 and 3.
 """
@@ -19,7 +19,7 @@ Tableau = tuple[int, ...]
 
 
 def partitions(n: int, largest: int | None = None) -> Iterator[Partition]:
-    """The partitions of n into parts of at most ``largest``, in descending order.
+    """Return the partitions of n into parts of at most ``largest``, in descending order.
 
     >>> list(partitions(4))
     [(4,), (3, 1), (2, 2), (2, 1, 1), (1, 1, 1, 1)]
@@ -32,7 +32,7 @@ def partitions(n: int, largest: int | None = None) -> Iterator[Partition]:
 
 
 def conjugate(partition: Partition) -> Partition:
-    """The lengths of the columns of its diagram.
+    """Return the column lengths of the partition's diagram.
 
     >>> conjugate((3, 1))
     (2, 1, 1)
@@ -41,7 +41,7 @@ def conjugate(partition: Partition) -> Partition:
 
 
 def standard_tableaux(partition: Partition) -> list[Tableau]:
-    """The standard tableaux of a partition.
+    """Return the standard tableaux of a partition.
 
     >>> standard_tableaux((2, 1))  # 0 1 / 2 and 0 2 / 1
     [(0, 0, 1), (0, 1, 0)]
@@ -57,11 +57,11 @@ def standard_tableaux(partition: Partition) -> list[Tableau]:
 
 
 def symmetric_matrices(partition: Partition) -> Float[Tensor, "element d d"]:
-    """The orthogonal matrices of all permutations, in lexicographic order, with ρ(x · y) = ρ(x) ρ(y).
+    """Return the orthogonal matrices of all permutations, in lexicographic order, with ρ(x · y) = ρ(x) ρ(y).
 
-    The swap s_i of i and i + 1 sends a tableau t to t/r + √(1 - 1/r²) s_i t, where r is the axial
-    distance c(i + 1) - c(i) and c = column - row of a number's place in t. A permutation x with x(i) > x(i + 1) is
-    s_i · y for the permutation y in which these two images have changed places, which comes before it.
+    The swap s_i of i and i + 1 sends a tableau t to t/r + √(1 - 1/r²) s_i t, where r is the axial distance c(i + 1) -
+    c(i) and c = column - row of a number's position in t. A permutation x with x(i) > x(i + 1) is s_i · y for the
+    permutation y in which these two images are exchanged, which precedes it.
 
     >>> symmetric_matrices((1, 1, 1)).flatten().tolist()
     [1.0, -1.0, -1.0, 1.0, 1.0, -1.0]
@@ -77,11 +77,11 @@ def symmetric_matrices(partition: Partition) -> Float[Tensor, "element d d"]:
 
 
 def alternator(partition: Partition) -> Float[Tensor, "d d"]:
-    """J with ρ(x) J = ± J ρ(x), minus for odd x, of a partition that is its own conjugate: J² = ±1.
+    """Return J with ρ(x) J = ± J ρ(x), minus for odd x, for a self-conjugate partition: J² = ±1.
 
-    J sends a tableau t to ± t transposed, with the sign of the permutation that makes t of the first tableau. On A_n it
-    commutes with everything, so that ρ has an invariant half where J = 1 (and one where J = -1) if J² = 1, and is of
-    complex type if J² = -1.
+    J sends a tableau t to ± t transposed, with the sign of the permutation that maps the first tableau to t. On A_n it
+    commutes with everything, so that ρ has invariant halves J = 1 and J = -1 if J² = 1, and is of complex type if J² =
+    -1.
 
     >>> alternator((2, 1)).tolist()
     [[0.0, -1.0], [1.0, 0.0]]
@@ -105,7 +105,7 @@ def _swap(tableaux: list[Tableau], i: int) -> Float[Tensor, "d d"]:
 
 
 def _columns(tableau: Tableau) -> Tableau:
-    """The column of every number, which is the transposed tableau."""
+    """Return the column of every number, which is the transposed tableau."""
     return tuple(tableau[:number].count(row) for number, row in enumerate(tableau))
 
 
@@ -114,5 +114,5 @@ def _exchange(x: tuple[int, ...], i: int) -> tuple[int, ...]:
 
 
 def _inversions(tableau: Tableau) -> int:
-    """Of the permutation that reads the tableau row by row; of the first tableau, none."""
+    """Return the number of inversions of the permutation that reads the tableau row by row; 0 for the first tableau."""
     return sum(above > below for number, above in enumerate(tableau) for below in tableau[number + 1 :])

@@ -19,7 +19,7 @@ MOST_OPERANDS, MOST_CELLS, LARGEST_FILE = 1000, 100_000, 2**20
 """Bounds that keep a configuration, which holds the whole table, below 2^20 bytes."""
 
 CELL = re.compile(r"-1|0?[0-9]{0,4}")
-"""Pattern of cells up to the largest class, since every class up to the largest is an output of the network."""
+"""Pattern of the cells; it limits the largest class, since every class up to the largest is a network output."""
 
 
 @dataclass(frozen=True, kw_only=True)
