@@ -186,9 +186,7 @@ def parse(name: str) -> tuple[Factor, ...]:
         raise ValueError(f"must have at most {LONGEST_NAME} characters, such as C113, D59, S5 or S3xC2")
     found = [re.fullmatch("([CDSA])([1-9][0-9]{0,3})", word) for word in name.split("x")]
     if not all(found):
-        raise ValueError(
-            "must be C, D, S or A followed by n, or several such names joined by x, such as C113, D59, S5 or S3xC2"
-        )
+        raise ValueError("must be C, D, S or A followed by n, or several joined by x, such as C113, D59, S5 or S3xC2")
     factors = tuple(Factor(word[1], int(word[2])) for word in found if word)
     for factor in factors:
         if factor.n < (least := SIZES[factor.family].start):

@@ -150,7 +150,10 @@ def test_json_there_and_back_is_the_same_task(task):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: GroupComposition(group="S_12"), "group=S_12: must be C, D, S or A with its n, or several joined by x"),
+        (
+            lambda: GroupComposition(group="S_12"),
+            "group=S_12: must be C, D, S or A followed by n, or several joined by x",
+        ),
         (lambda: GroupComposition(group="S12"), "group=S12: must have at most 1000 elements"),
         (lambda: GroupConjugation(group="S9999"), "group=S9999: must have at most 1000 elements"),
         (lambda: GroupConjugation(group="D2"), "group=D2: must have an n of at least 3"),
