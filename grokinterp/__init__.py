@@ -62,35 +62,35 @@ if TYPE_CHECKING:
     from grokinterp.runs.results import Results
     from grokinterp.runs.trajectory import Trajectory, latest_run
     from grokinterp.training import train
-
-__getattr__, __dir__ = front_door(
-    __name__,
-    {
-        ".analysis": ("analyze", "evaluate"),
-        ".custom": (
-            "DivergedError", "GrokkingAwareTrainer", "Recorder", "configure_for_grokking", "train_until_grokking",
+else:  # type checkers then report unknown names
+    __getattr__, __dir__ = front_door(
+        __name__,
+        {
+            ".analysis": ("analyze", "evaluate"),
+            ".custom": (
+                "DivergedError", "GrokkingAwareTrainer", "Recorder", "configure_for_grokking", "train_until_grokking",
+            ),
+            ".diagnostics": ("Diagnosis", "diagnose"),
+            ".errors": ("CheckpointError", "ConfigError", "GrokinterpError", "NotDefined", "RunDirectoryError"),
+            ".experiment": ("Experiment", "Optimization", "SaveAt", "Schedules", "Split"),
+            ".experiment.problem": ("Problem",),
+            ".interop": ("ForeignFileError", "import_run"),
+            ".models": ("MLPSpec", "RecursiveSpec", "TransformerSpec"),
+            ".optim": ("filtered",),
+            ".phases": ("Curves", "History", "find_phases"),
+            ".presets": ("preset",),
+            ".report": ("write_report",),
+            ".runs.checkpoint": ("Checkpoint",),
+            ".runs.results": ("Results",),
+            ".runs.trajectory": ("Trajectory", "latest_run"),
+            ".training": ("train",),
+        },
+        submodules=(
+            "analysis", "custom", "diagnostics", "errors", "experiment", "figures", "interop", "league", "losses",
+            "maths", "models", "optim", "page", "phases", "presets", "report", "reproduction", "runs", "storage",
+            "sweeps", "tasks", "training",
         ),
-        ".diagnostics": ("Diagnosis", "diagnose"),
-        ".errors": ("CheckpointError", "ConfigError", "GrokinterpError", "NotDefined", "RunDirectoryError"),
-        ".experiment": ("Experiment", "Optimization", "SaveAt", "Schedules", "Split"),
-        ".experiment.problem": ("Problem",),
-        ".interop": ("ForeignFileError", "import_run"),
-        ".models": ("MLPSpec", "RecursiveSpec", "TransformerSpec"),
-        ".optim": ("filtered",),
-        ".phases": ("Curves", "History", "find_phases"),
-        ".presets": ("preset",),
-        ".report": ("write_report",),
-        ".runs.checkpoint": ("Checkpoint",),
-        ".runs.results": ("Results",),
-        ".runs.trajectory": ("Trajectory", "latest_run"),
-        ".training": ("train",),
-    },
-    submodules=(
-        "analysis", "custom", "diagnostics", "errors", "experiment", "figures", "interop", "league", "losses", "maths",
-        "models", "optim", "page", "phases", "presets", "report", "reproduction", "runs", "storage", "sweeps", "tasks",
-        "training",
-    ),
-)  # fmt: skip
+    )  # fmt: skip
 
 __all__ = [
     "Checkpoint", "CheckpointError", "ConfigError", "Curves", "Diagnosis", "DivergedError", "Experiment",
