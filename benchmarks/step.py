@@ -38,12 +38,13 @@ def grokinterp_side(model: Transformer, problem: Problem, *, form: LossForm = "s
     """Our step as ``grokinterp train`` takes it, and the test loss as it evaluates it."""
     step = Step(model, problem, Optimization(lr=STILL, weight_decay=1.0, warmup_steps=0, loss=form))
     step.prepare()
+    test = problem.parts["test"]
 
     def both() -> tuple[Tensor, Tensor]:
         step.gradients(0)
         step.apply(0)
         with torch.inference_mode():
-            return step.loss, cross_entropy(model.readout(problem.test_inputs).logits, problem.test_labels).mean()
+            return step.loss, cross_entropy(model.readout(test.inputs).logits, test.labels).mean()
 
     return Side("grokinterp", model, both)
 
@@ -60,11 +61,11 @@ def plain_side(model: Transformer, problem: Problem) -> Side:
 
     def both() -> tuple[Tensor, Tensor]:
         optimizer.zero_grad()
-        loss = functional.cross_entropy(net(train), problem.train_labels)
+        loss = functional.cross_entropy(net(train), problem.parts["train"].labels)
         loss.backward()
         optimizer.step()
         with torch.inference_mode():
-            return loss, functional.cross_entropy(net(test), problem.test_labels)
+            return loss, functional.cross_entropy(net(test), problem.parts["test"].labels)
 
     return Side("plain PyTorch", net, both)
 
@@ -80,11 +81,11 @@ def hooked_side(model: Transformer, problem: Problem) -> Side:
 
     def both() -> tuple[Tensor, Tensor]:
         optimizer.zero_grad()
-        loss = high_precision(model(train), problem.train_labels)
+        loss = high_precision(model(train), problem.parts["train"].labels)
         loss.backward()
         optimizer.step()
         with torch.inference_mode():
-            return loss, high_precision(model(test), problem.test_labels)
+            return loss, high_precision(model(test), problem.parts["test"].labels)
 
     return Side("TransformerLens style", model, both)
 
@@ -98,8 +99,8 @@ def first_side(model: Transformer, problem: Problem) -> Side:
     )
 
     def both() -> tuple[Tensor, Tensor]:
-        loss = high_precision(net(train), problem.train_labels)
-        test_loss = high_precision(net(test), problem.test_labels)
+        loss = high_precision(net(train), problem.parts["train"].labels)
+        test_loss = high_precision(net(test), problem.parts["test"].labels)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -154,7 +155,11 @@ def measure(size: Size, *, rounds: int) -> dict[str, Any]:
     gradients = {name: check_equal(model, problem) for name, model in points.items()}
     rate = multiplication_rate()
     sides = {name: partial(work_of, name, size) for name in MAKERS}
-    model, n_train, n_test = next(iter(points.values())), len(problem.train_labels), len(problem.test_labels)
+    model, n_train, n_test = (
+        next(iter(points.values())),
+        len(problem.parts["train"].labels),
+        len(problem.parts["test"].labels),
+    )
     return {
         "threads": threads,
         "points": take_turns(sides, rounds=rounds, threads=threads, start=size.start),

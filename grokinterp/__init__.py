@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         experiment,
         figures,
         interop,
+        interventions,
         league,
         losses,
         maths,
@@ -86,9 +87,9 @@ else:  # type checkers then report unknown names
             ".training": ("train",),
         },
         submodules=(
-            "analysis", "custom", "diagnostics", "errors", "experiment", "figures", "interop", "league", "losses",
-            "maths", "models", "optim", "page", "phases", "presets", "report", "reproduction", "runs", "storage",
-            "sweeps", "tasks", "training",
+            "analysis", "custom", "diagnostics", "errors", "experiment", "figures", "interop", "interventions",
+            "league", "losses", "maths", "models", "optim", "page", "phases", "presets", "report", "reproduction",
+            "runs", "storage", "sweeps", "tasks", "training",
         ),
     )  # fmt: skip
 
@@ -98,6 +99,7 @@ __all__ = [
     "Problem", "Recorder", "RecursiveSpec", "Results", "RunDirectoryError", "SaveAt", "Schedules", "Split",
     "Trajectory", "TransformerSpec", "analysis", "analyze", "configure_for_grokking", "custom", "diagnose",
     "diagnostics", "errors", "evaluate", "experiment", "figures", "filtered", "find_phases", "import_run", "interop",
-    "latest_run", "league", "losses", "maths", "models", "optim", "page", "phases", "preset", "presets", "report",
-    "reproduction", "runs", "storage", "sweeps", "tasks", "train", "train_until_grokking", "training", "write_report",
+    "interventions", "latest_run", "league", "losses", "maths", "models", "optim", "page", "phases", "preset",
+    "presets", "report", "reproduction", "runs", "storage", "sweeps", "tasks", "train", "train_until_grokking",
+    "training", "write_report",
 ]  # fmt: skip

@@ -23,9 +23,9 @@ from grokinterp.analysis.inside.ablation import head_ablation, neuron_ablation
 from grokinterp.analysis.inside.activations import activation_statistics
 from grokinterp.analysis.inside.attribution import integrated_gradients, logit_attribution
 from grokinterp.analysis.inside.class_cosine import class_cosine
-from grokinterp.analysis.inside.grafts import graft, grafts
+from grokinterp.analysis.inside.grafts import grafts
 from grokinterp.analysis.inside.linear_probes import frequency_probes, linear_probes
-from grokinterp.analysis.inside.patching import activation_patching, patch
+from grokinterp.analysis.inside.patching import activation_patching
 from grokinterp.analysis.inside.pruning import neuron_pruning
 from grokinterp.analysis.inside.similarity import class_matrix, class_similarity
 from grokinterp.analysis.inside.subnetwork import faithful_subnetwork
@@ -79,7 +79,6 @@ __all__ = [
     "gradient_flow",
     "gradient_noise",
     "gradient_weight_alignment",
-    "graft",
     "grafts",
     "group_power",
     "head_ablation",
@@ -108,7 +107,6 @@ __all__ = [
     "neuron_pruning",
     "norm_bounds",
     "operand_spectrum",
-    "patch",
     "performance",
     "phase_alignment",
     "progress_measures",

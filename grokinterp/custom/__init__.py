@@ -1,8 +1,9 @@
 """Train, record and stabilize any ``nn.Module``."""
 
 from grokinterp.custom.attention import Replacement, replace_attention
+from grokinterp.custom.optimizer import configure_for_grokking
 from grokinterp.custom.recorder import Recorder
-from grokinterp.custom.trainer import DivergedError, GrokkingAwareTrainer, Scores, configure_for_grokking
+from grokinterp.custom.trainer import DivergedError, GrokkingAwareTrainer, Scores
 from grokinterp.custom.until_grokking import GrokkingResult, train_until_grokking
 
 __all__ = [

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from grokinterp.errors import ConfigError, short
+from grokinterp.models.taps import logits_of
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Of logits [row, class] and labels [row], as ``torch.nn.CrossEntropyLoss``: their mean."""
@@ -79,6 +80,8 @@ class Program:
         """Logits [row, class] and labels [row] of a batch, and the state that the model returned, if any."""
         output = self._output(model, batch, state)
         logits, labels = logits_of(output), batch.labels
+        if logits is None:
+            raise ConfigError("model", type(output).__name__, "is what it returns: must be logits, or have .logits")
         if self.shifted and batch.kwargs and labels.shape == logits.shape[:-1] and labels.ndim == 2:
             logits, labels = logits[:, :-1], labels[:, 1:]
         return *rows(logits, labels), output[1] if self.recursive else None
@@ -100,21 +103,6 @@ def predicts_the_next(model: nn.Module) -> bool:
     generates = getattr(model, "can_generate", None)
     config = getattr(model, "config", None)
     return callable(generates) and bool(generates()) and not getattr(config, "is_encoder_decoder", False)
-
-
-def logits_of(output: Any) -> Tensor:
-    """A tensor, ``.logits``, ``["logits"]`` or the first of several outputs.
-
-    Raises:
-        ConfigError: none of these.
-    """
-    for found in (output, getattr(output, "logits", None)):
-        if isinstance(found, Tensor):
-            return found
-    first = output.get("logits") if isinstance(output, Mapping) else output[0] if isinstance(output, tuple) else None
-    if isinstance(first, Tensor):
-        return first
-    raise ConfigError("model", type(output).__name__, "is what it returns: must be logits, or have .logits")
 
 
 def rows(logits: Float[Tensor, "*shape"], labels: Tensor) -> tuple[Float[Tensor, "row class"], Int[Tensor, "row"]]:

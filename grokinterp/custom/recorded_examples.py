@@ -7,14 +7,14 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from grokinterp.errors import ConfigError
-from grokinterp.models import ProbeInputs
+from grokinterp.models import RecordedInputs
 from grokinterp.storage import encode_examples
 
 LARGEST_FILE = 2**30
 """Bytes of all inputs."""
 
 
-def examples_of(train: Any, test: Any) -> tuple[ProbeInputs, Int[Tensor, "example"], Bool[Tensor, "example"]]:
+def examples_of(train: Any, test: Any) -> tuple[RecordedInputs, Int[Tensor, "example"], Bool[Tensor, "example"]]:
     """The inputs and labels of all examples, training examples first, and which those are. Raises ConfigError."""
     parts = [part_of(key, part) for key, part in (("train", train), ("test", test))]
     (inputs, labels), (others, other_labels) = parts
@@ -22,11 +22,11 @@ def examples_of(train: Any, test: Any) -> tuple[ProbeInputs, Int[Tensor, "exampl
     return inputs.followed_by(others, key="test"), torch.cat([labels, other_labels]), is_train
 
 
-def part_of(key: str, part: Any) -> tuple[ProbeInputs, Int[Tensor, "example"]]:
+def part_of(key: str, part: Any) -> tuple[RecordedInputs, Int[Tensor, "example"]]:
     """The inputs and labels of training or test examples. Raises ConfigError for what is not a pair of them."""
     if not isinstance(part, tuple | list) or len(part) != 2:
         raise ConfigError(key, type(part).__name__, "must be a pair: inputs and labels")
-    inputs, labels = ProbeInputs.of(part[0], key=key), part[1]
+    inputs, labels = RecordedInputs.of(part[0], key=key), part[1]
     whole = isinstance(labels, Tensor) and labels.ndim == 1 and not labels.is_floating_point()
     if not whole or labels.is_complex() or labels.dtype == torch.bool:
         raise ConfigError(key, "labels", "must be a tensor of integers, a class for each example")
@@ -36,7 +36,7 @@ def part_of(key: str, part: Any) -> tuple[ProbeInputs, Int[Tensor, "example"]]:
     return inputs, labels.detach().cpu().long()
 
 
-def encoded(inputs: ProbeInputs) -> tuple[bytes, str]:
+def encoded(inputs: RecordedInputs) -> tuple[bytes, str]:
     """The file of the inputs, and its digest. Raises ConfigError for what no file can hold."""
     size = sum(value.nbytes for value in inputs.tensors.values())
     if size > LARGEST_FILE:
@@ -48,7 +48,7 @@ def encoded(inputs: ProbeInputs) -> tuple[bytes, str]:
         raise ConfigError("train", "inputs", str(error)) from None
 
 
-def same(inputs: ProbeInputs) -> tuple[int, ...] | None:
+def same(inputs: RecordedInputs) -> tuple[int, ...] | None:
     """An id per example that equal ones share, None where all differ."""
     flat = [value.contiguous().reshape(len(value), -1).view(torch.uint8) for value in inputs.tensors.values()]
     first: dict[bytes, int] = {}

@@ -1,7 +1,6 @@
 """Record a training run from any loop as a run directory."""
 
 import math
-import re
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -11,20 +10,19 @@ from types import TracebackType
 from typing import Any, final, get_args
 
 import torch
-from jaxtyping import Bool
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from grokinterp.custom.module_description import Known, describe_module
+from grokinterp.custom.recorded_configuration import difference_between, name_of, optimization_of, split_of
 from grokinterp.custom.recorded_examples import encoded, examples_of, same
 from grokinterp.custom.recording import Watched, copies, undisturbed, unwrapped
 from grokinterp.custom.task_examples import task_examples
-from grokinterp.errors import ConfigError, RunDirectoryError, short
-from grokinterp.experiment import Experiment, Optimization, Split
+from grokinterp.errors import ConfigError, RunDirectoryError, require, short
+from grokinterp.experiment import Experiment
 from grokinterp.experiment.problem import Problem
-from grokinterp.experiment.split import written_out
 from grokinterp.losses import LossForm
-from grokinterp.models import Answer, ModelSpec, RecordedSpec
+from grokinterp.models import Answer, RecordedSpec
 from grokinterp.models.places import ReadAt
 from grokinterp.models.recorded import state_tensors
 from grokinterp.runs.results import UNPLANNED
@@ -103,8 +101,8 @@ class Recorder:
         updates: bool = True,
         resume: bool = False,
     ) -> None:
-        require_choice("loss", loss, get_args(LossForm))
-        require_choice("read_at", read_at, get_args(ReadAt))
+        for key, value, allowed in (("loss", loss, get_args(LossForm)), ("read_at", read_at, get_args(ReadAt))):
+            require(value in allowed, key, short(value), f"must be one of {', '.join(allowed)}")
         inputs, labels, is_train = examples_of(train, test)
         known = Known((reads,) if isinstance(reads, str) else tuple(reads), parts or {}, task)
         if task is not None:
@@ -207,19 +205,11 @@ class Recorder:
         return RunDirectory.create(directory, self.experiment.to_dict(), describe(self.watched.device) | found)
 
     def _reopened(self, directory: Path) -> RunDirectory:
-        """The directory of this very recording. Raises RunDirectoryError naming what differs."""
+        """Return the directory of this recording. Raises RunDirectoryError if it is a recording of something else."""
         run = RunDirectory.open(directory)
         before = Experiment.from_dict(run.experiment)
-        own = self.experiment
-        for what, there, here in (
-            ("examples", *(without_words(one.task) for one in (before, own))),
-            ("module", facts(before.model), facts(own.model)),
-            ("last linear layer", reads_of(before.model) or reads_of(own.model), reads_of(own.model)),
-            ("training examples", before.split, own.split),
-            ("loss", before.optimization.loss, own.optimization.loss),
-        ):  # fmt: skip
-            if there != here:
-                raise RunDirectoryError(directory, f"is the recording of another {what}: nothing was written")
+        if difference := difference_between(before, self.experiment):
+            raise RunDirectoryError(directory, f"is the recording of another {difference}: nothing was written")
         self.experiment = before
         return run
 
@@ -233,7 +223,7 @@ class Recorder:
             self.last_step = max([-1, *(int(row["step"]) for row in rows[-1:]), *self.run.steps()[-1:]])
             self._write_status("running", max(self.last_step, 0))
             if self.optimizer is not None and updates:
-                stack.enter_context(_Removed(self.optimizer.register_step_pre_hook(self._keep_weights)))
+                stack.callback(self.optimizer.register_step_pre_hook(self._keep_weights).remove)
             self._held = stack.pop_all()
         self.is_open = True
 
@@ -277,11 +267,12 @@ class Recorder:
         """A line of metrics.jsonl, with the columns that ``train`` writes."""
         problem, form = self.problem, self.experiment.optimization.loss
         train, test = problem.is_train.nonzero().flatten(), problem.is_test.nonzero().flatten()
+        labels = problem.trained_labels[train]
         with undisturbed(self.watched.module):
-            seen = self.watched.look(train, problem.train_labels, form)
+            seen = self.watched.look(train, labels, form)
             held_out = self.watched.all_logits(test)
-        train_loss, train_accuracy = score(seen.logits.cpu(), None, problem.train_labels, problem)
-        test_loss, test_accuracy = score(held_out.cpu(), None, problem.test_labels, problem)
+        train_loss, train_accuracy = score(seen.logits.cpu(), None, labels, problem)
+        test_loss, test_accuracy = score(held_out.cpu(), None, problem.labels[test], problem)
         weights = zip(self.spec.parameters, self._weights(), strict=True)
         norms = {name: float(weight.double().square().sum()) for name, weight in weights}
         scalars = {
@@ -291,7 +282,7 @@ class Recorder:
             "test_accuracy": test_accuracy,
             "gradient_norm": seen.gradient_norm,
             "weight_norm": sum(norms.values()),
-            **logit_statistics(seen.logits.cpu().double(), problem.train_labels),
+            **logit_statistics(seen.logits.cpu().double(), labels),
             **self._settings(),
         }
         own = {"step", "weight_norm_of", *scalars}
@@ -320,66 +311,6 @@ class Recorder:
 
     def _write_status(self, status: str, step: int, **details: str) -> None:
         self.run.write_status({"status": status, "step": step, **details})
-
-
-class _Removed:
-    """A handle that is removed when a block ends."""
-
-    def __init__(self, handle: Any) -> None:
-        self.handle = handle
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        self.handle.remove()
-
-
-def require_choice(key: str, value: Any, allowed: tuple[str, ...]) -> None:
-    """Raise ConfigError unless the value is among those."""
-    if value not in allowed:
-        raise ConfigError(key, short(value), f"must be one of {', '.join(allowed)}")
-
-
-def facts(model: ModelSpec) -> tuple[Any, ...]:
-    """What makes a recorded module the same one; which hooks it has is found out anew by each version."""
-    assert isinstance(model, RecordedSpec)
-    known = (model.class_name, model.parameters, model.buffers, model.read_at, model.own_logits)
-    return (*known, model.examples, model.parts)
-
-
-def reads_of(model: ModelSpec) -> tuple[str, ...]:
-    """What the last linear layer reads, as a recording says it; none in one of an older version."""
-    assert isinstance(model, RecordedSpec)
-    return model.reads
-
-
-def without_words(task: Task) -> Task:
-    """The task without what is said of its examples in words."""
-    return replace(task, data="") if isinstance(task, RecordedTask) else task
-
-
-def split_of(task: Task, is_train: Bool[Tensor, "example"]) -> Split:
-    """The split with these training examples; the fraction is one of those that the task does not give itself."""
-    given, trained = int(task.given().sum()), int(is_train.sum())
-    if trained <= given:
-        raise ConfigError("train", f"{trained} examples", f"must be more than the {given} that {task.kind} gives")
-    return Split(fraction=(trained - given) / (len(is_train) - given), trained_on=written_out(is_train))
-
-
-def name_of(spec: RecordedSpec) -> str:
-    """A run's name from the module's class."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", spec.class_name).strip("._-")[:64] or "run"
-
-
-def optimization_of(optimizer: Optimizer | None, loss: LossForm) -> Optimization:
-    """Learning rate and weight decay of the first group, where a configuration may have them; no decay if unknown."""
-    group = {} if optimizer is None else optimizer.param_groups[0]
-    rate, decay = (group.get(key) for key in ("lr", "weight_decay"))
-    try:
-        return Optimization(lr=float(rate or 1e-3), weight_decay=float(decay or 0.0), warmup_steps=0, loss=loss)
-    except (ConfigError, TypeError, ValueError):
-        return Optimization(weight_decay=0.0, warmup_steps=0, loss=loss)
 
 
 def drop_half_row(run: RunDirectory) -> None:

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from grokinterp.custom.reading import Look
 from grokinterp.errors import ConfigError
 from grokinterp.losses import LossForm, example_losses
-from grokinterp.models import Answer, ProbeInputs
+from grokinterp.models import Answer, RecordedInputs
 from grokinterp.models.call_trace import list_calls
 from grokinterp.models.places import ReadAt
-from grokinterp.models.taps import Trace, logits_of, trace
+from grokinterp.models.taps import Trace, answer_of, trace
 
 AT_ONCE = 256
 """Examples that are differentiated at a time."""
@@ -34,11 +34,11 @@ class Watched:
     Args:
         module: in training somewhere else.
         inputs: of all examples.
-        answer: finds the logits in the module's output, ``logits_of`` if there is none.
+        answer: finds the logits in the module's output, ``answer_of`` if there is none.
         read_at: which position of [example, position, class] is the answer.
     """
 
-    def __init__(self, module: nn.Module, inputs: ProbeInputs, answer: Answer | None, read_at: ReadAt) -> None:
+    def __init__(self, module: nn.Module, inputs: RecordedInputs, answer: Answer | None, read_at: ReadAt) -> None:
         self.module, self.inputs, self.answer, self.read_at = module, inputs, answer, read_at
 
     @property
@@ -49,7 +49,7 @@ class Watched:
     def logits(self, examples: Int[Tensor, "chosen"]) -> Float[Tensor, "chosen class"]:
         """Of some examples. Raises ConfigError for an output in which there are none."""
         output = self.inputs.given_to(self.module, examples, device=self.device, dtype=None)
-        found = self.answer(output) if self.answer is not None else logits_of(output, self.read_at)
+        found = self.answer(output) if self.answer is not None else answer_of(output, self.read_at)
         if not (isinstance(found, Tensor) and found.ndim == 2 and len(found) == len(examples)):
             seen = output if found is None else found
             shape = list(seen.shape) if isinstance(seen, Tensor) else type(seen).__name__

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from grokinterp.errors import ConfigError
-from grokinterp.models import ProbeInputs
+from grokinterp.models import RecordedInputs
 from grokinterp.models.known_parts import Encoding
 from grokinterp.tasks import Task
 
@@ -24,7 +24,7 @@ class TaskExamples(NamedTuple):
         of_first: the tokens of the first example, constant ones among them.
     """
 
-    inputs: ProbeInputs
+    inputs: RecordedInputs
     is_train: Bool[Tensor, "example"]
     encoding: Encoding
     n_tokens: int
@@ -33,7 +33,7 @@ class TaskExamples(NamedTuple):
 
 
 def task_examples(
-    task: Task, inputs: ProbeInputs, labels: Int[Tensor, "given"], is_train: Bool[Tensor, "given"]
+    task: Task, inputs: RecordedInputs, labels: Int[Tensor, "given"], is_train: Bool[Tensor, "given"]
 ) -> TaskExamples:
     """The given examples in the order of the task.
 
@@ -46,7 +46,7 @@ def task_examples(
     place = places_of(task, tokens, labels, is_train)
     order = torch.empty_like(place)
     order[place] = torch.arange(len(place))
-    ordered = ProbeInputs({name: value[order] for name, value in inputs.tensors.items()}, inputs.layout)
+    ordered = RecordedInputs({name: value[order] for name, value in inputs.tensors.items()}, inputs.layout)
     if encoding.one_hot is not None:
         flat = inputs.tensors[encoding.one_hot].ndim == 2
         return TaskExamples(
@@ -57,7 +57,7 @@ def task_examples(
     return TaskExamples(ordered, is_train[order], encoding, max(int(x.max()) for x in whole) + 1, False, first)
 
 
-def encoding_of(inputs: ProbeInputs, task: Task) -> Encoding:
+def encoding_of(inputs: RecordedInputs, task: Task) -> Encoding:
     """Where the tokens stand: in as many varying columns of integers as the task has, or in one-hot vectors.
 
     Raises:
@@ -94,7 +94,7 @@ def one_hot_width(value: Tensor, n_ctx: int) -> int:
     return vectors.shape[2] if exact else 0
 
 
-def tokens_of(inputs: ProbeInputs, encoding: Encoding, task: Task) -> Int[Tensor, "given position"]:
+def tokens_of(inputs: RecordedInputs, encoding: Encoding, task: Task) -> Int[Tensor, "given position"]:
     """The tokens of every given example."""
     if encoding.one_hot is not None:
         return inputs.tensors[encoding.one_hot].flatten(1).unflatten(1, (task.n_ctx, -1)).double().argmax(2)

@@ -94,7 +94,7 @@ class Optimization:
     def _require_fitting(self) -> None:
         """Raise ConfigError where settings make no sense together."""
         require(len(self.filters) <= MOST_FILTERS, "filters", len(self.filters), f"are at most {MOST_FILTERS}")
-        amplified = self.gain(1.0) > 1
+        amplified = self.gain > 1
         rule = "needs a filter that amplifies: a Grokfast with lamb above 0"
         require(amplified or not self.lr_normalize, "lr_normalize", self.lr_normalize, rule)
         require(1 <= self.boost <= 1000, "boost", self.boost, "must be from 1 to 1000")
@@ -110,22 +110,23 @@ class Optimization:
         require(by == "size" or self.curriculum.is_active, "curriculum.by", by, rule)
         require(not hardest_first or self.curriculum.is_active, "curriculum.hardest_first", hardest_first, rule)
 
-    def gain(self, boost: float = 1.0) -> float:
-        """What the filters multiply a steady gradient by, with λ multiplied by ``boost``."""
-        return float(prod(filter.boosted(boost).gain for filter in self.filters))
+    @property
+    def gain(self) -> float:
+        """The factor by which the filters multiply a steady gradient, before any boost of λ."""
+        return float(prod(filter.gain for filter in self.filters))
 
     def learning_rate(
-        self, step: int, steps: int = 1, state: Mapping[str, Any] | None = None, *, boost: float = 1.0
+        self, step: int, steps: int = 1, state: Mapping[str, Any] | None = None, *, gain: float | None = None
     ) -> float:
-        """The rate of the update from ``step`` to ``step + 1``.
+        """Return the learning rate of the update from ``step`` to ``step + 1``.
 
         Args:
-            step: of the run.
-            steps: planned for the run.
-            state: of an adaptive schedule, None at its start.
-            boost: what λ has been multiplied by.
+            step: the step of the run.
+            steps: the planned length of the run.
+            state: the state of an adaptive schedule; None at its start.
+            gain: the factor by which the filters multiply a steady gradient (default: ``gain``, before any boost).
         """
-        normalized = self.gain(boost) if self.lr_normalize else 1.0
+        normalized = (self.gain if gain is None else gain) if self.lr_normalize else 1.0
         return (
             self.lr * warm_up(step, self.warmup_steps) * self.schedules.lr.factor(step, steps, state or {}) / normalized
         )

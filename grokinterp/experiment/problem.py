@@ -1,7 +1,7 @@
-"""The problem that all checkpoints of a run share: every example, its label, and what it is for."""
+"""The problem that all checkpoints of a run share: every example, its label and its part."""
 
 from functools import cached_property
-from typing import final
+from typing import NamedTuple, final
 
 import torch
 from jaxtyping import Bool, Int
@@ -13,25 +13,38 @@ from grokinterp.losses import LossForm
 from grokinterp.models import ReadoutInputs, RecordedSpec
 from grokinterp.tasks import Task
 
-ordinary_tensors = torch.inference_mode(mode=False)
-"""What a property keeps must be usable in training, even if inference mode asked for it first."""
+
+class Part(NamedTuple):
+    """The examples of a problem that serve one purpose, in the order of the problem.
+
+    Args:
+        inputs: the examples, prepared for the fast read-out.
+        labels: the labels that losses and accuracies are taken on; under label noise some of the training set's
+            are wrong.
+        correct_labels: the correct answers.
+    """
+
+    inputs: ReadoutInputs
+    labels: Int[Tensor, "example"]
+    correct_labels: Int[Tensor, "example"]
 
 
 @final
 class Problem:
-    """Every example of a task, its label, and what it is for: training, validation or testing.
+    """Every example of a task with its label, and its part: training, validation or test.
+
+    ``is_test`` marks the examples that are neither trained on nor validated with, ``is_noisy`` the mislabeled ones.
 
     Args:
-        task: what the examples are of.
-        tokens: what the model sees of every example.
-        labels: the right answers.
+        task: the task that the examples belong to.
+        tokens: the token sequence of every example.
+        labels: the correct answers.
         is_train: the examples trained on.
-        is_validation: those to validate with (default: none); all others are to test on.
-        trained_labels: what is taken for right in training (default: the right answers); with label
-            noise some of it is not.
-        loss: which loss is trained with.
-        optimization: how it is trained, None where that is not known.
-        steps: planned for the run, which schedules follow; None where that is not known.
+        is_validation: the examples to validate with (default: none).
+        trained_labels: the labels used in training (default: the correct answers); label noise makes some wrong.
+        loss: the loss trained with.
+        optimization: how the model is trained; None where that is unknown.
+        steps: the planned length of the run, which schedules follow; None where that is unknown.
     """
 
     def __init__(
@@ -52,10 +65,12 @@ class Problem:
         self.is_train = is_train
         self.is_validation = torch.zeros_like(is_train) if is_validation is None else is_validation
         self.trained_labels = labels if trained_labels is None else trained_labels
+        self.is_test = ~(self.is_train | self.is_validation)
+        self.is_noisy = self.trained_labels != self.labels
 
     @classmethod
     def of(cls, experiment: Experiment) -> "Problem":
-        """The problem an experiment trains on."""
+        """Return the problem that an experiment trains on."""
         task, split, seed = experiment.task, experiment.split, experiment.seed
         is_train, is_validation = split.draw(task, seed=seed)
         return cls(
@@ -71,7 +86,7 @@ class Problem:
         )
 
     def to(self, device: torch.device | str) -> "Problem":
-        """The same on another device."""
+        """Return the problem on another device."""
         return Problem(
             self.task,
             self.tokens.to(device),
@@ -85,76 +100,25 @@ class Problem:
         )
 
     @cached_property
-    @ordinary_tensors
-    def is_test(self) -> Bool[Tensor, "example"]:
-        """The examples that are neither trained on nor validated with."""
-        return ~(self.is_train | self.is_validation)
-
-    @cached_property
-    @ordinary_tensors
+    @torch.inference_mode(mode=False)
     def held_out(self) -> Bool[Tensor, "example"]:
         """The examples that are not trained on and whose mirror images are not either: all where no split is known."""
         mirror = self.task.mirror().to(self.is_train.device)
         return ~torch.isin(mirror, mirror[self.is_train])
 
     @cached_property
-    @ordinary_tensors
-    def is_noisy(self) -> Bool[Tensor, "example"]:
-        """The examples whose label in training is not the right one."""
-        return self.trained_labels != self.labels
-
-    @cached_property
-    def has_validation(self) -> bool:
-        """Whether any examples are for validation."""
-        return bool(self.is_validation.any())
-
-    @cached_property
     def has_noise(self) -> bool:
-        """Whether any training label is not the right one."""
+        """Whether any training label is wrong."""
         return bool(self.is_noisy.any())
 
     @cached_property
-    @ordinary_tensors
-    def inputs(self) -> ReadoutInputs:
-        """All examples, prepared for the fast read-out."""
-        return ReadoutInputs.of(self.tokens)
+    @torch.inference_mode(mode=False)  # the parts are kept and may be trained on, wherever they are first asked for
+    def parts(self) -> dict[str, Part]:
+        """The parts "train", "test" and "validation" that have any examples, and "all"."""
+        masks = {"train": self.is_train, "test": self.is_test, "validation": self.is_validation}
+        masks = {name: mask for name, mask in masks.items() if mask.any()} | {"all": torch.ones_like(self.is_train)}
+        return {name: self._part(mask) for name, mask in masks.items()}
 
-    @cached_property
-    @ordinary_tensors
-    def train_inputs(self) -> ReadoutInputs:
-        """The training examples, prepared for the fast read-out."""
-        return ReadoutInputs.of(self.tokens[self.is_train])
-
-    @cached_property
-    @ordinary_tensors
-    def validation_inputs(self) -> ReadoutInputs:
-        """The validation examples, prepared for the fast read-out."""
-        return ReadoutInputs.of(self.tokens[self.is_validation])
-
-    @cached_property
-    @ordinary_tensors
-    def test_inputs(self) -> ReadoutInputs:
-        """The test examples, prepared for the fast read-out."""
-        return ReadoutInputs.of(self.tokens[self.is_test])
-
-    @cached_property
-    @ordinary_tensors
-    def train_labels(self) -> Int[Tensor, "train"]:
-        """What is trained on, with label noise."""
-        return self.trained_labels[self.is_train]
-
-    @cached_property
-    @ordinary_tensors
-    def right_train_labels(self) -> Int[Tensor, "train"]:
-        """The right answers of the training examples."""
-        return self.labels[self.is_train]
-
-    @cached_property
-    @ordinary_tensors
-    def validation_labels(self) -> Int[Tensor, "validation"]:
-        return self.labels[self.is_validation]
-
-    @cached_property
-    @ordinary_tensors
-    def test_labels(self) -> Int[Tensor, "test"]:
-        return self.labels[self.is_test]
+    def _part(self, mask: Bool[Tensor, "example"]) -> Part:
+        """Return the part of the examples in a mask."""
+        return Part(ReadoutInputs.of(self.tokens[mask]), self.trained_labels[mask], self.labels[mask])

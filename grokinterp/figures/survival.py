@@ -24,6 +24,7 @@ from grokinterp.figures.style import (
     place,
     styled,
 )
+from grokinterp.phases import SUSTAINED
 
 COLORS = (INK, BLUE, ORANGE, GREEN, RED, PURPLE, BROWN, PINK, GRAY, CYAN)
 DASHES = ("solid", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.4, 1.2, 1.4)))
@@ -147,7 +148,7 @@ def _key() -> list[Line2D]:
 
 
 @styled()
-def accuracy_by_method(dataset: xr.Dataset, *, threshold: float = 0.95) -> Figure | None:
+def accuracy_by_method(dataset: xr.Dataset, *, threshold: float = SUSTAINED.threshold) -> Figure | None:
     """Test accuracy of every run over the steps, a small plot for each method; None without a run.
 
     Args:

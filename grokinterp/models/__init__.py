@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from grokinterp.models.model import Model, ReadoutProgram, in_program
     from grokinterp.models.readout import Readout, ReadoutInputs
     from grokinterp.models.recorded import NEEDS_MODULE, Answer, RecordedModel
-    from grokinterp.models.recorded_inputs import ProbeInputs
+    from grokinterp.models.recorded_inputs import RecordedInputs
     from grokinterp.models.recursive import RecursiveModel
+    from grokinterp.models.sites import HeadTail, NeuronTail, PatchSite
     from grokinterp.models.transformer import Transformer
 
 MODELS: dict[str, type[ModelSpec]] = {spec.kind: spec for spec in (TransformerSpec, MLPSpec, RecursiveSpec)}
@@ -27,8 +28,9 @@ __getattr__, __dir__ = front_door(
         ".model": ("Model", "ReadoutProgram", "in_program"),
         ".readout": ("Readout", "ReadoutInputs"),
         ".recorded": ("NEEDS_MODULE", "Answer", "RecordedModel"),
-        ".recorded_inputs": ("ProbeInputs",),
+        ".recorded_inputs": ("RecordedInputs",),
         ".recursive": ("RecursiveModel",),
+        ".sites": ("HeadTail", "NeuronTail", "PatchSite"),
         ".transformer": ("Transformer",),
     },
 )
@@ -38,13 +40,16 @@ __all__ = [
     "MODELS",
     "NEEDS_MODULE",
     "Answer",
+    "HeadTail",
     "MLPSpec",
     "Model",
     "ModelSpec",
-    "ProbeInputs",
+    "NeuronTail",
+    "PatchSite",
     "Readout",
     "ReadoutInputs",
     "ReadoutProgram",
+    "RecordedInputs",
     "RecordedModel",
     "RecordedSpec",
     "RecursiveModel",

@@ -7,7 +7,7 @@ from typing import ClassVar
 from jaxtyping import Float, Int
 
 from grokinterp.lazy import Tensor, torch
-from grokinterp.models.recorded_inputs import ProbeInputs
+from grokinterp.models.recorded_inputs import RecordedInputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class Encoding:
     one_hot: str | None = None
     width: int = 0
 
-    def inputs(self, template: ProbeInputs, tokens: Int[Tensor, "example position"]) -> ProbeInputs:
+    def inputs(self, template: RecordedInputs, tokens: Int[Tensor, "example position"]) -> RecordedInputs:
         """The inputs of some token sequences, made of those of the first example; tokens may be new ones."""
         tokens = tokens.cpu()
         found = {
@@ -81,7 +81,7 @@ class Encoding:
         for place, (name, column) in enumerate(self.columns):
             target = found[name] if found[name].ndim > 1 else found[name].unsqueeze(1)
             target[:, column] = tokens[:, place].to(target.dtype)
-        return ProbeInputs(found, template.layout)
+        return RecordedInputs(found, template.layout)
 
     @property
     def first_operand(self) -> int:

@@ -1,6 +1,7 @@
 """Multilayer perceptrons on embedded or one-hot tokens, and one that is solved by hand."""
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -9,9 +10,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from grokinterp.errors import ConfigError
+from grokinterp.maths.matrix_norms import Ruler
+from grokinterp.models.bounds import activated, through_layers
 from grokinterp.models.fast import one_hot, sum_rows
 from grokinterp.models.hooked import HookPoint, TypedModuleList
-from grokinterp.models.layers import ACTIVATIONS, Embed, SeparateEmbed, Unembed, bias
+from grokinterp.models.layers import ACTIVATIONS, Embed, SeparateEmbed, Unembed, bias, quadratic
 from grokinterp.models.model import Model
 from grokinterp.models.readout import Readout, ReadoutInputs
 from grokinterp.models.specifications import MLPSpec, require_size
@@ -166,6 +169,43 @@ class MLP(Model):
     @property
     def adds_operands(self) -> bool:
         return True
+
+    @property
+    def neurons_add_operands(self) -> bool:
+        return self.n_layers == 1
+
+    @property
+    def operand_tables(self) -> tuple[Float[Tensor, "token neuron"], Float[Tensor, "token neuron"]]:
+        return self.first_layer_rows[0], self.first_layer_rows[-1]
+
+    @property
+    def pre_hook(self) -> str:
+        return f"layers.{self.n_layers - 1}.hook_pre"
+
+    @property
+    def activation(self) -> Callable[[Tensor], Tensor]:
+        return self.layers[-1].act
+
+    @property
+    def weight_chain(self) -> list[Float[Tensor, "_ _"]]:
+        """The first matrix maps the one-hot vectors of all positions to what the first layer reads."""
+        first, *others = (layer.W_in for layer in self.layers)
+        tables = torch.eye(self.embed.d_vocab).to(first)[None] if self.embeds_one_hot else self.tables
+        each = tables.expand(self.n_ctx, -1, -1)
+        read = each.flatten(0, 1) if self.spec.combine == "sum" else torch.block_diag(*each)
+        return [*([read @ first] if self.embeds_one_hot else [read, first]), *others, self.W_U]
+
+    @property
+    def chain_biases(self) -> list[Float[Tensor, "_"]] | None:
+        if self.activation is quadratic:
+            return None
+        return [*(layer.b_in for layer in self.layers), self.b_U]
+
+    def logit_bound(self, ruler: Ruler) -> Float[Tensor, "*"]:
+        first, *others = self.layers
+        rows = self.first_layer_rows.detach().double().abs().amax(1).expand(self.n_ctx, -1).sum(0)
+        bound = activated(first.act, ruler.length(rows) + ruler.length(first.b_in.double()))
+        return ruler.affine(through_layers(others, ruler, bound), self.W_U, self.b_U)
 
     @property
     def n_layers(self) -> int:

@@ -9,8 +9,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from grokinterp.errors import NotDefined
+from grokinterp.maths.matrix_norms import Ruler
 from grokinterp.models.hooked import ActivationCache, HookedRootModule
+from grokinterp.models.parts import part_of
 from grokinterp.models.readout import Readout, ReadoutInputs
+from grokinterp.models.sites import HeadTail, NeuronTail, PatchSite
 
 
 class Model(HookedRootModule, ABC):
@@ -50,11 +53,11 @@ class Model(HookedRootModule, ABC):
         return 1
 
     def embedded_by(self, table: Float[Tensor, "token feature"]) -> dict[str, Tensor]:
-        """The parameters that embed tokens by another table of the layout of ``embedding``.
+        """Return the parameters that embed tokens by another table of the layout of ``embedding``.
 
         A table that all positions share may have more rows than ``embedding``: tokens of their own.
         """
-        return {"embed.W_E": table}
+        raise NotDefined("embedding", self.lacks("an embedding that can be replaced"))
 
     @property
     def embeds_one_hot(self) -> bool:
@@ -93,6 +96,110 @@ class Model(HookedRootModule, ABC):
     def n_neurons(self) -> int:
         """Neurons of the last hidden layer; 0 where they are unknown."""
         return len(self.W_L)
+
+    # the weights as analyses look at them
+
+    def part_of(self, tensor: str) -> str:
+        """Return the part of the model that a parameter or buffer belongs to."""
+        return part_of(tensor)
+
+    @property
+    def parts(self) -> dict[str, tuple[str, ...]]:
+        """The parts that are looked at as wholes → the names of their parameters; every parameter is in one part.
+
+        A part without trained parameters of its own (tied embeddings, fixed positions, one-hot vectors) is left out.
+        """
+        found: dict[str, list[str]] = {}
+        for name, _ in self.named_parameters():
+            found.setdefault(self.part_of(name), []).append(name)
+        return {part: tuple(names) for part, names in found.items()}
+
+    @property
+    def dense_matrices(self) -> dict[str, Float[Tensor, "_ _"]]:
+        """The embedding, the unembedding, the neuron-to-logit map, and the matrices between them, by name."""
+        outside = ("embed.", "unembed.")
+        between = {name: w for name, w in self.named_parameters() if w.ndim == 2 and not name.startswith(outside)}
+        return {"W_E": self.embedding, "W_U": self.W_U} | between | {"W_L": self.W_L}
+
+    @property
+    def head_circuits(self) -> dict[str, tuple[Float[Tensor, "head d_model _"], Float[Tensor, "head d_model _"]]]:
+        """The last layer's circuits by name, each as matrices A, B of every head with A Bᵀ the circuit."""
+        return {}
+
+    @property
+    def weight_chain(self) -> list[Float[Tensor, "_ _"]]:
+        """The matrices [in, out] that an input passes, from its one-hot vectors to the logits."""
+        raise NotDefined("norm bounds", self.lacks("the layers"))
+
+    @property
+    def chain_biases(self) -> list[Float[Tensor, "_"]] | None:
+        """The biases of the last matrices of ``weight_chain``, if paths through a feed-forward network multiply them.
+
+        None in other networks, and under an activation function along whose paths weights do not multiply.
+        """
+        return None
+
+    def logit_bound(self, ruler: Ruler) -> Float[Tensor, "*"]:
+        """Return a bound that no logit exceeds in size, on any sequence of tokens."""
+        raise NotDefined("norm bounds", self.lacks("the layers"))
+
+    @property
+    def has_true_gradient(self) -> bool:
+        """Whether backpropagation gives the gradient of the loss: it stops nowhere inside the model."""
+        return True
+
+    @property
+    def operand_tables(self) -> tuple[Float[Tensor, "token feature"], Float[Tensor, "token feature"]]:
+        """The vector that the network reads for each token as the first and as the second operand.
+
+        The embedding, the same twice where positions share it; in an MLP its product with the first layer's weights.
+        """
+        tables = self.embedding.chunk(self.n_tables, dim=1)
+        return tables[0], tables[-1]
+
+    @property
+    def neurons_add_operands(self) -> bool:
+        """Whether a neuron of the last hidden layer reads the sum of the ``operand_tables``' rows."""
+        return False
+
+    # the branches of the computation
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """The terms that the logits are a sum of; none without a residual stream."""
+        return ()
+
+    def logit_components(
+        self, tokens: Int[Tensor, "example position"], classes: Int[Tensor, "example"]
+    ) -> Float[Tensor, "component example"]:
+        """Return what each of the ``components`` adds to the logit of the example's class, less the mean logit."""
+        raise NotDefined("logit attribution", self.lacks("a residual stream"))
+
+    @property
+    def patch_sites(self) -> dict[str, PatchSite]:
+        """The branches of the computation by name, in the order of the forward pass; empty where they are unknown.
+
+        A network without parallel branches has its embedding: any layer after it carries everything.
+        """
+        return {"hook_embed": PatchSite("hook_embed")}
+
+    def head_tail(self, layer: int, tokens: Int[Tensor, "example position"]) -> HeadTail:
+        """Return a layer's heads and the network after them."""
+        raise NotDefined("head ablation", self.lacks("what each head adds"))
+
+    def neuron_tail(self, tokens: Int[Tensor, "example position"]) -> NeuronTail:
+        """Return the last hidden layer's neurons and the network after them.
+
+        Raises:
+            NotDefined: the neurons do not write into the logits linearly, and nothing else is known of what follows.
+        """
+        if not self.is_linear_in_neurons(tokens):
+            raise NotDefined("neuron ablation", "the neurons do not write into the logits linearly")
+        readout = self.readout_by_hooks(tokens)
+        neurons, logits = readout.neurons.unsqueeze(1), readout.logits.unsqueeze(1)
+        return NeuronTail(neurons, logits, self.W_L, lambda stream: stream[..., 0, :])
+
+    # the forward pass
 
     @property
     @abstractmethod

@@ -17,11 +17,13 @@ from grokinterp.models.hooked import HookPoint
 from grokinterp.models.known_parts import Table
 from grokinterp.models.layers import activation_between
 from grokinterp.models.model import Model
+from grokinterp.models.parts import depth_of, submodule_of
 from grokinterp.models.places import EXAMPLES
 from grokinterp.models.readout import Readout
-from grokinterp.models.recorded_inputs import ProbeInputs
+from grokinterp.models.recorded_inputs import RecordedInputs
 from grokinterp.models.recorded_spec import RecordedSpec
-from grokinterp.models.taps import Tap, logits_of, vector
+from grokinterp.models.sites import PatchSite
+from grokinterp.models.taps import Tap, answer_of, vector
 
 NEEDS_MODULE = "needs the module: Trajectory.open(path, module=…)"
 
@@ -39,6 +41,9 @@ KEYS = {
 
 MOST_KEPT = 2**25
 """Numbers that all activations of the examples run together may have: 256 MB in float64."""
+
+LINEAR_ON = 16
+"""Examples on which it is tried whether the neurons write into the logits linearly."""
 
 Answer = Callable[[Any], Tensor]
 """From what a module gives to the logits [example, class]."""
@@ -66,7 +71,7 @@ class RecordedModel(Model):
         spec: what was recorded of it.
         module: the module, which is changed (hooks, evaluation mode): a copy of the user's; or ``Weights``.
         inputs: of all examples; None with ``Weights``.
-        answer: finds the logits in the module's output (default: ``logits_of``).
+        answer: finds the logits in the module's output (default: ``answer_of``).
 
     Raises:
         ConfigError: the module does not have the recorded parameters, buffers or submodules.
@@ -77,7 +82,7 @@ class RecordedModel(Model):
     vectorizes: ClassVar[bool] = False
 
     def __init__(
-        self, spec: RecordedSpec, module: nn.Module, inputs: ProbeInputs | None = None, answer: Answer | None = None
+        self, spec: RecordedSpec, module: nn.Module, inputs: RecordedInputs | None = None, answer: Answer | None = None
     ) -> None:
         super().__init__()
         self.spec, self.module, self.inputs, self.answer = spec, module, inputs, answer
@@ -154,7 +159,7 @@ class RecordedModel(Model):
                 precision = str(weight.dtype).removeprefix("torch.")
                 rule = f"must run in {precision}, in which it is analyzed: {short(error)}"
                 raise ConfigError("module", self.spec.class_name, rule) from error
-        logits = logits_of(output, self.spec.read_at) if self.answer is None else self.answer(output)
+        logits = answer_of(output, self.spec.read_at) if self.answer is None else self.answer(output)
         if logits is None:
             raise ConfigError("module", self.spec.class_name, "gives no logits [example, class]")
         return logits[:, : self.spec.classes or None].unsqueeze(1)
@@ -217,6 +222,7 @@ class RecordedModel(Model):
             W_L = self.W_L
         except NotDefined:
             return False
+        tokens = tokens[:LINEAR_ON]
         (logits,), hook = self.catch(tokens), self.spec.parts.neurons
         generator = torch.Generator().manual_seed(0)
         change = torch.randn(self.n_neurons, generator=generator, dtype=torch.float64).to(W_L)
@@ -242,6 +248,20 @@ class RecordedModel(Model):
         if self.pattern_hooks:
             return self.spec.hooks[self.pattern_hooks[-1]][-1]
         return n_ctx if self.spec.parts.embed_hook is None else self.spec.hooks[self.spec.parts.embed_hook][-2]
+
+    def part_of(self, tensor: str) -> str:
+        """Return the submodule of a tensor, at the deepest level that has at most 16 of them."""
+        return submodule_of(tensor, depth_of([*self.spec.parameters]))
+
+    @property
+    def dense_matrices(self) -> dict[str, Float[Tensor, "_ _"]]:
+        """All parameters of two axes and more, the first of which is kept (a convolution is [out, in · space])."""
+        return {name: w.flatten(1) for name, w in self.named_parameters() if w.ndim > 1 and w.numel()}
+
+    @property
+    def patch_sites(self) -> dict[str, PatchSite]:
+        """None: which activations stand side by side is unknown."""
+        return {}
 
     @property
     def n_layers(self) -> int:

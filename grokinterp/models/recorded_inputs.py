@@ -16,7 +16,7 @@ LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 
 
 @final
-class ProbeInputs:
+class RecordedInputs:
     """Tensors with a leading axis of examples, and how a module takes them; never copied, whoever copies their owner.
 
     Args:
@@ -28,7 +28,7 @@ class ProbeInputs:
         self.tensors, self.layout = dict(tensors), layout
 
     @classmethod
-    def of(cls, inputs: Any, *, key: str) -> "ProbeInputs":
+    def of(cls, inputs: Any, *, key: str) -> "RecordedInputs":
         """What a user gives: a tensor, a tuple or list of tensors, or a mapping of keywords to tensors.
 
         Raises:
@@ -51,7 +51,7 @@ class ProbeInputs:
         return cls({name: value.detach().cpu().clone() for name, value in named.items()}, layout)
 
     @classmethod
-    def stored(cls, file: tuple[Mapping[str, Tensor], Mapping[str, str]], examples: int) -> "ProbeInputs":
+    def stored(cls, file: tuple[Mapping[str, Tensor], Mapping[str, str]], examples: int) -> "RecordedInputs":
         """From the tensors and the notes of a run's file. Raises ConfigError for another number of examples."""
         tensors, notes = file
         said = notes.get("layout")
@@ -63,18 +63,18 @@ class ProbeInputs:
         ordered = sorted(tensors, key=int) if layout == "tuple" else tensors
         return cls({name: tensors[name] for name in ordered}, layout)
 
-    def followed_by(self, other: "ProbeInputs", *, key: str) -> "ProbeInputs":
+    def followed_by(self, other: "RecordedInputs", *, key: str) -> "RecordedInputs":
         """These examples and then others. Raises ConfigError unless both are of one kind."""
         kinds = [{name: (x.dtype, x.shape[1:]) for name, x in one.tensors.items()} for one in (self, other)]
         if self.layout != other.layout or kinds[0] != kinds[1]:
             raise ConfigError(key, "inputs", "must have the shapes and dtypes of the training inputs")
         joined = {name: torch.cat([value, other.tensors[name]]) for name, value in self.tensors.items()}
-        return ProbeInputs(joined, self.layout)
+        return RecordedInputs(joined, self.layout)
 
     def __len__(self) -> int:
         return len(next(iter(self.tensors.values())))
 
-    def __deepcopy__(self, memory: Any) -> "ProbeInputs":
+    def __deepcopy__(self, memory: Any) -> "RecordedInputs":
         return self
 
     def given_to(

@@ -1,15 +1,19 @@
 """A tiny recursive model: one small network that refines a latent state and an answer, again and again."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from grokinterp.maths.matrix_norms import Ruler
 from grokinterp.models.fast import sum_rows
 from grokinterp.models.hooked import HookPoint, TypedModuleList
 from grokinterp.models.layers import ACTIVATIONS, SeparateEmbed, Unembed, bias
 from grokinterp.models.model import Model
 from grokinterp.models.readout import Readout, ReadoutInputs
+from grokinterp.models.sites import NeuronTail, PatchSite
 from grokinterp.models.specifications import RecursiveSpec
 
 EPSILON = 1e-5
@@ -29,8 +33,11 @@ class TinyNet(nn.Module):
         bias(self, "b_out", spec.d_model, trained=spec.biases)
         self.act = ACTIVATIONS[spec.act_fn]
 
+    def pre_activations(self, u: Float[Tensor, "batch d_model"]) -> Float[Tensor, "batch neuron"]:
+        return torch.addmm(self.b_in, u, self.W_in)
+
     def neurons(self, u: Float[Tensor, "batch d_model"]) -> Float[Tensor, "batch neuron"]:
-        return self.act(torch.addmm(self.b_in, u, self.W_in))
+        return self.act(self.pre_activations(u))
 
     def output(
         self, u: Float[Tensor, "batch d_model"], neurons: Float[Tensor, "batch neuron"]
@@ -47,6 +54,7 @@ class Step(nn.Module):
     def __init__(self, n_latent: int) -> None:
         super().__init__()
         self.hook_latent = TypedModuleList([HookPoint() for _ in range(n_latent)])
+        self.hook_pre = HookPoint()
         self.hook_post = HookPoint()
         self.hook_answer = HookPoint()
 
@@ -59,7 +67,7 @@ class Step(nn.Module):
     ) -> tuple[Float[Tensor, "batch d_model"], Float[Tensor, "batch d_model"]]:
         for hook_latent in self.hook_latent:
             z = hook_latent(net(x + y + z))
-        neurons = self.hook_post(net.neurons(y + z))
+        neurons = self.hook_post(net.act(self.hook_pre(net.pre_activations(y + z))))
         return self.hook_answer(net.output(y + z, neurons)), z
 
 
@@ -69,8 +77,8 @@ class RecursiveModel(Model):
     Parameters: embed.W_E [position, token, d_model]; net.W_in [d_model, neuron], net.b_in,
     net.W_out [neuron, d_model], net.b_out; unembed.W_U [d_model, class], unembed.b_U.
     Hooks: hook_embed [batch, position, d_model]; at supervision step S, counted from 0, the latent
-    after its I-th update steps.S.hook_latent.I [batch, d_model], the neurons that update the answer
-    steps.S.hook_post [batch, neuron], and the answer steps.S.hook_answer [batch, d_model].
+    after its I-th update steps.S.hook_latent.I [batch, d_model], the neurons that update the answer, steps.S.hook_pre
+    and steps.S.hook_post [batch, neuron], and the answer steps.S.hook_answer [batch, d_model].
 
     Args:
         spec: sizes and numbers of steps.
@@ -118,8 +126,8 @@ class RecursiveModel(Model):
         return torch.stack(logits, 1)
 
     def readout_by_hooks(self, tokens: Int[Tensor, "example position"]) -> Readout:
-        last = f"steps.{self.spec.n_supervision - 1}"
-        logits, neurons, answer = self.catch(tokens, f"{last}.hook_post", f"{last}.hook_answer")
+        hooks = f"{self.last_step}.hook_post", f"{self.last_step}.hook_answer"
+        logits, neurons, answer = self.catch(tokens, *hooks)
         return Readout(None, neurons, answer, logits[:, -1], logits.transpose(0, 1))
 
     def readout_fast(self, inputs: ReadoutInputs) -> Readout:
@@ -141,6 +149,53 @@ class RecursiveModel(Model):
     @property
     def adds_operands(self) -> bool:
         return True
+
+    @property
+    def has_true_gradient(self) -> bool:
+        """No gradient passes from one supervision step to the next."""
+        return self.spec.n_supervision == 1
+
+    @property
+    def last_step(self) -> str:
+        """The name of the last supervision step."""
+        return f"steps.{self.spec.n_supervision - 1}"
+
+    @property
+    def pre_hook(self) -> str:
+        return f"{self.last_step}.hook_pre"
+
+    @property
+    def activation(self) -> Callable[[Tensor], Tensor]:
+        return self.net.act
+
+    @property
+    def patch_sites(self) -> dict[str, PatchSite]:
+        """The embedding, and the last latent and the answer of every supervision step."""
+        points = (f"hook_latent.{self.spec.n_latent - 1}", "hook_answer")
+        names = [f"steps.{step}.{point}" for step in range(self.spec.n_supervision) for point in points]
+        return super().patch_sites | {name: PatchSite(name, has_positions=False) for name in names}
+
+    def neuron_tail(self, tokens: Int[Tensor, "example position"]) -> NeuronTail:
+        """Return the neurons of the last update of the answer and what follows it."""
+        names = [f"{self.last_step}.hook_post", f"{self.last_step}.hook_latent.{self.spec.n_latent - 1}"]
+        before = [f"steps.{step}.hook_answer" for step in range(self.spec.n_supervision - 1)][-1:]
+        _, neurons, z, *y = self.catch(tokens, *names, *before)
+        stream = sum(y, z) + torch.addmm(self.net.b_out, neurons, self.net.W_out)
+
+        def answer(stream: Tensor) -> Tensor:
+            return self.unembed(functional.rms_norm(stream, stream.shape[-1:], eps=EPSILON)[..., 0, :])
+
+        return NeuronTail(neurons.unsqueeze(1), stream.unsqueeze(1), self.net.W_out, answer)
+
+    @property
+    def weight_chain(self) -> list[Float[Tensor, "_ _"]]:
+        """The shared network once."""
+        return [self.embed.W_E.flatten(0, 1), self.net.W_in, self.net.W_out, self.W_U]
+
+    def logit_bound(self, ruler: Ruler) -> Float[Tensor, "*"]:
+        """The answer has root mean square 1 after every update."""
+        ones = self.W_U.new_ones(self.spec.d_model)
+        return ruler.affine(ruler.normalized(ones, 0 * ones), self.W_U, self.b_U)
 
     @property
     def n_layers(self) -> int:

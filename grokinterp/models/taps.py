@@ -109,16 +109,23 @@ def with_first(output: Any, value: Tensor) -> Any:
     return type(output)(*rest) if hasattr(output, "_fields") else type(output)(rest)
 
 
-def logits_of(output: Any, read_at: ReadAt) -> Tensor | None:
-    """The answer [example, class] in what a module gives, None if there is none.
+def logits_of(output: Any) -> Tensor | None:
+    """Return the logits in a module's output: the output itself, its ``logits``, or its first part; None without any.
 
-    That is the output itself, its ``logits``, or its first part; of [example, position, class] at one position.
-
-    >>> logits_of((torch.tensor([[[1.0], [2.0]]]), None), "last")
+    >>> logits_of((torch.tensor([[2.0]]), None))
     tensor([[2.]])
     """
     named = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
-    logits = named if isinstance(named, Tensor) else first_tensor(output)
+    return named if isinstance(named, Tensor) else first_tensor(output)
+
+
+def answer_of(output: Any, read_at: ReadAt) -> Float[Tensor, "example class"] | None:
+    """Return the logits of the answer in a module's output, those of one position where there are several.
+
+    >>> answer_of((torch.tensor([[[1.0], [2.0]]]), None), "last")
+    tensor([[2.]])
+    """
+    logits = logits_of(output)
     if logits is None or not logits.is_floating_point() or logits.ndim not in (2, 3):
         return None
     return vector(logits, read_at)

@@ -1,7 +1,7 @@
 """The transformers of the grokking papers, with TransformerLens names."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -9,12 +9,16 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from grokinterp.errors import ConfigError, GrokinterpError
+from grokinterp.errors import ConfigError, GrokinterpError, NotDefined
+from grokinterp.maths.matrix_norms import Ruler
+from grokinterp.models.bounds import normalized, through_block
 from grokinterp.models.fast import all_positions, last_position
 from grokinterp.models.hooked import FactoredMatrix, HookPoint, TypedModuleList, bridge, bridge_config
 from grokinterp.models.layers import MLP, Attention, Block, Embed, PosEmbed, Unembed, norm
 from grokinterp.models.model import Model
 from grokinterp.models.readout import Readout, ReadoutInputs
+from grokinterp.models.residual_stream import component_names, direct_attribution, head_tail, neuron_tail, patch_sites
+from grokinterp.models.sites import HeadTail, NeuronTail, PatchSite
 from grokinterp.models.specifications import TransformerSpec
 
 
@@ -195,6 +199,61 @@ class Transformer(Model):
         return pattern.mean(2) if self.spec.read_at == "mean" else pattern[:, :, -1]
 
     @property
+    def components(self) -> tuple[str, ...]:
+        return component_names(self.n_layers, self.n_heads)
+
+    def logit_components(
+        self, tokens: Int[Tensor, "example position"], classes: Int[Tensor, "example"]
+    ) -> Float[Tensor, "component example"]:
+        if self.spec.norm_position == "post":
+            why = "with post-LayerNorm, no residual stream is the sum of the layers' outputs"
+            raise NotDefined("logit attribution", why)
+        return direct_attribution(self, tokens, classes)
+
+    @property
+    def patch_sites(self) -> dict[str, PatchSite]:
+        return patch_sites(self.n_layers, self.n_heads)
+
+    def head_tail(self, layer: int, tokens: Int[Tensor, "example position"]) -> HeadTail:
+        return head_tail(self, layer, tokens)
+
+    def neuron_tail(self, tokens: Int[Tensor, "example position"]) -> NeuronTail:
+        return super().neuron_tail(tokens) if self.spec.normalization is None else neuron_tail(self, tokens)
+
+    @property
+    def pre_hook(self) -> str:
+        if self.spec.read_at == "mean":
+            raise NotDefined("pre-activations", "the neurons are averaged over positions")
+        return f"blocks.{self.n_layers - 1}.mlp.hook_pre"
+
+    @property
+    def activation(self) -> Callable[[Tensor], Tensor]:
+        return self.blocks[-1].mlp.act
+
+    @property
+    def dense_matrices(self) -> dict[str, Float[Tensor, "_ _"]]:
+        last = self.blocks[-1].mlp
+        return {"W_E": self.W_E, "W_U": self.W_U, "W_in": last.W_in, "W_out": last.W_out, "W_L": self.W_L}
+
+    @property
+    def head_circuits(self) -> dict[str, tuple[Float[Tensor, "head d_model _"], Float[Tensor, "head d_model _"]]]:
+        last = self.blocks[-1].attn
+        return {"QK": (last.W_Q, last.W_K), "OV": (last.W_V, last.W_O.mT)}
+
+    @property
+    def weight_chain(self) -> list[Float[Tensor, "_ _"]]:
+        """All heads' W_V and W_O stand side by side; queries and keys only weigh."""
+        parts = [(block.attn, block.mlp) for block in self.blocks]
+        inner = [(a.W_V.transpose(0, 1).flatten(1), a.W_O.flatten(0, 1), mlp.W_in, mlp.W_out) for a, mlp in parts]
+        return [self.W_E, *(matrix for block in inner for matrix in block), self.W_U]
+
+    def logit_bound(self, ruler: Ruler) -> Float[Tensor, "*"]:
+        bound = ruler.length(self.W_E.double().abs().amax(0)) + ruler.length(self.W_pos.double().abs().amax(0))
+        for block in self.blocks:
+            bound = through_block(block, ruler, bound)
+        return ruler.affine(normalized(self.ln_final, ruler, bound), self.W_U, self.b_U)
+
+    @property
     def n_neurons(self) -> int:
         return self.spec.d_mlp
 
@@ -208,6 +267,9 @@ class Transformer(Model):
     @property
     def embedding(self) -> Float[Tensor, "token feature"]:
         return self.embed.W_E
+
+    def embedded_by(self, table: Float[Tensor, "token feature"]) -> dict[str, Tensor]:
+        return {"embed.W_E": table}
 
     @property
     def W_L(self) -> Float[Tensor, "neuron class"]:

@@ -11,11 +11,7 @@ from typing import Any, ClassVar, Literal
 from grokinterp.errors import ConfigError
 from grokinterp.optim.closed_form import require_share, require_steps
 from grokinterp.optim.schedule import Evaluation, Schedule
-
-MEMORIZED = 0.99
-"""Training accuracy at which a run has memorized."""
-GENERALIZED = 0.95
-"""Held-out accuracy at which a run has generalized."""
+from grokinterp.phases import SUSTAINED
 
 
 class Adaptive(Schedule):
@@ -119,7 +115,7 @@ class Gap(Adaptive):
         now = self.known(state)
         passed = 0 if now["step"] is None else max(evaluation.step - now["step"], 0)
         m = max(now["steps_of_growth"] + now["trend"] * passed, 0)
-        if evaluation.held_out_accuracy >= GENERALIZED:
+        if evaluation.held_out_accuracy >= SUSTAINED.threshold:
             m = 0
         m = min(m, self._most_steps)
         return {
@@ -141,9 +137,9 @@ class Gap(Adaptive):
 
 def trend(evaluation: Evaluation) -> int:
     """Return 1 if the run has memorized and not generalized, -1 if it has done neither, 0 otherwise or if unknown."""
-    if isnan(evaluation.train_accuracy) or not evaluation.held_out_accuracy < GENERALIZED:
+    if isnan(evaluation.train_accuracy) or not evaluation.held_out_accuracy < SUSTAINED.threshold:
         return 0
-    return 1 if evaluation.train_accuracy >= MEMORIZED else -1
+    return 1 if evaluation.train_accuracy >= SUSTAINED.memorized else -1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +166,7 @@ class Mastery(Adaptive):
     kind: Literal["curriculum"] = "curriculum"
     low: float = 0.125
     by: float = 2.0
-    accuracy: float = MEMORIZED
+    accuracy: float = SUSTAINED.memorized
     hold: int = 100
 
     def __post_init__(self) -> None:

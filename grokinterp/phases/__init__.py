@@ -4,7 +4,7 @@ from grokinterp.phases.alignment import aligned
 from grokinterp.phases.counting import CountingRule, read_rule, read_rules
 from grokinterp.phases.curves import Curves, Measures
 from grokinterp.phases.dating import find_phases
-from grokinterp.phases.detector import Detector, GrokkingDetector, SustainedRule, grok_step, sustained_step
+from grokinterp.phases.detector import SUSTAINED, Detector, GrokkingDetector, SustainedRule, grok_step, sustained_step
 from grokinterp.phases.jump import JumpDates, JumpDetector, JumpRule, jump_rule
 from grokinterp.phases.learned import learning_order
 from grokinterp.phases.phase import EVENT_KINDS, GENERALIZED, NAMES, VERDICTS, Event, History, Phase, Transition, label
@@ -15,6 +15,7 @@ __all__ = [
     "GENERALIZED",
     "NAMES",
     "NO_HISTORY",
+    "SUSTAINED",
     "VERDICTS",
     "CountingRule",
     "Curves",

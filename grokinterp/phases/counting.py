@@ -24,7 +24,7 @@ import numpy as np
 from grokinterp.errors import ConfigError
 from grokinterp.phases.alignment import aligned
 from grokinterp.phases.curves import Curves
-from grokinterp.phases.detector import first_run, grok_step
+from grokinterp.phases.detector import SUSTAINED, first_run, grok_step
 
 COLUMNS = {"train": "train_accuracy", "test": "test_accuracy"} | {
     name: name for name in ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
@@ -117,7 +117,7 @@ class CountingRule:
         train, test = curves.train_accuracy, curves.test_accuracy
         if train is None or test is None:
             return None
-        failing = min(0.5, self.threshold)
+        failing = min(SUSTAINED.failing, self.threshold)
         return grok_step(curves.steps, train, test, threshold=self.threshold, window=self.window, failing=failing)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from grokinterp.phases.course import A_FEW, Course, read_course
 from grokinterp.phases.curves import Curves, Measures
-from grokinterp.phases.detector import SustainedRule, first_run
+from grokinterp.phases.detector import SUSTAINED, SustainedRule, first_run
 from grokinterp.phases.instability import falls, loss_events
 from grokinterp.phases.phase import NAMES, Event, History, Phase
 from grokinterp.phases.sentence import tell
@@ -48,7 +48,7 @@ def find_phases(curves: Curves, measures: Measures | None = None, *, rule: Susta
     Raises:
         ConfigError: if the curves have neither both accuracies nor both losses.
     """
-    rule = rule or SustainedRule()
+    rule = rule or SUSTAINED
     recorded, curves = curves, curves.evaluated()
     signals = read_signals(curves, rule)
     steps, course = curves.steps, read_course(curves.steps, signals, rule)

@@ -36,15 +36,19 @@ class SustainedRule:
             raise ConfigError("failing", self.failing, f"must be at most the threshold, {self.threshold}")
 
 
+SUSTAINED = SustainedRule()
+"""The rule with its usual thresholds, by which the whole package dates memorization and generalization."""
+
+
 def grok_step(
     steps: Series,
     train_accuracy: Series,
     test_accuracy: Series,
     *,
-    threshold: float = 0.95,
-    window: int = 10,
-    memorized: float = 0.99,
-    failing: float = 0.5,
+    threshold: float = SUSTAINED.threshold,
+    window: int = SUSTAINED.window,
+    memorized: float = SUSTAINED.memorized,
+    failing: float = SUSTAINED.failing,
 ) -> int | None:
     """Return the step at which sustained generalization begins after memorization, or None.
 
@@ -68,13 +72,19 @@ def grok_step(
     return None if first is None else int(steps[first])
 
 
-def sustained_step(steps: Series, test_accuracy: Series, *, threshold: float = 0.95, window: int = 10) -> int | None:
+def sustained_step(
+    steps: Series,
+    test_accuracy: Series,
+    *,
+    threshold: float = SUSTAINED.threshold,
+    window: int = SUSTAINED.window,
+) -> int | None:
     """Return the first step of the first window of evaluations that all generalize, or None; memorization not required.
 
     >>> sustained_step(range(0, 50, 10), [0, 1, 0, 1, 1], window=2)
     30
     """
-    rule = SustainedRule(threshold=threshold, window=window, failing=min(threshold, 0.5))
+    rule = SustainedRule(threshold=threshold, window=window, failing=min(threshold, SUSTAINED.failing))
     first = first_run(np.asarray(test_accuracy, dtype=float) >= rule.threshold, rule.window)
     return None if first is None else int(steps[first])
 
@@ -145,7 +155,7 @@ class GrokkingDetector(Detector):
     ([False, False, False, True, False], 20)
     """
 
-    rule: SustainedRule = SustainedRule()
+    rule: SustainedRule = SUSTAINED
     memorized_step: int | None = field(default=None, init=False)
     streak_start: int | None = field(default=None, init=False)
     streak: int = field(default=0, init=False)

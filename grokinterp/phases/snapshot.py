@@ -2,17 +2,8 @@
 
 from typing import NamedTuple
 
+from grokinterp.phases.detector import SUSTAINED
 from grokinterp.phases.signals import failing_level, standard_error
-
-LEARNED = 0.99
-"""Accuracy from which a set of examples counts as learned."""
-
-CLEAN = 0.95
-"""Test accuracy from which a network comes close to generalizing."""
-
-FAILING = 0.5
-"""Test accuracy below which a network fails on the test set, the same as for curves."""
-
 
 NO_HISTORY = "A trained network, no history"
 """Beginning of the sentence on a run with a single checkpoint."""
@@ -44,13 +35,14 @@ def snapshot_of(
     Snapshot(verdict='did not generalize cleanly', sentence='A trained network, no history: did not generalize cleanly:
     train accuracy 1.000, test accuracy 0.974, test loss 0.195.')
     """
-    if test_accuracy >= LEARNED - standard_error(LEARNED, n_test):
+    learned = SUSTAINED.memorized
+    if test_accuracy >= learned - standard_error(learned, n_test):
         verdict = "generalized"
-    elif train_accuracy < LEARNED:
+    elif train_accuracy < learned:
         verdict = "has not memorized"
-    elif test_accuracy < failing_level(FAILING, chance):
+    elif test_accuracy < failing_level(SUSTAINED.failing, chance):
         verdict = "memorized"
     else:
-        verdict = "partly generalized" if test_accuracy < CLEAN else "did not generalize cleanly"
+        verdict = "partly generalized" if test_accuracy < SUSTAINED.threshold else "did not generalize cleanly"
     numbers = f"train accuracy {train_accuracy:.3f}, test accuracy {test_accuracy:.3f}, test loss {test_loss:.3g}"
     return Snapshot(verdict, f"{NO_HISTORY}: {verdict}: {numbers}.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Sequence
 
+from grokinterp.phases import SUSTAINED
 from grokinterp.report.circuit_methods import CIRCUIT_METHODS
 from grokinterp.report.method import Method
 from grokinterp.report.papers import LOSHCHILOV, PAPERS, Paper
@@ -311,9 +312,9 @@ METHODS = (
     ),
     Method(
         "Phases",
-        "Memorization until train accuracy ≥ 0.99; circuit formation until the plateau of the test loss ends and, "
-        "where it is defined, the excluded loss has doubled; cleanup until 10 consecutive evaluations have test "
-        "accuracy ≥ 0.95; then generalization.",
+        f"Memorization until train accuracy ≥ {SUSTAINED.memorized:g}; circuit formation until the plateau of the test "
+        f"loss ends and, where it is defined, the excluded loss has doubled; cleanup until {SUSTAINED.window} "
+        f"consecutive evaluations have test accuracy ≥ {SUSTAINED.threshold:g}; then generalization.",
         "Nanda et al. 2023, §5.2; rules: this package",
     ),
     Method(

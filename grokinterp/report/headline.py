@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from grokinterp.numbers import ABSENT, number, percent, whole
-from grokinterp.phases import GENERALIZED, History
+from grokinterp.phases import GENERALIZED, SUSTAINED, History
 from grokinterp.report.vocabulary import Words
 from grokinterp.runs.results import Results
 
@@ -44,7 +44,7 @@ def tiles(results: Results, history: History | None, words: Words) -> list[Tile]
     if words.is_recorded:
         made_of = [tile for tile in made_of if tile.value != ABSENT]
     return [
-        Tile("memorized at", _step(history, "memorized_step"), "train accuracy ≥ 0.99"),
+        Tile("memorized at", _step(history, "memorized_step"), f"train accuracy ≥ {SUSTAINED.memorized:g}"),
         Tile("generalized at", _step(history, "generalized_step"), _lasting(history)),
         Tile("test accuracy", percent(measured.get("test_accuracy")), at.get("test_accuracy", CHECKED)),
         *computes_with(measured),
@@ -115,7 +115,7 @@ def separation(measured: dict[str, Any], words: Words, unit: str, at: dict[str, 
 
 def _lasting(history: History | None) -> str:
     """What the date of generalization means, and whether it is the last word."""
-    rule = "test accuracy ≥ 0.95 for a while"
+    rule = f"test accuracy ≥ {SUSTAINED.threshold:g} for a while"
     kept = history is None or history.generalized_step is None or history.verdict in GENERALIZED
     return rule if kept else f"{rule}, not kept"
 

@@ -69,7 +69,7 @@ class Checkpoint:
     def readout(self) -> Readout:
         """The last-layer activations and logits at the read-out position, for every example."""
         with torch.no_grad():
-            return self.model.readout(self.problem.inputs)
+            return self.model.readout(self.problem.parts["all"].inputs)
 
     @property
     def representation(self) -> Float[Tensor, "example d_model"]:
@@ -152,10 +152,9 @@ class Checkpoint:
         Raises:
             NotDefined: the training examples are unknown.
         """
-        if not self.problem.is_train.any():
+        if "train" not in self.problem.parts:
             raise NotDefined("gradients", "the training examples are unknown")
-        program = ReadoutProgram(self.model)
-        inputs, labels = self.problem.train_inputs, self.problem.train_labels
+        program, (inputs, labels, _) = ReadoutProgram(self.model), self.problem.parts["train"]
 
         def loss(parameters: dict[str, Tensor], inputs: ReadoutInputs, labels: Tensor) -> Tensor:
             weights = in_program(self.model, parameters)

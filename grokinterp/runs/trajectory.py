@@ -16,7 +16,7 @@ from grokinterp.display import Facts, html_table, one_line, specification
 from grokinterp.errors import CheckpointError, ConfigError, NotDefined, RunDirectoryError
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.problem import Problem
-from grokinterp.models import Answer, Model, ProbeInputs, RecordedModel, RecordedSpec
+from grokinterp.models import Answer, Model, RecordedInputs, RecordedModel, RecordedSpec
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.runs.datasets import metrics_table
 from grokinterp.storage import RunDirectory
@@ -117,7 +117,7 @@ class Trajectory:
             raise ConfigError("logits", "a function" if self.logits else None, rule)
         inputs = self.directory.load_examples(digest)
         own = copy.deepcopy(module).requires_grad_(True).cpu().float()
-        return RecordedModel(spec, own, ProbeInputs.stored(inputs, task.n_examples), self.logits)
+        return RecordedModel(spec, own, RecordedInputs.stored(inputs, task.n_examples), self.logits)
 
     @property
     def path(self) -> Path:

@@ -11,11 +11,10 @@ import numpy as np
 import xarray as xr
 
 from grokinterp.errors import GrokinterpError
-from grokinterp.phases import Curves, History, SustainedRule, find_phases, sustained_step
+from grokinterp.phases import SUSTAINED, Curves, History, find_phases, sustained_step
 from grokinterp.runs.results import Results
 
-RULE = SustainedRule()
-BEST, WINDOW = RULE.threshold, RULE.window
+BEST, WINDOW = SUSTAINED.threshold, SUSTAINED.window
 """A run has generalized at the first of ``WINDOW`` consecutive evaluations with a test accuracy of ``BEST`` or more."""
 
 CLOCK = "clock.json"

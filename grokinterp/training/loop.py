@@ -17,7 +17,7 @@ from grokinterp.experiment.kinds import RECORDED
 from grokinterp.experiment.problem import Problem
 from grokinterp.experiment.split import UNKNOWN
 from grokinterp.optim import Evaluation
-from grokinterp.phases import Detector, GrokkingDetector
+from grokinterp.phases import SUSTAINED, Detector, GrokkingDetector
 from grokinterp.progress import ProgressBar
 from grokinterp.runs.trajectory import AVERAGE, UPDATE, Trajectory
 from grokinterp.storage import Resume, RunDirectory, configuration_hash
@@ -27,6 +27,9 @@ from grokinterp.training.loggers import Logger, evaluation_line, finish_all, log
 from grokinterp.training.memory import memory_errors_in_one_line, require_memory
 from grokinterp.training.metrics import measure, row, settings
 from grokinterp.training.step import Step
+
+BEGINS = 0.05
+"""Held-out accuracy above which the transition to generalization has begun."""
 
 
 def default_directory(experiment: Experiment) -> Path:
@@ -231,11 +234,11 @@ class Loop:
 
     def observe(self, found: Mapping[str, Any]) -> bool:
         """Pass an evaluation to saving, schedules and λ; return True if it detects grokking."""
-        held_out = "validation" if self.problem.has_validation else "test"
+        held_out = "validation" if "validation" in self.problem.parts else "test"
         loss, accuracy = found[f"{held_out}_loss"], found[f"{held_out}_accuracy"]
         train = found.get("clean_accuracy", found["train_accuracy"])
-        self.memorized = self.memorized or train >= 0.99
-        self.in_transition = self.memorized and 0.05 < accuracy < 0.99
+        self.memorized = self.memorized or train >= SUSTAINED.memorized
+        self.in_transition = self.memorized and BEGINS < accuracy < SUSTAINED.memorized
         self.training_step.observe(Evaluation(self.step, found["train_loss"], train, loss, accuracy))
         self.after += self.detector.grok_step is not None
         detected = self.detector.update(self.step, train, accuracy)

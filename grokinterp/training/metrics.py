@@ -10,7 +10,7 @@ from torch.func import functional_call
 
 from grokinterp.experiment.problem import Problem
 from grokinterp.losses import exact, example_losses
-from grokinterp.models import Model, ReadoutInputs, ReadoutProgram
+from grokinterp.models import Model, ReadoutProgram
 from grokinterp.training.step import Step
 
 
@@ -24,10 +24,11 @@ def measure(step: Step, model: Model, problem: Problem) -> dict[str, Tensor]:
     """
     train, supervised = step.train_logits()
     squares = {name: weight.double().square().sum() for name, weight in model.named_parameters()}
-    scores = {"train": score(train, supervised, problem.train_labels, problem)}
-    for part, (inputs, labels) in held_out(problem).items():
+    scores = {"train": score(train, supervised, problem.parts["train"].labels, problem)}
+    for name in held_out(problem):
+        inputs, labels, _ = problem.parts[name]
         readout = model.readout(inputs)
-        scores[part] = score(readout.logits, readout.supervised, labels, problem)
+        scores[name] = score(readout.logits, readout.supervised, labels, problem)
     if step.averaged is not None:
         scores |= averaged_scores(dict(zip(step.names, step.averaged, strict=True)), model, problem)
     return {
@@ -36,29 +37,27 @@ def measure(step: Step, model: Model, problem: Problem) -> dict[str, Tensor]:
         **(answers_to_noise(train, problem) if problem.has_noise else {}),
         "gradient_norm": step.gradient_norm.double(),
         "weight_norm": torch.stack(list(squares.values())).sum(),
-        **logit_statistics(train.double(), problem.train_labels),
+        **logit_statistics(train.double(), problem.parts["train"].labels),
         "applied": step.applied.double(),
         **{f"weight_norm_of/{name}": value for name, value in squares.items()},
     }
 
 
-def held_out(problem: Problem) -> dict[str, tuple[ReadoutInputs, Int[Tensor, "example"]]]:
-    """What is not trained on, by part, with its labels."""
-    parts = {"test": (problem.test_inputs, problem.test_labels)}
-    if problem.has_validation:
-        parts["validation"] = problem.validation_inputs, problem.validation_labels
-    return parts
+def held_out(problem: Problem) -> list[str]:
+    """Return the names of the parts that are not trained on."""
+    return [name for name in problem.parts if name in ("test", "validation")]
 
 
 def averaged_scores(
     weights: dict[str, Tensor], model: Model, problem: Problem
 ) -> dict[str, tuple[Float[Tensor, ""], Float[Tensor, ""]]]:
-    """Mean loss and accuracy of the averaged weights, of every part."""
+    """Return mean loss and accuracy of the averaged weights on every part."""
     program, named = ReadoutProgram(model), {f"model.{name}": weight for name, weight in weights.items()}
     scores = {}
-    for part, (inputs, labels) in {"train": (problem.train_inputs, problem.train_labels), **held_out(problem)}.items():
+    for name in ("train", *held_out(problem)):
+        inputs, labels, _ = problem.parts[name]
         readout = functional_call(program, named, (inputs,))
-        scores[f"average_{part}"] = score(readout.logits, readout.supervised, labels, problem)
+        scores[f"average_{name}"] = score(readout.logits, readout.supervised, labels, problem)
     return scores
 
 
@@ -75,18 +74,19 @@ def score(
 
 
 def answers_to_noise(logits: Float[Tensor, "train class"], problem: Problem) -> dict[str, Tensor]:
-    """Of the wrongly labelled training examples, the shares answered as labelled, and rightly; of the others, rightly.
+    """Return the shares of the mislabeled training examples answered as labeled and correctly, and of the others.
 
-    The last is what memorization is dated by; without any other example it is left out.
+    ``clean_accuracy``, the share of the correctly labeled examples answered correctly, dates memorization; it is left
+    out if every example is mislabeled.
 
     Source: Doshi et al. 2023 (memorized examples, and inverted ones).
     """
-    answer, given, right = logits.argmax(1), problem.train_labels, problem.right_train_labels
-    noisy = given != right
-    shares = {"noisy_accuracy": answer == given, "restored_accuracy": answer == right}
+    (_, given, correct), answer = problem.parts["train"], logits.argmax(1)
+    noisy = given != correct
+    shares = {"noisy_accuracy": answer == given, "restored_accuracy": answer == correct}
     found = {name: (noisy & hit).sum().double() / noisy.sum() for name, hit in shares.items()}
     clean = len(noisy) - noisy.sum()
-    return found | ({"clean_accuracy": (~noisy & (answer == right)).sum().double() / clean} if clean else {})
+    return found | ({"clean_accuracy": (~noisy & (answer == correct)).sum().double() / clean} if clean else {})
 
 
 def logit_statistics(
@@ -119,6 +119,6 @@ def settings(step: Step, at: int) -> dict[str, float | int]:
         "weight_decay": rates.weight_decay(at),
         "batch_size": len(step.labels if step.batch is None else step.batch),
     }
-    if rates.amplification is not None:
-        found["lamb"] = rates.amplification
+    if rates.gain > 1:
+        found["lamb"] = rates.gain - 1
     return found | ({"examples": step.let_in(at)} if step.order is not None else {})

@@ -13,6 +13,7 @@ from grokinterp.experiment.random_streams import DIFFICULTY, stream
 from grokinterp.losses import exact, example_losses
 from grokinterp.models import Model
 from grokinterp.optim import Evaluation, filters_of
+from grokinterp.optim.filtering import filtering_of
 from grokinterp.training.batches import Batches
 from grokinterp.training.optimizers import optimizer_of
 from grokinterp.training.packing import Packed, pack, unpack
@@ -39,14 +40,16 @@ class Step:
         self, model: Model, problem: Problem, optimization: Optimization, *, seed: int = 0, steps: int = 1
     ) -> None:
         self.model, self.problem, self.optimization, self.seed = model, problem, optimization, seed
-        self.inputs, self.labels = problem.train_inputs, problem.train_labels
+        self.inputs, self.labels, _ = problem.parts["train"]
         self.device = device = self.labels.device
         self.names = [name for name, _ in model.named_parameters()]
         self.parameters: list[Tensor] = list(model.parameters())
         self.previous = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.averaged = None if optimization.average is None else [p.detach().clone() for p in self.parameters]
-        self.rates = Rates(optimization, steps)
         self.learning_rate = torch.zeros((), device=device)
+        named = dict(zip(self.names, self.parameters, strict=True))
+        self.optimizer: Any = optimizer_of(optimization, named, self.learning_rate)
+        self.rates = Rates(optimization, steps, filtering_of(self.optimizer))
         self.applied = torch.zeros((), device=device, dtype=torch.float64)  # float32 counts to 2^24 only
         self.held = torch.zeros((), device=device)
         self.loss = self.gradient_norm = torch.zeros((), device=device)
@@ -58,9 +61,6 @@ class Step:
         self.settled: tuple[int, Tensor | None] | None = None
         self.order = self.order_by_difficulty() if optimization.curriculum.is_active else None
         self.kept_norm = norm(self.parameters) if optimization.constrain_norm else None
-        self.optimizer: Any = optimizer_of(
-            optimization, dict(zip(self.names, self.parameters, strict=True)), self.learning_rate
-        )
         self._gradients, self._apply, self.is_captured = self._compute_gradients, self._update, False
 
     def prepare(self) -> None:
@@ -106,8 +106,7 @@ class Step:
             self.order = self.order_by_difficulty()
 
     def boost(self, factor: float) -> None:
-        """Multiply every λ from now on."""
-        self.rates.boost *= factor
+        """Multiply every λ of the filters by a factor from now on."""
         filters_of(self.optimizer).boost(factor)
 
     def let_in(self, step: int) -> int:

@@ -41,7 +41,7 @@ def test_inputs_and_labels_can_be_trained_on_after_inference_mode():
 
     problem = Problem.of(TINY)
     with torch.inference_mode():
-        kept = [problem.train_labels, problem.test_labels, problem.train_inputs.query, problem.is_test]
+        kept = [problem.parts["train"].labels, problem.parts["test"].inputs.query, problem.held_out]
     assert not any(tensor.is_inference() for tensor in kept)
 
 

@@ -11,9 +11,9 @@ from torch.nn import functional
 from grokinterp.analysis import analyze
 from grokinterp.analysis.inside.class_cosine import class_cosine, cosines_of
 from grokinterp.analysis.inside.linear_probes import linear_probes
-from grokinterp.analysis.inside.patching import patch
 from grokinterp.custom.recorder import Recorder
 from grokinterp.errors import ConfigError
+from grokinterp.interventions import patch
 from grokinterp.runs.trajectory import Trajectory
 
 CLASSES, TOKENS = 3, 7

@@ -19,7 +19,6 @@ from grokinterp.analysis.health.filtered_alignment import filtered_alignment
 from grokinterp.analysis.health.performance import Performance, performance
 from grokinterp.analysis.inside.activations import activation_statistics
 from grokinterp.analysis.inside.class_cosine import class_cosine
-from grokinterp.analysis.inside.patching import patch
 from grokinterp.analysis.inside.similarity import class_similarity
 from grokinterp.analysis.landscape.curvature import hessian_eigenvalues, sharpness
 from grokinterp.analysis.landscape.gradients import gradient_flow, gradient_noise
@@ -27,6 +26,7 @@ from grokinterp.analysis.landscape.learning_coefficient import local_learning_co
 from grokinterp.analysis.landscape.weights import singular_values, weight_norms
 from grokinterp.custom.recorder import Recorder
 from grokinterp.errors import CheckpointError, ConfigError, NotDefined
+from grokinterp.interventions import patch
 from grokinterp.optim import GrokfastEMA
 from grokinterp.report import write_report
 from grokinterp.report.content import content

@@ -91,11 +91,12 @@ def test_a_problem_knows_the_right_labels_and_those_trained_on():
     assert torch.equal(problem.is_noisy, right != trained)
     assert 0 < int(problem.is_noisy.sum()) <= 12
     assert not (problem.is_noisy & ~problem.is_train).any()
-    assert torch.equal(problem.train_labels, trained[problem.is_train])
-    assert torch.equal(problem.right_train_labels, right[problem.is_train])
-    assert torch.equal(problem.test_labels, right[problem.is_test])
+    train, test = problem.parts["train"], problem.parts["test"]
+    assert torch.equal(train.labels, trained[problem.is_train])
+    assert torch.equal(train.correct_labels, right[problem.is_train])
+    assert torch.equal(test.labels, right[problem.is_test])
     assert problem.has_noise
-    assert not problem.has_validation
+    assert "validation" not in problem.parts
 
 
 def test_a_problem_of_four_parts_has_neither_noise_nor_validation():
@@ -104,7 +105,7 @@ def test_a_problem_of_four_parts_has_neither_noise_nor_validation():
     assert torch.equal(problem.is_test, ~is_train)
     assert not problem.is_noisy.any()
     assert not problem.is_validation.any()
-    assert (problem.has_noise, problem.has_validation, problem.loss) == (False, False, "softplus")
+    assert (problem.has_noise, problem.loss, [*problem.parts]) == (False, "softplus", ["train", "test", "all"])
 
 
 def test_parts_of_a_problem_with_validation():
@@ -112,9 +113,10 @@ def test_parts_of_a_problem_with_validation():
     parts = problem.is_train, problem.is_validation, problem.is_test
     assert torch.equal(sum(part.int() for part in parts), torch.ones(49, dtype=torch.int32))
     assert [int(part.sum()) for part in parts] == [24, 9, 16]
-    assert torch.equal(problem.validation_inputs.tokens, problem.tokens[problem.is_validation])
-    assert torch.equal(problem.test_inputs.tokens, problem.tokens[problem.is_test])
-    assert torch.equal(problem.validation_labels, problem.labels[problem.is_validation])
+    for name, mask in zip(("train", "validation", "test"), parts, strict=True):
+        assert torch.equal(problem.parts[name].inputs.tokens, problem.tokens[mask])
+        assert torch.equal(problem.parts[name].labels, problem.labels[mask])
+    assert torch.equal(problem.parts["all"].inputs.tokens, problem.tokens)
     assert problem.loss == "mse"
 
 

@@ -25,7 +25,7 @@ CONTROLLED = {
 @pytest.mark.parametrize(("control", "of"), sorted(CONTROLLED.items()))
 def test_the_matched_rate_takes_the_whole_gain_and_leaves_the_decay_per_step(control, of):
     base = plain(TINY).optimization
-    made, gain = configured(control, TINY).optimization, configured(of, TINY).optimization.gain()
+    made, gain = configured(control, TINY).optimization, configured(of, TINY).optimization.gain
     assert gain > 1
     assert made.lr == pytest.approx(gain * base.lr)
     assert made.lr * made.weight_decay == pytest.approx(base.lr * base.weight_decay)

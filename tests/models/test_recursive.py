@@ -92,7 +92,9 @@ def test_answers_are_normalized() -> None:
 
 def test_hook_names() -> None:
     model = draw(SPEC)
-    steps = [f"steps.{step}.hook_{name}" for step in range(3) for name in ("latent.0", "latent.1", "post", "answer")]
+    steps = [
+        f"steps.{step}.hook_{name}" for step in range(3) for name in ("latent.0", "latent.1", "pre", "post", "answer")
+    ]
     _, cache = model.run_with_cache(draw_tokens())
     assert list(cache) == ["hook_embed", *steps]
     assert sorted(model.hook_dict) == sorted(cache)

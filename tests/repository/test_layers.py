@@ -17,7 +17,8 @@ PACKAGE = Path(__file__).resolve().parents[2] / "grokinterp"
 LAYERS = [
     ["_version", "errors", "lazy"],
     ["allocator", "maths", "progress", "numbers", "display"],
-    ["tasks", "models", "losses", "optim", "phases", "storage"],
+    ["phases"],
+    ["tasks", "models", "losses", "optim", "storage"],
     ["experiment"],
     ["presets", "runs"],
     ["interventions", "training", "analysis.engine", "figures", "interop", "diagnostics"],
@@ -133,6 +134,24 @@ def test_transformer_lens_is_used_in_one_module_only():
 def test_tasks_know_no_models_and_no_modules():
     tasks = [found for found in IMPORTS if room_of(module_name(found.file)) == "tasks"]
     assert [str(found) for found in tasks if found.target.startswith(("grokinterp.models", "torch.nn"))] == []
+
+
+MODEL_CLASSES = {"Transformer", "MLP", "RecursiveModel", "RecordedModel"}
+
+
+def model_classes_asked_for(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        asked = []
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("isinstance", "issubclass"):
+            asked = [name.id for name in ast.walk(node.args[1]) if isinstance(name, ast.Name)]
+        elif isinstance(node, ast.MatchClass):
+            asked = [ast.unparse(node.cls)]
+        yield from (f"{module_name(file)}:{node.lineno} asks for {name}" for name in asked if name in MODEL_CLASSES)
+
+
+def test_models_are_asked_for_properties_and_never_for_their_class():
+    outside = [file for file in FILES if room_of(module_name(file)) != "models"]
+    assert [found for file in outside for found in model_classes_asked_for(file)] == []
 
 
 def test_the_package_itself_is_light():

@@ -150,9 +150,9 @@ def test_those_let_in_first_are_the_easiest(plan, whole):
     difficulty = problem.task.difficulty()[problem.is_train] if plan == "by size" else first.losses[problem.is_train]
     order = difficulty.argsort(stable=True, descending=plan == "by loss")[:count]
     model = experiment.build_model()
-    tokens = problem.train_inputs.tokens[order]
-    logits = model(tokens)[:, -1]
-    loss = torch.nn.functional.cross_entropy(logits, problem.train_labels[order])
+    inputs, labels, _ = problem.parts["train"]
+    logits = model(inputs.tokens[order])[:, -1]
+    loss = torch.nn.functional.cross_entropy(logits, labels[order])
     loss.backward()
     update = run[1].update["unembed.W_U"]
     gradient = dict(model.named_parameters())["unembed.W_U"].grad
@@ -167,8 +167,8 @@ def test_under_deep_supervision_the_easiest_are_so_over_all_steps():
     model, problem = experiment.build_model(), Problem.of(experiment)
     step = Step(model, problem, optimization)
     with torch.no_grad():
-        readout = model.readout(problem.train_inputs)
-    losses = [example_losses(logits, problem.train_labels).double() for logits in readout.supervised]
+        readout = model.readout(problem.parts["train"].inputs)
+    losses = [example_losses(logits, problem.parts["train"].labels).double() for logits in readout.supervised]
     by_all, by_last = torch.stack(losses).mean(0), losses[-1]
     assert (by_all[step.order].diff() > -1e-5).all()
     assert (by_last[step.order].diff() < -1e-4).any()

@@ -7,7 +7,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from grokinterp.analysis.groups.irreps import irrep_rows
-from grokinterp.analysis.inside.ablation import LINEAR_ON
 from grokinterp.analysis.structure.answer_spectrum import AnswerGrid, answer_grid
 from grokinterp.analysis.structure.cyclic_grid import CyclicGrid, grid_of
 from grokinterp.analysis.structure.fourier import key_rows
@@ -115,7 +114,7 @@ def output_map(checkpoint: Checkpoint) -> OutputMap:
     model, readout = checkpoint.model, checkpoint.readout
     if not model.n_neurons:
         raise NotDefined("certified_accuracy", model.lacks("the last hidden layer"))
-    if model.is_linear_in_neurons(checkpoint.problem.tokens[:LINEAR_ON]):
+    if model.is_linear_in_neurons(checkpoint.problem.tokens):
         z, matrix = readout.neurons, model.W_L
     else:
         z = checkpoint.features(FINAL_NORM)[0] if FINAL_NORM in model.hook_dict else readout.residual

@@ -11,7 +11,6 @@ from grokinterp.analysis.structure.cyclic_grid import cyclic_grid
 from grokinterp.analysis.structure.participation import pre_activations
 from grokinterp.maths.fourier import squared_norms, waves
 from grokinterp.maths.grid import FUNDAMENTAL, ROUNDING, line_sums
-from grokinterp.models import MLP, Model, RecursiveModel, Transformer
 from grokinterp.runs.checkpoint import Checkpoint
 
 ROWS = 8
@@ -95,7 +94,7 @@ def idealized_network(checkpoint: Checkpoint) -> IdealizedNetwork:
     amplitude, phase = polar(torch.cat([found.cosine, cosine[None]]), torch.cat([found.sine, sine[None]]))
     b, a, _, _, out = torch.where(found.frequency > 0, phase, torch.nan)
     mismatch = a + b - out
-    logits = answers(found, activation_function(model), synthesized(cosine, sine, found.frequency, p))
+    logits = answers(found, model.activation, synthesized(cosine, sine, found.frequency, p))
     return IdealizedNetwork(
         neuron_amplitude=amplitude[:2].mean(0),
         neuron_amplitude_out=amplitude[-1],
@@ -106,19 +105,6 @@ def idealized_network(checkpoint: Checkpoint) -> IdealizedNetwork:
         phase_mismatch=torch.atan2(mismatch.sin(), mismatch.cos()),
         **compared(logits, grid.logits(checkpoint.logits.double())),
     )
-
-
-def activation_function(model: Model) -> Callable[[Tensor], Tensor]:
-    """That of the last hidden layer."""
-    match model:
-        case MLP():
-            return model.layers[-1].act
-        case Transformer():
-            return model.blocks[-1].mlp.act
-        case RecursiveModel():
-            return model.net.act
-        case _:
-            return model.activation
 
 
 def waves_of(x: Float[Tensor, "pair neuron"], p: int) -> Waves:

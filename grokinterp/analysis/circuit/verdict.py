@@ -23,18 +23,13 @@ from grokinterp.analysis.groups.irreps import irrep_spectrum
 from grokinterp.analysis.structure.cyclic_grid import cyclic_grid
 from grokinterp.analysis.structure.fourier import key_rows
 from grokinterp.errors import NotDefined
+from grokinterp.phases import SUSTAINED
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.tasks import RecordedTask
 
 T = TypeVar("T")
 
 CIRCUITS = (*KINDS, "irrep-based", "memorizer", "none")
-
-RIGHT = 0.99
-"""A network that answers this share of examples correctly has memorized them, or generalized if it never saw them."""
-
-NOT_GENERALIZED = 0.5
-"""A memorizer is right on less than this share of the other examples."""
 
 EXPLAINED = 0.1
 """Below this share of the row-centered logits' variance, keys are not what a network answers by."""
@@ -218,8 +213,8 @@ def generalization(checkpoint: Checkpoint) -> tuple[Bool[Tensor, ""], Bool[Tenso
     right, trained = answers == problem.labels, (answers == problem.trained_labels)[problem.is_train]
     others = right if problem.is_train.all() else right[~problem.is_train]
     share = others.double().mean()
-    memorized = (trained.double().mean() >= RIGHT) & (share < NOT_GENERALIZED)
-    return share >= RIGHT, memorized
+    memorized = (trained.double().mean() >= SUSTAINED.memorized) & (share < SUSTAINED.failing)
+    return share >= SUSTAINED.memorized, memorized
 
 
 def best_logits(logits: Float[Tensor, "pair exponent"]) -> tuple[Float[Tensor, "pair"], Float[Tensor, "pair"]]:

@@ -11,7 +11,6 @@ from grokinterp.analysis.groups.irreps import GroupGrid, group_grid
 from grokinterp.errors import NotDefined
 from grokinterp.maths.groups import Group
 from grokinterp.maths.subgroups import conjugate_subgroups, left_cosets, right_cosets, subgroups
-from grokinterp.models import MLP
 from grokinterp.runs.checkpoint import Checkpoint
 
 CONCENTRATED = 0.1
@@ -81,7 +80,7 @@ def coset_scores(checkpoint: Checkpoint) -> CosetScores:
 
 def seen(checkpoint: Checkpoint, grid: GroupGrid) -> tuple[Float[Tensor, "element neuron"], Tensor]:
     """What each last-layer neuron gets of the left and of the right operand."""
-    if isinstance(checkpoint.model, MLP) and checkpoint.model.n_layers == 1:
+    if checkpoint.model.neurons_add_operands:
         return grid.operands(checkpoint.model)
     left, right, _ = grid.means(checkpoint.neurons.double())
     return left, right

@@ -14,7 +14,6 @@ from torch import Tensor
 from grokinterp.analysis.structure.answer_spectrum import (
     AnswerGrid,
     answer_grid,
-    operand_tables,
     spectrum_of_logits,
     sums_by_element,
 )
@@ -67,7 +66,7 @@ class GroupGrid(NamedTuple):
 
     def operands(self, model: Model) -> tuple[Float[Tensor, "element feature"], Float[Tensor, "element feature"]]:
         """What the network gets of each element as first and as second operand."""
-        left, right = (table.detach().double() for table in operand_tables(model))
+        left, right = (table.detach().double() for table in model.operand_tables)
         return left[self.left_token], right[self.right_token]
 
     def means(self, x: Float[Tensor, "example feature"]) -> tuple[Tensor, Tensor, Tensor]:

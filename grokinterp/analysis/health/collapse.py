@@ -83,7 +83,7 @@ def softmax_collapse(checkpoint: Checkpoint) -> SoftmaxCollapse:
     Source: Prieto et al. 2025, §3 (softmax collapse).
     """
     is_train = checkpoint.problem.is_train
-    logits, labels = checkpoint.logits[is_train], checkpoint.problem.train_labels
+    logits, labels = checkpoint.logits[is_train], checkpoint.problem.trained_labels[is_train]
     shares = [collapse(logits.to(dtype), labels) for dtype in PRECISIONS.values()]
     return SoftmaxCollapse(*torch.stack(shares, dim=-1).unbind(-2))
 

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from grokinterp.analysis.engine.examples import BATCH, drawn_examples
 from grokinterp.errors import NotDefined
-from grokinterp.models import Model, RecursiveModel, Transformer
+from grokinterp.models import Model
 from grokinterp.runs.checkpoint import Checkpoint
 
 EXAMPLES = 32
 NODES = 64
 
-AXES = {"component": lambda setting: component_names(setting.model)}
+AXES = {"component": lambda setting: setting.model.components}
 
 
 class LogitAttribution(NamedTuple):
@@ -64,58 +64,10 @@ def logit_attribution(checkpoint: Checkpoint) -> LogitAttribution:
         NotDefined: the model has no residual stream, or normalizes behind each sum.
     """
     model, problem = checkpoint.model, checkpoint.problem
-    if not isinstance(model, Transformer):
-        raise NotDefined("logit_attribution", model.lacks("a residual stream"))
-    if model.spec.norm_position == "post":
-        raise NotDefined(
-            "logit_attribution", "with post-LayerNorm, no residual stream is the sum of the layers' outputs"
-        )
     parts = zip(problem.tokens.split(BATCH), problem.labels.split(BATCH), strict=True)
     with torch.no_grad():
-        each = torch.cat([direct_attribution(model, tokens, labels) for tokens, labels in parts], 1)
+        each = torch.cat([model.logit_components(tokens, labels) for tokens, labels in parts], 1)
     return LogitAttribution(each.double().mean(1))
-
-
-def component_names(model: Model) -> list[str]:
-    """The ``component`` coordinate of ``logit_attribution``."""
-    if not isinstance(model, Transformer):
-        return []
-    heads = range(model.n_heads)
-    layers = [[*(f"L{layer}H{head}" for head in heads), f"{layer}_mlp_out"] for layer in range(model.n_layers)]
-    return ["embed", "pos_embed", *(name for layer in layers for name in layer), "bias", "unembed_bias"]
-
-
-def direct_attribution(
-    model: Transformer, tokens: Int[Tensor, "example position"], classes: Int[Tensor, "example"]
-) -> Float[Tensor, "component example"]:
-    """What each component of ``component_names`` adds to the logit of the example's class, less the mean logit."""
-    points = ("attn.hook_z", "hook_mlp_out")
-    inner = [f"blocks.{layer}.{point}" for layer in range(model.n_layers) for point in points]
-    scales = ["ln_final.hook_scale"] if model.spec.normalization else []
-    _, *found = model.catch(tokens, "hook_embed", "hook_pos_embed", *inner, *scales)
-    embed, positions, *found = found if model.spec.read_at == "mean" else [value[:, -1:] for value in found]
-    direction = model.W_U.T[classes] - model.W_U.mean(1)
-    read = reading(model, direction, found.pop() if scales else embed.new_ones(*embed.shape[:2], 1))
-    added = [torch.einsum("bpm,bpm->b", value, read)[None] for value in (embed, positions)]
-    for block, z, mlp_out in zip(model.blocks, found[::2], found[1::2], strict=True):
-        added += [torch.einsum("bphe,hem,bpm->hb", z, block.attn.W_O, read)]
-        added += [torch.einsum("bpm,bpm->b", mlp_out, read)[None]]
-    attention_bias = read.sum(1) @ model.b_O.sum(0)
-    ln_final: Any = model.ln_final
-    shift = direction @ ln_final.b if model.spec.normalization == "LN" else 0
-    unembed_bias = model.b_U[classes] - model.b_U.mean() + shift
-    return torch.cat([*added, attention_bias[None], unembed_bias[None]])
-
-
-def reading(
-    model: Transformer, direction: Float[Tensor, "example d_model"], scale: Float[Tensor, "example position 1"]
-) -> Float[Tensor, "example position d_model"]:
-    """The adjoint of the final LayerNorm with its scale held, and of the mean over the positions that are read."""
-    ln_final: Any = model.ln_final
-    if model.spec.normalization is not None:
-        weighted = direction * ln_final.w if model.spec.normalization == "LN" else direction
-        direction = weighted - weighted.mean(-1, keepdim=True)
-    return direction.unsqueeze(1) / (scale * scale.shape[1])
 
 
 # integrated gradients
@@ -144,7 +96,7 @@ def integrated_gradients(
         NotDefined: gradients stop inside the model, between supervision steps; the embedding is unknown.
     """
     model, problem = checkpoint.model, checkpoint.problem
-    if isinstance(model, RecursiveModel) and model.spec.n_supervision > 1:
+    if not model.has_true_gradient:
         raise NotDefined("integrated_gradients", "no gradient passes from one supervision step to the next")
     if model.embed_hook is None:
         raise NotDefined("integrated_gradients", model.lacks("an embedding of tokens"))

@@ -8,10 +8,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from grokinterp.analysis.engine.examples import drawn_examples
-from grokinterp.analysis.inside.ablation import Tail, tail_of
 from grokinterp.analysis.structure.participation import neuron_participation
 from grokinterp.experiment.problem import Problem
 from grokinterp.losses import LossForm, exact, example_losses
+from grokinterp.models import NeuronTail
 from grokinterp.runs.checkpoint import Checkpoint
 
 PRUNING_ORDERS = ("lowest IPR first", "highest IPR first", "random")
@@ -56,7 +56,7 @@ def neuron_pruning(checkpoint: Checkpoint) -> NeuronPruning:
     chosen = drawn_examples(len(problem.tokens), EXAMPLES).to(ipr.device)
     labels, splits = problem.trained_labels[chosen], split_masks(problem)[:, chosen]
     with torch.no_grad():
-        tail = tail_of(checkpoint.model, problem.tokens[chosen])
+        tail = checkpoint.model.neuron_tail(problem.tokens[chosen])
         curves = [
             torch.stack([fares(logits, labels, splits, problem.loss) for logits in pruned(tail, order)], -1)
             for order in (ipr.argsort(stable=True), ipr.argsort(descending=True, stable=True), *random)
@@ -66,7 +66,7 @@ def neuron_pruning(checkpoint: Checkpoint) -> NeuronPruning:
     return NeuronPruning(accuracy, loss)
 
 
-def pruned(tail: Tail, order: Int[Tensor, "neuron"]) -> Iterator[Float[Tensor, "example class"]]:
+def pruned(tail: NeuronTail, order: Int[Tensor, "neuron"]) -> Iterator[Float[Tensor, "example class"]]:
     """Logits without the first neurons of an order, for every share in ``PRUNED_SHARES``."""
     stream, done = tail.stream, 0
     for share in PRUNED_SHARES:

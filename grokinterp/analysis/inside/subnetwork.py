@@ -8,9 +8,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from grokinterp.analysis.engine.examples import drawn_examples
-from grokinterp.analysis.inside.ablation import Tail, tail_of
 from grokinterp.analysis.inside.pruning import split_masks
 from grokinterp.errors import NotDefined
+from grokinterp.models import NeuronTail
 from grokinterp.runs.checkpoint import Checkpoint
 
 EXAMPLES = 512
@@ -55,7 +55,7 @@ def faithful_subnetwork(checkpoint: Checkpoint) -> FaithfulSubnetwork:
     chosen = drawn_examples(len(problem.tokens), EXAMPLES).to(problem.tokens.device)
     labels, splits = problem.labels[chosen], split_masks(problem)[:, chosen]
     with torch.no_grad():
-        tail = tail_of(model, problem.tokens[chosen])
+        tail = model.neuron_tail(problem.tokens[chosen])
         norms = model.neuron_weights.double().norm(dim=0) * tail.written.double().norm(dim=1)
         generator = torch.Generator().manual_seed(0)
         orders = [norms.argsort(descending=True, stable=True)]
@@ -66,7 +66,7 @@ def faithful_subnetwork(checkpoint: Checkpoint) -> FaithfulSubnetwork:
 
 
 def smallest(
-    tail: Tail,
+    tail: NeuronTail,
     order: Int[Tensor, "neuron"],
     whole: Int[Tensor, "example"],
     labels: Int[Tensor, "example"],
@@ -84,7 +84,7 @@ def smallest(
     return found
 
 
-def growing(tail: Tail, order: Int[Tensor, "neuron"]) -> Iterator[Int[Tensor, "example"]]:
+def growing(tail: NeuronTail, order: Int[Tensor, "neuron"]) -> Iterator[Int[Tensor, "example"]]:
     """Answers without any neuron, with the first of an order, with the first two, …, with all."""
     stream = tail.stream - tail.neurons @ tail.written
     yield tail.answer(stream).argmax(-1)

@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.func import functional_call
 
 from grokinterp.errors import NotDefined
+from grokinterp.experiment.problem import Part
 from grokinterp.losses import exact, example_losses
-from grokinterp.models import Readout, ReadoutInputs, ReadoutProgram, RecursiveModel, in_program
+from grokinterp.models import Readout, ReadoutInputs, ReadoutProgram, in_program
 from grokinterp.runs.checkpoint import Checkpoint
 
 BATCH = 512
@@ -89,13 +90,13 @@ class LossSurface:
     """
 
     def __init__(self, checkpoint: Checkpoint, analysis: str, *, dtype: torch.dtype = torch.float64) -> None:
-        if not checkpoint.problem.is_train.any():
+        if "train" not in checkpoint.problem.parts:
             raise NotDefined(analysis, "the training examples are unknown")
         model = checkpoint.model if dtype == torch.float64 else copy.deepcopy(checkpoint.model).to(dtype)
         self.problem, self.program, self.dtype = checkpoint.problem, ReadoutProgram(model), dtype
         self.shapes = {name: value.shape for name, value in checkpoint.parameters.items()}
         self.start = self.vector(checkpoint.parameters)
-        self.n_train = len(self.problem.train_labels)
+        self.n_train = len(self.problem.parts["train"].labels)
 
     @property
     def batch(self) -> int:
@@ -136,12 +137,12 @@ class LossSurface:
         self, weights: Float[Tensor, "weight"], examples: Int[Tensor, "chosen"]
     ) -> Float[Tensor, "chosen"]:
         """Of some of the training examples, counted among themselves."""
-        return self.losses(weights, self.problem.train_inputs.at(examples), self.problem.train_labels[examples])
+        inputs, labels, _ = self.problem.parts["train"]
+        return self.losses(weights, inputs.at(examples), labels[examples])
 
-    def mean(
-        self, weights: Float[Tensor, "weight"], inputs: ReadoutInputs, labels: Int[Tensor, "example"]
-    ) -> Float[Tensor, ""]:
-        """Mean loss of many examples, in batches; without gradient."""
+    def mean(self, weights: Float[Tensor, "weight"], part: Part) -> Float[Tensor, ""]:
+        """Return the mean loss of a part of the examples, in batches and without gradient."""
+        inputs, labels, _ = part
         with torch.no_grad():
             batches = torch.arange(len(labels), device=labels.device).split(self.batch)
             return torch.cat([self.losses(weights, inputs.at(batch), labels[batch]) for batch in batches]).mean()
@@ -172,8 +173,7 @@ class LossSurface:
 
 def require_true_gradient(checkpoint: Checkpoint, analysis: str) -> None:
     """Raise NotDefined for a model whose backward pass does not give the gradient of its loss."""
-    model = checkpoint.model
-    if isinstance(model, RecursiveModel) and model.spec.n_supervision > 1:
+    if not checkpoint.model.has_true_gradient:
         raise NotDefined(analysis, "no gradient flows between supervision steps, so that it is not that of the loss")
 
 
@@ -309,12 +309,12 @@ def loss_line(checkpoint: Checkpoint, *, final_weights: Mapping[str, Tensor]) ->
     Raises:
         NotDefined: the training examples are unknown.
     """
-    surface, problem = LossSurface(checkpoint, "loss_line"), checkpoint.problem
+    surface, parts = LossSurface(checkpoint, "loss_line"), checkpoint.problem.parts
     end = surface.vector(final_weights)
     points = [surface.start.lerp(end, fraction) for fraction in FRACTIONS]
-    train = torch.stack([surface.mean(point, problem.train_inputs, problem.train_labels) for point in points])
-    if problem.is_test.any():
-        test = torch.stack([surface.mean(point, problem.test_inputs, problem.test_labels) for point in points])
+    train = torch.stack([surface.mean(point, parts["train"]) for point in points])
+    if "test" in parts:
+        test = torch.stack([surface.mean(point, parts["test"]) for point in points])
     else:
         test = torch.full_like(train, torch.nan)
     fraction = torch.tensor(FRACTIONS, dtype=train.dtype, device=train.device)

@@ -9,7 +9,6 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from grokinterp.analysis.landscape.parts import parts
 from grokinterp.experiment import Optimization
 from grokinterp.experiment.problem import Problem
 from grokinterp.losses import exact, example_losses
@@ -26,7 +25,7 @@ AT_ONCE = 16
 ROUNDING = 1e-24
 """Share of the squared gradient below which there is nothing but rounding, of which signal and noise say nothing."""
 
-AXES = {"part": lambda setting: list(parts(setting.model))}
+AXES = {"part": lambda setting: list(setting.model.parts)}
 
 
 class GradientFlow(NamedTuple):
@@ -77,7 +76,7 @@ def gradient_flow(checkpoint: Checkpoint) -> GradientFlow:
     """Norm of the gradient in every part of the model, and the applied update taken apart.
 
     With g the gradient of the mean training loss, a part's norm is ‖g_part‖ and its share ‖g_part‖² / ‖g‖²;
-    ``parts`` lists the parts. With Δ the update that led here and θ = θ_now - Δ the weights it was
+    ``Model.parts`` lists the parts. With Δ the update that led here and θ = θ_now - Δ the weights it was
     applied to, all parameters concatenated, the radial part is ⟨Δ, θ⟩ / ‖θ‖ and the tangential one
     ‖Δ - ⟨Δ, θ⟩ θ / ‖θ‖²‖: their squares sum to ‖Δ‖².
 
@@ -97,7 +96,7 @@ def gradient_flow(checkpoint: Checkpoint) -> GradientFlow:
         NotDefined: nobody knows which examples were trained on.
     """
     gradients = checkpoint.gradients
-    squares = torch.stack([norm_square(gradients, names) for names in parts(checkpoint.model).values()])
+    squares = torch.stack([norm_square(gradients, names) for names in checkpoint.model.parts.values()])
     return GradientFlow(squares.sqrt(), squares / squares.sum(), *update_parts(checkpoint))
 
 

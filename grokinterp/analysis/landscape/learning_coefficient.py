@@ -10,7 +10,6 @@ from torch import Tensor
 
 from grokinterp.analysis.engine.coordinates import Setting
 from grokinterp.analysis.landscape.curvature import LossSurface, require_true_gradient
-from grokinterp.analysis.landscape.parts import parts
 from grokinterp.errors import ConfigError, NotDefined
 from grokinterp.maths.langevin import Loss, Sampling, learning_coefficient, sgld, trace, tuned_step
 from grokinterp.models import Model
@@ -220,7 +219,7 @@ def weights_of(model: Model, components: Sequence[str] | None) -> tuple[str, ...
     names = [name for name, _ in model.named_parameters()]
     if components is None:
         return tuple(names)
-    known = parts(model) | {name: (name,) for name in names}
+    known = model.parts | {name: (name,) for name in names}
     for component in components:
         if component not in known:
             raise ConfigError("components", component, f"must be among {', '.join(known)}")

@@ -9,11 +9,10 @@ from torch.nn.functional import pad
 
 from grokinterp.maths.sparsity import effective_rank
 from grokinterp.maths.spectra import singular
-from grokinterp.models import Model, RecordedModel, Transformer
+from grokinterp.models import Model
 from grokinterp.runs.checkpoint import Checkpoint
 
 RANKS = 16
-CIRCUITS = ("QK", "OV")
 
 AXES = {"matrix": lambda setting: matrix_names(setting.model), "rank": range(1, RANKS + 1)}
 
@@ -61,43 +60,26 @@ def singular_values(checkpoint: Checkpoint) -> SingularValues:
 
     Source: Roy and Vetterli 2007 (effective rank); Elhage et al. 2021 (QK and OV circuits).
     """
-    spectra = [*map(singular, dense_matrices(checkpoint.model).values()), *head_spectra(checkpoint.model).values()]
+    spectra = [*dense_spectra(checkpoint.model).values(), *head_spectra(checkpoint.model).values()]
     kept = [pad(values[..., :RANKS], (0, max(0, RANKS - values.shape[-1])), value=torch.nan) for values in spectra]
     ranks = [effective_rank(values).reshape(-1) for values in spectra]
     return SingularValues(torch.cat([values.view(-1, RANKS) for values in kept]), torch.cat(ranks))
 
 
 def matrix_names(model: Model) -> list[str]:
-    """The ``matrix`` coordinate of ``singular_values``: the dense matrices', then QK.0, QK.1, …, OV.0, …."""
-    heads = range(len(next(iter(head_spectra(model).values()), ())))
-    return [*dense_matrices(model), *(f"{circuit}.{head}" for circuit in CIRCUITS for head in heads)]
+    """Return the ``matrix`` coordinate of ``singular_values``: the dense matrices', then QK.0, QK.1, …, OV.0, …."""
+    return [*model.dense_matrices, *(f"{name}.{head}" for name in model.head_circuits for head in range(model.n_heads))]
 
 
-def dense_matrices(model: Model) -> dict[str, Float[Tensor, "_ _"]]:
-    """The embedding, the unembedding, the neuron-to-logit map, and the matrices between them.
-
-    In a transformer those are W_in and W_out of the last layer; elsewhere all, by their own names. Of a recorded model
-    they are all parameters of two axes and more, the first of which is kept (a convolution is [out, in · space]).
-    """
-    if isinstance(model, RecordedModel):
-        weights = {name: w for name, w in model.named_parameters() if w.ndim > 1 and w.numel()}
-        return {name: weight.detach().double().flatten(1) for name, weight in weights.items()}
-    ends = {"W_E": model.embedding, "W_U": model.W_U}
-    if isinstance(model, Transformer):
-        between = {"W_in": model.W_in[-1], "W_out": model.W_out[-1]}
-    else:
-        outside = ("embed.", "unembed.")
-        between = {name: w for name, w in model.named_parameters() if w.ndim == 2 and not name.startswith(outside)}
-    whole = ends | between | {"W_L": model.W_L}
-    return {name: matrix.detach().double() for name, matrix in whole.items()}
+def dense_spectra(model: Model) -> dict[str, Float[Tensor, "_"]]:
+    """Return the singular values of the dense matrices by name."""
+    return {name: singular(matrix.detach().double()) for name, matrix in model.dense_matrices.items()}
 
 
 def head_spectra(model: Model) -> dict[str, Float[Tensor, "head _"]]:
-    """Singular values of every head's QK and OV circuit, from the R factors of its two thin matrices."""
-    if not isinstance(model, Transformer):
-        return {}
-    q, k, v, o = (weight[-1].detach().double() for weight in (model.W_Q, model.W_K, model.W_V, model.W_O))
-    return dict(zip(CIRCUITS, (product_singular(q, k), product_singular(v, o.mT)), strict=True))
+    """Return the singular values of every head's circuits, from the R factors of its two thin matrices."""
+    sides = {name: (a.detach().double(), b.detach().double()) for name, (a, b) in model.head_circuits.items()}
+    return {name: product_singular(a, b) for name, (a, b) in sides.items()}
 
 
 def product_singular(

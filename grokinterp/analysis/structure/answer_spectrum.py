@@ -16,7 +16,6 @@ from grokinterp.analysis.structure.keys import find_keys
 from grokinterp.errors import NotDefined
 from grokinterp.maths.fourier import by_frequency, real_fourier
 from grokinterp.maths.representations import COMMUTANT, irreps
-from grokinterp.models import MLP, Model
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.tasks import RecordedTask, Task
 from grokinterp.tasks.modular import ModularTask
@@ -123,7 +122,7 @@ def operand_spectrum(checkpoint: Checkpoint) -> OperandSpectrum:
     if not isinstance(task, ModularTask):
         why = f"the operands of {task.kind} are not the residues modulo p"
         raise NotDefined("operand_spectrum", task.no_operands if isinstance(task, RecordedTask) else why)
-    tables = [table[: task.p].double() for table in operand_tables(checkpoint.model)]
+    tables = [table[: task.p].double() for table in checkpoint.model.operand_tables]
     power = torch.stack([by_frequency(real_fourier(table).square().sum(-1)) for table in tables])
     return OperandSpectrum(power / power.sum(1, keepdim=True))
 
@@ -175,15 +174,3 @@ def sums_by_element(
     [[0.0], [5.0]]
     """
     return x.new_zeros(n + 1, x.shape[1]).index_add(0, element, x)[:n]
-
-
-def operand_tables(model: Model) -> tuple[Float[Tensor, "token feature"], Float[Tensor, "token feature"]]:
-    """What the network gets of a token as first and as second operand.
-
-    In an MLP it is what the first layer's neurons add up, embedding times W_in; else the embedding. The same twice
-    where both positions share it.
-    """
-    if isinstance(model, MLP):
-        return model.first_layer_rows[0], model.first_layer_rows[-1]
-    tables = model.embedding.chunk(model.n_tables, dim=1)
-    return tables[0], tables[-1]

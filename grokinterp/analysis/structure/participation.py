@@ -7,9 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from grokinterp.analysis.structure.cyclic_grid import cyclic_grid
-from grokinterp.errors import NotDefined
 from grokinterp.maths.sparsity import participation_ratio
-from grokinterp.models import MLP, RecursiveModel, Transformer
 from grokinterp.runs.checkpoint import Checkpoint
 
 CONSTANT = 1e-20
@@ -56,24 +54,8 @@ def neuron_participation(checkpoint: Checkpoint) -> NeuronParticipation:
 
 
 def pre_activations(checkpoint: Checkpoint) -> Float[Tensor, "example neuron"]:
-    """What the last hidden layer's activation function is applied to, where the answer is read."""
-    model = checkpoint.model
-    match model:
-        case MLP():
-            (found,) = checkpoint.features(f"layers.{model.n_layers - 1}.hook_pre")
-        case Transformer():
-            if model.spec.read_at == "mean":
-                raise NotDefined("idealized_network", "the neurons are averaged over positions")
-            (found,) = checkpoint.features(f"blocks.{model.n_layers - 1}.mlp.hook_pre")
-        case RecursiveModel():
-            last, net = model.spec.n_supervision - 1, model.net
-            *answer, latent = checkpoint.features(
-                *([f"steps.{last - 1}.hook_answer"] if last else []),
-                f"steps.{last}.hook_latent.{model.spec.n_latent - 1}",
-            )
-            found = sum(answer, latent) @ net.W_in.detach() + net.b_in.detach()
-        case _:
-            (found,) = checkpoint.features(model.pre_hook)
+    """Return the input of the last hidden layer's activation function, where the answer is read."""
+    (found,) = checkpoint.features(checkpoint.model.pre_hook)
     return found.double()
 
 

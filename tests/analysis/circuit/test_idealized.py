@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from grokinterp.analysis.circuit.idealized import (
-    activation_function,
     at_own_frequency,
     idealized_network,
     waves_of,
@@ -127,7 +126,7 @@ def naive_idealized(checkpoint: Checkpoint, act, pre, W_L) -> torch.Tensor:
 @pytest.mark.parametrize("p", [5, 6])
 def test_every_model_is_idealized_as_by_its_naive_twin(name, p):
     checkpoint = checkpoint_of(SPECS.get(name, RECURSIVE), ModularAddition(p=p), scale=1.5)
-    pre, act = pre_activations(checkpoint), activation_function(checkpoint.model)
+    pre, act = pre_activations(checkpoint), checkpoint.model.activation
     close(act(pre.clone()), checkpoint.readout.neurons)
     ideal = naive_idealized(checkpoint, act, pre, checkpoint.model.W_L)
     found, labels = idealized_network(checkpoint), checkpoint.problem.labels

@@ -44,7 +44,7 @@ def runs(tmp_path_factory) -> dict[str, Trajectory]:
     return {name: draw_checkpoints(path / name, experiment) for name, experiment in experiments.items()}
 
 
-NO_ANALYSES = {"analyze", "calibrate_llc", "evaluate", "filtered_alignment", "graft", "patch"}
+NO_ANALYSES = {"analyze", "calibrate_llc", "evaluate", "filtered_alignment"}
 """Public functions that take something else than a checkpoint."""
 
 
@@ -246,7 +246,7 @@ def test_gradients_of_a_checkpoint_are_autograds(tmp_path):
     run = draw_checkpoints(tmp_path / "run")
     checkpoint, problem = run[10], run.problem
     logits = checkpoint.model(problem.tokens[problem.is_train])[:, -1]
-    loss = torch.nn.functional.cross_entropy(logits, problem.train_labels)
+    loss = torch.nn.functional.cross_entropy(logits, problem.parts["train"].labels)
     names, weights = zip(*checkpoint.model.named_parameters(), strict=True)
     for name, gradient in zip(names, torch.autograd.grad(loss, weights), strict=True):
         torch.testing.assert_close(checkpoint.gradients[name], gradient, rtol=1e-10, atol=1e-13)

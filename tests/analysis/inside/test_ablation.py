@@ -5,7 +5,7 @@ import torch
 
 from grokinterp.analysis.health.performance import performance
 from grokinterp.analysis.inside import ablation
-from grokinterp.analysis.inside.ablation import head_ablation, neuron_ablation, tail_of
+from grokinterp.analysis.inside.ablation import head_ablation, neuron_ablation
 from grokinterp.errors import NotDefined
 from grokinterp.experiment.problem import Problem
 from grokinterp.losses import example_losses
@@ -75,7 +75,7 @@ def test_a_neuron_is_held_at_its_mean(name, loss):
 def test_the_tail_gives_the_logits(name):
     model, tokens = draw(MODEL_SPECS[name]), draw_tokens()
     with torch.no_grad():
-        tail = tail_of(model, tokens)
+        tail = model.neuron_tail(tokens)
         close(tail.answer(tail.stream), model(tokens)[:, -1])
 
 

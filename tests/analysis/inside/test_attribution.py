@@ -5,8 +5,6 @@ import torch
 
 from grokinterp.analysis.inside.attribution import (
     attribute,
-    component_names,
-    direct_attribution,
     gauss_legendre,
     integrated_gradients,
     logit_attribution,
@@ -32,9 +30,9 @@ def test_the_components_sum_to_the_logit_of_every_example(name):
     model, tokens = draw(STREAMS[name]), draw_tokens(constant_last=True)
     classes = tokens[:, 0] % 5
     with torch.no_grad():
-        found = direct_attribution(model, tokens, classes)
+        found = model.logit_components(tokens, classes)
         close(found.sum(0), correct_minus_mean(model(tokens)[:, -1], classes))
-    assert len(found) == len(component_names(model))
+    assert len(found) == len(model.components)
 
 
 @pytest.mark.parametrize("name", ["one layer, biases", "two layers", "mean", "two layers, bidirectional"])
@@ -43,7 +41,7 @@ def test_a_component_is_what_the_logit_loses_without_it(name):
     model, tokens = draw(SPECS[name]), draw_tokens(constant_last=True)
     classes, last = tokens[:, 1] % 5, f"blocks.{SPECS[name].n_layers - 1}"
     with torch.no_grad():
-        found = dict(zip(component_names(model), direct_attribution(model, tokens, classes), strict=True))
+        found = dict(zip(model.components, model.logit_components(tokens, classes), strict=True))
         logits, z, mlp, embed = model.catch(tokens, "blocks.0.attn.hook_z", f"{last}.hook_mlp_out", "hook_embed")
         outputs = {"L0H1": z[:, :, 1] @ model.W_O[0, 1], f"{SPECS[name].n_layers - 1}_mlp_out": mlp, "embed": embed}
         for component, output in outputs.items():
@@ -54,7 +52,7 @@ def test_a_component_is_what_the_logit_loses_without_it(name):
 
 def test_in_the_constructed_network_the_mlp_is_the_answer():
     checkpoint = SMALL.checkpoint()
-    found = dict(zip(component_names(checkpoint.model), logit_attribution(checkpoint).component_logit, strict=True))
+    found = dict(zip(checkpoint.model.components, logit_attribution(checkpoint).component_logit, strict=True))
     close(found.pop("0_mlp_out"), sum(SMALL.amplitudes.values()))
     close(list(found.values()), torch.zeros(6))
 
@@ -72,7 +70,7 @@ def test_direct_attribution_needs_a_stream_that_is_a_sum(name):
     if name in STREAMS:
         assert logit_attribution(Checkpoint(0, model, of)).component_logit.isfinite().all()
     else:
-        with pytest.raises(NotDefined, match=r"logit_attribution is not defined here: .*(residual stream|behind each)"):
+        with pytest.raises(NotDefined, match=r"logit attribution is not defined here: .*(residual stream|behind each)"):
             logit_attribution(Checkpoint(0, model, of))
 
 

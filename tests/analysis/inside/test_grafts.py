@@ -6,12 +6,11 @@ import pytest
 import torch
 
 from grokinterp.analysis.health.performance import performance
-from grokinterp.analysis.inside.grafts import graft, grafts
-from grokinterp.analysis.landscape.parts import parts
-from grokinterp.errors import GrokinterpError
+from grokinterp.analysis.inside.grafts import grafts
 from grokinterp.experiment.problem import Problem
+from grokinterp.interventions import graft
 from grokinterp.runs.checkpoint import Checkpoint
-from tests.cases.models import MODEL_SPECS, draw, draw_tokens
+from tests.cases.models import MODEL_SPECS, draw
 from tests.support.constructed import SMALL, close
 from tests.support.small_networks import drawn, network, problem
 
@@ -30,32 +29,18 @@ def empty(model):
 
 
 @pytest.mark.parametrize("name", MODEL_SPECS)
-def test_all_parts_together_are_the_donor(name):
-    model, donor, tokens = draw(MODEL_SPECS[name], seed=1), draw(MODEL_SPECS[name], seed=2), draw_tokens()
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    grafted = model
-    for part in parts(model):
-        once = graft(grafted, donor, part)
-        assert not torch.equal(once(tokens), grafted(tokens))
-        grafted = once
-    trained = {name for names in parts(model).values() for name in names}
-    assert all(torch.equal(grafted.state_dict()[name], donor.state_dict()[name]) for name in trained)
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-
-
-@pytest.mark.parametrize("name", MODEL_SPECS)
 def test_the_last_checkpoint_is_every_graft_of_its_own(name):
     model = draw(MODEL_SPECS[name], d_vocab=8, d_vocab_out=7)
     checkpoint = Checkpoint(0, model, problem())
     found, whole = grafts(checkpoint, final_weights=dict(model.named_parameters())), performance(checkpoint)
     for field, value in zip(FIELDS, (whole.test_loss, whole.test_accuracy) * 2, strict=True):
-        close(getattr(found, field), value.expand(len(parts(model))))
+        close(getattr(found, field), value.expand(len(model.parts)))
 
 
 def test_a_graft_is_the_hybrid_network_on_the_test_examples():
     checkpoint, final = drawn(1), network(2)
     of, found = checkpoint.problem, grafts(checkpoint, final_weights=dict(final.named_parameters()))
-    for i, (part, names) in enumerate(parts(final).items()):
+    for i, (part, names) in enumerate(final.parts.items()):
         for base, donor, kind in ((checkpoint.model, final, "graft"), (final, checkpoint.model, "graft_back")):
             hybrid = network(3)
             state = donor.state_dict()
@@ -63,19 +48,19 @@ def test_a_graft_is_the_hybrid_network_on_the_test_examples():
             expected = performance(Checkpoint(0, hybrid, of))
             close(getattr(found, f"{kind}_loss")[i], expected.test_loss)
             close(getattr(found, f"{kind}_accuracy")[i], expected.test_accuracy)
-        assert len(found.graft_loss) == len(parts(final)), part
+        assert len(found.graft_loss) == len(final.parts), part
 
 
 def test_a_network_that_lacks_one_part_is_healed_by_it_alone():
     checkpoint = SMALL.checkpoint()
     model, of = checkpoint.model, checkpoint.problem
-    without = graft(model, empty(model), "blocks.0.mlp")
-    found = grafts(Checkpoint(0, without, of), final_weights=dict(model.named_parameters()))
-    mlp = list(parts(model)).index("blocks.0.mlp")
+    without = graft(checkpoint, Checkpoint(0, empty(model), of), "blocks.0.mlp")
+    found = grafts(without, final_weights=dict(model.named_parameters()))
+    mlp = list(model.parts).index("blocks.0.mlp")
     assert found.graft_accuracy[mlp] == 1
     assert found.graft_accuracy.sum() < 2  # no other part heals it
     close(found.graft_loss[mlp], performance(checkpoint).test_loss)
-    assert (found.graft_back_accuracy == 1).tolist() == [part != "blocks.0.mlp" for part in parts(model)]
+    assert (found.graft_back_accuracy == 1).tolist() == [part != "blocks.0.mlp" for part in model.parts]
 
 
 def test_final_weights_may_be_of_lower_precision():
@@ -91,20 +76,3 @@ def test_without_test_examples_all_count():
     checkpoint = Checkpoint(0, network(1), everything)
     found = grafts(checkpoint, final_weights=dict(checkpoint.model.named_parameters()))
     close(found.graft_loss, performance(checkpoint).all_loss.expand(5))
-
-
-def test_tied_embeddings_go_with_the_embedding():
-    model, donor = (draw(MODEL_SPECS["tied"], seed=seed) for seed in (1, 2))
-    assert torch.equal(graft(model, donor, "embed").W_U, donor.W_U)
-    assert torch.equal(graft(model, donor, "unembed").W_U, model.W_U)
-    assert torch.equal(graft(model, donor, "unembed").b_U, donor.b_U)
-
-
-def test_what_cannot_be_grafted_is_named():
-    model, mlp = network(), draw(MODEL_SPECS["mlp"])
-    with pytest.raises(GrokinterpError, match=r"^part=head: must be among embed, pos_embed, blocks\.0\.attn, blocks"):
-        graft(model, model, "head")
-    with pytest.raises(GrokinterpError, match=r"^donor: has no embed\.W_E of shape \(8, 8\)$"):
-        graft(model, network(p=11), "embed")
-    with pytest.raises(GrokinterpError, match=r"^donor: has no blocks\.0\.mlp\."):
-        graft(model, mlp, "blocks.0.mlp")

@@ -5,8 +5,7 @@ import math
 import pytest
 import torch
 
-from grokinterp.analysis import frequency_probes, logit_spectrum
-from grokinterp.analysis.inside import linear_probes
+from grokinterp.analysis import frequency_probes, linear_probes, logit_spectrum
 from grokinterp.analysis.inside.linear_probes import (
     RIDGE,
     answer_waves,

@@ -16,8 +16,8 @@ from grokinterp.analysis import (
     class_similarity,
     evaluate,
     frequency_probes,
+    linear_probes,
 )
-from grokinterp.analysis.inside import linear_probes
 from grokinterp.analysis.inside.similarity import centroids, class_means, separation
 from grokinterp.models import MLPSpec, RecursiveSpec
 from tests.support.constructed import close

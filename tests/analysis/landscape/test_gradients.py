@@ -8,7 +8,6 @@ import torch
 from torch.nn import functional
 
 from grokinterp.analysis.landscape.gradients import AT_ONCE, decay_rate, gradient_flow, gradient_noise
-from grokinterp.analysis.landscape.parts import parts
 from grokinterp.errors import NotDefined
 from grokinterp.experiment import Experiment, Optimization, Schedules, Split
 from grokinterp.experiment.problem import Problem
@@ -69,21 +68,21 @@ def own_gradients(checkpoint):
 @every_model
 def test_every_parameter_is_in_one_part(spec):
     model = checkpoint_of(spec).model
-    listed = [name for names in parts(model).values() for name in names]
+    listed = [name for names in model.parts.values() for name in names]
     assert sorted(listed) == sorted(name for name, _ in model.named_parameters())
 
 
 def test_parts_have_the_names_of_the_modules():
-    assert list(parts(checkpoint_of(SPECS["two layers"]).model)) == [
+    assert list(checkpoint_of(SPECS["two layers"]).model.parts) == [
         "embed",
         "pos_embed",
         *(f"blocks.{layer}.{part}" for layer in (0, 1) for part in ("attn", "mlp")),
         "unembed",
     ]
-    assert list(parts(checkpoint_of(SPECS["MLP"]).model)) == ["embed", "layers.0", "layers.1", "unembed"]
-    assert list(parts(checkpoint_of(SPECS["one-hot MLP"]).model)) == ["layers.0", "unembed"]
-    assert list(parts(checkpoint_of(SPECS["recursive"]).model)) == ["embed", "net", "unembed"]
-    assert "unembed" not in parts(checkpoint_of(SPECS["tied, last"]).model)
+    assert list(checkpoint_of(SPECS["MLP"]).model.parts) == ["embed", "layers.0", "layers.1", "unembed"]
+    assert list(checkpoint_of(SPECS["one-hot MLP"]).model.parts) == ["layers.0", "unembed"]
+    assert list(checkpoint_of(SPECS["recursive"]).model.parts) == ["embed", "net", "unembed"]
+    assert "unembed" not in checkpoint_of(SPECS["tied, last"]).model.parts
 
 
 # Flow.
@@ -95,7 +94,7 @@ def test_norms_of_parts_add_up_to_the_whole_gradient(spec):
     found, whole = gradient_flow(checkpoint), [g.mean(0) for g in own_gradients(checkpoint)]
     by_name = dict(zip(checkpoint.parameters, whole, strict=True))
     total = math.sqrt(sum(float(g.square().sum()) for g in whole))
-    for i, names in enumerate(parts(checkpoint.model).values()):
+    for i, names in enumerate(checkpoint.model.parts.values()):
         norm = float(torch.cat([by_name[name] for name in names]).norm())
         assert float(found.gradient_norm_of_layer[i]) == pytest.approx(norm, rel=1e-8)
         assert float(found.gradient_share_of_layer[i]) == pytest.approx((norm / total) ** 2, rel=1e-8)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from grokinterp.analysis import answer_spectrum, irrep_spectrum, operand_spectrum
-from grokinterp.analysis.structure.answer_spectrum import answer_names, operand_tables, residue_frequencies
+from grokinterp.analysis.structure.answer_spectrum import answer_names, residue_frequencies
 from grokinterp.errors import NotDefined
 from grokinterp.experiment.problem import Problem
 from grokinterp.maths.representations import irreps
@@ -147,15 +147,15 @@ def test_what_is_read_of_an_operand():
     task = ModularAddition(p=5)
     one = torch.eye(5).double()
     separate = mlp(task, d_embed=4, embedding="separate")
-    left, right = operand_tables(separate)
+    left, right = separate.operand_tables
     torch.testing.assert_close(left, separate.embed.W_E[0] @ separate.layers[0].W_in[:4])
     torch.testing.assert_close(right, separate.embed.W_E[1] @ separate.layers[0].W_in[4:])
     onehot = mlp(task)
-    assert torch.equal(operand_tables(onehot)[1], one @ onehot.layers[0].W_in[5:])
-    summed = operand_tables(mlp(task, combine="sum"))
+    assert torch.equal(onehot.operand_tables[1], one @ onehot.layers[0].W_in[5:])
+    summed = mlp(task, combine="sum").operand_tables
     assert torch.equal(*summed)
     transformer = network(p=5)
-    assert all(torch.equal(table, transformer.embed.W_E) for table in operand_tables(transformer))
+    assert all(torch.equal(table, transformer.embed.W_E) for table in transformer.operand_tables)
 
 
 @pytest.mark.parametrize("analysis", [answer_spectrum, operand_spectrum])

@@ -1,0 +1,86 @@
+"""The optimizer of anyone's module: the configuration that groks, and filters on a given optimizer."""
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import TypeVar
+
+from torch import nn
+from torch.optim import AdamW, Optimizer
+
+from grokinterp.custom.attention import replace_attention
+from grokinterp.errors import ConfigError
+from grokinterp.losses import StableCrossEntropyLoss
+from grokinterp.optim import GradientFilter, GrokfastEMA, OrthoAdamW, filtered, filters_of
+
+AnyModel = TypeVar("AnyModel", bound=nn.Module)
+
+
+def configure_for_grokking(
+    model: AnyModel, lr: float | int = 1e-3, weight_decay: float | int = 0.01, *, stablemax_attention: bool = False
+) -> tuple[AnyModel, OrthoAdamW, StableCrossEntropyLoss]:
+    """The same model, an optimizer that cannot just scale its weights up, and a loss that cannot collapse.
+
+    ``OrthoAdamW`` takes the part of the gradient along the weights out, in which the loss falls without
+    the answers changing (naive loss minimization); ``StableCrossEntropyLoss`` is -log StableMax. With
+    ``stablemax_attention`` the softmax of attention is replaced too, in place (``replace_attention``,
+    which returns what was replaced); a warning names what looks like attention and was not.
+
+    Args:
+        model: any module with trained parameters.
+        lr: learning rate.
+        weight_decay: decoupled.
+        stablemax_attention: whether to change the model's attention.
+
+    Source: Prieto et al. 2025, §4.1 and §5.
+
+    Raises:
+        ConfigError: no module, or one without trained parameters; lr or weight_decay out of range.
+    """
+    parameters = trained_parameters(model)
+    if not 0 < lr < 10:
+        raise ConfigError("lr", lr, "must be positive and below 10")
+    if not 0 <= weight_decay < math.inf:
+        raise ConfigError("weight_decay", weight_decay, "must be 0 or positive, and finite")
+    if stablemax_attention:
+        replacement = replace_attention(model)
+        if replacement.kept or not replacement.replaced:
+            warnings.warn(f"stablemax_attention: {replacement}", stacklevel=2)
+    return model, OrthoAdamW(parameters, lr=lr, weight_decay=weight_decay), StableCrossEntropyLoss()
+
+
+def trained_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """Parameters that want gradients. Raises ConfigError without any."""
+    if not isinstance(model, nn.Module):
+        raise ConfigError("model", type(model).__name__, "must be a torch.nn.Module")
+    found = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not found:
+        raise ConfigError("model", type(model).__name__, "has no parameter that is trained")
+    return found
+
+
+def require_optimized(optimizer: Optimizer, parameters: list[nn.Parameter]) -> None:
+    """Raise ConfigError if the optimizer has none of the trained parameters, and warn if it lacks some."""
+    there = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    lacking = sum(id(parameter) not in there for parameter in parameters)
+    if lacking == len(parameters):
+        raise ConfigError("optimizer", type(optimizer).__name__, "has none of the model's trained parameters")
+    if lacking:
+        text = f"{lacking} of the model's {len(parameters)} trained parameters are not in it, and stay as they are"
+        warnings.warn(f"optimizer: {text}", stacklevel=3)
+
+
+def with_filters(
+    optimizer: Optimizer | None, filters: Sequence[GradientFilter] | None, parameters: list[nn.Parameter]
+) -> Optimizer:
+    """The optimizer with filters on it, be they none; the one that is made without any is AdamW."""
+    if optimizer is None:
+        chosen = (GrokfastEMA(),) if filters is None else filters
+        return filtered(AdamW(parameters, lr=1e-3, weight_decay=0.01), *chosen)
+    if filters:
+        return filtered(optimizer, *filters)
+    try:
+        filters_of(optimizer)
+    except ConfigError:
+        return filtered(optimizer)
+    return optimizer

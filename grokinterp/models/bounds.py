@@ -1,0 +1,54 @@
+"""Bounds of the layers of a network: numbers that no activation exceeds in size, on any sequence of tokens."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from grokinterp.maths.matrix_norms import Ruler
+from grokinterp.models.layers import Block, LayerNorm, quadratic
+
+
+def activated(act: Any, bound: Tensor) -> Tensor:
+    """Return the bound of an activation function's values: |act(x)| ≤ |x|, or x²."""
+    return bound.square() if act is quadratic else bound
+
+
+def through_layers(layers: Any, ruler: Ruler, bound: Tensor) -> Tensor:
+    """Return the bound of the last of several hidden layers from that of what the first reads."""
+    for layer in layers:
+        bound = activated(layer.act, ruler.affine(bound, layer.W_in, layer.b_in))
+    return bound
+
+
+def through_block(block: Block, ruler: Ruler, bound: Tensor) -> Tensor:
+    """Return the bound of the residual stream after a block."""
+    for norm, part in ((block.ln1, attended), (block.ln2, fed_forward)):
+        read = bound if block.post_norm else normalized(norm, ruler, bound)
+        bound = bound + part(block, ruler, read)
+        bound = normalized(norm, ruler, bound) if block.post_norm else bound
+    return bound
+
+
+def attended(block: Block, ruler: Ruler, bound: Tensor) -> Tensor:
+    """Return the bound of what attention adds."""
+    attn = block.attn
+    weights = attn.rate + (1 - attn.rate) * len(attn.mask)
+    heads = zip(attn.W_V, attn.b_V, attn.W_O, strict=True)
+    added = (ruler.through(weights * ruler.affine(bound, W_V, b_V), W_O.double()) for W_V, b_V, W_O in heads)
+    return sum(added, ruler.length(attn.b_O.double()))
+
+
+def fed_forward(block: Block, ruler: Ruler, bound: Tensor) -> Tensor:
+    """Return the bound of what the MLP adds."""
+    return ruler.affine(through_layers([block.mlp], ruler, bound), block.mlp.W_out, block.mlp.b_out)
+
+
+def normalized(norm: Any, ruler: Ruler, bound: Tensor) -> Tensor:
+    """Return the bound after a LayerNorm, whatever it was before; unchanged where there is none."""
+    if not isinstance(norm, LayerNorm):
+        return bound
+    if norm.affine:
+        return ruler.normalized(norm.w, norm.b)
+    ones = torch.ones(norm.d_model, device=bound.device)
+    return ruler.normalized(ones, 0 * ones)
