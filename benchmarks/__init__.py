@@ -1,4 +1,4 @@
-"""What is measured, against what, and how: ``python -m benchmarks`` writes RESULTS.md.
+"""Benchmarks against published styles of code: ``python -m benchmarks`` writes RESULTS.md.
 
-Everything compared runs in one process, taking turns, and after its results were checked to be equal.
+All sides of a comparison take turns, after their results were checked for equality.
 """

@@ -1,4 +1,4 @@
-"""Measure and write RESULTS.md: ``python -m benchmarks [--threads 1 2] [--rounds 9] [--checkpoints 3]``."""
+"""Run the benchmarks and write RESULTS.md: ``python -m benchmarks [--threads 1 2] [--rounds 9] [--checkpoints 3]``."""
 
 import argparse
 import json
@@ -14,13 +14,13 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
 def main() -> None:
-    """Measure each part in a process of its own, whose thread count is fixed before PyTorch starts."""
+    """Measure each part in a separate process, whose thread count is fixed before PyTorch starts."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--threads", type=int, nargs="+", default=[1], help="thread counts for the training step")
     parser.add_argument("--rounds", type=int, default=9, help="turns per side")
     parser.add_argument("--checkpoints", type=int, default=3, help="checkpoints for the analyses")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where to write the tables")
-    parser.add_argument("--small", action="store_true", help="the size of the test suite: no number worth keeping")
+    parser.add_argument("--small", action="store_true", help="toy size for the test suite; the numbers are meaningless")
     parser.add_argument("--part", choices=["train", "step", "analyses"], help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.part:
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def part(threads: int, name: str, *options: str) -> Any:
-    """One part's results, from a fresh process."""
+    """Return the results of a part, measured in a fresh process."""
     print(f"measuring: {name}, {threads} thread{'s' * (threads > 1)} ...", file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "benchmarks", "--part", name, *options]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
@@ -43,7 +43,7 @@ def part(threads: int, name: str, *options: str) -> Any:
 
 
 def run_part(arguments: argparse.Namespace) -> None:
-    """Print one part's results as JSON. PyTorch is imported here, under the thread count of this process."""
+    """Print the results of a part as JSON. PyTorch is imported here, with the thread count of this process."""
     import torch
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))

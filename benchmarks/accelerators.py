@@ -1,7 +1,7 @@
-"""What papers on accelerated grokking found, measured here: ``python -m benchmarks.accelerators [NAME ...]``.
+"""Replication of published results on accelerated grokking: ``python -m benchmarks.accelerators [NAME ...]``.
 
-Without names, all of them, some 20 minutes on two idle cores. What was measured is kept in accelerators.json,
-and the table in docs/accelerators.md is written from it.
+Without names, all runs are measured, which takes about 20 minutes on two idle cores. Results are kept in
+accelerators.json, from which the table in docs/accelerators.md is written.
 """
 
 import argparse
@@ -22,7 +22,7 @@ DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "accelerators.md"
 BEGIN, END = "<!-- measured -->", "<!-- /measured -->"
 
 EDGE = ["evaluate_every=5", "save.every=100"]
-"""Prieto et al. 2025: MLP 200-200, p = 113, 40 %, no weight decay, lr .01, full batch: a step is an epoch."""
+"""Prieto et al. 2025: MLP 200-200, p = 113, 40 %, no weight decay, lr .01, full batch, so that a step is an epoch."""
 
 RUNS: dict[str, tuple[str, Sequence[str]]] = {
     "AdamW, float32 cross-entropy": ("prieto2025", [*EDGE, "steps=3000"]),
@@ -33,14 +33,14 @@ RUNS: dict[str, tuple[str, Sequence[str]]] = {
     "Adam, Grokfast-EMA": ("lee2024", ["steps=2000", "save.every=500"]),
     "AdamW, Grokfast-EMA": ("lee2024", ["steps=2000", "save.every=500", "optimization.optimizer=adamw"]),
 }
-"""Name → preset and what is changed in it."""
+"""Runs by name: a preset and its overrides."""
 
 HEAD = ["run", "seed", "steps", "train ≥ 99 % at", "test ≥ 95 % at", "test at 200", "test at 500", "test at the end"]
 HEAD += ["collapsed in float32 at", "share at the end, float32 / float64"]
 
 
 def measure(name: str, seed: int, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """One run trained to its end and looked at; it is thrown away."""
+    """Train a run to its end, measure it, and discard it."""
     base, changes = RUNS[name]
     experiment = preset(base).override([*changes, f"seed={seed}", *overrides])
     with tempfile.TemporaryDirectory() as folder:
@@ -65,12 +65,12 @@ def measure(name: str, seed: int, overrides: Sequence[str] = ()) -> dict[str, An
 
 
 def first(rows: Sequence[Mapping[str, Any]], name: str, least: float) -> int | None:
-    """The first evaluated step at which a value is reached."""
+    """Return the first evaluated step at which a value is reached."""
     return next((row["step"] for row in rows if row[name] >= least), None)
 
 
 def line(name: str, seed: str, found: Mapping[str, Any]) -> list[str]:
-    """A line of the table."""
+    """Format a row of the table."""
     tests = found["test"]
     return [
         name,
@@ -85,7 +85,7 @@ def line(name: str, seed: str, found: Mapping[str, Any]) -> list[str]:
 
 
 def write(measured: Mapping[str, Mapping[str, Any]]) -> None:
-    """Put the table into the document."""
+    """Write the table into the document."""
     lines = [line(name, seed, found) for name in RUNS for seed, found in sorted(measured.get(name, {}).items())]
     machines = sorted({found["machine"] for of_name in measured.values() for found in of_name.values()})
     text = "\n".join([BEGIN, table(HEAD, lines), "", *(f"Machine: {machine}." for machine in machines), END])
@@ -94,7 +94,7 @@ def write(measured: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def main() -> None:
-    """Train, keep what was measured, write the table."""
+    """Train, store the results, write the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accelerators", description=__doc__)
     parser.add_argument("names", nargs="*", default=list(RUNS), metavar="NAME")
     parser.add_argument("--seed", type=int, default=0)

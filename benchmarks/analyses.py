@@ -1,4 +1,4 @@
-"""Analyses of one checkpoint against a notebook's loop: one pass with a cache, one projection per frequency."""
+"""Analyses of one checkpoint compared with a notebook's loop: one pass with a cache, one projection per frequency."""
 
 from collections.abc import Callable
 from functools import partial
@@ -41,16 +41,16 @@ SAME = (
     progress_measures,
     weight_norms,
 )
-"""The analyses that together hold what ``notebook`` computes."""
+"""The analyses that together compute the quantities of ``notebook``."""
 
 
 def mean_loss(logits: Tensor, labels: Tensor) -> float:
-    """Mean cross-entropy in float64."""
+    """Return the mean cross-entropy in float64."""
     return float(-logits.double().log_softmax(-1).gather(-1, labels[:, None]).mean())
 
 
 def wave_directions(p: int, frequency: int, dtype: torch.dtype) -> list[Tensor]:
-    """Waves cos w(a + b) and sin w(a + b) over the pairs, of length one."""
+    """Return the waves cos w(a + b) and sin w(a + b) over the pairs, normalized."""
     angle = 2 * torch.pi * frequency * torch.arange(p, dtype=dtype) / p
     cos, sin = angle.cos(), angle.sin()
     parts = [torch.outer(cos, cos) - torch.outer(sin, sin), torch.outer(sin, cos) + torch.outer(cos, sin)]
@@ -58,7 +58,7 @@ def wave_directions(p: int, frequency: int, dtype: torch.dtype) -> list[Tensor]:
 
 
 def gini(weights: Tensor, p: int) -> float:
-    """Gini coefficient of the norms of the weights' Fourier components along the first axis."""
+    """Return the Gini coefficient of the norms of the weights' Fourier components along the first axis."""
     rows = [torch.ones(p, dtype=weights.dtype) / p**0.5]
     for frequency in range(1, p // 2 + 1):
         angle = 2 * torch.pi * frequency * torch.arange(p, dtype=weights.dtype) / p
@@ -70,7 +70,7 @@ def gini(weights: Tensor, p: int) -> float:
 
 @torch.no_grad()
 def notebook(model: Transformer, run: Trajectory, step: int, keys: list[int]) -> dict[str, Any]:
-    """What a notebook would write down about one checkpoint."""
+    """Return the quantities that a notebook computes for one checkpoint."""
     problem, p = run.problem, run.problem.task.n_classes
     model.load_state_dict(run.weights(step).state)
     logits, cache = model.run_with_cache(problem.tokens)
@@ -104,7 +104,7 @@ def notebook(model: Transformer, run: Trajectory, step: int, keys: list[int]) ->
 
 
 def check_equal(ours: xr.Dataset, theirs: dict[str, Any], tolerance: float) -> None:
-    """Assert that both say the same, within what the notebook's precision allows."""
+    """Assert that both results agree, within the precision of the notebook."""
     at = ours.isel(step=0)
     names = ["all_loss", "train_loss", "test_loss", "restricted_loss", "excluded_loss", "excluded_loss_of"]
     names += ["class_cosine_within", "gini_embedding", "gini_neuron_logit", "weight_norm", "train_accuracy"]
@@ -116,12 +116,12 @@ def check_equal(ours: xr.Dataset, theirs: dict[str, Any], tolerance: float) -> N
 
 
 def spread(run: Trajectory, count: int) -> list[int]:
-    """Checkpoints evenly over the run, the last among them."""
+    """Return checkpoints spaced evenly over the run, including the last."""
     return [run.steps[round(i * (len(run.steps) - 1) / count)] for i in range(1, count + 1)]
 
 
 def work_of(name: str, size: Size, keys: list[int], checkpoints: int) -> dict[str, Callable[[], object]]:
-    """One way to analyze a few checkpoints."""
+    """Return a function that analyzes a few checkpoints in one of the ways."""
     run = trained_run(size)
     steps, arguments = spread(run, checkpoints), {"key_frequencies": torch.tensor(keys, dtype=torch.int64)}
     if name.startswith("notebook"):
@@ -134,7 +134,7 @@ def work_of(name: str, size: Size, keys: list[int], checkpoints: int) -> dict[st
 
 
 def cheap(run: Trajectory) -> tuple[list[Analysis], dict[str, Any]]:
-    """The analyses that ``analyze`` runs on every checkpoint of this run, and their arguments."""
+    """Return the analyses that ``analyze`` runs on every checkpoint of this run, and their arguments."""
     final = final_of(run, arguments_of, *read_digests(run, run.steps))
     every = [entry.analysis for entry in ENTRIES if entry.most is None]
     found = [one for one in every if not isinstance(result_of(one, final.checkpoint, final.arguments), NotDefined)]
@@ -143,7 +143,7 @@ def cheap(run: Trajectory) -> tuple[list[Analysis], dict[str, Any]]:
 
 
 def measure(size: Size, *, checkpoints: int, rounds: int) -> dict[str, Any]:
-    """Median milliseconds per checkpoint, the ways taking turns on the same checkpoints."""
+    """Return median milliseconds per checkpoint, with all ways taking turns on the same checkpoints."""
     run = trained_run(size)
     last = spread(run, checkpoints)[-1]
     is_key = evaluate([logit_spectrum], run, steps=[last])["is_key"].isel(step=0)

@@ -1,7 +1,7 @@
-"""The loops to compare with: the same network, written plainly and in the first published layout.
+"""Baselines: training loops of the same network, in plain PyTorch and in the first published layout.
 
-Written from the public descriptions. Every side starts from the same weights and does the same work:
-one full-batch AdamW step on the training examples, and the loss of the others.
+They are written from the public descriptions. All sides start from the same weights and do the same work: a full-batch
+AdamW step on the training examples, and the loss of the other examples.
 """
 
 import math
@@ -17,7 +17,7 @@ from grokinterp.models.hooked import HookedRootModule, HookPoint
 
 
 class PlainTransformer(nn.Module):
-    """One causal layer without biases or normalization in everyday PyTorch; logits of the last position."""
+    """A causal layer without biases or normalization in plain PyTorch; logits of the last position."""
 
     def __init__(self, model: Transformer) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class PlainTransformer(nn.Module):
                 mine.copy_(theirs)
 
     def forward(self, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch class"]:
-        """Logits of the last position."""
+        """Return the logits of the last position."""
         n, length = tokens.shape
         x = self.token(tokens) + self.position.weight
         q, k, v = self.qkv(x).view(n, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
@@ -47,7 +47,7 @@ class PlainTransformer(nn.Module):
 
 
 def layout(model: Transformer, *, gradients: bool = False) -> Iterator[Tensor]:
-    """The weights of a one-layer model, or their gradients, as ``PlainTransformer`` orders and shapes them."""
+    """Return the weights of a one-layer model, or their gradients, in the order and shapes of ``PlainTransformer``."""
     values = {name: weight.grad if gradients else weight for name, weight in model.named_parameters()}
     attn, mlp = (lambda name: values[f"blocks.0.attn.{name}"]), (lambda name: values[f"blocks.0.mlp.{name}"])
     yield values["embed.W_E"]
@@ -62,9 +62,9 @@ def layout(model: Transformer, *, gradients: bool = False) -> Iterator[Tensor]:
 class FirstTransformer(HookedRootModule):
     """The layout of the code released with Nanda et al. 2023.
 
-    W_E [d_model, token], W_Q, W_K, W_V [head, d_head, d_model], W_O [d_model, head · d_head],
-    W_in [d_mlp, d_model], W_out [d_model, d_mlp]; MLP biases; einsum throughout, a hook point after
-    every quantity, every position unembedded, hidden scores moved down by 1e10.
+    W_E [d_model, token], W_Q, W_K, W_V [head, d_head, d_model], W_O [d_model, head · d_head], W_in [d_mlp, d_model],
+    W_out [d_model, d_mlp]; MLP biases; einsum throughout, a hook point after every quantity, every position unembedded,
+    masked scores shifted by -1e10.
     """
 
     mask: Tensor
@@ -94,7 +94,7 @@ class FirstTransformer(HookedRootModule):
         self.setup()
 
     def forward(self, pairs: list[tuple[int, int, int]]) -> Float[Tensor, "batch position class"]:
-        """Logits at every position."""
+        """Return the logits at every position."""
         x = self.hook_embed(torch.einsum("dbp->bpd", self.W_E[:, torch.tensor(pairs)]))
         x = self.hook_pos(x + self.W_pos)
         k = self.hook_k(torch.einsum("hed,bpd->bhpe", self.W_K, x))

@@ -1,6 +1,6 @@
-"""The demo's checkpoints analyzed here and by a notebook's loop: ``python -m benchmarks.demo_analyses RUN_DIR``.
+"""Analyses of the demo compared with a notebook's loop: ``python -m benchmarks.demo_analyses RUN_DIR``.
 
-On one thread, taking turns; every checkpoint here, each 25th by the notebook.
+Both run on one thread, taking turns; this package on every checkpoint, the notebook on every 25th.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from grokinterp.runs.trajectory import Trajectory
 
 
 def milliseconds(work: Callable[[], object], checkpoints: int) -> float:
-    """How long it takes, per checkpoint."""
+    """Return the wall time per checkpoint."""
     start = time.perf_counter()
     work()
     return 1e3 * (time.perf_counter() - start) / checkpoints

@@ -1,6 +1,6 @@
 """Train the demo with several seeds and write DEMO.md: ``python -m benchmarks.demo_seeds [--seeds 0 1 2 3]``.
 
-Changes to the demo may follow, as in ``steps=500``; then name another file with ``--out``.
+Overrides of the demo may follow, as in ``steps=500``; in that case name another file with ``--out``.
 """
 
 import argparse
@@ -28,7 +28,7 @@ HEAD = [
 
 
 def row(seed: int, overrides: Sequence[str]) -> list[str]:
-    """One seed's run, thrown away after it is dated."""
+    """Train the run of a seed, date it, and discard it."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         experiment = preset("demo").override([f"seed={seed}", *overrides])
@@ -49,7 +49,7 @@ def row(seed: int, overrides: Sequence[str]) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train one seed after the other."""
+    """Train the seeds one after the other."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.demo_seeds", description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3])
     parser.add_argument("--out", type=Path, default=OUT)

@@ -1,4 +1,4 @@
-"""The machine, and how fast it multiplies matrices: the limit that every step is measured against."""
+"""The machine, and its rate of matrix multiplication, which bounds the speed of every step."""
 
 import platform
 import time
@@ -12,7 +12,7 @@ from grokinterp.models import Transformer
 
 
 def describe() -> str:
-    """One line: processor, cores, vector unit, versions."""
+    """Describe the machine in one line: processor, cores, vector unit, versions."""
     processor = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -23,31 +23,31 @@ def describe() -> str:
 
 
 def milliseconds(work: Callable[[], object]) -> float:
-    """Wall time of one call."""
+    """Return the wall time of a call."""
     start = time.perf_counter()
     work()
     return 1e3 * (time.perf_counter() - start)
 
 
 def multiplication_rate(repeats: int = 25) -> float:
-    """Multiply-adds per millisecond in the largest product of the step, [3830, 128] by [128, 512] in float32."""
+    """Return multiply-adds per millisecond in the largest product of the step, [3830, 128] by [128, 512] in float32."""
     a, b, out = torch.randn(3830, 128), torch.randn(128, 512), torch.empty(3830, 512)
     return 3830 * 128 * 512 / median(milliseconds(lambda: torch.mm(a, b, out=out)) for _ in range(repeats))
 
 
 def naive_products(model: Transformer) -> int:
-    """Multiply-adds per example of a forward pass with every position in every layer, the last one unembedded."""
+    """Return multiply-adds per example of a forward pass at every position of every layer, last position unembedded."""
     spec, positions = model.spec, model.cfg.n_ctx
     width = spec.n_heads * spec.head_size
     return positions * spec.d_model * (4 * width + 2 * spec.d_mlp) + model.W_U.numel()
 
 
 def readout_products(model: Transformer) -> int:
-    """The same for form A: output projection, MLP and unembedding of the read-out position; the tables are shared."""
+    """Return the same for form A: output projection, MLP and unembedding at the read-out position; shared tables."""
     spec = model.spec
     return spec.d_model * (spec.n_heads * spec.head_size + 2 * spec.d_mlp) + model.W_U.numel()
 
 
 def step_limit(products: int, n_train: int, n_test: int, rate: float) -> float:
-    """Milliseconds of the products alone: forward and twice that backward on train, forward on test."""
+    """Return milliseconds of the products alone: forward and twice as much backward on train, forward on test."""
     return products * (3 * n_train + n_test) / rate

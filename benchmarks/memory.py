@@ -1,7 +1,7 @@
-"""How much more memory 2,000 checkpoints need than 20: ``python -m benchmarks.memory [--counts 20 2000]``.
+"""Memory of analyzing 2,000 checkpoints compared with 20: ``python -m benchmarks.memory [--counts 20 2000]``.
 
-The task has the size of Nanda et al. 2023, p = 113, on which the size of the results depends; the model is narrow, so
-that it takes about ten minutes. Checkpoints are drawn, not trained.
+The task has the size of Nanda et al. 2023, p = 113, which determines the size of the results; the model is narrow, so
+that the benchmark takes about ten minutes. Checkpoints are drawn at random, not trained.
 """
 
 import argparse
@@ -29,9 +29,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 
 
-@patch.object(os, "fsync", lambda descriptor: None)  # durability is not what is measured
+@patch.object(os, "fsync", lambda descriptor: None)  # durability is not measured
 def draw(path: Path, count: int, overrides: Sequence[str]) -> Path:
-    """A run directory with so many drawn checkpoints."""
+    """Create a run directory with a number of random checkpoints."""
     experiment = preset("nanda2023").override([*NARROW, *overrides])
     run = RunDirectory.create(path, experiment.to_dict(), {})
     model = experiment.empty_model()
@@ -44,7 +44,7 @@ def draw(path: Path, count: int, overrides: Sequence[str]) -> Path:
 
 
 def peak(path: Path) -> float:
-    """Peak resident memory of analyzing a run, in MB, in a process of its own."""
+    """Return the peak resident memory of analyzing a run in a separate process, in MB."""
     command = [sys.executable, "-c", PEAK, str(path)]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 

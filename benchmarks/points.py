@@ -1,4 +1,4 @@
-"""The run whose weights are measured: the published network on its way through grokking."""
+"""The benchmark run: the published network at several points of its training."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +13,11 @@ from grokinterp.training import train
 
 FOLDER = Path("build/benchmarks")
 PLAIN = ["optimization.loss=softplus", "model.biases=false"]
-"""What every side of a comparison can do."""
+"""Overrides that restrict the model to features supported by all sides."""
 
 
 class Size(NamedTuple):
-    """How much is measured: the run, by changes to the preset nanda2023, and how its sides' processes start."""
+    """The size of a benchmark: overrides of the preset nanda2023, and the start method of the sides' processes."""
 
     name: str
     steps: int
@@ -31,11 +31,11 @@ FULL = Size("nanda2023", 3_000, ["optimization.lr=2e-3", "optimization.weight_de
 SMALL = Size(
     "small", 40, ["task.p=11", "model.d_model=8", "model.d_mlp=16", "split.fraction=0.5", "save.every=10"], "fork"
 )
-"""What the test suite can afford: the same code, and no number worth keeping."""
+"""A size for the test suite: the same code, with meaningless numbers."""
 
 
 def trained_run(size: Size = FULL) -> Trajectory:
-    """The run, trained here the first time and kept under build/."""
+    """Return the run, trained at the first call and kept under build/."""
     directory = FOLDER / size.name
     experiment = preset("nanda2023").override([f"steps={size.steps}", *size.overrides, *PLAIN])
     if directory.exists() and (run := Trajectory.open(directory)).steps[-1:] == (size.steps,):
@@ -44,7 +44,7 @@ def trained_run(size: Size = FULL) -> Trajectory:
 
 
 def points_of_training(run: Trajectory) -> dict[str, Transformer]:
-    """The model at its start, once memorized, in the middle of the transition, and at the end."""
+    """Return the model at its start, after memorization, in the middle of the transition, and at the end."""
     metrics = run.metrics
 
     def first(name: str, level: float) -> int:

@@ -1,7 +1,7 @@
 """Train presets to their last step and write docs/presets.md: ``python -m benchmarks.presets [NAME ...]``.
 
-Without names, the ones that take minutes on a CPU. What was measured is kept in presets.json, so that
-the long ones can be added one by one, on whatever machine has the time.
+Without names, the presets that take minutes on a CPU are trained. Results are kept in presets.json, so that the long
+runs can be added one at a time, on any machine.
 """
 
 import argparse
@@ -36,7 +36,7 @@ HEAD = [
 
 
 def measure(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """One preset trained to its end and looked at there; the run is thrown away."""
+    """Train a preset to its end, measure it, and discard the run."""
     experiment = PRESETS[name].experiment.override(overrides)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
@@ -58,7 +58,7 @@ def measure(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def row(name: str, found: dict[str, Any]) -> list[str]:
-    """A line of the table."""
+    """Format a row of the table."""
     at = found["measures"]
     explained = "not defined" if at["logit_fve"] is None else f"{at['logit_fve']:.1%}"
     return [
@@ -75,7 +75,7 @@ def row(name: str, found: dict[str, Any]) -> list[str]:
 
 
 def page(measured: dict[str, dict[str, Any]]) -> str:
-    """The document: every preset with its source, then what those that were trained to the end did."""
+    """Return the document: every preset with its source, then the results of the presets trained to the end."""
     lines = ["# Presets\n", "`grokinterp train --preset NAME`; any setting can be overridden.\n"]
     lines += [f"* **{name}**: {found.about}" for name, found in PRESETS.items()]
     lines += ["\n## Trained to the last step\n", "Written by `python -m benchmarks.presets`, seed 0."]
@@ -90,7 +90,7 @@ def page(measured: dict[str, dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Train, keep what was measured, write the document."""
+    """Train, store the results, write the document."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.presets", description=__doc__)
     parser.add_argument("names", nargs="*", default=SMALL, metavar="NAME")
     measured = json.loads(MEASURED.read_text(encoding="utf-8")) if MEASURED.exists() else {}

@@ -1,4 +1,4 @@
-"""RESULTS.md, from the numbers of one run of the benchmarks."""
+"""Writing of RESULTS.md from the numbers of a benchmark run."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -10,19 +10,19 @@ OURS = "grokinterp"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table, numbers to the right."""
+    """Format a Markdown table with right-aligned numbers."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
 def verdict(value: float, required: float, *, at_most: bool = False) -> str:
-    """The number, its target, and whether it is reached."""
+    """Format a number with its target and whether it is reached."""
     reached = value <= required if at_most else value >= required
     return f"{value:.2f} ({'≤' if at_most else '≥'} {required:g}: {'reached' if reached else 'missed'})"
 
 
 def steps_section(found: dict[str, Any]) -> str:
-    """Times, ratios and the distance from the limit, for one thread count."""
+    """Format times, ratios and the distance from the limit for one thread count."""
     points: dict[str, dict[str, float]] = found["points"]
     sides = list(next(iter(points.values())))
     others = [side for side in sides if side != OURS]
@@ -34,21 +34,21 @@ def steps_section(found: dict[str, Any]) -> str:
     ]
     return f"""## Training step, {threads} thread{"s" * (threads > 1)}
 
-Median ms of one full-batch AdamW step on {found["train"]:,} examples plus the loss of the other {found["test"]:,}:
+Median ms of one full-batch AdamW step on {found["train"]:,} examples plus the loss on the other {found["test"]:,}:
 
 {table(["point of training", *sides], times)}
-Times faster than:
+Speedup of grokinterp over:
 
 {table(["point of training", *others], ratios)}
-Slowest point over the start: {verdict(max(ours) / ours[0], REQUIRED_STEADINESS, at_most=True)}.
-The products of the plain algorithm alone take {limits["naive"]:.0f} ms here, those of ours {limits["form A"]:.0f} ms
-({2 * found["rate"] / 1e6:.0f} GFLOP/s measured); our step is {ours[0] / limits["form A"]:.2f} times its limit.
+Slowest point relative to the start: {verdict(max(ours) / ours[0], REQUIRED_STEADINESS, at_most=True)}.
+The products alone take {limits["naive"]:.0f} ms in the plain algorithm and {limits["form A"]:.0f} ms in ours
+({2 * found["rate"] / 1e6:.0f} GFLOP/s measured); our step takes {ours[0] / limits["form A"]:.2f} times its limit.
 Largest relative gradient difference in float64, over these points: {found["gradient_difference"]:.0e}.
 """
 
 
 def analyses_section(found: dict[str, Any]) -> str:
-    """The notebook's loop against ``evaluate``."""
+    """Format the comparison of the notebook's loop with ``evaluate``."""
     same, notebook = found["same"], "notebook: load_state_dict, run_with_cache, one projection per frequency"
     rows = [
         [f"{notebook}, float32 with float64 losses", f"{found['notebook32']:.0f}"],
@@ -61,25 +61,25 @@ def analyses_section(found: dict[str, Any]) -> str:
     ]
     return f"""## Analyses of one checkpoint, 1 thread
 
-Median ms over {found["checkpoints"]} checkpoints of nanda2023, reading the file included.
-The same measures are those of {", ".join(found["names"])}.
+Median ms over {found["checkpoints"]} checkpoints of nanda2023, including reading the file.
+"The same measures" are {", ".join(found["names"])}.
 
 {table(["", "ms"], rows)}
-Times faster than the notebook, in the same precision: {verdict(found["notebook64"] / same, REQUIRED_ANALYSES)};
-than the notebook in float32: {found["notebook32"] / same:.1f}.
+Speedup over the notebook in the same precision: {verdict(found["notebook64"] / same, REQUIRED_ANALYSES)};
+over the notebook in float32: {found["notebook32"] / same:.1f}.
 """
 
 
 def results(steps: list[dict[str, Any]], analyses: dict[str, Any]) -> str:
-    """The whole file."""
+    """Return the complete file."""
     return "\n".join(
         [
             "# Measured\n",
-            "Written by `make bench`. The network is that of the preset nanda2023 (p = 113), trained in float32",
+            "Written by `make bench`. The network is the preset nanda2023 (p = 113), trained in float32",
             "at twice its learning rate and weight decay, which brings it through all phases in fewer steps.",
-            "The sides take turns, each in a process of its own; losses and gradients were checked to be equal first.",
-            "Train and test loss are computed at every step on all sides. Ours flushes denormals and keeps freed",
-            "memory, as `grokinterp train` does; the others run as they were published.\n",
+            "The sides take turns in separate processes, after their losses and gradients were checked for equality.",
+            "Every side computes train and test loss at every step. grokinterp flushes denormals and keeps freed",
+            "memory, as `grokinterp train` does; the others run as published.\n",
             f"Machine: {steps[0]['machine']}.\n",
             *map(steps_section, steps),
             analyses_section(analyses),

@@ -1,4 +1,4 @@
-"""The training step against the published style of loop, taking turns, at several points of training."""
+"""The training step compared with published styles of loop, taking turns, at several points of training."""
 
 import copy
 from collections.abc import Callable
@@ -22,12 +22,12 @@ from grokinterp.models import Transformer
 from grokinterp.training.step import Step
 
 STILL = 1e-12
-"""Learning rate of the timed steps: all the work of AdamW, and the weights stay where training put them."""
+"""Learning rate of the timed steps: AdamW does all its work, but the weights stay in place."""
 
 
 @dataclass
 class Side:
-    """One way to train: ``step`` does everything, then ``losses`` are those of the weights it started from."""
+    """A training loop: ``step`` does all the work, and ``losses`` are the losses of the weights before it."""
 
     name: str
     model: nn.Module
@@ -35,7 +35,7 @@ class Side:
 
 
 def grokinterp_side(model: Transformer, problem: Problem, *, form: LossForm = "softplus") -> Side:
-    """Our step as ``grokinterp train`` takes it, and the test loss as it evaluates it."""
+    """Return this package's step as ``grokinterp train`` takes it, with the test loss as it evaluates it."""
     step = Step(model, problem, Optimization(lr=STILL, weight_decay=1.0, warmup_steps=0, loss=form))
     step.prepare()
     test = problem.parts["test"]
@@ -50,12 +50,12 @@ def grokinterp_side(model: Transformer, problem: Problem, *, form: LossForm = "s
 
 
 def adamw(model: nn.Module) -> torch.optim.AdamW:
-    """The optimizer as a script sets it up."""
+    """Return the optimizer as a typical script creates it."""
     return torch.optim.AdamW(model.parameters(), lr=STILL, weight_decay=1.0, betas=(0.9, 0.98))
 
 
 def plain_side(model: Transformer, problem: Problem) -> Side:
-    """A clean loop: float32 cross-entropy, test loss without gradients."""
+    """Return a plain loop: float32 cross-entropy, test loss without gradients."""
     net = PlainTransformer(model)
     optimizer, train, test = adamw(net), problem.tokens[problem.is_train], problem.tokens[~problem.is_train]
 
@@ -71,12 +71,12 @@ def plain_side(model: Transformer, problem: Problem) -> Side:
 
 
 def high_precision(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy of the last position in float64, as the published notebooks take it."""
+    """Return the mean cross-entropy of the last position in float64, as in the published notebooks."""
     return cross_entropy(logits[:, -1], labels, form="float64").mean()
 
 
 def hooked_side(model: Transformer, problem: Problem) -> Side:
-    """The TransformerLens demo's loop: hooked einsums, all positions, float64 loss."""
+    """Return the loop of the TransformerLens demo: hooked einsums, all positions, float64 loss."""
     optimizer, train, test = adamw(model), problem.tokens[problem.is_train], problem.tokens[~problem.is_train]
 
     def both() -> tuple[Tensor, Tensor]:
@@ -91,7 +91,7 @@ def hooked_side(model: Transformer, problem: Problem) -> Side:
 
 
 def first_side(model: Transformer, problem: Problem) -> Side:
-    """The first published loop: pairs as a Python list, and the test loss with its graph."""
+    """Return the first published loop: pairs as a Python list, and the test loss with its graph."""
     net = FirstTransformer(model)
     optimizer = adamw(net)
     train, test = (
@@ -118,7 +118,7 @@ MAKERS = {
 
 
 def work_of(name: str, size: Size) -> dict[str, Callable[[], object]]:
-    """One side's step at every point of training; ours with the settings that ``grokinterp train`` makes."""
+    """Return a side's step at every point of training; this package's with the settings of ``grokinterp train``."""
     if name == "grokinterp":
         torch.set_flush_denormal(True)
         keep_freed_memory()
@@ -127,7 +127,7 @@ def work_of(name: str, size: Size) -> dict[str, Callable[[], object]]:
 
 
 def check_equal(model: Transformer, problem: Problem) -> float:
-    """Assert that all sides compute the same in float64; return the largest relative difference of the gradient."""
+    """Assert that all sides agree in float64; return the largest relative difference of the gradient."""
     model = copy.deepcopy(model).double()
     ours = grokinterp_side(copy.deepcopy(model), problem, form="float64")  # log-softmax's own rounding on all sides
     others = [make(copy.deepcopy(model), problem) for name, make in MAKERS.items() if name != "grokinterp"]
@@ -144,12 +144,12 @@ def check_equal(model: Transformer, problem: Problem) -> float:
 
 
 def flat(parts: list[Tensor]) -> Tensor:
-    """All entries in one vector."""
+    """Concatenate all entries in a vector."""
     return torch.cat([part.flatten() for part in parts])
 
 
 def measure(size: Size, *, rounds: int) -> dict[str, Any]:
-    """Medians at every point of training, and what the products alone would take."""
+    """Return medians at every point of training, and the time of the products alone."""
     run = trained_run(size)
     points, problem, threads = points_of_training(run), run.problem, torch.get_num_threads()
     gradients = {name: check_equal(model, problem) for name, model in points.items()}

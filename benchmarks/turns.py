@@ -1,7 +1,7 @@
-"""Sides of a comparison, each in a process of its own, taking turns.
+"""Comparisons whose sides take turns in separate processes.
 
-What a side sets for its process (the allocator, flushed denormals, the thread count) is then its own, and a neighbor's
-load falls on all sides alike.
+The settings of each process (the allocator, flushed denormals, the thread count) thus apply to a single side, and the
+load of other programs affects all sides alike.
 """
 
 import multiprocessing
@@ -15,11 +15,11 @@ import torch
 from benchmarks.machine import milliseconds
 
 Make = Callable[[], Mapping[str, Callable[[], object]]]
-"""Builds a side in its process: what it does at each point, by the point's name."""
+"""Builds a side in its process: the work at each point, by the point's name."""
 
 
 def serve(make: Make, threads: int, connection: Connection) -> None:
-    """Time one call whenever a point's name comes in; a name that is None ends it."""
+    """Time a call for each point's name received, until None ends it."""
     torch.set_num_threads(threads)
     work = make()
     connection.send(list(work))
@@ -29,7 +29,7 @@ def serve(make: Make, threads: int, connection: Connection) -> None:
 
 
 def answer(name: str, pipe: Connection) -> Any:
-    """What a side sends. Raises RuntimeError naming the side if its process has died."""
+    """Return a side's answer. Raises RuntimeError naming the side if its process has died."""
     try:
         return pipe.recv()
     except EOFError:
@@ -39,16 +39,16 @@ def answer(name: str, pipe: Connection) -> Any:
 def take_turns(
     sides: Mapping[str, Make], *, rounds: int, threads: int = 1, start: Literal["spawn", "fork"] = "spawn"
 ) -> dict[str, dict[str, float]]:
-    """Median milliseconds by point and side; each call is timed right after an untimed one.
+    """Return median milliseconds by point and side; each timed call follows an untimed call.
 
-    A forked side saves the imports, but shares what this process has set: not for numbers worth keeping.
+    A forked side saves the imports, but shares the settings of this process, so its numbers are meaningless.
     """
     context = multiprocessing.get_context(start)
     pipes: dict[str, Connection] = {}
     for name, make in sides.items():
         pipes[name], theirs = context.Pipe()
         context.Process(target=serve, args=(make, threads, theirs), daemon=True).start()
-        theirs.close()  # with the only open end in the process, its death ends our waiting
+        theirs.close()  # if only the process holds the other end, its death ends the wait
     points, *_ = [answer(name, pipe) for name, pipe in pipes.items()]
     times: dict[str, dict[str, list[float]]] = {point: {name: [] for name in sides} for point in points}
     for _ in range(rounds):

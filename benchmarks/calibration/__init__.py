@@ -1,5 +1,5 @@
-"""How every judgment was calibrated: one script per family, ``python -m benchmarks.calibration.NAME [--small]``.
+"""Calibration of the judgments: one script per family, ``python -m benchmarks.calibration.NAME [--small]``.
 
-Each plants cases whose answer is known, measures how often the rule finds it, and prints a Markdown table; the tables
-in docs/formulas.md come from here. ``--small`` runs the same code at the size that the test suite can afford.
+Each script plants cases with known answers, measures how often the rule is correct, and prints a Markdown table of
+docs/formulas.md. ``--small`` runs the same code at toy size for the test suite.
 """

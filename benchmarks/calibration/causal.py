@@ -1,7 +1,7 @@
 """Causal score of memorizers and of planted generalizers: ``python -m benchmarks.calibration.causal [--small]``.
 
-Beside it the score as up to now: necessity on the training pairs, sufficiency on all pairs. Keys are those of the rule,
-and, where it finds none or all, all characters but the least similar.
+The former score, necessity on the training pairs and sufficiency on all pairs, is shown for comparison. Keys are found
+by the rule or, if it finds none or all, are all characters but the least similar.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from grokinterp.runs.checkpoint import Checkpoint
 
 
 def checkpoint_of(network: Planted) -> Checkpoint:
-    """A checkpoint with these outputs."""
+    """Return a checkpoint with these outputs."""
     n = network.problem.task.n_classes
     found = Checkpoint(0, MLP(MLPSpec(hidden=(1,)), d_vocab=n, d_vocab_out=n, n_ctx=2), network.problem)
     none = network.logits.new_zeros(len(network.logits), 1)
@@ -29,14 +29,14 @@ def checkpoint_of(network: Planted) -> Checkpoint:
 
 
 def keys_of(network: Planted) -> Tensor:
-    """The keys, or all characters but the least similar where none or every one is key."""
+    """Return the keys, or all characters but the least similar if none or every character is key."""
     keys, similarity = ours(network), found_in(network).similarity
     some = sorted(keys) if 0 < len(keys) < len(similarity) else similarity.argsort().tolist()[1:]
     return torch.tensor(some, dtype=torch.int64)
 
 
 def former(checkpoint: Checkpoint, keys: Tensor) -> float:
-    """The score of necessity on the training pairs and sufficiency on all pairs."""
+    """Return the former score: necessity on the training pairs and sufficiency on all pairs."""
     cyclic = cyclic_order(checkpoint.problem.task)
     pieces = cyclic_pieces(checkpoint, keys + 1) if cyclic else group_pieces(checkpoint, keys)
     is_train = checkpoint.problem.is_train
@@ -51,7 +51,7 @@ def former(checkpoint: Checkpoint, keys: Tensor) -> float:
 
 
 def partly(name: str, share: float, seed: int) -> Planted:
-    """The training pairs memorized at a logit of 10, and the characters of three keys of 10 times that share, noise."""
+    """Return logits that memorize the training pairs (10) and contain a share of three planted keys, with noise."""
     generator, problem = torch.Generator().manual_seed(seed), problem_of(name, seed=seed)
     keys = (0, 4, 11) if name.isdigit() else (1, 2, 3)
     network = Planted(problem, torch.zeros(0), keys)
@@ -63,7 +63,7 @@ def partly(name: str, share: float, seed: int) -> Planted:
 
 
 def rows(networks: dict[str, Callable[[int], Planted]], seeds: int) -> Iterator[str]:
-    """A line of the table for each kind of network: means over the seeds, and the largest score."""
+    """Return a row per kind of network: means over the seeds, and the largest score."""
     yield "| network | accuracy held out | score up to now | score | largest |\n|---|---|---|---|---|"
     for name, make in networks.items():
         right, before, after = [], [], []
@@ -81,7 +81,7 @@ def rows(networks: dict[str, Callable[[int], Planted]], seeds: int) -> Iterator[
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.calibration.causal", description=__doc__)
-    parser.add_argument("--small", action="store_true", help="the size of the test suite: no number worth keeping")
+    parser.add_argument("--small", action="store_true", help="toy size for the test suite; the numbers are meaningless")
     small = parser.parse_args(arguments).small
     torch.set_num_threads(1)
     networks: dict[str, Callable[[int], Planted]] = {}

@@ -1,12 +1,13 @@
-"""Clock, pizza or between: networks whose proportion of multiplication is known, and what the verdict says of them.
+"""Verdicts on networks with a known share of multiplication, from pizza to clock.
 
 A transformer brings both operands to the last position by attention that depends on positions alone; quadratic neurons
 then square the sum and the difference of their circles, z_a = e^{iwa} and z_b = e^{iwb}:
 
     (1 - λ/2) (z_a + z_b)² - (λ/2) (z_a - z_b)² = 2 e^{iw(a + b)} (1 + (1 - λ) cos w(a - b)).
 
-λ = 0 is a function of E_a + E_b, the sum type; λ = 1 multiplies, z_a z_b, a clock; between, the product has the share λ
-of the mean logit. The cosine of the two gradients is known for every a - b, and for one frequency its mean is 1 - λ.
+λ = 0 is a function of E_a + E_b, the sum type; λ = 1 multiplies, z_a z_b, a clock; in between, the product contributes
+the share λ of the mean logit. The cosine of the two gradients is known for every a - b, and for one frequency its mean
+is 1 - λ.
 
 ``python -m benchmarks.calibration.circuits [--small]`` prints the tables of docs/formulas.md, Circuit verdict.
 """
@@ -37,21 +38,21 @@ from grokinterp.training import train
 NOISES = {"common": "f(E_a + E_b), all classes alike", "noise": "f(E_a, E_b), each class its own"}
 
 HARD = 60.0
-"""Attention score of the position that a head looks at."""
+"""Attention score of the position that a head attends to."""
 
 
 @dataclass(frozen=True)
 class PlantedCircuit:
-    """A network of known circuit.
+    """A network with a known circuit.
 
     Args:
         p: modulus.
         amplitudes: {frequency: size of its logits}.
-        product: λ, the share of the mean logit that the product of both operands gives.
-        rotations: {frequency: angle by which b's circle is turned against a's}; then b has tokens of its own.
-        common: size of what random neurons on E_a + E_b add to all logits of a pair alike, which changes no answer.
-        noise: size of what neurons on E_a and E_b by different random weights add to every logit.
-        seed: of the noise.
+        product: λ, the share of the mean logit contributed by the product of both operands.
+        rotations: {frequency: angle by which b's circle is rotated against a's}; b then has separate tokens.
+        common: size of random neurons on E_a + E_b added to all logits of a pair alike, which changes no answer.
+        noise: size of neurons on E_a and E_b with different random weights, added to every logit.
+        seed: seed of the noise.
     """
 
     p: int
@@ -63,21 +64,21 @@ class PlantedCircuit:
     seed: int = 0
 
     def task(self) -> Task:
-        """Addition; where b has tokens of its own, a table."""
+        """Return addition, or a table if b has separate tokens."""
         if not self.rotations:
             return ModularAddition(p=self.p)
         table = [[-1] * self.p + [(a + b) % self.p for b in range(self.p)] for a in range(self.p)]
         return Table.from_array(table)
 
     def checkpoint(self) -> Checkpoint:
-        """The network on all pairs."""
+        """Return the network as a checkpoint on all pairs."""
         task = self.task()
         tokens = torch.cat([task.tokens(), torch.full((task.n_examples, 1), task.d_vocab)], 1)
         problem = Problem(task, tokens, task.labels(), torch.zeros(task.n_examples, dtype=torch.bool))
         return Checkpoint(0, self.model(task), problem)
 
     def model(self, task: Task) -> Transformer:
-        """The weights, in the axes: circles, positions, a's circles, b's circles, answer."""
+        """Return the network, in the axes: circles, positions, a's circles, b's circles, answer."""
         width, noise = 2 * len(self.amplitudes), 64 if self.common or self.noise else 0
         spec = TransformerSpec(
             d_model=4 * width + 3 + noise, n_heads=2, d_head=max(width, 3), d_mlp=3 * width + noise, act_fn="quadratic"
@@ -101,7 +102,7 @@ class PlantedCircuit:
         model.pos_embed.W_pos[:, width : width + 3] = torch.eye(3)
 
     def _attend(self, model: Transformer, width: int) -> None:
-        """Head 0 looks at the first position and head 1 at the second, each brings the circles to axes of its own."""
+        """Let head 0 attend to the first position and head 1 to the second, each copying circles to its own axes."""
         attn = model.blocks[0].attn
         for head in range(2):
             attn.W_Q[head, width + 2, head] = HARD * attn.scale
@@ -111,7 +112,7 @@ class PlantedCircuit:
                 attn.W_O[head, axis, width + 3 + head * width + axis] = 1
 
     def _multiply(self, model: Transformer, width: int) -> None:
-        """Squares of x, y and x + y, of the sum and of the difference, into Re and Im of the answer."""
+        """Map squares of x, y and x + y, of the sum and of the difference, to Re and Im of the answer."""
         mlp, first = model.blocks[0].mlp, width + 3
         answer, neuron, residue = first + 2 * width, 0, torch.arange(self.p).double()
         for i, (k, amplitude) in enumerate(self.amplitudes.items()):
@@ -129,11 +130,11 @@ class PlantedCircuit:
             model.unembed.W_U[answer + 2 * i + 1] = amplitude / 2 * wave.sin()
 
     def _disturb(self, model: Transformer, width: int) -> None:
-        """Random quadratic neurons on the circles of both operands, with random weights to the classes."""
+        """Add random quadratic neurons on the circles of both operands, with random weights to the classes."""
         generator = torch.Generator().manual_seed(self.seed)
         mlp, first, n = model.blocks[0].mlp, width + 3, 64
         halves = torch.randn(2, width, n, generator=generator, dtype=torch.float64) / width**0.5
-        halves[1, :, : n // 2] = halves[0, :, : n // 2]  # the first half sees the sum alone
+        halves[1, :, : n // 2] = halves[0, :, : n // 2]  # the first half depends only on the sum
         mlp.W_in[first : first + width, -n:], mlp.W_in[first + width : first + 2 * width, -n:] = halves
         out = torch.randn(n, self.p, generator=generator, dtype=torch.float64) / (n / 2) ** 0.5
         out[: n // 2] = out[: n // 2, :1]
@@ -142,7 +143,7 @@ class PlantedCircuit:
         model.unembed.W_U[-n:] = scale[:, None] * out / 2
 
     def cosines(self) -> Tensor:
-        """The exact cosine of both gradients for every a - b, without noise."""
+        """Return the exact cosine of both gradients for every a - b, without noise."""
         angle = 2 * math.pi / self.p * torch.arange(self.p).double() / 2
         squares = [
             (a * (1 - self.product / 2) * (k * angle - self.rotations.get(k, 0.0) / 2).cos()).square()
@@ -156,17 +157,17 @@ class PlantedCircuit:
         return (together - apart) / (together + apart)
 
     def symmetricity(self) -> float:
-        """Its mean over all triples."""
+        """Return the mean cosine over all triples."""
         return float(self.cosines().nanmean())
 
 
 def measured(planted: PlantedCircuit) -> tuple[str, Circuit]:
-    """The verdict and the evidence, with as many triples as settle it."""
+    """Return the verdict and the evidence of a planted circuit, with enough triples to decide."""
     return judged(planted.checkpoint(), torch.tensor(list(planted.amplitudes)))
 
 
 def judged(checkpoint: Checkpoint, keys: Tensor) -> tuple[str, Circuit]:
-    """The same of any network."""
+    """Return the verdict and the evidence of any network."""
     none = torch.empty(0, dtype=torch.int64)
     found = circuit(checkpoint, key_frequencies=keys, key_irreps=none, triples=settling_triples(checkpoint))
     close = [CIRCUITS[i] for i in found.is_close_to.nonzero().flatten()]
@@ -175,12 +176,12 @@ def judged(checkpoint: Checkpoint, keys: Tensor) -> tuple[str, Circuit]:
 
 
 def amplitudes(p: int, count: int) -> dict[int, float]:
-    """Equal sizes at spread frequencies."""
+    """Return equal sizes at spread frequencies."""
     return {1 + i * (p // 2 - 1) // max(count, 2): 6.0 for i in range(count)}
 
 
 def by_product(p: int, counts: Sequence[int], products: Sequence[float]) -> list[str]:
-    """Exact g, sampled g and verdict by the share of the product, for one or several frequencies of equal size."""
+    """Return exact g, sampled g and verdict by the share of the product, for frequencies of equal size."""
     lines = ["| λ | " + " | ".join(f"{count} frequencies" for count in counts) + " |", "|---|" + "---|" * len(counts)]
     for product in products:
         cells = []
@@ -194,7 +195,7 @@ def by_product(p: int, counts: Sequence[int], products: Sequence[float]) -> list
 
 
 def by_noise(p: int, noises: Sequence[float], seeds: int) -> list[str]:
-    """Sum type and clock under noise: what is left of g, how far q spreads, how often the verdict stays."""
+    """Return g, q and verdicts of the sum type and the clock under noise."""
     lines = ["| planted | added | size | g | q | verdicts |", "|---|---|---|---|---|---|"]
     for kind, product in (("pizza", 0.0), ("clock", 1.0)):
         for where in ("common", "noise"):
@@ -214,7 +215,7 @@ def by_noise(p: int, noises: Sequence[float], seeds: int) -> list[str]:
 
 
 def by_distance(p: int, distances: Sequence[float], draws: int) -> list[str]:
-    """How often a sample of a given size puts g on the right side of a threshold at a given distance."""
+    """Return how often a sample puts g on the correct side of a threshold, by sample size and distance."""
     lines = ["| threshold | distance of g | right side, 128 | 512 | 2,048 | close to |", "|---|---|---|---|---|---|"]
     for threshold in (PARALLEL, OBLIQUE):
         for distance in distances:
@@ -238,7 +239,7 @@ def by_distance(p: int, distances: Sequence[float], draws: int) -> list[str]:
 
 
 def by_training(p: int, rates: Sequence[float], seeds: int, steps: int) -> list[str]:
-    """Transformers trained with a share of learned attention: the verdict, and how many answers need that attention."""
+    """Return verdicts on trained transformers by their share of learned attention, and their dependence on it."""
     lines = [
         "| rate | seed | test accuracy | g | q | pizza − clock | right with mean attention | verdict |",
         "|" + "---|" * 8,
@@ -261,7 +262,7 @@ def by_training(p: int, rates: Sequence[float], seeds: int, steps: int) -> list[
 
 
 def experiment(p: int, rate: float, seed: int, steps: int) -> Experiment:
-    """The setting of Zhong et al. 2023, smaller."""
+    """Return the setting of Zhong et al. 2023 at a smaller size."""
     return Experiment(
         task=ModularAddition(p=p),
         model=TransformerSpec(
@@ -277,7 +278,7 @@ def experiment(p: int, rate: float, seed: int, steps: int) -> Experiment:
 
 
 def with_mean_attention(checkpoint: Checkpoint) -> float:
-    """Share of the pairs answered correctly with every head's attention held at its mean over the pairs."""
+    """Return the share of pairs answered correctly with every head's attention fixed at its mean over the pairs."""
     name = checkpoint.model.pattern_hooks[-1]
 
     def mean(pattern: Tensor, *, hook: Any) -> Tensor:
@@ -289,7 +290,7 @@ def with_mean_attention(checkpoint: Checkpoint) -> float:
 
 
 def at(p: int, g: float) -> PlantedCircuit:
-    """The network of two frequencies whose exact symmetricity is g, by bisection."""
+    """Return the network of two frequencies whose exact symmetricity is g, by bisection."""
     low, high = 0.0, 1.0
     for _ in range(40):
         middle = (low + high) / 2
@@ -298,7 +299,7 @@ def at(p: int, g: float) -> PlantedCircuit:
 
 
 def spread(values: Tensor) -> str:
-    """The range of some values."""
+    """Format the range of some values."""
     return f"{float(values.min()):.2f} … {float(values.max()):.2f}"
 
 

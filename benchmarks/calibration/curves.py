@@ -1,4 +1,4 @@
-"""Verdicts on synthetic curves whose course is known: how many are right, and how many depend on the evaluations.
+"""Verdicts on synthetic curves of known course: accuracy, and dependence on the evaluations.
 
 ``python -m benchmarks.calibration.curves [--small] [--seed N]`` prints a Markdown table. Each curve has a true accuracy
 over continuous time; the log measures it at linear or logarithmic steps on 50 to 10,000 examples drawn anew, and is
@@ -28,7 +28,7 @@ class Course(NamedTuple):
 
 
 class Log(NamedTuple):
-    """What is recorded of a course."""
+    """The recorded part of a course."""
 
     steps: np.ndarray
     train: np.ndarray
@@ -36,16 +36,16 @@ class Log(NamedTuple):
     n_test: int | None
 
     def at(self, index: slice) -> "Log":
-        """Some of its evaluations."""
+        """Return the log at some of its evaluations."""
         return Log(self.steps[index], self.train[index], self.test[index], self.n_test)
 
     def until(self, step: float) -> "Log":
-        """The evaluations up to a step."""
+        """Return the log up to a step."""
         return self.at(slice(int(np.searchsorted(self.steps, step, side="right"))))
 
 
 def rise(steps: np.ndarray, at: float, low: float, high: float, width: float = 0.1) -> np.ndarray:
-    """A sigmoid in the logarithm of the steps from `low` to `high`, of a width that is a share of the steps."""
+    """Return a sigmoid in the logarithm of the steps from ``low`` to ``high``, of a width relative to the steps."""
     position = (np.log(np.maximum(steps, 1)) - np.log(at)) / (width / 4)
     return low + (high - low) / (1 + np.exp(-np.clip(position, -50, 50)))
 
@@ -62,17 +62,17 @@ class Draw:
         self.width = float(10 ** rng.uniform(-2, -0.4))
 
     def train(self, steps: np.ndarray) -> np.ndarray:
-        """Memorized for good."""
+        """Return a train accuracy that memorizes permanently."""
         return rise(steps, 0.8 * self.memorized, 0.01, 1.0)
 
     def test(self, steps: np.ndarray, low: float | None = None, high: float | None = None) -> np.ndarray:
-        """From one plateau, reached with memorization, to another."""
+        """Return a test accuracy that rises from one plateau, reached with memorization, to another."""
         low, high = self.low if low is None else low, self.high if high is None else high
         first = rise(steps, 0.8 * self.memorized, 0.01, low)
         return first + rise(steps, self.grokked, 0, high - low, self.width)
 
     def fallen(self, share: float, length: float) -> Callable[[np.ndarray], np.ndarray]:
-        """Flags of random intervals after generalization that cover about a share of the time, each of a length."""
+        """Return flags of random intervals of given length after generalization, covering about a share of the time."""
         since = 1.3 * self.grokked
         count = max(1, round(share * (self.last - since) / length))
         slots = np.linspace(since, self.last * 0.97, count + 1)[:-1]
@@ -81,19 +81,19 @@ class Draw:
 
 
 def grokked(draw: Draw) -> Course:
-    """Memorized, then generalized once and for all."""
+    """Return a run that memorizes, then generalizes permanently."""
     return Course(draw.train, draw.test, draw.last, "grokked")
 
 
 def dips(draw: Draw) -> Course:
-    """The same, with short dips that cover 4 to 12 % of the time after it."""
+    """Return a grokked run with short dips that cover 4 to 12 % of the time after generalization."""
     flags = draw.fallen(draw.rng.uniform(0.04, 0.12), draw.last * draw.rng.uniform(0.002, 0.01))
     depth = draw.rng.uniform(0.5, 0.94)
     return Course(draw.train, lambda s: np.where(flags(s), depth, draw.test(s)), draw.last, "grokked")
 
 
 def slingshots(draw: Draw) -> Course:
-    """The same, with a few falls to near chance, in the train accuracy too."""
+    """Return a grokked run with a few falls to near chance, also in the train accuracy."""
     flags = draw.fallen(draw.rng.uniform(0.02, 0.1), draw.last * draw.rng.uniform(0.01, 0.03))
     return Course(
         lambda s: np.where(flags(s), 0.6, draw.train(s)),
@@ -102,7 +102,7 @@ def slingshots(draw: Draw) -> Course:
 
 
 def stages(draw: Draw) -> Course:
-    """Generalized in two stages, through a plateau at about a half."""
+    """Return a run that generalizes in two stages, with a plateau at about a half."""
     middle, half = np.sqrt(draw.memorized * draw.grokked), draw.rng.uniform(0.4, 0.6)
 
     def test(s: np.ndarray) -> np.ndarray:
@@ -112,33 +112,33 @@ def stages(draw: Draw) -> Course:
 
 
 def early_stop(draw: Draw) -> Course:
-    """The log ends soon after the jump, which is sharp: after 1 to 9 of its evaluations (see `record`)."""
+    """Return a log that ends 1 to 9 evaluations after a sharp jump (see ``record``)."""
     draw.width = 0.0004
     return Course(draw.train, draw.test, draw.grokked, "grokked, not yet sustained")
 
 
 def from_the_start(draw: Draw) -> Course:
-    """Partly generalized with memorization, fully much later."""
+    """Return a run that generalizes partly with memorization and fully much later."""
     low = draw.rng.uniform(0.55, 0.85)
     verdict = "partly generalized from the start, fully later"
     return Course(draw.train, lambda s: draw.test(s, low), draw.last, verdict)
 
 
 def partly(draw: Draw) -> Course:
-    """A late rise that ends between a half and the threshold."""
+    """Return a run with a late rise that ends between a half and the threshold."""
     high = draw.rng.uniform(0.6, 0.92)
     return Course(draw.train, lambda s: draw.test(s, high=high), draw.last, "partly generalized")
 
 
 def memorized(draw: Draw) -> Course:
-    """No generalization, whatever the plateau."""
+    """Return a run that does not generalize, at any plateau."""
     level = draw.rng.uniform(0, 0.42)
     verdict = "memorized, did not generalize within the run"
     return Course(draw.train, lambda s: draw.test(s, level, level), draw.last, verdict)
 
 
 def unlearned(draw: Draw) -> Course:
-    """The training set is not memorized either."""
+    """Return a run that does not memorize the training set."""
     level = draw.rng.uniform(0.2, 0.96)
     chance = draw.rng.uniform(0, 0.2)
     return Course(
@@ -150,7 +150,7 @@ def unlearned(draw: Draw) -> Course:
 
 
 def at_once(draw: Draw) -> Course:
-    """Generalized with memorization."""
+    """Return a run that generalizes with memorization."""
     draw.grokked = draw.memorized * draw.rng.uniform(0.8, 1.3)
     draw.width, draw.last = 0.1, draw.memorized * draw.rng.uniform(5, 40)
     return Course(
@@ -159,21 +159,21 @@ def at_once(draw: Draw) -> Course:
 
 
 def unstable(draw: Draw) -> Course:
-    """Generalization comes and goes: absent for 40 to 75 % of the time."""
+    """Return a run whose generalization comes and goes: absent for 40 to 75 % of the time."""
     flags = draw.fallen(draw.rng.uniform(0.4, 0.75), draw.last * draw.rng.uniform(0.005, 0.04))
     depth = draw.rng.uniform(0.1, 0.7)
     return Course(draw.train, lambda s: np.where(flags(s), depth, draw.test(s)), draw.last, "unstable")
 
 
 def lost(draw: Draw) -> Course:
-    """Generalized, and lost it for the rest of the run."""
+    """Return a run that generalizes and loses it for the rest of the run."""
     at, depth = draw.grokked + draw.rng.uniform(0.3, 0.85) * (draw.last - draw.grokked), draw.rng.uniform(0.05, 0.7)
     verdict = "generalized and lost it again"
     return Course(draw.train, lambda s: np.where(s >= at, depth, draw.test(s)), draw.last, verdict)
 
 
 def collapsed(draw: Draw) -> Course:
-    """Neither split is answered for the rest of the run, after generalization or before it."""
+    """Return a run that fails on both splits for the rest of the run, after or before generalization."""
     at = draw.grokked * draw.rng.choice([0.7, 1.5])
     train, test = draw.rng.uniform(0.01, 0.8), draw.rng.uniform(0.01, 0.3)
     return Course(
@@ -187,7 +187,7 @@ KINDS = (grokked, dips, slingshots, stages, early_stop, from_the_start, partly, 
 
 
 def record(course: Course, rng: np.random.Generator) -> Log:
-    """Evaluate a course at 100 to 1,000 linear or logarithmic steps; the number of examples is known to every other."""
+    """Evaluate a course at 100 to 1,000 linear or logarithmic steps; every other log states the number of examples."""
     count, n_test = int(10 ** rng.uniform(2, 3)), int(10 ** rng.uniform(np.log10(50), 4))
     stops_early = course.verdict == "grokked, not yet sustained"
     if rng.random() < 0.3 and not stops_early:
@@ -201,19 +201,19 @@ def record(course: Course, rng: np.random.Generator) -> Log:
 
 
 def is_linear(steps: np.ndarray) -> bool:
-    """Whether the evaluations have equal distances."""
+    """Return whether the evaluations are equally spaced."""
     return bool(np.ptp(np.diff(steps)) < 1e-6 * steps[-1])
 
 
 def by_course(log: Log) -> str:
-    """The verdict of `find_phases`."""
+    """Return the verdict of ``find_phases``."""
     return find_phases(
         Curves(steps=log.steps, train_accuracy=log.train, test_accuracy=log.test, n_test=log.n_test)
     ).verdict
 
 
 def by_window(log: Log) -> str:
-    """The plain reading of ten consecutive evaluations: what the sustained rule alone would say."""
+    """Return the verdict of the sustained rule of ten consecutive evaluations alone."""
     found = grok_step(log.steps, log.train, log.test)
     if found is not None:
         lost = log.test[-1] < 0.95 and np.mean(log.test[-10:] >= 0.95) < 0.5
@@ -225,7 +225,7 @@ def by_window(log: Log) -> str:
 
 
 class Outcome(NamedTuple):
-    """The verdict on a log that should have `right`, and on the same log read otherwise."""
+    """The verdict on a log whose correct verdict is ``right``, and on the same log with fewer evaluations."""
 
     kind: str
     linear: bool
@@ -237,7 +237,7 @@ class Outcome(NamedTuple):
 
 
 def outcomes(judge: Callable[[Log], str], number: int, seed: int = 0) -> list[Outcome]:
-    """A number of logs of every kind, judged."""
+    """Return the verdicts on a number of logs of every kind."""
     found = []
     for kind in KINDS:
         for i in range(number):
@@ -254,7 +254,7 @@ def outcomes(judge: Callable[[Log], str], number: int, seed: int = 0) -> list[Ou
 
 
 def summary(name: str, found: Sequence[Outcome]) -> list[str]:
-    """One row: shares of verdicts that are right, that depend on the evaluations, and of false "grokked"."""
+    """Return a row: shares of correct verdicts, of verdicts that depend on the evaluations, and of false "grokked"."""
 
     def percent(flags: Sequence[bool]) -> str:
         return f"{100 * np.mean(flags):.1f} %"
@@ -272,7 +272,7 @@ def summary(name: str, found: Sequence[Outcome]) -> list[str]:
 
 
 def kind_of(verdict: str) -> str:
-    """The verdict without the remark on how much of the log speaks for it."""
+    """Return the verdict without the remark on how much evidence the log contains."""
     return "grokked" if verdict == "grokked, not yet sustained" else verdict
 
 
@@ -283,8 +283,10 @@ HEAD = ("curves", "number", "right", "changed by every 5th", "of these in kind",
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--small", action="store_true", help="4 curves of each kind, for the test")
-    parser.add_argument("--seed", type=int, default=7, help="of the curves; the rules were looked at with 0 and 1")
+    parser.add_argument("--small", action="store_true", help="4 curves of each kind, for the test suite")
+    parser.add_argument(
+        "--seed", type=int, default=7, help="seed of the curves; the rules were designed on seeds 0 and 1"
+    )
     chosen = parser.parse_args(arguments)
     number = 4 if chosen.small else 60
     found = outcomes(by_course, number, chosen.seed)

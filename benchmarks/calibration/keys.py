@@ -1,8 +1,4 @@
-"""How often the rule for keys is right: ``python -m benchmarks.calibration.keys [--small]``, a few minutes on one core.
-
-Beside it two rules that draw their null: one step (the classes of the whole logits shuffled alike for all pairs, as up
-to now for frequencies), and stepwise (the same of what the keys leave, until no new key). All see the held-out pairs.
-"""
+"""Accuracy of the rule for keys: ``python -m benchmarks.calibration.keys [--small]``, a few minutes on one core."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -19,18 +15,18 @@ RULES = ("one step", "stepwise", "ours")
 
 
 def found_in(network: Planted) -> Keys:
-    """What the rule of the package finds."""
+    """Return the keys found by the rule of the package."""
     grid, held_out = network.grid, network.problem.held_out
     return find_keys(grid.logits(network.logits), grid.element, held_out, grid.characters, grid.table)
 
 
 def ours(network: Planted) -> set[int]:
-    """The keys by the rule of the package."""
+    """Return the keys by the rule of the package."""
     return set(found_in(network).is_key.nonzero().flatten().tolist())
 
 
 def drawn(network: Planted, *, stepwise: bool) -> set[int]:
-    """Characters above every similarity after 100 shuffles; stepwise, of what is left without those found."""
+    """Return characters above every similarity of 100 shuffles; stepwise, repeat after removing those found."""
     grid, generator = network.grid, torch.Generator().manual_seed(0)
     held_out = network.problem.held_out
     element, rows = grid.element[held_out], grid.logits(network.logits)[held_out]
@@ -56,7 +52,7 @@ def drawn(network: Planted, *, stepwise: bool) -> set[int]:
 
 
 def judged(networks: Sequence[Planted]) -> dict[str, tuple[int, int]]:
-    """Planted characters found, and others found, by each rule."""
+    """Return the numbers of planted and of other characters found by each rule."""
     rules: dict[str, Callable[[Planted], set[int]]] = {
         "one step": lambda of: drawn(of, stepwise=False),
         "stepwise": lambda of: drawn(of, stepwise=True),
@@ -67,7 +63,7 @@ def judged(networks: Sequence[Planted]) -> dict[str, tuple[int, int]]:
 
 
 def of_planted(names: Sequence[str], draws: int) -> list[str]:
-    """Planted characters of amplitudes 1 to 0.1 beside everything else, by group and noise."""
+    """Return results for planted characters of amplitudes 1 to 0.1 with distractors, by group and noise."""
     lines = [
         f"| planted, {draws} each | noise | planted keys | {' | '.join(f'{rule}: found + extra' for rule in RULES)} |",
         "|---|---|---|" + "---|" * len(RULES),
@@ -83,7 +79,7 @@ def of_planted(names: Sequence[str], draws: int) -> list[str]:
 
 
 def without_keys(networks: dict[str, list[Planted]]) -> list[str]:
-    """Networks without planted keys: how many have a key all the same, how large, and a nearly key character."""
+    """Return results without planted keys: how many networks have a key, its size, and a nearly key character."""
     lines = ["| no key planted | networks | accuracy held out | with a key | Σ s² of keys | with a nearly key |"]
     lines.append("|---|---|---|---|---|---|")
     for what, of in networks.items():
@@ -96,7 +92,7 @@ def without_keys(networks: dict[str, list[Planted]]) -> list[str]:
 
 
 def noise_of(name: str, rank: int, seed: int) -> Planted:
-    """Random logits of a rank, normal."""
+    """Return normal random logits of given rank."""
     network, generator = untrained(name, "MLP", 0), torch.Generator().manual_seed(seed)
     examples, classes = network.logits.shape
     left, right = (torch.randn(size, rank, generator=generator, dtype=torch.float64) for size in (examples, classes))
@@ -106,7 +102,7 @@ def noise_of(name: str, rank: int, seed: int) -> Planted:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.calibration.keys", description=__doc__)
-    parser.add_argument("--small", action="store_true", help="the size of the test suite: no number worth keeping")
+    parser.add_argument("--small", action="store_true", help="toy size for the test suite; the numbers are meaningless")
     small = parser.parse_args(arguments).small
     torch.set_num_threads(1)
     print("\n".join(of_planted(("7", "S3") if small else NAMES, 2 if small else 20)), "\n")
@@ -115,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def no_keys(groups: Sequence[str], draws: int, trained: int) -> dict[str, list[Planted]]:
-    """Noise, untrained networks and memorizers."""
+    """Return noise, untrained networks and memorizers."""
     networks = {}
     for name in groups:
         for rank in (1, 16):

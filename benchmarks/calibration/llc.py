@@ -25,14 +25,14 @@ from grokinterp.training import train
 
 DOUBLE = torch.float64
 COPIES = 100
-"""Independent copies of a loss of few weights: their sum has as many times the coefficient."""
+"""Independent copies of a loss with few weights, whose sum has a multiple of the coefficient."""
 
 LONG = {"burn_in": 600, "draws": 400, "step_size": 5e-5, "batch_size": 512}
 """Long chains on the demo: half the step size, four times the batch."""
 
 
 class Case(NamedTuple):
-    """A loss with a known coefficient: what it is called, its weights at the minimum all being 0."""
+    """A loss with a known coefficient: its name, and its weights, whose minimum is at 0."""
 
     name: str
     loss: Callable[[int], Loss]
@@ -44,7 +44,7 @@ class Case(NamedTuple):
 
 
 def linear(d: int, n: int, *, noise: float = 1.0, scale: float = 1.0, flat: int = 0) -> Case:
-    """Linear regression around its least squares, with further weights that do nothing."""
+    """Return linear regression around its least squares, with additional weights without effect."""
     draw = torch.Generator().manual_seed(0)
     x = scale * torch.randn(n, d, dtype=DOUBLE, generator=draw)
     y = noise * torch.randn(n, dtype=DOUBLE, generator=draw)
@@ -70,7 +70,7 @@ def linear(d: int, n: int, *, noise: float = 1.0, scale: float = 1.0, flat: int 
 
 
 def softmax(classes: int, d: int, n: int) -> Case:
-    """Softmax regression around its maximum likelihood; n β-weighted batches as the default takes them."""
+    """Return softmax regression around its maximum likelihood, with batches as by default."""
     draw = torch.Generator().manual_seed(0)
     x = 2 * torch.randn(n, d, dtype=DOUBLE, generator=draw)
     gumbel = -(-torch.rand(n, classes, dtype=DOUBLE, generator=draw).log()).log()
@@ -106,7 +106,7 @@ def softmax(classes: int, d: int, n: int) -> Case:
 
 
 def reduced_rank(inputs: int, hidden: int, outputs: int, heat: float) -> Case:
-    """Two linear layers around zero, whose product should be zero."""
+    """Return two linear layers around zero, whose product should be zero."""
     cut = inputs * hidden
 
     def rise(w: Tensor) -> Tensor:
@@ -119,7 +119,7 @@ def reduced_rank(inputs: int, hidden: int, outputs: int, heat: float) -> Case:
 
 
 def crossing(*exponents: int) -> Case:
-    """A product of powers of weights."""
+    """Return a product of powers of weights."""
     powers = torch.tensor(exponents, dtype=DOUBLE)
     name = " ".join(f"w{i}^{power}" for i, power in enumerate(exponents, 1))
     known = float(normal_crossing(exponents).value)
@@ -128,7 +128,7 @@ def crossing(*exponents: int) -> Case:
 
 
 def cases(*, small: bool) -> Iterator[Case]:
-    """Every loss with a known coefficient."""
+    """Return every loss with a known coefficient."""
     yield linear(32, 1000)
     yield linear(20, 200, scale=3.0, flat=1980)
     if small:
@@ -147,7 +147,7 @@ def cases(*, small: bool) -> Iterator[Case]:
 
 
 def known_row(case: Case) -> str:
-    """One line of the table of known values."""
+    """Return a row of the table of known values."""
     start, r = torch.zeros(case.size, dtype=DOUBLE), case.regime
     sampling = Sampling(case.heat, r.localization, r.step_size, r.chains, r.burn_in, r.draws)
     if r.tunes:
@@ -160,7 +160,7 @@ def known_row(case: Case) -> str:
 
 
 def chain_rows(run: Trajectory, steps: list[int], long: dict[str, float]) -> Iterator[str]:
-    """Lines that compare the default of some checkpoints with long chains."""
+    """Return rows that compare the default chains with long chains at some checkpoints."""
     for step in steps:
         checkpoint, start = run.checkpoint(step), time.process_time()
         short = local_learning_coefficient(checkpoint)
@@ -176,7 +176,7 @@ def chain_rows(run: Trajectory, steps: list[int], long: dict[str, float]) -> Ite
 
 
 def trained(folder: Path, *, small: bool) -> Trajectory:
-    """The demo, or a tiny network."""
+    """Return the demo, or a tiny network."""
     if not small:
         if not (folder / "experiment.json").exists():
             train(preset("demo"), folder, progress=True)

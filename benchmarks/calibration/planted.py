@@ -1,4 +1,4 @@
-"""Networks with known answers: planted characters beside what else real networks hold, untrained ones, memorizers."""
+"""Networks with known answers: planted characters with distractors, untrained networks, memorizers."""
 
 import math
 from typing import NamedTuple
@@ -22,13 +22,7 @@ SPECS = {
 
 
 class Planted(NamedTuple):
-    """Logits of a network and which characters it was given.
-
-    Args:
-        problem: task and split.
-        logits: of all examples.
-        keys: rows of the characters that were planted.
-    """
+    """Logits of a network and its planted characters."""
 
     problem: Problem
     logits: Float[Tensor, "example class"]
@@ -43,23 +37,17 @@ class Planted(NamedTuple):
 
 
 def task_of(name: str) -> Task:
-    """Addition modulo a number, or composition in the group of that name."""
+    """Return addition modulo a number, or composition in the named group."""
     return ModularAddition(p=int(name)) if name.isdigit() else GroupComposition(group=name)
 
 
 def problem_of(name: str, *, fraction: float = 0.5, seed: int = 0) -> Problem:
-    """The task with a random split."""
+    """Return the task with a random split."""
     return Problem.of(Experiment(task=task_of(name), split=Split(fraction=fraction), seed=seed))
 
 
 def planted(name: str, *, keys: int, noise: float, seed: int) -> Planted:
-    """Characters of amplitudes 1 to 0.1, on a log scale, beside the rest of a network.
-
-    The rest: in a cyclic group every character comes from six ReLU neurons, with their harmonics and uneven phases; in
-    others from a product of ρ(x·y) and ρ(z) with a random matrix of half its length. A bias of each class and a
-    function of each operand and the class have as much variance as the characters, the training pairs are memorized on
-    top of them, and every logit gets noise of that many standard deviations of the characters' part.
-    """
+    """Return characters of amplitudes 1 to 0.1, on a log scale, with distractors and noise."""
     generator = torch.Generator().manual_seed(seed)
     problem = problem_of(name, seed=seed)
     grid = answer_grid(problem.task, "cpu")
@@ -75,7 +63,7 @@ def planted(name: str, *, keys: int, noise: float, seed: int) -> Planted:
 
 
 def of_neurons(task: Task, row: int, generator: torch.Generator) -> Float[Tensor, "pair class"]:
-    """Six neurons relu(cos(wa + φ) + cos(wb + φ)) cos(wc + 2φ), φ random."""
+    """Return six neurons relu(cos(wa + φ) + cos(wb + φ)) cos(wc + 2φ), φ random."""
     p = task.n_classes
     w, angle = 2 * math.pi * (row + 1) / p, torch.arange(p, dtype=torch.float64)
     found = torch.zeros(p * p, p, dtype=torch.float64)
@@ -87,7 +75,7 @@ def of_neurons(task: Task, row: int, generator: torch.Generator) -> Float[Tensor
 
 
 def of_matrices(task: Task, row: int, generator: torch.Generator) -> Float[Tensor, "pair class"]:
-    """Tr ρ(x·y·z⁻¹) and half as much of tr A ρ(x·y) B ρ(z⁻¹), A and B random."""
+    """Return tr ρ(x·y·z⁻¹) plus half of tr A ρ(x·y) B ρ(z⁻¹), A and B random."""
     assert task.answer_group is not None
     group, element = task.answer_group
     rho = irreps(group)[1:][row]
@@ -100,7 +88,7 @@ def of_matrices(task: Task, row: int, generator: torch.Generator) -> Float[Tenso
 
 
 def distractors(problem: Problem, noise: float, generator: torch.Generator) -> Float[Tensor, "example class"]:
-    """What says nothing about the answer of a pair that was not trained on."""
+    """Return logits without information about the answers of held-out pairs."""
     n, (a, b) = problem.task.n_classes, problem.task.tokens().T
     bias, of_a, of_b = (torch.randn(size, n, generator=generator, dtype=torch.float64) for size in (1, n, n))
     memory = 5 * problem.is_train[:, None] * one_hot(problem.labels, n).double()
@@ -109,7 +97,7 @@ def distractors(problem: Problem, noise: float, generator: torch.Generator) -> F
 
 
 def untrained(name: str, model: str, seed: int) -> Planted:
-    """A network at its initialization."""
+    """Return a network at its initialization."""
     experiment = Experiment(task=task_of(name), model=SPECS[model], split=Split(fraction=0.5), seed=seed)
     with torch.no_grad():
         logits = experiment.build_model().double()(experiment.tokens())[:, -1]
@@ -117,7 +105,7 @@ def untrained(name: str, model: str, seed: int) -> Planted:
 
 
 def memorizer(name: str, model: str, seed: int, *, fraction: float = 0.5, steps: int = 300) -> Planted:
-    """A network trained on the training pairs without weight decay, by Adam on all of them at once."""
+    """Return a network trained on the training pairs without weight decay, by full-batch Adam."""
     experiment = Experiment(task=task_of(name), model=SPECS[model], split=Split(fraction=fraction), seed=seed)
     problem, network = Problem.of(experiment), experiment.build_model()
     optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
@@ -131,5 +119,5 @@ def memorizer(name: str, model: str, seed: int, *, fraction: float = 0.5, steps:
 
 
 def accuracy(of: Planted, examples: Bool[Tensor, "example"]) -> float:
-    """Share of some examples that are answered correctly."""
+    """Return the share of some examples that are answered correctly."""
     return float((of.logits.argmax(1) == of.problem.labels)[examples].double().mean())

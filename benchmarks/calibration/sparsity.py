@@ -42,23 +42,15 @@ RELEASED = {
     "nanda, no weight decay": "nanda/mod_addition_no_wd.pth",
     "pizza, Model A": "pizza/model_p99zdpze5l.pt",
 }
-"""Networks of other people, and where they lie."""
+"""Published networks, and their paths."""
 
 
 Named = tuple[str, Checkpoint, dict[str, Tensor]]
-"""A network with its name and its keys, as ``certified_accuracy`` takes them."""
+"""A network with its name and its keys, as ``certified_accuracy`` expects them."""
 
 
 def mixture(p: int, width: int, *, impurity: float = 0.0, disturbance: float = 0.0, seed: int = 0) -> Checkpoint:
-    """``width`` neurons of Gromov's solution and ``width`` random ones, taking turns.
-
-    Args:
-        p: the modulus.
-        width: neurons of each kind.
-        impurity: share of the variance of a periodic neuron's input weights that is noise.
-        disturbance: size of the random neurons' output weights, in units of the periodic ones'.
-        seed: of all draws.
-    """
+    """Return ``width`` neurons of Gromov's solution alternating with ``width`` random neurons."""
     draw = torch.Generator().manual_seed(seed)
     solved = solved_addition(p, width=width, generator=draw).double()
     experiment = Experiment(task=ModularAddition(p=p), model=MLPSpec(hidden=(2 * width,)))
@@ -77,7 +69,7 @@ def mixture(p: int, width: int, *, impurity: float = 0.0, disturbance: float = 0
 
 
 def by_impurity(p: int, width: int, impurities: Sequence[float], disturbance: float) -> list[str]:
-    """Whether pruning by IPR keeps the periodic neurons, as they become less periodic."""
+    """Return whether pruning by IPR keeps the periodic neurons as they become less periodic."""
     lines = [
         "| noise in the periodic neurons | mean IPR: periodic | random | pairs of neurons in the right order | "
         "accuracy: whole | half removed: lowest IPR | random | highest IPR |",
@@ -98,7 +90,7 @@ def by_impurity(p: int, width: int, impurities: Sequence[float], disturbance: fl
 
 
 def by_strength(p: int, width: int, strengths: Sequence[float]) -> list[str]:
-    """How many neurons the smallest faithful subnetwork has, when so many are strong and as many weak."""
+    """Return the size of the smallest faithful subnetwork for given numbers of strong and weak neurons."""
     lines = [
         "| output weights of the weak neurons | neurons | strong | kept for the accuracy | for 99 % of the answers | "
         "in random order, for the accuracy |",
@@ -112,7 +104,7 @@ def by_strength(p: int, width: int, strengths: Sequence[float]) -> list[str]:
 
 
 def by_noise_of_similarity(noises: Sequence[float], draws: int) -> list[str]:
-    """How far both dates are from the planted step, with checkpoints every 20 steps."""
+    """Return the errors of both dates for a planted step, with checkpoints every 20 steps."""
     lines = [
         "| noise of a similarity | half of the last similarity: median error [checkpoints] | largest | "
         "key from: median error [checkpoints] | largest |",
@@ -142,7 +134,7 @@ def by_noise_of_similarity(noises: Sequence[float], draws: int) -> list[str]:
 
 
 def three_frequencies(p: int, width: int, noise: float) -> tuple[Checkpoint, Tensor]:
-    """Gromov's solution with the neurons of three frequencies, and noise in its output map; the frequencies."""
+    """Return Gromov's solution with the neurons of three frequencies and output noise, and the frequencies."""
     draw = torch.Generator().manual_seed(0)
     model = solved_addition(p, width=width, generator=draw).double().requires_grad_(False)
     keys, frequency = torch.tensor([2, 4, 5]), 1 + torch.arange(width) % (p // 2)
@@ -154,7 +146,7 @@ def three_frequencies(p: int, width: int, noise: float) -> tuple[Checkpoint, Ten
 
 
 def proofs(named: Iterator[Named]) -> list[str]:
-    """What is proven of some networks, at what cost, beside their accuracy and the idealized network's margin."""
+    """Return proven accuracies and their cost, with the true accuracy and the idealized network's margin."""
     ranks = " | ".join(f"r = {rank}" for rank in PROOF_RANKS)
     lines = [
         f"| network | accuracy | idealized margin above its error | proven: {ranks} | cost at r = 0 | at r = 32 |",
@@ -173,7 +165,7 @@ def proofs(named: Iterator[Named]) -> list[str]:
 
 
 def bounds(named: Iterator[Named]) -> list[str]:
-    """How far the bounds on the logits are above the largest logit, in powers of ten."""
+    """Return the ratio of the bounds on the logits to the largest logit, in powers of ten."""
     lines = [f"| network | largest logit | {' | '.join(NORMS)} |", "|---" * (len(NORMS) + 2) + "|"]
     for name, checkpoint, _ in named:
         found = norm_bounds(checkpoint)
@@ -183,7 +175,7 @@ def bounds(named: Iterator[Named]) -> list[str]:
 
 
 def structure(named: Iterator[Named]) -> list[str]:
-    """What pruning and subnetworks give for some networks; those whose task has no frequencies are left out."""
+    """Return results of pruning and subnetworks for networks whose task has frequencies."""
     lines = [
         "| network | mean IPR | half removed: lowest IPR | random | highest IPR | neurons | kept for the accuracy | "
         "in random order |",
@@ -203,7 +195,7 @@ def structure(named: Iterator[Named]) -> list[str]:
 
 
 def planted(p: int, width: int, noises: Sequence[float]) -> Iterator[Named]:
-    """Networks of three frequencies."""
+    """Return networks of three frequencies."""
     for noise in noises:
         checkpoint, keys = three_frequencies(p, width, noise)
         none = torch.tensor([], dtype=torch.int64)
@@ -211,7 +203,7 @@ def planted(p: int, width: int, noises: Sequence[float]) -> Iterator[Named]:
 
 
 def published(folder: Path) -> Iterator[Named]:
-    """Networks of other people."""
+    """Return published networks."""
     for name, path in RELEASED.items():
         with tempfile.TemporaryDirectory() as run:
             trajectory = import_run(path.split("/")[0], folder / path, Path(run) / "run")

@@ -23,14 +23,7 @@ SPREAD = 1.5
 
 
 class Case(NamedTuple):
-    """A split, and how much the stored losses say about it.
-
-    Args:
-        p: the network answers p² examples.
-        fraction, seed: of the draw, by either of ``DRAWS``.
-        factor: of the typical loss of a test example to that of a training example.
-        change: what both losses are multiplied by at each evaluation; the last one is not stored.
-    """
+    """A split, and the information that the stored losses carry about it."""
 
     p: int
     fraction: float
@@ -65,7 +58,7 @@ SMALL = (Case(31, 0.3, 1, 10.0), Case(31, 0.3, 77, 10.0), Case(31, 0.3, 1, 1.0))
 
 
 def stored(losses: Tensor, is_train: Tensor, change: float) -> tuple[Stored, Stored]:
-    """Both losses as a file has them that ends one evaluation before the weights."""
+    """Return both losses as stored in a file that ends one evaluation before the weights."""
     means = [float(losses[part].mean()) for part in (is_train, ~is_train)]
     found = [Stored.after([mean / change**2, mean / change]) for mean in means]
     assert found[0] is not None
@@ -74,7 +67,7 @@ def stored(losses: Tensor, is_train: Tensor, change: float) -> tuple[Stored, Sto
 
 
 def outcomes(case: Case, networks: int) -> Counter[str]:
-    """How often the true draw is found, none, or another one."""
+    """Return how often the true draw, no draw, or another draw is found."""
     counts: Counter[str] = Counter()
     n = case.p**2
     for network in range(networks):
@@ -90,7 +83,7 @@ def outcomes(case: Case, networks: int) -> Counter[str]:
 
 
 def table(cases: tuple[Case, ...], networks: int) -> Iterator[str]:
-    """The lines of a Markdown table."""
+    """Return the lines of a Markdown table."""
     yield "| split | test loss / train loss | change per evaluation | found | left open | wrong |"
     yield "|---|---|---|---|---|---|"
     for case in cases:

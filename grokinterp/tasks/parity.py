@@ -75,7 +75,7 @@ class SparseParity(Task):
         return self.tokens()[:, : self.k].sum(1) % 2
 
     def _numbers(self) -> Int[Tensor, "example"]:
-        """The strings as binary numbers (for 64 bits, the first bit is the sign)."""
+        """Return the strings as binary numbers (for 64 bits, the first bit is the sign)."""
         generator = torch.Generator().manual_seed(self.seed)
         if self.samples is None:
             return torch.arange(2**self.n_bits)

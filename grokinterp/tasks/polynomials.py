@@ -91,13 +91,13 @@ class Polynomial(ModularTask):
         return self._product(coefficient, i, j) if len(self.terms) == 1 and i and j else None
 
     def _sum(self, x: int, y: int, constant: int) -> Algebra:
-        """αa + βb = c - γ in C_p."""
+        """Return the algebra αa + βb = c - γ in C_p."""
         residues = torch.arange(self.p)
         left, right, answer = x * residues, y * residues, residues - constant
         return Algebra(cyclic(self.p), left % self.p, right % self.p, answer % self.p)
 
     def _product(self, coefficient: int, i: int, j: int) -> Algebra:
-        """(log α + i·log a) + j·log b = log c in C_{p-1}; a power that shares a divisor with p - 1 is not onto."""
+        """Return (log α + i·log a) + j·log b = log c in C_{p-1}; a power may reach only some residues."""
         n, logarithm = self.p - 1, discrete_logarithm(self.p)
         left, right = logarithm[coefficient] + i * logarithm, j * logarithm
         outside = logarithm < 0
