@@ -285,7 +285,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", action="store_true", help="4 curves of each kind, for the test suite")
     parser.add_argument(
-        "--seed", type=int, default=7, help="seed of the curves; the rules were designed on seeds 0 and 1"
+        "--seed", type=int, default=7, help="seed of the curves; seeds 0 and 1 served to design the rules"
     )
     chosen = parser.parse_args(arguments)
     number = 4 if chosen.small else 60

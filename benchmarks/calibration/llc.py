@@ -1,7 +1,7 @@
-"""Local learning coefficients against known values, and short chains against long ones.
+"""Local learning coefficients compared with known values, and short chains with long chains.
 
-``python -m benchmarks.calibration.llc [--small]`` prints the tables of docs/formulas.md. The long chains are those of
-the demo network, which is trained first where there is no checkpoints/demo.
+``python -m benchmarks.calibration.llc [--small]`` prints the tables of docs/formulas.md. The long chains run on the
+demo network, which is trained first if checkpoints/demo does not exist.
 """
 
 import argparse

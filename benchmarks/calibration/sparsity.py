@@ -1,9 +1,9 @@
-"""Sparse structure and bounds on networks whose periodic neurons, subnetworks, dates and output maps are planted.
+"""Sparse structure and bounds on networks with planted periodic neurons, subnetworks, dates and output maps.
 
-Pruning: Gromov's analytic solution with as many random neurons, its periodic neurons disturbed by noise of a known
-share. Subnetworks: strong neurons among weak ones that only disturb. Dates: similarities that rise around a known step.
-Certificates: the solution of three frequencies with noise in its output map; and published networks, where a folder of
-them is given.
+Pruning: Gromov's analytic solution with an equal number of random neurons, its periodic neurons disturbed by a known
+share of noise. Subnetworks: strong neurons among weak neurons that only disturb. Dates: similarities that rise around a
+known step. Certificates: the solution of three frequencies with noise in its output map; and published networks, if a
+folder of them is given.
 
 ``python -m benchmarks.calibration.sparsity [--small] [--published DIR]`` prints the tables of docs/formulas.md, Sparse
 structure and bounds. DIR holds chughtai/C113_T_seed2, …, nanda/…, pizza/… as their authors released them.

@@ -1,9 +1,9 @@
-"""Splits that stored losses give away: how often the draw is found, left open, or taken for another one.
+"""Splits inferred from stored losses: how often the true draw, no draw, or another draw is found.
 
-A network is a loss for each of p² examples, drawn from a lognormal distribution; those that it was trained on are
-smaller by a factor. The file stores the mean of both parts at the evaluation before the weights, from which they have
-changed by some factor since. What is right is the draw, or, where no tried seed or no whole percentage is the true
-one, that nobody can tell.
+A network is represented by a loss for each of p² examples, drawn from a lognormal distribution; training examples have
+losses smaller by a factor. The file stores the mean of both parts at the evaluation before the weights; they have
+changed by some factor since. The correct result is the draw or, if its seed is not tried or its percentage not whole,
+no draw.
 
 ``python -m benchmarks.calibration.splits [--small]`` prints the table of docs/formulas.md, Imported networks.
 """
