@@ -1,32 +1,22 @@
-"""Figures of a run: a dataset goes in, a matplotlib Figure comes out; nothing is measured, nothing global is kept."""
+"""Figures of a run: datasets go in, a matplotlib Figure comes out; nothing is measured, and nothing global changes."""
 
-from grokinterp.figures.circuit import (
-    answer_similarity,
+from grokinterp.figures.circuit.evidence import (
     causal_evidence,
+    certified_accuracy,
     circles_alone,
-    circuit_verdict,
-    cosets,
-    explained,
     idealized_network,
-    irrep_similarity,
-    operand_power,
 )
-from grokinterp.figures.geometry import (
-    curvature,
-    gradient_noise,
-    gradient_shares,
-    loss_barrier,
-    loss_lines,
-    sharpness,
-    update_directions,
-    weight_decay_share,
-    weight_directions,
-    weight_distances,
+from grokinterp.figures.circuit.modes import (
+    key_directions,
+    logit_modes,
+    neuron_modes,
+    phase_alignment,
 )
+from grokinterp.figures.circuit.verdict import circuit_verdict
+from grokinterp.figures.groups import cosets, explained, irrep_similarity
 from grokinterp.figures.health import (
     alignment,
     alignment_by_parameter,
-    class_cosine,
     effective_rank,
     logit_magnitude,
     logit_margin,
@@ -36,29 +26,50 @@ from grokinterp.figures.health import (
 from grokinterp.figures.inside import (
     ablation,
     activation_statistics,
+    class_cosine,
     class_matrix,
     class_probes,
+    faithful_subnetwork,
     grafts,
     logit_attribution,
+    neuron_pruning,
     patching,
     representations,
     token_attribution,
 )
-from grokinterp.figures.modes import key_directions, logit_modes, neuron_modes, phase_alignment
-from grokinterp.figures.sampling import learning_coefficient, learning_coefficient_traces, llc_calibration
+from grokinterp.figures.landscape.learning_coefficient import (
+    learning_coefficient,
+    learning_coefficient_traces,
+    llc_calibration,
+)
+from grokinterp.figures.landscape.loss import (
+    curvature,
+    loss_barrier,
+    loss_lines,
+    sharpness,
+)
+from grokinterp.figures.landscape.weights import (
+    gradient_noise,
+    gradient_shares,
+    logit_bounds,
+    norm_products,
+    update_directions,
+    weight_decay_share,
+    weight_directions,
+    weight_distances,
+)
 from grokinterp.figures.settings import training_settings
-from grokinterp.figures.sparse import (
-    certified_accuracy,
-    faithful_subnetwork,
+from grokinterp.figures.structure.answers import answer_similarity, answers_explained, operand_power
+from grokinterp.figures.structure.attention import (
+    attention,
+    attention_by_position,
     head_correlation,
     head_entropy,
-    learning_order,
-    logit_bounds,
-    neuron_participation,
-    neuron_pruning,
-    norm_products,
 )
-from grokinterp.figures.structure import attention, attention_by_position, circles, spectra
+from grokinterp.figures.structure.circles import circles
+from grokinterp.figures.structure.neurons import neuron_participation
+from grokinterp.figures.structure.order import learning_order
+from grokinterp.figures.structure.spectra import spectra
 from grokinterp.figures.style import save, to_png, to_svg
 from grokinterp.figures.timeline import key_frequencies, timeline
 
@@ -68,6 +79,7 @@ __all__ = [
     "alignment",
     "alignment_by_parameter",
     "answer_similarity",
+    "answers_explained",
     "attention",
     "attention_by_position",
     "causal_evidence",

@@ -1,4 +1,4 @@
-"""Numerical health over the steps: precision, logits, gradients, representations, ranks."""
+"""Figures of numerical health: softmax collapse, logits and margins, alignment, ranks."""
 
 import re
 from collections.abc import Sequence
@@ -10,12 +10,15 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from grokinterp.figures.heatmaps import Heat, over_steps
-from grokinterp.figures.series import Line, Phases, curves
+from grokinterp.figures.series import (
+    Line,
+    Phases,
+    curves,
+)
 from grokinterp.figures.style import (
     BLUE,
     BROWN,
     DIVERGING,
-    GRAY,
     GREEN,
     INK,
     ORANGE,
@@ -29,11 +32,12 @@ from grokinterp.figures.style import (
 SPLIT_COLORS = {"train": BLUE, "test": ORANGE, "all": INK}
 
 CIRCUIT = re.compile(r"(QK|OV)\.\d+")
+
 MOST_MATRICES = 10
 
 
 def softmax_collapse(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
-    """Shares of training examples on which a plain softmax loss runs out of precision, in float32 and float64."""
+    """Draw the shares of training examples on which a softmax loss runs out of precision."""
     names = {
         "collapsed_share": "denominator is 1",
         "zero_loss_share": "loss is 0",
@@ -49,7 +53,7 @@ def softmax_collapse(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
 
 
 def logit_magnitude(dataset: xr.Dataset, phases: Phases = (), *, unit: str = "nats") -> Figure | None:
-    """Largest and mean absolute logit, and the temperature-equivalent scale, on all examples."""
+    """Draw the largest and the mean absolute logit, and their root mean square, on all examples."""
     names = {
         "logit_max_abs": "largest |logit|",
         "logit_mean_abs": "mean |logit|",
@@ -64,7 +68,7 @@ def logit_magnitude(dataset: xr.Dataset, phases: Phases = (), *, unit: str = "na
 
 
 def logit_margin(dataset: xr.Dataset, phases: Phases = (), *, unit: str = "nats") -> Figure | None:
-    """Mean of the correct logit minus the largest wrong one."""
+    """Draw the mean of the correct logit minus the largest wrong logit."""
     lines = [
         Line(split, dataset["logit_margin"].sel(split=split), color)
         for split, color in SPLIT_COLORS.items()
@@ -73,19 +77,8 @@ def logit_margin(dataset: xr.Dataset, phases: Phases = (), *, unit: str = "nats"
     return curves("Logit margin: correct minus runner-up", f"mean margin [{unit}]", lines, phases, zero=True)
 
 
-def class_cosine(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
-    """Cosine of what the unembedding reads, within and between classes."""
-    names = {"class_cosine_within_mean": "same class", "class_cosine_between": "different classes"}
-    lines = [
-        Line(label, dataset[name], color)
-        for (name, label), color in zip(names.items(), (GREEN, GRAY), strict=True)
-        if name in dataset
-    ]
-    return curves("Representations by class", "mean cosine similarity [1]", lines, phases, zero=True)
-
-
 def alignment(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
-    """Cosine of gradient and applied update with the weights, over all parameters."""
+    """Draw the cosine of gradient and applied update with the weights, over all parameters."""
     names = {"gradient_weight_cosine_total": "raw gradient", "update_weight_cosine_total": "applied update"}
     lines = [
         Line(label, dataset[name], color)
@@ -95,8 +88,19 @@ def alignment(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
     return curves("Alignment with the weights, all parameters", "cosine [1]", lines, phases, zero=True)
 
 
+def alignment_by_parameter(dataset: xr.Dataset) -> Figure | None:
+    """Draw the cosine of gradient and applied update with each parameter over the checkpoints."""
+    names = {"gradient_weight_cosine": "Raw gradient", "update_weight_cosine": "Applied update"}
+    heats = [
+        Heat(title, dataset[name], "cosine [1]", DIVERGING, Normalize(-1, 1))
+        for name, title in names.items()
+        if name in dataset
+    ]
+    return over_steps(heats, "parameter")
+
+
 def effective_rank(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
-    """Effective rank of the weight matrices; of the heads' circuits, the mean over heads."""
+    """Draw the effective rank of the weight matrices, and its mean over the heads' circuits."""
     if "effective_rank" not in dataset:
         return None
     names = [str(name) for name in dataset["matrix"].values]
@@ -110,20 +114,9 @@ def effective_rank(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
     return curves("Effective rank", "directions in use [1]", lines, phases)
 
 
-def alignment_by_parameter(dataset: xr.Dataset) -> Figure | None:
-    """Cosine of gradient and applied update with each parameter, over the checkpoints in order."""
-    names = {"gradient_weight_cosine": "Raw gradient", "update_weight_cosine": "Applied update"}
-    heats = [
-        Heat(title, dataset[name], "cosine [1]", DIVERGING, Normalize(-1, 1))
-        for name, title in names.items()
-        if name in dataset
-    ]
-    return over_steps(heats, "parameter")
-
-
 @styled()
 def singular_values(dataset: xr.Dataset, steps: Sequence[int]) -> Figure | None:
-    """The largest singular values of the dense matrices at a few steps."""
+    """Draw the largest singular values of the weight matrices at a few steps."""
     if "singular_value" not in dataset or not steps:
         return None
     names = [str(name) for name in dataset["matrix"].values]
@@ -144,12 +137,12 @@ def singular_values(dataset: xr.Dataset, steps: Sequence[int]) -> Figure | None:
 
 
 def dense(names: Sequence[str]) -> list[str]:
-    """The first few matrices, without the circuits of the heads (QK.0, OV.0, …)."""
+    """Return the names of the first weight matrices, without the heads' circuits (QK.0, OV.0, …)."""
     return [name for name in names if not CIRCUIT.fullmatch(name)][:MOST_MATRICES]
 
 
 def _subscript(name: str) -> str:
-    """``W_in`` as mathematics; other names as they are.
+    """Return ``W_in`` as mathematics, and other names unchanged.
 
     >>> _subscript("W_in"), _subscript("QK.0")
     ('$W_{in}$', 'QK.0')

@@ -1,6 +1,6 @@
-"""Heatmaps: named rows over the optimizer steps, and tables of named rows and columns."""
+"""Heatmaps: named rows over the optimizer steps, tables of named rows and columns, and plain matrices."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,8 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
 
-from grokinterp.figures.series import STEP, log_axis, step_ticks
+from grokinterp.figures.series import STEP, has, log_axis, step_ticks
 from grokinterp.figures.style import NOTHING, SEQUENTIAL, blank, color_bar, place, styled
 
 MOST_NAMES = 40
@@ -20,7 +22,10 @@ CHARACTER, ROW, BAR = 0.073, 0.19, 0.98
 """Inches of a letter, of a row, and of a color bar with its numbers."""
 
 DECADES = 6
-"""Of a logarithmic color scale, at most."""
+"""Largest range of a logarithmic color scale."""
+
+MOST_CELLS = 128
+"""Rows and columns of a plain heatmap; about as many as it has pixels."""
 
 
 class Heat(NamedTuple):
@@ -31,6 +36,14 @@ class Heat(NamedTuple):
     label: str
     colors: str = SEQUENTIAL
     norm: Normalize | None = None
+
+
+def heats_of(
+    dataset: xr.Dataset, titles: Mapping[str, tuple[str, str]], *, norm: Normalize | None = None
+) -> list[Heat]:
+    """Return a heatmap for each variable that has a finite value, given its title and the label of its colors."""
+    found = {name: titled for name, titled in titles.items() if has(dataset, name)}
+    return [Heat(title, dataset[name], label, norm=norm) for name, (title, label) in found.items()]
 
 
 @styled()
@@ -98,6 +111,49 @@ def table(values: xr.DataArray, title: str, label: str, colors: str, norm: Norma
         _write(axes, masked, norm)
     color_bar(place(figure, left + width + 0.1, 0.3, 0.12, height), mesh, label)
     return figure
+
+
+def heatmap(axes: Axes, values: np.ndarray, norm: Normalize, colors: str, every: int = 1) -> AxesImage:
+    """Draw a matrix with its first row at the bottom, gray where it is not finite.
+
+    ``every`` is the number of values that each cell stands for; it scales the axes.
+    """
+    rows, columns = values.shape
+    left, right, top = -every / 2, (columns - 0.5) * every, (rows - 0.5) * every
+    extent = (left, right, left, top)
+    image = axes.imshow(values, origin="lower", norm=norm, cmap=colors, interpolation="none", extent=extent)
+    axes.set_facecolor(NOTHING)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    return image
+
+
+def thin(values: xr.DataArray, *dims: str) -> tuple[xr.DataArray, int]:
+    """Return every k-th value along some equally long dimensions, at most MOST_CELLS of them, and k.
+
+    >>> thin(xr.DataArray(np.arange(300), dims="label"), "label")[1]
+    3
+    """
+    every = -(-max(values.sizes[dim] for dim in dims) // MOST_CELLS) or 1
+    return values.isel({dim: slice(None, None, every) for dim in dims}), every
+
+
+def largest(values: np.ndarray) -> float:
+    """Return the largest finite magnitude, 1 without any."""
+    finite = np.abs(values[np.isfinite(values)])
+    return float(finite.max(initial=0.0)) or 1.0
+
+
+def name_row(axes: Axes, step: int, y_label: str | None = None) -> None:
+    """Put the step above the label of the y axis, to name a row of plots."""
+    axes.set_ylabel(f"{STEP.split()[-1]} {step}\n{y_label or axes.get_ylabel()}")
+
+
+def head_names(rows: xr.DataArray) -> list[str]:
+    """Return ``layer.head`` for each row of stacked layers and heads."""
+    return [f"{layer}.{head}" for layer, head in zip(rows["layer"].values, rows["head"].values, strict=True)]
 
 
 def log_norm(*values: xr.DataArray) -> LogNorm:

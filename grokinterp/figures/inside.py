@@ -1,6 +1,4 @@
-"""Inside the network at few checkpoints: representations at every hook, attribution, ablation, patching, grafts."""
-
-from collections.abc import Mapping
+"""Figures of the inside of the network: representations, attribution, ablation, patching, grafts, pruning."""
 
 import numpy as np
 import seaborn as sns
@@ -10,18 +8,37 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from grokinterp.figures.heatmaps import Heat, log_norm, over_steps, table
-from grokinterp.figures.series import Line, Phases, compact, curves
-from grokinterp.figures.structure import heatmap, thin
-from grokinterp.figures.style import BLUE, DIVERGING, GRAY, ORANGE, blank, color_bar, place, styled
+from grokinterp.figures.heatmaps import Heat, heatmap, heats_of, largest, log_norm, over_steps, table, thin
+from grokinterp.figures.series import (
+    Line,
+    Phases,
+    compact,
+    curves,
+    has,
+    log_axis,
+)
+from grokinterp.figures.style import (
+    BLUE,
+    DIVERGING,
+    GRAY,
+    GREEN,
+    ORANGE,
+    blank,
+    color_bar,
+    place,
+    styled,
+)
 
 MOST_POSITIONS = 9
+
 MOST_BARS = 24
+
+ORDER_COLORS = {"lowest IPR first": BLUE, "highest IPR first": ORANGE, "random": GRAY}
 
 
 def representations(dataset: xr.Dataset) -> Figure | None:
-    """How far the classes are apart at every hook, and how well a linear probe finds the key frequencies' waves."""
-    heats = _heats(dataset, {"class_separation_at": ("Class separation", "share of variance [1]")})
+    """Draw the separation of the classes at every hook, and R² of linear probes for the waves of the answer."""
+    heats = heats_of(dataset, {"class_separation_at": ("Class separation", "share of variance [1]")})
     if "frequency_probe_r2" in dataset:
         waves = dataset["frequency_probe_r2"].mean(("key", "axis"))  # without NaN: k = n/2 has no sine
         heats.append(Heat("Waves of the answer, by a probe", waves.clip(0, 1), "R² [1]"))
@@ -29,30 +46,30 @@ def representations(dataset: xr.Dataset) -> Figure | None:
 
 
 def class_probes(dataset: xr.Dataset) -> Figure | None:
-    """How well a linear probe finds the class at every hook, on what it was not fitted on."""
+    """Draw the held-out accuracy of a linear probe for the class at every hook."""
     titles = {
         "class_probe_accuracy": ("Class, by a probe", "accuracy [1]"),
         "class_probe_unseen_accuracy": ("… on what was never trained on", "accuracy [1]"),
     }
-    return over_steps(_heats(dataset, titles, norm=Normalize(0, 1)), "hook")
+    return over_steps(heats_of(dataset, titles, norm=Normalize(0, 1)), "hook")
 
 
 def activation_statistics(dataset: xr.Dataset) -> Figure | None:
-    """How many directions the activations use, and how many features never vary."""
+    """Draw the effective rank of the activations at every hook, and the share of constant features."""
     titles = {
         "activation_effective_rank": ("Effective rank", "directions in use [1]"),
         "dead_share": ("Features that never vary", "share [1]"),
     }
-    heats = _heats(dataset, titles)
+    heats = heats_of(dataset, titles)
     heats = [heat._replace(norm=Normalize(0, 1)) if heat.values.name == "dead_share" else heat for heat in heats]
     return over_steps(heats, "hook")
 
 
 @styled()
 def class_matrix(dataset: xr.Dataset) -> Figure | None:
-    """Cosines between the classes at the last checkpoint: of their examples, and of their centered means."""
+    """Draw cosines between classes at the last checkpoint: of their examples, and of their centered means."""
     titles = {"class_cosine_matrix": "Examples", "centroid_cosine": "Centered class means"}
-    shown = [name for name in titles if _has(dataset, name)]
+    shown = [name for name in titles if has(dataset, name)]
     if not shown:
         return None
     figure = blank(10.0, 3.95)
@@ -65,17 +82,29 @@ def class_matrix(dataset: xr.Dataset) -> Figure | None:
     return figure
 
 
+def class_cosine(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
+    """Draw the mean cosine of the unembedding's input within and between classes."""
+    names = {"class_cosine_within_mean": "same class", "class_cosine_between": "different classes"}
+    lines = [
+        Line(label, dataset[name], color)
+        for (name, label), color in zip(names.items(), (GREEN, GRAY), strict=True)
+        if name in dataset
+    ]
+    return curves("Representations by class", "mean cosine similarity [1]", lines, phases, zero=True)
+
+
 def logit_attribution(dataset: xr.Dataset, *, unit: str = "nats") -> Figure | None:
-    """What each component adds to the right answer's logit, over the checkpoints."""
-    if not _has(dataset, "component_logit"):
+    """Draw the contribution of each component to the correct logit over the checkpoints."""
+    if not has(dataset, "component_logit"):
         return None
     values = dataset["component_logit"]
-    heat = Heat("What adds to the right answer", values, f"logit [{unit}]", DIVERGING, _symmetric(values))
+    reach = largest(values.values)
+    heat = Heat("Contributions to the correct logit", values, f"logit [{unit}]", DIVERGING, Normalize(-reach, reach))
     return over_steps([heat], "component")
 
 
 def token_attribution(dataset: xr.Dataset, phases: Phases = (), *, unit: str = "nats") -> Figure | None:
-    """Integrated gradients of the right answer's logit on every position's embedding."""
+    """Draw the integrated gradients of the correct logit on the embedding at every position."""
     if "position_attribution" not in dataset:
         return None
     values = dataset["position_attribution"].isel(position=slice(MOST_POSITIONS))
@@ -84,14 +113,14 @@ def token_attribution(dataset: xr.Dataset, phases: Phases = (), *, unit: str = "
         Line(f"position {position}", values.sel(position=position), color)
         for position, color in zip(values["position"].values, colors, strict=True)
     ]
-    return curves("What the tokens bring about", f"attribution [{unit}]", lines, phases, zero=True, marks=True)
+    return curves("Attribution to the tokens", f"attribution [{unit}]", lines, phases, zero=True, marks=True)
 
 
 @styled()
 def ablation(dataset: xr.Dataset, *, unit: str = "nats") -> Figure | None:
-    """How much the loss of the last checkpoint grows without one head, and without one neuron."""
+    """Draw the increase of the last checkpoint's loss without each head, and without each neuron."""
     draws = {"head_ablation_loss": _draw_heads, "neuron_ablation_loss": _draw_neurons}
-    shown = [name for name in draws if _has(dataset, name)]
+    shown = [name for name in draws if has(dataset, name)]
     if not shown:
         return None
     figure = blank(10.0 if len(shown) > 1 else 5.1, 2.95)
@@ -124,8 +153,8 @@ def _draw_neurons(axes: Axes, values: xr.DataArray) -> None:
 
 
 def patching(dataset: xr.Dataset) -> Figure | None:
-    """Share of the logit difference that one clean activation restores, by its place, at the last checkpoint."""
-    if not _has(dataset, "patching_effect"):
+    """Draw the share of the logit difference that each patched activation restores, at the last checkpoint."""
+    if not has(dataset, "patching_effect"):
         return None
     values = dataset["patching_effect"].isel(step=-1).transpose("patch_site", "position")
     norm = Normalize(-1, 1)
@@ -133,30 +162,58 @@ def patching(dataset: xr.Dataset) -> Figure | None:
 
 
 def grafts(dataset: xr.Dataset, *, unit: str = "nats") -> Figure | None:
-    """Loss of each checkpoint with one part of the final one, and of the final one with that part of the checkpoint."""
+    """Draw the loss of each checkpoint with one final part, and of the final network with one earlier part."""
     titles = {
         "graft_loss": ("Checkpoint with the final part", f"loss [{unit}]"),
-        "graft_back_loss": ("Final network with the part of then", f"loss [{unit}]"),
+        "graft_back_loss": ("Final network with the checkpoint's part", f"loss [{unit}]"),
     }
-    heats = _heats(dataset, titles)
+    heats = heats_of(dataset, titles)
     if not heats or dataset.sizes["step"] < 2:  # the only checkpoint is the final one
         return None
     norm = log_norm(*(heat.values for heat in heats))
     return over_steps([heat._replace(norm=norm) for heat in heats], "part")
 
 
-def _heats(dataset: xr.Dataset, titles: Mapping[str, tuple[str, str]], *, norm: Normalize | None = None) -> list[Heat]:
-    """Those of the variables that there are."""
-    found = {name: titled for name, titled in titles.items() if _has(dataset, name)}
-    return [Heat(title, dataset[name], label, norm=norm) for name, (title, label) in found.items()]
+@styled()
+def neuron_pruning(dataset: xr.Dataset, *, unit: str = "nats") -> Figure | None:
+    """Draw accuracy and loss of the last checkpoint as its neurons are removed, in three orders."""
+    if not has(dataset, "pruned_accuracy"):
+        return None
+    last = dataset.isel(step=-1)
+    figure = blank(10.0, 3.3)
+    panels = (("pruned_accuracy", "Accuracy", "share correct [1]"), ("pruned_loss", "Loss", f"loss [{unit}]"))
+    for i, (name, title, label) in enumerate(panels):
+        axes = place(figure, 0.75 + 4.95 * i, 0.3, 4.1, 2.1)
+        _draw_pruning(axes, last[name])
+        axes.set(title=f"{title} without a share of the neurons", xlabel="share of the neurons removed [1]")
+        axes.set_ylabel(label)
+        axes.yaxis.set_label_coords(-0.52 / 4.1, 0.5)
+        if name == "pruned_loss" and (last[name] > 0).any():
+            log_axis(axes)
+        else:
+            axes.set_ylim(-0.04, 1.04)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=3, columnspacing=1.4)
+    return figure
 
 
-def _symmetric(values: xr.DataArray) -> Normalize:
-    finite = np.abs(values.values[np.isfinite(values.values)])
-    reach = float(finite.max(initial=0.0)) or 1.0
-    return Normalize(-reach, reach)
+def _draw_pruning(axes: Axes, values: xr.DataArray) -> None:
+    for split, style in (("test", "-"), ("train", ":")):
+        for order, color in ORDER_COLORS.items():
+            curve = values.sel(split=split, pruning_order=order)
+            if np.isfinite(curve).any():
+                axes.plot(curve["pruned_share"].values, curve.values, style, color=color, label=f"{order}, {split}")
 
 
-def _has(dataset: xr.Dataset, name: str) -> bool:
-    """Whether there is a finite value."""
-    return name in dataset and bool(np.isfinite(dataset[name]).any())
+def faithful_subnetwork(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
+    """Draw how many neurons reach the whole network's accuracy, and how many reproduce its answers."""
+    if "subnetwork_size" not in dataset:
+        return None
+    size, control = dataset["subnetwork_size"], dataset["subnetwork_size_control"]
+    lines = [
+        Line("test accuracy", size.sel(split="test"), ORANGE),
+        Line("train accuracy", size.sel(split="train"), BLUE),
+        Line("all answers", dataset["faithful_size"], GREEN),
+        Line("test accuracy, random order", control.sel(split="test"), ORANGE, ":"),
+    ]
+    return curves("Smallest faithful subnetwork", "neurons [1]", lines, phases, zero=True, marks=True)

@@ -1,6 +1,6 @@
 """Curves over the optimizer steps, and the phases behind them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +29,16 @@ class Line(NamedTuple):
     values: xr.DataArray
     color: str
     style: str = "-"
+
+
+def has(dataset: xr.Dataset, name: str) -> bool:
+    """Return whether a variable is in the dataset with a finite value."""
+    return name in dataset and bool(np.isfinite(dataset[name]).any())
+
+
+def lines_of(dataset: xr.Dataset, looks: Mapping[str, tuple[str, ...]]) -> list[Line]:
+    """Return a curve for each variable that has a finite value, given its label, color and, if not solid, style."""
+    return [Line(label, dataset[name], *look) for name, (label, *look) in looks.items() if has(dataset, name)]
 
 
 def draw_lines(axes: Axes, lines: Sequence[Line], *, log: bool = False, marks: bool = False) -> None:

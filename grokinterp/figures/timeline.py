@@ -16,6 +16,7 @@ from grokinterp.figures.series import (
     draw_lines,
     draw_phases,
     legend_beside,
+    lines_of,
     name_phases,
     step_limits,
 )
@@ -54,7 +55,7 @@ def timeline(
 
 @styled()
 def stacked(panels: Sequence[Panel], history: History | None = None) -> Figure | None:
-    """Panels over the same steps one below the other, below the names of the phases; None without any."""
+    """Draw panels over the same steps below the names of the phases; return None without any panel."""
     if not panels:
         return None
     named = history is not None and bool(history.phases)
@@ -90,37 +91,37 @@ def _draw(axes: Axes, panel: Panel, history: History | None) -> None:
 
 
 def losses(metrics: xr.Dataset, dataset: xr.Dataset, loss: str) -> Panel:
-    """Train, validation and test loss."""
+    """Return the panel of train, validation and test loss."""
     return Panel("Loss", loss, _by_part(metrics, dataset, "loss"), log=True)
 
 
 def accuracies(metrics: xr.Dataset, dataset: xr.Dataset, loss: str) -> Panel:
-    """Train, validation and test accuracy; of the mislabeled training examples, the noisy and the true answers."""
-    noise = _known(
-        metrics if "noisy_accuracy" in metrics else dataset,
-        ("noisy_accuracy", "mislabeled, as labeled", PURPLE, "--"),
-        ("restored_accuracy", "mislabeled, true answer", RED, "--"),
-    )
-    lines = [*_by_part(metrics, dataset, "accuracy"), *noise]
+    """Return the panel of train, validation and test accuracy, and of the answers to mislabeled training examples."""
+    noise = {
+        "noisy_accuracy": ("mislabeled, as labeled", PURPLE, "--"),
+        "restored_accuracy": ("mislabeled, true answer", RED, "--"),
+    }
+    source = metrics if "noisy_accuracy" in metrics else dataset
+    lines = [*_by_part(metrics, dataset, "accuracy"), *lines_of(source, noise)]
     return Panel("Accuracy", "share correct [1]", lines, y_limits=(-0.04, 1.04))
 
 
 def progress(metrics: xr.Dataset, dataset: xr.Dataset, loss: str) -> Panel:
-    """Restricted, excluded and trig loss, with the controls of random frequencies."""
-    lines = _known(
-        dataset,
-        ("restricted_loss", "restricted, all pairs", GREEN, "-"),
-        ("restricted_loss_control", "restricted, control", GREEN, ":"),
-        ("excluded_loss", "excluded, train pairs", PURPLE, "-"),
-        ("excluded_loss_control", "excluded, control", PURPLE, ":"),
-    )
+    """Return the panel of restricted, excluded and trig loss, with the controls of random frequencies."""
+    names = {
+        "restricted_loss": ("restricted, all pairs", GREEN),
+        "restricted_loss_control": ("restricted, control", GREEN, ":"),
+        "excluded_loss": ("excluded, train pairs", PURPLE),
+        "excluded_loss_control": ("excluded, control", PURPLE, ":"),
+    }
+    lines = lines_of(dataset, names)
     if "trig_loss" in dataset:
         lines.append(Line("trig, test pairs", dataset["trig_loss"].sel(split="test"), BROWN, "--"))
     return Panel("Progress measures", loss, lines, log=True)
 
 
 def excluded_by_key(metrics: xr.Dataset, dataset: xr.Dataset, loss: str) -> Panel | None:
-    """Excluded loss of each key frequency alone."""
+    """Return the panel of the excluded loss of each key frequency alone."""
     keys = key_frequencies(dataset)[:MOST_KEYS]
     if "excluded_loss_of" not in dataset or not keys:
         return None
@@ -133,23 +134,20 @@ def excluded_by_key(metrics: xr.Dataset, dataset: xr.Dataset, loss: str) -> Pane
 
 
 def sparsity(metrics: xr.Dataset, dataset: xr.Dataset, loss: str) -> Panel:
-    """Gini coefficients of the spectra of embedding and neuron-to-logit map."""
-    lines = _known(
-        dataset,
-        ("gini_embedding", "embedding $W_E$", BLUE, "-"),
-        ("gini_neuron_logit", "neuron to logit $W_L$", ORANGE, "-"),
-    )
-    return Panel("Sparsity of the Fourier spectra (Gini coefficient)", "Gini [1]", lines, y_limits=(0, 1))
+    """Return the panel of the Gini coefficients of the embedding and neuron-to-logit spectra."""
+    names = {
+        "gini_embedding": ("embedding $W_E$", BLUE),
+        "gini_neuron_logit": ("neuron to logit $W_L$", ORANGE),
+    }
+    title = "Sparsity of the Fourier spectra (Gini coefficient)"
+    return Panel(title, "Gini [1]", lines_of(dataset, names), y_limits=(0, 1))
 
 
 def weight_norm(metrics: xr.Dataset, dataset: xr.Dataset, loss: str) -> Panel:
-    """Sum of the squared weights."""
+    """Return the panel of the sum of the squared weights."""
     source = metrics if "weight_norm" in metrics else dataset
-    return Panel(
-        "Weight norm (sum of squared weights)",
-        r"$\Sigma\theta^2$ [1]",
-        _known(source, ("weight_norm", "all weights", INK, "-")),
-    )
+    lines = lines_of(source, {"weight_norm": ("all weights", INK)})
+    return Panel("Weight norm (sum of squared weights)", r"$\Sigma\theta^2$ [1]", lines)
 
 
 PANELS: Sequence[Callable[[xr.Dataset, xr.Dataset, str], Panel | None]] = (
@@ -163,7 +161,7 @@ PANELS: Sequence[Callable[[xr.Dataset, xr.Dataset, str], Panel | None]] = (
 
 
 def key_frequencies(dataset: xr.Dataset) -> list[int]:
-    """The key frequencies the progress measures used, else those of the last checkpoint."""
+    """Return the key frequencies that the progress measures used, else those of the last checkpoint."""
     if "key" in dataset.coords:
         return [int(key) for key in dataset["key"].values]
     if "is_key" not in dataset or not dataset.sizes["step"]:
@@ -173,18 +171,9 @@ def key_frequencies(dataset: xr.Dataset) -> list[int]:
 
 
 def _by_part(metrics: xr.Dataset, dataset: xr.Dataset, measure: str) -> list[Line]:
-    """From the metrics of training, or, without them, from the checkpoints; dashed, of the averaged weights."""
+    """Return curves from the training metrics or, without them, the checkpoints; averaged weights are dashed."""
     source = metrics if f"train_{measure}" in metrics else dataset
     colors = {"train": BLUE, "validation": GREEN, "test": ORANGE}
-    raw = ((f"{part}_{measure}", part, color, "-") for part, color in colors.items())
-    averaged = ((f"average_{part}_{measure}", f"{part}, averaged", color, "--") for part, color in colors.items())
-    return [*_known(source, *raw), *_known(metrics, *averaged)]
-
-
-def _known(dataset: xr.Dataset, *lines: tuple[str, str, str, str]) -> list[Line]:
-    """Lines of the variables that the dataset has, with at least one finite value."""
-    return [
-        Line(label, dataset[name], color, style)
-        for name, label, color, style in lines
-        if name in dataset and np.isfinite(dataset[name]).any()
-    ]
+    raw = {f"{part}_{measure}": (part, color) for part, color in colors.items()}
+    averaged = {f"average_{part}_{measure}": (f"{part}, averaged", color, "--") for part, color in colors.items()}
+    return [*lines_of(source, raw), *lines_of(metrics, averaged)]

@@ -1,28 +1,40 @@
-"""How neurons and logits vary with both operands: families of modes, key directions, phases."""
+"""Families of modes, key directions, and the phases of the neurons."""
 
 import seaborn as sns
 import xarray as xr
 from matplotlib.figure import Figure
 
-from grokinterp.figures.series import Line, Phases, curves
-from grokinterp.figures.style import BLUE, BROWN, GRAY, GREEN, ORANGE, QUIET
+from grokinterp.figures.series import (
+    Line,
+    Phases,
+    curves,
+)
+from grokinterp.figures.style import (
+    BLUE,
+    BROWN,
+    GRAY,
+    GREEN,
+    ORANGE,
+    QUIET,
+)
 
 FAMILY_COLORS = {"(k, k)": BLUE, "(k, -k)": ORANGE, "a only": GREEN, "b only": BROWN, "generic": GRAY}
+
 MOST_KEYS = 9
 
 
 def neuron_modes(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
-    """Share of the last hidden layer's variance in every family of modes."""
+    """Draw the share of the last hidden layer's variance in every family of modes."""
     return _families(dataset, "neuron_mode_share", "Modes of the neurons", phases)
 
 
 def logit_modes(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
-    """Share of the logits' variance in every family of modes."""
+    """Draw the share of the logits' variance in every family of modes."""
     return _families(dataset, "logit_mode_share", "Modes of the logits", phases)
 
 
 def key_directions(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
-    """Share of the variance along each key direction that waves in a + b explain, mean of cosine and sine."""
+    """Draw the share of variance along each key direction in waves of a + b, mean of cosine and sine."""
     if "direction_fve" not in dataset or not dataset.sizes["step"]:
         return None
     values = dataset["direction_fve"]
@@ -34,7 +46,7 @@ def key_directions(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
 
 
 def phase_alignment(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
-    """How closely the phases of the neurons add up, and what independent phases would give."""
+    """Draw the phase alignment of the neurons beside its expectation for independent phases."""
     names = {"phase_alignment": ("neurons", BLUE, "-"), "phase_alignment_control": ("independent phases", QUIET, ":")}
     lines = [Line(label, dataset[name], *look) for name, (label, *look) in names.items() if name in dataset]
     return curves("Phase alignment", "mean resultant length [1]", lines, phases, shares=True, marks=True)

@@ -1,4 +1,4 @@
-"""The local learning coefficient: its course, the chains behind it, and how it depends on their settings."""
+"""The local learning coefficient over training, its chains, and its calibration."""
 
 import numpy as np
 import seaborn as sns
@@ -8,18 +8,41 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from grokinterp.figures.series import Phases, bars, compact, finish, legend_beside, small
-from grokinterp.figures.style import BLUE, GRAY, NOTHING, QUIET, RED, SEQUENTIAL, blank, color_bar, place, styled
+from grokinterp.figures.series import (
+    Phases,
+    bars,
+    compact,
+    finish,
+    legend_beside,
+    small,
+)
+from grokinterp.figures.style import (
+    BLUE,
+    GRAY,
+    NOTHING,
+    QUIET,
+    RED,
+    SEQUENTIAL,
+    blank,
+    color_bar,
+    place,
+    styled,
+)
 from grokinterp.numbers import number
 
 TITLE, LABEL = "Local learning coefficient", "LLC [1]"
+
 DIVERGED, UNSETTLED, SETTLED = "diverged: no estimate", "not converged", "mean ± deviation over chains"
+
 MOST_CHECKPOINTS = 6
 
 
 @styled()
 def learning_coefficient(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
-    """Local learning coefficient with its deviation over chains; open where not converged, crosses where diverged."""
+    """Draw the local learning coefficient with its deviation over chains.
+
+    Markers are open where the chains have not converged, and crosses where they diverged.
+    """
     if "llc" not in dataset or not dataset.sizes["step"]:
         return None
     steps, llc = dataset["step"].values, dataset["llc"].values.astype(float)
@@ -45,13 +68,13 @@ def learning_coefficient(dataset: xr.Dataset, phases: Phases = ()) -> Figure | N
 
 
 def values(dataset: xr.Dataset, name: str, otherwise: float | bool) -> np.ndarray:
-    """A variable over the steps, or a constant in a dataset without it."""
+    """Return a variable over the steps, or a constant for a dataset without it."""
     return dataset[name].values if name in dataset else np.full(dataset.sizes["step"], otherwise)
 
 
 @styled()
 def learning_coefficient_traces(dataset: xr.Dataset) -> Figure | None:
-    """nβ times the rise of the loss along every chain, burn-in in gray, for some checkpoints."""
+    """Draw nβ times the rise of the loss along every chain, with the burn-in in gray, for some checkpoints."""
     if "llc_trace" not in dataset or not np.isfinite(dataset["llc_trace"]).any():
         return None
     n = dataset.sizes["step"]
@@ -74,16 +97,16 @@ def learning_coefficient_traces(dataset: xr.Dataset) -> Figure | None:
 
 
 def chain_length(one: xr.Dataset) -> tuple[int, int]:
-    """Steps of burn-in, and of the whole chain."""
+    """Return the steps of the burn-in, and of the whole chain."""
     burn_in = int(one["llc_burn_in"])
     return burn_in, burn_in + int(one["llc_draws"])
 
 
 @styled()
 def llc_calibration(dataset: xr.Dataset) -> Figure:
-    """LLC over step size and localization, one map for each temperature.
+    """Draw the learning coefficient over step size and localization, one map for each temperature.
 
-    Crosses where chains diverged; numbers in parentheses where they did not converge.
+    Crosses mark chains that diverged; parentheses, chains that did not converge.
     """
     llc = dataset["llc"]
     temperatures = dataset["inverse_temperature"].values
@@ -105,7 +128,7 @@ def llc_calibration(dataset: xr.Dataset) -> Figure:
 
 
 def draw_map(axes: Axes, dataset: xr.Dataset, norm: Normalize) -> ScalarMappable:
-    """One map with its values."""
+    """Draw one map with its values."""
     llc = dataset["llc"].transpose("localization", "step_size").values
     settled = dataset["llc_converged"].transpose("localization", "step_size").values.astype(bool)
     mesh = axes.pcolormesh(np.ma.masked_invalid(llc), norm=norm, cmap=SEQUENTIAL)

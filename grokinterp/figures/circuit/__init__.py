@@ -1,0 +1,1 @@
+"""Figures of the circuit: the verdict and its evidence, the idealized network, modes, certificates."""

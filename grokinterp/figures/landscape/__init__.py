@@ -1,0 +1,1 @@
+"""Figures of the loss landscape: gradients, weight trajectory, norms, learning coefficient, Hessian."""

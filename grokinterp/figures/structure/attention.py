@@ -1,0 +1,110 @@
+"""Attention patterns at chosen checkpoints, and entropy and correlation of the heads."""
+
+from collections.abc import Sequence
+
+import xarray as xr
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from grokinterp.figures.heatmaps import Heat, head_names, heatmap, largest, name_row, over_steps, table, thin
+from grokinterp.figures.series import (
+    has,
+)
+from grokinterp.figures.style import (
+    DIVERGING,
+    SEQUENTIAL,
+    blank,
+    color_bar,
+    place,
+    styled,
+)
+
+MOST_HEADS = 8
+
+MOST_ROWS = 16
+"""Heads of all layers in one table."""
+
+MOST_NAMED = 32
+"""Heads in the figures of entropy and correlation."""
+
+Steps = Sequence[int]
+
+
+@styled()
+def attention(dataset: xr.Dataset, steps: Steps) -> Figure | None:
+    """Draw the attention to a over all pairs, a column for each head, a row for each step.
+
+    Pairs for which a ∘ b is not defined are gray.
+    """
+    if "attention_to_a" not in dataset:
+        return None
+    heads = dataset["head"].values[:MOST_HEADS]
+    side = min((8.1 + 0.2) / max(len(heads), 1) - 0.2, 2.6)
+    figure = blank(10.0, (side + 0.45) * len(steps) + 0.4)
+    for i, step in enumerate(steps):
+        row = [place(figure, 0.85 + (side + 0.2) * j, 0.3 + (side + 0.45) * i, side, side) for j in range(len(heads))]
+        for axes, head in zip(row, heads, strict=True):
+            values, every = thin(dataset["attention_to_a"].sel(step=step, head=head), "a", "b")
+            image = heatmap(axes, values.transpose("b", "a").values, Normalize(0, 1), SEQUENTIAL, every)
+            axes.set_title(_head_title(dataset, step, int(head)))
+            axes.tick_params(labelleft=axes is row[0], labelbottom=i == len(steps) - 1)
+            axes.set_xlabel("operand a" if i == len(steps) - 1 else "")
+        name_row(row[0], step, "operand b")
+        bar = place(figure, 0.85 + (side + 0.2) * len(heads) - 0.05, 0.3 + (side + 0.45) * i, 0.12, side)
+        color_bar(bar, image, "attention to a [1]")
+    return figure
+
+
+@styled()
+def attention_by_position(dataset: xr.Dataset, steps: Steps) -> Figure | None:
+    """Draw the mean attention to every position, a row for each head of the last layers, a column for each step."""
+    if "attention_mean" not in dataset:
+        return None
+    names, mean = last_heads(dataset["attention_mean"])
+    width, height = min((8.1 + 0.3) / len(steps) - 0.3, 3.6), max(0.2 * len(names), 1.2)
+    figure = blank(10.0, height + 0.95)
+    row = [place(figure, 0.85 + (width + 0.3) * i, 0.4, width, height) for i in range(len(steps))]
+    norm = Normalize(0, largest(mean.sel(step=list(steps)).values))
+    for axes, step in zip(row, steps, strict=True):
+        image = heatmap(axes, mean.sel(step=step).values, norm, SEQUENTIAL)
+        axes.set(title=f"step {step}", xlabel="position", aspect="auto")
+        axes.set_yticks(range(len(names)), names)
+        axes.tick_params(labelleft=axes is row[0])
+    row[0].set_ylabel("layer.head")
+    bar = place(figure, 0.85 + (width + 0.3) * len(steps) - 0.15, 0.4, 0.12, height)
+    color_bar(bar, image, "attention [1]")
+    return figure
+
+
+def head_entropy(dataset: xr.Dataset) -> Figure | None:
+    """Draw the entropy of every head's attention over the checkpoints."""
+    if not has(dataset, "attention_entropy"):
+        return None
+    rows = dataset["attention_entropy"].stack(row=("layer", "head"), create_index=False)
+    names = head_names(rows)
+    rows = rows.drop_vars(("layer", "head")).assign_coords(row=names).isel(row=slice(-MOST_NAMED, None))
+    return over_steps([Heat("Entropy of attention", rows, "entropy [nats]")], "layer.head")
+
+
+def head_correlation(dataset: xr.Dataset) -> Figure | None:
+    """Draw the correlation between the attention of the last layer's heads at the last checkpoint."""
+    if not has(dataset, "head_correlation"):
+        return None
+    heads = slice(MOST_NAMED)
+    values = dataset["head_correlation"].isel(step=-1, layer=-1, head=heads, other_head=heads)
+    values = values.transpose("head", "other_head")
+    return table(values, "Heads that attend alike", "correlation [1]", DIVERGING, Normalize(-1, 1))
+
+
+def last_heads(mean: xr.DataArray) -> tuple[list[str], xr.DataArray]:
+    """Return ``layer.head`` names and mean attention [step, row, position] of the last MOST_ROWS heads."""
+    rows = mean.stack(row=("layer", "head"), create_index=False).transpose("step", "row", "position")
+    rows = rows.isel(row=slice(-MOST_ROWS, None))
+    return head_names(rows), rows.drop_vars(("layer", "head"))
+
+
+def _head_title(dataset: xr.Dataset, step: int, head: int) -> str:
+    if "attention_frequency" not in dataset:
+        return f"head {head}"
+    at = dataset.sel(step=step, head=head)
+    return f"head {head}: k = {int(at['attention_frequency'])}, {float(at['attention_fve']):.0%}"
