@@ -60,8 +60,8 @@ def llc(
     checkpoint = Trajectory.open(run_dir).checkpoint(step)
     if not calibrate:
         found = local_learning_coefficient(checkpoint, **chosen)
-        told = {"step": int(checkpoint.step)} | summary.scalars(found._asdict())
-        print(json.dumps(told) if as_json else "\n".join(summary.chain_lines(told, len(found.llc_of_chain))))
+        measured = {"step": int(checkpoint.step)} | summary.scalars(found._asdict())
+        print(json.dumps(measured) if as_json else "\n".join(summary.chain_lines(measured, len(found.llc_of_chain))))
         return
     mapped = calibrate_llc(checkpoint, **llc_calibration.axes_of(chosen), progress=True)
     points, lines = summary.calibration_points(mapped), summary.calibration_lines(mapped)
@@ -89,20 +89,20 @@ def diagnose(
 ) -> None:
     """Diagnose a run: state what is wrong, the numbers that show it, and which setting to change."""
     from grokinterp.diagnostics import diagnose as diagnose_run
-    from grokinterp.diagnostics import told
+    from grokinterp.diagnostics import diagnosis_lines
     from grokinterp.runs.results import Results
 
     found = diagnose_run(Results.open(run_dir))
     objects = json.dumps([asdict(diagnosis) for diagnosis in found], allow_nan=False)
-    print(objects if as_json else "\n".join(told(found)) or NOTHING_WRONG)
+    print(objects if as_json else "\n".join(diagnosis_lines(found)) or NOTHING_WRONG)
 
 
 def diagnosed(results: Any) -> list[str]:
     """Return the diagnosis of an analyzed run as lines, none without a problem."""
     from grokinterp.diagnostics import diagnose as diagnose_run
-    from grokinterp.diagnostics import told
+    from grokinterp.diagnostics import diagnosis_lines
 
-    return told(diagnose_run(results))
+    return diagnosis_lines(diagnose_run(results))
 
 
 def warn_of_skipped(skipped: dict[int, str]) -> None:

@@ -30,7 +30,7 @@ RULES = (
 OF_THE_RECORD = (design.leaking, design.too_rarely, design.few_checkpoints)
 """Rules on how a run was split and recorded, which also apply to a network that answers everything correctly."""
 
-__all__ = ["RULES", "Diagnosis", "diagnose", "told"]
+__all__ = ["RULES", "Diagnosis", "diagnose", "diagnosis_lines"]
 
 
 def diagnose(results: Results) -> list[Diagnosis]:
@@ -45,7 +45,7 @@ def diagnose(results: Results) -> list[Diagnosis]:
     return [found for rule in rules if (found := rule(facts)) is not None]
 
 
-def told(diagnoses: list[Diagnosis]) -> list[str]:
+def diagnosis_lines(diagnoses: list[Diagnosis]) -> list[str]:
     """Return the diagnoses as lines of text for the terminal."""
     lines = []
     for found in diagnoses:

@@ -303,9 +303,9 @@ def test_what_is_no_run_is_one_line(verb, grokinterp, folder):
 
 
 def test_bad_arguments_of_analyze_are_one_line(grokinterp, finished):
-    assert one_line(grokinterp("analyze", finished, "--only", "perfomance")).startswith(
-        "config error: only=perfomance: must be among performance, label_noise, "
-    )
+    refused = one_line(grokinterp("analyze", finished, "--only", "perfomance"))
+    assert refused.startswith("config error: only=perfomance: must be among ")
+    assert " performance, " in refused
     assert one_line(grokinterp("analyze", finished, "--only", "")).startswith("config error: only=: must be among ")
     assert (
         one_line(grokinterp("analyze", finished, "--every", "0")) == "config error: every=0: must be an integer from 1"

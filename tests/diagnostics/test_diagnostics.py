@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from grokinterp.diagnostics import RULES, Diagnosis, diagnose, told
+from grokinterp.diagnostics import RULES, Diagnosis, diagnose, diagnosis_lines
 from grokinterp.experiment import Experiment
 from grokinterp.runs.results import Results
 from tests.support.curves import LAST, MEMORIZED, run
@@ -258,7 +258,7 @@ def test_a_run_that_groks_has_none(tmp_path):
     results = write(tmp_path / "run", run(), measures={"restricted_loss": [3, 3, 0.1]})
     assert results.verdict == "grokked"
     assert diagnose(results) == []
-    assert told([]) == []
+    assert diagnosis_lines([]) == []
 
 
 def test_a_network_that_is_right_on_everything_needs_no_remedy(tmp_path):
@@ -338,7 +338,7 @@ def test_a_run_without_a_configuration_is_diagnosed_by_its_curves(tmp_path):
 
 
 def test_told_in_lines():
-    lines = told([Diagnosis("Ill", "a is 1", "Take b.", "b=2"), Diagnosis("Worse", "c is 3", "Rest.")])
+    lines = diagnosis_lines([Diagnosis("Ill", "a is 1", "Take b.", "b=2"), Diagnosis("Worse", "c is 3", "Rest.")])
     assert lines == [
         "diagnosis         Ill", "                  a is 1", "remedy            Take b. Try b=2",
         "diagnosis         Worse", "                  c is 3", "remedy            Rest.",
