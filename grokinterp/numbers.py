@@ -1,7 +1,7 @@
-"""Numbers, changes and configurations as text, the same in reports and in the terminal."""
+"""Numbers, changes, lists and configurations as text, the same in reports and in the terminal."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 ABSENT = "not measured"
@@ -64,6 +64,16 @@ def change(start: float, end: float, *, ratio: bool) -> str:
     if start == end:
         return "0"
     return f"{'+' if end > start else '−'}{number(abs(end - start))}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names joined by commas and an "and".
+
+    >>> listed(["a", "b", "c"]), listed(["a"])
+    ('a, b and c', 'a')
+    """
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

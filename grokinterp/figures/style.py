@@ -67,8 +67,8 @@ RC = {
 }
 
 
-DIGITS = re.compile(rb"(?<!scale\(0)(\.\d{3})\d+")
-"""Decimals beyond a thousandth of a point, except those of the scale of the letters."""
+DIGITS = re.compile(rb"(?<!scale\(0)(\.\d\d)\d+")
+"""Decimals beyond a hundredth of a point, except those of the scale of the letters."""
 
 
 EMBEDDED = re.compile(rb"(?<=data:image/png;base64,)[A-Za-z0-9+/=\s]+")

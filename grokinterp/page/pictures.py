@@ -1,4 +1,4 @@
-"""Figures as images that travel inside a page."""
+"""Figures as images inside a page."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -9,15 +9,18 @@ from matplotlib.figure import Figure
 from grokinterp import figures
 
 READABLE = " !$()*+,-./:;=?@[]^_`{|}~"
-"""What stays as it is in a data URL inside a double-quoted attribute; a third smaller than base64."""
+"""Characters that a data URL inside a double-quoted attribute need not escape; a third smaller than base64."""
+
+HALF = 6.0
+"""Inches up to which a figure takes half the width of the page."""
 
 
 class Picture(NamedTuple):
-    """An SVG image with its caption and the text that stands for it; ``source`` is a data URL.
+    """An SVG image with its caption and alternative text; ``source`` is a data URL.
 
     Attributes:
-        wide: takes the whole width of the page.
-        width, height: in CSS pixels, so that nothing moves while the page loads.
+        wide: whether it takes the whole width of the page.
+        width, height: in CSS pixels, so that the page keeps its layout while it loads.
     """
 
     caption: str
@@ -29,21 +32,22 @@ class Picture(NamedTuple):
 
 
 class Gallery(NamedTuple):
-    """The images of a section, and one sentence on those that are not there."""
+    """The images of a section, and one sentence on what is missing."""
 
     pictures: list[Picture]
     missing: str = ""
 
 
-def picture(figure: Figure, caption: str, alt: str, *, wide: bool = True) -> Picture:
-    """A figure as an image."""
-    width, height = (round(96 * inches) for inches in figure.get_size_inches())
+def picture(figure: Figure, caption: str, alt: str) -> Picture:
+    """Return a figure as an image; figures of more than HALF inches take the whole width of the page."""
+    inches = figure.get_size_inches()
+    width, height = (round(96 * length) for length in inches)
     svg = " ".join(figures.to_svg(figure).decode("utf-8").split())
     source = f"data:image/svg+xml,{quote(svg, safe=READABLE)}"
-    return Picture(caption, alt, source, wide, width, height)
+    return Picture(caption, alt, source, bool(inches[0] > HALF), width, height)
 
 
-def gallery(drawn: Iterable[tuple[Figure | None, str, str]], missing: str = "", *, wide: bool = True) -> Gallery:
-    """Those figures that there are, each with caption and text."""
-    shown = [picture(figure, caption, alt, wide=wide) for figure, caption, alt in drawn if figure is not None]
+def gallery(drawn: Iterable[tuple[Figure | None, str, str]], missing: str = "") -> Gallery:
+    """Return the figures that exist as images, each with its caption and alternative text."""
+    shown = [picture(figure, caption, alt) for figure, caption, alt in drawn if figure is not None]
     return Gallery(shown, missing)

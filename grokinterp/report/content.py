@@ -1,33 +1,26 @@
-"""What a report says, section by section, as plain values for the template."""
+"""The content of a report as plain values for its template."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from grokinterp.diagnostics import diagnose
 from grokinterp.errors import GrokinterpError
 from grokinterp.numbers import flat, percent, whole
-from grokinterp.page.pictures import Gallery
+from grokinterp.page.pictures import Gallery, Picture
 from grokinterp.phases import Event, History, Phase
-from grokinterp.report import pictures
-from grokinterp.report.absence import not_shown
-from grokinterp.report.explorer import frames
-from grokinterp.report.glossary import methods, papers
+from grokinterp.report import timeline
+from grokinterp.report.chapters import CHAPTERS, Chapter, sections
+from grokinterp.report.glossary import glossary, references
 from grokinterp.report.headline import tiles
 from grokinterp.report.meaning import meaning
-from grokinterp.report.panels import panels
 from grokinterp.report.phase_table import Row, checkpoints_of, rows
-from grokinterp.report.sections import sections
-from grokinterp.report.vocabulary import Words, configuration, words_of
+from grokinterp.report.plate import Plate, View, pictures
+from grokinterp.report.vocabulary import Vocabulary, configuration, vocabulary_of
 from grokinterp.runs.results import Results
-
-LARGEST = 4_600_000
-"""Characters of figures and frames, so that a page stays under 5 MB; what the figures leave, the frames may take."""
-
-LEAST = 600_000
-"""Characters that the frames get in any case."""
 
 
 class PhaseSection(NamedTuple):
-    """One phase: when, what it is, what changed in it."""
+    """One phase: its steps, its course, what changed in it, and its figures."""
 
     name: str
     start: str
@@ -40,81 +33,80 @@ class PhaseSection(NamedTuple):
     note: str
 
 
-def content(results: Results) -> dict[str, Any]:
-    """Everything the template shows."""
-    words = words_of(results)
-    history, why = history_of(results)
-    verdict, sentence = verdict_of(results, history, why)
-    phases, events = (history.phases, history.events) if history else ((), ())
-    by_phase = [phase_section(results, phase, history, words) for phase in history.phases] if history else []
-    shown = sorted({step for section in by_phase for step in section.steps})
+def view_of(results: Results) -> View:
+    """Return a run with its history and vocabulary, and the checkpoints at the borders of its phases."""
+    history, _ = history_of(results)
     steps = results.dataset["step"].values
-    curves = pictures.timeline(results, history, words)
-    health = pictures.health(results, phases, shown or [int(step) for step in steps[-1:]], words)
-    further = sections(results, phases, words)
-    drawn = [curves, health, *(section.gallery for section in (*by_phase, *further))]
-    left = LARGEST - sum(len(picture.source) for gallery in drawn for picture in gallery.pictures)
-    packed = frames(results.with_maps, phases, words, budget=max(left, LEAST), total=len(steps))
-    chosen = methods(results.analyses, results.metrics)
+    borders = {step for phase in (history.phases if history else ()) for step in checkpoints_of(phase, steps)}
+    return View(results, history, vocabulary_of(results), sorted(borders) or [int(step) for step in steps[-1:]])
+
+
+def content(view: View, chapters: Iterable[Chapter] = CHAPTERS) -> dict[str, Any]:
+    """Return everything that the template shows but the slider."""
+    results, history, chapters = view.results, view.history, tuple(chapters)
+    verdict, sentence = verdict_of(view)
+    by_phase = [phase_section(phase, history, view, chapters) for phase in history.phases] if history else []
+    entries = glossary(view, chapters)
     return {
         "name": str(results.directory.experiment.get("name", "run")),
         "run_id": results.directory.run_id,
-        "heading": words.heading,
+        "heading": view.vocabulary.heading,
         "verdict": verdict,
         "sentence": sentence,
         "warnings": warnings(results),
         "diagnoses": diagnose(results),
-        "tiles": tiles(results, history, words),
-        "events": events,
-        "timeline": curves,
-        "frames": packed,
-        "n_frames": results.with_maps.sizes["step"],
-        "panels": panels(results.with_maps, packed, words) if packed else [],
-        "is_recorded": words.is_recorded,
-        "no_panels": not_shown(pictures.STRUCTURE, results),
+        "tiles": tiles(results, history, view.vocabulary),
+        "events": history.events if history else (),
+        "timeline": curves(view),
         "phases": by_phase,
         "no_phases": _no_phases(results, history),
-        "sections": {section.name: section for section in further},
-        "health": health,
-        "provenance": provenance(results, words),
+        "sections": sections(chapters, view),
+        "provenance": provenance(results, view.vocabulary),
         "not_defined": results.not_defined,
         "skipped": results.skipped,
-        "n_checkpoints": len(steps),
-        "methods": chosen,
-        "papers": papers(chosen),
+        "n_checkpoints": results.dataset.sizes["step"],
+        "glossary": entries,
+        "references": references(entries),
     }
 
 
+def curves(view: View) -> Gallery:
+    """Return the curves over the whole run, or why there are none."""
+    shown = pictures(timeline.PLATES, view)
+    return Gallery(shown, "" if shown else "Not shown: there are no training metrics and no analyzed checkpoints.")
+
+
 def history_of(results: Results) -> tuple[History | None, str]:
-    """The history, or why there is none."""
+    """Return the history, or why there is none."""
     try:
         return results.history, ""
     except GrokinterpError as error:
         return None, getattr(error, "why", str(error))
 
 
-def verdict_of(results: Results, history: History | None, why: str) -> tuple[str, str]:
-    """The verdict, of the history or of the last checkpoint alone, and its sentence without the verdict again."""
+def verdict_of(view: View) -> tuple[str, str]:
+    """Return the verdict from the history or the last checkpoint alone, and its sentence without the verdict."""
+    results, history = view.results, view.history
     if history is not None:
         verdict, sentence = history.verdict, history.describe()
     elif results.no_history is not None:
         verdict, sentence = results.verdict or "no verdict", results.sentence
     else:
-        return "no verdict", f"Nothing can be said about this run yet: {why}."
+        return "no verdict", f"Nothing is known about this run yet: {history_of(results)[1]}."
     heading = f"{verdict[:1].upper()}{verdict[1:]}"
     said = sentence.removeprefix(f"{heading}: ").removeprefix(f"{heading} ")
     return verdict, f"{said[:1].upper()}{said[1:]}"
 
 
 def _no_phases(results: Results, history: History | None) -> str:
-    """Why there is no phase."""
+    """Return why there is no phase."""
     if results.no_history is not None:
         return results.no_history
     return "has no evaluations to date them by" if history is None else "has too few evaluations to show a course"
 
 
 def warnings(results: Results) -> list[str]:
-    """What a reader has to know before trusting the rest, one sentence each."""
+    """Return what a reader must know before trusting the rest, one sentence each."""
     status = str(results.directory.status.get("status", "unknown"))
     said = {
         "diverged": f"Training stopped: {results.directory.status.get('why', 'a loss or gradient was not finite')}.",
@@ -123,33 +115,46 @@ def warnings(results: Results) -> list[str]:
     }
     found = [said[status]] if status in said else []
     if not results.dataset.sizes["step"]:
-        found.append("No checkpoint has been analyzed: there is no figure of the network itself.")
+        found.append("No checkpoint has been analyzed, so no figure shows the network itself.")
     if results.skipped:
-        found.append(f"{len(results.skipped)} damaged checkpoint(s) were left out; they are listed under Provenance.")
+        found.append(f"{len(results.skipped)} damaged checkpoint(s) were left out; Provenance lists them.")
     return found
 
 
-def phase_section(results: Results, phase: Phase, history: History, words: Words) -> PhaseSection:
-    """The table, figures and events of one phase."""
-    steps, with_maps = (checkpoints_of(phase, of["step"].values) for of in (results.dataset, results.with_maps))
+def phase_section(phase: Phase, history: History, view: View, chapters: Iterable[Chapter]) -> PhaseSection:
+    """Return the table, figures and events of one phase."""
+    results = view.results
+    steps = checkpoints_of(phase, results.dataset["step"].values)
     note = "" if steps else "No checkpoint has been analyzed."
     if len(steps) == 1:
-        note = f"One checkpoint, step {steps[0]}, is nearest to both ends of this phase: no change can be shown."
+        note = f"Step {steps[0]} is the nearest checkpoint to both ends of this phase, so no change can be shown."
     return PhaseSection(
         name=phase.name,
         start=whole(phase.start),
         last=whole(phase.stop - 1),
-        meaning=meaning(phase, history, results, words),
+        meaning=meaning(phase, history, results, view.vocabulary),
         steps=steps,
-        rows=rows(results.dataset, words, steps[0], steps[-1]) if steps else [],
+        rows=rows(results.dataset, view.vocabulary, *steps) if len(steps) == 2 else [],
         events=[event for event in history.events if event.step in phase],
-        gallery=pictures.of_steps(results, with_maps, phase.name, words) if with_maps else Gallery([]),
+        gallery=Gallery(at_borders(phase, view, [p for chapter in chapters for p in chapter.checkpoint_plates])),
         note=note,
     )
 
 
-def provenance(results: Results, words: Words) -> dict[str, list[tuple[str, str]]]:
-    """Tables of what the run is and where it was made."""
+def at_borders(phase: Phase, view: View, plates: Iterable[Plate]) -> list[Picture]:
+    """Return the figures of the checkpoints nearest to the start and the end of a phase."""
+    shown = []
+    for plate in plates:
+        steps = checkpoints_of(phase, plate.data(view)["step"].values)
+        found = plate.picture(view._replace(steps=steps)) if steps else None
+        if found:
+            at = " and ".join(f"step {step}" for step in steps)
+            shown.append(found._replace(alt=f"{phase.name.capitalize()}: {found.alt.lower()} at {at}"))
+    return shown
+
+
+def provenance(results: Results, vocabulary: Vocabulary) -> dict[str, list[tuple[str, str]]]:
+    """Return tables of the run, its configuration and its environment."""
     directory, leaked = results.directory, results.leaked_share
     steps = results.dataset["step"].values
     data = [
@@ -158,7 +163,7 @@ def provenance(results: Results, words: Words) -> dict[str, list[tuple[str, str]
         ("evaluations", whole(results.metrics.sizes["step"])),
         ("analyzed checkpoints", f"{whole(len(steps))}{f', steps {steps[0]} to {steps[-1]}' if len(steps) else ''}"),
         ("skipped checkpoints", whole(len(results.skipped))),
-        (f"leaked share of the test {words.examples}", percent(leaked)),
+        (f"leaked share of the test {vocabulary.examples}", percent(leaked)),
         ("analyses", ", ".join(results.analyses) or "none"),
     ]
     return {

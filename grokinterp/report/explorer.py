@@ -1,12 +1,13 @@
-"""What the checkpoint slider moves: chosen checkpoints, packed small enough to travel inside the page.
+"""The checkpoint slider: its panels, and chosen checkpoints packed small enough to travel inside the page.
 
 Heatmaps become one byte a pixel. Attention that is A[a, b] = σ(f_a - g_b), as in every one-layer model, whose score for
 a token depends on that token alone, is packed as f and g; it is drawn from them to within half a level.
 """
 
 import base64
+import json
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -14,19 +15,24 @@ import seaborn as sns  # noqa: F401  (registers the color map vlag)
 import xarray as xr
 
 from grokinterp.figures import key_frequencies
-from grokinterp.figures.circuit import verdicts
-from grokinterp.figures.structure import MOST_CIRCLES, MOST_HEADS, last_heads, thin
+from grokinterp.figures.circuit.verdict import verdicts
+from grokinterp.figures.heatmaps import thin
+from grokinterp.figures.structure.attention import MOST_HEADS, last_heads
+from grokinterp.figures.structure.circles import MOST_CIRCLES
 from grokinterp.figures.style import DIVERGING, PHASE_COLORS, SEQUENTIAL
 from grokinterp.numbers import number
 from grokinterp.phases import Phase
 from grokinterp.report.phase_table import MEASURES, series
-from grokinterp.report.vocabulary import Words
+from grokinterp.report.plate import View, not_shown
+from grokinterp.report.structure import attention_caption, circle_caption, thinned
 
 MOST_FRAMES = 400
 """A slider is about as many pixels wide."""
 
 LEVELS = 255
 READOUTS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "restricted_loss", "excluded_loss")
+READ = ("performance", "progress_measures", "logit_spectrum", "circuit")
+"""Analyses that the slider reads its numbers and curves from."""
 
 CURVES = {
     "train_loss": "train", "test_loss": "test", "restricted_loss": "restricted", "excluded_loss": "excluded",
@@ -35,49 +41,116 @@ CURVES = {
 Packed = dict[str, Any]
 
 
-def frames(
-    dataset: xr.Dataset,
-    phases: Sequence[Phase],
-    words: Words | None = None,
-    *,
-    budget: int = 3_000_000,
-    total: int | None = None,
-) -> Packed | None:
-    """Everything the slider shows, as JSON values; None without checkpoints or without any of its panels.
+class Panel(NamedTuple):
+    """A canvas under the slider.
+
+    Attributes:
+        name: the variable that the script draws on it.
+        analyses: those whose results it shows.
+        title, caption: as for a plate.
+        pack: makes its frames.
+        css: its width.
+    """
+
+    name: str
+    analyses: tuple[str, ...]
+    title: str
+    caption: str | Callable[[xr.Dataset, View], str]
+    pack: Callable[[xr.Dataset], Packed]
+    css: str = "half"
+
+    def with_text(self, data: xr.Dataset, view: View) -> "Panel":
+        """Return the panel with its caption as text."""
+        return self if isinstance(self.caption, str) else self._replace(caption=self.caption(data, view))
+
+
+class Explorer(NamedTuple):
+    """The slider as plain values for the template; ``frames`` is None without checkpoints or panels.
+
+    Attributes:
+        frames: what the script draws.
+        n_steps: checkpoints with results of all panels.
+        panels: in the order of the page.
+        missing: a sentence on what is not shown.
+    """
+
+    frames: Packed | None
+    n_steps: int
+    panels: list[Panel]
+    missing: str
+
+
+def explorer(view: View, *, budget: int) -> Explorer:
+    """Return the slider of a run, packed into at most about ``budget`` bytes."""
+    data, total = explored(view), view.results.dataset.sizes["step"]
+    packed = frames(data, view, budget=budget, total=total)
+    panels = [] if packed is None else [panel.with_text(data, view) for panel in available(data)]
+    if packed and packed["curves"]:
+        panels.insert(-1, LOSSES._replace(caption=losses_caption(data)))
+    missing = not_shown([name for panel in PANELS for name in panel.analyses], view)
+    return Explorer(packed, data.sizes["step"], panels, missing)
+
+
+def explored(view: View) -> xr.Dataset:
+    """Return the results that the slider shows, over the steps that they have in common."""
+    return view.results.joined(*READ, *(name for panel in PANELS for name in panel.analyses))
+
+
+def losses_caption(data: xr.Dataset) -> str:
+    """Return how to read the curves of the losses."""
+    text = "Position of this checkpoint in the run"
+    which = "; restricted on all pairs, excluded (all keys) on the training pairs" if "restricted_loss" in data else ""
+    return f"{text}{which}."
+
+
+def frames(dataset: xr.Dataset, view: View, *, budget: int = 3_000_000, total: int | None = None) -> Packed | None:
+    """Return everything that the slider shows as JSON values; None without checkpoints or without any of its panels.
 
     Args:
         dataset: analyses over the checkpoints.
-        phases: the checkpoints near their boundaries are shown more densely.
-        words: what axes are called.
-        budget: characters that the packed frames may take in the page; it decides how many checkpoints there are.
-        total: analyzed checkpoints, where the dataset has only those with maps.
+        view: checkpoints near the boundaries of its phases are shown more densely; its vocabulary names the axes.
+        budget: bytes that the packed frames may take in the page; they limit the number of checkpoints.
+        total: number of analyzed checkpoints, where the dataset has only some.
     """
-    words = words or Words()
-    if not dataset.sizes["step"] or not packers(dataset):
+    if not dataset.sizes["step"] or not available(dataset):
         return None
     steps = dataset["step"].values
-    room = min(int(budget // max(_characters_per_frame(dataset), 1)), MOST_FRAMES)
-    chosen = dataset.isel(step=choose(steps, [phase.start for phase in phases], max(room, 2)))
+    fixed, per_frame = sizes(dataset, view)
+    room = min(int((budget - fixed) // max(per_frame, 1)), MOST_FRAMES)
+    chosen = dataset.isel(step=choose(steps, [phase.start for phase in view.phases], max(room, 2)))
+    return packed(chosen, view) | {"total": len(steps) if total is None else total}
+
+
+def packed(chosen: xr.Dataset, view: View) -> Packed:
+    """Return the frames of chosen checkpoints."""
+    vocabulary = view.vocabulary
     return {
         "steps": chosen["step"].values.tolist(),
-        "total": len(steps) if total is None else total,
-        "phases": [_phase_of(int(step), phases) for step in chosen["step"].values],
+        "phases": [_phase_of(int(step), view.phases) for step in chosen["step"].values],
         "colors": PHASE_COLORS,
-        "keys": key_frequencies(dataset),
+        "keys": key_frequencies(chosen),
         "readouts": _readouts(chosen),
         "words": {
-            "label": words.label,
-            "loss": f"{words.loss} [{words.unit}]",
-            "logit": f"mean centered logit [{words.logit_unit}]",
+            "label": vocabulary.label,
+            "loss": f"{vocabulary.loss} [{vocabulary.unit}]",
+            "logit": f"mean centered logit [{vocabulary.logit_unit}]",
         },
         "curves": _curves(chosen),
-        "panels": {name: pack(chosen) for name, pack in packers(chosen).items()},
+        "panels": {panel.name: panel.pack(chosen) for panel in available(chosen)},
         "maps": {"sequential": _color_table(SEQUENTIAL), "diverging": _color_table(DIVERGING)},
     }
 
 
+def sizes(dataset: xr.Dataset, view: View) -> tuple[int, float]:
+    """Return the bytes of the page that no frame takes, and those of a frame, measured on a sample of the steps."""
+    sample = sorted({0, dataset.sizes["step"] // 2, dataset.sizes["step"] - 1})
+    one, some = (len(json.dumps(packed(dataset.isel(step=at), view))) for at in (sample[-1:], sample))
+    per_frame = (some - one) / (len(sample) - 1) if len(sample) > 1 else one
+    return int(one - per_frame), per_frame
+
+
 def choose(steps: np.ndarray, boundaries: Sequence[int], most: int) -> list[int]:
-    """Indices of at most ``most`` steps: first, last, and evenly between, four times denser near the boundaries.
+    """Return indices of at most ``most`` steps: first, last, and evenly between, four times denser near boundaries.
 
     >>> choose(np.arange(0, 1000, 10), [], 5)
     [0, 25, 50, 74, 99]
@@ -94,24 +167,24 @@ def choose(steps: np.ndarray, boundaries: Sequence[int], most: int) -> list[int]
 
 
 def pack_spectrum(dataset: xr.Dataset) -> Packed:
-    """Embedding power [frame, frequency]."""
+    """Pack the embedding power [frame, frequency]."""
     return _numbers(dataset["embedding_power"].transpose("step", "frequency").values)
 
 
 def pack_neurons(dataset: xr.Dataset) -> Packed:
-    """Frequency and variance explained of each neuron, [frame, (frequency, FVE), neuron]."""
+    """Pack frequency and variance explained of each neuron, [frame, (frequency, FVE), neuron]."""
     fve = dataset["neuron_fve"].values if "neuron_fve" in dataset else np.zeros(dataset["neuron_frequency"].shape)
     return _numbers(np.stack([dataset["neuron_frequency"].values, fve], axis=1))
 
 
 def pack_circles(dataset: xr.Dataset) -> Packed:
-    """Coordinates [frame, key, (cos, sin), exponent] of the first key frequencies."""
+    """Pack the coordinates [frame, key, (cos, sin), exponent] of the first key frequencies."""
     circle = dataset["embedding_circle"].isel(key=slice(MOST_CIRCLES)).transpose("step", "key", "axis", "exponent")
     return _numbers(circle.values) | {"keys": [int(k) for k in circle["key"].values]}
 
 
 def pack_logits(dataset: xr.Dataset) -> Packed:
-    """Mean centered logits [frame, label, class] in levels from -reach to reach, with the reach of each frame."""
+    """Pack mean centered logits [frame, label, class] in levels from -reach to reach, with the reach of each frame."""
     kept, every = thin(dataset["logit_by_label"], "label", "class")
     values = kept.transpose("step", "label", "class").values.astype(float)
     reach = np.array([_reach(frame) for frame in values])
@@ -120,7 +193,7 @@ def pack_logits(dataset: xr.Dataset) -> Packed:
 
 
 def pack_attention(dataset: xr.Dataset) -> Packed:
-    """Attention to a, [frame, head, a, b]: as (f, g) where it is σ(f_a - g_b), else in levels from 0 to 1."""
+    """Pack attention to a, [frame, head, a, b]: as (f, g) where it is σ(f_a - g_b), else in levels from 0 to 1."""
     kept, every = thin(dataset["attention_to_a"].isel(head=slice(MOST_HEADS)), "a", "b")
     values = kept.transpose("step", "head", "a", "b").values
     parts = separate(values)
@@ -129,13 +202,13 @@ def pack_attention(dataset: xr.Dataset) -> Packed:
 
 
 def pack_attention_by_position(dataset: xr.Dataset) -> Packed:
-    """Mean attention [frame, row, position], a row for each head of the last layers."""
+    """Pack mean attention [frame, row, position], a row for each head of the last layers."""
     rows, values = last_heads(dataset["attention_mean"])
     return _numbers(values.values) | {"rows": rows}
 
 
 def separate(attention: np.ndarray) -> np.ndarray | None:
-    """Scores f and g [..., 2, operand] with attention [..., a, b] = σ(f_a - g_b) to within half a level, None without.
+    """Return f and g [..., 2, operand] with attention [..., a, b] = σ(f_a - g_b) to within half a level, None without.
 
     An operand for which a ∘ b is never defined, such as b = 0 in a division, has no score: NaN.
 
@@ -160,30 +233,45 @@ def separate(attention: np.ndarray) -> np.ndarray | None:
     return parts
 
 
-PANELS = {
-    "embedding_power": pack_spectrum,
-    "neuron_frequency": pack_neurons,
-    "embedding_circle": pack_circles,
-    "logit_by_label": pack_logits,
-    "attention_to_a": pack_attention,
-    "attention_mean": pack_attention_by_position,
-}
+def available(dataset: xr.Dataset) -> list[Panel]:
+    """Return the panels that the dataset has; the mean attention only where there is none by pairs."""
+    by_position = {"attention_mean"} if "attention_to_a" in dataset else set()
+    return [panel for panel in PANELS if panel.name in dataset and panel.name not in by_position]
 
 
-def packers(dataset: xr.Dataset) -> dict[str, Callable[[xr.Dataset], Packed]]:
-    """Those of the variables that the dataset has; the mean attention only where there is none by pairs."""
-    shadowed = {"attention_mean"} if "attention_to_a" in dataset else set()
-    return {name: pack for name, pack in PANELS.items() if name in dataset and name not in shadowed}
+PANELS = (
+    Panel(
+        "embedding_power", ("embedding_spectrum",), "Embedding spectrum",
+        "Squared norm of the embedding's cosine and sine component at each frequency; key frequencies in orange.",
+        pack_spectrum,
+    ),
+    Panel(
+        "neuron_frequency", ("neuron_frequencies",), "Neuron frequencies",
+        "Above: specialized neurons per frequency (more than 85 % of the variance explained). "
+        "Below: every neuron at its frequency.",
+        pack_neurons,
+    ),
+    Panel("embedding_circle", ("embedding_circles",), "Embedding circles", circle_caption, pack_circles, "wide"),
+    Panel("attention_to_a", ("attention_map",), "Attention", attention_caption, pack_attention, "wide"),
+    Panel(
+        "attention_mean", ("attention_pattern",), "Attention", attention_caption, pack_attention_by_position, "wide",
+    ),
+    Panel(
+        "logit_by_label", ("logit_map",), "Logits by label",
+        lambda data, _: (
+            "Mean centered logit of every class for every label; the correct answers are on the diagonal."
+            + thinned(data, "label", "label and class")
+        ),
+        pack_logits,
+    ),
+)  # fmt: skip
 
-
-def _characters_per_frame(dataset: xr.Dataset) -> float:
-    """Of the panels the dataset has, packed from a sample of its steps."""
-    sample = dataset.isel(step=sorted({0, dataset.sizes["step"] // 2, dataset.sizes["step"] - 1}))
-    return sum(len(pack(sample)["data"]) / sample.sizes["step"] for pack in packers(dataset).values())
+LOSSES = Panel("losses", ("performance",), "Losses", "", dict)
+"""Drawn from the curves of the frames, which need no packing."""
 
 
 def _numbers(values: np.ndarray) -> Packed:
-    """Numbers as 16-bit steps between their extremes, value = low + (level + 32767) * step; -32768 is not finite."""
+    """Pack numbers as 16-bit steps between their extremes, low + (level + 32767) * step; -32768 is not finite."""
     finite = values[np.isfinite(values)].astype(float)
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     step = (high - low) / 65534 or 1.0
@@ -193,7 +281,7 @@ def _numbers(values: np.ndarray) -> Packed:
 
 
 def _levels(shares: np.ndarray) -> Packed:
-    """Numbers from 0 to 1 as bytes 0 to 254; 255 stands for what is not finite."""
+    """Pack numbers from 0 to 1 as bytes 0 to 254; 255 is not finite."""
     levels = np.where(np.isfinite(shares), np.clip(shares, 0, 1) * (LEVELS - 1), LEVELS).round().astype(np.uint8)
     return {"type": "uint8", "shape": list(shares.shape), "data": base64.b64encode(levels.tobytes()).decode("ascii")}
 
@@ -204,7 +292,7 @@ def _reach(values: np.ndarray) -> float:
 
 
 def _readouts(dataset: xr.Dataset) -> list[dict[str, Any]]:
-    """Label and written value of a few measures at every chosen step."""
+    """Return label and written value of a few measures at every chosen step."""
     found = [(measure, series(dataset, measure)) for measure in MEASURES if measure.name in READOUTS]
     written = [
         {"label": measure.label.split(",")[0], "values": [number(float(value)) for value in values.values]}
@@ -216,7 +304,7 @@ def _readouts(dataset: xr.Dataset) -> list[dict[str, Any]]:
 
 
 def _curves(dataset: xr.Dataset) -> list[dict[str, Any]]:
-    """The losses at every chosen step, null where they have no place on a logarithmic axis."""
+    """Return the losses at every chosen step, null where they have no place on a logarithmic axis."""
     return [
         {
             "label": label,
@@ -232,5 +320,5 @@ def _phase_of(step: int, phases: Sequence[Phase]) -> str:
 
 
 def _color_table(name: str) -> str:
-    """256 colors as one hexadecimal string."""
+    """Return 256 colors as one hexadecimal string."""
     return (mpl.colormaps[name](np.arange(256), bytes=True)[:, :3]).tobytes().hex()

@@ -1,4 +1,4 @@
-"""The numbers that a reader looks for first."""
+"""The key numbers at the top of the page."""
 
 from typing import Any, NamedTuple
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from grokinterp.numbers import ABSENT, number, percent, whole
 from grokinterp.phases import GENERALIZED, SUSTAINED, History
-from grokinterp.report.vocabulary import Words
+from grokinterp.report.vocabulary import Vocabulary
 from grokinterp.runs.results import Results
 
 OF_SOME = {
@@ -18,10 +18,10 @@ OF_SOME = {
 
 
 CHECKED = "last checkpoint"
-"""Where a number is from, unless only the metrics have it."""
+"""Source of a number, unless only the metrics have it."""
 
 MOST_NAMED = 4
-"""Representations that a tile names."""
+"""Representations that a tile lists by name."""
 
 
 class Tile(NamedTuple):
@@ -32,16 +32,19 @@ class Tile(NamedTuple):
     note: str
 
 
-def tiles(results: Results, history: History | None, words: Words) -> list[Tile]:
-    """When it happened, how good the answers are, and what they are made of, as far as that is defined."""
-    measured, unit = results.measures(), words.loss if words.unit == "1" else words.unit
-    row = last_row(results) if words.is_recorded else {}
+def tiles(results: Results, history: History | None, vocabulary: Vocabulary) -> list[Tile]:
+    """Return when the run memorized and generalized, how good its answers are, and what its logits are made of."""
+    measured, unit = results.measures(), vocabulary.loss if vocabulary.unit == "1" else vocabulary.unit
+    row = last_row(results) if vocabulary.is_recorded else {}
     at = {name: "last evaluation" for name in row if name not in measured}
     measured = row | measured
-    made_of = structure(results, measured, unit) if words.has_frequencies else separation(measured, words, unit, at)
-    if not words.has_frequencies and "key_irreps" in measured:
-        made_of = [*representations(measured), made_of[0], made_of[-1]]
-    if words.is_recorded:
+    if vocabulary.has_frequencies:
+        made_of = structure(results, measured, unit)
+    else:
+        made_of = separation(measured, vocabulary, unit, at)
+        if "key_irreps" in measured:
+            made_of = [*representations(measured), made_of[0], made_of[-1]]
+    if vocabulary.is_recorded:
         made_of = [tile for tile in made_of if tile.value != ABSENT]
     return [
         Tile("memorized at", _step(history, "memorized_step"), f"train accuracy ≥ {SUSTAINED.memorized:g}"),
@@ -55,14 +58,14 @@ def tiles(results: Results, history: History | None, words: Words) -> list[Tile]
 
 
 def last_row(results: Results) -> dict[str, Any]:
-    """Those finite metrics of the last evaluation that a tile shows where no analysis has measured them."""
+    """Return the finite metrics of the last evaluation that a tile shows where no analysis has measured them."""
     names = ("train_loss", "test_loss", "test_accuracy", "weight_norm")
     columns = {name: results.metrics[name].values for name in names if name in results.metrics}
     return {name: float(values[-1]) for name, values in columns.items() if values.size and np.isfinite(values[-1])}
 
 
 def computes_with(measured: dict[str, Any]) -> list[Tile]:
-    """The circuit of the last checkpoint, where one was found."""
+    """Return the circuit of the last checkpoint, if any was found."""
     if measured.get("circuit") in (None, "none"):
         return []
     score, other = measured.get("causal_score"), measured.get("circuit_close_to")
@@ -71,7 +74,7 @@ def computes_with(measured: dict[str, Any]) -> list[Tile]:
 
 
 def structure(results: Results, measured: dict[str, Any], unit: str) -> list[Tile]:
-    """How much of the answers the key frequencies carry."""
+    """Return how much of the logits the key frequencies explain."""
     keys = results.key_frequencies
     shown = "not measured" if keys is None else ", ".join(map(str, keys)) or "none"
     return [
@@ -83,7 +86,7 @@ def structure(results: Results, measured: dict[str, Any], unit: str) -> list[Til
 
 
 def representations(measured: dict[str, Any]) -> list[Tile]:
-    """How much of the answers the key representations of a group that is not cyclic carry."""
+    """Return how much of the logits the representations of a group that is not cyclic explain."""
     keys, similarity = measured["key_irreps"], measured["irrep_similarity"]
     shown = ", ".join(sorted(keys, key=lambda name: -(similarity[name] or 0))) or "none"
     if len(keys) > MOST_NAMED:
@@ -95,18 +98,18 @@ def representations(measured: dict[str, Any]) -> list[Tile]:
 
 
 def nearly(measured: dict[str, Any], kind: str) -> str:
-    """What is nearly key, with its similarity on held-out pairs and its threshold."""
+    """Return what is nearly key, with its similarity on held-out pairs and its threshold."""
     found = measured.get(f"nearly_{kind}") or {}
     named = [f"{label} ({number(of['similarity'])} of {number(of['threshold'])})" for label, of in found.items()]
     return f"nearly key: {', '.join(named[:MOST_NAMED])}" if named else CHECKED
 
 
-def separation(measured: dict[str, Any], words: Words, unit: str, at: dict[str, str]) -> list[Tile]:
-    """How clearly the right answers stand out, where frequencies mean nothing."""
+def separation(measured: dict[str, Any], vocabulary: Vocabulary, unit: str, at: dict[str, str]) -> list[Tile]:
+    """Return how clearly the correct answers stand out, for tasks without frequencies."""
     margin = (measured.get("logit_margin") or {}).get("test")
     apart = number(measured.get("class_cosine_between"))
     return [
-        Tile("logit margin", number(margin), f"test {words.examples} [{words.logit_unit}]"),
+        Tile("logit margin", number(margin), f"test {vocabulary.examples} [{vocabulary.logit_unit}]"),
         Tile("cosine in a class", number(measured.get("class_cosine_within_mean")), f"between classes: {apart}"),
         Tile("weight norm", number(measured.get("weight_norm")), f"sum of squares, {at.get('weight_norm', CHECKED)}"),
         Tile("train loss", number(measured.get("train_loss")), f"{unit}, {at.get('train_loss', CHECKED)}"),
@@ -114,7 +117,7 @@ def separation(measured: dict[str, Any], words: Words, unit: str, at: dict[str, 
 
 
 def _lasting(history: History | None) -> str:
-    """What the date of generalization means, and whether it is the last word."""
+    """Return the rule that dates generalization, and whether the run kept it."""
     rule = f"test accuracy ≥ {SUSTAINED.threshold:g} for a while"
     kept = history is None or history.generalized_step is None or history.verdict in GENERALIZED
     return rule if kept else f"{rule}, not kept"

@@ -1,11 +1,11 @@
-"""What happened in a phase, in sentences that assert only what was measured in this run."""
+"""The course of each phase, in sentences that assert only what was measured in the run."""
 
 import numpy as np
 import xarray as xr
 
 from grokinterp.numbers import number
 from grokinterp.phases import History, Phase
-from grokinterp.report.vocabulary import Words
+from grokinterp.report.vocabulary import Vocabulary
 from grokinterp.runs.results import Results
 
 BUILT = {
@@ -14,16 +14,16 @@ BUILT = {
     "restricted_loss": "the restricted loss",
     "excluded_loss": "the excluded loss",
 }
-"""Measures of the circuit that generalizes; the characters of a cyclic group are its frequencies, and said once."""
+"""Measures of the generalizing circuit; the characters of a cyclic group repeat its frequencies and are left out."""
 
 
-def meaning(phase: Phase, history: History, results: Results, words: Words) -> str:
-    """The phase in a few sentences with numbers from its start and end."""
-    metrics, learned = results.metrics, f"training {words.examples}"
+def meaning(phase: Phase, history: History, results: Results, vocabulary: Vocabulary) -> str:
+    """Return the phase in a few sentences with numbers from its start and end."""
+    metrics, learned = results.metrics, f"training {vocabulary.examples}"
     found = {
         "memorization": [_memorized(history, learned), _moves(metrics, phase, "train_accuracy", "test_accuracy")],
         "circuit formation": [
-            f"The {learned} are learned; the test {words.examples} are not yet.",
+            f"The {learned} are learned; the test {vocabulary.examples} are not yet.",
             _moves(metrics, phase, "test_accuracy", "test_loss"),
             _circuit(results.dataset, phase),
         ],
@@ -62,7 +62,7 @@ NAMES = {
 
 
 def _moves(metrics: xr.Dataset, phase: Phase, *names: str) -> str:
-    """From what to what the metrics went, at the first evaluation of a phase and the first after it."""
+    """Return how metrics changed from the first evaluation of a phase to the first evaluation after it."""
     steps = metrics["step"].values
     ends = [min(int(np.searchsorted(steps, step)), len(steps) - 1) for step in (phase.start, phase.stop)]
     known = [(NAMES[name], *metrics[name].values[ends]) for name in names if name in metrics]
@@ -70,7 +70,7 @@ def _moves(metrics: xr.Dataset, phase: Phase, *names: str) -> str:
 
 
 def _circuit(dataset: xr.Dataset, phase: Phase) -> str:
-    """How the measures of the circuit went between the checkpoints inside the phase."""
+    """Return how the measures of the circuit changed between the checkpoints inside the phase."""
     steps = dataset["step"].values
     inside = np.flatnonzero((steps >= phase.start) & (steps < phase.stop))
     if len(inside) < 2:

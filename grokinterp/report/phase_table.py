@@ -1,21 +1,21 @@
-"""The measures that a report follows through the phases, and their values at the start and end of each."""
+"""The measures that a report follows through the phases, with their values at the start and end of each phase."""
 
 from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 
-from grokinterp.figures.circuit import verdicts
+from grokinterp.figures.circuit.verdict import verdicts
 from grokinterp.numbers import change, number
 from grokinterp.phases import Phase
-from grokinterp.report.vocabulary import Words
+from grokinterp.report.vocabulary import Vocabulary
 
 
 class Measure(NamedTuple):
-    """A scalar over the checkpoints, or one entry of a labelled axis.
+    """A scalar over the checkpoints, or one entry of a labeled axis.
 
-    ``{examples}`` in the label, and ``{unit}`` and ``{logit_unit}``, those of losses and of logits, take the words
-    of the run.
+    ``{examples}`` in the label, and ``{unit}`` and ``{logit_unit}``, those of losses and of logits, stand for the
+    names in the vocabulary of the run.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Row(NamedTuple):
 
 
 def series(dataset: xr.Dataset, measure: Measure) -> xr.DataArray | None:
-    """The measure over the steps, None where it was not analyzed."""
+    """Return the measure over the steps, None where it was not analyzed."""
     if measure.name not in dataset:
         return None
     values = dataset[measure.name]
@@ -78,11 +78,11 @@ def series(dataset: xr.Dataset, measure: Measure) -> xr.DataArray | None:
     return values
 
 
-def rows(dataset: xr.Dataset, words: Words, start: int, end: int) -> list[Row]:
-    """Every measure that the dataset has, at two of its steps; the circuit first, and nothing that is nowhere known."""
+def rows(dataset: xr.Dataset, vocabulary: Vocabulary, start: int, end: int) -> list[Row]:
+    """Return the circuit and every measure with a finite value, at two steps of the dataset."""
     found = [(measure, series(dataset, measure)) for measure in MEASURES]
     numbers = [
-        _row(measure, words, values, start, end)
+        _row(measure, vocabulary, values, start, end)
         for measure, values in found
         if values is not None and np.isfinite(values).any()
     ]
@@ -90,22 +90,22 @@ def rows(dataset: xr.Dataset, words: Words, start: int, end: int) -> list[Row]:
 
 
 def _circuit_row(dataset: xr.Dataset, start: int, end: int) -> list[Row]:
-    """What the network computes with at both steps."""
+    """Return the circuit at both steps."""
     if "is_circuit" not in dataset:
         return []
     first, last = verdicts(dataset.sel(step=[start, end]))
     return [Row("circuit", "", first, last, "same" if first == last else "changed")]
 
 
-def _row(measure: Measure, words: Words, values: xr.DataArray, start: int, end: int) -> Row:
+def _row(measure: Measure, vocabulary: Vocabulary, values: xr.DataArray, start: int, end: int) -> Row:
     first, last = float(values.sel(step=start)), float(values.sel(step=end))
     changed = change(first, last, ratio=measure.ratio)
-    label, unit = measure.label.format(examples=words.examples), measure.unit.format(**words._asdict())
+    label, unit = measure.label.format(examples=vocabulary.examples), measure.unit.format(**vocabulary._asdict())
     return Row(label, unit, number(first), number(last), changed)
 
 
 def checkpoints_of(phase: Phase, steps: np.ndarray) -> list[int]:
-    """The checkpoints that show a phase's start and end: the nearest to either; one if they coincide, none without any.
+    """Return the checkpoints nearest to the start and the end of a phase: one if they coincide, none without any.
 
     >>> checkpoints_of(Phase("cleanup", 120, 210), np.array([0, 100, 200, 300]))
     [100, 200]

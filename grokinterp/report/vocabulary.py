@@ -1,4 +1,4 @@
-"""What a report calls things, by its run's task, model and loss."""
+"""The names that a report uses for examples, labels, losses and units, by the run's task, model and loss."""
 
 from collections.abc import Iterator, Mapping
 from math import prod
@@ -11,28 +11,28 @@ TWO_OPERANDS = {
     "modular_addition", "modular_subtraction", "modular_multiplication", "modular_division", "polynomial",
     "group_composition", "group_conjugation", "matrix_multiplication", "table",
 }  # fmt: skip
-"""Kinds of tasks whose examples are called pairs; those of others, and of new ones, are called examples."""
+"""Kinds of tasks whose examples are called pairs; those of all other tasks are called examples."""
 
 READ_AT = {"equals": "“=”", "last": "the last token", "mean": "all positions, pooled,"}
 MOST_VALUES = 6
 LONGEST = 40
-"""Characters of a value in the heading; the whole of it is under Provenance."""
+"""Characters of a value in the heading; Provenance shows more."""
 
 
-class Words(NamedTuple):
-    """How things are called; the defaults are true of any run with a cyclic group.
+class Vocabulary(NamedTuple):
+    """The names of a run's examples, labels and units; the defaults fit any run with a cyclic group.
 
     Attributes:
         heading: the task and the model, with the first of their parameters.
         examples: pairs or examples.
-        label: the right answer of an example.
-        token: what an embedding circle numbers its points by, and how far.
-        read_at: where a transformer's answer is read.
-        loss: what training minimized.
+        label: the correct answer of an example.
+        token: the number that colors a point of an embedding circle, and its range.
+        read_at: the position at which a transformer's answer is read.
+        loss: the loss that training minimized.
         unit: of the loss, nats; 1 for squared errors.
         logit_unit: nats where a difference of logits is one of log-probabilities, 1 elsewhere.
         has_frequencies: whether the task has a cyclic group, in which frequencies mean something.
-        is_recorded: whether another loop trained it, on examples of which nothing is known but their labels.
+        is_recorded: whether another loop trained the model, on examples of which only the labels are known.
     """
 
     heading: tuple[str, ...] = ()
@@ -47,12 +47,12 @@ class Words(NamedTuple):
     is_recorded: bool = False
 
 
-def words_of(results: Results) -> Words:
-    """The words that fit a run, read from its configuration and from what is not defined for it."""
+def vocabulary_of(results: Results) -> Vocabulary:
+    """Return the vocabulary of a run, from its configuration and from the analyses that are not defined for it."""
     task, model, optimization = (section(results, key) for key in ("task", "model", "optimization"))
     kind, loss = str(task.get("kind")), optimization.get("loss")
     is_addition, is_transformer = kind == "modular_addition", model.get("kind") == "transformer"
-    found = Words(
+    found = Vocabulary(
         heading=tuple(f"{key} {described(part)}" for key, part in (("task", task), ("model", model)) if part),
         examples="pairs" if kind in TWO_OPERANDS else "examples",
         has_frequencies="logit_spectrum" not in results.not_defined,
@@ -74,7 +74,7 @@ def words_of(results: Results) -> Words:
 
 
 def recorded(results: Results) -> tuple[str, ...]:
-    """The heading of a run that was recorded from another training loop: its module and its examples."""
+    """Return the heading of a run that was recorded from another training loop: its module and its examples."""
     task, model, split = (section(results, key) for key in ("task", "model", "split"))
     shapes, examples = model.get("parameters", {}), len(task.get("answers", ()))
     weights, trained = sum(map(prod, shapes.values())), int(split.get("fraction", 0) * examples + 1e-9)
@@ -84,25 +84,25 @@ def recorded(results: Results) -> tuple[str, ...]:
     return f"module {model.get('class_name')}: {whole(weights)} weights", f"{data}: {of}" if data else of
 
 
-TOLD = {
+GIVEN = {
     "name": (),
     "task": ("kind", "data", "classes", "digest"),
     "model": ("class_name", "read_at", "reads", "parts"),
     "optimization": ("lr", "weight_decay", "loss"),
 }
-"""Of a recorded run, what its configuration was told; the rest are defaults, or lists."""
+"""The parts of a recorded run's configuration that its user gave; the others are defaults, or lists."""
 
-ASKED = {"lr": "learning_rate", "weight_decay": "weight_decay"}
-"""What its optimizer told, and the column of the metrics that has it where there was an optimizer to ask."""
+FROM_OPTIMIZER = {"lr": "learning_rate", "weight_decay": "weight_decay"}
+"""Settings that are read from the optimizer, and the columns of the metrics that hold them if one was given."""
 
 
 def configuration(results: Results) -> Mapping[str, Any]:
-    """What a run's configuration says; of a recorded one, as much as is known of its training."""
+    """Return the configuration of a run; of a recorded run, only the settings that are known."""
     whole_of = results.directory.experiment
     if section(results, "model").get("kind") != "recorded":
         return whole_of
-    given = TOLD | ({} if section(results, "task").get("kind") == "recorded" else {"task": ()})
-    unknown = {name for name, column in ASKED.items() if column not in results.metrics}
+    given = GIVEN | ({} if section(results, "task").get("kind") == "recorded" else {"task": ()})
+    unknown = {name for name, column in FROM_OPTIMIZER.items() if column not in results.metrics}
     return {
         key: {name: part[name] for name in names if name in part and name not in unknown}
         if names and isinstance(part, Mapping)
@@ -113,13 +113,13 @@ def configuration(results: Results) -> Mapping[str, Any]:
 
 
 def section(results: Results, key: str) -> Mapping[str, Any]:
-    """A part of the run's configuration, empty where there is none."""
+    """Return a part of the run's configuration, empty where it is missing."""
     part = results.directory.experiment.get(key)
     return part if isinstance(part, Mapping) else {}
 
 
 def described(part: Mapping[str, Any]) -> str:
-    """A kind with the first values it has, in the order of their importance.
+    """Return a kind with its first values, in the order of their importance.
 
     >>> described({"kind": "mlp", "d_embed": None, "hidden": [200, 200], "biases": True, "scale": 0})
     'mlp: hidden 200, 200, biases, scale 0'

@@ -50,9 +50,6 @@ NEARLY = {
 }
 """Variables of what is nearly key, its similarity and the threshold."""
 
-MAPS = ("logit_map", "attention_map")
-"""Analyses whose results are heatmaps, kept for some checkpoints only if there are many."""
-
 
 @final
 @dataclass(frozen=True)
@@ -129,11 +126,9 @@ class Results:
         dense = {name: part for name, part in self.analyses.items() if "thinned" not in part.attrs}
         return merged(dense or self.analyses)
 
-    @cached_property
-    def with_maps(self) -> xr.Dataset:
-        """``dataset`` and the large maps, over their common steps."""
-        maps = {name: part for name, part in self.analyses.items() if name in MAPS}
-        return merged(maps | {name: part for name, part in self.analyses.items() if "thinned" not in part.attrs})
+    def joined(self, *names: str) -> xr.Dataset:
+        """Return some analyses over the steps that they have in common, without those that have no results."""
+        return merged({name: self.analyses[name] for name in names if name in self.analyses})
 
     @cached_property
     def history(self) -> History:

@@ -1,0 +1,58 @@
+"""The timeline of a run: losses, accuracies and progress measures, and the settings that changed during training."""
+
+import xarray as xr
+
+from grokinterp import figures
+from grokinterp.figures.settings import unchanged
+from grokinterp.numbers import listed, number
+from grokinterp.report.plate import Plate, View
+
+
+def timeline_caption(data: xr.Dataset, view: View) -> str:
+    """Return how to read the curves of the run."""
+    metrics = view.results.metrics
+    text = "Losses and accuracies over training. Bands are the phases; dotted lines mark events."
+    if "restricted_loss" in data:
+        text = (
+            "Losses, accuracies and progress measures over training. Bands are the phases; dotted lines mark events. "
+            "Dotted curves are controls, with as many random frequencies in place of the key frequencies."
+        )
+        if view.vocabulary.loss.startswith("StableMax"):
+            text += " Progress measures are cross-entropies of the softmax, which training did not minimize."
+    if "noisy_accuracy" in metrics:
+        text += (
+            " Mislabeled training examples have a wrong label: shown are the share answered as labeled, and the share "
+            "given the true answer nonetheless."
+        )
+    if any(str(name).startswith("average_") for name in metrics):
+        text += " Dashed curves of the same color are those of the averaged weights."
+    return text
+
+
+def settings_caption(_data: xr.Dataset, view: View) -> str:
+    """Return which settings training did not change."""
+    metrics = view.results.metrics
+    constant = [f"{name.replace('_', ' ')} {number(float(metrics[name][-1]))}" for name in unchanged(metrics)]
+    text = "Settings that changed during training."
+    return f"{text} Unchanged: {listed(constant)}." if constant else text
+
+
+PLATES = (
+    Plate(
+        lambda data, view: figures.timeline(
+            view.results.metrics, data, view.history, loss=f"{view.vocabulary.loss} [{view.vocabulary.unit}]"
+        ),
+        (
+            "performance", "label_noise", "logit_spectrum", "progress_measures", "embedding_circles",
+            "embedding_spectrum", "neuron_logit_spectrum", "weight_norms",
+        ),
+        "Curves over the optimizer steps",
+        timeline_caption,
+    ),
+    Plate(
+        lambda _, view: figures.training_settings(view.results.metrics, view.history),
+        (),
+        "Settings over the optimizer steps",
+        settings_caption,
+    ),
+)  # fmt: skip
