@@ -145,7 +145,7 @@ def sizes(dataset: xr.Dataset, view: View) -> tuple[int, float]:
     """Return the bytes of the page that no frame takes, and those of a frame, measured on a sample of the steps."""
     sample = sorted({0, dataset.sizes["step"] // 2, dataset.sizes["step"] - 1})
     one, some = (len(json.dumps(packed(dataset.isel(step=at), view))) for at in (sample[-1:], sample))
-    per_frame = (some - one) / (len(sample) - 1) if len(sample) > 1 else one
+    per_frame = (some - one) / (len(sample) - 1) if len(sample) > 1 else float(one)
     return int(one - per_frame), per_frame
 
 

@@ -75,17 +75,17 @@ TERMS = (
         ],
         "Thilak et al. 2022; rules: docs/formulas.md",
     ),
-    Entry(
-        "Order of learning",
-        [
-            "For each key frequency or representation of the last checkpoint: the first checkpoint from which on its "
-            "similarity with the logits is at least half of its final value, and the first from which on it is key."
-        ],
-        "Chughtai et al. 2023; dates: docs/formulas.md",
-    ),
 )
 """Terms that belong to no analysis."""
 
+LEARNED = Entry(
+    "Order of learning",
+    [
+        "For each key frequency or representation of the last checkpoint: the first checkpoint from which on its "
+        "similarity with the logits is at least half of its final value, and the first from which on it is key."
+    ],
+    "Chughtai et al. 2023; dates: docs/formulas.md",
+)
 MISLABELED = Entry(
     "Mislabeled examples",
     [
@@ -111,7 +111,11 @@ EXPONENTS = Entry(
 def glossary(view: View, chapters: Iterable[Chapter]) -> list[Group]:
     """Return the terms, then the analyses that have results under the first chapter that draws them."""
     metrics, analyses = view.results.metrics, view.results.analyses
-    conditional = [(MISLABELED, "noisy_accuracy" in metrics), (EXPONENTS, "logit_spectrum" in analyses)]
+    conditional = (
+        (MISLABELED, "noisy_accuracy" in metrics),
+        (EXPONENTS, "logit_spectrum" in analyses),
+        (LEARNED, view.results.learning_order.sizes["learned"] > 0),
+    )
     groups = [Group("Training and phases", [*TERMS, *(term for term, is_used in conditional if is_used)])]
     left = dict(analyses)
     for title, names in (*((chapter.title, drawn(chapter)) for chapter in chapters), *REST, ("Others", list(analyses))):
@@ -126,7 +130,7 @@ def drawn(chapter: Chapter) -> list[str]:
 
 
 REST = (
-    ("Timeline", [name for plate in timeline.PLATES for name in plate.analyses]),
+    ("Timeline", timeline.ANALYSES),
     ("Checkpoints", [name for panel in explorer.PANELS for name in panel.analyses]),
 )
 """Analyses that no chapter may draw, by the part of the page that does."""

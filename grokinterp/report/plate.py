@@ -44,7 +44,7 @@ class Plate:
     """One figure of a page.
 
     Args:
-        draw: makes the figure from the results of ``analyses``; None where they hold nothing to draw.
+        draw: makes the figure from the results of ``analyses``, called if there are any; None without anything to draw.
         analyses: names of the analyses, merged over the steps that they have in common.
         title: names the figure for readers who do not see it.
         caption: a text, or a function that returns it. A text may contain the names of a Vocabulary in braces, and
@@ -72,7 +72,7 @@ class Plate:
     def picture(self, view: View) -> Picture | None:
         """Return the figure as an image with its caption, None where there is nothing to draw."""
         data = self.data(view)
-        figure = self.draw(data, view)
+        figure = self.draw(data, view) if data or not self.analyses else None
         return picture(figure, self.text(data, view), self.title) if figure is not None else None
 
 

@@ -1,18 +1,31 @@
 """The timeline of a run: losses, accuracies and progress measures, and the settings that changed during training."""
 
 import xarray as xr
+from matplotlib.figure import Figure
 
 from grokinterp import figures
 from grokinterp.figures.settings import unchanged
 from grokinterp.numbers import listed, number
 from grokinterp.report.plate import Plate, View
 
+ANALYSES = (
+    "performance", "label_noise", "logit_spectrum", "progress_measures", "embedding_circles", "embedding_spectrum",
+    "neuron_logit_spectrum", "weight_norms",
+)  # fmt: skip
+"""The analyses in the timeline."""
 
-def timeline_caption(data: xr.Dataset, view: View) -> str:
+
+def draw_timeline(_data: xr.Dataset, view: View) -> Figure | None:
+    """Draw the training metrics beside the analyses of the timeline."""
+    loss = f"{view.vocabulary.loss} [{view.vocabulary.unit}]"
+    return figures.timeline(view.results.metrics, view.results.joined(*ANALYSES), view.history, loss=loss)
+
+
+def timeline_caption(_data: xr.Dataset, view: View) -> str:
     """Return how to read the curves of the run."""
     metrics = view.results.metrics
     text = "Losses and accuracies over training. Bands are the phases; dotted lines mark events."
-    if "restricted_loss" in data:
+    if "restricted_loss" in view.results.joined(*ANALYSES):
         text = (
             "Losses, accuracies and progress measures over training. Bands are the phases; dotted lines mark events. "
             "Dotted curves are controls, with as many random frequencies in place of the key frequencies."
@@ -39,13 +52,8 @@ def settings_caption(_data: xr.Dataset, view: View) -> str:
 
 PLATES = (
     Plate(
-        lambda data, view: figures.timeline(
-            view.results.metrics, data, view.history, loss=f"{view.vocabulary.loss} [{view.vocabulary.unit}]"
-        ),
-        (
-            "performance", "label_noise", "logit_spectrum", "progress_measures", "embedding_circles",
-            "embedding_spectrum", "neuron_logit_spectrum", "weight_norms",
-        ),
+        draw_timeline,
+        (),
         "Curves over the optimizer steps",
         timeline_caption,
     ),
@@ -55,4 +63,5 @@ PLATES = (
         "Settings over the optimizer steps",
         settings_caption,
     ),
-)  # fmt: skip
+)
+"""Drawn from the training metrics, with or without analyses."""

@@ -18,7 +18,7 @@ from grokinterp.errors import ConfigError, NotDefined, RunDirectoryError
 from grokinterp.experiment import Experiment, Split
 from grokinterp.models import TransformerSpec
 from grokinterp.report import write_report
-from grokinterp.report.vocabulary import words_of
+from grokinterp.report.vocabulary import vocabulary_of
 from grokinterp.runs.trajectory import Trajectory
 from grokinterp.tasks import ModularAddition, ModularSubtraction
 from tests.support.own_modules import PAIRS, SUMS, TASK, WIDTH, WITH_EQUALS, Net, P, net, record
@@ -241,7 +241,7 @@ def test_a_run_is_continued_and_reopened(tmp_path):
 def test_the_report_of_a_known_task_speaks_of_it(tmp_path, quick):
     run = record(tmp_path / "run", net(), parts={"embedding": "emb", "unembedding": "out"})
     results = analyze(run, only=["performance", "logit_spectrum", "embedding_spectrum", "circuit"])
-    words = words_of(results)
+    words = vocabulary_of(results)
     assert words.heading == ("task modular_addition: p 7", "module Net: 119 weights")
     assert words.has_frequencies
     assert words.examples == "pairs"

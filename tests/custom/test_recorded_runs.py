@@ -29,9 +29,9 @@ from grokinterp.errors import CheckpointError, ConfigError, NotDefined
 from grokinterp.interventions import patch
 from grokinterp.optim import GrokfastEMA
 from grokinterp.report import write_report
-from grokinterp.report.content import content
+from grokinterp.report.content import content, view_of
 from grokinterp.report.headline import tiles
-from grokinterp.report.vocabulary import configuration, words_of
+from grokinterp.report.vocabulary import configuration, vocabulary_of
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.runs.results import Results
 from grokinterp.runs.trajectory import Trajectory
@@ -195,7 +195,7 @@ def test_what_was_measured_with_the_module_is_kept_without(recorded, tmp_path, q
     heading = re.sub(r"\s+", " ", " ".join(re.findall(r'<p class="kicker">(.*?)</p>', page, re.DOTALL)))
     assert f"module SmallCNN: {sum(weight.numel() for weight in module.parameters())} weights" in heading
     assert "24 training and 16 test examples of 3 classes" in heading
-    assert "modular" not in re.sub(r"<section id=\"methods\">.*", "", page, flags=re.DOTALL)
+    assert "modular" not in re.sub(r"<section id=\"glossary\">.*", "", page, flags=re.DOTALL)
 
 
 @pytest.mark.parametrize("only", [["weight_norms"], QUICK])
@@ -203,13 +203,13 @@ def test_the_report_has_no_place_for_what_has_no_meaning(only, tmp_path, quick):
     """Frequencies need a group; that there is none is said once."""
     module, _ = trained(FOREIGN["cnn"](), tmp_path / "run", steps=4)
     results = analyze(Trajectory.open(tmp_path / "run", module), only=only)
-    shown = {tile.label: tile for tile in tiles(results, results.history, words_of(results))}
+    shown = {tile.label: tile for tile in tiles(results, results.history, vocabulary_of(results))}
     assert {"test accuracy", "train loss", "test loss", "weight norm"} <= set(shown)
     assert not {"key frequencies", "logits explained", "restricted loss", "excluded loss"} & set(shown)
     assert "not measured" not in [tile.value for tile in shown.values()]
     assert ("last evaluation" in shown["train loss"].note) == ("performance" not in only)
     assert ("cosine in a class" in shown) == ("class_cosine" in only)
-    assert len(content(results)["phases"]) >= 1
+    assert len(content(view_of(results))["phases"]) >= 1
     page = write_report(tmp_path / "run", tmp_path / "run.html").read_text(encoding="utf-8")
     assert len(re.findall(r"Not shown: [^<]*embedding spectrum", page)) == 1
 

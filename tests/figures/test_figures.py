@@ -2,8 +2,6 @@
 
 import base64
 import io
-import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable
 
 import matplotlib as mpl
 import numpy as np
@@ -18,36 +16,16 @@ from grokinterp.figures.health import dense
 from grokinterp.figures.series import Line, draw_lines
 from grokinterp.phases import Event, History, Phase
 from grokinterp.report.explorer import LEVELS, PANELS, choose, frames, pack_attention, separate
-from grokinterp.report.vocabulary import words_of
+from grokinterp.report.plate import View
+from grokinterp.report.vocabulary import Vocabulary, vocabulary_of
 from grokinterp.runs.results import Results
 from tests.support import report_data
-from tests.support.figure_axes import is_color_bar, labeled, plots
 from tests.support.report_data import KINDS
 
-Draw = Callable[[Results, xr.Dataset], Figure | None]
-DRAWN: dict[str, Draw] = {
-    "timeline": lambda results, data: figures.timeline(results.metrics, data, results.history),
-    "spectra": lambda results, data: figures.spectra(data, two(data)),
-    "attention": lambda results, data: figures.attention(data, two(data)),
-    "attention_by_position": lambda results, data: figures.attention_by_position(data, two(data)),
-    "circles": lambda results, data: figures.circles(data, two(data)),
-    "softmax_collapse": lambda results, data: figures.softmax_collapse(data, results.history.phases),
-    "logit_magnitude": lambda results, data: figures.logit_magnitude(data, results.history.phases),
-    "logit_margin": lambda results, data: figures.logit_margin(data),
-    "class_cosine": lambda results, data: figures.class_cosine(data),
-    "alignment": lambda results, data: figures.alignment(data),
-    "effective_rank": lambda results, data: figures.effective_rank(data),
-    "alignment_by_parameter": lambda results, data: figures.alignment_by_parameter(data),
-    "singular_values": lambda results, data: figures.singular_values(data, two(data)),
-}
 
-
-DRAWN_OF = [
-    *(("planted", name) for name in DRAWN if name != "attention_by_position"),
-    ("group by MLP", "spectra"), ("group by MLP", "effective_rank"), ("group by MLP", "singular_values"),
-    ("three operands", "attention_by_position"), ("division", "attention"), ("label noise", "timeline"),
-]  # fmt: skip
-"""Kinds of runs, and figures that are different for them."""
+def view(results: Results, history: History | None = None) -> View:
+    """A run with the names of the vocabulary by default."""
+    return View(results, history, Vocabulary())
 
 
 def two(data: xr.Dataset) -> list[int]:
@@ -64,59 +42,6 @@ def results(tmp_path_factory) -> Results:
 def kinds(tmp_path_factory) -> dict[str, Results]:
     folder = tmp_path_factory.mktemp("kinds")
     return {kind: Results.open(report_data.write_kind(folder / f"{i}", kind)) for i, kind in enumerate(KINDS)}
-
-
-@pytest.mark.parametrize(("kind", "name"), DRAWN_OF)
-def test_every_axis_is_labelled(kind, name, results, kinds):
-    results = kinds.get(kind, results)
-    figure = DRAWN[name](results, results.dataset)
-    figure.draw_without_rendering()
-    for axes in plots(figure):
-        assert is_color_bar(axes) or labeled(figure, axes, "x"), axes.get_title(loc="left")
-        assert labeled(figure, axes, "y") or is_color_bar(axes), axes.get_title(loc="left")
-    bars = [axes for axes in plots(figure) if is_color_bar(axes)]
-    assert all("[" in axes.get_ylabel() for axes in bars)
-
-
-@pytest.mark.parametrize(("kind", "name"), DRAWN_OF)
-def test_nothing_leaves_the_figure(kind, name, results, kinds):
-    results = kinds.get(kind, results)
-    figure = DRAWN[name](results, results.dataset)
-    figure.draw_without_rendering()
-    drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
-    assert drawn.x0 > -0.01
-    assert drawn.y0 > -0.01
-    assert drawn.x1 < width + 0.01
-    assert drawn.y1 < height + 0.01
-
-
-@pytest.mark.parametrize("name", DRAWN)
-def test_the_same_data_give_the_same_bytes(name, results):
-    once, again = (figures.to_svg(DRAWN[name](results, results.dataset)) for _ in range(2))
-    assert once == again
-    assert b"<dc:date>" not in once
-    ElementTree.fromstring(once)
-
-
-@pytest.mark.parametrize("name", DRAWN)
-def test_nothing_is_drawn_from_nothing(name, results):
-    empty = xr.Dataset(coords={"step": np.array([], dtype=np.int64)})
-    assert DRAWN[name](results, empty) is None or name == "timeline"
-
-
-@pytest.mark.parametrize("name", ["timeline", *list(DRAWN)[5:12]])
-def test_one_checkpoint_and_values_that_are_not_finite(name, results):
-    one = results.dataset.isel(step=[-1])
-    nan = results.dataset.map(lambda values: values.where(False) if values.dtype.kind == "f" else values)
-    assert figures.to_svg(DRAWN[name](results, one))
-    figure = DRAWN[name](results, nan)
-    assert figure is None or figures.to_svg(figure)
-
-
-@pytest.mark.parametrize("name", ["spectra", "attention", "attention_by_position", "circles"])
-def test_steps_with_nan_are_drawn(name, results):
-    nan = results.dataset.map(lambda values: values.where(False) if values.dtype.kind == "f" else values)
-    assert figures.to_svg(DRAWN[name](results, nan))
 
 
 def test_the_timeline_names_its_phases_and_marks_events(results):
@@ -219,20 +144,6 @@ def test_what_is_not_positive_has_no_place_on_a_log_axis():
     np.testing.assert_array_equal(axes.lines[0].get_ydata(), [1.0, np.nan, 2.0])
 
 
-def test_no_setting_of_matplotlib_changes(results):
-    before = dict(mpl.rcParams)
-    figures.to_svg(figures.softmax_collapse(results.dataset))
-    assert dict(mpl.rcParams) == before
-
-
-def test_no_figure_is_left_with_pyplot(results):
-    from matplotlib import pyplot
-
-    for draw in DRAWN.values():
-        draw(results, results.dataset)
-    assert pyplot.get_fignums() == []
-
-
 @pytest.mark.parametrize(("n", "most"), [(1, 2), (2, 2), (5, 10), (5000, 90), (250, 118)])
 def test_chosen_frames(n, most):
     steps = np.arange(n) * 10
@@ -256,7 +167,7 @@ def unpack(panel) -> np.ndarray:
 
 
 def test_frames_hold_what_was_measured(results):
-    data, packed = results.dataset, frames(results.dataset, results.history.phases)
+    data, packed = results.dataset, frames(results.dataset, view(results, results.history))
     assert packed["steps"] == data["step"].values.tolist()
     assert packed["keys"] == list(report_data.KEYS)
     panels = packed["panels"]
@@ -295,17 +206,17 @@ def test_operands_without_a_pair_do_not_hinder_separation(kinds):
 
 
 def test_what_a_run_lacks_has_no_panel(kinds):
-    panels = {kind: frames(results.dataset, ())["panels"].keys() for kind, results in kinds.items()}
+    panels = {kind: frames(results.dataset, view(results))["panels"].keys() for kind, results in kinds.items()}
     assert panels["group by MLP"] == {"logit_by_label"}
     assert panels["three operands"] == {"logit_by_label", "attention_mean"}
-    assert panels["division"] == panels["label noise"] == set(PANELS) - {"attention_mean"}
+    assert panels["division"] == panels["label noise"] == {panel.name for panel in PANELS} - {"attention_mean"}
 
 
 def test_the_axes_of_the_slider_have_the_words_of_the_run(kinds):
     squared, addition = kinds["squared error"], {"label": "(a + b) mod p", "loss": "squared error [1]"}
-    words = frames(squared.dataset, (), words_of(squared))["words"]
+    words = frames(squared.dataset, View(squared, None, vocabulary_of(squared)))["words"]
     assert words == addition | {"logit": "mean centered logit [1]"}
-    assert frames(squared.dataset, ())["words"]["label"] == "label"
+    assert frames(squared.dataset, view(squared))["words"]["label"] == "label"
 
 
 def test_a_table_of_a_thousand_is_thinned_and_its_diagonal_stays():
@@ -314,7 +225,7 @@ def test_a_table_of_a_thousand_is_thinned_and_its_diagonal_stays():
     coords = {"step": [0, 1], "label": np.arange(1000), "class": np.arange(1000), "head": [0, 1]}
     data = xr.Dataset({"logit_by_label": (("step", "label", "class"), value)}, coords | {"a": range(1000)})
     data["attention_to_a"] = (("step", "head", "a", "b"), value[:, None, :, :].repeat(2, 1) % 1)
-    packed = frames(data, ())
+    packed = frames(data, View(None, None, Vocabulary()))
     logits = unpack(packed["panels"]["logit_by_label"])
     assert packed["panels"]["logit_by_label"]["every"] == packed["panels"]["attention_to_a"]["every"] == 8
     np.testing.assert_array_equal(logits.argmax(-1), [range(125)] * 2)

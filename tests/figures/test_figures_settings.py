@@ -1,5 +1,7 @@
 """What training changed as it went on: rates, batches, λ, examples let in; and curves of averaged weights."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -7,8 +9,10 @@ import xarray as xr
 from grokinterp import figures
 from grokinterp.figures.settings import SETTINGS, changing, unchanged
 from grokinterp.numbers import number
-from grokinterp.report.pictures import settings_caption, timeline
-from grokinterp.report.vocabulary import words_of
+from grokinterp.report.content import curves, view_of
+from grokinterp.report.plate import View
+from grokinterp.report.timeline import settings_caption
+from grokinterp.report.vocabulary import Vocabulary
 from grokinterp.runs.datasets import LONG_NAMES, metrics_table
 from grokinterp.runs.results import Results
 from tests.support import report_data
@@ -71,9 +75,10 @@ def test_what_stays_is_said_and_not_drawn(name):
     assert unchanged(metrics) == [key for key in SETTINGS if key != name]
     (panel,) = (axes for axes in figures.training_settings(metrics).axes if axes.axison)
     assert panel.get_title(loc="left") == SETTINGS[name][0]
-    said = settings_caption(metrics)
+    run = SimpleNamespace(metrics=metrics)
+    text = settings_caption(metrics, View(run, None, Vocabulary()))
     values = [f"{key.replace('_', ' ')} {number(float(still[key][0]))}" for key in SETTINGS if key != name]
-    assert said == f"What training changed as it went on. Unchanged: {', '.join(values[:3])} and {values[3]}."
+    assert text == f"Settings that changed during training. Unchanged: {', '.join(values[:3])} and {values[3]}."
 
 
 def test_a_warm_up_in_the_first_hundredth_of_the_run_is_no_change():
@@ -97,9 +102,9 @@ def test_the_report_shows_them_below_the_curves(results, tmp_path):
     columns = {key: values for key, values in report_data.curves(STEPS).items() if key not in report_data.OF_SOME}
     report_data.write_metrics(path, STEPS, columns | CHANGED, None)
     changed = Results.open(path)
-    before, after = (timeline(run, run.history, words_of(run)).pictures for run in (results, changed))
+    before, after = (curves(view_of(run)).pictures for run in (results, changed))
     assert len(before) == 1
-    assert [picture.caption for picture in after] == [before[0].caption, "What training changed as it went on."]
+    assert [picture.caption for picture in after] == [before[0].caption, "Settings that changed during training."]
 
 
 def test_averaged_weights_are_dashed_beside_the_raw_ones(results):

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from grokinterp.report.meaning import meaning
-from grokinterp.report.vocabulary import Words
+from grokinterp.report.vocabulary import Vocabulary
 from tests.support.curves import run
 from tests.support.diagnosed import stuck, write
 
 
 def said(results):
-    return {phase.name: meaning(phase, results.history, results, Words()) for phase in results.history.phases}
+    return {phase.name: meaning(phase, results.history, results, Vocabulary()) for phase in results.history.phases}
 
 
 def test_only_what_was_measured_is_said(tmp_path):

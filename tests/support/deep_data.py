@@ -78,6 +78,12 @@ def deep_analyses(at: np.ndarray, p: int, *, n_heads: int = 2, groks: bool = Tru
             "is_key_irrep": (("irrep",), np.broadcast_to(is_key, (n, len(irreps))).copy()),
             "irreps_explained": ((), 0.03 + 0.94 * g),
         },
+        "answer_spectrum": {
+            "answer_similarity": (("answer_irrep",), 0.02 + 0.6 * g[:, None] * is_key),
+            "answer_threshold": (("answer_irrep",), 0.05 + 0 * g[:, None] * is_key),
+            "is_key_answer": (("answer_irrep",), np.broadcast_to(is_key, (n, len(irreps))).copy()),
+            "answer_fve": ((), 0.03 + 0.94 * g),
+        },
         "operand_spectrum": {"operand_power": (("operand", "residue_frequency"), up(2 * (p // 2)).reshape(n, 2, -1))},
         "coset_scores": {
             "coset_order_left": (("neuron",), np.tile([1, 2, 6], (n, 8))),
@@ -154,7 +160,7 @@ def deep_analyses(at: np.ndarray, p: int, *, n_heads: int = 2, groks: bool = Tru
     coords = {
         "circuit": list(CIRCUITS), "mode_family": ["(k, k)", "(k, -k)", "a only", "b only", "generic"],
         "operand": ["left", "right"], "residue_frequency": np.arange(1, p // 2 + 1),
-        "irrep": irreps, "hook": list(HOOKS), "class": classes, "other_class": classes,
+        "irrep": irreps, "answer_irrep": irreps, "hook": list(HOOKS), "class": classes, "other_class": classes,
         "key": list(KEYS), "axis": ["cos", "sin"], "component": components, "position": [0, 1, 2], "layer": [0],
         "head": np.arange(n_heads), "neuron": np.arange(24), "patch_site": list(SITES), "part": list(PARTS),
         "circle": np.arange(1, 7), "rank_of_hessian": np.arange(1, 6), "fraction": fraction,

@@ -77,4 +77,4 @@ def test_a_thousand_checkpoints_need_no_more_memory_than_a_few(tmp_path, root, m
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     assert float(done.stdout) <= 75  # MB, half of what is promised for two thousand
     results = Results.open(many.path)
-    assert (results.dataset.sizes["step"], results.with_maps.sizes["step"]) == (1000, 128)
+    assert (results.dataset.sizes["step"], results.joined("logit_map", "attention_map").sizes["step"]) == (1000, 128)

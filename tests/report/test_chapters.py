@@ -1,4 +1,4 @@
-"""The sections on what the network computes with: their words, what they lack, on how many checkpoints they rest."""
+"""The chapters of a page: their words, what they lack, and on how many checkpoints they rest."""
 
 import json
 from pathlib import Path
@@ -8,8 +8,10 @@ import pytest
 import xarray as xr
 
 from grokinterp.report import render
-from grokinterp.report.content import content
-from grokinterp.report.sections import MEANINGS
+from grokinterp.report.chapters import Section
+from grokinterp.report.circuit import MEANINGS
+from grokinterp.report.content import content, view_of
+from grokinterp.report.explorer import explorer
 from grokinterp.runs.datasets import read_analysis, write_analysis, write_not_defined
 from grokinterp.runs.results import Results
 from grokinterp.runs.summary import lines as summary_lines
@@ -26,27 +28,32 @@ def planted(tmp_path_factory) -> Path:
 def deep(planted) -> dict:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("grokinterp.figures.to_svg", lambda figure: b"<svg/>")
-        return content(Results.open(planted))
+        return content(view_of(Results.open(planted)))
 
 
-def test_what_it_computes_with_is_said_first(deep):
-    section = deep["sections"]["circuit"]
+def chapter(content: dict, name: str) -> Section:
+    return next(section for section in content["sections"] if section.name == name)
+
+
+def test_what_it_computes_with_is_said_first(deep, planted):
+    section = chapter(deep, "circuit")
     assert section.lead.startswith("The network of the last checkpoint computes with a clock: ")
     assert ("circuit", "clock", "causal score 0.9") in deep["tiles"]
     row = deep["phases"][1].rows[0]
     assert row == ("circuit", "", "memorizer", "clock", "changed")
-    assert deep["frames"]["readouts"][-1]["values"][-1] == "clock"
+    frames = explorer(view_of(Results.open(planted)), budget=10**6).frames
+    assert frames["readouts"][-1]["values"][-1] == "clock"
 
 
 def test_the_order_of_learning_is_a_table_and_the_summary_says_the_same(deep, planted):
-    table, said = deep["sections"]["sparse"].table, Results.open(planted).summary()["learning_order"]
+    table, said = chapter(deep, "structure").table, Results.open(planted).summary()["learning_order"]
     assert [row[0] for row in table.rows] == [row["learned"] for row in said] == ["rho_3", "rho_5"]
     assert [row[2] for row in table.rows] == [str(row["key_from"]) for row in said]
     assert set(said[0]) == {"learned", "half_from", "key_from", "final_similarity"}
 
 
 def test_every_figure_of_a_thinned_analysis_says_so(deep, planted):
-    captions = [picture.caption for section in deep["sections"].values() for picture in section.gallery.pictures]
+    captions = [picture.caption for section in deep["sections"] for picture in section.gallery.pictures]
     thinned = [name for name, part in Results.open(planted).analyses.items() if "thinned" in part.attrs]
     assert sum("Measured at 9 of 25 checkpoints." in caption for caption in captions) == 10
     assert len(thinned) == 9
@@ -73,23 +80,35 @@ def test_an_imported_network_is_judged_by_its_last_checkpoint_alone(without, ver
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_section_without_figures_is_not_there(tmp_path):
+def test_a_chapter_without_figures_is_not_there(tmp_path):
     html = report_of(tmp_path / "run")
     text = Page(html).text
-    for heading in ("What it computes with", "Inside the network", "loss landscape", "Sharpness"):
+    for heading in ("Groups", "Loss landscape", "Sharpness"):
         assert heading not in text
-    assert 'href="#inside"' not in html
+    assert 'href="#landscape"' not in html
+    assert 'href="#health"' in html
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_section_names_what_it_lacks(tmp_path):
+def test_a_chapter_names_what_it_lacks(tmp_path):
     path = write_run(tmp_path / "run", deep=True, without=("logit_attribution", "sharpness", "idealized_network"))
     write_not_defined(path, {"logit_attribution": "the model mlp has no residual stream"})
-    found = content(Results.open(path))["sections"]
-    said = "Not shown: direct logit attribution (the model mlp has no residual stream)."
-    assert found["inside"].gallery.missing == said
-    assert found["landscape"].gallery.missing == "Not shown: sharpness (there are no results of sharpness)."
-    assert "idealized network" in found["circuit"].gallery.missing
+    found = content(view_of(Results.open(path)))
+    missing = {section.name: section.gallery.missing for section in found["sections"]}
+    assert missing["inside"] == "Not shown: logit attribution (the model mlp has no residual stream)."
+    assert missing["landscape"] == "Not shown: sharpness (not analyzed)."
+    assert missing["circuit"] == "Not shown: idealized network (not analyzed)."
+    assert missing["health"] == ""
+
+
+@pytest.mark.usefixtures("quick")
+def test_without_phases_the_last_checkpoint_is_shown_among_the_structure(tmp_path):
+    path = write_run(tmp_path / "run", steps=1, evaluations=1)
+    (path / "environment.json").write_text(json.dumps({"release": "chughtai"}))
+    found = content(view_of(Results.open(path)))
+    titles = [picture.alt for picture in chapter(found, "structure").gallery.pictures]
+    assert titles[:3] == ["Spectra and logits", "Attention patterns", "Embedding circles"]
+    assert found["phases"] == []
 
 
 @pytest.mark.usefixtures("quick")
@@ -100,8 +119,8 @@ def test_every_verdict_on_the_circuit_has_a_sentence_and_only_a_found_one_a_tile
     values = np.repeat([[name == circuit for name in names]], 2, axis=0)
     write_analysis(path, "circuit", xr.Dataset({"is_circuit": (("step", "circuit"), values)},
                                                {"step": at, "circuit": names}))  # fmt: skip
-    found = content(Results.open(path))
-    assert "{" not in found["sections"]["circuit"].lead
+    found = content(view_of(Results.open(path)))
+    assert "{" not in chapter(found, "circuit").lead
     assert ("circuit" in [tile.label for tile in found["tiles"]]) == (circuit != "none")
 
 
@@ -110,24 +129,24 @@ def test_a_verdict_names_what_it_is_close_to_and_what_is_unexplained(tmp_path):
     path, names = write_run(tmp_path / "run", steps=2), list(MEANINGS)
     verdict, close = (np.repeat([[name == kind for name in names]], 2, axis=0) for kind in ("pizza", "mixed"))
     write_analysis(path, "circuit", xr.Dataset(
-        {"is_circuit": (("step", "circuit"), verdict), "is_close_to": (("step", "circuit"), close),
-         "circuit_fve": ("step", [0.1, 0.871])}, {"step": [0, LAST], "circuit": names}))  # fmt: skip
-    found = content(Results.open(path))
-    lead = found["sections"]["circuit"].lead
+        {"is_circuit": (("step", "circuit"), verdict), "is_close_to": (("step", "circuit"), close)},
+        {"step": [0, LAST], "circuit": names}))  # fmt: skip
+    found = content(view_of(Results.open(path)))
+    lead = chapter(found, "circuit").lead
     assert "close to that for the verdict “mixed”" in lead
-    assert "The key frequencies explain 87.1% of the variance of the logits about their mean" in lead
-    assert "; 12.9% is unexplained." in lead
-    assert "alone" not in lead
+    share = next(tile.value for tile in found["tiles"] if tile.label == "logits explained")
+    assert f"The key frequencies explain {share} of the logits' variance; 5.01 % is unexplained." in lead
     assert ("circuit", "pizza", "close to mixed") in found["tiles"]
     assert any("pizza, close to mixed" in line for line in summary_lines(Results.open(path)))
 
 
 @pytest.mark.usefixtures("quick")
 def test_maps_of_few_checkpoints_are_shown_and_say_so(tmp_path):
-    said = content(Results.open(write_run(tmp_path / "run", steps=601)))
-    assert len(said["frames"]["steps"]) == 200
-    assert said["frames"]["total"] == 601
-    assert {"logit_by_label", "attention_to_a"} <= said["frames"]["panels"].keys()
+    view = view_of(Results.open(write_run(tmp_path / "run", steps=601)))
+    said, frames = content(view), explorer(view, budget=3_000_000).frames
+    assert len(frames["steps"]) == 200
+    assert frames["total"] == 601
+    assert {"logit_by_label", "attention_to_a"} <= frames["panels"].keys()
     assert [len(phase.gallery.pictures) for phase in said["phases"]] == [3] * 4
     spectra, attention, _ = said["phases"][2].gallery.pictures
     assert spectra.caption.endswith("Measured at 200 of 601 checkpoints.")

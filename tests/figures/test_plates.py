@@ -1,0 +1,134 @@
+"""Laws of every plate: labeled axes inside the figure, the same bytes every time, and nothing drawn from nothing."""
+
+import dataclasses
+import xml.etree.ElementTree as ElementTree
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.figure import Figure
+
+from grokinterp import figures
+from grokinterp.report import timeline
+from grokinterp.report.chapters import CHAPTERS
+from grokinterp.report.content import view_of
+from grokinterp.report.plate import Plate, View
+from grokinterp.runs.results import Results
+from tests.support.figure_axes import assert_labeled, assert_nothing_leaves
+from tests.support.report_data import KINDS, write_kind, write_run
+
+ALL = [plate for chapter in CHAPTERS for plate in (*chapter.checkpoint_plates, *chapter.plates)]
+PLATES = {plate.title: plate for plate in (*ALL, *timeline.PLATES)}
+OF_METRICS = {"Curves over the optimizer steps", "Settings over the optimizer steps", "Order of learning"}
+"""Drawn from more than analyses."""
+
+OF_A_COURSE = {
+    "Grafts", "Loss on the line to the final weights", "Loss barrier on the line to the final weights",
+    "Distance of the weights from both ends of training", "Direction of the weights and of their updates",
+}  # fmt: skip
+"""What needs two checkpoints."""
+
+COUNTS = {
+    "Verdict on the circuit and its evidence", "Local learning coefficient", "Spectra of the operands",
+    "Neurons that are constant on cosets", "Spectra and logits", "Attention patterns", "Embedding circles",
+    "Singular values of the weight matrices",
+}  # fmt: skip
+"""Drawn although every number is NaN, as a verdict, a count or an empty plot."""
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory) -> View:
+    path = write_run(tmp_path_factory.mktemp("runs") / "planted", deep=True, n_heads=4)
+    return view_of(Results.open(path))
+
+
+@pytest.fixture(scope="module")
+def by_answers(tmp_path_factory) -> View:
+    """A run whose answers alone form a group."""
+    path = write_run(tmp_path_factory.mktemp("runs") / "answers", deep=True, without=("irrep_spectrum",))
+    return view_of(Results.open(path))
+
+
+@pytest.fixture
+def view(request, planted, by_answers) -> View:
+    plate = PLATES[request.node.callspec.params["title"]]
+    return by_answers if {"answer_spectrum", "operand_spectrum"} & {*plate.analyses} else planted
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory) -> dict[str, View]:
+    folder = tmp_path_factory.mktemp("kinds")
+    return {kind: view_of(Results.open(write_kind(folder / f"{i}", kind))) for i, kind in enumerate(KINDS)}
+
+
+def drawn(plate: Plate, view: View) -> Figure:
+    figure = plate.draw(plate.data(view), view)
+    assert figure is not None
+    return figure
+
+
+DRAWN = [title for title in PLATES if title != "Settings over the optimizer steps"]
+
+
+def test_every_plate_has_a_title_of_its_own_and_a_name():
+    assert len(PLATES) == len(ALL) + len(timeline.PLATES)
+    assert all(dataclasses.is_dataclass(plate) and plate.title[0].isupper() for plate in PLATES.values())
+
+
+@pytest.mark.parametrize("title", DRAWN)
+def test_every_axis_is_labeled_and_nothing_leaves_the_figure(title, view):
+    figure = drawn(PLATES[title], view)
+    assert_labeled(figure)
+    assert_nothing_leaves(figure)
+    text = PLATES[title].text(PLATES[title].data(view), view)
+    assert text.endswith(".")
+    assert "{" not in text
+
+
+@pytest.mark.parametrize(("kind", "title"), [
+    ("group by MLP", "Spectra and logits"), ("three operands", "Attention patterns"),
+    ("division", "Attention patterns"), ("label noise", "Curves over the optimizer steps"),
+    ("group by MLP", "Effective rank of the weight matrices"),
+    ("group by MLP", "Singular values of the weight matrices"),
+])  # fmt: skip
+def test_plates_fit_every_kind_of_run(kind, title, kinds):
+    figure = drawn(PLATES[title], kinds[kind]._replace(steps=kinds[kind].steps[:2]))
+    assert_labeled(figure)
+    assert_nothing_leaves(figure)
+
+
+@pytest.mark.parametrize("title", DRAWN)
+def test_nothing_is_drawn_from_nothing(title, view):
+    plate, nothing = PLATES[title], xr.Dataset(coords={"step": np.array([], dtype=np.int64)})
+    assert title in OF_METRICS or plate.draw(nothing, view) is None
+
+
+@pytest.mark.parametrize("title", DRAWN)
+def test_one_checkpoint_and_values_that_are_not_finite(title, view):
+    plate = PLATES[title]
+    data = plate.data(view)
+    nan = data.map(lambda values: values.where(False) if values.dtype.kind == "f" else values)
+    last = view._replace(steps=view.steps[-1:])
+    for changed, seen in ((data.isel(step=slice(-1, None)), last), (nan, view)):
+        figure = plate.draw(changed, seen)
+        assert figure is None or figure.draw_without_rendering() is None
+        assert figure is None or seen is view or title not in OF_A_COURSE
+    assert (plate.draw(nan, view) is None) == (title not in COUNTS | OF_METRICS)
+
+
+@pytest.mark.parametrize("title", [plate.title for plate in (timeline.PLATES[0], *CHAPTERS[0].checkpoint_plates)])
+def test_the_same_data_give_the_same_bytes(title, view):
+    once, again = (figures.to_svg(drawn(PLATES[title], view)) for _ in range(2))
+    assert once == again
+    assert b"<dc:date>" not in once
+    ElementTree.fromstring(once)
+
+
+def test_drawing_changes_no_setting_of_matplotlib_and_leaves_no_figure_with_pyplot(planted):
+    from matplotlib import pyplot
+
+    before = dict(mpl.rcParams)
+    figures.to_svg(drawn(PLATES["Softmax collapse"], planted))
+    assert dict(mpl.rcParams) == before
+    assert pyplot.get_fignums() == []
