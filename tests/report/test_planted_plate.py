@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from grokinterp.analysis import evaluate
+from grokinterp.analysis import Entry, analyze
 from grokinterp.report import render
 from grokinterp.report.chapters import CHAPTERS
 from grokinterp.report.plate import Plate
-from grokinterp.runs.datasets import write_analysis
 from grokinterp.runs.results import Results
 from tests.support.report_page import Page
 from tests.support.small_runs import draw_checkpoints
@@ -78,7 +77,7 @@ def test_one_file_and_one_plate_make_figure_caption_and_glossary_entry(planted, 
     plate = Plate(draw, ("unembedding_norm",), "Norms by class", "Norm of each class's column, for {examples}.")
     before = page_with(run.path, plate)
     assert "Norms by class" not in [image["alt"] for image in before.all("img")]
-    write_analysis(run.path, "unembedding_norm", evaluate([planted], run))
+    analyze(run, entries=[Entry(planted)])
     page = page_with(run.path, plate)
     assert "Norms by class" in [image["alt"] for image in page.all("img")]
     for text in (
