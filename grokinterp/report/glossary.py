@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import xarray as xr
 
+from grokinterp.phases import SUSTAINED
 from grokinterp.report import explorer, timeline
 from grokinterp.report.chapters import Chapter
 from grokinterp.report.plate import View
@@ -61,9 +62,10 @@ TERMS = (
     Entry(
         "Phases",
         [
-            "Memorization lasts until the train accuracy is at least 0.99. Circuit formation lasts until the plateau "
-            "of the test loss ends and, where it is defined, the excluded loss has doubled. Cleanup lasts until the "
-            "test accuracy is at least 0.95 at 10 consecutive evaluations. Generalization follows."
+            f"Memorization lasts until the train accuracy is at least {SUSTAINED.memorized:g}. Circuit formation lasts "
+            "until the plateau of the test loss ends and, where it is defined, the excluded loss has doubled. Cleanup "
+            f"lasts until the test accuracy is at least {SUSTAINED.threshold:g} at {SUSTAINED.window} consecutive "
+            "evaluations. Generalization follows."
         ],
         "Nanda et al. 2023, §5.2; rules: docs/formulas.md",
     ),
