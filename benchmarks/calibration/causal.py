@@ -64,7 +64,7 @@ def partly(name: str, share: float, seed: int) -> Planted:
 
 def rows(networks: dict[str, Callable[[int], Planted]], seeds: int) -> Iterator[str]:
     """Return a row per kind of network: means over the seeds, and the largest score."""
-    yield "| network | accuracy held out | score up to now | score | largest |\n|---|---|---|---|---|"
+    yield "| network | accuracy held out | former score | score | largest |\n|---|---|---|---|---|"
     for name, make in networks.items():
         right, before, after = [], [], []
         for seed in range(seeds):

@@ -216,7 +216,7 @@ def by_noise(p: int, noises: Sequence[float], seeds: int) -> list[str]:
 
 def by_distance(p: int, distances: Sequence[float], draws: int) -> list[str]:
     """Return how often a sample puts g on the correct side of a threshold, by sample size and distance."""
-    lines = ["| threshold | distance of g | right side, 128 | 512 | 2,048 | close to |", "|---|---|---|---|---|---|"]
+    lines = ["| threshold | distance of g | correct side, 128 | 512 | 2,048 | close to |", "|---|---|---|---|---|---|"]
     for threshold in (PARALLEL, OBLIQUE):
         for distance in distances:
             planted = at(p, threshold + distance)
@@ -241,7 +241,7 @@ def by_distance(p: int, distances: Sequence[float], draws: int) -> list[str]:
 def by_training(p: int, rates: Sequence[float], seeds: int, steps: int) -> list[str]:
     """Return verdicts on trained transformers by their share of learned attention, and their dependence on it."""
     lines = [
-        "| rate | seed | test accuracy | g | q | pizza − clock | right with mean attention | verdict |",
+        "| rate | seed | test accuracy | g | q | pizza − clock | correct with mean attention | verdict |",
         "|" + "---|" * 8,
     ]
     for rate in rates:

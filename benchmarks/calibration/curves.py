@@ -276,7 +276,7 @@ def kind_of(verdict: str) -> str:
     return "grokked" if verdict == "grokked, not yet sustained" else verdict
 
 
-HEAD = ("curves", "number", "right", "changed by every 5th", "of these in kind", "by another 5th", "by the last 2 %",
+HEAD = ("curves", "number", "correct", "changed by every 5th", "of these in kind", "by another 5th", "by the last 2 %",
         "false grokked")  # fmt: skip
 
 

@@ -71,7 +71,7 @@ def mixture(p: int, width: int, *, impurity: float = 0.0, disturbance: float = 0
 def by_impurity(p: int, width: int, impurities: Sequence[float], disturbance: float) -> list[str]:
     """Return whether pruning by IPR keeps the periodic neurons as they become less periodic."""
     lines = [
-        "| noise in the periodic neurons | mean IPR: periodic | random | pairs of neurons in the right order | "
+        "| noise in the periodic neurons | mean IPR: periodic | random | pairs of neurons in the correct order | "
         "accuracy: whole | half removed: lowest IPR | random | highest IPR |",
         "|---|---|---|---|---|---|---|---|",
     ]
