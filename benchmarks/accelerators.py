@@ -84,13 +84,13 @@ def line(name: str, seed: str, found: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def write(measured: Mapping[str, Mapping[str, Any]]) -> None:
+def write(measured: Mapping[str, Mapping[str, Any]], document: Path = DOCUMENT) -> None:
     """Write the table into the document."""
     lines = [line(name, seed, found) for name in RUNS for seed, found in sorted(measured.get(name, {}).items())]
     machines = sorted({found["machine"] for of_name in measured.values() for found in of_name.values()})
     text = "\n".join([BEGIN, table(HEAD, lines), "", *(f"Machine: {machine}." for machine in machines), END])
-    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
-    DOCUMENT.write_text(before + text + rest.partition(END)[2], encoding="utf-8")
+    before, _, rest = document.read_text(encoding="utf-8").partition(BEGIN)
+    document.write_text(before + text + rest.partition(END)[2], encoding="utf-8")
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,13 @@ from hypothesis import settings
 
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")  # read once, when torch and numpy are imported; child processes inherit it
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # every child process would compile all its imports anew
+sys.dont_write_bytecode = False
 os.environ |= {"HF_HUB_OFFLINE": "1", "WANDB_MODE": "disabled", "MPLBACKEND": "Agg", "NO_COLOR": "1"}
 
 ROOT = Path(__file__).resolve().parent.parent
 IN_CI = os.environ.get("CI") == "true"
 TOOLS = {"browser": ("chromium", "chromedriver"), "strace": ("strace",)}
-SHORT = {"burn_in": 1, "draws": 3, "tunes": False}
 MAY_SKIP_IN_CI = {"gpu", "ray", "published"}
 
 settings.register_profile("grokinterp", deadline=None, derandomize=IN_CI, print_blob=True)
@@ -40,18 +42,6 @@ def published() -> Path:
 def quick(monkeypatch):
     """Figures are made and left unsaved, which takes most of the time of a report."""
     monkeypatch.setattr("grokinterp.figures.to_svg", lambda figure: b"<svg/>")
-
-
-@pytest.fixture
-def brief(monkeypatch):
-    """Chains of four steps and integrals of four nodes, which take most of the time of an analysis."""
-    from grokinterp.analysis.inside import attribution
-    from grokinterp.analysis.landscape import learning_coefficient
-
-    nodes = attribution.gauss_legendre
-    for name in ("FEW", "MANY"):
-        monkeypatch.setattr(learning_coefficient, name, getattr(learning_coefficient, name)._replace(**SHORT))
-    monkeypatch.setattr(attribution, "gauss_legendre", lambda count: nodes(4))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

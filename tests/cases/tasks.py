@@ -1,4 +1,4 @@
-"""What holds for every task, checked with loops and dictionaries."""
+"""A small task of every kind, and what holds for every task, checked with loops and dictionaries."""
 
 import json
 from collections.abc import Callable, Hashable
@@ -7,7 +7,31 @@ from dataclasses import asdict
 from pydantic import TypeAdapter
 
 from grokinterp.errors import ConfigError
+from grokinterp.tasks import TASKS as KINDS
+from grokinterp.tasks import Table
 from grokinterp.tasks.task import BinaryTask, Task
+
+TASKS: dict[str, Task] = {
+    "addition": KINDS["modular_addition"](p=7),
+    "subtraction": KINDS["modular_subtraction"](p=7),
+    "multiplication": KINDS["modular_multiplication"](p=7),
+    "multiplication modulo 6": KINDS["modular_multiplication"](p=6),
+    "division": KINDS["modular_division"](p=7),
+    "polynomial": KINDS["polynomial"](p=5, expression="x^3+xy^2+y"),
+    "S3": KINDS["group_composition"](group="S3"),
+    "D4 the other way": KINDS["group_composition"](group="D4", convention="right_first"),
+    "conjugation": KINDS["group_conjugation"](group="S3", form="xyx^-1"),
+    "matrices": KINDS["matrix_multiplication"](n=2, p=2),
+    "invertible matrices": KINDS["matrix_multiplication"](n=2, p=2, invertible=True),
+    "recurrence": KINDS["linear_recurrence"](p=5, length=3),
+    "periodic": KINDS["periodic_sequence"](p=3, periods=(2, 3), length=5),
+    "formula": KINDS["boolean_formula"](n_variables=3, operators=("and", "xor")),
+    "relations": KINDS["relation_composition"](n_entities=6, n_relations=3),
+    "parity": KINDS["sparse_parity"](n_bits=6, k=2),
+    "table": Table.from_array([[0, 1, 2], [1, 2, -1], [2, 0, 1]]),
+    "composition": KINDS["composition"](outer=KINDS["modular_addition"](p=4), inner=KINDS["modular_addition"](p=4)),
+}
+"""The table over which the general laws run."""
 
 
 def examples(task: Task) -> dict[tuple[int, ...], int]:

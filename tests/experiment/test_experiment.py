@@ -244,7 +244,7 @@ def test_a_hostile_override_is_one_line(value):
     assert str(refused.value).isprintable()
 
 
-# --- 1,000 configurations --------------------------------------------------------------------------------------------
+# --- 300 configurations ----------------------------------------------------------------------------------------------
 
 
 @st.composite
@@ -290,7 +290,7 @@ def configurations(draw) -> dict:
 outcomes: Counter[str] = Counter()
 
 
-@settings(max_examples=1000)
+@settings(max_examples=300)
 @given(values=configurations())
 def test_a_configuration_is_refused_in_one_line_or_trains(values):
     try:
@@ -314,7 +314,7 @@ def test_a_configuration_is_refused_in_one_line_or_trains(values):
 
 
 def test_the_generated_configurations_were_of_both_kinds():
-    assert min(outcomes["refused"], outcomes["trained"]) > 50, outcomes
+    assert min(outcomes["refused"], outcomes["trained"]) > 20, outcomes
 
 
 # --- what follows from a configuration -------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """A resumed run is the uninterrupted one, byte by byte; or says what keeps it from being that."""
 
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from grokinterp.errors import RunDirectoryError
 from grokinterp.experiment import Experiment
 from grokinterp.runs.trajectory import Trajectory
 from grokinterp.storage import RunDirectory
-from grokinterp.training import loop, train
+from grokinterp.training import train
 from tests.support.small_runs import TINY, changed, written
 from tests.support.stopped_runs import train_until
 
@@ -192,17 +193,20 @@ def test_there_is_nothing_to_resume(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def in_another_place(monkeypatch) -> None:
-    real = loop.describe
-    monkeypatch.setattr(loop, "describe", lambda device: real(device) | {"threads": 64})
+@pytest.fixture
+def two_threads() -> Iterator[Callable[[], None]]:
+    """A call that gives torch a second thread, until the test ends."""
+    before = torch.get_num_threads()
+    yield lambda: torch.set_num_threads(2)
+    torch.set_num_threads(before)
 
 
-def test_another_thread_count_is_said_in_one_line(finished, tmp_path, monkeypatch):
+def test_another_thread_count_is_said_in_one_line(finished, tmp_path, two_threads):
     train_until(tmp_path / "run", 10)
-    in_another_place(monkeypatch)
+    two_threads()
     with pytest.warns(UserWarning, match="bit-identical") as said:
         run = train(TINY, tmp_path / "run", device="cpu", resume=True)
-    assert [str(line.message) for line in said] == ["the continuation will not be bit-identical: threads 1 is now 64"]
+    assert [str(line.message) for line in said] == ["the continuation will not be bit-identical: threads 1 is now 2"]
     assert run.steps == finished.steps
     train(TINY, run.path, device="cpu", resume=True)  # the new place has become the run's
 
@@ -222,9 +226,9 @@ def test_a_checkpoint_that_comes_out_otherwise_is_an_error(tmp_path):
     assert RunDirectory.open(tmp_path / "run").checkpoint_path(20).read_bytes() == before
 
 
-def test_a_checkpoint_that_comes_out_otherwise_elsewhere_is_kept_and_named(finished, tmp_path, monkeypatch):
+def test_a_checkpoint_that_comes_out_otherwise_elsewhere_is_kept_and_named(finished, tmp_path, two_threads):
     before = with_another_checkpoint(tmp_path / "run")
-    in_another_place(monkeypatch)
+    two_threads()
     with pytest.warns(UserWarning, match=r"bit-identical|different content") as said:
         run = train(TINY, tmp_path / "run", device="cpu", resume=True)
     lines = [str(line.message) for line in said]

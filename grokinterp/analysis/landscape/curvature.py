@@ -84,16 +84,20 @@ class LossSurface:
         checkpoint: whose weights are the vector ``start``; its model is not changed.
         analysis: who asks.
         dtype: single precision takes half the time, in a copy of the model.
+        at_once: examples that are differentiated at a time, or as many as the memory can hold.
 
     Raises:
         NotDefined: the training examples are unknown.
     """
 
-    def __init__(self, checkpoint: Checkpoint, analysis: str, *, dtype: torch.dtype = torch.float64) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, analysis: str, *, dtype: torch.dtype = torch.float64, at_once: int = BATCH
+    ) -> None:
         if "train" not in checkpoint.problem.parts:
             raise NotDefined(analysis, "the training examples are unknown")
         model = checkpoint.model if dtype == torch.float64 else copy.deepcopy(checkpoint.model).to(dtype)
         self.problem, self.program, self.dtype = checkpoint.problem, ReadoutProgram(model), dtype
+        self.at_once = at_once
         self.shapes = {name: value.shape for name, value in checkpoint.parameters.items()}
         self.start = self.vector(checkpoint.parameters)
         self.n_train = len(self.problem.parts["train"].labels)
@@ -101,7 +105,7 @@ class LossSurface:
     @property
     def batch(self) -> int:
         """Examples that are differentiated at a time."""
-        return min(BATCH, self.most_at_once)
+        return min(self.at_once, self.most_at_once)
 
     @property
     def most_at_once(self) -> int:

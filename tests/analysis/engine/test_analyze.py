@@ -3,6 +3,7 @@
 import inspect
 import json
 import math
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -16,9 +17,7 @@ import pytest
 import torch
 import xarray as xr
 
-from grokinterp.analysis import ANALYSES, ENTRIES, Entry, analyze, evaluate, performance, progress_measures
-from grokinterp.analysis.engine.passes import analyze_run
-from grokinterp.analysis.whole_run import arguments_of
+from grokinterp.analysis import ANALYSES, ENTRIES, Entry, evaluate, performance, progress_measures
 from grokinterp.errors import ConfigError, RunDirectoryError
 from grokinterp.runs.datasets import analysis_names, read_analysis
 from grokinterp.runs.results import Results
@@ -28,8 +27,6 @@ from grokinterp.training import train
 from tests.cases import analyses as cases
 from tests.support.small_runs import TINY, changed, draw_checkpoints, drawn_tensors
 
-pytestmark = pytest.mark.usefixtures("brief")
-
 NOISY = changed(split={"label_noise": 0.4}, task={"p": 9})  # every analysis is defined: noise, and subgroups
 NAMES = [analysis.__name__ for analysis in ANALYSES]
 
@@ -38,6 +35,22 @@ NAMES = [analysis.__name__ for analysis in ANALYSES]
 def run(tmp_path) -> Trajectory:
     """Five drawn checkpoints; their last has key frequencies as `keys` below says."""
     return draw_checkpoints(tmp_path / "run", NOISY, steps=(0, 10, 20, 30, 40))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """A run like ``run`` with all results for the key frequency 2; tests copy it."""
+    run = draw_checkpoints(tmp_path_factory.mktemp("whole") / "run", NOISY, steps=(0, 10, 20, 30, 40))
+    analyzed(run, keys=[2])
+    return run.path
+
+
+@pytest.fixture
+def complete(whole, tmp_path, computed) -> Trajectory:
+    """A copy of the run that has all results, and no call counted."""
+    copy = Trajectory.open(shutil.copytree(whole, tmp_path / "complete"))
+    computed.clear()
+    return copy
 
 
 COMPUTED: Counter[tuple[str, int]] = Counter()
@@ -72,8 +85,8 @@ def planted(keys: list[int]) -> dict[str, torch.Tensor]:
 
 def analyzed(run: Trajectory | Path, keys: list[int] | None = None, **options: Any) -> Results:
     """``analyze`` with analyses that count their calls, and with planted keys if any are given."""
-    known = {} if keys is None else planted(keys)
-    return analyze_run(run, COUNTED, lambda checkpoint: arguments_of(checkpoint) | known, **options)
+    known = None if keys is None else planted(keys)
+    return cases.analyze_briefly(run, COUNTED, known=known, **options)
 
 
 def assert_same(found: xr.Dataset, run: Trajectory, keys: list[int]) -> None:
@@ -105,44 +118,37 @@ def test_every_analysis_of_every_checkpoint_is_what_evaluate_gives(run, computed
         assert all("long_name" in variable.attrs for key, variable in dataset.items() if key != "checkpoint_digest")
 
 
-def test_unchanged_results_are_not_computed_again(run, computed):
-    analyzed(run, keys=[2])
-    before = files(run)
-    computed.clear()
-    analyzed(run.path, keys=[2])
+def test_unchanged_results_are_not_computed_again(complete, computed):
+    before = files(complete)
+    analyzed(complete.path, keys=[2])
     assert computed == {}
-    assert files(run) == before
+    assert files(complete) == before
 
 
-def test_new_checkpoints_are_added(run, computed):
-    analyzed(run, keys=[2])
-    computed.clear()
+def test_new_checkpoints_are_added(complete, computed):
     for step in (35, 50):
-        run.directory.save_checkpoint(step, drawn_tensors(NOISY, step))
-    results, anew = analyzed(run, every=1, keys=[2]), that_declare("final_weights")
-    assert computed == {(name, step): 1 for name in NAMES for step in run.steps if step in (35, 50) or name in anew}
+        complete.directory.save_checkpoint(step, drawn_tensors(NOISY, step))
+    results, anew = analyzed(complete, every=1, keys=[2]), that_declare("final_weights")
+    steps = {name: complete.steps if name in anew else (35, 50) for name in NAMES}
+    assert computed == {(name, step): 1 for name in NAMES for step in steps[name]}
     assert results.dataset["step"].values.tolist() == [0, 10, 20, 30, 35, 40, 50]
-    assert_same(results.dataset, run, [2])
-    assert "long_name" in read_analysis(run.path, "performance")["train_loss"].attrs
+    assert_same(results.dataset, complete, [2])
+    assert "long_name" in read_analysis(complete.path, "performance")["train_loss"].attrs
 
 
-def test_what_is_missing_of_one_analysis_is_all_that_is_computed(run, computed):
-    analyzed(run, keys=[2])
-    computed.clear()
-    (run.path / "analysis" / "logit_map.nc").unlink()
-    analyzed(run, keys=[2])
+def test_what_is_missing_of_one_analysis_is_all_that_is_computed(complete, computed):
+    (complete.path / "analysis" / "logit_map.nc").unlink()
+    analyzed(complete, keys=[2])
     assert {name for name, _ in computed} == {"logit_map"}
 
 
 @pytest.mark.parametrize("content", [b"", b"CDF\x01", b"not netCDF", b"CDF\x01" + b"\xff" * 200])
-def test_a_damaged_result_is_computed_again(content, run, computed):
-    analyzed(run, keys=[2])
-    before = files(run)
-    computed.clear()
-    (run.path / "analysis" / "logit_map.nc").write_bytes(content)
-    analyzed(run, keys=[2])
+def test_a_damaged_result_is_computed_again(content, complete, computed):
+    before = files(complete)
+    (complete.path / "analysis" / "logit_map.nc").write_bytes(content)
+    analyzed(complete, keys=[2])
     assert {name for name, _ in computed} == {"logit_map"}
-    assert files(run) == before
+    assert files(complete) == before
 
 
 def test_a_truncated_result_is_computed_again(run, computed):
@@ -155,18 +161,19 @@ def test_a_truncated_result_is_computed_again(run, computed):
         assert path.read_bytes() == whole
 
 
-def test_other_key_frequencies_change_what_depends_on_them(run, computed):
-    analyzed(run, keys=[2])
-    computed.clear()
-    results = analyzed(run, keys=[1, 3])
+def test_other_key_frequencies_change_what_depends_on_them(complete, computed):
+    results = analyzed(complete, keys=[1, 3])
     assert {name for name, _ in computed} == that_declare("key_frequencies") > {"progress_measures"}
     assert results.dataset["key"].values.tolist() == [1, 3]
 
 
-def test_without_key_frequencies_there_are_no_circles(run):
-    analyzed(run, keys=[2])
-    results = analyzed(run, keys=[])
-    assert set(analysis_names(run.path)) == set(NAMES) - {"embedding_circles", "frequency_probes", "key_directions"}
+def test_without_key_frequencies_there_are_no_circles(complete):
+    results = analyzed(complete, keys=[])
+    assert set(analysis_names(complete.path)) == set(NAMES) - {
+        "embedding_circles",
+        "frequency_probes",
+        "key_directions",
+    }
     assert np.isfinite(results.measures()["restricted_loss"])
 
 
@@ -267,7 +274,7 @@ def test_all_checkpoints_damaged_is_one_line(run):
 
 
 def test_a_run_of_one_checkpoint(tmp_path):
-    results = analyze(draw_checkpoints(tmp_path / "run", steps=(0,)))
+    results = cases.analyze_briefly(draw_checkpoints(tmp_path / "run", steps=(0,)))
     assert results.summary()["steps"] == [0]
     assert json.loads(json.dumps(results.summary(), allow_nan=False))["measures"]["update_weight_cosine_total"] is None
 
@@ -296,7 +303,7 @@ NAMED += "excluded_loss gini_embedding gini_neuron_logit weight_norm"
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Results:
-    return analyze(train(TINY, tmp_path_factory.mktemp("trained") / "run", device="cpu"))
+    return cases.analyze_briefly(train(TINY, tmp_path_factory.mktemp("trained") / "run", device="cpu"))
 
 
 def test_the_summary_has_the_names_that_other_tools_call(trained):

@@ -90,7 +90,6 @@ def test_netcdf_there_and_back(name, runs, tmp_path):
     assert (tmp_path / "analysis" / f"{name}.nc").read_bytes() == (tmp_path / "analysis" / "twice.nc").read_bytes()
 
 
-@pytest.mark.usefixtures("brief")
 def test_all_together_equal_each_alone(runs):
     run = runs["one layer"]
     together = evaluate(ANALYSES, run, **cases.arguments(ANALYSES, run))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from grokinterp.analysis.health.collapse import logit_statistics, softmax_collapse
+from grokinterp.analysis.health.collapse import ROWS, logit_statistics, softmax_collapse
 from grokinterp.analysis.health.performance import performance
 from tests.support.small_networks import assert_vmap_is_loop, drawn, permuted, planted
 
@@ -54,10 +54,16 @@ def test_performance_and_statistics_equal_their_naive_twin():
         assert [float(value) for value in found] == pytest.approx(expected[split], rel=1e-12)
 
 
-def test_rows_taken_a_few_at_a_time_give_the_same(monkeypatch):
-    whole = logit_statistics(drawn())
-    monkeypatch.setattr("grokinterp.analysis.health.collapse.ROWS", 10)
-    torch.testing.assert_close(logit_statistics(drawn()), whole)
+def test_more_rows_than_are_taken_at_a_time():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2 * ROWS + 5, 7, generator=generator, dtype=torch.float64)
+    labels = torch.randint(0, 7, (len(logits),), generator=generator)
+    is_train = torch.arange(len(logits)) % 2 == 0
+    found = logit_statistics(planted(logits, labels, is_train))
+    expected = by_hand(logits, labels, is_train)["all"]
+    assert float(found.logit_mean_abs[2]) == pytest.approx(expected[2], rel=1e-12)
+    assert float(found.logit_margin[2]) == pytest.approx(expected[3], rel=1e-12)
+    assert float(found.logit_norm[2]) == pytest.approx(expected[4], rel=1e-12)
 
 
 def test_values_that_can_be_checked_by_hand():

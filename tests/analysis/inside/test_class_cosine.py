@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grokinterp.analysis.inside.class_cosine import class_cosine
+from grokinterp.analysis.inside.class_cosine import ROWS, class_cosine
 from tests.support.small_networks import assert_vmap_is_loop, drawn, permuted, planted
 
 
@@ -105,7 +105,16 @@ def test_a_single_class_has_no_pair_of_different_classes():
     assert found.class_cosine_within.isnan().tolist() == [False, True, True]
 
 
-def test_rows_taken_a_few_at_a_time_give_the_same(monkeypatch):
-    whole = class_cosine(drawn())
-    monkeypatch.setattr("grokinterp.analysis.inside.class_cosine.ROWS", 10)
-    torch.testing.assert_close(class_cosine(drawn()), whole)
+def test_more_rows_than_are_taken_at_a_time():
+    """Every row three times: pairs of equal rows are added to those within a class."""
+    n, generator = 2 * ROWS // 3, torch.Generator().manual_seed(0)
+    residual = torch.randn(n, 3, generator=generator, dtype=torch.float64)
+    labels = torch.arange(n) % 4
+    once = class_cosine(representing(residual, labels, 4))
+    thrice = class_cosine(representing(residual.repeat(3, 1), labels.repeat(3), 4))
+    torch.testing.assert_close(thrice.class_cosine_between, once.class_cosine_between)
+    of_class = labels.bincount().double()
+    within = (9 * of_class * (of_class - 1) * once.class_cosine_within + 6 * of_class) / (
+        3 * of_class * (3 * of_class - 1)
+    )
+    torch.testing.assert_close(thrice.class_cosine_within, within)

@@ -170,17 +170,18 @@ def test_the_way_to_itself_is_flat():
     assert bool(found.line_test_loss.isnan().all())
 
 
-def test_batches_change_no_number(monkeypatch):
+def test_batches_change_no_number():
     checkpoint = checkpoint_of(SPECS["transformer"])
-    surface = LossSurface(checkpoint, "test")
+    whole, parts = LossSurface(checkpoint, "test"), LossSurface(checkpoint, "test", at_once=4)
+    assert (len(whole.batches()), len(parts.batches()) > 3) == (1, True)
+    for part, all_at_once in zip(of_surface(parts), of_surface(whole), strict=True):
+        close(part, all_at_once)
+
+
+def of_surface(surface: LossSurface) -> list[torch.Tensor]:
+    """Loss, gradient and a product with the Hessian."""
     vector = torch.ones_like(surface.start)
-    whole = [*surface.loss_and_gradient(surface.start), surface.hessian_product(vector)]
-    monkeypatch.setattr("grokinterp.analysis.landscape.curvature.BATCH", 4)
-    assert len(surface.batches()) > 3
-    for one, other in zip(
-        whole, [*surface.loss_and_gradient(surface.start), surface.hessian_product(vector)], strict=True
-    ):
-        close(one, other)
+    return [*surface.loss_and_gradient(surface.start), surface.hessian_product(vector)]
 
 
 @pytest.mark.parametrize("analysis", [hessian_eigenvalues, sharpness, loss_line], ids=lambda f: f.__name__)

@@ -1,8 +1,8 @@
 """The map of learning coefficients over the settings, and its lines on the command line."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from grokinterp.cli.measuring import llc
 from grokinterp.errors import ConfigError, NotDefined
 from grokinterp.runs import summary
 from tests.support.any_model import SPECS, checkpoint_of
+from tests.support.small_runs import TINY, draw_checkpoints
 
 QUICK = {"chains": 2, "burn_in": 1, "draws": 4}
 GRID = {"step_sizes": [10.0, 1e-5], "localizations": [100.0], "inverse_temperatures": [5.0]}
@@ -69,19 +70,15 @@ def test_a_setting_fixes_an_axis_of_the_map():
     assert axes_of(settings) == {"localizations": [5.0], "draws": 7}
 
 
-def test_the_command_measures_and_draws(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("grokinterp.runs.trajectory.Trajectory.open", lambda path: small_run())
-    llc(tmp_path, ["chains=2", "burn_in=1", "draws=4"], step=None, calibrate=False, out=None, as_json=True)
+def test_the_command_measures_and_draws(tmp_path, capsys):
+    run = draw_checkpoints(tmp_path / "run", replace(TINY, model=SPECS["mlp"])).path
+    llc(run, ["chains=2", "burn_in=1", "draws=4"], step=None, calibrate=False, out=None, as_json=True)
     told = json.loads(capsys.readouterr().out)
-    assert told["step"] == 1
+    assert told["step"] == 20
     assert told["llc_localization"] == 100.0
     few = ["chains=1", "burn_in=0", "draws=4", "step_size=1e-4", "inverse_temperature=5"]
-    llc(tmp_path, few, step=None, calibrate=True, out=tmp_path / "new" / "map.png", as_json=False)
+    llc(run, few, step=None, calibrate=True, out=tmp_path / "new" / "map.png", as_json=False)
     assert len(capsys.readouterr().out.splitlines()) == 2 + 3
     assert (tmp_path / "new" / "map.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(ConfigError, match=r"out=map.pdf: is for the map of --calibrate"):
-        llc(tmp_path, [], step=None, calibrate=True, out=Path("map.pdf"), as_json=False)
-
-
-def small_run():
-    return SimpleNamespace(checkpoint=lambda step: checkpoint_of(SPECS["mlp"]))
+        llc(run, [], step=None, calibrate=True, out=Path("map.pdf"), as_json=False)
