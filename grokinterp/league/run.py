@@ -11,8 +11,9 @@ import torch
 from grokinterp.errors import ConfigError, GrokinterpError, RunDirectoryError
 from grokinterp.experiment import Experiment, SaveAt
 from grokinterp.league.methods import METHODS, configured, differences, plain
+from grokinterp.phases import SUSTAINED
 from grokinterp.storage import write_atomic
-from grokinterp.sweeps.outcome import BEST, WINDOW, measured
+from grokinterp.sweeps.outcome import measured
 from grokinterp.sweeps.pool import Entry, cores, train_all
 from grokinterp.training.memory import require_memory
 
@@ -88,8 +89,8 @@ def require(experiment: Experiment, methods: Sequence[str], seeds: int, jobs: in
     if patience < 1:
         raise ConfigError("patience", patience, "must be an integer from 1")
     evaluations = experiment.steps // experiment.evaluate_every + 1
-    if evaluations < WINDOW:
-        rule = f"gives {evaluations} evaluations; a run is judged by {WINDOW} or more: lower evaluate_every"
+    if evaluations < SUSTAINED.window:
+        rule = f"gives {evaluations} evaluations; a run is judged by {SUSTAINED.window} or more: lower evaluate_every"
         raise ConfigError("steps", experiment.steps, rule)
 
 
@@ -156,7 +157,7 @@ def collected(
     return {
         "format": 1,
         "base": base.to_dict(),
-        "rule": {"threshold": BEST, "window": WINDOW},
+        "rule": {"threshold": SUSTAINED.threshold, "window": SUSTAINED.window},
         "patience": outcome["patience"],
         "jobs": outcome["jobs"],
         "refused": {name: refused[name] for name in asked if name in refused and name not in found},

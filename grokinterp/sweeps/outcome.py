@@ -14,9 +14,6 @@ from grokinterp.errors import GrokinterpError
 from grokinterp.phases import SUSTAINED, Curves, History, find_phases, sustained_step
 from grokinterp.runs.results import Results
 
-BEST, WINDOW = SUSTAINED.threshold, SUSTAINED.window
-"""A run has generalized at the first of ``WINDOW`` consecutive evaluations with a test accuracy of ``BEST`` or more."""
-
 CLOCK = "clock.json"
 """The file of a run with the wall time and memory of the processes that trained it."""
 
@@ -89,7 +86,8 @@ def horizon_of(experiment: Mapping[str, Any], status: Mapping[str, Any], steps: 
     if status.get("status") in ENDED:
         last, every = int(experiment["steps"]), int(experiment["evaluate_every"])
         steps = np.unique([*range(0, last + 1, every), last])
-    return int(steps[-WINDOW]) if len(steps) >= WINDOW else 0
+    window = SUSTAINED.window
+    return int(steps[-window]) if len(steps) >= window else 0
 
 
 def early_stop(metrics: xr.Dataset, patience: int) -> Stop:
