@@ -1,6 +1,6 @@
 """Finite groups by their multiplication tables.
 
-The order of the elements, which is that of a task's tokens:
+The elements have the following order, which is also the order of a task's tokens:
 
 | group | elements |
 |---|---|

@@ -1,4 +1,4 @@
-"""Norms of matrices as bounds on what a network computes."""
+"""Matrix norms as bounds on the output of a network."""
 
 import math
 from collections.abc import Callable
@@ -12,13 +12,13 @@ from grokinterp.maths.spectra import singular
 
 
 class Ruler(NamedTuple):
-    """A norm of matrices together with the bounds that it gives.
+    """A matrix norm together with the bounds that it implies.
 
     Args:
         size: the norm of a matrix [in, out]; x @ W is at most size(W) times as large as x.
-        through: the bound of x @ W from that of x.
+        through: the bound of x @ W from the bound of x.
         length: the bound of x from bounds of its entries.
-        widest: by how much entries of at most these sizes scale a vector.
+        widest: the factor by which entries of at most these sizes scale a vector.
     """
 
     size: Callable[[Tensor], Tensor]
@@ -27,11 +27,11 @@ class Ruler(NamedTuple):
     widest: Callable[[Tensor], Tensor]
 
     def affine(self, bound: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Return the bound of x W + b from that of x."""
+        """Return the bound of x W + b from the bound of x."""
         return self.through(bound, weight.double()) + self.length(bias.double())
 
     def normalized(self, weight: Tensor, bias: Tensor) -> Tensor:
-        """Return the bound of w x + b for vectors x of length √d, which LayerNorm and RMSNorm give."""
+        """Return the bound of w x + b for vectors x of length √d, the output of LayerNorm and RMSNorm."""
         return math.sqrt(len(weight)) * self.widest(weight.double().abs()) + self.length(bias.double())
 
 
@@ -41,7 +41,7 @@ def scalar(size: Callable[[Tensor], Tensor], length: Callable[[Tensor], Tensor])
 
 
 def spectral_norm(matrix: Float[Tensor, "m n"]) -> Float[Tensor, ""]:
-    """Return the largest singular value, of a matrix with entries of any size; NaN where an entry is NaN.
+    """Return the largest singular value, of a matrix with entries of any size; NaN if an entry is NaN.
 
     >>> spectral_norm(torch.tensor([[3e200, 0.0], [0.0, 4e200]], dtype=torch.float64))
     tensor(4.0000e+200, dtype=torch.float64)

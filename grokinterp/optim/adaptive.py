@@ -46,7 +46,7 @@ class Plateau(Adaptive):
     0.5
     """
 
-    about: ClassVar[str] = "times `by` whenever the training loss has not fallen for `patience` steps"
+    about: ClassVar[str] = "is multiplied by `by` whenever the training loss has not fallen for `patience` steps"
     kind: Literal["adaptive"] = "adaptive"
     by: float = 0.5
     patience: int = 1000
@@ -162,7 +162,7 @@ class Mastery(Adaptive):
     0.5
     """
 
-    about: ClassVar[str] = "begins at `low`, and grows `by` each time the training examples are mastered, up to 1"
+    about: ClassVar[str] = "starts at `low`, multiplied by `by` each time the training examples are mastered, up to 1"
     kind: Literal["curriculum"] = "curriculum"
     low: float = 0.125
     by: float = 2.0

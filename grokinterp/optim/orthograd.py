@@ -23,7 +23,7 @@ class OrthoGrad(GradientFilter):
     Source: Prieto et al. 2025, §5 (⊥Grad); docs/formulas.md, Accelerators.
     """
 
-    about: ClassVar[str] = "only the part of the gradient across the weights, as long as the whole"
+    about: ClassVar[str] = "keeps the part of the gradient orthogonal to the weights, rescaled to the gradient's norm"
     has_memory: ClassVar[bool] = False
 
     kind: Literal["orthograd"] = "orthograd"

@@ -51,7 +51,7 @@ class ModularAddition(ModularTask):
     Source: Power et al. 2022, §2; Nanda et al. 2023, §3.
 
     Raises:
-        ConfigError: p < 3 or p > 1000.
+        ConfigError: if p < 3 or p > 1000.
 
     >>> task = ModularAddition(p=5)
     >>> task.tokens()[7].tolist(), int(task.labels()[7])
@@ -78,7 +78,7 @@ class ModularSubtraction(ModularTask):
     Source: Power et al. 2022, Appendix A.1.1.
 
     Raises:
-        ConfigError: p < 3 or p > 1000.
+        ConfigError: if p < 3 or p > 1000.
 
     >>> task = ModularSubtraction(p=5)
     >>> task.tokens()[7].tolist(), int(task.labels()[7])
@@ -108,7 +108,7 @@ class ModularMultiplication(ModularTask):
     Source: Furuta et al. 2024; The Discrete-Log Clock (arXiv 2606.17399) for the logarithm.
 
     Raises:
-        ConfigError: p < 3 or p > 1000.
+        ConfigError: if p < 3 or p > 1000.
 
     >>> task = ModularMultiplication(p=5)
     >>> task.tokens()[14].tolist(), int(task.labels()[14])

@@ -1,4 +1,4 @@
-"""Mini-batches: the endless stream of reshuffled epochs, cut into pieces of one size."""
+"""Mini-batches: an endless stream of reshuffled epochs, cut into batches of equal size."""
 
 from typing import final
 
@@ -11,14 +11,14 @@ from grokinterp.experiment.random_streams import EPOCH, POOL, stream
 
 @final
 class Batches:
-    """A batch holds the next ``size`` places of the stream; where the epoch ends inside it, it spans two.
+    """A batch holds the next ``size`` positions of the stream; a batch may span two epochs.
 
-    The order of epoch e follows from (seed, e) alone, so that a batch depends on its place in the stream and on
-    nothing else. Every epoch has every example once.
+    The order of epoch e depends only on (seed, e), so that a batch depends only on its position in the stream. Every
+    epoch contains every example once.
 
     Args:
-        examples: how many there are.
-        seed: draws the orders. device: where the batches are wanted.
+        examples: number of examples.
+        seed: seed of the orders. device: device of the batches.
     """
 
     def __init__(self, examples: int, *, seed: int, device: torch.device) -> None:
@@ -26,25 +26,25 @@ class Batches:
         self._orders: dict[int, Int[Tensor, "example"]] = {}
 
     def at(self, place: int, size: int) -> Int[Tensor, "batch"]:
-        """The examples at the places from ``place`` on, at most as many as there are."""
+        """Return the examples at the positions from ``place`` on, at most as many as there are."""
         epoch, start = divmod(place, self.examples)
         first = self.order(epoch)[start : start + size]
         missing = size - len(first)
         return torch.cat([first, self.order(epoch + 1)[:missing]]) if missing else first
 
     def among(self, pool: Int[Tensor, "pool"], step: int, size: int) -> Int[Tensor, "batch"]:
-        """``size`` of some examples, or all of them where they are fewer, drawn for this step without replacement."""
+        """Draw ``size`` of the given examples for this step without replacement, or return all if there are fewer."""
         if size >= len(pool):
             return pool
         drawn = torch.randperm(len(pool), generator=stream(self.seed, POOL, step))[:size]
         return pool[drawn.to(pool.device)]
 
     def order(self, epoch: int) -> Int[Tensor, "example"]:
-        """The order of one epoch; the last two are kept, each copied to the device once."""
+        """Return the order of an epoch; the last two are cached, each copied to the device once."""
         if epoch not in self._orders:
             order = torch.randperm(self.examples, generator=stream(self.seed, EPOCH, epoch))
             if self.device.type == "cuda":
-                order = order.pin_memory()  # only then does the copy not wait for the device
+                order = order.pin_memory()  # required for a copy that does not wait for the device
             order = order.to(self.device, non_blocking=True)
             self._orders = {kept: self._orders[kept] for kept in (epoch - 1,) if kept in self._orders} | {epoch: order}
         return self._orders[epoch]

@@ -1,4 +1,4 @@
-"""The metrics of one evaluation, gathered on the device and read in one transfer."""
+"""The metrics of an evaluation, computed on the device and read in a single transfer."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,11 +16,11 @@ from grokinterp.training.step import Step
 
 @torch.no_grad()
 def measure(step: Step, model: Model, problem: Problem) -> dict[str, Tensor]:
-    """Scalars at the weights that ``step.gradients()`` was just computed at.
+    """Return metrics as scalars at the weights for which ``step.gradients()`` was just computed.
 
-    Losses are means of the trained loss, evaluated in float64 on the float32 logits. What is said of
-    the training examples, logit statistics included, is on the labels trained on. The weight norm is
-    the sum of squares; the gradient is that of the step's batch.
+    Losses are means of the training loss, evaluated in float64 on the float32 logits. All values on training examples,
+    including logit statistics, use the labels of training. The weight norm is the sum of squares; the gradient is the
+    gradient of the step's batch.
     """
     train, supervised = step.train_logits()
     squares = {name: weight.double().square().sum() for name, weight in model.named_parameters()}
@@ -67,7 +67,7 @@ def score(
     labels: Int[Tensor, "example"],
     problem: Problem,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """Mean loss and accuracy."""
+    """Return mean loss and accuracy."""
     supervised = None if supervised is None else supervised.double()
     losses = example_losses(logits.double(), labels, form=exact(problem.loss), supervised=supervised)
     return losses.mean(), (logits.argmax(1) == labels).double().mean()
@@ -92,7 +92,7 @@ def answers_to_noise(logits: Float[Tensor, "train class"], problem: Problem) -> 
 def logit_statistics(
     logits: Float[Tensor, "train class"], labels: Int[Tensor, "train"]
 ) -> dict[str, Float[Tensor, ""]]:
-    """Size of the logits, and how far the labels' are above the best of the others."""
+    """Return the size of the logits, and the margin of the label's logit over the best other logit."""
     correct = logits.gather(1, labels[:, None])
     runner_up = logits.scatter(1, labels[:, None], -torch.inf).amax(1, keepdim=True)
     return {
@@ -103,7 +103,7 @@ def logit_statistics(
 
 
 def row(step: int, measured: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The numbers of one line of metrics.jsonl; the only point where the host waits for the device."""
+    """Return the numbers of a line of metrics.jsonl; the only point where the host waits for the device."""
     values = dict(zip(measured, torch.stack(list(measured.values())).tolist(), strict=True))
     prefix = "weight_norm_of/"
     norms = {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
@@ -112,7 +112,7 @@ def row(step: int, measured: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def settings(step: Step, at: int) -> dict[str, float | int]:
-    """What the update from step ``at`` is made with."""
+    """Return the settings of the update from step ``at``."""
     rates = step.rates
     found: dict[str, float | int] = {
         "learning_rate": rates.learning_rate(at),

@@ -1,4 +1,4 @@
-"""The optimizer that an experiment asks for."""
+"""The optimizer of an experiment."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from grokinterp.experiment import Optimization
 from grokinterp.optim import Muon, filtered
 
 NOT_HIDDEN = ("embed.", "pos_embed.", "unembed.")
-"""Tables and read-outs, which Muon leaves to AdamW: their rows are not mixed."""
+"""Embedding tables and read-outs, which AdamW updates instead of Muon, since their rows are not mixed."""
 
 
 def optimizer_of(optimization: Optimization, parameters: Mapping[str, Tensor], lr: Tensor) -> Optimizer:
@@ -32,7 +32,7 @@ def optimizer_of(optimization: Optimization, parameters: Mapping[str, Tensor], l
 
 
 def muon_groups(parameters: Mapping[str, Tensor]) -> list[dict[str, Any]]:
-    """The matrices between the tables and the read-out, for Muon, and the rest, for AdamW."""
+    """Return the hidden matrices, for Muon, and the other parameters, for AdamW."""
     hidden = {name for name in parameters if ".W_" in name and not name.startswith(NOT_HIDDEN)}
     groups = [
         {"params": [parameters[name] for name in parameters if name in hidden]},

@@ -1,4 +1,4 @@
-"""The settings that change during a run."""
+"""Settings that change during a run."""
 
 from collections.abc import Mapping
 from typing import Any, final
@@ -39,7 +39,7 @@ class Rates:
 
     @property
     def gain(self) -> float:
-        """The factor by which the filters multiply a steady gradient now: 1 + λ."""
+        """The factor by which the filters currently multiply a steady gradient: 1 + λ."""
         return self.optimization.gain if self.filtering is None else self.filtering.gain
 
     def observe(self, evaluation: Evaluation) -> None:
@@ -49,7 +49,7 @@ class Rates:
 
     @property
     def state(self) -> dict[str, Any]:
-        """Everything that changes, as JSON values."""
+        """The changing state, as JSON values."""
         return {"schedules": self.states}
 
     def load(self, state: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""One optimizer step, as two halves that a CUDA graph can replay."""
+"""An optimizer step, as two halves that a CUDA graph can replay."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,19 +21,18 @@ from grokinterp.training.rates import Rates
 
 
 class Step:
-    """Gradients of the mean training loss, and the update they lead to.
+    """The gradients of the mean training loss, and the resulting update.
 
-    Between ``gradients(t)`` and ``apply(t)`` the weights are those of step t, with the ``logits``,
-    ``loss`` and ``gradient_norm`` of its batch: the moment to evaluate and save. Nothing here waits
-    for the device. An update whose gradient is not finite is not applied; ``applied`` counts those
-    that were.
+    Between ``gradients(t)`` and ``apply(t)`` the weights are the weights of step t, with the ``logits``, ``loss`` and
+    ``gradient_norm`` of its batch: the moment to evaluate and save. No method here waits for the device. An update with
+    a non-finite gradient is not applied; ``applied`` counts the applied updates.
 
     Args:
-        model: with its initial weights, whose norm is kept where the optimization says so.
-        problem: what to train on, on the model's device.
-        optimization: how.
-        seed: draws the order of mini-batches.
-        steps: planned for the run, which schedules may follow.
+        model: the model with its initial weights, whose norm is constrained if the optimization requires it.
+        problem: the training problem, on the model's device.
+        optimization: the optimization settings.
+        seed: seed of the order of mini-batches.
+        steps: planned number of steps, on which schedules may depend.
     """
 
     def __init__(
@@ -64,9 +63,9 @@ class Step:
         self._gradients, self._apply, self.is_captured = self._compute_gradients, self._update, False
 
     def prepare(self) -> None:
-        """On CUDA, capture what is the same at every step, without moving the weights.
+        """On CUDA, capture the part that is the same at every step, without changing the weights.
 
-        Only AdamW is run for that: SGD would take what it finds in memory for its first momentum.
+        Only AdamW is run during capture, since SGD would use uninitialized memory as its first momentum.
         """
         plan, device = self.optimization.schedules, self.device
         self.held.fill_(1)
@@ -85,7 +84,7 @@ class Step:
         """Compute loss, logits, gradients and gradient norm of this step's batch at the current weights."""
         batch = self.batch_at(step)
         if self.is_captured and batch is not None and self.batch is not None:
-            self.batch.copy_(batch)  # where the graph finds it
+            self.batch.copy_(batch)  # the graph reads this buffer
         else:
             self.batch = batch
         self._gradients()
@@ -100,7 +99,7 @@ class Step:
             self.seen += len(self.batch)
 
     def observe(self, evaluation: Evaluation) -> None:
-        """Tell what adapts how the run is doing at the current weights."""
+        """Pass the state of the run at the current weights to the adaptive schedules."""
         self.rates.observe(evaluation)
         if self.order is not None and self.optimization.curriculum.by == "loss":
             self.order = self.order_by_difficulty()
@@ -110,11 +109,11 @@ class Step:
         filters_of(self.optimizer).boost(factor)
 
     def let_in(self, step: int) -> int:
-        """How many of the training examples the curriculum lets in."""
+        """Return the number of training examples that the curriculum admits."""
         return self.optimization.curriculum.count(step, len(self.labels))
 
     def batch_at(self, step: int) -> Int[Tensor, "batch"] | None:
-        """The training examples of this step by their places; None for all of them."""
+        """Return the positions of the training examples of this step; None for all."""
         if self.settled is not None and self.settled[0] == step:
             return self.settled[1]
         size, let_in = self.rates.batch_size(step), self.let_in(step)
@@ -125,7 +124,7 @@ class Step:
 
     @torch.no_grad()
     def order_by_difficulty(self) -> Int[Tensor, "train"]:
-        """The training examples as the curriculum lets them in, at the current weights."""
+        """Order the training examples for the curriculum, at the current weights."""
         curriculum, examples = self.optimization.curriculum, len(self.labels)
         if curriculum.by == "random":
             return torch.randperm(examples, generator=stream(self.seed, DIFFICULTY)).to(self.device)
@@ -139,35 +138,35 @@ class Step:
         return curriculum.order(difficulty.double())
 
     def train_logits(self) -> tuple[Float[Tensor, "train class"], Float[Tensor, "supervision train class"] | None]:
-        """Logits of the whole training set at the current weights, and those of all supervision steps."""
+        """Return the logits of the whole training set at the current weights, and of all supervision steps."""
         if self.batch is None:
             return self.logits, self.supervised
         readout = self.model.readout(self.inputs)
         return readout.logits, readout.supervised
 
     def last_update(self) -> list[Tensor]:
-        """What the last ``apply`` added to each parameter."""
+        """Return the change of each parameter by the last ``apply``."""
         return [now.detach() - before for now, before in zip(self.parameters, self.previous, strict=True)]
 
     def finite(self) -> Tensor:
-        """Whether the loss and its gradient are finite at the current weights, as a scalar on the device."""
+        """Return whether the loss and its gradient are finite at the current weights, as a scalar on the device."""
         return torch.isfinite(self.gradient_norm) & torch.isfinite(self.loss)
 
     def state(self) -> Packed:
-        """All that the steps to come depend on besides the weights."""
+        """Return all state besides the weights on which later steps depend."""
         optimizer = {key: value for key, value in self.optimizer.state_dict().items() if key != "param_groups"}
         state = {"optimizer": optimizer, "averaged": self.averaged, "order": self.order}
         answers = self.order is not None or bool(self.rates.schedules["batch_size"].start())
-        settled = {"batch": self.batch} if answers else {}  # chosen before the evaluation that it was followed by
+        settled = {"batch": self.batch} if answers else {}  # chosen before the following evaluation
         return pack({**state, **settled, "seen": self.seen, "rates": self.rates.state}, "step")
 
     def load_state(self, plan: Any, tensors: dict[str, Tensor], step: int) -> None:
-        """Go on at ``step``, where ``state`` was taken. Raises KeyError for a tensor or a value that is missing."""
+        """Continue at ``step`` from ``state``. Raises KeyError if a tensor or a value is missing."""
         state = unpack(plan, tensors)
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({**state["optimizer"], "param_groups": groups})
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate  # the very tensor that apply fills
+            group["lr"] = self.learning_rate  # the tensor that apply sets
         self.rates.load(state["rates"])
         self.seen, order = state["seen"], state["order"]
         self.order = None if order is None else order.to(self.device)
@@ -193,7 +192,7 @@ class Step:
     @torch.no_grad()
     def _update(self) -> None:
         skip = torch.maximum((~self.finite()).float(), self.held)
-        self.optimizer.found_inf = skip  # where it is 1, nothing is moved or remembered
+        self.optimizer.found_inf = skip  # if it is 1, weights and moments do not change
         torch._foreach_copy_(self.previous, self.parameters)
         self.optimizer.step()
         if self.kept_norm is not None:
@@ -206,12 +205,12 @@ class Step:
 
 @torch.no_grad()
 def norm(parameters: list[Tensor]) -> Float[Tensor, ""]:
-    """L2 norm of all parameters together, in float64."""
+    """Return the L2 norm of all parameters together, in float64."""
     return torch.stack([parameter.double().square().sum() for parameter in parameters]).sum().sqrt()
 
 
 def captured(work: Callable[[], None], device: torch.device) -> Callable[[], None]:
-    """On CUDA, ``work`` recorded as a graph whose replay costs one launch; elsewhere ``work`` itself."""
+    """Return ``work`` as a CUDA graph, whose replay costs a single launch, or ``work`` itself on other devices."""
     if device.type != "cuda":
         return work
     side = torch.cuda.Stream()
