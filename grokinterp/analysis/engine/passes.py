@@ -35,7 +35,7 @@ def analyze_run(
     device: str | torch.device = "cpu",
     progress: bool = False,
 ) -> Results:
-    """Run the analyses of a table over the checkpoints of a run; ``grokinterp.analysis.analyze`` describes it all.
+    """Run the analyses of a table over the checkpoints of a run; ``grokinterp.analysis.analyze`` describes the results.
 
     Args:
         run: a trajectory, or the directory of one.
