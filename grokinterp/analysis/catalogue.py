@@ -19,15 +19,3 @@ ENTRIES = (
 
 ANALYSES = tuple(entry.analysis for entry in ENTRIES)
 """The functions alone."""
-
-
-def listing() -> list[str]:
-    """Return a line for every analysis, grouped by the number of checkpoints it runs on."""
-    width = max(len(entry.name) for entry in ENTRIES)
-    lines = []
-    for most in (None, *sorted({entry.most for entry in ENTRIES if entry.most is not None}, reverse=True)):
-        lines.append(
-            "every checkpoint" if most is None else f"at most {most} checkpoints, unless --every asks for more"
-        )
-        lines += [f"  {entry.name:{width}}  {entry.first_line}" for entry in ENTRIES if entry.most == most]
-    return lines

@@ -17,6 +17,7 @@ from grokinterp.analysis.groups.irreps import irrep_spectrum
 from grokinterp.analysis.structure.fourier import logit_spectrum
 from grokinterp.errors import NotDefined
 from grokinterp.runs.checkpoint import Checkpoint
+from grokinterp.runs.completeness import mark_complete
 from grokinterp.runs.results import Results
 from grokinterp.runs.trajectory import Trajectory
 
@@ -56,7 +57,10 @@ def analyze(
             available memory.
         RunDirectoryError: not a run directory, or none of its checkpoints can be read.
     """
-    return analyze_run(run, entries, arguments_of, only=only, every=every, device=device, progress=progress)
+    results = analyze_run(run, entries, arguments_of, only=only, every=every, device=device, progress=progress)
+    if only is None and every in (None, 1) and entries is ENTRIES:
+        mark_complete(results.directory.path)
+    return results
 
 
 def arguments_of(checkpoint: Checkpoint) -> dict[str, Any]:

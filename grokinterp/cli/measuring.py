@@ -75,10 +75,16 @@ def report(
     out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Default: reports/<run>.html.")] = None,
 ) -> None:
     """Write the phase-by-phase HTML report; analyzes first what is not analyzed yet."""
-    from grokinterp.analysis import analyze as analyze_run
     from grokinterp.report import write_report
+    from grokinterp.runs.completeness import is_complete
+    from grokinterp.runs.results import Results
 
-    results = analyze_run(run_dir, progress=True)
+    if is_complete(run_dir):
+        results = Results.open(run_dir)
+    else:
+        from grokinterp.analysis import analyze as analyze_run
+
+        results = analyze_run(run_dir, progress=True)
     print("\n".join([str(write_report(run_dir, out)), *diagnosed(results)]))
     warn_of_skipped(results.skipped)
 

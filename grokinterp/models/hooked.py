@@ -7,9 +7,7 @@ from torch import Tensor
 from transformer_lens import ActivationCache, FactoredMatrix, HookedRootModule
 from transformer_lens.config import TransformerBridgeConfig
 from transformer_lens.hook_points import HookPoint
-from transformer_lens.model_bridge.sources.native import boot
 from transformer_lens.utilities import TypedModuleList
-from transformer_lens.utilities.tl_checkpoint_conversion import convert_tl_checkpoint
 
 if TYPE_CHECKING:
     from transformer_lens import TransformerBridge
@@ -59,6 +57,10 @@ def bridge_config(
 
 def bridge(config: TransformerBridgeConfig, state: dict[str, Tensor]) -> "TransformerBridge":
     """A TransformerBridge with the given TransformerLens-format weights, on the CPU."""
+    # imported here because they load a second's worth of transformers that nothing else needs
+    from transformer_lens.model_bridge.sources.native import boot
+    from transformer_lens.utilities.tl_checkpoint_conversion import convert_tl_checkpoint
+
     native: Any = boot(config, dtype=next(iter(state.values())).dtype)
     with torch.no_grad():
         native.load_state_dict(convert_tl_checkpoint(state, config), strict=True)

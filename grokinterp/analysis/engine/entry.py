@@ -1,6 +1,5 @@
 """One line of a chapter's table: an analysis and how it is run over a trajectory."""
 
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -41,11 +40,6 @@ class Entry:
     def attributes(self) -> dict[str, str]:
         """Title, explanation and source, from the docstring."""
         return described(self.analysis, title=self.title)
-
-    @property
-    def first_line(self) -> str:
-        """The first line of the docstring."""
-        return (inspect.getdoc(self.analysis) or "").split("\n")[0]
 
     def steps(self, saved: tuple[int, ...], every: int | None, landmarks: Sequence[int]) -> tuple[int, ...]:
         """Return the checkpoints to run on: each ``every``-th and the last, or at most ``most`` of them."""

@@ -1,0 +1,40 @@
+"""Whether the results of a run are complete: a record of the files and of the code that ``analyze`` finished with."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from grokinterp.storage import write_atomic
+
+RECORD = "complete.json"
+PACKAGE = Path(__file__).parents[1]
+
+
+def mark_complete(run: Path) -> None:
+    """Record that the results of a run are complete, for its files as they are and the code as it is."""
+    write_atomic(run / "analysis" / RECORD, json.dumps(fingerprint(run)).encode("ascii"), replace=True)
+
+
+def is_complete(run: Path) -> bool:
+    """Return whether neither the run nor the code of this package has changed since its results were complete."""
+    try:
+        return json.loads((run / "analysis" / RECORD).read_bytes()) == fingerprint(run)
+    except (OSError, ValueError):
+        return False
+
+
+def fingerprint(run: Path) -> dict[str, str]:
+    """Return a digest of the package's code, and one of the names, sizes and times of the run's files."""
+    code = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        code.update(path.read_bytes())
+    return {"code": code.hexdigest(), "files": hashlib.sha256(json.dumps(list(states(run))).encode()).hexdigest()}
+
+
+def states(run: Path) -> Iterator[tuple[str, int, int]]:
+    """Yield the name, size and time of modification of every file that results are computed from or stored in."""
+    for pattern in ("experiment.json", "metrics.jsonl", "checkpoints/*.safetensors", "analysis/*.nc"):
+        for path in sorted(run.glob(pattern)):
+            stat = path.stat()
+            yield path.name, stat.st_size, stat.st_mtime_ns
