@@ -79,9 +79,8 @@ def report(
     from grokinterp.runs.completeness import is_complete
     from grokinterp.runs.results import Results
 
-    if is_complete(run_dir):
-        results = Results.open(run_dir)
-    else:
+    results = Results.open(run_dir)
+    if not is_complete(run_dir):
         from grokinterp.analysis import analyze as analyze_run
 
         results = analyze_run(run_dir, progress=True)

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from benchmarks import accelerators, demo_analyses, demo_seeds, memory, presets
+from benchmarks import accelerators, demo_analyses, demo_seeds, memory, presets, startup
 from benchmarks.points import SMALL
 from benchmarks.turns import take_turns
 from grokinterp.experiment.problem import Problem
@@ -65,3 +65,8 @@ def test_checkpoints_are_timed_and_weighed(tmp_path, capsys):
     assert "notebook, float64" in capsys.readouterr().out
     memory.main(["--counts", "2", "3", "task.p=7"])
     assert "2 checkpoints" in capsys.readouterr().out
+
+
+def test_commands_are_timed(capsys):
+    startup.main(["--rounds", "1", "presets"])
+    assert "\n| grokinterp presets | " in capsys.readouterr().out
