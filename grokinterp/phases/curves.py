@@ -1,12 +1,14 @@
 """Inputs of phase dating: training curves at evaluations, and progress measures at the sparser checkpoints."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import xarray as xr
 
 from grokinterp.errors import ConfigError
+
+if TYPE_CHECKING:
+    import xarray
 
 Series = Sequence[Any] | np.ndarray  # of numbers
 
@@ -44,7 +46,7 @@ def _column(name: str, values: Series | None, rows: np.ndarray, length: int) -> 
     return None if np.isnan(column).all() else column[rows]
 
 
-def _found(dataset: xr.Dataset, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _found(dataset: "xarray.Dataset", names: tuple[str, ...]) -> dict[str, np.ndarray]:
     return {name: dataset[name].values for name in names if name in dataset}
 
 
@@ -115,7 +117,7 @@ class Curves(_Table):
         return self if missing.all() or not missing.any() else self.at(np.flatnonzero(~missing))
 
     @classmethod
-    def from_dataset(cls, metrics: xr.Dataset) -> "Curves":
+    def from_dataset(cls, metrics: "xarray.Dataset") -> "Curves":
         """Read the curves from a run's metrics over ``step``, and ``n_test`` and ``chance`` from their attributes.
 
         With label noise, the training accuracy is the accuracy on the correctly labeled examples: a network that
@@ -144,6 +146,6 @@ class Measures(_Table):
         self._fill(steps, {"restricted_loss": restricted_loss, "excluded_loss": excluded_loss})
 
     @classmethod
-    def from_dataset(cls, dataset: xr.Dataset) -> "Measures":
+    def from_dataset(cls, dataset: "xarray.Dataset") -> "Measures":
         """Read the progress measures from the variables of an analysis over ``step``."""
         return cls(steps=dataset["step"].values, **_found(dataset, cls.columns))

@@ -1,10 +1,12 @@
 """The order in which a network learns its final structure."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import xarray as xr
+
+if TYPE_CHECKING:
+    import xarray
 
 NEVER = -1
 """Placeholder for a step that does not exist."""
@@ -27,7 +29,7 @@ SIMILARITIES = (
 """The first entry present in a dataset is used, since the frequencies of a cyclic group are also its irreps."""
 
 
-def learning_order(dataset: xr.Dataset) -> xr.Dataset:
+def learning_order(dataset: "xarray.Dataset") -> "xarray.Dataset":
     """Date when each key frequency, or key irreducible representation, of the last checkpoint was learned.
 
     For each key: ``key_from``, the first checkpoint from which it is always a key; ``half_from``, the first checkpoint
@@ -35,6 +37,7 @@ def learning_order(dataset: xr.Dataset) -> xr.Dataset:
     ``half_from``, then ``key_from``. Steps are accurate to the distance between two checkpoints. ``half_from`` does not
     depend on the threshold that defines a key. The table is empty without keys or with fewer than two checkpoints.
 
+    >>> import xarray as xr
     >>> at = {"step": [0, 10, 20, 30], "frequency": [3, 5]}
     >>> similarity = ("step", "frequency"), [[0.0, 0.1], [0.1, 0.5], [0.4, 0.6], [0.6, 0.7]]
     >>> is_key = ("step", "frequency"), [[False, True], [False, False], [True, True], [True, True]]
@@ -52,7 +55,7 @@ def learning_order(dataset: xr.Dataset) -> xr.Dataset:
     return _table([], nothing, nothing, nothing.astype(float))
 
 
-def _ordered(dataset: xr.Dataset, found: Similarity) -> xr.Dataset:
+def _ordered(dataset: "xarray.Dataset", found: Similarity) -> "xarray.Dataset":
     similarity = dataset[found.similarity].transpose("step", found.axis).values
     is_key = dataset[found.is_key].transpose("step", found.axis).values.astype(bool)
     steps, keys = dataset["step"].values, np.flatnonzero(is_key[-1])
@@ -73,7 +76,9 @@ def stays_from(steps: np.ndarray, holds: np.ndarray) -> np.ndarray:
     return np.where(run.any(0), steps[run.argmax(0)], NEVER)
 
 
-def _table(names: Sequence[str], key_from: np.ndarray, half_from: np.ndarray, similarity: np.ndarray) -> xr.Dataset:
+def _table(
+    names: Sequence[str], key_from: np.ndarray, half_from: np.ndarray, similarity: np.ndarray
+) -> "xarray.Dataset":
     found = {
         "key_from": (key_from, "key at every checkpoint from", "step"),
         "half_from": (half_from, "half of the last similarity from", "step"),
@@ -82,4 +87,6 @@ def _table(names: Sequence[str], key_from: np.ndarray, half_from: np.ndarray, si
     variables = {
         name: ("learned", values, {"long_name": text, "units": unit}) for name, (values, text, unit) in found.items()
     }
-    return xr.Dataset(variables, {"learned": list(names)})
+    import xarray  # which takes half a second; dates alone need none
+
+    return xarray.Dataset(variables, {"learned": list(names)})

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
-import xarray as xr
 
 from grokinterp.errors import ConfigError
+
+if TYPE_CHECKING:
+    import xarray
 
 Name = Literal["memorization", "circuit formation", "cleanup", "generalization", "decline"]
 EventKind = Literal["loss spike", "slingshot", "dip", "relapse", "double descent"]
@@ -123,11 +125,12 @@ class History:
         return self.sentence
 
 
-def label(dataset: xr.Dataset, phases: History | Sequence[Phase]) -> xr.Dataset:
+def label(dataset: "xarray.Dataset", phases: History | Sequence[Phase]) -> "xarray.Dataset":
     """Return the dataset with a ``phase`` coordinate along ``step``.
 
     Steps before the first or after the last evaluation belong to the nearest phase.
 
+    >>> import xarray as xr
     >>> steps = xr.Dataset(coords={"step": [0, 100, 200]})
     >>> label(steps, [Phase("memorization", 0, 120), Phase("circuit formation", 120, 201)]).phase.values.tolist()
     ['memorization', 'memorization', 'circuit formation']
