@@ -211,7 +211,7 @@ def split_by(spec: Spec, state: State, expected: Mapping[str, Stored]) -> tuple[
         is_train = drawn(by, n_examples, fraction=split.fraction, seed=seed)
         return split_of(spec.task, is_train, fraction=split.fraction, seed=seed), f"drawn by {by} with seed {seed}"
     if by != LOSSES:
-        return split, "drawn as here" if by == OURS else "unknown"
+        return split, "drawn by grokinterp" if by == OURS else "unknown"
     if not {"train_loss", "test_loss"} <= expected.keys():
         raise ForeignFileError(spec.path, f"split.by={LOSSES}: must have expect.train_loss and expect.test_loss")
     experiment = Experiment(task=spec.task, model=spec.model)

@@ -151,10 +151,10 @@ def _near(curves: Curves, signals: Signals, course: Course) -> list[str]:
         return []
     if curves.n_test is None:
         return [f"the threshold {levels.generalizes:.3g} is exact, since the number of test examples is unknown"]
-    passes = "passes" if level >= levels.generalizes - levels.tolerance else "does not pass"
+    passes = "is within" if level >= levels.generalizes - levels.tolerance else "is not within"
     return [
-        f"{level:.3g} {passes} for {levels.generalizes:.3g}, as one standard error of {curves.n_test:,} examples is "
-        f"{levels.tolerance:.2g}"
+        f"{level:.3g} {passes} one standard error, {levels.tolerance:.2g} for {curves.n_test:,} examples, of "
+        f"{levels.generalizes:.3g}"
     ]
 
 

@@ -14,7 +14,7 @@ NOT_HIDDEN = ("embed.", "pos_embed.", "unembed.")
 
 
 def optimizer_of(optimization: Optimization, parameters: Mapping[str, Tensor], lr: Tensor) -> Optimizer:
-    """The optimizer with its filters; its learning rate is the tensor ``lr``, which the loop fills at every step."""
+    """Return the optimizer with its filters; its learning rate is the tensor ``lr``, set by the loop at each step."""
     o, on_gpu, weights = optimization, lr.device.type == "cuda", list(parameters.values())
     optimizer: Optimizer
     if o.optimizer in ("adamw", "adam"):

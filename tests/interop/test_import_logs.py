@@ -236,7 +236,7 @@ def test_a_column_of_percentages_below_one_is_read_as_the_other_one_is(tmp_path)
     assert run.history.generalized_step is None
     assert run.log.series["test_accuracy"].values.max() == pytest.approx(0.009)
     assert run.log.notes == (
-        "accuracies are percentages, as train_acc reaches 100, test_acc too, which never exceeds 1",
+        "accuracies are percentages, including test_acc, which never exceeds 1, since train_acc reaches 100",
     )
 
 

@@ -63,7 +63,7 @@ TEXTS = [
     (
         "log.json",
         '{"train_acc": [[0.5, 0.1], [0.9, 0.2]], "test_acc": [[1, 0.1], [2, 0.2]]}',
-        "train_acc is at step 0.5 in place 1: steps must be whole numbers",
+        "train_acc is at step 0.5 at position 1: steps must be whole numbers",
     ),
     (
         "log.json",

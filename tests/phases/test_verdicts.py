@@ -98,7 +98,7 @@ def test_the_threshold_has_the_tolerance_of_the_number_of_examples(right, verdic
     assert (exact.grok_step is None) == (right < 0.95 * 231)
     assert course(jump(5000, high=0.94), n_test=10_000).verdict == "partly generalized"
     said = course(jump(5000, high=right / 231), n_test=231).describe()
-    assert ("as one standard error of 231 examples is 0.014" in said) == (right < 220)
+    assert ("one standard error, 0.014 for 231 examples, of 0.95" in said) == (right < 220)
 
 
 def test_a_number_of_examples_below_one_is_refused():

@@ -78,7 +78,7 @@ def with_steps(table: Table, columns: Mapping[str, str], given: str | None) -> d
     }
     for ours, theirs in columns.items():
         if (row := _first_fraction(steps[ours])) is not None:
-            why = f"{theirs} is at step {steps[ours][row]:g} in place {row + 1}: steps must be whole numbers"
+            why = f"{theirs} is at step {steps[ours][row]:g} at position {row + 1}: steps must be whole numbers"
             raise ForeignFileError(table.source, why)
         if len(steps[ours]) != (length := len(table.columns[theirs])):
             raise ForeignFileError(table.source, f"{theirs} has {length} values for the {len(steps[ours])} of {axis}")

@@ -126,7 +126,7 @@ class Table:
     def counted(self, length: int) -> np.ndarray:
         """Return steps for a file without steps: from 0, spaced by 1 or by the interval that the file states."""
         name, every = self.interval or ("", 1)
-        how = f"one every {every} steps, as {name} states" if name else "from 0"
+        how = f"every {every} steps, according to {name}" if name else "from 0"
         self.note(f"no column of steps among {listed(self.names)}: values are counted {how}")
         return np.arange(length, dtype=np.float64) * every
 

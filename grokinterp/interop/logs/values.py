@@ -57,8 +57,8 @@ def _scale(shares: Mapping[str, Series], columns: Mapping[str, str], table: Tabl
         why = f"{theirs} reaches {top:g}: accuracies must be shares up to 1 or percentages up to 100"
         raise ForeignFileError(table.source, why + ("; give --percent if they are percentages" if top < SURE else ""))
     low = [name for name, each in tops.items() if each <= 1]
-    extra = f", {' and '.join(low)} too, which never exceeds 1" if low else ""
-    table.notes.append(f"accuracies are percentages, as {theirs} reaches {top:g}{extra}")
+    extra = f", including {' and '.join(low)}, which never exceeds 1" if low else ""
+    table.notes.append(f"accuracies are percentages{extra}, since {theirs} reaches {top:g}")
     return 100.0
 
 
