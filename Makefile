@@ -5,9 +5,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 CONSTRAINTS_VENV := build/constraints-venv
+PARALLEL := -n logical --maxprocesses 8 --dist loadscope
+CHECKED := maths tasks models losses optim phases storage experiment repository analysis/structure
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench constraints clean distclean
+.PHONY: help demo test check lint format bench constraints clean distclean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -16,7 +18,10 @@ demo: $(READY) ## Train a small network through grokking, analyze every checkpoi
 	@$(BIN)/grokinterp demo
 
 test: $(READY) ## Run the whole test suite, test modules in parallel
-	@$(PYTEST) -n logical --maxprocesses 8 --dist loadscope
+	@$(PYTEST) $(PARALLEL)
+
+check: lint ## Run lint and the fast tests (90 seconds): maths to experiment, repository, analysis/structure
+	@$(PYTEST) $(PARALLEL) -m "not slow" $(addprefix tests/,$(CHECKED))
 
 lint: $(READY) ## Check style, formatting and types
 	@$(BIN)/ruff check

@@ -13,10 +13,10 @@ from torch.optim import SGD, AdamW
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, LambdaLR, OneCycleLR
 
 from grokinterp.optim import GrokfastEMA, GrokfastMA, filtered, filters_of
-from tests.cases.optimizers import FILTERS, OFF, OPTIMIZERS, bits, give_gradients, weights
+from tests.cases.filters import OFF, OPTIMIZERS, STACKS, bits, give_gradients, weights
 
 every_optimizer = pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
-every_filter = pytest.mark.parametrize("filters", FILTERS.values(), ids=FILTERS)
+every_filter = pytest.mark.parametrize("filters", STACKS.values(), ids=STACKS)
 
 
 class ByHand:
@@ -73,7 +73,7 @@ def test_filters_that_amplify_nothing_leave_every_bit(make):
 @every_optimizer
 def test_a_resumed_optimizer_goes_on_bit_for_bit(make):
     at = 4  # in the middle of a window
-    filters, params = FILTERS["all"], weights()
+    filters, params = STACKS["all"], weights()
     optimizer = filtered(make(params), *filters)
     run(optimizer, params, range(at))
     filters_of(optimizer).boost(1.5)
@@ -95,7 +95,7 @@ def test_a_resumed_optimizer_goes_on_bit_for_bit(make):
 @pytest.mark.parametrize("way", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))], ids=["copy", "pickle"])  # noqa: S301
 def test_a_copied_optimizer_keeps_its_filters_and_what_they_remember(make, way):
     params = weights()
-    optimizer = filtered(make(params), *FILTERS["all"])
+    optimizer = filtered(make(params), *STACKS["all"])
     run(optimizer, params, range(4))
     for parameter in params:
         parameter.grad = None  # nor does torch pickle gradients
@@ -120,8 +120,8 @@ SCHEDULERS = {
 def test_schedulers_see_their_own_learning_rate(schedule, name, lr_normalize):
     params, twins = weights(), weights()
     one, other = OPTIMIZERS[name](params), OPTIMIZERS[name](twins)
-    filtered(one, *FILTERS["orthograd"], GrokfastEMA(lamb=0.0), lr_normalize=lr_normalize)
-    by_hand = ByHand(other, FILTERS["orthograd"])
+    filtered(one, *STACKS["orthograd"], GrokfastEMA(lamb=0.0), lr_normalize=lr_normalize)
+    by_hand = ByHand(other, STACKS["orthograd"])
     schedules = [schedule(optimizer) for optimizer in (one, other)]
     found = run(one, params, range(9), schedules[0]), run(by_hand, twins, range(9), schedules[1])
     assert found[0] == found[1]
@@ -151,8 +151,8 @@ def test_groups_have_their_own_settings_and_may_come_later():
         AdamW([{"params": them[:2]}, {"params": them[2:4], "lr": 0.01, "weight_decay": 1.0}], lr=0.1)
         for them in (params, twins)
     )
-    by_hand = ByHand(other, FILTERS["all"])
-    filtered(one, *FILTERS["all"])
+    by_hand = ByHand(other, STACKS["all"])
+    filtered(one, *STACKS["all"])
     assert run(one, params, range(4)) == run(by_hand, twins, range(4))
     one.add_param_group({"params": params[4:], "lr": 1.0})
     other.add_param_group({"params": twins[4:], "lr": 1.0})
@@ -175,8 +175,8 @@ def test_the_object_and_its_class_stay_and_so_do_gradients():
 
 
 def test_two_optimizers_share_nothing():
-    (one, params), (_, twins) = both(OPTIMIZERS["SGD"], FILTERS["ema"])
-    filtered(SGD(twins, lr=0.1), *FILTERS["ma"])
+    (one, params), (_, twins) = both(OPTIMIZERS["SGD"], STACKS["ema"])
+    filtered(SGD(twins, lr=0.1), *STACKS["ma"])
     run(one, params, range(3))
     assert [filter.kind for filter in filters_of(one).filters] == ["grokfast_ema"]
 
@@ -197,7 +197,7 @@ def test_a_parameter_without_gradient_is_left_alone_with_what_is_remembered_of_i
 @pytest.mark.parametrize("by_name", [False, True])
 @pytest.mark.parametrize("name", ["SGD", "fused AdamW", "Rprop", "Muon"])
 def test_filters_act_after_the_closure(name, by_name):
-    (one, params), (other, twins) = both(OPTIMIZERS[name], FILTERS["all"])
+    (one, params), (other, twins) = both(OPTIMIZERS[name], STACKS["all"])
     for step in range(5):
 
         def closure(step=step):
@@ -222,12 +222,12 @@ def test_a_step_within_a_step_filters_once():
     AdamW(weights())  # whose step has hooks from now on, too
     params, twins = weights(), weights()
     one, other = (
-        filtered(Counting(params), *FILTERS["all"], lr_normalize=True),
-        filtered(AdamW(twins), *FILTERS["all"], lr_normalize=True),
+        filtered(Counting(params), *STACKS["all"], lr_normalize=True),
+        filtered(AdamW(twins), *STACKS["all"], lr_normalize=True),
     )
     assert run(one, params, range(5)) == run(other, twins, range(5))
-    with_closure = filtered(Counting(params), *FILTERS["all"])
-    without = filtered(AdamW(twins), *FILTERS["all"])
+    with_closure = filtered(Counting(params), *STACKS["all"])
+    without = filtered(AdamW(twins), *STACKS["all"])
     for step in range(5):
         with_closure.step(lambda step=step: give_gradients(params, step))
         give_gradients(twins, step)

@@ -8,7 +8,7 @@ from torch.optim import LBFGS, SGD, AdamW, SparseAdam
 
 from grokinterp.errors import ConfigError
 from grokinterp.optim import EGD, GrokfastEMA, GrokfastMA, OrthoAdamW, OrthoGrad, filtered, filters_of
-from tests.cases.optimizers import FILTERS, OFF, bits, give_gradients, weights
+from tests.cases.filters import OFF, STACKS, bits, give_gradients, weights
 
 # What is refused.
 
@@ -199,7 +199,7 @@ def plain_run(optimizer, params, steps):
 
 @every_scaled
 @pytest.mark.parametrize("unscale", [False, True])
-@pytest.mark.parametrize("filters", [FILTERS["ema"], FILTERS["ma"], FILTERS["orthograd"]], ids=["ema", "ma", "ortho"])
+@pytest.mark.parametrize("filters", [STACKS["ema"], STACKS["ma"], STACKS["orthograd"]], ids=["ema", "ma", "ortho"])
 def test_filters_see_unscaled_gradients_and_no_infinite_ones(make, unscale, filters):
     """The run that skips the step with the infinite gradient altogether is the same."""
     params, twins = weights(), weights()

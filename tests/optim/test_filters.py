@@ -13,15 +13,8 @@ from grokinterp import optim
 from grokinterp.errors import ConfigError
 from grokinterp.experiment.kinds import by_kind
 from grokinterp.optim import EGD, GradientFilter, GrokfastDual, GrokfastEMA, GrokfastMA, OrthoGrad
+from tests.cases.filters import FILTERS
 
-FILTERS = {
-    "ema": GrokfastEMA(alpha=0.9),
-    "ma": GrokfastMA(window=3),
-    "ma at once": GrokfastMA(window=3, warm_up=False),
-    "dual": GrokfastDual(ma=GrokfastMA(window=3, lamb=1.0)),
-    "orthograd": OrthoGrad(),
-    "egd": EGD(),
-}
 NONE = {"ema": GrokfastEMA(lamb=0.0), "ma": GrokfastMA(window=2, lamb=0.0)}
 NONE["dual"] = GrokfastDual(ema=NONE["ema"], ma=NONE["ma"])
 

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from grokinterp.errors import ConfigError
 from grokinterp.optim import Muon, OrthoAdamW, OrthoGrad, filtered
-from tests.cases.optimizers import bits, give_gradients, weights
+from tests.cases.filters import bits, give_gradients, weights
 
 
 def matrices(tensors):

@@ -1,10 +1,10 @@
-"""The optimizers that filters are tried on, the filters that are tried on them, and what they are given to optimize."""
+"""A small filter of every kind, the optimizers that filters are tried on, and tensors to optimize."""
 
 import torch
 from torch import nn
 from torch.optim import ASGD, SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, RAdam, RMSprop, Rprop
 
-from grokinterp.optim import EGD, GrokfastDual, GrokfastEMA, GrokfastMA, Muon, OrthoGrad
+from grokinterp.optim import EGD, GradientFilter, GrokfastDual, GrokfastEMA, GrokfastMA, Muon, OrthoGrad
 
 OPTIMIZERS = {
     "SGD": lambda params: SGD(params, lr=0.1),
@@ -26,14 +26,21 @@ OPTIMIZERS = {
     "Muon": lambda params: Muon(params, lr=0.1),
 }
 
-FILTERS = {
-    "ema": (GrokfastEMA(alpha=0.8),),
-    "ma": (GrokfastMA(window=3),),
-    "dual": (GrokfastDual(ma=GrokfastMA(window=4, lamb=1.0, warm_up=False)),),
-    "orthograd": (OrthoGrad(),),
-    "egd": (EGD(),),
+FILTERS: dict[str, GradientFilter] = {
+    "ema": GrokfastEMA(alpha=0.9),
+    "ma": GrokfastMA(window=3),
+    "ma at once": GrokfastMA(window=3, warm_up=False),
+    "dual": GrokfastDual(ma=GrokfastMA(window=3, lamb=1.0)),
+    "orthograd": OrthoGrad(),
+    "egd": EGD(),
+}
+"""The table over which the general laws run."""
+
+STACKS: dict[str, tuple[GradientFilter, ...]] = {
+    **{name: (filter,) for name, filter in FILTERS.items()},
     "all": (GrokfastEMA(alpha=0.5), GrokfastMA(window=2, lamb=0.5), OrthoGrad(), EGD()),
 }
+"""Filters as an optimizer applies them, one after another."""
 
 OFF = (
     GrokfastEMA(lamb=0.0),
