@@ -1,4 +1,4 @@
-# `make demo` and `make test` need only Python >= 3.11 and make: what they use is installed into .venv, once.
+# `make demo` and `make test` need only Python >= 3.11 and make; all dependencies are installed into .venv, once.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -28,14 +28,14 @@ lint: $(READY) ## Check style, formatting and types
 	@$(BIN)/ruff format --check
 	@$(BIN)/ty check --python $(VENV)
 
-format: $(READY) ## Format the code and mend what ruff can mend
+format: $(READY) ## Format the code and apply ruff's automatic fixes
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-bench: $(READY) ## Measure training and analysis against the published style of loop (some minutes, an idle machine)
+bench: $(READY) ## Compare run times with published styles of loop (some minutes, on an idle machine)
 	@$(BIN)/python -m benchmarks
 
-constraints: ## Renew constraints.txt from the newest releases that fit pyproject.toml
+constraints: ## Update constraints.txt to the newest releases allowed by pyproject.toml
 	@rm -rf $(CONSTRAINTS_VENV) && $(PYTHON) -m venv $(CONSTRAINTS_VENV)
 	@$(CONSTRAINTS_VENV)/bin/python -m pip install --quiet -e '.[dev,notebooks]' "$$(grep '^torch==' constraints.txt)"
 	@$(CONSTRAINTS_VENV)/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' | LC_ALL=C sort -f > constraints.txt

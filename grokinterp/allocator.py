@@ -1,4 +1,4 @@
-"""Keep freed memory in the process: fresh pages cost more here than the arithmetic done on them."""
+"""Reuse of freed memory: mapping fresh pages costs more than the arithmetic on them."""
 
 import ctypes
 import sys
@@ -12,9 +12,9 @@ LARGEST = 2**31 - 1
 def keep_freed_memory() -> bool:
     """Tell glibc's malloc to reuse large freed blocks instead of returning them to the system.
 
-    A full grid's activations are tens of megabytes, which malloc maps and unmaps on every use;
-    clearing those pages took as long as the matrix products (benchmarks/RESULTS.md). The process
-    keeps its peak size. Elsewhere than on glibc nothing happens.
+    The activations of a full grid take tens of megabytes, which malloc maps and unmaps at every use; clearing those
+    pages takes as long as the matrix products (benchmarks/RESULTS.md). The process keeps its peak size. Without glibc
+    this has no effect.
 
     Returns:
         Whether it took effect.

@@ -1,4 +1,4 @@
-"""An object described on one line, as its ``repr``, and as a small table for notebooks; neither ever raises."""
+"""Objects on one line, for ``repr``, and as a small table for notebooks; neither raises."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -8,13 +8,13 @@ from typing import Any
 from grokinterp.errors import short
 
 Facts = Mapping[str, Callable[[], object]]
-"""Functions that return the text under each label; the first one names the object."""
+"""Functions that return the text of each label; the first names the object."""
 
 LONGEST, LONGEST_SETTING = 200, 60
-"""Characters of a fact, and of the value of a setting, at most."""
+"""Largest number of characters of a fact, and of the value of a setting."""
 
 MOST_SETTINGS = 4
-"""Settings that are listed at most."""
+"""Largest number of settings listed."""
 
 
 def one_line(kind: str, facts: Facts) -> str:
@@ -38,7 +38,7 @@ def html_table(kind: str, facts: Facts) -> str:
 
 
 def texts(facts: Facts) -> dict[str, str]:
-    """Return the facts as printable texts; an empty one is left out, one that fails is unknown."""
+    """Return the facts as printable texts; empty facts are omitted, and facts that fail are unknown."""
     found = {}
     for label, fact in facts.items():
         try:
@@ -95,7 +95,7 @@ def changed(spec: Any) -> dict[str, str]:
 
 
 def default_of(field: Field) -> Any:
-    """Return the default of a field, ``MISSING`` where there is none."""
+    """Return the default of a field, or ``MISSING`` without one."""
     return field.default if field.default_factory is MISSING else field.default_factory()
 
 

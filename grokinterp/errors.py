@@ -1,4 +1,4 @@
-"""Every error a user can cause: one clear line, naming the thing, its value and the rule."""
+"""All errors that a user can cause: a single clear line that names the setting, its value and the rule."""
 
 
 class GrokinterpError(Exception):
@@ -18,7 +18,7 @@ class ConfigError(GrokinterpError, ValueError):
 
 
 class CheckpointError(GrokinterpError):
-    """A checkpoint file that is damaged, foreign or not what its name says."""
+    """A checkpoint file that is damaged, foreign or does not match its name."""
 
     def __init__(self, path: object, why: str) -> None:
         super().__init__(f"checkpoint {path}: {why}")
@@ -34,7 +34,7 @@ class RunDirectoryError(GrokinterpError):
 
 
 class NotDefined(GrokinterpError):
-    """An analysis that has no meaning for this task or model; ``why`` says what is lacking."""
+    """An analysis that is undefined for this task or model; ``why`` names the missing requirement."""
 
     def __init__(self, analysis: str, why: str) -> None:
         super().__init__(f"{analysis} is not defined here: {why}")
@@ -42,7 +42,7 @@ class NotDefined(GrokinterpError):
 
 
 def short(value: object, most: int = 80) -> str:
-    r"""Return a value as one printable line: unprintable characters become "?", a longer text is cut.
+    r"""Return a value as one printable line: unprintable characters become "?", longer text is truncated.
 
     >>> short("a\x1b[31m\nb"), short("abcdefgh", 6)
     ('a?[31m?b', 'abc...')
@@ -52,7 +52,7 @@ def short(value: object, most: int = 80) -> str:
 
 
 def one_line(message: object) -> str:
-    """Return text that a terminal can be shown: one line, no control characters."""
+    """Return text that is safe for a terminal: one line, no control characters."""
     return "".join(letter if letter.isprintable() else " " for letter in str(message)).strip()
 
 

@@ -1,8 +1,8 @@
-"""What is imported on first use: torch in modules that are mostly data, and the public names of a package.
+"""Imports on first use: torch in modules that are mostly data, and the public names of a package.
 
-A module that says ``from grokinterp.lazy import Tensor, torch`` loads without torch; its functions load torch when
-they first touch ``torch``. ``Tensor`` is for annotations alone: torch's for type checkers, and anything that has a
-shape and a dtype for jaxtyping. For ``isinstance`` there is ``torch.Tensor``.
+A module that imports ``Tensor, torch`` from ``grokinterp.lazy`` loads without torch; its functions load torch when they
+first use ``torch``. ``Tensor`` is only for annotations: torch's for type checkers, and any object with a shape and a
+dtype for jaxtyping. For ``isinstance`` use ``torch.Tensor``.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ else:
 
     @final
     class _Torch:
-        """torch, imported when its first attribute is asked for."""
+        """The module torch, imported on first attribute access."""
 
         def __getattr__(self, name: str) -> Any:
             return getattr(import_module("torch"), name)
@@ -31,7 +31,7 @@ def front_door(
 
     Args:
         package: its ``__name__``.
-        homes: the names that each module of the package gives.
+        homes: the public names of each module of the package.
         submodules: the modules that are attributes of the package themselves.
 
     Source: PEP 562.

@@ -1,4 +1,4 @@
-"""Numbers, changes, lists and configurations as text, the same in reports and in the terminal."""
+"""Numbers, changes, lists and configurations as text, in the same form in reports and in the terminal."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -6,11 +6,11 @@ from typing import Any
 
 ABSENT = "not measured"
 LONGEST = 400
-"""Characters of a configuration value at most: a table can be long."""
+"""Largest number of characters of a configuration value, since a table can be long."""
 
 
 def number(value: Any) -> str:
-    """Return a number with three significant digits; integers in full, other values in words.
+    """Return a number with three significant digits; integers in full, missing and non-finite values in words.
 
     >>> number(0.00012345), number(31.776), number(123456.0), number(float("nan")), number(None)
     ('1.23e-4', '31.8', '1.23e5', 'not finite', 'not measured')
@@ -67,7 +67,7 @@ def change(start: float, end: float, *, ratio: bool) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Return names joined by commas and an "and".
+    """Join names with commas and "and".
 
     >>> listed(["a", "b", "c"]), listed(["a"])
     ('a, b and c', 'a')
@@ -90,7 +90,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
 
 
 def short(text: str, most: int) -> str:
-    """Return the text, cut if it is longer, with its length.
+    """Return the text, truncated with its length if it is longer than ``most``.
 
     >>> short("0,1,2,3,4", 6)
     '0,1,2,… (9 characters)'

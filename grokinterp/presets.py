@@ -1,4 +1,4 @@
-"""Named experiments, each with its source in one line."""
+"""Named experiments, each with a one-line source."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from grokinterp.tasks import (
 
 
 class Preset(NamedTuple):
-    """An experiment and what it is, in one line."""
+    """An experiment with a one-line description."""
 
     experiment: Experiment
     about: str
@@ -194,7 +194,7 @@ LEAGUE = Experiment(
 
 PRESETS = {
     "demo": Preset(
-        DEMO, "modular addition, p = 53, split by unordered pairs: this package's own, groks within 2,000 steps"
+        DEMO, "modular addition, p = 53, split by unordered pairs: the demo of this package, groks within 2,000 steps"
     ),
     "nanda2023": Preset(NANDA2023, "modular addition, p = 113, 30 % of pairs: the mainline model of Nanda et al. 2023"),
     "nanda2023_subtraction": Preset(NANDA2023_SUBTRACTION, "nanda2023 with a - b instead of a + b"),
@@ -204,7 +204,7 @@ PRESETS = {
     ),
     "standard": Preset(
         STANDARD,
-        "addition, p = 97, 50 % of pairs, 2 layers, weight decay .01, batches of 512: after Power et al. 2022",
+        "addition, p = 97, 50 % of pairs, 2 layers, weight decay .01, batches of 512: adapted from Power et al. 2022",
     ),
     "boundaries": Preset(
         BOUNDARIES,
@@ -230,13 +230,14 @@ PRESETS = {
         "(40, 3)-parity, 1,000 strings, MLP of 1,000, batches of 32: Merrill et al. 2023, here AdamW and cross-entropy",
     ),
     "league": Preset(
-        LEAGUE, "addition, p = 31, 50 % of pairs, quadratic MLP: this package's own, small enough to compare methods on"
+        LEAGUE,
+        "addition, p = 31, 50 % of pairs, quadratic MLP: a setting of this package, small enough to compare methods",
     ),
 }
 
 
 def preset(name: str) -> Experiment:
-    """The experiment of a preset. Raises ConfigError naming the ones there are."""
+    """Return the experiment of a preset. Raises ConfigError naming the presets."""
     if name not in PRESETS:
         raise ConfigError("preset", name, f"must be one of {', '.join(PRESETS)}")
     return PRESETS[name].experiment

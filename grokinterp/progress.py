@@ -1,4 +1,4 @@
-"""Progress on the terminal: done of total, rate, remaining time; plain lines where there is no terminal."""
+"""Progress on the terminal: items done, total, rate, remaining time; plain lines without a terminal."""
 
 import sys
 import time
@@ -15,11 +15,11 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 SLOW = 0.1
-"""Items a second below which one takes so long that its seconds are told."""
+"""Items per second below which the seconds per item are shown."""
 
 
 def pace(rate: float) -> str:
-    """Items a second, or the seconds that each takes.
+    """Return items per second, or seconds per item, as text.
 
     >>> pace(1234.5), pace(2.5), pace(0.02), pace(0.0)
     ('1,234/s', '2.5/s', '50 s each', '0.0/s')
@@ -35,10 +35,10 @@ class _RateColumn(ProgressColumn):
 
 
 class ProgressBar:
-    """A bar on standard error while its ``with`` block runs; silent when not shown.
+    """A bar on standard error while its ``with`` block runs; silent unless shown.
 
-    Off a terminal it prints one line every five seconds instead. ``start`` items were done before,
-    and do not count into the rate.
+    Without a terminal it prints a line every five seconds. ``start`` items were done before, and do not count towards
+    the rate.
     """
 
     def __init__(self, description: str, total: int, *, shown: bool, start: int = 0) -> None:
@@ -68,7 +68,7 @@ class ProgressBar:
             self._print_line("")
 
     def advance(self, count: int = 1, *, note: str | None = None) -> None:
-        """Count ``count`` more as done; ``note`` is shown at the end of the line."""
+        """Count ``count`` more items as done; ``note`` is shown at the end of the line."""
         self.done += count
         if self._bar is not None:
             self._bar.update(self._task, advance=count)
@@ -78,7 +78,7 @@ class ProgressBar:
             self._print_line(note or "")
 
     def say(self, line: str) -> None:
-        """Print a line of its own, above the bar."""
+        """Print a separate line above the bar."""
         if self._bar is not None:
             self._bar.console.print(line, markup=False, highlight=False)
         elif self.shown:

@@ -1,4 +1,4 @@
-"""Interventions on a network: a part of another checkpoint's weights, an activation of another input."""
+"""Interventions on a network: parts of another checkpoint's weights, activations of another input."""
 
 from grokinterp.interventions.graft import graft
 from grokinterp.interventions.patch import patch

@@ -1,4 +1,4 @@
-"""Replacing a part of one checkpoint by that of another."""
+"""Grafts: replacement of a part of a checkpoint by the same part of another checkpoint."""
 
 import copy
 
@@ -7,19 +7,19 @@ from grokinterp.runs.checkpoint import Checkpoint
 
 
 def graft(checkpoint: Checkpoint, donor: Checkpoint, part: str) -> Checkpoint:
-    """Return a checkpoint in which one part of the weights is the donor's; neither of the two is changed.
+    """Return a checkpoint in which a part of the weights is the donor's, without changing either network.
 
-    The part's untrained numbers, such as fixed biases, go with it.
+    Untrained tensors of the part, such as fixed biases, are grafted as well.
 
     Args:
         checkpoint: the network that receives the part.
-        donor: the network that gives it.
+        donor: the network that provides it.
         part: one of ``checkpoint.model.parts``: ``embed``, ``blocks.0.mlp``, ….
 
     Source: Meng et al. 2022, §2.1 (activation patching), with a second checkpoint in place of a second input.
 
     Raises:
-        GrokinterpError: no such part, or a donor of other shapes.
+        GrokinterpError: if the part does not exist, or the donor has other shapes.
     """
     model = checkpoint.model
     if part not in model.parts:

@@ -1,4 +1,4 @@
-"""Replacing an activation in the forward pass on one input by that on another."""
+"""Activation patching: replacement of an activation by its value on another input."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from grokinterp.errors import GrokinterpError, short
 from grokinterp.models import Model
 
 PATTERNS = ("hook_pattern", "hook_attn_scores")
-"""Hooks of [batch, head, query, key]; position then means the query's."""
+"""Hooks with axes [batch, head, query, key], at which position means the query's position."""
 
 
 def patch(
@@ -22,12 +22,12 @@ def patch(
     position: int | None = None,
     head: int | None = None,
 ) -> Float[Tensor, "batch class"]:
-    """Return the logits for ``corrupted`` while the activation at a hook is that of ``clean``.
+    """Return the logits for ``corrupted`` with the activation at a hook taken from ``clean``.
 
     Args:
         model: the network.
-        clean: token sequences whose activation is taken.
-        corrupted: as many token sequences, into whose run it is put.
+        clean: token sequences from which the activation is taken.
+        corrupted: the same number of token sequences, in whose run it is inserted.
         hook: the hook of the activation.
         position: the position to replace (default: all).
         head: the head to replace, at a hook [batch, position, head, d_head] (default: all).
@@ -35,7 +35,7 @@ def patch(
     Source: Meng et al. 2022, §2.1 (causal tracing); Wang et al. 2023, §2.1 (activation patching).
 
     Raises:
-        GrokinterpError: no such hook, position or head, or inputs of different shapes.
+        GrokinterpError: if the hook, position or head does not exist, or the inputs have different shapes.
     """
     if hook not in model.hook_dict:
         raise GrokinterpError(f"hook={short(hook)}: must be among {', '.join(model.hook_dict)}")
@@ -50,7 +50,7 @@ def patch(
 def patched(
     model: Model, corrupted: Int[Tensor, "batch position"], hook: str, value: Tensor, place: Bool[Tensor, "..."]
 ) -> Float[Tensor, "batch class"]:
-    """Return the logits while a hook's activation is replaced by a value at a place."""
+    """Return the logits while a hook's activation is replaced by a value at the masked entries."""
 
     def put(own: Tensor, *, hook: Any) -> Tensor:
         return torch.where(place, value, own)
@@ -59,7 +59,7 @@ def patched(
 
 
 def place_of(hook: str, value: Tensor, n_ctx: int, *, position: int | None, head: int | None) -> Bool[Tensor, "..."]:
-    """Return where an activation is to be replaced, as a mask that broadcasts to it.
+    """Return the entries of an activation to be replaced, as a mask that broadcasts to it.
 
     >>> place_of("hook_embed", torch.zeros(5, 3, 2), 3, position=1, head=None).tolist()
     [[[False], [True], [False]]]
