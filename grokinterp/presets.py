@@ -231,7 +231,7 @@ PRESETS = {
     ),
     "league": Preset(
         LEAGUE,
-        "addition, p = 31, 50 % of pairs, quadratic MLP: a setting of this package, small enough to compare methods",
+        "addition, p = 31, 50 % of pairs, quadratic MLP: small enough to compare methods",
     ),
 }
 
