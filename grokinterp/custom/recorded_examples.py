@@ -16,13 +16,13 @@ LARGEST_FILE = 2**30
 
 def examples_of(train: Any, test: Any) -> tuple[RecordedInputs, Int[Tensor, "example"], Bool[Tensor, "example"]]:
     """The inputs and labels of all examples, training examples first, and which those are. Raises ConfigError."""
-    parts = [part_of(key, part) for key, part in (("train", train), ("test", test))]
+    parts = [inputs_and_labels(key, part) for key, part in (("train", train), ("test", test))]
     (inputs, labels), (others, other_labels) = parts
     is_train = torch.arange(len(labels) + len(other_labels)) < len(labels)
     return inputs.followed_by(others, key="test"), torch.cat([labels, other_labels]), is_train
 
 
-def part_of(key: str, part: Any) -> tuple[RecordedInputs, Int[Tensor, "example"]]:
+def inputs_and_labels(key: str, part: Any) -> tuple[RecordedInputs, Int[Tensor, "example"]]:
     """The inputs and labels of training or test examples. Raises ConfigError for what is not a pair of them."""
     if not isinstance(part, tuple | list) or len(part) != 2:
         raise ConfigError(key, type(part).__name__, "must be a pair: inputs and labels")

@@ -46,13 +46,13 @@ def grafts(checkpoint: Checkpoint, *, final_weights: Mapping[str, Tensor]) -> Gr
     last = copy.deepcopy(checkpoint.model)
     last.load_state_dict(checkpoint.model.state_dict() | dict(final_weights))
     donor = Checkpoint(checkpoint.step, last, checkpoint.problem)
-    there = [fares(graft(checkpoint, donor, part)) for part in last.parts]
-    back = [fares(graft(donor, checkpoint, part)) for part in last.parts]
+    there = [performance_on_test(graft(checkpoint, donor, part)) for part in last.parts]
+    back = [performance_on_test(graft(donor, checkpoint, part)) for part in last.parts]
     return Grafts(*torch.stack(there).unbind(-1), *torch.stack(back).unbind(-1))
 
 
 @torch.no_grad()
-def fares(checkpoint: Checkpoint) -> Float[Tensor, "2"]:
+def performance_on_test(checkpoint: Checkpoint) -> Float[Tensor, "2"]:
     """Return mean loss and accuracy on the test examples, or on all."""
     parts = checkpoint.problem.parts
     inputs, labels, _ = parts.get("test", parts["all"])
