@@ -1,5 +1,7 @@
 """All errors that a user can cause: a single clear line that names the setting, its value and the rule."""
 
+from collections.abc import Collection
+
 
 class GrokinterpError(Exception):
     """An error whose text is one line for the user; the command line exits with code 2."""
@@ -60,3 +62,11 @@ def require(holds: bool, key: str, value: object, rule: str) -> None:
     """Raise ConfigError unless the rule holds."""
     if not holds:
         raise ConfigError(key, value, rule)
+
+
+def require_choice(key: str, value: object, allowed: Collection[str]) -> None:
+    """Raise ConfigError unless the value is among the allowed ones.
+
+    >>> require_choice("read_at", "last", ("last", "first"))
+    """
+    require(value in allowed, key, short(value), f"must be one of {', '.join(allowed)}")

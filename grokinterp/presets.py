@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import NamedTuple
 
-from grokinterp.errors import ConfigError
+from grokinterp.errors import require_choice
 from grokinterp.experiment import Experiment, Optimization, SaveAt, Split
 from grokinterp.models import MLPSpec, TransformerSpec
 from grokinterp.optim import GrokfastEMA
@@ -238,6 +238,5 @@ PRESETS = {
 
 def preset(name: str) -> Experiment:
     """Return the experiment of a preset. Raises ConfigError naming the presets."""
-    if name not in PRESETS:
-        raise ConfigError("preset", name, f"must be one of {', '.join(PRESETS)}")
+    require_choice("preset", name, PRESETS)
     return PRESETS[name].experiment

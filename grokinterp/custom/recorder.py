@@ -18,7 +18,7 @@ from grokinterp.custom.recorded_configuration import difference_between, name_of
 from grokinterp.custom.recorded_examples import encoded, examples_of, same
 from grokinterp.custom.recording import Watched, copies, undisturbed, unwrapped
 from grokinterp.custom.task_examples import task_examples
-from grokinterp.errors import ConfigError, RunDirectoryError, require, short
+from grokinterp.errors import ConfigError, RunDirectoryError, require_choice, short
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.problem import Problem
 from grokinterp.losses import LossForm
@@ -101,8 +101,8 @@ class Recorder:
         updates: bool = True,
         resume: bool = False,
     ) -> None:
-        for key, value, allowed in (("loss", loss, get_args(LossForm)), ("read_at", read_at, get_args(ReadAt))):
-            require(value in allowed, key, short(value), f"must be one of {', '.join(allowed)}")
+        require_choice("loss", loss, get_args(LossForm))
+        require_choice("read_at", read_at, get_args(ReadAt))
         inputs, labels, is_train = examples_of(train, test)
         known = Known((reads,) if isinstance(reads, str) else tuple(reads), parts or {}, task)
         if task is not None:

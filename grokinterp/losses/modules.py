@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from grokinterp.errors import ConfigError
+from grokinterp.errors import ConfigError, require_choice
 from grokinterp.losses.examples import LossForm, cross_entropy, squared_error
 
 Reduction = Literal["mean", "sum", "none"]
@@ -27,8 +27,7 @@ class ClassificationLoss(nn.Module):
 
     def __init__(self, *, ignore_index: int = -100, reduction: Reduction = "mean") -> None:
         super().__init__()
-        if reduction not in get_args(Reduction):
-            raise ConfigError("reduction", reduction, f"must be one of {', '.join(get_args(Reduction))}")
+        require_choice("reduction", reduction, get_args(Reduction))
         self.ignore_index, self.reduction = ignore_index, reduction
 
     @abstractmethod
@@ -135,8 +134,7 @@ def get_stable_loss_function(
         dtype = torch.float32 if form == "float32" else torch.float64
         return LogSoftmaxCrossEntropyLoss(dtype, ignore_index=ignore_index, reduction=reduction)
     modules = {"stablemax": StableCrossEntropyLoss, "softplus": SoftplusCrossEntropyLoss, "mse": OneHotMSELoss}
-    if form not in modules:
-        raise ConfigError("form", form, f"must be one of {', '.join(get_args(LossForm))}")
+    require_choice("form", form, get_args(LossForm))
     return modules[form](ignore_index=ignore_index, reduction=reduction)
 
 

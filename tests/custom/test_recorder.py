@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from grokinterp.custom.recorder import ReadAt, Recorder, require_choice
-from grokinterp.errors import ConfigError, RunDirectoryError
+from grokinterp.custom.recorder import ReadAt, Recorder
+from grokinterp.errors import ConfigError, RunDirectoryError, require_choice
 from grokinterp.experiment import Experiment
 from grokinterp.runs.results import Results
 from grokinterp.runs.trajectory import Trajectory
