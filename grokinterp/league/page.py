@@ -18,6 +18,7 @@ from grokinterp.numbers import flat, percent, whole
 from grokinterp.page import asset, environment, policy
 from grokinterp.page.html import STYLE
 from grokinterp.page.pictures import Gallery, gallery
+from grokinterp.report.vocabulary import described
 from grokinterp.runs.results import Results
 from grokinterp.storage import write_atomic
 from grokinterp.sweeps.outcome import early_stop, judged
@@ -78,7 +79,7 @@ def content(found: Mapping[str, Any], top: Path) -> dict[str, Any]:
     patient = by_patience(groups.get(BASELINE, []), top, found["patience"])
     return {
         "name": str(base["name"]),
-        "heading": [f"task {kind_of(base['task'])}", f"model {kind_of(base['model'])}"],
+        "heading": [described(base["task"]), described(base["model"])],
         "lead": lead(groups),
         "budget": whole(base["steps"]),
         "every": whole(base["evaluate_every"]),
@@ -98,17 +99,11 @@ def content(found: Mapping[str, Any], top: Path) -> dict[str, Any]:
         "stopped": early,
         "by_patience": patient,
         "untrained": any(line.untrained for line in (*early, *patient)),
-        "methods": [described(name, one) for name, one in found["methods"].items()],
+        "methods": [method_row(name, one) for name, one in found["methods"].items()],
         "refused": found["refused"],
         "failed": found["failed"],
         "configuration": list(flat(base)),
     }
-
-
-def kind_of(part: Mapping[str, Any]) -> str:
-    """Return a task or model with its main settings in a few words."""
-    values = [f"{key} {value}" for key, value in part.items() if isinstance(value, int | list) and value is not False]
-    return f"{part.get('kind', 'unknown')} ({', '.join(values[:4])})"
 
 
 def lead(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
@@ -199,7 +194,7 @@ def by_patience(runs: Sequence[Mapping[str, Any]], top: Path, chosen: int) -> li
     return found
 
 
-def described(name: str, method: Mapping[str, Any]) -> dict[str, Any]:
+def method_row(name: str, method: Mapping[str, Any]) -> dict[str, Any]:
     """Return a method with the settings that it changes, as text."""
     changes = [(key, short(before), short(now)) for key, (before, now) in method["changes"].items()]
     return {"name": name, "about": method["about"], "source": method["source"], "changes": changes}

@@ -162,7 +162,7 @@ def collected(
         "jobs": outcome["jobs"],
         "refused": {name: refused[name] for name in asked if name in refused and name not in found},
         "failed": [{"method": name, "seed": seed, "why": why} for (name, seed), why in failures.items()],
-        "methods": {name: described(name, base) for name in asked},
+        "methods": {name: method_of(name, base) for name in asked},
         "runs": runs,
     }
 
@@ -173,8 +173,8 @@ def outcome_of(path: Path, method: str, seed: int, *, patience: int) -> dict[str
     return place | measured(path, patience=patience)
 
 
-def described(name: str, base: Experiment) -> dict[str, Any]:
-    """Return what a method is, its source, and the settings that it changes."""
+def method_of(name: str, base: Experiment) -> dict[str, Any]:
+    """Return the description of a method, its source, and the settings that it changes."""
     method = METHODS[name]
     try:
         changes = differences(configured(name, base).to_dict(), base.to_dict())
