@@ -41,15 +41,15 @@ def representations(dataset: xr.Dataset) -> Figure | None:
     heats = heats_of(dataset, {"class_separation_at": ("Class separation", "share of variance [1]")})
     if "frequency_probe_r2" in dataset:
         waves = dataset["frequency_probe_r2"].mean(("key", "axis"))  # without NaN: k = n/2 has no sine
-        heats.append(Heat("Waves of the answer, by a probe", waves.clip(0, 1), "R² [1]"))
+        heats.append(Heat("Waves of the answer (linear probe)", waves.clip(0, 1), "R² [1]"))
     return over_steps([heat._replace(norm=Normalize(0, 1)) for heat in heats], "hook")
 
 
 def class_probes(dataset: xr.Dataset) -> Figure | None:
     """Draw the held-out accuracy of a linear probe for the class at every hook."""
     titles = {
-        "class_probe_accuracy": ("Class, by a probe", "accuracy [1]"),
-        "class_probe_unseen_accuracy": ("… on what was never trained on", "accuracy [1]"),
+        "class_probe_accuracy": ("Class (linear probe)", "accuracy [1]"),
+        "class_probe_unseen_accuracy": ("… on examples never trained on", "accuracy [1]"),
     }
     return over_steps(heats_of(dataset, titles, norm=Normalize(0, 1)), "hook")
 
@@ -58,7 +58,7 @@ def activation_statistics(dataset: xr.Dataset) -> Figure | None:
     """Draw the effective rank of the activations at every hook, and the share of constant features."""
     titles = {
         "activation_effective_rank": ("Effective rank", "directions in use [1]"),
-        "dead_share": ("Features that never vary", "share [1]"),
+        "dead_share": ("Constant features", "share [1]"),
     }
     heats = heats_of(dataset, titles)
     heats = [heat._replace(norm=Normalize(0, 1)) if heat.values.name == "dead_share" else heat for heat in heats]

@@ -3,7 +3,7 @@
 import xarray as xr
 
 from grokinterp import figures
-from grokinterp.numbers import listed, number, whole
+from grokinterp.numbers import number, whole
 from grokinterp.report.plate import Plate, View
 
 LEAD = "Where the network represents the answer, and which of its parts produce it."
@@ -24,7 +24,7 @@ def probe_caption(data: xr.Dataset, view: View) -> str:
         known.append(f"chance: {number(float(data['class_probe_chance'][-1]))}")
     if "class_probe_control" in data:
         known.append(f"fitted on shuffled labels: at most {number(float(data['class_probe_control'].max()))}")
-    return f"{text}{f' ({listed(known)})' if known else ''}."
+    return f"{text} ({'; '.join(known)})." if known else f"{text}."
 
 
 def ablation_caption(data: xr.Dataset, _view: View) -> str:

@@ -57,7 +57,7 @@ class Pieces(NamedTuple):
 def causal_evidence(
     checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "key"], key_irreps: Int[Tensor, "key_irrep"]
 ) -> CausalEvidence:
-    """Necessity and sufficiency of the key parts of the logits for the answers of held-out pairs.
+    """Return the necessity and sufficiency of the key parts of the logits for the answers to held-out pairs.
 
     With ℓ(L) the mean loss of logits L over the held-out pairs in units of that of chance, cut off at 1, P L the key
     frequencies' part of the logits as in ``progress_measures``, and L̄ their mean over all pairs:

@@ -59,10 +59,10 @@ class OutputMap(NamedTuple):
 def certified_accuracy(
     checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "key"], key_irreps: Int[Tensor, "key_irrep"]
 ) -> CertifiedAccuracy:
-    """Replace the output map by one of low rank, and count the examples whose margin exceeds all that this can change.
+    """Return the share of examples whose answers a low-rank output map proves to be correct.
 
         logits = beside + z M,  M = M_low + D,
-        right answer y proven  ⇐  margin of (beside + z M_low) over c  >  ‖z‖ ‖D_c - D_y‖  for every class c ≠ y,
+        correct answer y proven  ⇐  margin of (beside + z M_low) over c  >  ‖z‖ ‖D_c - D_y‖  for every class c ≠ y,
 
     by the inequality of Cauchy and Schwarz. z are the neurons of the last hidden layer less their mean, M the
     neuron-to-logit map; where a LayerNorm or RMSNorm follows, z is what the unembedding reads and M is W_U. M_low is M

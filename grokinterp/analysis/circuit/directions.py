@@ -26,7 +26,9 @@ class KeyDirections(NamedTuple):
 
 
 def key_directions(checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "key"]) -> KeyDirections:
-    """Fit u_kᵀ h(a, b) by α cos w_k(a + b) + β sin w_k(a + b), for each key direction u_k of the neuron-to-logit map.
+    """Return how much of the neurons' variance along each key direction is a wave in a + b.
+
+    The fit of u_kᵀ h(a, b) is α cos w_k(a + b) + β sin w_k(a + b), for each key direction u_k.
 
     h are the neurons of the last hidden layer and W_L [neuron, class] their map to the logits, which reads cos w_k c
     off the direction u_k = Σ_c W_L[:, c] cos w_k c, and sin w_k c off v_k likewise. FVE = the fitted terms' share of

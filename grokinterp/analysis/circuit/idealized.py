@@ -62,7 +62,7 @@ class Waves(NamedTuple):
 
 
 def idealized_network(checkpoint: Checkpoint) -> IdealizedNetwork:
-    """The last hidden layer with every neuron n as waves of one frequency k, w = 2πk/p, and what it answers.
+    """Return the answers of the network whose neurons are idealized to waves of a single frequency, w = 2πk/p.
 
         u_n(a, b) = mean + A_a cos(wa + φ_a) + A_b cos(wb + φ_b) + A_s cos(w(a + b) + φ_s) + A_d cos(w(a - b) + φ_d)
         logits(a, b, c) = Σ_n act(u_n(a, b)) B_n cos(wc + φ_out),
@@ -75,8 +75,8 @@ def idealized_network(checkpoint: Checkpoint) -> IdealizedNetwork:
 
     idealized_fve is the squared cosine between the row-centered logits of both, 0 where that is negative.
     idealized_certified is the share of pairs (a, b) whose idealized margin is larger than the error of the idealized
-    network: ideal(right) - ideal(c) > |error(right) - error(c)| for every other class c, error = logits - ideal. The
-    network answers these pairs correctly. The error of every pair is measured, so that this says how much of the
+    network: ideal(correct) - ideal(c) > |error(correct) - error(c)| for every other class c, error = logits - ideal.
+    The network answers these pairs correctly. The error of every pair is measured, so that this says how much of the
     accuracy the explanation carries, and proves nothing cheaply; ``certified_accuracy`` does.
 
     a, b, c are exponents in the task's group. The phases of a neuron that never changes are NaN.

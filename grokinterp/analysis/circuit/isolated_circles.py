@@ -55,7 +55,9 @@ class IsolatedCircles(NamedTuple):
 
 
 def isolated_circles(checkpoint: Checkpoint) -> IsolatedCircles:
-    """The network's answers with its embedding restricted to principal components 2i - 1 and 2i, for i = 1 to 6.
+    """Return the network's answers with its embedding restricted to a single pair of principal components.
+
+    The pairs are components 2i - 1 and 2i, for i = 1 to 6.
 
     The embeddings of the operands become their mean plus their part in that plane. The templates, for a clock
     cos(w(a + b - c) + ψ), for a pizza |cos(w(a - b)/2 + φ)| (|cos((w(a + b - c) + ψ)/2)| - |sin((…)/2)|), are taken

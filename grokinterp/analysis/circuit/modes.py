@@ -29,7 +29,9 @@ class ModeFamilies(NamedTuple):
 
 
 def mode_families(checkpoint: Checkpoint) -> ModeFamilies:
-    """Shares of the variance over (a, b) in the modes e^{2πi(ja + kb)/p} with j = k, j = -k, k = 0, j = 0, and others.
+    """Return the shares of the variance over the pairs (a, b) in functions of a + b, of a - b, of a, of b, and others.
+
+    The modes e^{2πi(ja + kb)/p} are those with j = k, j = -k, k = 0 and j = 0, and all others.
 
     Each neuron, and each class of the logits less their mean over the classes, is a function on the p × p pairs; the
     variances of all are added. The logits of a clock are functions of a + b for each class, so that (k, k) has all.

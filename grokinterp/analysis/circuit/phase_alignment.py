@@ -39,7 +39,7 @@ class Mismatches(NamedTuple):
 
 
 def phase_alignment(checkpoint: Checkpoint) -> PhaseAlignment:
-    """Weighted mean resultant length of the phase mismatch δ = φ_a + φ_b - φ_out over the last layer's neurons.
+    """Return the weighted mean resultant length of the phase mismatch δ = φ_a + φ_b - φ_out over the neurons.
 
     R = |Σ_n w_n e^{iδ_n}| / Σ_n w_n with w_n = A_a A_b B, where A_a cos(wa + φ_a), A_b cos(wb + φ_b) and
     B cos(wc + φ_out) are the waves of a neuron's pre-activation and of its row of the neuron-to-logit map, at the

@@ -89,10 +89,10 @@ def circuit(
     key_irreps: Int[Tensor, "key_irrep"],
     triples: int = FEWEST,
 ) -> Circuit:
-    """The kind of the network, one of ``CIRCUITS``, and the evidence for it.
+    """Return the verdict on the circuit of the network, among ``CIRCUITS``, and the evidence for it.
 
-    memorizer: right on 99 % of the training examples, on less than half of the others. Networks of all other kinds
-    but none are right on 99 % of the examples not trained on (of all examples where the split is unknown or leaves
+    memorizer: correct on 99 % of the training examples, on less than half of the others. Networks of all other kinds
+    but none are correct on 99 % of the examples not trained on (of all examples where the split is unknown or leaves
     none), which is what generalizing cleanly means here, and a tenth of the variance of their row-centered logits is
     explained by the key frequencies or representations: what all classes have in common decides no answer. Networks
     that meet neither criterion are labeled "none".

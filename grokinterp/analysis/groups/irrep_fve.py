@@ -45,7 +45,7 @@ class GroupPower(NamedTuple):
 
 
 def irrep_fve(checkpoint: Checkpoint, *, key_irreps: Int[Tensor, "key_irrep"]) -> IrrepFVE:
-    """Share of embedding, unembedding and hidden layer that each irreducible representation's matrix entries explain.
+    """Return the variance of embedding, unembedding and hidden layer that each irreducible representation explains.
 
     With Q an orthonormal basis of the functions ρ(x)_ij on the group, the share of W [element, feature] is ‖Qᵀ W‖² /
     ‖W‖², its mean not taken off. W is what the network reads of an operand (in an MLP what its first layer's neurons
@@ -79,7 +79,9 @@ def irrep_fve(checkpoint: Checkpoint, *, key_irreps: Int[Tensor, "key_irrep"]) -
 
 
 def group_power(checkpoint: Checkpoint) -> GroupPower:
-    """d_ρ ‖f̂(ρ)‖²_F / (c_ρ |G|²) of the embedding f, summed over its features, f̂(ρ) = Σ_x f(x) ρ(x).
+    """Return the power of the embedding at each irreducible representation ρ.
+
+    The power is d_ρ ‖f̂(ρ)‖²_F / (c_ρ |G|²) of the embedding f, summed over its features, with f̂(ρ) = Σ_x f(x) ρ(x).
 
     c = 1, 2, 4 for ρ of real, complex and quaternionic type: the real representation holds the complex ones it is made
     of more than once, and with c the sum over all ρ, the trivial one's |mean f|² included, is Σ_x |f(x)|² / |G|. The

@@ -83,10 +83,10 @@ class Place(NamedTuple):
 
 
 def irrep_progress(checkpoint: Checkpoint, *, key_irreps: Int[Tensor, "key_irrep"]) -> IrrepProgress:
-    """Losses of the network restricted to, and without, the key irreducible representations, at neurons and logits.
+    """Return the losses of the network restricted to the key irreducible representations, and without them.
 
     Loss is cross-entropy (that of the softmax, also of a run with StableMax), or the squared error where the run is
-    trained with it, on the right answers. Restricted
+    trained with it, on the correct answers. Restricted
     losses are over all pairs, excluded ones over the training pairs. Classes outside the group are left out.
 
     Hidden: P_ρ projects the neurons h onto the functions ρ(x·y)_ij of the pair. Restricted: the loss of

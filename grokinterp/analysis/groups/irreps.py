@@ -77,13 +77,13 @@ class GroupGrid(NamedTuple):
 
 
 def irrep_spectrum(checkpoint: Checkpoint) -> IrrepSpectrum:
-    """How much of the logits each character is, and which irreducible representations are key.
+    """Return the similarity of the logits with each character, and which irreducible representations are key.
 
     s_ρ = ⟨L - mean_z L, T_ρ⟩ / (‖L - mean_z L‖ ‖T_ρ‖) for logits L [x, y, z] and T_ρ[x, y, z] = tr ρ(x·y·z⁻¹), for
     every real irreducible ρ but the trivial one, whose s is 0. The T_ρ are orthogonal, so that irreps_explained =
     Σ_ρ s_ρ² is a share of variance. In C_n, T_ρ of freq_k is 2 cos(w_k(a + b - c)), and s_ρ that of ``logit_spectrum``.
 
-    ρ is key when s_ρ over the held-out pairs stands out of all that no character explains; see ``keys.find_keys``.
+    ρ is key by the rule of ``logit_spectrum``, with characters in place of cosines; see ``keys.find_keys``.
 
     Similarities are NaN, and nothing is key, where the logits are the same for all classes.
 

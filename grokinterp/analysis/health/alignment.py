@@ -35,7 +35,9 @@ class GradientWeightAlignment(NamedTuple):
 
 
 def gradient_weight_alignment(checkpoint: Checkpoint) -> GradientWeightAlignment:
-    """cos(g, θ), cos(g⊥, θ) and cos(Δθ, θ), per parameter and over all parameters concatenated.
+    """Return the cosines of gradient and applied update with the weights, per parameter and over all parameters.
+
+    These are cos(g, θ), cos(g⊥, θ) and cos(Δθ, θ).
 
     θ are the weights of this checkpoint, g the gradient of the mean training loss at θ, g⊥ what
     ``OrthoGrad`` makes of it, and Δθ = θ - θ_before the update that led here, as applied: after

@@ -46,7 +46,7 @@ class SoftmaxCollapse(NamedTuple):
 
 
 def logit_statistics(checkpoint: Checkpoint) -> LogitStatistics:
-    """Magnitude, margin, norm and scale of ``logits [example, class]`` on train, test and all examples.
+    """Return magnitude, margin, norm and scale of the logits on train, test and all examples.
 
     With z the logits of one example, z̄ their mean over the C classes and y its label: mean of |z|,
     maximum of |z|, mean of z_y - max_{j≠y} z_j, mean of ‖z - z̄‖, and the square root of the mean of
@@ -70,7 +70,7 @@ def logit_statistics(checkpoint: Checkpoint) -> LogitStatistics:
 
 
 def softmax_collapse(checkpoint: Checkpoint) -> SoftmaxCollapse:
-    """Shares of the training examples that a plain softmax loss no longer learns from, in each precision.
+    """Return the shares of the training examples from which a softmax loss no longer learns, in each precision.
 
     The logits z of an example are cast to the precision; then, in that precision,
     collapsed: Σ_j exp(z_j - max z) is exactly 1; zero loss: -log_softmax(z)_y is exactly 0; zero

@@ -43,7 +43,7 @@ class LabelNoise(NamedTuple):
 
 
 def performance(checkpoint: Checkpoint) -> Performance:
-    """Mean loss in float64, and accuracy, on train, test and all examples.
+    """Return the mean loss in float64 and the accuracy on train, test and all examples.
 
     The loss is the one the run is trained with: cross-entropy, log Σ_j exp(z_j) - z_label, in nats, the same with
     StableMax, log Σ_j s(z_j) - log s(z_label), or the squared error.
@@ -61,7 +61,7 @@ def performance(checkpoint: Checkpoint) -> Performance:
 
 
 def label_noise(checkpoint: Checkpoint) -> LabelNoise:
-    """Shares of the mislabeled training examples that are memorized, and that are answered correctly all the same.
+    """Return the shares of the mislabeled training examples answered as labeled, and answered correctly nonetheless.
 
     Source: Doshi et al. 2023 (memorization and inversion of corrupted labels).
     """

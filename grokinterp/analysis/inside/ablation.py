@@ -43,7 +43,7 @@ class NeuronAblation(NamedTuple):
 
 
 def head_ablation(checkpoint: Checkpoint) -> HeadAblation:
-    """Mean-ablation of every attention head, one at a time, at all positions.
+    """Return the increase in loss when the output of each attention head is replaced by its mean.
 
     The head's output z (``attn.hook_z``) at each position is replaced by its mean z̄ over the examples, which keeps
     what the head adds to all alike: (z - z̄) W_O is taken out of the residual stream, and the rest of the network,
@@ -93,7 +93,7 @@ def performance(
 
 
 def neuron_ablation(checkpoint: Checkpoint) -> NeuronAblation:
-    """Mean-ablation of every neuron of the last hidden layer, one at a time.
+    """Return the increase in loss when each neuron of the last hidden layer is replaced by its mean.
 
     The neuron's activation h is replaced by its mean over the examples, at every position that the answer is read
     from: the residual stream x becomes x - (h - h̄) W_out, and what follows, LayerNorm and pooling, is computed

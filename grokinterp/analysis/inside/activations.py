@@ -39,7 +39,7 @@ class ActivationStatistics(NamedTuple):
 
 
 def activation_statistics(checkpoint: Checkpoint, *, hooks: Sequence[str] | None = None) -> ActivationStatistics:
-    """Mean, spread, sparsity, dead share, effective rank and spectral entropy where the answer is read, at every hook.
+    """Return mean, spread, sparsity, dead share, effective rank and spectral entropy of the activations at every hook.
 
     Of the activations x [example, feature], with rms² the mean of x²: an entry is zero when |x| ≤ 1e-6 rms; a feature
     is dead when its largest and smallest value differ by no more: a ReLU that never fires, or anything else that does

@@ -51,7 +51,7 @@ class Attribution(NamedTuple):
 
 
 def logit_attribution(checkpoint: Checkpoint) -> LogitAttribution:
-    """What every component adds to z_y - mean_c z_c, z the logits and y the right answer, on average over all examples.
+    """Return the contribution of every component to z_y - mean_c z_c, with z the logits and y the correct answer.
 
     The residual stream is a sum, so the logits are one: of the embedding, the positions, every head's output
     (``L0H1``), every MLP's (``0_mlp_out``, its bias included), the attentions' output biases (``bias``), and what
@@ -76,9 +76,9 @@ def logit_attribution(checkpoint: Checkpoint) -> LogitAttribution:
 def integrated_gradients(
     checkpoint: Checkpoint, *, examples: int = EXAMPLES, nodes: int = NODES
 ) -> IntegratedGradients:
-    """Integrated gradients of z_y - mean_c z_c with respect to the tokens' embeddings, summed over their features.
+    """Return the integrated gradients of z_y - mean_c z_c on the tokens' embeddings, summed over their features.
 
-    IG_t = (x_t - x̄_t) · ∫₀¹ ∂F/∂x_t (x̄ + α(x - x̄)) dα, F = z_y - mean_c z_c with y the right answer, x_t the
+    IG_t = (x_t - x̄_t) · ∫₀¹ ∂F/∂x_t (x̄ + α(x - x̄)) dα, F = z_y - mean_c z_c with y the correct answer, x_t the
     embedding of the token at position t (``hook_embed``, without the positional one) and x̄_t its mean over all
     examples. A token that is the same in all examples ("=") is its own baseline: 0. Completeness,
     Σ_t IG_t = F(x) - F(x̄), holds but for the quadrature, whose error is reported: mean |Σ_t IG_t - ΔF| / mean |ΔF|.

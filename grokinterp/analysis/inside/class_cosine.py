@@ -25,7 +25,7 @@ class ClassCosine(NamedTuple):
 
 
 def class_cosine(checkpoint: Checkpoint) -> ClassCosine:
-    """Cosine similarity of what the unembedding reads, over all pairs of examples, by sums.
+    """Return the mean cosine of the vectors that the unembedding reads, within and between classes.
 
     With x̂ the representation ``residual [example, d_model]`` at unit length, S_c = Σ_{i in c} x̂_i and
     q_c = Σ_{i in c} ‖x̂_i‖², the number of its nonzero vectors, the mean over the

@@ -33,7 +33,7 @@ class Grafts(NamedTuple):
 
 
 def grafts(checkpoint: Checkpoint, *, final_weights: Mapping[str, Tensor]) -> Grafts:
-    """Loss and accuracy of two hybrids for every part of the model: sufficiency and necessity over time.
+    """Return loss and accuracy of two hybrids of this and the last checkpoint for every part of the model.
 
     The parts are those of ``Model.parts``. Graft: this checkpoint's weights, except for the part, which is taken from
     the last checkpoint: does the finished part do its work in the unfinished network? Back: the last checkpoint's

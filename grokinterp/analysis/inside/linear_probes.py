@@ -64,9 +64,10 @@ class Halves(NamedTuple):
 
 
 def linear_probes(checkpoint: Checkpoint, *, hooks: Sequence[str] | None = None) -> LinearProbes:
-    """Classify the vectors where the answer is read by linear discriminant analysis, at every hook.
+    """Return the accuracy of a linear probe for the class on the vectors where the answer is read, at every hook.
 
-    Read the accuracy against chance and control. A network that memorizes holds the class of the examples it was
+    The probe is a linear discriminant analysis, fitted on one half of the examples and scored on the other; mirror
+    images stay in the same half. Compare the accuracy with chance and control. A network that memorizes holds the class of the examples it was
     trained on and of no others: class_probe_accuracy rises, class_probe_unseen_accuracy does not (NaN where all is
     seen, or nobody knows what was). Where every operand is as frequent in every class, as in a group, a network without
     the class is *below* chance: a held-out example's operands are rarer among the fitted ones of its own class.
@@ -104,7 +105,7 @@ def linear_probes(checkpoint: Checkpoint, *, hooks: Sequence[str] | None = None)
 def frequency_probes(
     checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "key"], hooks: Sequence[str] | None = None
 ) -> FrequencyProbes:
-    """Regress cos(w_k s) and sin(w_k s) of the answer's exponent s = i + j on the vectors where the answer is read.
+    """Return R² of linear probes for cos(w_k s) and sin(w_k s) of the answer's exponent s = i + j, at every hook.
 
     R² = 1 - Σ(y - ŷ)² / Σ(y - ȳ)² over held-out examples; below 0 the probe is worse than the mean ȳ, as a control may
     be. Frequency p/2 has no sine: NaN. Examples outside the group (those with a 0, under multiplication) are left out.

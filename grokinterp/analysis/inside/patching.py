@@ -37,7 +37,7 @@ class Pairs(NamedTuple):
 
 
 def activation_patching(checkpoint: Checkpoint) -> ActivationPatching:
-    """The logit difference restored by the clean activation of one place in the run on a corrupted input.
+    """Return the share of the logit difference that a single clean activation restores on a corrupted input.
 
     With D = z_y - z_y' the logit of the clean input's answer less that of the corrupted one's, the effect of a
     site at a position is Σ (D_patched - D_corrupted) / Σ (D_clean - D_corrupted), sums over pairs of examples:

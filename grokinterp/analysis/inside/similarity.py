@@ -42,7 +42,7 @@ class ClassMatrix(NamedTuple):
 
 
 def class_similarity(checkpoint: Checkpoint, *, hooks: Sequence[str] | None = None) -> ClassSimilarity:
-    """Cosines within and between classes, and their separation, where the answer is read, at every hook.
+    """Return cosines within and between classes, and the separation of the classes, at every hook.
 
     The cosines are those of ``class_cosine``. With x_i the vectors [example, feature], μ their mean, μ_c that of
     class c and n_c its examples, the separation is Σ_c n_c ‖μ_c - μ‖² / Σ_i ‖x_i - μ‖²: 0 where all classes have one
@@ -70,7 +70,7 @@ def class_similarity(checkpoint: Checkpoint, *, hooks: Sequence[str] | None = No
 
 
 def class_matrix(checkpoint: Checkpoint, *, hook: str | None = None) -> ClassMatrix:
-    """Mean cosine between the examples of every two classes, and the geometry of the classes' means.
+    """Return the mean cosine between the examples of every two classes, and the geometry of the classes' means.
 
     With x̂ the vectors at unit length and S_c their sum over class c, that of classes c ≠ d is S_c·S_d / (n_c n_d);
     that of c and itself leaves out the pairs of an example with itself: it is the cosine within of ``class_cosine``.

@@ -32,7 +32,7 @@ class FaithfulSubnetwork(NamedTuple):
 
 
 def faithful_subnetwork(checkpoint: Checkpoint) -> FaithfulSubnetwork:
-    """Keep the k neurons of largest norm, for every k, and return the smallest k that does what the whole network does.
+    """Return the fewest neurons, those of the largest norms, that do what the whole network does.
 
     The norm of a neuron is ‖w_in‖ ‖w_out‖: the weights that it reads with, times what it writes into the logits (into
     the residual stream before a final LayerNorm). In a ReLU network the product does not change when w_in is multiplied

@@ -188,7 +188,7 @@ def hessian_eigenvalues(
     iterations: int = ITERATIONS,
     tolerance: float = TOLERANCE,
 ) -> HessianEigenvalues:
-    """The largest eigenvalues of the Hessian H = ∂²L/∂θ² of the mean training loss L, over all parameters at once.
+    """Return the largest eigenvalues of the Hessian H = ∂²L/∂θ² of the mean training loss L, and the smallest found.
 
     Lanczos: products Hv, by two backward passes over all training examples each, from a random vector, the same for
     every checkpoint, with full reorthogonalization, until the largest values' errors are below 1 % of the largest or
@@ -265,7 +265,9 @@ def ritz_values(
 
 
 def sharpness(checkpoint: Checkpoint, *, box: float = BOX, ascents: int = ASCENTS) -> Sharpness:
-    """The rise max_v L(θ + v) - L(θ) of the mean training loss L over the box |v_i| ≤ ε (|θ_i| + 1), ε = ``box``.
+    """Return the largest rise found of the mean training loss L in a small box around the weights.
+
+    The rise is max_v L(θ + v) - L(θ) over the box |v_i| ≤ ε (|θ_i| + 1), ε = ``box``.
 
     Keskar et al.'s box and number (which they give in percent), not SAM's ball. The maximum is sought from corner to
     corner: v ← ε (|θ| + 1) sign ∇L(θ + v), which never descends where L is convex; the highest of
@@ -299,7 +301,9 @@ def climb(
 
 
 def loss_line(checkpoint: Checkpoint, *, final_weights: Mapping[str, Tensor]) -> LossLine:
-    """Training and test loss at θ + f (θ_final - θ), f = 0, 0.1, …, 1.
+    """Return training and test loss on the straight line to the final weights, and the barrier on it.
+
+    The losses are those at θ + f (θ_final - θ), f = 0, 0.1, …, 1.
 
     Barrier: max_f L(f) - [(1 - f) L(0) + f L(1)] of the training loss, at least 0. The test loss is NaN
     without test examples.

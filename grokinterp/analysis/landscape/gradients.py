@@ -73,7 +73,7 @@ class UpdateParts(NamedTuple):
 
 
 def gradient_flow(checkpoint: Checkpoint) -> GradientFlow:
-    """Norm of the gradient in every part of the model, and the applied update taken apart.
+    """Return the norm of the gradient in every part of the model, and the components of the applied update.
 
     With g the gradient of the mean training loss, a part's norm is ‖g_part‖ and its share ‖g_part‖² / ‖g‖²;
     ``Model.parts`` lists the parts. With Δ the update that led here and θ = θ_now - Δ the weights it was
@@ -162,7 +162,7 @@ def _decay_rate(optimization: Optimization, step: int, steps: int | None) -> flo
 
 
 def gradient_noise(checkpoint: Checkpoint, *, examples: int = DRAWN) -> GradientNoise:
-    """Signal and noise of the gradient over the training examples.
+    """Return signal and noise of the gradient over the training examples.
 
     With g_i the gradient of example i's loss and G = E g_i that of the mean training loss, exact,
 

@@ -118,7 +118,9 @@ def local_learning_coefficient(
     batch_size: int | None = None,
     components: Sequence[str] | None = None,
 ) -> LocalLearningCoefficient:
-    """Estimate λ̂ = nβ (E[L(w)] - L(w₀)), w drawn around the weights w₀ by stochastic gradient Langevin dynamics.
+    """Estimate the local learning coefficient λ̂ = nβ (E[L(w)] - L(w₀)) around the weights w₀.
+
+    The weights w are drawn by stochastic gradient Langevin dynamics:
 
         w ← w - ε/2 (nβ ∇L_B(w) + γ (w - w₀)) + N(0, ε)
 

@@ -34,7 +34,7 @@ class NormBounds(NamedTuple):
 
 
 def norm_bounds(checkpoint: Checkpoint) -> NormBounds:
-    """Products of norms of the weight matrices, alone and divided by the margin, and bounds on the logits.
+    """Return products of norms of the weight matrices, alone and divided by the margin, and bounds on the logits.
 
     Norms of a matrix W [in, out]: L1_inf, the largest Σ_i |W_ij| of an output j; frobenius; spectral, the largest
     singular value. norm_product multiplies them over the embedding, the hidden layers and the unembedding; in a

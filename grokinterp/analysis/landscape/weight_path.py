@@ -31,7 +31,9 @@ class WeightPath(NamedTuple):
 def weight_path(
     checkpoint: Checkpoint, *, initial_weights: Mapping[str, Tensor], final_weights: Mapping[str, Tensor]
 ) -> WeightPath:
-    """‖θ - θ_first‖, ‖θ - θ_last‖, cos(θ, θ_first) and cos(Δ, Δ_before), over all parameters together.
+    """Return the distances of the weights from the first and to the last checkpoint, and the direction of their path.
+
+    These are ‖θ - θ_first‖, ‖θ - θ_last‖, cos(θ, θ_first) and cos(Δ, Δ_before), over all parameters together.
 
     Δ is the optimizer step that led to this checkpoint, Δ_before the one that led to the checkpoint
     saved before: near 1 where the weights move on straight, near 0 where directions are

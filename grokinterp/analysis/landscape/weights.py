@@ -42,7 +42,7 @@ class SingularValues(NamedTuple):
 
 
 def weight_norms(checkpoint: Checkpoint) -> WeightNorms:
-    """Σθ² per parameter and in total, and the root of the total.
+    """Return the sum of squared weights Σθ² of each parameter and in total, and the root of the total.
 
     Source: docs/formulas.md, Geometry (weight norm Σθ²); Nanda et al. 2023, §5 (sum of squared weights).
     """
@@ -51,7 +51,9 @@ def weight_norms(checkpoint: Checkpoint) -> WeightNorms:
 
 
 def singular_values(checkpoint: Checkpoint) -> SingularValues:
-    """The 16 largest singular values and the effective rank of the matrices that ``matrix_names`` lists.
+    """Return the largest singular values and the effective rank of the weight matrices.
+
+    The matrices are those that ``matrix_names`` lists, each with its 16 largest singular values.
 
     σ are the roots of the eigenvalues of the smaller Gram matrix A Aᵀ or Aᵀ A, which keeps each within
     1e-6 of the largest. effective rank = exp(-Σ_i q_i log q_i), q_i = σ_i / Σσ, over all singular

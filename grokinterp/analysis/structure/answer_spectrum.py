@@ -30,7 +30,7 @@ AXES = {
 class AnswerSpectrum(NamedTuple):
     """Which representations of the answer's group the network answers with.
 
-    answer_similarity: cosine similarity of the row-centered logits with the character of y·z⁻¹, y the right class [1]
+    answer_similarity: cosine similarity of the row-centered logits with the character of y·z⁻¹, y the correct class [1]
     answer_similarity_held_out: the same similarity over the held-out examples only [1]
     answer_threshold: held-out similarity above which the representation is key [1]
     is_key_answer: whether the representation's held-out similarity is above the threshold [1]
@@ -56,7 +56,7 @@ class OperandSpectrum(NamedTuple):
 
 
 class AnswerGrid(NamedTuple):
-    """The right element of every example, and the characters of the group.
+    """The correct element of every example, and the characters of the group.
 
     Args:
         names: of the irreducible representations but the trivial one.
@@ -64,7 +64,7 @@ class AnswerGrid(NamedTuple):
         scale: d/(c·n) of each, by which the class function χ_ρ becomes the projector onto ρ's matrix entries.
         table: the product of every two elements.
         quotient: x·y⁻¹ of every two elements.
-        element: the right element of each example; n where its label is outside the group.
+        element: the correct element of each example; n where its label is outside the group.
         class_of: the class of each element.
     """
 
@@ -83,11 +83,11 @@ class AnswerGrid(NamedTuple):
 
 
 def answer_spectrum(checkpoint: Checkpoint) -> AnswerSpectrum:
-    """How much of the logits each character of the answer is, over all examples, whatever the operands are.
+    """Return the similarity of the logits with each character of the answers' group, and which of them are key.
 
     s_ρ = ⟨L - mean_z L, T_ρ⟩ / (‖L - mean_z L‖ ‖T_ρ‖) for logits L [example, z] and T_ρ[example, z] = χ_ρ(y·z⁻¹), y
-    the right class, for every real irreducible ρ but the trivial one. ‖T_ρ‖² = N Σ_g χ(g)² and the T_ρ are orthogonal,
-    however often each y is right, so that answer_fve = Σ_ρ s_ρ² is a share of variance. Where the task is a product
+    the correct class, for every real irreducible ρ but the trivial one. ‖T_ρ‖² = N Σ_g χ(g)² and the T_ρ are
+    orthogonal, however often each y is correct, so that answer_fve = Σ_ρ s_ρ² is a share of variance. Where the task is a product
     in a group and all pairs are examples, T_ρ is the character of the product: this is ``irrep_spectrum``.
 
     ρ is key when s_ρ over the held-out examples stands out of all that no character explains; see
@@ -107,7 +107,7 @@ def answer_spectrum(checkpoint: Checkpoint) -> AnswerSpectrum:
 
 
 def operand_spectrum(checkpoint: Checkpoint) -> OperandSpectrum:
-    """Share of the variance of each operand's embedding over the residues at every additive frequency 1..⌊p/2⌋.
+    """Return the share of variance of each operand's embedding over the residues at every additive frequency.
 
     The embedding is what the first layer's neurons get of a token in an MLP, else W_E; where both operands share a
     table, both rows are its own. With f̂ along cos and sin of 2πkt/p, operand_power = ‖f̂(k)‖² / Σ_k ‖f̂(k)‖². Structure
@@ -140,7 +140,7 @@ def residue_frequencies(task: Task) -> range:
 
 @lru_cache(maxsize=8)
 def answer_grid(task: Task, device: str) -> AnswerGrid | str:
-    """The right element of every example of a task, or why there is none."""
+    """The correct element of every example of a task, or why there is none."""
     if task.answer_group is None:
         why = f"the classes of {task.kind} are not known to be elements of a group"
         return task.no_group if isinstance(task, RecordedTask) else why

@@ -42,7 +42,7 @@ class AttentionPeriodicity(NamedTuple):
 
 
 def attention_pattern(checkpoint: Checkpoint) -> AttentionPattern:
-    """Attention from the read-out position to every position, on average over the examples, in every layer.
+    """Return the attention from the read-out position to every position, averaged over the examples, in every layer.
 
     The read-out position is the last; where positions are pooled, the mean over all of them.
 
@@ -52,7 +52,9 @@ def attention_pattern(checkpoint: Checkpoint) -> AttentionPattern:
 
 
 def attention_map(checkpoint: Checkpoint) -> AttentionMap:
-    """Last-layer attention from the read-out position to a, for every pair (a, b); NaN where a ∘ b is not defined.
+    """Return the last layer's attention from the read-out position to a, for every pair (a, b).
+
+    Pairs for which a ∘ b is not defined are NaN.
 
     Source: Nanda et al. 2023, §4.2.
     """
@@ -61,7 +63,9 @@ def attention_map(checkpoint: Checkpoint) -> AttentionMap:
 
 
 def attention_periodicity(checkpoint: Checkpoint) -> AttentionPeriodicity:
-    """Fit A(= → a) by ½ + α(cos w_k a - cos w_k b) + β(sin w_k a - sin w_k b), for the best k of each head.
+    """Return the best frequency k of each head, and how well waves of that frequency fit its attention to a.
+
+    The fit of A(= → a) is ½ + α(cos w_k a - cos w_k b) + β(sin w_k a - sin w_k b).
 
     FVE = the two fitted terms' share of the variance of A [a, b] about its mean, which stands for the ½
     (the mean differs from it by what the head attends to "="). a and b are the tokens' exponents in the

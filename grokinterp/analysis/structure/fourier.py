@@ -98,7 +98,7 @@ class LogitSpectrum(NamedTuple):
 
 
 def embedding_spectrum(checkpoint: Checkpoint) -> EmbeddingSpectrum:
-    """Squared norm over d_model of each Fourier component of W_E [residue, d_model] along the residues.
+    """Return the squared norm of each Fourier component of the embedding W_E along the residues.
 
     The Gini coefficient is that of the p component norms, the constant among them. Tables of the positions'
     own count together, each by its operand's exponents. A table that both operands share is taken by the
@@ -113,7 +113,7 @@ def embedding_spectrum(checkpoint: Checkpoint) -> EmbeddingSpectrum:
 
 
 def neuron_logit_spectrum(checkpoint: Checkpoint) -> NeuronLogitSpectrum:
-    """Squared norm over the neurons of each Fourier component of W_L [neuron, class] along the classes.
+    """Return the squared norm of each Fourier component of the neuron-to-logit map W_L along the classes.
 
     W_L is the map from the last hidden layer to the logits: W_out W_U in a transformer, W_U in an MLP.
 
@@ -126,7 +126,10 @@ def neuron_logit_spectrum(checkpoint: Checkpoint) -> NeuronLogitSpectrum:
 
 
 def embedding_circles(checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "key"]) -> EmbeddingCircles:
-    """Centered embeddings (W_E[t] - mean) · û for the unit vectors û along Σ_t cos(w_k t) W_E[t] and the sine's.
+    """Return each token's coordinates in the embedding's plane of every key frequency.
+
+    The coordinates are (W_E[t] - mean) · û, with û the unit vectors along Σ_t cos(w_k t) W_E[t] and the same sum of
+    sines.
 
     A token lies on a circle where the two directions are orthogonal and no other frequency shares
     them. Frequency p/2 has no sine: its second coordinate is 0.
@@ -149,7 +152,7 @@ def embedding_circles(checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "k
 
 
 def neuron_frequencies(checkpoint: Checkpoint) -> NeuronFrequencies:
-    """Each last-layer neuron's frequency: the k whose block of the 2-D spectrum explains most variance.
+    """Return the frequency of each last-layer neuron: the k whose block of the 2-D spectrum explains most variance.
 
     FVE(k) = Σ_{i,j ∈ {0, cos k, sin k}} ĥ_ij² / Σ_ij ĥ_ij², for activations h [a, b] centered over all
     pairs. A quadratic neuron (cos w_k a + cos w_k b)² reaches exactly 0.8, the rest being in its
@@ -162,15 +165,17 @@ def neuron_frequencies(checkpoint: Checkpoint) -> NeuronFrequencies:
 
 
 def logit_spectrum(checkpoint: Checkpoint) -> LogitSpectrum:
-    """How much of the logits each cos(w_k(a + b - c)) is, and which frequencies are key.
+    """Return the similarity of the logits with cos(w_k(a + b - c)) at every frequency, and which frequencies are key.
 
-    s_k = ⟨L - mean_c L, cos_k⟩ / (‖L - mean_c L‖ ‖cos_k‖) for logits L [a, b, c]. A frequency is key
-    when s_k over the held-out pairs stands out of all that no cosine explains; see ``keys.find_keys``, which
-    ``irrep_spectrum`` uses with the characters of C_n, the same functions.
+    s_k = ⟨L - mean_c L, cos_k⟩ / (‖L - mean_c L‖ ‖cos_k‖) for logits L [a, b, c]. A frequency is key if s_k over the
+    pairs held out of training with their mirror images (all pairs if fewer than p are) is above 0.005 and above the
+    similarity that the part of the logits that no cosine explains reaches under random permutations of the classes:
+    one network in 100 exceeds this at some frequency by chance. It is nearly key above three quarters of that. See
+    ``keys.find_keys``, which ``irrep_spectrum`` uses with the characters of C_n, the same functions.
 
-    logit_fve = Σ_{k key} ⟨L, cos_k⟩² / (‖cos_k‖² ‖L - mean L‖²): variance about the mean of *all*
-    logits, which is Nanda et al.'s measure. It equals Σ s_k², the measure of Chughtai et al., when all rows
-    of L have the same mean, and is smaller else.
+    logit_fve = Σ_{k key} ⟨L, cos_k⟩² / (‖cos_k‖² ‖L - mean L‖²) is the share of the variance about the mean of *all*
+    logits, the measure of Nanda et al. It equals Σ s_k², the measure of Chughtai et al., if all rows of L have the same
+    mean, and is smaller otherwise.
 
     Source: Nanda et al. 2023, §4.3 (variance explained); Chughtai et al. 2023, §4 (similarity, row-centered);
         docs/formulas.md (which are key).

@@ -27,7 +27,7 @@ class HeadPatterns(NamedTuple):
 
 
 def head_patterns(checkpoint: Checkpoint) -> HeadPatterns:
-    """Entropy of every head's attention, and cosines between the heads of a layer.
+    """Return the entropy of every head's attention, and cosines and correlations between the heads of a layer.
 
         entropy = mean over examples of -Σ_j A_j log A_j,  A_j the attention to position j divided by its sum,
 

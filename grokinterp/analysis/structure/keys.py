@@ -45,8 +45,8 @@ class Sums(NamedTuple):
     """What the characters see of some rows of logits.
 
     Args:
-        rows: number of rows with each right element.
-        table: sum of the rows with each right element.
+        rows: number of rows with each correct element.
+        table: sum of the rows with each correct element.
         square: squared norm of all rows, each centered.
     """
 
@@ -65,7 +65,7 @@ def find_keys(
     """Similarity s_ρ of every non-trivial character, and the rule that makes some of them key.
 
     s_ρ = ⟨L - mean_z L, T_ρ⟩ / (‖L - mean_z L‖ ‖T_ρ‖) for logits L [example, z] and T_ρ[example, z] = χ_ρ(y·z⁻¹), y
-    the right element. The T_ρ are orthogonal over any set of examples. Those that decide are held out of training,
+    the correct element. The T_ρ are orthogonal over any set of examples. Those that decide are held out of training,
     mirror images of training examples excluded: a network that memorized has every s_ρ > 0 over all examples and
     hardly any over these. Where fewer than n/4 are held out, all examples decide.
 
@@ -107,7 +107,7 @@ def sums(
 
 
 def similarities(of: Sums, chi: Float[Tensor, "irrep z"], table: Int[Tensor, "h z"]) -> Float[Tensor, "irrep"]:
-    """Cosine with every character: ⟨L, T_ρ⟩ = Σ_{g,z} M[g, z] χ(g·z⁻¹), M the sum of the rows with right element g."""
+    """Return the cosines with all characters: ⟨L, T_ρ⟩ = Σ_{g,z} M[g, z] χ(g·z⁻¹), M the sum of the rows of element g."""
     norms = (of.rows.sum() * chi.square().sum(1) * of.square).sqrt()
     return torch.where(norms > 0, chi @ sums_by_quotient(of.table, table) / norms, torch.nan)
 
@@ -129,7 +129,7 @@ def null_variances(
 ) -> Float[Tensor, "irrep"]:
     """Variance of every s_ρ over the orders of the classes, of what is left without the characters.
 
-    With ⟨T_g, T_h⟩ = (c n / d) χ(g·h⁻¹) for the rows of T_ρ and R_g the sum of the rows of R with right element g,
+    With ⟨T_g, T_h⟩ = (c n / d) χ(g·h⁻¹) for the rows of T_ρ and R_g the sum of the rows of R with correct element g,
     the variance of ⟨R, T_ρ⟩ is (c n / d) Σ_{g,h} χ(g·h⁻¹) ⟨R_g, R_h⟩ / (n - 1). ‖T_ρ‖² = N c n for N rows.
     """
     n, count = len(table), of.rows.sum()

@@ -21,7 +21,7 @@ class LogitMap(NamedTuple):
 
 
 def logit_map(checkpoint: Checkpoint) -> LogitMap:
-    """Row-centered logits averaged over the examples with the same label.
+    """Return the row-centered logits averaged over the examples with the same label.
 
     M[s, c] = mean over the examples labeled s of (z[c] - mean_c z[c]), with ``logits [example, class]``.
     Under addition the label is (a + b) mod p. A label without an example gives NaN.

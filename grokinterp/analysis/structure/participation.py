@@ -28,7 +28,7 @@ class NeuronParticipation(NamedTuple):
 
 
 def neuron_participation(checkpoint: Checkpoint) -> NeuronParticipation:
-    """Inverse participation ratio of every neuron of the last hidden layer, over the frequencies of an operand.
+    """Return the inverse participation ratio of every last-layer neuron over the frequencies of an operand.
 
         IPR = Σ_k (|û_k| / ‖û‖)⁴,  û = rfft of u(a), k = 1 … ⌊p/2⌋,
 

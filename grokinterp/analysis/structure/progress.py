@@ -48,11 +48,11 @@ class ProgressMeasures(NamedTuple):
 
 
 def progress_measures(checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "key"]) -> ProgressMeasures:
-    """Losses of the logits L [a, b, c] restricted to, and without, the key frequencies K.
+    """Return the losses of the logits L [a, b, c] restricted to the key frequencies K, and without them.
 
     CE is cross-entropy, of the softmax also where the run is trained with StableMax, or the squared error
-    where the run is trained with it; the labels are the right
-    answers, also where the run is trained on some that are not.
+    where the run is trained with it; the labels are the
+    correct answers, also where the run is trained on wrong ones.
 
     P_k projects L on cos(w_k(a + b)) and sin(w_k(a + b)) as functions of the pair, so P_k L depends on
     a + b alone. Restricted loss: CE of mean_ab L + Σ_K P_k L on all pairs. Excluded loss: CE of

@@ -93,7 +93,7 @@ def head_correlation(dataset: xr.Dataset) -> Figure | None:
     heads = slice(MOST_NAMED)
     values = dataset["head_correlation"].isel(step=-1, layer=-1, head=heads, other_head=heads)
     values = values.transpose("head", "other_head")
-    return table(values, "Heads that attend alike", "correlation [1]", DIVERGING, Normalize(-1, 1))
+    return table(values, "Correlation of the heads' attention", "correlation [1]", DIVERGING, Normalize(-1, 1))
 
 
 def last_heads(mean: xr.DataArray) -> tuple[list[str], xr.DataArray]:

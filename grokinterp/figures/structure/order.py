@@ -28,7 +28,7 @@ MOST_KEYS = 12
 
 @styled()
 def learning_order(order: xr.Dataset, phases: Phases = (), *, last: int = 0) -> Figure | None:
-    """Draw when each key frequency or representation reached half of its last similarity, and when it became key.
+    """Draw when each key frequency or representation reached half of its final similarity, and when it became key.
 
     Args:
         order: a row for each, as ``phases.learning_order`` gives them.
@@ -45,7 +45,7 @@ def learning_order(order: xr.Dataset, phases: Phases = (), *, last: int = 0) -> 
     axes = place(figure, left, 0.3, 4.8 - left, height)
     at = np.arange(len(names))
     axes.hlines(at, rows["half_from"].values, rows["key_from"].values, color=GRAY, linewidth=1.2)
-    axes.plot(rows["half_from"].values, at, "o", color=BLUE, label="half of its last similarity")
+    axes.plot(rows["half_from"].values, at, "o", color=BLUE, label="half of its final similarity")
     axes.plot(rows["key_from"].values, at, "D", color=ORANGE, markersize=4.5, label="key from here on")
     draw_phases(axes, phases)
     axes.set_yticks(at, names)
