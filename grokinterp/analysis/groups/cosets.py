@@ -51,7 +51,7 @@ def coset_scores(checkpoint: Checkpoint) -> CosetScores:
     score_H(f) = mean over the cosets of H of the variance of f within, over the variance of f, both with divisor the
     number of elements: in [0, 1], 0 where f is constant on every coset. f is what the neuron gets of an operand: its
     first layer's part in an MLP with one hidden layer; else the mean of the neuron over the other operand. Cosets are
-    H·x for the left operand and y·H for the correct one, so that x·y is in H·x·y·H'. H runs over all subgroups,
+    H·x for the left operand and y·H for the right operand, so that x·y is in H·x·y·H'. H runs over all subgroups,
     conjugates one by one, but the trivial one, whose score is always 0, and the whole group, whose score is always 1.
 
     The score never grows on the way to a smaller subgroup, so that the least is at one of prime order, and a random f

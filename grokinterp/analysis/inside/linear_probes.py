@@ -67,10 +67,11 @@ def linear_probes(checkpoint: Checkpoint, *, hooks: Sequence[str] | None = None)
     """Return the accuracy of a linear probe for the class on the vectors where the answer is read, at every hook.
 
     The probe is a linear discriminant analysis, fitted on one half of the examples and scored on the other; mirror
-    images stay in the same half. Compare the accuracy with chance and control. A network that memorizes holds the class of the examples it was
-    trained on and of no others: class_probe_accuracy rises, class_probe_unseen_accuracy does not (NaN where all is
-    seen, or nobody knows what was). Where every operand is as frequent in every class, as in a group, a network without
-    the class is *below* chance: a held-out example's operands are rarer among the fitted ones of its own class.
+    images stay in the same half. Compare the accuracy with chance and control. A network that memorizes holds the
+    class of the examples it was trained on and of no others: class_probe_accuracy rises, class_probe_unseen_accuracy
+    does not (NaN where all is seen, or nobody knows what was). Where every operand is as frequent in every class, as
+    in a group, a network without the class is *below* chance: a held-out example's operands are rarer among the
+    fitted ones of its own class.
 
     A regression on one-hot classes is no substitute: in the residual stream of Nanda et al.'s network, which the
     unembedding reads without error, it finds less than two thirds.

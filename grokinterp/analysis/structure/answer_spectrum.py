@@ -85,9 +85,9 @@ class AnswerGrid(NamedTuple):
 def answer_spectrum(checkpoint: Checkpoint) -> AnswerSpectrum:
     """Return the similarity of the logits with each character of the answers' group, and which of them are key.
 
-    s_ρ = ⟨L - mean_z L, T_ρ⟩ / (‖L - mean_z L‖ ‖T_ρ‖) for logits L [example, z] and T_ρ[example, z] = χ_ρ(y·z⁻¹), y
-    the correct class, for every real irreducible ρ but the trivial one. ‖T_ρ‖² = N Σ_g χ(g)² and the T_ρ are
-    orthogonal, however often each y is correct, so that answer_fve = Σ_ρ s_ρ² is a share of variance. Where the task is a product
+    s_ρ = ⟨L - mean_z L, T_ρ⟩ / (‖L - mean_z L‖ ‖T_ρ‖) for logits L [example, z] and T_ρ[example, z] = χ_ρ(y·z⁻¹), y the
+    correct class, for every real irreducible ρ but the trivial one. ‖T_ρ‖² = N Σ_g χ(g)² and the T_ρ are orthogonal,
+    however often each y is correct, so that answer_fve = Σ_ρ s_ρ² is a share of variance. Where the task is a product
     in a group and all pairs are examples, T_ρ is the character of the product: this is ``irrep_spectrum``.
 
     ρ is key when s_ρ over the held-out examples stands out of all that no character explains; see

@@ -107,7 +107,7 @@ def sums(
 
 
 def similarities(of: Sums, chi: Float[Tensor, "irrep z"], table: Int[Tensor, "h z"]) -> Float[Tensor, "irrep"]:
-    """Return the cosines with all characters: ⟨L, T_ρ⟩ = Σ_{g,z} M[g, z] χ(g·z⁻¹), M the sum of the rows of element g."""
+    """Return the cosine with every character: ⟨L, T_ρ⟩ = Σ_{g,z} M[g, z] χ(g·z⁻¹), M the sum of g's rows."""
     norms = (of.rows.sum() * chi.square().sum(1) * of.square).sqrt()
     return torch.where(norms > 0, chi @ sums_by_quotient(of.table, table) / norms, torch.nan)
 
