@@ -10,7 +10,7 @@ from grokinterp.errors import short
 Facts = Mapping[str, Callable[[], object]]
 """Functions that return the text of each label; the first names the object."""
 
-LONGEST, LONGEST_SETTING = 200, 60
+LONGEST, LONGEST_SETTING = 200, 30
 """Largest number of characters of a fact, and of the value of a setting."""
 
 MOST_SETTINGS = 4
@@ -109,6 +109,8 @@ def setting(value: Any) -> str:
         return "none"
     if hasattr(value, "kind"):
         return specification(value)
+    if isinstance(value, Mapping):
+        return f"{len(value)} values"
     if isinstance(value, list | tuple):
         text = ",".join(map(setting, value))
         return text if len(text) <= LONGEST_SETTING else f"{len(value)} values"

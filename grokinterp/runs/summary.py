@@ -1,4 +1,4 @@
-"""What is known about a run in a few lines of text, for a terminal; words for learning coefficients, for pages too."""
+"""The summary of an analyzed run as lines of text, and learning coefficients as text, also for pages."""
 
 import math
 from collections.abc import Iterator, Mapping

@@ -85,8 +85,9 @@ class Trajectory:
 
         def saved() -> str:
             steps = self.steps
-            plural = "" if len(steps) == 1 else "s"
-            return f"{len(steps):,} checkpoint{plural}{f', steps {steps[0]:,}–{steps[-1]:,}' if steps else ''}"
+            if len(steps) == 1:
+                return f"1 checkpoint, step {steps[0]:,}"
+            return f"{len(steps):,} checkpoints{f', steps {steps[0]:,}–{steps[-1]:,}' if steps else ''}"
 
         return {
             "run": lambda: repr(str(self.path)),

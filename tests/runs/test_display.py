@@ -54,6 +54,10 @@ def test_a_trajectory_says_what_is_saved(run):
     )
 
 
+def test_a_single_checkpoint_has_one_step(tmp_path):
+    assert "1 checkpoint, step 20, " in repr(draw_checkpoints(tmp_path / "run", steps=(20,)))
+
+
 def test_a_checkpoint_says_its_step_and_size(run):
     parameters = sum(weight.numel() for weight in run[10].model.parameters())
     assert repr(run[10]) == f"Checkpoint(step 10: modular_addition p=7, Transformer, {parameters:,} parameters)"
