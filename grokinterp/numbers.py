@@ -1,7 +1,7 @@
 """Numbers, changes, lists and configurations as text, in the same form in reports and in the terminal."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 ABSENT = "not measured"
@@ -76,17 +76,25 @@ def listed(names: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield dotted keys and values of a nested configuration as text.
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values of a nested configuration by their dotted keys.
 
-    >>> list(flat({"task": {"p": 53}, "seed": None}))
+    >>> flat({"task": {"p": 53}, "seed": None})
+    {'task.p': 53, 'seed': None}
+    """
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found
+
+
+def settings(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the dotted keys and the values of a nested configuration as texts.
+
+    >>> settings({"task": {"p": 53}, "seed": None})
     [('task.p', '53'), ('seed', 'none')]
     """
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", "none" if value is None else short(str(value), LONGEST)
+    return [(key, "none" if value is None else short(str(value), LONGEST)) for key, value in flat(values).items()]
 
 
 def short(text: str, most: int) -> str:

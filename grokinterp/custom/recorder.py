@@ -25,7 +25,6 @@ from grokinterp.losses import LossForm
 from grokinterp.models import Answer, RecordedSpec
 from grokinterp.models.places import ReadAt
 from grokinterp.models.recorded import state_tensors
-from grokinterp.runs.results import UNPLANNED
 from grokinterp.runs.trajectory import UPDATE
 from grokinterp.storage import RunDirectory
 from grokinterp.tasks import RecordedTask, Task
@@ -125,7 +124,7 @@ class Recorder:
             model=spec,
             split=split_of(task, is_train),
             optimization=optimization_of(optimizer, loss),
-            steps=UNPLANNED if run_steps is None else run_steps,
+            steps=run_steps,
             evaluate_every=1,
         )
         self.problem = Problem.of(self.experiment)

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from grokinterp.errors import ConfigError, require, short
 from grokinterp.experiment.kinds import RECORDED, classes_of, defaults_of
+from grokinterp.storage.run_directory import planned_steps
 
 LARGEST_FILE = 2**20
 """Bytes of a configuration file; real ones have hundreds."""
@@ -40,10 +41,14 @@ def without_kinds(location: Iterable[str | int]) -> list[str]:
 
 
 def spelled_out(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with ``filters`` that are given by their kind alone as tables: ``filters = ["orthograd"]``."""
+    """Return a configuration with tables in place of filters that are given by their kind: ``filters = ["orthograd"]``.
+
+    In recorded runs of unknown length, ``steps`` becomes None.
+    """
+    values = {**values, **({"steps": planned_steps(values)} if "steps" in values else {})}
     optimization = values.get("optimization")
     if not isinstance(optimization, Mapping) or "filters" not in optimization:
-        return dict(values)
+        return values
     filters = optimization["filters"]
     listed = filters if isinstance(filters, list | tuple) else [filters]
     tables = [{"kind": one} if isinstance(one, str) else one for one in listed]
@@ -89,6 +94,15 @@ def assign(values: dict[str, Any], assignment: str) -> None:
         table.clear()
         table.update(defaults_of(cls) if cls else {})
     table[last] = value
+
+
+def there_and_here(differences: Mapping[str, tuple[Any, Any]]) -> str:
+    """Return the differences between a stored configuration and the present one as text.
+
+    >>> there_and_here({"steps": (30, 7), "seed": (0, 5)})
+    'seed=0 there, 5 here, steps=30 there, 7 here'
+    """
+    return ", ".join(f"{key}={there} there, {here} here" for key, (there, here) in sorted(differences.items()))
 
 
 def not_a_kind(assignment: str) -> tuple[bool, int]:

@@ -21,6 +21,7 @@ from grokinterp.experiment.saving import SaveAt
 from grokinterp.experiment.split import Split
 from grokinterp.lazy import Tensor, torch
 from grokinterp.models import RecordedSpec, TransformerSpec
+from grokinterp.numbers import flat
 from grokinterp.tasks import ModularAddition
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -31,9 +32,10 @@ RESERVED_NAMES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com",
 class Experiment:
     """Task, model, optimization, split, seeds and save schedule.
 
-    ``steps`` optimizer steps; metrics are written every ``evaluate_every`` steps. With ``patience`` a
-    run ends so many evaluations after grokking was detected (``SustainedRule``); nothing else stops one
-    early. ``seed`` draws the initial weights and, unless ``split.seed`` is given, the split.
+    Training takes ``steps`` optimizer steps, None in a recorded run of unknown length, and writes metrics every
+    ``evaluate_every`` steps. With ``patience`` a run ends that many evaluations after grokking was detected
+    (``SustainedRule``); nothing else ends it early. ``seed`` draws the initial weights and, unless ``split.seed`` is
+    given, the split.
 
     Raises:
         ConfigError: a value that breaks its rule, naming it.
@@ -47,7 +49,7 @@ class Experiment:
     split: Split = field(default_factory=Split)
     optimization: Optimization = field(default_factory=Optimization)
     save: SaveAt = field(default_factory=SaveAt)
-    steps: int = 25_000
+    steps: int | None = 25_000
     evaluate_every: int = 10
     patience: int | None = None
     seed: int = 0
@@ -55,7 +57,9 @@ class Experiment:
     def __post_init__(self) -> None:
         named = NAME.fullmatch(self.name) is not None and self.name.split(".")[0].lower() not in RESERVED_NAMES
         require(named, "name", self.name, "must be 1-64 letters, digits, '.', '_' or '-', not starting with a sign")
-        require(1 <= self.steps <= 10**8, "steps", self.steps, "must be an integer from 1 to 10^8")
+        unplanned = self.steps is None and self.model.kind == RECORDED
+        within = self.steps is not None and 1 <= self.steps <= 10**8
+        require(unplanned or within, "steps", self.steps, "must be an integer from 1 to 10^8")
         every = self.evaluate_every
         require(1 <= every <= 10**9, "evaluate_every", every, "must be an integer from 1 to 10^9")
         patience = self.patience
@@ -85,7 +89,7 @@ class Experiment:
             "name": lambda: repr(self.name),
             "task": lambda: specification(self.task, sized=True),
             "model": lambda: specification(self.model),
-            "steps": lambda: f"{self.steps:,} steps",
+            "steps": lambda: "" if self.steps is None else f"{self.steps:,} steps",
             "settings": settings,
         }
 
@@ -121,6 +125,13 @@ class Experiment:
             raise ConfigError(f"model.{error.key}", error.value, error.rule) from None
 
     @property
+    def budget(self) -> int:
+        """The number of steps to train. Raises ConfigError for a recorded run of unknown length."""
+        if self.steps is None:
+            raise ConfigError("steps", None, "is unknown: another loop decides how long it trains")
+        return self.steps
+
+    @property
     def d_vocab(self) -> int:
         """Number of tokens the model knows: the task's, and "=" where the model appends one."""
         return self.task.d_vocab + self.model.appends_equals
@@ -144,6 +155,20 @@ class Experiment:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; ``from_dict`` reads it back to an equal experiment."""
         return json.loads(json.dumps(asdict(self)))
+
+    @property
+    def flat(self) -> dict[str, Any]:
+        """The plain values of all settings, by their dotted keys."""
+        return flat(self.to_dict())
+
+    def differences(self, other: "Experiment") -> dict[str, tuple[Any, Any]]:
+        """Return the settings that differ from those of another experiment: dotted key, value here, value there.
+
+        >>> Experiment(seed=1).differences(Experiment(task=ModularAddition(p=97)))
+        {'task.p': (113, 97), 'seed': (1, 0)}
+        """
+        here, there = self.flat, other.flat
+        return {key: (here.get(key), there.get(key)) for key in there | here if here.get(key) != there.get(key)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Experiment":

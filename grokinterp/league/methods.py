@@ -1,6 +1,6 @@
 """The methods of a league, each a single change of the same plain AdamW run."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -68,24 +68,6 @@ def configured(name: str, experiment: Experiment) -> Experiment:
     return made
 
 
-def differences(made: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """The configuration keys in which a method differs from the base, with the base's value and its own.
-
-    >>> differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}})
-    {'a.c': (3, 2)}
-    """
-    before, now = (dict(_flat(values)) for values in (base, made))
-    return {key: (before.get(key), now.get(key)) for key in [*now, *before] if before.get(key) != now.get(key)}
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
 def optimized(**values: Any) -> Callable[[Experiment], Experiment]:
     """Return a change of optimization settings."""
     return lambda base: replace(base, optimization=replace(base.optimization, **values))
@@ -95,7 +77,7 @@ def scheduled(**schedules: Any) -> Callable[[Experiment], Experiment]:
     """Return a change of schedules, each made for the number of steps."""
 
     def apply(base: Experiment) -> Experiment:
-        made = {name: schedule(base.steps) for name, schedule in schedules.items()}
+        made = {name: schedule(base.budget) for name, schedule in schedules.items()}
         return optimized(schedules=replace(base.optimization.schedules, **made))(base)
 
     return apply
@@ -153,7 +135,7 @@ def batched(schedule: Callable[[int], Any]) -> Callable[[Experiment], Experiment
 
     def apply(base: Experiment) -> Experiment:
         largest = base.optimization.batch_size or base.split.sizes(base.task).train
-        schedules = replace(base.optimization.schedules, batch_size=schedule(base.steps))
+        schedules = replace(base.optimization.schedules, batch_size=schedule(base.budget))
         return optimized(batch_size=largest, schedules=schedules)(base)
 
     return apply
@@ -161,7 +143,7 @@ def batched(schedule: Callable[[int], Any]) -> Callable[[Experiment], Experiment
 
 def curriculum(**values: Any) -> Callable[[Experiment], Experiment]:
     """Return a change to a curriculum: 30 % of the training examples at first, all after a fifth of the run."""
-    return lambda base: optimized(curriculum=Curriculum(start=0.3, over=max(base.steps // 5, 1), **values))(base)
+    return lambda base: optimized(curriculum=Curriculum(start=0.3, over=max(base.budget // 5, 1), **values))(base)
 
 
 def small_init(base: Experiment) -> Experiment:

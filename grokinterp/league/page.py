@@ -14,7 +14,7 @@ from grokinterp.league.methods import BASELINE
 from grokinterp.league.run import LEAGUE, read_league
 from grokinterp.league.survival import median
 from grokinterp.league.table import UNKNOWN, interval, middle, rows, solved, times_of, whole_number
-from grokinterp.numbers import flat, percent, whole
+from grokinterp.numbers import percent, settings, whole
 from grokinterp.page import asset, environment, policy
 from grokinterp.page.html import STYLE
 from grokinterp.page.pictures import Gallery, gallery
@@ -102,7 +102,7 @@ def content(found: Mapping[str, Any], top: Path) -> dict[str, Any]:
         "methods": [method_row(name, one) for name, one in found["methods"].items()],
         "refused": found["refused"],
         "failed": found["failed"],
-        "configuration": list(flat(base)),
+        "configuration": settings(base),
     }
 
 

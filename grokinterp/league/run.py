@@ -10,7 +10,8 @@ import torch
 
 from grokinterp.errors import ConfigError, GrokinterpError, RunDirectoryError
 from grokinterp.experiment import Experiment, SaveAt
-from grokinterp.league.methods import METHODS, configured, differences, plain
+from grokinterp.experiment.configuration import there_and_here
+from grokinterp.league.methods import METHODS, configured, plain
 from grokinterp.phases import SUSTAINED
 from grokinterp.storage import write_atomic
 from grokinterp.sweeps.outcome import measured
@@ -88,18 +89,18 @@ def require(experiment: Experiment, methods: Sequence[str], seeds: int, jobs: in
         raise ConfigError("jobs", jobs, "must be an integer from 1")
     if patience < 1:
         raise ConfigError("patience", patience, "must be an integer from 1")
-    evaluations = experiment.steps // experiment.evaluate_every + 1
+    evaluations = experiment.budget // experiment.evaluate_every + 1
     if evaluations < SUSTAINED.window:
         rule = f"gives {evaluations} evaluations; a run is judged by {SUSTAINED.window} or more: lower evaluate_every"
-        raise ConfigError("steps", experiment.steps, rule)
+        raise ConfigError("steps", experiment.budget, rule)
 
 
 def planned(
     experiment: Experiment, methods: Sequence[str], seeds: int, top: Path
 ) -> tuple[Experiment, dict[str, str], list[Entry]]:
     """Return the base, the reasons why methods are not possible, and the runs, seed by seed."""
-    every = max(experiment.steps // CHECKPOINTS, 1)
-    base = plain(replace(experiment, save=SaveAt(every=every, resume_every=max(experiment.steps // 10, 1))))
+    every = max(experiment.budget // CHECKPOINTS, 1)
+    base = plain(replace(experiment, save=SaveAt(every=every, resume_every=max(experiment.budget // 10, 1))))
     made, refused = {}, {}
     for name in methods:
         try:
@@ -122,18 +123,18 @@ def planned(
 def require_same(top: Path, base: Experiment, entries: Sequence[Entry]) -> None:
     """Raise RunDirectoryError if the directory holds runs of another configuration."""
     earlier = read_league(top)
-    if earlier and (odd := differences(base.to_dict() | {"name": ""}, earlier["base"] | {"name": ""})):
-        raise RunDirectoryError(top, f"holds a league of another experiment: {_listed(odd)}")
+    if earlier:
+        stored = replace(Experiment.from_dict(earlier["base"]), name=base.name)
+        if odd := stored.differences(base):
+            raise RunDirectoryError(top, f"holds a league of another experiment: {there_and_here(odd)}")
     for entry in entries:
         path = entry.directory / "experiment.json"
         if path.exists():
-            stored = Experiment.from_dict(json.loads(path.read_text(encoding="utf-8"))).to_dict()
-            if odd := differences(entry.experiment.to_dict(), stored):
-                raise RunDirectoryError(entry.directory, f"was trained with another configuration: {_listed(odd)}")
-
-
-def _listed(odd: Mapping[str, tuple[Any, Any]]) -> str:
-    return ", ".join(f"{key}={before} there, {now} here" for key, (before, now) in odd.items())
+            stored = Experiment.from_dict(json.loads(path.read_text(encoding="utf-8")))
+            if odd := stored.differences(entry.experiment):
+                raise RunDirectoryError(
+                    entry.directory, f"was trained with another configuration: {there_and_here(odd)}"
+                )
 
 
 def read_league(top: Path) -> dict[str, Any]:
@@ -177,7 +178,7 @@ def method_of(name: str, base: Experiment) -> dict[str, Any]:
     """Return the description of a method, its source, and the settings that it changes."""
     method = METHODS[name]
     try:
-        changes = differences(configured(name, base).to_dict(), base.to_dict())
+        changes = base.differences(configured(name, base))
     except GrokinterpError:
         changes = {}
     return {"about": method.about, "source": method.source, "changes": {key: list(two) for key, two in changes.items()}}

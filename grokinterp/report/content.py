@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from grokinterp.diagnostics import diagnose
 from grokinterp.errors import GrokinterpError
-from grokinterp.numbers import flat, percent, whole
+from grokinterp.numbers import percent, settings, whole
 from grokinterp.page.pictures import Gallery, Picture
 from grokinterp.phases import Event, History, Phase
 from grokinterp.report import timeline
@@ -168,6 +168,6 @@ def provenance(results: Results, vocabulary: Vocabulary) -> dict[str, list[tuple
     ]
     return {
         "Run": data,
-        "Configuration": list(flat(configuration(results))),
-        "Environment": list(flat(directory.environment)) or [("environment", "not recorded")],
+        "Configuration": settings(configuration(results)),
+        "Environment": settings(directory.environment) or [("environment", "not recorded")],
     }

@@ -25,9 +25,7 @@ from grokinterp.phases import (
 )
 from grokinterp.runs.datasets import analysis_names, metrics_table, read_analysis, read_not_defined
 from grokinterp.storage import RunDirectory
-
-UNPLANNED = 10**8
-"""Steps of a recorded run of unknown length."""
+from grokinterp.storage.run_directory import planned_steps
 
 SMALL_DIMENSIONS = {"split", "precision", "irrep"}
 """Dimensions with few entries, which a summary lists."""
@@ -251,8 +249,8 @@ class Results:
         sentence, status = self.history.describe(), self.directory.status
         if status.get("status") == "finished":
             return sentence
-        state, planned = status.get("status", "state unknown"), self.directory.experiment.get("steps", "unknown")
-        of = "" if planned == UNPLANNED else f" of {planned}"
+        state, planned = status.get("status", "state unknown"), planned_steps(self.directory.experiment)
+        of = "" if planned is None else f" of {planned}"
         return f"{sentence} (So far, {state}: {self.metrics['step'].values[-1]}{of} steps.)"
 
     def _on_all(self) -> str:

@@ -28,6 +28,8 @@ STATUSES = ("running", "finished", "interrupted", "diverged")
 
 EXAMPLES = "examples.safetensors"
 
+UNPLANNED = 10**8
+
 
 def encode_examples(tensors: Mapping[str, "torch.Tensor"], notes: Mapping[str, str]) -> tuple[bytes, str]:
     """Return the file with a recorded module's inputs, and its digest, which is part of the configuration.
@@ -37,6 +39,16 @@ def encode_examples(tensors: Mapping[str, "torch.Tensor"], notes: Mapping[str, s
     """
     data = encode_tensors(tensors, step=0, run_id="", extra=notes)
     return data, verify(data, name=EXAMPLES).digest
+
+
+def planned_steps(experiment: Mapping[str, Any]) -> Any:
+    """Return the planned number of steps of a configuration, None where it is unknown.
+
+    Recorded runs of unknown length once had ``UNPLANNED`` steps.
+    """
+    model, steps = experiment.get("model"), experiment.get("steps")
+    recorded = isinstance(model, Mapping) and model.get("kind") == "recorded"
+    return None if recorded and steps == UNPLANNED else steps
 
 
 def configuration_hash(experiment: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor
 from grokinterp.allocator import keep_freed_memory
 from grokinterp.errors import ConfigError, RunDirectoryError
 from grokinterp.experiment import Experiment
+from grokinterp.experiment.configuration import there_and_here
 from grokinterp.experiment.kinds import RECORDED
 from grokinterp.experiment.problem import Problem
 from grokinterp.experiment.split import UNKNOWN
@@ -107,23 +108,12 @@ def recorded(experiment: Experiment, environment: Mapping[str, Any]) -> dict[str
 def open_to_resume(directory: Path, experiment: Experiment) -> RunDirectory:
     """Open the run directory of this configuration. Raises RunDirectoryError naming the keys that differ."""
     run = RunDirectory.open(directory)
-    stored = Experiment.from_dict(run.experiment).to_dict()  # keys newer than the run take their defaults
-    before, now = _flat(stored), _flat(experiment.to_dict())
-    differing = [key for key in sorted(before | now) if before.get(key) != now.get(key)]
-    if differing:
-        changes = ", ".join(f"{key}={before.get(key)} there, {now.get(key)} here" for key in differing)
-        raise RunDirectoryError(directory, f"was trained with another configuration: {changes}")
+    stored = Experiment.from_dict(run.experiment)  # keys newer than the run take their defaults
+    if differing := stored.differences(experiment):
+        raise RunDirectoryError(directory, f"was trained with another configuration: {there_and_here(differing)}")
     if run.status.get("status") == "diverged":
         raise RunDirectoryError(directory, f"diverged at step {run.status.get('step')}; resuming would diverge again")
     return run
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables as one table with dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
 
 
 @dataclass
@@ -165,7 +155,7 @@ class Loop:
         model = experiment.build_model().to(device)
         problem = Problem.of(experiment).to(device)
         seed = experiment.split.data_seed(experiment.seed)
-        training_step = Step(model, problem, experiment.optimization, seed=seed, steps=experiment.steps)
+        training_step = Step(model, problem, experiment.optimization, seed=seed, steps=experiment.budget)
         run.write_environment(recorded(experiment, environment))
         loop = cls(experiment, run, problem, training_step, environment, run.environment, loggers)
         saved = run.resume.load()
@@ -173,14 +163,14 @@ class Loop:
             run.metrics.truncate(0)
         else:
             loop.load(saved)
-        if loop.step < experiment.steps:
+        if loop.step < experiment.budget:
             loop.exact = not warn_if_different(loop.last_environment, environment)
         training_step.prepare()
         return loop
 
     def run_to_end(self, asked: Interrupt, *, progress: bool) -> None:
         """Alternate gradients, records and updates until the last step, a signal or a non-finite gradient."""
-        steps, training_step = self.experiment.steps, self.training_step
+        steps, training_step = self.experiment.budget, self.training_step
         self.write_status("running")
         with ProgressBar("training", steps, start=self.step, shown=progress) as bar:
             while True:
@@ -198,10 +188,10 @@ class Loop:
     def record(self, bar: ProgressBar) -> bool:
         """Write the output due at this step; return False, without writing, if the run has diverged."""
         experiment, step = self.experiment, self.step
-        evaluates = step == experiment.steps or step % experiment.evaluate_every == 0
+        evaluates = step == experiment.budget or step % experiment.evaluate_every == 0
         if evaluates and not self.evaluate(bar):
             return False
-        last = step == experiment.steps or self.is_done
+        last = step == experiment.budget or self.is_done
         saves = last or experiment.save.saves(step, in_transition=self.in_transition)
         resumable = last or (step > 0 and step % experiment.save.resume_every == 0)
         if (saves or resumable) and not self.is_finite():
@@ -316,7 +306,7 @@ class Loop:
     def finish(self) -> None:
         self.run.metrics.sync()
         after = f"stopped {self.experiment.patience} evaluations after grokking was detected"
-        self.write_status("finished", **({"why": after} if self.step < self.experiment.steps else {}))
+        self.write_status("finished", **({"why": after} if self.step < self.experiment.budget else {}))
 
     def interrupt(self) -> None:
         """Save the state, unless the run has diverged since the last evaluation."""

@@ -263,7 +263,7 @@ def test_only_the_same_recording_is_continued(tmp_path):
 
 
 def test_a_recording_of_an_older_version_is_continued(tmp_path):
-    """Such a one has no ``reads``, but the last submodule before the logits."""
+    """Such a one has no ``reads``, but the last submodule before the logits, and 10^8 steps for an unknown length."""
     module = nn.Sequential(nn.Linear(3, 4), nn.Sigmoid(), nn.Linear(4, 2))
     watching = recorder(tmp_path, module)
     watching.record(0)
@@ -271,6 +271,8 @@ def test_a_recording_of_an_older_version_is_continued(tmp_path):
     file = tmp_path / "experiment.json"
     saved = json.loads(file.read_text())
     assert saved["model"]["reads"] == ["1"]
+    assert saved["steps"] is None
+    saved["steps"] = 10**8
     kept = ("kind", "class_name", "parameters", "buffers", "hooks", "features", "read_at", "own_logits")
     saved["model"] = {key: saved["model"][key] for key in kept} | {"penultimate": "0"}
     file.write_text(json.dumps(saved))
@@ -278,6 +280,7 @@ def test_a_recording_of_an_older_version_is_continued(tmp_path):
         again.record(5)
     run = Trajectory.open(tmp_path, module)
     assert run.steps == (0, 5)
+    assert run.experiment.steps is None
     torch.testing.assert_close(run[5].representation, run[5].features("0")[0])
 
 

@@ -121,6 +121,7 @@ BAD = {
     "save.often=1": "unknown key",
     "steps=0": "must be an integer from 1 to 10^8",
     "steps=1000000000000": "must be an integer from 1 to 10^8",
+    "steps=none": "must be an integer from 1 to 10^8",
     "evaluate_every=0": "must be an integer from 1 to 10^9",
     "seed=-1": "must be from 0 to 2^63 - 1",
     "seed=9223372036854775808": "must be from 0 to 2^63 - 1",

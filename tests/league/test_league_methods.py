@@ -10,7 +10,7 @@ import pytest
 from grokinterp import cli
 from grokinterp.errors import ConfigError
 from grokinterp.experiment import Experiment, Optimization, Schedules
-from grokinterp.league.methods import BASELINE, CHOSEN, METHODS, configured, differences, listing, plain
+from grokinterp.league.methods import BASELINE, CHOSEN, METHODS, configured, listing, plain
 from grokinterp.league.run import planned
 from grokinterp.models import TransformerSpec
 from grokinterp.optim import EGD, Cosine, GrokfastEMA, OrthoGrad
@@ -35,7 +35,7 @@ def test_the_matched_rate_takes_the_whole_gain_and_leaves_the_decay_per_step(con
 def test_the_matched_decay_changes_nothing_else():
     base, made = plain(TINY), configured("adamw_wd_matched", TINY)
     assert made.optimization.weight_decay == pytest.approx(3 * base.optimization.weight_decay)
-    assert set(differences(made.to_dict(), base.to_dict())) == {"optimization.weight_decay"}
+    assert set(base.differences(made)) == {"optimization.weight_decay"}
 
 
 @pytest.mark.parametrize("name", ["sgd", "egd"])
@@ -49,7 +49,7 @@ def test_sgd_takes_as_much_off_the_weights_as_adamw(name):
 def test_a_method_is_a_legal_experiment_that_differs_in_what_it_says(name):
     made, base = configured(name, TINY), plain(TINY)
     assert Experiment.from_dict(made.to_dict()) == made
-    changes = differences(made.to_dict(), base.to_dict())
+    changes = base.differences(made)
     assert bool(changes) == (name != BASELINE)
     assert all(key.startswith(("optimization.", "model.attention_fn")) for key in changes)
     assert (made.steps, made.evaluate_every, made.split, made.seed) == (30, 3, TINY.split, TINY.seed)

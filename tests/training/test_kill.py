@@ -28,17 +28,8 @@ def command() -> Iterator[WarmCommandLine]:
 
 def settings_of(experiment) -> list[str]:
     """The command line of an experiment."""
-    changes = [f"{key}={value}" for key, value in flat(experiment.to_dict())]
+    changes = [f"{key}={value}" for key, value in experiment.flat.items()]
     return [change.replace("=False", "=false").replace("=True", "=true") for change in changes]
-
-
-def flat(values: dict, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Dotted keys of tables inside tables, and their values."""
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
 
 
 @pytest.fixture(scope="module")
