@@ -104,7 +104,9 @@ def log_each(logger, of):
 
 def test_a_logger_that_fails_is_dropped_with_one_warning():
     good, bad = Listed(), Broken()
-    with pytest.warns(UserWarning, match="^Broken failed and is left out .* RuntimeError: the server is gone$") as said:
+    with pytest.warns(
+        UserWarning, match="^Broken failed and is now disabled: RuntimeError: the server is gone$"
+    ) as said:
         left = log_all([bad, good], ROW)
     assert len(said) == 1
     left = log_all(left, ROW)
