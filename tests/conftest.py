@@ -44,6 +44,12 @@ def quick(monkeypatch):
     monkeypatch.setattr("grokinterp.figures.to_svg", lambda figure: b"<svg/>")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the modules that have slow tests, so that no worker is left alone with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose marker names a tool or device that this machine lacks."""
     missing = [tool for marker, tools in TOOLS.items() if item.get_closest_marker(marker) for tool in tools]

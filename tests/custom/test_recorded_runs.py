@@ -13,6 +13,7 @@ from torch.nn import functional
 
 import grokinterp
 from grokinterp.analysis import Entry, analyze, evaluate
+from grokinterp.analysis.engine.evaluate import declared_arguments
 from grokinterp.analysis.health.alignment import gradient_weight_alignment
 from grokinterp.analysis.health.collapse import logit_statistics, softmax_collapse
 from grokinterp.analysis.health.filtered_alignment import filtered_alignment
@@ -36,6 +37,7 @@ from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.runs.results import Results
 from grokinterp.runs.trajectory import Trajectory
 from grokinterp.training import train
+from tests.cases.analyses import BRIEF
 from tests.support.foreign_networks import FOREIGN, TRAIN, call, take, trained
 from tests.support.small_runs import changed
 
@@ -151,7 +153,8 @@ SHARED = [performance, logit_statistics, softmax_collapse, weight_norms, gradien
 
 @pytest.mark.parametrize("analysis", SHARED, ids=lambda analysis: analysis.__name__)
 def test_our_network_recorded_gives_the_same_numbers(analysis, twins):
-    own, recorded = (evaluate(analysis, run, steps=[0, 20]) for run in twins)
+    brief = declared_arguments(analysis, BRIEF)
+    own, recorded = (evaluate(analysis, run, steps=[0, 20], **brief) for run in twins)
     rtol, atol = (1e-4, 1e-4) if analysis is local_learning_coefficient else (1e-6, 1e-9)  # chains in float32
     for name in own.data_vars:
         np.testing.assert_allclose(recorded[name].values, own[name].values, rtol=rtol, atol=atol, err_msg=str(name))

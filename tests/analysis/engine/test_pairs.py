@@ -16,6 +16,8 @@ from tests.cases.analyses import analyze_briefly
 from tests.cases.models import MODEL_SPECS
 from tests.cases.tasks import TASKS
 
+pytestmark = pytest.mark.slow
+
 MODEL_OF = {
     "transformer": MODEL_SPECS["one layer"],
     "pooled": MODEL_SPECS["boundaries"],
