@@ -112,11 +112,17 @@ def color_bar(axes: Axes, image: ScalarMappable, label: str) -> None:
 
 
 @styled()
-def to_svg(figure: Figure) -> bytes:
-    """The figure as SVG: no date, no random ids, text as outlines, so equal figures are equal bytes."""
+def to_svg(figure: Figure, *, palettes: bool = True) -> bytes:
+    """Return the figure as SVG without date and random ids, text as outlines, so that equal figures are equal bytes.
+
+    Args:
+        figure: the figure.
+        palettes: store heatmaps of at most 256 colors with a palette, which changes no pixel and takes far fewer bytes.
+    """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return EMBEDDED.sub(_with_palette, DIGITS.sub(rb"\1", buffer.getvalue()))
+    svg = DIGITS.sub(rb"\1", buffer.getvalue())
+    return EMBEDDED.sub(_with_palette, svg) if palettes else svg
 
 
 @styled()

@@ -123,16 +123,14 @@ def test_many_parameters_keep_readable_names(results):
     assert max(map(len, shown)) <= 24
 
 
-def test_a_palette_changes_no_pixel(kinds, monkeypatch):
+def test_a_palette_changes_no_pixel(kinds):
     data = kinds["division"].dataset
 
-    def pixels() -> list[np.ndarray]:
-        svg = figures.to_svg(figures.attention(data, two(data)))
+    def pixels(*, palettes: bool) -> list[np.ndarray]:
+        svg = figures.to_svg(figures.attention(data, two(data)), palettes=palettes)
         return [imread(io.BytesIO(base64.b64decode(part)), format="png") for part in style.EMBEDDED.findall(svg)]
 
-    small = pixels()
-    monkeypatch.setattr(style, "_with_palette", lambda found: found[0])
-    plain = pixels()
+    small, plain = pixels(palettes=True), pixels(palettes=False)
     assert len(small) == 6
     assert all(np.array_equal(a, b) for a, b in zip(small, plain, strict=True))
 

@@ -9,6 +9,7 @@ from grokinterp.errors import ConfigError
 from grokinterp.experiment import Optimization
 from grokinterp.experiment.problem import Problem
 from grokinterp.models import Transformer, TransformerSpec
+from grokinterp.models.classes import CLASSES
 from grokinterp.runs.results import Results
 from grokinterp.training import train
 from grokinterp.training.step import Step, norm
@@ -153,7 +154,7 @@ class Hesitant(Transformer):
 
 @pytest.fixture
 def hesitant(monkeypatch):
-    monkeypatch.setattr(TransformerSpec, "build", lambda spec, **sizes: Hesitant(spec, **sizes))
+    monkeypatch.setitem(CLASSES, TransformerSpec, Hesitant)
 
 
 @pytest.mark.usefixtures("hesitant")

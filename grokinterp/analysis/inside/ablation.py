@@ -42,13 +42,17 @@ class NeuronAblation(NamedTuple):
 # heads
 
 
-def head_ablation(checkpoint: Checkpoint) -> HeadAblation:
+def head_ablation(checkpoint: Checkpoint, *, examples: int = HEAD_EXAMPLES) -> HeadAblation:
     """Return the increase in loss when the output of each attention head is replaced by its mean.
 
     The head's output z (``attn.hook_z``) at each position is replaced by its mean z̄ over the examples, which keeps
     what the head adds to all alike: (z - z̄) W_O is taken out of the residual stream, and the rest of the network,
-    later layers included, goes on from there. Loss and labels are those trained with. Over all examples, or 4,096
-    of them, the same at every checkpoint.
+    later layers included, goes on from there. Loss and labels are those trained with, on
+    at most 4,096 examples by default.
+
+    Args:
+        checkpoint: the network.
+        examples: the number of examples that are drawn where there are more, the same at every checkpoint.
 
     Source: Nanda et al. 2023, §4.4 (ablations); Wang et al. 2023, §2.1 (mean-ablation).
 
@@ -58,7 +62,7 @@ def head_ablation(checkpoint: Checkpoint) -> HeadAblation:
     model, problem = checkpoint.model, checkpoint.problem
     if not model.n_heads:
         raise NotDefined("head_ablation", model.lacks("attention"))
-    chosen = drawn_examples(len(problem.tokens), HEAD_EXAMPLES).to(problem.tokens.device)
+    chosen = drawn_examples(len(problem.tokens), examples).to(problem.tokens.device)
     tokens, labels = problem.tokens[chosen], problem.trained_labels[chosen]
     with torch.no_grad():
         rows = [without_heads(model, layer, tokens, labels, problem) for layer in range(model.n_layers)]
@@ -92,13 +96,17 @@ def performance(
 # neurons
 
 
-def neuron_ablation(checkpoint: Checkpoint) -> NeuronAblation:
+def neuron_ablation(checkpoint: Checkpoint, *, examples: int = NEURON_EXAMPLES) -> NeuronAblation:
     """Return the increase in loss when each neuron of the last hidden layer is replaced by its mean.
 
     The neuron's activation h is replaced by its mean over the examples, at every position that the answer is read
     from: the residual stream x becomes x - (h - h̄) W_out, and what follows, LayerNorm and pooling, is computed
     anew. In a recursive model the neuron is ablated in the last update of the answer only, and the loss is that of
-    the last answer. Up to 1,024 examples, the same at every checkpoint, with the labels trained on.
+    the last answer. Labels are those trained on, of at most 1,024 examples by default.
+
+    Args:
+        checkpoint: the network.
+        examples: the number of examples that are drawn where there are more, the same at every checkpoint.
 
     Source: Nanda et al. 2023, §4.4 (ablations); Wang et al. 2023, §2.1 (mean-ablation).
 
@@ -108,7 +116,7 @@ def neuron_ablation(checkpoint: Checkpoint) -> NeuronAblation:
     problem = checkpoint.problem
     if not checkpoint.model.n_neurons:
         raise NotDefined("neuron_ablation", checkpoint.model.lacks("the last hidden layer"))
-    chosen = drawn_examples(len(problem.tokens), NEURON_EXAMPLES).to(problem.tokens.device)
+    chosen = drawn_examples(len(problem.tokens), examples).to(problem.tokens.device)
     labels = problem.trained_labels[chosen]
     with torch.no_grad():
         tail = checkpoint.model.neuron_tail(problem.tokens[chosen])

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from grokinterp.analysis.health.performance import performance
-from grokinterp.analysis.inside import ablation
 from grokinterp.analysis.inside.ablation import head_ablation, neuron_ablation
 from grokinterp.errors import NotDefined
 from grokinterp.experiment.problem import Problem
@@ -108,9 +107,9 @@ def test_labels_are_those_trained_on():
     assert not torch.equal(head_ablation(noisy)[0], head_ablation(drawn())[0])
 
 
-def test_a_draw_of_the_examples_is_the_same_every_time(monkeypatch):
-    monkeypatch.setattr(ablation, "HEAD_EXAMPLES", 20)
-    monkeypatch.setattr(ablation, "NEURON_EXAMPLES", 20)
-    assert torch.equal(head_ablation(drawn())[0], head_ablation(drawn())[0])
-    assert torch.equal(neuron_ablation(drawn())[0], neuron_ablation(drawn())[0])
+def test_a_draw_of_the_examples_is_the_same_every_time():
+    for analysis in (head_ablation, neuron_ablation):
+        found = analysis(drawn(), examples=20)[0]
+        assert torch.equal(found, analysis(drawn(), examples=20)[0])
+        assert not torch.equal(found, analysis(drawn())[0])
     assert float(performance(drawn()).all_loss) > 0
