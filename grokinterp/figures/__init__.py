@@ -17,10 +17,8 @@ from grokinterp.figures.groups import cosets, explained, irrep_similarity
 from grokinterp.figures.health import (
     alignment,
     alignment_by_parameter,
-    effective_rank,
     logit_magnitude,
     logit_margin,
-    singular_values,
     softmax_collapse,
 )
 from grokinterp.figures.inside import (
@@ -48,6 +46,7 @@ from grokinterp.figures.landscape.loss import (
     loss_lines,
     sharpness,
 )
+from grokinterp.figures.landscape.ranks import effective_rank, singular_values
 from grokinterp.figures.landscape.weights import (
     gradient_noise,
     gradient_shares,

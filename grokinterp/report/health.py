@@ -1,4 +1,4 @@
-"""The chapter on numerical health: softmax collapse, logits and margins, alignment, ranks."""
+"""The chapter on numerical health: softmax collapse, logits and margins, alignment."""
 
 from grokinterp import figures
 from grokinterp.report.plate import Plate
@@ -29,21 +29,9 @@ PLATES = (
         "Cosine with the weights. At −1 for the gradient, descent only scales the weights up.",
     ),
     Plate(
-        lambda data, view: figures.effective_rank(data, view.phases),
-        ("singular_values",),
-        "Effective rank of the weight matrices",
-        "Effective number of directions in each weight matrix.",
-    ),
-    Plate(
         lambda data, _: figures.alignment_by_parameter(data),
         ("gradient_weight_alignment",),
         "Alignment by parameter",
         "Cosine of gradient and applied update with each parameter; gray where it is not defined.",
-    ),
-    Plate(
-        lambda data, view: figures.singular_values(data, view.steps),
-        ("singular_values",),
-        "Singular values of the weight matrices",
-        "Largest singular values of the weight matrices at the start of each phase and at the end.",
     ),
 )

@@ -1,4 +1,4 @@
-"""The chapter on the loss landscape: gradients, the weight trajectory, norms, learning coefficient, Hessian."""
+"""The chapter on the loss landscape: gradients, weights, ranks and norms, learning coefficient, Hessian."""
 
 import xarray as xr
 
@@ -94,6 +94,18 @@ PLATES = (
         ("loss_line",),
         "Loss on the line to the final weights",
         "Loss on the straight line from a checkpoint's weights to the final weights; a bump is a barrier.",
+    ),
+    Plate(
+        lambda data, view: figures.effective_rank(data, view.phases),
+        ("singular_values",),
+        "Effective rank of the weight matrices",
+        "Effective number of directions in each weight matrix.",
+    ),
+    Plate(
+        lambda data, view: figures.singular_values(data, view.steps),
+        ("singular_values",),
+        "Singular values of the weight matrices",
+        "Largest singular values of the weight matrices at the start of each phase and at the end.",
     ),
     Plate(
         lambda data, view: figures.logit_bounds(data, view.phases),

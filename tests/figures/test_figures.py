@@ -12,7 +12,7 @@ from matplotlib.image import imread
 
 from grokinterp import figures
 from grokinterp.figures import style
-from grokinterp.figures.health import dense
+from grokinterp.figures.landscape.ranks import dense
 from grokinterp.figures.series import Line, draw_lines
 from grokinterp.phases import Event, History, Phase
 from grokinterp.report.explorer import LEVELS, PANELS, choose, frames, pack_attention, separate

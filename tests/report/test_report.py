@@ -270,12 +270,12 @@ def test_everything_not_a_number(tmp_path):
 def test_missing_analyses_are_named(tmp_path):
     without = (
         "attention_map", "logit_map", "embedding_circles", "progress_measures", "softmax_collapse",
-        "gradient_weight_alignment", "singular_values", "logit_spectrum",
+        "gradient_weight_alignment", "logit_spectrum",
     )  # fmt: skip
     path = write_run(tmp_path / "run", without=without)
     text, seen = Page(render(Results.open(path))).text, explorer(view_of(Results.open(path)), budget=10**6)
     assert seen.missing == "Not shown: embedding circles, attention map and logit map (not analyzed)."
-    assert "Not shown: softmax collapse, gradient weight alignment and singular values (not analyzed)." in text
+    assert "Not shown: softmax collapse and gradient weight alignment (not analyzed)." in text
     assert "not measured" in text
 
 
