@@ -1,4 +1,4 @@
-"""What every model is: a HookedRootModule that answers a token sequence, and says where its parts are."""
+"""The parent of all models: a HookedRootModule that answers token sequences and states what its parts are."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -19,37 +19,37 @@ from grokinterp.models.sites import HeadTail, NeuronTail, PatchSite
 class Model(HookedRootModule, ABC):
     """A network that answers token sequences; parameters and hooks have their TransformerLens names.
 
-    ``model(tokens)`` has one logit per class at every position it answers at; the answer is the last:
-    ``model(tokens)[:, -1]``. That plain form is the oracle. ``readout`` computes the same faster
-    where a model knows how.
+    ``model(tokens)`` gives one logit per class at every position that the model answers at; the answer is the last:
+    ``model(tokens)[:, -1]``. This plain form is the oracle of ``readout``, which may compute the same values faster.
+    Analyses ask a model for its properties and never for its class; the defaults here say NotDefined.
     """
 
     spec: Any
 
     inside: ClassVar[str] = ""
-    """What stands before the names of parameters in the module's own tree."""
+    """The prefix of parameter names in the module's own tree."""
 
     vectorizes: ClassVar[bool] = True
-    """Whether it runs under ``torch.func.vmap``."""
+    """Whether the model runs under ``torch.func.vmap``."""
 
     @property
     @abstractmethod
     def n_layers(self) -> int:
-        """Hidden layers."""
+        """Number of hidden layers."""
 
     @property
     def n_heads(self) -> int:
-        """Attention heads per layer; 0 without attention."""
+        """Number of attention heads per layer; 0 without attention."""
         return 0
 
     @property
     @abstractmethod
     def embedding(self) -> Float[Tensor, "token feature"]:
-        """What a token is turned into, the positions' tables side by side where each has its own."""
+        """The vector of every token; where each position has its own table, the tables are side by side."""
 
     @property
     def n_tables(self) -> int:
-        """How many tables lie side by side in ``embedding``: one that all positions share, or one for each."""
+        """Number of tables side by side in ``embedding``: 1 that all positions share, or one per position."""
         return 1
 
     def embedded_by(self, table: Float[Tensor, "token feature"]) -> dict[str, Tensor]:
@@ -61,7 +61,7 @@ class Model(HookedRootModule, ABC):
 
     @property
     def embeds_one_hot(self) -> bool:
-        """Whether tokens are one-hot vectors, so that ``embedding`` is a table of the first layer's."""
+        """Whether tokens are one-hot vectors, so that ``embedding`` is a table of first-layer weights."""
         return False
 
     @property
@@ -75,26 +75,26 @@ class Model(HookedRootModule, ABC):
     @property
     @abstractmethod
     def W_U(self) -> Float[Tensor, "d_model class"]:
-        """From what ``Readout.residual`` holds to the logits."""
+        """The map from ``Readout.residual`` to the logits."""
 
     @property
     @abstractmethod
     def W_L(self) -> Float[Tensor, "neuron class"]:
-        """From the last hidden layer to the logits, final LayerNorm left out."""
+        """The map from the last hidden layer to the logits, without the final LayerNorm."""
 
     @property
     @abstractmethod
     def b_U(self) -> Float[Tensor, "class"]:
-        """What the unembedding adds to the logits."""
+        """The bias of the unembedding."""
 
     @property
     def neuron_weights(self) -> Float[Tensor, "feature neuron"]:
-        """The weights that the neurons of the last hidden layer read with."""
+        """The input weights of the neurons of the last hidden layer."""
         raise NotDefined("neuron_weights", self.lacks("the weights that the neurons read with"))
 
     @property
     def n_neurons(self) -> int:
-        """Neurons of the last hidden layer; 0 where they are unknown."""
+        """Number of neurons of the last hidden layer; 0 where they are unknown."""
         return len(self.W_L)
 
     # the weights as analyses look at them
@@ -204,64 +204,64 @@ class Model(HookedRootModule, ABC):
     @property
     @abstractmethod
     def kept_per_example(self) -> int:
-        """Numbers that the backward pass keeps of every example, at least."""
+        """Least number of values that the backward pass keeps per example."""
 
     @property
     def examples_at_once(self) -> int:
-        """Examples of a plain forward pass: all positions of all would not stay in the processor's cache."""
+        """Number of examples per plain forward pass, few enough for the processor's cache."""
         return 1024
 
     def require_forward(self) -> None:
-        """Raise NotDefined where there are weights and no network."""
+        """Raise NotDefined if only the weights are known and not the network."""
         return None
 
     def lacks(self, part: str) -> str:
-        """Why there can be no measure of a part."""
+        """Return why a measure of a part is not defined."""
         return f"the model {self.spec.kind} has no {part.removeprefix('a ').removeprefix('an ')}"
 
     @abstractmethod
     def initialize(self, generator: torch.Generator | None) -> None:
-        """Draw the weights; zero without a generator."""
+        """Draw the weights; without a generator they become zero."""
 
     @abstractmethod
     def forward(self, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch answer class"]:
-        """Logits at every position that the model answers at."""
+        """Return the logits at every position that the model answers at."""
 
     def readout(self, inputs: ReadoutInputs) -> Readout:
-        """Logits and last-layer activations of every example; the plain form whenever a hook is attached."""
+        """Return logits and last-layer activations of every example; by the plain form if a hook is attached."""
         if any(point.has_hooks() for point in self.hook_points()):
             return self.readout_by_hooks(inputs.tokens)
         return self.readout_fast(inputs)
 
     @abstractmethod
     def readout_by_hooks(self, tokens: Int[Tensor, "example position"]) -> Readout:
-        """``readout`` by the plain forward pass, activations caught by hooks."""
+        """Return the ``readout`` of the plain forward pass, with activations caught by hooks."""
 
     def readout_fast(self, inputs: ReadoutInputs) -> Readout:
-        """``readout`` in the form that computes least."""
+        """Return the ``readout`` with the least computation."""
         return self.readout_by_hooks(inputs.tokens)
 
     @property
     @abstractmethod
     def feature_hooks(self) -> tuple[str, ...]:
-        """The hooks at which a representation of the question stands, in the order of the forward pass."""
+        """The hooks with a representation of the question, in the order of the forward pass."""
 
     @property
     def embed_hook(self) -> str | None:
-        """The hook of [batch, position, feature] that the tokens are turned into; None where it is unknown."""
+        """The hook of the embedded tokens [batch, position, feature]; None where it is unknown."""
         return "hook_embed"
 
     def is_linear_in_neurons(self, tokens: Int[Tensor, "example position"]) -> bool:
-        """Whether the last hidden layer adds neurons · ``W_L`` to the logits, all else being equal.
+        """Return whether the last hidden layer adds neurons · ``W_L`` to the logits and affects nothing else.
 
         Args:
-            tokens: examples to try it on, where it does not follow from how the model is built.
+            tokens: examples on which it is tested, where it does not follow from the architecture.
         """
         return False
 
     @property
     def pre_hook(self) -> str:
-        """The hook of what the last hidden layer's activation function is applied to. Raises NotDefined without one."""
+        """The hook of the last hidden layer's pre-activations. Raises NotDefined without one."""
         raise NotDefined("pre-activations", self.lacks("the pre-activations"))
 
     @property
@@ -271,30 +271,30 @@ class Model(HookedRootModule, ABC):
 
     @property
     def pattern_hooks(self) -> tuple[str, ...]:
-        """The hooks of every layer's attention pattern; none without attention."""
+        """The hooks of every layer's attention pattern; empty without attention."""
         return ()
 
     def positions(self, n_ctx: int) -> int:
-        """Positions that attention looks at, where sequences have ``n_ctx``."""
+        """Return the number of positions that attention sees in sequences of length ``n_ctx``."""
         return n_ctx
 
     @property
     def first_operand(self) -> int:
-        """The position of the first operand in the sequences that the model attends over."""
+        """The position of the first operand in the sequences that attention sees."""
         return 0
 
     def pattern_at_readout(
         self, pattern: Float[Tensor, "batch head query position"]
     ) -> Float[Tensor, "batch head position"]:
-        """Attention from the position that the answer is read at."""
+        """Return the attention from the position that the answer is read at."""
         return pattern[:, :, -1]
 
     def at_readout(self, x: Float[Tensor, "batch *position_and_feature"]) -> Float[Tensor, "batch feature"]:
-        """An activation where the answer is read, as one vector per example; all of it in a model without positions."""
+        """Return an activation where the answer is read, one vector per example; all of it without positions."""
         return x.flatten(1)
 
     def catch(self, tokens: Int[Tensor, "example position"], *names: str) -> list[Tensor]:
-        """The logits and the activations at some hooks, of one plain forward pass."""
+        """Return the logits and the activations at some hooks of one plain forward pass."""
         kept: dict[str, Tensor] = {}
 
         def keep(value: Tensor, *, hook: Any) -> None:
@@ -307,23 +307,23 @@ class Model(HookedRootModule, ABC):
     def run_with_cache(  # type: ignore[override]
         self, *args: Any, remove_batch_dim: bool = False, **kwargs: Any
     ) -> tuple[Tensor, ActivationCache]:
-        """As HookedRootModule's, with an ActivationCache: ``cache["pattern", 0]``."""
+        """Return the logits and an ActivationCache, which understands ``cache["pattern", 0]``."""
         logits, cache = super().run_with_cache(*args, remove_batch_dim=remove_batch_dim, **kwargs)
         return logits, ActivationCache(cache, self, has_batch_dim=not remove_batch_dim)
 
 
 def in_program(model: Model, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Parameters by the names that ``functional_call`` knows them by in a program whose ``model`` this is.
+    """Return parameters by their names for ``functional_call`` in a program that holds this model as ``model``.
 
     Raises:
-        NotDefined: a recorded model without its module, of which there is nothing to call.
+        NotDefined: a recorded model without its module, which cannot be called.
     """
     model.require_forward()
     return {f"model.{model.inside}{name}": value for name, value in tensors.items()}
 
 
 class ReadoutProgram(nn.Module):
-    """``readout`` of a model as a module, so that ``functional_call`` can swap parameters named ``model.…``."""
+    """The ``readout`` of a model as a module, so that ``functional_call`` can swap parameters named ``model.…``."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
