@@ -25,18 +25,16 @@ from grokinterp.report.plate import View
 from grokinterp.report.vocabulary import READ_AT, TWO_OPERANDS
 from grokinterp.runs.datasets import read_analysis, write_analysis, write_not_defined
 from grokinterp.runs.results import Results
-from tests.support.deep_data import MAPS
 from tests.support.report_data import (
     KEYS,
     KINDS,
     NOT_A_GROUP,
     NOT_CYCLIC,
-    analyses,
     experiment,
     write_kind,
     write_run,
 )
-from tests.support.report_page import PAYLOADS, Page, report_of
+from tests.support.report_page import PAYLOADS, Page
 
 
 @pytest.fixture(scope="module")
@@ -231,41 +229,6 @@ def test_a_parameter_name_cannot_leave_its_figure(tmp_path):
     assert len(page.all("script")) == 2
 
 
-@pytest.mark.parametrize(("steps", "evaluations"), [(0, 0), (0, 20), (1, 1), (1, 301), (2, 301), (3, 0)])
-@pytest.mark.usefixtures("quick")
-def test_few_checkpoints(steps, evaluations, tmp_path):
-    text = Page(report_of(tmp_path / "run", steps=steps, evaluations=evaluations)).text
-    if not evaluations:
-        assert "Nothing is known about this run yet" in text
-        assert "No phase could be dated" in text
-    if not steps:
-        assert "No checkpoint has been analyzed" in text
-    if steps == 1:
-        assert "What changed" not in text
-    if steps == 1 and evaluations > 1:
-        assert "so no change can be shown" in text
-
-
-@pytest.mark.usefixtures("quick")
-def test_a_run_that_does_not_grok(tmp_path):
-    page = Page(report_of(tmp_path / "run", groks=False))
-    assert "Memorized, did not generalize within the run" in page.text
-    assert "never" in page.text
-    assert "phase p-cleanup" not in [section.get("class") for section in page.all("section")]
-
-
-@pytest.mark.usefixtures("quick")
-def test_a_run_that_diverges(tmp_path):
-    text = Page(report_of(tmp_path / "run", nan_from=1000, status="diverged")).text
-    assert "Training stopped: a loss or gradient was not finite." in text
-    assert "unknown" in text
-
-
-@pytest.mark.usefixtures("quick")
-def test_everything_not_a_number(tmp_path):
-    assert "no verdict" in report_of(tmp_path / "run", nan_from=0)
-
-
 @pytest.mark.usefixtures("quick")
 def test_missing_analyses_are_named(tmp_path):
     without = (
@@ -277,14 +240,6 @@ def test_missing_analyses_are_named(tmp_path):
     assert seen.missing == "Not shown: embedding circles, attention map and logit map (not analyzed)."
     assert "Not shown: softmax collapse and gradient weight alignment (not analyzed)." in text
     assert "not measured" in text
-
-
-@pytest.mark.usefixtures("quick")
-def test_only_one_analysis(tmp_path):
-    others = tuple(name for name in analyses(np.array([0, 1]), 13) if name != "performance")
-    text = Page(report_of(tmp_path / "run", without=others)).text
-    assert "Not shown: embedding spectrum, neuron frequencies, embedding circles" in text
-    assert "Inside the network" not in text
 
 
 SAID = {
@@ -369,52 +324,8 @@ def test_every_place_where_an_answer_is_read_has_a_name():
     assert set(READ_AT) == set(places)
 
 
-@pytest.mark.usefixtures("quick")
-def test_a_whole_table_in_the_configuration_is_cut_short(tmp_path):
-    table = {"task": {"kind": "table", "path": None, "rows": ["0,1,2,3"] * 20_000}}
-    html = report_of(tmp_path / "run", steps=0, evaluations=0, changes=table)
-    assert len(html) < 60_000
-    assert "task table: rows: 20000 values" in html
-    assert re.search(r"0,1,2,3.{,400}… \(\d+ characters\)", html)
-
-
-@pytest.mark.usefixtures("quick")
-def test_skipped_files_are_named_and_counted(tmp_path):
-    text = Page(report_of(tmp_path / "run", skipped={"40": "digest does not match"})).text
-    assert "1 file could not be used; the other 25 checkpoints are unaffected" in text
-    assert "digest does not match" in text
-
-
 def test_phases_are_shown_at_their_nearest_checkpoints():
     steps = np.array([0, 100, 200])
     assert checkpoints_of(Phase("memorization", 0, 90), steps) == [0, 100]
     assert checkpoints_of(Phase("cleanup", 90, 110), steps) == [100]
     assert checkpoints_of(Phase("cleanup", 0, 5), np.array([], dtype=int)) == []
-
-
-@pytest.mark.usefixtures("quick")
-def test_five_thousand_checkpoints(tmp_path):
-    html = report_of(tmp_path / "run", steps=5000, evaluations=5001, without=MAPS)
-    assert len(html.encode()) < 5e6
-    assert "of 5000 checkpoints, denser around the phase boundaries" in html
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("separable", [True, False])
-def test_a_report_at_the_size_of_the_published_network_is_under_five_megabytes(tmp_path, separable):
-    path = write_run(tmp_path / "run", p=113, steps=120, evaluations=2501, separable=separable)
-    html = render(Results.open(path))
-    assert len(html.encode()) < 5e6
-    shown = int(re.search(r"(\d+) of 120 checkpoints", html)[1])
-    assert shown > (60 if separable else 10)
-
-
-@pytest.mark.slow
-def test_eight_heads_of_noise_on_s5_are_under_five_megabytes(tmp_path):
-    path = write_run(tmp_path / "run", p=120, steps=60, n_heads=8)
-    data = read_analysis(path, "attention_map")
-    noise = np.random.default_rng(0).random(data["attention_to_a"].shape)
-    write_analysis(path, "attention_map", data.assign(attention_to_a=data["attention_to_a"].copy(data=noise)))
-    html = render(Results.open(path))
-    assert len(html.encode()) < 5e6
-    assert int(re.search(r"(\d+) of 60 checkpoints", html)[1]) >= 5
