@@ -1,4 +1,4 @@
-"""A league: one experiment trained by many methods and seeds, and one page that compares when they generalize."""
+"""Leagues: one experiment trained with many methods and seeds, and a page that compares times to generalization."""
 
 from typing import TYPE_CHECKING
 

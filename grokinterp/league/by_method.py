@@ -1,4 +1,4 @@
-"""The runs of a league by method and seed: times to generalization, survival curves and accuracy curves."""
+"""Group the runs of a league by method and seed: times to generalization, survival curves, and accuracy curves."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ OVER = ("step", "seconds")
 
 
 def times_of(runs: Sequence[Mapping[str, Any]], over: str = "step") -> Times:
-    """Return the times to generalization of runs; runs of unknown time are left out."""
+    """Return the times to generalization of the runs, omitting runs whose time is unknown."""
     known = [run for run in runs if run[f"time_{over}"] is not None]
     return Times(
         tuple(float(run[f"time_{over}"]) for run in known), tuple(run["event_step"] is not None for run in known)
@@ -23,7 +23,7 @@ def times_of(runs: Sequence[Mapping[str, Any]], over: str = "step") -> Times:
 
 
 def by_method(found: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """Return the runs of each method that has any, in the order of the league."""
+    """Group the runs by method, in the order of the league; methods without runs are omitted."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for run in found["runs"]:
         groups.setdefault(run["method"], []).append(run)
@@ -57,7 +57,7 @@ def league_dataset(found: Mapping[str, Any], top: Path) -> xr.Dataset:
 
 
 def curves(found: Mapping[str, Any], top: Path, seeds: Sequence[int]) -> xr.Dataset:
-    """Return the accuracies of the weights that each run is judged by [method, seed, step]."""
+    """Return the train and test accuracy of every run [method, seed, step], with averaged weights where available."""
     metrics = [judged(Results.open(top / run["directory"]).metrics) for run in found["runs"]]
     steps = np.unique(np.concatenate([one["step"].values for one in metrics]))
     methods = list(by_method(found))

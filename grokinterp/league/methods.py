@@ -1,4 +1,4 @@
-"""The methods of a league, each a single change of the same plain AdamW run."""
+"""The methods of a league; each changes one thing in the same AdamW baseline."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -24,20 +24,20 @@ from grokinterp.optim import (
 )
 
 BASELINE = "adamw"
-"""The method that all others are compared with."""
+"""The method with which all others are compared."""
 
 SGD_RATE, SGD_MOMENTUM, EGD_RATE = 100.0, 0.9, 10.0
-"""Learning rates and momentum of methods whose updates differ in size from AdamW's; rates are factors."""
+"""Learning-rate factors, and the momentum, of the methods whose update size differs from AdamW's."""
 
 SMALL = 0.5
-"""Factor of the initial weights."""
+"""Factor by which ``small_init`` scales the initial weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """A way to train: its description, its source, and the change that it makes to the plain experiment.
+    """A training method: its description, its source, and the change that it makes to the baseline experiment.
 
-    ``apply`` raises ConfigError if the method has no meaning for the task or the model.
+    ``apply`` raises ConfigError if the method does not apply to the task or the model.
     """
 
     about: str
@@ -46,7 +46,11 @@ class Method:
 
 
 def plain(experiment: Experiment) -> Experiment:
-    """Return the experiment with AdamW alone: same rate, decay, batches, loss and initial weights, whole budget."""
+    """Return the experiment with plain AdamW for the whole budget.
+
+    Learning rate, weight decay, batch size, loss, and initial weights are kept. Filters, schedules, and stopping early
+    are removed.
+    """
     before = experiment.optimization
     kept = ("lr", "weight_decay", "betas", "eps", "warmup_steps", "loss", "batch_size", "init_scale", "constrain_norm")
     optimization = Optimization(**{name: getattr(before, name) for name in kept})
@@ -54,27 +58,27 @@ def plain(experiment: Experiment) -> Experiment:
 
 
 def configured(name: str, experiment: Experiment) -> Experiment:
-    """Return the experiment as a method trains it.
+    """Return the experiment configured for a method.
 
     Raises:
-        ConfigError: the method is unknown, not possible for this experiment, or changes nothing about it.
+        ConfigError: the method is unknown, does not apply to this experiment, or would not change it.
     """
     if name not in METHODS:
         raise ConfigError("methods", name, f"must be among {', '.join(METHODS)}")
     base = plain(experiment)
     made = METHODS[name].apply(base)
     if name != BASELINE and made == base:
-        raise ConfigError("methods", name, f"changes nothing here: it is {BASELINE}")
+        raise ConfigError("methods", name, f"does not change this experiment: it equals {BASELINE}")
     return made
 
 
 def optimized(**values: Any) -> Callable[[Experiment], Experiment]:
-    """Return a change of optimization settings."""
+    """Return a function that changes optimization settings."""
     return lambda base: replace(base, optimization=replace(base.optimization, **values))
 
 
 def scheduled(**schedules: Any) -> Callable[[Experiment], Experiment]:
-    """Return a change of schedules, each made for the number of steps."""
+    """Return a function that sets schedules, each built for the number of steps."""
 
     def apply(base: Experiment) -> Experiment:
         made = {name: schedule(base.budget) for name, schedule in schedules.items()}
@@ -84,7 +88,7 @@ def scheduled(**schedules: Any) -> Callable[[Experiment], Experiment]:
 
 
 def rescaled(rate: float, decay: float, **values: Any) -> Callable[[Experiment], Experiment]:
-    """Return a change that multiplies learning rate and weight decay, and of other settings."""
+    """Return a function that multiplies learning rate and weight decay by factors and changes other settings."""
 
     def apply(base: Experiment) -> Experiment:
         o = base.optimization
@@ -95,32 +99,32 @@ def rescaled(rate: float, decay: float, **values: Any) -> Callable[[Experiment],
 
 
 def lr_matched(filter: GradientFilter) -> Method:
-    """Return AdamW at the learning rate that a filter would have if its whole gain reached the weights."""
+    """Return AdamW with the learning rate that a filter amounts to if its whole gain reaches the weights."""
     gain = filter.gain
     return Method(
         about=f"AdamW with the learning rate × {gain:g} = 1 + λ of {filter.kind} and the weight decay ÷ {gain:g}, so "
-        "that the decay per step, lr · weight decay, stays",
+        "that the decay per step, lr · weight decay, is unchanged",
         source="control",
         apply=rescaled(gain, 1 / gain),
     )
 
 
 def with_filters(*filters: GradientFilter, **values: Any) -> Callable[[Experiment], Experiment]:
-    """Return a change that puts filters between the gradient and AdamW."""
+    """Return a function that inserts filters between the gradient and AdamW."""
     return optimized(filters=filters, **values)
 
 
 def stablemax_attention(base: Experiment) -> Experiment:
-    """Return the experiment with StableMax in place of the softmax of attention."""
+    """Return the experiment with StableMax instead of softmax in its attention."""
     if not isinstance(base.model, TransformerSpec):
-        raise ConfigError("model.kind", base.model.kind, "has no softmax attention that StableMax could replace")
+        raise ConfigError("model.kind", base.model.kind, "has no softmax attention to replace with StableMax")
     if base.model.attention_rate == 0:
         raise ConfigError("model.attention_rate", 0, "makes attention constant: there is no softmax to replace")
     return replace(base, model=replace(base.model, attention_fn="stablemax"))
 
 
 def cross_entropy(apply: Callable[[Experiment], Experiment]) -> Callable[[Experiment], Experiment]:
-    """Return the same change, refused unless the loss is a cross-entropy, whose softmax it replaces."""
+    """Return the same change, restricted to losses with a softmax, that is, to cross-entropies."""
 
     def checked(base: Experiment) -> Experiment:
         if base.optimization.loss == "mse":
@@ -131,7 +135,7 @@ def cross_entropy(apply: Callable[[Experiment], Experiment]) -> Callable[[Experi
 
 
 def batched(schedule: Callable[[int], Any]) -> Callable[[Experiment], Experiment]:
-    """Return a change to mini-batches that grow to the configured size, by default to all training examples."""
+    """Return a function that sets mini-batches growing to the configured size, by default to all training examples."""
 
     def apply(base: Experiment) -> Experiment:
         largest = base.optimization.batch_size or base.split.sizes(base.task).train
@@ -142,7 +146,7 @@ def batched(schedule: Callable[[int], Any]) -> Callable[[Experiment], Experiment
 
 
 def curriculum(**values: Any) -> Callable[[Experiment], Experiment]:
-    """Return a change to a curriculum: 30 % of the training examples at first, all after a fifth of the run."""
+    """Return a function that sets a curriculum: 30 % of the training examples first, all after a fifth of the run."""
     return lambda base: optimized(curriculum=Curriculum(start=0.3, over=max(base.budget // 5, 1), **values))(base)
 
 
@@ -158,14 +162,14 @@ OMNIGROK = "Liu et al. 2022 (Omnigrok)"
 
 METHODS: dict[str, Method] = {
     BASELINE: Method(
-        about="AdamW as configured, without anything else: the base", source="Loshchilov and Hutter 2017",
+        about="the baseline: AdamW as configured, with no other technique", source="Loshchilov and Hutter 2017",
         apply=lambda base: base,
     ),
     "adamw_lr_matched": lr_matched(EMA),
     "adamw_lr_matched_ma": lr_matched(MA),
     "adamw_lr_matched_dual": lr_matched(DUAL),
     "adamw_wd_matched": Method(
-        about=f"AdamW with the weight decay × {EMA.gain:g} = 1 + λ of grokfast_ema: what a stronger decay alone does",
+        about=f"AdamW with the weight decay × {EMA.gain:g} = 1 + λ of grokfast_ema: the effect of stronger decay alone",
         source="control", apply=rescaled(1.0, EMA.gain),
     ),
     "no_weight_decay": Method(
@@ -176,8 +180,8 @@ METHODS: dict[str, Method] = {
         apply=with_filters(EMA),
     ),
     "grokfast_ma": Method(
-        about=f"AdamW on g + λ · the mean of the last {MA.window} gradients (λ {MA.lamb:g}, from when there are "
-        "so many)", source=GROKFAST, apply=with_filters(MA),
+        about=f"AdamW on g + λ · the mean of the last {MA.window} gradients (λ {MA.lamb:g}, applied once the "
+        "window is full)", source=GROKFAST, apply=with_filters(MA),
     ),
     "grokfast_dual": Method(
         about=f"both Grokfast filters on the raw gradient (λ {DUAL.ema.lamb:g} and {DUAL.ma.lamb:g})", source=GROKFAST,
@@ -188,13 +192,13 @@ METHODS: dict[str, Method] = {
         apply=with_filters(EMA, lr_normalize=True),
     ),
     "orthograd": Method(
-        about="AdamW on the part of each gradient that is orthogonal to its weights, rescaled; no weight decay, as "
-        "published: nothing would grow the weights again",
+        about="AdamW on the component of each gradient orthogonal to its weights, rescaled; no weight decay, as "
+        "published: no gradient component would counteract it",
         source=PRIETO,
         apply=with_filters(OrthoGrad(), weight_decay=0.0),
     ),
     "stablemax": Method(
-        about="StableMax cross-entropy as the loss that is trained on", source=PRIETO,
+        about="StableMax cross-entropy as the training loss", source=PRIETO,
         apply=cross_entropy(optimized(loss="stablemax")),
     ),
     "orthograd_stablemax": Method(
@@ -202,82 +206,85 @@ METHODS: dict[str, Method] = {
         apply=cross_entropy(with_filters(OrthoGrad(), loss="stablemax", weight_decay=0.0)),
     ),
     "stablemax_attention": Method(
-        about="StableMax in place of the attention's softmax", source=PRIETO, apply=stablemax_attention,
+        about="StableMax instead of softmax in the attention", source=PRIETO, apply=stablemax_attention,
     ),
     "egd": Method(
-        about="SGD without momentum on gradients whose singular values are all 1; learning rate × "
+        about="SGD without momentum on gradients whose singular values are all set to 1; learning rate × "
         f"{EGD_RATE:g}, weight decay ÷ {EGD_RATE:g} (an update of a 128 × 128 matrix is then about as large as "
         "AdamW's; not tuned)",
         source="Pasand and Dohmatob 2025",
         apply=rescaled(EGD_RATE, 1 / EGD_RATE, optimizer="sgd", momentum=0.0, filters=(EGD(),)),
     ),
     "muon": Method(
-        about="Muon (momentum .95) on matrices, AdamW on the rest, at the same learning rate and weight decay: updates "
-        "are scaled to AdamW's size", source="Jordan et al. 2024; Liu et al. 2025",
+        about="Muon (momentum .95) on matrices and AdamW on the rest, with the same learning rate and weight decay; "
+        "updates are scaled to the size of AdamW's", source="Jordan et al. 2024; Liu et al. 2025",
         apply=optimized(optimizer="muon", momentum=0.95),
     ),
     "sgd": Method(
-        about=f"SGD with momentum {SGD_MOMENTUM:g}, learning rate × {SGD_RATE:g}, and the weight decay that takes as "
-        "much off the weights a step as the base's (not tuned)", source="control",
+        about=f"SGD with momentum {SGD_MOMENTUM:g}, learning rate × {SGD_RATE:g}, and a weight decay that shrinks "
+        "the weights as much per step as the baseline's (not tuned)", source="control",
         apply=rescaled(SGD_RATE, (1 - SGD_MOMENTUM) / SGD_RATE, optimizer="sgd", momentum=SGD_MOMENTUM),
     ),
     "average": Method(
-        about="the base; judged by the moving average of its weights (decay .999 a step)",
+        about="the baseline, evaluated with the moving average of its weights (decay .999 per step)",
         source="Polyak and Juditsky 1992", apply=optimized(average=0.999),
     ),
     "lr_cosine": Method(
-        about="learning rate falls to 0 along a cosine over the run", source="Loshchilov and Hutter 2016",
+        about="learning rate decays to 0 along a cosine over the run", source="Loshchilov and Hutter 2016",
         apply=scheduled(lr=lambda steps: Cosine()),
     ),
     "lr_cyclic": Method(
-        about="learning rate in a triangle wave of ten periods, from a tenth", source="Smith 2017",
+        about="learning rate follows a triangle wave of ten periods, starting at a tenth", source="Smith 2017",
         apply=scheduled(lr=lambda steps: Cyclic(period=max(steps // 10, 2))),
     ),
     "lr_adaptive": Method(
-        about="learning rate halved whenever the training loss rests for a tenth of the run", source="torch.optim",
+        about="learning rate halves whenever the training loss plateaus for a tenth of the run", source="torch.optim",
         apply=scheduled(lr=lambda steps: Plateau(patience=max(steps // 10, 1))),
     ),
     "weight_decay_increasing": Method(
-        about="weight decay rises from a tenth over the first half of the run", source="control",
+        about="weight decay rises from a tenth to its full value over the first half of the run", source="control",
         apply=scheduled(weight_decay=lambda steps: Increasing(over=max(steps // 2, 1))),
     ),
     "weight_decay_adaptive": Method(
-        about="weight decay doubles every tenth of the run while memorized and not generalizing, up to tenfold; it "
-        "looks at the held-out accuracy", source=f"after {OMNIGROK}",
+        about="weight decay doubles every tenth of the run while the network has memorized but not generalized, up to "
+        "tenfold; it uses the held-out accuracy", source=f"after {OMNIGROK}",
         apply=scheduled(weight_decay=lambda steps: Gap(doubling=max(steps // 10, 1))),
     ),
     "batch_increasing": Method(
-        about="batches grow from a tenth to the whole over the first half of the run", source="Smith et al. 2018",
+        about="batch size grows from a tenth to its full value over the first half of the run",
+        source="Smith et al. 2018",
         apply=batched(lambda steps: Increasing(over=max(steps // 2, 1))),
     ),
     "batch_curriculum": Method(
-        about="batches double from an eighth each time the training examples are mastered", source="Smith et al. 2018",
+        about="batch size starts at an eighth and doubles each time the training examples are mastered",
+        source="Smith et al. 2018",
         apply=batched(lambda steps: Mastery(hold=max(steps // 20, 1))),
     ),
     "curriculum": Method(
-        about="30 % of the training examples at first, the smallest operands, and all after a fifth of the run",
+        about="30 % of the training examples at first, those with the smallest operands; all after a fifth of the run",
         source="Bengio et al. 2009", apply=curriculum(),
     ),
     "curriculum_random": Method(
-        about="as curriculum, in an order drawn at random", source="control", apply=curriculum(by="random"),
+        about="like curriculum, with the examples in random order", source="control", apply=curriculum(by="random"),
     ),
     "small_init": Method(
         about=f"initial weights × {SMALL:g}", source=OMNIGROK, apply=small_init,
     ),
     "constrained_norm": Method(
-        about="the norm of all weights is kept where it began", source=OMNIGROK, apply=optimized(constrain_norm=True),
+        about="the norm of all weights is held at its initial value", source=OMNIGROK,
+        apply=optimized(constrain_norm=True),
     ),
 }  # fmt: skip
-"""Every method by name, the controls beside what they control for."""
+"""All methods by name; the controls follow the baseline and the methods that they control for."""
 
 CHOSEN = (
     BASELINE, "adamw_lr_matched", "adamw_wd_matched", "grokfast_ema", "grokfast_ma", "grokfast_dual", "orthograd",
     "stablemax", "orthograd_stablemax", "egd", "muon",
 )  # fmt: skip
-"""The methods of a league by default."""
+"""The default methods of a league."""
 
 
 def listing() -> list[str]:
-    """Return a line for each method."""
+    """Return one line per method: its name, description, and source."""
     width = max(map(len, METHODS))
     return [f"{name:{width}}  {method.about} ({method.source})" for name, method in METHODS.items()]

@@ -1,4 +1,4 @@
-"""A league as one HTML file that opens offline and runs no script."""
+"""Render a league as one HTML file that opens offline and runs no script."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ from grokinterp.sweeps.outcome import early_stop, judged
 ASSETS = Path(__file__).parent / "templates"
 PAGE = "league.html"
 PATIENCES = (5, 20, 100)
-"""Patiences of early stopping that are tried on the baseline beside the given one."""
+"""Patience values tried on the baseline in addition to the given value."""
 
 
 class Stopped(NamedTuple):
@@ -39,24 +39,24 @@ class Stopped(NamedTuple):
     full: str
     solved: str
     untrained: int = 0
-    """Runs whose weights at step 0 are kept."""
+    """Number of runs that keep the weights of step 0."""
 
 
 def write_page(directory: str | Path, out: str | Path | None = None) -> Path:
     """Write the page of a league and return its path.
 
     Args:
-        directory: that of a league, as ``run_league`` fills it.
-        out: the file, by default ``league.html`` in it.
+        directory: the directory of the league, as written by ``run_league``.
+        out: the output file (default: ``league.html`` in the directory).
 
     Raises:
-        RunDirectoryError: the directory holds no league, or a damaged run.
+        RunDirectoryError: the directory contains no league, or a damaged run.
         GrokinterpError: the file cannot be written.
     """
     top = Path(directory)
     found = read_league(top)
     if not found.get("runs"):
-        raise RunDirectoryError(top, f"holds no league: it has no {LEAGUE} with runs")
+        raise RunDirectoryError(top, f"contains no league: it has no {LEAGUE} with runs")
     path = top / PAGE if out is None else Path(out)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, render(found, top).encode("utf-8"), replace=True)
@@ -64,7 +64,7 @@ def write_page(directory: str | Path, out: str | Path | None = None) -> Path:
 
 
 def render(found: Mapping[str, Any], top: Path) -> str:
-    """Return the page; the same league gives the same bytes."""
+    """Return the page; the same league always gives the same bytes."""
     style = asset(STYLE) + asset(ASSETS / "league.css")
     return environment("grokinterp.league").get_template("league.html").render(
         **content(found, top), style=Markup(style), policy=policy(style=style, script=None)
@@ -72,7 +72,7 @@ def render(found: Mapping[str, Any], top: Path) -> str:
 
 
 def content(found: Mapping[str, Any], top: Path) -> dict[str, Any]:
-    """Return the values that the page shows."""
+    """Return the values shown on the page."""
     groups, base, data = by_method(found), found["base"], league_dataset(found, top)
     seeds = max(len(runs) for runs in groups.values())
     early = [stopped(name, runs) for name, runs in groups.items()]
@@ -112,15 +112,15 @@ def lead(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     solved_runs = sum(run["event_step"] is not None for runs in groups.values() for run in runs)
     medians = {name: median(times_of(runs)).value for name, runs in groups.items()}
     first = min(medians, key=lambda name: medians[name])
-    said = f"{solved_runs} of {n_runs} runs generalized."
+    result = f"{solved_runs} of {n_runs} runs generalized."
     if medians[first] == float("inf"):
-        return f"{said} No method has a median."
-    said += f" The smallest median is that of {first}, {whole_number(medians[first])} steps"
+        return f"{result} No method reaches a median time."
+    result += f" {first} has the smallest median time, {whole_number(medians[first])} steps"
     if first == BASELINE or BASELINE not in medians:
-        return f"{said}."
+        return f"{result}."
     base = medians[BASELINE]
-    beside = "has none within the budget" if base == float("inf") else f"has {whole_number(base)}"
-    return f"{said}; {BASELINE} {beside}."
+    comparison = "reaches none within the budget" if base == float("inf") else f"takes {whole_number(base)}"
+    return f"{result}; {BASELINE} {comparison}."
 
 
 def smallest_p(seeds: int) -> float:
@@ -135,16 +135,18 @@ def smallest_p(seeds: int) -> float:
     return 2 / ways
 
 
-ACCURACIES = "Accuracy of every run over the steps, by method; for averaging methods, that of the averaged weights."
+ACCURACIES = (
+    "Accuracy of every run by method; for methods that average the weights, the accuracy of the averaged weights."
+)
 CURVES = (
-    "Kaplan-Meier curves, slightly offset so that none hides another; a cross is the last time at which a run was "
-    "observed without having generalized."
+    "Kaplan-Meier curves, slightly offset so that none hides another; a cross marks the last time at which a run "
+    "that has not generalized was observed."
 )
 
 
 def drawn_times(data: Any) -> Gallery:
     """Draw the times of every run, then survival curves, over steps and over seconds."""
-    points = "Every run and the median of its method. A bar that reaches the edge is an interval without an upper end."
+    points = "All runs and the median of each method. An interval that reaches the edge has no upper bound."
     return gallery(
         [
             (times_by_method(data), points, points),
@@ -156,7 +158,7 @@ def drawn_times(data: Any) -> Gallery:
 
 
 def stopped(name: str, runs: Sequence[Mapping[str, Any]]) -> Stopped:
-    """Return the steps and accuracies of early stopping on a method's runs, beside those of the full runs."""
+    """Return the steps and accuracies of early stopping on a method's runs, and the accuracies of the full runs."""
     early = [run["early"] for run in runs if run["early"]]
     return Stopped(
         name=name,
@@ -170,7 +172,7 @@ def stopped(name: str, runs: Sequence[Mapping[str, Any]]) -> Stopped:
 
 
 def spread(values: Sequence[float | None]) -> str:
-    """Return median and extremes.
+    """Return the median and the range of the known values.
 
     >>> spread([0.5, 1.0, None, 0.75])
     '75 % (50 % to 100 %)'
@@ -183,7 +185,7 @@ def spread(values: Sequence[float | None]) -> str:
 
 
 def by_patience(runs: Sequence[Mapping[str, Any]], top: Path, chosen: int) -> list[Stopped]:
-    """Return early stopping on the baseline's runs with several patiences."""
+    """Return the outcome of early stopping on the baseline's runs for several patience values."""
     metrics = [judged(Results.open(top / run["directory"]).metrics) for run in runs]
     metrics = [one for one in metrics if one.sizes["step"]]
     found = []

@@ -21,13 +21,13 @@ from grokinterp.training.memory import require_memory
 LEAGUE = "league.json"
 MOST_SEEDS = 1000
 MEASURES = ("performance", "softmax_collapse", "gradient_weight_alignment")
-"""The analyses of every run; its checkpoints are few."""
+"""The analyses of every run, which has few checkpoints."""
 
 CHECKPOINTS = 8
-"""Checkpoints of a run after the first: enough to measure collapse and alignment."""
+"""Number of checkpoints of a run after the first, enough to measure softmax collapse and alignment."""
 
 PATIENCE = 20
-"""Evaluations without a lower held-out loss after which early stopping would stop."""
+"""Number of evaluations without a lower held-out loss after which early stopping would end a run."""
 
 
 def run_league(
@@ -42,24 +42,25 @@ def run_league(
 ) -> dict[str, Any]:
     """Train every method with every seed on the same budget, and return the content of ``league.json``.
 
-    All runs have the same steps, evaluations and model; the runs of one seed have the same split and, unless a method
-    changes them, the same initial weights. Each is a run directory, ``METHOD/seed-N``. Finished runs are not trained
-    again, interrupted ones are resumed. Each process has one thread. A method that is not possible for the experiment
-    is listed with the reason, and so is a run that fails.
+    All runs have the same steps, evaluations, and model. Runs with the same seed share the split and, unless a method
+    changes them, the initial weights. Each run has its own directory, ``METHOD/seed-N``, and its own single-threaded
+    process. Finished runs are not trained again, and interrupted runs are resumed. Methods that do not apply to the
+    experiment and runs that fail are listed with the reason.
 
     Args:
-        experiment: the task, model and budget; methods replace its optimizer, filters, schedules and the like.
+        experiment: the task, model, and budget; methods replace its optimizer, filters, schedules, and similar
+            settings.
         methods: names among ``METHODS``.
-        seeds: number of seeds, counted from the experiment's.
-        directory: a new one, or that of an earlier call, whose other runs stay in the league.
-        jobs: processes at a time (default: one per core).
+        seeds: number of seeds, starting at the experiment's seed.
+        directory: a new directory, or that of an earlier call, whose other runs remain in the league.
+        jobs: number of simultaneous processes (default: one per core).
         patience: evaluations without a lower held-out loss, for the comparison with early stopping.
         progress: show a progress bar on standard error.
 
     Raises:
-        ConfigError: an unknown method, a number out of range, an experiment with too few evaluations, or no
-            possible method.
-        RunDirectoryError: the directory holds runs of another configuration.
+        ConfigError: a method is unknown, a number is out of range, the experiment has too few evaluations, or no method
+            applies.
+        RunDirectoryError: the directory contains runs with another configuration.
     """
     top, chosen = Path(directory), list(dict.fromkeys(methods))
     require(experiment, chosen, seeds, jobs, patience)
@@ -77,12 +78,12 @@ def run_league(
 
 
 def require(experiment: Experiment, methods: Sequence[str], seeds: int, jobs: int | None, patience: int) -> None:
-    """Raise ConfigError for arguments that are wrong whatever the methods do."""
+    """Raise ConfigError if an argument is invalid for every method."""
     for name in methods:
         if name not in METHODS:
             raise ConfigError("methods", name, f"must be among {', '.join(METHODS)}")
     if not methods:
-        raise ConfigError("methods", "none", "must name at least one")
+        raise ConfigError("methods", "none", "must contain at least one method")
     if not 1 <= seeds <= MOST_SEEDS:
         raise ConfigError("seeds", seeds, f"must be an integer from 1 to {MOST_SEEDS}")
     if jobs is not None and jobs < 1:
@@ -91,14 +92,14 @@ def require(experiment: Experiment, methods: Sequence[str], seeds: int, jobs: in
         raise ConfigError("patience", patience, "must be an integer from 1")
     evaluations = experiment.budget // experiment.evaluate_every + 1
     if evaluations < SUSTAINED.window:
-        rule = f"gives {evaluations} evaluations; a run is judged by {SUSTAINED.window} or more: lower evaluate_every"
+        rule = f"gives {evaluations} evaluations; at least {SUSTAINED.window} are required: lower evaluate_every"
         raise ConfigError("steps", experiment.budget, rule)
 
 
 def planned(
     experiment: Experiment, methods: Sequence[str], seeds: int, top: Path
 ) -> tuple[Experiment, dict[str, str], list[Entry]]:
-    """Return the base, the reasons why methods are not possible, and the runs, seed by seed."""
+    """Return the baseline experiment, the reasons why methods do not apply, and the runs ordered by seed."""
     every = max(experiment.budget // CHECKPOINTS, 1)
     base = plain(replace(experiment, save=SaveAt(every=every, resume_every=max(experiment.budget // 10, 1))))
     made, refused = {}, {}
@@ -110,7 +111,9 @@ def planned(
             made.pop(name, None)
             refused[name] = str(error)
     if not made:
-        raise ConfigError("methods", ",".join(methods), f"none is possible here: {next(iter(refused.values()))}")
+        raise ConfigError(
+            "methods", ",".join(methods), f"no method applies to this experiment: {next(iter(refused.values()))}"
+        )
     numbers = range(experiment.seed, experiment.seed + seeds)
     entries = [
         Entry(top / name / f"seed-{seed}", replace(one, name=name, seed=seed))
@@ -121,12 +124,12 @@ def planned(
 
 
 def require_same(top: Path, base: Experiment, entries: Sequence[Entry]) -> None:
-    """Raise RunDirectoryError if the directory holds runs of another configuration."""
+    """Raise RunDirectoryError if the directory contains runs with another configuration."""
     earlier = read_league(top)
     if earlier:
         stored = replace(Experiment.from_dict(earlier["base"]), name=base.name)
         if odd := stored.differences(base):
-            raise RunDirectoryError(top, f"holds a league of another experiment: {there_and_here(odd)}")
+            raise RunDirectoryError(top, f"contains a league of another experiment: {there_and_here(odd)}")
     for entry in entries:
         path = entry.directory / "experiment.json"
         if path.exists():
@@ -138,7 +141,7 @@ def require_same(top: Path, base: Experiment, entries: Sequence[Entry]) -> None:
 
 
 def read_league(top: Path) -> dict[str, Any]:
-    """Return the content of ``league.json``; empty if there is none or it is damaged."""
+    """Return the content of ``league.json``; empty if the file is missing or damaged."""
     try:
         found = json.loads((top / LEAGUE).read_bytes())
     except (FileNotFoundError, ValueError):
@@ -149,7 +152,7 @@ def read_league(top: Path) -> dict[str, Any]:
 def collected(
     top: Path, base: Experiment, entries: Sequence[Entry], before: Mapping[str, Any], outcome: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Collect the league from its run directories, earlier calls included, in the order of METHODS."""
+    """Collect the league from its run directories, including those of earlier calls, in the order of METHODS."""
     failures = {(e.experiment.name, e.experiment.seed): e.failure for e in entries if e.failure}
     runs = [outcome_of(path, name, seed, patience=outcome["patience"]) for name, seed, path in directories(top)]
     found = {name for name, _, _ in directories(top)}
@@ -169,7 +172,7 @@ def collected(
 
 
 def outcome_of(path: Path, method: str, seed: int, *, patience: int) -> dict[str, Any]:
-    """Return the outcome of one run of the league, with its method, seed and place."""
+    """Return the outcome of one run of the league with its method, seed, and directory."""
     place = {"method": method, "seed": seed, "directory": f"{method}/{path.name}"}
     return place | measured(path, patience=patience)
 
@@ -185,7 +188,7 @@ def method_of(name: str, base: Experiment) -> dict[str, Any]:
 
 
 def directories(top: Path) -> Iterator[tuple[str, int, Path]]:
-    """Yield method, seed and directory of every run, method by method."""
+    """Yield the method, seed, and directory of every run, grouped by method."""
     for name in METHODS:
         numbered = []
         for path in (top / name).glob("seed-*"):

@@ -1,4 +1,4 @@
-"""Time to generalization as survival analysis: of a run that has not generalized, a lower bound is known."""
+"""Analyze the time to generalization as a survival time; runs that have not generalized are censored."""
 
 import math
 import warnings
@@ -12,11 +12,11 @@ from scipy.stats import CensoredData, ecdf, logrank
 CONFIDENCE = 0.95
 
 MOST_SPLITS = 20_000
-"""Permutations of the runs between two methods that the exact test enumerates at most."""
+"""Maximum number of permutations of the runs of two methods that the exact test enumerates."""
 
 
 class Times(NamedTuple):
-    """A time for each run, and whether it is the time of the event or the last time known without it.
+    """The time of each run, and whether the event was observed then or the run was censored without it.
 
     >>> Times((5.0, 9.0), (True, False)).solved
     1
@@ -27,7 +27,7 @@ class Times(NamedTuple):
 
     @property
     def solved(self) -> int:
-        """Return the number of runs with an event."""
+        """The number of runs with an observed event."""
         return sum(self.observed)
 
     def data(self) -> CensoredData:
@@ -36,7 +36,7 @@ class Times(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """A Kaplan-Meier curve: the share of runs without the event from each time on, and its confidence band."""
+    """A Kaplan-Meier curve with its confidence band: the share of runs without the event from each time on."""
 
     times: tuple[float, ...]
     share: tuple[float, ...]
@@ -45,7 +45,7 @@ class Curve(NamedTuple):
 
 
 class Median(NamedTuple):
-    """The median time with a confidence interval: infinite where the runs do not bound it, NaN where there is none."""
+    """The median time with a confidence interval: infinite where the runs do not bound it, NaN if it does not exist."""
 
     value: float
     low: float
@@ -55,7 +55,7 @@ class Median(NamedTuple):
 def kaplan_meier(runs: Times) -> Curve:
     """Return Ŝ(t) = Π_{tᵢ ≤ t} (1 - dᵢ/nᵢ) with the log-log band exp(-exp(log(-log Ŝ) ± z σ / log Ŝ)), σ by Greenwood.
 
-    The band is [Ŝ, Ŝ] where it is not defined: before the first event, and where no run is left.
+    Where the band is undefined (before the first event, and where no runs remain), it is [Ŝ, Ŝ].
 
     Source: Kaplan and Meier 1958; Kalbfleisch and Prentice 1980 for the band; computed by ``scipy.stats.ecdf``.
 
@@ -67,7 +67,7 @@ def kaplan_meier(runs: Times) -> Curve:
     survival = ecdf(runs.data()).sf
     share = np.asarray(survival.probabilities)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # says that the band is not defined everywhere
+        warnings.simplefilter("ignore", RuntimeWarning)  # warns that the band is not defined everywhere
         band = survival.confidence_interval(CONFIDENCE, method="log-log")
     low, high = (np.where(np.isnan(edge.probabilities), share, edge.probabilities) for edge in (band.low, band.high))
     columns = (np.asarray(survival.quantiles), share, low, high)
@@ -77,9 +77,9 @@ def kaplan_meier(runs: Times) -> Curve:
 def median(runs: Times) -> Median:
     """Return the first times at which Ŝ and the edges of its band are at most 1/2.
 
-    The interval is Brookmeyer and Crowley's, from the log-log band: all t that the band does not exclude from
-    being the median. With few runs its upper end is infinite even if every run has the event. There is no interval
-    if the curve has no value between 1 and 0, as for a single run.
+    The interval is Brookmeyer and Crowley's, from the log-log band: all times that the band does not exclude as the
+    median. With few runs, its upper end is infinite even if every run has the event. The interval does not exist if the
+    curve has no value strictly between 0 and 1, as for a single run.
 
     Source: Brookmeyer and Crowley 1982.
 
@@ -102,7 +102,7 @@ def _first(times: Sequence[float], shares: Sequence[float]) -> float:
 
 
 def log_rank(runs: Times, others: Times) -> float:
-    """Return the two-sided p-value of the log-rank test that both share one distribution; NaN without an event.
+    """Return the two-sided p-value of the log-rank test for equal distributions; NaN without an event.
 
     Source: Mantel 1966; computed by ``scipy.stats.logrank``. Its normal approximation is poor for few runs.
     """
@@ -116,8 +116,8 @@ def log_rank(runs: Times, others: Times) -> float:
 def exact_log_rank(runs: Times, others: Times) -> float:
     """Return the p-value of the permutation test with the log-rank statistic.
 
-    It is exact for any number of runs: with 3 against 3 it cannot be below 2/20. NaN without an event, or with more
-    than 20,000 permutations.
+    The test is exact for any number of runs; with 3 runs per method, its p-value is at least 2/20. It is NaN without an
+    event, or with more than 20,000 permutations.
     """
     n, m = len(runs.times), len(others.times)
     if not n or not m or not runs.solved + others.solved or math.comb(n + m, n) > MOST_SPLITS:

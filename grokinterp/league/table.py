@@ -1,4 +1,4 @@
-"""The rows of a league as text, one per method, the same in the terminal and on the page."""
+"""Format the rows of a league as text, one per method, for the terminal and the page."""
 
 import math
 import statistics
@@ -11,11 +11,11 @@ from grokinterp.league.survival import Median, exact_log_rank, log_rank, median
 from grokinterp.numbers import number, percent, whole
 
 UNKNOWN = "—"
-"""An empty cell."""
+"""The text of an empty cell."""
 
 
 class Row(NamedTuple):
-    """A method, every cell as text."""
+    """The row of a method, with every cell as text."""
 
     method: str
     solved: str
@@ -34,13 +34,13 @@ class Row(NamedTuple):
 
 
 def rows(found: Mapping[str, Any]) -> list[Row]:
-    """Return a row for each method that has a run, in the order of the league."""
+    """Return a row for each method with at least one run, in the order of the league."""
     groups = by_method(found)
     return [row(name, runs, groups.get(BASELINE, [])) for name, runs in groups.items()]
 
 
 def row(name: str, runs: Sequence[Mapping[str, Any]], base: Sequence[Mapping[str, Any]]) -> Row:
-    """Return the row of a method: medians over its seeds."""
+    """Return the row of a method, with medians over its seeds."""
     return Row(
         method=name,
         solved=solved(runs),
@@ -60,7 +60,7 @@ def row(name: str, runs: Sequence[Mapping[str, Any]], base: Sequence[Mapping[str
 
 
 def solved(runs: Sequence[Mapping[str, Any]]) -> str:
-    """Return how many runs generalized, and the status of those that did not finish.
+    """Return the number of runs that generalized, and the statuses of runs that did not finish.
 
     >>> solved([{"event_step": 5, "status": "finished"}, {"event_step": None, "status": "diverged"}])
     '1 of 2 (1 diverged)'
@@ -72,7 +72,7 @@ def solved(runs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def interval(found: Median, written: Any) -> str:
-    """Return a median with its interval; ∞ is an end that the runs do not bound.
+    """Return a median with its interval; ∞ marks an unbounded end.
 
     A single run, or runs with the same time, have no interval.
 
@@ -88,7 +88,7 @@ def interval(found: Median, written: Any) -> str:
 
 
 def ratio(runs: Sequence[Mapping[str, Any]], base: Sequence[Mapping[str, Any]]) -> str:
-    """Return the ratio of steps to the baseline's on the same seed: median, extremes, number of pairs.
+    """Return the ratio of steps to the baseline's steps with the same seed: median, range, and number of pairs.
 
     A pair counts if both of its runs generalized.
 
@@ -104,7 +104,7 @@ def ratio(runs: Sequence[Mapping[str, Any]], base: Sequence[Mapping[str, Any]]) 
 
 
 def p_value(runs: Sequence[Mapping[str, Any]], base: Sequence[Mapping[str, Any]]) -> str:
-    """Return the p-value of the log-rank test against the baseline: exact if possible, and the normal approximation."""
+    """Return the p-value of the log-rank test against the baseline: exact if feasible, and its normal approximation."""
     ours, theirs = times_of(runs), times_of(base)
     exact, normal = exact_log_rank(ours, theirs), log_rank(ours, theirs)
     if math.isnan(exact):
@@ -122,7 +122,7 @@ def probability(value: float) -> str:
 
 
 def middle(runs: Sequence[Mapping[str, Any]], key: str, written: Any) -> str:
-    """Return the median over the runs in which the value is known.
+    """Return the median over the runs with a known value.
 
     >>> middle([{"a": 1.0}, {"a": None}, {"a": 2.0}], "a", number)
     '1.5'
@@ -132,7 +132,7 @@ def middle(runs: Sequence[Mapping[str, Any]], key: str, written: Any) -> str:
 
 
 def memory(runs: Sequence[Mapping[str, Any]]) -> str:
-    """Return the largest peak memory of a process, and the part of it that training added."""
+    """Return the largest peak memory of a process, and the largest increase of it during training."""
     known = [run for run in runs if run.get("peak_bytes")]
     if not known:
         return UNKNOWN
@@ -156,14 +156,14 @@ def seconds(value: float) -> str:
 
 
 COLUMNS = {
-    "method": "method", "solved": "generalized", "steps": "median steps", "ratio": "of adamw's steps",
-    "p": "p", "seconds": "median time", "cpu": "CPU per 1,000 steps", "accuracy": "test at end",
+    "method": "method", "solved": "generalized", "steps": "median steps", "ratio": "steps vs. adamw",
+    "p": "p", "seconds": "median time", "cpu": "CPU per 1,000 steps", "accuracy": "final test accuracy",
 }  # fmt: skip
-"""The columns of the table in a terminal."""
+"""The column headings of the table in a terminal."""
 
 
 def as_text(found: Mapping[str, Any]) -> str:
-    """Return the league for a terminal: its rows, then methods that are not possible and runs that failed."""
+    """Return the league as text for a terminal: its rows, the methods that do not apply, and the failed runs."""
     lines = [COLUMNS, *({key: getattr(one, key) for key in COLUMNS} for one in rows(found))]
     widths = {key: max(len(line[key]) for line in lines) for key in COLUMNS}
     text = ["  ".join(line[key].ljust(widths[key]) for key in COLUMNS).rstrip() for line in lines]

@@ -1,4 +1,4 @@
-"""What every HTML page of ours has: its policy, its look, and how numbers are written; needs no PyTorch."""
+"""The common parts of all HTML pages: security policy, style sheet, templates, and images; requires no PyTorch."""
 
 from grokinterp.page.html import asset, environment, for_script, policy
 

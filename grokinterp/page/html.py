@@ -1,4 +1,4 @@
-"""Pages that open offline and can run nothing that is not ours: templates that escape, and a policy of hashes."""
+"""Render pages that open offline and run only our own scripts: escaping templates and a policy of hashes."""
 
 import base64
 import hashlib
@@ -10,11 +10,11 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 STYLE = Path(__file__).parent / "templates" / "page.css"
-"""The look that all pages share."""
+"""The style sheet that all pages share."""
 
 
 def policy(*, style: str, script: str | None) -> str:
-    """A content security policy that allows this style sheet, this script, and images inside the page; nothing else.
+    """Return a content security policy that allows only this style sheet, this script, and embedded images.
 
     >>> policy(style="", script=None)
     "default-src 'none'; img-src data:; style-src 'sha256-47DEQpj8...='; base-uri 'none'; form-action 'none'"
@@ -26,7 +26,10 @@ def policy(*, style: str, script: str | None) -> str:
 
 
 def for_script(value: Any) -> Markup:
-    r"""JSON that is safe inside a script element: no ``<``, ``>``, ``&`` or line separator; NaN is an error.
+    r"""Return JSON that is safe inside a script element: no ``<``, ``>``, ``&``, or line separator.
+
+    Raises:
+        ValueError: the value contains a NaN or an infinity.
 
     >>> for_script({"a": "</script>"})
     Markup('{"a":"\\u003c/script\\u003e"}')
@@ -38,14 +41,14 @@ def for_script(value: Any) -> Markup:
 
 
 def asset(path: Path) -> str:
-    """A file of ours, placed verbatim in an element whose end tag it must not hold."""
+    """Return the text of a packaged file that is inserted verbatim into an element; it must not contain an end tag."""
     text = path.read_text(encoding="utf-8")
-    assert "</" not in text, f"{path.name} holds an end tag"
+    assert "</" not in text, f"{path.name} contains an end tag"
     return text
 
 
 def environment(package: str) -> Environment:
-    """The templates of a package, beside those that all pages share; whatever they show is escaped."""
+    """Return the template environment of a package, including the shared templates; all values are escaped."""
     made = Environment(
         loader=ChoiceLoader([PackageLoader(package), PackageLoader("grokinterp.page")]),
         autoescape=True,

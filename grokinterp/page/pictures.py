@@ -1,4 +1,4 @@
-"""Figures as images inside a page."""
+"""Embed figures in a page as images."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -9,17 +9,17 @@ from matplotlib.figure import Figure
 from grokinterp import figures
 
 READABLE = " !$()*+,-./:;=?@[]^_`{|}~"
-"""Characters that a data URL inside a double-quoted attribute need not escape; a third smaller than base64."""
+"""Characters that need no escape in a data URL inside double quotes; the URL is a third smaller than base64."""
 
 HALF = 6.0
-"""Inches up to which a figure takes half the width of the page."""
+"""Maximum width in inches of a figure that takes half the width of the page."""
 
 
 class Picture(NamedTuple):
     """An SVG image with its caption and alternative text; ``source`` is a data URL.
 
     Attributes:
-        wide: whether it takes the whole width of the page.
+        wide: whether the image takes the full width of the page.
         width, height: in CSS pixels, so that the page keeps its layout while it loads.
     """
 
@@ -32,14 +32,14 @@ class Picture(NamedTuple):
 
 
 class Gallery(NamedTuple):
-    """The images of a section, and one sentence on what is missing."""
+    """The images of a section, and a sentence about missing figures."""
 
     pictures: list[Picture]
     missing: str = ""
 
 
 def picture(figure: Figure, caption: str, alt: str) -> Picture:
-    """Return a figure as an image; figures of more than HALF inches take the whole width of the page."""
+    """Return a figure as an image; figures wider than HALF inches take the full width of the page."""
     inches = figure.get_size_inches()
     width, height = (round(96 * length) for length in inches)
     svg = " ".join(figures.to_svg(figure).decode("utf-8").split())

@@ -1,1 +1,1 @@
-"""Published numbers about trained networks, and the same networks measured again."""
+"""Reproduce published numbers: claims about released networks, and our measurements of the same networks."""

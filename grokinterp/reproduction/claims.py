@@ -1,9 +1,9 @@
-"""Published numbers: each claim is a quantity, its value, the tolerance of a comparison, and known caveats."""
+"""Published numbers: each claim has a quantity, its value, a tolerance, and known caveats."""
 
 from typing import NamedTuple
 
 ABSOLUTE, RELATIVE = 1e-4, 0.01
-"""Tolerances of similarities, fractions and cosines, and of losses."""
+"""Absolute tolerance for similarities, fractions, and cosines, and relative tolerance for losses."""
 
 Number = float | str | tuple[str, ...]
 
@@ -12,13 +12,13 @@ class Claim(NamedTuple):
     """A published value of a trained network.
 
     Args:
-        published_as: name of the quantity where it was published.
-        measure: name of the same measure here.
+        published_as: the published name of the quantity.
+        measure: the name of the corresponding measure in grokinterp.
         value: a number, a word, or a set of names.
         label: the entry along the measure's axis; None for a measure without an axis.
         is_loss: whether the difference is relative, as for losses, instead of absolute.
-        digits: published decimal places; None if all are given.
-        error: standard error of the published value, if it is a mean over a sample.
+        digits: the number of published decimal places; None if the value is exact.
+        error: the standard error of the published value, if it is a mean over a sample.
         caveat: a known flaw of the published value.
     """
 
@@ -33,7 +33,9 @@ class Claim(NamedTuple):
 
     @property
     def tolerance(self) -> float:
-        """The largest difference that still agrees: at least half a unit of the last digit and two standard errors.
+        """The largest difference that counts as agreement.
+
+        It is relative for losses; for other measures, it covers half a unit of the last digit and two standard errors.
 
         >>> Claim("loss", "test_loss", 2e-4, is_loss=True).tolerance, Claim("Gini", "gini", 0.178, digits=3).tolerance
         (0.01, 0.0005)
@@ -42,7 +44,7 @@ class Claim(NamedTuple):
         return RELATIVE if self.is_loss else max(ABSOLUTE, rounding, 2 * self.error)
 
     def difference(self, ours: float) -> float:
-        """Return the difference of a measured number from the claim, relative for a loss."""
+        """Return the difference between a measured number and the claim, relative for a loss."""
         theirs = float(self.value)  # ty: ignore[invalid-argument-type]
         return abs(ours - theirs) / (abs(theirs) if self.is_loss and theirs else 1)
 
@@ -94,12 +96,12 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
         Claim("algorithm", "circuit", "mixed"),
     ),
 }
-"""The claims about a released network, by the name of its file.
+"""The claims about each released network, by the name of its file.
 
 Sources: Nanda et al. 2023, recomputed from the release ("mod_addition_no_wd", "low_precision_mod_addition"); the
-repository transformer-modular-addition, its history and its own count of neurons, key frequencies recomputed
-("baseline"); Zhong et al. 2023, Table 1 and §3, circles recomputed (the others).
+repository transformer-modular-addition, with its training history, its own neuron count, and recomputed key frequencies
+("baseline"); Zhong et al. 2023, Table 1 and §3, with recomputed circles (the others).
 
-The published symmetricity is a mean over about 100 triples; single networks differ by 0.15 between such samples (the
-mean over all 205,379 triples is 0.7731).
+The published symmetricity is a mean over about 100 triples. For a single network, it varies by 0.15 between such
+samples (the mean over all 205,379 triples is 0.7731).
 """

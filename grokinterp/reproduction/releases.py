@@ -1,4 +1,4 @@
-"""The claims about a released network: from the release's own files, or from the paper, under our names."""
+"""Read the claims about a released network from its files or its paper, and translate them to our measures."""
 
 import re
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ WHOLE = {
     "total_hidden_restricted_loss": "hidden_restricted_loss",
     "total_hidden_excluded_loss": "hidden_excluded_loss",
 }
-"""Our measures of the fields of summary_metrics.json, Chughtai et al. 2023."""
+"""Our measures for the fields of summary_metrics.json, Chughtai et al. 2023."""
 
 BY_IRREP = {
     "logit_{}_rep_trace_similarity": "irrep_similarity",
@@ -39,7 +39,7 @@ BY_IRREP = {
     "logit_restricted_loss_{}_rep": "irrep_restricted_loss_of",
     "logit_excluded_loss_{}_rep": "irrep_excluded_loss_of",
 }
-"""The same for fields of one representation."""
+"""Our measures for the fields of a single representation."""
 
 PARTITIONS = {
     "s5_5d_a": "(2,2,1)",
@@ -49,17 +49,17 @@ PARTITIONS = {
     "a5_3d_a": "(3,1,1)_a",
     "a5_3d_b": "(3,1,1)_b",
 }
-"""Representations that have another name here; the order of the two of A_5 of dimension 3 is a convention."""
+"""Our names for representations with another name in the release; for the two of A_5 of dimension 3, a convention."""
 
 SIGN = "sign"
-"""Name of the character of values 1 and -1 in the release."""
+"""The name in the release for the character with values 1 and -1."""
 
-NO_REPRESENTATION = "its 3-dimensional matrices do not represent A_5: their shares add up to more than 1"
-ROUNDED = "its QR of four entries of rank 2 adds directions of rounding"
+NO_REPRESENTATION = "the release's 3-dimensional matrices do not represent A_5: their shares sum to more than 1"
+ROUNDED = "the release's QR decomposition of four entries of rank 2 adds directions of rounding error"
 
 
 def claims_of(kind: str, release: Release) -> list[Claim]:
-    """Return the claims about a network, from its release and its paper; none if nothing was published.
+    """Return the claims about a network from its release and its paper; empty if nothing was published.
 
     Args:
         kind: the format of the release, a key of ``RELEASES``.
@@ -75,7 +75,7 @@ def claims_of(kind: str, release: Release) -> list[Claim]:
 
 
 def _last_stored(release: Release) -> Iterator[Claim]:
-    """Yield the last stored test loss if it belongs to the last checkpoint or to the step before."""
+    """Yield the last stored test loss if it belongs to the last checkpoint or the step before it."""
     curves = release.curves
     rows = zip(curves.get("step", []), curves.get("test_loss", []), strict=False)
     near = [value for step, value in rows if value == value and max(release.states) - step <= 1]
@@ -90,7 +90,7 @@ def _of_chughtai(release: Release) -> Iterator[Claim]:
 
 
 def _caveat(claim: Claim, task: Task) -> str:
-    """Return the known flaw of a value: all that rest on the release's matrices of A_5, or on its QR for C_n."""
+    """Return the known flaw of values that depend on the release's matrices of A_5 or its QR for C_n, else ""."""
     name = task.algebra.group.name if task.algebra else ""
     of_one = claim.label is not None
     if name == "A5" and (claim.label or "").startswith("(3,1,1)"):
@@ -101,7 +101,7 @@ def _caveat(claim: Claim, task: Task) -> str:
 
 
 def _as_published(release: Release) -> Iterator[Claim]:
-    """Yield the numbers of the release as they are published."""
+    """Yield the numbers of the release as published."""
     folder = release.source.parent
     numbers, keys = folder / "summary_metrics.json", folder / "key_reps.txt"
     names = read_text(keys).split() if keys.exists() else []
@@ -113,14 +113,14 @@ def _as_published(release: Release) -> Iterator[Claim]:
     values = read_config(numbers)
     for field, measure in WHOLE.items():
         yield from _number(values, field, measure, None)
-    for name in dict.fromkeys([*ours, SIGN]):  # the sign has numbers in every group that has one, key or not
+    for name in dict.fromkeys([*ours, SIGN]):  # the release reports the sign even if it is not key
         irrep = our_irrep(name, release)
         for pattern, measure in BY_IRREP.items():
             yield from _number(values, pattern.format(name), measure, irrep or name)
 
 
 def _number(values: dict[str, Any], field: str, measure: str, label: str | None) -> Iterator[Claim]:
-    """Yield a field if it is a measured number: some releases have 0 for a norm that was not measured."""
+    """Yield a claim if a field is a measured number; some releases store 0 for a norm that was not measured."""
     value = values.get(field)
     measured = isinstance(value, int | float) and not isinstance(value, bool)
     if measured and not (measure == "weight_norm" and value == 0):
@@ -129,11 +129,11 @@ def _number(values: dict[str, Any], field: str, measure: str, label: str | None)
 
 
 def our_irrep(name: str, release: Release) -> str | None:
-    """Return our name of a representation of the release; None if it has none or is ambiguous.
+    """Return our name for a representation of the release; None if it has none or is ambiguous.
 
-    It is the same name, one of ``PARTITIONS``, or that of the only representation of its dimension. "sign" is the
-    character of values 1 and -1: for C_n of even n the only such character, whatever its name. "standard_sign" of
-    S_3 is its standard representation.
+    It is the same name, a name in ``PARTITIONS``, or the name of the only representation of the same dimension. "sign"
+    is the character with values 1 and -1; for C_n of even n, it is the only such character other than the trivial one,
+    whatever its name. "standard_sign" of S_3 is its standard representation.
     """
     algebra = release.task.algebra
     known = irreps(algebra.group) if algebra else ()
@@ -151,5 +151,5 @@ def our_irrep(name: str, release: Release) -> str | None:
 
 
 def _is_sign(rho: Irrep) -> bool:
-    """Return whether all values of a representation are 1 or -1."""
+    """Return whether a representation has only the values 1 and -1."""
     return rho.dimension == 1 and bool((rho.character.abs() - 1).abs().max() < 1e-9)

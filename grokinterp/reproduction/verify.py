@@ -1,4 +1,4 @@
-"""Published networks measured again and compared with the numbers that their authors published."""
+"""Measure published networks again and compare the results with the published numbers."""
 
 import tempfile
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from grokinterp.reproduction.releases import claims_of
 from grokinterp.runs.results import Results
 
 WIDEST = 40
-"""Characters of a column of the table at most."""
+"""Maximum width of a table column, in characters."""
 
 MEASURED_BY = (
     "performance",
@@ -31,7 +31,7 @@ MEASURED_BY = (
     "circuit",
     "isolated_circles",
 )
-"""The analyses that measure all published numbers."""
+"""The analyses that together measure all published numbers."""
 
 HALF = 0.5
 """Variance share of one frequency that makes a neuron specialized in the repository transformer-modular-addition."""
@@ -39,14 +39,14 @@ HALF = 0.5
 
 @dataclass(frozen=True)
 class Comparison:
-    """A published value beside the same quantity measured here.
+    """A published value and our measurement of the same quantity.
 
     Args:
         network: release and name.
-        quantity: its published name.
+        quantity: the published name of the quantity.
         published: the published value.
-        ours: the value measured here, None if it is not defined.
-        difference: absolute, or relative for a loss; None without a number.
+        ours: our value; None if it is not defined.
+        difference: absolute, or relative for a loss; None if the values are not numbers.
         agrees: whether the difference is within the claim's tolerance.
         caveat: a known flaw of the published value.
     """
@@ -61,26 +61,28 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """The result of the comparison in a word or two."""
+        """The result of the comparison in one or two words."""
         return "agrees" if self.agrees else "differs" if self.ours is not None else "not measured"
 
 
 def verify(directory: str | Path, *, progress: bool = False) -> list[Comparison]:
-    """Import every known release below a directory and compare it with the numbers published about it.
+    """Import every known release below a directory and compare it with its published numbers.
 
-    Nothing is written there; the imported runs are temporary.
+    Nothing is written to the directory; the imported runs are temporary.
 
     Args:
-        directory: a folder with released files at any depth.
+        directory: a folder that contains released files at any depth.
         progress: show a progress bar on standard error.
 
     Raises:
-        RunDirectoryError: the directory does not exist or holds no known release.
+        RunDirectoryError: the directory does not exist or contains no known release.
     """
     top = Path(directory)
     found = list(networks(top)) if top.is_dir() else []
     if not found:
-        raise RunDirectoryError(top, "holds no release that can be verified" if top.is_dir() else "is no directory")
+        raise RunDirectoryError(
+            top, "contains no release that can be verified" if top.is_dir() else "is not a directory"
+        )
     with tempfile.TemporaryDirectory() as scratch:
         shown = track(enumerate(found), "verifying", total=len(found), shown=progress)
         return [line for i, (kind, path) in shown for line in compare(kind, path, Path(scratch) / str(i))]
@@ -89,7 +91,7 @@ def verify(directory: str | Path, *, progress: bool = False) -> list[Comparison]
 def networks(top: Path) -> Iterator[tuple[str, Path]]:
     """Yield the released networks below a directory, each with the format of its release.
 
-    A bare .pt file with a JSON file of the same name beside it is in the layout of Nanda et al.
+    A bare .pt file next to a JSON file of the same name has the layout of Nanda et al.
     """
     for path in sorted(top.rglob("*")):
         if path.name == "model.pt" and path.with_name("cfg.json").exists():
@@ -101,7 +103,7 @@ def networks(top: Path) -> Iterator[tuple[str, Path]]:
 
 
 def compare(kind: str, path: Path, scratch: Path) -> list[Comparison]:
-    """Return the comparisons of one network; a single line with the reason if it cannot be read."""
+    """Return the comparisons of one network, or a single line with the reason if it cannot be read."""
     name = f"{kind}/{path.stem}"
     try:
         claims = claims_of(kind, RELEASES[kind](path))
@@ -112,7 +114,7 @@ def compare(kind: str, path: Path, scratch: Path) -> list[Comparison]:
 
 
 def measured(claim: Claim, results: Results) -> Any:
-    """Return the claimed quantity at the last checkpoint, None if it is not measured."""
+    """Return our value of the claimed quantity at the last checkpoint; None if it was not measured."""
     if claim.label is None:
         return measures(results).get(claim.measure)
     if claim.measure not in results.last:
@@ -123,7 +125,7 @@ def measured(claim: Claim, results: Results) -> Any:
 
 
 def measures(results: Results) -> dict[str, Any]:
-    """Return every measure of the last checkpoint, and the same quantities as defined by other authors."""
+    """Return every measure of the last checkpoint, and variants of them as defined by other authors."""
     found, last = results.measures(), results.last.isel(step=-1)
     if {"embedding_power", "embedding_constant"} <= set(last.data_vars):
         power = last["embedding_power"].sum() + last["embedding_constant"]
@@ -134,7 +136,7 @@ def measures(results: Results) -> dict[str, Any]:
 
 
 def compared(network: str, claim: Claim, ours: Any) -> Comparison:
-    """Compare a claim with the value measured here."""
+    """Compare a claim with our value."""
     name, theirs = claim.published_as, claim.value
     if ours is None:
         return Comparison(network, name, theirs, None, None, agrees=False)
@@ -148,7 +150,7 @@ def compared(network: str, claim: Claim, ours: Any) -> Comparison:
 
 
 def table(lines: list[Comparison]) -> str:
-    """Return the comparisons as text, network by network, with notes on known flaws, and a count."""
+    """Return the comparisons as text, grouped by network, with notes on known flaws and a count."""
     notes = list(dict.fromkeys(line.caveat for line in lines if line.caveat and not line.agrees))
     rows = [("quantity", "published", "ours", "difference", "verdict"), *(row_of(line, notes) for line in lines)]
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
@@ -158,7 +160,7 @@ def table(lines: list[Comparison]) -> str:
             network = line.network
             text += ["", network]
         text.append("  ".join(map(str.ljust, row, widths)).rstrip())
-    text += ["", *(f"[{number}] of the published value: {note}" for number, note in enumerate(notes, 1))]
+    text += ["", *(f"[{number}] caveat of the published value: {note}" for number, note in enumerate(notes, 1))]
     agree, noted = sum(line.agrees for line in lines), sum(bool(marked(line, notes)) for line in lines)
     text.append(f"{agree} of {len(lines)} agree" + (f", {noted} differ for a known reason" if noted else ""))
     return "\n".join(text)
@@ -176,12 +178,12 @@ def row_of(line: Comparison, notes: list[str]) -> tuple[str, ...]:
 
 
 def marked(line: Comparison, notes: list[str]) -> str:
-    """Return the number of the note on a difference, in brackets."""
+    """Return the number of the note on a difference, in brackets; empty without a note."""
     return f" [{notes.index(line.caveat) + 1}]" if line.caveat and not line.agrees else ""
 
 
 def shown(value: Any) -> str:
-    """Return a value as it stands in the table.
+    """Return a value as formatted in the table.
 
     >>> shown(0.39054), shown(1.9e-05), shown(("36", "52")), shown(None)
     ('0.39054', '1.9000e-05', '36, 52', '-')

@@ -1,1 +1,1 @@
-"""Reading runs: the trajectory of checkpoints, training metrics, results of analyses, and their summary."""
+"""Read runs: the trajectory of checkpoints, the training metrics, the analysis results, and their summary."""

@@ -18,7 +18,7 @@ from grokinterp.models import Model, Readout, ReadoutInputs, ReadoutProgram, in_
 PATTERNS = ("hook_pattern", "hook_attn_scores")
 
 CELLS_AT_ONCE = 2**25
-"""Logits of one backward pass at most; the gradients of several passes are added."""
+"""The maximum number of logits in one backward pass; larger batches accumulate the gradients of several passes."""
 
 
 @final
@@ -26,11 +26,11 @@ class Checkpoint:
     """A saved step in float64; each member is computed on first use, at most once.
 
     Args:
-        step: optimizer steps taken (a scalar tensor under vmap).
-        model: the model with this step's weights, in float64.
+        step: number of optimizer steps taken (a scalar tensor under vmap).
+        model: the model with the weights of this step, in float64.
         problem: the examples of the run, on the model's device.
         update: the last optimizer step, θ_t - θ_{t-1}, per parameter; None if unknown (step 0, imported networks).
-        previous_update: the same for the checkpoint saved before this.
+        previous_update: the same at the previously saved checkpoint.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Checkpoint:
         return html_table("Checkpoint", self._facts())
 
     def _facts(self) -> Facts:
-        """Return the step, the task and the size of the model; nothing is computed from the weights."""
+        """Return the step, the task, and the model size, without computing anything from the weights."""
         return {
             "step": lambda: f"step {int(self.step):,}",
             "task": lambda: specification(self.problem.task, sized=True),
@@ -73,7 +73,11 @@ class Checkpoint:
 
     @property
     def representation(self) -> Float[Tensor, "example d_model"]:
-        """The vector that the answer is computed from. Raises NotDefined if it is unknown."""
+        """The vector from which the answer is computed, for every example.
+
+        Raises:
+            NotDefined: the model has no such vector.
+        """
         residual = self.readout.residual
         if not residual.shape[1]:
             raise NotDefined("representation", self.model.lacks("a vector for each example before its answer"))
@@ -81,7 +85,11 @@ class Checkpoint:
 
     @property
     def neurons(self) -> Float[Tensor, "example neuron"]:
-        """The last hidden layer after its activation function. Raises NotDefined if it is unknown."""
+        """The last hidden layer after its activation function, for every example.
+
+        Raises:
+            NotDefined: the model has no known hidden layer.
+        """
         if not self.model.n_neurons:
             raise NotDefined("neurons", self.model.lacks("the last hidden layer"))
         return self.readout.neurons
@@ -93,7 +101,7 @@ class Checkpoint:
 
     @cached_property
     def losses(self) -> Float[Tensor, "example"]:
-        """The training loss of every example on the labels that are trained on, in nats unless it is "mse"."""
+        """The loss of every example on its training label, in nats (without a unit for "mse")."""
         return self._losses(self.readout, self.problem.trained_labels)
 
     def activation(self, name: str) -> Float[Tensor, "example ..."]:
@@ -111,7 +119,7 @@ class Checkpoint:
         return self._activations[name]
 
     def features(self, *hooks: str) -> tuple[Float[Tensor, "example feature"], ...]:
-        """Return the activation at each hook at the position where the answer is read, a vector for every example.
+        """Return the activation at each hook at the read-out position, as one vector per example.
 
         ``checkpoint.model.feature_hooks`` lists the usual hooks; any hook works except those of attention patterns.
 
@@ -123,7 +131,7 @@ class Checkpoint:
             raise NotDefined("features", self.model.lacks("a vector for each example"))
         for name in hooks:
             if name not in self.model.hook_dict or name.endswith(PATTERNS):
-                raise KeyError(f"no representation at {name!r}; there is one at {', '.join(self.model.feature_hooks)}")
+                raise KeyError(f"no representation at {name!r}; choose from {', '.join(self.model.feature_hooks)}")
         missing = [name for name in dict.fromkeys(hooks) if name not in self._features]
         with torch.no_grad():
             batches = self.problem.tokens.split(self.model.examples_at_once)
@@ -132,7 +140,7 @@ class Checkpoint:
         return tuple(self._features[name] for name in hooks)
 
     def _caught(self, tokens: Int[Tensor, "batch position"], hooks: list[str]) -> list[Tensor]:
-        """Return the vectors of a batch at some hooks."""
+        """Return the activations of a batch at the given hooks, at the read-out position."""
         _, *found = self.model.catch(tokens, *hooks)
         dtype = next(self.model.parameters()).dtype
         return [self.model.at_readout(value).to(dtype) for value in found]

@@ -1,4 +1,4 @@
-"""Whether the results of a run are complete: a record of the files and of the code that ``analyze`` finished with."""
+"""Recognize complete results: a record of the files and the code of the last finished ``analyze``."""
 
 import hashlib
 import json
@@ -12,12 +12,12 @@ PACKAGE = Path(__file__).parents[1]
 
 
 def mark_complete(run: Path) -> None:
-    """Record that the results of a run are complete, for its files as they are and the code as it is."""
+    """Record that the results of a run are complete for its current files and the current code."""
     write_atomic(run / "analysis" / RECORD, json.dumps(fingerprint(run)).encode("ascii"), replace=True)
 
 
 def is_complete(run: Path) -> bool:
-    """Return whether neither the run nor the code of this package has changed since its results were complete."""
+    """Return whether the results are complete and neither the run nor the package code has changed since then."""
     try:
         return json.loads((run / "analysis" / RECORD).read_bytes()) == fingerprint(run)
     except (OSError, ValueError):
@@ -25,7 +25,7 @@ def is_complete(run: Path) -> bool:
 
 
 def fingerprint(run: Path) -> dict[str, str]:
-    """Return a digest of the package's code, and one of the names, sizes and times of the run's files."""
+    """Return a digest of the package code, and a digest of the names, sizes, and times of the run's files."""
     code = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*.py")):
         code.update(path.read_bytes())
@@ -33,7 +33,7 @@ def fingerprint(run: Path) -> dict[str, str]:
 
 
 def states(run: Path) -> Iterator[tuple[str, int, int]]:
-    """Yield the name, size and time of modification of every file that results are computed from or stored in."""
+    """Yield the name, size, and modification time of every file that contains results or their inputs."""
     for pattern in ("experiment.json", "metrics.jsonl", "checkpoints/*.safetensors", "analysis/*.nc"):
         for path in sorted(run.glob(pattern)):
             stat = path.stat()

@@ -45,10 +45,12 @@ LONG_NAMES = {
 
 
 def metrics_table(rows: Sequence[Mapping[str, Any]], *, loss: str = "softplus") -> xr.Dataset:
-    """Return metrics over ``step``; a nested {parameter: value} becomes a ``parameter`` dimension, JSON null NaN.
+    """Return the metrics over ``step``; a nested {parameter: value} gets a ``parameter`` dimension, null becomes NaN.
 
-    ``loss`` is the run's ``optimization.loss``: squared errors have no unit, all cross-entropies, StableMax included,
-    are in nats.
+    Args:
+        rows: the metrics of each evaluation, as stored.
+        loss: the run's ``optimization.loss``. Squared errors have no unit; all cross-entropies, including StableMax,
+            are in nats.
     """
     names = dict.fromkeys(name for row in rows for name in row if name != "step")
     variables = {name: _column(name, [row.get(name) for row in rows]) for name in names}
@@ -76,7 +78,7 @@ NOT_DEFINED = "not_defined.json"
 
 
 def write_not_defined(run: Path, reasons: Mapping[str, str]) -> None:
-    """Write the reasons why analyses are not defined for this run, by name; without any, there is no file."""
+    """Write the reason why each undefined analysis is undefined for this run; without any, remove the file."""
     path = run / "analysis" / NOT_DEFINED
     if not reasons:
         path.unlink(missing_ok=True)
@@ -86,7 +88,12 @@ def write_not_defined(run: Path, reasons: Mapping[str, str]) -> None:
 
 
 def read_not_defined(run: Path, *, among: Iterable[str] | None = None) -> dict[str, str]:
-    """Return the reasons why analyses are not defined for this run, by name; only names in ``among``, if given."""
+    """Return the reason why each undefined analysis is undefined for this run, by name.
+
+    Args:
+        run: the run directory.
+        among: the names to return (default: all).
+    """
     try:
         found = json.loads((run / "analysis" / NOT_DEFINED).read_bytes())
     except (FileNotFoundError, ValueError):
@@ -101,7 +108,7 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 DIGEST = "content_digest"
 
 PART = 2**20
-"""Bytes of a variable that are converted at once."""
+"""The number of bytes of a variable that are converted at a time."""
 
 
 def write_analysis(run: Path, name: str, dataset: xr.Dataset) -> None:

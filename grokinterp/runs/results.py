@@ -28,7 +28,7 @@ from grokinterp.storage import RunDirectory
 from grokinterp.storage.run_directory import planned_steps
 
 SMALL_DIMENSIONS = {"split", "precision", "irrep"}
-"""Dimensions with few entries, which a summary lists."""
+"""Dimensions with few entries; a summary lists all of their values."""
 
 STRUCTURE = (
     "gradient_symmetricity",
@@ -40,19 +40,19 @@ STRUCTURE = (
     "irreps_explained",
     "hidden_fve",
 )
-"""Measures that every summary has: null if they are not defined or were not measured."""
+"""Measures that every summary contains; null if undefined or not measured."""
 
 NEARLY = {
     "key_frequencies": ("is_nearly_key", "logit_similarity_held_out", "similarity_threshold"),
     "key_irreps": ("is_nearly_key_irrep", "irrep_similarity_held_out", "irrep_threshold"),
 }
-"""Variables of what is nearly key, its similarity and the threshold."""
+"""The variables that mark nearly key entries, their similarity, and the threshold."""
 
 
 @final
 @dataclass(frozen=True)
 class Results:
-    """The metrics and the results of analyses of a run, read from its files without PyTorch.
+    """The metrics and the analysis results of a run, read from its files without PyTorch.
 
     >>> Results.open("checkpoints/demo").history.verdict  # doctest: +SKIP
     'grokked'
@@ -62,7 +62,11 @@ class Results:
 
     @classmethod
     def open(cls, path: str | Path) -> "Results":
-        """Open a run directory. Raises RunDirectoryError if it is none."""
+        """Open a run directory.
+
+        Raises:
+            RunDirectoryError: the path is not a run directory.
+        """
         return cls(RunDirectory.open(path))
 
     def __repr__(self) -> str:
@@ -72,7 +76,7 @@ class Results:
         return html_table("Results", self._facts())
 
     def _facts(self) -> Facts:
-        """Return the verdict on the metrics and the names of the analyses, whose files are not read."""
+        """Return the verdict on the metrics and the names of the analyses, without reading the analysis files."""
 
         def verdict() -> str:
             if not self.metrics.sizes["step"]:
@@ -102,35 +106,39 @@ class Results:
 
     @property
     def chance(self) -> float | None:
-        """The accuracy of guessing a class; None if the number of classes was not recorded."""
+        """The chance accuracy, 1 / number of classes; None if the number of classes was not recorded."""
         classes = self._recorded("n_classes")
         return None if classes is None else 1 / classes
 
     def _recorded(self, name: str) -> int | None:
-        """Return a positive number of the environment, None without it."""
+        """Return a positive integer from the recorded environment; None if it is missing."""
         found = self.directory.environment.get(name)
         return found if isinstance(found, int) and found > 0 else None
 
     @cached_property
     def analyses(self) -> dict[str, xr.Dataset]:
-        """The results of every analysis that was run, by name."""
+        """The results of every analysis of this run, by name."""
         names = analysis_names(self.directory.path)
         found = {name: read_analysis(self.directory.path, name) for name in names}
         return {name: dataset for name, dataset in found.items() if dataset is not None}
 
     @cached_property
     def dataset(self) -> xr.Dataset:
-        """The analyses that were run on every checkpoint, over their common steps."""
+        """The analyses of all checkpoints, over their common steps."""
         dense = {name: part for name, part in self.analyses.items() if "thinned" not in part.attrs}
         return merged(dense or self.analyses)
 
     def joined(self, *names: str) -> xr.Dataset:
-        """Return some analyses over the steps that they have in common, without those that have no results."""
+        """Return the named analyses over their common steps, omitting analyses without results."""
         return merged({name: self.analyses[name] for name in names if name in self.analyses})
 
     @cached_property
     def history(self) -> History:
-        """The phases, events and verdict. Raises RunDirectoryError if there are no curves to date."""
+        """The phases, events, and verdict of the run.
+
+        Raises:
+            RunDirectoryError: the run has no learning curves.
+        """
         if not self.metrics.sizes["step"]:
             raise RunDirectoryError(self.directory.path, "has no metrics yet")
         if self.no_history is not None:
@@ -140,12 +148,12 @@ class Results:
 
     @property
     def not_defined(self) -> dict[str, str]:
-        """The analyses that are not defined for this run's task or model, by name, with the reason."""
+        """The reason why each undefined analysis is undefined for this run's task or model, by name."""
         return read_not_defined(self.directory.path)
 
     @property
     def skipped(self) -> dict[int, str]:
-        """The checkpoints that could not be read, with the reason."""
+        """The reason why each unreadable checkpoint was skipped, by step."""
         found: dict[str, str] = {}
         for part in self.analyses.values():
             found |= json.loads(part.attrs.get("skipped", "{}"))
@@ -153,7 +161,7 @@ class Results:
 
     @property
     def leaked_share(self) -> float | None:
-        """The share of the test examples whose mirror image is trained on; None before any analysis."""
+        """The share of test examples whose mirror image is a training example; None before any analysis."""
         shares = [part.attrs["leaked_share"] for part in self.analyses.values() if "leaked_share" in part.attrs]
         return float(shares[0]) if shares else None
 
@@ -166,7 +174,7 @@ class Results:
 
     @cached_property
     def last(self) -> xr.Dataset:
-        """All results at the last checkpoint."""
+        """All results of the last checkpoint."""
         if not self.dataset.sizes["step"]:
             return self.dataset
         step = int(self.dataset["step"].values[-1])
@@ -174,7 +182,7 @@ class Results:
         return merged(there).sel(step=[step])
 
     def measures(self) -> dict[str, Any]:
-        """Return every scalar measure of the last checkpoint by name; None if it is not finite."""
+        """Return every scalar measure of the last checkpoint by name; values that are not finite become None."""
         measured: dict[str, Any] = {}
         if not self.last.sizes["step"]:
             return measured
@@ -191,7 +199,7 @@ class Results:
         return measured
 
     def _nearly(self, kind: str) -> dict[str, dict[str, float]]:
-        """Return what is nearly key at the last checkpoint, with its similarity and its threshold."""
+        """Return the nearly key entries of the last checkpoint, with their similarity and threshold."""
         mask, similarity, threshold = (self.last[name].isel(step=-1) for name in NEARLY[kind])
         found = {label: {mask.dims[0]: label} for label in _labels(mask)}
         both = {"similarity": similarity, "threshold": threshold}
@@ -204,27 +212,27 @@ class Results:
 
     @property
     def circuit(self) -> str | None:
-        """The circuit of the network at the last checkpoint; None if it was not measured."""
+        """The circuit type of the network at the last checkpoint; None if it was not measured."""
         return _labels(self.last["is_circuit"].isel(step=-1))[0] if "is_circuit" in self.last else None
 
     @property
     def circuit_close_to(self) -> str | None:
-        """A second circuit that the evidence at the last checkpoint is close to, if any."""
+        """The second circuit type to which the evidence at the last checkpoint is close, if any."""
         close = _labels(self.last["is_close_to"].isel(step=-1)) if "is_close_to" in self.last else []
         return close[0] if close else None
 
     @property
     def no_history(self) -> str | None:
-        """The reason why a run has no history, as an imported network without curves; None if it has one."""
+        """The reason why an imported network without curves has no history; None for all other runs."""
         imported = "release" in self.directory.environment
         without = imported and self.metrics.sizes["step"] == 1
         return "was imported without curves, so its phases cannot be dated" if without else None
 
     @property
     def snapshot(self) -> Snapshot | None:
-        """The state of the last checkpoint, by its measures or else by the last row of the metrics.
+        """The state of the last checkpoint, from its measures or, without measures, from the last row of the metrics.
 
-        None if its accuracies are unknown.
+        It is None if the accuracies are unknown.
         """
         metrics = self.metrics
         row = {str(name): metrics[name].values[-1].item() for name in metrics if metrics[name].dims == ("step",)}
@@ -236,14 +244,14 @@ class Results:
 
     @property
     def verdict(self) -> str | None:
-        """The verdict on the history, or else on the last checkpoint alone; None without either."""
+        """The verdict on the history or, without a history, on the last checkpoint; None if both are missing."""
         if self.no_history is None:
             return self.history.verdict
         return self.snapshot.verdict if self.snapshot else None
 
     @property
     def sentence(self) -> str:
-        """The verdict in a sentence, with the progress of a run that is not finished; or the reason for having none."""
+        """The verdict as a sentence, with the progress of an unfinished run or the reason for a missing history."""
         if self.no_history is not None:
             return f"{self.snapshot.sentence if self.snapshot else self._on_all()} The run {self.no_history}."
         sentence, status = self.history.describe(), self.directory.status
@@ -251,15 +259,15 @@ class Results:
             return sentence
         state, planned = status.get("status", "state unknown"), planned_steps(self.directory.experiment)
         of = "" if planned is None else f" of {planned}"
-        return f"{sentence} (So far, {state}: {self.metrics['step'].values[-1]}{of} steps.)"
+        return f"{sentence} (Status: {state}, {self.metrics['step'].values[-1]}{of} steps.)"
 
     def _on_all(self) -> str:
-        """Return the accuracy of a network whose training examples are unknown, as a sentence."""
-        right = self.measures().get("all_accuracy", self.directory.environment.get("accuracy"))
-        return f"{NO_HISTORY}{'' if right is None else f': accuracy {right:.1%} on all examples'}."
+        """Return a sentence with the accuracy of a network whose training examples are unknown."""
+        accuracy = self.measures().get("all_accuracy", self.directory.environment.get("accuracy"))
+        return f"{NO_HISTORY}{'' if accuracy is None else f': accuracy {accuracy:.1%} on all examples'}."
 
     def summary(self) -> dict[str, Any]:
-        """Return the JSON object that ``grokinterp analyze --json`` prints."""
+        """Return the JSON object printed by ``grokinterp analyze --json``."""
         history = self.history if self.no_history is None else None
         phases, events = (history.phases, history.events) if history else ((), ())
         return {
@@ -280,13 +288,13 @@ class Results:
 
 
 def _records(table: xr.Dataset) -> list[dict[str, Any]]:
-    """Return the rows of a table with one axis."""
+    """Return the rows of a dataset with a single axis."""
     columns = {str(name): table[name].values.tolist() for name in table.variables}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def merged(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
-    """Return several analyses as one dataset over their common steps; without analyses it has no step."""
+    """Return several analyses as one dataset over their common steps; without analyses, the step axis is empty."""
     if not parts:
         return xr.Dataset(coords={"step": np.array([], dtype=np.int64)})
     common = sorted(set.intersection(*(set(part["step"].values.tolist()) for part in parts.values())))
@@ -295,12 +303,12 @@ def merged(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
 
 
 def _labels(mask: xr.DataArray) -> list[Any]:
-    """Return the labels along its only axis at which a mask is true."""
+    """Return the labels at which a one-dimensional mask is true."""
     return mask[mask.dims[0]].values[mask.values.astype(bool)].tolist()
 
 
 def _plain(variable: xr.DataArray) -> Any:
-    """Return a number, or {label: number} for a labeled axis; None if it is not finite."""
+    """Return a number, or {label: number} for a labeled axis; values that are not finite become None."""
     if variable.ndim:
         axis = variable.dims[0]
         return {str(label): _plain(variable.sel({axis: label})) for label in variable[axis].values}

@@ -1,4 +1,4 @@
-"""The summary of an analyzed run as lines of text, and learning coefficients as text, also for pages."""
+"""Summarize an analyzed run as lines of text, and format learning coefficients for the terminal and for pages."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -10,17 +10,17 @@ from grokinterp.numbers import number
 from grokinterp.runs.results import Results
 
 WIDTH = 18
-"""Characters of the column of labels."""
+"""Width of the label column, in characters."""
 
 NO_KEY = "no frequency is key"
-"""Why an analysis of key frequencies is not defined; not repeated beside the line that lists them."""
+"""The reason why analyses of key frequencies are undefined; omitted from the summary, which lists these keys."""
 
 SAMPLED = "llc_converged"
-"""The measure that every result of the sampler has; those of its first version lack it."""
+"""A measure that identifies current results of the sampler; results of its first version lack it."""
 
 
 def line(label: str, text: str) -> str:
-    """Return one line: a label in a column of its own, then the text.
+    """Return a line of text with a label in a column of fixed width.
 
     >>> line("verdict", "grokked")
     'verdict           grokked'
@@ -29,7 +29,7 @@ def line(label: str, text: str) -> str:
 
 
 def lines(results: Results) -> list[str]:
-    """Return the summary of a run: phases, structure, losses, analyses that are not defined, verdict."""
+    """Return the summary of a run: phases, structure, losses, undefined analyses, and verdict."""
     measured = results.measures()
     known = results.history.phases if results.no_history is None else ()
     undefined = {name: why for name, why in results.not_defined.items() if why != NO_KEY}
@@ -45,7 +45,7 @@ def lines(results: Results) -> list[str]:
 
 
 def structure(results: Results, measured: Mapping[str, Any]) -> list[str]:
-    """Return key frequencies or representations, the share of the logits that they explain, and losses."""
+    """Return key frequencies or representations, the share of the logits that they explain, and the losses."""
     train, test = (_nats(measured.get(f"{split}_loss")) for split in ("train", "test"))
     losses = line("losses", f"train {train}, test {test}")
     if "logit_spectrum" not in results.not_defined:
@@ -72,7 +72,7 @@ def structure(results: Results, measured: Mapping[str, Any]) -> list[str]:
 
 
 def circuit(measured: Mapping[str, Any]) -> list[str]:
-    """Return the line of the circuit that the network computes with, and the evidence; none if not measured."""
+    """Return the line with the circuit type of the network and the evidence for it; empty if not measured."""
     if "circuit" not in measured:
         return []
     known = [
@@ -86,7 +86,7 @@ def circuit(measured: Mapping[str, Any]) -> list[str]:
 
 
 def sampled(results: Results, measured: Mapping[str, Any]) -> list[str]:
-    """Return the line of the learning coefficient and how it was sampled; none if it was not."""
+    """Return the line with the learning coefficient and its sampling settings; empty if it was not sampled."""
     if SAMPLED not in measured:
         return []
     chains = results.last.sizes["chain"]
@@ -94,7 +94,7 @@ def sampled(results: Results, measured: Mapping[str, Any]) -> list[str]:
 
 
 def learning_coefficient(measured: Mapping[str, Any]) -> str:
-    """Return the local learning coefficient with its spread, and the verdict on its chains.
+    """Return the local learning coefficient with its standard deviation, and the verdict on its chains.
 
     >>> chains = {"llc": 52.42, "llc_spread": 1.32, "llc_diverged": False, "llc_converged": True, "llc_rhat": 1.0}
     >>> learning_coefficient(chains)
@@ -114,18 +114,18 @@ def learning_coefficient(measured: Mapping[str, Any]) -> str:
 
 
 def chain_evidence(measured: Mapping[str, Any]) -> str:
-    """Return the numbers that the verdict on the chains rests on.
+    """Return the numbers on which the verdict on the chains is based.
 
     >>> chain_evidence({"llc_rhat": 1.0724, "llc_equilibrium": 0.86, "llc_step_error": 157.7})
-    'R̂ 1.07, equilibrium 0.86, steps add 158'
+    'R̂ 1.07, equilibrium 0.86, step error 158'
     """
     rhat, equilibrium, error = (measured[f"llc_{name}"] for name in ("rhat", "equilibrium", "step_error"))
     agreement = "unknown" if rhat is None or math.isnan(rhat) else f"{rhat:.2f}"
-    return f"R̂ {agreement}, equilibrium {equilibrium:.2f}, steps add {number(float(error))}"
+    return f"R̂ {agreement}, equilibrium {equilibrium:.2f}, step error {number(float(error))}"
 
 
 def chain_settings(measured: Mapping[str, Any], chains: int) -> str:
-    """Return how the chains were sampled.
+    """Return the sampling settings of the chains.
 
     >>> named = {"inverse_temperature": 226.8, "localization": 100.0, "step_size": 1e-4, "burn_in": 150, "draws": 100}
     >>> chain_settings({f"llc_{name}": value for name, value in named.items()} | {"llc_batch_size": 128}, 2)
@@ -139,13 +139,13 @@ def chain_settings(measured: Mapping[str, Any], chains: int) -> str:
 
 
 def scalars(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the scalar arrays or tensors among the fields as plain numbers, None where not finite."""
+    """Return the scalar arrays or tensors among the fields as plain numbers; values that are not finite become None."""
     plain = {name: value.item() for name, value in fields.items() if value.ndim == 0}
     return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in plain.items()}
 
 
 def chain_lines(measured: Mapping[str, Any], chains: int) -> list[str]:
-    """Return the learning coefficient of one checkpoint as lines: value, evidence and settings."""
+    """Return the learning coefficient of one checkpoint as lines: value, evidence, and settings."""
     return [
         line("step", str(measured["step"])),
         line("learning coeff.", learning_coefficient(measured)),
@@ -155,7 +155,7 @@ def chain_lines(measured: Mapping[str, Any], chains: int) -> list[str]:
 
 
 def calibration_points(dataset: xr.Dataset) -> Iterator[dict[str, Any]]:
-    """Yield every point of a calibration: its settings and the measures there."""
+    """Yield every point of a calibration with its settings and measures."""
     flat = dataset.stack(point=("inverse_temperature", "localization", "step_size"))
     for i in range(flat.sizes["point"]):
         point = flat.isel(point=i)
@@ -177,7 +177,7 @@ def calibration_lines(dataset: xr.Dataset) -> list[str]:
 
 
 def _by_reason(not_defined: Mapping[str, str]) -> dict[str, list[str]]:
-    """Group analyses by the reason why they are not defined."""
+    """Group undefined analyses by reason."""
     found: dict[str, list[str]] = {}
     for name, why in not_defined.items():
         found.setdefault(why, []).append(name)
@@ -185,7 +185,7 @@ def _by_reason(not_defined: Mapping[str, str]) -> dict[str, list[str]]:
 
 
 def _nearly_key(nearly: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Return the line of all that is nearly key, with its similarity on held-out pairs; none if nothing is."""
+    """Return the line of nearly key entries with their similarity on held-out pairs; empty if there are none."""
     found = [f"{label} ({of['similarity']:.3f}, threshold {of['threshold']:.3f})" for label, of in nearly.items()]
     return [line("nearly key", ", ".join(found))] if found else []
 
@@ -195,7 +195,7 @@ def _percent(value: float | None) -> str:
 
 
 def _error(value: float | None) -> str:
-    """Return a standard error as it follows its value.
+    """Return a standard error formatted to follow its value; empty if it rounds to zero.
 
     >>> _error(0.0123), _error(0.0), _error(None)
     (' ± 0.012', '', '')

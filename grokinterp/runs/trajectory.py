@@ -1,4 +1,4 @@
-"""A run directory read as data: steps, parameters, metrics and checkpoints."""
+"""Read a run directory as data: steps, parameters, metrics, and checkpoints."""
 
 import copy
 from bisect import bisect_left
@@ -27,9 +27,9 @@ AVERAGE = "average/"
 
 
 class Weights(NamedTuple):
-    """The content of a checkpoint file: the model's state dict, the last update, and averaged weights.
+    """The content of a checkpoint file: the model's state dict, the last update, and the averaged weights.
 
-    ``previous_update`` is the update in the file before; None unless it was read too.
+    ``previous_update`` is the update in the previous checkpoint file; it is None unless that file was read as well.
     """
 
     state: dict[str, Tensor]
@@ -41,7 +41,7 @@ class Weights(NamedTuple):
 @final
 @dataclass(frozen=True)
 class Trajectory:
-    """A run as data: its steps, parameters and metrics; files are read on use.
+    """A run as data: its steps, parameters, and metrics. Files are read when needed.
 
     >>> run = Trajectory.open("checkpoints/demo")  # doctest: +SKIP
     >>> run[1200].logits.shape  # doctest: +SKIP
@@ -58,14 +58,14 @@ class Trajectory:
         """Open a run directory.
 
         Args:
-            path: the directory.
-            module: the network of a run that a ``Recorder`` wrote, with any weights; it is copied. The files do not
-                hold its code, so that without it only the weights are available.
-            logits: the function that the recorder was given to find the logits in the module's output.
+            path: the run directory.
+            module: the network of a run written by a ``Recorder``, with any weights; it is copied. The run directory
+                does not contain its code; without the module, only the weights are available.
+            logits: the function passed to the recorder that finds the logits in the module's output.
 
         Raises:
-            RunDirectoryError: the directory is not a run directory.
-            ConfigError: the configuration breaks a rule, or the module does not fit the run.
+            RunDirectoryError: the path is not a run directory.
+            ConfigError: the configuration is invalid, or the module does not fit the run.
             CheckpointError: the recorded inputs are damaged or missing.
         """
         directory = RunDirectory.open(path)
@@ -81,7 +81,7 @@ class Trajectory:
         return html_table("Trajectory", self._facts())
 
     def _facts(self) -> Facts:
-        """Return task, model, saved steps and status; no checkpoint is read."""
+        """Return the task, model, saved steps, and status, without reading checkpoints."""
 
         def saved() -> str:
             steps = self.steps
@@ -98,12 +98,12 @@ class Trajectory:
         }
 
     def empty_model(self) -> Model:
-        """Return the model without its weights: with its module, if that was given."""
+        """Return the model without the weights of the run, built from the recorded module if it was given."""
         return self.experiment.empty_model() if self.module is None else copy.deepcopy(self._template)
 
     @property
     def lacks_module(self) -> bool:
-        """Whether the run was recorded and opened without its module."""
+        """Whether the run was recorded from a module but opened without it."""
         return self.module is None and isinstance(self.experiment.model, RecordedSpec)
 
     @cached_property
@@ -112,9 +112,9 @@ class Trajectory:
         spec, task, module = self.experiment.model, self.experiment.task, self.module
         digest = task.digest if isinstance(task, RecordedTask) else getattr(spec, "examples", None)
         if not isinstance(spec, RecordedSpec) or digest is None or module is None:
-            raise ConfigError("module", type(module).__name__, "is for recorded runs: this one has its own model")
+            raise ConfigError("module", type(module).__name__, "applies only to recorded runs, which this is not")
         if spec.own_logits != (self.logits is not None):
-            rule = "must be the function that the recorder was given" if spec.own_logits else "was not given a function"
+            rule = f"{'must be the function' if spec.own_logits else 'was not'} passed to the recorder"
             raise ConfigError("logits", "a function" if self.logits else None, rule)
         inputs = self.directory.load_examples(digest)
         own = copy.deepcopy(module).requires_grad_(True).cpu().float()
@@ -126,24 +126,25 @@ class Trajectory:
 
     @property
     def steps(self) -> tuple[int, ...]:
-        """The steps that have a checkpoint file, ascending."""
+        """The steps with a checkpoint file, in ascending order."""
         return self.directory.steps()
 
     @cached_property
     def problem(self) -> Problem:
-        """Every example of the task, its label, and whether it is trained on."""
+        """All examples of the task with their labels and their assignment to the training set."""
         return Problem.of(self.experiment)
 
     @property
     def metrics(self) -> xr.Dataset:
-        """The training metrics over the evaluated ``step``s; norms of parameters have a ``parameter`` dimension."""
+        """The training metrics over the evaluated steps; parameter norms have a ``parameter`` dimension."""
         return metrics_table(self.directory.metrics.read(), loss=self.experiment.optimization.loss)
 
     def weights(self, step: int) -> Weights:
         """Read and verify one checkpoint file.
 
         Raises:
-            CheckpointError: the step is not saved; the file is damaged, of another run or model, or has a NaN.
+            CheckpointError: the step was not saved, or its file is damaged, belongs to another run or model, or
+                contains a NaN.
         """
         if not self.directory.has_checkpoint(step):
             raise CheckpointError(step, f"not saved; the run has {_listed(self.steps)}")
@@ -154,7 +155,7 @@ class Trajectory:
         for part in (update, average):
             self._check_shapes(step, part, self._parameters if part else set())
         for name, value in stored.items():
-            mask = name in state and name not in self._parameters  # a buffer may hide what is -inf
+            mask = name in state and name not in self._parameters  # buffers such as attention masks may contain -inf
             if value.is_floating_point() and not (~value.isnan() if mask else value.isfinite()).all():
                 raise CheckpointError(self.directory.checkpoint_path(step).name, f"{name} is not finite")
         return Weights(state, update or None, average or None)
@@ -162,17 +163,22 @@ class Trajectory:
     def model(self, *, step: int | None = None, averaged: bool = False) -> Model:
         """Return the model at ``step`` (default: the last), in float32, with TransformerLens hooks.
 
-        With ``averaged`` its weights are the moving average of ``optimization.average``. Raises NotDefined without it.
+        Args:
+            step: a saved step.
+            averaged: use the moving average of the weights (``optimization.average``).
+
+        Raises:
+            NotDefined: the run has no moving average of the weights.
         """
         weights = self.weights(self._last() if step is None else step)
         if averaged and weights.average is None:
-            raise NotDefined("average", "no moving average of the weights was kept: optimization.average")
+            raise NotDefined("average", "the run keeps no moving average of the weights (optimization.average)")
         model = self.empty_model()
         model.load_state_dict(weights.state | (weights.average or {} if averaged else {}))
         return model
 
     def each_weights(self, steps: Iterable[int]) -> Iterator[tuple[int, Weights | CheckpointError]]:
-        """Yield the weights of each step with the previous update, or the error of reading them; reads a file once."""
+        """Yield each step with its weights and previous update, or with the read error; each file is read once."""
         saved, last = self.steps, (-1, None)
         for step in steps:
             try:
@@ -187,7 +193,7 @@ class Trajectory:
             yield step, weights._replace(previous_update=previous)
 
     def _update(self, step: int) -> dict[str, Tensor] | None:
-        """Return the last update of a checkpoint; None if it has none or cannot be read."""
+        """Return the last update stored in a checkpoint; None if it has none or cannot be read."""
         try:
             return self.weights(step).update
         except CheckpointError:
@@ -211,7 +217,7 @@ class Trajectory:
         """Return weights with a leading ``step`` axis: ``params(["embed.W_E"])["embed.W_E"]`` [step, token, d_model].
 
         Raises:
-            KeyError: no parameter has that name.
+            KeyError: the model has no parameter with that name.
         """
         names = [names] if isinstance(names, str) else list(names)
         for name in names:
@@ -229,7 +235,7 @@ class Trajectory:
 
     @cached_property
     def _meta_model(self) -> Model:
-        """The model without its weights, for their names and shapes."""
+        """The model on the meta device, for the names and shapes of its weights."""
         with torch.device("meta"):
             return self.experiment.empty_model()
 
@@ -242,14 +248,14 @@ class Trajectory:
         return {name for name, _ in self._meta_model.named_parameters()}
 
     def _check_shapes(self, step: int, tensors: dict[str, Tensor], names: set[str]) -> None:
-        """Raise CheckpointError unless the tensors have these names and the shapes of this model."""
+        """Raise CheckpointError unless the tensors have these names and the shapes of the model."""
         path = self.directory.checkpoint_path(step).name
         if set(tensors) != names:
             odd = sorted(set(tensors) ^ names)
             raise CheckpointError(path, f"does not hold this model's parameters: {', '.join(odd[:3])}")
         for name, value in tensors.items():
             if value.shape != self._shapes[name]:
-                shapes = f"{tuple(value.shape)}, the model {tuple(self._shapes[name])}"
+                shapes = f"{tuple(value.shape)}, but {tuple(self._shapes[name])} in the model"
                 raise CheckpointError(path, f"{name} has shape {shapes}")
 
     def _last(self) -> int:
@@ -259,7 +265,7 @@ class Trajectory:
 
 
 def _after(prefix: str, stored: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors whose names begin with a prefix, by the rest of their names."""
+    """Return the tensors whose names start with a prefix, keyed by the rest of their names."""
     return {name.removeprefix(prefix): value for name, value in stored.items() if name.startswith(prefix)}
 
 
@@ -278,15 +284,15 @@ def latest_run(root: str | Path = "checkpoints") -> Trajectory:
     """Return the run in a folder whose metrics were written last.
 
     Raises:
-        RunDirectoryError: the folder holds no run directory.
+        RunDirectoryError: the folder contains no run directory.
     """
     runs = [path.parent for path in Path(root).glob("*/experiment.json")]
     if not runs:
-        raise RunDirectoryError(root, "holds no run directory")
+        raise RunDirectoryError(root, "contains no run directory")
     return Trajectory.open(max(runs, key=last_written))
 
 
 def last_written(run: Path) -> tuple[int, str]:
-    """Return when the metrics of a run were written last, or its configuration without metrics; and its name."""
+    """Return when the metrics of a run, or else its configuration, were last written, and the name of the run."""
     files = (run / "metrics.jsonl", run / "experiment.json")
     return next((file.stat().st_mtime_ns for file in files if file.exists()), 0), run.name

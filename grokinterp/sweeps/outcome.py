@@ -1,4 +1,4 @@
-"""The outcome of one run, read from its directory: events, times, last measures, and early stopping."""
+"""Read the outcome of a run from its directory: events, times, final measures, and early stopping."""
 
 import json
 import math
@@ -15,13 +15,13 @@ from grokinterp.phases import SUSTAINED, Curves, History, find_phases, sustained
 from grokinterp.runs.results import Results
 
 CLOCK = "clock.json"
-"""The file of a run with the wall time and memory of the processes that trained it."""
+"""The file of a run that stores the wall time and memory of the processes that trained it."""
 
 ENDED = ("finished", "diverged")
 
 
 class Stop(NamedTuple):
-    """The step at which early stopping ends a run, and the step of the weights that it keeps: the lowest loss."""
+    """The step at which early stopping ends a run, and the step with the lowest loss, whose weights it keeps."""
 
     stopped: int
     kept: int
@@ -29,11 +29,11 @@ class Stop(NamedTuple):
 
 
 def measured(path: Path, *, patience: int) -> dict[str, Any]:
-    """Return the outcome of a run as JSON values, null where unknown.
+    """Return the outcome of a run as JSON values; null if unknown.
 
     Args:
         path: the run directory.
-        patience: evaluations without a lower held-out loss after which early stopping would stop.
+        patience: evaluations without a lower held-out loss after which early stopping would end the run.
     """
     results = Results.open(path)
     metrics = judged(results.metrics)
@@ -64,13 +64,13 @@ def measured(path: Path, *, patience: int) -> dict[str, Any]:
 
 
 def judged(metrics: xr.Dataset) -> xr.Dataset:
-    """Return the metrics of the weights that a run is judged by: those of averaged weights where there are any."""
+    """Return the metrics by which a run is evaluated: those of the averaged weights, if there are any."""
     averaged = [str(name) for name in metrics if str(name).startswith("average_")]
     return metrics.assign({name.removeprefix("average_"): metrics[name] for name in averaged})
 
 
 def history_of(metrics: xr.Dataset) -> History | None:
-    """Return the dated phases of a run; None without an evaluation."""
+    """Return the phases and events of a run; None if its metrics do not determine them."""
     try:
         return find_phases(Curves.from_dataset(metrics)) if metrics.sizes["step"] else None
     except GrokinterpError:
@@ -80,8 +80,8 @@ def history_of(metrics: xr.Dataset) -> History | None:
 def horizon_of(experiment: Mapping[str, Any], status: Mapping[str, Any], steps: np.ndarray) -> int:
     """Return the last step at which generalization could have been observed: a window of evaluations before the end.
 
-    The end is that of the budget, also for a diverged run, which would not have generalized within it. The end of an
-    unfinished run is its last evaluation.
+    A run that has ended is observed until its budget, even if it diverged, because it would not have generalized within
+    the budget. An unfinished run is observed until its last evaluation.
     """
     if status.get("status") in ENDED:
         last, every = int(experiment["steps"]), int(experiment["evaluate_every"])
@@ -91,10 +91,10 @@ def horizon_of(experiment: Mapping[str, Any], status: Mapping[str, Any], steps: 
 
 
 def early_stop(metrics: xr.Dataset, patience: int) -> Stop:
-    """Replay early stopping on the held-out loss; exact, because training up to the stop is the same.
+    """Replay early stopping on the held-out loss; exact, because training is the same up to the stop.
 
-    It stops at the ``patience``-th consecutive evaluation without a loss below the lowest so far, and keeps the
-    weights of the lowest. The held-out loss is the validation loss where there is one, else the test loss.
+    Training stops at the ``patience``-th consecutive evaluation without a loss below the lowest so far, and the weights
+    with the lowest loss are kept. The held-out loss is the validation loss if there is one, else the test loss.
     """
     loss = metrics["validation_loss" if "validation_loss" in metrics else "test_loss"].values
     best = stop = 0
@@ -108,14 +108,14 @@ def early_stop(metrics: xr.Dataset, patience: int) -> Stop:
 
 
 def final(metrics: xr.Dataset) -> dict[str, float | None]:
-    """Return accuracies, losses and Σθ² at the last evaluation."""
+    """Return the accuracies, the losses, and Σθ² at the last evaluation."""
     names = ("train_accuracy", "test_accuracy", "train_loss", "test_loss", "weight_norm")
     there = metrics.sizes["step"] > 0
     return {f"final_{name}": float(metrics[name].values[-1]) if there and name in metrics else None for name in names}
 
 
 def analyzed(results: Results) -> dict[str, float | None]:
-    """Return softmax collapse in float32 and the cosine of gradient and weights at the last checkpoint."""
+    """Return softmax collapse in float32 and the cosine between gradient and weights at the last checkpoint."""
     try:
         found = results.measures()
     except GrokinterpError:
@@ -128,10 +128,10 @@ def analyzed(results: Results) -> dict[str, float | None]:
 
 
 class Clock:
-    """Wall time of a run over its steps, pieced together from the processes that trained it.
+    """The wall time of a run over its steps, combined from the processes that trained it.
 
-    Between two evaluations of one process it was measured; elsewhere, as around an interruption, it is estimated at
-    the mean rate of the measured parts.
+    The time between two evaluations of one process is measured. Elsewhere, such as around an interruption, it is
+    estimated at the mean rate of the measured parts.
     """
 
     def __init__(self, sessions: Sequence[Mapping[str, Any]], steps: np.ndarray) -> None:
@@ -162,13 +162,13 @@ class Clock:
 
     @property
     def memory(self) -> dict[str, int | None]:
-        """Return the largest resident memory of the processes, and the largest before training began."""
+        """The largest resident memory of the processes, and the largest before training began."""
         names = ("peak_bytes", "program_bytes")
         return {name: max((int(session[name]) for session in self.sessions), default=None) for name in names}
 
 
 def sessions(path: Path) -> list[dict[str, Any]]:
-    """Return the records of the processes that trained a run, in order; none where the file cannot be read."""
+    """Return the records of the processes that trained a run, in order; empty if the file cannot be read."""
     try:
         found = json.loads((path / CLOCK).read_bytes())["sessions"]
     except (OSError, ValueError, KeyError, TypeError):

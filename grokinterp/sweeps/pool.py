@@ -1,4 +1,4 @@
-"""A pool of processes that trains many runs, each in a process of its own."""
+"""A pool of processes that trains many runs, each in its own process."""
 
 import os
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from grokinterp.sweeps.worker import has_ended, work
 
 @dataclass
 class Entry:
-    """One run of a sweep: its directory, its configuration, and the reason if it failed."""
+    """One run of a sweep: its directory, its configuration, and the reason for its failure, if any."""
 
     directory: Path
     experiment: Experiment
@@ -24,20 +24,20 @@ class Entry:
 
 
 def train_all(entries: Sequence[Entry], jobs: int, *, analyses: Sequence[str], progress: bool) -> None:
-    """Train and analyze every run in a process of its own; if this process stops, all others stop.
+    """Train and analyze every run in its own process; if this process stops, all others stop.
 
-    A run that is complete is left as it is, an interrupted one is resumed. The others go on where one fails; its
-    entry then has the reason.
+    Complete runs are skipped, and interrupted runs are resumed. If a run fails, its entry stores the reason, and the
+    other runs continue.
 
     Args:
         entries: the runs.
-        jobs: processes at a time.
-        analyses: names of the analyses to run on each.
+        jobs: number of simultaneous processes.
+        analyses: names of the analyses of every run.
         progress: show a progress bar on standard error.
     """
     context = processes_of("grokinterp.sweeps.worker")
     waiting = [entry for entry in entries if not is_complete(entry.directory, analyses)]
-    running: dict[Any, tuple[Any, Entry]] = {}  # by the connection that answers, which closes when the process ends
+    running: dict[Any, tuple[Any, Entry]] = {}  # by result connection, which closes when the process ends
     with ProgressBar("runs", len(entries), start=len(entries) - len(waiting), shown=progress) as bar:
         try:
             while waiting or running:
@@ -60,7 +60,7 @@ def train_all(entries: Sequence[Entry], jobs: int, *, analyses: Sequence[str], p
 
 
 def is_complete(directory: Path, analyses: Sequence[str]) -> bool:
-    """Return whether a run has ended and all analyses have results, so that it needs no process."""
+    """Return whether a run has ended and has results of all analyses."""
     return has_ended(directory) and set(analyses) <= set(analysis_names(directory))
 
 

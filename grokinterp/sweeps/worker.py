@@ -1,4 +1,4 @@
-"""One run in a process of its own: trained, timed and analyzed; the process stops when its parent does."""
+"""Train, time, and analyze one run in its own process, which stops when its parent does."""
 
 import json
 import os
@@ -40,8 +40,8 @@ class Timer:
 
 
 def work(directory: str, values: dict[str, Any], analyses: Sequence[str], answer: Connection) -> None:
-    """Train and analyze a run in this process, resuming it if it was begun; send the reason if that fails, or None."""
-    os.setpgrp()  # signals of the terminal go to the parent, which passes them on once
+    """Train or resume a run in this process and analyze it; send the reason for a failure, or None."""
+    os.setpgrp()  # terminal signals reach only the parent, which forwards them once
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=stop_with_parent, daemon=True).start()
@@ -50,14 +50,14 @@ def work(directory: str, values: dict[str, Any], analyses: Sequence[str], answer
         run(Path(directory), Experiment.from_dict(values), analyses)
     except GrokinterpError as error:
         answer.send(str(error))
-    except Exception as error:  # any failure is that of this run; the others go on
+    except Exception as error:  # a failure concerns only this run; the others continue
         answer.send(f"{type(error).__name__}: {error}")
     else:
         answer.send(None)
 
 
 def stop_with_parent() -> None:
-    """Wait until the parent has ended in any way, then stop this process as SIGTERM does."""
+    """Wait for the parent process to end for any reason, then stop this process with SIGTERM."""
     parent = parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])
@@ -78,7 +78,7 @@ def run(directory: Path, experiment: Experiment, analyses: Sequence[str]) -> Non
 
 
 def has_ended(directory: Path) -> bool:
-    """Return whether a run is finished or has diverged, so that nothing is left to train."""
+    """Return whether a run has finished or diverged and needs no further training."""
     there = (directory / "experiment.json").exists()
     return there and RunDirectory.open(directory).status.get("status") in ENDED
 

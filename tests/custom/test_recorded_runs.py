@@ -252,7 +252,7 @@ def test_a_module_that_does_not_fit_is_one_line(recorded):
 
 
 def test_a_run_of_ours_takes_no_module(twins):
-    with pytest.raises(ConfigError, match="is for recorded runs"):
+    with pytest.raises(ConfigError, match="applies only to recorded runs"):
         Trajectory.open(twins[0].path, nn.Linear(2, 2))
 
 

@@ -126,7 +126,7 @@ def test_logits_may_be_found_by_a_function(tmp_path):
     assert float(run.metrics["train_loss"][0]) == pytest.approx(float(expected.detach()), rel=1e-6)
     expected = both(module.double()(x.double()))
     torch.testing.assert_close(run[0].logits, expected.detach())
-    with pytest.raises(ConfigError, match=r"logits=None: must be the function that the recorder was given"):
+    with pytest.raises(ConfigError, match=r"logits=None: must be the function passed to the recorder"):
         Trajectory.open(tmp_path, module)
 
 

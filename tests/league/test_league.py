@@ -183,5 +183,5 @@ def test_wrong_arguments_are_refused_before_any_work(change, key, tmp_path):
 
 
 def test_a_directory_without_a_league_is_refused(tmp_path):
-    with pytest.raises(RunDirectoryError, match="holds no league"):
+    with pytest.raises(RunDirectoryError, match="contains no league"):
         write_page(tmp_path)

@@ -130,7 +130,7 @@ def test_the_command_lists_the_methods(monkeypatch, capsys):
     ("arguments", "line"),
     [
         (["--methods", "adamw,nothing"], "methods=nothing: must be among adamw, "),
-        (["--methods", "stablemax_attention"], "none is possible here: model.kind=mlp"),
+        (["--methods", "stablemax_attention"], "no method applies to this experiment: model.kind=mlp"),
         (["--seeds", "0"], "seeds=0: must be an integer from 1"),
         (["--preset", "demo", "--config", "a.toml"], "config=a.toml: give --preset or --config"),
         (["--task", "nothing"], "task.kind=nothing: must be one of"),

@@ -144,7 +144,7 @@ def test_submodules_need_no_import_of_their_own():
 
 
 def test_the_latest_run_is_the_one_written_last(tmp_path):
-    with pytest.raises(grokinterp.RunDirectoryError, match="holds no run directory"):
+    with pytest.raises(grokinterp.RunDirectoryError, match="contains no run directory"):
         grokinterp.latest_run(tmp_path)
     for name in ("b", "a"):
         draw_checkpoints(tmp_path / name)

@@ -62,9 +62,9 @@ def test_published_numbers_are_measured_again(folder):
 
 
 def test_without_a_release_it_says_so(tmp_path):
-    with pytest.raises(RunDirectoryError, match="holds no release that can be verified"):
+    with pytest.raises(RunDirectoryError, match="contains no release that can be verified"):
         verify(tmp_path)
-    with pytest.raises(RunDirectoryError, match="is no directory"):
+    with pytest.raises(RunDirectoryError, match="is not a directory"):
         verify(tmp_path / "nowhere")
 
 

@@ -197,7 +197,7 @@ def test_a_checkpoint_of_another_model_is_skipped(tmp_path):
     found = evaluate([performance], run)
     skipped = json.loads(found.attrs["skipped"])
     assert found["step"].values.tolist() == [0, 20]
-    assert skipped["10"] == "blocks.0.mlp.W_in has shape (16, 17), the model (16, 16)"
+    assert skipped["10"] == "blocks.0.mlp.W_in has shape (16, 17), but (16, 16) in the model"
     assert skipped["30"].startswith("does not hold this model's parameters: W, ")
     assert "has shape (1,)" in skipped["40"]
     assert skipped["50"].startswith("does not hold this model's parameters: ")
