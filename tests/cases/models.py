@@ -1,4 +1,4 @@
-"""One small model for every choice a specification offers, and models with random numbers in them."""
+"""One small model for every choice a specification offers, tiny ones of every kind, and models with random weights."""
 
 import torch
 from torch import Tensor
@@ -74,6 +74,22 @@ RECURSIVE_SPECS = {
 
 MODEL_SPECS: dict[str, ModelSpec] = {**SPECS, **MLP_SPECS, **RECURSIVE_SPECS}
 """Every kind of model with every choice: the table over which the general laws run."""
+
+
+TINY_SIZES = {"d_model": 4, "n_heads": 2, "d_mlp": 6}
+
+TINY_SPECS: dict[str, ModelSpec] = {
+    "transformer": TransformerSpec(**TINY_SIZES),
+    "two layers, LN, biases": TransformerSpec(**TINY_SIZES, n_layers=2, normalization="LN", biases=True, act_fn="gelu"),
+    "tied, stablemax": TransformerSpec(**TINY_SIZES, tied_embeddings=True, attention_fn="stablemax"),
+    "mean": TransformerSpec(**TINY_SIZES, read_at="mean", attention="bidirectional", act_fn="silu"),
+    "mlp": MLPSpec(hidden=(9,)),
+    "deep mlp": MLPSpec(d_embed=4, embedding="separate", hidden=(6, 5), act_fn="relu", biases=True),
+    "recursive, once": RecursiveSpec(d_model=5, d_mlp=7, n_latent=2, n_supervision=1),
+}
+"""The table over which the laws of single analyses run: a model of every kind whose gradient is the true one."""
+
+RECURSIVE = RecursiveSpec(d_model=5, d_mlp=7, n_latent=2, n_supervision=3)
 
 
 def draw(spec: ModelSpec, *, d_vocab: int = 6, d_vocab_out: int = 5, n_ctx: int = 3, seed: int = 0) -> Model:

@@ -6,25 +6,9 @@ from grokinterp.analysis.structure.cyclic_grid import grid_of
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.problem import Problem
 from grokinterp.losses import LossForm
-from grokinterp.models import MLPSpec, ModelSpec, RecursiveSpec, TransformerSpec, solved_addition
+from grokinterp.models import MLPSpec, ModelSpec, solved_addition
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.tasks import ModularAddition, Task
-
-TRANSFORMER = {"d_model": 4, "n_heads": 2, "d_mlp": 6}
-
-SPECS: dict[str, ModelSpec] = {
-    "transformer": TransformerSpec(**TRANSFORMER),
-    "two layers, LN, biases": TransformerSpec(
-        **TRANSFORMER, n_layers=2, normalization="LN", biases=True, act_fn="gelu"
-    ),
-    "tied, stablemax": TransformerSpec(**TRANSFORMER, tied_embeddings=True, attention_fn="stablemax"),
-    "mean": TransformerSpec(**TRANSFORMER, read_at="mean", attention="bidirectional", act_fn="silu"),
-    "mlp": MLPSpec(hidden=(9,)),
-    "deep mlp": MLPSpec(d_embed=4, embedding="separate", hidden=(6, 5), act_fn="relu", biases=True),
-    "recursive, once": RecursiveSpec(d_model=5, d_mlp=7, n_latent=2, n_supervision=1),
-}
-
-RECURSIVE = RecursiveSpec(d_model=5, d_mlp=7, n_latent=2, n_supervision=3)
 
 
 def checkpoint_of(

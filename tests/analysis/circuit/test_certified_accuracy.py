@@ -20,11 +20,12 @@ from grokinterp.errors import GrokinterpError
 from grokinterp.models import MLPSpec
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.tasks import GroupComposition, ModularAddition, ModularMultiplication, Table, Task
-from tests.support.any_model import RECURSIVE, SPECS, checkpoint_of, solved
+from tests.cases.models import RECURSIVE, TINY_SPECS
+from tests.support.any_model import checkpoint_of, solved
 from tests.support.constructed import close
 from tests.support.published_networks import chughtai_cyclic, nanda
 
-KINDS = SPECS | {"recursive": RECURSIVE}
+KINDS = TINY_SPECS | {"recursive": RECURSIVE}
 NONE = torch.tensor([], dtype=torch.int64)
 NO_KEYS = {"key_frequencies": NONE, "key_irreps": NONE}
 

@@ -22,7 +22,8 @@ from grokinterp.tasks import (
     ModularMultiplication,
     ModularSubtraction,
 )
-from tests.support.any_model import RECURSIVE, SPECS, checkpoint_of, solved
+from tests.cases.models import RECURSIVE, TINY_SPECS
+from tests.support.any_model import checkpoint_of, solved
 from tests.support.constructed import close
 from tests.support.published_networks import nanda
 
@@ -122,10 +123,10 @@ def naive_idealized(checkpoint: Checkpoint, act, pre, W_L) -> torch.Tensor:
     return logits
 
 
-@pytest.mark.parametrize("name", [*(name for name in SPECS if name != "mean"), "recursive"])
+@pytest.mark.parametrize("name", [*(name for name in TINY_SPECS if name != "mean"), "recursive"])
 @pytest.mark.parametrize("p", [5, 6])
 def test_every_model_is_idealized_as_by_its_naive_twin(name, p):
-    checkpoint = checkpoint_of(SPECS.get(name, RECURSIVE), ModularAddition(p=p), scale=1.5)
+    checkpoint = checkpoint_of(TINY_SPECS.get(name, RECURSIVE), ModularAddition(p=p), scale=1.5)
     pre, act = pre_activations(checkpoint), checkpoint.model.activation
     close(act(pre.clone()), checkpoint.readout.neurons)
     ideal = naive_idealized(checkpoint, act, pre, checkpoint.model.W_L)
@@ -152,7 +153,7 @@ def test_where_there_is_none_the_reason_is_given():
     with pytest.raises(NotDefined, match="idealized_network is not defined here: the group of group_composition, S3"):
         idealized_network(checkpoint_of(MLPSpec(hidden=(4,)), GroupComposition(group="S3")))
     with pytest.raises(NotDefined, match="the neurons are averaged over positions"):
-        idealized_network(checkpoint_of(SPECS["mean"]))
+        idealized_network(checkpoint_of(TINY_SPECS["mean"]))
 
 
 def test_a_trained_network_is_nearly_its_waves(published):

@@ -8,7 +8,8 @@ from grokinterp.experiment import Experiment
 from grokinterp.models import MLPSpec
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.tasks import GroupComposition, ModularAddition
-from tests.support.any_model import RECURSIVE, SPECS, checkpoint_of, problem_of
+from tests.cases.models import RECURSIVE, TINY_SPECS
+from tests.support.any_model import checkpoint_of, problem_of
 from tests.support.constructed import close
 
 P = 7
@@ -53,7 +54,7 @@ def test_the_largest_norms_come_first():
     close(faithful_subnetwork(checkpoint).faithful_size, P * P - len(weak) + last + 1)
 
 
-KINDS = SPECS | {"recursive": RECURSIVE}
+KINDS = TINY_SPECS | {"recursive": RECURSIVE}
 
 
 @pytest.mark.parametrize("name", KINDS)

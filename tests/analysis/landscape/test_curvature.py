@@ -20,7 +20,8 @@ from grokinterp.errors import NotDefined
 from grokinterp.losses import cross_entropy, squared_error
 from grokinterp.models import MLPSpec
 from grokinterp.runs.checkpoint import Checkpoint
-from tests.support.any_model import RECURSIVE, SPECS, checkpoint_of
+from tests.cases.models import RECURSIVE, TINY_SPECS
+from tests.support.any_model import checkpoint_of
 from tests.support.constructed import close
 
 LOSSES = {"softplus": cross_entropy, "float64": cross_entropy, "mse": squared_error}
@@ -41,9 +42,9 @@ def dense_hessian(checkpoint: Checkpoint) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("loss", ["softplus", "mse"])
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", TINY_SPECS)
 def test_eigenvalues_are_those_of_the_dense_hessian(name, loss):
-    checkpoint = checkpoint_of(SPECS[name], loss=loss)
+    checkpoint = checkpoint_of(TINY_SPECS[name], loss=loss)
     dense = dense_hessian(checkpoint)
     close(dense, dense.T)
     vector = torch.linspace(-1, 1, len(dense), dtype=torch.float64)
@@ -55,7 +56,7 @@ def test_eigenvalues_are_those_of_the_dense_hessian(name, loss):
 
 
 def test_an_eigenvalue_is_within_its_error_of_a_true_one():
-    checkpoint = checkpoint_of(SPECS["transformer"])
+    checkpoint = checkpoint_of(TINY_SPECS["transformer"])
     true = torch.linalg.eigvalsh(dense_hessian(checkpoint))
     for iterations in (5, 10, 20):
         found = hessian_eigenvalues(checkpoint, iterations=iterations)
@@ -64,7 +65,7 @@ def test_an_eigenvalue_is_within_its_error_of_a_true_one():
 
 
 def test_it_ends_once_the_largest_are_known():
-    checkpoint = checkpoint_of(SPECS["transformer"])
+    checkpoint = checkpoint_of(TINY_SPECS["transformer"])
     exact, found = (hessian_eigenvalues(checkpoint, iterations=100, tolerance=tolerance) for tolerance in (0.0, 0.01))
     assert (found.hessian_eigenvalue_error < 0.01 * exact.hessian_eigenvalue[0]).all()
     assert found.hessian_eigenvalue_error.amax() > 100 * exact.hessian_eigenvalue_error.amax()
@@ -107,11 +108,11 @@ def test_fewer_weights_than_eigenvalues_leave_the_rest_open():
 # --- sharpness -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [*SPECS, "recursive"])
+@pytest.mark.parametrize("name", [*TINY_SPECS, "recursive"])
 @pytest.mark.parametrize("loss", ["softplus", "mse"])
 def test_sharpness_is_a_rise_that_exists(name, loss):
     """It grows with the box, and nothing a random search of corners finds is above twice as high."""
-    checkpoint = checkpoint_of(SPECS.get(name, RECURSIVE), loss=loss)
+    checkpoint = checkpoint_of(TINY_SPECS.get(name, RECURSIVE), loss=loss)
     before = {name: value.clone() for name, value in checkpoint.parameters.items()}
     small, large = sharpness(checkpoint), sharpness(checkpoint, box=1e-2)
     assert 0 < float(small.sharpness) < float(large.sharpness)
@@ -146,9 +147,9 @@ def test_climbing_a_convex_function_finds_its_highest_corner():
 # --- the line --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [*SPECS, "recursive"])
+@pytest.mark.parametrize("name", [*TINY_SPECS, "recursive"])
 def test_the_line_goes_from_here_to_there(name):
-    here, there = (checkpoint_of(SPECS.get(name, RECURSIVE), seed=seed) for seed in (0, 1))
+    here, there = (checkpoint_of(TINY_SPECS.get(name, RECURSIVE), seed=seed) for seed in (0, 1))
     found = loss_line(here, final_weights={name: value.float() for name, value in there.parameters.items()})
     problem = here.problem
     for at, end in ((0, here), (-1, there)):
@@ -163,7 +164,7 @@ def test_the_line_goes_from_here_to_there(name):
 
 
 def test_the_way_to_itself_is_flat():
-    checkpoint = checkpoint_of(SPECS["mlp"], fraction=1.0)
+    checkpoint = checkpoint_of(TINY_SPECS["mlp"], fraction=1.0)
     found = loss_line(checkpoint, final_weights=checkpoint.parameters)
     close(found.line_train_loss, [float(checkpoint.losses.mean())] * len(FRACTIONS))
     close(found.line_barrier, 0)
@@ -171,7 +172,7 @@ def test_the_way_to_itself_is_flat():
 
 
 def test_batches_change_no_number():
-    checkpoint = checkpoint_of(SPECS["transformer"])
+    checkpoint = checkpoint_of(TINY_SPECS["transformer"])
     whole, parts = LossSurface(checkpoint, "test"), LossSurface(checkpoint, "test", at_once=4)
     assert (len(whole.batches()), len(parts.batches()) > 3) == (1, True)
     for part, all_at_once in zip(of_surface(parts), of_surface(whole), strict=True):
@@ -186,7 +187,7 @@ def of_surface(surface: LossSurface) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("analysis", [hessian_eigenvalues, sharpness, loss_line], ids=lambda f: f.__name__)
 def test_without_a_known_split_there_is_no_training_loss(analysis):
-    checkpoint = checkpoint_of(SPECS["mlp"], fraction=0.0)
+    checkpoint = checkpoint_of(TINY_SPECS["mlp"], fraction=0.0)
     arguments = {"final_weights": checkpoint.parameters} if analysis is loss_line else {}
     with pytest.raises(NotDefined, match=f"{analysis.__name__} is not defined here: the training examples"):
         analysis(checkpoint, **arguments)

@@ -19,7 +19,8 @@ from grokinterp.maths.langevin import Sampling, sgld
 from grokinterp.models import MLPSpec
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.tasks import ModularAddition
-from tests.support.any_model import RECURSIVE, SPECS, checkpoint_of
+from tests.cases.models import RECURSIVE, TINY_SPECS
+from tests.support.any_model import checkpoint_of
 from tests.support.constructed import close
 
 QUICK = {"chains": 2, "burn_in": 2, "draws": 5, "step_size": 1e-4}
@@ -31,7 +32,7 @@ def of_surface(checkpoint):
 
 
 def test_batches_rise_from_zero_and_all_examples_give_the_loss():
-    surface, place = of_surface(checkpoint_of(SPECS["mlp"]))
+    surface, place = of_surface(checkpoint_of(TINY_SPECS["mlp"]))
     rise = rise_on_batches(surface, place, 2, 4)
     weights = surface.start.expand(2, -1)
     close(rise(weights), torch.zeros(2))
@@ -43,9 +44,9 @@ def test_batches_rise_from_zero_and_all_examples_give_the_loss():
 
 
 @pytest.mark.parametrize("loss", ["softplus", "mse", "stablemax"])
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", TINY_SPECS)
 def test_every_kind_of_model_has_one(name, loss):
-    checkpoint = checkpoint_of(SPECS[name], loss=loss)
+    checkpoint = checkpoint_of(TINY_SPECS[name], loss=loss)
     before = {name: value.clone() for name, value in checkpoint.parameters.items()}
     found, again = (local_learning_coefficient(checkpoint, **QUICK) for _ in range(2))
     assert found.llc_of_chain.shape == (2,)
@@ -59,7 +60,7 @@ def test_every_kind_of_model_has_one(name, loss):
 
 def test_the_analysis_is_the_plain_formula():
     """The same chain written out: every example at each step, the noise of the same generators."""
-    checkpoint = checkpoint_of(SPECS["mlp"])
+    checkpoint = checkpoint_of(TINY_SPECS["mlp"])
     surface, _ = of_surface(checkpoint)
     heat, gamma, step = 7.0, 3.0, 1e-3
     found = local_learning_coefficient(
@@ -79,7 +80,7 @@ def test_the_analysis_is_the_plain_formula():
 def test_more_weights_than_examples_is_the_other_regime():
     assert regime(15, 15) is FEW
     assert regime(16, 15) is MANY
-    checkpoint = checkpoint_of(SPECS["mlp"])
+    checkpoint = checkpoint_of(TINY_SPECS["mlp"])
     n = int(checkpoint.problem.is_train.sum())
     found = local_learning_coefficient(checkpoint, burn_in=1, draws=2)
     assert float(found.llc_localization) == MANY.localization
@@ -95,7 +96,7 @@ def test_more_weights_than_examples_is_the_other_regime():
 
 def test_only_the_chosen_components_move():
     """The coefficient of a part is that of the loss as a function of the part alone."""
-    checkpoint = checkpoint_of(SPECS["deep mlp"])
+    checkpoint = checkpoint_of(TINY_SPECS["deep mlp"])
     surface = LossSurface(checkpoint, "test", dtype=torch.float32)
     place = surface.indices([name for name in surface.shapes if name.startswith("unembed")])
 
@@ -130,7 +131,7 @@ def test_the_unembedding_of_a_network_has_the_known_value_of_linear_regression()
 
 
 def test_single_precision_is_precise_enough():
-    checkpoint = checkpoint_of(SPECS["transformer"])
+    checkpoint = checkpoint_of(TINY_SPECS["transformer"])
     double, single = (LossSurface(checkpoint, "test", dtype=dtype) for dtype in (torch.float64, torch.float32))
     (loss, gradient), (near, slope) = (one.loss_and_gradient(one.start) for one in (double, single))
     close(near.double(), loss, atol=1e-6)
@@ -146,7 +147,7 @@ def test_a_dead_network_has_no_curved_direction():
 
 
 def test_too_large_steps_are_reported_as_divergence_without_a_number():
-    checkpoint = checkpoint_of(SPECS["mlp"])
+    checkpoint = checkpoint_of(TINY_SPECS["mlp"])
     found = local_learning_coefficient(checkpoint, step_size=10.0, localization=1.0, burn_in=0, draws=30)
     assert bool(found.llc_diverged)
     assert bool(found.llc.isnan())
@@ -158,7 +159,7 @@ def test_what_has_no_coefficient_says_why():
     with pytest.raises(NotDefined, match="no gradient flows between supervision steps"):
         local_learning_coefficient(checkpoint_of(RECURSIVE))
     with pytest.raises(NotDefined, match="the training examples are unknown"):
-        local_learning_coefficient(checkpoint_of(SPECS["mlp"], fraction=0.0))
+        local_learning_coefficient(checkpoint_of(TINY_SPECS["mlp"], fraction=0.0))
 
 
 @pytest.mark.parametrize(
@@ -176,4 +177,4 @@ def test_what_has_no_coefficient_says_why():
 )
 def test_bad_arguments_are_named(argument, message):
     with pytest.raises(ConfigError, match=message):
-        local_learning_coefficient(checkpoint_of(SPECS["mlp"]), **argument)
+        local_learning_coefficient(checkpoint_of(TINY_SPECS["mlp"]), **argument)

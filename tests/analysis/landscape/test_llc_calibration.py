@@ -12,7 +12,8 @@ from grokinterp.analysis.landscape.llc_calibration import axes_of, parse_setting
 from grokinterp.cli.measuring import llc
 from grokinterp.errors import ConfigError, NotDefined
 from grokinterp.runs import summary
-from tests.support.any_model import SPECS, checkpoint_of
+from tests.cases.models import TINY_SPECS
+from tests.support.any_model import checkpoint_of
 from tests.support.small_runs import TINY, draw_checkpoints
 
 QUICK = {"chains": 2, "burn_in": 1, "draws": 4}
@@ -20,7 +21,7 @@ GRID = {"step_sizes": [10.0, 1e-5], "localizations": [100.0], "inverse_temperatu
 
 
 def test_every_point_is_the_analysis_there():
-    checkpoint = checkpoint_of(SPECS["mlp"])
+    checkpoint = checkpoint_of(TINY_SPECS["mlp"])
     found = calibrate_llc(checkpoint, **GRID, **QUICK)
     assert dict(found.sizes) == {"inverse_temperature": 1, "localization": 1, "step_size": 2}
     assert found["step_size"].values.tolist() == [1e-5, 10.0]
@@ -36,20 +37,20 @@ def test_every_point_is_the_analysis_there():
 
 
 def test_the_default_grid_surrounds_the_defaults():
-    found = calibrate_llc(checkpoint_of(SPECS["mlp"]), chains=1, burn_in=0, draws=1)
+    found = calibrate_llc(checkpoint_of(TINY_SPECS["mlp"]), chains=1, burn_in=0, draws=1)
     assert found["step_size"].values.tolist() == [2.5e-5, 1e-4, 4e-4, 1.6e-3]
     assert found["localization"].values.tolist() == [10.0, 100.0, 1000.0]
     assert found.sizes["inverse_temperature"] == 3
 
 
 def test_bad_grids_are_named():
-    checkpoint = checkpoint_of(SPECS["mlp"])
+    checkpoint = checkpoint_of(TINY_SPECS["mlp"])
     with pytest.raises(ConfigError, match=r"step_size=-1.0: must be above 0"):
         calibrate_llc(checkpoint, step_sizes=[1e-4, -1.0])
     with pytest.raises(ConfigError, match=r"localization=0.0: must be above 0"):
         calibrate_llc(checkpoint, localizations=[])
     with pytest.raises(NotDefined, match="the training examples are unknown"):
-        calibrate_llc(checkpoint_of(SPECS["mlp"], fraction=0.0))
+        calibrate_llc(checkpoint_of(TINY_SPECS["mlp"], fraction=0.0))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_a_setting_fixes_an_axis_of_the_map():
 
 
 def test_the_command_measures_and_draws(tmp_path, capsys):
-    run = draw_checkpoints(tmp_path / "run", replace(TINY, model=SPECS["mlp"])).path
+    run = draw_checkpoints(tmp_path / "run", replace(TINY, model=TINY_SPECS["mlp"])).path
     llc(run, ["chains=2", "burn_in=1", "draws=4"], step=None, calibrate=False, out=None, as_json=True)
     told = json.loads(capsys.readouterr().out)
     assert told["step"] == 20

@@ -9,13 +9,14 @@ import torch
 from grokinterp.analysis.landscape.norm_bounds import NORMS, norm_bounds
 from grokinterp.models import MLPSpec, TransformerSpec
 from grokinterp.tasks import ModularAddition
-from tests.support.any_model import RECURSIVE, SPECS, TRANSFORMER, checkpoint_of
+from tests.cases.models import RECURSIVE, TINY_SIZES, TINY_SPECS
+from tests.support.any_model import checkpoint_of
 from tests.support.constructed import close
 
-KINDS = SPECS | {
+KINDS = TINY_SPECS | {
     "recursive": RECURSIVE,
-    "post": TransformerSpec(**TRANSFORMER, normalization="LNPre", norm_position="post", act_fn="quadratic"),
-    "rate": TransformerSpec(**TRANSFORMER, attention_rate=0.3, read_at="last", biases=True),
+    "post": TransformerSpec(**TINY_SIZES, normalization="LNPre", norm_position="post", act_fn="quadratic"),
+    "rate": TransformerSpec(**TINY_SIZES, attention_rate=0.3, read_at="last", biases=True),
     "summed": MLPSpec(d_embed=3, combine="sum", hidden=(4, 4), act_fn="silu", biases=True),
     "one-hot, summed": MLPSpec(combine="sum", hidden=(4,)),
 }

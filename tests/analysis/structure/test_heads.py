@@ -8,12 +8,13 @@ import torch
 from grokinterp.analysis.structure.heads import head_patterns
 from grokinterp.errors import NotDefined
 from grokinterp.models import MLPSpec, TransformerSpec
-from tests.support.any_model import SPECS, TRANSFORMER, checkpoint_of
+from tests.cases.models import TINY_SIZES, TINY_SPECS
+from tests.support.any_model import checkpoint_of
 from tests.support.constructed import SMALL, close
 from tests.support.small_networks import assert_vmap_is_loop, drawn, permuted
 
-KINDS = {name: spec for name, spec in SPECS.items() if isinstance(spec, TransformerSpec)} | {
-    "rate": TransformerSpec(**TRANSFORMER, attention_rate=0.3, read_at="last"),
+KINDS = {name: spec for name, spec in TINY_SPECS.items() if isinstance(spec, TransformerSpec)} | {
+    "rate": TransformerSpec(**TINY_SIZES, attention_rate=0.3, read_at="last"),
 }
 
 

@@ -14,10 +14,11 @@ from grokinterp.losses import example_losses
 from grokinterp.models import MLPSpec, solved_addition
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.tasks import GroupComposition, ModularAddition, ModularMultiplication
-from tests.support.any_model import RECURSIVE, SPECS, checkpoint_of, problem_of, solved
+from tests.cases.models import RECURSIVE, TINY_SPECS
+from tests.support.any_model import checkpoint_of, problem_of, solved
 from tests.support.constructed import close
 
-KINDS = {name: spec for name, spec in SPECS.items() if name != "mean"} | {"recursive": RECURSIVE}
+KINDS = {name: spec for name, spec in TINY_SPECS.items() if name != "mean"} | {"recursive": RECURSIVE}
 
 
 @pytest.mark.parametrize("task", [ModularAddition(p=11), ModularAddition(p=12), ModularMultiplication(p=13)], ids=repr)
@@ -75,7 +76,7 @@ def test_where_there_are_no_frequencies_there_is_no_ratio():
         with pytest.raises(NotDefined, match="S3, is not cyclic"):
             analysis(checkpoint_of(MLPSpec(hidden=(4,)), GroupComposition(group="S3")))
         with pytest.raises(NotDefined, match="averaged over positions"):
-            analysis(checkpoint_of(SPECS["mean"]))
+            analysis(checkpoint_of(TINY_SPECS["mean"]))
 
 
 # pruning
