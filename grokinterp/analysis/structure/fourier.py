@@ -21,6 +21,9 @@ from grokinterp.runs.checkpoint import Checkpoint
 SPECIALIZED = 0.85
 """A neuron whose block {0, k} explains more than this share of its variance is specialized in k."""
 
+TIE = 1e-9
+"""Relative difference of two shares of the variance that is rounding."""
+
 AXES = {
     "frequency": frequencies,
     "exponent": lambda setting: range(cyclic_order(setting.task)),
@@ -154,6 +157,8 @@ def embedding_circles(checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "k
 def neuron_frequencies(checkpoint: Checkpoint) -> NeuronFrequencies:
     """Return the frequency of each last-layer neuron: the k whose block of the 2-D spectrum explains most variance.
 
+    Of frequencies that explain equal shares, as they do for a neuron that fires on a single pair, it is the lowest.
+
     FVE(k) = Σ_{i,j ∈ {0, cos k, sin k}} ĥ_ij² / Σ_ij ĥ_ij², for activations h [a, b] centered over all
     pairs. A quadratic neuron (cos w_k a + cos w_k b)² reaches exactly 0.8, the rest being in its
     harmonic 2k, and 1 with the block {0, k, 2k}. A neuron that never changes has frequency 0, FVE 0.
@@ -197,7 +202,9 @@ def frequencies_of(neurons: Float[Tensor, "example neuron"], p: int) -> NeuronFr
     """``neuron_frequencies`` of activations on the grid of pairs."""
     total, fundamental, harmonic = block_energies(neurons, p)
     varies = total > 0
-    fve, best = torch.where(varies, fundamental / total, 0).max(0)
+    share = torch.where(varies, fundamental / total, 0)
+    fve = share.max(0).values
+    best = (share >= fve * (1 - TIE)).int().argmax(0)  # the first of equal frequencies, whatever rounding says
     with_harmonic = torch.where(varies, harmonic / total, 0).gather(0, best.unsqueeze(0)).squeeze(0)
     specialized = fve > SPECIALIZED
     count = ((best == torch.arange(p // 2, device=best.device)[:, None]) & specialized).sum(1)
