@@ -18,7 +18,7 @@ ASSETS = Path(__file__).parent / "templates"
 LARGEST = 4_950_000
 """Bytes of a page; the checkpoint slider shows as many checkpoints as the rest of the page leaves room for."""
 
-LEAST = 500_000
+LEAST = 450_000
 """Bytes that the slider gets in any case."""
 
 

@@ -89,7 +89,7 @@ def circuit(
     key_irreps: Int[Tensor, "key_irrep"],
     triples: int = FEWEST,
 ) -> Circuit:
-    """Return the verdict on the circuit of the network, among ``CIRCUITS``, and the evidence for it.
+    """Return the verdict on the circuit of the network, such as a clock or a pizza, and the evidence for it.
 
     memorizer: correct on 99 % of the training examples, on less than half of the others. Networks of all other kinds
     but none are correct on 99 % of the examples not trained on (of all examples where the split is unknown or leaves
