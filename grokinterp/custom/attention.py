@@ -1,4 +1,4 @@
-"""StableMax in the attention of anyone's model, and what of it was replaced."""
+"""Replace softmax with StableMax in the attention of any model, and report which modules were replaced."""
 
 import inspect
 import sys
@@ -22,7 +22,7 @@ ASKING = "ALL_ATTENTION_FUNCTIONS"
 
 
 class Replacement(NamedTuple):
-    """Which modules of a model attend by another function now, and which look like attention but were left alone.
+    """The modules whose attention function was replaced, and modules that look like attention but were left unchanged.
 
     Attributes:
         replaced: names of the modules; "" is the model itself.
@@ -34,40 +34,46 @@ class Replacement(NamedTuple):
 
     def __str__(self) -> str:
         if not self.replaced and not self.kept:
-            return "No attention was found, and nothing was replaced."
-        done = f"Replaced the softmax of attention in {len(self.replaced)} modules: {_listed(self.replaced)}."
-        left = f"Looks like attention, and was NOT replaced: {_listed(self.kept)}."
-        parts = [done if self.replaced else "Replaced the softmax of attention nowhere.", left if self.kept else ""]
+            return "No attention was found; nothing was replaced."
+        plural = "module" if len(self.replaced) == 1 else "modules"
+        done = f"Replaced the attention softmax in {len(self.replaced)} {plural}: {_listed(self.replaced)}."
+        left = f"Similar to attention, but NOT replaced: {_listed(self.kept)}."
+        parts = [done if self.replaced else "Replaced no attention softmax.", left if self.kept else ""]
         return " ".join(parts).strip()
 
 
 def replace_attention(model: nn.Module, *, function: AttentionFunction = stablemax) -> Replacement:
-    """Put StableMax in the place of the softmax in a model's attention, and say where.
+    """Replace softmax with StableMax in a model's attention, in place, and report which modules were replaced.
 
-    Replaced, in place, with the same parameters under the same names: ``torch.nn.MultiheadAttention``, on its
-    own and inside the Transformer layers of torch, whose fused path without gradients is taken no more;
-    ``torch.nn.Softmax`` inside a module that is called attention and calls no fused attention itself (the softmax
-    is a gate there); Hugging Face models whose attention goes through their ``AttentionInterface``; the
-    transformer of this package. Kept, and named: subclasses of these with a forward of their own, whatever has
-    ``scaled_dot_product_attention`` in the code of its class or of its bases, and everything else that is called
-    attention and has nothing replaced inside.
+    Replaced modules keep their parameters and parameter names. These modules are replaced:
+
+    * ``torch.nn.MultiheadAttention``, also inside torch's Transformer layers, whose fused path for inference is then
+      disabled;
+    * ``torch.nn.Softmax`` inside a module that is named attention and makes no fused attention call (there, the softmax
+      is a gate);
+    * Hugging Face models whose attention uses their ``AttentionInterface``;
+    * the transformer of this package.
+
+    These modules are left unchanged and reported: subclasses of the above with their own ``forward``, modules with
+    ``scaled_dot_product_attention`` in the code of their class or its bases, and other modules named attention in which
+    nothing was replaced.
 
     Args:
-        model: any module; it is changed.
-        function: weights of scores along a dimension, by default ``stablemax``.
+        model: any module; it is modified in place.
+        function: maps scores and a dimension to weights along that dimension.
 
     Source: Prieto et al. 2025, §4.1 (StableMax).
     """
     replaced = {name for name, module in model.named_modules() if _replaced(name, module, model, function)}
     for module in model.modules():
         if isinstance(module, nn.TransformerEncoder):
-            module.use_nested_tensor = False  # nested tensors are for the fused path alone
+            module.use_nested_tensor = False  # nested tensors require the fused path
     replaced |= set(_in_transformers(model, function))
     return Replacement(tuple(sorted(replaced)), tuple(_kept(model, replaced)))
 
 
 def _replaced(name: str, module: nn.Module, model: nn.Module, function: AttentionFunction) -> bool:
-    """Replace the softmax of one module, where that is known how."""
+    """Replace the softmax of one module if its type is supported, and return whether it was replaced."""
     if isinstance(module, nn.MultiheadAttention) and type(module) in (nn.MultiheadAttention, MultiheadAttention):
         module.__class__ = MultiheadAttention
     elif isinstance(module, nn.Softmax) and type(module) in (nn.Softmax, StableMax) and _in_attention(name, model):
@@ -82,7 +88,7 @@ def _replaced(name: str, module: nn.Module, model: nn.Module, function: Attentio
 
 
 def _in_attention(name: str, model: nn.Module) -> bool:
-    """Whether the module right around a submodule is called attention, and its scores are not in a fused call."""
+    """Return whether the parent of a submodule is named attention and makes no fused attention call."""
     parent = name.rpartition(".")[0]
     around = model.get_submodule(parent)
     return bool(name) and _called_attention(parent.rpartition(".")[2], around) and FUSED not in _names_used(around)
@@ -94,7 +100,7 @@ def _called_attention(name: str, module: nn.Module) -> bool:
 
 
 def _kept(model: nn.Module, replaced: set[str]) -> Iterator[str]:
-    """The modules that look like attention, and why they do; a mere name counts for the innermost of them alone."""
+    """Yield the modules that look like attention, with the reason; a mere name counts only for the innermost ones."""
     found = {name: why for name, module in model.named_modules() if (why := _suspicion(module))}
     for name, why in found.items():
         prefix = f"{name}." if name else ""
@@ -105,21 +111,21 @@ def _kept(model: nn.Module, replaced: set[str]) -> Iterator[str]:
 
 
 def _suspicion(module: nn.Module) -> str:
-    """Why a module looks like attention, '' where it does not."""
+    """Return why a module looks like attention, or "" if it does not."""
     if isinstance(module, nn.MultiheadAttention):
-        return "a subclass with code of its own"
+        return "a subclass with its own code"
     if type(module).__module__.startswith("torch.nn."):
         return ""
     return FUSED if FUSED in _names_used(module) else NAMED if _called_attention("", module) else ""
 
 
 def _names_used(module: nn.Module) -> set[str]:
-    """Global names and attributes that the functions of a module's class mention, and of its bases."""
+    """Return the global names and attributes that the functions of a module's class and its bases mention."""
     return {name for kind in _own_classes(module) for name in _names_in_class(kind)}
 
 
 def _own_classes(module: nn.Module) -> list[type]:
-    """A module's class and its bases, without those of torch and the one that all of Hugging Face's models have."""
+    """Return a module's class and its bases, except those of torch and the common base of Hugging Face models."""
     foreign = {"torch", "builtins"}
     classes = [kind for kind in type(module).__mro__ if kind.__module__.partition(".")[0] not in foreign]
     return [kind for kind in classes if kind.__module__ != "transformers.modeling_utils"]
@@ -134,7 +140,7 @@ def _names_in_class(kind: type) -> Iterator[str]:
 
 
 def _names_in_code(code: CodeType) -> Iterator[str]:
-    """Names in a function, and in the functions and lambdas that are made in it."""
+    """Yield the names in a function and in the functions and lambdas defined inside it."""
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
@@ -150,7 +156,7 @@ def _listed(names: tuple[str, ...]) -> str:
 
 
 def _in_transformers(model: nn.Module, function: AttentionFunction) -> list[str]:
-    """Have Hugging Face models inside use the function; names of the modules that do."""
+    """Make the Hugging Face models inside a model use the function, and return the names of modules that do."""
     found = []
     for name, part in model.named_modules():
         if callable(getattr(part, "set_attn_implementation", None)) and hasattr(part, "config"):
@@ -161,28 +167,28 @@ def _in_transformers(model: nn.Module, function: AttentionFunction) -> list[str]
 
 
 def _through_interface(part: nn.Module) -> list[str]:
-    """Modules that ask the interface, if the formula of all of them is known: the eager one beside their class."""
+    """Return the modules that use the attention interface, if the eager formula of all of them is known."""
     asking = [(name, inner) for name, inner in part.named_modules() if ASKING in _names_used(inner)]
     return [name for name, _ in asking] if all(_eager(inner) for _, inner in asking) else []
 
 
 def _eager(module: nn.Module) -> Callable[..., Any] | None:
-    """The formula beside the class, or the base, that asks the interface."""
+    """Return the eager formula defined next to the class or base class that uses the attention interface."""
     asking = (kind for kind in _own_classes(module) if ASKING in set(_names_in_class(kind)))
     return getattr(sys.modules.get(next(asking, type(module)).__module__), "eager_attention_forward", None)
 
 
 def _set_implementation(part: Any, function: AttentionFunction) -> bool:
-    """Register the function with transformers under a name, and ask the model to use it; whether it does."""
+    """Register the function with transformers and select it in the model; return whether it is selected."""
     from transformers import AttentionInterface
     from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
     name = f"grokinterp_{getattr(function, '__name__', 'function')}"
     if function is not stablemax:
-        name += f"_{id(function):x}"  # two functions may have one name; a registered one lives on, and so does its id
+        name += f"_{id(function):x}"  # functions may share a name; registered ones stay alive, so ids are unique
 
     def attend(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        """The model's own formula, with its softmax swapped."""
+        """Evaluate the model's own formula with its softmax replaced."""
         eager = _eager(module)
         if eager is None:
             raise RuntimeError(f"{type(module).__name__} has no eager_attention_forward")
@@ -196,7 +202,7 @@ def _set_implementation(part: Any, function: AttentionFunction) -> bool:
 
 
 class Swapped(TorchFunctionMode):
-    """Inside the ``with`` block, every softmax is the function."""
+    """Replace every softmax with the function inside the ``with`` block."""
 
     def __init__(self, function: AttentionFunction) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Anyone's model and batches: what goes in, what comes out, and which label belongs to which logits."""
+"""Read the batches of any training loop, call any model, and match its logits with labels."""
 
 import inspect
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -14,11 +14,11 @@ from grokinterp.errors import ConfigError, short
 from grokinterp.models.taps import logits_of
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""Of logits [row, class] and labels [row], as ``torch.nn.CrossEntropyLoss``: their mean."""
+"""Maps logits [row, class] and labels [row] to their mean loss, like ``torch.nn.CrossEntropyLoss``."""
 
 
 class Batch(NamedTuple):
-    """Arguments of the model, and the labels."""
+    """The arguments of the model, and the labels."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
@@ -26,10 +26,10 @@ class Batch(NamedTuple):
 
     @classmethod
     def read(cls, batch: Any, device: torch.device) -> "Batch":
-        """A batch (inputs, labels), (input, another, …, labels) or {…, "labels": labels}, moved to the device.
+        """Return a batch (inputs, labels), (input, …, labels), or {…, "labels": labels} moved to the device.
 
         Raises:
-            ConfigError: it is neither.
+            ConfigError: the batch has none of these forms.
         """
         if isinstance(batch, Mapping) and isinstance(batch.get("labels"), Tensor):
             given = {str(name): moved(value, device) for name, value in batch.items()}
@@ -42,7 +42,7 @@ class Batch(NamedTuple):
 
 
 def moved(value: Any, device: torch.device) -> Any:
-    """Tensors on the device, and what is made of them as it is."""
+    """Return a value with all tensors inside it moved to the device."""
     if isinstance(value, Tensor):
         return value.to(device, non_blocking=True)
     if isinstance(value, Mapping):
@@ -53,16 +53,17 @@ def moved(value: Any, device: torch.device) -> Any:
 
 
 class Program:
-    """How a model is called: once, or ``supervision_steps`` times with the state that it returned.
+    """Calls a model once per batch, or ``supervision_steps`` times with the state that it returned.
 
-    A recursive model has ``forward(inputs, state) -> (logits, state)`` and is first given None.
+    A recursive model has ``forward(inputs, state) -> (logits, state)``; its first state is None.
 
     Args:
-        model: anyone's.
-        supervision_steps: calls on one batch.
+        model: any module.
+        supervision_steps: number of calls per batch.
 
     Raises:
-        ConfigError: steps that are no integer from 1, or more than one of a model whose forward takes no state.
+        ConfigError: the number of steps is not a positive integer, or is above 1 for a model whose forward takes no
+            state.
     """
 
     def __init__(self, model: nn.Module, supervision_steps: int) -> None:
@@ -70,18 +71,20 @@ class Program:
         self.supervision_steps = supervision_steps
         parameters = inspect.signature(model.forward).parameters
         if supervision_steps > 1 and len(parameters) < 2:
-            rule = "more than 1 needs a model whose forward(inputs, state) returns (logits, state)"
+            rule = "above 1 requires a model whose forward(inputs, state) returns (logits, state)"
             raise ConfigError("supervision_steps", supervision_steps, rule)
         required = "state" in parameters and parameters["state"].default is inspect.Parameter.empty
         self.recursive, self.named = supervision_steps > 1 or required, "state" in parameters
         self.shifted = predicts_the_next(model)
 
     def __call__(self, model: nn.Module, batch: Batch, state: Any = None) -> tuple[Tensor, Tensor, Any]:
-        """Logits [row, class] and labels [row] of a batch, and the state that the model returned, if any."""
+        """Return the logits [row, class] and labels [row] of a batch, and the state that the model returned, if any."""
         output = self._output(model, batch, state)
         logits, labels = logits_of(output), batch.labels
         if logits is None:
-            raise ConfigError("model", type(output).__name__, "is what it returns: must be logits, or have .logits")
+            raise ConfigError(
+                "model", type(output).__name__, "is the type of its output: must be logits or have .logits"
+            )
         if self.shifted and batch.kwargs and labels.shape == logits.shape[:-1] and labels.ndim == 2:
             logits, labels = logits[:, :-1], labels[:, 1:]
         return *rows(logits, labels), output[1] if self.recursive else None
@@ -94,36 +97,36 @@ class Program:
         else:
             output = model(*batch.args, state, **batch.kwargs)
         if not (isinstance(output, tuple) and len(output) == 2):
-            raise ConfigError("model", type(model).__name__, "is given a state, and must return (logits, state)")
+            raise ConfigError("model", type(model).__name__, "receives a state and must return (logits, state)")
         return output
 
 
 def predicts_the_next(model: nn.Module) -> bool:
-    """Whether logits at a position are for the label at the next: of Hugging Face's causal language models they are."""
+    """Return whether logits predict the label at the next position, as in Hugging Face's causal language models."""
     generates = getattr(model, "can_generate", None)
     config = getattr(model, "config", None)
     return callable(generates) and bool(generates()) and not getattr(config, "is_encoder_decoder", False)
 
 
 def rows(logits: Float[Tensor, "*shape"], labels: Tensor) -> tuple[Float[Tensor, "row class"], Int[Tensor, "row"]]:
-    """One row of logits for each label: [batch, class], [batch, position, class] or, as in torch, [batch, class, …].
+    """Return one row of logits per label, from [batch, class], [batch, position, class], or torch's [batch, class, …].
 
-    Where both of the latter fit, classes come last.
+    If both of the latter fit, the last axis is the class axis.
 
     Raises:
-        ConfigError: the labels fit neither.
+        ConfigError: the labels do not match the logits.
     """
     if labels.is_floating_point() or labels.is_complex():
-        raise ConfigError("labels", labels.dtype, "must be the indices of classes")
+        raise ConfigError("labels", labels.dtype, "must be class indices")
     if logits.ndim < 2 or labels.shape not in (logits.shape[:-1], logits.shape[:1] + logits.shape[2:]):
-        rule = f"must be one for each row of the logits {list(logits.shape)}"
+        rule = f"must have one label for each row of the logits {list(logits.shape)}"
         raise ConfigError("labels", list(labels.shape), rule)
     last = logits if labels.shape == logits.shape[:-1] else logits.movedim(1, -1)
     return last.reshape(-1, last.shape[-1]), labels.reshape(-1).long()
 
 
 def detached(state: Any) -> Any:
-    """The state without its history."""
+    """Return the state detached from its computation graph."""
     if isinstance(state, Tensor):
         return state.detach()
     if isinstance(state, Mapping):
@@ -137,9 +140,9 @@ def detached(state: Any) -> Any:
 
 @contextmanager
 def mode(model: nn.Module, *, training: bool) -> Generator[None]:
-    """Inside the block the model trains or evaluates; after it every module is in its own mode again.
+    """Set training or evaluation mode inside the block, and restore the mode of every module afterwards.
 
-    A model that is in training mode stays as it is, so that layers that were frozen with ``eval()`` stay frozen.
+    A model that is already in training mode is left unchanged, so that layers frozen with ``eval()`` stay frozen.
     """
     before = [(module, module.training) for module in model.modules()]
     if not (training and model.training):
@@ -153,9 +156,9 @@ def mode(model: nn.Module, *, training: bool) -> Generator[None]:
 
 @contextmanager
 def own_randomness(device: torch.device, loader: Iterable[Any] = ()) -> Generator[None]:
-    """What is drawn inside the block, as by a loader that shuffles, does not change what is drawn after it.
+    """Restore all random states after the block, so that a shuffling loader does not affect later random numbers.
 
-    Neither from torch's random numbers nor from the generators that the loader and its samplers have of their own.
+    This covers torch's global random state and the generators of the loader and its samplers.
     """
     devices = [device] if device.type == "cuda" else []
     before = [(generator, generator.get_state()) for generator in generators_of(loader)]
@@ -168,7 +171,7 @@ def own_randomness(device: torch.device, loader: Iterable[Any] = ()) -> Generato
 
 
 def generators_of(loader: Any) -> list[torch.Generator]:
-    """The generators of a loader, of its sampler, of its sampler of batches, and of the samplers inside of these."""
+    """Return the generators of a loader, of its sampler and batch sampler, and of the samplers inside them."""
     found = getattr(loader, "generator", None)
     inside = [getattr(loader, name, None) for name in ("sampler", "batch_sampler")]
     own = [found] if isinstance(found, torch.Generator) else []
@@ -177,7 +180,7 @@ def generators_of(loader: Any) -> list[torch.Generator]:
 
 @contextmanager
 def buffers_kept(model: nn.Module) -> Generator[None]:
-    """Where the block raises, buffers such as the averages of a BatchNorm are what they were before."""
+    """Restore the buffers, such as the running statistics of BatchNorm, if the block raises."""
     before = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
     try:
         yield
@@ -192,13 +195,13 @@ def buffers_kept(model: nn.Module) -> Generator[None]:
 
 
 def require_whole(name: str, value: object, least: int) -> None:
-    """Raise ConfigError for what is no integer, or below the least one; True is none."""
+    """Raise ConfigError unless the value is an integer of at least ``least``; booleans are refused."""
     if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
         raise ConfigError(name, short(value), f"must be an integer from {least}")
 
 
 def require_again(name: str, loader: object) -> None:
-    """Raise ConfigError for what can be gone through only once, such as a generator of batches."""
+    """Raise ConfigError for a loader that can be iterated only once, such as a generator of batches."""
     if isinstance(loader, Iterator) and iter(loader) is loader:
-        rule = "can be gone through only once: must be a DataLoader, a list, or another that starts again"
+        rule = "can be iterated only once: must be a DataLoader, a list, or another reusable iterable"
         raise ConfigError(name, short(type(loader).__name__), rule)

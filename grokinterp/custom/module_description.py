@@ -1,4 +1,4 @@
-"""What can be said of a module without its code: names, shapes, what its last linear layer reads, its parts."""
+"""Describe a module without its code: names, shapes, inputs of its last linear layers, and its parts."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,21 +24,21 @@ from grokinterp.storage.tensor_header import DTYPES
 from grokinterp.tasks import Task
 
 MOST_HOOKS = 16
-"""Submodules at which representations are compared."""
+"""Maximum number of submodules at which representations are compared."""
 
 MOST_FEATURES = 2048
-"""Of a representation: their covariance is decomposed."""
+"""Maximum size of a representation whose covariance is decomposed."""
 
 
 @dataclass(frozen=True)
 class Known:
-    """What a user says of a module.
+    """The user's description of a module.
 
     Attributes:
-        reads: names of its last linear layers; those that are found if empty.
+        reads: names of its last linear layers; they are detected if empty.
         parts: names of its parts, by key.
-        task: what the examples are of.
-        examples: all of the task, in its order.
+        task: the task that the examples belong to.
+        examples: all examples of the task, in its order.
     """
 
     reads: tuple[str, ...] = ()
@@ -48,10 +48,11 @@ class Known:
 
 
 def describe_module(watched: Watched, known: Known) -> tuple[RecordedSpec, int]:
-    """What can be said of a module without its code, and its number of classes.
+    """Return the specification of a module without its code, and its number of classes.
 
     Raises:
-        ConfigError: weights that are not there yet, or that no checkpoint file can hold; parts that are not there.
+        ConfigError: the weights are uninitialized or cannot be stored in a checkpoint file, or a named part does not
+            exist.
     """
     module, task, examples = watched.module, known.task, known.examples
     tensors, trained = state_tensors(module), {name for name, w in module.named_parameters() if w.requires_grad}
@@ -89,29 +90,29 @@ def require_classes(seen: Trace, task: Task | None) -> None:
     """Raise ConfigError unless there is a logit for each class of the task."""
     classes = seen.logits.shape[1]
     if task is not None and classes != task.n_classes:
-        rule = f"must be the {task.n_classes} classes of {task.kind}: give logits=, a function that takes these"
+        rule = f"must be the {task.n_classes} classes of {task.kind}: pass logits=, a function that selects them"
         raise ConfigError("model", f"{classes} logits", rule)
 
 
 def parts_of(known: Known, look: Look, seen: Trace, read: int | None) -> Named:
-    """The parts that the user named; ``read`` is how many features the last linear layer reads."""
+    """Return the parts named by the user; ``read`` is the number of features that the last linear layer reads."""
     task, examples = known.task, known.examples
     if not known.parts:
         return Named(KnownParts(), [])
     if task is None or examples is None:
-        raise ConfigError("parts", ", ".join(known.parts), "needs task=, which says what the tokens and classes are")
+        raise ConfigError("parts", ", ".join(known.parts), "needs task=, which defines the tokens and classes")
     operands = task.n_ctx if examples.side_by_side else 1
     sizes = Sizes(examples.n_tokens, operands, task.n_classes, seen.logits.shape[1], read, examples.of_first)
     return named_parts(known.parts, look, seen, sizes)
 
 
 def values_of(added: Sequence[Reading]) -> dict[str, Tensor]:
-    """The values of some readings, by name."""
+    """Return the values of the readings, by name."""
     return {reading.name: reading.value for reading in added}
 
 
 def require_storable(tensors: dict[str, Tensor], trained: set[str]) -> None:
-    """Raise ConfigError for weights that a checkpoint cannot hold."""
+    """Raise ConfigError for weights that a checkpoint file cannot store."""
     kinds = {name for name, _ in DTYPES.values()}
     for name, value in tensors.items():
         if is_lazy(value):
@@ -121,11 +122,11 @@ def require_storable(tensors: dict[str, Tensor], trained: set[str]) -> None:
             raise ConfigError("model", f"{short(name)} ({kind})", "must be a dense tensor of real numbers")
     size = sum(value.nbytes * (2 if name in trained else 1) for name, value in tensors.items())
     if size > MAX_FILE_BYTES:
-        raise ConfigError("model", f"{size:,} bytes", f"a checkpoint with its update has at most {MAX_FILE_BYTES:,}")
+        raise ConfigError("model", f"{size:,} bytes", f"must be at most {MAX_FILE_BYTES:,} with the update")
 
 
 def chosen(names: Sequence[str], always: Collection[str] = ()) -> list[str]:
-    """At most 16 submodules, some of them ``always``: the deepest level that has no more, or some of the outermost.
+    """Return at most 16 submodules, with ``always``: all down to the deepest level that fits, else some outermost ones.
 
     >>> chosen(["stem.conv", "stem", *(f"block.{i}.{part}" for i in range(9) for part in "ab"), "block"], ["block.8.b"])
     ['stem.conv', 'stem', 'block.8.b', 'block']

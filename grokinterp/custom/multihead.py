@@ -1,4 +1,4 @@
-"""Multi-head attention of torch with another function in place of the softmax."""
+"""Multi-head attention of torch with another function instead of softmax."""
 
 import math
 from collections.abc import Callable
@@ -12,20 +12,20 @@ from grokinterp.errors import ConfigError
 from grokinterp.maths.stablemax import stablemax
 
 AttentionFunction = Callable[[Tensor, int], Tensor]
-"""Weights of scores along a dimension."""
+"""Maps scores and a dimension to weights along that dimension."""
 
 
 MASKED = -5e8
-"""Scores below are those of masked keys; -1e9 is a usual one."""
+"""Scores below this value belong to masked keys; -1e9 is a common mask value."""
 
 
 class MultiheadAttention(nn.MultiheadAttention):
-    """``torch.nn.MultiheadAttention`` with ``attention_function`` in place of the softmax.
+    """``torch.nn.MultiheadAttention`` with ``attention_function`` instead of softmax.
 
-    Arguments, masks and results are torch's. An existing module becomes one by having its ``__class__`` set: it keeps
-    its parameters, their names, its hooks and its place, so that optimizers and state_dicts go on as they were. What
-    torch asks before it takes its fused path around ``forward``, in ``TransformerEncoderLayer`` without gradients, is
-    answered no.
+    Arguments, masks, and results are those of torch. An existing module is converted by setting its ``__class__``. It
+    keeps its parameters, their names, its hooks, and its place, so that optimizers and state dicts remain valid. A
+    property that torch checks before it bypasses ``forward`` with a fused path (in ``TransformerEncoderLayer`` without
+    gradients) is False.
     """
 
     attention_function: AttentionFunction = staticmethod(stablemax)
@@ -45,10 +45,10 @@ class MultiheadAttention(nn.MultiheadAttention):
         average_attn_weights: bool = True,
         is_causal: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """Attention output and weights, as ``torch.nn.MultiheadAttention.forward``.
+        """Return the attention output and weights, like ``torch.nn.MultiheadAttention.forward``.
 
         Raises:
-            ConfigError: ``is_causal``, which is a hint about the mask, without ``attn_mask``.
+            ConfigError: ``is_causal``, which is a hint about the mask, was given without ``attn_mask``.
         """
         if is_causal and attn_mask is None:
             raise ConfigError("is_causal", True, "is a hint about attn_mask, which must be given too")
@@ -72,7 +72,7 @@ class MultiheadAttention(nn.MultiheadAttention):
         return x if self.batch_first else x.transpose(0, 1)
 
     def _projected(self, query: Tensor, key: Tensor, value: Tensor) -> list[Tensor]:
-        """Queries, keys and values [batch, position, embed_dim]."""
+        """Return queries, keys, and values [batch, position, embed_dim]."""
         if self.in_proj_weight is None:
             weights = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
         else:
@@ -84,7 +84,7 @@ class MultiheadAttention(nn.MultiheadAttention):
     def _extended(
         self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """Split into heads [batch, head, position, head_dim], with the extra keys that everyone sees."""
+        """Return queries, keys, and values [batch, head, position, head_dim] and the mask, with extra keys."""
         batch, extra = len(k), 0
         if self.bias_k is not None and self.bias_v is not None:
             k, v = (torch.cat([x, b.expand(batch, 1, -1)], 1) for x, b in ((k, self.bias_k), (v, self.bias_v)))
@@ -96,7 +96,7 @@ class MultiheadAttention(nn.MultiheadAttention):
         return heads[0], heads[1], heads[2], mask if mask is None else functional.pad(mask, (0, extra))
 
     def _mask(self, attn_mask: Tensor | None, key_padding_mask: Tensor | None, query: Tensor) -> Tensor | None:
-        """What is added to the scores [batch, head, query, key], None for nothing."""
+        """Return the mask that is added to the scores [batch, head, query, key]; None without masks."""
         masks = []
         if attn_mask is not None:
             added = additive(attn_mask, query.dtype)
@@ -108,29 +108,29 @@ class MultiheadAttention(nn.MultiheadAttention):
 
 
 def additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """A mask that is added to scores: -∞ where one of booleans is true."""
+    """Return a mask that is added to scores: -∞ where a boolean mask is true."""
     if mask.dtype == torch.bool:
         return torch.zeros_like(mask, dtype=dtype).masked_fill(mask, -math.inf)
     return mask.to(dtype)
 
 
 class StableMax(nn.Softmax):
-    """``torch.nn.Softmax`` with ``attention_function`` in its place; made of one as ``MultiheadAttention`` is."""
+    """``torch.nn.Softmax`` with ``attention_function`` instead; modules are converted as for ``MultiheadAttention``."""
 
     attention_function: AttentionFunction = staticmethod(stablemax)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Weights along ``dim``; without one along the first of 0, 1 or 3 dimensions, else the second, as torch."""
+        """Return the weights along ``dim`` (default, as in torch: 0 for 0, 1, or 3 dimensions, else 1)."""
         dim = (0 if input.dim() in (0, 1, 3) else 1) if self.dim is None else self.dim
         return function_in_single(self.attention_function, input, dim)
 
 
 def function_in_single(function: AttentionFunction, scores: Tensor, dim: int = -1) -> Tensor:
-    """The function in single precision at least, with no weight at all where the scores are masked.
+    """Return the function computed in at least single precision, with zero weight for masked scores.
 
-    A key is masked by -∞, or by a number as low as only masks are, below ``MASKED`` or half of the least that the
-    dtype holds: StableMax makes of it a small weight, where a softmax makes none. Where all keys are masked by such
-    numbers, all have the same weight, as with a softmax.
+    A key is masked by -∞ or by an extremely low number: below ``MASKED`` or half of the lowest number of the dtype.
+    StableMax would give such a score a small weight, whereas softmax gives none. If all keys are masked by such
+    numbers, all have the same weight, as with softmax.
     """
     masked = scores < max(torch.finfo(scores.dtype).min / 2, MASKED)
     nowhere = masked.all(dim, keepdim=True) & scores.isfinite()

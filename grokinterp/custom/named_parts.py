@@ -1,4 +1,4 @@
-"""The parts of a module by the names that a user gives."""
+"""Find the parts of a module by the names that a user gives."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,21 +16,21 @@ from grokinterp.models.recorded import state_tensors
 from grokinterp.models.taps import Trace, vector
 
 PARTS = ("embedding", "unembedding", "neurons", "pre_activations", "neuron_output", "attention")
-"""What can be named."""
+"""The parts that can be named."""
 
 
 class Named(NamedTuple):
-    """The parts, and the activations among them that are no submodule's output."""
+    """The named parts, and those of their activations that are not the output of a submodule."""
 
     parts: KnownParts
     readings: list[Reading]
 
 
 def named_parts(parts: Mapping[str, Any], look: Look, seen: Trace, sizes: Sizes) -> Named:
-    """The tensors and hooks of the parts that were named.
+    """Return the tensors and hooks of the named parts.
 
     Raises:
-        ConfigError: an unknown key, a name that is not there, or a shape that does not fit or fits in two ways.
+        ConfigError: a key is unknown, a name does not exist, or a shape does not fit or is ambiguous.
     """
     for key, value in parts.items():
         several = [value] if isinstance(value, str) else value
@@ -58,25 +58,23 @@ def named_parts(parts: Mapping[str, Any], look: Look, seen: Trace, sizes: Sizes)
         if "pre_activations" in parts:
             found["pre_activations"] = neuron_hook("pre_activations", parts["pre_activations"], look, seen, readings)
             if (before := neuron_count(found["pre_activations"], look, seen, readings)) != count:
-                raise ConfigError(
-                    "parts['pre_activations']", f"{before} numbers", f"must be as many as the {count} neurons"
-                )
+                raise ConfigError("parts['pre_activations']", f"{before} values", f"must match the {count} neurons")
     elif further := sorted({"neuron_output", "pre_activations"} & parts.keys()):
-        raise ConfigError("parts", further[0], 'needs parts["neurons"] too')
+        raise ConfigError("parts", further[0], 'needs parts["neurons"] as well')
     if "attention" in parts:
         found["attention"] = attention_hooks(listed(parts["attention"]), look, seen, readings)
     return Named(KnownParts(**found), readings)
 
 
 def listed(value: str | Sequence[str]) -> tuple[str, ...]:
-    """One name or several, as several."""
+    """Return one or several names as a tuple."""
     return (value,) if isinstance(value, str) else tuple(value)
 
 
 def require_embedding(table: Table, look: Look, tokens: frozenset[int]) -> None:
-    """Raise ConfigError where the first example's logits depend on rows of other tokens, which an embedding's do not.
+    """Raise ConfigError if the first example's logits depend on table rows of tokens that it does not contain.
 
-    A table that is the unembedding too has a gradient at every row, and is taken as it is.
+    A table that is also the unembedding has a gradient at every row and is not checked.
     """
     module, tensors = look.module, state_tensors(look.module)
     weights = [tensors[name] for name in table.names]
@@ -93,12 +91,12 @@ def require_embedding(table: Table, look: Look, tokens: frozenset[int]) -> None:
     gradients = dict(zip(table.names, found, strict=True))
     rows = table.of(gradients).abs().sum(1).nonzero().flatten().tolist()
     if other := sorted(set(rows) - tokens):
-        rule = f"must be read at the tokens of an example: the first, {sorted(tokens)}, depends on row {other[0]}"
+        rule = f"must be read only at an example's tokens: the first, {sorted(tokens)}, depends on row {other[0]}"
         raise ConfigError("parts['embedding']", named, rule)
 
 
 def embed_hook(names: tuple[str, ...], module: nn.Module, seen: Trace) -> str | None:
-    """The submodule whose output is the embedded sequence, None where no single one gives it."""
+    """Return the submodule whose output is the embedded sequence; None if no single submodule gives it."""
     name = names[0].removesuffix(".weight")
     is_one = len(names) == 1 and isinstance(dict(module.named_modules()).get(name), nn.Embedding | nn.Linear)
     return (
@@ -109,13 +107,13 @@ def embed_hook(names: tuple[str, ...], module: nn.Module, seen: Trace) -> str | 
 
 
 def bias_of(table: Table, module: nn.Module) -> str | None:
-    """The bias beside the unembedding's weight, None without one."""
+    """Return the name of the unembedding bias; None if there is none."""
     name = table.names[0].removesuffix("weight") + "bias"
     return name if table.names[0].endswith("weight") and name in state_tensors(module) else None
 
 
 def neuron_hook(key: str, name: Any, look: Look, seen: Trace, readings: list[Reading]) -> str:
-    """The hook of the neurons: ``act`` is what that submodule gives, ``out.hook_in`` what ``out`` reads."""
+    """Return the hook of the neurons: ``act`` names the output of a submodule, ``out.hook_in`` the input of ``out``."""
     if not isinstance(name, str):
         raise ConfigError(f"parts[{key!r}]", short(name), "must be one name")
     if name.endswith(".hook_in"):
@@ -126,22 +124,26 @@ def neuron_hook(key: str, name: Any, look: Look, seen: Trace, readings: list[Rea
 
 
 def submodule_hook(key: str, name: str, look: Look, seen: Trace) -> str:
-    """The hook of what a submodule gives. Raises ConfigError for one without."""
+    """Return the hook of a submodule's output.
+
+    Raises:
+        ConfigError: the submodule has no hook.
+    """
     plain = name.removesuffix(".hook_out")
     if plain in seen.values:
         return plain
-    rule = "must be a submodule that runs once and gives a tensor with an axis of examples"
+    rule = "must be a submodule that runs once and outputs a tensor with an example axis"
     raise ConfigError(f"parts[{key!r}]", short(plain), f"{rule}; {type(look.module).__name__} has {hooks_of(seen)}")
 
 
 def hooks_of(seen: Trace) -> str:
-    """The submodules with hooks, a few of them."""
+    """Return the names of some submodules with hooks, as text."""
     names = list(seen.values)
     return ", ".join(names[:6]) + (", …" if len(names) > 6 else "") or "none"
 
 
 def neuron_weights(parts: Mapping[str, Any], module: nn.Module) -> str | None:
-    """The name of what the neurons write by: the one given, or that of which ``neurons`` is the input."""
+    """Return the name of the output weights of the neurons, given or inferred from the layer that reads them."""
     if "neuron_output" in parts:
         value = parts["neuron_output"]
         if not isinstance(value, str):
@@ -153,20 +155,20 @@ def neuron_weights(parts: Mapping[str, Any], module: nn.Module) -> str | None:
 
 
 def neuron_count(hook: str, look: Look, seen: Trace, readings: list[Reading]) -> int:
-    """How many neurons a hook has."""
+    """Return the number of neurons at a hook."""
     value = next((one.value for one in readings if one.name == hook), seen.values.get(hook))
     assert value is not None
     return vector(value, look.read_at).shape[1]
 
 
 def attention_hooks(names: tuple[str, ...], look: Look, seen: Trace, readings: list[Reading]) -> tuple[str, ...]:
-    """The hook of each layer's attention pattern, in the order of the forward pass.
+    """Return the hook of each layer's attention pattern, in the order of the forward pass.
 
-    A name is that of a submodule whose output is the pattern, or of one inside which attention is computed by
-    ``softmax``, ``scaled_dot_product_attention`` or ``nn.MultiheadAttention``; "" is the whole module.
+    Each name is a submodule that outputs the pattern, or inside which attention is computed by ``softmax``,
+    ``scaled_dot_product_attention``, or ``nn.MultiheadAttention``; "" is the whole module.
 
     Raises:
-        ConfigError: no attention there, or layers of different shapes.
+        ConfigError: a submodule has no attention, or the layers differ in shape.
     """
     found: list[str] = []
     for name in names:
@@ -176,20 +178,20 @@ def attention_hooks(names: tuple[str, ...], look: Look, seen: Trace, readings: l
             continue
         inside = patterns_inside(name, look, {reading.name for reading in readings})
         if not inside:
-            rule = "must be a submodule that gives an attention pattern, or computes one"
+            rule = "must be a submodule that outputs or computes an attention pattern"
             raise ConfigError("parts['attention']", short(repr(name)), rule)
         readings += inside
         found += [reading.name for reading in inside]
     values = seen.values | {reading.name: reading.value for reading in readings}
     if len({values[name].shape[1:] for name in found}) != 1:
         raise ConfigError(
-            "parts['attention']", ", ".join(names), "must be layers with as many heads and positions each"
+            "parts['attention']", ", ".join(names), "must be layers with the same numbers of heads and positions"
         )
     return tuple(found)
 
 
 def patterns_inside(name: str, look: Look, taken: set[str]) -> list[Reading]:
-    """The attention patterns that are computed inside a submodule."""
+    """Return the attention patterns computed inside a submodule."""
     found = []
     for i, (one, two) in enumerate(zip(look.single.attention, look.double.attention, strict=False)):
         inside = not name or two.module == name or two.module.startswith(f"{name}.")
@@ -207,7 +209,7 @@ def patterns_inside(name: str, look: Look, taken: set[str]) -> list[Reading]:
 
 
 def free(name: str, taken: set[str]) -> str:
-    """The name, or followed by a number where it is taken; it is taken from now on."""
+    """Return the name, with a number appended if it is taken, and mark it as taken."""
     number = next(n for n in range(1, 10**6) if (name if n == 1 else f"{name}.{n}") not in taken)
     chosen = name if number == 1 else f"{name}.{number}"
     taken.add(chosen)
@@ -215,7 +217,7 @@ def free(name: str, taken: set[str]) -> str:
 
 
 def is_pattern(value: Tensor) -> bool:
-    """Whether an activation [example, head, query, key] or [example, query, key] has weights that add to 1.
+    """Return whether an activation [example, head, query, key] or [example, query, key] has weights that sum to 1.
 
     >>> is_pattern(torch.full((2, 1, 3, 3), 1 / 3)), is_pattern(torch.ones(2, 3, 3))
     (True, False)

@@ -1,4 +1,4 @@
-"""The matrices of a module by the names that a user gives: which tensor each is, and how it lies."""
+"""Find the matrices of a module by the names that a user gives, and determine their orientation."""
 
 import re
 from collections.abc import Callable
@@ -14,18 +14,18 @@ NOTATION = re.compile(r"(?P<name>[^\[\]]+)\[(?P<rows>token|class|neuron|feature)
 
 
 WORDS = {"embedding": "token", "unembedding": "class", "neuron_output": "neuron"}
-"""What the rows of a table are."""
+"""The name of each table's row axis."""
 
 
 class Sizes(NamedTuple):
-    """What a module's tables are measured by.
+    """The sizes that a module's tables must match.
 
     Args:
-        tokens: the largest token that it is given, and 1.
-        operands: how many tokens have one-hot vectors side by side in one input; 1 otherwise.
-        classes: of the task.
-        logits: as many as the module gives.
-        read: features that the last linear layer reads; None where it is unknown.
+        tokens: the largest input token plus 1.
+        operands: number of tokens whose one-hot vectors are concatenated in one input; 1 otherwise.
+        classes: number of classes of the task.
+        logits: number of logits of the module.
+        read: number of features that the last linear layer reads; None if unknown.
         of_first: the tokens of the first example.
     """
 
@@ -38,14 +38,15 @@ class Sizes(NamedTuple):
 
 
 class Weight(NamedTuple):
-    """A tensor of the module by its own name, with what its module or the notation says of its axes.
+    """A tensor of the module under its own name, and the known meaning of its axes.
 
     Args:
-        name: of the parameter or buffer.
+        name: name of the parameter or buffer.
         value: the tensor.
-        is_embedding: whether it is that of an ``nn.Embedding``, with a row per token.
-        is_linear: whether it is that of an ``nn.Linear`` [out, in].
-        transposed: what ``name[feature, token]`` says, None without that.
+        is_embedding: whether it belongs to an ``nn.Embedding``, with a row per token.
+        is_linear: whether it belongs to an ``nn.Linear`` [out, in].
+        transposed: whether the notation, as in ``name[feature, token]``, says that columns are rows; None without
+            notation.
     """
 
     name: str
@@ -56,7 +57,11 @@ class Weight(NamedTuple):
 
 
 def weight_named(key: str, name: str, module: nn.Module) -> Weight:
-    """The tensor of that name, or of the submodule of that name. Raises ConfigError if there is none."""
+    """Return the tensor with a name, or the matrix of the submodule with that name.
+
+    Raises:
+        ConfigError: there is no such matrix.
+    """
     notation = NOTATION.fullmatch(name)
     plain = notation["name"] if notation else name
     transposed = None if notation is None else notation["rows"] == "feature"
@@ -70,7 +75,7 @@ def weight_named(key: str, name: str, module: nn.Module) -> Weight:
         if len(matrices) != 1:
             names = ", ".join(n for n, x in owner.named_parameters(prefix=plain) if x.ndim > 1) or "none"
             raise ConfigError(
-                f"parts[{key!r}]", short(plain), f"must hold one matrix; name one of its own: {short(names)}"
+                f"parts[{key!r}]", short(plain), f"must contain one matrix; name one of these: {short(names)}"
             )
         value = matrices[0]
     else:
@@ -80,7 +85,7 @@ def weight_named(key: str, name: str, module: nn.Module) -> Weight:
     own = next((n for n, x in state_tensors(module).items() if x is value), None)
     if own is None or value.ndim not in (2, 3):
         raise ConfigError(
-            f"parts[{key!r}]", f"{short(plain)} {list(value.shape)}", "must be a matrix of the module's state"
+            f"parts[{key!r}]", f"{short(plain)} {list(value.shape)}", "must be a matrix in the module's state dict"
         )
     return Weight(own, value, isinstance(owner, nn.Embedding), isinstance(owner, nn.Linear), transposed)
 
@@ -88,30 +93,30 @@ def weight_named(key: str, name: str, module: nn.Module) -> Weight:
 def is_transposed(
     key: str, weight: Weight, rows: Callable[[int], bool], columns: Callable[[int], bool], of: str
 ) -> bool:
-    """Whether the rows of a table are the last axis of the tensor.
+    """Return whether the rows of a table are the last axis of the tensor.
 
     Raises:
-        ConfigError: neither axis fits, or both do and nothing says which.
+        ConfigError: neither axis fits, or both fit and the notation does not decide.
     """
     first, second = weight.value.shape[-2:]
     fits = {False: rows(first) and columns(second), True: rows(second) and columns(first)}
-    shape, said = f"{weight.name} {list(weight.value.shape)}", weight.transposed
-    if said is None and all(fits.values()):
+    shape, stated = f"{weight.name} {list(weight.value.shape)}", weight.transposed
+    if stated is None and all(fits.values()):
         raise ConfigError(
-            f"parts[{key!r}]", shape, f'could be either way round: write "{weight.name}[{WORDS[key]}, feature]" or '
+            f"parts[{key!r}]", shape, f'has an ambiguous orientation: write "{weight.name}[{WORDS[key]}, feature]" or '
             f'"{weight.name}[feature, {WORDS[key]}]"'
         )  # fmt: skip
-    if not any(fits.values()) or (said is not None and not fits[said]):
+    if not any(fits.values()) or (stated is not None and not fits[stated]):
         raise ConfigError(f"parts[{key!r}]", shape, f"must have {of}")
-    return fits[True] if said is None else said
+    return fits[True] if stated is None else stated
 
 
 def embedding_table(names: tuple[str, ...], module: nn.Module, sizes: Sizes) -> Table:
-    """The embedding: a row for each token, those of operands with one-hot vectors of their own one after the other."""
+    """Return the embedding, with a row for each token; separate one-hot tables of the operands are concatenated."""
     found = []
     for name in names:
         weight = weight_named("embedding", name, module)
-        if weight.is_embedding or weight.is_linear:  # whose axes are known
+        if weight.is_embedding or weight.is_linear:  # the axes are known
             weight = weight._replace(transposed=weight.is_linear if weight.transposed is None else weight.transposed)
         exact = {sizes.tokens, sizes.tokens * sizes.operands}
         fitting = exact if exact & set(weight.value.shape[-2:]) else range(sizes.tokens, 2**40)
@@ -119,7 +124,7 @@ def embedding_table(names: tuple[str, ...], module: nn.Module, sizes: Sizes) -> 
         found.append((weight, is_transposed("embedding", weight, lambda n, f=fitting: n in f, lambda n: True, wanted)))
     weight, transposed = found[0]
     if any((one.value.shape, other) != (weight.value.shape, transposed) for one, other in found):
-        raise ConfigError("parts['embedding']", ", ".join(names), "must be tables of one shape")
+        raise ConfigError("parts['embedding']", ", ".join(names), "must be tables of the same shape")
     rows = weight.value.shape[-1 if transposed else -2]
     if weight.value.ndim == 3:
         tables = len(weight.value)
@@ -129,15 +134,15 @@ def embedding_table(names: tuple[str, ...], module: nn.Module, sizes: Sizes) -> 
 
 
 def unembedding_table(names: tuple[str, ...], module: nn.Module, sizes: Sizes) -> Table:
-    """The unembedding: a row for each class."""
+    """Return the unembedding, with a row for each class."""
     if len(names) != 1:
-        raise ConfigError("parts['unembedding']", ", ".join(names), "must be one matrix")
+        raise ConfigError("parts['unembedding']", ", ".join(names), "must be a single matrix")
     weight = weight_named("unembedding", names[0], module)
-    if weight.is_embedding or weight.is_linear:  # [class, feature], a tied embedding too
+    if weight.is_embedding or weight.is_linear:  # [class, feature], also for a tied embedding
         weight = weight._replace(transposed=weight.transposed or False)
     exact = {sizes.logits}
     fitting = exact if exact & set(weight.value.shape) else range(sizes.classes, 2**40)
-    of = f"{sizes.logits} classes by the {sizes.read} numbers that the last linear layer reads"
+    of = f"{sizes.logits} classes by the {sizes.read} features that the last linear layer reads"
     wanted = of if sizes.read else f"a row or a column for each of the {sizes.logits} classes"
     reads = (lambda n: n == sizes.read) if sizes.read else (lambda n: True)
     return Table(
@@ -146,11 +151,11 @@ def unembedding_table(names: tuple[str, ...], module: nn.Module, sizes: Sizes) -
 
 
 def neuron_table(name: str, module: nn.Module, neurons: int, read: int, *, named: bool) -> Table | None:
-    """What the neurons write: a row for each neuron; None where it was not named and does not fit."""
+    """Return the output weights of the neurons, with a row for each neuron; None if unnamed weights do not fit."""
     weight = weight_named("neuron_output", name, module)
     if weight.is_linear and weight.transposed is None:
         weight = weight._replace(transposed=True)
-    wanted = f"{neurons} neurons by the {read} numbers that the last linear layer reads"
+    wanted = f"{neurons} neurons by the {read} features that the last linear layer reads"
     try:
         turned = is_transposed("neuron_output", weight, lambda n: n == neurons, lambda n: n == read, wanted)
     except ConfigError:

@@ -1,4 +1,4 @@
-"""The optimizer of anyone's module: the configuration that groks, and filters on a given optimizer."""
+"""Configure the optimizer of any module: settings that support grokking, and filters on a given optimizer."""
 
 import math
 import warnings
@@ -19,23 +19,23 @@ AnyModel = TypeVar("AnyModel", bound=nn.Module)
 def configure_for_grokking(
     model: AnyModel, lr: float | int = 1e-3, weight_decay: float | int = 0.01, *, stablemax_attention: bool = False
 ) -> tuple[AnyModel, OrthoAdamW, StableCrossEntropyLoss]:
-    """The same model, an optimizer that cannot just scale its weights up, and a loss that cannot collapse.
+    """Return the model with an optimizer that cannot just scale up its weights and a loss that cannot collapse.
 
-    ``OrthoAdamW`` takes the part of the gradient along the weights out, in which the loss falls without
-    the answers changing (naive loss minimization); ``StableCrossEntropyLoss`` is -log StableMax. With
-    ``stablemax_attention`` the softmax of attention is replaced too, in place (``replace_attention``,
-    which returns what was replaced); a warning names what looks like attention and was not.
+    ``OrthoAdamW`` removes the component of the gradient along the weights, which lowers the loss without changing the
+    answers (naive loss minimization). ``StableCrossEntropyLoss`` is -log StableMax. With ``stablemax_attention``,
+    ``replace_attention`` also replaces the softmax of attention, in place, and a warning lists the modules that look
+    like attention but were not replaced.
 
     Args:
         model: any module with trained parameters.
         lr: learning rate.
-        weight_decay: decoupled.
-        stablemax_attention: whether to change the model's attention.
+        weight_decay: decoupled weight decay.
+        stablemax_attention: replace the softmax in the model's attention.
 
     Source: Prieto et al. 2025, §4.1 and §5.
 
     Raises:
-        ConfigError: no module, or one without trained parameters; lr or weight_decay out of range.
+        ConfigError: the model is not a module or has no trained parameters, or lr or weight_decay is out of range.
     """
     parameters = trained_parameters(model)
     if not 0 < lr < 10:
@@ -50,30 +50,34 @@ def configure_for_grokking(
 
 
 def trained_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """Parameters that want gradients. Raises ConfigError without any."""
+    """Return the parameters that require gradients.
+
+    Raises:
+        ConfigError: the model is not a module or has no such parameter.
+    """
     if not isinstance(model, nn.Module):
         raise ConfigError("model", type(model).__name__, "must be a torch.nn.Module")
     found = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not found:
-        raise ConfigError("model", type(model).__name__, "has no parameter that is trained")
+        raise ConfigError("model", type(model).__name__, "has no trained parameter")
     return found
 
 
 def require_optimized(optimizer: Optimizer, parameters: list[nn.Parameter]) -> None:
-    """Raise ConfigError if the optimizer has none of the trained parameters, and warn if it lacks some."""
+    """Raise ConfigError if the optimizer has no trained parameter of the model; warn if it lacks some."""
     there = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     lacking = sum(id(parameter) not in there for parameter in parameters)
     if lacking == len(parameters):
         raise ConfigError("optimizer", type(optimizer).__name__, "has none of the model's trained parameters")
     if lacking:
-        text = f"{lacking} of the model's {len(parameters)} trained parameters are not in it, and stay as they are"
+        text = f"{lacking} of the model's {len(parameters)} trained parameters are not in it and will not be trained"
         warnings.warn(f"optimizer: {text}", stacklevel=3)
 
 
 def with_filters(
     optimizer: Optimizer | None, filters: Sequence[GradientFilter] | None, parameters: list[nn.Parameter]
 ) -> Optimizer:
-    """The optimizer with filters on it, be they none; the one that is made without any is AdamW."""
+    """Return the optimizer with the filters attached, if any; without an optimizer, make an AdamW."""
     if optimizer is None:
         chosen = (GrokfastEMA(),) if filters is None else filters
         return filtered(AdamW(parameters, lr=1e-3, weight_decay=0.01), *chosen)

@@ -1,4 +1,4 @@
-"""What the last linear layer of any module reads: where it stands, and under which name it is recorded."""
+"""Find the activations that the last linear layers of any module read, and name their hooks."""
 
 from collections.abc import Container, Sequence
 from dataclasses import replace
@@ -13,16 +13,16 @@ from grokinterp.models.places import Place, ReadAt
 from grokinterp.models.taps import vector
 
 LEFT = frozenset({"matmul", "__matmul__", "mm", "bmm"})
-"""Functions whose first operand, if it is a weight, mixes the rows of the second."""
+"""Functions whose first operand, if it is a weight, mixes the rows of the second operand."""
 
 
 class Reading(NamedTuple):
-    """An activation that is no submodule's output, such as what a linear layer reads.
+    """An activation that is not the output of a submodule, such as the input of a linear layer.
 
     Args:
-        name: of its hook.
-        place: where it stands.
-        value: for two examples, as it is seen.
+        name: the name of its hook.
+        place: its location in the module.
+        value: its value for two examples, as seen at the hook.
         source: the tensor in the module.
     """
 
@@ -33,7 +33,7 @@ class Reading(NamedTuple):
 
 
 class Look(NamedTuple):
-    """A module, its calls for one example and for that example and another, and which position is read."""
+    """A module, its calls for one example and for two examples, and the position that is read."""
 
     module: nn.Module
     single: Calls
@@ -42,10 +42,11 @@ class Look(NamedTuple):
 
 
 def last_readings(look: Look) -> list[Reading]:
-    """What the last linear layers read: several in an ensemble, none in a module without linear layers.
+    """Return the inputs of the last linear layers: several in an ensemble, none without linear layers.
 
-    A linear layer multiplies what depends on the examples by what does not. The last ones are those from whose output
-    the logits come without another one between: scales, shifts, log-softmax, means over members pass.
+    A linear layer multiplies a tensor that depends on the examples by one that does not. The last ones are those whose
+    output reaches the logits without passing another linear layer; scales, shifts, log-softmax, and means over ensemble
+    members may come between.
     """
     pairs = zip(look.single.linear, look.double.linear, strict=False)
     moving = {i: axes for i, (one, two) in enumerate(pairs) if (axes := moving_operands(one, two))}
@@ -59,23 +60,27 @@ def last_readings(look: Look) -> list[Reading]:
 
 
 def named_readings(look: Look, key: str, names: Sequence[str]) -> list[Reading]:
-    """What the named linear layers read: submodules, whose input it is, or weights that a function multiplies by.
+    """Return the inputs of the named linear layers: submodules, or weights by which a function multiplies.
 
     Raises:
-        ConfigError: no such submodule or weight, or one that runs not once in a forward pass.
+        ConfigError: a submodule or weight does not exist, or is not used exactly once in a forward pass.
     """
     return distinct([named_reading(look, key, name) for name in names])
 
 
 def named_reading(look: Look, key: str, name: str) -> Reading:
-    """What one linear layer reads. Raises ConfigError as ``named_readings``."""
+    """Return the input of one linear layer.
+
+    Raises:
+        ConfigError: as for ``named_readings``.
+    """
     if name in dict(look.module.named_modules()):
         given = [calls.passed.inputs.get(name, []) for calls in (look.single, look.double)]
         if [len(values) for values in given] != [1, 1]:
             raise ConfigError(key, short(name), "must run once in a forward pass, with a tensor as its first input")
         one, two = given[0][0], given[1][0]
         if (axis := example_axis(one, two)) is None:
-            raise ConfigError(key, short(name), "must be given a tensor with an axis of examples")
+            raise ConfigError(key, short(name), "must receive a tensor with an example axis")
         place = Place(at="input", module=name, axis=axis, rows=one.shape[axis])
         return Reading(f"{name}.hook_in", place, place.arranged(two.detach()), two)
     weight = dict([*look.module.named_buffers(), *look.module.named_parameters(remove_duplicate=False)]).get(name)
@@ -92,9 +97,9 @@ def named_reading(look: Look, key: str, name: str) -> Reading:
 
 
 def moving_operands(single: Call, double: Call) -> dict[int, int]:
-    """Which operands depend on the examples, with the axis; none where no operand is a weight.
+    """Return the example axes of the operands that depend on the examples; empty if no operand is a weight.
 
-    A weight on the left of a matrix product that mixes positions, as pooling does, is no linear layer.
+    A weight that multiplies positions from the left, as in pooling, is not a linear layer.
     """
     if double.function != single.function or len(single.operands) != len(double.operands):
         return {}
@@ -111,7 +116,7 @@ def moving_operands(single: Call, double: Call) -> dict[int, int]:
 
 
 def example_axis(one: Tensor, two: Tensor) -> int | None:
-    """The axis on which a tensor of two examples is twice as long as that of one; None where there is no such.
+    """Return the axis on which a tensor is twice as long for two examples as for one; None if there is no such axis.
 
     >>> example_axis(torch.ones(3, 1, 2), torch.ones(3, 2, 2)), example_axis(torch.ones(3, 2), torch.ones(3, 2))
     (1, None)
@@ -123,7 +128,7 @@ def example_axis(one: Tensor, two: Tensor) -> int | None:
 
 
 def reading_of(look: Look, number: int, operand: int, axis: int) -> Reading | None:
-    """What a call reads by one operand, None where its rows are not in the order of the examples."""
+    """Return the activation that a call reads by one operand; None if its rows are not in the order of the examples."""
     call, one = look.double.linear[number], look.single.linear[number].operands[operand]
     weights = [x for x in call.operands if x is not call.operands[operand] and x.ndim > 1]
     stacked = not call.function.startswith(("conv", "bilinear")) and any(x.squeeze().ndim > 2 for x in weights)
@@ -145,9 +150,9 @@ def reading_of(look: Look, number: int, operand: int, axis: int) -> Reading | No
 
 
 def at_its_position(reading: Reading, look: Look, number: int) -> Reading:
-    """The reading at the position that the logits depend on, where that is another than ``read_at`` says.
+    """Return the reading at the position on which the logits depend, if it is not the position of ``read_at``.
 
-    Of several positions it is their mean.
+    If the logits depend on several positions, the reading is their mean.
     """
     place, value, output = reading.place, reading.value, look.double.linear[number].output
     if value.ndim != 3 or output is None or not output.requires_grad:
@@ -169,7 +174,7 @@ def at_its_position(reading: Reading, look: Look, number: int) -> Reading:
 
 
 def name_of_call(module: nn.Module, call: Call, weights: Sequence[Tensor]) -> str:
-    """A hook's name for what a function reads: ``decoder.linear(embed.weight).hook_in``."""
+    """Return a hook name for the input of a function: ``decoder.linear(embed.weight).hook_in``."""
     tensors = {**dict(module.named_buffers()), **dict(module.named_parameters())}
     of = {value.untyped_storage().data_ptr(): name for name, value in tensors.items()}
     weight = next((of[key] for x in weights if (key := x.untyped_storage().data_ptr()) in of), "")
@@ -178,16 +183,16 @@ def name_of_call(module: nn.Module, call: Call, weights: Sequence[Tensor]) -> st
 
 
 def distinct(readings: Sequence[Reading]) -> list[Reading]:
-    """The readings, those of equal names numbered."""
+    """Return the readings, with numbers appended to repeated names."""
     names = [reading.name for reading in readings]
     before = [names[:i].count(name) for i, name in enumerate(names)]
     return [one._replace(name=f"{one.name}.{n + 1}") if n else one for one, n in zip(readings, before, strict=True)]
 
 
 def submodule_giving(reading: Reading, look: Look, hooks: Container[str]) -> str | None:
-    """The last submodule whose output the reading is, at the position that is read; None if there is none.
+    """Return the last submodule whose output is the reading at the position that is read; None if there is none.
 
-    Equal numbers do not suffice, for a residual stream equals its input where a block is zero at the start.
+    Equal values are not sufficient, because a residual stream equals its input if a block is zero at initialization.
     """
     wanted, found = vector(reading.value, look.read_at), None
     for name, given in look.double.passed.outputs.items():
@@ -201,6 +206,6 @@ def submodule_giving(reading: Reading, look: Look, hooks: Container[str]) -> str
 
 
 def is_view(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors are the same numbers in memory."""
+    """Return whether two tensors are the same numbers in memory."""
     places = [(x.data_ptr(), x.shape, x.stride()) for x in (one, other)]
     return places[0] == places[1]

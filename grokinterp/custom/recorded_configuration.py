@@ -1,4 +1,4 @@
-"""The configuration of a recorded run, and whether two recordings are of the same run."""
+"""Derive the configuration of a recorded run, and check whether two recordings are of the same run."""
 
 import re
 from dataclasses import replace
@@ -17,33 +17,33 @@ from grokinterp.tasks import RecordedTask, Task
 
 
 def difference_between(before: Experiment, now: Experiment) -> str | None:
-    """Return what a recording was made of that is no longer the same: "module", "loss", …; None if nothing."""
+    """Return the first component in which two recordings differ: "module", "loss", …; None if there is none."""
     reads = reads_of(now.model)
     compared = {
-        "examples": [without_words(one.task) for one in (before, now)],
+        "set of examples": [without_words(one.task) for one in (before, now)],
         "module": [facts(one.model) for one in (before, now)],
         "last linear layer": [reads_of(before.model) or reads, reads],
-        "training examples": [before.split, now.split],
+        "set of training examples": [before.split, now.split],
         "loss": [before.optimization.loss, now.optimization.loss],
     }
     return next((name for name, (there, here) in compared.items() if there != here), None)
 
 
 def split_of(task: Task, is_train: Bool[Tensor, "example"]) -> Split:
-    """Return the split with these training examples; its fraction leaves out those that the task itself gives."""
+    """Return the split with these training examples; its fraction excludes the examples that the task gives."""
     given, trained = int(task.given().sum()), int(is_train.sum())
     if trained <= given:
-        raise ConfigError("train", f"{trained} examples", f"must be more than the {given} that {task.kind} gives")
+        raise ConfigError("train", f"{trained} examples", f"must be more than the {given} given by {task.kind}")
     return Split(fraction=(trained - given) / (len(is_train) - given), trained_on=written_out(is_train))
 
 
 def name_of(spec: RecordedSpec) -> str:
-    """Return a name for a run, made from the module's class."""
+    """Return a run name made from the class name of the module."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", spec.class_name).strip("._-")[:64] or "run"
 
 
 def optimization_of(optimizer: Optimizer | None, loss: LossForm) -> Optimization:
-    """Return the learning rate and weight decay of the first group, where they are valid; no decay if unknown."""
+    """Return the learning rate and weight decay of the first group if they are valid; no decay if unknown."""
     group = {} if optimizer is None else optimizer.param_groups[0]
     rate, decay = (group.get(key) for key in ("lr", "weight_decay"))
     try:
@@ -53,14 +53,14 @@ def optimization_of(optimizer: Optimizer | None, loss: LossForm) -> Optimization
 
 
 def facts(model: ModelSpec) -> tuple[Any, ...]:
-    """Return what identifies a recorded module: not its hooks, which each version of the package finds anew."""
+    """Return the properties that identify a recorded module, without hooks, which differ between package versions."""
     assert isinstance(model, RecordedSpec)
     known = (model.class_name, model.parameters, model.buffers, model.read_at, model.own_logits)
     return (*known, model.examples, model.parts)
 
 
 def reads_of(model: ModelSpec) -> tuple[str, ...]:
-    """Return what the last linear layer reads; nothing in a recording of an older version."""
+    """Return the inputs of the last linear layers; empty for a recording by an older version."""
     assert isinstance(model, RecordedSpec)
     return model.reads
 

@@ -1,4 +1,4 @@
-"""The examples that a recorder is given: inputs and labels to evaluate somebody else's module on."""
+"""Read the examples that a recorder evaluates a module on: inputs and labels."""
 
 from typing import Any
 
@@ -11,11 +11,15 @@ from grokinterp.models import RecordedInputs
 from grokinterp.storage import encode_examples
 
 LARGEST_FILE = 2**30
-"""Bytes of all inputs."""
+"""Maximum size of all inputs, in bytes."""
 
 
 def examples_of(train: Any, test: Any) -> tuple[RecordedInputs, Int[Tensor, "example"], Bool[Tensor, "example"]]:
-    """The inputs and labels of all examples, training examples first, and which those are. Raises ConfigError."""
+    """Return the inputs and labels of all examples, training examples first, and the training mask.
+
+    Raises:
+        ConfigError: the examples are invalid.
+    """
     parts = [inputs_and_labels(key, part) for key, part in (("train", train), ("test", test))]
     (inputs, labels), (others, other_labels) = parts
     is_train = torch.arange(len(labels) + len(other_labels)) < len(labels)
@@ -23,24 +27,32 @@ def examples_of(train: Any, test: Any) -> tuple[RecordedInputs, Int[Tensor, "exa
 
 
 def inputs_and_labels(key: str, part: Any) -> tuple[RecordedInputs, Int[Tensor, "example"]]:
-    """The inputs and labels of training or test examples. Raises ConfigError for what is not a pair of them."""
+    """Return the inputs and labels of training or test examples.
+
+    Raises:
+        ConfigError: the part is not a pair of inputs and labels.
+    """
     if not isinstance(part, tuple | list) or len(part) != 2:
         raise ConfigError(key, type(part).__name__, "must be a pair: inputs and labels")
     inputs, labels = RecordedInputs.of(part[0], key=key), part[1]
     whole = isinstance(labels, Tensor) and labels.ndim == 1 and not labels.is_floating_point()
     if not whole or labels.is_complex() or labels.dtype == torch.bool:
-        raise ConfigError(key, "labels", "must be a tensor of integers, a class for each example")
+        raise ConfigError(key, "labels", "must be a tensor of integers, one class per example")
     if not len(labels) == len(inputs) > 0:
-        rule = f"must be as many as the inputs, of which there are {len(inputs)}, and at least one"
+        rule = f"must be as many as the {len(inputs)} inputs, and at least one"
         raise ConfigError(key, f"{len(labels)} labels", rule)
     return inputs, labels.detach().cpu().long()
 
 
 def encoded(inputs: RecordedInputs) -> tuple[bytes, str]:
-    """The file of the inputs, and its digest. Raises ConfigError for what no file can hold."""
+    """Return the file content of the inputs, and its digest.
+
+    Raises:
+        ConfigError: the inputs cannot be stored.
+    """
     size = sum(value.nbytes for value in inputs.tensors.values())
     if size > LARGEST_FILE:
-        rule = f"are at most {LARGEST_FILE:,}: give fewer examples"
+        rule = f"must be at most {LARGEST_FILE:,}: give fewer examples"
         raise ConfigError("train", f"{size:,} bytes of inputs", rule)
     try:
         return encode_examples(inputs.tensors, {"layout": inputs.layout})
@@ -49,7 +61,7 @@ def encoded(inputs: RecordedInputs) -> tuple[bytes, str]:
 
 
 def same(inputs: RecordedInputs) -> tuple[int, ...] | None:
-    """An id per example that equal ones share, None where all differ."""
+    """Return an id per example that equal examples share; None if all examples differ."""
     flat = [value.contiguous().reshape(len(value), -1).view(torch.uint8) for value in inputs.tensors.values()]
     first: dict[bytes, int] = {}
     rows = torch.cat(flat, 1).numpy()

@@ -46,38 +46,41 @@ class Recorder:
             ...  # your training step
         recorder.finish()
 
-    The directory is one like those of ``train``: ``analyze(Trajectory.open(path, model))`` runs every analysis that
-    needs no known architecture, and then ``grokinterp report`` writes the report without the module. What the module
-    is given and its weights are saved, nothing of its code. It is looked at in evaluation mode, which leaves training
-    as it was, to the bit: gradients, random numbers, modes and statistics of normalization are not touched.
+    The directory has the same format as that of ``train``. ``analyze(Trajectory.open(path, model))`` runs every
+    analysis that needs no known architecture; after that, ``grokinterp report`` writes the report without the module.
+    The inputs and the weights of the module are saved, but none of its code. The module is evaluated in evaluation
+    mode, which leaves training unchanged to the bit: gradients, random numbers, modes, and normalization statistics are
+    preserved.
 
-    As a context manager it finishes by itself, as "interrupted" where the block raises.
+    As a context manager, it finishes by itself, with status "interrupted" if the block raises.
 
     Args:
-        directory: a new or empty one; with ``resume`` that of the recording to continue.
-        model: the module. What torch.compile or data-parallel training wraps around it is taken off.
-        train: inputs and labels of training examples to evaluate on, all or some; at most 8,192 together with the test.
-        test: the same of examples that are not trained on.
-        loss: what the loop minimizes the mean of, as in ``losses``.
-        optimizer: for learning rate, weight decay, and the exact last update of every checkpoint, for which a copy of
-            the weights is kept before each step.
-        logits: finds them in the module's output, as [example, class] (default: the output, its ``logits`` or its first
-            part). ``Trajectory.open`` needs the same function.
-        read_at: the position that counts in outputs [example, position, feature].
-        reads: the last linear layer by name, a submodule or the weight it multiplies by, several in an ensemble
-            (default: found by following the logits back; ``experiment.model.reads`` says what was found).
-        task: what the examples are of; ``train`` and ``test`` are then all of the task's, with its labels.
-        parts: names of the module's "embedding", "unembedding", "neurons", "neuron_output" and "attention", for the
-            task's analyses; see docs/recorder.md.
-        name: of the run (default: the class).
-        data: what the examples are, for the report.
-        run_steps: how long training is meant to be.
-        updates: whether to keep that copy.
-        resume: continue a recording behind its ``last_step``.
+        directory: a new or empty directory; with ``resume``, that of the recording to continue.
+        model: the module. Wrappers of torch.compile and data-parallel training are removed.
+        train: inputs and labels of the training examples to evaluate on, all or some; at most 8,192 together with the
+            test examples.
+        test: inputs and labels of examples that are not trained on.
+        loss: the form of the loss whose mean the loop minimizes, as in ``losses``.
+        optimizer: provides the learning rate, the weight decay, and the exact last update of every checkpoint, for
+            which a copy of the weights is kept before each step.
+        logits: a function that finds the logits [example, class] in the module's output (default: the output, its
+            ``logits``, or its first part). ``Trajectory.open`` needs the same function.
+        read_at: the answer position in outputs [example, position, feature].
+        reads: the name of the last linear layer, a submodule or the weight by which it multiplies; several names for an
+            ensemble (default: detected by following the logits back; see ``experiment.model.reads``).
+        task: the task that the examples belong to; ``train`` and ``test`` must then cover all of its examples, with its
+            labels.
+        parts: names of the module's "embedding", "unembedding", "neurons", "neuron_output", and "attention", for the
+            analyses of the task; see docs/recorder.md.
+        name: the name of the run (default: the class name).
+        data: a description of the examples, for the report.
+        run_steps: the planned number of optimizer steps.
+        updates: whether to keep the copy of the weights for updates.
+        resume: continue a recording after its ``last_step``.
 
     Raises:
-        ConfigError: examples, labels or a module that cannot be recorded.
-        RunDirectoryError: the directory is taken, or a recording of something else.
+        ConfigError: the examples, the labels, or the module cannot be recorded.
+        RunDirectoryError: the directory is taken, or is a recording of something else.
     """
 
     def __init__(
@@ -106,7 +109,7 @@ class Recorder:
         known = Known((reads,) if isinstance(reads, str) else tuple(reads), parts or {}, task)
         if task is not None:
             if data:
-                raise ConfigError("data", short(data), f"is not used with task={task.kind}, which says what they are")
+                raise ConfigError("data", short(data), f"cannot be used with task={task.kind}, which describes them")
             found = task_examples(task, inputs, labels, is_train)
             known, inputs, is_train = replace(known, examples=found), found.inputs, found.is_train
         self.optimizer = optimizer
@@ -137,18 +140,18 @@ class Recorder:
     def record(self, step: int, *, save: bool = True, **extra: float | int | Tensor) -> bool:
         """Evaluate the module, append a row of metrics and, with ``save``, write a checkpoint.
 
-        Schedules are the caller's: metrics may be recorded more often than weights are saved.
+        The caller chooses the schedule; metrics can be recorded more often than weights are saved.
 
         Args:
-            step: optimizer steps taken so far; more than at the last record.
-            save: whether to save the weights, too.
+            step: number of optimizer steps taken so far; greater than at the last record.
+            save: whether to save the weights as well.
             extra: further numbers for the row, such as a gap or a temperature.
 
         Returns:
-            Whether all that was to be written is finite; if not, nothing is written and the run counts as diverged.
+            Whether all values to be written are finite; if not, nothing is written and the run is marked as diverged.
 
         Raises:
-            ConfigError: a step that was recorded, or a name that is taken.
+            ConfigError: the step was already recorded, or the name of an extra number is taken.
             RunDirectoryError: the recording is finished.
             GrokinterpError: a file cannot be written.
         """
@@ -162,7 +165,7 @@ class Recorder:
         tensors = self._tensors() if save else {}
         row = self._row(step, extra)
         if not self._is_finite(row, tensors):
-            self._write_status("diverged", step, why="loss, weights or gradient are not finite: nothing was recorded")
+            self._write_status("diverged", step, why="loss, weights, or gradient not finite; the step was not recorded")
             return False
         if save:
             self.run.save_checkpoint(step, tensors)
@@ -173,7 +176,7 @@ class Recorder:
         return True
 
     def finish(self, status: str = "finished") -> None:
-        """Mark the run as finished, and release the directory and the optimizer; further calls do nothing."""
+        """Mark the run as finished and release the directory and the optimizer; later calls have no effect."""
         if not self.is_open:
             return
         self.is_open = False
@@ -194,7 +197,9 @@ class Recorder:
 
     def _created(self, directory: Path) -> RunDirectory:
         if (directory / "experiment.json").exists():
-            raise RunDirectoryError(directory, "holds a run: continue it with resume=True, or choose another directory")
+            raise RunDirectoryError(
+                directory, "contains a run: continue it with resume=True or choose another directory"
+            )
         module = self.watched.module
         found: dict[str, Any] = {"module": f"{type(module).__module__}.{type(module).__qualname__}"}
         task = self.experiment.task
@@ -204,16 +209,20 @@ class Recorder:
         return RunDirectory.create(directory, self.experiment.to_dict(), describe(self.watched.device) | found)
 
     def _reopened(self, directory: Path) -> RunDirectory:
-        """Return the directory of this recording. Raises RunDirectoryError if it is a recording of something else."""
+        """Return the directory of this recording.
+
+        Raises:
+            RunDirectoryError: the directory is a recording of something else.
+        """
         run = RunDirectory.open(directory)
         before = Experiment.from_dict(run.experiment)
         if difference := difference_between(before, self.experiment):
-            raise RunDirectoryError(directory, f"is the recording of another {difference}: nothing was written")
+            raise RunDirectoryError(directory, f"is a recording with a different {difference}; nothing was written")
         self.experiment = before
         return run
 
     def _begin(self, file: bytes, *, updates: bool) -> None:
-        """Take hold of the directory and the optimizer, and find where the recording stands."""
+        """Lock the directory, hook into the optimizer, and find the last recorded step."""
         with ExitStack() as stack:
             stack.enter_context(self.run.lock())
             self.run.save_examples(file)
@@ -227,7 +236,7 @@ class Recorder:
         self.is_open = True
 
     def _keep_weights(self, *_: Any) -> None:
-        """Before an optimizer step."""
+        """Keep a copy of the weights before an optimizer step."""
         weights = self._weights()
         if self.before is None:
             self.before = copies(weights)
@@ -236,25 +245,25 @@ class Recorder:
                 torch._foreach_copy_(self.before, weights)
 
     def _weights(self) -> list[Tensor]:
-        """The trained parameters as they are now."""
+        """Return the current values of the trained parameters."""
         named = dict(self.watched.module.named_parameters())
         return [named[name].detach() for name in self.spec.parameters]
 
     @property
     def spec(self) -> RecordedSpec:
-        """What is recorded of the module."""
+        """The specification of the recorded module."""
         spec = self.experiment.model
         assert isinstance(spec, RecordedSpec)
         return spec
 
     @property
     def groups(self) -> list[dict[str, Any]]:
-        """The optimizer's parameter groups, the one with the most weights first."""
+        """The optimizer's parameter groups, sorted by decreasing number of weights."""
         groups = [] if self.optimizer is None else self.optimizer.param_groups
         return sorted(groups, key=lambda group: -sum(weight.numel() for weight in group["params"]))
 
     def _tensors(self) -> dict[str, Tensor]:
-        """What a checkpoint holds: the state, and the last update where it is known."""
+        """Return the content of a checkpoint: the state and, if known, the last update."""
         state = state_tensors(self.watched.module)
         tensors = {name: state[name].detach().cpu() for name in (*self.spec.parameters, *self.spec.buffers)}
         if self.before is not None:
@@ -263,7 +272,7 @@ class Recorder:
         return tensors
 
     def _row(self, step: int, extra: Mapping[str, float | int | Tensor]) -> dict[str, Any]:
-        """A line of metrics.jsonl, with the columns that ``train`` writes."""
+        """Return a row of metrics.jsonl with the same columns as ``train``."""
         problem, form = self.problem, self.experiment.optimization.loss
         train, test = problem.is_train.nonzero().flatten(), problem.is_test.nonzero().flatten()
         labels = problem.trained_labels[train]
@@ -292,13 +301,13 @@ class Recorder:
         return {"step": step, **numbers, "weight_norm_of": norms}
 
     def _settings(self) -> dict[str, float]:
-        """Learning rate and weight decay of the optimizer's largest group."""
+        """Return the learning rate and weight decay of the optimizer's largest parameter group."""
         found = self.groups[0] if self.groups else {}
         names = {"learning_rate": "lr", "weight_decay": "weight_decay"}
         return {ours: float(found[theirs]) for ours, theirs in names.items() if found.get(theirs) is not None}
 
     def _is_finite(self, row: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> bool:
-        """Whether the numbers measured and the weights to be saved are finite; buffers may hold masks of -inf."""
+        """Return whether the metrics and the weights are finite; buffers may contain masks of -inf."""
         own = [value for name, value in row.items() if name.endswith(("_loss", "_norm")) or name.startswith("logit_")]
         weights = [value for name, value in tensors.items() if name not in self.spec.buffers]
         masks = [value for name, value in tensors.items() if name in self.spec.buffers]
@@ -313,10 +322,10 @@ class Recorder:
 
 
 def drop_half_row(run: RunDirectory) -> None:
-    """Remove what a killed process left of a row, and say so."""
+    """Remove an incomplete last row that a killed process left, with a warning."""
     path = run.metrics.path
     content = path.read_bytes() if path.exists() else b""
     whole = content.rfind(b"\n") + 1
     if whole < len(content):
-        warnings.warn(f"{path}: the last row was only partly written; it was removed", stacklevel=4)
+        warnings.warn(f"{path}: the last row was only partly written and was removed", stacklevel=4)
         run.metrics.truncate(whole)

@@ -1,4 +1,4 @@
-"""A module looked at while somebody else trains it, so that its training does not notice."""
+"""Evaluate a module during its training without affecting it."""
 
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,11 +17,11 @@ from grokinterp.models.places import ReadAt
 from grokinterp.models.taps import Trace, answer_of, trace
 
 AT_ONCE = 256
-"""Examples that are differentiated at a time."""
+"""Number of examples that are differentiated at a time."""
 
 
 class Seen(NamedTuple):
-    """What one look at the training examples gives: their logits, and the gradient of their mean loss."""
+    """The logits of the training examples, and the norm of the gradient of their mean loss."""
 
     logits: Float[Tensor, "train class"]
     gradient_norm: Float[Tensor, ""]
@@ -29,13 +29,13 @@ class Seen(NamedTuple):
 
 @final
 class Watched:
-    """A module with the examples it is evaluated on.
+    """A module and the examples on which it is evaluated.
 
     Args:
-        module: in training somewhere else.
-        inputs: of all examples.
-        answer: finds the logits in the module's output, ``answer_of`` if there is none.
-        read_at: which position of [example, position, class] is the answer.
+        module: a module that is trained elsewhere.
+        inputs: the inputs of all examples.
+        answer: finds the logits in the module's output (default: ``answer_of``).
+        read_at: the answer position of outputs [example, position, class].
     """
 
     def __init__(self, module: nn.Module, inputs: RecordedInputs, answer: Answer | None, read_at: ReadAt) -> None:
@@ -43,34 +43,38 @@ class Watched:
 
     @property
     def device(self) -> torch.device:
-        """That of the weights."""
+        """The device of the weights."""
         return next(self.module.parameters()).device
 
     def logits(self, examples: Int[Tensor, "chosen"]) -> Float[Tensor, "chosen class"]:
-        """Of some examples. Raises ConfigError for an output in which there are none."""
+        """Return the logits of some examples.
+
+        Raises:
+            ConfigError: the output contains no logits.
+        """
         output = self.inputs.given_to(self.module, examples, device=self.device, dtype=None)
         found = self.answer(output) if self.answer is not None else answer_of(output, self.read_at)
         if not (isinstance(found, Tensor) and found.ndim == 2 and len(found) == len(examples)):
             seen = output if found is None else found
             shape = list(seen.shape) if isinstance(seen, Tensor) else type(seen).__name__
-            rule = "must be logits [example, class]: give logits=, a function of the module's output"
+            rule = "must be logits [example, class]: pass logits=, a function of the module's output"
             raise ConfigError("model", f"output {shape}", rule)
         return found
 
     @torch.no_grad()
     def all_logits(self, examples: Int[Tensor, "chosen"]) -> Float[Tensor, "chosen class"]:
-        """Of any number of examples."""
+        """Return the logits of any number of examples, in batches."""
         return torch.cat([self.logits(some) for some in examples.split(AT_ONCE)])
 
     def look(self, examples: Int[Tensor, "train"], labels: Int[Tensor, "train"], form: LossForm) -> Seen:
-        """Logits and the gradient's norm, of trained weights only; no ``.grad`` is touched."""
+        """Return the logits, and the gradient norm of the trained weights, without changing any ``.grad``."""
         weights = [weight for weight in self.module.parameters() if weight.requires_grad]
         total = [torch.zeros_like(weight, dtype=torch.float64) for weight in weights]
         kept = []
         with torch.enable_grad():
-            for some, right in zip(examples.split(AT_ONCE), labels.to(self.device).split(AT_ONCE), strict=True):
+            for some, targets in zip(examples.split(AT_ONCE), labels.to(self.device).split(AT_ONCE), strict=True):
                 logits = self.logits(some)
-                loss = example_losses(logits, right, form=form).sum() / len(examples)
+                loss = example_losses(logits, targets, form=form).sum() / len(examples)
                 gradients = torch.autograd.grad(loss, weights, allow_unused=True) if weights else ()
                 for sum_so_far, gradient in zip(total, gradients, strict=True):
                     if gradient is not None:
@@ -80,12 +84,12 @@ class Watched:
         return Seen(torch.cat(kept), torch.stack(squares).sum().sqrt())
 
     def trace(self) -> Trace:
-        """What the submodules do with the first examples."""
+        """Return the outputs of the submodules for the first examples."""
         one, two = torch.arange(1), torch.arange(2)
         return trace(self.module, lambda: self.logits(one), lambda: self.logits(two))
 
     def look_inside(self) -> Look:
-        """The functions that are called with the first examples."""
+        """Return the function calls for the first example and for the first two examples."""
         one, two = torch.arange(1), torch.arange(2)
         calls = [list_calls(self.module, lambda of=of: self.logits(of)) for of in (one, two)]
         return Look(self.module, *calls, self.read_at)
@@ -93,7 +97,7 @@ class Watched:
 
 @contextmanager
 def undisturbed(module: nn.Module) -> Generator[None]:
-    """Evaluation mode, full precision and random numbers of its own while the block runs; afterwards all as it was."""
+    """Use evaluation mode, full precision, and separate random numbers in the block; restore all states afterwards."""
     modes = {part: part.training for part in module.modules()}
     devices = sorted({weight.device.index or 0 for weight in module.parameters() if weight.device.type == "cuda"})
     with ExitStack() as stack:
@@ -111,7 +115,7 @@ def undisturbed(module: nn.Module) -> Generator[None]:
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The module inside what torch.compile and data-parallel training wrap around one.
+    """Return the module inside the wrappers of torch.compile and data-parallel training.
 
     >>> type(unwrapped(nn.DataParallel(nn.Linear(2, 2)))).__name__
     'Linear'
@@ -124,5 +128,5 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def copies(of: Sequence[Tensor]) -> list[Tensor]:
-    """The values as they are now."""
+    """Return copies of the current values."""
     return [value.detach().clone() for value in of]

@@ -1,4 +1,4 @@
-"""The examples that a recorder is given, found among those of a task."""
+"""Match the examples that a recorder is given with the examples of a task."""
 
 from typing import NamedTuple
 
@@ -13,15 +13,15 @@ from grokinterp.tasks import Task
 
 
 class TaskExamples(NamedTuple):
-    """All examples of a task as a module is given them, in the task's order.
+    """All examples of a task as inputs of a module, in the order of the task.
 
     Args:
-        inputs: of every example.
-        is_train: which are trained on.
-        encoding: how tokens stand in the inputs.
-        n_tokens: the largest token in any input, and 1; the width of one-hot vectors.
-        side_by_side: whether one-hot vectors of all tokens form one vector.
-        of_first: the tokens of the first example, constant ones among them.
+        inputs: the inputs of every example.
+        is_train: which examples are trained on.
+        encoding: how the inputs encode tokens.
+        n_tokens: the largest token in any input plus 1; the width of one-hot vectors.
+        side_by_side: whether the one-hot vectors of all tokens are concatenated.
+        of_first: the tokens of the first example, including constant tokens.
     """
 
     inputs: RecordedInputs
@@ -35,11 +35,11 @@ class TaskExamples(NamedTuple):
 def task_examples(
     task: Task, inputs: RecordedInputs, labels: Int[Tensor, "given"], is_train: Bool[Tensor, "given"]
 ) -> TaskExamples:
-    """The given examples in the order of the task.
+    """Return the given examples in the order of the task.
 
     Raises:
-        ConfigError: inputs that hold no tokens of the task, an example that is not of the task, is given twice or
-            lacks, a label that is not the task's.
+        ConfigError: the inputs contain no tokens of the task; an example is foreign to the task, repeated, or missing;
+            or a label is not the task's.
     """
     encoding = encoding_of(inputs, task)
     tokens = tokens_of(inputs, encoding, task)
@@ -58,10 +58,10 @@ def task_examples(
 
 
 def encoding_of(inputs: RecordedInputs, task: Task) -> Encoding:
-    """Where the tokens stand: in as many varying columns of integers as the task has, or in one-hot vectors.
+    """Return how the inputs encode tokens: by one varying column of integers per token, or by one-hot vectors.
 
     Raises:
-        ConfigError: anything else.
+        ConfigError: the inputs have neither form.
     """
     varying = {name: (value != value[:1]).reshape(len(value), -1).any(0) for name, value in inputs.tensors.items()}
     changing = [name for name, columns in varying.items() if columns.any()]
@@ -71,17 +71,19 @@ def encoding_of(inputs: RecordedInputs, task: Task) -> Encoding:
         return Encoding(n_tokens=task.n_ctx, columns=tuple(columns))
     if len(changing) == 1 and (width := one_hot_width(inputs.tensors[changing[0]], task.n_ctx)):
         return Encoding(n_tokens=task.n_ctx, one_hot=changing[0], width=width)
-    rule = f"must hold the {task.n_ctx} tokens of {task.kind}, as integers or one-hot vectors, and else be constant"
+    rule = (
+        f"must hold the {task.n_ctx} tokens of {task.kind}, as integers or one-hot vectors; the rest must be constant"
+    )
     raise ConfigError("train", f"inputs with {len(columns)} varying columns", rule)
 
 
 def is_whole(value: Tensor) -> bool:
-    """Whether a tensor holds integers."""
+    """Return whether a tensor contains integers."""
     return not (value.is_floating_point() or value.is_complex() or value.dtype == torch.bool)
 
 
 def one_hot_width(value: Tensor, n_ctx: int) -> int:
-    """The length of the one-hot vectors [example, position, token] or [example, position · token]; 0 if there are none.
+    """Return the length of one-hot vectors [example, position, token] or [example, position · token], else 0.
 
     >>> one_hot_width(torch.eye(4)[:, None], 1), one_hot_width(torch.ones(2, 4), 2)
     (4, 0)
@@ -95,7 +97,7 @@ def one_hot_width(value: Tensor, n_ctx: int) -> int:
 
 
 def tokens_of(inputs: RecordedInputs, encoding: Encoding, task: Task) -> Int[Tensor, "given position"]:
-    """The tokens of every given example."""
+    """Return the tokens of every given example."""
     if encoding.one_hot is not None:
         return inputs.tensors[encoding.one_hot].flatten(1).unflatten(1, (task.n_ctx, -1)).double().argmax(2)
     each = {name: value.unsqueeze(1) if value.ndim == 1 else value for name, value in inputs.tensors.items()}
@@ -105,7 +107,12 @@ def tokens_of(inputs: RecordedInputs, encoding: Encoding, task: Task) -> Int[Ten
 def places_of(
     task: Task, tokens: Int[Tensor, "given position"], labels: Int[Tensor, "given"], is_train: Bool[Tensor, "given"]
 ) -> Int[Tensor, "given"]:
-    """Which example of the task each given one is; all of them are. Raises ConfigError naming the first that is not."""
+    """Return the index in the task of every given example.
+
+    Raises:
+        ConfigError: an example is foreign to the task, repeated, mislabeled, or missing; the message names the first
+            one.
+    """
     place = {tuple(row): i for i, row in enumerate(task.tokens().tolist())}
     answers, count = task.labels().tolist(), int(is_train.sum())
     found: dict[int, int] = {}
@@ -113,14 +120,16 @@ def places_of(
         key, number = ("train", i) if i < count else ("test", i - count)
         named = f"example {number}, tokens {row}"
         if tuple(row) not in place:
-            raise ConfigError(key, named, f"must be an example of {task.kind}, of tokens below {task.d_vocab}")
+            raise ConfigError(key, named, f"must be an example of {task.kind}, with tokens below {task.d_vocab}")
         here = place[tuple(row)]
         if here in found:
-            raise ConfigError(key, named, "must be given once, to train or to test on")
+            raise ConfigError(key, named, "must be given only once, in train or in test")
         if label != answers[here]:
             raise ConfigError(key, f"{named}, label {label}", f"must have the label of {task.kind}, {answers[here]}")
         found[here] = i
     if lacking := [row for row, here in place.items() if here not in found]:
-        rule = f"must be all {len(place)} of {task.kind} with task=: {len(lacking)} lack, the first with tokens"
+        rule = (
+            f"must cover all {len(place)} of {task.kind} with task=: {len(lacking)} are missing, the first with tokens"
+        )
         raise ConfigError("test", f"{len(found)} examples with train", f"{rule} {list(lacking[0])}")
     return torch.tensor(list(found), dtype=torch.int64)

@@ -1,4 +1,4 @@
-"""Training that waits for grokking, for any module: what to train with, the steps, the evaluations, the detection."""
+"""Train any module with detection of grokking: steps, evaluations, and settings."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,15 +26,15 @@ from grokinterp.phases import SUSTAINED, GrokkingDetector, JumpDetector, JumpRul
 
 
 class DivergedError(GrokinterpError):
-    """A loss or gradient that is not finite; the weights are those before the step, which was not taken."""
+    """A loss or gradient is not finite; the update was not applied, and the weights before it are kept."""
 
     def __init__(self, step: int, what: str) -> None:
-        super().__init__(f"step {step}: {what} is not finite; the weights before it are kept; try a lower lr")
+        super().__init__(f"step {step}: {what} is not finite; the update was not applied; try a lower lr")
         self.step = step
 
 
 class Scores(NamedTuple):
-    """Mean loss and accuracy over all labels, and those of the averaged weights; None without an average."""
+    """Mean loss and accuracy over all labels, and the same for the averaged weights; None without averaging."""
 
     loss: float
     accuracy: float
@@ -43,34 +43,34 @@ class Scores(NamedTuple):
 
 
 class GrokkingAwareTrainer:
-    """Steps, evaluations and the detection of grokking, for a loop of one's own.
+    """Steps, evaluations, and the detection of grokking, for your own training loop.
 
-    Nothing stops early but detection and ``patience``: a network that groks looks finished, and overfitted, for
-    most of its training. Batches are (inputs, labels), or dicts with "labels" whose other entries are
-    keyword arguments of the model; logits are what the model returns, or their ``.logits``, as [batch, class],
-    [batch, position, class] or [batch, class, …]. Labels of a Hugging Face causal language model, in a
-    dict, are compared with the logits one position before, as it does itself.
+    Only ``patience`` after the detection of grokking suggests stopping, because a network that will grok looks finished
+    and overfitted for most of its training. Batches are (inputs, labels), or dicts with "labels" whose other entries
+    are keyword arguments of the model. Logits are the output of the model or its ``.logits``, with shape [batch,
+    class], [batch, position, class], or [batch, class, …]. If a batch of a Hugging Face causal language model is a
+    dict, labels are compared with the logits at the previous position, as the library does.
 
     Args:
-        model: any module; in training mode during a step, in evaluation mode during an evaluation, and
-            as it was after both.
-        optimizer: of its parameters, with a warning if it lacks some; None: AdamW with torch's defaults, lr 1e-3 and
-            weight decay 0.01.
-        loss: as ``torch.nn.CrossEntropyLoss``, the mean; None: ``StableCrossEntropyLoss``.
-        filters: through which gradients pass; None: Grokfast-EMA for an optimizer that is made here, and what
-            it has for one that is given.
-        boost: what λ of the filters is multiplied by once grokking is detected, from 1 to 1000.
-        average: decay of a moving average of the weights, evaluated beside them; None: no average.
-        rule: what counts as grokking; a ``JumpRule`` is there to compare with.
-        patience: evaluations after the detection until ``should_stop``; None: never.
-        supervision_steps: calls of a model ``forward(…, state) -> (logits, state)`` on every batch, each with
-            an optimizer step of its own, the state being detached in between; every one of them is taken.
-        device: where to train; None: where the model is.
+        model: any module. It is in training mode during a step and in evaluation mode during an evaluation; its modes
+            are restored afterwards.
+        optimizer: an optimizer of its parameters, with a warning if it lacks some (default: AdamW with torch's
+            defaults, lr 1e-3, and weight decay 0.01).
+        loss: the mean loss, like ``torch.nn.CrossEntropyLoss`` (default: ``StableCrossEntropyLoss``).
+        filters: filters of the gradients (default: Grokfast-EMA for the default optimizer, and its own filters for a
+            given one).
+        boost: factor from 1 to 1000 by which λ of the filters is multiplied once grokking is detected.
+        average: decay of a moving average of the weights, which is evaluated as well; None for no average.
+        rule: the criterion for grokking; ``JumpRule`` is available for comparison.
+        patience: number of evaluations after the detection until ``should_stop``; None for never.
+        supervision_steps: number of calls ``forward(…, state) -> (logits, state)`` on every batch. Each call has its
+            own optimizer step, the state is detached in between, and all calls are always made.
+        device: where to train (default: the model's device).
 
     Source: Lee et al. 2024 (Grokfast); Jolicoeur-Martineau 2025 (deep supervision); docs/formulas.md, Accelerators.
 
     Raises:
-        ConfigError: an argument that breaks its rule.
+        ConfigError: an argument is invalid.
     """
 
     def __init__(
@@ -108,26 +108,26 @@ class GrokkingAwareTrainer:
 
     @property
     def lamb(self) -> float:
-        """What is added to a gradient that never changes, as a multiple of it: λ with its boost; 0 without Grokfast."""
+        """The boosted λ: the multiple of a constant gradient that the filters add to it; 0 without Grokfast."""
         return filters_of(self.optimizer).gain - 1
 
     @property
     def should_stop(self) -> bool:
-        """Whether grokking was detected, and ``patience`` evaluations were made since."""
+        """Whether at least ``patience`` evaluations were made after the detection of grokking."""
         return (
             self.detector.grok_step is not None and self.patience is not None and self.patience <= self.since_detection
         )
 
     def train_step(self, batch: Any) -> dict[str, float]:
-        """One batch: as many optimizer steps as there are supervision steps.
+        """Train on one batch, with one optimizer step per supervision step.
 
         Returns:
-            ``loss`` and ``accuracy`` at the last supervision step before its update, and ``gradient_norm``,
-            of the loss as it is, before the filters.
+            ``loss`` and ``accuracy`` at the last supervision step before its update, and ``gradient_norm`` of the
+                unfiltered gradient.
 
         Raises:
-            ConfigError: a batch, or an output of the model, of no known form.
-            DivergedError: the loss or its gradient is not finite; no update was made of it.
+            ConfigError: the form of the batch or of the model's output is unknown.
+            DivergedError: the loss or its gradient is not finite; the update was not made.
         """
         given, state, found = Batch.read(batch, self.device), None, {}
         with mode(self.model, training=True):
@@ -157,12 +157,12 @@ class GrokkingAwareTrainer:
         return {"loss": loss.item(), "accuracy": accuracy, "gradient_norm": norm.item()}, state
 
     def evaluate(self, loader: Iterable[Any]) -> Scores:
-        """Loss and accuracy over all batches, of the weights and of their average; nothing is changed by it.
+        """Return loss and accuracy over all batches, for the weights and for their average.
 
-        Not even what is drawn at random afterwards, though the loader may shuffle, be it by a generator of its own.
+        Nothing is changed, including later random numbers, even if the loader shuffles with its own generator.
 
         Raises:
-            ConfigError: the loader gives no batch, or no label that counts.
+            ConfigError: the loader yields no batch, or no label that counts.
         """
         models = [self.model] if self.average is None else [self.model, self.average.model]
         totals = [[0.0, 0, 0] for _ in models]
@@ -174,12 +174,12 @@ class GrokkingAwareTrainer:
                         for place, value in enumerate(self._score(model, given)):
                             total[place] += value
         if not totals[0][2]:
-            raise ConfigError("loader", "empty", "must give at least one batch with a label that counts")
+            raise ConfigError("loader", "empty", "must yield at least one batch with a label that counts")
         scores = [(loss / count, hits / count) for loss, hits, count in totals]
         return Scores(*scores[0], *(scores[1] if len(scores) > 1 else ()))
 
     def _score(self, model: nn.Module, batch: Batch) -> tuple[float, int, int]:
-        """Sum of the losses, right answers and counted labels of a batch, at the last supervision step."""
+        """Return a batch's summed loss, correct answers, and counted labels at the last supervision step."""
         logits, labels, state = self.program(model, batch)
         for _ in range(self.program.supervision_steps - 1):
             logits, labels, state = self.program(model, batch, state)
@@ -189,20 +189,20 @@ class GrokkingAwareTrainer:
     def _mean_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         loss = self.loss(logits, labels)
         if loss.numel() != 1:
-            raise ConfigError("loss", list(loss.shape), "must be one number, the mean over the labels")
+            raise ConfigError("loss", list(loss.shape), "must be a scalar, the mean over the labels")
         return loss.squeeze()
 
     def _hits(self, logits: Tensor, labels: Tensor) -> tuple[int, int]:
-        """Right answers, and labels that count."""
+        """Return the number of correct answers, and the number of labels that count."""
         counted = labels != getattr(self.loss, "ignore_index", -100)
         hits = (logits.detach().argmax(-1) == labels) & counted
         return int(hits.sum()), int(counted.sum())
 
     def check_grokking(self, train_acc: float | int, eval_acc: float | int) -> bool:
-        """Take the accuracies of one evaluation; True at the one that detects grokking.
+        """Record the accuracies of an evaluation; return True for the one at which grokking is detected.
 
-        λ is boosted then. ``detector.grok_step`` is the step that grokking is dated at; an evaluation without a
-        step since the last counts as one a step later.
+        On detection, λ is boosted. ``detector.grok_step`` is the step to which grokking is dated. An evaluation without
+        a training step since the last evaluation counts as one step later.
         """
         if self.detector.grok_step is not None:
             self.since_detection += 1
@@ -213,9 +213,9 @@ class GrokkingAwareTrainer:
         return detected
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a continuation needs, as tensors and plain values, torch's random state for dropout among them.
+        """Return all that a continuation needs as tensors and plain values, including torch's random state for dropout.
 
-        The order of the loader's batches is the loader's affair.
+        The order of the loader's batches is not included.
         """
         return {
             "step": self.step,
@@ -229,17 +229,18 @@ class GrokkingAwareTrainer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on, bit for bit, where the state was taken of a trainer that was made in the same way.
+        """Continue, bit for bit, from the state of a trainer with the same configuration.
 
         Raises:
-            ConfigError: the state is of a trainer with other filters, with or without an average, or by another rule.
-            RuntimeError: it is of another model.
+            ConfigError: the trainer of the state has other filters, another rule, or differs in whether it averages
+                weights.
+            RuntimeError: the state belongs to another model.
         """
         if (state["average"] is None) != (self.average is None):
-            rule = "the state was saved without one" if state["average"] is None else "the state was saved with one"
+            rule = f"the state was saved {'without' if state['average'] is None else 'with'} an average"
             raise ConfigError("average", self.average and self.average.decay, rule)
         if set(state["detector"]) != set(self.detector.state):
-            raise ConfigError("rule", type(self.detector.rule).__name__, "the state is of a trainer with another rule")
+            raise ConfigError("rule", type(self.detector.rule).__name__, "the state was saved with another rule")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average is not None:

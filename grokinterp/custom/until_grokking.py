@@ -1,4 +1,4 @@
-"""One call that trains anyone's model until it groks, and a while beyond."""
+"""Train any model until it groks, and for a while beyond, in one call."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,7 +19,7 @@ from grokinterp.training.loggers import Logger, evaluation_line, finish_all, log
 
 @runtime_checkable
 class Stream(Protocol):
-    """What text is written to."""
+    """A destination of text."""
 
     def write(self, text: str, /) -> object: ...
 
@@ -27,28 +27,29 @@ class Stream(Protocol):
 
 
 Report = Callable[[str], object] | Stream | None
-"""Where lines go: a function of one line, a stream, or nowhere."""
+"""Destination of progress lines: a function of one line, a stream, or None."""
 
 
 def to_stderr(line: str) -> None:
-    """Write a line to what standard error now is."""
+    """Write a line to the current standard error."""
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
 
 
 @dataclass(frozen=True)
 class GrokkingResult:
-    """What came of a training.
+    """The result of a training run.
 
     Attributes:
-        grokking_step: first step of the evaluations that established grokking, None without it.
-        final_train_accuracy, final_eval_accuracy: at the last evaluation, of the weights that are kept.
+        grokking_step: first step of the evaluations that established grokking; None without grokking.
+        final_train_accuracy, final_eval_accuracy: accuracies of the final weights, at the last evaluation.
         history: a row for every evaluation: ``step``, ``train_loss``, ``train_accuracy``, ``test_loss``,
-            ``test_accuracy`` (of the held-out data), ``average_test_loss`` and ``average_test_accuracy`` (there, of the
-            averaged weights), ``lamb``.
-        steps: batches trained on.
-        ended: why no more: "max_steps", "grokked" (and patience), or what was not finite.
-        trainer: goes on from here, and has the averaged model.
+            ``test_accuracy`` (on the held-out data), ``average_test_loss`` and ``average_test_accuracy`` (of the
+            averaged weights, on the same data), and ``lamb``.
+        steps: number of batches trained on.
+        ended: the reason for the end: "max_steps", "grokked" (and patience), or a message about a value that was not
+            finite.
+        trainer: the trainer, which can continue from here and contains the averaged model.
     """
 
     grokking_step: int | None
@@ -79,31 +80,32 @@ def train_until_grokking(
     loggers: Sequence[Logger] = (),
     report: Report = to_stderr,
 ) -> GrokkingResult:
-    """Train, and stop at ``max_steps``, or ``grokking_patience`` evaluations after grokking was detected; never before.
+    """Train for ``max_steps``, or until ``grokking_patience`` evaluations after grokking was detected.
 
-    Every ``eval_interval`` batches, at step 0 and at the end, both loaders are evaluated as a whole. A loss that
-    is not finite ends it too, with a line, and with the weights before it, which are evaluated if they are finite.
+    Both loaders are fully evaluated at step 0, every ``eval_interval`` batches, and at the end. Training ends early
+    only if a loss or gradient is not finite. It then reports a line and keeps the weights before that step, which are
+    evaluated if they are finite.
 
     Args:
-        model: any module; trained in place.
-        train_loader: batches for ``GrokkingAwareTrainer``, again and again from its beginning.
+        model: any module; it is trained in place.
+        train_loader: batches for ``GrokkingAwareTrainer``; it is iterated repeatedly.
         eval_loader: batches of held-out examples.
-        max_steps: batches to train on at most.
-        eval_interval: batches between evaluations.
-        device: where to train; None: where the model is.
-        grokking_patience: evaluations after detection; None: on to ``max_steps``.
-        optimizer: as in ``GrokkingAwareTrainer``, like the following.
-        loss: the mean over labels.
-        filters: through which gradients pass.
-        boost: of λ, once grokking is detected.
-        average: decay of the average of the weights.
-        rule: what counts as grokking.
-        supervision_steps: optimizer steps on every batch.
-        loggers: take every evaluation as numbers by name, as in ``train``.
-        report: takes a line for every evaluation, for the detection, and for the end.
+        max_steps: maximum number of batches to train on.
+        eval_interval: number of batches between evaluations.
+        device: where to train (default: the model's device).
+        grokking_patience: number of evaluations after the detection; None to continue to ``max_steps``.
+        optimizer: as in ``GrokkingAwareTrainer``, like the next six arguments.
+        loss: the mean loss over labels.
+        filters: filters of the gradients.
+        boost: factor of λ once grokking is detected.
+        average: decay of the moving average of the weights.
+        rule: the criterion for grokking.
+        supervision_steps: number of optimizer steps per batch.
+        loggers: receive the numbers of every evaluation by name, as in ``train``.
+        report: receives a line for every evaluation, for the detection, and for the end.
 
     Raises:
-        ConfigError: an argument that breaks its rule, a loader that is empty or an iterator; before any step.
+        ConfigError: an argument is invalid, or a loader is empty or can be iterated only once; raised before any step.
     """
     require_whole("max_steps", max_steps, 1)
     require_whole("eval_interval", eval_interval, 1)
@@ -142,18 +144,22 @@ def _run(watch: "_Watch", batches: Iterator[Any], max_steps: int, eval_interval:
 
 
 def endless(loader: Iterable[Any]) -> Iterator[Any]:
-    """The batches of a loader, epoch after epoch. Raises ConfigError where an epoch has none."""
+    """Yield the batches of a loader, epoch after epoch.
+
+    Raises:
+        ConfigError: an epoch has no batch.
+    """
     while True:
         empty = True
         for batch in loader:
             empty = False
             yield batch
         if empty:
-            raise ConfigError("train_loader", "empty", "must give batches every time it is gone through")
+            raise ConfigError("train_loader", "empty", "must yield batches in every epoch")
 
 
 class _Watch:
-    """The evaluations of one training, written down, said and logged."""
+    """The evaluations of a training run, recorded, reported, and logged."""
 
     def __init__(
         self, trainer: GrokkingAwareTrainer, loaders: tuple[Iterable[Any], Iterable[Any]], loggers: list[Logger],
@@ -163,7 +169,7 @@ class _Watch:
         self.history: list[dict[str, float | int]] = []
 
     def say(self, line: str) -> None:
-        """One line to wherever lines go."""
+        """Report a line."""
         if callable(self.report):
             self.report(line)
         elif self.report is not None:
@@ -171,7 +177,7 @@ class _Watch:
             self.report.flush()
 
     def evaluate(self) -> None:
-        """Both loaders at the present step, and whether this is grokking."""
+        """Evaluate both loaders at the current step, and check whether grokking is detected."""
         train, held_out = (self.trainer.evaluate(loader) for loader in self.loaders)
         row = {
             "step": self.trainer.step,
@@ -188,11 +194,11 @@ class _Watch:
         self.loggers = log_all(self.loggers, row)
         self.say(f"step {self.trainer.step}: {evaluation_line(row)}")
         if self.trainer.check_grokking(train.accuracy, held_out.accuracy):
-            boosted = f"; λ is {self.trainer.lamb:.3g} from here on" if self.trainer.lamb else ""
+            boosted = f"; λ is now {self.trainer.lamb:.3g}" if self.trainer.lamb else ""
             self.say(f"step {self.trainer.step}: grokked at step {self.trainer.detector.grok_step}{boosted}")
 
     def result(self, ended: str) -> GrokkingResult:
-        """What came of it, and its last line."""
+        """Report the last line, and return the result."""
         grokked, last = self.trainer.detector.grok_step, self.history[-1]
         verdict = "no grokking was detected" if grokked is None else f"grokked at step {grokked}"
         shares = f"train {last['train_accuracy']:.1%}, eval {last['test_accuracy']:.1%}"

@@ -149,46 +149,46 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
                 out=nn.Linear(P + 1, P),
             ),
         },
-        r"mid.weight of Net: must be read at the tokens of an example: the first, \[0, 7\], depends on row 1",
+        r"mid.weight of Net: must be read only at an example's tokens: the first, \[0, 7\], depends on row 1",
     ),
     "a matrix that is not used": (
         {"parts": {"embedding": "spare"}, "module": net(spare=nn.Embedding(P, 3))},
         "the logits do not depend on it",
     ),
-    "either way round": (
+    "ambiguous orientation": (
         {
             "parts": {"embedding": "W"},
             "module": Net(lambda m, x: m.out(m.W[x].sum(1)), W=drawn(P, P), out=nn.Linear(P, P)),
         },
-        r'could be either way round: write "W\[token, feature\]" or "W\[feature, token\]"',
+        r'has an ambiguous orientation: write "W\[token, feature\]" or "W\[feature, token\]"',
     ),
     "not what is read": (
         {"parts": {"unembedding": "spare"}, "module": net(spare=nn.Linear(3, P))},
-        "must have 7 classes by the 8 numbers that the last linear layer reads",
+        "must have 7 classes by the 8 features that the last linear layer reads",
     ),
     "a submodule of several matrices": (
         {"parts": {"embedding": "both"}, "module": net(both=nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)))},
-        "must hold one matrix; name one of its own: both.0.weight, both.1.weight",
+        "must contain one matrix; name one of these: both.0.weight, both.1.weight",
     ),
     "no attention": (
         {"parts": {"attention": "out"}},
-        "must be a submodule that gives an attention pattern, or computes one",
+        "must be a submodule that outputs or computes an attention pattern",
     ),
     "neurons that are no tensor of examples": ({"parts": {"neurons": "act"}}, "must be a submodule that runs once"),
     "parts without a task": ({"task": None, "parts": {"embedding": "emb"}}, "parts=embedding: needs task="),
-    "words without need": ({"data": "sums"}, "data=sums: is not used with task=modular_addition"),
+    "words without need": ({"data": "sums"}, "data=sums: cannot be used with task=modular_addition"),
     "labels of another task": (
         {"task": ModularSubtraction(p=P)},
         r"train=example 1, tokens \[0, 3\], label 3: must have the label",
     ),
-    "another modulus": ({"task": ModularAddition(p=5)}, r"must be an example of modular_addition, of tokens below 5"),
+    "another modulus": ({"task": ModularAddition(p=5)}, r"must be an example of modular_addition, with tokens below 5"),
     "some of the examples": (
         {"inputs": PAIRS[:-2], "labels": SUMS[:-2]},
-        r"must be all 49 of modular_addition .* 2 lack, the first .* \[6, 5\]",
+        r"must cover all 49 of modular_addition .* 2 are missing, the first .* \[6, 5\]",
     ),
     "an example twice": (
         {"inputs": torch.cat([PAIRS, PAIRS[:1]]), "labels": torch.cat([SUMS, SUMS[:1]])},
-        "must be given once",
+        "must be given only once",
     ),
     "inputs without tokens": (
         {"inputs": drawn(P * P, 2), "module": nn.Linear(2, P)},
@@ -196,7 +196,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a logit for =": (
         {"module": net(out=nn.Linear(WIDTH, P + 1))},
-        "model=8 logits: must be the 7 classes .* give logits=",
+        "model=8 logits: must be the 7 classes .* pass logits=",
     ),
 }
 
@@ -229,7 +229,7 @@ def test_a_run_is_continued_and_reopened(tmp_path):
     split = {"train": (PAIRS[third], SUMS[third]), "test": (PAIRS[~third], SUMS[~third]), "task": TASK}
     with Recorder(tmp_path / "run", module, **split, parts=parts, resume=True) as recorder:
         recorder.record(5)
-    with pytest.raises(RunDirectoryError, match="another module"):
+    with pytest.raises(RunDirectoryError, match="a different module"):
         Recorder(tmp_path / "run", module, **split, resume=True)
     without = Trajectory.open(tmp_path / "run")
     assert without.steps == (0, 5)

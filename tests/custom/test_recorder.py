@@ -163,7 +163,7 @@ def test_masks_of_minus_infinity_are_no_damage(tmp_path):
     [
         ({"train": EXAMPLES[0]}, "train=Tensor: must be a pair"),
         ({"train": (EXAMPLES[0], [0] * 6)}, "train=labels: must be a tensor of integers"),
-        ({"train": (EXAMPLES[0], EXAMPLES[1][:3])}, "train=3 labels: must be as many as the inputs"),
+        ({"train": (EXAMPLES[0], EXAMPLES[1][:3])}, "train=3 labels: must be as many as the 6 inputs"),
         ({"train": (EXAMPLES[0], EXAMPLES[1] + 2)}, "labels=2: must be classes from 0 to 1"),
         ({"train": ([], EXAMPLES[1])}, "train=inputs: must all have the same number"),
         ({"train": ({"a b": EXAMPLES[0]}, EXAMPLES[1])}, "train=a b: the keywords of the inputs must be names"),
@@ -234,7 +234,7 @@ def test_an_exception_interrupts_and_resume_continues(tmp_path):
     with pytest.raises(ZeroDivisionError), watching:
         raise ZeroDivisionError
     assert Trajectory.open(tmp_path).directory.status["status"] == "interrupted"
-    with pytest.raises(RunDirectoryError, match="holds a run: continue it with resume=True"):
+    with pytest.raises(RunDirectoryError, match="contains a run: continue it with resume=True"):
         recorder(tmp_path, module)
     with open(tmp_path / "metrics.jsonl", "ab") as log:
         log.write(b'{"step": 5, "train')  # a killed process
@@ -251,11 +251,11 @@ def test_an_exception_interrupts_and_resume_continues(tmp_path):
 def test_only_the_same_recording_is_continued(tmp_path):
     recorder(tmp_path).finish()
     x, y = EXAMPLES
-    with pytest.raises(RunDirectoryError, match="another module"):
+    with pytest.raises(RunDirectoryError, match="a different module"):
         recorder(tmp_path, nn.Sequential(nn.Linear(3, 2)), resume=True)
-    with pytest.raises(RunDirectoryError, match="another examples"):
+    with pytest.raises(RunDirectoryError, match="different set of examples"):
         recorder(tmp_path, train=(x[:4] + 1, y[:4]), resume=True)
-    with pytest.raises(RunDirectoryError, match="another loss"):
+    with pytest.raises(RunDirectoryError, match="a different loss"):
         recorder(tmp_path, loss="mse", resume=True)
     with pytest.raises(RunDirectoryError, match="does not exist"):
         recorder(tmp_path / "none", resume=True)
@@ -287,7 +287,7 @@ def test_a_recording_of_an_older_version_is_continued(tmp_path):
 def test_another_last_layer_is_another_recording(tmp_path):
     module = nn.Sequential(nn.Linear(3, 4), nn.Sigmoid(), nn.Linear(4, 2))
     recorder(tmp_path, module).finish()
-    with pytest.raises(RunDirectoryError, match="another last linear layer"):
+    with pytest.raises(RunDirectoryError, match="a different last linear layer"):
         recorder(tmp_path, module, resume=True, reads="0")
 
 

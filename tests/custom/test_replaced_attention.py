@@ -253,14 +253,14 @@ def test_what_is_kept_is_named() -> None:
     assert replacement.kept == (
         "1 (Mixer: scaled_dot_product_attention)",
         "2 (CausalAttention: its name)",
-        "3 (OwnForward: a subclass with code of its own)",
+        "3 (OwnForward: a subclass with its own code)",
     )
     torch.testing.assert_close(model[0](x), stablemax(scores) @ model[0].qkv(x)[..., 2 * WIDTH :])
     assert type(model[5]) is nn.Softmax
     assert str(replacement) == (
-        "Replaced the softmax of attention in 1 modules: 0.softmax. Looks like attention, and was NOT replaced: "
+        "Replaced the attention softmax in 1 module: 0.softmax. Similar to attention, but NOT replaced: "
         "1 (Mixer: scaled_dot_product_attention), 2 (CausalAttention: its name), "
-        "3 (OwnForward: a subclass with code of its own)."
+        "3 (OwnForward: a subclass with its own code)."
     )
 
 
@@ -335,7 +335,7 @@ def test_a_fused_attention_is_found_in_bases_and_inner_functions(kind: type[nn.M
 def test_a_model_without_attention() -> None:
     replacement = replace_attention(nn.Sequential(nn.Linear(3, 4), nn.Softmax(dim=-1)))
     assert replacement == ((), ())
-    assert str(replacement) == "No attention was found, and nothing was replaced."
+    assert str(replacement) == "No attention was found; nothing was replaced."
 
 
 def test_our_transformer_becomes_the_one_with_stablemax() -> None:

@@ -59,7 +59,7 @@ def test_it_stops_at_detection_and_patience() -> None:
     assert (result.final_train_accuracy, result.final_eval_accuracy) == (1.0, 1.0)
     assert [row["lamb"] for row in result.history] == [2.0] * 8 + [3.0] * 4
     assert lines[0] == "step 0: train 100.0%, eval 0.0%, gap 100.0%, λ 2"
-    assert lines[8] == "step 70: grokked at step 50; λ is 3 from here on"
+    assert lines[8] == "step 70: grokked at step 50; λ is now 3"
     assert lines[-2] == "step 110: train 100.0%, eval 100.0%, gap 0.0%, λ 3"
     assert lines[-1] == "done after 110 steps (grokked): grokked at step 50, train 100.0%, eval 100.0%"
     assert len(lines) == 12 + 2
@@ -135,13 +135,13 @@ WRONG = {
     "max_steps=0": {"max_steps": 0},
     "eval_interval=0": {"eval_interval": 0},
     "loader=empty": {"eval_loader": []},
-    "loader=empty: must give": {"train_loader": []},
+    "loader=empty: must yield": {"train_loader": []},
     "^grokking_patience=-1": {"grokking_patience": -1},
     "^grokking_patience=True": {"grokking_patience": True},
     "max_steps=True: must be an integer from 1": {"max_steps": True},
     "eval_interval=True: must be an integer from 1": {"eval_interval": True},
-    "^train_loader=list_iterator: can be gone through only once": {"train_loader": iter(BATCHES)},
-    "^eval_loader=list_iterator: can be gone through only once": {"eval_loader": iter(BATCHES)},
+    "^train_loader=list_iterator: can be iterated only once": {"train_loader": iter(BATCHES)},
+    "^eval_loader=list_iterator: can be iterated only once": {"eval_loader": iter(BATCHES)},
 }
 
 
