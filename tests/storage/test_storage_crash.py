@@ -19,7 +19,7 @@ from grokinterp.errors import CheckpointError, RunDirectoryError
 from grokinterp.storage import RunDirectory, encode_tensors, write_atomic
 from grokinterp.storage.atomic import is_leftover
 
-WRITER = Path(__file__).resolve().with_name("crash_writer.py")
+WRITER = Path(__file__).resolve().parents[1] / "support" / "crash_writer.py"
 CALLS = (
     "openat write pwrite64 fsync fdatasync close ?link linkat ?rename ?renameat renameat2 ?unlink unlinkat ftruncate"
 )
