@@ -40,8 +40,9 @@ def test_a_split_is_exact_and_follows_its_seed_alone(p, fraction, pairs, stratif
 @given(p=sizes, fraction=fractions, pairs=pairings, seed=seeds)
 def test_a_plain_split_takes_groups_in_random_order_until_it_is_full(p, fraction, pairs, seed):
     """What every run before stratified splits was trained on."""
-    task, wanted = ModularAddition(p=p), int(fraction * p * p)
-    assume(wanted > 0)
+    assume(int(fraction * p * p) > 0)
+    task, split = ModularAddition(p=p), Split(fraction=fraction, pairs=pairs)
+    wanted = split.sizes(task).train
     ids = task.mirror().tolist() if pairs == "unordered" else list(range(p * p))
     groups = [[i for i, other in enumerate(ids) if other == group] for group in sorted(set(ids))]
     generator, taken = torch.Generator().manual_seed(seed), []
@@ -50,7 +51,7 @@ def test_a_plain_split_takes_groups_in_random_order_until_it_is_full(p, fraction
         for index in torch.randperm(len(groups), generator=generator).tolist():
             if len(taken) + len(groups[index]) <= wanted:
                 taken += groups[index]
-    is_train = Split(fraction=fraction, pairs=pairs).is_train(task, seed=seed)
+    is_train = split.is_train(task, seed=seed)
     assert is_train.nonzero().flatten().tolist() == sorted(taken)
 
 
