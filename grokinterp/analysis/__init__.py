@@ -1,4 +1,4 @@
-"""Analyses, which are plain functions of one checkpoint, and the functions that run them over a trajectory."""
+"""Analyses (plain functions of one checkpoint) and the functions that run them over a trajectory."""
 
 from grokinterp.analysis.catalogue import ANALYSES, ENTRIES
 from grokinterp.analysis.circuit.causal import causal_evidence

@@ -15,7 +15,7 @@ ENTRIES = (
     *LANDSCAPE,
     *HEALTH,
 )
-"""What ``analyze`` runs unless other entries are given."""
+"""The entries that ``analyze`` runs by default."""
 
 ANALYSES = tuple(entry.analysis for entry in ENTRIES)
-"""The functions alone."""
+"""The analysis functions of all entries."""

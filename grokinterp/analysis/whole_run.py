@@ -33,29 +33,29 @@ def analyze(
 ) -> Results:
     """Run analyses over the checkpoints of a run and write their results into ``analysis/NAME.nc``.
 
-    A result is kept as long as the checkpoint, the arguments of the analysis, and the code it rests on stay the same;
-    new checkpoints are added. Results that are no longer valid are removed, so that a summary never mixes them with
-    others. An analysis that is not defined for the run's task or model is left out, and ``Results.not_defined`` says
-    why.
+    A result is kept as long as the checkpoint, the arguments of the analysis, and the code that it depends on are
+    unchanged; results for new checkpoints are added. Outdated results are removed, so that a summary never mixes them
+    with current results. An analysis that is not defined for the task or the model of the run is skipped, and
+    ``Results.not_defined`` gives the reason.
 
-    Costly analyses run on a few checkpoints, at the beginnings of the phases and between them, and those that store
-    large maps on at most 128. ``every=1`` runs every analysis on every checkpoint.
+    Costly analyses run on a few checkpoints, at the starts of the phases and between them; analyses that store large
+    maps run on at most 128 checkpoints. ``every=1`` runs every analysis on every checkpoint.
 
-    An analysis of your own needs no change of this package: ``entries=(*ENTRIES, Entry(mine))`` runs it along with the
-    others.
+    You can add your own analysis without changing this package: ``entries=(*ENTRIES, Entry(mine))`` runs it together
+    with the others.
 
     Args:
-        run: a trajectory, or the directory of one.
-        only: names of analyses (default: all; ``label_noise`` only where there is some).
-        every: take each ``every``-th saved checkpoint, and the last, for all analyses alike.
-        device: where to compute.
+        run: a trajectory, or a run directory.
+        only: names of analyses (default: all; ``label_noise`` only for runs with label noise).
+        every: run every analysis on each ``every``-th saved checkpoint and on the last.
+        device: the device to compute on.
         progress: show a progress bar on standard error.
-        entries: the analyses that there are, and how each is run.
+        entries: the available analyses, and how each is run.
 
     Raises:
-        ConfigError: an unknown analysis or none, ``every`` below 1, or logits of all examples that do not fit the
-            available memory.
-        RunDirectoryError: not a run directory, or none of its checkpoints can be read.
+        ConfigError: an analysis is unknown, none is given, ``every`` is below 1, or the logits of all examples do not
+            fit into the available memory.
+        RunDirectoryError: the directory is not a run directory, or none of its checkpoints can be read.
     """
     results = analyze_run(run, entries, arguments_of, only=only, every=every, device=device, progress=progress)
     if only is None and every in (None, 1) and entries is ENTRIES:
@@ -64,12 +64,12 @@ def analyze(
 
 
 def arguments_of(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return the arguments of analyses that the last checkpoint determines: its keys, and its triples of circles."""
+    """Return the arguments of analyses that the last checkpoint determines: its keys and its triples of circles."""
     return keys_of(checkpoint) | {"triples": settling_triples(checkpoint)}
 
 
 def keys_of(checkpoint: Checkpoint) -> dict[str, Int[Tensor, "key"]]:
-    """Return the key frequencies and the rows of the key irreducible representations; none where there is no group."""
+    """Return the key frequencies and the rows of the key irreducible representations, both empty without a group."""
     keys = dict.fromkeys(("key_frequencies", "key_irreps"), torch.empty(0, dtype=torch.int64))
     with suppress(NotDefined):
         keys["key_frequencies"] = logit_spectrum(checkpoint).is_key.nonzero().flatten() + 1

@@ -270,7 +270,7 @@ def test_filters_without_vmap(recorded):
     path, module = recorded["cnn"]
     run = Trajectory.open(path, module)
     assert filtered_alignment(run, GrokfastEMA()).sizes["step"] == 3
-    with pytest.raises(ConfigError, match="a recorded module runs in the loop only"):
+    with pytest.raises(ConfigError, match="must be off for a recorded module"):
         evaluate(performance, run, vectorize=True)
     with pytest.raises(NotDefined, match="needs the module"):
         _ = Trajectory.open(path)[4].logits

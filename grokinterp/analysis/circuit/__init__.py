@@ -1,4 +1,4 @@
-"""Circuit: the algorithm that a network uses, with causal evidence, an idealized network, and proofs."""
+"""Circuit: the algorithm that a network implements, with causal evidence, an idealized network, and proofs."""
 
 from grokinterp.analysis.circuit.causal import causal_evidence
 from grokinterp.analysis.circuit.certified_accuracy import certified_accuracy

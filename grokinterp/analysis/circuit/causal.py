@@ -1,4 +1,4 @@
-"""Whether the key frequencies cause the answers of held-out pairs: gone without them, and there with them alone."""
+"""Causal evidence that the key frequencies are necessary and sufficient for the answers to held-out pairs."""
 
 import math
 from typing import NamedTuple
@@ -24,13 +24,13 @@ from grokinterp.runs.checkpoint import Checkpoint
 
 
 class CausalEvidence(NamedTuple):
-    """Whether the network's answer comes from its key frequencies, or key representations.
+    """Necessity and sufficiency of the key frequencies, or key representations, for the answer.
 
-    necessity: rise of the held-out loss without the key parts of the logits, as a share of chance [1]
-    sufficiency: how far the held-out loss of the key parts alone is below chance, as a share of it [1]
+    necessity: increase of the held-out loss without the key parts of the logits, as a share of the chance loss [1]
+    sufficiency: held-out loss of the key parts alone below the chance loss, as a share of the chance loss [1]
     necessity_control: necessity of random other parts of equal rank [1]
     sufficiency_control: sufficiency of random other parts of equal rank [1]
-    causal_score: the smaller of necessity and sufficiency, each above its control [1]
+    causal_score: the smaller of necessity and sufficiency, each minus its control [1]
     """
 
     necessity: Float[Tensor, ""]
@@ -41,12 +41,12 @@ class CausalEvidence(NamedTuple):
 
 
 class Pieces(NamedTuple):
-    """Logits taken apart along the product of the operands.
+    """Logits decomposed along the product of the operands.
 
     Args:
-        logits: with the pair (x, x⁻¹·g) in the place that ``sum_order`` gives to (x, g - x); classes are elements.
-        held_out: the same pairs that count.
-        kept: what the keys, and random others of equal rank in their place, are of the logits' mean over a product.
+        logits: logits with the pair (x, x⁻¹·g) at the position of (x, g - x) in ``sum_order``; classes are elements.
+        held_out: whether each of these pairs is held out.
+        kept: part of the logits' mean over a product at the keys and at random other sets of equal rank.
     """
 
     logits: Float[Tensor, "pair class"]
@@ -59,32 +59,34 @@ def causal_evidence(
 ) -> CausalEvidence:
     """Return the necessity and sufficiency of the key parts of the logits for the answers to held-out pairs.
 
-    With ℓ(L) the mean loss of logits L over the held-out pairs in units of that of chance, cut off at 1, P L the key
-    frequencies' part of the logits as in ``progress_measures``, and L̄ their mean over all pairs:
+    Let ℓ(L) be the mean loss of logits L over the held-out pairs, divided by the chance loss and clipped at 1; P L the
+    part of the logits at the key frequencies, as in ``progress_measures``; and L̄ their mean over all pairs:
 
         necessity = ℓ(L - P L) - ℓ(L);  sufficiency = 1 - ℓ(L̄ + P L).
 
-    Held out are the pairs that are not trained on and whose mirror images are not either; all pairs where no split is
-    known. Chance is log n for cross-entropy and (n - 1)/n² for the squared error, that of 1/n for every class. A
-    network that memorized is no better than chance on these pairs, and has nothing to lose. The controls are means
-    over 8 draws, the same for every checkpoint, of as many random other frequencies as there are keys, or of all
-    others. causal_score = min(necessity - control, sufficiency - control), and 0 where that is negative: one number in
-    [0, 1] that is high only if both hold, and of the keys alone.
+    causal_score = min(necessity - control, sufficiency - control), clipped at 0. It is 1 only if the network answers
+    held-out pairs with the key parts alone, fails without them, and random other parts have no such effect; it is 0 for
+    a network that memorizes, which is no better than chance on held-out pairs.
 
-    Where the group is not cyclic the parts are those of its irreducible representations: P_ρ projects L, as a function
-    of the product x·y, on the matrix entries of ρ(x·y), and the others come nearest to the rank of the keys.
+    Held-out pairs are pairs for which neither the pair nor its mirror image is a training example; without a known
+    split, all pairs. The chance loss is that of probability 1/n for every class: log n for cross-entropy and
+    (n - 1)/n² for the squared error. The controls are means over 8 draws, the same for every checkpoint, of as many
+    random other frequencies as there are keys (or of all others, if fewer).
+
+    In a non-cyclic group the parts belong to irreducible representations: P_ρ projects L, as a function of the product
+    x·y, onto the matrix entries of ρ(x·y), and the random parts have the rank nearest to the rank of the keys.
 
     Args:
-        checkpoint: of a run whose task is a product in a group.
-        key_frequencies: frequencies from 1 to ⌊n/2⌋; used where the group is cyclic.
-        key_irreps: rows of the ``irrep`` axis; used elsewhere.
+        checkpoint: a checkpoint of a run whose task is a product in a group.
+        key_frequencies: frequencies from 1 to ⌊n/2⌋; used for a cyclic group.
+        key_irreps: rows of the ``irrep`` axis; used for any other group.
 
     Source: Nanda et al. 2023, §5.1 (restricted and excluded logits); Wang et al. 2023, §4 (ablation and knock-in as
         evidence for a circuit); docs/formulas.md (why held-out pairs, and calibration).
 
     Raises:
-        NotDefined: no group of three or more elements is known in which the task is the product; no pair is held out;
-            every frequency or representation is key, so that there is no other to compare with.
+        NotDefined: the task is not a product in a known group of three or more elements; no pair is held out; or every
+            frequency or representation is key, so that there is no control.
     """
     if not checkpoint.problem.held_out.any():
         raise NotDefined("causal_evidence", "no pair is held out of training together with its mirror image")
@@ -101,7 +103,7 @@ def causal_evidence(
 
 
 def scaled_losses(pieces: Pieces, form: LossForm) -> tuple[Float[Tensor, "set_and_none"], Float[Tensor, "set"]]:
-    """Losses in units of chance, at most 1: without nothing, the keys, each random set; and of each of them alone."""
+    """Return losses as shares of chance, at most 1: of all logits, without each set of parts, and of each set alone."""
     table, kept = mean_by_sum(pieces.logits), pieces.kept
     exclude, loss = (excluded_squares, squared_error) if form == "mse" else (excluded_losses, cross_entropy)
     without = exclude(pieces.logits, pieces.held_out, table, torch.cat([torch.zeros_like(kept[:1]), kept]))
@@ -113,7 +115,7 @@ def scaled_losses(pieces: Pieces, form: LossForm) -> tuple[Float[Tensor, "set_an
 
 
 def cyclic_pieces(checkpoint: Checkpoint, key_frequencies: Int[Tensor, "key"]) -> Pieces:
-    """By the frequencies of the answer's exponent."""
+    """Return the pieces of the logits by frequencies of the answer's exponent."""
     grid = cyclic_grid(checkpoint, "causal_evidence")
     keys = key_mask(key_frequencies, grid.n, grid.example.device)
     require_others(keys, "frequency")
@@ -123,7 +125,7 @@ def cyclic_pieces(checkpoint: Checkpoint, key_frequencies: Int[Tensor, "key"]) -
 
 
 def group_pieces(checkpoint: Checkpoint, key_irreps: Int[Tensor, "key_irrep"]) -> Pieces:
-    """By the irreducible representations of the product."""
+    """Return the pieces of the logits by irreducible representations of the product."""
     grid = group_grid(checkpoint, "causal_evidence")
     answers, keys = grid.answers, irrep_rows(key_irreps, grid.answers)
     require_others(keys, "representation")
@@ -136,6 +138,6 @@ def group_pieces(checkpoint: Checkpoint, key_irreps: Int[Tensor, "key_irrep"]) -
 
 
 def require_others(keys: Bool[Tensor, "part"], part: str) -> None:
-    """Raise NotDefined where every frequency or representation is key."""
+    """Raise NotDefined if every frequency or representation is key."""
     if keys.all():
-        raise NotDefined("causal_evidence", f"every {part} is key: there is no other to compare with")
+        raise NotDefined("causal_evidence", f"every {part} is key, so there is no control")

@@ -1,4 +1,4 @@
-"""A lower bound on the accuracy that is proven with less work than evaluating every logit."""
+"""A lower bound on the accuracy, proven with less computation than the evaluation of every logit."""
 
 from typing import NamedTuple
 
@@ -15,23 +15,23 @@ from grokinterp.maths.fourier import waves
 from grokinterp.runs.checkpoint import Checkpoint
 
 PROOF_RANKS = (0, 4, 8, 16, 32)
-"""Singular directions that a certificate adds to the key structure."""
+"""Numbers of singular directions that a certificate adds to the key structure."""
 
 FINAL_NORM = "ln_final.hook_normalized"
 ROUNDING = 1e-10
-"""By this share of the largest term of a logit a margin must exceed its bound: far above float64's rounding of sums."""
+"""Slack by which a margin must exceed its bound, as a share of a logit's largest term; far above float64 rounding."""
 
 AT_ONCE = 4096
-"""Examples whose logits are held at a time."""
+"""Number of examples whose logits are in memory at a time."""
 
 AXES = {"proof_rank": PROOF_RANKS}
 
 
 class CertifiedAccuracy(NamedTuple):
-    """How many answers are proven to be correct by a low-rank form of the output map.
+    """Shares of answers that a low-rank approximation of the output map proves to be correct.
 
     certified_share: share of the examples whose answer is proven to be correct, a lower bound on the accuracy [1]
-    proof_cost: multiplications of the proof, divided by those of evaluating the output map [1]
+    proof_cost: multiplications of the proof, relative to the evaluation of the output map [1]
     true_share: share of the examples that are answered correctly [1]
     """
 
@@ -41,13 +41,13 @@ class CertifiedAccuracy(NamedTuple):
 
 
 class OutputMap(NamedTuple):
-    """The end of a network, logits = beside + z M, split as M = low + rest.
+    """The output map of a network, logits = beside + z M, split as M = low + rest.
 
     Args:
-        z: what the map reads of every example, less its mean.
-        beside: what every logit has beside z M, the mean of z included.
-        matrix: M, less the mean over the classes, which no margin sees.
-        skipping: features of the residual stream whose product with W_U is in ``beside``; 0 where no margin sees any.
+        z: input of the map for every example, minus its mean.
+        beside: part of the logits other than z M, including the contribution of the mean of z.
+        matrix: M minus its mean over the classes, which does not affect any margin.
+        skipping: features of the residual stream whose product with W_U is in ``beside``; 0 if they affect no margin.
     """
 
     z: Float[Tensor, "example feature"]
@@ -64,33 +64,34 @@ def certified_accuracy(
         logits = beside + z M,  M = M_low + D,
         correct answer y proven  ⇐  margin of (beside + z M_low) over c  >  ‖z‖ ‖D_c - D_y‖  for every class c ≠ y,
 
-    by the inequality of Cauchy and Schwarz. z are the neurons of the last hidden layer less their mean, M the
-    neuron-to-logit map; where a LayerNorm or RMSNorm follows, z is what the unembedding reads and M is W_U. M_low is M
-    projected on the waves cos w_k c and sin w_k c of the key frequencies, the output map that the idealized network
-    has, plus the r largest singular directions of what is left, r in ``PROOF_RANKS``. In other groups the matrix
-    entries ρ(c) of the key representations take the place of the waves; without a group only the directions are left.
+    by the Cauchy–Schwarz inequality. A share of 1 proves that all answers are correct. The share is low if the output
+    map is not of low rank: then little is proven, whatever the accuracy.
 
-    What is proven: the network, evaluated in real arithmetic with these weights, answers at least certified_share of
-    all examples correctly. The proof evaluates z of every example as a forward pass does, and saves the output map
-    only: R (F + C) + d C multiplications instead of F C + d C for an example, F features, C classes, R the rank of
-    M_low, d the residual stream's width where that reaches the logits directly; proof_cost is that ratio. (Norms,
-    class distances and the decomposition are checked once: at most F C (C + R) multiplications.) In an MLP with one
-    hidden layer and one-hot inputs nearly all of the brute-force cost lies in the output map; in a transformer
-    attention and MLP remain. Everything is computed in float64, not in interval arithmetic: a margin must exceed its
-    bound by 1e-10 of the largest term of a logit, while rounding is near 1e-13.
+    z are the neurons of the last hidden layer minus their mean, and M is the neuron-to-logit map; if a LayerNorm or
+    RMSNorm follows, z is the input of the unembedding and M is W_U. M_low is the projection of M onto the waves
+    cos w_k c and sin w_k c of the key frequencies (the output map of the idealized network), plus the r largest
+    singular directions of the remainder, r in ``PROOF_RANKS``. In other groups, the matrix entries ρ(c) of the key
+    representations replace the waves; without a group, M_low consists of the singular directions only.
 
-    The share is low where the output map holds more than the low rank: then nothing is proven, whatever the accuracy.
+    The proven statement is that the network, evaluated in real arithmetic with these weights, answers at least
+    certified_share of all examples correctly. The proof computes z of every example by a forward pass and saves only
+    the output map: R (F + C) + d C multiplications instead of F C + d C per example, with F features, C classes, R the
+    rank of M_low, and d the width of the residual stream if it reaches the logits directly; proof_cost is this ratio.
+    (Norms, class distances, and the decomposition are checked once, with at most F C (C + R) multiplications.) In an
+    MLP with one hidden layer and one-hot inputs, the output map is nearly all of the brute-force cost; in a
+    transformer, attention and MLP remain. The computation uses float64, not interval arithmetic: a margin must exceed
+    its bound by 1e-10 of the largest term of a logit, while rounding errors are near 1e-13.
 
     Args:
         checkpoint: the network.
-        key_frequencies: whose waves the low-rank map has; none is allowed.
-        key_irreps: rows of the irreducible representations whose entries it has where the group is not cyclic.
+        key_frequencies: frequencies of the waves in the low-rank map; may be empty.
+        key_irreps: rows of the irreducible representations in the low-rank map, for a non-cyclic group.
 
     Source: Gross et al. 2024 (compact proofs: length against tightness; low-rank approximation with error terms);
     docs/formulas.md, "Sparse structure and bounds".
 
     Raises:
-        NotDefined: the end of the network is unknown.
+        NotDefined: the output map of the network is unknown.
     """
     end, problem = output_map(checkpoint), checkpoint.problem
     basis = class_basis(checkpoint, key_frequencies, key_irreps)
@@ -110,7 +111,7 @@ def certified_accuracy(
 
 
 def output_map(checkpoint: Checkpoint) -> OutputMap:
-    """What the logits are linear in. Raises NotDefined where the end of the network is unknown."""
+    """Return the linear output map of the network. Raises NotDefined if it is unknown."""
     model, readout = checkpoint.model, checkpoint.readout
     if not model.n_neurons:
         raise NotDefined("certified_accuracy", model.lacks("the last hidden layer"))
@@ -133,7 +134,7 @@ def output_map(checkpoint: Checkpoint) -> OutputMap:
 def class_basis(
     checkpoint: Checkpoint, key_frequencies: Int[Tensor, "key"], key_irreps: Int[Tensor, "key_irrep"]
 ) -> Float[Tensor, "function class"]:
-    """Orthonormal functions of the class that the key structure spans; none where the task has no group."""
+    """Return orthonormal functions of the class that span the key structure; none for a task without a group."""
     task, device = checkpoint.problem.task, checkpoint.logits.device
     cyclic, group = grid_of(task, str(device)), answer_grid(task, str(device))
     if isinstance(cyclic, CyclicGrid):
@@ -148,16 +149,16 @@ def class_basis(
 
 
 def key_waves(rows: Int[Tensor, "key"], n: int) -> Float[Tensor, "function exponent"]:
-    """Orthonormal cosines and sines of some frequencies; at n/2 there is no sine."""
+    """Return the orthonormal cosines and sines of some frequencies; frequency n/2 has no sine."""
     both = torch.cat([wave[rows] for wave in waves(n, rows.device)])
     both = both[both.square().sum(1) > 0.5]
     return both / both.norm(dim=1, keepdim=True)
 
 
 def key_entries(rows: Bool[Tensor, "irrep"], grid: AnswerGrid) -> Float[Tensor, "function element"]:
-    """An orthonormal basis of the functions that the matrix entries of some representations span.
+    """Return an orthonormal basis of the span of the matrix entries of some representations.
 
-    The projector on them is Σ_ρ (d/(c·n)) χ_ρ(x·y⁻¹), as in ``irreps.power_by_irrep``; its rank is its trace.
+    The projector onto it is Σ_ρ (d/(c·n)) χ_ρ(x·y⁻¹), as in ``irreps.power_by_irrep``; its rank is its trace.
     """
     projector = torch.einsum("r,rxy->xy", grid.scale * rows, grid.characters[:, grid.quotient])
     size, functions = torch.linalg.eigh((projector + projector.mT) / 2)
@@ -167,7 +168,7 @@ def key_entries(rows: Bool[Tensor, "irrep"], grid: AnswerGrid) -> Float[Tensor, 
 def proven(
     end: OutputMap, low: Float[Tensor, "feature class"], labels: Int[Tensor, "example"]
 ) -> Bool[Tensor, "example"]:
-    """Whether the margin with a low-rank output map exceeds what the rest of the map can take away from it."""
+    """Return whether the margin with the low-rank output map exceeds the largest effect of the rest of the map."""
     rest = (end.matrix - low).mT.contiguous()
     apart = distances(rest)
     longest = end.matrix.norm(dim=0).max()
@@ -182,7 +183,7 @@ def proven(
 
 
 def distances(rows: Float[Tensor, "class feature"]) -> Float[Tensor, "class other_class"]:
-    """Distances between all rows, by their differences: a difference of squares could round a distance to less.
+    """Return the distances between all rows, from their differences, because squares could round a distance down.
 
     >>> distances(torch.tensor([[0.0, 0.0], [3.0, 4.0]])).tolist()
     [[0.0, 5.0], [5.0, 0.0]]

@@ -1,4 +1,4 @@
-"""Whether the neurons hold the waves of a + b in the directions from which the logits read them."""
+"""Waves of a + b in the neurons, along the directions from which the logits read them."""
 
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ AXES = {"axis": ("cos", "sin")}
 
 
 class KeyDirections(NamedTuple):
-    """How much of the neurons along each key direction is a wave of a + b.
+    """Share of the neurons' variance along each key direction that is a wave in a + b.
 
     direction_fve: share of the variance along the direction that the frequency's waves in a + b explain [1]
     """
@@ -26,24 +26,25 @@ class KeyDirections(NamedTuple):
 
 
 def key_directions(checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "key"]) -> KeyDirections:
-    """Return how much of the neurons' variance along each key direction is a wave in a + b.
+    """Return the share of the neurons' variance along each key direction that is a wave in a + b.
 
-    The fit of u_kᵀ h(a, b) is α cos w_k(a + b) + β sin w_k(a + b), for each key direction u_k.
+    The projection u_kᵀ h(a, b) of the last hidden layer's neurons h onto a key direction u_k is fitted by
+    α cos w_k(a + b) + β sin w_k(a + b). FVE is the share of its variance over all pairs that the fit explains: 1 if the
+    logits read an exact wave in a + b from this direction. It is NaN for a direction without variance, such as the sine
+    of k = p/2.
 
-    h are the neurons of the last hidden layer and W_L [neuron, class] their map to the logits, which reads cos w_k c
-    off the direction u_k = Σ_c W_L[:, c] cos w_k c, and sin w_k c off v_k likewise. FVE = the fitted terms' share of
-    the variance over all pairs. NaN for a direction without variance, such as the sine of k = p/2.
-
-    a, b and c are exponents in the task's group; a final LayerNorm is left out of W_L.
+    The neuron-to-logit map W_L [neuron, class] reads cos w_k c from the direction u_k = Σ_c W_L[:, c] cos w_k c, and
+    sin w_k c from the analogous direction v_k. a, b and c are exponents in the task's group; W_L does not include a
+    final LayerNorm.
 
     Args:
-        checkpoint: of a run whose task has a cyclic group.
+        checkpoint: a checkpoint of a run whose task has a cyclic group.
         key_frequencies: frequencies from 1 to ⌊p/2⌋.
 
     Source: Nanda et al. 2023, §4.2 (u_kᵀ MLP).
 
     Raises:
-        NotDefined: no cyclic group, no key frequency, or an unknown neuron-to-logit map.
+        NotDefined: the task has no cyclic group, no frequency is key, or the neuron-to-logit map is unknown.
     """
     grid = cyclic_grid(checkpoint, "key_directions")
     if not len(key_frequencies):
@@ -58,7 +59,7 @@ def key_directions(checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "key"
 def wave_shares(
     along: Float[Tensor, "pair direction"], rows: Int[Tensor, "key"], pair: Float[Tensor, "key axis residue"]
 ) -> Float[Tensor, "direction"]:
-    """Share of each function of (a, b) that its frequency's waves in a + b explain; two directions a frequency."""
+    """Return the share of each function of (a, b) explained by waves in a + b, for two directions per frequency."""
     n = pair.shape[2]
     own = pair.repeat_interleave(2, dim=0)  # [direction, axis, residue]
     projected = torch.einsum("dxs,sd->dx", own, mean_by_sum(along)).square().sum(1)

@@ -1,4 +1,4 @@
-"""The network that is left when every neuron is reduced to the waves of one frequency."""
+"""The idealized network, in which every neuron is reduced to the waves of a single frequency."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -14,23 +14,23 @@ from grokinterp.maths.grid import FUNDAMENTAL, ROUNDING, line_sums
 from grokinterp.runs.checkpoint import Checkpoint
 
 ROWS = 8
-"""Values of a whose pairs are computed at a time."""
+"""Number of values of a whose pairs are computed at a time."""
 
 
 class IdealizedNetwork(NamedTuple):
-    """How well waves of one frequency per neuron explain the network.
+    """Amplitudes and phases of the idealized neurons, and agreement of the idealized network with the real network.
 
     neuron_amplitude: mean amplitude of the neuron's waves in a and in b, before its activation function [1]
     neuron_amplitude_out: amplitude of the neuron's wave in c, in the neuron-to-logit map [1]
     neuron_phase_a: phase of the neuron's wave in a [rad]
     neuron_phase_b: phase of the neuron's wave in b [rad]
     neuron_phase_out: phase of the neuron's wave in c [rad]
-    neuron_wave_frequency: frequency of the neuron's waves, 0 for a neuron that never changes [1]
+    neuron_wave_frequency: frequency of the neuron's waves, 0 for a constant neuron [1]
     phase_mismatch: phase in a plus phase in b minus phase in c, from -π to π [rad]
     idealized_accuracy: share of pairs that the idealized network answers correctly [1]
-    idealized_agreement: share of pairs that it answers as the network itself does [1]
-    idealized_fve: share of the row-centered logits' variance that its logits explain, up to their scale [1]
-    idealized_certified: share of pairs that its margin answers correctly, whatever its error is [1]
+    idealized_agreement: share of pairs with the same answer from the idealized and the real network [1]
+    idealized_fve: share of the row-centered logits' variance explained by the idealized logits, up to scale [1]
+    idealized_certified: share of pairs that are correct because the idealized margin exceeds the error [1]
     """
 
     neuron_amplitude: Float[Tensor, "neuron"]
@@ -47,12 +47,12 @@ class IdealizedNetwork(NamedTuple):
 
 
 class Waves(NamedTuple):
-    """Every neuron as its mean and the sum of waves x cos(w t) + y sin(w t) in t = b, a, a + b and a - b.
+    """Every neuron as its mean plus the waves x cos(w t) + y sin(w t) in t = b, a, a + b and a - b.
 
     Args:
-        mean: over all pairs.
-        frequency: k of w = 2πk/n, the same for the four; 0 for a constant.
-        cosine, sine: x and y of each.
+        mean: mean over all pairs.
+        frequency: k of w = 2πk/n, the same for the four waves; 0 for a constant neuron.
+        cosine, sine: x and y of each wave.
     """
 
     mean: Float[Tensor, "neuron"]
@@ -68,23 +68,24 @@ def idealized_network(checkpoint: Checkpoint) -> IdealizedNetwork:
         logits(a, b, c) = Σ_n act(u_n(a, b)) B_n cos(wc + φ_out),
 
     the orthogonal projections of the neuron's pre-activation and of its row of the neuron-to-logit map W_L onto these
-    functions, k being where the four explain most of the pre-activation. All else of the network is left out: other
-    frequencies, the residual stream beside the last hidden layer, output biases, a final LayerNorm. Where
-    φ_a + φ_b = φ_out, the product of the waves in a and b adds to cos w(a + b - c): phase_mismatch is 0 in
-    ``solved_addition``, which is its own idealized network.
+    functions, where k is the frequency whose four waves explain most of the pre-activation. Everything else is removed:
+    other frequencies, the residual stream that bypasses the last hidden layer, output biases, a final LayerNorm. If
+    idealized_accuracy, idealized_agreement and idealized_fve are 1, these waves explain the network completely. If
+    φ_a + φ_b = φ_out, the product of the waves in a and b contributes to cos w(a + b - c): phase_mismatch is 0 in
+    ``solved_addition``, which equals its idealized network.
 
-    idealized_fve is the squared cosine between the row-centered logits of both, 0 where that is negative.
-    idealized_certified is the share of pairs (a, b) whose idealized margin is larger than the error of the idealized
+    idealized_fve is the squared cosine between the row-centered logits of both networks, or 0 if the cosine is
+    negative. idealized_certified is the share of pairs (a, b) whose idealized margin exceeds the error of the idealized
     network: ideal(correct) - ideal(c) > |error(correct) - error(c)| for every other class c, error = logits - ideal.
-    The network answers these pairs correctly. The error of every pair is measured, so that this says how much of the
-    accuracy the explanation carries, and proves nothing cheaply; ``certified_accuracy`` does.
+    The network answers these pairs correctly. This measures how much of the accuracy the explanation accounts for; it
+    is no cheap proof, because the error of every pair is measured (for such a proof, see ``certified_accuracy``).
 
-    a, b, c are exponents in the task's group. The phases of a neuron that never changes are NaN.
+    a, b, c are exponents in the task's group. The phases of a constant neuron are NaN.
 
     Source: Gromov 2023, §3 (amplitudes and phases of the analytic solution); Doshi et al. 2023 (in trained networks).
 
     Raises:
-        NotDefined: a task without a cyclic group, or neurons that are averaged over positions.
+        NotDefined: the task has no cyclic group, or the neurons are averaged over positions.
     """
     grid = cyclic_grid(checkpoint, "idealized_network")
     model, p = checkpoint.model, grid.n
@@ -108,9 +109,9 @@ def idealized_network(checkpoint: Checkpoint) -> IdealizedNetwork:
 
 
 def waves_of(x: Float[Tensor, "pair neuron"], p: int) -> Waves:
-    """Projection of functions of (a, b) on the waves of the frequency that explains most of each.
+    """Project each function of (a, b) onto the waves of the frequency that explains most of its variance.
 
-    At k = p/2 the waves in a + b and a - b are the same: the second is left out.
+    At k = p/2 the waves in a + b and a - b are the same, so the second is omitted.
     """
     sums, squares = line_sums(x, p)
     sums, mean = sums[: len(FUNDAMENTAL)], sums[0].sum(0) / p**2
@@ -130,7 +131,7 @@ def waves_of(x: Float[Tensor, "pair neuron"], p: int) -> Waves:
 def at_own_frequency(
     rows: Float[Tensor, "neuron class"], frequency: Int[Tensor, "neuron"]
 ) -> tuple[Float[Tensor, "neuron"], Float[Tensor, "neuron"]]:
-    """Amplitudes x and y of each row's part x cos(wc) + y sin(wc)."""
+    """Return the amplitudes x and y of the part x cos(wc) + y sin(wc) of each row."""
     p = rows.shape[1]
     k = (frequency - 1).clamp(min=0)
     cos, sin = (((wave[k] * rows).sum(1) / squared_norms(p, rows.device)[k]) for wave in waves(p, rows.device))
@@ -138,7 +139,7 @@ def at_own_frequency(
 
 
 def polar(cosine: Float[Tensor, "*wave"], sine: Float[Tensor, "*wave"]) -> tuple[Tensor, Tensor]:
-    """A and φ of x cos t + y sin t = A cos(t + φ).
+    """Return A and φ of x cos t + y sin t = A cos(t + φ).
 
     >>> amplitude, phase = polar(torch.tensor([0.0, -2.0]), torch.tensor([3.0, 0.0]))
     >>> amplitude.tolist(), (phase / torch.pi).abs().tolist()
@@ -150,7 +151,7 @@ def polar(cosine: Float[Tensor, "*wave"], sine: Float[Tensor, "*wave"]) -> tuple
 def synthesized(
     cosine: Float[Tensor, "*line neuron"], sine: Float[Tensor, "*line neuron"], frequency: Int[Tensor, "neuron"], p: int
 ) -> Float[Tensor, "*line residue neuron"]:
-    """Waves x cos(wt) + y sin(wt), t = 0..p - 1, with each neuron's own frequency."""
+    """Return the waves x cos(wt) + y sin(wt), t = 0..p - 1, at the frequency of each neuron."""
     k = (frequency - 1).clamp(min=0)
     cos, sin = (wave[k].mT for wave in waves(p, frequency.device))
     return cosine.unsqueeze(-2) * cos + sine.unsqueeze(-2) * sin
@@ -159,7 +160,7 @@ def synthesized(
 def answers(
     neurons: Waves, act: Callable[[Tensor], Tensor], W_L: Float[Tensor, "class neuron"]
 ) -> Float[Tensor, "pair class"]:
-    """The idealized network's logits of all pairs, some values of a at a time."""
+    """Return the logits of the idealized network for all pairs, computed in chunks of values of a."""
     p = len(W_L)
     in_b, in_a, in_sum, in_difference = synthesized(neurons.cosine, neurons.sine, neurons.frequency, p)
     b = torch.arange(p, device=W_L.device)
@@ -172,7 +173,7 @@ def answers(
 
 
 def compared(ideal: Float[Tensor, "pair class"], real: Float[Tensor, "pair class"]) -> dict[str, Float[Tensor, ""]]:
-    """Accuracy, agreement and share explained of idealized logits."""
+    """Return accuracy, agreement, explained share, and certified share of idealized logits."""
     p = real.shape[1]
     residue = torch.arange(p, device=real.device)
     right, answer = (residue[:, None] + residue).flatten() % p, ideal.argmax(1)
@@ -189,7 +190,7 @@ def compared(ideal: Float[Tensor, "pair class"], real: Float[Tensor, "pair class
 def certified(
     ideal: Float[Tensor, "pair class"], error: Float[Tensor, "pair class"], right: Int[Tensor, "pair"]
 ) -> Bool[Tensor, "pair"]:
-    """Whether the ideal margin over every wrong class is larger than the size of the two errors' difference.
+    """Return whether the ideal margin over every wrong class exceeds the absolute difference of the two errors.
 
     >>> ideal, error = torch.tensor([[3.0, 0.0], [3.0, 0.0]]), torch.tensor([[-2.0, 0.5], [-2.0, 1.5]])
     >>> certified(ideal, error, torch.tensor([0, 0])).tolist()

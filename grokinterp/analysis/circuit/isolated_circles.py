@@ -1,4 +1,4 @@
-"""The answers of a network whose embedding is reduced to one circle."""
+"""The answers of a network whose embedding is restricted to a single circle."""
 
 from typing import NamedTuple
 
@@ -26,25 +26,25 @@ from grokinterp.models import Readout, ReadoutInputs, ReadoutProgram, in_program
 from grokinterp.runs.checkpoint import Checkpoint
 
 CIRCLES = 6
-"""Most circles looked at."""
+"""Largest number of circles."""
 
 ROUNDING = 1e-9
-"""A principal component shorter than this share of the first is rounding: there is no circle."""
+"""A principal component below this share of the first is rounding error, so there is no circle."""
 
 SECOND_OPERANDS = 8
-"""Values of b over which the logits of a key frequency's circle are averaged, for every difference a - b."""
+"""Number of values of b over which the logits of a key frequency's circle are averaged, for every a - b."""
 
 AXES = {"circle": range(1, CIRCLES + 1)}
 
 
 class IsolatedCircles(NamedTuple):
-    """What the network answers by each circle of its embedding alone.
+    """Logits and accuracy of the network with each single circle of its embedding.
 
-    circle_frequency: frequency that the circle's two principal components hold most of, 0 without a circle [1]
+    circle_frequency: dominant frequency of the circle's two principal components, 0 without a circle [1]
     circle_clock_fve: share of the z-scored logits' variance explained by the z-scored clock at its best phase [1]
     circle_pizza_fve: share of the z-scored logits' variance explained by the z-scored pizza at its best phases [1]
-    circle_phase: phase φ of |cos(w(a - b)/2 + φ)| in that pizza [rad]
-    circle_accuracy: share of the pairs that are answered correctly [1]
+    circle_phase: phase φ of |cos(w(a - b)/2 + φ)| in the best pizza [rad]
+    circle_accuracy: share of the pairs that are answered correctly with this circle alone [1]
     """
 
     circle_frequency: Int[Tensor, "circle"]
@@ -55,21 +55,21 @@ class IsolatedCircles(NamedTuple):
 
 
 def isolated_circles(checkpoint: Checkpoint) -> IsolatedCircles:
-    """Return the network's answers with its embedding restricted to a single pair of principal components.
+    """Return how the network answers with its embedding restricted to a single pair of principal components.
 
-    The pairs are components 2i - 1 and 2i, for i = 1 to 6.
+    Circle i consists of the principal components 2i - 1 and 2i, for i = 1 to 6; the embeddings of the operands become
+    their mean plus their part in this plane. The logits are compared with the templates of a clock,
+    cos(w(a + b - c) + ψ), and of a pizza, |cos(w(a - b)/2 + φ)| (|cos((w(a + b - c) + ψ)/2)| - |sin((…)/2)|), at the
+    circle's frequency and at the best phases φ and ψ. With logits and template z-scored over all (a, b, c), the share
+    explained is 2r - 1, r their correlation: 1 for logits equal to the template, negative for r below ½.
 
-    The embeddings of the operands become their mean plus their part in that plane. The templates, for a clock
-    cos(w(a + b - c) + ψ), for a pizza |cos(w(a - b)/2 + φ)| (|cos((w(a + b - c) + ψ)/2)| - |sin((…)/2)|), are taken
-    at the circle's frequency and at the phases φ and ψ that fit best, and z-scored like the logits of all (a, b, c):
-    the share explained is 2r - 1, r being the correlation of both. It is negative where r is below a half. Where the
-    operands share their embedding, φ is 0; circles of their own may be rotated against each other, by 2φ.
-    Embeddings of fewer dimensions have fewer circles: NaN, and frequency 0.
+    If the operands share their embedding, φ is 0; separate circles may be rotated against each other, by 2φ. An
+    embedding with fewer dimensions has fewer circles; the others have NaN and frequency 0.
 
     Source: Zhong et al. 2023, §4.2 (isolated circles); docs/formulas.md, Circuit verdict (phases).
 
     Raises:
-        NotDefined: no cyclic group, or one-hot vectors in place of an embedding.
+        NotDefined: the task has no cyclic group, or the model uses one-hot vectors instead of an embedding.
     """
     grid, model = cyclic_grid(checkpoint, "isolated_circles"), checkpoint.model
     if model.embeds_one_hot:
@@ -89,7 +89,7 @@ def isolated_circles(checkpoint: Checkpoint) -> IsolatedCircles:
 def measured(
     checkpoint: Checkpoint, grid: CyclicGrid, rows: Float[Tensor, "exponent feature"]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Frequency, both fits, the pizza's phase and the accuracy with these embeddings."""
+    """Return frequency, both fits, the phase of the pizza, and the accuracy with these embeddings."""
     row = torch.fft.rfft(rows, dim=0)[1:].abs().square().sum(1).argmax()[None]
     logits = restricted_logits(checkpoint, grid.embed(checkpoint.model, rows), checkpoint.problem.tokens)
     table = logit_table(grid.logits(logits))
@@ -101,10 +101,10 @@ def measured(
 
 
 def key_circles(checkpoint: Checkpoint, grid: CyclicGrid, rows: Int[Tensor, "key"]) -> CircleFits:
-    """Compare a clock and a pizza with what the network answers by each key frequency of its embedding alone.
+    """Compare a clock and a pizza with the logits of the network at each single key frequency of its embedding.
 
-    The embeddings of the operands become their mean plus their cosine and sine at that frequency. The logits are
-    those of every a - b, at some values of b spread over all.
+    The embeddings of the operands become their mean plus their cosine and sine at this frequency. The logits are
+    computed for every a - b, at a few evenly spread values of b.
     """
     model, n = checkpoint.model, grid.n
     embedding = grid.embedding(model).detach().double()
@@ -124,7 +124,7 @@ def key_circles(checkpoint: Checkpoint, grid: CyclicGrid, rows: Int[Tensor, "key
 def at_frequency(
     embedding: Float[Tensor, "exponent feature"], row: Int[Tensor, "1"]
 ) -> Float[Tensor, "exponent feature"]:
-    """The mean of an embedding plus its part at one frequency."""
+    """Return the mean of an embedding plus its part at one frequency."""
     n = len(embedding)
     cos, sin = (wave[row] for wave in waves(n, embedding.device))
     part = cos.mT @ (cos @ embedding) + sin.mT @ (sin @ embedding)
@@ -135,9 +135,9 @@ def at_frequency(
 def restricted_logits(
     checkpoint: Checkpoint, table: Float[Tensor, "token feature"], tokens: Int[Tensor, "example position"]
 ) -> Float[Tensor, "example class"]:
-    """The logits of some examples with another embedding of the two operands.
+    """Return the logits of some examples with another embedding of the two operands.
 
-    A table that is shared follows the one there is, for that may be the unembedding too.
+    A shared table is appended to the existing table, which may also be the unembedding.
     """
     model = checkpoint.model
     if model.n_tables == 1:

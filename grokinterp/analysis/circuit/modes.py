@@ -1,4 +1,4 @@
-"""Along which lines of the 2-D spectrum the neurons and the logits vary with both operands."""
+"""Families of modes in the 2-D Fourier spectra of the neurons and logits over both operands."""
 
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ AXES = {"mode_family": MODE_FAMILIES}
 
 
 class ModeFamilies(NamedTuple):
-    """How the variance over both operands is shared out between the families of modes.
+    """Distribution of the variance over both operands among the families of modes.
 
     neuron_mode_share: share of the last hidden layer's variance over the pairs in the family [1]
     logit_mode_share: share of the row-centered logits' variance over the pairs in the family [1]
@@ -31,15 +31,15 @@ class ModeFamilies(NamedTuple):
 def mode_families(checkpoint: Checkpoint) -> ModeFamilies:
     """Return the shares of the variance over the pairs (a, b) in functions of a + b, of a - b, of a, of b, and others.
 
-    The modes e^{2πi(ja + kb)/p} are those with j = k, j = -k, k = 0 and j = 0, and all others.
+    The families consist of the modes e^{2πi(ja + kb)/p} with j = k, j = -k, k = 0, j = 0, and all other modes. Each
+    neuron, and each class of the row-centered logits, is a function on the p × p pairs; their variances are summed over
+    neurons or classes, and the shares of the five families sum to 1.
 
-    Each neuron, and each class of the logits less their mean over the classes, is a function on the p × p pairs; the
-    variances of all are added. The logits of a clock are functions of a + b for each class, so that (k, k) has all.
-    A pizza's cos w(a - b) cos w(a + b - c) is half cos w(2a - c) and half cos w(2b - c): it has shares in "a only" and
-    "b only". A quadratic neuron (cos wa + cos wb)² has .4, .4, .1, .1. Generic modes are what neither explains. For
-    even p the mode (p/2, p/2) counts as (k, k). NaN where nothing varies.
-
-    a, b and c are exponents in the task's group.
+    The logits of a clock are functions of a + b for each class, so (k, k) has share 1. The pizza term
+    cos w(a - b) cos w(a + b - c) is half cos w(2a - c) and half cos w(2b - c), with shares in "a only" and "b only". A
+    quadratic neuron (cos wa + cos wb)² has shares .4, .4, .1, .1. Generic modes belong to neither circuit. For even p
+    the mode (p/2, p/2) counts as (k, k). The shares are NaN without variance. a, b and c are exponents in the task's
+    group.
 
     Source: Nanda et al. 2023, §4.2 (2-D spectra of neurons); Gromov 2023, §3 (sums and differences); docs/formulas.md,
     Circuit verdict.
@@ -51,9 +51,9 @@ def mode_families(checkpoint: Checkpoint) -> ModeFamilies:
 
 
 def family_shares(x: Float[Tensor, "pair feature"], p: int) -> Float[Tensor, "mode_family"]:
-    """The shares of functions on the grid of pairs, in row-major order.
+    """Return the shares of the families in functions on the grid of pairs, in row-major order.
 
-    The modes of a family are those of the sums T along its lines, so that their energy is Σ_t (T_t - mean)² / p.
+    The modes of a family are those of the sums T along its lines, so their energy is Σ_t (T_t - mean)² / p.
 
     >>> a, b = torch.arange(5).repeat_interleave(5), torch.arange(5).repeat(5)
     >>> neuron = sum((2 * torch.pi / 5 * t.double()).cos() for t in (a, b)).square()

@@ -1,4 +1,4 @@
-"""Whether the phases of every neuron add up: phase in a plus phase in b equals phase in the logits."""
+"""Phase alignment of the neurons: phase in a plus phase in b equals phase in the logits."""
 
 import math
 from typing import NamedTuple
@@ -16,12 +16,12 @@ AXES = {"frequency": frequencies}
 
 
 class PhaseAlignment(NamedTuple):
-    """How closely the neurons' phase mismatches gather around one angle.
+    """Concentration of the neurons' phase mismatches around one angle.
 
     phase_alignment: length of the weighted mean of e^{i(φ_a + φ_b - φ_out)} over the neurons [1]
-    phase_alignment_control: the same length expected of independent phases [1]
-    phase_alignment_angle: angle of that mean [rad]
-    phase_alignment_of: length of the mean over the neurons of the frequency, NaN without any [1]
+    phase_alignment_control: expected length of the weighted mean for independent phases [1]
+    phase_alignment_angle: angle of the weighted mean [rad]
+    phase_alignment_of: length of the mean over the neurons of the frequency, NaN without such neurons [1]
     """
 
     phase_alignment: Float[Tensor, ""]
@@ -43,14 +43,14 @@ def phase_alignment(checkpoint: Checkpoint) -> PhaseAlignment:
 
     R = |Σ_n w_n e^{iδ_n}| / Σ_n w_n with w_n = A_a A_b B, where A_a cos(wa + φ_a), A_b cos(wb + φ_b) and
     B cos(wc + φ_out) are the waves of a neuron's pre-activation and of its row of the neuron-to-logit map, at the
-    neuron's own frequency (``idealized_network``). The product of the waves in a and b adds to cos w(a + b - c) where
-    δ = 0: R = 1 at angle 0 in ``solved_addition``. Of n neurons with independent phases R is about 1/√n, in general
-    (√π/2) √(Σ w²) / Σ w, which is the control. NaN where no neuron has waves.
+    neuron's own frequency (``idealized_network``). If δ = 0, the product of the waves in a and b contributes to
+    cos w(a + b - c): R = 1 at angle 0 in ``solved_addition``. For n neurons with independent phases, R is about 1/√n,
+    in general (√π/2) √(Σ w²) / Σ w, which is the control. R is NaN if no neuron has waves.
 
     Source: Gromov 2023, §3 (phases of the analytic solution); Doshi et al. 2023 (in trained networks).
 
     Raises:
-        NotDefined: a task without a cyclic group, or neurons that are averaged over positions.
+        NotDefined: the task has no cyclic group, or the neurons are averaged over positions.
     """
     grid = cyclic_grid(checkpoint, "phase_alignment")
     neurons = waves_of(grid.examples(pre_activations(checkpoint)), grid.n)
@@ -67,7 +67,7 @@ def phase_alignment(checkpoint: Checkpoint) -> PhaseAlignment:
 def resultant(
     found: Mismatches, groups: Bool[Tensor, "group neuron"]
 ) -> tuple[Float[Tensor, "group"], Float[Tensor, "group"], Float[Tensor, "group"]]:
-    """Length of the mean mismatch of each group of neurons, the length expected of independent phases, the angle."""
+    """Return length and angle of the mean mismatch of each group of neurons, with the length for independent phases."""
     member = groups.double()
     cosine, sine, weight = (member @ part for part in found)
     independent = math.sqrt(math.pi) / 2 * (member @ found.weight.square()).sqrt()

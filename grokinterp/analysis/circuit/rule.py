@@ -1,4 +1,4 @@
-"""Clock, pizza or something between: the rule, from gradients, templates and the model's form."""
+"""The rule that classifies a network as clock, pizza, mixed, or additive."""
 
 from typing import NamedTuple
 
@@ -7,29 +7,29 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 PARALLEL = 0.98
-"""Gradient symmetricity of the sum type at least: (1 - g)/2 ≤ 1 % of the gradient tells a from b."""
+"""Smallest gradient symmetricity g of the sum type: (1 - g)/2 ≤ 1 % of the gradient distinguishes a from b."""
 
 OBLIQUE = 0.5**0.5
-"""Gradient symmetricity of a clock at most: then cos² ≤ ½, and less than half of one gradient lies along the other."""
+"""Largest gradient symmetricity of a clock: cos² ≤ ½, so at most half of a squared gradient lies along the other."""
 
 MARGIN = 0.01
-"""A verdict is close to another if g is this close to their threshold."""
+"""A verdict is close to another verdict if g is within this distance of the threshold between them."""
 
 CERTAIN = 3.0
-"""Standard errors between g and a threshold that settle on which side it is."""
+"""Distance between g and a threshold, in standard errors, that determines on which side g lies."""
 
 PREFERENCE = (1 - 8 / torch.pi**2) / 2
-"""Half of what single pizzas explain more than single clocks of the logits of an exact pizza."""
+"""Threshold of the template preference: half the preference of an exact pizza for pizzas over clocks."""
 
 CLOSE_PREFERENCE = 0.02
-"""A verdict by templates is close to the other if their preference is this close to the threshold."""
+"""A verdict by templates is close to the other verdict if the preference is within this distance of the threshold."""
 
 KINDS = ("clock", "pizza", "mixed", "additive")
-"""What the rule tells apart."""
+"""The kinds of circuits that the rule distinguishes."""
 
 
 class Judged(NamedTuple):
-    """Which kind it is, none where g is unknown and needed; which other kind the evidence is close to."""
+    """The kind of the network (none if g is needed but unknown), and the other kinds close to the evidence."""
 
     is_kind: Bool[Tensor, "kind"]
     is_close_to: Bool[Tensor, "kind"]
@@ -43,19 +43,20 @@ def judge(
     adds_operands: bool | None,
     attends: bool = True,
 ) -> Judged:
-    """The kind of a network that is known to answer by frequencies.
+    """Return the kind of a network that is known to answer by frequencies.
 
-    A network that adds its operands before the first nonlinearity multiplies none. Without attention it is "additive".
-    With attention, which then only adds, it is a pizza if single pizzas explain clearly more than single clocks of what
-    each key frequency's circle answers alone, else "additive" as well. Any other is judged by g: pizza from 0.98, clock
-    up to 0.707, mixed between. Where g is within three standard errors of 0.98 the templates decide. Where the form is
-    unknown a low g may come from either, so that only a pizza is named.
+    A network that adds its operands before the first nonlinearity does not multiply them. Without attention it is
+    "additive". With attention, which then only adds, it is a pizza if single pizzas explain clearly more than single
+    clocks of the logits of each key frequency's circle, and otherwise also "additive". All other networks are
+    classified by g: pizza from 0.98, clock up to 0.707, and mixed in between. If g is within three standard errors of
+    0.98, the templates decide. If the architecture is unknown, a low g has several possible causes, and only "pizza"
+    is assigned.
 
     Args:
-        g: gradient symmetricity, NaN where it is not defined.
-        error: its standard error.
-        preference: from ``templates.preference``.
-        adds_operands: from the model.
+        g: gradient symmetricity, NaN if it is not defined.
+        error: standard error of g.
+        preference: the value of ``templates.preference``.
+        adds_operands: whether the model adds its operands before the first nonlinearity; None: unknown.
         attends: whether the model has attention.
 
     Source: docs/formulas.md, Circuit verdict.
@@ -70,7 +71,7 @@ def judge(
 
 
 def by_templates(preference: Float[Tensor, ""]) -> Judged:
-    """Pizza or additive."""
+    """Return pizza or additive, by the templates."""
     never = torch.zeros_like(preference, dtype=torch.bool)
     is_pizza = preference >= PREFERENCE
     close = (preference - PREFERENCE).abs() < CLOSE_PREFERENCE
@@ -81,7 +82,7 @@ def by_templates(preference: Float[Tensor, ""]) -> Judged:
 
 
 def by_gradients(g: Float[Tensor, ""], error: Float[Tensor, ""], preference: Float[Tensor, ""]) -> Judged:
-    """Clock, pizza or mixed; none where g is NaN."""
+    """Return clock, pizza or mixed, by the gradients; none if g is NaN."""
     near = torch.clamp(CERTAIN * error, min=MARGIN)
     tied = (g - PARALLEL).abs() < CERTAIN * error
     is_pizza = torch.where(tied, preference >= PREFERENCE, g >= PARALLEL)
@@ -96,7 +97,7 @@ def by_gradients(g: Float[Tensor, ""], error: Float[Tensor, ""], preference: Flo
 
 
 def settles(g: float, error: float) -> bool:
-    """Whether the sample says on which side of both thresholds g is.
+    """Return whether the sample determines on which side of both thresholds g lies.
 
     >>> settles(0.75, 0.01), settles(0.75, 0.02)
     (True, False)

@@ -1,4 +1,4 @@
-"""Does a network treat its two operands alike?"""
+"""Gradient symmetricity: whether a network treats its two operands alike."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -16,19 +16,19 @@ from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.tasks import BinaryTask
 
 FEWEST, MOST = 2**9, 2**12
-"""Triples (a, b, c) that are drawn: at every checkpoint at least, and at most to settle a verdict."""
+"""Smallest and largest number of drawn triples (a, b, c): at every checkpoint, and to settle a verdict."""
 
 TRIPLES = 2**13
-"""Triples that ``symmetricity`` draws by default; all triples up to p = 20."""
+"""Number of triples that ``symmetricity`` draws by default; up to p = 20, these are all triples."""
 
 BATCH = 2048
 
 
 class Symmetricity(NamedTuple):
-    """How alike the two operands move the logits.
+    """Similarity of the effects of both operands on the logits.
 
-    gradient_symmetricity: mean cosine between the logit's gradients by the embeddings of a and b [1]
-    gradient_symmetricity_error: standard error of that mean, 0 where every triple is taken [1]
+    gradient_symmetricity: mean cosine between a logit's gradients with respect to the embeddings of a and b [1]
+    gradient_symmetricity_error: standard error of the mean cosine, 0 if all triples are used [1]
     """
 
     gradient_symmetricity: Float[Tensor, ""]
@@ -36,26 +36,27 @@ class Symmetricity(NamedTuple):
 
 
 def symmetricity(checkpoint: Checkpoint, *, triples: int = TRIPLES) -> Symmetricity:
-    """Mean of cos(∂L_abc/∂E_a, ∂L_abc/∂E_b) over triples of two operands and a class, by a fixed draw.
+    """Return the mean of cos(∂L_abc/∂E_a, ∂L_abc/∂E_b) over a fixed sample of triples of two operands and a class.
 
-    E_a and E_b are what the two positions get of the embedding, also where a = b is one token. A network to which only
-    E_a + E_b matters has 1; (1 - g)/2 is about the share of the gradient's squared norm that tells a from b. The
-    cosines of a network scatter: by 0.001 in a pizza, by 0.15 to 0.5 in others, which published means over about 100
-    triples carry as an error of 0.0001 and of 0.015 to 0.05.
+    E_a and E_b are the embeddings at the two positions, distinct even if a = b is the same token. A network whose
+    logits depend on E_a + E_b only has g = 1; (1 - g)/2 is approximately the share of the gradient's squared norm that
+    distinguishes a from b. The cosines of a network have a standard deviation of 0.001 in a pizza and of 0.15 to 0.5 in
+    other networks, so published means over about 100 triples have errors of 0.0001 and of 0.015 to 0.05.
 
-    Where the operands enter a cyclic group by different exponents, such as b by -b under subtraction, the gradient of
-    b is turned first, by the orthogonal map that best takes the embedding of every token as b to that of the token
-    with the same exponent as a. Without that, a network that adds the embedding of a and the reflected one of b, the
-    sum type of subtraction, would have 0.
+    If the operands enter a cyclic group with different exponents, such as b with -b under subtraction, the gradient of
+    b is rotated first, by the orthogonal map that best takes the embedding of every token as b to the embedding of the
+    token with the same exponent as a. Without this rotation, a network that adds the embedding of a and the reflected
+    embedding of b, the sum type of subtraction, would have g = 0.
 
     Args:
-        checkpoint: of a task with two operands and a model that embeds both by one table.
-        triples: how many are drawn, without replacement; all of them if there are fewer.
+        checkpoint: a checkpoint of a task with two operands and a model that embeds both with the same table.
+        triples: number of triples drawn without replacement; all triples if there are fewer.
 
     Source: Zhong et al. 2023, §5 (gradient symmetricity); docs/formulas.md, Circuit verdict (subtraction).
 
     Raises:
-        NotDefined: other than two operands, or tables of their own, whose gradients lie in different spaces.
+        NotDefined: the task does not have two operands, or they have separate tables, whose gradients lie in different
+            spaces.
     """
     cosines = drawn_cosines(checkpoint, "symmetricity", triples)
     all_triples = len(checkpoint.problem.tokens) * checkpoint.problem.task.n_classes
@@ -64,7 +65,7 @@ def symmetricity(checkpoint: Checkpoint, *, triples: int = TRIPLES) -> Symmetric
 
 
 def drawn_cosines(checkpoint: Checkpoint, analysis: str, triples: int) -> Float[Tensor, "triple"]:
-    """The cosine of so many triples, always the same. Raises NotDefined as ``symmetricity``."""
+    """Return the cosines of a fixed sample of triples. Raises NotDefined as ``symmetricity``."""
     task, model = checkpoint.problem.task, checkpoint.model
     if not isinstance(task, BinaryTask):
         raise NotDefined(analysis, task.no_operands)
@@ -76,9 +77,10 @@ def drawn_cosines(checkpoint: Checkpoint, analysis: str, triples: int) -> Float[
 
 
 def turn_of(checkpoint: Checkpoint) -> Float[Tensor, "feature feature"] | None:
-    """The orthogonal map from what a token gives as b to what the token with its exponent gives as a; None if the same.
+    """Return the orthogonal map from embeddings of b to embeddings of a with the same exponent; None for the identity.
 
-    On the span of the embedding it is the polar factor of E_bᵀ E_a, rows by exponents; elsewhere the identity.
+    On the span of the embedding it is the polar factor of E_bᵀ E_a, with rows indexed by exponents; on the orthogonal
+    complement it is the identity.
     """
     try:
         grid = cyclic_grid(checkpoint, "symmetricity")
@@ -95,7 +97,7 @@ def turn_of(checkpoint: Checkpoint) -> Float[Tensor, "feature feature"] | None:
 
 @lru_cache(maxsize=8)
 def draw(count: int, most: int) -> np.ndarray:
-    """At most so many of the numbers below ``count``, without replacement; the same for every checkpoint."""
+    """Draw at most ``most`` numbers below ``count`` without replacement, the same for every checkpoint."""
     return np.random.default_rng(0).choice(count, min(most, count), replace=False)
 
 
@@ -105,10 +107,10 @@ def cosines(
     classes: Int[Tensor, "triple"],
     turn: Float[Tensor, "feature feature"] | None = None,
 ) -> Float[Tensor, "triple"]:
-    """cos(∂L_c/∂E_a, ∂L_c/∂E_b) for examples and classes, the second gradient turned first if need be.
+    """Return cos(∂L_c/∂E_a, ∂L_c/∂E_b) for examples and classes, with the second gradient rotated if ``turn`` is given.
 
-    Every operand of every example becomes a token of its own, with a copy of its embedding after the others, so that
-    one backward pass through the fast read-out has all gradients.
+    Every operand of every example becomes a separate token, with a copy of its embedding appended to the table, so that
+    one backward pass through the fast read-out yields all gradients.
     """
     table, program = model.embedding.detach(), ReadoutProgram(model)
     own = len(table) + torch.arange(2 * len(tokens), device=tokens.device).view(-1, 2)

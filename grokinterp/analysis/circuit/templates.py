@@ -1,8 +1,8 @@
-"""What the logits of clocks and pizzas look like, and how much of given logits that is.
+"""Templates for the logits of clocks and pizzas, and the share of given logits that they explain.
 
-Both are functions of the difference d = a - b and the offset e = a + b - c alone, so that logits meet them only through
-their mean over the n triples (a, b, c) with the same d and e. Operands whose circles are rotated against each other
-shift d by a phase, and a rotated unembedding shifts e by another.
+Both templates are functions of the difference d = a - b and the offset e = a + b - c alone, so only the mean of the
+logits over the n triples (a, b, c) with the same d and e matters. Operand circles that are rotated against each other
+shift d by a phase, and a rotated unembedding shifts e by another phase.
 """
 
 import math
@@ -15,13 +15,13 @@ from torch import Tensor
 from grokinterp.maths.fourier import waves
 
 PHASES = 360
-"""Phases of the difference that are tried, in steps of one degree: the best correlation is missed by at most 1e-4."""
+"""Number of phases of the difference in the search: steps of one degree miss the best correlation by at most 1e-4."""
 
 
 class LogitTable(NamedTuple):
-    """Logits L[a, b, c] less their mean, as far as a template sees them.
+    """Centered logits L[a, b, c], reduced to the values that templates depend on.
 
-    means: of the triples with a - b = d and a + b - c = e. variance: of all logits.
+    means: means over the triples with a - b = d and a + b - c = e. variance: variance of all logits.
     """
 
     means: Float[Tensor, "difference offset"]
@@ -40,10 +40,10 @@ class Waves(NamedTuple):
 
 
 class CircleFits(NamedTuple):
-    """How well one clock, and one pizza at its best phase, explain the waves of each frequency.
+    """Fits of one clock, and of one pizza at its best phase, to the waves of each frequency.
 
-    energy: mean square of the waves over all d and e. clock, pizza: shares of it that either explains, phases free.
-    difference: phase of d in the best pizza. clock_offset, pizza_offset: phases of e.
+    energy: mean square of the waves over all d and e. clock, pizza: share of the energy that each template explains,
+    with free phases. difference: phase of d in the best pizza. clock_offset, pizza_offset: phases of e.
     """
 
     energy: Float[Tensor, "key"]
@@ -55,7 +55,7 @@ class CircleFits(NamedTuple):
 
 
 def logit_table(logits: Float[Tensor, "pair exponent"]) -> LogitTable:
-    """Logits of all pairs of exponents, in row-major order, averaged over what no template depends on.
+    """Average the logits of all pairs of exponents, in row-major order, over equal differences and offsets.
 
     >>> table = logit_table(torch.tensor([[3.0, 1.0], [1.0, 3.0], [1.0, 3.0], [3.0, 1.0]]))
     >>> table.means.tolist(), table.variance.item()
@@ -68,7 +68,7 @@ def logit_table(logits: Float[Tensor, "pair exponent"]) -> LogitTable:
 
 
 def difference_pairs(n: int, b: Int[Tensor, "b"]) -> Int[Tensor, "difference b"]:
-    """The pair (b + d, b), in row-major order, for every difference and some b.
+    """Return the pair (b + d, b), in row-major order, for every difference and some b.
 
     >>> difference_pairs(3, torch.tensor([2])).flatten().tolist()
     [8, 2, 5]
@@ -80,7 +80,7 @@ def difference_pairs(n: int, b: Int[Tensor, "b"]) -> Int[Tensor, "difference b"]
 def offset_means(
     logits: Float[Tensor, "difference b exponent"], b: Int[Tensor, "b"]
 ) -> Float[Tensor, "difference offset"]:
-    """Mean over b of the logits of (b + d, b, c) with the same d and e = 2b + d - c."""
+    """Return the mean over b of the logits of (b + d, b, c) with the same d and e = 2b + d - c."""
     n = logits.shape[2]
     d = torch.arange(n, device=b.device)
     return logits.gather(2, (2 * b[:, None] + d[:, None, None] - d) % n).mean(1)
@@ -89,7 +89,7 @@ def offset_means(
 def clocks(
     rows: Int[Tensor, "key"], n: int, offset: Float[Tensor, "key"] | None = None
 ) -> Float[Tensor, "key difference offset"]:
-    """The logits of a clock, cos(w_k e + ψ), w_k = 2πk/n, for k = 1 + row, less their mean.
+    """Return the centered logits of a clock, cos(w_k e + ψ), w_k = 2πk/n, for k = 1 + row.
 
     >>> clocks(torch.tensor([0]), 2).round(decimals=6).tolist()
     [[[1.0, -1.0], [1.0, -1.0]]]
@@ -106,9 +106,9 @@ def pizzas(
     difference: Float[Tensor, "key"] | None = None,
     offset: Float[Tensor, "key"] | None = None,
 ) -> Float[Tensor, "key difference offset"]:
-    """The logits of a pizza, |cos((w_k d + φ)/2)| (|cos((w_k e + ψ)/2)| - |sin((w_k e + ψ)/2)|), less their mean.
+    """Return the centered logits of a pizza, |cos((w_k d + φ)/2)| (|cos((w_k e + ψ)/2)| - |sin((w_k e + ψ)/2)|).
 
-    With half the angle, d and e count modulo 2n in the cosine, but modulo n in its absolute value.
+    With the half angle, the cosine has period 2n in d and e, but its absolute value has period n.
 
     Source: Zhong et al. 2023, §2 (pizza), §4 (correct and incorrect logits of circles); docs/formulas.md, Circuit
     verdict (phases).
@@ -120,7 +120,7 @@ def pizzas(
 
 
 def angles(rows: Int[Tensor, "key"], n: int) -> Float[Tensor, "key exponent"]:
-    """w_k t for t = 0..n - 1, reduced to one turn."""
+    """Return w_k t for t = 0..n - 1, modulo 2π."""
     turn = (1 + rows)[:, None] * torch.arange(n, device=rows.device) % n
     return 2 * math.pi / n * turn.double()
 
@@ -130,7 +130,7 @@ def _phase(phase: Float[Tensor, "key"] | None, rows: Int[Tensor, "key"]) -> Floa
 
 
 def offset_waves(table: LogitTable, rows: Int[Tensor, "key"]) -> Waves:
-    """Project the table on the cosine and the sine of each frequency of the offset, at every difference."""
+    """Project the table onto the cosine and the sine of each frequency of the offset, at every difference."""
     n = len(table.means)
     cos, sin = (wave[rows] for wave in waves(n, table.means.device))
     scale = 1 / cos.square().sum(1, keepdim=True)
@@ -138,12 +138,12 @@ def offset_waves(table: LogitTable, rows: Int[Tensor, "key"]) -> Waves:
 
 
 def circle_fits(found: Waves) -> CircleFits:
-    """Compare one clock and one pizza with the waves of each frequency; every phase is free.
+    """Compare one clock and one pizza with the waves of each frequency; all phases are free.
 
-    As a function of the difference the waves of a clock are constant, those of a pizza |cos((w_k d + φ)/2)|. A share
-    is the squared cosine between them as functions of d, whatever the phase of e is: for a pizza, the clock has
-    (2/π)² / ½ = .81, and the reverse. Frequency n/2 has two differences only, on which some pizza is a clock: it
-    counts as neither, with energy 0.
+    As functions of the difference, the waves of a clock are constant, and those of a pizza are |cos((w_k d + φ)/2)|. A
+    share is the squared cosine between wave and template as functions of d, for any phase of e: a clock explains
+    (2/π)² / ½ = .81 of a pizza, and vice versa. Frequency n/2 has only two differences, on which some pizza equals a
+    clock; it counts as neither, with energy 0.
     """
     phase = 2 * math.pi / PHASES * torch.arange(PHASES, dtype=torch.float64, device=found.angle.device)
     slices = ((found.angle[:, None] + phase[:, None]) / 2).cos().abs()  # [key, phase, difference]
@@ -168,9 +168,9 @@ def circle_fits(found: Waves) -> CircleFits:
 
 
 def preference(fits: CircleFits) -> Float[Tensor, ""]:
-    """How much more of the waves single pizzas explain than single clocks; 0 where there are none.
+    """Return the share of the waves that single pizzas explain minus the share of single clocks; 0 without waves.
 
-    0.19 for pizzas, -0.19 for clocks: either is .81 of the other.
+    It is 0.19 for pizzas and -0.19 for clocks, because each explains .81 of the other.
     """
     total = fits.energy.sum()
     difference = ((fits.pizza - fits.clock) * fits.energy).sum()
@@ -178,9 +178,9 @@ def preference(fits: CircleFits) -> Float[Tensor, ""]:
 
 
 def fit(table: LogitTable, found: Float[Tensor, "key difference offset"]) -> Float[Tensor, ""]:
-    """Share of the logits' variance that a least-squares sum of some templates explains; 0 for none of them.
+    """Return the share of the logits' variance that a least-squares sum of templates explains; 0 without templates.
 
-    For one template it is the squared correlation with it.
+    For a single template, it is the squared correlation.
     """
     n = table.means.shape[0]
     rows = found.flatten(1)
@@ -190,9 +190,10 @@ def fit(table: LogitTable, found: Float[Tensor, "key difference offset"]) -> Flo
 
 
 def agreement(table: LogitTable, template: Float[Tensor, "difference offset"]) -> Float[Tensor, ""]:
-    """Share of the logits' variance that the template explains as it is, both z-scored: 2r - 1, r their correlation.
+    """Return the share of the z-scored logits that the z-scored template explains: 2r - 1, r their correlation.
 
-    1 - mean((z_L - z_Q)²) / mean(z_L²), no factor being fitted: 1 for the template, -1 for what has nothing of it.
+    This is 1 - mean((z_L - z_Q)²) / mean(z_L²) without a fitted factor: 1 for logits equal to the template, -1 for
+    uncorrelated logits.
     """
     correlation = (table.means * template).mean() / (template.square().mean() * table.variance).sqrt()
     return 2 * correlation - 1

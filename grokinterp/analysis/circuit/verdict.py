@@ -1,4 +1,4 @@
-"""Which circuit a network implements: clock, pizza, something between them, irreps, memorization, or none known."""
+"""The verdict on the circuit of a network: clock, pizza, mixed, additive, irrep-based, memorizer, or none."""
 
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
@@ -32,16 +32,16 @@ T = TypeVar("T")
 CIRCUITS = (*KINDS, "irrep-based", "memorizer", "none")
 
 EXPLAINED = 0.1
-"""Below this share of the row-centered logits' variance, keys are not what a network answers by."""
+"""Smallest share of the row-centered logits' variance that the keys of a circuit must explain."""
 
 COMPONENTS = 4
-"""Principal components of the embedding that ``circularity`` looks at."""
+"""Number of principal components of the embedding in ``circularity``."""
 
 AXES = {"circuit": CIRCUITS}
 
 
 class Evidence(NamedTuple):
-    """What tells a clock from a pizza; the fields of ``Circuit`` that need a cyclic group."""
+    """The evidence that distinguishes clocks from pizzas: the fields of ``Circuit`` that need a cyclic group."""
 
     gradient_symmetricity: Float[Tensor, ""]
     gradient_symmetricity_error: Float[Tensor, ""]
@@ -54,19 +54,19 @@ class Evidence(NamedTuple):
 
 
 class Circuit(NamedTuple):
-    """What kind of network it is, and why.
+    """The kind of the network, and the evidence.
 
-    gradient_symmetricity: mean cosine between a logit's gradients by the embeddings of a and b [1]
-    gradient_symmetricity_error: standard error of that mean over the triples that were drawn [1]
-    distance_irrelevance: spread of the correct logit at equal a - b over its spread at all pairs [1]
-    distance_irrelevance_runner_up: the same of the largest wrong logit [1]
+    gradient_symmetricity: mean cosine between a logit's gradients with respect to the embeddings of a and b [1]
+    gradient_symmetricity_error: standard error of the gradient symmetricity over the drawn triples [1]
+    distance_irrelevance: standard deviation of the correct logit at equal a - b, relative to all pairs [1]
+    distance_irrelevance_runner_up: distance irrelevance of the largest wrong logit [1]
     circularity: mean share of one frequency in the first four principal components of the embedding [1]
     clock_fve: share of the logits' variance explained by the clocks of the key frequencies [1]
     pizza_fve: share of the logits' variance explained by the pizzas of the key frequencies at their best phases [1]
-    pizza_preference: how much more single pizzas than single clocks explain of what each key circle answers alone [1]
+    pizza_preference: share of each key circle's logits explained by single pizzas minus that of single clocks [1]
     circuit_fve: share of the row-centered logits' variance explained by the key frequencies or representations [1]
-    is_circuit: whether the network is of that kind [1]
-    is_close_to: whether the evidence is close to that of this other kind [1]
+    is_circuit: whether the network is of this kind [1]
+    is_close_to: whether the evidence is close to this other kind [1]
     """
 
     gradient_symmetricity: Float[Tensor, ""]
@@ -91,37 +91,36 @@ def circuit(
 ) -> Circuit:
     """Return the verdict on the circuit of the network, such as a clock or a pizza, and the evidence for it.
 
-    memorizer: correct on 99 % of the training examples, on less than half of the others. Networks of all other kinds
-    but none are correct on 99 % of the examples not trained on (of all examples where the split is unknown or leaves
-    none), which is what generalizing cleanly means here, and a tenth of the variance of their row-centered logits is
-    explained by the key frequencies or representations: what all classes have in common decides no answer. Networks
-    that meet neither criterion are labeled "none".
+    A memorizer is correct on 99 % of the training examples and on less than half of the other examples. A network of
+    any other kind has generalized cleanly, that is, it is correct on 99 % of the examples outside the training set (of
+    all examples if the split is unknown or there are no others), and the key frequencies or representations explain at
+    least a tenth of the variance of its row-centered logits. (Row-centering removes the part common to all classes,
+    which does not affect the answer.) Networks that meet neither criterion are labeled "none".
 
-    In a cyclic group the rule is that of ``verdict.judge``. With g the gradient symmetricity:
-    pizza (the sum type): g ≥ 0.98, so that the logits depend on E_a + E_b.
-    clock: g ≤ 0.707. It multiplies, so that the gradient of a depends on b.
-    mixed: between.
-    additive: the model adds its operands before the first nonlinearity, and has no attention, or answers unlike pizzas.
-    In any other group: irrep-based.
+    In a cyclic group, the kind follows from the gradient symmetricity g (see ``rule.judge``). Pizza (the sum type):
+    g ≥ 0.98, so the logits depend on E_a + E_b. Clock: g ≤ 0.707; the network multiplies, so the gradient of a depends
+    on b. Mixed: g in between. Additive: the model adds its operands before the first nonlinearity and has no attention,
+    or its logits do not resemble pizzas. In any other group, the network is irrep-based.
 
-    q = mean_d std(M | a - b = d) / std(M) for the correct logit M [a, b], 1 where M is constant: how much the logit
-    depends on a + b at equal a - b. It is reported, and no part of the verdict. Circularity is the mean over the first
-    four principal components, v [token] at unit length, of min(1, max_k 2|Σ_t v_t e^{iw_k t}|²/p). ``clock_fve`` and
-    ``pizza_fve`` fit the logits by least squares: pizzas of several circles complete each other to clocks, so that
-    ``pizza_preference`` compares the templates on what each key frequency of the embedding answers alone.
-    The evidence is NaN without a cyclic group, the fits are 0 without a key frequency.
+    Distance irrelevance is q = mean_d std(M | a - b = d) / std(M) for the correct logit M [a, b], and 1 if M is
+    constant: it measures how much the logit depends on a + b at equal a - b, and is not part of the verdict.
+    Circularity is the mean over the first four principal components, v [token] at unit length, of
+    min(1, max_k 2|Σ_t v_t e^{iw_k t}|²/p): 1 for an embedding of perfect circles. ``clock_fve`` and ``pizza_fve`` fit
+    the logits by least squares. Pizzas of several circles complement each other to clocks; therefore
+    ``pizza_preference`` compares the templates with the logits of each single key frequency of the embedding. The
+    evidence is NaN without a cyclic group, and the fits are 0 without a key frequency.
 
     Args:
-        checkpoint: of any run.
+        checkpoint: a checkpoint of any run.
         key_frequencies: frequencies from 1 to ⌊p/2⌋.
         key_irreps: rows of the ``irrep`` axis.
-        triples: how many are drawn for g; ``analyze`` draws as many as settle the verdict on the last checkpoint.
+        triples: number of triples for g; ``analyze`` uses the number that settles the verdict on the last checkpoint.
 
     Source: Zhong et al. 2023, §5 (symmetricity, irrelevance), §6 (circularity); Chughtai et al. 2023 (irreps);
     docs/formulas.md, Circuit verdict (thresholds).
 
     Raises:
-        NotDefined: recorded examples.
+        NotDefined: the examples are recorded.
     """
     task = checkpoint.problem.task
     if isinstance(task, RecordedTask):
@@ -144,7 +143,7 @@ def circuit(
 def gathered(
     checkpoint: Checkpoint, key_frequencies: Int[Tensor, "key"], key_irreps: Int[Tensor, "key_irrep"], triples: int
 ) -> tuple[Evidence, Float[Tensor, ""], bool]:
-    """The evidence, ``circuit_fve`` by frequencies or irreps, and whether by frequencies."""
+    """Return the evidence, ``circuit_fve`` by frequencies or irreps, and whether it is by frequencies."""
     nothing = checkpoint.logits.sum().double() * torch.nan
     try:
         return *evidence(checkpoint, key_frequencies, triples), True
@@ -160,7 +159,7 @@ def gathered(
 def evidence(
     checkpoint: Checkpoint, key_frequencies: Int[Tensor, "key"], triples: int
 ) -> tuple[Evidence, Float[Tensor, ""]]:
-    """What there is to measure in a cyclic group, and ``circuit_fve``.
+    """Return the evidence in a cyclic group, and ``circuit_fve``.
 
     Raises NotDefined for any other task.
     """
@@ -181,7 +180,7 @@ def evidence(
 
 
 def defined(measure: Callable[[], T], otherwise: T) -> T:
-    """A measure of the embedding, or something else where the embedding is unknown."""
+    """Return a measure of the embedding, or a default if the embedding is unknown."""
     try:
         return measure()
     except NotDefined:
@@ -189,10 +188,10 @@ def defined(measure: Callable[[], T], otherwise: T) -> T:
 
 
 def settling_triples(checkpoint: Checkpoint) -> int:
-    """How many triples settle on which side of the thresholds a network is: 512, doubled up to 4,096.
+    """Return the number of triples that determines on which side of the thresholds g lies: 512, doubled up to 4,096.
 
-    With 4,096 the standard error is below 0.008, so that what is not settled is close to a threshold. 512 where g
-    decides nothing.
+    With 4,096 triples the standard error is below 0.008, so an undetermined g is close to a threshold. If g is not part
+    of the verdict, the number is 512.
     """
     count = FEWEST
     try:
@@ -207,7 +206,7 @@ def settling_triples(checkpoint: Checkpoint) -> int:
 
 
 def generalization(checkpoint: Checkpoint) -> tuple[Bool[Tensor, ""], Bool[Tensor, ""]]:
-    """Whether the examples not trained on are answered right, and whether only those trained on are."""
+    """Return whether the network generalizes (correct outside the training set), and whether it only memorizes."""
     problem = checkpoint.problem
     answers = checkpoint.logits.argmax(-1)
     right, trained = answers == problem.labels, (answers == problem.trained_labels)[problem.is_train]
@@ -218,7 +217,7 @@ def generalization(checkpoint: Checkpoint) -> tuple[Bool[Tensor, ""], Bool[Tenso
 
 
 def best_logits(logits: Float[Tensor, "pair exponent"]) -> tuple[Float[Tensor, "pair"], Float[Tensor, "pair"]]:
-    """The correct logit of every pair of exponents, and the largest of its others.
+    """Return the correct logit of every pair of exponents, and the largest of its other logits.
 
     >>> correct, other = best_logits(torch.tensor([[3.0, 1.0], [2.0, 4.0], [0.0, 5.0], [7.0, 8.0]]))
     >>> correct.tolist(), other.tolist()
@@ -230,7 +229,7 @@ def best_logits(logits: Float[Tensor, "pair exponent"]) -> tuple[Float[Tensor, "
 
 
 def distance_irrelevance(values: Float[Tensor, "pair"]) -> Float[Tensor, ""]:
-    """mean_d std(M | a - b = d) / std(M), for M of all pairs of exponents; 1 where M is constant, up to rounding.
+    """Return mean_d std(M | a - b = d) / std(M) for M over all pairs of exponents; 1 if M is constant up to rounding.
 
     >>> distance_irrelevance(torch.tensor([1.0, 2.0, 2.0, 1.0])).item()
     0.0
@@ -246,7 +245,7 @@ def distance_irrelevance(values: Float[Tensor, "pair"]) -> Float[Tensor, ""]:
 
 
 def circularity(embedding: Float[Tensor, "exponent feature"]) -> Float[Tensor, ""]:
-    """Mean share of one frequency in the first principal components, at most four of them.
+    """Return the mean share of one frequency in the first principal components, at most four.
 
     >>> angle = 2 * torch.pi * torch.arange(5).double() / 5
     >>> circularity(torch.stack([angle.cos(), angle.sin()], 1)).round(decimals=6)
@@ -258,7 +257,7 @@ def circularity(embedding: Float[Tensor, "exponent feature"]) -> Float[Tensor, "
 
 
 def principal_scores(embedding: Float[Tensor, "exponent feature"], most: int) -> Float[Tensor, "exponent component"]:
-    """The rows' coordinates along their first principal components, each component at unit length."""
+    """Return the coordinates of the rows along their first principal components, each component at unit length."""
     centered = embedding - embedding.mean(0)
     n, features = centered.shape
     count = min(most, n - 1, features)

@@ -1,1 +1,1 @@
-"""The engine that runs analyses over a trajectory; it knows no analysis by name."""
+"""The engine that runs analyses over a trajectory; it is independent of any particular analysis."""

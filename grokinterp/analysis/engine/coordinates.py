@@ -1,4 +1,4 @@
-"""The coordinate values along every dimension that an analysis may name."""
+"""Coordinate values along the dimensions that analyses name."""
 
 from collections.abc import Mapping, Sequence
 from inspect import unwrap
@@ -11,7 +11,7 @@ from grokinterp.tasks import Task
 
 
 class Setting(NamedTuple):
-    """What coordinate values may depend on: the experiment, its model, and the arguments of the analyses."""
+    """The inputs that coordinate values may depend on: experiment, model, and arguments of the analyses."""
 
     experiment: Experiment
     model: Model
@@ -24,7 +24,7 @@ class Setting(NamedTuple):
 
 
 def coordinates(analysis: Analysis, setting: Setting) -> dict[str, Sequence[Any]]:
-    """Return coordinate values by dimension: those of every analysis, and those that this analysis declares.
+    """Return coordinate values by dimension: the shared dimensions, and those that this analysis declares.
 
     An analysis declares its own dimensions in a dictionary ``AXES`` in its module. A value is a sequence, or a function
     from the ``Setting`` to a sequence: ``AXES = {"exponent": lambda setting: range(setting.task.p)}``.
@@ -34,9 +34,9 @@ def coordinates(analysis: Analysis, setting: Setting) -> dict[str, Sequence[Any]
 
 
 def shared_axes(setting: Setting) -> dict[str, Sequence[Any]]:
-    """Return the axes that follow from the sizes of task and model, and from the arguments of the analyses.
+    """Return the axes determined by the sizes of task and model and by the arguments of the analyses.
 
-    ``key`` holds the key frequencies and ``hook`` the hooks that an analysis was given.
+    ``key`` holds the key frequencies and ``hook`` the hooks passed to an analysis.
     """
     experiment, model, arguments = setting
     classes, tokens = range(setting.task.n_classes), range(setting.task.d_vocab)

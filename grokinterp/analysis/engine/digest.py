@@ -1,4 +1,4 @@
-"""The digest of the code that an analysis rests on: its own file and all that it imports, directly or indirectly."""
+"""Digest of the code that an analysis depends on: its own file and all its direct and indirect imports."""
 
 import ast
 import hashlib
@@ -16,7 +16,7 @@ from grokinterp.errors import ConfigError
 PACKAGE = Path(str(files("grokinterp")))
 EVALUATE = PACKAGE / "analysis" / "engine" / "evaluate.py"
 CONFIGURED = ("tasks", "models")
-"""Rooms whose modules the configuration of a run chooses, whether or not an import statement names them."""
+"""Subpackages whose modules are selected by the configuration of a run, with or without an import statement."""
 
 
 class Name(NamedTuple):
@@ -27,14 +27,14 @@ class Name(NamedTuple):
 
 
 def code_digest(analysis: Analysis) -> str:
-    """Return a digest that changes when the code that the results of an analysis rest on changes.
+    """Return a digest that changes when the code that determines the results of an analysis changes.
 
-    That code is the file of the analysis, that of ``evaluate``, all tasks and models, and every module of grokinterp
-    and of the analysis' own package that these import, directly or indirectly. Where the analysis is defined in a
-    notebook, its source and that of the notebook's functions that it calls replace the file.
+    This code is the file of the analysis, the file of ``evaluate``, all tasks and models, and every module of
+    grokinterp and of the analysis' own package that these import, directly or indirectly. For an analysis defined in a
+    notebook, its source and the source of the notebook functions that it calls replace the file.
 
     Raises:
-        ConfigError: the source of an analysis that is not in a file is unknown.
+        ConfigError: the analysis is not defined in a file, and its source is unknown.
     """
     function = unwrap(analysis)
     path, texts = Path(function.__code__.co_filename), []
@@ -53,7 +53,7 @@ def code_digest(analysis: Analysis) -> str:
 
 
 def closure(paths: Iterable[Path]) -> set[Path]:
-    """Return files and all files that they import, directly or indirectly."""
+    """Return the given files and all files that they import, directly or indirectly."""
     found, waiting = set(paths), list(paths)
     while waiting:
         new = set(imports_of(*state(waiting.pop()))) - found
@@ -63,7 +63,7 @@ def closure(paths: Iterable[Path]) -> set[Path]:
 
 
 def state(path: Path) -> tuple[Path, int, int]:
-    """Return a file with its time of modification and its size, the key of a cache of its content."""
+    """Return a file with its modification time and size, which serve as a cache key for its content."""
     stat = path.stat()
     return path, stat.st_mtime_ns, stat.st_size
 
@@ -76,16 +76,16 @@ def digest_of(path: Path, modified: int, size: int) -> str:
 
 @cache
 def imports_of(path: Path, modified: int, size: int) -> tuple[Path, ...]:
-    """Return the files of its own package and of grokinterp that a file imports."""
+    """Return the files that a file imports from its own package and from grokinterp."""
     root = root_of(path)
     always, _ = names_of(path, modified, size)
     return tuple(dict.fromkeys(found for name in always for found in resolved(name, root)))
 
 
 def resolved(imported: Name, root: Path) -> Iterator[Path]:
-    """Yield the files behind an imported name: its module's, and that of a submodule or of a lazy import of this name.
+    """Yield the files behind an imported name: its module, and the submodule or lazy import of this name.
 
-    A module imported as a whole brings all its lazy imports along.
+    A module imported as a whole includes all its lazy imports.
     """
     module, name = imported
     submodule = Name(f"{module}.{name}") if name and files_of(f"{module}.{name}", root) else None
@@ -101,9 +101,9 @@ def resolved(imported: Name, root: Path) -> Iterator[Path]:
 
 @cache
 def names_of(path: Path, modified: int, size: int) -> tuple[tuple[Name, ...], dict[str, Name]]:
-    """Return what the statements of a file import, and by name what it imports under ``TYPE_CHECKING``.
+    """Return the imports of a file, and by name the imports under ``TYPE_CHECKING``.
 
-    A package that imports its names on first use lists them there.
+    A package that imports its names on first use lists them under ``TYPE_CHECKING``.
     """
     package = path.parent.relative_to(root_of(path)).parts
     always, lazy = [], {}
@@ -117,7 +117,7 @@ def names_of(path: Path, modified: int, size: int) -> tuple[tuple[Name, ...], di
 
 
 def statements(node: ast.AST, *, checking: bool = False) -> Iterator[tuple[ast.AST, bool]]:
-    """Yield all statements inside a node, those of functions included, and whether each is under ``TYPE_CHECKING``."""
+    """Yield all statements in a node, including function bodies, and whether each is under ``TYPE_CHECKING``."""
     for field in ("body", "orelse", "handlers", "finalbody", "cases"):
         is_check = field == "body" and isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
         for inner in getattr(node, field, ()):
@@ -126,7 +126,7 @@ def statements(node: ast.AST, *, checking: bool = False) -> Iterator[tuple[ast.A
 
 
 def imported_by(node: ast.AST, package: Sequence[str]) -> list[Name]:
-    """Return what a statement in a package imports, with absolute names of modules."""
+    """Return the names that a statement in a package imports, with absolute module names."""
     if isinstance(node, ast.Import):
         return [Name(alias.name) for alias in node.names]
     if not isinstance(node, ast.ImportFrom):
@@ -147,7 +147,7 @@ def is_of(module: str, *packages: str) -> bool:
 
 @cache
 def files_of(module: str, root: Path) -> tuple[Path, ...]:
-    """Return the file of a module of grokinterp or below the root, if there is one."""
+    """Return the file of a module of grokinterp or below the root, if it exists."""
     top, *rest = module.split(".")
     place = (PACKAGE if top == "grokinterp" else root / top).joinpath(*rest)
     return tuple(path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file())
@@ -155,12 +155,12 @@ def files_of(module: str, root: Path) -> tuple[Path, ...]:
 
 @cache
 def root_of(path: Path) -> Path:
-    """Return the folder that the package of a file lies in; a file outside any package lies in its own folder."""
+    """Return the folder that contains the package of a file, or the folder of a file outside any package."""
     return next(folder for folder in path.parents if not (folder / "__init__.py").is_file())
 
 
 def called(function: FunctionType) -> list[FunctionType]:
-    """Return a function and the functions of the same namespace that it calls, directly or indirectly."""
+    """Return a function and the functions in the same namespace that it calls, directly or indirectly."""
     found = [function]
     for caller in found:  # grows while it is read
         inner = [unwrap(value) for value in named(caller) if isinstance(value, FunctionType)]
@@ -169,17 +169,17 @@ def called(function: FunctionType) -> list[FunctionType]:
 
 
 def named(function: FunctionType) -> list[object]:
-    """Return the global values that a function names."""
+    """Return the global values that a function refers to."""
     return [function.__globals__[name] for name in function.__code__.co_names if name in function.__globals__]
 
 
 def home(value: object) -> str:
-    """Return the module that a function, a class or a module is."""
+    """Return the name of the module that defines a value; a module is its own."""
     return str(getattr(value, "__module__", None) or getattr(value, "__name__", ""))
 
 
 def source_text(function: FunctionType) -> str:
-    """Return the source of a function that is not in a file."""
+    """Return the source of a function that is not defined in a file."""
     try:
         return getsource(function)
     except OSError:

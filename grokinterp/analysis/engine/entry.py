@@ -14,10 +14,10 @@ class Entry:
 
     Args:
         analysis: a plain function of one checkpoint.
-        most: the largest number of checkpoints it runs on unless all are asked for; None: every checkpoint.
-        single: store float64 in single precision, for a map that is cheap to compute and large to keep.
-        title: its title in reports; default: the function's name in words.
-        where: run it unasked only on runs whose problem fulfills this condition; default: on every run.
+        most: the largest number of checkpoints to run on by default; None: every checkpoint.
+        single: store float64 in single precision, for maps that are cheap to compute and large to store.
+        title: the title in reports (default: the name of the function in words).
+        where: condition on the problem for the analysis to run by default (default: always).
     """
 
     analysis: Analysis
@@ -28,30 +28,30 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """The function's name, which is also the name of its result file."""
+        """The name of the function, which is also the name of its result file."""
         return self.analysis.__name__
 
     @property
     def costly(self) -> bool:
-        """Whether few checkpoints are analyzed because of the time it takes; it then runs in a loop, not under vmap."""
+        """Whether the analysis runs on few checkpoints because it is slow; it then runs in a loop, not under vmap."""
         return self.most is not None and not self.single
 
     @property
     def attributes(self) -> dict[str, str]:
-        """Title, explanation and source, from the docstring."""
+        """The title, explanation and source of the analysis, from its docstring."""
         return described(self.analysis, title=self.title)
 
     def steps(self, saved: tuple[int, ...], every: int | None, landmarks: Sequence[int]) -> tuple[int, ...]:
-        """Return the checkpoints to run on: each ``every``-th and the last, or at most ``most`` of them."""
+        """Return the steps to run on: each ``every``-th and the last, or at most ``most`` steps."""
         if every is None:
             return thinned(saved, self.most, landmarks)
         return tuple(sorted({*saved[::every], *saved[-1:]}))
 
 
 def thinned(steps: tuple[int, ...], most: int | None, landmarks: Sequence[int] = ()) -> tuple[int, ...]:
-    """Return at most ``most`` steps: the first, the last, those nearest to the landmarks, then middles of the gaps.
+    """Return at most ``most`` steps: the first, the last, those nearest to the landmarks, then midpoints of the gaps.
 
-    The steps chosen for a smaller ``most`` are among those chosen for a larger one. None takes all.
+    The steps chosen for a smaller ``most`` are a subset of those for a larger ``most``. None keeps all steps.
 
     >>> thinned((0, 10, 20, 30, 40, 50, 60, 70, 80), 4, [12])
     (0, 10, 40, 80)

@@ -1,4 +1,4 @@
-"""Analyses of one checkpoint, evaluated into a labeled dataset over all steps."""
+"""Evaluation of single-checkpoint analyses into a labeled dataset over all steps."""
 
 import copy
 import inspect
@@ -31,7 +31,7 @@ Chunk = list[tuple[int, Weights]]
 """Checkpoints with their steps."""
 
 SMALL = 2**24
-"""The largest number of weights of a model that every thread gets a copy of."""
+"""The largest number of weights of a model that is copied for every thread."""
 
 CHUNK = 16
 """Checkpoints evaluated together by vmap on a GPU."""
@@ -47,33 +47,33 @@ def evaluate(
     progress: bool = False,
     **arguments: Any,
 ) -> xr.Dataset:
-    """Run analyses on every checkpoint in one pass, in which they share each checkpoint's logits and activations.
+    """Run analyses on every checkpoint in one pass that shares each checkpoint's logits and activations among them.
 
-    Checkpoints are read a chunk at a time. A damaged checkpoint is left out and listed in the attribute ``skipped`` of
-    the dataset (JSON, {step: reason}).
+    Checkpoints are read in chunks. A damaged checkpoint is skipped and listed in the attribute ``skipped`` of the
+    dataset (JSON, {step: reason}).
 
     Args:
         analyses: a plain function of one checkpoint, or several.
         trajectory: the run.
-        steps: which steps (default: all that are saved).
-        device: where to compute.
+        steps: the steps to analyze (default: all saved steps).
+        device: the device to compute on.
         vectorize: vmap over chunks of checkpoints instead of a loop (default: on CUDA).
         progress: show a progress bar on standard error.
-        arguments: keyword arguments, each passed to the analyses that declare it.
+        arguments: keyword arguments; each is passed to the analyses that declare it.
 
     Returns:
-        One variable per field of every analysis, over ``step`` and the field's own dimensions. The attributes
+        One variable per field of every analysis, over ``step`` and the dimensions of the field. The attributes
         ``title``, ``about`` and ``source`` of a single analysis come from its docstring.
 
     Raises:
-        ConfigError: the logits of all examples do not fit the available memory.
-        TypeError: an argument that no analysis declares, or a missing argument.
+        ConfigError: the logits of all examples do not fit into the available memory.
+        TypeError: no analysis declares an argument, or an argument is missing.
         RunDirectoryError: no checkpoint could be read.
-        NotDefined: an analysis is not defined for this run's task or model.
+        NotDefined: an analysis is not defined for the task or the model of this run.
     """
     several = [analyses] if isinstance(analyses, Analysis) else list(analyses)
     if not several:
-        raise TypeError("analyses: give at least one")
+        raise TypeError("analyses: at least one is required")
     _reject_unknown(several, arguments)
     wanted = list(trajectory.steps if steps is None else steps)
     skipped: dict[int, str] = {}
@@ -105,9 +105,9 @@ def evaluate_each(
     vectorize: bool | None = None,
     progress: bool = False,
 ) -> Iterator[tuple[int, list[Result]]]:
-    """Yield every readable step with a result per analysis; why other steps cannot be read goes into ``skipped``.
+    """Yield every readable step with a result per analysis; add unreadable steps, with reasons, to ``skipped``.
 
-    In the loop, the result of an analysis that is not defined for the run is its NotDefined exception; vmap raises it.
+    In the loop, an analysis that is not defined for the run yields its NotDefined exception; under vmap it is raised.
     """
     require_memory(trajectory.experiment.task, trajectory.empty_model(), torch.device(device))
     keep_freed_memory()
@@ -115,7 +115,7 @@ def evaluate_each(
     on_gpu = torch.device(device).type == "cuda"
     problem, template = trajectory.problem.to(device), trajectory.empty_model().double().to(device)
     if vectorize and not template.vectorizes:
-        raise ConfigError("vectorize", vectorize, "a recorded module runs in the loop only")
+        raise ConfigError("vectorize", vectorize, "must be off for a recorded module, which runs only in the loop")
     vectorize = on_gpu and template.vectorizes if vectorize is None else vectorize
     weights = track(_read(trajectory, steps, skipped), "analyzing", total=len(steps), shown=progress and bool(steps))
     chunks, run = _chunks(weights, CHUNK if vectorize else 1), _vectorized if vectorize else _one_by_one
@@ -124,11 +124,11 @@ def evaluate_each(
 
 
 def declared_arguments(analysis: Analysis, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments that an analysis declares. Raises TypeError where an argument without default is missing."""
+    """Return the arguments that an analysis declares. Raises TypeError if an argument without a default is missing."""
     parameters = _keywords(analysis)
     missing = [p.name for p in parameters if p.default is p.empty and p.name not in arguments]
     if missing:
-        raise TypeError(f"{analysis.__name__} needs {', '.join(missing)}: pass it to evaluate() by keyword")
+        raise TypeError(f"{analysis.__name__} requires {', '.join(missing)}: pass it to evaluate() by keyword")
     return {p.name: arguments[p.name] for p in parameters if p.name in arguments}
 
 
@@ -141,13 +141,13 @@ def _reject_unknown(analyses: Sequence[Analysis], arguments: Mapping[str, Any]) 
     known = {parameter.name for analysis in analyses for parameter in _keywords(analysis)}
     for name in arguments:
         if name not in known:
-            raise TypeError(f"{name}: none of {', '.join(a.__name__ for a in analyses)} takes it")
+            raise TypeError(f"{name}: not an argument of {', '.join(a.__name__ for a in analyses)}")
 
 
 def _read(
     trajectory: Trajectory, steps: Iterable[int], skipped: dict[int, str]
 ) -> Iterator[tuple[int, Weights] | None]:
-    """Yield each step's weights, or None for a damaged file, the reason of which goes into ``skipped``."""
+    """Yield the weights of each step, or None for a damaged file, whose reason is added to ``skipped``."""
     for step, weights in trajectory.each_weights(steps):
         if isinstance(weights, CheckpointError):
             skipped[step] = weights.why
@@ -157,7 +157,7 @@ def _read(
 
 
 def _chunks(weights: Iterable[tuple[int, Weights] | None], size: int) -> Iterator[Chunk]:
-    """Yield groups of readable checkpoints that all have, or all lack, an update, and likewise the previous update."""
+    """Yield groups of readable checkpoints that agree in having or lacking the update and the previous update."""
     chunk: Chunk = []
     for item in weights:
         if item is None:
@@ -184,10 +184,10 @@ Bound = list[tuple[Analysis, dict[str, Any]]]
 def _one_by_one(
     bound: Bound, template: Model, problem: Problem, chunks: Iterable[Chunk]
 ) -> Iterator[tuple[Chunk, list[list[Result]]]]:
-    """Load each checkpoint into a model and call every analysis, as many checkpoints at a time as PyTorch has threads.
+    """Load each checkpoint into a model and call every analysis, for as many checkpoints at a time as PyTorch threads.
 
     Each worker computes on a single thread with its own copy of the model. Threads that never wait for each other lose
-    nothing where another program keeps a core busy. A large model is not copied: it has a single worker.
+    no time when another program keeps a core busy. A large model is not copied and has a single worker.
     """
     small = sum(weight.numel() for weight in template.parameters()) <= SMALL
     threads, own = torch.get_num_threads(), threading.local()
@@ -203,7 +203,7 @@ def _one_by_one(
         return
     torch.set_num_threads(1)
     try:
-        # The kernel is a setting of the process, not of a thread: no thread may restore it before the others end.
+        # The kernel is a setting of the process, not of a thread: it is restored only after all threads have ended.
         with sdpa_kernel(SDPBackend.MATH):
             yield from _map_in_order(run, chunks, workers)
     finally:
@@ -211,7 +211,7 @@ def _one_by_one(
 
 
 def _map_in_order(run: Callable[[Chunk], Any], chunks: Iterable[Chunk], workers: int) -> Iterator[Any]:
-    """Yield ``map(run, chunks)`` from worker threads, with few chunks under way at a time."""
+    """Yield ``map(run, chunks)`` from worker threads, with few chunks in progress at a time."""
     with ThreadPoolExecutor(workers) as pool:
         under_way: deque[Future] = deque()
         for chunk in chunks:
@@ -223,7 +223,7 @@ def _map_in_order(run: Callable[[Chunk], Any], chunks: Iterable[Chunk], workers:
 
 
 def _analyze_one(bound: Bound, model: Model, problem: Problem, step: int, weights: Weights) -> list[Result]:
-    """Return the result of every analysis of one checkpoint."""
+    """Return the result of every analysis for one checkpoint."""
     model.load_state_dict(weights.state)
     update, previous = (_moved(one, problem.tokens.device) for one in (weights.update, weights.previous_update))
     checkpoint = Checkpoint(step, model, problem, update, previous_update=previous)
@@ -231,7 +231,7 @@ def _analyze_one(bound: Bound, model: Model, problem: Problem, step: int, weight
 
 
 def result_of(analysis: Analysis, checkpoint: Checkpoint, arguments: Mapping[str, Any]) -> Result | NotDefined:
-    """Return the result of an analysis with the arguments that it declares, or the exception that it is not defined."""
+    """Return the result of an analysis with the arguments that it declares, or its NotDefined exception."""
     try:
         return on_host(analysis(checkpoint, **declared_arguments(analysis, arguments)))
     except NotDefined as error:
@@ -243,7 +243,7 @@ def _moved(update: dict[str, Tensor] | None, device: torch.device) -> dict[str, 
 
 
 def on_host(result: Result) -> Result:
-    """Return a copy of the result in arrays, since a field may be a view of the model, which the next step replaces."""
+    """Return a copy of the result as arrays, because a field may be a view of weights that the next step overwrites."""
     return type(result)(*(np.array(field.detach().cpu().numpy()) for field in result))
 
 
@@ -290,7 +290,7 @@ def _evaluate_chunk(bound: Bound, model: Model, problem: Problem, chunk: Chunk) 
 
 
 def _stack_all(updates: Sequence[dict[str, Tensor] | None], device: torch.device) -> dict[str, Tensor] | None:
-    """Return the stacked updates of a chunk; None where it has no updates."""
+    """Return the stacked updates of a chunk; None if it has no updates."""
     there = [update for update in updates if update is not None]
     return _stack(there, device) if there else None
 

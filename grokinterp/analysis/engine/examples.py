@@ -1,4 +1,4 @@
-"""The examples that a costly analysis uses, the same at every checkpoint."""
+"""The subset of examples that a costly analysis uses, the same at every checkpoint."""
 
 import torch
 from jaxtyping import Int

@@ -1,4 +1,4 @@
-"""Results of analyses on their way into ``analysis/NAME.nc``: those kept, those computed now, and those missing."""
+"""Results of analyses before they are written to ``analysis/NAME.nc``: kept, newly computed, and missing."""
 
 import hashlib
 import json
@@ -22,12 +22,12 @@ from grokinterp.runs.trajectory import Trajectory
 
 
 class Final(NamedTuple):
-    """The last readable checkpoint, and the arguments that follow from the run as a whole.
+    """The last readable checkpoint, and the arguments that the run as a whole determines.
 
     Args:
-        checkpoint: the last checkpoint that can be read.
-        arguments: values by the name under which an analysis declares them.
-        marks: a value of JSON for each of them, which changes when it does.
+        checkpoint: the last readable checkpoint.
+        arguments: values by the names under which analyses declare them.
+        marks: for each argument, a JSON value that changes when the argument changes.
     """
 
     checkpoint: Checkpoint
@@ -36,7 +36,7 @@ class Final(NamedTuple):
 
 
 class Harvest:
-    """Results of a run's analyses: those kept from before, those computed now, and why others have none."""
+    """Results of the analyses of a run: kept, newly computed, and the reasons why others are not defined."""
 
     def __init__(
         self,
@@ -55,24 +55,24 @@ class Harvest:
         self.unsaved = list(entries)
 
     def begin(self, sizes: Mapping[Entry, int]) -> None:
-        """Allocate a number of steps for each analysis to run; the others keep the reason why they are not defined."""
+        """Allocate space for the steps of each analysis to run; the other analyses keep their NotDefined reasons."""
         self.fresh = {entry: Collector(size, single=entry.single) for entry, size in sizes.items()}
         others = [entry.name for entry in self.unsaved if entry not in sizes]
         self.undefined = read_not_defined(self.trajectory.path, among=others)
 
     def add(self, step: int, entry: Entry, result: Result | NotDefined) -> None:
-        """Keep the result of a step, or the reason why there is none."""
+        """Store the result of a step, or the reason why the analysis is not defined."""
         if isinstance(result, NotDefined):
             self.undefined[entry.name] = result.why
         else:
             self.fresh[entry].add(step, result)
 
     def steps_of(self, entry: Entry) -> set[int]:
-        """Return the checkpoints with results."""
+        """Return the steps that have results."""
         return {*steps_of(self.kept[entry]), *self.fresh[entry].steps}
 
     def save(self, entries: Iterable[Entry]) -> None:
-        """Write the results of some analyses."""
+        """Write the results of the given analyses."""
         for entry in entries:
             collected = self.fresh.get(entry)
             added = None
@@ -83,13 +83,13 @@ class Harvest:
             self.unsaved.remove(entry)
 
     def save_rest(self) -> None:
-        """Write the results not yet written, and the reasons why analyses are not defined."""
+        """Write all remaining results and the reasons why analyses are not defined."""
         self.save(tuple(self.unsaved))
         write_not_defined(self.trajectory.path, self.undefined)
 
 
 def steps_of(dataset: xr.Dataset | None) -> list[int]:
-    """Return the checkpoints with results."""
+    """Return the steps that have results."""
     return [] if dataset is None else dataset["step"].values.tolist()
 
 
@@ -101,9 +101,9 @@ def fingerprint(trajectory: Trajectory, entry: Entry, marks: Mapping[str, Any]) 
 
 
 def kept_results(trajectory: Trajectory, name: str, expected: str, digests: Mapping[int, str]) -> xr.Dataset | None:
-    """Return the earlier results that are still valid: same fingerprint, and per step the same checkpoint.
+    """Return the stored results that are still valid: same fingerprint and, at each step, the same checkpoint.
 
-    A part of the file is returned without its attributes.
+    If only some steps are valid, they are returned without the attributes of the file.
     """
     try:
         before = read_analysis(trajectory.path, name)
@@ -121,14 +121,14 @@ def kept_results(trajectory: Trajectory, name: str, expected: str, digests: Mapp
 
 
 def remove_results(run: Path, name: str) -> None:
-    """Remove the results of an analysis, if there are any."""
+    """Remove the results of an analysis, if they exist."""
     (run / "analysis" / f"{name}.nc").unlink(missing_ok=True)
 
 
 def describe(
     trajectory: Trajectory, entry: Entry, fingerprint: str, skipped: Mapping[int, str]
 ) -> dict[str, str | int | float]:
-    """Return the attributes of a result file: the analysis in words, and the run's examples and damaged checkpoints."""
+    """Return the attributes of a result file: texts about the analysis, examples, and damaged checkpoints."""
     is_train = trajectory.problem.is_train
     leaked = {"leaked_share": leaked_share(trajectory.experiment.task, is_train)} if is_train.any() else {}
     return {
@@ -150,9 +150,9 @@ def save(
     digests: Mapping[int, str],
     attributes: Mapping[str, str | int | float],
 ) -> None:
-    """Write the kept and the fresh results of an analysis into one file; without any, remove the file.
+    """Write the kept and the fresh results of an analysis to one file; remove the file if there are no results.
 
-    The attribute ``thinned`` says on how many checkpoints an analysis ran that runs on few.
+    For an analysis that runs on a subset of the checkpoints, the attribute ``thinned`` states how many.
     """
     steps = {*steps_of(kept), *steps_of(fresh)}
     readable = len(digests)

@@ -1,4 +1,4 @@
-"""The results of one analysis as a labeled dataset: dimensions, coordinates, long names, units, and words about it."""
+"""Results of one analysis as a labeled dataset with dimensions, coordinates, long names, units, and explanations."""
 
 import inspect
 import re
@@ -13,7 +13,7 @@ Analysis = FunctionType
 """``(checkpoint, *, …) -> NamedTuple`` whose fields are annotated with jaxtyping: axis names become dimensions."""
 
 Result = Any
-"""The NamedTuple that an analysis returns (no type checker has a name for all of them)."""
+"""The NamedTuple that an analysis returns (the type system has no common type for NamedTuples)."""
 
 FIELD_LINE = re.compile(r"^\s*(\w+): (.+?)(?: \[([^\]]+)\])?\s*$")
 SECTION = re.compile(r"^(Args|Returns|Yields|Raises|Notes?|Examples?|Source):|(?<=\S )Source:", re.MULTILINE)
@@ -22,9 +22,9 @@ DOCTEST = re.compile(r"^\s*>>> .*?(?=\n\n|\Z)", re.DOTALL | re.MULTILINE)
 
 
 class Collector:
-    """Collects the results of an analysis, step by step, in arrays that are allocated once.
+    """Collect the results of an analysis, step by step, in arrays that are allocated once.
 
-    Many small arrays that outlive the large arrays between them would fragment the memory.
+    Many small arrays that outlive the large arrays allocated between them would fragment the memory.
 
     Args:
         size: the largest number of steps.
@@ -37,7 +37,7 @@ class Collector:
         self.columns: dict[str, np.ndarray] = {}
 
     def add(self, step: int, result: Result) -> None:
-        """Copy the fields of one more step."""
+        """Copy the fields of the result of another step."""
         if not self.steps:
             self.kind = type(result)
             for name, value in result._asdict().items():
@@ -48,7 +48,7 @@ class Collector:
         self.steps.append(step)
 
     def dataset(self, axes: Mapping[str, Sequence[Any]]) -> xr.Dataset:
-        """Return all steps so far, at least one, with dimensions from the annotations of the fields."""
+        """Return the steps so far (at least one), with dimensions from the annotations of the fields."""
         labels, hints = field_labels(self.kind), get_type_hints(self.kind)
         variables = {
             name: xr.DataArray(
@@ -62,7 +62,7 @@ class Collector:
 
 
 def field_labels(kind: type) -> dict[str, dict[str, str]]:
-    """Return ``long_name`` and ``units`` of each field, from the docstring's lines ``field: long name [unit]``."""
+    """Return ``long_name`` and ``units`` of each field from the docstring lines ``field: long name [unit]``."""
     labels = {}
     for line in (inspect.getdoc(kind) or "").splitlines():
         found = FIELD_LINE.match(line)
@@ -74,8 +74,8 @@ def field_labels(kind: type) -> dict[str, dict[str, str]]:
 def described(analysis: Analysis, *, title: str | None = None) -> dict[str, str]:
     """Return the attributes ``title``, ``about`` and ``source`` of a dataset from the docstring of its analysis.
 
-    ``about`` holds the paragraphs before the first section (Args, Source, ...), separated by empty lines; doctests are
-    left out. An attribute without text is left out too.
+    ``about`` holds the paragraphs before the first section (Args, Source, ...), separated by empty lines, without
+    doctests. Empty attributes are omitted.
 
     >>> def embedding_norm(checkpoint):
     ...     '''Return the norm of

@@ -1,4 +1,4 @@
-"""Whether the logits of all examples, and the arrays that analyses compute from them, fit the available memory."""
+"""Check that the logits of all examples, and the arrays that analyses compute from them, fit into memory."""
 
 import os
 from pathlib import Path
@@ -10,30 +10,30 @@ from grokinterp.models import Model
 from grokinterp.tasks import Task
 
 COPIES = 4
-"""Arrays of the size of all logits in double precision: the logits, and those that an analysis of a checkpoint adds."""
+"""Number of float64 arrays as large as all logits: the logits and the arrays that an analysis computes from them."""
 
 MEMINFO, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 
 
 def require_memory(task: Task, model: Model, device: torch.device) -> None:
-    """Raise ConfigError where the analysis of a single checkpoint needs more memory than is available."""
+    """Raise ConfigError if the analysis of a single checkpoint needs more memory than is available."""
     needed, free = bytes_needed(task, model), bytes_available(device)
     if needed > free:
         sizes = f"{task.n_examples:,} examples × {task.n_classes:,} classes"
         raise ConfigError(
             "task",
             f"{task.kind}, {sizes}",
-            f"needs about {gib(needed)} of memory to analyze, {gib(free)} are available",
+            f"needs about {gib(needed)} of memory to analyze, but only {gib(free)} are available",
         )
 
 
 def bytes_needed(task: Task, model: Model) -> int:
-    """Return an estimate for one checkpoint: ``COPIES`` times the logits, and twice the neurons of all examples."""
+    """Estimate the memory for one checkpoint: ``COPIES`` times all logits plus twice the neurons of all examples."""
     return 8 * task.n_examples * (COPIES * task.n_classes + 2 * model.n_neurons)
 
 
 def workers_that_fit(task: Task, model: Model, device: torch.device, wanted: int) -> int:
-    """Return how many checkpoints may be analyzed at a time, at least one."""
+    """Return the number of checkpoints that can be analyzed at a time, at least 1."""
     return max(1, min(wanted, bytes_available(device) // bytes_needed(task, model)))
 
 
@@ -55,6 +55,6 @@ def gib(size: int) -> str:
 
 
 def _number(path: Path) -> int | None:
-    """Return the number in a file; None where there is no such file, or no number in it."""
+    """Return the number in a file; None if the file does not exist or does not hold a number."""
     text = path.read_text().strip() if path.exists() else ""
     return int(text) if text.isdigit() else None

@@ -1,4 +1,4 @@
-"""The results that a run lacks, computed in as few passes over its checkpoints as possible."""
+"""Computation of the missing results of a run in as few passes over its checkpoints as possible."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,10 +19,10 @@ from grokinterp.runs.results import Results
 from grokinterp.runs.trajectory import Trajectory
 
 RETIRED = ("symmetricity",)
-"""Analyses of earlier versions whose measures other analyses hold now, so that their results are removed."""
+"""Analyses of earlier versions that other analyses have replaced; their results are removed."""
 
 ArgumentsOf = Callable[[Checkpoint], Mapping[str, Any]]
-"""From the last checkpoint to arguments of analyses: tensors, or values of JSON."""
+"""Function from the last checkpoint to arguments of analyses, which are tensors or JSON values."""
 
 
 def analyze_run(
@@ -35,15 +35,15 @@ def analyze_run(
     device: str | torch.device = "cpu",
     progress: bool = False,
 ) -> Results:
-    """Run the analyses of a table over the checkpoints of a run; ``grokinterp.analysis.analyze`` describes the results.
+    """Run the analyses of a table over the checkpoints of a run; see ``grokinterp.analysis.analyze`` for the results.
 
     Args:
-        run: a trajectory, or the directory of one.
+        run: a trajectory, or a run directory.
         entries: all analyses whose results the run directory may hold.
-        arguments_of: the arguments that the last checkpoint determines.
+        arguments_of: a function that returns the arguments determined by the last checkpoint.
         only: names of analyses to run (default: all entries that apply to the run).
-        every: take each ``every``-th saved checkpoint, and the last, for all analyses alike.
-        device: where to compute.
+        every: run every analysis on each ``every``-th saved checkpoint and on the last.
+        device: the device to compute on.
         progress: show a progress bar on standard error.
     """
     chosen = choose(entries, only)
@@ -66,7 +66,7 @@ def analyze_run(
 
 
 def choose(entries: Sequence[Entry], only: Iterable[str] | None) -> list[Entry]:
-    """Return entries by the name of the analysis. Raises ConfigError naming all there are."""
+    """Return the entries of the given names. Raises ConfigError, which lists all names, for an unknown name."""
     by_name = {entry.name: entry for entry in entries}
     if len(by_name) < len(entries):
         twice = next(entry.name for entry in entries if by_name[entry.name] is not entry)
@@ -79,7 +79,7 @@ def choose(entries: Sequence[Entry], only: Iterable[str] | None) -> list[Entry]:
 
 
 def read_digests(trajectory: Trajectory, steps: Iterable[int]) -> tuple[dict[int, str], dict[int, str]]:
-    """Return the digest of every checkpoint, verified against its content, and why others cannot be read."""
+    """Return the verified digest of every readable checkpoint, and the reason for every unreadable checkpoint."""
     digests, unreadable = {}, {}
     for step in steps:
         try:
@@ -92,7 +92,7 @@ def read_digests(trajectory: Trajectory, steps: Iterable[int]) -> tuple[dict[int
 def final_of(
     trajectory: Trajectory, arguments_of: ArgumentsOf, digests: Mapping[int, str], skipped: dict[int, str]
 ) -> Final:
-    """Return the last checkpoint that can be read and the arguments it determines; later ones go into ``skipped``."""
+    """Return the last readable checkpoint and the arguments it determines; add unreadable ones to ``skipped``."""
     for step in sorted(digests, reverse=True):
         try:
             checkpoint, first = trajectory[step], min(digests)
@@ -119,10 +119,10 @@ def analyze_missing(
     device: str | torch.device,
     progress: bool,
 ) -> None:
-    """Compute and save the missing results; after an interrupt, those not computed are missing the next time.
+    """Compute and save the missing results; after an interrupt, the next call computes the rest.
 
-    Cheap analyses, and those that were not defined before, are tried on the last checkpoint first, because vmap cannot
-    tell which are not defined for the run.
+    Cheap analyses, and analyses that were not defined before, run on the last checkpoint first, because vmap cannot
+    report which analysis is not defined for the run.
     """
     trajectory = harvest.trajectory
     readable = tuple(step for step in sorted(harvest.digests) if step not in harvest.skipped)
@@ -149,7 +149,7 @@ def analyze_missing(
 
 
 def landmarks(trajectory: Trajectory) -> list[int]:
-    """Return the steps at which the phases of the training curves begin; none without curves."""
+    """Return the steps at which the phases of the training curves begin; empty without curves."""
     metrics = trajectory.metrics
     if metrics.sizes["step"] < 2 or not {"train_loss", "test_loss"} <= set(metrics):
         return []
@@ -157,7 +157,7 @@ def landmarks(trajectory: Trajectory) -> list[int]:
 
 
 def by_missing_steps(wanted: Mapping[Entry, Sequence[int]], harvest: Harvest) -> dict[tuple[int, ...], list[Entry]]:
-    """Return the defined analyses that lack results, grouped by the steps they lack, each group for one pass."""
+    """Group the defined analyses that lack results by their missing steps, one group per pass."""
     groups: dict[tuple[int, ...], list[Entry]] = {}
     for entry, steps in wanted.items():
         done = harvest.steps_of(entry)

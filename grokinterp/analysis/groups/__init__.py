@@ -1,4 +1,4 @@
-"""Groups: irreducible representations and cosets of networks whose task is a product in a group."""
+"""Groups: irreducible representations and cosets in networks whose task is a product in a group."""
 
 from grokinterp.analysis.engine.entry import Entry
 from grokinterp.analysis.groups.cosets import coset_scores

@@ -1,4 +1,4 @@
-"""Which neurons depend on an operand only through its coset of a subgroup."""
+"""Coset concentration: which neurons depend on an operand only through its coset of a subgroup."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -14,19 +14,19 @@ from grokinterp.maths.subgroups import conjugate_subgroups, left_cosets, right_c
 from grokinterp.runs.checkpoint import Checkpoint
 
 CONCENTRATED = 0.1
-"""A neuron whose score is below this sees cosets: at most a tenth of its variance is within them."""
+"""Score below which a neuron counts as a function of cosets: at most a tenth of its variance is within cosets."""
 
 NOTHING = 1e-24
-"""A neuron whose variance is below this share of its mean square never varies, but for rounding."""
+"""Share of its mean square below which the variance of a neuron is rounding."""
 
 
 class CosetScores(NamedTuple):
-    """How far what each neuron sees of an operand is constant on the cosets of a subgroup.
+    """Concentration of each neuron, as a function of an operand, on the cosets of a subgroup.
 
-    coset_score_left: least share of the variance over the left operand within right cosets of a subgroup [1]
-    coset_score_right: least share of the variance over the right operand within left cosets of a subgroup [1]
-    coset_order_left: order of the largest subgroup with a score below 0.1 for the left operand, 1 without one [1]
-    coset_order_right: order of the largest subgroup with a score below 0.1 for the right operand, 1 without one [1]
+    coset_score_left: smallest share of the variance over the left operand within right cosets of a subgroup [1]
+    coset_score_right: smallest share of the variance over the right operand within left cosets of a subgroup [1]
+    coset_order_left: order of the largest subgroup with a score below 0.1 for the left operand, 1 if none [1]
+    coset_order_right: order of the largest subgroup with a score below 0.1 for the right operand, 1 if none [1]
     coset_share: share of neurons with both scores below 0.1 [1]
     """
 
@@ -38,7 +38,7 @@ class CosetScores(NamedTuple):
 
 
 class Cosets(NamedTuple):
-    """The cosets of one subgroup of order ``order``: the number of that of each element."""
+    """The cosets of one subgroup of order ``order``: the coset index of each element."""
 
     order: int
     left: Int[Tensor, "element"]
@@ -48,22 +48,24 @@ class Cosets(NamedTuple):
 def coset_scores(checkpoint: Checkpoint) -> CosetScores:
     """Return the coset concentration of each neuron for both operands, at the best subgroup.
 
-    score_H(f) = mean over the cosets of H of the variance of f within, over the variance of f, both with divisor the
-    number of elements: in [0, 1], 0 where f is constant on every coset. f is what the neuron gets of an operand: its
-    first layer's part in an MLP with one hidden layer; else the mean of the neuron over the other operand. Cosets are
-    H·x for the left operand and y·H for the right operand, so that x·y is in H·x·y·H'. H runs over all subgroups,
-    conjugates one by one, but the trivial one, whose score is always 0, and the whole group, whose score is always 1.
+    score_H(f) is the mean over the cosets of H of the variance of f within the coset, divided by the variance of f
+    over the group (both population variances). It lies in [0, 1] and is 0 if f is constant on every coset. f is the
+    neuron as a function of one operand: the operand's part of the pre-activation in an MLP with one hidden layer,
+    otherwise the mean of the neuron over the other operand. The cosets are H·x for the left operand and y·H for the
+    right operand, so that x·y is in H·x·y·H'. H ranges over all subgroups, including each conjugate, except the
+    trivial group, whose score is always 0, and the whole group, whose score is always 1.
 
-    The score never grows on the way to a smaller subgroup, so that the least is at one of prime order, and a random f
-    has about 1 - (n/|H| - 1)/(n - 1): 0.5 at order 2. The order given is therefore that of the *largest* subgroup below
-    0.1. A neuron that never varies has score 1. In D_n every neuron uᵀρ(x)v with ρ of dimension 2 scores low, for one
-    of many reflections nearly keeps u: there the score alone does not tell cosets from representations.
+    The score cannot increase when H is replaced by a subgroup of H. The smallest score therefore occurs at a subgroup
+    of prime order, where a random f has a score of about 1 - (n/|H| - 1)/(n - 1), that is 0.5 at order 2. For this
+    reason the reported order is that of the *largest* subgroup with a score below 0.1. A constant neuron has score 1.
+    In D_n, every neuron uᵀρ(x)v with ρ of dimension 2 has a low score, because one of the many reflections nearly
+    preserves u: there the score alone cannot distinguish cosets from representations.
 
     Source: Stander et al. 2023, §4 (coset concentration).
 
     Raises:
-        NotDefined: not a product in a known group, one of prime order (no such subgroup), or more than 1000 classes
-            of subgroups.
+        NotDefined: the task is not a product in a known group, the group has prime order (no such subgroup), or it has
+            more than 1000 classes of subgroups.
     """
     grid = group_grid(checkpoint, "coset_scores")
     found = cosets_of(grid.group)
@@ -79,7 +81,7 @@ def coset_scores(checkpoint: Checkpoint) -> CosetScores:
 
 
 def seen(checkpoint: Checkpoint, grid: GroupGrid) -> tuple[Float[Tensor, "element neuron"], Tensor]:
-    """What each last-layer neuron gets of the left and of the right operand."""
+    """Return each last-layer neuron as a function of the left and of the right operand."""
     if checkpoint.model.neurons_add_operands:
         return grid.operands(checkpoint.model)
     left, right, _ = grid.means(checkpoint.neurons.double())
@@ -89,7 +91,7 @@ def seen(checkpoint: Checkpoint, grid: GroupGrid) -> tuple[Float[Tensor, "elemen
 def scores(
     f: Float[Tensor, "element neuron"], partitions: list[Int[Tensor, "element"]]
 ) -> Float[Tensor, "partition neuron"]:
-    """Share of the variance within the parts of each partition into equal parts; 1 for what never varies.
+    """Return the share of the variance within the parts of each partition into equal parts; 1 for a constant function.
 
     >>> scores(torch.tensor([[0.0], [2.0], [2.0], [4.0]]), [torch.tensor([0, 0, 1, 1])]).tolist()
     [[0.5]]
@@ -102,7 +104,7 @@ def scores(
 
 
 def squares_of_sums(f: Float[Tensor, "element neuron"], part: Int[Tensor, "element"]) -> Float[Tensor, "neuron"]:
-    """Σ over the parts of ‖part‖ · mean², all of one size."""
+    """Return Σ ‖part‖ · mean² over the parts, which all have the same size."""
     count = int(part.max()) + 1
     sums = f.new_zeros(count, f.shape[1]).index_add(0, part, f)
     return sums.square().sum(0) * count / len(f)
@@ -110,7 +112,7 @@ def squares_of_sums(f: Float[Tensor, "element neuron"], part: Int[Tensor, "eleme
 
 @lru_cache(maxsize=8)
 def cosets_of(group: Group) -> tuple[Cosets, ...] | str:
-    """The cosets of every subgroup but the trivial one and the group, or why there are none."""
+    """Return the cosets of every proper non-trivial subgroup, or the reason why there are none."""
     try:
         classes = [one for one in subgroups(group) if 1 < int(one.sum()) < group.order]
     except ValueError as error:
@@ -120,4 +122,4 @@ def cosets_of(group: Group) -> tuple[Cosets, ...] | str:
         for representative in classes
         for one in conjugate_subgroups(group, representative)
     )
-    return found or f"{group.name} has no subgroup but the trivial one and itself"
+    return found or f"{group.name} has no subgroups except the trivial group and itself"

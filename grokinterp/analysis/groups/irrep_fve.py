@@ -1,4 +1,4 @@
-"""Where a network that multiplies in a group holds each irreducible representation: embedding, neurons, unembedding."""
+"""Irreducible representations in the embedding, neurons, and unembedding of networks that multiply in a group."""
 
 from typing import NamedTuple
 
@@ -13,11 +13,11 @@ AXES = {"irrep": lambda setting: irrep_names(setting.task)}
 
 
 class IrrepFVE(NamedTuple):
-    """Share of each part of the network that the matrix entries of each irreducible representation explain.
+    """Share of each part of the network explained by the matrix entries of each irreducible representation.
 
-    embedding_fve_left: share of what is read of the left operand [1]
-    embedding_fve_right: share of what is read of the right operand [1]
-    unembedding_fve: share of the neuron-to-logit map over its classes [1]
+    embedding_fve_left: share of the left operand's embedding that the representation explains [1]
+    embedding_fve_right: share of the right operand's embedding that the representation explains [1]
+    unembedding_fve: share of the neuron-to-logit map, over its classes, that the representation explains [1]
     hidden_fve_left: share of the last hidden layer's variance that ρ(x) of the left operand explains [1]
     hidden_fve_right: share of the last hidden layer's variance that ρ(y) of the right operand explains [1]
     hidden_fve_product: share of the last hidden layer's variance that ρ(x·y) of the product explains [1]
@@ -45,18 +45,19 @@ class GroupPower(NamedTuple):
 
 
 def irrep_fve(checkpoint: Checkpoint, *, key_irreps: Int[Tensor, "key_irrep"]) -> IrrepFVE:
-    """Return the variance of embedding, unembedding and hidden layer that each irreducible representation explains.
+    """Return the share of embedding, unembedding, and hidden layer that each irreducible representation explains.
 
     With Q an orthonormal basis of the functions ρ(x)_ij on the group, the share of W [element, feature] is ‖Qᵀ W‖² /
-    ‖W‖², its mean not taken off. W is what the network reads of an operand (in an MLP what its first layer's neurons
-    get of it, embedding times W_in; else W_E) and, over the classes, the neuron-to-logit map W_L. Of the neurons h
-    [x, y, neuron], centered over all pairs, the functions ρ(x)_ij, ρ(y)_ij and ρ(x·y)_ij explain ‖Qᵀ M‖² n / ‖h‖², M
-    the mean of h over the pairs with the same x, y or x·y. All these functions are orthogonal to each other, so that
-    hidden_fve, the sum of all three over the key representations, is a share of variance.
+    ‖W‖², without subtracting the mean. W is the embedding of an operand (in an MLP, its contribution to the first
+    layer's pre-activations, embedding times W_in; otherwise W_E) or, over the classes, the neuron-to-logit map W_L.
+    For the neurons h [x, y, neuron], centered over all pairs, the functions ρ(x)_ij, ρ(y)_ij and ρ(x·y)_ij explain the
+    share ‖Qᵀ M‖² n / ‖h‖², where M is the mean of h over the pairs with the same x, y or x·y. These functions are
+    mutually orthogonal, so hidden_fve, the sum of all three over the key representations, is a share of variance: 1
+    means that the key representations explain the hidden layer completely.
 
-    Values published for C_113 at the hidden layer are up to 0.008 larger than these: as if the basis came from a QR of
-    all four entries of the turn, which span two dimensions only, so that rounding chose the other two. In A_5 the
-    published ρ of dimension 3 are not quite homomorphisms.
+    The values published for the hidden layer in C_113 are larger by up to 0.008, consistent with a basis from a QR
+    decomposition of all four entries of the rotation matrix, which span only two dimensions, so that rounding
+    determines the other two. In A_5, the published ρ of dimension 3 are not exact homomorphisms.
 
     Args:
         checkpoint: of a run whose task is a product in a group.
@@ -81,11 +82,10 @@ def irrep_fve(checkpoint: Checkpoint, *, key_irreps: Int[Tensor, "key_irrep"]) -
 def group_power(checkpoint: Checkpoint) -> GroupPower:
     """Return the power of the embedding at each irreducible representation ρ.
 
-    The power is d_ρ ‖f̂(ρ)‖²_F / (c_ρ |G|²) of the embedding f, summed over its features, with f̂(ρ) = Σ_x f(x) ρ(x).
-
-    c = 1, 2, 4 for ρ of real, complex and quaternionic type: the real representation holds the complex ones it is made
-    of more than once, and with c the sum over all ρ, the trivial one's |mean f|² included, is Σ_x |f(x)|² / |G|. The
-    embedding is what ``irrep_fve`` takes for it: its embedding_fve is this power's share.
+    The power of the embedding f is d_ρ ‖f̂(ρ)‖²_F / (c_ρ |G|²), summed over features, with f̂(ρ) = Σ_x f(x) ρ(x).
+    The factor c is 1, 2 or 4 for ρ of real, complex or quaternionic type and corrects for the multiplicity of complex
+    representations in the real representation: the sum over all ρ, including |mean f|² for the trivial representation,
+    is Σ_x |f(x)|² / |G|. The embedding is defined as in ``irrep_fve``, whose embedding_fve is this power as a share.
 
     Source: docs/formulas.md, Groups; Chughtai et al. 2023, Appendix (Fourier transform over a group).
     """

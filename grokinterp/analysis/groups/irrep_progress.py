@@ -1,4 +1,4 @@
-"""Restricted and excluded loss over irreducible representations: how much of the answer the key ones carry."""
+"""Restricted and excluded loss: how much of the answer the key irreducible representations carry."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -17,32 +17,32 @@ from grokinterp.maths.grid import mean_by_sum
 from grokinterp.runs.checkpoint import Checkpoint
 
 DRAWS = 8
-"""Random sets of representations that the controls average over."""
+"""Number of random sets of representations that the controls average over."""
 
 LINEAR_ON = 16
-"""Examples on which it is tried whether the neurons write into the logits linearly."""
+"""Number of examples that test whether the logits are linear in the neurons."""
 
 CELLS = 2**22
-"""Numbers in the parts that are looked at together."""
+"""Number of elements processed at a time."""
 
 AXES = {"irrep": lambda setting: irrep_names(setting.task)}
 
 
 class IrrepProgress(NamedTuple):
-    """Losses of a network of which irreducible representations were kept or removed.
+    """Losses of a network in which irreducible representations are kept or removed.
 
-    hidden_restricted_loss: mean loss on all pairs of the neurons' part at the key representations [nats]
-    hidden_excluded_loss: mean loss on the training pairs of the neurons without that part [nats]
-    hidden_restricted_loss_of: mean loss on all pairs of the neurons' part at this one representation [nats]
-    hidden_excluded_loss_of: mean loss on the training pairs of the neurons without this one's part [nats]
-    hidden_restricted_loss_control: hidden restricted loss with random other representations instead [nats]
-    hidden_excluded_loss_control: hidden excluded loss with random other representations instead [nats]
-    irrep_restricted_loss: mean loss on all pairs of the key characters' part of the logits [nats]
-    irrep_excluded_loss: mean loss on the training pairs of the logits without that part [nats]
-    irrep_restricted_loss_of: mean loss on all pairs of this one character's part of the logits [nats]
-    irrep_excluded_loss_of: mean loss on the training pairs of the logits without this one's part [nats]
-    irrep_restricted_loss_control: restricted loss with random other representations instead [nats]
-    irrep_excluded_loss_control: excluded loss with random other representations instead [nats]
+    hidden_restricted_loss: mean loss on all pairs with the neurons restricted to the key representations [nats]
+    hidden_excluded_loss: mean loss on the training pairs with the key representations removed from the neurons [nats]
+    hidden_restricted_loss_of: mean loss on all pairs with the neurons restricted to this representation [nats]
+    hidden_excluded_loss_of: mean loss on the training pairs with this representation removed from the neurons [nats]
+    hidden_restricted_loss_control: hidden restricted loss with random other representations as keys [nats]
+    hidden_excluded_loss_control: hidden excluded loss with random other representations as keys [nats]
+    irrep_restricted_loss: mean loss on all pairs with the logits restricted to the key characters [nats]
+    irrep_excluded_loss: mean loss on the training pairs with the key characters removed from the logits [nats]
+    irrep_restricted_loss_of: mean loss on all pairs with the logits restricted to this character [nats]
+    irrep_excluded_loss_of: mean loss on the training pairs with this character removed from the logits [nats]
+    irrep_restricted_loss_control: restricted loss with random other representations as keys [nats]
+    irrep_excluded_loss_control: excluded loss with random other representations as keys [nats]
     """
 
     hidden_restricted_loss: Float[Tensor, ""]
@@ -60,13 +60,13 @@ class IrrepProgress(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where parts are kept and removed: the logits themselves, or those that the neurons write.
+    """Logits in which parts are kept or removed: those of the network, or those computed from the neurons alone.
 
     Args:
-        logits: in the order of ``examples_by_product``.
-        is_train: of the same pairs.
-        bias: what is added to a part that stands alone.
-        form: the loss that the run is trained with.
+        logits: logits of all pairs, in the order of ``examples_by_product``.
+        is_train: whether each pair is a training example.
+        bias: the bias added to a part that is evaluated alone.
+        form: the training loss of the run.
     """
 
     logits: Float[Tensor, "pair element"]
@@ -75,7 +75,7 @@ class Place(NamedTuple):
     form: LossForm
 
     def losses(self, parts: Float[Tensor, "set product element"]) -> Float[Tensor, "set 2"]:
-        """Restricted and excluded loss of each part. Every product has as many pairs as any other."""
+        """Return the restricted and the excluded loss of each part. All products have the same number of pairs."""
         squares = self.form == "mse"
         alone = losses_by_sum(parts + self.bias, squared_error if squares else cross_entropy).mean(1)
         exclude = excluded_squares if squares else excluded_losses
@@ -85,20 +85,21 @@ class Place(NamedTuple):
 def irrep_progress(checkpoint: Checkpoint, *, key_irreps: Int[Tensor, "key_irrep"]) -> IrrepProgress:
     """Return the losses of the network restricted to the key irreducible representations, and without them.
 
-    Loss is cross-entropy (that of the softmax, also of a run with StableMax), or the squared error where the run is
-    trained with it, on the correct answers. Restricted
-    losses are over all pairs, excluded ones over the training pairs. Classes outside the group are left out.
+    The restricted loss, over all pairs, is low if the key representations suffice for the answer; the excluded loss,
+    over the training pairs, is high if they are necessary. The loss is the squared error if the run is trained with
+    it, and otherwise softmax cross-entropy (also for a run with StableMax), always on the correct answers. Classes
+    outside the group are excluded.
 
-    Hidden: P_ρ projects the neurons h onto the functions ρ(x·y)_ij of the pair. Restricted: the loss of
-    Σ_ρ P_ρ h W_L + b_U; excluded: of (h - Σ_ρ P_ρ h) W_L + b_U, with W_L the neuron-to-logit map: the residual stream
-    beside the neurons and the biases between are left out, as in the published losses. NaN where the logits are not
-    linear in the neurons (a final LayerNorm, a recursive model).
+    Hidden losses: P_ρ projects the neurons h onto the functions ρ(x·y)_ij of the pair, and W_L is the neuron-to-logit
+    map. The restricted loss is that of Σ_ρ P_ρ h W_L + b_U, the excluded loss that of (h - Σ_ρ P_ρ h) W_L + b_U, with
+    ρ over the keys. The residual stream that bypasses the neurons and the intermediate biases are omitted, as in the
+    published losses. NaN if the logits are not linear in the neurons (a final LayerNorm, a recursive model).
 
-    Logits: the part is Σ_ρ ⟨L, T_ρ⟩ T_ρ / ‖T_ρ‖², T_ρ[x, y, z] = χ_ρ(x·y·z⁻¹), whose loss alone is the same for all
-    pairs, and L less that part.
+    Logit losses: the restricted logits are Σ_ρ ⟨L, T_ρ⟩ T_ρ / ‖T_ρ‖², T_ρ[x, y, z] = χ_ρ(x·y·z⁻¹), whose loss is the
+    same for all pairs; the excluded logits are L minus this sum.
 
-    Controls: the mean over 8 draws, the same for every checkpoint, of random other representations, as many as come
-    nearest to the rank of the keys; NaN where there are no others.
+    Controls: the mean over 8 draws, the same for every checkpoint, of random other representations, whose total rank
+    is as close as possible to the rank of the keys; NaN if there are no other representations.
 
     Args:
         checkpoint: of a run whose task is a product in a group.
@@ -132,7 +133,7 @@ def irrep_progress(checkpoint: Checkpoint, *, key_irreps: Int[Tensor, "key_irrep
 def losses_of_sets(
     place: Place, sets: Bool[Tensor, "set irrep"], parts: Callable[..., Tensor], grid: AnswerGrid
 ) -> Float[Tensor, "set 2"]:
-    """Restricted and excluded loss of each set, as many sets at a time as make a few million numbers."""
+    """Return the restricted and the excluded loss of each set, in chunks of at most ``CELLS`` elements."""
     table = mean_by_sum(place.logits)
     some = max(1, CELLS // table.numel())
     return torch.cat([place.losses(parts(table, chosen.double(), grid)) for chosen in sets.split(some)])
@@ -141,7 +142,7 @@ def losses_of_sets(
 def character_parts(
     table: Float[Tensor, "product element"], sets: Float[Tensor, "set irrep"], grid: AnswerGrid
 ) -> Float[Tensor, "set product element"]:
-    """Σ_ρ ⟨L, T_ρ⟩ T_ρ / ‖T_ρ‖², from the mean M of L over each product: ⟨L, T_ρ⟩ = n Σ_{g,z} M[g, z] χ(g·z⁻¹)."""
+    """Return Σ_ρ ⟨L, T_ρ⟩ T_ρ / ‖T_ρ‖² from the mean M over each product: ⟨L, T_ρ⟩ = n Σ_{g,z} M[g, z] χ(g·z⁻¹)."""
     chi = grid.characters
     weight = chi @ sums_by_quotient(table, grid.table) / (len(table) * chi.square().sum(1))
     return ((sets * weight) @ chi)[:, grid.quotient]
@@ -150,21 +151,21 @@ def character_parts(
 def projected_parts(
     table: Float[Tensor, "product element"], sets: Float[Tensor, "set irrep"], grid: AnswerGrid
 ) -> Float[Tensor, "set product element"]:
-    """Σ_ρ P_ρ M of the mean over each product; what is the same for all products has no part."""
+    """Return Σ_ρ P_ρ M of the mean M over each product; a function that is constant over the products has no part."""
     kernels = sets @ (grid.scale[:, None] * grid.characters)
     return kernels[:, grid.quotient] @ table
 
 
 def gathered(losses: Float[Tensor, "set 2"], n_irreps: int) -> tuple[Tensor, ...]:
-    """The fields at one place: of the keys, of each representation alone, and the mean over the random sets."""
+    """Return the fields at one place: for the keys, for each representation alone, and the mean over random sets."""
     keys, alone, control = losses[0], losses[1 : 1 + n_irreps], losses[1 + n_irreps :].mean(0)
     return (*keys, *alone.T, *control)
 
 
 def random_sets(keys: Bool[Tensor, "irrep"], grid: AnswerGrid) -> Bool[Tensor, "draw irrep"]:
-    """Others than the keys in a random order, cut where their rank comes nearest to the keys'; no draw without others.
+    """Draw sets of representations other than the keys, with total rank nearest to the keys'; none without others.
 
-    The rank of ρ, the number of functions its matrix entries span, is tr P_ρ = n · (d/(c·n)) χ(e) = d²/c.
+    The rank of ρ, the dimension of the span of its matrix entries, is tr P_ρ = n · (d/(c·n)) χ(e) = d²/c.
     """
     generator, mask = torch.Generator().manual_seed(0), keys.cpu()
     ranks = (len(grid.class_of) * grid.scale * grid.characters.amax(1)).cpu()  # χ(e) = d is the largest value

@@ -1,7 +1,7 @@
-"""Which irreducible representations a network answers with, when its task is a product in a finite group.
+"""Irreducible representations that a network answers with when its task is a product in a finite group.
 
-Operands and classes are group elements here: a task's token or class stands for the element its algebra gives it, and
-what stands for none, such as 0 under multiplication, is left out.
+Operands and classes are identified with group elements by the algebra of the task. Tokens and classes outside the
+group, such as 0 under multiplication, are excluded.
 """
 
 from functools import lru_cache
@@ -29,13 +29,13 @@ AXES = {"irrep": lambda setting: irrep_names(setting.task)}
 
 
 class IrrepSpectrum(NamedTuple):
-    """Which irreducible representations the network answers with.
+    """Irreducible representations that the network answers with.
 
     irrep_similarity: cosine similarity of the row-centered logits with the character of x·y·z⁻¹ [1]
     irrep_similarity_held_out: the same similarity over the held-out pairs only [1]
     irrep_threshold: held-out similarity above which the representation is key [1]
     is_key_irrep: whether the representation's held-out similarity is above the threshold [1]
-    is_nearly_key_irrep: whether it is above three quarters of the threshold, and the representation not key [1]
+    is_nearly_key_irrep: whether the similarity of a non-key representation exceeds 3/4 of the threshold [1]
     irreps_explained: share of the row-centered logits' variance explained by the characters of x·y·z⁻¹ [1]
     """
 
@@ -51,10 +51,10 @@ class GroupGrid(NamedTuple):
     """The examples of all pairs of group elements.
 
     Args:
-        group: the task's group, on the CPU.
-        answers: the product of each example, and the group's non-trivial characters.
-        left, right: the operands of each example as elements; n outside the group.
-        left_token, right_token: the token that is each element as first and as second operand.
+        group: the group of the task, on the CPU.
+        answers: the product of each example, and the non-trivial characters of the group.
+        left, right: the operands of each example as elements; n for operands outside the group.
+        left_token, right_token: the token that represents each element as first and as second operand.
     """
 
     group: Group
@@ -65,12 +65,12 @@ class GroupGrid(NamedTuple):
     right_token: Int[Tensor, "element"]
 
     def operands(self, model: Model) -> tuple[Float[Tensor, "element feature"], Float[Tensor, "element feature"]]:
-        """What the network gets of each element as first and as second operand."""
+        """Return the embedding of each element as first and as second operand."""
         left, right = (table.detach().double() for table in model.operand_tables)
         return left[self.left_token], right[self.right_token]
 
     def means(self, x: Float[Tensor, "example feature"]) -> tuple[Tensor, Tensor, Tensor]:
-        """Means over the pairs with the same x, the same y and the same x·y, each [element, feature]."""
+        """Return the means over the pairs with the same x, the same y, and the same x·y, each [element, feature]."""
         n = self.group.order
         first, second, product = (sums_by_element(x, of, n) / n for of in (self.left, self.right, self.answers.element))
         return first, second, product
@@ -80,19 +80,19 @@ def irrep_spectrum(checkpoint: Checkpoint) -> IrrepSpectrum:
     """Return the similarity of the logits with each character, and which irreducible representations are key.
 
     s_ρ = ⟨L - mean_z L, T_ρ⟩ / (‖L - mean_z L‖ ‖T_ρ‖) for logits L [x, y, z] and T_ρ[x, y, z] = tr ρ(x·y·z⁻¹), for
-    every real irreducible ρ but the trivial one, whose s is 0. The T_ρ are orthogonal, so that irreps_explained =
-    Σ_ρ s_ρ² is a share of variance. In C_n, T_ρ of freq_k is 2 cos(w_k(a + b - c)), and s_ρ that of ``logit_spectrum``.
+    every real irreducible ρ except the trivial representation, whose s is 0. The T_ρ are orthogonal, so
+    irreps_explained = Σ_ρ s_ρ² is a share of variance: 1 means that the characters explain the logits completely. In
+    C_n, T_ρ of freq_k is 2 cos(w_k(a + b - c)), and s_ρ is the similarity of ``logit_spectrum``.
 
-    ρ is key by the rule of ``logit_spectrum``, with characters in place of cosines; see ``keys.find_keys``.
-
-    Similarities are NaN, and nothing is key, where the logits are the same for all classes.
+    ρ is key by the rule of ``logit_spectrum``, with characters in place of cosines; see ``keys.find_keys``. If the
+    logits are the same for all classes, the similarities are NaN and no representation is key.
 
     Source: Chughtai et al. 2023, §4 (similarity, share explained; their key representations have s above 0.005);
         docs/formulas.md (which are key).
 
     Raises:
-        NotDefined: no group is known in which the task is the product, it has fewer than three elements, or some
-            pair of them is no example.
+        NotDefined: the task is not a product in a known group, the group has fewer than three elements, or a pair of
+            its elements is not an example.
     """
     grid = group_grid(checkpoint, "irrep_spectrum")
     held_out = checkpoint.problem.held_out
@@ -100,16 +100,16 @@ def irrep_spectrum(checkpoint: Checkpoint) -> IrrepSpectrum:
 
 
 def irrep_names(task: Task) -> tuple[str, ...]:
-    """The irreducible representations of a task's group but the trivial one; none where there is no group."""
+    """Return the names of the non-trivial irreducible representations of a task's group; none without a group."""
     grid = grid_of(task, "cpu")
     return () if isinstance(grid, str) else grid.answers.names
 
 
 def group_grid(checkpoint: Checkpoint, analysis: str) -> GroupGrid:
-    """The pairs of elements of the group in which the task is the product.
+    """Return the grid of all pairs of elements of the group in which the task is the product.
 
     Raises:
-        NotDefined: no such group is known, it has fewer than three elements, or some pair of them is no example.
+        NotDefined: no such group is known, it has fewer than three elements, or a pair is not an example.
     """
     found = grid_of(checkpoint.problem.task, str(checkpoint.problem.tokens.device))
     if isinstance(found, str):
@@ -119,7 +119,7 @@ def group_grid(checkpoint: Checkpoint, analysis: str) -> GroupGrid:
 
 @lru_cache(maxsize=8)
 def grid_of(task: Task, device: str) -> GroupGrid | str:
-    """The examples over the pairs of the task's group, or why there are none."""
+    """Return the examples over the pairs of the task's group, or the reason why the grid is not defined."""
     algebra = task.algebra
     if algebra is None:
         return task.no_group
@@ -137,7 +137,7 @@ def grid_of(task: Task, device: str) -> GroupGrid | str:
 
 
 def irrep_rows(key_irreps: Int[Tensor, "key_irrep"], grid: AnswerGrid) -> Bool[Tensor, "irrep"]:
-    """Key representations as a mask over all. Raises GrokinterpError for a row that there is none of."""
+    """Return the key representations as a mask over all. Raises GrokinterpError for a row out of range."""
     mask = torch.zeros(len(grid.names), dtype=torch.bool, device=grid.table.device)
     for row in key_irreps.tolist():
         if not 0 <= row < len(mask):
@@ -147,9 +147,9 @@ def irrep_rows(key_irreps: Int[Tensor, "key_irrep"], grid: AnswerGrid) -> Bool[T
 
 
 def examples_by_product(left: Int[Tensor, "example"], product: Int[Tensor, "example"], n: int) -> Int[Tensor, "pair"]:
-    """The example with left operand x and product g, in the place of the pair (x, g - x) of numbers modulo n.
+    """Return the example with left operand x and product g, at the position of the pair (x, g - x) modulo n.
 
-    Then ``mean_by_sum`` is the mean over a product, in any group. Operands n lie outside the group.
+    With this order, ``mean_by_sum`` is the mean over each product in any group. Operand n lies outside the group.
 
     >>> examples_by_product(torch.tensor([0, 1, 2, 0, 1]), torch.tensor([0, 1, 2, 1, 0]), 2).tolist()
     [0, 3, 1, 4]
@@ -160,11 +160,11 @@ def examples_by_product(left: Int[Tensor, "example"], product: Int[Tensor, "exam
 
 
 def power_by_irrep(f: Float[Tensor, "element feature"], grid: AnswerGrid) -> Float[Tensor, "irrep"]:
-    """‖P_ρ f‖² summed over features, P_ρ the projector onto the functions that ρ's matrix entries span.
+    """Return ‖P_ρ f‖² summed over features, where P_ρ projects onto the span of the matrix entries of ρ.
 
-    P_ρ is convolution with (d/(c·n)) χ_ρ, c = 1, 2, 4 for the real, complex and quaternionic type, so that ‖P_ρ f‖² =
-    (d/(c·n)) Σ_h χ_ρ(h) A(h) with the autocorrelation A(h) = Σ_y ⟨f(h·y), f(y)⟩. With the trivial part, n ‖mean f‖²,
-    the sum over all ρ is ‖f‖².
+    P_ρ is convolution with (d/(c·n)) χ_ρ, c = 1, 2, 4 for the real, complex and quaternionic type, so ‖P_ρ f‖² =
+    (d/(c·n)) Σ_h χ_ρ(h) A(h) with the autocorrelation A(h) = Σ_y ⟨f(h·y), f(y)⟩. Including the trivial part,
+    n ‖mean f‖², the sum over all ρ is ‖f‖².
     """
     power = grid.characters @ sums_by_quotient(f @ f.T, grid.table)
     return (grid.scale * power).clamp(min=0)

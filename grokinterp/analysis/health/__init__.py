@@ -1,4 +1,4 @@
-"""Health: losses and accuracies, the size of the logits, softmax collapse, and alignment of gradients."""
+"""Health: loss and accuracy, magnitude of the logits, softmax collapse, and alignment of gradients and weights."""
 
 from grokinterp.analysis.engine.entry import Entry
 from grokinterp.analysis.health.alignment import gradient_weight_alignment

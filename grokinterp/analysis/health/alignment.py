@@ -1,4 +1,4 @@
-"""Whether gradients and updates point along the weights, that is, only rescale them."""
+"""Alignment of gradients and updates with the weights: an aligned update only rescales them."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from grokinterp.runs.checkpoint import Checkpoint
 
 
 class GradientWeightAlignment(NamedTuple):
-    """Cosine of the gradient, of the projected gradient, and of the applied update, with the weights.
+    """Cosines of the gradient, the projected gradient, and the applied update with the weights.
 
     gradient_weight_cosine: cosine between training-loss gradient and weights, per parameter [1]
     projected_gradient_cosine: cosine between gradient after OrthoGrad and weights, per parameter [1]
@@ -35,25 +35,22 @@ class GradientWeightAlignment(NamedTuple):
 
 
 def gradient_weight_alignment(checkpoint: Checkpoint) -> GradientWeightAlignment:
-    """Return the cosines of gradient and applied update with the weights, per parameter and over all parameters.
+    """Return the cosines of the gradient and of the applied update with the weights, per parameter and overall.
 
-    These are cos(g, θ), cos(g⊥, θ) and cos(Δθ, θ).
+    These are cos(g, θ), cos(g⊥, θ) and cos(Δθ, θ): θ are the weights of this checkpoint, g is the gradient of the
+    mean training loss at θ, g⊥ is the output of ``OrthoGrad`` for g, and Δθ = θ - θ_before is the update that led to
+    this checkpoint, as applied: after filters, preconditioning, and weight decay.
 
-    θ are the weights of this checkpoint, g the gradient of the mean training loss at θ, g⊥ what
-    ``OrthoGrad`` makes of it, and Δθ = θ - θ_before the update that led here, as applied: after
-    filters, the optimizer's preconditioning and weight decay.
+    If cos(g, θ) < 0, descent along -g increases the weight norm; if cos(Δθ, θ) > 0, the update increased it. Descent
+    that only scales the logits up has cos(g, θ) → -1; a step of pure weight decay has cos(Δθ, θ) = -1. cos(g⊥, θ) is 0
+    except for parameters with a single element, which ``OrthoGrad`` leaves unchanged. If a run trained with
+    ``OrthoGrad`` has a large cos(Δθ, θ), the preconditioning of the optimizer has reintroduced the radial component.
 
-    Signs: cos(g, θ) < 0 says that descent, along -g, grows the weights; cos(Δθ, θ) > 0 says that the
-    update grew them. Descent that does nothing but scale logits up shows as cos(g, θ) → -1; a step of
-    pure weight decay as cos(Δθ, θ) = -1. cos(g⊥, θ) is 0 but for parameters of one element, which
-    ``OrthoGrad`` leaves alone: where such gradients were followed and cos(Δθ, θ) is not small, the
-    optimizer's preconditioning has brought the radial part back.
+    All cosines use the same θ and are therefore comparable. The cosine of the update retains the whole radial
+    component of the step: with r = ‖Δθ‖/‖θ‖, log‖θ‖ - log‖θ_before‖ = -½ log1p(-2 r cos + r²) exactly. An update
+    orthogonal to θ_before has cosine r / √(1 + r²) with θ, not 0.
 
-    All are taken with the same θ, so that they can be compared, and the update's keeps the whole
-    radial part of the step: with r = ‖Δθ‖/‖θ‖, log‖θ‖ - log‖θ_before‖ = -½ log1p(-2 r cos + r²) exactly. An
-    update tangential to θ_before has cosine r / √(1 + r²) with θ, not 0.
-
-    NaN where a norm is zero, and for the update of a checkpoint that has none (step 0).
+    A cosine is NaN if a norm is zero, and for the missing update at step 0.
 
     Source: Prieto et al. 2025, §4 (naive loss minimization), §5 (⊥Grad); docs/formulas.md, Numerical health.
     """
@@ -75,8 +72,9 @@ def gradient_weight_alignment(checkpoint: Checkpoint) -> GradientWeightAlignment
 
 
 def projected(gradients: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What ``OrthoGrad`` makes of the gradients.
+    """Return the gradients after ``OrthoGrad``.
 
+    >>> import torch
     >>> projected({"w": torch.tensor([1.0, 1.0])}, {"w": torch.tensor([0.0, 2.0])})["w"]
     tensor([1.4142, 0.0000])
     """

@@ -1,4 +1,4 @@
-"""How large the logits are, and whether a plain softmax loss still learns from them."""
+"""Magnitude of the logits, and softmax collapse: examples from which a plain softmax loss no longer learns."""
 
 from typing import NamedTuple
 
@@ -16,13 +16,13 @@ AXES = {"precision": tuple(PRECISIONS)}
 
 
 class LogitStatistics(NamedTuple):
-    """How large the logits are, per split.
+    """Magnitude of the logits per split.
 
     logit_mean_abs: mean absolute logit [nats]
     logit_max_abs: largest absolute logit [nats]
-    logit_margin: mean of the correct logit minus the largest wrong one [nats]
+    logit_margin: mean of the correct logit minus the largest wrong logit [nats]
     logit_norm: mean L2 norm of an example's logits after subtracting their mean [nats]
-    logit_scale: temperature that would bring the row-centered logits to root mean square 1 [nats]
+    logit_scale: temperature at which the row-centered logits have root mean square 1 [nats]
     """
 
     logit_mean_abs: Float[Tensor, "split"]
@@ -33,7 +33,7 @@ class LogitStatistics(NamedTuple):
 
 
 class SoftmaxCollapse(NamedTuple):
-    """Shares of the training examples on which a plain softmax loss runs out of precision.
+    """Shares of the training examples for which a plain softmax loss exhausts the floating-point precision.
 
     collapsed_share: share of training examples whose softmax denominator rounds to 1 [1]
     zero_loss_share: share of training examples whose log-softmax loss is exactly 0 [1]
@@ -46,12 +46,12 @@ class SoftmaxCollapse(NamedTuple):
 
 
 def logit_statistics(checkpoint: Checkpoint) -> LogitStatistics:
-    """Return magnitude, margin, norm and scale of the logits on train, test and all examples.
+    """Return magnitude, margin, norm, and scale of the logits on the training, test, and all examples.
 
-    With z the logits of one example, z̄ their mean over the C classes and y its label: mean of |z|,
-    maximum of |z|, mean of z_y - max_{j≠y} z_j, mean of ‖z - z̄‖, and the square root of the mean of
-    ‖z - z̄‖² / C, which is the temperature T at which z / T has unit scale. All five are proportional
-    to the logits; the last two do not see a constant added to an example's logits.
+    With z the logits of an example, z̄ their mean over the C classes and y its label, the fields are: the mean of |z|,
+    the maximum of |z|, the margin (mean of z_y - max_{j≠y} z_j), the norm (mean of ‖z - z̄‖), and the scale (square
+    root of the mean of ‖z - z̄‖² / C), which is the temperature T at which z / T has unit scale. All five are
+    proportional to the logits; norm and scale are invariant to a constant added to the logits of an example.
 
     Source: docs/formulas.md, Numerical health; Prieto et al. 2025, §3 (logit scaling).
     """
@@ -72,13 +72,14 @@ def logit_statistics(checkpoint: Checkpoint) -> LogitStatistics:
 def softmax_collapse(checkpoint: Checkpoint) -> SoftmaxCollapse:
     """Return the shares of the training examples from which a softmax loss no longer learns, in each precision.
 
-    The logits z of an example are cast to the precision; then, in that precision,
-    collapsed: Σ_j exp(z_j - max z) is exactly 1; zero loss: -log_softmax(z)_y is exactly 0; zero
-    gradient: softmax(z) - onehot(y) is 0 in every class. Subnormal probabilities count as 0, as they
-    do in training, which flushes them. With p = 113 and equal wrong logits the loss is 0 from a gap of
-    about 20.7 in float32 and 39.4 in float64 (within 2, by the processor's order of summation), while
-    the gradient lives on in the wrong classes up to a gap of 87.3 and 708.4. These are properties of
-    the logits: a run trained with the softplus form of the loss does not suffer from them.
+    The logits z of an example are cast to the precision and evaluated in it. An example is collapsed if
+    Σ_j exp(z_j - max z) is exactly 1; its loss is zero if -log_softmax(z)_y is exactly 0; its gradient is zero if
+    softmax(z) - onehot(y) is 0 in every class. Subnormal probabilities count as 0, because training flushes them. A
+    share of 1 means that no training example contributes a loss or gradient any more.
+
+    With p = 113 and equal wrong logits, the loss is 0 above a margin of about 20.7 in float32 and 39.4 in float64
+    (within 2, depending on the order of summation), while the gradient in the wrong classes vanishes only above 87.3
+    and 708.4. These are properties of the logits: the softplus form of the loss is not affected by them.
 
     Source: Prieto et al. 2025, §3 (softmax collapse).
     """
@@ -89,21 +90,21 @@ def softmax_collapse(checkpoint: Checkpoint) -> SoftmaxCollapse:
 
 
 def largest(values: Float[Tensor, "example"]) -> Float[Tensor, ""]:
-    """The maximum; NaN, like a mean, where there is no example."""
+    """Return the maximum; like a mean, it is NaN without examples."""
     return values.amax() if len(values) else values.sum() / 0
 
 
 def row_statistics(
     logits: Float[Tensor, "example class"], labels: Int[Tensor, "example"]
 ) -> Float[Tensor, "4 example"]:
-    """Mean |z|, max |z|, margin and centered norm of every example."""
+    """Return mean |z|, max |z|, margin, and centered norm of every example."""
     magnitude = logits.abs()
     norm = torch.linalg.vector_norm(logits - logits.mean(-1, keepdim=True), dim=-1)
     return torch.stack([magnitude.mean(-1), magnitude.amax(-1), margins(logits, labels), norm])
 
 
 def margins(logits: Float[Tensor, "example class"], labels: Int[Tensor, "example"]) -> Float[Tensor, "example"]:
-    """The correct logit minus the largest wrong one, per example.
+    """Return the correct logit minus the largest wrong logit, per example.
 
     >>> margins(torch.tensor([[5.0, 2.0, 3.0]]), torch.tensor([0]))
     tensor([2.])
@@ -113,10 +114,10 @@ def margins(logits: Float[Tensor, "example class"], labels: Int[Tensor, "example
 
 
 def collapse(logits: Float[Tensor, "example class"], labels: Int[Tensor, "example"]) -> Float[Tensor, "3"]:
-    """Shares of collapsed, zero-loss and zero-gradient examples in the precision of the logits.
+    """Return the shares of collapsed, zero-loss and zero-gradient examples in the precision of the logits.
 
-    The gradient in the wrong classes is their probability, so the largest of them decides: it is at
-    most exp(-margin), and equals it once the denominator is 1.
+    The gradient in a wrong class is its probability, so the most probable wrong class decides: its probability is at
+    most exp(-margin), and equal to it once the denominator is 1.
     """
     smallest = torch.finfo(logits.dtype).tiny
     collapsed = (logits - logits.amax(-1, keepdim=True)).exp().sum(-1) == 1

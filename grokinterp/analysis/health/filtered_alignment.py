@@ -1,4 +1,4 @@
-"""Alignment of gradients after a filter, which may have to see those before."""
+"""Alignment of filtered gradients with the weights; a filter may depend on earlier gradients."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ from grokinterp.runs.trajectory import Trajectory
 
 
 class FilteredAlignment(NamedTuple):
-    """Cosine with the weights, of the gradient and of what a filter makes of it.
+    """Cosines of the gradient and of the filtered gradient with the weights.
 
     gradient_weight_cosine: cosine between training-loss gradient and weights, per parameter [1]
     gradient_weight_cosine_total: cosine between training-loss gradient and weights, all parameters [1]
@@ -38,23 +38,22 @@ class FilteredAlignment(NamedTuple):
 def filtered_alignment(
     trajectory: Trajectory, filter: GradientFilter, *, steps: Iterable[int] | None = None
 ) -> xr.Dataset:
-    """The filter run over the gradients of the checkpoints in order, and its output's cosine with the weights.
+    """Apply a filter to the gradients of the checkpoints in order and return the cosine of its output with the weights.
 
-    A filter with memory sees one gradient per checkpoint, that of the mean training loss. That is
-    what it saw, or would have seen, in training only where every step is saved and every batch is the
-    whole training set; else its memory reaches further back than it should. A moving average
-    of w gradients holds w times the model in memory. A damaged checkpoint is left out and named in
-    ``skipped``.
+    A filter with memory receives one gradient per checkpoint, the gradient of the mean training loss. These are the
+    gradients of training only if every step is saved and every batch is the whole training set; otherwise the memory
+    of the filter covers more steps than in training. A moving average of w gradients holds w copies of the model in
+    memory. A damaged checkpoint is skipped and listed in ``skipped``.
 
     Args:
         trajectory: the run.
-        filter: what to do to the gradients.
-        steps: which steps (default: all that are saved).
+        filter: the filter to apply to the gradients.
+        steps: the steps to use (default: all saved steps).
 
     Returns:
-        The fields of ``FilteredAlignment`` over ``step``; the attributes say which ``filter``, by how many
-        steps successive gradients lie apart (``smallest_spacing``, ``largest_spacing``), and whether
-        that is what training would have seen (``exact``: 1 or 0).
+        The fields of ``FilteredAlignment`` over ``step``. The attributes give the ``filter``, the distances between
+        successive gradients in steps (``smallest_spacing``, ``largest_spacing``), and whether the filter received the
+        gradients of training (``exact``: 1 or 0).
 
     Raises:
         RunDirectoryError: no checkpoint could be read.
@@ -81,7 +80,7 @@ def filtered_alignment(
 def aligned(
     checkpoint: Checkpoint, filter: GradientFilter, memories: dict[str, Memory]
 ) -> tuple[FilteredAlignment, dict[str, Memory]]:
-    """One checkpoint's cosines, and what the filter remembers of every parameter."""
+    """Return the cosines of one checkpoint, and the memory of the filter for every parameter."""
     weights, gradients = checkpoint.parameters, checkpoint.gradients
     passed = {name: filter(gradients[name], weight, memories.get(name)) for name, weight in weights.items()}
     filtered = {name: gradient for name, (gradient, _) in passed.items()}
@@ -90,7 +89,7 @@ def aligned(
 
 
 def spacing(steps: Sequence[int], experiment: Experiment, filter: GradientFilter) -> dict[str, int]:
-    """How far successive gradients lie apart, 0 for a single one, and whether the filter saw what training saw."""
+    """Return the spacing of the gradients in steps (0 for a single one), and whether they are those of training."""
     gaps = [later - earlier for earlier, later in pairwise(steps)]
     all_seen = not filter.has_memory or (steps[0] == 0 and set(gaps) <= {1})
     return {

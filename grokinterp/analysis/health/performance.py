@@ -1,4 +1,4 @@
-"""Losses and accuracies, on mislabeled training examples too."""
+"""Losses and accuracies, including accuracies on mislabeled training examples."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from grokinterp.runs.checkpoint import Checkpoint
 
 
 class Performance(NamedTuple):
-    """Mean loss and accuracy on the training examples, the test examples, and all.
+    """Mean loss and accuracy on the training, test, and all examples.
 
     train_loss: mean loss of the training examples [nats]
     test_loss: mean loss of the test examples [nats]
@@ -35,7 +35,7 @@ class LabelNoise(NamedTuple):
     """Accuracies on the mislabeled training examples.
 
     noisy_accuracy: share of the mislabeled training examples answered as they are labeled [1]
-    restored_accuracy: share of the mislabeled training examples answered correctly all the same [1]
+    restored_accuracy: share of the mislabeled training examples answered correctly despite their labels [1]
     """
 
     noisy_accuracy: Float[Tensor, ""]
@@ -43,13 +43,12 @@ class LabelNoise(NamedTuple):
 
 
 def performance(checkpoint: Checkpoint) -> Performance:
-    """Return the mean loss in float64 and the accuracy on train, test and all examples.
+    """Return the mean loss in float64 and the accuracy on the training, test, and all examples.
 
-    The loss is the one the run is trained with: cross-entropy, log Σ_j exp(z_j) - z_label, in nats, the same with
-    StableMax, log Σ_j s(z_j) - log s(z_label), or the squared error.
-    An example counts as answered as labeled when the first largest of its
-    ``logits [example, class]`` is the label's; labels are those trained on, label noise included.
-    Validation examples count among all.
+    The loss is the training loss of the run: cross-entropy, log Σ_j exp(z_j) - z_label, in nats; cross-entropy with
+    StableMax, log Σ_j s(z_j) - log s(z_label); or the squared error. Accuracy is the share of examples whose label has
+    the largest of the ``logits [example, class]`` (the first, if several are equal). Labels include label noise, as in
+    training. All examples include the validation examples.
 
     Source: Nanda et al. 2023, §3.
     """
@@ -63,11 +62,14 @@ def performance(checkpoint: Checkpoint) -> Performance:
 def label_noise(checkpoint: Checkpoint) -> LabelNoise:
     """Return the shares of the mislabeled training examples answered as labeled, and answered correctly nonetheless.
 
+    A network that memorizes the label noise has a noisy accuracy of 1; a network that generalizes despite the noise
+    has a restored accuracy of 1. The sum of both is at most 1.
+
     Source: Doshi et al. 2023 (memorization and inversion of corrupted labels).
     """
     problem = checkpoint.problem
     if not problem.has_noise:
-        raise NotDefined("label_noise", "no training label is wrong")
+        raise NotDefined("label_noise", "the training labels contain no noise")
     answer, noisy = checkpoint.logits.argmax(-1), problem.is_noisy
     return LabelNoise(*((answer == label)[noisy].double().mean() for label in (problem.trained_labels, problem.labels)))
 
@@ -75,5 +77,5 @@ def label_noise(checkpoint: Checkpoint) -> LabelNoise:
 def over_splits(
     values: Float[Tensor, "example"], problem: Problem, reduce: Callable[[Tensor], Tensor]
 ) -> Float[Tensor, "split"]:
-    """Reduce a value per example over train, test and all examples."""
+    """Reduce a value per example over the training, test, and all examples."""
     return torch.stack([reduce(values[problem.is_train]), reduce(values[problem.is_test]), reduce(values)])

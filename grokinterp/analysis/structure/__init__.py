@@ -1,4 +1,4 @@
-"""Structure: spectra, circles, neurons, logits and attention of networks with cyclic tasks."""
+"""Structure: spectra, circles, neurons, logits, and attention of networks trained on cyclic tasks."""
 
 from grokinterp.analysis.engine.entry import Entry
 from grokinterp.analysis.structure.answer_spectrum import answer_spectrum, operand_spectrum

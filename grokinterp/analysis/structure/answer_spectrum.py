@@ -1,7 +1,7 @@
-"""Which characters of the answer a network's outputs are made of, whatever its operands are.
+"""Decomposition of the logits into characters of the answer, for arbitrary operands.
 
-Classes are elements of a group here (``Task.answer_group``): residues under addition, permutations, discrete
-logarithms. The operands need no group: a polynomial's are residues that the answer is no product of.
+Classes are elements of a group (``Task.answer_group``): residues under addition, permutations, discrete logarithms.
+The operands need not form a group: the value of a polynomial, for example, is not a product of its operands.
 """
 
 from functools import lru_cache
@@ -28,13 +28,13 @@ AXES = {
 
 
 class AnswerSpectrum(NamedTuple):
-    """Which representations of the answer's group the network answers with.
+    """Representations of the answer's group that the network answers with.
 
     answer_similarity: cosine similarity of the row-centered logits with the character of y·z⁻¹, y the correct class [1]
     answer_similarity_held_out: the same similarity over the held-out examples only [1]
     answer_threshold: held-out similarity above which the representation is key [1]
     is_key_answer: whether the representation's held-out similarity is above the threshold [1]
-    is_nearly_key_answer: whether it is above three quarters of the threshold, and the representation not key [1]
+    is_nearly_key_answer: whether the similarity of a non-key representation exceeds 3/4 of the threshold [1]
     answer_fve: share of the row-centered logits' variance explained by the characters of y·z⁻¹ [1]
     """
 
@@ -47,7 +47,7 @@ class AnswerSpectrum(NamedTuple):
 
 
 class OperandSpectrum(NamedTuple):
-    """How what the network reads of each operand is spread over the additive frequencies of the residues.
+    """Distribution of the variance of each operand's embedding over the additive frequencies of the residues.
 
     operand_power: share of the variance over the residues that the frequency explains [1]
     """
@@ -59,12 +59,12 @@ class AnswerGrid(NamedTuple):
     """The correct element of every example, and the characters of the group.
 
     Args:
-        names: of the irreducible representations but the trivial one.
-        characters: χ_ρ(x) of each of them.
-        scale: d/(c·n) of each, by which the class function χ_ρ becomes the projector onto ρ's matrix entries.
-        table: the product of every two elements.
-        quotient: x·y⁻¹ of every two elements.
-        element: the correct element of each example; n where its label is outside the group.
+        names: names of the non-trivial irreducible representations.
+        characters: χ_ρ(x) of each representation.
+        scale: d/(c·n) of each representation, the factor that makes χ_ρ the projector onto the matrix entries of ρ.
+        table: the product of every pair of elements.
+        quotient: x·y⁻¹ of every pair of elements.
+        element: the correct element of each example; n if its label is outside the group.
         class_of: the class of each element.
     """
 
@@ -77,28 +77,28 @@ class AnswerGrid(NamedTuple):
     class_of: Int[Tensor, "element"]
 
     def logits(self, logits: Float[Tensor, "row class"]) -> Float[Tensor, "row element"]:
-        """Logits of the elements."""
+        """Return the logits of the group elements."""
         every = torch.arange(logits.shape[1], device=logits.device)
         return logits if torch.equal(self.class_of, every) else logits[:, self.class_of]
 
 
 def answer_spectrum(checkpoint: Checkpoint) -> AnswerSpectrum:
-    """Return the similarity of the logits with each character of the answers' group, and which of them are key.
+    """Return the similarity of the logits with each character of the answer's group, and which characters are key.
 
     s_ρ = ⟨L - mean_z L, T_ρ⟩ / (‖L - mean_z L‖ ‖T_ρ‖) for logits L [example, z] and T_ρ[example, z] = χ_ρ(y·z⁻¹), y the
-    correct class, for every real irreducible ρ but the trivial one. ‖T_ρ‖² = N Σ_g χ(g)² and the T_ρ are orthogonal,
-    however often each y is correct, so that answer_fve = Σ_ρ s_ρ² is a share of variance. Where the task is a product
-    in a group and all pairs are examples, T_ρ is the character of the product: this is ``irrep_spectrum``.
+    correct class, for every non-trivial real irreducible ρ. ‖T_ρ‖² = N Σ_g χ(g)², and the T_ρ are orthogonal for any
+    frequencies of the classes y, so answer_fve = Σ_ρ s_ρ² is a share of variance: 1 means that the characters explain
+    the logits completely. If the task is a product in a group and all pairs are examples, this is ``irrep_spectrum``.
 
-    ρ is key when s_ρ over the held-out examples stands out of all that no character explains; see
-    ``keys.find_keys``. Outputs that only prefer the commoner classes (a polynomial has such) may have key ones too.
-
-    What is left out: labels and classes outside the group, such as 0 under multiplication modulo a prime.
+    ρ is key if s_ρ over the held-out examples exceeds the similarity expected from the part of the logits that no
+    character explains; see ``keys.find_keys``. Logits that only favor the more frequent classes (as is possible for a
+    polynomial) may also have key characters. Labels and classes outside the group, such as 0 under multiplication
+    modulo a prime, are excluded.
 
     Source: Chughtai et al. 2023, §4 (similarity, for products), with y for x·y; docs/formulas.md (which are key).
 
     Raises:
-        NotDefined: the classes are not known to be elements of a group, or of one with fewer than three.
+        NotDefined: the classes are not known to be elements of a group, or the group has fewer than three elements.
     """
     grid = answer_grid(checkpoint.problem.task, str(checkpoint.problem.tokens.device))
     if isinstance(grid, str):
@@ -107,11 +107,12 @@ def answer_spectrum(checkpoint: Checkpoint) -> AnswerSpectrum:
 
 
 def operand_spectrum(checkpoint: Checkpoint) -> OperandSpectrum:
-    """Return the share of variance of each operand's embedding over the residues at every additive frequency.
+    """Return the share of the variance of each operand's embedding at every additive frequency of the residues.
 
-    The embedding is what the first layer's neurons get of a token in an MLP, else W_E; where both operands share a
-    table, both rows are its own. With f̂ along cos and sin of 2πkt/p, operand_power = ‖f̂(k)‖² / Σ_k ‖f̂(k)‖². Structure
-    that is not additive, such as x ↦ x² or a discrete logarithm, is spread over all frequencies.
+    With f̂(k) the components of the embedding along cos and sin of 2πkt/p, operand_power = ‖f̂(k)‖² / Σ_k ‖f̂(k)‖²: it is
+    1 at the only frequency of a perfect circle. Structure that is not additive, such as x ↦ x² or a discrete logarithm,
+    is distributed over all frequencies. The embedding is a token's contribution to the first layer's neurons in an MLP
+    and W_E otherwise; operands with a shared table have identical rows.
 
     Source: Nanda et al. 2023, §4.1 (spectrum of the embedding).
 
@@ -128,19 +129,19 @@ def operand_spectrum(checkpoint: Checkpoint) -> OperandSpectrum:
 
 
 def answer_names(task: Task) -> tuple[str, ...]:
-    """The irreducible representations of the answer's group but the trivial one; none where there is no group."""
+    """Return the names of the non-trivial irreducible representations of the answer's group; none without a group."""
     grid = answer_grid(task, "cpu")
     return () if isinstance(grid, str) else grid.names
 
 
 def residue_frequencies(task: Task) -> range:
-    """1..⌊p/2⌋ where the operands are the residues modulo p; empty elsewhere."""
+    """Return 1..⌊p/2⌋ if the operands are the residues modulo p; otherwise an empty range."""
     return range(1, task.p // 2 + 1) if isinstance(task, ModularTask) else range(0)
 
 
 @lru_cache(maxsize=8)
 def answer_grid(task: Task, device: str) -> AnswerGrid | str:
-    """The correct element of every example of a task, or why there is none."""
+    """Return the correct element of every example of a task, or the reason why it is not defined."""
     if task.answer_group is None:
         why = f"the classes of {task.kind} are not known to be elements of a group"
         return task.no_group if isinstance(task, RecordedTask) else why
@@ -159,7 +160,7 @@ def answer_grid(task: Task, device: str) -> AnswerGrid | str:
 def spectrum_of_logits(
     logits: Float[Tensor, "example class"], grid: AnswerGrid, held_out: Bool[Tensor, "example"] | None = None
 ) -> AnswerSpectrum:
-    """``answer_spectrum`` of logits; all examples decide unless some are held out."""
+    """Return the ``answer_spectrum`` of logits; without held-out examples, all examples decide which keys there are."""
     decide = torch.ones_like(grid.element, dtype=torch.bool) if held_out is None else held_out
     found = find_keys(grid.logits(logits), grid.element, decide, grid.characters, grid.table)
     return AnswerSpectrum(*found, found.similarity.square().sum())
@@ -168,7 +169,7 @@ def spectrum_of_logits(
 def sums_by_element(
     x: Float[Tensor, "example feature"], element: Int[Tensor, "example"], n: int
 ) -> Float[Tensor, "element feature"]:
-    """Sum of the rows of each element; those of element n, which is none, are left out.
+    """Return the sum of the rows of each element, without the rows of index n, which stands for no element.
 
     >>> sums_by_element(torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([1, 2, 1]), 2).tolist()
     [[0.0], [5.0]]

@@ -1,4 +1,4 @@
-"""What the read-out position attends to, and how periodically."""
+"""Attention of the read-out position: its pattern, its map over the operands, and its periodicity."""
 
 from typing import NamedTuple
 
@@ -13,25 +13,25 @@ from grokinterp.runs.checkpoint import Checkpoint
 
 
 class AttentionPattern(NamedTuple):
-    """How the read-out position spreads its attention.
+    """Distribution of the read-out position's attention.
 
-    attention_mean: mean attention of the read-out position to the position, over all examples [1]
+    attention_mean: mean attention from the read-out position to the position, over all examples [1]
     """
 
     attention_mean: Float[Tensor, "layer head position"]
 
 
 class AttentionMap(NamedTuple):
-    """How much the read-out position attends to the first operand.
+    """Attention from the read-out position to the first operand.
 
-    attention_to_a: attention of the read-out position to the first, in the last layer [1]
+    attention_to_a: attention from the read-out position to the first position, in the last layer [1]
     """
 
     attention_to_a: Float[Tensor, "head a b"]
 
 
 class AttentionPeriodicity(NamedTuple):
-    """Which frequency each last-layer head compares the two residues with.
+    """Frequency at which each last-layer head compares the two residues.
 
     attention_frequency: frequency that explains most of the head's attention to the first position, 0 if constant [1]
     attention_fve: share of the variance of that attention which the frequency explains [1]
@@ -44,7 +44,8 @@ class AttentionPeriodicity(NamedTuple):
 def attention_pattern(checkpoint: Checkpoint) -> AttentionPattern:
     """Return the attention from the read-out position to every position, averaged over the examples, in every layer.
 
-    The read-out position is the last; where positions are pooled, the mean over all of them.
+    The read-out position is the last; if positions are pooled, the mean over all positions is taken. The values are the
+    attention weights: 1 means that a head attends to this position only.
 
     Source: Nanda et al. 2023, §4.2.
     """
@@ -52,9 +53,10 @@ def attention_pattern(checkpoint: Checkpoint) -> AttentionPattern:
 
 
 def attention_map(checkpoint: Checkpoint) -> AttentionMap:
-    """Return the last layer's attention from the read-out position to a, for every pair (a, b).
+    """Return the attention from the read-out position to operand a in the last layer, for every pair (a, b).
 
-    Pairs for which a ∘ b is not defined are NaN.
+    The values are attention weights, from 0 (no attention to a) to 1 (attention to a only). Pairs for which a ∘ b is
+    not defined are NaN.
 
     Source: Nanda et al. 2023, §4.2.
     """
@@ -65,12 +67,12 @@ def attention_map(checkpoint: Checkpoint) -> AttentionMap:
 def attention_periodicity(checkpoint: Checkpoint) -> AttentionPeriodicity:
     """Return the best frequency k of each head, and how well waves of that frequency fit its attention to a.
 
-    The fit of A(= → a) is ½ + α(cos w_k a - cos w_k b) + β(sin w_k a - sin w_k b).
+    The attention A(= → a) is fitted by ½ + α(cos w_k a - cos w_k b) + β(sin w_k a - sin w_k b). FVE is the share of the
+    variance of A [a, b] about its mean that the two terms explain: 1 for a head that is exactly periodic, 0 for a head
+    without this frequency. The mean replaces the ½, from which it differs by the attention to "=".
 
-    FVE = the two fitted terms' share of the variance of A [a, b] about its mean, which stands for the ½
-    (the mean differs from it by what the head attends to "="). a and b are the tokens' exponents in the
-    task's cyclic group, the residues themselves for addition: the same function of the token for both, since
-    the embedding that the head scores is the same.
+    a and b are the exponents of the tokens in the cyclic group of the task (for addition, the residues themselves).
+    Both are the same function of the token, because the head reads both from the same embedding.
 
     Source: Nanda et al. 2023, §4.2.
     """
@@ -80,14 +82,14 @@ def attention_periodicity(checkpoint: Checkpoint) -> AttentionPeriodicity:
 
 
 def patterns(checkpoint: Checkpoint, analysis: str) -> Float[Tensor, "layer example head position"]:
-    """Attention from the read-out position in every layer; its mean over positions where those are pooled."""
+    """Return the attention from the read-out position in every layer; if positions are pooled, the mean over them."""
     last, model = last_pattern(checkpoint, analysis), checkpoint.model
     earlier = (checkpoint.activation(name).double() for name in model.pattern_hooks[:-1])
     return torch.stack([*(model.pattern_at_readout(pattern) for pattern in earlier), last])
 
 
 def last_pattern(checkpoint: Checkpoint, analysis: str) -> Float[Tensor, "example head position"]:
-    """The last layer's attention from the read-out position. Raises NotDefined for a model without attention."""
+    """Return the last layer's attention from the read-out position. Raises NotDefined for a model without attention."""
     pattern = checkpoint.readout.pattern if checkpoint.model.n_heads else None
     if pattern is None:
         raise NotDefined(analysis, checkpoint.model.lacks("attention"))
@@ -95,10 +97,10 @@ def last_pattern(checkpoint: Checkpoint, analysis: str) -> Float[Tensor, "exampl
 
 
 def periodicity_of(to_a: Float[Tensor, "head a b"]) -> AttentionPeriodicity:
-    """``attention_periodicity`` of attention patterns.
+    """Return the ``attention_periodicity`` of attention patterns.
 
-    The regressors of a frequency are orthogonal, with squared norm 2p Σ_t cos² each, and see A only
-    through its sums over b and over a.
+    The regressors of a frequency are orthogonal, with squared norm 2p Σ_t cos² each, and depend on A only through its
+    sums over b and over a.
     """
     p = to_a.shape[1]
     difference = to_a.sum(2) - to_a.sum(1)

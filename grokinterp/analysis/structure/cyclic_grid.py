@@ -1,4 +1,4 @@
-"""A task's examples as a grid over its operands: by their tokens, and by their exponents in a cyclic group."""
+"""The examples of a task as a grid over its operands, indexed by tokens or by exponents in a cyclic group."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -16,14 +16,14 @@ from grokinterp.tasks import BinaryTask, Task
 
 
 class CyclicGrid(NamedTuple):
-    """A binary operation in which everything is an exponent: g^i ∘ g^j = g^(i + j), i, j in 0..n-1.
+    """A binary operation in terms of exponents in C_n: g^i ∘ g^j = g^(i + j), i, j in 0..n-1.
 
-    The group is C_n. ``left`` and ``right`` are the tokens that have each exponent as first and as second
-    operand (b is -b under subtraction), ``class_of`` the class, and ``example`` the example of the pair
-    (i, j), in row-major order. ``by_token`` is the example of the pair of *tokens* with exponents i and j
-    as first operand, for what treats both positions alike; that of the pair (i, j) itself unless the operands
-    ``share_tokens``. Addition modulo p is all this already: then everything counts from 0. Examples and classes
-    outside the group (those with a 0, under multiplication) are left out.
+    ``left`` and ``right`` are the tokens of each exponent as first and as second operand (under subtraction, b has
+    exponent -b), ``class_of`` is the class of each exponent, and ``example`` is the example of each pair (i, j), in
+    row-major order. ``by_token`` is the example of the pair of *tokens* with exponents i and j as first operand, for
+    components that treat both positions alike; unless the operands ``share_tokens``, it equals ``example``. For
+    addition modulo p, exponents and tokens coincide. Examples and classes outside the group (those with a 0, under
+    multiplication) are excluded.
     """
 
     n: int
@@ -36,15 +36,15 @@ class CyclicGrid(NamedTuple):
     is_plain: bool
 
     def examples(self, x: Float[Tensor, "example *rest"]) -> Float[Tensor, "pair *rest"]:
-        """Values of the examples, by the pair of exponents."""
+        """Return the values of the examples, indexed by pairs of exponents."""
         return x if self.is_plain else x[self.example]
 
     def logits(self, logits: Float[Tensor, "example class"]) -> Float[Tensor, "pair exponent"]:
-        """Logits by the exponents of the operands and of the class."""
+        """Return the logits, indexed by the exponents of the operands and of the class."""
         return logits if self.is_plain else logits[self.example][:, self.class_of]
 
     def embedding(self, model: Model) -> Float[Tensor, "exponent feature"]:
-        """The embedding by exponent: a shared one by the first's, side by side where operands have tokens or tables."""
+        """Return the embedding by exponent; both operands side by side if they have separate tokens or tables."""
         table = model.embedding
         if model.n_tables == 1 and self.share_tokens:
             return table[self.left]
@@ -52,7 +52,7 @@ class CyclicGrid(NamedTuple):
         return torch.cat([first[self.left], second[self.right]], dim=1)
 
     def embed(self, model: Model, rows: Float[Tensor, "exponent feature"]) -> Float[Tensor, "token _"]:
-        """``model.embedding`` with other rows for the operands, as ``embedding`` gives them."""
+        """Return ``model.embedding`` with the rows of the operands replaced, in the format of ``embedding``."""
         table = model.embedding.detach().clone()
         if model.n_tables == 1 and self.share_tokens:
             table[self.left] = rows
@@ -64,10 +64,10 @@ class CyclicGrid(NamedTuple):
 
 
 def cyclic_grid(checkpoint: Checkpoint, analysis: str) -> CyclicGrid:
-    """The exponents of a task whose labels are products in a cyclic group.
+    """Return the grid of exponents of a task whose labels are products in a cyclic group.
 
     Raises:
-        NotDefined: any other task, or a group of fewer than three elements.
+        NotDefined: the labels are not such products, or the group has fewer than three elements.
     """
     found = grid_of(checkpoint.problem.task, str(checkpoint.problem.tokens.device))
     if isinstance(found, str):
@@ -76,19 +76,19 @@ def cyclic_grid(checkpoint: Checkpoint, analysis: str) -> CyclicGrid:
 
 
 def cyclic_order(task: Task) -> int:
-    """Order of the task's cyclic group, 0 where it has none."""
+    """Return the order of the cyclic group of a task, or 0 without such a group."""
     found = grid_of(task, "cpu")
     return 0 if isinstance(found, str) else found.n
 
 
 def frequencies(setting: Setting) -> range:
-    """Return the axis of frequencies 1 to ⌊n/2⌋ of the task's cyclic group; without a group it is empty."""
+    """Return the frequencies 1 to ⌊n/2⌋ of the cyclic group of the task; empty without such a group."""
     return range(1, cyclic_order(setting.task) // 2 + 1)
 
 
 @lru_cache(maxsize=8)
 def grid_of(task: Task, device: str) -> CyclicGrid | str:
-    """The task's cyclic grid, or why it has none."""
+    """Return the cyclic grid of a task, or the reason why it has none."""
     algebra = task.algebra
     if algebra is None:
         return task.no_group
@@ -109,13 +109,13 @@ def grid_of(task: Task, device: str) -> CyclicGrid | str:
 
 
 def exponents(algebra: Algebra, logarithm: Int[Tensor, "x"]) -> list[Tensor]:
-    """The exponent of every left token, right token and class; -1 outside the group."""
+    """Return the exponent of every left token, right token, and class; -1 outside the group."""
     places = (algebra.left, algebra.right, algebra.answer)
     return [torch.where(place >= 0, logarithm[place.clamp(min=0)], -1) for place in places]
 
 
 def pairs(i: Int[Tensor, "example"], j: Int[Tensor, "example"], n: int) -> Int[Tensor, "pair"]:
-    """The example of every pair of exponents, in row-major order; -1 where there is none."""
+    """Return the example of every pair of exponents, in row-major order; -1 if there is none."""
     inside = (i >= 0) & (j >= 0)
     found = torch.full((n * n,), -1)
     found[(i * n + j)[inside]] = inside.nonzero().flatten()
@@ -123,7 +123,7 @@ def pairs(i: Int[Tensor, "example"], j: Int[Tensor, "example"], n: int) -> Int[T
 
 
 def positions(exponent: Int[Tensor, "token"], n: int) -> Int[Tensor, "exponent"]:
-    """Which token has each exponent.
+    """Return the token of each exponent.
 
     >>> positions(torch.tensor([-1, 0, 1, 3, 2]), 4).tolist()
     [1, 2, 4, 3]
@@ -135,7 +135,7 @@ def positions(exponent: Int[Tensor, "token"], n: int) -> Int[Tensor, "exponent"]
 
 
 def by_operands(x: Float[Tensor, "example *rest"], task: Task, analysis: str) -> Float[Tensor, "a b *rest"]:
-    """Values of a binary task's examples over all pairs (a, b); NaN where the operation is not defined.
+    """Return the values of a binary task's examples over all pairs (a, b); NaN where the operation is not defined.
 
     Raises:
         NotDefined: the task does not have two operands.
@@ -151,7 +151,7 @@ def by_operands(x: Float[Tensor, "example *rest"], task: Task, analysis: str) ->
 
 @lru_cache(maxsize=8)
 def example_of(task: BinaryTask, device: str) -> Int[Tensor, "a b"]:
-    """The example of every pair; that after the last where there is none."""
+    """Return the example of every pair; the number of examples for pairs without an example."""
     n, tokens = task.d_vocab, task.tokens()
     table = torch.full((n, n), len(tokens))
     table[tokens[:, 0], tokens[:, 1]] = torch.arange(len(tokens))

@@ -1,7 +1,8 @@
-"""Which frequencies a network holds, in its embedding, neurons, outputs, when its task is a product in a cyclic group.
+"""Fourier spectra of embedding, neurons, and logits when the task is a product in a cyclic group.
 
-Operands and classes are their exponents in that group: the residues themselves for addition modulo p, discrete
-logarithms for multiplication and division. A frequency k means w_k = 2πk/n with n the group's order, written p below.
+Operands and classes are represented by their exponents in this group: the residues themselves for addition modulo p,
+discrete logarithms for multiplication and division. Frequency k stands for w_k = 2πk/n, where n is the order of the
+group, written p below.
 """
 
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from grokinterp.maths.sparsity import gini
 from grokinterp.runs.checkpoint import Checkpoint
 
 SPECIALIZED = 0.85
-"""A neuron whose block {0, k} explains more than this share of its variance is specialized in k."""
+"""A neuron is specialized in frequency k if the block {0, k} explains more than this share of its variance."""
 
 TIE = 1e-9
 """Relative difference of two shares of the variance that is rounding."""
@@ -32,9 +33,9 @@ AXES = {
 
 
 class EmbeddingSpectrum(NamedTuple):
-    """How the embedding of the residues is spread over frequencies.
+    """Fourier spectrum of the embedding of the residues.
 
-    embedding_power: squared norm of the embedding's cosine and sine component [1]
+    embedding_power: squared norm of the embedding's cosine and sine components [1]
     embedding_constant: squared norm of the embedding's constant component [1]
     gini_embedding: Gini coefficient of the norms of all components of the embedding, constant included [1]
     """
@@ -45,10 +46,10 @@ class EmbeddingSpectrum(NamedTuple):
 
 
 class NeuronLogitSpectrum(NamedTuple):
-    """How the neuron-to-logit map is spread over frequencies of the class.
+    """Fourier spectrum of the neuron-to-logit map over the classes.
 
-    neuron_logit_power: squared norm of the neuron-to-logit map's cosine and sine component [1]
-    gini_neuron_logit: Gini coefficient of the norms of all its components, constant included [1]
+    neuron_logit_power: squared norm of the neuron-to-logit map's cosine and sine components [1]
+    gini_neuron_logit: Gini coefficient of the norms of all components of the map, constant included [1]
     """
 
     neuron_logit_power: Float[Tensor, "frequency"]
@@ -56,21 +57,21 @@ class NeuronLogitSpectrum(NamedTuple):
 
 
 class EmbeddingCircles(NamedTuple):
-    """Where the residues lie in the embedding's plane of each key frequency.
+    """Coordinates of the residues in the embedding's plane of each key frequency.
 
-    embedding_circle: coordinate of the token with that exponent along the embedding's cosine or sine direction [1]
+    embedding_circle: coordinate of the exponent's token along the embedding's cosine or sine direction [1]
     """
 
     embedding_circle: Float[Tensor, "key exponent axis"]
 
 
 class NeuronFrequencies(NamedTuple):
-    """Which frequency each last-layer neuron computes with, and how purely.
+    """Frequency of each last-layer neuron, and the share of its variance at this frequency.
 
     neuron_frequency: frequency that explains most of the neuron's variance, 0 for a constant neuron [1]
-    neuron_fve: share of the neuron's variance at that frequency of a and b [1]
-    neuron_fve_harmonic: the same share with the frequency's second harmonic [1]
-    specialized_share: share of neurons whose frequency explains more than 85 % [1]
+    neuron_fve: share of the neuron's variance explained by its frequency in a and b [1]
+    neuron_fve_harmonic: share of the neuron's variance explained by its frequency and the second harmonic [1]
+    specialized_share: share of neurons whose frequency explains more than 85 % of their variance [1]
     neurons_per_frequency: number of neurons specialized in the frequency [1]
     """
 
@@ -82,13 +83,13 @@ class NeuronFrequencies(NamedTuple):
 
 
 class LogitSpectrum(NamedTuple):
-    """Which frequencies the network answers with.
+    """Frequencies that the network answers with.
 
     logit_similarity: cosine similarity of the row-centered logits with cos(w_k(a + b - c)) [1]
     logit_similarity_held_out: the same similarity over the held-out pairs only [1]
     similarity_threshold: held-out similarity above which the frequency is key [1]
     is_key: whether the frequency's held-out similarity is above the threshold [1]
-    is_nearly_key: whether it is above three quarters of the threshold, and the frequency not key [1]
+    is_nearly_key: whether the held-out similarity of a non-key frequency exceeds 3/4 of the threshold [1]
     logit_fve: share of the logits' variance explained by the cosines of the key frequencies [1]
     """
 
@@ -101,11 +102,15 @@ class LogitSpectrum(NamedTuple):
 
 
 def embedding_spectrum(checkpoint: Checkpoint) -> EmbeddingSpectrum:
-    """Return the squared norm of each Fourier component of the embedding W_E along the residues.
+    """Return the squared norm of each Fourier component of the embedding W_E over the residues.
 
-    The Gini coefficient is that of the p component norms, the constant among them. Tables of the positions'
-    own count together, each by its operand's exponents. A table that both operands share is taken by the
-    first's: where the second's are not ± those (x + 3y), its frequencies show too, as other ones.
+    embedding_power = ‖Σ_t u_k(t) W_E[t]‖², summed over the unit vectors u_k along cos w_k t and sin w_k t. The Gini
+    coefficient is taken over the norms of all p components, including the constant: it is near 0 for equal norms and
+    near 1 if few frequencies carry the embedding.
+
+    Separate tables for the operands are combined, each indexed by the exponents of its operand. A shared table is
+    indexed by the exponents of the first operand; if the exponents of the second operand are not ± these (x + 3y), its
+    frequencies appear as additional frequencies.
 
     Source: Nanda et al. 2023, §4.1 (spectrum), §5 (Gini).
     """
@@ -116,9 +121,10 @@ def embedding_spectrum(checkpoint: Checkpoint) -> EmbeddingSpectrum:
 
 
 def neuron_logit_spectrum(checkpoint: Checkpoint) -> NeuronLogitSpectrum:
-    """Return the squared norm of each Fourier component of the neuron-to-logit map W_L along the classes.
+    """Return the squared norm of each Fourier component of the neuron-to-logit map W_L over the classes.
 
-    W_L is the map from the last hidden layer to the logits: W_out W_U in a transformer, W_U in an MLP.
+    W_L is the map from the last hidden layer to the logits: W_out W_U in a transformer, W_U in an MLP. The Gini
+    coefficient of the component norms is near 0 for equal norms and near 1 if few frequencies carry the map.
 
     Source: Nanda et al. 2023, §4.3.
     """
@@ -129,13 +135,11 @@ def neuron_logit_spectrum(checkpoint: Checkpoint) -> NeuronLogitSpectrum:
 
 
 def embedding_circles(checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "key"]) -> EmbeddingCircles:
-    """Return each token's coordinates in the embedding's plane of every key frequency.
+    """Return the coordinates of each token in the embedding's plane of every key frequency.
 
-    The coordinates are (W_E[t] - mean) · û, with û the unit vectors along Σ_t cos(w_k t) W_E[t] and the same sum of
-    sines.
-
-    A token lies on a circle where the two directions are orthogonal and no other frequency shares
-    them. Frequency p/2 has no sine: its second coordinate is 0.
+    The coordinates are (W_E[t] - mean) · û, with û the unit vectors along Σ_t cos(w_k t) W_E[t] and
+    Σ_t sin(w_k t) W_E[t]. The tokens lie on a circle if the two directions are orthogonal, of equal length, and not
+    shared with other frequencies. Frequency p/2 has no sine: its second coordinate is 0.
 
     Args:
         checkpoint: of a run whose task has a cyclic group.
@@ -157,11 +161,10 @@ def embedding_circles(checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "k
 def neuron_frequencies(checkpoint: Checkpoint) -> NeuronFrequencies:
     """Return the frequency of each last-layer neuron: the k whose block of the 2-D spectrum explains most variance.
 
-    Of frequencies that explain equal shares, as they do for a neuron that fires on a single pair, it is the lowest.
-
-    FVE(k) = Σ_{i,j ∈ {0, cos k, sin k}} ĥ_ij² / Σ_ij ĥ_ij², for activations h [a, b] centered over all
-    pairs. A quadratic neuron (cos w_k a + cos w_k b)² reaches exactly 0.8, the rest being in its
-    harmonic 2k, and 1 with the block {0, k, 2k}. A neuron that never changes has frequency 0, FVE 0.
+    FVE(k) = Σ_{i,j ∈ {0, cos k, sin k}} ĥ_ij² / Σ_ij ĥ_ij², for activations h [a, b] centered over all pairs: 1 if the
+    neuron is a function of this frequency only. For a quadratic neuron (cos w_k a + cos w_k b)² the FVE is exactly 0.8,
+    because the rest is in the harmonic 2k, and 1 with the block {0, k, 2k}. A constant neuron has frequency and FVE 0.
+    If several frequencies explain equal shares, as for a neuron that is active on a single pair, it is the lowest.
 
     Source: Nanda et al. 2023, §4.2; harmonic block: docs/formulas.md, Fourier structure.
     """
@@ -173,14 +176,15 @@ def logit_spectrum(checkpoint: Checkpoint) -> LogitSpectrum:
     """Return the similarity of the logits with cos(w_k(a + b - c)) at every frequency, and which frequencies are key.
 
     s_k = ⟨L - mean_c L, cos_k⟩ / (‖L - mean_c L‖ ‖cos_k‖) for logits L [a, b, c]. A frequency is key if s_k over the
-    pairs held out of training with their mirror images (all pairs if fewer than p are) is above 0.005 and above the
-    similarity that the part of the logits that no cosine explains reaches under random permutations of the classes:
-    one network in 100 exceeds this at some frequency by chance. It is nearly key above three quarters of that. See
-    ``keys.find_keys``, which ``irrep_spectrum`` uses with the characters of C_n, the same functions.
+    pairs held out of training together with their mirror images (over all pairs if fewer than p/4 are held out) is
+    above 0.005 and above a chance level: the similarity that the part of the logits explained by no cosine reaches
+    under random permutations of the classes, which one network in 100 exceeds at some frequency. Above three quarters
+    of this threshold it is nearly key. See ``keys.find_keys``, which ``irrep_spectrum`` applies to the characters of
+    C_n, the same functions.
 
     logit_fve = Σ_{k key} ⟨L, cos_k⟩² / (‖cos_k‖² ‖L - mean L‖²) is the share of the variance about the mean of *all*
-    logits, the measure of Nanda et al. It equals Σ s_k², the measure of Chughtai et al., if all rows of L have the same
-    mean, and is smaller otherwise.
+    logits, the measure of Nanda et al.: 1 means that the key frequencies explain the logits completely. It equals
+    Σ s_k², the measure of Chughtai et al., if all rows of L have the same mean, and is smaller otherwise.
 
     Source: Nanda et al. 2023, §4.3 (variance explained); Chughtai et al. 2023, §4 (similarity, row-centered);
         docs/formulas.md (which are key).
@@ -191,7 +195,7 @@ def logit_spectrum(checkpoint: Checkpoint) -> LogitSpectrum:
 
 
 def key_rows(key_frequencies: Int[Tensor, "key"], p: int, device: torch.device) -> Int[Tensor, "key"]:
-    """Rows of the frequency axis. Raises GrokinterpError for a frequency outside 1..⌊p/2⌋."""
+    """Return the rows of the frequency axis. Raises GrokinterpError for a frequency outside 1..⌊p/2⌋."""
     for frequency in key_frequencies.tolist():
         if not 1 <= frequency <= p // 2:
             raise GrokinterpError(f"key_frequencies={frequency}: must be integers from 1 to {p // 2} for p={p}")
@@ -199,7 +203,7 @@ def key_rows(key_frequencies: Int[Tensor, "key"], p: int, device: torch.device) 
 
 
 def frequencies_of(neurons: Float[Tensor, "example neuron"], p: int) -> NeuronFrequencies:
-    """``neuron_frequencies`` of activations on the grid of pairs."""
+    """Return the ``neuron_frequencies`` of activations on the grid of pairs."""
     total, fundamental, harmonic = block_energies(neurons, p)
     varies = total > 0
     share = torch.where(varies, fundamental / total, 0)
@@ -214,7 +218,7 @@ def frequencies_of(neurons: Float[Tensor, "example neuron"], p: int) -> NeuronFr
 def spectrum_of_logits(
     logits: Float[Tensor, "pair class"], held_out: Bool[Tensor, "pair"] | None = None
 ) -> LogitSpectrum:
-    """``logit_spectrum`` of logits on the grid of pairs, all of which decide unless some are held out."""
+    """Return the ``logit_spectrum`` of logits on the grid of pairs; without held-out pairs, all pairs decide."""
     p = logits.shape[1]
     every = torch.arange(p, device=logits.device)
     table = (every[:, None] + every) % p

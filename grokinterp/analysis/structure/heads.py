@@ -1,4 +1,4 @@
-"""How sharply each attention head attends, and which heads attend alike."""
+"""Entropy of the attention heads, and similarity between heads."""
 
 from typing import NamedTuple
 
@@ -10,15 +10,15 @@ from grokinterp.analysis.structure.attention import patterns
 from grokinterp.runs.checkpoint import Checkpoint
 
 CONSTANT = 1e-20
-"""Share of a pattern's mean square below which its variation over the examples is rounding."""
+"""Share of a pattern's mean square below which its variation over the examples is rounding error."""
 
 
 class HeadPatterns(NamedTuple):
-    """Entropy and likeness of the heads' attention patterns.
+    """Entropy and similarity of the heads' attention patterns.
 
     attention_entropy: entropy of the head's attention from the read-out position, mean over the examples [nats]
     head_similarity: cosine between the attention patterns of two heads of a layer [1]
-    head_correlation: the same cosine after the mean over the examples is subtracted from each pattern [1]
+    head_correlation: cosine between the patterns of two heads after subtracting their means over the examples [1]
     """
 
     attention_entropy: Float[Tensor, "layer head"]
@@ -29,14 +29,14 @@ class HeadPatterns(NamedTuple):
 def head_patterns(checkpoint: Checkpoint) -> HeadPatterns:
     """Return the entropy of every head's attention, and cosines and correlations between the heads of a layer.
 
-        entropy = mean over examples of -Σ_j A_j log A_j,  A_j the attention to position j divided by its sum,
+        entropy = mean over examples of -Σ_j A_j log A_j,  A_j the attention to position j divided by its sum.
 
-    from 0 (one position) to log n for n positions that are attended equally. The cosine of two heads is that of their
-    patterns as vectors over examples and positions. Attention is never negative, so the cosine is near 1 for any two
-    heads that attend diffusely; the correlation, with each position's mean over the examples subtracted, says whether
-    they react to the examples alike. It is NaN for a head that attends to every example in the same way.
+    The entropy ranges from 0 (attention to one position) to log n (equal attention to n positions). The cosine of two
+    heads compares their patterns as vectors over examples and positions. Attention is never negative, so the cosine is
+    near 1 for any two diffuse heads; the correlation, which subtracts each position's mean over the examples, measures
+    whether the heads depend on the examples alike. It is NaN for a head with the same attention on every example.
 
-    Attention is that of the position where the answer is read; where positions are pooled, of their mean.
+    Attention is taken at the position from which the answer is read; if positions are pooled, it is their mean.
 
     Source: Clark et al. 2019 (entropy of heads, distances between heads).
 
@@ -54,7 +54,7 @@ def head_patterns(checkpoint: Checkpoint) -> HeadPatterns:
 
 
 def cosines(x: Float[Tensor, "layer head example position"]) -> Float[Tensor, "layer head other_head"]:
-    """Cosines between the heads of every layer.
+    """Return the cosines between the heads of every layer.
 
     >>> cosines(torch.tensor([[[[1.0, 0.0]], [[1.0, 1.0]]]]))
     tensor([[[1.0000, 0.7071],

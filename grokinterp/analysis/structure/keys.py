@@ -1,4 +1,4 @@
-"""Which characters of the answer are key: they stand out of the rest of the logits on pairs never trained on."""
+"""Key characters of the answer: those that exceed the chance level of the logits on held-out pairs."""
 
 from typing import NamedTuple
 
@@ -11,27 +11,27 @@ from torch import Tensor
 from grokinterp.maths.grid import ROUNDING
 
 SMALLEST = 0.005
-"""Similarity that a key exceeds in any case: the published threshold of Chughtai et al. 2023."""
+"""Minimum similarity of a key: the published threshold of Chughtai et al. 2023."""
 
 CONFIDENCE = 0.99
-"""Share of networks with exchangeable classes in which no character is key."""
+"""Probability that no character is key in a network with exchangeable classes."""
 
 FEWEST = 0.25
-"""Share of the group's order that must be held out to decide: with fewer pairs all examples decide."""
+"""Smallest number of deciding held-out examples, as a share of the group's order; with fewer, all examples decide."""
 
 NEARLY = 0.75
-"""A character with more than this share of its threshold, and not key, is nearly key."""
+"""A character that is not key is nearly key above this share of its threshold."""
 
 
 class Keys(NamedTuple):
-    """How much of the logits each character is, and which are key. NaN, and no key, where the logits are constant.
+    """Similarity of the logits with each character, and which characters are key; NaN and no key for constant logits.
 
     Args:
         similarity: cosine of the row-centered logits with each character of y·z⁻¹, over all examples.
-        held_out: the same over the examples that decide.
-        threshold: of ``held_out``, above which the character is key.
-        is_key: whether it is.
-        is_nearly_key: whether ``held_out`` is above three quarters of the threshold, and not key.
+        held_out: the same cosine over the held-out examples that decide.
+        threshold: the value of ``held_out`` above which the character is key.
+        is_key: whether the character is key.
+        is_nearly_key: whether it is not key, but ``held_out`` is above three quarters of the threshold.
     """
 
     similarity: Float[Tensor, "irrep"]
@@ -42,12 +42,12 @@ class Keys(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """What the characters see of some rows of logits.
+    """Sufficient statistics of some rows of logits for their similarity with the characters.
 
     Args:
         rows: number of rows with each correct element.
         table: sum of the rows with each correct element.
-        square: squared norm of all rows, each centered.
+        square: squared norm of all rows, each centered over the classes.
     """
 
     rows: Float[Tensor, "g"]
@@ -62,22 +62,24 @@ def find_keys(
     characters: Float[Tensor, "irrep z"],
     table: Int[Tensor, "h z"],
 ) -> Keys:
-    """Similarity s_ρ of every non-trivial character, and the rule that makes some of them key.
+    """Return the similarity s_ρ of every non-trivial character, and the characters that are key.
 
     s_ρ = ⟨L - mean_z L, T_ρ⟩ / (‖L - mean_z L‖ ‖T_ρ‖) for logits L [example, z] and T_ρ[example, z] = χ_ρ(y·z⁻¹), y
-    the correct element. The T_ρ are orthogonal over any set of examples. Those that decide are held out of training,
-    mirror images of training examples excluded: a network that memorized has every s_ρ > 0 over all examples and
-    hardly any over these. Where fewer than n/4 are held out, all examples decide.
+    the correct element. The T_ρ are orthogonal over any set of examples. Keys are decided on examples held out of
+    training, excluding mirror images of training examples: a memorizing network has every s_ρ > 0 over all examples,
+    but hardly any over these. If fewer than n/4 examples are held out, all examples decide.
 
-    The null of s_ρ: what no character explains, R = L - Σ_ρ ⟨L, T_ρ⟩ T_ρ / ‖T_ρ‖², with its classes in a random order
-    that all rows share. It keeps how the rows depend on each other, which shuffling every row alone would not. Only
-    the part of R that as a function of y lies in the D = (d²/c)(n - 1) dimensions of ρ counts for s_ρ, one direction of
-    which was removed with T_ρ: s_ρ, divided by its deviation under the null (``null_variances``) times √(D / (D - 1)),
-    has about Student's distribution with D - 1 degrees of freedom. The threshold is that deviation times the quantile
-    at 0.99^{1/m}, m the number of characters, and at least 0.005. The power of a strong key is in no other's null.
+    The null distribution of s_ρ uses the residual that no character explains, R = L - Σ_ρ ⟨L, T_ρ⟩ T_ρ / ‖T_ρ‖², with
+    its classes in a random order shared by all rows. This preserves the dependence between rows, which shuffling each
+    row separately would destroy. For s_ρ, only the part of R that, as a function of y, lies in the D = (d²/c)(n - 1)
+    dimensions of ρ counts; one direction was removed with T_ρ. Divided by √(D / (D - 1)) times its standard deviation
+    under the null (``null_variances``), s_ρ approximately follows Student's t distribution with D - 1 degrees of
+    freedom. The threshold is this deviation times the quantile at 0.99^{1/m}, with m the number of characters, and at
+    least 0.005. A strong key does not enter the null distribution of other characters.
 
-    Removing a character changes no other's similarity. So a stepwise rule (find keys, remove them, draw the threshold
-    on the rest, until no new key) would go the same way; this has no branches.
+    Removing a character does not change the similarity of any other character. A stepwise rule (find keys, remove them,
+    compute the threshold from the rest, until there is no new key) would therefore give the same result; this rule has
+    no branches.
 
     Source: Chughtai et al. 2023, §4 (similarity); docs/formulas.md (the rule and its calibration).
     """
@@ -97,7 +99,7 @@ def find_keys(
 def sums(
     logits: Float[Tensor, "example z"], element: Int[Tensor, "example"], of: Bool[Tensor, "example"], n: int
 ) -> Sums:
-    """``Sums`` of some of the examples, their logits being rounding where they vary by less than that."""
+    """Return the ``Sums`` of some examples; logits whose variation is within rounding error count as constant."""
     place = torch.where(of, element, n)
     rows = torch.zeros(n + 1, dtype=logits.dtype, device=logits.device).index_add(0, place, of.to(logits.dtype))[:n]
     table = logits.new_zeros(n + 1, n).index_add(0, place, logits)[:n]
@@ -115,7 +117,7 @@ def similarities(of: Sums, chi: Float[Tensor, "irrep z"], table: Int[Tensor, "h 
 def thresholds(
     of: Sums, similarity: Float[Tensor, "irrep"], chi: Float[Tensor, "irrep z"], table: Int[Tensor, "h z"]
 ) -> Float[Tensor, "irrep"]:
-    """The similarity above which each character is key; see ``find_keys``."""
+    """Return the similarity above which each character is key; see ``find_keys``."""
     n, m = len(table), len(chi)
     dimension = (n - 1) * n * chi.amax(1).square() / chi.square().sum(1)
     freedom = dimension.round().cpu().numpy() - 1
@@ -127,7 +129,7 @@ def thresholds(
 def null_variances(
     of: Sums, similarity: Float[Tensor, "irrep"], chi: Float[Tensor, "irrep z"], table: Int[Tensor, "h z"]
 ) -> Float[Tensor, "irrep"]:
-    """Variance of every s_ρ over the orders of the classes, of what is left without the characters.
+    """Return the variance of every s_ρ of the residual without the characters, over all orders of the classes.
 
     With ⟨T_g, T_h⟩ = (c n / d) χ(g·h⁻¹) for the rows of T_ρ and R_g the sum of the rows of R with correct element g,
     the variance of ⟨R, T_ρ⟩ is (c n / d) Σ_{g,h} χ(g·h⁻¹) ⟨R_g, R_h⟩ / (n - 1). ‖T_ρ‖² = N c n for N rows.
@@ -141,7 +143,7 @@ def null_variances(
 
 
 def sums_by_quotient(x: Float[Tensor, "g z"], table: Int[Tensor, "h z"]) -> Float[Tensor, "h"]:
-    """Σ of x[g, z] over the pairs with g·z⁻¹ = h, that is x[h·z, z], for every h.
+    """Return the sum of x[g, z] over the pairs with g·z⁻¹ = h, that is of x[h·z, z], for every h.
 
     >>> from grokinterp.maths.groups import cyclic
     >>> sums_by_quotient(torch.tensor([[1.0, 2.0], [3.0, 5.0]]), cyclic(2).table).tolist()

@@ -1,4 +1,4 @@
-"""The logits as a map of the label by the class."""
+"""Mean logits of every class for every label."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ MOST_CLASSES = 2048
 
 
 class LogitMap(NamedTuple):
-    """The class that the network favors for each correct answer.
+    """Mean logit of every class for each label.
 
     logit_by_label: mean row-centered logit of the examples with the same label [nats]
     """
@@ -23,13 +23,14 @@ class LogitMap(NamedTuple):
 def logit_map(checkpoint: Checkpoint) -> LogitMap:
     """Return the row-centered logits averaged over the examples with the same label.
 
-    M[s, c] = mean over the examples labeled s of (z[c] - mean_c z[c]), with ``logits [example, class]``.
-    Under addition the label is (a + b) mod p. A label without an example gives NaN.
+    M[s, c] = mean over the examples labeled s of (z[c] - mean_c z[c]), with ``logits [example, class]``. A network that
+    answers correctly has its largest values on the diagonal. Under addition the label is (a + b) mod p. A label
+    without examples gives NaN.
 
     Source: Nanda et al. 2023, §4.1 (logits as a function of a + b - c).
 
     Raises:
-        NotDefined: more than 2,048 classes.
+        NotDefined: the task has more than 2,048 classes.
     """
     require_few_classes(checkpoint, "logit_map")
     logits, labels = checkpoint.logits.double(), checkpoint.problem.labels
@@ -40,7 +41,7 @@ def logit_map(checkpoint: Checkpoint) -> LogitMap:
 
 
 def require_few_classes(checkpoint: Checkpoint, analysis: str) -> None:
-    """Raise NotDefined where a map of every class by every class would be too large to store."""
+    """Raise NotDefined if a map over all pairs of classes would be too large to store."""
     classes = checkpoint.problem.task.n_classes
     if classes > MOST_CLASSES:
-        raise NotDefined(analysis, f"{classes:,} classes are more than the {MOST_CLASSES:,} that a map can show")
+        raise NotDefined(analysis, f"{classes:,} classes exceed the limit of {MOST_CLASSES:,} for a map")

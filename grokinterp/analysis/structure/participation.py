@@ -1,4 +1,4 @@
-"""How few frequencies each neuron reads its operands with."""
+"""Inverse participation ratio of the neurons over the frequencies of their operands."""
 
 from typing import NamedTuple
 
@@ -11,11 +11,11 @@ from grokinterp.maths.sparsity import participation_ratio
 from grokinterp.runs.checkpoint import Checkpoint
 
 CONSTANT = 1e-20
-"""Share of a neuron's mean square below which its dependence on an operand is rounding."""
+"""Share of a neuron's mean square below which its dependence on an operand is rounding error."""
 
 
 class NeuronParticipation(NamedTuple):
-    """On how few frequencies the neurons' weights are concentrated.
+    """Concentration of the neurons' weights on few frequencies.
 
     neuron_ipr: inverse participation ratio of the neuron's input from an operand, mean over both operands [1]
     neuron_ipr_out: inverse participation ratio of the neuron's row of the neuron-to-logit map [1]
@@ -33,16 +33,16 @@ def neuron_participation(checkpoint: Checkpoint) -> NeuronParticipation:
         IPR = Σ_k (|û_k| / ‖û‖)⁴,  û = rfft of u(a), k = 1 … ⌊p/2⌋,
 
     where u(a) is the neuron's input as a function of one operand: its pre-activation, averaged over the other operand.
-    In an MLP with one hidden layer u(a) is the column of the first layer's weights, up to a constant. The constant
-    k = 0 is left out, since it cannot be told from a bias. IPR is 1 for a neuron with one frequency, and about
-    4/p for a neuron with random weights. Operands and classes are exponents of the task's group.
+    The IPR is 1 for a neuron with a single frequency and about 4/p for a neuron with random weights. In an MLP with one
+    hidden layer, u(a) is the column of the first layer's weights, up to a constant. The constant k = 0 is excluded
+    because it cannot be distinguished from a bias. Operands and classes are exponents in the task's group.
 
-    A neuron that does not depend on an operand has no IPR there; NaN if it depends on neither.
+    A neuron that does not depend on an operand has no IPR for it; its IPR is NaN if it depends on neither operand.
 
     Source: Doshi et al. 2023 (r = 2); docs/formulas.md, "Sparse structure and bounds".
 
     Raises:
-        NotDefined: a task without a cyclic group, or neurons that are averaged over positions.
+        NotDefined: the task has no cyclic group, or the neurons are averaged over positions.
     """
     grid = cyclic_grid(checkpoint, "neuron_participation")
     pre = grid.examples(pre_activations(checkpoint)).unflatten(0, (grid.n, grid.n))
@@ -54,13 +54,13 @@ def neuron_participation(checkpoint: Checkpoint) -> NeuronParticipation:
 
 
 def pre_activations(checkpoint: Checkpoint) -> Float[Tensor, "example neuron"]:
-    """Return the input of the last hidden layer's activation function, where the answer is read."""
+    """Return the input of the last hidden layer's activation function, at the position where the answer is read."""
     (found,) = checkpoint.features(checkpoint.model.pre_hook)
     return found.double()
 
 
 def ratio_of(x: Float[Tensor, "residue neuron"], scale: Float[Tensor, "neuron"]) -> Float[Tensor, "neuron"]:
-    """IPR of functions of a residue; NaN where they vary by rounding only, compared with a mean square.
+    """Return the IPR of functions of a residue; NaN if their variation is rounding error relative to a mean square.
 
     >>> t = 2 * torch.pi * torch.arange(5, dtype=torch.float64) / 5
     >>> ratios = ratio_of(torch.stack([t.cos(), t.cos() + (2 * t).cos(), t * 0 + 3], 1), torch.ones(3).double())

@@ -1,4 +1,4 @@
-"""Restricted, excluded and trig loss: how much of the answer the key frequencies carry."""
+"""Progress measures: restricted, excluded, and trig loss."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -17,26 +17,26 @@ from grokinterp.maths.grid import mean_by_sum, sum_order
 from grokinterp.runs.checkpoint import Checkpoint
 
 DRAWS = 8
-"""Random sets of frequencies that the controls average over."""
+"""Number of random sets of frequencies that the controls average over."""
 
 CELLS = 2**24
-"""Numbers in the logits that are looked at together."""
+"""Number of logits processed at a time."""
 
 LARGEST_RANGE = 700.0
-"""Nats that exp can hold in float64."""
+"""Range of logits, in nats, that exp represents in float64 without underflow."""
 
 AXES = {"frequency": frequencies}
 
 
 class ProgressMeasures(NamedTuple):
-    """Losses of logits in which frequencies were kept or removed.
+    """Losses of logits in which frequencies are kept or removed.
 
-    restricted_loss: mean loss on all examples of the constant and the key frequencies' part of the logits [nats]
-    excluded_loss: mean loss on the training examples without the key frequencies' part of the logits [nats]
-    excluded_loss_of: mean loss on the training examples without this one frequency's part [nats]
-    trig_loss: mean loss of the key frequencies' part of the logits with the bias correction [nats]
-    restricted_loss_control: restricted loss with as many random other frequencies instead [nats]
-    excluded_loss_control: excluded loss with as many random other frequencies instead [nats]
+    restricted_loss: mean loss on all examples with the logits restricted to the constant and key frequencies [nats]
+    excluded_loss: mean loss on the training examples with the key frequencies removed from the logits [nats]
+    excluded_loss_of: mean loss on the training examples with this frequency removed from the logits [nats]
+    trig_loss: mean loss of the logits restricted to the key frequencies, with bias correction [nats]
+    restricted_loss_control: restricted loss with as many random other frequencies as keys [nats]
+    excluded_loss_control: excluded loss with as many random other frequencies as keys [nats]
     """
 
     restricted_loss: Float[Tensor, ""]
@@ -50,19 +50,19 @@ class ProgressMeasures(NamedTuple):
 def progress_measures(checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "key"]) -> ProgressMeasures:
     """Return the losses of the logits L [a, b, c] restricted to the key frequencies K, and without them.
 
-    CE is cross-entropy, of the softmax also where the run is trained with StableMax, or the squared error
-    where the run is trained with it; the labels are the
-    correct answers, also where the run is trained on wrong ones.
+    P_k projects L onto cos(w_k(a + b)) and sin(w_k(a + b)) as functions of the pair, so P_k L depends on a + b alone.
+    The restricted loss is the loss of mean_ab L + Σ_K P_k L on all pairs: it falls when the key frequencies suffice for
+    the answer. The excluded loss is the loss of L - Σ_K P_k L on the training pairs (per frequency: of L - P_k L): it
+    rises when the network relies on the key frequencies instead of memorization. The trig loss is the loss of
+    L' + mean_ab(L - L'), L' = Σ_K P_k L, on the training, test, and all pairs; P_k L has mean zero over the pairs, so
+    these are the restricted logits and trig_loss[all] is the restricted loss.
 
-    P_k projects L on cos(w_k(a + b)) and sin(w_k(a + b)) as functions of the pair, so P_k L depends on
-    a + b alone. Restricted loss: CE of mean_ab L + Σ_K P_k L on all pairs. Excluded loss: CE of
-    L - Σ_K P_k L on the training pairs; per frequency: of L - P_k L. Trig loss: with L' = Σ_K P_k L, CE of
-    L' + mean_ab(L - L') on train, test and all pairs; P_k L has mean zero over the pairs, so this is the
-    restricted logit and trig_loss[all] is the restricted loss. Controls: the mean over 8 draws, the same
-    for every checkpoint, of |K| random frequencies outside K (or all that there are).
+    Controls are means over 8 draws, the same for every checkpoint, of |K| random frequencies outside K (or of all
+    others if there are fewer). The loss is the squared error if the run is trained with it, and otherwise softmax
+    cross-entropy (also for a run with StableMax), always on the correct answers, even if training labels are noisy.
 
     Args:
-        checkpoint: of a run whose task has a cyclic group; a, b, c are exponents in it.
+        checkpoint: a checkpoint of a run whose task has a cyclic group; a, b, c are exponents in it.
         key_frequencies: frequencies from 1 to ⌊p/2⌋.
 
     Source: Nanda et al. 2023, §5.1 (restricted, excluded) and its released code (trig loss).
@@ -77,7 +77,7 @@ def progress_measures(checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "k
 
 
 class Pairs(NamedTuple):
-    """Which pairs (a, b) are trained on, and which tested on."""
+    """Masks of the pairs (a, b) in the training set and in the test set."""
 
     is_train: Bool[Tensor, "example"]
     is_test: Bool[Tensor, "example"]
@@ -86,7 +86,7 @@ class Pairs(NamedTuple):
 def cross_entropies(
     logits: Float[Tensor, "example class"], pairs: Pairs, keys: Bool[Tensor, "frequency"]
 ) -> ProgressMeasures:
-    """``progress_measures`` of logits on the grid of pairs, by cross-entropy."""
+    """Return the ``progress_measures`` of logits on the grid of pairs, with cross-entropy."""
     table = mean_by_sum(logits)
     kept, parts = kept_parts(table, keys)
     restricted = losses_by_sum(kept + table.mean(0), cross_entropy)
@@ -97,7 +97,7 @@ def cross_entropies(
 def squared_errors(
     logits: Float[Tensor, "example class"], pairs: Pairs, keys: Bool[Tensor, "frequency"]
 ) -> ProgressMeasures:
-    """``progress_measures`` of logits on the grid of pairs, by squared error."""
+    """Return the ``progress_measures`` of logits on the grid of pairs, with the squared error."""
     table = mean_by_sum(logits)
     kept, parts = kept_parts(table, keys)
     restricted = losses_by_sum(kept + table.mean(0), squared_error)
@@ -106,14 +106,14 @@ def squared_errors(
 
 
 def kept_parts(table: Float[Tensor, "sum class"], keys: Bool[Tensor, "frequency"]) -> tuple[Tensor, Tensor]:
-    """The logits' part at the keys and at each random set instead, [set, sum, class], and at every frequency."""
+    """Return the part of the logits at the keys and at each random set, [set, sum, class], and at every frequency."""
     parts = frequency_parts(table)
     sets = torch.cat([keys.unsqueeze(0), random_sets(keys)]).double()
     return torch.einsum("qk,ksc->qsc", sets, parts), parts
 
 
 def gathered(restricted: Float[Tensor, "set sum"], excluded: Float[Tensor, "part"], pairs: Pairs) -> ProgressMeasures:
-    """The measures from the losses of every set of frequencies, and of every frequency alone."""
+    """Return the measures from the losses of every set of frequencies and of every single frequency."""
     n_sets = len(restricted)
     return ProgressMeasures(
         restricted_loss=restricted[0].mean(),
@@ -126,13 +126,13 @@ def gathered(restricted: Float[Tensor, "set sum"], excluded: Float[Tensor, "part
 
 
 def key_mask(key_frequencies: Int[Tensor, "key"], p: int, device: torch.device) -> Bool[Tensor, "frequency"]:
-    """Key frequencies as a mask over all frequencies."""
+    """Return the key frequencies as a mask over all frequencies."""
     rows = key_rows(key_frequencies, p, device)
     return (torch.arange(p // 2, device=device)[:, None] == rows).any(1)
 
 
 def random_sets(keys: Bool[Tensor, "frequency"]) -> Bool[Tensor, "draw frequency"]:
-    """Frequencies outside the keys, as many as there are keys where enough are left, drawn with a fixed seed."""
+    """Draw as many frequencies outside the keys as there are keys (or all others, if fewer), with a fixed seed."""
     random, mask = np.random.default_rng(0), keys.cpu().numpy()
     others = np.flatnonzero(~mask)
     sets = np.zeros((DRAWS, len(mask)), dtype=bool)
@@ -142,7 +142,7 @@ def random_sets(keys: Bool[Tensor, "frequency"]) -> Bool[Tensor, "draw frequency
 
 
 def frequency_parts(table: Float[Tensor, "sum class"]) -> Float[Tensor, "frequency sum class"]:
-    """P_k of logits whose mean over each a + b is ``table``: one small DFT along the sums and back."""
+    """Return P_k of logits whose mean over each a + b is ``table``, by a small DFT along the sums and its inverse."""
     p = table.shape[0]
     cos, sin = waves(p, table.device)
     scale = squared_norms(p, table.device).reciprocal()[:, None]
@@ -153,13 +153,13 @@ def frequency_parts(table: Float[Tensor, "sum class"]) -> Float[Tensor, "frequen
 def losses_by_sum(
     logits: Float[Tensor, "set sum class"], loss: Callable[[Tensor, Tensor], Tensor]
 ) -> Float[Tensor, "set sum"]:
-    """Losses of logits that depend on a + b alone."""
+    """Return the losses of logits that depend on a + b alone."""
     labels = torch.arange(logits.shape[-1], device=logits.device)
     return loss(logits, labels.expand(logits.shape[:-1]))
 
 
 def over_splits(losses: Float[Tensor, "sum"], pairs: Pairs) -> Float[Tensor, "split"]:
-    """Mean over the train, test and all examples of a loss that depends on a + b alone."""
+    """Return the mean over the training, test, and all examples of a loss that depends on a + b alone."""
     order = sum_order(len(losses), losses.device)
     trained, tested = (part[order].sum(1).double() for part in pairs)
     weights = torch.stack([trained, tested, torch.full_like(trained, len(losses))])
@@ -167,7 +167,7 @@ def over_splits(losses: Float[Tensor, "sum"], pairs: Pairs) -> Float[Tensor, "sp
 
 
 def train_rows(is_train: Bool[Tensor, "example"], p: int) -> tuple[Tensor, Tensor]:
-    """Training examples by a + b, [sum, row], padded to equal length, and their weights in the mean."""
+    """Return the training examples by a + b, [sum, row], padded to equal length, and their weights in the mean."""
     order = sum_order(p, is_train.device)
     trained = is_train[order]
     first = trained.long().argsort(dim=1, descending=True, stable=True)[:, : int(trained.sum(1).max())]
@@ -181,14 +181,13 @@ def excluded_losses(
     table: Float[Tensor, "sum class"],
     removed: Float[Tensor, "part sum class"],
 ) -> Float[Tensor, "part"]:
-    """Mean cross-entropy on the training examples of logits - part, for many parts in one product.
+    """Return the mean cross-entropy of logits - part on the training examples, for many parts in one product.
 
-    With l = t + d, t the logits' mean over each a + b, and m and n the largest wrong entries of d and of
-    t - r, the wrong classes have Σ_c exp(l_c - r_c) = e^{m + n} Σ_c exp(d_c - m) exp(t_c - r_c - n): a
-    matrix product over c for every a + b. The loss is softplus(log of it - (l - r)_correct). The largest
-    term of the sum is at least exp(-range) for the smaller of both ranges, so nothing that matters
-    underflows while either d or t - r spans less than 700 nats; else, and without any training example,
-    the loss is NaN.
+    Let l = t + d, with t the mean of the logits over each a + b, and let m and n be the largest wrong entries of d and
+    of t - r. The wrong classes have Σ_c exp(l_c - r_c) = e^{m + n} Σ_c exp(d_c - m) exp(t_c - r_c - n), a matrix
+    product over c for every a + b. The loss is softplus(log of this sum - (l - r)_correct). The largest term of the sum
+    is at least exp(-range) for the smaller of the two ranges, so no relevant term underflows while d or t - r spans
+    less than 700 nats; otherwise, and without training examples, the loss is NaN.
     """
     p = logits.shape[1]
     if not is_train.any():
@@ -209,7 +208,7 @@ def excluded_sums(
     correct: Bool[Tensor, "sum class"],
     weight: Float[Tensor, "sum row"],
 ) -> Float[Tensor, "part"]:
-    """What the pairs of some a + b add to the mean loss of the logits deviation + rest, see ``excluded_losses``."""
+    """Return the contribution of some a + b to the mean loss of logits deviation + rest; see ``excluded_losses``."""
     own = of_class(deviation, correct[:, None])[..., None] + of_class(rest, correct).mT[:, None]
     exact = (spread(deviation) < LARGEST_RANGE) | (spread(rest[:, :, None]) < LARGEST_RANGE)
     deviation, m = shifted_exp(deviation, correct[:, None])
@@ -220,7 +219,7 @@ def excluded_sums(
 
 
 def of_class(x: Float[Tensor, "*batch class"], chosen: Bool[Tensor, "*_ class"]) -> Float[Tensor, "*batch"]:
-    """The entry of the one chosen class."""
+    """Return the entry of the single chosen class."""
     return torch.where(chosen, x, 0).sum(-1)
 
 
@@ -230,10 +229,10 @@ def excluded_squares(
     _: Float[Tensor, "sum class"],
     removed: Float[Tensor, "part sum class"],
 ) -> Float[Tensor, "part"]:
-    """Mean squared error on the training examples of logits - part, for many parts at once.
+    """Return the mean squared error of logits - part on the training examples, for many parts at once.
 
-    With e = l - onehot and r the part that depends on a + b alone, Σ_c (e - r)² = Σ e² - 2 Σ e r + Σ r²,
-    summed over the training pairs of each a + b.
+    With e = l - onehot and r the part, which depends on a + b alone, Σ_c (e - r)² = Σ e² - 2 Σ e r + Σ r², summed over
+    the training pairs of each a + b.
     """
     p = logits.shape[1]
     order = sum_order(p, logits.device)
@@ -245,12 +244,12 @@ def excluded_squares(
 
 
 def spread(x: Float[Tensor, "*part sum row class"]) -> Float[Tensor, "*part"]:
-    """The largest range of a row over its classes."""
+    """Return the largest range of a row over its classes."""
     return (x.amax(-1) - x.amin(-1)).amax((-2, -1))
 
 
 def shifted_exp(x: Float[Tensor, "*batch class"], left_out: Bool[Tensor, "*_ class"]) -> tuple[Tensor, Tensor]:
-    """exp(x - m), zero at the classes left out, and m, the largest of the others."""
+    """Return exp(x - m), zero at the excluded classes, and m, the maximum over the other classes."""
     x = x.masked_fill(left_out, -torch.inf)
     m = x.amax(-1)
     return (x - m[..., None]).exp(), m

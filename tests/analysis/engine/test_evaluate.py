@@ -152,11 +152,11 @@ def test_nothing_lazy_of_one_step_is_seen_at_the_next(runs):
 
 def test_unknown_and_missing_arguments_are_named(runs):
     run = runs["one layer"]
-    with pytest.raises(TypeError, match="progress_measures needs key_frequencies"):
+    with pytest.raises(TypeError, match="progress_measures requires key_frequencies"):
         evaluate([performance, progress_measures], run)
-    with pytest.raises(TypeError, match="keyfrequencies: none of performance, weight_norms takes it"):
+    with pytest.raises(TypeError, match="keyfrequencies: not an argument of performance, weight_norms"):
         evaluate([performance, weight_norms], run, keyfrequencies=[1])
-    with pytest.raises(TypeError, match="checkpoint: none of performance takes it"):
+    with pytest.raises(TypeError, match="checkpoint: not an argument of performance"):
         evaluate([performance], run, checkpoint=run[0])
 
 
