@@ -1,4 +1,4 @@
-"""Inside: attribution, ablation, patching, probes and activations of a network's components."""
+"""Inside: attribution, ablation, patching, probes, and activations of a network's components."""
 
 from grokinterp.analysis.engine.entry import Entry
 from grokinterp.analysis.inside.ablation import head_ablation, neuron_ablation

@@ -1,4 +1,4 @@
-"""How well a network performs with one of its heads or neurons held at its mean."""
+"""Mean ablation: performance of a network with a head or neuron replaced by its mean."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -20,10 +20,10 @@ NEURONS = 8  # ablated at a time
 
 
 class HeadAblation(NamedTuple):
-    """Performance of the network when a head gives the same output on every example.
+    """Performance of the network when a head has the same output on every example.
 
-    head_ablation_loss: increase of the mean loss with the head's output held at its mean [nats]
-    head_ablation_accuracy: accuracy with the head's output held at its mean [1]
+    head_ablation_loss: increase of the mean loss with the head's output replaced by its mean [nats]
+    head_ablation_accuracy: accuracy with the head's output replaced by its mean [1]
     """
 
     head_ablation_loss: Float[Tensor, "layer head"]
@@ -33,7 +33,7 @@ class HeadAblation(NamedTuple):
 class NeuronAblation(NamedTuple):
     """Performance of the network when a neuron of the last layer is constant over the examples.
 
-    neuron_ablation_loss: increase of the mean loss of the answer with the neuron held at its mean [nats]
+    neuron_ablation_loss: increase of the mean loss of the answer with the neuron replaced by its mean [nats]
     """
 
     neuron_ablation_loss: Float[Tensor, "neuron"]
@@ -45,14 +45,14 @@ class NeuronAblation(NamedTuple):
 def head_ablation(checkpoint: Checkpoint, *, examples: int = HEAD_EXAMPLES) -> HeadAblation:
     """Return the increase in loss when the output of each attention head is replaced by its mean.
 
-    The head's output z (``attn.hook_z``) at each position is replaced by its mean z̄ over the examples, which keeps
-    what the head adds to all alike: (z - z̄) W_O is taken out of the residual stream, and the rest of the network,
-    later layers included, goes on from there. Loss and labels are those trained with, on
-    at most 4,096 examples by default.
+    The head's output z (``attn.hook_z``) at each position is replaced by its mean z̄ over the examples, which preserves
+    its constant contribution: (z - z̄) W_O is subtracted from the residual stream, and the rest of the network, later
+    layers included, is recomputed. An increase of 0 means that the head does not contribute to the answers. Loss and
+    labels are those of training, on at most 4,096 examples by default.
 
     Args:
         checkpoint: the network.
-        examples: the number of examples that are drawn where there are more, the same at every checkpoint.
+        examples: largest number of examples; a larger set is sampled, the same at every checkpoint.
 
     Source: Nanda et al. 2023, §4.4 (ablations); Wang et al. 2023, §2.1 (mean-ablation).
 
@@ -73,7 +73,7 @@ def head_ablation(checkpoint: Checkpoint, *, examples: int = HEAD_EXAMPLES) -> H
 def without_heads(
     model: Model, layer: int, tokens: Int[Tensor, "example position"], labels: Int[Tensor, "example"], of: Problem
 ) -> Float[Tensor, "network 2"]:
-    """Return mean loss and accuracy of the network as it is, and without each head of a layer in turn."""
+    """Return mean loss and accuracy of the intact network, and without each head of a layer."""
     tails = [model.head_tail(layer, part) for part in tokens.split(BATCH)]
     z, stream = (torch.cat(parts) for parts in zip(*((tail.z, tail.stream) for tail in tails), strict=True))
     excess, (*_, written, answer) = z - z.mean(0), tails[0]
@@ -87,7 +87,7 @@ def performance(
     labels: Int[Tensor, "example"],
     of: Problem,
 ) -> Float[Tensor, "2"]:
-    """Return mean loss and accuracy of the rest of a network on the stream that it reads."""
+    """Return mean loss and accuracy of the rest of a network on the residual stream that it reads."""
     logits = torch.cat([answer(part) for part in stream.split(BATCH)])
     losses = example_losses(logits, labels, form=exact(of.loss))
     return torch.stack([losses.double().mean(), (logits.argmax(-1) == labels).double().mean()])
@@ -99,19 +99,20 @@ def performance(
 def neuron_ablation(checkpoint: Checkpoint, *, examples: int = NEURON_EXAMPLES) -> NeuronAblation:
     """Return the increase in loss when each neuron of the last hidden layer is replaced by its mean.
 
-    The neuron's activation h is replaced by its mean over the examples, at every position that the answer is read
-    from: the residual stream x becomes x - (h - h̄) W_out, and what follows, LayerNorm and pooling, is computed
-    anew. In a recursive model the neuron is ablated in the last update of the answer only, and the loss is that of
-    the last answer. Labels are those trained on, of at most 1,024 examples by default.
+    The neuron's activation h is replaced by its mean h̄ over the examples, at every position from which the answer is
+    read: the residual stream x becomes x - (h - h̄) W_out, and LayerNorm and pooling are recomputed. An increase of 0
+    means that the neuron does not contribute to the answers. In a recursive model the neuron is ablated only in the
+    last update of the answer, and the loss is that of the last answer. Labels are those of training, on at most 1,024
+    examples by default.
 
     Args:
         checkpoint: the network.
-        examples: the number of examples that are drawn where there are more, the same at every checkpoint.
+        examples: largest number of examples; a larger set is sampled, the same at every checkpoint.
 
     Source: Nanda et al. 2023, §4.4 (ablations); Wang et al. 2023, §2.1 (mean-ablation).
 
     Raises:
-        NotDefined: the neurons are unknown, or what follows them.
+        NotDefined: the neurons, or the layers after them, are unknown.
     """
     problem = checkpoint.problem
     if not checkpoint.model.n_neurons:
@@ -129,7 +130,7 @@ def neuron_ablation(checkpoint: Checkpoint, *, examples: int = NEURON_EXAMPLES) 
 def ablated_losses(
     tail: NeuronTail, neurons: Int[Tensor, "ablated"], labels: Int[Tensor, "example"], problem: Problem
 ) -> Float[Tensor, "ablated"]:
-    """The mean loss without each of some neurons."""
+    """Return the mean loss without each of the given neurons."""
     excess = (tail.neurons - tail.neurons.mean(0))[..., neurons].movedim(-1, 0)
     stream = tail.stream - excess.unsqueeze(-1) * tail.written[neurons][:, None, None]
     logits = tail.answer(stream).flatten(0, 1)

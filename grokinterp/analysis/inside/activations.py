@@ -1,4 +1,4 @@
-"""Statistics of the activations at any hook: size, sparsity, dead features, how many directions they use."""
+"""Statistics of the activations at any hook: magnitude, sparsity, dead features, and effective rank."""
 
 import math
 from collections.abc import Sequence
@@ -13,19 +13,19 @@ from grokinterp.maths.spectra import singular
 from grokinterp.runs.checkpoint import Checkpoint
 
 SILENT = 1e-6
-"""An activation is none, and a feature's range none, up to this share of the root mean square of all activations."""
+"""Activations, and ranges of a feature, up to this share of the root mean square of all activations count as zero."""
 
 ROUNDING = 1e-10
-"""Activations whose standard deviation is below this share of their root mean square do not vary."""
+"""Activations whose standard deviation is below this share of their root mean square count as constant."""
 
 
 class ActivationStatistics(NamedTuple):
-    """What the activations at each hook are like, over all examples and features.
+    """Statistics of the activations at each hook, over all examples and features.
 
     activation_mean: mean activation at the hook [1]
     activation_std: standard deviation of the activations at the hook, over examples and features [1]
     activation_sparsity: share of the activations at the hook that are zero [1]
-    dead_share: share of the hook's features that are the same on every example [1]
+    dead_share: share of the hook's features that are constant over the examples [1]
     activation_effective_rank: exponential of the entropy of the centered activations' normalized singular values [1]
     spectral_entropy: entropy of the normalized eigenvalues of the features' covariance, 1 if all are equal [1]
     """
@@ -41,28 +41,29 @@ class ActivationStatistics(NamedTuple):
 def activation_statistics(checkpoint: Checkpoint, *, hooks: Sequence[str] | None = None) -> ActivationStatistics:
     """Return mean, spread, sparsity, dead share, effective rank and spectral entropy of the activations at every hook.
 
-    Of the activations x [example, feature], with rms² the mean of x²: an entry is zero when |x| ≤ 1e-6 rms; a feature
-    is dead when its largest and smallest value differ by no more: a ReLU that never fires, or anything else that does
-    not depend on the question. With σ the singular values of x less its mean over examples, the effective rank is
-    exp(-Σ q log q), q = σ / Σσ, as that of the weights; the spectral entropy is -Σ λ log λ / log r of the covariance's
-    eigenvalues λ = σ² / Σσ², with r = min(features, examples - 1), the largest rank there can be. Both are NaN where
-    nothing varies, the entropy also for a single feature.
+    Let x [example, feature] be the activations and rms² the mean of x². An entry counts as zero if |x| ≤ 1e-6 rms. A
+    feature is dead if its largest and smallest values differ by at most this, such as a ReLU that never fires or any
+    other feature that does not depend on the input. With σ the singular values of x minus its mean over the examples,
+    the effective rank is exp(-Σ q log q), q = σ / Σσ, as for the weights: 1 if all activations lie on a line, r if they
+    are spread equally over all directions. The spectral entropy is -Σ λ log λ / log r for the normalized eigenvalues
+    λ = σ² / Σσ² of the covariance, with r = min(features, examples - 1) its largest possible rank. Both are NaN for
+    constant activations, and the entropy also for a single feature.
 
     Args:
-        checkpoint: of any task and model.
-        hooks: where to look (default: ``model.feature_hooks``).
+        checkpoint: a checkpoint of any task and model.
+        hooks: names of hooks (default: ``model.feature_hooks``).
 
     Source: Roy and Vetterli 2007 (effective rank); docs/formulas.md, Geometry.
 
     Raises:
-        KeyError: no hook of that name, or one that has no vector at a position.
+        KeyError: a hook does not exist, or has no vector per position.
     """
     found = checkpoint.features(*(hooks or checkpoint.model.feature_hooks))
     return ActivationStatistics(*torch.stack([statistics_of(x) for x in found], 1).unbind(0))
 
 
 def statistics_of(x: Float[Tensor, "example feature"]) -> Float[Tensor, "6"]:
-    """The statistics of one hook, in the order of the fields.
+    """Return the statistics of one hook, in the order of the fields.
 
     >>> x = torch.tensor([[0.0, 7.0, 1.0], [0.0, 7.0, -1.0]])
     >>> [round(value, 3) for value in statistics_of(x).tolist()]
@@ -75,7 +76,7 @@ def statistics_of(x: Float[Tensor, "example feature"]) -> Float[Tensor, "6"]:
 
 
 def spread_over_directions(x: Float[Tensor, "example feature"]) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """Effective rank and spectral entropy of centered activations.
+    """Return the effective rank and the spectral entropy of the centered activations.
 
     >>> [round(value.item(), 3) for value in spread_over_directions(torch.eye(3).double())]
     [2.0, 1.0]

@@ -1,4 +1,4 @@
-"""Where the correct logit comes from: direct attribution to the components, integrated gradients to the tokens."""
+"""Attribution of the correct logit: direct attribution to the components, integrated gradients to the tokens."""
 
 from typing import Any, NamedTuple
 
@@ -19,20 +19,20 @@ AXES = {"component": lambda setting: setting.model.components}
 
 
 class LogitAttribution(NamedTuple):
-    """What each component of the network adds to the answer.
+    """Contribution of each component of the network to the answer.
 
-    component_logit: what the component adds to the correct minus the mean logit, mean over all examples [nats]
+    component_logit: contribution of the component to the correct minus the mean logit, mean over all examples [nats]
     """
 
     component_logit: Float[Tensor, "component"]
 
 
 class IntegratedGradients(NamedTuple):
-    """How much of the answer each token brings about.
+    """Attribution of the answer to each token.
 
     position_attribution: mean attribution of correct minus mean logit to the position's token [nats]
     position_attribution_abs: mean absolute attribution of correct minus mean logit to the position's token [nats]
-    completeness_error: mean absolute difference of summed attributions and what they explain, relative to that [1]
+    completeness_error: mean absolute error of the summed attributions, relative to the mean absolute score change [1]
     """
 
     position_attribution: Float[Tensor, "position"]
@@ -41,7 +41,7 @@ class IntegratedGradients(NamedTuple):
 
 
 class Attribution(NamedTuple):
-    """Integrated gradients of some examples, and what they should sum to: the score less that of the baseline."""
+    """Integrated gradients of some examples, and their exact sum: the score minus the score of the baseline."""
 
     of_position: Float[Tensor, "example position"]
     explained: Float[Tensor, "example"]
@@ -53,15 +53,16 @@ class Attribution(NamedTuple):
 def logit_attribution(checkpoint: Checkpoint) -> LogitAttribution:
     """Return the contribution of every component to z_y - mean_c z_c, with z the logits and y the correct answer.
 
-    The residual stream is a sum, so the logits are one: of the embedding, the positions, every head's output
-    (``L0H1``), every MLP's (``0_mlp_out``, its bias included), the attentions' output biases (``bias``), and what
-    the unembedding adds whatever it reads (``unembed_bias``: b_U and the final LayerNorm's shift). The components
-    sum to the whole exactly. The final LayerNorm's scale is held at what it is in the forward pass.
+    The residual stream is a sum of components, and so are the logits: the embedding, the positional embedding, the
+    output of every head (``L0H1``) and MLP (``0_mlp_out``, including its bias), the output biases of attention
+    (``bias``), and the constant of the unembedding (``unembed_bias``: b_U and the shift of the final LayerNorm). The
+    contributions sum exactly to z_y - mean_c z_c; a positive contribution favors the correct answer. The scale of the
+    final LayerNorm is fixed at its value in the forward pass.
 
     Source: Elhage et al. 2021 (direct path to the logits); TransformerLens (names of the components).
 
     Raises:
-        NotDefined: the model has no residual stream, or normalizes behind each sum.
+        NotDefined: the model has no residual stream, or it normalizes after each sum.
     """
     model, problem = checkpoint.model, checkpoint.problem
     parts = zip(problem.tokens.split(BATCH), problem.labels.split(BATCH), strict=True)
@@ -76,24 +77,27 @@ def logit_attribution(checkpoint: Checkpoint) -> LogitAttribution:
 def integrated_gradients(
     checkpoint: Checkpoint, *, examples: int = EXAMPLES, nodes: int = NODES
 ) -> IntegratedGradients:
-    """Return the integrated gradients of z_y - mean_c z_c on the tokens' embeddings, summed over their features.
+    """Return the integrated gradients of z_y - mean_c z_c for the tokens' embeddings, summed over features.
 
     IG_t = (x_t - x̄_t) · ∫₀¹ ∂F/∂x_t (x̄ + α(x - x̄)) dα, F = z_y - mean_c z_c with y the correct answer, x_t the
-    embedding of the token at position t (``hook_embed``, without the positional one) and x̄_t its mean over all
-    examples. A token that is the same in all examples ("=") is its own baseline: 0. Completeness,
-    Σ_t IG_t = F(x) - F(x̄), holds but for the quadrature, whose error is reported: mean |Σ_t IG_t - ΔF| / mean |ΔF|.
-    It vanishes fast with the number of nodes where the activation function is smooth, and as 1 / nodes where it
-    has a kink: up to 4e-3 in one layer, 1e-2 in two with LayerNorm; ``completeness_error`` says.
+    embedding of the token at position t (``hook_embed``, without the positional embedding) and x̄_t its mean over all
+    examples. A position with a large value has a large effect on the answer; a token that is the same in all examples
+    ("=") equals its baseline and has attribution 0.
+
+    Completeness, Σ_t IG_t = F(x) - F(x̄), holds up to the error of the quadrature, which is reported as
+    ``completeness_error``: mean |Σ_t IG_t - ΔF| / mean |ΔF|. It decreases rapidly with the number of nodes for a smooth
+    activation function, and as 1 / nodes for a function with a kink: up to 4e-3 in one layer, and 1e-2 in two layers
+    with LayerNorm.
 
     Args:
-        checkpoint: the network, of any kind but recursive ones with several supervision steps.
-        examples: how many, drawn, the same at every checkpoint.
-        nodes: of the Gauss-Legendre quadrature.
+        checkpoint: any network except a recursive network with several supervision steps.
+        examples: number of examples in the sample, which is the same at every checkpoint.
+        nodes: number of nodes of the Gauss-Legendre quadrature.
 
     Source: Sundararajan et al. 2017, §3.
 
     Raises:
-        NotDefined: gradients stop inside the model, between supervision steps; the embedding is unknown.
+        NotDefined: gradients stop between the supervision steps of the model, or its embedding is unknown.
     """
     model, problem = checkpoint.model, checkpoint.problem
     if not model.has_true_gradient:
@@ -119,7 +123,7 @@ def attribute(
     baseline: Float[Tensor, "position feature"],
     nodes: int = NODES,
 ) -> Attribution:
-    """Integrated gradients of every position's token for the logit of the example's class minus the mean logit."""
+    """Return the integrated gradients of every position for the logit of the example's class minus the mean logit."""
     start = baseline.detach().expand(len(tokens), -1, -1)
     change = embedded(model, tokens) - start
     gradient = torch.zeros_like(change)
@@ -138,7 +142,7 @@ def score(
     classes: Int[Tensor, "example"],
     embedding: Float[Tensor, "example position feature"],
 ) -> Float[Tensor, "example"]:
-    """The logit of the example's class minus the mean logit, the tokens embedded as given."""
+    """Return the logit of the example's class minus the mean logit, for the given embedding of the tokens."""
 
     def put(value: Tensor, *, hook: Any) -> Tensor:
         return embedding
@@ -150,19 +154,19 @@ def score(
 
 
 def embedded(model: Model, tokens: Int[Tensor, "example _"]) -> Float[Tensor, "example position feature"]:
-    """What the tokens are embedded as, one-hot vectors as numbers."""
+    """Return the embedding of the tokens, with one-hot vectors as floating-point numbers."""
     assert model.embed_hook is not None
     with torch.no_grad():
         return model.catch(tokens, model.embed_hook)[1]
 
 
 def mean_embedding(model: Model, tokens: Int[Tensor, "example _"]) -> Float[Tensor, "position feature"]:
-    """The mean over the examples of what each position's token is embedded as."""
+    """Return the mean over the examples of the embedding at each position."""
     return torch.stack([embedded(model, part).sum(0) for part in tokens.split(BATCH)]).sum(0) / len(tokens)
 
 
 def gauss_legendre(n: int) -> tuple[list[float], list[float]]:
-    """Nodes and weights of ∫₀¹ f(α) dα ≈ Σ_i w_i f(α_i), exact for polynomials of degree below 2n.
+    """Return nodes and weights of ∫₀¹ f(α) dα ≈ Σ_i w_i f(α_i), exact for polynomials of degree below 2n.
 
     >>> gauss_legendre(1)
     ([0.5], [1.0])

@@ -1,4 +1,4 @@
-"""Do examples of one class look alike inside the network?"""
+"""Cosine similarity of representations within and between classes."""
 
 from typing import NamedTuple
 
@@ -27,11 +27,12 @@ class ClassCosine(NamedTuple):
 def class_cosine(checkpoint: Checkpoint) -> ClassCosine:
     """Return the mean cosine of the vectors that the unembedding reads, within and between classes.
 
-    With x̂ the representation ``residual [example, d_model]`` at unit length, S_c = Σ_{i in c} x̂_i and
-    q_c = Σ_{i in c} ‖x̂_i‖², the number of its nonzero vectors, the mean over the
-    n_c (n_c - 1) ordered pairs of a class is (‖S_c‖² - q_c) / (n_c (n_c - 1)), and the mean over pairs
-    from different classes is (‖Σ_c S_c‖² - Σ_c ‖S_c‖²) / (n² - Σ_c n_c²). The cosine with a zero vector
-    counts as 0. A class with fewer than two examples has no pair: NaN, and left out of the mean.
+    Let x̂ be the representation ``residual [example, d_model]`` at unit length, S_c = Σ_{i in c} x̂_i, and
+    q_c = Σ_{i in c} ‖x̂_i‖² (the number of nonzero vectors in class c). The mean over the n_c (n_c - 1) ordered pairs
+    of a class is (‖S_c‖² - q_c) / (n_c (n_c - 1)), and the mean over pairs from different classes is
+    (‖Σ_c S_c‖² - Σ_c ‖S_c‖²) / (n² - Σ_c n_c²). A value of 1 within classes means that examples of the same class have
+    parallel representations. The cosine with a zero vector counts as 0. A class with fewer than two examples has no
+    pair; its value is NaN and excluded from the mean.
 
     Source: docs/formulas.md, Geometry (mean cosine by sums); Papyan et al. 2020 (class means).
     """
@@ -40,7 +41,7 @@ def class_cosine(checkpoint: Checkpoint) -> ClassCosine:
 
 
 def cosines_of(x: Float[Tensor, "example feature"], labels: Int[Tensor, "example"], classes: int) -> ClassCosine:
-    """``class_cosine`` of any vectors."""
+    """Return the ``class_cosine`` of arbitrary vectors."""
     total, nonzero, n = unit_sums(x, labels, classes)
     squares = total.square().sum(-1)
     within = over_pairs(squares - nonzero, n * (n - 1))
@@ -51,7 +52,7 @@ def cosines_of(x: Float[Tensor, "example feature"], labels: Int[Tensor, "example
 def unit_sums(
     x: Float[Tensor, "example feature"], labels: Int[Tensor, "example"], classes: int
 ) -> tuple[Float[Tensor, "class feature"], Float[Tensor, "class"], Float[Tensor, "class"]]:
-    """Of every class the sum of its vectors at unit length, how many of them are not zero, and how many there are."""
+    """Return for every class the sum of its unit vectors, the number of nonzero vectors, and the number of vectors."""
     norm = torch.linalg.vector_norm(x, dim=-1)
     n = labels.bincount(minlength=classes).to(x.dtype)
     nonzero = norm.new_zeros(classes).index_add(0, labels, (norm > 0).to(x.dtype))
@@ -59,14 +60,14 @@ def unit_sums(
 
 
 def over_pairs(total: Float[Tensor, "*class"], pairs: Float[Tensor, "*class"]) -> Float[Tensor, "*class"]:
-    """A sum of cosines over the number of pairs; NaN where there is no pair, whatever rounding left in the sum."""
+    """Return a sum of cosines divided by the number of pairs; NaN without pairs, regardless of rounding in the sum."""
     return torch.where(pairs > 0, total / pairs, torch.nan)
 
 
 def sum_by_class(
     x: Float[Tensor, "example feature"], weight: Float[Tensor, "example"], labels: Int[Tensor, "example"], classes: int
 ) -> Float[Tensor, "class feature"]:
-    """Weighted sum of the rows of each class.
+    """Return the weighted sum of the rows of each class.
 
     >>> sum_by_class(torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([1.0, 0.5, 0.5]), torch.tensor([1, 0, 1]), 2)
     tensor([[1.],

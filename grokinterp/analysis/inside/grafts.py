@@ -1,4 +1,4 @@
-"""How well checkpoints perform with a part of another checkpoint: activation patching in the weights."""
+"""Grafts: performance of a checkpoint with a part of another checkpoint, the weight analog of activation patching."""
 
 import copy
 from collections.abc import Mapping
@@ -18,12 +18,12 @@ AXES = {"part": lambda setting: list(setting.model.parts)}
 
 
 class Grafts(NamedTuple):
-    """Performance of this checkpoint with a part of the last one, and of the last one with a part of this one.
+    """Performance of this checkpoint with a part of the last checkpoint, and vice versa.
 
-    graft_loss: mean test loss of this checkpoint with the part of the last one [nats]
-    graft_accuracy: test accuracy of this checkpoint with the part of the last one [1]
-    graft_back_loss: mean test loss of the last checkpoint with the part of this one [nats]
-    graft_back_accuracy: test accuracy of the last checkpoint with the part of this one [1]
+    graft_loss: mean test loss of this checkpoint with the part of the last checkpoint [nats]
+    graft_accuracy: test accuracy of this checkpoint with the part of the last checkpoint [1]
+    graft_back_loss: mean test loss of the last checkpoint with the part of this checkpoint [nats]
+    graft_back_accuracy: test accuracy of the last checkpoint with the part of this checkpoint [1]
     """
 
     graft_loss: Float[Tensor, "part"]
@@ -35,11 +35,12 @@ class Grafts(NamedTuple):
 def grafts(checkpoint: Checkpoint, *, final_weights: Mapping[str, Tensor]) -> Grafts:
     """Return loss and accuracy of two hybrids of this and the last checkpoint for every part of the model.
 
-    The parts are those of ``Model.parts``. Graft: this checkpoint's weights, except for the part, which is taken from
-    the last checkpoint: does the finished part do its work in the unfinished network? Back: the last checkpoint's
-    weights, except for the part, which is taken from this checkpoint: can the finished network do without what the
-    part has yet to learn? At the last checkpoint all hybrids are the network itself; in a model of one part they are
-    the two networks. Over the test examples; over all, as they are labeled, where there are none.
+    A graft has the weights of this checkpoint, except for one part of ``Model.parts``, which comes from the last
+    checkpoint; it performs well if the trained part already works in the unfinished network. A graft back has the
+    weights of the last checkpoint, except for the part, which comes from this checkpoint; it performs well if the
+    finished network does not need what the part has yet to learn. At the last checkpoint all hybrids are the network
+    itself; in a model with a single part they are the two networks. Loss and accuracy are over the test examples or,
+    without test examples, over all examples as labeled.
 
     Source: Meng et al. 2022, §2.1 (activation patching), with a second checkpoint in place of a second input.
     """
@@ -53,7 +54,7 @@ def grafts(checkpoint: Checkpoint, *, final_weights: Mapping[str, Tensor]) -> Gr
 
 @torch.no_grad()
 def performance_on_test(checkpoint: Checkpoint) -> Float[Tensor, "2"]:
-    """Return mean loss and accuracy on the test examples, or on all."""
+    """Return mean loss and accuracy on the test examples, or on all examples if there are none."""
     parts = checkpoint.problem.parts
     inputs, labels, _ = parts.get("test", parts["all"])
     rows = torch.arange(len(labels), device=labels.device).split(BATCH)
@@ -61,7 +62,7 @@ def performance_on_test(checkpoint: Checkpoint) -> Float[Tensor, "2"]:
 
 
 def scores(checkpoint: Checkpoint, inputs: ReadoutInputs, labels: Int[Tensor, "example"]) -> Float[Tensor, "example 2"]:
-    """Return the loss of every example, and whether it is answered as labeled."""
+    """Return the loss of every example, and whether its answer matches its label."""
     readout = checkpoint.model.readout(inputs)
     form = exact(checkpoint.problem.loss)
     losses = example_losses(readout.logits, labels, form=form, supervised=readout.supervised)

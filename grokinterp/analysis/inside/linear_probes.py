@@ -1,9 +1,10 @@
-"""What can be read off a representation by a linear map: the class, and the waves of the answer at key frequencies.
+"""Linear probes for the class, and for the waves of the answer at the key frequencies.
 
-Probes are in closed form: linear discriminant analysis for the class, regression for waves, both with a ridge. They are
-fitted on one random half of all examples, the same for every checkpoint, and scored on the other half. Mirror images
-(a, b) and (b, a) of a commutative operation are in the same half: even a random network embeds them alike, and a probe
-would know the one from the other. The control is the same probe fitted on shuffled labels or targets.
+Probes have a closed form: linear discriminant analysis for the class and linear regression for waves, both with ridge
+regularization. They are fitted on a random half of all examples, the same for every checkpoint, and evaluated on the
+other half. Mirror images (a, b) and (b, a) of a commutative operation are in the same half: even a random network
+embeds them similarly, so a probe could infer one from the other. The control is the same probe fitted on shuffled
+labels or targets.
 """
 
 from collections.abc import Sequence
@@ -21,21 +22,21 @@ from grokinterp.maths.fourier import waves
 from grokinterp.runs.checkpoint import Checkpoint
 
 RIDGE = 1e-3
-"""What is added to every variance of the representation, as a share of their mean."""
+"""Ridge added to every variance of the representation, as a share of the mean variance."""
 
 ROUNDING = 1e-10
-"""Vectors whose deviation is below this share of their length do not vary."""
+"""Vectors whose deviation is below this share of their length count as constant."""
 
 AXES = {"axis": ("cos", "sin")}
 
 
 class LinearProbes(NamedTuple):
-    """How well a linear map reads the class off the representation at each hook.
+    """Accuracy of a linear probe for the class on the representation at each hook.
 
-    class_probe_accuracy: share of held-out examples whose class a linear probe finds [1]
-    class_probe_unseen_accuracy: the same share where the network has trained on neither example nor mirror image [1]
-    class_probe_control: share of held-out examples whose class the probe finds when fitted on shuffled labels [1]
-    class_probe_chance: share of held-out examples in the class most frequent where the probe is fitted [1]
+    class_probe_accuracy: share of held-out examples that a linear probe classifies correctly [1]
+    class_probe_unseen_accuracy: accuracy where the network was trained on neither the example nor its mirror image [1]
+    class_probe_control: share of held-out examples that a probe fitted on shuffled labels classifies correctly [1]
+    class_probe_chance: share of held-out examples in the most frequent class of the fitted examples [1]
     """
 
     class_probe_accuracy: Float[Tensor, "hook"]
@@ -45,10 +46,10 @@ class LinearProbes(NamedTuple):
 
 
 class FrequencyProbes(NamedTuple):
-    """How well a linear map reads the answer's waves off the representation at each hook.
+    """Fit of linear probes for the waves of the answer on the representation at each hook.
 
-    frequency_probe_r2: share of the held-out wave's variance that a linear probe at the hook explains [1]
-    frequency_probe_control: the same share of a probe that is fitted on shuffled targets [1]
+    frequency_probe_r2: share of the held-out wave's variance explained by a linear probe at the hook [1]
+    frequency_probe_control: share of the wave's variance explained by a probe fitted on shuffled targets [1]
     """
 
     frequency_probe_r2: Float[Tensor, "hook key axis"]
@@ -56,7 +57,7 @@ class FrequencyProbes(NamedTuple):
 
 
 class Halves(NamedTuple):
-    """The examples that a probe is fitted on, the same in another order, and those held out."""
+    """The examples that a probe is fitted on, the same examples in shuffled order, and the held-out examples."""
 
     fit: Int[Tensor, "fit"]
     shuffled: Int[Tensor, "fit"]
@@ -66,19 +67,20 @@ class Halves(NamedTuple):
 def linear_probes(checkpoint: Checkpoint, *, hooks: Sequence[str] | None = None) -> LinearProbes:
     """Return the accuracy of a linear probe for the class on the vectors where the answer is read, at every hook.
 
-    The probe is a linear discriminant analysis, fitted on one half of the examples and scored on the other; mirror
-    images stay in the same half. Compare the accuracy with chance and control. A network that memorizes holds the
-    class of the examples it was trained on and of no others: class_probe_accuracy rises, class_probe_unseen_accuracy
-    does not (NaN where all is seen, or nobody knows what was). Where every operand is as frequent in every class, as
-    in a group, a network without the class is *below* chance: a held-out example's operands are rarer among the
-    fitted ones of its own class.
+    The probe is a linear discriminant analysis, fitted on one half of the examples and evaluated on the other; mirror
+    images are in the same half. An accuracy of 1 means that the class is linearly readable at this hook; compare it
+    with chance and control. A memorizing network represents the class only of its training examples:
+    class_probe_accuracy rises, but class_probe_unseen_accuracy does not (it is NaN without unseen examples, or if the
+    training examples are unknown). If every operand is equally frequent in every class, as in a group, a network that
+    does not represent the class is *below* chance, because the operands of a held-out example are less frequent among
+    the fitted examples of its class.
 
-    A regression on one-hot classes is no substitute: in the residual stream of Nanda et al.'s network, which the
-    unembedding reads without error, it finds less than two thirds.
+    Linear regression on one-hot classes is not a substitute: in the residual stream of the network of Nanda et al.,
+    from which the unembedding reads the class without error, its accuracy is below two thirds.
 
     Args:
-        checkpoint: of any task and model.
-        hooks: where to look (default: ``model.feature_hooks``).
+        checkpoint: a checkpoint of any task and model.
+        hooks: names of hooks (default: ``model.feature_hooks``).
 
     Source: Alain and Bengio 2016 (linear probes); Hewitt and Liang 2019 (controls); Friedman 1989 (regularized
         discriminant analysis).
@@ -108,22 +110,22 @@ def frequency_probes(
 ) -> FrequencyProbes:
     """Return R² of linear probes for cos(w_k s) and sin(w_k s) of the answer's exponent s = i + j, at every hook.
 
-    R² = 1 - Σ(y - ŷ)² / Σ(y - ȳ)² over held-out examples; below 0 the probe is worse than the mean ȳ, as a control may
-    be. Frequency p/2 has no sine: NaN. Examples outside the group (those with a 0, under multiplication) are left out.
-    Attention that multiplies waves of the operands, as a clock's, holds those of the answer before the MLP; attention
-    that adds them, as a pizza's, does not.
+    R² = 1 - Σ(y - ŷ)² / Σ(y - ȳ)² over held-out examples: 1 if the wave is linearly readable, 0 for the mean ȳ, and
+    negative for a worse prediction, as is possible for a control. In a clock, attention multiplies waves of the
+    operands, so the waves of the answer are present before the MLP; in a pizza, attention adds them, and they are not.
+    Frequency p/2 has no sine: NaN. Examples outside the group (those with a 0, under multiplication) are excluded.
 
     Args:
-        checkpoint: of a run whose task has a cyclic group.
+        checkpoint: a checkpoint of a run whose task has a cyclic group.
         key_frequencies: frequencies from 1 to ⌊p/2⌋.
-        hooks: where to look (default: ``model.feature_hooks``).
+        hooks: names of hooks (default: ``model.feature_hooks``).
 
     Source: Nanda et al. 2023, §4.2 (the neurons hold cos and sin of w_k(a + b)); Zhong et al. 2023, §3 (clock, pizza);
         Alain and Bengio 2016.
 
     Raises:
-        NotDefined: no cyclic group of three elements or more, or no key frequency.
-        GrokinterpError: a frequency outside 1..⌊p/2⌋.
+        NotDefined: the task has no cyclic group of three or more elements, or no frequency is key.
+        GrokinterpError: a frequency is outside 1..⌊p/2⌋.
         KeyError: no hook of that name, or one that has no vector at a position.
     """
     grid = cyclic_grid(checkpoint, "frequency_probes")
@@ -140,14 +142,14 @@ def frequency_probes(
 
 
 def answer_waves(grid: CyclicGrid, rows: Int[Tensor, "key"]) -> Float[Tensor, "pair target"]:
-    """For every pair of exponents cos w_k(i + j) and sin w_k(i + j), in turn."""
+    """Return cos w_k(i + j) and sin w_k(i + j) for every pair of exponents and, in turn, every key frequency."""
     exponent = torch.arange(grid.n, device=rows.device)
     total = (exponent[:, None] + exponent).flatten() % grid.n
     return torch.stack([wave[rows] for wave in waves(grid.n, rows.device)], 1).flatten(0, 1).mT[total]
 
 
 def draw_halves(mirror: Int[Tensor, "example"]) -> Halves:
-    """One random half of the examples and the other, the same every time; equal ``mirror`` stay together."""
+    """Split the examples into two random halves, always the same; examples with equal ``mirror`` stay together."""
     random = torch.Generator().manual_seed(0)
     distinct, image = mirror.unique(return_inverse=True)
     place = torch.randperm(len(distinct), generator=random).to(mirror.device)[image]
@@ -160,7 +162,7 @@ def draw_halves(mirror: Int[Tensor, "example"]) -> Halves:
 def fit_and_held_out(
     x: Float[Tensor, "example feature"], halves: Halves
 ) -> tuple[Float[Tensor, "fit direction"], Float[Tensor, "held_out direction"]]:
-    """The two halves about the mean of the first; of more features than examples, the directions these span."""
+    """Center both halves at the mean of the first; with more features than examples, project onto their span."""
     fit, held_out = x[halves.fit], x[halves.held_out]
     center = fit.mean(0)
     varies = (fit - center).square().sum() > ROUNDING**2 * fit.square().sum()
@@ -172,7 +174,7 @@ def fit_and_held_out(
 
 
 def covariance(x: Float[Tensor, "fit feature"]) -> Float[Tensor, "feature feature"]:
-    """Of centered vectors, with the ridge: ``RIDGE`` times the mean variance, 1 where nothing varies.
+    """Return the covariance of centered vectors plus a ridge: ``RIDGE`` times the mean variance, or 1 if it is 0.
 
     >>> covariance(torch.tensor([[-2.0], [2.0]])), covariance(torch.zeros(2, 1))
     (tensor([[4.0040]]), tensor([[1.]]))
@@ -188,10 +190,11 @@ def classified(
     labelings: Int[Tensor, "labeling fit"],
     classes: int,
 ) -> Int[Tensor, "labeling held_out"]:
-    """The most likely class elsewhere, for every labeling of the same centered vectors.
+    """Return the most likely class of held-out vectors, for every labeling of the same centered vectors.
 
-    With the share π_c and the mean μ_c of each class, and Σ the covariance within classes, ridge included, that is the
-    largest of log π_c - ½ (x - μ_c)ᵀ Σ⁻¹ (x - μ_c), up to what all classes share log π_c - ½ μ_cᵀ Σ⁻¹ μ_c + xᵀ Σ⁻¹ μ_c.
+    With the share π_c and the mean μ_c of each class, and Σ the within-class covariance including the ridge, this is
+    the class with the largest log π_c - ½ (x - μ_c)ᵀ Σ⁻¹ (x - μ_c) or, up to a term common to all classes,
+    log π_c - ½ μ_cᵀ Σ⁻¹ μ_c + xᵀ Σ⁻¹ μ_c.
     """
     total, found = covariance(x), []
     for labels in labelings:
@@ -206,7 +209,7 @@ def classified(
 def regressed(
     x: Float[Tensor, "fit feature"], at: Float[Tensor, "held_out feature"], y: Float[Tensor, "fit target"]
 ) -> Float[Tensor, "held_out target"]:
-    """Linear prediction of targets elsewhere from centered vectors: ȳ + at W, W = Σ⁻¹ xᵀ(y - ȳ) / n, ridge in Σ.
+    """Return the linear prediction ȳ + at W of held-out targets, with W = Σ⁻¹ xᵀ(y - ȳ) / n and the ridge in Σ.
 
     >>> x, y = torch.tensor([[-1.0], [1.0]]), torch.tensor([[1.0], [3.0]])
     >>> regressed(x, torch.tensor([[0.0], [4.0]]), y).round(decimals=1).tolist()
@@ -219,7 +222,7 @@ def regressed(
 def share_explained(
     predicted: Float[Tensor, "example target"], y: Float[Tensor, "example target"]
 ) -> Float[Tensor, "target"]:
-    """R² of every target; NaN where it never changes.
+    """Return R² of every target; NaN for a constant target.
 
     >>> share_explained(torch.tensor([[1.0, 5.0], [2.0, 5.0]]), torch.tensor([[0.0, 5.0], [2.0, 5.0]]))
     tensor([0.5000,    nan])

@@ -1,4 +1,4 @@
-"""Which activation carries the difference between two inputs: one is put into the run of the other."""
+"""Activation patching: an activation of one input is inserted into the forward pass of another input."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -19,16 +19,16 @@ AXES = {"patch_site": lambda setting: list(setting.model.patch_sites)}
 
 
 class ActivationPatching(NamedTuple):
-    """Where the answer to another question can be put into the network.
+    """Effect of patched activations on the answer.
 
-    patching_effect: share of the logit difference of two inputs restored by the activation of one [1]
+    patching_effect: share of the logit difference between two inputs restored by the clean activation [1]
     """
 
     patching_effect: Float[Tensor, "patch_site position"]
 
 
 class Pairs(NamedTuple):
-    """Inputs of different answers, clean and corrupted."""
+    """Pairs of inputs with different answers, clean and corrupted."""
 
     clean: Int[Tensor, "pair position"]
     corrupted: Int[Tensor, "pair position"]
@@ -39,17 +39,18 @@ class Pairs(NamedTuple):
 def activation_patching(checkpoint: Checkpoint) -> ActivationPatching:
     """Return the share of the logit difference that a single clean activation restores on a corrupted input.
 
-    With D = z_y - z_y' the logit of the clean input's answer less that of the corrupted one's, the effect of a
-    site at a position is Σ (D_patched - D_corrupted) / Σ (D_clean - D_corrupted), sums over pairs of examples:
-    0 where the place carries nothing of the difference, 1 where all of it. Sites are those of ``Model.patch_sites``;
-    the activation is taken from the clean run and put at this position only. A hook without positions is patched
-    as a whole and stands at the last position, with NaN at the others. Up to 256 pairs with different answers, the
-    same at every checkpoint.
+    Let D = z_y - z_y' be the logit of the clean input's answer minus that of the corrupted input's answer. The effect
+    of a site at a position is Σ (D_patched - D_corrupted) / Σ (D_clean - D_corrupted), with sums over pairs of
+    examples: 0 if the activation carries none of the difference between the inputs, 1 if it carries all of it.
+
+    The sites are those of ``Model.patch_sites``; the activation of the clean forward pass is inserted at one position
+    only. A hook without positions is patched as a whole and reported at the last position, with NaN at the others. The
+    sums are over at most 256 pairs with different answers, the same at every checkpoint.
 
     Source: Meng et al. 2022, §2.1 (causal tracing); Wang et al. 2023, §2.1 (activation patching).
 
     Raises:
-        NotDefined: nobody knows which activations stand side by side.
+        NotDefined: it is unknown which activations are parallel branches.
     """
     model, pairs = checkpoint.model, drawn_pairs(checkpoint.problem)
     if not model.patch_sites:
@@ -63,7 +64,7 @@ def activation_patching(checkpoint: Checkpoint) -> ActivationPatching:
 
 
 def drawn_pairs(problem: Problem, most: int = PAIRS) -> Pairs:
-    """Up to so many examples, each with another one, drawn, that has a different answer; none if all answers agree."""
+    """Draw at most ``most`` examples, each paired with an example of another answer; none if all answers agree."""
     generator, n, device = torch.Generator().manual_seed(0), len(problem.labels), problem.tokens.device
     clean, corrupted = (torch.randperm(n, generator=generator)[: 4 * most].to(device) for _ in range(2))
     different = problem.labels[clean] != problem.labels[corrupted]
@@ -72,14 +73,14 @@ def drawn_pairs(problem: Problem, most: int = PAIRS) -> Pairs:
 
 
 def difference(logits: Float[Tensor, "pair class"], pairs: Pairs) -> Float[Tensor, ""]:
-    """Σ over the pairs of the clean answer's logit less the corrupted one's."""
+    """Return the sum over the pairs of the clean answer's logit minus the corrupted answer's logit."""
     labels = torch.stack([pairs.clean_label, pairs.corrupted_label], 1)
     clean, corrupted = logits.gather(1, labels).sum(0)
     return clean - corrupted
 
 
 def restored(model: Model, pairs: Pairs, site: PatchSite, value: Tensor) -> Float[Tensor, "position"]:
-    """The summed logit difference with the clean activation of a site put at each position, NaN where it has none."""
+    """Return the summed logit difference with a site patched at each position; NaN at positions that it lacks."""
     n_ctx = pairs.clean.shape[1]
     positions: Sequence[int | None] = range(n_ctx) if site.has_positions else [None]
     places = [place_of(site.hook, value, n_ctx, position=position, head=site.head) for position in positions]

@@ -1,4 +1,4 @@
-"""What is left of a network when its neurons are removed, the most or the least periodic first."""
+"""Pruning: performance of a network as its most or least periodic neurons are removed first."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -23,7 +23,7 @@ AXES = {"pruning_order": PRUNING_ORDERS, "pruned_share": PRUNED_SHARES}
 
 
 class NeuronPruning(NamedTuple):
-    """Loss and accuracy without a share of the neurons.
+    """Loss and accuracy after a share of the neurons is removed.
 
     pruned_accuracy: accuracy without that share of the last hidden layer's neurons [1]
     pruned_loss: mean loss without that share of the last hidden layer's neurons [nats]
@@ -36,20 +36,20 @@ class NeuronPruning(NamedTuple):
 def neuron_pruning(checkpoint: Checkpoint) -> NeuronPruning:
     """Return loss and accuracy as neurons are removed in the order of their inverse participation ratio.
 
-    Neurons of the last hidden layer are removed 5 % at a time.
+    Neurons of the last hidden layer are removed in steps of 5 %, in three orders: lowest IPR first, highest IPR first,
+    and, as a control, the mean over three random orders. A network whose generalizing circuit consists of periodic
+    neurons keeps its test accuracy with "lowest IPR first" and loses it with "highest IPR first"; the random order
+    shows the effect of redundancy alone.
 
-    Orders: lowest IPR first, highest IPR first, and as a control the mean over three random orders. A removed neuron
-    is 0 on every example; what follows, LayerNorm included, is computed anew. Neurons that depend on no operand count
-    as IPR 0. In a recursive model the neurons are removed in the last update of the answer only. Up to 1,024
-    examples, the same at every checkpoint, with the labels trained on; NaN for a split without examples.
-
-    A network whose generalizing circuit is made of periodic neurons keeps its test accuracy under "lowest first" and
-    loses it under "highest first"; the random order tells how much redundancy alone explains.
+    A removed neuron is set to 0 on every example, and the layers after it, including LayerNorm, are recomputed. Neurons
+    that depend on no operand have IPR 0. In a recursive model the neurons are removed only in the last update of the
+    answer. The values are over at most 1,024 examples, the same at every checkpoint, with the labels of training; NaN
+    for a split without examples.
 
     Source: Doshi et al. 2023 (pruning by IPR).
 
     Raises:
-        NotDefined: a task without a cyclic group, or neurons that are averaged over positions.
+        NotDefined: the task has no cyclic group, or the neurons are averaged over positions.
     """
     problem = checkpoint.problem
     ipr = neuron_participation(checkpoint).neuron_ipr.nan_to_num(0)
@@ -69,7 +69,7 @@ def neuron_pruning(checkpoint: Checkpoint) -> NeuronPruning:
 
 
 def pruned(tail: NeuronTail, order: Int[Tensor, "neuron"]) -> Iterator[Float[Tensor, "example class"]]:
-    """Logits without the first neurons of an order, for every share in ``PRUNED_SHARES``."""
+    """Yield the logits without the first neurons of an order, for every share in ``PRUNED_SHARES``."""
     stream, done = tail.stream, 0
     for share in PRUNED_SHARES:
         stop = round(share * len(order))
@@ -79,7 +79,7 @@ def pruned(tail: NeuronTail, order: Int[Tensor, "neuron"]) -> Iterator[Float[Ten
 
 
 def split_masks(problem: Problem) -> Bool[Tensor, "split example"]:
-    """Which examples are in the training set, in the test set, in all."""
+    """Return masks of the training examples, the test examples, and all examples."""
     return torch.stack([problem.is_train, problem.is_test, torch.ones_like(problem.is_train)])
 
 
@@ -89,7 +89,7 @@ def fares(
     splits: Bool[Tensor, "split example"],
     loss: LossForm,
 ) -> Float[Tensor, "2 split"]:
-    """Accuracy and mean loss on every split; NaN on an empty one."""
+    """Return accuracy and mean loss on every split; NaN for an empty split."""
     right = (logits.argmax(-1) == labels).double()
     losses = example_losses(logits, labels, form=exact(loss)).double()
     return torch.stack([right, losses]) @ splits.double().T / splits.sum(1)

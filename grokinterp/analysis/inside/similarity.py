@@ -1,4 +1,4 @@
-"""How alike the representations of the classes are, at any hook: cosines, centroids, separation."""
+"""Similarity of the representations of the classes at any hook: cosines, centroids, and separation."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,15 +12,15 @@ from grokinterp.analysis.structure.logit_map import require_few_classes
 from grokinterp.runs.checkpoint import Checkpoint
 
 ROUNDING = 1e-10
-"""A length below this share of those it is the difference of is none."""
+"""A difference of vectors below this share of their length counts as zero."""
 
 
 class ClassSimilarity(NamedTuple):
-    """How far the representation at each hook tells the classes apart.
+    """Separation of the classes in the representation at each hook.
 
     class_cosine_within_at: mean over the classes of the mean cosine between two different examples of the class [1]
     class_cosine_between_at: mean cosine between two examples of different classes [1]
-    class_separation_at: share of the representation's variance that lies between the classes [1]
+    class_separation_at: share of the representation's variance that is between the classes [1]
     """
 
     class_cosine_within_at: Float[Tensor, "hook"]
@@ -29,11 +29,11 @@ class ClassSimilarity(NamedTuple):
 
 
 class ClassMatrix(NamedTuple):
-    """How alike the representations of every two classes are.
+    """Similarity of the representations of every pair of classes.
 
-    class_cosine_matrix: mean cosine between an example of the class and one of the other [1]
-    centroid_cosine: cosine between the two classes' means after subtracting the mean of all classes' means [1]
-    centroid_norm: distance of the class's mean from the mean of all classes' means [1]
+    class_cosine_matrix: mean cosine between an example of the class and an example of the other class [1]
+    centroid_cosine: cosine between two class means after subtracting the mean of all class means [1]
+    centroid_norm: distance of the class mean from the mean of all class means [1]
     """
 
     class_cosine_matrix: Float[Tensor, "class other_class"]
@@ -44,14 +44,14 @@ class ClassMatrix(NamedTuple):
 def class_similarity(checkpoint: Checkpoint, *, hooks: Sequence[str] | None = None) -> ClassSimilarity:
     """Return cosines within and between classes, and the separation of the classes, at every hook.
 
-    The cosines are those of ``class_cosine``. With x_i the vectors [example, feature], μ their mean, μ_c that of
-    class c and n_c its examples, the separation is Σ_c n_c ‖μ_c - μ‖² / Σ_i ‖x_i - μ‖²: 0 where all classes have one
-    mean, 1 where a class is one point. Classes that mean nothing have (C - 1) / (n - 1) on average. NaN where all
-    examples are one point.
+    The cosines are defined as in ``class_cosine``. With x_i the vectors [example, feature], μ their mean, μ_c the mean
+    of class c, and n_c its number of examples, the separation is Σ_c n_c ‖μ_c - μ‖² / Σ_i ‖x_i - μ‖²: 0 if all classes
+    have the same mean, 1 if every class is a single point. For randomly assigned classes it is (C - 1) / (n - 1) on
+    average. It is NaN if all examples coincide.
 
     Args:
-        checkpoint: of any task and model.
-        hooks: where to look (default: ``model.feature_hooks``).
+        checkpoint: a checkpoint of any task and model.
+        hooks: names of hooks (default: ``model.feature_hooks``).
 
     Source: docs/formulas.md, Geometry (mean cosine by sums); Papyan et al. 2020 (variability within and between
     classes).
@@ -70,16 +70,17 @@ def class_similarity(checkpoint: Checkpoint, *, hooks: Sequence[str] | None = No
 
 
 def class_matrix(checkpoint: Checkpoint, *, hook: str | None = None) -> ClassMatrix:
-    """Return the mean cosine between the examples of every two classes, and the geometry of the classes' means.
+    """Return the mean cosine between the examples of every pair of classes, and the geometry of the class means.
 
-    With x̂ the vectors at unit length and S_c their sum over class c, that of classes c ≠ d is S_c·S_d / (n_c n_d);
-    that of c and itself leaves out the pairs of an example with itself: it is the cosine within of ``class_cosine``.
-    Centroids are m_c = μ_c - mean_c μ_c, every class counting alike: classes that are told apart equally well have
-    cosine -1 / (C - 1). NaN for classes without examples, and for the direction of a centroid that is the mean.
+    With x̂ the vectors at unit length and S_c their sum over class c, the mean cosine of classes c ≠ d is
+    S_c·S_d / (n_c n_d). On the diagonal, pairs of an example with itself are excluded, as in ``class_cosine``. The
+    centroids are m_c = μ_c - mean_c μ_c, with equal weight for every class; classes that are equally well separated
+    have centroid cosines of -1 / (C - 1). Values are NaN for classes without examples and for the direction of a
+    centroid that equals the mean.
 
     Args:
-        checkpoint: of any task and model.
-        hook: where to look (default: what ``class_cosine`` does, the vector that the answer is computed from).
+        checkpoint: a checkpoint of any task and model.
+        hook: name of a hook (default: as in ``class_cosine``, the vector from which the answer is computed).
 
     Source: docs/formulas.md, Geometry (mean cosine by sums); Papyan et al. 2020 (simplex of class means).
 
@@ -97,7 +98,7 @@ def class_matrix(checkpoint: Checkpoint, *, hook: str | None = None) -> ClassMat
 def centroids(
     means: Float[Tensor, "class feature"],
 ) -> tuple[Float[Tensor, "class other_class"], Float[Tensor, "class"]]:
-    """Cosines and lengths of the means of the classes about their own mean.
+    """Return the cosines and lengths of the class means, centered at their own mean.
 
     >>> centroids(torch.tensor([[3.0, 0.0], [-1.0, 0.0], [1.0, 0.0]]))
     (tensor([[ 1., -1., nan],
@@ -113,13 +114,13 @@ def centroids(
 def class_means(
     x: Float[Tensor, "example feature"], labels: Int[Tensor, "example"], classes: int
 ) -> Float[Tensor, "class feature"]:
-    """The mean vector of every class; NaN where it has no example."""
+    """Return the mean vector of every class; NaN for a class without examples."""
     n = labels.bincount(minlength=classes).to(x.dtype)
     return sum_by_class(x, torch.ones_like(x[:, 0]), labels, classes) / n[:, None]
 
 
 def separation(x: Float[Tensor, "example feature"], labels: Int[Tensor, "example"], classes: int) -> Float[Tensor, ""]:
-    """Share of the variance that lies between the classes.
+    """Return the share of the variance that is between the classes.
 
     >>> separation(torch.tensor([[0.0], [2.0], [4.0], [6.0]]), torch.tensor([0, 0, 1, 1]), 2)
     tensor(0.8000)

@@ -1,4 +1,4 @@
-"""The fewest neurons that answer as the whole network does."""
+"""The smallest set of neurons that answers as the whole network does."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -15,14 +15,14 @@ from grokinterp.runs.checkpoint import Checkpoint
 
 EXAMPLES = 512
 TOLERANCE = 0.01
-"""Accuracy that a subnetwork may lack, and share of examples that it may answer otherwise."""
+"""Accuracy that a subnetwork may lose, and share of examples that it may answer differently."""
 
 
 class FaithfulSubnetwork(NamedTuple):
-    """How many neurons the network needs.
+    """Number of neurons that the network needs.
 
     subnetwork_size: fewest neurons, largest norms first, with the whole network's accuracy, within 1 % [neurons]
-    subnetwork_size_control: the same with the neurons in random order, mean of three [neurons]
+    subnetwork_size_control: subnetwork size with the neurons in random order, mean of three orders [neurons]
     faithful_size: fewest neurons, largest norms first, that answer 99 % of the examples as the whole network [neurons]
     """
 
@@ -32,16 +32,18 @@ class FaithfulSubnetwork(NamedTuple):
 
 
 def faithful_subnetwork(checkpoint: Checkpoint) -> FaithfulSubnetwork:
-    """Return the fewest neurons, those of the largest norms, that do what the whole network does.
+    """Return the smallest number of neurons, those with the largest norms, that reproduce the whole network.
 
-    The norm of a neuron is ‖w_in‖ ‖w_out‖: the weights that it reads with, times what it writes into the logits (into
-    the residual stream before a final LayerNorm). In a ReLU network the product does not change when w_in is multiplied
-    by a number and w_out divided by it. All other neurons of the last hidden layer are 0; the rest of the network,
-    such as the residual stream beside that layer, stays. Up to 512 examples, the same at every checkpoint.
+    The norm of a neuron is ‖w_in‖ ‖w_out‖, the norm of its input weights times the norm of its output weights to the
+    logits (to the residual stream if a final LayerNorm follows). In a ReLU network this product is invariant to scaling
+    w_in by a positive factor and w_out by its inverse. All other neurons of the last hidden layer are set to 0; the
+    rest of the network, such as the residual stream that bypasses this layer, is unchanged.
 
-    Two criteria: the accuracy on a split reaches that of the whole network less 1 %, and 99 % of the answers are those
-    of the whole network, correct or not. Below the accuracy of chance the first says nothing: at a memorizing
-    checkpoint few neurons are as bad on the test examples as all are. NaN for a split without examples.
+    There are two criteria: subnetwork_size neurons reach the accuracy of the whole network on a split, minus 1 %, and
+    faithful_size neurons reproduce 99 % of its answers, correct or not. A small number means that a sparse subnetwork
+    does the work. The first criterion is not informative at chance accuracy: in a memorizing network, a few neurons are
+    as inaccurate on the test examples as all neurons are. The values are over at most 512 examples, the same at every
+    checkpoint; NaN for a split without examples.
 
     Source: Merrill et al. 2023 (neurons of largest norm; faithfulness); the norm: docs/formulas.md, "Sparse structure
     and bounds".
@@ -72,7 +74,7 @@ def smallest(
     labels: Int[Tensor, "example"],
     splits: Bool[Tensor, "split example"],
 ) -> Float[Tensor, "criterion"]:
-    """Fewest first neurons of an order that reach the accuracy on each split, and the agreement over all examples."""
+    """Return how many first neurons of an order reach the accuracy on each split, and the agreement over all."""
     shares = splits.double() / splits.sum(1, keepdim=True)
     wanted = torch.cat([shares @ (whole == labels).double(), shares.new_ones(1)]) - TOLERANCE
     found = torch.full_like(wanted, torch.nan)
@@ -85,7 +87,7 @@ def smallest(
 
 
 def growing(tail: NeuronTail, order: Int[Tensor, "neuron"]) -> Iterator[Int[Tensor, "example"]]:
-    """Answers without any neuron, with the first of an order, with the first two, …, with all."""
+    """Yield the answers with no neuron, with the first neuron of an order, with the first two, …, and with all."""
     stream = tail.stream - tail.neurons @ tail.written
     yield tail.answer(stream).argmax(-1)
     activations = tail.neurons.movedim(-1, 0).contiguous()

@@ -1,4 +1,4 @@
-"""Landscape: gradients, weights, their norms and path, and the loss around them."""
+"""Landscape: gradients, weights, their norms and trajectory, and the loss around them."""
 
 from grokinterp.analysis.engine.entry import Entry
 from grokinterp.analysis.landscape.curvature import hessian_eigenvalues, loss_line, sharpness

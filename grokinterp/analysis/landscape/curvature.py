@@ -1,4 +1,4 @@
-"""The training loss around a checkpoint's weights: its curvature, its sharpness, and the line to the final weights."""
+"""The training loss around the weights of a checkpoint: curvature, sharpness, and the line to the final weights."""
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
@@ -16,22 +16,22 @@ from grokinterp.models import Readout, ReadoutInputs, ReadoutProgram, in_program
 from grokinterp.runs.checkpoint import Checkpoint
 
 BATCH = 512
-"""Examples that are differentiated, once or twice, at a time."""
+"""Number of examples that are differentiated, once or twice, at a time."""
 
 EIGENVALUES = 3
-"""Of the Hessian, the largest."""
+"""Number of largest eigenvalues of the Hessian."""
 
 ITERATIONS, TOLERANCE = 40, 0.01
-"""Hessian-vector products of Lanczos's method at most, and the error, as a share of the largest value, that ends it."""
+"""Largest number of Hessian-vector products in the Lanczos method, and its tolerance relative to the largest value."""
 
 ASCENTS = 6
-"""Corners of the box that sharpness climbs to."""
+"""Number of corners of the box in the search for sharpness."""
 
 BOX = 1e-3
-"""How far sharpness moves a weight w: by at most this, times |w| + 1."""
+"""Size of the box for sharpness: a weight w changes by at most this times |w| + 1."""
 
 FRACTIONS = tuple(i / 10 for i in range(11))
-"""Of the way from a checkpoint's weights to the final ones."""
+"""Fractions of the line from the weights of a checkpoint to the final weights."""
 
 AXES = {
     "rank_of_hessian": lambda setting: range(1, setting.arguments.get("eigenvalues", EIGENVALUES) + 1),
@@ -40,10 +40,10 @@ AXES = {
 
 
 class HessianEigenvalues(NamedTuple):
-    """How curved the training loss is.
+    """Curvature of the training loss.
 
     hessian_eigenvalue: largest eigenvalues of the Hessian of the training loss [nats]
-    hessian_eigenvalue_error: how far the next true eigenvalue may be, at most [nats]
+    hessian_eigenvalue_error: largest possible distance to the nearest true eigenvalue [nats]
     hessian_eigenvalue_smallest: smallest, or most negative, eigenvalue found [nats]
     """
 
@@ -53,10 +53,10 @@ class HessianEigenvalues(NamedTuple):
 
 
 class Sharpness(NamedTuple):
-    """How much the training loss rises when every weight may change a little.
+    """Increase of the training loss under small changes of every weight.
 
-    sharpness: largest rise of the training loss found in a small box around the weights [nats]
-    sharpness_relative: that rise, divided by one plus the training loss [1]
+    sharpness: largest increase of the training loss found in a small box around the weights [nats]
+    sharpness_relative: largest increase found, divided by one plus the training loss [1]
     """
 
     sharpness: Float[Tensor, ""]
@@ -66,9 +66,9 @@ class Sharpness(NamedTuple):
 class LossLine(NamedTuple):
     """The losses on the straight line to the final checkpoint.
 
-    line_train_loss: mean loss of the training examples at that fraction of the way to the final weights [nats]
-    line_test_loss: mean loss of the test examples at that fraction of the way to the final weights [nats]
-    line_barrier: how far the training loss rises above the line between its values at both ends [nats]
+    line_train_loss: mean loss of the training examples at the fraction of the line to the final weights [nats]
+    line_test_loss: mean loss of the test examples at the fraction of the line to the final weights [nats]
+    line_barrier: largest excess of the training loss over the linear interpolation between its endpoints [nats]
     """
 
     line_train_loss: Float[Tensor, "fraction"]
@@ -78,13 +78,13 @@ class LossLine(NamedTuple):
 
 @final
 class LossSurface:
-    """The loss a run is trained with, as a function of all its weights in one vector.
+    """The training loss of a run as a function of all weights in one vector.
 
     Args:
-        checkpoint: whose weights are the vector ``start``; its model is not changed.
-        analysis: who asks.
-        dtype: single precision takes half the time, in a copy of the model.
-        at_once: examples that are differentiated at a time, or as many as the memory can hold.
+        checkpoint: the checkpoint whose weights are the vector ``start``; its model is not changed.
+        analysis: name of the calling analysis, for errors.
+        dtype: precision; single precision takes half the time and uses a copy of the model.
+        at_once: number of examples differentiated at a time (default: as many as fit into memory).
 
     Raises:
         NotDefined: the training examples are unknown.
@@ -104,26 +104,26 @@ class LossSurface:
 
     @property
     def batch(self) -> int:
-        """Examples that are differentiated at a time."""
+        """The number of examples that are differentiated at a time."""
         return min(self.at_once, self.most_at_once)
 
     @property
     def most_at_once(self) -> int:
-        """Examples that the memory can hold the activations of."""
+        """The number of examples whose activations fit into memory."""
         return self.program.model.examples_at_once
 
     @property
     def vectorizes(self) -> bool:
-        """Whether ``losses`` run under vmap."""
+        """Whether ``losses`` runs under vmap."""
         return self.program.model.vectorizes
 
     def vector(self, parameters: Mapping[str, Tensor]) -> Float[Tensor, "weight"]:
-        """All parameters in one vector."""
+        """Return all parameters as one vector."""
         device = self.problem.tokens.device
         return torch.cat([parameters[name].flatten().to(device, self.dtype) for name in self.shapes])
 
     def indices(self, names: Iterable[str]) -> Int[Tensor, "chosen"]:
-        """Where some parameters are in that vector."""
+        """Return the indices of the given parameters in the vector."""
         sizes = [shape.numel() for shape in self.shapes.values()]
         place = dict(zip(self.shapes, torch.arange(sum(sizes), device=self.start.device).split(sizes), strict=True))
         return torch.cat([place[name] for name in names])
@@ -131,7 +131,7 @@ class LossSurface:
     def losses(
         self, weights: Float[Tensor, "weight"], inputs: ReadoutInputs, labels: Int[Tensor, "example"]
     ) -> Float[Tensor, "example"]:
-        """Of some examples, at other weights."""
+        """Return the losses of the given examples at the given weights."""
         parts = weights.split([shape.numel() for shape in self.shapes.values()])
         named = {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
         readout: Readout = functional_call(self.program, in_program(self.program.model, named), (inputs,))
@@ -140,23 +140,23 @@ class LossSurface:
     def train_losses(
         self, weights: Float[Tensor, "weight"], examples: Int[Tensor, "chosen"]
     ) -> Float[Tensor, "chosen"]:
-        """Of some of the training examples, counted among themselves."""
+        """Return the losses of some training examples, given by their indices within the training set."""
         inputs, labels, _ = self.problem.parts["train"]
         return self.losses(weights, inputs.at(examples), labels[examples])
 
     def mean(self, weights: Float[Tensor, "weight"], part: Part) -> Float[Tensor, ""]:
-        """Return the mean loss of a part of the examples, in batches and without gradient."""
+        """Return the mean loss of a part of the examples, computed in batches without gradient."""
         inputs, labels, _ = part
         with torch.no_grad():
             batches = torch.arange(len(labels), device=labels.device).split(self.batch)
             return torch.cat([self.losses(weights, inputs.at(batch), labels[batch]) for batch in batches]).mean()
 
     def batches(self) -> list[Int[Tensor, "chosen"]]:
-        """The training examples in turn, few enough at a time for the memory of a backward pass."""
+        """Return batches of the training examples that fit into memory in a backward pass."""
         return list(torch.arange(self.n_train, device=self.start.device).split(self.batch))
 
     def loss_and_gradient(self, weights: Float[Tensor, "weight"]) -> tuple[Tensor, Float[Tensor, "weight"]]:
-        """Mean training loss, and its gradient."""
+        """Return the mean training loss and its gradient."""
         weights = weights.detach().requires_grad_()
         loss, gradient = torch.zeros_like(weights[0]).detach(), torch.zeros_like(weights).detach()
         for batch in self.batches():
@@ -166,7 +166,7 @@ class LossSurface:
         return loss, gradient
 
     def hessian_product(self, vector: Float[Tensor, "weight"]) -> Float[Tensor, "weight"]:
-        """The Hessian of the mean training loss at ``start``, times a vector: the gradient of ⟨gradient, vector⟩."""
+        """Return the Hessian of the mean training loss at ``start`` times a vector, the gradient of ⟨gradient, v⟩."""
         weights, product = self.start.detach().requires_grad_(), torch.zeros_like(vector)
         for batch in self.batches():
             part = self.train_losses(weights, batch).sum() / self.n_train
@@ -176,9 +176,9 @@ class LossSurface:
 
 
 def require_true_gradient(checkpoint: Checkpoint, analysis: str) -> None:
-    """Raise NotDefined for a model whose backward pass does not give the gradient of its loss."""
+    """Raise NotDefined for a model whose backward pass does not compute the gradient of its loss."""
     if not checkpoint.model.has_true_gradient:
-        raise NotDefined(analysis, "no gradient flows between supervision steps, so that it is not that of the loss")
+        raise NotDefined(analysis, "no gradient flows between supervision steps, so it is not the gradient of the loss")
 
 
 def hessian_eigenvalues(
@@ -190,22 +190,25 @@ def hessian_eigenvalues(
 ) -> HessianEigenvalues:
     """Return the largest eigenvalues of the Hessian H = ∂²L/∂θ² of the mean training loss L, and the smallest found.
 
-    Lanczos: products Hv, by two backward passes over all training examples each, from a random vector, the same for
-    every checkpoint, with full reorthogonalization, until the largest values' errors are below 1 % of the largest or
-    ``iterations`` are done. Each value found lies within its error ‖Hv - λv‖ of a true eigenvalue, which need
-    not be the next largest; of a multiple one Lanczos finds one copy. NaN beyond the number of weights. A positive
-    largest and a clearly negative smallest value say that the weights are at no minimum.
+    Large eigenvalues mean a sharply curved loss. If the largest value is positive and the smallest is clearly negative,
+    the weights are not at a minimum.
+
+    The Lanczos method uses products Hv, each by two backward passes over all training examples, from a random initial
+    vector, the same for every checkpoint, with full reorthogonalization, until the errors of the largest values are
+    below 1 % of the largest value or ``iterations`` products are computed. Each value is within its error ‖Hv - λv‖ of
+    a true eigenvalue, which need not be the next largest; Lanczos finds a multiple eigenvalue only once. NaN beyond the
+    number of weights.
 
     Args:
-        checkpoint: of any run.
-        eigenvalues: how many, the largest first.
-        iterations: products at most.
-        tolerance: 0.01 for the 1 %.
+        checkpoint: a checkpoint of any run.
+        eigenvalues: number of eigenvalues, largest first.
+        iterations: largest number of products.
+        tolerance: largest relative error at which the iteration stops, 0.01 for 1 %.
 
     Source: Lanczos 1950; Ghorbani et al. 2019 (full reorthogonalization in neural networks).
 
     Raises:
-        NotDefined: the training examples are unknown; a recursive model whose gradient stops on its way.
+        NotDefined: the training examples are unknown, or the gradient stops between the steps of a recursive model.
     """
     require_true_gradient(checkpoint, "hessian_eigenvalues")
     surface = LossSurface(checkpoint, "hessian_eigenvalues")
@@ -226,10 +229,10 @@ def lanczos(
     enough: int = 1,
     tolerance: float = 0.0,
 ) -> tuple[Float[Tensor, "value"], Float[Tensor, "value"]]:
-    """Eigenvalues, ascending, of a symmetric matrix A known by its products, and their errors' bounds ‖Av - λv‖.
+    """Return ascending eigenvalues of a symmetric matrix A, given by its products, and error bounds ‖Av - λv‖.
 
-    A acts on vectors ``like`` this one. It ends early once the errors of the ``enough`` largest are below
-    ``tolerance`` times the largest.
+    A acts on vectors ``like`` the given vector. The iteration stops early if the errors of the ``enough`` largest
+    values are below ``tolerance`` times the largest value.
 
     >>> values, errors = lanczos(lambda v: torch.tensor([3.0, 1.0]).double() * v, torch.zeros(2).double(), 30)
     >>> values.round(decimals=9).tolist(), bool(errors.max() < 1e-9)
@@ -242,7 +245,7 @@ def lanczos(
         v = product(basis[-1])
         diagonal.append(v @ basis[-1])
         known = torch.stack(basis)
-        for _ in range(2):  # once leaves rounding errors, twice is enough (Kahan)
+        for _ in range(2):  # one pass leaves rounding errors; two passes suffice (Kahan)
             v = v - known.mT @ (known @ v)
         beside.append(v.norm())
         scale = max(scale, float(diagonal[-1].abs() + beside[-1]))
@@ -258,20 +261,20 @@ def lanczos(
 def ritz_values(
     diagonal: Float[Tensor, "value"], beside: Float[Tensor, "value"]
 ) -> tuple[Float[Tensor, "value"], Float[Tensor, "value"]]:
-    """Eigenvalues of the tridiagonal matrix that Lanczos has found so far, and the bounds of their errors."""
+    """Return the eigenvalues of the current Lanczos tridiagonal matrix, and bounds of their errors."""
     off = beside[:-1]
     values, vectors = torch.linalg.eigh(torch.diag(diagonal) + torch.diag(off, 1) + torch.diag(off, -1))
     return values, beside[-1] * vectors[-1].abs()
 
 
 def sharpness(checkpoint: Checkpoint, *, box: float = BOX, ascents: int = ASCENTS) -> Sharpness:
-    """Return the largest rise found of the mean training loss L in a small box around the weights.
+    """Return the largest increase found of the mean training loss L in a small box around the weights.
 
-    The rise is max_v L(θ + v) - L(θ) over the box |v_i| ≤ ε (|θ_i| + 1), ε = ``box``.
-
-    Keskar et al.'s box and number (which they give in percent), not SAM's ball. The maximum is sought from corner to
-    corner: v ← ε (|θ| + 1) sign ∇L(θ + v), which never descends where L is convex; the highest of
-    ``ascents`` corners counts, and 0 where all are lower. So it is a lower bound of the maximum.
+    The sharpness is max_v L(θ + v) - L(θ) over the box |v_i| ≤ ε (|θ_i| + 1), ε = ``box``: near 0 at a flat minimum,
+    large at a sharp minimum. The relative sharpness divides it by 1 + L(θ). Box and ratio are those of Keskar et al.
+    (who state percent), not the ball of SAM. The search moves from corner to corner, v ← ε (|θ| + 1) sign ∇L(θ + v),
+    which never decreases a convex L. The highest of ``ascents`` corners counts, or 0 if all are lower, so the result is
+    a lower bound of the maximum.
 
     Source: Keskar et al. 2016, §2.2 (box, ratio); Journée et al. 2010 (generalized power method).
 
@@ -290,7 +293,7 @@ def climb(
     reach: Float[Tensor, "weight"],
     ascents: int,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """The loss at the start, and the highest found in the box around it; a component without slope counts as rising."""
+    """Return the loss at the start and the highest loss found in the box; components with zero gradient move up."""
     first, gradient = loss_and_gradient(start)
     highest = first
     for _ in range(ascents):
@@ -303,13 +306,12 @@ def climb(
 def loss_line(checkpoint: Checkpoint, *, final_weights: Mapping[str, Tensor]) -> LossLine:
     """Return training and test loss on the straight line to the final weights, and the barrier on it.
 
-    The losses are those at θ + f (θ_final - θ), f = 0, 0.1, …, 1.
-
-    Barrier: max_f L(f) - [(1 - f) L(0) + f L(1)] of the training loss, at least 0. The test loss is NaN
-    without test examples.
+    The losses L(f) are those at θ + f (θ_final - θ), f = 0, 0.1, …, 1. The barrier is
+    max_f L(f) - [(1 - f) L(0) + f L(1)] of the training loss, at least 0: it is 0 if the loss never exceeds the linear
+    interpolation between its endpoints. The test loss is NaN without test examples.
 
     Args:
-        checkpoint: at f = 0.
+        checkpoint: the checkpoint at f = 0.
         final_weights: all parameters of the final checkpoint, by name.
 
     Source: Goodfellow et al. 2015 (the line); Frankle et al. 2020 (barrier).

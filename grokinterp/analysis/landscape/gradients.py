@@ -1,4 +1,4 @@
-"""Where the gradient goes, what became of it in the applied update, and how much of it is noise."""
+"""The gradient by part of the model, the components of the applied update, and gradient noise."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
@@ -16,27 +16,27 @@ from grokinterp.models import Model, ReadoutInputs, in_program
 from grokinterp.runs.checkpoint import Checkpoint
 
 DRAWN = 512
-"""Training examples whose own gradients are taken."""
+"""Number of training examples whose individual gradients are computed."""
 
 AT_ONCE = 16
-"""Examples whose gradients are in memory together."""
+"""Number of examples whose gradients are in memory at a time."""
 
 
 ROUNDING = 1e-24
-"""Share of the squared gradient below which there is nothing but rounding, of which signal and noise say nothing."""
+"""Share of the squared gradient below which a gradient is rounding error without meaningful signal or noise."""
 
 AXES = {"part": lambda setting: list(setting.model.parts)}
 
 
 class GradientFlow(NamedTuple):
-    """Which parts of the model are moved, and in which direction.
+    """Gradient of each part of the model, and components of the applied update.
 
     gradient_norm_of_layer: L2 norm of the training-loss gradient, per part of the model [nats]
     gradient_share_of_layer: share of the part in the squared norm of the gradient [1]
     update_norm: L2 norm of the applied update, all parameters [1]
     update_norm_of: L2 norm of the applied update, per parameter [1]
-    update_radial: length of the applied update along the weights it was applied to, negative if they shrank [1]
-    update_tangential: length of the applied update across the weights it was applied to [1]
+    update_radial: component of the applied update along the weights before it, negative if they shrank [1]
+    update_tangential: length of the applied update orthogonal to the weights before it [1]
     weight_decay_share: share of decoupled weight decay in the applied update [1]
     """
 
@@ -50,11 +50,11 @@ class GradientFlow(NamedTuple):
 
 
 class GradientNoise(NamedTuple):
-    """How far the training examples agree on where to go.
+    """Signal and noise of the gradient over the training examples.
 
-    gradient_snr: squared norm of the mean gradient over the variance of an example's, per parameter [1]
-    gradient_snr_total: squared norm of the mean gradient over the variance of an example's, all parameters [1]
-    gradient_noise_scale: batch size at which the mini-batch gradient's variance is its squared mean [examples]
+    gradient_snr: squared norm of the mean gradient over the variance of example gradients, per parameter [1]
+    gradient_snr_total: squared norm of the mean gradient over the variance of example gradients, all parameters [1]
+    gradient_noise_scale: batch size at which the mini-batch gradient's variance equals its squared mean [examples]
     """
 
     gradient_snr: Float[Tensor, "parameter"]
@@ -63,7 +63,7 @@ class GradientNoise(NamedTuple):
 
 
 class UpdateParts(NamedTuple):
-    """The fields of ``GradientFlow`` that are about the applied update, in their order."""
+    """The fields of ``GradientFlow`` for the applied update, in their order."""
 
     norm: Float[Tensor, ""]
     norm_of: Float[Tensor, "parameter"]
@@ -75,25 +75,23 @@ class UpdateParts(NamedTuple):
 def gradient_flow(checkpoint: Checkpoint) -> GradientFlow:
     """Return the norm of the gradient in every part of the model, and the components of the applied update.
 
-    With g the gradient of the mean training loss, a part's norm is ‖g_part‖ and its share ‖g_part‖² / ‖g‖²;
-    ``Model.parts`` lists the parts. With Δ the update that led here and θ = θ_now - Δ the weights it was
-    applied to, all parameters concatenated, the radial part is ⟨Δ, θ⟩ / ‖θ‖ and the tangential one
-    ‖Δ - ⟨Δ, θ⟩ θ / ‖θ‖²‖: their squares sum to ‖Δ‖².
+    With g the gradient of the mean training loss, the norm of a part is ‖g_part‖ and its share is ‖g_part‖² / ‖g‖²;
+    ``Model.parts`` lists the parts. With Δ the update that led to this checkpoint and θ = θ_now - Δ the weights before
+    it, all parameters concatenated, the radial component is ⟨Δ, θ⟩ / ‖θ‖ and the tangential component is
+    ‖Δ - ⟨Δ, θ⟩ θ / ‖θ‖²‖; their squares sum to ‖Δ‖².
 
-    The update of AdamW, and of Muon, is Δ = D + S, decoupled weight decay D = -η λ θ with the rates of
-    that step, and the optimizer's own step S. Decay's share is ‖D‖ / (‖D‖ + ‖S‖): 0 without decay, 1
-    where nothing else moved the weights, ½ where they pull equally hard, even if that cancels.
-    What filters make of the gradient and rescaling to a constrained norm count as S; the gradient
-    itself is as the backward pass gives it, of all training examples and before any filter. The share
-    is NaN where η λ does not follow from the step (``decay_rate``): SGD, adaptive schedules.
+    The update of AdamW and Muon is Δ = D + S, with decoupled weight decay D = -η λ θ at the rates of this step and the
+    optimizer step S. The share of weight decay is ‖D‖ / (‖D‖ + ‖S‖): 0 without decay, 1 if nothing else changed the
+    weights, and ½ if both are equally large, even if they cancel. The effects of filters and of rescaling to a
+    constrained norm count as S; the gradient g itself is over all training examples and before any filter. The share is
+    NaN if η λ is not determined by the step (``decay_rate``), as for SGD and adaptive schedules.
 
-    The update's fields are NaN where there is none (step 0, imported networks), a share of nothing
-    too.
+    The fields of the update are NaN if it is unknown (step 0, imported networks), and shares are NaN if the total is 0.
 
     Source: docs/formulas.md, Numerical health and Geometry; Loshchilov and Hutter 2017 (decoupled decay).
 
     Raises:
-        NotDefined: nobody knows which examples were trained on.
+        NotDefined: the training examples are unknown.
     """
     gradients = checkpoint.gradients
     squares = torch.stack([norm_square(gradients, names) for names in checkpoint.model.parts.values()])
@@ -101,7 +99,7 @@ def gradient_flow(checkpoint: Checkpoint) -> GradientFlow:
 
 
 def update_parts(checkpoint: Checkpoint) -> UpdateParts:
-    """The applied update of a checkpoint, measured; NaN without one."""
+    """Return the measures of the applied update of a checkpoint; NaN without an update."""
     now, update, problem = checkpoint.parameters, checkpoint.update, checkpoint.problem
     if update is None:
         unknown = torch.full((len(now),), torch.nan, dtype=torch.float64, device=problem.tokens.device)
@@ -118,11 +116,11 @@ def update_parts(checkpoint: Checkpoint) -> UpdateParts:
 
 
 def decay_rate(optimization: Optimization | None, step: int | Tensor, steps: int | None = None) -> Float[Tensor, ""]:
-    """η λ of the update that led to a step in a run of ``steps``; NaN where a checkpoint does not tell.
+    """Return η λ of the update that led to a step in a run of ``steps``; NaN if the step does not determine it.
 
-    It does not where the optimization is unknown; where decay is not decoupled (SGD adds it to the gradient); where a
-    rate answers to how the run goes, whose course is in the metrics alone: an adaptive schedule of the learning rate
-    or weight decay, or a learning rate divided by a λ that is boosted. Without weight decay it is 0.
+    The step does not determine it if the optimization is unknown, if decay is not decoupled (SGD adds it to the
+    gradient), or if a rate depends on the course of the run, which only the metrics record: an adaptive schedule of the
+    learning rate or weight decay, or a learning rate divided by a boosted λ. Without weight decay it is 0.
 
     >>> decay_rate(Optimization(lr=0.1, weight_decay=0.5, warmup_steps=10), 2)
     tensor(0.0100, dtype=torch.float64)
@@ -138,7 +136,7 @@ def decay_rate(optimization: Optimization | None, step: int | Tensor, steps: int
 
 
 def follows_from_the_step(optimization: Optimization, steps: int | None) -> bool:
-    """Whether decoupled decay has a rate that is known from the step alone."""
+    """Return whether the rate of decoupled decay is determined by the step alone."""
     plans = (optimization.schedules.lr, optimization.schedules.weight_decay)
     planned = steps is not None or all(plan.kind == "constant" for plan in plans)
     adapts = any(plan.start() for plan in plans) or (optimization.lr_normalize and optimization.boost != 1)
@@ -147,7 +145,7 @@ def follows_from_the_step(optimization: Optimization, steps: int | None) -> bool
 
 @lru_cache(maxsize=4)
 def decay_rates(optimization: Optimization, steps: int | None) -> Float[Tensor, "update"]:
-    """η λ of every update of a run, up to where it stays as it is."""
+    """Return η λ of every update of a run, up to the step from which it is constant."""
     plans = (optimization.schedules.lr, optimization.schedules.weight_decay)
     constant = all(plan.kind == "constant" for plan in plans)
     last = optimization.warmup_steps + 1 if steps is None or constant else steps
@@ -155,7 +153,7 @@ def decay_rates(optimization: Optimization, steps: int | None) -> Float[Tensor, 
 
 
 def _decay_rate(optimization: Optimization, step: int, steps: int | None) -> float:
-    """η λ of the update from ``step`` to ``step + 1``."""
+    """Return η λ of the update from ``step`` to ``step + 1``."""
     length = 1 if steps is None else steps
     factor = optimization.schedules.weight_decay.factor(step, length, {})
     return optimization.learning_rate(step, length) * optimization.weight_decay * factor
@@ -164,25 +162,24 @@ def _decay_rate(optimization: Optimization, step: int, steps: int | None) -> flo
 def gradient_noise(checkpoint: Checkpoint, *, examples: int = DRAWN) -> GradientNoise:
     """Return signal and noise of the gradient over the training examples.
 
-    With g_i the gradient of example i's loss and G = E g_i that of the mean training loss, exact,
+    With g_i the gradient of the loss of example i and G = E g_i the exact gradient of the mean training loss,
 
         snr = ‖G‖² / tr Σ,   tr Σ = E ‖g_i - G‖²,   noise scale = tr Σ / ‖G‖²,
 
-    for every parameter and for all together. A mini-batch of B examples has the variance tr Σ / B:
-    below the noise scale it is mostly noise, far above it larger batches bring little. tr Σ is the
-    mean over ``examples`` training examples, always the same random ones, or over all where there
-    are fewer; since G is known exactly it is unbiased, and the noise scale with it. NaN for a
-    parameter that no example has a gradient for but by rounding.
+    for every parameter and for all parameters together. The gradient of a mini-batch of B examples has variance
+    tr Σ / B: below the noise scale it is mostly noise, and far above it larger batches bring little benefit. tr Σ is
+    the mean over a fixed random sample of ``examples`` training examples (or all, if there are fewer); because G is
+    exact, tr Σ and the noise scale are unbiased. NaN for a parameter whose gradients are rounding error.
 
     Args:
-        checkpoint: where.
-        examples: how many examples' gradients to take.
+        checkpoint: the checkpoint.
+        examples: number of examples in the sample.
 
     Source: McCandlish et al. 2018, §2.2 (simple noise scale); Liu et al. 2020 (gradient
     signal-to-noise ratio).
 
     Raises:
-        NotDefined: nobody knows which examples were trained on.
+        NotDefined: the training examples are unknown.
     """
     whole = checkpoint.gradients
     drawn = training_sample(checkpoint.problem, examples)
@@ -197,14 +194,14 @@ def gradient_noise(checkpoint: Checkpoint, *, examples: int = DRAWN) -> Gradient
 
 
 def training_sample(problem: Problem, size: int) -> Int[Tensor, "drawn"]:
-    """So many of the training examples, or all, the same at every call."""
+    """Draw ``size`` training examples (or all, if there are fewer), the same at every call."""
     there = problem.is_train.nonzero().flatten()
     order = torch.randperm(len(there), generator=torch.Generator().manual_seed(0))
     return there[order[:size].to(there.device)]
 
 
 def each_gradient(checkpoint: Checkpoint, drawn: Int[Tensor, "drawn"]) -> Iterator[dict[str, Tensor]]:
-    """The gradients of examples' losses, some examples at a time: every parameter with a leading axis."""
+    """Yield the gradients of the examples' losses in chunks: every parameter with a leading axis."""
     model, problem = checkpoint.model, checkpoint.problem
     program = OneLoss(model, problem)
     weights = in_program(model, checkpoint.parameters)
@@ -219,7 +216,7 @@ def each_gradient(checkpoint: Checkpoint, drawn: Int[Tensor, "drawn"]) -> Iterat
 
 
 def one_by_one(gradient: Callable[..., dict[str, Tensor]]) -> Callable[..., dict[str, Tensor]]:
-    """``vmap`` over examples, in a loop."""
+    """Return a loop over examples that is equivalent to ``vmap``."""
 
     def of_each(
         weights: dict[str, Tensor], tokens: Int[Tensor, "some position"], labels: Int[Tensor, "some"]
@@ -244,7 +241,7 @@ class OneLoss(nn.Module):
 
 
 def alone(tokens: Int[Tensor, "position"]) -> ReadoutInputs:
-    """One example as ``ReadoutInputs``, every position a row of its own; ``ReadoutInputs.of`` cannot be vmapped."""
+    """Return one example as ``ReadoutInputs`` with a row per position, since ``ReadoutInputs.of`` cannot be vmapped."""
     positions = torch.arange(len(tokens), device=tokens.device)
     return ReadoutInputs(
         tokens[None], tokens, positions, positions[None], positions[-1:], torch.zeros_like(positions[:1])
@@ -252,10 +249,10 @@ def alone(tokens: Int[Tensor, "position"]) -> ReadoutInputs:
 
 
 def norm_square(gradients: Mapping[str, Tensor], names: tuple[str, ...]) -> Float[Tensor, ""]:
-    """Σ of squares over some parameters."""
+    """Return the sum of squares over some parameters."""
     return torch.stack([gradients[name].double().square().sum() for name in names]).sum()
 
 
 def norm(x: Float[Tensor, "element"]) -> Float[Tensor, ""]:
-    """L2 norm."""
+    """Return the L2 norm."""
     return x.square().sum().sqrt()

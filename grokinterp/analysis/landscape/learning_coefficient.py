@@ -1,4 +1,4 @@
-"""The local learning coefficient: how many directions of the weights the training loss really depends on."""
+"""The local learning coefficient: the effective number of weight directions on which the training loss depends."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -18,10 +18,10 @@ from grokinterp.runs.checkpoint import Checkpoint
 BATCH_SIZE = 128
 
 TRACE = 50
-"""Stretches of a chain whose mean rise is kept."""
+"""Number of intervals of a chain whose mean loss increase is stored."""
 
 BATCH_SEED = 2**32
-"""Added to the number of a chain: the seed of its batches, apart from that of its noise."""
+"""Offset added to the index of a chain for the seed of its batches, which differs from the seed of its noise."""
 
 AXES = {
     "chain": lambda setting: range(chains_of(setting)),
@@ -30,24 +30,24 @@ AXES = {
 
 
 class LocalLearningCoefficient(NamedTuple):
-    """How degenerate the training loss is around the weights.
+    """Degeneracy of the training loss around the weights.
 
-    llc: local learning coefficient, the mean over chains; NaN where they diverged [1]
-    llc_of_chain: local learning coefficient that one chain gives [1]
+    llc: local learning coefficient, the mean over chains; NaN if they diverged [1]
+    llc_of_chain: local learning coefficient estimated from one chain [1]
     llc_spread: standard deviation of the local learning coefficient over chains [1]
     llc_rhat: split R-hat of the loss over chains [1]
     llc_equilibrium: share of the sampled distribution's virial that the chains reach [1]
-    llc_step_error: part of the local learning coefficient due to the finite size of steps [1]
+    llc_step_error: part of the local learning coefficient due to the finite step size [1]
     llc_held: half the squared distance from the weights times the localization [1]
     llc_diverged: whether the chains diverged, so that there is no estimate [1]
     llc_converged: whether the chains agree and are long enough, and their steps small enough [1]
-    llc_trace: n beta times the rise of the loss, over fiftieths of a chain [1]
+    llc_trace: n beta times the increase of the loss, over fiftieths of a chain [1]
     llc_inverse_temperature: inverse temperature n beta [1]
     llc_localization: localization gamma [1]
     llc_step_size: step size epsilon [1]
-    llc_burn_in: steps of a chain that are not counted [1]
-    llc_draws: steps of a chain that are counted [1]
-    llc_batch_size: training examples of a step [1]
+    llc_burn_in: initial steps of a chain that are discarded [1]
+    llc_draws: steps of a chain that are used [1]
+    llc_batch_size: number of training examples per step [1]
     """
 
     llc: Float[Tensor, ""]
@@ -71,7 +71,7 @@ class LocalLearningCoefficient(NamedTuple):
 class Regime(NamedTuple):
     """Defaults for a ratio of weights to training examples.
 
-    ``tunes``: whether pilot chains lower the step size, and batches grow with nβ; which small networks can afford.
+    ``tunes``: whether pilot chains reduce the step size and batches grow with nβ, which is cheap for small networks.
     """
 
     localization: float
@@ -84,10 +84,10 @@ class Regime(NamedTuple):
 
 
 FEW = Regime(1.0, 2e-3, 3, 300, 1000, tunes=True, dtype=torch.float64)
-"""At most as many weights as training examples: the loss alone can hold every direction."""
+"""At most as many weights as training examples: the loss alone can constrain every direction."""
 
 MANY = Regime(100.0, 1e-4, 2, 150, 100, tunes=False, dtype=torch.float32)
-"""More weights than training examples: most directions are flat, and the localization must hold them."""
+"""More weights than training examples: most directions are flat, and the localization must constrain them."""
 
 
 def regime(weights: int, examples: int) -> Regime:
@@ -124,38 +124,39 @@ def local_learning_coefficient(
 
         w ← w - ε/2 (nβ ∇L_B(w) + γ (w - w₀)) + N(0, ε)
 
-    on random batches B of the training examples; the loss L is the training loss. L_B(w₀) of the same batch is
-    subtracted from every L_B(w), which removes most of the batches' noise. Around a regular minimum λ̂ tends to half the
-    number of weights as n → ∞ and γ → 0; a degenerate minimum has less. For a Hessian with eigenvalues h it is about
-    ½ Σ nβh / (nβh + γ): only curvatures above γ / nβ count, so that numbers can be compared only at equal γ, nβ and n.
-    Negative values say that the weights are at no minimum of the loss.
+    on random batches B of the training examples, where L is the training loss. L_B(w₀) of the same batch is subtracted
+    from every L_B(w), which removes most of the batch noise. At a regular minimum, λ̂ tends to half the number of
+    weights as n → ∞ and γ → 0; at a degenerate minimum it is smaller. For a Hessian with eigenvalues h, λ̂ is about
+    ½ Σ nβh / (nβh + γ): only curvatures above γ / nβ count, so values are comparable only at equal γ, nβ and n. A
+    negative value means that the weights are not at a minimum of the loss.
 
-    There are two sets of defaults. With at most as many weights as training examples: γ = 1, ε = 0.002, which pilot
-    chains lower until the finite size of the steps makes at most a twentieth of λ̂, 3 chains of 300 + 1,000 steps,
+    There are two sets of defaults. With at most as many weights as training examples: γ = 1; ε = 0.002, which pilot
+    chains reduce until the finite step size accounts for at most a twentieth of λ̂; 3 chains of 300 + 1,000 steps;
     batches of max(128, nβ). With more weights than examples: γ = 100, ε = 0.0001, 2 chains of 150 + 100 steps in single
     precision, batches of 128. docs/formulas.md compares both with known values and with long chains.
 
-    Diverged (λ̂ is NaN): a loss that is not finite, or more than half of the sampled energy is due to the steps' finite
-    size; smaller steps may help. Not converged: chains disagree, are too short or their steps too large;
-    ``maths.langevin.learning_coefficient`` has the thresholds. Every checkpoint sees the same batches and noise.
+    The chains diverged (λ̂ is NaN) if the loss is not finite or if more than half of the sampled energy is due to the
+    finite step size; smaller steps may help. They have not converged if they disagree, are too short, or have too large
+    steps; ``maths.langevin.learning_coefficient`` defines the thresholds. Batches and noise are the same at every
+    checkpoint.
 
     Args:
-        checkpoint: w₀.
+        checkpoint: the checkpoint with the weights w₀.
         inverse_temperature: nβ (default: n / log n for n training examples).
         localization: γ.
         step_size: ε.
-        chains: independent chains.
-        burn_in: steps of each chain that are not counted.
-        draws: steps of each chain that are counted.
-        batch_size: training examples of a step; all, and each once, where there are no more.
-        components: parts of the model, or parameters, to sample; all others stay as they are (default: all are
-            sampled). The coefficient is that of the chosen weights.
+        chains: number of independent chains.
+        burn_in: initial steps of each chain that are discarded.
+        draws: steps of each chain that are used.
+        batch_size: training examples per step; if there are no more examples than this, each step uses all once.
+        components: parts of the model, or parameters, to sample, with all others fixed (default: all). The coefficient
+            is that of the chosen weights.
 
     Source: Lau et al. 2023, §4 and appendix (estimator, localized SGLD); docs/formulas.md, Learning coefficient.
 
     Raises:
-        NotDefined: the training examples are unknown; a recursive model whose gradient stops on its way.
-        ConfigError: an argument that must be positive and is not; components that the model does not have.
+        NotDefined: the training examples are unknown, or the gradient stops between the steps of a recursive model.
+        ConfigError: an argument that must be positive is not, or the model does not have a given component.
     """
     require_true_gradient(checkpoint, "local_learning_coefficient")
     given: dict[str, Any] = {
@@ -200,7 +201,7 @@ def local_learning_coefficient(
 
 
 def default_sampling(checkpoint: Checkpoint, components: Sequence[str] | None = None) -> Sampling:
-    """Return how a checkpoint is sampled where nothing else is asked for, before pilot chains lower the step size."""
+    """Return the default sampling of a checkpoint, before pilot chains reduce the step size."""
     n = int(checkpoint.problem.is_train.sum())
     if n == 0:
         raise NotDefined("local_learning_coefficient", "the training examples are unknown")
@@ -210,14 +211,14 @@ def default_sampling(checkpoint: Checkpoint, components: Sequence[str] | None = 
 
 
 def require_positive(arguments: dict[str, float | None]) -> None:
-    """Raise ConfigError for the first that is given and not above 0."""
+    """Raise ConfigError for the first given argument that is not above 0."""
     for name, value in arguments.items():
         if value is not None and not 0 < value < math.inf:
             raise ConfigError(name, value, "must be above 0")
 
 
 def weights_of(model: Model, components: Sequence[str] | None) -> tuple[str, ...]:
-    """The parameters that some parts or parameters consist of, in the order of the model; all for None."""
+    """Return the parameters in the given parts or parameters, in the order of the model; all for None."""
     names = [name for name, _ in model.named_parameters()]
     if components is None:
         return tuple(names)
@@ -232,27 +233,27 @@ def weights_of(model: Model, components: Sequence[str] | None) -> tuple[str, ...
 
 
 def size_of(model: Model, components: Sequence[str] | None) -> int:
-    """The number of weights in some parts or parameters; of all for None."""
+    """Return the number of weights in the given parts or parameters; of all for None."""
     weights = dict(model.named_parameters())
     return sum(weights[name].numel() for name in weights_of(model, components))
 
 
 def default_batch_size(surface: LossSurface, heat: float, default: Regime) -> int:
-    """At least nβ examples where that is cheap: then batches add no more noise than the steps' finite size does."""
+    """Return a batch size of at least nβ if this is cheap, so that batch noise is no larger than the step error."""
     wanted = max(BATCH_SIZE, math.ceil(heat)) if default.tunes else BATCH_SIZE
     return min(wanted, surface.most_at_once)
 
 
 def rise_on_batches(surface: LossSurface, place: Int[Tensor, "sampled"], chains: int, batch_size: int) -> Loss:
-    """Return the rise of the loss above its value at the start, on a random batch for each chain.
+    """Return the increase of the loss above its value at the start, on a random batch for each chain.
 
-    Batches are drawn with replacement; all training examples at once where a batch would hold them.
+    Batches are drawn with replacement, unless a batch holds all training examples.
 
     Args:
         surface: the training loss.
-        place: where the sampled weights are among all.
-        chains: each has its own batches.
-        batch_size: examples in a batch.
+        place: indices of the sampled weights among all weights.
+        chains: number of chains, each with its own batches.
+        batch_size: number of examples in a batch.
     """
     n, device = surface.n_train, surface.start.device
     draws = [torch.Generator().manual_seed(BATCH_SEED + chain) for chain in range(chains)]
@@ -276,5 +277,5 @@ def rise_on_batches(surface: LossSurface, place: Int[Tensor, "sampled"], chains:
 
 
 def one_by_one(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
-    """The same for each row of two tensors in turn, for modules that vmap does not know."""
+    """Return a loop over the rows of two tensors, for modules that do not support vmap."""
     return lambda first, second: torch.stack([function(*pair) for pair in zip(first, second, strict=True)])

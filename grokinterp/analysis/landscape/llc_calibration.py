@@ -1,4 +1,4 @@
-"""How the local learning coefficient depends on step size, localization and temperature."""
+"""Dependence of the local learning coefficient on step size, localization, and temperature."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,13 +27,13 @@ MEASURED = (
     "llc_diverged",
     "llc_converged",
 )
-"""What is kept of every point of the map."""
+"""Fields stored for every point of the map."""
 
 STEP_SIZES, LOCALIZATIONS, INVERSE_TEMPERATURES = (0.25, 1.0, 4.0, 16.0), (0.1, 1.0, 10.0), (0.3, 1.0, 3.0)
 """Multiples of the defaults."""
 
 AXES = {"step_size": "step_sizes", "localization": "localizations", "inverse_temperature": "inverse_temperatures"}
-"""An argument of the analysis, and that of the calibration that takes several values of it."""
+"""Arguments of the analysis, with the argument of the calibration that takes several values."""
 
 COUNTS = ("chains", "burn_in", "draws", "batch_size")
 
@@ -51,29 +51,30 @@ def calibrate_llc(
     components: Sequence[str] | None = None,
     progress: bool = False,
 ) -> xr.Dataset:
-    """Measure the local learning coefficient at every combination of step size, localization and temperature.
+    """Measure the local learning coefficient at every combination of step size, localization, and temperature.
 
-    A coefficient can be trusted where it does not change with ε, where chains converge, and where it changes slowly
-    with γ and nβ; where no such region exists, it depends on these choices and must be given together with them.
+    A coefficient is reliable in a region where chains converge, it does not change with ε, and it changes slowly with γ
+    and nβ. If no such region exists, it depends on these choices and must be reported together with them.
 
     Args:
-        checkpoint: the weights.
+        checkpoint: the checkpoint with the weights.
         step_sizes: ε (default: ¼, 1, 4 and 16 times the default of the checkpoint's regime).
         localizations: γ (default: 0.1, 1 and 10 times the default).
         inverse_temperatures: nβ (default: 0.3, 1 and 3 times n / log n).
-        chains: as of ``local_learning_coefficient``.
-        burn_in: as there.
-        draws: as there.
-        batch_size: as there.
-        components: as there.
+        chains: as in ``local_learning_coefficient``.
+        burn_in: as in ``local_learning_coefficient``.
+        draws: as in ``local_learning_coefficient``.
+        batch_size: as in ``local_learning_coefficient``.
+        components: as in ``local_learning_coefficient``.
         progress: show a progress bar on standard error.
 
     Returns:
-        llc, its spread, R̂, equilibrium, step error, part held by the localization, and whether it diverged or
-        converged, over ``inverse_temperature``, ``localization`` and ``step_size``, ascending.
+        A dataset of llc, its spread, R̂, equilibrium, step error, part held by the localization, and whether chains
+        diverged or converged, over ascending ``inverse_temperature``, ``localization`` and ``step_size``.
 
     Raises:
-        NotDefined, ConfigError: as ``local_learning_coefficient``; an empty list, or values that are not above 0.
+        NotDefined: as ``local_learning_coefficient``.
+        ConfigError: as ``local_learning_coefficient``, or if a list is empty or has values that are not above 0.
     """
     default = default_sampling(checkpoint, components)
     axes = {
@@ -107,18 +108,18 @@ def calibrate_llc(
 
 
 def grid(given: Sequence[float] | None, default: float, multiples: Sequence[float]) -> list[float]:
-    """The values given, ascending, or multiples of the default."""
+    """Return the given values in ascending order, or multiples of the default."""
     return sorted({float(f"{default * multiple:.4g}") for multiple in multiples} if given is None else set(given))
 
 
 def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
-    """Return arguments of ``local_learning_coefficient`` written as key=value.
+    """Return the arguments of ``local_learning_coefficient`` given as key=value.
 
     >>> parse_settings(["step_size=1e-5", "chains=4", "components=embed,unembed"])
     {'step_size': 1e-05, 'chains': 4, 'components': ['embed', 'unembed']}
 
     Raises:
-        ConfigError: an unknown key, or a value that is no number.
+        ConfigError: a key is unknown, or a value is not a number.
     """
     found: dict[str, Any] = {}
     for text in texts:
@@ -138,5 +139,5 @@ def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def axes_of(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The same arguments for ``calibrate_llc``: one value of ε, γ or nβ is an axis of length one."""
+    """Return the same arguments for ``calibrate_llc``: a single value of ε, γ or nβ becomes an axis of length one."""
     return {AXES.get(key, key): [value] if key in AXES else value for key, value in settings.items()}

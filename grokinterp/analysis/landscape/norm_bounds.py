@@ -1,4 +1,4 @@
-"""What the norms of the weights say about the network: products that bound its capacity, and its largest logit."""
+"""Products of weight norms, which bound the capacity of the network and its largest logit."""
 
 from collections.abc import Callable, Sequence
 from functools import reduce
@@ -19,12 +19,12 @@ AXES = {"norm": NORMS}
 
 
 class NormBounds(NamedTuple):
-    """Norms of all weight matrices together, as decimal logarithms.
+    """Products of the norms of all weight matrices, and bounds on the logits, as decimal logarithms.
 
     norm_product: log10 of the product of the matrices' norms; of the L2 path norm for path [1]
-    product_per_margin: log10 of that product divided by the margin that 90 % of training examples exceed [1]
-    logit_bound: log10 of the size that no logit exceeds on any input, by this norm [1]
-    largest_logit: log10 of the largest size of a logit on the examples [1]
+    product_per_margin: log10 of the norm product divided by the margin that 90 % of training examples exceed [1]
+    logit_bound: log10 of an upper bound on the absolute logits for any input, by this norm [1]
+    largest_logit: log10 of the largest absolute logit on the examples [1]
     """
 
     norm_product: Float[Tensor, "norm"]
@@ -36,17 +36,18 @@ class NormBounds(NamedTuple):
 def norm_bounds(checkpoint: Checkpoint) -> NormBounds:
     """Return products of norms of the weight matrices, alone and divided by the margin, and bounds on the logits.
 
-    Norms of a matrix W [in, out]: L1_inf, the largest Σ_i |W_ij| of an output j; frobenius; spectral, the largest
-    singular value. norm_product multiplies them over the embedding, the hidden layers and the unembedding; in a
-    transformer over W_E, W_V and W_O (all heads side by side), W_in, W_out and W_U, since queries and keys only weigh;
-    in a recursive model with the shared network once. For path it is the L2 path norm √(Σ_paths Π w²) of an MLP, NaN
-    elsewhere and for the quadratic activation, along whose paths weights do not multiply. Bounds on the generalization
-    gap grow with product / margin; they are vacuous at these sizes, and it is their course over training that is read.
+    The norms of a matrix W [in, out] are L1_inf, the largest Σ_i |W_ij| over outputs j; frobenius; and spectral, the
+    largest singular value. norm_product multiplies them over the embedding, the hidden layers, and the unembedding; in
+    a transformer over W_E, W_V and W_O (all heads concatenated), W_in, W_out and W_U, because queries and keys only
+    determine averages; a recursive model counts the shared network once. For path it is the L2 path norm
+    √(Σ_paths Π w²) of an MLP, and NaN for other models and for the quadratic activation, for which weights do not
+    multiply along paths. Bounds on the generalization gap increase with product / margin; they are vacuous at these
+    sizes, so only their change over training is informative.
 
-    logit_bound follows one input through the network: an affine map multiplies the bound by the norm and adds the
-    bias's; sums and residual streams add; ReLU, GELU and SiLU do not enlarge, the quadratic activation squares;
-    attention averages, its weights summing to 1 (or to rate + (1 - rate) n); a LayerNorm and an RMSNorm restart at √d.
-    path does so entry by entry, with |W|, and is never above L1_inf. |logit| ≤ bound on every input, proven up to
+    logit_bound propagates a bound through the network: an affine map multiplies it by the norm and adds the norm of the
+    bias; sums and residual streams add; ReLU, GELU and SiLU do not increase it, and the quadratic activation squares
+    it; attention averages, with weights that sum to 1 (or to rate + (1 - rate) n); LayerNorm and RMSNorm reset it to
+    √d. path does this entry by entry, with |W|, and never exceeds L1_inf. |logit| ≤ bound holds for every input, up to
     rounding; compare it with largest_logit.
 
     Source: Bartlett and Mendelson 2002 (L1_inf); Neyshabur et al. 2015 (path and Frobenius norms); Bartlett et al.
@@ -71,12 +72,12 @@ def norm_bounds(checkpoint: Checkpoint) -> NormBounds:
 
 
 def product_of(size: Callable[[Tensor], Tensor], matrices: Sequence[Tensor]) -> Float[Tensor, ""]:
-    """Product of the norms."""
+    """Return the product of the norms."""
     return torch.stack([size(matrix) for matrix in matrices]).prod()
 
 
 def path_norm(model: Model, matrices: Sequence[Tensor]) -> Float[Tensor, ""]:
-    """Return √ of the sum over all paths from an input to a logit of the product of the squared weights and biases."""
+    """Return the root of the sum, over all paths from input to logit, of the product of squared weights and biases."""
     biases = model.chain_biases
     if biases is None:
         return matrices[0].new_tensor(torch.nan)
@@ -88,7 +89,7 @@ def path_norm(model: Model, matrices: Sequence[Tensor]) -> Float[Tensor, ""]:
 
 
 def train_margin(checkpoint: Checkpoint) -> Float[Tensor, ""]:
-    """The margin that 90 % of the training examples exceed; NaN where it is not positive or nothing was trained on."""
+    """Return the margin that 90 % of the training examples exceed; NaN if it is not positive or without examples."""
     is_train, labels = checkpoint.problem.is_train, checkpoint.problem.trained_labels
     if not is_train.any():
         return checkpoint.logits.new_tensor(torch.nan).double()

@@ -1,4 +1,4 @@
-"""The weight trajectory: the distance from its endpoints, and whether it is straight."""
+"""The weight trajectory: distances from its endpoints, and directions."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -12,13 +12,13 @@ from grokinterp.runs.checkpoint import Checkpoint
 
 
 class WeightPath(NamedTuple):
-    """Where the weights are between the first and the last checkpoint.
+    """Position of the weights between the first and the last checkpoint.
 
     distance_from_initial: L2 distance of all parameters from the first checkpoint [1]
     distance_from_initial_of: L2 distance of the parameter from the first checkpoint [1]
     distance_to_final: L2 distance of all parameters to the last checkpoint [1]
-    cosine_to_initial: cosine between the weights and those of the first checkpoint, all parameters [1]
-    successive_update_cosine: cosine between the last updates before this and before the previous checkpoint [1]
+    cosine_to_initial: cosine between the weights and the weights of the first checkpoint, all parameters [1]
+    successive_update_cosine: cosine between the updates that led to this and to the previous checkpoint [1]
     """
 
     distance_from_initial: Float[Tensor, ""]
@@ -31,20 +31,18 @@ class WeightPath(NamedTuple):
 def weight_path(
     checkpoint: Checkpoint, *, initial_weights: Mapping[str, Tensor], final_weights: Mapping[str, Tensor]
 ) -> WeightPath:
-    """Return the distances of the weights from the first and to the last checkpoint, and the direction of their path.
+    """Return the distances of the weights from the first and last checkpoints, and the directions of their trajectory.
 
-    These are ‖θ - θ_first‖, ‖θ - θ_last‖, cos(θ, θ_first) and cos(Δ, Δ_before), over all parameters together.
-
-    Δ is the optimizer step that led to this checkpoint, Δ_before the one that led to the checkpoint
-    saved before: near 1 where the weights move on straight, near 0 where directions are
-    forgotten between two checkpoints, below 0 where they swing. They are successive steps only
-    where every step is saved. NaN where one is unknown or has no length, as for the first
-    checkpoints.
+    These are ‖θ - θ_first‖, ‖θ - θ_last‖, cos(θ, θ_first) and cos(Δ, Δ_before), over all parameters together, where Δ
+    is the optimizer step that led to this checkpoint and Δ_before the step that led to the previous checkpoint. The
+    last cosine is near 1 if the weights move in a straight line, near 0 if directions are uncorrelated between
+    checkpoints, and negative if the weights oscillate. The two steps are consecutive only if every step is saved. NaN
+    if a step is unknown or zero, as for the first checkpoints.
 
     Args:
-        checkpoint: where.
-        initial_weights: the parameters of the run's first checkpoint.
-        final_weights: those of its last.
+        checkpoint: the checkpoint.
+        initial_weights: the parameters of the first checkpoint of the run.
+        final_weights: the parameters of the last checkpoint of the run.
 
     Source: docs/formulas.md, Geometry.
     """
@@ -63,12 +61,12 @@ def weight_path(
 
 
 def on_device_of(weights: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The others where the weights are."""
+    """Return the other weights on the device of the weights."""
     return {name: others[name].to(weight.device) for name, weight in weights.items()}
 
 
 def square_distances(weights: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> Float[Tensor, "parameter"]:
-    """Σ of squared differences, of each parameter.
+    """Return the sum of squared differences for each parameter.
 
     >>> square_distances({"w": torch.tensor([1.0, 2.0])}, {"w": torch.tensor([1.0, 5.0])})
     tensor([9.], dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Geometry of the weights: norms, singular values, effective rank."""
+"""Geometry of the weights: norms, singular values, and effective rank."""
 
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ AXES = {"matrix": lambda setting: matrix_names(setting.model), "rank": range(1, 
 
 
 class WeightNorms(NamedTuple):
-    """How large the weights are.
+    """Norms of the weights.
 
     weight_norm: sum of squares of all parameters [1]
     parameter_norm: L2 norm of all parameters, the square root of the sum of squares [1]
@@ -31,7 +31,7 @@ class WeightNorms(NamedTuple):
 
 
 class SingularValues(NamedTuple):
-    """How many directions the weight matrices use.
+    """Singular values and effective rank of the weight matrices.
 
     singular_value: singular values of the matrix, largest first [1]
     effective_rank: exponential of the entropy of the matrix's normalized singular values [1]
@@ -53,12 +53,13 @@ def weight_norms(checkpoint: Checkpoint) -> WeightNorms:
 def singular_values(checkpoint: Checkpoint) -> SingularValues:
     """Return the largest singular values and the effective rank of the weight matrices.
 
-    The matrices are those that ``matrix_names`` lists, each with its 16 largest singular values.
+    The effective rank is exp(-Σ_i q_i log q_i), q_i = σ_i / Σσ, over all singular values σ: 1 for a matrix of rank 1,
+    and the full rank if all singular values are equal. The 16 largest singular values of every matrix are stored, with
+    NaN for a matrix with fewer. They are the roots of the eigenvalues of the smaller Gram matrix, A Aᵀ or Aᵀ A, which
+    are accurate within 1e-6 of the largest singular value.
 
-    σ are the roots of the eigenvalues of the smaller Gram matrix A Aᵀ or Aᵀ A, which keeps each within
-    1e-6 of the largest. effective rank = exp(-Σ_i q_i log q_i), q_i = σ_i / Σσ, over all singular
-    values. A matrix with fewer than 16 has NaN in the rest. W_L = W_out W_U is the neuron-to-logit map,
-    QK.h = W_Q W_Kᵀ and OV.h = W_V W_O are head h's circuits, all of the last layer.
+    The matrices are listed by ``matrix_names``: W_L = W_out W_U is the neuron-to-logit map, and QK.h = W_Q W_Kᵀ and
+    OV.h = W_V W_O are the circuits of head h, all in the last layer.
 
     Source: Roy and Vetterli 2007 (effective rank); Elhage et al. 2021 (QK and OV circuits).
     """
@@ -69,7 +70,7 @@ def singular_values(checkpoint: Checkpoint) -> SingularValues:
 
 
 def matrix_names(model: Model) -> list[str]:
-    """Return the ``matrix`` coordinate of ``singular_values``: the dense matrices', then QK.0, QK.1, …, OV.0, …."""
+    """Return the ``matrix`` coordinate of ``singular_values``: dense matrices, then QK.0, QK.1, …, OV.0, …."""
     return [*model.dense_matrices, *(f"{name}.{head}" for name in model.head_circuits for head in range(model.n_heads))]
 
 
@@ -79,7 +80,7 @@ def dense_spectra(model: Model) -> dict[str, Float[Tensor, "_"]]:
 
 
 def head_spectra(model: Model) -> dict[str, Float[Tensor, "head _"]]:
-    """Return the singular values of every head's circuits, from the R factors of its two thin matrices."""
+    """Return the singular values of the circuits of every head, from the R factors of its two thin matrices."""
     sides = {name: (a.detach().double(), b.detach().double()) for name, (a, b) in model.head_circuits.items()}
     return {name: product_singular(a, b) for name, (a, b) in sides.items()}
 
@@ -87,7 +88,7 @@ def head_spectra(model: Model) -> dict[str, Float[Tensor, "head _"]]:
 def product_singular(
     left: Float[Tensor, "*batch m k"], right: Float[Tensor, "*batch n k"]
 ) -> Float[Tensor, "*batch _"]:
-    """Singular values of left · rightᵀ, largest first: those of the small product of their R factors.
+    """Return the singular values of left · rightᵀ, largest first, from the small product of their R factors.
 
     >>> product_singular(torch.tensor([[2.0], [0.0]]), torch.tensor([[0.0], [3.0]]))
     tensor([6.])
