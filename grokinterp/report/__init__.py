@@ -1,4 +1,4 @@
-"""One self-contained HTML file that tells a run phase by phase."""
+"""Write reports: one self-contained HTML file that describes a run phase by phase."""
 
 from grokinterp.report.write import render, write_report
 

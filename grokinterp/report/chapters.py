@@ -1,4 +1,4 @@
-"""The chapters of a page, in its order."""
+"""The chapters of a report, in page order."""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -9,15 +9,15 @@ from grokinterp.report.plate import Plate, Table, View, not_shown, pictures
 
 
 class Chapter(NamedTuple):
-    """A chapter of the page, and of the analyses and figures.
+    """A chapter of the report; analyses and figures are divided in the same way.
 
     Attributes:
-        name: of its files.
+        name: the name of its files.
         title: its heading.
         plates: its figures.
         checkpoint_plates: figures of single checkpoints, shown in every phase or, without phases, in the chapter.
-        lead: its first sentences.
-        table: numbers above its figures, if any.
+        lead: returns its first sentences.
+        table: returns a table to show above its figures, if any.
     """
 
     name: str
@@ -49,7 +49,7 @@ CHAPTERS = (
 
 
 def sections(chapters: Iterable[Chapter], view: View) -> list[Section]:
-    """Return the chapters that have a figure."""
+    """Return the chapters with at least one figure."""
     found = []
     for chapter in chapters:
         both = (*chapter.checkpoint_plates, *chapter.plates)

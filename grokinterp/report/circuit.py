@@ -1,4 +1,4 @@
-"""The chapter on the circuit: the verdict, its causal evidence, the idealized network, modes and certificates."""
+"""The chapter on the circuit: verdict, causal evidence, idealized network, modes, and certificates."""
 
 import numpy as np
 import xarray as xr
@@ -8,7 +8,7 @@ from grokinterp.numbers import number, percent
 from grokinterp.report.plate import Plate, View
 
 MEANINGS = {
-    "clock": "a clock: it turns both operands into angles and multiplies their waves, so that the logits follow "
+    "clock": "a clock: it maps both operands to angles and multiplies their waves, so that the logits follow "
     "cos w(a + b − c)",
     "pizza": "a pizza, a circuit of the sum type: it adds the operands, as points on circles, before any nonlinearity, "
     "so that the logits follow the sum, whose length depends on a − b",
@@ -17,24 +17,24 @@ MEANINGS = {
     "multiply them, so it is not a clock, and its circles do not behave like pizzas",
     "irrep-based": "the irreducible representations of the task's group, whose characters its logits follow",
     "memorizer": "memory: it answers the training {examples} but not the others",
-    "none": "none of the known circuits, as far as the evidence goes",
+    "none": "none of the known circuits, according to the evidence",
 }
 """The meaning of each verdict."""
 
 
 def lead(view: View) -> str:
-    """Return the verdict on the last checkpoint, how close the evidence is to another verdict, and what it explains."""
+    """Return the verdict on the last checkpoint, any verdict that is close, and how much the circuit explains."""
     results = view.results
     if results.circuit is None:
         return ""
     meaning = MEANINGS.get(results.circuit, results.circuit).format(examples=view.vocabulary.examples)
     other = results.circuit_close_to
     close = f" The evidence is close to that for the verdict “{other}”." if other else ""
-    return f"The network of the last checkpoint computes with {meaning}.{close}{explained(view)}"
+    return f"At the last checkpoint, the network computes with {meaning}.{close}{explained(view)}"
 
 
 def explained(view: View) -> str:
-    """Return how much of the logits' variance the circuit explains; '' where no circuit was found."""
+    """Return a sentence on the share of the logits' variance that the circuit explains; "" without a circuit."""
     results = view.results
     by_group = results.circuit == "irrep-based"
     share = results.measures().get("irreps_explained" if by_group else "logit_fve")
@@ -45,31 +45,31 @@ def explained(view: View) -> str:
 
 
 def verdict_caption(data: xr.Dataset, _view: View) -> str:
-    """Return how to read the strip of verdicts, and the curves of the evidence where they were measured."""
+    """Return the caption of the verdicts and, where measured, of the curves of the evidence."""
     text = "The circuit of each checkpoint"
     if "circularity" not in data or not np.isfinite(data["circularity"]).any():
         return f"{text}."
     return (
         f"{text}, with its evidence: a gradient symmetricity of 0.98 or more indicates a pizza, of 0.707 or less a "
-        "clock. A model that adds its operands before the first nonlinearity is judged by the answers of its circles. "
-        "Distance irrelevance is not part of the verdict. Several pizzas together also fit the clock template."
+        "clock. A model that adds its operands before the first nonlinearity is classified by the answers of its "
+        "circles. Distance irrelevance is not part of the verdict. Several pizzas together also fit the clock template."
     )
 
 
 def largest_family(data: xr.Dataset, name: str) -> str:
-    """Return a sentence on the family with the largest share at the last checkpoint; '' where it is not finite."""
+    """Return a sentence on the mode family with the largest final share; "" if a share is not finite."""
     last = data[name].isel(step=-1)
     if not np.isfinite(last).all():
         return ""
     best = last.isel(mode_family=int(last.values.argmax()))
-    return f" At the end, {percent(float(best))} is {best['mode_family'].item()}."
+    return f" The largest share at the end is {percent(float(best))} ({best['mode_family'].item()})."
 
 
 def alignment_caption(data: xr.Dataset, _view: View) -> str:
-    """Return how to read phase alignment, and the angle around which the last checkpoint's phases gather."""
+    """Return the caption of the phase alignment, with the angle at the last checkpoint."""
     text = (
-        "How closely φ_a + φ_b − φ_out gathers around one angle over the neurons, weighted by their amplitudes: 1 if "
-        "it is the same for all. Dotted: independent phases."
+        "Concentration of φ_a + φ_b − φ_out around one angle over the neurons, weighted by their amplitudes: 1 if the "
+        "angle is the same for all neurons. Dotted: independent phases."
     )
     angle = float(data["phase_alignment_angle"][-1])
     return f"{text} At the end, the angle is {number(angle)} rad." if np.isfinite(angle) else text
@@ -86,9 +86,9 @@ PLATES = (
         lambda data, view: figures.causal_evidence(data, view.phases),
         ("causal_evidence",),
         "Causal evidence",
-        "Over held-out pairs: necessity is the increase in loss without the key structure, and sufficiency is how well "
-        "the key structure answers alone. Dotted: the same for as much random structure. The score is high only if "
-        "both are high.",
+        "On held-out pairs: necessity is the increase in loss without the key structure, and sufficiency is how well "
+        "the key structure alone answers. Dotted: the same for an equal amount of random structure. The score is high "
+        "only if both are high.",
     ),
     Plate(
         lambda data, view: figures.idealized_network(data, view.phases),
@@ -126,8 +126,8 @@ PLATES = (
         lambda data, view: figures.key_directions(data, view.phases),
         ("key_directions",),
         "Neurons along the key directions",
-        "Share of the neurons' variance, along the directions from which the logits read a key frequency, that is "
-        "α cos w(a + b) + β sin w(a + b); mean of the cosine's and the sine's direction.",
+        "Along the directions from which the logits read a key frequency: share of the neurons' variance of the form "
+        "α cos w(a + b) + β sin w(a + b), averaged over the directions of the cosine and the sine.",
     ),
     Plate(
         lambda data, view: figures.phase_alignment(data, view.phases),

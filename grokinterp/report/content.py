@@ -1,4 +1,4 @@
-"""The content of a report as plain values for its template."""
+"""Collect the content of a report as plain values for its template."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from grokinterp.runs.results import Results
 
 
 class PhaseSection(NamedTuple):
-    """One phase: its steps, its course, what changed in it, and its figures."""
+    """One phase: its steps, its course, its changes, and its figures."""
 
     name: str
     start: str
@@ -34,7 +34,7 @@ class PhaseSection(NamedTuple):
 
 
 def view_of(results: Results) -> View:
-    """Return a run with its history and vocabulary, and the checkpoints at the borders of its phases."""
+    """Return the view of a run: its history, its vocabulary, and the checkpoints at the borders of its phases."""
     history, _ = history_of(results)
     steps = results.dataset["step"].values
     borders = {step for phase in (history.phases if history else ()) for step in checkpoints_of(phase, steps)}
@@ -42,7 +42,7 @@ def view_of(results: Results) -> View:
 
 
 def content(view: View, chapters: Iterable[Chapter] = CHAPTERS) -> dict[str, Any]:
-    """Return everything that the template shows but the slider."""
+    """Return all values that the template shows, except the slider."""
     results, history, chapters = view.results, view.history, tuple(chapters)
     verdict, sentence = verdict_of(view)
     by_phase = [phase_section(phase, history, view, chapters) for phase in history.phases] if history else []
@@ -71,13 +71,13 @@ def content(view: View, chapters: Iterable[Chapter] = CHAPTERS) -> dict[str, Any
 
 
 def curves(view: View) -> Gallery:
-    """Return the curves over the whole run, or why there are none."""
+    """Return the curves over the whole run, or a note if there are none."""
     shown = pictures(timeline.PLATES, view)
     return Gallery(shown, "" if shown else "Not shown: there are no training metrics and no analyzed checkpoints.")
 
 
 def history_of(results: Results) -> tuple[History | None, str]:
-    """Return the history, or why there is none."""
+    """Return the history and "", or None and the reason why there is no history."""
     try:
         return results.history, ""
     except GrokinterpError as error:
@@ -85,7 +85,7 @@ def history_of(results: Results) -> tuple[History | None, str]:
 
 
 def verdict_of(view: View) -> tuple[str, str]:
-    """Return the verdict from the history or the last checkpoint alone, and its sentence without the verdict."""
+    """Return the verdict on the history or the last checkpoint, and its sentence without the verdict."""
     results, history = view.results, view.history
     if history is not None:
         verdict, sentence = history.verdict, history.describe()
@@ -94,30 +94,30 @@ def verdict_of(view: View) -> tuple[str, str]:
     else:
         return "no verdict", f"Nothing is known about this run yet: {history_of(results)[1]}."
     heading = f"{verdict[:1].upper()}{verdict[1:]}"
-    said = sentence.removeprefix(f"{heading}: ").removeprefix(f"{heading} ")
-    return verdict, f"{said[:1].upper()}{said[1:]}"
+    text = sentence.removeprefix(f"{heading}: ").removeprefix(f"{heading} ")
+    return verdict, f"{text[:1].upper()}{text[1:]}"
 
 
 def _no_phases(results: Results, history: History | None) -> str:
-    """Return why there is no phase."""
+    """Return the reason why there are no phases."""
     if results.no_history is not None:
         return results.no_history
-    return "has no evaluations to date them by" if history is None else "has too few evaluations to show a course"
+    return "has no evaluations" if history is None else "has too few evaluations"
 
 
 def warnings(results: Results) -> list[str]:
-    """Return what a reader must know before trusting the rest, one sentence each."""
+    """Return warnings that precede the results, one sentence each."""
     status = str(results.directory.status.get("status", "unknown"))
-    said = {
+    messages = {
         "diverged": f"Training stopped: {results.directory.status.get('why', 'a loss or gradient was not finite')}.",
         "interrupted": "Training was interrupted before its last step.",
         "running": "Training had not finished when this report was written.",
     }
-    found = [said[status]] if status in said else []
+    found = [messages[status]] if status in messages else []
     if not results.dataset.sizes["step"]:
         found.append("No checkpoint has been analyzed, so no figure shows the network itself.")
     if results.skipped:
-        found.append(f"{len(results.skipped)} damaged checkpoint(s) were left out; Provenance lists them.")
+        found.append(f"{len(results.skipped)} damaged checkpoint(s) were skipped; see Provenance.")
     return found
 
 
@@ -154,7 +154,7 @@ def at_borders(phase: Phase, view: View, plates: Iterable[Plate]) -> list[Pictur
 
 
 def provenance(results: Results, vocabulary: Vocabulary) -> dict[str, list[tuple[str, str]]]:
-    """Return tables of the run, its configuration and its environment."""
+    """Return tables on the run, its configuration, and its environment."""
     directory, leaked = results.directory, results.leaked_share
     steps = results.dataset["step"].values
     data = [

@@ -1,7 +1,7 @@
-"""The checkpoint slider: its panels, and chosen checkpoints packed small enough to travel inside the page.
+"""The checkpoint slider: its panels, and selected checkpoints packed compactly into the page.
 
-Heatmaps become one byte a pixel. Attention that is A[a, b] = σ(f_a - g_b), as in every one-layer model, whose score for
-a token depends on that token alone, is packed as f and g; it is drawn from them to within half a level.
+Heatmaps are packed as one byte per pixel. Attention of the form A[a, b] = σ(f_a - g_b), as in every one-layer model,
+whose score for a token depends on that token alone, is packed as f and g; it is drawn from them to within half a level.
 """
 
 import base64
@@ -27,12 +27,12 @@ from grokinterp.report.plate import View, not_shown
 from grokinterp.report.structure import attention_caption, circle_caption, thinned
 
 MOST_FRAMES = 400
-"""A slider is about as many pixels wide."""
+"""Maximum number of frames; a slider is about as many pixels wide."""
 
 LEVELS = 255
 READOUTS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "restricted_loss", "excluded_loss")
 READ = ("performance", "progress_measures", "logit_spectrum", "circuit")
-"""Analyses that the slider reads its numbers and curves from."""
+"""Analyses that provide the numbers and curves of the slider."""
 
 CURVES = {
     "train_loss": "train", "test_loss": "test", "restricted_loss": "restricted", "excluded_loss": "excluded",
@@ -46,10 +46,10 @@ class Panel(NamedTuple):
 
     Attributes:
         name: the variable that the script draws on it.
-        analyses: those whose results it shows.
+        analyses: the analyses whose results it shows.
         title, caption: as for a plate.
-        pack: makes its frames.
-        css: its width.
+        pack: returns its packed frames.
+        css: its width class.
     """
 
     name: str
@@ -68,10 +68,10 @@ class Explorer(NamedTuple):
     """The slider as plain values for the template; ``frames`` is None without checkpoints or panels.
 
     Attributes:
-        frames: what the script draws.
-        n_steps: checkpoints with results of all panels.
-        panels: in the order of the page.
-        missing: a sentence on what is not shown.
+        frames: the data that the script draws.
+        n_steps: number of checkpoints with results for all panels.
+        panels: the panels in page order.
+        missing: a sentence on panels that are not shown.
     """
 
     frames: Packed | None
@@ -92,25 +92,25 @@ def explorer(view: View, *, budget: int) -> Explorer:
 
 
 def explored(view: View) -> xr.Dataset:
-    """Return the results that the slider shows, over the steps that they have in common."""
+    """Return the results that the slider shows, over their common steps."""
     return view.results.joined(*READ, *(name for panel in PANELS for name in panel.analyses))
 
 
 def losses_caption(data: xr.Dataset) -> str:
-    """Return how to read the curves of the losses."""
+    """Return the caption of the loss curves."""
     text = "Position of this checkpoint in the run"
     which = "; restricted on all pairs, excluded (all keys) on the training pairs" if "restricted_loss" in data else ""
     return f"{text}{which}."
 
 
 def frames(dataset: xr.Dataset, view: View, *, budget: int = 3_000_000, total: int | None = None) -> Packed | None:
-    """Return everything that the slider shows as JSON values; None without checkpoints or without any of its panels.
+    """Return everything that the slider shows as JSON values; None without checkpoints or without panels.
 
     Args:
         dataset: analyses over the checkpoints.
-        view: checkpoints near the boundaries of its phases are shown more densely; its vocabulary names the axes.
-        budget: bytes that the packed frames may take in the page; they limit the number of checkpoints.
-        total: number of analyzed checkpoints, where the dataset has only some.
+        view: provides the phases, near whose boundaries checkpoints are denser, and the vocabulary of the axes.
+        budget: maximum size of the packed frames in the page, in bytes; it limits the number of checkpoints.
+        total: number of analyzed checkpoints, if the dataset contains only some of them.
     """
     if not dataset.sizes["step"] or not available(dataset):
         return None
@@ -122,7 +122,7 @@ def frames(dataset: xr.Dataset, view: View, *, budget: int = 3_000_000, total: i
 
 
 def packed(chosen: xr.Dataset, view: View) -> Packed:
-    """Return the frames of chosen checkpoints."""
+    """Return the frames of the selected checkpoints."""
     vocabulary = view.vocabulary
     return {
         "steps": chosen["step"].values.tolist(),
@@ -142,7 +142,7 @@ def packed(chosen: xr.Dataset, view: View) -> Packed:
 
 
 def sizes(dataset: xr.Dataset, view: View) -> tuple[int, float]:
-    """Return the bytes of the page that no frame takes, and those of a frame, measured on a sample of the steps."""
+    """Return the size independent of the frames and the size per frame, in bytes, measured on a sample of the steps."""
     sample = sorted({0, dataset.sizes["step"] // 2, dataset.sizes["step"] - 1})
     one, some = (len(json.dumps(packed(dataset.isel(step=at), view))) for at in (sample[-1:], sample))
     per_frame = (some - one) / (len(sample) - 1) if len(sample) > 1 else float(one)
@@ -172,7 +172,7 @@ def pack_spectrum(dataset: xr.Dataset) -> Packed:
 
 
 def pack_neurons(dataset: xr.Dataset) -> Packed:
-    """Pack frequency and variance explained of each neuron, [frame, (frequency, FVE), neuron]."""
+    """Pack the frequency and explained variance of each neuron, [frame, (frequency, FVE), neuron]."""
     fve = dataset["neuron_fve"].values if "neuron_fve" in dataset else np.zeros(dataset["neuron_frequency"].shape)
     return _numbers(np.stack([dataset["neuron_frequency"].values, fve], axis=1))
 
@@ -208,9 +208,9 @@ def pack_attention_by_position(dataset: xr.Dataset) -> Packed:
 
 
 def separate(attention: np.ndarray) -> np.ndarray | None:
-    """Return f and g [..., 2, operand] with attention [..., a, b] = σ(f_a - g_b) to within half a level, None without.
+    """Return f and g [..., 2, operand] with attention [..., a, b] = σ(f_a - g_b) to within half a level, else None.
 
-    An operand for which a ∘ b is never defined, such as b = 0 in a division, has no score: NaN.
+    An operand for which a ∘ b is never defined, such as b = 0 in a division, has the score NaN.
 
     >>> a = 1 / (1 + np.exp(np.array([0.0, 1.0])[None, :] - np.array([2.0, 3.0])[:, None]))
     >>> separate(a).shape, separate(np.array([[0.1, 0.9], [0.9, 0.1]]))
@@ -234,7 +234,7 @@ def separate(attention: np.ndarray) -> np.ndarray | None:
 
 
 def available(dataset: xr.Dataset) -> list[Panel]:
-    """Return the panels that the dataset has; the mean attention only where there is none by pairs."""
+    """Return the panels with data; the mean attention is shown only without attention by pairs."""
     by_position = {"attention_mean"} if "attention_to_a" in dataset else set()
     return [panel for panel in PANELS if panel.name in dataset and panel.name not in by_position]
 
@@ -267,11 +267,11 @@ PANELS = (
 )  # fmt: skip
 
 LOSSES = Panel("losses", ("performance",), "Losses", "", dict)
-"""Drawn from the curves of the frames, which need no packing."""
+"""The panel of the losses, whose curves need no packing."""
 
 
 def _numbers(values: np.ndarray) -> Packed:
-    """Pack numbers as 16-bit steps between their extremes, low + (level + 32767) * step; -32768 is not finite."""
+    """Pack numbers as 16-bit levels between their extremes, low + (level + 32767) * step; -32768 is not finite."""
     finite = values[np.isfinite(values)].astype(float)
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     step = (high - low) / 65534 or 1.0
@@ -292,7 +292,7 @@ def _reach(values: np.ndarray) -> float:
 
 
 def _readouts(dataset: xr.Dataset) -> list[dict[str, Any]]:
-    """Return label and written value of a few measures at every chosen step."""
+    """Return the label and the formatted values of a few measures at every selected step."""
     found = [(measure, series(dataset, measure)) for measure in MEASURES if measure.name in READOUTS]
     written = [
         {"label": measure.label.split(",")[0], "values": [number(float(value)) for value in values.values]}
@@ -304,7 +304,7 @@ def _readouts(dataset: xr.Dataset) -> list[dict[str, Any]]:
 
 
 def _curves(dataset: xr.Dataset) -> list[dict[str, Any]]:
-    """Return the losses at every chosen step, null where they have no place on a logarithmic axis."""
+    """Return the losses at every selected step; null if they have no place on a logarithmic axis."""
     return [
         {
             "label": label,

@@ -1,4 +1,4 @@
-"""The glossary: every analysis of a run in its own words, terms that belong to no analysis, and the papers cited."""
+"""The glossary: descriptions of all analyses of a run, general terms, and the cited papers."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -13,11 +13,11 @@ from grokinterp.report.chapters import Chapter
 from grokinterp.report.plate import View
 
 REFERENCES = Path(__file__).parent / "references.md"
-"""The full references, one a line."""
+"""The full references, one per line."""
 
 NAME = r"[A-Z][\w-]+"
 CITATION = re.compile(rf"({NAME})(?:,? (?:and|&) {NAME}| et al\.|, {NAME})*,? ((?:19|20)\d\d)\b")
-"""First author and year."""
+"""Matches the first author and the year of a citation."""
 
 
 class Entry(NamedTuple):
@@ -44,7 +44,7 @@ TERMS = (
     Entry(
         "Loss, accuracy",
         [
-            "The loss is the mean over the examples of what training minimized, in float64: the cross-entropy, -log "
+            "The loss is the mean over the examples of the training loss, in float64: the cross-entropy, -log "
             "StableMax, or the squared error averaged over the classes; under deep supervision it is also averaged "
             "over the steps of the model. The accuracy is the share of the examples answered as they are labeled. Test "
             "examples are held out from both training and validation."
@@ -78,40 +78,40 @@ TERMS = (
         "Thilak et al. 2022; rules: docs/formulas.md",
     ),
 )
-"""Terms that belong to no analysis."""
+"""Terms that do not belong to an analysis."""
 
 LEARNED = Entry(
     "Order of learning",
     [
-        "For each key frequency or representation of the last checkpoint: the first checkpoint from which on its "
-        "similarity with the logits is at least half of its final value, and the first from which on it is key."
+        "For each key frequency or representation of the last checkpoint: the first checkpoint from which its "
+        "similarity with the logits stays at least half of its final value, and the first from which it stays key."
     ],
     "Chughtai et al. 2023; dates: docs/formulas.md",
 )
 MISLABELED = Entry(
     "Mislabeled examples",
     [
-        "Training examples with a wrong label, by label noise: shown are the share answered as labeled, and the share "
-        "given the true answer nonetheless."
+        "Training examples with an incorrect label, due to label noise. The report shows the share answered as labeled "
+        "and the share answered correctly in spite of the label."
     ],
     "Doshi et al. 2023",
 )
 EXPONENTS = Entry(
     "Exponents, frequencies",
     [
-        "Where the answers are the products of a cyclic group of order n with generator g, operands and classes are "
+        "If the answers are the products of a cyclic group of order n with generator g, operands and classes are "
         "numbered by their exponents, g^i ∘ g^j = g^(i + j): the residues themselves under addition, discrete "
-        "logarithms under multiplication and division, and their negatives for an operand that is subtracted or "
-        "divided by. a, b and c stand for exponents. Elements outside the group, such as 0 under multiplication, are "
-        "left out. Frequencies k = 1 … ⌊n/2⌋ are those of the functions cos w_k t and sin w_k t of an exponent t, "
-        "with w_k = 2πk/n. Without such a group, no measure of frequency is defined."
+        "logarithms under multiplication and division, and the negatives of these for subtrahends and divisors. "
+        "a, b, and c denote exponents. Elements outside the group, such as 0 under multiplication, are "
+        "excluded. Frequencies k = 1 … ⌊n/2⌋ are those of the functions cos w_k t and sin w_k t of an exponent t, "
+        "with w_k = 2πk/n. Without such a group, no frequency measure is defined."
     ],
     "Nanda et al. 2023, §4.1",
 )
 
 
 def glossary(view: View, chapters: Iterable[Chapter]) -> list[Group]:
-    """Return the terms, then the analyses that have results under the first chapter that draws them."""
+    """Return the general terms, and the analyses with results under the first chapter that draws them."""
     metrics, analyses = view.results.metrics, view.results.analyses
     conditional = (
         (MISLABELED, "noisy_accuracy" in metrics),
@@ -127,7 +127,7 @@ def glossary(view: View, chapters: Iterable[Chapter]) -> list[Group]:
 
 
 def drawn(chapter: Chapter) -> list[str]:
-    """Return the analyses that a chapter draws."""
+    """Return the names of the analyses that a chapter draws."""
     return [name for plate in (*chapter.checkpoint_plates, *chapter.plates) for name in plate.analyses]
 
 
@@ -135,11 +135,11 @@ REST = (
     ("Timeline", timeline.ANALYSES),
     ("Checkpoints", [name for panel in explorer.PANELS for name in panel.analyses]),
 )
-"""Analyses that no chapter may draw, by the part of the page that does."""
+"""Analyses that may not belong to a chapter, by the part of the page that draws them."""
 
 
 def entry(name: str, dataset: xr.Dataset) -> Entry:
-    """Return the entry of an analysis from the attributes of its results; older results have only their name."""
+    """Return the entry of an analysis from the attributes of its results; older results provide only its name."""
     title = str(dataset.attrs.get("title", name.replace("_", " ").capitalize()))
     about = str(dataset.attrs.get("about", "")).replace("``", "")
     measures = [
@@ -162,7 +162,7 @@ def as_definition(text: str) -> str:
 
 
 def references(groups: Iterable[Group]) -> list[str]:
-    """Return the full references of the papers that some entries cite."""
+    """Return the full references of the papers that the entries cite."""
     sources = " ".join(entry.source for group in groups for entry in group.entries)
     cited = {match.groups() for match in CITATION.finditer(sources)}
     lines = [line.removeprefix("* ") for line in REFERENCES.read_text(encoding="utf-8").splitlines()]

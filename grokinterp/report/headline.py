@@ -1,4 +1,4 @@
-"""The key numbers at the top of the page."""
+"""The key numbers at the top of the report."""
 
 from typing import Any, NamedTuple
 
@@ -18,10 +18,10 @@ OF_SOME = {
 
 
 CHECKED = "last checkpoint"
-"""Source of a number, unless only the metrics have it."""
+"""The source of a number, unless only the metrics contain it."""
 
 MOST_NAMED = 4
-"""Representations that a tile lists by name."""
+"""Maximum number of representations that a tile lists by name."""
 
 
 class Tile(NamedTuple):
@@ -33,7 +33,7 @@ class Tile(NamedTuple):
 
 
 def tiles(results: Results, history: History | None, vocabulary: Vocabulary) -> list[Tile]:
-    """Return when the run memorized and generalized, how good its answers are, and what its logits are made of."""
+    """Return tiles on memorization, generalization, accuracy, loss, and the structure of the logits."""
     measured, unit = results.measures(), vocabulary.loss if vocabulary.unit == "1" else vocabulary.unit
     row = last_row(results) if vocabulary.is_recorded else {}
     at = {name: "last evaluation" for name in row if name not in measured}
@@ -58,14 +58,14 @@ def tiles(results: Results, history: History | None, vocabulary: Vocabulary) -> 
 
 
 def last_row(results: Results) -> dict[str, Any]:
-    """Return the finite metrics of the last evaluation that a tile shows where no analysis has measured them."""
+    """Return the finite metrics of the last evaluation that replace measures without an analysis."""
     names = ("train_loss", "test_loss", "test_accuracy", "weight_norm")
     columns = {name: results.metrics[name].values for name in names if name in results.metrics}
     return {name: float(values[-1]) for name, values in columns.items() if values.size and np.isfinite(values[-1])}
 
 
 def computes_with(measured: dict[str, Any]) -> list[Tile]:
-    """Return the circuit of the last checkpoint, if any was found."""
+    """Return a tile with the circuit of the last checkpoint, if one was found."""
     if measured.get("circuit") in (None, "none"):
         return []
     score, other = measured.get("causal_score"), measured.get("circuit_close_to")
@@ -74,7 +74,7 @@ def computes_with(measured: dict[str, Any]) -> list[Tile]:
 
 
 def structure(results: Results, measured: dict[str, Any], unit: str) -> list[Tile]:
-    """Return how much of the logits the key frequencies explain."""
+    """Return tiles on the key frequencies and how much of the logits they explain."""
     keys = results.key_frequencies
     shown = "not measured" if keys is None else ", ".join(map(str, keys)) or "none"
     return [
@@ -86,7 +86,7 @@ def structure(results: Results, measured: dict[str, Any], unit: str) -> list[Til
 
 
 def representations(measured: dict[str, Any]) -> list[Tile]:
-    """Return how much of the logits the representations of a group that is not cyclic explain."""
+    """Return tiles on the key representations of a non-cyclic group and how much of the logits they explain."""
     keys, similarity = measured["key_irreps"], measured["irrep_similarity"]
     shown = ", ".join(sorted(keys, key=lambda name: -(similarity[name] or 0))) or "none"
     if len(keys) > MOST_NAMED:
@@ -98,14 +98,14 @@ def representations(measured: dict[str, Any]) -> list[Tile]:
 
 
 def nearly(measured: dict[str, Any], kind: str) -> str:
-    """Return what is nearly key, with its similarity on held-out pairs and its threshold."""
+    """Return the nearly key entries with their similarity on held-out pairs and their threshold."""
     found = measured.get(f"nearly_{kind}") or {}
     named = [f"{label} ({number(of['similarity'])} of {number(of['threshold'])})" for label, of in found.items()]
     return f"nearly key: {', '.join(named[:MOST_NAMED])}" if named else CHECKED
 
 
 def separation(measured: dict[str, Any], vocabulary: Vocabulary, unit: str, at: dict[str, str]) -> list[Tile]:
-    """Return how clearly the correct answers stand out, for tasks without frequencies."""
+    """Return tiles on how clearly the correct answers stand out, for tasks without frequencies."""
     margin = (measured.get("logit_margin") or {}).get("test")
     apart = number(measured.get("class_cosine_between"))
     return [
@@ -117,10 +117,10 @@ def separation(measured: dict[str, Any], vocabulary: Vocabulary, unit: str, at: 
 
 
 def _lasting(history: History | None) -> str:
-    """Return the rule that dates generalization, and whether the run kept it."""
-    rule = f"test accuracy ≥ {SUSTAINED.threshold:g} for a while"
+    """Return the rule that dates generalization, with a note if the run did not sustain it."""
+    rule = f"sustained test accuracy ≥ {SUSTAINED.threshold:g}"
     kept = history is None or history.generalized_step is None or history.verdict in GENERALIZED
-    return rule if kept else f"{rule}, not kept"
+    return rule if kept else f"{rule}, later lost"
 
 
 def _last(results: Results, name: str) -> str:

@@ -1,4 +1,4 @@
-"""The chapter on numerical health: softmax collapse, logits and margins, alignment."""
+"""The chapter on numerical health: softmax collapse, logits and margins, and alignment."""
 
 from grokinterp import figures
 from grokinterp.report.plate import Plate
@@ -20,13 +20,13 @@ PLATES = (
         lambda data, view: figures.logit_margin(data, view.phases, unit=view.vocabulary.logit_unit),
         ("logit_statistics",),
         "Logit margin",
-        "How far the correct logit exceeds the largest wrong logit.",
+        "Difference between the correct logit and the largest incorrect logit.",
     ),
     Plate(
         lambda data, view: figures.alignment(data, view.phases),
         ("gradient_weight_alignment",),
         "Alignment of gradient and update with the weights",
-        "Cosine with the weights. At −1 for the gradient, descent only scales the weights up.",
+        "Cosine with the weights. At −1 for the gradient, gradient descent only scales the weights up.",
     ),
     Plate(
         lambda data, _: figures.alignment_by_parameter(data),

@@ -1,4 +1,4 @@
-"""The chapter on the inside of the network: representations, attribution, ablation, patching, grafts, pruning."""
+"""The chapter on the inside of the network: representations, attribution, ablation, patching, grafts, and pruning."""
 
 import xarray as xr
 
@@ -6,18 +6,18 @@ from grokinterp import figures
 from grokinterp.numbers import number, whole
 from grokinterp.report.plate import Plate, View
 
-LEAD = "Where the network represents the answer, and which of its parts produce it."
+LEAD = "This chapter shows where the network represents the answer and which parts produce it."
 
 
 def representations_caption(data: xr.Dataset, _view: View) -> str:
-    """Return how to read the separation of the classes, and the probes where they were fitted."""
+    """Return the caption of the separation of the classes and, if fitted, of the frequency probes."""
     text = "Share of the variance at each hook that lies between the classes"
     probes = ", and share of the variance of the answer's cosines and sines at the key frequencies that a linear probe "
     return f"{text}{probes}explains." if "frequency_probe_r2" in data else f"{text}."
 
 
 def probe_caption(data: xr.Dataset, view: View) -> str:
-    """Return how to read the probes for the class, with the accuracies of chance and of shuffled labels."""
+    """Return the caption of the class probes, with the accuracies of chance and of shuffled labels."""
     text = f"Share of held-out {view.vocabulary.examples} whose class a linear probe at each hook predicts"
     known = []
     if "class_probe_chance" in data:
@@ -28,7 +28,7 @@ def probe_caption(data: xr.Dataset, view: View) -> str:
 
 
 def ablation_caption(data: xr.Dataset, _view: View) -> str:
-    """Return what is ablated."""
+    """Return the caption of the ablations that were measured."""
     names = {"head_ablation_loss": "one head", "neuron_ablation_loss": "one neuron of the last layer"}
     ablated = " or ".join(text for name, text in names.items() if name in data)
     return f"Increase in loss when {ablated} is held at its mean, at step {whole(int(data['step'][-1]))}."
@@ -109,7 +109,7 @@ PLATES = (
         lambda data, view: figures.faithful_subnetwork(data, view.phases),
         ("faithful_subnetwork",),
         "Smallest faithful subnetwork",
-        "Fewest neurons, those of the largest norms, that reach the accuracy of the whole network within 1 %, and that "
-        "reproduce 99 % of its answers. Where the test accuracy is at chance, no neuron is needed to reach it.",
+        "Smallest number of neurons, those with the largest norms, that reaches the accuracy of the whole network "
+        "within 1 %, and that reproduces 99 % of its answers. If the test accuracy is at chance, it takes no neuron.",
     ),
 )

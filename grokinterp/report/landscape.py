@@ -1,4 +1,4 @@
-"""The chapter on the loss landscape: gradients, weights, ranks and norms, learning coefficient, Hessian."""
+"""The chapter on the loss landscape: gradients, weights, ranks and norms, learning coefficient, and Hessian."""
 
 import xarray as xr
 
@@ -8,8 +8,8 @@ from grokinterp.runs import summary
 
 
 def coefficient_caption(data: xr.Dataset, _view: View) -> str:
-    """Return how to read the learning coefficient, with the settings of its chains and their state at the end."""
-    text = "How many directions of the weights the training loss depends on, by Langevin dynamics"
+    """Return the caption of the learning coefficient, with the settings and the final state of its chains."""
+    text = "Number of weight directions on which the training loss depends, by Langevin dynamics"
     marks = "Open circles: the chains have not converged. Crosses: they diverged."
     if summary.SAMPLED not in data:
         return f"{text}. {marks}"
@@ -48,8 +48,8 @@ PLATES = (
         lambda data, view: figures.weight_directions(data, view.phases),
         ("weight_path",),
         "Direction of the weights and of their updates",
-        "Cosine of each update with the one before: near 1 on a straight path, below 0 where the path oscillates. "
-        "Cosine of the weights with the first checkpoint: what remains of their initial direction.",
+        "Cosine of each update with the previous update: near 1 on a straight path, below 0 where the path oscillates. "
+        "Cosine of the weights with the first checkpoint: how much of their initial direction remains.",
     ),
     Plate(
         lambda data, view: figures.gradient_noise(data, view.phases),
@@ -67,8 +67,8 @@ PLATES = (
         lambda data, _: figures.learning_coefficient_traces(data),
         ("local_learning_coefficient",),
         "Chains of the learning coefficient",
-        "Rise of the training loss along the chains. The learning coefficient is its mean after the gray burn-in; the "
-        "curves are level where the chains are long enough.",
+        "Increase of the training loss along the chains. The learning coefficient is its mean after the gray burn-in; "
+        "the curves are level where the chains are long enough.",
     ),
     Plate(
         lambda data, view: figures.curvature(data, view.phases, unit=view.vocabulary.unit),
@@ -81,7 +81,7 @@ PLATES = (
         lambda data, view: figures.sharpness(data, view.phases, unit=view.vocabulary.unit),
         ("sharpness",),
         "Sharpness",
-        "Largest rise of the training loss found when every weight may change by a thousandth.",
+        "Largest increase of the training loss found when every weight may change by a thousandth.",
     ),
     Plate(
         lambda data, view: figures.loss_barrier(data, view.phases, unit=view.vocabulary.unit),

@@ -1,4 +1,4 @@
-"""The course of each phase, in sentences that assert only what was measured in the run."""
+"""Describe the course of each phase in sentences that assert only what was measured in the run."""
 
 import numpy as np
 import xarray as xr
@@ -14,11 +14,11 @@ BUILT = {
     "restricted_loss": "the restricted loss",
     "excluded_loss": "the excluded loss",
 }
-"""Measures of the generalizing circuit; the characters of a cyclic group repeat its frequencies and are left out."""
+"""Measures of the generalizing circuit; the characters of a cyclic group repeat its frequencies and are omitted."""
 
 
 def meaning(phase: Phase, history: History, results: Results, vocabulary: Vocabulary) -> str:
-    """Return the phase in a few sentences with numbers from its start and end."""
+    """Return a description of the phase in a few sentences, with numbers from its start and end."""
     metrics, learned = results.metrics, f"training {vocabulary.examples}"
     found = {
         "memorization": [_memorized(history, learned), _moves(metrics, phase, "train_accuracy", "test_accuracy")],
@@ -49,7 +49,7 @@ def _memorized(history: History, learned: str) -> str:
 
 def _generalized(history: History) -> str:
     if history.verdict == "unstable":
-        return "The network generalizes repeatedly but does not keep it."
+        return "The network generalizes repeatedly but does not stay generalized."
     return "The network generalizes."
 
 

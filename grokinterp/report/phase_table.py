@@ -14,8 +14,8 @@ from grokinterp.report.vocabulary import Vocabulary
 class Measure(NamedTuple):
     """A scalar over the checkpoints, or one entry of a labeled axis.
 
-    ``{examples}`` in the label, and ``{unit}`` and ``{logit_unit}``, those of losses and of logits, stand for the
-    names in the vocabulary of the run.
+    ``{examples}``, ``{unit}``, and ``{logit_unit}`` in the label and the unit stand for the names in the run's
+    vocabulary.
     """
 
     name: str
@@ -35,7 +35,7 @@ MEASURES = (
     Measure("restricted_loss", "restricted loss, all pairs", "{unit}", ratio=True),
     Measure("excluded_loss", "excluded loss, all keys, train pairs", "{unit}", ratio=True),
     Measure("trig_loss", "trig loss, test pairs", "{unit}", {"split": "test"}, ratio=True),
-    Measure("logit_fve", "logits explained by the step's own key frequencies", "1"),
+    Measure("logit_fve", "logits explained by the key frequencies of the step", "1"),
     Measure("gini_embedding", "Gini of the embedding spectrum", "1"),
     Measure("gini_neuron_logit", "Gini of the neuron-to-logit spectrum", "1"),
     Measure("causal_score", "causal score of the key structure", "1"),
@@ -52,12 +52,12 @@ MEASURES = (
     Measure("effective_rank", "effective rank of W_E", "1", {"matrix": "W_E"}),
     Measure("weight_norm", "weight norm Σθ²", "1", ratio=True),
     Measure("distance_from_initial", "distance of the weights from the first checkpoint", "1", ratio=True),
-    Measure("weight_decay_share", "weight decay's share of the update", "1"),
+    Measure("weight_decay_share", "share of weight decay in the update", "1"),
 )
 
 
 class Row(NamedTuple):
-    """One line of the table of a phase."""
+    """One row of the table of a phase."""
 
     label: str
     unit: str
@@ -67,7 +67,7 @@ class Row(NamedTuple):
 
 
 def series(dataset: xr.Dataset, measure: Measure) -> xr.DataArray | None:
-    """Return the measure over the steps, None where it was not analyzed."""
+    """Return the measure over the steps; None if it was not analyzed."""
     if measure.name not in dataset:
         return None
     values = dataset[measure.name]
@@ -105,7 +105,7 @@ def _row(measure: Measure, vocabulary: Vocabulary, values: xr.DataArray, start: 
 
 
 def checkpoints_of(phase: Phase, steps: np.ndarray) -> list[int]:
-    """Return the checkpoints nearest to the start and the end of a phase: one if they coincide, none without any.
+    """Return the checkpoints nearest to the start and end of a phase: one if they coincide, else two; none if empty.
 
     >>> checkpoints_of(Phase("cleanup", 120, 210), np.array([0, 100, 200, 300]))
     [100, 200]

@@ -1,4 +1,4 @@
-"""Plates: the figures of a page, each with the analyses that it is drawn from, its title and its caption."""
+"""Plates: the figures of a page, each with its analyses, title, and caption."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ class View(NamedTuple):
 
     Attributes:
         results: metrics and analyses.
-        history: phases and events, None where the run has no curves.
-        vocabulary: the names of examples, labels and units.
-        steps: the checkpoints that plates of single checkpoints show.
+        history: phases and events; None if the run has no curves.
+        vocabulary: the names of examples, labels, and units.
+        steps: the checkpoints shown by plates of single checkpoints.
     """
 
     results: Results
@@ -44,10 +44,10 @@ class Plate:
     """One figure of a page.
 
     Args:
-        draw: makes the figure from the results of ``analyses``, called if there are any; None without anything to draw.
-        analyses: names of the analyses, merged over the steps that they have in common.
+        draw: returns the figure, given the results of ``analyses`` if there are any; None if there is nothing to draw.
+        analyses: names of the analyses, merged over their common steps.
         title: names the figure for readers who do not see it.
-        caption: a text, or a function that returns it. A text may contain the names of a Vocabulary in braces, and
+        caption: a text, or a function that returns it. The text may contain the names of a Vocabulary in braces, and
             ``{step}`` for the last step.
     """
 
@@ -57,11 +57,11 @@ class Plate:
     caption: str | Caption
 
     def data(self, view: View) -> xr.Dataset:
-        """Return the results of the analyses over the steps that they have in common."""
+        """Return the results of the analyses over their common steps."""
         return view.results.joined(*self.analyses)
 
     def text(self, data: xr.Dataset, view: View) -> str:
-        """Return the caption, with a note on how many checkpoints were measured unless all were."""
+        """Return the caption, with a note on the measured checkpoints unless all were measured."""
         if isinstance(self.caption, str):
             last = whole(int(data["step"].values[-1])) if data.sizes.get("step") else ""
             text = self.caption.format(step=last, **view.vocabulary._asdict())
@@ -70,7 +70,7 @@ class Plate:
         return f"{text}{measured_at(self.analyses, view.results)}"
 
     def picture(self, view: View) -> Picture | None:
-        """Return the figure as an image with its caption, None where there is nothing to draw."""
+        """Return the figure as an image with its caption; None if there is nothing to draw."""
         data = self.data(view)
         figure = self.draw(data, view) if data or not self.analyses else None
         return picture(figure, self.text(data, view), self.title) if figure is not None else None
@@ -90,7 +90,7 @@ def pictures(plates: Iterable[Plate], view: View) -> list[Picture]:
 
 
 def not_shown(analyses: Iterable[str], view: View) -> str:
-    """Return one sentence on the analyses without results, each reason once; '' if all have results."""
+    """Return a sentence on the analyses without results, grouped by reason; "" if all have results."""
     reasons: dict[str, list[str]] = {}
     for name in dict.fromkeys(analyses):
         if name not in view.results.analyses:
@@ -101,7 +101,7 @@ def not_shown(analyses: Iterable[str], view: View) -> str:
 
 
 def measured_at(analyses: Iterable[str], results: Results) -> str:
-    """Return a sentence on how many checkpoints some analyses were run on; '' where on all."""
+    """Return a sentence on the checkpoints on which some analyses were run; "" if they were run on all."""
     found = [results.analyses[name] for name in analyses if name in results.analyses]
     marks = dict.fromkeys(str(part.attrs["thinned"]) for part in found if "thinned" in part.attrs)
     return f" Measured at {listed(marks)}." if marks else ""

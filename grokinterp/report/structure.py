@@ -1,4 +1,4 @@
-"""The chapter on structure: spectra, circles, neurons, attention, and the order in which frequencies were learned."""
+"""The chapter on structure: spectra, circles, neurons, attention, and the order of learning."""
 
 import numpy as np
 import xarray as xr
@@ -15,11 +15,11 @@ COLUMNS = {
     "counts as specialized.",
     "logit_by_label": "mean logits; the correct answers are on the diagonal.",
 }
-"""The columns of the spectra, by the variable that each shows."""
+"""The description of each column of the spectra, by the variable that it shows."""
 
 
 def spectra_caption(data: xr.Dataset, _view: View) -> str:
-    """Return what the columns show, from left to right."""
+    """Return the caption of the spectra, which describes the columns from left to right."""
     texts = [text for name, text in COLUMNS.items() if name in data]
     sides = {1: [""], 2: ["Left: ", "Right: "], 3: ["Left: ", "Middle: ", "Right: "]}[len(texts)]
     joined = " ".join(f"{side}{text}" for side, text in zip(sides, texts, strict=True))
@@ -33,7 +33,7 @@ def draw_attention(data: xr.Dataset, view: View) -> Figure | None:
 
 
 def attention_caption(data: xr.Dataset, view: View) -> str:
-    """Return where the attention is read and what it is given to, and when a cell is gray."""
+    """Return the caption of the attention: its position, its target, and the meaning of gray cells."""
     read_at = view.vocabulary.read_at
     if "attention_to_a" not in data:
         return f"Attention from {read_at} to every position, averaged over the examples."
@@ -45,7 +45,7 @@ def attention_caption(data: xr.Dataset, view: View) -> str:
 
 
 def circle_caption(_data: xr.Dataset, view: View) -> str:
-    """Return which plane the tokens are shown in, and their colors and order."""
+    """Return the caption of the embedding circles: their planes, their colors, and their order."""
     return (
         f"Tokens in the embedding's plane of each key frequency, colored by {view.vocabulary.token} and joined in the "
         "order of their angle."
@@ -53,13 +53,13 @@ def circle_caption(_data: xr.Dataset, view: View) -> str:
 
 
 def thinned(data: xr.Dataset, dim: str, names: str) -> str:
-    """Return a sentence on the rows and columns that a heatmap leaves out; '' where it shows all."""
+    """Return a sentence on the rows and columns that a heatmap omits; "" if it shows all."""
     every = thin(data[dim], dim)[1] if dim in data.coords else 1
     return f" Shown: one {names} in {every}." if every > 1 else ""
 
 
 def by_answers(data: xr.Dataset, view: View) -> xr.Dataset:
-    """Return the data, or nothing where the operands form a group, whose representations say more."""
+    """Return the data, or an empty dataset if the operands form a group, whose representations say more."""
     return xr.Dataset() if "irrep_spectrum" in view.results.analyses else data
 
 
@@ -85,23 +85,23 @@ CHECKPOINT_PLATES = (
         circle_caption,
     ),
 )
-"""What single checkpoints look like: shown for the start and the end of every phase."""
+"""Figures of single checkpoints, shown for the start and the end of every phase."""
 
 PLATES = (
     Plate(
         lambda _, view: figures.learning_order(
             view.results.learning_order, view.phases, last=int(view.results.dataset["step"].max(initial=0))
         ),
-        (),  # drawn from the spectra of the chapter, whichever there are
+        (),  # drawn from all available spectra of the chapter
         "Order of learning",
-        "When each key frequency or representation of the last checkpoint reached half of its final similarity with "
-        "the logits for good, and from which checkpoint on it was key.",
+        "First checkpoint from which each key frequency or representation of the last checkpoint keeps at least half "
+        "of its final similarity with the logits, and first checkpoint from which it stays key.",
     ),
     Plate(
         lambda data, _: figures.neuron_participation(data),
         ("neuron_participation",),
         "Inverse participation ratios of the neurons",
-        "How few frequencies of an operand each neuron reads: 1 for a single frequency, near 0 for noise.",
+        "Concentration of each neuron on few frequencies of an operand: 1 for a single frequency, near 0 for noise.",
     ),
     Plate(
         lambda data, _: figures.head_entropy(data),
@@ -140,7 +140,7 @@ PLATES = (
 
 
 def order_table(view: View) -> Table | None:
-    """Return when each key frequency or representation was learned; None if none is key."""
+    """Return the table of when each key frequency or representation was learned; None if none is key."""
     order = view.results.learning_order
     if not order.sizes["learned"]:
         return None

@@ -1,4 +1,4 @@
-"""The timeline of a run: losses, accuracies and progress measures, and the settings that changed during training."""
+"""The timeline of a run: losses, accuracies, progress measures, and the settings that changed during training."""
 
 import xarray as xr
 from matplotlib.figure import Figure
@@ -12,38 +12,38 @@ ANALYSES = (
     "performance", "label_noise", "logit_spectrum", "progress_measures", "embedding_circles", "embedding_spectrum",
     "neuron_logit_spectrum", "weight_norms",
 )  # fmt: skip
-"""The analyses in the timeline."""
+"""The analyses that the timeline draws."""
 
 
 def draw_timeline(_data: xr.Dataset, view: View) -> Figure | None:
-    """Draw the training metrics beside the analyses of the timeline."""
+    """Draw the training metrics together with the analyses of the timeline."""
     loss = f"{view.vocabulary.loss} [{view.vocabulary.unit}]"
     return figures.timeline(view.results.metrics, view.results.joined(*ANALYSES), view.history, loss=loss)
 
 
 def timeline_caption(_data: xr.Dataset, view: View) -> str:
-    """Return how to read the curves of the run."""
+    """Return the caption of the curves of the run."""
     metrics = view.results.metrics
     text = "Losses and accuracies over training. Bands are the phases; dotted lines mark events."
     if "restricted_loss" in view.results.joined(*ANALYSES):
         text = (
             "Losses, accuracies and progress measures over training. Bands are the phases; dotted lines mark events. "
-            "Dotted curves are controls, with as many random frequencies in place of the key frequencies."
+            "Dotted curves are controls with an equal number of random frequencies instead of key frequencies."
         )
         if view.vocabulary.loss.startswith("StableMax"):
             text += " Progress measures are cross-entropies of the softmax, which training did not minimize."
     if "noisy_accuracy" in metrics:
         text += (
-            " Mislabeled training examples have a wrong label: shown are the share answered as labeled, and the share "
-            "given the true answer nonetheless."
+            " For training examples with an incorrect label, the curves show the share answered as labeled and the "
+            "share answered correctly."
         )
     if any(str(name).startswith("average_") for name in metrics):
-        text += " Dashed curves of the same color are those of the averaged weights."
+        text += " Dashed curves of the same color show the averaged weights."
     return text
 
 
 def settings_caption(_data: xr.Dataset, view: View) -> str:
-    """Return which settings training did not change."""
+    """Return the caption of the settings, with those that training did not change."""
     metrics = view.results.metrics
     constant = [f"{name.replace('_', ' ')} {number(float(metrics[name][-1]))}" for name in unchanged(metrics)]
     text = "Settings that changed during training."
@@ -64,4 +64,4 @@ PLATES = (
         settings_caption,
     ),
 )
-"""Drawn from the training metrics, with or without analyses."""
+"""Plates drawn from the training metrics, with or without analyses."""

@@ -1,4 +1,4 @@
-"""The names that a report uses for examples, labels, losses and units, by the run's task, model and loss."""
+"""The names that a report uses for examples, labels, losses, and units, by the run's task, model, and loss."""
 
 from collections.abc import Iterator, Mapping
 from math import prod
@@ -11,27 +11,27 @@ TWO_OPERANDS = {
     "modular_addition", "modular_subtraction", "modular_multiplication", "modular_division", "polynomial",
     "group_composition", "group_conjugation", "matrix_multiplication", "table",
 }  # fmt: skip
-"""Kinds of tasks whose examples are called pairs; those of all other tasks are called examples."""
+"""Kinds of tasks whose examples are called pairs; the examples of all other tasks are called examples."""
 
 READ_AT = {"equals": "“=”", "last": "the last token", "mean": "all positions, pooled,"}
 MOST_VALUES = 6
 LONGEST = 40
-"""Characters of a value in the heading; Provenance shows more."""
+"""Maximum number of characters of a value in the heading; Provenance shows more."""
 
 
 class Vocabulary(NamedTuple):
-    """The names of a run's examples, labels and units; the defaults fit any run with a cyclic group.
+    """The names of a run's examples, labels, and units; the defaults fit any run with a cyclic group.
 
     Attributes:
-        heading: the task and the model, with the first of their parameters.
-        examples: pairs or examples.
+        heading: the task and the model, with their first parameters.
+        examples: "pairs" or "examples".
         label: the correct answer of an example.
         token: the number that colors a point of an embedding circle, and its range.
-        read_at: the position at which a transformer's answer is read.
-        loss: the loss that training minimized.
-        unit: of the loss, nats; 1 for squared errors.
-        logit_unit: nats where a difference of logits is one of log-probabilities, 1 elsewhere.
-        has_frequencies: whether the task has a cyclic group, in which frequencies mean something.
+        read_at: the position from which a transformer's answer is read.
+        loss: the training loss.
+        unit: the unit of the loss: nats, or 1 for squared errors.
+        logit_unit: nats if differences of logits are differences of log-probabilities, else 1.
+        has_frequencies: whether the task has a cyclic group, so that frequencies are defined.
         is_recorded: whether another loop trained the model, on examples of which only the labels are known.
     """
 
@@ -48,7 +48,7 @@ class Vocabulary(NamedTuple):
 
 
 def vocabulary_of(results: Results) -> Vocabulary:
-    """Return the vocabulary of a run, from its configuration and from the analyses that are not defined for it."""
+    """Return the vocabulary of a run, from its configuration and the analyses that are not defined for it."""
     task, model, optimization = (section(results, key) for key in ("task", "model", "optimization"))
     kind, loss = str(task.get("kind")), optimization.get("loss")
     is_addition, is_transformer = kind == "modular_addition", model.get("kind") == "transformer"
@@ -64,7 +64,7 @@ def vocabulary_of(results: Results) -> Vocabulary:
         found = found._replace(read_at=READ_AT.get(str(model.get("read_at")), found.read_at))
     if is_addition:
         found = found._replace(label="(a + b) mod p", token="token from 0 (dark) to p − 1 (bright)")
-    if is_transformer:  # one that says nothing is older than the choice, and reads at "="
+    if is_transformer:  # older runs lack the setting and read at "="
         found = found._replace(read_at=READ_AT.get(str(model.get("read_at", "equals")), found.read_at))
     if loss == "mse":
         found = found._replace(loss="squared error", unit="1", logit_unit="1")
@@ -74,7 +74,7 @@ def vocabulary_of(results: Results) -> Vocabulary:
 
 
 def recorded(results: Results) -> tuple[str, ...]:
-    """Return the heading of a run that was recorded from another training loop: its module and its examples."""
+    """Return the heading of a run recorded from another training loop: its module and its examples."""
     task, model, split = (section(results, key) for key in ("task", "model", "split"))
     shapes, examples = model.get("parameters", {}), len(task.get("answers", ()))
     weights, trained = sum(map(prod, shapes.values())), int(split.get("fraction", 0) * examples + 1e-9)
@@ -90,14 +90,14 @@ GIVEN = {
     "model": ("class_name", "read_at", "reads", "parts"),
     "optimization": ("lr", "weight_decay", "loss"),
 }
-"""The parts of a recorded run's configuration that its user gave; the others are defaults, or lists."""
+"""The parts of a recorded run's configuration that its user provided; the others are defaults or lists."""
 
 FROM_OPTIMIZER = {"lr": "learning_rate", "weight_decay": "weight_decay"}
-"""Settings that are read from the optimizer, and the columns of the metrics that hold them if one was given."""
+"""Settings read from the optimizer, and the columns of the metrics that contain them if one was given."""
 
 
 def configuration(results: Results) -> Mapping[str, Any]:
-    """Return the configuration of a run; of a recorded run, only the settings that are known."""
+    """Return the configuration of a run, or only the known settings of a recorded run."""
     whole_of = results.directory.experiment
     if section(results, "model").get("kind") != "recorded":
         return whole_of
@@ -113,13 +113,13 @@ def configuration(results: Results) -> Mapping[str, Any]:
 
 
 def section(results: Results, key: str) -> Mapping[str, Any]:
-    """Return a part of the run's configuration, empty where it is missing."""
+    """Return a part of the run's configuration; empty if it is missing."""
     part = results.directory.experiment.get(key)
     return part if isinstance(part, Mapping) else {}
 
 
 def described(part: Mapping[str, Any]) -> str:
-    """Return a kind with its first values, in the order of their importance.
+    """Return a kind with its first values, in order of importance.
 
     >>> described({"kind": "mlp", "d_embed": None, "hidden": [200, 200], "biases": True, "scale": 0})
     'mlp: hidden 200, 200, biases, scale 0'

@@ -1,4 +1,4 @@
-"""A run directory as one HTML file that opens offline and runs nothing but its own script."""
+"""Write a run as one HTML file that opens offline and runs only its own script."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,10 +16,10 @@ from grokinterp.storage import write_atomic
 ASSETS = Path(__file__).parent / "templates"
 
 LARGEST = 4_950_000
-"""Bytes of a page; the checkpoint slider shows as many checkpoints as the rest of the page leaves room for."""
+"""Maximum size of a page in bytes; the rest of the page limits the number of checkpoints in the slider."""
 
 LEAST = 450_000
-"""Bytes that the slider gets in any case."""
+"""Number of bytes reserved for the slider."""
 
 
 def write_report(run_dir: str | Path, out: str | Path | None = None) -> Path:
@@ -27,10 +27,10 @@ def write_report(run_dir: str | Path, out: str | Path | None = None) -> Path:
 
     Args:
         run_dir: a run directory; the report names the analyses that have not been run.
-        out: the file, by default ``reports/<name of the run directory>.html``.
+        out: the output file (default: ``reports/<name of the run directory>.html``).
 
     Raises:
-        RunDirectoryError: no run directory, or a damaged one.
+        RunDirectoryError: the path is not a run directory, or the run is damaged.
         GrokinterpError: the file cannot be written.
     """
     path = Path("reports") / f"{Path(run_dir).resolve().name}.html" if out is None else Path(out)
@@ -41,7 +41,7 @@ def write_report(run_dir: str | Path, out: str | Path | None = None) -> Path:
 
 
 def render(results: Results, chapters: Iterable[Chapter] = CHAPTERS) -> str:
-    """Return the page: the same results give the same bytes."""
+    """Return the page; the same results always give the same bytes."""
     style, script = asset(STYLE) + asset(ASSETS / "report.css"), asset(ASSETS / "explorer.js")
     template, view = environment("grokinterp.report").get_template("report.html"), view_of(results)
     values = content(view, chapters) | {"style": Markup(style), "script": Markup(script)}

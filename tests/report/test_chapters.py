@@ -37,7 +37,7 @@ def chapter(content: dict, name: str) -> Section:
 
 def test_what_it_computes_with_is_said_first(deep, planted):
     section = chapter(deep, "circuit")
-    assert section.lead.startswith("The network of the last checkpoint computes with a clock: ")
+    assert section.lead.startswith("At the last checkpoint, the network computes with a clock: ")
     assert ("circuit", "clock", "causal score 0.9") in deep["tiles"]
     row = deep["phases"][1].rows[0]
     assert row == ("circuit", "", "memorizer", "clock", "changed")

@@ -96,7 +96,7 @@ def test_a_folder_in_the_way_is_one_line(planted, tmp_path):
 def test_the_page_tells_the_whole_run(html):
     text = Page(html).text
     assert "Grokked" in text
-    for heading in ("Timeline", "Every checkpoint", "Memorization", "Circuit formation", "Cleanup", "Generalization",
+    for heading in ("Timeline", "Checkpoints", "Memorization", "Circuit formation", "Cleanup", "Generalization",
                     "Structure", "Order of learning", "Groups", "Circuit", "Inside the network", "Loss landscape",
                     "Numerical health", "Provenance", "Glossary", "References"):  # fmt: skip
         assert heading in text, heading

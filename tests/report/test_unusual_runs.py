@@ -23,7 +23,7 @@ def test_few_checkpoints(steps, evaluations, tmp_path):
     if not steps:
         assert "No checkpoint has been analyzed" in text
     if steps == 1:
-        assert "What changed" not in text
+        assert "Changes between" not in text
     if steps == 1 and evaluations > 1:
         assert "so no change can be shown" in text
 
@@ -68,7 +68,7 @@ def test_a_whole_table_in_the_configuration_is_cut_short(tmp_path):
 @pytest.mark.usefixtures("quick")
 def test_skipped_files_are_named_and_counted(tmp_path):
     text = Page(report_of(tmp_path / "run", skipped={"40": "digest does not match"})).text
-    assert "1 file could not be used; the other 25 checkpoints are unaffected" in text
+    assert "1 file could not be read; the other 25 checkpoints are unaffected" in text
     assert "digest does not match" in text
 
 

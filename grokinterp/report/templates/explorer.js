@@ -1,5 +1,5 @@
 "use strict";
-// The checkpoint slider: draws the packed frames of the page on canvases. Nothing is loaded, nothing is sent.
+// The checkpoint slider draws the packed frames of the page on canvases. It neither loads nor sends data.
 (() => {
   const data = JSON.parse(document.getElementById("frames").textContent);
   const slider = document.getElementById("slider");
@@ -71,7 +71,7 @@
   }
   const label = (value) => (value < 0 ? "−" : "") + String(Number(Math.abs(value).toPrecision(3)));
 
-  // a box with axes: x and y are {low, high, title, whole, about, bare}; y may bring its marks and their names
+  // a box with axes: x and y are {low, high, title, whole, about, bare}; y may provide its own marks and their names
   function plot(pen, box, x, y) {
     const at = {
       x: (value) => box.left + ((value - x.low) / (x.high - x.low)) * box.width,
@@ -94,7 +94,7 @@
   }
 
   const sheet = document.createElement("canvas");
-  // shares [row, column] from 0 to 1, rows upwards; what is not finite is gray
+  // shares [row, column] from 0 to 1, first row at the bottom; values that are not finite are gray
   function heatmap(pen, box, shares, rows, columns, map) {
     sheet.width = columns;
     sheet.height = rows;
@@ -131,11 +131,11 @@
     const color = 3 * Math.round(255 * share);
     return `rgb(${maps.sequential[color]},${maps.sequential[color + 1]},${maps.sequential[color + 2]})`;
   };
-  // an axis of n cells, each of which stands for so many
+  // an axis of n cells, each of which represents `every` values
   const cells = (n, title, bare, every = 1) =>
     ({ low: -0.5 * every, high: (n - 0.5) * every, title, whole: true, about: 4, bare });
 
-  // ---- panels: each takes the unpacked data (losses: the curves) once and returns how to draw frame i, which returns a description ----
+  // ---- panels: each takes the unpacked data (losses: the curves) once and returns a function that draws frame i and returns its description ----
   const panels = {
     embedding_power(panel) {
       const n = panel.shape[1], most = largest(panel.all());
