@@ -1,4 +1,4 @@
-"""Figures of a run: datasets go in, a matplotlib Figure comes out; nothing is measured, and nothing global changes."""
+"""Figures of a run: functions from datasets to a matplotlib Figure that measure nothing and change no global state."""
 
 from grokinterp.figures.circuit.evidence import (
     causal_evidence,

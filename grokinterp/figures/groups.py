@@ -1,4 +1,4 @@
-"""Figures of group representations: key irreps, the variance that they explain, and cosets."""
+"""Figures of group representations: key irreps, the variance that they explain, and coset concentration."""
 
 import numpy as np
 import seaborn as sns
@@ -26,7 +26,7 @@ MOST_IRREPS = 9
 
 
 def irrep_similarity(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
-    """Draw the similarity of the logits with the characters of the key representations, with its threshold."""
+    """Draw the similarity of the logits with the characters of the key representations, and the threshold."""
     return character_similarity(
         dataset, phases, "irrep_similarity", "is_key_irrep", "irrep_threshold", "Key representations of the group"
     )
@@ -44,7 +44,7 @@ def explained(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
 
 @styled()
 def cosets(dataset: xr.Dataset) -> Figure | None:
-    """Draw how many neurons are constant on the cosets of a subgroup, by its order, at the last checkpoint."""
+    """Draw the number of neurons that are constant on cosets, by the order of the subgroup, at the last checkpoint."""
     names = {"coset_order_left": ("left operand", BLUE), "coset_order_right": ("right operand", ORANGE)}
     shown = [name for name in names if name in dataset and dataset.sizes["step"]]
     if not shown:
@@ -66,7 +66,7 @@ def cosets(dataset: xr.Dataset) -> Figure | None:
 def character_similarity(
     dataset: xr.Dataset, phases: Phases, name: str, is_key: str, threshold: str, title: str
 ) -> Figure | None:
-    """Draw the similarity of the logits with the last checkpoint's key characters, or the three most similar."""
+    """Draw the similarity of the logits with the final key characters, or with the three most similar characters."""
     if name not in dataset or not dataset.sizes["step"]:
         return None
     held_out = f"{name}_held_out"

@@ -1,4 +1,4 @@
-"""Figures of numerical health: softmax collapse, logits and margins, alignment."""
+"""Figures of numerical health: softmax collapse, logits and margins, and alignment."""
 
 import xarray as xr
 from matplotlib.colors import Normalize
@@ -24,7 +24,7 @@ SPLIT_COLORS = {"train": BLUE, "test": ORANGE, "all": INK}
 
 
 def softmax_collapse(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
-    """Draw the shares of training examples on which a softmax loss runs out of precision."""
+    """Draw the shares of training examples for which a softmax loss exhausts the floating-point precision."""
     names = {
         "collapsed_share": "denominator is 1",
         "zero_loss_share": "loss is 0",
@@ -40,7 +40,7 @@ def softmax_collapse(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
 
 
 def logit_magnitude(dataset: xr.Dataset, phases: Phases = (), *, unit: str = "nats") -> Figure | None:
-    """Draw the largest and the mean absolute logit, and their root mean square, on all examples."""
+    """Draw the largest and the mean absolute logit, and the root mean square of the logits, on all examples."""
     names = {
         "logit_max_abs": "largest |logit|",
         "logit_mean_abs": "mean |logit|",
@@ -65,7 +65,7 @@ def logit_margin(dataset: xr.Dataset, phases: Phases = (), *, unit: str = "nats"
 
 
 def alignment(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
-    """Draw the cosine of gradient and applied update with the weights, over all parameters."""
+    """Draw the cosines of the gradient and of the applied update with the weights, over all parameters."""
     names = {"gradient_weight_cosine_total": "raw gradient", "update_weight_cosine_total": "applied update"}
     lines = [
         Line(label, dataset[name], color)
@@ -76,7 +76,7 @@ def alignment(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
 
 
 def alignment_by_parameter(dataset: xr.Dataset) -> Figure | None:
-    """Draw the cosine of gradient and applied update with each parameter over the checkpoints."""
+    """Draw the cosines of the gradient and of the applied update with each parameter over the checkpoints."""
     names = {"gradient_weight_cosine": "Raw gradient", "update_weight_cosine": "Applied update"}
     heats = [
         Heat(title, dataset[name], "cosine [1]", DIVERGING, Normalize(-1, 1))

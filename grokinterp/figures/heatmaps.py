@@ -1,4 +1,4 @@
-"""Heatmaps: named rows over the optimizer steps, tables of named rows and columns, and plain matrices."""
+"""Heatmaps with named rows over the optimizer steps, tables of named rows and columns, and plain matrices."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -19,17 +19,17 @@ MOST_NAMES = 40
 LONGEST = 24
 WIDE, HALF = 10.0, 5.1
 CHARACTER, ROW, BAR = 0.073, 0.19, 0.98
-"""Inches of a letter, of a row, and of a color bar with its numbers."""
+"""Sizes in inches of a letter, a row, and a color bar with its numbers."""
 
 DECADES = 6
 """Largest range of a logarithmic color scale."""
 
 MOST_CELLS = 128
-"""Rows and columns of a plain heatmap; about as many as it has pixels."""
+"""Largest number of rows and columns of a plain heatmap, about its number of pixels."""
 
 
 class Heat(NamedTuple):
-    """One heatmap: values over ``step`` and one other dimension, and how they are colored."""
+    """One heatmap: values over ``step`` and another dimension, and their colors."""
 
     title: str
     values: xr.DataArray
@@ -41,16 +41,16 @@ class Heat(NamedTuple):
 def heats_of(
     dataset: xr.Dataset, titles: Mapping[str, tuple[str, str]], *, norm: Normalize | None = None
 ) -> list[Heat]:
-    """Return a heatmap for each variable that has a finite value, given its title and the label of its colors."""
+    """Return a heatmap for each variable with a finite value, given its title and the label of its color bar."""
     found = {name: titled for name, titled in titles.items() if has(dataset, name)}
     return [Heat(title, dataset[name], label, norm=norm) for name, (title, label) in found.items()]
 
 
 @styled()
 def over_steps(heats: Sequence[Heat], rows: str) -> Figure | None:
-    """Heatmaps side by side, the same named rows over the checkpoints in order; None without a finite value.
+    """Draw heatmaps side by side with the same named rows over the checkpoints; return None without a finite value.
 
-    Gray is where there is no value. One alone takes half the width of a page.
+    Missing values are gray. A single heatmap takes half the width of a page.
     """
     heats = [heat for heat in heats if np.isfinite(heat.values.astype(float)).any()]
     if not heats:
@@ -77,7 +77,7 @@ def over_steps(heats: Sequence[Heat], rows: str) -> Figure | None:
 
 
 def draw_rows(axes: Axes, heat: Heat) -> ScalarMappable:
-    """Rows downwards from the first, columns as wide as the steps between the checkpoints."""
+    """Draw rows from top to bottom, with columns as wide as the steps between the checkpoints."""
     row, steps = _row(heat.values), heat.values["step"].values
     values = np.ma.masked_invalid(heat.values.transpose(row, "step").values.astype(float))
     rows = np.arange(heat.values.sizes[row] + 1)
@@ -90,7 +90,7 @@ def draw_rows(axes: Axes, heat: Heat) -> ScalarMappable:
 
 @styled()
 def table(values: xr.DataArray, title: str, label: str, colors: str, norm: Normalize) -> Figure | None:
-    """A heatmap of half a page: the first dimension downwards, the second to the right, numbers where there is room."""
+    """Draw a half-page heatmap of the first dimension (down) and the second (right), with numbers if there is room."""
     if not np.isfinite(values).any():
         return None
     rows, columns = ([short(str(name)) for name in values[dim].values] for dim in values.dims)
@@ -116,7 +116,7 @@ def table(values: xr.DataArray, title: str, label: str, colors: str, norm: Norma
 def heatmap(axes: Axes, values: np.ndarray, norm: Normalize, colors: str, every: int = 1) -> AxesImage:
     """Draw a matrix with its first row at the bottom, gray where it is not finite.
 
-    ``every`` is the number of values that each cell stands for; it scales the axes.
+    ``every`` is the number of values that each cell represents; it scales the axes.
     """
     rows, columns = values.shape
     left, right, top = -every / 2, (columns - 0.5) * every, (rows - 0.5) * every
@@ -131,7 +131,7 @@ def heatmap(axes: Axes, values: np.ndarray, norm: Normalize, colors: str, every:
 
 
 def thin(values: xr.DataArray, *dims: str) -> tuple[xr.DataArray, int]:
-    """Return every k-th value along some equally long dimensions, at most MOST_CELLS of them, and k.
+    """Return every k-th value along dimensions of equal length, at most MOST_CELLS values, and k.
 
     >>> thin(xr.DataArray(np.arange(300), dims="label"), "label")[1]
     3
@@ -141,13 +141,13 @@ def thin(values: xr.DataArray, *dims: str) -> tuple[xr.DataArray, int]:
 
 
 def largest(values: np.ndarray) -> float:
-    """Return the largest finite magnitude, 1 without any."""
+    """Return the largest finite magnitude, or 1 if there is none."""
     finite = np.abs(values[np.isfinite(values)])
     return float(finite.max(initial=0.0)) or 1.0
 
 
 def name_row(axes: Axes, step: int, y_label: str | None = None) -> None:
-    """Put the step above the label of the y axis, to name a row of plots."""
+    """Write the step above the label of the y axis, as the name of a row of plots."""
     axes.set_ylabel(f"{STEP.split()[-1]} {step}\n{y_label or axes.get_ylabel()}")
 
 
@@ -157,7 +157,7 @@ def head_names(rows: xr.DataArray) -> list[str]:
 
 
 def log_norm(*values: xr.DataArray) -> LogNorm:
-    """One logarithmic color scale for all positive values, of at most DECADES."""
+    """Return a common logarithmic color scale for all positive values, with a range of at most DECADES."""
     flat = np.concatenate([value.values.astype(float).reshape(-1) for value in values])
     found = flat[np.isfinite(flat) & (flat > 0)]
     low, high = (float(found.min()), float(found.max())) if found.size else (0.1, 1.0)
@@ -165,7 +165,7 @@ def log_norm(*values: xr.DataArray) -> LogNorm:
 
 
 def edges(steps: np.ndarray) -> np.ndarray:
-    """Cell borders half way between the checkpoints.
+    """Return cell borders halfway between the checkpoints.
 
     >>> edges(np.array([0, 10, 30]))
     array([ 0.,  5., 20., 30.])
@@ -178,7 +178,7 @@ def edges(steps: np.ndarray) -> np.ndarray:
 
 
 def short(name: str) -> str:
-    """A name, its end where it is long.
+    """Return a name, or the end of a long name.
 
     >>> short("blocks.0.attn.W_Q"), short("a_module.of_a_model.with.a_long.W_in")
     ('blocks.0.attn.W_Q', '…_model.with.a_long.W_in')
@@ -187,12 +187,12 @@ def short(name: str) -> str:
 
 
 def _row(values: xr.DataArray) -> str:
-    """The other dimension than ``step``."""
+    """Return the dimension other than ``step``."""
     return next(str(dim) for dim in values.dims if dim != "step")
 
 
 def _write(axes: Axes, values: np.ma.MaskedArray, norm: Normalize) -> None:
-    """Every value in its cell, in a color that can be read there."""
+    """Write every value in its cell, in a color that contrasts with the cell."""
     for (i, j), value in np.ndenumerate(values):
         if value is not np.ma.masked:
             dark = abs(float(norm(value)) - 0.5) > 0.36

@@ -1,4 +1,4 @@
-"""Figures of the inside of the network: representations, attribution, ablation, patching, grafts, pruning."""
+"""Figures of the inside of the network: representations, attribution, ablation, patching, grafts, and pruning."""
 
 import numpy as np
 import seaborn as sns
@@ -37,7 +37,7 @@ ORDER_COLORS = {"lowest IPR first": BLUE, "highest IPR first": ORANGE, "random":
 
 
 def representations(dataset: xr.Dataset) -> Figure | None:
-    """Draw the separation of the classes at every hook, and R² of linear probes for the waves of the answer."""
+    """Draw the separation of the classes at every hook, and the R² of linear probes for the waves of the answer."""
     heats = heats_of(dataset, {"class_separation_at": ("Class separation", "share of variance [1]")})
     if "frequency_probe_r2" in dataset:
         waves = dataset["frequency_probe_r2"].mean(("key", "axis"))  # without NaN: k = n/2 has no sine
@@ -49,7 +49,7 @@ def class_probes(dataset: xr.Dataset) -> Figure | None:
     """Draw the held-out accuracy of a linear probe for the class at every hook."""
     titles = {
         "class_probe_accuracy": ("Class (linear probe)", "accuracy [1]"),
-        "class_probe_unseen_accuracy": ("… on examples never trained on", "accuracy [1]"),
+        "class_probe_unseen_accuracy": ("Class, unseen examples", "accuracy [1]"),
     }
     return over_steps(heats_of(dataset, titles, norm=Normalize(0, 1)), "hook")
 
@@ -57,7 +57,7 @@ def class_probes(dataset: xr.Dataset) -> Figure | None:
 def activation_statistics(dataset: xr.Dataset) -> Figure | None:
     """Draw the effective rank of the activations at every hook, and the share of constant features."""
     titles = {
-        "activation_effective_rank": ("Effective rank", "directions in use [1]"),
+        "activation_effective_rank": ("Effective rank", "effective rank [1]"),
         "dead_share": ("Constant features", "share [1]"),
     }
     heats = heats_of(dataset, titles)
@@ -67,7 +67,7 @@ def activation_statistics(dataset: xr.Dataset) -> Figure | None:
 
 @styled()
 def class_matrix(dataset: xr.Dataset) -> Figure | None:
-    """Draw cosines between classes at the last checkpoint: of their examples, and of their centered means."""
+    """Draw cosines between the classes' examples, and between their centered means, at the last checkpoint."""
     titles = {"class_cosine_matrix": "Examples", "centroid_cosine": "Centered class means"}
     shown = [name for name in titles if has(dataset, name)]
     if not shown:
@@ -104,7 +104,7 @@ def logit_attribution(dataset: xr.Dataset, *, unit: str = "nats") -> Figure | No
 
 
 def token_attribution(dataset: xr.Dataset, phases: Phases = (), *, unit: str = "nats") -> Figure | None:
-    """Draw the integrated gradients of the correct logit on the embedding at every position."""
+    """Draw the integrated gradients of the correct logit for the embedding at every position."""
     if "position_attribution" not in dataset:
         return None
     values = dataset["position_attribution"].isel(position=slice(MOST_POSITIONS))
@@ -118,7 +118,7 @@ def token_attribution(dataset: xr.Dataset, phases: Phases = (), *, unit: str = "
 
 @styled()
 def ablation(dataset: xr.Dataset, *, unit: str = "nats") -> Figure | None:
-    """Draw the increase of the last checkpoint's loss without each head, and without each neuron."""
+    """Draw the increase of the loss without each head and without each neuron, at the last checkpoint."""
     draws = {"head_ablation_loss": _draw_heads, "neuron_ablation_loss": _draw_neurons}
     shown = [name for name in draws if has(dataset, name)]
     if not shown:
@@ -140,14 +140,14 @@ def _draw_heads(axes: Axes, values: xr.DataArray) -> None:
     axes.bar(range(len(names)), heads.values, color=BLUE, width=0.7, linewidth=0)
     every = -(-len(names) // MOST_BARS)
     axes.set_xticks(range(0, len(names), every), names[::every])
-    axes.set(title="Without one head", xlabel="layer.head")
+    axes.set(title="Single heads ablated", xlabel="layer.head")
 
 
 def _draw_neurons(axes: Axes, values: xr.DataArray) -> None:
     ordered = np.sort(values.values)[::-1]
     axes.fill_between(range(1, len(ordered) + 1), ordered, color=ORANGE, alpha=0.35, linewidth=0, step="mid")
     axes.step(range(1, len(ordered) + 1), ordered, color=ORANGE, where="mid")
-    axes.set(title="Without one neuron of the last layer", xlabel="neuron, by its effect")
+    axes.set(title="Single neurons of the last layer ablated", xlabel="neuron, sorted by effect")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_xlim(1, max(len(ordered), 2))
 
@@ -158,11 +158,11 @@ def patching(dataset: xr.Dataset) -> Figure | None:
         return None
     values = dataset["patching_effect"].isel(step=-1).transpose("patch_site", "position")
     norm = Normalize(-1, 1)
-    return table(values.rename(patch_site="site"), "Restored by a clean activation", "share [1]", DIVERGING, norm)
+    return table(values.rename(patch_site="site"), "Logit difference restored", "share [1]", DIVERGING, norm)
 
 
 def grafts(dataset: xr.Dataset, *, unit: str = "nats") -> Figure | None:
-    """Draw the loss of each checkpoint with one final part, and of the final network with one earlier part."""
+    """Draw the loss of each checkpoint with a final part, and of the final network with an earlier part."""
     titles = {
         "graft_loss": ("Checkpoint with the final part", f"loss [{unit}]"),
         "graft_back_loss": ("Final network with the checkpoint's part", f"loss [{unit}]"),
@@ -176,7 +176,7 @@ def grafts(dataset: xr.Dataset, *, unit: str = "nats") -> Figure | None:
 
 @styled()
 def neuron_pruning(dataset: xr.Dataset, *, unit: str = "nats") -> Figure | None:
-    """Draw accuracy and loss of the last checkpoint as its neurons are removed, in three orders."""
+    """Draw accuracy and loss of the last checkpoint as neurons are removed in three orders."""
     if not has(dataset, "pruned_accuracy"):
         return None
     last = dataset.isel(step=-1)
@@ -185,7 +185,7 @@ def neuron_pruning(dataset: xr.Dataset, *, unit: str = "nats") -> Figure | None:
     for i, (name, title, label) in enumerate(panels):
         axes = place(figure, 0.75 + 4.95 * i, 0.3, 4.1, 2.1)
         _draw_pruning(axes, last[name])
-        axes.set(title=f"{title} without a share of the neurons", xlabel="share of the neurons removed [1]")
+        axes.set(title=f"{title} after pruning neurons", xlabel="share of neurons removed [1]")
         axes.set_ylabel(label)
         axes.yaxis.set_label_coords(-0.52 / 4.1, 0.5)
         if name == "pruned_loss" and (last[name] > 0).any():
@@ -206,7 +206,7 @@ def _draw_pruning(axes: Axes, values: xr.DataArray) -> None:
 
 
 def faithful_subnetwork(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
-    """Draw how many neurons reach the whole network's accuracy, and how many reproduce its answers."""
+    """Draw the number of neurons that reach the whole network's accuracy, and that reproduce its answers."""
     if "subnetwork_size" not in dataset:
         return None
     size, control = dataset["subnetwork_size"], dataset["subnetwork_size_control"]

@@ -1,4 +1,4 @@
-"""Curves over the optimizer steps, and the phases behind them."""
+"""Curves over the optimizer steps, with phases in the background."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -15,15 +15,15 @@ from grokinterp.phases import Event, Phase
 STEP = "optimizer step"
 MOST_TICKS = 7
 FINEST = 800
-"""Lines that can be told apart on the width of a plot."""
+"""Number of lines that can be distinguished over the width of a plot."""
 MOST_MARKS = 32
-"""Points of a curve that are marked one by one."""
+"""Largest number of points of a curve that are marked individually."""
 
 Phases = Sequence[Phase]
 
 
 class Line(NamedTuple):
-    """One curve: values over steps, how it is named and drawn."""
+    """One curve: values over steps, label, color, and style."""
 
     label: str
     values: xr.DataArray
@@ -37,14 +37,14 @@ def has(dataset: xr.Dataset, name: str) -> bool:
 
 
 def lines_of(dataset: xr.Dataset, looks: Mapping[str, tuple[str, ...]]) -> list[Line]:
-    """Return a curve for each variable that has a finite value, given its label, color and, if not solid, style."""
+    """Return a curve for each variable with a finite value, given its label, color and, if not solid, style."""
     return [Line(label, dataset[name], *look) for name, (label, *look) in looks.items() if has(dataset, name)]
 
 
 def draw_lines(axes: Axes, lines: Sequence[Line], *, log: bool = False, marks: bool = False) -> None:
-    """Draw curves over ``step``; with ``log``, what is not positive has no place and is left out.
+    """Draw curves over ``step``; with ``log``, values that are not positive are omitted.
 
-    ``marks`` shows at which few checkpoints there is a value.
+    ``marks`` marks the checkpoints that have a value.
     """
     for line in lines:
         steps, values = line.values["step"].values, line.values.values.astype(float)
@@ -70,9 +70,10 @@ def curves(
     shares: bool = False,
     marks: bool = False,
 ) -> Figure | None:
-    """One small plot over the steps with its legend below; None without a finite value.
+    """Draw a small plot over the steps with its legend below; return None without a finite value.
 
-    ``zero`` draws the axis, ``shares`` shows all from 0 to 1 and what is beyond. Of a single checkpoint: bars.
+    ``zero`` draws the zero line; ``shares`` makes the y axis include the range from 0 to 1. A single checkpoint is
+    drawn as bars.
     """
     lines = [line for line in lines if np.isfinite(line.values).any()]
     if not lines:
@@ -91,7 +92,7 @@ def curves(
 
 
 def bars(title: str, label: str, values: Sequence[tuple[str, float, str]]) -> Figure:
-    """What one checkpoint has, each value with its name and written behind its bar."""
+    """Draw the values of a single checkpoint as labeled bars, each followed by its value."""
     left = min(max(0.3 + 0.075 * max(len(name) for name, _, _ in values), 0.9), 2.4)
     figure = blank(5.1, 0.95 + 0.3 * len(values))
     axes = place(figure, left, 0.3, 5.1 - left - 0.6, 0.3 * len(values))
@@ -115,7 +116,7 @@ def bars(title: str, label: str, values: Sequence[tuple[str, float, str]]) -> Fi
 
 
 def compact(value: float) -> str:
-    """A number that takes little room.
+    """Return a number as compact text.
 
     >>> compact(0.25), compact(-1.5e-05), compact(0.0), compact(2000000.0)
     ('0.25', '−1.5e-5', '0', '2e6')
@@ -127,20 +128,20 @@ def compact(value: float) -> str:
 
 
 def whole_shares(axes: Axes) -> None:
-    """At least 0 to 1 on the y axis, so that nothing looks like much of itself."""
+    """Extend the y axis to at least 0 to 1, so that a small share looks small."""
     low, high = axes.get_ylim()
     axes.set_ylim(min(low, -0.04), max(high, 1.04))
 
 
 def small(labels: Sequence[str]) -> tuple[Figure, Axes]:
-    """A figure of half the width of a page, with room below for a legend of these labels."""
+    """Return a half-page figure with room below for a legend of these labels."""
     below = 0.62 + 0.22 * -(-len(labels) // _columns(labels))
     figure = blank(5.1, 2.75 + below)
     return figure, place(figure, 0.68, 0.3, 4.25, 2.35)
 
 
 def finish(figure: Figure, axes: Axes, title: str, y_label: str, phases: Phases, steps: np.ndarray) -> Figure:
-    """Title, axes, phases and legend of a small plot over steps."""
+    """Add title, axes, phases, and legend to a small plot over steps."""
     draw_phases(axes, phases)
     axes.set(title=title, xlabel=STEP, ylabel=y_label)
     if axes.get_yscale() == "linear":
@@ -153,24 +154,24 @@ def finish(figure: Figure, axes: Axes, title: str, y_label: str, phases: Phases,
 
 
 def legend_below(figure: Figure, axes: Axes) -> None:
-    """The legend of a small plot at the foot of its figure."""
+    """Add the legend of a small plot at the bottom of its figure."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=min(_columns(labels), len(labels)), columnspacing=1.4)
 
 
 def _columns(labels: Sequence[str]) -> int:
-    """Of a legend below a small plot."""
+    """Return the number of columns of a legend below a small plot."""
     return 3 if max(map(len, labels)) < 18 else 2
 
 
 def step_ticks(axes: Axes, *, most: int = MOST_TICKS) -> None:
-    """Whole steps, few enough to be read."""
+    """Set ticks at integer steps, few enough to be readable."""
     axes.xaxis.set_major_locator(MaxNLocator(min(most, MOST_TICKS), integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(_thousands))
 
 
 def log_axis(axes: Axes) -> None:
-    """A logarithmic y axis with a readable number of ticks, plain numbers where it spans less than two decades."""
+    """Set a logarithmic y axis with a readable number of ticks, and plain numbers below two decades."""
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     if high < 5 * low:
@@ -185,12 +186,12 @@ def log_axis(axes: Axes) -> None:
 
 
 def legend_beside(axes: Axes) -> None:
-    """The legend right of the axes, where it hides nothing."""
+    """Add the legend to the right of the axes."""
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), borderaxespad=0.0, labelspacing=0.35)
 
 
 def step_limits(axes: Axes, steps: np.ndarray) -> None:
-    """All steps, and a sliver where there is only one."""
+    """Limit the axis to the steps, with a narrow range for a single step."""
     first, last = (int(steps.min()), int(steps.max())) if len(steps) else (0, 1)
     axes.set_xlim(first, max(last, first + 1))
 
@@ -202,14 +203,14 @@ def draw_phases(axes: Axes, phases: Sequence[Phase]) -> None:
 
 
 def draw_events(axes: Axes, events: Sequence[Event]) -> None:
-    """A dotted line at each instability; one for all that are too close to be told apart."""
+    """Draw a dotted line at each instability, and a single line for indistinguishable instabilities."""
     first, last = axes.get_xlim()
     for step in {round((event.step - first) / (last - first) * FINEST): event.step for event in events}.values():
         axes.axvline(step, color=QUIET, linestyle=":", linewidth=0.7, zorder=-1)
 
 
 def name_phases(axes: Axes, phases: Sequence[Phase], *, inches: float) -> None:
-    """A strip of named phases above the curves; a name that does not fit goes above the strip with a leader."""
+    """Draw a strip of named phases above the curves; a name that does not fit is above the strip with a leader."""
     axes.set_ylim(0, 2.4)
     axes.axis("off")
     first, last = axes.get_xlim()
@@ -228,7 +229,7 @@ def name_phases(axes: Axes, phases: Sequence[Phase], *, inches: float) -> None:
 
 
 def _thousands(value: float, _position: int | None) -> str:
-    r"""Steps with a thin space between thousands.
+    r"""Return a step with thin spaces as thousands separators.
 
     >>> _thousands(25000.0, None)
     '25\u2009000'

@@ -1,4 +1,4 @@
-"""What was changed while a network was trained, over the steps: rates, batches, filters, examples."""
+"""Figure of the settings that changed during training: rates, batches, filters, and examples."""
 
 import numpy as np
 import xarray as xr
@@ -16,22 +16,22 @@ SETTINGS = {
     "lamb": ("Amplification by Grokfast", r"$\lambda$ [1]", ORANGE),
     "examples": ("Training examples in use", "[examples]", GREEN),
 }
-"""Title, axis and color of every column of the metrics that is a setting."""
+"""Title, axis label, and color of every column of the metrics that is a setting."""
 
 
 def training_settings(metrics: xr.Dataset, history: History | None = None) -> Figure | None:
-    """A panel for each setting that changed in training, with the phases; None where none did."""
+    """Draw a panel for each setting that changed in training, with the phases; return None if none changed."""
     return stacked([panel(metrics[name], *SETTINGS[name]) for name in changing(metrics)], history)
 
 
 def panel(values: xr.DataArray, title: str, y_label: str, color: str) -> Panel:
-    """One setting, its least and largest value beside it."""
+    """Return the panel of a setting, labeled with its smallest and largest value."""
     least, largest = (compact(float(f"{bound:.3g}")) for bound in (values.min(), values.max()))
     return Panel(title, y_label, [Line(f"{least} to {largest}", values, color)])
 
 
 def changing(metrics: xr.Dataset) -> list[str]:
-    """The settings that changed; not the learning rate if only its warm-up in the first hundredth of the run did.
+    """Return the settings that changed, disregarding the learning rate in the first hundredth of the run (warm-up).
 
     >>> rates = {"learning_rate": ("step", [0.1, 1.0, 1.0]), "batch_size": ("step", [8, 16, 32])}
     >>> changing(xr.Dataset(rates, coords={"step": [0, 10, 20]}))
@@ -41,12 +41,12 @@ def changing(metrics: xr.Dataset) -> list[str]:
 
 
 def unchanged(metrics: xr.Dataset) -> list[str]:
-    """The settings that stayed as they were."""
+    """Return the settings that did not change."""
     return [name for name in SETTINGS if name in metrics and len(_values(metrics, name)) == 1]
 
 
 def _values(metrics: xr.Dataset, name: str) -> np.ndarray:
-    """The distinct values, those of the learning rate after the first hundredth of the steps."""
+    """Return the distinct values of a setting; for the learning rate, after the first hundredth of the steps."""
     values, steps = metrics[name].values, metrics["step"].values
     if name == "learning_rate" and steps.size:
         values = values[steps > steps[0] + (steps[-1] - steps[0]) / 100]

@@ -1,4 +1,4 @@
-"""The look that all figures share, and how a figure becomes bytes that are the same every time."""
+"""The common style of all figures, and their deterministic conversion to bytes."""
 
 import base64
 import io
@@ -26,13 +26,13 @@ PHASE_COLORS = {
     "generalization": "#ece3f4",
     "decline": "#e6e6e6",
 }
-"""Pale tints that stay apart in grayscale print and for color-blind readers; every band is also named."""
+"""Pale tints, distinguishable in grayscale print and by color-blind readers; every band is also named."""
 
 BLUE, ORANGE, GREEN, RED, PURPLE, BROWN, PINK, GRAY, YELLOW, CYAN = sns.color_palette("colorblind").as_hex()
 SEQUENTIAL = "viridis"
 DIVERGING = "vlag"
 NOTHING = "#d5d9de"
-"""Where a heatmap has no value."""
+"""Color of missing values in a heatmap."""
 
 RC = {
     "figure.dpi": 100,
@@ -68,7 +68,7 @@ RC = {
 
 
 DIGITS = re.compile(rb"(?<!scale\(0)(\.\d\d)\d+")
-"""Decimals beyond a hundredth of a point, except those of the scale of the letters."""
+"""Decimals beyond a hundredth of a point, except in the scale of the letters."""
 
 
 EMBEDDED = re.compile(rb"(?<=data:image/png;base64,)[A-Za-z0-9+/=\s]+")
@@ -77,9 +77,9 @@ EMBEDDED = re.compile(rb"(?<=data:image/png;base64,)[A-Za-z0-9+/=\s]+")
 
 @contextmanager
 def styled() -> Generator[None, None, None]:
-    """The settings under which a figure is made and saved; nothing outside the block changes.
+    """Apply the settings for drawing and saving a figure inside the block only.
 
-    A function decorated with ``@styled()`` runs inside it.
+    A function decorated with ``@styled()`` runs inside such a block.
     """
     settings: dict[Any, Any] = {**sns.axes_style("ticks"), **RC}
     with mpl.rc_context(settings):
@@ -87,14 +87,14 @@ def styled() -> Generator[None, None, None]:
 
 
 def blank(width: float, height: float) -> Figure:
-    """An empty figure of this many inches."""
+    """Return an empty figure of this size in inches."""
     return Figure(figsize=(width, height))
 
 
 def place(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
-    """Axes at this many inches from the figure's upper left corner.
+    """Add axes at this position, in inches from the upper left corner of the figure.
 
-    Sizes are given, not searched for: a layout engine takes as long as all the drawing.
+    Sizes are explicit, because a layout engine takes as long as all the drawing.
     """
     full_width, full_height = figure.get_size_inches()
     bottom = full_height - top - height
@@ -102,7 +102,7 @@ def place(figure: Figure, left: float, top: float, width: float, height: float) 
 
 
 def color_bar(axes: Axes, image: ScalarMappable, label: str) -> None:
-    """A color scale that fills ``axes``."""
+    """Draw a color bar that fills ``axes``."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     bar = figure.colorbar(image, cax=axes, label=label)
@@ -113,7 +113,7 @@ def color_bar(axes: Axes, image: ScalarMappable, label: str) -> None:
 
 @styled()
 def to_svg(figure: Figure, *, palettes: bool = True) -> bytes:
-    """Return the figure as SVG without date and random ids, text as outlines, so that equal figures are equal bytes.
+    """Return the figure as SVG without date or random ids, with text as outlines, so that equal figures are equal bytes.
 
     Args:
         figure: the figure.
@@ -127,20 +127,20 @@ def to_svg(figure: Figure, *, palettes: bool = True) -> bytes:
 
 @styled()
 def to_png(figure: Figure, *, dpi: float = 150) -> bytes:
-    """The figure as PNG."""
+    """Return the figure as PNG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as SVG or PNG, as the file's suffix says."""
+    """Write a figure as SVG or PNG, depending on the suffix of the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(to_png(figure) if path.suffix == ".png" else to_svg(figure))
 
 
 def _with_palette(found: re.Match[bytes]) -> bytes:
-    """An embedded heatmap, whose 256 colors matplotlib writes out pixel by pixel, with a palette: far fewer bytes."""
+    """Return an embedded heatmap with a palette, which is much smaller than the pixel colors that matplotlib writes."""
     pixels = (imread(io.BytesIO(base64.b64decode(found[0])), format="png") * 255).round().astype(np.uint8)
     if pixels.ndim != 3 or pixels.shape[2] != 4:
         return found[0]
@@ -152,7 +152,7 @@ def _with_palette(found: re.Match[bytes]) -> bytes:
 
 
 def _png(index: np.ndarray, palette: np.ndarray) -> bytes:
-    """A PNG file of colors [row, column] out of a palette [color, (red, green, blue, alpha)].
+    """Return a PNG file of colors [row, column] from a palette [color, (red, green, blue, alpha)].
 
     Source: ISO/IEC 15948:2004, color type 3 with transparency, unfiltered rows.
     """

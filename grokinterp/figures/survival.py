@@ -1,4 +1,4 @@
-"""A league: time to generalization of each method as survival curves and times with intervals; accuracy curves."""
+"""Figures of a league: time to generalization of each method, as survival curves and times, and accuracy curves."""
 
 import numpy as np
 import xarray as xr
@@ -28,19 +28,19 @@ from grokinterp.phases import SUSTAINED
 
 COLORS = (INK, BLUE, ORANGE, GREEN, RED, PURPLE, BROWN, PINK, GRAY, CYAN)
 DASHES = ("solid", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.4, 1.2, 1.4)))
-"""Every ten methods the colors begin again, with other dashes; in between neighbors differ in both."""
+"""Dash styles: colors repeat after ten methods with another style, and neighbors differ in both."""
 
 SPREAD = 0.14
-"""Over how much of the axis curves that would hide each other are drawn beside each other."""
+"""Share of the axis over which coinciding curves are spread."""
 
 ACROSS = 4
-"""Small plots in a row."""
+"""Number of small plots in a row."""
 
 AXES = {"step": STEP, "seconds": "wall time of training [s]"}
 
 
 def look(index: int) -> tuple[str, object]:
-    """Color and dashes of a method, different for the first forty.
+    """Return the color and dash style of a method, distinct for the first forty methods.
 
     >>> len({(color, str(dashes)) for color, dashes in map(look, range(40))})
     40
@@ -50,9 +50,9 @@ def look(index: int) -> tuple[str, object]:
 
 @styled()
 def survival_curves(dataset: xr.Dataset, *, over: str = "step") -> Figure | None:
-    """Draw the share of runs that have not generalized over time; None without a run.
+    """Draw the share of runs that have not generalized over time; return None without runs.
 
-    Curves are slightly offset. A cross is the last time at which a run was observed without having generalized.
+    Curves are slightly offset. A cross marks the last observation of a run that has not generalized.
 
     Args:
         dataset: ``unsolved_share_<over>`` [method, time_<over>], ``time_<over>_of`` and ``observed`` [method, seed].
@@ -82,7 +82,7 @@ def survival_curves(dataset: xr.Dataset, *, over: str = "step") -> Figure | None
 def _draw_survival(
     axes: Axes, of: xr.Dataset, times: np.ndarray, over: str, index: int, shift: float, name: str
 ) -> None:
-    """One curve, no longer than there is a run left to tell of."""
+    """Draw one curve, up to the last observation of a run."""
     color, dashes = look(index)
     share, ends = of[f"unsolved_share_{over}"].values, of[f"time_{over}_of"].values
     if not np.isfinite(ends).any():
@@ -96,11 +96,11 @@ def _draw_survival(
 
 @styled()
 def times_by_method(dataset: xr.Dataset, *, over: str = "step") -> Figure | None:
-    """Every run's time, and the median of each method with its interval; None without a run.
+    """Draw the time of every run, and the median of each method with its interval; return None without runs.
 
     Args:
         dataset: ``time_<over>_of`` and ``observed`` [method, seed]; ``median_<over>``, ``median_low_<over>`` and
-            ``median_high_<over>`` [method], infinite where they are not bounded.
+            ``median_high_<over>`` [method], infinite if unbounded.
         over: step or seconds.
     """
     ends = dataset[f"time_{over}_of"].values
@@ -114,7 +114,7 @@ def times_by_method(dataset: xr.Dataset, *, over: str = "step") -> Figure | None
         _draw_times(axes, dataset.sel({"method": name}), over, i, most)
     axes.set_yticks(range(n), [str(name) for name in dataset["method"].values])
     axes.set(ylim=(n - 0.5, -0.5), xlim=(0, most), xlabel=AXES[over], ylabel="method")
-    axes.set_title("Time to generalization: each run, and the median")
+    axes.set_title("Time to generalization: runs and median")
     axes.yaxis.set_label_coords(-1.95 / 7.6, 0.5)
     axes.grid(visible=True, axis="y", color="#eef1f4", linewidth=0.8)
     axes.set_axisbelow(True)
@@ -125,7 +125,7 @@ def times_by_method(dataset: xr.Dataset, *, over: str = "step") -> Figure | None
 
 
 def _draw_times(axes: Axes, of: xr.Dataset, over: str, row: int, most: float) -> None:
-    """Draw one row: filled points have generalized, open triangles have not, the bar is the median's interval."""
+    """Draw one row: points for generalized runs, open triangles for the others, and a bar for the median's interval."""
     ends, observed = of[f"time_{over}_of"].values, of["observed"].values
     low, high, middle = (float(of[f"median{part}_{over}"]) for part in ("_low", "_high", ""))
     if np.isfinite(low):
@@ -139,21 +139,21 @@ def _draw_times(axes: Axes, of: xr.Dataset, over: str, row: int, most: float) ->
 
 def _key() -> list[Line2D]:
     return [
-        Line2D([], [], linestyle="", marker="o", color=BLUE, markersize=4.5, label="a run that generalized"),
+        Line2D([], [], linestyle="", marker="o", color=BLUE, markersize=4.5, label="generalized run"),
         Line2D([], [], linestyle="", marker=">", color=ORANGE, markerfacecolor="none", markersize=6,
-               label="a run that did not: it takes longer"),
+               label="run that has not generalized (lower bound)"),
         Line2D([], [], color=INK, linewidth=1.8, label="median"),
-        Line2D([], [], color="#b9c4cf", linewidth=4.5, label="its 95 % confidence interval"),
+        Line2D([], [], color="#b9c4cf", linewidth=4.5, label="95 % confidence interval"),
     ]  # fmt: skip
 
 
 @styled()
 def accuracy_by_method(dataset: xr.Dataset, *, threshold: float = SUSTAINED.threshold) -> Figure | None:
-    """Test accuracy of every run over the steps, a small plot for each method; None without a run.
+    """Draw the test accuracy of every run over the steps, with a small plot per method; return None without runs.
 
     Args:
         dataset: ``test_accuracy`` and ``train_accuracy`` [method, seed, step].
-        threshold: drawn as a line.
+        threshold: accuracy drawn as a line.
     """
     n = dataset.sizes["method"]
     if not n or dataset.sizes["step"] < 2:

@@ -1,4 +1,4 @@
-"""The whole run in one figure: losses, accuracies and progress measures over the steps, with its phases."""
+"""Figure of the whole run: losses, accuracies, and progress measures over the steps, with phases."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -41,13 +41,13 @@ class Panel(NamedTuple):
 def timeline(
     metrics: xr.Dataset, dataset: xr.Dataset, history: History | None = None, *, loss: str = "cross-entropy [nats]"
 ) -> Figure | None:
-    """Stacked curves over the optimizer steps; panels without data are left out, None if there are none.
+    """Draw stacked panels of curves over the optimizer steps, omitting empty panels; return None without any panel.
 
     Args:
         metrics: training metrics over the evaluations.
         dataset: analyses over the checkpoints.
-        history: phases, drawn and named as bands, and events, drawn as dotted lines.
-        loss: what training minimized, with its unit; the progress measures are in it, too.
+        history: phases, drawn as named bands, and events, drawn as dotted lines.
+        loss: name of the training loss with its unit, which is also the unit of the progress measures.
     """
     panels = [build(metrics, dataset, loss) for build in PANELS]
     return stacked([panel for panel in panels if panel and panel.lines], history)
@@ -55,7 +55,7 @@ def timeline(
 
 @styled()
 def stacked(panels: Sequence[Panel], history: History | None = None) -> Figure | None:
-    """Draw panels over the same steps below the names of the phases; return None without any panel."""
+    """Draw panels over the same steps below the names of the phases; return None without panels."""
     if not panels:
         return None
     named = history is not None and bool(history.phases)
@@ -96,7 +96,7 @@ def losses(metrics: xr.Dataset, dataset: xr.Dataset, loss: str) -> Panel:
 
 
 def accuracies(metrics: xr.Dataset, dataset: xr.Dataset, loss: str) -> Panel:
-    """Return the panel of train, validation and test accuracy, and of the answers to mislabeled training examples."""
+    """Return the panel of train, validation, and test accuracy, and of accuracies on mislabeled training examples."""
     noise = {
         "noisy_accuracy": ("mislabeled, as labeled", PURPLE, "--"),
         "restored_accuracy": ("mislabeled, true answer", RED, "--"),
@@ -107,7 +107,7 @@ def accuracies(metrics: xr.Dataset, dataset: xr.Dataset, loss: str) -> Panel:
 
 
 def progress(metrics: xr.Dataset, dataset: xr.Dataset, loss: str) -> Panel:
-    """Return the panel of restricted, excluded and trig loss, with the controls of random frequencies."""
+    """Return the panel of restricted, excluded, and trig loss, with random frequencies as controls."""
     names = {
         "restricted_loss": ("restricted, all pairs", GREEN),
         "restricted_loss_control": ("restricted, control", GREEN, ":"),
@@ -121,7 +121,7 @@ def progress(metrics: xr.Dataset, dataset: xr.Dataset, loss: str) -> Panel:
 
 
 def excluded_by_key(metrics: xr.Dataset, dataset: xr.Dataset, loss: str) -> Panel | None:
-    """Return the panel of the excluded loss of each key frequency alone."""
+    """Return the panel of the excluded loss of each single key frequency."""
     keys = key_frequencies(dataset)[:MOST_KEYS]
     if "excluded_loss_of" not in dataset or not keys:
         return None
@@ -161,7 +161,7 @@ PANELS: Sequence[Callable[[xr.Dataset, xr.Dataset, str], Panel | None]] = (
 
 
 def key_frequencies(dataset: xr.Dataset) -> list[int]:
-    """Return the key frequencies that the progress measures used, else those of the last checkpoint."""
+    """Return the key frequencies of the progress measures or, without them, of the last checkpoint."""
     if "key" in dataset.coords:
         return [int(key) for key in dataset["key"].values]
     if "is_key" not in dataset or not dataset.sizes["step"]:
@@ -171,7 +171,7 @@ def key_frequencies(dataset: xr.Dataset) -> list[int]:
 
 
 def _by_part(metrics: xr.Dataset, dataset: xr.Dataset, measure: str) -> list[Line]:
-    """Return curves from the training metrics or, without them, the checkpoints; averaged weights are dashed."""
+    """Return curves from the training metrics or, without them, from the checkpoints; averaged weights are dashed."""
     source = metrics if f"train_{measure}" in metrics else dataset
     colors = {"train": BLUE, "validation": GREEN, "test": ORANGE}
     raw = {f"{part}_{measure}": (part, color) for part, color in colors.items()}

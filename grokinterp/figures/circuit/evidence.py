@@ -1,4 +1,4 @@
-"""Causal evidence, the idealized network, single circles of the embedding, and certified accuracy."""
+"""Figures of causal evidence, the idealized network, single circles of the embedding, and certified accuracy."""
 
 import numpy as np
 import xarray as xr
@@ -27,7 +27,7 @@ PROOF_COLORS = (BROWN, ORANGE, GREEN, PURPLE, BLUE)
 
 
 def causal_evidence(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
-    """Draw necessity and sufficiency of the key structure, with the same of random structure as controls."""
+    """Draw necessity and sufficiency of the key structure, with random structure as a control."""
     names = {
         "causal_score": ("score", INK, "-"),
         "necessity": ("necessity", PURPLE, "-"),
@@ -40,19 +40,19 @@ def causal_evidence(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
 
 
 def idealized_network(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
-    """Draw how well the idealized network answers, and how closely it matches the real network."""
+    """Draw the accuracy of the idealized network and its agreement with the real network."""
     names = {
         "idealized_accuracy": ("accuracy", BLUE, "-"),
         "idealized_agreement": ("agreement", ORANGE, "-"),
         "idealized_fve": ("logits explained", GREEN, "-"),
-        "idealized_certified": ("margin above its error", PURPLE, "-"),
+        "idealized_certified": ("margin above error", PURPLE, "-"),
     }
     return curves("Idealized network", "share [1]", lines_of(dataset, names), phases, shares=True, marks=True)
 
 
 @styled()
 def circles_alone(dataset: xr.Dataset) -> Figure | None:
-    """Draw the template fits and the accuracy of each circle of the embedding alone, at the last checkpoint."""
+    """Draw the template fits and the accuracy of each single circle of the embedding, at the last checkpoint."""
     names = {
         "circle_clock_fve": ("clock template", BLUE),
         "circle_pizza_fve": ("pizza template", ORANGE),
@@ -73,21 +73,21 @@ def circles_alone(dataset: xr.Dataset) -> Figure | None:
     ticks = [f"{i}{f': k = {k}' if k else ''}" for i, k in zip(last["circle"].values, frequencies, strict=True)]
     axes.set_xticks(at, ticks)
     axes.axhline(0, color=GRAY, linewidth=0.8, zorder=0)
-    axes.set(title="One circle of the embedding alone", xlabel="circle: its frequency", ylabel="share [1]")
+    axes.set(title="Single circles of the embedding", xlabel="circle and its frequency", ylabel="share [1]")
     axes.set_ylim(max(axes.get_ylim()[0], -1.04), 1.04)
     legend_below(figure, axes)
     return figure
 
 
 def certified_accuracy(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
-    """Draw the share of the answers that are proven correct, by the number of directions that the proof uses."""
+    """Draw the share of answers that are proven correct, by the number of directions in the proof."""
     if "certified_share" not in dataset:
         return None
     shares = dataset["certified_share"]
     ranks = shares["proof_rank"].values
     lines = [Line("accuracy", dataset["true_share"], INK, "--")]
     lines += [
-        Line(f"proven, {rank} directions" if rank else "proven, keys alone", shares.sel(proof_rank=rank), color)
+        Line(f"proven, {rank} directions" if rank else "proven, keys only", shares.sel(proof_rank=rank), color)
         for rank, color in zip(ranks, PROOF_COLORS, strict=False)
     ]
     return curves("Certified accuracy", "share of the examples [1]", lines, phases, shares=True, marks=True)

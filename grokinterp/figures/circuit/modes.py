@@ -1,4 +1,4 @@
-"""Families of modes, key directions, and the phases of the neurons."""
+"""Figures of the families of modes, the key directions, and the phases of the neurons."""
 
 import seaborn as sns
 import xarray as xr
@@ -34,11 +34,11 @@ def logit_modes(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
 
 
 def key_directions(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
-    """Draw the share of variance along each key direction in waves of a + b, mean of cosine and sine."""
+    """Draw the share of variance along each key direction that is a wave in a + b, mean of cosine and sine."""
     if "direction_fve" not in dataset or not dataset.sizes["step"]:
         return None
     values = dataset["direction_fve"]
-    mean = values.mean("axis")  # over those that are finite
+    mean = values.mean("axis")  # mean over finite values
     keys = values["key"].values[:MOST_KEYS]
     colors = sns.color_palette("colorblind", len(keys)).as_hex()
     lines = [Line(f"k = {key}", mean.sel(key=key), color) for key, color in zip(keys, colors, strict=True)]
@@ -46,7 +46,7 @@ def key_directions(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
 
 
 def phase_alignment(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
-    """Draw the phase alignment of the neurons beside its expectation for independent phases."""
+    """Draw the phase alignment of the neurons and its expectation for independent phases."""
     names = {"phase_alignment": ("neurons", BLUE, "-"), "phase_alignment_control": ("independent phases", QUIET, ":")}
     lines = [Line(label, dataset[name], *look) for name, (label, *look) in names.items() if name in dataset]
     return curves("Phase alignment", "mean resultant length [1]", lines, phases, shares=True, marks=True)

@@ -1,4 +1,4 @@
-"""The verdict on the circuit at every checkpoint, with its evidence."""
+"""Figure of the verdict on the circuit at every checkpoint, with its evidence."""
 
 from collections.abc import Sequence
 
@@ -42,19 +42,19 @@ CIRCUIT_COLORS = {
     "memorizer": "#8a94a0",
     "none": "#e4e7eb",
 }
-"""What a network may compute with; every color is also named."""
+"""Color of each circuit; figures also name every circuit."""
 
 EVIDENCE = {
     "gradient_symmetricity": ("gradient symmetricity", BLUE, "-"),
     "distance_irrelevance": ("distance irrelevance", ORANGE, "-"),
-    "distance_irrelevance_runner_up": ("… to the runner-up", ORANGE, ":"),
+    "distance_irrelevance_runner_up": ("distance irrelevance, runner-up", ORANGE, ":"),
     "circularity": ("circularity", GREEN, "-"),
 }
 
 TEMPLATES = {
     "clock_fve": ("clock template", BLUE, "-"),
     "pizza_fve": ("pizza template", ORANGE, "-"),
-    "pizza_preference": ("pizza − clock, circles alone", GREEN, ":"),
+    "pizza_preference": ("pizza − clock, single circles", GREEN, ":"),
 }
 
 LEFT, PLOT_INCHES = 0.75, 7.2  # as in the timeline

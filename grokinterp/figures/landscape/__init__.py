@@ -1,1 +1,1 @@
-"""Figures of the loss landscape: gradients, weights, ranks and norms, learning coefficient, Hessian."""
+"""Figures of the loss landscape: gradients, weights, ranks and norms, learning coefficient, and Hessian."""

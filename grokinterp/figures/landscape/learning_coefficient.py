@@ -1,4 +1,4 @@
-"""The local learning coefficient over training, its chains, and its calibration."""
+"""Figures of the local learning coefficient over training, its chains, and its calibration."""
 
 import numpy as np
 import seaborn as sns
@@ -39,9 +39,9 @@ MOST_CHECKPOINTS = 6
 
 @styled()
 def learning_coefficient(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
-    """Draw the local learning coefficient with its deviation over chains.
+    """Draw the local learning coefficient with its standard deviation over chains.
 
-    Markers are open where the chains have not converged, and crosses where they diverged.
+    Open markers are checkpoints whose chains have not converged, and crosses those whose chains diverged.
     """
     if "llc" not in dataset or not dataset.sizes["step"]:
         return None
@@ -68,13 +68,13 @@ def learning_coefficient(dataset: xr.Dataset, phases: Phases = ()) -> Figure | N
 
 
 def values(dataset: xr.Dataset, name: str, otherwise: float | bool) -> np.ndarray:
-    """Return a variable over the steps, or a constant for a dataset without it."""
+    """Return a variable over the steps, or a constant if the dataset lacks it."""
     return dataset[name].values if name in dataset else np.full(dataset.sizes["step"], otherwise)
 
 
 @styled()
 def learning_coefficient_traces(dataset: xr.Dataset) -> Figure | None:
-    """Draw nβ times the rise of the loss along every chain, with the burn-in in gray, for some checkpoints."""
+    """Draw nβ times the increase of the loss along every chain, with gray burn-in, for selected checkpoints."""
     if "llc_trace" not in dataset or not np.isfinite(dataset["llc_trace"]).any():
         return None
     n = dataset.sizes["step"]
@@ -91,22 +91,22 @@ def learning_coefficient_traces(dataset: xr.Dataset) -> Figure | None:
             axes.plot(one["stretch"].values * length, shown, color=color, linewidth=1, label=label)
     axes.set_yscale("symlog", linthresh=1.0)
     axes.axvspan(0, burn_in, color=NOTHING, linewidth=0, zorder=-2)
-    axes.set(title="Chains", xlabel="step of the chain", ylabel="nβ × rise of the loss [1]", xlim=(0, length))
+    axes.set(title="Chains", xlabel="step of the chain", ylabel="nβ × increase of the loss [1]", xlim=(0, length))
     legend_beside(axes)
     return figure
 
 
 def chain_length(one: xr.Dataset) -> tuple[int, int]:
-    """Return the steps of the burn-in, and of the whole chain."""
+    """Return the number of steps of the burn-in and of the whole chain."""
     burn_in = int(one["llc_burn_in"])
     return burn_in, burn_in + int(one["llc_draws"])
 
 
 @styled()
 def llc_calibration(dataset: xr.Dataset) -> Figure:
-    """Draw the learning coefficient over step size and localization, one map for each temperature.
+    """Draw the learning coefficient over step size and localization, with a map for each temperature.
 
-    Crosses mark chains that diverged; parentheses, chains that did not converge.
+    Crosses mark diverged chains, and parentheses mark chains that have not converged.
     """
     llc = dataset["llc"]
     temperatures = dataset["inverse_temperature"].values

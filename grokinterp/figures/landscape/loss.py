@@ -1,4 +1,4 @@
-"""Curvature, sharpness, and the loss on lines between checkpoints."""
+"""Figures of curvature, sharpness, and the loss on lines between checkpoints."""
 
 import numpy as np
 import seaborn as sns
@@ -30,7 +30,7 @@ ORDINALS = ("st", "nd", "rd", "th")
 
 
 def curvature(dataset: xr.Dataset, phases: Phases = (), *, unit: str = "nats") -> Figure | None:
-    """Draw the largest and the smallest eigenvalues found of the training loss's Hessian."""
+    """Draw the largest eigenvalues, and the smallest found, of the Hessian of the training loss."""
     if "hessian_eigenvalue" not in dataset:
         return None
     values = dataset["hessian_eigenvalue"]
@@ -45,21 +45,21 @@ def curvature(dataset: xr.Dataset, phases: Phases = (), *, unit: str = "nats") -
 
 
 def sharpness(dataset: xr.Dataset, phases: Phases = (), *, unit: str = "nats") -> Figure | None:
-    """Draw the largest rise found of the training loss in a small box around the weights."""
-    names = {"sharpness": ("largest rise found", PURPLE)}
-    return curves("Sharpness", f"rise of the loss [{unit}]", lines_of(dataset, names), phases, log=True, marks=True)
+    """Draw the largest increase found of the training loss in a small box around the weights."""
+    names = {"sharpness": ("largest increase found", PURPLE)}
+    return curves("Sharpness", f"increase of the loss [{unit}]", lines_of(dataset, names), phases, log=True, marks=True)
 
 
 def loss_barrier(dataset: xr.Dataset, phases: Phases = (), *, unit: str = "nats") -> Figure | None:
-    """Draw the rise of the training loss on the straight line from each checkpoint to the last."""
+    """Draw the barrier of the training loss on the straight line from each checkpoint to the last."""
     names = {"line_barrier": ("training loss", BLUE)}
-    return curves("Barrier on the line to the end", f"rise of the loss [{unit}]", path_lines(dataset, names), phases,
+    return curves("Barrier on the line to the final weights", f"loss barrier [{unit}]", path_lines(dataset, names), phases,
                   zero=True, marks=True)  # fmt: skip
 
 
 @styled()
 def loss_lines(dataset: xr.Dataset, *, unit: str = "nats") -> Figure | None:
-    """Draw training and test loss on the straight lines from a few checkpoints to the last."""
+    """Draw training and test loss on the straight lines from selected checkpoints to the last."""
     titles = {"line_train_loss": "Training loss", "line_test_loss": "Test loss"}
     shown = [name for name in titles if name in dataset and bool((dataset[name] > 0).any())]
     n = dataset.sizes.get("step", 0)

@@ -1,4 +1,4 @@
-"""The ranks of the weight matrices: singular values and effective rank."""
+"""Figures of the singular values and the effective rank of the weight matrices."""
 
 import re
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ MOST_MATRICES = 10
 
 
 def effective_rank(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
-    """Draw the effective rank of the weight matrices, and its mean over the heads' circuits."""
+    """Draw the effective rank of the weight matrices, and its mean over the circuits of the heads."""
     if "effective_rank" not in dataset:
         return None
     names = [str(name) for name in dataset["matrix"].values]
@@ -27,12 +27,12 @@ def effective_rank(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
     for circuit, color in zip(circuits, colors[len(plain) :], strict=True):
         heads = [name for name in names if name.startswith(f"{circuit}.")]
         lines.append(Line(f"{circuit}, mean of heads", rank.sel(matrix=heads).mean("matrix"), color, "--"))
-    return curves("Effective rank", "directions in use [1]", lines, phases)
+    return curves("Effective rank", "effective rank [1]", lines, phases)
 
 
 @styled()
 def singular_values(dataset: xr.Dataset, steps: Sequence[int]) -> Figure | None:
-    """Draw the largest singular values of the weight matrices at a few steps."""
+    """Draw the largest singular values of the weight matrices at selected steps."""
     if "singular_value" not in dataset or not steps:
         return None
     names = [str(name) for name in dataset["matrix"].values]
@@ -53,12 +53,12 @@ def singular_values(dataset: xr.Dataset, steps: Sequence[int]) -> Figure | None:
 
 
 def dense(names: Sequence[str]) -> list[str]:
-    """Return the names of the first weight matrices, without the heads' circuits (QK.0, OV.0, …)."""
+    """Return the names of the first weight matrices, without the circuits of the heads (QK.0, OV.0, …)."""
     return [name for name in names if not CIRCUIT.fullmatch(name)][:MOST_MATRICES]
 
 
 def _subscript(name: str) -> str:
-    """Return ``W_in`` as mathematics, and other names unchanged.
+    """Return names such as ``W_in`` in math notation, and other names unchanged.
 
     >>> _subscript("W_in"), _subscript("QK.0")
     ('$W_{in}$', 'QK.0')

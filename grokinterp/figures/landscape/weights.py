@@ -1,4 +1,4 @@
-"""Gradients, updates, the weight trajectory, and norms of the weights."""
+"""Figures of gradients, updates, the weight trajectory, and the norms of the weights."""
 
 from collections.abc import Mapping
 
@@ -34,7 +34,7 @@ NORM_COLORS = {"L1_inf": BLUE, "frobenius": ORANGE, "spectral": GREEN, "path": P
 
 @styled()
 def gradient_shares(dataset: xr.Dataset) -> Figure | None:
-    """Draw the share of each part of the model in the squared gradient norm, stacked; small parts together."""
+    """Draw the share of each part of the model in the squared gradient norm, stacked, with small parts combined."""
     if "gradient_share_of_layer" not in dataset or not np.isfinite(dataset["gradient_share_of_layer"]).any():
         return None
     values = dataset["gradient_share_of_layer"].transpose("part", "step").fillna(0)
@@ -56,8 +56,8 @@ def gradient_shares(dataset: xr.Dataset) -> Figure | None:
 
 
 def update_directions(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
-    """Draw the components of the applied update along the weights and across them."""
-    names = {"update_tangential": ("across the weights", BLUE), "update_radial": ("along the weights", ORANGE)}
+    """Draw the radial and the tangential component of the applied update."""
+    names = {"update_tangential": ("tangential", BLUE), "update_radial": ("radial", ORANGE)}
     return curves("Applied update", "L2 length [1]", lines_of(dataset, names), phases, zero=True)
 
 
@@ -68,29 +68,32 @@ def weight_decay_share(dataset: xr.Dataset, phases: Phases = ()) -> Figure | Non
 
 
 def gradient_noise(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
-    """Draw the squared norm of the mean gradient over the variance of the examples' gradients."""
+    """Draw the squared norm of the mean gradient over the variance of the example gradients."""
     names = {"gradient_snr_total": ("all parameters", INK)}
-    return curves("Gradient: signal to noise", "squared norm over variance [1]", lines_of(dataset, names), phases,
+    return curves("Gradient signal-to-noise ratio", "squared norm over variance [1]", lines_of(dataset, names), phases,
                   log=True, marks=True)  # fmt: skip
 
 
 def weight_distances(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
     """Draw the L2 distance of the weights from the first and to the last checkpoint."""
-    names = {"distance_from_initial": ("from the first", BLUE), "distance_to_final": ("to the last", ORANGE)}
-    return curves("Distance of the weights", "L2 distance [1]", path_lines(dataset, names), phases, zero=True)
+    names = {
+        "distance_from_initial": ("from the first checkpoint", BLUE),
+        "distance_to_final": ("to the last checkpoint", ORANGE),
+    }
+    return curves("Distances of the weights", "L2 distance [1]", path_lines(dataset, names), phases, zero=True)
 
 
 def weight_directions(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
     """Draw the cosine of successive updates, and of the weights with the first checkpoint."""
     names = {
-        "successive_update_cosine": ("update with the one before", GREEN),
-        "cosine_to_initial": ("weights with the first", BLUE),
+        "successive_update_cosine": ("successive updates", GREEN),
+        "cosine_to_initial": ("weights and first checkpoint", BLUE),
     }
     return curves("Directions", "cosine [1]", path_lines(dataset, names), phases, zero=True)
 
 
 def logit_bounds(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
-    """Draw the norm-based upper bounds on the logits beside the largest actual logit."""
+    """Draw the norm-based upper bounds on the logits and the largest actual logit."""
     if "logit_bound" not in dataset:
         return None
     lines = [*_by_norm(dataset["logit_bound"]), Line("largest logit", dataset["largest_logit"], INK, "--")]
@@ -98,7 +101,7 @@ def logit_bounds(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
 
 
 def norm_products(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
-    """Draw the products of the weight matrices' norms and, dashed, the same divided by the margin."""
+    """Draw the products of the weight matrices' norms and, dashed, these products divided by the margin."""
     if "norm_product" not in dataset:
         return None
     lines = _by_norm(dataset["norm_product"])
@@ -108,7 +111,7 @@ def norm_products(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
 
 
 def path_lines(dataset: xr.Dataset, names: Mapping[str, tuple[str, ...]]) -> list[Line]:
-    """Return curves that need two checkpoints: none for a single checkpoint, which is both ends of the path."""
+    """Return curves that need two checkpoints; none for a single checkpoint, which is both ends of the trajectory."""
     return lines_of(dataset, names) if dataset.sizes.get("step", 0) > 1 else []
 
 

@@ -1,1 +1,1 @@
-"""Figures of the structure in the weights and logits: spectra, circles, attention, neurons, order of learning."""
+"""Figures of the structure in weights and logits: spectra, circles, attention, neurons, and order of learning."""

@@ -1,4 +1,4 @@
-"""The spectra of answers and operands where the operands do not form a group."""
+"""Figures of the spectra of answers and operands for operands that do not form a group."""
 
 import xarray as xr
 from matplotlib.figure import Figure
@@ -21,16 +21,16 @@ from grokinterp.figures.style import (
 
 
 def answer_similarity(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
-    """Draw the similarity of the logits with the key characters of the answers' group, with its threshold."""
+    """Draw the similarity of the logits with the key characters of the answer's group, and the threshold."""
     return character_similarity(
         dataset, phases, "answer_similarity", "is_key_answer", "answer_threshold", "Key representations of the answers"
     )
 
 
 def answers_explained(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
-    """Draw the share of the logits' variance in the characters of the answers' group."""
+    """Draw the share of the logits' variance explained by the characters of the answer's group."""
     lines = lines_of(dataset, {"answer_fve": ("logits, by characters", BROWN)})
-    title = "Explained by the answers' characters"
+    title = "Explained by characters of the answer"
     return curves(title, "share of variance [1]", lines, phases, shares=True, marks=True)
 
 

@@ -1,4 +1,4 @@
-"""Attention patterns at chosen checkpoints, and entropy and correlation of the heads."""
+"""Figures of attention patterns at selected checkpoints, and of entropy and correlation of the heads."""
 
 from collections.abc import Sequence
 
@@ -22,17 +22,17 @@ from grokinterp.figures.style import (
 MOST_HEADS = 8
 
 MOST_ROWS = 16
-"""Heads of all layers in one table."""
+"""Largest number of heads, over all layers, in one table."""
 
 MOST_NAMED = 32
-"""Heads in the figures of entropy and correlation."""
+"""Largest number of heads in the figures of entropy and correlation."""
 
 Steps = Sequence[int]
 
 
 @styled()
 def attention(dataset: xr.Dataset, steps: Steps) -> Figure | None:
-    """Draw the attention to a over all pairs, a column for each head, a row for each step.
+    """Draw the attention to a over all pairs, with a column for each head and a row for each step.
 
     Pairs for which a ∘ b is not defined are gray.
     """
@@ -57,7 +57,7 @@ def attention(dataset: xr.Dataset, steps: Steps) -> Figure | None:
 
 @styled()
 def attention_by_position(dataset: xr.Dataset, steps: Steps) -> Figure | None:
-    """Draw the mean attention to every position, a row for each head of the last layers, a column for each step."""
+    """Draw the mean attention to every position, with a row for each head of the last layers and a column per step."""
     if "attention_mean" not in dataset:
         return None
     names, mean = last_heads(dataset["attention_mean"])
@@ -77,7 +77,7 @@ def attention_by_position(dataset: xr.Dataset, steps: Steps) -> Figure | None:
 
 
 def head_entropy(dataset: xr.Dataset) -> Figure | None:
-    """Draw the entropy of every head's attention over the checkpoints."""
+    """Draw the attention entropy of every head over the checkpoints."""
     if not has(dataset, "attention_entropy"):
         return None
     rows = dataset["attention_entropy"].stack(row=("layer", "head"), create_index=False)

@@ -1,4 +1,4 @@
-"""Embedding circles at chosen checkpoints."""
+"""Figure of the embedding circles at selected checkpoints."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ Steps = Sequence[int]
 
 @styled()
 def circles(dataset: xr.Dataset, steps: Steps) -> Figure | None:
-    """Draw the tokens in the embedding's plane of each key frequency, on one scale per frequency."""
+    """Draw the tokens in the embedding's plane of each key frequency, with a common scale per frequency."""
     if "embedding_circle" not in dataset or not dataset.sizes["key"]:
         return None
     keys = dataset["key"].values[:MOST_CIRCLES]
@@ -47,7 +47,7 @@ def circles(dataset: xr.Dataset, steps: Steps) -> Figure | None:
 
 
 def draw_circle(axes: Axes, points: xr.DataArray, key: int, reach: float) -> None:
-    """Draw the tokens joined in the order of their angle 2πkt/n, so that a circle shows as a closed curve."""
+    """Draw the tokens, connected in the order of their angle 2πkt/n, so that a circle appears as a closed curve."""
     x, y = points.sel(axis="cos").values, points.sel(axis="sin").values
     exponents = np.arange(len(x))
     order = np.argsort(key * exponents % len(x), kind="stable")

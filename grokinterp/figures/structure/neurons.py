@@ -1,4 +1,4 @@
-"""The inverse participation ratios of the neurons."""
+"""Figure of the inverse participation ratios of the neurons."""
 
 import numpy as np
 import seaborn as sns
@@ -16,12 +16,12 @@ from grokinterp.figures.style import (
 )
 
 MOST_CURVES = 5
-"""Checkpoints in the figure."""
+"""Largest number of checkpoints in the figure."""
 
 
 @styled()
 def neuron_participation(dataset: xr.Dataset) -> Figure | None:
-    """Draw the inverse participation ratios of all neurons in descending order, a curve for some checkpoints."""
+    """Draw the inverse participation ratios of all neurons in descending order, with a curve per checkpoint."""
     if not has(dataset, "neuron_ipr"):
         return None
     values = dataset["neuron_ipr"]
@@ -31,7 +31,7 @@ def neuron_participation(dataset: xr.Dataset) -> Figure | None:
         ordered = -np.sort(-values.isel(step=i).values)  # NaN last
         name = f"step {values['step'].values[i]}"
         axes.step(range(1, len(ordered) + 1), ordered, color=color, where="mid", label=name)
-    axes.set(title="Inverse participation ratio", xlabel="neuron, by its ratio", ylim=(-0.04, 1.04))
+    axes.set(title="Inverse participation ratio", xlabel="neuron, sorted by IPR", ylim=(-0.04, 1.04))
     axes.set_ylabel("IPR of the input weights [1]")
     axes.set_xlim(1, max(values.sizes["neuron"], 2))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))

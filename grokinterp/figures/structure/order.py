@@ -1,4 +1,4 @@
-"""The order in which key frequencies or representations were learned."""
+"""Figure of the order in which key frequencies or representations were learned."""
 
 import numpy as np
 import xarray as xr
@@ -23,7 +23,7 @@ from grokinterp.figures.style import (
 )
 
 MOST_KEYS = 12
-"""Rows of the figure."""
+"""Largest number of rows in the figure."""
 
 
 @styled()
@@ -31,8 +31,8 @@ def learning_order(order: xr.Dataset, phases: Phases = (), *, last: int = 0) -> 
     """Draw when each key frequency or representation reached half of its final similarity, and when it became key.
 
     Args:
-        order: a row for each, as ``phases.learning_order`` gives them.
-        phases: drawn as bands.
+        order: a row per frequency or representation, from ``phases.learning_order``.
+        phases: phases drawn as bands.
         last: the last step of the run.
     """
     if not order.sizes.get("learned"):
@@ -45,8 +45,8 @@ def learning_order(order: xr.Dataset, phases: Phases = (), *, last: int = 0) -> 
     axes = place(figure, left, 0.3, 4.8 - left, height)
     at = np.arange(len(names))
     axes.hlines(at, rows["half_from"].values, rows["key_from"].values, color=GRAY, linewidth=1.2)
-    axes.plot(rows["half_from"].values, at, "o", color=BLUE, label="half of its final similarity")
-    axes.plot(rows["key_from"].values, at, "D", color=ORANGE, markersize=4.5, label="key from here on")
+    axes.plot(rows["half_from"].values, at, "o", color=BLUE, label="half of the final similarity")
+    axes.plot(rows["key_from"].values, at, "D", color=ORANGE, markersize=4.5, label="key from this step")
     draw_phases(axes, phases)
     axes.set_yticks(at, names)
     axes.set(title="Order of learning", xlabel=STEP, ylim=(len(names) - 0.5, -0.5))

@@ -1,4 +1,4 @@
-"""The embedding spectrum, the neurons' frequencies, and the logits by label at chosen checkpoints."""
+"""Figures of the embedding spectrum, the neuron frequencies, and the logits by label at selected checkpoints."""
 
 from collections.abc import Callable, Sequence
 
@@ -31,15 +31,15 @@ Steps = Sequence[int]
 
 @styled()
 def spectra(dataset: xr.Dataset, steps: Steps, *, label: str = "label", unit: str = "nats") -> Figure | None:
-    """Draw the embedding spectrum, neuron frequencies and logits by label, a row for each step.
+    """Draw the embedding spectrum, neuron frequencies, and logits by label, with a row for each step.
 
-    Logits alone stand side by side. Without any of the three, return None.
+    If there are only logits, the steps are side by side. Without any of the three, return None.
 
     Args:
         dataset: analyses over the checkpoints.
         steps: checkpoints to show.
-        label: what the right answer is called, such as (a + b) mod p.
-        unit: of the logits.
+        label: name of the correct answer, such as (a + b) mod p.
+        unit: unit of the logits.
     """
 
     def logits(axes: Axes, at: xr.Dataset, _whole: xr.Dataset) -> None:
@@ -66,7 +66,7 @@ def spectra(dataset: xr.Dataset, steps: Steps, *, label: str = "label", unit: st
 
 
 def _side_by_side(dataset: xr.Dataset, label: str, unit: str) -> Figure:
-    """Draw the logits by label, a column for each step."""
+    """Draw the logits by label, with a column for each step."""
     side = min((8.9 + 1.7) / dataset.sizes["step"] - 1.7, 2.75)
     figure = blank(10.0, side + 0.9)
     for i, step in enumerate(dataset["step"].values):
@@ -88,7 +88,7 @@ def draw_spectrum(axes: Axes, at: xr.Dataset, whole: xr.Dataset) -> None:
 
 
 def draw_neurons(axes: Axes, at: xr.Dataset, whole: xr.Dataset) -> None:
-    """Draw each neuron at its best frequency and the share of its variance that this frequency explains."""
+    """Draw each neuron at its frequency and the share of its variance that this frequency explains."""
     constant = at["neuron_frequency"].values < 1
     axes.scatter(
         at["neuron_frequency"].values[~constant],
@@ -97,13 +97,13 @@ def draw_neurons(axes: Axes, at: xr.Dataset, whole: xr.Dataset) -> None:
     )  # fmt: skip
     axes.axhline(SPECIALIZED, color=QUIET, linestyle="--", linewidth=0.8)
     share = np.nanmean(at["neuron_fve"].values > SPECIALIZED)
-    axes.set(title=f"Neurons: {share:.0%} specialized", xlabel="neuron's frequency k", ylabel="variance explained [1]")
+    axes.set(title=f"Neurons: {share:.0%} specialized", xlabel="neuron frequency k", ylabel="variance explained [1]")
     axes.set(ylim=(-0.03, 1.03), xlim=(0, float(whole["neuron_frequency"].max()) + 1))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
 
 
 def draw_logits(axes: Axes, at: xr.Dataset, label: str, unit: str) -> None:
-    """Draw the mean centered logit of every class for every label."""
+    """Draw the mean row-centered logit of every class for every label."""
     values, every = thin(at["logit_by_label"], "label", "class")
     reach = largest(values.values)
     image = heatmap(axes, values.transpose("label", "class").values, Normalize(-reach, reach), DIVERGING, every)
@@ -112,7 +112,7 @@ def draw_logits(axes: Axes, at: xr.Dataset, label: str, unit: str) -> None:
 
 
 def _name_keys(axes: Axes, frequencies: np.ndarray, power: np.ndarray, keys: set[int]) -> None:
-    """Write the number of each key frequency above its bar."""
+    """Write each key frequency above its bar."""
     top = axes.get_ylim()[1]
     for k, value in zip(frequencies, power, strict=True):
         if int(k) in keys and np.isfinite(value):
