@@ -67,7 +67,7 @@ class Program:
     """
 
     def __init__(self, model: nn.Module, supervision_steps: int) -> None:
-        require_whole("supervision_steps", supervision_steps, 1)
+        require_integer("supervision_steps", supervision_steps, 1)
         self.supervision_steps = supervision_steps
         parameters = inspect.signature(model.forward).parameters
         if supervision_steps > 1 and len(parameters) < 2:
@@ -194,13 +194,13 @@ def buffers_kept(model: nn.Module) -> Generator[None]:
 # --- arguments --------------------------------------------------------------------------------------------------------
 
 
-def require_whole(name: str, value: object, least: int) -> None:
+def require_integer(name: str, value: object, least: int) -> None:
     """Raise ConfigError unless the value is an integer of at least ``least``; booleans are refused."""
     if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
         raise ConfigError(name, short(value), f"must be an integer from {least}")
 
 
-def require_again(name: str, loader: object) -> None:
+def require_reusable(name: str, loader: object) -> None:
     """Raise ConfigError for a loader that can be iterated only once, such as a generator of batches."""
     if isinstance(loader, Iterator) and iter(loader) is loader:
         rule = "can be iterated only once: must be a DataLoader, a list, or another reusable iterable"

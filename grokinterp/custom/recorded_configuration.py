@@ -20,7 +20,7 @@ def difference_between(before: Experiment, now: Experiment) -> str | None:
     """Return the first component in which two recordings differ: "module", "loss", …; None if there is none."""
     reads = reads_of(now.model)
     compared = {
-        "set of examples": [without_words(one.task) for one in (before, now)],
+        "set of examples": [without_description(one.task) for one in (before, now)],
         "module": [facts(one.model) for one in (before, now)],
         "last linear layer": [reads_of(before.model) or reads, reads],
         "set of training examples": [before.split, now.split],
@@ -65,6 +65,6 @@ def reads_of(model: ModelSpec) -> tuple[str, ...]:
     return model.reads
 
 
-def without_words(task: Task) -> Task:
+def without_description(task: Task) -> Task:
     """Return the task without the description of its examples."""
     return replace(task, data="") if isinstance(task, RecordedTask) else task

@@ -226,7 +226,7 @@ class Recorder:
         with ExitStack() as stack:
             stack.enter_context(self.run.lock())
             self.run.save_examples(file)
-            drop_half_row(self.run)
+            drop_partial_row(self.run)
             rows = self.run.metrics.read()
             self.last_step = max([-1, *(int(row["step"]) for row in rows[-1:]), *self.run.steps()[-1:]])
             self._write_status("running", max(self.last_step, 0))
@@ -321,7 +321,7 @@ class Recorder:
         self.run.write_status({"status": status, "step": step, **details})
 
 
-def drop_half_row(run: RunDirectory) -> None:
+def drop_partial_row(run: RunDirectory) -> None:
     """Remove an incomplete last row that a killed process left, with a warning."""
     path = run.metrics.path
     content = path.read_bytes() if path.exists() else b""

@@ -52,7 +52,7 @@ def task_examples(
         return TaskExamples(
             ordered, is_train[order], encoding, encoding.width, flat, frozenset(task.tokens()[0].tolist())
         )
-    whole = [value for value in ordered.tensors.values() if is_whole(value) and value.numel()]
+    whole = [value for value in ordered.tensors.values() if is_integer(value) and value.numel()]
     first = frozenset(token for value in whole for token in value[0].flatten().tolist())
     return TaskExamples(ordered, is_train[order], encoding, max(int(x.max()) for x in whole) + 1, False, first)
 
@@ -66,7 +66,7 @@ def encoding_of(inputs: RecordedInputs, task: Task) -> Encoding:
     varying = {name: (value != value[:1]).reshape(len(value), -1).any(0) for name, value in inputs.tensors.items()}
     changing = [name for name, columns in varying.items() if columns.any()]
     columns = [(name, i) for name in changing for i in varying[name].nonzero().flatten().tolist()]
-    whole = all(is_whole(inputs.tensors[name]) and inputs.tensors[name].ndim <= 2 for name in changing)
+    whole = all(is_integer(inputs.tensors[name]) and inputs.tensors[name].ndim <= 2 for name in changing)
     if whole and len(columns) == task.n_ctx:
         return Encoding(n_tokens=task.n_ctx, columns=tuple(columns))
     if len(changing) == 1 and (width := one_hot_width(inputs.tensors[changing[0]], task.n_ctx)):
@@ -77,7 +77,7 @@ def encoding_of(inputs: RecordedInputs, task: Task) -> Encoding:
     raise ConfigError("train", f"inputs with {len(columns)} varying columns", rule)
 
 
-def is_whole(value: Tensor) -> bool:
+def is_integer(value: Tensor) -> bool:
     """Return whether a tensor contains integers."""
     return not (value.is_floating_point() or value.is_complex() or value.dtype == torch.bool)
 

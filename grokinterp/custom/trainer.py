@@ -16,7 +16,7 @@ from grokinterp.custom.batches import (
     detached,
     mode,
     own_randomness,
-    require_whole,
+    require_integer,
 )
 from grokinterp.custom.optimizer import require_optimized, trained_parameters, with_filters
 from grokinterp.errors import ConfigError, GrokinterpError
@@ -91,7 +91,7 @@ class GrokkingAwareTrainer:
         if not 1 <= boost <= 1000:
             raise ConfigError("boost", boost, "must be from 1 to 1000")
         if patience is not None:
-            require_whole("patience", patience, 0)
+            require_integer("patience", patience, 0)
         if average is not None and not 0 <= average < 1:
             raise ConfigError("average", average, "must be from 0 to below 1, or None")
         self.device = torch.device(device) if device is not None else parameters[0].device

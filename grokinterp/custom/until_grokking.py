@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from grokinterp.custom.batches import Loss, require_again, require_whole
+from grokinterp.custom.batches import Loss, require_integer, require_reusable
 from grokinterp.custom.trainer import DivergedError, GrokkingAwareTrainer
 from grokinterp.errors import ConfigError
 from grokinterp.optim import GradientFilter
@@ -107,12 +107,12 @@ def train_until_grokking(
     Raises:
         ConfigError: an argument is invalid, or a loader is empty or can be iterated only once; raised before any step.
     """
-    require_whole("max_steps", max_steps, 1)
-    require_whole("eval_interval", eval_interval, 1)
+    require_integer("max_steps", max_steps, 1)
+    require_integer("eval_interval", eval_interval, 1)
     if grokking_patience is not None:
-        require_whole("grokking_patience", grokking_patience, 0)
-    require_again("train_loader", train_loader)
-    require_again("eval_loader", eval_loader)
+        require_integer("grokking_patience", grokking_patience, 0)
+    require_reusable("train_loader", train_loader)
+    require_reusable("eval_loader", eval_loader)
     trainer = GrokkingAwareTrainer(
         model, optimizer, loss, filters=filters, boost=boost, average=average, rule=rule,
         patience=grokking_patience, supervision_steps=supervision_steps, device=device,

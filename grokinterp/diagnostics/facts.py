@@ -130,7 +130,7 @@ class Facts:
         return self.status in ("running", "interrupted")
 
     @property
-    def is_theirs(self) -> bool:
+    def is_recorded(self) -> bool:
         """Whether an external loop trained the network."""
         return self._value("model.kind") == THEIRS
 
@@ -140,7 +140,7 @@ class Facts:
         The configuration of a recorded run holds defaults that were never set, except for the loss: its learning rate
         (the largest) and weight decay (the last) are read from the metrics.
         """
-        if not self.is_theirs or key == "optimization.loss":
+        if not self.is_recorded or key == "optimization.loss":
             return self._value(key)
         found = self.curve(MEASURED[key]) if key in MEASURED else None
         if found is None:
@@ -191,11 +191,11 @@ class Facts:
 
     def override(self, key: str, value: float | int) -> str:
         """Return the override ``key=value``, or "" for a run trained by an external loop."""
-        return "" if self.is_theirs else f"{key}={value if isinstance(value, int) else f'{value:.3g}'}"
+        return "" if self.is_recorded else f"{key}={value if isinstance(value, int) else f'{value:.3g}'}"
 
     def decayed(self, value: float | int) -> str:
         """Return the change to another weight decay, as PyTorch code for an external loop, or "" if it is unknown."""
-        if not self.is_theirs:
+        if not self.is_recorded:
             return self.override(DECAY, value)
         return "" if self.number(DECAY) is None else f"torch.optim.AdamW(..., weight_decay={value:.3g})"
 

@@ -43,7 +43,7 @@ def collapsed(run: Facts) -> Diagnosis | None:
         f"{evidence}; {run.outcome()}",
         "Use the softplus form of the same loss, which does not collapse; or stablemax, or "
         f"{'float64, which collapses later' if form == 'float32' else 'weight decay'} (Prieto et al. 2025).",
-        "" if run.is_theirs else "optimization.loss=softplus",
+        "" if run.is_recorded else "optimization.loss=softplus",
     )  # fmt: skip
 
 
@@ -88,7 +88,7 @@ def scaling(run: Facts) -> Diagnosis | None:
 
 
 def _orthograd(run: Facts) -> str:
-    return "" if run.is_theirs else """optimization.filters='[{kind="orthograd"}]'"""
+    return "" if run.is_recorded else """optimization.filters='[{kind="orthograd"}]'"""
 
 
 def undecayed(run: Facts) -> Diagnosis | None:

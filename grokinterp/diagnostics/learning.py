@@ -90,7 +90,7 @@ def _flat(run: Facts) -> Diagnosis | None:
     if run.setting("optimization.loss") == "mse":
         return Diagnosis("The squared error hardly falls, and nothing is memorized", evidence,
                          "Train with cross-entropy, which raises the correct class however small its share of the "
-                         "squared error is.", "" if run.is_theirs else "optimization.loss=softplus")  # fmt: skip
+                         "squared error is.", "" if run.is_recorded else "optimization.loss=softplus")  # fmt: skip
     rate, decay = run.number("optimization.lr"), run.number("optimization.weight_decay") or 0.0
     by = 3 if loss.last < (1 - FALLING) * loss.values[0] else 10
     setting = run.override("optimization.lr", by * rate) if rate and by * rate * max(decay, 0.1) < 1 else ""
@@ -114,7 +114,7 @@ def longer(run: Facts) -> tuple[str, str]:
     """Return the remedy and setting for a run that is still improving."""
     if run.cut_short:
         planned = run.number("steps")
-        how = "" if run.is_theirs else ": grokinterp train --resume"
+        how = "" if run.is_recorded else ": grokinterp train --resume"
         return f"Continue training{f' to step {planned:.0f}' if planned else ''}{how}.", ""
     steps = run.number("steps")
     remedy = "Train for more steps; these numbers do not show how many."

@@ -51,7 +51,7 @@ def not_kept(run: Facts) -> Diagnosis | None:
     return Diagnosis(
         NOT_KEPT[run.verdict],
         f"{since}; {run.outcome()}{also}",
-        f"Lower the learning rate, or average the weights{'' if run.is_theirs else ' (optimization.average=0.999)'}.",
+        f"Lower the learning rate, or average the weights{'' if run.is_recorded else ' (optimization.average=0.999)'}.",
         run.lower("optimization.lr", 3),
     )
 

@@ -82,8 +82,8 @@ def read(path: Path) -> Release:
         raise ForeignFileError(
             path, f'{why}: state the task in {cfg.name}, as in "task": {{"kind": "polynomial", "p": 97}}'
         )
-    told = next((key for key in ("num_epochs", "steps") if key in config), "")
-    steps = given(config, told, 1, cfg, least=1)
+    step_key = next((key for key in ("num_epochs", "steps") if key in config), "")
+    steps = given(config, step_key, 1, cfg, least=1)
     return Release(
         name=f"transformer-lens-{path.stem}",
         source=path,
@@ -99,7 +99,7 @@ def read(path: Path) -> Release:
             "release": "a HookedTransformer",
             "split": "not stated in the file",
             "optimization": "not stated in the file: the configuration shows defaults",
-            "steps": f"as stated in {cfg.name}" if told else "not stated in the file: counted as 1",
+            "steps": f"as stated in {cfg.name}" if step_key else "not stated in the file: counted as 1",
         },
     )
 

@@ -67,35 +67,35 @@ def read(path: Path) -> Release:
     Raises:
         ForeignFileError: if the file is not of this release.
     """
-    told = documented(path)
-    states, sizes = mapped_states(told)
-    spec = spec_of(sizes, states, told)
-    p = given(told.config, "p", min(sizes["d_vocab"] - 1, sizes["d_vocab_out"]), told.cfg, least=3)
+    document = documented(path)
+    states, sizes = mapped_states(document)
+    spec = spec_of(sizes, states, document)
+    p = given(document.config, "p", min(sizes["d_vocab"] - 1, sizes["d_vocab_out"]), document.cfg, least=3)
     if sizes["d_vocab"] != p + 1 or sizes["n_ctx"] < 3:
         why = f"{sizes['d_vocab']} tokens at {sizes['n_ctx']} positions; p={p} needs p + 1 at 3"
         raise ForeignFileError(path, f"embeds {why}")
-    named = "fn_name" in told.config
-    candidates = [named_task(told, p)] if named else [ModularAddition(p=p), ModularSubtraction(p=p)]
+    named = "fn_name" in document.config
+    candidates = [named_task(document, p)] if named else [ModularAddition(p=p), ModularSubtraction(p=p)]
     experiment = Experiment(task=candidates[0], model=spec)
     states = {step: fitted(state, experiment, path) for step, state in states.items()}
     task, scores = learned(states[max(states)], spec, candidates)
     if not named and scores.accuracy < 0.5:
         why = f"has no fn_name and computes neither a + b nor a - b modulo {p}: accuracy {scores.accuracy:.1%}"
         raise ForeignFileError(path, why)
-    stored = stored_losses(told)
-    split, how = split_by(told, task, scores, stored)
-    last, counted = last_step(told)
+    stored = stored_losses(document)
+    split, how = split_by(document, task, scores, stored)
+    last, counted = last_step(document)
     return Release(
         name=f"nanda-{path.stem}",
         source=path,
         task=task,
         model=spec,
-        optimization=optimization(told),
+        optimization=optimization(document),
         split=split,
-        steps=max(1, last, *states, given(told.config, "num_epochs", 1, told.cfg)),
-        seed=given(told.config, "seed", 0, told.cfg),
+        steps=max(1, last, *states, given(document.config, "num_epochs", 1, document.cfg)),
+        seed=given(document.config, "seed", 0, document.cfg),
         states=states,
-        curves=told.curves,
+        curves=document.curves,
         notes={"release": "Nanda et al. 2023", "split": how, "steps": counted},
         stored=stored,
     )
@@ -106,54 +106,54 @@ def documented(path: Path) -> Document:
     content = read_content(path)
     require_not_hugging_face(path, content)
     curves = curves_in({name: values for name, values in content.items() if str(name).endswith("losses")}, path)
-    beside = None if "config" in content else config_beside(path)
-    if beside is None:
+    config_file = None if "config" in content else config_beside(path)
+    if config_file is None:
         return Document(path, content, settings(content, path) if "config" in content else {}, path, curves, path)
-    config, logged = settings(read_config(beside), beside), path
+    config, logged = settings(read_config(config_file), config_file), path
     if not curves:
         with contextlib.suppress(ForeignFileError):  # a configuration need not contain a history
-            curves, logged = read_log(beside), beside
-    return Document(path, content, config, beside, curves, logged)
+            curves, logged = read_log(config_file), config_file
+    return Document(path, content, config, config_file, curves, logged)
 
 
-def mapped_states(told: Document) -> tuple[dict[int, State], dict[str, int]]:
+def mapped_states(document: Document) -> tuple[dict[int, State], dict[str, int]]:
     """Return every state dict under this package's names by step, and the sizes. Raises ForeignFileError."""
-    states, path, sizes = {}, told.path, {}
-    for step, state in weights_by_step(told):
+    states, path, sizes = {}, document.path, {}
+    for step, state in weights_by_step(document):
         mapped = layout("nanda").read(plain(state, path), path)
         states[step], sizes = mapped.state, transformer_sizes(mapped)
-    require_sizes(told.config, sizes, told.cfg, path)
+    require_sizes(document.config, sizes, document.cfg, path)
     return states, sizes
 
 
-def weights_by_step(told: Document) -> Iterator[tuple[int, State]]:
+def weights_by_step(document: Document) -> Iterator[tuple[int, State]]:
     """Yield every state dict with the number of optimizer steps before it. Raises ForeignFileError."""
-    several = told.content.get("state_dicts")
+    several = document.content.get("state_dicts")
     if isinstance(several, list | tuple) and several:
-        for epoch, one in zip(epochs_of(told, len(several)), several, strict=True):
-            yield epoch, weights_in({"state_dict": one}, told.path)
-    if not several or "model" in told.content:
-        yield last_step(told)[0], weights_in(told.content, told.path)
+        for epoch, one in zip(epochs_of(document, len(several)), several, strict=True):
+            yield epoch, weights_in({"state_dict": one}, document.path)
+    if not several or "model" in document.content:
+        yield last_step(document)[0], weights_in(document.content, document.path)
 
 
-def epochs_of(told: Document, count: int) -> list[int]:
+def epochs_of(document: Document, count: int) -> list[int]:
     """Return the epochs of several state dicts: listed, or multiples of an interval. Raises ForeignFileError."""
-    epochs, every = told.content.get("epochs"), told.config.get("save_every")
+    epochs, every = document.content.get("epochs"), document.config.get("save_every")
     whole = isinstance(epochs, list | tuple) and all(isinstance(epoch, int) and epoch >= 0 for epoch in epochs)
     if whole and len(epochs) == count:
         return list(epochs)
     if isinstance(every, int) and every > 0:
         return [every * number for number in range(count)]
-    raise ForeignFileError(told.path, f"does not state the epochs of its {count} state dicts")
+    raise ForeignFileError(document.path, f"does not state the epochs of its {count} state dicts")
 
 
-def last_step(told: Document) -> tuple[int, str]:
+def last_step(document: Document) -> tuple[int, str]:
     """Return the number of optimizer steps before the last weights, and its source.
 
     The sources, in order: the optimizer's count; the number of the last epoch plus 1; the last logged step; the number
     of training losses, one per step; the number of epochs in the configuration; or 1 if none of these is present.
     """
-    optimizer, epoch = told.content.get("optimizer"), told.content.get("epoch")
+    optimizer, epoch = document.content.get("optimizer"), document.content.get("epoch")
     moments = optimizer.get("state") if isinstance(optimizer, Mapping) else None
     counts = (
         [one.get("step") for one in moments.values() if isinstance(one, Mapping)]
@@ -164,35 +164,35 @@ def last_step(told: Document) -> tuple[int, str]:
         return max(int(count) for count in counts), "the optimizer's count"
     if isinstance(epoch, int) and epoch >= 0:
         return epoch + 1, "the last epoch in the file"
-    if told.curves and told.logged != told.path:
-        return int(told.curves["step"][-1]), f"the last row of the history in {told.logged.name}"
-    if told.curves:
-        return int(told.curves["step"][-1]) + 1, "the number of stored training losses"
-    if isinstance(epochs := told.config.get("num_epochs"), int) and epochs >= 0:
+    if document.curves and document.logged != document.path:
+        return int(document.curves["step"][-1]), f"the last row of the history in {document.logged.name}"
+    if document.curves:
+        return int(document.curves["step"][-1]) + 1, "the number of stored training losses"
+    if isinstance(epochs := document.config.get("num_epochs"), int) and epochs >= 0:
         return epochs, "the number of epochs in the configuration"
     return 1, "unknown: counted as 1"
 
 
-def spec_of(sizes: Mapping[str, int], states: Mapping[int, State], told: Document) -> TransformerSpec:
+def spec_of(sizes: Mapping[str, int], states: Mapping[int, State], document: Document) -> TransformerSpec:
     """Return the transformer of the release: causal, read at "=", biases in the MLP. Raises ForeignFileError."""
-    act = str(told.config.get("act_type", "ReLU"))
+    act = str(document.config.get("act_type", "ReLU"))
     if act.lower() not in ACTIVATIONS:
-        raise ForeignFileError(told.cfg, f"act_type={act[:40]}: must be among {listed(ACTIVATIONS)}")
-    if told.config.get("use_ln"):
-        raise ForeignFileError(told.cfg, "use_ln=True: networks with LayerNorm are not supported")
+        raise ForeignFileError(document.cfg, f"act_type={act[:40]}: must be among {listed(ACTIVATIONS)}")
+    if document.config.get("use_ln"):
+        raise ForeignFileError(document.cfg, "use_ln=True: networks with LayerNorm are not supported")
     return TransformerSpec(**spec_sizes(sizes), act_fn=ACTIVATIONS[act.lower()], biases=biases(states.values()))
 
 
-def named_task(told: Document, p: int) -> Task:
+def named_task(document: Document, p: int) -> Task:
     """Return the task that ``fn_name`` names. Raises ForeignFileError."""
     tasks = {
         "add": lambda: ModularAddition(p=p),
         "subtract": lambda: ModularSubtraction(p=p),
         "x2xyy2": lambda: Polynomial(p=p, expression="x^2+xy+y^2"),
     }
-    name = str(told.config["fn_name"])
+    name = str(document.config["fn_name"])
     if name not in tasks:
-        raise ForeignFileError(told.cfg, f"fn_name={name[:40]}: must be among {listed(tasks)}")
+        raise ForeignFileError(document.cfg, f"fn_name={name[:40]}: must be among {listed(tasks)}")
     return tasks[name]()
 
 
@@ -205,13 +205,13 @@ def learned(state: State, spec: TransformerSpec, candidates: Sequence[Task]) -> 
     return max(scored, key=lambda pair: pair[1].accuracy)
 
 
-def split_by(told: Document, task: Task, scores: Scores, stored: Mapping[str, Stored]) -> tuple[Split, str]:
+def split_by(document: Document, task: Task, scores: Scores, stored: Mapping[str, Stored]) -> tuple[Split, str]:
     """Return the split, stated or inferred from the losses, and its source. Raises ForeignFileError."""
-    config = told.config
+    config = document.config
     if "frac_train" in config:
-        fraction, seed = given(config, "frac_train", 0.3, told.cfg), given(config, "seed", 0, told.cfg)
+        fraction, seed = given(config, "frac_train", 0.3, document.cfg), given(config, "seed", 0, document.cfg)
         if not 0 < fraction < 1:
-            raise ForeignFileError(told.cfg, f"frac_train={fraction}: must be strictly between 0 and 1")
+            raise ForeignFileError(document.cfg, f"frac_train={fraction}: must be strictly between 0 and 1")
         is_train = drawn(DRAW, task.n_examples, fraction=fraction, seed=seed)
         return split_of(
             task, is_train, fraction=fraction, seed=seed
@@ -226,25 +226,27 @@ def split_by(told: Document, task: Task, scores: Scores, stored: Mapping[str, St
     return split_of(task, is_train, fraction=found.percent / 100, seed=found.seed), how
 
 
-def stored_losses(told: Document) -> dict[str, Stored]:
+def stored_losses(document: Document) -> dict[str, Stored]:
     """Return the losses of the last weights, if the files state them."""
     found = {}
     for name in ("train_loss", "test_loss"):
-        value = told.content.get(name)
+        value = document.content.get(name)
         value = value.detach().item() if isinstance(value, Tensor) and value.numel() == 1 else value
-        values = [*told.curves.get(name, []), value if isinstance(value, int | float) else math.nan]
+        values = [*document.curves.get(name, []), value if isinstance(value, int | float) else math.nan]
         if (stored := Stored.after(values)) is not None:
             found[name] = stored
     return found
 
 
-def optimization(told: Document) -> Optimization:
+def optimization(document: Document) -> Optimization:
     """Return AdamW with the configuration's settings, or the stored optimizer's. Raises ForeignFileError."""
-    optimizer = told.content.get("optimizer")
+    optimizer = document.content.get("optimizer")
     groups = optimizer.get("param_groups") if isinstance(optimizer, Mapping) else None
     group: dict[str, Any] = dict(groups[0]) if groups and isinstance(groups[0], Mapping) else {}
-    values = {key: told.config.get(key, group.get(key)) for key in ("lr", "weight_decay")}
+    values = {key: document.config.get(key, group.get(key)) for key in ("lr", "weight_decay")}
     known = {key: value for key, value in values.items() if value is not None}
     return Optimization(
-        lr=given(known, "lr", 1e-3, told.cfg), weight_decay=given(known, "weight_decay", 1.0, told.cfg), loss="float64"
+        lr=given(known, "lr", 1e-3, document.cfg),
+        weight_decay=given(known, "weight_decay", 1.0, document.cfg),
+        loss="float64",
     )

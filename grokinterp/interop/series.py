@@ -85,7 +85,7 @@ def read_series(path: Path, spec_path: Path) -> Release:
             "release": f"as stated in {spec.path.name}",
             "spec": hashlib.sha256(spec.path.read_bytes()).hexdigest(),
             "split": how,
-            "steps": told_by(spec),
+            "steps": origin_of_steps(spec),
         },
         stored=expected,
         logits=expected_logits(spec, places[last].path),
@@ -226,7 +226,7 @@ def split_by(spec: Spec, state: State, expected: Mapping[str, Stored]) -> tuple[
     return split_of(spec.task, is_train, fraction=found.percent / 100, seed=found.seed), how
 
 
-def told_by(spec: Spec) -> str:
+def origin_of_steps(spec: Spec) -> str:
     """Return the source of the steps, as text."""
     rule = spec.steps
     if rule.name is not None:

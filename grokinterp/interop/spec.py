@@ -155,8 +155,8 @@ def _split(table: Any, known: Mapping[str, Any]) -> SplitRule:
     if by in DRAWS:
         for key in sorted({"fraction", "seed"} - rest.keys()):
             raise ConfigError(f"split.{key}", "none", f"must be given for split.by={by}")
-    told = rest | ({"trained_on": UNKNOWN} if by in (LOSSES, UNKNOWN) else {})
-    return SplitRule(by, Experiment.from_dict({"task": known["task"], "split": told}).split)
+    split = rest | ({"trained_on": UNKNOWN} if by in (LOSSES, UNKNOWN) else {})
+    return SplitRule(by, Experiment.from_dict({"task": known["task"], "split": split}).split)
 
 
 def _steps(table: Any) -> StepRule:

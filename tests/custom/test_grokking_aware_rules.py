@@ -12,7 +12,7 @@ from torch.optim import SGD, Optimizer
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
 from grokinterp.custom import DivergedError, GrokkingAwareTrainer, configure_for_grokking
-from grokinterp.custom.batches import require_whole
+from grokinterp.custom.batches import require_integer
 from grokinterp.errors import ConfigError
 from grokinterp.losses import StableCrossEntropyLoss
 from grokinterp.optim import GrokfastEMA, GrokfastMA, OrthoAdamW, OrthoGrad, filtered, filters_of
@@ -120,7 +120,7 @@ WRONG = {
     "^average=1.0: must be": lambda: linear(average=1.0),
     "supervision_steps=0": lambda: linear(supervision_steps=0),
     "supervision_steps=True: must be an integer from 1": lambda: linear(supervision_steps=True),
-    "^whole=2.5: must be an integer from 1": lambda: require_whole("whole", 2.5, 1),
+    "^whole=2.5: must be an integer from 1": lambda: require_integer("whole", 2.5, 1),
     "optimizer=SGD: has none of the model's": lambda: linear(optimizer=SGD(nn.Linear(6, 3).parameters(), lr=0.1)),
     "^lr=-1: must be positive and below 10$": lambda: configure_for_grokking(nn.Linear(6, 3), lr=-1),
     "^lr=nan: must be positive and below 10$": lambda: configure_for_grokking(nn.Linear(6, 3), lr=math.nan),

@@ -101,7 +101,7 @@ class TestLeague:
         for run in found["runs"]:
             run["early"]["kept"] = kept
         text = Page(render(found, league)).text
-        assert ("the test loss of the untrained network was the lowest" in text) == said
+        assert ("the untrained network had the lowest test loss" in text) == said
         assert ("(untrained: 2 runs)" in text) == said
 
     def test_the_terminal_has_the_same_numbers(self, league):
