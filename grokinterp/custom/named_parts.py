@@ -115,7 +115,7 @@ def bias_of(table: Table, module: nn.Module) -> str | None:
 def neuron_hook(key: str, name: Any, look: Look, seen: Trace, readings: list[Reading]) -> str:
     """Return the hook of the neurons: ``act`` names the output of a submodule, ``out.hook_in`` the input of ``out``."""
     if not isinstance(name, str):
-        raise ConfigError(f"parts[{key!r}]", short(name), "must be one name")
+        raise ConfigError(f"parts[{key!r}]", short(name), "must be a single name")
     if name.endswith(".hook_in"):
         reading = named_reading(look, f"parts[{key!r}]", name.removesuffix(".hook_in"))
         readings.append(reading)
@@ -147,7 +147,7 @@ def neuron_weights(parts: Mapping[str, Any], module: nn.Module) -> str | None:
     if "neuron_output" in parts:
         value = parts["neuron_output"]
         if not isinstance(value, str):
-            raise ConfigError("parts['neuron_output']", short(value), "must be one name")
+            raise ConfigError("parts['neuron_output']", short(value), "must be a single name")
         return value
     name = str(parts["neurons"])
     of = dict(module.named_modules()).get(name.removesuffix(".hook_in")) if name.endswith(".hook_in") else None

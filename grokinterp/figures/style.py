@@ -113,7 +113,7 @@ def color_bar(axes: Axes, image: ScalarMappable, label: str) -> None:
 
 @styled()
 def to_svg(figure: Figure, *, palettes: bool = True) -> bytes:
-    """Return the figure as SVG without date or random ids, with text as outlines, so that equal figures are equal bytes.
+    """Return the figure as SVG without date or random ids and with text as outlines; equal figures give equal bytes.
 
     Args:
         figure: the figure.

@@ -257,7 +257,7 @@ class Results:
         sentence, status = self.history.describe(), self.directory.status
         if status.get("status") == "finished":
             return sentence
-        state, planned = status.get("status", "state unknown"), planned_steps(self.directory.experiment)
+        state, planned = status.get("status", "unknown"), planned_steps(self.directory.experiment)
         of = "" if planned is None else f" of {planned}"
         return f"{sentence} (Status: {state}, {self.metrics['step'].values[-1]}{of} steps.)"
 

@@ -53,8 +53,9 @@ def sharpness(dataset: xr.Dataset, phases: Phases = (), *, unit: str = "nats") -
 def loss_barrier(dataset: xr.Dataset, phases: Phases = (), *, unit: str = "nats") -> Figure | None:
     """Draw the barrier of the training loss on the straight line from each checkpoint to the last."""
     names = {"line_barrier": ("training loss", BLUE)}
-    return curves("Barrier on the line to the final weights", f"loss barrier [{unit}]", path_lines(dataset, names), phases,
-                  zero=True, marks=True)  # fmt: skip
+    lines = path_lines(dataset, names)
+    title, label = "Barrier on the line to the final weights", f"loss barrier [{unit}]"
+    return curves(title, label, lines, phases, zero=True, marks=True)
 
 
 @styled()
