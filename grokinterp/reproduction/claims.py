@@ -17,7 +17,7 @@ class Claim(NamedTuple):
         value: a number, a word, or a set of names.
         label: the entry along the measure's axis; None for a measure without an axis.
         is_loss: whether the difference is relative, as for losses, instead of absolute.
-        digits: the number of published decimal places; None if the value is exact.
+        digits: the number of published decimal places; None if all digits are published.
         error: the standard error of the published value, if it is a mean over a sample.
         caveat: a known flaw of the published value.
     """
@@ -35,7 +35,7 @@ class Claim(NamedTuple):
     def tolerance(self) -> float:
         """The largest difference that counts as agreement.
 
-        It is relative for losses; for other measures, it covers half a unit of the last digit and two standard errors.
+        It is relative for losses. For other measures, it is at least half a unit of the last digit and two standard errors.
 
         >>> Claim("loss", "test_loss", 2e-4, is_loss=True).tolerance, Claim("Gini", "gini", 0.178, digits=3).tolerance
         (0.01, 0.0005)

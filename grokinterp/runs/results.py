@@ -124,7 +124,7 @@ class Results:
 
     @cached_property
     def dataset(self) -> xr.Dataset:
-        """The analyses of all checkpoints, over their common steps."""
+        """The analyses that were run on every checkpoint, over their common steps."""
         dense = {name: part for name, part in self.analyses.items() if "thinned" not in part.attrs}
         return merged(dense or self.analyses)
 
