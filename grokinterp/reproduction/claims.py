@@ -35,7 +35,8 @@ class Claim(NamedTuple):
     def tolerance(self) -> float:
         """The largest difference that counts as agreement.
 
-        It is relative for losses. For other measures, it is at least half a unit of the last digit and two standard errors.
+        It is relative for losses. For other measures, it is at least half a unit of the last digit and two standard
+        errors.
 
         >>> Claim("loss", "test_loss", 2e-4, is_loss=True).tolerance, Claim("Gini", "gini", 0.178, digits=3).tolerance
         (0.01, 0.0005)
