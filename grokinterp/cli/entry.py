@@ -1,4 +1,4 @@
-"""The entry point: the table of commands, errors as one line, signals as exit codes."""
+"""The entry point: table of commands, one-line errors, and exit codes of signals."""
 
 import signal
 import sys
@@ -43,7 +43,7 @@ for name, command in COMMANDS.items():
     app.command(name, epilog=foreign.LOG_FORMATS if name == "phases" else None)(command)
 
 USAGE_ERROR: Any = next(kind for kind in typer.BadParameter.mro() if kind.__name__ == "ClickException")
-"""What typer raises for a command line it cannot read, from its own copy of click or the installed one."""
+"""The exception of typer for an invalid command line, from its bundled or the installed click."""
 
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -62,11 +62,11 @@ def about(
         bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Hold the options of the program itself."""
+    """Declare the options of the program itself."""
 
 
 def main() -> NoReturn:
-    """Run the command line; a user's error is one line and exit code 2, SIGINT 130, SIGTERM 143."""
+    """Run the command line; a user error prints one line with exit code 2; SIGINT exits with 130, SIGTERM with 143."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     setattr(warnings, "showwarning", show_warning)  # noqa: B010 - a plain assignment would have to match its signature
     try:
@@ -87,11 +87,11 @@ def main() -> NoReturn:
 
 
 def show_warning(message: object, *_: object, **__: object) -> None:
-    """A warning as one line on standard error, without the place in the code."""
+    """Print a warning as one line on standard error, without its location in the code."""
     print(f"warning: {one_line(message)}", file=sys.stderr)
 
 
 def fail(line: str) -> NoReturn:
-    """Say in one line what is wrong, and exit with code 2."""
+    """Print a one-line error and exit with code 2."""
     print(one_line(line), file=sys.stderr)
     sys.exit(2)

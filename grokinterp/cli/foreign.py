@@ -1,4 +1,4 @@
-"""Commands that read what other people trained: networks, logs and published releases."""
+"""Commands that read networks, logs and published releases from other sources."""
 
 import json
 import sys
@@ -11,12 +11,12 @@ import typer
 from grokinterp.errors import one_line
 
 LOG_FORMATS = """\b
-Formats, by the ending of the file:
+Formats, by file extension:
   .csv .tsv .txt  names in the first line; exports of W&B and TensorBoard
-  .json           lists, a history inside of results, rows, several runs
-  .jsonl          one object a line; _meta and _summary lines
+  .json           lists, a history inside results, rows, several runs
+  .jsonl          one object per line; _meta and _summary lines
   .npz .npy       arrays by name; .npy files of one run together
-  .pth .pt        lists of losses or accuracies beside weights
+  .pth .pt        lists of losses or accuracies alongside weights
   events.out.*    TensorBoard's event files, or their folder
   a folder        a run directory
 
@@ -25,7 +25,7 @@ Rules are KIND[:COLUMN][:THRESHOLD][xWINDOW], as in sustained:.95x10,
 first:train:.99, stays:.99, grokked:.95x10, jump:.1, max, min, last.
 The column is test (the default), train, test_loss or train_loss.
 
-Exit code 1: some files could not be read, and are named; 2: none could.
+Exit code 1: some files could not be read (they are named); 2: no file could.
 docs/import.md has an example of each format.
 """
 

@@ -1,4 +1,4 @@
-"""Commands that list what there is to choose from."""
+"""Commands that list methods, presets, tasks, models and analyses."""
 
 import ast
 from collections.abc import Iterator

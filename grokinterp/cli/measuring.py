@@ -1,4 +1,4 @@
-"""Commands that measure a run, and those that tell what was measured."""
+"""Commands that analyze a run and report the results."""
 
 import json
 import sys
@@ -103,7 +103,7 @@ def diagnose(
 
 
 def diagnosed(results: Any) -> list[str]:
-    """Return the diagnosis of an analyzed run as lines, none without a problem."""
+    """Return the diagnosis of an analyzed run as lines; empty if there is no problem."""
     from grokinterp.diagnostics import diagnose as diagnose_run
     from grokinterp.diagnostics import diagnosis_lines
 
@@ -111,7 +111,7 @@ def diagnosed(results: Any) -> list[str]:
 
 
 def warn_of_skipped(skipped: dict[int, str]) -> None:
-    """Name and count the checkpoints that could not be read."""
+    """Print the checkpoints that could not be read, and their number."""
     for step, reason in skipped.items():
         print(f"skipped checkpoint {step}: {reason}", file=sys.stderr)
     if skipped:

@@ -1,4 +1,4 @@
-"""What several commands read: a run directory, a device, and the experiment that a command line describes."""
+"""Arguments shared by several commands: run directory, device, and experiment."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,10 +26,10 @@ def read_experiment(
         preset: the name of an experiment.
         config: a TOML or JSON file.
         overrides: assignments such as ``task.p=97``.
-        default: makes the experiment where neither a preset nor a file is given.
+        default: function that returns the experiment if neither a preset nor a file is given.
 
     Raises:
-        ConfigError: both a preset and a file, or a value that breaks its rule.
+        ConfigError: both a preset and a file are given, or a value is invalid.
     """
     from grokinterp import presets
     from grokinterp.experiment import Experiment
@@ -44,7 +44,7 @@ def read_experiment(
 
 
 def split_names(text: str) -> list[str]:
-    """Return the names in a list that is separated by commas.
+    """Return the names in a comma-separated list.
 
     >>> split_names("adamw, egd,")
     ['adamw', 'egd']

@@ -1,4 +1,4 @@
-"""The whole configuration of a run, and nothing else."""
+"""The complete configuration of a run."""
 
 from grokinterp.experiment.experiment import Experiment
 from grokinterp.experiment.optimization import Optimization, Schedules

@@ -1,4 +1,4 @@
-"""From files, command lines and mappings to values, and from a failed validation to one line."""
+"""Reading of configurations from files, command lines and mappings, and one-line validation errors."""
 
 import json
 import re
@@ -15,11 +15,11 @@ from grokinterp.experiment.kinds import RECORDED, classes_of, defaults_of
 from grokinterp.storage.run_directory import planned_steps
 
 LARGEST_FILE = 2**20
-"""Bytes of a configuration file; real ones have hundreds."""
+"""Largest size of a configuration file in bytes; typical files have hundreds."""
 
 
 def config_error(error: ValidationError) -> ConfigError:
-    """The first problem of a pydantic error, as one line with a dotted key."""
+    """Return the first problem of a pydantic error as one line with a dotted key."""
     problem = error.errors(include_url=False)[0]
     cause = problem.get("ctx", {}).get("error")
     path = without_kinds(problem["loc"])
@@ -32,7 +32,7 @@ def config_error(error: ValidationError) -> ConfigError:
 
 
 def without_kinds(location: Iterable[str | int]) -> list[str]:
-    """The keys of a place in a configuration, from one that also names the kind of what stands there."""
+    """Return the keys of a location in a configuration, without the kinds that pydantic adds to it."""
     path: list[str] = []
     for part in location:
         if part not in classes_of(".".join(path)) and not (part == RECORDED and path in (["task"], ["model"])):
@@ -56,11 +56,11 @@ def spelled_out(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
-    """Parse a TOML (or, by suffix, JSON) file. Raises ConfigError when it cannot be read."""
+    """Parse a TOML (or, by suffix, JSON) file. Raises ConfigError if it cannot be read."""
     path = Path(path)
     kind, parse = ("JSON", json.loads) if path.suffix == ".json" else ("TOML", tomllib.loads)
     try:
-        if path.exists() and not path.is_file():  # opening a pipe would wait for a writer
+        if path.exists() and not path.is_file():  # opening a pipe would block until there is a writer
             raise ConfigError("config", path, "is not a regular file")
         with path.open("rb") as file:
             content = file.read(LARGEST_FILE + 1)
@@ -79,7 +79,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
 
 
 def assign(values: dict[str, Any], assignment: str) -> None:
-    """Set one dotted ``key=value`` in place."""
+    """Set a dotted ``key=value`` in place."""
     key, sign, text = assignment.partition("=")
     require(bool(sign and key), "override", short(assignment), "must be written key=value")
     *tables, last = key.split(".")
@@ -106,27 +106,27 @@ def there_and_here(differences: Mapping[str, tuple[Any, Any]]) -> str:
 
 
 def not_a_kind(assignment: str) -> tuple[bool, int]:
-    """Sorts assignments: kinds first, the outer ones before those inside them; the rest as they came."""
+    """Return the sort key of an assignment: kinds first, outer before inner kinds, and all others in given order."""
     key = assignment.partition("=")[0]
     is_kind = key.endswith(".kind")
     return not is_kind, key.count(".") if is_kind else 0
 
 
 def _parse(text: str) -> Any:
-    """A TOML value, ``none`` for null, a number that begins with its point, or the text itself."""
+    """Parse a TOML value, ``none`` as null, a number with a leading decimal point, or plain text."""
     if text.lower() in ("none", "null"):
         return None
     if re.fullmatch(r"\.\d+", text, re.ASCII):
         text = f"0{text}"
     try:
         parsed = tomllib.loads(f"value = {text}")
-    except (ValueError, RecursionError):  # not TOML, a number of thousands of digits, brackets without end
+    except (ValueError, RecursionError):  # not TOML, a number with thousands of digits, or deeply nested brackets
         return text
     return parsed["value"] if len(parsed) == 1 else text
 
 
 def listing(classes: Mapping[str, Any]) -> Iterator[str]:
-    """Every kind with what it is, and its parameters with their defaults as overrides would have them."""
+    """Yield a description of every kind, and its parameters with defaults in the notation of overrides."""
     for kind, cls in classes.items():
         yield f"{kind}: {cls.about}"
         parameters = " ".join(_assignments({key: value for key, value in defaults_of(cls).items() if key != "kind"}))
@@ -134,7 +134,7 @@ def listing(classes: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _assignments(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """``key=value`` of every parameter, a table inside a table by its dotted keys."""
+    """Yield ``key=value`` for every parameter, with dotted keys for nested tables."""
     for key, value in sorted(parameters.items(), key=lambda item: item[0] != "kind"):
         if isinstance(value, dict):
             yield from _assignments(value, f"{prefix}{key}.")

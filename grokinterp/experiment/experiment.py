@@ -1,4 +1,4 @@
-"""The whole configuration of a run, and nothing else."""
+"""The experiment: the complete configuration of a run."""
 
 import json
 import re
@@ -94,18 +94,18 @@ class Experiment:
         }
 
     def _require_both_recorded(self) -> None:
-        """Raise ConfigError unless recorded examples have a recorded model, and the other way round.
+        """Raise ConfigError unless recorded examples have a recorded model, and vice versa.
 
-        The task of a recorded model may be any where the model's examples are those of the task.
+        A recorded model may have any task if its examples are the examples of the task.
         """
         of_task = isinstance(self.model, RecordedSpec) and self.model.examples is not None
         expected = (
             self.task.kind != RECORDED if of_task else (self.task.kind == RECORDED) == (self.model.kind == RECORDED)
         )
-        require(expected, "model.kind", self.model.kind, "recorded models and recorded tasks go together")
+        require(expected, "model.kind", self.model.kind, "must be recorded if and only if the task is recorded")
 
     def build_model(self) -> "models.Model":
-        """The model with its initial weights, in float32 on the CPU."""
+        """Return the model with its initial weights, in float32 on the CPU."""
         model = self._model(torch.Generator().manual_seed(self.seed))
         with torch.no_grad():
             for weight in model.parameters():
@@ -113,7 +113,7 @@ class Experiment:
         return model
 
     def empty_model(self) -> "models.Model":
-        """The model with zero weights, to be loaded."""
+        """Return the model with zero weights, to be loaded."""
         return self._model(None)
 
     def _model(self, generator: "torch.Generator | None") -> "models.Model":
@@ -133,27 +133,27 @@ class Experiment:
 
     @property
     def d_vocab(self) -> int:
-        """Number of tokens the model knows: the task's, and "=" where the model appends one."""
+        """Number of tokens of the model: those of the task, and "=" if the model appends it."""
         return self.task.d_vocab + self.model.appends_equals
 
     @property
     def n_ctx(self) -> int:
-        """Length of the sequences the model sees."""
+        """Length of the input sequences of the model."""
         return self.task.n_ctx + self.model.appends_equals
 
     def tokens(self) -> Int[Tensor, "example position"]:
-        """What the model sees of every example: the task's tokens, and "=" where the model appends one."""
+        """Return the input sequence of every example: the tokens of the task, and "=" if the model appends it."""
         tokens = self.task.tokens()
         if not self.model.appends_equals:
             return tokens
         return torch.cat([tokens, torch.full((len(tokens), 1), self.task.d_vocab)], dim=1)
 
     def is_train(self) -> Bool[Tensor, "example"]:
-        """The split's training mask over the task's examples."""
+        """Return the training mask of the split over the examples of the task."""
         return self.split.is_train(self.task, seed=self.seed)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; ``from_dict`` reads it back to an equal experiment."""
+        """Return plain JSON values, which ``from_dict`` converts back to an equal experiment."""
         return json.loads(json.dumps(asdict(self)))
 
     @property
@@ -172,7 +172,7 @@ class Experiment:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Experiment":
-        """Validate a mapping such as a parsed file. Raises ConfigError naming the first bad key."""
+        """Return the experiment in a mapping such as a parsed file. Raises ConfigError for the first invalid key."""
         values = spelled_out(values)
         require_known_kinds(values)
         try:
@@ -186,9 +186,9 @@ class Experiment:
         return cls.from_dict(read_config(path))
 
     def override(self, assignments: Iterable[str]) -> "Experiment":
-        """A copy with dotted ``key=value`` changes, values in TOML notation: ``task.p=97``.
+        """Return a copy with dotted ``key=value`` changes, values in TOML notation: ``task.p=97``.
 
-        Another ``kind`` brings that kind's defaults with it, wherever it stands in the list.
+        A change of ``kind`` resets all settings to the defaults of that kind, wherever it is in the list.
         """
         values = self.to_dict()
         for assignment in sorted(assignments, key=not_a_kind):

@@ -1,4 +1,4 @@
-"""Fields whose class is told by a ``kind``: any task, any model, any filter, any schedule."""
+"""Fields whose class is determined by a ``kind``: tasks, models, filters, and schedules."""
 
 import re
 from collections.abc import Mapping
@@ -20,14 +20,14 @@ from grokinterp.optim import (
 from grokinterp.tasks import TASKS, BinaryTask, RecordedTask, Task
 
 FORBID_UNKNOWN_KEYS = {"extra": "forbid", "allow_inf_nan": False}
-"""What pydantic refuses in every table of a configuration."""
+"""Pydantic settings that reject unknown keys and non-finite numbers in every table of a configuration."""
 
 RECORDED = "recorded"
-"""The kind of task and model that a configuration has, and cannot be given: those of somebody else's training."""
+"""The kind of tasks and models from another training loop, which a configuration may hold but a user cannot set."""
 
 
 def by_kind(classes: Mapping[str, type], default: str) -> Any:
-    """The union of the classes for pydantic, told apart by ``kind``; a mapping without one has the default."""
+    """Return the union of the classes for pydantic, distinguished by ``kind``; the default applies without a kind."""
 
     def kind_of(value: Any) -> str:
         return str(value.get("kind", default)) if isinstance(value, Mapping) else getattr(value, "kind", default)
@@ -55,14 +55,14 @@ KINDS: dict[str, Mapping[str, type]] = {
     "optimization.schedules.weight_decay": WEIGHT_DECAY_SCHEDULES,
     "optimization.schedules.batch_size": BATCH_SCHEDULES,
 }
-"""The classes there are at a dotted key, by kind."""
+"""The available classes at each dotted key, by kind."""
 
 DEEPEST = 4
-"""Tables inside each other: a composition of a composition is refused by its own rule."""
+"""Largest depth of nested tables; a composition of a composition is rejected by its own rule."""
 
 
 def require_known_kinds(values: Any, key: str = "") -> None:
-    """Raise ConfigError naming the kinds there are, for everything that is of an unknown one."""
+    """Raise ConfigError for the first unknown kind, listing the available kinds."""
     if key.count(".") > DEEPEST:
         return
     if isinstance(values, list):
@@ -79,14 +79,14 @@ def require_known_kinds(values: Any, key: str = "") -> None:
 
 
 def classes_of(key: str) -> Mapping[str, type]:
-    """What the table at a dotted key may be, by kind; inside a task only binary operations have a place."""
+    """Return the classes that the table at a dotted key may have, by kind; inside a task, only binary operations."""
     inside = key.startswith("task.")
     classes = KINDS.get(re.sub(r"\.\d+$", "", "task" if inside else key), {})
     return {kind: cls for kind, cls in classes.items() if not inside or issubclass(cls, BinaryTask)}
 
 
 def defaults_of(cls: Any) -> dict[str, Any]:
-    """The table of a kind of task or model with its default values."""
+    """Return the table of a kind of task or model with its default values."""
     return {field.name: _plain(field) for field in fields(cls)}
 
 

@@ -1,4 +1,4 @@
-"""How a network is optimized."""
+"""Configuration of the optimization."""
 
 import math
 from collections.abc import Mapping
@@ -19,12 +19,12 @@ from grokinterp.optim import Constant, Curriculum
 from grokinterp.optim.schedules import warm_up
 
 MOST_FILTERS = 8
-"""One behind the other."""
+"""Largest number of filters in sequence."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedules:
-    """What ``lr``, ``weight_decay`` and ``batch_size`` are multiplied by as training goes on."""
+    """Factors that multiply ``lr``, ``weight_decay`` and ``batch_size`` in the course of training."""
 
     __pydantic_config__ = FORBID_UNKNOWN_KEYS
 
@@ -35,23 +35,22 @@ class Schedules:
 
 @dataclass(frozen=True, kw_only=True)
 class Optimization:
-    """An optimizer with a linear warm-up, what its gradients go through before it, and how its settings change.
+    """An optimizer with linear warm-up, gradient filters, and schedules of its settings.
 
-    ``optimizer``: AdamW or Adam with ``betas`` and ``eps``; stochastic gradient descent with ``momentum``; or Muon,
-    with ``momentum``, on the matrices and AdamW on the rest. ``weight_decay`` of AdamW and Muon is decoupled, per unit
-    of learning rate; that of Adam and SGD is added to the gradient, behind the filters, as in PyTorch. ``loss`` as in
-    ``losses``.
+    ``optimizer``: AdamW or Adam with ``betas`` and ``eps``; stochastic gradient descent with ``momentum``; or Muon with
+    ``momentum`` on the matrices and AdamW on the other parameters. ``weight_decay`` of AdamW and Muon is decoupled, per
+    unit of learning rate; that of Adam and SGD is added to the gradient after the filters, as in PyTorch. ``loss`` is
+    defined in ``losses``.
 
-    ``filters`` act on the gradient of every step one behind the other. ``lr_normalize`` divides the
-    learning rate by 1 + λ, which Grokfast multiplies a steady gradient by. ``boost`` multiplies λ once
-    grokking is detected.
+    ``filters`` are applied in sequence to the gradient of every step. ``lr_normalize`` divides the learning rate by
+    1 + λ, the factor by which Grokfast multiplies a steady gradient. ``boost`` multiplies λ once grokking is detected.
 
-    ``batch_size`` examples a step, cut from the endless stream of reshuffled epochs; None takes all
-    training examples every step. ``init_scale`` α multiplies all initial weights. ``constrain_norm``
-    keeps the norm of all weights together where it began: after every step θ ← θ ‖θ₀‖ / ‖θ‖.
+    ``batch_size`` is the number of examples per step, taken from a continuous stream of reshuffled epochs; None uses
+    all training examples in every step. ``init_scale`` α multiplies all initial weights. ``constrain_norm`` keeps the
+    norm of all weights at its initial value: after every step θ ← θ ‖θ₀‖ / ‖θ‖.
 
-    ``average`` d keeps an exponential moving average of the weights, θ̄ ← d θ̄ + (1 - d) θ after every
-    step, which is evaluated and saved beside them.
+    ``average`` d maintains an exponential moving average of the weights, θ̄ ← d θ̄ + (1 - d) θ after every step, which
+    is evaluated and saved along with them.
 
     Source: Loshchilov and Hutter 2017 (AdamW); Nanda et al. 2023, §3 for the defaults; Liu et al.
     2022, Omnigrok, §3 (initial scale, constrained norm); Lee et al. 2024 and Prieto et al. 2025 (filters).
@@ -92,8 +91,8 @@ class Optimization:
         self._require_fitting()
 
     def _require_fitting(self) -> None:
-        """Raise ConfigError where settings make no sense together."""
-        require(len(self.filters) <= MOST_FILTERS, "filters", len(self.filters), f"are at most {MOST_FILTERS}")
+        """Raise ConfigError if settings are inconsistent."""
+        require(len(self.filters) <= MOST_FILTERS, "filters", len(self.filters), f"must be at most {MOST_FILTERS}")
         amplified = self.gain > 1
         rule = "needs a filter that amplifies: a Grokfast with lamb above 0"
         require(amplified or not self.lr_normalize, "lr_normalize", self.lr_normalize, rule)

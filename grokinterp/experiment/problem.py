@@ -1,4 +1,4 @@
-"""The problem that all checkpoints of a run share: every example, its label and its part."""
+"""The problem shared by all checkpoints of a run: every example, its label, and its part."""
 
 from functools import cached_property
 from typing import NamedTuple, final
@@ -15,12 +15,11 @@ from grokinterp.tasks import Task
 
 
 class Part(NamedTuple):
-    """The examples of a problem that serve one purpose, in the order of the problem.
+    """A part of the examples of a problem, such as the training set, in the order of the problem.
 
     Args:
         inputs: the examples, prepared for the fast read-out.
-        labels: the labels that losses and accuracies are taken on; under label noise some of the training set's
-            are wrong.
+        labels: the labels for losses and accuracies; with label noise, some training labels are wrong.
         correct_labels: the correct answers.
     """
 
@@ -33,7 +32,7 @@ class Part(NamedTuple):
 class Problem:
     """Every example of a task with its label, and its part: training, validation or test.
 
-    ``is_test`` marks the examples that are neither trained on nor validated with, ``is_noisy`` the mislabeled ones.
+    ``is_test`` marks the examples outside the training and validation sets, and ``is_noisy`` the mislabeled examples.
 
     Args:
         task: the task that the examples belong to.
@@ -41,7 +40,7 @@ class Problem:
         labels: the correct answers.
         is_train: the examples trained on.
         is_validation: the examples to validate with (default: none).
-        trained_labels: the labels used in training (default: the correct answers); label noise makes some wrong.
+        trained_labels: the labels used in training, with label noise (default: the correct answers).
         loss: the loss trained with.
         optimization: how the model is trained; None where that is unknown.
         steps: the planned length of the run, which schedules follow; None where that is unknown.
@@ -102,23 +101,23 @@ class Problem:
     @cached_property
     @torch.inference_mode(mode=False)
     def held_out(self) -> Bool[Tensor, "example"]:
-        """The examples that are not trained on and whose mirror images are not either: all where no split is known."""
+        """Mask of the examples that, like their mirror images, are not in the training set; all without a split."""
         mirror = self.task.mirror().to(self.is_train.device)
         return ~torch.isin(mirror, mirror[self.is_train])
 
     @cached_property
     def has_noise(self) -> bool:
-        """Whether any training label is wrong."""
+        """Whether any training label differs from the correct answer."""
         return bool(self.is_noisy.any())
 
     @cached_property
     @torch.inference_mode(mode=False)  # the parts are kept and may be trained on, wherever they are first asked for
     def parts(self) -> dict[str, Part]:
-        """The parts "train", "test" and "validation" that have any examples, and "all"."""
+        """The non-empty parts among "train", "test" and "validation", and "all"."""
         masks = {"train": self.is_train, "test": self.is_test, "validation": self.is_validation}
         masks = {name: mask for name, mask in masks.items() if mask.any()} | {"all": torch.ones_like(self.is_train)}
         return {name: self._part(mask) for name, mask in masks.items()}
 
     def _part(self, mask: Bool[Tensor, "example"]) -> Part:
-        """Return the part of the examples in a mask."""
+        """Return the part with the examples in a mask."""
         return Part(ReadoutInputs.of(self.tokens[mask]), self.trained_labels[mask], self.labels[mask])

@@ -1,4 +1,4 @@
-"""Which steps are saved."""
+"""The save schedule."""
 
 from dataclasses import dataclass
 
@@ -8,11 +8,11 @@ from grokinterp.experiment.kinds import FORBID_UNKNOWN_KEYS
 
 @dataclass(frozen=True, kw_only=True)
 class SaveAt:
-    """Which steps are saved: the first, the last, and every ``every``-th.
+    """The steps to save: the first, the last, and every ``every``-th.
 
-    Also every ``dense_every``-th up to ``dense_until``, and, if ``transition_every`` is given, every
-    such step while test accuracy is between 5 % and 99 % after memorization. The resume state is
-    written every ``resume_every`` steps.
+    In addition, every ``dense_every``-th step is saved up to ``dense_until`` and, if ``transition_every`` is given,
+    every ``transition_every``-th step after memorization while test accuracy is between 5 % and 99 %. The resume state
+    is written every ``resume_every`` steps.
     """
 
     __pydantic_config__ = FORBID_UNKNOWN_KEYS
@@ -30,7 +30,7 @@ class SaveAt:
         require(0 <= self.dense_until <= 10**9, "dense_until", self.dense_until, "must be from 0 to 10^9")
 
     def saves(self, step: int, *, in_transition: bool) -> bool:
-        """Whether ``step`` is saved (the last step always is, by the caller)."""
+        """Return whether ``step`` is saved (the caller always saves the last step)."""
         dense = step <= self.dense_until and step % self.dense_every == 0
         transition = in_transition and self.transition_every is not None and step % self.transition_every == 0
         return step % self.every == 0 or dense or transition

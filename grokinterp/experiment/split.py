@@ -1,4 +1,4 @@
-"""Which examples are trained on, and with which labels."""
+"""The split into training, validation and test examples, and label noise."""
 
 import re
 from dataclasses import dataclass
@@ -15,18 +15,18 @@ from grokinterp.tasks import Task
 ORDERS_TRIED = 100
 
 UNKNOWN = "unknown"
-"""What ``Split.trained_on`` says where the training examples are unknown."""
+"""The value of ``Split.trained_on`` if the training examples are unknown."""
 
 
 class Parts(NamedTuple):
-    """The examples to train on and those to validate with; the rest is to test on."""
+    """Masks of the training and the validation examples; the other examples are the test set."""
 
     is_train: Bool[Tensor, "example"]
     is_validation: Bool[Tensor, "example"]
 
 
 class Sizes(NamedTuple):
-    """How many examples each part has."""
+    """The number of examples of each part."""
 
     train: int
     validation: int
@@ -35,24 +35,23 @@ class Sizes(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Which examples are trained on: an exact fraction, drawn by a generator of its own.
+    """A split with an exact fraction of training examples, drawn by a separate generator.
 
-    ``validation`` is a fraction of all examples, drawn from what is left and held out from training
-    and testing. ``pairs="unordered"`` puts examples that give each other's answer away, (a, b) and
-    (b, a), on the same side; ``"ordered"`` draws every example by itself. ``stratified`` draws every
-    class in proportion, by largest remainders; with whole pairs a class may be off by one or two.
-    Examples that the task gives (``Task.given``) are always trained on; the fraction is one of the
-    others.
+    ``validation`` is a fraction of all examples, drawn from the remaining examples and held out from training and
+    testing. ``pairs="unordered"`` assigns examples that determine each other's answer, (a, b) and (b, a), to the same
+    part; ``"ordered"`` draws every example independently. ``stratified`` draws every class in proportion, by largest
+    remainders; with whole pairs, a class may be off by one or two examples. Examples given by the task (``Task.given``)
+    are always in the training set, and the fraction refers to the other examples.
 
-    ``label_noise`` is the fraction of the training labels that are permuted among themselves, in one
-    cycle through a random subset: every class stays as frequent as it was.
+    ``label_noise`` is the fraction of training labels that are permuted, in one cycle through a random subset, which
+    preserves the frequency of every class.
 
-    ``seed`` draws all of this and the order of mini-batches; None uses the experiment's.
+    ``seed`` determines all of these draws and the order of mini-batches; None uses the seed of the experiment.
 
-    ``trained_on`` is for a split that was drawn elsewhere. It writes out the training examples, as
-    many as the fraction says, a hexadecimal digit for every four: the first has the value 8 in the
-    first digit, and so on. "unknown" says that nobody can tell: no example counts as trained or
-    tested on then, each is held out from both.
+    ``trained_on`` describes a split drawn elsewhere. It encodes the training examples, as many as the fraction states,
+    with a hexadecimal digit for every four examples; the first example has the value 8 in the first digit, and so on.
+    "unknown" means that the training examples are unknown: no example counts as a training or test example, and all are
+    held out from both.
 
     Source: Zhang et al. 2017, Understanding deep learning requires rethinking generalization, and
     Doshi et al. 2023 for label noise.
@@ -79,25 +78,25 @@ class Split:
             self._require_drawn_elsewhere(self.trained_on)
 
     def data_seed(self, seed: int) -> int:
-        """What all drawing of data follows from: this split's seed, or the experiment's where it has none."""
+        """Return the seed of all draws of data: the seed of the split if given, otherwise that of the experiment."""
         return seed if self.seed is None else self.seed
 
     def sizes(self, task: Task) -> Sizes:
-        """Train on given + ⌊fraction · (examples - given)⌋, validate with ⌊validation · examples⌋, test on the rest.
+        """Return the sizes: given + ⌊fraction · (examples - given)⌋ for training, ⌊validation · examples⌋, and the rest.
 
-        Rounded down as in the code released with the papers. So are the ⌊label_noise · train⌋ permuted labels.
+        Sizes, and the ⌊label_noise · train⌋ permuted labels, are rounded down as in the code released with the papers.
 
         Raises:
-            ConfigError: a part, or the labels to permute, come out empty.
+            ConfigError: a part, or the set of labels to permute, is empty.
         """
         examples, given = task.n_examples, task.n_given and int(self._given(task).sum())
         train = given + _floor(self.fraction, examples - given)
         validation, held_out = _floor(self.validation, examples), examples - train
         rule = f"leaves no example to train or to test on ({examples} examples)"
         require(0 < train < examples, "split.fraction", self.fraction, rule)
-        rule = f"leaves no example to validate with or to test on ({held_out} examples are not trained on)"
+        rule = f"leaves no example to validate with or to test on ({held_out} examples are outside training)"
         require(self.validation == 0 or 0 < validation < held_out, "split.validation", self.validation, rule)
-        rule = f"leaves fewer than two labels to permute ({train} examples are trained on)"
+        rule = f"leaves fewer than two labels to permute ({train} training examples)"
         enough = self.label_noise == 0 or _floor(self.label_noise, train) > 1
         require(enough, "split.label_noise", self.label_noise, rule)
         if self.trained_on not in (None, UNKNOWN):
@@ -105,15 +104,13 @@ class Split:
         return Sizes(train, validation, held_out - validation)
 
     def draw(self, task: Task, *, seed: int) -> Parts:
-        """Training and validation examples, exactly as many as ``sizes`` says.
+        """Draw training and validation examples, exactly as many as ``sizes`` states.
 
-        Groups of mirrored examples are taken in random order, class by class if stratified, each if
-        there is room for it. An order that does not come out even (one place left, and only pairs to
-        fill it) is drawn again.
+        Groups of mirrored examples are taken in random order, class by class if stratified, each if it fits. An order
+        that does not reach the exact number (one place left, and only pairs to fill it) is drawn again.
 
         Raises:
-            ConfigError: whole groups do not add up to that number, or, of a stratified split, have
-                several classes.
+            ConfigError: whole groups do not add up to this number or, in a stratified split, have several classes.
         """
         (train, validation, _), given = self.sizes(task), self._given(task)
         if self.trained_on is not None:
@@ -131,27 +128,27 @@ class Split:
         raise ConfigError("split.fraction", self.fraction, rule)
 
     def is_train(self, task: Task, *, seed: int) -> Bool[Tensor, "example"]:
-        """The training examples alone, for those who need nothing else."""
+        """Return the mask of the training examples."""
         return self.draw(task, seed=seed).is_train
 
     def trained_labels(self, task: Task, is_train: Bool[Tensor, "example"], *, seed: int) -> Int[Tensor, "example"]:
-        """The labels with label noise in the training set; of the permuted ones some come out as they were."""
+        """Return the labels with label noise in the training set; some permuted labels may remain correct."""
         labels, among = task.labels(), is_train.nonzero().flatten()
         order = torch.randperm(len(among), generator=stream(self.data_seed(seed), NOISE))
         permuted = among[order[: _floor(self.label_noise, len(among))]]
         return labels.index_put((permuted,), labels[permuted.roll(1)])
 
     def _require_drawn_elsewhere(self, trained_on: str) -> None:
-        """Raise ConfigError unless that says a split, and nothing else asks for one to be drawn."""
+        """Raise ConfigError unless ``trained_on`` encodes a split and no other setting requires a draw."""
         written = trained_on == UNKNOWN or re.fullmatch("[0-9a-f]+", trained_on) is not None
         require(written, "trained_on", short(trained_on), f'must be digits from 0 to f, or "{UNKNOWN}"')
         plain = {"validation": 0.0, "pairs": "ordered", "stratified": False}
         for key, value in (plain | ({"label_noise": 0.0} if trained_on == UNKNOWN else {})).items():
-            rule = f"must be {value} where trained_on says how the examples were split"
+            rule = f"must be {value} if trained_on defines the split"
             require(getattr(self, key) == value, key, getattr(self, key), rule)
 
     def _require_written(self, digits: str, examples: int, train: int) -> None:
-        """Raise ConfigError unless the digits hold that many of so many examples."""
+        """Raise ConfigError unless the digits encode the given number of training examples."""
         wanted, ones = -(-examples // 4), int(digits, 16).bit_count()
         fits = len(digits) == wanted and int(digits[-1], 16) % 2 ** (4 * wanted - examples) == 0
         rule = f"must have {wanted} digits for {examples} examples (there are {len(digits)}), the last ones within them"
@@ -160,7 +157,7 @@ class Split:
         require(ones == train, "split.trained_on", short(digits), rule)
 
     def _drawn_elsewhere(self, examples: int) -> Parts:
-        """The examples that are written out, or, where nobody knows them, all held out."""
+        """Return the parts encoded in ``trained_on``; if they are unknown, all examples are held out."""
         none = torch.zeros(examples, dtype=torch.bool)
         if self.trained_on == UNKNOWN:
             return Parts(none, ~none)
@@ -168,7 +165,7 @@ class Split:
         return Parts((digits[:, None] >> torch.tensor([3, 2, 1, 0]) & 1).flatten()[:examples].bool(), none)
 
     def _given(self, task: Task) -> Bool[Tensor, "example"]:
-        """The examples that need not be drawn; without their mirror images they would give these away."""
+        """Return the examples that are not drawn, including mirror images, whose answers they determine."""
         given = task.given()
         if self.pairs == "ordered" or not given.any():
             return given
@@ -176,7 +173,7 @@ class Split:
         return torch.isin(mirror, mirror[given])
 
     def _groups(self, task: Task) -> tuple[Int[Tensor, "example"], Int[Tensor, "example"]]:
-        """What has to stay together, and the classes to draw in proportion: one for all unless stratified."""
+        """Return the groups to keep together, and the classes to draw in proportion: a single one unless stratified."""
         group = task.mirror() if self.pairs == "unordered" else torch.arange(task.n_examples)
         if not self.stratified:
             return group, torch.zeros_like(group)
@@ -188,7 +185,7 @@ class Split:
 
 
 def written_out(is_train: Bool[Tensor, "example"]) -> str:
-    """The training examples as ``Split.trained_on`` holds them.
+    """Return the training examples in the encoding of ``Split.trained_on``.
 
     >>> written_out(torch.tensor([True, False, True, False, True, True]))
     'ac'
@@ -198,7 +195,7 @@ def written_out(is_train: Bool[Tensor, "example"]) -> str:
 
 
 def _floor(fraction: float, examples: int) -> int:
-    """⌊fraction · examples⌋, without the error of the product: ⌊0.29 · 100⌋ is 29."""
+    """Return ⌊fraction · examples⌋ without the rounding error of the product: ⌊0.29 · 100⌋ is 29."""
     return int(fraction * examples + 1e-9)
 
 
@@ -210,7 +207,7 @@ def _drawn(
     shift: int,
     generator: "torch.Generator",
 ) -> Bool[Tensor, "example"]:
-    """At most ``wanted`` of some examples, in whole groups."""
+    """Draw at most ``wanted`` of the given examples, in whole groups."""
     drawn = torch.zeros_like(among)
     if not wanted:
         return drawn
@@ -223,10 +220,10 @@ def _drawn(
 def _take(
     sizes: Int[Tensor, "group"], class_of: Int[Tensor, "group"], wanted: int, shift: int, order: Int[Tensor, "group"]
 ) -> Bool[Tensor, "group"]:
-    """Class by class, groups in this order, each if there is room; room that is left goes on to the next class.
+    """Take groups class by class in this order, each if it fits; unused places are passed on to the next class.
 
-    Where all classes have room for an odd number, every one takes a single and leaves only pairs;
-    to ``shift`` an example from the last class to the first avoids that.
+    If all classes have an odd number of places, every class takes a single example and leaves only pairs; to ``shift``
+    an example from the last class to the first avoids this.
     """
     taken, room = [False] * len(sizes), 0
     groups: dict[int, list[tuple[int, int]]] = {}
@@ -244,7 +241,7 @@ def _take(
 
 
 def _shares(examples: dict[int, int], wanted: int) -> dict[int, int]:
-    """How many of the wanted examples each class gets, by largest remainders; of equal ones, the first.
+    """Return the number of wanted examples per class, by largest remainders, with ties to the first class.
 
     >>> _shares({7: 2, 8: 3, 9: 3}, 4)
     {7: 1, 8: 2, 9: 1}
@@ -258,6 +255,6 @@ def _shares(examples: dict[int, int], wanted: int) -> dict[int, int]:
 
 
 def leaked_share(task: Task, is_train: Bool[Tensor, "example"]) -> float:
-    """Share of the held-out examples whose mirror image is trained on: answerable without generalizing."""
+    """Return the share of held-out examples whose mirror image is a training example, answerable by memorization."""
     mirror = task.mirror()
     return float(torch.isin(mirror[~is_train], mirror[is_train]).double().mean())

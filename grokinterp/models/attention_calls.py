@@ -1,4 +1,4 @@
-"""Functions that compute attention, so that the pattern can be seen and changed."""
+"""Functions that compute attention with a visible and replaceable pattern."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 ATTENTION = frozenset({"softmax", "scaled_dot_product_attention", "multi_head_attention_forward"})
-"""Functions with an attention pattern inside; a softmax is one itself."""
+"""Functions that compute an attention pattern internally or, for a softmax, return it."""
 
 Tap = Callable[[Tensor], Tensor]
 
 
 def with_pattern(name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], tap: Tap) -> Any:
-    """What an attention function gives, its pattern led through ``tap``; of ``MultiheadAttention`` it is only seen."""
+    """Return the output of an attention function with its pattern passed to ``tap`` (read-only if multi-head)."""
     if name == "softmax":
         return tap(func(*args, **kwargs))
     if name == "scaled_dot_product_attention":
@@ -38,7 +38,7 @@ def attended(
     *,
     tap: Tap,
 ) -> Tensor:
-    """``scaled_dot_product_attention`` written out, without dropout.
+    """Compute ``scaled_dot_product_attention`` explicitly, without dropout.
 
     >>> x = torch.eye(2)[None]
     >>> seen = []

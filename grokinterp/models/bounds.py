@@ -1,4 +1,4 @@
-"""Bounds of the layers of a network: numbers that no activation exceeds in size, on any sequence of tokens."""
+"""Bounds of the layers of a network: upper bounds on absolute activations for any sequence of tokens."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from grokinterp.models.layers import Block, LayerNorm, quadratic
 
 
 def activated(act: Any, bound: Tensor) -> Tensor:
-    """Return the bound of an activation function's values: |act(x)| ≤ |x|, or x²."""
+    """Return the bound after an activation function: |act(x)| ≤ |x|, or x²."""
     return bound.square() if act is quadratic else bound
 
 
 def through_layers(layers: Any, ruler: Ruler, bound: Tensor) -> Tensor:
-    """Return the bound of the last of several hidden layers from that of what the first reads."""
+    """Return the bound after several hidden layers, given the bound of their input."""
     for layer in layers:
         bound = activated(layer.act, ruler.affine(bound, layer.W_in, layer.b_in))
     return bound
@@ -31,7 +31,7 @@ def through_block(block: Block, ruler: Ruler, bound: Tensor) -> Tensor:
 
 
 def attended(block: Block, ruler: Ruler, bound: Tensor) -> Tensor:
-    """Return the bound of what attention adds."""
+    """Return the bound of the output of attention."""
     attn = block.attn
     weights = attn.rate + (1 - attn.rate) * len(attn.mask)
     heads = zip(attn.W_V, attn.b_V, attn.W_O, strict=True)
@@ -40,12 +40,12 @@ def attended(block: Block, ruler: Ruler, bound: Tensor) -> Tensor:
 
 
 def fed_forward(block: Block, ruler: Ruler, bound: Tensor) -> Tensor:
-    """Return the bound of what the MLP adds."""
+    """Return the bound of the output of the MLP."""
     return ruler.affine(through_layers([block.mlp], ruler, bound), block.mlp.W_out, block.mlp.b_out)
 
 
 def normalized(norm: Any, ruler: Ruler, bound: Tensor) -> Tensor:
-    """Return the bound after a LayerNorm, whatever it was before; unchanged where there is none."""
+    """Return the bound after a LayerNorm, which is independent of its input; unchanged without LayerNorm."""
     if not isinstance(norm, LayerNorm):
         return bound
     if norm.affine:

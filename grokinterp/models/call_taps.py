@@ -1,4 +1,4 @@
-"""Hook points on activations that no submodule gives: inputs of submodules, operands and patterns of functions."""
+"""Hook points on activations that are not outputs of submodules: inputs of submodules, operands, and patterns."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
@@ -16,15 +16,15 @@ LINEAR = frozenset(
         *("addmm", "baddbmm", "addbmm", "addmv", "einsum", "tensordot", "cdist"),
     }
 )
-"""Functions that multiply by weights; ``cdist`` compares with prototypes."""
+"""Functions that multiply by weights; ``cdist`` computes distances to prototypes."""
 
 WITH_SUMMAND = frozenset({"addmm", "baddbmm", "addbmm", "addmv"})
-"""Those whose first tensor is added."""
+"""Linear functions whose first tensor is a summand."""
 
 
 @final
 class InputTap:
-    """A forward pre-hook that leads the first tensor a submodule is given through a hook point."""
+    """A forward pre-hook that passes the first input tensor of a submodule through a hook point."""
 
     def __init__(self, point: HookPoint, place: Place) -> None:
         self.point, self.place = point, place
@@ -37,10 +37,10 @@ class InputTap:
 
 @final
 class CallTaps(TorchFunctionMode):
-    """While it is active, leads operands and patterns of numbered calls through hook points.
+    """While active, pass the operands and patterns of numbered calls through hook points.
 
     Args:
-        points: a hook point and its place, each of a call; those without hooks are passed over.
+        points: hook points and their places, each in a call; points without hooks are skipped.
     """
 
     def __init__(self, points: Sequence[tuple[HookPoint, Place]]) -> None:
@@ -66,18 +66,18 @@ class CallTaps(TorchFunctionMode):
         return func(*args, **kwargs)
 
     def next(self, kind: str) -> int:
-        """The number of this call among those of its kind."""
+        """Return the index of this call among the calls of its kind."""
         self.count[kind] += 1
         return self.count[kind] - 1
 
 
 def name_of(func: Callable[..., Any]) -> str:
-    """A function's name, that of the operator ``@`` too."""
+    """Return the name of a function, including that of the operator ``@``."""
     return getattr(func, "__name__", "")
 
 
 def operands(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor]:
-    """The tensors that a linear function multiplies, without what it adds.
+    """Return the tensors that a linear function multiplies, without summands.
 
     >>> x, w, b = torch.ones(1, 2), torch.ones(3, 2), torch.ones(3)
     >>> [len(value) for value in operands("linear", (x, w, b), {})], len(operands("addmm", (b, x, w.T), {}))
@@ -90,7 +90,7 @@ def operands(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[
 
 
 def tensors_in(values: Any) -> list[Tensor]:
-    """All tensors in nested lists and dicts, in order."""
+    """Return all tensors in nested lists and dicts, in order."""
     if isinstance(values, Tensor):
         return [values]
     several = list(values.values()) if isinstance(values, Mapping) else values
@@ -100,7 +100,7 @@ def tensors_in(values: Any) -> list[Tensor]:
 
 
 def swapped(values: Any, old: Tensor, new: Tensor) -> Any:
-    """Nested tuples, lists and dicts with another tensor in place of one."""
+    """Return nested tuples, lists and dicts in which one tensor is replaced by another."""
     if isinstance(values, Tensor):
         return new if values is old else values
     if isinstance(values, dict):
@@ -111,5 +111,5 @@ def swapped(values: Any, old: Tensor, new: Tensor) -> Any:
 
 
 def first_input(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor | None:
-    """The first tensor that a submodule is given, None without one."""
+    """Return the first input tensor of a submodule; None without tensors."""
     return next((value for value in [*args, *kwargs.values()] if isinstance(value, Tensor)), None)

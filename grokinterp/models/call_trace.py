@@ -1,4 +1,4 @@
-"""The linear and attention calls of a forward pass, listed with what they compute with."""
+"""The linear and attention calls of a forward pass, with their operands."""
 
 from collections.abc import Callable, Container, Generator
 from contextlib import contextmanager
@@ -17,11 +17,11 @@ class Call(NamedTuple):
     """A call of a function.
 
     Args:
-        function: its name.
-        module: the innermost submodule that was running ("" is the whole).
-        operands: the tensors that are multiplied; of attention, the pattern.
-        output: what came of it; None for attention.
-        is_input: the operand that is the first input of that submodule, None if there is none.
+        function: name of the function.
+        module: innermost running submodule ("" for the whole module).
+        operands: multiplied tensors; for attention, the pattern.
+        output: result of the call; None for attention.
+        is_input: index of the operand that is the first input of the submodule; None if there is none.
     """
 
     function: str
@@ -32,7 +32,7 @@ class Call(NamedTuple):
 
 
 class Calls(NamedTuple):
-    """All calls of a forward pass by their kind, in order, its answer, and what every submodule was given and gave."""
+    """All calls of a forward pass by kind, in order, its logits, and the inputs and outputs of every submodule."""
 
     linear: list[Call]
     attention: list[Call]
@@ -41,7 +41,7 @@ class Calls(NamedTuple):
 
 
 class Passed(NamedTuple):
-    """The first tensors that submodules were given, and those they gave, each with the version it had then."""
+    """The first input and output tensors of submodules, each with its version at that time."""
 
     inputs: dict[str, list[Tensor]]
     outputs: dict[str, list[tuple[Tensor, int]]]
@@ -49,7 +49,7 @@ class Passed(NamedTuple):
 
 @final
 class Listing(TorchFunctionMode):
-    """Lists the calls while it is active."""
+    """Record the calls while active."""
 
     def __init__(self, running: list[tuple[str, Tensor | None]]) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class Listing(TorchFunctionMode):
 
 
 def list_calls(module: nn.Module, run: Callable[[], Tensor]) -> Calls:
-    """The calls of ``run``, which gives the logits of some examples, with the graph from the weights to the logits."""
+    """Return the calls of ``run``, a function that returns logits, with the graph from the weights to the logits."""
     passed = Passed({}, {})
     with every_weight_tracked(module), torch.enable_grad(), running_submodules(module, passed) as running:
         with Listing(running) as listing:
@@ -84,7 +84,7 @@ def list_calls(module: nn.Module, run: Callable[[], Tensor]) -> Calls:
 
 @contextmanager
 def running_submodules(module: nn.Module, passed: Passed) -> Generator[list[tuple[str, Tensor | None]]]:
-    """A stack of the submodules that run with their first input; what they are given and give goes into ``passed``."""
+    """Yield a stack of the running submodules and their first inputs; record inputs and outputs in ``passed``."""
     running: list[tuple[str, Tensor | None]] = []
 
     def enter(name: str) -> Callable[..., None]:
@@ -119,7 +119,7 @@ def running_submodules(module: nn.Module, passed: Passed) -> Generator[list[tupl
 
 @contextmanager
 def every_weight_tracked(module: nn.Module) -> Generator[None]:
-    """Gradients of all parameters are asked for, of frozen ones too; afterwards as before."""
+    """Require gradients of all parameters inside the block, including frozen parameters."""
     frozen = [weight for weight in module.parameters() if not weight.requires_grad and weight.is_floating_point()]
     for weight in frozen:
         weight.requires_grad_(True)
@@ -131,9 +131,9 @@ def every_weight_tracked(module: nn.Module) -> Generator[None]:
 
 
 def latest_calls(calls: Calls, among: Container[int]) -> list[int]:
-    """Those of some linear calls from which the logits come without another of them between, by number.
+    """Return the indices of the linear calls that reach the logits without another of the given calls in between.
 
-    The graph is walked from the logits; what is elementwise, pooled or normalized is passed through.
+    The graph is traversed from the logits through elementwise operations, pooling, and normalization.
     """
     number = {call.output.grad_fn: i for i, call in enumerate(calls.linear) if call.output is not None and i in among}
     found, seen, waiting = set[int](), set(), [calls.logits.grad_fn]

@@ -1,4 +1,4 @@
-"""The class of every specification, which builds the model."""
+"""The model class of every specification."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ CLASSES: dict[type[ModelSpec], Callable[..., Model]] = {
     MLPSpec: MLP,
     RecursiveSpec: RecursiveModel,
 }
-"""The model class of every specification whose weights can be drawn; a new model joins this table."""
+"""The model class of every specification whose weights can be drawn; add new models here."""
 
 
 def build(
@@ -27,18 +27,18 @@ def build(
     """Return the specified model for a task of these sizes.
 
     Args:
-        spec: the choices that make the model. A recorded one gives the weights without their module: every measure
-            that needs more says so.
-        d_vocab: input tokens, "=" included.
-        d_vocab_out: classes.
-        n_ctx: positions.
-        generator: draws the initial weights; without one they are zero, to be loaded.
+        spec: the specification of the model. A recorded specification gives the weights without their module, and
+            measures that need the module raise NotDefined.
+        d_vocab: number of input tokens, including "=".
+        d_vocab_out: number of classes.
+        n_ctx: number of positions.
+        generator: random generator for the initial weights; without a generator they are zero, to be loaded.
 
     Raises:
-        ConfigError: choices that do not fit the sizes, or a generator for a recorded model.
+        ConfigError: the specification does not fit the sizes, or there is a generator for a recorded model.
     """
     if isinstance(spec, RecordedSpec):
         if generator is not None:
-            raise ConfigError("kind", "recorded", "is trained by another loop; there is nothing to draw")
+            raise ConfigError("kind", "recorded", "is trained by another loop; its initial weights cannot be drawn")
         return RecordedModel(spec, Weights(spec))
     return CLASSES[type(spec)](spec, d_vocab=d_vocab, d_vocab_out=d_vocab_out, n_ctx=n_ctx, generator=generator)

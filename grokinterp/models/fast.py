@@ -1,8 +1,8 @@
-"""The exact fast forms of the models: nothing that the answer does not need, and nothing twice.
+"""Fast exact forms of the models, which compute only what the answer depends on, and nothing twice.
 
-What the first layer computes of one position depends on the (token, position) pair alone, of which
-a finite task has few; and read at one position, a transformer's last query, MLP and unembedding
-matter at that position only. Using both changes no number; ``Model.forward`` is the plain twin.
+The first layer's output at a position depends only on the (token, position) pair, and a finite task has few such pairs.
+If the answer is read at one position, the last query, MLP and unembedding of a transformer are needed only there. Both
+savings are exact; ``Model.forward`` is the plain twin.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from grokinterp.models.readout import ReadoutInputs
 
 
 class LastLayer(NamedTuple):
-    """Attention pattern and neurons of the last layer where the answer is read, and the residual stream behind it."""
+    """Attention pattern and neurons of the last layer at the read-out position, and the residual stream after it."""
 
     pattern: Float[Tensor, "example head position"]
     neurons: Float[Tensor, "example neuron"]
@@ -27,7 +27,7 @@ class LastLayer(NamedTuple):
 
 
 class WholeBlock(NamedTuple):
-    """The same at every position of every example, positions being rows behind each other."""
+    """Attention pattern, neurons, and residual stream at every position of every example, with a row per position."""
 
     pattern: Float[Tensor, "example head query key"]
     neurons: Float[Tensor, "out neuron"]
@@ -35,7 +35,7 @@ class WholeBlock(NamedTuple):
 
 
 def last_position(blocks: Sequence[Block], x: Float[Tensor, "row d_model"], inputs: ReadoutInputs) -> LastLayer:
-    """The last layer at the last position, from the embedded rows."""
+    """Compute the last layer at the last position from the embedded rows."""
     row, query_row, query = inputs.row, inputs.query_row, inputs.query
     for block in blocks[:-1]:
         x = whole_block(block, x, row).residual
@@ -46,13 +46,13 @@ def last_position(blocks: Sequence[Block], x: Float[Tensor, "row d_model"], inpu
     middle = block.behind(block.ln1, x[query_row][query] + attn_out)
     mlp = block.mlp
     pre = torch.addmm(mlp.b_in, block.before(block.ln2, middle), mlp.W_in)
-    neurons = pre.relu_() if mlp.act is relu else mlp.act(pre)  # in place: the largest array, and nobody reads it again
+    neurons = pre.relu_() if mlp.act is relu else mlp.act(pre)  # in place: the largest array, not used again
     residual = block.behind(block.ln2, middle + torch.addmm(mlp.b_out, neurons, mlp.W_out))
     return LastLayer(pattern, neurons, residual)
 
 
 def all_positions(blocks: Sequence[Block], x: Float[Tensor, "row d_model"], inputs: ReadoutInputs) -> WholeBlock:
-    """The last layer at every position, from the embedded rows."""
+    """Compute the last layer at every position from the embedded rows."""
     row = inputs.row
     for block in blocks:
         layer = whole_block(block, x, row)
@@ -62,7 +62,7 @@ def all_positions(blocks: Sequence[Block], x: Float[Tensor, "row d_model"], inpu
 
 
 def project(x: Float[Tensor, "row d_model"], weight: Tensor, bias: Tensor) -> Float[Tensor, "row head d_head"]:
-    """Multiply by every head's weight at once: x W + b."""
+    """Multiply by the weights of all heads at once: x W + b."""
     heads, d_model, d_head = weight.shape
     flat = weight.transpose(0, 1).reshape(d_model, heads * d_head)
     return torch.addmm(bias.reshape(-1), x, flat).view(-1, heads, d_head)
@@ -75,7 +75,7 @@ def attend_from_last(
     query_row: Int[Tensor, "query"],
     query: Int[Tensor, "example"],
 ) -> tuple[Float[Tensor, "example head position"], Float[Tensor, "example d_model"]]:
-    """Attention pattern and output of the last position, which sees every position."""
+    """Return attention pattern and output of the last position, which attends to every position."""
     k, v = project(x, attn.W_K, attn.b_K), project(x, attn.W_V, attn.b_V)
     q = project(x[query_row], attn.W_Q, attn.b_Q) / attn.scale
     n_rows, heads, d_head = k.shape
@@ -92,7 +92,7 @@ def attend_from_last(
 
 
 def whole_block(block: Block, x: Float[Tensor, "row d_model"], row: Int[Tensor, "example position"]) -> WholeBlock:
-    """One block at every position of every example; queries, keys and values once per row."""
+    """Compute a block at every position of every example, with queries, keys and values once per row."""
     attn, mlp, read = block.attn, block.mlp, block.before(block.ln1, x)
     q, k, v = (project(read, getattr(attn, f"W_{name}"), getattr(attn, f"b_{name}"))[row] for name in ("Q", "K", "V"))
     visible = attn.mask[: row.shape[1], : row.shape[1]]
@@ -107,13 +107,13 @@ def whole_block(block: Block, x: Float[Tensor, "row d_model"], row: Int[Tensor, 
 
 
 FEW_TOKENS = 16
-"""Up to so many, multiplying one-hot vectors is faster than gathering rows (measured on a CPU)."""
+"""Largest number of tokens for which multiplying one-hot vectors is faster than gathering rows (on a CPU)."""
 
 
 def sum_rows(
     tables: Float[Tensor, "table token feature"], tokens: Int[Tensor, "example position"]
 ) -> Float[Tensor, "example feature"]:
-    """Σ over positions of the token's row, in the position's own table or in the only one.
+    """Return the sum over positions of each token's row in the table of the position, or in a shared table.
 
     >>> sum_rows(torch.tensor([[[1.0], [2.0]], [[10.0], [20.0]]]), torch.tensor([[0, 1]]))
     tensor([[21.]])
@@ -126,7 +126,7 @@ def sum_rows(
 
 
 def one_hot(tokens: Int[Tensor, "example position"], d_vocab: int) -> Bool[Tensor, "example position token"]:
-    """Which token each position has.
+    """Return the one-hot vector of the token at each position.
 
     >>> one_hot(torch.tensor([[2, 0]]), 3).int()
     tensor([[[0, 0, 1], [1, 0, 0]]], dtype=torch.int32)

@@ -1,4 +1,4 @@
-"""How a module brings its tokens together: by one sum that all answers go through, or otherwise."""
+"""How a module first combines its tokens: by a sum on which the logits depend, or otherwise."""
 
 from collections.abc import Callable
 from typing import Any, final
@@ -8,21 +8,22 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 SIDE = 3
-"""Tokens 0, 1, 2 in either place make a grid of nine pairs."""
+"""Number of tokens per operand: tokens 0, 1, 2 form a grid of nine pairs."""
 
 MOVED = 4
-"""How many places a pair's part moves on; no pair of (a, b) keeps a or b."""
+"""Shift of the pairs in an exchange, chosen so that no pair (a, b) keeps a or b."""
 
 ROUNDING = 1e-7
-"""Parts smaller than this share of the largest are rounding, in the precision of float64."""
+"""Share of the largest part below which parts are rounding error in float64."""
 
 
 @final
 class FirstMixing(TorchFunctionMode):
-    """Watches for the first activation with an entry that depends on both tokens, while nine pairs are passed.
+    """Detect the first activation that depends on both tokens in a forward pass of the nine pairs.
 
-    ``is_sum`` is whether those entries are then sums f(a) + g(b); None as long as there is no such activation, which is
-    the result of call number ``call``. If ``exchange`` is the number of a call, its result is given to other pairs.
+    ``is_sum`` states whether its entries that depend on both tokens are sums f(a) + g(b); it is None as long as there
+    is no such activation. ``call`` is the index of the call that computes it. The result of call number ``exchange``,
+    if given, is exchanged between pairs.
     """
 
     def __init__(self, *, exchange: int | None = None) -> None:
@@ -44,10 +45,11 @@ class FirstMixing(TorchFunctionMode):
 
 
 def adds_operands(logits: Callable[[Tensor], Tensor]) -> bool | None:
-    """Whether the tokens of a pair meet in a sum, and the logits depend on them through that sum alone.
+    """Return whether the tokens of a pair are first combined in a sum, and the logits depend on this sum alone.
 
-    With the sums of other pairs in their place the logits must be those of the other pairs. None where the tokens meet
-    in a sum first and the logits depend on them in another way too; False where they first meet otherwise.
+    This is tested by exchanging the sums between pairs: the logits must become those of the other pairs. None if the
+    tokens are first combined in a sum, but the logits also depend on them otherwise; False if they are first combined
+    in another way.
     """
     with FirstMixing() as first:
         plain = logits(pairs())
@@ -59,18 +61,18 @@ def adds_operands(logits: Callable[[Tensor], Tensor]) -> bool | None:
 
 
 def exchanged(x: Tensor) -> Tensor:
-    """An activation with the part of every pair given to another."""
+    """Return an activation in which the part of every pair is replaced by that of another pair."""
     axis = pair_axis(x)
     return x if axis is None else x.roll(MOVED * (x.shape[axis] // SIDE**2), axis)
 
 
 def pairs() -> Tensor:
-    """The tokens of the nine pairs, in row-major order."""
+    """Return the tokens of the nine pairs, in row-major order."""
     return torch.cartesian_prod(torch.arange(SIDE), torch.arange(SIDE))
 
 
 def by_pair(x: Tensor) -> Tensor | None:
-    """An activation as [a, b, entry], None where no axis is that of the pairs."""
+    """Return an activation as [a, b, entry]; None if it has no axis of pairs."""
     axis = pair_axis(x)
     if axis is None:
         return None
@@ -78,14 +80,14 @@ def by_pair(x: Tensor) -> Tensor | None:
 
 
 def pair_axis(x: Tensor) -> int | None:
-    """The axis of the pairs, None where no axis has their size."""
+    """Return the axis of the pairs; None if no axis has their number."""
     if x.ndim and x.shape[0] and x.shape[0] % SIDE**2 == 0:
         return 0
     return next((i for i, size in enumerate(x.shape) if size == SIDE**2), None)
 
 
 def sums(x: Tensor) -> bool | None:
-    """Whether the entries of [a, b, entry] that depend on both are f(a) + g(b); None where none does.
+    """Return whether the entries of [a, b, entry] that depend on both tokens are f(a) + g(b); None if none does.
 
     >>> a, b = torch.arange(3.0)[:, None, None], torch.arange(3.0)[None, :, None]
     >>> sums(a + b), sums(a * b + a), sums(torch.cat([a + 0 * b, b + 0 * a], 2))

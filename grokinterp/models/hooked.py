@@ -37,7 +37,7 @@ def bridge_config(
     normalization: str | None,
     bidirectional: bool,
 ) -> TransformerBridgeConfig:
-    """The TransformerLens configuration that ``ActivationCache``, ``patching`` and the bridge read."""
+    """Return the TransformerLens configuration that ``ActivationCache``, ``patching`` and the bridge read."""
     return TransformerBridgeConfig(
         d_model=d_model,
         n_layers=n_layers,
@@ -56,7 +56,7 @@ def bridge_config(
 
 
 def bridge(config: TransformerBridgeConfig, state: dict[str, Tensor]) -> "TransformerBridge":
-    """A TransformerBridge with the given TransformerLens-format weights, on the CPU."""
+    """Return a TransformerBridge with the given TransformerLens-format weights, on the CPU."""
     # imported here because they load a second's worth of transformers that nothing else needs
     from transformer_lens.model_bridge.sources.native import boot
     from transformer_lens.utilities.tl_checkpoint_conversion import convert_tl_checkpoint

@@ -1,4 +1,4 @@
-"""What a user has said about the parts of a module: which tensors embed and unembed, how tokens enter, and where."""
+"""The parts of a module that its user has named: embedding, unembedding, neurons, attention, and input encoding."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from grokinterp.models.recorded_inputs import RecordedInputs
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A matrix with a row per token (or class, or neuron), as a module holds it.
+    """A matrix with a row per token (or class, or neuron), and how a module stores it.
 
-    ``names``: its tensors, one for each operand where those have tables of their own. ``transposed``: rows are columns
-    there. ``tables``: how many lie in one tensor, on a first axis of their own or one after the other.
+    ``names``: its tensors, one per operand if the operands have separate tables. ``transposed``: whether the tensors
+    store rows as columns. ``tables``: number of tables in one tensor, along a separate first axis or concatenated.
     """
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
@@ -29,7 +29,7 @@ class Table:
         return len(self.names) * self.tables
 
     def of(self, tensors: Mapping[str, Tensor]) -> Float[Tensor, "token feature"]:
-        """The matrix, several tables side by side."""
+        """Return the matrix, with several tables side by side."""
         found: list[Tensor] = []
         for name in self.names:
             weight = tensors[name].mT if self.transposed else tensors[name]
@@ -40,7 +40,7 @@ class Table:
         return torch.cat(found, 1) if len(found) > 1 else found[0]
 
     def put(self, table: Float[Tensor, "token feature"], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The tensors that hold another matrix of this layout, as ``of`` reads it."""
+        """Return the tensors that store another matrix of this layout, the inverse of ``of``."""
         each = table.chunk(self.n_tables, 1)
         found = {}
         for i, name in enumerate(self.names):
@@ -55,10 +55,10 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Encoding:
-    """How the tokens of a task stand in what the module is given.
+    """The encoding of the tokens of a task in the inputs of a module.
 
-    ``columns``: the input and the column of each of the ``n_tokens``; ``one_hot``: instead of them the input that holds
-    a one-hot vector of some ``width`` for each. All else is the same in every example.
+    ``columns``: input and column of each of the ``n_tokens`` tokens; ``one_hot``: alternatively, the input that holds
+    a one-hot vector of length ``width`` for each token. All other inputs are the same in every example.
     """
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
@@ -69,7 +69,7 @@ class Encoding:
     width: int = 0
 
     def inputs(self, template: RecordedInputs, tokens: Int[Tensor, "example position"]) -> RecordedInputs:
-        """The inputs of some token sequences, made of those of the first example; tokens may be new ones."""
+        """Return the inputs of token sequences, which may have new tokens, based on the inputs of the first example."""
         tokens = tokens.cpu()
         found = {
             name: value[:1].expand(len(tokens), *value.shape[1:]).clone() for name, value in template.tensors.items()
@@ -91,12 +91,12 @@ class Encoding:
 
 @dataclass(frozen=True, kw_only=True)
 class KnownParts:
-    """The parts of a module that its recorder was given.
+    """The parts of a module that were named to its recorder.
 
-    ``embedding``: a row per token, and ``embed_hook`` where its vectors stand; ``unembedding``: a row per class, and
-    its ``bias``; ``neurons``: the hook of the last hidden layer, ``pre_activations`` that of what its activation
-    function is applied to, ``neuron_output`` what the neurons write into the vector that the unembedding reads, a row
-    per neuron; ``attention``: the hook of each layer's pattern.
+    ``embedding``: table with a row per token, and ``embed_hook``, the hook of the embedded tokens; ``unembedding``:
+    table with a row per class, and its ``bias``; ``neurons``: hook of the last hidden layer; ``pre_activations``: hook
+    of the input of its activation function; ``neuron_output``: output weights of the neurons to the input of the
+    unembedding, a row per neuron; ``attention``: hook of the pattern of each layer.
     """
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
@@ -112,13 +112,13 @@ class KnownParts:
 
     @property
     def hooks(self) -> tuple[str, ...]:
-        """The hooks among them."""
+        """The hooks of the named parts."""
         single = (self.neurons, self.pre_activations, self.embed_hook)
         return (*(name for name in single if name is not None), *self.attention)
 
     @property
     def tensors(self) -> tuple[str, ...]:
-        """The tensors among them."""
+        """The tensors of the named parts."""
         tables = (self.embedding, self.unembedding, self.neuron_output)
         named = [name for table in tables if table is not None for name in table.names]
         return (*named, *([] if self.bias is None else [self.bias]))

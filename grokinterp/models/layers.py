@@ -14,7 +14,7 @@ from grokinterp.models.hooked import HookPoint
 
 
 def quadratic(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """x², the activation of networks that can be solved by hand (Gromov 2023)."""
+    """Return x², the activation function of networks with an analytic solution (Gromov 2023)."""
     return x.square()
 
 
@@ -22,7 +22,7 @@ ACTIVATIONS = {"relu": functional.relu, "gelu": functional.gelu, "silu": functio
 
 
 def activation_between(x: Float[Tensor, "*shape"], y: Float[Tensor, "*shape"]) -> Callable[[Tensor], Tensor] | None:
-    """The activation function by which y is made of x, None where it is none of those tried.
+    """Return the activation function that maps x to y; None if no known function does.
 
     >>> x = torch.tensor([-1.0, 0.5])
     >>> activation_between(x, x.square()) is quadratic, activation_between(x, x + 1)
@@ -34,7 +34,7 @@ def activation_between(x: Float[Tensor, "*shape"], y: Float[Tensor, "*shape"]) -
 
 
 def bias(module: nn.Module, name: str, *shape: int, trained: bool) -> None:
-    """Register a zero bias: a parameter when trained, else a buffer under the same state-dict name."""
+    """Register a zero bias: a parameter if trained, otherwise a buffer with the same state-dict name."""
     if trained:
         module.register_parameter(name, nn.Parameter(torch.zeros(*shape)))
     else:
@@ -70,12 +70,12 @@ class Attention(nn.Module):
 
     Args:
         d_model: width of the residual stream.
-        n_heads: heads. d_head: width of each.
-        n_ctx: positions.
+        n_heads: number of heads. d_head: width of each head.
+        n_ctx: number of positions.
         biases: whether biases are trained; otherwise they stay zero.
         bidirectional: whether a position attends to later positions too.
         function: "softmax" or "stablemax".
-        rate: weight of the learned pattern against the constant one, see ``weights``.
+        rate: weight of the learned pattern relative to the constant pattern, see ``weights``.
     """
 
     W_Q: Float[Tensor, "head d_model d_head"]
@@ -114,7 +114,7 @@ class Attention(nn.Module):
         self.hook_attn_scores, self.hook_pattern, self.hook_z = HookPoint(), HookPoint(), HookPoint()
 
     def weights(self, scores: Float[Tensor, "*shape"], dim: int = -1) -> Float[Tensor, "*shape"]:
-        """Attention from scores, -∞ where a key is not visible: rate · softmax(scores) + (1 - rate) · 1.
+        """Return attention from scores, -∞ where a key is masked: rate · softmax(scores) + (1 - rate) · 1.
 
         Source: Zhong et al. 2023, §4 (attention rate), with the all-ones matrix of the released code.
         """
@@ -160,7 +160,7 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then MLP, each added to the residual stream; LayerNorm before each of them, or behind each sum."""
+    """Attention, then MLP, each added to the residual stream; LayerNorm before each sub-layer or after each sum."""
 
     def __init__(self, d_model: int, attention: Attention, mlp: MLP, *, normalization: str | None, post_norm: bool):
         super().__init__()
@@ -171,11 +171,11 @@ class Block(nn.Module):
         self.hook_attn_out, self.hook_mlp_out = HookPoint(), HookPoint()
 
     def before(self, layer_norm: nn.Module, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
-        """What a sub-layer reads of the residual stream."""
+        """Return the input of a sub-layer from the residual stream."""
         return x if self.post_norm else layer_norm(x)
 
     def behind(self, layer_norm: nn.Module, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
-        """What becomes of the residual stream with the sub-layer's output added."""
+        """Return the residual stream after the output of a sub-layer is added."""
         return layer_norm(x) if self.post_norm else x
 
     def forward(self, x: Float[Tensor, "batch position d_model"]) -> Float[Tensor, "batch position d_model"]:
@@ -187,7 +187,7 @@ class Block(nn.Module):
 
 
 class Embed(nn.Module):
-    """One row per token."""
+    """Token embedding with one row per token."""
 
     def __init__(self, d_vocab: int, d_model: int) -> None:
         super().__init__()
@@ -198,7 +198,7 @@ class Embed(nn.Module):
 
 
 class SeparateEmbed(nn.Module):
-    """One row per token, in a table of its own at every position."""
+    """Token embedding with a separate table at every position."""
 
     def __init__(self, n_ctx: int, d_vocab: int, d_model: int) -> None:
         super().__init__()
@@ -209,7 +209,7 @@ class SeparateEmbed(nn.Module):
 
 
 class PosEmbed(nn.Module):
-    """One row per position: learned, or a buffer of sinusoids or of zeros."""
+    """Positional embedding: learned, or a buffer of sinusoids or zeros."""
 
     W_pos: Float[Tensor, "position d_model"]
 
@@ -226,7 +226,7 @@ class PosEmbed(nn.Module):
 
 
 def sinusoids(n_ctx: int, d_model: int) -> Float[Tensor, "position d_model"]:
-    """sin(t ω_i) in even and cos(t ω_i) in odd columns, ω_i = 10000^(-2i/d_model).
+    """Return sin(t ω_i) in even and cos(t ω_i) in odd columns, ω_i = 10000^(-2i/d_model).
 
     Source: Vaswani et al. 2017, §3.5.
 
@@ -239,13 +239,13 @@ def sinusoids(n_ctx: int, d_model: int) -> Float[Tensor, "position d_model"]:
 
 
 class Unembed(nn.Module):
-    """From the residual stream to one logit per class; tied, the classes' embeddings are the directions."""
+    """Map from the residual stream to one logit per class; tied directions are the embeddings of the classes."""
 
     b_U: Float[Tensor, "class"]
 
     def __init__(self, d_model: int, d_vocab_out: int, *, biases: bool, tied_to: Embed | None) -> None:
         super().__init__()
-        self.tied_to = [] if tied_to is None else [tied_to]  # in a list: a submodule would be listed twice
+        self.tied_to = [] if tied_to is None else [tied_to]  # in a list, because a submodule would be registered twice
         self.d_vocab_out = d_vocab_out
         if tied_to is None:
             self.W_U = nn.Parameter(torch.empty(d_model, d_vocab_out))
@@ -253,7 +253,7 @@ class Unembed(nn.Module):
 
     @property
     def directions(self) -> Float[Tensor, "d_model class"]:
-        """W_U, or the transposed embeddings of the first tokens."""
+        """Return W_U, or the transposed embeddings of the first tokens."""
         return self.tied_to[0].W_E[: self.d_vocab_out].T if self.tied_to else self.W_U
 
     def forward(self, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch class"]:

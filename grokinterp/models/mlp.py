@@ -1,4 +1,4 @@
-"""Multilayer perceptrons on embedded or one-hot tokens, and one that is solved by hand."""
+"""Multilayer perceptrons on embedded or one-hot tokens, and the analytic solution of modular addition."""
 
 import math
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from grokinterp.models.specifications import MLPSpec, require_size
 
 
 class OneHot(nn.Module):
-    """One 0-or-1 entry per token of the vocabulary."""
+    """One-hot vectors with an entry per token of the vocabulary."""
 
     def __init__(self, d_vocab: int) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class OneHot(nn.Module):
 
 
 class HiddenLayer(nn.Module):
-    """act(x W_in + b_in)."""
+    """A hidden layer, act(x W_in + b_in)."""
 
     b_in: Float[Tensor, "neuron"]
 
@@ -49,18 +49,18 @@ class HiddenLayer(nn.Module):
 
 
 class MLP(Model):
-    """A multilayer perceptron; it answers once per sequence.
+    """A multilayer perceptron, which answers once per sequence.
 
     Parameters: embed.W_E [token, d_embed], or [position, token, d_embed] if separate, none if
     one-hot; layers.L.W_in [in, neuron], layers.L.b_in; unembed.W_U [neuron, class], unembed.b_U.
-    Concatenated positions are the rows of layers.0.W_in one behind the other.
+    Concatenated positions are consecutive rows of layers.0.W_in.
     Hooks: hook_embed [batch, position, d_embed], layers.L.hook_pre and layers.L.hook_post
     [batch, neuron].
 
     Args:
-        spec: widths and choices.
-        d_vocab: input tokens. d_vocab_out: classes. n_ctx: positions.
-        generator: draws the initial weights; without one they are left zero, to be loaded.
+        spec: the specification.
+        d_vocab: number of input tokens. d_vocab_out: number of classes. n_ctx: number of positions.
+        generator: random generator for the initial weights; without a generator they are zero, to be loaded.
     """
 
     embed: Any
@@ -88,7 +88,7 @@ class MLP(Model):
 
     @torch.no_grad()
     def initialize(self, generator: torch.Generator | None) -> None:
-        """Draw every weight as ``spec.initialization`` says."""
+        """Draw every weight according to ``spec.initialization``."""
         if generator is None:
             for weight in self.parameters():
                 weight.zero_()
@@ -103,7 +103,7 @@ class MLP(Model):
             self.unembed.W_U.mul_(self.spec.hidden[-1] ** -0.5)
 
     def _draw(self, weight: Tensor, bias: Tensor, generator: torch.Generator) -> None:
-        """The weights that read ``fan_in`` numbers, and their bias."""
+        """Draw weights with ``fan_in`` inputs, and their bias."""
         scale = weight.shape[0] ** -0.5
         if self.spec.initialization != "pytorch":
             weight.normal_(0, scale, generator=generator)
@@ -113,7 +113,7 @@ class MLP(Model):
             bias.uniform_(-scale, scale, generator=generator)
 
     def forward(self, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch answer class"]:
-        """Logits of the one answer."""
+        """Return the logits of the single answer."""
         x = self.hook_embed(self.embed(tokens).to(self.W_U.dtype))
         x = x.sum(1) if self.spec.combine == "sum" else x.flatten(1)
         for layer in self.layers:
@@ -125,7 +125,7 @@ class MLP(Model):
         return Readout(None, neurons, neurons, logits[:, -1])
 
     def readout_fast(self, inputs: ReadoutInputs) -> Readout:
-        """The first layer once per token and position instead of once per example."""
+        """Compute the first layer once per token and position instead of once per example."""
         first, *others = self.layers
         x = first.act(first.b_in + sum_rows(self.first_layer_rows, inputs.tokens))
         for layer in others:
@@ -134,12 +134,12 @@ class MLP(Model):
 
     @property
     def tables(self) -> Float[Tensor, "table token d_embed"]:
-        """One embedding table per position, or the only one."""
+        """Return one embedding table per position, or the shared table."""
         return self.embed.W_E if self.spec.embedding == "separate" else self.embed.W_E.unsqueeze(0)
 
     @property
     def first_layer_rows(self) -> Float[Tensor, "table token neuron"]:
-        """What a token contributes to the first layer's neurons, in one table per position or one for all."""
+        """Return the contribution of a token to the first layer's neurons, in a table per position or one for all."""
         W_in, parts = self.layers[0].W_in, 1 if self.spec.combine == "sum" else self.n_ctx
         W_in = W_in.unflatten(0, (parts, -1))
         return W_in if self.spec.d_embed is None else self.tables @ W_in
@@ -213,7 +213,7 @@ class MLP(Model):
 
     @property
     def feature_hooks(self) -> tuple[str, ...]:
-        """The embedding where there is one, and every hidden layer."""
+        """The hooks of the embedding, if any, and of every hidden layer."""
         embedded = () if self.spec.d_embed is None else ("hook_embed",)
         return (*embedded, *(f"layers.{layer}.hook_post" for layer in range(self.n_layers)))
 
@@ -240,21 +240,21 @@ class MLP(Model):
 
 @torch.no_grad()
 def solved_addition(p: int, *, width: int = 500, generator: torch.Generator) -> MLP:
-    """Addition modulo p by weights that are written down, not trained.
+    """Return a network that adds modulo p with analytic, untrained weights.
 
     Neuron n has a frequency k, w = 2πk/p, and two random phases φ, ψ:
 
         W_in[a] = cos(w a + φ),  W_in[b] = cos(w b + ψ),  W_U[c] = (2 / width) cos(w c + φ + ψ).
 
-    The square of cos u + cos v contains cos(u + v), which W_U turns into cos(w (a + b - c)) / 2; all
-    other terms keep a random phase. Frequencies 1 … ⌊p/2⌋ take turns, so that with the width the
-    logits tend to the mean of cos(w (a + b - c)) over them: 1 at the answer, and for odd p
-    -1 / (p - 1) elsewhere. They scatter around it by about 2 / √width.
+    The square of cos u + cos v contains cos(u + v), which W_U maps to cos(w (a + b - c)) / 2; all other terms have a
+    random phase. The neurons cycle through the frequencies 1 … ⌊p/2⌋, so with increasing width the logits tend to the
+    mean of cos(w (a + b - c)) over them: 1 at the answer and, for odd p, -1 / (p - 1) elsewhere. Their deviations are
+    about 2 / √width.
 
     Source: Gromov 2023, §3 (analytic solution).
 
     Raises:
-        ConfigError: p outside [3, 1000], or a width below 1.
+        ConfigError: p is outside [3, 1000], or the width is below 1.
     """
     if not 3 <= p <= 1000:
         raise ConfigError("p", p, "must be an integer from 3 to 1000")

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 NORM_OF = {"ln1": "attn", "ln2": "mlp", "ln_final": "unembed"}
-"""A LayerNorm belongs to the part that it precedes, or follows if the model normalizes there."""
+"""The part of each LayerNorm: the part that it precedes or, with post-normalization, follows."""
 
 MOST = 16
-"""Most parts that a recorded model is divided into."""
+"""Largest number of parts that a recorded model is divided into."""
 
 
 def part_of(tensor: str) -> str:
@@ -20,7 +20,7 @@ def part_of(tensor: str) -> str:
 
 
 def depth_of(parameters: Sequence[str]) -> int:
-    """Return the deepest level of submodules with at most 16 of them, at least 1.
+    """Return the deepest level with at most 16 submodules, at least 1.
 
     >>> depth_of(["stem.w", *(f"layers.{i}.{part}.w" for i in range(9) for part in "ab")])
     2
@@ -31,7 +31,7 @@ def depth_of(parameters: Sequence[str]) -> int:
 
 
 def submodule_of(tensor: str, depth: int) -> str:
-    """Return the submodule that holds a tensor, down to a depth; the tensor's name where the module itself holds it.
+    """Return the submodule that holds a tensor, up to a depth; the tensor's name if the module itself holds it.
 
     >>> submodule_of("layers.0.a.w", 2), submodule_of("layers.0.a.w", 9), submodule_of("scale", 2)
     ('layers.0', 'layers.0.a', 'scale')

@@ -1,4 +1,4 @@
-"""Where activations stand that are no submodule's output, as data: nothing here imports torch."""
+"""Places of activations that are not outputs of submodules, as data that loads without torch."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -10,26 +10,26 @@ if TYPE_CHECKING:
     from grokinterp.models.hooked import HookPoint
 
 ReadAt = Literal["last", "first", "mean"]
-"""Which position of [example, position, feature] the answer is read at; ``mean`` of all."""
+"""The position of [example, position, feature] at which the answer is read, or the mean over all positions."""
 
 EXAMPLES = -1
-"""In the shape of an activation, the axis of the examples."""
+"""Marks the axis of the examples in the shape of an activation."""
 
 Kind = Literal["input", "operand", "pattern"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where in a forward pass an activation stands that no submodule gives.
+    """The place in a forward pass of an activation that is not the output of a submodule.
 
-    ``at``: the first "input" of a submodule; an "operand" of a linear function; the "pattern" of an attention
-    function. ``module``: the submodule, or that in which the function is called ("" is the whole). ``call``: which
-    linear (or attention) call of a forward pass, from 0; ``operand`` which of its tensors. ``axis``: the one of the
-    examples, each with ``rows`` entries there. ``flat``: all other axes are features. ``position``: the only one that
-    is looked at, or the "mean" of all (None keeps them).
+    ``at``: the first "input" of a submodule, an "operand" of a linear function, or the "pattern" of an attention
+    function. ``module``: the submodule, or the submodule that calls the function ("" for the whole module). ``call``:
+    index of the linear (or attention) call in a forward pass, from 0; ``operand``: index of its tensor. ``axis``: the
+    axis of the examples, with ``rows`` entries per example. ``flat``: whether all other axes are features.
+    ``position``: the position to use, or the "mean" over positions (None keeps all).
 
     Raises:
-        ConfigError: a negative number.
+        ConfigError: a number is negative.
     """
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
@@ -51,19 +51,19 @@ class Place:
             raise ConfigError("module", short(repr(self.module)), "must have at most 200 printable characters")
 
     def arranged(self, value: Tensor) -> Tensor:
-        """The activation with one row per example first."""
+        """Return the activation with the examples as the first axis."""
         first = value.movedim(self.axis, 0)
         first = first.unflatten(0, (-1, self.rows)) if self.rows > 1 else first
         return first.flatten(1) if self.flat else first
 
     def seen(self, arranged: Tensor) -> Tensor:
-        """What is looked at of it."""
+        """Return an arranged activation at the selected position, or its mean."""
         if self.position is None:
             return arranged
         return arranged.mean(1) if self.position == "mean" else arranged[:, self.position]
 
     def changed(self, arranged: Tensor, value: Tensor) -> Tensor:
-        """An arranged activation with another value where it is looked at; a mean changes by as much everywhere."""
+        """Return an arranged activation with another value at the selected position; a mean shifts all positions."""
         if self.position is None:
             return value
         if self.position == "mean":
@@ -71,7 +71,7 @@ class Place:
         return torch.cat([arranged[:, : self.position], value.unsqueeze(1), arranged[:, self.position + 1 :]], 1)
 
     def through(self, point: "HookPoint", value: Tensor) -> Tensor:
-        """The activation led through a hook point."""
+        """Return the activation after it passes through a hook point."""
         arranged = self.arranged(value)
         seen = self.seen(arranged)
         if (new := point(seen)) is seen:

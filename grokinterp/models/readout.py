@@ -1,4 +1,4 @@
-"""What is read off a model for every example, and the examples prepared for reading it off fast."""
+"""The read-out of a model for every example, and examples prepared for a fast read-out."""
 
 from typing import NamedTuple
 
@@ -8,12 +8,12 @@ from torch import Tensor
 
 
 class Readout(NamedTuple):
-    """What the last layer holds where the answer is read, for every example.
+    """Last-layer activations and logits at the read-out position, for every example.
 
-    pattern: attention from the read-out position, or its mean over positions where those are pooled; None
-        without attention. neurons: the last hidden layer after its activation function. residual: the vector
-        that the answer is computed from, before a final LayerNorm. supervised: the logits of every
-        supervision step, all of which are trained; None where there is only the answer.
+    pattern: attention from the read-out position, or its mean over positions if they are pooled; None without
+        attention. neurons: the last hidden layer after its activation function. residual: the vector from which the
+        answer is computed, before a final LayerNorm. supervised: the logits of every supervision step, which are all
+        trained; None if there is only the answer.
     """
 
     pattern: Float[Tensor, "example head position"] | None
@@ -24,10 +24,10 @@ class Readout(NamedTuple):
 
 
 class ReadoutInputs(NamedTuple):
-    """Examples with their distinct (token, position) pairs, the *rows*, listed once.
+    """Examples with their distinct (token, position) pairs, the *rows*.
 
-    ``row`` says which row each position of each example is; ``query_row`` lists the distinct rows
-    of the last position and ``query`` which of them each example has.
+    ``row`` is the row of each position of each example; ``query_row`` lists the distinct rows of the last position, and
+    ``query`` is the index of each example in this list.
     """
 
     tokens: Int[Tensor, "example position"]
@@ -47,11 +47,11 @@ class ReadoutInputs(NamedTuple):
         return cls(tokens, distinct % d_vocab, distinct // d_vocab, row, query_row, query)
 
     def at(self, examples: Int[Tensor, "chosen"]) -> "ReadoutInputs":
-        """Some of the examples, with the same tables of rows."""
+        """Return some of the examples, with the same tables of rows."""
         chosen = (part[examples] for part in (self.tokens, self.row, self.query))
         tokens, row, query = chosen
         return self._replace(tokens=tokens, row=row, query=query)
 
     def to(self, device: torch.device | str) -> "ReadoutInputs":
-        """The same on another device."""
+        """Return the examples on another device."""
         return ReadoutInputs(*(part.to(device) for part in self))

@@ -1,4 +1,4 @@
-"""A module that another loop trained, as a model: it has the parts that its user named."""
+"""A module from another training loop as a model with the parts that its user named."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -37,20 +37,20 @@ KEYS = {
     "the pre-activations": "pre_activations",
     "a vector for each example before its answer": "reads",
 }
-"""The key of ``Recorder(parts=…)`` that names a part, or its argument ``reads``."""
+"""The key of ``Recorder(parts=…)`` for each part, or its argument ``reads``."""
 
 MOST_KEPT = 2**25
-"""Numbers that all activations of the examples run together may have: 256 MB in float64."""
+"""Largest number of activations of the examples in one forward pass: 256 MB in float64."""
 
 LINEAR_ON = 16
-"""Examples on which it is tried whether the neurons write into the logits linearly."""
+"""Number of examples that test whether the logits are linear in the neurons."""
 
 Answer = Callable[[Any], Tensor]
-"""From what a module gives to the logits [example, class]."""
+"""Function from the output of a module to the logits [example, class]."""
 
 
 class Weights(nn.Module):
-    """Parameters and buffers by their names, all zero, of a module that is not there."""
+    """Parameters and buffers of a missing module by name, all zero."""
 
     def __init__(self, spec: RecordedSpec) -> None:
         super().__init__()
@@ -63,15 +63,15 @@ class Weights(nn.Module):
 class RecordedModel(Model):
     """A module as a model, with hooks on the outputs of its submodules.
 
-    Parameters, buffers and hooks have the module's own names. Embedding, unembedding, neurons and attention are there
-    where the recorder was given them, and NotDefined else. A token sequence is what the task says it is; of examples
-    without a task, their index. Its analyses run in the loop, never under vmap.
+    Parameters, buffers and hooks have the names of the module. Embedding, unembedding, neurons and attention are
+    available if they were named to the recorder, and NotDefined otherwise. Token sequences are defined by the task;
+    examples without a task are represented by their index. Analyses run in the loop, never under vmap.
 
     Args:
-        spec: what was recorded of it.
-        module: the module, which is changed (hooks, evaluation mode): a copy of the user's; or ``Weights``.
-        inputs: of all examples; None with ``Weights``.
-        answer: finds the logits in the module's output (default: ``answer_of``).
+        spec: the recorded specification.
+        module: a copy of the user's module, because hooks and evaluation mode change it; or ``Weights``.
+        inputs: inputs of all examples; None with ``Weights``.
+        answer: function from the output of the module to the logits (default: ``answer_of``).
 
     Raises:
         ConfigError: the module does not have the recorded parameters, buffers or submodules.
@@ -99,7 +99,7 @@ class RecordedModel(Model):
         self.eval()
 
     def _tap(self, name: str, point: HookPoint, shape: tuple[int, ...]) -> None:
-        """Hang a hook point into the module; those of function calls are there in ``forward``."""
+        """Attach a hook point to the module; hook points of function calls are active in ``forward``."""
         place = self.spec.places.get(name)
         if place is None:
             self.module.get_submodule(name).register_forward_hook(Tap(point, shape.index(EXAMPLES)))
@@ -119,29 +119,29 @@ class RecordedModel(Model):
         return f"the recorder was not given {part} of {name}: Recorder({argument}) names it"
 
     def named_parameters(self, *args: Any, **kwargs: Any) -> Iterator[tuple[str, nn.Parameter]]:
-        """The trained parameters, each once, by the module's own names."""
+        """Yield the trained parameters, each once, with their names in the module."""
         tensors = dict(self.module.named_parameters())
         return ((name, tensors[name]) for name in self.spec.parameters)
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
-        """Trained parameters and all other tensors of the state, by the module's own names."""
+        """Return the trained parameters and all other tensors of the state, by their names in the module."""
         tensors = state_tensors(self.module)
         return {name: tensors[name].detach() for name in (*self.spec.parameters, *self.spec.buffers)}
 
     @torch.no_grad()
     def load_state_dict(self, state_dict: Mapping[str, Tensor], *args: Any, **kwargs: Any) -> Any:
-        """Put in what ``state_dict`` gives; dtypes stay the model's."""
+        """Load a state in the format of ``state_dict``, keeping the dtypes of the model."""
         tensors = state_tensors(self.module)
         for name in (*self.spec.parameters, *self.spec.buffers):
             tensors[name].copy_(state_dict[name])
 
     def initialize(self, generator: torch.Generator | None) -> None:
-        """Set all weights to zero; how the module draws them is unknown."""
+        """Set all weights to zero, because the initialization of the module is unknown."""
         for weight in self.parameters():
             weight.detach().zero_()
 
     def forward(self, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch answer class"]:
-        """Logits of some examples; attention in its exact form."""
+        """Return the logits of some examples, with exact attention."""
         self.require_forward()
         assert self.inputs is not None
         weight, encoding = next(self.parameters()), self.spec.encoding
@@ -165,14 +165,14 @@ class RecordedModel(Model):
         return logits[:, : self.spec.classes or None].unsqueeze(1)
 
     def readout_by_hooks(self, tokens: Int[Tensor, "example position"]) -> Readout:
-        """Logits, what the last linear layers read (no features where there are none), neurons and attention."""
+        """Return logits, inputs of the last linear layers (no features without them), neurons, and attention."""
         parts = [self._readout_of(some) for some in tokens.split(self.examples_at_once)]
         pattern = torch.cat([part[0] for part in parts]) if self.n_heads else None
         neurons, residual, logits = (torch.cat([part[i] for part in parts]) for i in (1, 2, 3))
         return Readout(pattern, neurons, residual, logits)
 
     def _readout_of(self, tokens: Int[Tensor, "batch position"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Attention, neurons, what is read and the logits of examples that fit into memory."""
+        """Return attention, neurons, inputs of the last linear layers, and logits of examples that fit into memory."""
         spec = self.spec
         names = dict.fromkeys(
             (*spec.read_hooks, *([spec.parts.neurons] if self.n_neurons else []), *self.pattern_hooks[-1:])
@@ -191,7 +191,7 @@ class RecordedModel(Model):
     def pattern_at_readout(
         self, pattern: Float[Tensor, "batch *head query position"]
     ) -> Float[Tensor, "batch head position"]:
-        """Attention from where the answer is read; one that is averaged over heads counts as one head."""
+        """Return the attention from the read-out position; a pattern averaged over heads counts as one head."""
         whole = pattern if pattern.ndim == 4 else pattern.unsqueeze(1)
         if self.spec.read_at == "mean":
             return whole.mean(2)
@@ -217,7 +217,7 @@ class RecordedModel(Model):
 
     @torch.no_grad()
     def is_linear_in_neurons(self, tokens: Int[Tensor, "example position"]) -> bool:
-        """Whether a change of the neurons, at all positions, changes the logits by its product with ``W_L``."""
+        """Return whether a change of the neurons at all positions changes the logits by its product with ``W_L``."""
         try:
             W_L = self.W_L
         except NotDefined:
@@ -232,7 +232,7 @@ class RecordedModel(Model):
 
     @property
     def b_U(self) -> Float[Tensor, "class"]:
-        """That of the unembedding's module; zero where it has none."""
+        """The bias of the unembedding; zero without a bias."""
         name, W_U = self.spec.parts.bias, self.W_U
         return W_U.new_zeros(W_U.shape[1]) if name is None else state_tensors(self.module)[name][: W_U.shape[1]]
 
@@ -250,17 +250,17 @@ class RecordedModel(Model):
         return n_ctx if self.spec.parts.embed_hook is None else self.spec.hooks[self.spec.parts.embed_hook][-2]
 
     def part_of(self, tensor: str) -> str:
-        """Return the submodule of a tensor, at the deepest level that has at most 16 of them."""
+        """Return the submodule of a tensor, at the deepest level with at most 16 submodules."""
         return submodule_of(tensor, depth_of([*self.spec.parameters]))
 
     @property
     def dense_matrices(self) -> dict[str, Float[Tensor, "_ _"]]:
-        """All parameters of two axes and more, the first of which is kept (a convolution is [out, in · space])."""
+        """All parameters with at least two axes, flattened after the first (a convolution is [out, in · space])."""
         return {name: w.flatten(1) for name, w in self.named_parameters() if w.ndim > 1 and w.numel()}
 
     @property
     def patch_sites(self) -> dict[str, PatchSite]:
-        """None: which activations stand side by side is unknown."""
+        """No sites, because the parallel branches of the module are unknown."""
         return {}
 
     @property
@@ -280,7 +280,7 @@ class RecordedModel(Model):
 
     @property
     def pre_hook(self) -> str:
-        """The hook of the pre-activations. Raises NotDefined where they are unknown, or read as a mean."""
+        """The hook of the pre-activations. Raises NotDefined if they are unknown or averaged over positions."""
         hook = self.spec.parts.pre_activations
         if hook is None:
             raise NotDefined("pre-activations", self.lacks("the pre-activations"))
@@ -291,7 +291,7 @@ class RecordedModel(Model):
     @property
     @torch.no_grad()
     def activation(self) -> Callable[[Tensor], Tensor]:
-        """The last hidden layer's activation function. Raises NotDefined where none fits."""
+        """The activation function of the last hidden layer. Raises NotDefined if no known function fits."""
         neurons = self.spec.parts.neurons
         if neurons is None or self.inputs is None:
             raise NotDefined("activation function", self.lacks("the last hidden layer"))
@@ -302,7 +302,7 @@ class RecordedModel(Model):
         return found
 
     def _table(self, table: Table | None, part: str) -> Tensor:
-        """A matrix of the module. Raises NotDefined where the recorder was not given it."""
+        """Return a matrix of the module. Raises NotDefined if it was not named to the recorder."""
         if table is None:
             raise NotDefined(part, self.lacks(part))
         return table.of(state_tensors(self.module))
@@ -325,7 +325,7 @@ class RecordedModel(Model):
     @property
     @torch.no_grad()
     def adds_operands(self) -> bool | None:
-        """Whether the tokens meet in a sum and the logits depend on them through it alone, tried on nine pairs."""
+        """Whether the tokens are combined in a sum on which alone the logits depend, tested on nine pairs."""
         encoding = self.spec.encoding
         if self.inputs is None or encoding is None or encoding.n_tokens != 2:
             return None
@@ -346,7 +346,7 @@ class RecordedModel(Model):
 
 
 def width(shape: tuple[int, ...]) -> int:
-    """Features of an activation of this shape, as ``vector`` makes them.
+    """Return the number of features that ``vector`` makes of an activation of this shape.
 
     >>> width((-1, 3, 8)), width((-1, 8)), width((2, -1, 8)), width((-1, 8, 4, 4))
     (8, 8, 8, 8)
@@ -356,14 +356,14 @@ def width(shape: tuple[int, ...]) -> int:
 
 
 def state_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Every parameter once, and every buffer that belongs to the module's state, by name."""
+    """Return every parameter once, and every buffer in the state of the module, by name."""
     kept = module.state_dict().keys()
     buffers = {name: value for name, value in module.named_buffers() if name in kept}
     return dict(module.named_parameters()) | buffers
 
 
 def require_fit(spec: RecordedSpec, module: nn.Module) -> None:
-    """Raise ConfigError unless the module holds what was recorded."""
+    """Raise ConfigError unless the module matches the recorded specification."""
     if isinstance(module, Weights):
         return
     there = {name: tuple(value.shape) for name, value in state_tensors(module).items()}

@@ -1,4 +1,4 @@
-"""The inputs that a recorded module is evaluated on."""
+"""Inputs for the evaluation of a recorded module."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, final, get_args
@@ -9,7 +9,7 @@ from grokinterp.errors import ConfigError, short
 from grokinterp.lazy import Tensor, torch
 
 Layout = Literal["tensor", "tuple", "dict"]
-"""How the tensors are given to the module: alone, one behind the other, or by keyword."""
+"""How the tensors are passed to the module: as a single argument, as several arguments, or by keyword."""
 
 
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
@@ -17,11 +17,11 @@ LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 
 @final
 class RecordedInputs:
-    """Tensors with a leading axis of examples, and how a module takes them; never copied, whoever copies their owner.
+    """Tensors with a leading axis of examples, and how a module takes them; shared between copies of their owner.
 
     Args:
-        tensors: by keyword, or by place ("0", "1", …); on the CPU.
-        layout: whether a module takes one tensor, several, or keywords.
+        tensors: tensors on the CPU by keyword, or by position ("0", "1", …).
+        layout: whether the module takes one tensor, several tensors, or keywords.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], layout: Layout) -> None:
@@ -29,10 +29,10 @@ class RecordedInputs:
 
     @classmethod
     def of(cls, inputs: Any, *, key: str) -> "RecordedInputs":
-        """What a user gives: a tensor, a tuple or list of tensors, or a mapping of keywords to tensors.
+        """Return the inputs given as a tensor, a tuple or list of tensors, or a mapping of keywords to tensors.
 
         Raises:
-            ConfigError: anything else, or tensors of different numbers of examples.
+            ConfigError: the inputs have another type, or their numbers of examples differ.
         """
         layout: Layout = (
             "tensor" if isinstance(inputs, torch.Tensor) else "dict" if isinstance(inputs, Mapping) else "tuple"
@@ -52,7 +52,7 @@ class RecordedInputs:
 
     @classmethod
     def stored(cls, file: tuple[Mapping[str, Tensor], Mapping[str, str]], examples: int) -> "RecordedInputs":
-        """From the tensors and the notes of a run's file. Raises ConfigError for another number of examples."""
+        """Return the inputs in the file of a run. Raises ConfigError for a different number of examples."""
         tensors, notes = file
         said = notes.get("layout")
         layout: Layout | None = next((one for one in LAYOUTS if one == said), None)
@@ -64,7 +64,7 @@ class RecordedInputs:
         return cls({name: tensors[name] for name in ordered}, layout)
 
     def followed_by(self, other: "RecordedInputs", *, key: str) -> "RecordedInputs":
-        """These examples and then others. Raises ConfigError unless both are of one kind."""
+        """Append other examples. Raises ConfigError unless both have the same layout, shapes, and dtypes."""
         kinds = [{name: (x.dtype, x.shape[1:]) for name, x in one.tensors.items()} for one in (self, other)]
         if self.layout != other.layout or kinds[0] != kinds[1]:
             raise ConfigError(key, "inputs", "must have the shapes and dtypes of the training inputs")
@@ -85,7 +85,7 @@ class RecordedInputs:
         device: "torch.device",
         dtype: "torch.dtype | None",
     ) -> Any:
-        """What the module gives for some examples; floats in another dtype, if one is given."""
+        """Return the output of the module for some examples, with floats cast to another dtype if given."""
         chosen = {name: value[examples.cpu()] for name, value in self.tensors.items()}
         moved = {
             name: value.to(device, dtype if dtype is not None and value.is_floating_point() else value.dtype)

@@ -1,4 +1,4 @@
-"""What is recorded of a module that another training loop trains: names, shapes, and the parts that are known."""
+"""The recorded specification of a module from another training loop: names, shapes, and known parts."""
 
 import math
 from dataclasses import dataclass, field
@@ -10,25 +10,25 @@ from grokinterp.models.places import EXAMPLES, Place, ReadAt
 from grokinterp.models.specifications import ModelSpec
 
 RESERVED = ("update/", "average/", "__metadata__")
-"""What a checkpoint file means by a name that begins so."""
+"""Prefixes of names that have a special meaning in a checkpoint file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedSpec(ModelSpec):
-    """Names and shapes of what a module holds and gives.
+    """Names and shapes of the tensors and activations of a module.
 
-    ``parameters`` are those that were trained, each once however many names it has; ``buffers`` the other tensors of
-    its state. ``hooks``: the submodules that give a tensor, in the order in which they finish, with -1 for the axis
-    of the examples, and the ``places`` that are no submodule's output. ``features`` are those at which representations
-    are compared. ``reads``: what the last linear layer reads, several in an ensemble; ``penultimate``, where none was
-    found, the last submodule before the logits. ``read_at``: the position at which [example, position, feature] is
-    read. ``own_logits``: whether the logits were found in the module's output by a function of the user's.
+    ``parameters``: the trained parameters, each once even if it has several names; ``buffers``: the other tensors of
+    the state. ``hooks``: the submodules that return a tensor, in the order in which they finish, with shapes in which
+    -1 is the axis of the examples, and the ``places`` that are not outputs of submodules. ``features``: the hooks at
+    which representations are compared. ``reads``: the input of the last linear layer, or several in an ensemble;
+    ``penultimate``: if there is none, the last submodule before the logits. ``read_at``: the position at which
+    [example, position, feature] is read. ``own_logits``: whether a user function extracts the logits from the output.
 
-    Where the task is known: ``examples`` is the digest of the inputs' file, ``encoding`` how tokens enter, ``classes``
-    how many logits count; ``parts`` are those that the user named.
+    If the task is known: ``examples``: digest of the file of inputs; ``encoding``: encoding of the tokens in the
+    inputs; ``classes``: number of logits used; ``parts``: the parts named by the user.
 
     Raises:
-        ConfigError: a name that no file or figure can hold, a feature that is no hook, a part that is not there.
+        ConfigError: a name cannot be stored or drawn, a feature is not a hook, or a part does not exist.
     """
 
     about: ClassVar[str] = "a module of your own, recorded from your training loop"
@@ -51,14 +51,14 @@ class RecordedSpec(ModelSpec):
 
     def __post_init__(self) -> None:
         if not self.parameters:
-            raise ConfigError("parameters", 0, "there must be one that is trained")
+            raise ConfigError("parameters", 0, "must include at least one trained parameter")
         for name in (self.class_name, *self.parameters, *self.buffers, *self.hooks):
             plain = name.isprintable() and "$" not in name and 1 <= len(name) <= 200
             if not plain or name.startswith(RESERVED):
                 rule = f"must have 1-200 printable characters, no $, and not begin with {', '.join(RESERVED)}"
                 raise ConfigError("name", short(repr(name)), rule)
         if both := sorted(self.parameters.keys() & self.buffers.keys()):
-            raise ConfigError("buffers", short(both[0]), "is a parameter too")
+            raise ConfigError("buffers", short(both[0]), "is also a parameter")
         for name, shape in (self.parameters | self.buffers | self.hooks).items():
             axes = shape.count(EXAMPLES) == 1 if name in self.hooks else True
             sizes = [size for size in shape if size != EXAMPLES or name not in self.hooks]
@@ -73,5 +73,5 @@ class RecordedSpec(ModelSpec):
 
     @property
     def read_hooks(self) -> tuple[str, ...]:
-        """What the answer is computed from: what the last linear layers read, or the last submodule's output."""
+        """The hooks from which the answer is computed: the inputs of the last linear layers, or the last submodule."""
         return self.reads or (() if self.penultimate is None else (self.penultimate,))

@@ -1,4 +1,4 @@
-"""A tiny recursive model: one small network that refines a latent state and an answer, again and again."""
+"""A tiny recursive model: one small network that repeatedly refines a latent state and an answer."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ EPSILON = 1e-5
 
 
 class TinyNet(nn.Module):
-    """norm(u + act(u W_in + b_in) W_out + b_out), in two halves around the neurons."""
+    """The network norm(u + act(u W_in + b_in) W_out + b_out), split into two halves at the neurons."""
 
     b_in: Float[Tensor, "neuron"]
     b_out: Float[Tensor, "d_model"]
@@ -49,7 +49,7 @@ class TinyNet(nn.Module):
 
 
 class Step(nn.Module):
-    """One supervision step of the network that all steps share; it holds the hooks."""
+    """One supervision step of the shared network, with the hooks of this step."""
 
     def __init__(self, n_latent: int) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Step(nn.Module):
 
 
 class RecursiveModel(Model):
-    """A tiny recursive model; it answers at every supervision step, and the last answer counts.
+    """A tiny recursive model, which answers at every supervision step; the last answer counts.
 
     Parameters: embed.W_E [position, token, d_model]; net.W_in [d_model, neuron], net.b_in,
     net.W_out [neuron, d_model], net.b_out; unembed.W_U [d_model, class], unembed.b_U.
@@ -81,9 +81,9 @@ class RecursiveModel(Model):
     and steps.S.hook_post [batch, neuron], and the answer steps.S.hook_answer [batch, d_model].
 
     Args:
-        spec: sizes and numbers of steps.
-        d_vocab: input tokens. d_vocab_out: classes. n_ctx: positions.
-        generator: draws the initial weights; without one they are left zero, to be loaded.
+        spec: the specification.
+        d_vocab: number of input tokens. d_vocab_out: number of classes. n_ctx: number of positions.
+        generator: random generator for the initial weights; without a generator they are zero, to be loaded.
     """
 
     def __init__(
@@ -108,15 +108,15 @@ class RecursiveModel(Model):
 
     @torch.no_grad()
     def initialize(self, generator: torch.Generator | None) -> None:
-        """Draw every weight from N(0, 1/fan_in), embeddings so that x has entries from N(0, 1); biases stay zero."""
+        """Draw weights from N(0, 1/fan_in), and embeddings such that x has entries from N(0, 1); biases are zero."""
         for name, weight in self.named_parameters():
             if generator is None:
                 weight.zero_()
             elif ".W_" in name:
-                weight.normal_(0, weight.shape[0] ** -0.5, generator=generator)  # W_E's first axis is the position
+                weight.normal_(0, weight.shape[0] ** -0.5, generator=generator)  # the first axis of W_E is the position
 
     def forward(self, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch answer class"]:
-        """Logits of every supervision step."""
+        """Return the logits of every supervision step."""
         x = self.hook_embed(self.embed(tokens)).sum(1)
         y = z = torch.zeros_like(x)
         logits = []
@@ -131,7 +131,7 @@ class RecursiveModel(Model):
         return Readout(None, neurons, answer, logits[:, -1], logits.transpose(0, 1))
 
     def readout_fast(self, inputs: ReadoutInputs) -> Readout:
-        """The same recursion without its hooks; all answers are unembedded at once."""
+        """Compute the recursion without hooks, and unembed all answers at once."""
         net, x = self.net, sum_rows(self.embed.W_E, inputs.tokens)
         y = z = neurons = torch.zeros_like(x)
         answers = []
@@ -152,7 +152,7 @@ class RecursiveModel(Model):
 
     @property
     def has_true_gradient(self) -> bool:
-        """No gradient passes from one supervision step to the next."""
+        """Whether there is a single supervision step, because no gradient passes between steps."""
         return self.spec.n_supervision == 1
 
     @property
@@ -170,13 +170,13 @@ class RecursiveModel(Model):
 
     @property
     def patch_sites(self) -> dict[str, PatchSite]:
-        """The embedding, and the last latent and the answer of every supervision step."""
+        """The sites of the embedding, and of the last latent and the answer of every supervision step."""
         points = (f"hook_latent.{self.spec.n_latent - 1}", "hook_answer")
         names = [f"steps.{step}.{point}" for step in range(self.spec.n_supervision) for point in points]
         return super().patch_sites | {name: PatchSite(name, has_positions=False) for name in names}
 
     def neuron_tail(self, tokens: Int[Tensor, "example position"]) -> NeuronTail:
-        """Return the neurons of the last update of the answer and what follows it."""
+        """Return the neurons of the last update of the answer, and the network after them."""
         names = [f"{self.last_step}.hook_post", f"{self.last_step}.hook_latent.{self.spec.n_latent - 1}"]
         before = [f"steps.{step}.hook_answer" for step in range(self.spec.n_supervision - 1)][-1:]
         _, neurons, z, *y = self.catch(tokens, *names, *before)
@@ -189,11 +189,11 @@ class RecursiveModel(Model):
 
     @property
     def weight_chain(self) -> list[Float[Tensor, "_ _"]]:
-        """The shared network once."""
+        """The matrices of the model, with the shared network counted once."""
         return [self.embed.W_E.flatten(0, 1), self.net.W_in, self.net.W_out, self.W_U]
 
     def logit_bound(self, ruler: Ruler) -> Float[Tensor, "*"]:
-        """The answer has root mean square 1 after every update."""
+        """Return a bound on the logits, using that the answer has root mean square 1 after every update."""
         ones = self.W_U.new_ones(self.spec.d_model)
         return ruler.affine(ruler.normalized(ones, 0 * ones), self.W_U, self.b_U)
 
@@ -203,7 +203,7 @@ class RecursiveModel(Model):
 
     @property
     def feature_hooks(self) -> tuple[str, ...]:
-        """The embedding, and the answer of every supervision step."""
+        """The hooks of the embedding, and of the answer of every supervision step."""
         return ("hook_embed", *(f"steps.{step}.hook_answer" for step in range(self.spec.n_supervision)))
 
     @property

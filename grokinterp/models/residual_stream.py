@@ -1,4 +1,4 @@
-"""What is written into a transformer's residual stream, and what the network makes of the stream."""
+"""The components that write into a transformer's residual stream, and the network that reads from it."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def component_names(n_layers: int, n_heads: int) -> tuple[str, ...]:
-    """Return the names of what the residual stream sums up, as TransformerLens has them.
+    """Return the names of the components of the residual stream, as in TransformerLens.
 
     >>> component_names(1, 2)
     ('embed', 'pos_embed', 'L0H0', 'L0H1', '0_mlp_out', 'bias', 'unembed_bias')
@@ -28,7 +28,7 @@ def component_names(n_layers: int, n_heads: int) -> tuple[str, ...]:
 def direct_attribution(
     model: "Transformer", tokens: Int[Tensor, "example position"], classes: Int[Tensor, "example"]
 ) -> Float[Tensor, "component example"]:
-    """Return what each component adds to the logit of the example's class, less the mean logit."""
+    """Return the contribution of each component to the logit of the example's class minus the mean logit."""
     points = ("attn.hook_z", "hook_mlp_out")
     inner = [f"blocks.{layer}.{point}" for layer in range(model.n_layers) for point in points]
     scales = ["ln_final.hook_scale"] if model.spec.normalization else []
@@ -50,7 +50,7 @@ def direct_attribution(
 def reading(
     model: "Transformer", direction: Float[Tensor, "example d_model"], scale: Float[Tensor, "example position 1"]
 ) -> Float[Tensor, "example position d_model"]:
-    """Return the adjoint of the final LayerNorm with its scale held, and of the mean over the positions read."""
+    """Return the adjoint of the final LayerNorm with fixed scale, and of the mean over the read positions."""
     ln_final: Any = model.ln_final
     if model.spec.normalization is not None:
         weighted = direction * ln_final.w if model.spec.normalization == "LN" else direction
@@ -62,7 +62,7 @@ def reading(
 
 
 def head_tail(model: "Transformer", layer: int, tokens: Int[Tensor, "example position"]) -> HeadTail:
-    """Return a layer's heads and the network after them."""
+    """Return the heads of a layer and the network after them."""
     block = f"blocks.{layer}"
     names = f"{block}.attn.hook_z", f"{block}.hook_resid_pre", f"{block}.hook_attn_out"
     start = -1 if layer == model.n_layers - 1 and model.spec.read_at != "mean" else 0
@@ -73,7 +73,7 @@ def head_tail(model: "Transformer", layer: int, tokens: Int[Tensor, "example pos
 def after_attention(
     model: "Transformer", layer: int, stream: Float[Tensor, "example place d_model"]
 ) -> Float[Tensor, "example class"]:
-    """Return the logits from the stream that a layer's attention was added to, not yet normalized."""
+    """Return the logits from the residual stream after a layer's attention, before normalization."""
     block = model.blocks[layer]
     middle = block.behind(block.ln1, stream)
     x = block.behind(block.ln2, middle + block.mlp(block.before(block.ln2, middle)))
@@ -84,7 +84,7 @@ def after_attention(
 
 
 def neuron_tail(model: "Transformer", tokens: Int[Tensor, "example position"]) -> NeuronTail:
-    """Return the last layer's neurons and the network after them, at the positions that are read."""
+    """Return the neurons of the last layer and the network after them, at the read positions."""
     last, block = f"blocks.{model.n_layers - 1}", model.blocks[-1]
     _, *found = model.catch(tokens, f"{last}.mlp.hook_post", f"{last}.hook_resid_mid", f"{last}.hook_mlp_out")
     neurons, middle, out = found if model.spec.read_at == "mean" else [value[:, -1:] for value in found]
@@ -99,7 +99,7 @@ def neuron_tail(model: "Transformer", tokens: Int[Tensor, "example position"]) -
 
 
 def patch_sites(n_layers: int, n_heads: int) -> dict[str, PatchSite]:
-    """Return, for every block, the residual stream before it, its heads, and what attention and MLP add."""
+    """Return the sites of every block: the residual stream before it, its heads, and the outputs of both sub-layers."""
     sites: dict[str, PatchSite] = {}
     for layer in range(n_layers):
         block = f"blocks.{layer}"

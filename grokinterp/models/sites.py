@@ -1,4 +1,4 @@
-"""The places in a model where an activation can be replaced, and the rest of the network from there on."""
+"""Sites in a model at which an activation can be replaced, and the rest of the network after them."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,8 +11,8 @@ class PatchSite(NamedTuple):
     """A hook whose activation carries a branch of the computation.
 
     Args:
-        hook: its name.
-        head: the head, where the activation is [batch, position, head, d_head].
+        hook: name of the hook.
+        head: index of the head, for an activation [batch, position, head, d_head].
         has_positions: whether the activation has an axis of positions.
     """
 
@@ -22,9 +22,9 @@ class PatchSite(NamedTuple):
 
 
 class NeuronTail(NamedTuple):
-    """The network after its last hidden layer: neurons write rows of ``written`` into ``stream``, ``answer`` reads it.
+    """The network after its last hidden layer: neurons add rows of ``written`` to ``stream``, which ``answer`` reads.
 
-    ``answer`` takes any leading axes: [... place feature] → [... class].
+    ``answer`` accepts any leading axes: [... place feature] → [... class].
     """
 
     neurons: Float[Tensor, "example place neuron"]
@@ -34,9 +34,9 @@ class NeuronTail(NamedTuple):
 
 
 class HeadTail(NamedTuple):
-    """The network after a layer's heads: outputs z write z · ``written`` into ``stream``, ``answer`` reads it.
+    """The network after the heads of a layer: outputs z add z · ``written`` to ``stream``, which ``answer`` reads.
 
-    The places are the positions that the answer still depends on.
+    The places are the positions on which the answer still depends.
     """
 
     z: Float[Tensor, "example place head d_head"]

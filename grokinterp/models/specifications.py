@@ -1,4 +1,4 @@
-"""The choices that make a model, as data: nothing here imports torch."""
+"""Specifications of models, as data that loads without torch."""
 
 from abc import ABC
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from grokinterp.errors import ConfigError
 
 MOST_APPLICATIONS = 2000
-"""Of the network to one question; each has hooks of its own."""
+"""Largest number of applications of the network to one question; each has separate hooks."""
 
 
 def require_size(key: str, value: int, largest: int = 65536) -> None:
@@ -17,45 +17,44 @@ def require_size(key: str, value: int, largest: int = 65536) -> None:
 
 
 class ModelSpec(ABC):
-    """The choices that make a model, as a frozen dataclass with a ``kind`` of its own.
+    """The specification of a model, a frozen dataclass with a unique ``kind``.
 
-    The sizes that a task dictates are not among them: ``build`` takes those.
+    It does not include the sizes that the task determines, which are arguments of ``build``.
     """
 
     __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
 
     about: ClassVar[str]
-    """What the model is, in one line."""
+    """One-line description of the model."""
 
     kind: str
 
     @property
     def appends_equals(self) -> bool:
-        """Whether the model wants an "=", the token behind all others, at the end of every sequence."""
+        """Whether the model appends "=", the token after all others, to every sequence."""
         return False
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerSpec(ModelSpec):
-    """The sizes and choices of a transformer; ``d_head`` defaults to d_model / n_heads.
+    """The specification of a transformer; ``d_head`` defaults to d_model / n_heads.
 
-    ``read_at``: "equals" appends the token "=" to every sequence and reads the answer there, "last"
-    reads it at the last token, "mean" pools all positions behind the last layer.
-    ``normalization``: None, "LN" (LayerNorm with scale and shift) or "LNPre" (without). With
-    ``norm_position`` "pre" before each sub-layer and before the unembedding, with "post" behind each
-    sum into the residual stream, which then is no sum of its layers' outputs any more.
-    ``positions``: "learned", "sinusoidal" (fixed) or "none". ``attention_fn``: "softmax" or
-    "stablemax". ``attention_rate``: attention is rate · softmax + (1 - rate) · 1 (all ones).
-    ``biases``: False keeps every bias at zero, untrained; "mlp" trains those of the MLPs only.
-    ``tied_embeddings``: the unembedding is the transposed embedding of the first ``d_vocab_out`` tokens.
-    ``initialization``: "normal" draws every weight from N(0, 1/d_model), W_U from N(0, 1/d_vocab_out);
-    "pytorch" as torch.nn.Embedding, MultiheadAttention and Linear do.
+    ``read_at``: "equals" appends the token "=" to every sequence and reads the answer there, "last" reads it at the
+    last token, and "mean" pools all positions after the last layer. ``normalization``: None, "LN" (LayerNorm with scale
+    and shift) or "LNPre" (without). ``norm_position``: "pre" normalizes before each sub-layer and before the
+    unembedding; "post" normalizes after each sum into the residual stream, which is then no longer the sum of the
+    layers' outputs. ``positions``: "learned", "sinusoidal" (fixed) or "none". ``attention_fn``: "softmax" or
+    "stablemax". ``attention_rate``: attention is rate · softmax + (1 - rate) · 1 (all ones). ``biases``: False keeps
+    every bias at zero, untrained; "mlp" trains only the biases of the MLPs. ``tied_embeddings``: the unembedding is the
+    transposed embedding of the first ``d_vocab_out`` tokens. ``initialization``: "normal" draws every weight from
+    N(0, 1/d_model), and W_U from N(0, 1/d_vocab_out); "pytorch" follows torch.nn.Embedding, MultiheadAttention and
+    Linear.
 
     Source: Nanda et al. 2023, §3 (defaults); Zhong et al. 2023, §4 (attention rate); Prieto et al.
     2025, §4.1 (StableMax).
 
     Raises:
-        ConfigError: a size below 1, heads that do not divide d_model, a rate outside [0, 1].
+        ConfigError: a size is below 1, n_heads does not divide d_model, or a rate is outside [0, 1].
     """
 
     about: ClassVar[str] = "attention and MLP layers on a residual stream, with TransformerLens names"
@@ -101,7 +100,7 @@ class TransformerSpec(ModelSpec):
 
     @property
     def beyond_transformer_lens(self) -> list[str]:
-        """The choices with which TransformerLens has no model."""
+        """Return the settings that no TransformerLens model supports."""
         known: dict[str, tuple[object, ...]] = {"act_fn": ("relu", "gelu", "silu"), "read_at": ("equals", "last")}
         known |= {"norm_position": ("pre",), "attention_fn": ("softmax",), "attention_rate": (1.0,)}
         return [f"{key}={getattr(self, key)}" for key, values in known.items() if getattr(self, key) not in values]
@@ -109,30 +108,29 @@ class TransformerSpec(ModelSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class MLPSpec(ModelSpec):
-    """What the first layer reads, and the widths of the hidden layers.
+    """The specification of a multilayer perceptron: the input of the first layer and the widths of the hidden layers.
 
-    ``d_embed``: length of a token's embedding; None for one-hot vectors. ``embedding``: "shared" by
-    all positions, or a "separate" table for each. ``combine``: the positions' vectors are summed or
-    concatenated; concatenated one-hot vectors give every position rows of its own in the first
-    layer, summed ones share them. ``hidden``: neurons of each hidden layer.
+    ``d_embed``: length of a token's embedding; None for one-hot vectors. ``embedding``: "shared" by all positions, or a
+    "separate" table for each. ``combine``: whether the vectors of the positions are summed or concatenated;
+    concatenated one-hot vectors have separate first-layer rows for every position, and summed vectors share them.
+    ``hidden``: number of neurons of each hidden layer.
 
-    ``initialization``: "normal" draws every weight from N(0, 1/fan_in), an embedding from
-    N(0, 1/d_embed), and leaves biases zero. "mean_field" is the same but for N(0, 1/fan_in²) in the
-    unembedding. "pytorch" is U(±fan_in^-½), biases included, of ``nn.Linear``, and N(0, 1) of
-    ``nn.Embedding``.
+    ``initialization``: "normal" draws every weight from N(0, 1/fan_in), an embedding from N(0, 1/d_embed), and sets
+    biases to zero. "mean_field" differs by N(0, 1/fan_in²) in the unembedding. "pytorch" is U(±fan_in^-½), including
+    biases, as in ``nn.Linear``, and N(0, 1) as in ``nn.Embedding``.
 
-    The defaults are the network of Gromov 2023. He draws from N(0, 1) and writes the factors
-    fan_in^-½ and fan_in^-1 beside the weights: the same function at the start, of which a step of
-    equal learning rate changes less. Other published networks:
+    The defaults are the network of Gromov 2023, who draws from N(0, 1) and uses explicit factors fan_in^-½ and
+    fan_in^-1: the same function at initialization, which changes less in a step at the same learning rate. Other
+    published networks:
 
-    * Doshi et al. 2023, Morwani et al. 2023: other widths of the same.
+    * Doshi et al. 2023, Morwani et al. 2023: the same network with other widths.
     * Chughtai et al. 2023: d_embed=256, embedding="separate", hidden=(128,), act_fn="relu",
       initialization="normal".
     * Liu et al. 2022: d_embed, combine="sum", hidden, act_fn="relu".
     * Prieto et al. 2025: hidden=(200, 200), act_fn="relu", initialization="pytorch".
 
     Raises:
-        ConfigError: a width below 1, no hidden layer, separate tables of one-hot vectors.
+        ConfigError: a width is below 1, there is no hidden layer, or one-hot vectors have separate tables.
     """
 
     about: ClassVar[str] = "hidden layers on summed or concatenated embeddings or one-hot vectors"
@@ -159,23 +157,23 @@ class MLPSpec(ModelSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class RecursiveSpec(ModelSpec):
-    """The sizes of the network and how often it is applied.
+    """The specification of a tiny recursive model: sizes and numbers of applications of its network.
 
-    With the question x, the latent z and the answer y, vectors of length ``d_model``, each of
-    ``n_supervision`` supervision steps is
+    With the question x, the latent z and the answer y, vectors of length ``d_model``, each of the ``n_supervision``
+    supervision steps is
 
         z ← net(x + y + z), ``n_latent`` times;  y ← net(y + z);  logits = y W_U + b_U,
 
-    where net(u) = norm(u + act(u W_in + b_in) W_out + b_out) and norm divides by the root mean
-    square. x sums the embeddings of the tokens, which every position has its own of. y and z start
-    at zero and are carried from one supervision step to the next without gradient; every step's
-    logits are trained, the last step's are the answer.
+    where net(u) = norm(u + act(u W_in + b_in) W_out + b_out) and norm divides by the root mean square. x is the sum of
+    the embeddings of the tokens, with a separate table at every position. y and z start at zero and are passed from one
+    supervision step to the next without gradient. The logits of all steps are trained; those of the last step are the
+    answer.
 
-    Source: Jolicoeur-Martineau 2025, §4. There x, y and z have one vector per position, which
-    attention or a second MLP mixes; here the tokens are few and their sum is one vector.
+    Source: Jolicoeur-Martineau 2025, §4, where x, y and z have one vector per position, mixed by attention or a second
+    MLP; here there are few tokens, and their sum is one vector.
 
     Raises:
-        ConfigError: a size below 1 or an absurd one.
+        ConfigError: a size is below 1 or too large.
     """
 
     about: ClassVar[str] = "a tiny network that refines a latent state and an answer, supervised at every step"

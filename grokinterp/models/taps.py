@@ -1,4 +1,4 @@
-"""Hook points on the submodules of a module that has none of its own."""
+"""Hook points on the submodules of a module without hook points."""
 
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
@@ -14,11 +14,11 @@ from grokinterp.models.places import EXAMPLES, ReadAt
 
 @final
 class Tap:
-    """A forward hook that leads what a submodule gives through a hook point, examples first.
+    """A forward hook that passes the output of a submodule through a hook point, examples first.
 
     Args:
-        point: where it is seen, and may be changed.
-        axis: that of the examples in the submodule's output.
+        point: the hook point, at which the output can be read and changed.
+        axis: axis of the examples in the output of the submodule.
     """
 
     def __init__(self, point: HookPoint, axis: int) -> None:
@@ -28,14 +28,14 @@ class Tap:
         if not self.point.has_hooks():
             return None  # the output stays as it is
         value = first_tensor(output)
-        assert value is not None, "what gave a tensor when it was recorded gives one now"
+        assert value is not None, "a submodule that returned a tensor when it was recorded returns a tensor now"
         return with_first(output, self.point(value.movedim(self.axis, 0)).movedim(0, self.axis))
 
 
 class Trace(NamedTuple):
-    """What a module does with two examples: the logits, and the activations of its submodules, examples first.
+    """The logits of a module for two examples, and the activations of its submodules, examples first.
 
-    ``shapes`` has the axis of the examples as -1; both are in the order in which the submodules finish.
+    In ``shapes``, the axis of the examples is -1; both are in the order in which the submodules finish.
     """
 
     logits: Float[Tensor, "2 class"]
@@ -44,12 +44,12 @@ class Trace(NamedTuple):
 
 
 def trace(module: nn.Module, one: Callable[[], Tensor], two: Callable[[], Tensor]) -> Trace:
-    """The submodules that run once in a forward pass and give a real tensor with an axis of examples.
+    """Trace the submodules that run once in a forward pass and return a real tensor with an axis of examples.
 
     Args:
         module: the network, in evaluation mode.
-        one: its answer to one example.
-        two: its answer to two.
+        one: a function that returns the logits of one example.
+        two: a function that returns the logits of two examples.
     """
     with torch.no_grad():
         with outputs(module) as single:
@@ -71,7 +71,7 @@ def trace(module: nn.Module, one: Callable[[], Tensor], two: Callable[[], Tensor
 
 @contextmanager
 def outputs(module: nn.Module) -> Any:
-    """What every submodule gives while the block runs, call by call, in the order in which they finish."""
+    """Yield the outputs of every submodule in the block, call by call, in the order in which they finish."""
     seen: dict[str, list[Tensor]] = {}
 
     def keep(name: str) -> Callable[..., None]:
@@ -91,7 +91,7 @@ def outputs(module: nn.Module) -> Any:
 
 
 def first_tensor(output: Any) -> Tensor | None:
-    """The tensor that a submodule gives: the output, or the first of its parts; None if that is none."""
+    """Return the tensor in the output of a submodule: the output or its first part; None if this is not a tensor."""
     if isinstance(output, Mapping):
         output = next(iter(output.values()), None)
     elif isinstance(output, tuple | list):
@@ -100,7 +100,7 @@ def first_tensor(output: Any) -> Tensor | None:
 
 
 def with_first(output: Any, value: Tensor) -> Any:
-    """The output with that tensor in place of its first."""
+    """Return the output of a submodule with its first tensor replaced."""
     if isinstance(output, Tensor):
         return value
     if isinstance(output, Mapping):
@@ -110,7 +110,7 @@ def with_first(output: Any, value: Tensor) -> Any:
 
 
 def logits_of(output: Any) -> Tensor | None:
-    """Return the logits in a module's output: the output itself, its ``logits``, or its first part; None without any.
+    """Return the logits in the output of a module: the output, its ``logits``, or its first part; None without logits.
 
     >>> logits_of((torch.tensor([[2.0]]), None))
     tensor([[2.]])
@@ -120,7 +120,7 @@ def logits_of(output: Any) -> Tensor | None:
 
 
 def answer_of(output: Any, read_at: ReadAt) -> Float[Tensor, "example class"] | None:
-    """Return the logits of the answer in a module's output, those of one position where there are several.
+    """Return the logits of the answer in the output of a module, at one position if there are several.
 
     >>> answer_of((torch.tensor([[[1.0], [2.0]]]), None), "last")
     tensor([[2.]])
@@ -132,7 +132,7 @@ def answer_of(output: Any, read_at: ReadAt) -> Float[Tensor, "example class"] | 
 
 
 def vector(x: Float[Tensor, "example *rest"], read_at: ReadAt) -> Float[Tensor, "example feature"]:
-    """An activation as one vector per example: of positions the one that is read, of a picture the mean over space.
+    """Return an activation as one vector per example: at the read position, or the mean over the space of an image.
 
     >>> vector(torch.tensor([[[1.0], [3.0]]]), "mean"), vector(torch.ones(2, 3, 4, 4), "last").shape
     (tensor([[2.]]), torch.Size([2, 3]))

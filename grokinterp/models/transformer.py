@@ -1,4 +1,4 @@
-"""The transformers of the grokking papers, with TransformerLens names."""
+"""Transformers of the grokking literature, with TransformerLens names."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -25,15 +25,15 @@ from grokinterp.models.specifications import TransformerSpec
 class Transformer(Model):
     """A transformer with every parameter and hook under its TransformerLens name.
 
-    Pooling adds the hook ``hook_pooled`` [batch, 1, d_model], what the unembedding reads.
+    Pooling adds the hook ``hook_pooled`` [batch, 1, d_model], the input of the unembedding.
 
     Args:
-        spec: sizes and choices.
-        d_vocab: input tokens, "=" included. d_vocab_out: classes. n_ctx: positions.
-        generator: draws the initial weights; without one they are left zero, to be loaded.
+        spec: the specification.
+        d_vocab: number of input tokens, including "=". d_vocab_out: number of classes. n_ctx: number of positions.
+        generator: random generator for the initial weights; without a generator they are zero, to be loaded.
 
     Raises:
-        ConfigError: tied embeddings with fewer tokens than classes.
+        ConfigError: embeddings are tied, but there are fewer tokens than classes.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Transformer(Model):
 
     @torch.no_grad()
     def initialize(self, generator: torch.Generator | None) -> None:
-        """Draw every weight as ``spec.initialization`` says; biases of "normal" stay zero.
+        """Draw every weight according to ``spec.initialization``; with "normal", biases are zero.
 
         Source: the code released with Nanda et al. 2023 ("normal").
         """
@@ -94,7 +94,7 @@ class Transformer(Model):
                 weight.normal_(0, fan**-0.5, generator=generator)
 
     def forward(self, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch answer class"]:
-        """Logits at every position; pooled, those of the one mean over positions."""
+        """Return the logits at every position or, with pooling, of the mean over positions."""
         x = self.hook_embed(self.embed(tokens)) + self.hook_pos_embed(self.pos_embed(tokens))
         for block in self.blocks:
             x = block(x)
@@ -104,7 +104,7 @@ class Transformer(Model):
         return self.unembed(x)
 
     def readout_by_hooks(self, tokens: Int[Tensor, "example position"]) -> Readout:
-        """The naive twin of ``readout``: the plain module, all positions, activations caught by hooks."""
+        """Return the ``readout`` of the plain module at all positions, with activations caught by hooks."""
         last = f"blocks.{self.spec.n_layers - 1}"
         names = (f"{last}.attn.hook_pattern", f"{last}.mlp.hook_post", f"{last}.hook_resid_post")
         logits, pattern, neurons, residual = self.catch(tokens, *names)
@@ -113,7 +113,7 @@ class Transformer(Model):
         return Readout(pattern[:, :, -1], neurons[:, -1], residual[:, -1], logits[:, -1])
 
     def readout_fast(self, inputs: ReadoutInputs) -> Readout:
-        """Only what the answer depends on; first-layer rows once per distinct (token, position) pair."""
+        """Compute only what the answer depends on, with first-layer rows once per (token, position) pair."""
         rows = functional.embedding
         x = rows(inputs.row_token, self.W_E) + rows(inputs.row_position, self.W_pos)
         if self.spec.read_at == "mean":
@@ -123,19 +123,19 @@ class Transformer(Model):
         return Readout(last.pattern, last.neurons, last.residual, logits)
 
     def _pooled(self, x: Float[Tensor, "row d_model"], inputs: ReadoutInputs) -> Readout:
-        """``readout_fast`` of the mean over positions."""
+        """Return ``readout_fast`` for the mean over positions."""
         last, of_example = all_positions(list(self.blocks), x, inputs), (-1, inputs.tokens.shape[1])
         pooled = self.ln_final(last.residual).unflatten(0, of_example).mean(1)
         neurons, residual = (part.unflatten(0, of_example).mean(1) for part in (last.neurons, last.residual))
         return Readout(last.pattern.mean(2), neurons, residual, torch.addmm(self.b_U, pooled, self.W_U))
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """As nn.Module's; a HookedTransformer's constant ``.mask`` and ``.IGNORE`` entries are passed over."""
+        """Load a state as nn.Module does, ignoring the constants ``.mask`` and ``.IGNORE`` of a HookedTransformer."""
         kept = {name: value for name, value in state_dict.items() if not name.endswith((".mask", ".IGNORE"))}
         return super().load_state_dict(kept, strict=strict, assign=assign)
 
     def to_bridge(self) -> Any:
-        """A TransformerLens TransformerBridge with the same weights and logits.
+        """Return a TransformerLens TransformerBridge with the same weights and logits.
 
         Raises:
             GrokinterpError: TransformerLens has no such model.
@@ -146,17 +146,17 @@ class Transformer(Model):
         return bridge(self.cfg, {name: value.detach().clone() for name, value in state.items()})
 
     def to_tokens(self, tokens: Tensor, **_: Any) -> Tensor:
-        """Tokens are tensors already; here because TransformerLens's utilities ask for the method."""
+        """Return the tokens, which are already tensors; utilities of TransformerLens call this method."""
         return tokens
 
     def tokens_to_residual_directions(self, tokens: Int[Tensor, "*batch"] | int) -> Float[Tensor, "*batch d_model"]:
-        """The unembedding direction of each class, for ``ActivationCache.logit_attrs``."""
+        """Return the unembedding direction of each class, for ``ActivationCache.logit_attrs``."""
         return self.W_U.T[tokens]
 
     def accumulated_bias(
         self, layer: int, mlp_input: bool = False, include_mlp_biases: bool = True
     ) -> Float[Tensor, "d_model"]:
-        """Sum of the output biases before ``layer`` (for ``ActivationCache``)."""
+        """Return the sum of the output biases before ``layer`` (for ``ActivationCache``)."""
         total = torch.zeros_like(self.blocks[0].attn.b_O)
         for block in self.blocks[:layer]:
             total = total + block.attn.b_O + (block.mlp.b_out if include_mlp_biases else 0)
@@ -164,7 +164,7 @@ class Transformer(Model):
 
     @property
     def adds_operands(self) -> bool:
-        """Without learned attention every position gets the same sum of what each token gives."""
+        """Whether attention is not learned, so that every position receives the same sum over the tokens."""
         return self.spec.attention_rate == 0
 
     @property
@@ -177,12 +177,12 @@ class Transformer(Model):
 
     @property
     def feature_hooks(self) -> tuple[str, ...]:
-        """Of every block: what attention adds, the residual stream between, the neurons, the residual stream behind."""
+        """The hooks of every block: attention output, mid residual stream, neurons, and final residual stream."""
         points = ("hook_attn_out", "hook_resid_mid", "mlp.hook_post", "hook_resid_post")
         return tuple(f"blocks.{layer}.{point}" for layer in range(self.n_layers) for point in points)
 
     def at_readout(self, x: Float[Tensor, "batch *position_and_feature"]) -> Float[Tensor, "batch feature"]:
-        """The last position, or the mean over positions where those are pooled; heads side by side."""
+        """Return an activation at the last position or, with pooling, its mean over positions; heads concatenated."""
         return (x.mean(1) if self.spec.read_at == "mean" else x[:, -1]).flatten(1)
 
     def is_linear_in_neurons(self, tokens: Int[Tensor, "example position"]) -> bool:
@@ -195,7 +195,7 @@ class Transformer(Model):
     def pattern_at_readout(
         self, pattern: Float[Tensor, "batch head query position"]
     ) -> Float[Tensor, "batch head position"]:
-        """That of the last position, or the mean over positions where those are pooled."""
+        """Return the attention from the last position or, with pooling, its mean over positions."""
         return pattern.mean(2) if self.spec.read_at == "mean" else pattern[:, :, -1]
 
     @property
@@ -242,7 +242,7 @@ class Transformer(Model):
 
     @property
     def weight_chain(self) -> list[Float[Tensor, "_ _"]]:
-        """All heads' W_V and W_O stand side by side; queries and keys only weigh."""
+        """The matrices of the model, with W_V and W_O of all heads concatenated, without queries and keys."""
         parts = [(block.attn, block.mlp) for block in self.blocks]
         inner = [(a.W_V.transpose(0, 1).flatten(1), a.W_O.flatten(0, 1), mlp.W_in, mlp.W_out) for a, mlp in parts]
         return [self.W_E, *(matrix for block in inner for matrix in block), self.W_U]
@@ -260,7 +260,7 @@ class Transformer(Model):
     @property
     def kept_per_example(self) -> int:
         spec, positions = self.spec, self.cfg.n_ctx
-        layers = spec.n_layers - (spec.read_at != "mean")  # those that compute every position
+        layers = spec.n_layers - (spec.read_at != "mean")  # the layers that compute every position
         at_a_position = spec.d_mlp + spec.d_model + spec.n_heads * positions
         return 2 * (spec.d_mlp + self.unembed.d_vocab_out) + layers * positions * at_a_position
 
@@ -296,7 +296,7 @@ class Transformer(Model):
         return self.unembed.b_U
 
     def __getattr__(self, name: str) -> Any:
-        """W_Q, W_K, W_V, W_O, b_Q, … [layer, …] and W_in, W_out, b_in, b_out [layer, …], as in TransformerLens."""
+        """Return W_Q, W_K, W_V, W_O, b_Q, … or W_in, W_out, b_in, b_out [layer, …], as in TransformerLens."""
         if name in ("W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V", "b_O"):
             return torch.stack([getattr(block.attn, name) for block in self.blocks])
         if name in ("W_in", "W_out", "b_in", "b_out"):
@@ -315,7 +315,7 @@ class Transformer(Model):
 
 
 def block(spec: TransformerSpec, n_ctx: int) -> Block:
-    """Return one layer of the specified transformer, its weights not drawn yet."""
+    """Return one layer of the specified transformer with uninitialized weights."""
     attention = Attention(
         spec.d_model,
         spec.n_heads,
@@ -333,9 +333,9 @@ def block(spec: TransformerSpec, n_ctx: int) -> Block:
 def draw_as_pytorch(name: str, weight: Tensor, spec: TransformerSpec, generator: torch.Generator) -> None:
     """Draw a parameter of a transformer as torch.nn.Embedding, MultiheadAttention or Linear would.
 
-    Embeddings from N(0, 1); queries, keys and values from U(±√(6 / (3 d + d))), as Glorot and Bengio 2010 have it for
-    the three of them as one matrix; what else reads n numbers from U(±1/√n), its bias too. Biases of the attention
-    begin at zero.
+    Embeddings are drawn from N(0, 1); queries, keys and values from U(±√(6 / (3 d + d))), as in Glorot and Bengio 2010
+    for the three as one matrix; all other weights with n inputs, and their biases, from U(±1/√n). Attention biases are
+    zero.
     """
     kind = name.rsplit(".", 1)[-1]
     if kind in ("W_E", "W_pos"):

@@ -211,12 +211,12 @@ BAD = [
     ({"fraction": 0.01}, "split.fraction=0.01: leaves no example to train or to test on (49 examples)"),
     (
         {"fraction": 0.5, "validation": 0.01},
-        "split.validation=0.01: leaves no example to validate with or to test on (25 examples are not trained on)",
+        "split.validation=0.01: leaves no example to validate with or to test on (25 examples are outside training)",
     ),
     ({"label_noise": 1.5}, "split.label_noise=1.5: must be from 0 to 1"),
     (
         {"fraction": 0.5, "label_noise": 0.05},
-        "split.label_noise=0.05: leaves fewer than two labels to permute (24 examples are trained on)",
+        "split.label_noise=0.05: leaves fewer than two labels to permute (24 training examples)",
     ),
 ]
 
