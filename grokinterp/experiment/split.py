@@ -82,9 +82,10 @@ class Split:
         return seed if self.seed is None else self.seed
 
     def sizes(self, task: Task) -> Sizes:
-        """Return the sizes: given + ⌊fraction · (examples - given)⌋ for training, ⌊validation · examples⌋, and the rest.
+        """Return the numbers of training, validation and test examples.
 
-        Sizes, and the ⌊label_noise · train⌋ permuted labels, are rounded down as in the code released with the papers.
+        They are given + ⌊fraction · (examples - given)⌋, ⌊validation · examples⌋, and the rest. These numbers, and the
+        ⌊label_noise · train⌋ permuted labels, are rounded down as in the code released with the papers.
 
         Raises:
             ConfigError: a part, or the set of labels to permute, is empty.

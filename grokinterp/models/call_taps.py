@@ -79,6 +79,7 @@ def name_of(func: Callable[..., Any]) -> str:
 def operands(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor]:
     """Return the tensors that a linear function multiplies, without summands.
 
+    >>> import torch
     >>> x, w, b = torch.ones(1, 2), torch.ones(3, 2), torch.ones(3)
     >>> [len(value) for value in operands("linear", (x, w, b), {})], len(operands("addmm", (b, x, w.T), {}))
     ([1, 3], 2)

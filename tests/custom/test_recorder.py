@@ -172,7 +172,7 @@ def test_masks_of_minus_infinity_are_no_damage(tmp_path):
         ({"module": nn.LazyLinear(2)}, "has no shape yet"),
         ({"module": nn.Sequential(nn.Linear(3, 2), nn.Unflatten(1, (2, 1, 1)))}, r"model=output \[1, 2, 1, 1\]"),
         ({"module": nn.Linear(3, 1)}, "classes=1: must be at least 2"),
-        ({"module": nn.Linear(3, 2).requires_grad_(False)}, "must be one that is trained"),
+        ({"module": nn.Linear(3, 2).requires_grad_(False)}, "must include at least one trained parameter"),
         ({"name": "../up"}, "name=../up: must be 1-64 letters"),
         ({"data": "two\nlines"}, "data=two"),
     ],
