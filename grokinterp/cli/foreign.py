@@ -93,7 +93,7 @@ def verify(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Released networks, at any depth below it.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Measure published networks again and compare with what was published about them."""
+    """Measure published networks and compare the results with the published values."""
     from grokinterp.reproduction.verify import table
     from grokinterp.reproduction.verify import verify as verify_networks
 

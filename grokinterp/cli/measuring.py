@@ -47,7 +47,7 @@ def llc(
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="The file to draw the map to: .png or .svg.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure the local learning coefficient of one checkpoint, with other settings or over a map of them."""
+    """Measure the local learning coefficient of one checkpoint, with given settings or over a map of settings."""
     from grokinterp import figures
     from grokinterp.analysis import calibrate_llc, local_learning_coefficient
     from grokinterp.analysis.landscape import llc_calibration
@@ -74,7 +74,7 @@ def report(
     run_dir: RunDir,
     out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Default: reports/<run>.html.")] = None,
 ) -> None:
-    """Write the phase-by-phase HTML report; analyzes first what is not analyzed yet."""
+    """Write the phase-by-phase HTML report, after running any missing analyses."""
     from grokinterp.report import write_report
     from grokinterp.runs.completeness import is_complete
     from grokinterp.runs.results import Results

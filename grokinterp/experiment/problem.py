@@ -111,7 +111,7 @@ class Problem:
         return bool(self.is_noisy.any())
 
     @cached_property
-    @torch.inference_mode(mode=False)  # the parts are kept and may be trained on, wherever they are first asked for
+    @torch.inference_mode(mode=False)  # parts are cached and may be used in training, whichever caller creates them
     def parts(self) -> dict[str, Part]:
         """The non-empty parts among "train", "test" and "validation", and "all"."""
         masks = {"train": self.is_train, "test": self.is_test, "validation": self.is_validation}

@@ -154,7 +154,7 @@ class Split:
         fits = len(digits) == wanted and int(digits[-1], 16) % 2 ** (4 * wanted - examples) == 0
         rule = f"must have {wanted} digits for {examples} examples (there are {len(digits)}), the last ones within them"
         require(fits, "split.trained_on", short(digits), rule)
-        rule = f"holds {ones} examples; fraction={self.fraction} makes {train}"
+        rule = f"contains {ones} examples, but fraction={self.fraction} requires {train}"
         require(ones == train, "split.trained_on", short(digits), rule)
 
     def _drawn_elsewhere(self, examples: int) -> Parts:

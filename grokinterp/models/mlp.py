@@ -188,7 +188,7 @@ class MLP(Model):
 
     @property
     def weight_chain(self) -> list[Float[Tensor, "_ _"]]:
-        """The first matrix maps the one-hot vectors of all positions to what the first layer reads."""
+        """The matrices of the model; the first maps the one-hot vectors of all positions to the first layer's input."""
         first, *others = (layer.W_in for layer in self.layers)
         tables = torch.eye(self.embed.d_vocab).to(first)[None] if self.embeds_one_hot else self.tables
         each = tables.expand(self.n_ctx, -1, -1)

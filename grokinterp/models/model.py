@@ -55,7 +55,7 @@ class Model(HookedRootModule, ABC):
     def embedded_by(self, table: Float[Tensor, "token feature"]) -> dict[str, Tensor]:
         """Return the parameters that embed tokens by another table of the layout of ``embedding``.
 
-        A table that all positions share may have more rows than ``embedding``: tokens of their own.
+        A table that all positions share may have more rows than ``embedding``, for additional tokens.
         """
         raise NotDefined("embedding", self.lacks("an embedding that can be replaced"))
 
@@ -66,9 +66,9 @@ class Model(HookedRootModule, ABC):
 
     @property
     def adds_operands(self) -> bool | None:
-        """Whether tokens first meet in a sum: the first nonlinearity of several tokens reads Σ_i f_i(token_i).
+        """Whether tokens are first combined in a sum: the first nonlinearity of several tokens reads Σ_i f_i(token_i).
 
-        Such a network multiplies no two operands before that nonlinearity, whatever its weights are. None: unknown.
+        Such a network does not multiply operands before this nonlinearity, for any weights. None: unknown.
         """
         return False
 
@@ -90,14 +90,14 @@ class Model(HookedRootModule, ABC):
     @property
     def neuron_weights(self) -> Float[Tensor, "feature neuron"]:
         """The input weights of the neurons of the last hidden layer."""
-        raise NotDefined("neuron_weights", self.lacks("the weights that the neurons read with"))
+        raise NotDefined("neuron_weights", self.lacks("the input weights of the neurons"))
 
     @property
     def n_neurons(self) -> int:
         """Number of neurons of the last hidden layer; 0 where they are unknown."""
         return len(self.W_L)
 
-    # the weights as analyses look at them
+    # the weights, as used by analyses
 
     def part_of(self, tensor: str) -> str:
         """Return the part of the model that a parameter or buffer belongs to."""
@@ -105,9 +105,9 @@ class Model(HookedRootModule, ABC):
 
     @property
     def parts(self) -> dict[str, tuple[str, ...]]:
-        """The parts that are looked at as wholes → the names of their parameters; every parameter is in one part.
+        """The names of the parameters in each part of the model; every parameter is in exactly one part.
 
-        A part without trained parameters of its own (tied embeddings, fixed positions, one-hot vectors) is left out.
+        Parts without trained parameters (tied embeddings, fixed positions, one-hot vectors) are omitted.
         """
         found: dict[str, list[str]] = {}
         for name, _ in self.named_parameters():
@@ -123,78 +123,79 @@ class Model(HookedRootModule, ABC):
 
     @property
     def head_circuits(self) -> dict[str, tuple[Float[Tensor, "head d_model _"], Float[Tensor, "head d_model _"]]]:
-        """The last layer's circuits by name, each as matrices A, B of every head with A Bᵀ the circuit."""
+        """The circuits of the last layer's heads by name, each as matrices A, B of every head with circuit A Bᵀ."""
         return {}
 
     @property
     def weight_chain(self) -> list[Float[Tensor, "_ _"]]:
-        """The matrices [in, out] that an input passes, from its one-hot vectors to the logits."""
+        """The matrices [in, out] that are applied to an input, from its one-hot vectors to the logits."""
         raise NotDefined("norm bounds", self.lacks("the layers"))
 
     @property
     def chain_biases(self) -> list[Float[Tensor, "_"]] | None:
-        """The biases of the last matrices of ``weight_chain``, if paths through a feed-forward network multiply them.
+        """The biases of the last matrices of ``weight_chain`` in a feed-forward network.
 
-        None in other networks, and under an activation function along whose paths weights do not multiply.
+        None in other networks, and for an activation function for which weights do not multiply along paths.
         """
         return None
 
     def logit_bound(self, ruler: Ruler) -> Float[Tensor, "*"]:
-        """Return a bound that no logit exceeds in size, on any sequence of tokens."""
+        """Return an upper bound on the absolute logits for any sequence of tokens."""
         raise NotDefined("norm bounds", self.lacks("the layers"))
 
     @property
     def has_true_gradient(self) -> bool:
-        """Whether backpropagation gives the gradient of the loss: it stops nowhere inside the model."""
+        """Whether backpropagation computes the gradient of the loss, that is, does not stop inside the model."""
         return True
 
     @property
     def operand_tables(self) -> tuple[Float[Tensor, "token feature"], Float[Tensor, "token feature"]]:
-        """The vector that the network reads for each token as the first and as the second operand.
+        """The vectors that the network reads for each token as the first and as the second operand.
 
-        The embedding, the same twice where positions share it; in an MLP its product with the first layer's weights.
+        These are the embeddings, identical if positions share a table; in an MLP, their products with the first layer's
+        weights.
         """
         tables = self.embedding.chunk(self.n_tables, dim=1)
         return tables[0], tables[-1]
 
     @property
     def neurons_add_operands(self) -> bool:
-        """Whether a neuron of the last hidden layer reads the sum of the ``operand_tables``' rows."""
+        """Whether a neuron of the last hidden layer reads the sum of the rows of the ``operand_tables``."""
         return False
 
     # the branches of the computation
 
     @property
     def components(self) -> tuple[str, ...]:
-        """The terms that the logits are a sum of; none without a residual stream."""
+        """The terms whose sum is the logits; empty without a residual stream."""
         return ()
 
     def logit_components(
         self, tokens: Int[Tensor, "example position"], classes: Int[Tensor, "example"]
     ) -> Float[Tensor, "component example"]:
-        """Return what each of the ``components`` adds to the logit of the example's class, less the mean logit."""
+        """Return the contribution of each component to the logit of the example's class minus the mean logit."""
         raise NotDefined("logit attribution", self.lacks("a residual stream"))
 
     @property
     def patch_sites(self) -> dict[str, PatchSite]:
-        """The branches of the computation by name, in the order of the forward pass; empty where they are unknown.
+        """The branches of the computation by name, in the order of the forward pass; empty if they are unknown.
 
-        A network without parallel branches has its embedding: any layer after it carries everything.
+        A network without parallel branches has only its embedding, because every later layer carries all information.
         """
         return {"hook_embed": PatchSite("hook_embed")}
 
     def head_tail(self, layer: int, tokens: Int[Tensor, "example position"]) -> HeadTail:
         """Return a layer's heads and the network after them."""
-        raise NotDefined("head ablation", self.lacks("what each head adds"))
+        raise NotDefined("head ablation", self.lacks("the outputs of the heads"))
 
     def neuron_tail(self, tokens: Int[Tensor, "example position"]) -> NeuronTail:
         """Return the last hidden layer's neurons and the network after them.
 
         Raises:
-            NotDefined: the neurons do not write into the logits linearly, and nothing else is known of what follows.
+            NotDefined: the logits are not linear in the neurons, and the rest of the network is unknown.
         """
         if not self.is_linear_in_neurons(tokens):
-            raise NotDefined("neuron ablation", "the neurons do not write into the logits linearly")
+            raise NotDefined("neuron ablation", "the logits are not linear in the neurons")
         readout = self.readout_by_hooks(tokens)
         neurons, logits = readout.neurons.unsqueeze(1), readout.logits.unsqueeze(1)
         return NeuronTail(neurons, logits, self.W_L, lambda stream: stream[..., 0, :])

@@ -33,7 +33,7 @@ KEYS = {
     "an unembedding": "unembedding",
     "attention": "attention",
     "the last hidden layer": "neurons",
-    "what the neurons write": "neuron_output",
+    "the output weights of the neurons": "neuron_output",
     "the pre-activations": "pre_activations",
     "a vector for each example before its answer": "reads",
 }
@@ -298,7 +298,7 @@ class RecordedModel(Model):
         _, before, after = self.catch(first_mixing.pairs(), self.pre_hook, neurons)
         found = activation_between(before, after) if before.shape == after.shape else None
         if found is None:
-            raise NotDefined("activation function", self.lacks("a usual activation function of the last hidden layer"))
+            raise NotDefined("activation function", self.lacks("a known activation function of the last hidden layer"))
         return found
 
     def _table(self, table: Table | None, part: str) -> Tensor:
@@ -342,7 +342,7 @@ class RecordedModel(Model):
             raise NotDefined("W_L", self.lacks("the last hidden layer"))
         if parts.neurons in self.spec.read_hooks:
             return self.W_U
-        return self._table(parts.neuron_output, "what the neurons write") @ self.W_U
+        return self._table(parts.neuron_output, "the output weights of the neurons") @ self.W_U
 
 
 def width(shape: tuple[int, ...]) -> int:

@@ -90,7 +90,7 @@ def test_torchs_encoder_shows_its_attention(tmp_path):
     found = attention_pattern(run[0]).attention_mean
     assert found.shape == (2, 2, 2)
     torch.testing.assert_close(found.sum(2), torch.ones(2, 2, dtype=torch.float64))
-    with pytest.raises(NotDefined, match="do not write into the logits linearly"):  # a LayerNorm follows them
+    with pytest.raises(NotDefined, match="the logits are not linear in the neurons"):  # a LayerNorm follows them
         neuron_ablation(run[0])
 
 

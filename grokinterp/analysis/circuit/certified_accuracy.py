@@ -121,7 +121,7 @@ def output_map(checkpoint: Checkpoint) -> OutputMap:
         z = checkpoint.features(FINAL_NORM)[0] if FINAL_NORM in model.hook_dict else readout.residual
         matrix = model.W_U
     if z.shape[1] != len(matrix):
-        raise NotDefined("certified_accuracy", model.lacks("what the unembedding reads"))
+        raise NotDefined("certified_accuracy", model.lacks("a known input of the unembedding"))
     matrix = matrix.detach().double()
     matrix = matrix - matrix.mean(1, keepdim=True)
     z = z.double() - z.double().mean(0)

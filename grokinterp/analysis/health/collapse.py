@@ -75,7 +75,7 @@ def softmax_collapse(checkpoint: Checkpoint) -> SoftmaxCollapse:
     The logits z of an example are cast to the precision and evaluated in it. An example is collapsed if
     Σ_j exp(z_j - max z) is exactly 1; its loss is zero if -log_softmax(z)_y is exactly 0; its gradient is zero if
     softmax(z) - onehot(y) is 0 in every class. Subnormal probabilities count as 0, because training flushes them. A
-    share of 1 means that no training example contributes a loss or gradient any more.
+    zero_gradient_share of 1 means that the loss no longer changes the weights.
 
     With p = 113 and equal wrong logits, the loss is 0 above a margin of about 20.7 in float32 and 39.4 in float64
     (within 2, depending on the order of summation), while the gradient in the wrong classes vanishes only above 87.3

@@ -54,7 +54,7 @@ def activation_patching(checkpoint: Checkpoint) -> ActivationPatching:
     """
     model, pairs = checkpoint.model, drawn_pairs(checkpoint.problem)
     if not model.patch_sites:
-        raise NotDefined("activation_patching", f"{model.lacks('a branch beside others')}; patch() takes any hook")
+        raise NotDefined("activation_patching", f"{model.lacks('known parallel branches')}; patch() takes any hook")
     sites = model.patch_sites.values()
     with torch.no_grad():
         logits, *values = model.catch(pairs.clean, *(site.hook for site in sites))

@@ -104,8 +104,10 @@ def test_the_score_never_grows_towards_a_smaller_subgroup():
 
 
 def test_groups_without_such_subgroups():
-    assert cosets_of(group("C7")) == "C7 has no subgroup but the trivial one and itself"
-    with pytest.raises(NotDefined, match="coset_scores is not defined here: C7 has no subgroup but the trivial one"):
+    assert cosets_of(group("C7")) == "C7 has no subgroups except the trivial group and itself"
+    with pytest.raises(
+        NotDefined, match="coset_scores is not defined here: C7 has no subgroups except the trivial group"
+    ):
         coset_scores(drawn())
     other: Task = TASKS["group_conjugation"](group="S3")
     with pytest.raises(NotDefined, match="no group is known"):
