@@ -298,7 +298,7 @@ def test_a_split_that_is_written_out_is_read_back(p):
         ({"trained_on": "ff"}, "split.trained_on=ff: must have 3 digits for 9 examples (there are 2)"),
         ({"trained_on": "001", "fraction": 0.2}, "split.trained_on=001: must have 3 digits for 9 examples"),
         ({"trained_on": "fff", "fraction": 0.5}, "split.trained_on=fff: must have 3 digits"),
-        ({"trained_on": "ff0", "fraction": 0.5}, "trained_on=ff0: contains 8 examples, but fraction=0.5 requires 4"),
+        ({"trained_on": "ff0", "fraction": 0.5}, "split.trained_on=ff0: contains 8 examples, but fraction=0.5"),
     ],
 )
 def test_a_split_that_cannot_be_is_refused(changes, line):
