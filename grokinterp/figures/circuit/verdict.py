@@ -47,14 +47,14 @@ CIRCUIT_COLORS = {
 EVIDENCE = {
     "gradient_symmetricity": ("gradient symmetricity", BLUE, "-"),
     "distance_irrelevance": ("distance irrelevance", ORANGE, "-"),
-    "distance_irrelevance_runner_up": ("distance irrelevance, runner-up", ORANGE, ":"),
+    "distance_irrelevance_runner_up": ("irrelevance, runner-up", ORANGE, ":"),
     "circularity": ("circularity", GREEN, "-"),
 }
 
 TEMPLATES = {
     "clock_fve": ("clock template", BLUE, "-"),
     "pizza_fve": ("pizza template", ORANGE, "-"),
-    "pizza_preference": ("pizza − clock, single circles", GREEN, ":"),
+    "pizza_preference": ("pizza − clock, per circle", GREEN, ":"),
 }
 
 LEFT, PLOT_INCHES = 0.75, 7.2  # as in the timeline
