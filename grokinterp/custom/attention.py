@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from grokinterp.custom.multihead import AttentionFunction, MultiheadAttention, StableMax, function_in_single
 from grokinterp.maths.stablemax import stablemax
-from grokinterp.models.layers import Attention
+from grokinterp.models.layers import replace_attention_fn
 
 SOFTMAXES = {functional.softmax, torch.softmax, Tensor.softmax, torch.special.softmax}
 FUSED = "scaled_dot_product_attention"
@@ -78,11 +78,8 @@ def _replaced(name: str, module: nn.Module, model: nn.Module, function: Attentio
         module.__class__ = MultiheadAttention
     elif isinstance(module, nn.Softmax) and type(module) in (nn.Softmax, StableMax) and _in_attention(name, model):
         module.__class__ = StableMax
-    elif isinstance(module, Attention):
-        module.attention_fn = function  # ty: ignore[invalid-assignment]
-        return True
     else:
-        return False
+        return replace_attention_fn(module, function)
     module.attention_function = function  # ty: ignore[invalid-assignment]
     return True
 

@@ -13,6 +13,7 @@ from grokinterp.experiment import Experiment, Optimization, Split
 from grokinterp.experiment.split import written_out
 from grokinterp.losses import LossForm
 from grokinterp.models import ModelSpec, RecordedSpec
+from grokinterp.models.recorded_spec import as_recorded
 from grokinterp.tasks import RecordedTask, Task
 
 
@@ -54,15 +55,14 @@ def optimization_of(optimizer: Optimizer | None, loss: LossForm) -> Optimization
 
 def facts(model: ModelSpec) -> tuple[Any, ...]:
     """Return the properties that identify a recorded module, without hooks, which differ between package versions."""
-    assert isinstance(model, RecordedSpec)
+    model = as_recorded(model)
     known = (model.class_name, model.parameters, model.buffers, model.read_at, model.own_logits)
     return (*known, model.examples, model.parts)
 
 
 def reads_of(model: ModelSpec) -> tuple[str, ...]:
     """Return the inputs of the last linear layers; empty for a recording by an older version."""
-    assert isinstance(model, RecordedSpec)
-    return model.reads
+    return as_recorded(model).reads
 
 
 def without_description(task: Task) -> Task:

@@ -25,6 +25,7 @@ from grokinterp.losses import LossForm
 from grokinterp.models import Answer, RecordedSpec
 from grokinterp.models.places import ReadAt
 from grokinterp.models.recorded import state_tensors
+from grokinterp.models.recorded_spec import as_recorded
 from grokinterp.runs.trajectory import UPDATE
 from grokinterp.storage import RunDirectory
 from grokinterp.tasks import RecordedTask, Task
@@ -197,9 +198,8 @@ class Recorder:
 
     def _created(self, directory: Path) -> RunDirectory:
         if (directory / "experiment.json").exists():
-            raise RunDirectoryError(
-                directory, "contains a run: continue it with resume=True or choose another directory"
-            )
+            rule = "contains a run: continue it with resume=True or choose another directory"
+            raise RunDirectoryError(directory, rule)
         module = self.watched.module
         found: dict[str, Any] = {"module": f"{type(module).__module__}.{type(module).__qualname__}"}
         task = self.experiment.task
@@ -252,9 +252,7 @@ class Recorder:
     @property
     def spec(self) -> RecordedSpec:
         """The specification of the recorded module."""
-        spec = self.experiment.model
-        assert isinstance(spec, RecordedSpec)
-        return spec
+        return as_recorded(self.experiment.model)
 
     @property
     def groups(self) -> list[dict[str, Any]]:

@@ -20,8 +20,9 @@ from grokinterp.experiment.optimization import Optimization
 from grokinterp.experiment.saving import SaveAt
 from grokinterp.experiment.split import Split
 from grokinterp.lazy import Tensor, torch
-from grokinterp.models import RecordedSpec, TransformerSpec
+from grokinterp.models import TransformerSpec
 from grokinterp.numbers import flat
+from grokinterp.storage.steps import LARGEST_STEP
 from grokinterp.tasks import ModularAddition
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -57,8 +58,8 @@ class Experiment:
     def __post_init__(self) -> None:
         named = NAME.fullmatch(self.name) is not None and self.name.split(".")[0].lower() not in RESERVED_NAMES
         require(named, "name", self.name, "must be 1-64 letters, digits, '.', '_' or '-', not starting with a sign")
-        unplanned = self.steps is None and self.model.kind == RECORDED
-        within = self.steps is not None and 1 <= self.steps <= 10**8
+        unplanned = self.steps is None and self.model.is_recorded
+        within = self.steps is not None and 1 <= self.steps <= LARGEST_STEP
         require(unplanned or within, "steps", self.steps, "must be an integer from 1 to 10^8")
         every = self.evaluate_every
         require(1 <= every <= 10**9, "evaluate_every", every, "must be an integer from 1 to 10^9")
@@ -98,10 +99,8 @@ class Experiment:
 
         A recorded model may have any task if its examples are the examples of the task.
         """
-        of_task = isinstance(self.model, RecordedSpec) and self.model.examples is not None
-        expected = (
-            self.task.kind != RECORDED if of_task else (self.task.kind == RECORDED) == (self.model.kind == RECORDED)
-        )
+        recorded_examples = self.task.kind == RECORDED
+        expected = recorded_examples == (self.model.is_recorded and not self.model.knows_task)
         require(expected, "model.kind", self.model.kind, "must be recorded if and only if the task is recorded")
 
     def build_model(self) -> "models.Model":

@@ -10,7 +10,7 @@ from torch import Tensor
 from grokinterp.experiment.experiment import Experiment
 from grokinterp.experiment.optimization import Optimization
 from grokinterp.losses import LossForm
-from grokinterp.models import ReadoutInputs, RecordedSpec
+from grokinterp.models import ReadoutInputs
 from grokinterp.tasks import Task
 
 
@@ -80,7 +80,7 @@ class Problem:
             is_validation=is_validation,
             trained_labels=split.trained_labels(task, is_train, seed=seed),
             loss=experiment.optimization.loss,
-            optimization=None if isinstance(experiment.model, RecordedSpec) else experiment.optimization,
+            optimization=None if experiment.model.is_recorded else experiment.optimization,
             steps=experiment.steps,
         )
 

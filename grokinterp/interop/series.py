@@ -18,9 +18,7 @@ from grokinterp.interop.scores import score
 from grokinterp.interop.spec import LOGITS, LOSSES, OURS, Spec, read_spec
 from grokinterp.interop.splits import DRAWS, TOLERANCE, Stored, drawn, split_of_losses
 from grokinterp.interop.weights import SUFFIXES, read_content, require_not_hugging_face, value_at, weights_in
-
-LARGEST_STEP = 10**8
-"""Largest step of a run."""
+from grokinterp.storage.steps import LARGEST_STEP
 
 
 class Place(NamedTuple):

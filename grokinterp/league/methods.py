@@ -6,7 +6,6 @@ from typing import Any
 
 from grokinterp.errors import ConfigError
 from grokinterp.experiment import Experiment, Optimization
-from grokinterp.models import TransformerSpec
 from grokinterp.optim import (
     EGD,
     Cosine,
@@ -116,11 +115,7 @@ def with_filters(*filters: GradientFilter, **values: Any) -> Callable[[Experimen
 
 def stablemax_attention(base: Experiment) -> Experiment:
     """Return the experiment with StableMax instead of softmax in its attention."""
-    if not isinstance(base.model, TransformerSpec):
-        raise ConfigError("model.kind", base.model.kind, "has no softmax attention to replace with StableMax")
-    if base.model.attention_rate == 0:
-        raise ConfigError("model.attention_rate", 0, "makes attention constant: there is no softmax to replace")
-    return replace(base, model=replace(base.model, attention_fn="stablemax"))
+    return replace(base, model=base.model.with_stablemax())
 
 
 def cross_entropy(apply: Callable[[Experiment], Experiment]) -> Callable[[Experiment], Experiment]:

@@ -8,7 +8,7 @@ from grokinterp.errors import ConfigError
 from grokinterp.models.mlp import MLP
 from grokinterp.models.model import Model
 from grokinterp.models.recorded import RecordedModel, Weights
-from grokinterp.models.recorded_spec import RecordedSpec
+from grokinterp.models.recorded_spec import as_recorded
 from grokinterp.models.recursive import RecursiveModel
 from grokinterp.models.specifications import MLPSpec, ModelSpec, RecursiveSpec, TransformerSpec
 from grokinterp.models.transformer import Transformer
@@ -37,8 +37,8 @@ def build(
     Raises:
         ConfigError: the specification does not fit the sizes, or there is a generator for a recorded model.
     """
-    if isinstance(spec, RecordedSpec):
+    if spec.is_recorded:
         if generator is not None:
             raise ConfigError("kind", "recorded", "is trained by another loop; its initial weights cannot be drawn")
-        return RecordedModel(spec, Weights(spec))
+        return RecordedModel(as_recorded(spec), Weights(as_recorded(spec)))
     return CLASSES[type(spec)](spec, d_vocab=d_vocab, d_vocab_out=d_vocab_out, n_ctx=n_ctx, generator=generator)

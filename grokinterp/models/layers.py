@@ -138,6 +138,13 @@ class Attention(nn.Module):
 ATTENTION_FUNCTIONS = {"softmax": torch.softmax, "stablemax": stablemax}
 
 
+def replace_attention_fn(module: nn.Module, function: Callable[[Tensor, int], Tensor]) -> bool:
+    """Replace the attention function of an attention layer; return False for any other module."""
+    if isinstance(module, Attention):
+        module.attention_fn = function  # ty: ignore[invalid-assignment]
+    return isinstance(module, Attention)
+
+
 class MLP(nn.Module):
     """One hidden layer: act(x W_in + b_in) W_out + b_out."""
 

@@ -72,6 +72,21 @@ class RecordedSpec(ModelSpec):
                 raise ConfigError("parts", short(name), "must be among the parameters")
 
     @property
+    def is_recorded(self) -> bool:
+        return True
+
+    @property
+    def knows_task(self) -> bool:
+        return self.examples is not None
+
+    @property
     def read_hooks(self) -> tuple[str, ...]:
         """The hooks from which the answer is computed: the inputs of the last linear layers, or the last submodule."""
         return self.reads or (() if self.penultimate is None else (self.penultimate,))
+
+
+def as_recorded(spec: ModelSpec) -> RecordedSpec:
+    """Return the specification of a recorded module with its type. Raises ConfigError for any other model."""
+    if not isinstance(spec, RecordedSpec):
+        raise ConfigError("model.kind", spec.kind, "must be recorded")
+    return spec

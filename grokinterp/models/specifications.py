@@ -1,7 +1,7 @@
 """Specifications of models, as data that loads without torch."""
 
 from abc import ABC
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from grokinterp.errors import ConfigError
@@ -33,6 +33,24 @@ class ModelSpec(ABC):
     def appends_equals(self) -> bool:
         """Whether the model appends "=", the token after all others, to every sequence."""
         return False
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the model is a module from another training loop, whose initial weights cannot be drawn."""
+        return False
+
+    @property
+    def knows_task(self) -> bool:
+        """Whether the inputs of a recorded module are the examples of a task of this package."""
+        return False
+
+    def with_stablemax(self) -> "ModelSpec":
+        """Return the specification with StableMax instead of softmax in its attention.
+
+        Raises:
+            ConfigError: the model has no softmax attention.
+        """
+        raise ConfigError("model.kind", self.kind, "has no softmax attention to replace with StableMax")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +115,11 @@ class TransformerSpec(ModelSpec):
     @property
     def appends_equals(self) -> bool:
         return self.read_at == "equals"
+
+    def with_stablemax(self) -> "TransformerSpec":
+        if self.attention_rate == 0:
+            raise ConfigError("model.attention_rate", 0, "makes attention constant: there is no softmax to replace")
+        return replace(self, attention_fn="stablemax")
 
     @property
     def beyond_transformer_lens(self) -> list[str]:

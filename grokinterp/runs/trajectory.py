@@ -16,7 +16,8 @@ from grokinterp.display import Facts, html_table, one_line, specification
 from grokinterp.errors import CheckpointError, ConfigError, NotDefined, RunDirectoryError
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.problem import Problem
-from grokinterp.models import Answer, Model, RecordedInputs, RecordedModel, RecordedSpec
+from grokinterp.models import Answer, Model, RecordedInputs, RecordedModel
+from grokinterp.models.recorded_spec import as_recorded
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.runs.datasets import metrics_table
 from grokinterp.storage import RunDirectory
@@ -104,15 +105,17 @@ class Trajectory:
     @property
     def lacks_module(self) -> bool:
         """Whether the run was recorded from a module but opened without it."""
-        return self.module is None and isinstance(self.experiment.model, RecordedSpec)
+        return self.module is None and self.experiment.model.is_recorded
 
     @cached_property
     def _template(self) -> Model:
         """The recorded module as a model, in float32 on the CPU."""
-        spec, task, module = self.experiment.model, self.experiment.task, self.module
-        digest = task.digest if isinstance(task, RecordedTask) else getattr(spec, "examples", None)
-        if not isinstance(spec, RecordedSpec) or digest is None or module is None:
+        task, module = self.experiment.task, self.module
+        if not self.experiment.model.is_recorded or module is None:
             raise ConfigError("module", type(module).__name__, "applies only to recorded runs, which this is not")
+        spec = as_recorded(self.experiment.model)
+        digest = task.digest if isinstance(task, RecordedTask) else spec.examples
+        assert digest is not None  # a recorded model of a task has its examples
         if spec.own_logits != (self.logits is not None):
             rule = f"{'must be the function' if spec.own_logits else 'was not'} passed to the recorder"
             raise ConfigError("logits", "a function" if self.logits else None, rule)

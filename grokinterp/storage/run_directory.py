@@ -17,7 +17,7 @@ from grokinterp.storage.files import canonical_json, read_json_object
 from grokinterp.storage.lock import lock_file
 from grokinterp.storage.metrics_log import MetricsLog
 from grokinterp.storage.resume_store import ResumeStore, require_identity
-from grokinterp.storage.steps import step_file_name, steps_in
+from grokinterp.storage.steps import LARGEST_STEP, step_file_name, steps_in
 from grokinterp.storage.tensor_file import Stored, decode_tensors, encode_tensors, read_bytes, verify
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ STATUSES = ("running", "finished", "interrupted", "diverged")
 
 
 EXAMPLES = "examples.safetensors"
-
-UNPLANNED = 10**8
 
 
 def encode_examples(tensors: Mapping[str, "torch.Tensor"], notes: Mapping[str, str]) -> tuple[bytes, str]:
@@ -44,11 +42,11 @@ def encode_examples(tensors: Mapping[str, "torch.Tensor"], notes: Mapping[str, s
 def planned_steps(experiment: Mapping[str, Any]) -> Any:
     """Return the planned number of steps of a configuration, None where it is unknown.
 
-    Recorded runs of unknown length once had ``UNPLANNED`` steps.
+    Recorded runs of unknown length were once stored with ``LARGEST_STEP`` steps.
     """
     model, steps = experiment.get("model"), experiment.get("steps")
     recorded = isinstance(model, Mapping) and model.get("kind") == "recorded"
-    return None if recorded and steps == UNPLANNED else steps
+    return None if recorded and steps == LARGEST_STEP else steps
 
 
 def configuration_hash(experiment: Mapping[str, Any]) -> str:

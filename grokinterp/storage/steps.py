@@ -6,6 +6,9 @@ from pathlib import Path
 
 from grokinterp.errors import RunDirectoryError
 
+LARGEST_STEP = 10**8
+"""Largest step of a run; recorded runs of unknown length were once stored with this number of steps."""
+
 _NAME = re.compile(r"step_([0-9]{8,12})\.safetensors")
 
 

@@ -95,7 +95,7 @@ def train(
 def create(directory: Path, experiment: Experiment, environment: Mapping[str, Any]) -> RunDirectory:
     """Create a run directory. Raises RunDirectoryError if the directory is not empty."""
     if (directory / "experiment.json").exists():
-        raise RunDirectoryError(directory, "holds a run: continue it with --resume, or choose another --out")
+        raise RunDirectoryError(directory, "contains a run: continue it with --resume, or choose another --out")
     return RunDirectory.create(directory, experiment.to_dict(), recorded(experiment, environment))
 
 

@@ -268,7 +268,8 @@ def test_a_bad_file_is_one_line_and_nothing_is_created(content, grokinterp, fold
 def test_a_taken_directory_is_refused_and_left_alone(grokinterp, finished):
     before = written(finished)
     line = one_line(grokinterp("train", *SMALL, "--out", finished))
-    assert line == f"error: run directory {finished}: holds a run: continue it with --resume, or choose another --out"
+    rule = "contains a run: continue it with --resume, or choose another --out"
+    assert line == f"error: run directory {finished}: {rule}"
     assert written(finished) == before
     Path("mine").mkdir()
     Path("mine/notes.txt").write_text("precious")

@@ -136,7 +136,8 @@ def test_tasks_know_no_models_and_no_modules():
     assert [str(found) for found in tasks if found.target.startswith(("grokinterp.models", "torch.nn"))] == []
 
 
-MODEL_CLASSES = {"Transformer", "MLP", "RecursiveModel", "RecordedModel"}
+MODEL_CLASSES = {"Transformer", "MLP", "RecursiveModel", "RecordedModel", "Attention"}
+MODEL_CLASSES |= {"TransformerSpec", "MLPSpec", "RecursiveSpec", "RecordedSpec"}
 
 
 def model_classes_asked_for(file: Path) -> Iterator[str]:

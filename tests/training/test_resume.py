@@ -173,7 +173,7 @@ def test_another_configuration_lists_the_keys_that_differ(finished):
 
 def test_an_existing_run_is_refused_and_told_how_to_continue(finished):
     before = written(finished.path)
-    with pytest.raises(RunDirectoryError, match="holds a run: continue it with --resume"):
+    with pytest.raises(RunDirectoryError, match="contains a run: continue it with --resume"):
         train(TINY, finished.path, device="cpu")
     assert written(finished.path) == before
 
