@@ -1,7 +1,8 @@
 """Commands that list methods, presets, tasks, models and analyses."""
 
 import ast
-from collections.abc import Iterator
+import inspect
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,35 +58,103 @@ class AnalysisEntry(NamedTuple):
     about: str
 
 
-def analysis_entries() -> Iterator[AnalysisEntry]:
-    """Yield the entries of all chapters' tables. Their source is parsed, because importing them would load torch."""
+def analysis_entries() -> Iterable[AnalysisEntry]:
+    """Return the entries of all chapters' tables, from their source: importing them loads torch, and is slow.
+
+    The tables are imported where their source is not a plain list of calls ``Entry(analysis, most=9)``.
+    """
+    try:
+        return list(written_entries())
+    except NotPlain:
+        return imported_entries()
+
+
+def imported_entries() -> Iterator[AnalysisEntry]:
+    """Yield the entries of all chapters' tables, which are imported."""
+    from grokinterp.analysis import ENTRIES
+
+    for entry in ENTRIES:
+        yield AnalysisEntry(entry.name, entry.most, summary(inspect.getdoc(entry.analysis)))
+
+
+class NotPlain(Exception):
+    """A table cannot be read from its source."""
+
+
+def written_entries() -> Iterator[AnalysisEntry]:
+    """Yield the entries of all chapters' tables from their source.
+
+    Raises:
+        NotPlain: a table must be imported.
+    """
     catalogue = syntax_tree("grokinterp.analysis.catalogue")
-    homes = imported_names(catalogue)
-    for node in ast.walk(catalogue):
-        match node:
-            case ast.Starred(value=ast.Name(id=chapter)) if chapter in homes:
-                yield from chapter_entries(syntax_tree(homes[chapter]))
+    for element in table(catalogue, "ENTRIES"):
+        match element:
+            case ast.Starred(value=ast.Name(id=name)):
+                module, chapter = origin(catalogue, name)
+                tree = syntax_tree(module)
+                yield from (written_entry(tree, element) for element in table(tree, chapter))
+            case _:
+                raise NotPlain
 
 
-def chapter_entries(chapter: ast.Module) -> Iterator[AnalysisEntry]:
-    """Yield the entries of one chapter: every call ``Entry(analysis, most=…)`` in its table."""
-    homes = imported_names(chapter)
-    for node in ast.walk(chapter):
+def written_entry(chapter: ast.Module, element: ast.expr) -> AnalysisEntry:
+    """Return an entry from its source, ``Entry(analysis, most=9)``, in the module of its chapter."""
+    match element:
+        case ast.Call(func=ast.Name(id="Entry"), args=[ast.Name(id=name)], keywords=keywords):
+            pass
+        case _:
+            raise NotPlain
+    module, function = origin(chapter, name)
+    for part in syntax_tree(module).body:
+        if isinstance(part, ast.FunctionDef) and part.name == function:
+            return AnalysisEntry(function, most_of(keywords), summary(ast.get_docstring(part)))
+    raise NotPlain
+
+
+def most_of(keywords: Iterable[ast.keyword]) -> int | None:
+    """Return the value of the argument ``most`` of an entry."""
+    for keyword in keywords:
+        match keyword:
+            case ast.keyword(arg="most", value=ast.Constant(value=int() | None as most)):
+                return most
+            case ast.keyword(arg="most" | None):
+                raise NotPlain
+    return None
+
+
+def table(tree: ast.Module, name: str) -> list[ast.expr]:
+    """Return the elements of the tuple that a module assigns to a name."""
+    uses = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == name]
+    for node in tree.body:
         match node:
-            case ast.Call(func=ast.Name(id="Entry"), args=[ast.Name(id=name)], keywords=keywords):
-                most = next((ast.literal_eval(keyword.value) for keyword in keywords if keyword.arg == "most"), None)
-                functions = (part for part in syntax_tree(homes[name]).body if isinstance(part, ast.FunctionDef))
-                about = next(ast.get_docstring(function) or "" for function in functions if function.name == name)
-                yield AnalysisEntry(name, most, about.split("\n")[0])
+            case ast.Assign(targets=[ast.Name() as target], value=ast.Tuple(elts=elements)) if target in uses:
+                if not any(isinstance(use.ctx, ast.Store) for use in uses if use is not target):
+                    return elements
+    raise NotPlain
+
+
+def origin(tree: ast.Module, name: str) -> tuple[str, str]:
+    """Return the module that a name is imported from, and its name there."""
+    for node in tree.body:
+        match node:
+            case ast.ImportFrom(module=str(module), names=aliases, level=0):
+                for alias in aliases:
+                    if name == (alias.asname or alias.name):
+                        return module, alias.name
+    raise NotPlain
 
 
 def syntax_tree(module: str) -> ast.Module:
     """Return the syntax tree of a module of this package."""
-    place = Path(__file__).parents[1].joinpath(*module.split(".")[1:])
-    return ast.parse((place / "__init__.py" if place.is_dir() else place.with_suffix(".py")).read_bytes())
+    package, *parts = module.split(".")
+    place = Path(__file__).parents[1].joinpath(*parts)
+    file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+    if package != "grokinterp" or not file.is_file():
+        raise NotPlain
+    return ast.parse(file.read_bytes())
 
 
-def imported_names(tree: ast.Module) -> dict[str, str]:
-    """Return the module that each name in a module is imported from."""
-    statements = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
-    return {alias.asname or alias.name: node.module or "" for node in statements for alias in node.names}
+def summary(docstring: str | None) -> str:
+    """Return the first line of a docstring."""
+    return (docstring or "").split("\n")[0]

@@ -22,6 +22,8 @@ from grokinterp.figures.style import (
     styled,
 )
 
+__all__ = ["cosets", "explained", "irrep_similarity"]
+
 MOST_IRREPS = 9
 
 

@@ -20,6 +20,8 @@ from grokinterp.figures.style import (
     PURPLE,
 )
 
+__all__ = ["alignment", "alignment_by_parameter", "logit_magnitude", "logit_margin", "softmax_collapse"]
+
 SPLIT_COLORS = {"train": BLUE, "test": ORANGE, "all": INK}
 
 

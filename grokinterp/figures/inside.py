@@ -29,6 +29,21 @@ from grokinterp.figures.style import (
     styled,
 )
 
+__all__ = [
+    "ablation",
+    "activation_statistics",
+    "class_cosine",
+    "class_matrix",
+    "class_probes",
+    "faithful_subnetwork",
+    "grafts",
+    "logit_attribution",
+    "neuron_pruning",
+    "patching",
+    "representations",
+    "token_attribution",
+]
+
 MOST_POSITIONS = 9
 
 MOST_BARS = 24

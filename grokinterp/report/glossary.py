@@ -1,7 +1,7 @@
 """The glossary: descriptions of all analyses of a run, general terms, and the cited papers."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -111,7 +111,7 @@ EXPONENTS = Entry(
 
 
 def glossary(view: View, chapters: Iterable[Chapter]) -> list[Group]:
-    """Return the general terms, and the analyses with results under the first chapter that draws them."""
+    """Return the general terms, and the analyses with results under their own chapter or the first that draws them."""
     metrics, analyses = view.results.metrics, view.results.analyses
     conditional = (
         (MISLABELED, "noisy_accuracy" in metrics),
@@ -120,10 +120,19 @@ def glossary(view: View, chapters: Iterable[Chapter]) -> list[Group]:
     )
     groups = [Group("Training and phases", [*TERMS, *(term for term, is_used in conditional if is_used)])]
     left = dict(analyses)
-    for title, names in (*((chapter.title, drawn(chapter)) for chapter in chapters), *REST, ("Others", list(analyses))):
+    own = [(chapter.title, members(chapter, analyses)) for chapter in chapters]
+    for title, names in (*own, *REST, ("Others", list(analyses))):
         entries = [entry(name, left.pop(name)) for name in dict.fromkeys(names) if name in left]
         groups += [Group(title, entries)] if entries else []
     return groups
+
+
+def members(chapter: Chapter, analyses: Mapping[str, xr.Dataset]) -> list[str]:
+    """Return a chapter's analyses: those that name it, and those that it draws if they name no chapter."""
+    own = [name for name, dataset in analyses.items() if dataset.attrs.get("chapter") == chapter.name]
+    unnamed = [name for name in drawn(chapter) if name in analyses and "chapter" not in analyses[name].attrs]
+    order = [*drawn(chapter), *own]
+    return sorted({*own, *unnamed}, key=order.index)
 
 
 def drawn(chapter: Chapter) -> list[str]:

@@ -1,11 +1,15 @@
 """One line of a chapter's table: an analysis and how it is run over a trajectory."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from grokinterp.analysis.engine.labeled import Analysis, described
 from grokinterp.experiment.problem import Problem
+
+CHAPTER_OF = re.compile(r"grokinterp\.analysis\.(\w+)\.")
+"""Matches the module of an analysis of this package; the group is its chapter."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,9 @@ class Entry:
 
     @property
     def attributes(self) -> dict[str, str]:
-        """The title, explanation and source of the analysis, from its docstring."""
-        return described(self.analysis, title=self.title)
+        """The title, explanation and source of the analysis, from its docstring, and its chapter, if any."""
+        chapter = CHAPTER_OF.match(self.analysis.__module__)
+        return described(self.analysis, title=self.title) | ({"chapter": chapter[1]} if chapter else {})
 
     def steps(self, saved: tuple[int, ...], every: int | None, landmarks: Sequence[int]) -> tuple[int, ...]:
         """Return the steps to run on: each ``every``-th and the last, or at most ``most`` steps."""

@@ -23,6 +23,8 @@ from grokinterp.figures.style import (
     styled,
 )
 
+__all__ = ["causal_evidence", "certified_accuracy", "circles_alone", "idealized_network"]
+
 PROOF_COLORS = (BROWN, ORANGE, GREEN, PURPLE, BLUE)
 
 

@@ -18,6 +18,8 @@ from grokinterp.figures.style import (
     QUIET,
 )
 
+__all__ = ["key_directions", "logit_modes", "neuron_modes", "phase_alignment"]
+
 FAMILY_COLORS = {"(k, k)": BLUE, "(k, -k)": ORANGE, "a only": GREEN, "b only": BROWN, "generic": GRAY}
 
 MOST_KEYS = 9

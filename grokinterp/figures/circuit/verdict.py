@@ -33,6 +33,8 @@ from grokinterp.figures.style import (
     styled,
 )
 
+__all__ = ["circuit_verdict"]
+
 CIRCUIT_COLORS = {
     "clock": BLUE,
     "pizza": ORANGE,

@@ -30,6 +30,8 @@ from grokinterp.figures.style import (
 )
 from grokinterp.numbers import number
 
+__all__ = ["learning_coefficient", "learning_coefficient_traces", "llc_calibration"]
+
 TITLE, LABEL = "Local learning coefficient", "LLC [1]"
 
 DIVERGED, UNSETTLED, SETTLED = "diverged: no estimate", "not converged", "mean ± deviation over chains"

@@ -24,6 +24,8 @@ from grokinterp.figures.style import (
     styled,
 )
 
+__all__ = ["curvature", "loss_barrier", "loss_lines", "sharpness"]
+
 MOST_LINES = 9
 
 ORDINALS = ("st", "nd", "rd", "th")

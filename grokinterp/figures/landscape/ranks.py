@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from grokinterp.figures.series import Line, Phases, curves
 from grokinterp.figures.style import SEQUENTIAL, blank, place, styled
 
+__all__ = ["effective_rank", "singular_values"]
+
 CIRCUIT = re.compile(r"(QK|OV)\.\d+")
 MOST_MATRICES = 10
 

@@ -25,6 +25,17 @@ from grokinterp.figures.style import (
     styled,
 )
 
+__all__ = [
+    "gradient_noise",
+    "gradient_shares",
+    "logit_bounds",
+    "norm_products",
+    "update_directions",
+    "weight_decay_share",
+    "weight_directions",
+    "weight_distances",
+]
+
 MOST_PARTS = 8
 
 GRADIENT, SHARE = "Gradient by part of the model", "share of squared norm [1]"

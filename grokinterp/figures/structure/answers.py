@@ -19,6 +19,8 @@ from grokinterp.figures.style import (
     styled,
 )
 
+__all__ = ["answer_similarity", "answers_explained", "operand_power"]
+
 
 def answer_similarity(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
     """Draw the similarity of the logits with the key characters of the answer's group, and the threshold."""

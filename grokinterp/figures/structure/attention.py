@@ -19,6 +19,8 @@ from grokinterp.figures.style import (
     styled,
 )
 
+__all__ = ["attention", "attention_by_position", "head_correlation", "head_entropy"]
+
 MOST_HEADS = 8
 
 MOST_ROWS = 16

@@ -17,6 +17,8 @@ from grokinterp.figures.style import (
     styled,
 )
 
+__all__ = ["circles"]
+
 MOST_CIRCLES = 6
 
 Steps = Sequence[int]

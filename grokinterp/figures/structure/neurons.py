@@ -15,6 +15,8 @@ from grokinterp.figures.style import (
     styled,
 )
 
+__all__ = ["neuron_participation"]
+
 MOST_CURVES = 5
 """Largest number of checkpoints in the figure."""
 

@@ -22,6 +22,8 @@ from grokinterp.figures.style import (
     styled,
 )
 
+__all__ = ["learning_order"]
+
 MOST_KEYS = 12
 """Largest number of rows in the figure."""
 

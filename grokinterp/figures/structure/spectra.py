@@ -24,6 +24,8 @@ from grokinterp.figures.style import (
 )
 from grokinterp.figures.timeline import key_frequencies
 
+__all__ = ["spectra"]
+
 SPECIALIZED = 0.85
 
 Steps = Sequence[int]
