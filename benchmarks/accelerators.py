@@ -94,7 +94,7 @@ def write(measured: Mapping[str, Mapping[str, Any]], document: Path = DOCUMENT) 
 
 
 def main() -> None:
-    """Train, store the results, write the table."""
+    """Train, store the results, and write the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accelerators", description=__doc__)
     parser.add_argument("names", nargs="*", default=list(RUNS), metavar="NAME")
     parser.add_argument("--seed", type=int, default=0)

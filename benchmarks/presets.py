@@ -90,7 +90,7 @@ def page(measured: dict[str, dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Train, store the results, write the document."""
+    """Train, store the results, and write the document."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.presets", description=__doc__)
     parser.add_argument("names", nargs="*", default=SMALL, metavar="NAME")
     measured = json.loads(MEASURED.read_text(encoding="utf-8")) if MEASURED.exists() else {}

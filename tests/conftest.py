@@ -1,4 +1,4 @@
-"""What every test shares: a quiet, single-threaded, offline process, and what happens where a tool is missing."""
+"""Common settings of all tests: a quiet, single-threaded, offline process, and the treatment of missing tools."""
 
 import os
 import shutil

@@ -32,8 +32,8 @@ class Case(NamedTuple):
     change: float = 1.0
 
     @property
-    def can_be_told(self) -> bool:
-        """Whether the true draw is among those that are tried."""
+    def is_among_the_draws(self) -> bool:
+        """Whether the true draw is among the tried draws."""
         return self.seed in SEEDS and abs(self.fraction * 100 - round(self.fraction * 100)) < 1e-9
 
     @property
@@ -77,7 +77,7 @@ def outcomes(case: Case, networks: int) -> Counter[str]:
         losses = (SPREAD * torch.randn(n, generator=generator, dtype=torch.float64)).exp()
         losses = torch.where(is_train, losses / case.factor, losses)
         found = split_of_losses(losses, *stored(losses, is_train, case.change))
-        truth = Draw(by, round(case.fraction * 100), case.seed) if case.can_be_told else None
+        truth = Draw(by, round(case.fraction * 100), case.seed) if case.is_among_the_draws else None
         counts["open" if found is None else "found" if found == truth else "wrong"] += 1
     return counts
 

@@ -108,26 +108,26 @@ def solved(equations: Iterable[Equation]) -> dict[str, int]:
         PatternError: if two equations contradict each other; the message names both.
     """
     sizes: dict[str, int] = {}
-    said: dict[str, str] = {}
+    origins: dict[str, str] = {}
     todo = list(equations)
     while todo:
-        rest = [equation for equation in todo if not _settle(equation, sizes, said)]
+        rest = [equation for equation in todo if not _settle(equation, sizes, origins)]
         if len(rest) == len(todo):
             return sizes
         todo = rest
     return sizes
 
 
-def _settle(equation: Equation, sizes: dict[str, int], said: dict[str, str]) -> bool:
+def _settle(equation: Equation, sizes: dict[str, int], origins: dict[str, str]) -> bool:
     """Apply an equation if it has at most one unknown, and return whether it did."""
     unknown = [name for name in equation.names if name not in sizes]
     if len(unknown) > 1:
         return False
     known = math.prod(sizes[name] for name in equation.names if name in sizes)
     if unknown and known and equation.size % known == 0:
-        sizes[unknown[0]], said[unknown[0]] = equation.size // known, equation.where
+        sizes[unknown[0]], origins[unknown[0]] = equation.size // known, equation.where
     elif unknown or known != equation.size:
-        others = [f"{name}={sizes[name]} ({said[name]})" for name in equation.names if name in sizes]
+        others = [f"{name}={sizes[name]} ({origins[name]})" for name in equation.names if name in sizes]
         raise PatternError(f"{equation.where} contradicts {', '.join(others)}")
     return True
 

@@ -54,12 +54,12 @@ class RecordedInputs:
     def stored(cls, file: tuple[Mapping[str, Tensor], Mapping[str, str]], examples: int) -> "RecordedInputs":
         """Return the inputs in the file of a run. Raises ConfigError for a different number of examples."""
         tensors, notes = file
-        said = notes.get("layout")
-        layout: Layout | None = next((one for one in LAYOUTS if one == said), None)
+        stated = notes.get("layout")
+        layout: Layout | None = next((known for known in LAYOUTS if known == stated), None)
         counts = {len(value) if value.ndim else 0 for value in tensors.values()}
         numbered = all(name.isdecimal() for name in tensors) or layout == "dict"
         if layout is None or counts != {examples} or not numbered:
-            raise ConfigError("examples", said, f"must be the inputs of {examples} examples")
+            raise ConfigError("examples", stated, f"must be the inputs of {examples} examples")
         ordered = sorted(tensors, key=int) if layout == "tuple" else tensors
         return cls({name: tensors[name] for name in ordered}, layout)
 

@@ -60,7 +60,7 @@ class Signals(NamedTuple):
 
     @property
     def measure(self) -> str:
-        """What the flags were read from."""
+        """The quantity from which the flags were computed."""
         return "loss" if self.by_loss else "accuracy"
 
     def worst(self, values: np.ndarray) -> float:

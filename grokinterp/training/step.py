@@ -63,7 +63,7 @@ class Step:
         self._gradients, self._apply, self.is_captured = self._compute_gradients, self._update, False
 
     def prepare(self) -> None:
-        """On CUDA, capture the part that is the same at every step, without changing the weights.
+        """Capture, on CUDA, the part that is the same at every step, without changing the weights.
 
         Only AdamW is run during capture, since SGD would use uninitialized memory as its first momentum.
         """

@@ -1,4 +1,4 @@
-"""The calibration of the verdicts on curves runs, and its numbers are as good as docs/formulas.md says."""
+"""The calibration of the verdicts on curves runs, and its numbers are as good as docs/formulas.md states."""
 
 from benchmarks.calibration.curves import HEAD, KINDS, main
 

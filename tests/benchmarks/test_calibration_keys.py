@@ -1,4 +1,4 @@
-"""The calibration of keys runs, at a size that says nothing."""
+"""The calibration of keys runs, at a size too small for conclusions."""
 
 from benchmarks.calibration import keys
 

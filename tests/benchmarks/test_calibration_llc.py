@@ -1,4 +1,4 @@
-"""The calibration of learning coefficients runs, and finds what it knows."""
+"""The calibration of learning coefficients runs, and finds the known values."""
 
 from benchmarks.calibration.llc import main
 

@@ -1,4 +1,4 @@
-"""The calibration of sparse structure and bounds runs at toy size, and its tables say what the documents say."""
+"""The calibration of sparse structure and bounds runs at toy size, and its tables agree with the documents."""
 
 from benchmarks.calibration import sparsity
 

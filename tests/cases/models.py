@@ -135,5 +135,5 @@ def call(model: Model, state: dict[str, Tensor], inputs: ReadoutInputs) -> Reado
 
 
 def parts(readout: Readout) -> dict[str, Tensor]:
-    """What the readout holds, by name."""
+    """The fields of the readout, by name."""
     return {name: value for name, value in readout._asdict().items() if value is not None}

@@ -69,7 +69,7 @@ def one_line(done: Done) -> str:
     return done.err[:-1]
 
 
-# --- what it says ----------------------------------------------------------------------------------------------------
+# --- messages -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -179,8 +179,8 @@ def test_the_demo(grokinterp, monkeypatch, folder):
         done = grokinterp("demo")
         assert done.code == 0, done.err
         lines = done.out.splitlines()
-        *said, blank, report, run = lines
-        assert [line for line in said if line.startswith("verdict  ")]
+        *summary, blank, report, run = lines
+        assert [line for line in summary if line.startswith("verdict  ")]
         assert blank == ""
         assert report.endswith("/reports/demo.html")
         assert (folder / "reports" / "demo.html").is_file()

@@ -44,7 +44,7 @@ SUMMARY = [
 
 
 class Demo(NamedTuple):
-    """What one `grokinterp demo` in an empty folder printed and wrote."""
+    """Output and files of one `grokinterp demo` in an empty folder."""
 
     folder: Path
     done: subprocess.CompletedProcess[str]
@@ -58,7 +58,7 @@ def grokinterp(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str
 
 
 def summary_of(folder: Path, run: Path) -> tuple[dict, str]:
-    """The object that `analyze --json` prints, and what it says beside it."""
+    """The object that `analyze --json` prints, and its messages on standard error."""
     done = grokinterp(folder, "analyze", str(run), "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), done.stderr
@@ -244,12 +244,12 @@ def test_a_damaged_checkpoint_is_skipped_named_and_counted(demo, tmp_path):
     victim.write_bytes(content)
     step = int(re.search(r"\d+", victim.name).group())
 
-    summary, said = summary_of(tmp_path, run)
+    summary, messages = summary_of(tmp_path, run)
     assert [entry["step"] for entry in summary["skipped"]] == [step]
     assert len(summary["skipped"][0]["reason"]) > 10
     assert step not in summary["steps"]
     assert len(summary["steps"]) == len(set(some)) - 1
-    assert f"skipped checkpoint {step}: " in said
+    assert f"skipped checkpoint {step}: " in messages
     assert [name for name in MEASURES if name not in summary["measures"]] == []
 
     page = write_report(run, tmp_path / "damaged.html").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What commands import: listings, help and errors are light; diagnoses, phases and finished reports need no torch."""
+"""Imports of commands: listings, help and errors are light; diagnoses, phases and finished reports need no torch."""
 
 import json
 import resource

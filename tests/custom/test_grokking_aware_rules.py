@@ -142,12 +142,12 @@ WRONG = {
 
 
 @pytest.mark.parametrize("words", list(WRONG))
-def test_wrong_arguments_are_told(words: str) -> None:
+def test_wrong_arguments_are_refused(words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         WRONG[words]()
 
 
-def test_an_optimizer_that_lacks_parameters_is_told() -> None:
+def test_an_optimizer_that_lacks_parameters_is_named() -> None:
     model = nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 3))
     with pytest.warns(UserWarning, match="optimizer: 2 of the model's 4 trained parameters are not in it"):
         GrokkingAwareTrainer(model, SGD(model[1].parameters(), lr=0.1))

@@ -102,7 +102,7 @@ def test_hugging_face(tmp_path):
              "neurons": "transformer.h.1.mlp.act", "neuron_output": "transformer.h.1.mlp.c_proj"}  # fmt: skip
     run = record(tmp_path, GPT2LMHeadModel(config), {"input_ids": PAIRS}, parts=parts)
     checkpoint = run[0]
-    assert run.experiment.model.reads == ("transformer",)  # which gives what its last LayerNorm does
+    assert run.experiment.model.reads == ("transformer",)  # which returns the output of its last LayerNorm
     assert checkpoint.model.W_L.shape == (4 * WIDTH, P)
     assert attention_pattern(checkpoint).attention_mean.shape == (2, 2, 2)
     assert neuron_logit_spectrum(checkpoint).neuron_logit_power.shape == (3,)

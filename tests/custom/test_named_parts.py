@@ -1,4 +1,4 @@
-"""Naming the parts of a module: every way that a part may be written, and what is refused in one line."""
+"""Naming the parts of a module: every accepted form, and one-line errors."""
 
 import json
 from typing import Any
@@ -126,7 +126,7 @@ def first_classes(output: Tensor) -> Tensor:
     return output[:, -1, :P]
 
 
-# --- what is refused -------------------------------------------------------------------------------------------------
+# --- refusals --------------------------------------------------------------------------------------------------------
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a part of another name": ({"parts": {"embed": "emb"}}, "parts=embed: must be among embedding, unembedding"),

@@ -1,4 +1,4 @@
-"""What the last linear layer reads, in modules that write it in many ways: the recorder finds it, or is given it."""
+"""The input of the last linear layer in modules of many styles: the recorder finds it, or is given it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -202,7 +202,7 @@ nn.init.zeros_(CASES["residual stream, a block zero at the start"][0].block.bias
 
 
 def as_vectors(name: str, h: Any) -> Tensor:
-    """What is read as a row per example, as a reader of the case would write it down."""
+    """The input of the last layer as one row per example, written out for each case."""
     if name == "ensemble":
         return torch.cat(h, 1)
     if name == "stacked ensemble":
@@ -245,7 +245,7 @@ def test_what_the_last_linear_layer_reads_is_found(name, tmp_path):
                                   "answer at another position", "mean over positions",
                                   "positions in one axis"])  # fmt: skip
 def test_what_is_read_can_be_changed(name, tmp_path):
-    """Of another example, it gives the logits of the other, which are computed from nothing else."""
+    """Patching it from another example gives the other's logits, which depend on nothing else."""
     module, x, _ = CASES[name]
     model = run_of(tmp_path, module, x)[0].model
     (hook,) = model.spec.reads

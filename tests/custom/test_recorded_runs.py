@@ -135,7 +135,7 @@ def test_tied_weights_are_one_parameter(recorded):
 
 @pytest.fixture(scope="module")
 def twins(tmp_path_factory):
-    """A run of ours, and the same checkpoints recorded as if the network were anybody's."""
+    """One of our runs, and the same checkpoints recorded as those of an arbitrary module."""
     folder = tmp_path_factory.mktemp("twins")
     own = train(changed(steps=20, save={"every": 10}, optimization={"warmup_steps": 0}), folder / "own", device="cpu")
     module, problem = own.experiment.empty_model().train(), own.problem
@@ -203,7 +203,7 @@ def test_what_was_measured_with_the_module_is_kept_without(recorded, tmp_path, q
 
 @pytest.mark.parametrize("only", [["weight_norms"], QUICK])
 def test_the_report_has_no_place_for_what_has_no_meaning(only, tmp_path, quick):
-    """Frequencies need a group; that there is none is said once."""
+    """Frequencies need a group; the lack of a group is mentioned once."""
     module, _ = trained(FOREIGN["cnn"](), tmp_path / "run", steps=4)
     results = analyze(Trajectory.open(tmp_path / "run", module), only=only)
     shown = {tile.label: tile for tile in tiles(results, results.history, vocabulary_of(results))}
@@ -221,8 +221,8 @@ def test_the_report_has_no_place_for_what_has_no_meaning(only, tmp_path, quick):
 def test_the_report_has_the_settings_of_an_optimizer_that_was_given(given, tmp_path):
     options: dict[str, Any] = {} if given else {"optimizer": None}
     trained(FOREIGN["cnn"](), tmp_path / "run", steps=2, **options)
-    told = configuration(Results.open(tmp_path / "run"))["optimization"]
-    assert told == {"loss": "softplus"} | ({"lr": 1e-2, "weight_decay": 0.1} if given else {})
+    optimization = configuration(Results.open(tmp_path / "run"))["optimization"]
+    assert optimization == {"loss": "softplus"} | ({"lr": 1e-2, "weight_decay": 0.1} if given else {})
 
 
 def test_a_changed_analysis_does_not_cost_what_needs_the_module(tmp_path):

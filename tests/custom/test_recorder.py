@@ -23,8 +23,8 @@ EXAMPLES = torch.randn(6, 3, generator=torch.Generator().manual_seed(0)), torch.
 def recorder(path, module: nn.Module | None = None, **options) -> Recorder:
     """A recorder of a small module on six examples."""
     x, y = EXAMPLES
-    told = {"train": (x[:4], y[:4]), "test": (x[4:], y[4:])} | options
-    return Recorder(path, nn.Linear(3, 2) if module is None else module, **told)
+    arguments = {"train": (x[:4], y[:4]), "test": (x[4:], y[4:])} | options
+    return Recorder(path, nn.Linear(3, 2) if module is None else module, **arguments)
 
 
 @pytest.mark.parametrize("name", [*FOREIGN])
@@ -155,7 +155,7 @@ def test_masks_of_minus_infinity_are_no_damage(tmp_path):
     assert Trajectory.open(tmp_path).weights(0).state["mask"][0] == -torch.inf
 
 
-# --- what is refused, and how runs end -------------------------------------------------------------------------------
+# --- refusals, and ends of runs --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def small(transformers, kind: str) -> nn.Module:
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
 def test_hugging_face_models(transformers, kind: str) -> None:
-    """With a softmax what they compute anyway; with StableMax no softmax at all, and nothing seen of the padding."""
+    """A softmax changes nothing; with StableMax no softmax runs, and padding has no effect."""
     theirs = small(transformers, kind).eval()
     ours, stable = copy.deepcopy(theirs), copy.deepcopy(theirs)
     names = replace_attention(ours, function=torch.softmax).replaced

@@ -1,4 +1,4 @@
-"""Training until grokking in one call: a real grokking, the lines it says, its ends, its recipes."""
+"""Training until grokking in one call: a real grokking, the printed lines, the ends, the recipes."""
 
 import io
 import math
@@ -24,7 +24,7 @@ GUIDE = Path(__file__).resolve().parents[2] / "docs" / "any_model.md"
 
 
 class Scripted(nn.Module):
-    """Answers rightly at the steps it is told to: memorized from the start, held out from ``groks_at`` steps on."""
+    """Answers training examples correctly from the start, and held-out examples from ``groks_at`` steps on."""
 
     def __init__(self, groks_at: int) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("words", list(WRONG))
-def test_wrong_arguments_are_told_before_any_step(words: str) -> None:
+def test_wrong_arguments_are_refused_before_any_step(words: str) -> None:
     model = nn.Linear(6, 3)
     before = weights(model)
     with pytest.raises(ConfigError, match=words):

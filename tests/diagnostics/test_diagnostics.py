@@ -1,4 +1,4 @@
-"""Every rule speaks for the run that it is about, with its numbers, and is silent for a neighbouring one."""
+"""Every rule fires on the run that it describes, with its numbers, and not on a similar run."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from grokinterp.diagnostics import RULES, Diagnosis, diagnose, diagnosis_lines
 from grokinterp.experiment import Experiment
 from grokinterp.runs.results import Results
 from tests.support.curves import LAST, MEMORIZED, run
-from tests.support.diagnosed import EXPERIMENT, failing, ramp, said, settings, stuck, write
+from tests.support.diagnosed import EXPERIMENT, diagnosis_of, failing, ramp, settings, stuck, write
 
 N = len(run()["steps"])
 ORTHOGRAD = {"filters": [{"kind": "orthograd"}]}
@@ -50,7 +50,7 @@ FLOAT32 = settings(optimization={"loss": "float32"})
 PLAIN = settings(optimization={"weight_decay": 0.0})
 ORTHO = settings(optimization={"weight_decay": 0.0} | ORTHOGRAD)
 
-# symptom, the run that has it, numbers and settings it has to name, a neighbouring run that has not
+# symptom, the run that has it, numbers and settings that it must name, a similar run without the symptom
 CASES = {
     "diverged": (
         "The loss is no", {"columns": nan_from(900), "status": {"status": "diverged", "step": 897}},
@@ -224,16 +224,16 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_a_rule_speaks_with_its_numbers(case, tmp_path):
     symptom, planted, numbers, setting, _ = CASES[case]
-    found = said(write(tmp_path / "run", **planted), symptom)
+    found = diagnosis_of(write(tmp_path / "run", **planted), symptom)
     assert found is not None
     assert [number for number in numbers if number not in found.evidence] == []
     assert found.setting == setting
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_rule_is_silent_for_the_neighbour(case, tmp_path):
-    symptom, *_, neighbour = CASES[case]
-    assert said(write(tmp_path / "run", **neighbour), symptom) is None
+def test_a_rule_is_silent_for_a_similar_run(case, tmp_path):
+    symptom, *_, similar = CASES[case]
+    assert diagnosis_of(write(tmp_path / "run", **similar), symptom) is None
 
 
 def test_every_rule_has_its_case(tmp_path):
@@ -279,15 +279,15 @@ def ended(every, last):
 
 
 def test_a_plateau_has_one_name(tmp_path):
-    """The general remedy is for what no other rule explains."""
+    """The general remedy applies only if no other rule explains the run."""
     for i, experiment in enumerate([EXPERIMENT, PLAIN, settings(split={"fraction": 0.2})]):
         assert len(diagnose(write(tmp_path / str(i), stuck(), experiment))) == 1
         assert len(diagnose(write(tmp_path / f"analyzed {i}", stuck(), experiment, measures={}))) == 1
 
 
-def test_a_run_that_goes_on_is_told_to(tmp_path):
+def test_an_unfinished_run_is_to_be_continued(tmp_path):
     running = {"status": {"status": "interrupted", "step": LAST}, "experiment": settings(steps=9000)}
-    found = said(write(tmp_path / "a", stuck(test_loss=ramp(9, 3)), **running), "Not generalizing yet")
+    found = diagnosis_of(write(tmp_path / "a", stuck(test_loss=ramp(9, 3)), **running), "Not generalizing yet")
     assert (found.setting, found.remedy) == ("", "Continue training to step 9000: grokinterp train --resume.")
     assert diagnose(write(tmp_path / "b", stuck(), **running)) == []
     assert diagnose(write(tmp_path / "c", failing(), **running)) == []
@@ -337,7 +337,7 @@ def test_a_run_without_a_configuration_is_diagnosed_by_its_curves(tmp_path):
     assert (found.symptom, found.setting) == ("The train loss hardly falls, and nothing is memorized", "")
 
 
-def test_told_in_lines():
+def test_diagnoses_are_printed_as_lines():
     lines = diagnosis_lines([Diagnosis("Ill", "a is 1", "Take b.", "b=2"), Diagnosis("Worse", "c is 3", "Rest.")])
     assert lines == [
         "diagnosis         Ill", "                  a is 1", "remedy            Take b. Try b=2",

@@ -1,4 +1,4 @@
-"""The curriculum: which examples are let in when, and what each task says of their difficulty."""
+"""The curriculum: when examples are introduced, and the difficulty that each task assigns."""
 
 import json
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""Configurations: there and back, every rule in one line, splits, and whatever else a file may hold."""
+"""Configurations: round trips, one-line errors for every rule, splits, and arbitrary content of files."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from grokinterp.tasks import ModularAddition
 from grokinterp.training.step import Step
 from tests.support.small_runs import TINY, changed
 
-# --- there and back --------------------------------------------------------------------------------------------------
+# --- round trips --------------------------------------------------------------------------------------------------
 
 EXPERIMENTS = {
     "default": Experiment(),
@@ -40,7 +40,7 @@ def inline(value) -> str:
 
 
 def toml(values: dict, prefix: str = "") -> str:
-    """A TOML document; what is null is left out, for its default."""
+    """A TOML document; null values are omitted and take their defaults."""
     lines = [f"{key} = {inline(value)}" for key, value in values.items() if not isinstance(value, dict | None)]
     tables = [(key, value) for key, value in values.items() if isinstance(value, dict)]
     return "\n".join([*lines, *(f"[{prefix}{key}]\n{toml(value, f'{prefix}{key}.')}" for key, value in tables)])
@@ -250,7 +250,7 @@ def test_a_hostile_override_is_one_line(value):
 
 @st.composite
 def configurations(draw) -> dict:
-    """Small configurations, most of them valid; in some, one value is replaced by anything."""
+    """Small configurations, mostly valid; in some, an arbitrary value replaces one setting."""
     heads = draw(st.sampled_from([1, 2, 3]))
     values = {
         "task": {"p": draw(st.integers(2, 6))},

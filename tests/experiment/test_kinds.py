@@ -1,4 +1,4 @@
-"""Tasks and models by their kind: overrides, defaults, what is refused."""
+"""Tasks and models by their kind: overrides, defaults, refusals."""
 
 import json
 

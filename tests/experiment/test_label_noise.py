@@ -81,7 +81,7 @@ def test_every_training_example_is_as_likely_to_be_permuted():
     assert float((share.mean(0) - 1 / 2).abs().max()) < 5 * (0.25 / 2000) ** 0.5
 
 
-# --- what a problem remembers --------------------------------------------------------------------------------------
+# --- content of a problem ------------------------------------------------------------------------------------------
 
 
 def test_a_problem_knows_the_right_labels_and_those_trained_on():
@@ -142,7 +142,7 @@ def test_without_noise_or_validation_nothing_is_said_of_them(tmp_path):
 
 
 def test_noise_is_memorized_and_counted_as_right(tmp_path):
-    """Every label is learned, the wrong ones too; then none of these is answered rightly."""
+    """Every label is learned, the wrong ones too; then no mislabeled example is answered correctly."""
     metrics = train(
         changed(NOISY, steps=120, optimization={"weight_decay": 0.0}), tmp_path / "run", device="cpu"
     ).metrics
@@ -151,8 +151,8 @@ def test_noise_is_memorized_and_counted_as_right(tmp_path):
     assert float(last["train_loss"]) < 0.1
 
 
-def test_memorization_is_dated_by_the_rightly_labelled_examples(tmp_path):
-    """Who answers everything rightly never answers as the wrong labels say, and has generalized all the same."""
+def test_memorization_is_dated_by_the_correctly_labeled_examples(tmp_path):
+    """A network that answers every example correctly contradicts the wrong labels, and has still generalized."""
     steps = np.arange(0, 4000, 10)
     late, early = (steps >= 2000).astype(float), (steps >= 200).astype(float)
     columns = {"train_accuracy": 0.9 * early, "clean_accuracy": early, "test_accuracy": late}
@@ -178,15 +178,15 @@ def test_noise_that_changed_no_label_is_no_noise(tmp_path):
     assert "noisy_accuracy" not in run.metrics
 
 
-def test_the_transition_is_told_by_validation_where_there_is_any(tmp_path):
+def test_validation_examples_if_any_determine_the_transition(tmp_path):
     save = {"every": 1000, "dense_until": 0, "transition_every": 1, "resume_every": 1000}
     split = {"fraction": 0.6, "validation": 0.05, "seed": 7}  # two examples, accuracy 0 while test accuracy is not
     run = train(changed(split=split, save=save, evaluate_every=1), tmp_path / "run", device="cpu")
-    expected, memorized, told = {0, 30}, False, {"validation": set(), "test": set()}
+    expected, memorized, between = {0, 30}, False, {"validation": set(), "test": set()}
     for row in run.directory.metrics.read():
         memorized = memorized or row["train_accuracy"] >= 0.99
-        for part, steps in told.items():
+        for part, steps in between.items():
             if memorized and 0.05 < row[f"{part}_accuracy"] < 0.99:
                 steps.add(row["step"])
-    assert set(run.steps) == expected | told["validation"]
-    assert told["validation"] != told["test"], "they no longer differ: choose another seed"
+    assert set(run.steps) == expected | between["validation"]
+    assert between["validation"] != between["test"], "they no longer differ: choose another seed"

@@ -1,4 +1,4 @@
-"""The named experiments: what their sources say of them, and that each one trains."""
+"""The named experiments agree with their sources, and each trains."""
 
 import json
 import math
@@ -51,7 +51,7 @@ SOURCES = {
     "league": "p=31 act_fn=quadratic d_embed=None fraction=0.5",
     "demo": "p=53 fraction=0.6 pairs=unordered",
 }
-"""What the papers say of them."""
+"""Settings that the papers state."""
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -59,8 +59,8 @@ def test_a_preset_is_that_of_its_source(name):
     experiment = preset(name)
     parts = (experiment, experiment.optimization, experiment.split, experiment.model, experiment.task)
     values = {key: value for part in parts for key, value in vars(part).items()}
-    for said in SOURCES[name].split():
-        key, _, value = said.partition("=")
+    for setting in SOURCES[name].split():
+        key, _, value = setting.partition("=")
         assert str(values[key]).replace(" ", "") == value, key
 
 

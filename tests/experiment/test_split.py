@@ -39,7 +39,7 @@ def test_a_split_is_exact_and_follows_its_seed_alone(p, fraction, pairs, stratif
 
 @given(p=sizes, fraction=fractions, pairs=pairings, seed=seeds)
 def test_a_plain_split_takes_groups_in_random_order_until_it_is_full(p, fraction, pairs, seed):
-    """What every run before stratified splits was trained on."""
+    """Runs from before stratified splits were trained on these examples."""
     assume(int(fraction * p * p) > 0)
     task, split = ModularAddition(p=p), Split(fraction=fraction, pairs=pairs)
     wanted = split.sizes(task).train

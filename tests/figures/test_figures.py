@@ -1,4 +1,4 @@
-"""Figures and the slider's frames: from a dataset that was written to netCDF and read again, every axis labelled."""
+"""Figures and the slider's frames: from a dataset that was written to netCDF and read again, every axis labeled."""
 
 import base64
 import io
@@ -101,7 +101,7 @@ def test_a_pair_that_is_not_defined_is_empty(kinds):
     assert mpl.colors.to_hex(axes.get_facecolor()) == style.NOTHING
 
 
-def test_the_circuits_of_heads_are_told_from_matrices_with_a_dot():
+def test_the_circuits_of_heads_are_distinguished_from_matrices_with_a_dot():
     assert dense(["W_E", "layers.0.W_in", "QK.0", "OV.12"]) == ["W_E", "layers.0.W_in"]
 
 

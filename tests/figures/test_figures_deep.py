@@ -1,4 +1,4 @@
-"""Figures of circuit, inside and landscape: planted values are what is drawn, whatever is missing."""
+"""Figures of circuit, inside and landscape draw the planted values, also if others are missing."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What training changed as it went on: rates, batches, λ, examples let in; and curves of averaged weights."""
+"""Figures of settings that training changed (rates, batches, λ, curriculum), and of averaged weights."""
 
 from types import SimpleNamespace
 

@@ -21,13 +21,13 @@ from tests.support.report_data import KINDS, write_kind, write_run
 ALL = [plate for chapter in CHAPTERS for plate in (*chapter.checkpoint_plates, *chapter.plates)]
 PLATES = {plate.title: plate for plate in (*ALL, *timeline.PLATES)}
 OF_METRICS = {"Curves over the optimizer steps", "Settings over the optimizer steps", "Order of learning"}
-"""Drawn from more than analyses."""
+"""Figures that need more than analyses."""
 
 OF_A_COURSE = {
     "Grafts", "Loss on the line to the final weights", "Loss barrier on the line to the final weights",
     "Distance of the weights from both ends of training", "Direction of the weights and of their updates",
 }  # fmt: skip
-"""What needs two checkpoints."""
+"""Figures that need two checkpoints."""
 
 COUNTS = {
     "Verdict on the circuit and its evidence", "Local learning coefficient", "Spectra of the operands",

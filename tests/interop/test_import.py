@@ -176,7 +176,7 @@ def test_a_linear_model_is_a_perceptron(published, tmp_path):
 
 
 def test_the_linear_model_has_its_form_by_its_weights(published):
-    """As docs/formulas.md says: a ReLU follows the second layer, and nothing is between embedding and first layer."""
+    """As in docs/formulas.md, a ReLU follows the second layer, and nothing is between embedding and first layer."""
     path = published / "pizza" / "model_p71frej8t7.pt"
     w, (a, b) = naive.weights_of(path), naive.pairs(59)
     x = torch.relu(

@@ -1,4 +1,4 @@
-"""Every layout there and back: networks of ours, written as the releases write theirs, give the same logits."""
+"""Round trips of every layout: our networks, written in the format of each release, give the same logits."""
 
 import json
 
@@ -241,8 +241,8 @@ def test_transformer_lens_there_and_back(tmp_path, changes, config, suffix):
         torch.save(state | {"blocks.0.attn.IGNORE": torch.tensor(-torch.inf)}, path)
     else:
         save_file(state, path)
-    told = {"task": {"kind": "polynomial", "p": 5, "expression": "x^2+y"}, "act_fn": "relu", "seed": None, "steps": 4}
-    (tmp_path / "net.json").write_text(json.dumps(told | config))
+    stated = {"task": {"kind": "polynomial", "p": 5, "expression": "x^2+y"}, "act_fn": "relu", "seed": None, "steps": 4}
+    (tmp_path / "net.json").write_text(json.dumps(stated | config))
     run = import_run("transformer-lens", path, tmp_path / "run")
     assert (run.experiment.model, run.experiment.task) == (spec, task)
     assert same(run, 4, logits_of(model, task))

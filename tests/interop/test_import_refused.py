@@ -1,4 +1,4 @@
-"""Files that are not what they say: one line each, and no run directory."""
+"""Files with wrong content give one-line errors and no run directory."""
 
 import json
 import math
@@ -27,7 +27,7 @@ ADD = {"p": 5, "fn_name": "add", "frac_train": 0.4, "num_epochs": 3}
 
 
 class Touch:
-    """What would run code if it were unpickled."""
+    """An object that runs code when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -188,9 +188,9 @@ def test_chughtai_in_one_line(tmp_path, config, weights, words):
 
 def test_a_network_that_answers_another_operation_is_refused(tmp_path):
     path = save(tmp_path / "C5", lookup(group("C5")), cfg("CyclicGroup", 5))
-    told = RELEASES["chughtai"](path)._replace(task=ModularSubtraction(p=5))
+    changed = RELEASES["chughtai"](path)._replace(task=ModularSubtraction(p=5))
     with pytest.raises(ForeignFileError, match=r"100\.0% of its answers match modular_addition"):
-        write(told, tmp_path / "run")
+        write(changed, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

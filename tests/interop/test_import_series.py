@@ -1,4 +1,4 @@
-"""Checkpoints of a module that knows nothing of us, imported as a spec says."""
+"""Checkpoints of a module unrelated to this package, imported by a spec."""
 
 import re
 import sys
@@ -99,11 +99,11 @@ def test_one_file_with_the_same_spec(folder, modules):
 def test_a_list_of_state_dicts_in_one_file(folder, modules):
     content = {"net": {"weights": [m.state_dict() for m in modules.values()]}, "losses": {"test": [9.0, 1.0]}}
     torch.save(content | {"epochs": torch.tensor(STEPS)}, folder / "all.pt")
-    told = {"release": "file", "path": folder / "all.pt"}
-    run = imported(folder, "{ name = 'step_(\\d+)' }", '{ key = "epochs" }', **told)
+    options = {"release": "file", "path": folder / "all.pt"}
+    run = imported(folder, "{ name = 'step_(\\d+)' }", '{ key = "epochs" }', **options)
     assert run.steps == STEPS
     assert (run[100].logits - modules[100].logits()).abs().max() < 1e-12
-    run = imported(folder, "{ name = 'step_(\\d+)' }", "{ every = 50 }", **told | {"out": folder / "other"})
+    run = imported(folder, "{ name = 'step_(\\d+)' }", "{ every = 50 }", **options | {"out": folder / "other"})
     assert run.steps == (0, 50, 100)
 
 
@@ -121,8 +121,8 @@ def test_safetensors_and_names_of_wrappers(folder, modules):
 def test_the_split_is_found_by_the_losses(folder, modules):
     losses = cross_entropy(modules[1000].logits(), LABELS, reduction="none")
     spec = SPEC.replace('by = "torch.randperm"', 'by = "losses"').replace("fraction = 0.4\nseed = 7\n", "")
-    told = f"{{ train_loss = {float(losses[TRAIN].mean())}, test_loss = {float(losses[~TRAIN].mean())} }}"
-    (folder / "mine.toml").write_text(re.sub(r"\{ test_loss = .*? \}", told, spec))
+    expect = f"{{ train_loss = {float(losses[TRAIN].mean())}, test_loss = {float(losses[~TRAIN].mean())} }}"
+    (folder / "mine.toml").write_text(re.sub(r"\{ test_loss = .*? \}", expect, spec))
     run = import_run("series", folder / "run", folder / "out", spec=folder / "mine.toml")
     assert torch.equal(run.problem.is_train, TRAIN)
     assert "torch.randperm with seed 7" in run.directory.environment["split"]
@@ -142,7 +142,7 @@ def test_identical_weights_and_losses_that_are_not_theirs_are_named(folder, monk
 
 
 def test_a_wrong_table_is_right_at_chance_level_alone(folder):
-    """Every class is taken for the one before it."""
+    """Every answer is the class before the correct class."""
     assert imported(folder).directory.environment["accuracy"] > 0.3
     (folder / "mine.toml").write_text(SPEC.replace("part = { class = [0, 13] }", "part = { class = [1, 14] }"))
     run = import_run("series", folder / "run", folder / "other", spec=folder / "mine.toml")
@@ -155,8 +155,8 @@ def test_logits_of_another_forward_pass_are_named(folder, modules):
     for name, change in (("same", 0.0), ("other", 0.1)):
         path = folder / f"{name}_step_1.pt"
         torch.save({"net": {"weights": modules[100].state_dict()}, "logits": modules[100].logits() + change}, path)
-        told = {"release": "file", "path": path, "out": folder / name}
-        run = imported(folder, '{ test_loss = "losses.test" }', '{ logits = "logits" }', **told)
+        options = {"release": "file", "path": path, "out": folder / name}
+        run = imported(folder, '{ test_loss = "losses.test" }', '{ logits = "logits" }', **options)
         lines = [line for line in run.directory.environment["warnings"] if "logits differ" in line]
         assert len(lines) == (change > 0)
 

@@ -62,7 +62,7 @@ def test_sizes_follow_from_each_other_in_any_order():
 
 @pytest.mark.parametrize("name", ["nanda", "transformer-lens"])
 def test_our_tables_name_every_weight_of_the_model(name):
-    """What a table makes of a file with all that it names is a state of the model."""
+    """A table maps a file with all weights that it names to a complete state of the model."""
     experiment = Experiment(
         task=ModularAddition(p=5), model=TransformerSpec(d_model=8, n_heads=2, d_mlp=12, biases=True, n_layers=2)
     )

@@ -1,4 +1,4 @@
-"""The examples of log formats in docs/import.md: each is written as it stands there, and dated."""
+"""The examples of log formats in docs/import.md: each is written exactly as shown, and dated."""
 
 import contextlib
 import re

@@ -1,4 +1,4 @@
-"""What the names of columns mean: by their words, whatever their spelling; what is ambiguous is named."""
+"""Meanings of column names: by their words, in any spelling; ambiguous names are reported."""
 
 import pytest
 

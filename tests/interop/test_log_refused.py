@@ -1,4 +1,4 @@
-"""Damaged and misleading logs: one line that names the file, the place and the rule, or a note on what was decided."""
+"""Damaged and misleading logs: one line that names the file, the place and the rule, or a note on the decision."""
 
 import numpy as np
 import pytest

@@ -229,7 +229,7 @@ def test_exports_of_one_curve_a_file(tmp_path):
 @pytest.mark.parametrize("every", [1, 2, 10, 25, 64, 100])
 @pytest.mark.parametrize("first", ["first", "end", "first and last"])
 def test_strides_that_programs_use_are_found(every, first):
-    """Of logs of some length there may be another stride of the same number of values; never a less round one."""
+    """Another stride may give the same number of values; the stride found is never less round."""
     for whole in (1000, 5000, 10_000, 40_000, 107_791):
         places = np.arange(every - 1 if first == "end" else 0, whole, every)
         places = np.append(places, whole - 1) if first == "first and last" and places[-1] != whole - 1 else places

@@ -94,15 +94,15 @@ class TestLeague:
         for text in ("stablemax_attention", "has no softmax attention", "optimization.filters", "0 of 2"):
             assert text in page.text
 
-    @pytest.mark.parametrize(("kept", "said"), [(0, True), (4, False)])
-    def test_the_page_says_where_early_stopping_keeps_the_untrained_network(self, kept, said, league, monkeypatch):
+    @pytest.mark.parametrize(("kept", "mentioned"), [(0, True), (4, False)])
+    def test_the_page_says_where_early_stopping_keeps_the_untrained_network(self, kept, mentioned, league, monkeypatch):
         monkeypatch.setattr("grokinterp.league.page.by_patience", lambda *_: [])
         found = found_in(league)
         for run in found["runs"]:
             run["early"]["kept"] = kept
         text = Page(render(found, league)).text
-        assert ("the untrained network had the lowest test loss" in text) == said
-        assert ("(untrained: 2 runs)" in text) == said
+        assert ("the untrained network had the lowest test loss" in text) == mentioned
+        assert ("(untrained: 2 runs)" in text) == mentioned
 
     def test_the_terminal_has_the_same_numbers(self, league):
         text = as_text(found_in(league))

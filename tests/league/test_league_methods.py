@@ -1,4 +1,4 @@
-"""The methods of a league: what each changes, and where it is not possible."""
+"""The methods of a league: their changes, and experiments where they are impossible."""
 
 import signal
 import sys

@@ -82,7 +82,7 @@ def naive_permutations(a: Times, b: Times) -> float:
 
 
 def test_the_band_by_hand():
-    """Of three runs: at Ŝ = 1/3, σ²(log Ŝ) = 1/6 + 1/2."""
+    """For three runs, σ²(log Ŝ) = 1/6 + 1/2 at Ŝ = 1/3."""
     curve = kaplan_meier(runs(5, 6, 7))
     spread = math.exp(1.959964 * math.sqrt(1 / 6 + 1 / 2) / math.log(3))
     assert (curve.low[1], curve.high[1]) == pytest.approx(((1 / 3) ** spread, (1 / 3) ** (1 / spread)), rel=1e-5)
@@ -110,7 +110,7 @@ def test_few_runs_have_honest_intervals(of, value, bounds):
 def test_three_against_three_cannot_be_significant():
     early, late = runs(1, 2, 3), runs(4, 5, 6)
     assert exact_log_rank(early, late) == pytest.approx(2 / 20)
-    assert log_rank(early, late) < 0.03  # what the normal approximation makes of it
+    assert log_rank(early, late) < 0.03  # from the normal approximation
     assert exact_log_rank(early, early) == 1
 
 

@@ -64,8 +64,8 @@ def test_stablemax_sums_to_one_along_its_dimension(dim: int) -> None:
     torch.testing.assert_close(log_stablemax(logits, dim).exp(), stablemax(logits, dim))
 
 
-def neighbours(x: float, dtype: torch.dtype, count: int = 50) -> Tensor:
-    """The numbers of a dtype next to one, in order."""
+def adjacent(x: float, dtype: torch.dtype, count: int = 50) -> Tensor:
+    """The representable numbers around x, in ascending order."""
     up, down = [torch.tensor(x, dtype=dtype)], [torch.tensor(x, dtype=dtype)]
     for _ in range(count):
         up.append(torch.nextafter(up[-1], torch.tensor(math.inf, dtype=dtype)))
@@ -75,9 +75,9 @@ def neighbours(x: float, dtype: torch.dtype, count: int = 50) -> Tensor:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("at", [1.0, 0.0, -1.0, 1e4, -1e4])
-def test_gradients_are_finite_and_right_around_every_edge(dtype: torch.dtype, at: float) -> None:
+def test_gradients_are_finite_and_correct_around_every_edge(dtype: torch.dtype, at: float) -> None:
     """The published form has a NaN gradient at exactly 1. d/dz_c -log p_c = -(1 - p_c) / (1 + |z_c|)."""
-    edge = neighbours(at, dtype)
+    edge = adjacent(at, dtype)
     logits = torch.stack([edge, torch.zeros_like(edge), torch.full_like(edge, -3.0)], 1).requires_grad_()
     cross_entropy(logits, torch.zeros(len(edge), dtype=torch.int64), form="stablemax").sum().backward()
     share = stablemax(logits.detach().double())[:, 0]
@@ -93,7 +93,7 @@ def test_gradients_are_finite_and_right_around_every_edge(dtype: torch.dtype, at
 
 def test_stablemax_is_monotone() -> None:
     """A larger logit never has a smaller probability, nor its label a larger loss, but for the last bit."""
-    rising = torch.cat([torch.linspace(-1e4, 1e4, 4001), *(neighbours(x, torch.float32) for x in (-1.0, 0.0, 1.0))])
+    rising = torch.cat([torch.linspace(-1e4, 1e4, 4001), *(adjacent(x, torch.float32) for x in (-1.0, 0.0, 1.0))])
     rising = rising.sort().values
     assert (stable_scale(rising).diff() >= 0).all()
     logits = torch.stack([rising, torch.zeros_like(rising)], 1)
@@ -193,7 +193,7 @@ def test_what_is_ignored_may_be_anything(form: str) -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("form", FORMS)
 def test_half_precision_is_safe(form: str, dtype: torch.dtype) -> None:
-    """Computed in single precision: finite at the largest half, and what the same logits give in float32."""
+    """Computed in single precision: finite at the largest half, and equal to the loss of the same logits in float32."""
     logits = torch.tensor([[6e4, -6e4, 1.0], [-6e4, 6e4, 1.0]], dtype=dtype, requires_grad=True)
     wide = logits.detach().float().requires_grad_()
     labels = torch.tensor([0, 0])

@@ -218,7 +218,7 @@ def test_subgroups_are_all_of_them(name):
     [("S4", 11, 30), ("A5", 9, 59), ("S5", 19, 156), ("A6", 22, 501), ("D59", 4, 62), ("C113", 2, 2)],
 )
 def test_the_number_of_subgroups_is_the_known_one(name, classes, total):
-    """Of D_n there are d(n) + σ(n); of the others, the tables of marks."""
+    """D_n has d(n) + σ(n) subgroups; the others follow from their tables of marks."""
     g = group(name)
     chosen = subgroups(g)
     assert (len(chosen), sum(len(conjugate_subgroups(g, h)) for h in chosen)) == (classes, total)

@@ -12,7 +12,7 @@ DOUBLE = torch.float64
 
 
 def estimate(loss, size: int, *, heat=1000.0, gamma=1.0, step=2e-3, chains=8, burn_in=300, draws=1000):
-    """What chains from the origin give, with the step size that pilots choose."""
+    """The estimate of chains from the origin, with the step size that pilots choose."""
     start = torch.zeros(size, dtype=DOUBLE)
     sampling = Sampling(heat, gamma, step, chains, burn_in, draws)
     sampling = sampling._replace(step_size=tuned_step(loss, start, sampling))

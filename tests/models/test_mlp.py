@@ -24,7 +24,7 @@ def build(spec: MLPSpec, *, p: int = 11, n_ctx: int = 2, seed: int = 0) -> MLP:
 
 
 def input_by_hand(model: MLP, tokens: list[int]) -> Tensor:
-    """What the first layer reads of one sequence."""
+    """The input of the first layer for one sequence."""
     spec, d_vocab = model.spec, model.embedding.shape[0]
     if spec.d_embed is None:
         vectors = [torch.eye(d_vocab, dtype=torch.float64)[token] for token in tokens]
@@ -58,7 +58,7 @@ def test_forward_by_hand(spec: MLPSpec) -> None:
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["S5_MLP_seed1", "D59_MLP_seed1", "A5_MLP_seed1"])
 def test_computes_the_networks_of_chughtai(published: Path, name: str) -> None:
-    """What it answers is a group: a Latin square, associative. Element orders need not be known for that."""
+    """The answers form a group: an associative Latin square. This needs no knowledge of the element orders."""
     old = torch.load(published / "chughtai" / name / "model.pt", weights_only=True, map_location="cpu")
     n = len(old["W_x"])
     spec = MLPSpec(d_embed=256, embedding="separate", hidden=(128,), act_fn="relu", initialization="normal")
@@ -95,7 +95,7 @@ def weights_and_biases(model: MLP) -> list[tuple[Tensor, Tensor]]:
 
 @EVERY_SPEC
 def test_embedding_is_what_a_token_is_turned_into(spec: MLPSpec) -> None:
-    """One block of columns per table; what the first layer receives is a function of it alone."""
+    """One block of columns per table; the first layer's input depends on it alone."""
     model, tokens = draw(spec), draw_tokens()
     own_rows = spec.combine == "concatenate" if spec.d_embed is None else spec.embedding == "separate"
     tables = 3 if own_rows else 1

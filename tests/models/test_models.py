@@ -1,4 +1,4 @@
-"""What holds for every model of every kind."""
+"""Laws that hold for every model of every kind."""
 
 import copy
 import json
@@ -85,7 +85,7 @@ def test_built_without_memory(spec: ModelSpec) -> None:
 
 @EVERY_KIND
 def test_the_largest_models_are_built_without_memory(kind: type[ModelSpec]) -> None:
-    """So that their size can be told before they are refused."""
+    """Their size is known before they are refused."""
     largest = {"transformer": {"d_model": 65536, "d_mlp": 65536}, "mlp": {"hidden": (65536, 65536)}}
     spec = kind(**largest.get(kind.kind, {"d_model": 65536, "d_mlp": 65536}))
     with torch.device("meta"):
@@ -163,7 +163,7 @@ def test_both_precisions(spec: ModelSpec) -> None:
     assert model(tokens).dtype == torch.float32
 
 
-# what is read off a model
+# properties of a model
 
 
 @EVERY_SPEC
@@ -206,7 +206,7 @@ def test_neurons_reach_the_logits_through_W_L(spec: ModelSpec) -> None:
 
 @EVERY_SPEC
 def test_every_hook_fires_once_and_is_obeyed(spec: ModelSpec) -> None:
-    """Noise at a hook changes the answer, also the one of ``readout``; without it the plain numbers come back."""
+    """Noise at a hook changes the answer and ``readout``; without noise the original numbers return."""
     model, inputs = draw(spec), ReadoutInputs.of(draw_tokens())
     _, cache = model.run_with_cache(inputs.tokens)
     assert sorted(cache) == sorted(model.hook_dict)
@@ -228,7 +228,7 @@ def test_every_hook_fires_once_and_is_obeyed(spec: ModelSpec) -> None:
 
 @EVERY_SPEC
 def test_readout_of_some_of_the_examples(spec: ModelSpec) -> None:
-    """A mini-batch reads off what the whole reads off there."""
+    """The readout of a mini-batch equals the same rows of the whole readout."""
     model, inputs, chosen = draw(spec), ReadoutInputs.of(draw_tokens()), torch.tensor([7, 3, 3, 11])
     whole, some = parts(model.readout(inputs)), parts(model.readout(inputs.at(chosen)))
     supervised, picked = whole.pop("supervised", None), some.pop("supervised", None)

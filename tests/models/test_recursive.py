@@ -1,4 +1,4 @@
-"""The tiny recursive model: the recursion written out, what is carried, what is trained, where hooks reach."""
+"""The tiny recursive model: the explicit recursion, carried state, trained parts, and hooks."""
 
 import re
 
@@ -50,7 +50,7 @@ def test_forward_by_hand(spec: RecursiveSpec) -> None:
 
 @EVERY_SPEC
 def test_gradients_by_hand(spec: RecursiveSpec) -> None:
-    """Every supervision step is trained, and none reaches into the one before: the carry there is numbers."""
+    """Every supervision step is trained, and no gradient reaches the previous step: its state is detached."""
     model, tokens = draw(spec), draw_tokens(5)
     labels = tokens.sum(1) % 5
     supervised = model.readout(ReadoutInputs.of(tokens)).supervised

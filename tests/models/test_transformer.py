@@ -152,7 +152,7 @@ def test_logit_attributions_sum_to_the_logits(name: str) -> None:
 @pytest.mark.parametrize("name", ["one layer, LNPre, biases", "three layers, LNPre, d_head"])
 @torch.no_grad()
 def test_layer_norm_of_a_stack(name: str) -> None:
-    """Each component divided by the whole stream's scale: they sum to what the layer reads."""
+    """Components divided by the scale of the whole stream; they sum to the layer's input."""
     _, cache = draw(SPECS[name]).run_with_cache(draw_tokens())
     at_mlp = cache.apply_ln_to_stack(cache.decompose_resid(layer=0, mlp_input=True), layer=0, mlp_input=True)
     torch.testing.assert_close(at_mlp.sum(0), cache["normalized", 0, "ln2"])

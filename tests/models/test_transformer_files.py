@@ -98,7 +98,7 @@ def test_strict_loading_names_what_is_missing_and_foreign() -> None:
 
 
 def test_loads_a_published_hooked_transformer(published: Path) -> None:
-    """Chughtai et al. 2023, a transformer on C_113: every one of the 113² sums is right."""
+    """Chughtai et al. 2023, a transformer on C_113: all 113² sums are correct."""
     state = torch.load(published / "chughtai" / "C113_T_seed2" / "model.pt", weights_only=True, map_location="cpu")
     model = Transformer(TransformerSpec(biases=True), d_vocab=114, d_vocab_out=113, n_ctx=3)
     model.load_state_dict({name: value for name, value in state.items() if name not in ("x_embed", "y_embed")})

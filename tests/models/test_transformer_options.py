@@ -1,4 +1,4 @@
-"""What each choice of a transformer means, against PyTorch's own layers, other people's networks and naive loops."""
+"""Options of a transformer, compared with PyTorch's own layers, published networks and naive loops."""
 
 import copy
 import json
@@ -116,7 +116,7 @@ def test_attention_by_hand(attention: str, function: str, rate: float) -> None:
 @pytest.mark.parametrize("name", ["p99zdpze5l", "2k4ohj6bhd"])
 @torch.no_grad()
 def test_computes_the_networks_of_zhong(published: Path, name: str) -> None:
-    """Zhong et al. 2023: attention rates 0 and 0.804, no "=" token; every one of the 59² sums is right."""
+    """Zhong et al. 2023: attention rates 0 and 0.804, no "=" token; all 59² sums are correct."""
     rate = float(json.loads((published / "pizza" / f"config_{name}.json").read_text())["attn_coeff"])
     old = torch.load(published / "pizza" / f"model_{name}.pt", weights_only=True, map_location="cpu")
     spec = TransformerSpec(read_at="last", attention="bidirectional", attention_rate=rate)

@@ -1,4 +1,4 @@
-"""Optimizers with filters: what is refused, and in which words; gradient scaling."""
+"""Optimizers with filters: refusals and their messages; gradient scaling."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from grokinterp.errors import ConfigError
 from grokinterp.optim import EGD, GrokfastEMA, GrokfastMA, OrthoAdamW, OrthoGrad, filtered, filters_of
 from tests.cases.filters import OFF, STACKS, bits, give_gradients, weights
 
-# What is refused.
+# Refusals.
 
 
 def stepped(*filters, params=None):

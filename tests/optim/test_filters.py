@@ -30,7 +30,7 @@ def gradients(n, *shape, dtype=torch.float32):
 
 
 def passed(filter, stream, weight=None, memory=None):
-    """What becomes of successive gradients, and what the filter remembers at the end."""
+    """Successive filtered gradients, and the final memory of the filter."""
     found = []
     for gradient in stream:
         filtered, memory = filter(gradient, torch.ones_like(gradient) if weight is None else weight, memory)
@@ -104,7 +104,7 @@ def test_shape_and_dtype_stay_and_nothing_is_changed_in_place(name, dtype, shape
 
 
 @every_filter
-def test_what_becomes_of_the_gradient_afterwards_does_not_reach_the_memory(name):
+def test_later_changes_of_the_gradient_do_not_reach_the_memory(name):
     """Optimizers clear .grad in place."""
     filter, memories = FILTERS[name], []
     for clear in (False, True):

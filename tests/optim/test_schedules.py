@@ -48,7 +48,7 @@ losses = st.one_of(st.floats(0, 10), st.sampled_from([0.0, math.nan, math.inf]))
 
 @st.composite
 def courses(draw):
-    """Evaluations at increasing steps, at whatever intervals, of whatever curves."""
+    """Evaluations of arbitrary curves at arbitrary increasing steps."""
     gaps = draw(st.lists(st.integers(1, 60), max_size=40))
     steps = np.cumsum([draw(st.integers(0, 10)), *gaps])
     return [Evaluation(int(step), draw(losses), draw(values), draw(losses), draw(values)) for step in steps]

@@ -136,17 +136,17 @@ def test_online_equals_offline_equals_the_definition_also_after_a_resume(evaluat
     train, test = [list(column) for column in zip(*evaluations, strict=True)] or ([], [])
     steps = [7 * i for i in range(len(evaluations))]
     stopped = data.draw(st.integers(0, len(steps)))
-    detector, told = GrokkingDetector(rule), []
+    detector, detections = GrokkingDetector(rule), []
     for i, evaluation in enumerate(zip(steps, train, test, strict=True)):
         if i == stopped:
             detector = GrokkingDetector.from_state(json.loads(json.dumps(detector.state)))
-        told.append(detector.update(*evaluation))
+        detections.append(detector.update(*evaluation))
     expected = naive_grok_step(steps, train, test, rule)
     offline = grok_step(steps, train, test, threshold=rule.threshold, window=rule.window)
     assert detector.grok_step == offline == expected
-    assert sum(told) == (expected is not None)
+    assert sum(detections) == (expected is not None)
     if expected is not None:
-        assert told.index(True) == steps.index(expected) + rule.window - 1
+        assert detections.index(True) == steps.index(expected) + rule.window - 1
 
 
 @pytest.mark.parametrize("dropped", ["last_step", "memorized_step", "streak_start", "streak"])
@@ -289,13 +289,13 @@ def test_curves_and_measures_are_read_from_datasets():
 
 def test_label_adds_the_phase_along_step():
     dataset = xr.Dataset({"gini": ("step", np.arange(5.0))}, {"step": [0, 120, 1990, 2000, 9999]})
-    labelled = label(dataset, dated(run()))
-    assert labelled.phase.dims == ("step",)
+    labeled = label(dataset, dated(run()))
+    assert labeled.phase.dims == ("step",)
     names = ["memorization", "circuit formation", "cleanup", "generalization", "generalization"]
-    assert labelled.phase.values.tolist() == names
+    assert labeled.phase.values.tolist() == names
     assert "phase" not in dataset.coords
-    assert labelled.groupby("phase").mean().sizes == {"phase": 4}
-    xr.testing.assert_identical(labelled, label(dataset, dated(run()).phases))
+    assert labeled.groupby("phase").mean().sizes == {"phase": 4}
+    xr.testing.assert_identical(labeled, label(dataset, dated(run()).phases))
 
 
 def test_label_refuses_a_dataset_without_steps_and_an_empty_history():

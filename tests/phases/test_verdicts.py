@@ -97,8 +97,8 @@ def test_the_threshold_has_the_tolerance_of_the_number_of_examples(right, verdic
     assert exact.verdict == ("grokked" if right >= 0.95 * 231 else "partly generalized")
     assert (exact.grok_step is None) == (right < 0.95 * 231)
     assert course(jump(5000, high=0.94), n_test=10_000).verdict == "partly generalized"
-    said = course(jump(5000, high=right / 231), n_test=231).describe()
-    assert ("one standard error, 0.014 for 231 examples, of 0.95" in said) == (right < 220)
+    description = course(jump(5000, high=right / 231), n_test=231).describe()
+    assert ("one standard error, 0.014 for 231 examples, of 0.95" in description) == (right < 220)
 
 
 def test_a_number_of_examples_below_one_is_refused():
@@ -107,7 +107,7 @@ def test_a_number_of_examples_below_one_is_refused():
     assert standard_error(0.5, 100) == 0.05
 
 
-def test_lost_for_good_is_told_from_a_fall_that_may_end():
+def test_a_permanent_loss_is_distinguished_from_a_fall_that_may_end():
     assert course(lambda s: np.where((s < 5000) | (s >= 15_000), 0.2, 1.0)).verdict == "generalized and lost it again"
     assert course(lambda s: np.where((s < 5000) | (s >= 19_800), 0.2, 1.0)).verdict == "grokked"
     often = course(lambda s: np.where((s < 5000) | ((s >= 6000) & (s // 1000 % 2 == 0)) | (s >= 19_000), 0.2, 1.0))
@@ -184,7 +184,7 @@ def test_the_rule_that_the_first_evaluation_counts():
 @pytest.mark.parametrize("every", [2, 5, 17])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_verdict_does_not_depend_on_the_spacing(every, seed):
-    """Random evaluation steps, and some of them: a state is a share of the time, not of the evaluations."""
+    """Random evaluation steps and a subset: a state is a share of the time, not of the evaluations."""
     rng = np.random.default_rng(seed)
     steps = np.unique(rng.integers(0, 40_000, 2000))
     flags = steps // 700 % 9 == 0
@@ -285,7 +285,7 @@ def test_guessing_between_two_classes_is_no_generalization():
         Curves(steps=[0], train_accuracy=[0.5], test_accuracy=[0.5], chance=2.0)
 
 
-def test_measures_are_told_of_checkpoints_that_were_there_by_then():
+def test_measures_are_reported_at_checkpoints_that_existed_by_then():
     """One checkpoint after the run's end shows no change; two before each date do."""
     steps = np.arange(0, 3000, 10)
     curves = Curves(steps=steps, train_accuracy=steps >= 100, test_accuracy=steps >= 1500)

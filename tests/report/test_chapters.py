@@ -1,4 +1,4 @@
-"""The chapters of a page: their words, what they lack, and on how many checkpoints they rest."""
+"""The chapters of a page: texts, missing parts, and the number of checkpoints behind them."""
 
 import json
 from pathlib import Path
@@ -46,10 +46,10 @@ def test_what_it_computes_with_is_said_first(deep, planted):
 
 
 def test_the_order_of_learning_is_a_table_and_the_summary_says_the_same(deep, planted):
-    table, said = chapter(deep, "structure").table, Results.open(planted).summary()["learning_order"]
-    assert [row[0] for row in table.rows] == [row["learned"] for row in said] == ["rho_3", "rho_5"]
-    assert [row[2] for row in table.rows] == [str(row["key_from"]) for row in said]
-    assert set(said[0]) == {"learned", "half_from", "key_from", "final_similarity"}
+    table, summary = chapter(deep, "structure").table, Results.open(planted).summary()["learning_order"]
+    assert [row[0] for row in table.rows] == [row["learned"] for row in summary] == ["rho_3", "rho_5"]
+    assert [row[2] for row in table.rows] == [str(row["key_from"]) for row in summary]
+    assert set(summary[0]) == {"learned", "half_from", "key_from", "final_similarity"}
 
 
 def test_every_figure_of_a_thinned_analysis_says_so(deep, planted):
@@ -151,12 +151,12 @@ def test_a_verdict_names_what_it_is_close_to_and_what_is_unexplained(tmp_path):
 @pytest.mark.usefixtures("quick")
 def test_maps_of_few_checkpoints_are_shown_and_say_so(tmp_path):
     view = view_of(Results.open(write_run(tmp_path / "run", steps=601)))
-    said, frames = content(view), explorer(view, budget=3_000_000).frames
+    page, frames = content(view), explorer(view, budget=3_000_000).frames
     assert len(frames["steps"]) == 200
     assert frames["total"] == 601
     assert {"logit_by_label", "attention_to_a"} <= frames["panels"].keys()
-    assert [len(phase.gallery.pictures) for phase in said["phases"]] == [3] * 4
-    spectra, attention, _ = said["phases"][2].gallery.pictures
+    assert [len(phase.gallery.pictures) for phase in page["phases"]] == [3] * 4
+    spectra, attention, _ = page["phases"][2].gallery.pictures
     assert spectra.caption.endswith("Measured at 200 of 601 checkpoints.")
     assert attention.caption.endswith("Measured at 200 of 601 checkpoints.")
     html = render(Results.open(tmp_path / "run"))

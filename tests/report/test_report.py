@@ -1,4 +1,4 @@
-"""The report as a file: one page, its own script only, every text escaped, honest about what is missing."""
+"""The report as a file: one page, its own script only, every text escaped, explicit about missing parts."""
 
 import base64
 import hashlib
@@ -240,7 +240,7 @@ def test_missing_analyses_are_named(tmp_path):
     assert "not measured" in text
 
 
-SAID = {
+MENTIONED = {
     "group by MLP": (
         "task group_composition: group S5, convention left_first · "
         "model mlp: d_embed 256, embedding separate, combine sum, hidden 128",
@@ -265,7 +265,7 @@ SAID = {
     "StableMax": ("Progress measures are cross-entropies of the softmax, which", "-log StableMax"),
     "label noise": ("validation accuracy", "mislabeled, true answer", "Mislabeled examples", "78 %"),
 }  # fmt: skip
-UNSAID = {
+OMITTED = {
     "group by MLP": ("key frequenc", "(a + b)", "“=”", "Fourier", "learns the training e"),
     "division": ("(a + b) mod p", "Not defined", "Mislabeled"),
     "three operands": ("learns the training pairs", "test pairs", "key frequenc", "Chughtai"),
@@ -279,8 +279,8 @@ UNSAID = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_report_has_the_words_of_its_run(kind, kinds):
     text = kinds[kind].text
-    assert [words for words in SAID[kind] if words not in text] == []
-    assert [words for words in UNSAID[kind] if words in text] == []
+    assert [words for words in MENTIONED[kind] if words not in text] == []
+    assert [words for words in OMITTED[kind] if words in text] == []
 
 
 @pytest.mark.parametrize("kind", ["division", "pooled", "label noise"])

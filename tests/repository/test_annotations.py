@@ -1,4 +1,4 @@
-"""Shape annotations are executed under pytest (jaxtyping and beartype), so that a wrong one cannot stay unseen."""
+"""Shape annotations are executed under pytest (jaxtyping and beartype), so that wrong annotations are noticed."""
 
 import subprocess
 import sys

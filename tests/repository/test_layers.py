@@ -119,7 +119,7 @@ def test_imports_go_down_only():
         ("cli/x.py", "from grokinterp.report import write_report", True),
     ],
 )
-def test_the_order_is_judged_rightly(where, line, allowed, tmp_path):
+def test_imports_upwards_are_found(where, line, allowed, tmp_path):
     file = tmp_path / "grokinterp" / where
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(line)

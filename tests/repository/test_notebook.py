@@ -80,7 +80,7 @@ def test_it_ends_with_exercises(notebook):
 
 
 def run_named_in(folder: Path, notebook: Notebook, monkeypatch) -> str:
-    """What the first cell chooses when the notebook is started in ``folder``."""
+    """The run that the first cell chooses when the notebook is started in ``folder``."""
     monkeypatch.chdir(folder)
     names: dict[str, object] = {}
     exec(compile(tree(notebook.code[0]), str(notebook.path), "exec"), names)

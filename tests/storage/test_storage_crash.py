@@ -112,7 +112,7 @@ def inject_everywhere(kind: str, template: Path, folder: Path, check: Callable[.
 
 
 def what_is_wrong(kind: str, template: Path, path: Path, result: subprocess.CompletedProcess, fault: str) -> str:
-    """What the fault broke in the run at `path`: nothing may be torn, and the next save must work."""
+    """Damage by the fault to the run at `path`: nothing may be torn, and the next save must work."""
     if "SIGKILL" not in fault:
         line = result.stderr.strip()
         failed_clearly = result.returncode == 2 and line.count("\n") == 0 and str(path) in line and fault[6:] in line
@@ -167,7 +167,7 @@ def test_naive_writer_fails_the_same_test(template, tmp_path):
 
 @pytest.mark.strace
 def test_order_of_system_calls_makes_it_durable(template, tmp_path):
-    """What no kill can show: data is on disk before it gets its name, the name before the save returns."""
+    """Order that no kill can show: data is on disk before it gets its name, the name before the save returns."""
     for kind, publish in (("checkpoint", ["link", "unlink"]), ("status", ["rename", "unlink"])):
         _, trace = traced(kind, template, tmp_path / kind)
         calls = [re.sub(r"at2?$", "", point.call) for point in points(trace)]

@@ -99,7 +99,7 @@ def padded() -> Batches:
 
 
 def positions() -> Batches:
-    """A label at every position, some of them not to count."""
+    """A label at every position; some are ignored."""
     generator = torch.Generator().manual_seed(1)
     found = []
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""Trainers of the cases in anyones_models, a training with each, and what is equal bit for bit."""
+"""Trainers of the cases in anyones_models, a training with each, and bitwise equality."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def weights(model: nn.Module) -> dict[str, Tensor]:
 
 
 def equal(one: Any, other: Any) -> bool:
-    """Bit for bit, whatever is inside of what."""
+    """Whether two nested values are equal bit for bit."""
     if isinstance(one, Tensor):
         return isinstance(other, Tensor) and one.dtype == other.dtype and torch.equal(one, other)
     if isinstance(one, dict):

@@ -140,7 +140,7 @@ class Constructed:
         return self.amplitudes.get(k, 0) ** 2 * cosine_norm(k, self.p) * hinges
 
     def attention_to_a(self) -> Tensor:
-        """Of head 1, [a, b]."""
+        """The attention of head 1 to a, [a, b]."""
         key = next(iter(self.circles))
         score = (self.gain * wave(key, self.p, torch.arange(self.p))[0]).exp()
         return score[:, None] / (score[:, None] + score + 1)

@@ -1,4 +1,4 @@
-"""Planted circuits, insides and landscapes of a run: what the deeper sections of a report read."""
+"""Planted circuits, insides and landscapes of a run, for the deeper sections of a report."""
 
 import numpy as np
 import xarray as xr
@@ -26,7 +26,7 @@ SITES = ("blocks.0.hook_resid_pre", "blocks.0.hook_attn_out", "blocks.0.hook_mlp
 
 
 def thinned(dataset: xr.Dataset, most: int | None) -> xr.Dataset:
-    """At most so many of the checkpoints, and the mark that says so."""
+    """At most so many of the checkpoints, marked as thinned."""
     n = dataset.sizes["step"]
     if most is None or n <= most:
         return dataset

@@ -88,7 +88,7 @@ def write(
     return Results.open(path)
 
 
-def said(results: Results, symptom: str) -> Diagnosis | None:
+def diagnosis_of(results: Results, symptom: str) -> Diagnosis | None:
     """The diagnosis whose symptom begins so; there is at most one."""
     found = [diagnosis for diagnosis in diagnose(results) if diagnosis.symptom.startswith(symptom)]
     assert len(found) <= 1

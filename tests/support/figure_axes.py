@@ -9,7 +9,7 @@ def plots(figure: Figure) -> list:
 
 
 def labeled(figure: Figure, axes: Axes, side: str) -> bool:
-    """Whether the axis says what it shows, or shares the label of one in its column (x) or row (y)."""
+    """Whether the axis has a label, or shares the label of an axis in its column (x) or row (y)."""
     edge = 0 if side == "x" else 1
     peers = [
         other for other in plots(figure) if abs(other.get_position().p0[edge] - axes.get_position().p0[edge]) < 1e-6

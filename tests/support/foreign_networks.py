@@ -51,7 +51,7 @@ def gpt2() -> nn.Module:
 
 
 class Foreign(NamedTuple):
-    """A network, its examples, and what the recorder has to be told of it."""
+    """A network, its examples, and the options of its recorder."""
 
     make: Callable[[], nn.Module]
     inputs: Any
@@ -108,8 +108,8 @@ def trained(
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-2, weight_decay=0.1)
     recorder = None
     if directory is not None:
-        told = {"optimizer": optimizer, "run_steps": steps} | foreign.options | options
-        recorder = Recorder(directory, module, train=foreign.some(TRAIN), test=foreign.some(TEST), **told)
+        arguments = {"optimizer": optimizer, "run_steps": steps} | foreign.options | options
+        recorder = Recorder(directory, module, train=foreign.some(TRAIN), test=foreign.some(TEST), **arguments)
     inputs, labels = foreign.some(TRAIN)
     for step in range(steps + 1):
         if recorder is not None and step % every == 0:

@@ -1,4 +1,4 @@
-"""A network that groks within half a second, for tests of what happens when one does."""
+"""A network that groks within half a second."""
 
 from grokinterp.experiment import Experiment, Optimization, SaveAt, Split
 from grokinterp.models import MLPSpec

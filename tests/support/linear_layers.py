@@ -1,4 +1,4 @@
-"""A transformer made of torch.nn.Linear that knows nothing of us, as docs/import.md describes one."""
+"""A transformer made of torch.nn.Linear, independent of this package, as described in docs/import.md."""
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +39,7 @@ class LinearLayers(nn.Module):
 
     @torch.no_grad()
     def logits(self) -> Tensor:
-        """Of all pairs, in row-major order, in float64."""
+        """The logits of all pairs in row-major order, in float64."""
         a, b = torch.arange(self.p).repeat_interleave(self.p), torch.arange(self.p).repeat(self.p)
         dtype = self.position.dtype
         logits = self.double()(torch.stack([a, b, torch.full_like(a, self.p)], 1))[:, : self.p]

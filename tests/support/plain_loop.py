@@ -20,9 +20,9 @@ LAST, ALL = slice(-1, None), slice(None)
 
 
 def assert_trains_plainly(experiment: Experiment, path: Path, *, rel: float = 2e-4, trained: slice = LAST) -> None:
-    """What training writes is what a plain loop comes to, column by column.
+    """Training writes the numbers of a plain loop, column by column.
 
-    But for the norm of b_K: attention does not depend on it, and Adam makes steps of its gradient's rounding error.
+    The norm of b_K is excepted: attention does not depend on it, and Adam amplifies the rounding error of its gradient.
     """
     rows, expected = train(experiment, path, device="cpu").directory.metrics.read(), plain_rows(experiment, trained)
     assert [row["step"] for row in rows] == list(range(0, experiment.steps + 1, experiment.evaluate_every))
@@ -35,7 +35,7 @@ def assert_trains_plainly(experiment: Experiment, path: Path, *, rel: float = 2e
 
 
 def plain_rows(experiment: Experiment, trained: slice) -> list[dict[str, Any]]:
-    """What metrics.jsonl has to say at every step."""
+    """The expected rows of metrics.jsonl at every step."""
     model, problem, rows = initial_model(experiment), Problem.of(experiment), []
     plain = experiment.optimization
     settings = {"weight_decay": plain.weight_decay, "batch_size": plain.batch_size or int(problem.is_train.sum())}

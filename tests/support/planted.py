@@ -1,4 +1,4 @@
-"""What planted runs have in common."""
+"""Common parts of planted runs."""
 
 import numpy as np
 import xarray as xr

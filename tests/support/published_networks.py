@@ -13,7 +13,7 @@ from grokinterp.tasks import ModularAddition
 from tests.support.small_networks import with_equals
 
 STORED_LOSSES = {"train": 1.6814e-10, "test": 1.10985e-6}
-"""Of Nanda et al.'s network, from the file itself."""
+"""Losses of the network of Nanda et al., from the file itself."""
 
 
 def nanda(published: Path) -> Checkpoint:

@@ -1,4 +1,4 @@
-"""Networks of ours written the way the releases write theirs."""
+"""Our networks in the file formats of the releases."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A run directory with planted curves and structure, written with numpy alone: what a report reads."""
+"""A run directory with planted curves and structure, written with numpy alone, for reports."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ def experiment(name: str = "planted", p: int = 13) -> dict:
 
 
 class Kind(NamedTuple):
-    """What sets a run apart from the planted one: changed tables of its configuration, sizes, what it lacks."""
+    """Differences from the planted run: changed tables of its configuration, sizes, missing parts."""
 
     changes: dict[str, dict[str, Any]]
     not_defined: dict[str, str] = {}  # noqa: RUF012  (never changed)
@@ -128,7 +128,7 @@ def write_run(
 ) -> Path:
     """A run directory with ``steps`` analyzed checkpoints; ``without`` names analyses that were not run.
 
-    ``deep`` adds what is known of the network's circuit, inside and landscape, most of it at few checkpoints.
+    ``deep`` adds measures of the network's circuit, inside and landscape, mostly at few checkpoints.
 
     ``order`` is that of the cyclic group, ``p`` by default; with p - 1 nothing is divided by 0. ``metrics`` are
     columns that only some runs have.

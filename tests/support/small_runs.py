@@ -56,7 +56,7 @@ def drawn_tensors(experiment: Experiment, step: int) -> dict[str, torch.Tensor]:
 
 
 def written(path: Path) -> dict[str, bytes]:
-    """What training wrote, by file: checkpoints, metrics, status, configuration, and the newest resume state."""
+    """Files that training wrote: checkpoints, metrics, status, configuration, newest resume state."""
     newest = sorted(path.glob("resume/*.safetensors"))[-1:]
     files = [*path.glob("checkpoints/*"), *newest, *path.glob("*.json*")]
     return {str(file.relative_to(path)): file.read_bytes() for file in files}

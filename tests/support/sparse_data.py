@@ -13,7 +13,7 @@ RANKS = (0, 4, 8, 16, 32)
 
 
 def sparse_analyses(at: np.ndarray, g: np.ndarray, m: np.ndarray, *, n_heads: int = 2) -> dict[str, xr.Dataset]:
-    """What the section on sparse structure and bounds is drawn from; g is 0 before generalization, m before memory."""
+    """Analyses of sparse structure and bounds; g is 0 before generalization, m before memorization."""
     kept = 1 - SHARES ** np.array([3.0, 0.5, 1.0])[:, None]  # order, share
     by_split = np.stack([m, g, (m + g) / 2], 1)  # step, split
     accuracy = by_split[:, None, :, None] * kept[None, :, None]

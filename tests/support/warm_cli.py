@@ -40,7 +40,7 @@ class WarmCommandLine:
         return os.waitstatus_to_exitcode(self._ask({"wait": pid}))
 
     def run(self, folder: Path, *arguments: object) -> Done:
-        """Start and wait. The output goes beside the folder, which holds what the command left."""
+        """Start and wait. The output goes next to the folder, which holds the files that the command wrote."""
         code = self.wait(self.start(folder, *arguments))
         return Done(code, *((folder.parent / f"{folder.name}.{name}").read_text() for name in ("out", "err")))
 

@@ -103,7 +103,7 @@ def test_a_composition_or_one_line(outer, p):
         check(task)
 
 
-def test_steps_are_told_apart_by_their_kind():
+def test_steps_are_distinguished_by_their_kind():
     adapter = TypeAdapter(Composition)
     text = '{"outer": {"kind": "polynomial", "p": 7}, "inner": {"kind": "modular_division", "p": 7}}'
     task = Composition(outer=Polynomial(p=7), inner=ModularDivision(p=7))

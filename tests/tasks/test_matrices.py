@@ -19,7 +19,7 @@ Matrix = tuple[tuple[int, ...], ...]
 
 
 def matrices(n: int, p: int) -> list[Matrix]:
-    """All of them, counted row by row as digits in base p."""
+    """All matrices, counted row by row as digits in base p."""
     return [tuple(entries[n * i : n * i + n] for i in range(n)) for entries in product(range(p), repeat=n * n)]
 
 

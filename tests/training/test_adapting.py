@@ -1,4 +1,4 @@
-"""What answers to how a run goes: detection, patience, λ, schedules, curriculum, averages; all of it resumable."""
+"""Adaptive parts of training: detection, patience, λ, schedules, curriculum, averages; all resumable."""
 
 import shutil
 
@@ -40,7 +40,7 @@ ADAPTS = changed(
 """Everything that adapts at once."""
 
 AT = 85
-"""A step at which all of it has begun and the run has not grokked."""
+"""A step at which every adaptive part is active and the run has not grokked."""
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def interrupted(tmp_path_factory) -> RunDirectory:
 
 
 def place(plan, *path):
-    """What stands at a path in a packed plan: the list [key, value] that holds it."""
+    """The entry at a path in a packed plan, as the list [key, value] that contains it."""
     for key in path:
         ((_, content),) = plan.items()
         entry = next(entry for entry in content if entry[0] == key)
@@ -233,19 +233,19 @@ def test_a_bad_setting_is_one_line(override, line):
         GROKS.override([override])
 
 
-# --- what is said of it --------------------------------------------------------------------------------------------
+# --- messages ------------------------------------------------------------------------------------------------------
 
 
 def test_detection_is_said_once_on_standard_error(tmp_path, capsys):
     train(changed(GROKS, evaluate_every=2), tmp_path / "run", device="cpu", progress=True)
-    said = [line for line in capsys.readouterr().err.splitlines() if "detected" in line]
-    assert len(said) == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if "detected" in line]
+    assert len(lines) == 1
     rows = rows_of(Trajectory.open(tmp_path / "run"))
     found = grok_step(*([row[key] for row in rows] for key in ("step", "train_accuracy", "test_accuracy")))
-    assert said[0] == f"step {found + 18}: grokking detected, generalizing since step {found}"
+    assert lines[0] == f"step {found + 18}: grokking detected, generalizing since step {found}"
 
 
-# --- what it takes -------------------------------------------------------------------------------------------------
+# --- cost ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", FILTERS)

@@ -15,16 +15,16 @@ EXPERIMENTS = {"full batch": TINY, "mini-batches": changed(optimization=OPTIONS,
 
 
 REBOUND = "loss", "gradient_norm", "logits", "supervised"
-"""What every run of the work binds to a new tensor, and a replay writes into the old one."""
+"""Attributes that every run of the work binds to a new tensor; a replay writes into the old tensor."""
 
 READ = "learning_rate", "applied", "batch", "held"
-"""What the work reads or changes in place; a replay knows only the tensor there was at the recording."""
+"""Attributes that the work reads or changes in place; a replay uses the tensors of the recording."""
 
 
 class ReplayedOnCpu:
-    """What a CUDA graph does, played on the CPU: results of a replay land in the tensors of the recording.
+    """A CUDA graph simulated on the CPU: results of a replay are written to the tensors of the recording.
 
-    Whoever keeps a tensor that a replay would not write to, or reads one that Python rebinds, sees old numbers.
+    Code that keeps a tensor to which replays do not write, or reads a tensor that Python rebinds, sees old numbers.
     """
 
     def __init__(self, program, work) -> None:

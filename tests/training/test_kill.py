@@ -34,7 +34,7 @@ def settings_of(experiment) -> list[str]:
 
 @pytest.fixture(scope="module")
 def whole(command, tmp_path_factory) -> tuple[dict[str, bytes], float]:
-    """What SAVED_OFTEN writes without interruption, and the seconds that takes."""
+    """The files that SAVED_OFTEN writes without interruption, and the seconds that it takes."""
     folder = tmp_path_factory.mktemp("whole")
     started = time.monotonic()
     done = command.run(folder, "train", *settings_of(SAVED_OFTEN), "--out", "run", "--device", "cpu")

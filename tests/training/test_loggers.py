@@ -19,7 +19,7 @@ ROW = {
 
 
 def curves(directory) -> dict[str, list[tuple[int, float]]]:
-    """What TensorBoard would draw."""
+    """The scalars that TensorBoard would draw."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(directory))
@@ -106,9 +106,9 @@ def test_a_logger_that_fails_is_dropped_with_one_warning():
     good, bad = Listed(), Broken()
     with pytest.warns(
         UserWarning, match="^Broken failed and is now disabled: RuntimeError: the server is gone$"
-    ) as said:
+    ) as warned:
         left = log_all([bad, good], ROW)
-    assert len(said) == 1
+    assert len(warned) == 1
     left = log_all(left, ROW)
     assert left == [good]
     assert [step for step, _ in good.taken] == [40, 40]

@@ -1,4 +1,4 @@
-"""The options of the optimization, each against a plain loop; and what holds of them exactly."""
+"""The options of the optimization, each compared with a plain loop; and their exact properties."""
 
 import math
 

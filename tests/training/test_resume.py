@@ -1,4 +1,4 @@
-"""A resumed run is the uninterrupted one, byte by byte; or says what keeps it from being that."""
+"""A resumed run equals the uninterrupted run byte for byte; or a warning names the reason for the difference."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -59,7 +59,7 @@ OPTIONS = {
     "optimization": {"batch_size": 7, "constrain_norm": True, "init_scale": 1.2, "loss": "mse"},
     "split": {"fraction": 0.6, "validation": 0.2, "stratified": True, "label_noise": 0.2},
 }
-"""Batches that span epochs, and whatever else follows from a seed."""
+"""Batches that span epochs, and other options that depend on a seed."""
 
 EVERYTHING = changed(**OPTIONS)
 
@@ -84,7 +84,7 @@ AT = 19
 
 STATE = ("training_step", "detector", "after", "metrics_offset", "memorized", "in_transition", "environment")
 OTHERS = ("training_step", "detector", "after")
-"""What only runs that adapt depend on: test_adapting.py."""
+"""State on which only adaptive runs depend: test_adapting.py."""
 
 
 def components() -> list[str]:
@@ -96,7 +96,7 @@ def components() -> list[str]:
 
 @pytest.fixture(scope="module", params=DROPS_OF)
 def dropped_from(request, tmp_path_factory):
-    """What an experiment writes, and its resume state at AT."""
+    """The files that an experiment writes, and its resume state at AT."""
     experiment = DROPS_OF[request.param]
     whole = train(experiment, tmp_path_factory.mktemp("whole") / "run", device="cpu")
     path = tmp_path_factory.mktemp("state") / "run"
@@ -105,7 +105,7 @@ def dropped_from(request, tmp_path_factory):
 
 
 def resume_from(run: RunDirectory, path: Path, tensors, state):
-    """What a copy of the run comes to from this resume state."""
+    """The files of a copy of the run, continued from this resume state."""
     shutil.copytree(run.path, path)
     RunDirectory.open(path).resume.save(AT, tensors, state)
     return written(train(Experiment.from_dict(run.experiment), path, device="cpu", resume=True).path)
@@ -171,7 +171,7 @@ def test_another_configuration_lists_the_keys_that_differ(finished):
     )
 
 
-def test_an_existing_run_is_refused_and_told_how_to_continue(finished):
+def test_an_existing_run_is_refused_with_a_hint_to_resume(finished):
     before = written(finished.path)
     with pytest.raises(RunDirectoryError, match="contains a run: continue it with --resume"):
         train(TINY, finished.path, device="cpu")
@@ -204,15 +204,15 @@ def two_threads() -> Iterator[Callable[[], None]]:
 def test_another_thread_count_is_said_in_one_line(finished, tmp_path, two_threads):
     train_until(tmp_path / "run", 10)
     two_threads()
-    with pytest.warns(UserWarning, match="bit-identical") as said:
+    with pytest.warns(UserWarning, match="bit-identical") as warned:
         run = train(TINY, tmp_path / "run", device="cpu", resume=True)
-    assert [str(line.message) for line in said] == ["the continuation will not be bit-identical: threads 1 is now 2"]
+    assert [str(line.message) for line in warned] == ["the continuation will not be bit-identical: threads 1 is now 2"]
     assert run.steps == finished.steps
     train(TINY, run.path, device="cpu", resume=True)  # the new place has become the run's
 
 
 def with_another_checkpoint(path, at: int = 20) -> bytes:
-    """A run that is to be resumed at 10 and already has a checkpoint of a later step, which will come out otherwise."""
+    """A run to be resumed at 10 that already has a different checkpoint of a later step."""
     train_until(path, 10)
     run = RunDirectory.open(path)
     run.save_checkpoint(at, run.load_checkpoint(10).tensors)
@@ -229,9 +229,9 @@ def test_a_checkpoint_that_comes_out_otherwise_is_an_error(tmp_path):
 def test_a_checkpoint_that_comes_out_otherwise_elsewhere_is_kept_and_named(finished, tmp_path, two_threads):
     before = with_another_checkpoint(tmp_path / "run")
     two_threads()
-    with pytest.warns(UserWarning, match=r"bit-identical|different content") as said:
+    with pytest.warns(UserWarning, match=r"bit-identical|different content") as warned:
         run = train(TINY, tmp_path / "run", device="cpu", resume=True)
-    lines = [str(line.message) for line in said]
+    lines = [str(line.message) for line in warned]
     assert len(lines) == 2
     assert "step_00000020.safetensors exists with different content; it was kept" in lines[1]
     assert run.directory.checkpoint_path(20).read_bytes() == before

@@ -1,4 +1,4 @@
-"""Training by every schedule and curriculum: what is recorded is what is done, and a resumed run is the same run."""
+"""Every schedule and curriculum: training applies the recorded settings, and resuming changes nothing."""
 
 import json
 from pathlib import Path

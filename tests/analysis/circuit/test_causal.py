@@ -57,7 +57,7 @@ def test_frequencies_that_are_not_the_answers_cause_nothing():
 
 
 def test_who_memorized_and_who_knows_nothing_have_no_cause():
-    """On held-out pairs neither has anything to lose, whatever is taken for key."""
+    """Neither network has held-out accuracy to lose, for any choice of keys."""
     p = 23
     labels, is_train = problem(p).labels, problem(p).is_train
     memory = 30 * torch.nn.functional.one_hot(labels, p).double() * is_train[:, None]

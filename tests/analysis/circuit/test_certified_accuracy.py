@@ -32,7 +32,7 @@ NO_KEYS = {"key_frequencies": NONE, "key_irreps": NONE}
 
 @pytest.mark.parametrize("margin", [2.9, 3.1])
 def test_at_the_border_of_the_bound(margin):
-    """The rest takes exactly 3 from the margin: what is proven is what is true."""
+    """The rest takes exactly 3 from the margin, so the bound is tight."""
     end = OutputMap(*(torch.tensor(x).double() for x in ([[1.5]], [[margin, 0.0]], [[-1.0, 1.0]])))
     assert proven(end, torch.zeros(1, 2).double(), torch.tensor([0])).tolist() == [margin > 3]
     assert proven(end, end.matrix, torch.tensor([0])).tolist() == [margin > 3]
@@ -152,7 +152,7 @@ def test_it_needs_no_group():
 
 
 def test_published_networks(published):
-    """The circuit of one carries its accuracy; of the other, trained without decay, nothing can be proven this way."""
+    """One network's circuit carries its accuracy; nothing is proven for the other, trained without decay."""
     cyclic, _ = chughtai_cyclic(published)
     for checkpoint, low, high in ((cyclic, 0.95, 1.0), (nanda(published), 0.0, 0.0)):
         found = certified_accuracy(checkpoint, **keys_of(checkpoint))

@@ -66,7 +66,7 @@ def planted_waves(p: int, k: int, amplitudes: dict[str, float], phases: dict[str
 
 @pytest.mark.parametrize("p", [3, 7, 8])
 def test_planted_waves_are_found(p):
-    """All four of them exactly; a constant has none."""
+    """All four waves are exact; a constant has no wave."""
     amplitudes, phases = {"b": 1.0, "a": 2.0, "s": 0.5, "d": 0.7}, {"b": 0.3, "a": -2.0, "s": 1.0, "d": 3.0}
     ks = range(1, (p + 1) // 2)
     x = torch.stack(

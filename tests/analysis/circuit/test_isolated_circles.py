@@ -57,7 +57,7 @@ def test_rows_come_back_to_their_tokens(spec, task):
 
 
 def test_a_network_of_two_circles_is_measured_at_each():
-    """Its embedding is made of two circles around a mean; each restricted network is the one that has one only."""
+    """Its embedding is two circles around a mean; each restricted network equals a network with one circle."""
     p, checkpoint = 11, checkpoint_of(MODELS["transformer"], ModularAddition(p=11))
     axes = torch.linalg.qr(torch.randn(8, 8, generator=torch.Generator().manual_seed(0)).double()).Q
     angle = 2 * math.pi / p * torch.arange(p).double()

@@ -1,4 +1,4 @@
-"""What templates say of clocks and pizzas, against brute force over all triples."""
+"""Templates of clocks and pizzas, compared with brute force over all triples."""
 
 import pytest
 import torch

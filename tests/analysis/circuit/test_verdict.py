@@ -129,7 +129,7 @@ def test_symmetricity_needs_two_operands_in_one_space():
 def judged(
     g: float, error: float = 0.0, preferred: float = 0.0, *, adds: bool | None = False
 ) -> tuple[str | None, str | None]:
-    """The kind and what it is close to."""
+    """The kind, and the kind to which it is close."""
     values = (torch.tensor(x, dtype=torch.float64) for x in (g, error, preferred))
     found = judge(*values, adds_operands=adds)
     assert not (found.is_kind & found.is_close_to).any()
@@ -256,7 +256,7 @@ MLPS = {
 
 @pytest.mark.parametrize("spec", MLPS.values(), ids=MLPS)
 def test_what_adds_its_operands_is_no_clock(spec):
-    """Its logits are planted as a clock's; its own form says that it multiplies nothing."""
+    """Its logits are planted as a clock's, although the form of the network multiplies nothing."""
     checkpoint = answering(clock, spec)
     assert checkpoint.model.adds_operands
     expected = {"additive", "pizza"} if checkpoint.model.pattern_hooks else {"additive"}
@@ -369,7 +369,7 @@ def test_published_networks(file, expected, published, tmp_path):
 
 
 def test_the_symmetricity_of_a_published_pizza(published, tmp_path):
-    """Of all triples it is .99376; .9937 was published, the mean of some."""
+    """The mean over all triples is .99376; the published .9937 is a mean over some triples."""
     run = import_run("pizza", published / "pizza" / "model_p99zdpze5l.pt", tmp_path / "run")
     found = symmetricity(run[run.steps[-1]], triples=2048)
     close(found.gradient_symmetricity, 0.99376, rtol=0, atol=6e-5)

@@ -33,7 +33,7 @@ NAMES = [analysis.__name__ for analysis in ANALYSES]
 
 @pytest.fixture
 def run(tmp_path) -> Trajectory:
-    """Five drawn checkpoints; their last has key frequencies as `keys` below says."""
+    """Five drawn checkpoints; the last has the key frequencies that `keys` below states."""
     return draw_checkpoints(tmp_path / "run", NOISY, steps=(0, 10, 20, 30, 40))
 
 

@@ -1,4 +1,4 @@
-"""The laws of every analysis: loop = vmap, labeled axes, netCDF there and back, any model; and the pass itself."""
+"""The laws of every analysis: loop = vmap, labeled axes, netCDF round trip, any model; and the pass itself."""
 
 import json
 from dataclasses import replace

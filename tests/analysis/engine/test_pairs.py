@@ -1,4 +1,4 @@
-"""Every task with every model: it trains, every analysis is either there or says why not, and there is a report."""
+"""Every task with every model: it trains, every analysis has a result or a reason, and there is a report."""
 
 from dataclasses import replace
 
@@ -35,7 +35,7 @@ BY_FREQUENCY = {
 }  # fmt: skip
 
 DEPENDENT = {*BY_FREQUENCY, *WITHOUT_ATTENTION, "irrep_spectrum", "attention_map"} - {"embedding_circles"}
-"""What is there or not by the task's group and operands and the model's attention, whatever has been learned."""
+"""Analyses whose definition depends on the task's group and operands and on attention, not on what was learned."""
 
 ALWAYS = {"performance", "circuit", "weight_path", "gradient_flow", "gradient_noise", "sharpness", "loss_line"}
 ALWAYS |= {"class_similarity", "class_matrix", "linear_probes", "activation_statistics"}

@@ -1,4 +1,4 @@
-"""Where irreducible representations are held: planted ones, a naive twin, published networks."""
+"""Locations of irreducible representations: planted, compared with a naive twin, and published networks."""
 
 import json
 

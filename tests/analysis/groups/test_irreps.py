@@ -129,7 +129,7 @@ def test_a_planted_representation_is_key_and_hardly_ever_another():
 
 
 def test_a_sign_is_key_alone():
-    """Of six orders of a sign's classes one is the sign itself: it is key all the same, for nothing else is left."""
+    """One of the six orders of the sign's classes is the sign itself; it is still key, because nothing else is left."""
     task = composition("S3")
     spectrum = irrep_spectrum(checkpoint_of(task, cubes(task)["sign"]))
     assert dict(zip(irrep_names(task), spectrum.is_key_irrep.tolist(), strict=True)) == {

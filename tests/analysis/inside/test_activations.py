@@ -1,4 +1,4 @@
-"""Statistics of activations: values by hand, covariances built to measure, what scaling and turning must not change."""
+"""Statistics of activations: values by hand, constructed covariances, and invariance under scaling and rotation."""
 
 import math
 

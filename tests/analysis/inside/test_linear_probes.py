@@ -60,7 +60,7 @@ def noise(n: int, features: int, seed: int = 0) -> torch.Tensor:
 
 
 def ridge_of(x: torch.Tensor) -> torch.Tensor:
-    """Of centered vectors, by their singular values."""
+    """The ridge for centered vectors, from their singular values."""
     return RIDGE * torch.linalg.svdvals(x).square().sum() / len(x) / min(x.shape)
 
 
@@ -236,7 +236,7 @@ def test_half_of_an_even_order_has_no_sine():
 
 
 def test_waves_of_a_product_are_those_of_its_logarithm():
-    """The residues but 0 are powers of one of them modulo 7; the pairs with a 0 have no exponent."""
+    """The residues except 0 are powers of 3 modulo 7; pairs with a 0 have no exponent."""
     task = TASKS["modular_multiplication"](p=7)
     of = Problem(task, task.tokens(), task.labels(), torch.ones(task.n_examples, dtype=torch.bool))
     grid = cyclic_grid(Checkpoint(0, drawn().model, of), "test")

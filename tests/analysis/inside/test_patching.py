@@ -1,4 +1,4 @@
-"""Activation patching: what it equals exactly, and what it must show on networks that are known."""
+"""Activation patching: exact identities, and its results on known networks."""
 
 import pytest
 import torch

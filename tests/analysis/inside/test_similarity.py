@@ -1,4 +1,4 @@
-"""Classes at any hook: naive twins over pairs, simplices, and what must not depend on the order of anything."""
+"""Classes at any hook: naive twins over pairs, simplices, and independence of order."""
 
 import math
 from dataclasses import replace
@@ -28,7 +28,7 @@ CLASSES = 4
 
 
 def vectors(seed: int, n: int = 14) -> tuple[torch.Tensor, torch.Tensor]:
-    """Some vectors, one of them zero, and their classes: the last has none, the third but one."""
+    """Some vectors, including zero, and their classes; the last class is empty, the third has one vector."""
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(n, 3, generator=generator, dtype=torch.float64) + 1
     x[1] = 0

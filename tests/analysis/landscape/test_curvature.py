@@ -83,7 +83,7 @@ def test_lanczos_finds_a_whole_spectrum(size):
 
 
 def test_lanczos_stops_at_an_invariant_subspace():
-    """A matrix of two distinct eigenvalues: two products tell them, and their errors are zero."""
+    """For a matrix with two distinct eigenvalues, two products determine both with zero error."""
     diagonal = torch.tensor([2.0] * 5 + [-1.0] * 4, dtype=torch.float64)
     products = []
 
@@ -129,7 +129,7 @@ def test_sharpness_is_a_rise_that_exists(name, loss):
 
 
 def test_climbing_a_convex_function_finds_its_highest_corner():
-    """Of Σ h (w - c)², the highest corner of a box is known; so is it where the start is the minimum."""
+    """The highest corner of a box for Σ h (w - c)² is known, also if the start is the minimum."""
     random = torch.Generator().manual_seed(3)
     h, c = torch.rand(6, generator=random).double() + 0.1, torch.randn(6, generator=random).double()
     reach = torch.rand(6, generator=random).double()

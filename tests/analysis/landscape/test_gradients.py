@@ -43,7 +43,7 @@ def checkpoint_of(spec, *, loss="softplus", p=7):
 
 
 def own_gradients(checkpoint):
-    """Of each parameter, the gradient of every training example's loss, by the plain module: [example, element]."""
+    """Gradients of every training example's loss by parameter, from the plain module: [example, element]."""
     model, problem = checkpoint.model, checkpoint.problem
     model.requires_grad_(True)
     found = []
@@ -181,7 +181,7 @@ PLANNED = {
     "normalized": {"filters": (GrokfastEMA(lamb=3.0),), "lr_normalize": True},
     "Muon": {"optimizer": "muon"},
 }
-TOLD_BY_THE_METRICS = {
+RECORDED_IN_METRICS = {
     "SGD": {"optimizer": "sgd"},
     "adaptive rate": {"schedules": Schedules(lr=Plateau())},
     "adaptive decay": {"schedules": Schedules(weight_decay=Gap())},
@@ -200,9 +200,9 @@ def test_the_rate_of_a_schedule_is_what_training_records(name, tmp_path):
     assert under_vmap.tolist() == [float(decay_rate(optimization, step, 20)) for step in range(1, 21)]
 
 
-@pytest.mark.parametrize("name", TOLD_BY_THE_METRICS)
+@pytest.mark.parametrize("name", RECORDED_IN_METRICS)
 def test_a_rate_that_does_not_follow_from_the_step_is_not_claimed(name):
-    optimization = replace(OPTIMIZATION, **TOLD_BY_THE_METRICS[name])
+    optimization = replace(OPTIMIZATION, **RECORDED_IN_METRICS[name])
     assert decay_rate(optimization, 5, 20).isnan()
     found = gradient_flow(moved(noise, optimization=optimization))
     assert found.weight_decay_share.isnan()

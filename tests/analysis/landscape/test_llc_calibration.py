@@ -74,9 +74,9 @@ def test_a_setting_fixes_an_axis_of_the_map():
 def test_the_command_measures_and_draws(tmp_path, capsys):
     run = draw_checkpoints(tmp_path / "run", replace(TINY, model=TINY_SPECS["mlp"])).path
     llc(run, ["chains=2", "burn_in=1", "draws=4"], step=None, calibrate=False, out=None, as_json=True)
-    told = json.loads(capsys.readouterr().out)
-    assert told["step"] == 20
-    assert told["llc_localization"] == 100.0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["step"] == 20
+    assert printed["llc_localization"] == 100.0
     few = ["chains=1", "burn_in=0", "draws=4", "step_size=1e-4", "inverse_temperature=5"]
     llc(run, few, step=None, calibrate=True, out=tmp_path / "new" / "map.png", as_json=False)
     assert len(capsys.readouterr().out.splitlines()) == 2 + 3
