@@ -5,9 +5,9 @@ axes; everything after that is an `xarray.Dataset` over `step`. The public names
 on first use, so that `import grokinterp` is immediate and loads neither torch nor transformer_lens. Specifications
 of tasks, models, filters and schedules are in the submodules: `grokinterp.tasks.ModularAddition(p=97)`.
 
-Which `open` is for what: `Trajectory.open(run_dir)` reads a run's configuration, metrics and checkpoints, for
-analyses; `Results.open(run_dir)` reads what `analyze` measured, without torch; `latest_run()` opens the trajectory
-of the run that was written to last.
+`Trajectory.open(run_dir)` reads a run's configuration, metrics and checkpoints, and analyses take it as input;
+`Results.open(run_dir)` reads the results of `analyze`, without torch; `latest_run()` opens the trajectory of the run
+that was written last.
 """
 
 from typing import TYPE_CHECKING

@@ -65,7 +65,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
-    """In CI a skipped test is a failed one, except where the machine cannot have what it needs."""
+    """In CI a skipped test fails, unless the machine cannot provide what the test needs."""
     report = yield
     markers = {mark.name for mark in item.iter_markers()} | set(getattr(item, "fixturenames", ()))
     if IN_CI and report.skipped and not hasattr(report, "wasxfail") and not markers & MAY_SKIP_IN_CI:

@@ -28,7 +28,7 @@ LOOPED = {entry.name for entry in ENTRIES if entry.costly}
 
 
 def arguments(analyses: Iterable[Callable[..., Any]], run: Trajectory) -> dict[str, Any]:
-    """Return what ``analyze`` passes to these analyses, with planted keys, and ``BRIEF``."""
+    """Return the arguments that ``analyze`` passes to these analyses, with planted keys, and ``BRIEF``."""
     weights = {name: run.weights(run.steps[at]).state for name, at in (("initial_weights", 0), ("final_weights", -1))}
     known = KEYS | IRREPS | BRIEF | weights
     return {key: value for one in analyses for key, value in declared_arguments(one, known).items()}

@@ -93,7 +93,7 @@ RECURSIVE = RecursiveSpec(d_model=5, d_mlp=7, n_latent=2, n_supervision=3)
 
 
 def draw(spec: ModelSpec, *, d_vocab: int = 6, d_vocab_out: int = 5, n_ctx: int = 3, seed: int = 0) -> Model:
-    """A float64 model all of whose numbers, untrained biases included, are drawn and of order one."""
+    """A float64 model with all numbers, including untrained biases, drawn at order one."""
     generator = torch.Generator().manual_seed(seed)
     model = build(spec, d_vocab=d_vocab, d_vocab_out=d_vocab_out, n_ctx=n_ctx).double()
     for name, value in model.state_dict().items():

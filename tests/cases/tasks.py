@@ -96,7 +96,7 @@ def check_group(product: list[list[int]]) -> None:
 
 
 def built(build: Callable[[], Task]) -> Task | None:
-    """The task, or None where its parameters are refused, which must be in one line."""
+    """The task, or None if its parameters are refused, with a one-line error."""
     try:
         return build()
     except ConfigError as error:

@@ -86,7 +86,7 @@ def test_an_evaluation_changes_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("name", list(CASES))
 def test_scores_are_those_of_one_batch_at_a_time(name: str) -> None:
-    """Against logits of the model itself: means over all labels that count, whatever the batches' sizes."""
+    """Compared with logits of the model: means over all labels that count, for any batch sizes."""
     trainer, batches = trainer_of(name, loss=SoftplusCrossEntropyLoss()), CASES[name].batches()
     model, losses, hits = copy.deepcopy(trainer.model).eval(), [], []
     for batch in batches:
@@ -140,7 +140,7 @@ def test_a_step_is_the_optimizers() -> None:
 
 @pytest.mark.parametrize("named", [True, False])
 def test_deep_supervision_takes_every_step(named: bool) -> None:
-    """By hand: an optimizer step at each, the state detached in between, none left out however small the loss."""
+    """By hand: an optimizer step at each, the state detached in between, no step skipped for a small loss."""
 
     class Unnamed(Refiner):
         def forward(self, x: Tensor, before: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -50,7 +50,7 @@ def test_detection_boosts_once_and_patience_stops() -> None:
 
 @pytest.mark.parametrize("patience", [None, 0])
 def test_patience_is_the_only_end(patience: int | None) -> None:
-    """A network that fails for long is not stopped; without patience none is."""
+    """A network that fails for long is not stopped; without patience no network is."""
     trainer = GrokkingAwareTrainer(nn.Linear(6, 3), rule=SustainedRule(window=1), patience=patience)
     curve(trainer, [(1.0, 0.0)] * 500)
     assert not trainer.should_stop

@@ -263,7 +263,7 @@ def test_only_the_same_recording_is_continued(tmp_path):
 
 
 def test_a_recording_of_an_older_version_is_continued(tmp_path):
-    """Such a one has no ``reads``, but the last submodule before the logits, and 10^8 steps for an unknown length."""
+    """Older runs have no ``reads``, only the last submodule before the logits, and 10^8 steps for an unknown length."""
     module = nn.Sequential(nn.Linear(3, 4), nn.Sigmoid(), nn.Linear(4, 2))
     watching = recorder(tmp_path, module)
     watching.record(0)

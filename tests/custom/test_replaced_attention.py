@@ -113,7 +113,7 @@ def test_causal_self_attention_and_dropout_are_torchs() -> None:
 
 
 def test_half_precision_and_masks_that_are_numbers() -> None:
-    """The least half is as good as -∞: no weight; where all keys are masked by it, equal ones."""
+    """The lowest half acts as -∞: zero weight; if it masks all keys, the weights are equal."""
     module = attention(batch_first=True).half()
     replace_attention(module)
     x = inputs(attention(batch_first=True))[0].half()
@@ -156,7 +156,7 @@ def by_hand(layer: nn.TransformerEncoderLayer, x: Tensor, padding: Tensor) -> Te
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("masked", [False, True])
 def test_the_fused_path_of_torch_is_not_taken(gradients: bool, training: bool, masked: bool) -> None:
-    """Without gradients torch goes around the attention module, and makes a padded batch a nested tensor."""
+    """Without gradients torch bypasses the attention module, and makes a padded batch a nested tensor."""
     model = encoder().train(training)
     replacement = replace_attention(model)
     assert replacement == (("layers.0.self_attn", "layers.1.self_attn"), ())

@@ -15,7 +15,7 @@ GROKFAST = {"filters": [{"kind": "grokfast_ema", "lamb": 2.0}]}
 
 
 def spikes(at, height=3.0):
-    """Curves of a stuck run whose train loss jumps at some evaluations, and comes back."""
+    """Curves of a stuck run whose train loss jumps at some evaluations and returns."""
     curves = stuck()
     loss, norm = np.full(N, 0.01), curves["weight_norm"].copy()
     loss[at] = height
@@ -40,7 +40,7 @@ def nan_from(step):
 
 
 def sudden():
-    """Memorization and generalization within a few evaluations of one another."""
+    """Memorization and generalization within a few evaluations."""
     return run(grokked=MEMORIZED + 10, cleanup=MEMORIZED)
 
 

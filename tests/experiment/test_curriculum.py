@@ -118,7 +118,7 @@ class TestDifficulty:
 
     def test_the_depth_of_a_formula(self):
         def parsed(tokens):
-            """The depth of the formula that the tokens begin with, and what is behind it."""
+            """The depth of the formula at the start of the tokens, and the remaining tokens."""
             if tokens[0] < 2:
                 return 0, tokens[1:]
             left, rest = parsed(tokens[1:])

@@ -1,4 +1,4 @@
-"""Imported networks of which nobody knows the split, or the curves: absent numbers, not wrong ones."""
+"""Imported networks with an unknown split or without curves: numbers are absent, not wrong."""
 
 import json
 import math

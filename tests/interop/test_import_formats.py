@@ -183,7 +183,7 @@ def test_chughtai_mlp_there_and_back(tmp_path):
 @pytest.mark.parametrize(("family", "n"), [("Dihedral", 4), ("Symmetric", 4), ("Alternating", 4), ("Alternating", 5)])
 @pytest.mark.parametrize("shuffled_elements", [False, True])
 def test_chughtai_elements_come_into_our_order(tmp_path, family, n, shuffled_elements):
-    """The last of the released orders, and one that nobody has: then from the table."""
+    """The last of the released orders, and an unknown order, which is inferred from the table."""
     g = group(f"{family[0]}{n}")
     order = torch.randperm(g.order, generator=torch.Generator().manual_seed(3))
     if not shuffled_elements:
@@ -276,7 +276,7 @@ def test_the_default_directory_is_named_after_the_network(tmp_path, monkeypatch)
 
 @pytest.mark.parametrize("p", [3, 4, 5, 7])
 def test_a_split_that_is_written_out_is_read_back(p):
-    """Bit i, from the left, is example i, whatever the number of examples."""
+    """Bit i, from the left, is example i, for any number of examples."""
     task, is_train = ModularAddition(p=p), shuffled(p, 1, 0.4)
     digits = written_out(is_train)
     bits = bin(int(digits, 16))[2:].zfill(4 * len(digits))

@@ -277,7 +277,7 @@ def test_text_logs_are_read_without_torch(tmp_path):
 
 
 def test_long_logs_are_held_once(tmp_path):
-    """Eight bytes a number: columns that mean nothing here are not kept, nor are rows."""
+    """Eight bytes per number: columns without a known meaning are not kept, and neither are rows."""
     from grokinterp.interop.logs.formats import read_tables
 
     row = ",".join(["0.5"] * 3 + ["some text of no use"] * 5)

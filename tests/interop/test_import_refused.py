@@ -41,7 +41,7 @@ def without(weights: dict, name: str) -> dict:
 
 
 def refused(release: str, path: Path, words: str) -> None:
-    """One line of at most a few hundred letters that has these words, and nothing written."""
+    """A single short line with these words; nothing is written."""
     out = path.parent / "out"
     with pytest.raises(GrokinterpError) as error:
         import_run(release, path, out)

@@ -30,7 +30,7 @@ def loss_on_test(module: LinearLayers) -> float:
 
 @pytest.fixture(scope="module")
 def modules() -> dict[int, LinearLayers]:
-    """Three networks as along a training; the last one has been trained a little."""
+    """Three networks as in the course of training; the last is trained a little."""
     found = {}
     for step in STEPS:
         torch.manual_seed(step)

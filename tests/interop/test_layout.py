@@ -1,4 +1,4 @@
-"""Patterns and tables: sizes that follow from each other, axes taken apart and put together, refusals in one line."""
+"""Patterns and tables: sizes that follow from each other, axes split and merged, one-line refusals."""
 
 from pathlib import Path
 

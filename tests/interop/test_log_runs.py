@@ -204,7 +204,7 @@ def test_published_files_of_one_run(published):
 
 
 def test_charts_of_weights_and_biases(tmp_path):
-    """One metric a file, the runs side by side, with the extremes of merged points."""
+    """One metric per file, the runs side by side, with the extremes of merged points."""
     paths = []
     for metric, values in (("train/acc", (TRAIN, TRAIN)), ("val/acc", (TEST, LATER))):
         columns = {"Step": STEPS}

@@ -1,4 +1,4 @@
-"""Langevin chains on losses whose learning coefficient is known, and the evidence that they give about themselves."""
+"""Langevin chains on losses whose learning coefficient is known, and their own diagnostics."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Representations: the theorems that make a list of real irreducible ones complete, and characters known otherwise."""
+"""Representations: theorems that prove a list of irreducible representations complete, and known characters."""
 
 import json
 import math
@@ -148,7 +148,7 @@ def test_the_quaternions_are_of_quaternionic_type():
 
 @pytest.mark.parametrize("n", [3, 4, 5, 6])
 def test_characters_of_permutations_are_counted_fixed_points(n):
-    """On points, on pairs of points and on signs; Λ² of the standard one is (n - 2, 1, 1)."""
+    """On points, on pairs of points and on signs; Λ² of the standard representation is (n - 2, 1, 1)."""
     every = list(permutations(range(n)))
     chi = {rho.name: rho.character for rho in irreps(group(f"S{n}"))}
     sign = 1.0 - 2 * parity(all_permutations(n))

@@ -31,7 +31,7 @@ def assert_close(ours: Tensor, plain: Tensor, name: str) -> None:
 
 
 def gradient(form: Form, model: Model, tokens: Tensor) -> Tensor:
-    """All parameters' gradients of a mean loss over everything that is trained, as one vector."""
+    """The gradient of the mean loss over all trained positions with respect to all parameters, as one vector."""
     labels = tokens.sum(1) % model.W_U.shape[1]
     read = form(model, tokens)
     logits = read.logits.unsqueeze(0) if read.supervised is None else read.supervised

@@ -13,7 +13,7 @@ EVERY_PLAIN_SPEC = pytest.mark.parametrize("spec", PLAIN_SPECS.values(), ids=PLA
 
 
 def canonical_hooks(spec: TransformerSpec) -> list[str]:
-    """The hook points that fire in TransformerLens 3's HookedTransformer, in order, and where ours has more."""
+    """The hook points that fire in TransformerLens 3's HookedTransformer, in order, and our additional ones."""
     names = ["hook_scale", "hook_normalized"] if spec.normalization else []
     before, behind = (names, []) if spec.norm_position == "pre" else ([], names)
     block = [

@@ -249,7 +249,7 @@ def test_a_step_that_fails_leaves_nothing_behind():
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_remembered_in_single(dtype):
-    """In bfloat16 the average of 1, 2, 2, … would come to rest where 0.02 (2 - e) rounds away."""
+    """In bfloat16 the average of 1, 2, 2, … would stop where 0.02 (2 - e) rounds to nothing."""
     parameter = nn.Parameter(torch.zeros(3, dtype=dtype))
     optimizer = filtered(SGD([parameter], lr=0.0), GrokfastEMA(), *OFF)
     for step in range(200):

@@ -79,7 +79,7 @@ def test_json_there_and_back_is_the_same_filter(name):
 
 @every_filter
 def test_the_gain_is_what_a_constant_gradient_grows_by(name):
-    """Also of a boosted filter; one without λ is the same boosted."""
+    """Also of a boosted filter; boosting does not change a filter without λ."""
     filter, gradient = FILTERS[name], torch.tensor([3.0, 4.0], dtype=torch.float64)
     for boosted in (filter, filter.boosted(1.5), filter.boosted(0)):
         last = passed(boosted, [gradient] * 5, torch.tensor([4.0, -3.0], dtype=torch.float64))[0][-1]

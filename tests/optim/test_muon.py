@@ -15,13 +15,13 @@ from tests.cases.filters import bits, give_gradients, weights
 
 
 def matrices(tensors):
-    """A matrix, the matrices of two heads, a kernel as [out, rest]; and the rest, which are none."""
+    """A matrix, the matrices of two heads, a kernel as [out, rest]; and parameters that are not matrices."""
     matrix, heads, kernel, *rest = tensors
     return [matrix, *heads, kernel.flatten(1)], rest
 
 
 def twins(params, **settings):
-    """Torch's Muon on copies of the matrices, its AdamW on copies of the rest, and what copies the gradients there."""
+    """Torch's Muon on copies of the matrices, its AdamW on copies of the rest, and a function that copies gradients."""
     pieces = [[nn.Parameter(piece.detach().clone()) for piece in part] for part in matrices(params)]
 
     def give():

@@ -1,4 +1,4 @@
-"""Schedules: closed forms against others' arithmetic, adaptive ones as machines, and their use in torch."""
+"""Schedules: closed forms compared with independent arithmetic, adaptive schedules as state machines, use in torch."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""An analysis of anyone's package is on the page with one plate: its figure, its caption, and its glossary entry."""
+"""An analysis of another package is on the page with one plate: its figure, its caption, and its glossary entry."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The rooms of the package import only downwards, and the light ones stay light.
+"""The rooms of the package import only downwards, and light rooms stay light.
 
 Imports are read from the syntax tree, those inside functions and under TYPE_CHECKING included; what an import
 drags in is read from `sys.modules` of a fresh interpreter.

@@ -1,4 +1,4 @@
-"""The files of the repository: nothing of one machine in them, small, and saying the same thing once."""
+"""The files of the repository: independent of one machine, small, and without repetition."""
 
 import ast
 import os
@@ -23,7 +23,7 @@ PLACE = re.compile(r"(?<![\w.$}])/(?:home|root|work|Users)/\w")
 
 
 def repository_files() -> list[Path]:
-    """The files git tracks or would track; in an unpacked archive, where git knows nothing, none."""
+    """The files that git tracks or would track; empty in an unpacked archive."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return [ROOT / name for name in sorted(done.stdout.split("\0")) if name and (ROOT / name).is_file()]

@@ -18,7 +18,7 @@ from tests.support.released import cfg, drawn, lookup, pizza_config, save, trans
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two releases with published numbers, right and wrong ones, deep below a directory, and a file that is none."""
+    """Two releases with correct and wrong published numbers, deep below a directory, and an unrelated file."""
     top = tmp_path_factory.mktemp("released")
     (top / "deep" / "er").mkdir(parents=True)
     save(top / "deep" / "er" / "S3", lookup(group("S3")), cfg("SymmetricGroup", 3))

@@ -1,4 +1,4 @@
-"""Experiments, runs, checkpoints and results on one line and as a small table, damaged or hostile ones as well."""
+"""Experiments, runs, checkpoints and results on one line and as a small table, also if damaged or hostile."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""A save killed, or failing, at every one of its system calls; the naive writer must fail what ours passes."""
+"""A save killed, or failing, at every one of its system calls; the naive writer must fail the test that ours passes."""
 
 import os
 import re
@@ -89,7 +89,7 @@ def points(trace: str) -> list[Point]:
 
 
 def inject_everywhere(kind: str, template: Path, folder: Path, check: Callable[..., str]) -> list[str]:
-    """One run per (system call, fault); what `check` found wrong in each ('' is nothing)."""
+    """One run per (system call, fault), each with the problem that `check` found ('' if none)."""
     traced(kind, template, folder / "warm-up")  # fills its own bytecode cache, so that every later start is the same
     baseline, trace = traced(kind, template, folder / "baseline")
     assert baseline.returncode == 0, baseline.stderr
@@ -137,7 +137,7 @@ def what_is_wrong(kind: str, template: Path, path: Path, result: subprocess.Comp
 
 
 def next_save(run: RunDirectory) -> str:
-    """Save again as the next process would; what fails."""
+    """Save again as the next process would; return the failure."""
     with run.lock():
         if leftovers := [path for path in run.path.rglob("*") if is_leftover(path.name)]:
             return f"leftovers {leftovers}"

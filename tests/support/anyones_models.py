@@ -109,7 +109,7 @@ def positions() -> Batches:
 
 
 def texts() -> Batches:
-    """As a Hugging Face collator makes them."""
+    """Batches in the format of a Hugging Face collator."""
     generator = torch.Generator().manual_seed(1)
     found: Batches = []
     for _ in range(3):

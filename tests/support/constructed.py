@@ -164,4 +164,4 @@ CASES = [
     Constructed(53, {3: 5.0, 20: 5.0, 26: 5.0}, {20: 1.0, 26: 1.0}),
     Constructed(113, {17: 8.0, 56: 8.0}, {56: 1.0, 4: 1.0}),
 ]
-"""Odd and even p; the highest frequency ⌊p/2⌋ is always among the answer's."""
+"""Odd and even p; the answer always has the highest frequency ⌊p/2⌋."""

@@ -21,7 +21,7 @@ class Layer(nn.Module):
 
 
 class LinearLayers(nn.Module):
-    """Tokens a, b, "=" (p); one output more than there are classes."""
+    """Tokens a, b, "=" (p); one output more than classes."""
 
     def __init__(self, p: int = 13, d_model: int = 16, n_heads: int = 2, d_mlp: int = 24, n_layers: int = 1) -> None:
         super().__init__()

@@ -41,6 +41,6 @@ def write_json(path: Path, content) -> Path:
 
 
 def write_lines(path: Path, objects) -> Path:
-    """One JSON object a line."""
+    """One JSON object per line."""
     path.write_text("".join(json.dumps(each) + "\n" for each in objects))
     return path

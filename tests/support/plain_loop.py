@@ -56,7 +56,7 @@ def initial_model(experiment: Experiment) -> nn.Module:
 def plain_steps(
     experiment: Experiment, model: nn.Module, problem: Problem, trained: slice
 ) -> Iterator[tuple[int, float, float]]:
-    """Step, gradient norm and learning rate, before every update and behind the last one."""
+    """Step, gradient norm and learning rate, before every update and after the last."""
     settings, is_train = experiment.optimization, problem.is_train
     tokens, labels = problem.tokens[is_train], problem.trained_labels[is_train]
     optimizer = torch.optim.AdamW(

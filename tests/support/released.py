@@ -14,7 +14,7 @@ from grokinterp.tasks import Task
 
 
 def drawn(task: Task, spec: TransformerSpec | MLPSpec, seed: int = 0) -> Model:
-    """A drawn network in float64, biases drawn too."""
+    """A drawn network in float64, including biases."""
     model = Experiment(task=task, model=spec, seed=seed).build_model().double().requires_grad_(False)
     for name, weight in model.named_parameters():
         if ".b_" in name:
@@ -27,7 +27,7 @@ def logits_of(model: Model, task: Task) -> Tensor:
 
 
 def transposed(model: Model) -> dict[str, Tensor]:
-    """The layout of Nanda et al. and Zhong et al.; one more output than there are tokens of the task."""
+    """The layout of Nanda et al. and Zhong et al.; one output more than tokens of the task."""
     state = {name: value.clone() for name, value in model.state_dict().items()}
     theirs = {"embed.W_E": state["embed.W_E"].T, "pos_embed.W_pos": state["pos_embed.W_pos"]}
     extra = torch.full((len(state["unembed.W_U"]), 1), 9.0, dtype=torch.float64)

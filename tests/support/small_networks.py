@@ -1,4 +1,4 @@
-"""Small checkpoints for the tests of analyses: drawn networks, planted outputs, and a stack of them under vmap."""
+"""Small checkpoints for tests of analyses: drawn networks, planted outputs, and their stack under vmap."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

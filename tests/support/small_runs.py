@@ -1,4 +1,4 @@
-"""Run directories for tests: one that trains in a moment, and ones whose checkpoints are drawn."""
+"""Run directories for tests: a run that trains in a moment, and runs with drawn checkpoints."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The processes of a pool: where their modules come from, and that stopping waits for them."""
+"""The processes of a pool: the origin of their modules, and stopping, which waits for them."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from tests.support.slow_to_stop import save_slowly
 
 
 def test_stopping_waits_until_all_have_saved(tmp_path):
-    """Also if their server gets the signal too, as from `timeout` or Slurm, which signal the whole group."""
+    """Also if their server receives the signal, as from `timeout` or Slurm, which signal the whole group."""
     context = processes_of("tests.support.slow_to_stop")
     running = {}
     for number in range(2):

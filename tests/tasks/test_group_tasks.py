@@ -32,7 +32,7 @@ def images(text: str) -> tuple[int, ...]:
 
 
 def apply(*functions: tuple[int, ...]) -> str:
-    """The permutation that applies these one after the other, as the name of an element."""
+    """The permutation that applies these in order, as the name of an element."""
     return "".join(str(chain(functions, i)) for i in range(len(functions[0])))
 
 

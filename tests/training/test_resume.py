@@ -112,7 +112,7 @@ def resume_from(run: RunDirectory, path: Path, tensors, state):
 
 
 def reset(name: str, run: RunDirectory) -> tuple[dict, dict]:
-    """The resume state with one component as it is in a fresh run; a flag as it is not."""
+    """The resume state with one component as in a fresh run, or one flag inverted."""
     saved = run.resume.load()
     tensors, state = dict(saved.tensors), dict(saved.state)
     if name in ("memorized", "in_transition"):
@@ -195,7 +195,7 @@ def test_there_is_nothing_to_resume(tmp_path):
 
 @pytest.fixture
 def two_threads() -> Iterator[Callable[[], None]]:
-    """A call that gives torch a second thread, until the test ends."""
+    """A function that gives torch a second thread until the test ends."""
     before = torch.get_num_threads()
     yield lambda: torch.set_num_threads(2)
     torch.set_num_threads(before)

@@ -120,7 +120,7 @@ def test_a_network_of_characters_is_all_its_representations(name):
 @pytest.mark.parametrize("loss", ["softplus", "mse"])
 @pytest.mark.parametrize("name", ["S3", "A4"])
 def test_group_losses_equal_their_naive_twins(name, loss):
-    """Projectors from a basis of matrix entries, one example after another."""
+    """Projectors from a basis of matrix entries, example by example."""
     task, key = GroupComposition(group=name), 1
     n = task.n_classes
     logits = torch.randn(n * n, n, generator=torch.Generator().manual_seed(2), dtype=torch.float64) / n

@@ -191,7 +191,7 @@ SEPARATE = MLPSpec(d_embed=4, embedding="separate", hidden=(4,))
 
 
 def answering(shape, spec: ModelSpec = SEPARATE) -> Checkpoint:
-    """The logits of both keys in one form, and a trace of one-hot right answers: right everywhere."""
+    """The logits of both keys in one form, plus a trace of one-hot answers: correct everywhere."""
     right = torch.nn.functional.one_hot(ModularAddition(p=P).labels(), P)
     return checkpoint_of(spec, ModularAddition(p=P), sum(shape(int(k), P) for k in KEYS) + 3.0 * right)
 

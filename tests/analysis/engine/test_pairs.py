@@ -46,7 +46,7 @@ PAIRS = [(task, model) for task in TASKS for model in ("transformer", "mlp")]
 PAIRS += [(task, model) for task in ("addition", "S3", "parity") for model in ("pooled", "one-hot mlp", "recursive")]
 
 REPORTED = {(task, "transformer") for task in TASKS} | {("addition", model) for model in MODEL_OF}
-"""A report takes longer than all else: every task has one with one model, and every model with one task."""
+"""Reports are slow: every task has a report with one model, and every model with one task."""
 
 
 def small(task: str, model: str) -> Experiment:

@@ -1,4 +1,4 @@
-"""An analysis of another package, added to the table, is run, kept, labeled and described like those of this one."""
+"""An analysis of another package, added to the table, is run, kept, labeled and described like our analyses."""
 
 import sys
 import textwrap

@@ -124,7 +124,7 @@ FIELDS = {
 
 @pytest.mark.parametrize("folder", ["S5_MLP_seed1", "A5_MLP_seed1", "A5_T_seed3", "C113_T_seed2", "D59_MLP_seed1"])
 def test_published_networks_have_their_published_shares(published, folder, tmp_path):
-    """But where the published ρ are not exact (dimension 3 in A_5) or their basis is too large (hidden, C_113)."""
+    """Except where the published ρ are inexact (dimension 3 in A_5) or their basis is too large (hidden, C_113)."""
     run = import_run("chughtai", published / "chughtai" / folder, tmp_path / "run")
     theirs = json.loads((published / "chughtai" / folder / "summary_metrics.json").read_text())
     names = NAMES | ({"(3,2)": "s5_5d_b"} if folder.startswith("S5") else {})

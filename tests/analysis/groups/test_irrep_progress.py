@@ -103,7 +103,7 @@ def test_a_run_trained_with_squared_error_is_measured_by_it():
 
 
 def test_random_sets_leave_the_keys_out_and_come_near_their_rank():
-    """S_4: ranks 9 (standard), 4, 9, 1 of the others than the trivial one."""
+    """S_4: ranks 9 (standard), 4, 9, 1 of the non-trivial representations."""
     grid = grid_of(S4, "cpu")
     ranks = torch.tensor([rho.rank for rho in irreps(S4.structure)[1:]])
     keys = torch.tensor([name == "standard" for name in irrep_names(S4)])

@@ -246,7 +246,7 @@ NAMES = {"s5_5d_a": "(2,2,1)", "a5_5d_a": "(3,2)", "a5_3d_a": "(3,1,1)_a", "a5_3
 
 @pytest.mark.parametrize("folder", PUBLISHED)
 def test_published_networks_have_their_published_similarities_and_keys(published, folder, tmp_path):
-    """In A_5_T the published ρ of dimension 3, no quite exact ones, are both key; the exact first has s = 0.00005."""
+    """In A_5_T the inexact published ρ of dimension 3 are both key; the exact first has s = 0.00005."""
     explained, expected = PUBLISHED[folder]
     run = import_run("chughtai", published / "chughtai" / folder, tmp_path / "run")
     found, names = irrep_spectrum(run[run.steps[-1]]), irrep_names(run.experiment.task)

@@ -152,7 +152,7 @@ def test_a_circle_of_classes_is_read_completely_and_noise_not_at_all():
 
 
 def test_classes_on_a_line_are_all_seen():
-    """A regression on one-hot classes would see the first and the last."""
+    """A regression on one-hot classes would separate only the first and the last."""
     of = problem(23)
     assert of_class(holding(of.labels[:, None] + 0.05 * noise(529, 1), of))["accuracy"] == 1
 

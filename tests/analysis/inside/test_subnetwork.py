@@ -33,7 +33,7 @@ def lookup(strength: torch.Tensor, extra: int = 0) -> Checkpoint:
 
 @pytest.mark.parametrize("zero_last", [True, False])
 def test_a_lookup_table_needs_a_neuron_for_each_answer_but_the_default(zero_last):
-    """Without any neuron class 0 is answered: its pairs need none, wherever they stand in the order."""
+    """Without neurons the answer is class 0, so its pairs need no neuron, wherever they are in the order."""
     labels = ModularAddition(p=P).labels()
     strength = torch.where((labels == 0) == zero_last, 1.0, 2.0).double()
     found = faithful_subnetwork(lookup(strength, extra=10))

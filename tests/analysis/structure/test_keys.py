@@ -101,7 +101,7 @@ def test_logits_of_rank_one_have_no_key():
 
 @pytest.mark.parametrize("symmetric", [False, True])
 def test_who_memorized_has_no_key_and_who_generalized_has(symmetric):
-    """Answers of training pairs; where the network cannot tell a + b from b + a, their mirror images too."""
+    """Answers of training pairs and, if the network cannot distinguish a + b from b + a, of their mirror images."""
     p, generator = 23, torch.Generator().manual_seed(0)
     labels, is_train = ModularAddition(p=p).labels(), torch.rand(p * p, generator=generator) < 0.5
     known = is_train | is_train.view(p, p).T.flatten() if symmetric else is_train
