@@ -67,13 +67,13 @@ def describe_module(watched: Watched, known: Known) -> tuple[RecordedSpec, int]:
     vectors = {name: vector(x, watched.read_at) for name, x in (seen.values | values_of(added)).items()}
     inner = [name for name, x in vectors.items() if not (x.shape == seen.logits.shape and torch.equal(x, seen.logits))]
     named = parts_of(known, look, seen, vectors[read[0]].shape[1] if len(read) == 1 else None)
-    places = {one.name: one for one in (*added, *named.readings)}
+    places = {reading.name: reading for reading in (*added, *named.readings)}
     spec = RecordedSpec(
         class_name=type(module).__name__,
         parameters={name: tuple(tensors[name].shape) for name in tensors if name in trained},
         buffers={name: tuple(value.shape) for name, value in tensors.items() if name not in trained},
-        hooks=seen.shapes | {name: (EXAMPLES, *one.value.shape[1:]) for name, one in places.items()},
-        places={name: one.place for name, one in places.items()},
+        hooks=seen.shapes | {name: (EXAMPLES, *reading.value.shape[1:]) for name, reading in places.items()},
+        places={name: reading.place for name, reading in places.items()},
         features=tuple(chosen([name for name in inner if vectors[name].shape[1] <= MOST_FEATURES], read)),
         reads=read,
         penultimate=inner[-1] if inner and not read else None,

@@ -144,7 +144,7 @@ class GrokkingAwareTrainer:
         if not loss.isfinite():
             raise DivergedError(self.step, "the loss")
         loss.backward()
-        gradients = [one.grad for one in self.model.parameters() if one.grad is not None]
+        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
         norm = torch.stack([gradient.detach().norm() for gradient in gradients]).norm()
         if not norm.isfinite():
             self.optimizer.zero_grad(set_to_none=True)

@@ -161,15 +161,15 @@ class Facts:
     def filters(self) -> list[Mapping[str, Any]]:
         """Return the gradient filters of the configuration."""
         found = self.setting("optimization.filters")
-        return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list | tuple) else []
+        return [entry for entry in found if isinstance(entry, Mapping)] if isinstance(found, list | tuple) else []
 
     def has_filter(self, kind: str) -> bool:
         """Return whether a gradient filter has the given kind."""
-        return any(one.get("kind") == kind for one in self.filters())
+        return any(entry.get("kind") == kind for entry in self.filters())
 
     def amplifies(self) -> bool:
         """Return whether a gradient filter is a Grokfast filter, which amplifies the slow gradient."""
-        return any(str(one.get("kind", "")).startswith("grokfast") for one in self.filters())
+        return any(str(entry.get("kind", "")).startswith("grokfast") for entry in self.filters())
 
     def curve(self, name: str) -> Curve | None:
         """Return a training metric as a curve, or None if it is unknown."""

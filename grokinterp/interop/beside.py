@@ -14,7 +14,7 @@ def candidates(path: Path) -> Iterator[Path]:
     yield from (path.with_name(f"{stem.replace('model', word)}.json") for word in ("config", "cfg"))
     begun = f"{stem}."
     if path.parent.is_dir():
-        yield from sorted(one for one in path.parent.glob("*.json") if one.name.startswith(begun))
+        yield from sorted(file for file in path.parent.glob("*.json") if file.name.startswith(begun))
     yield from (path.with_name(name) for name in ("config.json", "cfg.json"))
 
 
@@ -27,7 +27,7 @@ def required_config(path: Path) -> Path:
     """Return the JSON file that belongs to a file of weights. Raises ForeignFileError naming the candidates."""
     found = config_beside(path)
     if found is None:
-        names = sorted({one.name for one in candidates(path)})
+        names = sorted({file.name for file in candidates(path)})
         raise ForeignFileError(path, f"has no configuration file next to it: looked for {listed(names)}")
     return found
 

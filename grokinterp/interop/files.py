@@ -112,8 +112,8 @@ def _extent(content: Any, path: Path) -> Extent:
             raise ForeignFileError(path, f"refused: it nests containers inside each other more than {DEEPEST} times")
         if (found := known.get(id(item))) is None:
             known[id(item)] = None  # until its extent is known, a container found again is inside itself
-            inside = [of(one, depth + 1) for one in (item.values() if isinstance(item, Mapping) else item)]
-            found = Extent(1 + sum(one.entries for one in inside), sum(one.numbers for one in inside))
+            inside = [of(part, depth + 1) for part in (item.values() if isinstance(item, Mapping) else item)]
+            found = Extent(1 + sum(part.entries for part in inside), sum(part.numbers for part in inside))
             known[id(item)] = found
         if found.entries > MOST_ENTRIES:
             raise ForeignFileError(path, f"refused: it holds {found.entries} entries; at most {MOST_ENTRIES} are read")

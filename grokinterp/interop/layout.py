@@ -92,7 +92,7 @@ class Layout(NamedTuple):
         try:
             found = [_found(line, number, kept) for number, line in enumerate(lines)]
             sizes = solved(self._equations(found, own))
-            return Mapped({one.line.name: _rearranged(one, sizes) for one in found}, sizes, n_layers)
+            return Mapped({entry.line.name: _rearranged(entry, sizes) for entry in found}, sizes, n_layers)
         except PatternError as error:
             raise ForeignFileError(path, str(error)) from None
 
@@ -118,10 +118,10 @@ class Layout(NamedTuple):
         """Yield all equations for the sizes: from the table, the file and the model. Raises PatternError."""
         for name, size in self.axes.items():
             yield Equation((name,), size, "[axes]")
-        for one in found:
-            yield from one.pattern.equations(tuple(one.tensor.shape), one.where)
+        for entry in found:
+            yield from entry.pattern.equations(tuple(entry.tensor.shape), entry.where)
             if own is not None:
-                yield from _wanted(one, own[one.line.name])
+                yield from _wanted(entry, own[entry.line.name])
 
 
 @cache
@@ -133,7 +133,7 @@ def layout(name: str) -> Layout:
 @cache
 def layout_names() -> tuple[str, ...]:
     """Return the names of the tables that ship with this package."""
-    return tuple(sorted(one.name.removesuffix(".toml") for one in TABLES.iterdir()))
+    return tuple(sorted(file.name.removesuffix(".toml") for file in TABLES.iterdir()))
 
 
 def _is_there(line: Line, state: State, own: Shapes | None, path: Path) -> bool:
@@ -162,27 +162,27 @@ def _found(line: Line, number: int, state: State) -> Found:
     return Found(line, pattern, tensor)
 
 
-def _wanted(one: Found, shape: tuple[int, ...]) -> Iterator[Equation]:
+def _wanted(entry: Found, shape: tuple[int, ...]) -> Iterator[Equation]:
     """Yield the constraints that the weight's shape places on the axes of the right side. Raises PatternError."""
-    where, right = f"the model's {one.line.name} with shape {shape}", one.pattern.right
+    where, right = f"the model's {entry.line.name} with shape {shape}", entry.pattern.right
     if len(shape) != len(right):
-        raise PatternError(f"{where} has {len(shape)} axes, but {one.where} has {len(right)} after its pattern")
+        raise PatternError(f"{where} has {len(shape)} axes, but {entry.where} has {len(right)} after its pattern")
     for group, size in zip(right, shape, strict=True):
         kept = 1
-        for start, stop in (one.line.part[name] for name in group if name in one.line.part):
+        for start, stop in (entry.line.part[name] for name in group if name in entry.line.part):
             kept *= stop - start
-        whole = tuple(name for name in group if name not in one.line.part)
+        whole = tuple(name for name in group if name not in entry.line.part)
         if size % kept or (not whole and size != kept):
-            raise PatternError(f"{where} has no axis of {kept}, the size that part keeps of {one.where}")
+            raise PatternError(f"{where} has no axis of {kept}, the size that part keeps of {entry.where}")
         yield Equation(whole, size // kept, where)
 
 
-def _rearranged(one: Found, sizes: Mapping[str, int]) -> Tensor:
+def _rearranged(entry: Found, sizes: Mapping[str, int]) -> Tensor:
     """Return the tensor in the weight's layout. Raises PatternError for unknown axes, or a part out of range."""
-    for name in one.pattern.names:
+    for name in entry.pattern.names:
         if name not in sizes:
-            raise PatternError(f"{one.where}: no shape determines the size of {name}; give it under [axes]")
-        if one.line.part.get(name, (0, 0))[1] > sizes[name]:
-            raise PatternError(f"{one.where} has {name}={sizes[name]}; part requires {list(one.line.part[name])}")
-    weight = one.pattern.apply(one.tensor, sizes, one.line.part)
-    return weight if one.line.scale == 1 else weight * one.line.scale
+            raise PatternError(f"{entry.where}: no shape determines the size of {name}; give it under [axes]")
+        if entry.line.part.get(name, (0, 0))[1] > sizes[name]:
+            raise PatternError(f"{entry.where} has {name}={sizes[name]}; part requires {list(entry.line.part[name])}")
+    weight = entry.pattern.apply(entry.tensor, sizes, entry.line.part)
+    return weight if entry.line.scale == 1 else weight * entry.line.scale

@@ -130,8 +130,8 @@ def weights_by_step(document: Document) -> Iterator[tuple[int, State]]:
     """Yield every state dict with the number of optimizer steps before it. Raises ForeignFileError."""
     several = document.content.get("state_dicts")
     if isinstance(several, list | tuple) and several:
-        for epoch, one in zip(epochs_of(document, len(several)), several, strict=True):
-            yield epoch, weights_in({"state_dict": one}, document.path)
+        for epoch, state in zip(epochs_of(document, len(several)), several, strict=True):
+            yield epoch, weights_in({"state_dict": state}, document.path)
     if not several or "model" in document.content:
         yield last_step(document)[0], weights_in(document.content, document.path)
 
@@ -156,7 +156,7 @@ def last_step(document: Document) -> tuple[int, str]:
     optimizer, epoch = document.content.get("optimizer"), document.content.get("epoch")
     moments = optimizer.get("state") if isinstance(optimizer, Mapping) else None
     counts = (
-        [one.get("step") for one in moments.values() if isinstance(one, Mapping)]
+        [moment.get("step") for moment in moments.values() if isinstance(moment, Mapping)]
         if isinstance(moments, Mapping)
         else []
     )

@@ -95,7 +95,7 @@ def listed_files(path: Path, spec: Spec) -> list[Path]:
     """Return the files of weights. Raises ForeignFileError if there are none."""
     if not path.is_dir():
         return [path]
-    files = sorted(one for one in path.glob(spec.files) if one.is_file() and one.suffix in SUFFIXES)
+    files = sorted(file for file in path.glob(spec.files) if file.is_file() and file.suffix in SUFFIXES)
     if not files:
         require_not_hugging_face(path)
         endings = ", ".join(SUFFIXES)
@@ -180,8 +180,8 @@ def expectations(spec: Spec, last: Path) -> Iterator[tuple[str, Stored]]:
         found = value_at(content, value, last) if isinstance(value, str) else value
         values = found.flatten().tolist() if isinstance(found, Tensor) else found
         values = list(values) if isinstance(values, list | tuple) else [values]
-        values = [one.item() if isinstance(one, Tensor) and one.numel() == 1 else one for one in values[-2:]]
-        if not values or not all(isinstance(one, int | float) for one in values):
+        values = [value.item() if isinstance(value, Tensor) and value.numel() == 1 else value for value in values[-2:]]
+        if not values or not all(isinstance(value, int | float) for value in values):
             raise ForeignFileError(last, f"{value} is not a number or a list of numbers")
         if name.endswith("accuracy"):
             yield name, Stored(values[-1], values[-1] - TOLERANCE, values[-1] + TOLERANCE)

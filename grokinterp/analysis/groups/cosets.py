@@ -75,7 +75,7 @@ def coset_scores(checkpoint: Checkpoint) -> CosetScores:
     first = scores(left, [cosets.right for cosets in found])
     second = scores(right, [cosets.left for cosets in found])
     orders = torch.tensor([cosets.order for cosets in found], device=left.device)
-    largest = [torch.where(one < CONCENTRATED, orders[:, None], 1).amax(0) for one in (first, second)]
+    largest = [torch.where(score < CONCENTRATED, orders[:, None], 1).amax(0) for score in (first, second)]
     best = first.amin(0), second.amin(0)
     return CosetScores(*best, *largest, (torch.maximum(*best) < CONCENTRATED).double().mean())
 
@@ -114,12 +114,12 @@ def squares_of_sums(f: Float[Tensor, "element neuron"], part: Int[Tensor, "eleme
 def cosets_of(group: Group) -> tuple[Cosets, ...] | str:
     """Return the cosets of every proper non-trivial subgroup, or the reason why there are none."""
     try:
-        classes = [one for one in subgroups(group) if 1 < int(one.sum()) < group.order]
+        classes = [subgroup for subgroup in subgroups(group) if 1 < int(subgroup.sum()) < group.order]
     except ValueError as error:
         return str(error)
     found = tuple(
-        Cosets(int(one.sum()), left_cosets(group, one), right_cosets(group, one))
+        Cosets(int(subgroup.sum()), left_cosets(group, subgroup), right_cosets(group, subgroup))
         for representative in classes
-        for one in conjugate_subgroups(group, representative)
+        for subgroup in conjugate_subgroups(group, representative)
     )
     return found or f"{group.name} has no subgroups except the trivial group and itself"

@@ -139,7 +139,7 @@ def joined(logs: Sequence[Log]) -> list[Log]:
         if place is None:
             found.append(log)
         else:
-            found[place] = _one(found[place], log)
+            found[place] = _joined(found[place], log)
     return found
 
 
@@ -152,20 +152,20 @@ def joined_by_hand(logs: Sequence[Log]) -> list[Log]:
             raise ConfigError("join", log.sources[0], f"{', '.join(both)} already occurs in {first.sources[0]}")
         if not np.intersect1d(first.steps, log.steps).size:
             raise ConfigError("join", log.sources[0], f"shares no step with {first.sources[0]}")
-        first = _one(first, log)
+        first = _joined(first, log)
     return [first]
 
 
-def _belong(one: Log, other: Log) -> bool:
-    if {*one.sources} & {*other.sources} or one.series.keys() & other.series.keys():
+def _belong(log: Log, other: Log) -> bool:
+    if {*log.sources} & {*other.sources} or log.series.keys() & other.series.keys():
         return False
-    if not (one.series and other.series):
+    if not (log.series and other.series):
         return False
-    named = bool(one.run) and one.run == other.run and not one.run.startswith("#")
-    if not named and _key(one) != _key(other):
+    named = bool(log.run) and log.run == other.run and not log.run.startswith("#")
+    if not named and _key(log) != _key(other):
         return False
-    shared = np.intersect1d(one.steps, other.steps).size
-    return 2 * shared >= min(len(one.steps), len(other.steps))
+    shared = np.intersect1d(log.steps, other.steps).size
+    return 2 * shared >= min(len(log.steps), len(other.steps))
 
 
 def _key(log: Log) -> tuple[object, ...]:
@@ -174,16 +174,16 @@ def _key(log: Log) -> tuple[object, ...]:
     return without_roles(words(str(source.with_suffix("")))), source.suffix, log.run
 
 
-def _one(one: Log, other: Log) -> Log:
-    shared = np.intersect1d(one.steps, other.steps).size
+def _joined(log: Log, other: Log) -> Log:
+    shared = np.intersect1d(log.steps, other.steps).size
     note = f"joined with {other.sources[0].name}: {shared} steps in common, other curves"
     return Log(
-        sources=(*one.sources, *other.sources),
-        run=one.run or other.run,
-        series={**one.series, **other.series},
-        columns={**one.columns, **other.columns},
-        names=(*one.names, *other.names),
-        theirs={**one.theirs, **other.theirs},
-        notes=(*one.notes, *other.notes, note),
-        n_test=one.n_test or other.n_test,
+        sources=(*log.sources, *other.sources),
+        run=log.run or other.run,
+        series={**log.series, **other.series},
+        columns={**log.columns, **other.columns},
+        names=(*log.names, *other.names),
+        theirs={**log.theirs, **other.theirs},
+        notes=(*log.notes, *other.notes, note),
+        n_test=log.n_test or other.n_test,
     )
