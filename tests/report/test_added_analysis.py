@@ -101,6 +101,7 @@ def replace(file: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new))
 
 
+@pytest.mark.slow
 def test_a_file_a_line_and_a_plate_are_enough(package, tmp_path):
     """The line has a named constant and another name for the function, so that the listing imports the table."""
     paths = os.pathsep.join([str(tmp_path), str(REPOSITORY)])

@@ -125,10 +125,13 @@ def test_the_glossary_has_every_analysis_and_the_papers_it_cites(planted, quick)
     )  # fmt: skip
     grafts["graft_loss"].attrs |= {"long_name": "loss of the checkpoint with a final part", "units": "nats"}
     write_analysis(path, "grafts", grafts)
+    undrawn = grafts[["graft_loss"]].rename(graft_loss="share").assign_attrs(title="Group power", chapter="groups")
+    write_analysis(path, "group_power", undrawn)
     shown = content(view_of(Results.open(path)))
     groups = {group.title: {entry.title: entry for entry in group.entries} for group in shown["glossary"]}
     names = {title for entries in groups.values() for title in entries}
     assert {name.replace("_", " ").capitalize() for name in Results.open(path).analyses} <= names
+    assert "Group power" in groups["Groups"]
     entry = groups["Inside the network"]["Grafts"]
     assert entry.about == ["The loss with parts exchanged.", "Parts are modules."]
     assert entry.source == "Meng et al. 2022; Lau et al. 2023, §4"
