@@ -7,13 +7,25 @@ of tasks, models, filters and schedules are in the submodules: `grokinterp.tasks
 
 `Trajectory.open(run_dir)` reads a run's configuration, metrics and checkpoints, and analyses take it as input;
 `Results.open(run_dir)` reads the results of `analyze`, without torch; `latest_run()` opens the trajectory of the run
-that was written last.
+that was written last. With a trajectory `run`, `run[1200]` is the checkpoint of a saved step, `run.checkpoint()` that
+of the last step, and `run.model(step=1200)` its model alone, in float32.
 """
 
 from typing import TYPE_CHECKING
 
 from grokinterp._version import __version__ as __version__
 from grokinterp.lazy import front_door
+
+__all__ = [
+    "Checkpoint", "CheckpointError", "ConfigError", "Curves", "Diagnosis", "DivergedError", "Experiment",
+    "ForeignFileError", "GrokinterpError", "GrokkingAwareTrainer", "History", "MLPSpec", "NotDefined", "Optimization",
+    "Problem", "Recorder", "RecursiveSpec", "Results", "RunDirectoryError", "SaveAt", "Schedules", "Split",
+    "Trajectory", "TransformerSpec", "analysis", "analyze", "configure_for_grokking", "custom", "diagnose",
+    "diagnostics", "errors", "evaluate", "experiment", "figures", "filtered", "find_phases", "import_run", "interop",
+    "interventions", "latest_run", "league", "losses", "maths", "models", "optim", "page", "phases", "preset",
+    "presets", "report", "reproduction", "runs", "storage", "sweeps", "tasks", "train", "train_until_grokking",
+    "training", "write_report",
+]  # fmt: skip
 
 if TYPE_CHECKING:
     from grokinterp import (
@@ -86,20 +98,5 @@ else:  # type checkers then report unknown names
             ".runs.trajectory": ("Trajectory", "latest_run"),
             ".training": ("train",),
         },
-        submodules=(
-            "analysis", "custom", "diagnostics", "errors", "experiment", "figures", "interop", "interventions",
-            "league", "losses", "maths", "models", "optim", "page", "phases", "presets", "report", "reproduction",
-            "runs", "storage", "sweeps", "tasks", "training",
-        ),
+        __all__,
     )  # fmt: skip
-
-__all__ = [
-    "Checkpoint", "CheckpointError", "ConfigError", "Curves", "Diagnosis", "DivergedError", "Experiment",
-    "ForeignFileError", "GrokinterpError", "GrokkingAwareTrainer", "History", "MLPSpec", "NotDefined", "Optimization",
-    "Problem", "Recorder", "RecursiveSpec", "Results", "RunDirectoryError", "SaveAt", "Schedules", "Split",
-    "Trajectory", "TransformerSpec", "analysis", "analyze", "configure_for_grokking", "custom", "diagnose",
-    "diagnostics", "errors", "evaluate", "experiment", "figures", "filtered", "find_phases", "import_run", "interop",
-    "interventions", "latest_run", "league", "losses", "maths", "models", "optim", "page", "phases", "preset",
-    "presets", "report", "reproduction", "runs", "storage", "sweeps", "tasks", "train", "train_until_grokking",
-    "training", "write_report",
-]  # fmt: skip

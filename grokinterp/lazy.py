@@ -5,7 +5,7 @@ first use ``torch``. ``Tensor`` is only for annotations: torch's for type checke
 dtype for jaxtyping. For ``isinstance`` use ``torch.Tensor``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, final
 
@@ -25,21 +25,21 @@ else:
 
 
 def front_door(
-    package: str, homes: Mapping[str, tuple[str, ...]], submodules: tuple[str, ...] = ()
+    package: str, homes: Mapping[str, tuple[str, ...]], public: Sequence[str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return the ``__getattr__`` and ``__dir__`` of a package that imports its public names on first use.
 
     Args:
         package: its ``__name__``.
-        homes: the public names of each module of the package.
-        submodules: the modules that are attributes of the package themselves.
+        homes: the names that each module of the package defines.
+        public: the ``__all__`` of the package; names without a home are submodules.
 
     Source: PEP 562.
     """
     home = {name: module for module, names in homes.items() for name in names}
 
     def get(name: str) -> Any:
-        if name not in home and name not in submodules:
+        if name not in public:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         value = (
             getattr(import_module(home[name], package), name) if name in home else import_module(f".{name}", package)
@@ -47,4 +47,8 @@ def front_door(
         setattr(import_module(package), name, value)
         return value
 
-    return get, lambda: sorted({*vars(import_module(package)), *home, *submodules})
+    def names() -> list[str]:
+        special = (name for name in vars(import_module(package)) if name.startswith("__"))
+        return sorted({*public, *special})
+
+    return get, names

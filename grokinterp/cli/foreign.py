@@ -94,8 +94,12 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure published networks and compare the results with the published values."""
-    from grokinterp.reproduction.verify import table
-    from grokinterp.reproduction.verify import verify as verify_networks
+    from grokinterp.reproduction.networks import networks
+
+    networks(directory)
+
+    from grokinterp.reproduction import table
+    from grokinterp.reproduction import verify as verify_networks
 
     lines = verify_networks(directory, progress=True)
     print(json.dumps([asdict(line) | {"verdict": line.verdict} for line in lines]) if as_json else table(lines))

@@ -22,12 +22,14 @@ def league(
     """Train by several methods on equal budgets, and write the page that compares when they generalize."""
     from grokinterp import presets
     from grokinterp.league import CHOSEN
+    from grokinterp.league.arguments import require_arguments
     from grokinterp.storage import configuration_hash
 
     assigned = [*([f"task.kind={task}"] if task else []), *(overrides or [])]
     experiment = read_experiment(preset, config, assigned, default=lambda: presets.preset("league"))
     directory = out or Path("leagues") / f"{experiment.name}-{configuration_hash(experiment.to_dict())}"
     names = list(CHOSEN) if methods is None else split_names(methods)
+    require_arguments(experiment, names, seeds, jobs, patience)
 
     from grokinterp.league import as_text, run_league, write_page
 

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from grokinterp.cli.listings import analysis_entries
 from grokinterp.cli.options import Device, RunDir, split_names
-from grokinterp.errors import ConfigError
+from grokinterp.errors import require
 
 NOTHING_WRONG = "The numbers of this run show no problem."
 
@@ -24,12 +25,15 @@ def analyze(
     device: Device = "cpu",
 ) -> None:
     """Run every analysis over every checkpoint into RUN_DIR/analysis/NAME.nc."""
+    names = None if only is None else split_names(only)
+    require_analyses(names)
+    require(every is None or every >= 1, "every", every, "must be an integer from 1")
+
     from grokinterp.analysis import analyze as analyze_run
     from grokinterp.diagnostics import diagnose as diagnose_run
     from grokinterp.runs import summary
     from grokinterp.training import choose_device
 
-    names = None if only is None else split_names(only)
     results = analyze_run(run_dir, only=names, every=every, device=choose_device(device), progress=True)
     if as_json:
         diagnoses = [asdict(found) for found in diagnose_run(results)]
@@ -48,14 +52,15 @@ def llc(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure the local learning coefficient of one checkpoint, with given settings or over a map of settings."""
+    drawn = out is None or (calibrate and out.suffix in (".png", ".svg"))
+    require(drawn, "out", out, "is for the map of --calibrate and must end in .png or .svg")
+
     from grokinterp import figures
     from grokinterp.analysis import calibrate_llc, local_learning_coefficient
     from grokinterp.analysis.landscape import llc_calibration
     from grokinterp.runs import summary
     from grokinterp.runs.trajectory import Trajectory
 
-    if out is not None and (not calibrate or out.suffix not in (".png", ".svg")):
-        raise ConfigError("out", out, "is for the map of --calibrate and must end in .png or .svg")
     chosen: Any = llc_calibration.parse_settings(settings or [])
     checkpoint = Trajectory.open(run_dir).checkpoint(step)
     if not calibrate:
@@ -100,6 +105,14 @@ def diagnose(
     found = diagnose_run(Results.open(run_dir))
     objects = json.dumps([asdict(diagnosis) for diagnosis in found], allow_nan=False)
     print(objects if as_json else "\n".join(diagnosis_lines(found)) or NOTHING_WRONG)
+
+
+def require_analyses(names: list[str] | None) -> None:
+    """Raise ConfigError, which lists all analyses, unless every name is known; None stands for all."""
+    if names is not None:
+        known = [entry.name for entry in analysis_entries()]
+        for name in names or [""]:
+            require(name in known, "only", name, f"must be among {', '.join(known)}")
 
 
 def diagnosed(results: Any) -> list[str]:

@@ -13,8 +13,27 @@ if TYPE_CHECKING:
 
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="As in task.p=97 seed=3.")]
 Config = Annotated[Path | None, typer.Option(help="A TOML or JSON file.")]
-RunDir = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run directory, as `train` writes it.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+
+
+def run_directory(path: Path) -> Path:
+    """Return the path of a run directory. Raises RunDirectoryError if it is not a run directory."""
+    from grokinterp.storage import RunDirectory
+
+    return RunDirectory.open(path).path
+
+
+def device_name(name: str) -> str:
+    """Return the name of a device. Raises ConfigError for any other text."""
+    from grokinterp.training.environment import require_device_name
+
+    require_device_name(name)
+    return name
+
+
+RunDir = Annotated[
+    Path, typer.Argument(metavar="RUN_DIR", help="A run directory, as `train` writes it.", callback=run_directory)
+]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.", callback=device_name)]
 
 
 def read_experiment(

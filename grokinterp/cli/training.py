@@ -23,17 +23,20 @@ def train(
     """Train an experiment, saving checkpoints and metrics through all phases."""
     from grokinterp.experiment import Experiment
     from grokinterp.storage import RunDirectory
+    from grokinterp.training import directory, loggers
 
     def stored() -> Experiment:
         return Experiment.from_dict(RunDirectory.open(out).experiment) if resume and out is not None else Experiment()
 
+    loggers.require_logger_names(log or [])
     experiment = read_experiment(preset, config, overrides, default=stored)
+    out = out or directory.default_directory(experiment)
+    directory.open_to_resume(out, experiment) if resume else directory.require_empty(out)
 
     from grokinterp.runs.results import Results
-    from grokinterp.training import default_directory, loggers
     from grokinterp.training import train as train_experiment
 
-    opened = loggers.open_loggers(log or [], out or default_directory(experiment), experiment)
+    opened = loggers.open_loggers(log or [], out, experiment)
     run = train_experiment(experiment, out, device=device, resume=resume, progress=True, loggers=opened)
     status = run.directory.status
     lines = diagnosed(Results.open(run.path))

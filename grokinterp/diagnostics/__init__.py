@@ -1,5 +1,7 @@
 """Diagnoses: rules on the measured numbers of a run that find a problem and the setting to change. Needs no PyTorch."""
 
+from pathlib import Path
+
 from grokinterp.diagnostics import design, generalizing, learning, stability
 from grokinterp.diagnostics.facts import Diagnosis, Facts
 from grokinterp.runs.results import Results
@@ -33,14 +35,20 @@ OF_THE_RECORD = (design.leaking, design.too_rarely, design.few_checkpoints)
 __all__ = ["RULES", "Diagnosis", "diagnose", "diagnosis_lines"]
 
 
-def diagnose(results: Results) -> list[Diagnosis]:
+def diagnose(results: Results | str | Path) -> list[Diagnosis]:
     """Return the problems that the numbers of a run show, the most serious first.
 
     Training metrics are sufficient; analyses, if any, contribute the diagnoses that only they support. Unknown values,
     for instance of an imported or recorded network, are not judged. A network that answers every example correctly
     needs no remedy: only its split and its records are judged.
+
+    Args:
+        results: the results of a run, or its run directory.
+
+    Raises:
+        RunDirectoryError: the path is not a run directory.
     """
-    facts = Facts.of(results)
+    facts = Facts.of(results if isinstance(results, Results) else Results.open(results))
     rules = OF_THE_RECORD if facts.is_right else RULES
     return [found for rule in rules if (found := rule(facts)) is not None]
 

@@ -17,6 +17,9 @@ from grokinterp.storage.run_directory import planned_steps
 LARGEST_FILE = 2**20
 """Largest size of a configuration file in bytes; typical files have hundreds."""
 
+BARE_WORD = re.compile(r"(?<![\w.\"'])(?!(?:true|false|inf|nan)\b)[A-Za-z_]\w*\b(?![\"']|\s*[.=])")
+"""A word without quotes inside a list or a table of TOML that is not a key."""
+
 
 def config_error(error: ValidationError) -> ConfigError:
     """Return the first problem of a pydantic error as one line with a dotted key."""
@@ -90,6 +93,7 @@ def assign(values: dict[str, Any], assignment: str) -> None:
     require(last in table, short(key), short(text), "unknown key")
     value = _parse(text)
     if last == "kind" and tables and value != table["kind"]:
+        require(value != RECORDED, key, value, "cannot be trained here: a recorder writes such runs from another loop")
         cls = classes_of(".".join(tables)).get(str(value))
         table.clear()
         table.update(defaults_of(cls) if cls else {})
@@ -113,16 +117,21 @@ def not_a_kind(assignment: str) -> tuple[bool, int]:
 
 
 def _parse(text: str) -> Any:
-    """Parse a TOML value, ``none`` as null, a number with a leading decimal point, or plain text."""
+    """Parse a TOML value, ``none`` as null, a number with a leading decimal point, or plain text.
+
+    Quotes around words in a list or a table may be missing, since shells remove them: ``[orthograd]``.
+    """
     if text.lower() in ("none", "null"):
         return None
     if re.fullmatch(r"\.\d+", text, re.ASCII):
         text = f"0{text}"
-    try:
-        parsed = tomllib.loads(f"value = {text}")
-    except (ValueError, RecursionError):  # not TOML, a number with thousands of digits, or deeply nested brackets
-        return text
-    return parsed["value"] if len(parsed) == 1 else text
+    for written in (text, BARE_WORD.sub(r'"\g<0>"', text)) if text.startswith(("[", "{")) else (text,):
+        try:
+            parsed = tomllib.loads(f"value = {written}")
+        except (ValueError, RecursionError):  # not TOML, a number with thousands of digits, or deeply nested brackets
+            continue
+        return parsed["value"] if len(parsed) == 1 else text
+    return text
 
 
 def listing(classes: Mapping[str, Any]) -> Iterator[str]:

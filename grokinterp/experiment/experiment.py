@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from grokinterp import models
 from grokinterp.display import Facts, changed, html_table, listed, one_line, specification
-from grokinterp.errors import ConfigError, require
+from grokinterp.errors import ConfigError, require, short
 from grokinterp.experiment.configuration import assign, config_error, not_a_kind, read_config, spelled_out
 from grokinterp.experiment.kinds import FORBID_UNKNOWN_KEYS, RECORDED, AnyModel, AnyTask, require_known_kinds
 from grokinterp.experiment.optimization import Optimization
@@ -165,7 +165,11 @@ class Experiment:
 
         >>> Experiment(seed=1).differences(Experiment(task=ModularAddition(p=97)))
         {'task.p': (113, 97), 'seed': (1, 0)}
+
+        Raises:
+            ConfigError: ``other`` is not an experiment.
         """
+        require(isinstance(other, Experiment), "other", short(other), "must be an Experiment")
         here, there = self.flat, other.flat
         return {key: (here.get(key), there.get(key)) for key in there | here if here.get(key) != there.get(key)}
 

@@ -27,6 +27,19 @@ class Part(NamedTuple):
     labels: Int[Tensor, "example"]
     correct_labels: Int[Tensor, "example"]
 
+    def __repr__(self) -> str:
+        examples, positions = self.inputs.tokens.shape
+        wrong = int((self.labels != self.correct_labels).sum())
+        noise = f", {wrong:,} mislabeled" if wrong else ""
+        return f"Part({examples:,} examples of {positions} tokens{noise}, {self.labels.device})"
+
+
+class Parts(dict[str, Part]):
+    """The parts of a problem by name; the error for an unknown name lists the names."""
+
+    def __missing__(self, name: str) -> Part:
+        raise KeyError(f"no part {name!r}; this problem has {', '.join(self)}")
+
 
 @final
 class Problem:
@@ -112,11 +125,11 @@ class Problem:
 
     @cached_property
     @torch.inference_mode(mode=False)  # parts are cached and may be used in training, whichever caller creates them
-    def parts(self) -> dict[str, Part]:
+    def parts(self) -> Parts:
         """The non-empty parts among "train", "test" and "validation", and "all"."""
         masks = {"train": self.is_train, "test": self.is_test, "validation": self.is_validation}
         masks = {name: mask for name, mask in masks.items() if mask.any()} | {"all": torch.ones_like(self.is_train)}
-        return {name: self._part(mask) for name, mask in masks.items()}
+        return Parts({name: self._part(mask) for name, mask in masks.items()})
 
     def _part(self, mask: Bool[Tensor, "example"]) -> Part:
         """Return the part with the examples in a mask."""

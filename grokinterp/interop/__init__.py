@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from grokinterp.interop.release import Release
     from grokinterp.interop.text_files import ForeignFileError
 
+__all__ = ["RELEASES", "ForeignFileError", "Release", "date_log", "date_logs", "import_run"]
+
 __getattr__, __dir__ = front_door(
     __name__,
     {
@@ -21,6 +23,5 @@ __getattr__, __dir__ = front_door(
         ".release": ("Release",),
         ".text_files": ("ForeignFileError",),
     },
+    __all__,
 )
-
-__all__ = ["RELEASES", "ForeignFileError", "Release", "date_log", "date_logs", "import_run"]

@@ -3,15 +3,16 @@
 from typing import TYPE_CHECKING
 
 from grokinterp.lazy import front_door
+from grokinterp.league.arguments import PATIENCE
 from grokinterp.league.methods import CHOSEN, METHODS, Method
 
 if TYPE_CHECKING:
     from grokinterp.league.page import write_page
-    from grokinterp.league.run import PATIENCE, run_league
+    from grokinterp.league.run import run_league
     from grokinterp.league.table import as_text
 
-__getattr__, __dir__ = front_door(
-    __name__, {".page": ("write_page",), ".run": ("PATIENCE", "run_league"), ".table": ("as_text",)}
-)
-
 __all__ = ["CHOSEN", "METHODS", "PATIENCE", "Method", "as_text", "run_league", "write_page"]
+
+__getattr__, __dir__ = front_door(
+    __name__, {".page": ("write_page",), ".run": ("run_league",), ".table": ("as_text",)}, __all__
+)

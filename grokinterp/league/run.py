@@ -11,6 +11,7 @@ import torch
 from grokinterp.errors import ConfigError, GrokinterpError, RunDirectoryError
 from grokinterp.experiment import Experiment, SaveAt
 from grokinterp.experiment.configuration import there_and_here
+from grokinterp.league.arguments import PATIENCE, require_arguments
 from grokinterp.league.methods import METHODS, configured, plain
 from grokinterp.phases import SUSTAINED
 from grokinterp.storage import write_atomic
@@ -19,15 +20,11 @@ from grokinterp.sweeps.pool import Entry, cores, train_all
 from grokinterp.training.memory import require_memory
 
 LEAGUE = "league.json"
-MOST_SEEDS = 1000
 MEASURES = ("performance", "softmax_collapse", "gradient_weight_alignment")
 """The analyses of every run, which has few checkpoints."""
 
 CHECKPOINTS = 8
 """Number of checkpoints of a run after the first, enough to measure softmax collapse and alignment."""
-
-PATIENCE = 20
-"""Number of evaluations without a lower held-out loss after which early stopping would end a run."""
 
 
 def run_league(
@@ -58,12 +55,12 @@ def run_league(
         progress: show a progress bar on standard error.
 
     Raises:
-        ConfigError: a method is unknown, a number is out of range, the experiment has too few evaluations, or no method
-            applies.
+        ConfigError: a method is unknown or given twice, a number is out of range, the experiment was recorded or has
+            too few evaluations, or no method applies.
         RunDirectoryError: the directory contains runs with another configuration.
     """
-    top, chosen = Path(directory), list(dict.fromkeys(methods))
-    require(experiment, chosen, seeds, jobs, patience)
+    top, chosen = Path(directory), list(methods)
+    require_arguments(experiment, chosen, seeds, jobs, patience)
     base, refused, entries = planned(experiment, chosen, seeds, top)
     require_same(top, base, entries)
     before = read_league(top)
@@ -75,25 +72,6 @@ def run_league(
         if found["runs"]:
             write_atomic(top / LEAGUE, (json.dumps(found, indent=1) + "\n").encode("ascii"), replace=True)
     return found
-
-
-def require(experiment: Experiment, methods: Sequence[str], seeds: int, jobs: int | None, patience: int) -> None:
-    """Raise ConfigError if an argument is invalid for every method."""
-    for name in methods:
-        if name not in METHODS:
-            raise ConfigError("methods", name, f"must be among {', '.join(METHODS)}")
-    if not methods:
-        raise ConfigError("methods", "none", "must contain at least one method")
-    if not 1 <= seeds <= MOST_SEEDS:
-        raise ConfigError("seeds", seeds, f"must be an integer from 1 to {MOST_SEEDS}")
-    if jobs is not None and jobs < 1:
-        raise ConfigError("jobs", jobs, "must be an integer from 1")
-    if patience < 1:
-        raise ConfigError("patience", patience, "must be an integer from 1")
-    evaluations = experiment.budget // experiment.evaluate_every + 1
-    if evaluations < SUSTAINED.window:
-        rule = f"gives {evaluations} evaluations; at least {SUSTAINED.window} are required: lower evaluate_every"
-        raise ConfigError("steps", experiment.budget, rule)
 
 
 def planned(

@@ -23,20 +23,6 @@ if TYPE_CHECKING:
         get_stable_loss_function,
     )
 
-__getattr__, __dir__ = front_door(
-    __name__,
-    {
-        ".modules": (
-            "ClassificationLoss",
-            "LogSoftmaxCrossEntropyLoss",
-            "OneHotMSELoss",
-            "SoftplusCrossEntropyLoss",
-            "StableCrossEntropyLoss",
-            "get_stable_loss_function",
-        )
-    },
-)
-
 __all__ = [
     "ClassificationLoss",
     "CrossEntropyForm",
@@ -53,3 +39,18 @@ __all__ = [
     "squared_error",
     "stablemax",
 ]
+
+__getattr__, __dir__ = front_door(
+    __name__,
+    {
+        ".modules": (
+            "ClassificationLoss",
+            "LogSoftmaxCrossEntropyLoss",
+            "OneHotMSELoss",
+            "SoftplusCrossEntropyLoss",
+            "StableCrossEntropyLoss",
+            "get_stable_loss_function",
+        )
+    },
+    __all__,
+)

@@ -20,21 +20,6 @@ if TYPE_CHECKING:
 MODELS: dict[str, type[ModelSpec]] = {spec.kind: spec for spec in (TransformerSpec, MLPSpec, RecursiveSpec)}
 """Every model a configuration may name, by its ``kind``; a new one joins this tuple."""
 
-__getattr__, __dir__ = front_door(
-    __name__,
-    {
-        ".classes": ("build",),
-        ".mlp": ("MLP", "solved_addition"),
-        ".model": ("Model", "ReadoutProgram", "in_program"),
-        ".readout": ("Readout", "ReadoutInputs"),
-        ".recorded": ("NEEDS_MODULE", "Answer", "RecordedModel"),
-        ".recorded_inputs": ("RecordedInputs",),
-        ".recursive": ("RecursiveModel",),
-        ".sites": ("HeadTail", "NeuronTail", "PatchSite"),
-        ".transformer": ("Transformer",),
-    },
-)
-
 __all__ = [
     "MLP",
     "MODELS",
@@ -60,3 +45,19 @@ __all__ = [
     "in_program",
     "solved_addition",
 ]
+
+__getattr__, __dir__ = front_door(
+    __name__,
+    {
+        ".classes": ("build",),
+        ".mlp": ("MLP", "solved_addition"),
+        ".model": ("Model", "ReadoutProgram", "in_program"),
+        ".readout": ("Readout", "ReadoutInputs"),
+        ".recorded": ("NEEDS_MODULE", "Answer", "RecordedModel"),
+        ".recorded_inputs": ("RecordedInputs",),
+        ".recursive": ("RecursiveModel",),
+        ".sites": ("HeadTail", "NeuronTail", "PatchSite"),
+        ".transformer": ("Transformer",),
+    },
+    __all__,
+)

@@ -35,16 +35,6 @@ FILTERS: dict[str, type[GradientFilter]] = {
 }
 """All filters by kind."""
 
-__getattr__, __dir__ = front_door(
-    __name__,
-    {
-        ".averaging": ("ModelEMA",),
-        ".filtering": ("Filtering", "filtered", "filters_of"),
-        ".muon": ("Muon",),
-        ".orthoadamw": ("OrthoAdamW",),
-    },
-)
-
 __all__ = [
     "BATCH_SCHEDULES",
     "EGD",
@@ -75,3 +65,14 @@ __all__ = [
     "filtered",
     "filters_of",
 ]
+
+__getattr__, __dir__ = front_door(
+    __name__,
+    {
+        ".averaging": ("ModelEMA",),
+        ".filtering": ("Filtering", "filtered", "filters_of"),
+        ".muon": ("Muon",),
+        ".orthoadamw": ("OrthoAdamW",),
+    },
+    __all__,
+)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from grokinterp.errors import require, short
 from grokinterp.phases.course import A_FEW, Course, read_course
 from grokinterp.phases.curves import Curves, Measures
 from grokinterp.phases.detector import SUSTAINED, SustainedRule, first_run
@@ -46,8 +47,9 @@ def find_phases(curves: Curves, measures: Measures | None = None, *, rule: Susta
     Source: Nanda et al. 2023, §5.2 for the phases; docs/formulas.md, "Verdicts on curves" for the rules.
 
     Raises:
-        ConfigError: if the curves have neither both accuracies nor both losses.
+        ConfigError: if the curves have neither both accuracies nor both losses, or are not ``Curves``.
     """
+    require(isinstance(curves, Curves), "curves", short(curves), "must be Curves, as from Curves.from_dataset")
     rule = rule or SUSTAINED
     recorded, curves = curves, curves.evaluated()
     signals = read_signals(curves, rule)

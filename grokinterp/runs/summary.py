@@ -46,28 +46,23 @@ def lines(results: Results) -> list[str]:
 
 def structure(results: Results, measured: Mapping[str, Any]) -> list[str]:
     """Return key frequencies or representations, the share of the logits that they explain, and the losses."""
-    train, test = (_nats(measured.get(f"{split}_loss")) for split in ("train", "test"))
-    losses = line("losses", f"train {train}, test {test}")
+    losses = _losses(measured, train="train_loss", test="test_loss")
     if "logit_spectrum" not in results.not_defined:
         found = results.key_frequencies
         return [
-            line("key frequencies", "unknown" if found is None else ", ".join(map(str, found)) or "none"),
+            *([] if found is None else [line("key frequencies", ", ".join(map(str, found)) or "none")]),
             *_nearly_key(measured.get("nearly_key_frequencies", {})),
-            line("logits explained", f"{_percent(measured.get('logit_fve'))} of their variance by the key frequencies"),
-            line(
-                "losses",
-                f"restricted {_nats(measured.get('restricted_loss'))}, "
-                f"excluded {_nats(measured.get('excluded_loss'))}, full {_nats(measured.get('all_loss'))}",
-            ),
+            *_explained(measured.get("logit_fve"), "key frequencies"),
+            *_losses(measured, restricted="restricted_loss", excluded="excluded_loss", full="all_loss"),
         ]
     if "key_irreps" not in measured:
-        return [losses]
+        return losses
     keys = [f"{name} {measured['irrep_similarity'][name]:.3f}" for name in measured["key_irreps"]]
     return [
         line("key irreps", ", ".join(keys) or "none"),
         *_nearly_key(measured.get("nearly_key_irreps", {})),
-        line("logits explained", f"{_percent(measured.get('irreps_explained'))} of their variance by the characters"),
-        losses,
+        *_explained(measured.get("irreps_explained"), "characters"),
+        *losses,
     ]
 
 
@@ -190,8 +185,15 @@ def _nearly_key(nearly: Mapping[str, Mapping[str, float]]) -> list[str]:
     return [line("nearly key", ", ".join(found))] if found else []
 
 
-def _percent(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.1%}"
+def _explained(share: float | None, by: str) -> list[str]:
+    """Return the line with the share of the variance of the logits that is explained; empty if not measured."""
+    return [] if share is None else [line("logits explained", f"{share:.1%} of their variance by the {by}")]
+
+
+def _losses(measured: Mapping[str, Any], **names: str) -> list[str]:
+    """Return the line with the losses that were measured; empty if there are none."""
+    known = [f"{name} {measured[key]:.3g}" for name, key in names.items() if measured.get(key) is not None]
+    return [line("losses", ", ".join(known))] if known else []
 
 
 def _error(value: float | None) -> str:
@@ -201,7 +203,3 @@ def _error(value: float | None) -> str:
     (' ± 0.012', '', '')
     """
     return f" ± {value:.3f}" if value and value >= 5e-4 else ""
-
-
-def _nats(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.3g}"

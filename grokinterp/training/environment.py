@@ -1,34 +1,39 @@
 """The environment of training: the device, and all conditions of a bit-identical continuation."""
 
 import platform
+import re
 import warnings
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import torch
-
 from grokinterp._version import __version__
-from grokinterp.errors import ConfigError
+from grokinterp.errors import ConfigError, short
+from grokinterp.lazy import torch
 
 
-def choose_device(name: str) -> torch.device:
+def require_device_name(name: str) -> None:
+    """Raise ConfigError unless the text names a device, whether this machine has it or not."""
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", name):
+        raise ConfigError("device", short(name), "must be auto, cpu or cuda")
+
+
+def choose_device(name: str) -> "torch.device":
     """Return the device; ``auto`` selects CUDA if available. Raises ConfigError for a missing device."""
+    require_device_name(name)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cpu":
         return torch.device("cpu")
-    kind, _, index = name.partition(":")
-    if kind != "cuda" or (":" in name and not (index.isascii() and index.isdigit())):
-        raise ConfigError("device", name, "must be auto, cpu or cuda")
     if not torch.cuda.is_available():
         raise ConfigError("device", name, "PyTorch finds no CUDA device on this machine")
+    index = name.removeprefix("cuda").removeprefix(":")
     if index and int(index) >= torch.cuda.device_count():
         raise ConfigError("device", name, f"there are {torch.cuda.device_count()} CUDA devices, counted from 0")
     return torch.device(name)
 
 
-def describe(device: torch.device) -> dict[str, Any]:
+def describe(device: "torch.device") -> dict[str, Any]:
     """Return versions, device and thread count; a continuation is bit-identical only if they are equal."""
     on_gpu = device.type == "cuda"
     return {
@@ -52,7 +57,7 @@ def warn_if_different(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool
 
 
 @contextmanager
-def reproducible(device: torch.device) -> Generator[None]:
+def reproducible(device: "torch.device") -> Generator[None]:
     """Make equal runs on the CPU bit-identical at any thread count; parallel index gradients are not by default."""
     before = torch.are_deterministic_algorithms_enabled()
     if device.type == "cpu":

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, final, runtime_checkable
 
-from grokinterp.errors import ConfigError
+from grokinterp.errors import ConfigError, require_choice
 from grokinterp.experiment import Experiment
 from grokinterp.storage import configuration_hash
 
@@ -134,10 +134,14 @@ def open_loggers(names: Iterable[str], directory: str | Path, experiment: Experi
         ConfigError: before any work, if a name is unknown or a package is not installed.
     """
     chosen = list(dict.fromkeys(names))
-    for name in chosen:
-        if name not in LOGGERS:
-            raise ConfigError("log", name, f"must be one of {', '.join(LOGGERS)}")
+    require_logger_names(chosen)
     return [LOGGERS[name](Path(directory), experiment) for name in chosen]
+
+
+def require_logger_names(names: Iterable[str]) -> None:
+    """Raise ConfigError unless every name is in ``LOGGERS``."""
+    for name in names:
+        require_choice("log", name, LOGGERS)
 
 
 def log_all(loggers: Sequence[Logger], row: Mapping[str, Any]) -> list[Logger]:

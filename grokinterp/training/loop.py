@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from grokinterp.allocator import keep_freed_memory
-from grokinterp.errors import ConfigError, RunDirectoryError
+from grokinterp.errors import ConfigError, RunDirectoryError, require, short
 from grokinterp.experiment import Experiment
-from grokinterp.experiment.configuration import there_and_here
 from grokinterp.experiment.kinds import RECORDED
 from grokinterp.experiment.problem import Problem
 from grokinterp.experiment.split import UNKNOWN
@@ -21,7 +20,8 @@ from grokinterp.optim import Evaluation
 from grokinterp.phases import SUSTAINED, Detector, GrokkingDetector
 from grokinterp.progress import ProgressBar
 from grokinterp.runs.trajectory import AVERAGE, UPDATE, Trajectory
-from grokinterp.storage import Resume, RunDirectory, configuration_hash
+from grokinterp.storage import Resume, RunDirectory
+from grokinterp.training.directory import create, default_directory, open_to_resume, recorded
 from grokinterp.training.environment import choose_device, describe, flushed_denormals, reproducible, warn_if_different
 from grokinterp.training.interrupt import Interrupt, deferred_signals
 from grokinterp.training.loggers import Logger, evaluation_line, finish_all, log_all
@@ -31,11 +31,6 @@ from grokinterp.training.step import Step
 
 BEGINS = 0.05
 """Held-out accuracy above which the transition to generalization has begun."""
-
-
-def default_directory(experiment: Experiment) -> Path:
-    """Return ``checkpoints/<name>-<hash of the configuration>``."""
-    return Path("checkpoints") / f"{experiment.name}-{configuration_hash(experiment.to_dict())}"
 
 
 def train(
@@ -65,6 +60,7 @@ def train(
         ConfigError: before anything is created, if the configuration or device cannot be used.
         RunDirectoryError: if the directory is not empty, is locked, or belongs to another configuration.
     """
+    require(isinstance(experiment, Experiment), "experiment", short(experiment), "must be an Experiment")
     experiment = Experiment.from_dict(experiment.to_dict())
     if experiment.model.kind == RECORDED:
         raise ConfigError("model.kind", RECORDED, "was trained by an external loop, from which this run was recorded")
@@ -90,30 +86,6 @@ def train(
             finish_all(loop.loggers)
     asked.raise_if_asked()
     return Trajectory.open(directory)
-
-
-def create(directory: Path, experiment: Experiment, environment: Mapping[str, Any]) -> RunDirectory:
-    """Create a run directory. Raises RunDirectoryError if the directory is not empty."""
-    if (directory / "experiment.json").exists():
-        raise RunDirectoryError(directory, "contains a run: continue it with --resume, or choose another --out")
-    return RunDirectory.create(directory, experiment.to_dict(), recorded(experiment, environment))
-
-
-def recorded(experiment: Experiment, environment: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the environment, with the numbers of test examples and of classes, which the configuration lacks."""
-    sizes = {"n_test": experiment.split.sizes(experiment.task).test, "n_classes": experiment.task.n_classes}
-    return {**environment, **sizes}
-
-
-def open_to_resume(directory: Path, experiment: Experiment) -> RunDirectory:
-    """Open the run directory of this configuration. Raises RunDirectoryError naming the keys that differ."""
-    run = RunDirectory.open(directory)
-    stored = Experiment.from_dict(run.experiment)  # keys newer than the run take their defaults
-    if differing := stored.differences(experiment):
-        raise RunDirectoryError(directory, f"was trained with another configuration: {there_and_here(differing)}")
-    if run.status.get("status") == "diverged":
-        raise RunDirectoryError(directory, f"diverged at step {run.status.get('step')}; resuming would diverge again")
-    return run
 
 
 @dataclass

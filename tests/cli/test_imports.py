@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from grokinterp.analysis import analyze
+from grokinterp.experiment import Experiment
 from grokinterp.runs.completeness import mark_complete
+from grokinterp.storage import RunDirectory
 from tests.support.small_runs import draw_checkpoints
 
 TORCH = {"torch", "transformer_lens"}
@@ -39,19 +41,82 @@ def modules_after(*commands: list[str], folder: Path) -> set[str]:
 def test_listings_help_and_errors_are_light(tmp_path):
     listings = [[name] for name in ("presets", "tasks", "models", "methods", "analyses")]
     help_texts = [["--help"], ["--version"], ["train", "--help"]]
-    errors = [["train", "task.p=1"], ["train", "--preset", "none"], ["league", "task.p=1"], ["report", "nothing"]]
+    errors = [["train", "task.p=1"], ["train", "--preset", "none"], ["league", "task.p=1"]]
     before = processor_seconds()
-    modules = modules_after(*listings, *help_texts, *errors[:-1], folder=tmp_path)
+    modules = modules_after(*listings, *help_texts, *errors, folder=tmp_path)
     assert modules & (TORCH | TABLES) == set()
     assert "grokinterp.league.methods" in modules  # the commands did run
     assert processor_seconds() - before < 3
-    assert modules_after(errors[-1], folder=tmp_path) & TORCH == set()
 
 
 def processor_seconds() -> float:
     """Return the processor time of all child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+ERRORS = """
+import contextlib, io, json, sys
+from grokinterp.cli import main
+for arguments in json.loads(sys.argv[1]):
+    sys.argv, printed, before = ["grokinterp", *arguments], io.StringIO(), set(sys.modules)
+    with contextlib.redirect_stderr(printed):
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code
+    print(json.dumps([code, printed.getvalue(), *(set(sys.modules) - before)]))
+"""
+
+MISTAKES = {
+    "train --device tpu": "config error: device=tpu: must be auto",
+    "train --log foo": "config error: log=foo: must be one of tensorboard",
+    "train --resume": "error: run directory checkpoints/run-",
+    "train --resume --out nowhere": "error: run directory nowhere: does not exist",
+    "train --out run": "error: run directory run: contains a run",
+    "train --out full": "error: run directory full: is not empty",
+    "train model.kind=recorded": "config error: model.kind=recorded: cannot be trained here",
+    "train optimization.filters=[egd,{kind=foo}]": "config error: optimization.filters.1.kind=foo: must be one of",
+    "league --methods foo": "config error: methods=foo: must be one of adamw",
+    "league --methods adamw,egd,adamw": "config error: methods=adamw: must be given once",
+    "league --seeds 0": "config error: seeds=0: must be an integer from 1",
+    "league --jobs -1": "config error: jobs=-1: must be an integer from 1",
+    "league --patience -1": "config error: patience=-1: must be an integer from 1",
+    "league steps=10": "config error: steps=10: gives 3 evaluations",
+    "league model.kind=recorded": "config error: model.kind=recorded: cannot be trained here",
+    "analyze run --only foo": "config error: only=foo: must be among",
+    "analyze run --every 0": "config error: every=0: must be an integer from 1",
+    "analyze run --device tpu": "config error: device=tpu: must be auto",
+    "analyze nowhere": "error: run directory nowhere: does not exist",
+    "llc nowhere": "error: run directory nowhere: does not exist",
+    "llc run --out a.png": "config error: out=a.png: is for the map",
+    "report nowhere": "error: run directory nowhere: does not exist",
+    "diagnose nowhere": "error: run directory nowhere: does not exist",
+    "verify nowhere": "error: run directory nowhere: is not a directory",
+    "verify full": "error: run directory full: contains no release",
+}
+"""Command lines with one mistake each, and the beginning of the line that they print."""
+
+
+@pytest.fixture(scope="module")
+def mistaken(tmp_path_factory) -> dict[str, tuple[int, str, set[str]]]:
+    """Exit code, standard error and newly loaded modules of every mistaken command, all run in one process."""
+    folder = tmp_path_factory.mktemp("mistakes")
+    RunDirectory.create(folder / "run", Experiment().to_dict(), {})
+    (folder / "full").mkdir()
+    (folder / "full" / "note.txt").touch()
+    call = [sys.executable, "-c", ERRORS, json.dumps([command.split() for command in MISTAKES])]
+    done = subprocess.run(call, capture_output=True, text=True, cwd=folder, timeout=120, check=True)
+    answers = map(json.loads, done.stdout.splitlines())
+    return {command: (code, err, set(new)) for command, (code, err, *new) in zip(MISTAKES, answers, strict=True)}
+
+
+@pytest.mark.parametrize("command", MISTAKES)
+def test_a_mistake_is_one_line_and_loads_nothing_heavy(mistaken, command):
+    code, err, loaded = mistaken[command]
+    assert err.startswith(MISTAKES[command])
+    assert (code, err.count("\n")) == (2, 1)
+    assert loaded & (TORCH | TABLES) == set()
 
 
 @pytest.fixture

@@ -119,14 +119,24 @@ def test_type_checkers_see_every_public_name():
     assert sorted(seen) == sorted(grokinterp.__all__)
 
 
+ROOMS = sorted({module.name for module in pkgutil.iter_modules(grokinterp.__path__) if module.ispkg} - {"cli"})
+
+
 def test_every_room_is_an_attribute():
-    rooms = {module.name for module in pkgutil.iter_modules(grokinterp.__path__) if module.ispkg}
-    assert rooms - {"cli"} <= set(grokinterp.__all__)
+    assert set(ROOMS) <= set(grokinterp.__all__)
 
 
-@pytest.mark.parametrize("room", ["tasks", "models", "optim", "losses", "phases", "experiment", "custom", "interop"])
+def test_the_front_door_lists_public_names_only():
+    import grokinterp.cli
+    import grokinterp.display
+
+    assert [name for name in dir(grokinterp) if not name.startswith("__")] == sorted(grokinterp.__all__)
+
+
+@pytest.mark.parametrize("room", ROOMS)
 def test_every_name_of_a_room_is_there(room):
     module = getattr(grokinterp, room)
+    assert module.__all__
     assert [name for name in module.__all__ if not hasattr(module, name) or name not in dir(module)] == []
 
 
@@ -152,3 +162,28 @@ def test_the_latest_run_is_the_one_written_last(tmp_path):
     assert grokinterp.latest_run(tmp_path).path.name == "a"
     os.utime(tmp_path / "a" / "metrics.jsonl", (0, 0))
     assert grokinterp.latest_run(tmp_path).path.name == "b"
+
+
+@pytest.mark.parametrize(
+    ("call", "argument"),
+    [
+        (lambda: grokinterp.train("run"), "experiment"),
+        (lambda: grokinterp.find_phases("run"), "curves"),
+        (lambda: grokinterp.Experiment().differences("run"), "other"),
+    ],
+)
+def test_a_path_in_place_of_an_object_is_named(call, argument):
+    with pytest.raises(grokinterp.ConfigError, match=f"^{argument}=run: must be "):
+        call()
+
+
+def test_diagnose_takes_a_run_directory(tmp_path):
+    run = draw_checkpoints(tmp_path / "run")
+    assert grokinterp.diagnose(run.path) == grokinterp.diagnose(grokinterp.Results.open(run.path))
+
+
+def test_parts_say_what_there_is():
+    problem = grokinterp.Problem.of(grokinterp.Experiment(task=grokinterp.tasks.ModularAddition(p=5)))
+    with pytest.raises(KeyError, match="no part 'validation'; this problem has train, test, all"):
+        problem.parts["validation"]
+    assert repr(problem.parts["all"]) == "Part(25 examples of 3 tokens, cpu)"

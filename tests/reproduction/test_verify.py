@@ -10,8 +10,8 @@ from grokinterp.interop import RELEASES
 from grokinterp.maths.groups import group
 from grokinterp.models import TransformerSpec
 from grokinterp.reproduction.claims import Claim
+from grokinterp.reproduction.comparison import Comparison, compared, networks, table, verify
 from grokinterp.reproduction.releases import claims_of, our_irrep
-from grokinterp.reproduction.verify import Comparison, compared, networks, table, verify
 from grokinterp.tasks import ModularAddition
 from tests.support.released import cfg, drawn, lookup, pizza_config, save, transposed
 

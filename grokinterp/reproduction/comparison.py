@@ -1,17 +1,16 @@
 """Measure published networks again and compare the results with the published numbers."""
 
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from glob import escape
 from pathlib import Path
 from typing import Any
 
 from grokinterp.analysis import analyze
-from grokinterp.errors import GrokinterpError, RunDirectoryError
+from grokinterp.errors import GrokinterpError
 from grokinterp.interop import RELEASES, import_run
 from grokinterp.progress import track
 from grokinterp.reproduction.claims import Claim, Number
+from grokinterp.reproduction.networks import networks
 from grokinterp.reproduction.releases import claims_of
 from grokinterp.runs.results import Results
 
@@ -77,29 +76,10 @@ def verify(directory: str | Path, *, progress: bool = False) -> list[Comparison]
     Raises:
         RunDirectoryError: the directory does not exist or contains no known release.
     """
-    top = Path(directory)
-    found = list(networks(top)) if top.is_dir() else []
-    if not found:
-        raise RunDirectoryError(
-            top, "contains no release that can be verified" if top.is_dir() else "is not a directory"
-        )
+    found = networks(directory)
     with tempfile.TemporaryDirectory() as scratch:
         shown = track(enumerate(found), "verifying", total=len(found), shown=progress)
         return [line for i, (kind, path) in shown for line in compare(kind, path, Path(scratch) / str(i))]
-
-
-def networks(top: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the released networks below a directory, each with the format of its release.
-
-    A bare .pt file next to a JSON file of the same name has the layout of Nanda et al.
-    """
-    for path in sorted(top.rglob("*")):
-        if path.name == "model.pt" and path.with_name("cfg.json").exists():
-            yield "chughtai", path.parent
-        elif path.suffix == ".pt" and path.with_name(f"config_{path.stem.removeprefix('model_')}.json").exists():
-            yield "pizza", path
-        elif path.suffix == ".pth" or (path.suffix == ".pt" and any(path.parent.glob(f"{escape(path.stem)}.*json"))):
-            yield "nanda", path
 
 
 def compare(kind: str, path: Path, scratch: Path) -> list[Comparison]:

@@ -1,0 +1,45 @@
+"""The run directory that training writes to: its default path, and whether it can be created or continued."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from grokinterp.errors import RunDirectoryError
+from grokinterp.experiment import Experiment
+from grokinterp.experiment.configuration import there_and_here
+from grokinterp.storage import RunDirectory, configuration_hash
+
+
+def default_directory(experiment: Experiment) -> Path:
+    """Return ``checkpoints/<name>-<hash of the configuration>``."""
+    return Path("checkpoints") / f"{experiment.name}-{configuration_hash(experiment.to_dict())}"
+
+
+def require_empty(directory: Path) -> None:
+    """Raise RunDirectoryError unless a new run can be created in the directory."""
+    if (directory / "experiment.json").exists():
+        raise RunDirectoryError(directory, "contains a run: continue it with --resume, or choose another --out")
+    RunDirectory(directory).require_empty()
+
+
+def create(directory: Path, experiment: Experiment, environment: Mapping[str, Any]) -> RunDirectory:
+    """Create a run directory. Raises RunDirectoryError if the directory is not empty."""
+    require_empty(directory)
+    return RunDirectory.create(directory, experiment.to_dict(), recorded(experiment, environment))
+
+
+def recorded(experiment: Experiment, environment: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the environment, with the numbers of test examples and of classes, which the configuration lacks."""
+    sizes = {"n_test": experiment.split.sizes(experiment.task).test, "n_classes": experiment.task.n_classes}
+    return {**environment, **sizes}
+
+
+def open_to_resume(directory: Path, experiment: Experiment) -> RunDirectory:
+    """Open the run directory of this configuration. Raises RunDirectoryError naming the keys that differ."""
+    run = RunDirectory.open(directory)
+    stored = Experiment.from_dict(run.experiment)  # keys newer than the run take their defaults
+    if differing := stored.differences(experiment):
+        raise RunDirectoryError(directory, f"was trained with another configuration: {there_and_here(differing)}")
+    if run.status.get("status") == "diverged":
+        raise RunDirectoryError(directory, f"diverged at step {run.status.get('step')}; resuming would diverge again")
+    return run
