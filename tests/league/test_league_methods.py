@@ -129,7 +129,7 @@ def test_the_command_lists_the_methods(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--methods", "adamw,nothing"], "methods=nothing: must be among adamw, "),
+        (["--methods", "adamw,nothing"], "methods=nothing: must be one of adamw, "),
         (["--methods", "stablemax_attention"], "no method applies to this experiment: model.kind=mlp"),
         (["--seeds", "0"], "seeds=0: must be an integer from 1"),
         (["--preset", "demo", "--config", "a.toml"], "config=a.toml: give --preset or --config"),
