@@ -17,7 +17,7 @@ from grokinterp.errors import ConfigError, short
 from grokinterp.models import RecordedSpec
 from grokinterp.models.known_parts import KnownParts
 from grokinterp.models.places import EXAMPLES
-from grokinterp.models.recorded import state_tensors
+from grokinterp.models.recorded_state import state_tensors
 from grokinterp.models.taps import Trace, vector
 from grokinterp.storage.tensor_file import MAX_FILE_BYTES
 from grokinterp.storage.tensor_header import DTYPES

@@ -12,7 +12,7 @@ from grokinterp.errors import ConfigError, short
 from grokinterp.models.call_trace import latest_calls
 from grokinterp.models.known_parts import KnownParts, Table
 from grokinterp.models.places import EXAMPLES, Place
-from grokinterp.models.recorded import state_tensors
+from grokinterp.models.recorded_state import state_tensors
 from grokinterp.models.taps import Trace, vector
 
 PARTS = ("embedding", "unembedding", "neurons", "pre_activations", "neuron_output", "attention")

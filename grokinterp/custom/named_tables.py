@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from grokinterp.errors import ConfigError, short
 from grokinterp.models.known_parts import Table
-from grokinterp.models.recorded import state_tensors
+from grokinterp.models.recorded_state import state_tensors
 
 NOTATION = re.compile(r"(?P<name>[^\[\]]+)\[(?P<rows>token|class|neuron|feature), ?(?P<columns>\w+)\]")
 

@@ -24,8 +24,8 @@ from grokinterp.experiment.problem import Problem
 from grokinterp.losses import LossForm
 from grokinterp.models import Answer, RecordedSpec
 from grokinterp.models.places import ReadAt
-from grokinterp.models.recorded import state_tensors
 from grokinterp.models.recorded_spec import as_recorded
+from grokinterp.models.recorded_state import state_tensors
 from grokinterp.runs.trajectory import UPDATE
 from grokinterp.storage import RunDirectory
 from grokinterp.tasks import RecordedTask, Task

@@ -117,7 +117,10 @@ class Optimization:
     def learning_rate(
         self, step: int, steps: int = 1, state: Mapping[str, Any] | None = None, *, gain: float | None = None
     ) -> float:
-        """Return the learning rate of the update from ``step`` to ``step + 1``.
+        """Return the learning rate of the update from ``step`` to ``step + 1``, divided by the gain if normalized.
+
+        ``optim.filtered(..., lr_normalize=True)`` divides too, for optimizers of other loops; the optimizer of
+        ``train`` does not, so that the rate is divided once and metrics show the rate of the update.
 
         Args:
             step: the step of the run.

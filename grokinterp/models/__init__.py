@@ -9,7 +9,8 @@ from grokinterp.models.specifications import MLPSpec, ModelSpec, RecursiveSpec, 
 if TYPE_CHECKING:
     from grokinterp.models.classes import build
     from grokinterp.models.mlp import MLP, solved_addition
-    from grokinterp.models.model import Model, ReadoutProgram, in_program
+    from grokinterp.models.model import Model
+    from grokinterp.models.program import ReadoutProgram, in_program
     from grokinterp.models.readout import Readout, ReadoutInputs
     from grokinterp.models.recorded import NEEDS_MODULE, Answer, RecordedModel
     from grokinterp.models.recorded_inputs import RecordedInputs
@@ -51,7 +52,8 @@ __getattr__, __dir__ = front_door(
     {
         ".classes": ("build",),
         ".mlp": ("MLP", "solved_addition"),
-        ".model": ("Model", "ReadoutProgram", "in_program"),
+        ".model": ("Model",),
+        ".program": ("ReadoutProgram", "in_program"),
         ".readout": ("Readout", "ReadoutInputs"),
         ".recorded": ("NEEDS_MODULE", "Answer", "RecordedModel"),
         ".recorded_inputs": ("RecordedInputs",),

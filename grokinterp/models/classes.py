@@ -7,8 +7,9 @@ import torch
 from grokinterp.errors import ConfigError
 from grokinterp.models.mlp import MLP
 from grokinterp.models.model import Model
-from grokinterp.models.recorded import RecordedModel, Weights
+from grokinterp.models.recorded import RecordedModel
 from grokinterp.models.recorded_spec import as_recorded
+from grokinterp.models.recorded_state import Weights
 from grokinterp.models.recursive import RecursiveModel
 from grokinterp.models.specifications import MLPSpec, ModelSpec, RecursiveSpec, TransformerSpec
 from grokinterp.models.transformer import Transformer

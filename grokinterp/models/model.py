@@ -1,12 +1,12 @@
 """The parent of all models: a HookedRootModule that answers token sequences and states what its parts are."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from grokinterp.errors import NotDefined
 from grokinterp.maths.matrix_norms import Ruler
@@ -311,24 +311,3 @@ class Model(HookedRootModule, ABC):
         """Return the logits and an ActivationCache, which understands ``cache["pattern", 0]``."""
         logits, cache = super().run_with_cache(*args, remove_batch_dim=remove_batch_dim, **kwargs)
         return logits, ActivationCache(cache, self, has_batch_dim=not remove_batch_dim)
-
-
-def in_program(model: Model, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return parameters by their names for ``functional_call`` in a program that holds this model as ``model``.
-
-    Raises:
-        NotDefined: a recorded model without its module, which cannot be called.
-    """
-    model.require_forward()
-    return {f"model.{model.inside}{name}": value for name, value in tensors.items()}
-
-
-class ReadoutProgram(nn.Module):
-    """The ``readout`` of a model as a module, so that ``functional_call`` can swap parameters named ``model.…``."""
-
-    def __init__(self, model: Model) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, inputs: ReadoutInputs) -> Readout:
-        return self.model.readout(inputs)

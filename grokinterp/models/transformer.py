@@ -1,6 +1,5 @@
 """Transformers of the grokking literature, with TransformerLens names."""
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from grokinterp.maths.matrix_norms import Ruler
 from grokinterp.models.bounds import normalized, through_block
 from grokinterp.models.fast import all_positions, last_position
 from grokinterp.models.hooked import FactoredMatrix, HookPoint, TypedModuleList, bridge, bridge_config
+from grokinterp.models.initialization import initialize
 from grokinterp.models.layers import MLP, Attention, Block, Embed, PosEmbed, Unembed, norm
 from grokinterp.models.model import Model
 from grokinterp.models.readout import Readout, ReadoutInputs
@@ -78,20 +78,8 @@ class Transformer(Model):
         self.setup()
         self.eval()  # training mode changes nothing here, and TransformerLens's patching refuses it
 
-    @torch.no_grad()
     def initialize(self, generator: torch.Generator | None) -> None:
-        """Draw every weight according to ``spec.initialization``; with "normal", biases are zero.
-
-        Source: the code released with Nanda et al. 2023 ("normal").
-        """
-        for name, weight in self.named_parameters():
-            if generator is None and ".W_" in name:
-                weight.zero_()
-            elif generator is not None and self.spec.initialization == "pytorch":
-                draw_as_pytorch(name, weight, self.spec, generator)
-            elif generator is not None and ".W_" in name:
-                fan = weight.shape[1] if name == "unembed.W_U" else self.spec.d_model
-                weight.normal_(0, fan**-0.5, generator=generator)
+        initialize(self, self.spec, generator)
 
     def forward(self, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch answer class"]:
         """Return the logits at every position or, with pooling, of the mean over positions."""
@@ -328,21 +316,3 @@ def block(spec: TransformerSpec, n_ctx: int) -> Block:
     )
     mlp = MLP(spec.d_model, spec.d_mlp, spec.act_fn, biases=bool(spec.biases))
     return Block(spec.d_model, attention, mlp, normalization=spec.normalization, post_norm=spec.norm_position == "post")
-
-
-def draw_as_pytorch(name: str, weight: Tensor, spec: TransformerSpec, generator: torch.Generator) -> None:
-    """Draw a parameter of a transformer as torch.nn.Embedding, MultiheadAttention or Linear would.
-
-    Embeddings are drawn from N(0, 1); queries, keys and values from U(±√(6 / (3 d + d))), as in Glorot and Bengio 2010
-    for the three as one matrix; all other weights with n inputs, and their biases, from U(±1/√n). Attention biases are
-    zero.
-    """
-    kind = name.rsplit(".", 1)[-1]
-    if kind in ("W_E", "W_pos"):
-        weight.normal_(generator=generator)
-    elif kind in ("W_Q", "W_K", "W_V"):
-        bound = math.sqrt(6 / (spec.d_model + 3 * spec.n_heads * spec.head_size))
-        weight.uniform_(-bound, bound, generator=generator)
-    elif kind in ("W_O", "W_in", "W_out", "W_U", "b_in", "b_out", "b_U"):
-        read = {"W_O": spec.n_heads * spec.head_size, "W_out": spec.d_mlp, "b_out": spec.d_mlp}.get(kind, spec.d_model)
-        weight.uniform_(-(read**-0.5), read**-0.5, generator=generator)

@@ -153,6 +153,13 @@ class Filtering:
             self.optimizer.__dict__["grad_scale"] = None
 
     def _divide_learning_rates(self) -> None:
+        """Divide the learning rates of all parameter groups by the gain until the end of the step.
+
+        ``Optimization.learning_rate`` divides too, for the runs of ``train``, which use the optimizer without
+        ``lr_normalize``: there, the warm-up and the schedule are multiplied into the rate before the division, and
+        another order would round differently. This method serves optimizers of other loops, whose schedulers must see
+        the undivided rate.
+        """
         if self.lr_normalize and self.gain != 1:
             self.set_aside = [(group, group["lr"]) for group in self.optimizer.param_groups]
             for group in self.optimizer.param_groups:

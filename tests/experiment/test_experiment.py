@@ -18,6 +18,7 @@ from grokinterp.presets import PRESETS
 from grokinterp.storage import configuration_hash
 from grokinterp.tasks import ModularAddition
 from grokinterp.training.step import Step
+from tests.cases.losses import SOFTMAX_FORMS
 from tests.support.small_runs import TINY, changed
 
 # --- round trips --------------------------------------------------------------------------------------------------
@@ -274,7 +275,7 @@ def configurations(draw) -> dict:
             "weight_decay": draw(st.floats(0, 2)),
             "betas": draw(st.lists(st.floats(0, 1, exclude_max=True), min_size=2, max_size=2)),
             "warmup_steps": draw(st.integers(0, 5)),
-            "loss": draw(st.sampled_from(["softplus", "float32", "float64"])),
+            "loss": draw(st.sampled_from(SOFTMAX_FORMS)),
         },
         "steps": draw(st.integers(1, 5)),
         "evaluate_every": 1,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from grokinterp.losses import cross_entropy, exact, example_losses, squared_error
+from tests.cases.losses import FORMS, SOFTMAX_FORMS
 
 
 def gap_logits(gap: float, classes: int, dtype: torch.dtype) -> Tensor:
@@ -30,7 +31,7 @@ ZERO = torch.tensor([0])
     st.integers(2, 9),
     st.integers(1, 6),
     st.integers(0, 2**31 - 1),
-    st.sampled_from(["softplus", "float32", "float64"]),
+    st.sampled_from(SOFTMAX_FORMS),
 )
 @settings(max_examples=60, deadline=None)
 def test_every_form_is_minus_log_softmax(classes: int, n: int, seed: int, form: str) -> None:
@@ -91,7 +92,7 @@ def test_collapse_at_113_classes(form: str, dtype: torch.dtype, gap: float) -> N
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("form", ["softplus", "float32", "float64"])
+@pytest.mark.parametrize("form", SOFTMAX_FORMS)
 @pytest.mark.parametrize("classes", [2, 113])
 @pytest.mark.parametrize("size", [0.0, 1.0, 1e4])
 @pytest.mark.parametrize("wrong", [False, True])
@@ -162,7 +163,7 @@ def test_the_gradient_of_squared_error_by_hand() -> None:
     torch.testing.assert_close(logits.grad, torch.tensor([[2.0, 2 / 3, -2 / 3]]))
 
 
-@pytest.mark.parametrize("form", ["softplus", "float32", "float64", "stablemax", "mse"])
+@pytest.mark.parametrize("form", FORMS)
 def test_deep_supervision_is_the_mean_over_its_steps(form: str) -> None:
     generator = torch.Generator().manual_seed(0)
     supervised = torch.randn(3, 4, 5, generator=generator, dtype=torch.float64)
@@ -175,8 +176,7 @@ def test_deep_supervision_is_the_mean_over_its_steps(form: str) -> None:
 
 
 def test_the_exact_form_evaluates_the_same_loss() -> None:
-    forms = ["softplus", "float32", "float64", "stablemax", "mse"]
-    assert [exact(form) for form in forms] == ["softplus", "softplus", "softplus", "stablemax", "mse"]
+    assert [exact(form) for form in FORMS] == ["softplus", "softplus", "softplus", "stablemax", "mse"]
 
 
 @pytest.mark.parametrize("form", ["softplus", "stablemax", "mse"])

@@ -21,9 +21,8 @@ from grokinterp.losses import (
     stablemax,
 )
 from grokinterp.maths.stablemax import stable_scale
+from tests.cases.losses import FORMS, SOFTMAX_FORMS
 
-FORMS = ["softplus", "float32", "float64", "stablemax", "mse"]
-USUAL = ["softplus", "float32", "float64"]
 SHAPES = [(5,), (4, 5), (4, 5, 3), (2, 5, 3, 2)]
 
 
@@ -129,7 +128,7 @@ def test_classes_that_are_ruled_out_have_no_probability(masked: list[float]) -> 
 # --- modules ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", USUAL)
+@pytest.mark.parametrize("form", SOFTMAX_FORMS)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize("ignored", [False, True])

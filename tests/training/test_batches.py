@@ -1,5 +1,7 @@
 """Mini-batches: every epoch has every example once, and a batch follows from its step alone."""
 
+import weakref
+
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -59,9 +61,13 @@ def test_batches_by_hand():
 
 
 def test_far_into_training_nothing_is_counted_through():
+    assert len(Batches(1000, seed=0, device=CPU).at(32 * 10**8, 32)) == 32
+
+
+def test_the_last_two_orders_are_kept_and_no_others():
     batches = Batches(1000, seed=0, device=CPU)
-    assert len(batches.at(32 * 10**8, 32)) == 32
-    assert len(batches._orders) <= 2
+    orders = [weakref.ref(batches.order(epoch)) for epoch in range(4)]
+    assert [order() is not None for order in orders] == [False, False, True, True]
 
 
 def test_epochs_and_seeds_and_purposes_have_orders_of_their_own():

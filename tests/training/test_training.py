@@ -5,6 +5,7 @@ import torch
 
 from grokinterp.runs.trajectory import Trajectory
 from grokinterp.training import default_directory, loop, train
+from tests.cases.losses import SOFTMAX_FORMS
 from tests.support.plain_loop import assert_trains_plainly
 from tests.support.small_runs import TINY, changed, written
 
@@ -18,7 +19,7 @@ def finished(tmp_path_factory) -> Trajectory:
 # --- the numbers ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", ["softplus", "float32", "float64"])
+@pytest.mark.parametrize("form", SOFTMAX_FORMS)
 def test_every_number_equals_that_of_a_plain_loop(form, tmp_path):
     assert_trains_plainly(changed(optimization={"loss": form}, evaluate_every=1, steps=30), tmp_path / "run")
 

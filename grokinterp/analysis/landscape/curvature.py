@@ -1,22 +1,14 @@
 """The training loss around the weights of a checkpoint: curvature, sharpness, and the line to the final weights."""
 
-import copy
-from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple, final
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
-from torch.func import functional_call
 
-from grokinterp.errors import NotDefined
-from grokinterp.experiment.problem import Part
-from grokinterp.losses import exact, example_losses
-from grokinterp.models import Readout, ReadoutInputs, ReadoutProgram, in_program
+from grokinterp.analysis.landscape.loss_surface import LossSurface, require_true_gradient
 from grokinterp.runs.checkpoint import Checkpoint
-
-BATCH = 512
-"""Number of examples that are differentiated, once or twice, at a time."""
 
 EIGENVALUES = 3
 """Number of largest eigenvalues of the Hessian."""
@@ -74,111 +66,6 @@ class LossLine(NamedTuple):
     line_train_loss: Float[Tensor, "fraction"]
     line_test_loss: Float[Tensor, "fraction"]
     line_barrier: Float[Tensor, ""]
-
-
-@final
-class LossSurface:
-    """The training loss of a run as a function of all weights in one vector.
-
-    Args:
-        checkpoint: the checkpoint whose weights are the vector ``start``; its model is not changed.
-        analysis: name of the calling analysis, for errors.
-        dtype: precision; single precision takes half the time and uses a copy of the model.
-        at_once: number of examples differentiated at a time (default: as many as fit into memory).
-
-    Raises:
-        NotDefined: the training examples are unknown.
-    """
-
-    def __init__(
-        self, checkpoint: Checkpoint, analysis: str, *, dtype: torch.dtype = torch.float64, at_once: int = BATCH
-    ) -> None:
-        if "train" not in checkpoint.problem.parts:
-            raise NotDefined(analysis, "the training examples are unknown")
-        model = checkpoint.model if dtype == torch.float64 else copy.deepcopy(checkpoint.model).to(dtype)
-        self.problem, self.program, self.dtype = checkpoint.problem, ReadoutProgram(model), dtype
-        self.at_once = at_once
-        self.shapes = {name: value.shape for name, value in checkpoint.parameters.items()}
-        self.start = self.vector(checkpoint.parameters)
-        self.n_train = len(self.problem.parts["train"].labels)
-
-    @property
-    def batch(self) -> int:
-        """The number of examples that are differentiated at a time."""
-        return min(self.at_once, self.most_at_once)
-
-    @property
-    def most_at_once(self) -> int:
-        """The number of examples whose activations fit into memory."""
-        return self.program.model.examples_at_once
-
-    @property
-    def vectorizes(self) -> bool:
-        """Whether ``losses`` runs under vmap."""
-        return self.program.model.vectorizes
-
-    def vector(self, parameters: Mapping[str, Tensor]) -> Float[Tensor, "weight"]:
-        """Return all parameters as one vector."""
-        device = self.problem.tokens.device
-        return torch.cat([parameters[name].flatten().to(device, self.dtype) for name in self.shapes])
-
-    def indices(self, names: Iterable[str]) -> Int[Tensor, "chosen"]:
-        """Return the indices of the given parameters in the vector."""
-        sizes = [shape.numel() for shape in self.shapes.values()]
-        place = dict(zip(self.shapes, torch.arange(sum(sizes), device=self.start.device).split(sizes), strict=True))
-        return torch.cat([place[name] for name in names])
-
-    def losses(
-        self, weights: Float[Tensor, "weight"], inputs: ReadoutInputs, labels: Int[Tensor, "example"]
-    ) -> Float[Tensor, "example"]:
-        """Return the losses of the given examples at the given weights."""
-        parts = weights.split([shape.numel() for shape in self.shapes.values()])
-        named = {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
-        readout: Readout = functional_call(self.program, in_program(self.program.model, named), (inputs,))
-        return example_losses(readout.logits, labels, form=exact(self.problem.loss), supervised=readout.supervised)
-
-    def train_losses(
-        self, weights: Float[Tensor, "weight"], examples: Int[Tensor, "chosen"]
-    ) -> Float[Tensor, "chosen"]:
-        """Return the losses of some training examples, given by their indices within the training set."""
-        inputs, labels, _ = self.problem.parts["train"]
-        return self.losses(weights, inputs.at(examples), labels[examples])
-
-    def mean(self, weights: Float[Tensor, "weight"], part: Part) -> Float[Tensor, ""]:
-        """Return the mean loss of a part of the examples, computed in batches without gradient."""
-        inputs, labels, _ = part
-        with torch.no_grad():
-            batches = torch.arange(len(labels), device=labels.device).split(self.batch)
-            return torch.cat([self.losses(weights, inputs.at(batch), labels[batch]) for batch in batches]).mean()
-
-    def batches(self) -> list[Int[Tensor, "chosen"]]:
-        """Return batches of the training examples that fit into memory in a backward pass."""
-        return list(torch.arange(self.n_train, device=self.start.device).split(self.batch))
-
-    def loss_and_gradient(self, weights: Float[Tensor, "weight"]) -> tuple[Tensor, Float[Tensor, "weight"]]:
-        """Return the mean training loss and its gradient."""
-        weights = weights.detach().requires_grad_()
-        loss, gradient = torch.zeros_like(weights[0]).detach(), torch.zeros_like(weights).detach()
-        for batch in self.batches():
-            part = self.train_losses(weights, batch).sum() / self.n_train
-            gradient += torch.autograd.grad(part, weights)[0]
-            loss += part.detach()
-        return loss, gradient
-
-    def hessian_product(self, vector: Float[Tensor, "weight"]) -> Float[Tensor, "weight"]:
-        """Return the Hessian of the mean training loss at ``start`` times a vector, the gradient of ⟨gradient, v⟩."""
-        weights, product = self.start.detach().requires_grad_(), torch.zeros_like(vector)
-        for batch in self.batches():
-            part = self.train_losses(weights, batch).sum() / self.n_train
-            gradient = torch.autograd.grad(part, weights, create_graph=True)[0]
-            product += torch.autograd.grad(gradient @ vector, weights)[0]
-        return product
-
-
-def require_true_gradient(checkpoint: Checkpoint, analysis: str) -> None:
-    """Raise NotDefined for a model whose backward pass does not compute the gradient of its loss."""
-    if not checkpoint.model.has_true_gradient:
-        raise NotDefined(analysis, "no gradient flows between supervision steps, so it is not the gradient of the loss")
 
 
 def hessian_eigenvalues(

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from grokinterp.analysis.engine.coordinates import Setting
-from grokinterp.analysis.landscape.curvature import LossSurface, require_true_gradient
+from grokinterp.analysis.landscape.loss_surface import LossSurface, require_true_gradient
 from grokinterp.errors import ConfigError, NotDefined
 from grokinterp.maths.langevin import Loss, Sampling, learning_coefficient, sgld, trace, tuned_step
 from grokinterp.models import Model

@@ -10,18 +10,18 @@ from grokinterp.analysis.circuit.causal import causal_evidence, cyclic_pieces, g
 from grokinterp.analysis.groups.irreps import irrep_names
 from grokinterp.errors import GrokinterpError, NotDefined
 from grokinterp.experiment.problem import Problem
-from grokinterp.losses import cross_entropy, squared_error
+from grokinterp.losses import cross_entropy
 from grokinterp.maths.representations import irreps
 from grokinterp.models import MLPSpec, Readout
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.tasks import GroupComposition, ModularAddition, ModularDivision, SparseParity, Task
+from tests.cases.losses import LOSSES
 from tests.support.any_model import checkpoint_of
 from tests.support.constructed import CASES, close, planted_logits
 from tests.support.published_networks import nanda
 from tests.support.small_networks import assert_vmap_is_loop, drawn, planted, problem
 
 NONE = torch.tensor([], dtype=torch.int64)
-LOSSES = {"softplus": cross_entropy, "mse": squared_error}
 
 
 def with_logits(task: Task, logits: torch.Tensor, **options) -> Checkpoint:
@@ -70,7 +70,7 @@ def test_who_memorized_and_who_knows_nothing_have_no_cause():
     assert float(of_frequencies(solved, 2, 5).causal_score) > 0.8
 
 
-@pytest.mark.parametrize("loss", ["softplus", "mse"])
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize(("p", "keys"), [(7, [1, 3]), (8, [4]), (7, [])])
 def test_evidence_is_the_progress_measures_in_units_of_chance(p, keys, loss):
     logits = torch.randn(p * p, p, generator=torch.Generator().manual_seed(1), dtype=torch.float64) / p
@@ -117,7 +117,7 @@ def test_a_network_of_characters_is_all_its_representations(name):
     close(of_irreps(checkpoint, 1).causal_score, 0)
 
 
-@pytest.mark.parametrize("loss", ["softplus", "mse"])
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("name", ["S3", "A4"])
 def test_group_losses_equal_their_naive_twins(name, loss):
     """Projectors from a basis of matrix entries, example by example."""

@@ -9,6 +9,7 @@ from grokinterp.errors import NotDefined
 from grokinterp.experiment.problem import Problem
 from grokinterp.losses import example_losses
 from grokinterp.runs.checkpoint import Checkpoint
+from tests.cases.losses import LOSSES
 from tests.cases.models import MODEL_SPECS, SPECS, draw, draw_tokens
 from tests.support.constructed import SMALL, close
 from tests.support.small_networks import drawn, problem
@@ -52,7 +53,7 @@ def test_a_head_is_held_at_its_mean_at_every_position(name):
                 close(found.head_ablation_accuracy[layer, head], accuracy)
 
 
-@pytest.mark.parametrize("loss", ["softplus", "mse"])
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("name", MODEL_SPECS)
 def test_a_neuron_is_held_at_its_mean(name, loss):
     checkpoint = of_spec(name, loss=loss)

@@ -19,7 +19,7 @@ from grokinterp.errors import GrokinterpError, NotDefined
 from grokinterp.experiment.problem import Problem
 from grokinterp.interop import import_run
 from grokinterp.maths.fourier import waves
-from grokinterp.models import TransformerSpec
+from grokinterp.models import Transformer, TransformerSpec
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.tasks import TASKS
 from tests.support.constructed import Constructed, close
@@ -29,11 +29,21 @@ from tests.support.small_networks import drawn, problem
 HOOK = "blocks.0.hook_resid_post"
 
 
+class Holding(Transformer):
+    """A transformer in which every hook has the given vector of each pair of operands."""
+
+    def __init__(self, x: torch.Tensor, p: int) -> None:
+        super().__init__(TransformerSpec(), d_vocab=p + 1, d_vocab_out=p, n_ctx=3)
+        self.x, self.p = x, p
+
+    def catch(self, tokens, *names):
+        held = self.x[tokens[:, 0] * self.p + tokens[:, 1], None]
+        return [held, *(held for _ in names)]
+
+
 def holding(x: torch.Tensor, of: Problem) -> Checkpoint:
     """A checkpoint that holds these vectors at the end of its only layer."""
-    checkpoint = Checkpoint(0, drawn(p=of.task.p).model, of)
-    checkpoint._features[HOOK] = x.double()
-    return checkpoint
+    return Checkpoint(0, Holding(x, of.task.p).double(), of)
 
 
 def of_class(checkpoint: Checkpoint) -> dict[str, float]:

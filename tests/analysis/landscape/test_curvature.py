@@ -9,29 +9,27 @@ from torch.func import functional_call, grad, jacrev
 
 from grokinterp.analysis.landscape.curvature import (
     FRACTIONS,
-    LossSurface,
     climb,
     hessian_eigenvalues,
     lanczos,
     loss_line,
     sharpness,
 )
+from grokinterp.analysis.landscape.loss_surface import LossSurface
 from grokinterp.errors import NotDefined
-from grokinterp.losses import cross_entropy, squared_error
 from grokinterp.models import MLPSpec
 from grokinterp.runs.checkpoint import Checkpoint
+from tests.cases.losses import LOSSES
 from tests.cases.models import RECURSIVE, TINY_SPECS
 from tests.support.any_model import checkpoint_of
 from tests.support.constructed import close
-
-LOSSES = {"softplus": cross_entropy, "float64": cross_entropy, "mse": squared_error}
 
 
 def naive_loss(checkpoint: Checkpoint, parameters: dict[str, torch.Tensor]) -> torch.Tensor:
     """Mean training loss by the plain forward pass, at other weights."""
     problem = checkpoint.problem
     logits = functional_call(checkpoint.model, parameters, (problem.tokens[problem.is_train],))
-    return LOSSES[problem.loss](logits[:, -1], problem.parts["train"].labels).mean()
+    return LOSSES["mse" if problem.loss == "mse" else "softplus"](logits[:, -1], problem.parts["train"].labels).mean()
 
 
 def dense_hessian(checkpoint: Checkpoint) -> torch.Tensor:
@@ -41,7 +39,7 @@ def dense_hessian(checkpoint: Checkpoint) -> torch.Tensor:
     return torch.cat([torch.cat([blocks[i][j].reshape(sizes[i], sizes[j]) for j in names], 1) for i in names])
 
 
-@pytest.mark.parametrize("loss", ["softplus", "mse"])
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("name", TINY_SPECS)
 def test_eigenvalues_are_those_of_the_dense_hessian(name, loss):
     checkpoint = checkpoint_of(TINY_SPECS[name], loss=loss)
@@ -109,7 +107,7 @@ def test_fewer_weights_than_eigenvalues_leave_the_rest_open():
 
 
 @pytest.mark.parametrize("name", [*TINY_SPECS, "recursive"])
-@pytest.mark.parametrize("loss", ["softplus", "mse"])
+@pytest.mark.parametrize("loss", LOSSES)
 def test_sharpness_is_a_rise_that_exists(name, loss):
     """It grows with the box, and nothing a random search of corners finds is above twice as high."""
     checkpoint = checkpoint_of(TINY_SPECS.get(name, RECURSIVE), loss=loss)

@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 
-from grokinterp.analysis.landscape.curvature import LossSurface
 from grokinterp.analysis.landscape.learning_coefficient import (
     FEW,
     MANY,
@@ -14,6 +13,7 @@ from grokinterp.analysis.landscape.learning_coefficient import (
     regime,
     rise_on_batches,
 )
+from grokinterp.analysis.landscape.loss_surface import LossSurface
 from grokinterp.errors import ConfigError, NotDefined
 from grokinterp.maths.langevin import Sampling, sgld
 from grokinterp.models import MLPSpec

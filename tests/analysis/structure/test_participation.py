@@ -14,6 +14,7 @@ from grokinterp.losses import example_losses
 from grokinterp.models import MLPSpec, solved_addition
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.tasks import GroupComposition, ModularAddition, ModularMultiplication
+from tests.cases.losses import LOSSES
 from tests.cases.models import RECURSIVE, TINY_SPECS
 from tests.support.any_model import checkpoint_of, problem_of, solved
 from tests.support.constructed import close
@@ -106,7 +107,7 @@ def test_pruning_by_ratio_finds_the_periodic_neurons():
     assert float(highest[half]) < 0.3
 
 
-@pytest.mark.parametrize("loss", ["softplus", "mse"])
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("name", KINDS)
 def test_pruned_networks_equal_those_with_a_hook(name, loss):
     checkpoint = checkpoint_of(KINDS[name], ModularAddition(p=5), loss=loss)

@@ -1,0 +1,29 @@
+"""The read-out of a model as a module whose parameters ``functional_call`` swaps."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from grokinterp.models.model import Model
+from grokinterp.models.readout import Readout, ReadoutInputs
+
+
+def in_program(model: Model, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return parameters by their names for ``functional_call`` in a program that holds this model as ``model``.
+
+    Raises:
+        NotDefined: a recorded model without its module, which cannot be called.
+    """
+    model.require_forward()
+    return {f"model.{model.inside}{name}": value for name, value in tensors.items()}
+
+
+class ReadoutProgram(nn.Module):
+    """The ``readout`` of a model as a module, so that ``functional_call`` can swap parameters named ``model.…``."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs: ReadoutInputs) -> Readout:
+        return self.model.readout(inputs)
