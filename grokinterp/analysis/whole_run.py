@@ -34,9 +34,9 @@ def analyze(
     """Run analyses over the checkpoints of a run and write their results into ``analysis/NAME.nc``.
 
     A result is kept as long as the checkpoint, the arguments of the analysis, and the code that it depends on are
-    unchanged; results for new checkpoints are added. Outdated results are removed, so that a summary never mixes them
-    with current results. An analysis that is not defined for the task or the model of the run is skipped, and
-    ``Results.not_defined`` gives the reason.
+    unchanged; results for new checkpoints are added. Outdated results that are not measured again are removed and named
+    in a warning, so that a summary never mixes them with current results. An analysis that is not defined for the task
+    or the model of the run is skipped, and ``Results.not_defined`` gives the reason.
 
     Costly analyses run on a few checkpoints, at the starts of the phases and between them; analyses that store large
     maps run on at most 128 checkpoints. ``every=1`` runs every analysis on every checkpoint.
@@ -53,12 +53,12 @@ def analyze(
         entries: the available analyses, and how each is run.
 
     Raises:
-        ConfigError: an analysis is unknown, none is given, ``every`` is below 1, or the logits of all examples do not
-            fit into the available memory.
+        ConfigError: an analysis is unknown, none is given, ``every`` is below 1, the logits of all examples do not
+            fit into the available memory, or the results of an analysis are not labeled or contradict its axes.
         RunDirectoryError: the directory is not a run directory, or none of its checkpoints can be read.
     """
     results = analyze_run(run, entries, arguments_of, only=only, every=every, device=device, progress=progress)
-    if only is None and every in (None, 1) and entries is ENTRIES:
+    if only is None and every in (None, 1) and set(ENTRIES) <= set(entries):
         mark_complete(results.directory.path)
     return results
 

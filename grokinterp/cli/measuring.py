@@ -79,13 +79,19 @@ def report(
     run_dir: RunDir,
     out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Default: reports/<run>.html.")] = None,
 ) -> None:
-    """Write the phase-by-phase HTML report, after running any missing analyses."""
+    """Write the phase-by-phase HTML report, after running any missing analyses.
+
+    Without checkpoint files, the report shows the stored results.
+    """
     from grokinterp.report import write_report
     from grokinterp.runs.completeness import is_complete
+    from grokinterp.runs.datasets import analysis_names
     from grokinterp.runs.results import Results
 
     results = Results.open(run_dir)
-    if not is_complete(run_dir):
+    if not results.directory.steps() and analysis_names(run_dir):
+        print("the results cannot be renewed: the run has no checkpoint files", file=sys.stderr)
+    elif not is_complete(run_dir):
         from grokinterp.analysis import analyze as analyze_run
 
         results = analyze_run(run_dir, progress=True)

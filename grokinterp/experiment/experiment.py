@@ -26,6 +26,8 @@ from grokinterp.storage.steps import LARGEST_STEP
 from grokinterp.tasks import ModularAddition
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+ABSENT = "absent"
+"""Value, in the differences of two experiments, of a setting that only the other experiment has."""
 RESERVED_NAMES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 
 
@@ -163,15 +165,20 @@ class Experiment:
     def differences(self, other: "Experiment") -> dict[str, tuple[Any, Any]]:
         """Return the settings that differ from those of another experiment: dotted key, value here, value there.
 
+        The value is ``ABSENT`` in an experiment that does not have the setting, None if the setting is null.
+
         >>> Experiment(seed=1).differences(Experiment(task=ModularAddition(p=97)))
         {'task.p': (113, 97), 'seed': (1, 0)}
+        >>> Experiment(model=models.MLPSpec()).differences(Experiment())["model.n_heads"]
+        ('absent', 4)
 
         Raises:
             ConfigError: ``other`` is not an experiment.
         """
         require(isinstance(other, Experiment), "other", short(other), "must be an Experiment")
         here, there = self.flat, other.flat
-        return {key: (here.get(key), there.get(key)) for key in there | here if here.get(key) != there.get(key)}
+        values = {key: (here.get(key, ABSENT), there.get(key, ABSENT)) for key in there | here}
+        return {key: (one, another) for key, (one, another) in values.items() if one != another}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Experiment":

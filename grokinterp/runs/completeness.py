@@ -5,10 +5,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from grokinterp.runs.imports import PACKAGE, closure, configured
 from grokinterp.storage import write_atomic
 
 RECORD = "complete.json"
-PACKAGE = Path(__file__).parents[1]
 
 
 def mark_complete(run: Path) -> None:
@@ -17,7 +17,7 @@ def mark_complete(run: Path) -> None:
 
 
 def is_complete(run: Path) -> bool:
-    """Return whether the results are complete and neither the run nor the package code has changed since then."""
+    """Return whether the results are complete and neither the run nor the analysis code has changed since then."""
     try:
         return json.loads((run / "analysis" / RECORD).read_bytes()) == fingerprint(run)
     except (OSError, ValueError):
@@ -25,11 +25,16 @@ def is_complete(run: Path) -> bool:
 
 
 def fingerprint(run: Path) -> dict[str, str]:
-    """Return a digest of the package code, and a digest of the names, sizes, and times of the run's files."""
+    """Return a digest of the analyses' files, and a digest of the names, sizes, and times of the run's files."""
     code = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*.py")):
+    for path in sorted(analysis_files()):
         code.update(path.read_bytes())
     return {"code": code.hexdigest(), "files": hashlib.sha256(json.dumps(list(states(run))).encode()).hexdigest()}
+
+
+def analysis_files() -> set[Path]:
+    """Return the files of grokinterp that determine the results of ``analyze``, including their descriptions."""
+    return closure([*(PACKAGE / "analysis").rglob("*.py"), *configured()])
 
 
 def states(run: Path) -> Iterator[tuple[str, int, int]]:

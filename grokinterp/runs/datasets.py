@@ -103,9 +103,12 @@ def read_not_defined(run: Path, *, among: Iterable[str] | None = None) -> dict[s
 
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-
+"""Names of result files."""
 
 DIGEST = "content_digest"
+
+OUTSIDE = "defined_in"
+"""Attribute with the module of an analysis that does not belong to grokinterp."""
 
 PART = 2**20
 """The number of bytes of a variable that are converted at a time."""

@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +24,7 @@ from grokinterp.phases import (
     learning_order,
     snapshot_of,
 )
-from grokinterp.runs.datasets import analysis_names, metrics_table, read_analysis, read_not_defined
+from grokinterp.runs.datasets import OUTSIDE, analysis_names, metrics_table, read_analysis, read_not_defined
 from grokinterp.storage import RunDirectory
 from grokinterp.storage.run_directory import planned_steps
 
@@ -65,9 +66,13 @@ class Results:
         """Open a run directory.
 
         Raises:
-            RunDirectoryError: the path is not a run directory.
+            RunDirectoryError: the path is not a run directory, or its configuration has no task or no model.
         """
-        return cls(RunDirectory.open(path))
+        directory = RunDirectory.open(path)
+        for part in ("task", "model"):
+            if not isinstance(directory.experiment.get(part), Mapping):
+                raise RunDirectoryError(directory.path, f"experiment.json is damaged: it has no {part}")
+        return cls(directory)
 
     def __repr__(self) -> str:
         return one_line("Results", self._facts())
@@ -294,12 +299,34 @@ def _records(table: xr.Dataset) -> list[dict[str, Any]]:
 
 
 def merged(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
-    """Return several analyses as one dataset over their common steps; without analyses, the step axis is empty."""
+    """Return several analyses as one dataset over their common steps; without analyses, the step axis is empty.
+
+    An analysis whose axes or fields contradict those of another analysis is left out and named in a warning. Analyses
+    of grokinterp take precedence over analyses of other packages, otherwise the alphabetical order decides.
+    """
     if not parts:
         return xr.Dataset(coords={"step": np.array([], dtype=np.int64)})
     common = sorted(set.intersection(*(set(part["step"].values.tolist()) for part in parts.values())))
-    plain = [part.drop_vars("checkpoint_digest", errors="ignore").sel(step=common) for part in parts.values()]
-    return xr.merge(plain, join="exact", combine_attrs="drop")
+    plain = {
+        name: part.drop_vars("checkpoint_digest", errors="ignore").sel(step=common) for name, part in parts.items()
+    }
+    try:
+        return joined_exactly(plain.values())
+    except ValueError:
+        pass
+    whole, left_out = xr.Dataset(coords={"step": common}), []
+    for name in sorted(plain, key=lambda name: (OUTSIDE in parts[name].attrs, name)):
+        try:
+            whole = joined_exactly([whole, plain[name]])
+        except ValueError:
+            left_out.append(name)
+    warnings.warn(f"left out of the joined results, which they contradict: {', '.join(left_out)}", stacklevel=2)
+    return whole
+
+
+def joined_exactly(parts: Iterable[xr.Dataset]) -> xr.Dataset:
+    """Return datasets as one. Raises ValueError if axes or fields of the same name differ."""
+    return xr.merge(parts, join="exact", compat="no_conflicts", combine_attrs="drop")
 
 
 def _labels(mask: xr.DataArray) -> list[Any]:

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from grokinterp import cli, presets
+from grokinterp.analysis import analyze
 from grokinterp.experiment import Experiment
 from grokinterp.models import MODELS
 from grokinterp.presets import Preset
@@ -294,6 +295,24 @@ def test_what_is_no_run_is_one_line(verb, grokinterp, folder):
         assert re.match(r"(config )?error: ", one_line(grokinterp(verb, "damaged")))
     assert one_line(grokinterp(verb)) == "error: Missing argument 'RUN_DIR'."
     assert not list(folder.rglob("*.nc"))
+
+
+def test_an_empty_configuration_is_one_line(grokinterp):
+    Path("empty").mkdir()
+    Path("empty/experiment.json").write_text("{}")
+    assert one_line(grokinterp("diagnose", "empty")).endswith("experiment.json is damaged: it has no task")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_report_without_checkpoint_files_shows_the_stored_results(grokinterp, tmp_path):
+    run = draw_checkpoints(tmp_path / "run")
+    analyze(run, only=["performance"])
+    for step in run.steps:
+        run.directory.checkpoint_path(step).unlink()
+    done = grokinterp("report", str(run.path))
+    assert done.code == 0
+    assert "cannot be renewed" in done.err
+    assert Path("reports/run.html").is_file()
 
 
 def test_bad_arguments_of_analyze_are_one_line(grokinterp, finished):

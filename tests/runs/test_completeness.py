@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from grokinterp.runs.completeness import is_complete, mark_complete
+from grokinterp.runs.completeness import analysis_files, is_complete, mark_complete
+from grokinterp.runs.imports import PACKAGE
 from tests.support.small_runs import draw_checkpoints
 
 
@@ -52,3 +53,9 @@ def test_a_change_of_the_run_ends_it(run, change):
     mark_complete(run.path)
     change(run)
     assert not is_complete(run.path)
+
+
+def test_figures_and_pages_do_not_determine_results():
+    rooms = {path.relative_to(PACKAGE).parts[0] for path in analysis_files()}
+    assert {"analysis", "maths", "models", "tasks", "runs"} <= rooms
+    assert not rooms & {"figures", "page", "report", "cli", "sweeps", "league", "interop"}

@@ -5,6 +5,7 @@ from inspect import unwrap
 from typing import Any, NamedTuple
 
 from grokinterp.analysis.engine.labeled import Analysis
+from grokinterp.errors import require, short
 from grokinterp.experiment import Experiment
 from grokinterp.models import Model
 from grokinterp.tasks import Task
@@ -28,9 +29,18 @@ def coordinates(analysis: Analysis, setting: Setting) -> dict[str, Sequence[Any]
 
     An analysis declares its own dimensions in a dictionary ``AXES`` in its module. A value is a sequence, or a function
     from the ``Setting`` to a sequence: ``AXES = {"exponent": lambda setting: range(setting.task.p)}``.
+
+    Raises:
+        ConfigError: the analysis declares ``step``, or a shared dimension with other values.
     """
-    own = unwrap(analysis).__globals__.get("AXES", {})
-    return shared_axes(setting) | {name: axis(setting) if callable(axis) else axis for name, axis in own.items()}
+    axes, declared = shared_axes(setting), unwrap(analysis).__globals__.get("AXES", {})
+    own = {name: axis(setting) if callable(axis) else axis for name, axis in declared.items()}
+    for name, axis in own.items():
+        key = f"{analysis.__name__}.{name}"
+        require(name != "step", key, short(axis), "must not be declared: it holds the steps of the run")
+        rule = "must have another name: all analyses share this axis and its values"
+        require(name not in axes or list(axis) == list(axes[name]), key, short(axis), rule)
+    return axes | own
 
 
 def shared_axes(setting: Setting) -> dict[str, Sequence[Any]]:

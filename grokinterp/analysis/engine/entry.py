@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from grokinterp.analysis.engine.labeled import Analysis, described
+from grokinterp.errors import require, short
 from grokinterp.experiment.problem import Problem
+from grokinterp.runs.datasets import NAME
 
 CHAPTER_OF = re.compile(r"grokinterp\.analysis\.(\w+)\.")
 """Matches the module of an analysis of this package; the group is its chapter."""
@@ -22,6 +24,9 @@ class Entry:
         single: store float64 in single precision, for maps that are cheap to compute and large to store.
         title: the title in reports (default: the name of the function in words).
         where: condition on the problem for the analysis to run by default (default: always).
+
+    Raises:
+        ConfigError: the name of the function cannot be the name of a result file.
     """
 
     analysis: Analysis
@@ -29,6 +34,11 @@ class Entry:
     single: bool = False
     title: str | None = None
     where: Callable[[Problem], bool] | None = None
+
+    def __post_init__(self) -> None:
+        rule = "must be a function whose name has 1-64 letters from a to z, digits or '_' and starts with a letter"
+        name = getattr(self.analysis, "__name__", "")
+        require(NAME.fullmatch(name) is not None, "analysis", short(name or self.analysis), rule)
 
     @property
     def name(self) -> str:

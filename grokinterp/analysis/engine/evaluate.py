@@ -17,10 +17,11 @@ from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from grokinterp.allocator import keep_freed_memory
-from grokinterp.analysis.engine.coordinates import Setting, coordinates
-from grokinterp.analysis.engine.labeled import Analysis, Collector, Result, described
+from grokinterp.analysis.engine.collector import Collector
+from grokinterp.analysis.engine.coordinates import Setting
+from grokinterp.analysis.engine.labeled import Analysis, Result, described, require_labeled
 from grokinterp.analysis.engine.memory import require_memory, workers_that_fit
-from grokinterp.errors import CheckpointError, ConfigError, NotDefined, RunDirectoryError
+from grokinterp.errors import CheckpointError, ConfigError, NotDefined, RunDirectoryError, one_line
 from grokinterp.experiment.problem import Problem
 from grokinterp.models import Model
 from grokinterp.progress import track
@@ -66,7 +67,8 @@ def evaluate(
         ``title``, ``about`` and ``source`` of a single analysis come from its docstring.
 
     Raises:
-        ConfigError: the logits of all examples do not fit into the available memory.
+        ConfigError: the logits of all examples do not fit into the available memory, or the results of an analysis are
+            not labeled, or contradict its axes or those of another analysis.
         TypeError: no analysis declares an argument, or an argument is missing.
         RunDirectoryError: no checkpoint could be read.
         NotDefined: an analysis is not defined for the task or the model of this run.
@@ -77,8 +79,8 @@ def evaluate(
     _reject_unknown(several, arguments)
     wanted = list(trajectory.steps if steps is None else steps)
     skipped: dict[int, str] = {}
-    collectors = [Collector(len(wanted)) for _ in several]
     setting = Setting(trajectory.experiment, trajectory.empty_model(), arguments)
+    collectors = [Collector(each, setting, len(wanted)) for each in several]
     for step, results in evaluate_each(
         several, trajectory, wanted, arguments, skipped, device=device, vectorize=vectorize, progress=progress
     ):
@@ -88,8 +90,11 @@ def evaluate(
             collector.add(step, result)
     if not collectors[0].steps:
         raise RunDirectoryError(trajectory.path, f"has no readable checkpoint ({len(skipped)} damaged)")
-    parts = [one.dataset(coordinates(each, setting)) for each, one in zip(several, collectors, strict=True)]
-    dataset = xr.merge(parts, join="exact", compat="no_conflicts")
+    try:
+        dataset = xr.merge([one.dataset() for one in collectors], join="exact", compat="no_conflicts")
+    except ValueError as error:
+        names = ", ".join(each.__name__ for each in several)
+        raise ConfigError("analyses", names, f"must agree in shared axes and fields: {one_line(error)}") from None
     about = described(several[0]) if len(several) == 1 else {}
     return dataset.assign_attrs(about, skipped=json.dumps({str(step): why for step, why in skipped.items()}))
 
@@ -233,9 +238,16 @@ def _analyze_one(bound: Bound, model: Model, problem: Problem, step: int, weight
 def result_of(analysis: Analysis, checkpoint: Checkpoint, arguments: Mapping[str, Any]) -> Result | NotDefined:
     """Return the result of an analysis with the arguments that it declares, or its NotDefined exception."""
     try:
-        return on_host(analysis(checkpoint, **declared_arguments(analysis, arguments)))
+        return on_host(labeled_result(analysis, checkpoint, declared_arguments(analysis, arguments)))
     except NotDefined as error:
         return error
+
+
+def labeled_result(analysis: Analysis, checkpoint: Checkpoint, arguments: Mapping[str, Any]) -> Result:
+    """Return the result of an analysis. Raises ConfigError unless its fields are labeled tensors."""
+    result = analysis(checkpoint, **arguments)
+    require_labeled(analysis, result)
+    return result
 
 
 def _moved(update: dict[str, Tensor] | None, device: torch.device) -> dict[str, Tensor] | None:
@@ -258,7 +270,7 @@ class _Program(nn.Module):
         self, step: Tensor, update: dict[str, Tensor] | None, previous: dict[str, Tensor] | None
     ) -> list[Result]:
         checkpoint = Checkpoint(step, self.model, self.problem, update, previous_update=previous)
-        return [analysis(checkpoint, **arguments) for analysis, arguments in self.bound]
+        return [labeled_result(analysis, checkpoint, arguments) for analysis, arguments in self.bound]
 
 
 def _vectorized(

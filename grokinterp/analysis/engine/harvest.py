@@ -9,15 +9,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from grokinterp.analysis.engine.coordinates import Setting, coordinates
+from grokinterp.analysis.engine.collector import Collector
+from grokinterp.analysis.engine.coordinates import Setting
 from grokinterp.analysis.engine.digest import code_digest
 from grokinterp.analysis.engine.entry import Entry
 from grokinterp.analysis.engine.evaluate import declared_arguments
-from grokinterp.analysis.engine.labeled import Collector, Result
+from grokinterp.analysis.engine.labeled import Result, result_labels
 from grokinterp.errors import NotDefined, RunDirectoryError
 from grokinterp.experiment import leaked_share
 from grokinterp.runs.checkpoint import Checkpoint
-from grokinterp.runs.datasets import read_analysis, read_not_defined, write_analysis, write_not_defined
+from grokinterp.runs.datasets import OUTSIDE, read_analysis, read_not_defined, write_analysis, write_not_defined
 from grokinterp.runs.trajectory import Trajectory
 
 
@@ -53,10 +54,13 @@ class Harvest:
         self.fresh: dict[Entry, Collector] = {}
         self.undefined: dict[str, str] = {}
         self.unsaved = list(entries)
+        self.removed: list[str] = []
 
     def begin(self, sizes: Mapping[Entry, int]) -> None:
         """Allocate space for the steps of each analysis to run; the other analyses keep their NotDefined reasons."""
-        self.fresh = {entry: Collector(size, single=entry.single) for entry, size in sizes.items()}
+        self.fresh = {
+            entry: Collector(entry.analysis, self.setting, size, single=entry.single) for entry, size in sizes.items()
+        }
         others = [entry.name for entry in self.unsaved if entry not in sizes]
         self.undefined = read_not_defined(self.trajectory.path, among=others)
 
@@ -77,9 +81,10 @@ class Harvest:
             collected = self.fresh.get(entry)
             added = None
             if collected is not None and collected.steps:
-                added = collected.dataset(coordinates(entry.analysis, self.setting))
+                added = collected.dataset()
             attributes = describe(self.trajectory, entry, self.prints[entry], self.skipped)
-            save(self.trajectory, entry, self.kept[entry], added, self.digests, attributes)
+            if not save(self.trajectory, entry, self.kept[entry], added, self.digests, attributes):
+                self.removed.append(entry.name)
             self.unsaved.remove(entry)
 
     def save_rest(self) -> None:
@@ -120,9 +125,12 @@ def kept_results(trajectory: Trajectory, name: str, expected: str, digests: Mapp
     return part if valid else None
 
 
-def remove_results(run: Path, name: str) -> None:
-    """Remove the results of an analysis, if they exist."""
-    (run / "analysis" / f"{name}.nc").unlink(missing_ok=True)
+def remove_results(run: Path, name: str) -> bool:
+    """Remove the results of an analysis and return whether they existed."""
+    path = run / "analysis" / f"{name}.nc"
+    existed = path.exists()
+    path.unlink(missing_ok=True)
+    return existed
 
 
 def describe(
@@ -130,6 +138,8 @@ def describe(
 ) -> dict[str, str | int | float]:
     """Return the attributes of a result file: texts about the analysis, examples, and damaged checkpoints."""
     is_train = trajectory.problem.is_train
+    module = entry.analysis.__module__
+    outside = {} if module.split(".")[0] == "grokinterp" else {OUTSIDE: module}
     leaked = {"leaked_share": leaked_share(trajectory.experiment.task, is_train)} if is_train.any() else {}
     return {
         "analysis": entry.name,
@@ -137,6 +147,7 @@ def describe(
         "fingerprint": fingerprint,
         "skipped": json.dumps({str(step): why for step, why in sorted(skipped.items())}),
         **leaked,
+        **outside,
         "train_examples": int(is_train.sum()),
         "test_examples": int(trajectory.problem.is_test.sum()),
     }
@@ -149,26 +160,31 @@ def save(
     fresh: xr.Dataset | None,
     digests: Mapping[int, str],
     attributes: Mapping[str, str | int | float],
-) -> None:
-    """Write the kept and the fresh results of an analysis to one file; remove the file if there are no results.
+) -> bool:
+    """Write the kept and the fresh results of an analysis to one file; without results, remove the outdated file.
 
+    It returns False if a file was removed. Labels of fields come from the present docstring, also for kept results.
     For an analysis that runs on a subset of the checkpoints, the attribute ``thinned`` states how many.
     """
     steps = {*steps_of(kept), *steps_of(fresh)}
     readable = len(digests)
     if entry.most is not None and len(steps) < readable:
         attributes = {**attributes, "thinned": f"{len(steps)} of {readable} checkpoints"}
-    if fresh is None and kept is not None and kept.attrs == attributes:
-        return
+    labels = result_labels(entry.analysis)
+    described = kept is not None and all(kept[name].attrs == label for name, label in labels.items())
+    if fresh is None and kept is not None and kept.attrs == attributes and described:
+        return True
     parts = [] if kept is None else [kept]
     if fresh is not None:
         marks = np.array([digests[step] for step in steps_of(fresh)], dtype="S64")
         parts.append(fresh.assign(checkpoint_digest=("step", marks)))
     if not parts and trajectory.lacks_module:
-        return  # results that may be outdated could not be measured again without the module
+        return True  # results that may be outdated could not be measured again without the module
     if not parts:
-        remove_results(trajectory.path, entry.name)
-        return
+        return not remove_results(trajectory.path, entry.name)
     whole = xr.concat(parts, "step", join="exact", data_vars="minimal", coords="minimal", compat="override")
     whole.attrs = dict(attributes)
+    for name, label in labels.items():
+        whole[name].attrs = label
     write_analysis(trajectory.path, entry.name, whole.sortby("step"))
+    return True

@@ -1,13 +1,13 @@
-"""Results of one analysis as a labeled dataset with dimensions, coordinates, long names, units, and explanations."""
+"""Labels of the results of an analysis, from its return type and docstrings: dimensions, units, explanations."""
 
 import inspect
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from types import FunctionType
 from typing import Any, get_type_hints
 
-import numpy as np
-import xarray as xr
+from grokinterp.errors import ConfigError, require, short
 
 Analysis = FunctionType
 """``(checkpoint, *, …) -> NamedTuple`` whose fields are annotated with jaxtyping: axis names become dimensions."""
@@ -21,44 +21,49 @@ SOURCE = re.compile(r"^(?:\S[^\n]* )?Source:(.*?)(?=\n\n|\Z)", re.DOTALL | re.MU
 DOCTEST = re.compile(r"^\s*>>> .*?(?=\n\n|\Z)", re.DOTALL | re.MULTILINE)
 
 
-class Collector:
-    """Collect the results of an analysis, step by step, in arrays that are allocated once.
+@cache
+def dimensions(kind: type) -> dict[str, tuple[str, ...]]:
+    """Return the dimensions of each field of a result type. Raises TypeError if its fields are not annotated."""
+    fields = getattr(kind, "_fields", None)
+    if fields is None:
+        raise TypeError(f"{kind.__name__} is not a NamedTuple")
+    hints = get_type_hints(kind)
+    for name in fields:
+        if not hasattr(hints.get(name), "dim_str"):
+            raise TypeError(f"{kind.__name__}.{name} has no jaxtyping annotation")
+    return {name: tuple(hints[name].dim_str.split()) for name in fields}
 
-    Many small arrays that outlive the large arrays allocated between them would fragment the memory.
 
-    Args:
-        size: the largest number of steps.
-        single: store float64 in single precision.
-    """
+def require_labeled(analysis: Analysis, result: Result) -> None:
+    """Raise ConfigError unless a result is a NamedTuple of tensors whose fields name their axes."""
+    key = analysis.__name__
+    try:
+        dims_of = dimensions(type(result))
+    except TypeError as error:
+        rule = "must return a NamedTuple whose fields are annotated with jaxtyping, as Float[Tensor, 'class']"
+        raise ConfigError(key, error, rule) from None
+    for name, dims in dims_of.items():
+        value = getattr(result, name)
+        require(hasattr(value, "detach"), f"{key}.{name}", short(value), "must be a tensor")
+        require(name != "step" and "step" not in dims, f"{key}.{name}", dims, "must not use step: it is added")
 
-    def __init__(self, size: int, *, single: bool = False) -> None:
-        self.size, self.single, self.kind = size, single, tuple
-        self.steps: list[int] = []
-        self.columns: dict[str, np.ndarray] = {}
 
-    def add(self, step: int, result: Result) -> None:
-        """Copy the fields of the result of another step."""
-        if not self.steps:
-            self.kind = type(result)
-            for name, value in result._asdict().items():
-                dtype = np.float32 if self.single and value.dtype == np.float64 else value.dtype
-                self.columns[name] = np.empty((self.size, *value.shape), dtype)
-        for name, column in self.columns.items():
-            column[len(self.steps)] = getattr(result, name)
-        self.steps.append(step)
+def require_sizes(analysis: Analysis, result: Result, axes: Mapping[str, Sequence[Any]]) -> None:
+    """Raise ConfigError unless every field of a result has the sizes of its axes."""
+    sizes = {name: len(axis) for name, axis in axes.items()}
+    for name, dims in dimensions(type(result)).items():
+        shape = getattr(result, name).shape
+        require(len(shape) == len(dims), f"{analysis.__name__}.{name}", shape, f"must have the axes {dims}")
+        for dim, size in zip(dims, shape, strict=True):
+            known = sizes.setdefault(dim, size)
+            require(size == known, f"{analysis.__name__}.{dim}", size, f"must be {known}, the length of this axis")
 
-    def dataset(self, axes: Mapping[str, Sequence[Any]]) -> xr.Dataset:
-        """Return the steps so far (at least one), with dimensions from the annotations of the fields."""
-        labels, hints = field_labels(self.kind), get_type_hints(self.kind)
-        variables = {
-            name: xr.DataArray(
-                column[: len(self.steps)], dims=("step", *hints[name].dim_str.split()), attrs=labels.get(name, {})
-            )
-            for name, column in self.columns.items()
-        }
-        dims = {str(dim) for variable in variables.values() for dim in variable.dims}
-        coords = {"step": self.steps} | {dim: list(axes[dim]) for dim in dims & set(axes)}
-        return xr.Dataset(variables, coords=coords)
+
+def result_labels(analysis: Analysis) -> dict[str, dict[str, str]]:
+    """Return the labels of the fields of the type that an analysis is annotated to return; empty without one."""
+    function = inspect.unwrap(analysis)
+    kind = function.__annotations__.get("return")
+    return field_labels(function.__globals__.get(kind, object) if isinstance(kind, str) else kind or object)
 
 
 def field_labels(kind: type) -> dict[str, dict[str, str]]:

@@ -1,5 +1,6 @@
 """Computation of the missing results of a run in as few passes over its checkpoints as possible."""
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,9 @@ def analyze_run(
         final = final_of(trajectory, arguments_of, digests, skipped)
         harvest = Harvest(trajectory, entries, final, digests, skipped)
         analyze_missing(harvest, final, chosen, every, device=device, progress=progress)
+    if harvest.removed:
+        plural, names = "" if len(harvest.removed) == 1 else "s", ", ".join(harvest.removed)
+        warnings.warn(f"removed {len(harvest.removed)} result{plural} of another version: {names}", stacklevel=3)
     return Results.open(trajectory.path)
 
 

@@ -9,9 +9,9 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from grokinterp.analysis.engine.coordinates import Setting, coordinates
+from grokinterp.analysis.engine.collector import Collector
+from grokinterp.analysis.engine.coordinates import Setting
 from grokinterp.analysis.engine.evaluate import on_host
-from grokinterp.analysis.engine.labeled import Collector
 from grokinterp.errors import CheckpointError, RunDirectoryError
 from grokinterp.experiment import Experiment
 from grokinterp.maths.cosines import cosines_with
@@ -60,7 +60,8 @@ def filtered_alignment(
         NotDefined: the training examples are unknown.
     """
     wanted = sorted(trajectory.steps if steps is None else steps)
-    collector, memories, skipped = Collector(len(wanted)), {}, {}
+    setting = Setting(trajectory.experiment, trajectory.empty_model(), {})
+    collector, memories, skipped = Collector(filtered_alignment, setting, len(wanted)), {}, {}
     for step in wanted:
         try:
             checkpoint = trajectory[step]
@@ -71,8 +72,7 @@ def filtered_alignment(
         collector.add(step, on_host(result))
     if not collector.steps:
         raise RunDirectoryError(trajectory.path, f"has no readable checkpoint ({len(skipped)} damaged)")
-    setting = Setting(trajectory.experiment, trajectory.empty_model(), {})
-    dataset = collector.dataset(coordinates(filtered_alignment, setting))
+    dataset = collector.dataset()
     what_it_saw = spacing(collector.steps, trajectory.experiment, filter)
     return dataset.assign_attrs(filter=repr(filter), **what_it_saw, skipped=json.dumps(skipped))
 

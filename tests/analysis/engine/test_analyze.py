@@ -168,7 +168,8 @@ def test_other_key_frequencies_change_what_depends_on_them(complete, computed):
 
 
 def test_without_key_frequencies_there_are_no_circles(complete):
-    results = analyzed(complete, keys=[])
+    with pytest.warns(UserWarning, match="removed 3 results of another version: "):
+        results = analyzed(complete, keys=[])
     assert set(analysis_names(complete.path)) == set(NAMES) - {
         "embedding_circles",
         "frequency_probes",
@@ -179,7 +180,8 @@ def test_without_key_frequencies_there_are_no_circles(complete):
 
 def test_results_that_no_longer_hold_are_removed_not_mixed(run):
     analyzed(run, keys=[2], only=["performance", "progress_measures"])
-    analyzed(run, keys=[1, 3], only=["performance"])
+    with pytest.warns(UserWarning, match="removed 1 result of another version: progress_measures"):
+        analyzed(run, keys=[1, 3], only=["performance"])
     assert analysis_names(run.path) == ("performance",)
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from grokinterp.analysis import ENTRIES, circuit, performance
-from grokinterp.analysis.engine.digest import PACKAGE, closure, code_digest
+from grokinterp.analysis.engine.digest import code_digest
 from grokinterp.errors import ConfigError
+from grokinterp.runs.imports import PACKAGE, closure
 
 FILES = {
     "__init__.py": "",
@@ -64,8 +65,18 @@ def test_the_digest_changes_with_the_code_that_an_analysis_imports_and_no_other(
     analysis = import_module("planted_package.spectra").spectrum
     before = code_digest(analysis)
     assert code_digest(analysis) == before
-    (package / name).write_text((package / name).read_text() + "\n# changed")
+    (package / name).write_text((package / name).read_text() + "\nchanged = True\n")
     assert (code_digest(analysis) != before) is counts
+
+
+def test_comments_and_docstrings_do_not_count(package):
+    analysis, path = import_module("planted_package.spectra").spectrum, package / "settings.py"
+    path.write_text("limit = 3\n\ndef unused(): pass\n")
+    before = code_digest(analysis)
+    path.write_text(
+        '"""Settings."""\n# a comment\nlimit = 3\n"""A limit."""\n\ndef unused():\n    "Nothing."\n    pass\n'
+    )
+    assert code_digest(analysis) == before
 
 
 def within(path: Path) -> set[str]:
@@ -113,7 +124,8 @@ def test_in_a_notebook_the_functions_that_it_calls_count():
     before = code_digest(in_a_notebook(CELL)["measure"])
     assert code_digest(in_a_notebook(CELL)["measure"]) == before
     assert code_digest(in_a_notebook(CELL.replace("2 * x", "4 * x"))["measure"]) != before
-    assert code_digest(in_a_notebook(CELL.replace("return 3", "return 4"))["measure"]) == before
+    for same in (CELL.replace("return 3", "return 4"), CELL.replace("    return 2", "    # twice\n    return 2")):
+        assert code_digest(in_a_notebook(same)["measure"]) == before
 
 
 def test_an_analysis_without_source_is_refused():
