@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,19 +87,13 @@ def write_not_defined(run: Path, reasons: Mapping[str, str]) -> None:
     write_atomic(path, json.dumps(dict(sorted(reasons.items())), indent=1).encode("utf-8"), replace=True)
 
 
-def read_not_defined(run: Path, *, among: Iterable[str] | None = None) -> dict[str, str]:
-    """Return the reason why each undefined analysis is undefined for this run, by name.
-
-    Args:
-        run: the run directory.
-        among: the names to return (default: all).
-    """
+def read_not_defined(run: Path) -> dict[str, str]:
+    """Return the reason why each undefined analysis is undefined for this run, by name."""
     try:
         found = json.loads((run / "analysis" / NOT_DEFINED).read_bytes())
     except (FileNotFoundError, ValueError):
         return {}
-    wanted = None if among is None else set(among)
-    return {str(name): str(why) for name, why in found.items() if wanted is None or name in wanted}
+    return {str(name): str(why) for name, why in found.items()}
 
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")

@@ -68,6 +68,7 @@ def assert_nothing_is_lost(path: Path, expected: dict[str, bytes], before: dict[
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_twenty_kills_at_random_moments(command, whole, tmp_path):
     expected, seconds = whole
     choose = random.Random(0)

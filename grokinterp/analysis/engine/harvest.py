@@ -61,8 +61,9 @@ class Harvest:
         self.fresh = {
             entry: Collector(entry.analysis, self.setting, size, single=entry.single) for entry, size in sizes.items()
         }
-        others = [entry.name for entry in self.unsaved if entry not in sizes]
-        self.undefined = read_not_defined(self.trajectory.path, among=others)
+        asked = {entry.name for entry in sizes}
+        before = read_not_defined(self.trajectory.path)
+        self.undefined = {name: why for name, why in before.items() if name not in asked}
 
     def add(self, step: int, entry: Entry, result: Result | NotDefined) -> None:
         """Store the result of a step, or the reason why the analysis is not defined."""
