@@ -66,13 +66,9 @@ class Results:
         """Open a run directory.
 
         Raises:
-            RunDirectoryError: the path is not a run directory, or its configuration has no task or no model.
+            RunDirectoryError: the path is not a run directory.
         """
-        directory = RunDirectory.open(path)
-        for part in ("task", "model"):
-            if not isinstance(directory.experiment.get(part), Mapping):
-                raise RunDirectoryError(directory.path, f"experiment.json is damaged: it has no {part}")
-        return cls(directory)
+        return cls(RunDirectory.open(path))
 
     def __repr__(self) -> str:
         return one_line("Results", self._facts())

@@ -251,11 +251,12 @@ def test_a_bad_configuration_is_one_line_and_nothing_is_created(arguments, groki
     assert list(folder.iterdir()) == []
 
 
-def test_missing_cuda_is_one_line_and_nothing_is_created(grokinterp, folder, monkeypatch):
+def test_missing_cuda_is_one_line_and_nothing_is_created(grokinterp, folder, tmp_path_factory, monkeypatch):
+    run = draw_checkpoints(tmp_path_factory.mktemp("drawn") / "run")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     why = "config error: device=cuda: PyTorch finds no CUDA device on this machine"
     assert one_line(grokinterp("train", *SMALL, "--device", "cuda")) == why
-    assert one_line(grokinterp("analyze", "anything", "--device", "cuda")) == why
+    assert one_line(grokinterp("analyze", run.path, "--device", "cuda")) == why
     assert list(folder.iterdir()) == []
 
 
@@ -295,12 +296,6 @@ def test_what_is_no_run_is_one_line(verb, grokinterp, folder):
         assert re.match(r"(config )?error: ", one_line(grokinterp(verb, "damaged")))
     assert one_line(grokinterp(verb)) == "error: Missing argument 'RUN_DIR'."
     assert not list(folder.rglob("*.nc"))
-
-
-def test_an_empty_configuration_is_one_line(grokinterp):
-    Path("empty").mkdir()
-    Path("empty/experiment.json").write_text("{}")
-    assert one_line(grokinterp("diagnose", "empty")).endswith("experiment.json is damaged: it has no task")
 
 
 @pytest.mark.usefixtures("quick")

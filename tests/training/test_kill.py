@@ -16,7 +16,7 @@ from grokinterp.storage import RunDirectory
 from tests.support.small_runs import TINY, changed, written
 from tests.support.warm_cli import Done, WarmCommandLine, warm_command_line
 
-KILLS = 20
+KILLS = 10
 SAVED_OFTEN = changed(save={"every": 3, "resume_every": 5}, steps=60)
 
 
@@ -69,7 +69,7 @@ def assert_nothing_is_lost(path: Path, expected: dict[str, bytes], before: dict[
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_twenty_kills_at_random_moments(command, whole, tmp_path):
+def test_kills_at_random_moments(command, whole, tmp_path):
     expected, seconds = whole
     choose = random.Random(0)
     kills = runs = 0
