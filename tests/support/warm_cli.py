@@ -93,10 +93,12 @@ def run_forked(arguments: list[str], folder: str) -> int:
 def serve() -> None:
     """Answer questions until the standard input ends."""
     import torch
+    import torch._dynamo
 
-    import grokinterp.analysis
+    import grokinterp.analysis.whole_run
+    import grokinterp.models.classes
     import grokinterp.report
-    import grokinterp.training  # noqa: F401
+    import grokinterp.training.loop  # noqa: F401
 
     torch.set_num_threads(1)
     print("ready", flush=True)
