@@ -5,7 +5,6 @@ import random
 import signal
 import time
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from grokinterp.storage import RunDirectory
 from tests.support.small_runs import TINY, changed, written
 from tests.support.warm_cli import Done, WarmCommandLine, warm_command_line
 
-KILLS = 10
+KILLS = 20
 SAVED_OFTEN = changed(save={"every": 3, "resume_every": 5}, steps=60)
 
 
@@ -69,7 +68,6 @@ def assert_nothing_is_lost(path: Path, expected: dict[str, bytes], before: dict[
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_kills_at_random_moments(command, whole, tmp_path):
     expected, seconds = whole
     choose = random.Random(0)
@@ -78,9 +76,8 @@ def test_kills_at_random_moments(command, whole, tmp_path):
         folder = tmp_path / str(runs)
         folder.mkdir()
         found: dict[str, bytes] = {}
-        for attempt in count():
-            spared = attempt >= KILLS // 2  # whatever the load, the run ends
-            killed = train_and_kill(command, folder, 5 * seconds if spared else choose.uniform(0.02, 0.6 * seconds))
+        while True:  # a sixth of the moments come after the end, so that every run ends, however slowly it starts
+            killed = train_and_kill(command, folder, choose.uniform(0.02, 1.2 * seconds))
             found = assert_nothing_is_lost(folder / "run", expected, found)
             kills += killed
             if not killed:
