@@ -61,13 +61,13 @@ def specification(spec: Any, *, sized: bool = False) -> str:
     first = next((field.name for field in fields(spec) if field.name != "kind"), None)
     if sized and first is not None and isinstance(getattr(spec, first), int | str):
         settings = {first: setting(getattr(spec, first))} | settings
-    return " ".join([spec.kind, *listed(settings)])
+    return " ".join([spec.kind, *first_settings(settings)])
 
 
-def listed(settings: Mapping[str, str]) -> list[str]:
+def first_settings(settings: Mapping[str, str]) -> list[str]:
     """Return the first few settings as ``name=value``.
 
-    >>> listed({"lr": "0.01", "eps": "1e-06", "batch_size": "64", "loss": "mse", "momentum": "0.8"})
+    >>> first_settings({"lr": "0.01", "eps": "1e-06", "batch_size": "64", "loss": "mse", "momentum": "0.8"})
     ['lr=0.01', 'eps=1e-06', 'batch_size=64', 'loss=mse', '…']
     """
     found = [f"{name}={value}" for name, value in settings.items()]

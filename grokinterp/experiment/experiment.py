@@ -12,7 +12,7 @@ from jaxtyping import Bool, Int
 from pydantic import TypeAdapter, ValidationError
 
 from grokinterp import models
-from grokinterp.display import Facts, changed, html_table, listed, one_line, specification
+from grokinterp.display import Facts, changed, first_settings, html_table, one_line, specification
 from grokinterp.errors import ConfigError, require, short
 from grokinterp.experiment.configuration import assign, config_error, not_a_kind, read_config, spelled_out
 from grokinterp.experiment.kinds import FORBID_UNKNOWN_KEYS, RECORDED, AnyModel, AnyTask, require_known_kinds
@@ -86,7 +86,7 @@ class Experiment:
         def settings() -> str:
             named = ("name", "task", "model", "steps")
             others = {name: text for name, text in changed(self).items() if name.split(".")[0] not in named}
-            return ", ".join(listed(others))
+            return ", ".join(first_settings(others))
 
         return {
             "name": lambda: repr(self.name),

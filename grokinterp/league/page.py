@@ -139,8 +139,8 @@ ACCURACIES = (
     "Accuracy of every run by method; for methods that average the weights, the accuracy of the averaged weights."
 )
 CURVES = (
-    "Kaplan-Meier curves, slightly offset so that none hides another; a cross marks the last time at which a run "
-    "that has not generalized was observed."
+    "Kaplan-Meier curves, slightly offset so that none hides another; a cross marks the last observation of a run "
+    "that did not generalize."
 )
 
 

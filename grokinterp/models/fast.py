@@ -43,11 +43,11 @@ def last_position(blocks: Sequence[Block], x: Float[Tensor, "row d_model"], inpu
         query_row, query = row[:, -1], torch.arange(row.shape[0], device=x.device)
     block = blocks[-1]
     pattern, attn_out = attend_from_last(block.attn, block.before(block.ln1, x), row, query_row, query)
-    middle = block.behind(block.ln1, x[query_row][query] + attn_out)
+    middle = block.after(block.ln1, x[query_row][query] + attn_out)
     mlp = block.mlp
     pre = torch.addmm(mlp.b_in, block.before(block.ln2, middle), mlp.W_in)
     neurons = pre.relu_() if mlp.act is relu else mlp.act(pre)  # in place: the largest array, not used again
-    residual = block.behind(block.ln2, middle + torch.addmm(mlp.b_out, neurons, mlp.W_out))
+    residual = block.after(block.ln2, middle + torch.addmm(mlp.b_out, neurons, mlp.W_out))
     return LastLayer(pattern, neurons, residual)
 
 
@@ -100,9 +100,9 @@ def whole_block(block: Block, x: Float[Tensor, "row d_model"], row: Int[Tensor, 
     pattern = attn.weights(scores.masked_fill(~visible, -torch.inf))
     z = torch.einsum("bhqk,bkhe->bqhe", pattern, v)
     attn_out = torch.einsum("bqhe,hem->bqm", z, attn.W_O) + attn.b_O
-    middle = block.behind(block.ln1, x[row] + attn_out).flatten(0, 1)
+    middle = block.after(block.ln1, x[row] + attn_out).flatten(0, 1)
     neurons = mlp.act(torch.addmm(mlp.b_in, block.before(block.ln2, middle), mlp.W_in))
-    residual = block.behind(block.ln2, middle + torch.addmm(mlp.b_out, neurons, mlp.W_out))
+    residual = block.after(block.ln2, middle + torch.addmm(mlp.b_out, neurons, mlp.W_out))
     return WholeBlock(pattern, neurons, residual)
 
 

@@ -178,18 +178,18 @@ class Block(nn.Module):
         self.hook_attn_out, self.hook_mlp_out = HookPoint(), HookPoint()
 
     def before(self, layer_norm: nn.Module, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
-        """Return the input of a sub-layer from the residual stream."""
+        """Return the input of a sub-layer: the residual stream, normalized unless the block is post-norm."""
         return x if self.post_norm else layer_norm(x)
 
-    def behind(self, layer_norm: nn.Module, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
-        """Return the residual stream after the output of a sub-layer is added."""
+    def after(self, layer_norm: nn.Module, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
+        """Return the residual stream with the output of a sub-layer added, normalized if the block is post-norm."""
         return layer_norm(x) if self.post_norm else x
 
     def forward(self, x: Float[Tensor, "batch position d_model"]) -> Float[Tensor, "batch position d_model"]:
         x = self.hook_resid_pre(x)
-        x = self.behind(self.ln1, x + self.hook_attn_out(self.attn(self.before(self.ln1, x))))
+        x = self.after(self.ln1, x + self.hook_attn_out(self.attn(self.before(self.ln1, x))))
         x = self.hook_resid_mid(x)
-        x = self.behind(self.ln2, x + self.hook_mlp_out(self.mlp(self.before(self.ln2, x))))
+        x = self.after(self.ln2, x + self.hook_mlp_out(self.mlp(self.before(self.ln2, x))))
         return self.hook_resid_post(x)
 
 

@@ -75,8 +75,8 @@ def after_attention(
 ) -> Float[Tensor, "example class"]:
     """Return the logits from the residual stream after a layer's attention, before normalization."""
     block = model.blocks[layer]
-    middle = block.behind(block.ln1, stream)
-    x = block.behind(block.ln2, middle + block.mlp(block.before(block.ln2, middle)))
+    middle = block.after(block.ln1, stream)
+    x = block.after(block.ln2, middle + block.mlp(block.before(block.ln2, middle)))
     for later in model.blocks[layer + 1 :]:
         x = later(x)
     x = model.ln_final(x)
@@ -90,7 +90,7 @@ def neuron_tail(model: "Transformer", tokens: Int[Tensor, "example position"]) -
     neurons, middle, out = found if model.spec.read_at == "mean" else [value[:, -1:] for value in found]
 
     def answer(stream: Tensor) -> Tensor:
-        return model.unembed(model.ln_final(block.behind(block.ln2, stream)).mean(-2))
+        return model.unembed(model.ln_final(block.after(block.ln2, stream)).mean(-2))
 
     return NeuronTail(neurons, middle + out, block.mlp.W_out, answer)
 

@@ -13,7 +13,7 @@ from grokinterp.phases.signals import Signals
 JUMP, RECOVERED = 10.0, 3.0  # a spike begins above 10 times the running level and is over below 3 times
 FLOOR = 1e-4  # a loss below this is not a spike, however low the level was
 MEMORY, ENOUGH = 10, 3  # the running level is the median of the last 10 calm evaluations, once there are 3
-LONGEST = 100  # evaluations after which a loss that has not returned has a new running level
+LONGEST = 100  # evaluations after which a loss that stays high sets a new running level
 LONGEST_DIP = 2  # a fall of the test accuracy that lasts for more evaluations is a relapse, however shallow
 NORM_GROWTH = 1.01  # a slingshot raises the sum of squares of the weights by more than 1 %
 

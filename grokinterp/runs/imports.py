@@ -74,7 +74,7 @@ def imports_of(path: Path, modified: int, size: int) -> tuple[Path, ...]:
 
 
 def resolved(imported: Name, root: Path) -> Iterator[Path]:
-    """Yield the files behind an imported name: its module, and the submodule or lazy import of this name.
+    """Yield the files that define an imported name: its module, and the submodule or lazy import of this name.
 
     A module imported as a whole includes all its lazy imports.
     """

@@ -22,6 +22,7 @@ from grokinterp.runs.trajectory import Trajectory
 from grokinterp.tasks import TASKS
 from grokinterp.training import train
 from tests.support.small_runs import TINY, changed, draw_checkpoints, written
+from tests.support.summary_lines import SUMMARY
 from tests.support.warm_cli import Done
 
 SMALL = ["task.p=7", "model.d_model=16", "model.n_heads=2", "model.d_mlp=16", "steps=20", "save.every=5"]
@@ -122,17 +123,7 @@ def test_train_analyze_and_report(grokinterp, folder):
 
     done = grokinterp("analyze", run, "--every", 4)
     assert done.code == 0, done.err
-    starts = [
-        "phases",
-        "key frequencies",
-        "logits explained",
-        "losses",
-        "circuit",
-        "learning coeff.",
-        "not defined",
-        "verdict",
-    ]
-    assert list(dict.fromkeys(line[:18].strip() for line in done.out.splitlines())) == starts
+    assert list(dict.fromkeys(line[:18].strip() for line in done.out.splitlines())) == SUMMARY
     assert re.search(r"analyzing 2/2", done.err)
 
     done = grokinterp("analyze", run, "--every", 4, "--json")

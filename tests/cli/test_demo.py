@@ -23,6 +23,7 @@ from selenium.webdriver.common.keys import Keys
 from grokinterp.report import write_report
 from grokinterp.runs.results import Results
 from tests.support.browser import drawn, press, show, slider, start
+from tests.support.summary_lines import SUMMARY
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -31,16 +32,6 @@ LOSSES = ["train_loss", "test_loss", "all_loss", "restricted_loss", "excluded_lo
 SHARES = ["train_accuracy", "test_accuracy", "logit_fve", "gini_embedding", "gini_neuron_logit"]
 MEASURES = [*LOSSES, *SHARES, "key_frequencies", "weight_norm"]
 PHASES = ["memorization", "circuit formation", "cleanup", "generalization"]
-SUMMARY = [
-    "phases",
-    "key frequencies",
-    "logits explained",
-    "losses",
-    "circuit",
-    "learning coeff.",
-    "not defined",
-    "verdict",
-]
 
 
 class Demo(NamedTuple):

@@ -1,4 +1,4 @@
-"""The chapters of a page: texts, missing parts, and the number of checkpoints behind them."""
+"""The chapters of a page: texts, missing parts, and the number of checkpoints measured."""
 
 import json
 from pathlib import Path
