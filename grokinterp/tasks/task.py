@@ -136,7 +136,10 @@ class BinaryTask(Task):
     @cached_property
     def is_commutative(self) -> bool:
         """Whether a ∘ b = b ∘ a for all pairs for which either is defined."""
-        return self._table.shape[0] == self._table.shape[1] and bool((self._table == self._table.T).all())
+        n_left, n_right = self._table.shape
+        square = self._table.new_full((max(n_left, n_right),) * 2, -1)
+        square[:n_left, :n_right] = self._table
+        return bool((square == square.T).all())
 
     @cached_property
     def _table(self) -> Int[Tensor, "a b"]:
