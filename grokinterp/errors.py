@@ -15,7 +15,7 @@ class ConfigError(GrokinterpError, ValueError):
     """
 
     def __init__(self, key: str, value: object, rule: str) -> None:
-        super().__init__(f"{key}={value}: {rule}")
+        super().__init__(f"{key}={text_of(value)}: {rule}")
         self.key, self.value, self.rule = key, value, rule
 
 
@@ -49,8 +49,20 @@ def short(value: object, most: int = 80) -> str:
     >>> short("a\x1b[31m\nb"), short("abcdefgh", 6)
     ('a?[31m?b', 'abc...')
     """
-    text = "".join(character if character.isprintable() else "?" for character in str(value)[: most + 1])
+    text = "".join(character if character.isprintable() else "?" for character in text_of(value)[: most + 1])
     return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def text_of(value: object) -> str:
+    """Return ``str(value)``, or the type of a value that has no text: too large, too deep, or broken.
+
+    >>> text_of(0.5), text_of(10**5000)
+    ('0.5', 'an int without text')
+    """
+    try:
+        return str(value)
+    except Exception:  # an integer of 5,000 digits, a list inside itself, a class with its own __str__
+        return f"{'an' if type(value).__name__[0] in 'aeiou' else 'a'} {type(value).__name__} without text"
 
 
 def one_line(message: object) -> str:

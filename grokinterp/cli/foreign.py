@@ -72,11 +72,13 @@ def phases(
     """Date the phases of any training logs: one run in full, several as a table."""
     from grokinterp.interop import logs
     from grokinterp.phases.counting import read_rules
+    from grokinterp.storage.atomic import output_file, write_atomic
 
+    written = None if csv is None or csv == Path("-") else output_file("csv", csv)
     rules, columns = read_rules(rule or []), logs.given_columns(column or [])
     dated = logs.date_logs(paths, rules=rules, columns=columns, join=join, percent=percent)
-    if csv is not None and csv != Path("-"):
-        csv.write_text(logs.as_csv(dated), encoding="utf-8")
+    if written is not None:
+        write_atomic(written, logs.as_csv(dated).encode("utf-8"), replace=True)
     if as_json:
         print(json.dumps(logs.as_objects(dated), allow_nan=False))
     elif csv == Path("-"):

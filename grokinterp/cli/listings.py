@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from grokinterp.storage.files import MAX_DOCUMENT_BYTES, read_regular
+
 
 def methods() -> None:
     """List what `league` can compare."""
@@ -152,7 +154,7 @@ def syntax_tree(module: str) -> ast.Module:
     file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
     if package != "grokinterp" or not file.is_file():
         raise NotPlain
-    return ast.parse(file.read_bytes())
+    return ast.parse(read_regular(file, limit=MAX_DOCUMENT_BYTES))
 
 
 def summary(docstring: str | None) -> str:

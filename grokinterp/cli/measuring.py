@@ -11,6 +11,7 @@ import typer
 from grokinterp.cli.listings import analysis_entries
 from grokinterp.cli.options import Device, RunDir, split_names
 from grokinterp.errors import require
+from grokinterp.storage.atomic import output_file
 
 NOTHING_WRONG = "The numbers of this run show no problem."
 
@@ -54,6 +55,7 @@ def llc(
     """Measure the local learning coefficient of one checkpoint, with given settings or over a map of settings."""
     drawn = out is None or (calibrate and out.suffix in (".png", ".svg"))
     require(drawn, "out", out, "is for the map of --calibrate and must end in .png or .svg")
+    out = None if out is None else output_file("out", out)
 
     from grokinterp import figures
     from grokinterp.analysis import calibrate_llc, local_learning_coefficient
@@ -84,11 +86,12 @@ def report(
     Without checkpoint files, the report shows the stored results.
     """
     from grokinterp.report import write_report
+    from grokinterp.report.write import report_file
     from grokinterp.runs.completeness import is_complete
     from grokinterp.runs.datasets import analysis_names
     from grokinterp.runs.results import Results
 
-    results = Results.open(run_dir)
+    results, out = Results.open(run_dir), report_file(run_dir, out)
     if not results.directory.steps() and analysis_names(run_dir):
         print("the results cannot be renewed: the run has no checkpoint files", file=sys.stderr)
     elif not is_complete(run_dir):

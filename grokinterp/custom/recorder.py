@@ -28,6 +28,8 @@ from grokinterp.models.recorded_spec import as_recorded
 from grokinterp.models.recorded_state import state_tensors
 from grokinterp.runs.trajectory import UPDATE
 from grokinterp.storage import RunDirectory
+from grokinterp.storage.files import read_regular
+from grokinterp.storage.metrics_log import MAX_LOG_BYTES
 from grokinterp.tasks import RecordedTask, Task
 from grokinterp.training.environment import describe
 from grokinterp.training.metrics import logit_statistics, score
@@ -322,7 +324,7 @@ class Recorder:
 def drop_partial_row(run: RunDirectory) -> None:
     """Remove an incomplete last row that a killed process left, with a warning."""
     path = run.metrics.path
-    content = path.read_bytes() if path.exists() else b""
+    content = read_regular(path, limit=MAX_LOG_BYTES) if path.exists() else b""
     whole = content.rfind(b"\n") + 1
     if whole < len(content):
         warnings.warn(f"{path}: the last row was only partly written and was removed", stacklevel=4)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from textwrap import wrap
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 
 from grokinterp.errors import ConfigError, require, short
 from grokinterp.experiment.kinds import RECORDED, classes_of, defaults_of
+from grokinterp.storage.files import parse_json, parse_toml, path_of, read_regular
 from grokinterp.storage.run_directory import planned_steps
 
 LARGEST_FILE = 2**20
@@ -60,21 +60,17 @@ def spelled_out(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_config(path: str | Path) -> dict[str, Any]:
     """Parse a TOML (or, by suffix, JSON) file. Raises ConfigError if it cannot be read."""
-    path = Path(path)
-    kind, parse = ("JSON", json.loads) if path.suffix == ".json" else ("TOML", tomllib.loads)
+    path = path_of("config", path)
+    kind, parse = ("JSON", parse_json) if path.suffix == ".json" else ("TOML", parse_toml)
     try:
-        if path.exists() and not path.is_file():  # opening a pipe would block until there is a writer
-            raise ConfigError("config", path, "is not a regular file")
-        with path.open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
-        if len(content) > LARGEST_FILE:
-            raise ConfigError("config", path, f"has more than {LARGEST_FILE} bytes")
-        values = parse(content.decode("utf-8"))
+        content = read_regular(path, limit=LARGEST_FILE)
     except OSError as error:
         raise ConfigError("config", path, (error.strerror or "cannot be read").lower()) from None
-    except ConfigError:
-        raise
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
+        raise ConfigError("config", path, str(error)) from None
+    try:
+        values = parse(content.decode("utf-8"))
+    except ValueError as error:
         raise ConfigError("config", path, f"not valid {kind}: {error}") from None
     if not isinstance(values, dict):
         raise ConfigError("config", path, "must hold a table of keys")
@@ -127,8 +123,8 @@ def _parse(text: str) -> Any:
         text = f"0{text}"
     for written in (text, BARE_WORD.sub(r'"\g<0>"', text)) if text.startswith(("[", "{")) else (text,):
         try:
-            parsed = tomllib.loads(f"value = {written}")
-        except (ValueError, RecursionError):  # not TOML, a number with thousands of digits, or deeply nested brackets
+            parsed = parse_toml(f"value = {written}")
+        except ValueError:  # not TOML, a number with thousands of digits, or deeply nested brackets
             continue
         return parsed["value"] if len(parsed) == 1 else text
     return text

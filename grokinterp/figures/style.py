@@ -17,6 +17,9 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from grokinterp.storage import write_atomic
+from grokinterp.storage.atomic import output_file
+
 INK = "#1f2933"
 QUIET = "#52606d"
 PHASE_COLORS = {
@@ -133,10 +136,16 @@ def to_png(figure: Figure, *, dpi: float = 150) -> bytes:
     return buffer.getvalue()
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure as SVG or PNG, depending on the suffix of the file."""
+def save(figure: Figure, path: str | Path) -> None:
+    """Write a figure as SVG or PNG, depending on the suffix of the file.
+
+    Raises:
+        ConfigError: the file is a directory, a device or a symbolic link.
+        GrokinterpError: the file cannot be written.
+    """
+    path = output_file("path", path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(to_png(figure) if path.suffix == ".png" else to_svg(figure))
+    write_atomic(path, to_png(figure) if path.suffix == ".png" else to_svg(figure), replace=True)
 
 
 def _with_palette(found: re.Match[bytes]) -> bytes:

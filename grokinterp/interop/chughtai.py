@@ -166,7 +166,7 @@ def optimization(config: Mapping[str, Any], path: Path) -> Optimization:
     if not (
         isinstance(betas, list | tuple) and len(betas) == 2 and all(isinstance(beta, int | float) for beta in betas)
     ):
-        raise ForeignFileError(path, f"betas={str(betas)[:40]}: must be two numbers")
+        raise ForeignFileError(path, f"betas={short(betas, 40)}: must be two numbers")
     return Optimization(
         lr=given(config, "lr", 1e-3, path),
         weight_decay=given(config, "weight_decay", 0.0, path),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from grokinterp.errors import ConfigError
+from grokinterp.errors import ConfigError, short
 from grokinterp.experiment import Experiment, Optimization, Split
 from grokinterp.experiment.split import UNKNOWN
 from grokinterp.interop import chughtai
@@ -129,7 +129,7 @@ def spec_of(
     """Return the transformer of a configuration. Raises ForeignFileError naming an unsupported setting."""
     for key, values in UNLIKE.items():
         if key in config and config[key] not in values:
-            raise ForeignFileError(path, f"{key}={str(config[key])[:40]}: must be among {listed(values)}")
+            raise ForeignFileError(path, f"{key}={short(config[key], 40)}: must be among {listed(values)}")
     act = str(config.get("act_fn", "relu"))
     if act.lower() not in ACTIVATIONS:
         raise ForeignFileError(path, f"act_fn={act[:40]}: must be among {listed(ACTIVATIONS)}")

@@ -1,11 +1,9 @@
 """Layouts: tables that map the tensors of other code to the weights of this package, and their application."""
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,11 +11,12 @@ import torch
 from torch import Tensor
 
 from grokinterp.errors import ConfigError, short
+from grokinterp.experiment.configuration import read_config
 from grokinterp.interop.files import ForeignFileError, listed
 from grokinterp.interop.layout_lines import LAYER, Line, is_whole, read_line
 from grokinterp.interop.patterns import Equation, Pattern, PatternError, solved
 
-TABLES = files("grokinterp.interop").joinpath("layouts")
+TABLES = Path(__file__).parent / "layouts"
 
 State = dict[str, Tensor]
 
@@ -127,13 +126,13 @@ class Layout(NamedTuple):
 @cache
 def layout(name: str) -> Layout:
     """Return a table that ships with this package, by name. Raises FileNotFoundError."""
-    return Layout.from_table(tomllib.loads(TABLES.joinpath(f"{name}.toml").read_text("utf-8")))
+    return Layout.from_table(read_config(TABLES / f"{name}.toml"))
 
 
 @cache
 def layout_names() -> tuple[str, ...]:
     """Return the names of the tables that ship with this package."""
-    return tuple(sorted(file.name.removesuffix(".toml") for file in TABLES.iterdir()))
+    return tuple(sorted(file.stem for file in TABLES.iterdir()))
 
 
 def _is_there(line: Line, state: State, own: Shapes | None, path: Path) -> bool:

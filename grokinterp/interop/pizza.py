@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from grokinterp.errors import short
 from grokinterp.experiment import Experiment, Optimization, Split
 from grokinterp.experiment.split import UNKNOWN
 from grokinterp.interop import linear
@@ -92,7 +93,7 @@ def modulus(config: Mapping[str, Any], path: Path) -> int:
     p = given(config, "C", 0, path)
     found = SUM.fullmatch(str(required(config, "funcs", path)).strip())
     if not found or int(found[1]) != p:
-        raise ForeignFileError(path, f"funcs={str(config['funcs'])[:60]}: must be lambda x: (x[0]+x[1])%C with C={p}")
+        raise ForeignFileError(path, f"funcs={short(config['funcs'], 60)}: must be lambda x: (x[0]+x[1])%C with C={p}")
     return p
 
 

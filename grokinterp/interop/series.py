@@ -1,6 +1,5 @@
 """Import of the checkpoints of a training run, in a folder or in a single file, as described by a spec."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +8,7 @@ from torch import Tensor
 
 from grokinterp.errors import short
 from grokinterp.experiment import Experiment, Split
-from grokinterp.interop.files import ForeignFileError
+from grokinterp.interop.files import ForeignFileError, sha256
 from grokinterp.interop.fitting import fitted, own_shapes, plain
 from grokinterp.interop.layout import Shapes, State
 from grokinterp.interop.logs import read_log
@@ -81,7 +80,7 @@ def read_series(path: Path, spec_path: Path) -> Release:
         curves=read_log((path if path.is_dir() else path.parent) / spec.log) if spec.log else {},
         notes={
             "release": f"as stated in {spec.path.name}",
-            "spec": hashlib.sha256(spec.path.read_bytes()).hexdigest(),
+            "spec": sha256(spec.path),
             "split": how,
             "steps": origin_of_steps(spec),
         },

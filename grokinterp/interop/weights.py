@@ -1,18 +1,18 @@
 """Files of weights, in PyTorch's format or safetensors, and the state dict inside."""
 
 import contextlib
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-from safetensors import SafetensorError
 from torch import Tensor
 
+from grokinterp.errors import short
 from grokinterp.interop.files import LARGEST_FILE, ForeignFileError, listed, read_torch, state_dict
-from grokinterp.interop.text_files import require_regular
+from grokinterp.interop.text_files import read_bytes
+from grokinterp.storage.files import parse_json, read_json
 
 SUFFIXES = (".pt", ".pth", ".safetensors", ".bin", ".ckpt", ".tar")
 """Suffixes of files of weights."""
@@ -123,8 +123,8 @@ def require_not_hugging_face(path: Path, names: Mapping[str, Any] | None = None)
 
 def _architecture(config: Path) -> str | None:
     """Return the class that a configuration of the transformers library names."""
-    with contextlib.suppress(OSError, ValueError, RecursionError):
-        values = json.loads(config.read_text("utf-8")) if config.is_file() and config.stat().st_size < 2**20 else None
+    with contextlib.suppress(OSError, ValueError):
+        values = read_json(config)
         named = values.get("architectures") if isinstance(values, dict) else None
         if isinstance(named, list) and named and isinstance(named[0], str):
             return named[0][:60]
@@ -133,16 +133,15 @@ def _architecture(config: Path) -> str | None:
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
     """Return the tensors under "state_dict", and the metadata with parsed numbers. Raises ForeignFileError."""
-    require_regular(path, LARGEST_FILE)
-    data = path.read_bytes()
+    data = read_bytes(path, limit=LARGEST_FILE)
     try:
+        header = parse_json(data[8 : 8 + int.from_bytes(data[:8], "little")])
         tensors = safetensors.torch.load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    except (SafetensorError, ValueError, RecursionError, KeyError) as error:
-        raise ForeignFileError(path, f"is not a safetensors file: {str(error)[:100]}") from None
+    except Exception as error:  # the header of a damaged file can raise anything
+        raise ForeignFileError(path, f"is not a safetensors file: {short(error, 100)}") from None
     metadata: dict[str, Any] = {}
     for key, text in (header.get("__metadata__") or {}).items():
         metadata[key] = text
-        with contextlib.suppress(ValueError, RecursionError):
-            metadata[key] = json.loads(text)
+        with contextlib.suppress(ValueError):
+            metadata[key] = parse_json(text, non_finite=True)
     return metadata | {"state_dict": tensors}

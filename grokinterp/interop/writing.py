@@ -1,11 +1,8 @@
 """Writing of a release as a run directory, completely or not at all."""
 
-import contextlib
 import hashlib
 import math
-import os
-import tempfile
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,15 +10,15 @@ from grokinterp._version import __version__
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.split import UNKNOWN
 from grokinterp.interop.checks import at_chance, repeated, unlike_logits, unlike_stored
-from grokinterp.interop.files import ForeignFileError
+from grokinterp.interop.files import ForeignFileError, sha256
 from grokinterp.interop.fitting import require_numbers
 from grokinterp.interop.layout import State
 from grokinterp.interop.release import Release, loaded
 from grokinterp.interop.scores import Scores, answers, largest_difference, score
 from grokinterp.models import Model
 from grokinterp.runs.trajectory import Trajectory
-from grokinterp.storage import RunDirectory, configuration_hash, remove_leftovers
-from grokinterp.storage.atomic import sync_directory, write_error
+from grokinterp.storage import RunDirectory, configuration_hash
+from grokinterp.storage.staging import built_beside
 from grokinterp.tasks import ModularAddition, ModularMultiplication, ModularSubtraction
 from grokinterp.tasks.modular import ModularTask
 
@@ -53,52 +50,25 @@ def write(release: Release, out: Path | None) -> Trajectory:
         RunDirectoryError: if the directory is not empty.
     """
     experiment = release.experiment()
-    directory = Path("checkpoints") / f"{experiment.name}-{configuration_hash(experiment.to_dict())}"
-    with _built_beside(directory if out is None else out) as place:
+    named = Path("checkpoints") / f"{experiment.name}-{configuration_hash(experiment.to_dict())}"
+    directory = named if out is None else out
+    target = RunDirectory(directory.resolve())
+    target.require_empty()
+    with built_beside(directory) as place:
         survey = surveyed(release, experiment)
         found = provenance(release) | {"accuracy": round(survey.accuracy, 6), "warnings": survey.warnings}
         if experiment.split.trained_on != UNKNOWN:
             task = experiment.task
             found |= {"n_test": experiment.split.sizes(task).test, "n_classes": task.n_classes}
         run = RunDirectory.create(place, experiment.to_dict(), found)
-        with run.lock():
-            for step in sorted(release.states):
-                run.save_checkpoint(step, release.states[step])
-            for row in metrics_rows(release, survey.measured):
-                run.metrics.append(row)
-            run.write_status({"status": "finished", "step": max(release.states)})
-    return Trajectory.open(directory if out is None else out)
-
-
-@contextlib.contextmanager
-def _built_beside(directory: Path) -> Generator[Path]:
-    """Yield a temporary directory that is renamed to the target when complete, or removed on failure.
-
-    Raises:
-        RunDirectoryError: if the target is not empty.
-    """
-    target = RunDirectory(directory.resolve())
-    target.require_empty()
-    try:
-        target.path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".importing-", dir=target.path.parent) as scratch:
-            yield Path(scratch) / "run"
-            target.require_empty()
-            _remove_empty(target.path)
-            os.rename(Path(scratch) / "run", target.path)
-            sync_directory(target.path.parent)
-    except OSError as error:
-        raise write_error(directory, error) from error
-
-
-def _remove_empty(directory: Path) -> None:
-    """Remove a directory that holds at most the remains of an interrupted creation."""
-    if directory.is_dir():
-        remove_leftovers(directory)
-        (directory / "lock").unlink(missing_ok=True)
-        for inside in directory.iterdir():
-            inside.rmdir()
-        directory.rmdir()
+        for step in sorted(release.states):
+            run.save_checkpoint(step, release.states[step])
+        for row in metrics_rows(release, survey.measured):
+            run.metrics.append(row)
+        run.metrics.sync()
+        run.write_status({"status": "finished", "step": max(release.states)})
+        target.require_empty()
+    return Trajectory.open(directory)
 
 
 def surveyed(release: Release, experiment: Experiment) -> Survey:
@@ -176,8 +146,8 @@ def metrics_rows(release: Release, measured: Mapping[int, Mapping[str, float]]) 
 def provenance(release: Release) -> dict[str, Any]:
     """Return the origin of an imported run, in place of the machine that trained it."""
     if not release.files:
-        content = hashlib.sha256(release.source.read_bytes()).hexdigest()
+        content = sha256(release.source)
     else:
-        each = (f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n" for path in release.files)
+        each = (f"{path.name} {sha256(path)}\n" for path in release.files)
         content = hashlib.sha256("".join(each).encode()).hexdigest()
     return {"grokinterp": __version__, "source": release.source.name, "sha256": content, **release.notes}

@@ -21,6 +21,8 @@ from grokinterp.page.pictures import Gallery, gallery
 from grokinterp.report.vocabulary import described
 from grokinterp.runs.results import Results
 from grokinterp.storage import write_atomic
+from grokinterp.storage.atomic import output_file
+from grokinterp.storage.files import path_of
 from grokinterp.sweeps.outcome import early_stop, judged
 
 ASSETS = Path(__file__).parent / "templates"
@@ -53,11 +55,11 @@ def write_page(directory: str | Path, out: str | Path | None = None) -> Path:
         RunDirectoryError: the directory contains no league, or a damaged run.
         GrokinterpError: the file cannot be written.
     """
-    top = Path(directory)
+    top = path_of("directory", directory)
     found = read_league(top)
     if not found.get("runs"):
         raise RunDirectoryError(top, f"contains no league: it has no {LEAGUE} with runs")
-    path = top / PAGE if out is None else Path(out)
+    path = output_file("out", top / PAGE if out is None else out)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, render(found, top).encode("utf-8"), replace=True)
     return path

@@ -13,8 +13,10 @@ from grokinterp.experiment import Experiment, SaveAt
 from grokinterp.experiment.configuration import there_and_here
 from grokinterp.league.arguments import PATIENCE, require_arguments
 from grokinterp.league.methods import METHODS, configured, plain
+from grokinterp.league.schema import has_shape
 from grokinterp.phases import SUSTAINED
-from grokinterp.storage import write_atomic
+from grokinterp.storage import RunDirectory, write_atomic
+from grokinterp.storage.files import read_json_object
 from grokinterp.sweeps.outcome import measured
 from grokinterp.sweeps.pool import Entry, cores, train_all
 from grokinterp.training.memory import require_memory
@@ -111,7 +113,7 @@ def require_same(top: Path, base: Experiment, entries: Sequence[Entry]) -> None:
     for entry in entries:
         path = entry.directory / "experiment.json"
         if path.exists():
-            stored = Experiment.from_dict(json.loads(path.read_text(encoding="utf-8")))
+            stored = Experiment.from_dict(RunDirectory.open(entry.directory).experiment)
             if odd := stored.differences(entry.experiment):
                 raise RunDirectoryError(
                     entry.directory, f"was trained with another configuration: {there_and_here(odd)}"
@@ -119,12 +121,12 @@ def require_same(top: Path, base: Experiment, entries: Sequence[Entry]) -> None:
 
 
 def read_league(top: Path) -> dict[str, Any]:
-    """Return the content of ``league.json``; empty if the file is missing or damaged."""
+    """Return the content of ``league.json``; empty if the file is missing or damaged, or has another shape."""
     try:
-        found = json.loads((top / LEAGUE).read_bytes())
-    except (FileNotFoundError, ValueError):
+        found = read_json_object(top / LEAGUE)
+    except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) and {"base", "refused"} <= found.keys() else {}
+    return found if has_shape(found) else {}
 
 
 def collected(

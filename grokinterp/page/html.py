@@ -9,6 +9,8 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from grokinterp.storage.files import MAX_DOCUMENT_BYTES, read_regular
+
 STYLE = Path(__file__).parent / "templates" / "page.css"
 """The style sheet that all pages share."""
 
@@ -42,7 +44,7 @@ def for_script(value: Any) -> Markup:
 
 def asset(path: Path) -> str:
     """Return the text of a packaged file that is inserted verbatim into an element; it must not contain an end tag."""
-    text = path.read_text(encoding="utf-8")
+    text = read_regular(path, limit=MAX_DOCUMENT_BYTES).decode("utf-8")
     assert "</" not in text, f"{path.name} contains an end tag"
     return text
 

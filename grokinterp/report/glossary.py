@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import xarray as xr
 
+from grokinterp.page import asset
 from grokinterp.phases import SUSTAINED
 from grokinterp.report import explorer, timeline
 from grokinterp.report.chapters import Chapter
@@ -174,5 +175,5 @@ def references(groups: Iterable[Group]) -> list[str]:
     """Return the full references of the papers that the entries cite."""
     sources = " ".join(entry.source for group in groups for entry in group.entries)
     cited = {match.groups() for match in CITATION.finditer(sources)}
-    lines = [line.removeprefix("* ") for line in REFERENCES.read_text(encoding="utf-8").splitlines()]
+    lines = [line.removeprefix("* ") for line in asset(REFERENCES).splitlines()]
     return [line for line in lines if (match := CITATION.match(line)) and match.groups() in cited]

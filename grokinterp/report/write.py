@@ -12,6 +12,7 @@ from grokinterp.report.content import content, view_of
 from grokinterp.report.explorer import explorer
 from grokinterp.runs.results import Results
 from grokinterp.storage import write_atomic
+from grokinterp.storage.atomic import output_file
 
 ASSETS = Path(__file__).parent / "templates"
 
@@ -30,14 +31,22 @@ def write_report(run_dir: str | Path, out: str | Path | None = None) -> Path:
         out: the output file (default: ``reports/<name of the run directory>.html``).
 
     Raises:
+        ConfigError: the output file is a directory, a device or a symbolic link.
         RunDirectoryError: the path is not a run directory, or the run is damaged.
         GrokinterpError: the file cannot be written.
     """
-    path = Path("reports") / f"{Path(run_dir).resolve().name}.html" if out is None else Path(out)
-    page = render(Results.open(run_dir))
+    results = Results.open(run_dir)
+    path = report_file(run_dir, out)
+    page = render(results)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, page.encode("utf-8"), replace=True)
     return path
+
+
+def report_file(run_dir: str | Path, out: str | Path | None = None) -> Path:
+    """Return the file of a report. Raises ConfigError if it cannot be written."""
+    named = Path("reports") / f"{Path(run_dir).resolve().name}.html"
+    return output_file("out", named if out is None else out)
 
 
 def render(results: Results, chapters: Iterable[Chapter] = CHAPTERS) -> str:

@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from grokinterp.interop.files import read_config, read_text
+from grokinterp.interop.files import read_config
 from grokinterp.interop.release import Release
+from grokinterp.interop.text_files import read_text
 from grokinterp.maths.representations import Irrep, irreps
 from grokinterp.reproduction.claims import CLAIMS, Claim
 from grokinterp.tasks import Task

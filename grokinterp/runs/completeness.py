@@ -7,6 +7,7 @@ from pathlib import Path
 
 from grokinterp.runs.imports import PACKAGE, closure, configured
 from grokinterp.storage import write_atomic
+from grokinterp.storage.files import MAX_DOCUMENT_BYTES, read_json_object, read_regular
 
 RECORD = "complete.json"
 
@@ -19,7 +20,7 @@ def mark_complete(run: Path) -> None:
 def is_complete(run: Path) -> bool:
     """Return whether the results are complete and neither the run nor the analysis code has changed since then."""
     try:
-        return json.loads((run / "analysis" / RECORD).read_bytes()) == fingerprint(run)
+        return read_json_object(run / "analysis" / RECORD) == fingerprint(run)
     except (OSError, ValueError):
         return False
 
@@ -28,7 +29,7 @@ def fingerprint(run: Path) -> dict[str, str]:
     """Return a digest of the analyses' files, and a digest of the names, sizes, and times of the run's files."""
     code = hashlib.sha256()
     for path in sorted(analysis_files()):
-        code.update(path.read_bytes())
+        code.update(read_regular(path, limit=MAX_DOCUMENT_BYTES))
     return {"code": code.hexdigest(), "files": hashlib.sha256(json.dumps(list(states(run))).encode()).hexdigest()}
 
 

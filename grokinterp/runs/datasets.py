@@ -13,6 +13,7 @@ import xarray as xr
 
 from grokinterp.errors import RunDirectoryError
 from grokinterp.storage import write_atomic
+from grokinterp.storage.files import read_json_object, read_regular
 
 LONG_NAMES = {
     "train_loss": ("training loss", "nats"),
@@ -90,8 +91,8 @@ def write_not_defined(run: Path, reasons: Mapping[str, str]) -> None:
 def read_not_defined(run: Path) -> dict[str, str]:
     """Return the reason why each undefined analysis is undefined for this run, by name."""
     try:
-        found = json.loads((run / "analysis" / NOT_DEFINED).read_bytes())
-    except (FileNotFoundError, ValueError):
+        found = read_json_object(run / "analysis" / NOT_DEFINED)
+    except (OSError, ValueError):
         return {}
     return {str(name): str(why) for name, why in found.items()}
 
@@ -103,6 +104,9 @@ DIGEST = "content_digest"
 
 OUTSIDE = "defined_in"
 """Attribute with the module of an analysis that does not belong to grokinterp."""
+
+MAX_ANALYSIS_BYTES = 2**32
+"""Largest file of results that is read, in bytes."""
 
 PART = 2**20
 """The number of bytes of a variable that are converted at a time."""
@@ -123,9 +127,13 @@ def read_analysis(run: Path, name: str) -> xr.Dataset | None:
     """
     path = run / "analysis" / f"{name}.nc"
     try:
-        content = path.read_bytes()
+        content = read_regular(path, limit=MAX_ANALYSIS_BYTES)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise RunDirectoryError(run, f"analysis/{name}.nc cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise RunDirectoryError(run, f"analysis/{name}.nc {error}") from None
     try:
         dataset = xr.load_dataset(io.BytesIO(content), engine="scipy")
         expected = dataset.attrs.pop(DIGEST, None)

@@ -8,6 +8,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
+from grokinterp.storage.files import MAX_DOCUMENT_BYTES, read_regular
+
 PACKAGE = Path(str(files("grokinterp")))
 CONFIGURED = ("tasks", "models")
 """Subpackages whose modules are selected by the configuration of a run, with or without an import statement."""
@@ -44,7 +46,7 @@ def state(path: Path) -> tuple[Path, int, int]:
 @cache
 def code_digest_of(path: Path, modified: int, size: int) -> str:
     """Return the digest of the code of a file, without its comments and docstrings."""
-    return hashlib.sha256(without_wording(path.read_bytes()).encode()).hexdigest()
+    return hashlib.sha256(without_wording(read_regular(path, limit=MAX_DOCUMENT_BYTES)).encode()).hexdigest()
 
 
 class WithoutWording(ast.NodeTransformer):
@@ -98,7 +100,7 @@ def names_of(path: Path, modified: int, size: int) -> tuple[tuple[Name, ...], di
     """
     package = path.parent.relative_to(root_of(path)).parts
     always, lazy = [], {}
-    for node, checking in statements(ast.parse(path.read_bytes())):
+    for node, checking in statements(ast.parse(read_regular(path, limit=MAX_DOCUMENT_BYTES))):
         names = [name for name in imported_by(node, package) if is_of(name.module, "grokinterp", *package[:1])]
         if checking:
             lazy |= {name.name: name for name in names}

@@ -21,6 +21,8 @@ from grokinterp.models.recorded_spec import as_recorded
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.runs.datasets import metrics_table
 from grokinterp.storage import RunDirectory
+from grokinterp.storage.files import path_of
+from grokinterp.storage.staging import is_staging
 from grokinterp.tasks import RecordedTask
 
 UPDATE = "update/"
@@ -289,7 +291,8 @@ def latest_run(root: str | Path = "checkpoints") -> Trajectory:
     Raises:
         RunDirectoryError: the folder contains no run directory.
     """
-    runs = [path.parent for path in Path(root).glob("*/experiment.json")]
+    runs = [path.parent for path in path_of("root", root).glob("*/experiment.json")]
+    runs = [run for run in runs if not is_staging(run)]
     if not runs:
         raise RunDirectoryError(root, "contains no run directory")
     return Trajectory.open(max(runs, key=last_written))

@@ -4,12 +4,22 @@ import contextlib
 import errno
 import os
 import re
+import stat
 from pathlib import Path
 
-from grokinterp.errors import GrokinterpError
+from grokinterp.errors import ConfigError, GrokinterpError
+from grokinterp.storage.files import path_of
 
 LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 """Names of the writer's temporary files: ``.NAME.XXXXXXXX.tmp`` next to ``NAME``."""
+
+KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+}
+"""Kinds of paths other than regular files."""
 
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
@@ -39,6 +49,29 @@ def write_atomic(path: str | os.PathLike[str], data: bytes, *, replace: bool) ->
         raise
     except OSError as error:
         raise write_error(target, error) from error
+
+
+def output_file(key: str, value: object) -> Path:
+    """Return the path of a file that may be written: new, or a regular file that is replaced.
+
+    Raises:
+        ConfigError: if it is a directory, a device, a pipe or a symbolic link, or cannot be created.
+    """
+    path = path_of(key, value)
+    try:
+        there = os.path.lexists(path)
+        kind = stat.S_IFMT(path.lstat().st_mode) if there else stat.S_IFREG
+        folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+    except OSError as error:
+        raise ConfigError(key, path, (error.strerror or "cannot be written").lower()) from None
+    if kind != stat.S_IFREG:
+        raise ConfigError(
+            key, path, f"is {KINDS.get(kind, 'a device')}, which is not replaced: give the name of a file"
+        )
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        why = "no file can be created in it" if folder.is_dir() else "is not a directory"
+        raise ConfigError(key, path, f"{folder}: {why}")
+    return path
 
 
 def write_error(path: str | os.PathLike[str], error: OSError) -> GrokinterpError:

@@ -1,44 +1,101 @@
-"""Reading of possibly damaged or hostile files: regular files of bounded size, strict JSON, no code execution."""
+"""Reading of possibly damaged or hostile files: regular files of bounded size, strict JSON, no code execution.
+
+All reading of the package goes through ``open_regular`` and ``read_regular`` (tests/repository/test_reading.py).
+"""
 
 import json
 import os
 import stat
+import tomllib
+from collections import Counter
 from collections.abc import Sequence
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, NoReturn
+
+from grokinterp.errors import ConfigError, short
 
 MAX_DOCUMENT_BYTES = 16 * 2**20
 """Largest JSON document that is read, in bytes; a configuration takes a few kilobytes."""
 
+MAX_DIGITS = 300
+"""Most digits of an integer in a file, so that every integer that is read can be converted to a float."""
 
-def read_regular(path: Path, *, limit: int) -> bytes:
+MAX_DEPTH = 64
+"""Deepest nesting of lists and objects in a file, so that the functions that walk through them cannot overflow."""
+
+MAX_DOTS = 1000
+"""Most dots between two equals signs in a line of TOML."""
+
+CHUNK = 2**24
+
+
+def path_of(key: str, value: object) -> Path:
+    """Return an argument as a path. Raises ConfigError unless it is a name of a file.
+
+    >>> path_of("out", 5)
+    Traceback (most recent call last):
+    ...
+    grokinterp.errors.ConfigError: out=5: must be a path
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise ConfigError(key, short(value), "must be a path")
+    path = Path(value)
+    if "\0" in str(path):
+        raise ConfigError(key, short(path), "is not the name of a file")
+    return path
+
+
+def open_regular(path: str | os.PathLike[str], *, limit: int) -> BufferedReader:
+    """Open a regular file of at most ``limit`` bytes for reading, without blocking.
+
+    Pipes, sockets, devices and directories, also behind symbolic links, are refused before they are opened.
+
+    Raises:
+        OSError: if the file cannot be opened.
+        ValueError: if it is not a regular file or too large, with a short reason.
+    """
+    _require_regular(os.stat(path), limit=limit)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        _require_regular(os.fstat(descriptor), limit=limit)
+        return open(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_regular(path: str | os.PathLike[str], *, limit: int) -> bytes:
     """Return the bytes of a regular file of at most ``limit`` bytes, without blocking or memory mapping.
 
     Raises:
         OSError: if the file cannot be read.
         ValueError: if it is not a regular file or too large, with a short reason.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    with open(descriptor, "rb", buffering=0) as file:
-        require_regular(descriptor, limit=limit)
-        chunks = []
-        while chunk := file.read(2**24):
+    chunks, size = [], 0
+    with open_regular(path, limit=limit) as file:
+        while chunk := file.read(CHUNK):
             chunks.append(chunk)
+            size += len(chunk)
+            if size > limit:
+                raise ValueError(f"has more than the {limit} bytes that are read")
     return b"".join(chunks)
 
 
-def require_regular(descriptor: int, *, limit: int) -> int:
-    """Return the size of an open regular file of at most ``limit`` bytes. Raises ValueError with a short reason."""
-    status = os.fstat(descriptor)
+def _require_regular(status: os.stat_result, *, limit: int) -> None:
+    """Raise ValueError, with a short reason, unless the status is that of a regular file within the limit."""
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("is not a regular file")
     if status.st_size > limit:
-        raise ValueError(f"has {status.st_size} bytes, more than the {limit} allowed")
-    return status.st_size
+        raise ValueError(f"has {status.st_size} bytes; at most {limit} are read")
 
 
-def parse_json(text: str | bytes) -> Any:
-    """Parse strict JSON: no NaN or Infinity, no repeated keys, no excessive nesting.
+def parse_json(text: str | bytes, *, non_finite: bool = False) -> Any:
+    """Parse strict JSON: no repeated keys, no excessive nesting, no integer too large for a float.
+
+    Args:
+        text: the document; bytes are UTF-8.
+        non_finite: accept NaN and Infinity, which other programs write.
 
     Raises:
         ValueError: if the text is not strict JSON, with a short reason.
@@ -49,16 +106,63 @@ def parse_json(text: str | bytes) -> Any:
     Traceback (most recent call last):
     ...
     ValueError: NaN is not JSON
+    >>> parse_json('{"p": 1, "p": 2}')
+    Traceback (most recent call last):
+    ...
+    ValueError: repeats the key 'p'
     """
+    text = text.decode("utf-8") if isinstance(text, bytes) else text
+    constant = None if non_finite else _refuse_constant
     try:
-        return json.loads(text, object_pairs_hook=_distinct, parse_constant=_refuse_constant)
+        value = json.loads(text, object_pairs_hook=_distinct, parse_constant=constant, parse_int=_whole)
     except RecursionError:
-        raise ValueError("JSON nested too deeply") from None
+        raise ValueError("is nested too deeply") from None
+    if text.count("[") + text.count("{") > MAX_DEPTH:
+        _require_shallow(value)
+    return value
 
 
-def read_json_object(path: Path) -> dict[str, Any]:
+def parse_toml(text: str) -> dict[str, Any]:
+    """Parse TOML: no excessive nesting, no integer too large for a float.
+
+    Raises:
+        ValueError: if the text is not such TOML, with a short reason.
+
+    >>> parse_toml("task.p = 113")
+    {'task': {'p': 113}}
+    """
+    for line in text.splitlines():
+        if max(part.count(".") for part in line.split("=")) > MAX_DOTS:  # tomllib needs quadratic time
+            raise ValueError("holds a key of too many parts")
+    try:
+        value = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+    _require_shallow(value)
+    return value
+
+
+def _require_shallow(value: Any) -> None:
+    """Raise ValueError if lists and tables are nested too deeply, or an integer is too large for a float."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 2):
+        if any(isinstance(item, int) and abs(item) >= 10**MAX_DIGITS for item in level):
+            raise ValueError(f"holds an integer of more than {MAX_DIGITS} digits")
+        inside = [item for item in level if isinstance(item, dict | list)]
+        level = [part for item in inside for part in (item.values() if isinstance(item, dict) else item)]
+        if not level:
+            return
+    raise ValueError("is nested too deeply")
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Return the content of a small JSON file. Raises OSError, or ValueError with a short reason."""
+    return parse_json(read_regular(path, limit=MAX_DOCUMENT_BYTES))
+
+
+def read_json_object(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the JSON object in a small file. Raises OSError, or ValueError with a short reason."""
-    value = parse_json(read_regular(path, limit=MAX_DOCUMENT_BYTES))
+    value = read_json(path)
     if not isinstance(value, dict):
         raise ValueError("is not a JSON object")
     return value
@@ -74,11 +178,19 @@ def canonical_json(value: Any) -> str:
 
 
 def _distinct(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the pairs as a dict. Raises ValueError on a repeated key."""
+    """Return the pairs as a dict. Raises ValueError naming a repeated key."""
     result = dict(pairs)
     if len(result) != len(pairs):
-        raise ValueError("JSON object with a repeated key")
+        [(repeated, _)] = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"repeats the key {short(repeated)!r}")
     return result
+
+
+def _whole(digits: str) -> int:
+    """Return an integer. Raises ValueError if it is too large for a float."""
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"holds an integer of {len(digits)} digits")
+    return int(digits)
 
 
 def _refuse_constant(text: str) -> NoReturn:

@@ -17,6 +17,7 @@ from grokinterp.storage.files import canonical_json, read_json_object
 from grokinterp.storage.lock import lock_file
 from grokinterp.storage.metrics_log import MetricsLog
 from grokinterp.storage.resume_store import ResumeStore, require_identity
+from grokinterp.storage.staging import is_staging
 from grokinterp.storage.steps import LARGEST_STEP, step_file_name, steps_in
 from grokinterp.storage.tensor_file import Stored, decode_tensors, encode_tensors, read_bytes, verify
 
@@ -97,6 +98,8 @@ class RunDirectory:
         run = cls(Path(path))
         if not run.path.is_dir():
             raise RunDirectoryError(run.path, "does not exist")
+        if is_staging(run.path):
+            raise RunDirectoryError(run.path, "is the rest of an import that was stopped; the next import removes it")
         if not (run.path / "experiment.json").exists():
             raise RunDirectoryError(run.path, "is not a run directory: it has no experiment.json")
         _ = run.experiment

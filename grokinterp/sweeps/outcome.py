@@ -1,6 +1,5 @@
 """Read the outcome of a run from its directory: events, times, final measures, and early stopping."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -13,9 +12,13 @@ import xarray as xr
 from grokinterp.errors import GrokinterpError
 from grokinterp.phases import SUSTAINED, Curves, History, find_phases, sustained_step
 from grokinterp.runs.results import Results
+from grokinterp.storage.files import read_json_object
 
 CLOCK = "clock.json"
 """The file of a run that stores the wall time and memory of the processes that trained it."""
+
+LARGEST = 2.0**53
+"""Bound of the times and sizes that a clock may state."""
 
 ENDED = ("finished", "diverged")
 
@@ -170,10 +173,20 @@ class Clock:
 def sessions(path: Path) -> list[dict[str, Any]]:
     """Return the records of the processes that trained a run, in order; empty if the file cannot be read."""
     try:
-        found = json.loads((path / CLOCK).read_bytes())["sessions"]
-    except (OSError, ValueError, KeyError, TypeError):
+        found = read_json_object(path / CLOCK).get("sessions")
+    except (OSError, ValueError):
         return []
-    return [one for one in found if isinstance(one, dict) and {"steps", "seconds", "peak_bytes"} <= one.keys()]
+    return [one for one in found if _is_session(one)] if isinstance(found, list) else []
+
+
+def _is_session(one: Any) -> bool:
+    """Return whether a value is the record of a process: steps, the seconds at each, and its use of the machine."""
+    if not isinstance(one, dict) or not isinstance(one.get("steps"), list) or not isinstance(one.get("seconds"), list):
+        return False
+    single = [one.get("peak_bytes"), one.get("program_bytes"), one.get("cpu_seconds", 0.0)]
+    numbers = [*one["steps"], *one["seconds"], *single]
+    plain = all(isinstance(number, int | float) and abs(number) < LARGEST for number in numbers)
+    return plain and len(one["steps"]) == len(one["seconds"]) and list(one["steps"]) == sorted({*one["steps"]})
 
 
 def _plain(value: Any) -> Any:

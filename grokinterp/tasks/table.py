@@ -4,7 +4,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -13,6 +12,7 @@ from jaxtyping import Int
 from grokinterp.errors import ConfigError
 from grokinterp.lazy import Tensor, torch
 from grokinterp.maths.groups import Algebra, Group
+from grokinterp.storage.files import path_of, read_regular
 from grokinterp.tasks.task import BinaryTask
 
 MOST_OPERANDS, MOST_CELLS, LARGEST_FILE = 1000, 100_000, 2**20
@@ -99,19 +99,12 @@ class Table(BinaryTask):
 
 def _read(path: str) -> list[str]:
     """Return the lines of a text file, without empty lines at its end."""
-    file = Path(path)
     try:
-        regular = file.is_file() or not file.exists()  # opening a pipe would wait for a writer
-        content = b""
-        if regular:
-            with file.open("rb") as opened:
-                content = opened.read(LARGEST_FILE + 1)
+        content = read_regular(path_of("path", path), limit=LARGEST_FILE)
     except OSError as error:
         raise ConfigError("path", path, (error.strerror or "cannot be read").lower()) from None
-    except ValueError:
-        raise ConfigError("path", repr(path), "is not a file name") from None
-    if not regular or len(content) > LARGEST_FILE:
-        raise ConfigError("path", path, f"has more than {LARGEST_FILE} bytes" if regular else "is not a regular file")
+    except ValueError as error:
+        raise error if isinstance(error, ConfigError) else ConfigError("path", path, str(error)) from None
     return content.decode("utf-8-sig", errors="replace").rstrip("\r\n").splitlines()
 
 

@@ -17,8 +17,8 @@ PACKAGE = Path(__file__).resolve().parents[2] / "grokinterp"
 LAYERS = [
     ["_version", "errors", "lazy"],
     ["allocator", "maths", "progress", "numbers", "display"],
-    ["phases"],
-    ["tasks", "models", "losses", "optim", "storage"],
+    ["phases", "storage"],
+    ["tasks", "models", "losses", "optim"],
     ["experiment"],
     ["presets", "runs"],
     ["interventions", "training", "analysis.engine", "figures", "interop", "diagnostics"],

@@ -7,6 +7,7 @@ import torch
 
 from grokinterp.errors import ConfigError
 from grokinterp.models import Model
+from grokinterp.storage.files import read_regular
 from grokinterp.tasks import Task
 
 COPIES = 4
@@ -42,9 +43,8 @@ def bytes_available(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if MEMINFO.exists():
-        lines = dict(line.split(":", 1) for line in MEMINFO.read_text().splitlines())
-        free = 1024 * int(lines["MemAvailable"].split()[0]) if "MemAvailable" in lines else free
+    lines = dict(line.split(":", 1) for line in _text(MEMINFO).splitlines())
+    free = 1024 * int(lines["MemAvailable"].split()[0]) if "MemAvailable" in lines else free
     limit, used = (_number(CGROUP / name) for name in ("memory.max", "memory.current"))
     return free if limit is None or used is None else min(free, max(0, limit - used))
 
@@ -56,5 +56,10 @@ def gib(size: int) -> str:
 
 def _number(path: Path) -> int | None:
     """Return the number in a file; None if the file does not exist or does not hold a number."""
-    text = path.read_text().strip() if path.exists() else ""
+    text = _text(path).strip()
     return int(text) if text.isdigit() else None
+
+
+def _text(path: Path) -> str:
+    """Return the text of a file of the kernel; empty if it does not exist."""
+    return read_regular(path, limit=2**16).decode() if path.exists() else ""

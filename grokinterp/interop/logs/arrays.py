@@ -1,21 +1,35 @@
 """Curves in array files: a .npz with one or many, a .npy each, or lists in a .pth file of PyTorch."""
 
+import math
+import os
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
+from grokinterp.interop.archives import require_bounded_zip
 from grokinterp.interop.logs.containers import tables_of
 from grokinterp.interop.logs.names import is_step, meaning, without_roles, words
 from grokinterp.interop.logs.table import Table
-from grokinterp.interop.text_files import LARGEST_LOG, ForeignFileError, require_regular
+from grokinterp.interop.text_files import ForeignFileError, open_binary
 
 
 def read_npz(path: Path, wanted: Iterable[str] = ()) -> list[Table]:
     """Return the arrays in a .npz file as columns. Raises ForeignFileError."""
-    with _loaded(path) as archive:
-        return _of_arrays({name: _array(archive, name, path) for name in archive.files}, path, wanted)
+    with open_binary(path) as file:
+        try:
+            require_bounded_zip(file, compressed=True)
+            with zipfile.ZipFile(file) as archive:
+                arrays = {name.removesuffix(".npy"): _array(archive, name, path) for name in archive.namelist()}
+        except ForeignFileError:
+            raise
+        except Exception as error:  # a damaged archive can raise anything
+            why = str(error) if isinstance(error, ValueError) else "is not a numpy file"
+            raise ForeignFileError(path, why) from None
+    return _of_arrays(arrays, path, wanted)
 
 
 def read_npy(paths: Sequence[Path], wanted: Iterable[str] = ()) -> list[Table]:
@@ -40,20 +54,33 @@ def together(paths: Sequence[Path]) -> list[list[Path]]:
     return list(groups.values())
 
 
-def _loaded(path: Path) -> Any:
-    require_regular(path, LARGEST_LOG)
-    try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError, KeyError) as error:
-        why = "holds Python objects, which are not read" if "pickle" in str(error) else "is not a numpy file"
-        raise ForeignFileError(path, why) from None
+def _loaded(path: Path) -> np.ndarray:
+    with open_binary(path) as file:
+        return _read(file, os.fstat(file.fileno()).st_size, path, "")
 
 
-def _array(archive: Mapping[str, np.ndarray], name: str, path: Path) -> np.ndarray:
+def _array(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
+    with archive.open(name) as member:
+        return _read(member, archive.getinfo(name).file_size, path, f"{name.removesuffix('.npy')} ")
+
+
+def _read(file: BufferedIOBase | IO[bytes], size: int, path: Path, name: str) -> np.ndarray:
+    """Return the array in a file of ``size`` bytes, whose header is compared with this size before it is read."""
     try:
-        return archive[name]
-    except ValueError:
-        raise ForeignFileError(path, f"{name} holds Python objects, which are not read") from None
+        version = np.lib.format.read_magic(file)
+        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, is_fortran, dtype = header(file)
+        if dtype.hasobject:
+            raise ForeignFileError(path, f"{name}holds Python objects, which are not read")
+        entries = math.prod(shape)
+        if entries * dtype.itemsize > size:
+            raise ForeignFileError(path, f"{name}states shape {shape}, more than its {size} bytes")
+        array = np.frombuffer(file.read(entries * dtype.itemsize), dtype=dtype, count=entries)
+        return array.reshape(shape, order="F" if is_fortran else "C")
+    except ForeignFileError:
+        raise
+    except Exception:  # a damaged header can raise anything
+        raise ForeignFileError(path, f"{name}is not a numpy file".strip()) from None
 
 
 def _of_arrays(arrays: Mapping[str, np.ndarray], path: Path, wanted: Iterable[str]) -> list[Table]:

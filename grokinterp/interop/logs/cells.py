@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from grokinterp.errors import short, text_of
+
 EMPTY = frozenset(("", "nan", "none", "null", "na", "n/a", "-", "--"))
 THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
 PRINTED_TENSOR = re.compile(r"tensor\(\s*\[?([^,\])]+)\]?.*\)", re.DOTALL)
@@ -39,7 +41,7 @@ def _of_object(value: Any) -> float:
     try:
         return float(value)
     except (TypeError, RuntimeError, OverflowError):
-        raise ValueError(f"not a number: {str(value)[:40]!r}") from None
+        raise ValueError(f"not a number: {short(value, 40)!r}") from None
 
 
 def _of_text(cell: str, decimal_comma: bool) -> float:
@@ -68,7 +70,7 @@ class Numbers:
             self.values.append(number(cell, decimal_comma=self._decimal_comma))
         except ValueError:
             self.values.append(math.nan)
-            self.bad = self.bad or (len(self.values), str(cell)[:40])
+            self.bad = self.bad or (len(self.values), short(cell, 40))
         if isinstance(cell, str) and cell.endswith("%"):
             self.percent = True
 
@@ -103,7 +105,7 @@ class Texts:
 
     def append(self, cell: Any) -> None:
         """Append a cell."""
-        text = "" if cell is None else str(cell)[:80]
+        text = "" if cell is None else text_of(cell)[:80]
         self._codes.append(self._known.setdefault(text, len(self._known)))
 
     def extend(self, cells: Sequence[Any]) -> None:

@@ -1,6 +1,5 @@
 """Choice of the reader for a path, by its suffix or, if that is ambiguous, by its first characters."""
 
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -11,7 +10,8 @@ from grokinterp.interop.logs.json_logs import read_json, read_json_lines
 from grokinterp.interop.logs.long import widened
 from grokinterp.interop.logs.names import is_step, meaning, side, words
 from grokinterp.interop.logs.table import Table, is_value
-from grokinterp.interop.text_files import ForeignFileError, open_text, read_text
+from grokinterp.interop.text_files import ForeignFileError, open_text
+from grokinterp.storage import RunDirectory
 
 METRICS = "metrics.jsonl"
 EVENTS = "events.out.tfevents"
@@ -82,8 +82,7 @@ def _as_in_the_report(table: Table, run: Path) -> None:
     if "clean_accuracy" in columns:
         columns["train_accuracy"] = columns.pop("clean_accuracy")
         table.notes.append("train_accuracy is clean_accuracy, the accuracy on the correctly labeled examples")
-    if (run / "environment.json").exists():
-        table.about["n_test"] = json.loads(read_text(run / "environment.json")).get("n_test")
+    table.about["n_test"] = RunDirectory(run).environment.get("n_test")
 
 
 def _split_by_file(table: Table) -> None:

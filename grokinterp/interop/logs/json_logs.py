@@ -1,13 +1,14 @@
 """Logs in JSON: a single object, or one object per line."""
 
-import json
 from collections.abc import Iterable, Iterator
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
 from grokinterp.interop.logs.containers import flattened, tables_of, taken
 from grokinterp.interop.logs.table import RowsReader, Table
 from grokinterp.interop.text_files import ForeignFileError, open_text, read_text
+from grokinterp.storage.files import parse_json
 
 
 def read_json_lines(path: Path, wanted: Iterable[str] = ()) -> list[Table]:
@@ -39,15 +40,20 @@ def _objects(file: Iterable[str], path: Path) -> Iterator[tuple[int, dict[str, A
     numbered = ((number, line) for number, line in enumerate(file, 1) if line.strip())
     for index, line in numbered:
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
+            row = parse_json(line, non_finite=True)
+        except ValueError as error:
             if index == 1 or next(numbered, None) is not None:
-                raise ForeignFileError(path, f"line {index} is not JSON: {line.strip()[:40]!r}") from None
+                raise ForeignFileError(path, f"line {index} {_why(error, line)}") from None
             yield index, None
             return
         if not isinstance(row, dict):
             raise ForeignFileError(path, f"line {index} is not a JSON object: {line.strip()[:40]!r}")
         yield index, row
+
+
+def _why(error: ValueError, line: str) -> str:
+    """Return what is wrong with a line: not JSON at all, or JSON that is not accepted."""
+    return f"is not JSON: {line.strip()[:40]!r}" if isinstance(error, JSONDecodeError) else str(error)
 
 
 def read_json(path: Path, wanted: Iterable[str] = ()) -> list[Table]:
@@ -56,8 +62,8 @@ def read_json(path: Path, wanted: Iterable[str] = ()) -> list[Table]:
     if not text.strip():
         raise ForeignFileError(path, "is empty")
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        content = parse_json(text, non_finite=True)
+    except ValueError as error:
         if _starts_with_objects(text):
             return read_json_lines(path, wanted)
         raise ForeignFileError(path, f"is not JSON: {error}") from None
@@ -73,6 +79,6 @@ def read_json(path: Path, wanted: Iterable[str] = ()) -> list[Table]:
 def _starts_with_objects(text: str) -> bool:
     """Return whether the first line is a complete object: JSON lines in a file named .json."""
     try:
-        return isinstance(json.loads(text.lstrip().split("\n", 1)[0]), dict)
-    except (ValueError, RecursionError):
+        return isinstance(parse_json(text.lstrip().split("\n", 1)[0], non_finite=True), dict)
+    except ValueError:
         return False
