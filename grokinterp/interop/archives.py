@@ -69,7 +69,7 @@ def _follow(file: BufferedIOBase | IO[bytes]) -> None:
     stack: list[Cell | None] = []
     memo: dict[object, Cell | None] = {}
     containers = 0
-    for count, (operation, argument, _) in enumerate(pickletools.genops(file)):
+    for count, (operation, argument, _) in enumerate(pickletools.genops(file)):  # ty: ignore[invalid-argument-type]
         name = operation.name
         if name == "MARK":
             stack.append(None)
