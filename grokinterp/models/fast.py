@@ -43,7 +43,7 @@ def last_position(blocks: Sequence[Block], x: Float[Tensor, "row d_model"], inpu
         query_row, query = row[:, -1], torch.arange(row.shape[0], device=x.device)
     block = blocks[-1]
     pattern, attn_out = attend_from_last(block.attn, block.before(block.ln1, x), row, query_row, query)
-    middle = block.after(block.ln1, x[query_row][query] + attn_out)
+    middle = block.after(block.ln1, embedding(query, embedding(query_row, x)) + attn_out)
     mlp = block.mlp
     pre = torch.addmm(mlp.b_in, block.before(block.ln2, middle), mlp.W_in)
     neurons = pre.relu_() if mlp.act is relu else mlp.act(pre)  # in place: the largest array, not used again
@@ -77,7 +77,7 @@ def attend_from_last(
 ) -> tuple[Float[Tensor, "example head position"], Float[Tensor, "example d_model"]]:
     """Return attention pattern and output of the last position, which attends to every position."""
     k, v = project(x, attn.W_K, attn.b_K), project(x, attn.W_V, attn.b_V)
-    q = project(x[query_row], attn.W_Q, attn.b_Q) / attn.scale
+    q = project(embedding(query_row, x), attn.W_Q, attn.b_Q) / attn.scale
     n_rows, heads, d_head = k.shape
     at = row.T  # positions lead, so that softmax and sum over them run along whole rows
     if q.shape[0] * n_rows <= row.numel():  # all scores between distinct queries and keys, then looked up
@@ -100,7 +100,7 @@ def whole_block(block: Block, x: Float[Tensor, "row d_model"], row: Int[Tensor, 
     pattern = attn.weights(scores.masked_fill(~visible, -torch.inf))
     z = torch.einsum("bhqk,bkhe->bqhe", pattern, v)
     attn_out = torch.einsum("bqhe,hem->bqm", z, attn.W_O) + attn.b_O
-    middle = block.after(block.ln1, x[row] + attn_out).flatten(0, 1)
+    middle = block.after(block.ln1, embedding(row, x) + attn_out).flatten(0, 1)
     neurons = mlp.act(torch.addmm(mlp.b_in, block.before(block.ln2, middle), mlp.W_in))
     residual = block.after(block.ln2, middle + torch.addmm(mlp.b_out, neurons, mlp.W_out))
     return WholeBlock(pattern, neurons, residual)

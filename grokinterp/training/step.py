@@ -1,6 +1,8 @@
 """An optimizer step, as two halves that a CUDA graph can replay."""
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -48,7 +50,8 @@ class Step:
         self.learning_rate = torch.zeros((), device=device)
         named = dict(zip(self.names, self.parameters, strict=True))
         self.optimizer: Any = optimizer_of(optimization, named, self.learning_rate)
-        self.rates = Rates(optimization, steps, filtering_of(self.optimizer))
+        self.filtering = filtering_of(self.optimizer)
+        self.rates = Rates(optimization, steps, self.filtering)
         self.applied = torch.zeros((), device=device, dtype=torch.float64)  # float32 counts to 2^24 only
         self.held = torch.zeros((), device=device)
         self.loss = self.gradient_norm = torch.zeros((), device=device)
@@ -91,8 +94,10 @@ class Step:
 
     def apply(self, step: int) -> None:
         """Take the update from ``step`` to ``step + 1``."""
-        self.learning_rate.fill_(self.rates.learning_rate(step))
+        rate = self.rates.learning_rate(step)
+        self.learning_rate.fill_(rate)
         for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate if self.optimizer.defaults.get("fused") else rate
             group["weight_decay"] = self.rates.weight_decay(step)
         self._apply()
         if self.batch is not None and self.let_in(step) == len(self.labels):
@@ -165,8 +170,6 @@ class Step:
         state = unpack(plan, tensors)
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({**state["optimizer"], "param_groups": groups})
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate  # the tensor that apply sets
         self.rates.load(state["rates"])
         self.seen, order = state["seen"], state["order"]
         self.order = None if order is None else order.to(self.device)
@@ -182,24 +185,30 @@ class Step:
         if self.batch is not None:
             inputs, labels = inputs.at(self.batch), labels[self.batch]
         readout = self.model.readout(inputs)
-        self.logits, self.supervised = readout.logits, readout.supervised
         form = self.optimization.loss
-        self.loss = example_losses(self.logits, labels, form=form, supervised=self.supervised).mean()
-        self.loss.backward()
+        loss = example_losses(readout.logits, labels, form=form, supervised=readout.supervised).mean()
+        loss.backward()
+        # detached: a graph that stays alive ties the gradients to this stream, and a capture runs on another
+        self.loss, self.logits = loss.detach(), readout.logits.detach()
+        self.supervised = None if readout.supervised is None else readout.supervised.detach()
         norms = torch._foreach_norm([parameter.grad for parameter in self.parameters if parameter.grad is not None])
         self.gradient_norm = torch.stack(norms).norm()
 
     @torch.no_grad()
     def _update(self) -> None:
         skip = torch.maximum((~self.finite()).float(), self.held)
-        self.optimizer.found_inf = skip  # if it is 1, weights and moments do not change
         torch._foreach_copy_(self.previous, self.parameters)
+        if self.filtering is not None:
+            self.optimizer.found_inf = None  # filters would wait for it, and a diverged run ends before the next update
+            self.filtering.filter_gradients()
+        self.optimizer.found_inf = skip  # if it is 1, weights and moments do not change
         self.optimizer.step()
         if self.kept_norm is not None:
             scale = torch.where(skip == 0, self.kept_norm / norm(self.parameters), 1.0)
             torch._foreach_mul_(self.parameters, scale.to(self.parameters[0].dtype))
         if self.averaged is not None and self.optimization.average is not None:
-            torch._foreach_lerp_(self.averaged, self.parameters, 1 - self.optimization.average)
+            share = (1 - self.optimization.average) * (1 - skip)
+            torch._foreach_lerp_(self.averaged, self.parameters, [share.to(p.dtype) for p in self.parameters])
         self.applied += 1 - skip
 
 
@@ -213,13 +222,24 @@ def captured(work: Callable[[], None], device: torch.device) -> Callable[[], Non
     """Return ``work`` as a CUDA graph, whose replay costs a single launch, or ``work`` itself on other devices."""
     if device.type != "cuda":
         return work
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
+    graph, own = torch.cuda.CUDAGraph(), torch.cuda.Stream()
+    own.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(own):
         for _ in range(3):
             work()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with without_garbage_collection(), torch.cuda.graph(graph, stream=own):
         work()
+    torch.cuda.current_stream().wait_stream(own)
     return graph.replay
+
+
+@contextmanager
+def without_garbage_collection() -> Generator[None]:
+    """Keep Python from freeing objects of the device while the block runs, which would end a capture."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

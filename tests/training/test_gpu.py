@@ -4,7 +4,9 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+from torch.autograd.graph import get_gradient_edge
 
+from grokinterp.experiment.problem import Problem
 from grokinterp.runs.trajectory import UPDATE
 from grokinterp.training import step, train
 from tests.support.small_runs import TINY, changed, written
@@ -66,6 +68,25 @@ def test_a_captured_step_trains_as_a_plain_one(name, tmp_path, monkeypatch):
     assert written(run.path) == written(finished.path)
 
 
+def test_no_graph_of_a_pass_is_alive_at_the_next():
+    """CUDA cannot capture a pass that accumulates into gradients through nodes of another stream."""
+    experiment = EXPERIMENTS["full batch"]
+    one = step.Step(experiment.build_model(), Problem.of(experiment), experiment.optimization, steps=2)
+    one.gradients(0)
+    for parameter in one.parameters:
+        get_gradient_edge(parameter).node.metadata["pass"] = 0
+    assert not any("pass" in get_gradient_edge(parameter).node.metadata for parameter in one.parameters)
+
+
+def test_the_weights_of_a_held_step_stay_and_so_does_their_average():
+    experiment = changed(optimization={"average": 0.5})
+    one = step.Step(experiment.build_model(), Problem.of(experiment), experiment.optimization, steps=2)
+    one.averaged[0].add_(1.0)
+    before = [tensor.clone() for tensor in (*one.averaged, *one.parameters)]
+    one.prepare()
+    assert all(map(torch.equal, (*one.averaged, *one.parameters), before))
+
+
 def test_capture_warms_up_records_once_and_replays(monkeypatch):
     events = []
 
@@ -78,7 +99,7 @@ def test_capture_warms_up_records_once_and_replays(monkeypatch):
             events.append("replay")
 
     @contextmanager
-    def within(thing):
+    def within(thing, *, stream=None):
         events.append(f"enter {type(thing).__name__}")
         yield
 
@@ -88,7 +109,7 @@ def test_capture_warms_up_records_once_and_replays(monkeypatch):
     monkeypatch.setattr(torch.cuda, "graph", within)
     replay = step.captured(lambda: events.append("work"), torch.device("cuda"))
     replay()
-    assert events == ["wait", "enter Stream", *["work"] * 3, "wait", "enter Graph", "work", "replay"]
+    assert events == ["wait", "enter Stream", *["work"] * 3, "enter Graph", "work", "wait", "replay"]
 
 
 @pytest.mark.gpu

@@ -56,7 +56,7 @@ def test_a_run_killed_before_its_first_resume_state_starts_over(finished, tmp_pa
 
 
 OPTIONS = {
-    "optimization": {"batch_size": 7, "constrain_norm": True, "init_scale": 1.2, "loss": "mse"},
+    "optimization": {"batch_size": 7, "constrain_norm": True, "init_scale": 1.2, "loss": "mse", "average": 0.9},
     "split": {"fraction": 0.6, "validation": 0.2, "stratified": True, "label_noise": 0.2},
 }
 """Batches that span epochs, and other options that depend on a seed."""
@@ -77,7 +77,12 @@ def test_a_resumed_run_with_every_option_is_byte_identical(at, finished_with_eve
 
 
 # evaluations at 3 n, so that step 20 is still saved, or not, by what the evaluation at 18 found
-DROPS = changed(save={"every": 1000, "dense_until": 0, "transition_every": 1}, split={"fraction": 0.8}, steps=24)
+DROPS = changed(
+    save={"every": 1000, "dense_until": 0, "transition_every": 1},
+    split={"fraction": 0.8},
+    optimization={"average": 0.9},
+    steps=24,
+)
 DROPS_OF = {"full batch": DROPS, "every option": changed(DROPS, **OPTIONS)}
 AT = 19
 
@@ -91,7 +96,8 @@ def components() -> list[str]:
     names = [name for name, _ in DROPS.empty_model().named_parameters()]
     keys = ("step", "exp_avg", "exp_avg_sq")
     moments = [f"step/optimizer/state/{place}/{key}" for key in keys for place in range(len(names))]
-    return [*names, *moments, *STATE]
+    averages = [f"step/averaged/{place}" for place in range(len(names))]
+    return [*names, *moments, *averages, *STATE]
 
 
 @pytest.fixture(scope="module", params=DROPS_OF)
