@@ -1,10 +1,14 @@
 """All errors that a user can cause: a single clear line that names the setting, its value and the rule."""
 
+import warnings
 from collections.abc import Collection
 
 
 class GrokinterpError(Exception):
-    """An error whose text is one line for the user; the command line exits with code 2."""
+    """An error whose text is one printable line for the user; the command line exits with code 2."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class ConfigError(GrokinterpError, ValueError):
@@ -43,13 +47,26 @@ class NotDefined(GrokinterpError):
         self.analysis, self.why = analysis, why
 
 
+def printable(text: str) -> str:
+    r"""Return text that is safe to print: spaces for line breaks and tabs, and "?" for other control characters.
+
+    This includes the characters that reverse the direction of writing, and everything else that has no glyph.
+
+    >>> printable("a\x1b[31m\nb\u202ec")
+    'a?[31m b?c'
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else " " if one.isspace() else "?" for one in text)
+
+
 def short(value: object, most: int = 80) -> str:
-    r"""Return a value as one printable line: unprintable characters become "?", longer text is truncated.
+    r"""Return a value as one printable line; longer text is truncated.
 
     >>> short("a\x1b[31m\nb"), short("abcdefgh", 6)
-    ('a?[31m?b', 'abc...')
+    ('a?[31m b', 'abc...')
     """
-    text = "".join(character if character.isprintable() else "?" for character in text_of(value)[: most + 1])
+    text = printable(text_of(value)[: most + 1])
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
@@ -66,8 +83,13 @@ def text_of(value: object) -> str:
 
 
 def one_line(message: object) -> str:
-    """Return text that is safe for a terminal: one line, no control characters."""
-    return "".join(letter if letter.isprintable() else " " for letter in str(message)).strip()
+    """Return a message as one printable line."""
+    return printable(text_of(message)).strip()
+
+
+def warn(message: object, *, stacklevel: int = 1) -> None:
+    """Issue a warning of one printable line; ``stacklevel`` 1 is the caller of this function."""
+    warnings.warn(one_line(message), stacklevel=stacklevel + 1)  # noqa: TID251 - only here
 
 
 def require(holds: bool, key: str, value: object, rule: str) -> None:

@@ -1,18 +1,19 @@
 """Progress on the terminal: items done, total, rate, remaining time; plain lines without a terminal."""
 
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import TypeVar
+from typing import TextIO, TypeVar, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from grokinterp.errors import printable
+from grokinterp.streams import drawing, standard_error
+
 Item = TypeVar("Item")
 SECONDS_BETWEEN_LINES = 5.0
-
 
 SLOW = 0.1
 """Items per second below which the seconds per item are shown."""
@@ -38,26 +39,30 @@ class ProgressBar:
     """A bar on standard error while its ``with`` block runs; silent unless shown.
 
     Without a terminal it prints a line every five seconds. ``start`` items were done before, and do not count towards
-    the rate.
+    the rate. The work goes on if nothing can be printed.
     """
 
     def __init__(self, description: str, total: int, *, shown: bool, start: int = 0) -> None:
         self.description, self.total, self.shown = description, total, shown
         self.start = self.done = start
-        self._console = Console(stderr=True)
         self._bar: Progress | None = None
         self._started = self._printed = time.monotonic()
 
     def __enter__(self) -> "ProgressBar":
         self._started = self._printed = time.monotonic()
-        if self.shown and self._console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _RateColumn())
-            self._bar = Progress(
-                *columns, TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=self._console
-            )
-            self._bar.start()
-            self._task = self._bar.add_task(self.description, total=self.total, completed=self.start, note="")
+        if self.shown:
+            self._stream = standard_error()
+            console = Console(file=cast(TextIO, drawing()))
+            if console.is_terminal:
+                self._start(console)
         return self
+
+    def _start(self, console: Console) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _RateColumn())
+        note = TextColumn("{task.fields[note]}", markup=False)
+        self._bar = Progress(*columns, TimeRemainingColumn(), note, console=console)
+        self._bar.start()
+        self._task = self._bar.add_task(self.description, total=self.total, completed=self.start, note="")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -73,25 +78,23 @@ class ProgressBar:
         if self._bar is not None:
             self._bar.update(self._task, advance=count)
             if note is not None:
-                self._bar.update(self._task, note=note)
+                self._bar.update(self._task, note=printable(note))
         elif self.shown and time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES:
             self._print_line(note or "")
 
     def say(self, line: str) -> None:
         """Print a separate line above the bar."""
         if self._bar is not None:
-            self._bar.console.print(line, markup=False, highlight=False)
+            self._bar.console.print(printable(line), markup=False, highlight=False)
         elif self.shown:
-            sys.stderr.write(line + "\n")
-            sys.stderr.flush()
+            self._stream.write(printable(line) + "\n")
 
     def _print_line(self, note: str) -> None:
         self._printed = time.monotonic()
         rate = (self.done - self.start) / max(self._printed - self._started, 1e-9)
         left = (self.total - self.done) / rate if rate else 0.0
         line = f"{self.description} {self.done}/{self.total}, {pace(rate)}, {left:.0f} s left {note}".rstrip()
-        sys.stderr.write(line + "\n")
-        sys.stderr.flush()
+        self._stream.write(printable(line) + "\n")
 
 
 def track(items: Iterable[Item], description: str, *, total: int, shown: bool) -> Iterator[Item]:

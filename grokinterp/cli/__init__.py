@@ -1,8 +1,22 @@
 """The command line: each command reads its arguments and calls one public function.
 
-Commands import their dependencies when they run, so that help, listings and errors do not wait for torch.
+Commands import their dependencies when they run, so that help, listings and errors do not wait for torch. This file
+imports almost nothing, so that a signal during the other imports already ends the process without a traceback.
 """
 
-from grokinterp.cli.entry import app, main
+from typing import NoReturn
 
-__all__ = ["app", "main"]
+from grokinterp.interrupt import die_of_signals, exit_on_signals
+
+
+def main() -> NoReturn:
+    """Run the command line and exit; a stopping signal exits with 128 + its number (SIGINT 130, SIGTERM 143)."""
+    exit_on_signals()
+    try:
+        from grokinterp.cli.entry import run
+
+        run()
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    finally:
+        die_of_signals()

@@ -1,16 +1,20 @@
-"""The entry point: table of commands, one-line errors, and exit codes of signals."""
+"""The table of commands, one-line errors, and exit codes."""
 
 import signal
 import sys
+import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from grokinterp._version import __version__
 from grokinterp.cli import foreign, league, listings, measuring, training
-from grokinterp.errors import ConfigError, GrokinterpError, one_line
+from grokinterp.cli.printing import note, say
+from grokinterp.errors import ConfigError, GrokinterpError
+from grokinterp.streams import Output, tolerant_streams
 
 app = typer.Typer(
     help="Mechanistic interpretability of grokking: train, analyze, report.",
@@ -45,13 +49,17 @@ for name, command in COMMANDS.items():
 USAGE_ERROR: Any = next(kind for kind in typer.BadParameter.mro() if kind.__name__ == "ClickException")
 """The exception of typer for an invalid command line, from its bundled or the installed click."""
 
+WRONG = 2
+"""Exit code of wrong input, and of files and streams that cannot be read or written."""
+
 INTERRUPTED = 128 + signal.SIGINT
+PIPE_CLOSED = 128 + signal.SIGPIPE
 
 
 def print_version(asked: bool) -> bool:
     """Print the version and end the command, where it is asked for."""
     if asked:
-        print(f"grokinterp {__version__}")
+        say([f"grokinterp {__version__}"])
         raise typer.Exit
     return asked
 
@@ -65,33 +73,64 @@ def about(
     """Declare the options of the program itself."""
 
 
-def main() -> NoReturn:
-    """Run the command line; a user error prints one line with exit code 2; SIGINT exits with 130, SIGTERM with 143."""
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    setattr(warnings, "showwarning", show_warning)  # noqa: B010 - a plain assignment would have to match its signature
-    try:
-        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
-    except ConfigError as error:
-        fail(f"config error: {error}")
-    except GrokinterpError as error:
-        fail(f"error: {error}")
-    except OSError as error:
-        fail(f"error: {error.filename or 'input or output'}: {error.strerror or error}")
-    except USAGE_ERROR as error:
-        fail(f"error: {error.format_message()}")
-    except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
-    if code == INTERRUPTED:
-        print("interrupted", file=sys.stderr)
+def run() -> NoReturn:
+    """Run the command line and exit.
+
+    A user error prints one line with exit code 2. Work never ends because its output cannot be printed; if the results
+    on standard output could not be, the exit code is not 0: that of SIGPIPE, quietly, if the reader closed the pipe.
+    """
+    with tolerant_streams() as (out, _), warnings_in_lines():
+        code = code_of(sys.argv[1:] or ["--help"]) or code_of_output(out)
     sys.exit(code)
 
 
+def code_of(arguments: Sequence[str]) -> int:
+    """Run a command and return its exit code; report its error."""
+    try:
+        code = int(app(arguments, standalone_mode=False) or 0)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except (GrokinterpError, OSError, USAGE_ERROR) as error:
+        note(line_of(error))
+        code = WRONG
+    except Exception:  # a fault of this package
+        traceback.print_exc()
+        code = 1
+    if code == INTERRUPTED:
+        note("interrupted")
+    return code
+
+
+def line_of(error: Exception) -> str:
+    """Return the line that reports an error."""
+    if isinstance(error, USAGE_ERROR):
+        return f"error: {error.format_message()}"
+    if isinstance(error, OSError):
+        return f"error: {error.filename or 'input or output'}: {error.strerror or error}"
+    return f"{'config ' if isinstance(error, ConfigError) else ''}error: {error}"
+
+
+def code_of_output(out: Output) -> int:
+    """Return 0 if everything could be printed, otherwise an exit code; report a failure other than a closed pipe."""
+    if out.failure is None:
+        return 0
+    if isinstance(out.failure, BrokenPipeError):
+        return PIPE_CLOSED
+    note(f"error: standard output: {out.failure.strerror}")
+    return WRONG
+
+
+@contextmanager
+def warnings_in_lines() -> Generator[None]:
+    """Print each warning inside the block as one line on standard error, without its location in the code."""
+    before = warnings.showwarning
+    setattr(warnings, "showwarning", show_warning)  # noqa: B010 - a plain assignment would have to match its signature
+    try:
+        yield
+    finally:
+        setattr(warnings, "showwarning", before)  # noqa: B010
+
+
 def show_warning(message: object, *_: object, **__: object) -> None:
-    """Print a warning as one line on standard error, without its location in the code."""
-    print(f"warning: {one_line(message)}", file=sys.stderr)
-
-
-def fail(line: str) -> NoReturn:
-    """Print a one-line error and exit with code 2."""
-    print(one_line(line), file=sys.stderr)
-    sys.exit(2)
+    """Print a warning as one line on standard error."""
+    note(f"warning: {message}")

@@ -1,14 +1,12 @@
 """Commands that read networks, logs and published releases from other sources."""
 
-import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from grokinterp.errors import one_line
+from grokinterp.cli.printing import note, say, say_json
 
 LOG_FORMATS = """\b
 Formats, by file extension:
@@ -46,12 +44,10 @@ def import_network(
     run = import_run(release, path, out, spec=spec)
     environment = run.directory.environment
     right = float(environment["accuracy"])
-    print(
-        f"{run.path}: {len(run.steps)} checkpoint{'s' if len(run.steps) > 1 else ''}, step {run.steps[-1]}, "
-        f"accuracy {right:.1%} on all examples"
-    )
+    checkpoints = f"{len(run.steps)} checkpoint{'s' if len(run.steps) > 1 else ''}"
+    say([f"{run.path}: {checkpoints}, step {run.steps[-1]}, accuracy {right:.1%} on all examples"])
     for line in environment["warnings"]:
-        print(f"warning: {line}", file=sys.stderr)
+        note(f"warning: {line}")
 
 
 def phases(
@@ -80,13 +76,13 @@ def phases(
     if written is not None:
         write_atomic(written, logs.as_csv(dated).encode("utf-8"), replace=True)
     if as_json:
-        print(json.dumps(logs.as_objects(dated), allow_nan=False))
+        say_json(logs.as_objects(dated))
     elif csv == Path("-"):
-        print(logs.as_csv(dated), end="")
+        say(logs.as_csv(dated).removesuffix("\n").split("\n"))
     elif dated.runs:
-        print(logs.as_text(dated))
+        say(logs.as_text(dated).split("\n"))
     for error in dated.failed:
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        note(f"error: {error}")
     if dated.failed:
         raise typer.Exit(1 if dated.runs else 2)
 
@@ -104,4 +100,7 @@ def verify(
     from grokinterp.reproduction import verify as verify_networks
 
     lines = verify_networks(directory, progress=True)
-    print(json.dumps([asdict(line) | {"verdict": line.verdict} for line in lines]) if as_json else table(lines))
+    if as_json:
+        say_json([asdict(line) | {"verdict": line.verdict} for line in lines])
+    else:
+        say(table(lines).split("\n"))

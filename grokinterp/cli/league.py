@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from grokinterp.cli.options import Config, Overrides, read_experiment, split_names
+from grokinterp.cli.printing import say
 
 
 def league(
@@ -34,6 +35,5 @@ def league(
     from grokinterp.league import as_text, run_league, write_page
 
     found = run_league(experiment, names, seeds, directory, jobs=jobs, patience=patience, progress=True)
-    print(as_text(found))
-    if found["runs"]:
-        print(f"\npage  {write_page(directory).resolve()}")
+    page = ["", f"page  {write_page(directory).resolve()}"] if found["runs"] else []
+    say([*as_text(found).split("\n"), *page])

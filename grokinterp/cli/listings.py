@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from grokinterp.cli.printing import say
 from grokinterp.storage.files import MAX_DOCUMENT_BYTES, read_regular
 
 
@@ -13,7 +14,7 @@ def methods() -> None:
     """List what `league` can compare."""
     from grokinterp.league.methods import listing
 
-    print("\n".join(listing()))
+    say(listing())
 
 
 def presets() -> None:
@@ -21,8 +22,7 @@ def presets() -> None:
     from grokinterp.presets import PRESETS
 
     width = max(map(len, PRESETS))
-    for name, preset in PRESETS.items():
-        print(f"{name:{width}}  {preset.about}")
+    say(f"{name:{width}}  {preset.about}" for name, preset in PRESETS.items())
 
 
 def tasks() -> None:
@@ -30,7 +30,7 @@ def tasks() -> None:
     from grokinterp.experiment.configuration import listing
     from grokinterp.tasks import TASKS
 
-    print("\n".join(listing(TASKS)))
+    say(listing(TASKS))
 
 
 def models() -> None:
@@ -38,7 +38,7 @@ def models() -> None:
     from grokinterp.experiment.configuration import listing
     from grokinterp.models import MODELS
 
-    print("\n".join(listing(MODELS)))
+    say(listing(MODELS))
 
 
 def analyses() -> None:
@@ -46,10 +46,8 @@ def analyses() -> None:
     entries = list(analysis_entries())
     width = max(len(entry.name) for entry in entries)
     for most in (None, *sorted({entry.most for entry in entries if entry.most is not None}, reverse=True)):
-        print("every checkpoint" if most is None else f"at most {most} checkpoints, unless --every asks for more")
-        for entry in entries:
-            if entry.most == most:
-                print(f"  {entry.name:{width}}  {entry.about}")
+        say(["every checkpoint" if most is None else f"at most {most} checkpoints, unless --every asks for more"])
+        say(f"  {entry.name:{width}}  {entry.about}" for entry in entries if entry.most == most)
 
 
 class AnalysisEntry(NamedTuple):

@@ -1,7 +1,5 @@
 """Commands that analyze a run and report the results."""
 
-import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +8,7 @@ import typer
 
 from grokinterp.cli.listings import analysis_entries
 from grokinterp.cli.options import Device, RunDir, split_names
+from grokinterp.cli.printing import note, say, say_json
 from grokinterp.errors import require
 from grokinterp.storage.atomic import output_file
 
@@ -38,9 +37,9 @@ def analyze(
     results = analyze_run(run_dir, only=names, every=every, device=choose_device(device), progress=True)
     if as_json:
         diagnoses = [asdict(found) for found in diagnose_run(results)]
-        print(json.dumps(results.summary() | {"diagnoses": diagnoses}, allow_nan=False))
+        say_json(results.summary() | {"diagnoses": diagnoses})
     else:
-        print("\n".join([*summary.lines(results), *diagnosed(results)]))
+        say([*summary.lines(results), *diagnosed(results)])
     warn_of_skipped(results.skipped)
 
 
@@ -68,13 +67,11 @@ def llc(
     if not calibrate:
         found = local_learning_coefficient(checkpoint, **chosen)
         measured = {"step": int(checkpoint.step)} | summary.scalars(found._asdict())
-        print(json.dumps(measured) if as_json else "\n".join(summary.chain_lines(measured, len(found.llc_of_chain))))
-        return
+        return say_json(measured) if as_json else say(summary.chain_lines(measured, len(found.llc_of_chain)))
     mapped = calibrate_llc(checkpoint, **llc_calibration.axes_of(chosen), progress=True)
-    points, lines = summary.calibration_points(mapped), summary.calibration_lines(mapped)
-    print(json.dumps(list(points)) if as_json else "\n".join(lines))
     if out is not None:
         figures.save(figures.llc_calibration(mapped), out)
+    say_json(list(summary.calibration_points(mapped))) if as_json else say(summary.calibration_lines(mapped))
 
 
 def report(
@@ -93,12 +90,12 @@ def report(
 
     results, out = Results.open(run_dir), report_file(run_dir, out)
     if not results.directory.steps() and analysis_names(run_dir):
-        print("the results cannot be renewed: the run has no checkpoint files", file=sys.stderr)
+        note("the results cannot be renewed: the run has no checkpoint files")
     elif not is_complete(run_dir):
         from grokinterp.analysis import analyze as analyze_run
 
         results = analyze_run(run_dir, progress=True)
-    print("\n".join([str(write_report(run_dir, out)), *diagnosed(results)]))
+    say([str(write_report(run_dir, out)), *diagnosed(results)])
     warn_of_skipped(results.skipped)
 
 
@@ -112,8 +109,7 @@ def diagnose(
     from grokinterp.runs.results import Results
 
     found = diagnose_run(Results.open(run_dir))
-    objects = json.dumps([asdict(diagnosis) for diagnosis in found], allow_nan=False)
-    print(objects if as_json else "\n".join(diagnosis_lines(found)) or NOTHING_WRONG)
+    say_json(list(map(asdict, found))) if as_json else say(diagnosis_lines(found) or [NOTHING_WRONG])
 
 
 def require_analyses(names: list[str] | None) -> None:
@@ -135,6 +131,6 @@ def diagnosed(results: Any) -> list[str]:
 def warn_of_skipped(skipped: dict[int, str]) -> None:
     """Print the checkpoints that could not be read, and their number."""
     for step, reason in skipped.items():
-        print(f"skipped checkpoint {step}: {reason}", file=sys.stderr)
+        note(f"skipped checkpoint {step}: {reason}")
     if skipped:
-        print(f"{len(skipped)} damaged checkpoint{'s' if len(skipped) > 1 else ''} skipped", file=sys.stderr)
+        note(f"{len(skipped)} damaged checkpoint{'s' if len(skipped) > 1 else ''} skipped")

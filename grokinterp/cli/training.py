@@ -1,6 +1,5 @@
 """Commands that train."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from grokinterp.cli.measuring import diagnosed
 from grokinterp.cli.options import Config, Device, Overrides, read_experiment
+from grokinterp.cli.printing import note, say
 from grokinterp.errors import GrokinterpError
 
 
@@ -41,10 +41,11 @@ def train(
     status = run.directory.status
     lines = diagnosed(Results.open(run.path))
     if status["status"] == "diverged":
-        print("\n".join(lines), file=sys.stderr)
+        for line in lines:
+            note(line)
         raise GrokinterpError(f"{run.path} diverged at step {status['step']}: {status['why']}")
     summary = f"{run.path}: {len(run.steps)} checkpoints, {status['status']} at step {status['step']}"
-    print("\n".join([summary, *lines]))
+    say([summary, *lines])
 
 
 def demo() -> None:
@@ -61,5 +62,4 @@ def demo() -> None:
     run = train_experiment(experiment, directory, resume=(directory / "experiment.json").exists(), progress=True)
     results = analyze_run(run, progress=True)
     path = write_report(run.path, Path("reports/demo.html"))
-    print("\n".join([*summary.lines(results), *diagnosed(results)]))
-    print(f"\nreport  {path.resolve()}\nrun     {run.path}")
+    say([*summary.lines(results), *diagnosed(results), "", f"report  {path.resolve()}", f"run     {run.path}"])

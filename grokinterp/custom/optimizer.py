@@ -1,7 +1,6 @@
 """Configure the optimizer of any module: settings that support grokking, and filters on a given optimizer."""
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -9,7 +8,7 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 
 from grokinterp.custom.attention import replace_attention
-from grokinterp.errors import ConfigError
+from grokinterp.errors import ConfigError, warn
 from grokinterp.losses import StableCrossEntropyLoss
 from grokinterp.optim import GradientFilter, GrokfastEMA, OrthoAdamW, filtered, filters_of
 
@@ -45,7 +44,7 @@ def configure_for_grokking(
     if stablemax_attention:
         replacement = replace_attention(model)
         if replacement.kept or not replacement.replaced:
-            warnings.warn(f"stablemax_attention: {replacement}", stacklevel=2)
+            warn(f"stablemax_attention: {replacement}", stacklevel=2)
     return model, OrthoAdamW(parameters, lr=lr, weight_decay=weight_decay), StableCrossEntropyLoss()
 
 
@@ -71,7 +70,7 @@ def require_optimized(optimizer: Optimizer, parameters: list[nn.Parameter]) -> N
         raise ConfigError("optimizer", type(optimizer).__name__, "has none of the model's trained parameters")
     if lacking:
         text = f"{lacking} of the model's {len(parameters)} trained parameters are not in it and will not be trained"
-        warnings.warn(f"optimizer: {text}", stacklevel=3)
+        warn(f"optimizer: {text}", stacklevel=3)
 
 
 def with_filters(

@@ -1,7 +1,6 @@
 """Record a training run from any loop as a run directory."""
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -18,7 +17,7 @@ from grokinterp.custom.recorded_configuration import difference_between, name_of
 from grokinterp.custom.recorded_examples import encoded, examples_of, same
 from grokinterp.custom.recording import Watched, copies, undisturbed, unwrapped
 from grokinterp.custom.task_examples import task_examples
-from grokinterp.errors import ConfigError, RunDirectoryError, require_choice, short
+from grokinterp.errors import ConfigError, RunDirectoryError, require_choice, short, warn
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.problem import Problem
 from grokinterp.losses import LossForm
@@ -327,5 +326,5 @@ def drop_partial_row(run: RunDirectory) -> None:
     content = read_regular(path, limit=MAX_LOG_BYTES) if path.exists() else b""
     whole = content.rfind(b"\n") + 1
     if whole < len(content):
-        warnings.warn(f"{path}: the last row was only partly written and was removed", stacklevel=4)
+        warn(f"{path}: the last row was only partly written and was removed", stacklevel=4)
         run.metrics.truncate(whole)

@@ -1,6 +1,5 @@
 """Train any model until it groks, and for a while beyond, in one call."""
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -11,9 +10,10 @@ from torch.optim import Optimizer
 
 from grokinterp.custom.batches import Loss, require_integer, require_reusable
 from grokinterp.custom.trainer import DivergedError, GrokkingAwareTrainer
-from grokinterp.errors import ConfigError
+from grokinterp.errors import ConfigError, printable
 from grokinterp.optim import GradientFilter
 from grokinterp.phases import JumpRule, SustainedRule
+from grokinterp.streams import standard_error, tolerant
 from grokinterp.training.loggers import Logger, evaluation_line, finish_all, log_all
 
 
@@ -27,13 +27,12 @@ class Stream(Protocol):
 
 
 Report = Callable[[str], object] | Stream | None
-"""Destination of progress lines: a function of one line, a stream, or None."""
+"""Destination of progress lines: a function of one line, a stream, which may fail without effect, or None."""
 
 
 def to_stderr(line: str) -> None:
-    """Write a line to the current standard error."""
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
+    """Write a line to the current standard error, if it can be written."""
+    standard_error(patience=0).write(printable(line) + "\n")
 
 
 @dataclass(frozen=True)
@@ -165,7 +164,8 @@ class _Watch:
         self, trainer: GrokkingAwareTrainer, loaders: tuple[Iterable[Any], Iterable[Any]], loggers: list[Logger],
         report: Report,
     ) -> None:  # fmt: skip
-        self.trainer, self.loaders, self.loggers, self.report = trainer, loaders, loggers, report
+        self.trainer, self.loaders, self.loggers = trainer, loaders, loggers
+        self.report = report if report is None or callable(report) else tolerant(report)
         self.history: list[dict[str, float | int]] = []
 
     def say(self, line: str) -> None:
@@ -173,8 +173,7 @@ class _Watch:
         if callable(self.report):
             self.report(line)
         elif self.report is not None:
-            self.report.write(line + "\n")
-            self.report.flush()
+            self.report.write(printable(line) + "\n")
 
     def evaluate(self) -> None:
         """Evaluate both loaders at the current step, and check whether grokking is detected."""

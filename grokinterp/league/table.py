@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from grokinterp.errors import printable
 from grokinterp.league.by_method import by_method, times_of
 from grokinterp.league.methods import BASELINE
 from grokinterp.league.survival import Median, exact_log_rank, log_rank, median
@@ -169,4 +170,4 @@ def as_text(found: Mapping[str, Any]) -> str:
     text = ["  ".join(line[key].ljust(widths[key]) for key in COLUMNS).rstrip() for line in lines]
     text += [f"refused  {name}: {why}" for name, why in found["refused"].items()]
     text += [f"failed   {one['method']} seed {one['seed']}: {one['why']}" for one in found["failed"]]
-    return "\n".join(text)
+    return "\n".join(map(printable, text))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from grokinterp.analysis import analyze
-from grokinterp.errors import GrokinterpError
+from grokinterp.errors import GrokinterpError, printable
 from grokinterp.interop import RELEASES, import_run
 from grokinterp.progress import track
 from grokinterp.reproduction.claims import Claim, Number
@@ -143,7 +143,7 @@ def table(lines: list[Comparison]) -> str:
     text += ["", *(f"[{number}] caveat of the published value: {note}" for number, note in enumerate(notes, 1))]
     agree, noted = sum(line.agrees for line in lines), sum(bool(marked(line, notes)) for line in lines)
     text.append(f"{agree} of {len(lines)} agree" + (f", {noted} differ for a known reason" if noted else ""))
-    return "\n".join(text)
+    return "\n".join(map(printable, text))
 
 
 def row_of(line: Comparison, notes: list[str]) -> tuple[str, ...]:

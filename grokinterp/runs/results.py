@@ -2,7 +2,6 @@
 
 import json
 import math
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from grokinterp.display import Facts, html_table, one_line
-from grokinterp.errors import RunDirectoryError
+from grokinterp.errors import RunDirectoryError, warn
 from grokinterp.phases import (
     NO_HISTORY,
     Curves,
@@ -316,7 +315,7 @@ def merged(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
             whole = joined_exactly([whole, plain[name]])
         except ValueError:
             left_out.append(name)
-    warnings.warn(f"left out of the joined results, which they contradict: {', '.join(left_out)}", stacklevel=2)
+    warn(f"left out of the joined results, which they contradict: {', '.join(left_out)}", stacklevel=2)
     return whole
 
 

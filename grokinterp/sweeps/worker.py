@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
@@ -17,9 +18,11 @@ from typing import Any
 import torch
 
 from grokinterp.analysis import analyze
-from grokinterp.errors import GrokinterpError
+from grokinterp.errors import GrokinterpError, one_line
 from grokinterp.experiment import Experiment
+from grokinterp.interrupt import exit_on_signals
 from grokinterp.storage import RunDirectory, write_atomic
+from grokinterp.streams import tolerant_streams
 from grokinterp.sweeps.outcome import CLOCK, ENDED, sessions
 from grokinterp.training import train
 
@@ -42,18 +45,25 @@ class Timer:
 def work(directory: str, values: dict[str, Any], analyses: Sequence[str], answer: Connection) -> None:
     """Train or resume a run in this process and analyze it; send the reason for a failure, or None."""
     os.setpgrp()  # terminal signals reach only the parent, which forwards them once
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    exit_on_signals()
     threading.Thread(target=stop_with_parent, daemon=True).start()
     torch.set_num_threads(1)
+    with tolerant_streams():
+        failure = failure_to_run(Path(directory), values, analyses)
+        with suppress(OSError):  # the parent has ended
+            answer.send(failure)
+
+
+def failure_to_run(directory: Path, values: dict[str, Any], analyses: Sequence[str]) -> str | None:
+    """Train or resume a run and analyze it; return the reason for a failure, or None."""
     try:
-        run(Path(directory), Experiment.from_dict(values), analyses)
+        run(directory, Experiment.from_dict(values), analyses)
     except GrokinterpError as error:
-        answer.send(str(error))
+        return str(error)
     except Exception as error:  # a failure concerns only this run; the others continue
-        answer.send(f"{type(error).__name__}: {error}")
-    else:
-        answer.send(None)
+        return one_line(f"{type(error).__name__}: {error}")
+    return None
 
 
 def stop_with_parent() -> None:

@@ -2,13 +2,12 @@
 
 import platform
 import re
-import warnings
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from grokinterp._version import __version__
-from grokinterp.errors import ConfigError, short
+from grokinterp.errors import ConfigError, short, warn
 from grokinterp.lazy import torch
 
 
@@ -52,7 +51,7 @@ def warn_if_different(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool
     """Warn in one line about differences that prevent a bit-identical continuation, and return whether any exist."""
     changes = [f"{key} {before.get(key)} is now {now[key]}" for key in now if before.get(key) != now[key]]
     if changes:
-        warnings.warn(f"the continuation will not be bit-identical: {', '.join(changes)}", stacklevel=2)
+        warn(f"the continuation will not be bit-identical: {', '.join(changes)}", stacklevel=2)
     return bool(changes)
 
 

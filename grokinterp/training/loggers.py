@@ -2,12 +2,11 @@
 
 import os
 import re
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, final, runtime_checkable
 
-from grokinterp.errors import ConfigError, require_choice
+from grokinterp.errors import ConfigError, require_choice, short, warn
 from grokinterp.experiment import Experiment
 from grokinterp.storage import configuration_hash
 
@@ -161,8 +160,8 @@ def _worked(logger: Any, work: Callable[[Any], Any]) -> bool:
     try:
         work(logger)
     except Exception as error:
-        why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        warnings.warn(f"{type(logger).__name__} failed and is now disabled: {why}", stacklevel=3)
+        why = short(f"{type(error).__name__}: {error}", 200)
+        warn(f"{type(logger).__name__} failed and is now disabled: {why}", stacklevel=3)
         return False
     return True
 

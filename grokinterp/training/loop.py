@@ -1,7 +1,6 @@
 """The training loop: train an experiment into a run directory."""
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +10,12 @@ import torch
 from torch import Tensor
 
 from grokinterp.allocator import keep_freed_memory
-from grokinterp.errors import ConfigError, RunDirectoryError, require, short
+from grokinterp.errors import ConfigError, RunDirectoryError, require, short, warn
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.kinds import RECORDED
 from grokinterp.experiment.problem import Problem
 from grokinterp.experiment.split import UNKNOWN
+from grokinterp.interrupt import Interrupt, deferred_signals
 from grokinterp.optim import Evaluation
 from grokinterp.phases import SUSTAINED, Detector, GrokkingDetector
 from grokinterp.progress import ProgressBar
@@ -23,7 +23,6 @@ from grokinterp.runs.trajectory import AVERAGE, UPDATE, Trajectory
 from grokinterp.storage import Resume, RunDirectory
 from grokinterp.training.directory import create, default_directory, open_to_resume, recorded
 from grokinterp.training.environment import choose_device, describe, flushed_denormals, reproducible, warn_if_different
-from grokinterp.training.interrupt import Interrupt, deferred_signals
 from grokinterp.training.loggers import Logger, evaluation_line, finish_all, log_all
 from grokinterp.training.memory import memory_errors_in_one_line, require_memory
 from grokinterp.training.metrics import measure, row, settings
@@ -44,7 +43,8 @@ def train(
 ) -> Trajectory:
     """Train through all phases, saving dense checkpoints and metrics.
 
-    The host does not synchronize with the device between evaluations. SIGINT and SIGTERM save the state and stop.
+    The host does not synchronize with the device between evaluations. SIGINT, SIGTERM, SIGHUP, SIGXCPU and SIGUSR1
+    save the state and stop, unless they are ignored; a second SIGINT or SIGTERM stops at once.
     Training stops early only ``experiment.patience`` evaluations after grokking was detected, or if the loss or
     gradient is not finite: the last finite weights are then kept and the status of the run is ``diverged``.
 
@@ -234,7 +234,7 @@ class Loop:
         except RunDirectoryError as error:
             if self.exact:
                 raise
-            warnings.warn(str(error), stacklevel=2)
+            warn(error, stacklevel=2)
 
     def save_resume_state(self) -> None:
         """Write everything that a continuation depends on."""
@@ -254,7 +254,7 @@ class Loop:
     def load(self, saved: Resume) -> None:
         """Restore a resume state."""
         for line in saved.skipped:
-            warnings.warn(line, stacklevel=2)
+            warn(line, stacklevel=2)
         try:
             self.put(saved)
         except (KeyError, RuntimeError) as error:

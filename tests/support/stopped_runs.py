@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from grokinterp.experiment import Experiment
+from grokinterp.interrupt import Interrupt
 from grokinterp.storage import RunDirectory
 from grokinterp.training import loop, step, train
-from grokinterp.training.interrupt import Interrupt
 from tests.support.small_runs import TINY
 
 

@@ -10,10 +10,10 @@ import torch
 
 from grokinterp.errors import ConfigError, GrokinterpError, RunDirectoryError
 from grokinterp.experiment import Experiment
+from grokinterp.interrupt import deferred_signals
 from grokinterp.runs.trajectory import Trajectory
 from grokinterp.storage import RunDirectory
 from grokinterp.training import choose_device, memory, step, train
-from grokinterp.training.interrupt import deferred_signals
 from tests.support.small_runs import SPEC, TINY, changed, written
 from tests.support.stopped_runs import stop_at, train_until
 

@@ -1,6 +1,5 @@
 """Computation of the missing results of a run in as few passes over its checkpoints as possible."""
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from grokinterp.analysis.engine.entry import Entry
 from grokinterp.analysis.engine.evaluate import evaluate_each, result_of
 from grokinterp.analysis.engine.harvest import Final, Harvest, remove_results
 from grokinterp.analysis.engine.memory import require_memory
-from grokinterp.errors import CheckpointError, ConfigError, RunDirectoryError
+from grokinterp.errors import CheckpointError, ConfigError, RunDirectoryError, warn
 from grokinterp.phases import Curves, find_phases
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.runs.datasets import read_not_defined
@@ -65,7 +64,7 @@ def analyze_run(
         analyze_missing(harvest, final, chosen, every, device=device, progress=progress)
     if harvest.removed:
         plural, names = "" if len(harvest.removed) == 1 else "s", ", ".join(harvest.removed)
-        warnings.warn(f"removed {len(harvest.removed)} result{plural} of another version: {names}", stacklevel=3)
+        warn(f"removed {len(harvest.removed)} result{plural} of another version: {names}", stacklevel=3)
     return Results.open(trajectory.path)
 
 

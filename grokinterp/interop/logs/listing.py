@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from grokinterp.errors import printable
 from grokinterp.interop.logs.dating import DatedLog, DatedLogs
 from grokinterp.interop.logs.formats import METRICS
 
@@ -59,15 +60,17 @@ def one_run(run: DatedLog) -> list[str]:
     lines += [("rule", f"{text}  {_cell(count)}") for text, count in run.counts.items()]
     lines += [("the file says", f"{name} {_cell(value)}") for name, value in log.theirs.items()]
     lines += [("note", note) for note in log.notes]
-    return [f"{name:{WIDTH}}{text}" for name, text in lines]
+    return [printable(f"{name:{WIDTH}}{text}") for name, text in lines]
 
 
 def as_csv(dated: DatedLogs) -> str:
-    """Format the runs as CSV with a header; missing steps are empty cells."""
+    """Format the runs as CSV with a header, a line for each run; missing steps are empty cells."""
     rows = [
-        {name: value for name, value in run.summary().items() if isinstance(value, str | int | float | None)}
-        | dict(run.counts)
-        | dict(run.log.theirs)
+        {
+            printable(name): printable(value) if isinstance(value, str) else value
+            for name, value in (run.summary() | dict(run.counts) | dict(run.log.theirs)).items()
+            if isinstance(value, str | int | float | None)
+        }
         for run in dated.runs
     ]
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -105,7 +108,7 @@ def _row(run: DatedLog, shown: Mapping[Path, str]) -> dict[str, str]:
         "delay": run.delay,
         "verdict": history.verdict,
         **run.counts,
-        **{f"file: {name}": value for name, value in run.log.theirs.items()},
+        **{f"file: {printable(name)}": value for name, value in run.log.theirs.items()},
     }
     return {name: _cell(value) for name, value in found.items()}
 
@@ -122,7 +125,7 @@ def _cell(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else f"{value:.4g}"
-    return str(value)
+    return printable(str(value))
 
 
 def _aligned(rows: list[dict[str, str]]) -> list[str]:
@@ -137,5 +140,5 @@ def _aligned(rows: list[dict[str, str]]) -> list[str]:
 
 def _notes(dated: DatedLogs, shown: Mapping[Path, str]) -> list[str]:
     """Return the distinct notes below the table, each with its file."""
-    notes = (f"{shown[run.log.sources[0]]}: {note}" for run in dated.runs for note in run.log.notes)
+    notes = (printable(f"{shown[run.log.sources[0]]}: {note}") for run in dated.runs for note in run.log.notes)
     return ["", *dict.fromkeys(notes)] if any(run.log.notes for run in dated.runs) else []

@@ -1,0 +1,45 @@
+"""Everything that the commands print: lines and JSON on standard output, messages on standard error.
+
+Values may come from any file, so each line is made printable as a whole: a line break inside a value cannot begin a
+line of its own. Failures of the streams are noticed by ``entry``, after the work.
+"""
+
+import json
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from grokinterp.errors import one_line, printable
+from grokinterp.streams import standard_error, standard_output
+
+
+def say(lines: Iterable[str]) -> None:
+    """Print lines on standard output."""
+    standard_output().write("".join(f"{printable(line)}\n" for line in lines))
+
+
+def say_json(value: Any) -> None:
+    r"""Print a value as JSON in one line of ASCII without control characters; null for NaN and infinities.
+
+    >>> say_json({"name": "a\x1b\x7f", "loss": [0.5, float("nan")]})
+    {"name": "a\u001b\u007f", "loss": [0.5, null]}
+    """
+    say([json.dumps(finite(value), allow_nan=False).replace("\x7f", "\\u007f")])
+
+
+def finite(value: Any) -> Any:
+    """Return a value with None for every number that JSON lacks.
+
+    >>> finite({"a": (1.0, float("inf"))})
+    {'a': [1.0, None]}
+    """
+    if isinstance(value, dict):
+        return {name: finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def note(message: object) -> None:
+    """Print a message as one line on standard error."""
+    standard_error().write(f"{one_line(message)}\n")
