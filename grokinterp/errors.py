@@ -88,7 +88,7 @@ def one_line(message: object) -> str:
 
 
 def warn(message: object, *, stacklevel: int = 1) -> None:
-    """Issue a warning of one printable line; ``stacklevel`` 1 is the caller of this function."""
+    """Warn in one printable line; ``stacklevel`` 1 is the caller of this function."""
     warnings.warn(one_line(message), stacklevel=stacklevel + 1)  # noqa: TID251 - only here
 
 

@@ -30,7 +30,7 @@ class Interrupt:
         self.signal: int | None = None
 
     def raise_if_asked(self) -> None:
-        """Deliver the deferred signal, if any: to the caller's handler, or as ``exception_of`` the signal."""
+        """Raise ``exception_of`` the deferred signal, if any, after the caller's own handler has received it."""
         if self.signal is not None:
             if callable(signal.getsignal(self.signal)):
                 signal.raise_signal(self.signal)
@@ -71,7 +71,7 @@ def are_obeyed(number: int) -> bool:
 
 
 def exit_on_signals() -> None:
-    """From now on end this process without a traceback at a stopping signal, with exit code 128 + its number.
+    """Set handlers that end this process without a traceback at a stopping signal, with code 128 + its number.
 
     A signal raises ``exception_of`` it, except during an import, where other code would catch or print the exception:
     the process then ends at once. Files stay intact, as after a kill. Outside the main thread, this has no effect.
@@ -92,7 +92,7 @@ def exit_on_signals() -> None:
 
 
 def die_of_signals() -> None:
-    """Give stopping signals their default effect while the interpreter shuts down, where an exception is printed."""
+    """Restore the default effect of stopping signals before the interpreter shuts down, where it prints exceptions."""
     if not is_main_thread():
         return
     for number in filter(are_obeyed, STOPPING):
@@ -109,7 +109,7 @@ def is_importing(frame: FrameType | None) -> bool:
 
 
 def exit_at_once(code: int) -> None:
-    """End the process, and show the cursor of the terminal, which a progress bar hides."""
+    """Stop the process, and show the cursor of the terminal, which a progress bar hides."""
     if os.isatty(2):
         os.write(2, b"\x1b[?25h")
     os._exit(code)

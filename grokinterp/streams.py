@@ -61,7 +61,7 @@ class Output(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Do nothing: nothing is buffered."""
+        """Return at once: nothing is buffered."""
 
     def isatty(self) -> bool:
         """Return whether the stream is a terminal."""

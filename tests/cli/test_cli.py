@@ -2,7 +2,6 @@
 
 import json
 import re
-import signal
 import subprocess
 import sys
 import warnings
@@ -13,8 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from grokinterp import cli, presets
+from grokinterp import presets
 from grokinterp.analysis import analyze
+from grokinterp.cli.entry import run as run_command_line
 from grokinterp.experiment import Experiment
 from grokinterp.models import MODELS
 from grokinterp.presets import Preset
@@ -35,22 +35,19 @@ def folder(tmp_path, monkeypatch) -> Iterator[Path]:
     place = tmp_path / "folder"
     place.mkdir()
     monkeypatch.chdir(place)
-    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
-    handler = signal.getsignal(signal.SIGTERM)
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         yield place
-    signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.fixture
 def grokinterp(monkeypatch, capsys):
-    """``main`` in this process."""
+    """The command line in this process, without its signals."""
 
     def run(*arguments: object) -> Done:
         monkeypatch.setattr(sys, "argv", ["grokinterp", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            run_command_line()
         code = ended.value.code
         return Done(0 if code is None else int(code), *capsys.readouterr())
 

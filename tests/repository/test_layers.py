@@ -15,9 +15,9 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "grokinterp"
 LAYERS = [
-    ["_version", "errors", "lazy"],
-    ["allocator", "maths", "progress", "numbers", "display"],
-    ["phases", "storage"],
+    ["_version", "errors", "interrupt", "lazy"],
+    ["allocator", "maths", "streams", "numbers", "display"],
+    ["phases", "progress", "storage"],
     ["tasks", "models", "losses", "optim"],
     ["experiment"],
     ["presets", "runs"],

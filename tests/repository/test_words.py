@@ -13,8 +13,8 @@ VERBS = set(
     Fit Flatten Flush Format Group Hold Import Iterate Join Judge Keep Limit List Load Log Lower Make Map Mark Measure
     Merge Move Multiply Number Open Order Overwrite Pack Pad Parse Pass Plot Print Process Project Raise Read
     Reassemble Record Reduce Register Remove Render Renumber Replace Replay Require Restore Restrict Return Run Save
-    Score Select Set Shorten Sort Split Start Store Strip Sum Take Tell Tint Trace Train Turn Update Use Wait Warn
-    Write Yield
+    Score Select Send Set Shorten Sort Split Start Stop Store Strip Sum Take Tell Tint Trace Train Turn Update Use Wait
+    Warn Write Yield
     """.split()  # noqa: SIM905  (one word per item would be a page)
 )
 NOT_OURS = re.compile(

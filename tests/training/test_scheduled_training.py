@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from grokinterp.cli import main
+from grokinterp.cli.entry import run as run_command_line
 from grokinterp.experiment import Experiment, Optimization
 from grokinterp.experiment.problem import Problem
 from grokinterp.losses import example_losses
@@ -221,7 +221,7 @@ def test_from_the_command_line(tmp_path, monkeypatch, capsys):
     def grokinterp(*arguments: str) -> int:
         monkeypatch.setattr("sys.argv", ["grokinterp", *arguments])
         with pytest.raises(SystemExit) as done:
-            main()
+            run_command_line()
         return done.value.code or 0
 
     small = ["task.p=7", "model.d_model=16", "model.n_heads=2", "model.d_mlp=16", "steps=20", "evaluate_every=5"]
