@@ -4,8 +4,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
-from benchmarks import accelerators, demo_analyses, demo_seeds, memory, presets, startup
+from benchmarks import accelerators, demo_analyses, demo_seeds, gpu, memory, presets, startup
 from benchmarks.points import SMALL
 from benchmarks.turns import take_turns
 from grokinterp.experiment.problem import Problem
@@ -37,8 +38,6 @@ def broken():
 
 
 def test_inputs_and_labels_can_be_trained_on_after_inference_mode():
-    import torch
-
     problem = Problem.of(TINY)
     with torch.inference_mode():
         kept = [problem.parts["train"].labels, problem.parts["test"].inputs.query, problem.held_out]
@@ -70,3 +69,18 @@ def test_checkpoints_are_timed_and_weighed(tmp_path, capsys):
 def test_commands_are_timed(capsys):
     startup.main(["--rounds", "1", "presets"])
     assert "\n| grokinterp presets | " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", gpu.SECTIONS)
+def test_what_a_gpu_will_run_runs_on_the_cpu(name):
+    section, _ = gpu.SECTIONS[name]
+    found = list(section(torch.device("cpu"), True))
+    assert found or name in ("tests", "waits", "out of memory")  # for which only a GPU has results
+    assert all(result.get("equal", True) and result.get("identical", True) for result in found)
+
+
+def test_a_section_that_fails_is_a_line_of_the_table(capsys):
+    found = gpu.in_process("speed", "no such device", small=True, limit=60)
+    assert "no such device" in found[-1]["failed"]
+    assert gpu.in_process("speed", "cpu", small=True, limit=0)[-1]["failed"] == "no time left"
+    assert "| speed | failed: exit code 1" in gpu.table("here", {"speed": found})
