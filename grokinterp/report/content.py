@@ -107,11 +107,13 @@ def _no_phases(results: Results, history: History | None) -> str:
 
 def warnings(results: Results) -> list[str]:
     """Return warnings that precede the results, one sentence each."""
-    status = str(results.directory.status.get("status", "unknown"))
+    known = results.directory.status
+    status, why = str(known.get("status", "unknown")), known.get("why")
+    running = f": it was running, {why}" if why else ""
     messages = {
-        "diverged": f"Training stopped: {results.directory.status.get('why', 'a loss or gradient was not finite')}.",
-        "interrupted": "Training was interrupted before its last step.",
-        "running": "Training had not finished when this report was written.",
+        "diverged": f"Training stopped: {why or 'a loss or gradient was not finite'}.",
+        "interrupted": f"Training was interrupted {why or 'before its last step'}.",
+        "running": f"Training had not finished when this report was written{running}.",
     }
     found = [messages[status]] if status in messages else []
     if not results.dataset.sizes["step"]:

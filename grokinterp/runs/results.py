@@ -259,7 +259,8 @@ class Results:
             return sentence
         state, planned = status.get("status", "unknown"), planned_steps(self.directory.experiment)
         of = "" if planned is None else f" of {planned}"
-        return f"{sentence} (Status: {state}, {self.metrics['step'].values[-1]}{of} steps.)"
+        why = f" {status['why']}" if state in ("running", "interrupted") and "why" in status else ""
+        return f"{sentence} (Status: {self.metrics['step'].values[-1]}{of} steps, {state}{why}.)"
 
     def _on_all(self) -> str:
         """Return a sentence with the accuracy of a network whose training examples are unknown."""

@@ -5,11 +5,15 @@ import fcntl
 import json
 import os
 import socket
+import time
 from collections.abc import Generator
 from pathlib import Path
 
 from grokinterp.errors import RunDirectoryError
 from grokinterp.storage.files import parse_json
+
+TRIES, PAUSE = 20, 0.005
+"""How often a lock is tried, and the seconds in between: processes that ask whether it is held share it an instant."""
 
 
 @contextlib.contextmanager
@@ -33,13 +37,46 @@ def lock_file(path: Path) -> Generator[None, None, None]:
 def _acquire(descriptor: int, path: Path) -> None:
     """Take the lock and write its holder. Raises RunDirectoryError."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _flock(descriptor)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode(), 0)
     except BlockingIOError:
         raise RunDirectoryError(path.parent, f"in use by {_holder(descriptor)}") from None
     except OSError as error:
         raise RunDirectoryError(path.parent, f"cannot be locked: {error.strerror} (errno {error.errno})") from error
+
+
+def is_held(path: Path) -> bool | None:
+    """Return whether a living process holds the lock at ``path``, or None if this cannot be known.
+
+    It cannot be known without a lock file, on a file system that is read-only or cannot lock, and from another host
+    than that of the last holder, because not every file system shares its locks between hosts. The lock is shared for
+    an instant, which a process that takes it meanwhile waits for.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        read_only = bool(os.fstatvfs(descriptor).f_flag & os.ST_RDONLY)
+        here = parse_json(os.pread(descriptor, 4096, 0))["host"] == socket.gethostname()
+    except BlockingIOError:
+        return True
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    finally:
+        os.close(descriptor)
+    return False if here and not read_only else None
+
+
+def _flock(descriptor: int) -> None:
+    """Lock an open file; wait until nobody asks whether it is held. Raises BlockingIOError if it stays locked."""
+    for _ in range(TRIES):
+        with contextlib.suppress(BlockingIOError):
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(PAUSE)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _holder(descriptor: int) -> str:

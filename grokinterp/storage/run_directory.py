@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, final
 from grokinterp.errors import CheckpointError, RunDirectoryError
 from grokinterp.storage.atomic import is_leftover, remove_leftovers, sync_directory, write_atomic, write_error
 from grokinterp.storage.files import canonical_json, read_json_object
-from grokinterp.storage.lock import lock_file
+from grokinterp.storage.lock import is_held, lock_file
 from grokinterp.storage.metrics_log import MetricsLog
 from grokinterp.storage.resume_store import ResumeStore, require_identity
 from grokinterp.storage.staging import is_staging
 from grokinterp.storage.steps import LARGEST_STEP, step_file_name, steps_in
 from grokinterp.storage.tensor_file import Stored, decode_tensors, encode_tensors, read_bytes, verify
+from grokinterp.storage.unsaved import RUNNING, settled
 
 if TYPE_CHECKING:
     import torch
@@ -127,8 +128,28 @@ class RunDirectory:
 
     @property
     def status(self) -> dict[str, Any]:
-        """The last status written: {"status": "running", "step": 1200, ...}; {} before the first."""
+        """The status of the run: {"status": "finished", "step": 1200, ...}; {} before the first.
+
+        It is the last status written, except that a run recorded as running is interrupted, with the reason as ``why``,
+        if no process holds its lock.
+        """
+        found = self._written_status()
+        if found.get("status") != RUNNING:
+            return found
+        held = is_held(self.path / "lock")
+        found = self._written_status()  # again, because its process may have finished meanwhile
+        return self._settled(found, held) if found.get("status") == RUNNING else found
+
+    def _written_status(self) -> dict[str, Any]:
+        """Return the last status written."""
         return self._document("status.json") if (self.path / "status.json").exists() else {}
+
+    def _settled(self, status: Mapping[str, Any], held: bool | None) -> dict[str, Any]:
+        """Return the status of a run that is recorded as running, given whether its lock is held."""
+        model = self.experiment.get("model")
+        recorded = isinstance(model, Mapping) and model.get("kind") == "recorded"
+        saved = self.steps() if recorded else self.resume.steps()
+        return settled(status, path=self.path, held=held, saved=max(saved, default=None), recorded=recorded)
 
     def write_status(self, status: Mapping[str, Any]) -> None:
         """Replace the status atomically. Raises ValueError if ``status["status"]`` is not in ``STATUSES``."""
