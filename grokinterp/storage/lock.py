@@ -58,16 +58,24 @@ def is_held(path: Path) -> bool | None:
     except OSError:
         return None
     try:
+        free = False if _is_local(descriptor) else None
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        read_only = bool(os.fstatvfs(descriptor).f_flag & os.ST_RDONLY)
-        here = parse_json(os.pread(descriptor, 4096, 0))["host"] == socket.gethostname()
     except BlockingIOError:
         return True
-    except (OSError, ValueError, KeyError, TypeError):
+    except OSError:
         return None
     finally:
         os.close(descriptor)
-    return False if here and not read_only else None
+    return free
+
+
+def _is_local(descriptor: int) -> bool:
+    """Return whether an open lock file can be written, and was last held on this host. Raises OSError."""
+    try:
+        host = parse_json(os.pread(descriptor, 4096, 0))["host"]
+    except (ValueError, KeyError, TypeError):
+        return False
+    return host == socket.gethostname() and not os.fstatvfs(descriptor).f_flag & os.ST_RDONLY
 
 
 def _flock(descriptor: int) -> None:

@@ -2,11 +2,11 @@
 
 import json
 import threading
+import time
 
 import pytest
 
 from grokinterp.diagnostics.facts import Facts
-from grokinterp.errors import RunDirectoryError
 from grokinterp.report.content import warnings
 from grokinterp.runs.results import Results
 from grokinterp.storage import RunDirectory
@@ -63,22 +63,18 @@ def test_asking_never_keeps_a_writer_out(tmp_path):
     def ask() -> None:
         while not stop.is_set():
             asked.append(is_held(path))
+            time.sleep(0.001)
 
     askers = [threading.Thread(target=ask) for _ in range(3)]
     for asker in askers:
         asker.start()
     try:
-        for _ in range(200):
+        for _ in range(100):
             with lock_file(path):
                 assert is_held(path)
+            time.sleep(0.001)
     finally:
         stop.set()
         for asker in askers:
             asker.join()
     assert {True, False} <= set(asked)
-
-
-def test_a_second_writer_is_refused(tmp_path):
-    with lock_file(tmp_path / "lock"), pytest.raises(RunDirectoryError, match="in use by process"):
-        with lock_file(tmp_path / "lock"):
-            pass
