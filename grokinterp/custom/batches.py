@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from grokinterp.errors import ConfigError, short
 from grokinterp.models.taps import logits_of
+from grokinterp.torch_settings import kept_random_numbers
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Maps logits [row, class] and labels [row] to their mean loss, like ``torch.nn.CrossEntropyLoss``."""
@@ -160,10 +161,9 @@ def own_randomness(device: torch.device, loader: Iterable[Any] = ()) -> Generato
 
     This covers torch's global random state and the generators of the loader and its samplers.
     """
-    devices = [device] if device.type == "cuda" else []
     before = [(generator, generator.get_state()) for generator in generators_of(loader)]
     try:
-        with torch.random.fork_rng(devices=devices):
+        with kept_random_numbers(device):
             yield
     finally:
         for generator, state in before:

@@ -52,13 +52,15 @@ def trained_parameters(model: nn.Module) -> list[nn.Parameter]:
     """Return the parameters that require gradients.
 
     Raises:
-        ConfigError: the model is not a module or has no such parameter.
+        ConfigError: the model is not a module, has no such parameter, or was made in inference mode.
     """
     if not isinstance(model, nn.Module):
         raise ConfigError("model", type(model).__name__, "must be a torch.nn.Module")
     found = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not found:
         raise ConfigError("model", type(model).__name__, "has no trained parameter")
+    if any(parameter.is_inference() for parameter in found):
+        raise ConfigError("model", type(model).__name__, "was made in inference mode: its weights cannot be trained")
     return found
 
 

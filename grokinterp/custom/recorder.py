@@ -107,37 +107,40 @@ class Recorder:
     ) -> None:
         require_choice("loss", loss, get_args(LossForm))
         require_choice("read_at", read_at, get_args(ReadAt))
-        inputs, labels, is_train = examples_of(train, test)
-        known = Known((reads,) if isinstance(reads, str) else tuple(reads), parts or {}, task)
-        if task is not None:
-            if data:
-                raise ConfigError("data", short(data), f"cannot be used with task={task.kind}, which describes them")
-            found = task_examples(task, inputs, labels, is_train)
-            known, inputs, is_train = replace(known, examples=found), found.inputs, found.is_train
-        self.optimizer = optimizer
-        self.watched = Watched(unwrapped(model), inputs, logits, read_at)
-        file, digest = encoded(inputs)
-        spec, classes = describe_module(self.watched, known)
-        if task is None:
-            answers = tuple(labels.tolist())
-            task = RecordedTask(answers=answers, classes=classes, digest=digest, same=same(inputs), data=data)
-        else:
-            spec = replace(spec, examples=digest)
-        self.experiment = Experiment(
-            name=name_of(spec) if name is None else name,
-            task=task,
-            model=spec,
-            split=split_of(task, is_train),
-            optimization=optimization_of(optimizer, loss),
-            steps=run_steps,
-            evaluate_every=1,
-        )
-        self.problem = Problem.of(self.experiment)
-        self.before: list[Tensor] | None = None
-        self.last_step, self.is_open = -1, False
-        self._held = ExitStack()
-        self.run = self._reopened(Path(directory)) if resume else self._created(Path(directory))
-        self._begin(file, updates=updates)
+        with undisturbed(unwrapped(model)):
+            inputs, labels, is_train = examples_of(train, test)
+            known = Known((reads,) if isinstance(reads, str) else tuple(reads), parts or {}, task)
+            if task is not None:
+                if data:
+                    raise ConfigError(
+                        "data", short(data), f"cannot be used with task={task.kind}, which describes them"
+                    )
+                found = task_examples(task, inputs, labels, is_train)
+                known, inputs, is_train = replace(known, examples=found), found.inputs, found.is_train
+            self.optimizer = optimizer
+            self.watched = Watched(unwrapped(model), inputs, logits, read_at)
+            file, digest = encoded(inputs)
+            spec, classes = describe_module(self.watched, known)
+            if task is None:
+                answers = tuple(labels.tolist())
+                task = RecordedTask(answers=answers, classes=classes, digest=digest, same=same(inputs), data=data)
+            else:
+                spec = replace(spec, examples=digest)
+            self.experiment = Experiment(
+                name=name_of(spec) if name is None else name,
+                task=task,
+                model=spec,
+                split=split_of(task, is_train),
+                optimization=optimization_of(optimizer, loss),
+                steps=run_steps,
+                evaluate_every=1,
+            )
+            self.problem = Problem.of(self.experiment)
+            self.before: list[Tensor] | None = None
+            self.last_step, self.is_open = -1, False
+            self._held = ExitStack()
+            self.run = self._reopened(Path(directory)) if resume else self._created(Path(directory))
+            self._begin(file, updates=updates)
 
     def record(self, step: int, *, save: bool = True, **extra: float | int | Tensor) -> bool:
         """Evaluate the module, append a row of metrics and, with ``save``, write a checkpoint.
@@ -272,17 +275,26 @@ class Recorder:
 
     def _row(self, step: int, extra: Mapping[str, float | int | Tensor]) -> dict[str, Any]:
         """Return a row of metrics.jsonl with the same columns as ``train``."""
+        with undisturbed(self.watched.module):
+            scalars, norms = self._measured()
+        own = {"step", "weight_norm_of", *scalars}
+        for name, value in extra.items():
+            if name in own or len(name) > 64 or not isinstance(value, float | int | Tensor):
+                raise ConfigError(short(name), short(value), "must be a number with a name that no other column has")
+        numbers = {name: float(value) for name, value in (scalars | dict(extra)).items()}
+        return {"step": step, **numbers, "weight_norm_of": norms}
+
+    def _measured(self) -> tuple[dict[str, Any], dict[str, float]]:
+        """Return the metrics of the current weights, and Σθ² of every parameter."""
         problem, form = self.problem, self.experiment.optimization.loss
         train, test = problem.is_train.nonzero().flatten(), problem.is_test.nonzero().flatten()
         labels = problem.trained_labels[train]
-        with undisturbed(self.watched.module):
-            seen = self.watched.look(train, labels, form)
-            held_out = self.watched.all_logits(test)
+        seen, held_out = self.watched.look(train, labels, form), self.watched.all_logits(test)
         train_loss, train_accuracy = score(seen.logits.cpu(), None, labels, problem)
         test_loss, test_accuracy = score(held_out.cpu(), None, problem.labels[test], problem)
         weights = zip(self.spec.parameters, self._weights(), strict=True)
         norms = {name: float(weight.double().square().sum()) for name, weight in weights}
-        scalars = {
+        return {
             "train_loss": train_loss,
             "test_loss": test_loss,
             "train_accuracy": train_accuracy,
@@ -291,13 +303,7 @@ class Recorder:
             "weight_norm": sum(norms.values()),
             **logit_statistics(seen.logits.cpu().double(), labels),
             **self._settings(),
-        }
-        own = {"step", "weight_norm_of", *scalars}
-        for name, value in extra.items():
-            if name in own or len(name) > 64 or not isinstance(value, float | int | Tensor):
-                raise ConfigError(short(name), short(value), "must be a number with a name that no other column has")
-        numbers = {name: float(value) for name, value in (scalars | dict(extra)).items()}
-        return {"step": step, **numbers, "weight_norm_of": norms}
+        }, norms
 
     def _settings(self) -> dict[str, float]:
         """Return the learning rate and weight decay of the optimizer's largest parameter group."""

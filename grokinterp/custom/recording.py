@@ -15,6 +15,7 @@ from grokinterp.models import Answer, RecordedInputs
 from grokinterp.models.call_trace import list_calls
 from grokinterp.models.places import ReadAt
 from grokinterp.models.taps import Trace, answer_of, trace
+from grokinterp.torch_settings import computing, kept_random_numbers
 
 AT_ONCE = 256
 """Number of examples that are differentiated at a time."""
@@ -97,14 +98,13 @@ class Watched:
 
 @contextmanager
 def undisturbed(module: nn.Module) -> Generator[None]:
-    """Use evaluation mode, full precision, and separate random numbers in the block; restore all states afterwards."""
+    """Use evaluation mode, PyTorch's default settings, and separate random numbers in the block, and restore them."""
     modes = {part: part.training for part in module.modules()}
-    devices = sorted({weight.device.index or 0 for weight in module.parameters() if weight.device.type == "cuda"})
+    devices = {weight.device for weight in module.parameters()}
     with ExitStack() as stack:
-        stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.random.fork_rng(devices=devices))
-        for kind in ("cpu", *(["cuda"] if devices else [])):
-            stack.enter_context(torch.autocast(kind, enabled=False))
+        for device in devices:
+            stack.enter_context(computing(device))
+            stack.enter_context(kept_random_numbers(device))
         try:
             for part in modes:
                 part.training = False

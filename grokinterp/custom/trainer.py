@@ -73,6 +73,7 @@ class GrokkingAwareTrainer:
         ConfigError: an argument is invalid.
     """
 
+    @torch.inference_mode(mode=False)  # which enables gradients, whatever the caller has disabled
     def __init__(
         self,
         model: nn.Module,
@@ -118,6 +119,7 @@ class GrokkingAwareTrainer:
             self.detector.grok_step is not None and self.patience is not None and self.patience <= self.since_detection
         )
 
+    @torch.inference_mode(mode=False)
     def train_step(self, batch: Any) -> dict[str, float]:
         """Train on one batch, with one optimizer step per supervision step.
 
@@ -228,6 +230,7 @@ class GrokkingAwareTrainer:
             "random_cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
         }
 
+    @torch.inference_mode(mode=False)
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue, bit for bit, from the state of a trainer with the same configuration.
 

@@ -24,6 +24,7 @@ from grokinterp.models import TransformerSpec
 from grokinterp.numbers import flat
 from grokinterp.storage.steps import LARGEST_STEP
 from grokinterp.tasks import ModularAddition
+from grokinterp.torch_settings import computing
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 ABSENT = "absent"
@@ -107,15 +108,16 @@ class Experiment:
 
     def build_model(self) -> "models.Model":
         """Return the model with its initial weights, in float32 on the CPU."""
-        model = self._model(torch.Generator().manual_seed(self.seed))
-        with torch.no_grad():
+        with computing(), torch.no_grad():
+            model = self._model(torch.Generator().manual_seed(self.seed))
             for weight in model.parameters():
                 weight.mul_(self.optimization.init_scale)
         return model
 
-    def empty_model(self) -> "models.Model":
-        """Return the model with zero weights, to be loaded."""
-        return self._model(None)
+    def empty_model(self, *, device: str = "cpu") -> "models.Model":
+        """Return the model with zero weights, to be loaded, in float32; on the device "meta" it only has shapes."""
+        with computing(), torch.device(device):
+            return self._model(None)
 
     def _model(self, generator: "torch.Generator | None") -> "models.Model":
         task = self.task

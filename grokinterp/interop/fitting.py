@@ -93,10 +93,10 @@ def biases(states: Iterable[State]) -> bool | Literal["mlp"]:
 def own_shapes(experiment: Experiment, path: Path) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the weights of an experiment's model without allocating them. Raises ForeignFileError."""
     try:
-        with torch.device("meta"):
-            return {name: tuple(value.shape) for name, value in experiment.empty_model().state_dict().items()}
+        state = experiment.empty_model(device="meta").state_dict()
     except ConfigError as error:
         raise ForeignFileError(path, str(error)) from None
+    return {name: tuple(value.shape) for name, value in state.items()}
 
 
 def fitted(state: State, experiment: Experiment, path: Path) -> State:

@@ -10,6 +10,7 @@ from grokinterp.interop.series import read_series
 from grokinterp.interop.weights import require_not_hugging_face
 from grokinterp.interop.writing import write
 from grokinterp.runs.trajectory import Trajectory
+from grokinterp.torch_settings import computing
 
 RELEASES: dict[str, Callable[[Path], Release]] = {
     "nanda": nanda.read,
@@ -23,6 +24,7 @@ BY_SPEC = ("series", "file")
 """Formats read according to a spec: the checkpoints in a folder, or a single file."""
 
 
+@computing()
 def import_run(
     release: str, path: str | Path, out: str | Path | None = None, *, spec: str | Path | None = None
 ) -> Trajectory:

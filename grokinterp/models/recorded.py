@@ -8,7 +8,6 @@ from typing import Any, ClassVar, final
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from grokinterp.errors import ConfigError, NotDefined, short
 from grokinterp.models import first_mixing
@@ -25,6 +24,7 @@ from grokinterp.models.recorded_spec import RecordedSpec
 from grokinterp.models.recorded_state import require_fit, state_tensors
 from grokinterp.models.sites import PatchSite
 from grokinterp.models.taps import Tap, answer_of, vector
+from grokinterp.torch_settings import exact_attention
 
 NEEDS_MODULE = "needs the module: Trajectory.open(path, module=…)"
 
@@ -139,7 +139,7 @@ class RecordedModel(Model):
         inputs = self.inputs if encoding is None else encoding.inputs(self.inputs, tokens)
         chosen = tokens[:, 0] if encoding is None else torch.arange(len(tokens))
         with ExitStack() as stack:
-            stack.enter_context(sdpa_kernel(SDPBackend.MATH))  # the others cannot be differentiated twice
+            stack.enter_context(exact_attention())  # the others cannot be differentiated twice
             if any(point.has_hooks() for point, _ in self.calls):
                 stack.enter_context(CallTaps(self.calls))
             try:

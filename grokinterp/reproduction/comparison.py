@@ -13,6 +13,7 @@ from grokinterp.reproduction.claims import Claim, Number
 from grokinterp.reproduction.networks import networks
 from grokinterp.reproduction.releases import claims_of
 from grokinterp.runs.results import Results
+from grokinterp.torch_settings import computing
 
 WIDEST = 40
 """Maximum width of a table column, in characters."""
@@ -64,6 +65,7 @@ class Comparison:
         return "agrees" if self.agrees else "differs" if self.ours is not None else "not measured"
 
 
+@computing()
 def verify(directory: str | Path, *, progress: bool = False) -> list[Comparison]:
     """Import every known release below a directory and compare it with its published numbers.
 

@@ -241,8 +241,7 @@ class Trajectory:
     @cached_property
     def _meta_model(self) -> Model:
         """The model on the meta device, for the names and shapes of its weights."""
-        with torch.device("meta"):
-            return self.experiment.empty_model()
+        return self.experiment.empty_model(device="meta")
 
     @cached_property
     def _shapes(self) -> dict[str, torch.Size]:

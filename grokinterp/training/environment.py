@@ -2,8 +2,7 @@
 
 import platform
 import re
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from grokinterp._version import __version__
@@ -53,30 +52,3 @@ def warn_if_different(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool
     if changes:
         warn(f"the continuation will not be bit-identical: {', '.join(changes)}", stacklevel=2)
     return bool(changes)
-
-
-@contextmanager
-def reproducible(device: "torch.device") -> Generator[None]:
-    """Make equal runs on the CPU bit-identical at any thread count; parallel index gradients are not by default."""
-    before = torch.are_deterministic_algorithms_enabled()
-    if device.type == "cpu":
-        torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
-
-
-@contextmanager
-def flushed_denormals() -> Generator[None]:
-    """Flush subnormal numbers to zero while the block runs.
-
-    After memorization, float32 gradients become subnormal, and arithmetic on them takes up to six times as long. The
-    mode is per thread; PyTorch's workers inherit it from the thread that first uses them.
-    """
-    before = bool(torch.full((1,), 2e-38).mul(0.01) == 0)
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(before)

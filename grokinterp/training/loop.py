@@ -21,8 +21,9 @@ from grokinterp.phases import SUSTAINED, Detector, GrokkingDetector
 from grokinterp.progress import ProgressBar
 from grokinterp.runs.trajectory import AVERAGE, UPDATE, Trajectory
 from grokinterp.storage import Resume, RunDirectory
+from grokinterp.torch_settings import computing
 from grokinterp.training.directory import create, default_directory, open_to_resume, recorded
-from grokinterp.training.environment import choose_device, describe, flushed_denormals, reproducible, warn_if_different
+from grokinterp.training.environment import choose_device, describe, warn_if_different
 from grokinterp.training.loggers import Logger, evaluation_line, finish_all, log_all
 from grokinterp.training.memory import memory_errors_in_one_line, require_memory
 from grokinterp.training.metrics import measure, row, settings
@@ -75,8 +76,7 @@ def train(
     with (
         run.lock(),
         deferred_signals() as asked,
-        flushed_denormals(),
-        reproducible(chosen),
+        computing(chosen, flush=True),
         memory_errors_in_one_line(experiment, chosen),
     ):
         loop = Loop.start(experiment, run, chosen, environment, loggers)

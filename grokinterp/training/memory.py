@@ -49,8 +49,7 @@ def bytes_needed(experiment: Experiment) -> int:
 
 def shape_of(experiment: Experiment) -> Model:
     """Return the model on the meta device, since it may be too large to allocate."""
-    with torch.device("meta"):
-        return experiment.empty_model()
+    return experiment.empty_model(device="meta")
 
 
 def count_weights(model: Model) -> int:

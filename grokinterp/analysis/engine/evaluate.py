@@ -5,8 +5,9 @@ import inspect
 import json
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,6 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from grokinterp.allocator import keep_freed_memory
 from grokinterp.analysis.engine.collector import Collector
@@ -27,6 +27,7 @@ from grokinterp.models import Model
 from grokinterp.progress import track
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.runs.trajectory import Trajectory, Weights
+from grokinterp.torch_settings import computing, exact_attention, one_thread, set_threads
 
 Chunk = list[tuple[int, Weights]]
 """Checkpoints with their steps."""
@@ -79,15 +80,18 @@ def evaluate(
     _reject_unknown(several, arguments)
     wanted = list(trajectory.steps if steps is None else steps)
     skipped: dict[int, str] = {}
-    setting = Setting(trajectory.experiment, trajectory.empty_model(), arguments)
-    collectors = [Collector(each, setting, len(wanted)) for each in several]
-    for step, results in evaluate_each(
-        several, trajectory, wanted, arguments, skipped, device=device, vectorize=vectorize, progress=progress
-    ):
-        for collector, result in zip(collectors, results, strict=True):
-            if isinstance(result, NotDefined):
-                raise result
-            collector.add(step, result)
+    with ExitStack() as stack:
+        stack.enter_context(computing(device))
+        setting = Setting(trajectory.experiment, trajectory.empty_model(), arguments)
+        collectors = [Collector(each, setting, len(wanted)) for each in several]
+        each_step = evaluate_each(
+            several, trajectory, wanted, arguments, skipped, device=device, vectorize=vectorize, progress=progress
+        )
+        for step, results in stack.enter_context(closing(each_step)):
+            for collector, result in zip(collectors, results, strict=True):
+                if isinstance(result, NotDefined):
+                    raise result
+                collector.add(step, result)
     if not collectors[0].steps:
         raise RunDirectoryError(trajectory.path, f"has no readable checkpoint ({len(skipped)} damaged)")
     try:
@@ -109,10 +113,11 @@ def evaluate_each(
     device: str | torch.device = "cpu",
     vectorize: bool | None = None,
     progress: bool = False,
-) -> Iterator[tuple[int, list[Result]]]:
+) -> Generator[tuple[int, list[Result]]]:
     """Yield every readable step with a result per analysis; add unreadable steps, with reasons, to ``skipped``.
 
-    In the loop, an analysis that is not defined for the run yields its NotDefined exception; under vmap it is raised.
+    Close the iterator if you leave it early, since it changes settings of this thread. In the loop, an analysis that is
+    not defined for the run yields its NotDefined exception; under vmap it is raised.
     """
     require_memory(trajectory.experiment.task, trajectory.empty_model(), torch.device(device))
     keep_freed_memory()
@@ -206,18 +211,13 @@ def _one_by_one(
     if workers == 1:
         yield from map(run, chunks)
         return
-    torch.set_num_threads(1)
-    try:
-        # The kernel is a setting of the process, not of a thread: it is restored only after all threads have ended.
-        with sdpa_kernel(SDPBackend.MATH):
-            yield from _map_in_order(run, chunks, workers)
-    finally:
-        torch.set_num_threads(threads)
+    with one_thread(), exact_attention():
+        yield from _map_in_order(run, chunks, workers)
 
 
 def _map_in_order(run: Callable[[Chunk], Any], chunks: Iterable[Chunk], workers: int) -> Iterator[Any]:
     """Yield ``map(run, chunks)`` from worker threads, with few chunks in progress at a time."""
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers, initializer=set_threads, initargs=(1,)) as pool:
         under_way: deque[Future] = deque()
         for chunk in chunks:
             under_way.append(pool.submit(run, chunk))

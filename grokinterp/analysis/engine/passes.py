@@ -1,6 +1,7 @@
 """Computation of the missing results of a run in as few passes over its checkpoints as possible."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.runs.datasets import read_not_defined
 from grokinterp.runs.results import Results
 from grokinterp.runs.trajectory import Trajectory
+from grokinterp.torch_settings import computing
 
 RETIRED = ("symmetricity",)
 """Analyses of earlier versions that other analyses have replaced; their results are removed."""
@@ -54,7 +56,7 @@ def analyze_run(
         raise RunDirectoryError(trajectory.path, "has no checkpoint yet")
     if only is None:
         chosen = [entry for entry in chosen if entry.where is None or entry.where(trajectory.problem)]
-    with trajectory.directory.analysis_lock():
+    with trajectory.directory.analysis_lock(), computing(device):
         for name in RETIRED:
             remove_results(trajectory.path, name)
         require_memory(trajectory.experiment.task, trajectory.empty_model(), torch.device(device))
@@ -143,9 +145,10 @@ def analyze_missing(
                 [entry.analysis for entry in group], trajectory, missing, final.arguments, harvest.skipped,
                 device=device, progress=progress, vectorize=False if any(entry.costly for entry in group) else None,
             )  # fmt: skip
-            for step, of_step in results:
-                for entry, result in zip(group, of_step, strict=True):
-                    harvest.add(step, entry, result)
+            with closing(results):
+                for step, of_step in results:
+                    for entry, result in zip(group, of_step, strict=True):
+                        harvest.add(step, entry, result)
             harvest.save(group)
     finally:
         harvest.save_rest()
