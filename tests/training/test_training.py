@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from grokinterp.runs.trajectory import Trajectory
-from grokinterp.training import default_directory, loop, train
+from grokinterp.training import default_directory, train
 from tests.cases.losses import SOFTMAX_FORMS
 from tests.support.plain_loop import assert_trains_plainly
 from tests.support.small_runs import TINY, changed, written

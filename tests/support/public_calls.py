@@ -1,0 +1,196 @@
+"""A small call of every public function that computes, and its result, to compare; and calls that fail halfway."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+import grokinterp as gi
+from grokinterp.analysis import calibrate_llc, local_learning_coefficient, logit_spectrum, performance, weight_norms
+from grokinterp.custom import replace_attention
+from grokinterp.interventions import graft, patch
+from grokinterp.maths.groups import group
+from grokinterp.reproduction import verify
+from grokinterp.runs.checkpoint import Checkpoint
+from tests.support.released import cfg, lookup, save
+from tests.support.small_runs import changed, draw_checkpoints, written
+
+SHORT = changed(steps=9, save={"every": 9, "dense_until": 0, "resume_every": 9})
+INPUTS, LABELS = torch.eye(4)[torch.arange(6) % 4], torch.arange(6) % 3
+BATCHES = [(INPUTS, LABELS), (INPUTS.flip(0), LABELS)]
+BRIEF = {"burn_in": 1, "draws": 2, "chains": 2, "step_size": 1e-4}
+BRIEF_MAP: dict[str, Any] = {"burn_in": 1, "draws": 2, "chains": 2, "step_sizes": [1e-4], "localizations": [1.0]}
+
+
+class Fails(BaseException):
+    """An interruption in the caller's own code, which nothing here may catch."""
+
+
+class Faulty(nn.Linear):
+    """A module that fails at its n-th call; it draws no random numbers."""
+
+    def __init__(self, at: int = -1) -> None:
+        nn.Module.__init__(self)
+        self.in_features, self.out_features, self.left = 4, 3, at
+        self.weight = nn.Parameter(torch.linspace(-1, 1, 12).view(3, 4))
+        self.bias = nn.Parameter(torch.zeros(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.left -= 1
+        if self.left == 0:
+            raise Fails
+        return super().forward(x)
+
+
+class FaultyLogger:
+    """A logger that fails at the second evaluation."""
+
+    def log(self, values: dict[str, float], *, step: int) -> None:
+        if step:
+            raise Fails
+
+
+def faulty(checkpoint: Checkpoint) -> Any:
+    """Fail at step 10."""
+    if int(checkpoint.step):
+        raise Fails
+    return performance(checkpoint)
+
+
+class Given(NamedTuple):
+    """A folder with the files that calls read, and one for the files that they write."""
+
+    files: Path
+    out: Path
+
+    @classmethod
+    def make(cls, files: Path, out: Path) -> "Given":
+        """Write a run and a release."""
+        draw_checkpoints(files / "runs" / "run")
+        save(files / "released" / "S3", lookup(group("S3")), cfg("SymmetricGroup", 3))
+        return cls(files, out)
+
+    @property
+    def run(self) -> gi.Trajectory:
+        return gi.Trajectory.open(self.files / "runs" / "run")
+
+    def copied(self) -> Path:
+        """A copy of the run, to be analyzed."""
+        return shutil.copytree(self.files / "runs" / "run", self.out / "run")
+
+
+def plain(value: Any) -> Any:
+    """Tensors as lists, with their dtype."""
+    if isinstance(value, Tensor):
+        return str(value.dtype), value.detach().tolist()
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()}
+    return [plain(part) for part in value] if isinstance(value, tuple | list) else value
+
+
+def analyze(given: Given) -> Any:
+    found = gi.analyze(given.copied(), only=["performance", "logit_spectrum", "gradient_noise"])
+    return found.dataset.to_dict()
+
+
+def trainer(given: Given) -> Any:
+    module = Faulty()
+    made = gi.GrokkingAwareTrainer(module, patience=None)
+    found = [made.train_step(batch) for batch in BATCHES]
+    return found, made.evaluate(BATCHES), plain(module.state_dict())
+
+
+def until_grokking(given: Given, at: int = -1) -> Any:
+    module = Faulty(at)
+    found = gi.train_until_grokking(module, BATCHES, BATCHES, 4, 2, report=None)
+    return found.history, plain(module.state_dict())
+
+
+def record(given: Given, at: int = -1) -> Any:
+    path, examples = given.out / "recorded", (INPUTS, LABELS)
+    with gi.Recorder(path, Faulty(at), train=examples, test=examples) as recorder:
+        recorder.record(0)
+    return written(path)
+
+
+def damaged(given: Given) -> Any:
+    path = shutil.copytree(given.files / "released" / "S3", given.out / "S3") / "model.pt"
+    path.write_bytes(path.read_bytes()[:-9])
+    return gi.import_run("chughtai", path, given.out / "imported")
+
+
+def lazily(given: Given) -> Any:
+    at = given.run[10]
+    return plain([at.logits, at.losses, at.gradients, *at.features("blocks.0.mlp.hook_post"), *logit_spectrum(at)])
+
+
+def report(given: Given) -> Any:
+    gi.analyze(given.copied(), only=["performance"])
+    return gi.write_report(given.out / "run", given.out / "page.html").read_bytes()
+
+
+def configured(given: Given) -> Any:
+    module, optimizer, loss = gi.configure_for_grokking(Faulty())
+    loss(module(INPUTS), LABELS).backward()
+    optimizer.step()
+    return plain(module.state_dict())
+
+
+def filtered(given: Given) -> Any:
+    module = Faulty()
+    optimizer = gi.filtered(torch.optim.SGD(module.parameters(), lr=0.1))
+    module(INPUTS).square().mean().backward()
+    optimizer.step()
+    return plain(module.state_dict())
+
+
+def patched(given: Given) -> Any:
+    tokens = SHORT.tokens()
+    return plain(patch(given.run.model(), tokens[:4], tokens[4:8], hook="blocks.0.mlp.hook_post"))
+
+
+CALLS: dict[str, Callable[[Given], Any]] = {
+    "Checkpoint": lazily,
+    "Curves": lambda given: gi.Curves.from_dataset(given.run.metrics),
+    "Experiment": lambda given: plain(SHORT.build_model().state_dict()),
+    "GrokkingAwareTrainer": trainer,
+    "Problem": lambda given: plain(gi.Problem.of(SHORT).parts["train"].inputs.tokens),
+    "Recorder": record,
+    "Results": lambda given: gi.Results.open(given.run.path).summary(),
+    "Trajectory": lambda given: plain([given.run.params(["unembed.W_U"]), given.run.model().state_dict()]),
+    "analyze": analyze,
+    "configure_for_grokking": configured,
+    "diagnose": lambda given: gi.diagnose(gi.Results.open(given.run.path)),
+    "evaluate": lambda given: gi.evaluate([performance, weight_norms], given.run).to_dict(),
+    "filtered": filtered,
+    "find_phases": lambda given: gi.find_phases(gi.Curves.from_dataset(given.run.metrics)),
+    "import_run": lambda given: written(
+        gi.import_run("chughtai", given.files / "released" / "S3", given.out / "imported").path
+    ),
+    "latest_run": lambda given: gi.latest_run(given.files / "runs").steps,
+    "preset": lambda given: gi.preset("demo"),
+    "train": lambda given: written(gi.train(SHORT, given.out / "trained", device="cpu").path),
+    "train_until_grokking": until_grokking,
+    "write_report": report,
+    "analysis.local_learning_coefficient": lambda given: plain(local_learning_coefficient(given.run[10], **BRIEF)),
+    "analysis.calibrate_llc": lambda given: calibrate_llc(given.run[10], **BRIEF_MAP).to_dict(),
+    "custom.replace_attention": lambda given: replace_attention(Faulty()).replaced,
+    "interventions.graft": lambda given: plain(graft(given.run[10], given.run[0], "embed").logits),
+    "interventions.patch": patched,
+    "reproduction.verify": lambda given: verify(given.files / "released"),
+}
+"""Every public function and class of the package that computes, and those of its rooms that compute on their own."""
+
+FAILING: dict[str, Callable[[Given], Any]] = {
+    "Recorder": lambda given: record(given, 7),
+    "analyze": lambda given: gi.analyze(given.copied(), entries=[gi.analysis.Entry(faulty)]),
+    "evaluate": lambda given: gi.evaluate(faulty, given.run),
+    "import_run": damaged,
+    "train": lambda given: gi.train(SHORT, given.out / "trained", device="cpu", loggers=[FaultyLogger()]),
+    "train_until_grokking": lambda given: until_grokking(given, 6),
+    "write_report": lambda given: gi.write_report(given.out),
+}
+"""Calls that fail halfway."""

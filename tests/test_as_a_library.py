@@ -1,0 +1,67 @@
+"""The package inside other programs: their settings stay and do not matter, in threads, processes, and Jupyter."""
+
+from dataclasses import is_dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+import grokinterp
+from tests.support.process_state import LOWERED, all_at_once, flushed, process_settings, state
+from tests.support.public_calls import CALLS, FAILING, Given
+
+OF_THE_CALLER = {"GrokkingAwareTrainer", "train_until_grokking", "configure_for_grokking", "filtered"}
+"""These run the caller's own module in the caller's own precision; they only enable gradients."""
+
+
+@pytest.fixture
+def two_cores():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_every_public_function_that_computes_is_called_here():
+    public = {name: getattr(grokinterp, name) for name in grokinterp.__all__}
+    data = {name for name, thing in public.items() if isinstance(thing, type) and is_data(thing)}
+    rooms = {name for name, thing in public.items() if isinstance(thing, ModuleType)}
+    assert public.keys() - data - rooms <= CALLS.keys()
+
+
+def is_data(kind: type) -> bool:
+    """Whether a class only holds values."""
+    return is_dataclass(kind) or issubclass(kind, BaseException | tuple)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> Path:
+    return Given.make(tmp_path_factory.mktemp("given"), Path()).files
+
+
+@pytest.fixture(scope="module")
+def expected(files, tmp_path_factory) -> dict[str, Any]:
+    """The results in plain settings."""
+    return {name: call(Given(files, tmp_path_factory.mktemp(name))) for name, call in CALLS.items()}
+
+
+@pytest.mark.usefixtures("two_cores")
+@pytest.mark.parametrize("settings", LOWERED)
+def test_the_settings_of_the_caller_stay_and_do_not_matter(settings, files, expected, tmp_path):
+    changed, other = {}, {}
+    for name, call in CALLS.items():
+        given = Given(files, tmp_path / name)
+        given.out.mkdir()
+        with LOWERED[settings]():
+            before = state()
+            try:
+                found = call(given)
+            except Exception as error:
+                found = repr(error)
+            changed |= {f"{name}: {key}": value for key, value in state().items() if value != before[key]}
+        if found != expected[name]:
+            other[name] = found
+    assert changed.keys() == set()
+    assert other.keys() == set(), other
