@@ -2,6 +2,7 @@
 
 import os
 import threading
+import warnings
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, final
@@ -55,3 +56,7 @@ class Shared:
         mine = threading.get_ident()
         self.users = {user: thread for user, thread in self.users.items() if thread == mine}
         self._restore_unless_used()
+
+
+WARNING_FILTERS = Shared(warnings.catch_warnings)
+"""Held where a filter is set: ``warnings.catch_warnings`` itself restores the filters of other threads."""

@@ -12,6 +12,7 @@ from grokinterp.experiment.optimization import Optimization
 from grokinterp.losses import LossForm
 from grokinterp.models import ReadoutInputs
 from grokinterp.tasks import Task
+from grokinterp.torch_settings import computing
 
 
 class Part(NamedTuple):
@@ -81,6 +82,7 @@ class Problem:
         self.is_noisy = self.trained_labels != self.labels
 
     @classmethod
+    @computing()
     def of(cls, experiment: Experiment) -> "Problem":
         """Return the problem that an experiment trains on."""
         task, split, seed = experiment.task, experiment.split, experiment.seed
@@ -112,7 +114,7 @@ class Problem:
         )
 
     @cached_property
-    @torch.inference_mode(mode=False)
+    @computing()
     def held_out(self) -> Bool[Tensor, "example"]:
         """Mask of the examples that, like their mirror images, are not in the training set; all without a split."""
         mirror = self.task.mirror().to(self.is_train.device)
@@ -124,7 +126,7 @@ class Problem:
         return bool(self.is_noisy.any())
 
     @cached_property
-    @torch.inference_mode(mode=False)  # parts are cached and may be used in training, whichever caller creates them
+    @computing()  # parts are cached and may be used in training, whichever caller creates them
     def parts(self) -> Parts:
         """The non-empty parts among "train", "test" and "validation", and "all"."""
         masks = {"train": self.is_train, "test": self.is_test, "validation": self.is_validation}

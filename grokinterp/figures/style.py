@@ -5,7 +5,7 @@ import io
 import re
 import zlib
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from grokinterp.shared import Shared
 from grokinterp.storage import write_atomic
 from grokinterp.storage.atomic import output_file
 
@@ -84,9 +85,16 @@ def styled() -> Generator[None, None, None]:
 
     A function decorated with ``@styled()`` runs inside such a block.
     """
-    settings: dict[Any, Any] = {**sns.axes_style("ticks"), **RC}
-    with mpl.rc_context(settings):
+    with _STYLE.held():
         yield
+
+
+def _style() -> AbstractContextManager[Any]:
+    settings: dict[Any, Any] = {**sns.axes_style("ticks"), **RC}
+    return mpl.rc_context(settings)
+
+
+_STYLE = Shared(_style)
 
 
 def blank(width: float, height: float) -> Figure:

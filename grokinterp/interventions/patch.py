@@ -8,6 +8,7 @@ from torch import Tensor
 
 from grokinterp.errors import GrokinterpError, short
 from grokinterp.models import Model
+from grokinterp.torch_settings import computing
 
 PATTERNS = ("hook_pattern", "hook_attn_scores")
 """Hooks with axes [batch, head, query, key], at which position means the query's position."""
@@ -41,7 +42,7 @@ def patch(
         raise GrokinterpError(f"hook={short(hook)}: must be among {', '.join(model.hook_dict)}")
     if clean.shape != corrupted.shape:
         raise GrokinterpError(f"corrupted: must have the shape of clean, {tuple(clean.shape)}")
-    with torch.no_grad():
+    with computing(clean.device), torch.no_grad():
         value = model.catch(clean, hook)[1]
         place = place_of(hook, value, clean.shape[1], position=position, head=head)
         return patched(model, corrupted, hook, value, place)

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import CensoredData, ecdf, logrank
 
+from grokinterp.shared import WARNING_FILTERS
+
 CONFIDENCE = 0.95
 
 MOST_SPLITS = 20_000
@@ -66,7 +68,7 @@ def kaplan_meier(runs: Times) -> Curve:
         return Curve((), (), (), ())
     survival = ecdf(runs.data()).sf
     share = np.asarray(survival.probabilities)
-    with warnings.catch_warnings():
+    with WARNING_FILTERS.held():
         warnings.simplefilter("ignore", RuntimeWarning)  # warns that the band is not defined everywhere
         band = survival.confidence_interval(CONFIDENCE, method="log-log")
     low, high = (np.where(np.isnan(edge.probabilities), share, edge.probabilities) for edge in (band.low, band.high))
@@ -108,7 +110,7 @@ def log_rank(runs: Times, others: Times) -> float:
     """
     if not (runs.times and others.times and runs.solved + others.solved):
         return math.nan
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
+    with WARNING_FILTERS.held(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", RuntimeWarning)  # 0 / 0 where all events come at once
         return float(logrank(runs.data(), others.data()).pvalue)
 

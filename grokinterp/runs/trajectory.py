@@ -24,6 +24,7 @@ from grokinterp.storage import RunDirectory
 from grokinterp.storage.files import path_of
 from grokinterp.storage.staging import is_staging
 from grokinterp.tasks import RecordedTask
+from grokinterp.torch_settings import computing
 
 UPDATE = "update/"
 AVERAGE = "average/"
@@ -165,6 +166,7 @@ class Trajectory:
                 raise CheckpointError(self.directory.checkpoint_path(step).name, f"{name} is not finite")
         return Weights(state, update or None, average or None)
 
+    @computing()
     def model(self, *, step: int | None = None, averaged: bool = False) -> Model:
         """Return the model at ``step`` (default: the last), in float32, with TransformerLens hooks.
 
@@ -204,6 +206,7 @@ class Trajectory:
         except CheckpointError:
             return None
 
+    @computing()
     def __getitem__(self, step: int) -> Checkpoint:
         """Return the checkpoint of ``step``, in float64."""
         ((_, weights),) = self.each_weights([step])
@@ -218,6 +221,7 @@ class Trajectory:
         """Return the checkpoint of ``step`` (default: the last), in float64."""
         return self[self._last() if step is None else step]
 
+    @computing()
     def params(self, names: Iterable[str], *, steps: Iterable[int] | None = None) -> dict[str, Tensor]:
         """Return weights with a leading ``step`` axis: ``params(["embed.W_E"])["embed.W_E"]`` [step, token, d_model].
 

@@ -15,8 +15,8 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "grokinterp"
 LAYERS = [
-    ["_version", "errors", "interrupt", "lazy"],
-    ["allocator", "maths", "streams", "numbers", "display"],
+    ["_version", "errors", "interrupt", "lazy", "shared"],
+    ["allocator", "maths", "streams", "numbers", "display", "torch_settings"],
     ["phases", "progress", "storage"],
     ["tasks", "models", "losses", "optim"],
     ["experiment"],

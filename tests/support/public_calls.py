@@ -20,7 +20,9 @@ from tests.support.small_runs import changed, draw_checkpoints, written
 
 SHORT = changed(steps=9, save={"every": 9, "dense_until": 0, "resume_every": 9})
 INPUTS, LABELS = torch.eye(4)[torch.arange(6) % 4], torch.arange(6) % 3
+WEIGHT = torch.linspace(-1, 1, 12).view(3, 4)
 BATCHES = [(INPUTS, LABELS), (INPUTS.flip(0), LABELS)]
+TOKENS = SHORT.tokens()
 BRIEF = {"burn_in": 1, "draws": 2, "chains": 2, "step_size": 1e-4}
 BRIEF_MAP: dict[str, Any] = {"burn_in": 1, "draws": 2, "chains": 2, "step_sizes": [1e-4], "localizations": [1.0]}
 
@@ -32,11 +34,12 @@ class Fails(BaseException):
 class Faulty(nn.Linear):
     """A module that fails at its n-th call; it draws no random numbers."""
 
+    @torch.inference_mode(mode=False)
     def __init__(self, at: int = -1) -> None:
         nn.Module.__init__(self)
         self.in_features, self.out_features, self.left = 4, 3, at
-        self.weight = nn.Parameter(torch.linspace(-1, 1, 12).view(3, 4))
-        self.bias = nn.Parameter(torch.zeros(3))
+        self.weight = nn.Parameter(WEIGHT.clone())
+        self.bias = nn.Parameter(WEIGHT[:, 0].clone())
 
     def forward(self, x: Tensor) -> Tensor:
         self.left -= 1
@@ -132,6 +135,7 @@ def report(given: Given) -> Any:
     return gi.write_report(given.out / "run", given.out / "page.html").read_bytes()
 
 
+@torch.inference_mode(mode=False)
 def configured(given: Given) -> Any:
     module, optimizer, loss = gi.configure_for_grokking(Faulty())
     loss(module(INPUTS), LABELS).backward()
@@ -139,6 +143,7 @@ def configured(given: Given) -> Any:
     return plain(module.state_dict())
 
 
+@torch.inference_mode(mode=False)
 def filtered(given: Given) -> Any:
     module = Faulty()
     optimizer = gi.filtered(torch.optim.SGD(module.parameters(), lr=0.1))
@@ -148,13 +153,12 @@ def filtered(given: Given) -> Any:
 
 
 def patched(given: Given) -> Any:
-    tokens = SHORT.tokens()
-    return plain(patch(given.run.model(), tokens[:4], tokens[4:8], hook="blocks.0.mlp.hook_post"))
+    return plain(patch(given.run.model(), TOKENS[:4], TOKENS[4:8], hook="blocks.0.mlp.hook_post"))
 
 
 CALLS: dict[str, Callable[[Given], Any]] = {
     "Checkpoint": lazily,
-    "Curves": lambda given: gi.Curves.from_dataset(given.run.metrics),
+    "Curves": lambda given: gi.Curves.from_dataset(given.run.metrics).steps.tolist(),
     "Experiment": lambda given: plain(SHORT.build_model().state_dict()),
     "GrokkingAwareTrainer": trainer,
     "Problem": lambda given: plain(gi.Problem.of(SHORT).parts["train"].inputs.tokens),

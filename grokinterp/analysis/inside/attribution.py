@@ -11,6 +11,7 @@ from grokinterp.analysis.engine.examples import BATCH, drawn_examples
 from grokinterp.errors import NotDefined
 from grokinterp.models import Model
 from grokinterp.runs.checkpoint import Checkpoint
+from grokinterp.torch_settings import computing
 
 EXAMPLES = 32
 NODES = 64
@@ -104,9 +105,10 @@ def integrated_gradients(
         raise NotDefined("integrated_gradients", "no gradient passes from one supervision step to the next")
     if model.embed_hook is None:
         raise NotDefined("integrated_gradients", model.lacks("an embedding of tokens"))
-    chosen = drawn_examples(len(problem.tokens), examples).to(problem.tokens.device)
-    tokens, baseline = problem.tokens[chosen], mean_embedding(model, problem.tokens)
-    found = attribute(model, tokens, problem.labels[chosen], baseline=baseline, nodes=nodes)
+    with computing(problem.tokens.device):
+        chosen = drawn_examples(len(problem.tokens), examples).to(problem.tokens.device)
+        tokens, baseline = problem.tokens[chosen], mean_embedding(model, problem.tokens)
+        found = attribute(model, tokens, problem.labels[chosen], baseline=baseline, nodes=nodes)
     difference = found.of_position.sum(1) - found.explained
     return IntegratedGradients(
         position_attribution=found.of_position.mean(0),

@@ -14,6 +14,7 @@ from grokinterp.errors import ConfigError, NotDefined
 from grokinterp.maths.langevin import Loss, Sampling, learning_coefficient, sgld, trace, tuned_step
 from grokinterp.models import Model
 from grokinterp.runs.checkpoint import Checkpoint
+from grokinterp.torch_settings import computing
 
 BATCH_SIZE = 128
 
@@ -169,35 +170,36 @@ def local_learning_coefficient(
     if burn_in is not None and burn_in < 0:
         raise ConfigError("burn_in", burn_in, "must be 0 or more")
     default = regime(size_of(checkpoint.model, components), int(checkpoint.problem.is_train.sum()))
-    surface = LossSurface(checkpoint, "local_learning_coefficient", dtype=default.dtype)
-    chosen = {name: value for name, value in (given | {"burn_in": burn_in}).items() if value is not None}
-    sampling = default_sampling(checkpoint, components)._replace(**chosen)
-    batch_size = batch_size or default_batch_size(surface, sampling.inverse_temperature, default)
-    place = surface.indices(weights_of(checkpoint.model, components))
-    start = surface.start[place]
+    with computing(checkpoint.problem.tokens.device):
+        surface = LossSurface(checkpoint, "local_learning_coefficient", dtype=default.dtype)
+        chosen = {name: value for name, value in (given | {"burn_in": burn_in}).items() if value is not None}
+        sampling = default_sampling(checkpoint, components)._replace(**chosen)
+        batch_size = batch_size or default_batch_size(surface, sampling.inverse_temperature, default)
+        place = surface.indices(weights_of(checkpoint.model, components))
+        start = surface.start[place]
 
-    def loss() -> Loss:
-        return rise_on_batches(surface, place, sampling.chains, batch_size)
+        def loss() -> Loss:
+            return rise_on_batches(surface, place, sampling.chains, batch_size)
 
-    if step_size is None and default.tunes:
-        sampling = sampling._replace(step_size=tuned_step(loss(), start, sampling))
-    seen = sgld(loss(), start, sampling)
-    found = learning_coefficient(seen, sampling, len(start))
-    return LocalLearningCoefficient(
-        found.value.where(~found.diverged, torch.nan),
-        found.of_chain,
-        found.spread,
-        found.rhat,
-        found.equilibrium,
-        found.step_error,
-        found.held,
-        found.diverged,
-        found.converged,
-        trace(seen.rise, TRACE),
-        *(start.new_tensor(value, dtype=torch.float64) for value in sampling[:3]),
-        *(start.new_tensor(value, dtype=torch.int64) for value in sampling[4:]),
-        start.new_tensor(min(batch_size, surface.n_train), dtype=torch.int64),
-    )
+        if step_size is None and default.tunes:
+            sampling = sampling._replace(step_size=tuned_step(loss(), start, sampling))
+        seen = sgld(loss(), start, sampling)
+        found = learning_coefficient(seen, sampling, len(start))
+        return LocalLearningCoefficient(
+            found.value.where(~found.diverged, torch.nan),
+            found.of_chain,
+            found.spread,
+            found.rhat,
+            found.equilibrium,
+            found.step_error,
+            found.held,
+            found.diverged,
+            found.converged,
+            trace(seen.rise, TRACE),
+            *(start.new_tensor(value, dtype=torch.float64) for value in sampling[:3]),
+            *(start.new_tensor(value, dtype=torch.int64) for value in sampling[4:]),
+            start.new_tensor(min(batch_size, surface.n_train), dtype=torch.int64),
+        )
 
 
 def default_sampling(checkpoint: Checkpoint, components: Sequence[str] | None = None) -> Sampling:

@@ -98,9 +98,10 @@ class LossSurface:
         """Return batches of the training examples that fit into memory in a backward pass."""
         return list(torch.arange(self.n_train, device=self.start.device).split(self.batch))
 
+    @torch.inference_mode(mode=False)  # gradients are needed, whatever the caller has disabled
     def loss_and_gradient(self, weights: Float[Tensor, "weight"]) -> tuple[Tensor, Float[Tensor, "weight"]]:
         """Return the mean training loss and its gradient."""
-        weights = weights.detach().requires_grad_()
+        weights = weights.detach().clone().requires_grad_()
         loss, gradient = torch.zeros_like(weights[0]).detach(), torch.zeros_like(weights).detach()
         for batch in self.batches():
             part = self.train_losses(weights, batch).sum() / self.n_train
@@ -108,9 +109,11 @@ class LossSurface:
             loss += part.detach()
         return loss, gradient
 
+    @torch.inference_mode(mode=False)
     def hessian_product(self, vector: Float[Tensor, "weight"]) -> Float[Tensor, "weight"]:
         """Return the Hessian of the mean training loss at ``start`` times a vector, the gradient of ⟨gradient, v⟩."""
-        weights, product = self.start.detach().requires_grad_(), torch.zeros_like(vector)
+        weights, vector = self.start.detach().clone().requires_grad_(), vector.clone()
+        product = torch.zeros_like(vector)
         for batch in self.batches():
             part = self.train_losses(weights, batch).sum() / self.n_train
             gradient = torch.autograd.grad(part, weights, create_graph=True)[0]
