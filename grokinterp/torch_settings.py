@@ -67,7 +67,7 @@ def kept_random_numbers(device: "torch.device | str" = "cpu") -> Generator[None]
 
 @contextmanager
 def one_thread() -> Generator[None]:
-    """Let this thread, and no other, compute on a single core while the block runs."""
+    """Compute on a single core in this thread, and in no other, while the block runs."""
     before = torch.get_num_threads()
     set_threads(1)
     try:
@@ -85,7 +85,7 @@ def set_threads(count: int) -> None:
 
 
 def release_workers() -> None:
-    """End the idle threads in which PyTorch computes for this thread; the next computation starts new ones.
+    """Stop the idle threads in which PyTorch computes for this thread; the next computation starts new ones.
 
     New threads inherit how this thread treats subnormal numbers, and a forked process, in which they do not exist, does
     not wait for them. Without GNU OpenMP this has no effect.

@@ -1,5 +1,6 @@
 """The package inside other programs: their settings stay and do not matter, in threads, processes, and Jupyter."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import is_dataclass
 from pathlib import Path
 from types import ModuleType
@@ -10,13 +11,13 @@ import torch
 
 import grokinterp
 from tests.support.process_state import LOWERED, state
-from tests.support.public_calls import CALLS, Given
+from tests.support.public_calls import CALLS, FAILING, Fails, Given
 
 OF_THE_CALLER = {"GrokkingAwareTrainer", "train_until_grokking", "configure_for_grokking", "filtered"}
 """These run the caller's own module in the caller's own precision; they only enable gradients."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module", autouse=True)
 def two_cores():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -47,14 +48,13 @@ def expected(files, tmp_path_factory) -> dict[str, Any]:
     return {name: call(Given(files, tmp_path_factory.mktemp(name))) for name, call in CALLS.items()}
 
 
-@pytest.mark.usefixtures("two_cores")
 @pytest.mark.parametrize("settings", LOWERED)
 def test_the_settings_of_the_caller_stay_and_do_not_matter(settings, files, expected, tmp_path):
     changed, other = {}, {}
-    for name in CALLS.keys() - (OF_THE_CALLER if settings == "autocast" else set()):
+    for name in CALLS:
         given = Given(files, tmp_path / name)
         given.out.mkdir()
-        with LOWERED[settings]():
+        with LOWERED[settings](), torch.autocast("cpu", torch.bfloat16, enabled=name not in OF_THE_CALLER):
             before = state()
             try:
                 found = CALLS[name](given)
@@ -65,3 +65,27 @@ def test_the_settings_of_the_caller_stay_and_do_not_matter(settings, files, expe
             other[name] = found
     assert changed.keys() == set()
     assert other.keys() == set(), other
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_the_settings_of_the_caller_stay_after_an_error(name, files, tmp_path):
+    before = state()
+    with pytest.raises((Fails, grokinterp.GrokinterpError)) as error:
+        FAILING[name](Given(files, tmp_path))
+    assert (error.type, state()) == (error.type, before)  # the error, and what its traceback refers to, are still there
+
+
+ALONE = ("train", "analyze", "evaluate", "import_run", "train_until_grokking", "Recorder", "write_report")
+
+
+def test_three_threads_at_once_have_the_results_of_one(files, expected, tmp_path):
+    """Threads that begin and end at different times: each call stands beside every other."""
+    before, given = state(), [Given(files, tmp_path / f"{i}") for i in range(3 * len(ALONE))]
+    for one in given:
+        one.out.mkdir()
+    with ThreadPoolExecutor(3) as pool:
+        names = [ALONE[i * 2 % len(ALONE)] for i in range(len(given))]
+        found = list(pool.map(lambda name, one: CALLS[name](one), names, given))
+    assert [name for name, one in zip(names, found, strict=True) if repr(one) != repr(expected[name])] == []
+    after = state()
+    assert {key: after[key] for key in before if after[key] != before[key]} == {}

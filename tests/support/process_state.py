@@ -110,6 +110,5 @@ def all_at_once(*settings: Callable[[], Any]) -> Iterator[None]:
 LOWERED: dict[str, Callable[[], Any]] = {
     "no_grad": lambda: all_at_once(torch.no_grad, process_settings, flushed),
     "inference": lambda: all_at_once(torch.inference_mode, lambda: torch.device("meta")),
-    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
 }
 """Settings of a caller under which every result must be the same, bit for bit."""

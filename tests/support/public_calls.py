@@ -25,6 +25,7 @@ BATCHES = [(INPUTS, LABELS), (INPUTS.flip(0), LABELS)]
 TOKENS = SHORT.tokens()
 BRIEF = {"burn_in": 1, "draws": 2, "chains": 2, "step_size": 1e-4}
 BRIEF_MAP: dict[str, Any] = {"burn_in": 1, "draws": 2, "chains": 2, "step_sizes": [1e-4], "localizations": [1.0]}
+BRIEF_MAP |= {"inverse_temperatures": [3.0]}
 
 
 class Fails(BaseException):
@@ -189,7 +190,7 @@ CALLS: dict[str, Callable[[Given], Any]] = {
 """Every public function and class of the package that computes, and those of its rooms that compute on their own."""
 
 FAILING: dict[str, Callable[[Given], Any]] = {
-    "Recorder": lambda given: record(given, 7),
+    "Recorder": lambda given: record(given, 6),
     "analyze": lambda given: gi.analyze(given.copied(), entries=[gi.analysis.Entry(faulty)]),
     "evaluate": lambda given: gi.evaluate(faulty, given.run),
     "import_run": damaged,
