@@ -20,11 +20,11 @@ __all__ = [
     "Checkpoint", "CheckpointError", "ConfigError", "Curves", "Diagnosis", "DivergedError", "Experiment",
     "ForeignFileError", "GrokinterpError", "GrokkingAwareTrainer", "History", "MLPSpec", "NotDefined", "Optimization",
     "Problem", "Recorder", "RecursiveSpec", "Results", "RunDirectoryError", "SaveAt", "Schedules", "Split",
-    "Trajectory", "TransformerSpec", "analysis", "analyze", "configure_for_grokking", "custom", "diagnose",
-    "diagnostics", "errors", "evaluate", "experiment", "figures", "filtered", "find_phases", "import_run", "interop",
-    "interventions", "latest_run", "league", "losses", "maths", "models", "optim", "page", "phases", "preset",
-    "presets", "report", "reproduction", "runs", "storage", "sweeps", "tasks", "train", "train_until_grokking",
-    "training", "write_report",
+    "Trajectory", "TransformerSpec", "WriteError", "analysis", "analyze", "configure_for_grokking", "custom",
+    "diagnose", "diagnostics", "errors", "evaluate", "experiment", "figures", "filtered", "find_phases", "import_run",
+    "interop", "interventions", "latest_run", "league", "losses", "maths", "models", "optim", "page", "phases",
+    "preset", "presets", "report", "reproduction", "runs", "storage", "sweeps", "tasks", "train",
+    "train_until_grokking", "training", "write_report",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -62,7 +62,14 @@ if TYPE_CHECKING:
         train_until_grokking,
     )
     from grokinterp.diagnostics import Diagnosis, diagnose
-    from grokinterp.errors import CheckpointError, ConfigError, GrokinterpError, NotDefined, RunDirectoryError
+    from grokinterp.errors import (
+        CheckpointError,
+        ConfigError,
+        GrokinterpError,
+        NotDefined,
+        RunDirectoryError,
+        WriteError,
+    )
     from grokinterp.experiment import Experiment, Optimization, SaveAt, Schedules, Split
     from grokinterp.experiment.problem import Problem
     from grokinterp.interop import ForeignFileError, import_run
@@ -84,7 +91,9 @@ else:  # type checkers then report unknown names
                 "DivergedError", "GrokkingAwareTrainer", "Recorder", "configure_for_grokking", "train_until_grokking",
             ),
             ".diagnostics": ("Diagnosis", "diagnose"),
-            ".errors": ("CheckpointError", "ConfigError", "GrokinterpError", "NotDefined", "RunDirectoryError"),
+            ".errors": (
+                "CheckpointError", "ConfigError", "GrokinterpError", "NotDefined", "RunDirectoryError", "WriteError",
+            ),
             ".experiment": ("Experiment", "Optimization", "SaveAt", "Schedules", "Split"),
             ".experiment.problem": ("Problem",),
             ".interop": ("ForeignFileError", "import_run"),

@@ -39,6 +39,10 @@ class RunDirectoryError(GrokinterpError):
         self.path, self.why = path, why
 
 
+class WriteError(GrokinterpError):
+    """A file or directory that cannot be written: read-only or full storage, missing rights, a broken device."""
+
+
 class NotDefined(GrokinterpError):
     """An analysis that is undefined for this task or model; ``why`` names the missing requirement."""
 

@@ -9,7 +9,7 @@ import typer
 from grokinterp.cli.listings import analysis_entries
 from grokinterp.cli.options import Device, RunDir, split_names
 from grokinterp.cli.printing import note, say, say_json
-from grokinterp.errors import require
+from grokinterp.errors import WriteError, require
 from grokinterp.storage.atomic import output_file
 
 NOTHING_WRONG = "The numbers of this run show no problem."
@@ -91,11 +91,14 @@ def report(
     results, out = Results.open(run_dir), report_file(run_dir, out)
     if not results.directory.steps() and analysis_names(run_dir):
         note("the results cannot be renewed: the run has no checkpoint files")
-    elif not is_complete(run_dir):
+    elif not is_complete(run_dir) or results.left_out:
         from grokinterp.analysis import analyze as analyze_run
 
-        results = analyze_run(run_dir, progress=True)
-    say([str(write_report(run_dir, out)), *diagnosed(results)])
+        try:
+            results = analyze_run(run_dir, progress=True)
+        except WriteError as error:
+            note(f"the results cannot be renewed: {error}")
+    say([str(write_report(results, out)), *diagnosed(results)])
     warn_of_skipped(results.skipped)
 
 

@@ -21,7 +21,7 @@ from grokinterp.page.pictures import Gallery, gallery
 from grokinterp.report.vocabulary import described
 from grokinterp.runs.results import Results
 from grokinterp.storage import write_atomic
-from grokinterp.storage.atomic import output_file
+from grokinterp.storage.atomic import make_directory, output_file
 from grokinterp.storage.files import path_of
 from grokinterp.sweeps.outcome import early_stop, judged
 
@@ -60,7 +60,7 @@ def write_page(directory: str | Path, out: str | Path | None = None) -> Path:
     if not found.get("runs"):
         raise RunDirectoryError(top, f"contains no league: it has no {LEAGUE} with runs")
     path = output_file("out", top / PAGE if out is None else out)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(path.parent)
     write_atomic(path, render(found, top).encode("utf-8"), replace=True)
     return path
 

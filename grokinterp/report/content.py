@@ -64,6 +64,7 @@ def content(view: View, chapters: Iterable[Chapter] = CHAPTERS) -> dict[str, Any
         "provenance": provenance(results, view.vocabulary),
         "not_defined": results.not_defined,
         "skipped": results.skipped,
+        "left_out": results.left_out,
         "n_checkpoints": results.dataset.sizes["step"],
         "glossary": entries,
         "references": references(entries),
@@ -120,6 +121,9 @@ def warnings(results: Results) -> list[str]:
         found.append("No checkpoint has been analyzed, so no figure shows the network itself.")
     if results.skipped:
         found.append(f"{len(results.skipped)} damaged checkpoint(s) were skipped; see Provenance.")
+    if results.left_out:
+        count = len(results.left_out)
+        found.append(f"{count} file{' was' if count == 1 else 's were'} left out; see Provenance.")
     return found
 
 

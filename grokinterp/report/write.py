@@ -12,7 +12,7 @@ from grokinterp.report.content import content, view_of
 from grokinterp.report.explorer import explorer
 from grokinterp.runs.results import Results
 from grokinterp.storage import write_atomic
-from grokinterp.storage.atomic import output_file
+from grokinterp.storage.atomic import make_directory, output_file
 
 ASSETS = Path(__file__).parent / "templates"
 
@@ -23,11 +23,11 @@ LEAST = 450_000
 """Number of bytes reserved for the slider."""
 
 
-def write_report(run_dir: str | Path, out: str | Path | None = None) -> Path:
+def write_report(run: Results | str | Path, out: str | Path | None = None) -> Path:
     """Write the report of an analyzed run and return its path.
 
     Args:
-        run_dir: a run directory; the report names the analyses that have not been run.
+        run: the results of a run, or its run directory; the report names the analyses that have not been run.
         out: the output file (default: ``reports/<name of the run directory>.html``).
 
     Raises:
@@ -35,10 +35,10 @@ def write_report(run_dir: str | Path, out: str | Path | None = None) -> Path:
         RunDirectoryError: the path is not a run directory, or the run is damaged.
         GrokinterpError: the file cannot be written.
     """
-    results = Results.open(run_dir)
-    path = report_file(run_dir, out)
+    results = run if isinstance(run, Results) else Results.open(run)
+    path = report_file(results.directory.path, out)
     page = render(results)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(path.parent)
     write_atomic(path, page.encode("utf-8"), replace=True)
     return path
 

@@ -7,14 +7,16 @@ from pathlib import Path
 
 from grokinterp.runs.imports import PACKAGE, closure, configured
 from grokinterp.storage import write_atomic
+from grokinterp.storage.atomic import is_writable
 from grokinterp.storage.files import MAX_DOCUMENT_BYTES, read_json_object, read_regular
 
 RECORD = "complete.json"
 
 
 def mark_complete(run: Path) -> None:
-    """Record that the results of a run are complete for its current files and the current code."""
-    write_atomic(run / "analysis" / RECORD, json.dumps(fingerprint(run)).encode("ascii"), replace=True)
+    """Record that the results of a run are complete for its current files and the current code, where this can be."""
+    if is_writable(run / "analysis"):
+        write_atomic(run / "analysis" / RECORD, json.dumps(fingerprint(run)).encode("ascii"), replace=True)
 
 
 def is_complete(run: Path) -> bool:

@@ -1,20 +1,21 @@
 """Training metrics and results of analyses as xarray datasets, and the netCDF files of results, analysis/NAME.nc."""
 
-import hashlib
-import io
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from grokinterp.errors import RunDirectoryError
-from grokinterp.shared import WARNING_FILTERS
-from grokinterp.storage import write_atomic
-from grokinterp.storage.files import read_json_object, read_regular
+from grokinterp.errors import CheckpointError, RunDirectoryError, short
+from grokinterp.runs.netcdf import decode_dataset, encode_dataset
+from grokinterp.storage import RunDirectory, write_atomic
+from grokinterp.storage.atomic import make_directory, remove
+from grokinterp.storage.files import read_regular
+from grokinterp.storage.run_directory import NOT_DEFINED
 
 LONG_NAMES = {
     "train_loss": ("training loss", "nats"),
@@ -76,92 +77,128 @@ def _number(value: Any) -> float:
     return float("nan") if value is None else float(value)
 
 
-NOT_DEFINED = "not_defined.json"
-
-
 def write_not_defined(run: Path, reasons: Mapping[str, str]) -> None:
     """Write the reason why each undefined analysis is undefined for this run; without any, remove the file."""
-    path = run / "analysis" / NOT_DEFINED
-    if not reasons:
-        path.unlink(missing_ok=True)
-        return
-    path.parent.mkdir(exist_ok=True)
-    write_atomic(path, json.dumps(dict(sorted(reasons.items())), indent=1).encode("utf-8"), replace=True)
+    if reasons:
+        make_directory(run / "analysis")
+        RunDirectory(run).write_document(NOT_DEFINED, {"reasons": dict(sorted(reasons.items()))})
+    else:
+        remove(run / NOT_DEFINED)
 
 
 def read_not_defined(run: Path) -> dict[str, str]:
     """Return the reason why each undefined analysis is undefined for this run, by name."""
-    try:
-        found = read_json_object(run / "analysis" / NOT_DEFINED)
-    except (OSError, ValueError):
-        return {}
-    return {str(name): str(why) for name, why in found.items()}
+    found = RunDirectory(run).document(NOT_DEFINED)
+    reasons = found.get("reasons")
+    reasons = reasons if isinstance(reasons, Mapping) else found  # files of earlier versions hold the reasons alone
+    return {str(name): str(why) for name, why in reasons.items()}
 
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 """Names of result files."""
 
-DIGEST = "content_digest"
-
 OUTSIDE = "defined_in"
 """Attribute with the module of an analysis that does not belong to grokinterp."""
 
-MAX_ANALYSIS_BYTES = 2**32
-"""Largest file of results that is read, in bytes."""
+RUN_ID = "run_id"
+"""Attribute with the run that was analyzed."""
 
-PART = 2**20
-"""The number of bytes of a variable that are converted at a time."""
+CHECKPOINTS = "checkpoint_digest"
+"""Variable with the digest of the checkpoint of each step."""
+
+LARGEST = 4 * 2**30
+"""Largest result file that is read, in bytes."""
+
+
+def result_file(name: str) -> str:
+    """Return the path of the results of an analysis within its run."""
+    return f"analysis/{name}.nc"
 
 
 def write_analysis(run: Path, name: str, dataset: xr.Dataset) -> None:
     """Write or replace the results of one analysis, atomically."""
-    (run / "analysis").mkdir(exist_ok=True)
-    marked = dataset.assign_attrs({DIGEST: _digest(dataset)})
-    write_atomic(run / "analysis" / f"{name}.nc", bytes(marked.to_netcdf(engine="scipy")), replace=True)
+    make_directory(run / "analysis")
+    data = encode_dataset(dataset.assign_attrs({RUN_ID: RunDirectory(run).run_id}))
+    write_atomic(run / result_file(name), data, replace=True)
 
 
 def read_analysis(run: Path, name: str) -> xr.Dataset | None:
-    """Return the results of an analysis; None if there are none or the file was written by another program.
+    """Return the results of an analysis; None if there are none.
 
     Raises:
-        RunDirectoryError: the file is damaged.
+        RunDirectoryError: the file is damaged, belongs to another run, or was written by another program.
     """
-    path = run / "analysis" / f"{name}.nc"
     try:
-        content = read_regular(path, limit=MAX_ANALYSIS_BYTES)
+        return _read(RunDirectory(run), name)
     except FileNotFoundError:
         return None
-    except OSError as error:
-        raise RunDirectoryError(run, f"analysis/{name}.nc cannot be read: {error.strerror}") from None
     except ValueError as error:
-        raise RunDirectoryError(run, f"analysis/{name}.nc {error}") from None
-    try:
-        with WARNING_FILTERS.held():  # xarray adds one whenever it decodes
-            dataset = xr.load_dataset(io.BytesIO(content), engine="scipy")
-        expected = dataset.attrs.pop(DIGEST, None)
-        damaged = expected is not None and expected != _digest(dataset)
-    except Exception as error:  # a damaged header can raise anything
-        raise RunDirectoryError(run, f"analysis/{name}.nc is damaged ({type(error).__name__})") from None
-    if damaged:
-        raise RunDirectoryError(run, f"analysis/{name}.nc is damaged: its content does not match its digest")
-    return None if expected is None else dataset
+        raise RunDirectoryError(run, f"{result_file(name)} is left out: {error}") from None
 
 
-def _digest(dataset: xr.Dataset) -> str:
-    """Return the SHA-256 over the name, shape and values of every variable, in the order of the names."""
-    digest = hashlib.sha256()
-    for name in sorted(map(str, dataset.variables)):
-        values = dataset[name].values
-        digest.update(f"{name}{values.shape}".encode())
-        if values.dtype.kind in "SOUT":
-            digest.update(np.char.encode(values.astype(str)).tobytes())
+def read_analyses(run: RunDirectory) -> tuple[dict[str, xr.Dataset], dict[str, str]]:
+    """Return the results of every analysis by name, and the reason why each other result file is left out.
+
+    A file is left out if it is damaged or belongs to another run, or if one of the checkpoints that were analyzed has
+    been replaced since. Where checkpoint files are missing or damaged, their results remain.
+    """
+    found, left_out, stated = {}, {}, cache(lambda step: stated_digest(run, step))
+    for name in analysis_names(run.path):
+        try:
+            dataset = _read(run, name)
+            _require_same_checkpoints(run, dataset, stated)
+            found[name] = dataset
+        except FileNotFoundError:  # removed meanwhile
             continue
-        for part in np.array_split(values.reshape(-1), values.nbytes // PART + 1):
-            digest.update(part.astype("<f8").tobytes())
-    return digest.hexdigest()
+        except ValueError as error:
+            left_out[result_file(name)] = str(error)
+    return found, left_out
 
 
 def analysis_names(run: Path) -> tuple[str, ...]:
     """Return the names of the analyses that have results."""
     found = [path.stem for path in (run / "analysis").glob("*.nc")]
     return tuple(sorted(name for name in found if NAME.fullmatch(name)))
+
+
+def _read(run: RunDirectory, name: str) -> xr.Dataset:
+    """Return the results of an analysis of this run.
+
+    Raises:
+        FileNotFoundError: there are none.
+        ValueError: the file cannot be used, with a short reason.
+    """
+    try:
+        data = read_regular(run.path / result_file(name), limit=LARGEST)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    dataset = decode_dataset(data)
+    analyzed = dataset.attrs.pop(RUN_ID, None)
+    if analyzed not in (None, run.run_id):  # files of earlier versions do not name their run
+        raise ValueError(f"belongs to run {short(analyzed)}")
+    if "step" not in dataset.indexes or dataset["step"].dtype.kind not in "iu":
+        raise ValueError("no axis of steps")
+    return dataset
+
+
+def _require_same_checkpoints(run: RunDirectory, dataset: xr.Dataset, stated: Callable[[int], str | None]) -> None:
+    """Raise ValueError if a checkpoint has another digest than when it was analyzed, and is not merely damaged."""
+    if CHECKPOINTS not in dataset:
+        return
+    analyzed = zip(dataset["step"].values.tolist(), dataset[CHECKPOINTS].values.astype(str), strict=True)
+    for step, digest in analyzed:
+        if stated(step) in (None, digest):
+            continue
+        with suppress(CheckpointError):
+            run.digest(step)  # the header alone may be damaged
+            raise ValueError(f"checkpoint {step} has been replaced since it was analyzed")
+
+
+def stated_digest(run: RunDirectory, step: int) -> str | None:
+    """Return the digest that a checkpoint file states; None if the file is missing or its header is damaged."""
+    try:
+        return run.stated_digest(step)
+    except CheckpointError:
+        return None

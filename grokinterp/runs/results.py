@@ -23,7 +23,14 @@ from grokinterp.phases import (
     learning_order,
     snapshot_of,
 )
-from grokinterp.runs.datasets import OUTSIDE, analysis_names, metrics_table, read_analysis, read_not_defined
+from grokinterp.runs.datasets import (
+    CHECKPOINTS,
+    OUTSIDE,
+    analysis_names,
+    metrics_table,
+    read_analyses,
+    read_not_defined,
+)
 from grokinterp.storage import RunDirectory
 from grokinterp.storage.run_directory import planned_steps
 
@@ -115,12 +122,27 @@ class Results:
         found = self.directory.environment.get(name)
         return found if isinstance(found, int) and found > 0 else None
 
-    @cached_property
+    @property
     def analyses(self) -> dict[str, xr.Dataset]:
-        """The results of every analysis of this run, by name."""
-        names = analysis_names(self.directory.path)
-        found = {name: read_analysis(self.directory.path, name) for name in names}
-        return {name: dataset for name, dataset in found.items() if dataset is not None}
+        """The results of every analysis of this run and its checkpoints, by name."""
+        return self._files[0]
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """The reason why each result or small JSON file is left out, by its name within the run.
+
+        These files are damaged, or belong to another run or to checkpoints that have been replaced.
+        """
+        return self.directory.left_out() | self._files[1]
+
+    @cached_property
+    def _files(self) -> tuple[dict[str, xr.Dataset], dict[str, str]]:
+        """The results of every analysis, and the reason why each other result file is left out, with a warning."""
+        found, left_out = read_analyses(self.directory)
+        for why in dict.fromkeys(left_out.values()):
+            names = ", ".join(name for name, reason in left_out.items() if reason == why)
+            warn(f"{self.directory.path}: left out {names}: {why}")
+        return found, left_out
 
     @cached_property
     def dataset(self) -> xr.Dataset:
@@ -281,6 +303,7 @@ class Results:
             "phases": [{"name": phase.name, "start": phase.start, "stop": phase.stop} for phase in phases],
             "events": [{"kind": event.kind, "step": event.step, "detail": event.detail} for event in events],
             "skipped": [{"step": step, "reason": reason} for step, reason in self.skipped.items()],
+            "left_out": [{"file": file, "reason": reason} for file, reason in self.left_out.items()],
             "not_defined": self.not_defined,
             "leaked_share": self.leaked_share,
             "learning_order": _records(self.learning_order),
@@ -303,9 +326,7 @@ def merged(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
     if not parts:
         return xr.Dataset(coords={"step": np.array([], dtype=np.int64)})
     common = sorted(set.intersection(*(set(part["step"].values.tolist()) for part in parts.values())))
-    plain = {
-        name: part.drop_vars("checkpoint_digest", errors="ignore").sel(step=common) for name, part in parts.items()
-    }
+    plain = {name: part.drop_vars(CHECKPOINTS, errors="ignore").sel(step=common) for name, part in parts.items()}
     try:
         return joined_exactly(plain.values())
     except ValueError:

@@ -7,8 +7,8 @@ import re
 import stat
 from pathlib import Path
 
-from grokinterp.errors import ConfigError, GrokinterpError
-from grokinterp.storage.files import path_of
+from grokinterp.errors import ConfigError, WriteError
+from grokinterp.storage.files import path_of, read_regular
 
 LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 """Names of the writer's temporary files: ``.NAME.XXXXXXXX.tmp`` next to ``NAME``."""
@@ -28,14 +28,17 @@ def write_atomic(path: str | os.PathLike[str], data: bytes, *, replace: bool) ->
     """Write ``data`` to ``path`` so that readers, also after a crash, see either the old content or the new.
 
     A temporary file in the same directory is written and fsynced, then renamed to ``path`` (``replace=True``) or
-    hard-linked to it (``replace=False``, which never overwrites); then the directory is fsynced.
+    hard-linked to it (``replace=False``, which never overwrites); then the directory is fsynced. A file that already
+    has this content is kept as it is, which needs no right to write.
 
     Raises:
         FileExistsError: if ``path`` exists and ``replace`` is false.
-        GrokinterpError: on any other failure of the operating system, naming the path and the errno; the temporary file
+        WriteError: on any other failure of the operating system, naming the path and the errno; the temporary file
             is removed.
     """
     target = Path(path)
+    if replace and _holds(target, data):
+        return
     temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp")
     try:
         try:
@@ -68,20 +71,51 @@ def output_file(key: str, value: object) -> Path:
         raise ConfigError(
             key, path, f"is {KINDS.get(kind, 'a device')}, which is not replaced: give the name of a file"
         )
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
+    if not folder.is_dir() or not is_writable(folder):
         why = "no file can be created in it" if folder.is_dir() else "is not a directory"
         raise ConfigError(key, path, f"{folder}: {why}")
     return path
 
 
-def write_error(path: str | os.PathLike[str], error: OSError) -> GrokinterpError:
+def make_directory(path: Path) -> None:
+    """Create a directory and its parents where they are missing. Raises WriteError naming path and errno."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def remove(path: Path) -> bool:
+    """Remove a file and return whether it was there. Raises WriteError naming path and errno."""
+    if not os.path.lexists(path):
+        return False  # asking to remove it would fail on storage that is read-only
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise write_error(path, error) from error
+    return True
+
+
+def is_writable(directory: Path) -> bool:
+    """Return whether this process may create files in a directory, which storage or permissions can forbid."""
+    return os.access(directory, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+def require_writable(directory: Path) -> None:
+    """Raise WriteError, naming path and errno, unless this process may create files in a directory."""
+    if not is_writable(directory):
+        number = errno.EROFS if os.statvfs(directory).f_flag & os.ST_RDONLY else errno.EACCES
+        raise write_error(directory, OSError(number, os.strerror(number)))
+
+
+def write_error(path: str | os.PathLike[str], error: OSError) -> WriteError:
     """Return the one-line error for a failed write: path, reason, errno.
 
     >>> str(write_error("run/a", OSError(28, "No space left on device")))
     'cannot write run/a: No space left on device (ENOSPC, errno 28)'
     """
     name = errno.errorcode.get(error.errno or 0, "unknown error")
-    return GrokinterpError(f"cannot write {os.fspath(path)}: {error.strerror or error} ({name}, errno {error.errno})")
+    return WriteError(f"cannot write {os.fspath(path)}: {error.strerror or error} ({name}, errno {error.errno})")
 
 
 def write_all(descriptor: int, data: bytes) -> None:
@@ -127,6 +161,15 @@ def remove_leftovers(directory: Path) -> tuple[str, ...]:
         with contextlib.suppress(OSError):
             (directory / name).unlink()
     return names
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Return whether a regular file, not a link to it, has this content."""
+    try:
+        is_same_size = not path.is_symlink() and path.stat().st_size == len(data)
+        return is_same_size and read_regular(path, limit=len(data)) == data
+    except (OSError, ValueError):
+        return False
 
 
 def _write_durably(temporary: Path, data: bytes) -> None:

@@ -169,12 +169,18 @@ def read_json_object(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def canonical_json(value: Any) -> str:
-    """Return the unique spelling of a value: sorted keys, no spaces, ASCII. Raises ValueError on NaN or Infinity.
+    """Return the unique spelling of a value: sorted keys, no spaces, ASCII.
+
+    Raises:
+        ValueError: on NaN, Infinity or excessive nesting.
 
     >>> canonical_json({"p": 5, "fraction": 0.3})
     '{"fraction":0.3,"p":5}'
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except RecursionError:
+        raise ValueError("JSON nested too deeply") from None
 
 
 def _distinct(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

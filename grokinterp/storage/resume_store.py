@@ -4,16 +4,19 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, final
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, final
 
 from grokinterp.errors import CheckpointError, RunDirectoryError
 from grokinterp.storage.atomic import write_atomic
 from grokinterp.storage.files import canonical_json, parse_json
 from grokinterp.storage.steps import step_file_name, steps_in
 from grokinterp.storage.tensor_file import Stored, decode_tensors, encode_tensors, read_bytes
+from grokinterp.storage.tensor_header import Header
 
 if TYPE_CHECKING:
     import torch
+
+Identified = TypeVar("Identified", Stored, Header)
 
 
 class Resume(NamedTuple):
@@ -81,7 +84,7 @@ class ResumeStore:
         return require_identity(decode_tensors(read_bytes(path), name=path.name), path, step=step, run_id=self.run_id)
 
 
-def require_identity(stored: Stored, path: Path, *, step: int, run_id: str) -> Stored:
+def require_identity(stored: Identified, path: Path, *, step: int, run_id: str) -> Identified:
     """Return ``stored`` if it belongs to this step of this run. Raises CheckpointError."""
     if stored.step != step:
         raise CheckpointError(path.name, f"holds step {stored.step}, not {step}")

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import json
 import os
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
@@ -11,15 +10,24 @@ from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from grokinterp.errors import CheckpointError, RunDirectoryError
-from grokinterp.storage.atomic import is_leftover, remove_leftovers, sync_directory, write_atomic, write_error
+from grokinterp.errors import CheckpointError, RunDirectoryError, warn
+from grokinterp.storage.atomic import (
+    is_leftover,
+    is_writable,
+    make_directory,
+    remove_leftovers,
+    sync_directory,
+    write_atomic,
+    write_error,
+)
+from grokinterp.storage.documents import encode_document, pretty, read_document, run_id_of, run_named_in
 from grokinterp.storage.files import canonical_json, read_json_object
 from grokinterp.storage.lock import is_held, lock_file
 from grokinterp.storage.metrics_log import MetricsLog
 from grokinterp.storage.resume_store import ResumeStore, require_identity
 from grokinterp.storage.staging import is_staging
 from grokinterp.storage.steps import LARGEST_STEP, step_file_name, steps_in
-from grokinterp.storage.tensor_file import Stored, decode_tensors, encode_tensors, read_bytes, verify
+from grokinterp.storage.tensor_file import Stored, decode_tensors, encode_tensors, read_bytes, read_header, verify
 from grokinterp.storage.unsaved import RUNNING, settled
 
 if TYPE_CHECKING:
@@ -27,6 +35,11 @@ if TYPE_CHECKING:
 
 STATUSES = ("running", "finished", "interrupted", "diverged")
 
+CONFIGURATION, ENVIRONMENT, STATUS = "experiment.json", "environment.json", "status.json"
+CLOCK = "clock.json"
+NOT_DEFINED = "analysis/not_defined.json"
+DOCUMENTS = (ENVIRONMENT, STATUS, CLOCK, NOT_DEFINED)
+"""The small JSON files that carry a digest; that of the configuration is the run id."""
 
 EXAMPLES = "examples.safetensors"
 
@@ -61,6 +74,11 @@ def configuration_hash(experiment: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical_json(content).encode("ascii")).hexdigest()[:10]
 
 
+def identity_of(experiment: Mapping[str, Any]) -> str:
+    """Return the name and the run id of a configuration, ``NAME-RUN_ID``, as the documents of the run state them."""
+    return f"{experiment.get('name', 'run')}-{configuration_hash(experiment)}"
+
+
 @final
 @dataclass(frozen=True)
 class RunDirectory:
@@ -78,7 +96,8 @@ class RunDirectory:
             RunDirectoryError: before anything is created, if ``path`` contains anything but a lock file.
         """
         run = cls(Path(path))
-        documents = {"experiment.json": _pretty(experiment), "environment.json": _pretty(environment)}
+        first = encode_document(environment, run=identity_of(experiment))
+        documents = {CONFIGURATION: pretty(experiment), ENVIRONMENT: first}
         run.require_empty()
         try:
             for directory in (run.path / "checkpoints", run.path / "resume"):
@@ -101,30 +120,43 @@ class RunDirectory:
             raise RunDirectoryError(run.path, "does not exist")
         if is_staging(run.path):
             raise RunDirectoryError(run.path, "is the rest of an import that was stopped; the next import removes it")
-        if not (run.path / "experiment.json").exists():
+        if not (run.path / CONFIGURATION).exists():
             raise RunDirectoryError(run.path, "is not a run directory: it has no experiment.json")
-        _ = run.experiment
+        run._require_own_configuration()
         return run
 
     @property
     def experiment(self) -> dict[str, Any]:
-        """The complete configuration."""
-        return self._document("experiment.json")
+        """The complete configuration. Raises RunDirectoryError if it cannot be read."""
+        try:
+            return read_json_object(self.path / CONFIGURATION)
+        except OSError as error:
+            raise RunDirectoryError(self.path, f"{CONFIGURATION} cannot be read: {error.strerror}") from error
+        except ValueError as error:
+            raise RunDirectoryError(self.path, f"{CONFIGURATION} is damaged: {error}") from None
 
     @property
     def environment(self) -> dict[str, Any]:
         """Where the run was started: versions, device, threads; {} if its creation was interrupted."""
-        return self._document("environment.json") if (self.path / "environment.json").exists() else {}
+        return self.document(ENVIRONMENT)
 
     def write_environment(self, environment: Mapping[str, Any]) -> None:
-        """Record the environment unless it is recorded, in case the creation of the run was interrupted."""
-        if not (self.path / "environment.json").exists():
-            write_atomic(self.path / "environment.json", _pretty(environment), replace=True)
+        """Record the environment unless it is recorded: the creation was interrupted, or the file is damaged."""
+        if not self.environment:
+            self.write_document(ENVIRONMENT, environment)
 
     @cached_property
+    def identity(self) -> str:
+        """The name and the run id, ``NAME-RUN_ID``, which every small JSON file of the run contains."""
+        try:
+            return identity_of(self.experiment)
+        except ValueError as error:
+            raise RunDirectoryError(self.path, f"{CONFIGURATION} is damaged: {error}") from None
+
+    @property
     def run_id(self) -> str:
         """The hash of the configuration, which every tensor file of the run contains."""
-        return configuration_hash(self.experiment)
+        return run_id_of(self.identity)
 
     @property
     def status(self) -> dict[str, Any]:
@@ -133,16 +165,12 @@ class RunDirectory:
         It is the last status written, except that a run recorded as running is interrupted, with the reason as ``why``,
         if no process holds its lock.
         """
-        found = self._written_status()
+        found = self.document(STATUS)
         if found.get("status") != RUNNING:
             return found
         held = is_held(self.path / "lock")
-        found = self._written_status()  # again, because its process may have finished meanwhile
+        found = self.document(STATUS)  # again, because its process may have finished meanwhile
         return self._settled(found, held) if found.get("status") == RUNNING else found
-
-    def _written_status(self) -> dict[str, Any]:
-        """Return the last status written."""
-        return self._document("status.json") if (self.path / "status.json").exists() else {}
 
     def _settled(self, status: Mapping[str, Any], held: bool | None) -> dict[str, Any]:
         """Return the status of a run that is recorded as running, given whether its lock is held."""
@@ -155,7 +183,26 @@ class RunDirectory:
         """Replace the status atomically. Raises ValueError if ``status["status"]`` is not in ``STATUSES``."""
         if status.get("status") not in STATUSES:
             raise ValueError(f"status={status.get('status')!r}: must be one of {', '.join(STATUSES)}")
-        write_atomic(self.path / "status.json", _pretty(status), replace=True)
+        self.write_document(STATUS, status)
+
+    def document(self, name: str) -> dict[str, Any]:
+        """Return the content of a small JSON file of the run, by its name within the run; {} if there is none.
+
+        A file that is damaged or belongs to another run is left out, with a warning.
+        """
+        content, why = read_document(self.path / name, run_id=self.run_id)
+        if why:
+            warn(f"{self.path / name} is left out: {why}")
+        return content
+
+    def write_document(self, name: str, content: Mapping[str, Any]) -> None:
+        """Replace a small JSON file of the run atomically; it names the run and carries a digest of its content."""
+        write_atomic(self.path / name, encode_document(content, run=self.identity), replace=True)
+
+    def left_out(self) -> dict[str, str]:
+        """Return the reason why each small JSON file that cannot be used is left out, by its name within the run."""
+        reasons = {name: read_document(self.path / name, run_id=self.run_id)[1] for name in DOCUMENTS}
+        return {name: why for name, why in reasons.items() if why}
 
     @property
     def metrics(self) -> MetricsLog:
@@ -202,6 +249,21 @@ class RunDirectory:
         path = self.checkpoint_path(step)
         return require_identity(decode_tensors(read_bytes(path), name=path.name), path, step=step, run_id=self.run_id)
 
+    def stated_digest(self, step: int) -> str:
+        """Return the digest in the header of a checkpoint, whose tensors are not read.
+
+        Raises:
+            CheckpointError: if the header is missing, damaged or of another run.
+        """
+        path = self.checkpoint_path(step)
+        return require_identity(read_header(path), path, step=step, run_id=self.run_id).digest
+
+    def digest(self, step: int) -> str:
+        """Return the digest of a checkpoint after verifying it. Raises CheckpointError as ``load_checkpoint`` does."""
+        path = self.checkpoint_path(step)
+        header = verify(read_bytes(path), name=path.name)
+        return require_identity(header, path, step=step, run_id=self.run_id).digest
+
     def save_examples(self, data: bytes) -> None:
         """Write the inputs on which a recorded module is evaluated, as encoded by ``encode_examples``."""
         write_atomic(self.path / EXAMPLES, data, replace=True)
@@ -229,14 +291,16 @@ class RunDirectory:
     def analysis_lock(self) -> Generator[None, None, None]:
         """Hold the right to write analysis results while the block runs; training may run concurrently.
 
+        Where this process may not write, it holds nothing: results can only be read.
+
         Raises:
             RunDirectoryError: at once if it is held elsewhere, naming the holder's pid and host.
         """
         directory = self.path / "analysis"
-        try:
-            directory.mkdir(exist_ok=True)
-        except OSError as error:
-            raise write_error(directory, error) from error
+        make_directory(directory)
+        if not is_writable(directory):
+            yield
+            return
         with lock_file(directory / "lock"):
             remove_leftovers(directory)
             yield
@@ -266,16 +330,17 @@ class RunDirectory:
         directory = self.path / name
         return name in {"checkpoints", "resume"} and directory.is_dir() and not os.listdir(directory)
 
-    def _document(self, name: str) -> dict[str, Any]:
-        """Return a JSON object of the run. Raises RunDirectoryError."""
-        try:
-            return read_json_object(self.path / name)
-        except OSError as error:
-            raise RunDirectoryError(self.path, f"{name} cannot be read: {error.strerror}") from error
-        except ValueError as error:
-            raise RunDirectoryError(self.path, f"{name} is damaged: {error}") from None
+    def _require_own_configuration(self) -> None:
+        """Compare the configuration with the run that environment.json and status.json name, if both name the same.
 
-
-def _pretty(document: Mapping[str, Any]) -> bytes:
-    """Return indented JSON for people. Raises ValueError on NaN or Infinity."""
-    return (json.dumps(dict(document), indent=2, allow_nan=False) + "\n").encode("utf-8")
+        Raises:
+            RunDirectoryError: if the configuration is not that of the run.
+        """
+        named = {run_named_in(self.path / name) for name in (ENVIRONMENT, STATUS)}
+        if len(named) > 1 or named <= {None, self.identity}:
+            return
+        other = str(*named)
+        why = f"{CONFIGURATION} was changed: it describes {self.identity}, but the other files belong to {other}"
+        if run_id_of(other) != self.run_id:
+            raise RunDirectoryError(self.path, why)
+        warn(f"{self.path}: {why}")

@@ -5,18 +5,20 @@ extra strings enter a SHA-256 that is stored in the header and verified on every
 """
 
 import hashlib
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from grokinterp.errors import CheckpointError
-from grokinterp.storage.files import canonical_json, read_regular
+from grokinterp.storage.files import canonical_json, open_regular, read_regular
 from grokinterp.storage.tensor_header import (
     DTYPES,
     FORMAT,
     Entry,
     Header,
+    header_length,
     lay_out,
     parse_header,
     render_header,
@@ -106,6 +108,21 @@ def read_bytes(path: Path) -> bytes:
     """Return the bytes of a checkpoint file of at most 4 GiB. Raises CheckpointError."""
     try:
         return read_regular(path, limit=MAX_FILE_BYTES)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(path.name, _reason(error)) from None
+
+
+def read_header(path: Path) -> Header:
+    """Return the header of a checkpoint file without reading its tensors, so that its digest is not verified.
+
+    Raises:
+        CheckpointError: if the file cannot be read or its header is damaged.
+    """
+    try:
+        with open_regular(path, limit=MAX_FILE_BYTES) as file:
+            size = os.fstat(file.fileno()).st_size
+            start = file.read(8)
+            return parse_header(start + file.read(header_length(start, size=size)), size=size)
     except (OSError, ValueError) as error:
         raise CheckpointError(path.name, _reason(error)) from None
 

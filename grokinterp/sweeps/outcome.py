@@ -12,10 +12,8 @@ import xarray as xr
 from grokinterp.errors import GrokinterpError
 from grokinterp.phases import SUSTAINED, Curves, History, find_phases, sustained_step
 from grokinterp.runs.results import Results
-from grokinterp.storage.files import read_json_object
-
-CLOCK = "clock.json"
-"""The file of a run that stores the wall time and memory of the processes that trained it."""
+from grokinterp.storage import RunDirectory
+from grokinterp.storage.run_directory import CLOCK
 
 LARGEST = 2.0**53
 """Bound of the times and sizes that a clock may state."""
@@ -172,10 +170,7 @@ class Clock:
 
 def sessions(path: Path) -> list[dict[str, Any]]:
     """Return the records of the processes that trained a run, in order; empty if the file cannot be read."""
-    try:
-        found = read_json_object(path / CLOCK).get("sessions")
-    except (OSError, ValueError):
-        return []
+    found = RunDirectory(path).document(CLOCK).get("sessions")
     return [one for one in found if _is_session(one)] if isinstance(found, list) else []
 
 

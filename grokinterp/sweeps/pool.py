@@ -9,7 +9,7 @@ from typing import Any
 
 from grokinterp.experiment import Experiment
 from grokinterp.progress import ProgressBar
-from grokinterp.runs.datasets import analysis_names
+from grokinterp.runs.results import Results
 from grokinterp.sweeps.processes import failure_of, processes_of, stop
 from grokinterp.sweeps.worker import has_ended, work
 
@@ -61,7 +61,7 @@ def train_all(entries: Sequence[Entry], jobs: int, *, analyses: Sequence[str], p
 
 def is_complete(directory: Path, analyses: Sequence[str]) -> bool:
     """Return whether a run has ended and has results of all analyses."""
-    return has_ended(directory) and set(analyses) <= set(analysis_names(directory))
+    return has_ended(directory) and set(analyses) <= Results.open(directory).analyses.keys()
 
 
 def cores() -> int:

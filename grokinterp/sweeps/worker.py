@@ -1,6 +1,5 @@
 """Train, time, and analyze one run in its own process, which stops when its parent does."""
 
-import json
 import os
 import resource
 import signal
@@ -21,9 +20,10 @@ from grokinterp.analysis import analyze
 from grokinterp.errors import GrokinterpError, one_line
 from grokinterp.experiment import Experiment
 from grokinterp.interrupt import exit_on_signals
-from grokinterp.storage import RunDirectory, write_atomic
+from grokinterp.storage import RunDirectory
+from grokinterp.storage.run_directory import CLOCK
 from grokinterp.streams import tolerant_streams
-from grokinterp.sweeps.outcome import CLOCK, ENDED, sessions
+from grokinterp.sweeps.outcome import ENDED, sessions
 from grokinterp.training import train
 
 
@@ -106,7 +106,7 @@ def keep(directory: Path, clock: Timer, before: int, after: int) -> None:
         "peak_bytes": after,
     }
     whole = {"sessions": [*sessions(directory), session]}
-    write_atomic(directory / CLOCK, json.dumps(whole).encode("ascii"), replace=True)
+    RunDirectory(directory).write_document(CLOCK, whole)
 
 
 def peak_bytes() -> int:

@@ -16,6 +16,7 @@ from grokinterp.runs.results import Results
 from grokinterp.runs.trajectory import Trajectory
 from grokinterp.training import train
 from tests.support.foreign_networks import FOREIGN, TEST, TRAIN, call, pictures, trained
+from tests.support.small_runs import without_digests
 
 EXAMPLES = torch.randn(6, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 0, 1, 0, 1])
 
@@ -276,6 +277,7 @@ def test_a_recording_of_an_older_version_is_continued(tmp_path):
     kept = ("kind", "class_name", "parameters", "buffers", "hooks", "features", "read_at", "own_logits")
     saved["model"] = {key: saved["model"][key] for key in kept} | {"penultimate": "0"}
     file.write_text(json.dumps(saved))
+    without_digests(tmp_path)
     with recorder(tmp_path, module, resume=True) as again:
         again.record(5)
     run = Trajectory.open(tmp_path, module)

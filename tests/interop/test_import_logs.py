@@ -13,6 +13,7 @@ from grokinterp.interop import date_log
 from grokinterp.interop.logs import date_logs, read_log
 from grokinterp.phases import Curves, find_phases
 from grokinterp.runs.results import Results
+from grokinterp.storage import RunDirectory
 from grokinterp.training import train
 from tests.support.logged import (
     COLUMNS,
@@ -305,8 +306,8 @@ def test_a_run_directory_is_dated_as_in_its_report(tmp_path):
     (dated,) = date_logs([run]).runs
     assert dated.history == Results.open(run).history
     assert dated.log.columns["weight_norm"] == "sum_of_squared_weights"
-    environment = json.loads((run / "environment.json").read_text())
-    write_json(run / "environment.json", environment | {"n_test": 231})
+    directory = RunDirectory.open(run)
+    directory.write_document("environment.json", directory.environment | {"n_test": 231})
     assert date_logs([run]).runs[0].log.curves().n_test == 231
 
 

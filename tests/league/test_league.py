@@ -16,6 +16,7 @@ from grokinterp.league.page import render
 from grokinterp.league.table import as_text, rows
 from grokinterp.runs.trajectory import Trajectory
 from grokinterp.storage import RunDirectory
+from tests.support.read_only import read_only, states
 from tests.support.report_page import Page
 from tests.support.small_league import LONG, SMALL
 from tests.support.small_runs import written
@@ -64,12 +65,12 @@ class TestLeague:
             assert -1 <= run["gradient_weight_cosine"] <= 1
             assert run["time_step"] == (run["event_step"] or 22)  # 40, 38 ... 22 are ten evaluations
 
-    def test_what_is_finished_is_not_trained_again(self, league):
-        before = {path: path.stat().st_mtime_ns for path in league.rglob("*") if path.is_file()}
-        again = run_league(SMALL, METHODS, 2, league, jobs=2)
-        after = {path: path.stat().st_mtime_ns for path in league.rglob("*") if path.is_file()}
-        changed = {path.name for path in before if before[path] != after[path]}
-        assert changed <= {"league.json", "lock"}
+    def test_what_is_finished_is_not_trained_again_and_needs_no_right_to_write(self, league, tmp_path):
+        before = states(league)
+        with read_only(league):
+            again = run_league(SMALL, METHODS, 2, league, jobs=2)
+            write_page(league, tmp_path / "page.html")
+        assert states(league) == before
         assert again == found_in(league)
 
     def test_another_experiment_is_refused_before_any_work(self, league):

@@ -30,7 +30,6 @@ from tests.support.report_data import (
     KINDS,
     NOT_A_GROUP,
     NOT_CYCLIC,
-    experiment,
     write_kind,
     write_run,
 )
@@ -188,11 +187,10 @@ def test_no_date_no_path_of_this_machine(html, planted):
     assert str(Path(__file__).parents[2]) not in html
 
 
-def poison(path: Path) -> None:
-    """Put every payload everywhere that a run's files hold text."""
+def poisoned(path: Path) -> Path:
+    """A run whose files hold every payload, wherever they hold text."""
     texts, clean = dict(zip(PAYLOADS, PAYLOADS, strict=True)), [text for text in PAYLOADS if "\x00" not in text]
-    changed = experiment() | {"name": "".join(PAYLOADS), "task": texts} | texts
-    (path / "experiment.json").write_text(json.dumps(changed))
+    write_run(path, steps=2, name="".join(PAYLOADS), changes={"task": texts} | texts)
     (path / "environment.json").write_text(json.dumps(texts))
     (path / "status.json").write_text(json.dumps(texts | {"status": "".join(PAYLOADS)}))
     data = read_analysis(path, "performance")
@@ -202,14 +200,13 @@ def poison(path: Path) -> None:
         variable.attrs |= {"long_name": " ".join(clean), "units": " ".join(clean)}
     write_analysis(path, "performance", data.assign_attrs(about, skipped=skipped, thinned=" ".join(clean)))
     write_not_defined(path, {f"name_{i}": payload for i, payload in enumerate(PAYLOADS)})
+    return path
 
 
 @pytest.mark.usefixtures("quick")
 def test_payloads_are_shown_and_not_run(tmp_path):
-    path = write_run(tmp_path / "run", steps=2)
-    clean = Page(render(Results.open(path)))
-    poison(path)
-    page = Page(render(Results.open(path)))
+    clean = Page(render(Results.open(write_run(tmp_path / "clean", steps=2))))
+    page = Page(render(Results.open(poisoned(tmp_path / "poisoned"))))
     assert {tag for tag, _ in page.elements} <= {tag for tag, _ in clean.elements}
     assert page.all("script") == clean.all("script")
     shown = page.text.replace("\x00", "")

@@ -209,9 +209,8 @@ def test_payloads_do_nothing(browser, tmp_path, monkeypatch):
 
     monkeypatch.setattr("grokinterp.figures.to_svg", lambda figure: b'<svg xmlns="http://www.w3.org/2000/svg"/>')
     monkeypatch.setattr(Results, "skipped", property(lambda self: dict(enumerate(PAYLOADS))))
-    path = write_run(tmp_path / "run")
-    poisoned = {"name": "".join(PAYLOADS), "task": {payload: payload for payload in PAYLOADS}, "model": {}}
-    (path / "experiment.json").write_text(json.dumps(poisoned))
+    changes = {"task": {payload: payload for payload in PAYLOADS}, "model": {}}
+    path = write_run(tmp_path / "run", name="".join(PAYLOADS), changes=changes)
     (path / "environment.json").write_text(json.dumps(dict.fromkeys(PAYLOADS, PAYLOADS)))
     page = write_report(path, tmp_path / "report.html")
     assert show(browser, page) == []

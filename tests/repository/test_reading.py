@@ -19,7 +19,7 @@ METHODS = {"read_text", "read_bytes", "write_text", "write_bytes", "hardlink_to"
 LOADERS = {
     "torch.load": "interop/files.py",
     "safetensors.torch.load": "interop/weights.py",
-    "xr.load_dataset": "runs/datasets.py",
+    "xr.load_dataset": "runs/netcdf.py",
     "zipfile.ZipFile": "interop/archives.py interop/logs/arrays.py",
 }
 """Functions that read an open file or bytes, and the modules that pass them what the seam opened."""

@@ -1,5 +1,6 @@
 """Run directories for tests: a run that trains in a moment, and runs with drawn checkpoints."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,15 @@ def drawn_tensors(experiment: Experiment, step: int) -> dict[str, torch.Tensor]:
     names = [name for name, _ in model.named_parameters()] if step else []
     update = {UPDATE + name: 0.01 * torch.randn(model.state_dict()[name].shape, generator=generator) for name in names}
     return dict(model.state_dict()) | update
+
+
+def without_digests(path: Path) -> Path:
+    """The run with its small JSON files as earlier versions wrote them, without run and digest."""
+    for name in ("environment.json", "status.json"):
+        content = json.loads((path / name).read_text()) if (path / name).exists() else {}
+        if content:
+            (path / name).write_text(json.dumps({k: v for k, v in content.items() if k not in ("run", "digest")}))
+    return path
 
 
 def written(path: Path) -> dict[str, bytes]:

@@ -167,6 +167,16 @@ def test_a_damaged_resume_state_is_named_and_the_older_one_used(finished, tmp_pa
     assert written(run.path) == written(finished.path)
 
 
+def test_damaged_documents_are_named_and_written_again(finished, tmp_path):
+    train_until(tmp_path / "run", 18)
+    for name in ("status.json", "environment.json"):
+        file = tmp_path / "run" / name
+        file.write_bytes(file.read_bytes().replace(b"1", b"2", 1))
+    with pytest.warns(UserWarning, match=r"(status|environment)\.json is left out: damaged"):
+        run = train(TINY, tmp_path / "run", device="cpu", resume=True)
+    assert written(run.path) == written(finished.path)
+
+
 def test_another_configuration_lists_the_keys_that_differ(finished):
     other = changed(seed=2, task={"p": 11}, optimization={"betas": [0.9, 0.9]})
     with pytest.raises(RunDirectoryError) as refused:

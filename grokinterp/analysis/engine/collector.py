@@ -52,6 +52,6 @@ class Collector:
             name: xr.DataArray(column[: len(self.steps)], dims=("step", *dims_of[name]), attrs=labels.get(name, {}))
             for name, column in self.columns.items()
         }
-        dims = {str(dim) for variable in variables.values() for dim in variable.dims}
-        coords = {"step": self.steps} | {dim: list(self.axes[dim]) for dim in dims & set(self.axes)}
+        dims = dict.fromkeys(str(dim) for variable in variables.values() for dim in variable.dims)
+        coords = {"step": self.steps} | {dim: list(self.axes[dim]) for dim in dims if dim in self.axes}
         return xr.Dataset(variables, coords=coords)

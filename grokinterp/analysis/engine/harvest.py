@@ -18,8 +18,17 @@ from grokinterp.analysis.engine.labeled import Result, result_labels
 from grokinterp.errors import NotDefined, RunDirectoryError
 from grokinterp.experiment import leaked_share
 from grokinterp.runs.checkpoint import Checkpoint
-from grokinterp.runs.datasets import OUTSIDE, read_analysis, read_not_defined, write_analysis, write_not_defined
+from grokinterp.runs.datasets import (
+    CHECKPOINTS,
+    OUTSIDE,
+    read_analysis,
+    read_not_defined,
+    result_file,
+    write_analysis,
+    write_not_defined,
+)
 from grokinterp.runs.trajectory import Trajectory
+from grokinterp.storage.atomic import remove
 
 
 class Final(NamedTuple):
@@ -117,7 +126,7 @@ def kept_results(trajectory: Trajectory, name: str, expected: str, digests: Mapp
         return None
     if before is None or before.attrs.get("fingerprint") != expected:
         return None
-    known = zip(before["step"].values.tolist(), before["checkpoint_digest"].values.astype(str), strict=True)
+    known = zip(before["step"].values.tolist(), before[CHECKPOINTS].values.astype(str), strict=True)
     valid = [step for step, digest in known if digests.get(step) == digest]
     if len(valid) == before.sizes["step"]:
         return before
@@ -128,10 +137,7 @@ def kept_results(trajectory: Trajectory, name: str, expected: str, digests: Mapp
 
 def remove_results(run: Path, name: str) -> bool:
     """Remove the results of an analysis and return whether they existed."""
-    path = run / "analysis" / f"{name}.nc"
-    existed = path.exists()
-    path.unlink(missing_ok=True)
-    return existed
+    return remove(run / result_file(name))
 
 
 def describe(
@@ -178,7 +184,7 @@ def save(
     parts = [] if kept is None else [kept]
     if fresh is not None:
         marks = np.array([digests[step] for step in steps_of(fresh)], dtype="S64")
-        parts.append(fresh.assign(checkpoint_digest=("step", marks)))
+        parts.append(fresh.assign({CHECKPOINTS: ("step", marks)}))
     if not parts and trajectory.lacks_module:
         return True  # results that may be outdated could not be measured again without the module
     if not parts:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from grokinterp.analysis.engine.entry import Entry
 from grokinterp.analysis.engine.evaluate import evaluate_each, result_of
-from grokinterp.analysis.engine.harvest import Final, Harvest, remove_results
+from grokinterp.analysis.engine.harvest import Final, Harvest, remove_results, steps_of
 from grokinterp.analysis.engine.memory import require_memory
 from grokinterp.errors import CheckpointError, ConfigError, RunDirectoryError, warn
 from grokinterp.phases import Curves, find_phases
@@ -18,6 +18,7 @@ from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.runs.datasets import read_not_defined
 from grokinterp.runs.results import Results
 from grokinterp.runs.trajectory import Trajectory
+from grokinterp.storage.atomic import require_writable
 from grokinterp.torch_settings import computing
 
 RETIRED = ("symmetricity",)
@@ -88,7 +89,7 @@ def read_digests(trajectory: Trajectory, steps: Iterable[int]) -> tuple[dict[int
     digests, unreadable = {}, {}
     for step in steps:
         try:
-            digests[step] = trajectory.directory.load_checkpoint(step).digest
+            digests[step] = trajectory.directory.digest(step)
         except CheckpointError as error:
             unreadable[step] = error.why
     return digests, unreadable
@@ -134,6 +135,9 @@ def analyze_missing(
     marks = landmarks(trajectory)
     before = read_not_defined(trajectory.path)
     wanted = {entry: entry.steps(readable, every, marks) for entry in chosen}
+    defined = {entry: steps for entry, steps in wanted.items() if entry.name not in before}
+    if any(set(steps) - set(steps_of(harvest.kept[entry])) for entry, steps in defined.items()):
+        require_writable(trajectory.path / "analysis")  # before the work
     harvest.begin({entry: len(steps) for entry, steps in wanted.items()})
     try:
         for entry in chosen:

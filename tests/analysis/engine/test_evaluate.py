@@ -18,6 +18,7 @@ from grokinterp.errors import RunDirectoryError
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.runs.datasets import read_analysis, write_analysis
 from grokinterp.runs.trajectory import Trajectory
+from grokinterp.storage import RunDirectory
 from tests.cases import analyses as cases
 from tests.support.small_runs import SPEC, TINY, changed, draw_checkpoints
 
@@ -82,6 +83,7 @@ def test_every_axis_and_variable_is_labeled(name, runs):
 def test_netcdf_there_and_back(name, runs, tmp_path):
     analysis, run = cases.ANALYSES[name], runs["one layer"]
     dataset = evaluate([analysis], run, **cases.arguments([analysis], run))
+    RunDirectory.create(tmp_path, run.directory.experiment, {})
     write_analysis(tmp_path, name, dataset)
     again = read_analysis(tmp_path, name)
     xr.testing.assert_identical(again.astype(float), dataset.assign_coords(again.coords).astype(float))
