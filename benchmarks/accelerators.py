@@ -46,7 +46,10 @@ def measure(name: str, seed: int, overrides: Sequence[str] = ()) -> dict[str, An
     with tempfile.TemporaryDirectory() as folder:
         run = train(experiment, Path(folder) / "run", progress=True)
         results = analyze(run, only=["softmax_collapse"], every=1)
-        rows, collapse = run.directory.metrics.read(), results.analyses["softmax_collapse"]["collapsed_share"]
+        rows, collapse = (
+            list(run.directory.read_metrics()[0].rows()),
+            results.analyses["softmax_collapse"]["collapsed_share"],
+        )
         collapsed = collapse.sel(precision="float32")
         at = [int(step) for step, share in zip(collapsed["step"], collapsed, strict=True) if share > 0]
         last = {precision: float(collapse.sel(precision=precision)[-1]) for precision in ("float32", "float64")}

@@ -35,11 +35,12 @@ def draw(path: Path, count: int, overrides: Sequence[str]) -> Path:
     experiment = preset("nanda2023").override([*NARROW, *overrides])
     run = RunDirectory.create(path, experiment.to_dict(), {})
     model = experiment.empty_model()
-    for step in range(0, 10 * count, 10):
-        model.initialize(torch.Generator().manual_seed(step))
-        update = {UPDATE + name: 0.01 * weight.detach() for name, weight in model.named_parameters()}
-        run.save_checkpoint(step, dict(model.state_dict()) | (update if step else {}))
-        run.metrics.append({"step": step, "train_loss": 1.0, "test_loss": 1.0, "train_accuracy": 0.5})
+    with run.lock() as held:
+        for step in range(0, 10 * count, 10):
+            model.initialize(torch.Generator().manual_seed(step))
+            update = {UPDATE + name: 0.01 * weight.detach() for name, weight in model.named_parameters()}
+            held.save_checkpoint(step, dict(model.state_dict()) | (update if step else {}))
+            held.metrics.append({"step": step, "train_loss": 1.0, "test_loss": 1.0, "train_accuracy": 0.5})
     return path
 
 

@@ -40,7 +40,7 @@ def analyze(
         say_json(results.summary() | {"diagnoses": diagnoses})
     else:
         say([*summary.lines(results), *diagnosed(results)])
-    warn_of_skipped(results.skipped)
+    warn_of_damage(results)
 
 
 def llc(
@@ -99,7 +99,7 @@ def report(
         except WriteError as error:
             note(f"the results cannot be renewed: {error}")
     say([str(write_report(results, out)), *diagnosed(results)])
-    warn_of_skipped(results.skipped)
+    warn_of_damage(results)
 
 
 def diagnose(
@@ -111,8 +111,10 @@ def diagnose(
     from grokinterp.diagnostics import diagnosis_lines
     from grokinterp.runs.results import Results
 
-    found = diagnose_run(Results.open(run_dir))
+    results = Results.open(run_dir)
+    found = diagnose_run(results)
     say_json(list(map(asdict, found))) if as_json else say(diagnosis_lines(found) or [NOTHING_WRONG])
+    warn_of_damage(results)
 
 
 def require_analyses(names: list[str] | None) -> None:
@@ -131,9 +133,14 @@ def diagnosed(results: Any) -> list[str]:
     return diagnosis_lines(diagnose_run(results))
 
 
-def warn_of_skipped(skipped: dict[int, str]) -> None:
-    """Print the checkpoints that could not be read, and their number."""
-    for step, reason in skipped.items():
+def warn_of_damage(results: Any) -> None:
+    """Print the checkpoints that could not be read, their number, and whether the metrics lack checks.
+
+    Damaged rows of the metrics are named in a warning wherever they are read.
+    """
+    for step, reason in results.skipped.items():
         note(f"skipped checkpoint {step}: {reason}")
-    if skipped:
-        note(f"{len(skipped)} damaged checkpoint{'s' if len(skipped) > 1 else ''} skipped")
+    if results.skipped:
+        note(f"{len(results.skipped)} damaged checkpoint{'s' if len(results.skipped) > 1 else ''} skipped")
+    if results.log_check.unprotected_rows:
+        note(results.log_check.unprotected_rows)

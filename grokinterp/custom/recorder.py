@@ -17,7 +17,7 @@ from grokinterp.custom.recorded_configuration import difference_between, name_of
 from grokinterp.custom.recorded_examples import encoded, examples_of, same
 from grokinterp.custom.recording import Watched, copies, undisturbed, unwrapped
 from grokinterp.custom.task_examples import task_examples
-from grokinterp.errors import ConfigError, RunDirectoryError, require_choice, short, warn
+from grokinterp.errors import ConfigError, RunDirectoryError, require_choice, short
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.problem import Problem
 from grokinterp.losses import LossForm
@@ -27,10 +27,11 @@ from grokinterp.models.recorded_spec import as_recorded
 from grokinterp.models.recorded_state import state_tensors
 from grokinterp.runs.trajectory import UPDATE
 from grokinterp.storage import RunDirectory
-from grokinterp.storage.files import read_regular
-from grokinterp.storage.metrics_log import MAX_LOG_BYTES
+from grokinterp.storage.continuations import EXTERNAL
+from grokinterp.storage.metrics_log import PROTECTION
 from grokinterp.tasks import RecordedTask, Task
-from grokinterp.training.environment import describe
+from grokinterp.training.continuation import continuation
+from grokinterp.training.environment import changes, describe
 from grokinterp.training.metrics import logit_statistics, score
 
 Examples = Any
@@ -173,8 +174,8 @@ class Recorder:
             self._write_status("diverged", step, why="loss, weights, or gradient not finite; the step was not recorded")
             return False
         if save:
-            self.run.save_checkpoint(step, tensors)
-        self.run.metrics.append(row)
+            self._writer.save_checkpoint(step, tensors)
+        self._writer.metrics.append(row)
         if self.run.status.get("status") != "running":
             self._write_status("running", step)
         self.last_step = step
@@ -186,7 +187,7 @@ class Recorder:
             return
         self.is_open = False
         try:
-            self.run.metrics.sync()
+            self._writer.metrics.sync()
             if self.run.status.get("status") != "diverged":
                 self._write_status(status, max(self.last_step, 0))
         finally:
@@ -228,16 +229,23 @@ class Recorder:
     def _begin(self, file: bytes, *, updates: bool) -> None:
         """Lock the directory, hook into the optimizer, and find the last recorded step."""
         with ExitStack() as stack:
-            stack.enter_context(self.run.lock())
+            self._writer = stack.enter_context(self.run.lock())
             self.run.save_examples(file)
-            drop_partial_row(self.run)
-            rows = self.run.metrics.read()
-            self.last_step = max([-1, *(int(row["step"]) for row in rows[-1:]), *self.run.steps()[-1:]])
+            last = self._writer.metrics.last_step
+            self.last_step = max([-1 if last is None else last, *self.run.steps()[-1:]])
+            if self.last_step >= 0:
+                self._record_continuation()
             self._write_status("running", max(self.last_step, 0))
             if self.optimizer is not None and updates:
                 stack.callback(self.optimizer.register_step_pre_hook(self._keep_weights).remove)
             self._held = stack.pop_all()
         self.is_open = True
+
+    def _record_continuation(self) -> None:
+        """Record that this process continues the recording; whether its loop continues exactly is unknown."""
+        now = describe(self.watched.device)
+        changed = changes(self.run.environment, now)
+        self._writer.record_continuation(continuation(self.last_step, EXTERNAL, now, exact=None, changed=changed))
 
     def _keep_weights(self, *_: Any) -> None:
         """Keep a copy of the weights before an optimizer step."""
@@ -277,7 +285,7 @@ class Recorder:
         """Return a row of metrics.jsonl with the same columns as ``train``."""
         with undisturbed(self.watched.module):
             scalars, norms = self._measured()
-        own = {"step", "weight_norm_of", *scalars}
+        own = {"step", "weight_norm_of", *scalars, *PROTECTION}
         for name, value in extra.items():
             if name in own or len(name) > 64 or not isinstance(value, float | int | Tensor):
                 raise ConfigError(short(name), short(value), "must be a number with a name that no other column has")
@@ -323,14 +331,4 @@ class Recorder:
         )
 
     def _write_status(self, status: str, step: int, **details: str) -> None:
-        self.run.write_status({"status": status, "step": step, **details})
-
-
-def drop_partial_row(run: RunDirectory) -> None:
-    """Remove an incomplete last row that a killed process left, with a warning."""
-    path = run.metrics.path
-    content = read_regular(path, limit=MAX_LOG_BYTES) if path.exists() else b""
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        warn(f"{path}: the last row was only partly written and was removed", stacklevel=4)
-        run.metrics.truncate(whole)
+        self._writer.write_status({"status": status, "step": step, **details})

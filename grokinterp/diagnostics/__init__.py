@@ -26,11 +26,19 @@ RULES = (
     design.no_plateau,
     design.too_rarely,
     design.few_checkpoints,
+    design.damaged_log,
+    design.continued_elsewhere,
 )
 """Each rule maps the facts to a diagnosis, or None; the most serious problems come first."""
 
-OF_THE_RECORD = (design.leaking, design.too_rarely, design.few_checkpoints)
-"""Rules on how a run was split and recorded, which also apply to a network that answers everything correctly."""
+OF_THE_RECORD = (
+    design.leaking,
+    design.too_rarely,
+    design.few_checkpoints,
+    design.damaged_log,
+    design.continued_elsewhere,
+)
+"""Rules on how a run was split, recorded and kept, which also apply to a network that answers everything correctly."""
 
 __all__ = ["RULES", "Diagnosis", "diagnose", "diagnosis_lines"]
 

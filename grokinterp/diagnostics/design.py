@@ -3,6 +3,7 @@
 import numpy as np
 
 from grokinterp.diagnostics.facts import Diagnosis, Facts, times
+from grokinterp.runs.continuations import DAMAGED_RECORD
 
 LEAKED = 0.05
 """Share of leaked test examples from which the leak must be considered when reading the test accuracy."""
@@ -26,6 +27,31 @@ def leaking(run: Facts) -> Diagnosis | None:
         f"{times(share)} of the test examples (a, b) have (b, a) in the training set; {run.outcome()}",
         "Keep both orders on the same side of the split, or account for the leak when reading the test accuracy.",
         "split.pairs=unordered",
+    )
+
+
+def damaged_log(run: Facts) -> Diagnosis | None:
+    """Diagnose damaged or missing rows of metrics, without which curves and dates may be wrong."""
+    faults = run.results.log_check.faults
+    if not faults:
+        return None
+    return Diagnosis(
+        "The log of the metrics is damaged: its curves are incomplete",
+        f"metrics.jsonl: {faults}",
+        "Restore metrics.jsonl from a copy, or train the run again.",
+    )
+
+
+def continued_elsewhere(run: Facts) -> Diagnosis | None:
+    """Diagnose continuations in another environment, after which the run cannot be reproduced bit for bit."""
+    records = run.results.continuations
+    inexact = [found.text if found else DAMAGED_RECORD for found in records if found is None or found.exact is False]
+    if not inexact:
+        return None
+    return Diagnosis(
+        "The run was continued in another environment: it cannot be reproduced bit for bit",
+        "; ".join(inexact[:3]) + ("; ..." if len(inexact) > 3 else ""),
+        "If exact reproduction matters, train the run again in one environment, with one number of threads.",
     )
 
 

@@ -54,19 +54,20 @@ def write(release: Release, out: Path | None) -> Trajectory:
     directory = named if out is None else out
     target = RunDirectory(directory.resolve())
     target.require_empty()
-    with built_beside(directory) as place:
+    with built_beside(directory) as lock:
         survey = surveyed(release, experiment)
         found = provenance(release) | {"accuracy": round(survey.accuracy, 6), "warnings": survey.warnings}
         if experiment.split.trained_on != UNKNOWN:
             task = experiment.task
             found |= {"n_test": experiment.split.sizes(task).test, "n_classes": task.n_classes}
-        run = RunDirectory.create(place, experiment.to_dict(), found)
-        for step in sorted(release.states):
-            run.save_checkpoint(step, release.states[step])
-        for row in metrics_rows(release, survey.measured):
-            run.metrics.append(row)
-        run.metrics.sync()
-        run.write_status({"status": "finished", "step": max(release.states)})
+        run = RunDirectory.create(lock.path.parent, experiment.to_dict(), found)
+        with run.held_by(lock) as held:
+            for step in sorted(release.states):
+                held.save_checkpoint(step, release.states[step])
+            for row in metrics_rows(release, survey.measured):
+                held.metrics.append(row)
+            held.metrics.sync()
+            held.write_status({"status": "finished", "step": max(release.states)})
         target.require_empty()
     return Trajectory.open(directory)
 

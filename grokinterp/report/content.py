@@ -1,6 +1,6 @@
 """Collect the content of a report as plain values for its template."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from grokinterp.diagnostics import diagnose
@@ -16,6 +16,7 @@ from grokinterp.report.meaning import meaning
 from grokinterp.report.phase_table import Row, checkpoints_of, rows
 from grokinterp.report.plate import Plate, View, pictures
 from grokinterp.report.vocabulary import Vocabulary, configuration, vocabulary_of
+from grokinterp.runs.continuations import DAMAGED_RECORD, Continuation
 from grokinterp.runs.results import Results
 
 
@@ -65,6 +66,7 @@ def content(view: View, chapters: Iterable[Chapter] = CHAPTERS) -> dict[str, Any
         "not_defined": results.not_defined,
         "skipped": results.skipped,
         "left_out": results.left_out,
+        "log": results.log_check,
         "n_checkpoints": results.dataset.sizes["step"],
         "glossary": entries,
         "references": references(entries),
@@ -124,6 +126,10 @@ def warnings(results: Results) -> list[str]:
     if results.left_out:
         count = len(results.left_out)
         found.append(f"{count} file{' was' if count == 1 else 's were'} left out; see Provenance.")
+    if results.log_check.faults:
+        found.append(f"The log of the metrics is damaged: {results.log_check.faults}.")
+    if any(one is not None and one.exact is False for one in results.continuations):
+        found.append("The run was continued in another environment, so it is not bit-identical; see Provenance.")
     return found
 
 
@@ -169,6 +175,8 @@ def provenance(results: Results, vocabulary: Vocabulary) -> dict[str, list[tuple
         ("evaluations", whole(results.metrics.sizes["step"])),
         ("analyzed checkpoints", f"{whole(len(steps))}{f', steps {steps[0]} to {steps[-1]}' if len(steps) else ''}"),
         ("skipped checkpoints", whole(len(results.skipped))),
+        ("skipped rows of metrics", whole(results.log_check.n_skipped)),
+        ("checks of metrics", results.log_check.unprotected_rows or "every row has a check"),
         (f"leaked share of the test {vocabulary.examples}", percent(leaked)),
         ("analyses", ", ".join(results.analyses) or "none"),
     ]
@@ -176,4 +184,11 @@ def provenance(results: Results, vocabulary: Vocabulary) -> dict[str, list[tuple
         "Run": data,
         "Configuration": settings(configuration(results)),
         "Environment": settings(directory.environment) or [("environment", "not recorded")],
+        **continued(results.continuations),
     }
+
+
+def continued(continuations: Sequence[Continuation | None]) -> dict[str, list[tuple[str, str]]]:
+    """Return the table of the continuations of a run; empty if there were none."""
+    lines = [(whole(i), found.text if found else DAMAGED_RECORD) for i, found in enumerate(continuations, 1)]
+    return {"Continuations": lines} if lines else {}

@@ -1,18 +1,18 @@
 """Training metrics and results of analyses as xarray datasets, and the netCDF files of results, analysis/NAME.nc."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from grokinterp.errors import CheckpointError, RunDirectoryError, short
+from grokinterp.errors import CheckpointError, RunDirectoryError, short, warn
 from grokinterp.runs.netcdf import decode_dataset, encode_dataset
-from grokinterp.storage import RunDirectory, write_atomic
+from grokinterp.storage import LogCheck, MetricsTable, RunDirectory, write_atomic
 from grokinterp.storage.atomic import make_directory, remove
 from grokinterp.storage.files import read_regular
 from grokinterp.storage.run_directory import NOT_DEFINED
@@ -47,34 +47,49 @@ LONG_NAMES = {
 }
 
 
-def metrics_table(rows: Sequence[Mapping[str, Any]], *, loss: str = "softplus") -> xr.Dataset:
+def read_metrics(run: RunDirectory, *, loss: str) -> tuple[xr.Dataset, LogCheck]:
+    """Return the metrics of a run over ``step``, and what was found in the checks of their log.
+
+    Damaged rows are left out, and a warning counts and names them.
+
+    Raises:
+        RunDirectoryError: if the log cannot be read.
+    """
+    table, check = run.read_metrics()
+    if check.faults:
+        warn(f"{run.metrics.path}: {check.faults}", stacklevel=1)  # from one place, so that it is said once
+    return metrics_table(table, loss=loss), check
+
+
+def metrics_table(table: MetricsTable, *, loss: str = "softplus") -> xr.Dataset:
     """Return the metrics over ``step``; a nested {parameter: value} gets a ``parameter`` dimension, null becomes NaN.
 
     Args:
-        rows: the metrics of each evaluation, as stored.
+        table: the metrics of each evaluation, as stored.
         loss: the run's ``optimization.loss``. Squared errors have no unit; all cross-entropies, including StableMax,
             are in nats.
     """
-    names = dict.fromkeys(name for row in rows for name in row if name != "step")
-    variables = {name: _column(name, [row.get(name) for row in rows]) for name in names}
+    names = dict.fromkeys(name if isinstance(name, str) else name[0] for name in table.columns)
+    variables = {name: _column(name, table) for name in names}
     if loss == "mse":
         for name, variable in variables.items():
             variable.attrs["units"] = "1" if name.endswith("_loss") else variable.attrs["units"]
-    return xr.Dataset(variables, coords={"step": np.array([row["step"] for row in rows], dtype=np.int64)})
+    return xr.Dataset(variables, coords={"step": np.array(table.steps, dtype=np.int64)})
 
 
-def _column(name: str, values: list[Any]) -> xr.DataArray:
+def _column(name: str, table: MetricsTable) -> xr.DataArray:
     long_name, units = LONG_NAMES.get(name, (name.replace("_", " "), "1"))
     labels = {"long_name": long_name, "units": units}
-    if isinstance(values[0], dict):
-        parameters = list(values[0])
-        table = [[_number(row.get(parameter)) for parameter in parameters] for row in values]
-        return xr.DataArray(table, dims=("step", "parameter"), coords={"parameter": parameters}, attrs=labels)
-    return xr.DataArray([_number(value) for value in values], dims=("step",), attrs=labels)
+    if name in table.columns:
+        return xr.DataArray(_numbers(table.columns[name]), dims=("step",), attrs=labels)
+    parts = {key[1]: _numbers(column) for key, column in table.columns.items() if key[0] == name and key != name}
+    values = np.stack(list(parts.values()), axis=1)
+    return xr.DataArray(values, dims=("step", "parameter"), coords={"parameter": list(parts)}, attrs=labels)
 
 
-def _number(value: Any) -> float:
-    return float("nan") if value is None else float(value)
+def _numbers(column: array) -> np.ndarray:
+    """Return a column, without a copy."""
+    return np.frombuffer(column, dtype=np.float64) if column else np.zeros(0)
 
 
 def write_not_defined(run: Path, reasons: Mapping[str, str]) -> None:

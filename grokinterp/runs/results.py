@@ -23,15 +23,16 @@ from grokinterp.phases import (
     learning_order,
     snapshot_of,
 )
+from grokinterp.runs.continuations import Continuation, continuations_of
 from grokinterp.runs.datasets import (
     CHECKPOINTS,
     OUTSIDE,
     analysis_names,
-    metrics_table,
     read_analyses,
+    read_metrics,
     read_not_defined,
 )
-from grokinterp.storage import RunDirectory
+from grokinterp.storage import LogCheck, RunDirectory
 from grokinterp.storage.run_directory import planned_steps
 
 SMALL_DIMENSIONS = {"split", "precision", "irrep"}
@@ -100,11 +101,25 @@ class Results:
     @cached_property
     def metrics(self) -> xr.Dataset:
         """The training metrics over the evaluated steps."""
-        optimization = self.directory.experiment.get("optimization")
-        loss = optimization.get("loss", "") if isinstance(optimization, Mapping) else ""
-        table = metrics_table(self.directory.metrics.read(), loss=loss)
+        table, _ = self._metrics
         known = {"n_test": self.n_test, "chance": self.chance}
         return table.assign_attrs({name: value for name, value in known.items() if value is not None})
+
+    @property
+    def log_check(self) -> LogCheck:
+        """The result of the checks of the metrics: skipped, missing and unprotected rows."""
+        return self._metrics[1]
+
+    @cached_property
+    def _metrics(self) -> tuple[xr.Dataset, LogCheck]:
+        optimization = self.directory.experiment.get("optimization")
+        loss = optimization.get("loss", "") if isinstance(optimization, Mapping) else ""
+        return read_metrics(self.directory, loss=str(loss))
+
+    @property
+    def continuations(self) -> list[Continuation | None]:
+        """The processes that continued the run, in order; None for a damaged record."""
+        return continuations_of(self.directory)
 
     @property
     def n_test(self) -> int | None:
@@ -304,6 +319,8 @@ class Results:
             "events": [{"kind": event.kind, "step": event.step, "detail": event.detail} for event in events],
             "skipped": [{"step": step, "reason": reason} for step, reason in self.skipped.items()],
             "left_out": [{"file": file, "reason": reason} for file, reason in self.left_out.items()],
+            "log": self.log_check.record,
+            "continuations": [found and found.record for found in self.continuations],
             "not_defined": self.not_defined,
             "leaked_share": self.leaked_share,
             "learning_order": _records(self.learning_order),

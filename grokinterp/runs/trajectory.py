@@ -3,6 +3,7 @@
 import copy
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,7 @@ from grokinterp.experiment.problem import Problem
 from grokinterp.models import Answer, Model, RecordedInputs, RecordedModel
 from grokinterp.models.recorded_spec import as_recorded
 from grokinterp.runs.checkpoint import Checkpoint
-from grokinterp.runs.datasets import metrics_table
+from grokinterp.runs.datasets import read_metrics
 from grokinterp.storage import RunDirectory
 from grokinterp.storage.files import path_of
 from grokinterp.storage.staging import is_staging
@@ -143,7 +144,8 @@ class Trajectory:
     @property
     def metrics(self) -> xr.Dataset:
         """The training metrics over the evaluated steps; parameter norms have a ``parameter`` dimension."""
-        return metrics_table(self.directory.metrics.read(), loss=self.experiment.optimization.loss)
+        table, _ = read_metrics(self.directory, loss=self.experiment.optimization.loss)
+        return table
 
     def weights(self, step: int) -> Weights:
         """Read and verify one checkpoint file.
@@ -303,5 +305,7 @@ def latest_run(root: str | Path = "checkpoints") -> Trajectory:
 
 def last_written(run: Path) -> tuple[int, str]:
     """Return when the metrics of a run, or else its configuration, were last written, and the name of the run."""
-    files = (run / "metrics.jsonl", run / "experiment.json")
-    return next((file.stat().st_mtime_ns for file in files if file.exists()), 0), run.name
+    for file in (run / "metrics.jsonl", run / "experiment.json"):
+        with suppress(OSError):
+            return file.stat().st_mtime_ns, run.name
+    return 0, run.name

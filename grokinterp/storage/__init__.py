@@ -1,16 +1,21 @@
-"""The files of a run: an atomic durable writer, checkpoints with digests, resume state, metrics, the lock.
+"""The files of a run: an atomic durable writer, checkpoints with digests, resume state, protected logs, the lock.
 
 The format is open and described in docs/checkpoint_format.md. This package does not import torch.
 """
 
 from grokinterp.storage.atomic import remove_leftovers, write_atomic
-from grokinterp.storage.metrics_log import MetricsLog
+from grokinterp.storage.held_run import HeldRun
+from grokinterp.storage.metrics_log import LogCheck, MetricsLog
+from grokinterp.storage.metrics_table import MetricsTable
 from grokinterp.storage.resume_store import Resume, ResumeStore
 from grokinterp.storage.run_directory import RunDirectory, configuration_hash, encode_examples
 from grokinterp.storage.tensor_file import Stored, decode_tensors, encode_tensors
 
 __all__ = [
+    "HeldRun",
+    "LogCheck",
     "MetricsLog",
+    "MetricsTable",
     "Resume",
     "ResumeStore",
     "RunDirectory",

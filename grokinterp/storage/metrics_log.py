@@ -1,137 +1,258 @@
-"""The metrics log metrics.jsonl: one JSON object per line, appended atomically and readable while it grows."""
+"""The metrics log metrics.jsonl, read: every row is checked, and a damaged row is named and skipped.
 
-import errno
+A row ends with a check of its content and of the run id, and states the step of the row before it. Rows that earlier
+versions wrote have neither; their form, their types and the order of their steps are checked all the same.
+"""
+
 import json
-import math
-import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from array import array
+from collections import Counter
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import compress, count, islice
+from operator import lt
 from pathlib import Path
-from typing import Any, final
+from typing import Any, BinaryIO, NamedTuple, final
 
-from grokinterp.errors import RunDirectoryError
-from grokinterp.storage.atomic import sync_directory, write_error
-from grokinterp.storage.files import parse_json, read_regular
+from grokinterp.errors import RunDirectoryError, short
+from grokinterp.storage.files import open_regular, parse_json
+from grokinterp.storage.metrics_table import MetricsTable, Name, in_order, step_of
+from grokinterp.storage.sealed_rows import is_intact
 
-MAX_LOG_BYTES = 2**30
-"""Largest log that is read, in bytes; a row takes about a kilobyte."""
+MAX_LOG_BYTES = 2**40
+"""Largest log that is read, in bytes; it is read line by line."""
+
+MAX_ROW_BYTES = 2**24
+"""Largest row that is read, in bytes; a row takes about a kilobyte."""
+
+PROTECTION = ("previous_step", "check")
+"""Keys of a row that are not metrics: the step of the row before it, null in the first row, and the check."""
+
+MOST_NAMED = 1000
+"""Number of damaged rows that are named; all are counted."""
+
+FIRST, UNKNOWN = -1, -2
+"""Stand for the step before the first row, and for a row that does not state the step before it."""
+
+
+class LogCheck(NamedTuple):
+    """The result of the checks of a log.
+
+    Attributes:
+        rows: the number of rows that are used.
+        n_skipped: the number of damaged lines, which are skipped.
+        skipped: the reason by line, of at most ``MOST_NAMED`` damaged lines.
+        missing: statements about rows that should be there.
+        unprotected: the number of rows in use without a check, which an earlier version wrote.
+    """
+
+    rows: int
+    n_skipped: int
+    skipped: dict[int, str]
+    missing: tuple[str, ...]
+    unprotected: int
+
+    @property
+    def faults(self) -> str:
+        """All damage in one line, or "" if there is none."""
+        named = [f"line {line}: {why}" for line, why in list(self.skipped.items())[:3]]
+        more = ["..."] if self.n_skipped > len(named) else []
+        rows = f"{self.n_skipped} damaged row{'' if self.n_skipped == 1 else 's'} skipped ({'; '.join(named + more)})"
+        return "; ".join([*([rows] if self.n_skipped else []), *self.missing])
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The result as JSON values."""
+        return {
+            "rows": self.rows,
+            "n_skipped": self.n_skipped,
+            "skipped": [{"line": line, "reason": why} for line, why in self.skipped.items()],
+            "missing": list(self.missing),
+            "unprotected": self.unprotected,
+        }
+
+    @property
+    def unprotected_rows(self) -> str:
+        """A line on the rows without checks, or "" if there are none."""
+        if not self.unprotected:
+            return ""
+        which = "" if self.unprotected == self.rows else f"in its first {self.unprotected} of {self.rows} rows, "
+        return f"{which}metrics.jsonl has no checks, since an earlier version wrote it: a changed digit goes unnoticed"
 
 
 @final
 @dataclass(frozen=True)
 class MetricsLog:
-    """The metrics of a run, one row per evaluation; one process appends, any number of processes read."""
+    """The metrics of the run ``run_id``, one row per evaluation, which any number of processes read."""
 
     path: Path
+    run_id: str
 
-    def append(self, row: Mapping[str, Any]) -> None:
-        """Append a row with a single write(); non-finite numbers become null.
+    def read(self, *, ends_at: int | None = None) -> tuple[MetricsTable, LogCheck]:
+        """Return the undamaged rows, and what was found in the checks.
 
-        Raises:
-            GrokinterpError: if the write fails, naming path and errno; the file is then unchanged.
-        """
-        line = (json.dumps(_finite(row), allow_nan=False) + "\n").encode("ascii")
-        try:
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-            try:
-                _append_whole(descriptor, line)
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise write_error(self.path, error) from error
+        An incomplete last line is still being written and is omitted.
 
-    @property
-    def offset(self) -> int:
-        """Size in bytes, which a resume state records as the point to truncate to."""
-        return self.path.stat().st_size if self.path.exists() else 0
-
-    def truncate(self, offset: int) -> None:
-        """Remove all content after the first ``offset`` bytes: rows written after the resumed state.
+        Args:
+            ends_at: the last step of a finished run, which the last row must have.
 
         Raises:
-            RunDirectoryError: if the file is shorter, or ``offset`` is not the end of a row.
+            RunDirectoryError: if the file cannot be read.
         """
-        self._require_row_end(self._content(), offset)
-        if not self.path.exists():
-            return
-        try:
-            with open(self.path, "r+b") as file:
-                file.truncate(offset)
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise write_error(self.path, error) from error
+        reading = Reading(self.run_id)
+        for number, line in self._lines():
+            reading.take(number, line)
+        return reading.done(ends_at)
 
-    def sync(self) -> None:
-        """Make all rows durable; must be called before a resume state records the offset."""
-        if not self.path.exists():
-            return
-        try:
-            with open(self.path, "rb") as file:
-                os.fsync(file.fileno())
-            sync_directory(self.path.parent)
-        except OSError as error:
-            raise write_error(self.path, error) from error
+    def _lines(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the number and the content of every complete line; too long a line is empty. Raises RunDirectoryError.
 
-    def read(self) -> list[dict[str, Any]]:
-        """Return all complete rows; an incomplete last line, still being written, is omitted.
-
-        Raises:
-            RunDirectoryError: if a line is damaged, naming the first.
+        The memory stays flat: one line is held at a time.
         """
-        content = self._content()
-        complete = content[: content.rfind(b"\n") + 1]
-        return [self._row(number, line) for number, line in enumerate(complete.split(b"\n")[:-1], start=1)]
-
-    def _content(self) -> bytes:
-        """Return all bytes, or none if the file does not exist yet. Raises RunDirectoryError."""
         try:
-            return read_regular(self.path, limit=MAX_LOG_BYTES)
+            with open_regular(self.path, limit=MAX_LOG_BYTES) as file:
+                for number in count(1):
+                    line = whole_line(file)
+                    if line is None:
+                        return
+                    yield number, line
         except FileNotFoundError:
-            return b""
+            return
         except OSError as error:
             raise RunDirectoryError(self.path.parent, f"{self.path.name} cannot be read: {error.strerror}") from error
         except ValueError as error:
             raise RunDirectoryError(self.path.parent, f"{self.path.name} {error}") from None
 
-    def _row(self, number: int, line: bytes) -> dict[str, Any]:
-        """Parse a row. Raises RunDirectoryError naming its line."""
+
+def whole_line(file: BinaryIO) -> bytes | None:
+    """Return the next complete line without its line feed, empty if it is too long; None if there is none."""
+    line = file.readline(MAX_ROW_BYTES)
+    if line.endswith(b"\n"):
+        return line[:-1]
+    rest = line
+    while rest and not rest.endswith(b"\n"):
+        rest = file.readline(MAX_ROW_BYTES)
+    return b"" if rest else None
+
+
+@dataclass
+class Reading:
+    """The state of reading a log: the rows so far, the steps that they follow, and the reasons for skipped lines."""
+
+    run_id: str
+    table: MetricsTable = field(default_factory=MetricsTable)
+    previous: "array[int]" = field(default_factory=lambda: array("q"))
+    keys: "dict[frozenset[Name], array[int]]" = field(default_factory=dict)
+    skipped: dict[int, str] = field(default_factory=dict)
+    n_skipped: int = 0
+    protected: bool = False
+
+    def take(self, number: int, line: bytes) -> None:
+        """Add the row in a line, or the reason why it is damaged."""
         try:
-            row = parse_json(line)
-        except ValueError:
-            row = None
-        if not isinstance(row, dict):
-            raise RunDirectoryError(self.path.parent, f"{self.path.name} line {number} is damaged: not a JSON object")
-        return row
+            row, previous = self._checked(line)
+            names = self.table.take(number, row)
+        except ValueError as error:
+            return self._skip(number, str(error))
+        if previous == UNKNOWN:
+            self.keys.setdefault(frozenset(names), array("q")).append(len(self.previous))
+        self.previous.append(previous)
 
-    def _require_row_end(self, content: bytes, offset: int) -> None:
-        """Raise RunDirectoryError unless ``offset`` is the end of a row of ``content``."""
-        if not 0 <= offset <= len(content):
-            raise RunDirectoryError(
-                self.path.parent, f"{self.path.name} has {len(content)} bytes, but the resume state needs {offset}"
-            )
-        if offset and content[offset - 1 : offset] != b"\n":
-            raise RunDirectoryError(self.path.parent, f"{self.path.name} has no row that ends at byte {offset}")
+    def _skip(self, number: int, why: str) -> None:
+        self.n_skipped += 1
+        if len(self.skipped) < MOST_NAMED:
+            self.skipped[number] = why
+
+    def _checked(self, line: bytes) -> tuple[dict[str, Any], int]:
+        """Return a row without its check, and the step that it follows. Raises ValueError."""
+        intact = is_intact(line, self.run_id)
+        row = parsed(line, json.loads if intact else parse_json)
+        if intact:
+            self.protected = True
+            before, _ = (row.pop(key, None) for key in PROTECTION)
+            return row, FIRST if before is None else step_of({"step": before})
+        if "check" in row:
+            raise ValueError("its check does not match: it was changed, or belongs to another run")
+        if self.protected:
+            raise ValueError("has no check, unlike the rows before it")
+        return row, UNKNOWN
+
+    def done(self, ends_at: int | None) -> tuple[MetricsTable, LogCheck]:
+        """Return the sound rows, and what was found in the checks."""
+        odd, names = misspelled(self.keys)
+        dropped = odd | out_of_order(self.table.steps, odd)
+        if dropped:
+            for place, why in dropped.items():
+                self._skip(self.table.lines[place], why)
+            keep = bytearray(place not in dropped for place in range(len(self.previous)))
+            self.table, self.previous = self.table.where(keep, without=names), array("q", compress(self.previous, keep))
+        try:
+            self.table.fill()
+        except ValueError as error:
+            self._skip(1, f"{error}; no row is used")
+            self.table, self.previous = MetricsTable(), array("q")
+        missing = (*islice(gaps(self.table, self.previous), MOST_NAMED), *cut_short(self.table.steps, ends_at))
+        skipped = dict(sorted(self.skipped.items()))
+        unprotected = self.previous.count(UNKNOWN)
+        return self.table, LogCheck(len(self.previous), self.n_skipped, skipped, missing, unprotected)
 
 
-def _append_whole(descriptor: int, line: bytes) -> None:
-    """Write ``line`` in a single call, or leave the file unchanged. Raises OSError."""
-    before = os.fstat(descriptor).st_size
-    written = os.write(descriptor, line)
-    if written != len(line):
-        os.ftruncate(descriptor, before)
-        raise OSError(errno.ENOSPC, "the row was only partly written")
+def parsed(line: bytes, parse: Callable[[bytes], Any]) -> dict[str, Any]:
+    """Return the JSON object in a line. Raises ValueError with a short reason."""
+    try:
+        row = parse(line)
+    except (ValueError, RecursionError):
+        row = None
+    if not isinstance(row, dict):
+        raise ValueError("is not a JSON object")
+    return row
 
 
-def _finite(value: Any) -> Any:
-    """Return ``value`` with every non-finite number replaced by None.
+def misspelled(keys: Mapping[frozenset[Name], Sequence[int]]) -> tuple[dict[int, str], set[Name]]:
+    """Return the rows with a key of their own in place of a key that most rows have, and these keys.
 
-    >>> _finite({"loss": float("nan"), "norms": [1.0, float("inf")]})
-    {'loss': None, 'norms': [1.0, None]}
+    Args:
+        keys: the places of the rows that have the same keys.
+
+    >>> usual, odd = frozenset(["train_loss", "test_loss"]), frozenset(["train_loss", "tesu_loss"])
+    >>> misspelled({usual: [0, 1, 3], odd: [2]})
+    ({2: "has 'tesu_loss' in place of 'test_loss'"}, {'tesu_loss'})
     """
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return value
+    counts = Counter[Name]()
+    for names, places in keys.items():
+        counts.update(dict.fromkeys(names, len(places)))
+    usual = {name for name, n in counts.items() if 2 * n > sum(map(len, keys.values()))}
+    found, own = {}, set[Name]()
+    for names, places in keys.items():
+        lacking, unique = sorted(map(str, usual - names)), [name for name in names if counts[name] == 1]
+        if len(places) == 1 and lacking and unique:
+            found[places[0]] = f"has {short(min(map(str, unique)))!r} in place of {short(lacking[0])!r}"
+            own.update(unique)
+    return found, own
+
+
+def out_of_order(steps: Sequence[int], others: Container[int]) -> dict[int, str]:
+    """Return the rows to leave out so that the steps increase, with the reason; ``others`` are left out anyway."""
+    if not others and all(map(lt, steps, islice(steps, 1, None))):
+        return {}
+    places = [place for place in range(len(steps)) if place not in others]
+    kept = in_order([steps[place] for place in places])
+    why = "step {} is repeated or out of order"
+    return {place: why.format(steps[place]) for place, keep in zip(places, kept, strict=True) if not keep}
+
+
+def gaps(table: MetricsTable, previous: Sequence[int]) -> Iterator[str]:
+    """Yield a statement for each row that does not follow the row that it followed when it was written."""
+    line_before, before = 0, FIRST
+    for line, step, stated in zip(table.lines, table.steps, previous, strict=True):
+        if stated not in (before, UNKNOWN) and line == line_before + 1:
+            then, now = ("the start" if at == FIRST else f"step {at}" for at in (stated, before))
+            yield f"line {line} was written after {then} but now follows {now}, so rows were removed or inserted"
+        line_before, before = line, step
+
+
+def cut_short(steps: Sequence[int], ends_at: int | None) -> Iterator[str]:
+    """Yield a statement if the log of a finished run does not end at its last step; nothing may be logged at step 0."""
+    if ends_at is not None and (steps[-1] if steps else 0) != ends_at:
+        end = f"ends at step {steps[-1]}" if steps else "has no usable row"
+        yield f"{end}, but the run finished at step {ends_at}"

@@ -54,17 +54,22 @@ class ResumeStore:
         """Return the steps of all generations, ascending."""
         return steps_in(self.directory)
 
-    def load(self) -> Resume | None:
-        """Return the newest undamaged generation, naming the damaged generations skipped, or None if there are none.
+    def load(self, *, log_bytes: int | None = None) -> Resume | None:
+        """Return the newest usable generation, naming the generations skipped, or None if there are none.
+
+        Args:
+            log_bytes: the length of the metrics log; a generation that needs a longer one is skipped.
 
         Raises:
-            RunDirectoryError: if every existing generation is damaged.
+            RunDirectoryError: if no existing generation is usable.
         """
         skipped: list[str] = []
         for step in reversed(self.steps()):
             try:
                 stored = self._read(step)
-                return Resume(step, stored.tensors, _state(stored, step), tuple(skipped))
+                state = _state(stored, step)
+                _require_log(state, step, log_bytes)
+                return Resume(step, stored.tensors, state, tuple(skipped))
             except CheckpointError as error:
                 skipped.append(f"resume state {step_file_name(step)} skipped: {error.why}")
         if skipped:
@@ -102,3 +107,11 @@ def _state(stored: Stored, step: int) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise CheckpointError(step_file_name(step), "holds no resume state")
     return state
+
+
+def _require_log(state: Mapping[str, Any], step: int, log_bytes: int | None) -> None:
+    """Raise CheckpointError if the metrics log has lost rows that belong to a resume state."""
+    needed = state.get("metrics_offset")
+    if log_bytes is not None and isinstance(needed, int) and needed > log_bytes:
+        why = f"needs {needed} bytes of metrics.jsonl, which has {log_bytes}"
+        raise CheckpointError(step_file_name(step), why)

@@ -20,10 +20,14 @@ from grokinterp.storage.atomic import (
     write_atomic,
     write_error,
 )
+from grokinterp.storage.continuations import Continuations
 from grokinterp.storage.documents import encode_document, pretty, read_document, run_id_of, run_named_in
 from grokinterp.storage.files import canonical_json, read_json_object
-from grokinterp.storage.lock import is_held, lock_file
-from grokinterp.storage.metrics_log import MetricsLog
+from grokinterp.storage.held_run import HeldRun
+from grokinterp.storage.lock import HeldLock, is_held, lock_file
+from grokinterp.storage.metrics_log import LogCheck, MetricsLog
+from grokinterp.storage.metrics_table import MetricsTable
+from grokinterp.storage.metrics_writer import MetricsWriter
 from grokinterp.storage.resume_store import ResumeStore, require_identity
 from grokinterp.storage.staging import is_staging
 from grokinterp.storage.steps import LARGEST_STEP, step_file_name, steps_in
@@ -42,6 +46,7 @@ DOCUMENTS = (ENVIRONMENT, STATUS, CLOCK, NOT_DEFINED)
 """The small JSON files that carry a digest; that of the configuration is the run id."""
 
 EXAMPLES = "examples.safetensors"
+METRICS = "metrics.jsonl"
 
 
 def encode_examples(tensors: Mapping[str, "torch.Tensor"], notes: Mapping[str, str]) -> tuple[bytes, str]:
@@ -207,7 +212,24 @@ class RunDirectory:
     @property
     def metrics(self) -> MetricsLog:
         """The training metrics, one row per evaluation."""
-        return MetricsLog(self.path / "metrics.jsonl")
+        return MetricsLog(self.path / METRICS, self.run_id)
+
+    def read_metrics(self) -> tuple[MetricsTable, LogCheck]:
+        """Return the undamaged rows of metrics, and what was found in their checks.
+
+        The last row of a finished run must have the step of its status.
+
+        Raises:
+            RunDirectoryError: if the file cannot be read.
+        """
+        status = self.document(STATUS)  # read first: a run that has finished appends no more rows
+        known = status.get("status") == "finished" and type(status.get("step")) is int
+        return self.metrics.read(ends_at=status["step"] if known else None)
+
+    @property
+    def continuations(self) -> Continuations:
+        """The record of the continuations of the run."""
+        return Continuations(self.path / "continuations.jsonl", self.run_id)
 
     @property
     def resume(self) -> ResumeStore:
@@ -276,16 +298,26 @@ class RunDirectory:
         return stored.tensors, stored.extra
 
     @contextlib.contextmanager
-    def lock(self) -> Generator[None, None, None]:
+    def lock(self) -> Generator[HeldRun]:
         """Hold the right to write while the block runs, after removing temporary files of killed writers.
 
         Raises:
             RunDirectoryError: at once if it is held elsewhere, naming the holder's pid and host.
         """
-        with lock_file(self.path / "lock"):
+        with lock_file(self.path / "lock", directory=True) as lock:
             for directory in (self.path, self.path / "checkpoints", self.path / "resume"):
                 remove_leftovers(directory)
-            yield
+            with self.held_by(lock) as held:
+                yield held
+
+    @contextlib.contextmanager
+    def held_by(self, lock: HeldLock) -> Generator[HeldRun]:
+        """Write to the directory while the block runs, under a lock that this process holds."""
+        metrics = MetricsWriter(self.path / METRICS, self.run_id, lock.require_held)
+        try:
+            yield HeldRun(self, lock, metrics)
+        finally:
+            metrics.close()
 
     @contextlib.contextmanager
     def analysis_lock(self) -> Generator[None, None, None]:

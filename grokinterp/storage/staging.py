@@ -10,7 +10,7 @@ from pathlib import Path
 
 from grokinterp.errors import RunDirectoryError
 from grokinterp.storage.atomic import remove_leftovers, sync_directory, write_error
-from grokinterp.storage.lock import lock_file
+from grokinterp.storage.lock import HeldLock, lock_file
 
 PREFIX = ".importing-"
 STAGING = re.compile(r"\.importing-[a-z0-9_]{8}")
@@ -27,8 +27,8 @@ def is_staging(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def built_beside(target: Path) -> Generator[Path]:
-    """Yield an empty, locked directory next to ``target``, which becomes ``target`` when the block ends.
+def built_beside(target: Path) -> Generator[HeldLock]:
+    """Yield the lock of an empty directory next to ``target``, which becomes ``target`` when the block ends.
 
     If the block raises, the directory is removed. If the process is killed, the directory remains: it does not open as
     a run, and the next call for the same folder removes it, since its lock is free.
@@ -40,9 +40,10 @@ def built_beside(target: Path) -> Generator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
-            place = _locked(target.parent, stack)
+            lock = _locked(target.parent, stack)
+            place = lock.path.parent
             stack.callback(shutil.rmtree, place, ignore_errors=True)
-            yield place
+            yield lock
             _remove_bare(target)
             os.rename(place, target)
             sync_directory(target.parent)
@@ -50,15 +51,14 @@ def built_beside(target: Path) -> Generator[Path]:
         raise write_error(target, error) from error
 
 
-def _locked(folder: Path, stack: contextlib.ExitStack) -> Path:
-    """Create a locked directory in a folder, after removing those whose processes were killed. Raises OSError."""
+def _locked(folder: Path, stack: contextlib.ExitStack) -> HeldLock:
+    """Create and lock a directory in a folder, after removing those whose processes were killed. Raises OSError."""
     with _alone(folder):
         for abandoned in sorted(path for path in folder.iterdir() if STAGING.fullmatch(path.name)):
             _remove_abandoned(abandoned)
         place = folder / f"{PREFIX}{os.urandom(4).hex()}"
         place.mkdir()
-        stack.enter_context(lock_file(place / "lock"))
-    return place
+        return stack.enter_context(lock_file(place / "lock"))
 
 
 @contextlib.contextmanager

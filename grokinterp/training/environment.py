@@ -46,9 +46,19 @@ def describe(device: "torch.device") -> dict[str, Any]:
     }
 
 
-def warn_if_different(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Warn in one line about differences that prevent a bit-identical continuation, and return whether any exist."""
-    changes = [f"{key} {before.get(key)} is now {now[key]}" for key in now if before.get(key) != now[key]]
-    if changes:
-        warn(f"the continuation will not be bit-identical: {', '.join(changes)}", stacklevel=2)
-    return bool(changes)
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return the values before and now of every key of the present environment that differs.
+
+    >>> changes({"threads": 1, "device": "cpu"}, {"threads": 2, "device": "cpu"})
+    {'threads': (1, 2)}
+    """
+    return {key: (before.get(key), now[key]) for key in now if before.get(key) != now[key]}
+
+
+def warn_of_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Warn in one line about differences that prevent a bit-identical continuation, and return them by key."""
+    changed = changes(before, now)
+    if changed:
+        listed = ", ".join(f"{key} {old} is now {new}" for key, (old, new) in changed.items())
+        warn(f"the continuation will not be bit-identical: {listed}", stacklevel=2)
+    return changed

@@ -20,10 +20,11 @@ from grokinterp.optim import Evaluation
 from grokinterp.phases import SUSTAINED, Detector, GrokkingDetector
 from grokinterp.progress import ProgressBar
 from grokinterp.runs.trajectory import AVERAGE, UPDATE, Trajectory
-from grokinterp.storage import Resume, RunDirectory
+from grokinterp.storage import HeldRun, Resume
 from grokinterp.torch_settings import computing
+from grokinterp.training.continuation import continuation, state_used
 from grokinterp.training.directory import create, default_directory, open_to_resume, recorded
-from grokinterp.training.environment import choose_device, describe, warn_if_different
+from grokinterp.training.environment import choose_device, describe, warn_of_changes
 from grokinterp.training.loggers import Logger, evaluation_line, finish_all, log_all
 from grokinterp.training.memory import memory_errors_in_one_line, require_memory
 from grokinterp.training.metrics import measure, row, settings
@@ -74,12 +75,12 @@ def train(
     environment = describe(chosen)
     run = open_to_resume(directory, experiment) if resume else create(directory, experiment, environment)
     with (
-        run.lock(),
+        run.lock() as held,
         deferred_signals() as asked,
         computing(chosen, flush=True),
         memory_errors_in_one_line(experiment, chosen),
     ):
-        loop = Loop.start(experiment, run, chosen, environment, loggers)
+        loop = Loop.start(experiment, held, chosen, environment, loggers)
         try:
             loop.run_to_end(asked, progress=progress)
         finally:
@@ -100,7 +101,7 @@ class Loop:
     """
 
     experiment: Experiment
-    run: RunDirectory
+    run: HeldRun
     problem: Problem
     training_step: Step
     environment: dict[str, Any]
@@ -118,7 +119,7 @@ class Loop:
     def start(
         cls,
         experiment: Experiment,
-        run: RunDirectory,
+        run: HeldRun,
         device: torch.device,
         environment: dict[str, Any],
         loggers: Sequence[Logger] = (),
@@ -129,16 +130,27 @@ class Loop:
         seed = experiment.split.data_seed(experiment.seed)
         training_step = Step(model, problem, experiment.optimization, seed=seed, steps=experiment.budget)
         run.write_environment(recorded(experiment, environment))
-        loop = cls(experiment, run, problem, training_step, environment, run.environment, loggers)
-        saved = run.resume.load()
+        loop = cls(experiment, run, problem, training_step, environment, run.directory.environment, loggers)
+        saved = run.directory.resume.load(log_bytes=run.metrics.offset)
         if saved is None:
             run.metrics.truncate(0)
         else:
             loop.load(saved)
-        if loop.step < experiment.budget:
-            loop.exact = not warn_if_different(loop.last_environment, environment)
+        if loop.step < experiment.budget and not loop.is_done:
+            loop.take_over(saved)
         training_step.prepare()
         return loop
+
+    def take_over(self, saved: Resume | None) -> None:
+        """Record the continuation, unless this process is the first, and warn if it cannot be bit-identical."""
+        changed = warn_of_changes(self.last_environment, self.environment)
+        self.exact, run = not changed, self.run.directory
+        if saved is None and not run.status:
+            return
+        used = state_used(run, saved, resume_every=self.experiment.save.resume_every)
+        skipped = () if saved is None else saved.skipped
+        record = continuation(self.step, used, self.environment, exact=self.exact, changed=changed, skipped=skipped)
+        self.run.record_continuation(record)
 
     def run_to_end(self, asked: Interrupt, *, progress: bool) -> None:
         """Alternate gradients, records and updates until the last step, a signal or a non-finite gradient."""
@@ -238,18 +250,16 @@ class Loop:
 
     def save_resume_state(self) -> None:
         """Write everything that a continuation depends on."""
-        self.run.metrics.sync()
         tensors, plan = self.training_step.state()
         state = {
             "training_step": plan,
             "detector": self.detector.state,
             "after": self.after,
-            "metrics_offset": self.run.metrics.offset,
             "memorized": self.memorized,
             "in_transition": self.in_transition,
             "environment": self.environment,
         }
-        self.run.resume.save(self.step, _on_host(self.training_step.model.state_dict() | tensors), state)
+        self.run.save_resume_state(self.step, _on_host(self.training_step.model.state_dict() | tensors), state)
 
     def load(self, saved: Resume) -> None:
         """Restore a resume state."""
@@ -258,8 +268,8 @@ class Loop:
         try:
             self.put(saved)
         except (KeyError, RuntimeError) as error:
-            why = " ".join(str(error).split())[:200]
-            raise RunDirectoryError(self.run.path, f"its resume state was written by another version: {why}") from None
+            why = f"its resume state was written by another version: {' '.join(str(error).split())[:200]}"
+            raise RunDirectoryError(self.run.directory.path, why) from None
 
     def put(self, saved: Resume) -> None:
         """Restore a complete resume state. Raises KeyError or RuntimeError if it is incomplete."""
@@ -292,10 +302,10 @@ class Loop:
         self.step = int(self.training_step.applied)
         state = _on_host(self.training_step.model.state_dict())
         finite = all(bool(value.isfinite().all()) for value in state.values())
-        if finite and self.step not in self.run.steps():
+        if finite and self.step not in self.run.directory.steps():
             self.run.save_checkpoint(self.step, state)
         self.run.metrics.sync()
-        kept = f"checkpoint {max(self.run.steps(), default='none')} is the last finite state"
+        kept = f"checkpoint {max(self.run.directory.steps(), default='none')} is the last finite state"
         why = f"the loss or its gradient is not finite; {kept}; try a lower optimization.lr"
         self.write_status("diverged", why=why)
 

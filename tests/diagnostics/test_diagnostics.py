@@ -218,7 +218,17 @@ CASES = {
         "Too few checkpoints", {"columns": run(), "checkpoints": 5}, ["2 checkpoints", "step 120"], "save.every=94",
         {"columns": run(), "checkpoints": 12},
     ),
+    "damaged log": (
+        "The log of the metrics is damaged", {"columns": run(), "status": {"status": "finished", "step": 3010}},
+        ["ends at step 3000, but the run finished at step 3010"], "", {"columns": run()},
+    ),
+    "continued elsewhere": (
+        "The run was continued", {"columns": run(), "exact": False}, ["step 90", "threads 1 became 2"], "",
+        {"columns": run(), "exact": True},
+    ),
 }  # fmt: skip
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*the run finished at step")  # a planted damage
 
 
 @pytest.mark.parametrize("case", CASES)

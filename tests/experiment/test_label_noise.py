@@ -183,7 +183,7 @@ def test_validation_examples_if_any_determine_the_transition(tmp_path):
     split = {"fraction": 0.6, "validation": 0.05, "seed": 7}  # two examples, accuracy 0 while test accuracy is not
     run = train(changed(split=split, save=save, evaluate_every=1), tmp_path / "run", device="cpu")
     expected, memorized, between = {0, 30}, False, {"validation": set(), "test": set()}
-    for row in run.directory.metrics.read():
+    for row in run.directory.read_metrics()[0].rows():
         memorized = memorized or row["train_accuracy"] >= 0.99
         for part, steps in between.items():
             if memorized and 0.05 < row[f"{part}_accuracy"] < 0.99:

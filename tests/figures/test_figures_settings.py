@@ -15,6 +15,7 @@ from grokinterp.report.timeline import settings_caption
 from grokinterp.report.vocabulary import Vocabulary
 from grokinterp.runs.datasets import LONG_NAMES, metrics_table
 from grokinterp.runs.results import Results
+from grokinterp.storage import MetricsTable
 from tests.support import report_data
 
 STEPS = np.arange(0, 3001, 10)
@@ -30,10 +31,21 @@ CHANGED = {
 
 def table(**columns: np.ndarray) -> xr.Dataset:
     rows = [
-        {"step": int(step), **{name: float(values[i]) for name, values in columns.items()}}
+        {
+            "step": int(step),
+            **{name: None if np.isnan(values[i]) else values[i].item() for name, values in columns.items()},
+        }
         for i, step in enumerate(STEPS)
     ]
-    return metrics_table(rows)
+    return table_of(rows)
+
+
+def table_of(rows: list[dict], **options: str) -> xr.Dataset:
+    stored = MetricsTable()
+    for line, row in enumerate(rows, 1):
+        stored.take(line, row)
+    stored.fill()
+    return metrics_table(stored, **options)
 
 
 @pytest.fixture(scope="module")
@@ -126,4 +138,4 @@ def test_new_columns_have_long_names_and_units():
     assert made["batch_size"].attrs["units"] == made["examples"].attrs["units"] == "examples"
     assert made["average_test_loss"].attrs == {"long_name": "test loss of the averaged weights", "units": "nats"}
     assert set(SETTINGS) < set(LONG_NAMES)
-    assert metrics_table([{"step": 0, "average_test_loss": 1.0}], loss="mse")["average_test_loss"].attrs["units"] == "1"
+    assert table_of([{"step": 0, "average_test_loss": 1.0}], loss="mse")["average_test_loss"].attrs["units"] == "1"

@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "grokinterp"
 SEAM = {"storage/files.py"}
-WRITERS = {"storage/atomic.py", "storage/lock.py", "storage/metrics_log.py", "storage/staging.py", "streams.py"}
+WRITERS = {"storage/atomic.py", "storage/lock.py", "storage/metrics_writer.py", "storage/staging.py", "streams.py"}
 """The modules that open files to write, to lock and to synchronize them, and the null device."""
 
 OPENERS = {"open", "os.open", "io.open", "codecs.open", "json.load", "tomllib.load", "tomllib.loads", "gzip.open"}

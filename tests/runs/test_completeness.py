@@ -25,7 +25,8 @@ def test_results_are_complete_only_where_it_was_recorded(run, tmp_path):
 
 
 def more_metrics(run):
-    run.directory.metrics.append({"step": 30, "train_loss": 1.0})
+    with run.directory.lock() as held:
+        held.metrics.append({"step": 30, "train_loss": 1.0})
 
 
 def another_checkpoint(run):

@@ -101,7 +101,7 @@ def test_create_and_open(run):
     assert (again.experiment, again.environment, again.status, again.steps()) == (EXPERIMENT, {"threads": 1}, {}, ())
     assert again == run
     assert again.resume.load() is None
-    assert again.metrics.read() == []
+    assert list(again.read_metrics()[0].rows()) == []
     assert again.run_id == configuration_hash(EXPERIMENT)
 
 
@@ -266,58 +266,6 @@ def test_resume_of_another_run_or_without_state_is_refused(run):
         run.resume.save(1, {}, {"best": math.inf})
 
 
-# --- metrics ---------------------------------------------------------------------------------------------------------
-
-
-def test_metrics_rows_are_lines_of_strict_json(run):
-    log = run.metrics
-    log.append({"step": 0, "train_loss": math.nan, "weight_norm_of": {"W_E": math.inf, "W_U": 0.1}})
-    offset = log.offset
-    log.append({"step": 1, "train_loss": 0.5})
-    log.sync()
-    assert "NaN" not in log.path.read_text()
-    rows = [
-        {"step": 0, "train_loss": None, "weight_norm_of": {"W_E": None, "W_U": 0.1}},
-        {"step": 1, "train_loss": 0.5},
-    ]
-    assert log.read() == rows
-    log.truncate(offset)
-    assert log.read() == rows[:1]
-    assert log.offset == offset == log.path.stat().st_size
-
-
-def test_metrics_incomplete_and_damaged_lines(run):
-    log = run.metrics
-    for step in range(3):
-        log.append({"step": step})
-    with open(log.path, "a") as file:
-        file.write('{"step": 3, "train')
-    assert [row["step"] for row in log.read()] == [0, 1, 2]
-    log.path.write_bytes(log.path.read_bytes().replace(b'{"step": 1}', b'{"step" 1}}'))
-    with pytest.raises(RunDirectoryError, match=r"metrics\.jsonl line 2 is damaged"):
-        log.read()
-
-
-def test_metrics_truncate_refuses_a_wrong_offset(run):
-    run.metrics.truncate(0)
-    with pytest.raises(RunDirectoryError, match="has 0 bytes, but the resume state needs 5"):
-        run.metrics.truncate(5)
-    run.metrics.append({"step": 0})
-    with pytest.raises(RunDirectoryError, match="no row that ends at byte 3"):
-        run.metrics.truncate(3)
-    assert run.metrics.read() == [{"step": 0}]
-
-
-def test_partly_written_row_is_taken_back(run, monkeypatch):
-    run.metrics.append({"step": 0})
-    write = os.write
-    with monkeypatch.context() as patch:
-        patch.setattr("grokinterp.storage.metrics_log.os.write", lambda fd, data: write(fd, data[:5]))
-        with pytest.raises(GrokinterpError, match=r"cannot write .*metrics\.jsonl: .*ENOSPC"):
-            run.metrics.append({"step": 1})
-    assert run.metrics.path.read_text() == '{"step": 0}\n'
-
-
 # --- one writer, many readers ----------------------------------------------------------------------------------------
 
 
@@ -327,22 +275,22 @@ def test_live_reading_while_a_thread_writes(run):
 
     def write() -> None:
         try:
-            with run.lock():
+            with run.lock() as held:
                 while len(steps) < 50 or (len(reads) < 20 and not errors):
                     step = len(steps)
-                    run.save_checkpoint(step, tensors(step))
-                    run.metrics.append({"step": step, "norms": [0.1] * 50})
-                    run.write_status({"status": "running", "step": step})
+                    held.save_checkpoint(step, tensors(step))
+                    held.metrics.append({"step": step, "norms": dict.fromkeys(map(str, range(50)), 0.1)})
+                    held.write_status({"status": "running", "step": step})
                     steps.append(step)
-                run.write_status({"status": "finished", "step": len(steps)})
+                held.write_status({"status": "finished", "step": steps[-1]})
         except Exception as error:
             errors.append(error)
 
     def read() -> None:
         for step in RunDirectory.open(run.path).steps()[-3:]:
             assert same(run.load_checkpoint(step).tensors, tensors(step))
-        rows = run.metrics.read()
-        assert [row["step"] for row in rows] == list(range(len(rows)))
+        table, check = run.read_metrics()
+        assert (list(table.steps), check.faults) == (list(range(len(table.steps))), "")
         assert run.status.get("status", "running") in ("running", "finished")
 
     writer = threading.Thread(target=write)

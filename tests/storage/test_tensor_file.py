@@ -184,7 +184,7 @@ def test_what_is_no_file_is_refused_at_once(run):
     with open(run.checkpoint_path(4), "wb") as sparse:
         sparse.truncate(2**40)
     assert run.steps() == (1, 2, 3, 4)
-    for step, why in {1: "regular", 2: "regular", 3: "directory|regular", 4: "bytes, more than", 5: "No such"}.items():
+    for step, why in {1: "regular", 2: "regular", 3: "directory|regular", 4: "bytes; at most", 5: "No such"}.items():
         with pytest.raises(CheckpointError, match=why):
             run.load_checkpoint(step)
 
@@ -239,7 +239,7 @@ def test_bombs_do_nothing_wherever_they_lie(run, tmp_path):
         if name != "code as JSON":  # which is a JSON object, and nothing but data
             with pytest.warns(UserWarning, match=r"status\.json is left out: damaged"):
                 assert run.status == {}
-            with pytest.raises(RunDirectoryError, match=r"metrics\.jsonl line \d+ is damaged"):
-                run.metrics.read()
+        table, check = run.metrics.read()
+        assert (len(table.steps), check.n_skipped) == (0, bomb.count(b"\n") + 1)
         assert not target.exists(), name
     assert good.exists()

@@ -66,12 +66,19 @@ def write(
     measures: dict[str, Any] | None = None,
     leaked: float = 0.0,
     checkpoints: int = 100,
+    exact: bool | None = None,
 ) -> Results:
-    """A run; ``measures`` are values at three checkpoints, nested by precision where there are two."""
+    """A run; ``measures`` are values at three checkpoints, nested by precision where there are two.
+
+    With ``exact``, it was continued, bit for bit or with another number of threads.
+    """
     directory = RunDirectory.create(path, experiment, {"threads": 1})
     directory.write_status(
         status or {"status": "finished", "step": int(columns["steps"][-1]) if len(columns["steps"]) else 0}
     )
+    if exact is not None:
+        record = {"step": 90, "resume_state": "newest", "skipped": [], "exact": exact, "environment": {}}
+        directory.continuations.append({**record, "changed": {} if exact else {"threads": [1, 2]}})
     with (path / "metrics.jsonl").open("w") as file:
         for i in range(len(columns["steps"])):
             row = {"steps": None} | {name: float(values[i]) for name, values in columns.items()}

@@ -24,7 +24,10 @@ def assert_trains_plainly(experiment: Experiment, path: Path, *, rel: float = 2e
 
     The norm of b_K is excepted: attention does not depend on it, and Adam amplifies the rounding error of its gradient.
     """
-    rows, expected = train(experiment, path, device="cpu").directory.metrics.read(), plain_rows(experiment, trained)
+    rows, expected = (
+        [*train(experiment, path, device="cpu").directory.read_metrics()[0].rows()],
+        plain_rows(experiment, trained),
+    )
     assert [row["step"] for row in rows] == list(range(0, experiment.steps + 1, experiment.evaluate_every))
     for row, plain in zip(rows, expected[:: experiment.evaluate_every], strict=True):
         assert set(row) == set(plain)

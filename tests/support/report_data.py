@@ -135,7 +135,7 @@ def write_run(
     """
     made = {"grokinterp": "0.1.0", "torch": "2.13", "device": "cpu"}
     run = RunDirectory.create(path, experiment(name, p) | (changes or {}), made)
-    run.write_status({"status": status, "step": LAST})
+    run.write_status({"status": status, "step": LAST if evaluations > 1 else 0})
     if evaluations:
         at = np.unique(np.linspace(0, LAST, evaluations).round().astype(int))
         left_out = set(OF_SOME) - set(metrics)

@@ -37,9 +37,10 @@ def changed(experiment: Experiment = TINY, **values: Any) -> Experiment:
 def draw_checkpoints(path: Path, experiment: Experiment = TINY, steps: tuple[int, ...] = (0, 10, 20)) -> Trajectory:
     """A run directory whose checkpoints are drawn instead of trained; every step but 0 has an update."""
     run = RunDirectory.create(path, experiment.to_dict(), {"threads": 1})
-    for step in steps:
-        run.save_checkpoint(step, drawn_tensors(experiment, step))
-        run.metrics.append({"step": step, "train_loss": 1.0, "test_loss": 2.0, "train_accuracy": 0.5} | ACCURACY)
+    with run.lock() as held:
+        for step in steps:
+            held.save_checkpoint(step, drawn_tensors(experiment, step))
+            held.metrics.append({"step": step, "train_loss": 1.0, "test_loss": 2.0, "train_accuracy": 0.5} | ACCURACY)
     return Trajectory.open(path)
 
 
@@ -66,7 +67,10 @@ def without_digests(path: Path) -> Path:
 
 
 def written(path: Path) -> dict[str, bytes]:
-    """Files that training wrote: checkpoints, metrics, status, configuration, newest resume state."""
+    """Files that training wrote: checkpoints, metrics, status, configuration, newest resume state.
+
+    The record of the continuations is left out: it is what sets a continued run apart.
+    """
     newest = sorted(path.glob("resume/*.safetensors"))[-1:]
-    files = [*path.glob("checkpoints/*"), *newest, *path.glob("*.json*")]
+    files = [*path.glob("checkpoints/*"), *newest, *path.glob("*.json"), *path.glob("metrics.jsonl")]
     return {str(file.relative_to(path)): file.read_bytes() for file in files}

@@ -49,7 +49,7 @@ def adapted(tmp_path_factory) -> Trajectory:
 
 
 def rows_of(run: Trajectory) -> list[dict]:
-    return run.directory.metrics.read()
+    return list(run.directory.read_metrics()[0].rows())
 
 
 def test_everything_that_adapts_has_adapted(adapted):

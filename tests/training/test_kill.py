@@ -62,7 +62,7 @@ def assert_nothing_is_lost(path: Path, expected: dict[str, bytes], before: dict[
         run = Trajectory.open(path)
         for step in run.steps:
             run.weights(step)
-        run.directory.metrics.read()
+        run.directory.read_metrics()
         run.directory.resume.load()
     return found
 

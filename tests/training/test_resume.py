@@ -51,7 +51,7 @@ def test_a_run_whose_creation_was_cut_short_is_made_whole(finished, tmp_path):
 def test_a_run_killed_before_its_first_resume_state_starts_over(finished, tmp_path):
     run = RunDirectory.create(tmp_path / "run", TINY.to_dict(), finished.directory.environment)
     run.save_checkpoint(0, finished.directory.load_checkpoint(0).tensors)
-    run.metrics.append({"step": 0, "half": "a row of the killed process"})
+    run.metrics.path.write_text('{"step": 0, "train_loss": 1.0}\n{"step": 3, "tr')  # rows of the killed process
     assert written(train(TINY, run.path, device="cpu", resume=True).path) == written(finished.path)
 
 

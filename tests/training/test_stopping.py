@@ -41,7 +41,7 @@ def assert_all_finite(path) -> None:
     run = Trajectory.open(path)
     for at in run.steps:
         assert all(bool(value.isfinite().all()) for value in run.weights(at).state.values())
-    for row in run.directory.metrics.read():
+    for row in run.directory.read_metrics()[0].rows():
         assert "null" not in json.dumps(row)
 
 
@@ -57,7 +57,7 @@ def test_the_last_finite_state_is_kept_when_the_loss_is_not_finite(at, tmp_path,
     assert run.steps == tuple(sorted({*range(0, at, 10), at}))
     expected = whole.weights(at).state
     assert all(torch.equal(value, expected[name]) for name, value in run.weights(at).state.items())
-    assert [row["step"] for row in run.directory.metrics.read()] == [*range(0, at, 3)]
+    assert list(run.directory.read_metrics()[0].steps) == [*range(0, at, 3)]
     assert all(saved < at for saved in run.directory.resume.steps())
     assert_all_finite(run.path)
 

@@ -49,7 +49,7 @@ def test_metrics_become_a_dataset(finished):
 
 def test_the_save_schedule(finished):
     expected, memorized, in_transition = set(), False, False
-    rows = {row["step"]: row for row in finished.directory.metrics.read()}
+    rows = {row["step"]: row for row in finished.directory.read_metrics()[0].rows()}
     for at in range(31):
         if at in rows:
             memorized = memorized or rows[at]["train_accuracy"] >= 0.99

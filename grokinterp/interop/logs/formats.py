@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import numpy as np
+
 from grokinterp.interop.logs.arrays import read_npy, read_npz, read_pth
 from grokinterp.interop.logs.delimited import read_delimited
 from grokinterp.interop.logs.exports import by_run, read_events
@@ -38,14 +40,14 @@ def read_tables(path: Path, wanted: Iterable[str] = ()) -> list[Table]:
     """Return the tables in a file or in a run directory. Raises ForeignFileError."""
     if path.is_dir():
         path = _log_in(path)
+    if path.name == METRICS and (path.parent / "experiment.json").exists():
+        return [read_run(path)]
     is_events = path.is_dir() or path.name.startswith(EVENTS)
     reader = read_events if is_events else READERS.get(path.suffix.lower()) or _by_content(path)
     tables = [each for table in reader(path, wanted) for each in by_run(widened(table))]
     for table in tables:
         _name_by_file(table)
         _split_by_file(table)
-        if path.name == METRICS and (path.parent / "experiment.json").exists():
-            _as_in_the_report(table, path.parent)
     return tables
 
 
@@ -70,19 +72,26 @@ def _by_content(path: Path) -> Reader:
     return read_delimited
 
 
-def _as_in_the_report(table: Table, run: Path) -> None:
-    """Read the metrics of a run directory of this package as its report does.
+def read_run(path: Path) -> Table:
+    """Read the metrics of a run directory of this package as its report does, without damaged rows.
 
     Its weight norm is a sum of squares, the training accuracy with label noise is the accuracy on the correctly labeled
     examples, and environment.json has the number of test examples.
     """
-    columns = table.columns
+    run = RunDirectory.open(path.parent)
+    recorded, check = run.read_metrics()
+    numbers = {name: values for name, values in recorded.columns.items() if isinstance(name, str)}
+    columns = {name: np.array(values, dtype=np.float64) for name, values in {"step": recorded.steps, **numbers}.items()}
+    table = Table(path, columns, names=list(columns), notes=[check.faults] if check.faults else [])
+    if not len(recorded.steps):
+        raise ForeignFileError(path, "is empty")
     if "weight_norm" in columns:
         columns["sum_of_squared_weights"] = columns.pop("weight_norm")
     if "clean_accuracy" in columns:
         columns["train_accuracy"] = columns.pop("clean_accuracy")
         table.notes.append("train_accuracy is clean_accuracy, the accuracy on the correctly labeled examples")
-    table.about["n_test"] = RunDirectory(run).environment.get("n_test")
+    table.about["n_test"] = run.environment.get("n_test")
+    return table
 
 
 def _split_by_file(table: Table) -> None:

@@ -9,6 +9,7 @@ from grokinterp.interop.logs.containers import flattened, tables_of, taken
 from grokinterp.interop.logs.table import RowsReader, Table
 from grokinterp.interop.text_files import ForeignFileError, open_text, read_text
 from grokinterp.storage.files import parse_json
+from grokinterp.storage.metrics_log import PROTECTION
 
 
 def read_json_lines(path: Path, wanted: Iterable[str] = ()) -> list[Table]:
@@ -27,6 +28,8 @@ def read_json_lines(path: Path, wanted: Iterable[str] = ()) -> list[Table]:
             if row is None:
                 notes.append(f"line {line}, the last one, is truncated and omitted")
             else:
+                if row.keys() >= set(PROTECTION):  # a row of metrics.jsonl: its check is no metric
+                    row = {name: value for name, value in row.items() if name not in PROTECTION}
                 about |= taken(flattened(row), reader, wanted)
     table = reader.done()
     if not reader.rows:

@@ -1,0 +1,73 @@
+"""The continuations of a run as text: where a process took over, whether exactly, and from which resume state."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from grokinterp.errors import short
+from grokinterp.storage import RunDirectory
+from grokinterp.storage.continuations import EXTERNAL, LOST, NEWEST, NONE_YET, OLDER
+
+STATES = {
+    NEWEST: "from the newest resume state",
+    OLDER: "from an older resume state",
+    NONE_YET: "from the start, since no resume state was due yet",
+    LOST: "from the start, since the resume states were lost",
+    EXTERNAL: "by an external loop",
+}
+
+
+DAMAGED_RECORD = "the record of this continuation is damaged"
+
+
+class Continuation(NamedTuple):
+    """A process that continued a run.
+
+    Attributes:
+        step: the step from which it continued.
+        resume_state: what it continued from, a key of ``STATES``.
+        exact: whether its results are bit-identical to those of an uninterrupted run; None if that is unknown.
+        changed: by key, the values in its environment and in the one before it, where they differ.
+        skipped: a line for each newer resume state that could not be used.
+    """
+
+    step: int
+    resume_state: str
+    exact: bool | None
+    changed: dict[str, tuple[str, str]]
+    skipped: tuple[str, ...]
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any] | None) -> "Continuation | None":
+        """Return a stored continuation; None if the record is damaged."""
+        try:
+            record = dict(record or {})
+            pairs = {short(key): (short(old), short(new)) for key, (old, new) in dict(record["changed"]).items()}
+            skipped = tuple(short(line, 300) for line in list(record["skipped"]))
+            step, state, exact = record["step"], record["resume_state"], record["exact"]
+        except (KeyError, TypeError, ValueError):
+            return None
+        known = type(step) is int and state in STATES and (exact is None or isinstance(exact, bool))
+        return cls(step, state, exact, pairs, skipped) if known else None
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The continuation as JSON values."""
+        changed = {key: {"before": old, "after": new} for key, (old, new) in self.changed.items()}
+        return self._asdict() | {"changed": changed, "skipped": list(self.skipped)}
+
+    @property
+    def text(self) -> str:
+        """The step, the resume state, and the reasons why the bits differ.
+
+        >>> Continuation(10, "newest", False, {"threads": ("1", "2")}, ()).text
+        'step 10, from the newest resume state, not bit-identical: threads 1 became 2'
+        """
+        exact = {True: "bit-identical", False: "not bit-identical", None: "bit-identity unknown"}[self.exact]
+        reasons = [f"{key} {old} became {new}" for key, (old, new) in self.changed.items()]
+        because = "; ".join([*([", ".join(reasons)] if reasons else []), *self.skipped])
+        return f"step {self.step}, {STATES[self.resume_state]}, {exact}{f': {because}' if because else ''}"
+
+
+def continuations_of(directory: RunDirectory) -> list[Continuation | None]:
+    """Return the continuations of a run in order; None for a damaged record. Raises RunDirectoryError."""
+    return [Continuation.of(record) for record in directory.continuations.read()]
