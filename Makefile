@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 CONSTRAINTS_VENV := build/constraints-venv
-PARALLEL := -n logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder
+PARALLEL := -n logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder --max-worker-restart 0
 CHECKED := maths tasks models losses optim phases storage experiment repository analysis/structure
 
 .DEFAULT_GOAL := help

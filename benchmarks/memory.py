@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from unittest.mock import patch
 
@@ -21,16 +21,18 @@ from grokinterp.storage import RunDirectory
 
 NARROW = ["model.d_model=16", "model.d_mlp=32"]
 
-PEAK = """
+PEAKS = """
 import resource, sys
 from grokinterp.analysis import analyze
-analyze(sys.argv[1])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+only, *paths = sys.argv[1:]
+for path in paths:
+    analyze(path, only=only.split(",") if only else None)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 
 
 @patch.object(os, "fsync", lambda descriptor: None)  # durability is not measured
-def draw(path: Path, count: int, overrides: Sequence[str]) -> Path:
+def draw(path: Path, count: int, overrides: Sequence[str] = ()) -> Path:
     """Create a run directory with a number of random checkpoints."""
     experiment = preset("nanda2023").override([*NARROW, *overrides])
     run = RunDirectory.create(path, experiment.to_dict(), {})
@@ -44,22 +46,24 @@ def draw(path: Path, count: int, overrides: Sequence[str]) -> Path:
     return path
 
 
-def peak(path: Path) -> float:
-    """Return the peak resident memory of analyzing a run in a separate process, in MB."""
-    command = [sys.executable, "-c", PEAK, str(path)]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+def peaks(paths: Iterable[Path], only: Iterable[str] = ()) -> list[float]:
+    """Return the peak resident memory in MB of one process after it has analyzed each of the runs, in this order."""
+    command = [sys.executable, "-c", PEAKS, ",".join(only), *map(str, paths)]
+    return [float(line) for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print both peaks and their difference."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
     parser.add_argument("--counts", type=int, nargs=2, default=[20, 2000], metavar="N", help="checkpoints of both runs")
+    parser.add_argument("--only", default="", metavar="NAMES", help="names of analyses, separated by commas")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes to the preset nanda2023")
     chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
-        peaks = [peak(draw(Path(folder) / str(count), count, chosen.overrides)) for count in chosen.counts]
-    parts = (f"{count:,} checkpoints {mb:.0f} MB" for count, mb in zip(chosen.counts, peaks, strict=True))
-    print(f"peak memory of analyze: {', '.join(parts)}, {peaks[1] - peaks[0]:+.0f} MB")
+        runs = [draw(Path(folder) / str(count), count, chosen.overrides) for count in chosen.counts]
+        few, many = peaks(runs, filter(None, chosen.only.split(",")))
+    parts = (f"{count:,} checkpoints {mb:.0f} MB" for count, mb in zip(chosen.counts, (few, many), strict=True))
+    print(f"peak memory of analyze: {', '.join(parts)}, {many - few:+.0f} MB")
 
 
 if __name__ == "__main__":

@@ -3,10 +3,13 @@
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.support.blank_figures import blank_figures
 
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")  # read once, when torch and numpy are imported; child processes inherit it
@@ -39,9 +42,10 @@ def published() -> Path:
 
 
 @pytest.fixture
-def quick(monkeypatch):
-    """Figures are made and left unsaved, which takes most of the time of a report."""
-    monkeypatch.setattr("grokinterp.figures.to_svg", lambda figure: b"<svg/>")
+def quick() -> Iterator[None]:
+    """Figures are drawn and left blank."""
+    with blank_figures():
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,13 +1,15 @@
 """Every benchmark runs, at a size that shows nothing but that it runs."""
 
-import subprocess
-import sys
+import json
+from argparse import Namespace
 
 import pytest
 import torch
 
 from benchmarks import accelerators, demo_analyses, demo_seeds, gpu, memory, presets, startup
+from benchmarks.__main__ import run_part
 from benchmarks.points import SMALL
+from benchmarks.report import results
 from benchmarks.turns import take_turns
 from grokinterp.experiment.problem import Problem
 from grokinterp.training import train
@@ -19,11 +21,13 @@ TOY = ["steps=20", "task.p=7", "model.d_model=8", "model.d_mlp=8", "evaluate_eve
 
 
 @pytest.mark.slow
-def test_the_step_and_the_analyses_are_timed(tmp_path):
-    out = tmp_path / "results.md"
-    command = [sys.executable, "-m", "benchmarks", "--small", "--rounds", "1", "--checkpoints", "1", "--out", str(out)]
-    subprocess.run(command, check=True, capture_output=True)
-    text = out.read_text(encoding="utf-8")
+def test_the_step_and_the_analyses_are_timed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)  # the run is kept under build/
+    found = {}
+    for part in ("train", "step", "analyses"):
+        run_part(Namespace(part=part, small=True, rounds=1, checkpoints=1))
+        found[part] = json.loads(capsys.readouterr().out)
+    text = results([found["step"]], found["analyses"])
     assert f"end (step {SMALL.steps})" in text
     assert "that run on every checkpoint" in text
 
@@ -62,11 +66,12 @@ def test_checkpoints_are_timed_and_weighed(tmp_path, capsys):
     train(changed(TINY, save={"every": 5}), tmp_path / "run", device="cpu")
     demo_analyses.main([str(tmp_path / "run"), "--rounds", "1"])
     assert "notebook, float64" in capsys.readouterr().out
-    memory.main(["--counts", "2", "3", "task.p=7"])
+    memory.main(["--counts", "2", "3", "--only", "performance", "task.p=7"])
     assert "2 checkpoints" in capsys.readouterr().out
 
 
-def test_commands_are_timed(capsys):
+def test_commands_are_timed(capsys, monkeypatch):
+    monkeypatch.setattr(startup, "PYTHON", {"import grokinterp": "import grokinterp"})
     startup.main(["--rounds", "1", "presets"])
     assert "\n| grokinterp presets | " in capsys.readouterr().out
 

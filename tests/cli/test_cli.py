@@ -18,6 +18,7 @@ from grokinterp.cli.entry import run as run_command_line
 from grokinterp.experiment import Experiment
 from grokinterp.models import MODELS
 from grokinterp.presets import Preset
+from grokinterp.report import write_report
 from grokinterp.runs.trajectory import Trajectory
 from grokinterp.tasks import TASKS
 from grokinterp.training import train
@@ -27,6 +28,8 @@ from tests.support.warm_cli import Done
 
 SMALL = ["task.p=7", "model.d_model=16", "model.n_heads=2", "model.d_mlp=16", "steps=20", "save.every=5"]
 SMALL += ["split.pairs=unordered"]  # nothing to diagnose
+FEW = changed(save={"every": 100, "dense_until": 0, "transition_every": 100}, steps=6)
+"""A run of two checkpoints, because every analysis runs on both."""
 
 
 @pytest.fixture(autouse=True)
@@ -110,20 +113,21 @@ def test_tasks_and_models_are_listed_with_every_parameter_as_an_override(grokint
 
 @pytest.mark.usefixtures("quick")
 def test_train_analyze_and_report(grokinterp, folder):
-    done = grokinterp("train", *SMALL, "name=mine", "seed=3", "--device", "cpu")
+    small = [*SMALL, "save.every=10", "name=mine", "seed=3"]
+    done = grokinterp("train", *small, "--device", "cpu")
     assert done.code == 0, done.err
     (run,) = folder.glob("checkpoints/mine-*")
     assert re.fullmatch(r"mine-[0-9a-f]{10}", run.name)
-    assert done.out == f"checkpoints/{run.name}: 5 checkpoints, finished at step 20\n"
+    assert done.out == f"checkpoints/{run.name}: 3 checkpoints, finished at step 20\n"
     assert re.search(r"training 20/20, [\d.]+/s, 0 s left", done.err)
-    assert Trajectory.open(run).experiment == Experiment().override([*SMALL, "name=mine", "seed=3"])
+    assert Trajectory.open(run).experiment == Experiment().override(small)
 
-    done = grokinterp("analyze", run, "--every", 4)
+    done = grokinterp("analyze", run, "--every", 2)
     assert done.code == 0, done.err
     assert list(dict.fromkeys(line[:18].strip() for line in done.out.splitlines())) == SUMMARY
     assert re.search(r"analyzing 2/2", done.err)
 
-    done = grokinterp("analyze", run, "--every", 4, "--json")
+    done = grokinterp("analyze", run, "--every", 2, "--json")
     summary = json.loads(done.out)
     assert set(summary) >= {"run", "steps", "phases", "skipped", "measures"}
     assert summary["steps"] == [0, 20]
@@ -161,30 +165,56 @@ def test_resume_needs_no_configuration(grokinterp, finished):
     assert "was trained with another configuration: seed=0 there, 5 here, steps=30 there, 7 here" in line
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    """The content of every file under a folder."""
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
 @pytest.mark.usefixtures("quick")
-def test_the_demo(grokinterp, monkeypatch, folder):
-    monkeypatch.setitem(presets.PRESETS, "demo", Preset(TINY, "tiny"))
-    for _ in range(2):  # the second time everything is there already
-        done = grokinterp("demo")
-        assert done.code == 0, done.err
-        lines = done.out.splitlines()
-        *summary, blank, report, run = lines
-        assert [line for line in summary if line.startswith("verdict  ")]
-        assert blank == ""
-        assert report.endswith("/reports/demo.html")
-        assert (folder / "reports" / "demo.html").is_file()
-        assert Path(run.split()[1]).is_dir()
+def test_a_second_demo_neither_trains_nor_analyzes(grokinterp, monkeypatch, folder):
+    monkeypatch.setitem(presets.PRESETS, "demo", Preset(FEW, "tiny"))
+    first = grokinterp("demo")
+    assert first.code == 0, first.err
+    *summary, blank, report, run = first.out.splitlines()
+    assert [line for line in summary if line.startswith("verdict  ")]
+    assert blank == ""
+    assert report == f"report  {folder.resolve()}/reports/demo.html"
+    assert "analyzing 2/2" in first.err
+    run = Path(run.split()[1])
+    before, saved = contents(folder), [file.stat().st_mtime_ns for file in run.glob("checkpoints/*")]
+    again = grokinterp("demo")
+    assert (again.code, again.out) == (0, first.out)
+    assert all(" 0.0/s" in line for line in re.findall(r"^training .*$", again.err, re.MULTILINE))
+    assert "analyzing" not in again.err
+    assert [file.stat().st_mtime_ns for file in run.glob("checkpoints/*")] == saved
+    after = contents(folder)
+    changed_files = {name for name in before | after if before.get(name) != after.get(name)}
+    notes = ("lock", "analysis/lock", "analysis/complete.json")  # last holder, last holder, times of files
+    assert changed_files <= {str(run / name) for name in notes}
 
 
-def test_analyze_says_which_checkpoints_it_skipped(grokinterp, tmp_path):
-    run = draw_checkpoints(tmp_path / "run")
-    path = run.directory.checkpoint_path(10)
-    path.write_bytes(path.read_bytes()[:-7])
+@pytest.mark.usefixtures("quick")
+def test_a_damaged_checkpoint_is_skipped_named_counted_and_left_alone(grokinterp, tmp_path):
+    run = draw_checkpoints(tmp_path / "run", steps=(0, 10, 20, 30))
+    truncated, flipped = (run.directory.checkpoint_path(step) for step in (10, 20))
+    truncated.write_bytes(truncated.read_bytes()[:-7])
+    content = bytearray(flipped.read_bytes())
+    content[len(content) // 2] ^= 1
+    flipped.write_bytes(content)
     done = grokinterp("analyze", run.path, "--json", "--only", "performance, weight_norms")
     assert done.code == 0
-    assert [entry["step"] for entry in json.loads(done.out)["skipped"]] == [10]
-    assert done.err.splitlines()[-2].startswith("skipped checkpoint 10: truncated")
-    assert done.err.splitlines()[-1] == "1 damaged checkpoint skipped"
+    summary = json.loads(done.out)
+    assert [entry["step"] for entry in summary["skipped"]] == [10, 20]
+    assert all(len(entry["reason"]) > 10 for entry in summary["skipped"])
+    assert summary["steps"] == [0, 30]
+    *_, first, second, count = done.err.splitlines()
+    assert first.startswith("skipped checkpoint 10: truncated")
+    assert second.startswith("skipped checkpoint 20: ")
+    assert count == "2 damaged checkpoints skipped"
+    page = write_report(run.path, tmp_path / "damaged.html").read_text(encoding="utf-8")
+    assert "2 damaged checkpoint" in page
+    assert all(entry["reason"].split(":")[0] in page for entry in summary["skipped"])
+    assert flipped.read_bytes() == bytes(content)
 
 
 def test_a_diverged_run_is_an_error(grokinterp):

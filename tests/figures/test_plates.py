@@ -1,6 +1,5 @@
 """Laws of every plate: labeled axes inside the figure, the same bytes every time, and nothing drawn from nothing."""
 
-import dataclasses
 import xml.etree.ElementTree as ElementTree
 
 import matplotlib as mpl
@@ -15,11 +14,18 @@ from grokinterp.report.chapters import CHAPTERS
 from grokinterp.report.content import view_of
 from grokinterp.report.plate import Plate, View
 from grokinterp.runs.results import Results
+from tests.cases.analyses import analyze_briefly
+from tests.support.deep_data import deep_analyses
 from tests.support.figure_axes import assert_labeled, assert_nothing_leaves
-from tests.support.report_data import KINDS, write_kind, write_run
+from tests.support.report_data import KINDS, analyses, write_kind, write_run
+from tests.support.small_runs import draw_checkpoints
 
 ALL = [plate for chapter in CHAPTERS for plate in (*chapter.checkpoint_plates, *chapter.plates)]
-PLATES = {plate.title: plate for plate in (*ALL, *timeline.PLATES)}
+AT = np.array([0, 1])
+PLANTED = analyses(AT, 13).keys() | deep_analyses(AT, 13).keys()
+"""Analyses for which tests/support plants values."""
+
+PLATES = {plate.title: plate for plate in (*ALL, *timeline.PLATES) if PLANTED.issuperset(plate.analyses)}
 OF_METRICS = {"Curves over the optimizer steps", "Settings over the optimizer steps", "Order of learning"}
 """Figures that need more than analyses."""
 
@@ -71,19 +77,34 @@ def drawn(plate: Plate, view: View) -> Figure:
 DRAWN = [title for title in PLATES if title != "Settings over the optimizer steps"]
 
 
-def test_every_plate_has_a_title_of_its_own_and_a_name():
-    assert len(PLATES) == len(ALL) + len(timeline.PLATES)
-    assert all(dataclasses.is_dataclass(plate) and plate.title[0].isupper() for plate in PLATES.values())
+def test_every_plate_has_a_title_of_its_own():
+    titles = [plate.title for plate in (*ALL, *timeline.PLATES)]
+    assert len(set(titles)) == len(titles)
+    assert all(title[0].isupper() for title in titles)
+
+
+def assert_readable(plate: Plate, view: View) -> None:
+    """Every axis has a label, nothing leaves the figure, and the caption is a sentence."""
+    figure = drawn(plate, view)
+    assert_labeled(figure)
+    assert_nothing_leaves(figure)
+    text = plate.text(plate.data(view), view)
+    assert text.endswith(".")
+    assert "{" not in text
 
 
 @pytest.mark.parametrize("title", DRAWN)
 def test_every_axis_is_labeled_and_nothing_leaves_the_figure(title, view):
-    figure = drawn(PLATES[title], view)
-    assert_labeled(figure)
-    assert_nothing_leaves(figure)
-    text = PLATES[title].text(PLATES[title].data(view), view)
-    assert text.endswith(".")
-    assert "{" not in text
+    assert_readable(PLATES[title], view)
+
+
+def test_a_plate_without_planted_values_draws_what_is_measured(tmp_path):
+    """A new plate needs no line in tests/support."""
+    others = [plate for plate in ALL if not PLANTED.issuperset(plate.analyses)]
+    names = {name for plate in others for name in plate.analyses}
+    results = analyze_briefly(draw_checkpoints(tmp_path / "run"), only=names or ["performance"])
+    for plate in others:
+        assert_readable(plate, view_of(results))
 
 
 @pytest.mark.parametrize(("kind", "title"), [

@@ -85,7 +85,7 @@ listings.analyses()
 def package(tmp_path) -> Path:
     """A copy of this package with an analysis added to its chapter on the landscape."""
     copy = tmp_path / "grokinterp"
-    shutil.copytree(Path(grokinterp.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(Path(grokinterp.__file__).parent, copy)
     (copy / "analysis" / "landscape" / "unembedding.py").write_text(FILE)
     replace(
         copy / "analysis" / "landscape" / "__init__.py", "\nCHAPTER = (\n", f"{IMPORT}\nFEW = 2\n\nCHAPTER = (\n{LINE}"

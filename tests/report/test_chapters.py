@@ -8,15 +8,16 @@ import pytest
 import xarray as xr
 
 from grokinterp.report import render
-from grokinterp.report.chapters import CHAPTERS, Section
+from grokinterp.report.chapters import Section
 from grokinterp.report.circuit import MEANINGS
 from grokinterp.report.content import content, view_of
 from grokinterp.report.explorer import explorer
 from grokinterp.runs.datasets import read_analysis, write_analysis, write_not_defined
 from grokinterp.runs.results import Results
 from grokinterp.runs.summary import lines as summary_lines
+from tests.support.blank_figures import blank_figures
 from tests.support.report_data import LAST, write_run
-from tests.support.report_page import Page, report_of
+from tests.support.report_page import UNDRAWN, Page, chapters_of, report_of
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +27,7 @@ def planted(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def deep(planted) -> dict:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("grokinterp.figures.to_svg", lambda figure: b"<svg/>")
+    with blank_figures():
         return content(view_of(Results.open(planted)))
 
 
@@ -72,7 +72,7 @@ def test_an_imported_network_is_judged_by_its_last_checkpoint_alone(without, ver
     numbers = {"train_accuracy": 1.0, "test_accuracy": 0.9, "test_loss": 0.2}
     data = data.assign({name: data[name] * 0 + value for name, value in numbers.items()}).drop_vars(without)
     write_analysis(path, "performance", data)
-    text = Page(render(Results.open(path))).text
+    text = Page(render(Results.open(path), UNDRAWN)).text
     assert verdict in text
     assert sentence in text
     assert "No phase could be dated: the run was imported without curves" in text
@@ -96,12 +96,8 @@ WITHOUT = ("logit_attribution", "sharpness", "idealized_network")
 def test_a_chapter_names_what_it_lacks(tmp_path):
     path = write_run(tmp_path / "run", deep=True, without=WITHOUT)
     write_not_defined(path, {"logit_attribution": "the model mlp has no residual stream"})
-    planted = {*Results.open(path).analyses, *WITHOUT}
-    chapters = [
-        chapter._replace(plates=tuple(plate for plate in chapter.plates if planted.issuperset(plate.analyses)))
-        for chapter in CHAPTERS
-    ]
-    found = content(view_of(Results.open(path)), chapters)
+    results = Results.open(path)
+    found = content(view_of(results), chapters_of({*results.analyses, *WITHOUT}))
     missing = {section.name: section.gallery.missing for section in found["sections"]}
     assert missing["inside"] == "Not shown: logit attribution (the model mlp has no residual stream)."
     assert missing["landscape"] == "Not shown: sharpness (not analyzed)."
@@ -113,7 +109,7 @@ def test_a_chapter_names_what_it_lacks(tmp_path):
 def test_without_phases_the_last_checkpoint_is_shown_among_the_structure(tmp_path):
     path = write_run(tmp_path / "run", steps=1, evaluations=1)
     (path / "environment.json").write_text(json.dumps({"release": "chughtai"}))
-    found = content(view_of(Results.open(path)))
+    found = content(view_of(Results.open(path)), UNDRAWN)
     titles = [picture.alt for picture in chapter(found, "structure").gallery.pictures]
     assert titles[:3] == ["Spectra and logits", "Attention patterns", "Embedding circles"]
     assert found["phases"] == []
@@ -127,7 +123,7 @@ def test_every_verdict_on_the_circuit_has_a_sentence_and_only_a_found_one_a_tile
     values = np.repeat([[name == circuit for name in names]], 2, axis=0)
     write_analysis(path, "circuit", xr.Dataset({"is_circuit": (("step", "circuit"), values)},
                                                {"step": at, "circuit": names}))  # fmt: skip
-    found = content(view_of(Results.open(path)))
+    found = content(view_of(Results.open(path)), UNDRAWN)
     assert "{" not in chapter(found, "circuit").lead
     assert ("circuit" in [tile.label for tile in found["tiles"]]) == (circuit != "none")
 
@@ -139,7 +135,7 @@ def test_a_verdict_names_what_it_is_close_to_and_what_is_unexplained(tmp_path):
     write_analysis(path, "circuit", xr.Dataset(
         {"is_circuit": (("step", "circuit"), verdict), "is_close_to": (("step", "circuit"), close)},
         {"step": [0, LAST], "circuit": names}))  # fmt: skip
-    found = content(view_of(Results.open(path)))
+    found = content(view_of(Results.open(path)), UNDRAWN)
     lead = chapter(found, "circuit").lead
     assert "close to that for the verdict “mixed”" in lead
     share = next(tile.value for tile in found["tiles"] if tile.label == "logits explained")
@@ -151,7 +147,7 @@ def test_a_verdict_names_what_it_is_close_to_and_what_is_unexplained(tmp_path):
 @pytest.mark.usefixtures("quick")
 def test_maps_of_few_checkpoints_are_shown_and_say_so(tmp_path):
     view = view_of(Results.open(write_run(tmp_path / "run", steps=601)))
-    page, frames = content(view), explorer(view, budget=3_000_000).frames
+    page, frames = content(view, UNDRAWN), explorer(view, budget=3_000_000).frames
     assert len(frames["steps"]) == 200
     assert frames["total"] == 601
     assert {"logit_by_label", "attention_to_a"} <= frames["panels"].keys()
@@ -159,5 +155,5 @@ def test_maps_of_few_checkpoints_are_shown_and_say_so(tmp_path):
     spectra, attention, _ = page["phases"][2].gallery.pictures
     assert spectra.caption.endswith("Measured at 200 of 601 checkpoints.")
     assert attention.caption.endswith("Measured at 200 of 601 checkpoints.")
-    html = render(Results.open(tmp_path / "run"))
+    html = render(Results.open(tmp_path / "run"), UNDRAWN)
     assert "200 of 601 checkpoints. Arrow keys" in html

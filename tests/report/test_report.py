@@ -17,7 +17,6 @@ from grokinterp.models import TransformerSpec
 from grokinterp.page import for_script
 from grokinterp.phases import Phase
 from grokinterp.report import render, write_report
-from grokinterp.report.chapters import CHAPTERS
 from grokinterp.report.content import content, view_of
 from grokinterp.report.explorer import explorer
 from grokinterp.report.phase_table import MEASURES, Row, checkpoints_of, rows
@@ -25,15 +24,17 @@ from grokinterp.report.plate import View
 from grokinterp.report.vocabulary import READ_AT, TWO_OPERANDS
 from grokinterp.runs.datasets import read_analysis, write_analysis, write_not_defined
 from grokinterp.runs.results import Results
+from tests.support.blank_figures import blank_figures
 from tests.support.report_data import (
     KEYS,
     KINDS,
     NOT_A_GROUP,
     NOT_CYCLIC,
+    analyses,
     write_kind,
     write_run,
 )
-from tests.support.report_page import PAYLOADS, Page
+from tests.support.report_page import PAYLOADS, UNDRAWN, Page, chapters_of
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,9 @@ def planted(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def html(planted) -> str:
-    return render(Results.open(planted))
+    results = Results.open(planted)
+    with blank_figures():
+        return render(results, chapters_of(results.analyses))
 
 
 class Shown(NamedTuple):
@@ -57,26 +60,29 @@ class Shown(NamedTuple):
 def kinds(tmp_path_factory) -> dict[str, Shown]:
     """Every kind of run, its page rendered once."""
     folder, shown = tmp_path_factory.mktemp("kinds"), {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("grokinterp.figures.to_svg", lambda figure: b"<svg/>")
+    with blank_figures():
         for i, kind in enumerate(KINDS):
             results = Results.open(write_kind(folder / f"{i}", kind))
             shown[kind] = Shown(view_of(results), Page(render(results)).text)
     return shown
 
 
-def test_a_report_is_written_where_asked_and_is_the_same_every_time(planted, html, tmp_path):
-    out = write_report(planted, tmp_path / "new" / "report.html")
+SHOWN = {"performance", "embedding_circles", "logit_spectrum", "gradient_weight_alignment"}
+UNSHOWN = tuple(analyses(np.array([0, 1]), 13).keys() - SHOWN)
+
+
+def test_a_report_with_its_figures_is_written_where_asked_and_is_the_same_every_time(tmp_path):
+    path = write_run(tmp_path / "run", without=UNSHOWN)
+    out = write_report(path, tmp_path / "new" / "report.html")
     assert out == tmp_path / "new" / "report.html"
-    assert out.read_bytes() == html.encode("utf-8")
+    assert out.read_bytes() == render(Results.open(path)).encode("utf-8")
     assert [path.name for path in out.parent.iterdir()] == ["report.html"]
 
 
-@pytest.mark.usefixtures("quick")
-def test_the_default_is_the_reports_folder(planted, tmp_path, monkeypatch):
+def test_the_default_is_the_reports_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert write_report(planted) == Path("reports/planted.html")
-    assert (tmp_path / "reports" / "planted.html").is_file()
+    assert write_report(write_run(tmp_path / "mine", steps=0, evaluations=0)) == Path("reports/mine.html")
+    assert (tmp_path / "reports" / "mine.html").is_file()
 
 
 def test_no_run_directory_no_report(tmp_path):
@@ -85,11 +91,11 @@ def test_no_run_directory_no_report(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.usefixtures("quick")
-def test_a_folder_in_the_way_is_one_line(planted, tmp_path):
+def test_a_folder_in_the_way_is_one_line(tmp_path):
     (tmp_path / "out.html").mkdir()
+    run = write_run(tmp_path / "run", steps=0, evaluations=0)
     with pytest.raises(GrokinterpError, match=r"cannot write .*out\.html"):
-        write_report(planted, tmp_path / "out.html")
+        write_report(run, tmp_path / "out.html")
 
 
 def test_the_page_tells_the_whole_run(html):
@@ -108,7 +114,7 @@ def test_the_page_tells_the_whole_run(html):
 def test_every_plate_is_on_the_page_with_its_caption(html, planted):
     view, page = view_of(Results.open(planted)), Page(html)
     alts = [image["alt"] for image in page.all("img")]
-    for plate in (plate for chapter in CHAPTERS for plate in chapter.plates if plate.analyses != ("answer_spectrum",)):
+    for plate in (plate for chapter in chapters_of(view.results.analyses) for plate in chapter.plates):
         data = plate.data(view)
         if plate.draw(data, view) is not None:
             assert plate.title in alts
@@ -126,7 +132,7 @@ def test_the_glossary_has_every_analysis_and_the_papers_it_cites(planted, quick)
     write_analysis(path, "grafts", grafts)
     undrawn = grafts[["graft_loss"]].rename(graft_loss="share").assign_attrs(title="Group power", chapter="groups")
     write_analysis(path, "group_power", undrawn)
-    shown = content(view_of(Results.open(path)))
+    shown = content(view_of(Results.open(path)), UNDRAWN)
     groups = {group.title: {entry.title: entry for entry in group.entries} for group in shown["glossary"]}
     names = {title for entries in groups.values() for title in entries}
     assert {name.replace("_", " ").capitalize() for name in Results.open(path).analyses} <= names
@@ -205,8 +211,8 @@ def poisoned(path: Path) -> Path:
 
 @pytest.mark.usefixtures("quick")
 def test_payloads_are_shown_and_not_run(tmp_path):
-    clean = Page(render(Results.open(write_run(tmp_path / "clean", steps=2))))
-    page = Page(render(Results.open(poisoned(tmp_path / "poisoned"))))
+    clean = Page(render(Results.open(write_run(tmp_path / "clean", steps=2)), UNDRAWN))
+    page = Page(render(Results.open(poisoned(tmp_path / "poisoned")), UNDRAWN))
     assert {tag for tag, _ in page.elements} <= {tag for tag, _ in clean.elements}
     assert page.all("script") == clean.all("script")
     shown = page.text.replace("\x00", "")
@@ -222,7 +228,7 @@ def test_payloads_cannot_leave_the_data_of_the_script(payload):
 
 
 def test_a_parameter_name_cannot_leave_its_figure(tmp_path):
-    path = write_run(tmp_path / "run")
+    path = write_run(tmp_path / "run", without=UNSHOWN)
     clean = Page(render(Results.open(path)))
     data = read_analysis(path, "gradient_weight_alignment")
     names = ["</svg><script>alert(1)</script>", "$\\frac{", "a\"b'c", "%3Cscript%3E"]
@@ -238,7 +244,7 @@ def test_missing_analyses_are_named(tmp_path):
         "gradient_weight_alignment", "logit_spectrum",
     )  # fmt: skip
     path = write_run(tmp_path / "run", without=without)
-    text, seen = Page(render(Results.open(path))).text, explorer(view_of(Results.open(path)), budget=10**6)
+    text, seen = Page(render(Results.open(path), UNDRAWN)).text, explorer(view_of(Results.open(path)), budget=10**6)
     assert seen.missing == "Not shown: embedding circles, attention map and logit map (not analyzed)."
     assert "Not shown: softmax collapse and gradient weight alignment (not analyzed)." in text
     assert "not measured" in text

@@ -11,10 +11,11 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
-from grokinterp.report import write_report
+from grokinterp.report import render, write_report
+from grokinterp.runs.results import Results
 from tests.support.browser import drawn, press, show, slider, start, step
 from tests.support.report_data import KINDS, write_kind, write_run
-from tests.support.report_page import PAYLOADS
+from tests.support.report_page import PAYLOADS, UNDRAWN
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -166,6 +167,14 @@ def test_a_report_is_whole_without_javascript(page, tmp_path):
         browser.quit()
 
 
+def undrawn(run: Path) -> Path:
+    """The report of a run with empty figures."""
+    page = run.with_suffix(".html")
+    page.write_text(render(Results.open(run), UNDRAWN), encoding="utf-8")
+    return page
+
+
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(
     "options",
     [
@@ -180,9 +189,8 @@ def test_a_report_is_whole_without_javascript(page, tmp_path):
     ],
     ids=str,
 )
-def test_unusual_runs_open_in_silence(browser, tmp_path, options, monkeypatch):
-    monkeypatch.setattr("grokinterp.figures.to_svg", lambda figure: b'<svg xmlns="http://www.w3.org/2000/svg"/>')
-    report = write_report(write_run(tmp_path / "run", **options), tmp_path / "report.html")
+def test_unusual_runs_open_in_silence(browser, tmp_path, options):
+    report = undrawn(write_run(tmp_path / "run", **options))
     assert show(browser, report) == []
     assert browser.get_log("browser") == []
     if browser.find_elements(By.ID, "slider") and len(drawn(browser)) and options.get("steps", 25) > 1:
@@ -190,11 +198,10 @@ def test_unusual_runs_open_in_silence(browser, tmp_path, options, monkeypatch):
         assert browser.get_log("browser") == []
 
 
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_run_opens_in_silence_and_moves(browser, tmp_path, kind, monkeypatch):
-    if kind != "group by MLP":  # one with its figures
-        monkeypatch.setattr("grokinterp.figures.to_svg", lambda figure: b'<svg xmlns="http://www.w3.org/2000/svg"/>')
-    report = write_report(write_kind(tmp_path / "run", kind), tmp_path / "report.html")
+def test_every_kind_of_run_opens_in_silence_and_moves(browser, tmp_path, kind):
+    report = undrawn(write_kind(tmp_path / "run", kind))
     assert show(browser, report) == []
     last = drawn(browser)
     press(browser, Keys.HOME)
@@ -204,15 +211,13 @@ def test_every_kind_of_run_opens_in_silence_and_moves(browser, tmp_path, kind, m
     assert browser.get_log("browser") == []
 
 
+@pytest.mark.usefixtures("quick")
 def test_payloads_do_nothing(browser, tmp_path, monkeypatch):
-    from grokinterp.runs.results import Results
-
-    monkeypatch.setattr("grokinterp.figures.to_svg", lambda figure: b'<svg xmlns="http://www.w3.org/2000/svg"/>')
     monkeypatch.setattr(Results, "skipped", property(lambda self: dict(enumerate(PAYLOADS))))
     changes = {"task": {payload: payload for payload in PAYLOADS}, "model": {}}
     path = write_run(tmp_path / "run", name="".join(PAYLOADS), changes=changes)
     (path / "environment.json").write_text(json.dumps(dict.fromkeys(PAYLOADS, PAYLOADS)))
-    page = write_report(path, tmp_path / "report.html")
+    page = undrawn(path)
     assert show(browser, page) == []
     assert browser.get_log("browser") == []
     shown = browser.find_element(By.ID, "provenance").text

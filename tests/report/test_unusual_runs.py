@@ -80,16 +80,21 @@ def test_five_thousand_checkpoints(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("separable", [True, False])
-def test_a_report_at_the_size_of_the_published_network_is_under_five_megabytes(tmp_path, separable):
-    path = write_run(tmp_path / "run", p=113, steps=120, evaluations=2501, separable=separable)
+def test_a_report_at_the_size_of_the_published_network_is_under_five_megabytes(tmp_path):
+    path = write_run(tmp_path / "run", p=113, steps=120, evaluations=2501)
     html = render(Results.open(path))
     assert len(html.encode()) < 5e6
-    shown = int(re.search(r"(\d+) of 120 checkpoints", html)[1])
-    assert shown > (60 if separable else 10)
+    assert int(re.search(r"(\d+) of 120 checkpoints", html)[1]) > 60
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("quick")
+def test_attention_that_is_not_separable_costs_checkpoints_of_the_slider(tmp_path):
+    html = report_of(tmp_path / "run", p=113, steps=120, evaluations=2501, separable=False)
+    assert len(html.encode()) < 5e6
+    assert int(re.search(r"(\d+) of 120 checkpoints", html)[1]) > 10
+
+
+@pytest.mark.usefixtures("quick")
 def test_eight_heads_of_noise_on_s5_are_under_five_megabytes(tmp_path):
     path = write_run(tmp_path / "run", p=120, steps=60, n_heads=8)
     data = read_analysis(path, "attention_map")

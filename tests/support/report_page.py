@@ -1,9 +1,15 @@
 """A report as a reader of HTML sees it."""
 
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from grokinterp.report import render
+from grokinterp.report.chapters import CHAPTERS, Chapter
+from grokinterp.report.plate import Plate
 from grokinterp.runs.results import Results
 from tests.support.report_data import write_run
 
@@ -47,6 +53,24 @@ class Page(HTMLParser):
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]
+
+
+def chapters_of(names: Iterable[str]) -> list[Chapter]:
+    """The chapters of a page with the plates of these analyses alone."""
+    known = set(names)
+    return with_plates(lambda plates: tuple(plate for plate in plates if known.issuperset(plate.analyses)))
+
+
+def with_plates(change: Callable[[Sequence[Plate]], tuple[Plate, ...]]) -> list[Chapter]:
+    """The chapters with other plates."""
+    return [
+        chapter._replace(checkpoint_plates=change(chapter.checkpoint_plates), plates=change(chapter.plates))
+        for chapter in CHAPTERS
+    ]
+
+
+UNDRAWN = with_plates(lambda plates: tuple(replace(plate, draw=lambda data, view: Figure()) for plate in plates))
+"""The chapters with their captions under empty figures: drawing takes most of the time of a page."""
 
 
 def report_of(path: Path, **options) -> str:

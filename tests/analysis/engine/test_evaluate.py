@@ -11,7 +11,6 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from grokinterp import analysis as analyses
 from grokinterp.analysis import ANALYSES, evaluate, performance, progress_measures, weight_norms
 from grokinterp.analysis.engine.coordinates import Setting, coordinates
 from grokinterp.errors import RunDirectoryError
@@ -43,14 +42,6 @@ def runs(tmp_path_factory) -> dict[str, Trajectory]:
         name: replace(NOISY, model=spec, task=replace(TINY.task, p=tasks[name])) for name, spec in MODELS.items()
     }
     return {name: draw_checkpoints(path / name, experiment) for name, experiment in experiments.items()}
-
-
-NO_ANALYSES = {"analyze", "calibrate_llc", "evaluate", "filtered_alignment"}
-"""Public functions that take something else than a checkpoint."""
-
-
-def test_every_analysis_is_exported():
-    assert {name for name in analyses.__all__ if name.islower()} - NO_ANALYSES == set(cases.ANALYSES)
 
 
 @pytest.mark.parametrize("name", [name for name in cases.ANALYSES if name not in cases.LOOPED])
