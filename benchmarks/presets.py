@@ -42,7 +42,7 @@ def measure(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
         start = time.perf_counter()
         run = train(experiment, Path(folder) / "run", progress=True)
         seconds = time.perf_counter() - start
-        results = analyze(run, every=len(run.steps))
+        results = analyze(run, only=["performance", "logit_spectrum", "weight_norms"], every=len(run.steps))
         history, measures = results.history, results.measures()
         status = results.directory.status
     names = ("train_accuracy", "test_accuracy", "train_loss", "test_loss", "logit_fve", "weight_norm")

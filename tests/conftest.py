@@ -17,6 +17,10 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # every child process would com
 sys.dont_write_bytecode = False
 os.environ |= {"HF_HUB_OFFLINE": "1", "WANDB_MODE": "disabled", "MPLBACKEND": "Agg", "NO_COLOR": "1"}
 
+MEMORY = Path("/dev/shm")
+if os.access(MEMORY, os.W_OK):  # every save is synced, for which tests would wait longer than for anything else
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
 ROOT = Path(__file__).resolve().parent.parent
 IN_CI = os.environ.get("CI") == "true"
 TOOLS = {"browser": ("chromium", "chromedriver"), "strace": ("strace",)}

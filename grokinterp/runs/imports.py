@@ -2,7 +2,7 @@
 
 import ast
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +15,10 @@ CONFIGURED = ("tasks", "models")
 """Subpackages whose modules are selected by the configuration of a run, with or without an import statement."""
 
 
+State = tuple[Path, int, int]
+"""A file with its modification time and size."""
+
+
 class Name(NamedTuple):
     """A name and the module that it is imported from; an empty name stands for the whole module."""
 
@@ -22,25 +26,25 @@ class Name(NamedTuple):
     name: str = ""
 
 
-def closure(paths: Iterable[Path]) -> set[Path]:
-    """Return the given files and all files that they import, directly or indirectly."""
-    found, waiting = set(paths), list(paths)
-    while waiting:
-        new = set(imports_of(*state(waiting.pop()))) - found
-        found |= new
-        waiting += new
-    return found
-
-
 def configured() -> list[Path]:
     """Return the files of all tasks and models."""
     return [path for room in CONFIGURED for path in (PACKAGE / room).rglob("*.py")]
 
 
-def state(path: Path) -> tuple[Path, int, int]:
+def state(path: Path) -> State:
     """Return a file with its modification time and size, which serve as a cache key for its content."""
     stat = path.stat()
     return path, stat.st_mtime_ns, stat.st_size
+
+
+def closure(paths: Iterable[Path], look: Callable[[Path], State] = state) -> set[Path]:
+    """Return the given files and all files that they import, directly or indirectly; ``look`` returns their states."""
+    found, waiting = set(paths), list(paths)
+    while waiting:
+        new = set(imports_of(*look(waiting.pop()))) - found
+        found |= new
+        waiting += new
+    return found
 
 
 @cache

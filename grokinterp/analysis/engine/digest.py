@@ -1,6 +1,7 @@
 """Digest of the code that an analysis depends on: its own file and all its direct and indirect imports."""
 
 import hashlib
+from collections.abc import Callable
 from inspect import getsource, unwrap
 from pathlib import Path
 from textwrap import dedent
@@ -10,6 +11,7 @@ from grokinterp.analysis.engine.labeled import Analysis
 from grokinterp.errors import ConfigError
 from grokinterp.runs.imports import (
     PACKAGE,
+    State,
     closure,
     code_digest_of,
     configured,
@@ -22,13 +24,13 @@ from grokinterp.runs.imports import (
 EVALUATE = PACKAGE / "analysis" / "engine" / "evaluate.py"
 
 
-def code_digest(analysis: Analysis) -> str:
+def code_digest(analysis: Analysis, look: Callable[[Path], State] = state) -> str:
     """Return a digest that changes when the code that determines the results of an analysis changes.
 
     This code is the file of the analysis, the file of ``evaluate``, all tasks and models, and every module of
     grokinterp and of the analysis' own package that these import, directly or indirectly. For an analysis defined in a
     notebook, its source and the source of the notebook functions that it calls replace the file. Comments and
-    docstrings do not count.
+    docstrings do not count. ``look`` returns the state of a file, which is the key of its digest.
 
     Raises:
         ConfigError: the analysis is not defined in a file, and its source is unknown.
@@ -45,7 +47,7 @@ def code_digest(analysis: Analysis) -> str:
         paths += [
             path for module in modules if is_of(module, "grokinterp") for path in files_of(module, PACKAGE.parent)
         ]
-    parts = sorted({*texts, *(code_digest_of(*state(path)) for path in closure(paths))})
+    parts = sorted({*texts, *(code_digest_of(*look(path)) for path in closure(paths, look))})
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

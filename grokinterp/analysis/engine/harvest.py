@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ from grokinterp.runs.datasets import (
     write_analysis,
     write_not_defined,
 )
+from grokinterp.runs.imports import state
 from grokinterp.runs.trajectory import Trajectory
 from grokinterp.storage.atomic import remove
 
@@ -58,7 +60,9 @@ class Harvest:
     ) -> None:
         self.trajectory, self.digests, self.skipped = trajectory, digests, skipped
         self.setting = Setting(trajectory.experiment, trajectory.empty_model(), final.arguments)
-        self.prints = {entry: fingerprint(trajectory, entry, final.marks) for entry in entries}
+        look = cache(state)  # one look at each file, on which most analyses depend
+        codes = {entry: code_digest(entry.analysis, look) for entry in entries}
+        self.prints = {entry: fingerprint(trajectory, entry, final.marks, codes[entry]) for entry in entries}
         self.kept = {entry: kept_results(trajectory, entry.name, self.prints[entry], digests) for entry in entries}
         self.fresh: dict[Entry, Collector] = {}
         self.undefined: dict[str, str] = {}
@@ -108,10 +112,10 @@ def steps_of(dataset: xr.Dataset | None) -> list[int]:
     return [] if dataset is None else dataset["step"].values.tolist()
 
 
-def fingerprint(trajectory: Trajectory, entry: Entry, marks: Mapping[str, Any]) -> str:
+def fingerprint(trajectory: Trajectory, entry: Entry, marks: Mapping[str, Any], code: str) -> str:
     """Return a digest that changes when the run, the arguments of the analysis, or its code changes."""
     declared = declared_arguments(entry.analysis, marks)
-    content = [trajectory.directory.run_id, entry.name, declared, code_digest(entry.analysis)]
+    content = [trajectory.directory.run_id, entry.name, declared, code]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
