@@ -29,6 +29,9 @@ class GradientFilter(ABC):
     has_memory: ClassVar[bool]
     """Whether the filtered gradient depends on earlier gradients."""
 
+    is_elementwise: ClassVar[bool] = False
+    """Whether every entry of the filtered gradient depends on the same entry of the gradients only."""
+
     kind: str
 
     @property

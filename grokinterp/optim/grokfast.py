@@ -25,6 +25,7 @@ class Grokfast(GradientFilter):
     """
 
     has_memory: ClassVar[bool] = True
+    is_elementwise: ClassVar[bool] = True
 
     def __call__(
         self, gradient: Float[Tensor, "*shape"], weight: Float[Tensor, "*shape"], memory: Memory = None
@@ -187,9 +188,9 @@ def require_lamb(value: float) -> None:
         raise ConfigError("lamb", value, "must be 0 or positive, and finite")
 
 
-def amplified(slow: Float[Tensor, "*shape"], by: float) -> Float[Tensor, "*shape"] | None:
+def amplified(slow: Float[Tensor, "*shape"], by: float | Float[Tensor, "run 1"]) -> Float[Tensor, "*shape"] | None:
     """Return λ times the slow part, or None for λ = 0, since even + 0 would turn -0 into 0."""
-    return by * slow if by else None
+    return None if isinstance(by, float | int) and by == 0 else by * slow
 
 
 def sums_to_the_end(kept: Sequence[Float[Tensor, "*shape"]]) -> tuple[Float[Tensor, "*shape"], ...]:

@@ -1,11 +1,20 @@
 """Settings that change during a run."""
 
 from collections.abc import Mapping
-from typing import Any, final
+from typing import Any, Protocol, final, runtime_checkable
 
 from grokinterp.experiment import Optimization
 from grokinterp.optim import Evaluation
-from grokinterp.optim.filtering import Filtering
+
+
+@runtime_checkable
+class Amplifier(Protocol):
+    """The filters of a run."""
+
+    @property
+    def gain(self) -> float:
+        """The factor by which all filters together multiply a constant gradient."""
+        ...
 
 
 @final
@@ -18,7 +27,7 @@ class Rates:
         filtering: the filters of the optimizer, which know how far λ has been boosted (default: not at all).
     """
 
-    def __init__(self, optimization: Optimization, steps: int, filtering: Filtering | None = None) -> None:
+    def __init__(self, optimization: Optimization, steps: int, filtering: Amplifier | None = None) -> None:
         self.optimization, self.steps, self.filtering = optimization, steps, filtering
         plan = optimization.schedules
         self.schedules = {"lr": plan.lr, "weight_decay": plan.weight_decay, "batch_size": plan.batch_size}

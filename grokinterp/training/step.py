@@ -207,7 +207,7 @@ class Step:
             scale = torch.where(skip == 0, self.kept_norm / norm(self.parameters), 1.0)
             torch._foreach_mul_(self.parameters, scale.to(self.parameters[0].dtype))
         if self.averaged is not None and self.optimization.average is not None:
-            share = (1 - self.optimization.average) * (1 - skip)
+            share = (1 - self.optimization.average) * (1 - skip.double())
             torch._foreach_lerp_(self.averaged, self.parameters, [share.to(p.dtype) for p in self.parameters])
         self.applied += 1 - skip
 

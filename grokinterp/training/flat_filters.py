@@ -1,0 +1,104 @@
+"""Gradient filters of several runs at once, with their memory."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.func import vmap
+
+from grokinterp.optim import GradientFilter
+from grokinterp.optim.filter import Memory
+from grokinterp.optim.joined import joined
+from grokinterp.training.flat_optimizers import column
+from grokinterp.training.flat_weights import FlatWeights
+
+
+@final
+class FlatFilters:
+    """The filters of every run, in order, applied to gradients [run, weight].
+
+    Elementwise filters see all weights of all runs as one tensor; other filters see each parameter, by ``vmap`` over
+    the runs.
+
+    Args:
+        given: the filters of every run, of the same kinds.
+        weights: the weights of the runs.
+    """
+
+    def __init__(self, given: Sequence[Sequence[GradientFilter]], weights: FlatWeights) -> None:
+        self.given, self.weights = given, weights
+        self.factors = [1.0] * len(given)
+        self.memory: list[Memory] = [None] * len(given[0])
+        self.filters = self.boosted()
+
+    def boosted(self) -> list[GradientFilter]:
+        """Return the filters with each run's λ multiplied by its factor."""
+        runs = [
+            [one.boosted(factor) for one in filters] for filters, factor in zip(self.given, self.factors, strict=True)
+        ]
+        return [joined(of, lambda values: column(values, self.weights.values)) for of in zip(*runs, strict=True)]
+
+    def boost(self, run: int, factor: float) -> None:
+        """Multiply every λ of a run by ``factor`` from now on."""
+        self.factors[run] *= factor
+        self.filters = self.boosted()
+
+    def gain(self, run: int) -> float:
+        """Return the factor by which all filters together multiply a constant gradient of a run."""
+        gain = 1.0
+        for filter in self.given[run]:
+            gain *= filter.boosted(self.factors[run]).gain
+        return gain
+
+    def __call__(self, gradients: Float[Tensor, "run weight"]) -> Float[Tensor, "run weight"]:
+        """Return the filtered gradients of this step."""
+        for i, filter in enumerate(self.filters):
+            if filter.is_elementwise:
+                gradients, self.memory[i] = filter(gradients, self.weights.values, self.memory[i])
+            else:
+                gradients = self.by_parameter(filter, gradients)
+        return gradients
+
+    def by_parameter(
+        self, filter: GradientFilter, gradients: Float[Tensor, "run weight"]
+    ) -> Float[Tensor, "run weight"]:
+        """Apply a filter without memory to each parameter of each run."""
+        both = zip(self.weights.split(gradients), self.weights.split(self.weights.values), strict=True)
+        found = [vmap(lambda one, weight: filter(one, weight)[0])(one, weight) for one, weight in both]
+        return torch.cat([one.flatten(1) for one in found], dim=1)
+
+    def saved(self, run: int) -> dict[int, list[Memory]]:
+        """Return the memory of a run by parameter, as ``Filtering`` saves it."""
+        rows = [apply(memory, lambda rows: self.weights.split(rows[run])) for memory in self.memory]
+        parts = [[apply(memory, lambda views, i=i: views[i].clone()) for memory in rows] for i in self.weights.places]
+        return dict(enumerate(parts)) if any(memory is not None for memory in self.memory) else {}
+
+    def load(self, saved: Sequence[tuple[float, dict[int, list[Memory]]]]) -> None:
+        """Restore the factor and the memory of every run, which all have seen equally many gradients."""
+        self.factors = [factor for factor, _ in saved]
+        self.filters = self.boosted()
+        for i in range(len(self.memory)):
+            runs = [[memory[place][i] for place in self.weights.places] for _, memory in saved if memory]
+            self.memory[i] = together([together_in_row(parts) for parts in runs], torch.stack) if runs else None
+
+
+def apply(memory: Memory, change: Callable[[Any], Any]) -> Memory:
+    """Return a memory with each of its tensors changed."""
+    if isinstance(memory, tuple):
+        return tuple(apply(part, change) for part in memory)
+    return None if memory is None else change(memory)
+
+
+def together(memories: Sequence[Memory], join: Callable[[list[Tensor]], Tensor]) -> Memory:
+    """Return memories of the same structure as one, with their tensors joined."""
+    first = memories[0]
+    if isinstance(first, list | tuple):
+        return tuple(together(parts, join) for parts in zip(*memories, strict=True))
+    return None if first is None else join(list(memories))
+
+
+def together_in_row(memories: Sequence[Memory]) -> Memory:
+    """Return the memories of all parameters of a run as one memory of its row of weights."""
+    return together(memories, lambda parts: torch.cat([part.reshape(-1) for part in parts]))

@@ -1,0 +1,103 @@
+"""Optimizers of several runs at once, on buffers with a leading run axis: the arithmetic of torch's, row by row."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, final
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from grokinterp.experiment import Optimization
+
+PerRun = Float[Tensor, "run 1"]
+"""A setting of every run, as a column."""
+
+
+class FlatOptimizer(ABC):
+    """An optimizer whose settings are columns [run, 1] and whose moments have the shape of the weights."""
+
+    moments: ClassVar[tuple[str, ...]]
+    """The names of the moments, as in the state of torch's optimizer."""
+
+    counts: ClassVar[bool]
+    """Whether that state contains the number of steps."""
+
+    def __init__(self, weights: Float[Tensor, "run weight"]) -> None:
+        self.weights = weights
+        self.state = {name: torch.zeros_like(weights) for name in self.moments}
+        self.steps = torch.zeros(len(weights), 1, dtype=weights.dtype, device=weights.device)
+
+    @abstractmethod
+    def step(
+        self, gradient: Float[Tensor, "run weight"], lr: PerRun, weight_decay: PerRun, frozen: Bool[Tensor, "run 1"]
+    ) -> None:
+        """Update the weights and moments of every run that is not frozen."""
+
+
+@final
+class FlatAdam(FlatOptimizer):
+    """Adam, with decoupled weight decay (AdamW) or with weight decay added to the gradient.
+
+    Source: torch.optim.AdamW; Loshchilov and Hutter 2017 (AdamW).
+    """
+
+    moments = ("exp_avg", "exp_avg_sq")
+    counts = True
+
+    def __init__(self, weights: Float[Tensor, "run weight"], of: Sequence[Optimization]) -> None:
+        super().__init__(weights)
+        self.decoupled = of[0].optimizer == "adamw"
+        self.beta1, self.beta2 = (column([one.betas[i] for one in of], weights) for i in (0, 1))
+        self.eps = column([one.eps for one in of], weights)
+
+    def step(
+        self, gradient: Float[Tensor, "run weight"], lr: PerRun, weight_decay: PerRun, frozen: Bool[Tensor, "run 1"]
+    ) -> None:
+        if not self.decoupled:
+            gradient = gradient + weight_decay * self.weights
+        mean, square = self.state["exp_avg"], self.state["exp_avg_sq"]
+        mean.lerp_(gradient, torch.where(frozen, 0.0, 1 - self.beta1).expand_as(gradient))
+        square.lerp_(gradient * gradient, torch.where(frozen, 0.0, 1 - self.beta2).expand_as(gradient))
+        self.steps += ~frozen
+        if self.decoupled:
+            self.weights.mul_(torch.where(frozen, 1.0, 1 - lr * weight_decay))
+        root = (square / (1 - self.beta2**self.steps)).sqrt_().add_(self.eps)
+        length = torch.where(frozen, 0.0, lr / (1 - self.beta1**self.steps))
+        self.weights.sub_(torch.where(frozen, 0.0, length * mean / root))
+
+
+@final
+class FlatSGD(FlatOptimizer):
+    """Stochastic gradient descent with momentum, and weight decay added to the gradient.
+
+    Source: torch.optim.SGD.
+    """
+
+    moments = ("momentum_buffer",)
+    counts = False
+
+    def __init__(self, weights: Float[Tensor, "run weight"], of: Sequence[Optimization]) -> None:
+        super().__init__(weights)
+        self.momentum = column([one.momentum for one in of], weights)
+        if not any(one.momentum for one in of):
+            self.state = {}
+
+    def step(
+        self, gradient: Float[Tensor, "run weight"], lr: PerRun, weight_decay: PerRun, frozen: Bool[Tensor, "run 1"]
+    ) -> None:
+        gradient = gradient + weight_decay * self.weights
+        for moment in self.state.values():
+            gradient = moment.copy_(torch.where(frozen, moment, self.momentum * moment + gradient))
+        self.steps += ~frozen
+        self.weights.sub_(torch.where(frozen, 0.0, lr * gradient))
+
+
+def flat_optimizer(of: Sequence[Optimization], weights: Float[Tensor, "run weight"]) -> FlatOptimizer:
+    """Return the optimizer of several runs that differ only in its settings."""
+    return (FlatSGD if of[0].optimizer == "sgd" else FlatAdam)(weights, of)
+
+
+def column(values: Sequence[float], like: Tensor) -> PerRun:
+    """Return a number of every run as a column, in the precision and on the device of a tensor."""
+    return torch.tensor(values, dtype=like.dtype, device=like.device).unsqueeze(1)
