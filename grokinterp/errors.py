@@ -107,4 +107,4 @@ def require_choice(key: str, value: object, allowed: Collection[str]) -> None:
 
     >>> require_choice("read_at", "last", ("last", "first"))
     """
-    require(value in allowed, key, short(value), f"must be one of {', '.join(allowed)}")
+    require(isinstance(value, str) and value in allowed, key, short(value), f"must be one of {', '.join(allowed)}")

@@ -26,8 +26,10 @@ from grokinterp.models.places import ReadAt
 from grokinterp.models.recorded_spec import as_recorded
 from grokinterp.models.recorded_state import state_tensors
 from grokinterp.runs.trajectory import UPDATE
+from grokinterp.specification import require_type
 from grokinterp.storage import RunDirectory
 from grokinterp.storage.continuations import EXTERNAL
+from grokinterp.storage.files import path_of
 from grokinterp.storage.metrics_log import PROTECTION
 from grokinterp.tasks import RecordedTask, Task
 from grokinterp.training.continuation import continuation
@@ -106,6 +108,8 @@ class Recorder:
         updates: bool = True,
         resume: bool = False,
     ) -> None:
+        directory = path_of("directory", directory)
+        require_type("model", model, nn.Module)
         require_choice("loss", loss, get_args(LossForm))
         require_choice("read_at", read_at, get_args(ReadAt))
         with undisturbed(unwrapped(model)):
@@ -140,7 +144,7 @@ class Recorder:
             self.before: list[Tensor] | None = None
             self.last_step, self.is_open = -1, False
             self._held = ExitStack()
-            self.run = self._reopened(Path(directory)) if resume else self._created(Path(directory))
+            self.run = self._reopened(directory) if resume else self._created(directory)
             self._begin(file, updates=updates)
 
     def record(self, step: int, *, save: bool = True, **extra: float | int | Tensor) -> bool:

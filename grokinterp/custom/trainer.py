@@ -23,6 +23,7 @@ from grokinterp.errors import ConfigError, GrokinterpError
 from grokinterp.losses import StableCrossEntropyLoss
 from grokinterp.optim import GradientFilter, ModelEMA, filters_of
 from grokinterp.phases import SUSTAINED, GrokkingDetector, JumpDetector, JumpRule, SustainedRule
+from grokinterp.specification import require_type
 
 
 class DivergedError(GrokinterpError):
@@ -89,6 +90,8 @@ class GrokkingAwareTrainer:
         device: torch.device | str | None = None,
     ) -> None:
         parameters = trained_parameters(model)
+        require_type("boost", boost, float)
+        require_type("average", average, float | None)
         if not 1 <= boost <= 1000:
             raise ConfigError("boost", boost, "must be from 1 to 1000")
         if patience is not None:

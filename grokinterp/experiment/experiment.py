@@ -15,13 +15,14 @@ from grokinterp import models
 from grokinterp.display import Facts, changed, first_settings, html_table, one_line, specification
 from grokinterp.errors import ConfigError, require, short
 from grokinterp.experiment.configuration import assign, config_error, not_a_kind, read_config, spelled_out
-from grokinterp.experiment.kinds import FORBID_UNKNOWN_KEYS, RECORDED, AnyModel, AnyTask, require_known_kinds
+from grokinterp.experiment.kinds import RECORDED, AnyModel, AnyTask, require_known_kinds
 from grokinterp.experiment.optimization import Optimization
 from grokinterp.experiment.saving import SaveAt
 from grokinterp.experiment.split import Split
 from grokinterp.lazy import Tensor, torch
 from grokinterp.models import TransformerSpec
 from grokinterp.numbers import flat
+from grokinterp.specification import Specification, require_type
 from grokinterp.storage.steps import LARGEST_STEP
 from grokinterp.tasks import ModularAddition
 from grokinterp.torch_settings import computing
@@ -33,7 +34,7 @@ RESERVED_NAMES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com",
 
 
 @dataclass(frozen=True, kw_only=True)
-class Experiment:
+class Experiment(Specification):
     """Task, model, optimization, split, seeds and save schedule.
 
     Training takes ``steps`` optimizer steps, None in a recorded run of unknown length, and writes metrics every
@@ -44,8 +45,6 @@ class Experiment:
     Raises:
         ConfigError: a value that breaks its rule, naming it.
     """
-
-    __pydantic_config__ = FORBID_UNKNOWN_KEYS
 
     name: str = "run"
     task: AnyTask = field(default_factory=ModularAddition)
@@ -185,12 +184,17 @@ class Experiment:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Experiment":
         """Return the experiment in a mapping such as a parsed file. Raises ConfigError for the first invalid key."""
+        require(isinstance(values, Mapping), "experiment", short(values), "must be a table of keys")
         values = spelled_out(values)
         require_known_kinds(values)
         try:
             return _adapter().validate_json(json.dumps(values, default=str), strict=True)
         except ValidationError as error:
             raise config_error(error) from None
+        except (TypeError, ValueError, RecursionError) as error:  # keys that are not text, a table inside itself
+            if isinstance(error, ConfigError):
+                raise
+            raise ConfigError("experiment", "values", f"cannot be written as JSON: {error}") from None
 
     @classmethod
     def from_file(cls, path: str | Path) -> "Experiment":
@@ -202,7 +206,9 @@ class Experiment:
 
         A change of ``kind`` resets all settings to the defaults of that kind, wherever it is in the list.
         """
-        values = self.to_dict()
+        values, assignments = self.to_dict(), [assignments] if isinstance(assignments, str) else list(assignments)
+        for assignment in assignments:
+            require_type("override", assignment, str)
         for assignment in sorted(assignments, key=not_a_kind):
             assign(values, assignment)
         return Experiment.from_dict(values)

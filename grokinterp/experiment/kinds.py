@@ -19,9 +19,6 @@ from grokinterp.optim import (
 )
 from grokinterp.tasks import TASKS, BinaryTask, RecordedTask, Task
 
-FORBID_UNKNOWN_KEYS = {"extra": "forbid", "allow_inf_nan": False}
-"""Pydantic settings that reject unknown keys and non-finite numbers in every table of a configuration."""
-
 RECORDED = "recorded"
 """The kind of tasks and models from another training loop, which a configuration may hold but a user cannot set."""
 

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from grokinterp.errors import require
 from grokinterp.experiment.kinds import (
-    FORBID_UNKNOWN_KEYS,
     AnyBatchSchedule,
     AnyFilter,
     AnyRateSchedule,
@@ -17,16 +16,15 @@ from grokinterp.experiment.kinds import (
 from grokinterp.losses import LossForm
 from grokinterp.optim import Constant, Curriculum
 from grokinterp.optim.schedules import warm_up
+from grokinterp.specification import Specification
 
 MOST_FILTERS = 8
 """Largest number of filters in sequence."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedules:
+class Schedules(Specification):
     """Factors that multiply ``lr``, ``weight_decay`` and ``batch_size`` in the course of training."""
-
-    __pydantic_config__ = FORBID_UNKNOWN_KEYS
 
     lr: AnyRateSchedule = field(default_factory=Constant)
     weight_decay: AnyWeightDecaySchedule = field(default_factory=Constant)
@@ -34,7 +32,7 @@ class Schedules:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Optimization:
+class Optimization(Specification):
     """An optimizer with linear warm-up, gradient filters, and schedules of its settings.
 
     ``optimizer``: AdamW or Adam with ``betas`` and ``eps``; stochastic gradient descent with ``momentum``; or Muon with
@@ -55,8 +53,6 @@ class Optimization:
     Source: Loshchilov and Hutter 2017 (AdamW); Nanda et al. 2023, §3 for the defaults; Liu et al.
     2022, Omnigrok, §3 (initial scale, constrained norm); Lee et al. 2024 and Prieto et al. 2025 (filters).
     """
-
-    __pydantic_config__ = FORBID_UNKNOWN_KEYS
 
     lr: float = 1e-3
     weight_decay: float = 1.0

@@ -3,19 +3,17 @@
 from dataclasses import dataclass
 
 from grokinterp.errors import require
-from grokinterp.experiment.kinds import FORBID_UNKNOWN_KEYS
+from grokinterp.specification import Specification
 
 
 @dataclass(frozen=True, kw_only=True)
-class SaveAt:
+class SaveAt(Specification):
     """The steps to save: the first, the last, and every ``every``-th.
 
     In addition, every ``dense_every``-th step is saved up to ``dense_until`` and, if ``transition_every`` is given,
     every ``transition_every``-th step after memorization while test accuracy is between 5 % and 99 %. The resume state
     is written every ``resume_every`` steps.
     """
-
-    __pydantic_config__ = FORBID_UNKNOWN_KEYS
 
     every: int = 100
     dense_every: int = 10

@@ -7,9 +7,9 @@ from typing import Literal, NamedTuple
 from jaxtyping import Bool, Int
 
 from grokinterp.errors import ConfigError, require, short
-from grokinterp.experiment.kinds import FORBID_UNKNOWN_KEYS
 from grokinterp.experiment.random_streams import NOISE, stream
 from grokinterp.lazy import Tensor, torch
+from grokinterp.specification import Specification
 from grokinterp.tasks import Task
 
 ORDERS_TRIED = 100
@@ -34,7 +34,7 @@ class Sizes(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Split:
+class Split(Specification):
     """A split with an exact fraction of training examples, drawn by a separate generator.
 
     ``validation`` is a fraction of all examples, drawn from the remaining examples and held out from training and
@@ -56,8 +56,6 @@ class Split:
     Source: Zhang et al. 2017, Understanding deep learning requires rethinking generalization, and
     Doshi et al. 2023 for label noise.
     """
-
-    __pydantic_config__ = FORBID_UNKNOWN_KEYS
 
     fraction: float = 0.3
     validation: float = 0.0

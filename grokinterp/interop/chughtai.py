@@ -84,7 +84,7 @@ def task_of(config: Mapping[str, Any], path: Path) -> Task:
     """Return composition in the configuration's group, or addition for a cyclic group. Raises ForeignFileError."""
     family, n = str(required(config, "group", path)), given(config, "group_parameter", 0, path, least=2)
     if family not in FAMILIES:
-        raise ForeignFileError(path, f"group={family[:40]}: must be among {listed(FAMILIES)}")
+        raise ForeignFileError(path, f"group={short(family, 40)}: must be among {listed(FAMILIES)}")
     try:
         if family == "CyclicGroup" and n > 2:
             return ModularAddition(p=n)
@@ -99,7 +99,7 @@ def network(name: str, state: State, path: Path) -> Known:
         return mlp(state, path)
     if name == "Transformer":
         return transformer(state, path)
-    raise ForeignFileError(path, f"model={name[:40]}: must be OneLayerMLP or Transformer")
+    raise ForeignFileError(path, f"model={short(name, 40)}: must be OneLayerMLP or Transformer")
 
 
 def mlp(state: State, path: Path) -> Known:

@@ -86,7 +86,7 @@ def state_dict(content: Any, path: Path) -> dict[str, Tensor]:
         raise ForeignFileError(path, "holds no state dict")
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, Tensor) or not is_plain(value) or value.is_complex():
-            raise ForeignFileError(path, f"holds no state dict: {str(name)[:40]!r} is not a plain tensor")
+            raise ForeignFileError(path, f"holds no state dict: {short(name, 40)!r} is not a plain tensor")
     return {name: value.detach() for name, value in content.items()}
 
 

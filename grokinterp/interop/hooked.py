@@ -132,7 +132,7 @@ def spec_of(
             raise ForeignFileError(path, f"{key}={short(config[key], 40)}: must be among {listed(values)}")
     act = str(config.get("act_fn", "relu"))
     if act.lower() not in ACTIVATIONS:
-        raise ForeignFileError(path, f"act_fn={act[:40]}: must be among {listed(ACTIVATIONS)}")
+        raise ForeignFileError(path, f"act_fn={short(act, 40)}: must be among {listed(ACTIVATIONS)}")
     scale = given(config, "attn_scale", -1.0, path, least=-1)
     if scale not in (-1.0, 0.0) and not math.isclose(scale, sizes["d_head"] ** 0.5, rel_tol=1e-6):
         raise ForeignFileError(path, f"attn_scale={scale}: must be the square root of d_head={sizes['d_head']}")

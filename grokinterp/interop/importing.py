@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from grokinterp.errors import ConfigError
+from grokinterp.errors import ConfigError, require_choice
 from grokinterp.interop import chughtai, hooked, nanda, pizza
 from grokinterp.interop.release import Release
 from grokinterp.interop.series import read_series
+from grokinterp.interop.text_files import ForeignFileError
 from grokinterp.interop.weights import require_not_hugging_face
 from grokinterp.interop.writing import write
 from grokinterp.runs.trajectory import Trajectory
+from grokinterp.storage.files import path_of
 from grokinterp.torch_settings import computing
 
 RELEASES: dict[str, Callable[[Path], Release]] = {
@@ -43,13 +45,15 @@ def import_run(
         ConfigError: if the release is unknown, or a spec is missing or not used.
         RunDirectoryError: if the directory is not empty.
     """
-    if release not in RELEASES and release not in BY_SPEC:
-        raise ConfigError("release", release, f"must be one of {', '.join((*RELEASES, *BY_SPEC))}")
-    path = Path(path)
+    require_choice("release", release, (*RELEASES, *BY_SPEC))
+    path, out = path_of("path", path), None if out is None else path_of("out", out)
     if spec is None and path.is_dir():
         require_not_hugging_face(path)
     if (spec is None) == (release in BY_SPEC):
         rule = "must be a TOML file that describes the files" if spec is None else f"is not used for {release}"
         raise ConfigError("spec", spec, rule)
-    found = RELEASES[release](path) if spec is None else read_series(path, Path(spec))
-    return write(found, None if out is None else Path(out))
+    try:
+        found = RELEASES[release](path) if spec is None else read_series(path, path_of("spec", spec))
+    except ConfigError as error:
+        raise ForeignFileError(path, str(error)) from None
+    return write(found, out)

@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
+from grokinterp.errors import short
 from grokinterp.experiment import Experiment, Optimization, Split
 from grokinterp.experiment.split import UNKNOWN
 from grokinterp.interop.beside import config_beside, settings
@@ -32,6 +34,7 @@ from grokinterp.interop.scores import Scores, score
 from grokinterp.interop.splits import Stored, drawn, split_of_losses
 from grokinterp.interop.weights import read_content, require_not_hugging_face, weights_in
 from grokinterp.models import TransformerSpec
+from grokinterp.storage.steps import LARGEST_STEP
 from grokinterp.tasks import ModularAddition, ModularSubtraction, Polynomial, Task
 
 DRAW = "random.shuffle"
@@ -118,18 +121,27 @@ def documented(path: Path) -> Document:
 
 def mapped_states(document: Document) -> tuple[dict[int, State], dict[str, int]]:
     """Return every state dict under this package's names by step, and the sizes. Raises ForeignFileError."""
-    states, path, sizes = {}, document.path, {}
+    states: dict[int, State] = {}
+    path, sizes = document.path, {}
     for step, state in weights_by_step(document):
         mapped = layout("nanda").read(plain(state, path), path)
+        if step in states and not alike(states[step], mapped.state):
+            raise ForeignFileError(path, f"holds different weights for epoch {step}: each epoch must occur once")
         states[step], sizes = mapped.state, transformer_sizes(mapped)
     require_sizes(document.config, sizes, document.cfg, path)
     return states, sizes
 
 
+def alike(state: State, other: State) -> bool:
+    """Return whether two states hold the same values."""
+    return state.keys() == other.keys() and all(torch.equal(state[name], other[name]) for name in state)
+
+
 def weights_by_step(document: Document) -> Iterator[tuple[int, State]]:
     """Yield every state dict with the number of optimizer steps before it. Raises ForeignFileError."""
-    several = document.content.get("state_dicts")
-    if isinstance(several, list | tuple) and several:
+    found = document.content.get("state_dicts")
+    several = found if isinstance(found, list | tuple) else ()
+    if several:
         for epoch, state in zip(epochs_of(document, len(several)), several, strict=True):
             yield epoch, weights_in({"state_dict": state}, document.path)
     if not several or "model" in document.content:
@@ -139,10 +151,10 @@ def weights_by_step(document: Document) -> Iterator[tuple[int, State]]:
 def epochs_of(document: Document, count: int) -> list[int]:
     """Return the epochs of several state dicts: listed, or multiples of an interval. Raises ForeignFileError."""
     epochs, every = document.content.get("epochs"), document.config.get("save_every")
-    whole = isinstance(epochs, list | tuple) and all(isinstance(epoch, int) and epoch >= 0 for epoch in epochs)
+    whole = isinstance(epochs, list | tuple) and all(whole_number(epoch) is not None for epoch in epochs)
     if whole and len(epochs) == count:
-        return list(epochs)
-    if isinstance(every, int) and every > 0:
+        return [int(epoch) for epoch in epochs]
+    if every := whole_number(every):
         return [every * number for number in range(count)]
     raise ForeignFileError(document.path, f"does not state the epochs of its {count} state dicts")
 
@@ -160,24 +172,31 @@ def last_step(document: Document) -> tuple[int, str]:
         if isinstance(moments, Mapping)
         else []
     )
-    if counts and all(isinstance(count, int | Tensor) for count in counts):
-        return max(int(count) for count in counts), "the optimizer's count"
-    if isinstance(epoch, int) and epoch >= 0:
+    if counts and None not in (known := [whole_number(count) for count in counts]):
+        return max(count for count in known if count is not None), "the optimizer's count"
+    if (epoch := whole_number(epoch)) is not None:
         return epoch + 1, "the last epoch in the file"
     if document.curves and document.logged != document.path:
         return int(document.curves["step"][-1]), f"the last row of the history in {document.logged.name}"
     if document.curves:
         return int(document.curves["step"][-1]) + 1, "the number of stored training losses"
-    if isinstance(epochs := document.config.get("num_epochs"), int) and epochs >= 0:
+    if (epochs := whole_number(document.config.get("num_epochs"))) is not None:
         return epochs, "the number of epochs in the configuration"
     return 1, "unknown: counted as 1"
+
+
+def whole_number(value: Any) -> int | None:
+    """Return a step in a file, also from a tensor with one entry; None if it is not a whole number from 0."""
+    value = value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
+    whole = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LARGEST_STEP
+    return int(value) if whole and value == int(value) else None
 
 
 def spec_of(sizes: Mapping[str, int], states: Mapping[int, State], document: Document) -> TransformerSpec:
     """Return the transformer of the release: causal, read at "=", biases in the MLP. Raises ForeignFileError."""
     act = str(document.config.get("act_type", "ReLU"))
     if act.lower() not in ACTIVATIONS:
-        raise ForeignFileError(document.cfg, f"act_type={act[:40]}: must be among {listed(ACTIVATIONS)}")
+        raise ForeignFileError(document.cfg, f"act_type={short(act, 40)}: must be among {listed(ACTIVATIONS)}")
     if document.config.get("use_ln"):
         raise ForeignFileError(document.cfg, "use_ln=True: networks with LayerNorm are not supported")
     return TransformerSpec(**spec_sizes(sizes), act_fn=ACTIVATIONS[act.lower()], biases=biases(states.values()))
@@ -192,7 +211,7 @@ def named_task(document: Document, p: int) -> Task:
     }
     name = str(document.config["fn_name"])
     if name not in tasks:
-        raise ForeignFileError(document.cfg, f"fn_name={name[:40]}: must be among {listed(tasks)}")
+        raise ForeignFileError(document.cfg, f"fn_name={short(name, 40)}: must be among {listed(tasks)}")
     return tasks[name]()
 
 
@@ -242,7 +261,8 @@ def optimization(document: Document) -> Optimization:
     """Return AdamW with the configuration's settings, or the stored optimizer's. Raises ForeignFileError."""
     optimizer = document.content.get("optimizer")
     groups = optimizer.get("param_groups") if isinstance(optimizer, Mapping) else None
-    group: dict[str, Any] = dict(groups[0]) if groups and isinstance(groups[0], Mapping) else {}
+    first = groups[0] if isinstance(groups, list | tuple) and groups else None
+    group: dict[str, Any] = dict(first) if isinstance(first, Mapping) else {}
     values = {key: document.config.get(key, group.get(key)) for key in ("lr", "weight_decay")}
     known = {key: value for key, value in values.items() if value is not None}
     return Optimization(

@@ -119,7 +119,7 @@ def spec_of(
     """Return the transformer: bidirectional attention, rate · softmax + (1 - rate) · 1."""
     act, rate = str(config.get("act_fn", "ReLU")), given(config, "attn_coeff", 1.0, path)
     if act.lower() not in ACTIVATIONS:
-        raise ForeignFileError(path, f"act_fn={act[:40]}: must be among {listed(ACTIVATIONS)}")
+        raise ForeignFileError(path, f"act_fn={short(act, 40)}: must be among {listed(ACTIVATIONS)}")
     if rate > 1:
         raise ForeignFileError(path, f"attn_coeff={rate}: must be from 0 to 1")
     return TransformerSpec(

@@ -155,7 +155,7 @@ def whole(value: Any, file: Path, where: str) -> int:
     if isinstance(value, str) and value.strip().isdecimal() and len(value) < 20:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
-        raise ForeignFileError(file, f"{where} is not a step: {short(value)[:40]}")
+        raise ForeignFileError(file, f"{where} is not a step: {short(value, 40)}")
     return int(value)
 
 

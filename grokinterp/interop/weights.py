@@ -117,8 +117,8 @@ def require_not_hugging_face(path: Path, names: Mapping[str, Any] | None = None)
     made = _architecture(config)
     if made and (names is None or SAVED_AS.fullmatch(path.name)):
         raise ForeignFileError(path, f"is a Hugging Face model ({made}): {USE_INSTEAD}")
-    if example := next((name for name in names or {} if HUGGING_FACE.fullmatch(name)), None):
-        raise ForeignFileError(path, f"is a Hugging Face model, according to its {example[:60]}: {USE_INSTEAD}")
+    if example := next((name for name in names or {} if HUGGING_FACE.fullmatch(str(name))), None):
+        raise ForeignFileError(path, f"is a Hugging Face model, according to its {short(example, 60)}: {USE_INSTEAD}")
 
 
 def _architecture(config: Path) -> str | None:
@@ -127,7 +127,7 @@ def _architecture(config: Path) -> str | None:
         values = read_json(config)
         named = values.get("architectures") if isinstance(values, dict) else None
         if isinstance(named, list) and named and isinstance(named[0], str):
-            return named[0][:60]
+            return short(named[0], 60)
     return None
 
 

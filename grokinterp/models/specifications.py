@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from grokinterp.errors import ConfigError
+from grokinterp.specification import Specification
 
 MOST_APPLICATIONS = 2000
 """Largest number of applications of the network to one question; each has separate hooks."""
@@ -16,13 +17,11 @@ def require_size(key: str, value: int, largest: int = 65536) -> None:
         raise ConfigError(key, value, f"must be an integer from 1 to {largest}")
 
 
-class ModelSpec(ABC):
+class ModelSpec(Specification, ABC):
     """The specification of a model, a frozen dataclass with a unique ``kind``.
 
     It does not include the sizes that the task determines, which are arguments of ``build``.
     """
-
-    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
 
     about: ClassVar[str]
     """One-line description of the model."""

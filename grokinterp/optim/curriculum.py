@@ -2,16 +2,17 @@
 
 from dataclasses import dataclass
 from math import ceil
-from typing import ClassVar, Literal
+from typing import Literal
 
 from jaxtyping import Float, Int
 
 from grokinterp.lazy import Tensor
 from grokinterp.optim.closed_form import require_share, require_steps
+from grokinterp.specification import Specification
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curriculum:
+class Curriculum(Specification):
     """A share of the training examples at first, and all of them after ``over`` steps; start=1 disables it.
 
     Examples are ordered by difficulty: ``by`` the measure of the task ("size": by default the sum of the tokens), by
@@ -28,8 +29,6 @@ class Curriculum:
     >>> [curriculum.share(t) for t in (0, 50, 100, 1000)], curriculum.count(50, 8)
     ([0.5, 0.75, 1.0, 1.0], 6)
     """
-
-    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
 
     start: float = 1.0
     over: int = 1000

@@ -6,12 +6,13 @@ from typing import Any, ClassVar
 from jaxtyping import Float
 
 from grokinterp.lazy import Tensor
+from grokinterp.specification import Specification
 
 Memory = Any
 """The memory of a filter for a parameter: None, a tensor, or a tuple of memories. Never changed in place."""
 
 
-class GradientFilter(ABC):
+class GradientFilter(Specification, ABC):
     """A pure function of a parameter's gradient and weights, and of the filter's memory of that parameter.
 
     >>> from grokinterp.optim import OrthoGrad
@@ -20,8 +21,6 @@ class GradientFilter(ABC):
     >>> filtered
     tensor([0., 5.])
     """
-
-    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
 
     about: ClassVar[str]
     """A one-line description of the filter."""

@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
+from grokinterp.specification import Specification
+
 
 class Evaluation(NamedTuple):
     """The curves of a run at a step, as seen by adaptive schedules; NaN if there are no such examples."""
@@ -15,15 +17,13 @@ class Evaluation(NamedTuple):
     held_out_accuracy: float
 
 
-class Schedule(ABC):
+class Schedule(Specification, ABC):
     """A factor for every step, which multiplies the learning rate, weight decay or batch size of the configuration.
 
     A schedule is immutable. The state of an adaptive schedule consists of plain JSON values: ``start`` creates it,
     ``observe`` returns a new one at every evaluation, and ``factor`` reads it. Training therefore continues from a
     stored state without difference.
     """
-
-    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
 
     about: ClassVar[str]
     """A one-line description of the schedule."""

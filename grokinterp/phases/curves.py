@@ -1,11 +1,12 @@
 """Inputs of phase dating: training curves at evaluations, and progress measures at the sparser checkpoints."""
 
 from collections.abc import Sequence
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from grokinterp.errors import ConfigError
+from grokinterp.errors import ConfigError, short
 
 if TYPE_CHECKING:
     import xarray
@@ -27,7 +28,7 @@ class _Table:
 
 
 def _whole_numbers(steps: Series) -> np.ndarray:
-    numbers = np.asarray(steps, dtype=np.float64)
+    numbers = _numbers("steps", steps)
     if numbers.ndim != 1 or not numbers.size:
         raise ConfigError("steps", f"shape {numbers.shape}", "must be one axis with at least one evaluation")
     wrong = ~np.isfinite(numbers) | (numbers != np.round(numbers)) | (np.abs(numbers) > 2**53)
@@ -36,11 +37,19 @@ def _whole_numbers(steps: Series) -> np.ndarray:
     return numbers.astype(np.int64)
 
 
+def _numbers(name: str, values: Series) -> np.ndarray:
+    """Return values as an array. Raises ConfigError if they are not numbers."""
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise ConfigError(name, short(values), "must be numbers") from None
+
+
 def _column(name: str, values: Series | None, rows: np.ndarray, length: int) -> np.ndarray | None:
     """Return the column sorted by step, or None if it was not given or is all NaN."""
     if values is None:
         return None
-    column = np.asarray(values, dtype=np.float64)
+    column = _numbers(name, values)
     if column.shape != (length,):
         raise ConfigError(name, f"shape {column.shape}", f"must have one value per step, ({length},)")
     return None if np.isnan(column).all() else column[rows]
@@ -87,10 +96,10 @@ class Curves(_Table):
         n_test: int | None = None,
         chance: float | None = None,
     ) -> None:
-        if n_test is not None and n_test < 1:
-            raise ConfigError("n_test", n_test, "must be at least 1")
-        if chance is not None and not 0 <= chance <= 1:
-            raise ConfigError("chance", chance, "must be in [0, 1]")
+        if n_test is not None and not (isinstance(n_test, Integral) and n_test >= 1):
+            raise ConfigError("n_test", short(n_test), "must be at least 1")
+        if chance is not None and not (isinstance(chance, Real) and 0 <= chance <= 1):
+            raise ConfigError("chance", short(chance), "must be in [0, 1]")
         self.n_test, self.chance = n_test, chance
         columns = (train_loss, test_loss, train_accuracy, test_accuracy, weight_norm)
         self._fill(steps, dict(zip(self.columns, columns, strict=True)))

@@ -5,6 +5,7 @@ from glob import escape
 from pathlib import Path
 
 from grokinterp.errors import RunDirectoryError
+from grokinterp.storage.files import path_of
 
 
 def networks(directory: str | Path) -> list[tuple[str, Path]]:
@@ -13,7 +14,7 @@ def networks(directory: str | Path) -> list[tuple[str, Path]]:
     Raises:
         RunDirectoryError: the directory does not exist or contains no known release.
     """
-    top = Path(directory)
+    top = path_of("directory", directory)
     found = list(released(top)) if top.is_dir() else []
     if not found:
         why = "contains no release that can be verified" if top.is_dir() else "is not a directory"

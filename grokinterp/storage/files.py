@@ -4,6 +4,7 @@ All reading of the package goes through ``open_regular`` and ``read_regular`` (t
 """
 
 import json
+import math
 import os
 import stat
 import tomllib
@@ -24,6 +25,9 @@ MAX_DIGITS = 300
 MAX_DEPTH = 64
 """Deepest nesting of lists and objects in a file, so that the functions that walk through them cannot overflow."""
 
+MAX_NUMBER = 1e300
+"""Largest number in a document of this package."""
+
 MAX_DOTS = 1000
 """Most dots between two equals signs in a line of TOML."""
 
@@ -42,7 +46,7 @@ def path_of(key: str, value: object) -> Path:
         raise ConfigError(key, short(value), "must be a path")
     path = Path(value)
     if "\0" in str(path):
-        raise ConfigError(key, short(path), "is not the name of a file")
+        raise ConfigError(key, short(path), "is not a file name")
     return path
 
 
@@ -118,7 +122,7 @@ def parse_json(text: str | bytes, *, non_finite: bool = False) -> Any:
     except RecursionError:
         raise ValueError("is nested too deeply") from None
     if text.count("[") + text.count("{") > MAX_DEPTH:
-        _require_shallow(value)
+        _require_bounded(value)
     return value
 
 
@@ -138,16 +142,18 @@ def parse_toml(text: str) -> dict[str, Any]:
         value = tomllib.loads(text)
     except RecursionError:
         raise ValueError("is nested too deeply") from None
-    _require_shallow(value)
+    _require_bounded(value)
     return value
 
 
-def _require_shallow(value: Any) -> None:
-    """Raise ValueError if lists and tables are nested too deeply, or an integer is too large for a float."""
+def _require_bounded(value: Any, *, largest: float = math.inf) -> None:
+    """Raise ValueError if lists and tables are nested too deeply, or a number is too large."""
     level = [value]
     for _ in range(MAX_DEPTH + 2):
         if any(isinstance(item, int) and abs(item) >= 10**MAX_DIGITS for item in level):
             raise ValueError(f"holds an integer of more than {MAX_DIGITS} digits")
+        if any(isinstance(item, float) and abs(item) > largest for item in level):
+            raise ValueError("holds a number that is too large")
         inside = [item for item in level if isinstance(item, dict | list)]
         level = [part for item in inside for part in (item.values() if isinstance(item, dict) else item)]
         if not level:
@@ -156,8 +162,10 @@ def _require_shallow(value: Any) -> None:
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """Return the content of a small JSON file. Raises OSError, or ValueError with a short reason."""
-    return parse_json(read_regular(path, limit=MAX_DOCUMENT_BYTES))
+    """Return the content of a small JSON file of finite numbers. Raises OSError, or ValueError with a short reason."""
+    value = parse_json(read_regular(path, limit=MAX_DOCUMENT_BYTES))
+    _require_bounded(value, largest=MAX_NUMBER)
+    return value
 
 
 def read_json_object(path: str | os.PathLike[str]) -> dict[str, Any]:

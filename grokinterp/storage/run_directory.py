@@ -22,7 +22,7 @@ from grokinterp.storage.atomic import (
 )
 from grokinterp.storage.continuations import Continuations
 from grokinterp.storage.documents import encode_document, pretty, read_document, run_id_of, run_named_in
-from grokinterp.storage.files import canonical_json, read_json_object
+from grokinterp.storage.files import canonical_json, path_of, read_json_object
 from grokinterp.storage.held_run import HeldRun
 from grokinterp.storage.lock import HeldLock, is_held, lock_file
 from grokinterp.storage.metrics_log import LogCheck, MetricsLog
@@ -120,7 +120,7 @@ class RunDirectory:
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "RunDirectory":
         """Open an existing run directory. Raises RunDirectoryError if ``path`` is not a run directory."""
-        run = cls(Path(path))
+        run = cls(path_of("path", path))
         if not run.path.is_dir():
             raise RunDirectoryError(run.path, "does not exist")
         if is_staging(run.path):

@@ -8,17 +8,16 @@ from jaxtyping import Bool, Float, Int
 
 from grokinterp.lazy import Tensor, torch
 from grokinterp.maths.groups import Algebra, AnswerGroup
+from grokinterp.specification import Specification
 
 
-class Task(ABC):
+class Task(Specification, ABC):
     """A finite problem: all examples can be listed, in a fixed order.
 
     A task is a frozen dataclass of its own parameters with a ``kind`` field that names it in a configuration. It lists
     the examples and their labels; it does not depend on models, splits or training. A model that reads the answer at
     "=" appends it.
     """
-
-    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
 
     about: ClassVar[str]
     """A one-line description of the task."""

@@ -12,7 +12,7 @@ from grokinterp.lazy import torch
 
 def require_device_name(name: str) -> None:
     """Raise ConfigError unless the text names a device, whether this machine has it or not."""
-    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", name):
+    if not isinstance(name, str) or not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", name):
         raise ConfigError("device", short(name), "must be auto, cpu or cuda")
 
 

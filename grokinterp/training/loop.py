@@ -21,6 +21,7 @@ from grokinterp.phases import SUSTAINED, Detector, GrokkingDetector
 from grokinterp.progress import ProgressBar
 from grokinterp.runs.trajectory import AVERAGE, UPDATE, Trajectory
 from grokinterp.storage import HeldRun, Resume
+from grokinterp.storage.files import path_of
 from grokinterp.torch_settings import computing
 from grokinterp.training.continuation import continuation, state_used
 from grokinterp.training.directory import create, default_directory, open_to_resume, recorded
@@ -71,7 +72,7 @@ def train(
     chosen = choose_device(device)
     require_memory(experiment, chosen)
     keep_freed_memory()
-    directory = default_directory(experiment) if directory is None else Path(directory)
+    directory = default_directory(experiment) if directory is None else path_of("directory", directory)
     environment = describe(chosen)
     run = open_to_resume(directory, experiment) if resume else create(directory, experiment, environment)
     with (

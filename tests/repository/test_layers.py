@@ -16,7 +16,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[2] / "grokinterp"
 LAYERS = [
     ["_version", "errors", "interrupt", "lazy", "shared"],
-    ["allocator", "maths", "streams", "numbers", "display", "torch_settings"],
+    ["allocator", "maths", "streams", "numbers", "display", "specification", "torch_settings"],
     ["phases", "progress", "storage"],
     ["tasks", "models", "losses", "optim"],
     ["experiment"],

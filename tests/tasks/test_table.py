@@ -126,7 +126,7 @@ def test_the_default_asks_for_a_file():
         (b"\x89PNG\x00\xff\xfe", "line 1, column 1: "),
         (b"0\n" * 1001, "has 1001 lines of 1 cells"),
         ((b"0," * 400 + b"0\n") * 300, "has 300 lines of 401 cells"),
-        (b"0" * (2**20 + 1), "has more than 1048576 bytes"),
+        (b"0" * (2**20 + 1), "has 1048577 bytes; at most 1048576 are read"),
     ],
 )
 def test_damaged_files_are_refused_by_line_and_column(content, message, tmp_path):

@@ -27,6 +27,7 @@ from grokinterp.models import Model
 from grokinterp.progress import track
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.runs.trajectory import Trajectory, Weights
+from grokinterp.specification import require_type
 from grokinterp.torch_settings import computing, exact_attention, one_thread, set_threads
 
 Chunk = list[tuple[int, Weights]]
@@ -74,6 +75,7 @@ def evaluate(
         RunDirectoryError: no checkpoint could be read.
         NotDefined: an analysis is not defined for the task or the model of this run.
     """
+    require_type("trajectory", trajectory, Trajectory)
     several = [analyses] if isinstance(analyses, Analysis) else list(analyses)
     if not several:
         raise TypeError("analyses: at least one is required")

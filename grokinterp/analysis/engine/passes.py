@@ -18,6 +18,7 @@ from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.runs.datasets import read_not_defined
 from grokinterp.runs.results import Results
 from grokinterp.runs.trajectory import Trajectory
+from grokinterp.specification import require_type
 from grokinterp.storage.atomic import require_writable
 from grokinterp.torch_settings import computing
 
@@ -50,6 +51,7 @@ def analyze_run(
         progress: show a progress bar on standard error.
     """
     chosen = choose(entries, only)
+    require_type("every", every, int | None)
     if every is not None and every < 1:
         raise ConfigError("every", every, "must be an integer from 1")
     trajectory = run if isinstance(run, Trajectory) else Trajectory.open(run)

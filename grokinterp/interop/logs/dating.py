@@ -5,13 +5,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from grokinterp.errors import GrokinterpError
+from grokinterp.errors import GrokinterpError, require
 from grokinterp.interop.logs.arrays import read_npy, together
 from grokinterp.interop.logs.log import Log, joined, joined_by_hand, logs_of, read_logs
 from grokinterp.interop.text_files import ForeignFileError
 from grokinterp.phases import History, find_phases
 from grokinterp.phases.alignment import aligned
 from grokinterp.phases.counting import CountingRule
+from grokinterp.storage.files import path_of
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,10 @@ def date_log(path: str | Path) -> History:
         ForeignFileError: if the file is not as expected, lacks a curve or holds several runs.
         ConfigError: if steps are not whole numbers.
     """
-    runs = [date(log) for log in read_logs(Path(path), {})]
+    file = path_of("path", path)
+    runs = [date(log) for log in read_logs(file, {})]
     if len(runs) != 1:
-        raise ForeignFileError(Path(path), f"holds {len(runs)} runs: date_logs reads them")
+        raise ForeignFileError(file, f"holds {len(runs)} runs: date_logs reads them")
     return runs[0].history
 
 
@@ -95,7 +97,8 @@ def date_logs(
     Raises:
         ConfigError: if the files cannot be joined.
     """
-    logs, failed = _read([Path(path) for path in paths], columns or {}, percent)
+    require(not isinstance(paths, str | Path), "paths", paths, "must be a list of paths")
+    logs, failed = _read([path_of("paths", path) for path in paths], columns or {}, percent)
     runs = []
     for log in joined_by_hand(logs) if join and logs else joined(logs):
         try:

@@ -1,0 +1,100 @@
+"""The common base of all parts of a configuration: their values are checked against the types of their fields."""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
+
+from grokinterp.errors import ConfigError, short
+
+WORDS = {bool: "True or False", int: "an integer", float: "a number", str: "a text", NoneType: "None"}
+"""Types of values in words."""
+
+
+class Specification:
+    """A frozen dataclass with keyword arguments, whose values have the types of its fields.
+
+    Raises:
+        ConfigError: an argument has another type or is not a field.
+
+    >>> from grokinterp.experiment import SaveAt
+    >>> SaveAt(every="a")
+    Traceback (most recent call last):
+    ...
+    grokinterp.errors.ConfigError: every=a: must be an integer
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "allow_inf_nan": False}
+
+    def __new__(cls, *_: Any, **values: Any) -> Any:
+        """Create an instance after checking its arguments; copies are created without arguments."""
+        hints = hints_of(cls)
+        for name, value in values.items() if hints else ():
+            if name not in hints:
+                raise ConfigError(name, short(value), f"unknown key; {cls.__name__} has {', '.join(hints)}")
+            require_type(name, value, hints[name])
+        return super().__new__(cls)
+
+
+def require_type(key: str, value: object, hint: Any) -> None:
+    """Raise ConfigError unless an argument has a type, such as ``int | None``.
+
+    >>> require_type("every", "a", int | None)
+    Traceback (most recent call last):
+    ...
+    grokinterp.errors.ConfigError: every=a: must be an integer or None
+    """
+    if not fits(value, hint):
+        raise ConfigError(key, short(value), f"must be {described(hint)}")
+
+
+@cache
+def hints_of(cls: type) -> Mapping[str, Any]:
+    """Return the types of the fields of a dataclass by name."""
+    if not is_dataclass(cls):
+        return {}
+    hints = get_type_hints(cls)
+    return {field.name: hints[field.name] for field in fields(cls)}
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Return whether a value has a type; integers are numbers, but True and False are neither.
+
+    >>> fits(1, float), fits(True, int), fits((0.5, 1), tuple[float, float]), fits(None, int | None)
+    (True, False, True, True)
+    """
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return any(fits(value, one) for one in inner)
+    if origin is Literal:
+        return any(type(value) is type(one) and value == one for one in inner)
+    if origin is tuple:
+        types = inner[:1] * len(value) if inner[1:] == (...,) and isinstance(value, tuple) else inner
+        return isinstance(value, tuple) and len(value) == len(types) and all(map(fits, value, types))
+    if hint in (int, float):
+        return isinstance(value, int | hint) and not isinstance(value, bool)
+    return isinstance(value, family(hint)) if isinstance(hint, type) else True
+
+
+def family(cls: type) -> type:
+    """Return the most general specification that a class derives from, such as ``Task``, so that users can add more."""
+    bases = [one for one in cls.__mro__ if issubclass(one, Specification) and one is not Specification]
+    return bases[-1] if bases else cls
+
+
+def described(hint: Any) -> str:
+    """Return a type in words.
+
+    >>> described(int | None), described(Literal["adamw", "sgd"]), described(tuple[float, float])
+    ('an integer or None', 'one of adamw, sgd', 'a tuple of a number, a number')
+    """
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return " or ".join(dict.fromkeys(map(described, inner)))
+    if origin is Literal:
+        return f"one of {', '.join(map(str, inner))}"
+    if origin is tuple:
+        return f"a tuple of {', '.join(described(one) for one in inner if one is not ...)}"
+    name = family(hint).__name__ if isinstance(hint, type) else str(hint)
+    return WORDS.get(hint, f"{'an' if name[0] in 'AEIOU' else 'a'} {name}")
