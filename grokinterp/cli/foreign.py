@@ -91,7 +91,10 @@ def verify(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Released networks, at any depth below it.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Measure published networks and compare the results with the published values."""
+    """Measure published networks and compare the results with the published values.
+
+    Exit code 1: some networks could not be read (they are named); 2: none could.
+    """
     from grokinterp.reproduction.networks import networks
 
     networks(directory)
@@ -104,3 +107,8 @@ def verify(
         say_json([asdict(line) | {"verdict": line.verdict} for line in lines])
     else:
         say(table(lines).split("\n"))
+    unread = [line for line in lines if not line.is_read]
+    for line in unread:
+        note(f"error: {line.network}: {line.quantity}")
+    if unread:
+        raise typer.Exit(1 if len(unread) < len(lines) else 2)

@@ -33,6 +33,9 @@ MEASURED_BY = (
 )
 """The analyses that together measure all published numbers."""
 
+NOT_READ = "not read: "
+"""Start of the quantity in the single line of a network that cannot be read, followed by the reason."""
+
 HALF = 0.5
 """Variance share of one frequency that makes a neuron specialized in the repository transformer-modular-addition."""
 
@@ -58,6 +61,11 @@ class Comparison:
     difference: float | None
     agrees: bool
     caveat: str = ""
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the network could be read."""
+        return not self.quantity.startswith(NOT_READ)
 
     @property
     def verdict(self) -> str:
@@ -90,8 +98,8 @@ def compare(kind: str, path: Path, scratch: Path) -> list[Comparison]:
     try:
         claims = claims_of(kind, RELEASES[kind](path))
         results = analyze(import_run(kind, path, scratch), only=MEASURED_BY)
-    except GrokinterpError as error:
-        return [Comparison(name, f"not read: {error}", "", None, None, agrees=False)]
+    except (GrokinterpError, OSError) as error:
+        return [Comparison(name, f"{NOT_READ}{error}", "", None, None, agrees=False)]
     return [replace(compared(name, claim, measured(claim, results)), caveat=claim.caveat) for claim in claims]
 
 

@@ -64,7 +64,7 @@ def output_file(key: str, value: object) -> Path:
     try:
         there = os.path.lexists(path)
         kind = stat.S_IFMT(path.lstat().st_mode) if there else stat.S_IFREG
-        folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+        folder = next((parent for parent in path.absolute().parents if os.path.lexists(parent)), path)
     except OSError as error:
         raise ConfigError(key, path, (error.strerror or "cannot be written").lower()) from None
     if kind != stat.S_IFREG:

@@ -48,13 +48,15 @@ def _scale(shares: Mapping[str, Series], columns: Mapping[str, str], table: Tabl
         return 1.0
     tops = {columns[ours]: float(np.nanmax(series.values, initial=0.0)) for ours, series in shares.items()}
     theirs, top = max(tops.items(), key=lambda item: item[1])
+    highest = next(series.values for ours, series in shares.items() if columns[ours] == theirs)
     named = any((found := meaning(name)) is not None and found.percent for name in tops)
     if percent or named or table.percents & {*tops}:
         return 100.0
     if top <= 1 + ROUNDING:
         return 1.0
     if not SURE <= top <= 100 * (1 + ROUNDING):
-        why = f"{theirs} reaches {top:g}: accuracies must be shares up to 1 or percentages up to 100"
+        row = table.file_row(int(np.nanargmax(highest))) if highest.size else 1
+        why = f"{theirs} reaches {top:g} in row {row}: accuracies must be shares up to 1 or percentages up to 100"
         raise ForeignFileError(table.source, why + ("; give --percent if they are percentages" if top < SURE else ""))
     low = [name for name, each in tops.items() if each <= 1]
     extra = f", including {' and '.join(low)}, which never exceeds 1" if low else ""
