@@ -34,11 +34,15 @@ TEXTS = [
     ("log.csv", HEAD + "one,0.1,0.5\n", "epoch is not a number in row 1: 'one'"),
     ("log.csv", HEAD + "inf,0.1,0.5\n", "epoch is inf in row 1: steps must be whole numbers"),
     ("log.csv", HEAD + "1,0.1,0.5\n1,0.2,0.5\n", "epoch 1 is in rows 1 and 2 with train_acc 0.1 and 0.2"),
-    ("log.csv", HEAD + "1,0.1,1.5\n", "test_acc reaches 1.5 in row 1: accuracies must be shares up to 1 or percentages"),
+    (
+        "log.csv",
+        HEAD + "1,0.1,1.5\n",
+        "test_acc reaches 1.5 in row 1: accuracies must be shares up to 1",
+    ),
     (
         "log.csv",
         HEAD + "1,57,219\n",
-        "test_acc reaches 219: accuracies must be shares up to 1 or percentages",
+        "test_acc reaches 219 in row 1: accuracies must be shares up to 1 or percentages",
     ),
     ("log.csv", HEAD + "1,0.1,-0.5\n", "test_acc is -0.5 in row 1: accuracies must be from 0 to 1"),
     (
