@@ -38,6 +38,8 @@ def computing(device: "torch.device | str" = "cpu", *, flush: bool = False) -> G
         stack.enter_context(_DEFAULTS.held())
         if on_cpu:
             stack.enter_context(_DETERMINISTIC.held())
+        else:
+            stack.enter_context(torch.cuda.device(device))  # on which streams and graphs are created
         stack.enter_context(torch.inference_mode(False))  # this also enables gradients
         for kind in ("cpu", "cuda"):
             if torch.is_autocast_enabled(kind):

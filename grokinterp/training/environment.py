@@ -37,6 +37,7 @@ def describe(device: "torch.device") -> dict[str, Any]:
     return {
         "grokinterp": __version__,
         "torch": torch.__version__,
+        "cuda": torch.version.cuda if on_gpu else None,
         "python": platform.python_version(),
         "system": platform.system(),
         "machine": platform.machine(),

@@ -8,6 +8,7 @@ from torch.autograd.graph import get_gradient_edge
 
 from grokinterp.experiment.problem import Problem
 from grokinterp.runs.trajectory import UPDATE
+from grokinterp.torch_settings import computing
 from grokinterp.training import step, train
 from tests.support.small_runs import TINY, changed, written
 from tests.support.stopped_runs import train_until
@@ -110,6 +111,19 @@ def test_capture_warms_up_records_once_and_replays(monkeypatch):
     replay = step.captured(lambda: events.append("work"), torch.device("cuda"))
     replay()
     assert events == ["wait", "enter Stream", *["work"] * 3, "enter Graph", "work", "wait", "replay"]
+
+
+def test_everything_is_computed_on_the_chosen_device(monkeypatch):
+    entered = []
+
+    @contextmanager
+    def device(chosen):
+        entered.append(chosen)
+        yield
+
+    monkeypatch.setattr(torch.cuda, "device", device)
+    with computing("cuda:1"):
+        assert entered == ["cuda:1"]
 
 
 @pytest.mark.gpu
