@@ -122,15 +122,16 @@ def code_of_output(out: Output) -> int:
 
 @contextmanager
 def warnings_in_lines() -> Generator[None]:
-    """Print each warning inside the block as one line on standard error, without its location in the code."""
-    before = warnings.showwarning
-    setattr(warnings, "showwarning", show_warning)  # noqa: B010 - a plain assignment would have to match its signature
+    """Print each warning inside the block once, as one line on standard error without its location in the code."""
+    before, shown = warnings.showwarning, set()
+
+    def show(message: object, *_: object, **__: object) -> None:
+        if str(message) not in shown:  # Python forgets which warnings it has shown when a filter changes
+            shown.add(str(message))
+            note(f"warning: {message}")
+
+    setattr(warnings, "showwarning", show)  # noqa: B010 - a plain assignment would have to match its signature
     try:
         yield
     finally:
         setattr(warnings, "showwarning", before)  # noqa: B010
-
-
-def show_warning(message: object, *_: object, **__: object) -> None:
-    """Print a warning as one line on standard error."""
-    note(f"warning: {message}")

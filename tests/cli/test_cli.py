@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import warnings
@@ -215,6 +216,16 @@ def test_a_damaged_checkpoint_is_skipped_named_counted_and_left_alone(grokinterp
     assert "2 damaged checkpoint" in page
     assert all(entry["reason"].split(":")[0] in page for entry in summary["skipped"])
     assert flipped.read_bytes() == bytes(content)
+
+
+def test_a_file_that_is_left_out_is_named_once(grokinterp, finished, tmp_path):
+    status = shutil.copytree(finished, tmp_path / "run") / "status.json"
+    status.write_text(status.read_text().replace("finished", "finishes"))
+    done = grokinterp("analyze", status.parent, "--json", "--only", "weight_norms")
+    assert done.code == 0
+    (line,) = [line for line in done.err.splitlines() if line.startswith("warning: ")]
+    assert line == f"warning: {status} is left out: damaged: its content does not match its digest"
+    assert [found["file"] for found in json.loads(done.out)["left_out"]] == ["status.json"]
 
 
 def test_a_diverged_run_is_an_error(grokinterp):
