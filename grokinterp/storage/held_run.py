@@ -33,6 +33,7 @@ class HeldRun:
 
     def save_resume_state(self, step: int, tensors: Mapping[str, "torch.Tensor"], state: Mapping[str, Any]) -> None:
         """Make the metrics durable, then write the resume state of ``step`` with the length of the metrics."""
+        self.held.require_held()
         self.metrics.sync()
         self.directory.resume.save(step, tensors, {**state, "metrics_offset": self.metrics.offset})
 

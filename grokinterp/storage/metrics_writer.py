@@ -75,6 +75,7 @@ class MetricsWriter:
         Raises:
             RunDirectoryError: if the file is shorter, or ``offset`` is not the end of a row.
         """
+        self.require_held()
         size = self._size_there()
         if not 0 <= offset <= size:
             why = f"{self.path.name} has {size} bytes, but the resume state needs {offset}"

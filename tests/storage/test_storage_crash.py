@@ -127,7 +127,12 @@ def what_is_wrong(kind: str, template: Path, path: Path, result: subprocess.Comp
         loaded = {step: run.load_checkpoint(step).tensors["W"][0].item() for step in run.steps()}
         resume = run.resume.load()
         table, check = run.metrics.read()
-        if len(table.steps) not in (2, 3) or check.faults or check.unprotected or run.status["step"] not in (100, 200):
+        if (
+            len(table.steps) not in (2, 3)
+            or check.faults
+            or check.unprotected
+            or run.status["step"] not in (100, 200, 300)
+        ):
             return "metrics or status"
     except (CheckpointError, RunDirectoryError) as error:
         return str(error)
@@ -156,7 +161,7 @@ def next_save(run: RunDirectory) -> str:
 @pytest.mark.parametrize("kind", KINDS)
 def test_fault_at_every_system_call_tears_nothing(kind, template, tmp_path):
     wrong = inject_everywhere(kind, template, tmp_path, what_is_wrong)
-    assert len(wrong) >= (9 if kind == "metrics" else 24)
+    assert len(wrong) >= (6 if kind == "metrics" else 24)
     assert [line for line in wrong if line] == []
 
 

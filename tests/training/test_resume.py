@@ -1,5 +1,6 @@
 """A resumed run equals the uninterrupted run byte for byte; or a warning names the reason for the difference."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,8 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from grokinterp.diagnostics import diagnose
 from grokinterp.errors import RunDirectoryError
 from grokinterp.experiment import Experiment
+from grokinterp.runs.results import Results
 from grokinterp.runs.trajectory import Trajectory
 from grokinterp.storage import RunDirectory
 from grokinterp.training import train
@@ -175,6 +178,51 @@ def test_damaged_documents_are_named_and_written_again(finished, tmp_path):
     with pytest.warns(UserWarning, match=r"(status|environment)\.json is left out: damaged"):
         run = train(TINY, tmp_path / "run", device="cpu", resume=True)
     assert written(run.path) == written(finished.path)
+    (continued,) = Results.open(run.path).continuations
+    assert continued.text.startswith("step 14, from an older resume state, bit-identical: resume state step_00000018")
+
+
+def test_a_log_that_lost_its_end_is_continued_from_the_older_resume_state(finished, tmp_path):
+    train_until(tmp_path / "run", 18)
+    log = tmp_path / "run" / "metrics.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[:-1]) + lines[-1][:-9])
+    with pytest.warns(UserWarning, match=r"step_00000018\.safetensors skipped: needs \d+ bytes of metrics\.jsonl"):
+        run = train(TINY, tmp_path / "run", device="cpu", resume=True)
+    assert written(run.path) == written(finished.path)
+
+
+def test_continuations_are_recorded_and_resume_states_that_were_lost_are_said(finished, tmp_path):
+    train_until(tmp_path / "run", 10)
+    train_until(tmp_path / "run", 12, resume=True)
+    shutil.rmtree(tmp_path / "run" / "resume")
+    (tmp_path / "run" / "resume").mkdir()
+    run = train(TINY, tmp_path / "run", device="cpu", resume=True)
+    assert written(run.path) == written(finished.path)
+    results = Results.open(run.path)
+    assert [continued.text for continued in results.continuations] == [
+        "step 10, from the newest resume state, bit-identical",
+        "step 0, from the start, since the resume states were lost, bit-identical",
+    ]
+    assert [one["exact"] for one in results.summary()["continuations"]] == [True, True]
+    path = tmp_path / "run" / "continuations.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"step": 10', b'"step": 11'))
+    assert Results.open(run.path).continuations[0] is None
+
+
+def test_a_log_of_an_earlier_version_is_continued(finished, tmp_path):
+    """Its rows have no checks, the rows of the continuation have, and the numbers are those of an uninterrupted run."""
+    train_until(tmp_path / "run", 10)
+    run = RunDirectory.open(tmp_path / "run")
+    rows = [json.loads(line) for line in run.metrics.path.read_text().splitlines()]
+    old = [{key: row[key] for key in row if key not in ("previous_step", "check")} for row in rows]
+    run.metrics.path.write_text("".join(json.dumps(row) + "\n" for row in old))
+    saved = run.resume.load()
+    run.resume.save(10, saved.tensors, saved.state | {"metrics_offset": run.metrics.path.stat().st_size})
+    train(TINY, run.path, device="cpu", resume=True)
+    (table, check), (whole, _) = run.read_metrics(), finished.directory.read_metrics()
+    assert list(table.rows()) == list(whole.rows())
+    assert (check.faults, check.unprotected) == ("", len(old))
 
 
 def test_another_configuration_lists_the_keys_that_differ(finished):
@@ -225,6 +273,10 @@ def test_another_thread_count_is_said_in_one_line(finished, tmp_path, two_thread
     assert [str(line.message) for line in warned] == ["the continuation will not be bit-identical: threads 1 is now 2"]
     assert run.steps == finished.steps
     train(TINY, run.path, device="cpu", resume=True)  # the new place has become the run's
+    results = Results.open(run.path)
+    (continued,) = results.continuations
+    assert continued.text == "step 10, from the newest resume state, not bit-identical: threads 1 became 2"
+    assert "threads 1 became 2" in next(found.evidence for found in diagnose(results) if "continued" in found.symptom)
 
 
 def with_another_checkpoint(path, at: int = 20) -> bytes:

@@ -4,6 +4,7 @@ import json
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -125,6 +126,25 @@ def test_training_off_the_main_thread_leaves_signals_alone(finished, tmp_path):
     worker.start()
     worker.join()
     assert written(done[0].path) == written(finished.path)
+
+
+class Remover:
+    """A logger that removes a file of the run when it sees an evaluation."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def log(self, values: dict[str, float], *, step: int) -> None:
+        if step == 12:
+            self.file.unlink()
+
+
+@pytest.mark.parametrize("name", ["lock", "metrics.jsonl"])
+def test_a_file_that_vanishes_during_the_run_is_said_and_nothing_is_lost(name, finished, tmp_path):
+    remover = Remover(tmp_path / "run" / name)
+    with pytest.warns(UserWarning, match=f"{name} was removed during the run and was"):
+        run = train(TINY, tmp_path / "run", device="cpu", loggers=[remover])
+    assert written(run.path) == written(finished.path)
 
 
 def test_a_second_trainer_is_refused_at_once(finished):
