@@ -32,7 +32,7 @@ Report = Callable[[str], object] | Stream | None
 
 def to_stderr(line: str) -> None:
     """Write a line to the current standard error, if it can be written."""
-    standard_error(patience=0).write(printable(line) + "\n")
+    standard_error(patience=0.0).write(printable(line) + "\n")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """How training stops: divergence, signals, locks, devices and memory that are not there."""
 
 import json
-import signal
 import threading
 import time
 from pathlib import Path
@@ -11,7 +10,6 @@ import torch
 
 from grokinterp.errors import ConfigError, GrokinterpError, RunDirectoryError
 from grokinterp.experiment import Experiment
-from grokinterp.interrupt import deferred_signals
 from grokinterp.runs.trajectory import Trajectory
 from grokinterp.storage import RunDirectory
 from grokinterp.training import choose_device, memory, step, train
@@ -103,21 +101,6 @@ def test_logits_that_overflow_by_themselves_are_a_divergence(tmp_path):
 
 
 # --- signals, locks, devices, memory -------------------------------------------------------------------------------
-
-
-def test_signals_become_a_flag_and_a_second_one_acts():
-    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    with deferred_signals() as asked:
-        signal.raise_signal(signal.SIGINT)
-        assert asked.signal == signal.SIGINT
-        with pytest.raises(SystemExit) as stopped:
-            signal.raise_signal(signal.SIGTERM)
-        assert stopped.value.code == 143
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
-    with pytest.raises(KeyboardInterrupt):
-        asked.raise_if_asked()
 
 
 def test_training_off_the_main_thread_leaves_signals_alone(finished, tmp_path):
