@@ -1,4 +1,4 @@
-"""What commands print is printable, whatever the files, names and arguments hold; and output may fail."""
+"""Everything that commands print is printable, whatever files, names and arguments hold; and output may fail."""
 
 import errno
 import io
