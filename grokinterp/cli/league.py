@@ -20,7 +20,10 @@ def league(
     jobs: Annotated[int | None, typer.Option(help="Processes at once (default: as many as cores).")] = None,
     patience: Annotated[int, typer.Option(help="Evaluations, for the comparison with early stopping.")] = 20,
 ) -> None:
-    """Train by several methods on equal budgets, and write the page that compares when they generalize."""
+    """Train by several methods on equal budgets, and write the page that compares when they generalize.
+
+    Exit code 1: some runs failed (they are named); 2: none can be compared.
+    """
     from grokinterp import presets
     from grokinterp.league import CHOSEN
     from grokinterp.league.arguments import require_arguments
@@ -37,3 +40,5 @@ def league(
     found = run_league(experiment, names, seeds, directory, jobs=jobs, patience=patience, progress=True)
     page = ["", f"page  {write_page(directory).resolve()}"] if found["runs"] else []
     say([*as_text(found).split("\n"), *page])
+    if found["failed"]:
+        raise typer.Exit(1 if found["runs"] else 2)

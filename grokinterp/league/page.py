@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from grokinterp.errors import RunDirectoryError
+from grokinterp.errors import GrokinterpError, RunDirectoryError
 from grokinterp.figures.survival import accuracy_by_method, survival_curves, times_by_method
 from grokinterp.league.by_method import by_method, league_dataset
 from grokinterp.league.methods import BASELINE
-from grokinterp.league.run import LEAGUE, read_league
+from grokinterp.league.run import LEAGUE, damage_of, read_league
 from grokinterp.league.survival import median
 from grokinterp.league.table import UNKNOWN, interval, middle, rows, solved, times_of, whole_number
 from grokinterp.numbers import percent, settings, whole
@@ -52,17 +52,37 @@ def write_page(directory: str | Path, out: str | Path | None = None) -> Path:
         out: the output file (default: ``league.html`` in the directory).
 
     Raises:
-        RunDirectoryError: the directory contains no league, or a damaged run.
+        RunDirectoryError: the directory contains no league, or none of its runs can be read.
         GrokinterpError: the file cannot be written.
     """
     top = path_of("directory", directory)
     found = read_league(top)
     if not found.get("runs"):
-        raise RunDirectoryError(top, f"contains no league: it has no {LEAGUE} with runs")
+        state = f"a damaged {LEAGUE}: run the league again" if damage_of(top) else f"no {LEAGUE} with runs"
+        raise RunDirectoryError(top, f"contains no league: it has {state}")
+    found = readable(found, top)
     path = output_file("out", top / PAGE if out is None else out)
     make_directory(path.parent)
     write_atomic(path, render(found, top).encode("utf-8"), replace=True)
     return path
+
+
+def readable(found: Mapping[str, Any], top: Path) -> dict[str, Any]:
+    """Return a league whose runs that cannot be read are among the failed ones.
+
+    Raises:
+        RunDirectoryError: none of its runs can be read.
+    """
+    runs, failed = [], {(one["method"], one["seed"]): one for one in found["failed"]}
+    for run in found["runs"]:
+        try:
+            _ = Results.open(top / run["directory"]).metrics
+            runs.append(run)
+        except GrokinterpError as error:
+            failed[run["method"], run["seed"]] = {"method": run["method"], "seed": run["seed"], "why": str(error)}
+    if not runs:
+        raise RunDirectoryError(top, f"contains no run that can be read: {next(iter(failed.values()))['why']}")
+    return {**found, "runs": runs, "failed": [*failed.values()]}
 
 
 def render(found: Mapping[str, Any], top: Path) -> str:
@@ -104,6 +124,7 @@ def content(found: Mapping[str, Any], top: Path) -> dict[str, Any]:
         "methods": [method_row(name, one) for name, one in found["methods"].items()],
         "refused": found["refused"],
         "failed": found["failed"],
+        "notes": found.get("notes", []),
         "configuration": settings(base),
     }
 

@@ -1,6 +1,7 @@
 """Train every method with every seed, one process per core, and collect the outcomes in one file."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import torch
 
-from grokinterp.errors import ConfigError, GrokinterpError, RunDirectoryError
+from grokinterp.errors import ConfigError, GrokinterpError, RunDirectoryError, warn
 from grokinterp.experiment import Experiment, SaveAt
 from grokinterp.experiment.configuration import there_and_here
 from grokinterp.league.arguments import PATIENCE, require_arguments
@@ -17,7 +18,7 @@ from grokinterp.league.schema import has_shape
 from grokinterp.phases import SUSTAINED
 from grokinterp.storage import RunDirectory, write_atomic
 from grokinterp.storage.files import read_json_object
-from grokinterp.sweeps.outcome import measured
+from grokinterp.sweeps.folder import held, outcomes
 from grokinterp.sweeps.pool import Entry, cores, train_all
 from grokinterp.training.memory import require_memory
 
@@ -44,7 +45,7 @@ def run_league(
     All runs have the same steps, evaluations, and model. Runs with the same seed share the split and, unless a method
     changes them, the initial weights. Each run has its own directory, ``METHOD/seed-N``, and its own single-threaded
     process. Finished runs are not trained again, and interrupted runs are resumed. Methods that do not apply to the
-    experiment and runs that fail are listed with the reason.
+    experiment, runs that fail, and damaged runs are listed with the reason. A directory is used by one call at a time.
 
     Args:
         experiment: the task, model, and budget; methods replace its optimizer, filters, schedules, and similar
@@ -59,20 +60,24 @@ def run_league(
     Raises:
         ConfigError: a method is unknown or given twice, a number is out of range, the experiment was recorded or has
             too few evaluations, or no method applies.
-        RunDirectoryError: the directory contains runs with another configuration.
+        RunDirectoryError: the directory contains runs with another configuration, or another call is using it, which
+            the error names.
     """
     top, chosen = Path(directory), list(methods)
     require_arguments(experiment, chosen, seeds, jobs, patience)
     base, refused, entries = planned(experiment, chosen, seeds, top)
-    require_same(top, base, entries)
-    before = read_league(top)
-    outcome = {"patience": patience, "jobs": jobs or cores(), "refused": refused}
-    try:
-        train_all(entries, jobs or cores(), analyses=MEASURES, progress=progress)
-    finally:
-        found = collected(top, base, entries, before, outcome)
-        if found["runs"]:
-            write_atomic(top / LEAGUE, (json.dumps(found, indent=1) + "\n").encode("ascii"), replace=True)
+    with held(top):
+        before, notes = read_league(top), damage_of(top)
+        for note in notes:
+            warn(f"{top}: {note}")
+        require_same(top, before, base, entries)
+        outcome = {"patience": patience, "jobs": jobs or cores(), "refused": refused, "notes": notes}
+        try:
+            train_all(entries, jobs or cores(), analyses=MEASURES, progress=progress)
+        finally:
+            found = collected(top, base, entries, before, outcome)
+            if found["runs"]:
+                write_atomic(top / LEAGUE, (json.dumps(found, indent=1) + "\n").encode("ascii"), replace=True)
     return found
 
 
@@ -103,21 +108,24 @@ def planned(
     return base, refused, entries
 
 
-def require_same(top: Path, base: Experiment, entries: Sequence[Entry]) -> None:
+def require_same(top: Path, earlier: Mapping[str, Any], base: Experiment, entries: Sequence[Entry]) -> None:
     """Raise RunDirectoryError if the directory contains runs with another configuration."""
-    earlier = read_league(top)
     if earlier:
         stored = replace(Experiment.from_dict(earlier["base"]), name=base.name)
         if odd := stored.differences(base):
             raise RunDirectoryError(top, f"contains a league of another experiment: {there_and_here(odd)}")
     for entry in entries:
-        path = entry.directory / "experiment.json"
-        if path.exists():
-            stored = Experiment.from_dict(RunDirectory.open(entry.directory).experiment)
-            if odd := stored.differences(entry.experiment):
-                raise RunDirectoryError(
-                    entry.directory, f"was trained with another configuration: {there_and_here(odd)}"
-                )
+        stored = stored_in(entry.directory)
+        if stored is not None and (odd := stored.differences(entry.experiment)):
+            raise RunDirectoryError(entry.directory, f"was trained with another configuration: {there_and_here(odd)}")
+
+
+def stored_in(directory: Path) -> Experiment | None:
+    """Return the configuration of a run; None if there is none, or if it is damaged, which training reports."""
+    try:
+        return Experiment.from_dict(RunDirectory.open(directory).experiment)
+    except GrokinterpError:
+        return None
 
 
 def read_league(top: Path) -> dict[str, Any]:
@@ -129,13 +137,22 @@ def read_league(top: Path) -> dict[str, Any]:
     return found if has_shape(found) else {}
 
 
+def damage_of(top: Path) -> list[str]:
+    """Return a line if ``league.json`` exists but cannot be read."""
+    exists = os.path.lexists(top / LEAGUE)
+    return [f"{LEAGUE} was damaged and was written anew from the runs"] if exists and not read_league(top) else []
+
+
 def collected(
     top: Path, base: Experiment, entries: Sequence[Entry], before: Mapping[str, Any], outcome: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Collect the league from its run directories, including those of earlier calls, in the order of METHODS."""
-    failures = {(e.experiment.name, e.experiment.seed): e.failure for e in entries if e.failure}
-    runs = [outcome_of(path, name, seed, patience=outcome["patience"]) for name, seed, path in directories(top)]
-    found = {name for name, _, _ in directories(top)}
+    paths = {(name, seed): path for name, seed, path in directories(top)}
+    measured, damaged = outcomes(paths, patience=outcome["patience"])
+    failures = {(e.experiment.name, e.experiment.seed): e.failure for e in entries}
+    earlier = {(one["method"], one["seed"]): one["why"] for one in before.get("failed", [])}
+    failures = {run: why for run, why in earlier.items() if run not in measured} | failures | damaged
+    found = {name for name, _ in paths}
     refused = {**before.get("refused", {}), **outcome["refused"]}
     asked = [name for name in METHODS if name in found or name in refused]
     return {
@@ -145,16 +162,14 @@ def collected(
         "patience": outcome["patience"],
         "jobs": outcome["jobs"],
         "refused": {name: refused[name] for name in asked if name in refused and name not in found},
-        "failed": [{"method": name, "seed": seed, "why": why} for (name, seed), why in failures.items()],
+        "failed": [{"method": name, "seed": seed, "why": why} for (name, seed), why in failures.items() if why],
         "methods": {name: method_of(name, base) for name in asked},
-        "runs": runs,
+        "notes": outcome["notes"],
+        "runs": [
+            {"method": name, "seed": seed, "directory": f"{name}/seed-{seed}"} | values
+            for (name, seed), values in measured.items()
+        ],
     }
-
-
-def outcome_of(path: Path, method: str, seed: int, *, patience: int) -> dict[str, Any]:
-    """Return the outcome of one run of the league with its method, seed, and directory."""
-    place = {"method": method, "seed": seed, "directory": f"{method}/{path.name}"}
-    return place | measured(path, patience=patience)
 
 
 def method_of(name: str, base: Experiment) -> dict[str, Any]:

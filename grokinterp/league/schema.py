@@ -1,7 +1,8 @@
 """The content of ``league.json``, by which the file is checked when it is read."""
 
+from dataclasses import dataclass, field
 from functools import cache
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -13,7 +14,8 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 Number = Annotated[float, Field(allow_inf_nan=False)] | None
 
 
-class Early(TypedDict):
+@dataclass(frozen=True, kw_only=True)
+class Early:
     """The outcome of early stopping."""
 
     stopped: Count
@@ -21,7 +23,8 @@ class Early(TypedDict):
     test_accuracy: Number
 
 
-class Run(TypedDict):
+@dataclass(frozen=True, kw_only=True)
+class Run:
     """The outcome of one run, with null for unknown values."""
 
     method: str
@@ -32,17 +35,18 @@ class Run(TypedDict):
     time_seconds: Number
     final_test_accuracy: Number
     early: Early | None
-    memorized_step: NotRequired[Count | None]
-    seconds_per_1000: NotRequired[Number]
-    cpu_seconds_per_1000: NotRequired[Number]
-    final_weight_norm: NotRequired[Number]
-    collapsed_share: NotRequired[Number]
-    gradient_weight_cosine: NotRequired[Number]
-    peak_bytes: NotRequired[Count | None]
-    program_bytes: NotRequired[Count | None]
+    memorized_step: Count | None = None
+    seconds_per_1000: Number = None
+    cpu_seconds_per_1000: Number = None
+    final_weight_norm: Number = None
+    collapsed_share: Number = None
+    gradient_weight_cosine: Number = None
+    peak_bytes: Count | None = None
+    program_bytes: Count | None = None
 
 
-class Failure(TypedDict):
+@dataclass(frozen=True, kw_only=True)
+class Failure:
     """A run that failed."""
 
     method: str
@@ -50,7 +54,8 @@ class Failure(TypedDict):
     why: str
 
 
-class Method(TypedDict):
+@dataclass(frozen=True, kw_only=True)
+class Method:
     """The description of a method."""
 
     about: str
@@ -58,14 +63,16 @@ class Method(TypedDict):
     changes: dict[str, tuple[Any, Any]]
 
 
-class Rule(TypedDict):
+@dataclass(frozen=True, kw_only=True)
+class Rule:
     """The rule by which a run counts as generalized."""
 
     threshold: Annotated[float, Field(ge=0, le=1)]
     window: Count
 
 
-class League(TypedDict):
+@dataclass(frozen=True, kw_only=True)
+class League:
     """A league."""
 
     base: dict[str, Any]
@@ -76,6 +83,7 @@ class League(TypedDict):
     failed: list[Failure]
     methods: dict[str, Method]
     runs: list[Run]
+    notes: list[str] = field(default_factory=list)
 
 
 def has_shape(content: dict[str, Any]) -> bool:

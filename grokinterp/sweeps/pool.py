@@ -7,6 +7,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
+from grokinterp.errors import GrokinterpError
 from grokinterp.experiment import Experiment
 from grokinterp.progress import ProgressBar
 from grokinterp.runs.results import Results
@@ -26,8 +27,8 @@ class Entry:
 def train_all(entries: Sequence[Entry], jobs: int, *, analyses: Sequence[str], progress: bool) -> None:
     """Train and analyze every run in its own process; if this process stops, all others stop.
 
-    Complete runs are skipped, and interrupted runs are resumed. If a run fails, its entry stores the reason, and the
-    other runs continue.
+    Complete runs are skipped, and interrupted runs are resumed. If a run fails or is damaged, its entry stores the
+    reason, and the other runs continue.
 
     Args:
         entries: the runs.
@@ -36,7 +37,7 @@ def train_all(entries: Sequence[Entry], jobs: int, *, analyses: Sequence[str], p
         progress: show a progress bar on standard error.
     """
     context = processes_of("grokinterp.sweeps.worker")
-    waiting = [entry for entry in entries if not is_complete(entry.directory, analyses)]
+    waiting = [entry for entry in entries if lacks_something(entry, analyses)]
     running: dict[Any, tuple[Any, Entry]] = {}  # by result connection, which closes when the process ends
     with ProgressBar("runs", len(entries), start=len(entries) - len(waiting), shown=progress) as bar:
         try:
@@ -57,6 +58,15 @@ def train_all(entries: Sequence[Entry], jobs: int, *, analyses: Sequence[str], p
                     bar.advance(note=f"{name} seed {entry.experiment.seed}{failed}")
         finally:
             stop({answer: process for answer, (process, _) in running.items()})
+
+
+def lacks_something(entry: Entry, analyses: Sequence[str]) -> bool:
+    """Return whether a run must be trained or analyzed; store the reason if it cannot be read."""
+    try:
+        return not is_complete(entry.directory, analyses)
+    except GrokinterpError as error:
+        entry.failure = str(error)
+        return False
 
 
 def is_complete(directory: Path, analyses: Sequence[str]) -> bool:

@@ -1,6 +1,8 @@
 """A league end to end: every run in a process of its own, killed and resumed, and its page."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from grokinterp.cli.entry import run as run_command_line
 from grokinterp.errors import ConfigError, RunDirectoryError
 from grokinterp.experiment import Optimization
 from grokinterp.league import run_league, write_page
@@ -16,6 +19,7 @@ from grokinterp.league.page import render
 from grokinterp.league.table import as_text, rows
 from grokinterp.runs.trajectory import Trajectory
 from grokinterp.storage import RunDirectory
+from grokinterp.sweeps import held
 from tests.support.read_only import read_only, states
 from tests.support.report_page import Page
 from tests.support.small_league import LONG, SMALL
@@ -122,6 +126,35 @@ class TestLeague:
         assert "is not empty" in found["failed"][0]["why"]
         assert [run["method"] for run in found["runs"]] == ["grokfast_ema"]
 
+    def test_damage_is_left_out_and_named(self, league, tmp_path):
+        top = shutil.copytree(league, tmp_path / "league")
+        (top / "adamw" / "seed-1" / "experiment.json").write_bytes(b"{")
+        (top / "league.json").write_bytes(b"{")
+        with pytest.raises(RunDirectoryError, match=r"has a damaged league\.json"):
+            write_page(top)
+        with pytest.warns(UserWarning, match=r"league\.json was damaged"):
+            found = run_league(SMALL, METHODS, 2, top, jobs=2)
+        (failed,) = found["failed"]
+        assert (failed["method"], failed["seed"]) == ("adamw", 1)
+        assert found["runs"] == [
+            run for run in found_in(league)["runs"] if (run["method"], run["seed"]) != ("adamw", 1)
+        ]
+        (top / "adamw" / "seed-0" / "experiment.json").write_bytes(b"{")
+        text = Page(write_page(top).read_text(encoding="utf-8")).text
+        for words in ("league.json was damaged", "2 runs failed or cannot be read", "adamw, seed 0", "adamw, seed 1"):
+            assert words in text
+
+    def test_failed_runs_are_the_exit_code(self, league, tmp_path, monkeypatch, capsys):
+        (tmp_path / "small.json").write_text(json.dumps(SMALL.to_dict()))
+        top = shutil.copytree(league, tmp_path / "league")
+        (top / "adamw" / "seed-1" / "experiment.json").write_bytes(b"{")
+        arguments = ["--config", str(tmp_path / "small.json"), "--methods", ",".join(METHODS), "--seeds", "2"]
+        monkeypatch.setattr(sys, "argv", ["grokinterp", "league", *arguments, "--out", str(top)])
+        with pytest.raises(SystemExit) as ended:
+            run_command_line()
+        assert ended.value.code == 1
+        assert "failed   adamw seed 1: run directory" in capsys.readouterr().out
+
     @pytest.mark.browser
     def test_the_page_opens_in_silence_at_any_width(self, league, tmp_path):
         from tests.support.browser import show, start
@@ -188,3 +221,12 @@ def test_wrong_arguments_are_refused_before_any_work(change, key, tmp_path):
 def test_a_directory_without_a_league_is_refused(tmp_path):
     with pytest.raises(RunDirectoryError, match="contains no league"):
         write_page(tmp_path)
+
+
+def test_a_second_league_in_the_same_folder_is_refused_at_once(tmp_path):
+    with held(tmp_path / "league"):
+        begun = time.monotonic()
+        with pytest.raises(RunDirectoryError, match=f"in use by process {os.getpid()} on host"):
+            run_league(SMALL, ["adamw"], 1, tmp_path / "league")
+    assert time.monotonic() - begun < 0.5
+    assert [path.name for path in (tmp_path / "league").iterdir()] == ["lock"]

@@ -1,0 +1,43 @@
+"""The folder of a sweep: one process at a time trains into it, and damaged runs are left out of its outcomes."""
+
+from collections.abc import Generator, Hashable, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from grokinterp.errors import GrokinterpError, RunDirectoryError
+from grokinterp.storage.lock import lock_file
+from grokinterp.sweeps.outcome import measured
+
+Name = TypeVar("Name", bound=Hashable)
+
+
+@contextmanager
+def held(folder: Path) -> Generator[None]:
+    """Hold the right to train into a folder, which is created if necessary, while the block runs.
+
+    Raises:
+        RunDirectoryError: the folder cannot be created, or is in use: at once, naming the process that uses it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunDirectoryError(folder, f"cannot be created: {error.strerror}") from error
+    with lock_file(folder / "lock"):
+        yield
+
+
+def outcomes(runs: Mapping[Name, Path], *, patience: int) -> tuple[dict[Name, dict[str, Any]], dict[Name, str]]:
+    """Return the outcome of every run, and the reason for every run that cannot be read.
+
+    Args:
+        runs: the run directories.
+        patience: evaluations without a lower held-out loss after which early stopping would end a run.
+    """
+    found, damaged = {}, {}
+    for name, path in runs.items():
+        try:
+            found[name] = measured(path, patience=patience)
+        except GrokinterpError as error:
+            damaged[name] = str(error)
+    return found, damaged
