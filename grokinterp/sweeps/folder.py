@@ -1,11 +1,12 @@
 """The folder of a sweep: one process at a time trains into it, and damaged runs are left out of its outcomes."""
 
 from collections.abc import Generator, Hashable, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
 from grokinterp.errors import GrokinterpError, RunDirectoryError
+from grokinterp.storage.atomic import is_writable
 from grokinterp.storage.lock import lock_file
 from grokinterp.sweeps.outcome import measured
 
@@ -16,6 +17,8 @@ Name = TypeVar("Name", bound=Hashable)
 def held(folder: Path) -> Generator[None]:
     """Hold the right to train into a folder, which is created if necessary, while the block runs.
 
+    In a folder where this process cannot write, finished runs can be read without that right.
+
     Raises:
         RunDirectoryError: the folder cannot be created, or is in use: at once, naming the process that uses it.
     """
@@ -23,7 +26,7 @@ def held(folder: Path) -> Generator[None]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunDirectoryError(folder, f"cannot be created: {error.strerror}") from error
-    with lock_file(folder / "lock"):
+    with lock_file(folder / "lock") if is_writable(folder) else nullcontext():
         yield
 
 

@@ -1,0 +1,67 @@
+"""A program that uses the package as a library: it imports every module, trains, and trains in forked and new processes.
+
+As a script: ``python -m tests.support.other_processes FOLDER`` prints what was not left as it was, or differs.
+"""
+
+import importlib
+import multiprocessing
+import pkgutil
+import random
+import sys
+import warnings
+from pathlib import Path
+
+
+def train(folder: Path) -> None:
+    """Train a small run on two cores."""
+    import torch
+
+    import grokinterp
+    from tests.support.small_runs import changed
+
+    torch.set_num_threads(2)
+    torch.full((10**6,), 2.0).mul(2)  # PyTorch has started a second thread
+    grokinterp.train(changed(steps=9), folder, device="cpu")
+
+
+def import_everything() -> None:
+    """Import every module of the package, beginning with those that need no torch."""
+    import grokinterp
+
+    for module in pkgutil.walk_packages(grokinterp.__path__, "grokinterp."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+
+
+def own_filters() -> list[object]:
+    """Warning filters that no package from elsewhere has set for its own warnings."""
+    others = ("torch", "scipy", "sympy", "matrix subclass", "decode_timedelta")
+    return [one for one in warnings.filters if not any(name in str(one) for name in others)]
+
+
+def main(folder: Path) -> None:
+    """Print the differences."""
+    random.seed(0)
+    before, filters = random.getstate(), own_filters()
+    import_everything()
+    from tests.support.public_calls import CALLS, Given
+    from tests.support.small_runs import written
+
+    print(*(["random"] if random.getstate() != before else []), *(["filters"] if own_filters() != filters else []))
+    given, before = Given.make(folder / "given", folder / "out"), random.getstate()
+    given.out.mkdir()
+    for name in ("train", "analyze", "Recorder", "write_report"):
+        CALLS[name](given)
+    print(*(["random"] if random.getstate() != before else []))
+    train(folder / "here")
+    for kind in ("fork", "spawn"):
+        process = multiprocessing.get_context(kind).Process(target=train, args=(folder / kind,))
+        process.start()
+        process.join(100)
+        same = process.exitcode == 0 and written(folder / kind) == written(folder / "here")
+        print(*([] if same else [f"{kind}: {process.exitcode}"]))
+        process.kill()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
