@@ -5,7 +5,9 @@ first use ``torch``. ``Tensor`` is only for annotations: torch's for type checke
 dtype for jaxtyping. For ``isinstance`` use ``torch.Tensor``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import random
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, final
 
@@ -22,6 +24,16 @@ else:
             return getattr(import_module("torch"), name)
 
     torch, Tensor = _Torch(), Any
+
+
+@contextmanager
+def kept_random_state() -> Generator[None]:
+    """Restore the state of Python's ``random`` after the block."""
+    before = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(before)
 
 
 def front_door(

@@ -5,12 +5,22 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import TextIO, TypeVar, cast
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
-
 from grokinterp.errors import printable
+from grokinterp.lazy import kept_random_state
 from grokinterp.streams import drawing, standard_error
+
+with kept_random_state():  # rich draws a number when it is imported
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
 
 Item = TypeVar("Item")
 SECONDS_BETWEEN_LINES = 5.0

@@ -1,13 +1,17 @@
 """The package inside other programs: their settings stay and do not matter, in threads, processes, and Jupyter."""
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import is_dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import nbformat
 import pytest
 import torch
+from nbclient import NotebookClient
 
 import grokinterp
 from tests.support.process_state import LOWERED, state
@@ -89,3 +93,44 @@ def test_three_threads_at_once_have_the_results_of_one(files, expected, tmp_path
     assert [name for name, one in zip(names, found, strict=True) if repr(one) != repr(expected[name])] == []
     after = state()
     assert {key: after[key] for key in before if after[key] != before[key]} == {}
+
+
+@pytest.mark.timeout(400)
+def test_imports_change_nothing_and_forked_and_spawned_processes_train(root, tmp_path):
+    command = [sys.executable, "-m", "tests.support.other_processes", str(tmp_path)]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, [], "")
+
+
+CELLS = (
+    """
+from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+import torch
+from tests.support.process_state import state
+from tests.support.public_calls import CALLS, Given
+given = Given.make(Path("given"), Path())
+torch.set_grad_enabled(False)
+before = state()
+""",
+    """
+def call(name):
+    Path(name).mkdir()
+    return CALLS[name](Given(given.files, Path(name)))
+with ThreadPoolExecutor(2) as pool:
+    list(pool.map(call, ["train", "analyze"]))
+call("train_until_grokking")
+after = state()
+assert {key: after[key] for key in before if after[key] != before[key]} == {}
+""",
+)
+"""Of a notebook that never computes gradients; kernels run cells inside an event loop, with streams of their own."""
+
+
+@pytest.mark.notebook
+@pytest.mark.timeout(400)
+def test_a_live_kernel_trains_and_analyzes(root, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(root))
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    assert [cell.outputs for cell in notebook.cells] == [[], []]

@@ -1,4 +1,4 @@
-"""A program that uses the package as a library: it imports every module, trains, and trains in forked and new processes.
+"""A program that uses the package: it imports every module, calls functions, and trains in forked and new processes.
 
 As a script: ``python -m tests.support.other_processes FOLDER`` prints what was not left as it was, or differs.
 """
@@ -35,7 +35,7 @@ def import_everything() -> None:
 
 def own_filters() -> list[object]:
     """Warning filters that no package from elsewhere has set for its own warnings."""
-    others = ("torch", "scipy", "sympy", "matrix subclass", "decode_timedelta")
+    others = ("torch", "numpy", "scipy", "sympy", "matrix subclass")
     return [one for one in warnings.filters if not any(name in str(one) for name in others)]
 
 
@@ -47,11 +47,11 @@ def main(folder: Path) -> None:
     from tests.support.public_calls import CALLS, Given
     from tests.support.small_runs import written
 
-    print(*(["random"] if random.getstate() != before else []), *(["filters"] if own_filters() != filters else []))
-    given, before = Given.make(folder / "given", folder / "out"), random.getstate()
-    given.out.mkdir()
-    for name in ("train", "analyze", "Recorder", "write_report"):
-        CALLS[name](given)
+    print(*(["random"] if random.getstate() != before else []), *[one for one in own_filters() if one not in filters])
+    given, before = Given.make(folder / "given", folder), random.getstate()
+    for name in ("train", "analyze", "Recorder", "import_run", "train_until_grokking", "write_report"):
+        (folder / name).mkdir()
+        CALLS[name](Given(given.files, folder / name))
     print(*(["random"] if random.getstate() != before else []))
     train(folder / "here")
     for kind in ("fork", "spawn"):
