@@ -9,7 +9,7 @@ PARALLEL := -n logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder 
 CHECKED := maths tasks models losses optim phases storage experiment repository analysis/structure
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format bench constraints clean distclean
+.PHONY: help demo test check versions lint format bench constraints clean distclean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -22,6 +22,9 @@ test: $(READY) ## Run the whole test suite, test modules in parallel
 
 check: lint ## Run lint and the fast tests (90 seconds): maths to experiment, repository, analysis/structure
 	@$(PYTEST) $(PARALLEL) -m "not slow" $(addprefix tests/,$(CHECKED))
+
+versions: ## Run the fast tests on each of Python 3.11, 3.12 and 3.13 that is installed (downloads packages once)
+	@.ci/versions $(PARALLEL) -m "not slow" $(addprefix tests/,$(CHECKED))
 
 lint: $(READY) ## Check style, formatting and types
 	@$(BIN)/ruff check

@@ -121,7 +121,8 @@ with ThreadPoolExecutor(2) as pool:
     list(pool.map(call, ["train", "analyze"]))
 call("train_until_grokking")
 after = state()
-assert {key: after[key] for key in before if after[key] != before[key]} == {}
+changed = {key for key in before if after[key] != before[key]}
+assert changed <= {"threads", "warnings"}, changed  # the kernel starts threads; packages add filters when imported
 """,
 )
 """Of a notebook that never computes gradients; kernels run cells inside an event loop, with streams of their own."""
