@@ -1,5 +1,6 @@
 """The problem shared by all checkpoints of a run: every example, its label, and its part."""
 
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import NamedTuple, final
 
@@ -35,11 +36,34 @@ class Part(NamedTuple):
         return f"Part({examples:,} examples of {positions} tokens{noise}, {self.labels.device})"
 
 
-class Parts(dict[str, Part]):
-    """The parts of a problem by name; the error for an unknown name lists the names."""
+@final
+class Parts(Mapping[str, Part]):
+    """The parts of a problem by name, each prepared on first use; the error for an unknown name lists the names.
 
-    def __missing__(self, name: str) -> Part:
-        raise KeyError(f"no part {name!r}; this problem has {', '.join(self)}")
+    Args:
+        masks: the examples of each part.
+        prepared: function that returns the part with the examples in a mask.
+    """
+
+    def __init__(self, masks: Mapping[str, Bool[Tensor, "example"]], prepared: Callable[[Tensor], Part]) -> None:
+        self._masks, self._prepared = masks, prepared
+        self._parts: dict[str, Part] = {}
+
+    def __getitem__(self, name: str) -> Part:
+        if name not in self._masks:
+            raise KeyError(f"no part {name!r}; this problem has {', '.join(self)}")
+        if name not in self._parts:
+            self._parts[name] = self._prepared(self._masks[name])
+        return self._parts[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._masks
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._masks)
+
+    def __len__(self) -> int:
+        return len(self._masks)
 
 
 @final
@@ -126,13 +150,13 @@ class Problem:
         return bool(self.is_noisy.any())
 
     @cached_property
-    @computing()  # parts are cached and may be used in training, whichever caller creates them
     def parts(self) -> Parts:
         """The non-empty parts among "train", "test" and "validation", and "all"."""
         masks = {"train": self.is_train, "test": self.is_test, "validation": self.is_validation}
         masks = {name: mask for name, mask in masks.items() if mask.any()} | {"all": torch.ones_like(self.is_train)}
-        return Parts({name: self._part(mask) for name, mask in masks.items()})
+        return Parts(masks, self._part)
 
+    @computing()  # parts are cached and may be used in training, whichever caller creates them
     def _part(self, mask: Bool[Tensor, "example"]) -> Part:
         """Return the part with the examples in a mask."""
         return Part(ReadoutInputs.of(self.tokens[mask]), self.trained_labels[mask], self.labels[mask])

@@ -8,6 +8,7 @@ from grokinterp.losses.examples import (
     LossForm,
     cross_entropy,
     exact,
+    exact_losses,
     example_losses,
     squared_error,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "StableCrossEntropyLoss",
     "cross_entropy",
     "exact",
+    "exact_losses",
     "example_losses",
     "get_stable_loss_function",
     "log_stablemax",

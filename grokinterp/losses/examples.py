@@ -87,3 +87,15 @@ def example_losses(
 def exact(form: LossForm) -> LossForm:
     """Return the form that evaluates the same loss in the dtype of the logits without collapse."""
     return "softplus" if form in ("float32", "float64") else form
+
+
+def exact_losses(
+    logits: Float[Tensor, "example class"],
+    supervised: Float[Tensor, "supervision example class"] | None,
+    labels: Int[Tensor, "example"],
+    *,
+    form: LossForm,
+) -> Float[Tensor, "example"]:
+    """Return the training loss of every example, evaluated in float64 without collapse."""
+    doubled = None if supervised is None else supervised.double()
+    return example_losses(logits.double(), labels, form=exact(form), supervised=doubled)

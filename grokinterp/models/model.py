@@ -15,6 +15,12 @@ from grokinterp.models.parts import part_of
 from grokinterp.models.readout import Readout, ReadoutInputs
 from grokinterp.models.sites import HeadTail, NeuronTail, PatchSite
 
+MOST_VALUES = 2**26
+"""Largest number of values of a read-out without gradients: 256 MiB in single precision."""
+
+FEWEST = 1024
+"""Least number of examples at a time."""
+
 
 class Model(HookedRootModule, ABC):
     """A network that answers token sequences; parameters and hooks have their TransformerLens names.
@@ -205,12 +211,25 @@ class Model(HookedRootModule, ABC):
     @property
     @abstractmethod
     def kept_per_example(self) -> int:
-        """Least number of values that the backward pass keeps per example."""
+        """About the number of values that the backward pass keeps per example."""
 
     @property
     def examples_at_once(self) -> int:
         """Number of examples per plain forward pass, few enough for the processor's cache."""
         return 1024
+
+    @property
+    def evaluated_at_once(self) -> int:
+        """Number of examples per read-out without gradients, few enough for the memory."""
+        return max(FEWEST, MOST_VALUES // max(1, self.kept_per_example))
+
+    def caught_at_once(self, positions: int) -> int:
+        """Return the number of examples per plain forward pass without gradients, few enough for the memory."""
+        return max(FEWEST, 2 * MOST_VALUES // max(1, self.kept_per_example * positions))
+
+    def readout_of_many(self, inputs: ReadoutInputs) -> Readout:
+        """Return the ``readout`` of any number of examples, computed for some of them at a time."""
+        return Readout.joined(self.readout(some) for some in inputs.split(self.evaluated_at_once))
 
     def require_forward(self) -> None:
         """Raise NotDefined if only the weights are known and not the network."""

@@ -1,6 +1,7 @@
 """The read-out of a model for every example, and examples prepared for a fast read-out."""
 
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -22,6 +23,16 @@ class Readout(NamedTuple):
     logits: Float[Tensor, "example class"]
     supervised: Float[Tensor, "supervision example class"] | None = None
 
+    @classmethod
+    def joined(cls, parts: Iterable["Readout"]) -> "Readout":
+        """Return the read-out of all examples from the read-outs of consecutive parts of them."""
+        found = tuple(parts)
+        if len(found) == 1:
+            return found[0]
+        columns, axes = [list(column) for column in zip(*found, strict=True)], (0, 0, 0, 0, 1)
+        del found  # each column is freed as soon as it is joined
+        return cls(*(joined(column, axis) for column, axis in zip(columns, axes, strict=True)))
+
 
 class ReadoutInputs(NamedTuple):
     """Examples with their distinct (token, position) pairs, the *rows*.
@@ -42,9 +53,24 @@ class ReadoutInputs(NamedTuple):
         """List the distinct pairs, ordered by position, then token."""
         d_vocab = int(tokens.max()) + 1
         pair = tokens + d_vocab * torch.arange(tokens.shape[1], device=tokens.device)
-        distinct, row = pair.unique(return_inverse=True)
-        query_row, query = row[:, -1].unique(return_inverse=True)
+        distinct, row = numbered(pair, d_vocab * tokens.shape[1])
+        query_row, query = numbered(row[:, -1], len(distinct))
         return cls(tokens, distinct % d_vocab, distinct // d_vocab, row, query_row, query)
+
+    @classmethod
+    def sized(cls, examples: int, *, d_vocab: int, n_ctx: int, queries: int) -> "ReadoutInputs":
+        """Return inputs of these sizes with undefined content, which compute nothing on the meta device.
+
+        Args:
+            examples: number of examples.
+            d_vocab: number of tokens, each of which may occur at every position.
+            n_ctx: number of positions.
+            queries: number of tokens that may occur at the last position.
+        """
+        each = min(d_vocab, examples)
+        rows, queries = (n_ctx - 1) * each + min(queries, each), min(queries, each)
+        shapes = ((examples, n_ctx), (rows,), (rows,), (examples, n_ctx), (queries,), (examples,))
+        return cls(*(torch.empty(shape, dtype=torch.int64) for shape in shapes))
 
     def at(self, examples: Int[Tensor, "chosen"]) -> "ReadoutInputs":
         """Return some of the examples, with the same tables of rows."""
@@ -52,6 +78,35 @@ class ReadoutInputs(NamedTuple):
         tokens, row, query = chosen
         return self._replace(tokens=tokens, row=row, query=query)
 
+    def split(self, at_once: int) -> Sequence["ReadoutInputs"]:
+        """Return the examples in parts of at most ``at_once``, as views."""
+        if len(self.tokens) <= at_once:
+            return (self,)
+        parts = (part.split(at_once) for part in (self.tokens, self.row, self.query))
+        return [self._replace(tokens=tokens, row=row, query=query) for tokens, row, query in zip(*parts, strict=True)]
+
     def to(self, device: torch.device | str) -> "ReadoutInputs":
         """Return the examples on another device."""
         return ReadoutInputs(*(part.to(device) for part in self))
+
+
+def numbered(values: Int[Tensor, "*shape"], most: int) -> tuple[Int[Tensor, "distinct"], Int[Tensor, "*shape"]]:
+    """Return the distinct values, ascending, and the index of each value among them, without sorting.
+
+    Args:
+        values: integers from 0 to ``most`` - 1.
+        most: the number of possible values.
+
+    >>> numbered(torch.tensor([5, 2, 5]), 6)
+    (tensor([2, 5]), tensor([1, 0, 1]))
+    """
+    occurs = torch.zeros(most, dtype=torch.bool, device=values.device)
+    occurs[values.flatten()] = True
+    return occurs.nonzero().flatten(), (occurs.cumsum(0) - 1)[values]
+
+
+def joined(parts: list[Any], axis: int = 0) -> Any:
+    """Return parts of an array as one, or None if they are None; the list is emptied, which frees them."""
+    whole = None if parts[0] is None else torch.cat(parts, axis)
+    parts.clear()
+    return whole

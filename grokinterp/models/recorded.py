@@ -1,6 +1,7 @@
 """A module from another training loop as a model with the parts that its user named."""
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any, ClassVar, final
@@ -195,6 +196,11 @@ class RecordedModel(Model):
     @property
     def examples_at_once(self) -> int:
         return max(1, min(1024, MOST_KEPT // max(1, self.kept_per_example)))
+
+    @property
+    def evaluated_at_once(self) -> int:
+        """All examples, because ``readout`` itself runs ``examples_at_once`` at a time."""
+        return sys.maxsize
 
     @property
     def kept_per_example(self) -> int:

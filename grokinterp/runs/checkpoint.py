@@ -1,6 +1,6 @@
 """A saved step of a run with its lazily computed members: parameters, activations, logits, losses, gradients."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, final
 
@@ -14,8 +14,12 @@ from grokinterp.errors import NotDefined
 from grokinterp.experiment.problem import Problem
 from grokinterp.losses import exact, example_losses
 from grokinterp.models import Model, Readout, ReadoutInputs, ReadoutProgram, in_program
+from grokinterp.models.readout import joined
 
 PATTERNS = ("hook_pattern", "hook_attn_scores")
+
+COMPUTED = ("readout", "losses", "gradients", "_activations", "_attention", "_features")
+"""The members of a checkpoint that are as large as its examples or its weights."""
 
 CELLS_AT_ONCE = 2**25
 """The maximum number of logits in one backward pass; larger batches accumulate the gradients of several passes."""
@@ -69,7 +73,7 @@ class Checkpoint:
     def readout(self) -> Readout:
         """The last-layer activations and logits at the read-out position, for every example."""
         with torch.no_grad():
-            return self.model.readout(self.problem.parts["all"].inputs)
+            return self.model.readout_of_many(self.problem.parts["all"].inputs)
 
     @property
     def representation(self) -> Float[Tensor, "example d_model"]:
@@ -113,10 +117,28 @@ class Checkpoint:
         if name not in self._activations:
             if name not in self.model.hook_dict:
                 raise KeyError(f"no hook {name!r}; the model has {', '.join(self.model.hook_dict)}")
-            with torch.no_grad():
-                _, cache = self.model.run_with_cache(self.problem.tokens, names_filter=name)
-            self._activations[name] = cache[name]
+            self._activations[name] = self._all_caught(name, lambda value: value)
         return self._activations[name]
+
+    def attention(self, hook: str) -> Float[Tensor, "example head position"]:
+        """Return the attention pattern at a hook from the position where the answer is read.
+
+        Only these rows of the patterns are kept, which are as large as the square of the number of positions.
+        """
+        if hook not in self._attention:
+            self._attention[hook] = self._all_caught(
+                hook, lambda pattern: self.model.pattern_at_readout(pattern.double())
+            )
+        return self._attention[hook]
+
+    @torch.no_grad()
+    def _all_caught(self, hook: str, kept: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return what is kept of the activation at a hook, for every example, from plain forward passes."""
+        parts, tokens = [], self.problem.tokens
+        for some in tokens.split(self.model.caught_at_once(tokens.shape[1])):
+            _, cache = self.model.run_with_cache(some, names_filter=hook)
+            parts.append(kept(cache[hook]))
+        return joined(parts)
 
     def features(self, *hooks: str) -> tuple[Float[Tensor, "example feature"], ...]:
         """Return the activation at each hook at the read-out position, as one vector per example.
@@ -136,22 +158,34 @@ class Checkpoint:
         with torch.no_grad():
             batches = self.problem.tokens.split(self.model.examples_at_once)
             parts = [self._caught(tokens, missing) for tokens in batches] if missing else []
-        self._features.update(zip(missing, map(torch.cat, zip(*parts, strict=True)), strict=True))
+        columns = [list(column) for column in zip(*parts, strict=True)]
+        del parts  # each column is freed as soon as it is joined
+        self._features.update(zip(missing, map(joined, columns), strict=True))
         return tuple(self._features[name] for name in hooks)
 
     def _caught(self, tokens: Int[Tensor, "batch position"], hooks: list[str]) -> list[Tensor]:
         """Return the activations of a batch at the given hooks, at the read-out position."""
         _, *found = self.model.catch(tokens, *hooks)
         dtype = next(self.model.parameters()).dtype
-        return [self.model.at_readout(value).to(dtype) for value in found]
+        # the answer's position is a view, which would keep all positions of all examples
+        return [self.model.at_readout(value).to(dtype).clone() for value in found]
 
     @cached_property
     def _activations(self) -> dict[str, Any]:
         return {}
 
     @cached_property
+    def _attention(self) -> dict[str, Any]:
+        return {}
+
+    @cached_property
     def _features(self) -> dict[str, Any]:
         return {}
+
+    def forget(self) -> None:
+        """Remove the computed members, which frees their memory; they are computed again when they are needed."""
+        for name in COMPUTED:
+            self.__dict__.pop(name, None)
 
     @cached_property
     def gradients(self) -> dict[str, Tensor]:
@@ -168,7 +202,7 @@ class Checkpoint:
             weights = in_program(self.model, parameters)
             return self._losses(functional_call(program, weights, (inputs,)), labels).mean()
 
-        at_once = max(1, CELLS_AT_ONCE // self.problem.task.n_classes)
+        at_once = max(1, min(CELLS_AT_ONCE // self.problem.task.n_classes, self.model.evaluated_at_once))
         if self.model.vectorizes and len(labels) <= at_once:
             return grad(loss)(self.parameters, inputs, labels)
         total = {name: torch.zeros_like(value) for name, value in self.parameters.items()}

@@ -25,9 +25,10 @@ from grokinterp.storage.files import path_of
 from grokinterp.torch_settings import computing
 from grokinterp.training.continuation import continuation, state_used
 from grokinterp.training.directory import create, default_directory, open_to_resume, recorded
+from grokinterp.training.disk import require_disk
 from grokinterp.training.environment import choose_device, describe, warn_of_changes
 from grokinterp.training.loggers import Logger, evaluation_line, finish_all, log_all
-from grokinterp.training.memory import memory_errors_in_one_line, require_memory
+from grokinterp.training.memory import MemoryUse, memory_errors_in_one_line, needs, require_memory
 from grokinterp.training.metrics import measure, row, settings
 from grokinterp.training.step import Step
 
@@ -70,11 +71,13 @@ def train(
     if experiment.split.trained_on == UNKNOWN:
         raise ConfigError("split.trained_on", UNKNOWN, "leaves no training examples")
     chosen = choose_device(device)
-    require_memory(experiment, chosen)
-    keep_freed_memory()
     directory = default_directory(experiment) if directory is None else path_of("directory", directory)
-    environment = describe(chosen)
-    run = open_to_resume(directory, experiment) if resume else create(directory, experiment, environment)
+    existing = open_to_resume(directory, experiment) if resume else None
+    require_memory(experiment, chosen)
+    require_disk(experiment, directory, start=max(existing.resume.steps(), default=0) if existing else 0)
+    keep_freed_memory()
+    memory, environment = MemoryUse(chosen), describe(chosen)
+    run = existing or create(directory, experiment, environment)
     with (
         run.lock() as held,
         deferred_signals() as asked,
@@ -82,6 +85,7 @@ def train(
         memory_errors_in_one_line(experiment, chosen),
     ):
         loop = Loop.start(experiment, held, chosen, environment, loggers)
+        loop.memory = memory
         try:
             loop.run_to_end(asked, progress=progress)
         finally:
@@ -115,6 +119,7 @@ class Loop:
     detector: Detector = field(default_factory=GrokkingDetector)
     after: int = 0
     exact: bool = True
+    memory: MemoryUse | None = None
 
     @classmethod
     def start(
@@ -283,13 +288,15 @@ class Loop:
         self.last_environment = saved.state["environment"]
         self.run.metrics.truncate(saved.state["metrics_offset"])
 
-    def write_status(self, status: str, **details: str) -> None:
+    def write_status(self, status: str, **details: Any) -> None:
         self.run.write_status({"status": status, "step": self.step, **details})
 
     def finish(self) -> None:
         self.run.metrics.sync()
         after = f"stopped {self.experiment.patience} evaluations after grokking was detected"
-        self.write_status("finished", **({"why": after} if self.step < self.experiment.budget else {}))
+        why = {"why": after} if self.step < self.experiment.budget else {}
+        memory = {"estimated": needs(self.experiment).peak, "used": self.memory.peak() if self.memory else None}
+        self.write_status("finished", **why, memory=memory)
 
     def interrupt(self) -> None:
         """Save the state, unless the run has diverged since the last evaluation."""

@@ -1,67 +1,204 @@
-"""Memory requirements of an experiment, checked before anything is created or allocated."""
+"""Memory requirements of training, estimated before anything is allocated by computing without storage."""
 
-import os
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import lru_cache
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
+from grokinterp.allocations import Allocations
+from grokinterp.available import bytes_available, gib, peak_resident, resident
 from grokinterp.errors import ConfigError, GrokinterpError
 from grokinterp.experiment import Experiment, Optimization
-from grokinterp.models import Model
+from grokinterp.losses import LossForm, exact_losses, example_losses
+from grokinterp.models import ModelSpec, ReadoutInputs, build
 from grokinterp.storage.tensor_file import MAX_FILE_BYTES
+from grokinterp.torch_settings import computing
 
-COPIES = 5
-"""Numbers kept per weight during training: the weight, its gradient, two moments, and the value before the update."""
+MOMENTS = {"adamw": 2, "adam": 2, "sgd": 1, "muon": 2}
+"""Numbers that each optimizer keeps per weight, at most."""
 
-SAVED = 3
-"""Numbers per weight in a resume file: the weight and two moments."""
+FRAGMENTATION = 1.9
+"""Memory of the process per byte of arrays that come and go: freed blocks are kept, and not every array fits into one.
+
+Measured: 1.0 to 2.2 (``python -m benchmarks.training_memory``).
+"""
+
+INTEGERS = 8
+"""Numbers that a problem keeps per example besides its tokens: labels, masks, its place in the order of an epoch."""
 
 
-def remembered(optimization: Optimization) -> int:
-    """Return how many further numbers are kept per weight: by filters, and by a moving average."""
-    return sum(filter.copies for filter in optimization.filters) + (optimization.average is not None)
+class Needs(NamedTuple):
+    """Estimated bytes of a training run.
+
+    weights: weights, gradients, moments, memory of filters, average, and the weights before the last update.
+    examples: tokens, prepared inputs, and labels of every part.
+    preparation: the temporary arrays that prepare the largest part.
+    step: the logits of the last step, and what the forward and backward pass of a batch hold at a time.
+    evaluation: the logits of the last step, and what is held to evaluate as many examples as are evaluated at a time.
+    saving: copies of the tensors of a file while it is written.
+    """
+
+    weights: int
+    examples: int
+    preparation: int
+    step: int
+    evaluation: int
+    saving: int
+
+    @property
+    def peak(self) -> int:
+        """The bytes kept throughout, and the largest of the others, which take turns, with fragmentation."""
+        passing = max(self.preparation, self.step, self.evaluation, self.saving)
+        return self.weights + self.examples + round(FRAGMENTATION * passing)
 
 
 def require_memory(experiment: Experiment, device: torch.device) -> None:
     """Raise ConfigError if training exceeds the memory of the device, or the resume file its size limit."""
-    weights, examples = count_weights(shape_of(experiment)), experiment.task.n_examples
-    saved = 4 * (SAVED + remembered(experiment.optimization))
+    weights, examples = count_weights(experiment), experiment.task.n_examples
+    saved = 4 * saved_per_weight(experiment.optimization)
     if saved * weights > MAX_FILE_BYTES:
         limit = f"at most {MAX_FILE_BYTES // saved:,} fit in a resume file"
         raise ConfigError("model", f"{weights:,} weights", limit)
-    needed = bytes_needed(experiment)
-    if needed > memory_of(device):
+    needed, free = needs(experiment).peak, bytes_available(device)
+    if needed > free:
         raise ConfigError(
             "model",
             f"{weights:,} weights on {examples:,} examples",
-            f"needs at least {_gigabytes(needed)} of memory, but the device has {_gigabytes(memory_of(device))}",
+            f"needs about {gib(needed)} of memory, but only {gib(free)} are available; {advice(experiment)}",
         )
 
 
-def bytes_needed(experiment: Experiment) -> int:
-    """Return a lower bound: copies of the weights, and activations kept for the backward pass of a batch."""
-    model = shape_of(experiment)
-    batch = experiment.optimization.batch_size or experiment.split.sizes(experiment.task).train
-    copies = COPIES + remembered(experiment.optimization)
-    return 4 * (copies * count_weights(model) + batch * model.kept_per_example)
+def count_weights(experiment: Experiment) -> int:
+    """Return the number of weights of the model, without allocating it."""
+    return sum(weight.numel() for weight in experiment.empty_model(device="meta").parameters())
 
 
-def shape_of(experiment: Experiment) -> Model:
-    """Return the model on the meta device, since it may be too large to allocate."""
-    return experiment.empty_model(device="meta")
+def advice(experiment: Experiment) -> str:
+    """Return what would need less memory."""
+    found = needs(experiment)
+    if found.step == max(found) and experiment.optimization.batch_size is None:
+        return "try optimization.batch_size, or a smaller model or task"
+    return "try a smaller model or task"
 
 
-def count_weights(model: Model) -> int:
-    """Return the number of entries of all trained parameters."""
-    return sum(weight.numel() for weight in model.parameters())
+def needs(experiment: Experiment) -> Needs:
+    """Estimate the memory for training an experiment."""
+    task, optimization, sizes = experiment.task, experiment.optimization, experiment.split.sizes(experiment.task)
+    traced = traced_for(experiment)
+    weights = 4 * traced.weights
+    return Needs(
+        weights=(3 + remembered_per_weight(optimization)) * weights,
+        examples=8 * task.n_examples * (3 * experiment.n_ctx + task.n_ctx + INTEGERS),
+        preparation=8 * max(sizes) * 2 * experiment.n_ctx,
+        step=traced.step,
+        evaluation=traced.evaluation,
+        saving=2 * saved_per_weight(optimization) * weights,
+    )
 
 
-def memory_of(device: torch.device) -> int:
-    """Return the total memory of the device in bytes."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[1]
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def remembered_per_weight(optimization: Optimization) -> int:
+    """Return how many numbers are kept per weight by the optimizer, by filters, and by a moving average."""
+    filters = sum(filter.copies for filter in optimization.filters)
+    return MOMENTS[optimization.optimizer] + filters + (optimization.average is not None)
+
+
+def saved_per_weight(optimization: Optimization) -> int:
+    """Return the numbers per weight in a resume file: the weight and what is remembered."""
+    return 1 + remembered_per_weight(optimization)
+
+
+class Traced(NamedTuple):
+    """The numbers of parameters and weights of a model, and the bytes of a step and of an evaluation."""
+
+    parameters: int
+    weights: int
+    step: int
+    evaluation: int
+
+
+class Sizes(NamedTuple):
+    """The sizes of a task on which the memory of a model depends.
+
+    ``d_task`` is the number of tokens of the task, ``d_vocab`` that of the model, which may append "=".
+    """
+
+    d_task: int
+    d_vocab: int
+    n_classes: int
+    n_ctx: int
+
+
+def traced_for(experiment: Experiment) -> Traced:
+    """Return the sizes of an experiment's model, batch and evaluation."""
+    task, parts = experiment.task, experiment.split.sizes(experiment.task)
+    sizes = Sizes(task.d_vocab, experiment.d_vocab, task.n_classes, experiment.n_ctx)
+    batch = experiment.optimization.batch_size or parts.train
+    return traced(experiment.model, sizes, experiment.optimization.loss, batch, max(parts))
+
+
+@lru_cache(maxsize=64)
+def traced(spec: ModelSpec, sizes: Sizes, loss: LossForm, batch: int, largest: int) -> Traced:
+    """Count what a step and an evaluation hold, by computing both on the meta device, which allocates nothing.
+
+    Args:
+        spec: the model.
+        sizes: the sizes of the task.
+        loss: the loss.
+        batch: the number of examples of a step.
+        largest: the number of examples of the largest part.
+    """
+    with computing(), torch.device("meta"):
+        model = build(spec, d_vocab=sizes.d_vocab, d_vocab_out=sizes.n_classes, n_ctx=sizes.n_ctx)
+        weights = list(model.parameters())
+        for weight in weights:
+            weight.grad = torch.empty_like(weight)  # counted with the weights
+        inputs, labels = without_storage(spec, sizes, batch)
+        with Allocations() as of_step:
+            readout = model.readout(inputs)
+            losses = example_losses(readout.logits, labels, form=loss, supervised=readout.supervised)
+            losses.mean().backward()
+        answers = [kept for kept in (readout.logits, readout.supervised) if kept is not None]
+        inputs, labels = without_storage(spec, sizes, min(model.evaluated_at_once, largest))
+        with torch.no_grad(), Allocations() as of_evaluation:
+            readout = model.readout(inputs)
+            exact_losses(readout.logits, readout.supervised, labels, form=loss)
+    kept = 4 * sum(answer.numel() for answer in answers)
+    norms = 16 * max(weight.numel() for weight in weights)  # in float64
+    count = sum(weight.numel() for weight in weights)
+    return Traced(len(weights), count, kept + of_step.peak, kept + max(of_evaluation.peak, norms))
+
+
+def without_storage(spec: ModelSpec, sizes: Sizes, examples: int) -> tuple[ReadoutInputs, Tensor]:
+    """Return inputs and labels; the last position has all tokens of the task, or only the "=" that is appended."""
+    queries = 1 if spec.appends_equals else sizes.d_task
+    inputs = ReadoutInputs.sized(examples, d_vocab=sizes.d_task, n_ctx=sizes.n_ctx, queries=queries)
+    return inputs, torch.empty(examples, dtype=torch.int64)
+
+
+class MemoryUse:
+    """The memory that this process uses from now on, on a device.
+
+    Args:
+        device: the device that computes.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.at_start, self.earlier_peak = self._now()
+
+    def peak(self) -> int | None:
+        """Return the bytes used since then at most; None if the process used more before, or that is not known."""
+        peak = self._now()[1]
+        return peak - self.at_start if peak > self.earlier_peak else None
+
+    def _now(self) -> tuple[int, int]:
+        """Return the bytes in use, and the most so far."""
+        if self.device.type == "cuda":
+            return torch.cuda.memory_allocated(self.device), torch.cuda.max_memory_allocated(self.device)
+        return resident(), peak_resident()
 
 
 @contextmanager
@@ -72,15 +209,8 @@ def memory_errors_in_one_line(experiment: Experiment, device: torch.device) -> G
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if type(error) is RuntimeError and "can't allocate memory" not in str(error):
             raise
-        on_gpu = device.type == "cuda"
-        free = f"{_gigabytes(torch.cuda.mem_get_info(device)[0])} free, " if on_gpu else ""
-        needed = _gigabytes(bytes_needed(experiment))
-        advice = "free the GPU, or try --device cpu, " if on_gpu else "try "
+        on_gpu = "free the GPU, or try --device cpu; " if device.type == "cuda" else ""
         raise GrokinterpError(
-            f"out of memory on {device}: needed at least {needed}, {free}{_gigabytes(memory_of(device))} in total; "
-            f"{advice}a smaller model.d_mlp or task"
+            f"out of memory on {device}: needed about {gib(needs(experiment).peak)}, "
+            f"{gib(bytes_available(device))} free; {on_gpu}{advice(experiment)}"
         ) from None
-
-
-def _gigabytes(size: int) -> str:
-    return f"{size / 2**30:,.1f} GiB"

@@ -1,6 +1,6 @@
 """The metrics of an evaluation, computed on the device and read in a single transfer."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,9 +9,13 @@ from torch import Tensor
 from torch.func import functional_call
 
 from grokinterp.experiment.problem import Problem
-from grokinterp.losses import exact, example_losses
-from grokinterp.models import Model, ReadoutProgram
+from grokinterp.losses import exact_losses
+from grokinterp.models import Model, Readout, ReadoutInputs, ReadoutProgram
+from grokinterp.training.answers import answers_of
 from grokinterp.training.step import Step
+
+Score = tuple[Float[Tensor, ""], Float[Tensor, ""]]
+"""Mean loss and accuracy."""
 
 
 @torch.no_grad()
@@ -20,24 +24,22 @@ def measure(step: Step, model: Model, problem: Problem) -> dict[str, Tensor]:
 
     Losses are means of the training loss, evaluated in float64 on the float32 logits. All values on training examples,
     including logit statistics, use the labels of training. The weight norm is the sum of squares; the gradient is the
-    gradient of the step's batch.
+    gradient of the step's batch. Only as many examples are evaluated at a time as fit into memory.
     """
-    train, supervised = step.train_logits()
     squares = {name: weight.double().square().sum() for name, weight in model.named_parameters()}
-    scores = {"train": score(train, supervised, problem.parts["train"].labels, problem)}
+    train, answer = training_scores(step, problem)
+    scores = {"train": (train.pop("loss"), train.pop("accuracy"))}
     for name in held_out(problem):
-        inputs, labels, _ = problem.parts[name]
-        readout = model.readout(inputs)
-        scores[name] = score(readout.logits, readout.supervised, labels, problem)
+        scores[name] = part_score(model, model.readout, problem, name)
     if step.averaged is not None:
         scores |= averaged_scores(dict(zip(step.names, step.averaged, strict=True)), model, problem)
     return {
         **{f"{part}_loss": loss for part, (loss, _) in scores.items()},
         **{f"{part}_accuracy": accuracy for part, (_, accuracy) in scores.items()},
-        **(answers_to_noise(train, problem) if problem.has_noise else {}),
+        **(answers_to_noise(answer, problem) if problem.has_noise else {}),
         "gradient_norm": step.gradient_norm.double(),
         "weight_norm": torch.stack(list(squares.values())).sum(),
-        **logit_statistics(train.double(), problem.parts["train"].labels),
+        **train,
         "applied": step.applied.double(),
         **{f"weight_norm_of/{name}": value for name, value in squares.items()},
     }
@@ -48,17 +50,49 @@ def held_out(problem: Problem) -> list[str]:
     return [name for name in problem.parts if name in ("test", "validation")]
 
 
-def averaged_scores(
-    weights: dict[str, Tensor], model: Model, problem: Problem
-) -> dict[str, tuple[Float[Tensor, ""], Float[Tensor, ""]]]:
+def averaged_scores(weights: dict[str, Tensor], model: Model, problem: Problem) -> dict[str, Score]:
     """Return mean loss and accuracy of the averaged weights on every part."""
     program, named = ReadoutProgram(model), {f"model.{name}": weight for name, weight in weights.items()}
-    scores = {}
-    for name in ("train", *held_out(problem)):
-        inputs, labels, _ = problem.parts[name]
-        readout = functional_call(program, named, (inputs,))
-        scores[f"average_{name}"] = score(readout.logits, readout.supervised, labels, problem)
-    return scores
+
+    def readout(inputs: ReadoutInputs) -> Readout:
+        return functional_call(program, named, (inputs,))
+
+    return {f"average_{name}": part_score(model, readout, problem, name) for name in ("train", *held_out(problem))}
+
+
+def part_score(model: Model, readout: Callable[[ReadoutInputs], Readout], problem: Problem, name: str) -> Score:
+    """Return mean loss and accuracy on a part."""
+    (inputs, labels, _), many = problem.parts[name], model.evaluated_at_once
+    answered = zip(answers_of(readout, inputs, many), labels.split(many), strict=True)
+    found = [(len(some), score(*answer, some, problem)) for answer, some in answered]
+    losses, accuracies = zip(*(each for _, each in found), strict=True)
+    counts = [count for count, _ in found]
+    return weighted_mean(losses, counts), weighted_mean(accuracies, counts)
+
+
+def training_scores(step: Step, problem: Problem) -> tuple[dict[str, Tensor], Int[Tensor, "train"]]:
+    """Return loss, accuracy and logit statistics on the training set, and the answers."""
+    labels = problem.parts["train"].labels.split(step.model.evaluated_at_once)
+    found, given = [], []
+    for (logits, supervised), some in zip(step.train_answers(), labels, strict=True):
+        loss, accuracy = score(logits, supervised, some, problem)
+        found.append({"loss": loss, "accuracy": accuracy, **logit_statistics(logits.double(), some)})
+        given.append(logits.argmax(1) if problem.has_noise else some)
+    counts = [len(some) for some in labels]
+    values = {name: [each[name] for each in found] for name in found[0]}
+    largest = torch.stack(values["logit_max_abs"]).amax()
+    means = {name: weighted_mean(of_parts, counts) for name, of_parts in values.items()}
+    return means | {"logit_max_abs": largest}, torch.cat(given)
+
+
+def weighted_mean(values: Sequence[Float[Tensor, ""]], counts: Sequence[int]) -> Float[Tensor, ""]:
+    """Return the mean over all examples from the means over parts of them; the mean of a single part is unchanged.
+
+    >>> weighted_mean([torch.tensor(1.0), torch.tensor(4.0)], [2, 1])
+    tensor(2.)
+    """
+    total = sum(counts)
+    return torch.stack([value * (count / total) for value, count in zip(values, counts, strict=True)]).sum()
 
 
 def score(
@@ -68,12 +102,11 @@ def score(
     problem: Problem,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """Return mean loss and accuracy."""
-    supervised = None if supervised is None else supervised.double()
-    losses = example_losses(logits.double(), labels, form=exact(problem.loss), supervised=supervised)
+    losses = exact_losses(logits, supervised, labels, form=problem.loss)
     return losses.mean(), (logits.argmax(1) == labels).double().mean()
 
 
-def answers_to_noise(logits: Float[Tensor, "train class"], problem: Problem) -> dict[str, Tensor]:
+def answers_to_noise(answer: Int[Tensor, "train"], problem: Problem) -> dict[str, Tensor]:
     """Return the shares of the mislabeled training examples answered as labeled and correctly, and of the others.
 
     ``clean_accuracy``, the share of the correctly labeled examples answered correctly, dates memorization; it is left
@@ -81,7 +114,7 @@ def answers_to_noise(logits: Float[Tensor, "train class"], problem: Problem) -> 
 
     Source: Doshi et al. 2023 (memorized examples, and inverted ones).
     """
-    (_, given, correct), answer = problem.parts["train"], logits.argmax(1)
+    _, given, correct = problem.parts["train"]
     noisy = given != correct
     shares = {"noisy_accuracy": answer == given, "restored_accuracy": answer == correct}
     found = {name: (noisy & hit).sum().double() / noisy.sum() for name, hit in shares.items()}

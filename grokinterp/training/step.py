@@ -1,7 +1,7 @@
 """An optimizer step, as two halves that a CUDA graph can replay."""
 
 import gc
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,10 +12,11 @@ from torch import Tensor
 from grokinterp.experiment import Optimization
 from grokinterp.experiment.problem import Problem
 from grokinterp.experiment.random_streams import DIFFICULTY, stream
-from grokinterp.losses import exact, example_losses
+from grokinterp.losses import exact_losses, example_losses
 from grokinterp.models import Model
 from grokinterp.optim import Evaluation, filters_of
 from grokinterp.optim.filtering import filtering_of
+from grokinterp.training.answers import Answers, answers_of
 from grokinterp.training.batches import Batches
 from grokinterp.training.optimizers import optimizer_of
 from grokinterp.training.packing import Packed, pack, unpack
@@ -136,18 +137,17 @@ class Step:
         if curriculum.by == "size":
             difficulty = self.problem.task.difficulty()[self.problem.is_train.cpu()].to(self.device)
         else:
-            readout = self.model.readout(self.inputs)
-            form = exact(self.optimization.loss)
-            supervised = None if readout.supervised is None else readout.supervised.double()
-            difficulty = example_losses(readout.logits.double(), self.labels, form=form, supervised=supervised)
+            form, many = self.optimization.loss, self.model.evaluated_at_once
+            parts = zip(answers_of(self.model.readout, self.inputs, many), self.labels.split(many), strict=True)
+            difficulty = torch.cat([exact_losses(*some, labels, form=form) for some, labels in parts])
         return curriculum.order(difficulty.double())
 
-    def train_logits(self) -> tuple[Float[Tensor, "train class"], Float[Tensor, "supervision train class"] | None]:
-        """Return the logits of the whole training set at the current weights, and of all supervision steps."""
-        if self.batch is None:
-            return self.logits, self.supervised
-        readout = self.model.readout(self.inputs)
-        return readout.logits, readout.supervised
+    def train_answers(self) -> Iterator[Answers]:
+        """Return the logits of the whole training set at the current weights, for some of the examples at a time."""
+        many = self.model.evaluated_at_once
+        if self.batch is not None:
+            return answers_of(self.model.readout, self.inputs, many)
+        return Answers(self.logits, self.supervised).split(many)
 
     def last_update(self) -> list[Tensor]:
         """Return the change of each parameter by the last ``apply``."""

@@ -16,9 +16,9 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[2] / "grokinterp"
 LAYERS = [
     ["_version", "errors", "interrupt", "lazy", "shared"],
-    ["allocator", "maths", "streams", "numbers", "display", "specification", "torch_settings"],
+    ["allocations", "allocator", "maths", "streams", "numbers", "display", "specification", "torch_settings"],
     ["phases", "progress", "storage"],
-    ["tasks", "models", "losses", "optim"],
+    ["available", "tasks", "models", "losses", "optim"],
     ["experiment"],
     ["presets", "runs"],
     ["interventions", "training", "analysis.engine", "figures", "interop", "diagnostics"],

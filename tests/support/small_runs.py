@@ -69,8 +69,11 @@ def without_digests(path: Path) -> Path:
 def written(path: Path) -> dict[str, bytes]:
     """Files that training wrote: checkpoints, metrics, status, configuration, newest resume state.
 
-    The record of the continuations is left out: it is what sets a continued run apart.
+    The record of the continuations is left out: it is what sets a continued run apart. So is the memory that the
+    process used, in the status, which is not the same twice.
     """
     newest = sorted(path.glob("resume/*.safetensors"))[-1:]
     files = [*path.glob("checkpoints/*"), *newest, *path.glob("*.json"), *path.glob("metrics.jsonl")]
-    return {str(file.relative_to(path)): file.read_bytes() for file in files}
+    content = {str(file.relative_to(path)): file.read_bytes() for file in files}
+    status = {key: value for key, value in RunDirectory.open(path).status.items() if key != "memory"}
+    return content | {"status.json": repr(status).encode()}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from grokinterp.experiment.problem import Problem
 from grokinterp.experiment.random_streams import EPOCH, NOISE, stream
-from grokinterp.training import memory, train
+from grokinterp.training import train
 from grokinterp.training.batches import Batches
 from grokinterp.training.step import Step
 from tests.support.plain_loop import assert_trains_plainly, plain_batches
@@ -101,7 +101,8 @@ def test_a_step_sees_its_batch_and_nothing_else():
         step.seen = 10 * at  # as many updates would have left it
         step.gradients(at)
         torch.testing.assert_close(step.logits, model(tokens[batch])[:, -1])
-    torch.testing.assert_close(step.train_logits()[0], model(tokens)[:, -1])
+    (answers,) = step.train_answers()
+    torch.testing.assert_close(answers.logits, model(tokens)[:, -1])
 
 
 def test_a_batch_of_all_examples_trains_as_the_full_batch(tmp_path):
@@ -117,9 +118,3 @@ def test_mini_batches_train_as_in_a_plain_loop(tmp_path):
     for size in (1, 7):
         experiment = changed(optimization={"batch_size": size}, split={"seed": 4}, evaluate_every=1)
         assert_trains_plainly(experiment, tmp_path / str(size))
-
-
-def test_memory_is_reckoned_for_a_batch():
-    whole = memory.bytes_needed(TINY)
-    small = memory.bytes_needed(changed(optimization={"batch_size": 4}))
-    assert whole - small == 4 * 20 * TINY.build_model().kept_per_example

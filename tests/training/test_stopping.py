@@ -13,7 +13,7 @@ from grokinterp.experiment import Experiment
 from grokinterp.runs.trajectory import Trajectory
 from grokinterp.storage import RunDirectory
 from grokinterp.training import choose_device, memory, step, train
-from tests.support.small_runs import SPEC, TINY, changed, written
+from tests.support.small_runs import TINY, changed, written
 from tests.support.stopped_runs import stop_at, train_until
 
 
@@ -168,23 +168,19 @@ def test_a_gpu_beyond_the_last_is_refused(monkeypatch):
     [
         ({"model": {"d_model": 65536, "d_mlp": 65536}}, "fit in a resume file"),
         ({"model": {"n_layers": 128, "d_model": 4096, "d_mlp": 16384}}, "fit in a resume file"),
-        ({"task": {"p": 1000}, "model": {"d_model": 16, "d_mlp": 65536}}, "needs at least .* GiB of memory"),
+        (
+            {"task": {"p": 1000}, "model": {"d_model": 16, "d_mlp": 65536}},
+            "needs about .* GiB of memory.*; try optimization.batch_size",
+        ),
     ],
 )
 def test_what_cannot_fit_is_refused_before_anything_is_allocated_or_created(values, match, tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "memory_of", lambda device: 100 * 2**30)
+    monkeypatch.setattr(memory, "bytes_available", lambda device: 100 * 2**30)
     monkeypatch.setattr(Experiment, "build_model", lambda self: pytest.fail("allocated"))
     with pytest.raises(ConfigError, match=match) as refused:
         train(changed(**values), tmp_path / "run", device="cpu")
     assert "\n" not in str(refused.value)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_count_of_weights_is_that_of_the_model():
-    for spec in (SPEC, changed(model={"n_layers": 3, "d_head": 5}).model):
-        experiment = changed(model={"n_layers": spec.n_layers, "d_head": spec.d_head})
-        counted = sum(weight.numel() for weight in experiment.build_model().parameters())
-        assert memory.count_weights(memory.shape_of(experiment)) == counted
 
 
 @pytest.mark.parametrize(
@@ -195,7 +191,7 @@ def test_running_out_of_memory_is_one_line(error, tmp_path, monkeypatch):
         raise error
 
     monkeypatch.setattr(step.Step, "gradients", fail)
-    with pytest.raises(GrokinterpError, match=r"out of memory on cpu: needed at least .* GiB.*try a smaller model"):
+    with pytest.raises(GrokinterpError, match=r"out of memory on cpu: needed about .* GiB.* free; try"):
         train(TINY, tmp_path / "run", device="cpu")
 
 

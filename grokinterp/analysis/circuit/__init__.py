@@ -15,8 +15,8 @@ CHAPTER = (
     Entry(circuit),
     Entry(mode_families),
     Entry(key_directions),
-    Entry(isolated_circles, most=9),
+    Entry(isolated_circles, most=9, copies=5),
     Entry(phase_alignment, most=9),
-    Entry(idealized_network, most=9),
-    Entry(certified_accuracy, most=9),
+    Entry(idealized_network, most=9, copies=8),
+    Entry(certified_accuracy, most=9, copies=5),
 )

@@ -22,7 +22,7 @@ from grokinterp.analysis.circuit.templates import (
 from grokinterp.analysis.structure.cyclic_grid import CyclicGrid, cyclic_grid
 from grokinterp.errors import NotDefined
 from grokinterp.maths.fourier import squared_norms, waves
-from grokinterp.models import Readout, ReadoutInputs, ReadoutProgram, in_program
+from grokinterp.models import ReadoutInputs, ReadoutProgram, in_program
 from grokinterp.runs.checkpoint import Checkpoint
 
 CIRCLES = 6
@@ -143,6 +143,7 @@ def restricted_logits(
     if model.n_tables == 1:
         tokens = torch.cat([tokens[:, :2] + len(table), tokens[:, 2:]], 1)
         table = torch.cat([model.embedding, table])
-    weights, inputs = in_program(model, model.embedded_by(table)), ReadoutInputs.of(tokens)
-    readout: Readout = functional_call(ReadoutProgram(model), weights, (inputs,))
-    return readout.logits.double()
+    weights, program = in_program(model, model.embedded_by(table)), ReadoutProgram(model)
+    parts = ReadoutInputs.of(tokens).split(model.evaluated_at_once)
+    logits = [functional_call(program, weights, (some,)).logits.double() for some in parts]
+    return logits[0] if len(logits) == 1 else torch.cat(logits)

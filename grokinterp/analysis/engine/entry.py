@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from grokinterp.analysis.engine.labeled import Analysis, described
+from grokinterp.analysis.engine.memory import COPIES
 from grokinterp.errors import require, short
 from grokinterp.experiment.problem import Problem
 from grokinterp.runs.datasets import NAME
@@ -24,6 +25,8 @@ class Entry:
         single: store float64 in single precision, for maps that are cheap to compute and large to store.
         title: the title in reports (default: the name of the function in words).
         where: condition on the problem for the analysis to run by default (default: always).
+        copies: the number of float64 arrays as large as all logits that it computes; it is not run if they do not fit
+            into the memory.
 
     Raises:
         ConfigError: the name of the function cannot be the name of a result file.
@@ -34,6 +37,7 @@ class Entry:
     single: bool = False
     title: str | None = None
     where: Callable[[Problem], bool] | None = None
+    copies: int = COPIES
 
     def __post_init__(self) -> None:
         rule = "must be a function whose name has 1-64 letters from a to z, digits or '_' and starts with a letter"

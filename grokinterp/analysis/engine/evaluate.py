@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,9 @@ from grokinterp.allocator import keep_freed_memory
 from grokinterp.analysis.engine.collector import Collector
 from grokinterp.analysis.engine.coordinates import Setting
 from grokinterp.analysis.engine.labeled import Analysis, Result, described, require_labeled
-from grokinterp.analysis.engine.memory import require_memory, workers_that_fit
+from grokinterp.analysis.engine.memory import COPIES, require_memory, workers_that_fit
 from grokinterp.errors import CheckpointError, ConfigError, NotDefined, RunDirectoryError, one_line
+from grokinterp.experiment import Experiment
 from grokinterp.experiment.problem import Problem
 from grokinterp.models import Model
 from grokinterp.progress import track
@@ -115,13 +117,15 @@ def evaluate_each(
     device: str | torch.device = "cpu",
     vectorize: bool | None = None,
     progress: bool = False,
+    copies: int = COPIES,
 ) -> Generator[tuple[int, list[Result]]]:
     """Yield every readable step with a result per analysis; add unreadable steps, with reasons, to ``skipped``.
 
     Close the iterator if you leave it early, since it changes settings of this thread. In the loop, an analysis that is
-    not defined for the run yields its NotDefined exception; under vmap it is raised.
+    not defined for the run yields its NotDefined exception; under vmap it is raised. ``copies`` is the number of arrays
+    as large as all logits that the most demanding analysis computes.
     """
-    require_memory(trajectory.experiment.task, trajectory.empty_model(), torch.device(device))
+    require_memory(trajectory.experiment, trajectory.empty_model(), torch.device(device), copies=copies)
     keep_freed_memory()
     bound = [(analysis, declared_arguments(analysis, arguments)) for analysis in analyses]
     on_gpu = torch.device(device).type == "cuda"
@@ -130,8 +134,10 @@ def evaluate_each(
         raise ConfigError("vectorize", vectorize, "must be off for a recorded module, which runs only in the loop")
     vectorize = on_gpu and template.vectorizes if vectorize is None else vectorize
     weights = track(_read(trajectory, steps, skipped), "analyzing", total=len(steps), shown=progress and bool(steps))
-    chunks, run = _chunks(weights, CHUNK if vectorize else 1), _vectorized if vectorize else _one_by_one
-    for chunk, results in run(bound, template, problem, chunks):
+    chunks = _chunks(weights, CHUNK if vectorize else 1)
+    workers = _workers(trajectory.experiment, template, torch.device(device), copies)
+    program = _vectorized if vectorize else partial(_one_by_one, workers=workers)
+    for chunk, results in program(bound, template, problem, chunks):
         yield from zip((step for step, _ in chunk), results, strict=True)
 
 
@@ -193,17 +199,25 @@ def lacks(item: tuple[int, Weights]) -> tuple[bool, bool]:
 Bound = list[tuple[Analysis, dict[str, Any]]]
 
 
+def _workers(experiment: Experiment, template: Model, device: torch.device, copies: int) -> int:
+    """Return the number of checkpoints at a time: as many as PyTorch threads, if they fit into memory.
+
+    A large model is not copied and has a single worker.
+    """
+    if sum(weight.numel() for weight in template.parameters()) > SMALL:
+        return 1
+    return workers_that_fit(experiment, template, device, torch.get_num_threads(), copies=copies)
+
+
 def _one_by_one(
-    bound: Bound, template: Model, problem: Problem, chunks: Iterable[Chunk]
+    bound: Bound, template: Model, problem: Problem, chunks: Iterable[Chunk], *, workers: int
 ) -> Iterator[tuple[Chunk, list[list[Result]]]]:
-    """Load each checkpoint into a model and call every analysis, for as many checkpoints at a time as PyTorch threads.
+    """Load each checkpoint into a model and call every analysis, for several checkpoints at a time.
 
     Each worker computes on a single thread with its own copy of the model. Threads that never wait for each other lose
-    no time when another program keeps a core busy. A large model is not copied and has a single worker.
+    no time when another program keeps a core busy.
     """
-    small = sum(weight.numel() for weight in template.parameters()) <= SMALL
-    threads, own = torch.get_num_threads(), threading.local()
-    workers = workers_that_fit(problem.task, template, problem.tokens.device, threads) if small else 1
+    own = threading.local()
 
     def run(chunk: Chunk) -> tuple[Chunk, list[list[Result]]]:
         if not hasattr(own, "model"):

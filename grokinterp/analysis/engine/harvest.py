@@ -85,6 +85,11 @@ class Harvest:
         else:
             self.fresh[entry].add(step, result)
 
+    def refuse(self, entry: Entry, steps: Iterable[int], why: str) -> None:
+        """Keep the reason why an analysis is not run, if it lacks results."""
+        if set(steps) - self.steps_of(entry):
+            self.undefined[entry.name] = why
+
     def steps_of(self, entry: Entry) -> set[int]:
         """Return the steps that have results."""
         return {*steps_of(self.kept[entry]), *self.fresh[entry].steps}

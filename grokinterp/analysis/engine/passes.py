@@ -11,7 +11,8 @@ from torch import Tensor
 from grokinterp.analysis.engine.entry import Entry
 from grokinterp.analysis.engine.evaluate import evaluate_each, result_of
 from grokinterp.analysis.engine.harvest import Final, Harvest, remove_results, steps_of
-from grokinterp.analysis.engine.memory import require_memory
+from grokinterp.analysis.engine.memory import lacking_memory, require_memory
+from grokinterp.available import bytes_available
 from grokinterp.errors import CheckpointError, ConfigError, RunDirectoryError, warn
 from grokinterp.phases import Curves, find_phases
 from grokinterp.runs.checkpoint import Checkpoint
@@ -24,6 +25,9 @@ from grokinterp.torch_settings import computing
 
 RETIRED = ("symmetricity",)
 """Analyses of earlier versions that other analyses have replaced; their results are removed."""
+
+ALWAYS = 1
+"""Arrays as large as all logits for the arguments that the last checkpoint determines."""
 
 ArgumentsOf = Callable[[Checkpoint], Mapping[str, Any]]
 """Function from the last checkpoint to arguments of analyses, which are tensors or JSON values."""
@@ -62,11 +66,17 @@ def analyze_run(
     with trajectory.directory.analysis_lock(), computing(device):
         for name in RETIRED:
             remove_results(trajectory.path, name)
-        require_memory(trajectory.experiment.task, trajectory.empty_model(), torch.device(device))
+        model, free = trajectory.empty_model(), bytes_available(torch.device(device))
+        require_memory(trajectory.experiment, model, torch.device(device), copies=ALWAYS)
+        too_large = {
+            entry: why
+            for entry in chosen
+            if (why := lacking_memory(trajectory.experiment, model, free, copies=entry.copies))
+        }
         digests, skipped = read_digests(trajectory, trajectory.steps)
         final = final_of(trajectory, arguments_of, digests, skipped)
         harvest = Harvest(trajectory, entries, final, digests, skipped)
-        analyze_missing(harvest, final, chosen, every, device=device, progress=progress)
+        analyze_missing(harvest, final, chosen, every, too_large, device=device, progress=progress)
     if harvest.removed:
         plural, names = "" if len(harvest.removed) == 1 else "s", ", ".join(harvest.removed)
         warn(f"removed {len(harvest.removed)} result{plural} of another version: {names}", stacklevel=3)
@@ -123,6 +133,7 @@ def analyze_missing(
     final: Final,
     chosen: Sequence[Entry],
     every: int | None,
+    too_large: Mapping[Entry, str],
     *,
     device: str | torch.device,
     progress: bool,
@@ -130,7 +141,8 @@ def analyze_missing(
     """Compute and save the missing results; after an interrupt, the next call computes the rest.
 
     Cheap analyses, and analyses that were not defined before, run on the last checkpoint first, because vmap cannot
-    report which analysis is not defined for the run.
+    report which analysis is not defined for the run. Analyses that are too large for the memory are not run; the reason
+    is kept as for those that are not defined.
     """
     trajectory = harvest.trajectory
     readable = tuple(step for step in sorted(harvest.digests) if step not in harvest.skipped)
@@ -143,13 +155,17 @@ def analyze_missing(
     harvest.begin({entry: len(steps) for entry, steps in wanted.items()})
     try:
         for entry in chosen:
-            if harvest.kept[entry] is None and (not entry.costly or entry.name in before):
+            if entry in too_large:
+                harvest.refuse(entry, wanted[entry], too_large[entry])
+            elif harvest.kept[entry] is None and (not entry.costly or entry.name in before):
                 result = result_of(entry.analysis, final.checkpoint, final.arguments)
                 harvest.add(int(final.checkpoint.step), entry, result)
+        final.checkpoint.forget()
         for missing, group in by_missing_steps(wanted, harvest).items():
             results = evaluate_each(
                 [entry.analysis for entry in group], trajectory, missing, final.arguments, harvest.skipped,
                 device=device, progress=progress, vectorize=False if any(entry.costly for entry in group) else None,
+                copies=max(entry.copies for entry in group),
             )  # fmt: skip
             with closing(results):
                 for step, of_step in results:

@@ -10,6 +10,6 @@ CHAPTER = (
     Entry(irrep_spectrum, title="Spectrum over irreducible representations"),
     Entry(irrep_fve, title="Variance explained by irreducible representations"),
     Entry(group_power, title="Power over irreducible representations"),
-    Entry(irrep_progress, most=9, title="Progress measures over irreducible representations"),
+    Entry(irrep_progress, most=9, title="Progress measures over irreducible representations", copies=6),
     Entry(coset_scores, most=9),
 )

@@ -23,7 +23,7 @@ CHAPTER = (
     Entry(logit_spectrum),
     Entry(answer_spectrum),
     Entry(operand_spectrum),
-    Entry(progress_measures),
+    Entry(progress_measures, copies=5),
     Entry(attention_pattern),
     Entry(attention_periodicity),
     Entry(head_patterns),

@@ -84,8 +84,7 @@ def attention_periodicity(checkpoint: Checkpoint) -> AttentionPeriodicity:
 def patterns(checkpoint: Checkpoint, analysis: str) -> Float[Tensor, "layer example head position"]:
     """Return the attention from the read-out position in every layer; if positions are pooled, the mean over them."""
     last, model = last_pattern(checkpoint, analysis), checkpoint.model
-    earlier = (checkpoint.activation(name).double() for name in model.pattern_hooks[:-1])
-    return torch.stack([*(model.pattern_at_readout(pattern) for pattern in earlier), last])
+    return torch.stack([*(checkpoint.attention(name) for name in model.pattern_hooks[:-1]), last])
 
 
 def last_pattern(checkpoint: Checkpoint, analysis: str) -> Float[Tensor, "example head position"]:

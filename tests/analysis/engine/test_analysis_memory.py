@@ -3,56 +3,99 @@
 import pytest
 import torch
 
-from grokinterp.analysis.engine import memory
-from grokinterp.analysis.engine.memory import bytes_available, bytes_needed, require_memory, workers_that_fit
+from grokinterp.analysis import analyze, norm_bounds, performance, weight_norms
+from grokinterp.analysis.engine import memory, passes
+from grokinterp.analysis.engine.entry import Entry
+from grokinterp.analysis.engine.memory import COPIES, bytes_needed, require_memory, workers_that_fit
 from grokinterp.analysis.structure.progress import excluded_losses
 from grokinterp.errors import ConfigError
 from grokinterp.experiment import Experiment
 from grokinterp.maths.grid import mean_by_sum
 from grokinterp.models import MLPSpec
 from grokinterp.tasks import ModularAddition
+from tests.cases.models import MODEL_SPECS
 from tests.support.any_model import checkpoint_of
 from tests.support.constructed import close
+from tests.support.small_runs import TINY, draw_checkpoints
 
 CPU = torch.device("cpu")
 
 
-def tiny(task):
-    return Experiment(task=task, model=MLPSpec(hidden=(16,), d_embed=16)).empty_model()
+def tiny(p):
+    return Experiment(task=ModularAddition(p=p), model=MLPSpec(hidden=(16,), d_embed=16))
 
 
 @pytest.fixture
-def small_machine(tmp_path, monkeypatch):
-    """Four gibibytes available, and no container."""
-    (tmp_path / "meminfo").write_text("MemTotal: 8388608 kB\nMemAvailable: 4194304 kB\n")
-    monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
-    monkeypatch.setattr(memory, "CGROUP", tmp_path)
-    return tmp_path
+def small_machine(monkeypatch):
+    """A machine with four gibibytes available."""
+    monkeypatch.setattr(memory, "bytes_available", lambda device: 4 * 2**30)
 
 
 def test_a_group_of_720_elements_is_refused_with_its_estimate(small_machine):
-    task = ModularAddition(p=720)
-    assert bytes_needed(task, tiny(task)) == 8 * 720**2 * (4 * 720 + 2 * 16)
-    with pytest.raises(ConfigError, match=r"518,400 examples × 720 classes: needs about 11.2 GiB .* 4.0 GiB are"):
-        require_memory(task, tiny(task), CPU)
-    small = ModularAddition(p=113)
-    require_memory(small, tiny(small), CPU)
+    large, small = tiny(720), tiny(113)
+    kept = 720 + 16 + 16 + 16 + 2 * 16  # logits, neurons, vector of the answer, and features: neurons, two embeddings
+    beside = 8 * large.empty_model().evaluated_at_once * large.empty_model().kept_per_example
+    assert bytes_needed(large, large.empty_model(), copies=3) == 8 * 720**2 * (kept + 3 * 720) + beside
+    with pytest.raises(ConfigError, match=r"518,400 examples × 720 classes: needs about .* GiB .* only 4.0 GiB are"):
+        require_memory(large, large.empty_model(), CPU)
+    require_memory(small, small.empty_model(), CPU)
 
 
 def test_no_more_checkpoints_at_a_time_than_fit(small_machine):
-    task = ModularAddition(p=400)  # 1.9 GiB
-    assert workers_that_fit(task, tiny(task), CPU, 8) == 2
-    assert workers_that_fit(ModularAddition(p=113), tiny(ModularAddition(p=113)), CPU, 8) == 8
-    assert workers_that_fit(ModularAddition(p=720), tiny(ModularAddition(p=720)), CPU, 8) == 1
+    for p, most in ((113, 8), (330, 2), (720, 1)):
+        assert workers_that_fit(tiny(p), tiny(p).empty_model(), CPU, 8) == most
 
 
-def test_a_container_has_less_than_its_machine(small_machine):
-    assert bytes_available(CPU) == 4 * 2**30
-    (small_machine / "memory.current").write_text(f"{2**30}\n")
-    (small_machine / "memory.max").write_text("max\n")
-    assert bytes_available(CPU) == 4 * 2**30
-    (small_machine / "memory.max").write_text(f"{3 * 2**30}\n")
-    assert bytes_available(CPU) == 2 * 2**30
+def test_an_analysis_that_does_not_fit_is_named_and_the_others_run(tmp_path, monkeypatch):
+    run = draw_checkpoints(tmp_path / "run", TINY, steps=(0, 10))
+    needed = bytes_needed(TINY, TINY.empty_model(), copies=COPIES)
+    for module in (memory, passes):
+        monkeypatch.setattr(module, "bytes_available", lambda device: needed)
+    entries = (
+        Entry(weight_norms),
+        Entry(performance, copies=COPIES + 1),
+        Entry(norm_bounds, copies=COPIES + 1, most=9),
+    )
+    results = analyze(run, entries=entries)
+    assert [*results.not_defined] == ["norm_bounds", "performance"]
+    assert "GiB of memory to analyze, but only" in results.not_defined["performance"]
+    assert results.analyses["weight_norms"].sizes["step"] == 2
+    for module in (memory, passes):
+        monkeypatch.setattr(module, "bytes_available", lambda device: 2 * needed)
+    again = analyze(run, entries=entries)
+    assert not again.not_defined
+    assert again.analyses["performance"].sizes["step"] == 2
+
+
+@pytest.mark.parametrize("name", ["two layers, LN, biases", "mean", "mlp, deep", "recursive"])
+def test_activations_of_some_examples_at_a_time_are_those_of_all(name, monkeypatch):
+    def members():
+        checkpoint = checkpoint_of(MODEL_SPECS[name])
+        model, readout = checkpoint.model, checkpoint.readout
+        patterns = [checkpoint.attention(hook) for hook in model.pattern_hooks]
+        features = checkpoint.features(*model.feature_hooks)
+        held = [part for part in (*readout, *features, *patterns) if part is not None]
+        return [*held, checkpoint.activation(model.feature_hooks[-1]), *checkpoint.gradients.values()]
+
+    whole = members()
+    monkeypatch.setattr("grokinterp.models.model.FEWEST", 10)
+    monkeypatch.setattr("grokinterp.models.model.MOST_VALUES", 1)
+    for part, all_at_once in zip(members(), whole, strict=True):
+        close(part, all_at_once)
+
+
+def test_features_keep_only_the_position_of_the_answer():
+    checkpoint = checkpoint_of(MODEL_SPECS["two layers"])
+    for feature in checkpoint.features(*checkpoint.model.feature_hooks):
+        assert feature.untyped_storage().nbytes() == feature.numel() * feature.element_size()
+
+
+def test_a_checkpoint_forgets_what_it_can_compute_again():
+    checkpoint = checkpoint_of(MODEL_SPECS["mlp"])
+    before = checkpoint.logits
+    checkpoint.forget()
+    assert checkpoint.logits is not before
+    assert torch.equal(checkpoint.logits, before)
 
 
 def test_parts_of_the_logits_add_up_to_the_whole(monkeypatch):
