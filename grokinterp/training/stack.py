@@ -1,6 +1,6 @@
 """The optimizer steps of several runs as one program, with a leading run axis."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any, NamedTuple, final
 
@@ -14,6 +14,7 @@ from grokinterp.experiment.problem import Problem
 from grokinterp.losses import example_losses
 from grokinterp.models import Model, ReadoutInputs, ReadoutProgram
 from grokinterp.optim import Evaluation, GradientFilter
+from grokinterp.training.answers import Answers, answers_of
 from grokinterp.training.batches import Batches
 from grokinterp.training.flat_filters import FlatFilters
 from grokinterp.training.flat_optimizers import column, flat_optimizer
@@ -216,13 +217,14 @@ class Run:
         now, before = self.stack.weights.values[self.place], self.stack.previous[self.place]
         return self.stack.weights.split(now - before)
 
-    def train_logits(self) -> tuple[Float[Tensor, "train class"], Float[Tensor, "supervision train class"] | None]:
-        """Return the logits of the whole training set at the current weights, and of all supervision steps."""
-        if self.batch is None:
-            supervised = self.stack.supervised
-            return self.stack.logits[self.place], None if supervised is None else supervised[self.place]
-        readout = self.model.readout(self.problem.parts["train"].inputs)
-        return readout.logits, readout.supervised
+    def train_answers(self) -> Iterator[Answers]:
+        """Return the logits of the whole training set at the current weights, for some of the examples at a time."""
+        many = self.model.evaluated_at_once
+        if self.batch is not None:
+            return answers_of(self.model.readout, self.problem.parts["train"].inputs, many)
+        supervised = self.stack.supervised
+        own = None if supervised is None else supervised[self.place]
+        return Answers(self.stack.logits[self.place], own).split(many)
 
     def state(self) -> Packed:
         """Return all state besides the weights on which later steps depend, as ``Step.state`` does."""

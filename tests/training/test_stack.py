@@ -52,9 +52,10 @@ def assert_same(run, step, tolerance=1e-9):
     torch.testing.assert_close(run.gradient_norm, step.gradient_norm, **near)
     for mine, theirs in zip(run.averaged or [], step.averaged or [], strict=True):
         torch.testing.assert_close(mine, theirs, **near)
-    for mine, theirs in zip(run.train_logits(), step.train_logits(), strict=True):
-        if theirs is not None:
-            torch.testing.assert_close(mine, theirs, **near)
+    for mine, theirs in zip(run.train_answers(), step.train_answers(), strict=True):
+        torch.testing.assert_close(mine.logits, theirs.logits, **near)
+        if theirs.supervised is not None:
+            torch.testing.assert_close(mine.supervised, theirs.supervised, **near)
 
 
 @pytest.mark.parametrize("name", MODEL_SPECS)
