@@ -3,14 +3,13 @@
 import re
 from array import array
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
-from grokinterp.errors import CheckpointError, RunDirectoryError, short, warn
+from grokinterp.errors import RunDirectoryError, short, warn
 from grokinterp.runs.netcdf import decode_dataset, encode_dataset
 from grokinterp.storage import LogCheck, MetricsTable, RunDirectory, write_atomic
 from grokinterp.storage.atomic import make_directory, remove
@@ -157,11 +156,11 @@ def read_analyses(run: RunDirectory) -> tuple[dict[str, xr.Dataset], dict[str, s
     A file is left out if it is damaged or belongs to another run, or if one of the checkpoints that were analyzed has
     been replaced since. Where checkpoint files are missing or damaged, their results remain.
     """
-    found, left_out, stated = {}, {}, cache(lambda step: stated_digest(run, step))
+    found, left_out, is_replaced = {}, {}, cache(run.is_replaced)
     for name in analysis_names(run.path):
         try:
             dataset = _read(run, name)
-            _require_same_checkpoints(run, dataset, stated)
+            _require_same_checkpoints(dataset, is_replaced)
             found[name] = dataset
         except FileNotFoundError:  # removed meanwhile
             continue
@@ -198,22 +197,11 @@ def _read(run: RunDirectory, name: str) -> xr.Dataset:
     return dataset
 
 
-def _require_same_checkpoints(run: RunDirectory, dataset: xr.Dataset, stated: Callable[[int], str | None]) -> None:
-    """Raise ValueError if a checkpoint has another digest than when it was analyzed, and is not merely damaged."""
+def _require_same_checkpoints(dataset: xr.Dataset, is_replaced: Callable[[int, str], bool]) -> None:
+    """Raise ValueError if a checkpoint has another digest than when it was analyzed."""
     if CHECKPOINTS not in dataset:
         return
-    analyzed = zip(dataset["step"].values.tolist(), dataset[CHECKPOINTS].values.astype(str), strict=True)
+    analyzed = zip(dataset["step"].values.tolist(), dataset[CHECKPOINTS].values.astype(str).tolist(), strict=True)
     for step, digest in analyzed:
-        if stated(step) in (None, digest):
-            continue
-        with suppress(CheckpointError):
-            run.digest(step)  # the header alone may be damaged
+        if is_replaced(step, digest):
             raise ValueError(f"checkpoint {step} has been replaced since it was analyzed")
-
-
-def stated_digest(run: RunDirectory, step: int) -> str | None:
-    """Return the digest that a checkpoint file states; None if the file is missing or its header is damaged."""
-    try:
-        return run.stated_digest(step)
-    except CheckpointError:
-        return None

@@ -31,7 +31,7 @@ from grokinterp.storage.metrics_writer import MetricsWriter
 from grokinterp.storage.resume_store import ResumeStore, require_identity
 from grokinterp.storage.staging import is_staging
 from grokinterp.storage.steps import LARGEST_STEP, step_file_name, steps_in
-from grokinterp.storage.tensor_file import Stored, decode_tensors, encode_tensors, read_bytes, read_header, verify
+from grokinterp.storage.tensor_file import Stored, decode_tensors, encode_tensors, read_bytes, states_digest, verify
 from grokinterp.storage.unsaved import RUNNING, settled
 
 if TYPE_CHECKING:
@@ -271,14 +271,14 @@ class RunDirectory:
         path = self.checkpoint_path(step)
         return require_identity(decode_tensors(read_bytes(path), name=path.name), path, step=step, run_id=self.run_id)
 
-    def stated_digest(self, step: int) -> str:
-        """Return the digest in the header of a checkpoint, whose tensors are not read.
-
-        Raises:
-            CheckpointError: if the header is missing, damaged or of another run.
-        """
-        path = self.checkpoint_path(step)
-        return require_identity(read_header(path), path, step=step, run_id=self.run_id).digest
+    def is_replaced(self, step: int, digest: str) -> bool:
+        """Return whether the checkpoint of ``step`` has another digest; not if its file is missing or damaged."""
+        if states_digest(self.checkpoint_path(step), digest):
+            return False
+        try:
+            return self.digest(step) != digest
+        except CheckpointError:
+            return False
 
     def digest(self, step: int) -> str:
         """Return the digest of a checkpoint after verifying it. Raises CheckpointError as ``load_checkpoint`` does."""
