@@ -1,0 +1,69 @@
+"""One save between two marks in the system calls, which ``system_calls`` kills or breaks; it imports no torch.
+
+    python crash_writer.py KIND RUN STEP PAYLOAD [FILE_SIZE_LIMIT]
+
+KIND is checkpoint, resume, status, metrics, naive (open and write in place: the control) or hold (keep the lock).
+"""
+
+import os
+import resource
+import signal
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from grokinterp.errors import GrokinterpError
+from grokinterp.storage import RunDirectory, resume_store, run_directory
+
+
+def save(kind: str, run: RunDirectory, step: int, payload: bytes) -> None:
+    """Save by the public interface, except that ``payload`` is already encoded."""
+    if kind == "checkpoint":
+        run.save_checkpoint(step, {})
+    elif kind == "resume":
+        run.resume.save(step, {}, {})
+    elif kind == "status":
+        run.write_status({"status": "running", "step": step, "note": "x" * 500})
+    elif kind == "metrics":
+        run.metrics.append({"step": step, "train_loss": 0.5})
+    else:
+        with open(run.checkpoint_path(step), "wb") as file:
+            file.write(payload)
+
+
+def mark(name: str) -> None:
+    """Leave a system call that a trace shows."""
+    try:
+        os.open(name, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+
+
+def main(kind: str, path: str, step: str, payload_path: str, limit: str = "") -> int:
+    """Save once and return the exit code."""
+    payload = Path(payload_path).read_bytes()
+    run = RunDirectory.open(path)
+    assert run.run_id  # read before the mark
+    if kind == "hold":
+        with run.lock():
+            print("held", flush=True)
+            time.sleep(60)
+    run_directory.encode_tensors = resume_store.encode_tensors = lambda *_, **__: payload
+    if limit:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
+    try:
+        mark("BEGIN-SAVE")
+        save(kind, run, int(step), payload)
+        mark("END-SAVE")
+    except (GrokinterpError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    assert "torch" not in sys.modules
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,356 @@
+"""Foreign and hostile inputs: no code runs, nothing hangs or fills the memory, one line says why they are refused."""
+
+import io
+import itertools
+import json
+import os
+import pickle
+import shutil
+import signal
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.reliability.processes import Hanging, call, run, start
+from benchmarks.reliability.readings import TENSORS, read
+from benchmarks.reliability.specimen import Lab
+from benchmarks.reliability.trial import End, Row, Trial, row, spoken
+from grokinterp.errors import GrokinterpError
+from grokinterp.experiment import Experiment
+from grokinterp.interop import import_run
+from grokinterp.interop.logs import date_logs
+from grokinterp.runs.trajectory import Trajectory
+
+GIGABYTES = 2.0
+"""Address space that a reader may use beyond its imports; the hostile files ask for more."""
+
+MARK = "touched"
+
+
+def faults(lab: Lab) -> Iterator[Row]:
+    """Give hostile files to every reader of foreign files, and absurd values to the command line."""
+    folder = lab.folder / "inputs"
+    folder.mkdir()
+    weights = {**dict(pickles(folder)), **archives(), **tensor_files()}
+    yield row("code in a pickle, given to import", imported(folder, dict(pickles(folder))))
+    yield row("hostile weights given to import (bombs, loops, depth, numbers)", imported(folder, weights))
+    yield row("hostile logs given to phases", dated(folder, logs()))
+    yield row("hostile configurations given to train", configured(lab, folder))
+    yield row("what is no file, given to import, phases, train and verify", special(lab, folder))
+    yield row("report --out onto what is no file", reported(lab))
+    yield row("absurd values in Python", python())
+    yield row("kill -9 of import at random moments", killed_imports(lab))
+
+
+class Touch:
+    """An object that makes a directory when it is unpickled."""
+
+    def __init__(self, path: Path, work: Callable[..., Any] = os.mkdir) -> None:
+        self.path, self.work = path, work
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
+        return self.work, (str(self.path),)
+
+
+def pickles(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield twenty files that run code when they are unpickled carelessly."""
+    path = folder / MARK
+    works = {"mkdir": os.mkdir, "makedirs": os.makedirs, "mkfifo": os.mkfifo, "mknod": os.mknod}
+    bombs: dict[str, Any] = {name: Touch(path, work) for name, work in works.items()}
+    inside = {"alone": lambda bomb: bomb, "as weights": lambda bomb: {"model": bomb},
+              "as a name": lambda bomb: {"model": {"W": torch.zeros(2), "more": [bomb]}}}  # fmt: skip
+    for (name, bomb), (where, put) in itertools.product(bombs.items(), inside.items()):
+        data = io.BytesIO()
+        torch.save(put(bomb), data)
+        yield f"{name} {where}", data.getvalue()
+    for protocol in range(6):
+        yield f"mkdir by pickle protocol {protocol}", pickle.dumps(Touch(path), protocol)
+    evaluated = f"c__builtin__\neval\n(V__import__('os').mkdir({str(path)!r})\ntR.".encode()
+    yield "eval", evaluated
+    yield "exec", evaluated.replace(b"eval", b"exec")
+
+
+def archives() -> dict[str, bytes]:
+    """Return archives that unpack to far more than their size, or refer to themselves."""
+    bomb = io.BytesIO()
+    plain = io.BytesIO()
+    torch.save({"W": torch.zeros(2**16)}, plain)
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as target:
+        for member in source.infolist():
+            body = source.read(member)
+            with target.open(member.filename, "w", force_zip64=True) as file:
+                file.write(body)
+                if "/data/" in member.filename:
+                    for _ in range(3 * 2**6):
+                        file.write(bytes(2**24))
+    found = {"a zip bomb": bomb.getvalue(), "a zip archive": b"PK\x03\x04" + bytes(100)}
+    itself: list[Any] = []
+    itself.append(itself)
+    deep: Any = torch.zeros(1)
+    for _ in range(300):
+        deep = {"x": deep}
+    many: Any = [1]
+    for _ in range(40):
+        many = [many, many]
+    shared: dict[str, Any] = {"x": 1}
+    for _ in range(24):
+        shared = {"a": shared, "b": shared}
+    contents = {
+        "a list in itself": itself, "300 levels": deep, "2^40 lists": many, "2^24 dicts": shared,
+        "10^12 numbers in a view": {"W": torch.zeros(1).expand(10**6, 10**6)},
+        "a meta tensor": {"W": torch.zeros(3, device="meta")}, "a sparse tensor": {"W": torch.eye(3).to_sparse()},
+        "a complex tensor": {"W": torch.zeros(3, dtype=torch.complex64)}, "a nested list": {"W": [[1.0]]},
+        "a 400-digit integer": {"epoch": 10**400, "model": {"W": torch.zeros(2)}}, "an empty dict": {},
+        "control characters": {"\x1b[31mW": torch.zeros(2)},
+    }  # fmt: skip
+    for name, content in contents.items():
+        data = io.BytesIO()
+        torch.save(content, data)
+        found[name] = data.getvalue()
+    return found
+
+
+def tensor_files() -> dict[str, bytes]:
+    """Return safetensors files with hostile headers."""
+    texts = {
+        "offsets of 400 digits": b'{"W":{"dtype":"F32","shape":[1],"data_offsets":[0,' + b"9" * 400 + b"]}}",
+        "a shape of 400 digits": b'{"W":{"dtype":"F32","shape":[' + b"9" * 400 + b'],"data_offsets":[0,4]}}',
+        "a header nested 100,000 deep": b'{"a":' * 100_000,
+        "a huge tensor": b'{"W":{"dtype":"F32","shape":[1000000,1000000],"data_offsets":[0,4000000000000]}}',
+    }
+    return {f"safetensors: {name}": len(text).to_bytes(8, "little") + text for name, text in texts.items()}
+
+
+def refused(fault: str, work: Callable[..., Any], *arguments: Any) -> Trial:
+    """Return whether a call is refused with one line, in bounded time and memory, without a side effect."""
+    try:
+        call(work, *arguments, seconds=20, gigabytes=GIGABYTES)
+    except GrokinterpError as error:
+        line = str(error)
+        return Trial(fault, End.NAMED if len(line.splitlines()) == 1 and line.isprintable() else End.TRACEBACK, line)
+    except Hanging as error:
+        return Trial(fault, End.SILENT, str(error))
+    except Exception as error:
+        return Trial(fault, End.TRACEBACK, f"{type(error).__name__}: {str(error)[:200]}")
+    return Trial(fault, End.SILENT, "accepted")
+
+
+def imported(folder: Path, contents: dict[str, bytes]) -> Iterator[Trial]:
+    """Import each content in each of the formats that could hold it."""
+    config = {
+        "task": {"kind": "modular_addition", "p": 5},
+        "p": 5,
+        "C": 5,
+        "group": "CyclicGroup",
+        "group_parameter": 5,
+    }
+    for fault, content in contents.items():
+        ending = "safetensors" if fault.startswith("safetensors") else "pth"
+        for release in ("nanda", "transformer-lens"):
+            place = folder / "import"
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir()
+            path = place / f"net.{ending}"
+            path.write_bytes(content)
+            (place / "net.json").write_text(json.dumps(config))
+            trial = refused(f"{release}: {fault}", import_run, release, path, place / "out")
+            if (folder / MARK).exists():
+                trial = Trial(trial.fault, End.SILENT, "code ran")
+                (folder / MARK).rmdir()
+            elif (place / "out").exists():
+                trial = Trial(trial.fault, End.SILENT, "a run directory was left")
+            yield trial
+
+
+def logs() -> dict[str, bytes]:
+    """Return training logs with hostile content, by file name."""
+    big = b"9" * 400
+    return {
+        "digits.jsonl": b'{"step": ' + big + b', "train_acc": 0.5, "test_acc": 0.1}\n' * 3,
+        "values.jsonl": b'{"step": 1, "train_acc": ' + big + b', "test_acc": 0.1}\n',
+        "deep.json": b"[" * 100_000, "deep.jsonl": b'{"a":' * 100_000 + b"\n", "many.json": b'{"step": ' + b"9" * 5_000 + b"}",
+        "nan.json": b'{"step": [1, 2], "train_acc": [NaN, Infinity], "test_acc": [0, 1]}',
+        "infinite.csv": b"step,train_loss,test_loss\n0,1,1\n1,-inf,1\n2,-inf,1\n",
+        "above.csv": b"step,train_accuracy,test_accuracy\n" + b"".join(b"%d,1.5,1.7\n" % step for step in range(9)),
+        "text.csv": b"step,train_acc,test_acc\none,two,three\n", "empty.csv": b"", "zeros.csv": bytes(1000),
+        "digits.csv": b"step,train_acc,test_acc\n" + big + b",0.1,0.2\n",
+        "wide.csv": b",".join(b"c%d" % column for column in range(20_000)) + b"\n" + b"1," * 19_999 + b"1\n",
+        "not.npz": b"PK\x03\x04" + bytes(50), "object.npy": objects(), "bomb.npz": compressed(),
+        "events.out.tfevents.1": bytes(100), "list.pth": saved([[1]]), "nested.json": json.dumps({"a": {"b": [[[]]]}}).encode(),
+        "repeated.json": b'{"step": [1], "step": [2], "train_acc": [1], "test_acc": [1]}',
+        "escape.csv": b"step,\x1b[31mtrain_acc,test_acc\n0,0.1,\x1b[2J\n",
+    }  # fmt: skip
+
+
+def objects() -> bytes:
+    """Return a NumPy file with a pickled object."""
+    import numpy as np
+
+    data = io.BytesIO()
+    np.save(data, np.array([{"step": 1}], dtype=object), allow_pickle=True)
+    return data.getvalue()
+
+
+def compressed() -> bytes:
+    """Return a NumPy archive that unpacks to three gigabytes."""
+    import numpy as np
+
+    data = io.BytesIO()
+    with (
+        zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("step.npy", "w", force_zip64=True) as file,
+    ):
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (3 * 2**27,)})
+        for _ in range(3 * 2**6):
+            file.write(bytes(2**24))
+    return data.getvalue()
+
+
+def saved(content: Any) -> bytes:
+    """Return a file of ``torch.save``."""
+    data = io.BytesIO()
+    torch.save(content, data)
+    return data.getvalue()
+
+
+def date(path: Path) -> None:
+    """Date the phases of a log; raise its error."""
+    found = date_logs([path])
+    if found.failed:
+        raise GrokinterpError(str(found.failed[0]))
+
+
+def dated(folder: Path, contents: dict[str, bytes]) -> Iterator[Trial]:
+    """Date each log."""
+    for name, content in contents.items():
+        path = folder / name
+        path.write_bytes(content)
+        yield refused(name, date, path)
+
+
+def configured(lab: Lab, folder: Path) -> Iterator[Trial]:
+    """Train hostile configurations by the command line: one line, exit code 2, nothing created."""
+    files = {
+        "deep.toml": "a = " + "[" * 5_000, "parts.toml": ".".join("a" * 5_000) + " = 1", "digits.toml": f"steps = {'9' * 400}",
+        "digits.json": f'{{"steps": {"9" * 400}}}', "deep.json": '{"a":' * 100_000, "nan.json": '{"steps": NaN}',
+        "5000.json": f'{{"steps": {"9" * 5_000}}}', "list.json": "[]", "binary.toml": "\x00\x01", "repeated.json": '{"steps": 5, "steps": 6}',
+        "dates.toml": "steps = 2020-01-01", "infinite.toml": "steps = inf", "escape.toml": 'name = "\\u001b[31m"',
+    }  # fmt: skip
+    values = [
+        "task.p=1", "task.p=" + "9" * 400, "steps=-1", "steps=nan", "seed=1e400", "task.kind=../../etc", "name=../x", "name=/abs",
+        "optimization.lr=0", "optimization.lr=nan", "optimization.lr=-1", "model.d_model=7", "split.fraction=0", "split.fraction=1",
+        "evaluate_every=0", "save.every=0", "no.such.key=1", "task=5", "a" * 5_000 + "=1", "=", "steps", "model.n_heads=0",
+        "optimization.betas=[1]", "optimization.filters=[{}]", "split.trained_on=[" + "[" * 500 + "]" * 500 + "]",
+    ]  # fmt: skip
+    place = folder / "configurations"
+    place.mkdir()
+    words = {f"{value[:40]}": ["train", value] for value in values}
+    for name, text in files.items():
+        (place / name).write_text(text)
+        words[name] = ["train", "--config", str(place / name)]
+    for fault, line in {name: words[name] for name in lab.some(words, 999, 6)}.items():
+        work = folder / "work"
+        work.mkdir(exist_ok=True)
+        done = run(work, *line, "--out", "run", "--device", "cpu")
+        trial = spoken(fault, done.text, "rror: ", code=done.code)
+        left = any(work.iterdir())
+        shutil.rmtree(work)
+        yield Trial(fault, End.SILENT, "a directory was created") if left else trial
+
+
+def special(lab: Lab, folder: Path) -> Iterator[Trial]:
+    """Give pipes, devices, directories and links to commands that read a file."""
+    commands = {
+        "import": ["import", "nanda", "{}", "--out", "out"], "import safetensors": ["import", "transformer-lens", "{}", "--out", "out"],
+        "phases": ["phases", "{}"], "train --config": ["train", "--config", "{}", "--out", "out"], "verify": ["verify", "{}"],
+    }  # fmt: skip
+    endings = {
+        "import": "pth",
+        "import safetensors": "safetensors",
+        "phases": "csv",
+        "train --config": "toml",
+        "verify": "pth",
+    }
+    kinds: dict[str, Callable[[Path], None]] = {
+        "a pipe that nobody writes": os.mkfifo,
+        "a link to /dev/zero": lambda path: path.symlink_to("/dev/zero"),
+        "a link to itself": lambda path: path.symlink_to(path),
+        "nothing": lambda path: None,
+    }
+    for (kind, put), name in lab.some(list(itertools.product(kinds.items(), commands)), 999, 5):
+        work = folder / "special"
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+        path = work / f"input.{endings[name]}"
+        put(path)
+        done = start(work, *(word.format(path) for word in commands[name])).wait(20)
+        fault = f"{name}: {kind}"
+        yield Trial(fault, End.SILENT, "hangs") if done.code is None else spoken(fault, done.text, "", code=done.code)
+
+
+def reported(lab: Lab) -> Iterator[Trial]:
+    """Write a report onto a device, a link, a pipe, a directory: refused, and nothing is replaced."""
+    for kind, name in {"a directory": "folder", "a pipe": "pipe", "a link": "link", "the root": "/"}.items():
+        folder = lab.copy("reported/run").parent
+        (folder / "folder").mkdir(exist_ok=True)
+        if not (folder / "pipe").exists():
+            os.mkfifo(folder / "pipe")
+            (folder / "precious").write_text("precious")
+            (folder / "link").symlink_to("precious")
+        done = start(folder, "report", "run", "--out", name).wait(60)
+        whole = (folder / "link").is_symlink() and (folder / "precious").read_text() == "precious"
+        whole = whole and (folder / "folder").is_dir() and (folder / "pipe").is_fifo()
+        fault = f"onto {kind}"
+        yield (
+            spoken(fault, done.text, name, code=done.code)
+            if whole
+            else Trial(fault, End.SILENT, f"{kind} was replaced")
+        )
+
+
+def python() -> Iterator[Trial]:
+    """Make experiments of absurd values in Python."""
+    changes = ({"steps": "a"}, {"task": 5}, {"model": None}, {"seed": 10**400}, {"steps": 10**400}, {"name": 3}, {"optimization": []},
+               {"save": {}}, {"split": "half"}, {"evaluate_every": -1}, {"steps": float("nan")}, {"seed": "x"}, {"patience": -1})  # fmt: skip
+    for change in changes:
+        fault = f"Experiment({change!s:.40})"
+        try:
+            Experiment(**change)
+        except GrokinterpError as error:
+            yield Trial(fault, End.NAMED, str(error))
+        except Exception as error:
+            yield Trial(fault, End.TRACEBACK, f"{type(error).__name__}: {str(error)[:200]}")
+        else:
+            yield Trial(fault, End.SILENT, "accepted")
+
+
+def killed_imports(lab: Lab) -> Iterator[Trial]:
+    """Kill an import: there is a whole run or none, and the next import succeeds."""
+    folder = lab.folder / "imports"
+    folder.mkdir()
+    last = Trajectory.open(lab.intact)
+    torch.save(last.weights(last.steps[-1]).state, folder / "net.pt")
+    (folder / "net.json").write_text(json.dumps({"task": {"kind": "modular_addition", "p": 5}, "act_fn": "relu"}))
+    words = ("import", "transformer-lens", "net.pt", "--out", "out")
+    once = time.monotonic()
+    done = run(folder, *words)
+    assert done.code == 0, done.text
+    seconds = time.monotonic() - once
+    expected = read(folder / "out", TENSORS).numbers
+    for _ in range(2 if lab.small else 40):
+        shutil.rmtree(folder / "out", ignore_errors=True)
+        command = start(folder, *words)
+        time.sleep(lab.random.uniform(0.3, 1.1) * seconds)
+        command.send(signal.SIGKILL)
+        command.wait()
+        there = (folder / "out/experiment.json").exists()
+        if there and read(folder / "out", TENSORS).numbers != expected:
+            yield Trial("kill", End.SILENT, "a part of a run opens as a run")
+            continue
+        again = None if there else run(folder, *words)
+        good = again is None or again.code == 0
+        yield Trial("kill", End.EQUAL if good else End.SILENT, "" if again is None else again.text[-200:])

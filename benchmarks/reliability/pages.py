@@ -1,0 +1,98 @@
+"""Texts that would run as code in a page: a real browser shows them, asks for nothing, and runs nothing."""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.reliability.specimen import Lab
+from benchmarks.reliability.trial import End, Row, Trial, row
+from grokinterp.errors import GrokinterpError
+from grokinterp.report import write_report
+from grokinterp.runs.datasets import write_not_defined
+from grokinterp.storage import RunDirectory
+
+PAYLOADS = (
+    "<script>window.ran=1</script>", "</script><script>window.ran=1</script>", "</title><script>window.ran=1</script>",
+    "</style><script>window.ran=1</script>", "<img src=x onerror=window.ran=1>", "<svg onload=window.ran=1>",
+    '" onmouseover="window.ran=1', "' onfocus='window.ran=1' autofocus='", "javascript:window.ran=1",
+    "<iframe src=//example.org></iframe>", "<link rel=stylesheet href=//example.org>", "<base href=//example.org>",
+    "<meta http-equiv=refresh content=0>", "<!--", "-->", "]]>", "<![CDATA[", "{{ 7 * 7 }}", "{% for x in y %}", "${7*7}",
+    "&lt;script&gt;", "\u2028window.ran=1\u2029", "\u202egnp.exe", "<scr\x00ipt>window.ran=1</scr\x00ipt>", "<object data=x>",
+    "<form action=//example.org><button>", "<textarea>", "<style>*{display:none}</style>", "<math><mtext></mtext></math>",
+)  # fmt: skip
+BROWSER, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
+FLAGS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+def faults(lab: Lab) -> Iterator[Row]:
+    """Put payloads into every text of a run and open its report."""
+    name = "code in the texts of a run, shown in its report"
+    lacking = [path.name for path in (BROWSER, DRIVER) if not path.exists()]
+    if lacking or lab.small:
+        yield row(name, (), f"{' and '.join(lacking)} not installed" if lacking else "not at toy size")
+        return
+    browser = opened(lab.folder / "profile")
+    try:
+        yield row(name, [injected(lab, browser, payload) for payload in PAYLOADS])
+    finally:
+        browser.quit()
+
+
+def opened(profile: Path) -> Any:
+    """Return a headless Chromium that records its console and its requests."""
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(BROWSER)
+    for flag in (*FLAGS, f"--user-data-dir={profile}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    return webdriver.Chrome(options=options, service=Service(str(DRIVER)))
+
+
+def injected(lab: Lab, browser: Any, payload: str) -> Trial:
+    """Make a run with one payload in every text, write its report and open it."""
+    path = lab.folder / "injected"
+    run = RunDirectory.create(
+        path, {"name": payload, "task": {payload: payload}, "model": {"kind": payload}}, {payload: payload}
+    )
+    for values in RunDirectory.open(lab.intact).metrics.read():
+        run.metrics.append(values)
+    run.write_status({"status": "diverged", "step": 24, "why": payload})
+    write_not_defined(path, {payload: payload, "coset_scores": payload})
+    page = lab.folder / "page.html"
+    page.unlink(missing_ok=True)
+    try:
+        write_report(path, page)
+    except GrokinterpError as error:
+        return Trial(payload, End.NAMED, str(error))
+    except Exception as error:
+        return Trial(payload, End.TRACEBACK, f"{type(error).__name__}: {error}")
+    finally:
+        shutil.rmtree(path)
+    wrong = shown(browser, page)
+    return Trial(payload, End.SILENT if wrong else End.EQUAL, wrong)
+
+
+def shown(browser: Any, page: Path) -> str:
+    """Open a page; return what it ran, printed or asked for."""
+    browser.get("about:blank")
+    browser.get_log("performance")
+    browser.get_log("browser")
+    browser.get(page.as_uri())
+    time.sleep(0.1)
+    if browser.execute_script("return window.ran"):
+        return "code ran"
+    if messages := browser.get_log("browser"):
+        return str(messages[0]["message"])[:200]
+    sent = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    urls = [each["params"]["request"]["url"] for each in sent if each["method"] == "Network.requestWillBeSent"]
+    foreign = [url for url in urls if url != page.as_uri() and not url.startswith(("data:", "about:"))]
+    return f"asked for {foreign[0]}" if foreign else ""

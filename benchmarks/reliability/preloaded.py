@@ -1,0 +1,14 @@
+"""Everything that commands import, so that their processes start at once."""
+
+import torch
+import torch._dynamo
+
+import grokinterp.analysis.whole_run
+import grokinterp.cli
+import grokinterp.interop
+import grokinterp.league
+import grokinterp.models.classes
+import grokinterp.report
+import grokinterp.training.loop  # noqa: F401
+
+torch.set_num_threads(1)

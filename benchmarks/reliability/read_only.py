@@ -1,0 +1,75 @@
+"""An analyzed run on storage where nothing can be written: it can be reported, diagnosed, compared."""
+
+import shutil
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from benchmarks.reliability.kills import here, may_mount, mount
+from benchmarks.reliability.processes import call
+from benchmarks.reliability.specimen import ANALYSES, Lab
+from benchmarks.reliability.trial import End, Row, Trial, row, spoken
+from grokinterp.analysis import analyze
+
+READ_ONLY = 1
+COMMANDS = {
+    "diagnose": ["diagnose", "run"],
+    "phases": ["phases", "run"],
+    "llc": ["llc", "run", "draws=2", "burn_in=1", "chains=2"],
+    "analyze": ["analyze", "run", "--only", ",".join(ANALYSES)],
+    "report": ["report", "run", "--out", "PAGE"],
+    "analyze all": ["analyze", "run"],
+}
+WRITING = {
+    "train --resume": ["train", "--out", "run", "--resume", "steps=25"],
+    "report beside the run": ["report", "run", "--out", "page.html"],
+}
+
+
+def faults(lab: Lab) -> Iterator[Row]:
+    """Run commands on a file system that is mounted read-only."""
+    if not may_mount():
+        yield row("an analyzed run on read-only storage", (), "file systems cannot be mounted here")
+        return
+    whole = lab.copy("whole")
+    if not lab.small:
+        analyze(whole)
+    yield row("an analyzed run on read-only storage", reading(lab, whole))
+    yield row("commands that must write, on read-only storage", writing(lab, whole))
+
+
+def reading(lab: Lab, whole: Path) -> Iterator[Trial]:
+    """Run the commands that need not write: exit code 0, and the output of a writable place."""
+    for name, words in COMMANDS.items():
+        if lab.small and name in ("report", "analyze all", "llc"):
+            continue
+        folder = lab.folder / f"read-only-{name.replace(' ', '-')}"
+        page = lab.folder / "page.html"
+        line = [str(page) if word == "PAGE" else word for word in words]
+        plain = call(partial(on_storage, whole, folder, line, read_only=False))
+        first = page.read_bytes() if page.exists() else b""
+        found = call(partial(on_storage, whole, folder, line, read_only=True))
+        second = page.read_bytes() if page.exists() else b""
+        if "Traceback" in found[1]:
+            yield Trial(name, End.TRACEBACK, found[1][-200:])
+        else:
+            good = found[0] == 0 and found[1] == plain[1] and first == second
+            yield Trial(name, End.EQUAL if good else End.SILENT, f"exit code {found[0]}: {found[1][-200:]}")
+
+
+def writing(lab: Lab, whole: Path) -> Iterator[Trial]:
+    """Run commands that cannot do their work: one line, exit code 2."""
+    for name, words in WRITING.items():
+        code, text = call(partial(on_storage, whole, lab.folder / "must-write", words, read_only=True))
+        yield spoken(name, text, "ead-only", code=code)
+
+
+def on_storage(whole: Path, folder: Path, words: list[str], *, read_only: bool) -> tuple[int, str]:
+    """Run a command in a folder with a copy of the run, on a file system of its own."""
+    mount(folder, 2**26)
+    work = folder / "work"
+    work.mkdir()
+    shutil.copytree(whole, work / "run")
+    if read_only:
+        mount(folder, 2**26, again=True, flags=READ_ONLY)
+    return here(folder, work, words)
