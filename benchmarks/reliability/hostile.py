@@ -18,7 +18,7 @@ import torch
 from benchmarks.reliability.processes import Hanging, call, run, start
 from benchmarks.reliability.readings import TENSORS, read
 from benchmarks.reliability.specimen import Lab
-from benchmarks.reliability.trial import End, Row, Trial, row, spoken
+from benchmarks.reliability.trial import End, Row, Trial, passed, row, spoken
 from grokinterp.errors import GrokinterpError
 from grokinterp.experiment import Experiment
 from grokinterp.interop import import_run
@@ -353,4 +353,4 @@ def killed_imports(lab: Lab) -> Iterator[Trial]:
             continue
         again = None if there else run(folder, *words)
         good = again is None or again.code == 0
-        yield Trial("kill", End.EQUAL if good else End.SILENT, "" if again is None else again.text[-200:])
+        yield passed("kill", good, "" if again is None else again.text[-200:])

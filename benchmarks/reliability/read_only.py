@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.reliability.kills import here, may_mount, mount
 from benchmarks.reliability.processes import call
 from benchmarks.reliability.specimen import ANALYSES, Lab
-from benchmarks.reliability.trial import End, Row, Trial, row, spoken
+from benchmarks.reliability.trial import End, Row, Trial, passed, row, spoken
 from grokinterp.analysis import analyze
 
 READ_ONLY = 1
@@ -54,7 +54,7 @@ def reading(lab: Lab, whole: Path) -> Iterator[Trial]:
             yield Trial(name, End.TRACEBACK, found[1][-200:])
         else:
             good = found[0] == 0 and found[1] == plain[1] and first == second
-            yield Trial(name, End.EQUAL if good else End.SILENT, f"exit code {found[0]}: {found[1][-200:]}")
+            yield passed(name, good, f"exit code {found[0]}: {found[1][-200:]}")
 
 
 def writing(lab: Lab, whole: Path) -> Iterator[Trial]:

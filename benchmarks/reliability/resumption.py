@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.reliability.specimen import TINY, Lab, train_until, written
-from benchmarks.reliability.trial import End, Row, Trial, row
+from benchmarks.reliability.trial import End, Row, Trial, passed, row
 from grokinterp.errors import GrokinterpError
 from grokinterp.experiment import Experiment, Split
 from grokinterp.optim import GrokfastEMA
@@ -62,4 +62,4 @@ def continued(folder: Path, experiment: Experiment, saved: Resume, whole: dict[s
         shutil.rmtree(path)
     if name:
         return Trial(name, End.SILENT, f"continued without {name}")
-    return Trial("whole", End.EQUAL if found == whole else End.SILENT, "the continued run differs")
+    return passed("whole", found == whole, "the continued run differs")

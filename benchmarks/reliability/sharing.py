@@ -11,7 +11,7 @@ from benchmarks.reliability.processes import run, start
 from benchmarks.reliability.readings import documents_of, metrics_of, read, tensors_of
 from benchmarks.reliability.specimen import TINY, Lab, written
 from benchmarks.reliability.stops import LONG, started
-from benchmarks.reliability.trial import End, Row, Trial, row, spoken
+from benchmarks.reliability.trial import End, Row, Trial, passed, row, spoken
 from grokinterp.errors import GrokinterpError
 from grokinterp.experiment import SaveAt
 from grokinterp.runs.results import Results
@@ -96,13 +96,13 @@ def beside(lab: Lab) -> Iterator[Trial]:
         )
         wrong = [*found.tracebacks, *found.said]
         good = not wrong and found.numbers
-        yield Trial("reading", End.EQUAL if good else End.SILENT, (wrong or [""])[0])
+        yield passed("reading", good, (wrong or [""])[0])
     done = command.wait()
     whole = lab.folder / "beside-whole"
     whole.mkdir()
     assert run(whole, *training(dense)).code == 0
     same = done.code == 0 and written(path) == written(whole / "run")
-    yield Trial("the run that was read", End.EQUAL if same else End.SILENT, done.text[-200:])
+    yield passed("the run that was read", same, done.text[-200:])
 
 
 def spoken_of(path: object) -> tuple[dict, dict]:

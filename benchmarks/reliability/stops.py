@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.reliability.commands import left, training
-from benchmarks.reliability.processes import Command, Ended, run, start
+from benchmarks.reliability.processes import Command, Ended, call, nothing, run, start
 from benchmarks.reliability.specimen import ANALYSES, TINY, Lab, written
-from benchmarks.reliability.trial import End, Row, Trial, row
+from benchmarks.reliability.trial import End, Row, Trial, passed, row
 from grokinterp.errors import GrokinterpError
 from grokinterp.experiment import SaveAt
 from grokinterp.runs.results import Results
@@ -27,6 +27,7 @@ EARLY = ("--version", "presets", "tasks", "train task.p=1", "diagnose run", "ana
 
 def faults(lab: Lab) -> Iterator[Row]:
     """Send every signal to every command."""
+    call(nothing)  # imports everything, so that commands are timed without their imports
     yield row("INT, TERM, HUP, XCPU, USR1 during train: saved within a step, continued to the same bytes", stopped(lab))
     yield row("the same signals during analyze and report", [*ended(lab, ANALYZE), *ended(lab, REPORT)])
     yield row("HUP that is ignored at the start (nohup)", ignored(lab))
@@ -92,9 +93,7 @@ def ended(lab: Lab, words: tuple[str, ...]) -> Iterator[Trial]:
             continue
         again = run(folder, *words)
         good = done.code in (0, 128 + number, -number) and again.code == 0 and left(folder) == expected
-        yield Trial(
-            f"{words[0]} {number.name}", End.EQUAL if good else End.SILENT, f"exit code {done.code}: {done.text[-200:]}"
-        )
+        yield passed(f"{words[0]} {number.name}", good, f"exit code {done.code}: {done.text[-200:]}")
 
 
 def ignore_hangup() -> None:
@@ -110,7 +109,7 @@ def ignored(lab: Lab) -> Iterator[Trial]:
         command.send(signal.SIGHUP)
         done = command.wait()
         good = done.code == 0 and RunDirectory.open(folder / "run").status["status"] == "finished"
-        yield Trial("HUP", End.EQUAL if good else End.SILENT, f"exit code {done.code}: {done.text[-200:]}")
+        yield passed("HUP", good, f"exit code {done.code}: {done.text[-200:]}")
 
 
 def told(lab: Lab) -> Iterator[Trial]:
@@ -148,7 +147,7 @@ def early(lab: Lab) -> Iterator[Trial]:
                     yield Trial(name, End.TRACEBACK, last_line(done))
                 else:
                     good = done.code in (0, 2, 128 + number, -number) and len(done.err.splitlines()) <= 1
-                    yield Trial(name, End.EQUAL if good else End.SILENT, f"exit code {done.code}: {done.text[-200:]}")
+                    yield passed(name, good, f"exit code {done.code}: {done.text[-200:]}")
 
 
 def interrupted(folder: Path, words: list[str], number: int, moment: float) -> Ended:

@@ -63,9 +63,9 @@ def row(fault: str, trials: Iterable[Trial], skipped: str = "") -> Row:
     return Row(fault, tuple(trials), skipped)
 
 
-def passed(fault: str, holds: bool, said: str = "") -> Trial:
-    """Return a trial that ended as if nothing had happened, or else silently; ``said`` explains the failure."""
-    return Trial(fault, End.EQUAL if holds else End.SILENT, said)
+def passed(fault: str, holds: bool, otherwise: str) -> Trial:
+    """Return a trial that ended as if there had been no fault, or else silently, with the explanation ``otherwise``."""
+    return Trial(fault, End.EQUAL) if holds else Trial(fault, End.SILENT, otherwise)
 
 
 def spoken(fault: str, text: str, *words: str, code: int | None = None) -> Trial:
