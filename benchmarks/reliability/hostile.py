@@ -11,11 +11,11 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
-from benchmarks.reliability.processes import Hanging, call, run, start
+from benchmarks.reliability.processes import Hanging, Refusal, call, run, start
 from benchmarks.reliability.readings import TENSORS, read
 from benchmarks.reliability.specimen import Lab
 from benchmarks.reliability.trial import End, Row, Trial, passed, row, spoken
@@ -35,15 +35,24 @@ def faults(lab: Lab) -> Iterator[Row]:
     """Give hostile files to every reader of foreign files, and absurd values to the command line."""
     folder = lab.folder / "inputs"
     folder.mkdir()
-    weights = {**dict(pickles(folder)), **archives(), **tensor_files()}
-    yield row("code in a pickle, given to import", imported(folder, dict(pickles(folder))))
-    yield row("hostile weights given to import (bombs, loops, depth, numbers)", imported(folder, weights))
-    yield row("hostile logs given to phases", dated(folder, logs()))
+    code = chosen(lab, dict(pickles(folder)), 2)
+    yield row("code in a pickle, given to import", imported(folder, code, lab.small))
+    weights = chosen(lab, archives() | tensor_files() | ({} if lab.small else bombs()), 4)
+    yield row("hostile weights given to import (bombs, loops, depth, numbers)", imported(folder, weights, lab.small))
+    yield row(
+        "hostile logs given to phases",
+        dated(folder, chosen(lab, logs() | ({} if lab.small else {"bomb.npz": compressed()}), 4)),
+    )
     yield row("hostile configurations given to train", configured(lab, folder))
     yield row("what is no file, given to import, phases, train and verify", special(lab, folder))
     yield row("report --out onto what is no file", reported(lab))
     yield row("absurd values in Python", python())
     yield row("kill -9 of import at random moments", killed_imports(lab))
+
+
+def chosen(lab: Lab, contents: dict[str, bytes], small: int) -> dict[str, bytes]:
+    """Return some contents at toy size, or all."""
+    return {name: contents[name] for name in lab.some(contents, 999, small)}
 
 
 class Touch:
@@ -74,20 +83,29 @@ def pickles(folder: Path) -> Iterator[tuple[str, bytes]]:
     yield "exec", evaluated.replace(b"eval", b"exec")
 
 
-def archives() -> dict[str, bytes]:
-    """Return archives that unpack to far more than their size, or refer to themselves."""
-    bomb = io.BytesIO()
-    plain = io.BytesIO()
+def bombs() -> dict[str, bytes]:
+    """Return archives of weights that unpack to three gigabytes."""
+    plain, bomb = io.BytesIO(), io.BytesIO()
     torch.save({"W": torch.zeros(2**16)}, plain)
-    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as target:
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as target:
         for member in source.infolist():
             body = source.read(member)
             with target.open(member.filename, "w", force_zip64=True) as file:
                 file.write(body)
                 if "/data/" in member.filename:
-                    for _ in range(3 * 2**6):
-                        file.write(bytes(2**24))
-    found = {"a zip bomb": bomb.getvalue(), "a zip archive": b"PK\x03\x04" + bytes(100)}
+                    inflate(file)
+    return {"a zip bomb": bomb.getvalue()}
+
+
+def inflate(file: IO[bytes]) -> None:
+    """Write three gigabytes of zeros."""
+    for _ in range(3 * 2**6):
+        file.write(bytes(2**24))
+
+
+def archives() -> dict[str, bytes]:
+    """Return weights that refer to themselves, or hold what is no plain tensor."""
+    found = {"a zip archive": b"PK\x03\x04" + bytes(100)}
     itself: list[Any] = []
     itself.append(itself)
     deep: Any = torch.zeros(1)
@@ -129,17 +147,17 @@ def refused(fault: str, work: Callable[..., Any], *arguments: Any) -> Trial:
     """Return whether a call is refused with one line, in bounded time and memory, without a side effect."""
     try:
         call(work, *arguments, seconds=20, gigabytes=GIGABYTES)
-    except GrokinterpError as error:
+    except Refusal as error:
         line = str(error)
         return Trial(fault, End.NAMED if len(line.splitlines()) == 1 and line.isprintable() else End.TRACEBACK, line)
     except Hanging as error:
         return Trial(fault, End.SILENT, str(error))
     except Exception as error:
-        return Trial(fault, End.TRACEBACK, f"{type(error).__name__}: {str(error)[:200]}")
+        return Trial(fault, End.TRACEBACK, str(error)[:200])
     return Trial(fault, End.SILENT, "accepted")
 
 
-def imported(folder: Path, contents: dict[str, bytes]) -> Iterator[Trial]:
+def imported(folder: Path, contents: dict[str, bytes], small: bool) -> Iterator[Trial]:
     """Import each content in each of the formats that could hold it."""
     config = {
         "task": {"kind": "modular_addition", "p": 5},
@@ -150,7 +168,7 @@ def imported(folder: Path, contents: dict[str, bytes]) -> Iterator[Trial]:
     }
     for fault, content in contents.items():
         ending = "safetensors" if fault.startswith("safetensors") else "pth"
-        for release in ("nanda", "transformer-lens"):
+        for release in ("nanda", "transformer-lens")[: 1 if small else 2]:
             place = folder / "import"
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir()
@@ -179,7 +197,7 @@ def logs() -> dict[str, bytes]:
         "text.csv": b"step,train_acc,test_acc\none,two,three\n", "empty.csv": b"", "zeros.csv": bytes(1000),
         "digits.csv": b"step,train_acc,test_acc\n" + big + b",0.1,0.2\n",
         "wide.csv": b",".join(b"c%d" % column for column in range(20_000)) + b"\n" + b"1," * 19_999 + b"1\n",
-        "not.npz": b"PK\x03\x04" + bytes(50), "object.npy": objects(), "bomb.npz": compressed(),
+        "not.npz": b"PK\x03\x04" + bytes(50), "object.npy": objects(),
         "events.out.tfevents.1": bytes(100), "list.pth": saved([[1]]), "nested.json": json.dumps({"a": {"b": [[[]]]}}).encode(),
         "repeated.json": b'{"step": [1], "step": [2], "train_acc": [1], "test_acc": [1]}',
         "escape.csv": b"step,\x1b[31mtrain_acc,test_acc\n0,0.1,\x1b[2J\n",
@@ -201,12 +219,11 @@ def compressed() -> bytes:
 
     data = io.BytesIO()
     with (
-        zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive,
+        zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
         archive.open("step.npy", "w", force_zip64=True) as file,
     ):
         np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (3 * 2**27,)})
-        for _ in range(3 * 2**6):
-            file.write(bytes(2**24))
+        inflate(file)
     return data.getvalue()
 
 
@@ -315,7 +332,7 @@ def reported(lab: Lab) -> Iterator[Trial]:
 def python() -> Iterator[Trial]:
     """Make experiments of absurd values in Python."""
     changes = ({"steps": "a"}, {"task": 5}, {"model": None}, {"seed": 10**400}, {"steps": 10**400}, {"name": 3}, {"optimization": []},
-               {"save": {}}, {"split": "half"}, {"evaluate_every": -1}, {"steps": float("nan")}, {"seed": "x"}, {"patience": -1})  # fmt: skip
+               {"save": 3}, {"split": "half"}, {"evaluate_every": -1}, {"steps": float("nan")}, {"seed": "x"}, {"patience": -1})  # fmt: skip
     for change in changes:
         fault = f"Experiment({change!s:.40})"
         try:

@@ -13,6 +13,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from grokinterp.errors import GrokinterpError
+
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["benchmarks.reliability.preloaded"])
 
@@ -24,6 +26,10 @@ Result = TypeVar("Result")
 
 class Hanging(Exception):
     """A call that did not return in time, or whose process died."""
+
+
+class Refusal(Exception):
+    """The one-line error of a call."""
 
 
 class Ended(NamedTuple):
@@ -150,7 +156,8 @@ def call(work: Callable[..., Result], *arguments: Any, seconds: float = HANGS, g
 
     Raises:
         Hanging: it did not return in time, or its process died.
-        Exception: what the function raised.
+        Refusal: the function raised an error of the package.
+        RuntimeError: the function raised another exception.
     """
     here, there = CONTEXT.Pipe(duplex=False)
     process = CONTEXT.Process(target=answer, args=(there, gigabytes, work, arguments))
@@ -159,16 +166,16 @@ def call(work: Callable[..., Result], *arguments: Any, seconds: float = HANGS, g
     try:
         if not here.poll(seconds):
             raise Hanging(f"no answer within {seconds:g} seconds")
-        returned, value = here.recv()
+        raised, value = here.recv()
     except EOFError:
         process.join(5)
         raise Hanging(f"the process died with exit code {process.exitcode}") from None
     finally:
         process.kill()
         process.join()
-    if returned:
-        return value
-    raise value
+    if raised is not None:
+        raise raised(value)
+    return value
 
 
 def answer(connection: Connection, gigabytes: float, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
@@ -179,13 +186,12 @@ def answer(connection: Connection, gigabytes: float, work: Callable[..., Any], a
     if gigabytes:
         resource.setrlimit(resource.RLIMIT_AS, (address_space() + int(gigabytes * 2**30), resource.RLIM_INFINITY))
     try:
-        found = (True, work(*arguments))
+        found = (None, work(*arguments))
+    except GrokinterpError as error:
+        found = (Refusal, str(error))
     except Exception as error:
-        found = (False, error)
-    try:
-        connection.send(found)
-    except Exception as error:  # an exception that cannot be sent
-        connection.send((False, RuntimeError(f"{type(found[1]).__name__}: {found[1]} ({error})")))
+        found = (RuntimeError, f"{type(error).__name__}: {error}")
+    connection.send(found)
 
 
 def address_space() -> int:
