@@ -1,0 +1,22 @@
+"""Faults of every family, some of each: every one is survived or named, none is silent."""
+
+import pytest
+
+from benchmarks.reliability.__main__ import FAMILIES, measure
+from benchmarks.reliability.page import render
+from benchmarks.reliability.specimen import Lab
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory) -> Lab:
+    return Lab(tmp_path_factory.mktemp("lab"), small=True).prepare()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_faults_are_survived_or_named(family, lab):
+    rows = measure(family, lab.room(family.lower().replace(" ", "-")))
+    assert [(row.fault, *trial) for row in rows for trial in row.failures] == []
+    assert all(row.trials or row.skipped for row in rows)
+    assert render({family: rows}, "a machine").count("\n| ") == len(rows) + 2
