@@ -1,101 +1,29 @@
 """Inject faults of every family: ``python -m benchmarks.reliability [--small] [--only FAMILY ...] [--out FILE]``."""
 
 import argparse
-import multiprocessing
-import shutil
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.machine import describe
-from benchmarks.reliability import (
-    callers,
-    hostile,
-    kills,
-    leagues,
-    pages,
-    read_only,
-    records,
-    resumption,
-    sharing,
-    stops,
-    stored_results,
-    streams,
-    system_calls,
-    tensor_files,
-    terminal,
-)
+from benchmarks.reliability.families import FAMILIES, measured
 from benchmarks.reliability.page import render
-from benchmarks.reliability.specimen import Lab, shared_memory
-from benchmarks.reliability.trial import Row
 
-FAMILIES: dict[str, Callable[[Lab], Iterator[Row]]] = {
-    "Checkpoints and resume states": tensor_files.faults,
-    "Metrics and other records": records.faults,
-    "Results of analyses": stored_results.faults,
-    "System calls of a save": system_calls.faults,
-    "Kills and full disks": kills.faults,
-    "Components of the resume state": resumption.faults,
-    "Signals": stops.faults,
-    "Outputs": streams.faults,
-    "Hostile inputs": hostile.faults,
-    "Several processes on one run": sharing.faults,
-    "Use as a library": callers.faults,
-    "Leagues": leagues.faults,
-    "Read-only storage": read_only.faults,
-    "Control characters": terminal.faults,
-    "Pages": pages.faults,
-}
 PAGE = Path(__file__).resolve().parents[2] / "docs/reliability.md"
 
 
-def measure(name: str, lab: Lab) -> list[Row]:
-    """Inject the faults of one family."""
-    started = time.monotonic()
-    found = [relative(row, lab.folder) for row in FAMILIES[name](lab)]
-    failures = sum(len(row.failures) for row in found)
-    print(f"{name}: {failures} not survived, {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
-    return found
-
-
-def relative(row: Row, folder: Path) -> Row:
-    """Return a row without the path of the laboratory in its lines."""
-    plain = (trial._replace(said=trial.said.replace(f"{folder}/", "")) for trial in row.trials)
-    return row._replace(trials=tuple(plain))
-
-
-def measured(names: Sequence[str], *, small: bool, jobs: int) -> dict[str, list[Row]]:
-    """Inject the faults of several families, some at once."""
-    top = Path(tempfile.mkdtemp(prefix="reliability-", dir=shared_memory()))
-    try:
-        lab = Lab(top, small).prepare()
-        rooms = [lab.room(name.lower().replace(" ", "-")) for name in names]
-        if jobs == 1:
-            return {name: measure(name, room) for name, room in zip(names, rooms, strict=True)}
-        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-            return dict(zip(names, pool.map(measure, names, rooms), strict=True))
-    finally:
-        shutil.rmtree(top, ignore_errors=True)
-
-
-def main(arguments: Sequence[str] | None = None) -> dict[str, list[Row]]:
-    """Inject all faults and write the page."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Inject all faults, write the page, and return the number of faults that were not survived."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reliability", description=__doc__)
     parser.add_argument("--small", action="store_true", help="few trials of each fault, for the test suite")
-    parser.add_argument(
-        "--only", nargs="+", choices=FAMILIES, default=list(FAMILIES), metavar="FAMILY", help=", ".join(FAMILIES)
-    )
+    parser.add_argument("--only", nargs="+", choices=FAMILIES, default=list(FAMILIES), metavar="FAMILY", help="families")
     parser.add_argument("--jobs", type=int, default=2, help="families at once")
     parser.add_argument("--out", type=Path, default=PAGE, help="where to write the page")
     chosen = parser.parse_args(arguments)
     found = measured(chosen.only, small=chosen.small, jobs=chosen.jobs)
     chosen.out.write_text(render(found, describe()), encoding="utf-8")
-    return found
+    return sum(len(row.failures) for rows in found.values() for row in rows)
 
 
 if __name__ == "__main__":
-    found = main()
-    sys.exit(any(row.failures for rows in found.values() for row in rows))
+    sys.exit(min(main(), 1))

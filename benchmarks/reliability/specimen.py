@@ -102,9 +102,10 @@ class Lab:
 
     def room(self, name: str) -> "Lab":
         """Return a laboratory of its own for one family, with copies of the specimens."""
+        folder = self.folder / name.lower().replace(" ", "-")
         for run in (self.intact, self.other):
-            shutil.copytree(run, self.folder / name / run.name)
-        return Lab(self.folder / name, self.small)
+            shutil.copytree(run, folder / run.name)
+        return Lab(folder, self.small)
 
     @cached_property
     def random(self) -> Random:

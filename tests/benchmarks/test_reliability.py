@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.reliability.__main__ import FAMILIES, measure
+from benchmarks.reliability.families import FAMILIES, measure
 from benchmarks.reliability.page import render
 from benchmarks.reliability.specimen import Lab
 
@@ -16,7 +16,7 @@ def lab(tmp_path_factory) -> Lab:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_faults_are_survived_or_named(family, lab):
-    rows = measure(family, lab.room(family.lower().replace(" ", "-")))
+    rows = measure(family, lab.room(family))
     assert [(row.fault, *trial) for row in rows for trial in row.failures] == []
     assert all(row.trials or row.skipped for row in rows)
     assert render({family: rows}, "a machine").count("\n| ") == len(rows) + 2
