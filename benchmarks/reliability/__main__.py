@@ -16,7 +16,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Inject all faults, write the page, and return the number of faults that were not survived."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reliability", description=__doc__)
     parser.add_argument("--small", action="store_true", help="few trials of each fault, for the test suite")
-    parser.add_argument("--only", nargs="+", choices=FAMILIES, default=list(FAMILIES), metavar="FAMILY", help="families")
+    parser.add_argument(
+        "--only", nargs="+", choices=FAMILIES, default=list(FAMILIES), metavar="FAMILY", help="families"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="families at once")
     parser.add_argument("--out", type=Path, default=PAGE, help="where to write the page")
     chosen = parser.parse_args(arguments)

@@ -256,28 +256,36 @@ def answer_one(connection: Any, path: Path, reference: dict[str, bytes]) -> None
 
 
 IMPORTS = """
-import random, sys, warnings, signal, os, locale
-def state():
-    return {"random": random.getstate(), "filters": list(map(str, warnings.filters)), "hook": sys.excepthook,
-            "signals": [signal.getsignal(n) for n in (2, 1, 15)], "environment": dict(os.environ), "folder": os.getcwd(),
-            "limit": sys.getrecursionlimit(), "digits": sys.get_int_max_str_digits(), "show": warnings.showwarning}
+import locale, os, random, signal, sys, warnings
 import torch, numpy, xarray, matplotlib, transformer_lens
-numpy_state, torch_state, dtype = numpy.random.get_state()[1].tobytes(), torch.get_rng_state(), torch.get_default_dtype()
+
+def state():
+    return {
+        "random": random.getstate(),
+        "filters": list(map(str, warnings.filters)),
+        "show": warnings.showwarning,
+        "hook": sys.excepthook,
+        "signals": [signal.getsignal(number) for number in (1, 2, 15)],
+        "environment": dict(os.environ),
+        "folder": os.getcwd(),
+        "limits": (sys.getrecursionlimit(), sys.get_int_max_str_digits()),
+        "numpy": numpy.random.get_state()[1].tobytes(),
+        "torch": torch.get_rng_state().numpy().tobytes(),
+        "dtype": torch.get_default_dtype(),
+    }
+
 before = state()
 import grokinterp
-import MODULE
+import MODULES
 after = state()
-different = [name for name in before if before[name] != after[name]]
-different += ["numpy"] * (numpy.random.get_state()[1].tobytes() != numpy_state)
-different += ["torch"] * (not torch.equal(torch.get_rng_state(), torch_state)) + ["dtype"] * (torch.get_default_dtype() != dtype)
-print(",".join(different))
+print(",".join(name for name in before if before[name] != after[name]))
 """
 
 
 def imported() -> Iterator[Trial]:
     """Import the package and its rooms in a fresh interpreter."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(["", *sys.path])}
-    code = IMPORTS.replace("MODULE", "grokinterp.training, grokinterp.analysis, grokinterp.report, grokinterp.league")
+    code = IMPORTS.replace("MODULES", "grokinterp.training, grokinterp.analysis, grokinterp.report, grokinterp.league")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
     different = done.stdout.strip()
     if done.returncode:

@@ -1,20 +1,18 @@
 """Foreign and hostile inputs: no code runs, nothing hangs or fills the memory, one line says why they are refused."""
 
-import io
 import itertools
 import json
 import os
-import pickle
 import shutil
 import signal
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 
+from benchmarks.reliability.hostile_files import archives, bombs, compressed, logs, pickles, tensor_files
 from benchmarks.reliability.processes import Hanging, Refusal, call, run, start
 from benchmarks.reliability.readings import TENSORS, read
 from benchmarks.reliability.specimen import Lab
@@ -35,7 +33,7 @@ def faults(lab: Lab) -> Iterator[Row]:
     """Give hostile files to every reader of foreign files, and absurd values to the command line."""
     folder = lab.folder / "inputs"
     folder.mkdir()
-    code = chosen(lab, dict(pickles(folder)), 2)
+    code = chosen(lab, dict(pickles(folder / MARK)), 2)
     yield row("code in a pickle, given to import", imported(folder, code, lab.small))
     weights = chosen(lab, archives() | tensor_files() | ({} if lab.small else bombs()), 4)
     yield row("hostile weights given to import (bombs, loops, depth, numbers)", imported(folder, weights, lab.small))
@@ -53,94 +51,6 @@ def faults(lab: Lab) -> Iterator[Row]:
 def chosen(lab: Lab, contents: dict[str, bytes], small: int) -> dict[str, bytes]:
     """Return some contents at toy size, or all."""
     return {name: contents[name] for name in lab.some(contents, 999, small)}
-
-
-class Touch:
-    """An object that makes a directory when it is unpickled."""
-
-    def __init__(self, path: Path, work: Callable[..., Any] = os.mkdir) -> None:
-        self.path, self.work = path, work
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
-        return self.work, (str(self.path),)
-
-
-def pickles(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield twenty files that run code when they are unpickled carelessly."""
-    path = folder / MARK
-    works = {"mkdir": os.mkdir, "makedirs": os.makedirs, "mkfifo": os.mkfifo, "mknod": os.mknod}
-    bombs: dict[str, Any] = {name: Touch(path, work) for name, work in works.items()}
-    inside = {"alone": lambda bomb: bomb, "as weights": lambda bomb: {"model": bomb},
-              "as a name": lambda bomb: {"model": {"W": torch.zeros(2), "more": [bomb]}}}  # fmt: skip
-    for (name, bomb), (where, put) in itertools.product(bombs.items(), inside.items()):
-        data = io.BytesIO()
-        torch.save(put(bomb), data)
-        yield f"{name} {where}", data.getvalue()
-    for protocol in range(6):
-        yield f"mkdir by pickle protocol {protocol}", pickle.dumps(Touch(path), protocol)
-    evaluated = f"c__builtin__\neval\n(V__import__('os').mkdir({str(path)!r})\ntR.".encode()
-    yield "eval", evaluated
-    yield "exec", evaluated.replace(b"eval", b"exec")
-
-
-def bombs() -> dict[str, bytes]:
-    """Return archives of weights that unpack to three gigabytes."""
-    plain, bomb = io.BytesIO(), io.BytesIO()
-    torch.save({"W": torch.zeros(2**16)}, plain)
-    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as target:
-        for member in source.infolist():
-            body = source.read(member)
-            with target.open(member.filename, "w", force_zip64=True) as file:
-                file.write(body)
-                if "/data/" in member.filename:
-                    inflate(file)
-    return {"a zip bomb": bomb.getvalue()}
-
-
-def inflate(file: IO[bytes]) -> None:
-    """Write three gigabytes of zeros."""
-    for _ in range(3 * 2**6):
-        file.write(bytes(2**24))
-
-
-def archives() -> dict[str, bytes]:
-    """Return weights that refer to themselves, or hold what is no plain tensor."""
-    found = {"a zip archive": b"PK\x03\x04" + bytes(100)}
-    itself: list[Any] = []
-    itself.append(itself)
-    deep: Any = torch.zeros(1)
-    for _ in range(300):
-        deep = {"x": deep}
-    many: Any = [1]
-    for _ in range(40):
-        many = [many, many]
-    shared: dict[str, Any] = {"x": 1}
-    for _ in range(24):
-        shared = {"a": shared, "b": shared}
-    contents = {
-        "a list in itself": itself, "300 levels": deep, "2^40 lists": many, "2^24 dicts": shared,
-        "10^12 numbers in a view": {"W": torch.zeros(1).expand(10**6, 10**6)},
-        "a meta tensor": {"W": torch.zeros(3, device="meta")}, "a sparse tensor": {"W": torch.eye(3).to_sparse()},
-        "a complex tensor": {"W": torch.zeros(3, dtype=torch.complex64)}, "a nested list": {"W": [[1.0]]},
-        "a 400-digit integer": {"epoch": 10**400, "model": {"W": torch.zeros(2)}}, "an empty dict": {},
-        "control characters": {"\x1b[31mW": torch.zeros(2)},
-    }  # fmt: skip
-    for name, content in contents.items():
-        data = io.BytesIO()
-        torch.save(content, data)
-        found[name] = data.getvalue()
-    return found
-
-
-def tensor_files() -> dict[str, bytes]:
-    """Return safetensors files with hostile headers."""
-    texts = {
-        "offsets of 400 digits": b'{"W":{"dtype":"F32","shape":[1],"data_offsets":[0,' + b"9" * 400 + b"]}}",
-        "a shape of 400 digits": b'{"W":{"dtype":"F32","shape":[' + b"9" * 400 + b'],"data_offsets":[0,4]}}',
-        "a header nested 100,000 deep": b'{"a":' * 100_000,
-        "a huge tensor": b'{"W":{"dtype":"F32","shape":[1000000,1000000],"data_offsets":[0,4000000000000]}}',
-    }
-    return {f"safetensors: {name}": len(text).to_bytes(8, "little") + text for name, text in texts.items()}
 
 
 def refused(fault: str, work: Callable[..., Any], *arguments: Any) -> Trial:
@@ -184,56 +94,6 @@ def imported(folder: Path, contents: dict[str, bytes], small: bool) -> Iterator[
             yield trial
 
 
-def logs() -> dict[str, bytes]:
-    """Return training logs with hostile content, by file name."""
-    big = b"9" * 400
-    return {
-        "digits.jsonl": b'{"step": ' + big + b', "train_acc": 0.5, "test_acc": 0.1}\n' * 3,
-        "values.jsonl": b'{"step": 1, "train_acc": ' + big + b', "test_acc": 0.1}\n',
-        "deep.json": b"[" * 100_000, "deep.jsonl": b'{"a":' * 100_000 + b"\n", "many.json": b'{"step": ' + b"9" * 5_000 + b"}",
-        "nan.json": b'{"step": [1, 2], "train_acc": [NaN, Infinity], "test_acc": [0, 1]}',
-        "infinite.csv": b"step,train_loss,test_loss\n0,1,1\n1,-inf,1\n2,-inf,1\n",
-        "above.csv": b"step,train_accuracy,test_accuracy\n" + b"".join(b"%d,1.5,1.7\n" % step for step in range(9)),
-        "text.csv": b"step,train_acc,test_acc\none,two,three\n", "empty.csv": b"", "zeros.csv": bytes(1000),
-        "digits.csv": b"step,train_acc,test_acc\n" + big + b",0.1,0.2\n",
-        "wide.csv": b",".join(b"c%d" % column for column in range(20_000)) + b"\n" + b"1," * 19_999 + b"1\n",
-        "not.npz": b"PK\x03\x04" + bytes(50), "object.npy": objects(),
-        "events.out.tfevents.1": bytes(100), "list.pth": saved([[1]]), "nested.json": json.dumps({"a": {"b": [[[]]]}}).encode(),
-        "repeated.json": b'{"step": [1], "step": [2], "train_acc": [1], "test_acc": [1]}',
-        "escape.csv": b"step,\x1b[31mtrain_acc,test_acc\n0,0.1,\x1b[2J\n",
-    }  # fmt: skip
-
-
-def objects() -> bytes:
-    """Return a NumPy file with a pickled object."""
-    import numpy as np
-
-    data = io.BytesIO()
-    np.save(data, np.array([{"step": 1}], dtype=object), allow_pickle=True)
-    return data.getvalue()
-
-
-def compressed() -> bytes:
-    """Return a NumPy archive that unpacks to three gigabytes."""
-    import numpy as np
-
-    data = io.BytesIO()
-    with (
-        zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
-        archive.open("step.npy", "w", force_zip64=True) as file,
-    ):
-        np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (3 * 2**27,)})
-        inflate(file)
-    return data.getvalue()
-
-
-def saved(content: Any) -> bytes:
-    """Return a file of ``torch.save``."""
-    data = io.BytesIO()
-    torch.save(content, data)
-    return data.getvalue()
-
-
 def date(path: Path) -> None:
     """Date the phases of a log; raise its error."""
     found = date_logs([path])
@@ -252,17 +112,47 @@ def dated(folder: Path, contents: dict[str, bytes]) -> Iterator[Trial]:
 def configured(lab: Lab, folder: Path) -> Iterator[Trial]:
     """Train hostile configurations by the command line: one line, exit code 2, nothing created."""
     files = {
-        "deep.toml": "a = " + "[" * 5_000, "parts.toml": ".".join("a" * 5_000) + " = 1", "digits.toml": f"steps = {'9' * 400}",
-        "digits.json": f'{{"steps": {"9" * 400}}}', "deep.json": '{"a":' * 100_000, "nan.json": '{"steps": NaN}',
-        "5000.json": f'{{"steps": {"9" * 5_000}}}', "list.json": "[]", "binary.toml": "\x00\x01", "repeated.json": '{"steps": 5, "steps": 6}',
-        "dates.toml": "steps = 2020-01-01", "infinite.toml": "steps = inf", "escape.toml": 'name = "\\u001b[31m"',
-    }  # fmt: skip
+        "deep.toml": "a = " + "[" * 5_000,
+        "parts.toml": ".".join("a" * 5_000) + " = 1",
+        "digits.toml": f"steps = {'9' * 400}",
+        "digits.json": f'{{"steps": {"9" * 400}}}',
+        "deep.json": '{"a":' * 100_000,
+        "nan.json": '{"steps": NaN}',
+        "5000.json": f'{{"steps": {"9" * 5_000}}}',
+        "list.json": "[]",
+        "binary.toml": "\x00\x01",
+        "repeated.json": '{"steps": 5, "steps": 6}',
+        "dates.toml": "steps = 2020-01-01",
+        "infinite.toml": "steps = inf",
+        "escape.toml": 'name = "\\u001b[31m"',
+    }
     values = [
-        "task.p=1", "task.p=" + "9" * 400, "steps=-1", "steps=nan", "seed=1e400", "task.kind=../../etc", "name=../x", "name=/abs",
-        "optimization.lr=0", "optimization.lr=nan", "optimization.lr=-1", "model.d_model=7", "split.fraction=0", "split.fraction=1",
-        "evaluate_every=0", "save.every=0", "no.such.key=1", "task=5", "a" * 5_000 + "=1", "=", "steps", "model.n_heads=0",
-        "optimization.betas=[1]", "optimization.filters=[{}]", "split.trained_on=[" + "[" * 500 + "]" * 500 + "]",
-    ]  # fmt: skip
+        "task.p=1",
+        "task.p=" + "9" * 400,
+        "steps=-1",
+        "steps=nan",
+        "seed=1e400",
+        "task.kind=../../etc",
+        "name=../x",
+        "name=/abs",
+        "optimization.lr=0",
+        "optimization.lr=nan",
+        "optimization.lr=-1",
+        "model.d_model=7",
+        "split.fraction=0",
+        "split.fraction=1",
+        "evaluate_every=0",
+        "save.every=0",
+        "no.such.key=1",
+        "task=5",
+        "a" * 5_000 + "=1",
+        "=",
+        "steps",
+        "model.n_heads=0",
+        "optimization.betas=[1]",
+        "optimization.filters=[{}]",
+        "split.trained_on=[" + "[" * 500 + "]" * 500 + "]",
+    ]
     place = folder / "configurations"
     place.mkdir()
     words = {f"{value[:40]}": ["train", value] for value in values}
@@ -282,9 +172,12 @@ def configured(lab: Lab, folder: Path) -> Iterator[Trial]:
 def special(lab: Lab, folder: Path) -> Iterator[Trial]:
     """Give pipes, devices, directories and links to commands that read a file."""
     commands = {
-        "import": ["import", "nanda", "{}", "--out", "out"], "import safetensors": ["import", "transformer-lens", "{}", "--out", "out"],
-        "phases": ["phases", "{}"], "train --config": ["train", "--config", "{}", "--out", "out"], "verify": ["verify", "{}"],
-    }  # fmt: skip
+        "import": ["import", "nanda", "{}", "--out", "out"],
+        "import safetensors": ["import", "transformer-lens", "{}", "--out", "out"],
+        "phases": ["phases", "{}"],
+        "train --config": ["train", "--config", "{}", "--out", "out"],
+        "verify": ["verify", "{}"],
+    }
     endings = {
         "import": "pth",
         "import safetensors": "safetensors",
@@ -331,8 +224,21 @@ def reported(lab: Lab) -> Iterator[Trial]:
 
 def python() -> Iterator[Trial]:
     """Make experiments of absurd values in Python."""
-    changes = ({"steps": "a"}, {"task": 5}, {"model": None}, {"seed": 10**400}, {"steps": 10**400}, {"name": 3}, {"optimization": []},
-               {"save": 3}, {"split": "half"}, {"evaluate_every": -1}, {"steps": float("nan")}, {"seed": "x"}, {"patience": -1})  # fmt: skip
+    changes = (
+        {"steps": "a"},
+        {"task": 5},
+        {"model": None},
+        {"seed": 10**400},
+        {"steps": 10**400},
+        {"name": 3},
+        {"optimization": []},
+        {"save": 3},
+        {"split": "half"},
+        {"evaluate_every": -1},
+        {"steps": float("nan")},
+        {"seed": "x"},
+        {"patience": -1},
+    )
     for change in changes:
         fault = f"Experiment({change!s:.40})"
         try:

@@ -108,7 +108,7 @@ def killed(lab: Lab, words: tuple[str, ...], most: int) -> Iterator[Trial]:
 
 
 def full_disk(lab: Lab, words: list[str], most: int) -> Iterator[Trial]:
-    """Run a command on disks of growing sizes; then, with room, run it again, to the bytes of an undisturbed command."""
+    """Run a command on disks of growing sizes; with room, it then gives the bytes of an undisturbed command."""
     folder = lab.folder / f"full-{words[0]}"
     reference = call(partial(on_disk, lab.intact, folder, 2**24, words))[2]
     size = sum(map(len, reference.values()))

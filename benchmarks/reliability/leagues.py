@@ -107,10 +107,15 @@ def records(lab: Lab, top: Path) -> Iterator[Trial]:
     before = read_league(top / "league")
     for name in ("league.json", "adamw/seed-0/clock.json"):
         contents = {
-            "empty": b"", "a list": b"[]", "null": b"null", "other keys": b'{"base": 1, "refused": []}', "text": b"text",
-            "digits": b'{"sessions": [{"steps": [' + b"9" * 400 + b"]}]}", "depth": b'{"a":' * 100_000,
+            "empty": b"",
+            "a list": b"[]",
+            "null": b"null",
+            "other keys": b'{"base": 1, "refused": []}',
+            "text": b"text",
+            "digits": b'{"sessions": [{"steps": [' + b"9" * 400 + b"]}]}",
+            "depth": b'{"a":' * 100_000,
             "shapes": b'{"base": {}, "refused": {}, "runs": [1], "sessions": [1, {"steps": "x"}]}',
-        }  # fmt: skip
+        }
         for fault in lab.some(contents, 99, 1):
             done, league = again(lab, top, fault, Path(name), contents[fault])
             trial = told(f"{name}: {fault}", done, league, before, Path(name).parent)

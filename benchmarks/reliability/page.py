@@ -6,12 +6,20 @@ from benchmarks.reliability.trial import End, Row
 
 PROMISES = """\
 * **P1** A finished checkpoint is never lost, changed or visible in part.
-* **P2** A run is continued bit-identically on the same machine, PyTorch build, device and thread count. Otherwise one line says so, and the run and its report keep a record of it.
+* **P2** A run is continued bit-identically on the same machine, PyTorch build, device and thread count. Otherwise one
+  line says so, and the run and its report keep a record of it.
 * **P3** No file that is read can run code.
 * **P4** A damaged file costs no more than what it held: it is named, and everything else is used.
 * **P5** Results of analyses can be deleted, and are measured again to the same values.
 * **P6** A report opens offline, asks for nothing, and runs only its own script.
 * **P7** Wrong input gets one line and exit code 2, before any work and before any directory is created."""
+
+RULES = """\
+A fault is survived if every number that the public readers return (metrics, tensors of checkpoints, results and
+measures, phases, verdict, diagnoses) equals that of the intact run and the work is done (*equal*), or if one line names
+what is missing or refused and every other number is equal (*named*). It is not survived if a number differs or is
+missing without a word, if work is lost, or if a process hangs (*silent*), or if an exception is raised or printed that
+is not a one-line error (*traceback*)."""
 
 COMMAND = "python -m benchmarks.reliability"
 
@@ -23,16 +31,14 @@ def render(found: Mapping[str, Sequence[Row]], machine: str) -> str:
     return "\n".join(
         [
             "# Reliability\n",
-            f"Written by `{COMMAND}`, which injects faults into runs and reads them again; the test suite runs it at toy size.\n",
+            f"Written by `{COMMAND}`, which injects faults into runs and reads them again.",
+            "The test suite runs it at toy size.\n",
             f"Machine: {machine}.\n",
             "## Promises\n",
             PROMISES,
             "\n## Faults\n",
-            f"{tried:,} faults were injected, {survived:,} were survived. A fault is survived if every number that the public readers return",
-            "(metrics, tensors of checkpoints, results and measures, phases, verdict, diagnoses) equals that of the intact run and",
-            "the work is done (*equal*), or if one line names what is missing or refused, and every other number is equal (*named*).",
-            "It is not survived if a number differs or is missing without a word, work is lost, or a process hangs (*silent*), or",
-            "if an exception is raised or printed that is no one-line error (*traceback*).\n",
+            f"{tried:,} faults were injected, and {survived:,} were survived.\n",
+            f"{RULES}\n",
             *(section(name, rows) for name, rows in found.items()),
             *unsurvived(every),
         ]

@@ -1,4 +1,4 @@
-"""Work in processes of its own, forked from one that has everything imported: commands, and calls that may not return."""
+"""Work in other processes, forked from one that has everything imported: commands, calls that may not return."""
 
 import contextlib
 import multiprocessing
@@ -124,8 +124,8 @@ def become(
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     prepare()
-    sys.stdout = open(1, "w", encoding=encoding, closefd=False)
-    sys.stderr = open(2, "w", encoding=encoding, errors="backslashreplace", buffering=1, closefd=False)
+    sys.stdout = open(1, "w", encoding=encoding, closefd=False)  # noqa: SIM115 - for the rest of the process
+    sys.stderr = open(2, "w", encoding=encoding, errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
     sys.argv = ["grokinterp", *words]
     os._exit(exit_code())
 

@@ -55,11 +55,20 @@ def contents(lab: Lab, name: str) -> Iterator[tuple[str, bytes]]:
     whole = (lab.run / name).read_bytes()
     big = b"9" * 400
     yield from {
-        "null": b"null", "a list": b"[]", "an empty object": b"{}", "a number": big, "text": b"text\n", "zeros": bytes(99),
-        "NaN": b'{"step": NaN}', "deep nesting": b'{"a":' * 100_000, "deep lists": b"[" * 100_000,
-        "5,000 digits": b'{"step": ' + b"9" * 5_000 + b"}", "a repeated key": b'{"a": 1, "a": 2}', "not UTF-8": b"\xff\xfe{}",
+        "null": b"null",
+        "a list": b"[]",
+        "an empty object": b"{}",
+        "a number": big,
+        "text": b"text\n",
+        "zeros": bytes(99),
+        "NaN": b'{"step": NaN}',
+        "deep nesting": b'{"a":' * 100_000,
+        "deep lists": b"[" * 100_000,
+        "5,000 digits": b'{"step": ' + b"9" * 5_000 + b"}",
+        "a repeated key": b'{"a": 1, "a": 2}',
+        "not UTF-8": b"\xff\xfe{}",
         "a control character": whole.replace(b'": "', b'": "\\u001b[31m', 1),
-    }.items()  # fmt: skip
+    }.items()
     theirs = lab.other / name
     if theirs.exists() and theirs.read_bytes() != whole:
         yield "that of another run", theirs.read_bytes()

@@ -154,7 +154,8 @@ def interrupted(folder: Path, words: list[str], number: int, moment: float) -> E
     """Send a signal to a command some time after Python begins to read the package."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(["", *sys.path]), "PYTHONUNBUFFERED": "1"}
     begun, begins = os.pipe()
-    code = f"import os; os.write({begins}, b'x'); os.close({begins}); import runpy; runpy.run_module('grokinterp', run_name='__main__', alter_sys=True)"
+    code = f"import os, runpy; os.write({begins}, b'x'); os.close({begins})"
+    code = f"{code}; runpy.run_module('grokinterp', run_name='__main__', alter_sys=True)"
     command = [sys.executable, "-c", code, *words]
     with subprocess.Popen(
         command,

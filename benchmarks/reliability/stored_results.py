@@ -45,13 +45,16 @@ def foreign(lab: Lab) -> Iterator[tuple[str, bytes]]:
     other = (lab.other / FILE).read_bytes()
     bare = xr.Dataset({"all_loss": ("step", [1.0, 2.0])})
     yield from {
-        "empty": b"", "text": b"results", "HDF5": b"\x89HDF\r\n\x1a\n" + bytes(200), "zip": b"PK\x03\x04" + bytes(200),
+        "empty": b"",
+        "text": b"results",
+        "HDF5": b"\x89HDF\r\n\x1a\n" + bytes(200),
+        "zip": b"PK\x03\x04" + bytes(200),
         "another run's": other,
         "another analysis": (lab.run / "analysis/weight_norms.nc").read_bytes(),
         "netCDF without a step": bytes(bare.rename(step="x").to_netcdf(engine="scipy")),
         "netCDF with text steps": bytes(bare.assign_coords(step=["a", "b"]).to_netcdf(engine="scipy")),
         "netCDF with NaN steps": bytes(bare.assign_coords(step=[0.0, float("nan")]).to_netcdf(engine="scipy")),
-    }.items()  # fmt: skip
+    }.items()
 
 
 def no_file(lab: Lab) -> Iterator[Trial]:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import pickle
 import shutil
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -60,17 +61,22 @@ def foreign(lab: Lab, name: Path) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("data", bytes(10**7))
     yield from {
-        "empty": b"", "one byte": b"{", "text": b"weights", "pickle": pickled.getvalue(), "zip bomb": zipped.getvalue(),
-        "code in a pickle": b"\x80\x04\x95\x1a\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x8c\x06system\x93\x8c\x04true\x85R.",
+        "empty": b"",
+        "one byte": b"{",
+        "text": b"weights",
+        "pickle": pickled.getvalue(),
+        "zip bomb": zipped.getvalue(),
+        "code in a pickle": pickle.dumps(print),
         "a header of 2^63 bytes": (2**63).to_bytes(8, "little") + b"{}",
-        "deep nesting": header(b"[" * 100_000), "400-digit offset": header(b'{"W":{"dtype":"F32","shape":[1],"data_offsets":[0,' + b"9" * 400 + b"]}}"),
+        "deep nesting": header(b"[" * 100_000),
+        "400-digit offset": header(b'{"W":{"dtype":"F32","shape":[1],"data_offsets":[0,' + b"9" * 400 + b"]}}"),
         "400-digit shape": header(b'{"W":{"dtype":"F32","shape":[' + b"9" * 400 + b'],"data_offsets":[0,4]}}'),
         "5,000-digit number": header(b'{"W":' + b"9" * 5000 + b"}"),
         "another run's": (lab.other / name).read_bytes(),
         "another step's": sorted((lab.run / name.parts[0]).glob("*"))[0].read_bytes(),
         "a huge step": encode_tensors(own, step=10**17, run_id=run.run_id, extra={"state": "{}"}),
         "another run id": encode_tensors(own, step=step, run_id="0123456789", extra={"state": "{}"}),
-    }.items()  # fmt: skip
+    }.items()
     if own:
         yield "no tensors", encode_tensors({}, step=step, run_id=run.run_id)
         wrong = {key: value[..., :-1].contiguous() for key, value in own.items()}

@@ -113,8 +113,18 @@ def foreign(lab: Lab) -> Iterator[Trial]:
     )
     shutil.copy(folder / "log.csv", folder / "log\x1b[31m.csv")
     for words in (
-        ("import", "nanda", "net.pth"), ("import", "transformer-lens", "net.pth"), ("phases", "log.csv"), ("phases", "log.json"),
-        ("phases", "log\x1b[31m.csv"), ("train", f"task.kind={ESCAPE}"), ("train", f"{ESCAPE}=1"), ("train", "--preset", ESCAPE),
-        ("analyze", f"no{ESCAPE}"), ("analyze", "run", "--only", ESCAPE), (ESCAPE,), ("report", ESCAPE), ("league", "--methods", ESCAPE),
-    )[: 4 if lab.small else None]:  # fmt: skip
+        ("import", "nanda", "net.pth"),
+        ("import", "transformer-lens", "net.pth"),
+        ("phases", "log.csv"),
+        ("phases", "log.json"),
+        ("phases", "log\x1b[31m.csv"),
+        ("train", f"task.kind={ESCAPE}"),
+        ("train", f"{ESCAPE}=1"),
+        ("train", "--preset", ESCAPE),
+        ("analyze", f"no{ESCAPE}"),
+        ("analyze", "run", "--only", ESCAPE),
+        (ESCAPE,),
+        ("report", ESCAPE),
+        ("league", "--methods", ESCAPE),
+    )[: 4 if lab.small else None]:
         yield printed(" ".join(words).replace(ESCAPE, "ESCAPE"), run(folder, *words))
