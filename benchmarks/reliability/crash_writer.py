@@ -15,21 +15,21 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from grokinterp.errors import GrokinterpError
-from grokinterp.storage import RunDirectory, resume_store, run_directory
+from grokinterp.storage import HeldRun, RunDirectory, resume_store, run_directory
 
 
-def save(kind: str, run: RunDirectory, step: int, payload: bytes) -> None:
+def save(kind: str, held: HeldRun, step: int, payload: bytes) -> None:
     """Save by the public interface, except that ``payload`` is already encoded."""
     if kind == "checkpoint":
-        run.save_checkpoint(step, {})
+        held.save_checkpoint(step, {})
     elif kind == "resume":
-        run.resume.save(step, {}, {})
+        held.save_resume_state(step, {}, {})
     elif kind == "status":
-        run.write_status({"status": "running", "step": step, "note": "x" * 500})
+        held.write_status({"status": "running", "step": step, "note": "x" * 500})
     elif kind == "metrics":
-        run.metrics.append({"step": step, "train_loss": 0.5})
+        held.metrics.append({"step": step, "train_loss": 0.5})
     else:
-        with open(run.checkpoint_path(step), "wb") as file:
+        with open(held.directory.checkpoint_path(step), "wb") as file:
             file.write(payload)
 
 
@@ -55,9 +55,10 @@ def main(kind: str, path: str, step: str, payload_path: str, limit: str = "") ->
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
     try:
-        mark("BEGIN-SAVE")
-        save(kind, run, int(step), payload)
-        mark("END-SAVE")
+        with run.lock() as held:
+            mark("BEGIN-SAVE")
+            save(kind, held, int(step), payload)
+            mark("END-SAVE")
     except (GrokinterpError, OSError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -85,9 +85,12 @@ def injected(lab: Lab, browser: Any, payload: str) -> Trial:
     run = RunDirectory.create(
         path, {"name": payload, "task": {payload: payload}, "model": {"kind": payload}}, {payload: payload}
     )
-    for values in RunDirectory.open(lab.intact).metrics.read():
-        run.metrics.append(values)
-    run.write_status({"status": "diverged", "step": 24, "why": payload})
+    with run.lock() as held:
+        for step in range(0, 24, 2):
+            held.metrics.append(
+                {"step": step, "train_loss": 1.0, "test_loss": 2.0, "train_accuracy": 0.5, "test_accuracy": 0.1}
+            )
+        held.write_status({"status": "diverged", "step": 22, "why": payload})
     write_not_defined(path, {payload: payload, "coset_scores": payload})
     page = lab.folder / "page.html"
     page.unlink(missing_ok=True)

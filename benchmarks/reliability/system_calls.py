@@ -75,11 +75,12 @@ def tensors(step: int) -> dict[str, torch.Tensor]:
 def make_template(folder: Path) -> Path:
     """Create a run with checkpoints 0 and 100, resume states 100 and 200, a status and two rows; payloads beside it."""
     run = RunDirectory.create(folder / "run", {"name": "crash", "seed": 0}, {"threads": 1})
-    for step in (0, 100):
-        run.save_checkpoint(step, tensors(step))
-        run.resume.save(step + 100, tensors(step + 100), {"step": step + 100})
-        run.metrics.append({"step": step, "train_loss": 1.0})
-    run.write_status({"status": "running", "step": 100})
+    with run.lock() as held:
+        for step in (0, 100):
+            held.save_checkpoint(step, tensors(step))
+            held.save_resume_state(step + 100, tensors(step + 100), {"step": step + 100})
+            held.metrics.append({"step": step, "train_loss": 1.0})
+        held.write_status({"status": "running", "step": 100})
     (folder / "checkpoint").write_bytes(encode_tensors(tensors(200), step=200, run_id=run.run_id))
     resume = encode_tensors(tensors(300), step=300, run_id=run.run_id, extra={"state": '{"step":300}'})
     (folder / "resume").write_bytes(resume)
@@ -162,7 +163,13 @@ def what_is_wrong(kind: str, template: Path, path: Path, code: int, err: str, fa
     try:
         loaded = {step: run.load_checkpoint(step).tensors["W"][0].item() for step in run.steps()}
         resume = run.resume.load()
-        if len(run.metrics.read()) not in (2, 3) or run.status["step"] not in (100, 200):
+        table, check = run.metrics.read()
+        if (
+            len(table.steps) not in (2, 3)
+            or check.faults
+            or check.unprotected
+            or run.status["step"] not in (100, 200, 300)
+        ):
             return "metrics or status"
     except (CheckpointError, RunDirectoryError) as error:
         return str(error)
@@ -175,13 +182,13 @@ def what_is_wrong(kind: str, template: Path, path: Path, code: int, err: str, fa
 
 def next_save(run: RunDirectory) -> str:
     """Save again as the next process would; return the failure."""
-    with run.lock():
+    with run.lock() as held:
         if leftovers := [path for path in run.path.rglob("*") if is_leftover(path.name)]:
             return f"leftovers {leftovers}"
-        run.save_checkpoint(200, tensors(200))
-        run.resume.save(300, tensors(300), {"step": 300})
-        run.write_status({"status": "finished", "step": 200})
-        run.metrics.append({"step": 300})
+        held.save_checkpoint(200, tensors(200))
+        held.save_resume_state(300, tensors(300), {"step": 300})
+        held.write_status({"status": "finished", "step": 200})
+        held.metrics.append({"step": 300})
     resume = run.resume.load()
     complete = run.load_checkpoint(200).step == 200 and resume is not None and resume.step == 300
     return "" if complete and run.resume.steps() == (200, 300) else "the next save did not work"
