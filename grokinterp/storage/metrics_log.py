@@ -25,6 +25,9 @@ MAX_LOG_BYTES = 2**40
 MAX_ROW_BYTES = 2**24
 """Largest row that is read, in bytes; a row takes about a kilobyte."""
 
+MAX_LINE_BYTES = 2**28
+"""Largest line that is skipped, in bytes; a file with a longer line is no log."""
+
 PROTECTION = ("previous_step", "check")
 """Keys of a row that are not metrics: the step of the row before it, null in the first row, and the check."""
 
@@ -125,14 +128,20 @@ class MetricsLog:
 
 
 def whole_line(file: BinaryIO) -> bytes | None:
-    """Return the next complete line without its line feed, empty if it is too long; None if there is none."""
+    """Return the next complete line without its line feed, empty if it is too long; None if there is none.
+
+    Raises:
+        ValueError: if the line is so long that the file cannot be a log.
+    """
     line = file.readline(MAX_ROW_BYTES)
     if line.endswith(b"\n"):
         return line[:-1]
     rest = line
-    while rest and not rest.endswith(b"\n"):
+    for _ in range(MAX_LINE_BYTES // MAX_ROW_BYTES):
+        if not rest or rest.endswith(b"\n"):
+            return b"" if rest else None
         rest = file.readline(MAX_ROW_BYTES)
-    return b"" if rest else None
+    raise ValueError(f"holds a line of more than {MAX_LINE_BYTES} bytes")
 
 
 @dataclass
