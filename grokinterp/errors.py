@@ -74,12 +74,18 @@ def short(value: object, most: int = 80) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
+MOST_BITS = 256
+"""Largest integers that are printed, in bits."""
+
+
 def text_of(value: object) -> str:
     """Return ``str(value)``, or the type of a value that has no text: too large, too deep, or broken.
 
     >>> text_of(0.5), text_of(10**5000)
-    ('0.5', 'an int without text')
+    ('0.5', 'an integer of 16610 bits')
     """
+    if isinstance(value, int) and value.bit_length() > MOST_BITS:
+        return f"an integer of {value.bit_length()} bits"
     try:
         return str(value)
     except Exception:  # an integer of 5,000 digits, a list inside itself, a class with its own __str__

@@ -6,7 +6,7 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
-from grokinterp.errors import ConfigError, short
+from grokinterp.errors import MOST_BITS, ConfigError, short
 
 WORDS = {bool: "True or False", int: "an integer", float: "a number", str: "a text", NoneType: "None"}
 """Types of values in words."""
@@ -72,6 +72,8 @@ def fits(value: Any, hint: Any) -> bool:
     if origin is tuple:
         types = inner[:1] * len(value) if inner[1:] == (...,) and isinstance(value, tuple) else inner
         return isinstance(value, tuple) and len(value) == len(types) and all(map(fits, value, types))
+    if hint is float and isinstance(value, int) and value.bit_length() > MOST_BITS:
+        return False
     if hint in (int, float):
         return isinstance(value, int | hint) and not isinstance(value, bool)
     return isinstance(value, family(hint)) if isinstance(hint, type) else True
