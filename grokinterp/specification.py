@@ -72,10 +72,9 @@ def fits(value: Any, hint: Any) -> bool:
     if origin is tuple:
         types = inner[:1] * len(value) if inner[1:] == (...,) and isinstance(value, tuple) else inner
         return isinstance(value, tuple) and len(value) == len(types) and all(map(fits, value, types))
-    if hint is float and isinstance(value, int) and value.bit_length() > MOST_BITS:
-        return False
     if hint in (int, float):
-        return isinstance(value, int | hint) and not isinstance(value, bool)
+        is_number = isinstance(value, int | hint) and not isinstance(value, bool)
+        return is_number and not (isinstance(value, int) and value.bit_length() > MOST_BITS)
     return isinstance(value, family(hint)) if isinstance(hint, type) else True
 
 
