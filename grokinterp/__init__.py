@@ -19,7 +19,7 @@ from grokinterp.lazy import front_door
 __all__ = [
     "Checkpoint", "CheckpointError", "ConfigError", "Curves", "Diagnosis", "DivergedError", "Experiment",
     "ForeignFileError", "GrokinterpError", "GrokkingAwareTrainer", "History", "MLPSpec", "NotDefined", "Optimization",
-    "Problem", "Recorder", "RecursiveSpec", "Results", "RunDirectoryError", "SaveAt", "Schedules", "Split",
+    "Problem", "Recorder", "RecursiveSpec", "Results", "RunDirectoryError", "SaveAt", "Schedules", "Split", "Stopped",
     "Trajectory", "TransformerSpec", "WriteError", "analysis", "analyze", "configure_for_grokking", "custom",
     "diagnose", "diagnostics", "errors", "evaluate", "experiment", "figures", "filtered", "find_phases", "import_run",
     "interop", "interventions", "latest_run", "league", "losses", "maths", "models", "optim", "page", "phases",
@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from grokinterp.experiment import Experiment, Optimization, SaveAt, Schedules, Split
     from grokinterp.experiment.problem import Problem
     from grokinterp.interop import ForeignFileError, import_run
+    from grokinterp.interrupt import Stopped
     from grokinterp.models import MLPSpec, RecursiveSpec, TransformerSpec
     from grokinterp.optim import filtered
     from grokinterp.phases import Curves, History, find_phases
@@ -97,6 +98,7 @@ else:  # type checkers then report unknown names
             ".experiment": ("Experiment", "Optimization", "SaveAt", "Schedules", "Split"),
             ".experiment.problem": ("Problem",),
             ".interop": ("ForeignFileError", "import_run"),
+            ".interrupt": ("Stopped",),
             ".models": ("MLPSpec", "RecursiveSpec", "TransformerSpec"),
             ".optim": ("filtered",),
             ".phases": ("Curves", "History", "find_phases"),

@@ -23,6 +23,20 @@ ECHO = 0.1
 """Seconds within which the same signal again is the same request: `timeout` signals a process, and then its group."""
 
 
+class Stopped(BaseException):
+    """A signal other than SIGINT asked this process to stop, and the state is saved; SIGINT is a KeyboardInterrupt.
+
+    Like KeyboardInterrupt, it is no ``Exception``, so that a program that goes on after errors stops.
+
+    >>> str(Stopped(signal.SIGTERM))
+    'stopped by SIGTERM'
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.signal = number
+
+
 class Interrupt:
     """The signal that requested a stop, if any."""
 
@@ -30,11 +44,11 @@ class Interrupt:
         self.signal: int | None = None
 
     def raise_if_asked(self) -> None:
-        """Raise ``exception_of`` the deferred signal, if any, after the caller's own handler has received it."""
+        """Raise KeyboardInterrupt or Stopped after a deferred signal, once the caller's own handler has received it."""
         if self.signal is not None:
             if callable(signal.getsignal(self.signal)):
                 signal.raise_signal(self.signal)
-            raise exception_of(self.signal)
+            raise stop_by(self.signal)
 
 
 class Requests:
@@ -54,6 +68,11 @@ class Requests:
         echo = number == self.last and now - self.at < ECHO
         self.last, self.at = number, now
         return first or (number in self.urgent and not echo)
+
+
+def stop_by(number: int) -> BaseException:
+    """Return the exception by which a signal stops a function of this package."""
+    return KeyboardInterrupt() if number == signal.SIGINT else Stopped(number)
 
 
 def exception_of(number: int) -> BaseException:
@@ -152,7 +171,7 @@ def deferred_signals() -> Generator[Interrupt]:
     def note(number: int, frame: FrameType | None) -> None:
         if requests.acts(number):
             if asked.signal is not None:
-                raise exception_of(number)
+                raise stop_by(number)
             asked.signal = number
 
     previous = {number: signal.signal(number, note) for number in filter(are_obeyed, STOPPING)}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from grokinterp.interrupt import ECHO, STOPPING, deferred_signals, exit_on_signals
+from grokinterp.interrupt import ECHO, STOPPING, Stopped, deferred_signals, exit_on_signals
 
 each_signal = pytest.mark.parametrize("number", STOPPING)
 
@@ -25,6 +25,8 @@ def handlers(monkeypatch) -> Iterator[None]:
 
 def code_of(error: BaseException) -> int:
     """The exit code of a process that ends with an exception."""
+    if isinstance(error, Stopped):
+        return 128 + error.signal
     return 130 if isinstance(error, KeyboardInterrupt) else error.code
 
 
@@ -42,7 +44,7 @@ def test_a_loop_sees_a_signal_as_a_flag_and_then_it_acts(number):
         signal.raise_signal(number)
         assert asked.signal == number
     assert signal.getsignal(number) == signal.SIG_DFL
-    with pytest.raises((KeyboardInterrupt, SystemExit)) as ended:
+    with pytest.raises((KeyboardInterrupt, Stopped)) as ended:
         asked.raise_if_asked()
     assert code_of(ended.value) == 128 + number
 
@@ -67,7 +69,7 @@ def test_a_second_interrupt_or_termination_acts_at_once_and_no_other_signal(firs
         try:
             signal.raise_signal(number)
             acted = False
-        except (KeyboardInterrupt, SystemExit) as error:
+        except (KeyboardInterrupt, Stopped) as error:
             acted = code_of(error) == 128 + number
     assert asked.signal == first
     assert acted == (number in (signal.SIGINT, signal.SIGTERM))
@@ -94,7 +96,7 @@ def test_a_handler_of_the_caller_receives_the_signal_after_the_loop():
     with deferred_signals() as asked:
         signal.raise_signal(signal.SIGUSR1)
         assert received == []
-    with pytest.raises(SystemExit):
+    with pytest.raises(Stopped, match="SIGUSR1"):
         asked.raise_if_asked()
     assert received == [signal.SIGUSR1]
 

@@ -14,6 +14,7 @@ from grokinterp._version import __version__
 from grokinterp.cli import foreign, league, listings, measuring, training
 from grokinterp.cli.printing import note, say
 from grokinterp.errors import ConfigError, GrokinterpError
+from grokinterp.interrupt import Stopped
 from grokinterp.streams import Output, tolerant_streams
 
 app = typer.Typer(
@@ -90,6 +91,8 @@ def code_of(arguments: Sequence[str]) -> int:
         code = int(app(arguments, standalone_mode=False) or 0)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
+    except Stopped as stopped:
+        code = 128 + stopped.signal
     except (GrokinterpError, OSError, USAGE_ERROR) as error:
         note(line_of(error))
         code = WRONG

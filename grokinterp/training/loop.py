@@ -63,6 +63,7 @@ def train(
     Raises:
         ConfigError: before anything is created, if the configuration or device cannot be used.
         RunDirectoryError: if the directory is not empty, is locked, or belongs to another configuration.
+        KeyboardInterrupt: after SIGINT, and ``Stopped`` after another signal, once the state is saved.
     """
     require(isinstance(experiment, Experiment), "experiment", short(experiment), "must be an Experiment")
     experiment = Experiment.from_dict(experiment.to_dict())

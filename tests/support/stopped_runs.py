@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from grokinterp.experiment import Experiment
-from grokinterp.interrupt import Interrupt
+from grokinterp.interrupt import Interrupt, Stopped
 from grokinterp.storage import RunDirectory
 from grokinterp.training import loop, step, train
 from tests.support.small_runs import TINY
@@ -38,7 +38,7 @@ def train_until(
     """Train until a SIGTERM at step ``wanted``."""
     with pytest.MonkeyPatch.context() as patch:
         stop_at(patch, wanted)
-        with pytest.raises(SystemExit) as stopped:
+        with pytest.raises(Stopped) as stopped:
             train(experiment, directory, device=device, resume=resume)
-    assert stopped.value.code == 143
+    assert stopped.value.signal == signal.SIGTERM
     assert RunDirectory.open(directory).status == {"status": "interrupted", "step": wanted}

@@ -10,6 +10,7 @@ import torch
 
 from grokinterp.errors import ConfigError, GrokinterpError, RunDirectoryError
 from grokinterp.experiment import Experiment
+from grokinterp.interrupt import Stopped
 from grokinterp.runs.trajectory import Trajectory
 from grokinterp.storage import RunDirectory
 from grokinterp.training import choose_device, memory, step, train
@@ -73,7 +74,7 @@ def test_a_diverged_run_is_not_tried_again(tmp_path, monkeypatch):
 def test_a_signal_after_an_unseen_divergence_saves_no_state(tmp_path, monkeypatch):
     poison(monkeypatch, 16)
     stop_at(monkeypatch, 17)
-    with pytest.raises(SystemExit):
+    with pytest.raises(Stopped):
         train(TINY, tmp_path / "run", device="cpu")
     run = RunDirectory.open(tmp_path / "run")
     assert (run.status["status"], run.status["step"]) == ("diverged", 16)
