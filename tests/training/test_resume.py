@@ -168,6 +168,8 @@ def test_a_damaged_resume_state_is_named_and_the_older_one_used(finished, tmp_pa
     with pytest.warns(UserWarning, match=r"resume state step_00000018\.safetensors skipped: truncated"):
         run = train(TINY, tmp_path / "run", device="cpu", resume=True)
     assert written(run.path) == written(finished.path)
+    (continued,) = Results.open(run.path).continuations
+    assert continued.text.startswith("step 14, from an older resume state, bit-identical: resume state step_00000018")
 
 
 def test_damaged_documents_are_named_and_written_again(finished, tmp_path):
@@ -178,8 +180,6 @@ def test_damaged_documents_are_named_and_written_again(finished, tmp_path):
     with pytest.warns(UserWarning, match=r"(status|environment)\.json is left out: damaged"):
         run = train(TINY, tmp_path / "run", device="cpu", resume=True)
     assert written(run.path) == written(finished.path)
-    (continued,) = Results.open(run.path).continuations
-    assert continued.text.startswith("step 14, from an older resume state, bit-identical: resume state step_00000018")
 
 
 def test_a_log_that_lost_its_end_is_continued_from_the_older_resume_state(finished, tmp_path):
