@@ -6,7 +6,7 @@ from argparse import Namespace
 import pytest
 import torch
 
-from benchmarks import accelerators, demo_analyses, demo_seeds, gpu, memory, presets, startup
+from benchmarks import accelerators, demo_analyses, demo_seeds, gpu, memory, presets, startup, training_memory
 from benchmarks.__main__ import run_part
 from benchmarks.points import SMALL
 from benchmarks.report import results
@@ -68,6 +68,9 @@ def test_checkpoints_are_timed_and_weighed(tmp_path, capsys):
     assert "notebook, float64" in capsys.readouterr().out
     memory.main(["--counts", "2", "3", "--only", "performance", "task.p=7"])
     assert "2 checkpoints" in capsys.readouterr().out
+    estimated, used = training_memory.measured(("task.p=53", "model.d_mlp=256"), limit=4)
+    assert estimated > 0
+    assert used > 0
 
 
 def test_commands_are_timed(capsys, monkeypatch):

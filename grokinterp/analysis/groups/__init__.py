@@ -7,9 +7,9 @@ from grokinterp.analysis.groups.irrep_progress import irrep_progress
 from grokinterp.analysis.groups.irreps import irrep_spectrum
 
 CHAPTER = (
-    Entry(irrep_spectrum, title="Spectrum over irreducible representations"),
-    Entry(irrep_fve, title="Variance explained by irreducible representations"),
-    Entry(group_power, title="Power over irreducible representations"),
+    Entry(irrep_spectrum, title="Spectrum over irreducible representations", copies=1),
+    Entry(irrep_fve, title="Variance explained by irreducible representations", copies=1),
+    Entry(group_power, title="Power over irreducible representations", copies=1),
     Entry(irrep_progress, most=9, title="Progress measures over irreducible representations", copies=6),
-    Entry(coset_scores, most=9),
+    Entry(coset_scores, most=9, copies=1),
 )

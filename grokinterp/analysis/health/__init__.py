@@ -8,7 +8,7 @@ from grokinterp.analysis.health.performance import label_noise, performance
 CHAPTER = (
     Entry(performance, title="Loss and accuracy"),
     Entry(label_noise, where=lambda problem: problem.has_noise),
-    Entry(logit_statistics),
-    Entry(softmax_collapse),
+    Entry(logit_statistics, copies=1),
+    Entry(softmax_collapse, copies=1),
     Entry(gradient_weight_alignment),
 )

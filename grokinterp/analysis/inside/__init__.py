@@ -13,8 +13,8 @@ from grokinterp.analysis.inside.similarity import class_matrix, class_similarity
 from grokinterp.analysis.inside.subnetwork import faithful_subnetwork
 
 CHAPTER = (
-    Entry(class_cosine),
-    Entry(class_matrix, most=9, single=True, title="Cosines between classes"),
+    Entry(class_cosine, copies=1),
+    Entry(class_matrix, most=9, single=True, title="Cosines between classes", copies=1),
     Entry(class_similarity, most=9),
     Entry(linear_probes, most=9),
     Entry(frequency_probes, most=9),

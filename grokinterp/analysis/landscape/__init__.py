@@ -10,9 +10,9 @@ from grokinterp.analysis.landscape.weights import singular_values, weight_norms
 
 CHAPTER = (
     Entry(gradient_flow),
-    Entry(weight_norms),
-    Entry(weight_path, title="Weight trajectory"),
-    Entry(singular_values),
+    Entry(weight_norms, copies=1),
+    Entry(weight_path, title="Weight trajectory", copies=1),
+    Entry(singular_values, copies=1),
     Entry(norm_bounds, most=9),
     Entry(gradient_noise, most=5),
     Entry(local_learning_coefficient, most=5),
