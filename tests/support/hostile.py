@@ -2,6 +2,7 @@
 
 import json
 import random
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,13 @@ def doubled(times: int, kind: type = list) -> Any:
     return found
 
 
+def quantized() -> torch.Tensor:
+    """A quantized tensor, which PyTorch creates with a warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.quint8)
+
+
 def pickled() -> dict[str, Any]:
     """Values of a file that ``torch.save`` wrote."""
     return {
@@ -78,7 +86,7 @@ def pickled() -> dict[str, Any]:
         "huge view": torch.ones(1).expand(2**20, 2**20),
         "meta tensor": torch.empty(3, device="meta"),
         "sparse tensor": torch.eye(3).to_sparse(),
-        "quantized tensor": torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.quint8),
+        "quantized tensor": quantized(),
         "complex tensor": torch.ones(3, dtype=torch.complex64),
         "integers": torch.arange(3),
         "NaN tensor": torch.full((3,), float("nan")),
