@@ -71,6 +71,9 @@ RC = {
 }
 
 
+NOT_XML = bytes({*range(32)} - set(b"\t\n\r"))
+"""Control characters, as from a label, which no XML file may contain."""
+
 DIGITS = re.compile(rb"(?<!scale\(0)(\.\d\d)\d+")
 """Decimals beyond a hundredth of a point, except in the scale of the letters."""
 
@@ -132,7 +135,7 @@ def to_svg(figure: Figure, *, palettes: bool = True) -> bytes:
     """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    svg = DIGITS.sub(rb"\1", buffer.getvalue())
+    svg = DIGITS.sub(rb"\1", buffer.getvalue().translate(None, delete=NOT_XML))
     return EMBEDDED.sub(_with_palette, svg) if palettes else svg
 
 

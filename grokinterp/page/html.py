@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from grokinterp.storage.files import MAX_DOCUMENT_BYTES, read_regular
 
 STYLE = Path(__file__).parent / "templates" / "page.css"
 """The style sheet that all pages share."""
+
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 
 
 def policy(*, style: str, script: str | None) -> str:
@@ -50,10 +53,11 @@ def asset(path: Path) -> str:
 
 
 def environment(package: str) -> Environment:
-    """Return the template environment of a package, including the shared templates; all values are escaped."""
+    """Return the template environment of a package, including the shared templates; all values are made safe."""
     made = Environment(
         loader=ChoiceLoader([PackageLoader(package), PackageLoader("grokinterp.page")]),
         autoescape=True,
+        finalize=shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -61,6 +65,15 @@ def environment(package: str) -> Environment:
     )
     made.filters["for_script"] = for_script
     return made
+
+
+def shown(value: Any) -> Any:
+    r"""Return a value with "?" for control characters and for those that reverse the direction; markup is kept.
+
+    >>> shown("a\x1b[31m\u202eb"), shown(3)
+    ('a?[31m?b', 3)
+    """
+    return CONTROLS.sub("?", value) if type(value) is str else value
 
 
 def _hash(text: str) -> str:
