@@ -171,7 +171,7 @@ def provenance(results: Results, vocabulary: Vocabulary) -> dict[str, list[tuple
     steps = results.dataset["step"].values
     data = [
         ("run id", directory.run_id),
-        *(("status" if key == "status" else f"status: {key}", str(value)) for key, value in directory.status.items()),
+        *(("status" if key == "status" else f"status: {key}", text) for key, text in settings(directory.status)),
         ("evaluations", whole(results.metrics.sizes["step"])),
         ("analyzed checkpoints", f"{whole(len(steps))}{f', steps {steps[0]} to {steps[-1]}' if len(steps) else ''}"),
         ("skipped checkpoints", whole(len(results.skipped))),

@@ -157,7 +157,8 @@ def entry(name: str, dataset: xr.Dataset) -> Entry:
         for key, variable in dataset.data_vars.items()
         if key != "checkpoint_digest"
     ]
-    paragraphs = [as_definition(paragraph) for paragraph in about.split("\n\n") if paragraph]
+    first, *others = about.split("\n\n")
+    paragraphs = [part for part in (as_definition(first), *others) if part]
     return Entry(title, paragraphs, str(dataset.attrs.get("source", "")).removesuffix("."), measures)
 
 

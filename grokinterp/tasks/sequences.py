@@ -65,7 +65,7 @@ class LinearRecurrence(SequenceTask):
     The examples are in the order of their first k terms. ``length=k`` is a single sum of k operands; a greater length
     shows applications of the rule before the question.
 
-    Source: Lidl and Niederreiter, Finite Fields (1997), chapter 8.
+    Source: Lidl and Niederreiter 1997, chapter 8.
 
     Raises:
         ConfigError: if all coefficients are 0 modulo p, there are more than 10^6 states, or the length is below k or

@@ -126,7 +126,7 @@ def test_the_glossary_has_every_analysis_and_the_papers_it_cites(planted, quick)
     path = planted.parent / "described"
     shutil.copytree(planted, path)
     grafts = read_analysis(path, "grafts").assign_attrs(
-        title="Grafts", about="Return the loss with ``parts`` exchanged.\n\nParts are modules.",
+        title="Grafts", about="Return the loss with ``parts`` exchanged.\n\nz_c is the logit of class c.",
         source="Meng et al. 2022; Lau et al. 2023, §4.",
     )  # fmt: skip
     grafts["graft_loss"].attrs |= {"long_name": "loss of the checkpoint with a final part", "units": "nats"}
@@ -139,7 +139,7 @@ def test_the_glossary_has_every_analysis_and_the_papers_it_cites(planted, quick)
     assert {name.replace("_", " ").capitalize() for name in Results.open(path).analyses} <= names
     assert "Group power" in groups["Groups"]
     entry = groups["Inside the network"]["Grafts"]
-    assert entry.about == ["The loss with parts exchanged.", "Parts are modules."]
+    assert entry.about == ["The loss with parts exchanged.", "z_c is the logit of class c."]
     assert entry.source == "Meng et al. 2022; Lau et al. 2023, §4"
     assert ("loss of the checkpoint with a final part", "nats") in entry.measures
     cited = [reference.split(",")[0] for reference in shown["references"]]

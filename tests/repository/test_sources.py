@@ -41,5 +41,5 @@ def test_a_source_can_be_looked_up(place):
     assert unknown == set(), "not in docs/references.md"
     for document in re.findall(r"docs/[\w.]+", text):
         assert (ROOT / document.rstrip(".")).is_file()
-    for heading in re.findall(r"docs/formulas\.md, ([A-Z]\w+(?: [a-z]\w+)*)", text):
+    for heading in re.findall(r'docs/formulas\.md, "?([A-Z]\w+(?: [a-z]\w+)*)', text):
         assert any(known.startswith(heading) or heading.startswith(known) for known in HEADINGS), heading
