@@ -45,7 +45,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
 """Every command by its name, in the order of the help; a new command joins this table."""
 
 for name, command in COMMANDS.items():
-    app.command(name, epilog=foreign.LOG_FORMATS if name == "phases" else None)(command)
+    summary = listings.summary(command.__doc__)
+    app.command(name, short_help=summary, epilog=foreign.LOG_FORMATS if name == "phases" else None)(command)
 
 USAGE_ERROR: Any = next(kind for kind in typer.BadParameter.mro() if kind.__name__ == "ClickException")
 """The exception of typer for an invalid command line, from its bundled or the installed click."""

@@ -85,6 +85,12 @@ def test_help_is_printed(arguments, grokinterp):
     assert len(done.out.splitlines()) > 5
 
 
+def test_the_help_describes_every_command_in_a_whole_sentence(grokinterp):
+    described = grokinterp("--help").out.partition("Commands:")[2]
+    assert "train" in described
+    assert "..." not in described
+
+
 def test_every_preset_has_a_line(grokinterp):
     listed = grokinterp("presets")
     assert (listed.code, listed.err) == (0, "")
