@@ -1,4 +1,4 @@
-"""Inject faults of every family: ``python -m benchmarks.reliability [--small] [--only FAMILY ...] [--out FILE]``."""
+"""Inject faults of all families: ``python -m benchmarks.reliability [--small] [--only FAMILY ...] [--out FILE]``."""
 
 import argparse
 import sys
@@ -19,8 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--only", nargs="+", choices=FAMILIES, default=list(FAMILIES), metavar="FAMILY", help="families"
     )
-    parser.add_argument("--jobs", type=int, default=2, help="families at once")
-    parser.add_argument("--out", type=Path, default=PAGE, help="where to write the page")
+    parser.add_argument("--jobs", type=int, default=2, help="number of families measured simultaneously")
+    parser.add_argument("--out", type=Path, default=PAGE, help="the file of the page")
     chosen = parser.parse_args(arguments)
     found = measured(chosen.only, small=chosen.small, jobs=chosen.jobs)
     chosen.out.write_text(render(found, describe()), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Use as a library: in threads, under spawn and fork, with other defaults; the caller's settings are unchanged."""
+"""Use as a library: in threads, in spawned and forked processes, under other defaults; settings stay unchanged."""
 
 import contextlib
 import multiprocessing
@@ -30,14 +30,14 @@ ONLY = ("performance", "weight_norms")
 
 
 def faults(lab: Lab) -> Iterator[Row]:
-    """Call the package under every condition of a caller."""
+    """Call the package under every condition that a caller may set."""
     reference = written(train(TINY, lab.folder / "reference", device="cpu").path)
     yield row("train and analyze in three threads at once", apart(threads, lab, reference))
     yield row(
-        "defaults of the caller: dtype, no_grad, inference, autocast, determinism, seeds", conditions(lab, reference)
+        "the caller's defaults: dtype, no_grad, inference, autocast, determinism, seeds", conditions(lab, reference)
     )
     yield row("exceptions: the caller's settings are unchanged after them", apart(exceptions, lab, reference))
-    yield row("train and analyze in processes by fork and spawn", processes(lab, reference))
+    yield row("train and analyze in forked and spawned processes", processes(lab, reference))
     yield row("import changes no global state", imported())
 
 
@@ -72,7 +72,7 @@ def changed(before: dict[str, Any]) -> list[str]:
 def apart(
     work: Callable[[Path, dict[str, bytes], bool], list[Trial]], lab: Lab, reference: dict[str, bytes]
 ) -> list[Trial]:
-    """Make trials in a process of their own, whose global state they may spoil."""
+    """Run trials in a process of their own, since they may change its global state."""
     try:
         return call(work, lab.folder / work.__name__, reference, lab.small, seconds=200)
     except Hanging as error:
@@ -80,7 +80,7 @@ def apart(
 
 
 def one(path: Path, reference: dict[str, bytes]) -> str:
-    """Train and analyze a run; return what is wrong."""
+    """Train and analyze a run; return a line on the first error, or "" if there is none."""
     run = train(TINY, path, device="cpu")
     found = written(path)
     analyze(run, only=ONLY)
@@ -89,7 +89,7 @@ def one(path: Path, reference: dict[str, bytes]) -> str:
 
 
 def threads(folder: Path, reference: dict[str, bytes], small: bool) -> list[Trial]:
-    """Train and analyze in three threads, some rounds."""
+    """Train and analyze in three threads at once, for several rounds."""
     folder.mkdir()
     found = []
     for turn in range(1 if small else 8):
@@ -106,7 +106,7 @@ def threads(folder: Path, reference: dict[str, bytes], small: bool) -> list[Tria
 
 
 def ended(fault: str, work: Callable[[], str]) -> Trial:
-    """Return how work ended that says what is wrong."""
+    """Call a function that returns a line on its error, or "", and return the outcome as a trial."""
     try:
         wrong = work()
     except GrokinterpError as error:
@@ -129,7 +129,7 @@ def warned_determinism() -> contextlib.AbstractContextManager:
 
 
 def strict_numpy() -> contextlib.AbstractContextManager:
-    """Let NumPy raise floating-point errors."""
+    """Make NumPy raise floating-point errors."""
     np.seterr(all="raise")
     return contextlib.nullcontext()
 
@@ -165,7 +165,7 @@ def conditions(lab: Lab, reference: dict[str, bytes]) -> list[Trial]:
 
 
 def under(name: str, folder: Path, reference: dict[str, bytes], intact: Path, small: bool) -> list[Trial]:
-    """Train and analyze, and write a report, in this process under a condition."""
+    """Train, analyze, and write a report in this process under a condition."""
     folder.mkdir()
     run = shutil.copytree(intact, folder / "copy")
 
@@ -184,7 +184,7 @@ def under(name: str, folder: Path, reference: dict[str, bytes], intact: Path, sm
 
 
 def exceptions(folder: Path, reference: dict[str, bytes], small: bool) -> list[Trial]:
-    """Let train, analyze and report fail, in the main thread and in another."""
+    """Make train, analyze and report fail, in the main thread and in another one."""
     folder.mkdir()
 
     def breaks(values: dict[str, float], *, step: int) -> None:
@@ -194,10 +194,10 @@ def exceptions(folder: Path, reference: dict[str, bytes], small: bool) -> list[T
         log = staticmethod(breaks)
 
     works: dict[str, Callable[[], object]] = {
-        "train into a used folder": partial(train, TINY, folder, device="cpu"),
+        "train into a folder that is not empty": partial(train, TINY, folder, device="cpu"),
         "train, interrupted": partial(train, TINY, folder / "broken", device="cpu", loggers=[Breaks()]),
-        "analyze nothing": partial(analyze, folder / "nowhere"),
-        "report nothing": partial(write_report, folder / "nowhere", folder / "page.html"),
+        "analyze a missing folder": partial(analyze, folder / "nowhere"),
+        "report on a missing folder": partial(write_report, folder / "nowhere", folder / "page.html"),
     }
     (folder / "used").touch()
     found = []
@@ -234,7 +234,7 @@ def processes(lab: Lab, reference: dict[str, bytes]) -> Iterator[Trial]:
 
 
 def child(method: str, path: Path, reference: dict[str, bytes]) -> Trial:
-    """Train in this process, then in a child."""
+    """Train in this process, then in a child process, and return the outcome of the child."""
     one(path.with_name(f"{path.name}-first"), reference)
     context = multiprocessing.get_context(method)
     here, there = context.Pipe(duplex=False)
@@ -248,7 +248,7 @@ def child(method: str, path: Path, reference: dict[str, bytes]) -> Trial:
 
 
 def answer_one(connection: Any, path: Path, reference: dict[str, bytes]) -> None:
-    """Send what is wrong with a run that this process trains."""
+    """Train and analyze a run in this process, and send a line on its error, or "" if there is none."""
     try:
         connection.send(one(path, reference))
     except BaseException as error:
@@ -283,7 +283,7 @@ print(",".join(name for name in before if before[name] != after[name]))
 
 
 def imported() -> Iterator[Trial]:
-    """Import the package and its rooms in a fresh interpreter."""
+    """Import the package and its subpackages in a fresh interpreter."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(["", *sys.path])}
     code = IMPORTS.replace("MODULES", "grokinterp.training, grokinterp.analysis, grokinterp.report, grokinterp.league")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)

@@ -1,4 +1,4 @@
-"""Command lines of the specimen, and what each leaves behind."""
+"""Command lines for the specimen, and the files that each leaves behind."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from grokinterp.experiment import Experiment
 
 
 def settings_of(experiment: Experiment) -> list[str]:
-    """Return the overrides that make an experiment of the default."""
+    """Return the overrides that turn the default experiment into this one."""
     return [
         f"{key}={str(value).lower() if isinstance(value, bool) else value}" for key, value in experiment.flat.items()
     ]
@@ -19,7 +19,7 @@ def training(experiment: Experiment = TINY, *more: object) -> list[str]:
 
 
 def left(folder: Path) -> dict[str, bytes]:
-    """Return what a command left in its folder: the files of training, the results of analyses, the pages."""
+    """Return the files that a command left in its folder: those of training, results of analyses, and pages."""
     found = written(folder / "run") if (folder / "run").is_dir() else {}
     for pattern in ("run/analysis/*.nc", "**/*.html", "**/*.png"):
         found |= {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob(pattern)}

@@ -1,8 +1,9 @@
-"""One save between two marks in the system calls, which ``system_calls`` kills or breaks; it imports no torch.
+"""Save once between two marks in the trace of system calls; ``system_calls`` kills the save or makes it fail.
 
     python crash_writer.py KIND RUN STEP PAYLOAD [FILE_SIZE_LIMIT]
 
 KIND is checkpoint, resume, status, metrics, naive (open and write in place: the control) or hold (keep the lock).
+This file does not import torch.
 """
 
 import os
@@ -19,7 +20,7 @@ from grokinterp.storage import HeldRun, RunDirectory, resume_store, run_director
 
 
 def save(kind: str, held: HeldRun, step: int, payload: bytes) -> None:
-    """Save by the public interface, except that ``payload`` is already encoded."""
+    """Save through the public interface, except that ``payload`` is already encoded."""
     if kind == "checkpoint":
         held.save_checkpoint(step, {})
     elif kind == "resume":
@@ -34,7 +35,7 @@ def save(kind: str, held: HeldRun, step: int, payload: bytes) -> None:
 
 
 def mark(name: str) -> None:
-    """Leave a system call that a trace shows."""
+    """Make a system call that marks a place in the trace."""
     try:
         os.open(name, os.O_RDONLY)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The families of faults, and their measurement, some families at once."""
+"""The families of faults, several of which are measured simultaneously."""
 
 import multiprocessing
 import shutil
@@ -49,7 +49,7 @@ FAMILIES: dict[str, Callable[[Lab], Iterator[Row]]] = {
 
 
 def measure(name: str, lab: Lab) -> list[Row]:
-    """Inject the faults of one family."""
+    """Inject the faults of one family, and return its rows."""
     started = time.monotonic()
     found = [relative(row, lab.folder) for row in FAMILIES[name](lab)]
     failures = sum(len(row.failures) for row in found)
@@ -58,13 +58,13 @@ def measure(name: str, lab: Lab) -> list[Row]:
 
 
 def relative(row: Row, folder: Path) -> Row:
-    """Return a row without the path of the laboratory in its lines."""
+    """Return a row whose lines do not contain the path of the laboratory."""
     plain = (trial._replace(said=trial.said.replace(f"{folder}/", "")) for trial in row.trials)
     return row._replace(trials=tuple(plain))
 
 
 def measured(names: Sequence[str], *, small: bool, jobs: int) -> dict[str, list[Row]]:
-    """Inject the faults of several families, some at once."""
+    """Inject the faults of several families, ``jobs`` at a time, and return the rows of each."""
     top = Path(tempfile.mkdtemp(prefix="reliability-", dir=shared_memory()))
     try:
         lab = Lab(top, small).prepare()

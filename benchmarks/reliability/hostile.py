@@ -1,4 +1,4 @@
-"""Foreign and hostile inputs: no code runs, nothing hangs or fills the memory, one line says why they are refused."""
+"""Foreign and hostile inputs: one line states why they are refused; no code runs, and no reader hangs."""
 
 import itertools
 import json
@@ -24,7 +24,7 @@ from grokinterp.interop.logs import date_logs
 from grokinterp.runs.trajectory import Trajectory
 
 GIGABYTES = 2.0
-"""Address space that a reader may use beyond its imports; the hostile files ask for more."""
+"""Address space, in GB, that a reader may use beyond its imports; the hostile files would need more."""
 
 MARK = "touched"
 
@@ -42,19 +42,19 @@ def faults(lab: Lab) -> Iterator[Row]:
         dated(folder, chosen(lab, logs() | ({} if lab.small else {"bomb.npz": compressed()}), 4)),
     )
     yield row("hostile configurations given to train", configured(lab, folder))
-    yield row("what is no file, given to import, phases, train and verify", special(lab, folder))
-    yield row("report --out onto what is no file", reported(lab))
+    yield row("pipes, devices, folders and links given to import, phases, train and verify", special(lab, folder))
+    yield row("report --out to a pipe, device, folder or link", reported(lab))
     yield row("absurd values in Python", python())
     yield row("kill -9 of import at random moments", killed_imports(lab))
 
 
 def chosen(lab: Lab, contents: dict[str, bytes], small: int) -> dict[str, bytes]:
-    """Return some contents at toy size, or all."""
+    """Return all contents, or at toy size only ``small`` of the contents."""
     return {name: contents[name] for name in lab.some(contents, 999, small)}
 
 
 def refused(fault: str, work: Callable[..., Any], *arguments: Any) -> Trial:
-    """Return whether a call is refused with one line, in bounded time and memory, without a side effect."""
+    """Return the trial of a call that must be refused with one line, in bounded time and memory."""
     try:
         call(work, *arguments, seconds=20, gigabytes=GIGABYTES)
     except Refusal as error:
@@ -95,14 +95,14 @@ def imported(folder: Path, contents: dict[str, bytes], small: bool) -> Iterator[
 
 
 def date(path: Path) -> None:
-    """Date the phases of a log; raise its error."""
+    """Date the phases of a log. Raises GrokinterpError if the log cannot be read."""
     found = date_logs([path])
     if found.failed:
         raise GrokinterpError(str(found.failed[0]))
 
 
 def dated(folder: Path, contents: dict[str, bytes]) -> Iterator[Trial]:
-    """Date each log."""
+    """Write and date each log, which must be refused."""
     for name, content in contents.items():
         path = folder / name
         path.write_bytes(content)
@@ -110,7 +110,7 @@ def dated(folder: Path, contents: dict[str, bytes]) -> Iterator[Trial]:
 
 
 def configured(lab: Lab, folder: Path) -> Iterator[Trial]:
-    """Train hostile configurations by the command line: one line, exit code 2, nothing created."""
+    """Train hostile configurations from the command line: one line, exit code 2, and no new files."""
     files = {
         "deep.toml": "a = " + "[" * 5_000,
         "parts.toml": ".".join("a" * 5_000) + " = 1",
@@ -170,7 +170,7 @@ def configured(lab: Lab, folder: Path) -> Iterator[Trial]:
 
 
 def special(lab: Lab, folder: Path) -> Iterator[Trial]:
-    """Give pipes, devices, directories and links to commands that read a file."""
+    """Pass pipes, devices, directories and links to commands that read a file."""
     commands = {
         "import": ["import", "nanda", "{}", "--out", "out"],
         "import safetensors": ["import", "transformer-lens", "{}", "--out", "out"],
@@ -186,7 +186,7 @@ def special(lab: Lab, folder: Path) -> Iterator[Trial]:
         "verify": "pth",
     }
     kinds: dict[str, Callable[[Path], None]] = {
-        "a pipe that nobody writes": os.mkfifo,
+        "a pipe without a writer": os.mkfifo,
         "a link to /dev/zero": lambda path: path.symlink_to("/dev/zero"),
         "a link to itself": lambda path: path.symlink_to(path),
         "nothing": lambda path: None,
@@ -203,7 +203,7 @@ def special(lab: Lab, folder: Path) -> Iterator[Trial]:
 
 
 def reported(lab: Lab) -> Iterator[Trial]:
-    """Write a report onto a device, a link, a pipe, a directory: refused, and nothing is replaced."""
+    """Write a report to a device, a link, a pipe, or a directory: each is refused, and nothing is replaced."""
     for kind, name in {"a directory": "folder", "a pipe": "pipe", "a link": "link", "the root": "/"}.items():
         folder = lab.copy("reported/run").parent
         (folder / "folder").mkdir(exist_ok=True)
@@ -223,7 +223,7 @@ def reported(lab: Lab) -> Iterator[Trial]:
 
 
 def python() -> Iterator[Trial]:
-    """Make experiments of absurd values in Python."""
+    """Create experiments with absurd values in Python."""
     changes = (
         {"steps": "a"},
         {"task": 5},
@@ -252,7 +252,7 @@ def python() -> Iterator[Trial]:
 
 
 def killed_imports(lab: Lab) -> Iterator[Trial]:
-    """Kill an import: there is a whole run or none, and the next import succeeds."""
+    """Kill an import: it leaves a complete run or none, and the next import succeeds."""
     folder = lab.folder / "imports"
     folder.mkdir()
     last = Trajectory.open(lab.intact)

@@ -25,7 +25,7 @@ class Touch:
 
 
 def pickles(mark: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield twenty files that run code when they are unpickled carelessly."""
+    """Yield twenty files that run code if they are unpickled without restrictions."""
     path = mark
     works = {"mkdir": os.mkdir, "makedirs": os.makedirs, "mkfifo": os.mkfifo, "mknod": os.mknod}
     bombs: dict[str, Any] = {name: Touch(path, work) for name, work in works.items()}
@@ -66,7 +66,7 @@ def inflate(file: IO[bytes]) -> None:
 
 
 def archives() -> dict[str, bytes]:
-    """Return weights that refer to themselves, or hold what is no plain tensor."""
+    """Return files of weights that contain themselves, or hold values other than plain tensors."""
     found = {"a zip archive": b"PK\x03\x04" + bytes(100)}
     itself: list[Any] = []
     itself.append(itself)
@@ -139,7 +139,7 @@ def logs() -> dict[str, bytes]:
 
 
 def objects() -> bytes:
-    """Return a NumPy file with a pickled object."""
+    """Return a NumPy file that contains a pickled object."""
     data = io.BytesIO()
     np.save(data, np.array([{"step": 1}], dtype=object), allow_pickle=True)
     return data.getvalue()
@@ -158,7 +158,7 @@ def compressed() -> bytes:
 
 
 def saved(content: Any) -> bytes:
-    """Return a file of ``torch.save``."""
+    """Return the bytes that ``torch.save`` writes for a value."""
     data = io.BytesIO()
     torch.save(content, data)
     return data.getvalue()

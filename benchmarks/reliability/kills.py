@@ -1,4 +1,4 @@
-"""kill -9 at random moments, and full disks: nothing is lost, and the work can be continued to the same bytes."""
+"""kill -9 at random moments, and full disks: nothing is lost, and continuing the work gives the same bytes."""
 
 import ctypes
 import os
@@ -22,23 +22,23 @@ ANALYZE = ("analyze", "run", "--only", ",".join(ANALYSES))
 
 
 def faults(lab: Lab) -> Iterator[Row]:
-    """Kill every command that writes, and fill the disk below it."""
+    """Kill every command that writes, and fill the disk to which it writes."""
     call(nothing)  # imports everything, so that commands are timed without their imports
     yield row("kill -9 of train at random moments", killed_trainings(lab))
     yield row("kill -9 of analyze at random moments", killed(lab, ANALYZE, 2 if lab.small else 25))
     yield row("kill -9 of report at random moments", killed(lab, REPORT, 0 if lab.small else 10))
     if may_mount():
-        yield row("a disk that gets full during train", full_disk(lab, training(DENSE), 2 if lab.small else 12))
-        yield row("a disk that gets full during analyze", full_disk(lab, list(ANALYZE), 1 if lab.small else 8))
+        yield row("a disk that fills up during train", full_disk(lab, training(DENSE), 2 if lab.small else 12))
+        yield row("a disk that fills up during analyze", full_disk(lab, list(ANALYZE), 1 if lab.small else 8))
     else:
-        yield row("a disk that gets full during train and analyze", (), "file systems cannot be mounted here")
+        yield row("a disk that fills up during train and analyze", (), "file systems cannot be mounted here")
 
 
 REPORT = ("report", "run", "--out", "page.html")
 
 
 def killed_trainings(lab: Lab) -> Iterator[Trial]:
-    """Kill and continue a run until it ends; then everything must be as in the uninterrupted run."""
+    """Kill and continue a run until it ends; its files must then equal those of the uninterrupted run."""
     whole = lab.folder / "whole"
     whole.mkdir()
     started = time.monotonic()
@@ -66,7 +66,7 @@ def killed_trainings(lab: Lab) -> Iterator[Trial]:
 
 
 def after_kill(path: Path, expected: dict[str, bytes]) -> Trial:
-    """Return whether every checkpoint that is there equals that of the uninterrupted run and can be read."""
+    """Return the trial of a killed run: each of its checkpoints must equal that of the uninterrupted run."""
     there = {f"checkpoints/{file.name}": file.read_bytes() for file in path.glob("checkpoints/step*")}
     if any(expected.get(name) != content for name, content in there.items()):
         return Trial("kill", End.SILENT, "a checkpoint differs")
@@ -78,7 +78,7 @@ def after_kill(path: Path, expected: dict[str, bytes]) -> Trial:
 
 
 def killed(lab: Lab, words: tuple[str, ...], most: int) -> Iterator[Trial]:
-    """Kill a command on a copy of the specimen, run it again, and compare what it leaves with what it always leaves."""
+    """Kill a command on a copy of the specimen, run it again, and compare its files with the undisturbed files."""
     folder = lab.folder / words[0]
     folder.mkdir()
 
@@ -108,7 +108,7 @@ def killed(lab: Lab, words: tuple[str, ...], most: int) -> Iterator[Trial]:
 
 
 def full_disk(lab: Lab, words: list[str], most: int) -> Iterator[Trial]:
-    """Run a command on disks of growing sizes; with room, it then gives the bytes of an undisturbed command."""
+    """Run a command on disks of increasing size; run again with enough space, it must give the undisturbed bytes."""
     folder = lab.folder / f"full-{words[0]}"
     reference = call(partial(on_disk, lab.intact, folder, 2**24, words))[2]
     size = sum(map(len, reference.values()))
@@ -119,7 +119,7 @@ def full_disk(lab: Lab, words: list[str], most: int) -> Iterator[Trial]:
         if "Traceback" in text:
             yield Trial(f"{limit} bytes", End.TRACEBACK, text[-200:])
         elif after != reference:
-            yield Trial(f"{limit} bytes", End.SILENT, f"continued with room, its files differ; before: {text[-200:]}")
+            yield Trial(f"{limit} bytes", End.SILENT, f"continued with space, its files differ; before: {text[-200:]}")
         elif code == 0:
             yield Trial(f"{limit} bytes", End.EQUAL)
         else:
@@ -127,10 +127,10 @@ def full_disk(lab: Lab, words: list[str], most: int) -> Iterator[Trial]:
 
 
 def on_disk(intact: Path, folder: Path, size: int, words: list[str]) -> tuple[int, str, dict[str, bytes]]:
-    """Run a command on a file system of its own of some bytes, and again after that was enlarged.
+    """Run a command on its own file system of ``size`` bytes, and again after the file system was enlarged.
 
     Returns:
-        The exit code and the output of the first, and the files after the second.
+        The exit code and the output of the first command, and the files after the second.
     """
     mount(folder, size if words[0] == "train" else 2**24)
     work = folder / "work"
@@ -178,7 +178,7 @@ def mount(folder: Path, size: int, *, again: bool = False, flags: int = 0) -> No
 
 
 def mounted(folder: Path) -> bool:
-    """Try to mount a file system."""
+    """Return whether a file system can be mounted."""
     try:
         mount(folder, 2**20)
     except OSError:

@@ -1,4 +1,4 @@
-"""Leagues with damaged runs, two at once, and failures: the others go on, the damaged run is named."""
+"""Leagues with damaged or failing runs, or started twice at once: a message names the run, and other runs continue."""
 
 import shutil
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ def again(lab: Lab, top: Path, fault: str, file: Path, content: bytes | None) ->
 
 
 def damaged(lab: Lab, top: Path) -> Iterator[Trial]:
-    """Damage each kind of file of one run: the other run is in the league, the damaged one too or it is named."""
+    """Damage each kind of file of one run: the other run stays in the league; the damaged run stays or is named."""
     place = Path("adamw/seed-0")
     files = sorted((top / "league" / place).rglob("*"))
     names = [file.relative_to(top / "league") for file in files if file.is_file() and file.name != "lock"]
@@ -73,11 +73,11 @@ def damaged(lab: Lab, top: Path) -> Iterator[Trial]:
         }
         for fault in lab.some(contents, 9, 1):
             done, league = again(lab, top, fault, name, contents[fault])
-            yield told(f"{name.name}: {fault}", done, league, before, place)
+            yield verdict(f"{name.name}: {fault}", done, league, before, place)
 
 
-def told(fault: str, done: Ended, league: Path, before: dict, place: Path) -> Trial:
-    """Return whether the league is as before, or names the damaged run, leaves it out, and exits with a code."""
+def verdict(fault: str, done: Ended, league: Path, before: dict, place: Path) -> Trial:
+    """Return the trial: the league must be as before, or name and omit the damaged run and exit with an error code."""
     if "Traceback" in done.text:
         return Trial(fault, End.TRACEBACK, done.text.strip().splitlines()[-1])
     if done.code is None:
@@ -118,14 +118,14 @@ def records(lab: Lab, top: Path) -> Iterator[Trial]:
         }
         for fault in lab.some(contents, 99, 1):
             done, league = again(lab, top, fault, Path(name), contents[fault])
-            trial = told(f"{name}: {fault}", done, league, before, Path(name).parent)
+            trial = verdict(f"{name}: {fault}", done, league, before, Path(name).parent)
             line = next((line for line in done.text.splitlines() if Path(name).name in line), "")
             refused = trial.end is End.SILENT and line and done.code == 2
             yield Trial(trial.fault, End.NAMED, line) if refused else trial
 
 
 def twice(lab: Lab) -> Iterator[Trial]:
-    """Start a league twice at once: they share or wait or one is refused, and the result is that of one."""
+    """Start a league twice at once: one waits or is refused, and the result is that of a single league."""
     for number in range(2):
         folder = lab.folder / f"twice-{number}"
         folder.mkdir()
@@ -149,7 +149,7 @@ def twice(lab: Lab) -> Iterator[Trial]:
 
 
 def failing(lab: Lab) -> Iterator[Trial]:
-    """Let one run fail: the others go on, the failure is named, and the exit code says so."""
+    """Let one run fail: the other runs continue, a message names the failed run, and the exit code is not 0."""
     folder = lab.folder / "failing"
     place = folder / "league/adamw/seed-0"
     place.mkdir(parents=True)

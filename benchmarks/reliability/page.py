@@ -1,4 +1,4 @@
-"""docs/reliability.md: what is promised, and what became of the faults that were injected."""
+"""The page docs/reliability.md: the guarantees, and the outcomes of the injected faults."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -9,23 +9,28 @@ PROMISES = """\
 * **P2** A run is continued bit-identically on the same machine, PyTorch build, device and thread count. Otherwise one
   line says so, and the run and its report keep a record of it.
 * **P3** No file that is read can run code.
-* **P4** A damaged file costs no more than what it held: it is named, and everything else is used.
-* **P5** Results of analyses can be deleted, and are measured again to the same values.
-* **P6** A report opens offline, asks for nothing, and runs only its own script.
+* **P4** A damaged file costs no more than its own content: it is named, and everything else is used.
+* **P5** Results of analyses can be deleted; measuring them again gives the same values.
+* **P6** A report opens offline, makes no network requests, and runs only its own script.
 * **P7** Wrong input gets one line and exit code 2, before any work and before any directory is created."""
 
 RULES = """\
 A fault is survived if every number that the public readers return (metrics, tensors of checkpoints, results and
 measures, phases, verdict, diagnoses) equals that of the intact run and the work is done (*equal*), or if one line names
-what is missing or refused and every other number is equal (*named*). It is not survived if a number differs or is
-missing without a word, if work is lost, or if a process hangs (*silent*), or if an exception is raised or printed that
-is not a one-line error (*traceback*)."""
+the missing or refused part and every other number is equal (*named*). It is not survived if a number differs or is
+missing without a message, if work is lost, or if a process hangs (*silent*), or if an exception is raised or printed
+that is not a one-line error (*traceback*)."""
 
 COMMAND = "python -m benchmarks.reliability"
 
 
 def render(found: Mapping[str, Sequence[Row]], machine: str) -> str:
-    """Return the page."""
+    """Return the page as Markdown.
+
+    Args:
+        found: the rows of every family of faults.
+        machine: a description of the machine.
+    """
     every = [row for rows in found.values() for row in rows]
     tried, survived = sum(len(row.trials) for row in every), sum(row.survived for row in every)
     return "\n".join(
@@ -47,7 +52,7 @@ def render(found: Mapping[str, Sequence[Row]], machine: str) -> str:
 
 def section(name: str, rows: Sequence[Row]) -> str:
     """Return the table of a family of faults."""
-    head = ["fault", "tried", "survived", "equal", "named", "silent", "traceback", "what it said"]
+    head = ["fault", "tried", "survived", "equal", "named", "silent", "traceback", "message"]
     lines = [head, ["---", *["---:"] * 6, "---"], *map(cells, rows)]
     return "\n".join([f"### {name}\n", *("| " + " | ".join(line) + " |" for line in lines), ""])
 
@@ -61,7 +66,7 @@ def cells(row: Row) -> list[str]:
 
 
 def code(line: str, most: int = 160) -> str:
-    """Return a line as code in a Markdown table, shortened."""
+    """Return a line as code for a Markdown table, truncated to ``most`` characters."""
     plain = "".join(letter if letter.isprintable() else "?" for letter in line).replace("|", "\\|").replace("`", "'")
     return f"`{plain if len(plain) <= most else plain[: most - 1] + '…'}`" if plain else ""
 

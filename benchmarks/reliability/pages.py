@@ -1,4 +1,4 @@
-"""Texts that would run as code in a page: a real browser shows them, asks for nothing, and runs nothing."""
+"""Texts that could run as code in a page: a real browser must show them, run nothing, and request nothing."""
 
 import json
 import shutil
@@ -80,7 +80,7 @@ def opened(profile: Path) -> Any:
 
 
 def injected(lab: Lab, browser: Any, payload: str) -> Trial:
-    """Make a run with one payload in every text, write its report and open it."""
+    """Create a run with a payload in every text, write its report, and open the report."""
     path = lab.folder / "injected"
     run = RunDirectory.create(
         path, {"name": payload, "task": {payload: payload}, "model": {"kind": payload}}, {payload: payload}
@@ -107,7 +107,7 @@ def injected(lab: Lab, browser: Any, payload: str) -> Trial:
 
 
 def shown(browser: Any, page: Path) -> str:
-    """Open a page; return what it ran, printed or asked for."""
+    """Open a page, and return a line if it ran code, printed to the console, or requested another page."""
     browser.get("about:blank")
     browser.get_log("performance")
     browser.get_log("browser")
@@ -120,4 +120,4 @@ def shown(browser: Any, page: Path) -> str:
     sent = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     urls = [each["params"]["request"]["url"] for each in sent if each["method"] == "Network.requestWillBeSent"]
     foreign = [url for url in urls if url != page.as_uri() and not url.startswith(("data:", "about:"))]
-    return f"asked for {foreign[0]}" if foreign else ""
+    return f"requested {foreign[0]}" if foreign else ""

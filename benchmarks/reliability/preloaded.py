@@ -1,4 +1,4 @@
-"""Everything that commands import, so that their processes start at once."""
+"""Import everything that commands import, so that processes forked from this one start at once."""
 
 import torch
 import torch._dynamo

@@ -1,4 +1,4 @@
-"""Work in other processes, forked from one that has everything imported: commands, calls that may not return."""
+"""Commands, and calls that may never return, in processes forked from a process that has imported everything."""
 
 import contextlib
 import multiprocessing
@@ -33,7 +33,7 @@ class Refusal(Exception):
 
 
 class Ended(NamedTuple):
-    """How a command ended: its exit code, minus the signal that killed it, or None if it hung; its output."""
+    """The exit code of a command (minus the signal that killed it, None if it hung) and its output."""
 
     code: int | None
     out: str
@@ -63,7 +63,7 @@ class Command:
             os.kill(self.pid, number)
 
     def wait(self, seconds: float = HANGS) -> Ended:
-        """Wait for the end, and kill the process after some seconds."""
+        """Wait for the end of the command, and kill it after ``seconds``."""
         self.process.join(seconds)
         code = self.process.exitcode
         if code is None:
@@ -74,12 +74,12 @@ class Command:
 
 
 def output(folder: Path, name: str) -> Path:
-    """Return the file beside a folder that receives an output of a command that runs in it."""
+    """Return the file, beside the working directory of a command, to which an output of the command is written."""
     return folder.with_name(f"{folder.name}.{name}")
 
 
 def nothing() -> None:
-    """Prepare nothing."""
+    """Do nothing: the default preparation of a command."""
 
 
 def start(
@@ -90,9 +90,9 @@ def start(
     Args:
         folder: the working directory.
         arguments: the command line.
-        prepare: a function of a module that the process calls before the command, to change its own conditions.
+        prepare: a module-level function that the process calls before the command, to change its own conditions.
         encoding: the encoding of its standard output.
-        wide: the number of PyTorch's threads.
+        wide: number of PyTorch threads.
     """
     words = [str(argument) for argument in arguments]
     process = CONTEXT.Process(target=become, args=(words, folder, folder, prepare, encoding, wide))
@@ -101,7 +101,7 @@ def start(
 
 
 def run(folder: Path, *arguments: object, **conditions: Any) -> Ended:
-    """Run ``grokinterp ARGUMENTS`` to its end."""
+    """Run ``grokinterp ARGUMENTS``, and return its exit code and output."""
     return start(folder, *arguments, **conditions).wait()
 
 
@@ -113,7 +113,7 @@ def become(
     encoding: str = "utf-8",
     wide: int = 1,
 ) -> None:
-    """Run the command line in this process, with its output in files beside ``outputs``, and end as Python would."""
+    """Run the command line in this process with its output in files beside ``outputs``, and exit as Python would."""
     import torch
 
     torch.set_num_threads(wide)
@@ -152,10 +152,10 @@ def exit_code() -> int:
 
 
 def call(work: Callable[..., Result], *arguments: Any, seconds: float = HANGS, gigabytes: float = 0) -> Result:
-    """Return what a function of a module returns in a process of its own, with limited time and address space.
+    """Call a module-level function in its own process, with limited time and address space, and return its result.
 
     Raises:
-        Hanging: it did not return in time, or its process died.
+        Hanging: the function did not return in time, or its process died.
         Refusal: the function raised an error of the package.
         RuntimeError: the function raised another exception.
     """
@@ -179,7 +179,7 @@ def call(work: Callable[..., Result], *arguments: Any, seconds: float = HANGS, g
 
 
 def answer(connection: Connection, gigabytes: float, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    """Send the result or the exception of a call."""
+    """Call a function, and send its result or exception over a connection."""
     import torch
 
     torch.set_num_threads(1)
@@ -200,7 +200,7 @@ def address_space() -> int:
 
 
 def guarded(work: Callable[..., Result], *arguments: Any) -> Result | Hanging:
-    """Return the result of a call that may never return or fill the memory, or else the reason why there is none."""
+    """Return the result of a call that may hang or fill the memory, or ``Hanging`` with the reason if it does."""
     try:
         return call(work, *arguments, seconds=10, gigabytes=2)
     except Hanging as error:

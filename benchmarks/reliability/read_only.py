@@ -1,4 +1,4 @@
-"""An analyzed run on storage where nothing can be written: it can be reported, diagnosed, compared."""
+"""An analyzed run on read-only storage: it can be reported, diagnosed, and compared."""
 
 import shutil
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ def faults(lab: Lab) -> Iterator[Row]:
 
 
 def reading(lab: Lab, whole: Path) -> Iterator[Trial]:
-    """Run the commands that need not write: exit code 0, and the output of a writable place."""
+    """Run the commands that need not write: exit code 0, and the same output as on writable storage."""
     for name, words in COMMANDS.items():
         if lab.small and name in ("report", "analyze all", "llc"):
             continue
@@ -55,14 +55,14 @@ def reading(lab: Lab, whole: Path) -> Iterator[Trial]:
 
 
 def writing(lab: Lab, whole: Path) -> Iterator[Trial]:
-    """Run commands that cannot do their work: one line, exit code 2."""
+    """Run commands that must write: one line, exit code 2."""
     for name, words in WRITING.items():
         code, text = call(partial(on_storage, whole, lab.folder / "must-write", words, read_only=True))
         yield spoken(name, text, "rror: ", code=code)
 
 
 def on_storage(whole: Path, folder: Path, words: list[str], *, read_only: bool) -> tuple[int, str]:
-    """Run a command in a folder with a copy of the run, on a file system of its own."""
+    """Run a command beside a copy of the run on a new file system; return its exit code and output."""
     mount(folder, 2**26)
     work = folder / "work"
     work.mkdir()

@@ -22,18 +22,18 @@ from grokinterp.storage import RunDirectory
 Values = dict[str, Any]
 
 ABSENT = ({}, None, (), [])
-"""Values that say that something is not there."""
+"""Values that mark something as absent."""
 
 
 class Reading(NamedTuple):
-    """What readers returned and said.
+    """The values that the readers returned, and their messages.
 
     Attributes:
         numbers: stored numbers by name (a row of metrics, a checkpoint, a variable of an analysis): never different
             from those of the intact run, with or without a message; they may be missing if a message says so.
         derived: documents and everything computed from several files, which may differ if a message says why.
         said: one-line errors and warnings.
-        tracebacks: exceptions that are no one-line errors.
+        tracebacks: exceptions that are not one-line errors.
     """
 
     numbers: Values
@@ -43,7 +43,7 @@ class Reading(NamedTuple):
 
 
 def read(path: Path, readers: Mapping[str, Callable[[Path], tuple[Values, Values]]]) -> Reading:
-    """Call every reader on a run directory and collect what they return and say."""
+    """Call every reader on a run directory, and return all values and messages."""
     reading = Reading({}, {}, [], [])
     for name, reader in readers.items():
         with warnings.catch_warnings(record=True) as caught:
@@ -65,7 +65,7 @@ def read(path: Path, readers: Mapping[str, Callable[[Path], tuple[Values, Values
 
 
 def judge(fault: str, intact: Reading, found: Reading | Hanging, named: str) -> Trial:
-    """Return the outcome: equal numbers, or a line that matches the regular expression ``named``."""
+    """Return the trial: the numbers must be equal, or a message must match the regular expression ``named``."""
     if isinstance(found, Hanging):
         return Trial(fault, End.SILENT, str(found))
     if found.tracebacks:
@@ -87,7 +87,7 @@ def judge(fault: str, intact: Reading, found: Reading | Hanging, named: str) -> 
 
 
 def exact(value: Any) -> Any:
-    """Return a value whose comparison is exact: tensors and arrays as shape and bytes, the rest as JSON text."""
+    """Return a value in a form that compares exactly: tensors and arrays as shape and bytes, the rest as JSON text."""
     if isinstance(value, torch.Tensor):
         return tuple(value.shape), str(value.dtype), value.detach().contiguous().view(-1).numpy().tobytes()
     if isinstance(value, xr.DataArray | xr.Variable):
@@ -109,7 +109,7 @@ def tensors_of(path: Path) -> tuple[Values, Values]:
 
 
 def exact_weights(weights: Weights) -> Any:
-    """Return the content of a checkpoint for comparison."""
+    """Return the content of a checkpoint in a form that compares exactly."""
     parts = {"state": weights.state, "update": weights.update, "average": weights.average}
     return {f"{part}/{name}": exact(value) for part, of in parts.items() for name, value in (of or {}).items()}
 
@@ -126,12 +126,12 @@ def resume_of(path: Path) -> tuple[Values, Values]:
 
 
 def metrics_of(path: Path) -> tuple[Values, Values]:
-    """Read the metrics, as a number for each evaluated step."""
+    """Read the metrics; each evaluated step is one value."""
     return rows(Trajectory.open(path).metrics), {}
 
 
 def rows(table: xr.Dataset) -> Values:
-    """Return the rows of metrics by step; a step that occurs twice, or out of order, has a name of its own."""
+    """Return the rows of metrics by step; a repeated step, or a step out of order, gets its own name."""
     found: Values = {}
     for place, step in enumerate(table["step"].values.tolist()):
         row = {str(name): exact(table[name].isel(step=place)) for name in table.data_vars}
@@ -153,7 +153,7 @@ def documents_of(path: Path) -> tuple[Values, Values]:
 
 
 def analyses_of(path: Path) -> tuple[Values, Values]:
-    """Read the results of every analysis, as a number for each variable."""
+    """Read the results of every analysis; each variable is one value."""
     found = Results.open(path).analyses
     numbers = {
         f"{name}.{variable}": exact(part[variable]) for name, part in found.items() for variable in part.variables
@@ -178,7 +178,7 @@ def conclusions_of(path: Path) -> tuple[Values, Values]:
 
 
 def completeness_of(path: Path) -> tuple[Values, Values]:
-    """Ask whether the results are complete; incomplete results are measured again, which is no damage."""
+    """Read whether the results are complete; incomplete results do no harm, since they are measured again."""
     is_complete(path)
     return {}, {}
 

@@ -1,4 +1,4 @@
-"""Damaged records: the metrics and every small document, cut, flipped, edited, and of another run."""
+"""Damaged records: the metrics and every small document, cut short, with flipped bits, edited, or from another run."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -14,11 +14,11 @@ NAMED_BY = {
     METRICS: r"metrics\.jsonl",
     "experiment.json": r"experiment\.json|belongs to (another )?run|of another run",
 }
-"""What a message must name for the damage of a file; the name of the file otherwise."""
+"""Patterns that a message about a damaged file must match; by default, the name of the file."""
 
 
 def documents(lab: Lab) -> list[str]:
-    """Return the small documents of the specimen, whatever they are."""
+    """Return the names of all small documents of the specimen."""
     found = [path.relative_to(lab.run) for path in lab.run.rglob("*.json*") if path.name != METRICS]
     return sorted(map(str, found))
 
@@ -33,13 +33,13 @@ def faults(lab: Lab) -> Iterator[Row]:
         yield row(f"{name} cut short", read_each(lab, name, cuts))
         bits = lab.random.sample(range(8 * len(content)), min(8 * len(content), 25 if lab.small else 1_500))
         yield row(f"{name} with a flipped bit", read_each(lab, name, ((f"bit {b}", flipped(content, b)) for b in bits)))
-        yield row(f"{name} with another content", read_each(lab, name, contents(lab, name)))
+        yield row(f"{name} with other content", read_each(lab, name, contents(lab, name)))
     yield row(f"{METRICS} with edited rows", read_each(lab, METRICS, edited(lab)))
-    yield row("a record that is no file, or is missing", no_file(lab))
+    yield row("a record that is missing or not a regular file", no_file(lab))
 
 
 def read_each(lab: Lab, name: str, contents: Iterable[tuple[str, bytes]]) -> Iterator[Trial]:
-    """Read the run with each content in the place of the record."""
+    """Read the run with each content in place of the record."""
     whole = name == "experiment.json"  # checkpoints are read as well, as they depend on the configuration
     readers = EVERYTHING if whole else RECORDS
     intact = lab.reading if whole else read(lab.run, RECORDS)
@@ -51,7 +51,7 @@ def read_each(lab: Lab, name: str, contents: Iterable[tuple[str, bytes]]) -> Ite
 
 
 def contents(lab: Lab, name: str) -> Iterator[tuple[str, bytes]]:
-    """Yield documents of other shapes: other JSON, huge numbers in every field, deep nesting, another run's."""
+    """Yield documents of other shapes: other JSON, huge numbers in every field, deep nesting, or from another run."""
     whole = (lab.run / name).read_bytes()
     big = b"9" * 400
     yield from {
@@ -88,7 +88,7 @@ def edited(lab: Lab) -> Iterator[tuple[str, bytes]]:
             "repeated": [line, line],
             "removed": [],
             "torn": [line[: len(line) // 2] + b"\n"],
-            "torn and merged": [line[: len(line) // 2]],
+            "cut and merged with the next": [line[: len(line) // 2]],
             "empty": [b"\n"],
             "another run's": theirs[place : place + 1],
             "moved to the end": [],
@@ -118,7 +118,7 @@ def one_more(found: re.Match[bytes]) -> bytes:
 
 
 def no_file(lab: Lab) -> Iterator[Trial]:
-    """Put a directory, a pipe or a device in the place of a record, or remove it."""
+    """Replace a record by a directory, a pipe, or a device, or remove it."""
     import os
     import shutil
 
@@ -127,7 +127,7 @@ def no_file(lab: Lab) -> Iterator[Trial]:
         for fault, put in {
             "removed": lambda path: None,
             "a directory": Path.mkdir,
-            "a pipe that nobody writes": os.mkfifo,
+            "a pipe without a writer": os.mkfifo,
             "a link to /dev/zero": lambda path: path.symlink_to("/dev/zero"),
             "a link to itself": lambda path: path.symlink_to(path),
         }.items():

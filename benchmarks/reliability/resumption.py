@@ -1,4 +1,4 @@
-"""Resume states without one of their components: the continuation differs or is refused, never wrong in silence."""
+"""Resume states that lack one component: continuing is refused, and the message names the component."""
 
 import shutil
 import warnings
@@ -26,14 +26,14 @@ VARIANTS = {
 
 
 def faults(lab: Lab) -> Iterator[Row]:
-    """Drop every component of a resume state, and continue unchanged states to the same bytes."""
+    """Remove every component of a resume state in turn; intact states must continue to the same bytes."""
     for name, experiment in VARIANTS.items():
         trials = [*dropped(lab.folder / name.replace(" ", "-"), experiment, lab)]
         yield row(f"a component of the resume state is missing ({name})", trials)
 
 
 def dropped(folder: Path, experiment: Experiment, lab: Lab) -> Iterator[Trial]:
-    """Continue a run from its state, whole and without each component."""
+    """Continue a run from its intact state, and from the state without each component."""
     whole = written(train(experiment, folder / "whole", device="cpu").path)
     train_until(folder / "start", AT, experiment)
     saved = RunDirectory.open(folder / "start").resume.load()
@@ -44,7 +44,7 @@ def dropped(folder: Path, experiment: Experiment, lab: Lab) -> Iterator[Trial]:
 
 
 def continued(folder: Path, experiment: Experiment, saved: Resume, whole: dict[str, bytes], name: str) -> Trial:
-    """Continue without a component, which must be refused by its name; without a name, the bytes must be equal."""
+    """Continue without the component ``name``, which must be refused; with "", the bytes must be equal."""
     path = folder / "continued"
     shutil.copytree(folder / "start", path)
     tensors = {key: value for key, value in saved.tensors.items() if key != name}

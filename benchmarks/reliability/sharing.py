@@ -22,7 +22,7 @@ ENDLESS = replace(LONG, steps=100_000)
 
 
 def faults(lab: Lab) -> Iterator[Row]:
-    """Let processes meet on one run directory."""
+    """Run several processes on one run directory."""
     yield row("a second trainer, and kill -9 of the first", second(lab))
     yield row("a lock deleted during training", vanished(lab, "lock"))
     yield row("metrics.jsonl deleted during training", vanished(lab, "metrics.jsonl"))
@@ -32,7 +32,7 @@ def faults(lab: Lab) -> Iterator[Row]:
 
 
 def second(lab: Lab) -> Iterator[Trial]:
-    """Start a second trainer, which is refused in half a second; then kill the first, which frees the run."""
+    """Start a second trainer, which is refused within half a second; then kill the first, which frees the run."""
     for number in range(1 if lab.small else 10):
         folder, other = lab.folder / f"first-{number}", lab.folder / f"second-{number}"
         other.mkdir()
@@ -58,7 +58,7 @@ def second(lab: Lab) -> Iterator[Trial]:
 
 
 def vanished(lab: Lab, name: str) -> Iterator[Trial]:
-    """Delete a file of a run that trains: the trainer notices and says so, and no second trainer writes beside it."""
+    """Delete a file during training: the trainer reports it, and no second trainer can write to the run."""
     for number in range(1 if lab.small else 4):
         folder, other = lab.folder / f"vanished-{name}-{number}", lab.folder / f"beside-{name}-{number}"
         other.mkdir()
@@ -85,7 +85,7 @@ def vanished(lab: Lab, name: str) -> Iterator[Trial]:
 
 
 def beside(lab: Lab) -> Iterator[Trial]:
-    """Read everything while a run trains."""
+    """Read a run with every reader while it trains."""
     folder = lab.folder / "beside"
     dense = replace(TINY, steps=100 if lab.small else 1_500, save=SaveAt(every=5, dense_until=50, resume_every=7))
     command = started(folder, training(dense))
@@ -106,12 +106,12 @@ def beside(lab: Lab) -> Iterator[Trial]:
 
 
 def spoken_of(path: object) -> tuple[dict, dict]:
-    """Read the sentence about a run."""
+    """Read the sentence that summarizes a run."""
     return {}, {"sentence": Results.open(str(path)).sentence}
 
 
 def analyses(lab: Lab) -> Iterator[Trial]:
-    """Analyze one run by two commands at once: one is refused, or both give the same results."""
+    """Run two commands that analyze the same run at once: one is refused, or both give the same results."""
     words = ("analyze", "run", "--only", "performance,weight_norms")
     for _ in range(1 if lab.small else 5):
         folder = lab.copy("twice/run").parent

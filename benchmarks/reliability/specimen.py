@@ -39,7 +39,7 @@ ANALYSES = ("performance", "weight_norms", "logit_spectrum", "coset_scores")
 
 
 class StopAt:
-    """A logger that sends a signal to this process at an evaluation."""
+    """A logger that sends SIGTERM to this process at the evaluation of a step."""
 
     def __init__(self, step: int) -> None:
         self.step = step
@@ -52,13 +52,13 @@ class StopAt:
 
 @contextlib.contextmanager
 def stopped() -> Generator[None]:
-    """Expect the end that a signal causes."""
+    """Suppress the exception by which a signal, or an error of the package, ends the block."""
     with contextlib.suppress(SystemExit, KeyboardInterrupt, GrokinterpError):
         yield
 
 
 def train_until(path: Path, step: int, experiment: Experiment = TINY, **options: Any) -> None:
-    """Train until a SIGTERM at an evaluation; the state is saved."""
+    """Train until SIGTERM arrives at the evaluation of ``step``; the state is saved."""
     with stopped():
         train(experiment, path, device="cpu", loggers=[StopAt(step)], **options)
 
@@ -86,12 +86,12 @@ class Lab:
 
     @property
     def intact(self) -> Path:
-        """The specimen, which no trial touches."""
+        """The specimen, which no trial changes."""
         return self.folder / "intact"
 
     @property
     def other(self) -> Path:
-        """A run with another seed and the same settings otherwise."""
+        """A run that differs from the specimen only in its seed."""
         return self.folder / "other"
 
     def prepare(self) -> "Lab":
@@ -101,7 +101,7 @@ class Lab:
         return self
 
     def room(self, name: str) -> "Lab":
-        """Return a laboratory of its own for one family, with copies of the specimens."""
+        """Return a separate laboratory for one family of faults, with copies of the specimens."""
         folder = self.folder / name.lower().replace(" ", "-")
         for run in (self.intact, self.other):
             shutil.copytree(run, folder / run.name)
@@ -119,7 +119,7 @@ class Lab:
 
     @cached_property
     def reading(self) -> Reading:
-        """Everything that is read from the intact specimen."""
+        """The values and messages that all readers return for the intact specimen."""
         reading = read(self.run, EVERYTHING)
         assert not reading.tracebacks, reading.tracebacks
         return reading
@@ -131,7 +131,7 @@ class Lab:
         return Path(shutil.copytree(self.intact, path))
 
     def some(self, values: Any, full: int, small: int) -> list[Any]:
-        """Return at most this many values, evenly spread; all if there are fewer."""
+        """Return ``full`` evenly spaced values, or ``small`` at toy size; all values if there are fewer."""
         found, most = list(values), small if self.small else full
         if len(found) <= most:
             return found

@@ -31,7 +31,7 @@ def faults(lab: Lab) -> Iterator[Row]:
     yield row("INT, TERM, HUP, XCPU, USR1 during train: saved within a step, continued to the same bytes", stopped(lab))
     yield row("the same signals during analyze and report", [*ended(lab, ANALYZE), *ended(lab, REPORT)])
     yield row("HUP that is ignored at the start (nohup)", ignored(lab))
-    yield row("a killed run, told from a living one", told(lab))
+    yield row("the status of a killed run", killed_is_not_running(lab))
     yield row("a signal in the first moments of a command", early(lab))
 
 
@@ -76,7 +76,7 @@ def stopped(lab: Lab) -> Iterator[Trial]:
 
 
 def ended(lab: Lab, words: tuple[str, ...]) -> Iterator[Trial]:
-    """End a command with each signal at a random moment; the next one does all the work."""
+    """End a command with each signal at a random moment; running it again completes the work."""
     folder = lab.copy(f"{words[0]}/run").parent
     once = time.monotonic()
     assert run(folder, *words).code == 0
@@ -102,7 +102,7 @@ def ignore_hangup() -> None:
 
 
 def ignored(lab: Lab) -> Iterator[Trial]:
-    """Send SIGHUP to a training run that was started to ignore it: it goes on to its end."""
+    """Send SIGHUP to a training run that was started to ignore it: it continues to its last step."""
     for number in range(1 if lab.small else 5):
         folder = lab.folder / f"nohup-{number}"
         command = started(folder, training(LONG), prepare=ignore_hangup)
@@ -112,8 +112,8 @@ def ignored(lab: Lab) -> Iterator[Trial]:
         yield passed("HUP", good, f"exit code {done.code}: {done.text[-200:]}")
 
 
-def told(lab: Lab) -> Iterator[Trial]:
-    """Read a run while it trains, and again after it was killed: it must not be called running any more."""
+def killed_is_not_running(lab: Lab) -> Iterator[Trial]:
+    """Read a run while it trains, and again after it was killed: it must no longer be reported as running."""
     for number in range(1 if lab.small else 5):
         folder = lab.folder / f"living-{number}"
         command = started(folder, training(replace(LONG, steps=100_000)))
@@ -126,7 +126,7 @@ def told(lab: Lab) -> Iterator[Trial]:
 
 
 def sentence(path: Path) -> str:
-    """Return the sentence about a run."""
+    """Return the sentence that summarizes a run, or the error that prevents it."""
     try:
         return Results.open(path).sentence
     except GrokinterpError as error:
@@ -134,7 +134,7 @@ def sentence(path: Path) -> str:
 
 
 def early(lab: Lab) -> Iterator[Trial]:
-    """Send signals while the interpreter imports the package: no traceback, no output but one line."""
+    """Send signals while the interpreter imports the package: no traceback, and at most one line of output."""
     moments = (0.0, 0.1) if lab.small else (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8)
     commands = EARLY[:1] if lab.small else EARLY
     numbers = (signal.SIGINT, signal.SIGTERM) if lab.small else (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -151,7 +151,7 @@ def early(lab: Lab) -> Iterator[Trial]:
 
 
 def interrupted(folder: Path, words: list[str], number: int, moment: float) -> Ended:
-    """Send a signal to a command some time after Python begins to read the package."""
+    """Send a signal to a command ``moment`` seconds after Python begins to import the package."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(["", *sys.path]), "PYTHONUNBUFFERED": "1"}
     begun, begins = os.pipe()
     code = f"import os, runpy; os.write({begins}, b'x'); os.close({begins})"
@@ -176,5 +176,5 @@ def interrupted(folder: Path, words: list[str], number: int, moment: float) -> E
 
 
 def last_line(done: Ended) -> str:
-    """Return the last line of a command's standard error, or of its output."""
+    """Return the last line of a command's standard error, or of its standard output if there is none."""
     return next(iter(reversed([line for line in (done.out + done.err).splitlines() if line.strip()])), "")

@@ -1,4 +1,4 @@
-"""Damaged results of analyses (netCDF): every bit of a header, data, lengths, foreign files."""
+"""Damaged results of analyses (netCDF): flipped bits in headers and data, shortened files, foreign files."""
 
 import os
 import re
@@ -29,11 +29,11 @@ def faults(lab: Lab) -> Iterator[Row]:
     cuts = ((f"{n} bytes", content[:n]) for n in lab.some(range(len(content)), 1_000, 25))
     yield row("analysis/*.nc cut short", read_each(lab, cuts))
     yield row("analysis/*.nc replaced", read_each(lab, foreign(lab)))
-    yield row("analysis/*.nc that is no file", no_file(lab))
+    yield row("analysis/*.nc that is not a regular file", no_file(lab))
 
 
 def read_each(lab: Lab, contents: Iterable[tuple[str, bytes]]) -> Iterator[Trial]:
-    """Read the run with each content in the place of the result."""
+    """Read the run with each content in place of the result."""
     intact = read(lab.run, READERS)
     for fault, content in contents:
         with lab.damaged(FILE, content) as run:
@@ -58,12 +58,12 @@ def foreign(lab: Lab) -> Iterator[tuple[str, bytes]]:
 
 
 def no_file(lab: Lab) -> Iterator[Trial]:
-    """Put a directory, a pipe or a device in the place of a result, or beside it."""
+    """Put a directory, a pipe, or a device in place of a result, or beside it."""
     intact = read(lab.run, RECORDS)
     for place in (FILE, "analysis/extra.nc"):
         for fault, put in {
             "a directory": Path.mkdir,
-            "a pipe that nobody writes": os.mkfifo,
+            "a pipe without a writer": os.mkfifo,
             "a link to /dev/zero": lambda path: path.symlink_to("/dev/zero"),
             "a link to itself": lambda path: path.symlink_to(path),
         }.items():

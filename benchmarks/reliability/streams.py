@@ -1,4 +1,4 @@
-"""Outputs that cannot be written: closed pipes, full devices, closed descriptors, encodings without the letters."""
+"""Outputs that cannot be written: closed pipes, full devices, closed descriptors, encodings that lack characters."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ COMMANDS = {
 
 
 def closed_pipe(*descriptors: int) -> None:
-    """Make outputs pipes that nobody reads."""
+    """Replace outputs by pipes without a reader."""
     reader, writer = os.pipe()
     os.close(reader)
     for descriptor in descriptors:
@@ -36,7 +36,7 @@ def closed_pipe(*descriptors: int) -> None:
 
 
 def full(*descriptors: int) -> None:
-    """Make outputs a device without room."""
+    """Replace outputs by a full device."""
     device = os.open("/dev/full", os.O_WRONLY)
     for descriptor in descriptors:
         os.dup2(device, descriptor)
@@ -68,7 +68,7 @@ def faults(lab: Lab) -> Iterator[Row]:
 
 
 def fresh(lab: Lab, words: list[str]) -> Path:
-    """Return a folder with a copy of the specimen, unless the command makes it."""
+    """Return a new folder for a command, with a copy of the specimen unless the command creates a run."""
     folder = lab.folder / "streams"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -78,7 +78,7 @@ def fresh(lab: Lab, words: list[str]) -> Path:
 
 
 def undisturbed(lab: Lab, words: list[str]) -> tuple[int | None, dict[str, bytes]]:
-    """Return the exit code of a command, and what it leaves."""
+    """Return the exit code of an undisturbed command, and the files that it leaves."""
     folder = fresh(lab, words)
     return run(folder, *words).code, left(folder)
 
@@ -86,7 +86,7 @@ def undisturbed(lab: Lab, words: list[str]) -> tuple[int | None, dict[str, bytes
 def one(
     lab: Lab, name: str, words: list[str], quiet: tuple[int | None, dict[str, bytes]], prepare: Callable, encoding: str
 ) -> Trial:
-    """Run a command with a disturbed output: its files are the same; if its output is lost, its exit code says so."""
+    """Run a command with a disturbed output: its files are the same, and its exit code shows if output was lost."""
     folder = fresh(lab, words)
     done = run(folder, *words, prepare=prepare, encoding=encoding)
     if "Traceback" in done.text:

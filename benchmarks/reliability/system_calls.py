@@ -1,4 +1,4 @@
-"""A save that is killed, or fails, at each of its system calls, traced by strace; the naive writer is the control."""
+"""A save that is killed or fails at each of its system calls, by strace; a naive writer is the control."""
 
 import os
 import re
@@ -73,7 +73,7 @@ def tensors(step: int) -> dict[str, torch.Tensor]:
 
 
 def make_template(folder: Path) -> Path:
-    """Create a run with checkpoints 0 and 100, resume states 100 and 200, a status and two rows; payloads beside it."""
+    """Create a run with checkpoints 0 and 100, resume states 100 and 200, a status, and two rows, and the payloads."""
     run = RunDirectory.create(folder / "run", {"name": "crash", "seed": 0}, {"threads": 1})
     with run.lock() as held:
         for step in (0, 100):
@@ -94,7 +94,7 @@ def command(kind: str, run: Path, template: Path) -> list[str]:
 
 
 def traced(kind: str, template: Path, run: Path, fault: str = "") -> Traced:
-    """Save once into a copy of the template under strace, with one fault injected."""
+    """Save once into a copy of the template under strace, which injects ``fault``."""
     shutil.copytree(template / "run", run)
     log = run.with_suffix(".strace")
     options = ["-e", f"inject={fault}"] if fault else []
@@ -107,7 +107,7 @@ def traced(kind: str, template: Path, run: Path, fault: str = "") -> Traced:
 
 
 def points(trace: str) -> list[Point]:
-    """Return every system call between the two marks, numbered as strace counts."""
+    """Return every system call between the two marks, numbered as strace numbers them."""
     counts: dict[str, int] = {}
     found, saving = [], False
     for call in re.finditer(r"^\d+\s+(\w+)\((.*)$", trace, flags=re.MULTILINE):
@@ -150,7 +150,7 @@ def inject(kind: str, template: Path, folder: Path, *, most: int | None = None) 
 
 
 def what_is_wrong(kind: str, template: Path, path: Path, code: int, err: str, fault: str) -> str:
-    """Return what a fault damaged: nothing may be torn, and the next save must work."""
+    """Return a line on the damage after a fault, or "": no file may be incomplete, and the next save must work."""
     if "SIGKILL" not in fault:
         line = err.strip()
         failed_clearly = code == 2 and line.count("\n") == 0 and str(path) in line and fault[6:] in line
@@ -181,7 +181,7 @@ def what_is_wrong(kind: str, template: Path, path: Path, code: int, err: str, fa
 
 
 def next_save(run: RunDirectory) -> str:
-    """Save again as the next process would; return the failure."""
+    """Save again as the next process would, and return a line if that fails."""
     with run.lock() as held:
         if leftovers := [path for path in run.path.rglob("*") if is_leftover(path.name)]:
             return f"leftovers {leftovers}"

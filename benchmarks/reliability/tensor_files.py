@@ -1,4 +1,4 @@
-"""Damaged checkpoints and resume states: cut, flipped, foreign, and of another run."""
+"""Damaged checkpoints and resume states: cut short, with flipped bits, foreign, and from another run."""
 
 import io
 import os
@@ -32,13 +32,13 @@ def faults(lab: Lab) -> Iterator[Row]:
         bits = lab.random.sample(range(8 * len(content)), 40 if lab.small else 2_000)
         yield row(f"{kind} with a flipped bit", read_each(lab, name, ((f"bit {b}", flipped(content, b)) for b in bits)))
         yield row(f"{kind} replaced by a foreign file", read_each(lab, name, foreign(lab, name)))
-        yield row(f"{kind} replaced by what is no file", [*unreadable(lab, name)])
+        yield row(f"{kind} replaced by a directory, pipe, device, link or huge file", [*unreadable(lab, name)])
     yield row("analysis of a run with a damaged checkpoint", analyzed(lab, middle))
     yield row("continuation with a damaged newest resume state", continued(lab))
 
 
 def read_each(lab: Lab, name: Path, contents: Iterable[tuple[str, bytes]]) -> Iterator[Trial]:
-    """Read the run with each content in the place of the file."""
+    """Read the run with each content in place of the file."""
     intact = lab.reading
     if name.parts[0] == "resume":  # the older state, which is used in place of a damaged one
         path = lab.copy("older")
@@ -52,7 +52,7 @@ def read_each(lab: Lab, name: Path, contents: Iterable[tuple[str, bytes]]) -> It
 
 
 def foreign(lab: Lab, name: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield contents that are not this file: formats, sizes, shapes, steps, runs."""
+    """Yield contents that do not belong in this file: other formats, sizes, shapes, steps, and runs."""
     run = RunDirectory.open(lab.run)
     step = int(name.stem.removeprefix("step_"))
     own = run.load_checkpoint(step).tensors if name.parts[0] == "checkpoints" else {}
@@ -91,7 +91,7 @@ def header(text: bytes) -> bytes:
 
 
 def unreadable(lab: Lab, name: Path) -> Iterator[Trial]:
-    """Put a directory, a pipe, a device, links and a huge file in the place of the file."""
+    """Put a directory, a pipe, a device, links, and a huge file in place of the file."""
 
     def huge(path: Path) -> None:
         with path.open("wb") as file:
@@ -101,11 +101,11 @@ def unreadable(lab: Lab, name: Path) -> Iterator[Trial]:
     others = {key: value for key, value in relevant.items() if key.startswith(("checkpoint ", "resume "))}
     for fault, put in {
         "a directory": Path.mkdir,
-        "a pipe that nobody writes": os.mkfifo,
+        "a pipe without a writer": os.mkfifo,
         "a link to /dev/zero": lambda path: path.symlink_to("/dev/zero"),
         "a link to itself": lambda path: path.symlink_to(path),
-        "a link to nothing": lambda path: path.symlink_to("nothing"),
-        "8 GiB of nothing": huge,
+        "a dangling link": lambda path: path.symlink_to("nothing"),
+        "8 GiB of zeros": huge,
     }.items():
         path = lab.copy("unreadable")
         (path / name).unlink()
@@ -117,7 +117,7 @@ def unreadable(lab: Lab, name: Path) -> Iterator[Trial]:
 
 
 def analyzed(lab: Lab, name: Path) -> Iterator[Trial]:
-    """Analyze the run with a damaged checkpoint: the step is skipped and named, the others are unchanged."""
+    """Analyze the run with a damaged checkpoint: its step is skipped and named; other steps are unchanged."""
     content = (lab.run / name).read_bytes()
     step = int(name.stem.removeprefix("step_"))
     whole = Results.open(lab.intact).analyses["performance"]

@@ -1,4 +1,4 @@
-"""Control characters in everything that is read from a file: they never reach the terminal."""
+"""Control characters in texts from files and arguments: they must never reach the terminal."""
 
 import json
 import re
@@ -17,13 +17,13 @@ CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def faults(lab: Lab) -> Iterator[Row]:
-    """Put control characters into every text of a run and of foreign files, and print them by every command."""
+    """Put control characters into every text of a run and of foreign files, and run every command that prints them."""
     yield row("control characters in the texts of a run", texts(lab))
     yield row("control characters in foreign files and arguments", foreign(lab))
 
 
 def poisoned(value: object) -> object:
-    """Return a JSON value with control characters in each of its texts, values and keys apart."""
+    """Return a JSON value with control characters in each of its string values; keys are unchanged."""
     if isinstance(value, dict):
         return {key: poisoned(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -48,7 +48,7 @@ def not_defined(path: Path) -> None:
 
 
 def experiment(path: Path) -> None:
-    """Poison the name of the run, which its identity does not depend on."""
+    """Poison the name of the run, on which the run id does not depend."""
     content = json.loads((path / "experiment.json").read_text())
     (path / "experiment.json").write_text(json.dumps(content | {"name": f"name{ESCAPE}"}))
 
@@ -90,7 +90,7 @@ def texts(lab: Lab) -> Iterator[Trial]:
 
 
 def printed(fault: str, done: Ended) -> Trial:
-    """Return whether the output of a command is free of control characters and tracebacks."""
+    """Return the trial of a command whose output must not contain control characters or tracebacks."""
     last = (done.err or done.out).strip().splitlines()[-1:]
     if "Traceback" in done.text:
         return Trial(fault, End.TRACEBACK, "".join(last)[:200])

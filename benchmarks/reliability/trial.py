@@ -9,9 +9,9 @@ from typing import NamedTuple
 class End(Enum):
     """How a trial ended; the first two are survived faults.
 
-    ``EQUAL``: every number equals that of the intact run, and the work was done. ``NAMED``: something is missing or
-    was refused, and one line names it. ``SILENT``: a number is wrong or missing, work is lost, or a process hangs,
-    without a line that names it. ``TRACEBACK``: an exception that is not a one-line error.
+    ``EQUAL``: every number equals that of the intact run, and the work was done. ``NAMED``: a part is missing or was
+    refused, and one line names it. ``SILENT``: a number is wrong or missing, work is lost, or a process hangs, and no
+    line reports it. ``TRACEBACK``: an exception that is not a one-line error.
     """
 
     EQUAL = "equal"
@@ -51,7 +51,7 @@ class Row(NamedTuple):
 
     @property
     def example(self) -> str:
-        """The most frequent line, up to its numbers, preferably of a named fault."""
+        """The most frequent line, ignoring the numbers in it, preferably from a fault that was named."""
         lines = [trial.said for trial in self.trials if trial.end is End.NAMED and trial.said]
         lines = lines or [trial.said for trial in self.trials if trial.said]
         kinds = [re.sub(r"[0-9a-f]{6,}|\d+", "#", line) for line in lines]
@@ -64,12 +64,12 @@ def row(fault: str, trials: Iterable[Trial], skipped: str = "") -> Row:
 
 
 def passed(fault: str, holds: bool, otherwise: str) -> Trial:
-    """Return a trial that ended as if there had been no fault, or else silently, with the explanation ``otherwise``."""
+    """Return a trial that ended as ``EQUAL`` if ``holds``, and otherwise as ``SILENT`` with a line."""
     return Trial(fault, End.EQUAL) if holds else Trial(fault, End.SILENT, otherwise)
 
 
 def spoken(fault: str, text: str, *words: str, code: int | None = None) -> Trial:
-    """Return the trial of a command that had to refuse: one line of output with these words, and exit code 2."""
+    """Return the trial of a command that must be refused: one line of output with these words, and exit code 2."""
     lines = [line for line in text.splitlines() if line.strip()]
     if any("Traceback" in line for line in lines):
         return Trial(fault, End.TRACEBACK, lines[-1])
