@@ -71,7 +71,7 @@ def damaged(lab: Lab, top: Path) -> Iterator[Trial]:
             "a flipped bit": flipped(whole, 4 * len(whole)),
             "removed": None,
         }
-        for fault in lab.some(contents, 9, 1):
+        for fault in lab.some(contents, 2, 1):
             done, league = again(lab, top, fault, name, contents[fault])
             yield verdict(f"{name.name}: {fault}", done, league, before, place)
 
@@ -116,7 +116,7 @@ def records(lab: Lab, top: Path) -> Iterator[Trial]:
             "depth": b'{"a":' * 100_000,
             "shapes": b'{"base": {}, "refused": {}, "runs": [1], "sessions": [1, {"steps": "x"}]}',
         }
-        for fault in lab.some(contents, 99, 1):
+        for fault in lab.some(contents, 4, 1):
             done, league = again(lab, top, fault, Path(name), contents[fault])
             trial = verdict(f"{name}: {fault}", done, league, before, Path(name).parent)
             line = next((line for line in done.text.splitlines() if Path(name).name in line), "")

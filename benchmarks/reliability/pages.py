@@ -1,9 +1,8 @@
 """Texts that could run as code in a page: a real browser must show them, run nothing, and request nothing."""
 
 import json
-import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +44,9 @@ PAYLOADS = (
     "<style>*{display:none}</style>",
     "<math><mtext></mtext></math>",
 )
+PAGE = 6
+"""The number of payloads in a report."""
+
 BROWSER, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
@@ -61,7 +63,7 @@ def faults(lab: Lab) -> Iterator[Row]:
         return
     browser = opened(lab.folder / "profile")
     try:
-        yield row(name, [injected(lab, browser, payload) for payload in PAYLOADS])
+        yield row(name, [*injected(lab, browser)])
     finally:
         browser.quit()
 
@@ -79,31 +81,32 @@ def opened(profile: Path) -> Any:
     return webdriver.Chrome(options=options, service=Service(str(DRIVER)))
 
 
-def injected(lab: Lab, browser: Any, payload: str) -> Trial:
-    """Create a run with a payload in every text, write its report, and open the report."""
-    path = lab.folder / "injected"
-    run = RunDirectory.create(
-        path, {"name": payload, "task": {payload: payload}, "model": {"kind": payload}}, {payload: payload}
-    )
+def injected(lab: Lab, browser: Any) -> Iterator[Trial]:
+    """Write a report with some payloads in every text of a run, and open it."""
+    for first in range(0, len(PAYLOADS), PAGE):
+        some = PAYLOADS[first : first + PAGE]
+        end, said = End.EQUAL, ""
+        try:
+            said = shown(browser, write_report(poisoned(lab.folder / str(first), some), lab.folder / f"{first}.html"))
+            end = End.SILENT if said else End.EQUAL
+        except GrokinterpError as error:
+            end, said = End.NAMED, str(error)
+        except Exception as error:
+            end, said = End.TRACEBACK, f"{type(error).__name__}: {error}"
+        yield from (Trial(payload, end, said) for payload in some)
+
+
+def poisoned(path: Path, payloads: Sequence[str]) -> Path:
+    """Make a run with payloads in its name, keys, values, status and reasons."""
+    text, table = " ".join(payloads), dict(zip(payloads, payloads, strict=True))
+    run = RunDirectory.create(path, {"name": text, "task": table, "model": {"kind": text}}, table)
+    row = {"train_loss": 1.0, "test_loss": 2.0, "train_accuracy": 0.5, "test_accuracy": 0.1}
     with run.lock() as held:
         for step in range(0, 24, 2):
-            held.metrics.append(
-                {"step": step, "train_loss": 1.0, "test_loss": 2.0, "train_accuracy": 0.5, "test_accuracy": 0.1}
-            )
-        held.write_status({"status": "diverged", "step": 22, "why": payload})
-    write_not_defined(path, {payload: payload, "coset_scores": payload})
-    page = lab.folder / "page.html"
-    page.unlink(missing_ok=True)
-    try:
-        write_report(path, page)
-    except GrokinterpError as error:
-        return Trial(payload, End.NAMED, str(error))
-    except Exception as error:
-        return Trial(payload, End.TRACEBACK, f"{type(error).__name__}: {error}")
-    finally:
-        shutil.rmtree(path)
-    wrong = shown(browser, page)
-    return Trial(payload, End.SILENT if wrong else End.EQUAL, wrong)
+            held.metrics.append({"step": step, **row})
+        held.write_status({"status": "diverged", "step": 22, "why": text})
+    write_not_defined(path, table | {"coset_scores": text})
+    return path
 
 
 def shown(browser: Any, page: Path) -> str:

@@ -18,7 +18,7 @@ from grokinterp.errors import GrokinterpError
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["benchmarks.reliability.preloaded"])
 
-HANGS = 60.0
+HANGS = 200.0
 """Seconds after which a process counts as hanging."""
 
 Result = TypeVar("Result")
@@ -126,6 +126,7 @@ def become(
     prepare()
     sys.stdout = open(1, "w", encoding=encoding, closefd=False)  # noqa: SIM115 - for the rest of the process
     sys.stderr = open(2, "w", encoding=encoding, errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
+    sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr
     sys.argv = ["grokinterp", *words]
     os._exit(exit_code())
 
@@ -202,6 +203,6 @@ def address_space() -> int:
 def guarded(work: Callable[..., Result], *arguments: Any) -> Result | Hanging:
     """Return the result of a call that may hang or fill the memory, or ``Hanging`` with the reason if it does."""
     try:
-        return call(work, *arguments, seconds=10, gigabytes=2)
+        return call(work, *arguments, seconds=60, gigabytes=2)
     except Hanging as error:
         return error

@@ -17,10 +17,11 @@ import torch
 
 from benchmarks.reliability.readings import EVERYTHING, Reading, read
 from grokinterp.analysis import analyze
-from grokinterp.errors import GrokinterpError
 from grokinterp.experiment import Experiment, Optimization, SaveAt, Split
+from grokinterp.interrupt import Stopped
 from grokinterp.models import TransformerSpec
 from grokinterp.runs.completeness import mark_complete
+from grokinterp.storage import RunDirectory
 from grokinterp.tasks import ModularAddition
 from grokinterp.training import train
 
@@ -52,8 +53,8 @@ class StopAt:
 
 @contextlib.contextmanager
 def stopped() -> Generator[None]:
-    """Suppress the exception by which a signal, or an error of the package, ends the block."""
-    with contextlib.suppress(SystemExit, KeyboardInterrupt, GrokinterpError):
+    """Suppress the exception by which a signal ends the block."""
+    with contextlib.suppress(Stopped):
         yield
 
 
@@ -165,7 +166,13 @@ def shared_memory() -> Path | None:
 
 
 def written(path: Path) -> dict[str, bytes]:
-    """Return the files that training wrote: checkpoints, metrics, status, configuration, newest resume state."""
+    """Return what training wrote, and would write again, to the byte.
+
+    These are checkpoints, metrics, configuration, environment and the newest resume state; of the status, which states
+    the memory that was used, they are the status and the step; the record of continuations is left out.
+    """
     newest = sorted(path.glob("resume/*.safetensors"))[-1:]
-    files = [*path.glob("checkpoints/*.safetensors"), *newest, *path.glob("*.json*")]
-    return {str(file.relative_to(path)): file.read_bytes() for file in files}
+    files = [*path.glob("checkpoints/*.safetensors"), *newest, *path.glob("metrics.jsonl"), *path.glob("e*.json")]
+    found = {str(file.relative_to(path)): file.read_bytes() for file in files}
+    status = RunDirectory.open(path).status if (path / "experiment.json").exists() else {}
+    return found | {"status": f"{status.get('status')} at {status.get('step')}".encode()}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from grokinterp.errors import short
+from grokinterp.errors import RunDirectoryError, short, warn
 from grokinterp.storage import RunDirectory
 from grokinterp.storage.continuations import EXTERNAL, LOST, NEWEST, NONE_YET, OLDER
 
@@ -69,5 +69,12 @@ class Continuation(NamedTuple):
 
 
 def continuations_of(directory: RunDirectory) -> list[Continuation | None]:
-    """Return the continuations of a run in order; None for a damaged record. Raises RunDirectoryError."""
-    return [Continuation.of(record) for record in directory.continuations.read()]
+    """Return the continuations of a run in order; None for a damaged record, and a warning that names it."""
+    try:
+        found = [Continuation.of(record) for record in directory.continuations.read()]
+    except RunDirectoryError as error:
+        warn(error)
+        return [None]
+    if damaged := [str(number) for number, one in enumerate(found, 1) if one is None]:
+        warn(f"{directory.continuations.path}: damaged record{'s' * (len(damaged) > 1)} {', '.join(damaged)}")
+    return found

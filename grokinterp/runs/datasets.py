@@ -117,6 +117,9 @@ OUTSIDE = "defined_in"
 RUN_ID = "run_id"
 """Attribute with the run that was analyzed."""
 
+ANALYSIS = "analysis"
+"""Attribute with the name of the analysis, which is that of its file."""
+
 CHECKPOINTS = "checkpoint_digest"
 """Variable with the digest of the checkpoint of each step."""
 
@@ -132,7 +135,7 @@ def result_file(name: str) -> str:
 def write_analysis(run: Path, name: str, dataset: xr.Dataset) -> None:
     """Write or replace the results of one analysis, atomically."""
     make_directory(run / "analysis")
-    data = encode_dataset(dataset.assign_attrs({RUN_ID: RunDirectory(run).run_id}))
+    data = encode_dataset(dataset.assign_attrs({RUN_ID: RunDirectory(run).run_id, ANALYSIS: name}))
     write_atomic(run / result_file(name), data, replace=True)
 
 
@@ -192,6 +195,8 @@ def _read(run: RunDirectory, name: str) -> xr.Dataset:
     analyzed = dataset.attrs.pop(RUN_ID, None)
     if analyzed not in (None, run.run_id):  # files of earlier versions do not name their run
         raise ValueError(f"belongs to run {short(analyzed)}")
+    if (of := dataset.attrs.pop(ANALYSIS, name)) != name:
+        raise ValueError(f"holds the results of {short(of)}")
     if "step" not in dataset.indexes or dataset["step"].dtype.kind not in "iu":
         raise ValueError("no axis of steps")
     return dataset

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 from grokinterp.storage.files import MAX_DOCUMENT_BYTES, read_regular
@@ -13,7 +14,7 @@ from grokinterp.storage.files import MAX_DOCUMENT_BYTES, read_regular
 PACKAGE = Path(str(files("grokinterp")))
 CONFIGURED = ("tasks", "models")
 """Subpackages whose modules are selected by the configuration of a run, with or without an import statement."""
-
+PARSING = Lock()
 
 State = tuple[Path, int, int]
 """A file with its modification time and size."""
@@ -68,7 +69,13 @@ def without_wording(source: str | bytes) -> str:
     >>> without_wording('x = 1  # a comment')
     'x = 1'
     """
-    return ast.unparse(WithoutWording().visit(ast.parse(source)))
+    return ast.unparse(WithoutWording().visit(parsed(source)))
+
+
+def parsed(source: str | bytes) -> ast.Module:
+    """Return the syntax tree of Python code. Threads take turns: Python 3.11 fails if two of them parse at once."""
+    with PARSING:
+        return ast.parse(source)
 
 
 @cache
@@ -104,7 +111,7 @@ def names_of(path: Path, modified: int, size: int) -> tuple[tuple[Name, ...], di
     """
     package = path.parent.relative_to(root_of(path)).parts
     always, lazy = [], {}
-    for node, checking in statements(ast.parse(read_regular(path, limit=MAX_DOCUMENT_BYTES))):
+    for node, checking in statements(parsed(read_regular(path, limit=MAX_DOCUMENT_BYTES))):
         names = [name for name in imported_by(node, package) if is_of(name.module, "grokinterp", *package[:1])]
         if checking:
             lazy |= {name.name: name for name in names}

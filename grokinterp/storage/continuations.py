@@ -38,6 +38,8 @@ class Continuations:
             RunDirectoryError: if the file cannot be read.
         """
         lines = self._content().split(b"\n")
+        if lines == [b""] and self.path.exists():  # an empty file is never written
+            return [None]
         return [self._record(number, line) for number, line in enumerate(lines, 1) if line or number < len(lines)]
 
     def _record(self, number: int, line: bytes) -> dict[str, Any] | None:
