@@ -54,17 +54,20 @@ class ResumeStore:
         """Return the steps of all generations, ascending."""
         return steps_in(self.directory)
 
-    def load(self, *, log_bytes: int | None = None) -> Resume | None:
+    def load(self, *, log_bytes: int | None = None, at_most: int | None = None) -> Resume | None:
         """Return the newest usable generation, naming the generations skipped, or None if there are none.
 
         Args:
             log_bytes: the length of the metrics log; a generation that needs a longer one is skipped.
+            at_most: the last step of a generation; newer ones are ignored.
 
         Raises:
             RunDirectoryError: if no existing generation is usable.
         """
         skipped: list[str] = []
         for step in reversed(self.steps()):
+            if at_most is not None and step > at_most:
+                continue
             try:
                 stored = self._read(step)
                 state = _state(stored, step)

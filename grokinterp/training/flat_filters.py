@@ -1,6 +1,6 @@
 """Gradient filters of several runs at once, with their memory."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 import torch
@@ -12,7 +12,7 @@ from grokinterp.optim import GradientFilter
 from grokinterp.optim.filter import Memory
 from grokinterp.optim.joined import joined
 from grokinterp.training.flat_optimizers import column
-from grokinterp.training.flat_weights import FlatWeights
+from grokinterp.training.flat_weights import FlatWeights, joined_row
 
 
 @final
@@ -75,13 +75,26 @@ class FlatFilters:
         parts = [[apply(memory, lambda views, i=i: views[i].clone()) for memory in rows] for i in self.weights.places]
         return dict(enumerate(parts)) if any(memory is not None for memory in self.memory) else {}
 
-    def load(self, saved: Sequence[tuple[float, dict[int, list[Memory]]]]) -> None:
-        """Restore the factor and the memory of every run, which all have seen equally many gradients."""
-        self.factors = [factor for factor, _ in saved]
+    def load(self, run: int, factor: float, saved: Mapping[int, list[Memory]]) -> None:
+        """Restore the factor and the memory of a run; all runs have seen equally many gradients."""
+        self.factors[run] = factor
         self.filters = self.boosted()
-        for i in range(len(self.memory)):
-            runs = [[memory[place][i] for place in self.weights.places] for _, memory in saved if memory]
-            self.memory[i] = together([together_in_row(parts) for parts in runs], torch.stack) if runs else None
+        for i, whole in enumerate(self.memory):
+            if saved:
+                row = together([saved[place][i] for place in self.weights.places], joined_row)
+                whole = apply(row, self.for_every_run) if whole is None else whole
+                self.memory[i] = together([whole, row], lambda both: with_row(both[0], run, both[1]))
+
+    def for_every_run(self, row: Float[Tensor, "weight"]) -> Float[Tensor, "run weight"]:
+        """Return zeros for every run."""
+        return row.new_zeros(len(self.given), *row.shape)
+
+
+def with_row(whole: Float[Tensor, "run weight"], run: int, row: Float[Tensor, "weight"]) -> Float[Tensor, "run weight"]:
+    """Return a copy of all rows with one of them replaced."""
+    changed = whole.clone()
+    changed[run] = row
+    return changed
 
 
 def apply(memory: Memory, change: Callable[[Any], Any]) -> Memory:
@@ -97,8 +110,3 @@ def together(memories: Sequence[Memory], join: Callable[[list[Tensor]], Tensor])
     if isinstance(first, list | tuple):
         return tuple(together(parts, join) for parts in zip(*memories, strict=True))
     return None if first is None else join(list(memories))
-
-
-def together_in_row(memories: Sequence[Memory]) -> Memory:
-    """Return the memories of all parameters of a run as one memory of its row of weights."""
-    return together(memories, lambda parts: torch.cat([part.reshape(-1) for part in parts]))

@@ -1,6 +1,6 @@
 """The weights of several runs of one model in a single buffer, with a leading run axis."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import final
 
 import torch
@@ -49,4 +49,9 @@ class FlatWeights:
 
 def flattened(model: Model) -> Float[Tensor, "weight"]:
     """Return a copy of all parameters as a vector."""
-    return torch.cat([weight.detach().reshape(-1) for weight in model.parameters()])
+    return joined_row([weight.detach() for weight in model.parameters()])
+
+
+def joined_row(parameters: Iterable[Tensor]) -> Float[Tensor, "weight"]:
+    """Return tensors of the shapes of all parameters as a vector."""
+    return torch.cat([part.reshape(-1) for part in parameters])

@@ -12,14 +12,14 @@ from grokinterp.experiment.problem import Problem
 from grokinterp.losses import exact_losses
 from grokinterp.models import Model, Readout, ReadoutInputs, ReadoutProgram
 from grokinterp.training.answers import answers_of
-from grokinterp.training.step import Step
+from grokinterp.training.run_step import RunStep
 
 Score = tuple[Float[Tensor, ""], Float[Tensor, ""]]
 """Mean loss and accuracy."""
 
 
 @torch.no_grad()
-def measure(step: Step, model: Model, problem: Problem) -> dict[str, Tensor]:
+def measure(step: RunStep, model: Model, problem: Problem) -> dict[str, Tensor]:
     """Return metrics as scalars at the weights for which ``step.gradients()`` was just computed.
 
     Losses are means of the training loss, evaluated in float64 on the float32 logits. All values on training examples,
@@ -70,7 +70,7 @@ def part_score(model: Model, readout: Callable[[ReadoutInputs], Readout], proble
     return weighted_mean(losses, counts), weighted_mean(accuracies, counts)
 
 
-def training_scores(step: Step, problem: Problem) -> tuple[dict[str, Tensor], Int[Tensor, "train"]]:
+def training_scores(step: RunStep, problem: Problem) -> tuple[dict[str, Tensor], Int[Tensor, "train"]]:
     """Return loss, accuracy and logit statistics on the training set, and the answers."""
     labels = problem.parts["train"].labels.split(step.model.evaluated_at_once)
     found, given = [], []
@@ -144,7 +144,7 @@ def row(step: int, measured: Mapping[str, Tensor]) -> dict[str, Any]:
     return {"step": step, **scalars, "weight_norm_of": norms}
 
 
-def settings(step: Step, at: int) -> dict[str, float | int]:
+def settings(step: RunStep, at: int) -> dict[str, float | int]:
     """Return the settings of the update from step ``at``."""
     rates = step.rates
     found: dict[str, float | int] = {

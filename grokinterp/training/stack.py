@@ -1,6 +1,6 @@
 """The optimizer steps of several runs as one program, with a leading run axis."""
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import asdict, fields
 from typing import Any, NamedTuple, final
 
@@ -18,7 +18,7 @@ from grokinterp.training.answers import Answers, answers_of
 from grokinterp.training.batches import Batches
 from grokinterp.training.flat_filters import FlatFilters
 from grokinterp.training.flat_optimizers import column, flat_optimizer
-from grokinterp.training.flat_weights import FlatWeights
+from grokinterp.training.flat_weights import FlatWeights, joined_row
 from grokinterp.training.packing import Packed, pack, unpack
 from grokinterp.training.rates import Rates
 
@@ -118,35 +118,6 @@ class Stack:
         for run in self.runs:
             run.seen += 0 if run.batch is None else len(run.batch)
 
-    @torch.no_grad()
-    def load_states(self, saved: Sequence[tuple[Any, Mapping[str, Tensor]]], step: int) -> None:
-        """Continue at ``step`` from the weights and the ``Run.state`` of every run.
-
-        Raises KeyError if a part is missing.
-
-        Args:
-            saved: for each run, the plan of its state, and its tensors, which include the parameters by name.
-            step: the step at which all of them were saved.
-        """
-        states = [unpack(plan, dict(tensors)) for plan, tensors in saved]
-        self.weights.values.copy_(self.rows([[tensors[name] for name in self.weights.names] for _, tensors in saved]))
-        optimizers = [state["optimizer"] for state in states]
-        for name, moment in self.optimizer.state.items():
-            moment.copy_(self.rows([[one["state"][i][name] for i in self.weights.places] for one in optimizers]))
-        self.optimizer.steps.fill_(step)
-        if self.optimizations[0].filters:
-            self.filters.load([(one["filters"]["boost"], one["filters"]["memory"]) for one in optimizers])
-        if self.averages is not None:
-            self.averages.copy_(self.rows([state["averaged"] for state in states]))
-        for run, state in zip(self.runs, states, strict=True):
-            run.rates.load(state["rates"])
-            run.seen = state["seen"]
-        self.applied.fill_(step)
-
-    def rows(self, parameters: Sequence[Sequence[Tensor]]) -> Float[Tensor, "run weight"]:
-        """Return tensors of the shapes of the parameters of every run as rows."""
-        return torch.stack([torch.cat([one.reshape(-1) for one in run]) for run in parameters]).to(self.device)
-
     def are_finite(self) -> Bool[Tensor, "run"]:
         """Return whether loss and gradient of each run are finite at the current weights."""
         return torch.isfinite(self.losses) & torch.isfinite(self.gradient_norms)
@@ -183,6 +154,10 @@ class Run:
     def boost(self, factor: float) -> None:
         """Multiply every λ of the filters by a factor from now on."""
         self.stack.filters.boost(self.place, factor)
+
+    def freeze(self) -> None:
+        """Keep the weights and moments of this run from now on."""
+        self.stack.held[self.place] = True
 
     def let_in(self, step: int) -> int:
         """Return the number of training examples, which no curriculum restricts."""
@@ -240,6 +215,22 @@ class Run:
         averaged = None if self.averaged is None else [one.clone() for one in self.averaged]
         state = {"optimizer": saved, "averaged": averaged, "order": None}
         return pack({**state, "seen": self.seen, "rates": self.rates.state}, "step")
+
+    @torch.no_grad()
+    def load_state(self, plan: Any, tensors: dict[str, Tensor], step: int) -> None:
+        """Continue at ``step`` from ``state``. Raises KeyError if a tensor or a value is missing."""
+        state, stack, place = unpack(plan, tensors), self.stack, self.place
+        optimizer, places = state["optimizer"], stack.weights.places
+        for name, moment in stack.optimizer.state.items():
+            moment[place] = joined_row([optimizer["state"][i][name] for i in places])
+        stack.optimizer.steps[place] = step
+        if self.optimization.filters:
+            stack.filters.load(place, optimizer["filters"]["boost"], optimizer["filters"]["memory"])
+        if stack.averages is not None:
+            stack.averages[place] = joined_row(state["averaged"])
+        self.rates.load(state["rates"])
+        self.seen = state["seen"]
+        stack.applied[place] = step
 
 
 def stacked_examples(members: Sequence[Member]) -> tuple[ReadoutInputs, Int[Tensor, "run example"]]:

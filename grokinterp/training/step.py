@@ -114,6 +114,10 @@ class Step:
         """Multiply every λ of the filters by a factor from now on."""
         filters_of(self.optimizer).boost(factor)
 
+    def freeze(self) -> None:
+        """Keep the weights and moments from now on."""
+        self.held.fill_(1)
+
     def let_in(self, step: int) -> int:
         """Return the number of training examples that the curriculum admits."""
         return self.optimization.curriculum.count(step, len(self.labels))

@@ -89,7 +89,9 @@ def test_every_optimization_trains_in_a_stack_as_alone_also_when_resumed(name):
     resumed = Stack(members(runs))
     saved = [run.state() for run in stack.runs]
     weights = [{name: one.clone() for name, one in run.model.state_dict().items()} for run in stack.runs]
-    resumed.load_states([(plan, tensors | of) for (tensors, plan), of in zip(saved, weights, strict=True)], 4)
+    for run, (tensors, plan), of in zip(resumed.runs, saved, weights, strict=True):
+        run.model.load_state_dict(of)
+        run.load_state(plan, tensors, 4)
     for step in (stack, resumed):
         take(step, 4, STEPS)
     assert torch.equal(stack.weights.values, resumed.weights.values)
@@ -108,7 +110,7 @@ def test_a_run_that_diverges_or_is_frozen_touches_no_other():
     stack, alone = Stack(members(runs)), single(members(runs)[2])
     with torch.no_grad():
         next(stack.runs[0].model.parameters()).fill_(torch.nan)
-    stack.held[1] = True
+    stack.runs[1].freeze()
     before = [[one.clone() for one in run.model.parameters()] for run in stack.runs]
     take(stack, 0, STEPS)
     take(alone, 0, STEPS)
