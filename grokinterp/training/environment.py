@@ -32,7 +32,7 @@ def choose_device(name: str) -> "torch.device":
 
 
 def describe(device: "torch.device") -> dict[str, Any]:
-    """Return versions, device and thread count; a continuation is bit-identical only if they are equal."""
+    """Return versions, device, threads and runs in a stack; a continuation is bit-identical only if they are equal."""
     on_gpu = device.type == "cuda"
     return {
         "grokinterp": __version__,
@@ -44,6 +44,7 @@ def describe(device: "torch.device") -> dict[str, Any]:
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "device": torch.cuda.get_device_name(device) if on_gpu else "cpu",
         "threads": torch.get_num_threads(),
+        "stack": None,
     }
 
 

@@ -45,6 +45,12 @@ class FlatFilters:
         self.factors[run] *= factor
         self.filters = self.boosted()
 
+    def keep(self, places: Sequence[int], weights: FlatWeights) -> None:
+        """Keep the filters of some of the runs, whose weights are now in another buffer."""
+        self.given, self.factors = [self.given[i] for i in places], [self.factors[i] for i in places]
+        self.weights, self.memory = weights, [apply(memory, lambda rows: rows[list(places)]) for memory in self.memory]
+        self.filters = self.boosted()
+
     def gain(self, run: int) -> float:
         """Return the factor by which all filters together multiply a constant gradient of a run."""
         gain = 1.0

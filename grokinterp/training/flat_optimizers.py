@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import ClassVar, final
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from grokinterp.experiment import Optimization
@@ -23,10 +23,16 @@ class FlatOptimizer(ABC):
     counts: ClassVar[bool]
     """Whether that state contains the number of steps."""
 
-    def __init__(self, weights: Float[Tensor, "run weight"]) -> None:
-        self.weights = weights
+    def __init__(self, weights: Float[Tensor, "run weight"], columns: dict[str, PerRun]) -> None:
+        self.weights, self.columns = weights, columns
         self.state = {name: torch.zeros_like(weights) for name in self.moments}
         self.steps = torch.zeros(len(weights), 1, dtype=weights.dtype, device=weights.device)
+
+    def keep(self, rows: Int[Tensor, "kept"], weights: Float[Tensor, "kept weight"]) -> None:
+        """Keep the settings and moments of some of the runs, whose weights are now in another buffer."""
+        self.weights, self.steps = weights, self.steps[rows]
+        self.columns = {name: values[rows] for name, values in self.columns.items()}
+        self.state = {name: moment[rows] for name, moment in self.state.items()}
 
     @abstractmethod
     def step(
@@ -46,10 +52,9 @@ class FlatAdam(FlatOptimizer):
     counts = True
 
     def __init__(self, weights: Float[Tensor, "run weight"], of: Sequence[Optimization]) -> None:
-        super().__init__(weights)
+        betas = {f"beta{i + 1}": column([one.betas[i] for one in of], weights) for i in (0, 1)}
+        super().__init__(weights, betas | {"eps": column([one.eps for one in of], weights)})
         self.decoupled = of[0].optimizer == "adamw"
-        self.beta1, self.beta2 = (column([one.betas[i] for one in of], weights) for i in (0, 1))
-        self.eps = column([one.eps for one in of], weights)
 
     def step(
         self, gradient: Float[Tensor, "run weight"], lr: PerRun, weight_decay: PerRun, frozen: Bool[Tensor, "run 1"]
@@ -57,13 +62,14 @@ class FlatAdam(FlatOptimizer):
         if not self.decoupled:
             gradient = gradient + weight_decay * self.weights
         mean, square = self.state["exp_avg"], self.state["exp_avg_sq"]
-        mean.lerp_(gradient, torch.where(frozen, 0.0, 1 - self.beta1).expand_as(gradient))
-        square.lerp_(gradient * gradient, torch.where(frozen, 0.0, 1 - self.beta2).expand_as(gradient))
+        beta1, beta2, eps = (self.columns[name] for name in ("beta1", "beta2", "eps"))
+        mean.lerp_(gradient, torch.where(frozen, 0.0, 1 - beta1).expand_as(gradient))
+        square.lerp_(gradient * gradient, torch.where(frozen, 0.0, 1 - beta2).expand_as(gradient))
         self.steps += ~frozen
         if self.decoupled:
             self.weights.mul_(torch.where(frozen, 1.0, 1 - lr * weight_decay))
-        root = (square / (1 - self.beta2**self.steps)).sqrt_().add_(self.eps)
-        length = torch.where(frozen, 0.0, lr / (1 - self.beta1**self.steps))
+        root = (square / (1 - beta2**self.steps)).sqrt_().add_(eps)
+        length = torch.where(frozen, 0.0, lr / (1 - beta1**self.steps))
         self.weights.sub_(torch.where(frozen, 0.0, length * mean / root))
 
 
@@ -78,8 +84,7 @@ class FlatSGD(FlatOptimizer):
     counts = False
 
     def __init__(self, weights: Float[Tensor, "run weight"], of: Sequence[Optimization]) -> None:
-        super().__init__(weights)
-        self.momentum = column([one.momentum for one in of], weights)
+        super().__init__(weights, {"momentum": column([one.momentum for one in of], weights)})
         if not any(one.momentum for one in of):
             self.state = {}
 
@@ -88,7 +93,7 @@ class FlatSGD(FlatOptimizer):
     ) -> None:
         gradient = gradient + weight_decay * self.weights
         for moment in self.state.values():
-            gradient = moment.copy_(torch.where(frozen, moment, self.momentum * moment + gradient))
+            gradient = moment.copy_(torch.where(frozen, moment, self.columns["momentum"] * moment + gradient))
         self.steps += ~frozen
         self.weights.sub_(torch.where(frozen, 0.0, lr * gradient))
 

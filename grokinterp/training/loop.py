@@ -1,6 +1,7 @@
 """The training loop: train an experiment into a run directory."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from grokinterp.allocator import keep_freed_memory
@@ -19,7 +20,7 @@ from grokinterp.training.disk import require_disk
 from grokinterp.training.environment import choose_device, describe
 from grokinterp.training.loggers import Logger, finish_all
 from grokinterp.training.memory import MemoryUse, memory_errors_in_one_line, require_memory
-from grokinterp.training.stack import Stack
+from grokinterp.training.stack import Member, Stack, key_of
 from grokinterp.training.step import Step
 from grokinterp.training.writer import RunWriter
 
@@ -86,10 +87,62 @@ def train(
     return Trajectory.open(directory)
 
 
+def train_stack(
+    experiments: Sequence[Experiment], directories: Sequence[Path], *, device: str = "auto", progress: bool = False
+) -> None:
+    """Train experiments that fit together as one program, each into its own run directory.
+
+    Directories that contain a run are continued, all from the newest step at which every run has a resume state. A
+    continuation is bit-identical under the conditions of ``train`` if the same runs are in the stack. A run that
+    diverges or whose patience is exhausted ends, and the others go on.
+
+    Args:
+        experiments: the configurations, for all of which ``key_of`` is equal and not None.
+        directories: a new or empty directory, or an unfinished run, for every experiment.
+        device: auto, cpu or cuda.
+        progress: show a progress bar on standard error.
+
+    Raises:
+        ConfigError: if a configuration or the device cannot be used, or the experiments do not fit together.
+        RunDirectoryError: if a directory is not empty, is locked, or belongs to another configuration.
+    """
+    require(
+        len({key_of(one) for one in experiments} - {None}) == 1, "experiments", len(experiments), "must fit together"
+    )
+    chosen = choose_device(device)
+    environment = describe(chosen) | {"stack": len(experiments)}
+    runs = [
+        open_to_resume(directory, one)
+        if (directory / "experiment.json").exists()
+        else create(directory, one, environment)
+        for one, directory in zip(experiments, directories, strict=True)
+    ]
+    at = min(max(run.resume.steps(), default=0) for run in runs)
+    with ExitStack() as stack:
+        held = [stack.enter_context(run.lock()) for run in runs]
+        asked = stack.enter_context(deferred_signals())
+        stack.enter_context(computing(chosen, flush=True))
+        stack.enter_context(memory_errors_in_one_line(experiments[0], chosen))
+        problems = [Problem.of(one).to(chosen) for one in experiments]
+        program = Stack([member_of(one, problem) for one, problem in zip(experiments, problems, strict=True)])
+        writers = [
+            RunWriter.start(one, run, problem, step, environment, at=at)
+            for one, run, problem, step in zip(experiments, held, problems, program.runs, strict=True)
+        ]
+        drive(writers, program, asked, progress=progress)
+    asked.raise_if_asked()
+
+
+def member_of(experiment: Experiment, problem: Problem) -> Member:
+    """Return an experiment as a member of a stack, with its initial weights on the device of the problem."""
+    model, seed = experiment.build_model().to(problem.labels.device), experiment.split.data_seed(experiment.seed)
+    return Member(model, problem, experiment.optimization, seed, experiment.budget)
+
+
 def step_of(experiment: Experiment, problem: Problem) -> Step:
     """Return the step of an experiment, with its initial weights on the device of the problem."""
-    model, seed = experiment.build_model().to(problem.labels.device), experiment.split.data_seed(experiment.seed)
-    return Step(model, problem, experiment.optimization, seed=seed, steps=experiment.budget)
+    model, problem, optimization, seed, steps = member_of(experiment, problem)
+    return Step(model, problem, optimization, seed=seed, steps=steps)
 
 
 def drive(writers: Sequence[RunWriter], program: Step | Stack, asked: Interrupt, *, progress: bool) -> None:

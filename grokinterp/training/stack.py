@@ -64,11 +64,18 @@ class Stack:
         self.applied = torch.zeros(len(members), dtype=torch.float64, device=self.device)
         self.lr = torch.zeros(len(members), 1, device=self.device)  # in float32, as the rate of a single run
         self.weight_decay = torch.zeros_like(self.optimizer.steps)
+        self.losses = self.gradient_norms = torch.zeros(len(members), device=self.device)
         self.inputs, self.labels = stacked_examples(members)
         self.runs = [Run(self, i) for i in range(len(members))]
 
     def gradients(self, step: int) -> None:
-        """Compute losses, logits and gradients of this step's batches at the current weights."""
+        """Compute losses, logits and gradients of this step's batches at the current weights.
+
+        When half of the runs are frozen, the others go on without them.
+        """
+        active = [run.place for run in self.runs if not run.is_frozen]
+        if 0 < 2 * len(active) <= len(self.runs):
+            self.keep(active)
         inputs, labels = self.batch()
         losses, self.logits, *supervised = vmap(self.one, in_dims=(0, RUN_AXES, 0))(self.weights.leaves, inputs, labels)
         leaves = list(self.weights.leaves.values())
@@ -77,6 +84,24 @@ class Stack:
         self.losses, self.logits = losses.detach(), self.logits.detach()
         self.supervised = supervised[0].detach() if supervised else None
         self.gradient_norms = self.weights.gradients.norm(dim=1)
+
+    def keep(self, places: Sequence[int]) -> None:
+        """Remove all other runs, whose models keep their weights."""
+        rows = torch.tensor(places, device=self.device)
+        self.members = [self.members[i] for i in places]
+        self.optimizations = [one.optimization for one in self.members]
+        self.weights = FlatWeights([one.model for one in self.members])
+        self.optimizer.keep(rows, self.weights.values)
+        self.filters.keep(places, self.weights)
+        self.previous, self.held, self.applied = self.previous[rows], self.held[rows], self.applied[rows]
+        self.lr, self.weight_decay, self.labels = self.lr[rows], self.weight_decay[rows], self.labels[rows]
+        self.averages = None if self.averages is None else self.averages[rows]
+        self.kept_norms = None if self.kept_norms is None else self.kept_norms[rows]
+        tokens, row, query = (part[rows] for part in (self.inputs.tokens, self.inputs.row, self.inputs.query))
+        self.inputs = self.inputs._replace(tokens=tokens, row=row, query=query)
+        self.runs = [self.runs[i] for i in places]
+        for place, run in enumerate(self.runs):
+            run.place = place
 
     def one(
         self, leaves: dict[str, Tensor], inputs: ReadoutInputs, labels: Int[Tensor, "example"]
@@ -128,7 +153,7 @@ class Run:
     """One run of a stack, to be evaluated and saved as a ``Step`` is."""
 
     def __init__(self, stack: Stack, place: int) -> None:
-        self.stack, self.place = stack, place
+        self.stack, self.place, self.is_frozen = stack, place, False
         self.model, self.problem, self.optimization, seed, steps = stack.members[place]
         self.names, self.labels = stack.weights.names, self.problem.parts["train"].labels
         self.rates = Rates(self.optimization, steps, self)
@@ -157,7 +182,7 @@ class Run:
 
     def freeze(self) -> None:
         """Keep the weights and moments of this run from now on."""
-        self.stack.held[self.place] = True
+        self.stack.held[self.place] = self.is_frozen = True
 
     def let_in(self, step: int) -> int:
         """Return the number of training examples, which no curriculum restricts."""

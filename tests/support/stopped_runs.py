@@ -13,10 +13,10 @@ from grokinterp.training import loop, step, train
 from tests.support.small_runs import TINY
 
 
-def stop_at(monkeypatch: pytest.MonkeyPatch, wanted: int) -> None:
+def stop_at(monkeypatch: pytest.MonkeyPatch, wanted: int, program: type = step.Step) -> None:
     """Let a SIGTERM arrive while the update to step ``wanted`` is computed (0: before anything)."""
     asked = Interrupt()
-    apply = step.Step.apply
+    apply = program.apply
 
     def apply_and_ask(self, at: int) -> None:
         apply(self, at)
@@ -28,7 +28,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, wanted: int) -> None:
         asked.signal = signal.SIGTERM if wanted == 0 else None
         yield asked
 
-    monkeypatch.setattr(step.Step, "apply", apply_and_ask)
+    monkeypatch.setattr(program, "apply", apply_and_ask)
     monkeypatch.setattr(loop, "deferred_signals", ask)
 
 

@@ -1,0 +1,95 @@
+"""Runs that are trained as a stack write the files that each run writes alone."""
+
+import numpy as np
+import pytest
+
+from grokinterp.errors import ConfigError
+from grokinterp.experiment import Experiment
+from grokinterp.runs.trajectory import Trajectory
+from grokinterp.storage import RunDirectory
+from grokinterp.sweeps import train_many
+from grokinterp.training import train
+from grokinterp.training.loop import train_stack
+from grokinterp.training.stack import Stack
+from tests.support.small_runs import TINY, changed, written
+from tests.support.stopped_runs import stop_at
+
+RUNS = {
+    "long": changed(TINY, seed=1),
+    "short": changed(TINY, seed=2, steps=10),
+    "diverging": changed(TINY, seed=3, optimization={"lr": 9.0, "weight_decay": 0.1, "eps": 1e-30, "loss": "softplus"}),
+    "decayed": changed(TINY, seed=4, steps=13, optimization={"weight_decay": 3.0, "betas": [0.8, 0.9]}),
+    "impatient": changed(TINY, seed=5, patience=0, split={"fraction": 0.5}),
+}
+
+
+def stacked(folder, names=tuple(RUNS)) -> dict[str, Trajectory]:
+    """The runs of some names, trained as a stack, or continued."""
+    directories = {name: folder / name for name in names}
+    train_stack([RUNS[name] for name in names], list(directories.values()), device="cpu")
+    return {name: Trajectory.open(path) for name, path in directories.items()}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> dict[str, Trajectory]:
+    return stacked(tmp_path_factory.mktemp("stack"))
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_of_a_stack_writes_what_it_writes_alone(name, whole, tmp_path):
+    run, alone = whole[name], train(RUNS[name], tmp_path / "run", device="cpu")
+    assert run.directory.status.keys() - {"memory"} == alone.directory.status.keys() - {"memory"}
+    assert [run.directory.status[key] for key in ("status", "step")] == [
+        alone.directory.status[key] for key in ("status", "step")
+    ]
+    assert run.steps == alone.steps
+    assert run.experiment == alone.experiment
+    for column in ("train_loss", "test_loss", "weight_norm", "learning_rate", "weight_decay"):
+        np.testing.assert_allclose(run.metrics[column], alone.metrics[column], rtol=2e-3)
+
+
+@pytest.mark.parametrize("at", [0, 5, 12, 20])
+def test_a_stack_that_is_interrupted_goes_on_bit_by_bit(at, whole, tmp_path, monkeypatch):
+    names = ("long", "decayed")
+    uninterrupted = stacked(tmp_path / "whole", names)
+    with monkeypatch.context() as patch:
+        stop_at(patch, at, Stack)
+        with pytest.raises(SystemExit):
+            stacked(tmp_path / "broken", names)
+    unfinished = [name for name in names if at < RUNS[name].budget]
+    stacked(tmp_path / "broken", unfinished)
+    same = [name for name in names if len(unfinished) == len(names) or name not in unfinished]
+    for name in same:
+        assert written(tmp_path / "broken" / name) == written(uninterrupted[name].path)
+    assert all(RunDirectory.open(tmp_path / "broken" / name).status["status"] == "finished" for name in names)
+
+
+def test_many_runs_are_grouped_resumed_and_never_stop_each_other(tmp_path):
+    muon = changed(TINY, name="muon", optimization={"optimizer": "muon"}, steps=4)
+    many = [RUNS["short"], changed(TINY, seed=7, steps=10), muon, changed(TINY, seed=8, steps=10)]
+    (entries := train_many(many[:2], tmp_path, stacked=True, device="cpu"))[0].directory.joinpath(
+        "status.json"
+    ).unlink()
+    (tmp_path / train_name(many[3], tmp_path)).mkdir()
+    (tmp_path / train_name(many[3], tmp_path) / "notes.txt").write_text("in the way")
+    again = train_many(many, tmp_path, stacked=True, device="cpu")
+    assert [entry.failure is None for entry in again] == [True, True, True, False]
+    assert "notes.txt" in again[3].failure or "not empty" in again[3].failure
+    assert [entry.directory for entry in again[:2]] == [entry.directory for entry in entries]
+    finished = [Trajectory.open(entry.directory).directory.status["status"] for entry in again[:3]]
+    assert finished == ["finished"] * 3
+
+
+def train_name(experiment: Experiment, folder) -> str:
+    """The name of the run directory of an experiment."""
+    from grokinterp.training.directory import default_directory
+
+    return default_directory(experiment).name
+
+
+def test_arguments_of_many_runs_are_checked_before_anything_is_written(tmp_path):
+    with pytest.raises(ConfigError, match="given twice"):
+        train_many([TINY, TINY], tmp_path / "root", device="cpu")
+    with pytest.raises(ConfigError, match="must fit together"):
+        train_stack([TINY, changed(TINY, optimization={"loss": "mse"})], [tmp_path / "a", tmp_path / "b"], device="cpu")
+    assert not list(tmp_path.iterdir())
