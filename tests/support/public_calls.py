@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -157,6 +158,11 @@ def patched(given: Given) -> Any:
     return plain(patch(given.run.model(), TOKENS[:4], TOKENS[4:8], hook="blocks.0.mlp.hook_post"))
 
 
+def many(given: Given) -> Any:
+    runs = gi.train_many([SHORT, replace(SHORT, seed=9)], given.out / "many", device="cpu", stacked=True)
+    return [written(run.directory) for run in runs]
+
+
 CALLS: dict[str, Callable[[Given], Any]] = {
     "Checkpoint": lazily,
     "Curves": lambda given: gi.Curves.from_dataset(given.run.metrics).steps.tolist(),
@@ -178,6 +184,7 @@ CALLS: dict[str, Callable[[Given], Any]] = {
     "latest_run": lambda given: gi.latest_run(given.files / "runs").steps,
     "preset": lambda given: gi.preset("demo"),
     "train": lambda given: written(gi.train(SHORT, given.out / "trained", device="cpu").path),
+    "train_many": many,
     "train_until_grokking": until_grokking,
     "write_report": report,
     "analysis.local_learning_coefficient": lambda given: plain(local_learning_coefficient(given.run[10], **BRIEF)),
