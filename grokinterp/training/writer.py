@@ -238,7 +238,7 @@ class RunWriter:
         self.run.write_status({"status": status, "step": self.step, **details})
 
     def finish(self) -> None:
-        """End the run at its last step, or when its patience is exhausted."""
+        """Record that the run has ended, at its last step or because its patience is exhausted."""
         self.has_ended = True
         self.run.metrics.sync()
         after = f"stopped {self.experiment.patience} evaluations after grokking was detected"
