@@ -11,6 +11,8 @@ REFERENCES = (ROOT / "docs" / "references.md").read_text(encoding="utf-8")
 HEADINGS = set(re.findall(r"^#+ (.+)$", (ROOT / "docs" / "formulas.md").read_text(encoding="utf-8"), re.MULTILINE))
 NAME = r"[A-Z][\w-]+"
 CITATION = re.compile(rf"({NAME})(?:,? (?:and|&) {NAME}| et al\.|, {NAME})*,? ((?:19|20)\d\d)\b")
+ELSEWHERE = re.compile(r"docs/[\w.]+|torch\.\w+|\b(?:PEP|ISO/IEC) \d+")
+"""Sources other than papers: a document of this repository, a class of PyTorch, a standard."""
 LISTED = {(match.group(1), match.group(2)) for match in CITATION.finditer(REFERENCES)}
 
 
@@ -37,6 +39,7 @@ def test_sources_are_found():
 def test_a_source_can_be_looked_up(place):
     text = SOURCES[place]
     assert not re.search(r"\b(FORMULAS|FEATURES|PERFORMANCE|RELIABILITY|DESIGN)\b", text)
+    assert CITATION.search(text) or ELSEWHERE.search(text), "cites neither a paper nor a document"
     unknown = {match.groups() for match in CITATION.finditer(text)} - LISTED
     assert unknown == set(), "not in docs/references.md"
     for document in re.findall(r"docs/[\w.]+", text):
