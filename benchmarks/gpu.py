@@ -1,7 +1,7 @@
 """Check and time training and analysis on a GPU: ``python -m benchmarks.gpu [--device cuda] [--small] [--only NAME]``.
 
-Every section runs in a process of its own with a time limit, so that a section that fails or hangs costs only itself.
-Each prints its results as lines of JSON as they come; a table of all results follows at the end. The full size takes at
+Every section runs in its own process with a time limit, so that a section that fails or hangs does not affect the
+others. Each prints its results as lines of JSON as they arrive; a table of all results follows. The full size takes at
 most 9 minutes. On a CPU (``--device cpu --small``) the same code runs at toy size, and its times are meaningless.
 """
 
@@ -69,7 +69,7 @@ Result = dict[str, Any]
 Section = Callable[[torch.device, bool], Iterator[Result]]
 
 
-def w1(small: bool) -> Experiment:
+def timed_experiment(small: bool) -> Experiment:
     """Return the experiment that is timed: nanda2023, restricted to features that all training loops support."""
     return preset("nanda2023").override([*PLAIN, *(TOY if small else [])])
 
@@ -77,7 +77,7 @@ def w1(small: bool) -> Experiment:
 def stepped(
     experiment: Experiment, device: torch.device, *, dtype: torch.dtype = torch.float32, steps: int = 10
 ) -> Step:
-    """Return the step of an experiment after some updates, captured where the device captures."""
+    """Return the step of an experiment after some updates, captured if the device supports it."""
     problem = Problem.of(experiment).to(device)
     step = Step(experiment.build_model().to(device, dtype), problem, experiment.optimization, steps=steps)
     step.prepare()
@@ -114,8 +114,13 @@ def timed(work: Callable[[], object], device: torch.device, *, times: int, round
 
 def capture(device: torch.device, small: bool) -> Iterator[Result]:
     """Capture both halves of a step, replay them, and compare them bit for bit with the plain step."""
-    captured = stepped(w1(small), device)
-    plain = Step(w1(small).build_model().to(device), captured.problem, w1(small).optimization, steps=10)
+    captured = stepped(timed_experiment(small), device)
+    plain = Step(
+        timed_experiment(small).build_model().to(device),
+        captured.problem,
+        timed_experiment(small).optimization,
+        steps=10,
+    )
     for k in range(10):
         plain.gradients(k)
         plain.apply(k)
@@ -182,17 +187,17 @@ def contents(run: Path) -> dict[str, bytes]:
 
 
 def speed(device: torch.device, small: bool) -> Iterator[Result]:
-    """Time the step with train and test loss, in the published styles of loop too, and the parts of ours."""
-    model, times = w1(small).build_model().to(device), 2 if small else 50
+    """Time a step with train and test loss in this package, its parts, and the loops of published code."""
+    model, times = timed_experiment(small).build_model().to(device), 2 if small else 50
     assert isinstance(model, Transformer)
-    problem = Problem.of(w1(small)).to(device)
+    problem = Problem.of(timed_experiment(small)).to(device)
     rounds = 1 if small else 5
     for name, make in MAKERS.items():
         if name == "first published code":  # it copies its Python list of pairs to the CPU at every step
             continue
         side = make(type(model)(model.spec, **sizes(model)).to(device).requires_grad_(), problem)
         yield {"loop": name, "ms per step": timed(side.step, device, times=times, rounds=rounds)}
-    eager, step = Step(model, problem, w1(small).optimization), stepped(w1(small), device)
+    eager, step = Step(model, problem, timed_experiment(small).optimization), stepped(timed_experiment(small), device)
     for name, work in {
         "gradients and update, eager": lambda: both(eager),
         "gradients and update": lambda: both(step),
@@ -220,7 +225,7 @@ def sizes(model: Transformer) -> dict[str, Any]:
 def whole_run(device: torch.device, small: bool) -> Iterator[Result]:
     """Time a whole run of nanda2023, and the same run without evaluations and checkpoints between its ends."""
     steps = 40 if small else 10_000
-    experiment = w1(small).override([f"steps={steps}"])
+    experiment = timed_experiment(small).override([f"steps={steps}"])
     bare = experiment.override([f"evaluate_every={steps}", f"save.every={steps}", f"save.resume_every={steps}"])
     for name, one in {"as configured": experiment, "without evaluations and checkpoints": bare}.items():
         with tempfile.TemporaryDirectory() as folder:
@@ -237,7 +242,7 @@ def whole_run(device: torch.device, small: bool) -> Iterator[Result]:
 
 def analyses(device: torch.device, small: bool) -> Iterator[Result]:
     """Compare the analyses of a run on the device, in chunks, with the CPU's, and time both."""
-    experiment = w1(small).override(["steps=40", "evaluate_every=20", "save.every=2"])
+    experiment = timed_experiment(small).override(["steps=40", "evaluate_every=20", "save.every=2"])
     with tempfile.TemporaryDirectory() as folder:
         run = train(experiment, Path(folder) / "run", device=str(device))
         every, arguments = cheap(run)

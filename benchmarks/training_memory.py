@@ -1,8 +1,8 @@
-"""Memory that training uses compared with its estimate: ``python -m benchmarks.training_memory [NAME ...]``.
+"""Compare the memory that training uses with its estimate: ``python -m benchmarks.training_memory [NAME ...]``.
 
-Every configuration is trained for three steps in a process of its own, which evaluates, saves a checkpoint and a resume
-state at each step; a tiny run before it loads what is loaded once. The table lists the estimate of ``training.memory``,
-the growth of the resident memory to its peak, and their ratio.
+Every configuration is trained for three steps in its own process, which evaluates and saves a checkpoint and a resume
+state at each step; a tiny run beforehand loads everything that is loaded only once. The table lists the estimate of
+``training.memory``, the growth of the resident memory to its peak, and their ratio.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The bytes of all tensors that a computation holds at a time, also of one that runs without storage."""
+"""Count the bytes of the tensors that a computation holds at a time, even of a computation without storage."""
 
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -10,11 +10,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 @final
 class Allocations(TorchDispatchMode):
-    """Count the bytes of the tensors that the block creates, while they exist: ``held`` now and ``peak`` at most.
+    """Count the bytes of the tensors that the block creates: ``held`` is their present number, ``peak`` the largest.
 
-    On the meta device a computation allocates nothing, so that its needs are known before it runs. Views and results
-    in place hold nothing of their own; tensors that exist before the block do not count. Sums of exponentials count
-    the exponentials, a temporary copy of their operand that is no tensor of the block.
+    On the meta device, a computation allocates nothing, so that its memory can be counted before it runs. Views and
+    in-place results add nothing, and tensors that exist before the block do not count. ``logsumexp`` counts the
+    exponentials as well, a temporary copy of its operand that PyTorch allocates internally.
 
     >>> import torch
     >>> with torch.device("meta"), Allocations() as allocations:
@@ -28,13 +28,13 @@ class Allocations(TorchDispatchMode):
         self.held = self.peak = 0
         self._known: dict[int, Any] = {}
 
-    @no_type_check  # by shape, at every operation
+    @no_type_check  # a check of shapes at every operation would be slow
     def __torch_dispatch__(
         self, func: Callable, types: Sequence[type], args: tuple = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         for value in args:
             if isinstance(value, Tensor):
-                self._note(value, held=False)  # which exists without an operation of the block, or is known
+                self._note(value, held=False)  # it existed before the block, or is already counted
         result = func(*args, **(kwargs or {}))
         for value in result if isinstance(result, tuple | list) else (result,):
             if isinstance(value, Tensor):
@@ -45,7 +45,7 @@ class Allocations(TorchDispatchMode):
 
     @no_type_check
     def _note(self, value: Tensor, *, held: bool) -> None:
-        """Count a storage, if it is new and held, until it is freed."""
+        """Count the storage of a tensor until it is freed, if it is new and ``held``."""
         storage = value.untyped_storage()
         key, size = storage._cdata, storage.nbytes() if held else 0
         if key in self._known:

@@ -1,4 +1,4 @@
-"""Memory and disk space that are available to this process, and the memory that it has used."""
+"""Memory and disk space available to this process, and the memory that it uses."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ def bytes_available(device: "Device") -> int:
 
 
 def containers() -> Iterator[int]:
-    """Yield what every control group of this process leaves: its limit minus its use, without droppable file caches."""
+    """Yield the free memory of every control group of this process: limit minus use, without droppable file caches."""
     for folder in control_groups():
         limit, used = _number(folder / "memory.max"), _number(folder / "memory.current")
         if limit is not None and used is not None:
@@ -45,12 +45,12 @@ def control_groups() -> Iterator[Path]:
 
 
 def resident() -> int:
-    """Return the memory of this process in bytes; 0 on systems that do not say."""
+    """Return the memory of this process in bytes; 0 on systems that do not report it."""
     return _kibibytes("proc/self/status", "VmRSS")
 
 
 def peak_resident() -> int:
-    """Return the largest memory that this process had so far in bytes; 0 on systems that do not say."""
+    """Return the peak memory of this process so far in bytes; 0 on systems that do not report it."""
     return _kibibytes("proc/self/status", "VmHWM")
 
 
@@ -70,7 +70,7 @@ def gib(size: int) -> str:
 
 
 def _kibibytes(file: str, key: str) -> int:
-    """Return a size that a file of /proc states in kB, in bytes; 0 if it does not."""
+    """Return, in bytes, a size that a file of /proc states in kB; 0 if it is not there."""
     for line in _text(ROOT / file).splitlines():
         name, _, value = line.partition(":")
         if name == key:

@@ -40,7 +40,7 @@ class RunDirectoryError(GrokinterpError):
 
 
 class WriteError(GrokinterpError):
-    """A file or directory that cannot be written: read-only or full storage, missing rights, a broken device."""
+    """A file or directory that cannot be written: read-only or full storage, no permission, a broken device."""
 
 
 class NotDefined(GrokinterpError):
@@ -54,7 +54,7 @@ class NotDefined(GrokinterpError):
 def printable(text: str) -> str:
     r"""Return text that is safe to print: spaces for line breaks and tabs, and "?" for other control characters.
 
-    This includes the characters that reverse the direction of writing, and everything else that has no glyph.
+    Control characters include those that reverse the writing direction, and all others without a glyph.
 
     >>> printable("a\x1b[31m\nb\u202ec")
     'a?[31m b?c'
@@ -75,11 +75,11 @@ def short(value: object, most: int = 80) -> str:
 
 
 MOST_BITS = 256
-"""Largest integers that are printed, in bits."""
+"""Size of the largest integers that are printed, in bits."""
 
 
 def text_of(value: object) -> str:
-    """Return ``str(value)``, or the type of a value that has no text: too large, too deep, or broken.
+    """Return ``str(value)``, or the type of a value that is too large or too deeply nested for it, or broken.
 
     >>> text_of(0.5), text_of(10**5000)
     ('0.5', 'an integer of 16610 bits')

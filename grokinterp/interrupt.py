@@ -1,7 +1,7 @@
 """Signals that ask a process to stop: the command line obeys them, and a loop defers them to a safe point.
 
 This module imports only the standard library, so that the command line can call ``exit_on_signals`` before any other
-import. Signals that are ignored when the process starts, as SIGHUP under ``nohup``, stay ignored.
+import. Signals that are ignored when the process starts, such as SIGHUP under ``nohup``, stay ignored.
 """
 
 import os
@@ -14,19 +14,19 @@ from contextlib import contextmanager
 from types import FrameType
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU, signal.SIGUSR1)
-"""Ctrl-C, `kill`, a terminal that closes, the limit on processor time, and the notice of a batch system."""
+"""The signals of Ctrl-C, `kill`, a closed terminal, the limit on processor time, and a batch system's notice."""
 
 URGENT = (signal.SIGINT, signal.SIGTERM)
-"""Signals that people repeat to stop at once; shells repeat SIGHUP, and the kernel SIGXCPU, for every process."""
+"""Signals that users repeat to stop at once; shells repeat SIGHUP, and the kernel SIGXCPU, for every process."""
 
 ECHO = 0.1
-"""Seconds within which the same signal again is the same request: `timeout` signals a process, and then its group."""
+"""Seconds within which a repeated signal is the same request: `timeout` signals a process, and then its group."""
 
 
 class Stopped(BaseException):
     """A signal other than SIGINT asked this process to stop, and the state is saved; SIGINT is a KeyboardInterrupt.
 
-    Like KeyboardInterrupt, it is no ``Exception``, so that a program that goes on after errors stops.
+    Like KeyboardInterrupt, it is not an ``Exception``, so that it stops a program that continues after errors.
 
     >>> str(Stopped(signal.SIGTERM))
     'stopped by SIGTERM'
@@ -92,8 +92,8 @@ def are_obeyed(number: int) -> bool:
 def exit_on_signals() -> None:
     """Set handlers that end this process without a traceback at a stopping signal, with code 128 + its number.
 
-    A signal raises ``exception_of`` it, except during an import, where other code would catch or print the exception:
-    the process then ends at once. Files stay intact, as after a kill. Outside the main thread, this has no effect.
+    A signal raises the exception of ``exception_of``, except during an import, where other code would catch or print
+    it: the process then ends at once. Files stay intact, as after a kill. Outside the main thread, this has no effect.
     """
     if not is_main_thread():
         return
@@ -111,7 +111,7 @@ def exit_on_signals() -> None:
 
 
 def die_of_signals() -> None:
-    """Restore the default effect of stopping signals before the interpreter shuts down, where it prints exceptions."""
+    """Restore the default effect of stopping signals, because an interpreter that shuts down would print exceptions."""
     if not is_main_thread():
         return
     for number in filter(are_obeyed, STOPPING):
@@ -128,14 +128,14 @@ def is_importing(frame: FrameType | None) -> bool:
 
 
 def exit_at_once(code: int) -> None:
-    """Stop the process, and show the cursor of the terminal, which a progress bar hides."""
+    """Stop the process at once, after showing the cursor, which a progress bar may have hidden."""
     if os.isatty(2):
         os.write(2, b"\x1b[?25h")
     os._exit(code)
 
 
 def send_again(unraisable: "sys.UnraisableHookArgs") -> None:
-    """Send a signal again whose exception was lost in a finalizer; report other lost exceptions as usual."""
+    """Send a signal again if its exception was lost in a finalizer; report other lost exceptions as usual."""
     error = unraisable.exc_value
     for number in STOPPING:
         if type(error) is type(exception_of(number)) and str(error) == str(exception_of(number)):

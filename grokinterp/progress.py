@@ -9,7 +9,7 @@ from grokinterp.errors import printable
 from grokinterp.lazy import kept_random_state
 from grokinterp.streams import drawing, standard_error
 
-with kept_random_state():  # rich draws a number when it is imported
+with kept_random_state():  # importing rich draws a random number
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -49,7 +49,7 @@ class ProgressBar:
     """A bar on standard error while its ``with`` block runs; silent unless shown.
 
     Without a terminal it prints a line every five seconds. ``start`` items were done before, and do not count towards
-    the rate. The work goes on if nothing can be printed.
+    the rate. The block continues if nothing can be printed.
     """
 
     def __init__(self, description: str, total: int, *, shown: bool, start: int = 0) -> None:

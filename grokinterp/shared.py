@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, final
 
 LOCK = threading.RLock()
-"""Held while settings change, and while this process is forked, so that a child finds them complete."""
+"""Held while settings change, and while this process is forked, so that a child process finds them consistent."""
 
 os.register_at_fork(before=LOCK.acquire, after_in_parent=LOCK.release, after_in_child=LOCK.release)
 
@@ -17,7 +17,7 @@ os.register_at_fork(before=LOCK.acquire, after_in_parent=LOCK.release, after_in_
 class Shared:
     """A setting of the process that the first user sets and the last user restores.
 
-    Without it, a thread restores what another thread has set, and the caller's own setting is lost.
+    Without it, a thread would restore the setting of another thread, and the caller's own setting would be lost.
 
     Args:
         setting: returns a context manager that sets it and restores the earlier value.
@@ -52,11 +52,11 @@ class Shared:
             setting.__exit__(None, None, None)
 
     def _keep_this_thread(self) -> None:
-        """Forget, in a forked process, the users in threads that it does not have."""
+        """Forget, in a forked process, the users in threads that do not exist there."""
         mine = threading.get_ident()
         self.users = {user: thread for user, thread in self.users.items() if thread == mine}
         self._restore_unless_used()
 
 
 WARNING_FILTERS = Shared(warnings.catch_warnings)
-"""Held where a filter is set: ``warnings.catch_warnings`` itself restores the filters of other threads."""
+"""Held where a filter is set, because ``warnings.catch_warnings`` alone would restore the filters of other threads."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type
 
 from grokinterp.errors import MOST_BITS, ConfigError, short
 
-WORDS = {bool: "True or False", int: "an integer", float: "a number", str: "a text", NoneType: "None"}
+WORDS = {bool: "True or False", int: "an integer", float: "a number", str: "text", NoneType: "None"}
 """Types of values in words."""
 
 
@@ -79,7 +79,7 @@ def fits(value: Any, hint: Any) -> bool:
 
 
 def family(cls: type) -> type:
-    """Return the most general specification that a class derives from, such as ``Task``, so that users can add more."""
+    """Return the most general specification from which a class derives, such as ``Task``, which users can extend."""
     bases = [one for one in cls.__mro__ if issubclass(one, Specification) and one is not Specification]
     return bases[-1] if bases else cls
 

@@ -1,4 +1,4 @@
-"""Text streams to which a program can write whatever happens to them.
+"""Text streams to which a program can always write, whatever happens to their readers.
 
 A reader that closes its pipe, a full disk, a terminal that vanished, a reader that does not read, and an encoding
 without Greek letters must not end a training run. Everything that the package prints goes through an ``Output``.
@@ -26,8 +26,8 @@ COLORS = re.compile(r"\x1b\[[0-9;]*m")
 class Output(io.TextIOBase):
     """A text stream whose writes never raise.
 
-    After its first error, which ``failure`` keeps, the stream is not written again. Characters that its encoding lacks
-    become "?", and so do control characters; line breaks stay, and color codes are removed.
+    After the first error, which ``failure`` keeps, nothing more is written to the stream. Control characters, and those
+    that its encoding lacks, become "?"; line breaks stay, and color codes are removed.
 
     Args:
         stream: the stream to write to; None for a closed stream.
@@ -124,7 +124,7 @@ def standard_error(*, patience: float = PATIENCE) -> Output:
 
 
 def drawing() -> Output:
-    """Return the current standard error for drawing a progress bar, also inside another one, which replaces it."""
+    """Return standard error for drawing a progress bar, even inside another progress bar, which redirects it."""
     stream = getattr(sys.stderr, "rich_proxied_file", sys.stderr)
     return Output(stream.stream if isinstance(stream, Output) else stream, raw=True)
 

@@ -126,7 +126,7 @@ def _algorithms(*, deterministic: bool) -> Generator[None]:
     place, name = _attribute(torch.utils, "deterministic.fill_uninitialized_memory")
     fills = getattr(place, name)
     torch.use_deterministic_algorithms(deterministic, warn_only=deterministic)
-    setattr(place, name, not deterministic)  # filling would only take time
+    setattr(place, name, not deterministic)  # filling new tensors would only take time
     try:
         yield
     finally:

@@ -78,8 +78,9 @@ def about(
 def run() -> NoReturn:
     """Run the command line and exit.
 
-    A user error prints one line with exit code 2. Work never ends because its output cannot be printed; if the results
-    on standard output could not be, the exit code is not 0: that of SIGPIPE, quietly, if the reader closed the pipe.
+    A user error prints one line and exits with code 2. Work never ends because its output cannot be printed. If results
+    on standard output were lost, the exit code is not 0; if the reader closed the pipe, it is that of SIGPIPE, without
+    a message.
     """
     with tolerant_streams() as (out, _), warnings_in_lines():
         code = code_of(sys.argv[1:] or ["--help"]) or code_of_output(out)
@@ -97,7 +98,7 @@ def code_of(arguments: Sequence[str]) -> int:
     except (GrokinterpError, OSError, USAGE_ERROR) as error:
         note(line_of(error))
         code = WRONG
-    except Exception:  # a fault of this package
+    except Exception:  # a bug in this package
         traceback.print_exc()
         code = 1
     if code == INTERRUPTED:

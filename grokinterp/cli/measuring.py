@@ -90,14 +90,14 @@ def report(
 
     results, out = Results.open(run_dir), report_file(run_dir, out)
     if not results.directory.steps() and analysis_names(run_dir):
-        note("the results cannot be renewed: the run has no checkpoint files")
+        note("the results cannot be updated: the run has no checkpoint files")
     elif not is_complete(run_dir) or results.left_out:
         from grokinterp.analysis import analyze as analyze_run
 
         try:
             results = analyze_run(run_dir, progress=True)
         except WriteError as error:
-            note(f"the results cannot be renewed: {error}")
+            note(f"the results cannot be updated: {error}")
     say([str(write_report(results, out)), *diagnosed(results)])
     warn_of_damage(results)
 

@@ -1,7 +1,7 @@
 """Everything that the commands print: lines and JSON on standard output, messages on standard error.
 
 Values may come from any file, so each line is made printable as a whole: a line break inside a value cannot begin a
-line of its own. Failures of the streams are noticed by ``entry``, after the work.
+line of its own. After the work, ``entry`` checks whether a stream has failed.
 """
 
 import json

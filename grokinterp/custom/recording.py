@@ -98,7 +98,7 @@ class Watched:
 
 @contextmanager
 def undisturbed(module: nn.Module) -> Generator[None]:
-    """Use evaluation mode, PyTorch's default settings, and separate random numbers in the block, and restore them."""
+    """Use evaluation mode, PyTorch's default settings, and separate random numbers in the block, then restore all."""
     modes = {part: part.training for part in module.modules()}
     devices = {weight.device for weight in module.parameters()}
     with ExitStack() as stack:

@@ -74,7 +74,7 @@ class GrokkingAwareTrainer:
         ConfigError: an argument is invalid.
     """
 
-    @torch.inference_mode(mode=False)  # which enables gradients, whatever the caller has disabled
+    @torch.inference_mode(mode=False)  # this enables gradients, even if the caller has disabled them
     def __init__(
         self,
         model: nn.Module,

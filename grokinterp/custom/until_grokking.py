@@ -27,7 +27,7 @@ class Stream(Protocol):
 
 
 Report = Callable[[str], object] | Stream | None
-"""Destination of progress lines: a function of one line, a stream, which may fail without effect, or None."""
+"""Destination of progress lines: a function that takes a line, a stream, whose errors are ignored, or None."""
 
 
 def to_stderr(line: str) -> None:

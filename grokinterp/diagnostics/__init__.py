@@ -38,7 +38,7 @@ OF_THE_RECORD = (
     design.damaged_log,
     design.continued_elsewhere,
 )
-"""Rules on how a run was split, recorded and kept, which also apply to a network that answers everything correctly."""
+"""Rules on how a run was split, recorded and stored, which apply even if the network answers everything correctly."""
 
 __all__ = ["RULES", "Diagnosis", "diagnose", "diagnosis_lines"]
 

@@ -114,7 +114,7 @@ class Experiment(Specification):
         return model
 
     def empty_model(self, *, device: str = "cpu") -> "models.Model":
-        """Return the model with zero weights, to be loaded, in float32; on the device "meta" it only has shapes."""
+        """Return the float32 model with zero weights, to be loaded later; on the device "meta", it has only shapes."""
         with computing(), torch.device(device):
             return self._model(None)
 
@@ -191,7 +191,7 @@ class Experiment(Specification):
             return _adapter().validate_json(json.dumps(values, default=str), strict=True)
         except ValidationError as error:
             raise config_error(error) from None
-        except (TypeError, ValueError, RecursionError) as error:  # keys that are not text, a table inside itself
+        except (TypeError, ValueError, RecursionError) as error:  # keys that are not text, a table that contains itself
             if isinstance(error, ConfigError):
                 raise
             raise ConfigError("experiment", "values", f"cannot be written as JSON: {error}") from None

@@ -156,7 +156,7 @@ class Problem:
         masks = {name: mask for name, mask in masks.items() if mask.any()} | {"all": torch.ones_like(self.is_train)}
         return Parts(masks, self._part)
 
-    @computing()  # parts are cached and may be used in training, whichever caller creates them
+    @computing()  # parts are cached, and training may use parts that another caller created
     def _part(self, mask: Bool[Tensor, "example"]) -> Part:
         """Return the part with the examples in a mask."""
         return Part(ReadoutInputs.of(self.tokens[mask]), self.trained_labels[mask], self.labels[mask])

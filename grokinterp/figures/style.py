@@ -72,7 +72,7 @@ RC = {
 
 
 NOT_XML = bytes({*range(32)} - set(b"\t\n\r"))
-"""Control characters, as from a label, which no XML file may contain."""
+"""Control characters, which a label may contain and an XML file may not."""
 
 DIGITS = re.compile(rb"(?<!scale\(0)(\.\d\d)\d+")
 """Decimals beyond a hundredth of a point, except in the scale of the letters."""

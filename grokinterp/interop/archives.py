@@ -6,26 +6,26 @@ from io import BufferedIOBase
 from typing import IO
 
 LARGEST_UNPACKED = 2**31
-"""Most bytes of all members of a compressed archive together."""
+"""Largest total size of the members of a compressed archive, in bytes."""
 
 SMALL, RATIO = 2**26, 100
-"""Bytes to which any archive may expand, and the factor by which larger archives may; constant curves compress well."""
+"""Bytes to which every archive may expand, and the factor by which it may; constant curves compress well."""
 
 MOST_OPERATIONS, MOST_CONTAINERS = 2**25, 2**22
-"""Most operations of a pickle, about one for each number in it, and most lists and dictionaries."""
+"""Largest number of operations in a pickle, about one for each number in it, and of lists and dictionaries."""
 
 LARGEST_KEY = 4096
-"""Most entries of a tuple that is hashed; tuples that share tuples hash in exponential time."""
+"""Largest number of entries of a tuple that is hashed; hashing tuples that share tuples takes exponential time."""
 
 LEGACY_PICKLES = 5
 """Number of pickles at the start of a file that ``torch.save`` wrote before it wrote zip archives."""
 
 Cell = list[int]
-"""The number of entries of a value, with repetitions; a list, whose number may grow, so that shared values agree."""
+"""The number of entries of a value, with repetitions, in a list of length 1 that all references to the value share."""
 
 
 def require_bounded_zip(file: BufferedIOBase, *, compressed: bool) -> None:
-    """Raise ValueError if members of an archive are larger than the file suggests; the position is left at the start.
+    """Raise ValueError if an archive expands far beyond its size; afterwards, the file is at its start.
 
     Args:
         file: an open zip archive.
@@ -50,7 +50,8 @@ def require_bounded_zip(file: BufferedIOBase, *, compressed: bool) -> None:
 def require_bounded_pickles(file: BufferedIOBase, *, zipped: bool) -> None:
     """Raise ValueError if the pickles of a file of ``torch.save`` would take time or memory far beyond their size.
 
-    The operations are followed with the sizes of the values in place of the values. The position is left at the start.
+    The operations are simulated with the sizes of the values in place of the values. Afterwards, the file is at its
+    start.
     """
     if zipped:
         with zipfile.ZipFile(file) as archive:
@@ -65,7 +66,7 @@ def require_bounded_pickles(file: BufferedIOBase, *, zipped: bool) -> None:
 
 
 def _follow(file: BufferedIOBase | IO[bytes]) -> None:
-    """Follow the operations of one pickle. Raises ValueError."""
+    """Simulate the operations of one pickle. Raises ValueError."""
     stack: list[Cell | None] = []
     memo: dict[object, Cell | None] = {}
     containers = 0

@@ -18,13 +18,13 @@ LARGEST_FILE = 2**31
 """Largest size in bytes of a file of weights; the largest release has a few hundred million."""
 
 MOST_NUMBERS = 2**29
-"""Most entries of all tensors of a file together; views that share storage count in full."""
+"""Largest number of entries of all tensors of a file together; views that share storage count in full."""
 
 MOST_REPEATED, REPEATED = 2**20, 4
-"""Bounds of the entries of all containers, repeated containers counted each time: a number, and times the distinct."""
+"""Bounds on the entries of all containers, with repetitions: a number, and a multiple of the distinct entries."""
 
 MOST_BITS = 1000
-"""Most bits of an integer, so that it can be converted to a float."""
+"""Largest number of bits of an integer, so that it can be converted to a float."""
 
 DEEPEST = 64
 """Deepest nesting of containers."""
@@ -51,8 +51,8 @@ def read_torch(path: Path) -> Any:
     """Load a file written by ``torch.save``: tensors and plain containers only, so that no code can run.
 
     Raises:
-        ForeignFileError: if the file is missing, too large, not a PyTorch file, would expand far beyond its size, holds
-            any other Python object, or a tensor without plain values.
+        ForeignFileError: if the file is missing, too large, or not a PyTorch file, would expand far beyond its size, or
+            holds any other Python object or a tensor without plain values.
     """
     with open_binary(path, limit=LARGEST_FILE) as file:
         zipped = file.read(2) == b"PK"
@@ -145,7 +145,7 @@ def _extent(content: Any, path: Path) -> Extent:
 
 
 def _extent_of_one(item: Any, path: Path) -> Extent:
-    """Return the extent of what is not a container. Raises ForeignFileError."""
+    """Return the extent of a value that is not a container. Raises ForeignFileError."""
     if isinstance(item, Tensor):
         if not is_plain(item):
             raise ForeignFileError(path, "holds a meta, sparse, nested or quantized tensor")

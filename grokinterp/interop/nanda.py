@@ -186,7 +186,7 @@ def last_step(document: Document) -> tuple[int, str]:
 
 
 def whole_number(value: Any) -> int | None:
-    """Return a step in a file, also from a tensor with one entry; None if it is not a whole number from 0."""
+    """Return a step in a file, a number or a tensor with one entry, as an integer; None unless it is one from 0."""
     value = value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
     whole = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LARGEST_STEP
     return int(value) if whole and value == int(value) else None

@@ -68,7 +68,7 @@ def write_page(directory: str | Path, out: str | Path | None = None) -> Path:
 
 
 def readable(found: Mapping[str, Any], top: Path) -> dict[str, Any]:
-    """Return a league whose runs that cannot be read are among the failed ones.
+    """Return a league in which the runs that cannot be read are listed as failed.
 
     Raises:
         RunDirectoryError: none of its runs can be read.

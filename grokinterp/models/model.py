@@ -16,10 +16,10 @@ from grokinterp.models.readout import Readout, ReadoutInputs
 from grokinterp.models.sites import HeadTail, NeuronTail, PatchSite
 
 MOST_VALUES = 2**26
-"""Largest number of values of a read-out without gradients: 256 MiB in single precision."""
+"""Largest number of values in a read-out without gradients: 256 MiB in single precision."""
 
 FEWEST = 1024
-"""Least number of examples at a time."""
+"""Smallest number of examples in a read-out without gradients."""
 
 
 class Model(HookedRootModule, ABC):
@@ -211,7 +211,7 @@ class Model(HookedRootModule, ABC):
     @property
     @abstractmethod
     def kept_per_example(self) -> int:
-        """About the number of values that the backward pass keeps per example."""
+        """The approximate number of values that the backward pass keeps per example."""
 
     @property
     def examples_at_once(self) -> int:
@@ -220,15 +220,15 @@ class Model(HookedRootModule, ABC):
 
     @property
     def evaluated_at_once(self) -> int:
-        """Number of examples per read-out without gradients, few enough for the memory."""
+        """The number of examples per read-out without gradients, few enough to fit into memory."""
         return max(FEWEST, MOST_VALUES // max(1, self.kept_per_example))
 
     def caught_at_once(self, positions: int) -> int:
-        """Return the number of examples per plain forward pass without gradients, few enough for the memory."""
+        """Return the number of examples per plain forward pass without gradients, few enough to fit into memory."""
         return max(FEWEST, 2 * MOST_VALUES // max(1, self.kept_per_example * positions))
 
     def readout_of_many(self, inputs: ReadoutInputs) -> Readout:
-        """Return the ``readout`` of any number of examples, computed for some of them at a time."""
+        """Return the ``readout`` of any number of examples, computed in parts that fit into memory."""
         return Readout.joined(self.readout(some) for some in inputs.split(self.evaluated_at_once))
 
     def require_forward(self) -> None:

@@ -25,7 +25,7 @@ class Readout(NamedTuple):
 
     @classmethod
     def joined(cls, parts: Iterable["Readout"]) -> "Readout":
-        """Return the read-out of all examples from the read-outs of consecutive parts of them."""
+        """Join the read-outs of consecutive parts of the examples into one."""
         found = tuple(parts)
         if len(found) == 1:
             return found[0]
@@ -59,7 +59,7 @@ class ReadoutInputs(NamedTuple):
 
     @classmethod
     def sized(cls, examples: int, *, d_vocab: int, n_ctx: int, queries: int) -> "ReadoutInputs":
-        """Return inputs of these sizes with undefined content, which compute nothing on the meta device.
+        """Return inputs of the given sizes with undefined content, for counting memory on the meta device.
 
         Args:
             examples: number of examples.
@@ -106,7 +106,7 @@ def numbered(values: Int[Tensor, "*shape"], most: int) -> tuple[Int[Tensor, "dis
 
 
 def joined(parts: list[Any], axis: int = 0) -> Any:
-    """Return parts of an array as one, or None if they are None; the list is emptied, which frees them."""
+    """Join the parts of an array, or return None if they are None; the list is emptied, which frees the parts."""
     whole = None if parts[0] is None else torch.cat(parts, axis)
     parts.clear()
     return whole

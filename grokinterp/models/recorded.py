@@ -140,7 +140,7 @@ class RecordedModel(Model):
         inputs = self.inputs if encoding is None else encoding.inputs(self.inputs, tokens)
         chosen = tokens[:, 0] if encoding is None else torch.arange(len(tokens))
         with ExitStack() as stack:
-            stack.enter_context(exact_attention())  # the others cannot be differentiated twice
+            stack.enter_context(exact_attention())  # other kernels cannot be differentiated twice
             if any(point.has_hooks() for point, _ in self.calls):
                 stack.enter_context(CallTaps(self.calls))
             try:

@@ -47,7 +47,7 @@ class ModelEMA(Generic[AnyModel]):
             if weight.dtype in (torch.float16, torch.bfloat16):
                 raise ConfigError(name, weight.dtype, "an average needs weights in float32, which autocast preserves")
         self.decay, self._trained = decay, model
-        with torch.device("cpu"):  # for its counter, whatever the caller's default device
+        with torch.device("cpu"):  # its counter stays there, whatever the caller's default device
             self._average = AveragedModel(model, multi_avg_fn=self._step, use_buffers=True)
         self._average.eval().requires_grad_(False)
         self._average.n_averaged.fill_(1)  # otherwise torch copies the weights at the first update

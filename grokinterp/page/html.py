@@ -53,7 +53,7 @@ def asset(path: Path) -> str:
 
 
 def environment(package: str) -> Environment:
-    """Return the template environment of a package, including the shared templates; all values are made safe."""
+    """Return the template environment of a package, including the shared templates; it escapes all values."""
     made = Environment(
         loader=ChoiceLoader([PackageLoader(package), PackageLoader("grokinterp.page")]),
         autoescape=True,
@@ -68,7 +68,7 @@ def environment(package: str) -> Environment:
 
 
 def shown(value: Any) -> Any:
-    r"""Return a value with "?" for control characters and for those that reverse the direction; markup is kept.
+    r"""Return a value with "?" for control characters and those that reverse the writing direction; markup is kept.
 
     >>> shown("a\x1b[31m\u202eb"), shown(3)
     ('a?[31m?b', 3)

@@ -34,7 +34,7 @@ MEASURED_BY = (
 """The analyses that together measure all published numbers."""
 
 NOT_READ = "not read: "
-"""Start of the quantity in the single line of a network that cannot be read, followed by the reason."""
+"""Prefix of the quantity in the only row of a network that cannot be read; the reason follows."""
 
 HALF = 0.5
 """Variance share of one frequency that makes a neuron specialized in the repository transformer-modular-addition."""

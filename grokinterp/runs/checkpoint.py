@@ -123,7 +123,7 @@ class Checkpoint:
     def attention(self, hook: str) -> Float[Tensor, "example head position"]:
         """Return the attention pattern at a hook from the position where the answer is read.
 
-        Only these rows of the patterns are kept, which are as large as the square of the number of positions.
+        Only this row of each pattern is kept, because a pattern has as many entries as the number of positions squared.
         """
         if hook not in self._attention:
             self._attention[hook] = self._all_caught(
@@ -133,7 +133,7 @@ class Checkpoint:
 
     @torch.no_grad()
     def _all_caught(self, hook: str, kept: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return what is kept of the activation at a hook, for every example, from plain forward passes."""
+        """Return the part of the activation at a hook that ``kept`` selects, for all examples, by forward passes."""
         parts, tokens = [], self.problem.tokens
         for some in tokens.split(self.model.caught_at_once(tokens.shape[1])):
             _, cache = self.model.run_with_cache(some, names_filter=hook)

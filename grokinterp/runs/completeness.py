@@ -14,7 +14,7 @@ RECORD = "complete.json"
 
 
 def mark_complete(run: Path) -> None:
-    """Record that the results of a run are complete for its current files and the current code, where this can be."""
+    """Record that a run's results are complete for its files and the code, if the run can be written."""
     if is_writable(run / "analysis"):
         write_atomic(run / "analysis" / RECORD, json.dumps(fingerprint(run)).encode("ascii"), replace=True)
 

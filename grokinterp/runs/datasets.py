@@ -47,7 +47,7 @@ LONG_NAMES = {
 
 
 def read_metrics(run: RunDirectory, *, loss: str) -> tuple[xr.Dataset, LogCheck]:
-    """Return the metrics of a run over ``step``, and what was found in the checks of their log.
+    """Return the metrics of a run over ``step``, and the result of the checks of their log.
 
     Damaged rows are left out, and a warning counts and names them.
 
@@ -56,7 +56,7 @@ def read_metrics(run: RunDirectory, *, loss: str) -> tuple[xr.Dataset, LogCheck]
     """
     table, check = run.read_metrics()
     if check.faults:
-        warn(f"{run.metrics.path}: {check.faults}", stacklevel=1)  # from one place, so that it is said once
+        warn(f"{run.metrics.path}: {check.faults}", stacklevel=1)  # from one line, so that Python shows it once
     return metrics_table(table, loss=loss), check
 
 
@@ -87,7 +87,7 @@ def _column(name: str, table: MetricsTable) -> xr.DataArray:
 
 
 def _numbers(column: array) -> np.ndarray:
-    """Return a column, without a copy."""
+    """Return a column as a NumPy array that shares its memory."""
     return np.frombuffer(column, dtype=np.float64) if column else np.zeros(0)
 
 

@@ -31,7 +31,7 @@ def encode_dataset(dataset: xr.Dataset) -> bytes:
 
 
 def decode_dataset(data: bytes) -> xr.Dataset:
-    """Return the dataset in netCDF bytes, which no parser sees if any of them was changed.
+    """Return the dataset in netCDF bytes, whose digest is verified before they are parsed.
 
     Raises:
         ValueError: if a byte was changed, or the file was written by another program, with a short reason.

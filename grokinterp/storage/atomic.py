@@ -25,11 +25,11 @@ _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes, *, replace: bool) -> None:
-    """Write ``data`` to ``path`` so that readers, also after a crash, see either the old content or the new.
+    """Write ``data`` to ``path`` so that readers, even after a crash, see either the old content or the new.
 
     A temporary file in the same directory is written and fsynced, then renamed to ``path`` (``replace=True``) or
     hard-linked to it (``replace=False``, which never overwrites); then the directory is fsynced. A file that already
-    has this content is kept as it is, which needs no right to write.
+    has this content is left unchanged, which needs no write permission.
 
     Raises:
         FileExistsError: if ``path`` exists and ``replace`` is false.
@@ -88,7 +88,7 @@ def make_directory(path: Path) -> None:
 def remove(path: Path) -> bool:
     """Remove a file and return whether it was there. Raises WriteError naming path and errno."""
     if not os.path.lexists(path):
-        return False  # asking to remove it would fail on storage that is read-only
+        return False  # removing it would fail on read-only storage
     try:
         path.unlink(missing_ok=True)
     except OSError as error:

@@ -11,8 +11,8 @@ from grokinterp.storage.files import MAX_DOCUMENT_BYTES, parse_json, read_regula
 from grokinterp.storage.sealed_rows import is_intact, sealed
 
 NEWEST, OLDER, NONE_YET, LOST, EXTERNAL = "newest", "older", "none yet", "lost", "external"
-"""The resume state that a continuation used: the newest, an older one because the newest could not be used, none
-because none was due yet or because all were lost, or that of an external loop.
+"""The resume state that a continuation used: the newest; an older one, because the newest could not be used; none,
+because none was due yet or because all were lost; or that of an external loop.
 """
 
 
@@ -25,7 +25,7 @@ class Continuations:
     run_id: str
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Append a record durably, after the whole lines of the file. Raises RunDirectoryError or GrokinterpError."""
+        """Append a record durably after the last complete line. Raises RunDirectoryError or GrokinterpError."""
         content = self._content()
         whole = content[: content.rfind(b"\n") + 1]
         line = sealed({"number": whole.count(b"\n") + 1, **record}, self.run_id)

@@ -20,7 +20,7 @@ MAX_DOCUMENT_BYTES = 16 * 2**20
 """Largest JSON document that is read, in bytes; a configuration takes a few kilobytes."""
 
 MAX_DIGITS = 300
-"""Most digits of an integer in a file, so that every integer that is read can be converted to a float."""
+"""Largest number of digits of an integer in a file, so that every integer that is read can be converted to a float."""
 
 MAX_DEPTH = 64
 """Deepest nesting of lists and objects in a file, so that the functions that walk through them cannot overflow."""
@@ -29,13 +29,13 @@ MAX_NUMBER = 1e300
 """Largest number in a document of this package."""
 
 MAX_DOTS = 1000
-"""Most dots between two equals signs in a line of TOML."""
+"""Largest number of dots between two equals signs in a line of TOML."""
 
 CHUNK = 2**24
 
 
 def path_of(key: str, value: object) -> Path:
-    """Return an argument as a path. Raises ConfigError unless it is a name of a file.
+    """Return an argument as a path. Raises ConfigError unless it is a file name.
 
     >>> path_of("out", 5)
     Traceback (most recent call last):
@@ -137,7 +137,7 @@ def parse_toml(text: str) -> dict[str, Any]:
     """
     for line in text.splitlines():
         if max(part.count(".") for part in line.split("=")) > MAX_DOTS:  # tomllib needs quadratic time
-            raise ValueError("holds a key of too many parts")
+            raise ValueError("holds a key with too many parts")
     try:
         value = tomllib.loads(text)
     except RecursionError:

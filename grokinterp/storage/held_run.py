@@ -1,4 +1,4 @@
-"""A run directory in the hands of its single writer."""
+"""A run directory as its single writer uses it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True)
 class HeldRun:
-    """A run directory that only this process writes to; each write first makes sure of that.
+    """A run directory to which only this process writes; each write first verifies this.
 
     Every method raises RunDirectoryError, before anything is written, if the directory was removed or replaced or if
-    another process may write to it, and otherwise the errors of the write.
+    another process may write to it. Methods also raise the errors of the write.
     """
 
     directory: "RunDirectory"
@@ -43,7 +43,7 @@ class HeldRun:
         self.directory.write_status(status)
 
     def write_environment(self, environment: Mapping[str, Any]) -> None:
-        """Record the environment unless it is recorded, in case the creation of the run was interrupted."""
+        """Record the environment, if an interrupted creation of the run did not."""
         self.held.require_held()
         self.directory.write_environment(environment)
 

@@ -1,7 +1,7 @@
 """The lock of a directory for a single writer: flocks that the kernel releases when their holder dies.
 
-Of a run directory, both the lock file, which names its holder, and the directory itself are locked. So no second writer
-enters even where the lock file is removed, and its holder notices the removal at its next write.
+Both the lock file of a run, which names its holder, and the run directory itself are locked. A second writer is thus
+refused even if the lock file was removed, and the holder notices the removal at its next write.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ NO_LOCKS = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOT
 """Errors of file systems that cannot lock a directory, such as NFS."""
 
 TRIES, PAUSE = 20, 0.005
-"""How often a lock is tried, and the seconds in between: processes that ask whether it is held share it an instant."""
+"""Attempts to take a lock, and seconds between them: checking whether a lock is held shares it for an instant."""
 
 
 @contextlib.contextmanager
@@ -46,7 +46,7 @@ def lock_file(path: Path, *, directory: bool = False) -> Generator["HeldLock"]:
 
 @final
 class HeldLock:
-    """A lock in the hands of this process; ``require_held`` makes sure of that before a write."""
+    """A lock that this process holds; ``require_held`` verifies this before a write."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -122,9 +122,9 @@ def _locked(path: Path) -> int:
 def is_held(path: Path) -> bool | None:
     """Return whether a living process holds the lock at ``path``, or None if this cannot be known.
 
-    It cannot be known without a lock file, on a file system that is read-only or cannot lock, and from another host
-    than that of the last holder, because not every file system shares its locks between hosts. The lock is shared for
-    an instant, which a process that takes it meanwhile waits for.
+    It cannot be known without a lock file, on a file system that is read-only or cannot lock, and from a host other
+    than that of the last holder, because not every file system shares its locks between hosts. The check shares the
+    lock for an instant, and a process that takes the lock meanwhile waits.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -152,7 +152,7 @@ def _is_local(descriptor: int) -> bool:
 
 
 def _flock(descriptor: int) -> None:
-    """Lock an open file; wait until nobody asks whether it is held. Raises BlockingIOError if it stays locked."""
+    """Lock an open file; wait for processes that check it. Raises BlockingIOError if it stays locked."""
     for _ in range(TRIES):
         with contextlib.suppress(BlockingIOError):
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,7 +1,7 @@
-"""The metrics log metrics.jsonl, read: every row is checked, and a damaged row is named and skipped.
+"""Read the metrics log metrics.jsonl: every row is checked, and damaged rows are named and skipped.
 
 A row ends with a check of its content and of the run id, and states the step of the row before it. Rows that earlier
-versions wrote have neither; their form, their types and the order of their steps are checked all the same.
+versions wrote have neither; their form, their types and the order of their steps are still checked.
 """
 
 import json
@@ -26,16 +26,16 @@ MAX_ROW_BYTES = 2**24
 """Largest row that is read, in bytes; a row takes about a kilobyte."""
 
 MAX_LINE_BYTES = 2**28
-"""Largest line that is skipped, in bytes; a file with a longer line is no log."""
+"""Largest line that is skipped, in bytes; a file with a longer line is not a log."""
 
 PROTECTION = ("previous_step", "check")
 """Keys of a row that are not metrics: the step of the row before it, null in the first row, and the check."""
 
 MOST_NAMED = 1000
-"""Number of damaged rows that are named; all are counted."""
+"""Largest number of damaged rows that are named; all are counted."""
 
 FIRST, UNKNOWN = -1, -2
-"""Stand for the step before the first row, and for a row that does not state the step before it."""
+"""Placeholders for the step before the first row, and for a previous step that a row does not state."""
 
 
 class LogCheck(NamedTuple):
@@ -44,8 +44,8 @@ class LogCheck(NamedTuple):
     Attributes:
         rows: the number of rows that are used.
         n_skipped: the number of damaged lines, which are skipped.
-        skipped: the reason by line, of at most ``MOST_NAMED`` damaged lines.
-        missing: statements about rows that should be there.
+        skipped: the reason by line number, for at most ``MOST_NAMED`` damaged lines.
+        missing: messages about missing or inserted rows.
         unprotected: the number of rows in use without a check, which an earlier version wrote.
     """
 
@@ -92,7 +92,7 @@ class MetricsLog:
     run_id: str
 
     def read(self, *, ends_at: int | None = None) -> tuple[MetricsTable, LogCheck]:
-        """Return the undamaged rows, and what was found in the checks.
+        """Return the undamaged rows, and the result of the checks.
 
         An incomplete last line is still being written and is omitted.
 
@@ -108,7 +108,7 @@ class MetricsLog:
         return reading.done(ends_at)
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
-        """Yield the number and the content of every complete line; too long a line is empty. Raises RunDirectoryError.
+        """Yield the number and the content (empty if too long) of every complete line. Raises RunDirectoryError.
 
         The memory stays flat: one line is held at a time.
         """
@@ -187,7 +187,7 @@ class Reading:
         return row, UNKNOWN
 
     def done(self, ends_at: int | None) -> tuple[MetricsTable, LogCheck]:
-        """Return the sound rows, and what was found in the checks."""
+        """Return the undamaged rows, and the result of the checks."""
         odd, names = misspelled(self.keys)
         dropped = odd | out_of_order(self.table.steps, odd)
         if dropped:
@@ -218,7 +218,7 @@ def parsed(line: bytes, parse: Callable[[bytes], Any]) -> dict[str, Any]:
 
 
 def misspelled(keys: Mapping[frozenset[Name], Sequence[int]]) -> tuple[dict[int, str], set[Name]]:
-    """Return the rows with a key of their own in place of a key that most rows have, and these keys.
+    """Return the rows in which a key that no other row has replaces a key of the other rows, and these odd keys.
 
     Args:
         keys: the places of the rows that have the same keys.
@@ -251,7 +251,7 @@ def out_of_order(steps: Sequence[int], others: Container[int]) -> dict[int, str]
 
 
 def gaps(table: MetricsTable, previous: Sequence[int]) -> Iterator[str]:
-    """Yield a statement for each row that does not follow the row that it followed when it was written."""
+    """Yield a message for each row that does not follow the row that it followed when it was written."""
     line_before, before = 0, FIRST
     for line, step, stated in zip(table.lines, table.steps, previous, strict=True):
         if stated not in (before, UNKNOWN) and line == line_before + 1:
@@ -261,7 +261,7 @@ def gaps(table: MetricsTable, previous: Sequence[int]) -> Iterator[str]:
 
 
 def cut_short(steps: Sequence[int], ends_at: int | None) -> Iterator[str]:
-    """Yield a statement if the log of a finished run does not end at its last step; nothing may be logged at step 0."""
+    """Yield a message if the log of a finished run does not end at its last step; if that is 0, it may be empty."""
     if ends_at is not None and (steps[-1] if steps else 0) != ends_at:
         end = f"ends at step {steps[-1]}" if steps else "has no usable row"
         yield f"{end}, but the run finished at step {ends_at}"

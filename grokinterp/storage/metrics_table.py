@@ -14,10 +14,10 @@ LARGEST = 10**12
 """Steps are below this number."""
 
 MOSTLY_EMPTY = 100
-"""Cells of the table per number in the log beyond which the log would fill the memory with empty cells."""
+"""Largest number of table cells per number in the log, so that empty cells cannot fill the memory."""
 
 ROOM = 2**24
-"""Number of cells that a table may have in any case."""
+"""Number of cells that every table may have."""
 
 Name = str | tuple[str, str]
 """The name of a column, or of a nested object and the key in it."""

@@ -20,7 +20,7 @@ BLOCK = 2**16
 
 @final
 class MetricsWriter:
-    """The metrics of the run ``run_id``, in the hands of the holder of its lock.
+    """The metrics of the run ``run_id``, as the holder of its lock writes them.
 
     The file stays open, so that a removed file is noticed at the next write and written again from the open one.
 
@@ -111,7 +111,7 @@ class MetricsWriter:
             self._descriptor = None
 
     def _opened(self) -> int:
-        """Return the descriptor of the log, which is as this process left it. Raises GrokinterpError."""
+        """Return the descriptor of the log if no other program has changed it. Raises GrokinterpError."""
         self.require_held()
         if self._descriptor is None:
             return self._begin()

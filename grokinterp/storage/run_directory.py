@@ -124,7 +124,7 @@ class RunDirectory:
         if not run.path.is_dir():
             raise RunDirectoryError(run.path, "does not exist")
         if is_staging(run.path):
-            raise RunDirectoryError(run.path, "is the rest of an import that was stopped; the next import removes it")
+            raise RunDirectoryError(run.path, "is left over from an interrupted import; the next import removes it")
         if not (run.path / CONFIGURATION).exists():
             raise RunDirectoryError(run.path, "is not a run directory: it has no experiment.json")
         run._require_own_configuration()
@@ -146,7 +146,7 @@ class RunDirectory:
         return self.document(ENVIRONMENT)
 
     def write_environment(self, environment: Mapping[str, Any]) -> None:
-        """Record the environment unless it is recorded: the creation was interrupted, or the file is damaged."""
+        """Record the environment if its file is damaged, or missing because the creation was interrupted."""
         if not self.environment:
             self.write_document(ENVIRONMENT, environment)
 
@@ -165,7 +165,7 @@ class RunDirectory:
 
     @property
     def status(self) -> dict[str, Any]:
-        """The status of the run: {"status": "finished", "step": 1200, ...}; {} before the first.
+        """The status of the run: {"status": "finished", "step": 1200, ...}; {} before the first status is written.
 
         It is the last status written, except that a run recorded as running is interrupted, with the reason as ``why``,
         if no process holds its lock.
@@ -215,7 +215,7 @@ class RunDirectory:
         return MetricsLog(self.path / METRICS, self.run_id)
 
     def read_metrics(self) -> tuple[MetricsTable, LogCheck]:
-        """Return the undamaged rows of metrics, and what was found in their checks.
+        """Return the undamaged rows of metrics, and the result of their checks.
 
         The last row of a finished run must have the step of its status.
 

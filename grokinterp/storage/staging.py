@@ -1,4 +1,4 @@
-"""Directories that are built beside their target and renamed when complete: a run is there whole or not at all."""
+"""Directories that are built beside their target and renamed when complete, so that no incomplete run is visible."""
 
 import contextlib
 import fcntl
@@ -17,7 +17,7 @@ STAGING = re.compile(r"\.importing-[a-z0-9_]{8}")
 
 
 def is_staging(path: Path) -> bool:
-    """Return whether a directory, or the directory that contains it, is one that was not completed.
+    """Return whether a directory, or the directory that contains it, has the name of an incomplete one.
 
     >>> is_staging(Path("checkpoints/.importing-0a1b2c3d")), is_staging(Path("checkpoints/demo"))
     (True, False)
@@ -63,7 +63,7 @@ def _locked(folder: Path, stack: contextlib.ExitStack) -> HeldLock:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Generator[None]:
-    """Wait until no other process creates or removes directories in a folder, where its file system can tell."""
+    """Wait until no other process creates or removes directories in a folder, if its file system has locks."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with contextlib.suppress(OSError):
@@ -74,7 +74,7 @@ def _alone(folder: Path) -> Generator[None]:
 
 
 def _remove_abandoned(place: Path) -> None:
-    """Remove a directory that no living process builds."""
+    """Remove a directory that no running process is building."""
     if place.is_symlink() or not place.is_dir():
         return
     with contextlib.suppress(RunDirectoryError), lock_file(place / "lock"):

@@ -1,4 +1,4 @@
-"""The status of a run that is recorded as running although its process may have ended: it was killed, or the disk full.
+"""The status of a run that is recorded as running although its process may have been killed, or the disk was full.
 
 A process that trains holds the lock of the run, which ends with it.
 """
@@ -13,7 +13,7 @@ UNSAVED = "without saving (killed, or the disk was full)"
 
 
 def settled(status: Mapping[str, Any], *, path: Path, held: bool | None, saved: int | None, recorded: bool) -> Any:
-    """Return the status of a run recorded as running: that status, or "interrupted" with ``why``.
+    """Return the status of a run recorded as running: unchanged, or "interrupted" with the reason as ``why``.
 
     Args:
         status: the status as written.

@@ -20,7 +20,7 @@ def held(folder: Path) -> Generator[None]:
     In a folder where this process cannot write, finished runs can be read without that right.
 
     Raises:
-        RunDirectoryError: the folder cannot be created, or is in use: at once, naming the process that uses it.
+        RunDirectoryError: the folder cannot be created, or another process, which the message names, is using it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from grokinterp.storage import RunDirectory
 from grokinterp.storage.run_directory import CLOCK
 
 LARGEST = 2.0**53
-"""Bound of the times and sizes that a clock may state."""
+"""Upper bound on the times and sizes in clock.json."""
 
 ENDED = ("finished", "diverged")
 

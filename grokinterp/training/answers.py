@@ -1,4 +1,4 @@
-"""The answers of a model to many examples, computed for as many of them at a time as fit into memory."""
+"""The answers of a model to many examples, computed in parts that fit into memory."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple

@@ -16,7 +16,7 @@ HEADER, ROW, NORM = 2048, 500, 48
 """Bytes of a file besides its tensors, of a row of metrics, and of the norm of a parameter in a row."""
 
 GENERATIONS = 3
-"""Resume states at a time: two are kept while the third is written."""
+"""Largest number of resume states on disk: two are kept while a third is written."""
 
 
 class DiskNeeds(NamedTuple):

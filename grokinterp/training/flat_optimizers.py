@@ -1,4 +1,4 @@
-"""Optimizers of several runs at once, on buffers with a leading run axis: the arithmetic of torch's, row by row."""
+"""Optimizers of several runs at once, on buffers with a leading run axis, with the arithmetic of torch's optimizers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence

@@ -18,10 +18,10 @@ from grokinterp.storage.tensor_file import MAX_FILE_BYTES
 from grokinterp.torch_settings import computing
 
 MOMENTS = {"adamw": 2, "adam": 2, "sgd": 1, "muon": 2}
-"""Numbers that each optimizer keeps per weight, at most."""
+"""Largest number of values that each optimizer keeps per weight."""
 
 FRAGMENTATION = 1.9
-"""Memory of the process per byte of arrays that come and go: freed blocks are kept, and not every array fits into one.
+"""Process memory per byte of temporary arrays: freed blocks are kept, and not every array fits into a freed block.
 
 Measured: 1.0 to 2.2 (``python -m benchmarks.training_memory``).
 """
@@ -36,8 +36,8 @@ class Needs(NamedTuple):
     weights: weights, gradients, moments, memory of filters, average, and the weights before the last update.
     examples: tokens, prepared inputs, and labels of every part.
     preparation: the temporary arrays that prepare the largest part.
-    step: the logits of the last step, and what the forward and backward pass of a batch hold at a time.
-    evaluation: the logits of the last step, and what is held to evaluate as many examples as are evaluated at a time.
+    step: the logits of the last step, and the arrays that the forward and backward pass of a batch hold at a time.
+    evaluation: the logits of the last step, and the arrays for as many examples as are evaluated at a time.
     saving: copies of the tensors of a file while it is written.
     """
 
@@ -50,7 +50,7 @@ class Needs(NamedTuple):
 
     @property
     def peak(self) -> int:
-        """The bytes kept throughout, and the largest of the others, which take turns, with fragmentation."""
+        """The bytes held throughout plus the largest temporary need, with fragmentation; temporary needs take turns."""
         passing = max(self.preparation, self.step, self.evaluation, self.saving)
         return self.weights + self.examples + round(FRAGMENTATION * passing)
 
@@ -77,7 +77,7 @@ def count_weights(experiment: Experiment) -> int:
 
 
 def advice(experiment: Experiment) -> str:
-    """Return what would need less memory."""
+    """Return advice on how to need less memory."""
     found = needs(experiment)
     if found.step == max(found) and experiment.optimization.batch_size is None:
         return "try optimization.batch_size, or a smaller model or task"
@@ -106,7 +106,7 @@ def remembered_per_weight(optimization: Optimization) -> int:
 
 
 def saved_per_weight(optimization: Optimization) -> int:
-    """Return the numbers per weight in a resume file: the weight and what is remembered."""
+    """Return how many numbers per weight a resume file holds: the weight and ``remembered_per_weight``."""
     return 1 + remembered_per_weight(optimization)
 
 
@@ -141,7 +141,7 @@ def traced_for(experiment: Experiment) -> Traced:
 
 @lru_cache(maxsize=64)
 def traced(spec: ModelSpec, sizes: Sizes, loss: LossForm, batch: int, largest: int) -> Traced:
-    """Count what a step and an evaluation hold, by computing both on the meta device, which allocates nothing.
+    """Count the bytes that a step and an evaluation hold, by computing both on the meta device without storage.
 
     Args:
         spec: the model.
@@ -172,7 +172,7 @@ def traced(spec: ModelSpec, sizes: Sizes, loss: LossForm, batch: int, largest: i
 
 
 def without_storage(spec: ModelSpec, sizes: Sizes, examples: int) -> tuple[ReadoutInputs, Tensor]:
-    """Return inputs and labels; the last position has all tokens of the task, or only the "=" that is appended."""
+    """Return undefined inputs and labels; the last position has all tokens of the task, or only an appended "="."""
     queries = 1 if spec.appends_equals else sizes.d_task
     inputs = ReadoutInputs.sized(examples, d_vocab=sizes.d_task, n_ctx=sizes.n_ctx, queries=queries)
     return inputs, torch.empty(examples, dtype=torch.int64)
@@ -190,12 +190,12 @@ class MemoryUse:
         self.at_start, self.earlier_peak = self._now()
 
     def peak(self) -> int | None:
-        """Return the bytes used since then at most; None if the process used more before, or that is not known."""
+        """Return the peak of the bytes used since creation; None if it is unknown, or was higher before creation."""
         peak = self._now()[1]
         return peak - self.at_start if peak > self.earlier_peak else None
 
     def _now(self) -> tuple[int, int]:
-        """Return the bytes in use, and the most so far."""
+        """Return the bytes in use, and their peak so far."""
         if self.device.type == "cuda":
             return torch.cuda.memory_allocated(self.device), torch.cuda.max_memory_allocated(self.device)
         return resident(), peak_resident()

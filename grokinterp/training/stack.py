@@ -23,7 +23,7 @@ from grokinterp.training.packing import Packed, pack, unpack
 from grokinterp.training.rates import Rates
 
 RUN_AXES: Any = ReadoutInputs._make((0, None, None, 0, None, 0))
-"""The axis of the runs in their examples, which share the tables of distinct rows."""
+"""The run axis of each part of the inputs; None for the tables of distinct rows, which all runs share."""
 
 
 class Member(NamedTuple):
@@ -41,7 +41,7 @@ class Stack:
     """The gradients of the mean training loss of every run, and the resulting updates.
 
     All runs are at the same step. A run that is frozen, or whose loss or gradient is not finite, keeps its weights and
-    moments, and touches no other run. As with ``Step``, between ``gradients(t)`` and ``apply(t)`` the weights are the
+    moments, and affects no other run. As with ``Step``, between ``gradients(t)`` and ``apply(t)`` the weights are the
     weights of step t, and no method waits for the device.
 
     Args:
@@ -218,7 +218,7 @@ class Run:
         return self.stack.weights.split(now - before)
 
     def train_answers(self) -> Iterator[Answers]:
-        """Return the logits of the whole training set at the current weights, for some of the examples at a time."""
+        """Yield the logits of the whole training set at the current weights, in parts that fit into memory."""
         many = self.model.evaluated_at_once
         if self.batch is not None:
             return answers_of(self.model.readout, self.problem.parts["train"].inputs, many)

@@ -147,7 +147,7 @@ class Step:
         return curriculum.order(difficulty.double())
 
     def train_answers(self) -> Iterator[Answers]:
-        """Return the logits of the whole training set at the current weights, for some of the examples at a time."""
+        """Yield the logits of the whole training set at the current weights, in parts that fit into memory."""
         many = self.model.evaluated_at_once
         if self.batch is not None:
             return answers_of(self.model.readout, self.inputs, many)

@@ -341,7 +341,7 @@ def test_a_report_without_checkpoint_files_shows_the_stored_results(grokinterp, 
         run.directory.checkpoint_path(step).unlink()
     done = grokinterp("report", str(run.path))
     assert done.code == 0
-    assert "cannot be renewed" in done.err
+    assert "cannot be updated" in done.err
     assert Path("reports/run.html").is_file()
 
 

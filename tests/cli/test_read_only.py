@@ -58,5 +58,5 @@ def test_what_is_missing_is_refused_in_one_line_before_any_work(run):
 def test_the_report_shows_what_is_there_and_says_that_nothing_can_be_added(run, tmp_path, capsys):
     with read_only(run):
         measuring.report(run, tmp_path / "page.html")
-    assert capsys.readouterr().err.startswith("the results cannot be renewed: cannot write ")
+    assert capsys.readouterr().err.startswith("the results cannot be updated: cannot write ")
     assert (tmp_path / "page.html").read_text() == render(Results.open(run))

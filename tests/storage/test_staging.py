@@ -31,7 +31,7 @@ def test_the_directory_is_there_when_the_block_ends(tmp_path):
     with built_beside(tmp_path / "runs" / "run") as lock:
         create(lock)
         assert not (tmp_path / "runs" / "run").exists()
-        with pytest.raises(RunDirectoryError, match="the rest of an import that was stopped"):
+        with pytest.raises(RunDirectoryError, match="is left over from an interrupted import"):
             RunDirectory.open(lock.path.parent)
     assert RunDirectory.open(tmp_path / "runs" / "run").experiment["name"] == "built"
     assert os.listdir(tmp_path / "runs") == ["run"]

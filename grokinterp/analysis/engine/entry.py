@@ -25,8 +25,8 @@ class Entry:
         single: store float64 in single precision, for maps that are cheap to compute and large to store.
         title: the title in reports (default: the name of the function in words).
         where: condition on the problem for the analysis to run by default (default: always).
-        copies: the number of float64 arrays as large as all logits that it computes; it is not run if they do not fit
-            into the memory.
+        copies: the number of float64 arrays as large as all logits that the analysis computes; it is not run if they
+            do not fit into memory.
 
     Raises:
         ConfigError: the name of the function cannot be the name of a result file.

@@ -86,7 +86,7 @@ class Harvest:
             self.fresh[entry].add(step, result)
 
     def refuse(self, entry: Entry, steps: Iterable[int], why: str) -> None:
-        """Keep the reason why an analysis is not run, if it lacks results."""
+        """Record the reason why an analysis is not run, if it lacks results."""
         if set(steps) - self.steps_of(entry):
             self.undefined[entry.name] = why
 

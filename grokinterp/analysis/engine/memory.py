@@ -20,17 +20,17 @@ def require_memory(experiment: Experiment, model: Model, device: torch.device, *
 
 
 def lacking_memory(experiment: Experiment, model: Model, free: int, *, copies: int = COPIES) -> str:
-    """Return in words that an analysis needs more than the free memory; empty if it does not."""
+    """Return a message if an analysis needs more than ``free`` bytes of memory, otherwise an empty text."""
     needed = bytes_needed(experiment, model, copies=copies)
     what = f"needs about {gib(needed)} of memory to analyze, but only {gib(free)} are available"
     return what if needed > free else ""
 
 
 def bytes_needed(experiment: Experiment, model: Model, *, copies: int = COPIES) -> int:
-    """Estimate the memory for one checkpoint.
+    """Estimate the memory for one checkpoint, in bytes.
 
-    It holds what analyses share, the read-out and the features of all examples, and ``copies`` arrays as large as all
-    logits, beside the activations of the examples that are evaluated at a time.
+    It holds the read-out and the features of all examples, which analyses share, ``copies`` arrays as large as all
+    logits, and the activations of the examples that are evaluated at a time.
     """
     task = experiment.task
     kept = shared_per_example(model, experiment.n_ctx) + copies * task.n_classes
@@ -40,7 +40,7 @@ def bytes_needed(experiment: Experiment, model: Model, *, copies: int = COPIES) 
 
 @torch.no_grad()
 def shared_per_example(model: Model, n_ctx: int) -> int:
-    """Return the numbers per example in the read-out, and in the features at all hooks."""
+    """Return how many numbers per example the read-out and the features at all hooks hold."""
     tokens = torch.zeros(1, n_ctx, dtype=torch.int64, device=next(model.parameters()).device)
     try:
         readout = model.readout(ReadoutInputs.of(tokens))

@@ -27,7 +27,7 @@ RETIRED = ("symmetricity",)
 """Analyses of earlier versions that other analyses have replaced; their results are removed."""
 
 ALWAYS = 1
-"""Arrays as large as all logits for the arguments that the last checkpoint determines."""
+"""Number of arrays as large as all logits for computing the arguments that the last checkpoint determines."""
 
 ArgumentsOf = Callable[[Checkpoint], Mapping[str, Any]]
 """Function from the last checkpoint to arguments of analyses, which are tensors or JSON values."""
@@ -141,8 +141,8 @@ def analyze_missing(
     """Compute and save the missing results; after an interrupt, the next call computes the rest.
 
     Cheap analyses, and analyses that were not defined before, run on the last checkpoint first, because vmap cannot
-    report which analysis is not defined for the run. Analyses that are too large for the memory are not run; the reason
-    is kept as for those that are not defined.
+    report which analysis is not defined for the run. Analyses that do not fit into memory are not run; the reason is
+    recorded, as for analyses that are not defined.
     """
     trajectory = harvest.trajectory
     readable = tuple(step for step in sorted(harvest.digests) if step not in harvest.skipped)

@@ -98,7 +98,7 @@ class LossSurface:
         """Return batches of the training examples that fit into memory in a backward pass."""
         return list(torch.arange(self.n_train, device=self.start.device).split(self.batch))
 
-    @torch.inference_mode(mode=False)  # gradients are needed, whatever the caller has disabled
+    @torch.inference_mode(mode=False)  # gradients are needed, even if the caller has disabled them
     def loss_and_gradient(self, weights: Float[Tensor, "weight"]) -> tuple[Tensor, Float[Tensor, "weight"]]:
         """Return the mean training loss and its gradient."""
         weights = weights.detach().clone().requires_grad_()

@@ -28,7 +28,7 @@ def read_json_lines(path: Path, wanted: Iterable[str] = ()) -> list[Table]:
             if row is None:
                 notes.append(f"line {line}, the last one, is truncated and omitted")
             else:
-                if row.keys() >= set(PROTECTION):  # a row of metrics.jsonl: its check is no metric
+                if row.keys() >= set(PROTECTION):  # a row of metrics.jsonl: its check is not a metric
                     row = {name: value for name, value in row.items() if name not in PROTECTION}
                 about |= taken(flattened(row), reader, wanted)
     table = reader.done()
