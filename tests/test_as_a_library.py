@@ -1,4 +1,4 @@
-"""The package inside other programs: their settings stay and do not matter, in threads, processes, and Jupyter."""
+"""The package in other programs: their settings are kept and do not affect results, even in threads and Jupyter."""
 
 import subprocess
 import sys
@@ -83,7 +83,7 @@ ALONE = ("train", "analyze", "evaluate", "import_run", "train_until_grokking", "
 
 
 def test_three_threads_at_once_have_the_results_of_one(files, expected, tmp_path):
-    """Threads that begin and end at different times: each call stands beside every other."""
+    """Threads begin and end at different times, so that each call runs alongside every other."""
     before, given = state(), [Given(files, tmp_path / f"{i}") for i in range(3 * len(ALONE))]
     for one in given:
         one.out.mkdir()

@@ -1,4 +1,4 @@
-"""Faults of every family, some of each: every one is survived or named, none is silent."""
+"""Some faults of every family: each fault is survived or named, and none is silent."""
 
 import pytest
 

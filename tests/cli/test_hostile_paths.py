@@ -1,6 +1,6 @@
-"""Every path that a command takes, and every file of a run, may be a pipe, a device, a link, a directory or rubbish.
+"""Every path given to a command, and every file of a run, may be a pipe, a device, a link, a directory or garbage.
 
-The law: no traceback, no wait, one line that names the path where the command fails, and nothing written or replaced.
+The law: a command neither waits nor prints a traceback; if it fails, one line names the path, and no file is replaced.
 """
 
 import os
@@ -24,13 +24,13 @@ SECONDS = 60
 
 
 def make_socket(path: Path) -> None:
-    """A socket, at a path that may be long."""
+    """Create a socket, even at a path that is too long for a socket's address."""
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(f"/proc/self/fd/{os.open(path.parent, os.O_RDONLY)}/{path.name}")
 
 
 def make_huge(path: Path) -> None:
-    """A file of a terabyte without content."""
+    """Create a sparse file of one terabyte."""
     with path.open("wb") as file:
         file.truncate(2**40)
 

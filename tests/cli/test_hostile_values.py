@@ -77,14 +77,14 @@ def plain(value: Any) -> Any:
 
 
 def read_run(run: Path) -> None:
-    """Everything that the light commands read of a run."""
+    """Read everything that commands without torch read from a run."""
     results = Results.open(run)
     repr(results), diagnose(results), json.dumps(results.summary(), allow_nan=False)
     repr(Trajectory.open(run)), measured(run, patience=2)
 
 
 def read_logs(path: Path) -> None:
-    """The command ``phases``."""
+    """Run the command ``phases``."""
     dated = logs.date_logs([path])
     logs.as_csv(dated), json.dumps(logs.as_objects(dated), allow_nan=False), dated.runs and logs.as_text(dated)
     for error in dated.failed:
@@ -92,7 +92,7 @@ def read_logs(path: Path) -> None:
 
 
 def imported(release: str, path: Path) -> None:
-    """The command ``import``, which leaves nothing behind where it fails."""
+    """Run the command ``import``, which leaves no files if it fails."""
     out = path.parent.parent / "out"
     before = {*out.parent.iterdir()}
     try:

@@ -1,4 +1,4 @@
-"""Everything that commands print is printable, whatever files, names and arguments hold; and output may fail."""
+"""Commands print only printable characters, whatever files, names and arguments hold, and survive failing outputs."""
 
 import errno
 import io
@@ -21,7 +21,7 @@ from grokinterp.storage import RunDirectory
 from tests.support.small_runs import TINY, draw_checkpoints
 
 NASTY = "a\x1b[2J\x1b]0;t\x07\x7f\x85\x9b1m\u202e\u2066b\r\nINJECTED"
-"""Clears the screen, sets its title, reverses the direction of writing, and begins a line of its own."""
+"""Clears the screen, sets its title, reverses the writing direction, and begins a line of its own."""
 
 LINES = {
     "train": ["name=NASTY", "NASTY=1", "task.kind=NASTY", "--preset NASTY", "--config config.toml", "--out RUN",

@@ -1,4 +1,4 @@
-"""An analyzed run on storage that cannot be written is read as any other; what must be written fails in one line."""
+"""An analyzed run on read-only storage can be read as usual; commands that must write fail with one line."""
 
 from pathlib import Path
 

@@ -98,7 +98,7 @@ def changed(line: int, old: str, new: str) -> Callable[[list[bytes]], list[bytes
 
 
 DAMAGE: dict[str, tuple[Callable[[list[bytes]], list[bytes]], list[int], str, str]] = {
-    # the damage; the steps in use; what is said of a protected log and, "" where nothing can be, of an older one
+    # damage; steps in use; message for a protected log; message for an older log, "" if it cannot notice the damage
     "digit": (flip_digit, [0, 10, 30], "line 3: its check does not match", ""),
     "torn row": (torn, [0, 20, 30], "line 2: is not a JSON object", "line 2: is not a JSON object"),
     "empty line": (lambda lines: [b"", *lines], [0, 10, 20, 30], "line 1: is not a JSON object", "line 1: is not"),
@@ -176,7 +176,7 @@ def test_rows_of_another_run_are_named(run, tmp_path):
     assert run.read_metrics()[1].faults == "has no usable row, but the run finished at step 30"
 
 
-def test_an_older_log_is_said_to_be_unprotected_and_can_be_continued(run):
+def test_an_older_log_is_reported_as_unprotected_and_can_be_continued(run):
     write_lines(run, without_checks(run))
     table, check = run.read_metrics()
     assert (len(table.steps), check.faults) == (4, "")
@@ -202,7 +202,7 @@ def test_a_row_being_written_is_left_out_by_readers_and_removed_by_the_next_writ
 
 
 def test_columns_that_only_some_rows_have_are_no_damage(tmp_path):
-    """With a rare column of one object, or of many, the log is no less trusted; in an older log either."""
+    """Columns that a single row or a few rows have are accepted, in an older log as well."""
     run = RunDirectory.create(tmp_path / "run", EXPERIMENT, {})
     with run.lock() as held:
         for step in range(20):
@@ -240,7 +240,7 @@ def test_memory_is_that_of_the_numbers(tmp_path):
 
 
 def test_the_end_of_a_long_log_is_all_that_its_writer_reads(run):
-    """The log is sparse: 8 GiB of nothing between its rows."""
+    """The log is sparse, with a hole of 8 GiB between its rows."""
     content = run.metrics.path.read_bytes()
     with open(run.metrics.path, "r+b") as file:
         file.seek(2**33)

@@ -1,4 +1,4 @@
-"""A run that is recorded as running: whether a process still trains it is asked of its lock."""
+"""A run that is recorded as running: its lock shows whether a process is still training it."""
 
 import json
 import threading
@@ -18,7 +18,7 @@ UNSAVED = "interrupted without saving (killed, or the disk was full)"
 
 @pytest.fixture
 def run(tmp_path) -> RunDirectory:
-    """A run whose process has ended without writing that it ended, with the state of step 7."""
+    """A run with a saved state at step 7, whose process ended without updating the status."""
     run = draw_checkpoints(tmp_path / "my run").directory
     with run.lock():
         run.write_status({"status": "running", "step": 0})
@@ -50,7 +50,7 @@ def test_a_living_run_is_running_and_one_that_finished_has_finished(run):
 
 
 @pytest.mark.parametrize("lock", [None, b"", b"{}", json.dumps({"pid": 1, "host": "another"}).encode()])
-def test_what_the_lock_does_not_tell_is_unknown(lock, run):
+def test_without_a_usable_lock_the_status_is_unknown(lock, run):
     path = run.path / "lock"
     path.unlink() if lock is None else path.write_bytes(lock)
     assert is_held(path) is None

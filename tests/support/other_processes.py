@@ -1,6 +1,6 @@
 """A program that uses the package: it imports every module, calls functions, and trains in forked and new processes.
 
-As a script: ``python -m tests.support.other_processes FOLDER`` prints what was not left as it was, or differs.
+As a script: ``python -m tests.support.other_processes FOLDER`` prints settings that changed and results that differ.
 """
 
 import importlib

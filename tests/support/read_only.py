@@ -25,7 +25,7 @@ class Sets(ctypes.Structure):
 
 @contextlib.contextmanager
 def as_anyone() -> Iterator[None]:
-    """Permissions bind this thread as they bind every user: root's right to override them rests meanwhile."""
+    """Enforce file permissions in this thread, even for root, whose right to override them is dropped in the block."""
     libc, header, sets = ctypes.CDLL(None, use_errno=True), Header(VERSION, 0), (Sets * 2)()
     assert libc.capget(ctypes.byref(header), sets) == 0
     before = sets[0].effective

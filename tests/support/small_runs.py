@@ -69,8 +69,8 @@ def without_digests(path: Path) -> Path:
 def written(path: Path) -> dict[str, bytes]:
     """Files that training wrote: checkpoints, metrics, status, configuration, newest resume state.
 
-    The record of the continuations is left out: it is what sets a continued run apart. So is the memory that the
-    process used, in the status, which is not the same twice.
+    The record of the continuations is left out, because it is what distinguishes a continued run, and so is the used
+    memory in the status, which varies between equal runs.
     """
     newest = sorted(path.glob("resume/*.safetensors"))[-1:]
     files = [*path.glob("checkpoints/*"), *newest, *path.glob("*.json"), *path.glob("metrics.jsonl")]

@@ -192,7 +192,7 @@ def test_a_log_that_lost_its_end_is_continued_from_the_older_resume_state(finish
     assert written(run.path) == written(finished.path)
 
 
-def test_continuations_are_recorded_and_resume_states_that_were_lost_are_said(finished, tmp_path):
+def test_continuations_are_recorded_and_lost_resume_states_are_reported(finished, tmp_path):
     train_until(tmp_path / "run", 10)
     train_until(tmp_path / "run", 12, resume=True)
     shutil.rmtree(tmp_path / "run" / "resume")

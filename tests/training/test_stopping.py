@@ -124,7 +124,7 @@ class Remover:
 
 
 @pytest.mark.parametrize("name", ["lock", "metrics.jsonl"])
-def test_a_file_that_vanishes_during_the_run_is_said_and_nothing_is_lost(name, finished, tmp_path):
+def test_a_file_that_vanishes_during_the_run_is_reported_and_nothing_is_lost(name, finished, tmp_path):
     remover = Remover(tmp_path / "run" / name)
     with pytest.warns(UserWarning, match=f"{name} was removed during the run and was"):
         run = train(TINY, tmp_path / "run", device="cpu", loggers=[remover])

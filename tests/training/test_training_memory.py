@@ -88,7 +88,7 @@ def test_examples_are_evaluated_in_parts(optimization, spec, monkeypatch):
         torch.testing.assert_close(value, whole[name], rtol=1e-12, atol=1e-14, msg=name)
 
 
-def test_a_finished_run_tells_its_memory(tmp_path):
+def test_a_finished_run_records_its_memory(tmp_path):
     run = train(changed(steps=3), tmp_path / "run", device="cpu")
     found = json.loads((run.path / "status.json").read_text())["memory"]
     assert found["estimated"] == memory.needs(changed(steps=3)).peak
