@@ -19,8 +19,9 @@ A fault is survived if every number that the public readers return (metrics, ten
 measures, phases, verdict, diagnoses) equals that of the intact run and the work is done (*equal*), or if one line names
 the missing or refused part and every other number is equal (*named*). It is not survived if a number differs or is
 missing without a message, if work is lost, or if a process hangs (*silent*), or if an exception is raised or printed
-that is not a one-line error (*traceback*). A file that is deleted altogether is not noticed if the run could have been
-written without it: an analysis counts as not measured, a document as never written."""
+that is not a one-line error (*traceback*).
+A deleted file goes unnoticed if a run can exist without it: its analysis then counts as not measured, or its document
+as never written."""
 
 COMMAND = "python -m benchmarks.reliability"
 

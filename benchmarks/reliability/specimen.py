@@ -166,10 +166,10 @@ def shared_memory() -> Path | None:
 
 
 def written(path: Path) -> dict[str, bytes]:
-    """Return what training wrote, and would write again, to the byte.
+    """Return the content of the files that training reproduces to the byte.
 
-    These are checkpoints, metrics, configuration, environment and the newest resume state; of the status, which states
-    the memory that was used, they are the status and the step; the record of continuations is left out.
+    These are checkpoints, metrics, configuration, environment, and the newest resume state. The status contributes only
+    its state and step, because the used memory varies; the record of continuations is left out.
     """
     newest = sorted(path.glob("resume/*.safetensors"))[-1:]
     files = [*path.glob("checkpoints/*.safetensors"), *newest, *path.glob("metrics.jsonl"), *path.glob("e*.json")]

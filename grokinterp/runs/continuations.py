@@ -69,7 +69,7 @@ class Continuation(NamedTuple):
 
 
 def continuations_of(directory: RunDirectory) -> list[Continuation | None]:
-    """Return the continuations of a run in order; None for a damaged record, and a warning that names it."""
+    """Return the continuations of a run in order; a damaged record is None, and a warning names it."""
     try:
         found = [Continuation.of(record) for record in directory.continuations.read()]
     except RunDirectoryError as error:

@@ -118,7 +118,7 @@ RUN_ID = "run_id"
 """Attribute with the run that was analyzed."""
 
 ANALYSIS = "analysis"
-"""Attribute with the name of the analysis, which is that of its file."""
+"""Attribute with the name of the analysis, which is also the name of its file."""
 
 CHECKPOINTS = "checkpoint_digest"
 """Variable with the digest of the checkpoint of each step."""

@@ -29,8 +29,8 @@ def train_many(
 ) -> list[Entry]:
     """Train every experiment into ``root/<name>-<hash of the configuration>``, and return the runs in their order.
 
-    Finished runs are not trained again, and interrupted runs are continued. A run that fails has the reason in its
-    ``failure``, and stops no other.
+    Finished runs are not trained again, and interrupted runs are continued. A run that fails states the reason in its
+    ``failure`` and does not stop the others.
 
     On a GPU, runs of the same task, model and training-set size, whose optimizer, loss, batch size and kinds of filters
     agree, are trained as one program, as many as fit into memory at a time. On a CPU each run has its own process,
@@ -67,7 +67,7 @@ def train_many(
 
 
 def groups(entries: Sequence[Entry], free: int) -> Iterator[list[Entry]]:
-    """Yield the runs in groups that fit into one stack and into memory; a run that fits into none is alone."""
+    """Yield the runs in groups that fit into one stack and into memory; a run that fits no stack is a group alone."""
     fitting: dict[object, list[Entry]] = {}
     for entry in entries:
         fitting.setdefault(key_of(entry.experiment) or entry.directory, []).append(entry)
@@ -77,7 +77,7 @@ def groups(entries: Sequence[Entry], free: int) -> Iterator[list[Entry]]:
 
 
 def train_group(group: Sequence[Entry], *, device: str, progress: bool) -> None:
-    """Train the runs of a group, or each alone where one prevents that; store the reason in a run that fails."""
+    """Train the runs of a group together, or each alone if a run prevents that; a run that fails keeps the reason."""
     if len(group) > 1:
         with suppress(GrokinterpError):
             directories = [one.directory for one in group]

@@ -92,7 +92,7 @@ class FlatFilters:
                 self.memory[i] = together([whole, row], lambda both: with_row(both[0], run, both[1]))
 
     def for_every_run(self, row: Float[Tensor, "weight"]) -> Float[Tensor, "run weight"]:
-        """Return zeros for every run."""
+        """Return zeros of the shape of a row for every run."""
         return row.new_zeros(len(self.given), *row.shape)
 
 

@@ -53,5 +53,5 @@ def flattened(model: Model) -> Float[Tensor, "weight"]:
 
 
 def joined_row(parameters: Iterable[Tensor]) -> Float[Tensor, "weight"]:
-    """Return tensors of the shapes of all parameters as a vector."""
+    """Join tensors, one in the shape of each parameter, into a vector."""
     return torch.cat([part.reshape(-1) for part in parameters])

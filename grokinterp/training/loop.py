@@ -92,9 +92,9 @@ def train_stack(
 ) -> None:
     """Train experiments that fit together as one program, each into its own run directory.
 
-    Directories that contain a run are continued, all from the newest step at which every run has a resume state. A
+    Existing runs are continued, all from the newest step at which every run has a resume state. A
     continuation is bit-identical under the conditions of ``train`` if the same runs are in the stack. A run that
-    diverges or whose patience is exhausted ends, and the others go on.
+    diverges or whose patience is exhausted ends, and the others continue.
 
     Args:
         experiments: the configurations, for all of which ``key_of`` is equal and not None.

@@ -71,7 +71,7 @@ class Stack:
     def gradients(self, step: int) -> None:
         """Compute losses, logits and gradients of this step's batches at the current weights.
 
-        When half of the runs are frozen, the others go on without them.
+        When half of the runs are frozen, the others continue without them.
         """
         active = [run.place for run in self.runs if not run.is_frozen]
         if 0 < 2 * len(active) <= len(self.runs):
