@@ -49,7 +49,7 @@ def settings() -> dict[str, Any]:
         "dtype": torch.get_default_dtype(),
         "threads": torch.get_num_threads(),
         "gradients": torch.is_grad_enabled(),
-        "denormals": bool(torch.full((1,), 2e-38).mul(0.01) == 0),
+        "denormals": bool(torch.full((1,), 2e-38, device="cpu").mul(0.01) == 0),
         "flash": torch.backends.cuda.flash_sdp_enabled(),
         "efficient": torch.backends.cuda.mem_efficient_sdp_enabled(),
         "math": torch.backends.cuda.math_sdp_enabled(),
