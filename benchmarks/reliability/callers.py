@@ -257,7 +257,7 @@ def answer_one(connection: Any, path: Path, reference: dict[str, bytes]) -> None
 
 IMPORTS = """
 import locale, os, random, signal, sys, warnings
-import torch, numpy, xarray, matplotlib, transformer_lens
+import torch, numpy, xarray, matplotlib, scipy.sparse, scipy.special, transformer_lens
 
 def state():
     return {
