@@ -79,8 +79,8 @@ def apart(
         return [Trial(work.__name__, End.SILENT, str(error))]
 
 
-def one(path: Path, reference: dict[str, bytes]) -> str:
-    """Train and analyze a run; return a line on the first error, or "" if there is none."""
+def difference(path: Path, reference: dict[str, bytes]) -> str:
+    """Train and analyze a run; return a line on the first file that differs from the reference, or ""."""
     run = train(TINY, path, device="cpu")
     found = written(path)
     analyze(run, only=ONLY)
@@ -95,7 +95,7 @@ def threads(folder: Path, reference: dict[str, bytes], small: bool) -> list[Tria
     for turn in range(1 if small else 8):
         before = settings()
         with ThreadPoolExecutor(3) as pool:
-            made = [pool.submit(one, folder / f"{turn}-{number}", reference) for number in range(3)]
+            made = [pool.submit(difference, folder / f"{turn}-{number}", reference) for number in range(3)]
         for number, future in enumerate(made):
             found.append(ended(f"thread {number}", future.result))
         if different := changed(before):
@@ -175,7 +175,7 @@ def under(name: str, folder: Path, reference: dict[str, bytes], intact: Path, sm
 
     with CONDITIONS[name]():
         before = settings()
-        made = [ended(f"train and analyze under {name}", partial(one, folder / "run", reference))]
+        made = [ended(f"train and analyze under {name}", partial(difference, folder / "run", reference))]
         if not small:
             made.append(ended(f"report under {name}", report))
         different = changed(before)
@@ -235,10 +235,10 @@ def processes(lab: Lab, reference: dict[str, bytes]) -> Iterator[Trial]:
 
 def child(method: str, path: Path, reference: dict[str, bytes]) -> Trial:
     """Train in this process, then in a child process, and return the outcome of the child."""
-    one(path.with_name(f"{path.name}-first"), reference)
+    difference(path.with_name(f"{path.name}-first"), reference)
     context = multiprocessing.get_context(method)
     here, there = context.Pipe(duplex=False)
-    process = context.Process(target=answer_one, args=(there, path, reference))  # type: ignore[attr-defined]
+    process = context.Process(target=answer_difference, args=(there, path, reference))  # type: ignore[attr-defined]
     process.start()
     there.close()
     found = here.recv() if here.poll(100) else "hangs"
@@ -247,10 +247,10 @@ def child(method: str, path: Path, reference: dict[str, bytes]) -> Trial:
     return Trial(method, End.SILENT if found else End.EQUAL, found)
 
 
-def answer_one(connection: Any, path: Path, reference: dict[str, bytes]) -> None:
-    """Train and analyze a run in this process, and send a line on its error, or "" if there is none."""
+def answer_difference(connection: Any, path: Path, reference: dict[str, bytes]) -> None:
+    """Train and analyze a run in this process, and send the result of ``difference``."""
     try:
-        connection.send(one(path, reference))
+        connection.send(difference(path, reference))
     except BaseException as error:
         connection.send(f"{type(error).__name__}: {error}")
 

@@ -64,7 +64,9 @@ def faults(lab: Lab) -> Iterator[Row]:
     commands = {name: COMMANDS[name] for name in lab.some(COMMANDS, 99, 3)}
     quiet = {name: undisturbed(lab, words) for name, words in commands.items()}
     for stream, (prepare, encoding) in STREAMS.items():
-        yield row(f"{stream}", [one(lab, name, commands[name], quiet[name], prepare, encoding) for name in commands])
+        yield row(
+            f"{stream}", [disturbed(lab, name, commands[name], quiet[name], prepare, encoding) for name in commands]
+        )
 
 
 def fresh(lab: Lab, words: list[str]) -> Path:
@@ -83,7 +85,7 @@ def undisturbed(lab: Lab, words: list[str]) -> tuple[int | None, dict[str, bytes
     return run(folder, *words).code, left(folder)
 
 
-def one(
+def disturbed(
     lab: Lab, name: str, words: list[str], quiet: tuple[int | None, dict[str, bytes]], prepare: Callable, encoding: str
 ) -> Trial:
     """Run a command with a disturbed output: its files are the same, and its exit code shows if output was lost."""

@@ -32,7 +32,7 @@ def import_network(
     release: Annotated[
         str, typer.Argument(metavar="RELEASE", help="nanda, chughtai, pizza, transformer-lens, series or file.")
     ],
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="The file or folder, as docs/import.md says.")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The file or folder; see docs/import.md.")],
     out: Annotated[Path | None, typer.Option(metavar="RUN_DIR", help="Default: checkpoints/<name>-<hash>.")] = None,
     spec: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The TOML file that describes a series or a single file.")
@@ -63,7 +63,7 @@ def phases(
     percent: Annotated[bool, typer.Option("--percent", help="Accuracies are percentages.")] = False,
     join: Annotated[bool, typer.Option("--join", help="All files hold curves of one run.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write one line a run; - prints it.")] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write one line per run; - prints them.")] = None,
 ) -> None:
     """Date the phases of any training logs: one run in full, several as a table."""
     from grokinterp.interop import logs

@@ -13,12 +13,12 @@ def league(
     overrides: Overrides = None,
     preset: Annotated[str | None, typer.Option(help="A named experiment (default: league).")] = None,
     config: Config = None,
-    task: Annotated[str | None, typer.Option(metavar="KIND", help="As task.kind=KIND.")] = None,
+    task: Annotated[str | None, typer.Option(metavar="KIND", help="The same as task.kind=KIND.")] = None,
     methods: Annotated[str | None, typer.Option(metavar="NAME,...", help="See `grokinterp methods`.")] = None,
     seeds: Annotated[int, typer.Option(help="Runs of each method.")] = 3,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Default: leagues/<name>-<hash>.")] = None,
-    jobs: Annotated[int | None, typer.Option(help="Processes at once (default: as many as cores).")] = None,
-    patience: Annotated[int, typer.Option(help="Evaluations, for the comparison with early stopping.")] = 20,
+    jobs: Annotated[int | None, typer.Option(help="Simultaneous processes (default: one per core).")] = None,
+    patience: Annotated[int, typer.Option(help="Evaluations until early stopping, for comparison.")] = 20,
 ) -> None:
     """Train by several methods on equal budgets, and write the page that compares when they generalize.
 

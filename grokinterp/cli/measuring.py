@@ -19,7 +19,7 @@ def analyze(
     run_dir: RunDir,
     only: Annotated[str | None, typer.Option(metavar="NAME,...", help="Only these analyses.")] = None,
     every: Annotated[
-        int | None, typer.Option(help="Every N-th checkpoint, and the last (default: all, costly analyses on a few).")
+        int | None, typer.Option(help="Every N-th checkpoint and the last (default: all; a few for costly analyses).")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     device: Device = "cpu",
@@ -45,10 +45,12 @@ def analyze(
 
 def llc(
     run_dir: RunDir,
-    settings: Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="As step_size=1e-5.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="[key=value]...", help="As in step_size=1e-5.")
+    ] = None,
     step: Annotated[int | None, typer.Option(help="Checkpoint (default: the last).")] = None,
     calibrate: Annotated[bool, typer.Option("--calibrate", help="Measure a map over ε, γ and nβ.")] = False,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="The file to draw the map to: .png or .svg.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="The file of the map: .png or .svg.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure the local learning coefficient of one checkpoint, with given settings or over a map of settings."""

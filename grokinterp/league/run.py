@@ -140,7 +140,7 @@ def read_league(top: Path) -> dict[str, Any]:
 def damage_of(top: Path) -> list[str]:
     """Return a line if ``league.json`` exists but cannot be read."""
     exists = os.path.lexists(top / LEAGUE)
-    return [f"{LEAGUE} was damaged and was written anew from the runs"] if exists and not read_league(top) else []
+    return [f"{LEAGUE} was damaged and has been rewritten from the runs"] if exists and not read_league(top) else []
 
 
 def collected(

@@ -39,7 +39,7 @@ def subgroups(group: Group) -> Bool[Tensor, "subgroup element"]:
     more = _cyclic_of_prime_power(group)
     chosen: list[tuple[int, ...]] = [()]
     seen = {_key(generated(group))}
-    for generators in chosen:  # which grows meanwhile
+    for generators in chosen:  # this list grows during the loop
         columns = torch.stack([*(torch.full_like(more, x) for x in generators), more])
         for subgroup, x in zip(_generated_by_each(group, columns), more.tolist(), strict=True):
             if _key(subgroup) not in seen:

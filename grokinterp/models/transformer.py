@@ -130,7 +130,7 @@ class Transformer(Model):
         """
         if self.spec.beyond_transformer_lens:
             raise GrokinterpError(f"TransformerLens has no model with {', '.join(self.spec.beyond_transformer_lens)}")
-        state = self.state_dict() | {"unembed.W_U": self.W_U}  # which is no parameter of its own if tied
+        state = self.state_dict() | {"unembed.W_U": self.W_U}  # not a separate parameter if tied
         return bridge(self.cfg, {name: value.detach().clone() for name, value in state.items()})
 
     def to_tokens(self, tokens: Tensor, **_: Any) -> Tensor:

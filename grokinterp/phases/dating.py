@@ -8,7 +8,7 @@ from grokinterp.phases.curves import Curves, Measures
 from grokinterp.phases.detector import SUSTAINED, SustainedRule, first_run
 from grokinterp.phases.instability import falls, loss_events
 from grokinterp.phases.phase import NAMES, Event, History, Phase
-from grokinterp.phases.sentence import tell
+from grokinterp.phases.sentence import sentence_of
 from grokinterp.phases.signals import Signals, read_signals
 from grokinterp.phases.transitions import double_descent, transitions
 from grokinterp.phases.verdict import delayed, verdict_of
@@ -67,7 +67,7 @@ def find_phases(curves: Curves, measures: Measures | None = None, *, rule: Susta
         memorized_step=_step(steps, course.memorized),
         generalized_step=_step(steps, course.generalized),
         grok_step=_step(steps, course.grokked),
-        sentence=tell(verdict, curves, measures, signals, course, rule, events=events, rises=rises),
+        sentence=sentence_of(verdict, curves, measures, signals, course, rule, events=events, rises=rises),
         transitions=rises,
     )
 

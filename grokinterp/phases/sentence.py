@@ -15,7 +15,7 @@ from grokinterp.phases.verdict import delayed, evidence
 CLOSE = 0.02  # an accuracy within this of the threshold could pass if the number of test examples were known
 
 
-def tell(
+def sentence_of(
     verdict: Verdict,
     curves: Curves,
     measures: Measures | None,

@@ -115,7 +115,7 @@ def measured(claim: Claim, results: Results) -> Any:
 
 
 def measures(results: Results) -> dict[str, Any]:
-    """Return every measure of the last checkpoint, and variants of them as defined by other authors."""
+    """Return every measure of the last checkpoint, and its variants as defined by other authors."""
     found, last = results.measures(), results.last.isel(step=-1)
     if {"embedding_power", "embedding_constant"} <= set(last.data_vars):
         power = last["embedding_power"].sum() + last["embedding_constant"]

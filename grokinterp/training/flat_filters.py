@@ -97,7 +97,7 @@ class FlatFilters:
 
 
 def with_row(whole: Float[Tensor, "run weight"], run: int, row: Float[Tensor, "weight"]) -> Float[Tensor, "run weight"]:
-    """Return a copy of all rows with one of them replaced."""
+    """Return a copy of all rows in which the row of one run is replaced."""
     changed = whole.clone()
     changed[run] = row
     return changed

@@ -86,7 +86,7 @@ def training_scores(step: RunStep, problem: Problem) -> tuple[dict[str, Tensor],
 
 
 def weighted_mean(values: Sequence[Float[Tensor, ""]], counts: Sequence[int]) -> Float[Tensor, ""]:
-    """Return the mean over all examples from the means over parts of them; the mean of a single part is unchanged.
+    """Return the mean over all examples from the means over parts; the mean of a single part is unchanged.
 
     >>> weighted_mean([torch.tensor(1.0), torch.tensor(4.0)], [2, 1])
     tensor(2.)

@@ -77,7 +77,9 @@ class Stack:
         if 0 < 2 * len(active) <= len(self.runs):
             self.keep(active)
         inputs, labels = self.batch()
-        losses, self.logits, *supervised = vmap(self.one, in_dims=(0, RUN_AXES, 0))(self.weights.leaves, inputs, labels)
+        losses, self.logits, *supervised = vmap(self.loss_of_run, in_dims=(0, RUN_AXES, 0))(
+            self.weights.leaves, inputs, labels
+        )
         leaves = list(self.weights.leaves.values())
         parts = torch.autograd.grad(losses.sum(), leaves, allow_unused=True, materialize_grads=True)
         torch.cat([part.flatten(1) for part in parts], dim=1, out=self.weights.gradients)
@@ -103,7 +105,7 @@ class Stack:
         for place, run in enumerate(self.runs):
             run.place = place
 
-    def one(
+    def loss_of_run(
         self, leaves: dict[str, Tensor], inputs: ReadoutInputs, labels: Int[Tensor, "example"]
     ) -> tuple[Tensor, ...]:
         """Return loss and logits of a run, and the logits of all supervision steps, if there are any."""

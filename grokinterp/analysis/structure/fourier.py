@@ -208,7 +208,7 @@ def frequencies_of(neurons: Float[Tensor, "example neuron"], p: int) -> NeuronFr
     varies = total > 0
     share = torch.where(varies, fundamental / total, 0)
     fve = share.max(0).values
-    best = (share >= fve * (1 - TIE)).int().argmax(0)  # the first of equal frequencies, whatever rounding says
+    best = (share >= fve * (1 - TIE)).int().argmax(0)  # the first of equal frequencies, regardless of rounding
     with_harmonic = torch.where(varies, harmonic / total, 0).gather(0, best.unsqueeze(0)).squeeze(0)
     specialized = fve > SPECIALIZED
     count = ((best == torch.arange(p // 2, device=best.device)[:, None]) & specialized).sum(1)
