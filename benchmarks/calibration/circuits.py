@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from grokinterp.analysis import circuit, logit_spectrum
+from grokinterp.analysis import circuit_verdict, logit_spectrum
 from grokinterp.analysis.circuit.rule import OBLIQUE, PARALLEL
 from grokinterp.analysis.circuit.symmetricity import drawn_cosines
 from grokinterp.analysis.circuit.verdict import CIRCUITS, Circuit, settling_triples
@@ -169,7 +169,7 @@ def measured(planted: PlantedCircuit) -> tuple[str, Circuit]:
 def judged(checkpoint: Checkpoint, keys: Tensor) -> tuple[str, Circuit]:
     """Return the verdict and the evidence of any network."""
     none = torch.empty(0, dtype=torch.int64)
-    found = circuit(checkpoint, key_frequencies=keys, key_irreps=none, triples=settling_triples(checkpoint))
+    found = circuit_verdict(checkpoint, key_frequencies=keys, key_irreps=none, triples=settling_triples(checkpoint))
     close = [CIRCUITS[i] for i in found.is_close_to.nonzero().flatten()]
     verdict = CIRCUITS[int(found.is_circuit.nonzero())]
     return f"{verdict}{f', close to {close[0]}' if close else ''}", found

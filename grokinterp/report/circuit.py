@@ -78,7 +78,7 @@ def alignment_caption(data: xr.Dataset, _view: View) -> str:
 PLATES = (
     Plate(
         lambda data, view: figures.circuit_verdict(data, view.phases),
-        ("circuit",),
+        ("circuit_verdict",),
         "Verdict on the circuit and its evidence",
         verdict_caption,
     ),

@@ -31,7 +31,7 @@ MOST_FRAMES = 400
 
 LEVELS = 255
 READOUTS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "restricted_loss", "excluded_loss")
-READ = ("performance", "progress_measures", "logit_spectrum", "circuit")
+READ = ("performance", "progress_measures", "logit_spectrum", "circuit_verdict")
 """Analyses that provide the numbers and curves of the slider."""
 
 CURVES = {

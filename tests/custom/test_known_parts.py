@@ -79,7 +79,14 @@ KEYS = {"key_frequencies": torch.tensor([1, 3]), "key_irreps": torch.tensor([0, 
 DEFINED = {
     *("performance", "embedding_spectrum", "embedding_circles", "neuron_frequencies", "neuron_logit_spectrum"),
     *("logit_spectrum", "irrep_spectrum", "irrep_fve", "irrep_progress", "progress_measures", "operand_spectrum"),
-    *("attention_pattern", "attention_map", "attention_periodicity", "class_cosine", "circuit", "causal_evidence"),
+    *(
+        "attention_pattern",
+        "attention_map",
+        "attention_periodicity",
+        "class_cosine",
+        "circuit_verdict",
+        "causal_evidence",
+    ),
     *("logit_map", "class_matrix", "isolated_circles", "idealized_network", "neuron_ablation"),
 }
 """Analyses that the named parts suffice for, where our network has them."""

@@ -240,7 +240,7 @@ def test_a_run_is_continued_and_reopened(tmp_path):
 
 def test_the_report_of_a_known_task_speaks_of_it(tmp_path, quick):
     run = record(tmp_path / "run", net(), parts={"embedding": "emb", "unembedding": "out"})
-    results = analyze(run, only=["performance", "logit_spectrum", "embedding_spectrum", "circuit"])
+    results = analyze(run, only=["performance", "logit_spectrum", "embedding_spectrum", "circuit_verdict"])
     words = vocabulary_of(results)
     assert words.heading == ("task modular_addition: p 7", "module Net: 119 weights")
     assert words.has_frequencies

@@ -25,7 +25,7 @@ def results(tmp_path_factory) -> Results:
 def test_a_single_checkpoint_has_bars_with_their_values(results):
     drawings = {
         "causal_evidence": figures.causal_evidence, "gradient_flow": figures.gradient_shares,
-        "circuit": figures.circuit_verdict, "local_learning_coefficient": figures.learning_coefficient,
+        "circuit_verdict": figures.circuit_verdict, "local_learning_coefficient": figures.learning_coefficient,
     }  # fmt: skip
     for name, draw in drawings.items():
         figure = draw(results.joined(name).isel(step=[-1]))
@@ -41,12 +41,12 @@ def test_a_single_checkpoint_has_bars_with_their_values(results):
 
 
 def test_the_strip_has_the_color_of_every_verdict(results):
-    found = results.joined("circuit")
+    found = results.joined("circuit_verdict")
     names = verdicts(found)
     assert names[0] == "none"
     assert names[-1] == "clock"
     assert {"memorizer", "mixed"} < set(names)
-    strip = figures.circuit_verdict(results.joined("circuit")).axes[0]
+    strip = figures.circuit_verdict(results.joined("circuit_verdict")).axes[0]
     bands = [
         (to_hex(patch.get_facecolor()), patch.get_x(), patch.get_x() + patch.get_width()) for patch in strip.patches
     ]
@@ -61,7 +61,7 @@ def test_every_circuit_has_a_color():
 
 
 def test_a_circuit_without_evidence_is_a_strip_alone(results):
-    found = results.joined("circuit")
+    found = results.joined("circuit_verdict")
     assert len(figures.circuit_verdict(found[["is_circuit"]]).axes) == 1
 
 

@@ -121,7 +121,7 @@ def test_every_verdict_on_the_circuit_has_a_sentence_and_only_a_found_one_a_tile
     path = write_run(tmp_path / "run", steps=2)
     at, names = [0, LAST], list(MEANINGS)
     values = np.repeat([[name == circuit for name in names]], 2, axis=0)
-    write_analysis(path, "circuit", xr.Dataset({"is_circuit": (("step", "circuit"), values)},
+    write_analysis(path, "circuit_verdict", xr.Dataset({"is_circuit": (("step", "circuit"), values)},
                                                {"step": at, "circuit": names}))  # fmt: skip
     found = content(view_of(Results.open(path)), UNDRAWN)
     assert "{" not in chapter(found, "circuit").lead
@@ -132,7 +132,7 @@ def test_every_verdict_on_the_circuit_has_a_sentence_and_only_a_found_one_a_tile
 def test_a_verdict_names_what_it_is_close_to_and_what_is_unexplained(tmp_path):
     path, names = write_run(tmp_path / "run", steps=2), list(MEANINGS)
     verdict, close = (np.repeat([[name == kind for name in names]], 2, axis=0) for kind in ("pizza", "mixed"))
-    write_analysis(path, "circuit", xr.Dataset(
+    write_analysis(path, "circuit_verdict", xr.Dataset(
         {"is_circuit": (("step", "circuit"), verdict), "is_close_to": (("step", "circuit"), close)},
         {"step": [0, LAST], "circuit": names}))  # fmt: skip
     found = content(view_of(Results.open(path)), UNDRAWN)

@@ -1,6 +1,7 @@
 """The files of the repository: independent of one machine, small, and without repetition."""
 
 import ast
+import importlib
 import os
 import pkgutil
 import re
@@ -193,3 +194,10 @@ def test_parts_say_what_there_is():
     with pytest.raises(KeyError, match="no part 'validation'; this problem has train, test, all"):
         problem.parts["validation"]
     assert repr(problem.parts["all"]) == "Part(25 examples of 3 tokens, cpu)"
+
+
+@pytest.mark.parametrize("room", ["analysis", "figures", "report"])
+def test_every_chapter_of_a_room_is_a_module(room):
+    for chapter in ("structure", "groups", "circuit", "inside", "landscape", "health"):
+        module = importlib.import_module(f"grokinterp.{room}.{chapter}")
+        assert getattr(importlib.import_module(f"grokinterp.{room}"), chapter) is module

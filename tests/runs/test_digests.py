@@ -37,7 +37,7 @@ def make_run(path: Path, experiment=TINY) -> Path:
     run = draw_checkpoints(path, experiment, STEPS).directory
     run.write_status({"status": "finished", "step": 20})
     run.write_document("clock.json", {"sessions": [{"steps": [0, 20], "seconds": [0.0, 1.5], "peak_bytes": 7}]})
-    write_not_defined(path, {"circuit": "the model has no circle", "grafts": "the run has one checkpoint"})
+    write_not_defined(path, {"circuit_verdict": "the model has no circle", "grafts": "the run has one checkpoint"})
     write_analysis(path, "planted", results_of(run))
     return path
 

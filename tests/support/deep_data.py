@@ -59,7 +59,7 @@ def deep_analyses(at: np.ndarray, p: int, *, n_heads: int = 2, groks: bool = Tru
     diverged[: n // 8] = True
     graft = 1e-4 + 4 * (1 - g[:, None]) * np.linspace(0.2, 1, len(PARTS))
     data: dict[str, Data] = {
-        "circuit": {
+        "circuit_verdict": {
             "gradient_symmetricity": ((), 0.9 - 0.6 * g), "gradient_symmetricity_error": ((), 0.01 + 0 * g),
             "distance_irrelevance": ((), 0.2 + 0.7 * g),
             "distance_irrelevance_runner_up": ((), 0.2 + 0.6 * g), "circularity": ((), 0.05 + 0.9 * g),

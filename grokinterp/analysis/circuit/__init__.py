@@ -7,12 +7,12 @@ from grokinterp.analysis.circuit.idealized import idealized_network
 from grokinterp.analysis.circuit.isolated_circles import isolated_circles
 from grokinterp.analysis.circuit.modes import mode_families
 from grokinterp.analysis.circuit.phase_alignment import phase_alignment
-from grokinterp.analysis.circuit.verdict import circuit
+from grokinterp.analysis.circuit.verdict import circuit_verdict
 from grokinterp.analysis.engine.entry import Entry
 
 CHAPTER = (
     Entry(causal_evidence),
-    Entry(circuit),
+    Entry(circuit_verdict),
     Entry(mode_families),
     Entry(key_directions),
     Entry(isolated_circles, most=9, copies=5),

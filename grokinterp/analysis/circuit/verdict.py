@@ -82,7 +82,7 @@ class Circuit(NamedTuple):
     is_close_to: Bool[Tensor, "circuit"]
 
 
-def circuit(
+def circuit_verdict(
     checkpoint: Checkpoint,
     *,
     key_frequencies: Int[Tensor, "key"],
@@ -124,7 +124,7 @@ def circuit(
     """
     task = checkpoint.problem.task
     if isinstance(task, RecordedTask):
-        raise NotDefined("circuit", task.no_group)
+        raise NotDefined("circuit_verdict", task.no_group)
     found, explained, is_cyclic = gathered(checkpoint, key_frequencies, key_irreps, triples)
     clean, memorized = generalization(checkpoint)
     known = clean & (explained >= EXPLAINED)
@@ -163,7 +163,7 @@ def evidence(
 
     Raises NotDefined for any other task.
     """
-    grid = cyclic_grid(checkpoint, "circuit")
+    grid = cyclic_grid(checkpoint, "circuit_verdict")
     logits = grid.logits(checkpoint.logits.double())
     table, rows = logit_table(logits), key_rows(key_frequencies, grid.n, logits.device)
     best, nothing = circle_fits(offset_waves(table, rows)), logits.sum() * torch.nan
@@ -195,7 +195,7 @@ def settling_triples(checkpoint: Checkpoint) -> int:
     """
     count = FEWEST
     try:
-        cyclic_grid(checkpoint, "circuit")
+        cyclic_grid(checkpoint, "circuit_verdict")
         while count < MOST and not checkpoint.model.adds_operands:
             if settles(*(float(value) for value in symmetricity(checkpoint, triples=count))):
                 break

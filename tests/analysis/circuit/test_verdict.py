@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.calibration.circuits import PlantedCircuit, at
-from grokinterp.analysis import circuit, irrep_spectrum, logit_spectrum
+from grokinterp.analysis import circuit_verdict, irrep_spectrum, logit_spectrum
 from grokinterp.analysis.circuit.rule import KINDS, OBLIQUE, PARALLEL, PREFERENCE, judge
 from grokinterp.analysis.circuit.symmetricity import FEWEST, MOST, drawn_cosines, symmetricity
 from grokinterp.analysis.circuit.verdict import CIRCUITS, circularity, distance_irrelevance, settling_triples
@@ -180,7 +180,7 @@ def test_of_a_form_that_nobody_knows_only_the_sum_type_is_named():
 
 
 def verdict(checkpoint: Checkpoint, keys: Tensor = NONE, irreps: Tensor = NONE, triples: int = FEWEST) -> str:
-    found = circuit(checkpoint, key_frequencies=keys, key_irreps=irreps, triples=triples)
+    found = circuit_verdict(checkpoint, key_frequencies=keys, key_irreps=irreps, triples=triples)
     assert int(found.is_circuit.sum()) == 1
     return CIRCUITS[int(found.is_circuit.nonzero())]
 
@@ -216,7 +216,9 @@ def test_the_symmetricity_of_one_frequency_is_what_is_not_multiplied():
 @pytest.mark.parametrize("product", [0.0, 1.0])
 def test_what_all_logits_share_moves_the_irrelevance_and_not_the_verdict(product):
     planted = [PlantedCircuit(P, {3: 6.0, 5: 5.0, 9: 5.0}, product, common=size) for size in (0.0, 10.0)]
-    found = [circuit(one.checkpoint(), key_frequencies=torch.tensor([3, 5, 9]), key_irreps=NONE) for one in planted]
+    found = [
+        circuit_verdict(one.checkpoint(), key_frequencies=torch.tensor([3, 5, 9]), key_irreps=NONE) for one in planted
+    ]
     assert torch.equal(found[0].is_circuit, found[1].is_circuit)
     close(found[1].circuit_fve, found[0].circuit_fve, atol=1e-6)
     assert float(found[1].clock_fve) < float(found[0].clock_fve)
@@ -277,7 +279,7 @@ def test_a_sum_of_circles_through_rectifiers_answers_as_a_pizza():
             model.layers[0].W_in[2 * i + axis, neurons] = f(phase)
         model.unembed.W_U[neurons] = torch.cos(w * residue - 2 * phase[:, None]).double()
     keys = torch.tensor([3, 5, 9])
-    found = circuit(checkpoint, key_frequencies=keys, key_irreps=NONE)
+    found = circuit_verdict(checkpoint, key_frequencies=keys, key_irreps=NONE)
     assert verdict(checkpoint, keys) == "additive"
     assert float(found.pizza_preference) > 1.8 * PREFERENCE
     close(found.gradient_symmetricity, 1)
@@ -285,7 +287,7 @@ def test_a_sum_of_circles_through_rectifiers_answers_as_a_pizza():
 
 def test_without_a_key_frequency_nothing_is_known():
     assert verdict(answering(clock)) == "none"
-    found = circuit(answering(clock), key_frequencies=NONE, key_irreps=NONE)
+    found = circuit_verdict(answering(clock), key_frequencies=NONE, key_irreps=NONE)
     assert float(found.clock_fve) == float(found.pizza_fve) == 0
     with pytest.raises(GrokinterpError, match="key_frequencies=12: must be integers from 1 to 11"):
         verdict(answering(clock), torch.tensor([12]))
@@ -312,7 +314,7 @@ def test_groups_and_tasks_without_one():
     assert verdict(checkpoint, irreps=torch.tensor([0, 1])) == "irrep-based"
     assert verdict(checkpoint) == "none"
     assert verdict(checkpoint_of(SPEC, groups, -logits, unknown), irreps=torch.tensor([0, 1])) == "none"
-    found = circuit(checkpoint, key_frequencies=NONE, key_irreps=NONE)
+    found = circuit_verdict(checkpoint, key_frequencies=NONE, key_irreps=NONE)
     assert all(field.isnan() for field in found[:-3])
     for task in (
         TASKS["polynomial"](p=5, expression="x^2+xy+y^2"),
@@ -362,7 +364,7 @@ def test_published_networks(file, expected, published, tmp_path):
         keys = logit_spectrum(checkpoint).is_key.nonzero().flatten() + 1
     assert verdict(checkpoint, keys, irreps.nonzero().flatten()) == expected
     if file[1] in EVIDENCE:
-        found, known = circuit(checkpoint, key_frequencies=keys, key_irreps=NONE), EVIDENCE[file[1]]
+        found, known = circuit_verdict(checkpoint, key_frequencies=keys, key_irreps=NONE), EVIDENCE[file[1]]
         assert abs(float(found.gradient_symmetricity) - known[0]) < 3 * float(found.gradient_symmetricity_error) + 1e-4
         close(found.pizza_preference, known[1], rtol=0, atol=2e-3)
         close(torch.stack(found[2:5])[: len(known) - 2], torch.tensor(known[2:]), rtol=0, atol=6e-5)

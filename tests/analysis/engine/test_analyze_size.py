@@ -37,7 +37,7 @@ def test_weights_that_are_not_finite_cost_their_checkpoint_alone(value, tmp_path
     broken = drawn_tensors(TINY, 30)
     broken["blocks.0.mlp.W_in"][3, 4] = value
     run.directory.save_checkpoint(30, broken)
-    results = analyze(run, only=["singular_values", "circuit"])
+    results = analyze(run, only=["singular_values", "circuit_verdict"])
     assert results.dataset["step"].values.tolist() == [0, 10, 20]
     assert results.skipped == {30: "blocks.0.mlp.W_in is not finite"}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from grokinterp.analysis import ENTRIES, circuit, performance
+from grokinterp.analysis import ENTRIES, circuit_verdict, performance
 from grokinterp.analysis.engine.digest import code_digest
 from grokinterp.errors import ConfigError
 from grokinterp.runs.imports import PACKAGE, closure
@@ -87,7 +87,7 @@ def test_an_analysis_rests_on_its_helpers_and_not_on_other_chapters():
     found = within(PACKAGE / "analysis" / "circuit" / "verdict.py")
     assert {"analysis/circuit/rule.py", "analysis/structure/cyclic_grid.py", "maths/fourier.py"} <= found
     assert not [path for path in found if path.startswith(("analysis/landscape", "analysis/health", "figures", "cli"))]
-    assert code_digest(circuit) != code_digest(performance)
+    assert code_digest(circuit_verdict) != code_digest(performance)
 
 
 def test_every_analysis_rests_on_models_and_tasks():

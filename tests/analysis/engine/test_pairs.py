@@ -39,7 +39,7 @@ BY_FREQUENCY = {
 DEPENDENT = {*BY_FREQUENCY, *WITHOUT_ATTENTION, "irrep_spectrum", "attention_map"} - {"embedding_circles"}
 """Analyses whose definition depends on the task's group and operands and on attention, not on what was learned."""
 
-ALWAYS = {"performance", "circuit", "weight_path", "gradient_flow", "gradient_noise", "sharpness", "loss_line"}
+ALWAYS = {"performance", "circuit_verdict", "weight_path", "gradient_flow", "gradient_noise", "sharpness", "loss_line"}
 ALWAYS |= {"class_similarity", "class_matrix", "linear_probes", "activation_statistics"}
 ALWAYS |= {"neuron_ablation", "activation_patching", "grafts"}
 """Analyses that are defined for every task and model."""
