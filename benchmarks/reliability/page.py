@@ -7,12 +7,12 @@ from benchmarks.reliability.trial import End, Row
 PROMISES = """\
 * **P1** A finished checkpoint is never lost, changed or visible in part.
 * **P2** A run is continued bit-identically on the same machine, PyTorch build, device and thread count. Otherwise one
-  line says so, and the run and its report keep a record of it.
+  line reports the reason, and the run and its report keep a record of it.
 * **P3** No file that is read can run code.
 * **P4** A damaged file costs no more than its own content: it is named, and everything else is used.
 * **P5** Results of analyses can be deleted; measuring them again gives the same values.
 * **P6** A report opens offline, makes no network requests, and runs only its own script.
-* **P7** Wrong input gets one line and exit code 2, before any work and before any directory is created."""
+* **P7** Wrong input gives one line and exit code 2, before any work and before any directory is created."""
 
 RULES = """\
 A fault is survived if every number that the public readers return (metrics, tensors of checkpoints, results and
@@ -20,6 +20,7 @@ measures, phases, verdict, diagnoses) equals that of the intact run and the work
 the missing or refused part and every other number is equal (*named*). It is not survived if a number differs or is
 missing without a message, if work is lost, or if a process hangs (*silent*), or if an exception is raised or printed
 that is not a one-line error (*traceback*).
+
 A deleted file goes unnoticed if a run can exist without it: its analysis then counts as not measured, or its document
 as never written."""
 
