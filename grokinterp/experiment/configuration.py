@@ -90,9 +90,10 @@ def assign(values: dict[str, Any], assignment: str) -> None:
     value = _parse(text)
     if last == "kind" and tables and value != table["kind"]:
         require(value != RECORDED, key, value, "cannot be trained here: a recorder writes such runs from another loop")
-        cls = classes_of(".".join(tables)).get(str(value))
+        classes = classes_of(".".join(tables))
+        require(str(value) in classes, short(key), short(value), f"must be one of {', '.join(classes)}")
         table.clear()
-        table.update(defaults_of(cls) if cls else {})
+        table.update(defaults_of(classes[str(value)]))
     table[last] = value
 
 

@@ -45,6 +45,8 @@ def test_the_same_kind_again_keeps_what_was_set():
 
 REFUSED = {
     "task.kind=sorting": "task.kind=sorting: must be one of modular_addition, ",
+    "task.kind=sorting task.p=7": "task.kind=sorting: must be one of modular_addition, ",
+    "model.kind=sorting model.d_model=16": "model.kind=sorting: must be one of ",
     "task.kind=[1]": "task.kind=[1]: must be one of ",
     "task.kind=none": "task.kind=None: must be one of ",
     "task.kind=modular_division task.p=6": "task.p=6: must be prime",
