@@ -135,7 +135,7 @@ def result_file(name: str) -> str:
 def write_analysis(run: Path, name: str, dataset: xr.Dataset) -> None:
     """Write or replace the results of one analysis, atomically."""
     make_directory(run / "analysis")
-    data = encode_dataset(dataset.assign_attrs({RUN_ID: RunDirectory(run).run_id, ANALYSIS: name}))
+    data = encode_dataset(dataset.assign_attrs({RUN_ID: RunDirectory(run).run_id}))
     write_atomic(run / result_file(name), data, replace=True)
 
 
@@ -195,7 +195,7 @@ def _read(run: RunDirectory, name: str) -> xr.Dataset:
     analyzed = dataset.attrs.pop(RUN_ID, None)
     if analyzed not in (None, run.run_id):  # files of earlier versions do not name their run
         raise ValueError(f"belongs to run {short(analyzed)}")
-    if (of := dataset.attrs.pop(ANALYSIS, name)) != name:
+    if (of := dataset.attrs.get(ANALYSIS, name)) != name:
         raise ValueError(f"holds the results of {short(of)}")
     if "step" not in dataset.indexes or dataset["step"].dtype.kind not in "iu":
         raise ValueError("no axis of steps")
