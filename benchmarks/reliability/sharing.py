@@ -19,6 +19,7 @@ from grokinterp.runs.trajectory import Trajectory
 from grokinterp.storage import RunDirectory
 
 ENDLESS = replace(LONG, steps=100_000)
+STEADY = replace(LONG, steps=800, save=SaveAt(every=400, dense_until=0, resume_every=200))
 
 
 def faults(lab: Lab) -> Iterator[Row]:
@@ -58,30 +59,34 @@ def second(lab: Lab) -> Iterator[Trial]:
 
 
 def vanished(lab: Lab, name: str) -> Iterator[Trial]:
-    """Delete a file during training: the trainer reports it, and no second trainer can write to the run."""
+    """Delete a file of a running training run: a line names it, the run is as if nothing had been deleted, or it stops.
+
+    No second trainer can write to the run meanwhile.
+    """
+    whole = lab.folder / f"whole-{name}"
+    whole.mkdir()
+    assert run(whole, *training(STEADY)).code == 0
+    expected = written(whole / "run")
     for number in range(1 if lab.small else 4):
         folder, other = lab.folder / f"vanished-{name}-{number}", lab.folder / f"beside-{name}-{number}"
         other.mkdir()
-        command = started(folder, training(ENDLESS))
+        command = started(folder, training(STEADY))
         path = folder / "run" / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-        rival = None
-        if name == "lock":
-            words = training(ENDLESS, "--resume")
-            words[words.index("run")] = str(folder / "run")
-            rival = start(other, *words)
-        done = command.wait(20)
-        both = [done]
-        if rival is not None:
-            rival.send(signal.SIGTERM)
-            both.append(rival.wait())
-        lines = [line for line in done.err.splitlines() if (name or "run") in line and "rror" in line]
-        if any("Traceback" in each.text for each in both):
-            yield Trial(f"{name} deleted", End.TRACEBACK, done.text[-200:])
-        elif done.code is None:
-            yield Trial(f"{name} deleted", End.SILENT, "the trainer did not notice within 20 seconds")
+        words = training(STEADY, "--resume")
+        words[words.index("run")] = str(folder / "run")
+        rival, done = run(other, *words), command.wait()
+        lines = [line for line in done.err.splitlines() if str(path.relative_to(folder)) in line]
+        same = (folder / "run/experiment.json").exists() and written(folder / "run") == expected
+        if "Traceback" in done.text + rival.text:
+            yield Trial(f"{name or 'the run'} deleted", End.TRACEBACK, (done.text + rival.text)[-200:])
+        elif rival.code == 0:
+            yield Trial(f"{name or 'the run'} deleted", End.SILENT, "a second trainer wrote to the run")
         else:
-            yield Trial(f"{name} deleted", End.NAMED if lines else End.SILENT, (lines or [done.text[-200:]])[-1])
+            good = bool(lines) and (same if name else done.code == 2)
+            yield Trial(
+                f"{name or 'the run'} deleted", End.NAMED if good else End.SILENT, (lines or [done.text[-200:]])[-1]
+            )
 
 
 def beside(lab: Lab) -> Iterator[Trial]:
