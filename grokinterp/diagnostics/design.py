@@ -48,8 +48,11 @@ def continued_elsewhere(run: Facts) -> Diagnosis | None:
     inexact = [found.text if found else DAMAGED_RECORD for found in records if found is None or found.exact is False]
     if not inexact:
         return None
+    known = any(found is not None and found.exact is False for found in records)
     return Diagnosis(
-        "The run was continued in another environment: it cannot be reproduced bit for bit",
+        "The run was continued in another environment: it cannot be reproduced bit for bit"
+        if known
+        else "The run was continued, perhaps in another environment: it may not be reproducible bit for bit",
         "; ".join(inexact[:3]) + ("; ..." if len(inexact) > 3 else ""),
         "If exact reproduction matters, train the run again in one environment, with one number of threads.",
     )

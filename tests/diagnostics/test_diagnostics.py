@@ -353,3 +353,12 @@ def test_diagnoses_are_printed_as_lines():
         "diagnosis         Ill", "                  a is 1", "remedy            Take b. Try b=2",
         "diagnosis         Worse", "                  c is 3", "remedy            Rest.",
     ]  # fmt: skip
+
+
+def test_a_damaged_record_of_a_continuation_does_not_claim_another_environment(tmp_path):
+    results = write(tmp_path / "a", run(), exact=True)
+    record = results.directory.path / "continuations.jsonl"
+    record.write_bytes(record.read_bytes().replace(b"newest", b"oldest"))
+    with pytest.warns(match="damaged record 1"):
+        found = diagnosis_of(results, "The run was continued, perhaps in another environment")
+    assert found.evidence == "the record of this continuation is damaged"
