@@ -206,11 +206,28 @@ def memory_errors_in_one_line(experiment: Experiment, device: torch.device) -> G
     """Convert an allocation failure inside the block to a one-line error: needed, free, suggestion."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if type(error) is RuntimeError and "can't allocate memory" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
             raise
         on_gpu = "free the GPU, or try --device cpu; " if device.type == "cuda" else ""
         raise GrokinterpError(
-            f"out of memory on {device}: needed about {gib(needs(experiment).peak)}, "
-            f"{gib(bytes_available(device))} free; {on_gpu}{advice(experiment)}"
+            f"out of memory on {device}: needed about {gib(needs(experiment).peak)}, {free_memory(device)}; "
+            f"{on_gpu}{advice(experiment)}"
         ) from None
+
+
+OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+"""Texts by which a RuntimeError reports that memory could not be allocated."""
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an error reports that memory could not be allocated."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(text in str(error) for text in OUT_OF_MEMORY)
+
+
+def free_memory(device: torch.device) -> str:
+    """Return the free memory of a device as text; after a failure, a GPU may not answer."""
+    try:
+        return f"{gib(bytes_available(device))} free"
+    except RuntimeError:
+        return "free memory unknown"

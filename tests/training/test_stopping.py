@@ -185,7 +185,13 @@ def test_what_cannot_fit_is_refused_before_anything_is_allocated_or_created(valu
 
 
 @pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"),
+    ],
 )
 def test_running_out_of_memory_is_one_line(error, tmp_path, monkeypatch):
     def fail(self, step):
@@ -196,7 +202,11 @@ def test_running_out_of_memory_is_one_line(error, tmp_path, monkeypatch):
         train(TINY, tmp_path / "run", device="cpu")
 
 
-def test_other_errors_pass_through(tmp_path, monkeypatch):
-    monkeypatch.setattr(step.Step, "gradients", lambda self, step: torch.zeros(2) @ torch.zeros(3))
-    with pytest.raises(RuntimeError, match="size"):
+@pytest.mark.parametrize("error", [RuntimeError("size mismatch"), NotImplementedError("no such kernel")])
+def test_other_errors_pass_through(error, tmp_path, monkeypatch):
+    def fail(self, step):
+        raise error
+
+    monkeypatch.setattr(step.Step, "gradients", fail)
+    with pytest.raises(type(error), match=str(error)):
         train(TINY, tmp_path / "run", device="cpu")
