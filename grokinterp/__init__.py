@@ -11,10 +11,10 @@ that was written last. With a trajectory `run`, `run[1200]` is the checkpoint of
 of the last step, and `run.model(step=1200)` its model alone, in float32.
 """
 
-from typing import TYPE_CHECKING
-
 from grokinterp._version import __version__ as __version__
-from grokinterp.lazy import front_door
+from grokinterp.front_door import front_door
+
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, which takes long to import
 
 __all__ = [
     "Checkpoint", "CheckpointError", "ConfigError", "Curves", "Diagnosis", "DivergedError", "Experiment",

@@ -5,7 +5,7 @@ The public names are imported on first use, so that a log in a text file can be 
 
 from typing import TYPE_CHECKING
 
-from grokinterp.lazy import front_door
+from grokinterp.front_door import front_door
 
 if TYPE_CHECKING:
     from grokinterp.interop.importing import RELEASES, import_run

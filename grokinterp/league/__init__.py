@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from grokinterp.lazy import front_door
+from grokinterp.front_door import front_door
 from grokinterp.league.arguments import PATIENCE
 from grokinterp.league.methods import CHOSEN, METHODS, Method
 

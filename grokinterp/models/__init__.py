@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from grokinterp.lazy import front_door
+from grokinterp.front_door import front_door
 from grokinterp.models.recorded_spec import RecordedSpec
 from grokinterp.models.specifications import MLPSpec, ModelSpec, RecursiveSpec, TransformerSpec
 

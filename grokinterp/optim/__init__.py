@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from grokinterp.lazy import front_door
+from grokinterp.front_door import front_door
 from grokinterp.optim.curriculum import Curriculum
 from grokinterp.optim.egd import EGD
 from grokinterp.optim.filter import GradientFilter, Memory

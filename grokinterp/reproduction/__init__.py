@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from grokinterp.lazy import front_door
+from grokinterp.front_door import front_door
 from grokinterp.reproduction.claims import CLAIMS, Claim
 from grokinterp.reproduction.networks import networks
 

@@ -5,7 +5,7 @@ The public names are imported on first use, so that results can be read without 
 
 from typing import TYPE_CHECKING
 
-from grokinterp.lazy import front_door
+from grokinterp.front_door import front_door
 
 if TYPE_CHECKING:
     from grokinterp.runs.checkpoint import Checkpoint

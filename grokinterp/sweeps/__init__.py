@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from grokinterp.lazy import front_door
+from grokinterp.front_door import front_door
 from grokinterp.sweeps.folder import held, outcomes
 from grokinterp.sweeps.outcome import measured
 from grokinterp.sweeps.pool import Entry, cores, train_all
