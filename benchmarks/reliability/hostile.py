@@ -150,7 +150,7 @@ def configured(lab: Lab, folder: Path) -> Iterator[Trial]:
         "steps",
         "model.n_heads=0",
         "optimization.betas=[1]",
-        "optimization.filters=[{}]",
+        'optimization.filters=[{"kind": "x"}]',
         "split.trained_on=[" + "[" * 500 + "]" * 500 + "]",
     ]
     place = folder / "configurations"

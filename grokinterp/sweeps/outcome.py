@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from grokinterp.errors import GrokinterpError
+from grokinterp.errors import GrokinterpError, RunDirectoryError
 from grokinterp.phases import SUSTAINED, Curves, History, find_phases, sustained_step
 from grokinterp.runs.results import Results
 from grokinterp.storage import RunDirectory
@@ -35,8 +35,13 @@ def measured(path: Path, *, patience: int) -> dict[str, Any]:
     Args:
         path: the run directory.
         patience: evaluations without a lower held-out loss after which early stopping would end the run.
+
+    Raises:
+        GrokinterpError: the run is damaged.
     """
     results = Results.open(path)
+    if results.log_check.faults:  # dates and losses of damaged curves are not comparable
+        raise RunDirectoryError(path, f"metrics.jsonl: {results.log_check.faults}")
     metrics = judged(results.metrics)
     status, history = results.directory.status, history_of(metrics)
     steps = metrics["step"].values
