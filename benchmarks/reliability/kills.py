@@ -34,6 +34,9 @@ def faults(lab: Lab) -> Iterator[Row]:
         yield row("a disk that fills up during train and analyze", (), "file systems cannot be mounted here")
 
 
+NO_SPACE = "ENOSPC", "No space", "are free"
+"""Messages about a full disk: of the system, and of the estimate before training."""
+
 REPORT = ("report", "run", "--out", "page.html")
 
 
@@ -115,7 +118,7 @@ def full_disk(lab: Lab, words: list[str], most: int) -> Iterator[Trial]:
     for place in range(most):
         limit = 4096 * (2 + int(1.5 * size / 4096 * place / most))
         code, text, after = call(partial(on_disk, lab.intact, folder, limit, words))
-        lines = [line for line in text.splitlines() if "ENOSPC" in line or "No space" in line]
+        lines = [line for line in text.splitlines() if any(reason in line for reason in NO_SPACE)]
         if "Traceback" in text:
             yield Trial(f"{limit} bytes", End.TRACEBACK, text[-200:])
         elif after != reference:

@@ -1,5 +1,6 @@
 """The table of commands, one-line errors, and exit codes."""
 
+import os
 import signal
 import sys
 import traceback
@@ -75,6 +76,20 @@ def about(
     """Declare the options of the program itself."""
 
 
+BUSY = 0.5
+"""Mean number of running programs in the last minute above which the machine counts as busy."""
+
+
+def wait_passively_on_a_busy_machine() -> None:
+    """Let the idle threads of PyTorch sleep if other programs compute, unless the user has chosen otherwise.
+
+    Threads that wait actively take turns with the other programs: on 2 cores the demo trains 27 steps per second beside
+    one other program, 49 if they sleep; on an idle machine 85 and 60. The results do not depend on it.
+    """
+    if os.getloadavg()[0] > BUSY and not os.environ.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}:
+        os.environ["OMP_WAIT_POLICY"] = "passive"
+
+
 def run() -> NoReturn:
     """Run the command line and exit.
 
@@ -82,6 +97,7 @@ def run() -> NoReturn:
     on standard output were lost, the exit code is not 0; if the reader closed the pipe, it is that of SIGPIPE, without
     a message.
     """
+    wait_passively_on_a_busy_machine()
     with tolerant_streams() as (out, _), warnings_in_lines():
         code = code_of(sys.argv[1:] or ["--help"]) or code_of_output(out)
     sys.exit(code)
