@@ -55,18 +55,20 @@ def peak_resident() -> int:
 
 
 def disk_available(path: Path) -> int:
-    """Return the free bytes of the file system on which a path is, or will be created."""
+    """Return the free bytes of the file system on which a path is, or will be created; 2^63 if it has no size."""
     there = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
-    return shutil.disk_usage(there).free
+    usage = shutil.disk_usage(there)
+    return usage.free if usage.total else 2**63
 
 
-def gib(size: int) -> str:
-    """Return a size in GiB as text.
+def size_text(size: int) -> str:
+    """Return a number of bytes as text.
 
-    >>> gib(3 * 2**29)
-    '1.5 GiB'
+    >>> size_text(3 * 2**29), size_text(3 * 2**19), size_text(100)
+    ('1.5 GiB', '1.5 MiB', '0.1 KiB')
     """
-    return f"{size / 2**30:,.1f} GiB"
+    power, unit = next(((power, unit) for power, unit in ((30, "GiB"), (20, "MiB")) if size >= 2**power), (10, "KiB"))
+    return f"{size / 2**power:,.1f} {unit}"
 
 
 def _kibibytes(file: str, key: str) -> int:

@@ -81,7 +81,7 @@ BUSY = 0.5
 
 
 def wait_passively_on_a_busy_machine() -> None:
-    """Let the idle threads of PyTorch sleep if other programs compute, unless the user has chosen otherwise.
+    """Set the idle threads of PyTorch to sleep if other programs compute, unless the user has chosen otherwise.
 
     Threads that wait actively take turns with the other programs: on 2 cores the demo trains 27 steps per second beside
     one other program, 49 if they sleep; on an idle machine 85 and 60. The results do not depend on it.

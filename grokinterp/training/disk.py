@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-from grokinterp.available import disk_available, gib
+from grokinterp.available import disk_available, size_text
 from grokinterp.errors import ConfigError
 from grokinterp.experiment import Experiment
 from grokinterp.training.memory import saved_per_weight, traced_for
@@ -44,12 +44,12 @@ def require_disk(experiment: Experiment, directory: Path, *, start: int = 0) -> 
     found, key, every = disk_needs(experiment, start=start), "save.every", experiment.save.every
     if found.files > MOST_FILES:
         fewer = 10 ** math.ceil(math.log10(experiment.budget / (MOST_FILES - 1)))
-        rule = f"saves {found.files:,} checkpoints ({gib(found.checkpoints)}), more than {MOST_FILES:,}"
+        rule = f"saves {found.files:,} checkpoints ({size_text(found.checkpoints)}), more than {MOST_FILES:,}"
         raise ConfigError(key, every, f"{rule}; try {key}={fewer}")
     if found.total > (free := disk_available(directory)):
-        parts = f"{gib(found.checkpoints)} in {found.files:,} checkpoints, {gib(found.metrics)} of metrics"
+        parts = f"{size_text(found.checkpoints)} in {found.files:,} checkpoints, {size_text(found.metrics)} of metrics"
         raise ConfigError(
-            key, every, f"needs about {gib(found.total)} of disk ({parts}), but only {gib(free)} are free"
+            key, every, f"needs about {size_text(found.total)} of disk ({parts}), but only {size_text(free)} are free"
         )
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from grokinterp.allocations import Allocations
-from grokinterp.available import bytes_available, gib, peak_resident, resident
+from grokinterp.available import bytes_available, peak_resident, resident, size_text
 from grokinterp.errors import ConfigError, GrokinterpError
 from grokinterp.experiment import Experiment, Optimization
 from grokinterp.losses import LossForm, exact_losses, example_losses
@@ -67,7 +67,8 @@ def require_memory(experiment: Experiment, device: torch.device) -> None:
         raise ConfigError(
             "model",
             f"{weights:,} weights on {examples:,} examples",
-            f"needs about {gib(needed)} of memory, but only {gib(free)} are available; {advice(experiment)}",
+            f"needs about {size_text(needed)} of memory, but only {size_text(free)} are available; "
+            f"{advice(experiment)}",
         )
 
 
@@ -211,7 +212,7 @@ def memory_errors_in_one_line(experiment: Experiment, device: torch.device) -> G
             raise
         on_gpu = "free the GPU, or try --device cpu; " if device.type == "cuda" else ""
         raise GrokinterpError(
-            f"out of memory on {device}: needed about {gib(needs(experiment).peak)}, {free_memory(device)}; "
+            f"out of memory on {device}: needed about {size_text(needs(experiment).peak)}, {free_memory(device)}; "
             f"{on_gpu}{advice(experiment)}"
         ) from None
 
@@ -228,6 +229,6 @@ def is_out_of_memory(error: Exception) -> bool:
 def free_memory(device: torch.device) -> str:
     """Return the free memory of a device as text; after a failure, a GPU may not answer."""
     try:
-        return f"{gib(bytes_available(device))} free"
+        return f"{size_text(bytes_available(device))} free"
     except RuntimeError:
         return "free memory unknown"

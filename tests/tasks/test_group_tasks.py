@@ -157,7 +157,7 @@ def test_json_there_and_back_is_the_same_task(task):
         (lambda: GroupComposition(group="S12"), "group=S12: must have at most 1000 elements"),
         (lambda: GroupConjugation(group="S9999"), "group=S9999: must have at most 1000 elements"),
         (lambda: GroupConjugation(group="D2"), "group=D2: must have an n of at least 3"),
-        (lambda: GroupComposition(group="S5\n"), "group=S5?: must be C, D, S or A followed by n"),
+        (lambda: GroupComposition(group="S5\n"), "group=S5 : must be C, D, S or A followed by n"),
         (lambda: GroupComposition(group="x".join(["S9999"] * 3000)), "group=S9999xS9999x"),
         (lambda: GroupConjugation(group="x".join(["A9999"] * 8)), "group=A9999xA9999x"),
         (lambda: GroupComposition(group="S5" * 10**6), "group=S5S5"),

@@ -2,7 +2,7 @@
 
 import torch
 
-from grokinterp.available import bytes_available, gib
+from grokinterp.available import bytes_available, size_text
 from grokinterp.errors import ConfigError, NotDefined
 from grokinterp.experiment import Experiment
 from grokinterp.models import Model, ReadoutInputs
@@ -22,7 +22,7 @@ def require_memory(experiment: Experiment, model: Model, device: torch.device, *
 def lacking_memory(experiment: Experiment, model: Model, free: int, *, copies: int = COPIES) -> str:
     """Return a message if an analysis needs more than ``free`` bytes of memory, otherwise an empty text."""
     needed = bytes_needed(experiment, model, copies=copies)
-    what = f"needs about {gib(needed)} of memory to analyze, but only {gib(free)} are available"
+    what = f"needs about {size_text(needed)} of memory to analyze, but only {size_text(free)} are available"
     return what if needed > free else ""
 
 

@@ -58,7 +58,7 @@ def test_an_analysis_that_does_not_fit_is_named_and_the_others_run(tmp_path, mon
     )
     results = analyze(run, entries=entries)
     assert [*results.not_defined] == ["norm_bounds", "performance"]
-    assert "GiB of memory to analyze, but only" in results.not_defined["performance"]
+    assert "iB of memory to analyze, but only" in results.not_defined["performance"]
     assert results.analyses["weight_norms"].sizes["step"] == 2
     for module in (memory, passes):
         monkeypatch.setattr(module, "bytes_available", lambda device: 2 * needed)
