@@ -61,6 +61,12 @@ def disk_available(path: Path) -> int:
     return usage.free if usage.total else 2**63
 
 
+def programs_running() -> int:
+    """Return the number of threads of other programs that compute at this moment; 0 if it is unknown."""
+    fields = _text(ROOT / "proc/loadavg").split()
+    return int(fields[3].partition("/")[0]) - 1 if len(fields) > 3 else 0
+
+
 def size_text(size: int) -> str:
     """Return a number of bytes as text.
 

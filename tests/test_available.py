@@ -42,3 +42,11 @@ def test_disk_and_memory_of_this_machine(tmp_path):
     assert available.disk_available(tmp_path / "run/that/does/not/exist") <= stat.f_blocks * stat.f_frsize
     assert 0 < available.resident() <= available.peak_resident()
     assert available.disk_available(Path("not_there")) == available.disk_available(Path.cwd())
+
+
+def test_other_programs_that_compute_are_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(available, "ROOT", tmp_path)
+    assert available.programs_running() == 0
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc" / "loadavg").write_text("0.52 0.58 0.59 3/97 1234\n")
+    assert available.programs_running() == 2

@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from grokinterp._version import __version__
+from grokinterp.available import programs_running
 from grokinterp.cli import foreign, league, listings, measuring, training
 from grokinterp.cli.printing import note, say
 from grokinterp.errors import ConfigError, GrokinterpError
@@ -77,7 +78,7 @@ def about(
 
 
 BUSY = 0.5
-"""Mean number of running programs in the last minute above which the machine counts as busy."""
+"""Mean number of running programs in the last minute above which a machine counts as busy, if one runs now."""
 
 
 def wait_passively_on_a_busy_machine() -> None:
@@ -86,7 +87,8 @@ def wait_passively_on_a_busy_machine() -> None:
     Threads that wait actively take turns with the other programs: on 2 cores the demo trains 27 steps per second beside
     one other program, 49 if they sleep; on an idle machine 85 and 60. The results do not depend on it.
     """
-    if os.getloadavg()[0] > BUSY and not os.environ.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}:
+    is_busy = os.getloadavg()[0] > BUSY and programs_running() > 0
+    if is_busy and not os.environ.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}:
         os.environ["OMP_WAIT_POLICY"] = "passive"
 
 
