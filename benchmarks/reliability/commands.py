@@ -1,4 +1,4 @@
-"""Command lines for the specimen, and the files that each leaves behind."""
+"""Command lines for the specimen, and the files that each command writes."""
 
 from pathlib import Path
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.reliability.processes import guarded
 from benchmarks.reliability.readings import EVERYTHING, RECORDS, judge, read
-from benchmarks.reliability.specimen import Lab, flipped
+from benchmarks.reliability.specimen import NOT_FILES, Lab, flipped
 from benchmarks.reliability.trial import Row, Trial, row
 
 METRICS = "metrics.jsonl"
@@ -123,12 +123,7 @@ def no_file(lab: Lab) -> Iterator[Trial]:
     """Replace a record by a directory, a pipe, or a link."""
     for name in (METRICS, *documents(lab)):
         named = NAMED_BY.get(name, re.escape(Path(name).name))
-        for fault, put in {
-            "a directory": Path.mkdir,
-            "a pipe without a writer": os.mkfifo,
-            "a link to /dev/zero": lambda path: path.symlink_to("/dev/zero"),
-            "a link to itself": lambda path: path.symlink_to(path),
-        }.items():
+        for fault, put in NOT_FILES.items():
             path = lab.run / name
             kept = path.with_name("kept")
             path.rename(kept)

@@ -6,7 +6,7 @@ import shutil
 import signal
 import sys
 import warnings
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +37,15 @@ TINY = Experiment(
 )
 ANALYSES = ("performance", "weight_norms", "logit_spectrum", "coset_scores")
 """The analyses of the specimen; the last is not defined for it."""
+
+
+NOT_FILES: dict[str, Callable[[Path], object]] = {
+    "a directory": Path.mkdir,
+    "a pipe without a writer": os.mkfifo,
+    "a link to /dev/zero": lambda path: path.symlink_to("/dev/zero"),
+    "a link to itself": lambda path: path.symlink_to(path),
+}
+"""How to put something other than a regular file at a path."""
 
 
 class StopAt:

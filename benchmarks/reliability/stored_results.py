@@ -1,16 +1,14 @@
 """Damaged results of analyses (netCDF): flipped bits in headers and data, shortened files, foreign files."""
 
-import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import xarray as xr
 
 from benchmarks.reliability.processes import guarded
 from benchmarks.reliability.readings import RECORDS, analyses_of, conclusions_of, judge, read
-from benchmarks.reliability.specimen import Lab, flipped
+from benchmarks.reliability.specimen import NOT_FILES, Lab, flipped
 from benchmarks.reliability.trial import Row, Trial, row
 
 READERS = {"analyses": analyses_of, "conclusions": conclusions_of}
@@ -61,12 +59,7 @@ def no_file(lab: Lab) -> Iterator[Trial]:
     """Put a directory, a pipe, or a device in place of a result, or beside it."""
     intact = read(lab.run, RECORDS)
     for place in (FILE, "analysis/extra.nc"):
-        for fault, put in {
-            "a directory": Path.mkdir,
-            "a pipe without a writer": os.mkfifo,
-            "a link to /dev/zero": lambda path: path.symlink_to("/dev/zero"),
-            "a link to itself": lambda path: path.symlink_to(path),
-        }.items():
+        for fault, put in NOT_FILES.items():
             path, kept = lab.run / place, lab.run / "kept"
             if path.exists():
                 path.rename(kept)

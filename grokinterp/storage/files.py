@@ -53,7 +53,7 @@ def path_of(key: str, value: object) -> Path:
 def open_regular(path: str | os.PathLike[str], *, limit: int) -> BufferedReader:
     """Open a regular file of at most ``limit`` bytes for reading, without blocking.
 
-    Pipes, sockets, devices and directories, also behind symbolic links, are refused before they are opened.
+    Pipes, sockets, devices and directories are refused before they are opened, even if a symbolic link points to them.
 
     Raises:
         OSError: if the file cannot be opened.

@@ -1,11 +1,10 @@
 """Many runs in one call: as stacks on a GPU, in processes on a CPU."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from grokinterp.available import bytes_available
-from grokinterp.errors import ConfigError, GrokinterpError, require, short
+from grokinterp.errors import ConfigError, GrokinterpError, require, short, warn
 from grokinterp.experiment import Experiment
 from grokinterp.storage import configuration_hash
 from grokinterp.storage.files import path_of
@@ -79,9 +78,11 @@ def groups(entries: Sequence[Entry], free: int) -> Iterator[list[Entry]]:
 def train_group(group: Sequence[Entry], *, device: str, progress: bool) -> None:
     """Train the runs of a group together, or each alone if a run prevents that; a run that fails keeps the reason."""
     if len(group) > 1:
-        with suppress(GrokinterpError):
+        try:
             directories = [one.directory for one in group]
             return train_stack([one.experiment for one in group], directories, device=device, progress=progress)
+        except GrokinterpError as error:
+            warn(f"{len(group)} runs are trained one at a time: {error}")
     for entry in group:
         try:
             if lacks_something(entry, ()):

@@ -118,6 +118,7 @@ def train_stack(
         for one, directory in zip(experiments, directories, strict=True)
     ]
     at = min(max(run.resume.steps(), default=0) for run in runs)
+    keep_freed_memory()
     with ExitStack() as stack:
         held = [stack.enter_context(run.lock()) for run in runs]
         asked = stack.enter_context(deferred_signals())

@@ -81,7 +81,8 @@ def test_many_runs_are_grouped_resumed_and_never_stop_each_other(tmp_path):
     ).unlink()
     (tmp_path / train_name(many[3], tmp_path)).mkdir()
     (tmp_path / train_name(many[3], tmp_path) / "notes.txt").write_text("in the way")
-    again = train_many(many, tmp_path, stacked=True, device="cpu")
+    with pytest.warns(UserWarning, match="runs are trained one at a time: .*notes.txt"):
+        again = train_many(many, tmp_path, stacked=True, device="cpu")
     assert [entry.failure is None for entry in again] == [True, True, True, False]
     assert "notes.txt" in again[3].failure or "not empty" in again[3].failure
     assert [entry.directory for entry in again[:2]] == [entry.directory for entry in entries]
