@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from grokinterp.cli.options import Config, Overrides, read_experiment, split_names
+from grokinterp.cli.options import Config, Device, Overrides, read_experiment, split_names
 from grokinterp.cli.printing import say
 
 
@@ -17,6 +17,7 @@ def league(
     methods: Annotated[str | None, typer.Option(metavar="NAME,...", help="See `grokinterp methods`.")] = None,
     seeds: Annotated[int, typer.Option(help="Runs of each method.")] = 3,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Default: leagues/<name>-<hash>.")] = None,
+    device: Device = "auto",
     jobs: Annotated[int | None, typer.Option(help="Simultaneous processes (default: one per core).")] = None,
     patience: Annotated[int, typer.Option(help="Evaluations until early stopping, for comparison.")] = 20,
 ) -> None:
@@ -37,7 +38,7 @@ def league(
 
     from grokinterp.league import as_text, run_league, write_page
 
-    found = run_league(experiment, names, seeds, directory, jobs=jobs, patience=patience, progress=True)
+    found = run_league(experiment, names, seeds, directory, device=device, jobs=jobs, patience=patience, progress=True)
     page = ["", f"page  {write_page(directory).resolve()}"] if found["runs"] else []
     say([*as_text(found).split("\n"), *page])
     if found["failed"]:

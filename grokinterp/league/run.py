@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from grokinterp.errors import ConfigError, GrokinterpError, RunDirectoryError, warn
 from grokinterp.experiment import Experiment, SaveAt
 from grokinterp.experiment.configuration import there_and_here
@@ -20,6 +18,7 @@ from grokinterp.storage import RunDirectory, write_atomic
 from grokinterp.storage.files import read_json_object
 from grokinterp.sweeps.folder import held, outcomes
 from grokinterp.sweeps.pool import Entry, cores, train_all
+from grokinterp.training.environment import choose_device
 from grokinterp.training.memory import require_memory
 
 LEAGUE = "league.json"
@@ -36,6 +35,7 @@ def run_league(
     seeds: int,
     directory: str | Path,
     *,
+    device: str = "auto",
     jobs: int | None = None,
     patience: int = PATIENCE,
     progress: bool = False,
@@ -53,19 +53,20 @@ def run_league(
         methods: names among ``METHODS``.
         seeds: number of seeds, starting at the experiment's seed.
         directory: a new directory, or that of an earlier call, whose other runs remain in the league.
+        device: auto, cpu or cuda.
         jobs: number of simultaneous processes (default: one per core).
         patience: evaluations without a lower held-out loss, for the comparison with early stopping.
         progress: show a progress bar on standard error.
 
     Raises:
-        ConfigError: a method is unknown or given twice, a number is out of range, the experiment was recorded or has
-            too few evaluations, or no method applies.
+        ConfigError: a method is unknown or given twice, a number is out of range, the device is missing, the
+            experiment was recorded or has too few evaluations, or no method applies.
         RunDirectoryError: the directory contains runs with another configuration, or another call is using it, which
             the error names.
     """
     top, chosen = Path(directory), list(methods)
     require_arguments(experiment, chosen, seeds, jobs, patience)
-    base, refused, entries = planned(experiment, chosen, seeds, top)
+    base, refused, entries = planned(experiment, chosen, seeds, top, device)
     with held(top):
         before, notes = read_league(top), damage_of(top)
         for note in notes:
@@ -73,7 +74,7 @@ def run_league(
         require_same(top, before, base, entries)
         outcome = {"patience": patience, "jobs": jobs or cores(), "refused": refused, "notes": notes}
         try:
-            train_all(entries, jobs or cores(), analyses=MEASURES, progress=progress)
+            train_all(entries, jobs or cores(), device=device, analyses=MEASURES, progress=progress)
         finally:
             found = collected(top, base, entries, before, outcome)
             if found["runs"]:
@@ -82,16 +83,16 @@ def run_league(
 
 
 def planned(
-    experiment: Experiment, methods: Sequence[str], seeds: int, top: Path
+    experiment: Experiment, methods: Sequence[str], seeds: int, top: Path, device: str
 ) -> tuple[Experiment, dict[str, str], list[Entry]]:
     """Return the baseline experiment, the reasons why methods do not apply, and the runs ordered by seed."""
     every = max(experiment.budget // CHECKPOINTS, 1)
     base = plain(replace(experiment, save=SaveAt(every=every, resume_every=max(experiment.budget // 10, 1))))
-    made, refused = {}, {}
+    made, refused, chosen = {}, {}, choose_device(device)
     for name in methods:
         try:
             made[name] = configured(name, base)
-            require_memory(made[name], torch.device("cpu"))
+            require_memory(made[name], chosen)
         except ConfigError as error:
             made.pop(name, None)
             refused[name] = str(error)

@@ -58,7 +58,7 @@ def train_many(
     entries = [Entry(folder / name, one) for name, one in zip(names, listed, strict=True)]
     with held(folder):
         if not (chosen.type == "cuda" if stacked is None else stacked):
-            train_all(entries, jobs or cores(), analyses=(), progress=progress)
+            train_all(entries, jobs or cores(), device=device, analyses=(), progress=progress)
             return entries
         for group in groups([entry for entry in entries if lacks_something(entry, ())], bytes_available(chosen)):
             train_group(group, device=device, progress=progress)

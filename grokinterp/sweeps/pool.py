@@ -24,7 +24,7 @@ class Entry:
     failure: str | None = None
 
 
-def train_all(entries: Sequence[Entry], jobs: int, *, analyses: Sequence[str], progress: bool) -> None:
+def train_all(entries: Sequence[Entry], jobs: int, *, device: str, analyses: Sequence[str], progress: bool) -> None:
     """Train and analyze every run in its own process; if this process stops, all others stop.
 
     Complete runs are skipped, and interrupted runs are resumed. If a run fails or is damaged, its entry stores the
@@ -33,6 +33,7 @@ def train_all(entries: Sequence[Entry], jobs: int, *, analyses: Sequence[str], p
     Args:
         entries: the runs.
         jobs: number of simultaneous processes.
+        device: auto, cpu or cuda.
         analyses: names of the analyses of every run.
         progress: show a progress bar on standard error.
     """
@@ -45,7 +46,7 @@ def train_all(entries: Sequence[Entry], jobs: int, *, analyses: Sequence[str], p
                 while waiting and len(running) < jobs:
                     entry = waiting.pop(0)
                     ours, theirs = context.Pipe(duplex=False)
-                    arguments = (str(entry.directory), entry.experiment.to_dict(), tuple(analyses), theirs)
+                    arguments = (str(entry.directory), entry.experiment.to_dict(), tuple(analyses), device, theirs)
                     process = context.Process(target=work, args=arguments, daemon=True)
                     process.start()
                     theirs.close()

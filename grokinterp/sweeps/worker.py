@@ -42,7 +42,7 @@ class Timer:
         self.cpu.append(time.process_time())
 
 
-def work(directory: str, values: dict[str, Any], analyses: Sequence[str], answer: Connection) -> None:
+def work(directory: str, values: dict[str, Any], analyses: Sequence[str], device: str, answer: Connection) -> None:
     """Train or resume a run in this process and analyze it; send the reason for a failure, or None."""
     os.setpgrp()  # terminal signals reach only the parent, which forwards them once
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -50,15 +50,15 @@ def work(directory: str, values: dict[str, Any], analyses: Sequence[str], answer
     threading.Thread(target=stop_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     with tolerant_streams():
-        failure = failure_to_run(Path(directory), values, analyses)
+        failure = failure_to_run(Path(directory), values, analyses, device)
         with suppress(OSError):  # the parent has ended
             answer.send(failure)
 
 
-def failure_to_run(directory: Path, values: dict[str, Any], analyses: Sequence[str]) -> str | None:
+def failure_to_run(directory: Path, values: dict[str, Any], analyses: Sequence[str], device: str) -> str | None:
     """Train or resume a run and analyze it; return the reason for a failure, or None."""
     try:
-        run(directory, Experiment.from_dict(values), analyses)
+        run(directory, Experiment.from_dict(values), analyses, device)
     except GrokinterpError as error:
         return str(error)
     except Exception as error:  # a failure concerns only this run; the others continue
@@ -74,13 +74,13 @@ def stop_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def run(directory: Path, experiment: Experiment, analyses: Sequence[str]) -> None:
+def run(directory: Path, experiment: Experiment, analyses: Sequence[str], device: str) -> None:
     """Train or resume a run unless it has ended, then analyze its checkpoints."""
     if not has_ended(directory):
         clock, before = Timer(), peak_bytes()
         try:
             resume = (directory / "experiment.json").exists()
-            train(experiment, directory, device="cpu", resume=resume, loggers=[clock])
+            train(experiment, directory, device=device, resume=resume, loggers=[clock])
         finally:
             keep(directory, clock, before, peak_bytes())
     if RunDirectory.open(directory).steps():

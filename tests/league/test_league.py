@@ -206,6 +206,7 @@ def test_a_league_that_is_killed_goes_on_and_is_the_same(tmp_path):
         ({"seeds": 0}, "seeds"),
         ({"jobs": 0}, "jobs"),
         ({"patience": 0}, "patience"),
+        ({"device": "tpu"}, "device"),
         ({"experiment": replace(SMALL, evaluate_every=5)}, "steps"),
     ],
     ids=str,
