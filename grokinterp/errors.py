@@ -39,6 +39,10 @@ class RunDirectoryError(GrokinterpError):
         self.path, self.why = path, why
 
 
+class RunInUse(RunDirectoryError):
+    """A run directory that another process is using at this moment."""
+
+
 class WriteError(GrokinterpError):
     """A file or directory that cannot be written: read-only or full storage, no permission, a broken device."""
 

@@ -77,17 +77,25 @@ def read_config(path: str | Path) -> dict[str, Any]:
     return values
 
 
-def assign(values: dict[str, Any], assignment: str) -> None:
-    """Set a dotted ``key=value`` in place."""
-    key, sign, text = assignment.partition("=")
-    require(bool(sign and key), "override", short(assignment), "must be written key=value")
+def assignment_of(text: str) -> tuple[str, Any]:
+    """Return the key and the value of ``key=value``, with the value in TOML notation.
+
+    >>> assignment_of("optimization.betas=[0.9, 0.98]")
+    ('optimization.betas', [0.9, 0.98])
+    """
+    key, sign, value = text.partition("=")
+    require(bool(sign and key), "override", short(text), "must be written key=value")
+    return key, parse_value(value)
+
+
+def assign(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set the value at a dotted key in place; another kind resets its table to the defaults of that kind."""
     *tables, last = key.split(".")
     table = values
     for name in tables:
-        require(isinstance(table.get(name), dict), short(key), short(text), "unknown key")
+        require(isinstance(table.get(name), dict), short(key), short(value), "unknown key")
         table = table[name]
-    require(last in table, short(key), short(text), "unknown key")
-    value = _parse(text)
+    require(last in table, short(key), short(value), "unknown key")
     if last == "kind" and tables and value != table["kind"]:
         require(value != RECORDED, key, value, "cannot be trained here: a recorder writes such runs from another loop")
         classes = classes_of(".".join(tables))
@@ -106,17 +114,19 @@ def there_and_here(differences: Mapping[str, tuple[Any, Any]]) -> str:
     return ", ".join(f"{key}={there} there, {here} here" for key, (there, here) in sorted(differences.items()))
 
 
-def not_a_kind(assignment: str) -> tuple[bool, int]:
-    """Return the sort key of an assignment: kinds first, outer before inner kinds, and all others in given order."""
-    key = assignment.partition("=")[0]
+def not_a_kind(key: str) -> tuple[bool, int]:
+    """Return the sort key of a dotted key: kinds first, outer before inner kinds, and all others in given order."""
     is_kind = key.endswith(".kind")
     return not is_kind, key.count(".") if is_kind else 0
 
 
-def _parse(text: str) -> Any:
+def parse_value(text: str) -> Any:
     """Parse a TOML value, ``none`` as null, a number with a leading decimal point, or plain text.
 
     Quotes around words in a list or a table may be missing, since shells remove them: ``[orthograd]``.
+
+    >>> parse_value("1e-3"), parse_value("none"), parse_value("S4"), parse_value("[orthograd]")
+    (0.001, None, 'S4', ['orthograd'])
     """
     if text.lower() in ("none", "null"):
         return None

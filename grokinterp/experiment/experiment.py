@@ -14,7 +14,14 @@ from pydantic import TypeAdapter, ValidationError
 from grokinterp import models
 from grokinterp.display import Facts, changed, first_settings, html_table, one_line, specification
 from grokinterp.errors import ConfigError, require, short
-from grokinterp.experiment.configuration import assign, config_error, not_a_kind, read_config, spelled_out
+from grokinterp.experiment.configuration import (
+    assign,
+    assignment_of,
+    config_error,
+    not_a_kind,
+    read_config,
+    spelled_out,
+)
 from grokinterp.experiment.kinds import RECORDED, AnyModel, AnyTask, require_known_kinds
 from grokinterp.experiment.optimization import Optimization
 from grokinterp.experiment.saving import SaveAt
@@ -206,11 +213,22 @@ class Experiment(Specification):
 
         A change of ``kind`` resets all settings to the defaults of that kind, wherever it is in the list.
         """
-        values, assignments = self.to_dict(), [assignments] if isinstance(assignments, str) else list(assignments)
-        for assignment in assignments:
+        listed = [assignments] if isinstance(assignments, str) else list(assignments)
+        for assignment in listed:
             require_type("override", assignment, str)
-        for assignment in sorted(assignments, key=not_a_kind):
-            assign(values, assignment)
+        return self.changed(dict(map(assignment_of, listed)))
+
+    def changed(self, settings: Mapping[str, Any]) -> "Experiment":
+        """Return a copy with other values of settings, by their dotted keys.
+
+        A change of ``kind`` resets all settings to the defaults of that kind, wherever it is in the mapping.
+
+        >>> Experiment().changed({"task.p": 97, "optimization.betas": (0.9, 0.999)}).task.p
+        97
+        """
+        values = self.to_dict()
+        for key in sorted(settings, key=not_a_kind):
+            assign(values, key, settings[key])
         return Experiment.from_dict(values)
 
 

@@ -1,4 +1,4 @@
-"""The small JSON documents of a run: each names its run and carries the SHA-256 of its content."""
+"""Small JSON documents that carry the SHA-256 of their content; those of a run also name the run."""
 
 import hashlib
 import json
@@ -15,8 +15,26 @@ RUN, DIGEST = "run", "digest"
 
 def encode_document(content: Mapping[str, Any], *, run: str) -> bytes:
     """Return the content as indented JSON, with the run and a digest. Raises ValueError on NaN or Infinity."""
-    marked = parse_json(pretty({**content, RUN: run}))
+    return encode_sealed({**content, RUN: run})
+
+
+def encode_sealed(content: Mapping[str, Any]) -> bytes:
+    """Return the content as indented JSON with a digest. Raises ValueError on NaN or Infinity."""
+    marked = parse_json(pretty(content))
     return pretty({**marked, DIGEST: _digest(marked)})
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """Return the content of a document that must carry a digest.
+
+    Raises:
+        OSError: if the file cannot be read.
+        ValueError: if it is not a JSON object or was changed, with a short reason.
+    """
+    found = read_json_object(path)
+    if found.pop(DIGEST, None) != _digest(found):
+        raise ValueError("its content does not match its digest")
+    return found
 
 
 def read_document(path: Path, *, run_id: str) -> tuple[dict[str, Any], str]:

@@ -15,7 +15,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import final
 
-from grokinterp.errors import RunDirectoryError, warn
+from grokinterp.errors import RunDirectoryError, RunInUse, warn
 from grokinterp.storage.files import open_regular, parse_json
 
 NO_LOCKS = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}
@@ -34,7 +34,8 @@ def lock_file(path: Path, *, directory: bool = False) -> Generator["HeldLock"]:
         directory: lock the directory of the file as well, if its file system can.
 
     Raises:
-        RunDirectoryError: at once if another process or thread holds it, naming its pid and host.
+        RunInUse: at once if another process or thread holds it, naming its pid and host.
+        RunDirectoryError: if it cannot be locked.
     """
     held = HeldLock(path)
     try:
@@ -60,7 +61,7 @@ class HeldLock:
             self._directory = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
             self._locks_directory = directory and _locks(self._directory)
         except BlockingIOError:
-            raise RunDirectoryError(place, f"in use by {_holder(self.path)}") from None
+            raise RunInUse(place, f"in use by {_holder(self.path)}") from None
         except OSError as error:
             raise RunDirectoryError(place, f"cannot be locked: {error.strerror}") from error
         self._file = _locked(self.path)
@@ -114,7 +115,7 @@ def _locked(path: Path) -> int:
     except OSError as error:
         os.close(descriptor)
         if isinstance(error, BlockingIOError):
-            raise RunDirectoryError(path.parent, f"in use by {_holder(path)}") from None
+            raise RunInUse(path.parent, f"in use by {_holder(path)}") from None
         raise RunDirectoryError(path.parent, f"cannot be locked: {error.strerror} (errno {error.errno})") from error
     return descriptor
 

@@ -10,7 +10,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from grokinterp.errors import CheckpointError, RunDirectoryError, warn
+from grokinterp.errors import CheckpointError, RunDirectoryError, RunInUse, warn
 from grokinterp.storage.atomic import (
     is_leftover,
     is_writable,
@@ -114,7 +114,7 @@ class RunDirectory:
             for name, data in documents.items():
                 write_atomic(run.path / name, data, replace=False)
         except FileExistsError:
-            raise RunDirectoryError(run.path, "another process has just created a run here") from None
+            raise RunInUse(run.path, "another process has just created a run here") from None
         return run
 
     @classmethod

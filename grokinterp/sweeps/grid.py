@@ -1,0 +1,115 @@
+"""Products of experiments: one experiment for every combination of the values of some settings."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, is_dataclass
+from itertools import product as combinations
+from typing import Any, NamedTuple
+
+from grokinterp.errors import ConfigError, require, short
+from grokinterp.experiment import Experiment
+from grokinterp.numbers import flat
+
+RATIO = "ratio"
+"""The axis of the ratio of width to prime: it sets d_model, and d_mlp in the same proportion."""
+
+
+class Point(NamedTuple):
+    """A combination of values: the experiment, or the reason why it is impossible."""
+
+    settings: dict[str, Any]
+    experiment: Experiment | None
+    why: str = ""
+
+    def __str__(self) -> str:
+        return ", ".join(f"{key}={short(value, 40)}" for key, value in self.settings.items())
+
+
+def product(base: Experiment, /, **axes: Iterable[Any]) -> tuple[Experiment, ...]:
+    """Return an experiment for every combination of values, the last axis varying fastest; equal ones appear once.
+
+    Args:
+        base: the experiment in which the settings are replaced.
+        axes: the values of each setting by its dotted key. A key of several settings with commas between them has
+            values for all of them at a time. A value that is a list must itself be in a list of values. The axis
+            ``ratio`` sets ``model.d_model`` to ratio · p, rounded down to a multiple of the heads, and ``model.d_mlp``
+            in the same proportion.
+
+    Raises:
+        ConfigError: a combination is impossible, or an axis is empty.
+
+    >>> found = product(Experiment(), **{"task.p": [23, 47], "seed": range(2)})
+    >>> [(one.task.p, one.seed) for one in found]
+    [(23, 0), (23, 1), (47, 0), (47, 1)]
+    >>> [one.model.d_model for one in product(Experiment(), **{"task.p": [97], "ratio": [0.5, 2]})]
+    [48, 192]
+    """
+    require(isinstance(base, Experiment), "base", short(base), "must be an Experiment")
+    found: dict[str, Experiment] = {}
+    for point in points(base, axes):
+        if point.experiment is None:
+            raise ConfigError("sweep", point, f"is impossible: {point.why}")
+        found.setdefault(repr(point.experiment.to_dict()), point.experiment)
+    return tuple(found.values())
+
+
+def points(base: Experiment, axes: Mapping[str, Iterable[Any]]) -> Iterator[Point]:
+    """Yield every combination of values, the last axis varying fastest. Raises ConfigError if an axis is unusable."""
+    listed = {key: values_of(key, values) for key, values in axes.items()}
+    for chosen in combinations(*listed.values()):
+        settings: dict[str, Any] = {}
+        for key, value in zip(listed, chosen, strict=True):
+            settings |= joint(key, value)
+        try:
+            yield Point(settings, at(base, settings))
+        except ConfigError as error:
+            yield Point(settings, None, str(error))
+
+
+def values_of(key: str, values: Any) -> list[Any]:
+    """Return the values of an axis; a text, a number, or a table is one value."""
+    several = isinstance(values, Iterable) and not isinstance(values, str | Mapping)
+    listed = [plain(value) for value in (values if several else [values])]
+    require(bool(listed), short(key), "[]", "an axis needs at least one value")
+    return listed
+
+
+def plain(value: Any) -> Any:
+    """Return a value of a configuration as plain values: a specification becomes a table."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return [plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def joint(key: str, value: Any) -> dict[str, Any]:
+    """Return the settings of a value of an axis: one, or as many as the key lists.
+
+    >>> joint("task.p,model.d_model", [23, 20])
+    {'task.p': 23, 'model.d_model': 20}
+    """
+    keys = [one.strip() for one in key.split(",")]
+    if len(keys) == 1:
+        return {key: value}
+    fits = isinstance(value, list) and len(value) == len(keys)
+    require(fits, short(key), short(value), f"must be a list of {len(keys)} values, one for each setting")
+    return dict(zip(keys, value, strict=True))
+
+
+def at(base: Experiment, settings: Mapping[str, Any]) -> Experiment:
+    """Return the experiment at a combination of values. Raises ConfigError if it is impossible."""
+    ratio = settings.get(RATIO)
+    experiment = base.changed({key: value for key, value in settings.items() if key != RATIO})
+    return experiment if ratio is None else experiment.changed(widths(experiment, ratio))
+
+
+def widths(experiment: Experiment, ratio: Any) -> dict[str, int]:
+    """Return the sizes at which the width is ratio · p, rounded down to a multiple of the heads."""
+    is_number = isinstance(ratio, int | float) and not isinstance(ratio, bool) and 0 < ratio <= 10**4
+    require(is_number, RATIO, short(ratio), "must be a number above 0, at most 10^4")
+    found = flat(experiment.to_dict())
+    sizes = [found.get(key) for key in ("task.p", "model.d_model", "model.n_heads", "model.d_mlp")]
+    require(all(isinstance(size, int) for size in sizes), RATIO, ratio, "needs a task with task.p and a transformer")
+    p, d_model, heads, d_mlp = sizes
+    width = math.floor(ratio * p + 1e-9) // heads * heads
+    require(width > 0, RATIO, ratio, f"gives a width below {heads}, the number of heads")
+    return {"model.d_model": width, "model.d_mlp": max(round(width * d_mlp / d_model), 1)}
