@@ -201,7 +201,7 @@ def speed(device: torch.device, small: bool) -> Iterator[Result]:
     for name, work in {
         "gradients and update, eager": lambda: both(eager),
         "gradients and update": lambda: both(step),
-        "evaluation": lambda: measure(step, step.model, problem),
+        "evaluation": lambda: measure(step),
     }.items():
         yield {"part": name, "ms": timed(work, device, times=times, rounds=rounds)}
 

@@ -302,15 +302,15 @@ class Recorder:
         train, test = problem.is_train.nonzero().flatten(), problem.is_test.nonzero().flatten()
         labels = problem.trained_labels[train]
         seen, held_out = self.watched.look(train, labels, form), self.watched.all_logits(test)
-        train_loss, train_accuracy = score(seen.logits.cpu(), None, labels, problem)
-        test_loss, test_accuracy = score(held_out.cpu(), None, problem.labels[test], problem)
+        of_train = score(seen.logits.cpu(), None, labels, form=problem.loss)
+        of_test = score(held_out.cpu(), None, problem.labels[test], form=problem.loss)
         weights = zip(self.spec.parameters, self._weights(), strict=True)
         norms = {name: float(weight.double().square().sum()) for name, weight in weights}
         return {
-            "train_loss": train_loss,
-            "test_loss": test_loss,
-            "train_accuracy": train_accuracy,
-            "test_accuracy": test_accuracy,
+            "train_loss": of_train["loss"],
+            "test_loss": of_test["loss"],
+            "train_accuracy": of_train["accuracy"],
+            "test_accuracy": of_test["accuracy"],
             "gradient_norm": seen.gradient_norm,
             "weight_norm": sum(norms.values()),
             **logit_statistics(seen.logits.cpu().double(), labels),

@@ -56,6 +56,10 @@ class Parts(Mapping[str, Part]):
             self._parts[name] = self._prepared(self._masks[name])
         return self._parts[name]
 
+    def mask(self, name: str) -> Bool[Tensor, "example"]:
+        """Return the mask of the examples of a part."""
+        return self._masks[name]
+
     def __contains__(self, name: object) -> bool:
         return name in self._masks
 

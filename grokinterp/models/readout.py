@@ -72,17 +72,17 @@ class ReadoutInputs(NamedTuple):
         shapes = ((examples, n_ctx), (rows,), (rows,), (examples, n_ctx), (queries,), (examples,))
         return cls(*(torch.empty(shape, dtype=torch.int64) for shape in shapes))
 
-    def at(self, examples: Int[Tensor, "chosen"]) -> "ReadoutInputs":
-        """Return some of the examples, with the same tables of rows."""
+    def at(self, examples: Any) -> "ReadoutInputs":
+        """Return some of the examples, with the same tables of rows; ``examples`` indexes the leading axes."""
         chosen = (part[examples] for part in (self.tokens, self.row, self.query))
         tokens, row, query = chosen
         return self._replace(tokens=tokens, row=row, query=query)
 
     def split(self, at_once: int) -> Sequence["ReadoutInputs"]:
-        """Return the examples in parts of at most ``at_once``, as views."""
-        if len(self.tokens) <= at_once:
+        """Return the examples in parts of at most ``at_once``, as views; tokens may have axes before the examples."""
+        if self.query.shape[-1] <= at_once:
             return (self,)
-        parts = (part.split(at_once) for part in (self.tokens, self.row, self.query))
+        parts = self.tokens.split(at_once, -2), self.row.split(at_once, -2), self.query.split(at_once, -1)
         return [self._replace(tokens=tokens, row=row, query=query) for tokens, row, query in zip(*parts, strict=True)]
 
     def to(self, device: torch.device | str) -> "ReadoutInputs":

@@ -12,9 +12,9 @@ from grokinterp.sweeps.folder import held
 from grokinterp.sweeps.pool import Entry, cores, lacks_something, train_all
 from grokinterp.training import train
 from grokinterp.training.environment import choose_device
+from grokinterp.training.fitting import key_of
 from grokinterp.training.loop import train_stack
 from grokinterp.training.memory import needs
-from grokinterp.training.stack import key_of
 
 
 def train_many(

@@ -75,32 +75,42 @@ class FlatFilters:
         found = [vmap(lambda one, weight: filter(one, weight)[0])(one, weight) for one, weight in both]
         return torch.cat([one.flatten(1) for one in found], dim=1)
 
-    def saved(self, run: int) -> dict[int, list[Memory]]:
-        """Return the memory of a run by parameter, as ``Filtering`` saves it."""
-        rows = [apply(memory, lambda rows: self.weights.split(rows[run])) for memory in self.memory]
-        parts = [[apply(memory, lambda views, i=i: views[i].clone()) for memory in rows] for i in self.weights.places]
-        return dict(enumerate(parts)) if any(memory is not None for memory in self.memory) else {}
+    def saved(self, run: int, order: Sequence[int]) -> dict[int, list[Memory]]:
+        """Return the memory of a run by parameter, as ``Filtering`` saves it.
 
-    def load(self, run: int, factor: float, saved: Mapping[int, list[Memory]]) -> None:
+        Args:
+            run: the position of the run.
+            order: the positions of the parameters in the order of the optimizer.
+        """
+        if all(memory is None for memory in self.memory):
+            return {}
+        rows = [apply(memory, lambda rows: self.weights.split(rows[run])) for memory in self.memory]
+        return {
+            i: [apply(memory, lambda views, place=place: views[place].clone()) for memory in rows]
+            for i, place in enumerate(order)
+        }
+
+    def load(self, run: int, factor: float, saved: Mapping[int, list[Memory]], order: Sequence[int]) -> None:
         """Restore the factor and the memory of a run; all runs have seen equally many gradients."""
         self.factors[run] = factor
         self.filters = self.boosted()
+        if not saved:
+            return
+        by_place = {place: saved[i] for i, place in enumerate(order)}
         for i, whole in enumerate(self.memory):
-            if saved:
-                row = together([saved[place][i] for place in self.weights.places], joined_row)
-                whole = apply(row, self.for_every_run) if whole is None else whole
-                self.memory[i] = together([whole, row], lambda both: with_row(both[0], run, both[1]))
+            row = together([by_place[place][i] for place in self.weights.places], joined_row)
+            self.memory[i] = apply(row, self.for_every_run) if whole is None else whole
+            together([self.memory[i], row], lambda both: put(*both, run))
 
     def for_every_run(self, row: Float[Tensor, "weight"]) -> Float[Tensor, "run weight"]:
         """Return zeros of the shape of a row for every run."""
         return row.new_zeros(len(self.given), *row.shape)
 
 
-def with_row(whole: Float[Tensor, "run weight"], run: int, row: Float[Tensor, "weight"]) -> Float[Tensor, "run weight"]:
-    """Return a copy of all rows in which the row of one run is replaced."""
-    changed = whole.clone()
-    changed[run] = row
-    return changed
+def put(whole: Float[Tensor, "run weight"], row: Float[Tensor, "weight"], run: int) -> Float[Tensor, "run weight"]:
+    """Replace the row of one run in place."""
+    whole[run] = row
+    return whole
 
 
 def apply(memory: Memory, change: Callable[[Any], Any]) -> Memory:

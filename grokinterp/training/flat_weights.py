@@ -29,14 +29,16 @@ class FlatWeights:
         for model, row in zip(models, self.values, strict=True):
             for weight, view in zip(model.parameters(), self.split(row), strict=True):
                 weight.data = view
-        self.leaves: dict[str, Tensor] = {
-            name: nn.Parameter(view) for name, view in zip(self.names, self.split(self.values), strict=True)
-        }
+        self.leaves: dict[str, Tensor] = {name: nn.Parameter(view) for name, view in self.by_name(self.values).items()}
 
     @property
     def places(self) -> range:
         """The positions of the parameters."""
         return range(len(self.names))
+
+    def by_name(self, flat: Float[Tensor, "run weight"]) -> dict[str, Float[Tensor, "run *shape"]]:
+        """Return views of all rows, one per parameter."""
+        return dict(zip(self.names, self.split(flat), strict=True))
 
     def split(self, flat: Float[Tensor, "*run weight"]) -> list[Tensor]:
         """Return views of a row, or of all rows, one per parameter in its shape."""

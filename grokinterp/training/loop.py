@@ -18,9 +18,10 @@ from grokinterp.torch_settings import computing
 from grokinterp.training.directory import create, default_directory, open_to_resume
 from grokinterp.training.disk import require_disk
 from grokinterp.training.environment import choose_device, describe
+from grokinterp.training.fitting import key_of
 from grokinterp.training.loggers import Logger, finish_all
 from grokinterp.training.memory import MemoryUse, memory_errors_in_one_line, require_memory
-from grokinterp.training.stack import Member, Stack, key_of
+from grokinterp.training.stack import Member, Stack
 from grokinterp.training.step import Step
 from grokinterp.training.writer import RunWriter
 

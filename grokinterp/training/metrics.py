@@ -1,47 +1,93 @@
 """The metrics of an evaluation, computed on the device and read in a single transfer."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.func import functional_call
 
 from grokinterp.experiment.problem import Problem
-from grokinterp.losses import exact_losses
-from grokinterp.models import Model, Readout, ReadoutInputs, ReadoutProgram
-from grokinterp.training.answers import answers_of
+from grokinterp.losses import LossForm, exact_losses
+from grokinterp.training.answers import Answers
 from grokinterp.training.run_step import RunStep
 
-Score = tuple[Float[Tensor, ""], Float[Tensor, ""]]
-"""Mean loss and accuracy."""
+NOISE = ("noisy_accuracy", "restored_accuracy", "clean_accuracy")
+"""The metrics of label noise."""
+
+NORM_OF = "weight_norm_of/"
+"""The prefix of the sums of squares of single parameters."""
+
+
+class Answered(NamedTuple):
+    """Some examples of a part, with a leading run axis if there are several runs.
+
+    Args:
+        logits: the logits of the answer.
+        supervised: the logits of every supervision step; None if there is only the answer.
+        labels: the labels of training.
+        correct: the correct answers.
+    """
+
+    logits: Float[Tensor, "*run example class"]
+    supervised: Float[Tensor, "*run supervision example class"] | None
+    labels: Int[Tensor, "*run example"]
+    correct: Int[Tensor, "*run example"]
+
+
+@runtime_checkable
+class Evaluated(Protocol):
+    """One run, or several with a leading run axis, at the weights for which the gradients were just computed."""
+
+    form: LossForm
+    held_out: list[str]
+    has_noise: bool
+    gradient_norm: Float[Tensor, "*run"]
+    applied: Float[Tensor, "*run"]
+
+    @property
+    def is_averaged(self) -> bool:
+        """Whether there is a moving average of the weights."""
+        ...
+
+    def parameters_by_name(self) -> Mapping[str, Tensor]:
+        """Return the parameters."""
+        ...
+
+    def each(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function of the tensors of one run as a function of the tensors of all."""
+        ...
+
+    def answered(self, part: str, *, averaged: bool = False) -> Iterator[Answered]:
+        """Yield the examples of a part, as many at a time as fit into memory, at the weights or at their average."""
+        ...
 
 
 @torch.no_grad()
-def measure(step: RunStep, model: Model, problem: Problem) -> dict[str, Tensor]:
-    """Return metrics as scalars at the weights for which ``step.gradients()`` was just computed.
+def measure(of: Evaluated) -> dict[str, Float[Tensor, "*run"]]:
+    """Return metrics as scalars, or one per run, at the weights for which the gradients were just computed.
 
     Losses are means of the training loss, evaluated in float64 on the float32 logits. All values on training examples,
     including logit statistics, use the labels of training. The weight norm is the sum of squares; the gradient is the
     gradient of the step's batch. Only as many examples are evaluated at a time as fit into memory.
     """
-    squares = {name: weight.double().square().sum() for name, weight in model.named_parameters()}
-    train, answer = training_scores(step, problem)
-    scores = {"train": (train.pop("loss"), train.pop("accuracy"))}
-    for name in held_out(problem):
-        scores[name] = part_score(model, model.readout, problem, name)
-    if step.averaged is not None:
-        scores |= averaged_scores(dict(zip(step.names, step.averaged, strict=True)), model, problem)
+    squares = {name: of.each(sum_of_squares)(weight) for name, weight in of.parameters_by_name().items()}
+    train = joined(of, of.answered("train"), training_values)
+    noise = answers_to_noise(train) if of.has_noise else {}
+    scores = {"train": train} | {name: joined(of, of.answered(name), score) for name in of.held_out}
+    if of.is_averaged:
+        parts = ("train", *of.held_out)
+        scores |= {f"average_{name}": joined(of, of.answered(name, averaged=True), score) for name in parts}
     return {
-        **{f"{part}_loss": loss for part, (loss, _) in scores.items()},
-        **{f"{part}_accuracy": accuracy for part, (_, accuracy) in scores.items()},
-        **(answers_to_noise(answer, problem) if problem.has_noise else {}),
-        "gradient_norm": step.gradient_norm.double(),
-        "weight_norm": torch.stack(list(squares.values())).sum(),
-        **train,
-        "applied": step.applied.double(),
-        **{f"weight_norm_of/{name}": value for name, value in squares.items()},
+        **{f"{part}_loss": found["loss"] for part, found in scores.items()},
+        **{f"{part}_accuracy": found["accuracy"] for part, found in scores.items()},
+        **noise,
+        "gradient_norm": of.gradient_norm.double(),
+        "weight_norm": torch.stack(list(squares.values())).sum(0),
+        **{name: value for name, value in train.items() if name.startswith("logit_")},
+        "applied": of.applied.double(),
+        **{f"{NORM_OF}{name}": value for name, value in squares.items()},
     }
 
 
@@ -50,76 +96,94 @@ def held_out(problem: Problem) -> list[str]:
     return [name for name in problem.parts if name in ("test", "validation")]
 
 
-def averaged_scores(weights: dict[str, Tensor], model: Model, problem: Problem) -> dict[str, Score]:
-    """Return mean loss and accuracy of the averaged weights on every part."""
-    program, named = ReadoutProgram(model), {f"model.{name}": weight for name, weight in weights.items()}
-
-    def readout(inputs: ReadoutInputs) -> Readout:
-        return functional_call(program, named, (inputs,))
-
-    return {f"average_{name}": part_score(model, readout, problem, name) for name in ("train", *held_out(problem))}
+def paired(
+    answers: Iterator[Answers], labels: Int[Tensor, "*run example"], correct: Int[Tensor, "*run example"], at_once: int
+) -> Iterator[Answered]:
+    """Yield answers in parts of ``at_once`` examples with their labels."""
+    for answer, *two in zip(answers, labels.split(at_once, -1), correct.split(at_once, -1), strict=True):
+        yield Answered(*answer, *two)
 
 
-def part_score(model: Model, readout: Callable[[ReadoutInputs], Readout], problem: Problem, name: str) -> Score:
-    """Return mean loss and accuracy on a part."""
-    (inputs, labels, _), many = problem.parts[name], model.evaluated_at_once
-    answered = zip(answers_of(readout, inputs, many), labels.split(many), strict=True)
-    found = [(len(some), score(*answer, some, problem)) for answer, some in answered]
-    losses, accuracies = zip(*(each for _, each in found), strict=True)
-    counts = [count for count, _ in found]
-    return weighted_mean(losses, counts), weighted_mean(accuracies, counts)
+def joined(
+    of: Evaluated, parts: Iterator[Answered], values: Callable[..., dict[str, Tensor]]
+) -> dict[str, Float[Tensor, "*run"]]:
+    """Return the values of all examples from those of its parts: means, but sums of ``*_count``, and a maximum."""
+    found, counts = [], []
+    for some in parts:
+        found.append(of.each(lambda *tensors: values(*tensors, form=of.form))(*some))
+        counts.append(some.labels.shape[-1])
+    columns = {name: [each[name] for each in found] for name in found[0]}
+    return {name: joined_value(name, column, counts) for name, column in columns.items()}
 
 
-def training_scores(step: RunStep, problem: Problem) -> tuple[dict[str, Tensor], Int[Tensor, "train"]]:
-    """Return loss, accuracy and logit statistics on the training set, and the answers."""
-    labels = problem.parts["train"].labels.split(step.model.evaluated_at_once)
-    found, given = [], []
-    for (logits, supervised), some in zip(step.train_answers(), labels, strict=True):
-        loss, accuracy = score(logits, supervised, some, problem)
-        found.append({"loss": loss, "accuracy": accuracy, **logit_statistics(logits.double(), some)})
-        given.append(logits.argmax(1) if problem.has_noise else some)
-    counts = [len(some) for some in labels]
-    values = {name: [each[name] for each in found] for name in found[0]}
-    largest = torch.stack(values["logit_max_abs"]).amax()
-    means = {name: weighted_mean(of_parts, counts) for name, of_parts in values.items()}
-    return means | {"logit_max_abs": largest}, torch.cat(given)
+def joined_value(name: str, values: Sequence[Tensor], counts: Sequence[int]) -> Float[Tensor, "*run"]:
+    """Return a value of all examples from those of parts of the given sizes."""
+    if name == "logit_max_abs":
+        return torch.stack(list(values)).amax(0)
+    return torch.stack(list(values)).sum(0) if name.endswith("_count") else weighted_mean(values, counts)
 
 
-def weighted_mean(values: Sequence[Float[Tensor, ""]], counts: Sequence[int]) -> Float[Tensor, ""]:
+def training_values(
+    logits: Float[Tensor, "example class"],
+    supervised: Float[Tensor, "supervision example class"] | None,
+    labels: Int[Tensor, "example"],
+    correct: Int[Tensor, "example"],
+    *,
+    form: LossForm,
+) -> dict[str, Float[Tensor, ""]]:
+    """Return loss, accuracy, logit statistics, and the numbers of mislabeled and other examples and their answers."""
+    answer, noisy = logits.argmax(1), labels != correct
+    counted = {
+        "noisy_count": noisy,
+        "noisy_as_labeled_count": noisy & (answer == labels),
+        "noisy_correct_count": noisy & (answer == correct),
+        "clean_count": ~noisy,
+        "clean_correct_count": ~noisy & (answer == correct),
+    }
+    counts = {name: mask.sum().double() for name, mask in counted.items()}
+    return score(logits, supervised, labels, correct, form=form) | logit_statistics(logits.double(), labels) | counts
+
+
+def weighted_mean(values: Sequence[Float[Tensor, "*run"]], counts: Sequence[int]) -> Float[Tensor, "*run"]:
     """Return the mean over all examples from the means over parts; the mean of a single part is unchanged.
 
     >>> weighted_mean([torch.tensor(1.0), torch.tensor(4.0)], [2, 1])
     tensor(2.)
     """
     total = sum(counts)
-    return torch.stack([value * (count / total) for value, count in zip(values, counts, strict=True)]).sum()
+    return torch.stack([value * (count / total) for value, count in zip(values, counts, strict=True)]).sum(0)
 
 
 def score(
     logits: Float[Tensor, "example class"],
     supervised: Float[Tensor, "supervision example class"] | None,
     labels: Int[Tensor, "example"],
-    problem: Problem,
-) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """Return mean loss and accuracy."""
-    losses = exact_losses(logits, supervised, labels, form=problem.loss)
-    return losses.mean(), (logits.argmax(1) == labels).double().mean()
+    correct: Int[Tensor, "example"] | None = None,
+    *,
+    form: LossForm,
+) -> dict[str, Float[Tensor, ""]]:
+    """Return mean loss and accuracy, both by the labels of training."""
+    losses = exact_losses(logits, supervised, labels, form=form)
+    return {"loss": losses.mean(), "accuracy": (logits.argmax(1) == labels).double().mean()}
 
 
-def answers_to_noise(answer: Int[Tensor, "train"], problem: Problem) -> dict[str, Tensor]:
+def answers_to_noise(counts: Mapping[str, Float[Tensor, "*run"]]) -> dict[str, Float[Tensor, "*run"]]:
     """Return the shares of the mislabeled training examples answered as labeled and correctly, and of the others.
 
-    ``clean_accuracy``, the share of the correctly labeled examples answered correctly, dates memorization; it is left
-    out if every example is mislabeled.
+    ``clean_accuracy``, the share of the correctly labeled examples answered correctly, dates memorization.
 
     Source: Doshi et al. 2023 (memorized examples, and inverted ones).
     """
-    _, given, correct = problem.parts["train"]
-    noisy = given != correct
-    shares = {"noisy_accuracy": answer == given, "restored_accuracy": answer == correct}
-    found = {name: (noisy & hit).sum().double() / noisy.sum() for name, hit in shares.items()}
-    clean = len(noisy) - noisy.sum()
-    return found | ({"clean_accuracy": (~noisy & (answer == correct)).sum().double() / clean} if clean else {})
+    return {
+        "noisy_accuracy": counts["noisy_as_labeled_count"] / counts["noisy_count"],
+        "restored_accuracy": counts["noisy_correct_count"] / counts["noisy_count"],
+        "clean_accuracy": counts["clean_correct_count"] / counts["clean_count"],
+    }
+
+
+def sum_of_squares(weight: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
+    """Return the sum of the squares of a parameter, in float64."""
+    return weight.double().square().sum()
 
 
 def logit_statistics(
@@ -135,23 +199,29 @@ def logit_statistics(
     }
 
 
-def row(step: int, measured: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return the numbers of a line of metrics.jsonl; the only point where the host waits for the device."""
-    values = dict(zip(measured, torch.stack(list(measured.values())).tolist(), strict=True))
-    prefix = "weight_norm_of/"
-    norms = {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
-    scalars = {name: value for name, value in values.items() if not name.startswith(prefix)}
-    return {"step": step, **scalars, "weight_norm_of": norms}
+def rows(measured: Mapping[str, Float[Tensor, "*run"]]) -> list[dict[str, Any]]:
+    """Return the numbers of a line of metrics.jsonl, of every run; the only point where the host waits."""
+    columns = torch.stack([value.reshape(-1) for value in measured.values()], dim=1).tolist()
+    return [row(dict(zip(measured, values, strict=True))) for values in columns]
+
+
+def row(values: Mapping[str, float]) -> dict[str, Any]:
+    """Return the numbers of a line of metrics.jsonl; shares of no examples, 0 / 0, are left out."""
+    unknown = {name for name in NOISE if math.isnan(values.get(name, math.nan))}
+    left_out = set(NOISE) if NOISE[0] in unknown else unknown
+    norms = {name.removeprefix(NORM_OF): value for name, value in values.items() if name.startswith(NORM_OF)}
+    kept = (name for name in values if not name.startswith(NORM_OF) and name not in left_out)
+    return {name: values[name] for name in kept} | {"weight_norm_of": norms}
 
 
 def settings(step: RunStep, at: int) -> dict[str, float | int]:
     """Return the settings of the update from step ``at``."""
-    rates = step.rates
+    rates, sampler = step.rates, step.sampler
     found: dict[str, float | int] = {
         "learning_rate": rates.learning_rate(at),
         "weight_decay": rates.weight_decay(at),
-        "batch_size": len(step.labels if step.batch is None else step.batch),
+        "batch_size": len(sampler.labels if sampler.batch is None else sampler.batch),
     }
     if rates.gain > 1:
         found["lamb"] = rates.gain - 1
-    return found | ({"examples": step.let_in(at)} if step.order is not None else {})
+    return found | ({"examples": sampler.let_in(at)} if sampler.order is not None else {})

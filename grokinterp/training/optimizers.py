@@ -33,9 +33,13 @@ def optimizer_of(optimization: Optimization, parameters: Mapping[str, Tensor], l
 
 def muon_groups(parameters: Mapping[str, Tensor]) -> list[dict[str, Any]]:
     """Return the hidden matrices, for Muon, and the other parameters, for AdamW."""
-    hidden = {name for name in parameters if ".W_" in name and not name.startswith(NOT_HIDDEN)}
     groups = [
-        {"params": [parameters[name] for name in parameters if name in hidden]},
-        {"params": [parameters[name] for name in parameters if name not in hidden], "adamw": True},
+        {"params": [parameters[name] for name in parameters if is_hidden(name)]},
+        {"params": [parameters[name] for name in parameters if not is_hidden(name)], "adamw": True},
     ]
     return [group for group in groups if group["params"]]
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a parameter is a hidden matrix, by its name."""
+    return ".W_" in name and not name.startswith(NOT_HIDDEN)

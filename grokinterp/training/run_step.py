@@ -1,16 +1,15 @@
 """The part of a step that belongs to one run: what is evaluated, saved, and restored."""
 
-from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from grokinterp.models import Model
 from grokinterp.optim import Evaluation
-from grokinterp.training.answers import Answers
 from grokinterp.training.packing import Packed
 from grokinterp.training.rates import Rates
+from grokinterp.training.sampler import Sampler
 
 
 @runtime_checkable
@@ -20,18 +19,11 @@ class RunStep(Protocol):
     model: Model
     names: list[str]
     rates: Rates
-    labels: Int[Tensor, "train"]
-    batch: Int[Tensor, "batch"] | None
-    order: Int[Tensor, "train"] | None
+    sampler: Sampler
 
     @property
     def averaged(self) -> list[Tensor] | None:
         """The moving average of each parameter, if there is one."""
-        ...
-
-    @property
-    def gradient_norm(self) -> Float[Tensor, ""]:
-        """The norm of the gradient at the current weights."""
         ...
 
     @property
@@ -51,12 +43,8 @@ class RunStep(Protocol):
         """Keep the weights and moments of this run from now on."""
         ...
 
-    def let_in(self, step: int) -> int:
-        """Return the number of training examples that the curriculum admits."""
-        ...
-
-    def train_answers(self) -> Iterator[Answers]:
-        """Return the logits of the whole training set at the current weights, for some of the examples at a time."""
+    def measured(self) -> dict[str, Any]:
+        """Return the metrics at the current weights, as numbers."""
         ...
 
     def last_update(self) -> list[Tensor]:

@@ -1,26 +1,28 @@
 """An optimizer step, as two halves that a CUDA graph can replay."""
 
-import gc
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
+from torch.func import functional_call
 
 from grokinterp.experiment import Optimization
 from grokinterp.experiment.problem import Problem
-from grokinterp.experiment.random_streams import DIFFICULTY, stream
-from grokinterp.losses import exact_losses, example_losses
-from grokinterp.models import Model
+from grokinterp.losses import example_losses
+from grokinterp.models import Model, Readout, ReadoutInputs, ReadoutProgram
 from grokinterp.optim import Evaluation, filters_of
 from grokinterp.optim.filtering import filtering_of
 from grokinterp.training.answers import Answers, answers_of
-from grokinterp.training.batches import Batches
+from grokinterp.training.capture import captured
+from grokinterp.training.metrics import Answered, held_out, measure, paired, rows
 from grokinterp.training.optimizers import optimizer_of
 from grokinterp.training.packing import Packed, pack, unpack
 from grokinterp.training.rates import Rates
+from grokinterp.training.sampler import Sampler
+
+OfOneRun = TypeVar("OfOneRun", bound=Callable[..., Any])
 
 
 class Step:
@@ -58,11 +60,8 @@ class Step:
         self.loss = self.gradient_norm = torch.zeros((), device=device)
         self.logits = torch.empty(0, device=device)
         self.supervised: Tensor | None = None
-        self.batches = Batches(len(self.labels), seed=seed, device=device)
-        self.batch: Tensor | None = None
-        self.seen = 0
-        self.settled: tuple[int, Tensor | None] | None = None
-        self.order = self.order_by_difficulty() if optimization.curriculum.is_active else None
+        self.sampler = Sampler(model, problem, optimization, self.rates, seed=seed)
+        self.form, self.held_out, self.has_noise = problem.loss, held_out(problem), problem.has_noise
         self.kept_norm = norm(self.parameters) if optimization.constrain_norm else None
         self._gradients, self._apply, self.is_captured = self._compute_gradients, self._update, False
 
@@ -71,26 +70,25 @@ class Step:
 
         Only AdamW is run during capture, since SGD would use uninitialized memory as its first momentum.
         """
-        plan, device = self.optimization.schedules, self.device
         self.held.fill_(1)
         self.gradients(0)
-        if self.order is None and plan.batch_size.kind == "constant":
-            self._gradients = captured(self._compute_gradients, device)
+        if self.sampler.is_constant:
+            self._gradients = captured(self._compute_gradients, self.device)
             self.is_captured = self._gradients != self._compute_gradients
             self._gradients()
-        plain = self.optimization.optimizer == "adamw" and not self.optimization.filters
-        if plain and plan.weight_decay.kind == "constant":
-            self._apply = captured(self._update, device)
-            self._apply()
+            plain = self.optimization.optimizer == "adamw" and not self.optimization.filters
+            if plain and self.optimization.schedules.weight_decay.kind == "constant":
+                self._apply = captured(self._update, self.device)  # reads the tensors that the graph above writes
+                self._apply()
         self.held.zero_()
 
     def gradients(self, step: int) -> None:
         """Compute loss, logits, gradients and gradient norm of this step's batch at the current weights."""
-        batch = self.batch_at(step)
-        if self.is_captured and batch is not None and self.batch is not None:
-            self.batch.copy_(batch)  # the graph reads this buffer
+        batch, sampler = self.sampler.at(step), self.sampler
+        if self.is_captured and batch is not None and sampler.batch is not None:
+            sampler.batch.copy_(batch)  # the graph reads this buffer
         else:
-            self.batch = batch
+            sampler.batch = batch
         self._gradients()
 
     def apply(self, step: int) -> None:
@@ -101,14 +99,12 @@ class Step:
             group["lr"] = self.learning_rate if self.optimizer.defaults.get("fused") else rate
             group["weight_decay"] = self.rates.weight_decay(step)
         self._apply()
-        if self.batch is not None and self.let_in(step) == len(self.labels):
-            self.seen += len(self.batch)
+        self.sampler.advance(step)
 
     def observe(self, evaluation: Evaluation) -> None:
         """Pass the state of the run at the current weights to the adaptive schedules."""
         self.rates.observe(evaluation)
-        if self.order is not None and self.optimization.curriculum.by == "loss":
-            self.order = self.order_by_difficulty()
+        self.sampler.observe()
 
     def boost(self, factor: float) -> None:
         """Multiply every λ of the filters by a factor from now on."""
@@ -118,40 +114,43 @@ class Step:
         """Keep the weights and moments from now on."""
         self.held.fill_(1)
 
-    def let_in(self, step: int) -> int:
-        """Return the number of training examples that the curriculum admits."""
-        return self.optimization.curriculum.count(step, len(self.labels))
-
-    def batch_at(self, step: int) -> Int[Tensor, "batch"] | None:
-        """Return the positions of the training examples of this step; None for all."""
-        if self.settled is not None and self.settled[0] == step:
-            return self.settled[1]
-        size, let_in = self.rates.batch_size(step), self.let_in(step)
-        if self.order is not None and let_in < len(self.labels):
-            pool = self.order[:let_in]
-            return pool.clone() if size is None else self.batches.among(pool, step, size)
-        return None if size is None else self.batches.at(self.seen, size)
-
-    @torch.no_grad()
-    def order_by_difficulty(self) -> Int[Tensor, "train"]:
-        """Order the training examples for the curriculum, at the current weights."""
-        curriculum, examples = self.optimization.curriculum, len(self.labels)
-        if curriculum.by == "random":
-            return torch.randperm(examples, generator=stream(self.seed, DIFFICULTY)).to(self.device)
-        if curriculum.by == "size":
-            difficulty = self.problem.task.difficulty()[self.problem.is_train.cpu()].to(self.device)
-        else:
-            form, many = self.optimization.loss, self.model.evaluated_at_once
-            parts = zip(answers_of(self.model.readout, self.inputs, many), self.labels.split(many), strict=True)
-            difficulty = torch.cat([exact_losses(*some, labels, form=form) for some, labels in parts])
-        return curriculum.order(difficulty.double())
-
     def train_answers(self) -> Iterator[Answers]:
         """Yield the logits of the whole training set at the current weights, in parts that fit into memory."""
         many = self.model.evaluated_at_once
-        if self.batch is not None:
+        if self.sampler.batch is not None:
             return answers_of(self.model.readout, self.inputs, many)
         return Answers(self.logits, self.supervised).split(many)
+
+    def measured(self) -> dict[str, Any]:
+        """Return the metrics at the current weights, as numbers."""
+        (found,) = rows(measure(self))
+        return found
+
+    @property
+    def is_averaged(self) -> bool:
+        """Whether there is a moving average of the weights."""
+        return self.averaged is not None
+
+    def parameters_by_name(self) -> dict[str, Tensor]:
+        """Return the parameters."""
+        return dict(zip(self.names, self.parameters, strict=True))
+
+    def each(self, function: OfOneRun) -> OfOneRun:
+        """Return a function of the tensors of one run, of which there is one here."""
+        return function
+
+    def answered(self, part: str, *, averaged: bool = False) -> Iterator[Answered]:
+        """Yield the examples of a part, as many at a time as fit into memory, at the weights or at their average."""
+        (inputs, *labels), many = self.problem.parts[part], self.model.evaluated_at_once
+        if part == "train" and not averaged:
+            return paired(self.train_answers(), *labels, many)
+        readout = self.averaged_readout if averaged else self.model.readout
+        return paired(answers_of(readout, inputs, many), *labels, many)
+
+    def averaged_readout(self, inputs: ReadoutInputs) -> Readout:
+        """Return the read-out of the averaged weights."""
+        named = {f"model.{name}": weight for name, weight in zip(self.names, self.averaged or (), strict=True)}
+        return functional_call(ReadoutProgram(self.model), named, (inputs,))
 
     def last_update(self) -> list[Tensor]:
         """Return the change of each parameter by the last ``apply``."""
@@ -164,10 +163,8 @@ class Step:
     def state(self) -> Packed:
         """Return all state besides the weights on which later steps depend."""
         optimizer = {key: value for key, value in self.optimizer.state_dict().items() if key != "param_groups"}
-        state = {"optimizer": optimizer, "averaged": self.averaged, "order": self.order}
-        answers = self.order is not None or bool(self.rates.schedules["batch_size"].start())
-        settled = {"batch": self.batch} if answers else {}  # chosen before the following evaluation
-        return pack({**state, **settled, "seen": self.seen, "rates": self.rates.state}, "step")
+        state = {"optimizer": optimizer, "averaged": self.averaged, **self.sampler.state, "rates": self.rates.state}
+        return pack(state, "step")
 
     def load_state(self, plan: Any, tensors: dict[str, Tensor], step: int) -> None:
         """Continue at ``step`` from ``state``. Raises KeyError if a tensor or a value is missing."""
@@ -175,10 +172,7 @@ class Step:
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({**state["optimizer"], "param_groups": groups})
         self.rates.load(state["rates"])
-        self.seen, order = state["seen"], state["order"]
-        self.order = None if order is None else order.to(self.device)
-        if "batch" in state:
-            self.settled = step, None if state["batch"] is None else state["batch"].to(self.device)
+        self.sampler.load(state, step)
         if self.averaged is not None:
             torch._foreach_copy_(self.averaged, state["averaged"])
         self.applied.fill_(step)
@@ -186,8 +180,8 @@ class Step:
     def _compute_gradients(self) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         inputs, labels = self.inputs, self.labels
-        if self.batch is not None:
-            inputs, labels = inputs.at(self.batch), labels[self.batch]
+        if self.sampler.batch is not None:
+            inputs, labels = inputs.at(self.sampler.batch), labels[self.sampler.batch]
         readout = self.model.readout(inputs)
         form = self.optimization.loss
         loss = example_losses(readout.logits, labels, form=form, supervised=readout.supervised).mean()
@@ -220,30 +214,3 @@ class Step:
 def norm(parameters: list[Tensor]) -> Float[Tensor, ""]:
     """Return the L2 norm of all parameters together, in float64."""
     return torch.stack([parameter.double().square().sum() for parameter in parameters]).sum().sqrt()
-
-
-def captured(work: Callable[[], None], device: torch.device) -> Callable[[], None]:
-    """Return ``work`` as a CUDA graph, whose replay costs a single launch, or ``work`` itself on other devices."""
-    if device.type != "cuda":
-        return work
-    graph, own = torch.cuda.CUDAGraph(), torch.cuda.Stream()
-    own.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(own):
-        for _ in range(3):
-            work()
-    with without_garbage_collection(), torch.cuda.graph(graph, stream=own):
-        work()
-    torch.cuda.current_stream().wait_stream(own)
-    return graph.replay
-
-
-@contextmanager
-def without_garbage_collection() -> Generator[None]:
-    """Keep Python from freeing objects of the device while the block runs, which would end a capture."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

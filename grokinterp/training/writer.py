@@ -20,7 +20,7 @@ from grokinterp.training.directory import recorded
 from grokinterp.training.environment import warn_of_changes
 from grokinterp.training.loggers import Logger, evaluation_line, log_all
 from grokinterp.training.memory import MemoryUse, needs
-from grokinterp.training.metrics import measure, row, settings
+from grokinterp.training.metrics import settings
 from grokinterp.training.run_step import RunStep
 
 BEGINS = 0.05
@@ -141,8 +141,7 @@ class RunWriter:
     def evaluate(self, bar: ProgressBar) -> bool:
         """Append a row of metrics; return False if the run has diverged."""
         training_step = self.training_step
-        measured = measure(training_step, training_step.model, self.problem)
-        found = row(self.step, measured)
+        found = {"step": self.step, **training_step.measured()}
         applied, norms = found.pop("applied"), found["weight_norm_of"]
         scalars = [value for value in found.values() if value is not norms]
         if applied != self.step or not all(map(math.isfinite, [*scalars, *norms.values()])):

@@ -98,7 +98,7 @@ def test_a_step_sees_its_batch_and_nothing_else():
     step.prepare()
     tokens = problem.tokens[problem.is_train]
     for at, batch in enumerate(plain_batches(changed(experiment, split={"seed": 5}, steps=9), len(tokens))):
-        step.seen = 10 * at  # as many updates would have left it
+        step.sampler.seen = 10 * at  # as many updates would have left it
         step.gradients(at)
         torch.testing.assert_close(step.logits, model(tokens[batch])[:, -1])
     (answers,) = step.train_answers()

@@ -20,7 +20,7 @@ EXPERIMENTS = {"full batch": TINY, "mini-batches": changed(optimization=OPTIONS,
 REBOUND = "loss", "gradient_norm", "logits", "supervised"
 """Attributes that every run of the work binds to a new tensor; a replay writes into the old tensor."""
 
-READ = "learning_rate", "applied", "batch", "held"
+READ = "learning_rate", "applied", "held"
 """Attributes that the work reads or changes in place; a replay uses the tensors of the recording."""
 
 

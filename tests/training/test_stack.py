@@ -7,9 +7,21 @@ import torch
 
 from grokinterp.experiment import Experiment, Optimization, Schedules, Split
 from grokinterp.experiment.problem import Problem
-from grokinterp.optim import Evaluation, GrokfastEMA, GrokfastMA, Increasing, Plateau
+from grokinterp.models import TransformerSpec
+from grokinterp.optim import (
+    Cosine,
+    Curriculum,
+    Cyclic,
+    Evaluation,
+    GrokfastEMA,
+    GrokfastMA,
+    Increasing,
+    Mastery,
+    Plateau,
+)
 from grokinterp.tasks import ModularAddition
-from grokinterp.training.stack import Member, Stack, key_of
+from grokinterp.training.fitting import key_of, reason_alone
+from grokinterp.training.stack import Member, Stack
 from grokinterp.training.step import Step
 from tests.cases.filters import STACKS
 from tests.cases.models import MODEL_SPECS
@@ -39,23 +51,24 @@ def single(member):
 
 
 def take(step, start, stop):
+    """Take all updates, and compute the gradients at the last weights."""
     for at in range(start, stop):
         step.gradients(at)
         step.apply(at)
+    step.gradients(stop)
 
 
 def assert_same(run, step, tolerance=1e-9):
+    """The weights, their averages and all metrics at the last gradients are equal, all examples being evaluated."""
     near = {"rtol": tolerance, "atol": tolerance}
     for name, mine, theirs in zip(step.names, run.model.parameters(), step.model.parameters(), strict=True):
         torch.testing.assert_close(mine, theirs, **near, msg=lambda text, name=name: f"{name}: {text}")
-    torch.testing.assert_close(run.loss, step.loss, **near)
-    torch.testing.assert_close(run.gradient_norm, step.gradient_norm, **near)
     for mine, theirs in zip(run.averaged or [], step.averaged or [], strict=True):
         torch.testing.assert_close(mine, theirs, **near)
-    for mine, theirs in zip(run.train_answers(), step.train_answers(), strict=True):
-        torch.testing.assert_close(mine.logits, theirs.logits, **near)
-        if theirs.supervised is not None:
-            torch.testing.assert_close(mine.supervised, theirs.supervised, **near)
+    mine, theirs = run.measured(), step.measured()
+    assert list(mine) == list(theirs)
+    assert mine.pop("weight_norm_of") == pytest.approx(theirs.pop("weight_norm_of"), rel=tolerance, abs=tolerance)
+    assert mine == pytest.approx(theirs, rel=tolerance, abs=tolerance)
 
 
 @pytest.mark.parametrize("name", MODEL_SPECS)
@@ -68,12 +81,35 @@ def test_every_model_trains_in_a_stack_as_alone(name):
         assert_same(run, step)
 
 
+GROWING = Schedules(batch_size=Increasing(low=0.4, over=5))
+
+WIDE = TransformerSpec(d_model=8, n_heads=1, d_mlp=12)
+"""A model whose matrices are large enough for torch to round batched products in bfloat16 as single products."""
+
 OPTIMIZATIONS = {
     "adamw": (Optimization(), [{"lr": 0.1, "weight_decay": 0.5}, {"betas": (0.5, 0.9)}, {"eps": 1e-3}]),
     "adam": (Optimization(optimizer="adam", weight_decay=0.1), [{"lr": 0.1}, {"weight_decay": 0.0}]),
     "sgd": (Optimization(optimizer="sgd", weight_decay=0.1), [{"momentum": 0.5}, {"lr": 0.1}]),
     "sgd without momentum": (Optimization(optimizer="sgd", momentum=0.0), [{"lr": 0.1}]),
+    "muon": (
+        Optimization(optimizer="muon"),
+        [{"lr": 0.01}, {"momentum": 0.5, "weight_decay": 3.0}, {"betas": (0.5, 0.9)}],
+    ),
+    "muon, filtered": (Optimization(optimizer="muon", filters=STACKS["ema"]), []),
     "batches": (Optimization(batch_size=5), [{"weight_decay": 2.0}]),
+    "growing batches": (Optimization(batch_size=9, schedules=GROWING), []),
+    "schedules": (
+        Optimization(),
+        [
+            {"schedules": Schedules(lr=Cosine(), weight_decay=Increasing(over=3))},
+            {"schedules": Schedules(lr=Cyclic(period=4))},
+        ],
+    ),
+    "curriculum": (
+        Optimization(curriculum=Curriculum(start=0.3, over=5)),
+        [{"curriculum": Curriculum(start=0.3, over=5, by=by)} for by in ("loss", "random")],
+    ),
+    "curriculum in batches": (Optimization(batch_size=7, curriculum=Curriculum(start=0.5, over=3, by="loss")), []),
     "constrained, averaged": (Optimization(constrain_norm=True, average=0.5), [{"average": 0.9}, {"init_scale": 2.0}]),
     **{loss: (Optimization(loss=loss), []) for loss in ("float32", "float64", "stablemax", "mse")},
     **{name: (Optimization(filters=filters), []) for name, filters in STACKS.items()},
@@ -82,7 +118,7 @@ OPTIMIZATIONS = {
 
 @pytest.mark.parametrize("name", OPTIMIZATIONS)
 def test_every_optimization_trains_in_a_stack_as_alone_also_when_resumed(name):
-    runs = experiments(MODEL_SPECS["one layer"], *OPTIMIZATIONS[name])
+    runs = experiments(WIDE if "muon" in name else MODEL_SPECS["one layer"], *OPTIMIZATIONS[name])
     assert len({key_of(one) for one in runs}) == 1
     stack, steps = Stack(members(runs)), [single(one) for one in members(runs)]
     take(stack, 0, 4)
@@ -141,10 +177,35 @@ def test_each_run_of_a_stack_has_schedules_and_a_boost_of_its_own():
         assert_same(run, step)
 
 
+@pytest.mark.parametrize("optimization", [Optimization(average=0.5), Optimization(batch_size=5)])
+@pytest.mark.parametrize("name", ["one layer", "recursive"])
+def test_runs_are_evaluated_together_in_parts_as_each_alone(name, optimization, monkeypatch):
+    splits = [Split(fraction=0.5, validation=0.2, label_noise=noise) for noise in (0.0, 0.3, 1.0)]
+    common = experiments(MODEL_SPECS[name], optimization)
+    runs = [replace(one, split=split) for one, split in zip(common, splits, strict=True)]
+    steps = [single(one) for one in members(runs)]
+    monkeypatch.setattr("grokinterp.models.model.FEWEST", 10)
+    monkeypatch.setattr("grokinterp.models.model.MOST_VALUES", 1)
+    stack = Stack(members(runs))
+    for step in (stack, *steps):
+        take(step, 0, 1)
+    names = [set(run.measured()) for run in stack.runs]
+    assert names[1] - names[0] == {"noisy_accuracy", "restored_accuracy", "clean_accuracy"}
+    for run, step in zip(stack.runs, steps, strict=True):
+        assert_same(run, step)
+
+
 def test_what_does_not_fit_in_a_stack_has_no_key():
     one = experiments(MODEL_SPECS["mlp"], Optimization())[0]
-    assert key_of(replace(one, optimization=Optimization(optimizer="muon"))) is None
+    adapting = Optimization(batch_size=4, schedules=Schedules(batch_size=Mastery()))
+    assert key_of(replace(one, optimization=adapting)) is None
+    assert "batch_size.kind=curriculum" in reason_alone(replace(one, optimization=adapting))
     others = [
+        replace(one, optimization=Optimization(optimizer="muon")),
+        replace(one, optimization=Optimization(curriculum=Curriculum(start=0.5))),
+        replace(one, optimization=Optimization(batch_size=9)),
+        replace(one, optimization=Optimization(batch_size=9, schedules=GROWING)),
+        replace(one, split=Split(fraction=0.5, validation=0.2)),
         replace(one, optimization=Optimization(loss="mse")),
         replace(one, optimization=Optimization(filters=(GrokfastMA(window=3),))),
         replace(one, optimization=Optimization(filters=(GrokfastMA(window=4),))),

@@ -79,7 +79,7 @@ def test_examples_are_evaluated_in_parts(optimization, spec, monkeypatch):
         problem = Problem.of(experiment)
         step = Step(network, problem, experiment.optimization)
         step.gradients(0)
-        return measure(step, network, problem)
+        return measure(step)
 
     whole = measured()
     monkeypatch.setattr("grokinterp.models.model.FEWEST", 100)
