@@ -141,7 +141,7 @@ class RunWriter:
     def evaluate(self, bar: ProgressBar) -> bool:
         """Append a row of metrics; return False if the run has diverged."""
         training_step = self.training_step
-        found = {"step": self.step, **training_step.measured()}
+        found: dict[str, Any] = {"step": self.step, **training_step.measured()}
         applied, norms = found.pop("applied"), found["weight_norm_of"]
         scalars = [value for value in found.values() if value is not norms]
         if applied != self.step or not all(map(math.isfinite, [*scalars, *norms.values()])):
