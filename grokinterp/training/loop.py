@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from grokinterp.allocator import keep_freed_memory
 from grokinterp.errors import ConfigError, require, short
@@ -13,6 +16,7 @@ from grokinterp.experiment.split import UNKNOWN
 from grokinterp.interrupt import Interrupt, deferred_signals
 from grokinterp.progress import ProgressBar
 from grokinterp.runs.trajectory import Trajectory
+from grokinterp.storage import RunDirectory
 from grokinterp.storage.files import path_of
 from grokinterp.torch_settings import computing
 from grokinterp.training.directory import create, default_directory, open_to_resume
@@ -65,26 +69,11 @@ def train(
     directory = default_directory(experiment) if directory is None else path_of("directory", directory)
     existing = open_to_resume(directory, experiment) if resume else None
     require_memory(experiment, chosen)
-    require_disk(experiment, directory, start=max(existing.resume.steps(), default=0) if existing else 0)
-    keep_freed_memory()
-    memory, environment = MemoryUse(chosen), describe(chosen)
+    start = max(existing.resume.steps(), default=0) if existing else 0
+    require_disk(experiment, directory, start=start)
+    environment = describe(chosen)
     run = existing or create(directory, experiment, environment)
-    with (
-        run.lock() as held,
-        deferred_signals() as asked,
-        computing(chosen, flush=True),
-        memory_errors_in_one_line(experiment, chosen),
-    ):
-        problem = Problem.of(experiment).to(chosen)
-        step = step_of(experiment, problem)
-        writer = RunWriter.start(experiment, held, problem, step, environment, loggers=loggers)
-        writer.memory = memory
-        step.prepare()
-        try:
-            drive([writer], step, asked, progress=progress)
-        finally:
-            finish_all(writer.loggers)
-    asked.raise_if_asked()
+    train_runs([experiment], [run], chosen, environment, loggers=loggers, progress=progress)
     return Trajectory.open(directory)
 
 
@@ -118,20 +107,50 @@ def train_stack(
         else create(directory, one, environment)
         for one, directory in zip(experiments, directories, strict=True)
     ]
-    at = min(max(run.resume.steps(), default=0) for run in runs)
+    train_runs(experiments, runs, chosen, environment, progress=progress)
+
+
+def train_runs(
+    experiments: Sequence[Experiment],
+    runs: Sequence[RunDirectory],
+    device: torch.device,
+    environment: dict[str, Any],
+    *,
+    loggers: Sequence[Logger] = (),
+    progress: bool,
+) -> None:
+    """Train runs from their newest common state until they end or a signal asks to stop.
+
+    Args:
+        experiments: the configurations; several must fit together in a stack.
+        runs: their directories.
+        device: the device.
+        environment: that of this process; ``stack`` is the number of runs in a stack, None for a single run.
+        loggers: receive the evaluations of a single run.
+        progress: show a progress bar on standard error.
+    """
     keep_freed_memory()
+    memory, is_stack = MemoryUse(device), environment["stack"] is not None
+    at = min(max(run.resume.steps(), default=0) for run in runs) if is_stack else None
     with ExitStack() as stack:
         held = [stack.enter_context(run.lock()) for run in runs]
         asked = stack.enter_context(deferred_signals())
-        stack.enter_context(computing(chosen, flush=True))
-        stack.enter_context(memory_errors_in_one_line(experiments[0], chosen))
-        problems = [Problem.of(one).to(chosen) for one in experiments]
-        program = Stack([member_of(one, problem) for one, problem in zip(experiments, problems, strict=True)])
+        stack.enter_context(computing(device, flush=True))
+        stack.enter_context(memory_errors_in_one_line(experiments[0], device))
+        members = [member_of(one, Problem.of(one).to(device)) for one in experiments]
+        program = Stack(members) if is_stack else Step(*members[0])
         writers = [
-            RunWriter.start(one, run, problem, step, environment, at=at)
-            for one, run, problem, step in zip(experiments, held, problems, program.runs, strict=True)
+            RunWriter.start(one, run, member.problem, step, environment, loggers=loggers, at=at)
+            for one, run, member, step in zip(experiments, held, members, program.runs, strict=True)
         ]
-        drive(writers, program, asked, progress=progress)
+        if not is_stack:
+            writers[0].memory = memory
+        program.prepare()
+        try:
+            drive(writers, program, asked, progress=progress)
+        finally:
+            for writer in writers:
+                finish_all(writer.loggers)
     asked.raise_if_asked()
 
 
@@ -139,12 +158,6 @@ def member_of(experiment: Experiment, problem: Problem) -> Member:
     """Return an experiment as a member of a stack, with its initial weights on the device of the problem."""
     model, seed = experiment.build_model().to(problem.labels.device), experiment.split.data_seed(experiment.seed)
     return Member(model, problem, experiment.optimization, seed, experiment.budget)
-
-
-def step_of(experiment: Experiment, problem: Problem) -> Step:
-    """Return the step of an experiment, with its initial weights on the device of the problem."""
-    model, problem, optimization, seed, steps = member_of(experiment, problem)
-    return Step(model, problem, optimization, seed=seed, steps=steps)
 
 
 def drive(writers: Sequence[RunWriter], program: Step | Stack, asked: Interrupt, *, progress: bool) -> None:

@@ -41,7 +41,7 @@ class Step:
     """
 
     def __init__(
-        self, model: Model, problem: Problem, optimization: Optimization, *, seed: int = 0, steps: int = 1
+        self, model: Model, problem: Problem, optimization: Optimization, seed: int = 0, steps: int = 1
     ) -> None:
         self.model, self.problem, self.optimization, self.seed = model, problem, optimization, seed
         self.inputs, self.labels, _ = problem.parts["train"]
@@ -64,6 +64,11 @@ class Step:
         self.form, self.held_out, self.has_noise = problem.loss, held_out(problem), problem.has_noise
         self.kept_norm = norm(self.parameters) if optimization.constrain_norm else None
         self._gradients, self._apply, self.is_captured = self._compute_gradients, self._update, False
+
+    @property
+    def runs(self) -> list["Step"]:
+        """The only run."""
+        return [self]
 
     def prepare(self) -> None:
         """Capture, on CUDA, the part that is the same at every step, without changing the weights.

@@ -9,48 +9,15 @@ from torch.autograd.graph import get_gradient_edge
 from grokinterp.experiment.problem import Problem
 from grokinterp.runs.trajectory import UPDATE
 from grokinterp.torch_settings import computing
-from grokinterp.training import step, train
+from grokinterp.training import capture, step, train
+from grokinterp.training.loop import member_of
+from grokinterp.training.stack import Stack
+from tests.support.replayed import Replayed
 from tests.support.small_runs import TINY, changed, written
 from tests.support.stopped_runs import train_until
 
 OPTIONS = {"batch_size": 7, "constrain_norm": True, "loss": "mse"}
 EXPERIMENTS = {"full batch": TINY, "mini-batches": changed(optimization=OPTIONS, split={"label_noise": 0.2})}
-
-
-REBOUND = "loss", "gradient_norm", "logits", "supervised"
-"""Attributes that every run of the work binds to a new tensor; a replay writes into the old tensor."""
-
-READ = "learning_rate", "applied", "held"
-"""Attributes that the work reads or changes in place; a replay uses the tensors of the recording."""
-
-
-class ReplayedOnCpu:
-    """A CUDA graph simulated on the CPU: results of a replay are written to the tensors of the recording.
-
-    Code that keeps a tensor to which replays do not write, or reads a tensor that Python rebinds, sees old numbers.
-    """
-
-    def __init__(self, program, work) -> None:
-        self.program, self.work = program, work
-        for _ in range(4):  # three to warm up, one to record
-            work()
-        self.recorded = self.tensors()
-
-    def tensors(self) -> dict:
-        grads = {f"grad {i}": weight.grad for i, weight in enumerate(self.program.parameters)}
-        return grads | {name: getattr(self.program, name) for name in (*REBOUND, *READ)}
-
-    def replay(self) -> None:
-        for name in READ:
-            setattr(self.program, name, self.recorded[name])
-        self.work()
-        for name, value in self.tensors().items():
-            if value is not None and value is not self.recorded[name]:
-                self.recorded[name].detach().copy_(value.detach())
-        for i, weight in enumerate(self.program.parameters):
-            weight.grad = self.recorded[f"grad {i}"]
-        for name in REBOUND:
-            setattr(self.program, name, self.recorded[name])
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -60,7 +27,7 @@ def test_a_captured_step_trains_as_a_plain_one(name, tmp_path, monkeypatch):
 
     def capture(work, device):
         captures.append(work.__name__)
-        return ReplayedOnCpu(work.__self__, work).replay
+        return Replayed(work).replay
 
     monkeypatch.setattr(step, "captured", capture)
     train_until(tmp_path / "run", 17, experiment)
@@ -74,9 +41,11 @@ def test_no_graph_of_a_pass_is_alive_at_the_next():
     experiment = EXPERIMENTS["full batch"]
     one = step.Step(experiment.build_model(), Problem.of(experiment), experiment.optimization, steps=2)
     one.gradients(0)
-    for parameter in one.parameters:
+    many = Stack([member_of(experiment, Problem.of(experiment)) for _ in range(2)])
+    many.gradients(0)
+    for parameter in (*one.parameters, *many.weights.leaves.values()):
         get_gradient_edge(parameter).node.metadata["pass"] = 0
-    assert not any("pass" in get_gradient_edge(parameter).node.metadata for parameter in one.parameters)
+        assert "pass" not in get_gradient_edge(parameter).node.metadata
 
 
 def test_the_weights_of_a_held_step_stay_and_so_does_their_average():
@@ -108,7 +77,7 @@ def test_capture_warms_up_records_once_and_replays(monkeypatch):
         monkeypatch.setattr(torch.cuda, name, value)
     monkeypatch.setattr(torch.cuda, "stream", within)
     monkeypatch.setattr(torch.cuda, "graph", within)
-    replay = step.captured(lambda: events.append("work"), torch.device("cuda"))
+    replay = capture.captured(lambda: events.append("work"), torch.device("cuda"))
     replay()
     assert events == ["wait", "enter Stream", *["work"] * 3, "enter Graph", "work", "wait", "replay"]
 

@@ -11,9 +11,10 @@ from grokinterp.interrupt import Stopped
 from grokinterp.runs.trajectory import Trajectory
 from grokinterp.storage import RunDirectory
 from grokinterp.sweeps import train_many
-from grokinterp.training import train
+from grokinterp.training import stack, train
 from grokinterp.training.loop import train_stack
 from grokinterp.training.stack import Stack
+from tests.support.replayed import Replayed
 from tests.support.small_runs import TINY, changed, written
 from tests.support.stopped_runs import stop_at
 
@@ -71,6 +72,23 @@ def test_a_stack_that_is_interrupted_goes_on_bit_by_bit(at, whole, tmp_path, mon
     for name in same:
         assert written(tmp_path / "broken" / name) == written(uninterrupted[name].path)
     assert all(RunDirectory.open(tmp_path / "broken" / name).status["status"] == "finished" for name in names)
+
+
+def test_a_captured_stack_trains_as_a_plain_one_also_after_gathering(whole, tmp_path, monkeypatch):
+    captures = []
+
+    def capture(work, device):
+        captures.append((work.__name__, len(work.__self__.runs)))
+        return Replayed(work).replay
+
+    monkeypatch.setattr(stack, "captured", capture)
+    runs = stacked(tmp_path)
+    gathered = sorted({left for _, left in captures}, reverse=True)
+    assert gathered[0] == len(RUNS)
+    assert len(gathered) > 1
+    assert captures == [(half, left) for left in gathered for half in ("_compute_gradients", "_update")]
+    for name, run in runs.items():
+        assert written(run.path) == written(whole[name].path)
 
 
 def test_many_runs_are_grouped_resumed_and_never_stop_each_other(tmp_path):
