@@ -1,7 +1,9 @@
 """All errors that a user can cause: a single clear line that names the setting, its value and the rule."""
 
+import copyreg
 import warnings
 from collections.abc import Collection
+from typing import Any
 
 
 class GrokinterpError(Exception):
@@ -9,6 +11,10 @@ class GrokinterpError(Exception):
 
     def __str__(self) -> str:
         return one_line(super().__str__())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how the error is copied to another process, with its text and attributes."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # ty: ignore[missing-attribute]
 
 
 class ConfigError(GrokinterpError, ValueError):

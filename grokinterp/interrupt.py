@@ -33,8 +33,11 @@ class Stopped(BaseException):
     """
 
     def __init__(self, number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name}")
+        super().__init__(number)
         self.signal = number
+
+    def __str__(self) -> str:
+        return f"stopped by {signal.Signals(self.signal).name}"
 
 
 class Interrupt:

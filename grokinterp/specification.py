@@ -46,7 +46,9 @@ def require_type(key: str, value: object, hint: Any) -> None:
     grokinterp.errors.ConfigError: every=a: must be an integer or None
     """
     if not fits(value, hint):
-        raise ConfigError(key, short(value), f"must be {described(hint)}")
+        too_long = isinstance(value, int) and value.bit_length() > MOST_BITS
+        size = f", with at most {MOST_BITS} bits" if too_long else ""
+        raise ConfigError(key, short(value), f"must be {described(hint)}{size}")
 
 
 @cache

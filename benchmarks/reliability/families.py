@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import torch
+
 from benchmarks.reliability import (
     callers,
     hostile,
@@ -64,14 +66,21 @@ def relative(row: Row, folder: Path) -> Row:
 
 
 def measured(names: Sequence[str], *, small: bool, jobs: int) -> dict[str, list[Row]]:
-    """Inject the faults of several families, ``jobs`` at a time, and return the rows of each."""
+    """Inject the faults of several families, ``jobs`` at a time, and return the rows of each.
+
+    Every process uses one thread, so that runs can be compared byte by byte.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     top = Path(tempfile.mkdtemp(prefix="reliability-", dir=shared_memory()))
     try:
         lab = Lab(top, small).prepare()
         rooms = [lab.room(name) for name in names]
         if jobs == 1:
             return {name: measure(name, room) for name, room in zip(names, rooms, strict=True)}
-        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(jobs, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             return dict(zip(names, pool.map(measure, names, rooms), strict=True))
     finally:
+        torch.set_num_threads(threads)
         shutil.rmtree(top, ignore_errors=True)

@@ -55,6 +55,9 @@ def spelled_out(values: Mapping[str, Any]) -> dict[str, Any]:
     filters = optimization["filters"]
     listed = filters if isinstance(filters, list | tuple) else [filters]
     tables = [{"kind": one} if isinstance(one, str) else one for one in listed]
+    for one in tables:
+        has_kind = not isinstance(one, Mapping) or "kind" in one
+        require(has_kind, "optimization.filters", short(one), "must name the kind of each filter")
     return {**values, "optimization": {**optimization, "filters": tables}}
 
 
@@ -121,7 +124,7 @@ def not_a_kind(key: str) -> tuple[bool, int]:
 
 
 def parse_value(text: str) -> Any:
-    """Parse a TOML value, ``none`` as null, a number with a leading decimal point, or plain text.
+    """Parse a TOML or JSON value, ``none`` as null, a number with a leading decimal point, or plain text.
 
     Quotes around words in a list or a table may be missing, since shells remove them: ``[orthograd]``.
 
@@ -132,13 +135,17 @@ def parse_value(text: str) -> Any:
         return None
     if re.fullmatch(r"\.\d+", text, re.ASCII):
         text = f"0{text}"
-    for written in (text, BARE_WORD.sub(r'"\g<0>"', text)) if text.startswith(("[", "{")) else (text,):
+    is_nested = text.startswith(("[", "{"))
+    for written in (text, BARE_WORD.sub(r'"\g<0>"', text)) if is_nested else (text,):
         try:
             parsed = parse_toml(f"value = {written}")
         except ValueError:  # not TOML, a number with thousands of digits, or deeply nested brackets
             continue
         return parsed["value"] if len(parsed) == 1 else text
-    return text
+    try:
+        return parse_json(text) if is_nested else text
+    except ValueError:
+        return text
 
 
 def listing(classes: Mapping[str, Any]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from grokinterp.errors import ConfigError
 from grokinterp.experiment import Experiment
 from grokinterp.models import MODELS
+from grokinterp.optim import GrokfastEMA
 from grokinterp.tasks import TASKS, ModularAddition, ModularDivision, Polynomial
 
 
@@ -43,7 +44,16 @@ def test_the_same_kind_again_keeps_what_was_set():
     assert base.override(["task.kind=modular_addition"]).task.p == 13
 
 
+@pytest.mark.parametrize(
+    "written", ["[grokfast_ema]", '[{kind="grokfast_ema"}]', '[{"kind": "grokfast_ema"}]', "[{kind=grokfast_ema}]"]
+)
+def test_filters_in_every_notation(written):
+    assert made(f"optimization.filters={written}").optimization.filters == (GrokfastEMA(),)
+
+
 REFUSED = {
+    "optimization.filters=[{}]": "optimization.filters={}: must name the kind of each filter",
+    "optimization.filters=[{alpha=0.9}]": "optimization.filters={'alpha': 0.9}: must name the kind of each filter",
     "task.kind=sorting": "task.kind=sorting: must be one of modular_addition, ",
     "task.kind=sorting task.p=7": "task.kind=sorting: must be one of modular_addition, ",
     "model.kind=sorting model.d_model=16": "model.kind=sorting: must be one of ",

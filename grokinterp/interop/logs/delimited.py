@@ -3,6 +3,7 @@
 import csv
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -102,9 +103,9 @@ def _rows(lines: Iterator[str], delimiter: str, names: Sequence[str]) -> Iterato
 def _require_names(names: Sequence[str], path: Path) -> None:
     if all(_is_number(name) for name in names if name) and any(names):
         raise ForeignFileError(path, "has no header: its first line holds numbers")
-    for name in names:
-        if names.count(name) > 1 and may_be_read(name):
-            raise ForeignFileError(path, f"has {names.count(name)} columns named {name!r}")
+    for name, count in Counter(names).items():
+        if count > 1 and may_be_read(name):
+            raise ForeignFileError(path, f"has {count} columns named {name!r}")
 
 
 def _is_number(cell: str) -> bool:

@@ -141,6 +141,7 @@ class Meaning(NamedTuple):
     rank: int
 
 
+@lru_cache(maxsize=1024)
 def words(name: str) -> tuple[str, ...]:
     """Return the words of a name in lower case.
 
