@@ -10,6 +10,7 @@ from grokinterp.storage.metrics_table import MetricsTable
 from grokinterp.storage.resume_store import Resume, ResumeStore
 from grokinterp.storage.run_directory import RunDirectory, configuration_hash, encode_examples
 from grokinterp.storage.tensor_file import Stored, decode_tensors, encode_tensors
+from grokinterp.storage.write_queue import WriteQueue
 
 __all__ = [
     "HeldRun",
@@ -20,6 +21,7 @@ __all__ = [
     "ResumeStore",
     "RunDirectory",
     "Stored",
+    "WriteQueue",
     "configuration_hash",
     "decode_tensors",
     "encode_examples",

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from grokinterp.available import disk_available, size_text
 from grokinterp.errors import ConfigError
 from grokinterp.experiment import Experiment
-from grokinterp.training.memory import saved_per_weight, traced_for
+from grokinterp.training.memory import in_checkpoint, saved_per_weight, traced_for
 
 MOST_FILES = 10**6
 """Largest number of checkpoints of a run: file systems and listings slow down beyond it."""
@@ -60,7 +60,7 @@ def disk_needs(experiment: Experiment, *, start: int = 0) -> DiskNeeds:
     weights, rows = 4 * traced.weights, (steps - start) // experiment.evaluate_every + 2
     resumes = min(GENERATIONS, steps // save.resume_every + 1)
     return DiskNeeds(
-        checkpoints=files * (weights * (2 + (optimization.average is not None)) + HEADER),
+        checkpoints=files * (weights * in_checkpoint(optimization) + HEADER),
         resume=resumes * (weights * saved_per_weight(optimization) + HEADER),
         metrics=rows * (ROW + NORM * traced.parameters),
         files=files,

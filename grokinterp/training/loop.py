@@ -16,7 +16,7 @@ from grokinterp.experiment.split import UNKNOWN
 from grokinterp.interrupt import Interrupt, deferred_signals
 from grokinterp.progress import ProgressBar
 from grokinterp.runs.trajectory import Trajectory
-from grokinterp.storage import RunDirectory
+from grokinterp.storage import RunDirectory, WriteQueue
 from grokinterp.storage.files import path_of
 from grokinterp.torch_settings import computing
 from grokinterp.training.directory import create, default_directory, open_to_resume
@@ -137,10 +137,11 @@ def train_runs(
         asked = stack.enter_context(deferred_signals())
         stack.enter_context(computing(device, flush=True))
         stack.enter_context(memory_errors_in_one_line(experiments[0], device))
+        queue = stack.enter_context(WriteQueue(len(experiments)))
         members = [member_of(one, Problem.of(one).to(device)) for one in experiments]
         program = Stack(members) if is_stack else Step(*members[0])
         writers = [
-            RunWriter.start(one, run, member.problem, step, environment, loggers=loggers, at=at)
+            RunWriter.start(one, run, queue, member.problem, step, environment, loggers=loggers, at=at)
             for one, run, member, step in zip(experiments, held, members, program.runs, strict=True)
         ]
         if not is_stack:

@@ -15,6 +15,7 @@ from grokinterp.experiment import Experiment, Optimization
 from grokinterp.losses import LossForm, exact_losses, example_losses
 from grokinterp.models import ModelSpec, ReadoutInputs, build
 from grokinterp.storage.tensor_file import MAX_FILE_BYTES
+from grokinterp.storage.write_queue import MOST_BYTES, PER_RUN
 from grokinterp.torch_settings import computing
 
 MOMENTS = {"adamw": 2, "adam": 2, "sgd": 1, "muon": 2}
@@ -39,6 +40,7 @@ class Needs(NamedTuple):
     step: the logits of the last step, and the arrays that the forward and backward pass of a batch hold at a time.
     evaluation: the logits of the last step, and the arrays for as many examples as are evaluated at a time.
     saving: copies of the tensors of a file while it is written.
+    waiting: copies of checkpoints that are written while training continues.
     """
 
     weights: int
@@ -47,12 +49,13 @@ class Needs(NamedTuple):
     step: int
     evaluation: int
     saving: int
+    waiting: int
 
     @property
     def peak(self) -> int:
         """The bytes held throughout plus the largest temporary need, with fragmentation; temporary needs take turns."""
         passing = max(self.preparation, self.step, self.evaluation, self.saving)
-        return self.weights + self.examples + round(FRAGMENTATION * passing)
+        return self.weights + self.examples + self.waiting + round(FRAGMENTATION * passing)
 
 
 def require_memory(experiment: Experiment, device: torch.device) -> None:
@@ -90,6 +93,7 @@ def needs(experiment: Experiment) -> Needs:
     task, optimization, sizes = experiment.task, experiment.optimization, experiment.split.sizes(experiment.task)
     traced = traced_for(experiment)
     weights = 4 * traced.weights
+    checkpoint = weights * in_checkpoint(optimization)
     return Needs(
         weights=(3 + remembered_per_weight(optimization)) * weights,
         examples=8 * task.n_examples * (3 * experiment.n_ctx + task.n_ctx + INTEGERS),
@@ -97,6 +101,7 @@ def needs(experiment: Experiment) -> Needs:
         step=traced.step,
         evaluation=traced.evaluation,
         saving=2 * saved_per_weight(optimization) * weights,
+        waiting=checkpoint * (max(1, min(PER_RUN, MOST_BYTES // checkpoint)) + 2),  # two more while one is written
     )
 
 
@@ -104,6 +109,11 @@ def remembered_per_weight(optimization: Optimization) -> int:
     """Return how many numbers are kept per weight by the optimizer, by filters, and by a moving average."""
     filters = sum(filter.copies for filter in optimization.filters)
     return MOMENTS[optimization.optimizer] + filters + (optimization.average is not None)
+
+
+def in_checkpoint(optimization: Optimization) -> int:
+    """Return how many numbers per weight a checkpoint holds: the weight, its last update, and its average."""
+    return 2 + (optimization.average is not None)
 
 
 def saved_per_weight(optimization: Optimization) -> int:

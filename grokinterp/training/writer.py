@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -14,10 +16,11 @@ from grokinterp.optim import Evaluation
 from grokinterp.phases import SUSTAINED, Detector, GrokkingDetector
 from grokinterp.progress import ProgressBar
 from grokinterp.runs.trajectory import AVERAGE, UPDATE
-from grokinterp.storage import HeldRun, Resume
+from grokinterp.storage import HeldRun, Resume, WriteQueue
 from grokinterp.training.continuation import continuation, state_used
 from grokinterp.training.directory import recorded
 from grokinterp.training.environment import warn_of_changes
+from grokinterp.training.host_copy import HostCopy
 from grokinterp.training.loggers import Logger, evaluation_line, log_all
 from grokinterp.training.memory import MemoryUse, needs
 from grokinterp.training.metrics import settings
@@ -35,13 +38,18 @@ class RunWriter:
     finished, interrupted or diverged. ``detector`` dates grokking on the held-out examples; ``after`` counts the
     evaluations since detection.
 
+    Checkpoints are written by the thread of ``queue`` while training continues, everything else at once, but after all
+    earlier checkpoints of the run: files appear in the order in which a single thread would write them. ``saving`` is
+    the last checkpoint; a failed write stops the run where it next writes.
+
     ``last_environment`` is the environment in which the resume state was saved. ``recorded`` states that the metrics
     and checkpoint of the current step are already written; ``exact`` that this process reproduces earlier output bit
     for bit.
     """
 
     experiment: Experiment
-    run: HeldRun
+    held: HeldRun
+    queue: WriteQueue
     problem: Problem
     training_step: RunStep
     environment: dict[str, Any]
@@ -56,12 +64,14 @@ class RunWriter:
     exact: bool = True
     memory: MemoryUse | None = None
     has_ended: bool = False
+    saving: Future[None] | None = None
 
     @classmethod
     def start(
         cls,
         experiment: Experiment,
         run: HeldRun,
+        queue: WriteQueue,
         problem: Problem,
         training_step: RunStep,
         environment: dict[str, Any],
@@ -74,6 +84,7 @@ class RunWriter:
         Args:
             experiment: the configuration of the run.
             run: the run directory.
+            queue: performs the writes of checkpoints.
             problem: the problem, on the device.
             training_step: the step with the initial weights.
             environment: that of this process.
@@ -85,7 +96,7 @@ class RunWriter:
             RunDirectoryError: if no resume state can be used, or there is none at the step ``at``.
         """
         run.write_environment(recorded(experiment, environment))
-        writer = cls(experiment, run, problem, training_step, environment, run.directory.environment, loggers)
+        writer = cls(experiment, run, queue, problem, training_step, environment, run.directory.environment, loggers)
         saved = None if at == 0 else run.directory.resume.load(log_bytes=run.metrics.offset, at_most=at)
         if at and (saved is None or saved.step != at):
             raise RunDirectoryError(run.directory.path, f"has no usable resume state at step {at}")
@@ -97,6 +108,13 @@ class RunWriter:
             writer.take_over(saved)
         writer.write_status("running")
         return writer
+
+    @property
+    def run(self) -> HeldRun:
+        """The run directory, after all its checkpoints so far are on disk. Raises the error of a failed write."""
+        if self.saving is not None:
+            self.saving.result()
+        return self.held
 
     def take_over(self, saved: Resume | None) -> None:
         """Record the continuation, unless this process is the first, and warn if it cannot be bit-identical."""
@@ -182,17 +200,26 @@ class RunWriter:
         return bool(training_step.finite()) and int(training_step.applied) == self.step
 
     def save_checkpoint(self) -> None:
-        """Save the state dict and the last update.
-
-        A continuation that is not bit-identical keeps existing files of steps that it reaches again, with a warning.
-        """
+        """Copy the state dict and the last update, and write them while training continues."""
         names, averaged = self.training_step.names, self.training_step.averaged
         update = zip(names, self.training_step.last_update(), strict=True) if self.step else ()
         tensors = self.training_step.model.state_dict() | {UPDATE + name: value for name, value in update}
         if averaged is not None:
             tensors |= {AVERAGE + name: value for name, value in zip(names, averaged, strict=True)}
+        if self.saving is not None and self.saving.done():
+            self.saving.result()  # raises the error of a failed write
+        copy = HostCopy(tensors)
+        self.saving = self.queue.add(partial(self.write_checkpoint, self.step, copy, self.saving), copy.size)
+
+    def write_checkpoint(self, step: int, copy: HostCopy, previous: Future[None] | None) -> None:
+        """Write a checkpoint, in the thread of the queue, unless the previous one of this run could not be written.
+
+        A continuation that is not bit-identical keeps existing files of steps that it reaches again, with a warning.
+        """
+        if previous is not None:
+            previous.result()
         try:
-            self.run.save_checkpoint(self.step, _on_host(tensors))
+            self.held.save_checkpoint(step, copy.tensors())
         except RunDirectoryError as error:
             if self.exact:
                 raise
