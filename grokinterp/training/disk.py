@@ -1,6 +1,7 @@
 """Disk space that a run will take, estimated before any work."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,4 +74,6 @@ def saves(experiment: Experiment, *, until: int | None = None) -> int:
     dense = min(save.dense_until, last)
     both = dense // math.lcm(save.every, save.dense_every)
     regular = last // save.every + 1 + (dense // save.dense_every - both if save.dense_until else 0)
-    return regular + (until is None and not save.saves(last, in_transition=False))
+    others = replace(save, per_decade=None)
+    log_spaced = sum(not others.saves(step, in_transition=False) for step in save.log_spaced(last))
+    return regular + log_spaced + (until is None and not save.saves(last, in_transition=False))

@@ -118,6 +118,7 @@ BAD = {
     "save.dense_every=0": "must be an integer from 1 to 10^9",
     "save.transition_every=0": "must be an integer from 1 to 10^9",
     "save.resume_every=0": "must be an integer from 1 to 10^9",
+    "save.per_decade=0": "must be an integer from 1 to 1000",
     "save.dense_until=-1": "must be from 0 to 10^9",
     "save.often=1": "unknown key",
     "steps=0": "must be an integer from 1 to 10^8",
@@ -348,3 +349,14 @@ def test_the_model_is_shown_an_equals_sign_where_it_wants_one():
 
 def test_toml_of_the_tests_is_toml():
     assert tomllib.loads(toml({"a": 1, "b": {"c": [0.5], "d": None}})) == {"a": 1, "b": {"c": [0.5]}}
+
+
+@pytest.mark.parametrize("per_decade", [1, 3, 10, 1000])
+def test_log_spaced_steps_are_the_rounded_powers(per_decade):
+    save = SaveAt(per_decade=per_decade)
+    expected = sorted({round(10 ** (k / per_decade)) for k in range(4 * per_decade + 1)})
+    assert [step for step in range(10_001) if save.is_log_spaced(step)] == expected == save.log_spaced(10_000)
+    assert save.log_spaced(0) == []
+    assert save.log_spaced(expected[-1] - 1) == expected[:-1]
+    assert {1, 10, 100, 1000, 10**9} <= set(save.log_spaced(10**9))
+    assert save.is_log_spaced(10**9)

@@ -101,6 +101,9 @@ def test_the_schedule_of_checkpoints_is_counted():
         {"every": 4, "dense_every": 6, "dense_until": 50},
         {"every": 100, "dense_every": 3, "dense_until": 500},
         {"every": 5, "dense_every": 1, "dense_until": 9},
+        {"every": 10, "per_decade": 5},
+        {"every": 1000, "per_decade": 1},
+        {"every": 7, "dense_every": 3, "dense_until": 9, "per_decade": 1000},
     ):
         for steps in (30, 60, 100):
             experiment = changed(save=values, steps=steps)
