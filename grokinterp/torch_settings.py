@@ -86,6 +86,12 @@ def set_threads(count: int) -> None:
         _in_new_thread(partial(torch.set_num_threads, others))
 
 
+def load_linear_algebra(device: "torch.device | str") -> None:
+    """Load the libraries of ``torch.linalg``, which on CUDA fails if several threads do it at the same time."""
+    with LOCK:
+        torch.linalg.inv(torch.ones(1, 1, device=device))
+
+
 def release_workers() -> None:
     """Stop the idle threads in which PyTorch computes for this thread; the next computation starts new ones.
 

@@ -37,14 +37,18 @@ class Batches:
         if size >= len(pool):
             return pool
         drawn = torch.randperm(len(pool), generator=stream(self.seed, POOL, step))[:size]
-        return pool[drawn.to(pool.device)]
+        return pool[sent(drawn, pool.device)]
 
     def order(self, epoch: int) -> Int[Tensor, "example"]:
         """Return the order of an epoch; the last two are cached, each copied to the device once."""
         if epoch not in self._orders:
             order = torch.randperm(self.examples, generator=stream(self.seed, EPOCH, epoch))
-            if self.device.type == "cuda":
-                order = order.pin_memory()  # required for a copy that does not wait for the device
-            order = order.to(self.device, non_blocking=True)
-            self._orders = {kept: self._orders[kept] for kept in (epoch - 1,) if kept in self._orders} | {epoch: order}
+            kept = {epoch - 1: self._orders[epoch - 1]} if epoch - 1 in self._orders else {}
+            self._orders = kept | {epoch: sent(order, self.device)}
         return self._orders[epoch]
+
+
+def sent(positions: Int[Tensor, "example"], device: torch.device) -> Int[Tensor, "example"]:
+    """Return positions on a device, without waiting for it."""
+    pinned = positions.pin_memory() if device.type == "cuda" else positions  # from other memory, a copy waits
+    return pinned.to(device, non_blocking=True)

@@ -8,6 +8,7 @@ from typing import Any
 from grokinterp._version import __version__
 from grokinterp.errors import ConfigError, short, warn
 from grokinterp.lazy import torch
+from grokinterp.torch_settings import computing
 
 
 def require_device_name(name: str) -> None:
@@ -32,7 +33,10 @@ def choose_device(name: str) -> "torch.device":
 
 
 def describe(device: "torch.device") -> dict[str, Any]:
-    """Return versions, device, threads and runs in a stack; a continuation is bit-identical only if they are equal."""
+    """Return versions, device, precision of products, threads and runs in a stack.
+
+    A continuation is bit-identical only if they are equal.
+    """
     on_gpu = device.type == "cuda"
     return {
         "grokinterp": __version__,
@@ -43,9 +47,16 @@ def describe(device: "torch.device") -> dict[str, Any]:
         "machine": platform.machine(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "device": torch.cuda.get_device_name(device) if on_gpu else "cpu",
+        "matmul_precision": matmul_precision(device) if on_gpu else None,
         "threads": torch.get_num_threads(),
         "stack": None,
     }
+
+
+def matmul_precision(device: "torch.device") -> str:
+    """Return PyTorch's setting for products of float32 matrices while grokinterp computes: "highest" is float32."""
+    with computing(device):
+        return torch.get_float32_matmul_precision()
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -244,3 +244,23 @@ def test_gradients_of_a_checkpoint_are_autograds(tmp_path):
     names, weights = zip(*checkpoint.model.named_parameters(), strict=True)
     for name, gradient in zip(names, torch.autograd.grad(loss, weights), strict=True):
         torch.testing.assert_close(checkpoint.gradients[name], gradient, rtol=1e-10, atol=1e-13)
+
+
+def test_linear_algebra_is_loaded_once_before_threads_use_it(runs, monkeypatch):
+    """On CUDA, loading it in several threads at once fails."""
+    events, before = [], torch.get_num_threads()
+    monkeypatch.setattr(torch.linalg, "inv", lambda matrix: events.append("loaded"))
+
+    class Answer(NamedTuple):
+        zero: Float[Tensor, ""]
+
+    def noted(checkpoint: Checkpoint) -> Answer:
+        events.append("used")
+        return Answer(torch.zeros(()))
+
+    torch.set_num_threads(2)
+    try:
+        evaluate([noted], runs["one layer"])
+    finally:
+        torch.set_num_threads(before)
+    assert events == ["loaded", "used", "used", "used"]
