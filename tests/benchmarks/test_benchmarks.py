@@ -6,7 +6,7 @@ from argparse import Namespace
 import pytest
 import torch
 
-from benchmarks import accelerators, demo_analyses, demo_seeds, gpu, memory, presets, startup, training_memory
+from benchmarks import accelerators, demo_analyses, demo_seeds, gpu, memory, presets, saving, startup, training_memory
 from benchmarks.__main__ import run_part
 from benchmarks.points import SMALL
 from benchmarks.report import results
@@ -71,6 +71,14 @@ def test_checkpoints_are_timed_and_weighed(tmp_path, capsys):
     estimated, used = training_memory.measured(("task.p=53", "model.d_mlp=256"), limit=4)
     assert estimated > 0
     assert used > 0
+
+
+def test_saving_is_timed(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(saving, "STEPS", {"demo": 2})
+    saving.main(["--rounds", "1", "--every", "1", "task.p=7", "model.d_model=8", "model.d_mlp=8"])
+    assert "\n| demo | " in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
 
 
 def test_commands_are_timed(capsys, monkeypatch):
