@@ -40,7 +40,7 @@ class WriteQueue:
         self._thread.join()
 
     def add(self, write: Callable[[], None], size: int) -> Future[None]:
-        """Perform a write after all earlier ones; first wait while too many are unfinished.
+        """Add a write, which is performed after all earlier ones, once few enough are unfinished.
 
         Args:
             write: performs the write.
