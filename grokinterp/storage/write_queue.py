@@ -40,7 +40,7 @@ class WriteQueue:
         self._thread.join()
 
     def add(self, write: Callable[[], None], size: int) -> Future[None]:
-        """Add a write, which is performed after all earlier ones, once few enough are unfinished.
+        """Add a write once few enough are unfinished; it is performed after all earlier ones.
 
         Args:
             write: performs the write.
