@@ -68,10 +68,10 @@ def kept_random_numbers(device: "torch.device | str" = "cpu") -> Generator[None]
 
 
 @contextmanager
-def one_thread() -> Generator[None]:
-    """Compute on a single core in this thread, and in no other, while the block runs."""
+def threads(count: int) -> Generator[None]:
+    """Compute on ``count`` cores in this thread, and in no other, while the block runs."""
     before = torch.get_num_threads()
-    set_threads(1)
+    set_threads(count)
     try:
         yield
     finally:

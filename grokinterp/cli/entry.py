@@ -1,6 +1,5 @@
 """The table of commands, one-line errors, and exit codes."""
 
-import os
 import signal
 import sys
 import traceback
@@ -12,9 +11,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from grokinterp._version import __version__
-from grokinterp.available import programs_running
 from grokinterp.cli import foreign, league, listings, measuring, training
 from grokinterp.cli.printing import note, say
+from grokinterp.cli.processors import wait_passively_on_a_busy_machine
 from grokinterp.errors import ConfigError, GrokinterpError
 from grokinterp.interrupt import Stopped
 from grokinterp.streams import Output, tolerant_streams
@@ -75,21 +74,6 @@ def about(
     ] = False,
 ) -> None:
     """Declare the options of the program itself."""
-
-
-BUSY = 0.5
-"""Mean number of running programs in the last minute above which a machine counts as busy, if one runs now."""
-
-
-def wait_passively_on_a_busy_machine() -> None:
-    """Set the idle threads of PyTorch to sleep if other programs compute, unless the user has chosen otherwise.
-
-    Threads that wait actively take turns with the other programs: on 2 cores the demo trains 27 steps per second beside
-    one other program, 49 if they sleep; on an idle machine 85 and 60. The results do not depend on it.
-    """
-    is_busy = os.getloadavg()[0] > BUSY and programs_running() > 0
-    if is_busy and not os.environ.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}:
-        os.environ["OMP_WAIT_POLICY"] = "passive"
 
 
 def run() -> NoReturn:

@@ -8,6 +8,7 @@ import typer
 from grokinterp.cli.measuring import diagnosed
 from grokinterp.cli.options import Config, Device, Overrides, read_experiment
 from grokinterp.cli.printing import note, say
+from grokinterp.cli.processors import threads_for_training
 from grokinterp.errors import GrokinterpError
 
 
@@ -31,13 +32,16 @@ def train(
     loggers.require_logger_names(log or [])
     experiment = read_experiment(preset, config, overrides, default=stored)
     out = out or directory.default_directory(experiment)
-    directory.open_to_resume(out, experiment) if resume else directory.require_empty(out)
+    begun = directory.open_to_resume(out, experiment).environment if resume else {}
+    if not resume:
+        directory.require_empty(out)
 
     from grokinterp.runs.results import Results
     from grokinterp.training import train as train_experiment
 
     opened = loggers.open_loggers(log or [], out, experiment)
-    run = train_experiment(experiment, out, device=device, resume=resume, progress=True, loggers=opened)
+    with threads_for_training(begun.get("threads")):
+        run = train_experiment(experiment, out, device=device, resume=resume, progress=True, loggers=opened)
     status = run.directory.status
     lines = diagnosed(Results.open(run.path))
     if status["status"] == "diverged":
@@ -54,12 +58,15 @@ def demo() -> None:
     from grokinterp.presets import preset as named
     from grokinterp.report import write_report
     from grokinterp.runs import summary
-    from grokinterp.training import default_directory
     from grokinterp.training import train as train_experiment
+    from grokinterp.training.directory import default_directory, open_to_resume
 
     experiment = named("demo")
     directory = default_directory(experiment)
-    run = train_experiment(experiment, directory, resume=(directory / "experiment.json").exists(), progress=True)
+    resume = (directory / "experiment.json").exists()
+    begun = open_to_resume(directory, experiment).environment if resume else {}
+    with threads_for_training(begun.get("threads")):
+        run = train_experiment(experiment, directory, resume=resume, progress=True)
     results = analyze_run(run, progress=True)
     path = write_report(run.path, Path("reports/demo.html"))
     say([*summary.lines(results), *diagnosed(results), "", f"report  {path.resolve()}", f"run     {run.path}"])

@@ -1,5 +1,6 @@
 """The run directory that training writes to: its default path, and whether it can be created or continued."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,12 @@ def create(directory: Path, experiment: Experiment, environment: Mapping[str, An
 
 
 def recorded(experiment: Experiment, environment: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the environment, with the numbers of test examples and of classes, which the configuration lacks."""
+    """Return the environment, with what does not change results or is not in the configuration.
+
+    These are how idle threads wait (OMP_WAIT_POLICY), and the numbers of test examples and of classes.
+    """
     sizes = {"n_test": experiment.split.sizes(experiment.task).test, "n_classes": experiment.task.n_classes}
-    return {**environment, **sizes}
+    return {**environment, "waiting": os.environ.get("OMP_WAIT_POLICY", "default"), **sizes}
 
 
 def open_to_resume(directory: Path, experiment: Experiment) -> RunDirectory:

@@ -6,7 +6,18 @@ from argparse import Namespace
 import pytest
 import torch
 
-from benchmarks import accelerators, demo_analyses, demo_seeds, gpu, memory, presets, saving, startup, training_memory
+from benchmarks import (
+    accelerators,
+    busy,
+    demo_analyses,
+    demo_seeds,
+    gpu,
+    memory,
+    presets,
+    saving,
+    startup,
+    training_memory,
+)
 from benchmarks.__main__ import run_part
 from benchmarks.points import SMALL
 from benchmarks.report import results
@@ -85,6 +96,19 @@ def test_commands_are_timed(capsys, monkeypatch):
     monkeypatch.setattr(startup, "PYTHON", {"import grokinterp": "import grokinterp"})
     startup.main(["--rounds", "1", "presets"])
     assert "\n| grokinterp presets | " in capsys.readouterr().out
+
+
+def test_training_is_timed_beside_other_programs(tmp_path):
+    document = tmp_path / "page.md"
+    document.write_text(f"Steps:\n{busy.BEGIN}\nold\n{busy.END}\nafter\n")
+    compared = busy.settings(2)
+    rates = busy.measured(compared, [0, 1], seconds=0, rounds=1, overrides=TOY, start="fork")
+    assert all(rate > 0 for of in rates.values() for rate in of.values())
+    busy.write(busy.result(rates), document)
+    alone, beside = (line for line in document.read_text().splitlines() if line[:3] in ("| 0", "| 1"))
+    assert [alone.split("|").index(cell) for cell in alone.split("|") if "**" in cell] == [3]
+    assert [beside.split("|").index(cell) for cell in beside.split("|") if "**" in cell] == [2]
+    assert document.read_text().endswith("<!-- /measured -->\nafter\n")
 
 
 @pytest.mark.parametrize("name", gpu.SECTIONS)

@@ -30,7 +30,7 @@ from grokinterp.progress import track
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.runs.trajectory import Trajectory, Weights
 from grokinterp.specification import require_type
-from grokinterp.torch_settings import computing, exact_attention, load_linear_algebra, one_thread, set_threads
+from grokinterp.torch_settings import computing, exact_attention, load_linear_algebra, set_threads, threads
 
 Chunk = list[tuple[int, Weights]]
 """Checkpoints with their steps."""
@@ -228,7 +228,7 @@ def _one_by_one(
         yield from map(run, chunks)
         return
     load_linear_algebra(problem.tokens.device)
-    with one_thread(), exact_attention():
+    with threads(1), exact_attention():
         yield from _map_in_order(run, chunks, workers)
 
 
