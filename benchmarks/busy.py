@@ -17,8 +17,16 @@ from pathlib import Path
 from statistics import median
 from typing import Literal, NamedTuple
 
+import torch
+
+from benchmarks.machine import describe
 from benchmarks.report import table
 from grokinterp.cli.processors import free_processors
+from grokinterp.experiment.problem import Problem
+from grokinterp.presets import preset
+from grokinterp.torch_settings import computing
+from grokinterp.training.loop import step_of
+from grokinterp.training.metrics import measure
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "busy_machine.md"
 BEGIN, END = "<!-- measured -->", "<!-- /measured -->"
@@ -55,14 +63,6 @@ def chosen(found: Sequence[Setting], others: int) -> Setting:
 
 def serve(setting: Setting, overrides: Sequence[str], connection: Connection) -> None:
     """Train the demo for the seconds received and answer with steps per second, until None ends it."""
-    import torch
-
-    from grokinterp.experiment.problem import Problem
-    from grokinterp.presets import preset
-    from grokinterp.torch_settings import computing
-    from grokinterp.training.loop import step_of
-    from grokinterp.training.metrics import measure
-
     torch.set_num_threads(setting.threads)
     experiment = preset("demo").override(overrides)
     with computing("cpu", flush=True):
@@ -185,8 +185,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rates = measured(settings(processors), asked.others, seconds=asked.seconds, rounds=asked.rounds)
     text = result(rates)
     print(text)
-    from benchmarks.machine import describe
-
     write(f"{text}\nMachine: {describe()}.\n", asked.out)
 
 

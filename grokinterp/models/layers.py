@@ -123,6 +123,10 @@ class Attention(nn.Module):
             return learned
         return (self.rate * learned + (1 - self.rate)).masked_fill(scores == -math.inf, 0)
 
+    def total(self, positions: int) -> float:
+        """Return the sum of the ``weights`` over the visible positions."""
+        return self.rate + (1 - self.rate) * positions
+
     def forward(self, x: Float[Tensor, "batch position d_model"]) -> Float[Tensor, "batch position d_model"]:
         q = self.hook_q(torch.einsum("bpm,hme->bphe", x, self.W_Q) + self.b_Q)
         k = self.hook_k(torch.einsum("bpm,hme->bphe", x, self.W_K) + self.b_K)

@@ -227,8 +227,13 @@ class Model(HookedRootModule, ABC):
         """Return the number of examples per plain forward pass without gradients, few enough to fit into memory."""
         return max(FEWEST, 2 * MOST_VALUES // max(1, self.kept_per_example * positions))
 
-    def readout_of_many(self, inputs: ReadoutInputs) -> Readout:
-        """Return the ``readout`` of any number of examples, computed in parts that fit into memory."""
+    def readout_of_many(self, inputs: ReadoutInputs, *, by_tables: bool = True) -> Readout:
+        """Return the ``readout`` of any number of examples, computed in parts that fit into memory.
+
+        Args:
+            inputs: the examples.
+            by_tables: allow forms without gradients that do not run under ``torch.func``.
+        """
         return Readout.joined(self.readout(some) for some in inputs.split(self.evaluated_at_once))
 
     def require_forward(self) -> None:
@@ -249,9 +254,12 @@ class Model(HookedRootModule, ABC):
 
     def readout(self, inputs: ReadoutInputs) -> Readout:
         """Return logits and last-layer activations of every example; by the plain form if a hook is attached."""
-        if any(point.has_hooks() for point in self.hook_points()):
-            return self.readout_by_hooks(inputs.tokens)
-        return self.readout_fast(inputs)
+        return self.readout_fast(inputs) if self.is_plain else self.readout_by_hooks(inputs.tokens)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether no hook is attached."""
+        return not any(point.has_hooks() for point in self.hook_points())
 
     @abstractmethod
     def readout_by_hooks(self, tokens: Int[Tensor, "example position"]) -> Readout:

@@ -20,6 +20,7 @@ from grokinterp.models.readout import Readout, ReadoutInputs
 from grokinterp.models.residual_stream import component_names, direct_attribution, head_tail, neuron_tail, patch_sites
 from grokinterp.models.sites import HeadTail, NeuronTail, PatchSite
 from grokinterp.models.specifications import TransformerSpec
+from grokinterp.models.tabulated import readout_by_tables, tables_save
 
 
 class Transformer(Model):
@@ -109,6 +110,20 @@ class Transformer(Model):
         last = last_position(list(self.blocks), x, inputs)
         logits = torch.addmm(self.b_U, self.ln_final(last.residual), self.W_U)
         return Readout(last.pattern, last.neurons, last.residual, logits)
+
+    def readout_of_many(self, inputs: ReadoutInputs, *, by_tables: bool = True) -> Readout:
+        faster = by_tables and self.has_tables and self.is_plain and tables_save(self.blocks[0], inputs)
+        return self.readout_by_tables(inputs) if faster else super().readout_of_many(inputs)
+
+    @property
+    def has_tables(self) -> bool:
+        """Whether the residual stream at the read-out position is a sum of rows of tables, as in ``tabulated``."""
+        return self.spec.n_layers == 1 and self.spec.normalization is None and self.spec.read_at != "mean"
+
+    def readout_by_tables(self, inputs: ReadoutInputs) -> Readout:
+        """Return the ``readout`` of any number of examples, without gradients, of a model that ``has_tables``."""
+        x = self.W_E[inputs.row_token] + self.W_pos[inputs.row_position]
+        return readout_by_tables(self.blocks[0], x, inputs, self.W_U, self.b_U)
 
     def _pooled(self, x: Float[Tensor, "row d_model"], inputs: ReadoutInputs) -> Readout:
         """Return ``readout_fast`` for the mean over positions."""

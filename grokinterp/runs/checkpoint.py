@@ -64,6 +64,11 @@ class Checkpoint:
             "parameters": lambda: f"{sum(weight.numel() for weight in self.model.parameters()):,} parameters",
         }
 
+    @property
+    def is_vectorized(self) -> bool:
+        """Whether the checkpoint stands for several under vmap."""
+        return isinstance(self.step, Tensor)
+
     @cached_property
     def parameters(self) -> dict[str, Tensor]:
         """The trained parameters by their TransformerLens names."""
@@ -73,7 +78,7 @@ class Checkpoint:
     def readout(self) -> Readout:
         """The last-layer activations and logits at the read-out position, for every example."""
         with torch.no_grad():
-            return self.model.readout_of_many(self.problem.parts["all"].inputs)
+            return self.model.readout_of_many(self.problem.parts["all"].inputs, by_tables=not self.is_vectorized)
 
     @property
     def representation(self) -> Float[Tensor, "example d_model"]:

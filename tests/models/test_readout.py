@@ -11,7 +11,16 @@ from torch.func import functional_call
 
 from grokinterp.experiment import Experiment
 from grokinterp.losses import cross_entropy
-from grokinterp.models import MLPSpec, Model, ModelSpec, Readout, ReadoutInputs, RecursiveSpec, TransformerSpec
+from grokinterp.models import (
+    MLPSpec,
+    Model,
+    ModelSpec,
+    Readout,
+    ReadoutInputs,
+    RecursiveSpec,
+    Transformer,
+    TransformerSpec,
+)
 from tests.cases.models import MODEL_SPECS, SMALL, SPECS, call, draw, draw_tokens, parts, stacked
 
 Form = Callable[[Model, Tensor], Readout]
@@ -47,6 +56,11 @@ def assert_equal_forms(model: Model, tokens: Tensor) -> None:
         assert_close(ours[name], theirs[name], name)
     assert not any(point.has_hooks() for point in model.hook_points())  # else both sides would be the plain module
     assert_close(gradient(fast, model, tokens), gradient(plain, model, tokens), "gradient")
+    if isinstance(model, Transformer) and model.has_tables:
+        tabulated = parts(model.readout_by_tables(ReadoutInputs.of(tokens)))
+        assert tabulated.keys() == theirs.keys()
+        for name in tabulated:
+            assert_close(tabulated[name], theirs[name], name)
 
 
 TOKENS = {
@@ -132,7 +146,18 @@ def test_equals_the_plain_module_whatever_the_choices(
 @pytest.mark.parametrize("spec", [TransformerSpec(), MLPSpec()], ids=["transformer", "mlp"])
 def test_equals_the_plain_module_at_the_published_sizes(spec: ModelSpec) -> None:
     experiment = Experiment(model=spec)
-    assert_equal_forms(experiment.build_model().double(), experiment.tokens()[::31])
+    assert_equal_forms(experiment.build_model().double(), experiment.tokens()[::20])
+
+
+def test_tables_are_used_where_they_save_time_and_can_be_used() -> None:
+    experiment = Experiment(model=TransformerSpec())
+    model, inputs = experiment.build_model().double(), ReadoutInputs.of(experiment.tokens())
+    tabulated, whole, other = model.readout_by_tables(inputs), model.readout_of_many(inputs), model.readout(inputs)
+    assert torch.equal(whole.logits, tabulated.logits)
+    assert torch.equal(model.readout_of_many(inputs, by_tables=False).logits, other.logits)
+    assert not torch.equal(tabulated.logits, other.logits)  # rounded differently
+    few = inputs.at(torch.arange(5))
+    assert torch.equal(model.readout_of_many(few).logits, model.readout(few).logits)
 
 
 @pytest.mark.parametrize("name", ["two layers", "rate", "boundaries", "mlp, deep", "recursive"])
