@@ -37,7 +37,7 @@ def other_programs() -> int:
 
 
 def wait_passively_on_a_busy_machine() -> None:
-    """Let the idle threads of PyTorch sleep if other programs compute, unless the user has chosen otherwise.
+    """Set the idle threads of PyTorch to sleep if other programs compute, unless the user has chosen otherwise.
 
     It must be called before PyTorch is imported. Threads that wait actively take turns with the other programs, and
     those that compute wait for them (docs/busy_machine.md).

@@ -76,7 +76,8 @@ def attend_from_last(
     query: Int[Tensor, "example"],
 ) -> tuple[Float[Tensor, "example head position"], Float[Tensor, "example d_model"]]:
     """Return attention pattern and output of the last position, which attends to every position."""
-    pattern, v = pattern_from_last(attn, x, row, query_row, query), project(x, attn.W_V, attn.b_V)
+    k, v = project(x, attn.W_K, attn.b_K), project(x, attn.W_V, attn.b_V)
+    pattern = pattern_from_last(attn, x, k, row, query_row, query)
     values = (embedding(rows, v.flatten(1)).unflatten(-1, v.shape[1:]) for rows in row.unbind(1))
     z = reduce(torch.add, (weight.unsqueeze(-1) * value for weight, value in zip(pattern, values, strict=True)))
     return pattern.permute(1, 2, 0), torch.addmm(attn.b_O, z.flatten(1), attn.W_O.flatten(0, 1))
@@ -85,12 +86,12 @@ def attend_from_last(
 def pattern_from_last(
     attn: Attention,
     x: Float[Tensor, "row d_model"],
+    k: Float[Tensor, "row head d_head"],
     row: Int[Tensor, "example position"],
     query_row: Int[Tensor, "query"],
     query: Int[Tensor, "example"],
 ) -> Float[Tensor, "position example head"]:
     """Return the attention pattern of the last position; positions lead, so that sums over them add whole rows."""
-    k = project(x, attn.W_K, attn.b_K)
     q = project(embedding(query_row, x), attn.W_Q, attn.b_Q) / attn.scale
     n_rows, at = len(k), row.T
     if q.shape[0] * n_rows <= row.numel():  # all scores between distinct queries and keys, then looked up

@@ -25,5 +25,6 @@ class ReadoutProgram(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, inputs: ReadoutInputs) -> Readout:
-        return self.model.readout(inputs)
+    def forward(self, inputs: ReadoutInputs, *, differentiable: bool = True, by_tables: bool = True) -> Readout:
+        """Return the ``readout``, or the ``readout_of_many`` where gradients are not needed."""
+        return self.model.readout(inputs) if differentiable else self.model.readout_of_many(inputs, by_tables=by_tables)

@@ -57,7 +57,9 @@ def readout_by_tables(
     b_U: Float[Tensor, "class"],
 ) -> Readout:
     """Return the read-out at the last position from the embedded rows."""
-    mlp, pattern = block.mlp, pattern_from_last(block.attn, x, inputs.row, inputs.query_row, inputs.query)
+    attn, mlp = block.attn, block.mlp
+    k = project(x, attn.W_K, attn.b_K)
+    pattern = pattern_from_last(attn, x, k, inputs.row, inputs.query_row, inputs.query)
     table, entry, weight = tables(block, x, inputs, pattern)
     examples, neurons = len(inputs.tokens), mlp.W_in.shape[1]
     found = (x.new_empty(examples, width) for width in (neurons, len(W_U), W_U.shape[1]))

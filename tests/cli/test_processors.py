@@ -1,4 +1,4 @@
-"""What the command line chooses on a busy machine: how many threads train, and how idle threads wait."""
+"""On a busy machine, the command line chooses how many threads train, and how idle threads wait."""
 
 import os
 

@@ -1,5 +1,6 @@
 """The answers of a network whose embedding is restricted to a single circle."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -91,7 +92,7 @@ def measured(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return frequency, both fits, the phase of the pizza, and the accuracy with these embeddings."""
     row = torch.fft.rfft(rows, dim=0)[1:].abs().square().sum(1).argmax()[None]
-    logits = restricted_logits(checkpoint, grid.embed(checkpoint.model, rows), checkpoint.problem.tokens)
+    (logits,) = restricted_logits(checkpoint, [grid.embed(checkpoint.model, rows)], checkpoint.problem.tokens)
     table = logit_table(grid.logits(logits))
     fits = circle_fits(offset_waves(table, row))
     clock = agreement(table, clocks(row, grid.n, fits.clock_offset)[0])
@@ -111,14 +112,16 @@ def key_circles(checkpoint: Checkpoint, grid: CyclicGrid, rows: Int[Tensor, "key
     b = torch.arange(0, n, -(-n // SECOND_OPERANDS), device=embedding.device)
     pairs = difference_pairs(n, b)
     tokens = checkpoint.problem.tokens[grid.example[pairs.flatten()]]
+    if not len(rows):
+        empty = embedding.sum() * torch.zeros(0, dtype=torch.float64, device=embedding.device)
+        return CircleFits(*[empty] * 6)
+    tables = [grid.embed(model, at_frequency(embedding, row)) for row in rows.split(1)]
     found = []
-    for row in (rows[i : i + 1] for i in range(len(rows))):
-        logits = restricted_logits(checkpoint, grid.embed(model, at_frequency(embedding, row)), tokens)
+    for row, logits in zip(rows.split(1), restricted_logits(checkpoint, tables, tokens), strict=True):
         means = offset_means(logits[:, grid.class_of].unflatten(0, pairs.shape), b)
         means = means - means.mean()
         found.append(circle_fits(offset_waves(LogitTable(means, means.square().mean()), row)))
-    empty = embedding.sum() * torch.zeros(0, dtype=torch.float64, device=embedding.device)
-    return CircleFits(*map(torch.cat, zip(*found, strict=True))) if found else CircleFits(*[empty] * 6)
+    return CircleFits(*map(torch.cat, zip(*found, strict=True)))
 
 
 def at_frequency(
@@ -133,17 +136,26 @@ def at_frequency(
 
 @torch.no_grad()
 def restricted_logits(
-    checkpoint: Checkpoint, table: Float[Tensor, "token feature"], tokens: Int[Tensor, "example position"]
-) -> Float[Tensor, "example class"]:
-    """Return the logits of some examples with another embedding of the two operands.
+    checkpoint: Checkpoint, tables: Sequence[Float[Tensor, "token feature"]], tokens: Int[Tensor, "example position"]
+) -> list[Float[Tensor, "example class"]]:
+    """Return the logits of some examples with each of several other embeddings of the two operands.
 
-    A shared table is appended to the existing table, which may also be the unembedding.
+    Shared tables are appended to the existing table, which may also be the unembedding, so that one forward pass serves
+    all of them.
     """
     model = checkpoint.model
-    if model.n_tables == 1:
-        tokens = torch.cat([tokens[:, :2] + len(table), tokens[:, 2:]], 1)
-        table = torch.cat([model.embedding, table])
+    if model.n_tables > 1:
+        return [logits_with(checkpoint, table, tokens) for table in tables]
+    size = len(tables[0])
+    own = [torch.cat([tokens[:, :2] + size * (1 + i), tokens[:, 2:]], 1) for i in range(len(tables))]
+    return list(logits_with(checkpoint, torch.cat([model.embedding, *tables]), torch.cat(own)).split(len(tokens)))
+
+
+def logits_with(
+    checkpoint: Checkpoint, table: Float[Tensor, "token feature"], tokens: Int[Tensor, "example position"]
+) -> Float[Tensor, "example class"]:
+    """Return the logits of some examples with another embedding."""
+    model, inputs = checkpoint.model, ReadoutInputs.of(tokens)
     weights, program = in_program(model, model.embedded_by(table)), ReadoutProgram(model)
-    parts = ReadoutInputs.of(tokens).split(model.evaluated_at_once)
-    logits = [functional_call(program, weights, (some,)).logits.double() for some in parts]
-    return logits[0] if len(logits) == 1 else torch.cat(logits)
+    way = {"differentiable": False, "by_tables": not checkpoint.is_vectorized}
+    return functional_call(program, weights, (inputs,), way).logits.double()

@@ -257,13 +257,13 @@ def rise_on_batches(surface: LossSurface, place: Int[Tensor, "sampled"], chains:
         chains: number of chains, each with its own batches.
         batch_size: number of examples in a batch.
     """
-    n, device = surface.n_train, surface.start.device
+    n, device, samples_all = surface.n_train, surface.start.device, len(place) == len(surface.start)
     draws = [torch.Generator().manual_seed(BATCH_SEED + chain) for chain in range(chains)]
     with torch.no_grad():
         before = torch.cat([surface.train_losses(surface.start, batch) for batch in surface.batches()])
 
     def rise(sampled: Float[Tensor, "sampled"], batch: Int[Tensor, "example"]) -> Float[Tensor, ""]:
-        weights = surface.start.index_copy(0, place, sampled)
+        weights = sampled if samples_all else surface.start.index_copy(0, place, sampled)
         return (surface.train_losses(weights, batch) - before[batch]).mean()
 
     of_chains: Callable[[Tensor, Tensor], Tensor] = torch.vmap(rise) if surface.vectorizes else one_by_one(rise)

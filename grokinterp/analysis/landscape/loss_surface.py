@@ -15,8 +15,11 @@ from grokinterp.losses import exact, example_losses
 from grokinterp.models import Readout, ReadoutInputs, ReadoutProgram, in_program
 from grokinterp.runs.checkpoint import Checkpoint
 
-BATCH = 512
+BATCH = 1024
 """Number of examples that are differentiated, once or twice, at a time."""
+
+MOST_KEPT = 2**25
+"""Largest number of activations of all training examples for which graphs of gradients are kept."""
 
 
 @final
@@ -41,9 +44,12 @@ class LossSurface:
         model = checkpoint.model if dtype == torch.float64 else copy.deepcopy(checkpoint.model).to(dtype)
         self.problem, self.program, self.dtype = checkpoint.problem, ReadoutProgram(model), dtype
         self.at_once = at_once
+        names = [name for name, _ in model.named_parameters(remove_duplicate=False)]
+        self.has_tied_weights = len(names) > len(list(model.parameters()))
         self.shapes = {name: value.shape for name, value in checkpoint.parameters.items()}
         self.start = self.vector(checkpoint.parameters)
         self.n_train = len(self.problem.parts["train"].labels)
+        self._slopes: list[tuple[Tensor, Tensor]] = []
 
     @property
     def batch(self) -> int:
@@ -72,12 +78,20 @@ class LossSurface:
         return torch.cat([place[name] for name in names])
 
     def losses(
-        self, weights: Float[Tensor, "weight"], inputs: ReadoutInputs, labels: Int[Tensor, "example"]
+        self,
+        weights: Float[Tensor, "weight"],
+        inputs: ReadoutInputs,
+        labels: Int[Tensor, "example"],
+        *,
+        differentiable: bool = True,
     ) -> Float[Tensor, "example"]:
         """Return the losses of the given examples at the given weights."""
         parts = weights.split([shape.numel() for shape in self.shapes.values()])
         named = {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
-        readout: Readout = functional_call(self.program, in_program(self.program.model, named), (inputs,))
+        program, given = self.program, {"differentiable": differentiable}
+        readout: Readout = functional_call(
+            program, in_program(program.model, named), (inputs,), given, tie_weights=self.has_tied_weights
+        )
         return example_losses(readout.logits, labels, form=exact(self.problem.loss), supervised=readout.supervised)
 
     def train_losses(
@@ -88,11 +102,10 @@ class LossSurface:
         return self.losses(weights, inputs.at(examples), labels[examples])
 
     def mean(self, weights: Float[Tensor, "weight"], part: Part) -> Float[Tensor, ""]:
-        """Return the mean loss of a part of the examples, computed in batches without gradient."""
+        """Return the mean loss of a part of the examples, without gradient."""
         inputs, labels, _ = part
         with torch.no_grad():
-            batches = torch.arange(len(labels), device=labels.device).split(self.batch)
-            return torch.cat([self.losses(weights, inputs.at(batch), labels[batch]) for batch in batches]).mean()
+            return self.losses(weights, inputs, labels, differentiable=False).mean()
 
     def batches(self) -> list[Int[Tensor, "chosen"]]:
         """Return batches of the training examples that fit into memory in a backward pass."""
@@ -111,14 +124,25 @@ class LossSurface:
 
     @torch.inference_mode(mode=False)
     def hessian_product(self, vector: Float[Tensor, "weight"]) -> Float[Tensor, "weight"]:
-        """Return the Hessian of the mean training loss at ``start`` times a vector, the gradient of ⟨gradient, v⟩."""
-        weights, vector = self.start.detach().clone().requires_grad_(), vector.clone()
+        """Return the Hessian of the mean training loss at ``start`` times a vector, the gradient of ⟨gradient, v⟩.
+
+        The graphs of the gradients are kept for the next vector, unless there are too many examples.
+        """
+        vector = vector.clone()
         product = torch.zeros_like(vector)
-        for batch in self.batches():
-            part = self.train_losses(weights, batch).sum() / self.n_train
-            gradient = torch.autograd.grad(part, weights, create_graph=True)[0]
-            product += torch.autograd.grad(gradient @ vector, weights)[0]
+        keeps = self.n_train * self.program.model.kept_per_example <= MOST_KEPT
+        slopes = self._slopes or (self.slope(batch) for batch in self.batches())
+        if keeps and not self._slopes:
+            self._slopes = slopes = list(slopes)
+        for weights, gradient in slopes:
+            product += torch.autograd.grad(gradient @ vector, weights, retain_graph=keeps)[0]
         return product
+
+    def slope(self, batch: Int[Tensor, "chosen"]) -> tuple[Tensor, Float[Tensor, "weight"]]:
+        """Return the weights ``start`` and a batch's part of the gradient as a differentiable function of them."""
+        weights = self.start.detach().clone().requires_grad_()
+        part = self.train_losses(weights, batch).sum() / self.n_train
+        return weights, torch.autograd.grad(part, weights, create_graph=True)[0]
 
 
 def require_true_gradient(checkpoint: Checkpoint, analysis: str) -> None:

@@ -45,14 +45,14 @@ def test_rows_come_back_to_their_tokens(spec, task):
     grid = cyclic_grid(checkpoint, "test")
     same = grid.embed(checkpoint.model, grid.embedding(checkpoint.model))
     assert torch.equal(same, checkpoint.model.embedding)
-    close(restricted_logits(checkpoint, same, checkpoint.problem.tokens), checkpoint.logits)
+    close(restricted_logits(checkpoint, [same], checkpoint.problem.tokens)[0], checkpoint.logits)
     rows = torch.randn(grid.embedding(checkpoint.model).shape, generator=torch.Generator().manual_seed(0)).double()
     table = grid.embed(checkpoint.model, rows)
     plain = checkpoint_of(spec, task)
     if spec.kind != "transformer" or not spec.tied_embeddings:
         before = plain.model.embed.W_E.shape
         plain.model.embed.W_E.copy_(table.unflatten(1, (-1, before[-1])).transpose(0, 1).reshape(before))
-        close(restricted_logits(checkpoint, table, checkpoint.problem.tokens), plain.logits)
+        close(restricted_logits(checkpoint, [table, table], checkpoint.problem.tokens)[1], plain.logits)
         close(grid.embedding(plain.model), rows)
 
 
