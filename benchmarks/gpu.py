@@ -33,7 +33,6 @@ from grokinterp.experiment.problem import Problem
 from grokinterp.models import Transformer
 from grokinterp.presets import PRESETS, preset
 from grokinterp.training import train
-from grokinterp.training.metrics import measure
 from grokinterp.training.step import Step
 
 TOY = ["task.p=7", "model.d_model=8", "model.d_mlp=16", "save.every=10"]
@@ -113,7 +112,7 @@ def timed(work: Callable[[], object], device: torch.device, *, times: int, round
 
 
 def capture(device: torch.device, small: bool) -> Iterator[Result]:
-    """Capture both halves of a step, replay them, and compare them bit for bit with the plain step."""
+    """Capture both halves of a step and its evaluation, replay them, and compare the results with a plain step."""
     captured = stepped(timed_experiment(small), device)
     plain = Step(
         timed_experiment(small).build_model().to(device),
@@ -125,7 +124,15 @@ def capture(device: torch.device, small: bool) -> Iterator[Result]:
         plain.gradients(k)
         plain.apply(k)
     difference = (weights(captured) - weights(plain)).abs().max()
-    yield {"captured": captured.is_captured, "largest difference of the weights": float(difference)}
+    for step in (captured, plain):
+        step.gradients(10)
+    found, expected = captured.measured(), plain.measured()
+    scalars = found.keys() - {"weight_norm_of"}
+    yield {
+        "captured": captured.is_captured,
+        "largest difference of the weights": float(difference),
+        "largest difference of a metric": max(abs(found[name] - expected[name]) for name in scalars),
+    }
 
 
 def equality(device: torch.device, small: bool) -> Iterator[Result]:
@@ -201,7 +208,8 @@ def speed(device: torch.device, small: bool) -> Iterator[Result]:
     for name, work in {
         "gradients and update, eager": lambda: both(eager),
         "gradients and update": lambda: both(step),
-        "evaluation": lambda: measure(step),
+        "evaluation, eager": eager.measured,
+        "evaluation": step.measured,
     }.items():
         yield {"part": name, "ms": timed(work, device, times=times, rounds=rounds)}
 

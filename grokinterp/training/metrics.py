@@ -199,10 +199,14 @@ def logit_statistics(
     }
 
 
-def rows(measured: Mapping[str, Float[Tensor, "*run"]]) -> list[dict[str, Any]]:
+def joined_metrics(measured: Mapping[str, Float[Tensor, "*run"]]) -> Float[Tensor, "run metric"]:
+    """Return all metrics as one tensor, which takes a single transfer."""
+    return torch.stack([value.reshape(-1) for value in measured.values()], dim=1)
+
+
+def rows(names: Sequence[str], metrics: Float[Tensor, "run metric"]) -> list[dict[str, Any]]:
     """Return the numbers of a line of metrics.jsonl, of every run; the only point where the host waits."""
-    columns = torch.stack([value.reshape(-1) for value in measured.values()], dim=1).tolist()
-    return [row(dict(zip(measured, values, strict=True))) for values in columns]
+    return [row(dict(zip(names, values, strict=True))) for values in metrics.tolist()]
 
 
 def row(values: Mapping[str, float]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from grokinterp.training.flat_filters import FlatFilters
 from grokinterp.training.flat_muon import FlatMuon
 from grokinterp.training.flat_optimizers import FlatAdam, FlatOptimizer, FlatSGD, column, pinned
 from grokinterp.training.flat_weights import FlatWeights, joined_row
-from grokinterp.training.metrics import Answered, held_out, measure, paired, rows
+from grokinterp.training.metrics import Answered, held_out, joined_metrics, measure, paired, rows
 from grokinterp.training.packing import Packed, pack, unpack
 from grokinterp.training.rates import Rates
 from grokinterp.training.sampler import Sampler
@@ -77,8 +77,10 @@ class Stack:
         self.losses = self.gradient_norm = torch.zeros(len(members), device=self.device)
         self.answers = Answers(torch.empty(0, device=self.device), None)
         self.batch: Int[Tensor, "run batch"] | None = None
+        self.metric_names, self.metrics = (), torch.empty(0, 0, device=self.device)
         self.runs = [Run(self, i) for i in range(len(members))]
-        self._gradients, self._apply, self.is_captured = self._compute_gradients, self._update, False
+        self._gradients, self._apply, self._evaluate = self._compute_gradients, self._update, self._compute_metrics
+        self.is_captured = False
         self._measured: list[dict[str, Any]] | None = None
         self._progress: Float[Tensor, "two run"] | None = None
 
@@ -87,15 +89,19 @@ class Stack:
 
         Filters are not captured, since their memory grows, and since a decomposition waits for the device.
         """
-        self._gradients, self._apply, self.is_captured = self._compute_gradients, self._update, False
+        self._gradients, self._apply, self._evaluate = self._compute_gradients, self._update, self._compute_metrics
+        self.is_captured = False
         if not self.runs[0].sampler.is_constant:
             return
         self.settings.fill_(1.0)  # every run is held
         self.take_batches(0)
         self._gradients = captured(self._compute_gradients, self.device)
         self.is_captured = self._gradients != self._compute_gradients
-        if self.is_captured and not self.filters.given[0]:
-            self._gradients()
+        if not self.is_captured:
+            return
+        self._gradients()
+        self._evaluate = captured(self._compute_metrics, self.device)
+        if not self.filters.given[0]:
             self._apply = captured(self._update, self.device)  # reads the tensors that the graph above writes
 
     def gradients(self, step: int) -> None:
@@ -163,7 +169,8 @@ class Stack:
     def measured(self) -> list[dict[str, Any]]:
         """Return the metrics of every run at the current weights, computed for all at once."""
         if self._measured is None:
-            self._measured = rows(measure(self))
+            self._evaluate()
+            self._measured = rows(self.metric_names, self.metrics)
         return self._measured
 
     @property
@@ -199,6 +206,10 @@ class Stack:
         parts, self.losses, self.answers = stacked_gradients(self.model, self.weights.leaves, inputs, labels, self.form)
         torch.cat([part.flatten(1) for part in parts], dim=1, out=self.weights.gradients)
         self.gradient_norm = self.weights.gradients.norm(dim=1)
+
+    def _compute_metrics(self) -> None:
+        found = measure(self)
+        self.metric_names, self.metrics = tuple(found), joined_metrics(found)
 
     @torch.no_grad()
     def _update(self) -> None:

@@ -1,4 +1,4 @@
-"""An optimizer step, as two halves that a CUDA graph can replay."""
+"""An optimizer step, as two halves and an evaluation between them, each of which a CUDA graph can replay."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from grokinterp.optim import Evaluation, filters_of
 from grokinterp.optim.filtering import filtering_of
 from grokinterp.training.answers import Answers, answers_of
 from grokinterp.training.capture import captured
-from grokinterp.training.metrics import Answered, held_out, measure, paired, rows
+from grokinterp.training.metrics import Answered, held_out, joined_metrics, measure, paired, rows
 from grokinterp.training.optimizers import optimizer_of
 from grokinterp.training.packing import Packed, pack, unpack
 from grokinterp.training.rates import Rates
@@ -63,7 +63,9 @@ class Step:
         self.sampler = Sampler(model, problem, optimization, self.rates, seed=seed)
         self.form, self.held_out, self.has_noise = problem.loss, held_out(problem), problem.has_noise
         self.kept_norm = norm(self.parameters) if optimization.constrain_norm else None
-        self._gradients, self._apply, self.is_captured = self._compute_gradients, self._update, False
+        self.metric_names, self.metrics = (), torch.empty(0, 0, device=device)
+        self._gradients, self._apply, self._evaluate = self._compute_gradients, self._update, self._compute_metrics
+        self.is_captured = False
 
     @property
     def runs(self) -> list["Step"]:
@@ -81,6 +83,7 @@ class Step:
             self._gradients = captured(self._compute_gradients, self.device)
             self.is_captured = self._gradients != self._compute_gradients
             self._gradients()
+            self._evaluate = captured(self._compute_metrics, self.device)
             plain = self.optimization.optimizer == "adamw" and not self.optimization.filters
             if plain and self.optimization.schedules.weight_decay.kind == "constant":
                 self._apply = captured(self._update, self.device)  # reads the tensors that the graph above writes
@@ -93,7 +96,7 @@ class Step:
         if self.is_captured and batch is not None and sampler.batch is not None:
             sampler.batch.copy_(batch)  # the graph reads this buffer
         else:
-            sampler.batch = batch
+            sampler.batch = None if batch is None else batch.clone()  # a batch is a view of the order of its epoch
         self._gradients()
 
     def apply(self, step: int) -> None:
@@ -128,7 +131,8 @@ class Step:
 
     def measured(self) -> dict[str, Any]:
         """Return the metrics at the current weights, as numbers."""
-        (found,) = rows(measure(self))
+        self._evaluate()
+        (found,) = rows(self.metric_names, self.metrics)
         return found
 
     @property
@@ -196,6 +200,10 @@ class Step:
         self.supervised = None if readout.supervised is None else readout.supervised.detach()
         norms = torch._foreach_norm([parameter.grad for parameter in self.parameters if parameter.grad is not None])
         self.gradient_norm = torch.stack(norms).norm()
+
+    def _compute_metrics(self) -> None:
+        found = measure(self)
+        self.metric_names, self.metrics = tuple(found), joined_metrics(found)
 
     @torch.no_grad()
     def _update(self) -> None:

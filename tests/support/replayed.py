@@ -1,62 +1,61 @@
 """A CUDA graph simulated on the CPU."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import Tensor
 
-REBOUND = {
-    "Step": ("loss", "gradient_norm", "logits", "supervised"),
-    "Stack": ("losses", "gradient_norm", "answers"),
-}
-"""Attributes that every run of the work binds to new tensors; a replay writes into the old tensors."""
+from grokinterp.training.answers import Answers
 
-READ = {"Step": ("learning_rate", "applied", "held"), "Stack": ("settings", "applied", "batch")}
-"""Attributes that the work reads or changes in place; a replay uses the tensors of the recording."""
+Slot = tuple[Any, str]
+"""An attribute of an object that holds tensors."""
 
 
 class Replayed:
-    """The work of a step or a stack whose replay writes its results to the tensors of the recording.
+    """The work of a step or a stack whose replay reads and writes the tensors of the recording, and binds no name.
 
     Code that keeps a tensor to which replays do not write, or reads a tensor that Python rebinds, sees old numbers.
     """
 
     def __init__(self, work: Callable[[], None]) -> None:
-        self.program, self.work = work.__self__, work
-        self.rebound, self.read = (names[type(self.program).__name__] for names in (REBOUND, READ))
-        for _ in range(4):  # three to warm up, one to record
+        self.work, self.slots = work, slots_of(work.__self__)
+        for _ in range(3):  # to warm up
             work()
-        self.recorded = self.attributes((*self.rebound, *self.read))
-        self.grads = self.gradients()
-        self.sampler, self.batch = getattr(self.program, "sampler", None), None
-        if self.sampler is not None:
-            self.batch = self.sampler.batch
-
-    def attributes(self, names: tuple[str, ...]) -> dict:
-        return {name: getattr(self.program, name) for name in names}
-
-    def gradients(self) -> list[Tensor | None]:
-        parameters = getattr(self.program, "parameters", ())
-        return [weight.grad for weight in parameters]
+        before = values(self.slots)
+        work()
+        self.recorded = values(self.slots)
+        self.is_result = [now is not then for now, then in zip(self.recorded, before, strict=True)]
 
     def replay(self) -> None:
-        for name in self.read:
-            setattr(self.program, name, self.recorded[name])
-        if self.sampler is not None:
-            self.sampler.batch = self.batch
+        bound = values(self.slots)
+        bind(self.slots, self.recorded)
         self.work()
-        for name, value in self.attributes(self.rebound).items():
-            write(self.recorded[name], value)
-            setattr(self.program, name, self.recorded[name])
-        for grad, value in zip(self.grads, self.gradients(), strict=True):
-            write(grad, value)
-        for weight, grad in zip(getattr(self.program, "parameters", ()), self.grads, strict=True):
-            weight.grad = grad
+        for recorded, found, is_result in zip(self.recorded, values(self.slots), self.is_result, strict=True):
+            if is_result:
+                write(recorded, found)
+        bind(self.slots, bound)
 
 
-def write(recorded, value) -> None:
+def slots_of(program: Any) -> list[Slot]:
+    """The attributes of a step or stack that hold tensors, the gradients of its weights, and its batch."""
+    found = [(program, name) for name, value in vars(program).items() if isinstance(value, Tensor | Answers)]
+    found += [(weight, "grad") for weight in getattr(program, "parameters", ())]
+    return found + [(one, "batch") for one in (program, getattr(program, "sampler", None)) if hasattr(one, "batch")]
+
+
+def values(slots: Sequence[Slot]) -> list[Any]:
+    return [getattr(thing, name) for thing, name in slots]
+
+
+def bind(slots: Sequence[Slot], to: Sequence[Any]) -> None:
+    for (thing, name), value in zip(slots, to, strict=True):
+        setattr(thing, name, value)
+
+
+def write(recorded: Any, value: Any) -> None:
     """Copy tensors into the tensors of a recording."""
     if isinstance(value, tuple):
         for into, part in zip(recorded, value, strict=True):
             write(into, part)
-    elif value is not None and value is not recorded:
+    elif value is not None:
         recorded.detach().copy_(value.detach())

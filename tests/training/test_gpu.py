@@ -17,7 +17,10 @@ from tests.support.small_runs import TINY, changed, written
 from tests.support.stopped_runs import train_until
 
 OPTIONS = {"batch_size": 7, "constrain_norm": True, "loss": "mse"}
-EXPERIMENTS = {"full batch": TINY, "mini-batches": changed(optimization=OPTIONS, split={"label_noise": 0.2})}
+EXPERIMENTS = {
+    "full batch": changed(optimization={"average": 0.9}, split={"validation": 0.1}),
+    "mini-batches": changed(optimization=OPTIONS, split={"label_noise": 0.2}),
+}
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -32,8 +35,20 @@ def test_a_captured_step_trains_as_a_plain_one(name, tmp_path, monkeypatch):
     monkeypatch.setattr(step, "captured", capture)
     train_until(tmp_path / "run", 17, experiment)
     run = train(experiment, tmp_path / "run", device="cpu", resume=True)
-    assert captures == ["_compute_gradients", "_update"] * 2
+    assert captures == ["_compute_gradients", "_compute_metrics", "_update"] * 2
     assert written(run.path) == written(finished.path)
+
+
+def test_a_captured_step_leaves_the_orders_of_the_epochs_alone(monkeypatch):
+    """The batch that a graph reads is overwritten at every step, and a batch is a view of the order of its epoch."""
+    monkeypatch.setattr(step, "captured", lambda work, device: Replayed(work).replay)
+    experiment = EXPERIMENTS["mini-batches"]
+    one = step.Step(experiment.build_model(), Problem.of(experiment), experiment.optimization, steps=3)
+    one.prepare()
+    for at in range(3):
+        one.gradients(at)
+        one.apply(at)
+    assert one.sampler.batches.order(0).sort().values.tolist() == list(range(len(one.labels)))
 
 
 def test_no_graph_of_a_pass_is_alive_at_the_next():

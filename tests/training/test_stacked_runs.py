@@ -86,7 +86,9 @@ def test_a_captured_stack_trains_as_a_plain_one_also_after_gathering(whole, tmp_
     gathered = sorted({left for _, left in captures}, reverse=True)
     assert gathered[0] == len(RUNS)
     assert len(gathered) > 1
-    assert captures == [(half, left) for left in gathered for half in ("_compute_gradients", "_update")]
+    assert captures == [
+        (part, left) for left in gathered for part in ("_compute_gradients", "_compute_metrics", "_update")
+    ]
     for name, run in runs.items():
         assert written(run.path) == written(whole[name].path)
 
