@@ -18,7 +18,9 @@ def train(
     config: Config = None,
     out: Annotated[Path | None, typer.Option(metavar="RUN_DIR", help="Default: checkpoints/<name>-<hash>.")] = None,
     device: Device = "auto",
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in RUN_DIR.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in RUN_DIR, also with other steps.")
+    ] = False,
     log: Annotated[list[str] | None, typer.Option(help="tensorboard or wandb, in addition to metrics.jsonl.")] = None,
 ) -> None:
     """Train an experiment, saving checkpoints and metrics through all phases."""

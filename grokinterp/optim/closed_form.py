@@ -50,6 +50,10 @@ class Cosine(Schedule):
     def __post_init__(self) -> None:
         require_share("final", self.final, zero=True)
 
+    @property
+    def follows_length(self) -> bool:
+        return True
+
     def factor(self, step: int, steps: int, state: Mapping[str, Any]) -> float:
         done = max(min(step, steps - 1), 0) / max(steps, 1)
         return self.final + (1 - self.final) * (1 + cos(pi * done)) / 2
@@ -105,6 +109,10 @@ class Increasing(Schedule):
         require_share("low", self.low)
         if self.over is not None:
             require_steps("over", self.over, 1)
+
+    @property
+    def follows_length(self) -> bool:
+        return self.over is None
 
     def factor(self, step: int, steps: int, state: Mapping[str, Any]) -> float:
         over = max(steps, 1) if self.over is None else self.over

@@ -35,6 +35,11 @@ class Schedule(Specification, ABC):
         """An upper bound of the factor."""
         return 1.0
 
+    @property
+    def follows_length(self) -> bool:
+        """Whether the factor depends on the planned length of the run."""
+        return False
+
     def start(self) -> dict[str, Any]:
         """Return the state before any evaluation; a closed form has none."""
         return {}

@@ -15,6 +15,18 @@ NEWEST, OLDER, NONE_YET, LOST, EXTERNAL = "newest", "older", "none yet", "lost",
 because none was due yet or because all were lost; or that of an external loop.
 """
 
+OPEN = ("steps", "patience", "evaluate_every")
+"""Settings that a continuation may change, besides those of the save schedule: the past does not depend on them."""
+
+
+def may_change(key: str) -> bool:
+    """Return whether a continuation may change the setting with a dotted key.
+
+    >>> may_change("steps"), may_change("save.every"), may_change("seed")
+    (True, True, False)
+    """
+    return key in OPEN or (key.startswith("save.") and key.count(".") == 1)
+
 
 @final
 @dataclass(frozen=True)
@@ -41,6 +53,23 @@ class Continuations:
         if lines == [b""] and self.path.exists():  # an empty file is never written
             return [None]
         return [self._record(number, line) for number, line in enumerate(lines, 1) if line or number < len(lines)]
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings that continuations have changed, by dotted key, as they are now.
+
+        A record that cannot be read changes nothing.
+        """
+        try:
+            records = self.read()
+        except RunDirectoryError:
+            return {}
+        found: dict[str, Any] = {}
+        for record in records:
+            changed = (record or {}).get("settings")
+            for key, both in changed.items() if isinstance(changed, dict) else ():
+                if may_change(key) and isinstance(both, list) and len(both) == 2:
+                    found[key] = both[1]
+        return found
 
     def _record(self, number: int, line: bytes) -> dict[str, Any] | None:
         try:

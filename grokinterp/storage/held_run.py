@@ -32,10 +32,14 @@ class HeldRun:
         self.directory.save_checkpoint(step, tensors)
 
     def save_resume_state(self, step: int, tensors: Mapping[str, "torch.Tensor"], state: Mapping[str, Any]) -> None:
-        """Make the metrics durable, then write the resume state of ``step`` with the length of the metrics."""
+        """Make the metrics durable, then write the resume state of ``step`` with the length of the metrics.
+
+        A state before the last row contains its own ``metrics_offset``; the length with this row is its ``end_offset``.
+        """
         self.held.require_held()
         self.metrics.sync()
-        self.directory.resume.save(step, tensors, {**state, "metrics_offset": self.metrics.offset})
+        offset = "end_offset" if "metrics_offset" in state else "metrics_offset"
+        self.directory.resume.save(step, tensors, {**state, offset: self.metrics.offset})
 
     def write_status(self, status: Mapping[str, Any]) -> None:
         """Replace the status; see ``RunDirectory.write_status``."""

@@ -114,7 +114,7 @@ def _state(stored: Stored, step: int) -> dict[str, Any]:
 
 def _require_log(state: Mapping[str, Any], step: int, log_bytes: int | None) -> None:
     """Raise CheckpointError if the metrics log has lost rows that belong to a resume state."""
-    needed = state.get("metrics_offset")
+    needed = state.get("end_offset", state.get("metrics_offset"))
     if log_bytes is not None and isinstance(needed, int) and needed > log_bytes:
         why = f"needs {needed} bytes of metrics.jsonl, which has {log_bytes}"
         raise CheckpointError(step_file_name(step), why)

@@ -132,7 +132,22 @@ class RunDirectory:
 
     @property
     def experiment(self) -> dict[str, Any]:
-        """The complete configuration. Raises RunDirectoryError if it cannot be read."""
+        """The complete configuration, with the settings that continuations of the run have changed.
+
+        Raises:
+            RunDirectoryError: if it cannot be read.
+        """
+        values = self.configuration
+        for key, value in self.continuations.settings().items():
+            name, _, inner = key.partition(".")
+            table = values.get(name) if inner else values
+            if isinstance(table, dict):
+                table[inner or name] = value
+        return values
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """The complete configuration with which the run was created. Raises RunDirectoryError if it cannot be read."""
         try:
             return read_json_object(self.path / CONFIGURATION)
         except OSError as error:
@@ -154,13 +169,13 @@ class RunDirectory:
     def identity(self) -> str:
         """The name and the run id, ``NAME-RUN_ID``, which every small JSON file of the run contains."""
         try:
-            return identity_of(self.experiment)
+            return identity_of(self.configuration)
         except ValueError as error:
             raise RunDirectoryError(self.path, f"{CONFIGURATION} is damaged: {error}") from None
 
     @property
     def run_id(self) -> str:
-        """The hash of the configuration, which every tensor file of the run contains."""
+        """The hash of the configuration of its creation, which every tensor file of the run contains."""
         return run_id_of(self.identity)
 
     @property

@@ -18,6 +18,7 @@ def continuation(
     exact: bool | None,
     changed: Mapping[str, tuple[Any, Any]] | None = None,
     skipped: tuple[str, ...] = (),
+    settings: Mapping[str, tuple[Any, Any]] | None = None,
 ) -> dict[str, Any]:
     """Return the record of a continuation.
 
@@ -28,6 +29,7 @@ def continuation(
         exact: whether the continuation is bit-identical; None if that is unknown.
         changed: by key, the environment that saved the resume state and the present one, where they differ.
         skipped: a line for each newer resume state that could not be used.
+        settings: by dotted key, the value before and from now on of each setting that the continuation changes.
     """
     return {
         "step": step,
@@ -35,6 +37,7 @@ def continuation(
         "skipped": list(skipped),
         "exact": exact,
         "changed": {key: list(both) for key, both in (changed or {}).items()},
+        "settings": {key: list(both) for key, both in (settings or {}).items()},
         "environment": dict(environment),
     }
 

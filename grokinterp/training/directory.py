@@ -7,8 +7,8 @@ from typing import Any
 
 from grokinterp.errors import RunDirectoryError
 from grokinterp.experiment import Experiment
-from grokinterp.experiment.configuration import there_and_here
 from grokinterp.storage import RunDirectory, configuration_hash
+from grokinterp.training.extension import require_extension
 
 
 def default_directory(experiment: Experiment) -> Path:
@@ -39,11 +39,14 @@ def recorded(experiment: Experiment, environment: Mapping[str, Any]) -> dict[str
 
 
 def open_to_resume(directory: Path, experiment: Experiment) -> RunDirectory:
-    """Open the run directory of this configuration. Raises RunDirectoryError naming the keys that differ."""
+    """Open the run directory of this configuration, to continue it.
+
+    Raises:
+        RunDirectoryError: if the run has diverged, or settings differ on which its past depends, naming them.
+        ConfigError: if a setting that may change has a value with which the run cannot be continued.
+    """
     run = RunDirectory.open(directory)
-    stored = Experiment.from_dict(run.experiment)  # keys newer than the run take their defaults
-    if differing := stored.differences(experiment):
-        raise RunDirectoryError(directory, f"was trained with another configuration: {there_and_here(differing)}")
+    require_extension(run, experiment)
     if run.status.get("status") == "diverged":
         raise RunDirectoryError(directory, f"diverged at step {run.status.get('step')}; resuming would diverge again")
     return run

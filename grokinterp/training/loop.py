@@ -50,7 +50,9 @@ def train(
         experiment: the configuration to train.
         directory: a new or empty directory (default: ``default_directory``), or with ``resume`` the run to continue.
         device: auto, cpu or cuda.
-        resume: continue, bit-identically on the same machine, PyTorch build, device and thread count.
+        resume: continue, bit-identically on the same machine, PyTorch build, device and thread count. ``steps``,
+            ``patience``, ``evaluate_every`` and ``save`` may differ from those of the run; the change is recorded, and
+            the result is that of a run planned with them.
         progress: show a progress bar on standard error.
         loggers: receive every evaluation (see ``training.loggers``); a logger that fails does not stop training.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from grokinterp.errors import RunDirectoryError, warn
+from grokinterp.errors import ConfigError, RunDirectoryError, warn
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.problem import Problem
 from grokinterp.optim import Evaluation
@@ -20,11 +20,15 @@ from grokinterp.storage import HeldRun, Resume, WriteQueue
 from grokinterp.training.continuation import continuation, state_used
 from grokinterp.training.directory import recorded
 from grokinterp.training.environment import warn_of_changes
+from grokinterp.training.extension import changed_settings
 from grokinterp.training.host_copy import HostCopy
 from grokinterp.training.loggers import Logger, evaluation_line, log_all
 from grokinterp.training.memory import MemoryUse, needs
 from grokinterp.training.metrics import settings
 from grokinterp.training.run_step import RunStep
+
+State = tuple[dict[str, Tensor], dict[str, Any]]
+"""The content of a resume state: tensors, and JSON values."""
 
 BEGINS = 0.05
 """Held-out accuracy above which the transition to generalization has begun."""
@@ -42,7 +46,8 @@ class RunWriter:
     earlier checkpoints of the run: files appear in the order in which a single thread would write them. ``saving`` is
     the last checkpoint; a failed write stops the run where it next writes.
 
-    ``last_environment`` is the environment in which the resume state was saved. ``recorded`` states that the metrics
+    ``last_environment`` is the environment in which the resume state was saved, and ``offset`` the length of the
+    metrics up to it. ``recorded`` states that the metrics
     and checkpoint of the current step are already written; ``exact`` that this process reproduces earlier output bit
     for bit.
     """
@@ -56,6 +61,7 @@ class RunWriter:
     last_environment: dict[str, Any]
     loggers: Sequence[Logger] = ()
     step: int = 0
+    offset: int = 0
     recorded: bool = False
     memorized: bool = False
     in_transition: bool = False
@@ -100,13 +106,16 @@ class RunWriter:
         saved = None if at == 0 else run.directory.resume.load(log_bytes=run.metrics.offset, at_most=at)
         if at and (saved is None or saved.step != at):
             raise RunDirectoryError(run.directory.path, f"has no usable resume state at step {at}")
-        if saved is None:
-            run.metrics.truncate(0)
-        else:
+        if saved is not None:
             writer.load(saved)
+        settings = changed_settings(run.directory, experiment)
+        if writer.is_done and settings:
+            rule = f"must be above {writer.after}, the evaluations since grokking was detected, or none, to continue"
+            raise ConfigError("patience", experiment.patience, rule)
         if writer.step < experiment.budget and not writer.is_done:
-            writer.take_over(saved)
+            writer.take_over(saved, settings)
         writer.write_status("running")
+        run.metrics.truncate(writer.offset)
         return writer
 
     @property
@@ -116,15 +125,17 @@ class RunWriter:
             self.saving.result()
         return self.held
 
-    def take_over(self, saved: Resume | None) -> None:
+    def take_over(self, saved: Resume | None, settings: Mapping[str, tuple[Any, Any]]) -> None:
         """Record the continuation, unless this process is the first, and warn if it cannot be bit-identical."""
         changed = warn_of_changes(self.last_environment, self.environment)
         self.exact, run = not changed, self.run.directory
-        if saved is None and not run.status:
+        if saved is None and not run.status and not settings:
             return
         used = state_used(run, saved, resume_every=self.experiment.save.resume_every)
         skipped = () if saved is None else saved.skipped
-        record = continuation(self.step, used, self.environment, exact=self.exact, changed=changed, skipped=skipped)
+        record = continuation(
+            self.step, used, self.environment, exact=self.exact, changed=changed, skipped=skipped, settings=settings
+        )
         self.run.record_continuation(record)
 
     def at_gradients(self, bar: ProgressBar) -> None:
@@ -141,7 +152,9 @@ class RunWriter:
     def record(self, bar: ProgressBar) -> bool:
         """Write the output due at this step; return False, without writing, if the run has diverged."""
         experiment, step = self.experiment, self.step
-        evaluates = step == experiment.budget or step % experiment.evaluate_every == 0
+        regular = step % experiment.evaluate_every == 0
+        evaluates = step == experiment.budget or regular
+        state = None if regular or not evaluates else self.state_without_evaluation()
         if evaluates and not self.evaluate(bar):
             return False
         last = step == experiment.budget or self.is_done
@@ -153,7 +166,7 @@ class RunWriter:
             self.save_checkpoint()
         self.recorded = True
         if resumable:
-            self.save_resume_state()
+            self.save_resume_state(state)
         return True
 
     def evaluate(self, bar: ProgressBar) -> bool:
@@ -225,8 +238,17 @@ class RunWriter:
                 raise
             warn(error, stacklevel=2)
 
-    def save_resume_state(self) -> None:
-        """Write everything that a continuation depends on."""
+    def save_resume_state(self, state: State | None = None) -> None:
+        """Write everything that a continuation depends on, by default as it is now."""
+        self.run.save_resume_state(self.step, *(self.state() if state is None else state))
+
+    def state_without_evaluation(self) -> State:
+        """Return the state before the evaluation of a last step at which a longer run would not be evaluated."""
+        tensors, state = self.state()
+        return tensors, state | {"metrics_offset": self.run.metrics.offset}
+
+    def state(self) -> State:
+        """Return everything that a continuation depends on: tensors, and JSON values."""
         tensors, plan = self.training_step.state()
         state = {
             "training_step": plan,
@@ -236,7 +258,7 @@ class RunWriter:
             "in_transition": self.in_transition,
             "environment": self.environment,
         }
-        self.run.save_resume_state(self.step, _on_host(self.training_step.model.state_dict() | tensors), state)
+        return _on_host(self.training_step.model.state_dict() | tensors), state
 
     def load(self, saved: Resume) -> None:
         """Restore a resume state."""
@@ -256,8 +278,9 @@ class RunWriter:
         self.detector, self.after = GrokkingDetector.from_state(saved.state["detector"]), saved.state["after"]
         self.step, self.recorded = saved.step, True
         self.memorized, self.in_transition = saved.state["memorized"], saved.state["in_transition"]
-        self.last_environment = saved.state["environment"]
-        self.run.metrics.truncate(saved.state["metrics_offset"])
+        self.last_environment, self.offset = saved.state["environment"], saved.state["metrics_offset"]
+        if self.step == self.experiment.budget:
+            self.offset = saved.state.get("end_offset", self.offset)
 
     def write_status(self, status: str, **details: Any) -> None:
         """Replace the status of the run."""
