@@ -162,7 +162,16 @@ class Experiment(Specification):
         return self.split.is_train(self.task, seed=self.seed)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values, which ``from_dict`` converts back to an equal experiment."""
+        """Return plain JSON values, which ``from_dict`` converts back to an equal experiment.
+
+        Settings that earlier versions did not have are left out unless they are given, so that the run id is the same.
+        """
+        values = self._all_values()
+        if not self.optimization.parts:
+            del values["optimization"]["parts"]
+        return values
+
+    def _all_values(self) -> dict[str, Any]:
         return json.loads(json.dumps(asdict(self)))
 
     @property
@@ -226,7 +235,7 @@ class Experiment(Specification):
         >>> Experiment().changed({"task.p": 97, "optimization.betas": (0.9, 0.999)}).task.p
         97
         """
-        values = self.to_dict()
+        values = self._all_values()
         for key in sorted(settings, key=not_a_kind):
             assign(values, key, settings[key])
         return Experiment.from_dict(values)

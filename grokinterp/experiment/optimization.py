@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Literal
 
-from grokinterp.errors import require
+from grokinterp.errors import require, short
 from grokinterp.experiment.kinds import (
     AnyBatchSchedule,
     AnyFilter,
@@ -32,6 +32,31 @@ class Schedules(Specification):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PartSettings(Specification):
+    """Settings of one part of the model, such as ``embed`` or ``blocks.0.mlp`` (``Model.parts``).
+
+    ``frozen`` keeps the weights of the part. ``lr`` and ``weight_decay`` replace those of the optimization (None: the
+    same); warm-up, schedules and normalization multiply them in the same way.
+
+    Raises:
+        ConfigError: if the part has no setting of its own, or a frozen part has a rate.
+    """
+
+    part: str = "embed"
+    frozen: bool = False
+    lr: float | None = None
+    weight_decay: float | None = None
+
+    def __post_init__(self) -> None:
+        rated = self.lr is not None or self.weight_decay is not None
+        require(self.frozen or rated, "part", short(self.part), "needs a setting: frozen, lr or weight_decay")
+        require(not (self.frozen and rated), "frozen", self.frozen, "leaves no use for an lr or a weight_decay")
+        require(self.lr is None or 0 < self.lr < 10, "lr", self.lr, "must be positive and below 10")
+        decay = self.weight_decay
+        require(decay is None or 0 <= decay < math.inf, "weight_decay", decay, "must be 0 or positive")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Optimization(Specification):
     """An optimizer with linear warm-up, gradient filters, and schedules of its settings.
 
@@ -49,6 +74,8 @@ class Optimization(Specification):
 
     ``average`` d maintains an exponential moving average of the weights, θ̄ ← d θ̄ + (1 - d) θ after every step, which
     is evaluated and saved along with them.
+
+    ``parts`` freezes parts of the model, or gives them a learning rate and weight decay of their own.
 
     Source: Loshchilov and Hutter 2017 (AdamW); Nanda et al. 2023, §3 for the defaults; Liu et al.
     2022, Omnigrok, §3 (initial scale, constrained norm); Lee et al. 2024 and Prieto et al. 2025 (filters).
@@ -71,6 +98,7 @@ class Optimization(Specification):
     average: float | None = None
     schedules: Schedules = field(default_factory=Schedules)
     curriculum: Curriculum = field(default_factory=Curriculum)
+    parts: tuple[PartSettings, ...] = ()
 
     def __post_init__(self) -> None:
         require(0 < self.lr < 10, "lr", self.lr, "must be positive and below 10")
@@ -85,6 +113,7 @@ class Optimization(Specification):
         require(self.batch_size is None or self.batch_size >= 1, "batch_size", self.batch_size, "must be positive")
         require(0 < self.init_scale <= 1000, "init_scale", self.init_scale, "must be positive and at most 1000")
         self._require_fitting()
+        self._require_fitting_parts()
 
     def _require_fitting(self) -> None:
         """Raise ConfigError if settings are inconsistent."""
@@ -105,13 +134,37 @@ class Optimization(Specification):
         require(by == "size" or self.curriculum.is_active, "curriculum.by", by, rule)
         require(not hardest_first or self.curriculum.is_active, "curriculum.hardest_first", hardest_first, rule)
 
+    def _require_fitting_parts(self) -> None:
+        """Raise ConfigError if the settings of parts are inconsistent with each other or with the others."""
+        names = [one.part for one in self.parts]
+        for i, one in enumerate(self.parts):
+            key, rule = f"parts.{i}", "is given twice"
+            require(names.count(one.part) == 1, f"{key}.part", short(one.part), rule)
+            rule = f"must not be set, since the part {short(one.part)} is frozen and would be rescaled"
+            require(not (one.frozen and self.constrain_norm), "constrain_norm", self.constrain_norm, rule)
+            lr, decay = (getattr(self if getattr(one, name) is None else one, name) for name in ("lr", "weight_decay"))
+            rule = f"times lr={lr} must be below 1"
+            fits = one.frozen or lr * decay * self.schedules.weight_decay.largest < 1
+            require(fits, f"{key}.weight_decay", decay, rule)
+
+    @property
+    def own_settings(self) -> dict[str, PartSettings]:
+        """The settings of each part that has settings of its own, by its name."""
+        return {one.part: one for one in self.parts}
+
     @property
     def gain(self) -> float:
         """The factor by which the filters multiply a steady gradient, before any boost of λ."""
         return float(prod(filter.gain for filter in self.filters))
 
     def learning_rate(
-        self, step: int, steps: int = 1, state: Mapping[str, Any] | None = None, *, gain: float | None = None
+        self,
+        step: int,
+        steps: int = 1,
+        state: Mapping[str, Any] | None = None,
+        *,
+        gain: float | None = None,
+        base: float | None = None,
     ) -> float:
         """Return the learning rate of the update from ``step`` to ``step + 1``, divided by the gain if normalized.
 
@@ -123,8 +176,8 @@ class Optimization(Specification):
             steps: the planned length of the run.
             state: the state of an adaptive schedule; None at its start.
             gain: the factor by which the filters multiply a steady gradient (default: ``gain``, before any boost).
+            base: the rate before warm-up and schedule (default: ``lr``).
         """
         normalized = (self.gain if gain is None else gain) if self.lr_normalize else 1.0
-        return (
-            self.lr * warm_up(step, self.warmup_steps) * self.schedules.lr.factor(step, steps, state or {}) / normalized
-        )
+        rate = (self.lr if base is None else base) * warm_up(step, self.warmup_steps)
+        return rate * self.schedules.lr.factor(step, steps, state or {}) / normalized

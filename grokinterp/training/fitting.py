@@ -14,6 +14,8 @@ def reason_alone(experiment: Experiment) -> str | None:
         return (
             f"optimization.schedules.batch_size.kind={schedule.kind}: the batch size depends on the run's evaluations"
         )
+    if experiment.optimization.parts:
+        return "optimization.parts: parts of the model have settings of their own"
     return None
 
 

@@ -25,6 +25,7 @@ from grokinterp.training.environment import choose_device, describe
 from grokinterp.training.fitting import key_of
 from grokinterp.training.loggers import Logger, finish_all
 from grokinterp.training.memory import MemoryUse, memory_errors_in_one_line, require_memory
+from grokinterp.training.optimizers import require_parts
 from grokinterp.training.stack import Member, Stack
 from grokinterp.training.step import Step
 from grokinterp.training.writer import RunWriter
@@ -70,6 +71,7 @@ def train(
     chosen = choose_device(device)
     directory = default_directory(experiment) if directory is None else path_of("directory", directory)
     existing = open_to_resume(directory, experiment) if resume else None
+    require_parts(experiment)
     require_memory(experiment, chosen)
     start = max(existing.resume.steps(), default=0) if existing else 0
     require_disk(experiment, directory, start=start)

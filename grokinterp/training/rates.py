@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Protocol, final, runtime_checkable
 
-from grokinterp.experiment import Optimization
+from grokinterp.experiment import Optimization, PartSettings
 from grokinterp.optim import Evaluation
 
 
@@ -33,13 +33,15 @@ class Rates:
         self.schedules = {"lr": plan.lr, "weight_decay": plan.weight_decay, "batch_size": plan.batch_size}
         self.states = {name: schedule.start() for name, schedule in self.schedules.items()}
 
-    def learning_rate(self, step: int) -> float:
-        """Return the learning rate of the update from ``step`` to ``step + 1``."""
-        return self.optimization.learning_rate(step, self.steps, self.states["lr"], gain=self.gain)
+    def learning_rate(self, step: int, own: PartSettings | None = None) -> float:
+        """Return the learning rate of the update from ``step`` to ``step + 1``, of a part with its own settings."""
+        base = None if own is None else own.lr
+        return self.optimization.learning_rate(step, self.steps, self.states["lr"], gain=self.gain, base=base)
 
-    def weight_decay(self, step: int) -> float:
-        """Return the weight decay of the update from ``step`` to ``step + 1``."""
-        return self.optimization.weight_decay * self._factor("weight_decay", step)
+    def weight_decay(self, step: int, own: PartSettings | None = None) -> float:
+        """Return the weight decay of the update from ``step`` to ``step + 1``, of a part with its own settings."""
+        decay = self.optimization.weight_decay if own is None or own.weight_decay is None else own.weight_decay
+        return decay * self._factor("weight_decay", step)
 
     def batch_size(self, step: int) -> int | None:
         """Return the size of the batch at ``step``, at least 1; None for all training examples."""

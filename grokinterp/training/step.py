@@ -50,9 +50,9 @@ class Step:
         self.parameters: list[Tensor] = list(model.parameters())
         self.previous = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.averaged = None if optimization.average is None else [p.detach().clone() for p in self.parameters]
-        self.learning_rate = torch.zeros((), device=device)
         named = dict(zip(self.names, self.parameters, strict=True))
-        self.optimizer: Any = optimizer_of(optimization, named, self.learning_rate)
+        self.optimizer: Any = optimizer_of(optimization, named, model.part_of)
+        self.learning_rates = [torch.zeros((), device=device) for _ in self.optimizer.param_groups]
         self.filtering = filtering_of(self.optimizer)
         self.rates = Rates(optimization, steps, self.filtering)
         self.applied = torch.zeros((), device=device, dtype=torch.float64)  # float32 counts to 2^24 only
@@ -78,6 +78,7 @@ class Step:
         Only AdamW is run during capture, since SGD would use uninitialized memory as its first momentum.
         """
         self.held.fill_(1)
+        self.set_rates(0)
         self.gradients(0)
         if self.sampler.is_constant:
             self._gradients = captured(self._compute_gradients, self.device)
@@ -101,13 +102,21 @@ class Step:
 
     def apply(self, step: int) -> None:
         """Take the update from ``step`` to ``step + 1``."""
-        rate = self.rates.learning_rate(step)
-        self.learning_rate.fill_(rate)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate if self.optimizer.defaults.get("fused") else rate
-            group["weight_decay"] = self.rates.weight_decay(step)
+        self.set_rates(step)
         self._apply()
         self.sampler.advance(step)
+
+    def set_rates(self, step: int) -> None:
+        """Set learning rate and weight decay of every group of parameters; fused optimizers read the rate as a tensor.
+
+        The tensors remain the same, since the graph of a step reads them.
+        """
+        is_fused = self.optimizer.defaults.get("fused")
+        for group, tensor in zip(self.optimizer.param_groups, self.learning_rates, strict=True):
+            rate = self.rates.learning_rate(step, group["own"])
+            tensor.fill_(rate)
+            group["lr"] = tensor if is_fused else rate
+            group["weight_decay"] = self.rates.weight_decay(step, group["own"])
 
     def observe(self, evaluation: Evaluation) -> None:
         """Pass the state of the run at the current weights to the adaptive schedules."""

@@ -118,16 +118,16 @@ def update_parts(checkpoint: Checkpoint) -> UpdateParts:
 def decay_rate(optimization: Optimization | None, step: int | Tensor, steps: int | None = None) -> Float[Tensor, ""]:
     """Return η λ of the update that led to a step in a run of ``steps``; NaN if the step does not determine it.
 
-    The step does not determine it if the optimization is unknown, if decay is not decoupled (SGD adds it to the
+    The step does not determine it if the optimization is unknown, if parts have settings of their own, if decay is not decoupled (SGD adds it to the
     gradient), or if a rate depends on the course of the run, which only the metrics record: an adaptive schedule of the
     learning rate or weight decay, or a learning rate divided by a boosted λ. Without weight decay it is 0.
 
     >>> decay_rate(Optimization(lr=0.1, weight_decay=0.5, warmup_steps=10), 2)
     tensor(0.0100, dtype=torch.float64)
     """
-    if optimization is not None and optimization.weight_decay == 0:
+    if optimization is not None and optimization.weight_decay == 0 and not optimization.parts:
         return torch.tensor(0.0, dtype=torch.float64)
-    if optimization is None or not follows_from_the_step(optimization, steps):
+    if optimization is None or optimization.parts or not follows_from_the_step(optimization, steps):
         return torch.tensor(torch.nan, dtype=torch.float64)
     if not isinstance(step, Tensor):
         return torch.tensor(_decay_rate(optimization, step - 1, steps), dtype=torch.float64)
