@@ -18,13 +18,13 @@ TYPE_CHECKING = False  # as typing.TYPE_CHECKING, which takes long to import
 
 __all__ = [
     "Checkpoint", "CheckpointError", "ConfigError", "Curves", "Diagnosis", "DivergedError", "Experiment",
-    "ForeignFileError", "GrokinterpError", "GrokkingAwareTrainer", "History", "MLPSpec", "NotDefined", "Optimization",
-    "Problem", "Recorder", "RecursiveSpec", "Results", "RunDirectoryError", "SaveAt", "Schedules", "Split", "Stopped",
-    "Trajectory", "TransformerSpec", "WriteError", "analysis", "analyze", "configure_for_grokking", "custom",
-    "diagnose", "diagnostics", "errors", "evaluate", "experiment", "figures", "filtered", "find_phases", "import_run",
-    "interop", "interventions", "latest_run", "league", "losses", "maths", "models", "optim", "page", "phases",
-    "preset", "presets", "report", "reproduction", "runs", "storage", "sweeps", "tasks", "train",
-    "train_many", "train_until_grokking", "training", "write_report",
+    "ForeignFileError", "GrokinterpError", "GrokkingAwareTrainer", "History", "MLPSpec", "NotDefined",
+    "Optimization", "Problem", "Recorder", "RecursiveSpec", "Results", "RunDirectoryError", "SaveAt", "Schedules",
+    "Split", "Stopped", "Trajectory", "TransformerSpec", "WriteError", "analysis", "analyze", "branch",
+    "configure_for_grokking", "custom", "diagnose", "diagnostics", "errors", "evaluate", "experiment", "figures",
+    "filtered", "find_phases", "import_run", "interop", "interventions", "latest_run", "league", "losses", "maths",
+    "models", "optim", "page", "phases", "preset", "presets", "report", "reproduction", "runs", "storage", "sweeps",
+    "tasks", "train", "train_many", "train_until_grokking", "training", "write_report",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ if TYPE_CHECKING:
     from grokinterp.runs.results import Results
     from grokinterp.runs.trajectory import Trajectory, latest_run
     from grokinterp.sweeps import train_many
-    from grokinterp.training import train
+    from grokinterp.training import branch, train
 else:  # type checkers then report unknown names
     __getattr__, __dir__ = front_door(
         __name__,
@@ -109,7 +109,7 @@ else:  # type checkers then report unknown names
             ".runs.results": ("Results",),
             ".runs.trajectory": ("Trajectory", "latest_run"),
             ".sweeps": ("train_many",),
-            ".training": ("train",),
+            ".training": ("branch", "train"),
         },
         __all__,
     )  # fmt: skip

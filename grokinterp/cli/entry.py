@@ -28,6 +28,7 @@ app = typer.Typer(
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": training.train,
+    "branch": training.branch,
     "analyze": measuring.analyze,
     "llc": measuring.llc,
     "report": measuring.report,
@@ -41,6 +42,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "presets": listings.presets,
     "tasks": listings.tasks,
     "models": listings.models,
+    "edits": listings.edits,
     "analyses": listings.analyses,
 }
 """Every command by its name, in the order of the help; a new command joins this table."""

@@ -1,4 +1,4 @@
-"""Commands that list methods, presets, tasks, models and analyses."""
+"""Commands that list methods, presets, tasks, models, edits and analyses."""
 
 import ast
 import inspect
@@ -39,6 +39,14 @@ def models() -> None:
     from grokinterp.models import MODELS
 
     say(listing(MODELS))
+
+
+def edits() -> None:
+    """List the changes of weights that a branch can start with: origin.edits='[{kind=KIND,...}]'."""
+    from grokinterp.experiment.configuration import listing
+    from grokinterp.experiment.edits import EDITS
+
+    say(listing(EDITS))
 
 
 def analyses() -> None:

@@ -1,15 +1,20 @@
 """Commands that train."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from grokinterp.cli.measuring import diagnosed
-from grokinterp.cli.options import Config, Device, Overrides, read_experiment
+from grokinterp.cli.options import Config, Device, Overrides, RunDir, read_experiment
 from grokinterp.cli.printing import note, say
 from grokinterp.cli.processors import threads_for_training
-from grokinterp.errors import GrokinterpError
+from grokinterp.errors import GrokinterpError, require
+
+if TYPE_CHECKING:
+    from grokinterp.experiment import Experiment
+
+Log = Annotated[list[str] | None, typer.Option(help="tensorboard or wandb, in addition to metrics.jsonl.")]
 
 
 def train(
@@ -18,31 +23,61 @@ def train(
     config: Config = None,
     out: Annotated[Path | None, typer.Option(metavar="RUN_DIR", help="Default: checkpoints/<name>-<hash>.")] = None,
     device: Device = "auto",
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the run in RUN_DIR, also with other steps.")
-    ] = False,
-    log: Annotated[list[str] | None, typer.Option(help="tensorboard or wandb, in addition to metrics.jsonl.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue or extend the run in RUN_DIR.")] = False,
+    log: Log = None,
 ) -> None:
     """Train an experiment, saving checkpoints and metrics through all phases."""
     from grokinterp.experiment import Experiment
     from grokinterp.storage import RunDirectory
     from grokinterp.training import directory, loggers
+    from grokinterp.training.origin import resolved
 
     def stored() -> Experiment:
         return Experiment.from_dict(RunDirectory.open(out).experiment) if resume and out is not None else Experiment()
 
     loggers.require_logger_names(log or [])
     experiment = read_experiment(preset, config, overrides, default=stored)
+    if experiment.origin is not None and not resume:
+        experiment = resolved(experiment)
     out = out or directory.default_directory(experiment)
     begun = directory.open_to_resume(out, experiment).environment if resume else {}
     if not resume:
         directory.require_empty(out)
+    trained(experiment, out, device=device, log=log or [], resume=resume, threads=begun.get("threads"))
 
+
+def branch(
+    run_dir: RunDir,
+    overrides: Overrides = None,
+    step: Annotated[int | None, typer.Option(help="The saved step of RUN_DIR to start from.")] = None,
+    optimizer_state: Annotated[
+        bool, typer.Option("--optimizer-state", help="Start with the optimizer state of RUN_DIR as well.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(metavar="RUN_DIR", help="Default: checkpoints/<name>-<hash>.")] = None,
+    device: Device = "auto",
+    log: Log = None,
+) -> None:
+    """Train from a step of a run under changed settings, or after edits of its weights, into a new run directory."""
+    from grokinterp.training import branched, directory, loggers
+
+    loggers.require_logger_names(log or [])
+    require(step is not None, "step", "none", "must be given: --step with a saved step of the run")
+    experiment = branched(run_dir, step or 0, overrides or (), optimizer_state=optimizer_state)
+    out = out or directory.default_directory(experiment)
+    directory.require_empty(out)
+    trained(experiment, out, device=device, log=log or [])
+
+
+def trained(
+    experiment: "Experiment", out: Path, *, device: str, log: list[str], resume: bool = False, threads: Any = None
+) -> None:
+    """Train an experiment, if possible with a given number of threads, and print its result and its diagnosis."""
     from grokinterp.runs.results import Results
+    from grokinterp.training import loggers
     from grokinterp.training import train as train_experiment
 
-    opened = loggers.open_loggers(log or [], out, experiment)
-    with threads_for_training(begun.get("threads")):
+    opened = loggers.open_loggers(log, out, experiment)
+    with threads_for_training(threads):
         run = train_experiment(experiment, out, device=device, resume=resume, progress=True, loggers=opened)
     status = run.directory.status
     lines = diagnosed(Results.open(run.path))

@@ -24,6 +24,7 @@ from grokinterp.experiment.configuration import (
 )
 from grokinterp.experiment.kinds import RECORDED, AnyModel, AnyTask, require_known_kinds
 from grokinterp.experiment.optimization import Optimization
+from grokinterp.experiment.origin import Origin
 from grokinterp.experiment.saving import SaveAt
 from grokinterp.experiment.split import Split
 from grokinterp.lazy import Tensor, torch
@@ -42,12 +43,12 @@ RESERVED_NAMES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com",
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment(Specification):
-    """Task, model, optimization, split, seeds and save schedule.
+    """Task, model, optimization, split, seeds, save schedule and origin.
 
     Training takes ``steps`` optimizer steps, None in a recorded run of unknown length, and writes metrics every
     ``evaluate_every`` steps. With ``patience`` a run ends that many evaluations after grokking was detected
     (``SustainedRule``); nothing else ends it early. ``seed`` draws the initial weights and, unless ``split.seed`` is
-    given, the split.
+    given, the split. With an ``origin``, the run is a branch: it starts with the weights of a step of another run.
 
     Raises:
         ConfigError: a value that breaks its rule, naming it.
@@ -63,6 +64,7 @@ class Experiment(Specification):
     evaluate_every: int = 10
     patience: int | None = None
     seed: int = 0
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
         named = NAME.fullmatch(self.name) is not None and self.name.split(".")[0].lower() not in RESERVED_NAMES
@@ -80,6 +82,8 @@ class Experiment(Specification):
         trained, batch_size = self.split.sizes(self.task).train, self.optimization.batch_size
         rule = f"must be at most the number of training examples, {trained}"
         require(batch_size is None or batch_size <= trained, "optimization.batch_size", batch_size, rule)
+        rule = "starts with weights drawn elsewhere, so that it cannot be a branch"
+        require(self.origin is None or not self.model.is_recorded, "model.kind", self.model.kind, rule)
 
     def __repr__(self) -> str:
         return one_line("Experiment", self._facts())
@@ -113,9 +117,14 @@ class Experiment(Specification):
         require(expected, "model.kind", self.model.kind, "must be recorded if and only if the task is recorded")
 
     def build_model(self) -> "models.Model":
-        """Return the model with its initial weights, in float32 on the CPU."""
+        """Return the model with its initial weights, in float32 on the CPU; those of a branch are in its directory."""
+        require(self.origin is None, "origin", "given", "has the initial weights of the branch")
+        return self.drawn_model(self.seed)
+
+    def drawn_model(self, seed: int) -> "models.Model":
+        """Return the model with weights drawn from the initial distribution, in float32 on the CPU."""
         with computing(), torch.no_grad():
-            model = self._model(torch.Generator().manual_seed(self.seed))
+            model = self._model(torch.Generator().manual_seed(seed))
             for weight in model.parameters():
                 weight.mul_(self.optimization.init_scale)
         return model
@@ -169,6 +178,8 @@ class Experiment(Specification):
         values = self._all_values()
         if not self.optimization.parts:
             del values["optimization"]["parts"]
+        if self.origin is None:
+            del values["origin"]
         return values
 
     def _all_values(self) -> dict[str, Any]:

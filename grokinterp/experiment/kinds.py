@@ -1,4 +1,4 @@
-"""Fields whose class is determined by a ``kind``: tasks, models, filters, and schedules."""
+"""Fields whose class is determined by a ``kind``: tasks, models, filters, schedules, and edits."""
 
 import re
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union
 from pydantic import Discriminator, Tag
 
 from grokinterp.errors import ConfigError, short
+from grokinterp.experiment.edits import EDITS, Edit
 from grokinterp.models import MODELS, ModelSpec, RecordedSpec
 from grokinterp.optim import (
     BATCH_SCHEDULES,
@@ -34,12 +35,13 @@ def by_kind(classes: Mapping[str, type], default: str) -> Any:
 
 
 if TYPE_CHECKING:
-    AnyTask, AnyModel, AnyFilter = Task, ModelSpec, GradientFilter
+    AnyTask, AnyModel, AnyFilter, AnyEdit = Task, ModelSpec, GradientFilter, Edit
     AnyRateSchedule = AnyWeightDecaySchedule = AnyBatchSchedule = Schedule
 else:
     AnyTask = by_kind(TASKS | {RECORDED: RecordedTask}, "modular_addition")
     AnyModel = by_kind(MODELS | {RECORDED: RecordedSpec}, "transformer")
     AnyFilter = by_kind(FILTERS, "grokfast_ema")
+    AnyEdit = by_kind(EDITS, "graft")
     AnyRateSchedule = by_kind(LR_SCHEDULES, "constant")
     AnyWeightDecaySchedule = by_kind(WEIGHT_DECAY_SCHEDULES, "constant")
     AnyBatchSchedule = by_kind(BATCH_SCHEDULES, "constant")
@@ -48,6 +50,7 @@ KINDS: dict[str, Mapping[str, type]] = {
     "task": TASKS,
     "model": MODELS,
     "optimization.filters": FILTERS,
+    "origin.edits": EDITS,
     "optimization.schedules.lr": LR_SCHEDULES,
     "optimization.schedules.weight_decay": WEIGHT_DECAY_SCHEDULES,
     "optimization.schedules.batch_size": BATCH_SCHEDULES,
@@ -66,7 +69,7 @@ def require_known_kinds(values: Any, key: str = "") -> None:
         values = dict(enumerate(values))
     if not isinstance(values, Mapping):
         return
-    for name in values if key else values.keys() & {"task", "model", "optimization"}:
+    for name in values if key else values.keys() & {"task", "model", "optimization", "origin"}:
         path, value, classes = f"{key}.{name}".lstrip("."), values[name], classes_of(key)
         if name == "kind" and value == RECORDED and key in ("task", "model"):
             continue

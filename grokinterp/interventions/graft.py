@@ -1,8 +1,12 @@
 """Grafts: replacement of a part of a checkpoint by the same part of another checkpoint."""
 
 import copy
+from collections.abc import Mapping
 
-from grokinterp.errors import GrokinterpError
+from torch import Tensor
+
+from grokinterp.errors import GrokinterpError, require, short
+from grokinterp.models import Model
 from grokinterp.runs.checkpoint import Checkpoint
 
 
@@ -22,13 +26,22 @@ def graft(checkpoint: Checkpoint, donor: Checkpoint, part: str) -> Checkpoint:
         GrokinterpError: if the part does not exist, or the donor has other shapes.
     """
     model = checkpoint.model
-    if part not in model.parts:
-        raise GrokinterpError(f"part={part}: must be among {', '.join(model.parts)}")
+    require_part(model, part)
     own, other = model.state_dict(), donor.model.state_dict()
     names = [name for name in own if model.part_of(name) == part]
     for name in names:
         if name not in other or other[name].shape != own[name].shape:
             raise GrokinterpError(f"donor: has no {name} of shape {tuple(own[name].shape)}")
-    grafted = copy.deepcopy(model)
-    grafted.load_state_dict(own | {name: other[name] for name in names})
-    return Checkpoint(checkpoint.step, grafted, checkpoint.problem)
+    return with_weights(checkpoint, {name: other[name] for name in names})
+
+
+def with_weights(checkpoint: Checkpoint, weights: Mapping[str, Tensor]) -> Checkpoint:
+    """Return a checkpoint with other values of some tensors of the model, without changing the network."""
+    model = copy.deepcopy(checkpoint.model)
+    model.load_state_dict(model.state_dict() | dict(weights))
+    return Checkpoint(checkpoint.step, model, checkpoint.problem)
+
+
+def require_part(model: Model, part: str) -> None:
+    """Raise ConfigError unless the model has a part."""
+    require(part in model.parts, "part", short(part), f"must be among {', '.join(model.parts)}")

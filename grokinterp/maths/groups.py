@@ -162,6 +162,23 @@ class Algebra(NamedTuple):
     right: Int[Tensor, "token"]
     answer: Int[Tensor, "class"]
 
+    def exponents(self, logarithm: Int[Tensor, "x"]) -> list[Tensor]:
+        """Return the exponent of every left token, right token, and class; -1 outside the group."""
+        places = (self.left, self.right, self.answer)
+        return [torch.where(place >= 0, logarithm[place.clamp(min=0)], -1) for place in places]
+
+
+def positions(exponent: Int[Tensor, "token"], n: int) -> Int[Tensor, "exponent"]:
+    """Return the token of each exponent.
+
+    >>> positions(torch.tensor([-1, 0, 1, 3, 2]), 4).tolist()
+    [1, 2, 4, 3]
+    """
+    inside = (exponent >= 0).nonzero().flatten()
+    found = torch.zeros(n, dtype=torch.int64)
+    found[exponent[inside]] = inside
+    return found
+
 
 class AnswerGroup(NamedTuple):
     """The group that contains the classes of a task, even if the operands are not elements.

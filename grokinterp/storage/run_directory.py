@@ -46,6 +46,7 @@ DOCUMENTS = (ENVIRONMENT, STATUS, CLOCK, NOT_DEFINED)
 """The small JSON files that carry a digest; that of the configuration is the run id."""
 
 EXAMPLES = "examples.safetensors"
+START = "start.safetensors"
 METRICS = "metrics.jsonl"
 
 
@@ -93,9 +94,16 @@ class RunDirectory:
 
     @classmethod
     def create(
-        cls, path: str | os.PathLike[str], experiment: Mapping[str, Any], environment: Mapping[str, Any]
+        cls,
+        path: str | os.PathLike[str],
+        experiment: Mapping[str, Any],
+        environment: Mapping[str, Any],
+        *,
+        start: bytes | None = None,
     ) -> "RunDirectory":
         """Create a run directory with the configuration and the environment in which the run starts.
+
+        The weights with which a branch starts, ``start``, are written before the configuration, which makes it a run.
 
         Raises:
             RunDirectoryError: before anything is created, if ``path`` contains anything but a lock file.
@@ -110,6 +118,8 @@ class RunDirectory:
             sync_directory(run.path.parent)
         except OSError as error:
             raise write_error(run.path, error) from error
+        if start is not None:
+            write_atomic(run.start_path, start, replace=True)
         try:
             for name, data in documents.items():
                 write_atomic(run.path / name, data, replace=False)
@@ -301,6 +311,16 @@ class RunDirectory:
         header = verify(read_bytes(path), name=path.name)
         return require_identity(header, path, step=step, run_id=self.run_id).digest
 
+    @property
+    def start_path(self) -> Path:
+        """The path of the weights with which a branch starts."""
+        return self.path / START
+
+    def load_start(self) -> Stored:
+        """Return the start of a branch. Raises CheckpointError if missing, damaged or of another run."""
+        path = self.start_path
+        return require_identity(decode_tensors(read_bytes(path), name=path.name), path, step=0, run_id=self.run_id)
+
     def save_examples(self, data: bytes) -> None:
         """Write the inputs on which a recorded module is evaluated, as encoded by ``encode_examples``."""
         write_atomic(self.path / EXAMPLES, data, replace=True)
@@ -373,8 +393,10 @@ class RunDirectory:
             raise RunDirectoryError(self.path, f"is not empty: it holds {others[0]!r}")
 
     def _is_bare(self, name: str) -> bool:
-        """Return whether ``name`` is an empty subdirectory left by an interrupted creation."""
+        """Return whether ``name`` is an empty subdirectory or a start, left by an interrupted creation."""
         directory = self.path / name
+        if name == START:
+            return not (self.path / CONFIGURATION).exists()
         return name in {"checkpoints", "resume"} and directory.is_dir() and not os.listdir(directory)
 
     def _require_own_configuration(self) -> None:

@@ -10,12 +10,18 @@ from grokinterp.front_door import front_door
 if TYPE_CHECKING:
     from grokinterp.training.directory import default_directory
     from grokinterp.training.environment import choose_device
-    from grokinterp.training.loop import train
+    from grokinterp.training.loop import branch, train
+    from grokinterp.training.origin import branched
 
-__all__ = ["choose_device", "default_directory", "train"]
+__all__ = ["branch", "branched", "choose_device", "default_directory", "train"]
 
 __getattr__, __dir__ = front_door(
     __name__,
-    {".directory": ("default_directory",), ".environment": ("choose_device",), ".loop": ("train",)},
+    {
+        ".origin": ("branched",),
+        ".directory": ("default_directory",),
+        ".environment": ("choose_device",),
+        ".loop": ("branch", "train"),
+    },
     __all__,
 )

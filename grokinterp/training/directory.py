@@ -23,10 +23,12 @@ def require_empty(directory: Path) -> None:
     RunDirectory(directory).require_empty()
 
 
-def create(directory: Path, experiment: Experiment, environment: Mapping[str, Any]) -> RunDirectory:
-    """Create a run directory. Raises RunDirectoryError if the directory is not empty."""
+def create(
+    directory: Path, experiment: Experiment, environment: Mapping[str, Any], *, start: bytes | None = None
+) -> RunDirectory:
+    """Create a run directory, that of a branch with its start. Raises RunDirectoryError if it is not empty."""
     require_empty(directory)
-    return RunDirectory.create(directory, experiment.to_dict(), recorded(experiment, environment))
+    return RunDirectory.create(directory, experiment.to_dict(), recorded(experiment, environment), start=start)
 
 
 def recorded(experiment: Experiment, environment: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Changes of a run when it is continued: settings on which its past does not depend."""
 
+from dataclasses import replace
 from typing import Any
 
 from grokinterp.errors import ConfigError, RunDirectoryError
@@ -12,12 +13,16 @@ from grokinterp.storage.continuations import may_change
 def changed_settings(run: RunDirectory, experiment: Experiment) -> dict[str, tuple[Any, Any]]:
     """Return the settings of a stored run that differ in the given experiment: dotted key, value there, value here.
 
-    Keys that are newer than the run have their default values there.
+    Keys that are newer than the run have their default values there. The origin of a branch may be given as before its
+    creation.
 
     Raises:
         RunDirectoryError: if the past of the run depends on one of these settings.
     """
-    differing = Experiment.from_dict(run.experiment).differences(experiment)
+    stored = Experiment.from_dict(run.experiment)
+    if stored.origin is not None and experiment.origin == stored.origin.anonymous:
+        experiment = replace(experiment, origin=stored.origin)
+    differing = stored.differences(experiment)
     fixed = {key: both for key, both in differing.items() if not may_change(key)}
     if fixed:
         why = f"was trained with another configuration: {there_and_here(fixed)}"

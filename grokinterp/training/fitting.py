@@ -16,6 +16,8 @@ def reason_alone(experiment: Experiment) -> str | None:
         )
     if experiment.optimization.parts:
         return "optimization.parts: parts of the model have settings of their own"
+    if experiment.origin is not None and experiment.origin.optimizer_state:
+        return "origin.optimizer_state=True: the optimizer has taken steps before the first one of the run"
     return None
 
 

@@ -1,6 +1,6 @@
 """The training loop: train an experiment into a run directory."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import torch
 from grokinterp.allocator import keep_freed_memory
 from grokinterp.errors import ConfigError, require, short
 from grokinterp.experiment import Experiment
+from grokinterp.experiment.edits import Edit
 from grokinterp.experiment.kinds import RECORDED
 from grokinterp.experiment.problem import Problem
 from grokinterp.experiment.split import UNKNOWN
@@ -26,7 +27,9 @@ from grokinterp.training.fitting import key_of
 from grokinterp.training.loggers import Logger, finish_all
 from grokinterp.training.memory import MemoryUse, memory_errors_in_one_line, require_memory
 from grokinterp.training.optimizers import require_parts
+from grokinterp.training.origin import branched, resolved
 from grokinterp.training.stack import Member, Stack
+from grokinterp.training.start import Start
 from grokinterp.training.step import Step
 from grokinterp.training.writer import RunWriter
 
@@ -62,23 +65,74 @@ def train(
         RunDirectoryError: if the directory is not empty, is locked, or belongs to another configuration.
         KeyboardInterrupt: after SIGINT, and ``Stopped`` after another signal, once the state is saved.
     """
+    experiment, chosen = trainable(experiment, resume=resume), choose_device(device)
+    directory = default_directory(experiment) if directory is None else path_of("directory", directory)
+    existing = open_to_resume(directory, experiment) if resume else None
+    start = start_of(experiment) if existing is None else None
+    require_memory(experiment, chosen)
+    require_disk(experiment, directory, start=max(existing.resume.steps(), default=0) if existing else 0)
+    environment = describe(chosen)
+    run = existing or create(directory, experiment, environment, start=start)
+    train_runs([experiment], [run], chosen, environment, loggers=loggers, progress=progress)
+    return Trajectory.open(directory)
+
+
+def branch(
+    run: str | Path,
+    step: int,
+    *changes: str,
+    edits: Sequence[Edit] = (),
+    optimizer_state: bool = False,
+    directory: str | Path | None = None,
+    device: str = "auto",
+    progress: bool = False,
+    loggers: Sequence[Logger] = (),
+) -> Trajectory:
+    """Train from a step of a run, with its settings except changes, into a run directory of its own.
+
+    The branch contains all that is needed to continue and to analyze it without its parent. Its step 0 is ``step`` of
+    the parent.
+
+    >>> branch("checkpoints/demo", 1200, "optimization.weight_decay=0", edits=[Redraw(part="embed")])  # doctest: +SKIP
+
+    Args:
+        run: the directory of the parent.
+        step: a saved step of the parent.
+        changes: settings as dotted ``key=value``, as for ``Experiment.override``.
+        edits: changes of the weights, in order (``experiment.edits``).
+        optimizer_state: start with the moments of the parent's optimizer, its filters' memory, and its averaged
+            weights, for which the parent must have a resume state at the step.
+        directory: a new or empty directory (default: ``default_directory``).
+        device: auto, cpu or cuda.
+        progress: show a progress bar on standard error.
+        loggers: receive every evaluation, as in ``train``.
+
+    Raises:
+        GrokinterpError: before anything is created, if the parent, a donor, an edit or a setting cannot be used.
+    """
+    experiment = branched(run, step, changes, edits=edits, optimizer_state=optimizer_state)
+    return train(experiment, directory, device=device, progress=progress, loggers=loggers)
+
+
+def trainable(experiment: Experiment, *, resume: bool) -> Experiment:
+    """Return a valid copy of an experiment, with the identity of its parent if it is a new branch.
+
+    Raises:
+        ConfigError: if it cannot be trained.
+    """
     require(isinstance(experiment, Experiment), "experiment", short(experiment), "must be an Experiment")
     experiment = Experiment.from_dict(experiment.to_dict())
     if experiment.model.kind == RECORDED:
         raise ConfigError("model.kind", RECORDED, "was trained by an external loop, from which this run was recorded")
     if experiment.split.trained_on == UNKNOWN:
         raise ConfigError("split.trained_on", UNKNOWN, "leaves no training examples")
-    chosen = choose_device(device)
-    directory = default_directory(experiment) if directory is None else path_of("directory", directory)
-    existing = open_to_resume(directory, experiment) if resume else None
     require_parts(experiment)
-    require_memory(experiment, chosen)
-    start = max(existing.resume.steps(), default=0) if existing else 0
-    require_disk(experiment, directory, start=start)
-    environment = describe(chosen)
-    run = existing or create(directory, experiment, environment)
-    train_runs([experiment], [run], chosen, environment, loggers=loggers, progress=progress)
-    return Trajectory.open(directory)
+    return experiment if experiment.origin is None or resume else resolved(experiment)
+
+
+def start_of(experiment: Experiment) -> bytes | None:
+    """Return the file with the start of a new branch; None for an experiment without a parent."""
+    return None if experiment.origin is None else Start.from_parent(experiment).encode(experiment)
 
 
 def train_stack(
@@ -105,12 +159,7 @@ def train_stack(
     )
     chosen = choose_device(device)
     environment = describe(chosen) | {"stack": len(experiments)}
-    runs = [
-        open_to_resume(directory, one)
-        if (directory / "experiment.json").exists()
-        else create(directory, one, environment)
-        for one, directory in zip(experiments, directories, strict=True)
-    ]
+    runs = [opened_or_created(*each, environment) for each in zip(experiments, directories, strict=True)]
     train_runs(experiments, runs, chosen, environment, progress=progress)
 
 
@@ -142,8 +191,9 @@ def train_runs(
         stack.enter_context(computing(device, flush=True))
         stack.enter_context(memory_errors_in_one_line(experiments[0], device))
         queue = stack.enter_context(WriteQueue(len(experiments)))
-        members = [member_of(one, Problem.of(one).to(device)) for one in experiments]
-        program = Stack(members) if is_stack else Step(*members[0])
+        starts = [Start.of(run, one) for run, one in zip(runs, experiments, strict=True)]
+        members = [member_of(*each, device) for each in zip(experiments, starts, strict=True)]
+        program = Stack(members) if is_stack else step_of(members[0], starts[0])
         writers = [
             RunWriter.start(one, run, queue, member.problem, step, environment, loggers=loggers, at=at)
             for one, run, member, step in zip(experiments, held, members, program.runs, strict=True)
@@ -159,10 +209,28 @@ def train_runs(
     asked.raise_if_asked()
 
 
-def member_of(experiment: Experiment, problem: Problem) -> Member:
-    """Return an experiment as a member of a stack, with its initial weights on the device of the problem."""
-    model, seed = experiment.build_model().to(problem.labels.device), experiment.split.data_seed(experiment.seed)
-    return Member(model, problem, experiment.optimization, seed, experiment.budget)
+def opened_or_created(experiment: Experiment, directory: Path, environment: Mapping[str, Any]) -> RunDirectory:
+    """Open the unfinished run of an experiment in a directory, or create it."""
+    if (directory / "experiment.json").exists():
+        return open_to_resume(directory, experiment)
+    experiment = trainable(experiment, resume=False)
+    return create(directory, experiment, environment, start=start_of(experiment))
+
+
+def member_of(experiment: Experiment, start: Start | None, device: torch.device) -> Member:
+    """Return an experiment as a member of a stack, with its initial weights."""
+    model = experiment.build_model() if start is None else start.model(experiment)
+    problem, seed = Problem.of(experiment).to(device), experiment.split.data_seed(experiment.seed)
+    return Member(model.to(device), problem, experiment.optimization, seed, experiment.budget)
+
+
+def step_of(member: Member, start: Start | None) -> Step:
+    """Return the step of a run; a branch may start with the optimizer state of its parent."""
+    step = Step(*member)
+    if start is not None and start.inherited is not None:
+        tensors, plan = start.inherited
+        step.inherit(plan, tensors)
+    return step
 
 
 def drive(writers: Sequence[RunWriter], program: Step | Stack, asked: Interrupt, *, progress: bool) -> None:

@@ -187,13 +187,19 @@ class Step:
     def load_state(self, plan: Any, tensors: dict[str, Tensor], step: int) -> None:
         """Continue at ``step`` from ``state``. Raises KeyError if a tensor or a value is missing."""
         state = unpack(plan, tensors)
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({**state["optimizer"], "param_groups": groups})
+        self.inherit(plan, tensors)
         self.rates.load(state["rates"])
         self.sampler.load(state, step)
-        if self.averaged is not None:
-            torch._foreach_copy_(self.averaged, state["averaged"])
         self.applied.fill_(step)
+
+    def inherit(self, plan: Any, tensors: dict[str, Tensor]) -> None:
+        """Take over optimizer state, averaged weights and place in the batches. Raises KeyError if one is missing."""
+        state = unpack(plan, tensors)
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({**state["optimizer"], "param_groups": groups})
+        self.sampler.seen = state["seen"]
+        if self.averaged is not None and state["averaged"] is not None:
+            torch._foreach_copy_(self.averaged, state["averaged"])
 
     def _compute_gradients(self) -> None:
         self.optimizer.zero_grad(set_to_none=True)

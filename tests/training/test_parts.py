@@ -87,13 +87,13 @@ def test_such_runs_are_trained_singly_and_other_runs_keep_their_hash():
 
 
 REFUSED = {
-    "unknown part": ([{"part": "mlp", "frozen": True}], r"^optimization.parts.0.part=mlp: must be one of embed, pos_embed"),
+    "unknown part": ([{"part": "mlp", "frozen": True}], r"^optimization.parts.0.part=mlp: must be one of embed, "),
     "no setting": ([{"part": "embed"}], r"^optimization.parts.0.part=embed: needs a setting"),
     "twice": (2 * [{"part": "embed", "frozen": True}], r"^optimization.parts.0.part=embed: is given twice"),
     "frozen and a rate": ([{"part": "embed", "frozen": True, "lr": 0.1}], "leaves no use"),
     "decay of the others": ([{"part": "embed", "lr": 5.0}], r"^optimization.parts.0.weight_decay=0.5: times lr=5.0"),
     "every part": (
-        [{"part": part, "frozen": True} for part in (*RATES, "pos_embed")], "^optimization.parts=.*must not all be frozen",
+        [{"part": part, "frozen": True} for part in (*RATES, "pos_embed")], r"parts=.*must not all be frozen",
     ),
 }  # fmt: skip
 
@@ -106,5 +106,5 @@ def test_parts_that_cannot_be_trained_so_are_refused(parts, message, tmp_path):
 
 
 def test_a_frozen_part_is_not_rescaled():
-    with pytest.raises(ConfigError, match="^optimization.constrain_norm=True: must not be set, since the part embed"):
+    with pytest.raises(ConfigError, match=r"^optimization\.constrain_norm=True: must not be set, since the part embed"):
         changed(optimization={"constrain_norm": True, "parts": [{"part": "embed", "frozen": True}]})

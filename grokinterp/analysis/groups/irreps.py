@@ -17,10 +17,10 @@ from grokinterp.analysis.structure.answer_spectrum import (
     spectrum_of_logits,
     sums_by_element,
 )
-from grokinterp.analysis.structure.cyclic_grid import pairs, positions
+from grokinterp.analysis.structure.cyclic_grid import pairs
 from grokinterp.analysis.structure.keys import sums_by_quotient
 from grokinterp.errors import GrokinterpError, NotDefined
-from grokinterp.maths.groups import Group
+from grokinterp.maths.groups import Group, positions
 from grokinterp.models import Model
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.tasks import Task

@@ -118,9 +118,10 @@ def update_parts(checkpoint: Checkpoint) -> UpdateParts:
 def decay_rate(optimization: Optimization | None, step: int | Tensor, steps: int | None = None) -> Float[Tensor, ""]:
     """Return η λ of the update that led to a step in a run of ``steps``; NaN if the step does not determine it.
 
-    The step does not determine it if the optimization is unknown, if parts have settings of their own, if decay is not decoupled (SGD adds it to the
-    gradient), or if a rate depends on the course of the run, which only the metrics record: an adaptive schedule of the
-    learning rate or weight decay, or a learning rate divided by a boosted λ. Without weight decay it is 0.
+    The step does not determine it if the optimization is unknown, if parts have settings of their own, if decay is not
+    decoupled (SGD adds it to the gradient), or if a rate depends on the course of the run, which only the metrics
+    record: an adaptive schedule of the learning rate or weight decay, or a learning rate divided by a boosted λ.
+    Without weight decay it is 0.
 
     >>> decay_rate(Optimization(lr=0.1, weight_decay=0.5, warmup_steps=10), 2)
     tensor(0.0100, dtype=torch.float64)

@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from grokinterp.analysis.structure.cyclic_grid import positions
 from grokinterp.analysis.structure.keys import find_keys
 from grokinterp.errors import NotDefined
 from grokinterp.maths.fourier import by_frequency, real_fourier
+from grokinterp.maths.groups import positions
 from grokinterp.maths.representations import COMMUTANT, irreps
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.tasks import RecordedTask, Task

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from grokinterp.analysis.engine.coordinates import Setting
 from grokinterp.errors import NotDefined
-from grokinterp.maths.groups import Algebra
+from grokinterp.maths.groups import positions
 from grokinterp.models import Model
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.tasks import BinaryTask, Task
@@ -95,7 +95,7 @@ def grid_of(task: Task, device: str) -> CyclicGrid | str:
     logarithm = algebra.group.logarithm
     if logarithm is None or algebra.group.order < 3:
         return f"the group of {task.kind}, {algebra.group.name}, is not cyclic of order 3 or more"
-    left, right, answer = exponents(algebra, logarithm)
+    left, right, answer = algebra.exponents(logarithm)
     n, (a, b) = algebra.group.order, task.tokens().T
     share_tokens = torch.equal(left >= 0, right >= 0)
     example = pairs(left[a], right[b], n)
@@ -108,29 +108,11 @@ def grid_of(task: Task, device: str) -> CyclicGrid | str:
     return CyclicGrid(n, *(part.to(device) for part in parts), share_tokens, is_plain)
 
 
-def exponents(algebra: Algebra, logarithm: Int[Tensor, "x"]) -> list[Tensor]:
-    """Return the exponent of every left token, right token, and class; -1 outside the group."""
-    places = (algebra.left, algebra.right, algebra.answer)
-    return [torch.where(place >= 0, logarithm[place.clamp(min=0)], -1) for place in places]
-
-
 def pairs(i: Int[Tensor, "example"], j: Int[Tensor, "example"], n: int) -> Int[Tensor, "pair"]:
     """Return the example of every pair of exponents, in row-major order; -1 if there is none."""
     inside = (i >= 0) & (j >= 0)
     found = torch.full((n * n,), -1)
     found[(i * n + j)[inside]] = inside.nonzero().flatten()
-    return found
-
-
-def positions(exponent: Int[Tensor, "token"], n: int) -> Int[Tensor, "exponent"]:
-    """Return the token of each exponent.
-
-    >>> positions(torch.tensor([-1, 0, 1, 3, 2]), 4).tolist()
-    [1, 2, 4, 3]
-    """
-    inside = (exponent >= 0).nonzero().flatten()
-    found = torch.zeros(n, dtype=torch.int64)
-    found[exponent[inside]] = inside
     return found
 
 
