@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from grokinterp.errors import ConfigError, require, short
 from grokinterp.experiment.kinds import RECORDED, classes_of, defaults_of
+from grokinterp.storage.configuration import planned_steps
 from grokinterp.storage.files import parse_json, parse_toml, path_of, read_regular
-from grokinterp.storage.run_directory import planned_steps
 
 LARGEST_FILE = 2**20
 """Largest size of a configuration file in bytes; typical files have hundreds."""

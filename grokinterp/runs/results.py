@@ -33,7 +33,7 @@ from grokinterp.runs.datasets import (
     read_not_defined,
 )
 from grokinterp.storage import LogCheck, RunDirectory
-from grokinterp.storage.run_directory import planned_steps
+from grokinterp.storage.configuration import planned_steps
 
 SMALL_DIMENSIONS = {"split", "precision", "irrep"}
 """Dimensions with few entries; a summary lists all of their values."""

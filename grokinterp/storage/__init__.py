@@ -4,11 +4,12 @@ The format is open and described in docs/checkpoint_format.md. This package does
 """
 
 from grokinterp.storage.atomic import remove_leftovers, write_atomic
+from grokinterp.storage.configuration import configuration_hash
 from grokinterp.storage.held_run import HeldRun
 from grokinterp.storage.metrics_log import LogCheck, MetricsLog
 from grokinterp.storage.metrics_table import MetricsTable
 from grokinterp.storage.resume_store import Resume, ResumeStore
-from grokinterp.storage.run_directory import RunDirectory, configuration_hash, encode_examples
+from grokinterp.storage.run_directory import RunDirectory, encode_examples
 from grokinterp.storage.tensor_file import Stored, decode_tensors, encode_tensors
 from grokinterp.storage.write_queue import WriteQueue
 

@@ -28,6 +28,22 @@ def may_change(key: str) -> bool:
     return key in OPEN or (key.startswith("save.") and key.count(".") == 1)
 
 
+def with_settings(configuration: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration with other values of settings, by their dotted keys.
+
+    >>> with_settings({"steps": 10, "save": {"every": 5}}, {"steps": 20, "save.every": 1})
+    {'steps': 20, 'save': {'every': 1}}
+    """
+    values = dict(configuration)
+    for key, value in settings.items():
+        name, _, inner = key.partition(".")
+        if not inner:
+            values[name] = value
+        elif isinstance(values.get(name), Mapping):
+            values[name] = {**values[name], inner: value}
+    return values
+
+
 @final
 @dataclass(frozen=True)
 class Continuations:

@@ -1,7 +1,6 @@
 """The directory of a run: its configuration, checkpoints, metrics, resume state, status and lock."""
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
@@ -20,9 +19,10 @@ from grokinterp.storage.atomic import (
     write_atomic,
     write_error,
 )
-from grokinterp.storage.continuations import Continuations
+from grokinterp.storage.configuration import identity_of
+from grokinterp.storage.continuations import Continuations, with_settings
 from grokinterp.storage.documents import encode_document, pretty, read_document, run_id_of, run_named_in
-from grokinterp.storage.files import canonical_json, path_of, read_json_object
+from grokinterp.storage.files import path_of, read_json_object
 from grokinterp.storage.held_run import HeldRun
 from grokinterp.storage.lock import HeldLock, is_held, lock_file
 from grokinterp.storage.metrics_log import LogCheck, MetricsLog
@@ -30,7 +30,7 @@ from grokinterp.storage.metrics_table import MetricsTable
 from grokinterp.storage.metrics_writer import MetricsWriter
 from grokinterp.storage.resume_store import ResumeStore, require_identity
 from grokinterp.storage.staging import is_staging
-from grokinterp.storage.steps import LARGEST_STEP, step_file_name, steps_in
+from grokinterp.storage.steps import step_file_name, steps_in
 from grokinterp.storage.tensor_file import Stored, decode_tensors, encode_tensors, read_bytes, states_digest, verify
 from grokinterp.storage.unsaved import RUNNING, settled
 
@@ -58,31 +58,6 @@ def encode_examples(tensors: Mapping[str, "torch.Tensor"], notes: Mapping[str, s
     """
     data = encode_tensors(tensors, step=0, run_id="", extra=notes)
     return data, verify(data, name=EXAMPLES).digest
-
-
-def planned_steps(experiment: Mapping[str, Any]) -> Any:
-    """Return the planned number of steps of a configuration, None where it is unknown.
-
-    Recorded runs of unknown length were once stored with ``LARGEST_STEP`` steps.
-    """
-    model, steps = experiment.get("model"), experiment.get("steps")
-    recorded = isinstance(model, Mapping) and model.get("kind") == "recorded"
-    return None if recorded and steps == LARGEST_STEP else steps
-
-
-def configuration_hash(experiment: Mapping[str, Any]) -> str:
-    """Return the run id: 10 hex digits of the SHA-256 of the configuration's canonical JSON without its name.
-
-    >>> configuration_hash({"name": "a", "seed": 0}) == configuration_hash({"seed": 0, "name": "b"})
-    True
-    """
-    content = {key: value for key, value in experiment.items() if key != "name"}
-    return hashlib.sha256(canonical_json(content).encode("ascii")).hexdigest()[:10]
-
-
-def identity_of(experiment: Mapping[str, Any]) -> str:
-    """Return the name and the run id of a configuration, ``NAME-RUN_ID``, as the documents of the run state them."""
-    return f"{experiment.get('name', 'run')}-{configuration_hash(experiment)}"
 
 
 @final
@@ -147,13 +122,7 @@ class RunDirectory:
         Raises:
             RunDirectoryError: if it cannot be read.
         """
-        values = self.configuration
-        for key, value in self.continuations.settings().items():
-            name, _, inner = key.partition(".")
-            table = values.get(name) if inner else values
-            if isinstance(table, dict):
-                table[inner or name] = value
-        return values
+        return with_settings(self.configuration, self.continuations.settings())
 
     @property
     def configuration(self) -> dict[str, Any]:

@@ -83,7 +83,7 @@ class Start(NamedTuple):
 
 @contextmanager
 def errors_named(key: str) -> Generator[None]:
-    """Put a dotted key before that of a ConfigError that the block raises."""
+    """Add a dotted key before that of a ConfigError that the block raises."""
     try:
         yield
     except ConfigError as error:

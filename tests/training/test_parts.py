@@ -10,7 +10,7 @@ from grokinterp.losses import example_losses
 from grokinterp.optim import Muon
 from grokinterp.optim.schedules import warm_up
 from grokinterp.training import train
-from grokinterp.training.stack import key_of
+from grokinterp.training.fitting import key_of
 from tests.support.small_runs import TINY, changed, written
 from tests.support.stopped_runs import train_until
 
