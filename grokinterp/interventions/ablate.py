@@ -13,8 +13,10 @@ from grokinterp.maths.fourier import real_basis
 from grokinterp.maths.groups import positions
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.tasks import Task
+from grokinterp.torch_settings import computing
 
 
+@computing()
 def ablate_frequencies(
     checkpoint: Checkpoint,
     frequencies: Sequence[int],

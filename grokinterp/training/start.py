@@ -14,6 +14,7 @@ from grokinterp.models import Model
 from grokinterp.runs.trajectory import Trajectory
 from grokinterp.storage import RunDirectory, configuration_hash, encode_tensors
 from grokinterp.storage.files import canonical_json, parse_json
+from grokinterp.torch_settings import computing
 from grokinterp.training.origin import listed
 from grokinterp.training.packing import Packed, pack, unpack
 
@@ -33,6 +34,7 @@ class Start(NamedTuple):
     inherited: Packed | None
 
     @classmethod
+    @computing()
     def from_parent(cls, experiment: Experiment) -> "Start":
         """Return the start of a branch from the files of its parent, after the edits.
 

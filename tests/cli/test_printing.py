@@ -40,6 +40,9 @@ LINES = {
     "presets": [""],
     "tasks": [""],
     "models": [""],
+    "edits": [""],
+    "branch": ["RUN", "RUN --step 5", "RUN --step 20 --out NASTY", "RUN --step 20 origin.edits=[{kind=NASTY}]",
+               "NASTY"],
     "analyses": [""],
 }  # fmt: skip
 

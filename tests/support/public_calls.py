@@ -12,7 +12,8 @@ from torch import Tensor, nn
 import grokinterp as gi
 from grokinterp.analysis import calibrate_llc, local_learning_coefficient, logit_spectrum, performance, weight_norms
 from grokinterp.custom import replace_attention
-from grokinterp.interventions import graft, patch
+from grokinterp.experiment.edits import AblateFrequencies, Redraw, Scale
+from grokinterp.interventions import ablate_frequencies, graft, patch, scaled
 from grokinterp.maths.groups import group
 from grokinterp.reproduction import verify
 from grokinterp.runs.checkpoint import Checkpoint
@@ -163,6 +164,12 @@ def many(given: Given) -> Any:
     return [written(run.directory) for run in runs]
 
 
+def branched(given: Given) -> Any:
+    edits = [AblateFrequencies(frequencies=(2,)), Redraw(part="pos_embed"), Scale(factor=0.9)]
+    run = gi.branch(given.run.path, 10, "steps=4", edits=edits, directory=given.out / "branch", device="cpu")
+    return plain([run.weights(step).state for step in run.steps])
+
+
 CALLS: dict[str, Callable[[Given], Any]] = {
     "Checkpoint": lazily,
     "Curves": lambda given: gi.Curves.from_dataset(given.run.metrics).steps.tolist(),
@@ -173,6 +180,7 @@ CALLS: dict[str, Callable[[Given], Any]] = {
     "Results": lambda given: gi.Results.open(given.run.path).summary(),
     "Trajectory": lambda given: plain([given.run.params(["unembed.W_U"]), given.run.model().state_dict()]),
     "analyze": analyze,
+    "branch": branched,
     "configure_for_grokking": configured,
     "diagnose": lambda given: gi.diagnose(gi.Results.open(given.run.path)),
     "evaluate": lambda given: gi.evaluate([performance, weight_norms], given.run).to_dict(),
@@ -192,6 +200,8 @@ CALLS: dict[str, Callable[[Given], Any]] = {
     "custom.replace_attention": lambda given: replace_attention(Faulty()).replaced,
     "interventions.graft": lambda given: plain(graft(given.run[10], given.run[0], "embed").logits),
     "interventions.patch": patched,
+    "interventions.scaled": lambda given: plain(scaled(given.run[10], 0.5).logits),
+    "interventions.ablate_frequencies": lambda given: plain(ablate_frequencies(given.run[10], [1]).logits),
     "reproduction.verify": lambda given: verify(given.files / "released"),
 }
 """Every public function and class of the package that computes, and those of its rooms that compute on their own."""
