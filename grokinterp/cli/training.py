@@ -1,7 +1,7 @@
 """Commands that train."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -69,7 +69,7 @@ def branch(
 
 
 def trained(
-    experiment: "Experiment", out: Path, *, device: str, log: list[str], resume: bool = False, threads: Any = None
+    experiment: "Experiment", out: Path, *, device: str, log: list[str], resume: bool = False, threads: object = None
 ) -> None:
     """Train an experiment, if possible with a given number of threads, and print its result and its diagnosis."""
     from grokinterp.runs.results import Results
