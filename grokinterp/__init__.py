@@ -23,8 +23,8 @@ __all__ = [
     "Split", "Stopped", "Trajectory", "TransformerSpec", "WriteError", "analysis", "analyze", "branch",
     "configure_for_grokking", "custom", "diagnose", "diagnostics", "errors", "evaluate", "experiment", "figures",
     "filtered", "find_phases", "import_run", "interop", "interventions", "latest_run", "league", "losses", "maths",
-    "models", "optim", "page", "phases", "preset", "presets", "report", "reproduction", "runs", "storage", "sweeps",
-    "tasks", "train", "train_many", "train_until_grokking", "training", "write_report",
+    "models", "optim", "page", "phases", "preset", "presets", "product", "report", "reproduction", "runs", "storage",
+    "sweeps", "tasks", "train", "train_many", "train_until_grokking", "training", "write_report",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ if TYPE_CHECKING:
     from grokinterp.runs.checkpoint import Checkpoint
     from grokinterp.runs.results import Results
     from grokinterp.runs.trajectory import Trajectory, latest_run
-    from grokinterp.sweeps import train_many
+    from grokinterp.sweeps import product, train_many
     from grokinterp.training import branch, train
 else:  # type checkers then report unknown names
     __getattr__, __dir__ = front_door(
@@ -108,7 +108,7 @@ else:  # type checkers then report unknown names
             ".runs.checkpoint": ("Checkpoint",),
             ".runs.results": ("Results",),
             ".runs.trajectory": ("Trajectory", "latest_run"),
-            ".sweeps": ("train_many",),
+            ".sweeps": ("product", "train_many"),
             ".training": ("branch", "train"),
         },
         __all__,

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from grokinterp._version import __version__
-from grokinterp.cli import foreign, league, listings, measuring, training
+from grokinterp.cli import foreign, league, listings, measuring, sweeping, training
 from grokinterp.cli.printing import note, say
 from grokinterp.cli.processors import wait_passively_on_a_busy_machine
 from grokinterp.errors import ConfigError, GrokinterpError
@@ -37,9 +37,11 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "phases": foreign.phases,
     "verify": foreign.verify,
     "demo": training.demo,
+    "sweep": sweeping.sweep,
     "league": league.league,
     "methods": listings.methods,
     "presets": listings.presets,
+    "sweeps": sweeping.sweeps,
     "tasks": listings.tasks,
     "models": listings.models,
     "edits": listings.edits,

@@ -16,8 +16,10 @@ from grokinterp.league.schema import has_shape
 from grokinterp.phases import SUSTAINED
 from grokinterp.storage import RunDirectory, write_atomic
 from grokinterp.storage.files import read_json_object
+from grokinterp.sweeps.entry import Entry
 from grokinterp.sweeps.folder import held, outcomes
-from grokinterp.sweeps.pool import Entry, cores, train_all
+from grokinterp.sweeps.pool import train_all
+from grokinterp.sweeps.processes import cores
 from grokinterp.training.environment import choose_device
 from grokinterp.training.memory import require_memory
 

@@ -1,15 +1,39 @@
-"""Train many runs: in a pool of processes that train and analyze them, or as one program; and their outcomes."""
+"""Train many runs: products of experiments, in a pool of processes or as one program; and their outcomes."""
 
 from typing import TYPE_CHECKING
 
 from grokinterp.front_door import front_door
-from grokinterp.sweeps.folder import held, outcomes
-from grokinterp.sweeps.outcome import measured
-from grokinterp.sweeps.pool import Entry, cores, train_all
 
-__all__ = ["Entry", "cores", "held", "measured", "outcomes", "train_all", "train_many"]
+__all__ = [
+    "SWEEPS", "Entry", "Sweep", "cores", "held", "measured", "outcomes", "product", "run_sweep", "sweeps_in",
+    "train_all", "train_many",
+]  # fmt: skip
 
 if TYPE_CHECKING:
+    from grokinterp.sweeps.contents import sweeps_in
+    from grokinterp.sweeps.entry import Entry
+    from grokinterp.sweeps.folder import held, outcomes
+    from grokinterp.sweeps.grid import product
     from grokinterp.sweeps.many import train_many
+    from grokinterp.sweeps.named import SWEEPS
+    from grokinterp.sweeps.outcome import measured
+    from grokinterp.sweeps.pool import train_all
+    from grokinterp.sweeps.processes import cores
+    from grokinterp.sweeps.sweep import Sweep, run_sweep
 else:
-    __getattr__, __dir__ = front_door(__name__, {".many": ("train_many",)}, __all__)
+    __getattr__, __dir__ = front_door(
+        __name__,
+        {
+            ".contents": ("sweeps_in",),
+            ".entry": ("Entry",),
+            ".folder": ("held", "outcomes"),
+            ".grid": ("product",),
+            ".many": ("train_many",),
+            ".named": ("SWEEPS",),
+            ".outcome": ("measured",),
+            ".pool": ("train_all",),
+            ".processes": ("cores",),
+            ".sweep": ("Sweep", "run_sweep"),
+        },
+        __all__,
+    )

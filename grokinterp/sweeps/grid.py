@@ -25,15 +25,47 @@ class Point(NamedTuple):
         return ", ".join(f"{key}={short(value, 40)}" for key, value in self.settings.items())
 
 
-def product(base: Experiment, /, **axes: Iterable[Any]) -> tuple[Experiment, ...]:
+class Grid(NamedTuple):
+    """A product of experiments: the base, in which settings are replaced, the values of its axes, and a description."""
+
+    base: Experiment
+    axes: Mapping[str, Any]
+    about: str = ""
+
+    def changed(self, settings: Mapping[str, Any], axes: Mapping[str, Any]) -> "Grid":
+        """Return a grid with other settings and other values of its axes, or further axes.
+
+        Raises:
+            ConfigError: a setting is one of several that an axis sets together.
+        """
+        for key in (*settings, *axes):
+            for axis in self.axes:
+                together = key != axis and key in set_by(axis)
+                require(not together, short(key), "...", f"is set by the axis {axis}: change that axis")
+        single = {key: [value] for key, value in settings.items() if key in self.axes}
+        base = self.base.changed({key: value for key, value in settings.items() if key not in self.axes})
+        return self._replace(base=base, axes={**self.axes, **single, **axes})
+
+
+def set_by(axis: str) -> set[str]:
+    """Return the settings that an axis sets.
+
+    >>> sorted(set_by("ratio")), set_by("task.p")
+    (['model.d_mlp', 'model.d_model', 'ratio'], {'task.p'})
+    """
+    sized = {RATIO, "model.d_model", "model.d_mlp"}
+    return sized if axis == RATIO else {one.strip() for one in axis.split(",")}
+
+
+def product(base: Experiment, /, **axes: Any) -> tuple[Experiment, ...]:
     """Return an experiment for every combination of values, the last axis varying fastest; equal ones appear once.
 
     Args:
         base: the experiment in which the settings are replaced.
-        axes: the values of each setting by its dotted key. A key of several settings with commas between them has
-            values for all of them at a time. A value that is a list must itself be in a list of values. The axis
-            ``ratio`` sets ``model.d_model`` to ratio · p, rounded down to a multiple of the heads, and ``model.d_mlp``
-            in the same proportion.
+        axes: the values of each setting, or a single value, by its dotted key. A key of several settings with commas
+            between them has values for all of them at a time. A value that is a list must itself be in a list of
+            values. The axis ``ratio`` sets ``model.d_model`` to ratio · p, rounded down to a multiple of the heads, and
+            ``model.d_mlp`` in the same proportion.
 
     Raises:
         ConfigError: a combination is impossible, or an axis is empty.
@@ -53,7 +85,7 @@ def product(base: Experiment, /, **axes: Iterable[Any]) -> tuple[Experiment, ...
     return tuple(found.values())
 
 
-def points(base: Experiment, axes: Mapping[str, Iterable[Any]]) -> Iterator[Point]:
+def points(base: Experiment, axes: Mapping[str, Any]) -> Iterator[Point]:
     """Yield every combination of values, the last axis varying fastest. Raises ConfigError if an axis is unusable."""
     listed = {key: values_of(key, values) for key, values in axes.items()}
     for chosen in combinations(*listed.values()):

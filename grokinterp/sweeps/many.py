@@ -1,16 +1,19 @@
 """Many runs in one call: as stacks on a GPU, in processes on a CPU."""
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from grokinterp.available import bytes_available
-from grokinterp.errors import ConfigError, GrokinterpError, require, short, warn
+from grokinterp.errors import ConfigError, GrokinterpError, RunInUse, require, short, warn
 from grokinterp.experiment import Experiment
-from grokinterp.storage import configuration_hash
+from grokinterp.storage.atomic import make_directory
 from grokinterp.storage.files import path_of
-from grokinterp.sweeps.folder import held
-from grokinterp.sweeps.pool import Entry, cores, lacks_something, train_all
-from grokinterp.training import train
+from grokinterp.sweeps.continued import train_or_continue
+from grokinterp.sweeps.entry import Entry, entries_in, lacks_something
+from grokinterp.sweeps.estimate import untimed
+from grokinterp.sweeps.pool import PAUSE, train_all
+from grokinterp.sweeps.processes import cores
 from grokinterp.training.environment import choose_device
 from grokinterp.training.fitting import key_of
 from grokinterp.training.loop import train_stack
@@ -29,7 +32,8 @@ def train_many(
     """Train every experiment into ``root/<name>-<hash of the configuration>``, and return the runs in their order.
 
     Finished runs are not trained again, and interrupted runs are continued. A run that fails states the reason in its
-    ``failure`` and does not stop the others.
+    ``failure`` and does not stop the others. Several processes can train into the same folder: each run is trained by
+    one of them, and all wait for it.
 
     On a GPU, runs of the same task, model and training-set size, whose optimizer, loss, batch size and kinds of filters
     agree, are trained as one program, as many as fit into memory at a time. On a CPU each run has its own process,
@@ -41,35 +45,60 @@ def train_many(
         device: auto, cpu or cuda.
         stacked: whether to train runs as one program (default: on a GPU).
         jobs: number of simultaneous processes on a CPU (default: one per core).
-        progress: show a progress bar on standard error.
+        progress: show the progress on standard error.
 
     Raises:
         ConfigError: if an argument or the device cannot be used, or two experiments are equal.
-        RunDirectoryError: if another process trains into the folder.
+        WriteError: if the folder cannot be created, or the disk is full.
     """
     listed = list(experiments)
     for one in listed:
         require(isinstance(one, Experiment), "experiments", short(one), "must each be an Experiment")
-    names = [f"{one.name}-{configuration_hash(one.to_dict())}" for one in listed]
+    folder = path_of("root", root)
+    entries = entries_in(folder, listed)
+    names = [entry.directory.name for entry in entries]
     if repeated := next((name for name in names if names.count(name) > 1), None):
         raise ConfigError("experiments", repeated, "is given twice")
-    chosen = choose_device(device)
-    folder = path_of("root", root)
-    entries = [Entry(folder / name, one) for name, one in zip(names, listed, strict=True)]
-    with held(folder):
-        if not (chosen.type == "cuda" if stacked is None else stacked):
-            train_all(entries, jobs or cores(), device=device, analyses=(), progress=progress)
-            return entries
-        for group in groups([entry for entry in entries if lacks_something(entry, ())], bytes_available(chosen)):
-            train_group(group, device=device, progress=progress)
+    require(jobs is None or jobs >= 1, "jobs", jobs, "must be at least 1")
+    choose_device(device)
+    make_directory(folder)
+    train_entries(entries, device=device, stacked=stacked, jobs=jobs, progress=progress)
     return entries
 
 
+def train_entries(
+    entries: Sequence[Entry], *, device: str, stacked: bool | None, jobs: int | None, progress: bool
+) -> None:
+    """Train the runs that are not complete; see ``train_many``."""
+    waiting = [entry for entry in entries if lacks_something(entry, ())]
+    for entry in waiting:
+        entry.work = untimed(entry.experiment).seconds(entry.experiment)
+    if stacked or (stacked is None and choose_device(device).type == "cuda"):
+        train_stacks(waiting, device=device, progress=progress)
+    else:
+        train_all(waiting, jobs or cores(), device=device, analyses=(), progress=progress)
+
+
+def train_stacks(waiting: Sequence[Entry], *, device: str, progress: bool) -> None:
+    """Train runs as stacks; runs that another process is training are left to it, and awaited."""
+    while waiting:
+        free = [entry for entry in waiting if not entry.is_elsewhere]
+        for group in groups(free, bytes_available(choose_device(device))):
+            train_group(group, device=device, progress=progress)
+        waiting = [one for one in waiting if one.failure is None and lacks_something(one, ())]
+        if waiting:
+            time.sleep(PAUSE)
+
+
 def groups(entries: Sequence[Entry], free: int) -> Iterator[list[Entry]]:
-    """Yield the runs in groups that fit into one stack and into memory; a run that fits no stack is a group alone."""
+    """Yield the runs in groups that fit into one stack and into memory; a run that fits no stack is a group alone.
+
+    Runs that exist are in other groups than new ones, because a stack is continued from a step that all have reached.
+    """
     fitting: dict[object, list[Entry]] = {}
     for entry in entries:
-        fitting.setdefault(key_of(entry.experiment) or entry.directory, []).append(entry)
+        key = key_of(entry.experiment)
+        fitting.setdefault(entry.directory if key is None else (key, entry.exists), []).append(entry)
     for together in fitting.values():
         most = max(free // needs(together[0].experiment).peak, 1)
         yield from (together[start : start + most] for start in range(0, len(together), most))
@@ -86,13 +115,9 @@ def train_group(group: Sequence[Entry], *, device: str, progress: bool) -> None:
     for entry in group:
         try:
             if lacks_something(entry, ()):
-                there = entry.directory
-                train(entry.experiment, there, device=device, resume=has_run(there), progress=progress)
+                train_or_continue(entry.experiment, entry.directory, device=device, progress=progress)
+        except RunInUse:
+            continue
         except GrokinterpError as error:
             entry.failure = str(error)
     return None
-
-
-def has_run(directory: Path) -> bool:
-    """Return whether a directory contains a run."""
-    return (directory / "experiment.json").exists()

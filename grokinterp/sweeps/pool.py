@@ -1,80 +1,127 @@
 """A pool of processes that trains many runs, each in its own process."""
 
-import os
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from multiprocessing.connection import wait
-from pathlib import Path
-from typing import Any
+from multiprocessing.connection import Connection, wait
+from typing import Any, final
 
-from grokinterp.errors import GrokinterpError
-from grokinterp.experiment import Experiment
-from grokinterp.progress import ProgressBar
-from grokinterp.runs.results import Results
-from grokinterp.sweeps.processes import failure_of, processes_of, stop
-from grokinterp.sweeps.worker import has_ended, work
+from grokinterp.available import disk_available
+from grokinterp.errors import WriteError
+from grokinterp.sweeps.entry import Ended, Entry, lacks_something
+from grokinterp.sweeps.lines import Lines
+from grokinterp.sweeps.processes import PRELOADED, next_of, processes_of, stop
+from grokinterp.sweeps.worker import Order, work
+from grokinterp.training.memory import traced_for
 
+PAUSE = 1.0
+"""Seconds between two looks at runs that another process is training."""
 
-@dataclass
-class Entry:
-    """One run of a sweep: its directory, its configuration, and the reason for its failure, if any."""
-
-    directory: Path
-    experiment: Experiment
-    failure: str | None = None
+LEAST_FREE = 2**24
+"""Free bytes below which a disk counts as full after a run has failed."""
 
 
 def train_all(entries: Sequence[Entry], jobs: int, *, device: str, analyses: Sequence[str], progress: bool) -> None:
     """Train and analyze every run in its own process; if this process stops, all others stop.
 
-    Complete runs are skipped, and interrupted runs are resumed. If a run fails or is damaged, its entry stores the
-    reason, and the other runs continue.
+    Complete runs are skipped, and interrupted runs are resumed. Runs with more ``work`` start first. Runs that another
+    process is training are left to it, and this process waits for them: if the other stops before they are complete,
+    they are continued here. If a run fails or is damaged, its entry stores the reason, and the other runs continue.
 
     Args:
         entries: the runs.
         jobs: number of simultaneous processes.
         device: auto, cpu or cuda.
         analyses: names of the analyses of every run.
-        progress: show a progress bar on standard error.
+        progress: show the progress on standard error.
+
+    Raises:
+        WriteError: the disk is full; no further runs are started.
     """
-    context = processes_of("grokinterp.sweeps.worker")
     waiting = [entry for entry in entries if lacks_something(entry, analyses)]
-    running: dict[Any, tuple[Any, Entry]] = {}  # by result connection, which closes when the process ends
-    with ProgressBar("runs", len(entries), start=len(entries) - len(waiting), shown=progress) as bar:
+    waiting.sort(key=lambda entry: -entry.work)
+    if not waiting:
+        return
+    with Lines(waiting, len(entries) - len(waiting), shown=progress) as lines:
+        pool = Pool(waiting, lines, device=device, analyses=tuple(analyses))
         try:
-            while waiting or running:
-                while waiting and len(running) < jobs:
-                    entry = waiting.pop(0)
-                    ours, theirs = context.Pipe(duplex=False)
-                    arguments = (str(entry.directory), entry.experiment.to_dict(), tuple(analyses), device, theirs)
-                    process = context.Process(target=work, args=arguments, daemon=True)
-                    process.start()
-                    theirs.close()
-                    running[ours] = process, entry
-                ready: list[Any] = wait(list(running))
-                for answer in ready:
-                    process, entry = running.pop(answer)
-                    entry.failure = failure_of(process, answer)
-                    name, failed = entry.experiment.name, ": failed" if entry.failure else ""
-                    bar.advance(note=f"{name} seed {entry.experiment.seed}{failed}")
+            while pool.waiting or pool.running or pool.elsewhere:
+                pool.advance(jobs)
         finally:
-            stop({answer: process for answer, (process, _) in running.items()})
+            pool.stop()
 
 
-def lacks_something(entry: Entry, analyses: Sequence[str]) -> bool:
-    """Return whether a run must be trained or analyzed; store the reason if it cannot be read."""
-    try:
-        return not is_complete(entry.directory, analyses)
-    except GrokinterpError as error:
-        entry.failure = str(error)
-        return False
+@final
+class Pool:
+    """The processes that train, the runs that wait for one, and the runs that are trained elsewhere."""
 
+    def __init__(self, waiting: list[Entry], lines: Lines, *, device: str, analyses: tuple[str, ...]) -> None:
+        self.device, self.analyses = device, analyses
+        self.waiting, self.lines = waiting, lines
+        self.running: dict[Connection, tuple[Any, Entry, int]] = {}  # by result connection, closed at the end
+        self.elsewhere: list[Entry] = []
+        self.context = processes_of(*PRELOADED, *(("grokinterp.analysis",) if analyses else ()))
+        self.looked = time.monotonic()
 
-def is_complete(directory: Path, analyses: Sequence[str]) -> bool:
-    """Return whether a run has ended and has results of all analyses."""
-    return has_ended(directory) and set(analyses) <= Results.open(directory).analyses.keys()
+    def advance(self, jobs: int) -> None:
+        """Start processes for waiting runs, and take their next messages, which may last a moment."""
+        while self.waiting and len(self.running) < jobs:
+            self.start(self.waiting.pop(0))
+        if self.running or self.elsewhere:
+            for answer in self.ready():
+                self.take(answer)
+        if self.elsewhere and time.monotonic() - self.looked >= PAUSE:
+            self.look()
 
+    def ready(self) -> list[Any]:
+        """Wait for messages and return the connections that have one; look up at times if runs are elsewhere."""
+        if not self.running:
+            time.sleep(PAUSE)
+            return []
+        return list(wait(list(self.running), timeout=PAUSE if self.elsewhere else None))
 
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    def start(self, entry: Entry) -> None:
+        """Start the process of a run, unless another process is training it."""
+        if entry.is_elsewhere:
+            self.elsewhere.append(entry)
+            return
+        ours, theirs = self.context.Pipe(duplex=False)
+        process = self.context.Process(target=work, args=(self.order(entry), theirs), daemon=True)
+        process.start()
+        theirs.close()
+        self.running[ours] = process, entry, self.lines.begin(entry)
+
+    def order(self, entry: Entry) -> Order:
+        """Return what the process of a run is to do."""
+        counted = tuple(traced_for(entry.experiment))
+        return Order(str(entry.directory), entry.experiment.to_dict(), self.analyses, self.device, counted)
+
+    def take(self, answer: Connection) -> None:
+        """Take a message of a process: a report, or its end."""
+        process, entry, place = self.running[answer]
+        message = next_of(process, answer)
+        if not isinstance(message, Ended):
+            return self.lines.report(place, message)
+        del self.running[answer]
+        entry.failure = message.failure
+        if message.is_elsewhere:
+            self.elsewhere.append(entry)
+            return self.lines.leave(place)
+        self.lines.end(place)
+        if entry.failure and disk_available(entry.directory) < LEAST_FREE:
+            raise WriteError(f"the disk is full, so no further runs were started: {entry.failure}")
+
+    def look(self) -> None:
+        """Look at the runs that are trained elsewhere: count those that are complete, and take over unfinished ones."""
+        self.looked = time.monotonic()
+        left, self.elsewhere = self.elsewhere, []
+        for entry in left:
+            if entry.is_elsewhere:
+                self.elsewhere.append(entry)
+            elif lacks_something(entry, self.analyses):
+                self.waiting.append(entry)
+            else:
+                self.lines.count(str(entry))
+
+    def stop(self) -> None:
+        """Tell all processes to save their state and stop, and wait for them."""
+        stop({answer: process for answer, (process, _, _) in self.running.items()})

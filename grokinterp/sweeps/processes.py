@@ -10,18 +10,28 @@ from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
+from grokinterp.sweeps.entry import Ended
 
-def processes_of(module: str) -> Any:
-    """Return a multiprocessing context whose processes start with a module already imported.
+PRELOADED = ("grokinterp.sweeps.worker", "grokinterp.training.loop", "torch._dynamo", "torch._inductor.config")
+"""Modules that every process needs; PyTorch imports its own two at the first optimizer, which takes 1.5 s."""
 
-    On Linux, processes are forked from a server that imports the module once, because importing takes longer than a
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processes_of(*modules: str) -> Any:
+    """Return a multiprocessing context whose processes start with modules already imported.
+
+    On Linux, processes are forked from a server that imports the modules once, because importing takes longer than a
     short run; the server ends with this process. On other systems, forking is unsafe after these imports, and every
-    process imports the module itself.
+    process imports what it needs.
     """
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([module])
+    context.set_forkserver_preload(list(modules))
     # The server uses the import path of this process, not the current folder, and leaves Ctrl-C to this process.
     import_path = os.pathsep.join(path or os.getcwd() for path in sys.path)
     resource_tracker.ensure_running()  # starting it later would unblock the signal
@@ -48,16 +58,17 @@ def changed_environment(**variables: str) -> Generator[None, None, None]:
                 os.environ[name] = value
 
 
-def failure_of(process: Any, answer: Connection) -> str | None:
-    """Wait for a process to end and return the reason for its failure: its answer, or its exit code if it sent none."""
+def next_of(process: Any, answer: Connection) -> Any:
+    """Return the next message of a process; after its last message, or if it ended without one, wait until it ends."""
     try:
-        failure = answer.recv()
+        message = answer.recv()
     except EOFError:
         process.join()
-        failure = f"the process ended with exit code {process.exitcode}"
-    process.join()
-    answer.close()
-    return failure
+        message = Ended(f"the process ended with exit code {process.exitcode}")
+    if isinstance(message, Ended):
+        process.join()
+        answer.close()
+    return message
 
 
 def stop(running: Mapping[Connection, Any]) -> None:
@@ -65,4 +76,5 @@ def stop(running: Mapping[Connection, Any]) -> None:
     for process in running.values():
         process.terminate()
     for answer, process in running.items():
-        failure_of(process, answer)
+        while not isinstance(next_of(process, answer), Ended):
+            pass

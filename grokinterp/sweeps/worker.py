@@ -1,4 +1,7 @@
-"""Train, time, and analyze one run in its own process, which stops when its parent does."""
+"""Train, time, and analyze one run in its own process, which stops when its parent does.
+
+This module loads without PyTorch: the process that starts the others only names it.
+"""
 
 import os
 import resource
@@ -6,25 +9,25 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import torch
-
-from grokinterp.analysis import analyze
-from grokinterp.errors import GrokinterpError, one_line
+from grokinterp.errors import GrokinterpError, RunInUse, one_line
 from grokinterp.experiment import Experiment
 from grokinterp.interrupt import exit_on_signals
+from grokinterp.lazy import torch
 from grokinterp.storage import RunDirectory
 from grokinterp.storage.run_directory import CLOCK
 from grokinterp.streams import tolerant_streams
-from grokinterp.sweeps.outcome import ENDED, sessions
-from grokinterp.training import train
+from grokinterp.sweeps.clock import sessions
+from grokinterp.sweeps.entry import Ended, Report, has_ended
+
+BETWEEN_REPORTS = 0.5
+"""Least number of seconds between two reports to the parent."""
 
 
 @dataclass
@@ -42,28 +45,59 @@ class Timer:
         self.cpu.append(time.process_time())
 
 
-def work(directory: str, values: dict[str, Any], analyses: Sequence[str], device: str, answer: Connection) -> None:
-    """Train or resume a run in this process and analyze it; send the reason for a failure, or None."""
+@dataclass
+class Reporter:
+    """A logger of ``train`` that reports evaluations to the parent."""
+
+    answer: Connection
+    last: float = 0.0
+
+    def log(self, values: dict[str, float], *, step: int) -> None:
+        """Report an evaluation, unless the last report was a moment ago."""
+        now = time.monotonic()
+        if now - self.last >= BETWEEN_REPORTS:
+            self.last = now
+            self.answer.send(Report(step, values["train_accuracy"], values["test_accuracy"]))
+
+
+class Order(NamedTuple):
+    """What a process is to do: train or resume a run, and analyze it.
+
+    ``counted`` is the memory of a step as counted by the parent (``training.memory.Traced``), because counting takes
+    longer than the start of a process.
+    """
+
+    directory: str
+    experiment: dict[str, Any]
+    analyses: tuple[str, ...]
+    device: str
+    counted: tuple[int, ...]
+
+
+def work(order: Order, answer: Connection) -> None:
+    """Carry out an order in this process; send reports, and at the end whether it failed."""
     os.setpgrp()  # terminal signals reach only the parent, which forwards them once
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     exit_on_signals()
     threading.Thread(target=stop_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     with tolerant_streams():
-        failure = failure_to_run(Path(directory), values, analyses, device)
+        ended = outcome_of(order, answer)
         with suppress(OSError):  # the parent has ended
-            answer.send(failure)
+            answer.send(ended)
 
 
-def failure_to_run(directory: Path, values: dict[str, Any], analyses: Sequence[str], device: str) -> str | None:
-    """Train or resume a run and analyze it; return the reason for a failure, or None."""
+def outcome_of(order: Order, answer: Connection) -> Ended:
+    """Carry out an order and return the reason for a failure, if any."""
     try:
-        run(directory, Experiment.from_dict(values), analyses, device)
+        run(order, answer)
+    except RunInUse:
+        return Ended(None, is_elsewhere=True)
     except GrokinterpError as error:
-        return str(error)
+        return Ended(str(error))
     except Exception as error:  # a failure concerns only this run; the others continue
-        return one_line(f"{type(error).__name__}: {error}")
-    return None
+        return Ended(one_line(f"{type(error).__name__}: {error}"))
+    return Ended(None)
 
 
 def stop_with_parent() -> None:
@@ -74,23 +108,23 @@ def stop_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def run(directory: Path, experiment: Experiment, analyses: Sequence[str], device: str) -> None:
+def run(order: Order, answer: Connection) -> None:
     """Train or resume a run unless it has ended, then analyze its checkpoints."""
+    from grokinterp.sweeps.continued import train_or_continue
+    from grokinterp.training.memory import Traced, remember
+
+    directory, experiment = Path(order.directory), Experiment.from_dict(order.experiment)
     if not has_ended(directory):
+        remember(experiment, Traced(*order.counted))
         clock, before = Timer(), peak_bytes()
         try:
-            resume = (directory / "experiment.json").exists()
-            train(experiment, directory, device=device, resume=resume, loggers=[clock])
+            train_or_continue(experiment, directory, device=order.device, loggers=[clock, Reporter(answer)])
         finally:
             keep(directory, clock, before, peak_bytes())
-    if RunDirectory.open(directory).steps():
-        analyze(directory, only=analyses)
+    if order.analyses and RunDirectory.open(directory).steps():
+        from grokinterp.analysis import analyze
 
-
-def has_ended(directory: Path) -> bool:
-    """Return whether a run has finished or diverged and needs no further training."""
-    there = (directory / "experiment.json").exists()
-    return there and RunDirectory.open(directory).status.get("status") in ENDED
+        analyze(directory, only=order.analyses)
 
 
 def keep(directory: Path, clock: Timer, before: int, after: int) -> None:

@@ -1,8 +1,7 @@
 """Memory requirements of training, estimated before anything is allocated by computing without storage."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Hashable
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -142,15 +141,31 @@ class Sizes(NamedTuple):
     n_ctx: int
 
 
+TRACED: dict[Hashable, Traced] = {}
+"""What was counted so far, in this process or in the one that started it, by the arguments of ``traced``."""
+
+
 def traced_for(experiment: Experiment) -> Traced:
     """Return the sizes of an experiment's model, batch and evaluation."""
+    case = case_of(experiment)
+    if case not in TRACED:
+        TRACED[case] = traced(*case)
+    return TRACED[case]
+
+
+def remember(experiment: Experiment, counted: Traced) -> None:
+    """Keep what another process counted for an experiment."""
+    TRACED[case_of(experiment)] = counted
+
+
+def case_of(experiment: Experiment) -> tuple[ModelSpec, Sizes, LossForm, int, int]:
+    """Return the arguments of ``traced`` for an experiment."""
     task, parts = experiment.task, experiment.split.sizes(experiment.task)
     sizes = Sizes(task.d_vocab, experiment.d_vocab, task.n_classes, experiment.n_ctx)
     batch = experiment.optimization.batch_size or parts.train
-    return traced(experiment.model, sizes, experiment.optimization.loss, batch, max(parts))
+    return experiment.model, sizes, experiment.optimization.loss, batch, max(parts)
 
 
-@lru_cache(maxsize=64)
 def traced(spec: ModelSpec, sizes: Sizes, loss: LossForm, batch: int, largest: int) -> Traced:
     """Count the bytes that a step and an evaluation hold, by computing both on the meta device without storage.
 

@@ -39,7 +39,7 @@ def modules_after(*commands: list[str], folder: Path) -> set[str]:
 
 
 def test_listings_help_and_errors_are_light(tmp_path):
-    listings = [[name] for name in ("presets", "tasks", "models", "methods", "analyses")]
+    listings = [[name] for name in ("presets", "sweeps", "tasks", "models", "methods", "analyses")]
     help_texts = [["--help"], ["--version"], ["train", "--help"]]
     errors = [["train", "task.p=1"], ["train", "--preset", "none"], ["league", "task.p=1"]]
     before = processor_seconds()
@@ -84,6 +84,17 @@ MISTAKES = {
     "league --patience -1": "config error: patience=-1: must be an integer from 1",
     "league steps=10": "config error: steps=10: gives 3 evaluations",
     "league model.kind=recorded": "config error: model.kind=recorded: cannot be trained here",
+    "sweep": "config error: sweep=: needs a named sweep, a file, or axes",
+    "sweep foo": "config error: sweep=foo: must be one of exp1_weight_decay",
+    "sweep foo.toml": "config error: config=foo.toml: no such file",
+    "sweep exp3_prime --scale tiny": "config error: scale=tiny: must be one of full, small",
+    "sweep exp3_prime task.p=5,1": "config error: sweep=exp3_prime: the run with task.p=1 is impossible: task.p=1:",
+    "sweep exp3_prime --engine ray": "config error: engine=ray: must be one of local, stack",
+    "sweep exp3_prime --seeds 0": "config error: seeds=0: must be an integer from 1",
+    "sweep exp3_prime --workers 0": "config error: workers=0: must be an integer from 1",
+    "sweep exp3_prime --out run": "error: run directory run: is a run",
+    "sweep exp2_hidden_dim model.d_mlp=5": "config error: model.d_mlp=...: is set by the axis",
+    "sweep seed=1,2 --name a/b": "config error: name=a/b: must be 1-64 letters",
     "analyze run --only foo": "config error: only=foo: must be among",
     "analyze run --every 0": "config error: every=0: must be an integer from 1",
     "analyze run --device tpu": "config error: device=tpu: must be auto",

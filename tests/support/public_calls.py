@@ -191,6 +191,7 @@ CALLS: dict[str, Callable[[Given], Any]] = {
     ),
     "latest_run": lambda given: gi.latest_run(given.files / "runs").steps,
     "preset": lambda given: gi.preset("demo"),
+    "product": lambda given: [one.to_dict() for one in gi.product(SHORT, seed=range(2))],
     "train": lambda given: written(gi.train(SHORT, given.out / "trained", device="cpu").path),
     "train_many": many,
     "train_until_grokking": until_grokking,

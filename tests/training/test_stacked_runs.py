@@ -95,7 +95,8 @@ def test_a_captured_stack_trains_as_a_plain_one_also_after_gathering(whole, tmp_
 
 def test_many_runs_are_grouped_resumed_and_never_stop_each_other(tmp_path):
     muon = changed(TINY, name="muon", optimization={"optimizer": "muon"}, steps=4)
-    many = [RUNS["short"], changed(SQUARED, seed=7, steps=10), muon, changed(SQUARED, seed=8, steps=10)]
+    seeded = [changed(SQUARED, seed=seed, steps=10) for seed in (7, 8, 9)]
+    many = [RUNS["short"], seeded[0], muon, *seeded[1:]]
     (entries := train_many(many[:2], tmp_path, stacked=True, device="cpu"))[0].directory.joinpath(
         "status.json"
     ).unlink()
@@ -103,11 +104,11 @@ def test_many_runs_are_grouped_resumed_and_never_stop_each_other(tmp_path):
     (tmp_path / train_name(many[3], tmp_path) / "notes.txt").write_text("in the way")
     with pytest.warns(UserWarning, match="runs are trained one at a time: .*notes.txt"):
         again = train_many(many, tmp_path, stacked=True, device="cpu")
-    assert [entry.failure is None for entry in again] == [True, True, True, False]
+    assert [entry.failure is None for entry in again] == [True, True, True, False, True]
     assert "notes.txt" in again[3].failure or "not empty" in again[3].failure
     assert [entry.directory for entry in again[:2]] == [entry.directory for entry in entries]
-    finished = [Trajectory.open(entry.directory).directory.status["status"] for entry in again[:3]]
-    assert finished == ["finished"] * 3
+    finished = [Trajectory.open(again[place].directory).directory.status["status"] for place in (0, 1, 2, 4)]
+    assert finished == ["finished"] * 4
 
 
 def train_name(experiment: Experiment, folder) -> str:

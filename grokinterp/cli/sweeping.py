@@ -1,0 +1,186 @@
+"""The commands that train sweeps and list the named ones."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from grokinterp.cli.options import Config, read_experiment
+from grokinterp.cli.printing import say
+from grokinterp.errors import require, short
+
+if TYPE_CHECKING:
+    from grokinterp.sweeps.entry import Entry
+    from grokinterp.sweeps.grid import Grid
+    from grokinterp.sweeps.sweep import Sweep
+
+MOST_LINES = 50
+"""Largest number of runs that are listed one by one."""
+
+
+def sweep(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME|FILE] [key=value,...]...", help="A named sweep or a file; axes and settings."),
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="The experiment that axes change.")] = None,
+    config: Config = None,
+    seeds: Annotated[int | None, typer.Option(help="Number of seeds of each combination.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Simultaneous processes (default: one per core).")] = None,
+    engine: Annotated[str | None, typer.Option(help="local or stack (default: stack on a GPU, else local).")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="ROOT", help="The folder of the runs (default: sweeps).")] = None,
+    scale: Annotated[str, typer.Option(help="Scale of a named sweep: full or small.")] = "full",
+    name: Annotated[str | None, typer.Option(help="Name under which the folder lists the sweep.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print runs and estimates only.")] = False,
+    skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Leave out impossible runs.")] = False,
+) -> None:
+    """Train an experiment for every combination of values, as in task.p=23,47 optimization.weight_decay=0.1,1.
+
+    Several values with commas between them are an axis, one value is a setting of all runs. Runs that exist in ROOT are
+    not trained again, and interrupted runs continue. `grokinterp sweeps` lists the named sweeps.
+
+    Exit code 1: some runs failed (they are named).
+    """
+    from grokinterp.sweeps.sweep import Sweep, plan, run_sweep
+
+    title, grid = chosen_grid(arguments or [], preset, config, scale)
+    found = Sweep.of(name or title, grid, seeds=seeds)
+    root = out or Path("sweeps")
+    if dry_run:
+        entries = plan(found, root, engine=engine, workers=workers, skip_invalid=skip_invalid)
+        say(planned(found, entries, root, workers))
+        return
+    entries = run_sweep(found, root, engine=engine, workers=workers, skip_invalid=skip_invalid, progress=True)
+    say(outcome_lines(found, entries, root))
+    if any(entry.failure for entry in entries):
+        raise typer.Exit(1)
+
+
+def sweeps() -> None:
+    """List the named sweeps."""
+    from grokinterp.sweeps.grid import product
+    from grokinterp.sweeps.named import SWEEPS
+
+    for scale, grids in SWEEPS.items():
+        say([f"--scale {scale}"])
+        width = max(map(len, grids))
+        for name, grid in grids.items():
+            runs = len(product(grid.base, **grid.axes))
+            say([f"  {name:{width}}  {runs:2} runs of {grid.base.steps:>7,} steps: {grid.about}"])
+
+
+def chosen_grid(arguments: Sequence[str], preset: str | None, config: Path | None, scale: str) -> tuple[str, "Grid"]:
+    """Return the name and the grid of a command line. Raises ConfigError if they cannot be determined."""
+    from grokinterp.experiment import Experiment
+    from grokinterp.sweeps.grid import Grid
+    from grokinterp.sweeps.grid_file import read_grid
+    from grokinterp.sweeps.named import named
+    from grokinterp.sweeps.sweep import default_name
+
+    first, *others = arguments or [""]
+    settings, axes = settings_and_axes(arguments if "=" in first else others)
+    if "=" not in first and first:
+        for key, given in (("preset", preset), ("config", config)):
+            require(given is None, key, given, f"give it or {short(first)}, not both")
+        is_file = first.endswith((".toml", ".json"))
+        title, grid = read_grid(first) if is_file else (suffixed(first, scale), named(first, scale))
+        return title, grid.changed(settings, axes)
+    require(bool(arguments or preset or config), "sweep", "", "needs a named sweep, a file, or axes: task.p=23,47")
+    require(scale == "full", "scale", scale, "is for named sweeps")
+    base = read_experiment(preset, config, [], default=Experiment)
+    grid = Grid(base, {}).changed(settings, axes)
+    return default_name(grid), grid
+
+
+def suffixed(name: str, scale: str) -> str:
+    """Return the name of a named sweep at a scale within its folder."""
+    return name if scale == "full" else f"{name}_{scale}"
+
+
+def settings_and_axes(assignments: Iterable[str]) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """Return the settings and the axes of assignments; an axis has several values, with commas between them.
+
+    >>> settings_and_axes(["task.p=23,47", "steps=100", "optimization.betas=[0.9,0.98]"])
+    ({'steps': 100, 'optimization.betas': [0.9, 0.98]}, {'task.p': [23, 47]})
+    """
+    from grokinterp.experiment.configuration import parse_value
+
+    settings, axes = {}, {}
+    for assignment in assignments:
+        key, sign, text = assignment.partition("=")
+        require(bool(sign and key), "sweep", short(assignment), "must be written key=value or key=value,value")
+        require(key not in settings | axes, short(key), short(text), "is given twice")
+        values = [parse_value(part) for part in separated(text)]
+        if len(values) == 1 and "," not in key and key != "ratio":
+            settings[key] = values[0]
+        else:
+            axes[key] = values
+    return settings, axes
+
+
+def separated(text: str) -> list[str]:
+    """Return the parts of a text between commas that are outside brackets and quotes.
+
+    >>> separated("[0.9,0.98],[0.9,0.999]"), separated('"a,b",c'), separated("1")
+    (['[0.9,0.98]', '[0.9,0.999]'], ['"a,b"', 'c'], ['1'])
+    """
+    parts, depth, quote = [""], 0, ""
+    for sign in text:
+        if quote:
+            quote = "" if sign == quote else quote
+        elif sign in "\"'":
+            quote = sign
+        depth += (sign in "[{") - (sign in "]}") if not quote else 0
+        if sign == "," and not depth and not quote:
+            parts.append("")
+        else:
+            parts[-1] += sign
+    return [part.strip() for part in parts]
+
+
+def planned(sweep: "Sweep", entries: Sequence["Entry"], root: Path, workers: int | None) -> Iterator[str]:
+    """Yield the lines of a dry run: the runs, their number, disk space and time."""
+    from grokinterp.available import size_text
+    from grokinterp.sweeps.entry import lacks_something
+    from grokinterp.sweeps.lines import duration
+    from grokinterp.sweeps.processes import cores
+
+    waiting = [entry for entry in entries if lacks_something(entry, ())]
+    yield from (f"  {entry.directory.name}  {entry.label}" for entry in entries)
+    yield from (f"  impossible: {point}: {point.why}" for point in sweep.impossible)
+    yield f"{sweep.name}: {len(entries)} runs in {root}, {len(entries) - len(waiting)} of them complete"
+    if not waiting:
+        return
+    from grokinterp.sweeps.estimate import bytes_of, elapsed, seconds_of
+
+    experiments, processes = [entry.experiment for entry in waiting], workers or cores()
+    seconds = seconds_of(experiments)
+    yield f"disk  {size_text(bytes_of(experiments))}"
+    most = " at most (runs stop after grokking)" if any(one.patience is not None for one in experiments) else ""
+    yield (
+        f"time  {duration(elapsed(seconds, processes))}{most} with {processes} processes of one thread, estimated by "
+        f"timing some steps; {duration(sum(seconds))} of processor time"
+    )
+
+
+def outcome_lines(sweep: "Sweep", entries: Sequence["Entry"], root: Path) -> Iterator[str]:
+    """Yield a line for every run, unless there are many, the failures, and the numbers of runs by status."""
+    from grokinterp.errors import GrokinterpError
+    from grokinterp.storage import RunDirectory
+
+    statuses = []
+    for entry in entries:
+        try:
+            found = RunDirectory.open(entry.directory).status if entry.exists else {}
+            status = "failed" if entry.failure else str(found.get("status", "not begun"))
+        except GrokinterpError as error:
+            entry.failure, status, found = str(error), "failed", {}
+        statuses.append(status)
+        if entry.failure or status == "diverged" or len(entries) <= MOST_LINES:
+            why = entry.failure or (found.get("why") if status == "diverged" else None)
+            yield f"  {entry.directory.name}  {entry.label}  {status}{f': {why}' if why else ''}"
+    yield from (f"  impossible: {point}: {point.why}" for point in sweep.impossible)
+    counts = ", ".join(f"{count} {status}" for status, count in Counter(statuses).items())
+    yield f"{sweep.name}: {len(entries)} runs in {root}: {counts}"

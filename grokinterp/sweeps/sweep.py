@@ -1,0 +1,205 @@
+"""A sweep: its runs, and training them into a folder that several sweeps can share."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from grokinterp.available import disk_available, size_text
+from grokinterp.errors import ConfigError, RunDirectoryError, require, require_choice, short
+from grokinterp.experiment import Experiment
+from grokinterp.experiment.experiment import NAME
+from grokinterp.numbers import flat
+from grokinterp.storage import configuration_hash
+from grokinterp.storage.atomic import make_directory
+from grokinterp.storage.files import path_of
+from grokinterp.sweeps.contents import Listed, Member, common, list_failures, list_sweep
+from grokinterp.sweeps.entry import Entry, entries_in, lacks_something
+from grokinterp.sweeps.grid import Grid, Point, points
+from grokinterp.sweeps.processes import PRELOADED, processes_of
+
+ENGINES = ("local", "stack")
+
+MOST_RUNS = 100_000
+"""Largest number of runs of a sweep."""
+
+MOST_SEEDS = 10_000
+
+
+@final
+@dataclass(frozen=True)
+class Sweep:
+    """The runs of a sweep: its name, what it is about, and the combinations of values of its axes."""
+
+    name: str
+    about: str
+    points: tuple[Point, ...]
+
+    @classmethod
+    def of(cls, name: str, grid: Grid, *, seeds: int | None = None) -> "Sweep":
+        """Return the sweep of a grid.
+
+        Args:
+            name: the name of the sweep within its folder.
+            grid: the base and the axes.
+            seeds: number of seeds, starting at that of the base, in place of the axis ``seed``.
+
+        Raises:
+            ConfigError: the name is not allowed, an axis is empty, or there are too many runs.
+        """
+        require(NAME.fullmatch(name) is not None, "name", short(name), "must be 1-64 letters, digits, '.', '_' or '-'")
+        if seeds is not None:
+            require(1 <= seeds <= MOST_SEEDS, "seeds", seeds, f"must be an integer from 1 to {MOST_SEEDS}")
+            grid = grid.changed({}, {"seed": range(grid.base.seed, grid.base.seed + seeds)})
+        found: list[Point] = []
+        for point in points(grid.base, grid.axes):
+            require(len(found) < MOST_RUNS, "sweep", name, f"has more than {MOST_RUNS:,} runs")
+            found.append(point)
+        return cls(name, grid.about or f"{grid.base.name} over {', '.join(grid.axes)}", tuple(found))
+
+    @property
+    def experiments(self) -> dict[str, Experiment]:
+        """The experiments of all possible combinations by run id; equal ones appear once."""
+        found: dict[str, Experiment] = {}
+        for point in self.points:
+            if point.experiment is not None:
+                found.setdefault(configuration_hash(point.experiment.to_dict()), point.experiment)
+        return found
+
+    @property
+    def impossible(self) -> list[Point]:
+        """The impossible combinations."""
+        return [point for point in self.points if point.experiment is None]
+
+    def require_possible(self) -> None:
+        """Raise ConfigError naming an impossible combination, unless all are possible."""
+        if self.impossible:
+            first = self.impossible[0]
+            more = f" (and {len(self.impossible) - 1} more)" if len(self.impossible) > 1 else ""
+            raise ConfigError("sweep", self.name, f"the run with {first} is impossible{more}: {first.why}")
+
+
+def default_name(grid: Grid) -> str:
+    """Return a name made of the name of the base and of the axes: ``demo_weight_decay``."""
+    keys = [key.rpartition(".")[2] for axis in grid.axes for key in axis.split(",") if key != "seed"]
+    return "_".join([grid.base.name, *keys])[:64]
+
+
+def run_sweep(
+    sweep: Sweep,
+    root: str | Path,
+    *,
+    engine: str | None = None,
+    workers: int | None = None,
+    skip_invalid: bool = False,
+    progress: bool = False,
+) -> list[Entry]:
+    """Train the runs of a sweep into a folder, list them in its ``sweep.json``, and return them.
+
+    Complete runs are not trained again, whichever sweep they were trained for; interrupted runs are continued. A run
+    that fails or diverges is recorded with the reason, and stops no other. Several processes can work on sweeps in the
+    same folder: each run is trained by one of them, and all wait for it.
+
+    Args:
+        sweep: the sweep.
+        root: the folder, new or with other sweeps.
+        engine: "local" trains every run in a process of its own with one thread, "stack" trains runs that fit together
+            as one program (default: stack on a GPU, else local).
+        workers: number of simultaneous processes (default: one per core).
+        skip_invalid: leave out impossible combinations, which are listed, instead of refusing the sweep.
+        progress: show the progress on standard error.
+
+    Raises:
+        ConfigError: an argument cannot be used, a combination is impossible, or the disk is too small.
+        RunDirectoryError: the folder is a run directory, or its ``sweep.json`` cannot be read.
+        WriteError: the folder cannot be written, or the disk is full; the other runs can be trained later.
+    """
+    entries = plan(sweep, root, engine=engine, workers=workers, skip_invalid=skip_invalid)
+    folder, waiting = path_of("root", root), [entry for entry in entries if lacks_something(entry, ())]
+    if waiting and engine != "stack":
+        processes_of(*PRELOADED)  # it imports while this process does
+    unfit = unfit_of(waiting) if waiting else {}
+    if unfit and not skip_invalid:
+        label, why = next(iter(unfit.items()))
+        raise ConfigError("sweep", sweep.name, f"the run with {label} is impossible: {why}")
+    for entry in waiting:
+        entry.failure = unfit.get(str(entry))
+    waiting = [entry for entry in waiting if entry.failure is None]
+    if waiting:
+        require_disk(waiting, folder)
+    make_directory(folder)
+    list_sweep(folder, sweep.name, listed(sweep, entries))
+    if waiting:
+        train_listed(sweep, folder, waiting, engine=engine, workers=workers, progress=progress)
+    return entries
+
+
+def train_listed(
+    sweep: Sweep, folder: Path, waiting: list[Entry], *, engine: str | None, workers: int | None, progress: bool
+) -> None:
+    """Train runs that are listed in the folder, and record there why some failed."""
+    from grokinterp.sweeps.many import train_entries
+
+    device, stacked = "cpu" if engine == "local" else "auto", None if engine is None else engine == "stack"
+    try:
+        train_entries(waiting, device=device, stacked=stacked, jobs=workers, progress=progress)
+    finally:
+        list_failures(folder, sweep.name, {entry.run_id: entry.failure for entry in waiting})
+
+
+def unfit_of(waiting: list[Entry]) -> dict[str, str]:
+    """Return the reason why each run that cannot be trained on this machine cannot, by its label."""
+    from grokinterp.sweeps.estimate import kind_of
+    from grokinterp.training.environment import choose_device
+    from grokinterp.training.memory import require_memory
+
+    device, reasons, unfit = choose_device("auto"), {}, {}
+    for entry in waiting:
+        kind = kind_of(entry.experiment)
+        if kind not in reasons:
+            reasons[kind] = ""
+            try:
+                require_memory(entry.experiment, device)
+            except ConfigError as error:
+                reasons[kind] = str(error)
+        if reasons[kind]:
+            unfit[str(entry)] = reasons[kind]
+    return unfit
+
+
+def plan(
+    sweep: Sweep, root: str | Path, *, engine: str | None = None, workers: int | None = None, skip_invalid: bool = False
+) -> list[Entry]:
+    """Return the runs of a sweep in a folder, after checking the arguments of ``run_sweep``; nothing is written."""
+    folder = path_of("root", root)
+    if engine is not None:
+        require_choice("engine", engine, ENGINES)
+    require(workers is None or 1 <= workers <= 4096, "workers", workers, "must be an integer from 1 to 4096")
+    if (folder / "experiment.json").exists():
+        raise RunDirectoryError(folder, "is a run: a sweep needs a folder of its own, or of other sweeps")
+    if not skip_invalid:
+        sweep.require_possible()
+    require(bool(sweep.experiments), "sweep", sweep.name, "has no possible run")
+    entries = entries_in(folder, sweep.experiments.values())
+    fixed = common([flat(entry.experiment.to_dict()) for entry in entries])
+    for entry in entries:
+        varying = {key: value for key, value in flat(entry.experiment.to_dict()).items() if key not in fixed}
+        entry.label = " ".join(f"{key.rpartition('.')[2]}={short(value, 20)}" for key, value in varying.items())
+    return entries
+
+
+def require_disk(waiting: list[Entry], folder: Path) -> None:
+    """Raise ConfigError if the files of the runs exceed the free space."""
+    from grokinterp.sweeps.estimate import bytes_of
+
+    needed, free = bytes_of(entry.experiment for entry in waiting), disk_available(folder)
+    rule = f"{len(waiting)} runs need about {size_text(needed)} of disk, but only {size_text(free)} are free"
+    require(needed <= free, "out", folder, f"{rule}; a larger save.every needs less")
+
+
+def listed(sweep: Sweep, entries: list[Entry]) -> Listed:
+    """Return what the document of the folder says of a sweep."""
+    runs = {
+        entry.run_id: Member(entry.directory.name, flat(entry.experiment.to_dict()), entry.failure) for entry in entries
+    }
+    impossible = [{"settings": point.settings, "why": point.why} for point in sweep.impossible]
+    return Listed(sweep.about, runs, impossible)

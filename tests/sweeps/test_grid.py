@@ -1,0 +1,136 @@
+"""Products of experiments, the named sweeps, and sweeps in files."""
+
+import pytest
+
+from grokinterp.errors import ConfigError
+from grokinterp.experiment import Experiment
+from grokinterp.models import MLPSpec, TransformerSpec
+from grokinterp.presets import BOUNDARIES
+from grokinterp.storage import configuration_hash
+from grokinterp.sweeps.grid import Grid, points, product
+from grokinterp.sweeps.grid_file import read_grid
+from grokinterp.sweeps.named import EXTENDED, SWEEPS, named
+from grokinterp.sweeps.sweep import Sweep
+from grokinterp.tasks import ModularAddition
+
+STATED = {
+    "exp1_weight_decay": (5, 50_000, {"optimization.weight_decay": {0.1, 0.5, 1.0, 3.0, 10.0}}),
+    "exp2_hidden_dim": (4, 50_000, {"model.d_model": {32, 64, 128, 256}}),
+    "exp3_prime": (4, 50_000, {"task.p": {23, 47, 59, 97}}),
+    "exp4_matched": (4, 20_000, {}),
+    "exp5_ratio_wd1": (40, 20_000, {"optimization.weight_decay": {1.0}, "seed": set(range(5))}),
+    "exp5_ratio_wd0p1": (40, 100_000, {"optimization.weight_decay": {0.1}, "seed": set(range(5))}),
+    "exp5_ratio_wd0p01": (40, 200_000, {"optimization.weight_decay": {0.01}, "seed": set(range(5))}),
+    "prime53_ratio": (11, 20_000, {"task.p": {53}}),
+}
+"""The stated number of runs, steps, and values of every experiment on the boundaries of grokking."""
+
+
+def made(name: str, scale: str = "full") -> tuple[Experiment, ...]:
+    grid = named(name, scale)
+    return product(grid.base, **grid.axes)
+
+
+@pytest.mark.parametrize("name", STATED)
+def test_the_named_sweeps_have_the_stated_values(name):
+    runs, steps, values = STATED[name]
+    found = made(name)
+    assert (len(found), {one.steps for one in found}) == (runs, {steps})
+    assert {key: {one.flat[key] for one in found} for key in values} == values
+    assert {one.patience for one in found} == {None}
+    assert len(made(name, "small")) == runs
+
+
+def test_widths_are_multiples_of_the_heads_at_every_ratio():
+    found = made("exp5_ratio_wd1_extended")
+    assert {one.flat["model.d_model"] % one.flat["model.n_heads"] for one in found} == {0}
+    assert {one.flat["model.d_mlp"] / one.flat["model.d_model"] for one in found} == {4}
+    widths = {one.flat["model.d_model"] for one in found}
+    assert widths >= {192, 776, 1552}
+    assert len(widths) == len(EXTENDED)
+
+
+def test_an_extended_sweep_repeats_every_run():
+    for scale in SWEEPS:
+        for name in ("exp5_ratio_wd1", "exp5_ratio_wd0p1", "exp5_ratio_wd0p01"):
+            before, after = (
+                {configuration_hash(one.to_dict()) for one in made(n, scale)} for n in (name, f"{name}_extended")
+            )
+            assert before < after
+            assert len(after) == 50
+
+
+def test_experiments_with_the_same_configuration_are_one_run():
+    shared = {name: {configuration_hash(one.to_dict()) for one in made(name)} for name in list(STATED)[:3]}
+    assert len(set.intersection(*shared.values())) == 1
+
+
+def test_a_product_takes_lists_tables_and_joint_axes():
+    betas = [[0.9, 0.98], (0.9, 0.999)]
+    found = product(Experiment(), **{"optimization.betas": betas, "steps": 7})
+    assert [(one.optimization.betas, one.steps) for one in found] == [((0.9, 0.98), 7), ((0.9, 0.999), 7)]
+    found = product(Experiment(), task=[ModularAddition(p=5)], model=[MLPSpec(hidden=(3,)), TransformerSpec(d_mlp=3)])
+    assert [one.model.kind for one in found] == ["mlp", "transformer"]
+    found = product(Experiment(), **{"task.p,seed": [(5, 1), (7, 2)], "task.kind": ["modular_division"]})
+    assert [(one.task.kind, one.task.p, one.seed) for one in found] == [
+        ("modular_division", 5, 1),
+        ("modular_division", 7, 2),
+    ]
+    assert len(product(Experiment(), seed=[3, 3])) == 1
+    assert product(Experiment()) == (Experiment(),)
+
+
+@pytest.mark.parametrize(
+    ("axes", "why"),
+    [
+        ({"task.p": [5, 1]}, r"sweep=task.p=1: is impossible: task.p=1: must be"),
+        ({"task.p": []}, r"task.p=\[\]: an axis needs at least one value"),
+        ({"task.q": [5]}, "task.q=5: unknown key"),
+        ({"task.p,seed": [5]}, "task.p,seed=5: must be a list of 2 values"),
+        ({"ratio": [0.01]}, "ratio=0.01: gives a width below 4"),
+        ({"ratio": ["wide"]}, "ratio=wide: must be a number above 0"),
+        ({"ratio": [1], "model.kind": ["mlp"]}, "ratio=1: needs a task with task.p and a transformer"),
+    ],
+)
+def test_impossible_combinations_are_named(axes, why):
+    with pytest.raises(ConfigError, match=why):
+        product(Experiment(), **axes)
+
+
+def test_the_possible_combinations_remain():
+    found = list(points(Experiment(), {"task.p": [5, 1], "seed": [0, 1]}))
+    assert [point.experiment is not None for point in found] == [True, True, False, False]
+    with pytest.raises(ConfigError, match=r"the run with task.p=1, seed=0 is impossible \(and 1 more\): task.p=1"):
+        Sweep.of("a", Grid(Experiment(), {"task.p": [5, 1]}), seeds=2).require_possible()
+
+
+def test_settings_and_axes_of_a_grid_can_be_replaced():
+    grid = named("exp3_prime").changed({"steps": 50, "task.p": 23}, {"optimization.lr": [1e-3, 1e-2]})
+    found = product(grid.base, **grid.axes)
+    assert [(one.task.p, one.steps, one.optimization.lr) for one in found] == [(23, 50, 1e-3), (23, 50, 1e-2)]
+    for name, key in (("exp2_hidden_dim", "model.d_model"), ("exp5_ratio_wd1", "model.d_mlp")):
+        with pytest.raises(ConfigError, match=f"{key}=...: is set by the axis"):
+            named(name).changed({key: 16}, {})
+
+
+def test_a_file_is_a_sweep(tmp_path):
+    file = tmp_path / "decay.toml"
+    file.write_text(
+        'about = "two primes"\npreset = "boundaries"\n[base]\nsteps = 30\noptimization.lr = 0.01\n'
+        "[axes]\ntask.p = [5, 7]\noptimization.betas = [[0.9, 0.98], [0.9, 0.999]]\n"
+        '"model.d_model,model.d_mlp" = [[8, 32]]\n'
+    )
+    name, grid = read_grid(file)
+    found = product(grid.base, **grid.axes)
+    assert (name, grid.about, len(found)) == ("decay", "two primes", 4)
+    assert {(one.steps, one.model.read_at, one.flat["model.d_mlp"]) for one in found} == {
+        (30, BOUNDARIES.model.read_at, 32)
+    }
+    for text, why in (
+        ("axis.p = 1", "axis=.*unknown key"),
+        ("axes = 3", "axes=3: must be a table"),
+        ("[", "not valid TOML"),
+    ):
+        file.write_text(text)
+        with pytest.raises(ConfigError, match=why):
+            read_grid(file)
