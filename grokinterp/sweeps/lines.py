@@ -58,20 +58,20 @@ class Lines:
             standard_error().write(printable(self.summary) + "\n")
 
     def begin(self, entry: Entry) -> int:
-        """Show a run that begins, and return its number among the processes."""
+        """Draw a run that begins, and return its number among the processes."""
         place = next(number for number in range(len(self.running) + 1) if number not in self.running)
         self.running[place] = entry, None, 0
         self.show()
         return place
 
     def report(self, place: int, report: Report) -> None:
-        """Show an evaluation of the run of a process."""
+        """Draw an evaluation of the run of a process."""
         entry, before, start = self.running[place]
         self.running[place] = entry, report, report.step if before is None else start
         self.show()
 
     def end(self, place: int) -> None:
-        """Show that the run of a process has ended."""
+        """Count a run whose process has ended."""
         entry, _, start = self.running.pop(place)
         failed = ": failed" if entry.failure else ""
         self.worked += entry.work * (1 - start / entry.experiment.budget)
@@ -79,7 +79,7 @@ class Lines:
         self.count(f"{entry}{failed}")
 
     def leave(self, place: int) -> None:
-        """Show that the run of a process is in training elsewhere."""
+        """Remove a run that is in training elsewhere."""
         self.running.pop(place)
         self.show()
 

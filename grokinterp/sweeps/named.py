@@ -33,7 +33,7 @@ def base_of(steps: int, **settings: Any) -> Experiment:
 
 SMALL = replace(
     BOUNDARIES.changed(
-        {"task.p": 23, "model.d_model": 32, "model.d_mlp": 128, "optimization.lr": 0.01, "save.resume_every": 1_000}
+        {"task.p": 23, "model.d_model": 32, "model.d_mlp": 128, "optimization.lr": 0.002, "save.resume_every": 1_000}
     ),
     name="boundaries_small",
     patience=20,
@@ -89,7 +89,7 @@ FULL_SCALE = {
     "exp5_ratio_wd0p01_extended": ratios_at(0.01, base_of, 200_000, EXTENDED),
 }
 
-SMALL_PRIMES = (13, 17, 23, 31)
+SMALL_PRIMES = (19, 23, 29, 31)
 
 SMALL_SCALE = {
     "exp1_weight_decay": Grid(
@@ -98,9 +98,9 @@ SMALL_SCALE = {
     "exp2_hidden_dim": Grid(
         small_of(4_000), {WIDTH: widths(16, 32, 64, 128)}, "width d = 16 to 128, p = 23, weight decay 1"
     ),
-    "exp3_prime": Grid(small_of(4_000), {"task.p": SMALL_PRIMES}, "p = 13 to 31, d = 32, weight decay 1"),
+    "exp3_prime": Grid(small_of(4_000), {"task.p": SMALL_PRIMES}, "p = 19 to 31, d = 32, weight decay 1"),
     "exp4_matched": Grid(
-        small_of(4_000), {MATCHED: matched(*SMALL_PRIMES)}, "p = 13 to 31 with widths d = p, weight decay 1"
+        small_of(4_000), {MATCHED: matched(*SMALL_PRIMES)}, "p = 19 to 31 with widths d = p, weight decay 1"
     ),
     "prime53_ratio": Grid(
         small_of(3_000),

@@ -111,7 +111,7 @@ class Pool:
             raise WriteError(f"the disk is full, so no further runs were started: {entry.failure}")
 
     def look(self) -> None:
-        """Look at the runs that are trained elsewhere: count those that are complete, and take over unfinished ones."""
+        """Check the runs that are trained elsewhere: count those that are complete, and take over unfinished ones."""
         self.looked = time.monotonic()
         left, self.elsewhere = self.elsewhere, []
         for entry in left:

@@ -53,7 +53,7 @@ class Reporter:
     last: float = 0.0
 
     def log(self, values: dict[str, float], *, step: int) -> None:
-        """Report an evaluation, unless the last report was a moment ago."""
+        """Send a report of an evaluation, unless the last report was a moment ago."""
         now = time.monotonic()
         if now - self.last >= BETWEEN_REPORTS:
             self.last = now
@@ -61,7 +61,7 @@ class Reporter:
 
 
 class Order(NamedTuple):
-    """What a process is to do: train or resume a run, and analyze it.
+    """The work of a process: train or resume a run, and analyze it.
 
     ``counted`` is the memory of a step as counted by the parent (``training.memory.Traced``), because counting takes
     longer than the start of a process.
@@ -75,7 +75,7 @@ class Order(NamedTuple):
 
 
 def work(order: Order, answer: Connection) -> None:
-    """Carry out an order in this process; send reports, and at the end whether it failed."""
+    """Process an order; send reports, and at the end whether it failed."""
     os.setpgrp()  # terminal signals reach only the parent, which forwards them once
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     exit_on_signals()
@@ -88,7 +88,7 @@ def work(order: Order, answer: Connection) -> None:
 
 
 def outcome_of(order: Order, answer: Connection) -> Ended:
-    """Carry out an order and return the reason for a failure, if any."""
+    """Process an order and return the reason for a failure, if any."""
     try:
         run(order, answer)
     except RunInUse:

@@ -142,7 +142,7 @@ class Sizes(NamedTuple):
 
 
 TRACED: dict[Hashable, Traced] = {}
-"""What was counted so far, in this process or in the one that started it, by the arguments of ``traced``."""
+"""The results of ``traced`` so far, from this process or the one that started it, by its arguments."""
 
 
 def traced_for(experiment: Experiment) -> Traced:
