@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from grokinterp.front_door import front_door
 
 __all__ = [
-    "SWEEPS", "Entry", "Sweep", "cores", "held", "measured", "outcomes", "product", "run_sweep", "sweeps_in",
+    "SWEEPS", "Entry", "Grid", "Sweep", "cores", "held", "measured", "outcomes", "product", "run_sweep", "sweeps_in",
     "train_all", "train_many",
 ]  # fmt: skip
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from grokinterp.sweeps.contents import sweeps_in
     from grokinterp.sweeps.entry import Entry
     from grokinterp.sweeps.folder import held, outcomes
-    from grokinterp.sweeps.grid import product
+    from grokinterp.sweeps.grid import Grid, product
     from grokinterp.sweeps.many import train_many
     from grokinterp.sweeps.named import SWEEPS
     from grokinterp.sweeps.outcome import measured
@@ -27,7 +27,7 @@ else:
             ".contents": ("sweeps_in",),
             ".entry": ("Entry",),
             ".folder": ("held", "outcomes"),
-            ".grid": ("product",),
+            ".grid": ("Grid", "product"),
             ".many": ("train_many",),
             ".named": ("SWEEPS",),
             ".outcome": ("measured",),
