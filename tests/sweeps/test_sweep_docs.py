@@ -13,6 +13,9 @@ from grokinterp.sweeps.named import SWEEPS
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "sweeps.md").read_text(encoding="utf-8")
 
+OPTIONS = ("--preset", "--scale", "--seeds", "--out", "--workers")
+"""Options of the commands that have a value."""
+
 
 def block(language: str) -> str:
     """The first code block of a language."""
@@ -27,13 +30,8 @@ def test_the_commands_name_sweeps_and_axes_that_exist(tmp_path, monkeypatch):
     for command in commands:
         words = shlex.split(command)
         preset = words[words.index("--preset") + 1] if "--preset" in words else None
-        options = {
-            i
-            for i, word in enumerate(words)
-            for i in (i, i + 1)
-            if word in ("--preset", "--scale", "--seeds", "--out", "--workers")
-        }
-        arguments = [word for i, word in enumerate(words) if i not in options and not word.startswith("--")]
+        values = {i + 1 for i, word in enumerate(words) if word in OPTIONS}
+        arguments = [word for i, word in enumerate(words) if i not in values and not word.startswith("--")]
         _, grid = chosen_grid(arguments, preset, None, "small" if "small" in words else "full")
         assert product(grid.base, **grid.axes)
     for assignment in re.findall(r"`([a-z_.,]+=[^` ]+)`", TEXT):
