@@ -1,7 +1,7 @@
 """Measure the time that saving adds to training: ``python -m benchmarks.saving [--rounds 5] [--every 10]``.
 
 Each preset is trained without checkpoints, with every n-th step written at once, and with every n-th step written while
-training continues, in turns, into a folder of the present file system. Times are medians over the turns.
+training continues, in turns, into folders under build/benchmarks. Times are medians over the turns.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from unittest.mock import patch
 import torch
 
 from benchmarks.machine import describe, milliseconds
+from benchmarks.points import FOLDER
 from benchmarks.report import table
 from grokinterp.experiment import Experiment
 from grokinterp.presets import preset
@@ -44,7 +45,8 @@ def written_at_once() -> Generator[None]:
 
 def time_of(experiment: Experiment, *, at_once: bool) -> float:
     """Return the milliseconds of training into a new folder."""
-    with tempfile.TemporaryDirectory(dir=".") as folder, written_at_once() if at_once else nullcontext():
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=FOLDER) as folder, written_at_once() if at_once else nullcontext():
         return milliseconds(lambda: train(experiment, Path(folder) / "run", device="cpu"))
 
 

@@ -49,7 +49,8 @@ class SaveAt(Specification):
         """
         if self.per_decade is None or step == 0:
             return False
-        return step == round(10 ** (round(self.per_decade * math.log10(step)) / self.per_decade))
+        nearest = round(self.per_decade * math.log10(step))  # of powers a half step away, another may be rounded to it
+        return any(round(10 ** (k / self.per_decade)) == step for k in (nearest - 1, nearest, nearest + 1))
 
     def log_spaced(self, last: int) -> list[int]:
         """Return the log-spaced steps up to ``last``, ascending."""

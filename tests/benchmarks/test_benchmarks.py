@@ -89,7 +89,7 @@ def test_saving_is_timed(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(saving, "STEPS", {"demo": 2})
     saving.main(["--rounds", "1", "--every", "1", "task.p=7", "model.d_model=8", "model.d_mlp=8"])
     assert "\n| demo | " in capsys.readouterr().out
-    assert not list(tmp_path.iterdir())
+    assert not list(saving.FOLDER.iterdir())
 
 
 def test_commands_are_timed(capsys, monkeypatch):

@@ -351,12 +351,14 @@ def test_toml_of_the_tests_is_toml():
     assert tomllib.loads(toml({"a": 1, "b": {"c": [0.5], "d": None}})) == {"a": 1, "b": {"c": [0.5]}}
 
 
-@pytest.mark.parametrize("per_decade", [1, 3, 10, 1000])
+@pytest.mark.parametrize("per_decade", [*range(1, 13), 1000])
 def test_log_spaced_steps_are_the_rounded_powers(per_decade):
     save = SaveAt(per_decade=per_decade)
-    expected = sorted({round(10 ** (k / per_decade)) for k in range(4 * per_decade + 1)})
-    assert [step for step in range(10_001) if save.is_log_spaced(step)] == expected == save.log_spaced(10_000)
+    expected = sorted({round(10 ** (k / per_decade)) for k in range(3 * per_decade + 1)})
+    assert [step for step in range(1001) if save.is_log_spaced(step)] == expected == save.log_spaced(1000)
     assert save.log_spaced(0) == []
     assert save.log_spaced(expected[-1] - 1) == expected[:-1]
-    assert {1, 10, 100, 1000, 10**9} <= set(save.log_spaced(10**9))
-    assert save.is_log_spaced(10**9)
+    far = save.log_spaced(10**9)
+    assert far[0] == 1
+    assert far[-1] == 10**9
+    assert all(map(save.is_log_spaced, far))
