@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from grokinterp._version import __version__
-from grokinterp.cli import foreign, league, listings, measuring, sweeping, training
+from grokinterp.cli import database, foreign, league, listings, measuring, sweeping, training
 from grokinterp.cli.printing import note, say
 from grokinterp.cli.processors import wait_passively_on_a_busy_machine
 from grokinterp.errors import ConfigError, GrokinterpError
@@ -39,6 +39,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "demo": training.demo,
     "sweep": sweeping.sweep,
     "league": league.league,
+    "runs": database.runs,
     "methods": listings.methods,
     "presets": listings.presets,
     "sweeps": sweeping.sweeps,
@@ -52,6 +53,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
 for name, command in COMMANDS.items():
     summary = listings.summary(command.__doc__)
     app.command(name, short_help=summary, epilog=foreign.LOG_FORMATS if name == "phases" else None)(command)
+
+app.add_typer(database.db, name="db", short_help="Build and query the database of many runs.")
 
 USAGE_ERROR: Any = next(kind for kind in typer.BadParameter.mro() if kind.__name__ == "ClickException")
 """The exception of typer for an invalid command line, from its bundled or the installed click."""

@@ -4,12 +4,14 @@ Values may come from any file, so each line is made printable as a whole: a line
 line of its own. After the work, ``entry`` checks whether a stream has failed.
 """
 
+import csv
+import io
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from grokinterp.errors import one_line, printable
+from grokinterp.errors import one_line, printable, short
 from grokinterp.streams import standard_error, standard_output
 
 
@@ -43,3 +45,36 @@ def finite(value: Any) -> Any:
 def note(message: object) -> None:
     """Print a message as one line on standard error."""
     standard_error().write(f"{one_line(message)}\n")
+
+
+def aligned(names: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """Yield the lines of a table for people: long texts are truncated, and missing values are empty.
+
+    >>> list(aligned(["run", "loss"], [["a", 0.25], ["bcde", None]]))
+    ['run   loss', 'a     0.25', 'bcde']
+    """
+    cells = [list(names), *([cell(value) for value in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        yield "  ".join(f"{text:{width}}" for text, width in zip(row, widths, strict=True)).rstrip()
+
+
+def cell(value: object) -> str:
+    """Return a value in a table.
+
+    >>> cell(None), cell(1 / 3), cell(2000), cell("a")
+    ('', '0.333333', '2000', 'a')
+    """
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else short(value)
+
+
+def csv_lines(names: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """Yield the lines of a CSV file, in which every text is printable and missing values are empty.
+
+    >>> list(csv_lines(["run", "loss"], [["a, b", 0.5], ["c", None]]))
+    ['run,loss', '"a, b",0.5', 'c,']
+    """
+    for row in (names, *rows):
+        line = io.StringIO()
+        csv.writer(line, lineterminator="").writerow(one_line(v) if isinstance(v, str | bytes) else v for v in row)
+        yield line.getvalue()

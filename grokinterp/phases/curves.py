@@ -1,6 +1,6 @@
 """Inputs of phase dating: training curves at evaluations, and progress measures at the sparser checkpoints."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -132,11 +132,21 @@ class Curves(_Table):
         With label noise, the training accuracy is the accuracy on the correctly labeled examples: a network that
         generalizes need not have memorized the wrong labels.
         """
-        found = _found(metrics, cls.columns)
-        if "clean_accuracy" in metrics:
-            found["train_accuracy"] = metrics["clean_accuracy"].values
+        found = _found(metrics, (*cls.columns, "clean_accuracy"))
         n_test, chance = metrics.attrs.get("n_test"), metrics.attrs.get("chance")
-        return cls(steps=metrics["step"].values, n_test=None if n_test is None else int(n_test), chance=chance, **found)
+        return cls.from_columns(
+            metrics["step"].values, found, n_test=None if n_test is None else int(n_test), chance=chance
+        )
+
+    @classmethod
+    def from_columns(
+        cls, steps: Series, columns: Mapping[str, Series], *, n_test: int | None = None, chance: float | None = None
+    ) -> "Curves":
+        """Return the curves among named columns, as ``from_dataset`` does; other columns are ignored."""
+        found = {name: columns[name] for name in cls.columns if name in columns}
+        if "clean_accuracy" in columns:
+            found["train_accuracy"] = columns["clean_accuracy"]
+        return cls(steps=steps, n_test=n_test, chance=chance, **found)
 
 
 class Measures(_Table):

@@ -31,11 +31,13 @@ class MetricsTable:
         lines: the number of each row's line in the file.
         steps: the step of each row.
         columns: numbers by name; a nested object has a column (name, key) for each of its keys.
+        undefined: the lines whose value is null, which stands for a number that is not finite, by name.
     """
 
     def __init__(self) -> None:
         self.lines, self.steps = array("q"), array("q")
         self.columns: dict[Name, array[float]] = {}
+        self.undefined: dict[Name, set[int]] = {}
         self._filled = 0
 
     def take(self, line: int, row: Mapping[str, Any]) -> Collection[Name]:
@@ -54,6 +56,8 @@ class MetricsTable:
             if len(column) < place:
                 column.extend(repeat(math.nan, place - len(column)))
             column.append(number)
+            if number != number:
+                self.undefined.setdefault(name, set()).add(line)
         self.lines.append(line)
         self.steps.append(step)
         return numbers.keys()
@@ -85,6 +89,7 @@ class MetricsTable:
         part.lines, part.steps = (array("q", compress(values, keep)) for values in (self.lines, self.steps))
         kept = {name: column for name, column in self.columns.items() if name not in without}
         part.columns = {name: array("d", compress(column, keep)) for name, column in kept.items()}
+        part.undefined = {name: self.undefined[name] for name in kept.keys() & self.undefined.keys()}
         part._filled = self._filled
         return part
 

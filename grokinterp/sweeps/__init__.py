@@ -1,19 +1,21 @@
-"""Train many runs: products of experiments, in a pool of processes or as one program; and their outcomes."""
+"""Train many runs: products of experiments, in a pool of processes or as one program; their outcomes and database."""
 
 from typing import TYPE_CHECKING
 
 from grokinterp.front_door import front_door
 
 __all__ = [
-    "SWEEPS", "Entry", "Grid", "Sweep", "cores", "held", "measured", "outcomes", "product", "run_sweep", "sweeps_in",
-    "train_all", "train_many",
+    "SWEEPS", "Database", "Entry", "Grid", "Sweep", "build_db", "cores", "held", "measured", "open_db", "outcomes",
+    "product", "run_sweep", "sweeps_in", "train_all", "train_many", "update_db",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
     from grokinterp.sweeps.contents import sweeps_in
+    from grokinterp.sweeps.database import Database, open_db
     from grokinterp.sweeps.entry import Entry
     from grokinterp.sweeps.folder import held, outcomes
     from grokinterp.sweeps.grid import Grid, product
+    from grokinterp.sweeps.ingest import build_db, update_db
     from grokinterp.sweeps.many import train_many
     from grokinterp.sweeps.named import SWEEPS
     from grokinterp.sweeps.outcome import measured
@@ -25,9 +27,11 @@ else:
         __name__,
         {
             ".contents": ("sweeps_in",),
+            ".database": ("Database", "open_db"),
             ".entry": ("Entry",),
             ".folder": ("held", "outcomes"),
             ".grid": ("Grid", "product"),
+            ".ingest": ("build_db", "update_db"),
             ".many": ("train_many",),
             ".named": ("SWEEPS",),
             ".outcome": ("measured",),
