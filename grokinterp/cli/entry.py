@@ -54,7 +54,11 @@ for name, command in COMMANDS.items():
     summary = listings.summary(command.__doc__)
     app.command(name, short_help=summary, epilog=foreign.LOG_FORMATS if name == "phases" else None)(command)
 
-app.add_typer(database.db, name="db", short_help="Build and query the database of many runs.")
+GROUPS = {"db": database.db}
+"""Every group of commands by its name."""
+
+for name, group in GROUPS.items():
+    app.add_typer(group, name=name)
 
 USAGE_ERROR: Any = next(kind for kind in typer.BadParameter.mro() if kind.__name__ == "ClickException")
 """The exception of typer for an invalid command line, from its bundled or the installed click."""

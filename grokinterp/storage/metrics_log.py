@@ -5,9 +5,11 @@ versions wrote have neither; their form, their types and the order of their step
 """
 
 import json
+import re
 from array import array
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import compress, count, islice
 from operator import lt
@@ -33,6 +35,9 @@ PROTECTION = ("previous_step", "check")
 
 MOST_NAMED = 1000
 """Largest number of damaged rows that are named; all are counted."""
+
+NESTED = re.compile(rb', "[^"\\]*": \{[^{}]*\}')
+"""An object inside a row: numbers of single parameters, which are most of its length."""
 
 FIRST, UNKNOWN = -1, -2
 """Placeholders for the step before the first row, and for a previous step that a row does not state."""
@@ -91,18 +96,19 @@ class MetricsLog:
     path: Path
     run_id: str
 
-    def read(self, *, ends_at: int | None = None) -> tuple[MetricsTable, LogCheck]:
+    def read(self, *, ends_at: int | None = None, nested: bool = True) -> tuple[MetricsTable, LogCheck]:
         """Return the undamaged rows, and the result of the checks.
 
         An incomplete last line is still being written and is omitted.
 
         Args:
             ends_at: the last step of a finished run, which the last row must have.
+            nested: whether to read the numbers of single parameters; without them, reading takes half the time.
 
         Raises:
             RunDirectoryError: if the file cannot be read.
         """
-        reading = Reading(self.run_id)
+        reading = Reading(self.run_id, nested)
         for number, line in self._lines():
             reading.take(number, line)
         return reading.done(ends_at)
@@ -149,6 +155,7 @@ class Reading:
     """The state of reading a log: the rows so far, the steps that they follow, and the reasons for skipped lines."""
 
     run_id: str
+    nested: bool = True
     table: MetricsTable = field(default_factory=MetricsTable)
     previous: "array[int]" = field(default_factory=lambda: array("q"))
     keys: "dict[frozenset[Name], array[int]]" = field(default_factory=dict)
@@ -167,6 +174,13 @@ class Reading:
             self.keys.setdefault(frozenset(names), array("q")).append(len(self.previous))
         self.previous.append(previous)
 
+    def _parsed(self, line: bytes) -> dict[str, Any]:
+        """Return the JSON object in an intact line, without its objects unless they are to be read."""
+        if not self.nested:
+            with suppress(ValueError):  # a name inside an object contains a brace
+                return parsed(NESTED.sub(b"", line), json.loads)
+        return parsed(line, json.loads)
+
     def _skip(self, number: int, why: str) -> None:
         self.n_skipped += 1
         if len(self.skipped) < MOST_NAMED:
@@ -175,7 +189,7 @@ class Reading:
     def _checked(self, line: bytes) -> tuple[dict[str, Any], int]:
         """Return a row without its check, and the step that it follows. Raises ValueError."""
         intact = is_intact(line, self.run_id)
-        row = parsed(line, json.loads if intact else parse_json)
+        row = self._parsed(line) if intact else parsed(line, parse_json)
         if intact:
             self.protected = True
             before, _ = (row.pop(key, None) for key in PROTECTION)

@@ -208,17 +208,18 @@ class RunDirectory:
         """The training metrics, one row per evaluation."""
         return MetricsLog(self.path / METRICS, self.run_id)
 
-    def read_metrics(self) -> tuple[MetricsTable, LogCheck]:
+    def read_metrics(self, *, nested: bool = True) -> tuple[MetricsTable, LogCheck]:
         """Return the undamaged rows of metrics, and the result of their checks.
 
-        The last row of a finished run must have the step of its status.
+        The last row of a finished run must have the step of its status. Unless ``nested``, the numbers of single
+        parameters may be omitted.
 
         Raises:
             RunDirectoryError: if the file cannot be read.
         """
         status = self.document(STATUS)  # read first: a run that has finished appends no more rows
         known = status.get("status") == "finished" and type(status.get("step")) is int
-        return self.metrics.read(ends_at=status["step"] if known else None)
+        return self.metrics.read(ends_at=status["step"] if known else None, nested=nested)
 
     @property
     def continuations(self) -> Continuations:

@@ -34,7 +34,7 @@ READING = {
     sqlite3.SQLITE_FUNCTION,
     sqlite3.SQLITE_RECURSIVE,
 }
-"""What a query may do: nothing that writes this or another file, or opens one."""
+"""The actions that a query may take: none that writes this or another file, or opens one."""
 
 DESCRIBING = {"table_info", "table_xinfo", "table_list"}
 """Pragmas that a query may use."""
@@ -152,7 +152,7 @@ def version_of(path: Path) -> int:
 
 
 def undo_killed(path: Path) -> None:
-    """Undo the transaction of a writer that was killed, which a read-only connection cannot do."""
+    """Remove the unfinished changes of a killed writer, which a read-only connection cannot do."""
     if os.path.exists(f"{path}-journal") and path.is_file():
         with suppress(sqlite3.Error), closing(connected(path, "rw")) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

@@ -60,7 +60,7 @@ def build_db(root: str | Path, path: str | Path, *, progress: bool = False) -> C
 
 
 def update_db(root: str | Path, path: str | Path, *, progress: bool = False) -> Changes:
-    """Bring a database up to date with the runs below a folder, so that it equals one that is built from scratch.
+    """Update a database to the runs below a folder, so that it equals one that is built from scratch.
 
     Only runs whose files have changed are read. Runs that no longer exist are removed.
 

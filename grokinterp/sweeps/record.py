@@ -60,7 +60,7 @@ def read_record(found: Found) -> Record:
         return Record(found.directory, str(found.run_id), nested(found.settings), status, MetricsTable())
     run = RunDirectory.open(found.path)
     configuration, status = run.experiment, dict(run.status)
-    table, check = run.read_metrics()
+    table, check = run.read_metrics(nested=False)
     sizes = {name: run.environment.get(name) for name in ("n_test", "n_classes")}
     columns, steps = judged(table), np.frombuffer(table.steps, dtype=np.int64) if table.steps else np.zeros(0, np.int64)
     accuracy = columns.get("test_accuracy")

@@ -59,6 +59,9 @@ READ = {
     "diagnose": "diagnose {path}",
     "llc": "llc {path}",
     "verify": "verify {path}",
+    "runs": "runs {path}",
+    "db build": "db build {path}",
+    "db query": "db query select --db {path}",
     "nanda": "import nanda {path}.pth",
     "nanda, safetensors": "import nanda {path}.safetensors",
     "pizza": "import pizza {path}.pt",
@@ -72,6 +75,7 @@ WRITTEN = {
     "report": "report run --out {path}",
     "map": "llc run --calibrate --out {path}.png",
     "phases": "phases log.csv --csv {path}",
+    "db build": "db build run --db {path}",
 }
 """Commands that write a file."""
 
@@ -160,7 +164,7 @@ def test_every_file_of_a_run_may_be_anything(name, folder, grokinterp):
     for kind, make in KINDS.items():
         make(place)
         analyzed = ["analyze run --only weight_norms"] if "/" in name and kind in ("a pipe", "a directory") else []
-        for command in ("diagnose run", "phases run", *analyzed):
+        for command in ("diagnose run", "phases run", "runs run", *analyzed):
             done = grokinterp(command)
             assert done.code in (0, 1, 2), (kind, done)
             assert "Traceback" not in done.err, (kind, command, done.err)

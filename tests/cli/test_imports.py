@@ -105,6 +105,11 @@ MISTAKES = {
     "diagnose nowhere": "error: run directory nowhere: does not exist",
     "verify nowhere": "error: run directory nowhere: is not a directory",
     "verify full": "error: run directory full: contains no release",
+    "runs nowhere": "config error: root=nowhere: does not exist",
+    "runs full": "config error: root=full: contains no run",
+    "db build nowhere": "config error: root=nowhere: does not exist",
+    "db update run": "config error: db=experiments.db: does not exist",
+    "db query select": "config error: db=experiments.db: does not exist",
 }
 """Command lines with one mistake each, and the beginning of the line that they print."""
 
@@ -142,11 +147,16 @@ def analyzed(tmp_path) -> Path:
 def test_what_reads_results_and_logs_needs_no_torch(analyzed, tmp_path):
     (tmp_path / "log.csv").write_text("step,train_loss,test_loss\n0,1.0,1.0\n10,0.1,2.0\n20,0.01,0.02\n")
     commands = [["diagnose", str(analyzed)], ["phases", "log.csv", str(analyzed)], ["report", str(analyzed)]]
+    commands += [["db", "build", str(analyzed)], ["db", "query", "SELECT * FROM runs"]]
     assert modules_after(*commands, folder=tmp_path) & TORCH == set()
     assert (tmp_path / "reports" / "run.html").is_file()
+
+
+def test_runs_are_listed_without_tables(analyzed, tmp_path):
+    assert modules_after(["runs", str(analyzed)], folder=tmp_path) & (TORCH | TABLES) == set()
 
 
 def test_the_package_itself_is_light(tmp_path):
     script = "import sys, grokinterp; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True)
-    assert set(done.stdout.split()) & (TORCH | TABLES | {"numpy", "pydantic", "typer"}) == set()
+    assert set(done.stdout.split()) & (TORCH | TABLES | {"numpy", "pydantic", "typer", "sqlite3"}) == set()

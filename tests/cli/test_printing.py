@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from grokinterp.cli.entry import COMMANDS, run
+from grokinterp.cli.entry import COMMANDS, GROUPS, run
 from grokinterp.presets import PRESETS, Preset
 from grokinterp.runs.completeness import mark_complete
 from grokinterp.storage import RunDirectory
@@ -36,6 +36,10 @@ LINES = {
     "verify": ["NASTY", "."],
     "demo": ["NASTY"],
     "league": ["--methods NASTY", "--task NASTY", "steps=NASTY"],
+    "runs": [".", ". --csv", ". --json", "NASTY"],
+    "db": ["build .", "update .", "build . --db NASTY", "query NASTY", "query NASTY --db NASTY",
+           "query SELECT'NASTY',why,x'00'FROM[runs]", "query SELECT'NASTY',why,x'00'FROM[runs] --json",
+           "query SELECT'NASTY',why,x'00'FROM[runs] --csv"],
     "methods": ["", "NASTY"],
     "presets": [""],
     "tasks": [""],
@@ -82,7 +86,7 @@ def run_here(line: str, folder: Path, patch: pytest.MonkeyPatch) -> int:
 
 
 def test_every_command_has_its_lines():
-    assert LINES.keys() == COMMANDS.keys()
+    assert LINES.keys() == COMMANDS.keys() | GROUPS.keys()
 
 
 @pytest.mark.parametrize("line", [f"{verb} {rest}".rstrip() for verb, lines in LINES.items() for rest in lines])

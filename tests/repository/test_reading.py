@@ -21,13 +21,14 @@ LOADERS = {
     "safetensors.torch.load": "interop/weights.py",
     "xr.load_dataset": "runs/netcdf.py",
     "zipfile.ZipFile": "interop/archives.py interop/logs/arrays.py",
+    "sqlite3.connect": "sweeps/database.py",
 }
-"""Functions that read an open file or bytes, and the modules that pass them what the seam opened."""
+"""Functions that read an open file, bytes, or a database, and the modules that pass them what the seam opened."""
 
 REFUSED = {
     "np.load", "numpy.load", "np.loadtxt", "np.genfromtxt", "np.fromfile", "np.memmap", "torch.from_file",
     "xr.open_dataset", "xr.open_dataarray", "xr.load_dataarray", "safetensors.torch.load_file", "safe_open",
-    "netcdf_file", "sqlite3.connect", "pd.read_csv", "tarfile.open", "h5py.File",
+    "netcdf_file", "pd.read_csv", "tarfile.open", "h5py.File",
 }  # fmt: skip
 READERS = {"RunDirectory", "Trajectory", "Results", "archive"}
 """Names whose method ``open`` opens a run, or a member of an archive that is open already."""

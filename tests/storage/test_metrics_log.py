@@ -329,3 +329,17 @@ def test_a_log_that_is_no_regular_file_is_refused(run):
         run.read_metrics()
     with run.lock() as held, pytest.raises(RunDirectoryError, match=r"metrics\.jsonl is not a regular file"):
         held.metrics.append(row(40))
+
+
+def test_rows_without_the_numbers_of_parameters_are_otherwise_the_same(tmp_path):
+    run = RunDirectory.create(tmp_path / "run", EXPERIMENT, {})
+    inside = [{"W_E": 1.0, "W_U": None}, {'a}, "train_loss": 9, "b{': 2.0}, {"W": 3}]
+    with run.lock() as held:
+        for step, norms in enumerate(inside):
+            held.metrics.append({"step": step, "train_loss": [0.5, math.nan, 1.5][step], "of": norms, "gap": step})
+    whole, check = run.read_metrics()
+    part, same = run.read_metrics(nested=False)
+    assert same == check
+    flat = [{key: value for key, value in row.items() if key != "of"} for row in whole.rows()]
+    assert [{key: value for key, value in row.items() if key != "of"} for row in part.rows()] == flat
+    assert (whole.undefined, part.undefined) == ({"train_loss": {2}, ("of", "W_U"): {1}}, {"train_loss": {2}})
