@@ -147,7 +147,7 @@ def described(record: "Record", keys: list[str]) -> dict[str, object]:
 def listed(record: "Record", keys: list[str]) -> list[object]:
     """Return a run as a line of the table."""
     from grokinterp.display import setting
-    from grokinterp.storage.run_directory import planned_steps
+    from grokinterp.storage.configuration import planned_steps
 
     history, settings, steps = record.history, record.settings, record.table.steps
     planned, last = planned_steps(record.configuration), steps[-1] if steps else None

@@ -14,7 +14,7 @@ from grokinterp.sweeps.rows import metric_rows, run_values
 
 
 class Changes(NamedTuple):
-    """What a build or an update did.
+    """The result of a build or an update.
 
     Attributes:
         written: number of runs that were read and written.
