@@ -7,8 +7,11 @@ from itertools import repeat
 from math import isnan
 from typing import Any
 
+import numpy as np
+
 from grokinterp.storage import MetricsTable, configuration_hash
 from grokinterp.storage.files import canonical_json
+from grokinterp.sweeps.clock import Clock
 from grokinterp.sweeps.found import Found
 from grokinterp.sweeps.record import AVERAGE, Record
 
@@ -70,12 +73,10 @@ def run_values(record: Record, found: Found) -> dict[str, Any]:
 
 def observed(record: Record, found: Found) -> tuple[int | None, float | None]:
     """Return the last epoch at which grokking could have been observed, and the seconds of training, where known."""
-    from grokinterp.sweeps.outcome import Clock, horizon_of
+    from grokinterp.sweeps.outcome import horizon_of  # it imports xarray, for which other updates need not wait
 
     if found.path is None or not record.table.steps:
         return None, None
-    import numpy as np
-
     steps = np.frombuffer(record.table.steps, dtype=np.int64)
     try:
         horizon = horizon_of(record.configuration, record.status, steps)
