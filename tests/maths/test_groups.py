@@ -164,10 +164,10 @@ def test_a_group_is_made_of_what_its_name_says(name):
     ],
 )
 def test_any_other_name_is_refused_before_anything_is_built(name, rule):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ValueError, match=rule) as error:
         group(name)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert "\n" not in str(error.value)
 
 

@@ -91,10 +91,10 @@ def test_a_table_that_is_not_square_can_be_either_step():
     ],
 )
 def test_what_does_not_fit_is_refused_at_once(outer, inner, message):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ConfigError, match=f"^inner={inner.kind}: {message}[^\n]*$"):
         Composition(outer=outer, inner=inner)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 @given(st.sampled_from(P5), st.integers(3, 8))
@@ -114,10 +114,10 @@ def test_steps_are_distinguished_by_their_kind():
 
 
 def test_the_largest_composition():
-    start = time.perf_counter()
+    start = time.process_time()
     task = Composition(outer=ModularAddition(p=97), inner=ModularMultiplication(p=97))
     assert len(task.mirror()) == task.n_examples == 97**3
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_every_binary_operation_can_be_a_step():

@@ -124,19 +124,19 @@ def test_what_is_shown_must_tell_the_periods_apart():
     ],
 )
 def test_refusals_are_quick_and_name_the_key(build, message):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ConfigError, match=f"^{message}"):
         build()
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_the_largest_tasks_can_be_listed():
-    start = time.perf_counter()
+    start = time.process_time()
     task = PeriodicSequence(p=2, periods=(19, 1), length=20)
     assert len(task.tokens()) == task.n_examples == 2**19
     task = LinearRecurrence(p=100, coefficients=(1, 2, 3), length=4)
     assert len(task.labels()) == task.n_examples == 10**6
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
 
 
 def test_tokens_are_a_fresh_tensor_each_time():

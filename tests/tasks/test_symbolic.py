@@ -84,9 +84,9 @@ def test_both_values_are_common():
 
 @given(st.integers(-1, 30), st.lists(st.sampled_from([*MEANING, "not", "AND"]), max_size=8).map(tuple))
 def test_a_formula_task_or_one_line(n_variables, operators):
-    start = time.perf_counter()
+    start = time.process_time()
     task = built(lambda: BooleanFormula(n_variables=n_variables, operators=operators))
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     if task is not None and task.n_examples <= 5000:
         check(task)
 
@@ -152,7 +152,7 @@ def test_a_relation_task_or_one_line(n_entities, n_relations, seed):
     ],
 )
 def test_refusals_are_quick_and_name_the_key(build, message):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ConfigError, match=f"^{message}"):
         build()
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
