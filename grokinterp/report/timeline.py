@@ -7,6 +7,7 @@ from grokinterp import figures
 from grokinterp.figures.settings import unchanged
 from grokinterp.numbers import listed, number
 from grokinterp.report.plate import Plate, View
+from grokinterp.runs.parent import joined
 
 ANALYSES = (
     "performance", "label_noise", "logit_spectrum", "progress_measures", "embedding_circles", "embedding_spectrum",
@@ -18,7 +19,10 @@ ANALYSES = (
 def draw_timeline(_data: xr.Dataset, view: View) -> Figure | None:
     """Draw the training metrics together with the analyses of the timeline."""
     loss = f"{view.vocabulary.loss} [{view.vocabulary.unit}]"
-    return figures.timeline(view.results.metrics, view.results.joined(*ANALYSES), view.history, loss=loss)
+    metrics, (parent, _) = view.results.metrics, view.results.parent
+    if parent is not None:
+        metrics = joined(parent.metrics, metrics)
+    return figures.timeline(metrics, view.results.joined(*ANALYSES), view.history, loss=loss)
 
 
 def timeline_caption(_data: xr.Dataset, view: View) -> str:
@@ -39,6 +43,11 @@ def timeline_caption(_data: xr.Dataset, view: View) -> str:
         )
     if any(str(name).startswith("average_") for name in metrics):
         text += " Dashed curves of the same color show the averaged weights."
+    parent, why = view.results.parent
+    if parent is not None:
+        text += f" The run is a branch: steps below 0 are those of its parent {parent.name}, up to step {parent.step}."
+    elif why:
+        text += f" The run is a branch; the curves of its parent are not shown, since {why}."
     return text
 
 

@@ -32,6 +32,7 @@ from grokinterp.runs.datasets import (
     read_metrics,
     read_not_defined,
 )
+from grokinterp.runs.parent import ParentCurves, parent_curves
 from grokinterp.storage import LogCheck, RunDirectory
 from grokinterp.storage.configuration import planned_steps
 
@@ -120,6 +121,11 @@ class Results:
     def continuations(self) -> list[Continuation | None]:
         """The processes that continued the run, in order; None for a damaged record."""
         return continuations_of(self.directory)
+
+    @cached_property
+    def parent(self) -> tuple[ParentCurves | None, str]:
+        """The curves of a branch's parent and "", or None and the reason why they are missing, "" without a parent."""
+        return parent_curves(self.directory)
 
     @property
     def n_test(self) -> int | None:
@@ -311,6 +317,7 @@ class Results:
         return {
             "run": str(self.directory.path),
             "status": self.directory.status,
+            "origin": self.directory.experiment.get("origin"),
             "steps": self.dataset["step"].values.tolist(),
             "verdict": self.verdict,
             "sentence": self.sentence,

@@ -12,6 +12,7 @@ from benchmarks import (
     demo_analyses,
     demo_seeds,
     gpu,
+    interventions,
     memory,
     presets,
     saving,
@@ -41,6 +42,18 @@ def test_the_step_and_the_analyses_are_timed(tmp_path, monkeypatch, capsys):
     text = results([found["step"]], found["analyses"])
     assert f"end (step {SMALL.steps})" in text
     assert "that run on every checkpoint" in text
+
+
+def test_the_branches_of_a_run_are_measured(tmp_path, capsys):
+    out = tmp_path / "interventions.md"
+    out.write_text("# Guide\n\nText.\n\n## Measured\n\nOld.\n")
+    interventions.main(["--seeds", "0", "--out", str(out), *TOY])
+    text = out.read_text()
+    assert text.startswith("# Guide\n\nText.\n\n## Measured\n\nWritten by")
+    for name in ("continued on 0.3", "from the start on 0.5", "weight decay 0", "grafted embedding, frozen"):
+        assert f"| {name} | " in text
+    assert "| key frequency removed | 0 | " in text
+    assert "Old" not in text
 
 
 def test_a_side_that_dies_ends_the_comparison():

@@ -120,8 +120,17 @@ TEXTS: dict[str, tuple[str, Any, Callable[[Any], str], Reader]] = {
 }
 """By kind of file: its name, a content, how it is written, and how it is read."""
 
+ORIGIN = {
+    "run": "parent",
+    "step": 20,
+    "optimizer_state": False,
+    "edits": [{"kind": "graft", "part": "embed", "step": 10, "run": "donor", "run_id": "ab", "digest": "cd"}],
+    "run_id": "ab",
+    "digest": "cd",
+}
+
 OF_A_RUN: dict[str, Any] = {
-    "experiment.json": TINY.to_dict(),
+    "experiment.json": TINY.to_dict() | {"origin": ORIGIN},
     "status.json": {"status": "finished", "step": 20, "why": "a"},
     "environment.json": {
         "threads": 1,
