@@ -39,7 +39,7 @@ def modules_after(*commands: list[str], folder: Path) -> set[str]:
 
 
 def test_listings_help_and_errors_are_light(tmp_path):
-    listings = [[name] for name in ("presets", "sweeps", "tasks", "models", "methods", "analyses")]
+    listings = [[name] for name in ("presets", "sweeps", "tasks", "models", "edits", "methods", "analyses")]
     help_texts = [["--help"], ["--version"], ["train", "--help"]]
     errors = [["train", "task.p=1"], ["train", "--preset", "none"], ["league", "task.p=1"]]
     before = processor_seconds()
@@ -99,6 +99,11 @@ MISTAKES = {
     "analyze run --every 0": "config error: every=0: must be an integer from 1",
     "analyze run --device tpu": "config error: device=tpu: must be auto",
     "analyze nowhere": "error: run directory nowhere: does not exist",
+    "branch nowhere": "error: run directory nowhere: does not exist",
+    "branch run": "config error: step=none: must be given",
+    "branch run --step 7": "config error: origin.step=7: was not saved; run has none",
+    "branch run --step 7 origin.edits=[{kind=foo}]": "config error: origin.edits.0.kind=foo: must be one of graft,",
+    "train --resume --out run seed=1": "error: run directory run: was trained with another configuration",
     "llc nowhere": "error: run directory nowhere: does not exist",
     "llc run --out a.png": "config error: out=a.png: is for the map",
     "report nowhere": "error: run directory nowhere: does not exist",

@@ -11,6 +11,7 @@ from grokinterp.runs.results import Results
 from grokinterp.runs.trajectory import Trajectory
 from grokinterp.storage import RunDirectory
 from grokinterp.training import train
+from grokinterp.training.continuation import continuation
 from tests.support.groks import GROKS
 from tests.support.small_runs import TINY, changed, written
 from tests.support.stopped_runs import train_until
@@ -67,6 +68,16 @@ def test_an_extended_run_equals_the_run_that_was_planned_longer(steps, optimizat
     again = written(run.path)
     train(run.experiment, run.path, device="cpu", resume=True)
     assert written(run.path) == again
+
+
+def test_a_run_killed_after_its_extension_was_recorded_is_continued_to_its_new_end(tmp_path):
+    whole = train(TINY, tmp_path / "whole", device="cpu")
+    run = train(changed(steps=15), tmp_path / "run", device="cpu").directory
+    with run.lock() as held:
+        settings = {"steps": (15, 30)}
+        held.record_continuation(continuation(15, "newest", run.environment, exact=True, settings=settings))
+    train(Trajectory.open(run.path).experiment, run.path, device="cpu", resume=True)
+    assert_same(run.path, whole.path)
 
 
 def test_a_run_that_ended_by_patience_can_be_extended(tmp_path):
