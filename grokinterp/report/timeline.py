@@ -45,7 +45,7 @@ def timeline_caption(_data: xr.Dataset, view: View) -> str:
         text += " Dashed curves of the same color show the averaged weights."
     parent, why = view.results.parent
     if parent is not None:
-        text += f" The run is a branch: steps below 0 are those of its parent {parent.name}, up to step {parent.step}."
+        text += f" The run is a branch: steps below 0 are those of its parent, {parent.name}, up to step {parent.step}."
     elif why:
         text += f" The run is a branch; the curves of its parent are not shown, since {why}."
     return text

@@ -35,7 +35,7 @@ def test_the_timeline_of_a_branch_begins_with_the_curves_of_its_parent(branch, t
     assert {axes.get_xlim() for axes in figure.axes} == {(-20, 20)}
     accuracy = next(axes for axes in figure.axes if axes.get_title(loc="left") == "Accuracy")
     assert accuracy.lines[-1].get_xdata().tolist() == [-20, -10, 0, 10, 20]
-    assert "steps below 0 are those of its parent parent, up to step 20" in caption(branch)
+    assert "steps below 0 are those of its parent, parent, up to step 20" in caption(branch)
     assert Results.open(branch).summary()["origin"]["step"] == 20
     shutil.move(tmp_path, tmp_path.with_name("moved"))  # together with the branch
     curves, why = parent_curves(Results.open(tmp_path.with_name("moved") / "branch").directory)
