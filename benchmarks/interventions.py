@@ -161,8 +161,8 @@ HEAD = ("run", "steps", "test accuracy at its step 0", "lowest", "at the end", "
 
 CAPTIONS = {
     ungrokking: "### Fewer examples after grokking\n\nUngrokking (Varma et al. 2023): from the last step of the "
-    "parent, with the same settings but a smaller `split.fraction`; the examples that are left out join the test set. Below "
-    "them, runs that were trained on as few examples from the start.",
+    "parent, with the same settings but a smaller `split.fraction`; the examples that are left out join the "
+    "test set. Below them, runs that were trained on as few examples from the start.",
     weight_decay: "### Weight decay off at memorization\n\nFrom the first saved step at which the parent has "
     f"memorized. The run without weight decay is trained {LONG} times as long as the parent.",
     frequency: "### A frequency removed at the end\n\nFrom the last step of the parent, without one frequency in the "
