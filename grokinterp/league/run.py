@@ -18,7 +18,7 @@ from grokinterp.storage import RunDirectory, write_atomic
 from grokinterp.storage.files import read_json_object
 from grokinterp.sweeps.entry import Entry
 from grokinterp.sweeps.folder import held, outcomes
-from grokinterp.sweeps.pool import train_all
+from grokinterp.sweeps.many import train_entries
 from grokinterp.sweeps.processes import cores
 from grokinterp.training.environment import choose_device
 from grokinterp.training.memory import require_memory
@@ -38,6 +38,7 @@ def run_league(
     directory: str | Path,
     *,
     device: str = "auto",
+    stacked: bool | None = None,
     jobs: int | None = None,
     patience: int = PATIENCE,
     progress: bool = False,
@@ -45,8 +46,9 @@ def run_league(
     """Train every method with every seed on the same budget, and return the content of ``league.json``.
 
     All runs have the same steps, evaluations, and model. Runs with the same seed share the split and, unless a method
-    changes them, the initial weights. Each run has its own directory, ``METHOD/seed-N``, and its own single-threaded
-    process. Finished runs are not trained again, and interrupted runs are resumed. Methods that do not apply to the
+    changes them, the initial weights. Each run has its own directory, ``METHOD/seed-N``, and on a CPU its own
+    single-threaded process; on a GPU, runs that fit together are trained as one program, and their times are not
+    recorded. Finished runs are not trained again, and interrupted runs are resumed. Methods that do not apply to the
     experiment, runs that fail, and damaged runs are listed with the reason. A directory is used by one call at a time.
 
     Args:
@@ -56,6 +58,7 @@ def run_league(
         seeds: number of seeds, starting at the experiment's seed.
         directory: a new directory, or that of an earlier call, whose other runs remain in the league.
         device: auto, cpu or cuda.
+        stacked: whether to train runs that fit together as one program (default: on a GPU).
         jobs: number of simultaneous processes (default: one per core).
         patience: evaluations without a lower held-out loss, for the comparison with early stopping.
         progress: show a progress bar on standard error.
@@ -76,7 +79,9 @@ def run_league(
         require_same(top, before, base, entries)
         outcome = {"patience": patience, "jobs": jobs or cores(), "refused": refused, "notes": notes}
         try:
-            train_all(entries, jobs or cores(), device=device, analyses=MEASURES, progress=progress)
+            train_entries(
+                entries, device=device, stacked=stacked, jobs=jobs, analyses=MEASURES, progress=progress
+            )
         finally:
             found = collected(top, base, entries, before, outcome)
             if found["runs"]:

@@ -1,6 +1,8 @@
 """Many runs in one call: as stacks on a GPU, in processes on a CPU."""
 
+import gc
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -15,9 +17,9 @@ from grokinterp.sweeps.estimate import untimed
 from grokinterp.sweeps.pool import PAUSE, train_all
 from grokinterp.sweeps.processes import cores
 from grokinterp.training.environment import choose_device
-from grokinterp.training.fitting import key_of
+from grokinterp.training.fitting import key_of, reason_alone
 from grokinterp.training.loop import train_stack
-from grokinterp.training.memory import needs
+from grokinterp.training.stack_memory import most_runs
 
 
 def train_many(
@@ -35,7 +37,7 @@ def train_many(
     ``failure`` and does not stop the others. Several processes can train into the same folder: each run is trained by
     one of them, and all wait for it.
 
-    On a GPU, runs of the same task, model and training-set size, whose optimizer, loss, batch size and kinds of filters
+    On a GPU, runs of the same task, model and sizes of the parts, whose optimizer, loss, batch size and kinds of filters
     agree, are trained as one program, as many as fit into memory at a time. On a CPU each run has its own process,
     which is faster there.
 
@@ -67,24 +69,37 @@ def train_many(
 
 
 def train_entries(
-    entries: Sequence[Entry], *, device: str, stacked: bool | None, jobs: int | None, progress: bool
+    entries: Sequence[Entry],
+    *,
+    device: str,
+    stacked: bool | None,
+    jobs: int | None,
+    progress: bool,
+    analyses: Sequence[str] = (),
 ) -> None:
-    """Train the runs that are not complete; see ``train_many``."""
-    waiting = [entry for entry in entries if lacks_something(entry, ())]
+    """Train the runs that are not complete, see ``train_many``, and analyze every run in a process."""
+    waiting = [entry for entry in entries if lacks_something(entry, analyses)]
     for entry in waiting:
         entry.work = untimed(entry.experiment).seconds(entry.experiment)
     if stacked or (stacked is None and choose_device(device).type == "cuda"):
-        train_stacks(waiting, device=device, progress=progress)
-    else:
-        train_all(waiting, jobs or cores(), device=device, analyses=(), progress=progress)
+        train_stacks([one for one in waiting if lacks_something(one, ())], device=device, progress=progress)
+        waiting = [one for one in waiting if one.failure is None]
+    train_all(waiting, jobs or cores(), device=device, analyses=analyses, progress=progress)
 
 
 def train_stacks(waiting: Sequence[Entry], *, device: str, progress: bool) -> None:
-    """Train runs as stacks; runs that another process is training are left to it, and awaited."""
+    """Train runs as stacks, and those that fit into none alone, for a reason that is shown.
+
+    Runs that another process is training are left to it, and awaited.
+    """
+    alone = Counter(reason for entry in waiting if (reason := reason_alone(entry.experiment)) is not None)
+    for reason, count in alone.items():
+        warn(f"{count} of {len(waiting)} runs are trained one at a time: {reason}")
     while waiting:
         free = [entry for entry in waiting if not entry.is_elsewhere]
         for group in groups(free, bytes_available(choose_device(device))):
             train_group(group, device=device, progress=progress)
+            gc.collect()  # a stack and its runs refer to each other, so that their memory is freed here
         waiting = [one for one in waiting if one.failure is None and lacks_something(one, ())]
         if waiting:
             time.sleep(PAUSE)
@@ -100,24 +115,24 @@ def groups(entries: Sequence[Entry], free: int) -> Iterator[list[Entry]]:
         key = key_of(entry.experiment)
         fitting.setdefault(entry.directory if key is None else (key, entry.exists), []).append(entry)
     for together in fitting.values():
-        most = max(free // needs(together[0].experiment).peak, 1)
+        most = most_runs(together[0].experiment, free, wanted=len(together)) if len(together) > 1 else 1
         yield from (together[start : start + most] for start in range(0, len(together), most))
 
 
 def train_group(group: Sequence[Entry], *, device: str, progress: bool) -> None:
-    """Train the runs of a group together, or each alone if a run prevents that; a run that fails keeps the reason."""
-    if len(group) > 1:
-        try:
+    """Train the runs of a group together, or in halves if a run prevents that; a run that fails keeps the reason."""
+    try:
+        if len(group) == 1:
+            train_or_continue(group[0].experiment, group[0].directory, device=device, progress=progress)
+        else:
             directories = [one.directory for one in group]
-            return train_stack([one.experiment for one in group], directories, device=device, progress=progress)
-        except GrokinterpError as error:
-            warn(f"{len(group)} runs are trained one at a time: {error}")
-    for entry in group:
-        try:
-            if lacks_something(entry, ()):
-                train_or_continue(entry.experiment, entry.directory, device=device, progress=progress)
-        except RunInUse:
-            continue
-        except GrokinterpError as error:
-            entry.failure = str(error)
-    return None
+            train_stack([one.experiment for one in group], directories, device=device, progress=progress)
+    except GrokinterpError as error:
+        if len(group) > 1:
+            warn(f"{len(group)} runs are trained in two parts: {error}")
+            left = [one for one in group if lacks_something(one, ())]
+            for part in (left[: len(left) // 2], left[len(left) // 2 :]):
+                if part:
+                    train_group(part, device=device, progress=progress)
+        elif not isinstance(error, RunInUse):
+            group[0].failure = str(error)

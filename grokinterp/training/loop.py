@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,11 @@ from grokinterp.training.disk import require_disk
 from grokinterp.training.environment import choose_device, describe
 from grokinterp.training.fitting import key_of
 from grokinterp.training.loggers import Logger, finish_all
-from grokinterp.training.memory import MemoryUse, memory_errors_in_one_line, require_memory
+from grokinterp.training.memory import MemoryUse, memory_errors_in_one_line, needs, require_memory
 from grokinterp.training.optimizers import require_parts
 from grokinterp.training.origin import branched, resolved
 from grokinterp.training.stack import Member, Stack
+from grokinterp.training.stack_memory import stack_needs
 from grokinterp.training.start import Start
 from grokinterp.training.step import Step
 from grokinterp.training.writer import RunWriter
@@ -160,6 +162,8 @@ def train_stack(
     chosen = choose_device(device)
     environment = describe(chosen) | {"stack": len(experiments)}
     runs = [opened_or_created(*each, environment) for each in zip(experiments, directories, strict=True)]
+    for one, run in zip(experiments, runs, strict=True):
+        require_disk(one, run.path, start=max(run.resume.steps(), default=0))
     train_runs(experiments, runs, chosen, environment, progress=progress)
 
 
@@ -185,11 +189,12 @@ def train_runs(
     keep_freed_memory()
     memory, is_stack = MemoryUse(device), environment["stack"] is not None
     at = min(max(run.resume.steps(), default=0) for run in runs) if is_stack else None
+    needed = partial(stack_needs, experiments[0], len(runs)) if is_stack else partial(needs, experiments[0])
     with ExitStack() as stack:
         held = [stack.enter_context(run.lock()) for run in runs]
         asked = stack.enter_context(deferred_signals())
         stack.enter_context(computing(device, flush=True))
-        stack.enter_context(memory_errors_in_one_line(experiments[0], device))
+        stack.enter_context(memory_errors_in_one_line(experiments[0], device, needed))
         queue = stack.enter_context(WriteQueue(len(experiments)))
         starts = [Start.of(run, one) for run, one in zip(runs, experiments, strict=True)]
         members = [member_of(*each, device) for each in zip(experiments, starts, strict=True)]

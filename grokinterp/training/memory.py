@@ -1,6 +1,6 @@
 """Memory requirements of training, estimated before anything is allocated by computing without storage."""
 
-from collections.abc import Generator, Hashable
+from collections.abc import Callable, Generator, Hashable
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -228,7 +228,9 @@ class MemoryUse:
 
 
 @contextmanager
-def memory_errors_in_one_line(experiment: Experiment, device: torch.device) -> Generator[None]:
+def memory_errors_in_one_line(
+    experiment: Experiment, device: torch.device, needed: Callable[[], Needs]
+) -> Generator[None]:
     """Convert an allocation failure inside the block to a one-line error: needed, free, suggestion."""
     try:
         yield
@@ -237,7 +239,7 @@ def memory_errors_in_one_line(experiment: Experiment, device: torch.device) -> G
             raise
         on_gpu = "free the GPU, or try --device cpu; " if device.type == "cuda" else ""
         raise GrokinterpError(
-            f"out of memory on {device}: needed about {size_text(needs(experiment).peak)}, {free_memory(device)}; "
+            f"out of memory on {device}: needed about {size_text(needed().peak)}, {free_memory(device)}; "
             f"{on_gpu}{advice(experiment)}"
         ) from None
 

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, final
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.func import vmap
 
 from grokinterp.experiment import Optimization
 from grokinterp.experiment.problem import Problem
@@ -24,7 +23,7 @@ from grokinterp.training.metrics import Answered, held_out, joined_metrics, meas
 from grokinterp.training.packing import Packed, pack, unpack
 from grokinterp.training.rates import Rates
 from grokinterp.training.sampler import Sampler
-from grokinterp.training.stacked_pass import rows_of, stacked_answers, stacked_gradients, stacked_part
+from grokinterp.training.stacked_pass import over_runs, rows_of, stacked_answers, stacked_gradients, stacked_part
 
 OPTIMIZERS: dict[str, Callable[[FlatWeights, Sequence[Optimization]], FlatOptimizer]] = {
     "adamw": FlatAdam,
@@ -183,12 +182,8 @@ class Stack:
         return self.weights.leaves
 
     def each(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function of the tensors of one run as a function of the tensors of all; None remains None."""
-
-        def of_all(*tensors: Tensor | None) -> Any:
-            return vmap(function, in_dims=tuple(None if one is None else 0 for one in tensors))(*tensors)
-
-        return of_all
+        """Return a function of the tensors of one run as a function of the tensors of all."""
+        return over_runs(function)
 
     def answered(self, part: str, *, averaged: bool = False) -> Iterator[Answered]:
         """Yield the examples of a part, as many at a time as fit into memory, at the weights or at their average."""

@@ -1,6 +1,6 @@
 """The forward and backward pass of several runs of one model, with a leading run axis."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -37,6 +37,15 @@ def answers_of_run(model: Model, weights: Mapping[str, Tensor], inputs: ReadoutI
     named = {f"model.{name}": weight for name, weight in weights.items()}
     readout: Readout = functional_call(ReadoutProgram(model), named, (inputs,))
     return readout.logits, *(() if readout.supervised is None else (readout.supervised,))
+
+
+def over_runs(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of the tensors of one run as a function of the tensors of all; None remains None."""
+
+    def of_all(*tensors: Tensor | None) -> Any:
+        return vmap(function, in_dims=tuple(None if one is None else 0 for one in tensors))(*tensors)
+
+    return of_all
 
 
 def stacked_answers(model: Model, weights: Mapping[str, Float[Tensor, "run *shape"]], inputs: ReadoutInputs) -> Answers:

@@ -127,10 +127,11 @@ class RunWriter:
 
     def take_over(self, saved: Resume | None, settings: Mapping[str, tuple[Any, Any]]) -> None:
         """Record the continuation, unless this process is the first, and warn if it cannot be bit-identical."""
-        changed = warn_of_changes(self.last_environment, self.environment)
-        self.exact, run = not changed, self.run.directory
-        if saved is None and not run.status and not settings:
+        run = self.run.directory
+        if saved is None and not run.status and not run.steps() and not settings:
             return
+        changed = warn_of_changes(self.last_environment, self.environment)
+        self.exact = not changed
         used = state_used(run, saved, resume_every=self.experiment.save.resume_every)
         skipped = () if saved is None else saved.skipped
         record = continuation(

@@ -219,6 +219,27 @@ def test_wrong_arguments_are_refused_before_any_work(change, key, tmp_path):
     assert not (tmp_path / "league").exists()
 
 
+@pytest.mark.slow
+def test_a_league_of_stacks_measures_everything_but_times(tmp_path):
+    (top := tmp_path / "league").mkdir()
+    damaged = top / "adamw" / "seed-1"
+    damaged.mkdir(parents=True)
+    (damaged / "notes.txt").write_text("in the way")
+    with pytest.warns(UserWarning, match="runs are trained in two parts"):
+        found = run_league(SMALL, METHODS[:2], 2, top, device="cpu", stacked=True, jobs=1)
+    assert [(one["method"], one["seed"]) for one in found["failed"]] == [("adamw", 1)]
+    assert "not empty" in found["failed"][0]["why"] or "notes.txt" in found["failed"][0]["why"]
+    assert [(run["method"], run["seed"], run["status"]) for run in found["runs"]] == [
+        ("adamw", 0, "finished"),
+        ("grokfast_ema", 0, "finished"),
+        ("grokfast_ema", 1, "finished"),
+    ]
+    assert all(run["collapsed_share"] is not None and run["seconds"] is None for run in found["runs"])
+    assert len(rows(found)) == 2
+    assert "grokfast_ema" in as_text(found)
+    write_page(top, tmp_path / "page.html")
+
+
 def test_a_directory_without_a_league_is_refused(tmp_path):
     with pytest.raises(RunDirectoryError, match="contains no league"):
         write_page(tmp_path)

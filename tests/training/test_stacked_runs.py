@@ -94,15 +94,19 @@ def test_a_captured_stack_trains_as_a_plain_one_also_after_gathering(whole, tmp_
 
 
 def test_many_runs_are_grouped_resumed_and_never_stop_each_other(tmp_path):
-    muon = changed(TINY, name="muon", optimization={"optimizer": "muon"}, steps=4)
+    adapting = {"batch_size": 5, "schedules": {"batch_size": {"kind": "curriculum"}}}
+    alone = changed(TINY, name="alone", optimization=adapting, steps=4)
     seeded = [changed(SQUARED, seed=seed, steps=10) for seed in (7, 8, 9)]
-    many = [RUNS["short"], seeded[0], muon, *seeded[1:]]
+    many = [RUNS["short"], seeded[0], alone, *seeded[1:]]
     (entries := train_many(many[:2], tmp_path, stacked=True, device="cpu"))[0].directory.joinpath(
         "status.json"
     ).unlink()
     (tmp_path / train_name(many[3], tmp_path)).mkdir()
     (tmp_path / train_name(many[3], tmp_path) / "notes.txt").write_text("in the way")
-    with pytest.warns(UserWarning, match="runs are trained one at a time: .*notes.txt"):
+    with (
+        pytest.warns(UserWarning, match="runs are trained in two parts: .*notes.txt"),
+        pytest.warns(UserWarning, match="1 of [0-9] runs are trained one at a time: .*batch_size.kind=curriculum"),
+    ):
         again = train_many(many, tmp_path, stacked=True, device="cpu")
     assert [entry.failure is None for entry in again] == [True, True, True, False, True]
     assert "notes.txt" in again[3].failure or "not empty" in again[3].failure

@@ -14,7 +14,10 @@ from grokinterp.experiment.problem import Problem
 from grokinterp.models import RecursiveSpec
 from grokinterp.tasks import ModularAddition
 from grokinterp.training import disk, memory, train
+from grokinterp.training.loop import member_of
 from grokinterp.training.metrics import measure
+from grokinterp.training.stack import Stack
+from grokinterp.training.stack_memory import most_runs, stack_needs
 from grokinterp.training.step import Step
 from tests.cases.models import MODEL_SPECS
 from tests.support.small_runs import SPEC, TINY, changed
@@ -36,6 +39,25 @@ def test_a_step_without_storage_holds_what_a_real_step_holds(name):
     with Allocations() as allocations:
         step.gradients(0)
     assert 0.8 < memory.needs(experiment).step / allocations.peak < 1.25
+
+
+@pytest.mark.parametrize("name", ["one layer", "two layers, LN, biases", "recursive"])
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_stack_without_storage_holds_what_a_real_stack_holds(name, optimizer):
+    experiment = changed(task={"p": 11}, split={"fraction": 0.7}, optimization={"optimizer": optimizer})
+    experiment = replace(experiment, model=MODEL_SPECS[name])
+    stack = Stack([member_of(experiment, Problem.of(experiment)) for _ in range(5)])
+    with Allocations() as allocations:
+        stack.gradients(0)
+        stack.apply(0)
+    found = stack_needs(experiment, 5)
+    assert 0.8 < found.step / allocations.peak < 1.25
+    with Allocations() as allocations:
+        stack.measured()
+    assert allocations.peak < 1.25 * found.evaluation
+    assert most_runs(experiment, found.peak, wanted=64) == 5
+    assert most_runs(experiment, found.peak, wanted=3) == 3
+    assert most_runs(experiment, 0, wanted=3) == 1
 
 
 def test_a_batch_needs_less_than_all_examples():
