@@ -7,6 +7,7 @@ most 9 minutes. On a CPU (``--device cpu --small``) the same code runs at toy si
 
 import argparse
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,12 +29,17 @@ from benchmarks.analyses import cheap
 from benchmarks.points import PLAIN
 from benchmarks.step import MAKERS, flat
 from grokinterp.analysis import evaluate
+from grokinterp.available import bytes_available
 from grokinterp.errors import GrokinterpError
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.problem import Problem
 from grokinterp.models import Transformer
 from grokinterp.presets import PRESETS, preset
 from grokinterp.training import train
+from grokinterp.training.loop import member_of
+from grokinterp.training.metrics import measure
+from grokinterp.training.stack import Stack
+from grokinterp.training.stack_memory import most_runs
 from grokinterp.training.step import Step
 
 TOY = ["task.p=7", "model.d_model=8", "model.d_mlp=16", "save.every=10"]
@@ -64,6 +71,14 @@ VARIANTS: dict[str, list[str]] = {
 }
 """Overrides of the toy experiment, one feature each."""
 
+STACKED = {
+    **VARIANTS,
+    "curriculum": ["optimization.curriculum.start=0.4", "optimization.curriculum.over=6"],
+    "growing batches": ["optimization.batch_size=11", 'optimization.schedules.batch_size={kind="increasing",over=5}'],
+    "grokfast window": ['optimization.filters=[{kind="grokfast_ma",window=3}]'],
+}
+"""The same for stacks, with features that are not captured."""
+
 Result = dict[str, Any]
 Section = Callable[[torch.device, bool], Iterator[Result]]
 
@@ -77,13 +92,31 @@ def stepped(
     experiment: Experiment, device: torch.device, *, dtype: torch.dtype = torch.float32, steps: int = 10
 ) -> Step:
     """Return the step of an experiment after some updates, captured if the device supports it."""
-    problem = Problem.of(experiment).to(device)
-    step = Step(experiment.build_model().to(device, dtype), problem, experiment.optimization, steps=steps)
+    planned = experiment.override([f"steps={steps}"])
+    member = member_of(planned, Problem.of(planned).to(device))
+    member.model.to(dtype)
+    step = Step(*member)
     step.prepare()
     for k in range(steps):
         step.gradients(k)
         step.apply(k)
     return step
+
+
+def stack_of(
+    experiment: Experiment, device: torch.device, runs: int, *, dtype: torch.dtype = torch.float32, steps: int = 10
+) -> Stack:
+    """Return a stack of runs with different seeds after some updates, captured if the device supports it."""
+    seeds = [experiment.override([f"seed={seed}", f"steps={steps}"]) for seed in range(runs)]
+    members = [member_of(one, Problem.of(one).to(device)) for one in seeds]
+    for member in members:
+        member.model.to(dtype)
+    stack = Stack(members)
+    stack.prepare()
+    for k in range(steps):
+        stack.gradients(k)
+        stack.apply(k)
+    return stack
 
 
 def weights(step: Step) -> Tensor:
@@ -151,6 +184,42 @@ def equality(device: torch.device, small: bool) -> Iterator[Result]:
             yield {"case": name, "precision": str(dtype), "difference": difference, "equal": difference <= limit}
 
 
+def stack_equality(device: torch.device, small: bool) -> Iterator[Result]:
+    """Compare the runs of a stack with the same runs alone, on the device in float64, also when runs are gathered."""
+    toy, frozen_at = preset("nanda2023").override(TOY), 5
+    names = ("mini-batches", "grokfast window") if small else STACKED
+    for name in names:
+        experiment = toy.override(STACKED[name])
+        stack = stack_of(experiment, device, 4, dtype=torch.float64, steps=frozen_at)
+        kept = stack.runs[2:]
+        for run in stack.runs[:2]:
+            run.freeze()
+        for k in range(frozen_at, 10):
+            stack.gradients(k)
+            stack.apply(k)
+        worst = 0.0
+        for run, seed in zip(kept, (2, 3), strict=True):
+            alone = weights(stepped(experiment.override([f"seed={seed}"]), device, dtype=torch.float64))
+            together = flat([parameter.detach().cpu().double() for parameter in run.model.parameters()])
+            worst = max(worst, float((together - alone).norm() / alone.norm()))
+        limit = 1e-2 if name == "muon" else 1e-9  # Muon multiplies in bfloat16
+        yield {"case": name, "captured": stack.is_captured, "difference": worst, "equal": worst <= limit}
+
+
+def stacks(device: torch.device, small: bool) -> Iterator[Result]:
+    """Time a step of stacks of several sizes, per run, and the evaluation of all runs, as far as memory allows."""
+    experiment, times = timed_experiment(small), 2 if small else 20
+    free = bytes_available(device)
+    for wanted in (1, 3) if small else (1, 8, 64, 256):
+        runs = most_runs(experiment, free, wanted=wanted)
+        stack = stack_of(experiment, device, runs, steps=2)
+        step = timed(partial(both, stack), device, times=times, rounds=1 if small else 5) / runs
+        evaluation = timed(partial(measure, stack), device, times=times, rounds=1 if small else 5) / runs
+        yield {"runs": runs, "of": wanted, "ms per step of a run": step, "ms per evaluation of a run": evaluation}
+        del stack
+        gc.collect()
+
+
 def tests(device: torch.device, small: bool) -> Iterator[Result]:
     """Run the tests that need a GPU."""
     if device.type != "cuda":
@@ -214,7 +283,7 @@ def speed(device: torch.device, small: bool) -> Iterator[Result]:
         yield {"part": name, "ms": timed(work, device, times=times, rounds=rounds)}
 
 
-def both(step: Step) -> None:
+def both(step: Step | Stack) -> None:
     """Take one whole step."""
     step.gradients(0)
     step.apply(0)
@@ -272,14 +341,15 @@ def waits(device: torch.device, small: bool) -> Iterator[Result]:
         return
     toy = preset("nanda2023").override(TOY)
     for name in ("adam", "sgd", "muon", "grokfast", "mini-batches", "averaged weights"):
-        step = stepped(toy.override(VARIANTS[name]), device)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            torch.cuda.set_sync_debug_mode("warn")
-            for _ in range(10):
-                both(step)
-            torch.cuda.set_sync_debug_mode("default")
-        yield {"case": name, "waits per step": len(caught) / 10}
+        experiment = toy.override(VARIANTS[name])
+        for of, step in {"alone": stepped(experiment, device), "in a stack": stack_of(experiment, device, 4)}.items():
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                torch.cuda.set_sync_debug_mode("warn")
+                for _ in range(10):
+                    both(step)
+                torch.cuda.set_sync_debug_mode("default")
+            yield {"case": name, "run": of, "waits per step": len(caught) / 10}
 
 
 def out_of_memory(device: torch.device, small: bool) -> Iterator[Result]:
@@ -301,7 +371,9 @@ def out_of_memory(device: torch.device, small: bool) -> Iterator[Result]:
 SECTIONS: dict[str, tuple[Section, int]] = {
     "capture": (capture, 60),
     "speed": (speed, 90),
+    "stacks": (stacks, 60),
     "equality": (equality, 120),
+    "stack equality": (stack_equality, 60),
     "resume": (resume, 60),
     "waits": (waits, 45),
     "whole run": (whole_run, 90),

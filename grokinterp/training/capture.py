@@ -16,7 +16,8 @@ def captured(work: Callable[[], None], device: torch.device) -> Callable[[], Non
     with torch.cuda.stream(own):
         for _ in range(3):
             work()
-    with without_garbage_collection(), torch.cuda.graph(graph, stream=own):
+    # thread_local: the thread that writes checkpoints may wait for its copies meanwhile
+    with without_garbage_collection(), torch.cuda.graph(graph, stream=own, capture_error_mode="thread_local"):
         work()
     torch.cuda.current_stream().wait_stream(own)
     return graph.replay

@@ -84,7 +84,7 @@ def test_capture_warms_up_records_once_and_replays(monkeypatch):
             events.append("replay")
 
     @contextmanager
-    def within(thing, *, stream=None):
+    def within(thing, **options):
         events.append(f"enter {type(thing).__name__}")
         yield
 
