@@ -7,7 +7,6 @@ most 9 minutes. On a CPU (``--device cpu --small``) the same code runs at toy si
 
 import argparse
 import contextlib
-import gc
 import json
 import os
 import signal
@@ -16,132 +15,35 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from benchmarks.analyses import cheap
-from benchmarks.points import PLAIN
-from benchmarks.step import MAKERS, flat
+from benchmarks.gpu_cases import (
+    PLAIN_RUN,
+    TOY,
+    VARIANTS,
+    Result,
+    Section,
+    both,
+    stepped,
+    timed,
+    timed_experiment,
+    weights,
+)
+from benchmarks.gpu_stacks import stack_equality, stack_of, stacks
+from benchmarks.step import MAKERS
 from grokinterp.analysis import evaluate
-from grokinterp.available import bytes_available
 from grokinterp.errors import GrokinterpError
-from grokinterp.experiment import Experiment
 from grokinterp.experiment.problem import Problem
 from grokinterp.models import Transformer
 from grokinterp.presets import PRESETS, preset
 from grokinterp.training import train
-from grokinterp.training.loop import member_of
 from grokinterp.training.metrics import measure
-from grokinterp.training.stack import Stack
-from grokinterp.training.stack_memory import most_runs
 from grokinterp.training.step import Step
-
-TOY = ["task.p=7", "model.d_model=8", "model.d_mlp=16", "save.every=10"]
-"""Overrides of nanda2023 for the test suite."""
-
-PLAIN_RUN = ["steps=40", "evaluate_every=5", "save.every=10", "save.resume_every=7"]
-
-VARIANTS: dict[str, list[str]] = {
-    "two layers": ["model.n_layers=2"],
-    "layer norm": ["model.normalization=LN", "model.biases=true"],
-    "post-norm": ["model.normalization=LN", "model.norm_position=post"],
-    "pooled": ["model.read_at=mean", "model.attention=bidirectional"],
-    "read at the last token": ["model.read_at=last"],
-    "gelu": ["model.act_fn=gelu"],
-    "stablemax attention": ["model.attention_fn=stablemax"],
-    "constant attention": ["model.attention_rate=0.0"],
-    "tied embeddings": ["model.tied_embeddings=true"],
-    "mini-batches": ["optimization.batch_size=11"],
-    "label noise": ["split.label_noise=0.2"],
-    "constrained norm": ["optimization.constrain_norm=true"],
-    "averaged weights": ["optimization.average=0.9"],
-    "squared error": ["optimization.loss=mse"],
-    "stablemax loss": ["optimization.loss=stablemax"],
-    "float64 loss": ["optimization.loss=float64"],
-    "adam": ["optimization.optimizer=adam"],
-    "sgd": ["optimization.optimizer=sgd", "optimization.lr=0.1"],
-    "muon": ["optimization.optimizer=muon"],
-    "grokfast": ['optimization.filters=[{kind="grokfast_ema"}]'],
-}
-"""Overrides of the toy experiment, one feature each."""
-
-STACKED = {
-    **VARIANTS,
-    "curriculum": ["optimization.curriculum.start=0.4", "optimization.curriculum.over=6"],
-    "growing batches": ["optimization.batch_size=11", 'optimization.schedules.batch_size={kind="increasing",over=5}'],
-    "grokfast window": ['optimization.filters=[{kind="grokfast_ma",window=3}]'],
-}
-"""The same for stacks, with features that are not captured."""
-
-Result = dict[str, Any]
-Section = Callable[[torch.device, bool], Iterator[Result]]
-
-
-def timed_experiment(small: bool) -> Experiment:
-    """Return the experiment that is timed: nanda2023, restricted to features that all training loops support."""
-    return preset("nanda2023").override([*PLAIN, *(TOY if small else [])])
-
-
-def stepped(
-    experiment: Experiment, device: torch.device, *, dtype: torch.dtype = torch.float32, steps: int = 10
-) -> Step:
-    """Return the step of an experiment after some updates, captured if the device supports it."""
-    planned = experiment.override([f"steps={steps}"])
-    member = member_of(planned, Problem.of(planned).to(device))
-    member.model.to(dtype)
-    step = Step(*member)
-    step.prepare()
-    for k in range(steps):
-        step.gradients(k)
-        step.apply(k)
-    return step
-
-
-def stack_of(
-    experiment: Experiment, device: torch.device, runs: int, *, dtype: torch.dtype = torch.float32, steps: int = 10
-) -> Stack:
-    """Return a stack of runs with different seeds after some updates, captured if the device supports it."""
-    seeds = [experiment.override([f"seed={seed}", f"steps={steps}"]) for seed in range(runs)]
-    members = [member_of(one, Problem.of(one).to(device)) for one in seeds]
-    for member in members:
-        member.model.to(dtype)
-    stack = Stack(members)
-    stack.prepare()
-    for k in range(steps):
-        stack.gradients(k)
-        stack.apply(k)
-    return stack
-
-
-def weights(step: Step) -> Tensor:
-    """Return all weights as a vector in float64 on the CPU."""
-    return flat([parameter.detach().cpu().double() for parameter in step.parameters])
-
-
-def wait(device: torch.device) -> None:
-    """Wait until the device has finished its work."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def timed(work: Callable[[], object], device: torch.device, *, times: int, rounds: int = 5) -> float:
-    """Return the median over rounds of the milliseconds per call, including all work on the device."""
-    work()
-    found = []
-    for _ in range(rounds):
-        wait(device)
-        start = time.perf_counter()
-        for _ in range(times):
-            work()
-        wait(device)
-        found.append(1000 * (time.perf_counter() - start) / times)
-    return median(found)
 
 
 def capture(device: torch.device, small: bool) -> Iterator[Result]:
@@ -182,42 +84,6 @@ def equality(device: torch.device, small: bool) -> Iterator[Result]:
             )
             difference = float((here - there).norm() / here.norm())
             yield {"case": name, "precision": str(dtype), "difference": difference, "equal": difference <= limit}
-
-
-def stack_equality(device: torch.device, small: bool) -> Iterator[Result]:
-    """Compare the runs of a stack with the same runs alone, on the device in float64, also when runs are gathered."""
-    toy, frozen_at = preset("nanda2023").override(TOY), 5
-    names = ("mini-batches", "grokfast window") if small else STACKED
-    for name in names:
-        experiment = toy.override(STACKED[name])
-        stack = stack_of(experiment, device, 4, dtype=torch.float64, steps=frozen_at)
-        kept = stack.runs[2:]
-        for run in stack.runs[:2]:
-            run.freeze()
-        for k in range(frozen_at, 10):
-            stack.gradients(k)
-            stack.apply(k)
-        worst = 0.0
-        for run, seed in zip(kept, (2, 3), strict=True):
-            alone = weights(stepped(experiment.override([f"seed={seed}"]), device, dtype=torch.float64))
-            together = flat([parameter.detach().cpu().double() for parameter in run.model.parameters()])
-            worst = max(worst, float((together - alone).norm() / alone.norm()))
-        limit = 1e-2 if name == "muon" else 1e-9  # Muon multiplies in bfloat16
-        yield {"case": name, "captured": stack.is_captured, "difference": worst, "equal": worst <= limit}
-
-
-def stacks(device: torch.device, small: bool) -> Iterator[Result]:
-    """Time a step of stacks of several sizes, per run, and the evaluation of all runs, as far as memory allows."""
-    experiment, times = timed_experiment(small), 2 if small else 20
-    free = bytes_available(device)
-    for wanted in (1, 3) if small else (1, 8, 64, 256):
-        runs = most_runs(experiment, free, wanted=wanted)
-        stack = stack_of(experiment, device, runs, steps=2)
-        step = timed(partial(both, stack), device, times=times, rounds=1 if small else 5) / runs
-        evaluation = timed(partial(measure, stack), device, times=times, rounds=1 if small else 5) / runs
-        yield {"runs": runs, "of": wanted, "ms per step of a run": step, "ms per evaluation of a run": evaluation}
-        del stack
-        gc.collect()
 
 
 def tests(device: torch.device, small: bool) -> Iterator[Result]:
@@ -281,12 +147,6 @@ def speed(device: torch.device, small: bool) -> Iterator[Result]:
         "evaluation": step.measured,
     }.items():
         yield {"part": name, "ms": timed(work, device, times=times, rounds=rounds)}
-
-
-def both(step: Step | Stack) -> None:
-    """Take one whole step."""
-    step.gradients(0)
-    step.apply(0)
 
 
 def sizes(model: Transformer) -> dict[str, Any]:
