@@ -4,15 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.func import vmap
 
-from grokinterp.optim import GradientFilter
+from grokinterp.optim import GradientFilter, GrokfastDual
 from grokinterp.optim.filter import Memory
 from grokinterp.optim.joined import joined
 from grokinterp.training.flat_optimizers import column
 from grokinterp.training.flat_weights import FlatWeights, joined_row
+from grokinterp.training.ring import Ring, RingMA, in_place
 
 
 @final
@@ -28,7 +29,7 @@ class FlatFilters:
     """
 
     def __init__(self, given: Sequence[Sequence[GradientFilter]], weights: FlatWeights) -> None:
-        self.given, self.weights = given, weights
+        self.given, self.weights = [[in_place(one) for one in filters] for filters in given], weights
         self.factors = [1.0] * len(given)
         self.memory: list[Memory] = [None] * len(given[0])
         self.filters = self.boosted()
@@ -48,7 +49,8 @@ class FlatFilters:
     def keep(self, places: Sequence[int], weights: FlatWeights) -> None:
         """Keep the filters of some of the runs, whose weights are now in another buffer."""
         self.given, self.factors = [self.given[i] for i in places], [self.factors[i] for i in places]
-        self.weights, self.memory = weights, [apply(memory, lambda rows: rows[list(places)]) for memory in self.memory]
+        self.weights, rows = weights, torch.tensor(places, device=weights.values.device)
+        self.memory = [rows_of(memory, rows) for memory in self.memory]
         self.filters = self.boosted()
 
     def gain(self, run: int) -> float:
@@ -84,7 +86,7 @@ class FlatFilters:
         """
         if all(memory is None for memory in self.memory):
             return {}
-        rows = [apply(memory, lambda rows: self.weights.split(rows[run])) for memory in self.memory]
+        rows = [apply(plain(memory), lambda rows: self.weights.split(rows[run])) for memory in self.memory]
         return {
             i: [apply(memory, lambda views, place=place: views[place].clone()) for memory in rows]
             for i, place in enumerate(order)
@@ -97,20 +99,39 @@ class FlatFilters:
         if not saved:
             return
         by_place = {place: saved[i] for i, place in enumerate(order)}
-        for i, whole in enumerate(self.memory):
+        for i, filter in enumerate(self.filters):
             row = together([by_place[place][i] for place in self.weights.places], joined_row)
-            self.memory[i] = apply(row, self.for_every_run) if whole is None else whole
-            together([self.memory[i], row], lambda both: put(*both, run))
+            self.memory[i] = self.with_row(filter, self.memory[i], row, run)
 
-    def for_every_run(self, row: Float[Tensor, "weight"]) -> Float[Tensor, "run weight"]:
-        """Return zeros of the shape of a row for every run."""
-        return row.new_zeros(len(self.given), *row.shape)
+    def with_row(self, filter: GradientFilter, memory: Memory, row: Memory, run: int) -> Memory:
+        """Return the memory of a filter, created if it is None, with the row of one run."""
+        if isinstance(filter, RingMA):
+            memory = memory or Ring(filter.window, self.weights.values)
+            memory.load(run, row)
+        elif isinstance(filter, GrokfastDual):
+            parts = zip((filter.ema, filter.ma), memory or (None, None), row, strict=True)
+            return tuple(self.with_row(of, part, own, run) for of, part, own in parts)
+        elif row is not None:
+            memory = torch.zeros_like(self.weights.values) if memory is None else memory
+            memory[run] = row
+        return memory
 
 
-def put(whole: Float[Tensor, "run weight"], row: Float[Tensor, "weight"], run: int) -> Float[Tensor, "run weight"]:
-    """Replace the row of one run in place."""
-    whole[run] = row
-    return whole
+def plain(memory: Memory) -> Memory:
+    """Return a memory as the filters of a single run have it."""
+    if isinstance(memory, Ring):
+        return memory.memory
+    return tuple(map(plain, memory)) if isinstance(memory, tuple) else memory
+
+
+def rows_of(memory: Memory, rows: Int[Tensor, "kept"]) -> Memory:
+    """Return the memory of some of the runs."""
+    if isinstance(memory, Ring):
+        memory.keep(rows)
+        return memory
+    if isinstance(memory, tuple):
+        return tuple(rows_of(part, rows) for part in memory)
+    return None if memory is None else memory[rows]
 
 
 def apply(memory: Memory, change: Callable[[Any], Any]) -> Memory:

@@ -22,6 +22,11 @@ class RunStep(Protocol):
     sampler: Sampler
 
     @property
+    def together(self) -> int | None:
+        """The number of runs that are computed together; None for a run that is computed alone."""
+        ...
+
+    @property
     def averaged(self) -> list[Tensor] | None:
         """The moving average of each parameter, if there is one."""
         ...

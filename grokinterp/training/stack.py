@@ -236,6 +236,11 @@ class Run:
         """The factor by which the filters of this run multiply a constant gradient."""
         return self.stack.filters.gain(self.place)
 
+    @property
+    def together(self) -> int:
+        """The number of runs that are computed together, on which rounding may depend."""
+        return len(self.stack.runs)
+
     def observe(self, evaluation: Evaluation) -> None:
         """Pass the state of the run at the current weights to the adaptive schedules."""
         self.rates.observe(evaluation)

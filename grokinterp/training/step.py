@@ -68,6 +68,11 @@ class Step:
         self.is_captured = False
 
     @property
+    def together(self) -> None:
+        """The run is computed alone."""
+        return None
+
+    @property
     def runs(self) -> list["Step"]:
         """The only run."""
         return [self]

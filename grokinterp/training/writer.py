@@ -257,7 +257,7 @@ class RunWriter:
             "after": self.after,
             "memorized": self.memorized,
             "in_transition": self.in_transition,
-            "environment": self.environment,
+            "environment": {**self.environment, "stack": self.training_step.together},
         }
         return _on_host(self.training_step.model.state_dict() | tensors), state
 
