@@ -25,8 +25,9 @@ from grokinterp.cli.processors import free_processors
 from grokinterp.experiment.problem import Problem
 from grokinterp.presets import preset
 from grokinterp.torch_settings import computing
-from grokinterp.training.loop import step_of
+from grokinterp.training.loop import member_of
 from grokinterp.training.metrics import measure
+from grokinterp.training.step import Step
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "busy_machine.md"
 BEGIN, END = "<!-- measured -->", "<!-- /measured -->"
@@ -67,7 +68,7 @@ def serve(setting: Setting, overrides: Sequence[str], connection: Connection) ->
     experiment = preset("demo").override(overrides)
     with computing("cpu", flush=True):
         problem = Problem.of(experiment)
-        step, at = step_of(experiment, problem), 0
+        step, at = Step(*member_of(experiment, problem)), 0
         step.prepare()
 
         def train(seconds: float) -> float:
@@ -77,7 +78,7 @@ def serve(setting: Setting, overrides: Sequence[str], connection: Connection) ->
             while time.perf_counter() - start < seconds or at == begin:
                 step.gradients(at)
                 if at % experiment.evaluate_every == 0:
-                    measure(step, step.model, problem)
+                    measure(step)
                 step.apply(at)
                 at += 1
             return (at - begin) / (time.perf_counter() - start)
