@@ -42,7 +42,6 @@ from grokinterp.experiment.problem import Problem
 from grokinterp.models import Transformer
 from grokinterp.presets import PRESETS, preset
 from grokinterp.training import train
-from grokinterp.training.metrics import measure
 from grokinterp.training.step import Step
 
 
