@@ -22,7 +22,6 @@ import torch
 from benchmarks.machine import describe
 from benchmarks.report import table
 from grokinterp.cli.processors import free_processors
-from grokinterp.experiment.problem import Problem
 from grokinterp.presets import preset
 from grokinterp.torch_settings import computing
 from grokinterp.training.loop import member_of
@@ -67,8 +66,7 @@ def serve(setting: Setting, overrides: Sequence[str], connection: Connection) ->
     torch.set_num_threads(setting.threads)
     experiment = preset("demo").override(overrides)
     with computing("cpu", flush=True):
-        problem = Problem.of(experiment)
-        step, at = Step(*member_of(experiment, problem)), 0
+        step, at = Step(*member_of(experiment, None, torch.device("cpu"))), 0
         step.prepare()
 
         def train(seconds: float) -> float:

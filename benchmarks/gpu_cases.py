@@ -11,7 +11,6 @@ from torch import Tensor
 from benchmarks.points import PLAIN
 from benchmarks.step import flat
 from grokinterp.experiment import Experiment
-from grokinterp.experiment.problem import Problem
 from grokinterp.presets import preset
 from grokinterp.training.loop import member_of
 from grokinterp.training.stack import Stack
@@ -60,7 +59,7 @@ def stepped(
 ) -> Step:
     """Return the step of an experiment after some updates, captured if the device supports it."""
     planned = experiment.override([f"steps={steps}"])
-    member = member_of(planned, Problem.of(planned).to(device))
+    member = member_of(planned, None, device)
     member.model.to(dtype)
     step = Step(*member)
     step.prepare()

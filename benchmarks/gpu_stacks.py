@@ -10,7 +10,6 @@ from benchmarks.gpu_cases import TOY, VARIANTS, Result, both, stepped, timed, ti
 from benchmarks.step import flat
 from grokinterp.available import bytes_available
 from grokinterp.experiment import Experiment
-from grokinterp.experiment.problem import Problem
 from grokinterp.presets import preset
 from grokinterp.training.loop import member_of
 from grokinterp.training.stack import Stack
@@ -30,7 +29,7 @@ def stack_of(
 ) -> Stack:
     """Return a stack of runs with different seeds after some updates, captured if the device supports it."""
     seeds = [experiment.override([f"seed={seed}", f"steps={steps}"]) for seed in range(runs)]
-    members = [member_of(one, Problem.of(one).to(device)) for one in seeds]
+    members = [member_of(one, None, device) for one in seeds]
     for member in members:
         member.model.to(dtype)
     stack = Stack(members)

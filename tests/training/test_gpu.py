@@ -56,7 +56,7 @@ def test_no_graph_of_a_pass_is_alive_at_the_next():
     experiment = EXPERIMENTS["full batch"]
     one = step.Step(experiment.build_model(), Problem.of(experiment), experiment.optimization, steps=2)
     one.gradients(0)
-    many = Stack([member_of(experiment, Problem.of(experiment)) for _ in range(2)])
+    many = Stack([member_of(experiment, None, torch.device("cpu")) for _ in range(2)])
     many.gradients(0)
     for parameter in (*one.parameters, *many.weights.leaves.values()):
         get_gradient_edge(parameter).node.metadata["pass"] = 0

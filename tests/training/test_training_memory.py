@@ -46,7 +46,7 @@ def test_a_step_without_storage_holds_what_a_real_step_holds(name):
 def test_a_stack_without_storage_holds_what_a_real_stack_holds(name, optimizer):
     experiment = changed(task={"p": 11}, split={"fraction": 0.7}, optimization={"optimizer": optimizer})
     experiment = replace(experiment, model=MODEL_SPECS[name])
-    stack = Stack([member_of(experiment, Problem.of(experiment)) for _ in range(5)])
+    stack = Stack([member_of(experiment, None, CPU) for _ in range(5)])
     with Allocations() as allocations:
         stack.gradients(0)
         stack.apply(0)
