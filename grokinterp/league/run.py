@@ -79,9 +79,7 @@ def run_league(
         require_same(top, before, base, entries)
         outcome = {"patience": patience, "jobs": jobs or cores(), "refused": refused, "notes": notes}
         try:
-            train_entries(
-                entries, device=device, stacked=stacked, jobs=jobs, analyses=MEASURES, progress=progress
-            )
+            train_entries(entries, device=device, stacked=stacked, jobs=jobs, analyses=MEASURES, progress=progress)
         finally:
             found = collected(top, base, entries, before, outcome)
             if found["runs"]:

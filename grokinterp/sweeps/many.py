@@ -37,9 +37,9 @@ def train_many(
     ``failure`` and does not stop the others. Several processes can train into the same folder: each run is trained by
     one of them, and all wait for it.
 
-    On a GPU, runs of the same task, model and sizes of the parts, whose optimizer, loss, batch size and kinds of filters
-    agree, are trained as one program, as many as fit into memory at a time. On a CPU each run has its own process,
-    which is faster there.
+    On a GPU, runs of the same task, model and sizes of the parts, whose optimizer, loss, batch size and kinds of
+    filters agree, are trained as one program, as many as fit into memory at a time. On a CPU each run has its own
+    process, which is faster there.
 
     Args:
         experiments: the configurations.
