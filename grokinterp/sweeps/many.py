@@ -120,7 +120,11 @@ def groups(entries: Sequence[Entry], free: int) -> Iterator[list[Entry]]:
 
 
 def train_group(group: Sequence[Entry], *, device: str, progress: bool) -> None:
-    """Train the runs of a group together, or in halves if a run prevents that; a run that fails keeps the reason."""
+    """Train the runs of a group together, or in halves if a run prevents that; a run that fails keeps the reason.
+
+    Nothing is done if runs appear meanwhile, here or in another process: they are in other groups now.
+    """
+    existed = [one.exists for one in group]
     try:
         if len(group) == 1:
             train_or_continue(group[0].experiment, group[0].directory, device=device, progress=progress)
@@ -128,11 +132,11 @@ def train_group(group: Sequence[Entry], *, device: str, progress: bool) -> None:
             directories = [one.directory for one in group]
             train_stack([one.experiment for one in group], directories, device=device, progress=progress)
     except GrokinterpError as error:
-        if len(group) > 1:
+        if len(group) > 1 and existed == [one.exists for one in group]:
             warn(f"{len(group)} runs are trained in two parts: {error}")
             left = [one for one in group if lacks_something(one, ())]
             for part in (left[: len(left) // 2], left[len(left) // 2 :]):
                 if part:
                     train_group(part, device=device, progress=progress)
-        elif not isinstance(error, RunInUse):
+        elif len(group) == 1 and not isinstance(error, RunInUse):
             group[0].failure = str(error)

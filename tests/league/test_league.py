@@ -225,8 +225,7 @@ def test_a_league_of_stacks_measures_everything_but_times(tmp_path):
     damaged = top / "adamw" / "seed-1"
     damaged.mkdir(parents=True)
     (damaged / "notes.txt").write_text("in the way")
-    with pytest.warns(UserWarning, match="runs are trained in two parts"):
-        found = run_league(SMALL, METHODS[:2], 2, top, device="cpu", stacked=True, jobs=1)
+    found = run_league(SMALL, METHODS[:2], 2, top, device="cpu", stacked=True, jobs=1)
     assert [(one["method"], one["seed"]) for one in found["failed"]] == [("adamw", 1)]
     assert "not empty" in found["failed"][0]["why"] or "notes.txt" in found["failed"][0]["why"]
     assert [(run["method"], run["seed"], run["status"]) for run in found["runs"]] == [

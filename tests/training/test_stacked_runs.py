@@ -27,10 +27,10 @@ RUNS = {
 }
 
 
-def stacked(folder, names=tuple(RUNS)) -> dict[str, Trajectory]:
+def stacked(folder, names=tuple(RUNS), device="cpu") -> dict[str, Trajectory]:
     """The runs of some names, trained as a stack, or continued."""
     directories = {name: folder / name for name in names}
-    train_stack([RUNS[name] for name in names], list(directories.values()), device="cpu")
+    train_stack([RUNS[name] for name in names], list(directories.values()), device=device)
     return {name: Trajectory.open(path) for name, path in directories.items()}
 
 
@@ -54,6 +54,11 @@ def test_a_run_of_a_stack_writes_what_it_writes_alone(name, whole, tmp_path):
         np.testing.assert_allclose(run.metrics[column], alone.metrics[column], rtol=2e-3)
 
 
+def checkpoints_and_metrics(run) -> dict[str, bytes]:
+    """Files of a run that do not describe the process."""
+    return {file: content for file, content in written(run).items() if file.startswith(("checkpoints", "metrics"))}
+
+
 PAIR = ("long", "decayed")
 
 
@@ -71,14 +76,9 @@ def test_a_stack_that_is_interrupted_goes_on_bit_by_bit_also_after_gathering(nam
             stacked(tmp_path, names)
     status = {name: RunDirectory.open(tmp_path / name).status["status"] for name in names}
     stacked(tmp_path, [name for name in names if status[name] == "interrupted"])
+    content = checkpoints_and_metrics if at == 20 else written  # at 20, environments name another number of runs
     for name in names:
-        found, expected = written(tmp_path / name), written((pair if names == PAIR else whole)[name].path)
-        if at == 20:  # the environments name another number of runs
-            found, expected = (
-                {file: content for file, content in files.items() if file.startswith(("checkpoints", "metrics"))}
-                for files in (found, expected)
-            )
-        assert found == expected
+        assert content(tmp_path / name) == content((pair if names == PAIR else whole)[name].path)
 
 
 def test_a_captured_stack_trains_as_a_plain_one_also_after_gathering(whole, tmp_path, monkeypatch):
@@ -98,6 +98,27 @@ def test_a_captured_stack_trains_as_a_plain_one_also_after_gathering(whole, tmp_
     ]
     for name, run in runs.items():
         assert written(run.path) == written(whole[name].path)
+
+
+@pytest.mark.gpu
+def test_a_stack_on_the_gpu_learns_what_it_learns_on_the_cpu(whole, tmp_path):
+    for name, run in stacked(tmp_path, device="cuda").items():
+        for column in ("train_loss", "test_loss", "gradient_norm", "weight_norm"):
+            assert run.metrics[column].values == pytest.approx(whole[name].metrics[column].values, rel=1e-2)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("names", "at"), [(PAIR, 5), (PAIR, 20)])
+def test_a_stack_goes_on_byte_by_byte_on_the_gpu(names, at, tmp_path):
+    expected = stacked(tmp_path / "whole", names, device="cuda")
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(patch, at, Stack)
+        with pytest.raises(Stopped):
+            stacked(tmp_path / "run", names, device="cuda")
+    unfinished = [name for name in names if at < RUNS[name].budget]
+    stacked(tmp_path / "run", unfinished, device="cuda")
+    for name in names:
+        assert checkpoints_and_metrics(tmp_path / "run" / name) == checkpoints_and_metrics(expected[name].path)
 
 
 def test_many_runs_are_grouped_resumed_and_never_stop_each_other(tmp_path):
