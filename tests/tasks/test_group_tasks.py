@@ -164,10 +164,10 @@ def test_json_there_and_back_is_the_same_task(task):
     ],
 )
 def test_a_wrong_argument_is_refused_in_one_line(make, message):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ConfigError) as error:
         make()
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 200

@@ -51,10 +51,10 @@ def test_division_names_the_factors_of_a_composite_modulus(p, text):
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("p", [-1, 0, 2, 1001, 10**30])
 def test_a_modulus_out_of_range_is_refused_at_once(task, p):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ConfigError, match=rf"^p={p}: must be an integer from 3 to 1000$"):
         task(p=p)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 @given(st.sampled_from(TASKS), st.integers(-2, 24))

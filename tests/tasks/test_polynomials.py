@@ -53,12 +53,12 @@ JUNK = """ + x+ x++y x2 (x+y)^2 x^ x^-1 x^y x^^2 x^2^2 x^2² 2^3 x/y z X x+1.5 1
 
 @pytest.mark.parametrize("junk", [*JUNK.split(), "", " ", "2 3", "x* *2", "x\ny+", "x" * 201, "x^" + "9" * 10**5])
 def test_junk_is_refused_in_one_line(junk):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ConfigError) as caught:
         Polynomial(expression=junk)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 250
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 @given(st.text("xy0123456789+-*^ ²³·", max_size=12))
@@ -165,8 +165,8 @@ def test_a_composite_modulus_is_refused_by_its_factors():
 
 
 def test_the_largest_polynomial_is_fast():
-    start = time.perf_counter()
+    start = time.process_time()
     task = Polynomial(p=997, expression="+".join(f"x^{i}y" for i in range(30)))
     assert task.n_examples == 997**2
     assert int(task.table()[2, 3]) == (2**30 - 1) * 3 % 997
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5

@@ -167,11 +167,11 @@ def test_any_bytes_make_a_task_or_one_line(tmp_path_factory, content):
 
 @pytest.mark.parametrize("shape", [(316, 316), (1000, 100), (100, 1000)])
 def test_the_largest_configuration_fits_a_configuration_file(shape):
-    start = time.perf_counter()
+    start = time.process_time()
     task = Table.from_array(np.random.default_rng(0).integers(10**3, 10**4, size=shape))
     assert len(json.dumps({"task": asdict(task)}, indent=2)) < 2**20 - 4096
     assert task.algebra is None
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_the_group_behind_a_table_is_found():
