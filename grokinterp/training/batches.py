@@ -7,6 +7,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from grokinterp.experiment.random_streams import EPOCH, POOL, stream
+from grokinterp.training.host_copy import pinned
 
 
 @final
@@ -37,18 +38,12 @@ class Batches:
         if size >= len(pool):
             return pool
         drawn = torch.randperm(len(pool), generator=stream(self.seed, POOL, step))[:size]
-        return pool[sent(drawn, pool.device)]
+        return pool[pinned(drawn, pool.device).to(pool.device, non_blocking=True)]
 
     def order(self, epoch: int) -> Int[Tensor, "example"]:
         """Return the order of an epoch; the last two are cached, each copied to the device once."""
         if epoch not in self._orders:
             order = torch.randperm(self.examples, generator=stream(self.seed, EPOCH, epoch))
             kept = {epoch - 1: self._orders[epoch - 1]} if epoch - 1 in self._orders else {}
-            self._orders = kept | {epoch: sent(order, self.device)}
+            self._orders = kept | {epoch: pinned(order, self.device).to(self.device, non_blocking=True)}
         return self._orders[epoch]
-
-
-def sent(positions: Int[Tensor, "example"], device: torch.device) -> Int[Tensor, "example"]:
-    """Return positions on a device, without waiting for it."""
-    pinned = positions.pin_memory() if device.type == "cuda" else positions  # from other memory, a copy waits
-    return pinned.to(device, non_blocking=True)

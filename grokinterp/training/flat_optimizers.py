@@ -10,6 +10,7 @@ from torch import Tensor
 
 from grokinterp.experiment import Optimization
 from grokinterp.training.flat_weights import FlatWeights
+from grokinterp.training.host_copy import pinned
 
 PerRun = Float[Tensor, "run 1"]
 """A setting of every run, as a column."""
@@ -170,11 +171,3 @@ class FlatSGD(FlatOptimizer):
 def column(values: Sequence[float], like: Tensor) -> PerRun:
     """Return a number of every run as a column, in the precision and on the device of a tensor."""
     return pinned(torch.tensor(values, dtype=like.dtype).unsqueeze(1), like.device).to(like.device, non_blocking=True)
-
-
-def pinned(host: Tensor, device: torch.device) -> Tensor:
-    """Return a tensor of the host that can be copied to a device without waiting for the device.
-
-    The allocator of pinned memory keeps the buffer until the copy has read it.
-    """
-    return host.pin_memory() if device.type == "cuda" else host

@@ -1,4 +1,4 @@
-"""A copy of tensors in the memory of the host."""
+"""Copies of tensors between the memory of the host and that of a device."""
 
 from collections.abc import Mapping
 from typing import final
@@ -49,3 +49,11 @@ def transferred(tensors: list[Tensor]) -> Tensor:
     if not flat.is_cuda:
         return flat
     return torch.empty(flat.shape, dtype=flat.dtype, pin_memory=True).copy_(flat, non_blocking=True)
+
+
+def pinned(host: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor of the host that can be copied to a device without waiting for the device.
+
+    The allocator of pinned memory keeps the buffer until the copy has read it.
+    """
+    return host.pin_memory() if device.type == "cuda" else host

@@ -17,8 +17,9 @@ from grokinterp.training.answers import Answers, answers_of
 from grokinterp.training.capture import captured
 from grokinterp.training.flat_filters import FlatFilters
 from grokinterp.training.flat_muon import FlatMuon
-from grokinterp.training.flat_optimizers import FlatAdam, FlatOptimizer, FlatSGD, column, pinned
+from grokinterp.training.flat_optimizers import FlatAdam, FlatOptimizer, FlatSGD, column
 from grokinterp.training.flat_weights import FlatWeights, joined_row
+from grokinterp.training.host_copy import pinned
 from grokinterp.training.metrics import Answered, held_out, joined_metrics, measure, paired, rows
 from grokinterp.training.packing import Packed, pack, unpack
 from grokinterp.training.rates import Rates
