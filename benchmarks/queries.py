@@ -23,21 +23,22 @@ BLOCK = re.compile(r"(```sql\n(.*?)\n```\n)(?:\n```text\n.*?\n```\n)?", re.DOTAL
 
 BASE = Experiment(
     name="boundary",
-    task=ModularAddition(p=13),
-    model=TransformerSpec(d_model=32, n_heads=2, d_mlp=64),
-    split=Split(fraction=0.7, pairs="unordered"),
-    optimization=Optimization(lr=1e-2),
-    save=SaveAt(every=600),
-    steps=600,
+    task=ModularAddition(p=29),
+    model=TransformerSpec(d_model=32, n_heads=2, d_mlp=128),
+    split=Split(fraction=0.8, pairs="unordered"),
+    optimization=Optimization(lr=5e-3),
+    save=SaveAt(every=1500),
+    steps=1500,
+    patience=10,
 )
 
-AXES = {"optimization.weight_decay": (0.03, 3.0), "ratio": (0.5, 2), "seed": (0, 1)}
+AXES = {"optimization.weight_decay": (0.1, 2.0), "ratio": (0.5, 2), "seed": (0, 1)}
 
 
-def trained(root: Path, base: Experiment) -> Database:
+def trained(root: Path, base: Experiment, *, engine: str = "local") -> Database:
     """Train the sweep into a folder, and return its database."""
     sweep = Sweep.of("boundary", Grid(base, AXES, "weight decay and ratio"))
-    run_sweep(sweep, root, engine="local", workers=1)
+    run_sweep(sweep, root, engine=engine, workers=1)
     build_db(root, root / "experiments.db")
     return open_db(root / "experiments.db")
 

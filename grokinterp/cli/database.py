@@ -26,7 +26,9 @@ db = typer.Typer(
 
 @db.command()
 def build(root: Root, file: File = DATABASE) -> None:
-    """Build the database of all runs below ROOT from scratch; a database in FILE is emptied first.
+    """Build the database of all runs below ROOT.
+
+    A database in FILE, of any version, is emptied first.
 
     Exit code 1: some runs are left out (they are named); 2: the database was not built.
     """
@@ -37,7 +39,9 @@ def build(root: Root, file: File = DATABASE) -> None:
 
 @db.command()
 def update(root: Root, file: File = DATABASE) -> None:
-    """Read the runs below ROOT that have changed, and remove those that no longer exist.
+    """Read the runs that have changed since.
+
+    Runs that no longer exist are removed, so that the database equals one that is built from scratch.
 
     Exit code 1: some runs are left out (they are named); 2: the database cannot be updated.
     """
@@ -53,7 +57,7 @@ def query(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list with an object for each row.")] = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """Print the rows of a query; the database is only read.
+    """Print the rows of a query, which only reads.
 
     Tables: experiments, runs, metrics. Views: run_summary, ratio_sweep_stats, phase_boundary, experiment_overview.
     """
@@ -69,7 +73,7 @@ def query(
 
 
 def runs(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="A folder with runs, at any depth below it.")] = Path(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with runs, at any depth below it.")] = Path(
         "checkpoints"
     ),
     as_json: AsJson = False,

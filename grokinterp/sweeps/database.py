@@ -53,12 +53,12 @@ class Database:
     @property
     def experiments(self) -> "pandas.DataFrame":
         """The experiments: sweeps, and folders of other runs."""
-        return self.query("SELECT * FROM experiments")
+        return self.query("SELECT * FROM experiments ORDER BY experiment")
 
     @property
     def runs(self) -> "pandas.DataFrame":
         """The runs, each once, with configuration and outcome."""
-        return self.query("SELECT * FROM runs")
+        return self.query("SELECT * FROM runs ORDER BY directory")
 
     @property
     def run_summary(self) -> "pandas.DataFrame":

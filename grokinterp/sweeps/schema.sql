@@ -7,7 +7,7 @@ CREATE TABLE experiments (
   listed INTEGER NOT NULL,       -- runs that it lists, whether they have begun or not
   fixed TEXT NOT NULL,           -- JSON: the settings that all its runs share, by dotted key
   impossible TEXT NOT NULL       -- JSON: combinations of values without a run, each with the reason
-) WITHOUT ROWID;
+);
 
 CREATE TABLE runs (
   run_id TEXT PRIMARY KEY,       -- the hash of the configuration
@@ -52,7 +52,7 @@ CREATE TABLE runs (
   seconds REAL,                  -- wall time of training, where it was recorded
   damage TEXT,                   -- what is damaged in the files of the run and was left out
   source TEXT NOT NULL           -- the state of the files: names, sizes and times of change
-) WITHOUT ROWID;
+);
 
 -- One row per evaluation. NULL: not measured; or, if not_finite names the column, NaN or infinite.
 CREATE TABLE metrics (
