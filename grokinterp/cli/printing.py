@@ -14,6 +14,9 @@ from typing import Any
 from grokinterp.errors import one_line, printable, short
 from grokinterp.streams import standard_error, standard_output
 
+LONGEST = 120
+"""Largest number of characters of a text in a table for people."""
+
 
 def say(lines: Iterable[str]) -> None:
     """Print lines on standard output."""
@@ -65,7 +68,7 @@ def cell(value: object) -> str:
     >>> cell(None), cell(1 / 3), cell(2000), cell("a")
     ('', '0.333333', '2000', 'a')
     """
-    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else short(value)
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else short(value, LONGEST)
 
 
 def csv_lines(names: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:

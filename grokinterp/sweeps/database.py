@@ -36,6 +36,9 @@ READING = {
 }
 """The actions that a query may take: none that writes this or another file, or opens one."""
 
+STEPS_PER_PAUSE = 100_000
+"""Number of steps of SQLite's machine between pauses in which a signal can stop a query."""
+
 DESCRIBING = {"table_info", "table_xinfo", "table_list"}
 """Pragmas that a query may use."""
 
@@ -103,11 +106,14 @@ class Database:
         try:
             with closing(connected(self.path, "ro")) as connection:
                 connection.set_authorizer(permission)
+                connection.set_progress_handler(lambda: 0, STEPS_PER_PAUSE)
                 found = connection.execute(sql, parameters)
                 if found.description is None:
                     raise ConfigError("query", short(sql), "must be a SELECT")
                 return [column[0] for column in found.description], found.fetchall()
         except (sqlite3.Error, sqlite3.Warning) as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+                raise KeyboardInterrupt from None
             denied = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_AUTH
             raise ConfigError("query", short(sql), "may only read" if denied else str(error)) from None
 

@@ -142,9 +142,9 @@ def write_experiments(connection: sqlite3.Connection, folder: Folder, kept: dict
     before, names = connection.execute(table).fetchall(), stored(connection)
     after = experiment_rows(folder, kept)
     moved = [
-        (now, run_id)
+        (experiments_of(run), run_id)
         for run_id, run in kept.items()
-        if names[run.directory].experiments != (now := experiments_of(run))
+        if run.directory in names and names[run.directory].experiments != experiments_of(run)
     ]
     if not (gone or moved or before != after):
         return

@@ -34,7 +34,7 @@ CREATE TABLE runs (
   evaluate_every INTEGER,
   configuration TEXT NOT NULL,   -- JSON: everything, nested as in experiment.json
   status TEXT NOT NULL,          -- running, finished, interrupted, diverged, failed or unknown
-  why TEXT,                      -- why it is not finished
+  why TEXT,                      -- the reason for the status, if there is one
   verdict TEXT,
   phases TEXT NOT NULL,          -- JSON: [{"name": "memorization", "start": 0, "stop": 120}, ...]
   memorized_epoch INTEGER,

@@ -231,6 +231,19 @@ def test_a_query_only_reads(sql, why, root, tmp_path, monkeypatch):
     assert not (tmp_path / "copy.db").exists()
 
 
+def test_a_signal_stops_a_long_query(root, tmp_path):
+    build_db(root, tmp_path / "a.db")
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            open_db(tmp_path / "a.db").query(endless)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_other_files_versions_and_roots_are_refused(root, tmp_path):
     file = tmp_path / "a.db"
     build_db(root, file)
