@@ -54,6 +54,6 @@ def transferred(tensors: list[Tensor]) -> Tensor:
 def pinned(host: Tensor, device: torch.device) -> Tensor:
     """Return a tensor of the host that can be copied to a device without waiting for the device.
 
-    The allocator of pinned memory keeps the buffer until the copy has read it.
+    The tensor must be contiguous. The allocator of pinned memory keeps the buffer until the copy has read it.
     """
     return host.pin_memory() if device.type == "cuda" else host

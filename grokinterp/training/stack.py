@@ -129,6 +129,8 @@ class Stack:
 
     def keep(self, places: Sequence[int]) -> None:
         """Remove all other runs, whose models keep their weights."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)  # the graphs may still run, and are freed here
         rows = torch.tensor(places, device=self.device)
         self.members = [self.members[i] for i in places]
         self.optimizations = [one.optimization for one in self.members]
@@ -148,7 +150,7 @@ class Stack:
     def apply(self, step: int) -> None:
         """Take the update of every run from ``step`` to ``step + 1``."""
         rates = [(run.rates.learning_rate(step), run.rates.weight_decay(step), run.is_frozen) for run in self.runs]
-        settings = torch.tensor(rates, dtype=torch.float64).T.unsqueeze(2)
+        settings = torch.tensor(rates, dtype=torch.float64).T.unsqueeze(2).contiguous()
         self.settings.copy_(pinned(settings, self.device), non_blocking=True)
         self.previous.copy_(self.weights.values)
         self._apply()
