@@ -212,6 +212,13 @@ def section(measured: dict[str, Any]) -> str:
         f"{measured['machine']}, one thread.\n",
         table([*HEAD, "memorized at"], [parent]),
     ]
+    parents = zip(measured["seeds"], found["parent"], strict=True)
+    late = [str(seed) for seed, one in parents if one["generalized"] is None]
+    if late:
+        lines.append(
+            f"The parent of seed {' and '.join(late)} has not generalized at its last step, so that branches of this "
+            "step start from a network that has not grokked.\n"
+        )
     for case in CASES:
         lines += [f"{CAPTIONS[case]}\n", table(list(HEAD), [row(name, found[name]) for name in names_of(case, found)])]
         lines += [shares_table(found)] if case is frequency else []
@@ -223,8 +230,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.interventions", description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--write", action="store_true", help="write the document from the stored numbers")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes to the setting")
     chosen = parser.parse_args(arguments)
+    if chosen.write:
+        return write(json.loads(MEASURED.read_text(encoding="utf-8")), chosen.out)
     torch.set_num_threads(1)
     start = time.process_time()
     of_seeds = [measure(seed, chosen.overrides) for seed in chosen.seeds]
@@ -238,8 +248,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     if chosen.out == OUT:
         MEASURED.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-    text = chosen.out.read_text(encoding="utf-8") if chosen.out.exists() else ""
-    chosen.out.write_text(text.partition(BEGINS)[0] + section(measured), encoding="utf-8")
+    return write(measured, chosen.out)
+
+
+def write(measured: dict[str, Any], out: Path) -> None:
+    """Write the results into a document, and print them."""
+    text = out.read_text(encoding="utf-8") if out.exists() else ""
+    out.write_text(text.partition(BEGINS)[0] + section(measured), encoding="utf-8")
     print(section(measured))
 
 
