@@ -83,7 +83,12 @@ class Lines:
         self.running.pop(place)
         self.show()
 
-    def count(self, note: str = "") -> None:
+    def skip(self, entry: Entry) -> None:
+        """Count a run that another process has completed."""
+        self.work -= entry.work
+        self.count(str(entry))
+
+    def count(self, note: str) -> None:
         """Count a run as done."""
         self.done, self.note = self.done + 1, note
         self.show()

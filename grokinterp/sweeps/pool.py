@@ -120,7 +120,7 @@ class Pool:
             elif lacks_something(entry, self.analyses):
                 self.waiting.append(entry)
             else:
-                self.lines.count(str(entry))
+                self.lines.skip(entry)
 
     def stop(self) -> None:
         """Tell all processes to save their state and stop, and wait for them."""
