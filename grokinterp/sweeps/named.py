@@ -45,6 +45,11 @@ def small_of(steps: int, **settings: Any) -> Experiment:
     return SMALL.changed({"steps": steps, "save.every": steps // 10, **settings})
 
 
+def small_and_fast(steps: int, **settings: Any) -> Experiment:
+    """Return the experiment of small scale at five times the learning rate, for low weight decay."""
+    return small_of(steps, **{"optimization.lr": 0.01, **settings})
+
+
 def widths(*sizes: int) -> list[tuple[int, int]]:
     """Return the values of the axis ``WIDTH``."""
     return [(d, 4 * d) for d in sizes]
@@ -107,12 +112,12 @@ SMALL_SCALE = {
         {WIDTH: widths(4, 8, 12, 16, 20, 24, 32, 44, 56, 68, 96)},
         "11 widths d = 4 to 96 at p = 23, weight decay 1",
     ),
-    "exp5_ratio_wd1": ratios_at(1.0, small_of, 3_000, RATIOS),
-    "exp5_ratio_wd0p1": ratios_at(0.1, small_of, 4_000, RATIOS),
-    "exp5_ratio_wd0p01": ratios_at(0.01, small_of, 5_000, RATIOS),
-    "exp5_ratio_wd1_extended": ratios_at(1.0, small_of, 3_000, EXTENDED),
-    "exp5_ratio_wd0p1_extended": ratios_at(0.1, small_of, 4_000, EXTENDED),
-    "exp5_ratio_wd0p01_extended": ratios_at(0.01, small_of, 5_000, EXTENDED),
+    "exp5_ratio_wd1": ratios_at(1.0, small_of, 4_000, RATIOS),
+    "exp5_ratio_wd0p1": ratios_at(0.1, small_and_fast, 4_000, RATIOS),
+    "exp5_ratio_wd0p01": ratios_at(0.01, small_and_fast, 5_000, RATIOS),
+    "exp5_ratio_wd1_extended": ratios_at(1.0, small_of, 4_000, EXTENDED),
+    "exp5_ratio_wd0p1_extended": ratios_at(0.1, small_and_fast, 4_000, EXTENDED),
+    "exp5_ratio_wd0p01_extended": ratios_at(0.01, small_and_fast, 5_000, EXTENDED),
 }
 
 SWEEPS = {"full": FULL_SCALE, "small": SMALL_SCALE}
