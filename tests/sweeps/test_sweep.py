@@ -94,7 +94,7 @@ def test_processes_train_every_run_that_can_be_trained(tmp_path):
     assert {run.failure for run in sweeps_in(tmp_path)["mixed"].runs.values()} == {None}
 
 
-@pytest.mark.filterwarnings("ignore:.*runs are trained one at a time", "ignore:the continuation will not be")
+@pytest.mark.filterwarnings("ignore:.*runs are trained in two parts", "ignore:the continuation will not be")
 def test_two_sweeps_in_one_folder_never_fight(tmp_path):
     results: dict[str, list[Entry]] = {}
 
