@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from grokinterp.allocator import keep_freed_memory
-from grokinterp.errors import ConfigError, require, short
+from grokinterp.errors import ConfigError, RunInUse, require, short
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.edits import Edit
 from grokinterp.experiment.kinds import RECORDED
@@ -188,10 +188,10 @@ def train_runs(
     """
     keep_freed_memory()
     memory, is_stack = MemoryUse(device), environment["stack"] is not None
-    at = min(max(run.resume.steps(), default=0) for run in runs) if is_stack else None
     needed = partial(stack_needs, experiments[0], len(runs)) if is_stack else partial(needs, experiments[0])
     with ExitStack() as stack:
         held = [stack.enter_context(run.lock()) for run in runs]
+        at = common_step(runs) if is_stack else None
         asked = stack.enter_context(deferred_signals())
         stack.enter_context(computing(device, flush=True))
         stack.enter_context(memory_errors_in_one_line(experiments[0], device, needed))
@@ -212,6 +212,18 @@ def train_runs(
             for writer in writers:
                 finish_all(writer.loggers)
     asked.raise_if_asked()
+
+
+def common_step(runs: Sequence[RunDirectory]) -> int:
+    """Return the newest step at which every run of a stack has a resume state, 0 without one; their locks are held.
+
+    Raises:
+        RunInUse: another process has ended one of the runs before its lock was taken.
+    """
+    for run in runs:
+        if run.document("status.json").get("status") in ("finished", "diverged"):
+            raise RunInUse(run.path, "has just been ended by another process")
+    return min(max(run.resume.steps(), default=0) for run in runs)
 
 
 def opened_or_created(experiment: Experiment, directory: Path, environment: Mapping[str, Any]) -> RunDirectory:
