@@ -46,7 +46,7 @@ class Found(NamedTuple):
         """A digest of the names, sizes, and modification times of the files, of the lock, and of a listed failure."""
         states: list[Any] = [self.failure]
         if self.path is not None:
-            states += [is_held(self.path / "lock"), *(state_of(self.path / name) for name in SOURCES)]
+            states += [is_held(self.path / "lock") is True, *(state_of(self.path / name) for name in SOURCES)]
         return hashlib.sha256(json.dumps(states).encode("ascii")).hexdigest()[:16]
 
 
