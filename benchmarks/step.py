@@ -44,7 +44,7 @@ def grokinterp_side(model: Transformer, problem: Problem, *, form: LossForm = "s
         step.gradients(0)
         step.apply(0)
         with torch.inference_mode():
-            return step.loss, cross_entropy(model.readout(test.inputs).logits, test.labels).mean()
+            return step.loss, cross_entropy(model.answers(test.inputs).logits, test.labels).mean()
 
     return Side("grokinterp", model, both)
 

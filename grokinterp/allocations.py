@@ -4,6 +4,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final, no_type_check
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -46,6 +47,8 @@ class Allocations(TorchDispatchMode):
     @no_type_check
     def _note(self, value: Tensor, *, held: bool) -> None:
         """Count the storage of a tensor until it is freed, if it is new and ``held``."""
+        if value.layout != torch.strided:
+            return  # the parts of sparse tensors are counted
         storage = value.untyped_storage()
         key, size = storage._cdata, storage.nbytes() if held else 0
         if key in self._known:

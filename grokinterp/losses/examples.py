@@ -5,6 +5,7 @@ from typing import Literal
 from jaxtyping import Float, Int
 
 from grokinterp.lazy import Tensor, torch
+from grokinterp.maths.log_sum_exp import log_sum_exp
 from grokinterp.maths.stablemax import log_stable_scale, stable_scale
 
 CrossEntropyForm = Literal["softplus", "float32", "float64", "stablemax"]
@@ -27,7 +28,7 @@ def cross_entropy(
     """
     if form == "softplus":
         correct = logits.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
-        wrong = logits.scatter(-1, labels.unsqueeze(-1), -torch.inf).logsumexp(-1)
+        wrong = log_sum_exp(logits.scatter(-1, labels.unsqueeze(-1), -torch.inf))
         return torch.nn.functional.softplus(wrong - correct, threshold=40)
     if form == "stablemax":
         return minus_log_stablemax(logits, labels)

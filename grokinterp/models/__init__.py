@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from grokinterp.models.mlp import MLP, solved_addition
     from grokinterp.models.model import Model
     from grokinterp.models.program import ReadoutProgram, in_program
-    from grokinterp.models.readout import Readout, ReadoutInputs
+    from grokinterp.models.readout import Answers, Readout, ReadoutInputs
     from grokinterp.models.recorded import NEEDS_MODULE, Answer, RecordedModel
     from grokinterp.models.recorded_inputs import RecordedInputs
     from grokinterp.models.recursive import RecursiveModel
@@ -26,6 +26,7 @@ __all__ = [
     "MODELS",
     "NEEDS_MODULE",
     "Answer",
+    "Answers",
     "HeadTail",
     "MLPSpec",
     "Model",
@@ -54,7 +55,7 @@ __getattr__, __dir__ = front_door(
         ".mlp": ("MLP", "solved_addition"),
         ".model": ("Model",),
         ".program": ("ReadoutProgram", "in_program"),
-        ".readout": ("Readout", "ReadoutInputs"),
+        ".readout": ("Answers", "Readout", "ReadoutInputs"),
         ".recorded": ("NEEDS_MODULE", "Answer", "RecordedModel"),
         ".recorded_inputs": ("RecordedInputs",),
         ".recursive": ("RecursiveModel",),

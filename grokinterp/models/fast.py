@@ -95,7 +95,7 @@ def pattern_from_last(
     q = project(embedding(query_row, x), attn.W_Q, attn.b_Q) / attn.scale
     n_rows, at = len(k), row.T
     if q.shape[0] * n_rows <= row.numel():  # all scores between distinct queries and keys, then looked up
-        table = torch.einsum("qhe,rhe->qrh", q, k).flatten(0, 1)
+        table = torch.einsum("qhe,rhe->qrh", q, k).flatten(0, 1).contiguous()
         return attn.weights(embedding(query * n_rows + at, table), 0)
     return attn.weights(torch.einsum("nhe,pnhe->pnh", q[query], k[at]), 0)
 

@@ -12,7 +12,7 @@ from grokinterp.errors import NotDefined
 from grokinterp.maths.matrix_norms import Ruler
 from grokinterp.models.hooked import ActivationCache, HookedRootModule
 from grokinterp.models.parts import part_of
-from grokinterp.models.readout import Readout, ReadoutInputs
+from grokinterp.models.readout import Answers, Readout, ReadoutInputs
 from grokinterp.models.sites import HeadTail, NeuronTail, PatchSite
 
 MOST_VALUES = 2**26
@@ -268,6 +268,17 @@ class Model(HookedRootModule, ABC):
     def readout_fast(self, inputs: ReadoutInputs) -> Readout:
         """Return the ``readout`` with the least computation."""
         return self.readout_by_hooks(inputs.tokens)
+
+    def answers(self, inputs: ReadoutInputs) -> Answers:
+        """Return the logits of every example for training, where they are differentiated once and not by torch.func.
+
+        ``readout`` has no such limits.
+        """
+        return self.answers_fast(inputs) if self.is_plain else self.readout_by_hooks(inputs.tokens).answers
+
+    def answers_fast(self, inputs: ReadoutInputs) -> Answers:
+        """Return the ``answers`` with the least computation."""
+        return self.readout_fast(inputs).answers
 
     @property
     @abstractmethod

@@ -1,11 +1,29 @@
 """The read-out of a model for every example, and examples prepared for a fast read-out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+
+class Answers(NamedTuple):
+    """The logits of some examples, with a leading run axis if there are several runs.
+
+    Args:
+        logits: the logits of the answer.
+        supervised: the logits of every supervision step; None if there is only the answer.
+    """
+
+    logits: Float[Tensor, "*run example class"]
+    supervised: Float[Tensor, "*run supervision example class"] | None
+
+    def split(self, at_once: int) -> Iterator["Answers"]:
+        """Yield parts of at most ``at_once`` examples, as views."""
+        logits = self.logits.split(at_once, -2)
+        supervised = [None] * len(logits) if self.supervised is None else self.supervised.split(at_once, -2)
+        return map(Answers, logits, supervised)
 
 
 class Readout(NamedTuple):
@@ -22,6 +40,11 @@ class Readout(NamedTuple):
     residual: Float[Tensor, "example d_model"]
     logits: Float[Tensor, "example class"]
     supervised: Float[Tensor, "supervision example class"] | None = None
+
+    @property
+    def answers(self) -> Answers:
+        """The logits alone."""
+        return Answers(self.logits, self.supervised)
 
     @classmethod
     def joined(cls, parts: Iterable["Readout"]) -> "Readout":

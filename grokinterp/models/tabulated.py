@@ -73,17 +73,27 @@ def readout_by_tables(
     return readout
 
 
+def terms(
+    attn: Attention,
+    x: Float[Tensor, "row d_model"],
+    inputs: ReadoutInputs,
+    pattern: Float[Tensor, "position example _"],
+) -> tuple[Float[Tensor, "row head d_head"], Float[Tensor, "query d_model"], Float[Tensor, "attended example _"]]:
+    """Return the values of the rows, the residual stream that follows from the query alone, and the attention."""
+    values, base = project(x, attn.W_V, attn.b_V), embedding(inputs.query_row, x) + attn.b_O
+    if not follows(attn, inputs):
+        return values, base, pattern
+    last = embedding(inputs.query_row, values.flatten(1))
+    base = torch.addmm(base, last, attn.W_O.flatten(0, 1), alpha=attn.total(len(pattern)))
+    return values - last.view_as(values[:1]), base, pattern[:-1]
+
+
 def tables(
     block: Block, x: Float[Tensor, "row d_model"], inputs: ReadoutInputs, pattern: Float[Tensor, "position example _"]
 ) -> tuple[Float[Tensor, "entry column"], Int[Tensor, "example _"], Float[Tensor, "example _"]]:
     """Return the tables of all heads and of the queries below each other, and entries and weights of every example."""
-    attn, mlp = block.attn, block.mlp
-    values, rows, heads = project(x, attn.W_V, attn.b_V), len(x), attn.W_O.shape[0]
-    base = embedding(inputs.query_row, x) + attn.b_O
-    if follows(attn, inputs):
-        last = values[inputs.query_row]
-        base = torch.addmm(base, last.flatten(1), attn.W_O.flatten(0, 1), alpha=attn.total(len(pattern)))
-        values, pattern = values - last, pattern[:-1]
+    attn, mlp, rows, heads = block.attn, block.mlp, len(x), block.attn.W_O.shape[0]
+    values, base, pattern = terms(attn, x, inputs, pattern)
     of_rows = torch.bmm(values.transpose(0, 1), attn.W_O).flatten(0, 1)
     table = torch.cat([torch.cat([part @ mlp.W_in, part], 1) for part in (of_rows, base)])
     table[len(of_rows) :] += torch.cat([mlp.b_in, mlp.b_out])

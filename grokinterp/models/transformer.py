@@ -12,11 +12,12 @@ from grokinterp.errors import ConfigError, GrokinterpError, NotDefined
 from grokinterp.maths.matrix_norms import Ruler
 from grokinterp.models.bounds import normalized, through_block
 from grokinterp.models.fast import all_positions, last_position
+from grokinterp.models.folded import folded_logits, folding_saves
 from grokinterp.models.hooked import FactoredMatrix, HookPoint, TypedModuleList, bridge, bridge_config
 from grokinterp.models.initialization import initialize
 from grokinterp.models.layers import MLP, Attention, Block, Embed, PosEmbed, Unembed, norm
 from grokinterp.models.model import Model
-from grokinterp.models.readout import Readout, ReadoutInputs
+from grokinterp.models.readout import Answers, Readout, ReadoutInputs
 from grokinterp.models.residual_stream import component_names, direct_attribution, head_tail, neuron_tail, patch_sites
 from grokinterp.models.sites import HeadTail, NeuronTail, PatchSite
 from grokinterp.models.specifications import TransformerSpec
@@ -103,8 +104,7 @@ class Transformer(Model):
 
     def readout_fast(self, inputs: ReadoutInputs) -> Readout:
         """Compute only what the answer depends on, with first-layer rows once per (token, position) pair."""
-        rows = functional.embedding
-        x = rows(inputs.row_token, self.W_E) + rows(inputs.row_position, self.W_pos)
+        x = self._embedded(inputs)
         if self.spec.read_at == "mean":
             return self._pooled(x, inputs)
         last = last_position(list(self.blocks), x, inputs)
@@ -122,8 +122,24 @@ class Transformer(Model):
 
     def readout_by_tables(self, inputs: ReadoutInputs) -> Readout:
         """Return the ``readout`` of any number of examples, without gradients, of a model that ``has_tables``."""
-        x = self.W_E[inputs.row_token] + self.W_pos[inputs.row_position]
-        return readout_by_tables(self.blocks[0], x, inputs, self.W_U, self.b_U)
+        return readout_by_tables(self.blocks[0], self._embedded(inputs), inputs, self.W_U, self.b_U)
+
+    def answers_fast(self, inputs: ReadoutInputs) -> Answers:
+        """Compute the logits from tables on a CPU, if the model has tables and they save time."""
+        on_cpu = inputs.row.device.type == "cpu"
+        if on_cpu and self.has_tables and folding_saves(self.blocks[0], inputs, self.unembed.d_vocab_out):
+            return self.answers_by_tables(inputs)
+        return super().answers_fast(inputs)
+
+    def answers_by_tables(self, inputs: ReadoutInputs) -> Answers:
+        """Return the ``answers`` of a model that ``has_tables``."""
+        logits = folded_logits(self.blocks[0], self._embedded(inputs), inputs, self.W_U, self.b_U)
+        return Answers(logits, None)
+
+    def _embedded(self, inputs: ReadoutInputs) -> Float[Tensor, "row d_model"]:
+        """Return the residual stream before the first layer, for every distinct (token, position) pair."""
+        rows = functional.embedding
+        return rows(inputs.row_token, self.W_E) + rows(inputs.row_position, self.W_pos)
 
     def _pooled(self, x: Float[Tensor, "row d_model"], inputs: ReadoutInputs) -> Readout:
         """Return ``readout_fast`` for the mean over positions."""

@@ -169,6 +169,8 @@ def case_of(experiment: Experiment) -> tuple[ModelSpec, Sizes, LossForm, int, in
 def traced(spec: ModelSpec, sizes: Sizes, loss: LossForm, batch: int, largest: int) -> Traced:
     """Count the bytes that a step and an evaluation hold, by computing both on the meta device without storage.
 
+    They are those of ``Model.readout``, on which stacks and GPUs train; the tables of ``Model.answers`` hold less.
+
     Args:
         spec: the model.
         sizes: the sizes of the task.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from grokinterp.experiment.problem import Problem
 from grokinterp.losses import LossForm, exact_losses
-from grokinterp.training.answers import Answers
+from grokinterp.models import Answers
 from grokinterp.training.run_step import RunStep
 
 NOISE = ("noisy_accuracy", "restored_accuracy", "clean_accuracy")

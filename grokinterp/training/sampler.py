@@ -12,7 +12,6 @@ from grokinterp.experiment.problem import Problem
 from grokinterp.experiment.random_streams import DIFFICULTY, stream
 from grokinterp.losses import exact_losses
 from grokinterp.models import Model
-from grokinterp.training.answers import answers_of
 from grokinterp.training.batches import Batches
 from grokinterp.training.rates import Rates
 
@@ -81,7 +80,7 @@ class Sampler:
             difficulty = self.problem.task.difficulty()[self.problem.is_train.cpu()].to(device)
         else:
             form, many = self.optimization.loss, self.model.evaluated_at_once
-            parts = zip(answers_of(self.model.readout, self.inputs, many), self.labels.split(many), strict=True)
+            parts = zip(map(self.model.answers, self.inputs.split(many)), self.labels.split(many), strict=True)
             difficulty = torch.cat([exact_losses(*some, labels, form=form) for some, labels in parts])
         return curriculum.order(difficulty.double())
 

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from grokinterp.experiment import Optimization
 from grokinterp.experiment.problem import Problem
-from grokinterp.models import Model
+from grokinterp.models import Answers, Model
 from grokinterp.optim import Evaluation
-from grokinterp.training.answers import Answers, answers_of
 from grokinterp.training.capture import captured
 from grokinterp.training.flat_filters import FlatFilters
 from grokinterp.training.flat_muon import FlatMuon
@@ -194,7 +193,7 @@ class Stack:
         if part == "train" and not averaged and self.batch is None:
             return paired(self.answers.split(many), *labels, many)
         weights = self.weights.leaves if not averaged or self.averaged is None else self.weights.by_name(self.averaged)
-        return paired(answers_of(partial(stacked_answers, self.model, weights), inputs, many), *labels, many)
+        return paired(map(partial(stacked_answers, self.model, weights), inputs.split(many)), *labels, many)
 
     def _compute_gradients(self) -> None:
         inputs, labels, _ = self.parts["train"]

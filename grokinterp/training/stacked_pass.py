@@ -11,8 +11,7 @@ from torch.func import functional_call, vmap
 
 from grokinterp.experiment.problem import Part, Problem
 from grokinterp.losses import LossForm, example_losses
-from grokinterp.models import Model, Readout, ReadoutInputs, ReadoutProgram
-from grokinterp.training.answers import Answers
+from grokinterp.models import Answers, Model, Readout, ReadoutInputs, ReadoutProgram
 
 RUN_AXES: Any = ReadoutInputs._make((0, None, None, 0, None, 0))
 """The run axis of each part of the inputs; None for the tables of distinct rows, which all runs share."""

@@ -11,10 +11,9 @@ from torch.func import functional_call
 from grokinterp.experiment import Optimization
 from grokinterp.experiment.problem import Problem
 from grokinterp.losses import example_losses
-from grokinterp.models import Model, Readout, ReadoutInputs, ReadoutProgram
+from grokinterp.models import Answers, Model, ReadoutInputs, ReadoutProgram
 from grokinterp.optim import Evaluation, filters_of
 from grokinterp.optim.filtering import filtering_of
-from grokinterp.training.answers import Answers, answers_of
 from grokinterp.training.capture import captured
 from grokinterp.training.metrics import Answered, held_out, joined_metrics, measure, paired, rows
 from grokinterp.training.optimizers import optimizer_of
@@ -140,7 +139,7 @@ class Step:
         """Yield the logits of the whole training set at the current weights, in parts that fit into memory."""
         many = self.model.evaluated_at_once
         if self.sampler.batch is not None:
-            return answers_of(self.model.readout, self.inputs, many)
+            return map(self.model.answers, self.inputs.split(many))
         return Answers(self.logits, self.supervised).split(many)
 
     def measured(self) -> dict[str, Any]:
@@ -167,13 +166,13 @@ class Step:
         (inputs, *labels), many = self.problem.parts[part], self.model.evaluated_at_once
         if part == "train" and not averaged:
             return paired(self.train_answers(), *labels, many)
-        readout = self.averaged_readout if averaged else self.model.readout
-        return paired(answers_of(readout, inputs, many), *labels, many)
+        answers = self.averaged_answers if averaged else self.model.answers
+        return paired(map(answers, inputs.split(many)), *labels, many)
 
-    def averaged_readout(self, inputs: ReadoutInputs) -> Readout:
-        """Return the read-out of the averaged weights."""
+    def averaged_answers(self, inputs: ReadoutInputs) -> Answers:
+        """Return the answers at the averaged weights."""
         named = {f"model.{name}": weight for name, weight in zip(self.names, self.averaged or (), strict=True)}
-        return functional_call(ReadoutProgram(self.model), named, (inputs,))
+        return functional_call(ReadoutProgram(self.model), named, (inputs,)).answers
 
     def last_update(self) -> list[Tensor]:
         """Return the change of each parameter by the last ``apply``."""
@@ -211,13 +210,12 @@ class Step:
         inputs, labels = self.inputs, self.labels
         if self.sampler.batch is not None:
             inputs, labels = inputs.at(self.sampler.batch), labels[self.sampler.batch]
-        readout = self.model.readout(inputs)
-        form = self.optimization.loss
-        loss = example_losses(readout.logits, labels, form=form, supervised=readout.supervised).mean()
+        logits, supervised = self.model.answers(inputs)
+        loss = example_losses(logits, labels, form=self.optimization.loss, supervised=supervised).mean()
         loss.backward()
         # detached: a graph that stays alive ties the gradients to this stream, and a capture runs on another
-        self.loss, self.logits = loss.detach(), readout.logits.detach()
-        self.supervised = None if readout.supervised is None else readout.supervised.detach()
+        self.loss, self.logits = loss.detach(), logits.detach()
+        self.supervised = None if supervised is None else supervised.detach()
         norms = torch._foreach_norm([parameter.grad for parameter in self.parameters if parameter.grad is not None])
         self.gradient_norm = torch.stack(norms).norm()
 

@@ -12,6 +12,7 @@ from torch.func import functional_call
 from grokinterp.experiment import Experiment
 from grokinterp.losses import cross_entropy
 from grokinterp.models import (
+    Answers,
     MLPSpec,
     Model,
     ModelSpec,
@@ -23,7 +24,7 @@ from grokinterp.models import (
 )
 from tests.cases.models import MODEL_SPECS, SMALL, SPECS, call, draw, draw_tokens, parts, stacked
 
-Form = Callable[[Model, Tensor], Readout]
+Form = Callable[[Model, Tensor], Readout | Answers]
 
 
 def fast(model: Model, tokens: Tensor) -> Readout:
@@ -32,6 +33,11 @@ def fast(model: Model, tokens: Tensor) -> Readout:
 
 def plain(model: Model, tokens: Tensor) -> Readout:
     return model.readout_by_hooks(tokens)
+
+
+def folded(model: Model, tokens: Tensor) -> Answers:
+    assert isinstance(model, Transformer)
+    return model.answers_by_tables(ReadoutInputs.of(tokens))
 
 
 def assert_close(ours: Tensor, plain: Tensor, name: str) -> None:
@@ -61,6 +67,8 @@ def assert_equal_forms(model: Model, tokens: Tensor) -> None:
         assert tabulated.keys() == theirs.keys()
         for name in tabulated:
             assert_close(tabulated[name], theirs[name], name)
+        assert_close(folded(model, tokens).logits, theirs["logits"], "folded logits")
+        assert_close(gradient(folded, model, tokens), gradient(plain, model, tokens), "gradient of folded logits")
 
 
 TOKENS = {
@@ -69,6 +77,7 @@ TOKENS = {
     "two tokens": draw_tokens(n_ctx=2),
     "one example": draw_tokens(1),
     "one position": draw_tokens(n_ctx=1),
+    "=": draw_tokens(n_ctx=1, constant_last=True),
     "many positions": draw_tokens(n_ctx=7),
     "full grid": torch.cartesian_prod(torch.arange(6), torch.arange(6)),
 }

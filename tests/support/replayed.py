@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from grokinterp.training.answers import Answers
+from grokinterp.models import Answers
 
 Slot = tuple[Any, str]
 """An attribute of an object that holds tensors."""

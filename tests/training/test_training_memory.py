@@ -11,7 +11,8 @@ from grokinterp.allocations import Allocations
 from grokinterp.errors import ConfigError
 from grokinterp.experiment import Experiment, Split
 from grokinterp.experiment.problem import Problem
-from grokinterp.models import RecursiveSpec
+from grokinterp.losses import example_losses
+from grokinterp.models import RecursiveSpec, TransformerSpec
 from grokinterp.tasks import ModularAddition
 from grokinterp.training import disk, memory, train
 from grokinterp.training.loop import member_of
@@ -58,6 +59,21 @@ def test_a_stack_without_storage_holds_what_a_real_stack_holds(name, optimizer):
     assert most_runs(experiment, found.peak, wanted=64) == 5
     assert most_runs(experiment, found.peak, wanted=3) == 3
     assert most_runs(experiment, 0, wanted=3) == 1
+
+
+def test_tables_hold_no_more_than_the_estimate():
+    spec = TransformerSpec(d_model=64, n_heads=2, d_mlp=64)
+    experiment = Experiment(task=ModularAddition(p=23), model=spec, split=Split(fraction=0.7))
+    model, problem = experiment.build_model(), Problem.of(experiment)
+    inputs, labels, _ = problem.parts["train"]
+    for weight in model.parameters():
+        weight.grad = torch.zeros_like(weight)
+    with Allocations() as allocations:
+        logits = model.answers(inputs).logits
+        name = logits.grad_fn.name()
+        example_losses(logits, labels).mean().backward()
+    assert name == "LogitsOfRowsBackward"
+    assert 0.5 < allocations.peak / memory.needs(experiment).step < 1
 
 
 def test_a_batch_needs_less_than_all_examples():
