@@ -41,8 +41,8 @@ Speedup of grokinterp over:
 
 {table(["point of training", *others], ratios)}
 Slowest point relative to the start: {verdict(max(ours) / ours[0], REQUIRED_STEADINESS, at_most=True)}.
-The products alone take {limits["naive"]:.0f} ms in the plain algorithm and {limits["form A"]:.0f} ms in ours
-({2 * found["rate"] / 1e6:.0f} GFLOP/s measured); our step takes {ours[0] / limits["form A"]:.2f} times its limit.
+The products alone take {limits["naive"]:.0f} ms in the plain algorithm and {limits["tables"]:.0f} ms in ours
+({2 * found["rate"] / 1e6:.0f} GFLOP/s measured); our step takes {ours[0] / limits["tables"]:.2f} times its limit.
 Largest relative gradient difference in float64, over these points: {found["gradient_difference"]:.0e}.
 """
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.baselines import FirstTransformer, PlainTransformer, layout
-from benchmarks.machine import multiplication_rate, naive_products, readout_products, step_limit
+from benchmarks.machine import multiplication_rate, naive_products, step_limit, table_products
 from benchmarks.points import Size, points_of_training, trained_run
 from benchmarks.turns import take_turns
 from grokinterp.allocator import keep_freed_memory
@@ -164,10 +164,10 @@ def measure(size: Size, *, rounds: int) -> dict[str, Any]:
         "threads": threads,
         "points": take_turns(sides, rounds=rounds, threads=threads, start=size.start),
         "rate": max(rate, multiplication_rate()),
-        "products": {"naive": naive_products(model), "form A": readout_products(model)},
+        "products": {"naive": naive_products(model), "tables": table_products(model)},
         "limits": {
             "naive": step_limit(naive_products(model), n_train, n_test, rate),
-            "form A": step_limit(readout_products(model), n_train, n_test, rate),
+            "tables": step_limit(table_products(model), n_train, n_test, rate),
         },
         "gradient_difference": max(gradients.values()),
         "train": n_train,
