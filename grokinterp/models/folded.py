@@ -178,7 +178,7 @@ def inner_products(
 
 @cache
 def announce_sparse_tensors() -> None:
-    """Let PyTorch announce, where nobody sees it, that sparse tensors are in beta state; it does so only once."""
+    """Make a sparse tensor, for which PyTorch warns once in a process that they are in beta state, without warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.eye(1).to_sparse_csr()
