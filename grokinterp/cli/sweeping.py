@@ -157,7 +157,7 @@ def planned(sweep: "Sweep", entries: Sequence["Entry"], root: Path, workers: int
 
     experiments, processes = [entry.experiment for entry in waiting], workers or cores()
     seconds = seconds_of(experiments)
-    yield f"disk  {size_text(bytes_of(experiments))}"
+    yield f"disk  {size_text(bytes_of(waiting))}"
     most = " at most (runs stop after grokking)" if any(one.patience is not None for one in experiments) else ""
     yield (
         f"time  {duration(elapsed(seconds, processes))}{most} with {processes} processes of one thread, estimated by "

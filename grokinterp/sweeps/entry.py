@@ -45,6 +45,11 @@ class Entry:
         return (self.directory / "experiment.json").exists()
 
     @property
+    def reached(self) -> int:
+        """The step from which the run would continue."""
+        return max(RunDirectory(self.directory).resume.steps(), default=0) if self.exists else 0
+
+    @property
     def is_elsewhere(self) -> bool:
         """Whether another process is training the run."""
         return is_held(self.directory / "lock") is True

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 
 from grokinterp.experiment import Experiment
+from grokinterp.sweeps.entry import Entry
 from grokinterp.torch_settings import computing
 from grokinterp.training.disk import disk_needs
 from grokinterp.training.fitting import key_of
@@ -100,9 +101,9 @@ def seconds_of(experiments: Iterable[Experiment]) -> list[float]:
     return [paces[kind_of(one)].seconds(one) for one in listed]
 
 
-def bytes_of(experiments: Iterable[Experiment]) -> int:
-    """Return the disk space of runs in bytes."""
-    return sum(disk_needs(one).total for one in experiments)
+def bytes_of(entries: Iterable[Entry]) -> int:
+    """Return the disk space in bytes that runs will still take."""
+    return sum(disk_needs(one.experiment, start=one.reached).total for one in entries)
 
 
 def elapsed(seconds: Iterable[float], processes: int) -> float:

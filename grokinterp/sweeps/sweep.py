@@ -1,11 +1,12 @@
 """A sweep: its runs, and training them into a folder that several sweeps can share."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
 from grokinterp.available import disk_available, size_text
-from grokinterp.errors import ConfigError, RunDirectoryError, require, require_choice, short
+from grokinterp.errors import ConfigError, RunDirectoryError, WriteError, require, require_choice, short
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.experiment import NAME
 from grokinterp.numbers import flat
@@ -142,8 +143,16 @@ def train_listed(
     device, stacked = "cpu" if engine == "local" else "auto", None if engine is None else engine == "stack"
     try:
         train_entries(waiting, device=device, stacked=stacked, jobs=workers, progress=progress)
-    finally:
-        list_failures(folder, sweep.name, {entry.run_id: entry.failure for entry in waiting})
+    except BaseException:
+        with suppress(WriteError):  # the disk may be full, as the error that is raised then says
+            list_failures(folder, sweep.name, failures_of(waiting))
+        raise
+    list_failures(folder, sweep.name, failures_of(waiting))
+
+
+def failures_of(entries: list[Entry]) -> dict[str, str | None]:
+    """Return the reasons for failures by run id."""
+    return {entry.run_id: entry.failure for entry in entries}
 
 
 def unfit_of(waiting: list[Entry]) -> dict[str, str]:
@@ -191,8 +200,8 @@ def require_disk(waiting: list[Entry], folder: Path) -> None:
     """Raise ConfigError if the files of the runs exceed the free space."""
     from grokinterp.sweeps.estimate import bytes_of
 
-    needed, free = bytes_of(entry.experiment for entry in waiting), disk_available(folder)
-    rule = f"{len(waiting)} runs need about {size_text(needed)} of disk, but only {size_text(free)} are free"
+    needed, free = bytes_of(waiting), disk_available(folder)
+    rule = f"{len(waiting)} runs still need about {size_text(needed)} of disk, but only {size_text(free)} are free"
     require(needed <= free, "out", folder, f"{rule}; a larger save.every needs less")
 
 

@@ -119,7 +119,9 @@ def test_wrong_sweeps_are_refused_before_anything_is_written(tmp_path):
         run_sweep(sweep("a", **impossible), tmp_path / "root")
     with pytest.raises(ConfigError, match=r"seed 0 is impossible: model=.* weights: at most"):
         run_sweep(sweep("a", **{"model.hidden": [[60_000, 60_000]], "seed": [0]}), tmp_path / "root")
-    with pytest.raises(ConfigError, match=r"2 runs need about .* of disk, but only .* are free; a larger save.every"):
+    with pytest.raises(
+        ConfigError, match=r"2 runs still need about .* of disk, but only .* are free; a larger save.every"
+    ):
         run_sweep(sweep("a", **HUGE), tmp_path / "root")
     assert not (tmp_path / "root").exists()
     entries = run_sweep(sweep("a", **impossible), tmp_path / "root", engine="stack", skip_invalid=True)
