@@ -127,17 +127,17 @@ def _defaults() -> Generator[None]:
 
 @contextmanager
 def _algorithms(*, deterministic: bool) -> Generator[None]:
-    before = torch.are_deterministic_algorithms_enabled()
-    warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    # use_deterministic_algorithms would do the same, but imports the compiler, which takes longer than PyTorch itself
+    before = torch.get_deterministic_debug_mode()
     place, name = _attribute(torch.utils, "deterministic.fill_uninitialized_memory")
     fills = getattr(place, name)
-    torch.use_deterministic_algorithms(deterministic, warn_only=deterministic)
+    torch.set_deterministic_debug_mode("warn" if deterministic else "default")
     setattr(place, name, not deterministic)  # filling new tensors would only take time
     try:
         yield
     finally:
         setattr(place, name, fills)
-        torch.use_deterministic_algorithms(before, warn_only=warns)
+        torch.set_deterministic_debug_mode(before)
 
 
 @contextmanager

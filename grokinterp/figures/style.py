@@ -46,6 +46,7 @@ RC = {
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
     "axes.titleweight": "bold",
+    "axes.titley": 1.0,
     "axes.labelsize": 9.5,
     "axes.labelcolor": INK,
     "axes.edgecolor": QUIET,

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -106,8 +107,9 @@ class Attention(nn.Module):
         for name in ("b_Q", "b_K", "b_V"):
             bias(self, name, n_heads, d_head, trained=biases)
         bias(self, "b_O", d_model, trained=biases)
-        visible = torch.ones(n_ctx, n_ctx, dtype=torch.bool)
-        self.register_buffer("mask", visible if bidirectional else visible.tril(), persistent=False)
+        visible = np.ones((n_ctx, n_ctx), dtype=bool)  # PyTorch's tril, without storage, imports its compiler
+        mask = torch.tensor(visible if bidirectional else np.tril(visible))
+        self.register_buffer("mask", mask, persistent=False)
         self.scale = math.sqrt(d_head)
         self.attention_fn, self.rate = ATTENTION_FUNCTIONS[function], rate
         self.hook_q, self.hook_k, self.hook_v = HookPoint(), HookPoint(), HookPoint()

@@ -1,10 +1,13 @@
 """Write a run as one HTML file that opens offline and runs only its own script."""
 
-from collections.abc import Iterable
+import gc
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from pathlib import Path
 
 from markupsafe import Markup
 
+from grokinterp.figures.style import styled
 from grokinterp.page import asset, environment, policy
 from grokinterp.page.html import STYLE
 from grokinterp.report.chapters import CHAPTERS, Chapter
@@ -50,6 +53,23 @@ def report_file(run_dir: str | Path, out: str | Path | None = None) -> Path:
     return output_file("out", named if out is None else out)
 
 
+@contextmanager
+def without_garbage_collection() -> Generator[None]:
+    """Run the block without searches for garbage, which take a fifth of the time of drawing.
+
+    Figures are freed afterwards; all figures of a report take about 130 MB.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@styled()
+@without_garbage_collection()
 def render(results: Results, chapters: Iterable[Chapter] = CHAPTERS) -> str:
     """Return the page; the same results always give the same bytes."""
     style, script = asset(STYLE) + asset(ASSETS / "report.css"), asset(ASSETS / "explorer.js")
