@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from functools import partial
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -118,12 +119,14 @@ def evaluate_each(
     vectorize: bool | None = None,
     progress: bool = False,
     copies: int = COPIES,
+    apart: bool = False,
 ) -> Generator[tuple[int, list[Result]]]:
     """Yield every readable step with a result per analysis; add unreadable steps, with reasons, to ``skipped``.
 
     Close the iterator if you leave it early, since it changes settings of this thread. In the loop, an analysis that is
     not defined for the run yields its NotDefined exception; under vmap it is raised. ``copies`` is the number of arrays
-    as large as all logits that the most demanding analysis computes.
+    as large as all logits that the most demanding analysis computes. ``apart`` lets workers share the analyses of a
+    checkpoint, instead of the checkpoints.
     """
     require_memory(trajectory.experiment, trajectory.empty_model(), torch.device(device), copies=copies)
     keep_freed_memory()
@@ -136,7 +139,7 @@ def evaluate_each(
     weights = track(_read(trajectory, steps, skipped), "analyzing", total=len(steps), shown=progress and bool(steps))
     chunks = _chunks(weights, CHUNK if vectorize else 1)
     workers = _workers(trajectory.experiment, template, torch.device(device), copies)
-    program = _vectorized if vectorize else partial(_one_by_one, workers=workers)
+    program = _vectorized if vectorize else partial(_one_by_one, workers=workers, apart=apart)
     for chunk, results in program(bound, template, problem, chunks):
         yield from zip((step for step, _ in chunk), results, strict=True)
 
@@ -210,34 +213,40 @@ def _workers(experiment: Experiment, template: Model, device: torch.device, copi
 
 
 def _one_by_one(
-    bound: Bound, template: Model, problem: Problem, chunks: Iterable[Chunk], *, workers: int
+    bound: Bound, template: Model, problem: Problem, chunks: Iterable[Chunk], *, workers: int, apart: bool
 ) -> Iterator[tuple[Chunk, list[list[Result]]]]:
-    """Load each checkpoint into a model and call every analysis, for several checkpoints at a time.
+    """Load each checkpoint into a model and call every analysis, for several checkpoints or analyses at a time.
 
     Each worker computes on a single thread with its own copy of the model. Threads that never wait for each other lose
-    no time when another program keeps a core busy.
+    no time when another program keeps a core busy. Costly analyses of a checkpoint run ``apart``: they share little,
+    and few checkpoints would leave workers without work at the end.
     """
     own = threading.local()
 
-    def run(chunk: Chunk) -> tuple[Chunk, list[list[Result]]]:
+    def run(task: tuple[Chunk, Bound]) -> tuple[Chunk, list[list[Result]]]:
+        chunk, some = task
         if not hasattr(own, "model"):
             own.model = copy.deepcopy(template)
-        return chunk, [_analyze_one(bound, own.model, problem, *item) for item in chunk]
+        return chunk, [_analyze_one(some, own.model, problem, *item) for item in chunk]
 
     if workers == 1:
-        yield from map(run, chunks)
+        yield from map(run, ((chunk, bound) for chunk in chunks))
         return
+    groups = [[one] for one in bound] if apart else [bound]
     load_linear_algebra(problem.tokens.device)
     with threads(1), exact_attention():
-        yield from _map_in_order(run, chunks, workers)
+        done = _map_in_order(run, ((chunk, some) for chunk in chunks for some in groups), workers)
+        for chunk, first in done:
+            others = [results for _, results in islice(done, len(groups) - 1)]
+            yield chunk, [list(chain(*of_step)) for of_step in zip(first, *others, strict=True)]
 
 
-def _map_in_order(run: Callable[[Chunk], Any], chunks: Iterable[Chunk], workers: int) -> Iterator[Any]:
-    """Yield ``map(run, chunks)`` from worker threads, with few chunks in progress at a time."""
+def _map_in_order(run: Callable[[Any], Any], tasks: Iterable[Any], workers: int) -> Iterator[Any]:
+    """Yield ``map(run, tasks)`` from worker threads, with few tasks in progress at a time."""
     with ThreadPoolExecutor(workers, initializer=set_threads, initargs=(1,)) as pool:
         under_way: deque[Future] = deque()
-        for chunk in chunks:
-            under_way.append(pool.submit(run, chunk))
+        for task in tasks:
+            under_way.append(pool.submit(run, task))
             if len(under_way) > workers:
                 yield under_way.popleft().result()
         while under_way:

@@ -162,10 +162,11 @@ def analyze_missing(
                 harvest.add(int(final.checkpoint.step), entry, result)
         final.checkpoint.forget()
         for missing, group in by_missing_steps(wanted, harvest).items():
+            costly = any(entry.costly for entry in group)
             results = evaluate_each(
                 [entry.analysis for entry in group], trajectory, missing, final.arguments, harvest.skipped,
-                device=device, progress=progress, vectorize=False if any(entry.costly for entry in group) else None,
-                copies=max(entry.copies for entry in group),
+                device=device, progress=progress, vectorize=False if costly else None,
+                copies=max(entry.copies for entry in group), apart=costly,
             )  # fmt: skip
             with closing(results):
                 for step, of_step in results:
