@@ -1,5 +1,6 @@
 """Damaged records: the metrics and every small document, cut short, with flipped bits, edited, or from another run."""
 
+import itertools
 import os
 import re
 import shutil
@@ -121,17 +122,16 @@ def one_more(found: re.Match[bytes]) -> bytes:
 
 def no_file(lab: Lab) -> Iterator[Trial]:
     """Replace a record by a directory, a pipe, or a link."""
-    for name in (METRICS, *documents(lab)):
-        named = NAMED_BY.get(name, re.escape(Path(name).name))
-        for fault, put in NOT_FILES.items():
-            path = lab.run / name
-            kept = path.with_name("kept")
-            path.rename(kept)
-            put(path)
-            found = guarded(read, lab.run, EVERYTHING)
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            elif os.path.lexists(path):
-                path.unlink()
-            kept.rename(path)
-            yield judge(f"{name}: {fault}", lab.reading, found, named)
+    pairs = itertools.product((METRICS, *documents(lab)), NOT_FILES.items())
+    for name, (fault, put) in lab.some(pairs, 999, 5):
+        path, named = lab.run / name, NAMED_BY.get(name, re.escape(Path(name).name))
+        kept = path.with_name("kept")
+        path.rename(kept)
+        put(path)
+        found = guarded(read, lab.run, EVERYTHING)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif os.path.lexists(path):
+            path.unlink()
+        kept.rename(path)
+        yield judge(f"{name}: {fault}", lab.reading, found, named)

@@ -1,8 +1,9 @@
 """An analyzed run: metrics, measures, phases, verdict, and the JSON summary of the command line."""
 
+import copy
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -226,6 +227,10 @@ class Results:
 
     def measures(self) -> dict[str, Any]:
         """Return every scalar measure of the last checkpoint by name; values that are not finite become None."""
+        return copy.deepcopy(self._measures)
+
+    @cached_property
+    def _measures(self) -> dict[str, Any]:
         measured: dict[str, Any] = {}
         if not self.last.sizes["step"]:
             return measured
@@ -350,7 +355,7 @@ def merged(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
     if not parts:
         return xr.Dataset(coords={"step": np.array([], dtype=np.int64)})
     common = sorted(set.intersection(*(set(part["step"].values.tolist()) for part in parts.values())))
-    plain = {name: part.drop_vars(CHECKPOINTS, errors="ignore").sel(step=common) for name, part in parts.items()}
+    plain = {name: at_steps(part.drop_vars(CHECKPOINTS, errors="ignore"), common) for name, part in parts.items()}
     try:
         return joined_exactly(plain.values())
     except ValueError:
@@ -363,6 +368,11 @@ def merged(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
             left_out.append(name)
     warn(f"left out of the joined results, which they contradict: {', '.join(left_out)}", stacklevel=2)
     return whole
+
+
+def at_steps(part: xr.Dataset, steps: Sequence[int]) -> xr.Dataset:
+    """Return a dataset at some of its steps."""
+    return part if part["step"].values.tolist() == list(steps) else part.sel(step=steps)
 
 
 def joined_exactly(parts: Iterable[xr.Dataset]) -> xr.Dataset:
