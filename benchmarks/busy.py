@@ -181,10 +181,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=DOCUMENT)
     asked = parser.parse_args(arguments)
     processors = len(os.sched_getaffinity(0))
+    load = os.getloadavg()[0]
     rates = measured(settings(processors), asked.others, seconds=asked.seconds, rounds=asked.rounds)
     text = result(rates)
     print(text)
-    write(f"{text}\nMachine: {describe()}.\n", asked.out)
+    here = f"Machine: {describe()}. Mean number of running programs in the minute before: {load:.1f}."
+    write(f"{text}\n{here}\n", asked.out)
 
 
 if __name__ == "__main__":
