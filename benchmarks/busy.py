@@ -21,7 +21,6 @@ import torch
 
 from benchmarks.machine import describe
 from benchmarks.report import table
-from grokinterp.cli.processors import free_processors
 from grokinterp.presets import preset
 from grokinterp.torch_settings import computing
 from grokinterp.training.loop import member_of
@@ -56,9 +55,8 @@ def settings(processors: int) -> list[Setting]:
 
 def chosen(found: Sequence[Setting], others: int) -> Setting:
     """Return the setting that the command line chooses beside other programs."""
-    threads = free_processors(max(one.threads for one in found), others)
-    waiting = "passive" if others and threads > 1 else None
-    return next(one for one in found if one.threads >= threads and one.waiting == waiting)
+    most, waiting = max(one.threads for one in found), "passive" if others else None
+    return next((one for one in found if one == Setting(most, waiting)), found[0])
 
 
 def serve(setting: Setting, overrides: Sequence[str], connection: Connection) -> None:

@@ -1,7 +1,7 @@
-"""The processors of a machine that other programs use: how many threads train, and how idle threads wait.
+"""The processors of a machine that other programs use: how idle threads wait, and how many threads train.
 
-What is chosen does not change any result, except that floating-point sums depend on the number of threads; a run
-therefore continues with the number that it began with.
+Beside other programs, all threads that sleep when they wait are faster than a single thread (docs/busy_machine.md), so
+that the number of threads, on which floating-point sums depend, is the same as on an idle machine.
 """
 
 import os
@@ -46,21 +46,13 @@ def wait_passively_on_a_busy_machine() -> None:
         os.environ["OMP_WAIT_POLICY"] = "passive"
 
 
-def free_processors(processors: int, others: int) -> int:
-    """Return the number of processors that other programs leave, at least one.
-
-    >>> free_processors(8, 3), free_processors(2, 3)
-    (5, 1)
-    """
-    return max(1, processors - others)
-
-
 @contextmanager
 def threads_for_training(recorded: object = None) -> Generator[None]:
-    """Compute in the block with a thread per free processor, unless the user has chosen otherwise.
+    """Compute in the block with as many threads as PyTorch chooses, or as a continued run was trained with.
 
     Args:
-        recorded: the number of threads with which a run that is continued has been trained, if it is known.
+        recorded: the number of threads of the run that is continued, if it is known; it is used where there are as many
+            processors, unless the user has chosen otherwise.
     """
     if os.environ.keys() & THREADS:
         yield
@@ -71,5 +63,5 @@ def threads_for_training(recorded: object = None) -> Generator[None]:
 
     processors = torch.get_num_threads()
     known = isinstance(recorded, int) and 1 <= recorded <= processors
-    with threads(recorded if known else free_processors(processors, other_programs())):
+    with threads(recorded if known else processors):
         yield
