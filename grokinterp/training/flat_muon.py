@@ -1,5 +1,6 @@
 """Muon for the hidden matrices of several runs at once, and AdamW for their other parameters."""
 
+import inspect
 import math
 from collections.abc import Mapping, Sequence
 from typing import final
@@ -13,7 +14,7 @@ from grokinterp.training.flat_optimizers import FlatOptimizer, PerRun, adam_colu
 from grokinterp.training.flat_weights import FlatWeights
 from grokinterp.training.optimizers import is_hidden
 
-DEFAULTS = torch.optim.Muon([torch.zeros(1, 1)]).defaults
+DEFAULTS = {name: one.default for name, one in inspect.signature(torch.optim.Muon).parameters.items()}
 """The coefficients of the Newton-Schulz iteration, their number of iterations, and the smallest norm."""
 
 
