@@ -1,13 +1,12 @@
 """Write a run as one HTML file that opens offline and runs only its own script."""
 
-import gc
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 from markupsafe import Markup
 
 from grokinterp.figures.style import styled
+from grokinterp.garbage import without_garbage_collection
 from grokinterp.page import asset, environment, policy
 from grokinterp.page.html import STYLE
 from grokinterp.report.chapters import CHAPTERS, Chapter
@@ -51,21 +50,6 @@ def report_file(run_dir: str | Path, out: str | Path | None = None) -> Path:
     """Return the file of a report. Raises ConfigError if it cannot be written."""
     named = Path("reports") / f"{path_of('run_dir', run_dir).resolve().name}.html"
     return output_file("out", named if out is None else out)
-
-
-@contextmanager
-def without_garbage_collection() -> Generator[None]:
-    """Run the block without searches for garbage, which take a fifth of the time of drawing.
-
-    Figures are freed afterwards; all figures of a report take about 130 MB.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 @styled()

@@ -1,10 +1,10 @@
 """CUDA graphs of work that is the same at every step."""
 
-import gc
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
+
+from grokinterp.garbage import without_garbage_collection
 
 
 def captured(work: Callable[[], None], device: torch.device) -> Callable[[], None]:
@@ -21,15 +21,3 @@ def captured(work: Callable[[], None], device: torch.device) -> Callable[[], Non
         work()
     torch.cuda.current_stream().wait_stream(own)
     return graph.replay
-
-
-@contextmanager
-def without_garbage_collection() -> Generator[None]:
-    """Keep Python from freeing objects of the device while the block runs, which would end a capture."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
