@@ -60,13 +60,17 @@ def open_regular(path: str | os.PathLike[str], *, limit: int) -> BufferedReader:
         ValueError: if it is not a regular file or too large, with a short reason.
     """
     _require_regular(os.stat(path), limit=limit)
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    file = open(path, "rb", opener=_without_blocking)  # noqa: SIM115 - the caller closes it
     try:
-        _require_regular(os.fstat(descriptor), limit=limit)
-        return open(descriptor, "rb")
+        _require_regular(os.fstat(file.fileno()), limit=limit)
     except BaseException:
-        os.close(descriptor)
+        file.close()
         raise
+    return file
+
+
+def _without_blocking(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def read_regular(path: str | os.PathLike[str], *, limit: int) -> bytes:
