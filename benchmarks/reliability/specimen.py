@@ -177,11 +177,15 @@ def shared_memory() -> Path | None:
 def written(path: Path) -> dict[str, bytes]:
     """Return the content of the files that training reproduces to the byte.
 
-    These are checkpoints, metrics, configuration, environment, and the newest resume state. The status contributes only
-    its state and step, because the used memory varies; the record of continuations is left out.
+    These are checkpoints, metrics, configuration, and the newest resume state. The status contributes only its state
+    and step, because the used memory varies, and the environment all but the waiting policy, which depends on the load
+    of the machine; the record of continuations is left out.
     """
     newest = sorted(path.glob("resume/*.safetensors"))[-1:]
-    files = [*path.glob("checkpoints/*.safetensors"), *newest, *path.glob("metrics.jsonl"), *path.glob("e*.json")]
+    files = [*path.glob("checkpoints/*.safetensors"), *newest, *path.glob("metrics.jsonl"), *path.glob("exp*.json")]
     found = {str(file.relative_to(path)): file.read_bytes() for file in files}
-    status = RunDirectory.open(path).status if (path / "experiment.json").exists() else {}
-    return found | {"status": f"{status.get('status')} at {status.get('step')}".encode()}
+    run = RunDirectory.open(path) if (path / "experiment.json").exists() else None
+    status, environment = (run.status, run.environment) if run else ({}, {})
+    environment = {key: value for key, value in environment.items() if key != "waiting"}
+    summary = f"{status.get('status')} at {status.get('step')}"
+    return found | {"status": summary.encode(), "environment": repr(environment).encode()}

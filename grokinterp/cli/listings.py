@@ -42,7 +42,7 @@ def models() -> None:
 
 
 def edits() -> None:
-    """List the changes of weights that a branch can start with: origin.edits='[{kind=KIND,...}]'."""
+    """List the changes of weights that a branch can start with (origin.edits)."""
     from grokinterp.experiment.configuration import listing
     from grokinterp.experiment.edits import EDITS
 

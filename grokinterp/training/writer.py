@@ -114,7 +114,7 @@ class RunWriter:
             raise ConfigError("patience", experiment.patience, rule)
         if writer.step < experiment.budget and not writer.is_done:
             writer.take_over(saved, settings)
-        writer.write_status("running")
+            writer.write_status("running")
         run.metrics.truncate(writer.offset)
         return writer
 
@@ -288,9 +288,11 @@ class RunWriter:
         self.run.write_status({"status": status, "step": self.step, **details})
 
     def finish(self) -> None:
-        """Record that the run has ended, at its last step or because its patience is exhausted."""
+        """Record that the run has ended, at its last step or by its patience, unless this is recorded already."""
         self.has_ended = True
         self.run.metrics.sync()
+        if self.run.directory.status.get("status") == "finished":
+            return
         after = f"stopped {self.experiment.patience} evaluations after grokking was detected"
         why = {"why": after} if self.step < self.experiment.budget else {}
         memory = {"estimated": needs(self.experiment).peak, "used": self.memory.peak() if self.memory else None}

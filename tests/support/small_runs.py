@@ -69,11 +69,13 @@ def without_digests(path: Path) -> Path:
 def written(path: Path) -> dict[str, bytes]:
     """Files that training wrote: checkpoints, metrics, status, configuration, newest resume state.
 
-    The record of the continuations is left out, because it is what distinguishes a continued run, and so is the used
-    memory in the status, which varies between equal runs.
+    The record of the continuations is left out, because it is what distinguishes a continued run, and so are the used
+    memory in the status and the waiting policy in the environment, which vary between equal runs.
     """
     newest = sorted(path.glob("resume/*.safetensors"))[-1:]
     files = [*path.glob("checkpoints/*"), *newest, *path.glob("*.json"), *path.glob("metrics.jsonl")]
     content = {str(file.relative_to(path)): file.read_bytes() for file in files}
-    status = {key: value for key, value in RunDirectory.open(path).status.items() if key != "memory"}
-    return content | {"status.json": repr(status).encode()}
+    run = RunDirectory.open(path)
+    status = {key: value for key, value in run.status.items() if key != "memory"}
+    environment = {key: value for key, value in run.environment.items() if key != "waiting"}
+    return content | {"status.json": repr(status).encode(), "environment.json": repr(environment).encode()}
