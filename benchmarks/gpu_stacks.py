@@ -58,8 +58,7 @@ def stack_equality(device: torch.device, small: bool) -> Iterator[Result]:
             alone = weights(stepped(experiment.override([f"seed={seed}"]), device, dtype=torch.float64))
             together = flat([parameter.detach().cpu().double() for parameter in run.model.parameters()])
             worst = max(worst, float((together - alone).norm() / alone.norm()))
-        limit = 1e-2 if name == "muon" else 1e-9  # Muon multiplies in bfloat16
-        yield {"case": name, "captured": stack.is_captured, "difference": worst, "equal": worst <= limit}
+        yield {"case": name, "captured": stack.is_captured, "difference": worst, "equal": worst <= 1e-9}
 
 
 def evaluated_step(stack: Stack) -> None:

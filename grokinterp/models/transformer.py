@@ -126,8 +126,9 @@ class Transformer(Model):
 
     def answers_fast(self, inputs: ReadoutInputs) -> Answers:
         """Compute the logits from tables on a CPU, if the model has tables and they save time."""
-        on_cpu = inputs.row.device.type == "cpu"
-        if on_cpu and self.has_tables and folding_saves(self.blocks[0], inputs, self.unembed.d_vocab_out):
+        on_cpu = inputs.row.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+        is_wide = self.W_E.dtype in (torch.float32, torch.float64)
+        if on_cpu and is_wide and self.has_tables and folding_saves(self.blocks[0], inputs, self.unembed.d_vocab_out):
             return self.answers_by_tables(inputs)
         return super().answers_fast(inputs)
 

@@ -146,7 +146,7 @@ def _accuracies(report: Report | None) -> str:
 def duration(seconds: float) -> str:
     """Return a duration as text.
 
-    >>> duration(42.4), duration(600), duration(7_800), duration(300_000)
+    >>> duration(42.4), duration(600.0), duration(7_800.0), duration(300_000.0)
     ('42 s', '10 min', '2 h 10 min', '3 days 11 h')
     """
     if seconds < 90:

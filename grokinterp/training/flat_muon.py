@@ -20,10 +20,10 @@ DEFAULTS = {name: one.default for name, one in inspect.signature(torch.optim.Muo
 
 @final
 class FlatMuon(FlatOptimizer):
-    """The arithmetic of ``optim.Muon``, whose matrices are batched over runs and heads.
+    """The arithmetic of ``optim.Muon`` for all runs.
 
-    The momentum of a matrix is stored where AdamW has its first moment. Updates equal those of a single run where torch
-    rounds batched products in bfloat16 as it rounds single products: on a CPU, for matrices of more than about 7 rows.
+    The momentum of a matrix is stored where AdamW has its first moment. Matrices are orthogonalized one at a time,
+    because PyTorch does not round batched products in bfloat16 as it rounds single ones.
 
     Source: torch.optim.Muon; Jordan et al. 2024 (Muon); Liu et al. 2025, §2.2 (match_rms_adamw).
     """
@@ -86,12 +86,17 @@ def orthogonalized(matrices: Float[Tensor, "*batch row column"]) -> Float[Tensor
 
     Source: Jordan et al. 2024 (Muon); the iteration of torch.optim.Muon.
     """
+    found = [orthogonalized_one(one) for one in matrices.flatten(0, -3)]
+    return torch.stack(found).unflatten(0, matrices.shape[:-2])
+
+
+def orthogonalized_one(matrix: Float[Tensor, "row column"]) -> Float[Tensor, "row column"]:
+    """Return one matrix of ``orthogonalized``; products of single matrices are rounded as in a single run."""
     a, b, c = DEFAULTS["ns_coefficients"]
-    tall = matrices.shape[-2] > matrices.shape[-1]
-    wide = (matrices.mT if tall else matrices).bfloat16().flatten(0, -3)
-    wide = wide / wide.norm(dim=(-2, -1), keepdim=True).clamp(min=DEFAULTS["eps"])
+    tall, wide = matrix.shape[0] > matrix.shape[1], matrix.bfloat16()
+    wide = wide.T if tall else wide
+    wide = wide / wide.norm().clamp(min=DEFAULTS["eps"])
     for _ in range(DEFAULTS["ns_steps"]):
-        gram = wide @ wide.mT
-        wide = torch.baddbmm(wide, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
-    found = wide.unflatten(0, matrices.shape[:-2])
-    return found.mT if tall else found
+        gram = wide @ wide.T
+        wide = torch.addmm(wide, torch.addmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
+    return wide.T if tall else wide

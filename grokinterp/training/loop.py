@@ -203,6 +203,8 @@ def train_runs(
             RunWriter.start(one, run, queue, member.problem, step, environment, loggers=loggers, at=at)
             for one, run, member, step in zip(experiments, held, members, program.runs, strict=True)
         ]
+        for writer in writers:
+            writer.begin()
         if not is_stack:
             writers[0].memory = memory
         program.prepare()

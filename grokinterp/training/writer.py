@@ -71,6 +71,7 @@ class RunWriter:
     memory: MemoryUse | None = None
     has_ended: bool = False
     saving: Future[None] | None = None
+    resumed: Resume | None = None
 
     @classmethod
     def start(
@@ -85,7 +86,7 @@ class RunWriter:
         loggers: Sequence[Logger] = (),
         at: int | None = None,
     ) -> "RunWriter":
-        """Continue from the newest resume state, or from the initial weights if there is none.
+        """Load the newest resume state, or keep the initial weights if there is none; ``begin`` then changes the run.
 
         Args:
             experiment: the configuration of the run.
@@ -108,15 +109,25 @@ class RunWriter:
             raise RunDirectoryError(run.directory.path, f"has no usable resume state at step {at}")
         if saved is not None:
             writer.load(saved)
-        settings = changed_settings(run.directory, experiment)
-        if writer.is_done and settings:
+        writer.resumed = saved
+        if writer.is_done and changed_settings(run.directory, experiment):
             rule = f"must be above {writer.after}, the evaluations since grokking was detected, or none, to continue"
             raise ConfigError("patience", experiment.patience, rule)
-        if writer.step < experiment.budget and not writer.is_done:
-            writer.take_over(saved, settings)
-            writer.write_status("running")
-        run.metrics.truncate(writer.offset)
         return writer
+
+    def begin(self) -> None:
+        """Record that this process continues the run, and remove metrics that it will write again.
+
+        Every run of a stack is loaded before any of them begins.
+        """
+        settings = changed_settings(self.run.directory, self.experiment)
+        is_complete = self.step == self.experiment.budget or self.is_done
+        if settings or not is_complete:
+            self.take_over(self.resumed, settings)
+        if not is_complete:
+            self.write_status("running")
+        self.run.metrics.truncate(self.offset)
+        self.resumed = None
 
     @property
     def run(self) -> HeldRun:

@@ -96,9 +96,12 @@ def test_what_makes_no_sense_is_refused_in_one_line(name, experiment, key):
 
 def test_schedules_of_no_weight_decay_are_refused_and_the_rest_goes_on(tmp_path):
     base = replace(TINY, optimization=replace(TINY.optimization, weight_decay=0.0))
-    _, refused, entries = planned(base, ["adamw", "weight_decay_increasing", "weight_decay_adaptive"], 1, tmp_path)
+    names = ["adamw", "weight_decay_increasing", "weight_decay_adaptive"]
+    _, refused, entries = planned(base, names, 1, tmp_path, device="cpu")
+        base, ["adamw", "weight_decay_increasing", "weight_decay_adaptive"], 1, tmp_path, device="cpu"
+    )
     assert [entry.experiment.name for entry in entries] == ["adamw"]
-    assert list(refused) == ["weight_decay_increasing", "weight_decay_adaptive"]
+    assert list(refused) == names[1:]
     assert all("needs a weight_decay above 0 to change" in why for why in refused.values())
 
 

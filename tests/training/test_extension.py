@@ -107,6 +107,17 @@ def test_settings_that_concern_only_the_future_may_change_on_the_way(tmp_path):
     assert Trajectory.open(run.path).experiment == TINY
 
 
+def test_settings_that_a_complete_run_is_given_hold_when_it_is_extended(tmp_path):
+    other = changed(evaluate_every=5)
+    status = train(TINY, tmp_path / "run", device="cpu").directory.status
+    for _ in range(2):
+        run = train(other, tmp_path / "run", device="cpu", resume=True)
+        assert (run.experiment, run.directory.status) == (other, status)
+        assert len(Results.open(run.path).continuations) == 1
+    longer = train(changed(run.experiment, steps=40), run.path, device="cpu", resume=True)
+    assert list(longer.directory.read_metrics()[0].steps)[-4:] == [27, 30, 35, 40]
+
+
 LENGTHS = {
     "lr": ("lr", {"kind": "cosine"}),
     "weight_decay": ("weight_decay", {"kind": "increasing"}),
