@@ -98,8 +98,6 @@ def test_schedules_of_no_weight_decay_are_refused_and_the_rest_goes_on(tmp_path)
     base = replace(TINY, optimization=replace(TINY.optimization, weight_decay=0.0))
     names = ["adamw", "weight_decay_increasing", "weight_decay_adaptive"]
     _, refused, entries = planned(base, names, 1, tmp_path, device="cpu")
-        base, ["adamw", "weight_decay_increasing", "weight_decay_adaptive"], 1, tmp_path, device="cpu"
-    )
     assert [entry.experiment.name for entry in entries] == ["adamw"]
     assert list(refused) == names[1:]
     assert all("needs a weight_decay above 0 to change" in why for why in refused.values())
