@@ -37,7 +37,11 @@ def branched(
     require_type("step", step, int)
     parent = Experiment.from_dict(directory_of("run", str(path_of("run", run))).experiment)
     origin = Origin(run=str(run), step=step, optimizer_state=optimizer_state, edits=tuple(edits))
-    return resolved(replace(parent, origin=origin).override(changes))
+    branch = replace(parent, origin=origin).override(changes)
+    for name, given in (("run", str(run)), ("step", step)):
+        changed = getattr(branch.origin, name, None)
+        require(changed == given, f"origin.{name}", short(changed), f"must be that of the branch, {short(given)}")
+    return resolved(branch)
 
 
 def resolved(experiment: Experiment) -> Experiment:

@@ -10,7 +10,7 @@ import torch
 
 from grokinterp import training
 from grokinterp.analysis import analyze
-from grokinterp.errors import GrokinterpError
+from grokinterp.errors import ConfigError, GrokinterpError
 from grokinterp.experiment import Experiment, Origin
 from grokinterp.experiment.edits import EDITS, AblateFrequencies, Graft, Redraw, Scale
 from grokinterp.interventions.edited import edited
@@ -166,6 +166,11 @@ def test_a_branch_that_cannot_start_is_refused_before_anything_is_created(given,
         train(Experiment.from_dict(written_by_hand).override(changes), tmp_path / "run", device="cpu")
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_the_place_of_a_branch_is_given_once(parent):
+    with pytest.raises(ConfigError, match=r"^origin\.step=0: must be that of the branch, 20$"):
+        branched(parent.path, 20, ["origin.step=0"])
 
 
 def test_a_damaged_checkpoint_is_named(parent, tmp_path):
