@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-REQUIRED = {"plain PyTorch": 3.5, "TransformerLens style": 4.5, "first published code": 6.0}
-REQUIRED_STEADINESS = 1.3
+REQUIRED = {"plain PyTorch": 6.0, "TransformerLens style": 7.0, "first published code": 10.0}
+REQUIRED_STEADINESS = 1.1
 REQUIRED_ANALYSES = 10.0
 OURS = "grokinterp"
 
