@@ -10,7 +10,7 @@ few terms per entry. ``fast.last_position`` is the twin with second derivatives,
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -23,7 +23,7 @@ from torch.nn.functional import embedding_bag, relu
 from grokinterp.models.fast import pattern_from_last, project
 from grokinterp.models.layers import Block
 from grokinterp.models.readout import ReadoutInputs
-from grokinterp.models.tabulated import AT_ONCE, LOOKUP, terms
+from grokinterp.models.tabulated import AT_ONCE, LOOKUP, parts, terms
 
 
 def folding_saves(block: Block, inputs: ReadoutInputs, classes: int) -> bool:
@@ -65,7 +65,7 @@ def folded_logits(
 class LogitsOfRows(torch.autograd.Function):
     """The logits as a function of the attention, the values of rows, and the matrices after them.
 
-    The arrays with a column per neuron and class are computed for ``AT_ONCE`` examples at a time.
+    The arrays with a column per neuron and class are computed for ``AT_ONCE`` examples per thread at a time.
     """
 
     @staticmethod
@@ -89,7 +89,8 @@ class LogitsOfRows(torch.autograd.Function):
         entry = torch.cat([of_heads.flatten(1), query.unsqueeze(1) + heads * rows], 1)
         weight = torch.cat([pattern.flatten(1), pattern.new_ones(len(query), 1)], 1)
         logits, kept = values.new_empty(len(query), W_L.shape[1]), []
-        for some in parts(len(query)):
+        ctx.at_once = AT_ONCE * torch.get_num_threads()
+        for some in parts(len(query), ctx.at_once):
             hidden = weighted_sum(table, entry[some], weight[some])
             pre, direct = hidden.split(W_L.shape, 1)
             post = pre.relu_() if act is relu else act(pre)  # in place: ``before_activation`` needs the neurons only
@@ -108,7 +109,7 @@ class LogitsOfRows(torch.autograd.Function):
         (gradient,), (rows, heads, _), (neurons, _) = gradients, values.shape, W_L.shape
         of_hidden = values.new_empty(len(entry), table.shape[1])
         of_classes = torch.zeros_like(W_L.T, memory_format=torch.contiguous_format)
-        for some, hidden in zip(parts(len(entry)), kept, strict=True):
+        for some, hidden in zip(parts(len(entry), ctx.at_once), kept, strict=True):
             of_pre, of_direct = of_hidden[some].split(W_L.shape, 1)
             torch.mm(gradient[some], W_L.T, out=of_pre)
             post = before_activation(ctx.act, hidden[:, :neurons], of_pre)
@@ -136,15 +137,6 @@ def before_activation(act: Callable[[Tensor], Tensor], pre: Tensor, gradient: Te
         post = act(argument)
     gradient.copy_(torch.autograd.grad(post, argument, gradient)[0])
     return post.detach()
-
-
-def parts(examples: int) -> Iterator[slice]:
-    """Yield slices of ``AT_ONCE`` examples.
-
-    >>> list(parts(513))
-    [slice(0, 512, None), slice(512, 1024, None)]
-    """
-    return (slice(start, start + AT_ONCE) for start in range(0, examples, AT_ONCE))
 
 
 def weighted_sum(

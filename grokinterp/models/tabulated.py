@@ -15,6 +15,8 @@ time, which stay in the processor's cache. ``fast.last_position`` computes the s
 differentiated, and runs under ``torch.func``.
 """
 
+from collections.abc import Iterator
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -25,7 +27,7 @@ from grokinterp.models.layers import ATTENTION_FUNCTIONS, Attention, Block
 from grokinterp.models.readout import Readout, ReadoutInputs
 
 AT_ONCE = 512
-"""Number of examples whose neurons are computed at a time."""
+"""Number of examples per thread whose neurons are computed at a time: they fit into the cache of a processor."""
 
 LOOKUP = 4
 """Time of a multiplication by a table entry over that of one in a matrix product (measured in float64: 4.2)."""
@@ -64,8 +66,7 @@ def readout_by_tables(
     examples, neurons = len(inputs.tokens), mlp.W_in.shape[1]
     found = (x.new_empty(examples, width) for width in (neurons, len(W_U), W_U.shape[1]))
     readout = Readout(pattern.permute(1, 2, 0), *found)
-    for start in range(0, examples, AT_ONCE):
-        some = slice(start, start + AT_ONCE)
+    for some in parts(examples, AT_ONCE * torch.get_num_threads()):
         hidden = embedding_bag(entry[some], table, per_sample_weights=weight[some], mode="sum")
         post = readout.neurons[some].copy_(mlp.act(hidden[:, :neurons]))
         torch.addmm(hidden[:, neurons:], post, mlp.W_out, out=readout.residual[some])
@@ -102,3 +103,12 @@ def tables(
     entry = torch.cat([entry, heads * rows + inputs.query[:, None]], 1)
     weight = pattern.transpose(0, 1).flatten(1)
     return table, entry, torch.cat([weight, weight.new_ones(len(weight), 1)], 1)
+
+
+def parts(examples: int, most: int) -> Iterator[slice]:
+    """Yield slices of at most so many examples.
+
+    >>> list(parts(513, 512))
+    [slice(0, 512, None), slice(512, 1024, None)]
+    """
+    return (slice(start, start + most) for start in range(0, examples, most))
