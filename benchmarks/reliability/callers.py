@@ -248,7 +248,8 @@ def child(method: str, path: Path, reference: dict[str, bytes]) -> Trial:
 
 
 def answer_difference(connection: Any, path: Path, reference: dict[str, bytes]) -> None:
-    """Train and analyze a run in this process, and send the result of ``difference``."""
+    """Train and analyze a run in this process, with one thread, and send the result of ``difference``."""
+    torch.set_num_threads(1)
     try:
         connection.send(difference(path, reference))
     except BaseException as error:
