@@ -11,6 +11,7 @@ from typing import Any
 import nbformat
 import pytest
 import torch
+import torch._dynamo
 from nbclient import NotebookClient
 
 import grokinterp
