@@ -9,12 +9,14 @@ import torch
 from benchmarks import (
     accelerators,
     busy,
+    database,
     demo_analyses,
     demo_seeds,
     gpu,
     interventions,
     memory,
     presets,
+    queries,
     saving,
     startup,
     training_memory,
@@ -122,6 +124,17 @@ def test_training_is_timed_beside_other_programs(tmp_path):
     assert [alone.split("|").index(cell) for cell in alone.split("|") if "**" in cell] == [3]
     assert [beside.split("|").index(cell) for cell in beside.split("|") if "**" in cell] == [4]
     assert document.read_text().endswith("<!-- /measured -->\nafter\n")
+
+
+def test_the_database_is_timed_and_its_page_is_written(tmp_path, capsys):
+    database.main(["--runs", "1", "--rows", "20", "--unchanged", "2"])
+    shown = capsys.readouterr().out
+    assert "build: 20 rows" in shown
+    assert "update: 2 unchanged runs" in shown
+    page = tmp_path / "page.md"
+    page.write_text("Before.\n\n```sql\nSELECT count(*) AS runs FROM runs\n```\n\nAfter.\n")
+    queries.main(["--page", str(page), "task.p=7", "steps=20", "save.every=20"])
+    assert page.read_text().splitlines()[6:9] == ["```text", "runs", "8"]
 
 
 @pytest.mark.parametrize("name", gpu.SECTIONS)
