@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from grokinterp.analysis import ENTRIES, Entry
-from grokinterp.analysis.engine.evaluate import declared_arguments
+from grokinterp.analysis.engine.evaluator import declared_arguments
 from grokinterp.analysis.engine.passes import analyze_run
 from grokinterp.analysis.whole_run import arguments_of
 from grokinterp.runs.results import Results

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional
 
 from grokinterp.analysis import ANALYSES
-from grokinterp.analysis.engine.evaluate import result_of
+from grokinterp.analysis.engine.evaluator import result_of
 from grokinterp.custom.recorder import Recorder
 from grokinterp.errors import NotDefined
 from grokinterp.experiment import Experiment, Split

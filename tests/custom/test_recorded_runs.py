@@ -13,7 +13,7 @@ from torch.nn import functional
 
 import grokinterp
 from grokinterp.analysis import Entry, analyze, evaluate
-from grokinterp.analysis.engine.evaluate import declared_arguments
+from grokinterp.analysis.engine.evaluator import declared_arguments
 from grokinterp.analysis.health.alignment import gradient_weight_alignment
 from grokinterp.analysis.health.collapse import logit_statistics, softmax_collapse
 from grokinterp.analysis.health.filtered_alignment import filtered_alignment

@@ -1,40 +1,29 @@
 """Evaluation of single-checkpoint analyses into a labeled dataset over all steps."""
 
-import copy
-import inspect
 import json
-import threading
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing
-from functools import partial
-from itertools import chain, islice
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, nullcontext
 from typing import Any
 
-import numpy as np
 import torch
 import xarray as xr
-from torch import Tensor, nn
-from torch.func import functional_call, vmap
 
 from grokinterp.allocator import keep_freed_memory
 from grokinterp.analysis.engine.collector import Collector
 from grokinterp.analysis.engine.coordinates import Setting
-from grokinterp.analysis.engine.labeled import Analysis, Result, described, require_labeled
+from grokinterp.analysis.engine.evaluator import Chunk, Evaluator, declared_arguments, keywords
+from grokinterp.analysis.engine.labeled import Analysis, Result, described
+from grokinterp.analysis.engine.loop import one_by_one
 from grokinterp.analysis.engine.memory import COPIES, require_memory, workers_that_fit
+from grokinterp.analysis.engine.team import Team
+from grokinterp.analysis.engine.vectorized import vectorized
 from grokinterp.errors import CheckpointError, ConfigError, NotDefined, RunDirectoryError, one_line
 from grokinterp.experiment import Experiment
-from grokinterp.experiment.problem import Problem
 from grokinterp.models import Model
 from grokinterp.progress import track
-from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.runs.trajectory import Trajectory, Weights
 from grokinterp.specification import require_type
-from grokinterp.torch_settings import computing, exact_attention, load_linear_algebra, set_threads, threads
-
-Chunk = list[tuple[int, Weights]]
-"""Checkpoints with their steps."""
+from grokinterp.torch_settings import computing
 
 SMALL = 2**24
 """The largest number of weights of a model that is copied for every thread."""
@@ -120,13 +109,15 @@ def evaluate_each(
     progress: bool = False,
     copies: int = COPIES,
     apart: bool = False,
+    team: Team | None = None,
 ) -> Generator[tuple[int, list[Result]]]:
     """Yield every readable step with a result per analysis; add unreadable steps, with reasons, to ``skipped``.
 
     Close the iterator if you leave it early, since it changes settings of this thread. In the loop, an analysis that is
     not defined for the run yields its NotDefined exception; under vmap it is raised. ``copies`` is the number of arrays
     as large as all logits that the most demanding analysis computes. ``apart`` lets workers share the analyses of a
-    checkpoint, instead of the checkpoints.
+    checkpoint, instead of the checkpoints. ``team`` are other processes for the same run and arguments, which the
+    caller ends.
     """
     require_memory(trajectory.experiment, trajectory.empty_model(), torch.device(device), copies=copies)
     keep_freed_memory()
@@ -138,28 +129,19 @@ def evaluate_each(
     vectorize = on_gpu and template.vectorizes if vectorize is None else vectorize
     weights = track(_read(trajectory, steps, skipped), "analyzing", total=len(steps), shown=progress and bool(steps))
     chunks = _chunks(weights, CHUNK if vectorize else 1)
-    workers = _workers(trajectory.experiment, template, torch.device(device), copies)
-    program = _vectorized if vectorize else partial(_one_by_one, workers=workers, apart=apart)
-    for chunk, results in program(bound, template, problem, chunks):
-        yield from zip((step for step, _ in chunk), results, strict=True)
-
-
-def declared_arguments(analysis: Analysis, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments that an analysis declares. Raises TypeError if an argument without a default is missing."""
-    parameters = _keywords(analysis)
-    missing = [p.name for p in parameters if p.default is p.empty and p.name not in arguments]
-    if missing:
-        raise TypeError(f"{analysis.__name__} requires {', '.join(missing)}: pass it to evaluate() by keyword")
-    return {p.name: arguments[p.name] for p in parameters if p.name in arguments}
-
-
-def _keywords(analysis: Analysis) -> list[inspect.Parameter]:
-    """Return the parameters of an analysis other than the checkpoint."""
-    return list(inspect.signature(analysis).parameters.values())[1:]
+    with Team(trajectory, arguments, device) if team is None else nullcontext(team) as others:
+        if vectorize:
+            done = vectorized(bound, template, problem, chunks)
+        else:
+            workers = _workers(trajectory.experiment, template, torch.device(device), copies)
+            here = Evaluator(template, problem)
+            done = one_by_one(bound, chunks, len(steps), here, others, workers=workers, apart=apart)
+        for chunk, results in done:
+            yield from zip((step for step, _ in chunk), results, strict=True)
 
 
 def _reject_unknown(analyses: Sequence[Analysis], arguments: Mapping[str, Any]) -> None:
-    known = {parameter.name for analysis in analyses for parameter in _keywords(analysis)}
+    known = {parameter.name for analysis in analyses for parameter in keywords(analysis)}
     for name in arguments:
         if name not in known:
             raise TypeError(f"{name}: not an argument of {', '.join(a.__name__ for a in analyses)}")
@@ -199,9 +181,6 @@ def lacks(item: tuple[int, Weights]) -> tuple[bool, bool]:
     return item[1].update is None, item[1].previous_update is None
 
 
-Bound = list[tuple[Analysis, dict[str, Any]]]
-
-
 def _workers(experiment: Experiment, template: Model, device: torch.device, copies: int) -> int:
     """Return the number of checkpoints at a time: as many as PyTorch threads, if they fit into memory.
 
@@ -210,128 +189,3 @@ def _workers(experiment: Experiment, template: Model, device: torch.device, copi
     if sum(weight.numel() for weight in template.parameters()) > SMALL:
         return 1
     return workers_that_fit(experiment, template, device, torch.get_num_threads(), copies=copies)
-
-
-def _one_by_one(
-    bound: Bound, template: Model, problem: Problem, chunks: Iterable[Chunk], *, workers: int, apart: bool
-) -> Iterator[tuple[Chunk, list[list[Result]]]]:
-    """Load each checkpoint into a model and call every analysis, for several checkpoints or analyses at a time.
-
-    Each worker computes on a single thread with its own copy of the model. Threads that never wait for each other lose
-    no time when another program keeps a core busy. Costly analyses of a checkpoint run ``apart``: they share little,
-    and few checkpoints would leave workers without work at the end.
-    """
-    own = threading.local()
-
-    def run(task: tuple[Chunk, Bound]) -> tuple[Chunk, list[list[Result]]]:
-        chunk, some = task
-        if not hasattr(own, "model"):
-            own.model = copy.deepcopy(template)
-        return chunk, [_analyze_one(some, own.model, problem, *item) for item in chunk]
-
-    if workers == 1:
-        yield from map(run, ((chunk, bound) for chunk in chunks))
-        return
-    groups = [[one] for one in bound] if apart else [bound]
-    load_linear_algebra(problem.tokens.device)
-    with threads(1), exact_attention():
-        done = _map_in_order(run, ((chunk, some) for chunk in chunks for some in groups), workers)
-        for chunk, first in done:
-            others = [results for _, results in islice(done, len(groups) - 1)]
-            yield chunk, [list(chain(*of_step)) for of_step in zip(first, *others, strict=True)]
-
-
-def _map_in_order(run: Callable[[Any], Any], tasks: Iterable[Any], workers: int) -> Iterator[Any]:
-    """Yield ``map(run, tasks)`` from worker threads, with few tasks in progress at a time."""
-    with ThreadPoolExecutor(workers, initializer=set_threads, initargs=(1,)) as pool:
-        under_way: deque[Future] = deque()
-        for task in tasks:
-            under_way.append(pool.submit(run, task))
-            if len(under_way) > workers:
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
-
-
-def _analyze_one(bound: Bound, model: Model, problem: Problem, step: int, weights: Weights) -> list[Result]:
-    """Return the result of every analysis for one checkpoint."""
-    model.load_state_dict(weights.state)
-    update, previous = (_moved(one, problem.tokens.device) for one in (weights.update, weights.previous_update))
-    checkpoint = Checkpoint(step, model, problem, update, previous_update=previous)
-    return [result_of(analysis, checkpoint, arguments) for analysis, arguments in bound]
-
-
-def result_of(analysis: Analysis, checkpoint: Checkpoint, arguments: Mapping[str, Any]) -> Result | NotDefined:
-    """Return the result of an analysis with the arguments that it declares, or its NotDefined exception."""
-    try:
-        return on_host(labeled_result(analysis, checkpoint, declared_arguments(analysis, arguments)))
-    except NotDefined as error:
-        return error
-
-
-def labeled_result(analysis: Analysis, checkpoint: Checkpoint, arguments: Mapping[str, Any]) -> Result:
-    """Return the result of an analysis. Raises ConfigError unless its fields are labeled tensors."""
-    result = analysis(checkpoint, **arguments)
-    require_labeled(analysis, result)
-    return result
-
-
-def _moved(update: dict[str, Tensor] | None, device: torch.device) -> dict[str, Tensor] | None:
-    return None if update is None else {name: value.to(device, torch.float64) for name, value in update.items()}
-
-
-def on_host(result: Result) -> Result:
-    """Return a copy of the result as arrays, because a field may be a view of weights that the next step overwrites."""
-    return type(result)(*(np.array(field.detach().cpu().numpy()) for field in result))
-
-
-class _Program(nn.Module):
-    """All analyses of one checkpoint as a module, so that ``functional_call`` can bind its parameters."""
-
-    def __init__(self, bound: Bound, model: Model, problem: Problem) -> None:
-        super().__init__()
-        self.bound, self.model, self.problem = bound, model, problem
-
-    def forward(
-        self, step: Tensor, update: dict[str, Tensor] | None, previous: dict[str, Tensor] | None
-    ) -> list[Result]:
-        checkpoint = Checkpoint(step, self.model, self.problem, update, previous_update=previous)
-        return [labeled_result(analysis, checkpoint, arguments) for analysis, arguments in self.bound]
-
-
-def _vectorized(
-    bound: Bound, template: Model, problem: Problem, chunks: Iterable[Chunk]
-) -> Iterator[tuple[Chunk, list[list[Result]]]]:
-    """Yield each chunk with its results, computed by a single program over a leading checkpoint axis."""
-    for chunk in chunks:
-        yield chunk, _evaluate_chunk(bound, template, problem, chunk)
-
-
-def _evaluate_chunk(bound: Bound, model: Model, problem: Problem, chunk: Chunk) -> list[list[Result]]:
-    """Return the results of every analysis for every checkpoint of a chunk, by vmap."""
-    device, weights = problem.tokens.device, [weights for _, weights in chunk]
-    states = [{f"model.{name}": value for name, value in one.state.items()} for one in weights]
-    updates = _stack_all([one.update for one in weights], device)
-    previous = _stack_all([one.previous_update for one in weights], device)
-    program = _Program(bound, model, problem)
-
-    def one(
-        state: dict[str, Tensor], step: Tensor, update: dict[str, Tensor] | None, previous: dict[str, Tensor] | None
-    ) -> list[Result]:
-        return functional_call(program, state, (step, update, previous))
-
-    steps = torch.tensor([step for step, _ in chunk], device=device)
-    axes = (0, 0, None if updates is None else 0, None if previous is None else 0)
-    stacked = vmap(one, in_dims=axes)(_stack(states, device), steps, updates, previous)
-    arrays = [on_host(result) for result in stacked]
-    return [[type(result)(*(field[i] for field in result)) for result in arrays] for i in range(len(chunk))]
-
-
-def _stack_all(updates: Sequence[dict[str, Tensor] | None], device: torch.device) -> dict[str, Tensor] | None:
-    """Return the stacked updates of a chunk; None if it has no updates."""
-    there = [update for update in updates if update is not None]
-    return _stack(there, device) if there else None
-
-
-def _stack(tensors: Sequence[Mapping[str, Tensor]], device: torch.device) -> dict[str, Tensor]:
-    return {name: torch.stack([one[name] for one in tensors]).to(device, torch.float64) for name in tensors[0]}

@@ -14,7 +14,7 @@ from grokinterp.analysis.engine.collector import Collector
 from grokinterp.analysis.engine.coordinates import Setting
 from grokinterp.analysis.engine.digest import code_digest
 from grokinterp.analysis.engine.entry import Entry
-from grokinterp.analysis.engine.evaluate import declared_arguments
+from grokinterp.analysis.engine.evaluator import declared_arguments
 from grokinterp.analysis.engine.labeled import Result, result_labels
 from grokinterp.errors import NotDefined, RunDirectoryError
 from grokinterp.experiment import leaked_share

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from grokinterp.analysis.engine.entry import Entry
-from grokinterp.analysis.engine.evaluate import evaluate_each, result_of
+from grokinterp.analysis.engine.evaluate import evaluate_each
+from grokinterp.analysis.engine.evaluator import result_of
 from grokinterp.analysis.engine.harvest import Final, Harvest, remove_results, steps_of
 from grokinterp.analysis.engine.memory import lacking_memory, require_memory
+from grokinterp.analysis.engine.team import Team
 from grokinterp.available import bytes_available
 from grokinterp.errors import CheckpointError, ConfigError, RunDirectoryError, warn
 from grokinterp.phases import Curves, find_phases
@@ -161,18 +163,19 @@ def analyze_missing(
                 result = result_of(entry.analysis, final.checkpoint, final.arguments)
                 harvest.add(int(final.checkpoint.step), entry, result)
         final.checkpoint.forget()
-        for missing, group in by_missing_steps(wanted, harvest).items():
-            costly = any(entry.costly for entry in group)
-            results = evaluate_each(
-                [entry.analysis for entry in group], trajectory, missing, final.arguments, harvest.skipped,
-                device=device, progress=progress, vectorize=False if costly else None,
-                copies=max(entry.copies for entry in group), apart=costly,
-            )  # fmt: skip
-            with closing(results):
-                for step, of_step in results:
-                    for entry, result in zip(group, of_step, strict=True):
-                        harvest.add(step, entry, result)
-            harvest.save(group)
+        with Team(trajectory, final.arguments, device) as team:
+            for missing, group in by_missing_steps(wanted, harvest).items():
+                costly = any(entry.costly for entry in group)
+                results = evaluate_each(
+                    [entry.analysis for entry in group], trajectory, missing, final.arguments, harvest.skipped,
+                    device=device, progress=progress, vectorize=False if costly else None,
+                    copies=max(entry.copies for entry in group), apart=costly, team=team,
+                )  # fmt: skip
+                with closing(results):
+                    for step, of_step in results:
+                        for entry, result in zip(group, of_step, strict=True):
+                            harvest.add(step, entry, result)
+                harvest.save(group)
     finally:
         harvest.save_rest()
 

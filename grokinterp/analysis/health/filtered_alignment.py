@@ -11,7 +11,7 @@ from torch import Tensor
 
 from grokinterp.analysis.engine.collector import Collector
 from grokinterp.analysis.engine.coordinates import Setting
-from grokinterp.analysis.engine.evaluate import on_host
+from grokinterp.analysis.engine.evaluator import on_host
 from grokinterp.errors import CheckpointError, RunDirectoryError
 from grokinterp.experiment import Experiment
 from grokinterp.maths.cosines import cosines_with

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from grokinterp.analysis.engine.coordinates import Setting, coordinates
-from grokinterp.analysis.engine.evaluate import declared_arguments
+from grokinterp.analysis.engine.evaluator import declared_arguments
 from grokinterp.errors import NotDefined
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.problem import Problem
