@@ -14,16 +14,12 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple, final
 
-from grokinterp.errors import GrokinterpError, one_line, warn
+from grokinterp.errors import one_line, warn
 
 POSSIBLE = os.name == "posix"
 """Whether a process can inherit an open connection."""
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-
-
-class RemoteEnded(GrokinterpError):
-    """The process of a remote function ended before it answered, for example for lack of memory."""
 
 
 class Answer(NamedTuple):
@@ -64,12 +60,13 @@ class Remote:
             raise
 
     def __call__(self, *arguments: Any) -> Any:
-        """Return the value of the function, or raise its error. Raises RemoteEnded if its process has ended."""
+        """Return the value of the function, or raise its error. Raises ConnectionError if its process has ended."""
         try:
             self._connection.send(arguments)
             answer: Answer = self._connection.recv()
         except (EOFError, OSError) as error:
-            raise RemoteEnded(f"a process that computed for this one has ended ({one_line(error)})") from None
+            why = one_line(error) or type(error).__name__
+            raise ConnectionError(f"a process that computed for this one has ended ({why})") from None
         for message in answer.warnings:
             warn(message, stacklevel=2)
         if answer.error is not None:
@@ -77,7 +74,7 @@ class Remote:
         return answer.value
 
     def close(self) -> None:
-        """End the process, whatever it computes."""
+        """Stop the process, even while it computes."""
         self._connection.close()
         self._process.kill()
         self._process.wait()
@@ -119,7 +116,7 @@ def answer_of(function: Callable[..., Any], arguments: Any) -> Answer:
 
 
 def main() -> None:
-    """Serve at the connection whose number is the argument of this program."""
+    """Run the process: answer calls at the connection whose number is its argument."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         serve(Connection(int(sys.argv[1])))

@@ -29,6 +29,7 @@ def train(
     """Train an experiment, saving checkpoints and metrics through all phases."""
     from grokinterp.experiment import Experiment
     from grokinterp.storage import RunDirectory
+    from grokinterp.storage.continuations import may_change
     from grokinterp.training import directory, loggers
     from grokinterp.training.origin import resolved
 
@@ -39,7 +40,11 @@ def train(
     experiment = read_experiment(preset, config, overrides, default=stored)
     if experiment.origin is not None and not resume:
         experiment = resolved(experiment)
-    out = out or directory.default_directory(experiment)
+    if out is None:
+        out = directory.default_directory(experiment)
+        if resume and not out.exists():  # the run was planned with other settings of those that may change
+            past = [given for given in overrides or [] if not may_change(given.partition("=")[0])]
+            out = directory.default_directory(read_experiment(preset, config, past, default=Experiment))
     begun = directory.open_to_resume(out, experiment).environment if resume else {}
     if not resume:
         directory.require_empty(out)

@@ -9,7 +9,7 @@ import pytest
 
 from grokinterp.cli.entry import code_of
 from grokinterp.experiment import Experiment
-from grokinterp.presets import preset
+from grokinterp.presets import PRESETS, Preset, preset
 from grokinterp.runs.trajectory import Trajectory
 from grokinterp.storage import RunDirectory
 from grokinterp.training import branched
@@ -66,3 +66,15 @@ def test_a_run_is_branched_and_extended_on_the_command_line(tmp_path, monkeypatc
         "config error: origin.edits.0.kind=prune: must be one of graft, ablate_frequencies, scale, redraw",
     ]
     assert not Path("other").exists()
+
+
+def test_resume_finds_a_run_that_was_planned_shorter(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(PRESETS, "tiny", Preset(TINY, "tiny"))
+    for more in ((), ("--resume", "steps=33"), ("--resume", "steps=36", "save.every=4")):
+        assert code_of(["train", "--preset", "tiny", *more]) == 0
+    (run,) = Path("checkpoints").iterdir()
+    assert Trajectory.open(run).steps[-1] == 36
+    capsys.readouterr()
+    assert code_of(["train", "--preset", "tiny", "--resume", "seed=5", "steps=40"]) == 2
+    assert re.fullmatch(r"error: run directory checkpoints/\S+: does not exist\n", capsys.readouterr().err)

@@ -44,8 +44,9 @@ def evaluate(
 ) -> xr.Dataset:
     """Run analyses on every checkpoint in one pass that shares each checkpoint's logits and activations among them.
 
-    Checkpoints are read in chunks. A damaged checkpoint is skipped and listed in the attribute ``skipped`` of the
-    dataset (JSON, {step: reason}).
+    On the CPU, other processes share work of more than a few seconds, as many in all as PyTorch has threads; analyses
+    that are defined in a script or a notebook run in threads of this process. A damaged checkpoint is skipped and
+    listed in the attribute ``skipped`` of the dataset (JSON, {step: reason}).
 
     Args:
         analyses: a plain function of one checkpoint, or several.

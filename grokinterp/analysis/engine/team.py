@@ -14,7 +14,7 @@ from grokinterp.allocator import keep_freed_memory
 from grokinterp.analysis.engine.evaluator import Evaluator, Task, declared_arguments
 from grokinterp.analysis.engine.labeled import Analysis, Result
 from grokinterp.errors import warn
-from grokinterp.remote import POSSIBLE, Remote, RemoteEnded
+from grokinterp.remote import POSSIBLE, Remote
 from grokinterp.runs.trajectory import Trajectory, Weights
 from grokinterp.torch_settings import computing, exact_attention
 
@@ -103,13 +103,13 @@ class Team:
             return None
         try:
             return remote(analyses, [(step, packed(tuple(weights))) for step, weights in chunk])
-        except RemoteEnded as error:
+        except ConnectionError as error:
             self._remotes[place] = None
             warn(f"{error}: its work continues in this process", stacklevel=2)
             return None
 
     def _at(self, place: int) -> Remote | None:
-        """Return the process at a place, which is started on first use; None if there can be none."""
+        """Return the process at a place, which is started on first use; None if it cannot be started."""
         if place not in self._remotes:
             self._remotes[place] = self._started() if self._possible else None
         return self._remotes[place]
@@ -117,7 +117,7 @@ class Team:
     def _started(self) -> Remote | None:
         try:
             return self._open.enter_context(Remote(evaluator_of, self._path, packed(dict(self._arguments))))
-        except (TypeError, AttributeError, RemoteEnded):  # an argument cannot be sent, or no process can be started
+        except (TypeError, AttributeError, ConnectionError):  # an argument cannot be sent, or no process can be started
             self._possible = False
             return None
 

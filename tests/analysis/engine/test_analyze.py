@@ -351,19 +351,3 @@ def test_results_are_read_without_torch(trained, root):
     script = "import sys; from grokinterp.runs.results import Results; Results.open(sys.argv[1]).summary();"
     script += "sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", script, str(trained.directory.path)], cwd=root, check=True)
-
-
-def test_workers_that_share_the_analyses_of_a_checkpoint_change_no_result(run, tmp_path):
-    names, found = ["performance", "grafts", "class_similarity", "norm_bounds", "label_noise"], []
-    before = torch.get_num_threads()
-    try:
-        for workers in (1, 3):
-            torch.set_num_threads(workers)
-            here = Trajectory.open(shutil.copytree(run.path, tmp_path / str(workers)))
-            found.append(analyzed(here, keys=[2], only=names).analyses)
-    finally:
-        torch.set_num_threads(before)
-    alone, shared = found
-    assert alone.keys() == shared.keys() == set(names)
-    for name in names:
-        xr.testing.assert_allclose(alone[name], shared[name], rtol=1e-12, atol=1e-12)
