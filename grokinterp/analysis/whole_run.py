@@ -27,6 +27,7 @@ def analyze(
     *,
     only: Iterable[str] | None = None,
     every: int | None = None,
+    last: bool = False,
     device: str | torch.device = "cpu",
     progress: bool = False,
     entries: Sequence[Entry] = ENTRIES,
@@ -48,17 +49,21 @@ def analyze(
         run: a trajectory, or a run directory.
         only: names of analyses (default: all; ``label_noise`` only for runs with label noise).
         every: run every analysis on each ``every``-th saved checkpoint and on the last.
+        last: run every analysis on the last checkpoint only.
         device: the device to compute on.
         progress: show a progress bar on standard error.
         entries: the available analyses, and how each is run.
 
     Raises:
-        ConfigError: an analysis is unknown, none is given, ``every`` is below 1, the logits of all examples do not
-            fit into the available memory, or the results of an analysis are not labeled or contradict its axes.
+        ConfigError: an analysis is unknown, none is given, ``every`` is below 1 or given with ``last``, the logits of
+            all examples do not fit into the available memory, or the results of an analysis are not labeled or
+            contradict its axes.
         RunDirectoryError: the directory is not a run directory, or none of its checkpoints can be read.
     """
-    results = analyze_run(run, entries, arguments_of, only=only, every=every, device=device, progress=progress)
-    if only is None and every in (None, 1) and set(ENTRIES) <= set(entries):
+    results = analyze_run(
+        run, entries, arguments_of, only=only, every=every, last=last, device=device, progress=progress
+    )
+    if only is None and not last and every in (None, 1) and set(ENTRIES) <= set(entries):
         mark_complete(results.directory.path)
     return results
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from grokinterp.cli.listings import analysis_entries
-from grokinterp.cli.options import Device, RunDir, split_names
+from grokinterp.cli.options import Device, RunDir, RunsDir, split_names
 from grokinterp.cli.printing import note, say, say_json
 from grokinterp.errors import WriteError, require
 from grokinterp.storage.atomic import output_file
@@ -16,31 +16,54 @@ NOTHING_WRONG = "The numbers of this run show no problem."
 
 
 def analyze(
-    run_dir: RunDir,
+    run_dir: RunsDir,
     only: Annotated[str | None, typer.Option(metavar="NAME,...", help="Only these analyses.")] = None,
     every: Annotated[
         int | None, typer.Option(help="Every N-th checkpoint and the last (default: all; a few for costly analyses).")
     ] = None,
+    last: Annotated[bool, typer.Option("--last", help="Only the last checkpoint.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     device: Device = "cpu",
 ) -> None:
-    """Run every analysis over every checkpoint into RUN_DIR/analysis/NAME.nc."""
+    """Run every analysis over every checkpoint into RUN_DIR/analysis/NAME.nc.
+
+    Of a folder of runs, every run is analyzed. Exit code 1: some of them could not be (they are named).
+    """
     names = None if only is None else split_names(only)
     require_analyses(names)
     require(every is None or every >= 1, "every", every, "must be an integer from 1")
+    require(not last or every is None, "every", every, "give it or --last, not both")
+    if not (run_dir / "experiment.json").exists():
+        return analyze_folder(run_dir, names, every, last=last, as_json=as_json, device=device)
 
     from grokinterp.analysis import analyze as analyze_run
     from grokinterp.diagnostics import diagnose as diagnose_run
     from grokinterp.runs import summary
     from grokinterp.training import choose_device
 
-    results = analyze_run(run_dir, only=names, every=every, device=choose_device(device), progress=True)
+    results = analyze_run(run_dir, only=names, every=every, last=last, device=choose_device(device), progress=True)
     if as_json:
         diagnoses = [asdict(found) for found in diagnose_run(results)]
         say_json(results.summary() | {"diagnoses": diagnoses})
     else:
         say([*summary.lines(results), *diagnosed(results)])
     warn_of_damage(results)
+
+
+def analyze_folder(
+    folder: Path, names: list[str] | None, every: int | None, *, last: bool, as_json: bool, device: str
+) -> None:
+    """Analyze every run of a folder, and name the runs that could not be analyzed."""
+    from grokinterp.sweeps.measured import analyze_runs
+    from grokinterp.training import choose_device
+
+    failures = analyze_runs(folder, only=names, every=every, last=last, device=choose_device(device), progress=True)
+    if as_json:
+        say_json({"folder": str(folder), "failures": failures})
+    else:
+        say(f"  {directory}: {why}" for directory, why in failures.items())
+    if failures:
+        raise typer.Exit(1)
 
 
 def llc(

@@ -22,6 +22,20 @@ def run_directory(path: Path) -> Path:
     return RunDirectory.open(path).path
 
 
+def run_or_folder(path: Path) -> Path:
+    """Return the path of a run directory or of a folder of runs. Raises RunDirectoryError if it is neither."""
+    from grokinterp.errors import ConfigError
+    from grokinterp.sweeps.found import MARKS, runs_below
+
+    if any((path / name).exists() for name in MARKS):
+        return run_directory(path)
+    try:
+        runs_below(path)
+    except ConfigError:
+        return run_directory(path)
+    return path
+
+
 def device_name(name: str) -> str:
     """Return the name of a device. Raises ConfigError for any other text."""
     from grokinterp.training.environment import require_device_name
@@ -32,6 +46,10 @@ def device_name(name: str) -> str:
 
 RunDir = Annotated[
     Path, typer.Argument(metavar="RUN_DIR", help="A run directory, as `train` writes it.", callback=run_directory)
+]
+RunsDir = Annotated[
+    Path,
+    typer.Argument(metavar="RUN_DIR", help="A run directory, or a folder of run directories.", callback=run_or_folder),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.", callback=device_name)]
 

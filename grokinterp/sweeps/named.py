@@ -1,8 +1,12 @@
-"""Named sweeps of the boundaries of grokking: weight decay, width, prime, and the ratio of width to prime.
+"""Named sweeps: the boundaries of grokking over weight decay, width, prime, and their ratio; the loss at fixed norms.
 
 Every sweep exists at two scales with the same number of runs. At full scale the model is that of the preset
-``boundaries`` (two layers, four heads, mean-pooled). At small scale its sizes, learning rate, and budget are chosen so
-that the runs end within minutes on two cores, and they stop twenty evaluations after grokking was detected.
+``boundaries`` (two layers, four heads, mean-pooled), and for ``omnigrok_norm`` that of the preset ``demo``, because
+LayerNorm would make the network insensitive to the norm of most of its weights. At small scale its sizes, learning
+rate, and budget are chosen so that the runs end within minutes on two cores, and they stop twenty evaluations after
+grokking was detected; those of ``omnigrok_norm`` do not stop, so that all losses are measured at the same step.
+
+Source: Liu et al. 2022, Omnigrok, §2 (training at a constrained norm).
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +15,7 @@ from typing import Any
 
 from grokinterp.errors import require_choice
 from grokinterp.experiment import Experiment
-from grokinterp.presets import BOUNDARIES
+from grokinterp.presets import BOUNDARIES, DEMO
 from grokinterp.sweeps.grid import RATIO, Grid
 
 SCALES = ("full", "small")
@@ -67,6 +71,19 @@ def ratios_at(weight_decay: float, base: Callable[..., Experiment], steps: int, 
     return Grid(decayed, {RATIO: values, "seed": range(5)}, about)
 
 
+NORMS = (0.35, 0.5, 0.7, 0.85, 1.0, 1.2, 1.4, 2.0, 2.8, 4.0)
+"""The norms of ``omnigrok_norm``, as multiples of the usual initial norm."""
+
+
+def at_norms(about: str, **sizes: Any) -> Grid:
+    """Return the sweep of constrained norms, with three seeds each, without weight decay."""
+    constrained = {"optimization.weight_decay": 0.0, "optimization.constrain_norm": True}
+    few = {"save.every": 1_500, "save.dense_until": 0, "save.resume_every": 1_000}
+    base = DEMO.changed({"steps": 3_000, "evaluate_every": 20, **constrained, **few, **sizes})
+    base = replace(base, name="constrained_norm")
+    return Grid(base, {"optimization.init_scale": NORMS, "seed": range(3)}, about)
+
+
 DECAYS, PRIMES = (0.1, 0.5, 1.0, 3.0, 10.0), (23, 47, 59, 97)
 MATCHED = "task.p,model.d_model,model.d_mlp"
 
@@ -92,6 +109,7 @@ FULL_SCALE = {
     "exp5_ratio_wd1_extended": ratios_at(1.0, base_of, 20_000, EXTENDED),
     "exp5_ratio_wd0p1_extended": ratios_at(0.1, base_of, 100_000, EXTENDED),
     "exp5_ratio_wd0p01_extended": ratios_at(0.01, base_of, 200_000, EXTENDED),
+    "omnigrok_norm": at_norms("norm kept at .35 to 4 times the initial one (10 norms × 3 seeds), p = 53, d = 128"),
 }
 
 SMALL_PRIMES = (19, 23, 29, 31)
@@ -118,6 +136,10 @@ SMALL_SCALE = {
     "exp5_ratio_wd1_extended": ratios_at(1.0, small_of, 4_000, EXTENDED),
     "exp5_ratio_wd0p1_extended": ratios_at(0.1, small_and_fast, 4_000, EXTENDED),
     "exp5_ratio_wd0p01_extended": ratios_at(0.01, small_and_fast, 5_000, EXTENDED),
+    "omnigrok_norm": at_norms(
+        "norm kept at .35 to 4 times the initial one (10 norms × 3 seeds), p = 23, d = 32",
+        **{"task.p": 23, "model.d_model": 32, "model.d_mlp": 64, "optimization.lr": 0.003},
+    ),
 }
 
 SWEEPS = {"full": FULL_SCALE, "small": SMALL_SCALE}

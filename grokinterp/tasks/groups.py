@@ -91,6 +91,10 @@ class GroupComposition(GroupTask):
         return self.operation.table
 
     @property
+    def group_name(self) -> str:
+        return self.group
+
+    @property
     def algebra(self) -> Algebra:
         x = torch.arange(self.structure.order) if self.convention == "left_first" else self.structure.inverse
         return Algebra(self.structure, x, x, x)

@@ -66,6 +66,10 @@ class ModularAddition(ModularTask):
         return (residues[:, None] + residues) % self.p
 
     @property
+    def group_name(self) -> str:
+        return f"C{self.p}"
+
+    @property
     def algebra(self) -> Algebra:
         residues = torch.arange(self.p)
         return Algebra(cyclic(self.p), residues, residues, residues)
@@ -91,6 +95,10 @@ class ModularSubtraction(ModularTask):
     def table(self) -> Int[Tensor, "a b"]:
         residues = torch.arange(self.p)
         return (residues[:, None] - residues) % self.p
+
+    @property
+    def group_name(self) -> str:
+        return f"C{self.p}"
 
     @property
     def algebra(self) -> Algebra:
@@ -121,6 +129,10 @@ class ModularMultiplication(ModularTask):
     def table(self) -> Int[Tensor, "a b"]:
         residues = torch.arange(self.p)
         return residues[:, None] * residues % self.p
+
+    @property
+    def group_name(self) -> str | None:
+        return f"C{self.p - 1}" if is_prime(self.p) else None
 
     @property
     def algebra(self) -> Algebra | None:
@@ -165,6 +177,10 @@ class ModularDivision(ModularTask):
         table = torch.arange(self.p)[:, None] * inverse % self.p
         table[:, 0] = -1
         return table
+
+    @property
+    def group_name(self) -> str:
+        return f"C{self.p - 1}"
 
     @property
     def algebra(self) -> Algebra:

@@ -84,11 +84,24 @@ class Polynomial(ModularTask):
     @property
     def algebra(self) -> Algebra | None:
         """C_p for f = αx + βy + γ with α, β != 0, and C_{p-1} for f = α·x^i·y^j with i, j >= 1."""
-        f = {(term.x, term.y): term.coefficient for term in self.terms}
-        if {(1, 0), (0, 1)} <= f.keys() <= {(1, 0), (0, 1), (0, 0)}:
+        if self._is_sum:
+            f = {(term.x, term.y): term.coefficient for term in self.terms}
             return self._sum(f[1, 0], f[0, 1], f.get((0, 0), 0))
-        coefficient, i, j = self.terms[0]
-        return self._product(coefficient, i, j) if len(self.terms) == 1 and i and j else None
+        return self._product(*self.terms[0]) if self._is_product else None
+
+    @property
+    def group_name(self) -> str | None:
+        return f"C{self.p}" if self._is_sum else f"C{self.p - 1}" if self._is_product else None
+
+    @property
+    def _is_sum(self) -> bool:
+        """Whether f = αx + βy + γ with α, β != 0."""
+        return {(1, 0), (0, 1)} <= {(term.x, term.y) for term in self.terms} <= {(1, 0), (0, 1), (0, 0)}
+
+    @property
+    def _is_product(self) -> bool:
+        """Whether f = α·x^i·y^j with i, j >= 1."""
+        return len(self.terms) == 1 and self.terms[0].x > 0 and self.terms[0].y > 0
 
     def _sum(self, x: int, y: int, constant: int) -> Algebra:
         """Return the algebra αa + βb = c - γ in C_p."""

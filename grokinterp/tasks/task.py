@@ -92,6 +92,11 @@ class Task(Specification, ABC):
         return None
 
     @property
+    def group_name(self) -> str | None:
+        """The name of the group of the algebra, such as ``C31``, where it is known without building the group."""
+        return None
+
+    @property
     def answer_group(self) -> AnswerGroup | None:
         """The group that contains the classes, by default the group of the algebra, or None if unknown."""
         return None if self.algebra is None else AnswerGroup(self.algebra.group, self.algebra.answer)

@@ -52,6 +52,7 @@ def check(task: Task) -> None:
     check_configuration(task)
     if isinstance(task, BinaryTask):
         check_mirror(task, asked)
+    assert task.group_name in (None, task.algebra and task.algebra.group.name)
     if task.algebra is not None:
         check_algebra(task, asked)
 

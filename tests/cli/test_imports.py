@@ -97,6 +97,7 @@ MISTAKES = {
     "sweep seed=1,2 --name a/b": "config error: name=a/b: must be 1-64 letters",
     "analyze run --only foo": "config error: only=foo: must be among",
     "analyze run --every 0": "config error: every=0: must be an integer from 1",
+    "analyze run --every 2 --last": "config error: every=2: give it or --last, not both",
     "analyze run --device tpu": "config error: device=tpu: must be auto",
     "analyze nowhere": "error: run directory nowhere: does not exist",
     "branch nowhere": "error: run directory nowhere: does not exist",

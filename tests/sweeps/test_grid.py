@@ -22,8 +22,9 @@ STATED = {
     "exp5_ratio_wd0p1": (40, 100_000, {"optimization.weight_decay": {0.1}, "seed": set(range(5))}),
     "exp5_ratio_wd0p01": (40, 200_000, {"optimization.weight_decay": {0.01}, "seed": set(range(5))}),
     "prime53_ratio": (11, 20_000, {"task.p": {53}}),
+    "omnigrok_norm": (30, 3_000, {"optimization.weight_decay": {0.0}, "optimization.constrain_norm": {True}}),
 }
-"""The stated number of runs, steps, and values of every experiment on the boundaries of grokking."""
+"""The stated number of runs, steps, and values of every named sweep."""
 
 
 def made(name: str, scale: str = "full") -> tuple[Experiment, ...]:

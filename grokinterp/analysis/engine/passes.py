@@ -15,7 +15,7 @@ from grokinterp.analysis.engine.harvest import Final, Harvest, remove_results, s
 from grokinterp.analysis.engine.memory import lacking_memory, require_memory
 from grokinterp.analysis.engine.team import Team
 from grokinterp.available import bytes_available
-from grokinterp.errors import CheckpointError, ConfigError, RunDirectoryError, warn
+from grokinterp.errors import CheckpointError, ConfigError, RunDirectoryError, require, warn
 from grokinterp.phases import Curves, find_phases
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.runs.datasets import read_not_defined
@@ -42,6 +42,7 @@ def analyze_run(
     *,
     only: Iterable[str] | None = None,
     every: int | None = None,
+    last: bool = False,
     device: str | torch.device = "cpu",
     progress: bool = False,
 ) -> Results:
@@ -53,6 +54,7 @@ def analyze_run(
         arguments_of: a function that returns the arguments determined by the last checkpoint.
         only: names of analyses to run (default: all entries that apply to the run).
         every: run every analysis on each ``every``-th saved checkpoint and on the last.
+        last: run every analysis on the last checkpoint only.
         device: the device to compute on.
         progress: show a progress bar on standard error.
     """
@@ -60,6 +62,7 @@ def analyze_run(
     require_type("every", every, int | None)
     if every is not None and every < 1:
         raise ConfigError("every", every, "must be an integer from 1")
+    require(not last or every is None, "every", every, "give it or last, not both")
     trajectory = run if isinstance(run, Trajectory) else Trajectory.open(run)
     if not trajectory.steps:
         raise RunDirectoryError(trajectory.path, "has no checkpoint yet")
@@ -78,7 +81,9 @@ def analyze_run(
         digests, skipped = read_digests(trajectory, trajectory.steps)
         final = final_of(trajectory, arguments_of, digests, skipped)
         harvest = Harvest(trajectory, entries, final, digests, skipped)
-        analyze_missing(harvest, final, chosen, every, too_large, device=device, progress=progress)
+        analyze_missing(
+            harvest, final, wanted_of(harvest, chosen, every, last=last), too_large, device=device, progress=progress
+        )
     if harvest.removed:
         plural, names = "" if len(harvest.removed) == 1 else "s", ", ".join(harvest.removed)
         warn(f"removed {len(harvest.removed)} result{plural} of another version: {names}", stacklevel=3)
@@ -133,8 +138,7 @@ def final_of(
 def analyze_missing(
     harvest: Harvest,
     final: Final,
-    chosen: Sequence[Entry],
-    every: int | None,
+    wanted: Mapping[Entry, Sequence[int]],
     too_large: Mapping[Entry, str],
     *,
     device: str | torch.device,
@@ -147,16 +151,13 @@ def analyze_missing(
     recorded, as for analyses that are not defined.
     """
     trajectory = harvest.trajectory
-    readable = tuple(step for step in sorted(harvest.digests) if step not in harvest.skipped)
-    marks = landmarks(trajectory)
     before = read_not_defined(trajectory.path)
-    wanted = {entry: entry.steps(readable, every, marks) for entry in chosen}
     defined = {entry: steps for entry, steps in wanted.items() if entry.name not in before}
     if any(set(steps) - set(steps_of(harvest.kept[entry])) for entry, steps in defined.items()):
         require_writable(trajectory.path / "analysis")  # before the work
     harvest.begin({entry: len(steps) for entry, steps in wanted.items()})
     try:
-        for entry in chosen:
+        for entry in wanted:
             if entry in too_large:
                 harvest.refuse(entry, wanted[entry], too_large[entry])
             elif harvest.kept[entry] is None and (not entry.costly or entry.name in before):
@@ -178,6 +179,17 @@ def analyze_missing(
                 harvest.save(group)
     finally:
         harvest.save_rest()
+
+
+def wanted_of(
+    harvest: Harvest, chosen: Sequence[Entry], every: int | None, *, last: bool
+) -> dict[Entry, tuple[int, ...]]:
+    """Return the steps of the readable checkpoints on which each analysis is to run."""
+    readable = tuple(step for step in sorted(harvest.digests) if step not in harvest.skipped)
+    if last:
+        return dict.fromkeys(chosen, readable[-1:])
+    marks = landmarks(harvest.trajectory)
+    return {entry: entry.steps(readable, every, marks) for entry in chosen}
 
 
 def landmarks(trajectory: Trajectory) -> list[int]:
