@@ -55,6 +55,11 @@ class Chance(NamedTuple):
         """The expected number of classes."""
         return float(self.probability @ np.arange(len(self.probability)))
 
+    @property
+    def is_certain(self) -> bool:
+        """Whether all random sets have the same number of classes, so that it is no evidence."""
+        return bool((self.probability > 1 - 1e-9).any())
+
     def at_most(self, count: int) -> float:
         """Return the probability of at most this many classes; at least 1/10,001 if it is the result of draws."""
         share = float(self.probability[: count + 1].sum())

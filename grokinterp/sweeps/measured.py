@@ -39,14 +39,14 @@ def analyze_runs(
     """
     from grokinterp.analysis import analyze
 
-    found = [run for run in runs_below(root).runs if run.path is not None]
+    found = {run.directory: run.path for run in runs_below(root).runs if run.path is not None}
     names = None if only is None else list(only)
     failures = {}
     with ProgressBar("runs analyzed", len(found), shown=progress) as bar:
-        for run in found:
+        for directory, path in found.items():
             try:
-                analyze(run.path, only=names, every=every, last=last, device=device)
+                analyze(path, only=names, every=every, last=last, device=device)
             except GrokinterpError as error:
-                failures[run.directory] = str(error)
-            bar.advance(note=run.directory)
+                failures[directory] = str(error)
+            bar.advance(note=directory)
     return failures

@@ -123,6 +123,7 @@ def test_planted_networks_with_one_circuit_are_recognized_and_random_ones_are_no
 def test_networks_that_use_all_frequencies_are_no_evidence():
     found = chance(rows([set(range(1, 12))] * 12, 11), cyclic_symmetry(23))
     assert found.at_most(1) == pytest.approx(1)
+    assert found.is_certain
     assert (found.expected, found.quantile(0.025), found.quantile(0.975)) == (pytest.approx(1), 1, 1)
 
 

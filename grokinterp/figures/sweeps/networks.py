@@ -81,7 +81,6 @@ def key_sets(settings: Sequence[KeySets], labels: Sequence[str], *, axis: str, t
         if i == len(sides) - 1:
             mark_classes(axes, settings)
     color_bar(place(figure, 10.0 - bar + 0.2, 0.3, 0.12, min(height, 2.4)), mesh, "cosine similarity, held out [1]")
-    mesh.set_rasterized(False)
     return figure
 
 
@@ -106,9 +105,13 @@ def draw_keys(
         ticks += [at + 1.5 + i for i in range(len(found))]
         names += list(one.networks)
         at += 1 + len(found)
-    look = {"edgecolors": "white", "linewidth": 0.6}
-    axes.pcolormesh(np.ma.masked_where(~exists, np.zeros(exists.shape)), cmap=ListedColormap([UNUSED]), **look)
-    mesh = axes.pcolormesh(np.ma.masked_invalid(cells), norm=norm, cmap=SEQUENTIAL, **look)
+    axes.pcolormesh(
+        np.ma.masked_where(~exists, np.zeros(exists.shape)),
+        cmap=ListedColormap([UNUSED]),
+        edgecolors="white",
+        linewidth=0.6,
+    )
+    mesh = axes.pcolormesh(np.ma.masked_invalid(cells), norm=norm, cmap=SEQUENTIAL, edgecolors="white", linewidth=0.6)
     axes.set_ylim(rows, 0)
     axes.set_yticks(ticks, names if named else [""] * len(names), fontsize=7)
     axes.tick_params(length=0)
