@@ -53,7 +53,7 @@ def analyze(
 def analyze_folder(
     folder: Path, names: list[str] | None, every: int | None, *, last: bool, as_json: bool, device: str
 ) -> None:
-    """Analyze every run of a folder, and name the runs that could not be analyzed."""
+    """Run analyses over every run of a folder, and print the runs for which that failed."""
     from grokinterp.sweeps.measured import analyze_runs
     from grokinterp.training import choose_device
 
