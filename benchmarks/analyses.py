@@ -23,7 +23,7 @@ from grokinterp.analysis import (
     weight_norms,
 )
 from grokinterp.analysis.catalogue import ENTRIES
-from grokinterp.analysis.engine.evaluate import declared_arguments, result_of
+from grokinterp.analysis.engine.evaluator import declared_arguments, result_of
 from grokinterp.analysis.engine.labeled import Analysis
 from grokinterp.analysis.engine.passes import final_of, read_digests
 from grokinterp.analysis.whole_run import arguments_of
