@@ -9,7 +9,7 @@ from grokinterp.available import disk_available
 from grokinterp.errors import WriteError
 from grokinterp.sweeps.entry import Ended, Entry, lacks_something
 from grokinterp.sweeps.lines import Lines
-from grokinterp.sweeps.processes import PRELOADED, next_of, processes_of, stop
+from grokinterp.sweeps.processes import PRELOADED, next_of, processes_of, started, stop
 from grokinterp.sweeps.worker import Order, work
 from grokinterp.training.memory import traced_for
 
@@ -85,8 +85,7 @@ class Pool:
             self.elsewhere.append(entry)
             return
         ours, theirs = self.context.Pipe(duplex=False)
-        process = self.context.Process(target=work, args=(self.order(entry), theirs), daemon=True)
-        process.start()
+        process = started(self.context, work, self.order(entry), theirs)
         theirs.close()
         self.running[ours] = process, entry, self.lines.begin(entry)
 

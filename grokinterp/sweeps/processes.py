@@ -4,10 +4,11 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
+from types import ModuleType
 from typing import Any
 
 from grokinterp.sweeps.entry import Ended
@@ -42,6 +43,21 @@ def processes_of(*modules: str) -> Any:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return context
+
+
+def started(context: Any, work: Callable[..., None], *arguments: Any) -> Any:
+    """Return a new process of a context that works in the background.
+
+    It does not import the script of this program, which would run it again unless the script guards against that.
+    """
+    process = context.Process(target=work, args=arguments, daemon=True)
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        process.start()
+    finally:
+        sys.modules["__main__"] = main
+    return process
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 
-from benchmarks.calibration.universality import Case, planted, random_networks, rejected, symmetry, p_values
+from benchmarks.calibration.universality import Case, p_values, planted, random_networks, rejected, symmetry
 
 CASE = Case("C23", (3, 3), 8)
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from multiprocessing import forkserver
 
-from grokinterp.sweeps.processes import processes_of, stop
+from grokinterp.sweeps.processes import processes_of, started, stop
 from tests.support.slow_to_stop import save_slowly
 
 
@@ -16,8 +16,7 @@ def test_stopping_waits_until_all_have_saved(tmp_path):
     running = {}
     for number in range(2):
         ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=save_slowly, args=(str(tmp_path / f"{number}"), theirs), daemon=True)
-        process.start()
+        process = started(context, save_slowly, str(tmp_path / f"{number}"), theirs)
         theirs.close()
         running[ours] = process
     assert [answer.recv() for answer in running] == ["begun", "begun"]
@@ -28,7 +27,7 @@ def test_stopping_waits_until_all_have_saved(tmp_path):
     assert [path.read_text() for path in sorted(tmp_path.iterdir())] == ["saved", "saved"]
 
 
-def test_processes_import_from_the_places_of_their_parent_not_from_the_current_folder(tmp_path):
+def test_processes_import_from_the_places_of_their_parent_and_do_not_run_its_script_again(tmp_path):
     """A package of the same name lies in the current folder, and beside the script, the only place that counts."""
     for folder, name in (("mine", "mine"), ("here", "here")):
         (tmp_path / folder / "planted").mkdir(parents=True)
@@ -36,13 +35,13 @@ def test_processes_import_from_the_places_of_their_parent_not_from_the_current_f
     script = tmp_path / "mine" / "script.py"
     script.write_text(
         "import planted\n"
-        "if __name__ == '__main__':\n"
-        "    from grokinterp.sweeps.processes import processes_of\n"
-        "    context = processes_of('planted')\n"
-        "    ours, theirs = context.Pipe(duplex=False)\n"
-        "    context.Process(target=planted.tell, args=(theirs,)).start()\n"
-        "    print(ours.recv())\n"
+        "print('begun', flush=True)\n"
+        "from grokinterp.sweeps.processes import processes_of, started\n"
+        "context = processes_of('planted')\n"
+        "ours, theirs = context.Pipe(duplex=False)\n"
+        "started(context, planted.tell, theirs)\n"
+        "print(ours.recv())\n"
     )
     command = [sys.executable, script]
     done = subprocess.run(command, cwd=tmp_path / "here", capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr) == ("mine\n", "")
+    assert (done.stdout, done.stderr) == ("begun\nmine\n", "")
