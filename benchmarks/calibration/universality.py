@@ -105,7 +105,7 @@ def rows(cases: tuple[Case, ...], repeats: int) -> Iterator[list[str]]:
     """Yield a row of the table for every case."""
     for case in cases:
         rng, of = np.random.default_rng(0), symmetry(case.group)
-        some = repeats if p_values(random_networks(case, of, rng), of, rng).exact else max(repeats // 20, 1)
+        some = repeats if p_values(random_networks(case, of, rng), of, rng).exact else max(repeats // 100, 1)
         tests = [p_values(random_networks(case, of, rng), of, rng) for _ in range(some)]
         p = np.array([one.p for one in tests])
         low, high = case.keys
@@ -116,7 +116,7 @@ def rows(cases: tuple[Case, ...], repeats: int) -> Iterator[list[str]]:
             "exact" if all(one.exact for one in tests) else "draws",
             f"{np.mean(p <= LEVEL):.3f}",
             f"{distance(np.array([one.uniform for one in tests])):.3f} ({1.36 / some**0.5:.3f})",
-            *(f"{rejected(case, of, share, max(some // 10, 1), rng):.2f}" for share in (0.5, 1.0)),
+            *(f"{rejected(case, of, share, max(some // 10, 5), rng):.2f}" for share in (0.5, 1.0)),
         ]
 
 
