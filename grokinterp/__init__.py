@@ -23,8 +23,9 @@ __all__ = [
     "Split", "Stopped", "Trajectory", "TransformerSpec", "WriteError", "analysis", "analyze", "branch",
     "configure_for_grokking", "custom", "diagnose", "diagnostics", "errors", "evaluate", "experiment", "figures",
     "filtered", "find_phases", "import_run", "interop", "interventions", "latest_run", "league", "losses", "maths",
-    "models", "optim", "page", "phases", "preset", "presets", "product", "report", "reproduction", "runs", "storage",
-    "sweeps", "tasks", "train", "train_many", "train_until_grokking", "training", "write_report",
+    "models", "optim", "page", "phases", "preset", "presets", "product", "report", "reproduction", "runs", "statistics",
+    "storage", "sweep_report", "sweeps", "tasks", "train", "train_many", "train_until_grokking", "training",
+    "write_report", "write_sweep_report",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ if TYPE_CHECKING:
         report,
         reproduction,
         runs,
+        statistics,
         storage,
+        sweep_report,
         sweeps,
         tasks,
         training,
@@ -82,6 +85,7 @@ if TYPE_CHECKING:
     from grokinterp.runs.checkpoint import Checkpoint
     from grokinterp.runs.results import Results
     from grokinterp.runs.trajectory import Trajectory, latest_run
+    from grokinterp.sweep_report import write_sweep_report
     from grokinterp.sweeps import product, train_many
     from grokinterp.training import branch, train
 else:  # type checkers then report unknown names
@@ -108,6 +112,7 @@ else:  # type checkers then report unknown names
             ".runs.checkpoint": ("Checkpoint",),
             ".runs.results": ("Results",),
             ".runs.trajectory": ("Trajectory", "latest_run"),
+            ".sweep_report": ("write_sweep_report",),
             ".sweeps": ("product", "train_many"),
             ".training": ("branch", "train"),
         },

@@ -1,4 +1,4 @@
-"""Commands that list the runs of a folder, and that build, update, and query their database."""
+"""Commands on the runs of a folder: list them, build, update, and query their database, and write their page."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -109,12 +109,44 @@ def runs(
         raise typer.Exit(1 if records else 2)
 
 
-def report(file: Path, changes: "Changes") -> None:
-    """Print what a build or an update did, and name the runs that are left out or damaged."""
+def sweep_report(
+    root: Root,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Default: reports/<ROOT>.html.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--db", metavar="FILE", help="Update or build this database (default: a temporary one)."),
+    ] = None,
+) -> None:
+    """Write one HTML page about all runs below ROOT: what was varied, which runs grokked, where the boundary is.
+
+    A database that is kept with --db makes the next page faster.
+
+    Exit code 1: some runs are left out (they are named); 2: there is no page.
+    """
+    from grokinterp.sweep_report.arguments import require_arguments
+
+    require_arguments(root, out, file)
+
+    from grokinterp.sweep_report.write import write_page
+
+    page, changes = write_page(root, out, db=file, progress=True)
+    name_damage(changes)
+    say([str(page)])
+    if changes.left_out:
+        raise typer.Exit(1)
+
+
+def name_damage(changes: "Changes") -> None:
+    """Print which runs are damaged and left out, each with the reason."""
     for place, why in changes.damaged.items():
         note(f"{place}: {why}")
     for why in changes.left_out.values():
         note(f"left out: {why}")
+
+
+def report(file: Path, changes: "Changes") -> None:
+    """Print what a build or an update did, and name the runs that are left out or damaged."""
+    name_damage(changes)
     parts = [
         f"{changes.written} run{'' if changes.written == 1 else 's'} read with {changes.rows:,} rows of metrics",
         *([f"{changes.unchanged} unchanged"] if changes.unchanged else []),

@@ -40,6 +40,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "sweep": sweeping.sweep,
     "league": league.league,
     "runs": database.runs,
+    "sweep-report": database.sweep_report,
     "methods": listings.methods,
     "presets": listings.presets,
     "sweeps": sweeping.sweeps,

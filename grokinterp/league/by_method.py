@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from grokinterp.league.survival import Times, kaplan_meier, median
 from grokinterp.runs.results import Results
+from grokinterp.statistics.survival import Times, kaplan_meier, median
 from grokinterp.sweeps.outcome import judged
 
 OVER = ("step", "seconds")

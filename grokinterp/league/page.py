@@ -12,7 +12,6 @@ from grokinterp.figures.survival import accuracy_by_method, survival_curves, tim
 from grokinterp.league.by_method import by_method, league_dataset
 from grokinterp.league.methods import BASELINE
 from grokinterp.league.run import LEAGUE, damage_of, read_league
-from grokinterp.league.survival import median
 from grokinterp.league.table import UNKNOWN, interval, middle, rows, solved, times_of, whole_number
 from grokinterp.numbers import percent, settings, whole
 from grokinterp.page import asset, environment, policy
@@ -20,6 +19,7 @@ from grokinterp.page.html import STYLE
 from grokinterp.page.pictures import Gallery, gallery
 from grokinterp.report.vocabulary import described
 from grokinterp.runs.results import Results
+from grokinterp.statistics.survival import median
 from grokinterp.storage import write_atomic
 from grokinterp.storage.atomic import make_directory, output_file
 from grokinterp.storage.files import path_of

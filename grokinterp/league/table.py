@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from grokinterp.errors import printable
 from grokinterp.league.by_method import by_method, times_of
 from grokinterp.league.methods import BASELINE
-from grokinterp.league.survival import Median, exact_log_rank, log_rank, median
 from grokinterp.numbers import number, percent, whole
+from grokinterp.statistics.survival import Median, exact_log_rank, log_rank, median
 
 UNKNOWN = "—"
 """The text of an empty cell."""

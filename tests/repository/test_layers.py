@@ -17,6 +17,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "grokinterp"
 LAYERS = [
     ["_version", "errors", "front_door", "garbage", "interrupt", "lazy", "shared"],
     ["allocations", "allocator", "maths", "remote", "streams", "numbers", "display", "specification", "torch_settings"],
+    ["statistics"],
     ["phases", "progress", "storage"],
     ["available", "tasks", "models", "losses", "optim"],
     ["experiment"],
@@ -30,7 +31,7 @@ LAYERS = [
     ["custom"],
     ["page"],
     ["report", "sweeps"],
-    ["league", "reproduction"],
+    ["league", "reproduction", "sweep_report"],
     ["cli"],
 ]
 LAYER_OF = {room: layer for layer, rooms in enumerate(LAYERS) for room in rooms}
@@ -161,7 +162,7 @@ def test_the_package_itself_is_light():
     assert loaded & {"torch", "transformer_lens", "xarray", "matplotlib", "pydantic"} == set()
 
 
-@pytest.mark.parametrize("room", ["page", "phases", "diagnostics", "figures", "report"])
+@pytest.mark.parametrize("room", ["page", "phases", "diagnostics", "figures", "report", "statistics", "sweep_report"])
 def test_what_draws_and_dates_imports_no_torch(room):
     modules = [module_name(file) for file in FILES if room_of(module_name(file)) == room]
     if not modules:

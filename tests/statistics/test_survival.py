@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from grokinterp.league.survival import Times, exact_log_rank, kaplan_meier, log_rank, median
+from grokinterp.statistics.survival import Times, exact_log_rank, kaplan_meier, log_rank, median
 
 # Freireich et al. 1963, weeks of remission of 21 + 21 children; the example of Kalbfleisch and Prentice, and of R
 DRUG_TIMES = (6, 6, 6, 6, 7, 9, 10, 10, 11, 13, 16, 17, 19, 20, 22, 23, 25, 32, 32, 34, 35)

@@ -1,0 +1,87 @@
+"""The tables of a sweep's page: its sweeps, and its runs with links to their reports."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import pandas as pd
+
+from grokinterp.display import setting
+from grokinterp.numbers import flat, number, whole
+from grokinterp.sweep_report.axes import differing, name_of
+from grokinterp.sweep_report.plate import Table
+from grokinterp.sweeps.database import Database
+
+MOST_RUNS = 1000
+"""Largest number of runs in the table."""
+
+
+class RunRow(NamedTuple):
+    """A run in the table: its directory, its report if there is one, and its cells."""
+
+    directory: str
+    link: str
+    cells: list[str]
+
+
+def experiments(database: Database) -> Table:
+    """Return the table of the sweeps and folders."""
+    counted = ("listed", "runs", "finished", "diverged", "failed", "unfinished", "grokked", "fastest_grok_epoch",
+               "slowest_grok_epoch")  # fmt: skip
+    rows = [
+        (str(one["experiment"]), str(one["about"]), *(step_text(one[name]) for name in counted))
+        for one in database.experiment_overview.to_dict("records")
+    ]
+    columns = ("sweep", "description", "listed", "runs", "finished", "diverged", "failed", "unfinished", "grokked",
+               "fastest", "slowest")  # fmt: skip
+    return Table("Sweeps and folders; a run can belong to several. Fastest and slowest are grok steps.", columns, rows)
+
+
+def impossible(database: Database) -> int:
+    """Return how many combinations of values the sweeps list as impossible."""
+    return int(database.query("SELECT coalesce(sum(json_array_length(impossible)), 0) AS n FROM experiments")["n"][0])
+
+
+def run_table(runs: pd.DataFrame, root: Path, out: Path) -> dict[str, Any]:
+    """Return the table of the runs: the settings that differ, what they reached, and links to their reports."""
+    configurations = [flat(json.loads(text)) for text in runs["configuration"]]
+    keys = [*differing(configurations), *(["seed"] if runs["seed"].nunique() > 1 else [])]
+    if runs["epochs"].nunique() > 1:
+        keys.append("steps")
+    reasons, rows = bool(runs["why"].notna().any()), []
+    for row, one in zip(runs.head(MOST_RUNS).to_dict("records"), configurations, strict=False):
+        cells = [setting(one[key]) if key in one else "—" for key in keys]
+        cells += [step_text(row["memorized_epoch"]), grok_text(row), str(row["status"]), str(row["verdict"] or "—")]
+        cells += [number(float(row["final_test_accuracy"])) if pd.notna(row["final_test_accuracy"]) else "—"]
+        cells += [str(row["why"] or "")] if reasons else []
+        rows.append(RunRow(str(row["directory"]), link_of(str(row["directory"]), root, out), cells))
+    columns = [*(name_of(key) for key in keys), "memorized", "grokked", "status", "verdict", "final test accuracy"]
+    columns += ["reason"] if reasons else []
+    return {"columns": columns, "rows": rows, "total": len(runs), "linked": sum(bool(row.link) for row in rows)}
+
+
+def step_text(step: Any) -> str:
+    """Return a step as text."""
+    return "—" if pd.isna(step) else whole(int(step))
+
+
+def grok_text(row: dict[Any, Any]) -> str:
+    """Return the grok step of a run, or the step until which it did not grok."""
+    if pd.notna(row["grok_epoch"]):
+        return whole(int(row["grok_epoch"]))
+    return "—" if pd.isna(row["horizon"]) else f"> {whole(int(row['horizon']))}"
+
+
+def link_of(directory: str, root: Path, out: Path) -> str:
+    """Return the URL of a run's report relative to the page, "" if there is none.
+
+    Reports are looked for beside the page, in ``reports``, in the folder of the runs, and in the run directory.
+    """
+    name = f"{Path(directory).name}.html"
+    places = (out.parent / name, Path("reports") / name, root / name, root / directory / "report.html")
+    for place in places:
+        if place.is_file():
+            return quote(os.path.relpath(place.resolve(), out.parent.resolve()))
+    return ""

@@ -1,0 +1,246 @@
+"""A study: runs that vary the same settings, as the plates of the page see them."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, final
+
+import numpy as np
+import pandas as pd
+
+from grokinterp.numbers import flat, listed
+from grokinterp.statistics.crossings import Crossing, crossing
+from grokinterp.statistics.shapes import Shape, u_shape
+from grokinterp.statistics.survival import Times
+from grokinterp.statistics.thresholds import Threshold, threshold
+from grokinterp.sweep_report.axes import FIRST, Axis, Tied, axes_of, differing, exact, is_length, name_of
+from grokinterp.sweeps.database import Database
+
+DECIDED = ("finished", "diverged")
+"""Statuses of runs that have ended: if they did not grok, they failed to."""
+
+
+class Cell(NamedTuple):
+    """The runs of one setting, which differ in their seeds: its place on both axes, and its rows of the table."""
+
+    place: int
+    series: int
+    runs: pd.DataFrame
+
+
+@final
+@dataclass(frozen=True)
+class Study:
+    """Runs that vary the same settings.
+
+    Attributes:
+        experiments: the names of the sweeps, or folders, that contain the runs.
+        runs: a row for each run: the columns of the table ``runs`` (docs/database.md), ``grokked`` and ``decided``,
+            ``place`` (the place of its value among ``x.values``, 0 without an axis) and ``series`` (its place among
+            ``series``).
+        x: the axis over which figures are drawn; None if the runs differ only in their seeds.
+        others: the further axes, whose combinations are the series.
+        tied: the settings that change along with an axis.
+        repeated: the number of runs left out because another run repeats them with a longer budget.
+        database: the database, for the curves.
+        root: the folder of the run directories.
+    """
+
+    experiments: tuple[str, ...]
+    runs: pd.DataFrame
+    x: Axis | None
+    others: tuple[Axis, ...]
+    tied: tuple[Tied, ...]
+    repeated: int
+    database: Database
+    root: Path
+
+    @property
+    def title(self) -> str:
+        """The names of the axes, with those of important settings that change along with them."""
+        axes = [axis for axis in (self.x, *self.others) if axis is not None]
+        return " × ".join(f"{axis.name}{self._with(axis)}" for axis in axes) or "one setting"
+
+    def _with(self, axis: Axis) -> str:
+        names = [name_of(one.key) for one in self.tied if one.axis == axis.key and one.key in FIRST]
+        return f" with {listed(names)}" if names else ""
+
+    @cached_property
+    def points(self) -> list[tuple[int, ...]]:
+        """For every series, the places of its values on the other axes."""
+        codes = zip(*(axis.codes for axis in self.others), strict=True) if self.others else [()] * len(self.runs)
+        return sorted({*codes})
+
+    @property
+    def series(self) -> list[str]:
+        """The names of the series; a single empty name without further axes."""
+        return [
+            ", ".join(f"{axis.name} {axis.texts[code]}" for axis, code in zip(self.others, point, strict=True))
+            for point in self.points
+        ]
+
+    @property
+    def series_name(self) -> str:
+        """The names of the further axes."""
+        return " × ".join(axis.name for axis in self.others)
+
+    @property
+    def short_series(self) -> list[str]:
+        """The values of the series without the names of their axes."""
+        return [
+            ", ".join(axis.texts[code] for axis, code in zip(self.others, point, strict=True)) for point in self.points
+        ]
+
+    @property
+    def xs(self) -> np.ndarray:
+        """The values of the axis as numbers; a single 0 without an axis."""
+        return np.zeros(1) if self.x is None else self.x.numbers
+
+    @property
+    def x_texts(self) -> list[str]:
+        """The values of the axis as texts; a single "all runs" without an axis."""
+        return ["all runs"] if self.x is None else self.x.texts
+
+    @property
+    def cells(self) -> Iterator[Cell]:
+        """The settings with runs, series by series."""
+        for series in range(len(self.points)):
+            runs = self.of_series(series)
+            for place in sorted({*runs["place"]}):
+                yield Cell(int(place), series, runs[runs["place"] == place])
+
+    @property
+    def decided(self) -> pd.DataFrame:
+        """The runs that grokked or ended."""
+        return self.runs[self.runs["decided"]]
+
+    @cached_property
+    def critical(self) -> list[Threshold]:
+        """The critical value of the axis in every series; without values where the axis has no numbers."""
+        return [self._critical(series) for series in range(len(self.points))]
+
+    def _critical(self, series: int) -> Threshold:
+        runs = self.of_series(series)
+        runs = runs[runs["decided"]]
+        if self.x is None or not self.x.is_numeric:
+            return Threshold("no numbers")
+        return threshold(self.xs[runs["place"]], list(runs["grokked"]), log=self.x.is_logarithmic)
+
+    @cached_property
+    def shapes(self) -> list[Shape]:
+        """The shape of the grok step over the axis in every series."""
+        return [self._shape(series) for series in range(len(self.points))]
+
+    def _shape(self, series: int) -> Shape:
+        runs = evaluated(self.of_series(series))
+        if self.x is None or not self.x.is_numeric:
+            return Shape("no numbers")
+        times, bounds = times_of(runs), runs["horizon"].fillna(runs["grok_epoch"])
+        log = self.x.is_logarithmic
+        return u_shape(self.xs[runs["place"]], times.times, times.observed, list(map(float, bounds)), log=log)
+
+    @cached_property
+    def crossings(self) -> list[Crossing | None]:
+        """Where the medians of the times to memorize and to generalize coincide in every series."""
+        return [self._crossing(series) for series in range(len(self.points))]
+
+    def _crossing(self, series: int) -> Crossing | None:
+        cells = [evaluated(cell.runs) for cell in self.cells if cell.series == series]
+        cells = [runs for runs in cells if len(runs)]
+        if self.x is None or not self.x.is_numeric or not cells:
+            return None
+        values = [float(self.xs[runs["place"].iloc[0]]) for runs in cells]
+        times = [[reached(runs, name) for runs in cells] for name in ("memorized_epoch", "grok_epoch")]
+        return crossing(values, *times, log=self.x.is_logarithmic)
+
+    def of_series(self, series: int) -> pd.DataFrame:
+        """Return the runs of a series."""
+        return self.runs[self.runs["series"] == series]
+
+    def name_cell(self, cell: Cell) -> str:
+        """Return the name of a setting."""
+        x = "" if self.x is None else f"{self.x.name} {self.x.texts[cell.place]}"
+        return ", ".join(part for part in (x, self.series[cell.series]) if part) or "all runs"
+
+    def path(self, directory: str) -> Path:
+        """Return the path of a run directory; open it with ``grokinterp.Results`` to read analyses."""
+        return self.root / directory
+
+
+def evaluated(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs that grokked, or were observed long enough to see that they did not."""
+    return runs[runs["grok_epoch"].notna() | runs["horizon"].notna()]
+
+
+def reached(runs: pd.DataFrame, column: str) -> np.ndarray:
+    """Return the time of each run, infinite if it was not reached."""
+    return runs[column].fillna(np.inf).to_numpy(dtype=float)
+
+
+def times_of(runs: pd.DataFrame, column: str = "grok_epoch") -> Times:
+    """Return the grok epochs of the runs, censored at their horizons; runs that were never evaluated are left out."""
+    seen = runs[column].notna()
+    known = runs[seen | runs["horizon"].notna()]
+    times = known[column].fillna(known["horizon"])
+    return Times(tuple(map(float, times)), tuple(map(bool, seen[known.index])))
+
+
+def studies(database: Database, root: Path) -> list[Study]:
+    """Return the runs of a database as studies, those with most runs first.
+
+    Sweeps that vary the same settings are one study: sweeps of the ratio at several weight decays become the sweep of
+    both. Every run is in it once.
+    """
+    runs, names = database.runs, list(database.experiments["experiment"])
+    runs["settings"] = [flat(json.loads(text)) for text in runs["configuration"]]
+    members = {name: [name in listed.split(" ") for listed in runs["experiments"]] for name in names}
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name in names:
+        if any(members[name]):
+            groups.setdefault(kind_of(runs[members[name]]), []).append(name)
+    chosen = [(group, np.any([members[name] for name in group], axis=0)) for group in groups.values()]
+    found = [study_of(runs[rows], group, database, root) for group, rows in chosen]
+    return sorted(found, key=lambda study: (-len(study.runs), study.experiments))
+
+
+def kind_of(runs: pd.DataFrame) -> tuple[str, ...]:
+    """Return what the runs of an experiment vary, with its tasks and models: equal for experiments of one study."""
+    kinds = {f"{one.get('task.kind')} {one.get('model.kind')}" for one in runs["settings"]}
+    return (*sorted(differing(list(runs["settings"]))), *sorted(kinds))
+
+
+def study_of(runs: pd.DataFrame, experiments: Sequence[str], database: Database, root: Path) -> Study:
+    """Return some runs as a study."""
+    kept = without_repeated(runs)
+    axes, tied = axes_of(list(kept["settings"]), [None if pd.isna(ratio) else float(ratio) for ratio in kept["ratio"]])
+    x, others = (axes[0] if axes else None), axes[1:]
+    points = list(zip(*(axis.codes for axis in others), strict=True)) if others else [()] * len(kept)
+    places = {point: i for i, point in enumerate(sorted({*points}))}
+    grokked = kept["grok_epoch"].notna()
+    kept = kept.assign(
+        grokked=grokked,
+        decided=grokked | kept["status"].isin(DECIDED),
+        place=x.codes if x is not None else 0,
+        series=[places[point] for point in points],
+    )
+    return Study(tuple(experiments), kept, x, tuple(others), tuple(tied), len(runs) - len(kept), database, root)
+
+
+def without_repeated(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs without those that another run repeats with a longer budget, if anything else differs.
+
+    A run of 3,000 steps is the beginning of the run with 4,000 steps and otherwise the same settings; counted twice,
+    it would feign a further seed.
+    """
+    if not differing(list(runs["settings"])):
+        return runs.reset_index(drop=True)
+    longest: dict[str, tuple[float, Any]] = {}
+    for place, one in zip(runs.index, runs["settings"], strict=True):
+        key = exact({name: value for name, value in one.items() if not is_length(name)})
+        steps = one.get("steps")
+        length = float(steps) if type(steps) in (int, float) else 0.0
+        if key not in longest or longest[key][0] < length:
+            longest[key] = (length, place)
+    return runs.loc[sorted(place for _, place in longest.values())].reset_index(drop=True)

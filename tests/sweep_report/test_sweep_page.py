@@ -1,0 +1,205 @@
+"""The page of a sweep: what it states, for sweeps of every kind, and what it does with bad input."""
+
+import html
+import math
+import os
+import re
+import sys
+
+import pytest
+from matplotlib.figure import Figure
+
+from grokinterp.cli.entry import run as run_command_line
+from grokinterp.errors import ConfigError, GrokinterpError, WriteError
+from grokinterp.sweep_report import render, write_sweep_report
+from grokinterp.sweep_report.chapters import CHAPTERS, Chapter
+from grokinterp.sweep_report.plate import Absent, Plate
+from grokinterp.sweep_report.write import ingested
+from grokinterp.sweeps import build_db, open_db
+from tests.support.planted_sweeps import boundary, plant, ratios_by_decay
+
+
+def words(page: str) -> str:
+    """The text of a page, without markup and images."""
+    return " ".join(html.unescape(re.sub(r"<style>.*?</style>|<[^>]*>", " ", page, flags=re.DOTALL)).split())
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A sweep of 4 ratios at 2 decays with 2 seeds, one of whose runs failed and one of which was interrupted."""
+    top = tmp_path_factory.mktemp("sweeps")
+    changes = ratios_by_decay([1.0, 3.0], [0.5, 1.0, 2.0, 4.0], 2)
+    changes += [{**changes[0], "seed": 7, "failed": "<b>no memory</b>"}, {**changes[-1], "seed": 8, "until": 1000}]
+    plant(top, "ratios", changes, boundary)
+    return top
+
+
+@pytest.fixture(scope="module")
+def page(root, tmp_path_factory) -> str:
+    out = tmp_path_factory.mktemp("pages") / "page.html"
+    (out.parent / "ratios-3.html").write_text("a report")
+    assert write_sweep_report(root, out) == out
+    return out.read_text(encoding="utf-8")
+
+
+def test_the_first_screen_says_what_was_varied_found_and_doubtful(page):
+    text = words(page)
+    assert "ratio d/p × weight decay (18 runs)" in text
+    assert re.search(r"\d+ of 18 runs grokked", text)
+    assert "At weight decay 1: " in text
+    assert "counted neither as grokked nor as not grokked: 1 run." in text
+    assert "Interrupted before the budget, and censored at the last evaluation: 1 run." in text
+    assert re.search(r"\d+ runs? \([\d.]+ %\) ended without grokking", text)
+
+
+def test_the_page_is_one_file_without_scripts_whose_images_have_texts(page):
+    assert "<script" not in page
+    assert "default-src 'none'" in html.unescape(page)
+    assert not re.search(r'(src|href)="(?!data:|#|ratios-3\.html)', page)
+    images = re.findall(r"<img [^>]*>", page)
+    assert len(images) >= 7
+    assert all(re.search(r'alt="[A-Z][^"]{30,}"', image) for image in images)
+    assert len(page) < 5_000_000
+
+
+def test_what_files_contain_is_text_and_never_markup(page):
+    assert "<b>no memory" not in page
+    assert "<b>no memory</b>" in words(page)
+
+
+def test_runs_with_reports_are_linked(page):
+    assert re.findall(r'<a href="([^#"]*)">([^<]*)</a>', page) == [("ratios-3.html", "ratios-3")]
+
+
+def test_the_same_runs_give_the_same_bytes_with_a_database(root, page, tmp_path):
+    (tmp_path / "ratios-3.html").touch()
+    build_db(root, tmp_path / "a.db")
+    out = write_sweep_report(root, tmp_path / "page.html", db=tmp_path / "a.db")
+    assert out.read_text(encoding="utf-8") == page
+
+
+def seeds(number: int, **change) -> list[dict]:
+    return [{**change, "seed": seed} for seed in range(number)]
+
+
+KINDS = {
+    "one run": (seeds(1), 500, ["All runs have the same setting", "Not shown: ", "(all runs have the same setting)"]),
+    "seeds only": (seeds(3), 500, ["1 setting with 3 seeds each", "3 of 3 runs grokked"]),
+    "weight decay": (
+        [{"optimization.weight_decay": value} for value in (0.1, 1.0, 10.0)], 500,
+        ["All of the 3 runs grokked, so a critical weight decay, if there is one, is outside 0.1 to 10", "a single seed"],
+    ),
+    "all censored": (
+        [{"optimization.lr": rate} for rate in (0.001, 0.01)], math.inf,
+        ["None of the 2 runs grokked", "0 of 2 runs grokked", "(no run grokked)", "2 runs (100 %) ended"],
+    ),
+    "all failed": (
+        [{"optimization.lr": rate, "failed": "no memory"} for rate in (0.001, 0.01)], 500,
+        ["nor as not grokked: 2 runs", "(no run has ended)", "no memory"],
+    ),
+    "kinds": (
+        [{"optimization.optimizer": name} for name in ("adam", "adamw")], 500,
+        ["Optimizer", "2 of 2 runs grokked"],
+    ),
+    "primes": ([{"task.p": p, "ratio": 1} for p in (23, 29, 31)], 500, ["Prime p", "All of the 3 runs grokked"]),
+    "three axes": (
+        [{"optimization.lr": rate, "optimization.weight_decay": decay, "split.fraction": part}
+         for rate in (0.001, 0.01) for decay in (1.0, 2.0) for part in (0.4, 0.5)],
+        500, ["Weight decay × learning rate × training fraction"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_sweep_has_a_page(kind, tmp_path):
+    changes, grok, expected = KINDS[kind]
+    plant(tmp_path / "runs", kind.replace(" ", "-"), changes, lambda _: grok)
+    text = words(write_sweep_report(tmp_path / "runs", tmp_path / "a.html").read_text(encoding="utf-8"))
+    assert [part for part in expected if part not in text] == []
+    assert not re.search(r"\bnan\b|\bNone\b(?! of)|\{|Traceback", text)
+
+
+def test_a_plate_of_another_file_is_one_line_and_an_absent_one_says_why(root, tmp_path):
+    def drawn(_study):
+        figure = Figure(figsize=(3, 2))
+        figure.add_subplot().plot([1, 2])
+        return figure
+
+    plates = (
+        Plate("A planted figure", drawn, "Planted."), Plate("Another", lambda _: Absent("there is no moon"), "None."),
+    )  # fmt: skip
+    changes = ingested(root, tmp_path / "a.db")
+    page = render(
+        open_db(tmp_path / "a.db"), root, tmp_path / "a.html", changes, [Chapter("planted", "Planted", plates)]
+    )
+    assert 'alt="A planted figure. Planted."' in page
+    assert "Not shown: another (there is no moon)." in words(page)
+    assert len({chapter.name for chapter in CHAPTERS}) == len(CHAPTERS)
+
+
+def command(monkeypatch, *arguments: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["grokinterp", "sweep-report", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        run_command_line()
+    return int(ended.value.code or 0)
+
+
+def test_the_command_writes_the_page_and_names_runs_that_are_left_out(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    plant(tmp_path / "runs", "seeds", seeds(2), lambda _: 500)
+    assert command(monkeypatch, "runs") == 0
+    assert capsys.readouterr().out == "reports/runs.html\n"
+    (tmp_path / "runs" / "seeds-0" / "experiment.json").write_text("{")
+    assert command(monkeypatch, "runs", "--out", "a.html") == 1
+    printed = capsys.readouterr()
+    assert printed.out == "a.html\n"
+    assert "left out: run directory runs/seeds-0" in printed.err
+    assert "cannot be read (named below): 1 path." in words((tmp_path / "a.html").read_text(encoding="utf-8"))
+
+
+def test_runs_that_cannot_be_read_leave_no_page(tmp_path):
+    plant(tmp_path / "runs", "seeds", seeds(1), lambda _: 500)
+    (tmp_path / "runs" / "seeds-0" / "experiment.json").unlink()
+    with pytest.raises(ConfigError, match="contains no run that can be read"):
+        write_sweep_report(tmp_path / "runs", tmp_path / "a.html")
+    assert not (tmp_path / "a.html").exists()
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    ({"root": "nowhere"}, "root=.*nowhere: does not exist"),
+    ({"root": "empty"}, "root=.*empty: contains no run"),
+    ({"db": "other.db"}, "db=.*other.db: is not a database of grokinterp"),
+    ({"db": "empty"}, "db=.*empty: is a directory"),
+    ({"out": "empty"}, "out=.*empty: is a directory"),
+    ({"out": "same", "db": "same"}, "db=.*same: is the file of the page"),
+])  # fmt: skip
+def test_bad_input_is_one_line_before_any_work(arguments, message, tmp_path):
+    plant(tmp_path / "runs", "seeds", seeds(1), lambda _: 500)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "other.db").write_bytes(b"SQLite format 3\0" + bytes(200))
+    given = {"root": "runs", "out": "a.html", "db": None} | arguments
+    paths = {key: None if value is None else tmp_path / value for key, value in given.items()}
+    with pytest.raises(ConfigError, match=message) as error:
+        write_sweep_report(paths["root"], paths["out"], db=paths["db"])
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "a.html").exists()
+
+
+def test_a_damaged_database_is_one_line(tmp_path):
+    plant(tmp_path / "runs", "seeds", seeds(1), lambda _: 500)
+    write_sweep_report(tmp_path / "runs", tmp_path / "a.html", db=tmp_path / "a.db")
+    data = (tmp_path / "a.db").read_bytes()
+    (tmp_path / "a.db").write_bytes(data[:100] + bytes(len(data) - 100))
+    before = (tmp_path / "a.html").read_bytes()
+    with pytest.raises(GrokinterpError) as error:
+        write_sweep_report(tmp_path / "runs", tmp_path / "a.html", db=tmp_path / "a.db")
+    assert "\n" not in str(error.value)
+    assert (tmp_path / "a.html").read_bytes() == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not os.path.exists("/proc/self"), reason="needs a place that refuses files")
+def test_a_place_that_refuses_the_page_is_one_line(tmp_path):
+    plant(tmp_path / "runs", "seeds", seeds(1), lambda _: 500)
+    with pytest.raises((ConfigError, WriteError)) as error:
+        write_sweep_report(tmp_path / "runs", "/proc/self/nothing/a.html")
+    assert "\n" not in str(error.value)
