@@ -139,7 +139,10 @@ def findings(study: Study) -> Iterator[str]:
     if all(one is None or math.isnan(one.value) for one in study.crossings):
         least = [one.smallest for one in study.crossings if one is not None and math.isfinite(one.smallest)]
         if least and min(least) >= 1:
-            yield f"Generalization follows memorization everywhere, by a factor of at least {number(min(least))}."
+            yield (
+                "Where half of the runs grokked, their median grok step is at least "
+                f"{number(min(least))} times that of memorization."
+            )
 
 
 def shape_sentence(study: Study, found: Shape) -> str:

@@ -22,7 +22,7 @@ STATUSES = {
     "unknown": "of unknown status",
     "diverged": "diverged, so counted as not grokked",
 }
-"""What each status means for the statistics."""
+"""The meaning of each status for the statistics."""
 
 
 class Tile(NamedTuple):

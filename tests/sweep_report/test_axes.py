@@ -1,4 +1,4 @@
-"""What a set of runs varies: axes, settings tied to them, and the ratio of width to prime."""
+"""The settings that a set of runs varies: axes, settings tied to them, and the ratio of width to prime."""
 
 import pytest
 

@@ -87,11 +87,11 @@ KINDS = {
     "seeds only": (seeds(3), 500, ["1 setting with 3 seeds each", "3 of 3 runs grokked"]),
     "weight decay": (
         [{"optimization.weight_decay": value} for value in (0.1, 1.0, 10.0)], 500,
-        ["All of the 3 runs grokked, so a critical weight decay, if there is one, is outside 0.1 to 10", "a single seed"],
+        ["All of the 3 runs grokked, so a critical weight decay, if there is one, is outside 0.1 to 10"],
     ),
     "all censored": (
         [{"optimization.lr": rate} for rate in (0.001, 0.01)], math.inf,
-        ["None of the 2 runs grokked", "0 of 2 runs grokked", "(no run grokked)", "2 runs (100 %) ended"],
+        ["None of the 2 runs grokked", "(no run grokked)", "2 runs (100 %) ended"],
     ),
     "all failed": (
         [{"optimization.lr": rate, "failed": "no memory"} for rate in (0.001, 0.01)], 500,

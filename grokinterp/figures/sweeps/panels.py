@@ -65,7 +65,7 @@ def fitting(legend: Sequence[Handle], width: float) -> int:
 
 
 def label(axes: Sequence[Axes], y_label: str) -> None:
-    """Label the vertical axis of the first panel of each row."""
+    """Set the label of the vertical axis of the first panel of each row."""
     left = min(one.get_position().x0 for one in axes)
     figure = axes[0].get_figure(root=True)
     assert figure is not None
