@@ -10,7 +10,7 @@ from grokinterp.sweep_report.plate import Absent, Drawn, Plate
 from grokinterp.sweep_report.study import Study
 
 MOST_SERIES = 16
-"""Largest number of series that are told apart."""
+"""Largest number of series whose markers and colors can be distinguished."""
 
 
 def axis_of(study: Study) -> tuple[int, Axis] | None:
