@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from grokinterp.page.pictures import Gallery
-from grokinterp.sweep_report import boundary, course, speed, weights
+from grokinterp.sweep_report import boundary, course, networks, speed, weights
 from grokinterp.sweep_report.plate import Plate, Table, gallery
 from grokinterp.sweep_report.study import Study
 
@@ -43,6 +43,7 @@ CHAPTERS = (
     Chapter("speed", "Time to grok", speed.PLATES, speed.table, speed.findings, speed.doubts),
     Chapter("course", "Course of training", course.PLATES),
     Chapter("weights", "Weights", weights.PLATES),
+    Chapter("networks", "Networks", networks.PLATES, networks.table, networks.findings),
 )
 
 

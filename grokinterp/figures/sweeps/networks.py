@@ -80,7 +80,7 @@ def key_sets(settings: Sequence[KeySets], labels: Sequence[str], *, axis: str, t
         axes.set(title=heading, xlabel=axis, ylabel="seed" if i == 0 else "")
         if i == len(sides) - 1:
             mark_classes(axes, settings)
-    color_bar(place(figure, 10.0 - bar + 0.2, 0.3, 0.12, min(height, 2.4)), mesh, "cosine similarity, held out [1]")
+    color_bar(place(figure, 10.0 - bar + 0.2, 0.3, 0.12, min(height, 2.4)), mesh, "similarity [1]")
     return figure
 
 
@@ -153,7 +153,7 @@ class ClassCount(NamedTuple):
 @styled()
 def class_counts(counts: Sequence[ClassCount]) -> Figure:
     """Draw the number of classes of every setting beside the number that random sets have."""
-    height, left = 0.27 * len(counts), min(0.4 + 0.075 * max(len(one.name) for one in counts), 4.5)
+    height, left = max(0.27 * len(counts), 0.6), min(0.55 + 0.075 * max(len(one.name) for one in counts), 4.5)
     width = 10.0 - left - 1.3
     figure = blank(10.0, height + 1.15)
     axes = place(figure, left, 0.3, width, height)
@@ -164,6 +164,8 @@ def class_counts(counts: Sequence[ClassCount]) -> Figure:
         axes.annotate(one.note, (1.0, i), (6, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
                       va="center", fontsize=8.5, annotation_clip=False)  # fmt: skip
     axes.set_yticks(range(len(counts)), [one.name for one in counts])
+    axes.set_ylabel("setting")
+    axes.yaxis.set_label_coords(-(left - 0.28) / width, 0.5)
     most = max(max(one.high, one.classes) for one in counts)
     axes.set(ylim=(len(counts) - 0.5, -0.5), xlim=(0, most + 0.6), xlabel="number of classes [1]")
     axes.set_title("Different circuits among the networks of a setting")
