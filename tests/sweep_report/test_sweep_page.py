@@ -4,7 +4,9 @@ import html
 import math
 import os
 import re
+import shlex
 import sys
+from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
@@ -17,6 +19,8 @@ from grokinterp.sweep_report.plate import Absent, Plate
 from grokinterp.sweep_report.write import ingested
 from grokinterp.sweeps import build_db, open_db
 from tests.support.planted_sweeps import boundary, plant, ratios_by_decay
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def words(page: str) -> str:
@@ -203,3 +207,15 @@ def test_a_place_that_refuses_the_page_is_one_line(tmp_path):
     with pytest.raises((ConfigError, WriteError)) as error:
         write_sweep_report(tmp_path / "runs", "/proc/self/nothing/a.html")
     assert "\n" not in str(error.value)
+
+
+def test_the_commands_of_the_documents_write_pages(root, tmp_path, monkeypatch, capsys):
+    texts = [(REPOSITORY / name).read_text(encoding="utf-8") for name in ("README.md", "docs/sweeps.md")]
+    lines = [line for text in texts for line in re.findall(r"^grokinterp sweep-report .*", text, re.MULTILINE)]
+    commands = {line.split("#")[0].strip() for line in lines}
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sweeps").symlink_to(root)
+    assert len(commands) == 2
+    for line in commands:
+        assert command(monkeypatch, *shlex.split(line)[2:]) == 0
+    assert capsys.readouterr().out.count(".html\n") == 2
