@@ -55,6 +55,12 @@ class Axis(NamedTuple):
         return name_of(self.key)
 
     @property
+    def companions(self) -> tuple[str, ...]:
+        """The settings that always change together with the axis, except the MLP width, which follows the width."""
+        followed = {WIDTH, "model.d_mlp"} if WIDTH in self.keys else set()
+        return tuple(key for key in self.keys[1:] if key not in followed or self.keys[0] not in (*followed, PRIME))
+
+    @property
     def is_numeric(self) -> bool:
         """Whether all values are numbers."""
         return all(type(value) in (int, float) for value in self.values)

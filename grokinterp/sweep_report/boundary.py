@@ -66,7 +66,7 @@ def time_map(study: Study) -> Drawn:
         value = max(times.times) if is_bound else found.value
         values[cell.series, cell.place] = max(value, 1)
         hatched[cell.series, cell.place] = is_bound
-        note = "" if k == n else f"\n{n - k}/{n} censored"
+        note = "" if k == n else f"\n{k}/{n}"
         words[cell.series][cell.place] = f"{'> ' if is_bound else ''}{whole(round(value))}{note}"
     if hatched[np.isfinite(values)].all():
         return Absent("no setting has a median: fewer than half of the runs grokked everywhere")
@@ -139,12 +139,12 @@ def trend(study: Study) -> Shift:
     return stratified_trend(list(runs["place"]), list(runs["series"]), list(runs["grokked"]))
 
 
-def critical_text(study: Study, found: Threshold) -> str:
+def critical_text(found: Threshold, tried: np.ndarray) -> str:
     """Return the critical value with its interval, or why there is none."""
     if found.kind == "found" and math.isfinite(found.value):
-        return f"{number(found.value)} ({interval_text(found.low, found.high, study.xs)})"
+        return f"{number(found.value)} ({interval_text(found.low, found.high, tried)})"
     if found.kind == "found":
-        return f"outside the values ({interval_text(found.low, found.high, study.xs)})"
+        return f"outside the values ({interval_text(found.low, found.high, tried)})"
     if found.kind == "unclear":
         return f"none: no detectable dependence ({p_text(found.p_value)})"
     return f"none: {OPEN.get(found.kind, 'the values are not numbers')}"
@@ -163,8 +163,8 @@ def table(study: Study) -> Table | None:
         side = "" if found.rises is None else "above" if found.rises else "below"
         rows.append(
             (study.series[series] or "all runs", whole(len(runs)), f"{k} of {n}",
-             percent(censored / len(times.times)) if times.times else "—", critical_text(study, found), side,
-             probability(found.p_value), probability(found.p_fit))
+             percent(censored / len(times.times)) if times.times else "—",
+             critical_text(found, study.tried(series)), side, probability(found.p_value), probability(found.p_fit))
         )  # fmt: skip
     columns = ("series", "runs", "grokked, of those that ended", "censored", f"critical {study.x.name}",
                "grok on the side", "p of no dependence", "p of the fit")  # fmt: skip
@@ -175,10 +175,10 @@ def findings(study: Study) -> Iterator[str]:
     """Yield the critical value of every series, and its shift."""
     if study.x is None or not study.x.is_numeric:
         return
-    for series, found in enumerate(study.critical):
+    for series in range(len(study.points)):
         k, n = rate_of(study.of_series(series))
         if n:
-            yield f"{at_series(study, series)}{critical_sentence(study, found, k, n)}"
+            yield f"{at_series(study, series)}{critical_sentence(study, series, k, n)}"
     if len(study.others) == 1 and len(study.points) > 1 and study.others[0].is_numeric:
         moved = trend(study)
         if math.isnan(moved.z):
@@ -194,17 +194,20 @@ def findings(study: Study) -> Iterator[str]:
             yield f"No shift of the boundary with {name} is detectable ({p_text(moved.p_value)})."
 
 
-def critical_sentence(study: Study, found: Threshold, k: int, n: int) -> str:
+def critical_sentence(study: Study, series: int, k: int, n: int) -> str:
     """Return a sentence on the critical value of a series."""
     assert study.x is not None
-    name, tried = study.x.name, f"{study.x_texts[0]} to {study.x_texts[-1]}"
+    found, values, name = study.critical[series], study.tried(series), study.x.name
+    tried = f"{number(float(values[0]))} to {number(float(values[-1]))}"
+    if len(values) == 1:
+        return f"{k} of {n} runs grokked, all of them tried at a {name} of {number(float(values[0]))}."
     if found.kind == "found":
         side = "above" if found.rises else "below"
         if math.isfinite(found.value):
-            where = f"{number(found.value)} (95 % interval {interval_text(found.low, found.high, study.xs)})"
+            where = f"{number(found.value)} (95 % interval {interval_text(found.low, found.high, values)})"
         else:
-            where = f"a value outside {tried} (95 % interval {interval_text(found.low, found.high, study.xs)})"
-        return f"{k} of {n} runs grokked; half of them grok at a {name} of {where}, and more {side} it."
+            where = f"a value outside {tried} (95 % interval {interval_text(found.low, found.high, values)})"
+        return f"{k} of {n} runs grokked; half of them grok at a {name} of {where}, and more of them {side} it."
     if found.kind == "unclear":
         p = probability(found.p_value)
         return (
@@ -229,8 +232,9 @@ def doubts(study: Study) -> Iterator[str]:
 def map_caption(study: Study) -> str:
     """Return the caption of the map of times."""
     return (
-        "Median step at which the runs of a setting grokked (Kaplan-Meier). Hatched: fewer than half of the runs "
-        "grokked, so the median is censored, and the number is a lower bound. Gray: no runs."
+        "Median step at which the runs of a setting grokked (Kaplan-Meier), with how many of the runs did where not "
+        "all did. Hatched: fewer than half of the runs grokked, so the median is censored, and the number is a lower "
+        "bound. Gray: no runs."
     )
 
 

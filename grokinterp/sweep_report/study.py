@@ -1,7 +1,7 @@
 """A study: runs that vary the same settings, as the plates of the page see them."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from grokinterp.statistics.crossings import Crossing, crossing
 from grokinterp.statistics.shapes import Shape, u_shape
 from grokinterp.statistics.survival import Times
 from grokinterp.statistics.thresholds import Threshold, threshold
-from grokinterp.sweep_report.axes import FIRST, Axis, Tied, axes_of, differing, exact, is_length, name_of
+from grokinterp.sweep_report.axes import FIRST, SEEDS, Axis, Tied, axes_of, differing, exact, is_length, name_of
 from grokinterp.sweeps.database import Database
 
 DECIDED = ("finished", "diverged")
@@ -64,8 +64,18 @@ class Study:
         return " × ".join(f"{axis.name}{self._with(axis)}" for axis in axes) or "one setting"
 
     def _with(self, axis: Axis) -> str:
-        names = [name_of(one.key) for one in self.tied if one.axis == axis.key and one.key in FIRST]
+        names = [name_of(key) for key in self.determined_by(axis) if key in FIRST]
         return f" with {listed(names)}" if names else ""
+
+    def determined_by(self, axis: Axis) -> list[str]:
+        """Return the settings that change along with an axis, so that their effects cannot be separated."""
+        return [*axis.companions, *(one.key for one in self.tied if one.axis == axis.key)]
+
+    def tried(self, series: int) -> np.ndarray:
+        """Return the values of the axis with runs of a series that ended, in order; those with any runs if none did."""
+        runs = self.of_series(series)
+        ended = runs[runs["decided"]]
+        return self.xs[sorted({*(ended if len(ended) else runs)["place"]})]
 
     @cached_property
     def points(self) -> list[tuple[int, ...]]:
@@ -193,22 +203,32 @@ def studies(database: Database, root: Path) -> list[Study]:
     Sweeps that vary the same settings are one study: sweeps of the ratio at several weight decays become the sweep of
     both. Every run is in it once.
     """
-    runs, names = database.runs, list(database.experiments["experiment"])
+    runs, listed = database.runs, database.experiments
+    fixed = dict(zip(listed["experiment"], map(json.loads, listed["fixed"]), strict=True))
     runs["settings"] = [flat(json.loads(text)) for text in runs["configuration"]]
-    members = {name: [name in listed.split(" ") for listed in runs["experiments"]] for name in names}
+    members = {name: [name in of.split(" ") for of in runs["experiments"]] for name in fixed}
     groups: dict[tuple[str, ...], list[str]] = {}
-    for name in names:
+    for name, shared in fixed.items():
         if any(members[name]):
-            groups.setdefault(kind_of(runs[members[name]]), []).append(name)
+            groups.setdefault(kind_of(runs[members[name]], shared), []).append(name)
     chosen = [(group, np.any([members[name] for name in group], axis=0)) for group in groups.values()]
     found = [study_of(runs[rows], group, database, root) for group, rows in chosen]
     return sorted(found, key=lambda study: (-len(study.runs), study.experiments))
 
 
-def kind_of(runs: pd.DataFrame) -> tuple[str, ...]:
-    """Return what the runs of an experiment vary, with its tasks and models: equal for experiments of one study."""
+def kind_of(runs: pd.DataFrame, shared: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what an experiment varies, with its tasks and models: equal for experiments of one study.
+
+    Args:
+        runs: the runs of the experiment that have begun.
+        shared: the settings that all runs of a sweep share, those that have not begun included; empty for a folder.
+    """
+    varied = set(differing(list(runs["settings"])))
+    if shared:
+        keys = {key for one in runs["settings"] for key in one}
+        varied |= {key for key in keys - shared.keys() if key not in SEEDS and not is_length(key)}
     kinds = {f"{one.get('task.kind')} {one.get('model.kind')}" for one in runs["settings"]}
-    return (*sorted(differing(list(runs["settings"]))), *sorted(kinds))
+    return (*sorted(varied), *sorted(kinds))
 
 
 def study_of(runs: pd.DataFrame, experiments: Sequence[str], database: Database, root: Path) -> Study:

@@ -7,12 +7,12 @@ import pandas as pd
 
 from grokinterp.numbers import listed, number, percent, whole
 from grokinterp.phases import GENERALIZED
-from grokinterp.sweep_report.axes import ABSENT, name_of, text_of
+from grokinterp.sweep_report.axes import ABSENT, name_of, ordered, text_of
 from grokinterp.sweep_report.study import DECIDED, Study
 from grokinterp.sweeps.ingest import Changes
 
 MOST_TIED = 4
-"""Largest number of settings that one sentence names."""
+"""Largest number of settings, and of their values, that one sentence names."""
 
 
 STATUSES = {
@@ -82,12 +82,14 @@ def about(study: Study) -> str:
 def study_doubts(study: Study) -> Iterator[str]:
     """Yield what may mislead about the runs of a study, whatever is drawn."""
     runs = study.runs
-    for axis in dict.fromkeys(one.axis for one in study.tied):
-        keys = [one.key for one in study.tied if one.axis == axis]
+    for axis in (study.x, *study.others):
+        keys = study.determined_by(axis) if axis is not None else []
+        if axis is None or not keys:
+            continue
         verb = "change" if len(keys) > 1 else "changes"
         names = listed(f"{name_of(key)} ({tied_values(study, key)})" for key in keys[:MOST_TIED])
         more = f" and {len(keys) - MOST_TIED} other settings" if len(keys) > MOST_TIED else ""
-        yield f"the {names}{more} {verb} with the {name_of(axis)}, so that their effects cannot be separated."
+        yield f"the {names}{more} {verb} with the {axis.name}, so that their effects cannot be separated."
     sizes = [len(cell.runs) for cell in study.cells]
     single, cells = sizes.count(1), len(sizes)
     if single and cells > 1:
@@ -104,8 +106,8 @@ def study_doubts(study: Study) -> Iterator[str]:
 
 def tied_values(study: Study, key: str) -> str:
     """Return the values of a setting as text."""
-    values = {text_of(one.get(key, ABSENT)): None for one in study.runs["settings"]}
-    return ", ".join(sorted(values)[:6]) + (" …" if len(values) > 6 else "")
+    values = [text_of(value) for value in ordered(one.get(key, ABSENT) for one in study.runs["settings"])]
+    return ", ".join(values[:MOST_TIED]) + (" …" if len(values) > MOST_TIED else "")
 
 
 def doubts(runs: pd.DataFrame, changes: Changes) -> Iterator[str]:

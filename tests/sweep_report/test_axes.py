@@ -68,3 +68,12 @@ def test_a_setting_that_some_runs_lack_differs():
     assert differing([{"model.kind": "mlp", "model.d_hidden": 8}, {"model.kind": "transformer"}]) == [
         "model.kind", "model.d_hidden",
     ]  # fmt: skip
+
+
+def test_settings_that_always_change_together_are_companions_of_the_axis():
+    of = runs(p=[16] * 4, d=[8, 16] * 2, mlp=[32, 64] * 2, decay=[0.1, 0.1, 1.0, 1.0], lr=[0.01, 0.01, 0.002, 0.002])
+    found, tied = axes_of(of, [ratio(one) for one in of])
+    assert [(axis.name, axis.companions) for axis in found] == [
+        ("ratio d/p", ()), ("weight decay", ("optimization.lr",))
+    ]  # fmt: skip
+    assert tied == []

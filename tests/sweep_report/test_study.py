@@ -1,6 +1,7 @@
 """Which runs a page shows together: sweeps of the same settings, each run once, censored where it was observed."""
 
 import math
+import shutil
 
 import pytest
 
@@ -62,3 +63,13 @@ def test_the_statistics_of_a_study_find_what_was_planted(tmp_path, seeds):
     assert critical.rises
     assert critical.low <= 20 / 23 <= 1.01 * critical.high  # the width of ratio 1, a multiple of the four heads
     assert shape.kind == ("U-shaped" if seeds == 3 else shape.kind)
+
+
+def test_a_sweep_that_has_only_begun_belongs_to_the_study_of_its_settings(tmp_path):
+    whole = ratios_by_decay([1.0, 3.0], [0.5, 1], 1)
+    plant(tmp_path, "begun", whole, boundary)
+    for directory in tmp_path.glob("begun-[123]"):
+        shutil.rmtree(directory)
+    plant(tmp_path, "other", ratios_by_decay([0.5, 0.1], [0.5, 1], 1), boundary)
+    (found,) = read(tmp_path)
+    assert (found.experiments, len(found.runs)) == (("begun", "other"), 5)
