@@ -15,10 +15,12 @@ def runs(**values: list) -> list[dict]:
     ]
 
 
+def ratio(one: dict) -> float | None:
+    return one["model.d_model"] / one["task.p"] if {"model.d_model", "task.p"} <= one.keys() else None
+
+
 def axes(of: list[dict]) -> list[str]:
-    found, _ = axes_of(
-        of, [one["model.d_model"] / one["task.p"] if "model.d_model" in one and "task.p" in one else None for one in of]
-    )
+    found, _ = axes_of(of, [ratio(one) for one in of])
     return [f"{axis.name}: {', '.join(axis.texts)}" for axis in found]
 
 

@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 from grokinterp.figures.series import STEP, step_ticks
 from grokinterp.figures.style import QUIET, styled
 from grokinterp.figures.survival import DASHES
-from grokinterp.figures.sweeps.panels import label, panels, shades, share_axis, threshold_line
+from grokinterp.figures.sweeps.panels import label, panels, share_axis, threshold_line
+from grokinterp.figures.sweeps.scale import shades
 
 SPREAD = 0.05
 """Range of the shifts that keep coinciding curves apart."""

@@ -30,7 +30,7 @@ def final_norms(series: Sequence[Norms], x: Scale) -> Figure:
     width = 6.2 if len(series) > 1 or series[0].name else 7.6
     axes = place(figure, 0.75, 0.3, width, height)
     for i, of in enumerate(series):
-        style = look(i)
+        style = look(i, len(series))
         places = np.unique(of.at)
         medians = [np.median(of.norm[of.at == value]) for value in places]
         axes.plot(places, medians, color=style["color"], linewidth=1.2)
@@ -43,7 +43,7 @@ def final_norms(series: Sequence[Norms], x: Scale) -> Figure:
     log_axis(axes)
     x.draw(axes, inches=width)
     axes.set(title="Weight norm at the end", ylabel=r"$\Sigma\theta^2$ [1]")
-    handles = [Line2D([], [], label=of.name, **look(i)) for i, of in enumerate(series) if of.name]  # ty: ignore[invalid-argument-type]
+    handles = [Line2D([], [], label=of.name, **look(i, len(series))) for i, of in enumerate(series) if of.name]  # ty: ignore[invalid-argument-type]
     handles += [
         Line2D([], [], linestyle="", marker="o", color=QUIET, label="grokked"),
         Line2D([], [], linestyle="", marker="o", color=QUIET, markerfacecolor="none", label="did not grok"),

@@ -4,16 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
-from seaborn import color_palette
 
 from grokinterp.figures.heatmaps import HALF, WIDE
 from grokinterp.figures.series import compact, log_axis
-from grokinterp.figures.style import QUIET, SEQUENTIAL, blank, place
+from grokinterp.figures.style import QUIET, blank, place
 
 MOST = 12
 """Largest number of panels; more settings are too small to compare."""
@@ -90,16 +88,6 @@ def log_steps(axes: Sequence[Axes], values: np.ndarray) -> None:
         log_axis(one)
         one.set_ylim(low / 1.25, high * 1.25)
         one.yaxis.set_major_formatter(FuncFormatter(lambda value, _position: compact(value)))
-
-
-def shades(count: int) -> list[str]:
-    """Return colors from dark to bright for values in order; the brightest is still visible on white."""
-    return [to_hex(color) for color in color_palette(SEQUENTIAL, count + 1)[:count]]
-
-
-def mark(x: float, y: float, **style: object) -> Line2D:
-    """Return a handle of a legend."""
-    return Line2D([x], [y], **style)  # ty: ignore[invalid-argument-type]
 
 
 def threshold_line(axes: Axes, at: float) -> None:

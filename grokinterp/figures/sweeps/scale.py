@@ -4,13 +4,15 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.ticker import NullFormatter, NullLocator
+from seaborn import color_palette
 
-from grokinterp.figures.style import BLUE, BROWN, GREEN, INK, ORANGE, PINK, PURPLE, RED
+from grokinterp.figures.style import BLUE, BROWN, GREEN, INK, ORANGE, PINK, PURPLE, RED, SEQUENTIAL
 
 COLORS = (BLUE, ORANGE, GREEN, PURPLE, BROWN, PINK, RED, INK)
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
-"""Series differ in color and in marker."""
+"""Few series differ in color and in marker, many in shade."""
 
 CHARACTER = 0.075
 """Width of a letter of a tick label in inches."""
@@ -60,6 +62,16 @@ class Scale(NamedTuple):
         return texts
 
 
-def look(series: int) -> dict[str, str]:
-    """Return the color and the marker of a series."""
-    return {"color": COLORS[series % len(COLORS)], "marker": MARKERS[series % len(MARKERS)]}
+def shades(count: int) -> list[str]:
+    """Return colors from dark to bright for values in order; the brightest is still visible on white."""
+    return [to_hex(color) for color in color_palette(SEQUENTIAL, count + 1)[:count]]
+
+
+def look(series: int, count: int) -> dict[str, str]:
+    """Return the color and the marker of one of several series; no two series have the same color.
+
+    >>> len({look(i, 12)["color"] for i in range(12)})
+    12
+    """
+    colors = COLORS if count <= len(COLORS) else shades(count)
+    return {"color": colors[series], "marker": MARKERS[series % len(MARKERS)]}
