@@ -9,13 +9,17 @@ PARALLEL := -n logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder 
 CHECKED := maths tasks models losses optim phases storage experiment repository analysis/structure
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check versions lint format bench constraints clean distclean
+.PHONY: help demo sweep-demo test check versions lint format bench constraints clean distclean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 demo: $(READY) ## Train a small network through grokking, analyze every checkpoint, write reports/demo.html
 	@$(BIN)/grokinterp demo
+
+sweep-demo: $(READY) ## Train a sweep of 24 small networks (some minutes), write its database and its page reports/boundary.html
+	@$(BIN)/grokinterp sweep examples/boundary.toml --out sweeps/boundary
+	@$(BIN)/grokinterp sweep-report sweeps/boundary --out reports/boundary.html --db sweeps/boundary.db
 
 test: $(READY) ## Run the whole test suite, test modules in parallel
 	@$(PYTEST) $(PARALLEL)

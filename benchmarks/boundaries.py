@@ -1,0 +1,103 @@
+"""Train the named sweeps and write what they found into docs/boundaries.md: ``python -m benchmarks.boundaries``.
+
+Runs that exist are not trained again. All sweeps at small scale take about two hours on two cores; ``--sweeps`` names
+some of them. Overrides of every run may follow, as in ``steps=500``; then name other files with ``--root`` and ``--out``.
+"""
+
+import argparse
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.machine import describe
+from benchmarks.report import table
+from grokinterp.cli.options import split_names
+from grokinterp.sweep_report.chapters import CHAPTERS
+from grokinterp.sweep_report.plate import Table
+from grokinterp.sweep_report.study import Study, studies
+from grokinterp.sweeps import Database, Sweep, build_db, named, open_db, run_sweep
+from grokinterp.sweeps.named import SWEEPS
+
+ROOT = Path("sweeps/named")
+OUT = Path(__file__).resolve().parent.parent / "docs" / "boundaries.md"
+BEGINS = "## Measured\n"
+"""The line of the document from which this program writes it."""
+
+
+def trained(names: Sequence[str], scale: str, root: Path, overrides: Sequence[str]) -> Database:
+    """Train the sweeps that lack runs, and return the database of all runs of the folder."""
+    for name in names:
+        sweep = Sweep.of(name if scale == "full" else f"{name}_{scale}", named(name, scale).changed(overrides))
+        run_sweep(sweep, root, progress=True)
+    build_db(root, root / "experiments.db")
+    return open_db(root / "experiments.db")
+
+
+def overview(database: Database) -> str:
+    """Return the table of sweeps: how many runs they have, and how many grokked or did not within their budget."""
+    rows = []
+    for name, runs in by_sweep(database).items():
+        decided = runs[runs["status"].isin(["finished", "diverged"])]
+        dates = runs["grok_epoch"].dropna()
+        range_of = f"{int(dates.min()):,} – {int(dates.max()):,}" if len(dates) else "none"
+        censored = decided["grok_epoch"].isna().sum()
+        rows.append([f"`{name}`", str(len(runs)), str(len(dates)), f"{censored} ({censored / len(runs):.0%})", range_of])
+    return table(("sweep", "runs", "grokked", "censored", "first and last step of grokking"), rows)
+
+
+def by_sweep(database: Database) -> dict[str, pd.DataFrame]:
+    """Return the runs of every sweep."""
+    summary = database.run_summary
+    return {str(name): runs for name, runs in summary.groupby("experiment", sort=True)}
+
+
+def section(study: Study) -> Iterator[str]:
+    """Yield the lines of a study: what was found, what is doubtful, and its tables."""
+    yield f"### {study.title[:1].upper()}{study.title[1:]}\n"
+    yield f"{len(study.runs)} runs of {', '.join(f'`{name}`' for name in study.experiments)}.\n"
+    for chapter in CHAPTERS:
+        yield from (f"* {sentence[:1].upper()}{sentence[1:]}" for sentence in chapter.findings(study))
+    yield from (f"* In doubt: {sentence}" for chapter in CHAPTERS for sentence in chapter.doubts(study))
+    yield ""
+    yield from (markdown(found) for chapter in CHAPTERS if (found := chapter.table(study)) is not None)
+
+
+def markdown(found: Table) -> str:
+    """Format a table of the page."""
+    return f"{found.caption}\n\n{table(found.columns, found.rows)}"
+
+
+def page(database: Database, root: Path, scale: str) -> str:
+    """Return the part of the document that this program writes."""
+    parts = [
+        f"{BEGINS}\nWritten by `python -m benchmarks.boundaries`: the named sweeps at {scale} scale. {describe()}.\n",
+        "A run is censored if it did not grok before its budget ended.\n",
+        overview(database),
+        *(line for study in studies(database, root) for line in section(study)),
+    ]
+    return "\n".join(parts)
+
+
+def written(before: str, measured: str) -> str:
+    """Return the document with its measured part replaced."""
+    return before.partition(BEGINS)[0] + measured.rstrip() + "\n"
+
+
+def main(arguments: Iterable[str] | None = None) -> None:
+    """Train what is missing, and write the document."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.boundaries", description=__doc__)
+    parser.add_argument("--root", type=Path, default=ROOT, metavar="FOLDER", help="the folder of the runs")
+    parser.add_argument("--scale", default="small", choices=tuple(SWEEPS))
+    parser.add_argument("--sweeps", default=",".join(SWEEPS["small"]), metavar="NAME,...", help="default: all of them")
+    parser.add_argument("--out", type=Path, default=OUT, metavar="FILE", help="the document that is written")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes to every run")
+    chosen = parser.parse_args(None if arguments is None else list(arguments))
+    database = trained(split_names(chosen.sweeps), chosen.scale, chosen.root, chosen.overrides)
+    measured = page(database, chosen.root, chosen.scale)
+    before = OUT.read_text(encoding="utf-8") if OUT.exists() else ""
+    chosen.out.write_text(written(before, measured), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
