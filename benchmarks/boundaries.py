@@ -1,7 +1,7 @@
 """Train the named sweeps and write what they found into docs/boundaries.md: ``python -m benchmarks.boundaries``.
 
 Runs that exist are not trained again. All sweeps at small scale take about two hours on two cores; ``--sweeps`` names
-some of them. Overrides of every run may follow, as in ``steps=500``; then name other files with ``--root`` and ``--out``.
+some of them. Overrides of every run may follow, as in ``steps=500``; then name another ``--root`` and ``--out``.
 """
 
 import argparse
@@ -13,11 +13,12 @@ import pandas as pd
 from benchmarks.machine import describe
 from benchmarks.report import table
 from grokinterp.cli.options import split_names
+from grokinterp.cli.sweeping import settings_and_axes, suffixed
 from grokinterp.sweep_report.chapters import CHAPTERS
 from grokinterp.sweep_report.plate import Table
 from grokinterp.sweep_report.study import Study, studies
-from grokinterp.sweeps import Database, Sweep, build_db, named, open_db, run_sweep
-from grokinterp.sweeps.named import SWEEPS
+from grokinterp.sweeps import Database, Sweep, build_db, open_db, run_sweep
+from grokinterp.sweeps.named import SWEEPS, named
 
 ROOT = Path("sweeps/named")
 OUT = Path(__file__).resolve().parent.parent / "docs" / "boundaries.md"
@@ -28,8 +29,8 @@ BEGINS = "## Measured\n"
 def trained(names: Sequence[str], scale: str, root: Path, overrides: Sequence[str]) -> Database:
     """Train the sweeps that lack runs, and return the database of all runs of the folder."""
     for name in names:
-        sweep = Sweep.of(name if scale == "full" else f"{name}_{scale}", named(name, scale).changed(overrides))
-        run_sweep(sweep, root, progress=True)
+        grid = named(name, scale).changed(*settings_and_axes(overrides))
+        run_sweep(Sweep.of(suffixed(name, scale), grid), root, progress=True)
     build_db(root, root / "experiments.db")
     return open_db(root / "experiments.db")
 
@@ -42,7 +43,9 @@ def overview(database: Database) -> str:
         dates = runs["grok_epoch"].dropna()
         range_of = f"{int(dates.min()):,} – {int(dates.max()):,}" if len(dates) else "none"
         censored = decided["grok_epoch"].isna().sum()
-        rows.append([f"`{name}`", str(len(runs)), str(len(dates)), f"{censored} ({censored / len(runs):.0%})", range_of])
+        rows.append(
+            [f"`{name}`", str(len(runs)), str(len(dates)), f"{censored} ({censored / len(runs):.0%})", range_of]
+        )
     return table(("sweep", "runs", "grokked", "censored", "first and last step of grokking"), rows)
 
 

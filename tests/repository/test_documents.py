@@ -12,7 +12,7 @@ DOCUMENTS = sorted(path.relative_to(ROOT).as_posix() for pattern in PLACES for p
 NAME = re.compile(r"(?<![\w./-])grokinterp(?:\.[A-Za-z_]\w*)+(?![\w/])")
 EXAMPLES = {"grokinterp.analysis.landscape.unembedding"}
 """Modules that a document tells the reader to write."""
-FILE = re.compile(r"(?<![\w./~-])(?:grokinterp|tests|docs|benchmarks|notebooks)/[\w./*-]*[\w*/]")
+FILE = re.compile(r"(?<![\w./~-])(?:grokinterp|tests|docs|benchmarks|examples|notebooks)/[\w./*-]*[\w*/]")
 
 
 def exists(name: str) -> bool:
