@@ -167,8 +167,9 @@ def probability(value: float) -> str:
 CLASSES = (
     "Number of different key sets among the networks of a setting, where sets that differ only by an automorphism of "
     "the group (k → uk modulo n for cyclic and dihedral groups) count once. Random sets have as many keys as each "
-    "network, drawn from all frequencies with the same greatest common divisor with n. p is the probability of at most "
-    "as many classes among random sets. A setting whose networks use all frequencies has one class by necessity."
+    "network, drawn from all frequencies with the same greatest common divisor with n or, in other groups, from all "
+    "representations. p is the probability of at most as many classes among random sets. A setting whose networks use "
+    "all frequencies has one class by necessity."
 )
 
 

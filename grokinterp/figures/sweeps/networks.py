@@ -68,7 +68,8 @@ def key_sets(settings: Sequence[KeySets], labels: Sequence[str], *, axis: str, t
     sides = [title] + [relabeled] * any(one.relabeled is not None for one in settings)
     rows = sum(len(one.networks) + 1 for one in settings)
     height, left, bar = max(ROW * rows, 1.1), 0.75, 1.05
-    width = (10.0 - left - bar) / len(sides) - (0.45 if len(sides) > 1 else 0.3)
+    room = (10.0 - left - bar) / len(sides) - 0.45
+    width = min(room, len(labels) * max(0.6, 0.1 * max(map(len, labels))))
     most = max(float(np.nanmax(one.similarity, initial=0.0)) for one in settings) or 1.0
     figure = blank(10.0, height + 0.9)
     for i, heading in enumerate(sides):
@@ -80,7 +81,8 @@ def key_sets(settings: Sequence[KeySets], labels: Sequence[str], *, axis: str, t
         axes.set(title=heading, xlabel=axis, ylabel="seed" if i == 0 else "")
         if i == len(sides) - 1:
             mark_classes(axes, settings)
-    color_bar(place(figure, 10.0 - bar + 0.2, 0.3, 0.12, min(height, 2.4)), mesh, "similarity [1]")
+    right = left + len(sides) * (width + 0.45) + 0.1
+    color_bar(place(figure, right, 0.3, 0.12, min(height, 2.4)), mesh, "similarity [1]")
     return figure
 
 
@@ -124,10 +126,12 @@ def mark_classes(axes: Axes, settings: Sequence[KeySets]) -> None:
     """Write the class of every network to the right of its row."""
     at = 0
     for one in settings:
-        right = one.similarity.shape[1] + 0.2
-        axes.text(right, at + 0.82, "class", fontsize=7, color=QUIET, va="baseline", ha="left")
-        for i, name in enumerate(one.classes):
-            axes.text(right, at + 1.5 + i, name, fontsize=7, color=QUIET, va="center", ha="left")
+        for i, name in enumerate(("class", *one.classes)):
+            end_of_row = (one.similarity.shape[1], at + 0.5 + i)
+            axes.annotate(
+                name, end_of_row, (4, 0), textcoords="offset points", annotation_clip=False, fontsize=7, color=QUIET,
+                va="center", ha="left",
+            )  # fmt: skip
         at += 1 + len(one.classes)
 
 
