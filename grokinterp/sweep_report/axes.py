@@ -201,5 +201,11 @@ def coded(values: Sequence[Any]) -> tuple[int, ...]:
 
 
 def exact(value: Any) -> str:
-    """Return a text that is equal for equal values only."""
+    """Return a text that is equal for equal values only; integers equal the same decimal number.
+
+    >>> exact(1) == exact(1.0), exact(True) == exact(1)
+    (True, False)
+    """
+    if type(value) is int and abs(value) < 2**53:
+        value = float(value)
     return json.dumps(value, sort_keys=True)
