@@ -209,12 +209,12 @@ def test_a_place_that_refuses_the_page_is_one_line(tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_the_commands_of_the_documents_write_pages(root, tmp_path, monkeypatch, capsys):
+def test_the_commands_of_the_documents_write_pages(tmp_path, monkeypatch, capsys):
     texts = [(REPOSITORY / name).read_text(encoding="utf-8") for name in ("README.md", "docs/sweeps.md")]
     lines = [line for text in texts for line in re.findall(r"^grokinterp sweep-report .*", text, re.MULTILINE)]
     commands = {line.split("#")[0].strip() for line in lines}
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "sweeps").symlink_to(root)
+    plant(tmp_path / "sweeps", "seeds", seeds(1), lambda _: 500)
     assert len(commands) == 2
     for line in commands:
         assert command(monkeypatch, *shlex.split(line)[2:]) == 0
