@@ -19,8 +19,8 @@ from grokinterp.presets import preset
 from grokinterp.runs.results import Results
 from grokinterp.sweep_report.circuits import ANALYSIS, Circuits, FinalKeys, read_keys
 from grokinterp.sweeps import Grid, Sweep, run_sweep
+from grokinterp.sweeps.analyses import analyze_runs
 from grokinterp.sweeps.entry import Entry
-from grokinterp.sweeps.measured import analyze_runs
 from grokinterp.sweeps.named import SMALL, named
 
 SMALL_TRANSFORMER = {"steps": 4_000, "save.every": 4_000}
@@ -32,7 +32,6 @@ SMALL_GROUP = {
 
 SETTINGS = {
     "transformer of the small sweeps, a + b mod 23": SMALL.changed(SMALL_TRANSFORMER),
-    "transformer of the small sweeps, a + b mod 31": SMALL.changed({"task.p": 31, **SMALL_TRANSFORMER}),
     "quadratic MLP, a + b mod 31": preset("league").changed(SMALL_MLP),
     "ReLU MLP, x · y in S4": preset("chughtai_s5").changed(SMALL_GROUP),
 }

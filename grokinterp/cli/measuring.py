@@ -54,7 +54,7 @@ def analyze_folder(
     folder: Path, names: list[str] | None, every: int | None, *, last: bool, as_json: bool, device: str
 ) -> None:
     """Run analyses over every run of a folder, and print the runs for which that failed."""
-    from grokinterp.sweeps.measured import analyze_runs
+    from grokinterp.sweeps.analyses import analyze_runs
     from grokinterp.training import choose_device
 
     failures = analyze_runs(folder, only=names, every=every, last=last, device=choose_device(device), progress=True)

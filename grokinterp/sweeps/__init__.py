@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 from grokinterp.front_door import front_door
 
 __all__ = [
-    "SWEEPS", "Database", "Entry", "Grid", "Sweep", "build_db", "cores", "held", "measured", "open_db", "outcomes",
-    "product", "run_sweep", "sweeps_in", "train_all", "train_many", "update_db",
+    "SWEEPS", "Database", "Entry", "Grid", "Sweep", "analyze_runs", "build_db", "cores", "held", "measured", "open_db",
+    "outcomes", "product", "run_sweep", "sweeps_in", "train_all", "train_many", "update_db",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
+    from grokinterp.sweeps.analyses import analyze_runs
     from grokinterp.sweeps.contents import sweeps_in
     from grokinterp.sweeps.database import Database, open_db
     from grokinterp.sweeps.entry import Entry
@@ -26,6 +27,7 @@ else:
     __getattr__, __dir__ = front_door(
         __name__,
         {
+            ".analyses": ("analyze_runs",),
             ".contents": ("sweeps_in",),
             ".database": ("Database", "open_db"),
             ".entry": ("Entry",),

@@ -9,7 +9,7 @@ from grokinterp.analysis import analyze
 from grokinterp.cli.entry import run as run_command_line
 from grokinterp.errors import ConfigError
 from grokinterp.runs.datasets import read_analysis
-from grokinterp.sweeps.measured import analyze_runs
+from grokinterp.sweeps.analyses import analyze_runs
 from tests.support.small_runs import changed, draw_checkpoints
 from tests.support.warm_cli import Done
 
