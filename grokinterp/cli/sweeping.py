@@ -29,7 +29,17 @@ def sweep(
     config: Config = None,
     seeds: Annotated[int | None, typer.Option(help="Number of seeds of each combination.")] = None,
     workers: Annotated[int | None, typer.Option(help="Simultaneous processes (default: one per core).")] = None,
-    engine: Annotated[str | None, typer.Option(help="local or stack (default: stack on a GPU, else local).")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="local, stack or ray (default: stack on a GPU, else local).")
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Ray cluster (default: RAY_ADDRESS, or one started here)."),
+    ] = None,
+    gpus: Annotated[
+        float | None,
+        typer.Option(help="Part of a GPU of the Ray cluster for a run; 1: stacks on whole GPUs (default), 0: cores."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(metavar="ROOT", help="The folder of the runs (default: sweeps).")] = None,
     scale: Annotated[str, typer.Option(help="Scale of a named sweep: full or small.")] = "full",
     name: Annotated[str | None, typer.Option(help="Name under which the folder lists the sweep.")] = None,
@@ -49,10 +59,21 @@ def sweep(
     found = Sweep.of(name or title, grid, seeds=seeds)
     root = out or Path("sweeps")
     if dry_run:
-        entries = plan(found, root, engine=engine, workers=workers, skip_invalid=skip_invalid)
+        entries = plan(
+            found, root, engine=engine, workers=workers, address=address, gpus=gpus, skip_invalid=skip_invalid
+        )
         say(planned(found, entries, root, workers))
         return
-    entries = run_sweep(found, root, engine=engine, workers=workers, skip_invalid=skip_invalid, progress=True)
+    entries = run_sweep(
+        found,
+        root,
+        engine=engine,
+        workers=workers,
+        address=address,
+        gpus=gpus,
+        skip_invalid=skip_invalid,
+        progress=True,
+    )
     say(outcome_lines(found, entries, root))
     if any(entry.failure for entry in entries):
         raise typer.Exit(1)

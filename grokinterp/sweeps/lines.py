@@ -15,6 +15,9 @@ with kept_random_state():  # importing rich draws a random number
 
 SECONDS_BETWEEN_LINES = 10.0
 
+MOST_SHOWN = 32
+"""Largest number of processes that have a line; a cluster can have thousands."""
+
 
 class Lines:
     """Lines on standard error while the ``with`` block runs; silent unless shown.
@@ -117,11 +120,11 @@ class Lines:
             self._draw(self._bars)
         elif self.shown and time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES:
             self._printed = time.monotonic()
-            lines = [self.summary, *(f"  {self._line(place)}" for place in sorted(self.running))]
+            lines = [self.summary, *(f"  {self._line(place)}" for place in sorted(self.running)[:MOST_SHOWN])]
             standard_error().write("".join(f"{printable(line)}\n" for line in lines))
 
     def _draw(self, bars: Progress) -> None:
-        while len(self._tasks) <= max(self.running, default=-1) + 1:
+        while len(self._tasks) <= min(max(self.running, default=-1) + 1, MOST_SHOWN):
             self._tasks.append(bars.add_task("", total=1, note=""))
         left = self.seconds_left
         remaining = "" if left is None else f"{duration(left)} left "

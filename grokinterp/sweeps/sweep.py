@@ -1,6 +1,7 @@
 """A sweep: its runs, and training them into a folder that several sweeps can share."""
 
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -18,7 +19,7 @@ from grokinterp.sweeps.entry import Entry, entries_in, lacks_something
 from grokinterp.sweeps.grid import Grid, Point, points
 from grokinterp.sweeps.processes import PRELOADED, processes_of
 
-ENGINES = ("local", "stack")
+ENGINES = ("local", "stack", "ray")
 
 MOST_RUNS = 100_000
 """Largest number of runs of a sweep."""
@@ -91,6 +92,8 @@ def run_sweep(
     *,
     engine: str | None = None,
     workers: int | None = None,
+    address: str | None = None,
+    gpus: float | None = None,
     skip_invalid: bool = False,
     progress: bool = False,
 ) -> list[Entry]:
@@ -104,21 +107,27 @@ def run_sweep(
         sweep: the sweep.
         root: the folder, new or with other sweeps.
         engine: "local" trains every run in a process of its own with one thread, "stack" trains runs that fit together
-            as one program (default: stack on a GPU, else local).
-        workers: number of simultaneous processes (default: one per core).
+            as one program (default: stack on a GPU, else local), "ray" trains on a Ray cluster (docs/clusters.md).
+        workers: number of simultaneous processes (default: one per core), or of tasks of a cluster (default: as many as
+            it can run).
+        address: HOST:PORT of the head node of the Ray cluster, or auto (default: RAY_ADDRESS, or a cluster that is
+            started on this machine).
+        gpus: the part of a GPU of the Ray cluster for every run; 1: whole GPUs, each for many runs as one program; 0: a
+            core for every run (default: 1 if the cluster has GPUs, else 0).
         skip_invalid: leave out impossible combinations, which are listed, instead of refusing the sweep.
         progress: show the progress on standard error.
 
     Raises:
-        ConfigError: an argument cannot be used, a combination is impossible, or the disk is too small.
+        ConfigError: an argument cannot be used, a combination is impossible, the disk is too small, or the cluster
+            cannot be reached.
         RunDirectoryError: the folder is a run directory, or its ``sweep.json`` cannot be read.
         WriteError: the folder cannot be written, or the disk is full; the other runs can be trained later.
     """
-    entries = plan(sweep, root, engine=engine, workers=workers, skip_invalid=skip_invalid)
+    entries = plan(sweep, root, engine=engine, workers=workers, address=address, gpus=gpus, skip_invalid=skip_invalid)
     folder, waiting = path_of("root", root), [entry for entry in entries if lacks_something(entry, ())]
-    if waiting and engine != "stack":
+    if waiting and engine in (None, "local"):
         processes_of(*PRELOADED)  # it imports while this process does
-    unfit = unfit_of(waiting) if waiting else {}
+    unfit = unfit_of(waiting) if waiting and engine != "ray" else {}
     if unfit and not skip_invalid:
         label, why = next(iter(unfit.items()))
         raise ConfigError("sweep", sweep.name, f"the run with {label} is impossible: {why}")
@@ -130,24 +139,44 @@ def run_sweep(
     make_directory(folder)
     list_sweep(folder, sweep.name, listed(sweep, entries))
     if waiting:
-        train_listed(sweep, folder, waiting, engine=engine, workers=workers, progress=progress)
+        with listed_failures(sweep, folder, waiting):
+            if engine == "ray":
+                train_with_ray(waiting, folder, address=address, gpus=gpus, workers=workers, progress=progress)
+            else:
+                train_here(waiting, engine=engine, workers=workers, progress=progress)
     return entries
 
 
-def train_listed(
-    sweep: Sweep, folder: Path, waiting: list[Entry], *, engine: str | None, workers: int | None, progress: bool
-) -> None:
-    """Train runs that are listed in the folder, and record there why some failed."""
-    from grokinterp.sweeps.many import train_entries
-
-    device, stacked = "cpu" if engine == "local" else "auto", None if engine is None else engine == "stack"
+@contextmanager
+def listed_failures(sweep: Sweep, folder: Path, waiting: list[Entry]) -> Generator[None]:
+    """Record in the folder, at the end of the block, why some of its runs failed."""
     try:
-        train_entries(waiting, device=device, stacked=stacked, jobs=workers, progress=progress)
+        yield
     except BaseException:
         with suppress(WriteError):  # the disk may be full, as the error that is raised then says
             list_failures(folder, sweep.name, failures_of(waiting))
         raise
     list_failures(folder, sweep.name, failures_of(waiting))
+
+
+def train_here(waiting: list[Entry], *, engine: str | None, workers: int | None, progress: bool) -> None:
+    """Train runs on this machine, see ``run_sweep``."""
+    from grokinterp.sweeps.many import train_entries
+
+    device, stacked = "cpu" if engine == "local" else "auto", None if engine is None else engine == "stack"
+    train_entries(waiting, device=device, stacked=stacked, jobs=workers, progress=progress)
+
+
+def train_with_ray(
+    waiting: list[Entry], folder: Path, *, address: str | None, gpus: float | None, workers: int | None, progress: bool
+) -> None:
+    """Train runs on a Ray cluster, see ``run_sweep``."""
+    from grokinterp.sweeps.estimate import untimed
+    from grokinterp.sweeps.on_ray import train_on_ray
+
+    for entry in waiting:
+        entry.work = untimed(entry.experiment).seconds(entry.experiment)
+    train_on_ray(waiting, folder, address=address, gpus=gpus, workers=workers, progress=progress)
 
 
 def failures_of(entries: list[Entry]) -> dict[str, str | None]:
@@ -176,13 +205,23 @@ def unfit_of(waiting: list[Entry]) -> dict[str, str]:
 
 
 def plan(
-    sweep: Sweep, root: str | Path, *, engine: str | None = None, workers: int | None = None, skip_invalid: bool = False
+    sweep: Sweep,
+    root: str | Path,
+    *,
+    engine: str | None = None,
+    workers: int | None = None,
+    address: str | None = None,
+    gpus: float | None = None,
+    skip_invalid: bool = False,
 ) -> list[Entry]:
     """Return the runs of a sweep in a folder, after checking the arguments of ``run_sweep``; nothing is written."""
     folder = path_of("root", root)
     if engine is not None:
         require_choice("engine", engine, ENGINES)
     require(workers is None or 1 <= workers <= 4096, "workers", workers, "must be an integer from 1 to 4096")
+    require(gpus is None or 0 <= gpus <= 1, "gpus", gpus, "must be from 0 to 1: the part of a GPU for every run")
+    for key, given in (("address", address), ("gpus", gpus)):
+        require(given is None or engine == "ray", key, short(given), "is for --engine ray")
     if (folder / "experiment.json").exists():
         raise RunDirectoryError(folder, "is a run: a sweep needs a folder of its own, or of other sweeps")
     if not skip_invalid:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from grokinterp.errors import GrokinterpError, RunInUse, one_line
 from grokinterp.experiment import Experiment
@@ -45,11 +45,19 @@ class Timer:
         self.cpu.append(time.process_time())
 
 
+@runtime_checkable
+class Answer(Protocol):
+    """A connection to the process that shows the progress."""
+
+    def send(self, message: Any, /) -> None:
+        """Send a message."""
+
+
 @dataclass
 class Reporter:
     """A logger of ``train`` that reports evaluations to the parent."""
 
-    answer: Connection
+    answer: Answer
     last: float = 0.0
 
     def log(self, values: dict[str, float], *, step: int) -> None:
@@ -87,7 +95,7 @@ def work(order: Order, answer: Connection) -> None:
             answer.send(ended)
 
 
-def outcome_of(order: Order, answer: Connection) -> Ended:
+def outcome_of(order: Order, answer: Answer) -> Ended:
     """Process an order and return the reason for a failure, if any."""
     try:
         run(order, answer)
@@ -108,7 +116,7 @@ def stop_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def run(order: Order, answer: Connection) -> None:
+def run(order: Order, answer: Answer) -> None:
     """Train or resume a run unless it has ended, then analyze its checkpoints."""
     from grokinterp.sweeps.continued import train_or_continue
     from grokinterp.training.memory import Traced, remember
