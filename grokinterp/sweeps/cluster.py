@@ -1,6 +1,5 @@
 """A connection to a Ray cluster, or to one that is started on this machine, and the tasks that fit on its nodes."""
 
-import importlib
 import os
 import re
 import secrets
@@ -33,7 +32,7 @@ TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
 class Share(NamedTuple):
-    """The part of a GPU that each task takes: 0 for a core alone, 1 for a whole GPU, where runs train as one program."""
+    """The part of a GPU that each task takes: 0 for a core only, 1 for a whole GPU, where runs train as one program."""
 
     gpus: float
 
@@ -104,7 +103,7 @@ def connected(address: str | None, *, workers: int | None) -> Generator[Any]:
         require_reachable(address)
     with changed_environment(**environment_of(address)), ExitStack() as stack:
         try:
-            ray = importlib.import_module("ray")
+            import ray
         except ImportError as error:
             rule = f'needs the extra "sweeps": pip install "grokinterp[sweeps]" ({error})'
             raise ConfigError("engine", "ray", rule) from None

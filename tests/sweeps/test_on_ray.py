@@ -1,0 +1,118 @@
+"""A sweep on a real Ray cluster: workers, a node and the sweep itself are killed, and every run ends exactly once."""
+
+import json
+import os
+import shlex
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from grokinterp.experiment import Experiment
+from grokinterp.storage import RunDirectory
+from grokinterp.storage.configuration import identity_of
+from grokinterp.sweeps.contents import sweeps_in
+from grokinterp.training import train
+from tests.support.ray_cluster import GUARDED, RayCluster, ray_cluster
+from tests.support.small_runs import changed, written
+from tests.support.warm_cli import WarmCommandLine, warm_command_line
+
+pytestmark = [pytest.mark.slow, pytest.mark.ray]
+
+BASE = changed(steps=1_500, evaluate_every=10, save={"every": 300, "resume_every": 50}, optimization={"loss": "mse"})
+
+EXPERIMENTS = [
+    Experiment.from_dict(changed(BASE, seed=seed, optimization={"init_scale": scale}).to_dict())
+    for scale in (1.0, 1000.0)
+    for seed in range(3)
+]
+"""Three runs, and three that diverge at once."""
+
+SWEEP = "sweep optimization.init_scale=1.0,1000.0 --seeds 3 --config base.json --name six --engine ray"
+
+
+@pytest.fixture
+def command(monkeypatch) -> Iterator[WarmCommandLine]:
+    for name, value in GUARDED.items():
+        monkeypatch.setenv(name, value)
+    with warm_command_line() as warm:
+        yield warm
+
+
+@pytest.fixture
+def cluster(tmp_path) -> Iterator[RayCluster]:
+    """Two nodes of one core, which begin to start before the command line is warm."""
+    (tmp_path / "nodes").mkdir()
+    with ray_cluster(2, tmp_path / "nodes") as cluster:
+        yield cluster
+
+
+def results(path: Path) -> dict[str, bytes]:
+    """What a run wrote, without its times."""
+    return {name: content for name, content in written(path).items() if name != "clock.json"}
+
+
+def has_saved(path: Path) -> bool:
+    """Whether a run is in training, and beyond its first resume state."""
+    if not (path / "experiment.json").exists():
+        return False
+    return RunDirectory(path).status.get("status") == "running" and bool(RunDirectory(path).resume.steps())
+
+
+def wait_for(wanted: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not wanted():
+        assert time.monotonic() < end, "did not happen"
+        time.sleep(0.02)
+
+
+def worker_of(path: Path) -> int:
+    """The process that has the lock of a run."""
+    return json.loads((path / "lock").read_text())["pid"]
+
+
+def test_every_run_ends_once_whatever_is_killed(cluster, command, tmp_path):
+    """Then with the nodes' own disks: ``/proc/self/cwd`` is another folder for them, as if they shared no storage."""
+    folder = tmp_path / "driver"
+    first, second, blocked, *diverged = [folder / "root" / identity_of(one.to_dict()) for one in EXPERIMENTS]
+    blocked.mkdir(parents=True)
+    (blocked / "notes.txt").touch()
+    (folder / "base.json").write_text(json.dumps(BASE.to_dict()))
+
+    def begin(root: Path | str) -> int:
+        return command.start(folder, *shlex.split(SWEEP), "--address", cluster.address, "--out", root)
+
+    def output(name: str) -> str:
+        return Path(f"{folder}.{name}").read_text()
+
+    process = begin(folder / "root")
+    wait_for(lambda: has_saved(first))
+    os.kill(worker_of(first), signal.SIGKILL)
+    wait_for(lambda: has_saved(second))
+    cluster.kill_node(cluster.node_of(worker_of(second)))
+    wait_for(lambda: "node it was running on is dead" in output("err"))
+    wait_for(lambda: has_saved(first) or has_saved(second))
+    os.kill(process, signal.SIGINT)
+    assert command.wait(process) == 130, output("err")
+    assert "the worker died, so it is started again (1 of 3)" in output("err")
+    assert "interrupted" in {RunDirectory(path).status["status"] for path in (first, second)}
+
+    process = begin("/proc/self/cwd/root")
+    assert command.wait(process) == 1, output("err")
+    assert "3 diverged" in output("out")
+    failures = [run.failure for run in sweeps_in(folder / "root")["six"].runs.values() if run.failure]
+    assert [failure.partition(": ")[2] for failure in failures] == ["is not empty: it holds 'notes.txt'"]
+    [scratch] = (tmp_path / "nodes").glob(f"grokinterp-{os.getuid()}/*")
+    assert list(scratch.glob("tiny-*")) == []
+    for path, experiment in zip((first, second, *diverged), EXPERIMENTS[:2] + EXPERIMENTS[3:], strict=True):
+        train(experiment, tmp_path / "serial" / path.name, device="cpu")
+        assert results(path) == results(tmp_path / "serial" / path.name)
+
+    before = {path: written(path) for path in (first, second, *diverged)}
+    (blocked / "notes.txt").unlink()
+    assert command.wait(begin(folder / "root")) == 0, output("err")
+    assert RunDirectory.open(blocked).status["status"] == "finished"
+    assert {path: written(path) for path in before} == before
+    assert {path.name for path in (folder / "root").iterdir() if path.name.startswith(".")} == set()
