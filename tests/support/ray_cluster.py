@@ -1,10 +1,9 @@
 """A Ray cluster of several nodes on this machine, whose processes are not those of the tests.
 
 As a script: starts a head without cores and some nodes with one core each, prints the address and the process ids of
-the nodes, and kills the node whose number is on a line of standard input; the cluster ends with the input.
+the nodes, and kills the node whose number is on a line of standard input.
 """
 
-import contextlib
 import os
 import shutil
 import signal
@@ -12,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -50,29 +50,27 @@ class RayCluster:
         assert self.process.stdout.readline() == f"killed {number}\n"
 
 
-@contextlib.contextmanager
+@contextmanager
 def ray_cluster(nodes: int, scratch: Path) -> Iterator[RayCluster]:
     """A cluster whose workers have ``scratch`` as their current and as their temporary folder."""
     folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))  # sockets need a short path
     environment = os.environ | GUARDED | {"RAY_TMPDIR": str(folder), "TMPDIR": str(scratch), "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
-        [sys.executable, __file__, str(nodes)],
+    command, pipe = [sys.executable, __file__, str(nodes)], subprocess.PIPE
+    with subprocess.Popen(
+        command,
         env=environment,
         cwd=scratch,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+        stdin=pipe,
+        stdout=pipe,
         stderr=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
-    )
-    try:
-        yield RayCluster(process)
-        process.communicate(timeout=20)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
+    ) as process:
+        try:
+            yield RayCluster(process)
+        finally:
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def serve(nodes: int) -> None:
@@ -87,8 +85,6 @@ def serve(nodes: int) -> None:
     for line in sys.stdin:
         cluster.remove_node(workers[int(line)], allow_graceful=False)
         print("killed", line.strip(), flush=True)
-    for node in cluster.list_all_nodes():
-        node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
 
 
 if __name__ == "__main__":
