@@ -56,11 +56,8 @@ def test_runs_that_fit_together_are_divided_among_whole_gpus(tmp_path):
 def test_addresses_are_checked_before_any_work(monkeypatch, tmp_path):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     assert require_address(None) is None
-    assert [require_address(one) for one in ("auto", "head-1:6379", "[::1]:6379")] == [
-        "auto",
-        "head-1:6379",
-        "[::1]:6379",
-    ]
+    for right in ("auto", "head-1:6379", "[::1]:6379"):
+        assert require_address(right) == right
     for wrong in ("head", "ray://head:10001", "http://head:8265", "head:port", ""):
         with pytest.raises(ConfigError, match=r"^address=.*: must be HOST:PORT"):
             require_address(wrong)
@@ -90,9 +87,9 @@ def test_a_cluster_that_does_not_answer_is_named():
 
 def test_without_ray_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ConfigError, match=r'engine=ray: needs the extra "sweeps": pip install "grokinterp\[sweeps\]"'):
-        with connected(None, workers=1):
-            pass
+    missing = r'engine=ray: needs the extra "sweeps": pip install "grokinterp\[sweeps\]"'
+    with pytest.raises(ConfigError, match=missing), connected(None, workers=1):
+        pass
 
 
 def test_clusters_are_guarded_by_a_token_unless_the_user_says_otherwise(monkeypatch, tmp_path):
