@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,10 +26,20 @@ if os.access(MEMORY, os.W_OK):  # every save is synced, for which tests would wa
 ROOT = Path(__file__).resolve().parent.parent
 IN_CI = os.environ.get("CI") == "true"
 TOOLS = {"browser": ("chromium", "chromedriver"), "strace": ("strace",)}
-MAY_SKIP_IN_CI = {"gpu", "ray", "published"}
+MAY_SKIP_IN_CI = {"gpu", "ray", "published", "mount"}
 
 settings.register_profile("grokinterp", deadline=None, derandomize=IN_CI, print_blob=True)
 settings.load_profile("grokinterp")
+
+
+@cache
+def can_mount() -> bool:
+    """Whether this process may mount file systems in a namespace of its own."""
+    command = ["unshare", "--mount", "--map-root-user", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    return (
+        shutil.which("unshare") is not None
+        and subprocess.run(command, capture_output=True, check=False).returncode == 0
+    )
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +76,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     missing = [tool for tool in missing if shutil.which(tool) is None]
     if missing:
         pytest.skip(f"{' and '.join(missing)} not installed")
+    if item.get_closest_marker("mount") and not can_mount():
+        pytest.skip("no right to mount in a namespace")
     if item.get_closest_marker("gpu"):
         import torch
 
