@@ -127,7 +127,7 @@ def connect(ray: Any, address: str | None, workers: int | None) -> None:
         else:
             with silent_standard_error():  # on which Ray's own library repeats a refusal for twenty seconds
                 ray.init(address=address, **quiet)
-    except (ray.exceptions.RayError, OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises many kinds, also plain ones
         why = f"{type(error).__name__}: {error}"
         if address is None:
             raise GrokinterpError(f"no Ray cluster could be started on this machine: {why}") from error

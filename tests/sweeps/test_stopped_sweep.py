@@ -74,7 +74,7 @@ def test_an_interrupt_saves_all_runs_and_the_same_command_completes_them(serial,
     assert set(found.values()) <= {"interrupted", "finished"}
     with command(tmp_path) as process:
         out, errors = process.communicate(timeout=100)
-    assert (process.returncode, out.splitlines()[-1]) == (0, "tiny_: 2 runs in root: 2 finished"), errors
+    assert (process.returncode, out.splitlines()[-1]) == (0, "tiny: 2 runs in root: 2 finished"), errors
     assert {name: results(tmp_path / "root" / name) for name in NAMES} == serial
 
 
