@@ -9,11 +9,13 @@ import torch
 from benchmarks import (
     accelerators,
     busy,
+    clusters,
     database,
     demo_analyses,
     demo_seeds,
     gpu,
     interventions,
+    large_database,
     memory,
     presets,
     queries,
@@ -150,3 +152,19 @@ def test_a_section_that_fails_is_a_line_of_the_table(capsys):
     assert "no such device" in found[-1]["failed"]
     assert gpu.in_process("speed", "cpu", small=True, limit=0)[-1]["failed"] == "no time left"
     assert "| speed | failed: exit code 1" in gpu.table("here", {"speed": found})
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_the_cost_of_a_run_of_a_cluster_is_measured(capsys):
+    clusters.main(["--runs", "1", "--workers", "1", "--known", "2", "--engines", "ray"])
+    out = capsys.readouterr().out
+    assert "| `--engine ray`, shared storage | " in out
+    assert "a sweep of 2 complete runs: " in out
+
+
+def test_a_database_is_grown_and_asked(tmp_path, capsys):
+    large_database.main(["--rows", "40", "60", "--evaluations", "20", "--folder", str(tmp_path)])
+    out = capsys.readouterr().out
+    assert "| rows | 40 | 60 |" in out
+    assert "| a scan of all rows, s | " in out

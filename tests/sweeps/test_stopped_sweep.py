@@ -62,18 +62,17 @@ def command(folder: Path) -> subprocess.Popen[str]:
 
 def test_an_interrupt_saves_all_runs_and_the_same_command_completes_them(serial, tmp_path):
     with command(tmp_path) as process:
-        end = time.monotonic() + 60
         while len(list((tmp_path / "root").glob("*/resume/*.safetensors"))) < 2:
-            assert time.monotonic() < end
+            assert process.poll() is None
             time.sleep(0.005)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate()
     assert (process.returncode, errors.splitlines()[-1]) == (130, "interrupted"), errors
     found = statuses(tmp_path / "root")
     assert "interrupted" in found.values()
     assert set(found.values()) <= {"interrupted", "finished"}
     with command(tmp_path) as process:
-        out, errors = process.communicate(timeout=100)
+        out, errors = process.communicate()
     assert (process.returncode, out.splitlines()[-1]) == (0, "tiny: 2 runs in root: 2 finished"), errors
     assert {name: results(tmp_path / "root" / name) for name in NAMES} == serial
 
@@ -83,7 +82,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(serial, tmp_path):
     (tmp_path / "root").mkdir()
     (tmp_path / "base.json").write_text(json.dumps(BASE.to_dict()))
     words = ["unshare", "--mount", "--map-root-user", sys.executable, "-m", "tests.support.full_disk", str(tmp_path)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT, timeout=150)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stderr.splitlines() if not line.startswith(("runs ", "  "))]
     assert [line for line in lines if line.startswith(("first", "second"))] == ["first 2", "second 0"]

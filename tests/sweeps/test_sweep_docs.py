@@ -13,7 +13,7 @@ from grokinterp.sweeps.named import SWEEPS
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "sweeps.md").read_text(encoding="utf-8")
 
-OPTIONS = ("--preset", "--scale", "--seeds", "--out", "--workers")
+OPTIONS = ("--preset", "--scale", "--seeds", "--out", "--workers", "--engine", "--address")
 """Options of the commands that have a value."""
 
 
