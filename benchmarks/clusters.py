@@ -1,4 +1,4 @@
-"""What a run of a sweep costs besides its training, on this machine: processes, Ray, and Ray without shared storage.
+"""The cost of a run of a sweep besides its training, on this machine: processes, Ray, and Ray without shared storage.
 
 ``python -m benchmarks.clusters [--runs 48] [--workers 2] [--known 1000]`` trains runs of two steps with every engine,
 after a few that warm it up, and compares them with the same runs in one process. Processor time, summed over all

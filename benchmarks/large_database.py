@@ -6,6 +6,7 @@ simulated log of the preset ``boundaries``, and writes it under the run ids of e
 """
 
 import argparse
+import math
 import os
 import tempfile
 import time
@@ -49,6 +50,13 @@ class Measured(NamedTuple):
     queries: dict[str, float]
 
 
+def existing(file: Path) -> Measured:
+    """Return the times of the queries of a database that this program was growing."""
+    db = open_db(file)
+    [[rows, run_id]] = db.select("SELECT sum(evaluations), max(run_id) FROM runs")[1]
+    return Measured(int(rows), file.stat().st_size, 0, math.nan, math.nan, times_of(db, str(run_id)))
+
+
 def runs(path: Path, evaluations: int) -> Iterator[tuple[Record, Found]]:
     """Yield a simulated run, again and again with another width, weight decay, and seed."""
     base = BOUNDARIES.changed({"steps": evaluations * BOUNDARIES.evaluate_every})
@@ -85,8 +93,7 @@ def grown(folder: Path, sizes: Sequence[int], evaluations: int) -> Iterator[Meas
             update = seconds_of(lambda: write(connection, record, found, "", columns))  # noqa: B023 - called at once
         os.sync()
         db = open_db(file)
-        times = {name: asked(db, sql.format(run_id=record.run_id)) for name, sql in QUERIES.items()}
-        yield Measured(rows, file.stat().st_size, rows - before, seconds, update, times)
+        yield Measured(rows, file.stat().st_size, rows - before, seconds, update, times_of(db, record.run_id))
 
 
 def seconds_of(work: Callable[[], Any]) -> float:
@@ -94,6 +101,11 @@ def seconds_of(work: Callable[[], Any]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
+
+
+def times_of(db: Database, run_id: str) -> dict[str, float]:
+    """Return the seconds of every query, to its last row."""
+    return {name: asked(db, sql.format(run_id=run_id)) for name, sql in QUERIES.items()}
 
 
 def asked(db: Database, sql: str) -> float:
@@ -120,9 +132,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.large_database", description=__doc__)
     parser.add_argument("--rows", type=float, nargs="+", default=[1e6, 3e6, 1e7, 3e7, 1e8], help="numbers of rows")
     parser.add_argument("--evaluations", type=int, default=10_000, help="rows of a run")
+    parser.add_argument("--existing", type=Path, metavar="FILE", help="ask a database that this program was growing")
     parser.add_argument("--folder", type=Path, help="where the database is built (default: the temporary folder)")
     chosen = parser.parse_args(arguments)
     print(describe())
+    if chosen.existing:
+        print("\n".join(table([existing(chosen.existing)])))
+        return
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
         found: list[Measured] = []
         for one in grown(Path(folder), [int(size) for size in chosen.rows], chosen.evaluations):

@@ -87,7 +87,7 @@ def require_address(address: str | None) -> str | None:
 
 @contextmanager
 def connected(address: str | None, *, workers: int | None) -> Generator[Any]:
-    """Connect to a cluster inside the block, and yield the module ``ray``.
+    """Hold a connection to a cluster inside the block, and yield the module ``ray``.
 
     A cluster that this program has connected to before is used, and stays connected. A cluster that is started here,
     with a token of its own and without dashboard, ends with the block. No usage statistics are sent.
@@ -118,7 +118,7 @@ def connected(address: str | None, *, workers: int | None) -> Generator[Any]:
 
 
 def connect(ray: Any, address: str | None, workers: int | None) -> None:
-    """Connect to a cluster, or start one. Raises ConfigError."""
+    """Open the connection to a cluster, or start one. Raises ConfigError."""
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "CRITICAL"}
     try:
         if address is None:
@@ -183,7 +183,7 @@ def kept_handlers() -> Generator[None]:
 
 @contextmanager
 def silent_standard_error() -> Generator[None]:
-    """Discard inside the block what this process writes to the standard error, also outside Python."""
+    """Keep the standard error empty inside the block, whatever writes to it, in Python or outside."""
     kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(null, 2)

@@ -191,7 +191,7 @@ class Flight:
                 self.lines.skip(entry)
 
     def launch(self, job: Job) -> None:
-        """Give the cluster a task, except for runs that another process is training."""
+        """Start a task on the cluster, except for runs that another process is training."""
         held = {entry.run_id for entry in job.entries if entry.is_elsewhere}
         self.elsewhere += [entry for entry in job.entries if entry.run_id in held]
         job.entries = [entry for entry in job.entries if entry.run_id not in held]
@@ -245,7 +245,7 @@ class Flight:
         if ended.failure is None and (outcome.is_stopped or outcome.lacks_files):
             self.leave(entry)
             if outcome.is_stopped:  # by its node, for example because its time is over
-                return self.bury(Job([entry], job.deaths), "its worker was told to stop")
+                return self.bury(Job([entry], job.deaths), "its worker was asked to stop")
             return self.waiting.insert(0, Job([entry], job.deaths, {entry.run_id: files_of(entry.directory)}))
         return self.finish(entry, ended.failure)
 

@@ -1,4 +1,4 @@
-"""What a worker of a cluster does: train a run, or several as one program, in the sweep's folder or on its own disk.
+"""The work on a node of a cluster: train a run, or several as one program, in the sweep's folder or on its own disk.
 
 A trial can be repeated: a run that has ended is not trained again, and one that was interrupted continues. It is
 interrupted by the signals of ``train``, and by the cancellation of its task, which arrives as a KeyboardInterrupt.
@@ -111,7 +111,7 @@ class Mail:
 
 
 def perform(trial: Trial, board: Any) -> list[Outcome]:
-    """Perform a trial, and return how each run ended, with its files if this worker does not share the storage.
+    """Run a trial, and return how each run ended, with its files if this worker does not share the storage.
 
     Raises:
         GrokinterpError: this worker cannot perform trials of the sweep, because its program has another version, or

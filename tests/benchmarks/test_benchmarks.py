@@ -165,6 +165,9 @@ def test_the_cost_of_a_run_of_a_cluster_is_measured(capsys):
 
 def test_a_database_is_grown_and_asked(tmp_path, capsys):
     large_database.main(["--rows", "40", "60", "--evaluations", "20", "--folder", str(tmp_path)])
+    list(large_database.grown(tmp_path, [40], 20))
+    large_database.main(["--existing", str(tmp_path / "large.db")])
     out = capsys.readouterr().out
     assert "| rows | 40 | 60 |" in out
+    assert "| rows | 40 |\n" in out
     assert "| a scan of all rows, s | " in out

@@ -50,7 +50,7 @@ def cluster(tmp_path) -> Iterator[RayCluster]:
 
 
 def results(path: Path) -> dict[str, bytes]:
-    """What a run wrote, without its times."""
+    """The files that a run wrote, without its times."""
     return {name: content for name, content in written(path).items() if name != "clock.json"}
 
 

@@ -26,7 +26,7 @@ NAMES = [identity_of(one.to_dict()) for one in EXPERIMENTS]
 
 @pytest.fixture(scope="module")
 def serial(tmp_path_factory) -> dict[str, dict[str, bytes]]:
-    """What the two runs write if each is trained alone, without interruption."""
+    """The files of the two runs, each trained alone without interruption."""
     folder = tmp_path_factory.mktemp("serial")
     for name, one in zip(NAMES, EXPERIMENTS, strict=True):
         train(one, folder / name, device="cpu")
@@ -34,7 +34,7 @@ def serial(tmp_path_factory) -> dict[str, dict[str, bytes]]:
 
 
 def results(path: Path) -> dict[str, bytes]:
-    """What a run wrote, without its times."""
+    """The files that a run wrote, without its times."""
     return {name: content for name, content in written(path).items() if name != "clock.json"}
 
 

@@ -1,4 +1,4 @@
-"""What a worker of a cluster does, without a cluster: in the sweep's folder, and on its own disk."""
+"""The work on a node of a cluster, without a cluster: in the sweep's folder, and on its own disk."""
 
 import os
 import signal
