@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     missing = [tool for tool in missing if shutil.which(tool) is None]
     if missing:
         pytest.skip(f"{' and '.join(missing)} not installed")
+    if item.get_closest_marker("ray") and find_spec("ray") is None:
+        pytest.skip("ray is not installed")
     if item.get_closest_marker("mount") and not can_mount():
         pytest.skip("no right to mount in a namespace")
     if item.get_closest_marker("gpu"):
