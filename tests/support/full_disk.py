@@ -36,7 +36,7 @@ def main(folder: Path) -> None:
 
     root = folder / "root"
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", root], check=True)
-    words = ["sweep", "--config", str(folder / "base.json"), "--seeds", "2", "--engine", "local", "--workers", "2"]
+    words = ["sweep", "--config", str(folder / "base.json"), "--seeds", "2", "--engine", "local", "--workers", "1"]
     threading.Thread(target=fill, args=(root,), daemon=True).start()
     for name in ("first", "second"):
         print(name, code_of([*words, "--out", str(root)]), file=sys.stderr)
