@@ -8,9 +8,8 @@ gives no more tasks at a time than the cluster needs to stay busy.
 import math
 import os
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from socket import gethostname
@@ -24,38 +23,19 @@ from grokinterp.storage import write_atomic
 from grokinterp.storage.atomic import remove
 from grokinterp.sweeps.cluster import Share, chosen_share, connected, require_address
 from grokinterp.sweeps.entry import Ended, Entry, Report, lacks_something
+from grokinterp.sweeps.jobs import Job, jobs_of, most_in_flight
 from grokinterp.sweeps.lines import Lines
 from grokinterp.sweeps.pool import LEAST_FREE
 from grokinterp.sweeps.run_files import files_of, put_files
 from grokinterp.sweeps.trial import Board, Given, Outcome, Trial, perform
 from grokinterp.sweeps.worker import Order
-from grokinterp.training.fitting import key_of
 from grokinterp.training.memory import traced_for
 
 MOST_DEATHS = 4
 """Deaths of workers after which a run is recorded as failed."""
 
-MOST_STACKED = 64
-"""Largest number of runs that a task trains as one program, all of which are repeated if its worker dies."""
-
-QUEUED = 2
-"""Tasks in flight for every task that the cluster runs at a time, so that no worker waits for the next one."""
-
 PAUSE, BETWEEN_LOOKS = 1.0, 5.0
 """Seconds between two looks at the board, and at the nodes and the runs that another process is training."""
-
-
-@dataclass
-class Job:
-    """The runs of a task, how often their workers died, and their files by run id, if workers need them."""
-
-    entries: list[Entry]
-    deaths: int = 0
-    files: dict[str, dict[str, bytes]] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        others = len(self.entries) - 1
-        return f"{self.entries[0]}{f' and {others} more' if others else ''}"
 
 
 def train_on_ray(
@@ -101,27 +81,6 @@ def train_on_ray(
                 finally:
                     flight.stop()
             asked.raise_if_asked()
-
-
-def jobs_of(waiting: Sequence[Entry], share: Share, *, slots: int) -> list[Job]:
-    """Return the tasks for runs: one for each run, or on whole GPUs for runs that fit into one program.
-
-    Runs that fit together are divided evenly among the GPUs. Runs that exist are in other tasks than new ones, because
-    a stack is continued from a step that all have reached.
-    """
-    if not share.is_whole:
-        return [Job([entry]) for entry in waiting]
-    fitting: dict[object, list[Entry]] = {}
-    for entry in waiting:
-        key = key_of(entry.experiment)
-        fitting.setdefault(entry.directory if key is None else (key, entry.exists), []).append(entry)
-    return [Job(part) for together in fitting.values() for part in parts(together, slots)]
-
-
-def parts(together: list[Entry], slots: int) -> Iterator[list[Entry]]:
-    """Yield runs that fit together in parts of equal size, up to one, that are not too large."""
-    size = min(MOST_STACKED, math.ceil(len(together) / max(slots, 1)))
-    yield from (together[start : start + size] for start in range(0, len(together), size))
 
 
 def resources_of(ray: Any) -> list[dict[str, float]]:
@@ -326,15 +285,6 @@ class Flight:
             self.ray.cancel(task)
         while self.running:
             self.take_all()
-
-
-def most_in_flight(slots: int, workers: int | None) -> int:
-    """Return how many tasks may be in flight: a few that wait for a slot, or as many as the user allows.
-
-    >>> most_in_flight(16, None), most_in_flight(0, None), most_in_flight(16, 4)
-    (32, 1, 4)
-    """
-    return max(QUEUED * slots, 1) if workers is None else workers
 
 
 def reason_of(error: Exception) -> str:

@@ -10,7 +10,7 @@ from grokinterp.errors import ConfigError
 from grokinterp.sweeps.cluster import Share, chosen_share, connected, environment_of, require_address
 from grokinterp.sweeps.entry import entries_in
 from grokinterp.sweeps.grid import Grid
-from grokinterp.sweeps.on_ray import MOST_STACKED, jobs_of
+from grokinterp.sweeps.jobs import MOST_STACKED, jobs_of
 from grokinterp.sweeps.sweep import Sweep, plan
 from tests.support.small_runs import TINY, changed
 
