@@ -58,7 +58,7 @@ def test_addresses_are_checked_before_any_work(monkeypatch, tmp_path):
     assert require_address(None) is None
     for right in ("auto", "head-1:6379", "[::1]:6379"):
         assert require_address(right) == right
-    for wrong in ("head", "ray://head:10001", "http://head:8265", "head:port", ""):
+    for wrong in ("head", "ray://head:10001", "http://localhost:8265", "head:port", ""):
         with pytest.raises(ConfigError, match=r"^address=.*: must be HOST:PORT"):
             require_address(wrong)
     monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
