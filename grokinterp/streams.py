@@ -149,6 +149,19 @@ def tolerant_streams() -> Generator[tuple[Output, Output]]:
         sys.stdout, sys.stderr = before
 
 
+@contextmanager
+def silent_standard_error() -> Generator[None]:
+    """Keep the standard error empty inside the block, whatever writes to it, in Python or outside."""
+    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(null)
+
+
 def reserve_descriptors() -> None:
     """Open the standard descriptors that are closed, so that no file of a run gets their number."""
     for descriptor in range(3):

@@ -10,7 +10,7 @@ import pytest
 
 from grokinterp.custom.until_grokking import to_stderr
 from grokinterp.progress import ProgressBar
-from grokinterp.streams import Output, tolerant_streams
+from grokinterp.streams import Output, silent_standard_error, tolerant_streams
 
 NASTY = "a\x00\x1b[2J\x1b]0;t\x07\x7f\x85\x9b1m\u202e\u2028b\r\tc"
 
@@ -125,3 +125,11 @@ def test_streams_are_replaced_inside_the_block_only():
         with tolerant_streams() as inner:
             assert inner == streams
     assert (sys.stdout, sys.stderr) == before
+
+
+def test_the_standard_error_is_silent_for_a_while_whatever_writes_to_it(capfd):
+    with silent_standard_error():
+        os.write(2, b"from outside Python\n")
+        print("from Python", file=sys.stderr, flush=True)
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "after\n"

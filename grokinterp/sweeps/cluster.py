@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from grokinterp.errors import ConfigError, GrokinterpError, require, short
 from grokinterp.interrupt import STOPPING, is_main_thread
+from grokinterp.streams import silent_standard_error
 from grokinterp.sweeps.processes import changed_environment, cores
 
 ADDRESS = re.compile(r"(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]):(?P<port>[0-9]{1,5})")
@@ -178,17 +179,5 @@ def kept_handlers() -> Generator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-
-
-@contextmanager
-def silent_standard_error() -> Generator[None]:
-    """Keep the standard error empty inside the block, whatever writes to it, in Python or outside."""
-    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(null)
+            if handler is not None:  # one that Python can restore
+                signal.signal(number, handler)
