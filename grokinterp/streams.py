@@ -151,7 +151,7 @@ def tolerant_streams() -> Generator[tuple[Output, Output]]:
 
 @contextmanager
 def silent_standard_error() -> Generator[None]:
-    """Keep the standard error empty inside the block, whatever writes to it, in Python or outside."""
+    """Keep the standard error of this process empty inside the block, also if other code than Python writes to it."""
     kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(null, 2)

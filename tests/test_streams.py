@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import select
+import subprocess
 import sys
 
 import pytest
@@ -130,6 +131,6 @@ def test_streams_are_replaced_inside_the_block_only():
 def test_the_standard_error_is_silent_for_a_while_whatever_writes_to_it(capfd):
     with silent_standard_error():
         os.write(2, b"from outside Python\n")
-        print("from Python", file=sys.stderr, flush=True)
+        subprocess.run(["sh", "-c", "echo from another program >&2"], check=True)
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "after\n"
