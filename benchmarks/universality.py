@@ -1,7 +1,7 @@
 """Train the seeds of some settings, and count the different circuits; train at constrained norms, and list the losses.
 
-``python -m benchmarks.universality [--out FOLDER] [--seeds 12] [--workers 1] [--small]`` prints the tables of
-docs/sweeps.md. Runs that the folder has are not trained again.
+``python -m benchmarks.universality [--parts circuits norms] [--out FOLDER] [--seeds 12] [--workers 1] [--small]``
+prints the tables of docs/sweeps.md. Runs that the folder has are not trained again.
 """
 
 import argparse
@@ -84,28 +84,41 @@ def norm_rows(entries: Sequence[Entry]) -> Iterator[list[str]]:
         yield [f"{norm**0.5:.1f}", f"{scale:g}", *losses, *accuracies]
 
 
+def circuits(folder: Path, seeds: int, workers: int, *, small: bool) -> str:
+    """Train and analyze the settings, and return the table of their circuits."""
+    settings = {name: SETTINGS[name].changed(TOY) for name in IN_TESTS} if small else SETTINGS
+    rows = [
+        row(name, trained(f"setting-{i}", base, 2 if small else seeds, folder / str(i), workers))
+        for i, (name, base) in enumerate(settings.items())
+    ]
+    return table(HEAD, rows)
+
+
+def norms(folder: Path, workers: int, *, small: bool) -> str:
+    """Train at constrained norms, and return the table of the losses."""
+    grid = named("omnigrok_norm", "small")
+    if small:
+        grid = grid.changed(TOY, {"optimization.init_scale": [0.5, 1.0], "seed": [0]})
+    entries = run_sweep(Sweep.of("omnigrok_norm", grid), folder / "norm", workers=workers, progress=True)
+    return table(NORMS, norm_rows(entries))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, analyze, and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.universality", description=__doc__)
     parser.add_argument("--out", type=Path, help="the folder of the runs (default: a temporary one)")
+    parser.add_argument("--parts", nargs="+", choices=["circuits", "norms"], default=["circuits", "norms"])
     parser.add_argument("--seeds", type=int, default=12)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--small", action="store_true", help="toy size for the test suite; the numbers are meaningless")
     chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as temporary:
-        folder, seeds = chosen.out or Path(temporary), 2 if chosen.small else chosen.seeds
-        settings = {name: SETTINGS[name].changed(TOY) for name in IN_TESTS} if chosen.small else SETTINGS
-        rows = [
-            row(name, trained(f"setting-{i}", base, seeds, folder / str(i), chosen.workers))
-            for i, (name, base) in enumerate(settings.items())
-        ]
-        grid = named("omnigrok_norm", "small")
-        if chosen.small:
-            grid = grid.changed(TOY, {"optimization.init_scale": [0.5, 1.0], "seed": [0]})
-        norms = run_sweep(Sweep.of("omnigrok_norm", grid), folder / "norm", workers=chosen.workers, progress=True)
-        print(f"Machine: {describe()}.\n")
-        print(table(HEAD, rows))
-        print(table(NORMS, norm_rows(norms)), end="")
+        folder = chosen.out or Path(temporary)
+        print(f"Machine: {describe()}.")
+        if "circuits" in chosen.parts:
+            print("\n" + circuits(folder, chosen.seeds, chosen.workers, small=chosen.small), end="")
+        if "norms" in chosen.parts:
+            print("\n" + norms(folder, chosen.workers, small=chosen.small), end="")
 
 
 if __name__ == "__main__":
