@@ -2,6 +2,9 @@
 
 Without names, all runs are measured, which takes about 20 minutes on two idle cores. Results are kept in
 accelerators.json, from which the table in docs/accelerators.md is written.
+
+``python -m benchmarks.accelerators --tune 6 [--out DIR]`` trains the league of tuned methods instead, and writes its
+table into the same document.
 """
 
 import argparse
@@ -14,6 +17,9 @@ from typing import Any
 from benchmarks.machine import describe
 from benchmarks.report import table
 from grokinterp.analysis import analyze
+from grokinterp.experiment import Experiment
+from grokinterp.league import run_league
+from grokinterp.league.tuned_table import TUNED_COLUMNS, budget_of, tuned_lead, tuned_rows
 from grokinterp.presets import preset
 from grokinterp.training import train
 
@@ -96,12 +102,40 @@ def write(measured: Mapping[str, Mapping[str, Any]], document: Path = DOCUMENT) 
     document.write_text(before + text + rest.partition(END)[2], encoding="utf-8")
 
 
+TUNED = ("adamw", "grokfast_ema", "orthograd", "muon")
+"""The methods of the league of tuned methods."""
+
+TUNED_BEGIN, TUNED_END = "<!-- tuned -->", "<!-- /tuned -->"
+
+
+def tuned(
+    tune: int, seeds: int, out: Path, *, base: Experiment, methods: Sequence[str] = TUNED, document: Path = DOCUMENT
+) -> None:
+    """Train the league of tuned methods, with one process, and write its table into the document."""
+    found = run_league(base, list(methods), seeds, out, device="cpu", stacked=False, jobs=1, tune=tune)
+    rows = [[cell.replace("—", "") for cell in row] for row in tuned_rows(found)]
+    lines = [
+        f"{seeds} reported seeds; {budget_of(found)}. {tuned_lead(found)}",
+        "",
+        table(list(TUNED_COLUMNS), rows),
+        f"Machine: {describe()}.",
+    ]
+    before, _, rest = document.read_text(encoding="utf-8").partition(TUNED_BEGIN)
+    text = "\n".join([TUNED_BEGIN, *lines, TUNED_END])
+    document.write_text(before + text + rest.partition(TUNED_END)[2], encoding="utf-8")
+
+
 def main() -> None:
     """Train, store the results, and write the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accelerators", description=__doc__)
     parser.add_argument("names", nargs="*", default=list(RUNS), metavar="NAME")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tune", type=int, help="trials of each method of the league of tuned methods")
+    parser.add_argument("--seeds", type=int, default=3, help="reported seeds of that league")
+    parser.add_argument("--out", type=Path, default=Path("leagues/tuned"), help="folder of that league")
     chosen = parser.parse_args()
+    if chosen.tune:
+        return tuned(chosen.tune, chosen.seeds, chosen.out, base=preset("league"))
     measured = json.loads(MEASURED.read_text(encoding="utf-8")) if MEASURED.exists() else {}
     for name in chosen.names:
         measured.setdefault(name, {})[str(chosen.seed)] = measure(name, chosen.seed)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from grokinterp._version import __version__
-from grokinterp.cli import database, foreign, league, listings, measuring, sweeping, training
+from grokinterp.cli import database, foreign, league, listings, measuring, predicting, sweeping, training
 from grokinterp.cli.printing import note, say
 from grokinterp.cli.processors import wait_passively_on_a_busy_machine
 from grokinterp.errors import ConfigError, GrokinterpError
@@ -41,6 +41,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "league": league.league,
     "runs": database.runs,
     "sweep-report": database.sweep_report,
+    "predict": predicting.predict,
     "methods": listings.methods,
     "presets": listings.presets,
     "sweeps": sweeping.sweeps,

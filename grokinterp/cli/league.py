@@ -20,6 +20,9 @@ def league(
     device: Device = "auto",
     jobs: Annotated[int | None, typer.Option(help="Simultaneous processes (default: one per core).")] = None,
     patience: Annotated[int, typer.Option(help="Evaluations until early stopping, for comparison.")] = 20,
+    tune: Annotated[
+        int | None, typer.Option(metavar="N", help="Trials of lr and weight decay of each method (default: none).")
+    ] = None,
 ) -> None:
     """Train by several methods on equal budgets, and write the page that compares when they generalize.
 
@@ -34,12 +37,22 @@ def league(
     experiment = read_experiment(preset, config, assigned, default=lambda: presets.preset("league"))
     directory = out or Path("leagues") / f"{experiment.name}-{configuration_hash(experiment.to_dict())}"
     names = list(CHOSEN) if methods is None else split_names(methods)
-    require_arguments(experiment, names, seeds, jobs, patience)
+    require_arguments(experiment, names, seeds, jobs, patience, tune)
 
-    from grokinterp.league import as_text, run_league, write_page
+    from grokinterp.league import as_text, run_league, tuned_text, write_page
 
-    found = run_league(experiment, names, seeds, directory, device=device, jobs=jobs, patience=patience, progress=True)
+    found = run_league(
+        experiment,
+        names,
+        seeds,
+        directory,
+        device=device,
+        jobs=jobs,
+        patience=patience,
+        tune=tune,
+        progress=True,
+    )
     page = ["", f"page  {write_page(directory).resolve()}"] if found["runs"] else []
-    say([*as_text(found).split("\n"), *page])
+    say([*as_text(found).split("\n"), *tuned_text(found).splitlines(), *page])
     if found["failed"]:
         raise typer.Exit(1 if found["runs"] else 2)

@@ -15,6 +15,12 @@ Overrides = Annotated[list[str] | None, typer.Argument(metavar="[key=value]...",
 Config = Annotated[Path | None, typer.Option(help="A TOML or JSON file.")]
 
 
+StopPredicted = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="A database of runs: stop a run that is predicted not to grok in its budget."),
+]
+
+
 def run_directory(path: Path) -> Path:
     """Return the path of a run directory. Raises RunDirectoryError if it is not a run directory."""
     from grokinterp.storage import RunDirectory

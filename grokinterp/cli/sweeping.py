@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grokinterp.cli.options import Config, read_experiment
+from grokinterp.cli.options import Config, StopPredicted, read_experiment
 from grokinterp.cli.printing import say
 from grokinterp.errors import require, short
 
@@ -45,6 +45,7 @@ def sweep(
     name: Annotated[str | None, typer.Option(help="Name under which the folder lists the sweep.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print runs and estimates only.")] = False,
     skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Leave out impossible runs.")] = False,
+    stop_predicted: StopPredicted = None,
 ) -> None:
     """Train an experiment for every combination of values, as in task.p=23,47 optimization.weight_decay=0.1,1.
 
@@ -72,6 +73,7 @@ def sweep(
         address=address,
         gpus=gpus,
         skip_invalid=skip_invalid,
+        stop_predicted=stop_predicted,
         progress=True,
     )
     say(outcome_lines(found, entries, root))
@@ -199,8 +201,8 @@ def outcome_lines(sweep: "Sweep", entries: Sequence["Entry"], root: Path) -> Ite
         except GrokinterpError as error:
             entry.failure, status, found = str(error), "failed", {}
         statuses.append(status)
-        if entry.failure or status == "diverged" or len(entries) <= MOST_LINES:
-            why = entry.failure or (found.get("why") if status == "diverged" else None)
+        if entry.failure or status in ("diverged", "stopped") or len(entries) <= MOST_LINES:
+            why = entry.failure or (found.get("why") if status in ("diverged", "stopped") else None)
             yield f"  {entry.directory.name}  {entry.label}  {status}{f': {why}' if why else ''}"
     yield from (f"  impossible: {point}: {point.why}" for point in sweep.impossible)
     counts = ", ".join(f"{count} {status}" for status, count in Counter(statuses).items())

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from grokinterp.cli.measuring import diagnosed
-from grokinterp.cli.options import Config, Device, Overrides, RunDir, read_experiment
+from grokinterp.cli.options import Config, Device, Overrides, RunDir, StopPredicted, read_experiment
 from grokinterp.cli.printing import note, say
 from grokinterp.cli.processors import threads_for_training
 from grokinterp.errors import GrokinterpError, require
 
 if TYPE_CHECKING:
     from grokinterp.experiment import Experiment
+    from grokinterp.training.outlook import Forecaster
 
 Log = Annotated[list[str] | None, typer.Option(help="tensorboard or wandb, in addition to metrics.jsonl.")]
 
@@ -25,6 +26,10 @@ def train(
     device: Device = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Continue or extend the run in RUN_DIR.")] = False,
     log: Log = None,
+    predict_from: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A database of runs: print when the run is predicted to grok.")
+    ] = None,
+    stop_predicted: StopPredicted = None,
 ) -> None:
     """Train an experiment, saving checkpoints and metrics through all phases."""
     from grokinterp.experiment import Experiment
@@ -45,10 +50,12 @@ def train(
         if resume and not out.exists():  # the run was planned with other settings of those that may change
             past = [given for given in overrides or [] if not may_change(given.partition("=")[0])]
             out = directory.default_directory(read_experiment(preset, config, past, default=Experiment))
+    forecaster = forecaster_of(experiment, predict_from, stop_predicted)
     begun = directory.open_to_resume(out, experiment).environment if resume else {}
     if not resume:
         directory.require_empty(out)
-    trained(experiment, out, device=device, log=log or [], resume=resume, threads=begun.get("threads"))
+    threads = begun.get("threads")
+    trained(experiment, out, device=device, log=log or [], resume=resume, threads=threads, forecaster=forecaster)
 
 
 def branch(
@@ -73,8 +80,26 @@ def branch(
     trained(experiment, out, device=device, log=log or [])
 
 
+def forecaster_of(experiment: "Experiment", shown: Path | None, stopping: Path | None) -> "Forecaster | None":
+    """Return the forecaster of a run by the database whose predictions are shown, or by which it is also stopped."""
+    if shown is None and stopping is None:
+        return None
+    from grokinterp.sweeps.prediction import DatabaseForecaster
+
+    agree = shown is None or stopping is None or shown == stopping
+    require(agree, "stop_predicted", stopping, f"must be the file of --predict-from, {shown}, if both are given")
+    return DatabaseForecaster.of(experiment, stopping or shown or Path(), stops=stopping is not None)
+
+
 def trained(
-    experiment: "Experiment", out: Path, *, device: str, log: list[str], resume: bool = False, threads: object = None
+    experiment: "Experiment",
+    out: Path,
+    *,
+    device: str,
+    log: list[str],
+    resume: bool = False,
+    threads: object = None,
+    forecaster: "Forecaster | None" = None,
 ) -> None:
     """Train an experiment, if possible with a given number of threads, and print its result and its diagnosis."""
     from grokinterp.runs.results import Results
@@ -83,7 +108,9 @@ def trained(
 
     opened = loggers.open_loggers(log, out, experiment)
     with threads_for_training(threads):
-        run = train_experiment(experiment, out, device=device, resume=resume, progress=True, loggers=opened)
+        run = train_experiment(
+            experiment, out, device=device, resume=resume, progress=True, loggers=opened, forecaster=forecaster
+        )
     status = run.directory.status
     lines = diagnosed(Results.open(run.path))
     if status["status"] == "diverged":

@@ -121,13 +121,13 @@ class Facts:
 
     @property
     def status(self) -> str:
-        """The status: "finished", "diverged", "running", "interrupted" or ""."""
+        """The status: "finished", "diverged", "running", "interrupted", "stopped" or ""."""
         return str(self.results.directory.status.get("status", ""))
 
     @property
     def cut_short(self) -> bool:
         """Whether training has not reached its last step."""
-        return self.status in ("running", "interrupted")
+        return self.status in ("running", "interrupted", "stopped")
 
     @property
     def is_recorded(self) -> bool:

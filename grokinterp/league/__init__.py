@@ -10,9 +10,12 @@ if TYPE_CHECKING:
     from grokinterp.league.page import write_page
     from grokinterp.league.run import run_league
     from grokinterp.league.table import as_text
+    from grokinterp.league.tuned_table import tuned_text
 
-__all__ = ["CHOSEN", "METHODS", "PATIENCE", "Method", "as_text", "run_league", "write_page"]
+__all__ = ["CHOSEN", "METHODS", "PATIENCE", "Method", "as_text", "run_league", "tuned_text", "write_page"]
 
 __getattr__, __dir__ = front_door(
-    __name__, {".page": ("write_page",), ".run": ("run_league",), ".table": ("as_text",)}, __all__
+    __name__,
+    {".page": ("write_page",), ".run": ("run_league",), ".table": ("as_text",), ".tuned_table": ("tuned_text",)},
+    __all__,
 )

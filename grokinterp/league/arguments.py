@@ -10,12 +10,20 @@ from grokinterp.phases import SUSTAINED
 
 MOST_SEEDS = 1000
 
+MOST_TRIALS = 1000
+"""Largest number of trials by which a method is tuned."""
+
 PATIENCE = 20
 """Number of evaluations without a lower held-out loss after which early stopping would end a run."""
 
 
 def require_arguments(
-    experiment: Experiment, methods: Sequence[str], seeds: int, jobs: int | None, patience: int
+    experiment: Experiment,
+    methods: Sequence[str],
+    seeds: int,
+    jobs: int | None,
+    patience: int,
+    tune: int | None = None,
 ) -> None:
     """Raise ConfigError if an argument of a league is invalid for every method."""
     for name in methods:
@@ -25,6 +33,7 @@ def require_arguments(
     require(1 <= seeds <= MOST_SEEDS, "seeds", seeds, f"must be an integer from 1 to {MOST_SEEDS}")
     require(jobs is None or jobs >= 1, "jobs", jobs, "must be an integer from 1")
     require(patience >= 1, "patience", patience, "must be an integer from 1")
+    require(tune is None or 2 <= tune <= MOST_TRIALS, "tune", tune, f"must be an integer from 2 to {MOST_TRIALS}")
     require(experiment.model.kind != RECORDED, "model.kind", RECORDED, "was trained by an external loop")
     evaluations = experiment.budget // experiment.evaluate_every + 1
     if evaluations < SUSTAINED.window:

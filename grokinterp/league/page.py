@@ -13,6 +13,7 @@ from grokinterp.league.by_method import by_method, league_dataset
 from grokinterp.league.methods import BASELINE
 from grokinterp.league.run import LEAGUE, damage_of, read_league
 from grokinterp.league.table import UNKNOWN, interval, middle, rows, solved, times_of, whole_number
+from grokinterp.league.tuned_table import TUNED_COLUMNS, budget_of, tuned_lead, tuned_rows
 from grokinterp.numbers import percent, settings, whole
 from grokinterp.page import asset, environment, policy
 from grokinterp.page.html import STYLE
@@ -112,6 +113,10 @@ def content(found: Mapping[str, Any], top: Path) -> dict[str, Any]:
         "baseline": BASELINE,
         "rule": found["rule"],
         "rows": rows(found),
+        "tuned": tuned_rows(found),
+        "tuned_columns": TUNED_COLUMNS,
+        "tuned_budget": budget_of(found) if found.get("tuning") else "",
+        "tuned_lead": tuned_lead(found) if found.get("tuning") else "",
         "times": drawn_times(data),
         "accuracies": gallery(
             [(accuracy_by_method(data, threshold=found["rule"]["threshold"]), ACCURACIES, ACCURACIES)]

@@ -2,8 +2,9 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ from grokinterp.errors import ConfigError, GrokinterpError, RunDirectoryError, w
 from grokinterp.experiment import Experiment, SaveAt
 from grokinterp.experiment.configuration import there_and_here
 from grokinterp.league.arguments import PATIENCE, require_arguments
+from grokinterp.league.directories import directories
+from grokinterp.league.listed import list_runs
 from grokinterp.league.methods import METHODS, configured, plain
 from grokinterp.league.schema import has_shape
+from grokinterp.league.tuning import TUNED, chosen_runs, factors_of, trials_of, tuning_of
 from grokinterp.phases import SUSTAINED
 from grokinterp.storage import RunDirectory, write_atomic
 from grokinterp.storage.files import read_json_object
@@ -41,6 +45,7 @@ def run_league(
     stacked: bool | None = None,
     jobs: int | None = None,
     patience: int = PATIENCE,
+    tune: int | None = None,
     progress: bool = False,
 ) -> dict[str, Any]:
     """Train every method with every seed on the same budget, and return the content of ``league.json``.
@@ -50,6 +55,7 @@ def run_league(
     single-threaded process; on a GPU, runs that fit together are trained as one program, and their times are not
     recorded. Finished runs are not trained again, and interrupted runs are resumed. Methods that do not apply to the
     experiment, runs that fail, and damaged runs are listed with the reason. A directory is used by one call at a time.
+    Its ``sweep.json`` lists the runs as the sweeps ``league``, ``league_tuning`` and ``league_tuned``.
 
     Args:
         experiment: the task, model, and budget; methods replace its optimizer, filters, schedules, and similar
@@ -61,6 +67,8 @@ def run_league(
         stacked: whether to train runs that fit together as one program (default: on a GPU).
         jobs: number of simultaneous processes (default: one per core).
         patience: evaluations without a lower held-out loss, for the comparison with early stopping.
+        tune: number of trials by which learning rate and weight decay of every method are tuned (default: none); see
+            ``league/tuning.py``.
         progress: show a progress bar on standard error.
 
     Raises:
@@ -70,18 +78,31 @@ def run_league(
             the error names.
     """
     top, chosen = Path(directory), list(methods)
-    require_arguments(experiment, chosen, seeds, jobs, patience)
+    require_arguments(experiment, chosen, seeds, jobs, patience, tune)
     base, refused, entries = planned(experiment, chosen, seeds, top, device)
     with held(top):
         before, notes = read_league(top), damage_of(top)
         for note in notes:
             warn(f"{top}: {note}")
         require_same(top, before, base, entries)
-        outcome = {"patience": patience, "jobs": jobs or cores(), "refused": refused, "notes": notes}
+        outcome: dict[str, Any] = {"patience": patience, "jobs": jobs or cores(), "refused": refused, "notes": notes}
+        names = [name for name in chosen if name not in refused]
+        factors = [] if tune is None else factors_of(base, tune)
+        trials = [one for name in names for one in trials_of(name, base, factors, top)[0]]
+        require_same(top, before, base, trials)
+        list_runs(top, entries, trials, refused)
+        train = partial(train_entries, device=device, stacked=stacked, jobs=jobs, progress=progress)
+        tuned: list[Entry] = []
         try:
-            train_entries(entries, device=device, stacked=stacked, jobs=jobs, analyses=MEASURES, progress=progress)
+            train(trials)
+            tuned = chosen_runs(top, base, names, factors, range(experiment.seed, experiment.seed + seeds), patience)
+            require_same(top, before, base, tuned)
+            list_runs(top, entries, trials, refused, tuned)
+            train([*entries, *(one for one in tuned if top / TUNED in one.directory.parents)], analyses=MEASURES)
         finally:
+            outcome |= {"tuning": tuning_of(top, base, names, factors, before, patience), "tuned": tuned}
             found = collected(top, base, entries, before, outcome)
+            list_runs(top, entries, trials, refused, tuned)
             if found["runs"]:
                 write_atomic(top / LEAGUE, (json.dumps(found, indent=1) + "\n").encode("ascii"), replace=True)
     return found
@@ -155,7 +176,7 @@ def collected(
     """Collect the league from its run directories, including those of earlier calls, in the order of METHODS."""
     paths = {(name, seed): path for name, seed, path in directories(top)}
     measured, damaged = outcomes(paths, patience=outcome["patience"])
-    failures = {(e.experiment.name, e.experiment.seed): e.failure for e in entries}
+    failures = {(e.experiment.name, e.experiment.seed): e.failure for e in [*entries, *outcome["tuned"]] if e.failure}
     earlier = {(one["method"], one["seed"]): one["why"] for one in before.get("failed", [])}
     failures = {run: why for run, why in earlier.items() if run not in measured} | failures | damaged
     found = {name for name, _ in paths}
@@ -171,6 +192,7 @@ def collected(
         "failed": [{"method": name, "seed": seed, "why": why} for (name, seed), why in failures.items() if why],
         "methods": {name: method_of(name, base) for name in asked},
         "notes": outcome["notes"],
+        "tuning": outcome["tuning"],
         "runs": [
             {"method": name, "seed": seed, "directory": f"{name}/seed-{seed}"} | values
             for (name, seed), values in measured.items()
@@ -186,14 +208,3 @@ def method_of(name: str, base: Experiment) -> dict[str, Any]:
     except GrokinterpError:
         changes = {}
     return {"about": method.about, "source": method.source, "changes": {key: list(two) for key, two in changes.items()}}
-
-
-def directories(top: Path) -> Iterator[tuple[str, int, Path]]:
-    """Yield the method, seed, and directory of every run, grouped by method."""
-    for name in METHODS:
-        numbered = []
-        for path in (top / name).glob("seed-*"):
-            number = path.name.removeprefix("seed-")
-            if number.isascii() and number.isdigit() and (path / "experiment.json").exists():
-                numbered.append((int(number), path))
-        yield from ((name, number, path) for number, path in sorted(numbered))

@@ -72,6 +72,38 @@ class Rule:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A trial of a method: the factors of its learning rate and weight decay, and the outcome."""
+
+    trial: Count
+    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    weight_decay: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    status: str | None
+    event_step: Count | None
+    time_step: Count | None
+    final_test_accuracy: Number
+    why: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuned:
+    """The trials of a method, and the number of the chosen one."""
+
+    chosen: Count | None
+    trials: list[Trial]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """The trials of all methods, and the runs with the chosen settings."""
+
+    trials: Count
+    seed: Count
+    methods: dict[str, Tuned]
+    runs: list[Run]
+
+
+@dataclass(frozen=True, kw_only=True)
 class League:
     """A league."""
 
@@ -84,6 +116,7 @@ class League:
     methods: dict[str, Method]
     runs: list[Run]
     notes: list[str] = field(default_factory=list)
+    tuning: Tuning | None = None
 
 
 def has_shape(content: dict[str, Any]) -> bool:
@@ -96,7 +129,30 @@ def has_shape(content: dict[str, Any]) -> bool:
     return all(
         run["method"] in METHODS and run["directory"] == f"{run['method']}/seed-{run['seed']}"
         for run in content["runs"]
+    ) and tuning_has_shape(content.get("tuning"))
+
+
+def tuning_has_shape(tuning: dict[str, Any] | None) -> bool:
+    """Return whether the chosen trials exist, and the tuned runs are in their directories."""
+    if tuning is None:
+        return True
+    chosen = {name: one["chosen"] for name, one in tuning["methods"].items()}
+    if any(number is not None and number >= len(tuning["methods"][name]["trials"]) for name, number in chosen.items()):
+        return False
+    return all(
+        run["method"] in METHODS
+        and run["directory"] == f"{tuned_place(run['method'], chosen.get(run['method']))}/seed-{run['seed']}"
+        for run in tuning["runs"]
     )
+
+
+def tuned_place(name: str, chosen: int | None) -> str:
+    """Return the folder of the runs of a method with the settings of a trial, of which the first is the method itself.
+
+    >>> tuned_place("adamw", 0), tuned_place("adamw", 3)
+    ('adamw', 'tuned/adamw/trial-3')
+    """
+    return f"tuned/{name}/trial-{chosen}" if chosen else name
 
 
 @cache

@@ -116,6 +116,7 @@ def warnings(results: Results) -> list[str]:
     messages = {
         "diverged": f"Training stopped: {why or 'a loss or gradient was not finite'}.",
         "interrupted": f"Training was interrupted {why or 'before its last step'}.",
+        "stopped": f"Training was stopped before its last step: {why or 'by a prediction'}.",
         "running": f"Training had not finished when this report was written{running}.",
     }
     found = [messages[status]] if status in messages else []

@@ -307,7 +307,7 @@ class Results:
             return sentence
         state, planned = status.get("status", "unknown"), planned_steps(self.directory.experiment)
         of = "" if planned is None else f" of {planned}"
-        why = f" {status['why']}" if state in ("running", "interrupted") and "why" in status else ""
+        why = f" {status['why']}" if state in ("running", "interrupted", "stopped") and "why" in status else ""
         return f"{sentence} (Status: {self.metrics['step'].values[-1]}{of} steps, {state}{why}.)"
 
     def _on_all(self) -> str:

@@ -37,7 +37,7 @@ from grokinterp.storage.unsaved import RUNNING, settled
 if TYPE_CHECKING:
     import torch
 
-STATUSES = ("running", "finished", "interrupted", "diverged")
+STATUSES = ("running", "finished", "interrupted", "diverged", "stopped")
 
 CONFIGURATION, ENVIRONMENT, STATUS = "experiment.json", "environment.json", "status.json"
 CLOCK = "clock.json"
@@ -211,14 +211,14 @@ class RunDirectory:
     def read_metrics(self, *, nested: bool = True) -> tuple[MetricsTable, LogCheck]:
         """Return the undamaged rows of metrics, and the result of their checks.
 
-        The last row of a finished run must have the step of its status. Unless ``nested``, the numbers of single
-        parameters may be omitted.
+        The last row of a finished or stopped run must have the step of its status. Unless ``nested``, the numbers of
+        single parameters may be omitted.
 
         Raises:
             RunDirectoryError: if the file cannot be read.
         """
         status = self.document(STATUS)  # read first: a run that has finished appends no more rows
-        known = status.get("status") == "finished" and type(status.get("step")) is int
+        known = status.get("status") in ("finished", "stopped") and type(status.get("step")) is int
         return self.metrics.read(ends_at=status["step"] if known else None, nested=nested)
 
     @property

@@ -6,7 +6,7 @@ from grokinterp.front_door import front_door
 
 __all__ = [
     "SWEEPS", "Database", "Entry", "Grid", "Sweep", "analyze_runs", "build_db", "cores", "held", "measured", "open_db",
-    "outcomes", "product", "run_sweep", "sweeps_in", "train_all", "train_many", "update_db",
+    "outcomes", "predict", "product", "run_sweep", "sweeps_in", "train_all", "train_many", "update_db",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from grokinterp.sweeps.named import SWEEPS
     from grokinterp.sweeps.outcome import measured
     from grokinterp.sweeps.pool import train_all
+    from grokinterp.sweeps.prediction.forecast import predict
     from grokinterp.sweeps.processes import cores
     from grokinterp.sweeps.sweep import Sweep, run_sweep
 else:
@@ -38,6 +39,7 @@ else:
             ".named": ("SWEEPS",),
             ".outcome": ("measured",),
             ".pool": ("train_all",),
+            ".prediction.forecast": ("predict",),
             ".processes": ("cores",),
             ".sweep": ("Sweep", "run_sweep"),
         },

@@ -96,10 +96,17 @@ def list_sweep(root: Path, name: str, sweep: Listed) -> None:
         WriteError: it cannot be written.
     """
     with kept(root):
-        there = sweeps_in(root)
-        if name in there:
-            require_same(root, name, there[name], sweep)
-            sweep = joined(there[name], sweep)
+        there = sweeps_in(root).get(name)
+        if there is not None:
+            require_same(root, name, there, sweep)
+            sweep = joined(there, sweep)
+        put_sweep(root, name, sweep)
+
+
+def put_sweep(root: Path, name: str, sweep: Listed) -> None:
+    """Replace what the document of a folder, whose lock this process holds, says of a sweep."""
+    there = sweeps_in(root)
+    if there.get(name) != sweep:
         write(root, {**there, name: sweep})
 
 

@@ -7,6 +7,7 @@ from grokinterp.errors import RunDirectoryError, RunInUse
 from grokinterp.experiment import Experiment
 from grokinterp.training import train
 from grokinterp.training.loggers import Logger
+from grokinterp.training.outlook import Forecaster
 
 
 def train_or_continue(
@@ -16,6 +17,7 @@ def train_or_continue(
     device: str,
     progress: bool = False,
     loggers: Sequence[Logger] = (),
+    forecaster: Forecaster | None = None,
 ) -> None:
     """Train a run, or continue it if it exists; see ``train``.
 
@@ -24,7 +26,15 @@ def train_or_continue(
     """
     exists = (directory / "experiment.json").exists()
     try:
-        train(experiment, directory, device=device, resume=exists, progress=progress, loggers=loggers)
+        train(
+            experiment,
+            directory,
+            device=device,
+            resume=exists,
+            progress=progress,
+            loggers=loggers,
+            forecaster=forecaster,
+        )
     except RunDirectoryError as error:
         if exists or not (directory / "experiment.json").exists():
             raise

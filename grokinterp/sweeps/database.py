@@ -15,7 +15,7 @@ from grokinterp.storage.files import MAX_DOCUMENT_BYTES, open_regular, path_of, 
 if TYPE_CHECKING:
     import pandas
 
-VERSION = 1
+VERSION = 2
 """The ``user_version`` of the schema, raised when a table, a view, or the meaning of a column changes."""
 
 APPLICATION = 0x67726F6B

@@ -13,7 +13,10 @@ from grokinterp.storage import RunDirectory, configuration_hash
 from grokinterp.storage.lock import is_held
 
 ENDED = ("finished", "diverged")
-"""Statuses of runs that need no further training."""
+"""Statuses of runs that are observed until the end of their budget."""
+
+COMPLETE = (*ENDED, "stopped")
+"""Statuses of runs that a sweep does not train further."""
 
 NAMED_BY_HASH = re.compile(r".+-([0-9a-f]{10})")
 
@@ -89,9 +92,9 @@ def existing(root: Path) -> dict[str, str]:
 
 
 def has_ended(directory: Path) -> bool:
-    """Return whether a run has finished or diverged and needs no further training."""
+    """Return whether a run needs no further training: it finished, diverged, or was stopped by a prediction."""
     there = (directory / "experiment.json").exists()
-    return there and RunDirectory.open(directory).status.get("status") in ENDED
+    return there and RunDirectory.open(directory).status.get("status") in COMPLETE
 
 
 def lacks_something(entry: Entry, analyses: Sequence[str]) -> bool:

@@ -15,6 +15,7 @@ from grokinterp.sweeps.continued import train_or_continue
 from grokinterp.sweeps.entry import Entry, entries_in, lacks_something
 from grokinterp.sweeps.estimate import untimed
 from grokinterp.sweeps.pool import PAUSE, train_all
+from grokinterp.sweeps.prediction.stopping import forecaster_of
 from grokinterp.sweeps.processes import cores
 from grokinterp.training.environment import choose_device
 from grokinterp.training.fitting import key_of, reason_alone
@@ -76,18 +77,29 @@ def train_entries(
     jobs: int | None,
     progress: bool,
     analyses: Sequence[str] = (),
+    stop_predicted: str | None = None,
 ) -> None:
-    """Train the runs that are not complete, see ``train_many``, and analyze every run in a process."""
+    """Train the runs that are not complete, see ``train_many``, and analyze every run in a process.
+
+    With ``stop_predicted``, a database, runs that will not grok are stopped (``prediction/stopping.py``).
+    """
     waiting = [entry for entry in entries if lacks_something(entry, analyses)]
     for entry in waiting:
         entry.work = untimed(entry.experiment).seconds(entry.experiment)
     if stacked or (stacked is None and choose_device(device).type == "cuda"):
-        train_stacks([one for one in waiting if lacks_something(one, ())], device=device, progress=progress)
+        train_stacks(
+            [one for one in waiting if lacks_something(one, ())],
+            device=device,
+            progress=progress,
+            stop_predicted=stop_predicted,
+        )
         waiting = [one for one in waiting if one.failure is None]
-    train_all(waiting, jobs or cores(), device=device, analyses=analyses, progress=progress)
+    train_all(
+        waiting, jobs or cores(), device=device, analyses=analyses, progress=progress, stop_predicted=stop_predicted
+    )
 
 
-def train_stacks(waiting: Sequence[Entry], *, device: str, progress: bool) -> None:
+def train_stacks(waiting: Sequence[Entry], *, device: str, progress: bool, stop_predicted: str | None = None) -> None:
     """Train runs as stacks, and those that fit into none alone, for a reason that is shown.
 
     Runs that another process is training are left to it, and awaited.
@@ -98,7 +110,7 @@ def train_stacks(waiting: Sequence[Entry], *, device: str, progress: bool) -> No
     while waiting:
         free = [entry for entry in waiting if not entry.is_elsewhere]
         for group in groups(free, bytes_available(choose_device(device))):
-            train_group(group, device=device, progress=progress)
+            train_group(group, device=device, progress=progress, stop_predicted=stop_predicted)
             gc.collect()  # a stack and its runs refer to each other, so that their memory is freed here
         waiting = [one for one in waiting if one.failure is None and lacks_something(one, ())]
         if waiting:
@@ -119,24 +131,33 @@ def groups(entries: Sequence[Entry], free: int) -> Iterator[list[Entry]]:
         yield from (together[start : start + most] for start in range(0, len(together), most))
 
 
-def train_group(group: Sequence[Entry], *, device: str, progress: bool) -> None:
+def train_group(group: Sequence[Entry], *, device: str, progress: bool, stop_predicted: str | None = None) -> None:
     """Train the runs of a group together, or in halves if a run prevents that; a run that fails keeps the reason.
 
     Nothing is done if runs appear meanwhile, here or in another process: they are in other groups now.
     """
     existed = [one.exists for one in group]
     try:
+        forecasters = [forecaster_of(one.experiment, stop_predicted) for one in group]
         if len(group) == 1:
-            train_or_continue(group[0].experiment, group[0].directory, device=device, progress=progress)
+            train_or_continue(
+                group[0].experiment, group[0].directory, device=device, progress=progress, forecaster=forecasters[0]
+            )
         else:
             directories = [one.directory for one in group]
-            train_stack([one.experiment for one in group], directories, device=device, progress=progress)
+            train_stack(
+                [one.experiment for one in group],
+                directories,
+                device=device,
+                progress=progress,
+                forecasters=forecasters,
+            )
     except GrokinterpError as error:
         if len(group) > 1 and existed == [one.exists for one in group]:
             warn(f"{len(group)} runs are trained in two parts: {error}")
             left = [one for one in group if lacks_something(one, ())]
             for part in (left[: len(left) // 2], left[len(left) // 2 :]):
                 if part:
-                    train_group(part, device=device, progress=progress)
+                    train_group(part, device=device, progress=progress, stop_predicted=stop_predicted)
         elif len(group) == 1 and not isinstance(error, RunInUse):
             group[0].failure = str(error)

@@ -9,10 +9,10 @@ import numpy as np
 import xarray as xr
 
 from grokinterp.errors import GrokinterpError, RunDirectoryError
-from grokinterp.phases import SUSTAINED, Curves, History, find_phases, sustained_step
+from grokinterp.phases import Curves, History, find_phases, sustained_step
 from grokinterp.runs.results import Results
 from grokinterp.sweeps.clock import Clock
-from grokinterp.sweeps.entry import ENDED
+from grokinterp.sweeps.horizon import horizon_of
 
 
 class Stop(NamedTuple):
@@ -75,19 +75,6 @@ def history_of(metrics: xr.Dataset) -> History | None:
         return find_phases(Curves.from_dataset(metrics)) if metrics.sizes["step"] else None
     except GrokinterpError:
         return None
-
-
-def horizon_of(experiment: Mapping[str, Any], status: Mapping[str, Any], steps: np.ndarray) -> int:
-    """Return the last step at which generalization could have been observed: a window of evaluations before the end.
-
-    A run that has ended is observed until its budget, even if it diverged, because it would not have generalized within
-    the budget. An unfinished run is observed until its last evaluation.
-    """
-    if status.get("status") in ENDED:
-        last, every = int(experiment["steps"]), int(experiment["evaluate_every"])
-        steps = np.unique([*range(0, last + 1, every), last])
-    window = SUSTAINED.window
-    return int(steps[-window]) if len(steps) >= window else 0
 
 
 def early_stop(metrics: xr.Dataset, patience: int) -> Stop:

@@ -20,7 +20,15 @@ LEAST_FREE = 2**24
 """Free bytes below which a disk counts as full after a run has failed."""
 
 
-def train_all(entries: Sequence[Entry], jobs: int, *, device: str, analyses: Sequence[str], progress: bool) -> None:
+def train_all(
+    entries: Sequence[Entry],
+    jobs: int,
+    *,
+    device: str,
+    analyses: Sequence[str],
+    progress: bool,
+    stop_predicted: str | None = None,
+) -> None:
     """Train and analyze every run in its own process; if this process stops, all others stop.
 
     Complete runs are skipped, and interrupted runs are resumed. Runs with more ``work`` start first. Runs that another
@@ -33,6 +41,7 @@ def train_all(entries: Sequence[Entry], jobs: int, *, device: str, analyses: Seq
         device: auto, cpu or cuda.
         analyses: names of the analyses of every run.
         progress: show the progress on standard error.
+        stop_predicted: the database by which runs that will not grok are stopped (default: none is).
 
     Raises:
         WriteError: the disk is full; no further runs are started.
@@ -42,7 +51,7 @@ def train_all(entries: Sequence[Entry], jobs: int, *, device: str, analyses: Seq
     if not waiting:
         return
     with Lines(waiting, len(entries) - len(waiting), shown=progress) as lines:
-        pool = Pool(waiting, lines, device=device, analyses=tuple(analyses))
+        pool = Pool(waiting, lines, device=device, analyses=tuple(analyses), stop_predicted=stop_predicted)
         try:
             while pool.waiting or pool.running or pool.elsewhere:
                 pool.advance(jobs)
@@ -54,8 +63,10 @@ def train_all(entries: Sequence[Entry], jobs: int, *, device: str, analyses: Seq
 class Pool:
     """The processes that train, the runs that wait for one, and the runs that are trained elsewhere."""
 
-    def __init__(self, waiting: list[Entry], lines: Lines, *, device: str, analyses: tuple[str, ...]) -> None:
-        self.device, self.analyses = device, analyses
+    def __init__(
+        self, waiting: list[Entry], lines: Lines, *, device: str, analyses: tuple[str, ...], stop_predicted: str | None
+    ) -> None:
+        self.device, self.analyses, self.stop_predicted = device, analyses, stop_predicted
         self.waiting, self.lines = waiting, lines
         self.running: dict[Connection, tuple[Any, Entry, int]] = {}  # by result connection, closed at the end
         self.elsewhere: list[Entry] = []
@@ -92,7 +103,9 @@ class Pool:
     def order(self, entry: Entry) -> Order:
         """Return what the process of a run is to do."""
         counted = tuple(traced_for(entry.experiment))
-        return Order(str(entry.directory), entry.experiment.to_dict(), self.analyses, self.device, counted)
+        return Order(
+            str(entry.directory), entry.experiment.to_dict(), self.analyses, self.device, counted, self.stop_predicted
+        )
 
     def take(self, answer: Connection) -> None:
         """Take a message of a process: a report, or its end."""

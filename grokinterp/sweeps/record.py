@@ -12,6 +12,7 @@ from grokinterp.storage import MetricsTable, RunDirectory
 from grokinterp.storage.documents import read_document
 from grokinterp.storage.run_directory import ENVIRONMENT, STATUS
 from grokinterp.sweeps.contents import ABSENT
+from grokinterp.sweeps.entry import COMPLETE
 from grokinterp.sweeps.found import Found
 
 FAILED, UNKNOWN = "failed", "unknown"
@@ -79,7 +80,7 @@ def read_record(found: Found) -> Record:
 def failed(status: Mapping[str, Any], failure: str | None) -> dict[str, Any]:
     """Return the status of a run for which a sweep lists a failure, if any; a run that ended has not failed."""
     named = str(status.get("status", UNKNOWN))
-    if failure is None or named in ("finished", "diverged", "running"):
+    if failure is None or named in (*COMPLETE, "running"):
         return {**status, "status": named}
     return {**status, "status": FAILED, "why": failure}
 

@@ -13,6 +13,7 @@ from grokinterp.storage import MetricsTable, configuration_hash
 from grokinterp.storage.files import canonical_json
 from grokinterp.sweeps.clock import Clock
 from grokinterp.sweeps.found import Found
+from grokinterp.sweeps.horizon import horizon_of
 from grokinterp.sweeps.record import AVERAGE, Record
 
 SETTINGS = {
@@ -73,8 +74,6 @@ def run_values(record: Record, found: Found) -> dict[str, Any]:
 
 def observed(record: Record, found: Found) -> tuple[int | None, float | None]:
     """Return the last epoch at which grokking could have been observed, and the seconds of training, where known."""
-    from grokinterp.sweeps.outcome import horizon_of  # it imports xarray, for which other updates need not wait
-
     if found.path is None or not record.table.steps:
         return None, None
     steps = np.frombuffer(record.table.steps, dtype=np.int64)

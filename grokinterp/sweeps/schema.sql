@@ -33,7 +33,7 @@ CREATE TABLE runs (
   epochs INTEGER,                -- the budget
   evaluate_every INTEGER,
   configuration TEXT NOT NULL,   -- JSON: everything, nested as in experiment.json
-  status TEXT NOT NULL,          -- running, finished, interrupted, diverged, failed or unknown
+  status TEXT NOT NULL,          -- running, finished, interrupted, diverged, stopped, failed or unknown
   why TEXT,                      -- the reason for the status, if there is one
   verdict TEXT,
   phases TEXT NOT NULL,          -- JSON: [{"name": "memorization", "start": 0, "stop": 120}, ...]
@@ -131,7 +131,7 @@ SELECT
   count(CASE WHEN s.status = 'finished' THEN 1 END) AS finished,
   count(CASE WHEN s.status = 'diverged' THEN 1 END) AS diverged,
   count(CASE WHEN s.status = 'failed' THEN 1 END) AS failed,
-  count(CASE WHEN s.status IN ('running', 'interrupted', 'unknown') THEN 1 END) AS unfinished,
+  count(CASE WHEN s.status IN ('running', 'interrupted', 'stopped', 'unknown') THEN 1 END) AS unfinished,
   count(s.grok_epoch) AS grokked,
   min(s.grok_epoch) AS fastest_grok_epoch,
   (SELECT f.run_id FROM run_summary AS f WHERE f.experiment = e.experiment AND f.grok_epoch IS NOT NULL

@@ -1,5 +1,6 @@
 """A sweep: its runs, and training them into a folder that several sweeps can share."""
 
+import os
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -95,6 +96,7 @@ def run_sweep(
     address: str | None = None,
     gpus: float | None = None,
     skip_invalid: bool = False,
+    stop_predicted: str | Path | None = None,
     progress: bool = False,
 ) -> list[Entry]:
     """Train the runs of a sweep into a folder, list them in its ``sweep.json``, and return them.
@@ -115,6 +117,8 @@ def run_sweep(
         gpus: the part of a GPU of the Ray cluster for every run; 1: whole GPUs, each for many runs as one program; 0: a
             core for every run (default: 1 if the cluster has GPUs, else 0).
         skip_invalid: leave out impossible combinations, which are listed, instead of refusing the sweep.
+        stop_predicted: a database of runs by which runs that will not grok within their budget are stopped, at a fifth
+            or two fifths of it (default: none is stopped).
         progress: show the progress on standard error.
 
     Raises:
@@ -124,6 +128,11 @@ def run_sweep(
         WriteError: the folder cannot be written, or the disk is full; the other runs can be trained later.
     """
     entries = plan(sweep, root, engine=engine, workers=workers, address=address, gpus=gpus, skip_invalid=skip_invalid)
+    if stop_predicted is not None:
+        require(
+            engine != "ray", "stop_predicted", stop_predicted, "is for runs on this machine, not for the engine ray"
+        )
+        require_predictable(entries, stop_predicted)
     folder, waiting = path_of("root", root), [entry for entry in entries if lacks_something(entry, ())]
     if waiting and engine in (None, "local"):
         processes_of(*PRELOADED)  # it imports while this process does
@@ -143,7 +152,7 @@ def run_sweep(
             if engine == "ray":
                 train_with_ray(waiting, folder, address=address, gpus=gpus, workers=workers, progress=progress)
             else:
-                train_here(waiting, engine=engine, workers=workers, progress=progress)
+                train_here(waiting, engine=engine, workers=workers, stop_predicted=stop_predicted, progress=progress)
     return entries
 
 
@@ -159,12 +168,15 @@ def listed_failures(sweep: Sweep, folder: Path, waiting: list[Entry]) -> Generat
     list_failures(folder, sweep.name, failures_of(waiting))
 
 
-def train_here(waiting: list[Entry], *, engine: str | None, workers: int | None, progress: bool) -> None:
+def train_here(
+    waiting: list[Entry], *, engine: str | None, workers: int | None, stop_predicted: str | Path | None, progress: bool
+) -> None:
     """Train runs on this machine, see ``run_sweep``."""
     from grokinterp.sweeps.many import train_entries
 
     device, stacked = "cpu" if engine == "local" else "auto", None if engine is None else engine == "stack"
-    train_entries(waiting, device=device, stacked=stacked, jobs=workers, progress=progress)
+    db = None if stop_predicted is None else os.path.abspath(stop_predicted)
+    train_entries(waiting, device=device, stacked=stacked, jobs=workers, progress=progress, stop_predicted=db)
 
 
 def train_with_ray(
@@ -177,6 +189,14 @@ def train_with_ray(
     for entry in waiting:
         entry.work = untimed(entry.experiment).seconds(entry.experiment)
     train_on_ray(waiting, folder, address=address, gpus=gpus, workers=workers, progress=progress)
+
+
+def require_predictable(entries: list[Entry], db: str | Path) -> None:
+    """Raise ConfigError unless the database has enough runs that are comparable with every kind of runs."""
+    from grokinterp.sweeps.prediction.stopping import DatabaseForecaster, kind_of
+
+    for one in {tuple(kind_of(entry.experiment).values()): entry.experiment for entry in entries}.values():
+        DatabaseForecaster.of(one, db, stops=True)
 
 
 def failures_of(entries: list[Entry]) -> dict[str, str | None]:

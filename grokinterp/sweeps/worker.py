@@ -72,7 +72,8 @@ class Order(NamedTuple):
     """The work of a process: train or resume a run, and analyze it.
 
     ``counted`` is the memory of a step as counted by the parent (``training.memory.Traced``), because counting takes
-    longer than the start of a process.
+    longer than the start of a process. ``stop_predicted`` is the database from which the run is predicted, and by which
+    it is stopped if it will not grok; None for a run that is trained to its end.
     """
 
     directory: str
@@ -80,6 +81,7 @@ class Order(NamedTuple):
     analyses: tuple[str, ...]
     device: str
     counted: tuple[int, ...]
+    stop_predicted: str | None = None
 
 
 def work(order: Order, answer: Connection) -> None:
@@ -119,6 +121,7 @@ def stop_with_parent() -> None:
 def run(order: Order, answer: Answer) -> None:
     """Train or resume a run unless it has ended, then analyze its checkpoints."""
     from grokinterp.sweeps.continued import train_or_continue
+    from grokinterp.sweeps.prediction.stopping import forecaster_of
     from grokinterp.training.memory import Traced, remember
 
     directory, experiment = Path(order.directory), Experiment.from_dict(order.experiment)
@@ -126,7 +129,13 @@ def run(order: Order, answer: Answer) -> None:
         remember(experiment, Traced(*order.counted))
         clock, before = Timer(), peak_bytes()
         try:
-            train_or_continue(experiment, directory, device=order.device, loggers=[clock, Reporter(answer)])
+            train_or_continue(
+                experiment,
+                directory,
+                device=order.device,
+                loggers=[clock, Reporter(answer)],
+                forecaster=forecaster_of(experiment, order.stop_predicted),
+            )
         finally:
             keep(directory, clock, before, peak_bytes())
     if order.analyses and RunDirectory.open(directory).steps():

@@ -6,7 +6,7 @@ from typing import Any
 from grokinterp.storage import Resume, RunDirectory
 from grokinterp.storage.continuations import LOST, NEWEST, NONE_YET, OLDER
 
-ENDED = ("finished", "interrupted")
+ENDED = ("finished", "interrupted", "stopped")
 """Statuses that are written after a resume state."""
 
 

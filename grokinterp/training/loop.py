@@ -29,6 +29,7 @@ from grokinterp.training.loggers import Logger, finish_all
 from grokinterp.training.memory import MemoryUse, memory_errors_in_one_line, needs, require_memory
 from grokinterp.training.optimizers import require_parts
 from grokinterp.training.origin import branched, resolved
+from grokinterp.training.outlook import Forecaster
 from grokinterp.training.stack import Member, Stack
 from grokinterp.training.stack_memory import stack_needs
 from grokinterp.training.start import Start
@@ -44,13 +45,15 @@ def train(
     resume: bool = False,
     progress: bool = False,
     loggers: Sequence[Logger] = (),
+    forecaster: Forecaster | None = None,
 ) -> Trajectory:
     """Train through all phases, saving dense checkpoints and metrics.
 
     The host does not synchronize with the device between evaluations. SIGINT, SIGTERM, SIGHUP, SIGXCPU and SIGUSR1
     save the state and stop, unless they are ignored; a second SIGINT or SIGTERM stops at once.
-    Training stops early only ``experiment.patience`` evaluations after grokking was detected, or if the loss or
-    gradient is not finite: the last finite weights are then kept and the status of the run is ``diverged``.
+    Training stops early only ``experiment.patience`` evaluations after grokking was detected, if a forecaster ends it
+    (its status is then ``stopped``, and it can be resumed), or if the loss or gradient is not finite: the last finite
+    weights are then kept and the status of the run is ``diverged``.
 
     Args:
         experiment: the configuration to train.
@@ -61,6 +64,7 @@ def train(
             the result is that of a run planned with them.
         progress: show a progress bar on standard error.
         loggers: receive every evaluation (see ``training.loggers``); a logger that fails does not stop training.
+        forecaster: predicts how the run goes on, and may end it (see ``training.outlook``).
 
     Raises:
         ConfigError: before anything is created, if the configuration or device cannot be used.
@@ -75,7 +79,7 @@ def train(
     require_disk(experiment, directory, start=max(existing.resume.steps(), default=0) if existing else 0)
     environment = describe(chosen)
     run = existing or create(directory, experiment, environment, start=start)
-    train_runs([experiment], [run], chosen, environment, loggers=loggers, progress=progress)
+    train_runs([experiment], [run], chosen, environment, loggers=loggers, forecasters=[forecaster], progress=progress)
     return Trajectory.open(directory)
 
 
@@ -138,7 +142,12 @@ def start_of(experiment: Experiment) -> bytes | None:
 
 
 def train_stack(
-    experiments: Sequence[Experiment], directories: Sequence[Path], *, device: str = "auto", progress: bool = False
+    experiments: Sequence[Experiment],
+    directories: Sequence[Path],
+    *,
+    device: str = "auto",
+    progress: bool = False,
+    forecasters: Sequence[Forecaster | None] = (),
 ) -> None:
     """Train experiments that fit together as one program, each into its own run directory.
 
@@ -151,6 +160,7 @@ def train_stack(
         directories: a new or empty directory, or an unfinished run, for every experiment.
         device: auto, cpu or cuda.
         progress: show a progress bar on standard error.
+        forecasters: predicts how each run goes on, and may end it (default: none does).
 
     Raises:
         ConfigError: if a configuration or the device cannot be used, or the experiments do not fit together.
@@ -164,7 +174,7 @@ def train_stack(
     runs = [opened_or_created(*each, environment) for each in zip(experiments, directories, strict=True)]
     for one, run in zip(experiments, runs, strict=True):
         require_disk(one, run.path, start=max(run.resume.steps(), default=0))
-    train_runs(experiments, runs, chosen, environment, progress=progress)
+    train_runs(experiments, runs, chosen, environment, forecasters=forecasters, progress=progress)
 
 
 def train_runs(
@@ -174,6 +184,7 @@ def train_runs(
     environment: dict[str, Any],
     *,
     loggers: Sequence[Logger] = (),
+    forecasters: Sequence[Forecaster | None] = (),
     progress: bool,
 ) -> None:
     """Train runs from their newest common state until they end or a signal asks to stop.
@@ -184,6 +195,7 @@ def train_runs(
         device: the device.
         environment: that of this process; ``stack`` is the number of runs in a stack, None for a single run.
         loggers: receive the evaluations of a single run.
+        forecasters: of every run (default: none).
         progress: show a progress bar on standard error.
     """
     keep_freed_memory()
@@ -203,7 +215,8 @@ def train_runs(
             RunWriter.start(one, run, queue, member.problem, step, environment, loggers=loggers, at=at)
             for one, run, member, step in zip(experiments, held, members, program.runs, strict=True)
         ]
-        for writer in writers:
+        for writer, forecaster in zip(writers, forecasters or [None] * len(writers), strict=True):
+            writer.forecaster = forecaster
             writer.begin()
         if not is_stack:
             writers[0].memory = memory
@@ -223,7 +236,7 @@ def common_step(runs: Sequence[RunDirectory]) -> int:
         RunInUse: another process has ended one of the runs before its lock was taken.
     """
     for run in runs:
-        if run.document("status.json").get("status") in ("finished", "diverged"):
+        if run.document("status.json").get("status") in ("finished", "diverged", "stopped"):
             raise RunInUse(run.path, "has just been ended by another process")
     return min(max(run.resume.steps(), default=0) for run in runs)
 

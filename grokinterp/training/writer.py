@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from grokinterp.errors import ConfigError, RunDirectoryError, warn
+from grokinterp.errors import ConfigError, GrokinterpError, RunDirectoryError, warn
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.problem import Problem
 from grokinterp.optim import Evaluation
@@ -25,6 +25,7 @@ from grokinterp.training.host_copy import HostCopy
 from grokinterp.training.loggers import Logger, evaluation_line, log_all
 from grokinterp.training.memory import MemoryUse, needs
 from grokinterp.training.metrics import settings
+from grokinterp.training.outlook import Forecaster
 from grokinterp.training.run_step import RunStep
 
 State = tuple[dict[str, Tensor], dict[str, Any]]
@@ -49,7 +50,7 @@ class RunWriter:
     ``last_environment`` is the environment in which the resume state was saved, and ``offset`` the length of the
     metrics up to it. ``recorded`` states that the metrics
     and checkpoint of the current step are already written; ``exact`` that this process reproduces earlier output bit
-    for bit.
+    for bit. ``forecaster`` predicts how the run goes on; ``stopped_by`` is the prediction that ended it.
     """
 
     experiment: Experiment
@@ -72,6 +73,8 @@ class RunWriter:
     has_ended: bool = False
     saving: Future[None] | None = None
     resumed: Resume | None = None
+    forecaster: Forecaster | None = None
+    stopped_by: str = ""
 
     @classmethod
     def start(
@@ -197,7 +200,20 @@ class RunWriter:
         self.run.metrics.append(found)
         self.loggers = log_all(self.loggers, found)
         bar.advance(0, note=evaluation_line(found))
+        if self.forecaster is not None:
+            self.look_ahead(self.forecaster, bar)
         return True
+
+    def look_ahead(self, forecaster: Forecaster, bar: ProgressBar) -> None:
+        """Print the prediction at this step, if there is one; a forecaster that fails is not asked again."""
+        try:
+            outlook = forecaster.outlook(self.held.directory, self.step)
+        except GrokinterpError as error:
+            warn(f"the run is not predicted any more: {error}")
+            self.forecaster = outlook = None
+        if outlook is not None:
+            bar.say(f"step {self.step}: {outlook.text}")
+            self.stopped_by = outlook.text if outlook.ends else ""
 
     def observe(self, found: Mapping[str, Any]) -> bool:
         """Pass an evaluation to saving, schedules and λ; return True if it detects grokking."""
@@ -215,8 +231,10 @@ class RunWriter:
 
     @property
     def is_done(self) -> bool:
-        """Whether grokking was detected and the patience is exhausted."""
+        """Whether a prediction ends the run, or grokking was detected and the patience is exhausted."""
         patience = self.experiment.patience
+        if self.stopped_by:
+            return True
         return patience is not None and self.detector.grok_step is not None and self.after >= patience
 
     def is_finite(self) -> bool:
@@ -299,7 +317,7 @@ class RunWriter:
         self.run.write_status({"status": status, "step": self.step, **details})
 
     def finish(self) -> None:
-        """Record that the run has ended, at its last step or by its patience, unless this is recorded already."""
+        """Record that the run has ended, at its last step, by its patience or a prediction, unless this is recorded."""
         self.has_ended = True
         self.run.metrics.sync()
         if self.run.directory.status.get("status") == "finished":
@@ -307,6 +325,8 @@ class RunWriter:
         after = f"stopped {self.experiment.patience} evaluations after grokking was detected"
         why = {"why": after} if self.step < self.experiment.budget else {}
         memory = {"estimated": needs(self.experiment).peak, "used": self.memory.peak() if self.memory else None}
+        if self.stopped_by and self.step < self.experiment.budget:
+            return self.write_status("stopped", why=self.stopped_by, memory=memory)
         self.write_status("finished", **why, memory=memory)
 
     def interrupt(self) -> None:

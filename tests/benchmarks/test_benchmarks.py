@@ -29,6 +29,7 @@ from benchmarks.report import results
 from benchmarks.turns import take_turns
 from grokinterp.experiment.problem import Problem
 from grokinterp.training import train
+from tests.support.small_league import SMALL as SMALL_LEAGUE
 from tests.support.small_runs import TINY, changed
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -171,3 +172,14 @@ def test_a_database_is_grown_and_asked(tmp_path, capsys):
     assert "| rows | 40 | 60 |" in out
     assert "| rows | 40 |\n" in out
     assert "| a scan of all rows, s | " in out
+
+
+@pytest.mark.slow
+def test_the_league_of_tuned_methods_is_measured(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"a\n{accelerators.TUNED_BEGIN}\nold\n{accelerators.TUNED_END}\nb\n")
+    accelerators.tuned(2, 1, tmp_path / "league", base=SMALL_LEAGUE, methods=["adamw", "orthograd"], document=page)
+    text = page.read_text()
+    assert text.startswith(f"a\n{accelerators.TUNED_BEGIN}\n1 reported seeds; 2 trials of 40 steps per method")
+    assert "\n| orthograd | " in text
+    assert "old" not in text

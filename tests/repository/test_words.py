@@ -11,7 +11,7 @@ VERBS = set(
     Add Allocate Alternate Append Apply Average Build Call Capture Center Check Close Collect Compare Compute Continue
     Convert Copy Count Create Date Declare Defer Describe Diagnose Draw Estimate Evaluate Extend Extract Filter Find
     Fit Flatten Flush Format Group Hold Import Iterate Join Judge Keep Limit List Load Log Lower Make Map Mark Measure
-    Merge Move Multiply Number Open Order Overwrite Pack Pad Parse Pass Plot Print Process Project Raise Read
+    Merge Move Multiply Number Open Order Overwrite Pack Pad Parse Pass Plot Predict Print Process Project Raise Read
     Reassemble Record Reduce Register Release Remove Render Renumber Replace Replay Require Restore Restrict Return Run
     Save Score Select Send Set Shorten Sort Split Start Stop Store Strip Sum Take Tell Tint Trace Train Turn Update Use
     Wait Warn Write Yield

@@ -21,6 +21,7 @@ from grokinterp.storage import RunDirectory
 from grokinterp.storage.sealed_rows import sealed
 from grokinterp.sweeps import build_db, open_db, update_db
 from grokinterp.sweeps.contents import Listed, Member, list_failures, list_sweep
+from grokinterp.sweeps.database import VERSION
 from tests.support.small_runs import TINY, changed
 
 LONG = replace(TINY, steps=600, evaluate_every=10)
@@ -257,7 +258,7 @@ def test_other_files_versions_and_roots_are_refused(root, tmp_path):
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA user_version = 99")
     for use in (open_db, lambda path: update_db(root, path)):
-        with pytest.raises(ConfigError, match=r"db=.*is a database of version 99, and this program reads version 1"):
+        with pytest.raises(ConfigError, match=rf"db=.*of version 99, and this program reads version {VERSION}"):
             use(file)
     assert build_db(root, file).written == 5
     foreign = tmp_path / "foreign.db"

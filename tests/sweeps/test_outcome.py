@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from grokinterp.sweeps.outcome import Clock, early_stop, horizon_of, judged
+from grokinterp.sweeps.horizon import horizon_of
+from grokinterp.sweeps.outcome import Clock, early_stop, judged
 
 
 def curve(**columns: list[float]) -> xr.Dataset:

@@ -1,0 +1,181 @@
+"""Tune learning rate and weight decay of every method under an equal budget, on a seed that is not reported.
+
+Every method has the same number of trials, with the same factors of its own learning rate and weight decay. The first
+trial is the method as it is; the other factors are drawn log-uniformly. The trials of all methods are trained on one
+seed, and the best trial of each is trained on the reported seeds, beside the method as it is.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from grokinterp.errors import ConfigError
+from grokinterp.experiment import Experiment
+from grokinterp.league.arguments import MOST_SEEDS
+from grokinterp.league.directories import numbered
+from grokinterp.league.methods import METHODS, configured
+from grokinterp.league.schema import tuned_place
+from grokinterp.sweeps.entry import Entry
+from grokinterp.sweeps.folder import outcomes
+
+WIDEST = 10.0
+"""Largest factor of learning rate and of weight decay; the smallest is its inverse."""
+
+TUNING, TUNED = "tuning", "tuned"
+"""The folders of the trials, and of the runs with the chosen settings."""
+
+Factors = tuple[float, float]
+
+
+def tuning_seed(base: Experiment) -> int:
+    """Return the seed of the trials, which no league with this base reports."""
+    return base.seed + MOST_SEEDS
+
+
+def factors_of(base: Experiment, trials: int) -> list[Factors]:
+    """Return the factors of learning rate and weight decay of every trial; more trials begin with the same ones."""
+    draw = np.random.default_rng([base.seed, MOST_SEEDS])
+    drawn = [tuple(WIDEST ** draw.uniform(-1, 1, 2)) for _ in range(trials - 1)]
+    return [(1.0, 1.0), *((float(f"{lr:.3g}"), float(f"{decay:.3g}")) for lr, decay in drawn)]
+
+
+def scaled(experiment: Experiment, factors: Factors) -> Experiment:
+    """Return an experiment with learning rate and weight decay multiplied by factors."""
+    o = experiment.optimization
+    lr, decay = (float(f"{value * by:.12g}") for value, by in zip((o.lr, o.weight_decay), factors, strict=True))
+    return replace(experiment, optimization=replace(o, lr=lr, weight_decay=decay))
+
+
+def trials_of(name: str, base: Experiment, factors: Sequence[Factors], top: Path) -> tuple[list[Entry], dict[int, str]]:
+    """Return the trials of a method, numbered by their directories, and the reasons why some are impossible."""
+    entries, refused = [], {}
+    for number, each in enumerate(factors):
+        try:
+            one = replace(scaled(configured(name, base), each), name=name, seed=tuning_seed(base))
+        except ConfigError as error:
+            refused[number] = str(error)
+            continue
+        entries.append(Entry(trial_directory(top, name, number), one, label=f"{name} trial {number}"))
+    return entries, refused
+
+
+def trial_directory(top: Path, name: str, number: int) -> Path:
+    """Return the directory of a trial."""
+    return top / TUNING / name / f"trial-{number}"
+
+
+def measured_trials(
+    name: str, base: Experiment, factors: Sequence[Factors], top: Path, *, patience: int
+) -> dict[str, Any]:
+    """Return the trials of a method as they are listed in ``league.json``, with the number of the chosen one."""
+    entries, refused = trials_of(name, base, factors, top)
+    paths = {int(entry.directory.name.removeprefix("trial-")): entry.directory for entry in entries}
+    found, failed = outcomes(paths, patience=patience)
+    reasons = {**refused, **failed}
+    rows = [trial_row(number, each, found.get(number), reasons.get(number)) for number, each in enumerate(factors)]
+    return {"chosen": best(rows), "trials": rows}
+
+
+def trial_row(number: int, factors: Factors, outcome: Mapping[str, Any] | None, why: str | None) -> dict[str, Any]:
+    """Return a trial as JSON values."""
+    kept = ("status", "event_step", "time_step", "final_test_accuracy")
+    values = {key: None if outcome is None else outcome[key] for key in kept}
+    return {"trial": number, "lr": factors[0], "weight_decay": factors[1], **values, "why": why}
+
+
+def best(rows: Sequence[Mapping[str, Any]]) -> int | None:
+    """Return the number of the trial that generalized first; None if none was trained to its end.
+
+    All trials have the same budget, so that a trial that did not generalize takes longer than every trial that did. If
+    none did, the highest final test accuracy decides, and trials that diverged or failed come last.
+
+    >>> ended = {"status": "finished", "final_test_accuracy": 0.5}
+    >>> best([ended | {"trial": 0, "event_step": None}, ended | {"trial": 1, "event_step": 90}])
+    1
+    """
+    ended = [row for row in rows if row["status"] in ("finished", "diverged")]
+    return min(ended, key=_rank)["trial"] if ended else None
+
+
+def _rank(row: Mapping[str, Any]) -> tuple[float, bool, float, int]:
+    event, accuracy = row["event_step"], row["final_test_accuracy"]
+    time = float("inf") if event is None else float(event)
+    return time, row["status"] == "diverged", -(0.0 if accuracy is None else accuracy), row["trial"]
+
+
+def tuned_entries(
+    name: str, chosen: int, base: Experiment, factors: Sequence[Factors], top: Path, numbers: Sequence[int]
+) -> list[Entry]:
+    """Return the runs of a method with the chosen settings, which for the first trial are its own runs."""
+    made = scaled(configured(name, base), factors[chosen])
+    return [
+        Entry(
+            tuned_directory(top, name, chosen) / f"seed-{seed}",
+            replace(made, name=name, seed=seed),
+            label=f"{name} tuned seed {seed}",
+        )
+        for seed in numbers
+    ]
+
+
+def tuned_directory(top: Path, name: str, chosen: int) -> Path:
+    """Return the folder of the runs of a method with the settings of a trial."""
+    return top / tuned_place(name, chosen)
+
+
+def chosen_runs(
+    top: Path, base: Experiment, names: Sequence[str], factors: Sequence[Factors], numbers: Sequence[int], patience: int
+) -> list[Entry]:
+    """Return the runs with the settings of the best trial of every method, none without trials."""
+    made: list[Entry] = []
+    for name in names if factors else ():
+        chosen = measured_trials(name, base, factors, top, patience=patience)["chosen"]
+        if chosen is not None:
+            made += tuned_entries(name, chosen, base, factors, top, numbers)
+    return made
+
+
+def tuning_of(
+    top: Path,
+    base: Experiment,
+    names: Sequence[str],
+    factors: Sequence[Factors],
+    before: Mapping[str, Any],
+    patience: int,
+) -> dict[str, Any] | None:
+    """Return the trials and the tuned runs of all methods that were tuned with the same number of trials.
+
+    A call without tuning keeps what an earlier one found.
+    """
+    tunes = bool(factors)
+    earlier: dict[str, Any] = before.get("tuning") or {"trials": 0, "methods": {}}
+    if not factors and not earlier["trials"]:
+        return None
+    factors = factors or factors_of(base, earlier["trials"])
+    kept = earlier["methods"] if earlier["trials"] == len(factors) else {}
+    tuned = [name for name in METHODS if name in kept or (name in names and tunes)]
+    methods = {name: measured_trials(name, base, factors, top, patience=patience) for name in tuned}
+    return {
+        "trials": len(factors),
+        "seed": tuning_seed(base),
+        "methods": methods,
+        "runs": tuned_outcomes(top, {name: one["chosen"] for name, one in methods.items()}, patience),
+    }
+
+
+def tuned_outcomes(top: Path, chosen: Mapping[str, int | None], patience: int) -> list[dict[str, Any]]:
+    """Return the outcomes of the runs with the chosen settings; damaged runs are left out."""
+    paths = {
+        (name, seed): path
+        for name, number in chosen.items()
+        if number is not None
+        for seed, path in numbered(tuned_directory(top, name, number))
+    }
+    measured, _ = outcomes(paths, patience=patience)
+    return [
+        {"method": name, "seed": seed, "directory": paths[name, seed].relative_to(top).as_posix()} | values
+        for (name, seed), values in measured.items()
+    ]
