@@ -138,6 +138,11 @@ def report(given: Given) -> Any:
     return gi.write_report(given.out / "run", given.out / "page.html").read_bytes()
 
 
+def sweep_report(given: Given) -> Any:
+    root = shutil.copytree(given.files / "runs", given.out / "sweep")
+    return gi.write_sweep_report(root, given.out / "page.html").read_bytes()
+
+
 @torch.inference_mode(mode=False)
 def configured(given: Given) -> Any:
     module, optimizer, loss = gi.configure_for_grokking(Faulty())
@@ -196,6 +201,7 @@ CALLS: dict[str, Callable[[Given], Any]] = {
     "train_many": many,
     "train_until_grokking": until_grokking,
     "write_report": report,
+    "write_sweep_report": sweep_report,
     "analysis.local_learning_coefficient": lambda given: plain(local_learning_coefficient(given.run[10], **BRIEF)),
     "analysis.calibrate_llc": lambda given: calibrate_llc(given.run[10], **BRIEF_MAP).to_dict(),
     "custom.replace_attention": lambda given: replace_attention(Faulty()).replaced,
