@@ -22,8 +22,8 @@ from grokinterp.sweeps.named import SWEEPS, named
 
 ROOT = Path("sweeps/named")
 OUT = Path(__file__).resolve().parent.parent / "docs" / "boundaries.md"
-BEGINS = "## Measured\n"
-"""The line of the document from which this program writes it."""
+HEADINGS = {"small": "## Measured at small scale\n", "full": "## Measured at full scale\n"}
+"""The chapters of the document that this program writes; it replaces the one of the scale."""
 
 
 def trained(names: Sequence[str], scale: str, root: Path, overrides: Sequence[str]) -> Database:
@@ -74,7 +74,7 @@ def markdown(found: Table) -> str:
 def page(database: Database, root: Path, scale: str) -> str:
     """Return the part of the document that this program writes."""
     parts = [
-        f"{BEGINS}\nWritten by `python -m benchmarks.boundaries`: the named sweeps at {scale} scale. {describe()}.\n",
+        f"{HEADINGS[scale]}\nWritten by `python -m benchmarks.boundaries`. Machine: {describe()}.\n",
         "A run is censored if it did not grok before its budget ended.\n",
         overview(database),
         *(line for study in studies(database, root) for line in section(study)),
@@ -83,8 +83,11 @@ def page(database: Database, root: Path, scale: str) -> str:
 
 
 def written(before: str, measured: str) -> str:
-    """Return the document with its measured part replaced."""
-    return before.partition(BEGINS)[0] + measured.rstrip() + "\n"
+    """Return the document with a measured chapter in place of that with the same heading, or at the end."""
+    heading = measured.partition("\n")[0] + "\n"
+    start, _, rest = before.partition(heading)
+    _, mark, after = rest.partition("\n## ")
+    return start + measured.rstrip() + "\n" + mark + after
 
 
 def main(arguments: Iterable[str] | None = None) -> None:

@@ -24,7 +24,10 @@ def test_the_document_states_what_the_sweeps_found(tmp_path):
     given = ["--sweeps", "exp3_prime", "--root", str(tmp_path / "runs"), "--out", str(out)]
     boundaries.main([*given, "task.p=7,11", "steps=20", "save.every=20"])
     text = out.read_text(encoding="utf-8")
-    assert text.startswith(boundaries.OUT.read_text(encoding="utf-8").partition(boundaries.BEGINS)[0])
+    before = boundaries.OUT.read_text(encoding="utf-8")
+    small, full = boundaries.HEADINGS["small"], boundaries.HEADINGS["full"]
+    assert text.partition(small)[0] == before.partition(small)[0]
+    assert text.partition(full)[1:] == before.partition(full)[1:]
     assert "| `exp3_prime_small` | 2 | 0 | 2 (100%) | none |" in text
     assert "* None of the 2 runs grokked" in text
     assert "| all runs | 2 | 0 of 2 | 100 % | none: no run grokked |" in text
