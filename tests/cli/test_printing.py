@@ -39,6 +39,8 @@ LINES = {
     "sweep": ["NASTY", "NASTY=1,2", "task.kind=NASTY,x", "seed=1,2 --name NASTY", "seed=1,2 --out NASTY --dry-run",
               "config.toml"],
     "sweeps": [""],
+    "sweep-report": [".", ". --out NASTY", ". --db NASTY", "NASTY"],
+    "predict": ["RUN --db NASTY", "RUN --db bad.csv", "NASTY --db bad.csv"],
     "runs": [".", ". --csv", ". --json", "NASTY"],
     "db": ["build .", "update .", "build . --db NASTY", "query NASTY", "query NASTY --db NASTY",
            "query SELECT'NASTY',why,x'00'FROM[runs]", "query SELECT'NASTY',why,x'00'FROM[runs] --json",
