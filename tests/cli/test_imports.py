@@ -89,7 +89,7 @@ MISTAKES = {
     "sweep foo.toml": "config error: config=foo.toml: no such file",
     "sweep exp3_prime --scale tiny": "config error: scale=tiny: must be one of full, small",
     "sweep exp3_prime task.p=5,1": "config error: sweep=exp3_prime: the run with task.p=1 is impossible: task.p=1:",
-    "sweep exp3_prime --engine ray": "config error: engine=ray: must be one of local, stack",
+    "sweep exp3_prime --engine mpi": "config error: engine=mpi: must be one of local, stack, ray",
     "sweep exp3_prime --seeds 0": "config error: seeds=0: must be an integer from 1",
     "sweep exp3_prime --workers 0": "config error: workers=0: must be an integer from 1",
     "sweep exp3_prime --out run": "error: run directory run: is a run",
