@@ -28,18 +28,18 @@ def number(value: Any) -> str:
     if value < 0:
         return f"−{number(-value)}"
     if value == 0 or 1e-3 <= abs(value) < 1e4:
-        return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
     digits, exponent = f"{value:.2e}".split("e")
     return f"{digits}e{int(exponent)}"
 
 
 def whole(value: int) -> str:
-    r"""Return an integer with thin spaces between thousands.
+    """Return an integer with commas between thousands.
 
     >>> whole(25000)
-    '25\u2009000'
+    '25,000'
     """
-    return f"{value:,}".replace(",", "\u2009")
+    return f"{value:,}"
 
 
 def percent(value: Any) -> str:

@@ -39,7 +39,7 @@ def build(root: Root, file: File = DATABASE) -> None:
 
 @db.command()
 def update(root: Root, file: File = DATABASE) -> None:
-    """Read the runs that have changed since.
+    """Update a database: read only the runs that have changed since it was built.
 
     Runs that no longer exist are removed, so that the database equals one that is built from scratch.
 

@@ -229,9 +229,9 @@ def name_phases(axes: Axes, phases: Sequence[Phase], *, inches: float) -> None:
 
 
 def _thousands(value: float, _position: int | None) -> str:
-    r"""Return a step with thin spaces as thousands separators.
+    """Return a step with commas as thousands separators.
 
     >>> _thousands(25000.0, None)
-    '25\u2009000'
+    '25,000'
     """
-    return f"{value:,.0f}".replace(",", "\u2009")
+    return f"{value:,.0f}"

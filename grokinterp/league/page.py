@@ -22,7 +22,7 @@ from grokinterp.report.vocabulary import described
 from grokinterp.runs.results import Results
 from grokinterp.statistics.survival import median
 from grokinterp.storage import write_atomic
-from grokinterp.storage.atomic import make_directory, output_file
+from grokinterp.storage.atomic import html_file, make_directory
 from grokinterp.storage.files import path_of
 from grokinterp.sweeps.outcome import early_stop, judged
 
@@ -62,7 +62,7 @@ def write_page(directory: str | Path, out: str | Path | None = None) -> Path:
         state = f"a damaged {LEAGUE}: run the league again" if damage_of(top) else f"no {LEAGUE} with runs"
         raise RunDirectoryError(top, f"contains no league: it has {state}")
     found = readable(found, top)
-    path = output_file("out", top / PAGE if out is None else out)
+    path = html_file("out", top / PAGE if out is None else out)
     make_directory(path.parent)
     write_atomic(path, render(found, top).encode("utf-8"), replace=True)
     return path

@@ -14,7 +14,7 @@ from grokinterp.report.content import content, view_of
 from grokinterp.report.explorer import explorer
 from grokinterp.runs.results import Results
 from grokinterp.storage import write_atomic
-from grokinterp.storage.atomic import make_directory, output_file
+from grokinterp.storage.atomic import html_file, make_directory
 from grokinterp.storage.files import path_of
 
 ASSETS = Path(__file__).parent / "templates"
@@ -49,7 +49,7 @@ def write_report(run: Results | str | Path, out: str | Path | None = None) -> Pa
 def report_file(run_dir: str | Path, out: str | Path | None = None) -> Path:
     """Return the file of a report. Raises ConfigError if it cannot be written."""
     named = Path("reports") / f"{path_of('run_dir', run_dir).resolve().name}.html"
-    return output_file("out", named if out is None else out)
+    return html_file("out", named if out is None else out)
 
 
 @styled()

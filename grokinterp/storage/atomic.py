@@ -7,7 +7,7 @@ import re
 import stat
 from pathlib import Path
 
-from grokinterp.errors import ConfigError, WriteError
+from grokinterp.errors import ConfigError, WriteError, require
 from grokinterp.storage.files import path_of, read_regular
 
 LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
@@ -74,6 +74,17 @@ def output_file(key: str, value: object) -> Path:
     if not folder.is_dir() or not is_writable(folder):
         why = "no file can be created in it" if folder.is_dir() else "is not a directory"
         raise ConfigError(key, path, f"{folder}: {why}")
+    return path
+
+
+def html_file(key: str, value: object) -> Path:
+    """Return the path of a page that may be written: its name ends in .html, so that it replaces no file of a run.
+
+    Raises:
+        ConfigError: if the name ends otherwise, or as ``output_file`` does.
+    """
+    path = output_file(key, value)
+    require(path.suffix.lower() == ".html", key, path, "must end in .html")
     return path
 
 

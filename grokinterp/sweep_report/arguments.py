@@ -4,16 +4,16 @@ import os
 from pathlib import Path
 
 from grokinterp.errors import ConfigError
-from grokinterp.storage.atomic import output_file
+from grokinterp.storage.atomic import html_file
 from grokinterp.storage.files import path_of
-from grokinterp.sweeps.database import require_version
+from grokinterp.sweeps.database import database_file, require_version
 from grokinterp.sweeps.found import runs_below
 
 
 def page_file(root: str | Path, out: str | Path | None = None) -> Path:
     """Return the file of a page. Raises ConfigError if it cannot be written."""
     named = Path("reports") / f"{path_of('root', root).resolve().name or 'runs'}.html"
-    return output_file("out", named if out is None else out)
+    return html_file("out", named if out is None else out)
 
 
 def require_arguments(root: str | Path, out: str | Path | None, db: str | Path | None) -> None:
@@ -21,7 +21,7 @@ def require_arguments(root: str | Path, out: str | Path | None, db: str | Path |
     page = page_file(root, out)
     runs_below(root)
     if db is not None:
-        file = output_file("db", db)
+        file = database_file("db", db)
         if os.path.exists(file) and os.path.getsize(file):
             require_version(file)
         if os.path.realpath(file) == os.path.realpath(page):

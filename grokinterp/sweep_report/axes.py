@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from grokinterp.display import setting
+from grokinterp.errors import ConfigError
 from grokinterp.numbers import number
+from grokinterp.optim.schedules import BATCH_SCHEDULES, LR_SCHEDULES, WEIGHT_DECAY_SCHEDULES
 
 ABSENT = "absent"
 """The value of a setting that a run does not have, because its task or model is of another kind."""
@@ -17,6 +19,9 @@ SEEDS = {"seed", "split.seed"}
 
 LENGTH = {"steps", "patience", "evaluate_every"}
 """The settings that say how long a run is observed; censoring accounts for them, so they are no axes."""
+
+SCHEDULES = {"lr": LR_SCHEDULES, "weight_decay": WEIGHT_DECAY_SCHEDULES, "batch_size": BATCH_SCHEDULES}
+"""The kinds of schedules by the setting that they multiply."""
 
 WIDTH, PRIME, RATIO, WEIGHT_DECAY = "model.d_model", "task.p", "ratio", "optimization.weight_decay"
 FIRST = (WIDTH, PRIME, WEIGHT_DECAY, "optimization.lr")
@@ -111,13 +116,39 @@ def is_length(key: str) -> bool:
     return key in LENGTH or key.startswith("save.") or key == "name"
 
 
+def follows_length(settings: Mapping[str, Any]) -> bool:
+    """Return whether a schedule depends on the planned length, so that a longer run is another trajectory.
+
+    >>> follows_length({"optimization.schedules.lr.kind": "cosine"}), follows_length({"steps": 10})
+    (True, False)
+    """
+    return any(schedule_follows_length(settings, name) for name in SCHEDULES)
+
+
+def schedule_follows_length(settings: Mapping[str, Any], name: str) -> bool:
+    """Return whether the schedule of a setting depends on the planned length; one that cannot be read may."""
+    prefix = f"optimization.schedules.{name}."
+    values = {key.removeprefix(prefix): value for key, value in settings.items() if key.startswith(prefix)}
+    if values.get("kind", "constant") not in SCHEDULES[name]:
+        return True
+    try:
+        return bool(values) and SCHEDULES[name][values["kind"]](**values).follows_length
+    except (ConfigError, KeyError):
+        return True
+
+
 def differing(configurations: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the keys with different values, in the order of the configurations, other than seeds and lengths.
 
-    >>> differing([{"task.p": 5, "seed": 0}, {"task.p": 7, "seed": 1}])
+    The number of steps counts if a schedule follows it, because it changes the training then.
+
+    >>> differing([{"task.p": 5, "seed": 0, "steps": 10}, {"task.p": 7, "seed": 1, "steps": 20}])
     ['task.p']
     """
-    keys = dict.fromkeys(key for one in configurations for key in one if key not in SEEDS and not is_length(key))
+    skipped = {key for one in configurations for key in one if key in SEEDS or is_length(key)}
+    if any(follows_length(one) for one in configurations):
+        skipped -= {"steps"}
+    keys = dict.fromkeys(key for one in configurations for key in one if key not in skipped)
     return [key for key in keys if len({exact(one.get(key, ABSENT)) for one in configurations}) > 1]
 
 

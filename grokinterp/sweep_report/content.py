@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from grokinterp.numbers import settings
+from grokinterp.numbers import settings, whole
 from grokinterp.sweep_report.axes import ABSENT
 from grokinterp.sweep_report.chapters import Chapter, Section, sections
-from grokinterp.sweep_report.listing import experiments, impossible, run_table
+from grokinterp.sweep_report.listing import experiments, impossible, missing_runs, run_table
 from grokinterp.sweep_report.study import Study, studies
 from grokinterp.sweep_report.summary import about, capitalized, doubts, grokked_in, lead, study_doubts, tiles
 from grokinterp.sweeps.database import Database
@@ -35,16 +35,16 @@ class Part(NamedTuple):
 
 def content(database: Database, root: Path, out: Path, changes: Changes, chapters: Sequence[Chapter]) -> dict[str, Any]:
     """Return all values that the template shows."""
-    runs, found = database.runs, studies(database, root)
+    runs, found, missing = database.runs, studies(database, root), missing_runs(database)
     parts = [part(study, i, chapters, alone=len(found) == 1) for i, study in enumerate(found[:MOST_STUDIES], 1)]
     return {
         "name": root.resolve().name or "runs",
-        "verdict": f"{grokked_in(runs)} of {len(runs)} runs grokked",
-        "lead": lead(found[:MOST_STUDIES], runs),
+        "verdict": f"{whole(grokked_in(runs))} of {whole(len(runs))} runs grokked",
+        "lead": lead(found[:MOST_STUDIES], runs, missing),
         "tiles": tiles(runs),
-        "doubts": [*doubts(runs, changes), *joined_doubts(parts)],
+        "doubts": [*doubts(runs, changes, missing), *joined_doubts(parts)],
         "studies": parts,
-        "not_drawn": [f"{study.title} ({len(study.runs)} runs)" for study in found[MOST_STUDIES:]],
+        "not_drawn": [f"{study.title} ({whole(len(study.runs))} runs)" for study in found[MOST_STUDIES:]],
         "experiments": experiments(database),
         "impossible": impossible(database),
         "runs": run_table(runs, root, out),

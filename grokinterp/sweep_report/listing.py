@@ -28,15 +28,33 @@ class RunRow(NamedTuple):
 
 def experiments(database: Database) -> Table:
     """Return the table of the sweeps and folders."""
-    counted = ("listed", "runs", "finished", "diverged", "failed", "unfinished", "grokked", "fastest_grok_epoch",
-               "slowest_grok_epoch")  # fmt: skip
+    counted = ("listed", "runs", "finished", "diverged", "stopped", "failed", "unfinished", "grokked",
+               "fastest_grok_epoch", "slowest_grok_epoch")  # fmt: skip
     rows = [
         (str(one["experiment"]), str(one["about"]), *(step_text(one[name]) for name in counted))
         for one in database.experiment_overview.to_dict("records")
     ]
-    columns = ("sweep", "description", "listed", "runs", "finished", "diverged", "failed", "unfinished", "grokked",
-               "fastest", "slowest")  # fmt: skip
-    return Table("Sweeps and folders; a run can belong to several. Fastest and slowest are grok steps.", columns, rows)
+    columns = ("sweep", "description", "listed", "runs", "finished", "diverged", "stopped", "failed", "unfinished",
+               "grokked", "fastest", "slowest")  # fmt: skip
+    caption = (
+        "Sweeps and folders; a run can belong to several. Stopped: by a prediction that it will not grok. Fastest and "
+        "slowest are grok steps."
+    )
+    return Table(caption, columns, rows)
+
+
+class Missing(NamedTuple):
+    """A sweep with runs that it lists and the database does not contain."""
+
+    experiment: str
+    missing: int
+    listed: int
+
+
+def missing_runs(database: Database) -> list[Missing]:
+    """Return the sweeps that list more runs than the database contains, because they have not begun or are left out."""
+    sql = "SELECT experiment, listed - runs, listed FROM experiment_overview WHERE listed > runs ORDER BY experiment"
+    return [Missing(*row) for row in database.select(sql)[1]]
 
 
 def impossible(database: Database) -> int:
@@ -48,7 +66,7 @@ def run_table(runs: pd.DataFrame, root: Path, out: Path) -> dict[str, Any]:
     """Return the table of the runs: the settings that differ, what they reached, and links to their reports."""
     configurations = [flat(json.loads(text)) for text in runs["configuration"]]
     keys = [*differing(configurations), *(["seed"] if runs["seed"].nunique() > 1 else [])]
-    if runs["epochs"].nunique() > 1:
+    if runs["epochs"].nunique() > 1 and "steps" not in keys:
         keys.append("steps")
     reasons, rows = bool(runs["why"].notna().any()), []
     for row, one in zip(runs.head(MOST_RUNS).to_dict("records"), configurations, strict=False):
@@ -59,7 +77,8 @@ def run_table(runs: pd.DataFrame, root: Path, out: Path) -> dict[str, Any]:
         rows.append(RunRow(str(row["directory"]), link_of(str(row["directory"]), root, out), cells))
     columns = [*(name_of(key) for key in keys), "memorized", "grokked", "status", "verdict", "final test accuracy"]
     columns += ["reason"] if reasons else []
-    return {"columns": columns, "rows": rows, "total": len(runs), "linked": sum(bool(row.link) for row in rows)}
+    linked = sum(bool(row.link) for row in rows)
+    return {"columns": columns, "rows": rows, "shown": whole(len(rows)), "total": whole(len(runs)), "linked": linked}
 
 
 def step_text(step: Any) -> str:

@@ -15,11 +15,20 @@ from grokinterp.statistics.crossings import Crossing, crossing
 from grokinterp.statistics.shapes import Shape, u_shape
 from grokinterp.statistics.survival import Times
 from grokinterp.statistics.thresholds import Threshold, threshold
-from grokinterp.sweep_report.axes import FIRST, SEEDS, Axis, Tied, axes_of, differing, exact, is_length, name_of
+from grokinterp.sweep_report.axes import (
+    FIRST,
+    SEEDS,
+    Axis,
+    Tied,
+    axes_of,
+    differing,
+    exact,
+    follows_length,
+    is_length,
+    name_of,
+)
 from grokinterp.sweeps.database import Database
-
-DECIDED = ("finished", "diverged")
-"""Statuses of runs that have ended: if they did not grok, they failed to."""
+from grokinterp.sweeps.entry import COMPLETE, ENDED
 
 
 class Cell(NamedTuple):
@@ -37,13 +46,13 @@ class Study:
 
     Attributes:
         experiments: the names of the sweeps, or folders, that contain the runs.
-        runs: a row for each run: the columns of the table ``runs`` (docs/database.md), ``grokked`` and ``decided``,
-            ``place`` (the place of its value among ``x.values``, 0 without an axis) and ``series`` (its place among
-            ``series``).
+        runs: a row for each run: the columns of the table ``runs`` (docs/database.md), ``grokked``, ``decided``
+            (whether it ended, or was stopped by a prediction), ``place`` (the place of its value among ``x.values``, 0
+            without an axis) and ``series`` (its place among ``series``).
         x: the axis over which figures are drawn; None if the runs differ only in their seeds.
         others: the further axes, whose combinations are the series.
         tied: the settings that change along with an axis.
-        repeated: the number of runs left out because another run repeats them with a longer budget.
+        repeated: the number of runs left out because another run repeats them with another budget.
         database: the database, for the curves.
         root: the folder of the run directories.
     """
@@ -123,8 +132,13 @@ class Study:
 
     @property
     def decided(self) -> pd.DataFrame:
-        """The runs that grokked or ended."""
+        """The runs that ended or were stopped by a prediction; others may grok later, whether or not they have yet."""
         return self.runs[self.runs["decided"]]
+
+    @property
+    def predicted(self) -> int:
+        """The number of runs that count as failures by a prediction, not by observation."""
+        return int((self.decided["status"].eq("stopped") & ~self.decided["grokked"]).sum())
 
     @cached_property
     def critical(self) -> list[Threshold]:
@@ -238,10 +252,9 @@ def study_of(runs: pd.DataFrame, experiments: Sequence[str], database: Database,
     x, others = (axes[0] if axes else None), axes[1:]
     points = list(zip(*(axis.codes for axis in others), strict=True)) if others else [()] * len(kept)
     places = {point: i for i, point in enumerate(sorted({*points}))}
-    grokked = kept["grok_epoch"].notna()
     kept = kept.assign(
-        grokked=grokked,
-        decided=grokked | kept["status"].isin(DECIDED),
+        grokked=kept["grok_epoch"].notna(),
+        decided=kept["status"].isin(COMPLETE),
         place=x.codes if x is not None else 0,
         series=[places[point] for point in points],
     )
@@ -249,18 +262,29 @@ def study_of(runs: pd.DataFrame, experiments: Sequence[str], database: Database,
 
 
 def without_repeated(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs without those that another run repeats with a longer budget, if anything else differs.
+    """Return the runs without those that another run repeats with another budget, if anything else differs.
 
     A run of 3,000 steps is the beginning of the run with 4,000 steps and otherwise the same settings; counted twice,
-    it would feign a further seed.
+    it would feign a further seed. It is not if a schedule follows the planned length.
     """
     if not differing(list(runs["settings"])):
         return runs.reset_index(drop=True)
-    longest: dict[str, tuple[float, Any]] = {}
-    for place, one in zip(runs.index, runs["settings"], strict=True):
-        key = exact({name: value for name, value in one.items() if not is_length(name)})
-        steps = one.get("steps")
-        length = float(steps) if type(steps) in (int, float) else 0.0
-        if key not in longest or longest[key][0] < length:
-            longest[key] = (length, place)
-    return runs.loc[sorted(place for _, place in longest.values())].reset_index(drop=True)
+    best: dict[str, tuple[tuple[int, float], Any]] = {}
+    for place, row in zip(runs.index, runs.to_dict("records"), strict=True):
+        one, extent = row["settings"], extent_of(row)
+        also = {"steps"} if follows_length(one) else set()
+        key = exact({name: value for name, value in one.items() if name in also or not is_length(name)})
+        if key not in best or best[key][0] < extent:
+            best[key] = (extent, place)
+    return runs.loc[sorted(place for _, place in best.values())].reset_index(drop=True)
+
+
+def extent_of(run: Mapping[Any, Any]) -> tuple[int, float]:
+    """Return how complete a run is, then until which step it was observed, for comparison with its repetitions.
+
+    A run that ended is more complete than one that was stopped by a prediction, and this one than a run that may go on.
+    A run that ended is observed until its budget, others until their last evaluation.
+    """
+    complete = [run["status"] in statuses for statuses in (ENDED, COMPLETE)]
+    last = run["epochs"] if complete[0] else run["last_epoch"]
+    return sum(complete), 0.0 if pd.isna(last) else float(last)

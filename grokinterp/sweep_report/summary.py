@@ -8,19 +8,23 @@ import pandas as pd
 from grokinterp.numbers import listed, number, percent, whole
 from grokinterp.phases import GENERALIZED
 from grokinterp.sweep_report.axes import ABSENT, name_of, ordered, text_of
-from grokinterp.sweep_report.study import DECIDED, Study
+from grokinterp.sweep_report.listing import Missing
+from grokinterp.sweep_report.study import Study
+from grokinterp.sweeps.entry import COMPLETE, ENDED
 from grokinterp.sweeps.ingest import Changes
 
 MOST_TIED = 4
 """Largest number of settings, and of their values, that one sentence names."""
 
+MOST_UNDECIDED = 8
+"""Largest number of settings with undecided runs that one sentence names."""
 
 STATUSES = {
-    "failed": "failed, so counted neither as grokked nor as not grokked",
-    "running": "in training, or stopped without notice, and censored at the last evaluation",
-    "interrupted": "interrupted before the budget, and censored at the last evaluation",
-    "unknown": "of unknown status",
-    "diverged": "diverged, so counted as not grokked",
+    "running": "Still running, or killed; censored at the last evaluation",
+    "interrupted": "Interrupted; censored at the last evaluation",
+    "unknown": "Of unknown status; censored at the last evaluation",
+    "stopped": "Stopped by a prediction; censored at the last evaluation, and failures for the success rates",
+    "diverged": "Diverged; failures unless they grokked before",
 }
 """The meaning of each status for the statistics."""
 
@@ -44,7 +48,7 @@ def count(number_of: int, noun: str) -> str:
     >>> count(1, "run"), count(3, "run")
     ('1 run', '3 runs')
     """
-    return f"{number_of} {noun}{'' if number_of == 1 else 's'}"
+    return f"{whole(number_of)} {noun}{'' if number_of == 1 else 's'}"
 
 
 def grokked_in(runs: pd.DataFrame) -> int:
@@ -52,24 +56,35 @@ def grokked_in(runs: pd.DataFrame) -> int:
     return int(runs["grok_epoch"].notna().sum())
 
 
-def lead(found: Sequence[Study], runs: pd.DataFrame) -> str:
-    """Return sentences on what was varied, and on how many runs are censored."""
-    varied = "; ".join(f"{study.title} ({len(study.runs)} runs)" for study in found)
-    ended = runs["status"].isin(DECIDED)
-    without = int((runs["grok_epoch"].isna() & ended).sum())
-    text = f"Varied: {varied}." if any(study.x for study in found) else "All runs have the same setting."
-    if not without:
-        return text
-    share = percent(without / len(runs))
-    return f"{text} {without} runs ({share}) ended without grokking: their grok steps are censored, not missing."
+def lead(found: Sequence[Study], runs: pd.DataFrame, missing: Sequence[Missing]) -> str:
+    """Return sentences on what was varied, and on how many runs are censored.
+
+    Args:
+        found: the studies that are shown.
+        runs: all runs.
+        missing: the sweeps with runs that the database does not contain.
+    """
+    varied = "; ".join(f"{study.title} ({whole(len(study.runs))} runs)" for study in found)
+    same = "All runs that have begun have the same setting." if missing else "All runs have the same setting."
+    text = f"Varied: {varied}." if any(study.x for study in found) else same
+    without = runs["grok_epoch"].isna()
+    ended, stopped = (int((without & runs["status"].isin(which)).sum()) for which in (ENDED, ("stopped",)))
+    if ended:
+        they = "they enter" if ended > 1 else "it enters"
+        share = percent(ended / len(runs))
+        text += f" {count(ended, 'run')} ({share}) ended without grokking; {they} the analysis as right-censored."
+    if stopped:
+        were = "were" if stopped > 1 else "was"
+        text += f" {count(stopped, 'run')} {were} stopped because of a prediction not to grok within the budget."
+    return text
 
 
 def about(study: Study) -> str:
     """Return sentences on the runs and axes of a study."""
     seeds = [len(cell.runs) for cell in study.cells]
     each = f"{min(seeds)} to {max(seeds)}" if min(seeds) < max(seeds) else f"{max(seeds)}"
-    text = f"{len(study.runs)} runs of {listed(name.rstrip('/') or name for name in study.experiments)}: "
-    text += f"{len(seeds)} setting{'s' if len(seeds) > 1 else ''} with {each} seed{'s' if max(seeds) > 1 else ''} each."
+    text = f"{count(len(study.runs), 'run')} of {listed(name.rstrip('/') or name for name in study.experiments)}: "
+    text += f"{count(len(seeds), 'setting')} with {each} seed{'s' if max(seeds) > 1 else ''} each."
     for axis in (study.x, *study.others):
         if axis is not None:
             values = ", ".join(axis.texts) if len(axis.values) <= 12 else f"{axis.texts[0]} to {axis.texts[-1]}"
@@ -99,9 +114,33 @@ def study_doubts(study: Study) -> Iterator[str]:
     if budgets.nunique() > 1:
         low, high = whole(int(budgets.min())), whole(int(budgets.max()))
         yield f"budgets differ ({low} to {high} steps); success means grokking within the run's own budget."
+    yield from undecided(study)
+    if study.predicted:
+        failures, predicted = int((~study.decided["grokked"]).sum()), study.predicted
+        which = "predictions, not observations" if predicted > 1 else "a prediction, not an observation"
+        verb = "are" if predicted > 1 else "is"
+        all_of_them = count(failures, "failure")
+        yield f"{whole(predicted)} of {all_of_them} to grok {verb} {which}, because these runs were stopped."
     if study.repeated:
-        verb = "repeat" if study.repeated > 1 else "repeats"
-        yield f"{count(study.repeated, 'run')} that {verb} another run with a smaller budget are not counted twice."
+        verbs = ("repeat", "are") if study.repeated > 1 else ("repeats", "is")
+        repeated = count(study.repeated, "run")
+        yield f"{repeated} that {verbs[0]} another run with another budget {verbs[1]} not counted twice."
+
+
+def undecided(study: Study) -> Iterator[str]:
+    """Yield the settings with runs that may still go on or failed, and so are excluded from the success rates."""
+    counts = {study.name_cell(cell): int((~cell.runs["decided"]).sum()) for cell in study.cells}
+    found = {name: number_of for name, number_of in counts.items() if number_of}
+    if not found:
+        return
+    names = [f"{name}: {whole(number_of)}" for name, number_of in found.items()]
+    more = f"; {count(len(names) - MOST_UNDECIDED, 'more setting')}" if len(names) > MOST_UNDECIDED else ""
+    total = sum(found.values())
+    yield (
+        f"{count(total, 'run')} {'are' if total > 1 else 'is'} undecided and excluded from the success rates "
+        f"({'; '.join(names[:MOST_UNDECIDED])}{more}). These rates may be too high, because runs that grok can end "
+        "earlier."
+    )
 
 
 def tied_values(study: Study, key: str) -> str:
@@ -110,35 +149,43 @@ def tied_values(study: Study, key: str) -> str:
     return ", ".join(values[:MOST_TIED]) + (" …" if len(values) > MOST_TIED else "")
 
 
-def doubts(runs: pd.DataFrame, changes: Changes) -> Iterator[str]:
-    """Yield what may mislead about all runs."""
+def doubts(runs: pd.DataFrame, changes: Changes, missing: Sequence[Missing]) -> Iterator[str]:
+    """Yield what may mislead about all runs, and which runs that sweeps list are missing."""
     statuses = runs["status"].value_counts()
+    failed = int(statuses.get("failed", 0))
+    if failed:
+        yield f"{count(failed, 'run')} failed and {'are' if failed > 1 else 'is'} excluded from the success rates."
     for status, meaning in STATUSES.items():
         if status in statuses:
-            yield f"{capitalized(meaning)}: {count(int(statuses[status]), 'run')}."
+            yield f"{meaning}: {count(int(statuses[status]), 'run')}."
+    for one in missing:
+        have, are = ("have", "are") if one.missing > 1 else ("has", "is")
+        why = f"{have} not begun, or {are} left out" if changes.left_out else f"{have} not begun"
+        yield f"{one.experiment}: {whole(one.missing)} of {count(one.listed, 'run')} of this sweep {why}."
     lost = int((runs["grok_epoch"].notna() & ~runs["verdict"].isin(GENERALIZED)).sum())
     if lost:
-        yield f"Grokked, but did not keep it (see the verdicts below): {count(lost, 'run')}."
+        its = "their verdicts" if lost > 1 else "its verdict"
+        yield f"{count(lost, 'run')} grokked but later lost generalization (see {its})."
     if changes.left_out:
         yield f"Left out because they cannot be read (named below): {count(len(changes.left_out), 'path')}."
     if changes.damaged:
         yield f"Damaged in part (named below): {count(len(changes.damaged), 'run')}."
     if len(runs) > 1:
-        yield "Runs with the same seed share their split, while the intervals treat all runs as independent."
+        yield "Runs with the same seed share a train/test split, so the intervals may be too narrow."
 
 
 def tiles(runs: pd.DataFrame) -> list[Tile]:
     """Return the key numbers."""
-    grokked, ended = grokked_in(runs), runs["status"].isin(DECIDED)
+    grokked, decided = grokked_in(runs), int(runs["status"].isin(COMPLETE).sum())
     censored = runs["grok_epoch"].isna() & runs["horizon"].notna()
     steps = runs["grok_epoch"].dropna()
     delays = (runs["grok_epoch"] / runs["memorized_epoch"].where(runs["memorized_epoch"] > 0)).dropna()
     seconds = runs["seconds"].dropna()
     fastest = f"{whole(int(steps.min()))} to {whole(int(steps.max()))}" if len(steps) else "—"
     return [
-        Tile("runs", whole(len(runs)), f"{int(ended.sum())} ended"),
+        Tile("runs", whole(len(runs)), f"{whole(decided)} decided"),
         Tile("grokked", whole(grokked), "test accuracy ≥ 0.95, ten evaluations"),
-        Tile("censored", whole(int(censored.sum())), "not within their steps"),
+        Tile("censored", whole(int(censored.sum())), "did not grok within the observed steps"),
         Tile("memorized", whole(int(runs["memorized_epoch"].notna().sum())), "train accuracy ≥ 0.99"),
         Tile("grok step", fastest, "first to last, of runs that grokked"),
         Tile("delay", f"× {number(float(delays.median()))}" if len(delays) else "—", "median of grokked / memorized"),

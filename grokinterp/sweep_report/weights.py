@@ -4,6 +4,7 @@ import numpy as np
 
 from grokinterp.figures.sweeps.norms import Norms, final_norms
 from grokinterp.figures.sweeps.scale import Scale
+from grokinterp.numbers import whole
 from grokinterp.sweep_report.axes import WEIGHT_DECAY, Axis
 from grokinterp.sweep_report.boundary import NO_AXIS
 from grokinterp.sweep_report.plate import Absent, Drawn, Plate
@@ -55,11 +56,13 @@ def name_others(axes: list[Axis], place: int, row: int) -> tuple[tuple[int, ...]
 
 def caption(study: Study) -> str:
     """Return the caption of the norms."""
-    early = (study.runs["last_epoch"] < study.runs["epochs"]).sum()
-    stopped = (
-        f" {early} of {len(study.runs)} runs ended before their budget, most of them after grokking." if early else ""
-    )
-    return f"Sum of squared weights at the last evaluation of every run; lines are the medians.{stopped}"
+    early = study.decided[study.decided["last_epoch"] < study.decided["epochs"]]
+    text = "Sum of squared weights at the last evaluation of every run; lines are the medians."
+    if not len(early):
+        return text
+    grokked = int(early["grokked"].sum())
+    share = "all" if grokked == len(early) else f"{whole(grokked)} of them" if grokked else "none"
+    return f"{text} {whole(len(early))} of {whole(len(study.runs))} runs stopped early, {share} after grokking."
 
 
 PLATES = (Plate("Weight norm at the end", norms, caption),)

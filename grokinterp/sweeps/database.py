@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from grokinterp.errors import ConfigError, WriteError, short
+from grokinterp.errors import ConfigError, WriteError, require, short
 from grokinterp.storage.atomic import output_file
 from grokinterp.storage.files import MAX_DOCUMENT_BYTES, open_regular, path_of, read_regular
 
 if TYPE_CHECKING:
     import pandas
 
-VERSION = 2
+VERSION = 3
 """The ``user_version`` of the schema, raised when a table, a view, or the meaning of a column changes."""
 
 APPLICATION = 0x67726F6B
@@ -40,7 +40,7 @@ STEPS_PER_PAUSE = 100_000
 """Number of steps of SQLite's machine between pauses in which a signal can stop a query."""
 
 DESCRIBING = {"table_info", "table_xinfo", "table_list"}
-"""Pragmas that a query may use."""
+"""Pragmas that a query may use, also as tables: ``pragma_table_info('runs')``."""
 
 
 @final
@@ -105,6 +105,8 @@ class Database:
         require_version(self.path)
         try:
             with closing(connected(self.path, "ro")) as connection:
+                for name in sorted(DESCRIBING):  # as tables, which SQLite creates at their first use in a connection
+                    connection.execute(f"SELECT * FROM pragma_{name} LIMIT 0")
                 connection.set_authorizer(permission)
                 connection.set_progress_handler(lambda: 0, STEPS_PER_PAUSE)
                 found = connection.execute(sql, parameters)
@@ -114,7 +116,8 @@ class Database:
         except (sqlite3.Error, sqlite3.Warning) as error:
             if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
                 raise KeyboardInterrupt from None
-            denied = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_AUTH
+            code = getattr(error, "sqlite_errorcode", None)
+            denied = code == sqlite3.SQLITE_AUTH or str(error) == "not authorized"  # of a pragma as a table
             raise ConfigError("query", short(sql), "may only read" if denied else str(error)) from None
 
 
@@ -157,6 +160,18 @@ def version_of(path: Path) -> int:
     return version
 
 
+def database_file(key: str, value: object) -> Path:
+    """Return the path of a database that may be written: a new file outside run directories, or one to be replaced.
+
+    Raises:
+        ConfigError: a file or folder that it would replace is of another kind, or it would be a file of a run.
+    """
+    path = output_file(key, value)
+    inside = any((folder / "experiment.json").exists() for folder in path.absolute().parents)
+    require(not inside, key, path, "is in a run directory, which contains only the files of its run")
+    return path
+
+
 def undo_killed(path: Path) -> None:
     """Remove the unfinished changes of a killed writer, which a read-only connection cannot do."""
     if os.path.exists(f"{path}-journal") and path.is_file():
@@ -182,7 +197,7 @@ def written(path: Path, *, new: bool) -> Generator[sqlite3.Connection]:
         ConfigError: the file is not a database of runs, or has another version.
         WriteError: it cannot be written; transactions that were committed remain.
     """
-    output_file("db", path)
+    database_file("db", path)
     undo_killed(path)
     if os.path.exists(path) and not os.path.getsize(path):
         new = True  # its creation was killed

@@ -94,11 +94,11 @@ def ingest(connection: sqlite3.Connection, folder: Folder, *, progress: bool) ->
             try:
                 if there is not None and there.source == source:
                     run_id, damage = there.run_id, there.damage or ""
-                    require_new(run_id, kept)
+                    require_new(found.directory, run_id, kept)
                 else:
                     record = read_record(found)
                     run_id, damage = record.run_id, record.damage
-                    require_new(run_id, kept)
+                    require_new(found.directory, run_id, kept)
                     n_rows += write(connection, record, found, source, metrics)
                     n_written += 1
                 kept[run_id] = found
@@ -112,10 +112,10 @@ def ingest(connection: sqlite3.Connection, folder: Folder, *, progress: bool) ->
     return Changes(n_written, len(kept) - n_written, len(gone), n_rows, left_out, damaged)
 
 
-def require_new(run_id: str, kept: dict[str, Found]) -> None:
+def require_new(directory: str, run_id: str, kept: dict[str, Found]) -> None:
     """Raise ConfigError if a run of another directory has the same configuration."""
     if run_id in kept:
-        raise ConfigError("run", run_id, f"has the same configuration as {kept[run_id].directory}, which is used")
+        raise ConfigError("run", directory, f"has the same configuration as {kept[run_id].directory}, which is used")
 
 
 def stored(connection: sqlite3.Connection) -> dict[str, Stored]:

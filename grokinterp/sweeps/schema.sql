@@ -83,44 +83,50 @@ CREATE TABLE metrics (
   PRIMARY KEY (run_id, epoch)
 ) WITHOUT ROWID;
 
--- Every run once for each of its experiments. It is decided once it grokked or ended.
+-- Every run once for each of its experiments. It is decided if it ended, or was stopped by a prediction that it will not
+-- grok within its budget; then it is a failure, and predicted. Other runs are undecided, whether or not they have grokked
+-- yet: if they counted only once they have, success rates would be too high.
 CREATE VIEW run_summary AS
 SELECT
   e.experiment, r.run_id, r.name, r.setting_id, r.task, r.prime, r.model, r.d_model, r.ratio, r.train_fraction,
   r.learning_rate, r.weight_decay, r.seed, r.epochs, r.status, r.why, r.verdict, r.memorized_epoch, r.grok_epoch,
   CASE WHEN r.grok_epoch IS NOT NULL THEN 1 ELSE 0 END AS grokked,
-  CASE WHEN r.grok_epoch IS NOT NULL OR r.status IN ('finished', 'diverged') THEN 1 ELSE 0 END AS decided,
+  CASE WHEN r.status IN ('finished', 'diverged', 'stopped') THEN 1 ELSE 0 END AS decided,
+  CASE WHEN r.status = 'stopped' AND r.grok_epoch IS NULL THEN 1 ELSE 0 END AS predicted,
   r.horizon, r.last_epoch, r.evaluations, r.final_train_loss, r.final_test_loss, r.final_train_accuracy,
   r.final_test_accuracy, r.final_weight_norm, r.seconds, r.damage, r.directory
 FROM runs AS r
 JOIN experiments AS e ON instr(' ' || r.experiments || ' ', ' ' || e.experiment || ' ') > 0;
 
--- Runs that differ only in seed: how many grokked, and when these did.
+-- Runs that differ only in seed: how many of the decided ones grokked, how many failures are predictions, and when those
+-- that grokked did.
 CREATE VIEW ratio_sweep_stats AS
 SELECT
   experiment, task, prime, weight_decay, d_model, ratio, setting_id,
   count(*) AS seeds,
   sum(decided) AS decided,
-  sum(grokked) AS grokked,
-  avg(grok_epoch) AS mean_grok_epoch,
-  min(grok_epoch) AS min_grok_epoch,
-  max(grok_epoch) AS max_grok_epoch
+  sum(decided AND grokked) AS grokked,
+  sum(predicted) AS predicted,
+  avg(CASE WHEN decided THEN grok_epoch END) AS mean_grok_epoch,
+  min(CASE WHEN decided THEN grok_epoch END) AS min_grok_epoch,
+  max(CASE WHEN decided THEN grok_epoch END) AS max_grok_epoch
 FROM run_summary
 WHERE ratio IS NOT NULL
 GROUP BY experiment, task, prime, weight_decay, d_model, ratio, setting_id
 ORDER BY experiment, task, prime, weight_decay, ratio, setting_id;
 
--- All decided runs of a task, each once: the share that grokked within the budget.
+-- All decided runs of a task, each once: the share that grokked within the budget, and how many failures are predictions.
 CREATE VIEW phase_boundary AS
 SELECT
   task, prime, weight_decay, ratio,
   count(*) AS runs,
   count(grok_epoch) AS grokked,
   1.0 * count(grok_epoch) / count(*) AS success_rate,
+  count(CASE WHEN status = 'stopped' AND grok_epoch IS NULL THEN 1 END) AS predicted,
   min(epochs) AS min_epochs,
   max(epochs) AS max_epochs
 FROM runs
-WHERE ratio IS NOT NULL AND (grok_epoch IS NOT NULL OR status IN ('finished', 'diverged'))
+WHERE ratio IS NOT NULL AND status IN ('finished', 'diverged', 'stopped')
 GROUP BY task, prime, weight_decay, ratio
 ORDER BY task, prime, weight_decay, ratio;
 
@@ -130,8 +136,9 @@ SELECT
   count(s.run_id) AS runs,
   count(CASE WHEN s.status = 'finished' THEN 1 END) AS finished,
   count(CASE WHEN s.status = 'diverged' THEN 1 END) AS diverged,
+  count(CASE WHEN s.status = 'stopped' THEN 1 END) AS stopped,
   count(CASE WHEN s.status = 'failed' THEN 1 END) AS failed,
-  count(CASE WHEN s.status IN ('running', 'interrupted', 'stopped', 'unknown') THEN 1 END) AS unfinished,
+  count(CASE WHEN s.status IN ('running', 'interrupted', 'unknown') THEN 1 END) AS unfinished,
   count(s.grok_epoch) AS grokked,
   min(s.grok_epoch) AS fastest_grok_epoch,
   (SELECT f.run_id FROM run_summary AS f WHERE f.experiment = e.experiment AND f.grok_epoch IS NOT NULL

@@ -17,6 +17,8 @@ from grokinterp.sweeps.contents import Listed, Member, list_failures, list_sweep
 EVERY, STEPS = 50, 3000
 BASE = BOUNDARIES.changed({"task.p": 23, "steps": STEPS, "evaluate_every": EVERY})
 MEMORIZED = 200
+OUTCOMES = ("failed", "until", "status", "ratio")
+"""The keys of a change that are no settings."""
 
 
 def write_planted(
@@ -46,12 +48,13 @@ def plant(
 ) -> list[str]:
     """Write a sweep of changes of the base, and return its run ids.
 
-    A change may contain ``failed``, the reason of a failure before the run began, and ``until``, its last step.
+    A change may contain ``failed``, the reason of a failure before the run began, ``until``, its last step, and
+    ``status``, by default "finished", or "interrupted" with a last step.
     """
     root.mkdir(parents=True, exist_ok=True)
     listed, failures = {}, {}
     for place, change in enumerate(changes):
-        settings = {key: value for key, value in change.items() if key not in ("failed", "until", "ratio")}
+        settings = {key: value for key, value in change.items() if key not in OUTCOMES}
         if "ratio" in change:
             width = max(round(change["ratio"] * 23) // 4 * 4, 4)
             settings |= {"model.d_model": width, "model.d_mlp": 4 * width}
@@ -62,7 +65,7 @@ def plant(
             failures[run_id] = change["failed"]
         else:
             until = change.get("until")
-            status = "finished" if until is None else "interrupted"
+            status = change.get("status", "finished" if until is None else "interrupted")
             run_id = write_planted(root / directory, experiment, grok(change), status=status, until=until)
         listed[run_id] = Member(directory, flat(experiment.to_dict()))
     list_sweep(root, name, Listed(f"planted {name}", listed, []))

@@ -42,6 +42,64 @@ def test_a_run_that_another_repeats_with_more_steps_is_counted_once(tmp_path):
     assert set(found.runs["epochs"]) == {STEPS}
 
 
+@pytest.mark.parametrize(("status", "until"), [("interrupted", 2500), ("stopped", 2500), (None, None)])
+def test_a_complete_run_is_not_replaced_by_a_longer_one_that_is_not(status, until, tmp_path):
+    settings = [{"optimization.weight_decay": decay, "steps": STEPS // 2} for decay in (1.0, 2.0)]
+    plant(tmp_path, "whole", settings, lambda _: 500)
+    other = {"status": status, "until": until} if status else {"failed": "no memory"}
+    plant(tmp_path, "part", [{**one, "steps": 2 * STEPS, **other} for one in settings], lambda _: 500)
+    (found,) = read(tmp_path)
+    assert [*found.runs["status"]] == ["finished", "finished"]
+    assert (found.repeated, len(found.decided), found.critical[0].kind) == (2, 2, "all")
+
+
+def test_of_two_unfinished_repetitions_the_one_that_was_observed_longer_is_used(tmp_path):
+    for name, steps, until in (("a", STEPS, 1500), ("b", 2 * STEPS, 1000)):
+        changes = [{"optimization.weight_decay": decay, "steps": steps, "until": until} for decay in (1.0, 2.0)]
+        plant(tmp_path, name, changes, lambda _: math.inf)
+    (found,) = read(tmp_path)
+    assert set(found.runs["last_epoch"]) == {1500}
+
+
+@pytest.mark.parametrize(("schedule", "repeated"), [
+    ({"kind": "cosine"}, 0), ({"kind": "increasing"}, 0), ({"kind": "increasing", "over": 100}, 2),
+    ({"kind": "cyclic"}, 2),
+])  # fmt: skip
+def test_runs_whose_schedule_follows_another_length_are_no_repetitions(schedule, repeated, tmp_path):
+    named = {f"optimization.schedules.lr.{key}": value for key, value in schedule.items()}
+    changes = [
+        {"optimization.weight_decay": decay, "steps": steps, **named} for decay in (1.0, 2.0) for steps in (1000, 2000)
+    ]
+    plant(tmp_path, "schedules", changes, lambda _: 500)
+    (found,) = read(tmp_path)
+    assert found.repeated == repeated
+    assert [len(cell.runs) for cell in found.cells] == [1] * (4 - repeated)
+    assert ("number of steps" in found.title) == (repeated == 0)
+
+
+@pytest.mark.parametrize(("status", "counted", "predicted"), [
+    ("finished", 3, 0), ("diverged", 3, 0), ("stopped", 3, 1), ("interrupted", 2, 0), ("running", 2, 0),
+])  # fmt: skip
+def test_a_run_counts_for_the_success_rate_if_its_outcome_is_decided(status, counted, predicted, tmp_path):
+    changes = [{"seed": 0}, {"seed": 1}, {"seed": 2, "status": status, "until": 1000}]
+    plant(tmp_path, "seeds", changes, lambda change: 500 if change["seed"] == 0 else math.inf)
+    (found,) = read(tmp_path)
+    assert (len(found.decided), found.predicted) == (counted, predicted)
+    assert len(times_of(found.runs).times) == 3
+    (rate,) = found.database.phase_boundary[["runs", "grokked", "success_rate", "predicted"]].values.tolist()
+    assert rate == pytest.approx([counted, 1, 1 / counted, predicted])
+    (stats,) = found.database.ratio_sweep_stats[["seeds", "decided", "grokked", "predicted"]].values.tolist()
+    assert stats == [3, counted, 1, predicted]
+
+
+def test_a_run_that_may_go_on_is_undecided_although_it_has_grokked(tmp_path):
+    plant(tmp_path, "seeds", [{"seed": 0}, {"seed": 1, "until": 1500}], lambda _: 500)
+    (found,) = read(tmp_path)
+    assert [*found.runs["grokked"]] == [True, True]
+    assert len(found.decided) == 1
+    assert found.database.ratio_sweep_stats[["decided", "grokked"]].values.tolist() == [[1, 1]]
+
+
 def test_runs_that_did_not_grok_are_censored_where_they_were_observed(tmp_path):
     changes = [{"seed": 0}, {"seed": 1}, {"seed": 2, "until": 1500}, {"seed": 3, "failed": "no memory"}]
     plant(tmp_path, "seeds", changes, lambda change: 500 if change["seed"] == 0 else math.inf)

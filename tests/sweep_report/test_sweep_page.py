@@ -5,6 +5,7 @@ import math
 import os
 import re
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -51,9 +52,14 @@ def test_the_first_screen_says_what_was_varied_found_and_doubtful(page):
     assert "ratio d/p × weight decay (18 runs)" in text
     assert re.search(r"\d+ of 18 runs grokked", text)
     assert "At weight decay 1: " in text
-    assert "counted neither as grokked nor as not grokked: 1 run." in text
-    assert "Interrupted before the budget, and censored at the last evaluation: 1 run." in text
-    assert re.search(r"\d+ runs? \([\d.]+ %\) ended without grokking", text)
+    assert "1 run failed and is excluded from the success rates." in text
+    assert "Interrupted; censored at the last evaluation: 1 run." in text
+    assert re.search(r"\d+ runs \([\d.]+ %\) ended without grokking; they enter the analysis as right-censored\.", text)
+    assert re.search(r"2 runs are undecided and excluded .* \(ratio d/p 0\.\d+, weight decay 1: 1; ratio d/p 4, ", text)
+    assert "share a train/test split" in text
+    assert "did not grok within the observed steps" in text
+    assert "\N{THIN SPACE}" not in text
+    assert re.search(r"Evaluations 1,\d{3} ", text, re.IGNORECASE)
 
 
 def test_the_page_is_one_file_without_scripts_whose_images_have_texts(page):
@@ -99,7 +105,7 @@ KINDS = {
     ),
     "all failed": (
         [{"optimization.lr": rate, "failed": "no memory"} for rate in (0.001, 0.01)], 500,
-        ["nor as not grokked: 2 runs", "(no run has ended)", "no memory"],
+        ["2 runs failed and are excluded", "(no run has ended)", "no memory"],
     ),
     "kinds": (
         [{"optimization.optimizer": name} for name in ("adam", "adamw")], 500,
@@ -141,6 +147,36 @@ def test_a_plate_of_another_file_is_one_line_and_an_absent_one_says_why(root, tm
     assert len({chapter.name for chapter in CHAPTERS}) == len(CHAPTERS)
 
 
+def page_of(root: Path) -> str:
+    return words(write_sweep_report(root, root / "a.html").read_text(encoding="utf-8"))
+
+
+def test_predicted_failures_count_and_are_named(tmp_path):
+    stopped = [{**change, "status": "stopped", "until": 700} for change in seeds(2, **{"optimization.lr": 0.1})]
+    plant(tmp_path, "stopped", [*seeds(3), *stopped],
+          lambda change: math.inf if "optimization.lr" in change else 500)  # fmt: skip
+    text = page_of(tmp_path)
+    assert "3 of 5 runs grokked" in text
+    assert "2 runs were stopped because of a prediction not to grok within the budget." in text
+    assert "2 of 2 failures to grok are predictions, not observations, because these runs were stopped." in text
+    assert "censored at the last evaluation, and failures for the success rates: 2 runs." in text
+
+
+def test_runs_that_have_not_begun_are_counted(tmp_path):
+    plant(tmp_path, "two", [{"task.p": p} for p in (23, 29)], lambda _: 500)
+    shutil.rmtree(tmp_path / "two-1")
+    text = page_of(tmp_path)
+    assert "All runs that have begun have the same setting." in text
+    assert "two: 1 of 2 runs of this sweep has not begun." in text
+
+
+def test_runs_that_stopped_early_or_lost_generalization_are_named(tmp_path):
+    changes = [{**change, "status": "finished", "until": 1500} for change in seeds(2)]
+    changes = [{**change, "optimization.weight_decay": decay} for change in changes for decay in (1.0, 2.0)]
+    plant(tmp_path, "early", changes, lambda _: 500)
+    assert "4 of 4 runs stopped early, all after grokking." in page_of(tmp_path)
+
+
 def command(monkeypatch, *arguments: object) -> int:
     monkeypatch.setattr(sys, "argv", ["grokinterp", "sweep-report", *map(str, arguments)])
     with pytest.raises(SystemExit) as ended:
@@ -175,7 +211,12 @@ def test_runs_that_cannot_be_read_leave_no_page(tmp_path):
     ({"db": "other.db"}, "db=.*other.db: is not a database of grokinterp"),
     ({"db": "empty"}, "db=.*empty: is a directory"),
     ({"out": "empty"}, "out=.*empty: is a directory"),
-    ({"out": "same", "db": "same"}, "db=.*same: is the file of the page"),
+    ({"out": "same.html", "db": "same.html"}, "db=.*same.html: is the file of the page"),
+    ({"out": "runs/seeds-0/metrics.jsonl"}, r"out=.*metrics\.jsonl: must end in \.html"),
+    ({"out": "runs/sweep.json"}, r"out=.*sweep\.json: must end in \.html"),
+    ({"db": "runs/sweep.json"}, r"db=.*sweep\.json: is not a database of grokinterp"),
+    ({"db": "runs/seeds-0/a.db"}, r"db=.*a\.db: is in a run directory"),
+    ({"db": "runs/seeds-0/new/a.db"}, r"db=.*a\.db: is in a run directory"),
 ])  # fmt: skip
 def test_bad_input_is_one_line_before_any_work(arguments, message, tmp_path):
     plant(tmp_path / "runs", "seeds", seeds(1), lambda _: 500)

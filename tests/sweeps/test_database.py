@@ -148,7 +148,7 @@ def test_damaged_rows_documents_and_runs_are_named_and_the_rest_goes_in(root, tm
     changes = build_db(root, tmp_path / "a.db")
     assert "line 8: its check does not match" in changes.damaged["1.0-0"]
     assert set(changes.left_out) == {"0.5-0", "copy", "methods/sweep.json"}
-    assert changes.left_out["copy"].endswith("has the same configuration as 1.0-0, which is used")
+    assert changes.left_out["copy"] == "run=copy: has the same configuration as 1.0-0, which is used"
     assert rows(tmp_path / "a.db", "SELECT count(*) FROM runs") == [(4,)]
 
 
@@ -217,6 +217,7 @@ def test_writers_take_turns_and_lose_nothing(root, tmp_path):
         ("VACUUM INTO 'copy.db'", "may only read"),
         ("ATTACH 'copy.db' AS other", "may only read"),
         ("PRAGMA user_version = 5", "may only read"),
+        ("SELECT * FROM pragma_user_version", "may only read"),
         ("SELECT unknown FROM runs", "no such column: unknown"),
         ("", "must be a SELECT"),
         ("SELECT 1; SELECT 2", "one statement at a time"),
@@ -230,6 +231,14 @@ def test_a_query_only_reads(sql, why, root, tmp_path, monkeypatch):
         open_db("a.db").query(sql)
     assert dump(tmp_path / "a.db") == before
     assert not (tmp_path / "copy.db").exists()
+
+
+def test_tables_can_be_described(root, tmp_path):
+    build_db(root, tmp_path / "a.db")
+    named = rows(tmp_path / "a.db", "SELECT name FROM pragma_table_info('experiments')")
+    assert named == [("experiment",), ("about",), ("listed",), ("fixed",), ("impossible",)]
+    assert [row[1:2] for row in rows(tmp_path / "a.db", "PRAGMA table_info(experiments)")] == named
+    assert ("phase_boundary", "view") in rows(tmp_path / "a.db", "SELECT name, type FROM pragma_table_list")
 
 
 def test_a_signal_stops_a_long_query(root, tmp_path):

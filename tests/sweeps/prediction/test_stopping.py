@@ -77,9 +77,9 @@ def test_a_stopped_run_is_censored_in_the_database(tmp_path):
     assert db.runs[["status", "why", "horizon"]].values.tolist() == [
         ["stopped", "predicted at step 240 not to grok", 150]
     ]
-    assert db.run_summary[["grokked", "decided"]].values.tolist() == [[0, 0]]
-    assert len(db.phase_boundary) == 0
-    assert db.experiment_overview.unfinished.tolist() == [1]
+    assert db.run_summary[["grokked", "decided", "predicted"]].values.tolist() == [[0, 1, 1]]
+    assert db.phase_boundary[["runs", "grokked", "success_rate", "predicted"]].values.tolist() == [[1, 0, 0, 1]]
+    assert db.experiment_overview[["stopped", "unfinished"]].values.tolist() == [[1, 0]]
 
 
 @pytest.fixture(scope="module")
