@@ -34,7 +34,7 @@ def root(tmp_path_factory):
     """A sweep of 4 ratios at 2 decays with 2 seeds, one of whose runs failed and one of which was interrupted."""
     top = tmp_path_factory.mktemp("sweeps")
     changes = ratios_by_decay([1.0, 3.0], [0.5, 1.0, 2.0, 4.0], 2)
-    changes += [{**changes[0], "seed": 7, "failed": "<b>no memory</b>"}, {**changes[-1], "seed": 8, "until": 1000}]
+    changes += [{**changes[0], "seed": 7, "failed": "<b>no memory</b>"}, {**changes[-1], "seed": 8, "until": 1500}]
     plant(top, "ratios", changes, boundary)
     return top
 
