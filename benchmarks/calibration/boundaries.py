@@ -8,6 +8,7 @@ import argparse
 import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import binom
@@ -20,8 +21,8 @@ CENTERED = np.log(RATIOS)
 HORIZON = math.log(4000)
 
 Numbers = dict[str, int]
-FULL: Numbers = {"threshold": 200, "shape": 100, "shift": 2000, "crossing": 200}
-SMALL: Numbers = {"threshold": 1, "shape": 1, "shift": 2, "crossing": 1}
+FULL: Numbers = {"threshold": 200, "window": 200, "shape": 100, "monotone": 100, "shift": 2000, "crossing": 200}
+SMALL: Numbers = {"threshold": 1, "window": 1, "shape": 1, "monotone": 1, "shift": 2, "crossing": 1}
 
 
 def share(values: Sequence[bool]) -> str:
@@ -69,6 +70,28 @@ def of_thresholds(number: int) -> Iterator[list[str]]:
         ]  # fmt: skip
 
 
+WINDOWS = {
+    "flat, 1/2": np.full(8, 0.5),
+    "step at 1": np.array([0, 0, 0, 1, 1, 1, 1, 1.0]),
+    "window from 0.75 to 2": np.array([0, 0, 1, 1, 1, 1, 0, 0.0]),
+    "window, rates .1 and .8": np.array([0.1, 0.1, 0.8, 0.8, 0.8, 0.8, 0.1, 0.1]),
+    "window, rates .1 and .5": np.array([0.1, 0.1, 0.5, 0.5, 0.5, 0.5, 0.1, 0.1]),
+}
+"""Planted success rates at the eight ratios."""
+
+
+def of_windows(number: int) -> Iterator[list[str]]:
+    """Yield which answers are given for success rates that are flat, a step or a window."""
+    for (name, rates), seeds in product(WINDOWS.items(), (3, 5)):
+        drawn = [np.random.default_rng([seeds, i]).random((8, seeds)) < rates[:, None] for i in range(number)]
+        kinds = [threshold(np.repeat(RATIOS, seeds), y.ravel(), log=True).kind for y in drawn]
+        yield [
+            name,
+            str(seeds),
+            *(share([kind == of for kind in kinds]) for of in ("found", "not monotone", "unclear")),
+        ]
+
+
 Noise = Callable[[np.random.Generator, int], np.ndarray]
 
 
@@ -101,22 +124,80 @@ def of_shapes(number: int, names: Sequence[str] = tuple(SHAPES)) -> Iterator[lis
         if seeds == 1 and censored:
             continue
         slope, square = SHAPES[name]
-        kinds, curved, lost = [], [], []
+        kinds, curved, named, lost = [], [], [], []
         for i in range(number):
             rng = np.random.default_rng([seeds, round(10 * censored), i])
             z = np.repeat(CENTERED, seeds)
             y = slope * z + square * z * z + noise * law(rng, len(z))
-            y += HORIZON - (np.quantile(y, 1 - censored) if censored else y.max() + 1)
-            seen = y <= HORIZON
-            bound = np.full(len(z), math.exp(HORIZON))
+            y += math.log(100) - y.min()
+            horizon = np.quantile(y, 1 - censored) if censored else y.max() + 1
+            seen, bound = y <= horizon, np.full(len(z), math.exp(horizon))
             found = u_shape(np.exp(z), np.minimum(np.exp(y), bound), seen, bound, log=True, simulations=199)
             kinds.append(found.kind)
             curved.append(found.p_curvature < 0.05)
+            named.append(found.turns_by_censoring)
             lost.append(1 - seen.mean())
         yield [
             name, str(seeds), law.__name__, share(lost), share(curved),
-            *(share([kind == wanted for kind in kinds]) for wanted in ("U-shaped", "not testable")),
+            *(share([kind == wanted for kind in kinds]) for wanted in ("U-shaped", "not testable")), share(named),
         ]  # fmt: skip
+
+
+NEVER = math.inf
+
+
+class Monotone(NamedTuple):
+    """Times that never turn: their logarithm at every ratio, the probability of grokking there, and the ratios."""
+
+    times: Callable[[np.ndarray], np.ndarray]
+    chance: Callable[[np.ndarray], np.ndarray] = np.ones_like
+    ratios: np.ndarray = RATIOS
+
+
+def above(critical: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a probability of grokking that is 1 above a critical ratio, and 0 below it."""
+    return lambda ratio: (ratio > critical).astype(float)
+
+
+def gradual(critical: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a probability of grokking that is 1/2 at a critical ratio, with slope 5."""
+    return lambda ratio: 1 / (1 + (ratio / critical) ** -5.0)
+
+
+WIDE = np.array([0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0])
+MONOTONE = {
+    "1500 exp(.15 r), grok above .4": Monotone(lambda r: 1500 * np.exp(0.15 * r), above(0.4)),
+    "1500 exp(.15 r), grok above .6": Monotone(lambda r: 1500 * np.exp(0.15 * r), above(0.6)),
+    "1500 exp(.15 r), grok above .9": Monotone(lambda r: 1500 * np.exp(0.15 * r), above(0.9)),
+    "1500 exp(.15 r), gradual at .9": Monotone(lambda r: 1500 * np.exp(0.15 * r), gradual(0.9)),
+    "1500, grok above .6": Monotone(lambda r: np.full_like(r, 1500), above(0.6)),
+    "1500 r^-.3, grok above .6": Monotone(lambda r: 1500 * r**-0.3, above(0.6)),
+    "1500 r^-.3, gradual at .9": Monotone(lambda r: 1500 * r**-0.3, gradual(0.9)),
+    "1000 (1 + .5/r), grok above .4": Monotone(lambda r: 1000 * (1 + 0.5 / r), above(0.4)),
+    "1500 r^.3": Monotone(lambda r: 1500 * r**0.3),
+    "2500 r^.5, late ones censored": Monotone(lambda r: 2500 * r**0.5),
+    "3000 below 1, 500 above": Monotone(lambda r: np.where(r < 1, 3000, 500), ratios=WIDE),
+    "300 (1 + .5/r)": Monotone(lambda r: 300 * (1 + 0.5 / r), ratios=WIDE),
+    "500": Monotone(lambda r: np.full_like(r, 500)),
+}
+"""Planted times without a turn, censored at 4,000 steps."""
+
+
+def of_monotone(number: int, names: Sequence[str] = tuple(MONOTONE)) -> Iterator[list[str]]:
+    """Yield how often monotone times with a threshold are found to be U-shaped, or only by their censored runs."""
+    laws = ((5, 0.2, normal), (5, 0.4, skewed), (3, 0.3, normal), (1, 0.3, normal))
+    for name, (seeds, noise, law) in product(names, laws):
+        case, found = MONOTONE[name], []
+        for i in range(number):
+            rng = np.random.default_rng([seeds, round(10 * noise), i])
+            ratio = np.repeat(case.ratios, seeds)
+            time = np.where(rng.random(len(ratio)) < case.chance(ratio), case.times(ratio), NEVER)
+            time = time * np.exp(noise * law(rng, len(ratio)))
+            bound = np.full(len(ratio), math.exp(HORIZON))
+            found.append(u_shape(ratio, np.minimum(time, bound), time <= bound, bound, log=True, simulations=19))
+        kinds = [[one.kind == kind for one in found] for kind in ("U-shaped", "inverted U", "not testable")]
+        by_censoring = [one.turns_by_censoring for one in found]
+        yield [name, str(seeds), f"{noise:g} {law.__name__}", *map(share, kinds), share(by_censoring)]
 
 
 def of_shifts(number: int) -> Iterator[list[str]]:
@@ -133,19 +214,25 @@ def of_shifts(number: int) -> Iterator[list[str]]:
 
 
 def of_crossings(number: int) -> Iterator[list[str]]:
-    """Yield how often the interval of a planted crossing of two times contains it."""
-    for seeds, noise in product((3, 5, 10), (0.1, 0.3)):
-        covered, found = [], []
+    """Yield how often two times cross, how often this is reported, and how often the interval contains the crossing.
+
+    Without a crossing, the second time is a constant multiple of the first one.
+    """
+    for factor, seeds, noise in product((None, 1.0, 1.05, 1.5), (3, 5, 10), (0.1, 0.3, 0.5)):
+        covered, seen, reported = [], [], []
         for i in range(number):
             rng = np.random.default_rng([seeds, i])
             at = rng.uniform(math.log(0.4), math.log(2.5))
+            mean = [6 - at + 0.5 * (z - at) if factor is None else 6 - z + math.log(factor) for z in CENTERED]
             first = [np.exp(6 - z + noise * rng.standard_normal(seeds)) for z in CENTERED]
-            second = [np.exp(6 - at + 0.5 * (z - at) + noise * rng.standard_normal(seeds)) for z in CENTERED]
+            second = [np.exp(one + noise * rng.standard_normal(seeds)) for one in mean]
             result = crossing(list(RATIOS), first, second, log=True)
-            found.append(math.isfinite(result.value))
-            if found[-1]:
+            seen.append(math.isfinite(result.value))
+            reported.append(result.is_found)
+            if reported[-1]:
                 covered.append(result.interval.low <= math.exp(at) <= result.interval.high)
-        yield [str(seeds), f"{noise:g}", share(found), share(covered)]
+        kind = "crosses" if factor is None else f"× {factor:g} everywhere"
+        yield [kind, str(seeds), f"{noise:g}", share(seen), share(reported), share(covered) if factor is None else "—"]
 
 
 def tables(numbers: Numbers) -> Iterator[str]:
@@ -156,11 +243,30 @@ def tables(numbers: Numbers) -> Iterator[str]:
         list(of_thresholds(numbers["threshold"])),
     )
     yield table(
-        ["times", "seeds", "noise", "censored", "curved (p < .05)", "U-shaped", "not testable"],
+        ["success rates", "seeds", "critical value", "not monotone", "no trend"], list(of_windows(numbers["window"]))
+    )
+    yield table(
+        [
+            "times",
+            "seeds",
+            "noise",
+            "censored",
+            "curved (p < .05)",
+            "U-shaped",
+            "not testable",
+            "turn only through censored runs",
+        ],
         list(of_shapes(numbers["shape"])),
     )
+    yield table(
+        ["times", "seeds", "noise", "U-shaped", "inverted U", "not testable", "turn only through censored runs"],
+        list(of_monotone(numbers["monotone"])),
+    )
     yield table(["seeds", "shift of the critical ratio", "found (p < .05)"], list(of_shifts(numbers["shift"])))
-    yield table(["seeds", "noise", "crossing found", "interval contains it"], list(of_crossings(numbers["crossing"])))
+    yield table(
+        ["second time", "seeds", "noise", "medians cross", "reported", "interval contains it"],
+        list(of_crossings(numbers["crossing"])),
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -24,13 +24,16 @@ class Threshold(NamedTuple):
     """The critical value, with an interval whose ends are infinite where the runs do not bound it.
 
     Attributes:
-        kind: "found"; "all" or "none" if every run, or no run, succeeds; "unclear" if the successes do not depend
-            detectably on the setting; "one value" if the runs have fewer than two values.
+        kind: "found"; "all" or "none" if every run, or no run, succeeds; "not monotone" if the success rates differ
+            among the values without a trend, as in a window; "unclear" if neither is detectable; "one value" if the
+            runs have fewer than two values.
         value: where half of the runs succeed; NaN if it is not between the smallest and the largest value.
         low, high: the interval; -inf and inf where it reaches the smallest and the largest value.
         rises: whether runs succeed above the critical value, as opposed to below it.
         slope: the slope of the log-odds over the (logarithmic) setting, infinite if the values separate the runs.
-        p_value: of a permutation test of no dependence on the setting.
+        p_value: of a permutation test of no monotone trend over the setting.
+        p_difference: of a permutation test of equal success rates at all values; only if there is no trend.
+        highest: the values with the highest success rate; only if "not monotone".
         p_fit: of a simulated test that the success rates follow the fitted curve; small if they are not monotone.
     """
 
@@ -42,6 +45,8 @@ class Threshold(NamedTuple):
     slope: float = math.nan
     p_value: float = math.nan
     p_fit: float = math.nan
+    p_difference: float = math.nan
+    highest: tuple[float, ...] = ()
 
 
 class Counts(NamedTuple):
@@ -61,6 +66,9 @@ def threshold(values: Column, succeeded: Column, *, log: bool, confidence: float
     separate successes from failures, where b is infinite and every c in the gap fits equally well: the estimate is then
     the middle of the gap. Nothing is said about critical values outside the values that were tried: an interval that
     reaches the first or last value is open on that side.
+
+    Without a significant trend there is no critical value; whether the success rates differ at all is then tested by
+    Pearson's chi-square among permutations of the successes.
 
     Source: Venzon and Moolgavkar 1988; docs/formulas.md, "Boundaries".
 
@@ -85,7 +93,7 @@ def threshold(values: Column, succeeded: Column, *, log: bool, confidence: float
         return Threshold("one value")
     p_value = trend_p_value(z, y)
     if p_value >= SIGNIFICANT:
-        return Threshold("unclear", p_value=p_value)
+        return without_trend(counts, p_value, log=log)
     places = np.linspace(counts.at[0], counts.at[-1], PLACES)
     profiles = {rises: profile(counts, places, rises=rises) for rises in (True, False)}
     rises = bool(profiles[True][0].max() >= profiles[False][0].max())
@@ -104,6 +112,34 @@ def threshold(values: Column, succeeded: Column, *, log: bool, confidence: float
     if likelihood.max() > -1e-6:
         slope = math.copysign(math.inf, slope)
     return Threshold("found", value, low, high, rises, slope, p_value, p_fit)
+
+
+def without_trend(counts: Counts, p_value: float, *, log: bool) -> Threshold:
+    """Return the answer without a trend: whether the success rates differ, and where they are highest."""
+    p_difference = difference_p_value(counts)
+    if p_difference >= SIGNIFICANT:
+        return Threshold("unclear", p_value=p_value, p_difference=p_difference)
+    rate = counts.successes / counts.runs
+    at = counts.at[np.isclose(rate, rate.max())]
+    highest = tuple(map(float, np.exp(at) if log else at))
+    return Threshold("not monotone", p_value=p_value, p_difference=p_difference, highest=highest)
+
+
+def difference_p_value(counts: Counts) -> float:
+    """Return the p-value of Pearson's chi-square of equal success rates, among permutations of the successes.
+
+    >>> window = Counts(np.arange(4.0), np.array([0, 5, 5, 0]), np.full(4, 5))
+    >>> difference_p_value(window), difference_p_value(window._replace(successes=np.array([2, 3, 2, 3]))) > 0.5
+    (0.0005, True)
+    """
+    rate = counts.successes.sum() / counts.runs.sum()
+    draws = np.random.default_rng(0).multivariate_hypergeometric(
+        counts.runs.astype(int), int(counts.successes.sum()), PERMUTATIONS
+    )
+    chi_square, drawn = (
+        ((one - rate * counts.runs) ** 2 / counts.runs).sum(axis=-1) for one in (counts.successes, draws)
+    )
+    return float((1 + (drawn >= chi_square - 1e-9).sum()) / (PERMUTATIONS + 1))
 
 
 def counted(z: np.ndarray, y: np.ndarray) -> Counts:

@@ -10,7 +10,8 @@ from matplotlib.colors import LogNorm, Normalize
 from grokinterp.figures.sweeps.maps import setting_map
 from grokinterp.figures.sweeps.panels import MOST
 from grokinterp.figures.sweeps.rates import Critical, Rates, critical_values, success_rates
-from grokinterp.numbers import number, percent, whole
+from grokinterp.numbers import listed, number, percent, whole
+from grokinterp.phases import SUSTAINED
 from grokinterp.statistics.proportions import wilson
 from grokinterp.statistics.strata import Shift, stratified_trend
 from grokinterp.statistics.survival import median
@@ -146,8 +147,25 @@ def critical_text(found: Threshold, tried: np.ndarray) -> str:
     if found.kind == "found":
         return f"outside the values ({interval_text(found.low, found.high, tried)})"
     if found.kind == "unclear":
-        return f"none: no detectable dependence ({p_text(found.p_value)})"
+        return "none: no monotone trend"
+    if found.kind == "not monotone":
+        return f"none: not monotone ({p_text(found.p_difference)}), highest at {values_text(found.highest)}"
     return f"none: {OPEN.get(found.kind, 'the values are not numbers')}"
+
+
+def values_text(values: tuple[float, ...]) -> str:
+    """Return values of a setting as text.
+
+    >>> values_text((1.5,)), values_text((0.75, 1.0, 2.0))
+    ('1.5', '0.75, 1 and 2')
+    """
+    return listed(number(value) for value in values)
+
+
+def too_short(runs: pd.DataFrame) -> int:
+    """Return how many runs ended with too few evaluations to see whether they grokked."""
+    ended = runs[runs["decided"] & ~runs["grokked"]]
+    return int((ended["horizon"].fillna(0) <= 0).sum())
 
 
 def table(study: Study) -> Table | None:
@@ -167,7 +185,7 @@ def table(study: Study) -> Table | None:
              critical_text(found, study.tried(series)), side, probability(found.p_value), probability(found.p_fit))
         )  # fmt: skip
     columns = ("series", "runs", "grokked, of those that ended", "censored", f"critical {study.x.name}",
-               "grok on the side", "p of no dependence", "p of the fit")  # fmt: skip
+               "runs grok", "p (trend)", "p (fit)")  # fmt: skip
     return Table(f"Success and critical {study.x.name}, with 95 % intervals", columns, rows)
 
 
@@ -183,15 +201,12 @@ def findings(study: Study) -> Iterator[str]:
         moved = trend(study)
         if math.isnan(moved.z):
             return
-        name = study.others[0].name
+        name, x = study.others[0].name, study.x.name
         if moved.p_value < SIGNIFICANT:
-            side = "larger" if moved.z > 0 else "smaller"
-            yield (
-                f"The boundary shifts with {name}: at an equal {study.x.name}, more runs grok at {side} {name} "
-                f"({p_text(moved.p_value)})."
-            )
+            change = "increases" if moved.z > 0 else "decreases"
+            yield f"At fixed {x}, the success rate {change} with {name} ({p_text(moved.p_value)})."
         else:
-            yield f"No shift of the boundary with {name} is detectable ({p_text(moved.p_value)})."
+            yield f"At fixed {x}, the success rate shows no trend over {name} ({p_text(moved.p_value)})."
 
 
 def critical_sentence(study: Study, series: int, k: int, n: int) -> str:
@@ -199,28 +214,40 @@ def critical_sentence(study: Study, series: int, k: int, n: int) -> str:
     assert study.x is not None
     found, values, name = study.critical[series], study.tried(series), study.x.name
     tried = f"{number(float(values[0]))} to {number(float(values[-1]))}"
+    grokked = f"{k} of {n} runs grokked"
     if len(values) == 1:
-        return f"{k} of {n} runs grokked, all of them tried at a {name} of {number(float(values[0]))}."
+        return f"{grokked}; only {name} = {number(float(values[0]))} has been run so far."
     if found.kind == "found":
-        side = "above" if found.rises else "below"
+        change = "increases" if found.rises else "decreases"
+        interval = f"95 % CI {interval_text(found.low, found.high, values)}"
         if math.isfinite(found.value):
-            where = f"{number(found.value)} (95 % interval {interval_text(found.low, found.high, values)})"
-        else:
-            where = f"a value outside {tried} (95 % interval {interval_text(found.low, found.high, values)})"
-        return f"{k} of {n} runs grokked; half of them grok at a {name} of {where}, and more of them {side} it."
+            return (
+                f"{grokked}; the success rate reaches 50 % at {name} = {number(found.value)} ({interval}) and {change} "
+                f"with {name}."
+            )
+        return f"{grokked}; the success rate {change} with {name}, but 50 % is not inside {tried} ({interval})."
     if found.kind == "unclear":
-        p = probability(found.p_value)
         return (
-            f"{k} of {n} runs grokked, without a detectable dependence on the {name} (p = {p}), so no critical value."
+            f"{grokked}; success shows no monotone trend over {name} ({p_text(found.p_value)}); no critical value is "
+            "estimated."
         )
-    if found.kind in ("all", "none"):
-        which = "all" if found.kind == "all" else "none"
-        return f"{which} of the {n} runs grokked, so a critical {name}, if there is one, is outside {tried}."
-    return f"{k} of {n} runs grokked."
+    if found.kind == "not monotone":
+        return (
+            f"{grokked}; success depends on {name} ({p_text(found.p_difference)}), but not monotonically: highest at "
+            f"{name} = {values_text(found.highest)}; no critical value is estimated."
+        )
+    return f"{grokked}; no critical value can be estimated from these runs."
 
 
 def doubts(study: Study) -> Iterator[str]:
-    """Yield where one critical value does not describe the success rates."""
+    """Yield where one critical value does not describe the success rates, and where success cannot be seen."""
+    short, ended = too_short(study.runs), len(study.decided)
+    if short and study.x is not None:
+        yield (
+            f"{short} of {ended} runs that ended have fewer than {SUSTAINED.window} evaluations, too few for the rule "
+            f"of {SUSTAINED.window} consecutive evaluations, and count as not grokked: no critical value can be "
+            "estimated from these runs."
+        )
     for series, found in enumerate(study.critical):
         if found.p_fit < SIGNIFICANT and study.x is not None:
             yield (

@@ -1,6 +1,6 @@
 """The calibration of the statistics of sweeps runs, and single claims of docs/formulas.md hold on few draws."""
 
-from benchmarks.calibration.boundaries import main, of_shapes, of_wilson
+from benchmarks.calibration.boundaries import main, of_monotone, of_shapes, of_wilson
 
 
 def test_the_tables_are_printed(capsys):
@@ -20,3 +20,8 @@ def test_lines_are_no_u_shapes_and_a_deep_u_is_one():
     rows = {tuple(row[:3]): row for row in of_shapes(4, (line, deep))}
     assert float(rows[line, "5", "normal"][5].rstrip(" %")) == 0
     assert float(rows[deep, "5", "normal"][5].rstrip(" %")) == 100
+
+
+def test_a_threshold_is_no_u_shape():
+    (row, *_) = of_monotone(4, ("1500 exp(.15 r), grok above .6",))
+    assert row[3] == "0.0 %"

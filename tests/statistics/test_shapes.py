@@ -89,3 +89,47 @@ def test_one_noiseless_run_for_each_value_is_no_error():
     z = np.log([0.5, 1.0, 2.0, 3.0, 4.0, 6.0])
     found = u_shape(np.exp(z), np.exp(6 - z), [True] * 6, [1e6] * 6, log=True)
     assert found.slope == pytest.approx(-1, abs=1e-3)
+
+
+def threshold_times(law, critical: float, seed: int, noise: float = 0.2):
+    time = np.where(critical < RATIOS, law(RATIOS), np.inf)
+    time = time * np.exp(noise * np.random.default_rng(seed).standard_normal(len(RATIOS)))
+    return np.minimum(time, 4000.0), time <= 4000, np.full(len(RATIOS), 4000.0)
+
+
+LAWS = [lambda r: 1500 * np.exp(0.15 * r), lambda r: 1500 * r**-0.3, lambda r: 1000 * (1 + 0.5 / r)]
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("critical", [0.4, 0.6, 0.9])
+def test_a_threshold_of_grokking_is_no_u(law, critical):
+    found = [u_shape(RATIOS, *threshold_times(law, critical, seed), log=True, simulations=19) for seed in range(3)]
+    assert [one.kind for one in found].count("U-shaped") == 0
+    assert {one.values for one in found} == {int(np.sum(np.unique(RATIOS) > critical))}
+
+
+def test_a_turn_that_exists_only_through_censored_runs_is_named():
+    found = u_shape(RATIOS, *threshold_times(LAWS[0], 0.6, 1), log=True, simulations=19)
+    assert found.turns_by_censoring
+    assert found.p_censored < 0.01 < 0.05 < found.p_u
+    assert not u_shape(RATIOS, *planted(0.0, 0.8, horizon=math.inf), log=True, simulations=19).turns_by_censoring
+
+
+@pytest.mark.parametrize(("law", "runs"), [
+    (lambda r: np.where(r < 1, 3000, 500), 5), (lambda r: 300 * (1 + 0.5 / r), 5), (lambda r: 500 * r, 1),
+])  # fmt: skip
+def test_steps_and_saturating_times_are_no_u(law, runs):
+    ratios = np.repeat([0.25, 0.5, 1, 2, 4, 8, 16], runs)
+    kinds = []
+    for seed in range(4):
+        times = law(ratios) * np.exp(0.2 * np.random.default_rng(seed).standard_normal(len(ratios)))
+        kinds.append(u_shape(ratios, times, times > 0, times + 1e5, log=True, simulations=19).kind)
+    assert "U-shaped" not in kinds
+
+
+def test_a_run_that_has_just_begun_does_not_change_the_shape():
+    times, observed, horizons = planted(0.0, 0.8, horizon=math.exp(20))
+    whole = u_shape(RATIOS, times, observed, horizons, log=True, simulations=19)
+    begun = [np.append(one, last) for one, last in ((RATIOS, 1.0), (times, 5.0), (observed, False), (horizons, 5.0))]
+    found = u_shape(*begun, log=True, simulations=19)
+    assert (found.kind, found.p_u) == (whole.kind, whole.p_u)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from scipy.optimize import minimize
+from scipy.stats import chi2_contingency
 
 from grokinterp.statistics import threshold
 from grokinterp.statistics.thresholds import counted, profile, success_curve
@@ -77,3 +78,30 @@ def test_success_in_a_window_only_does_not_fit_a_boundary():
     found = threshold(np.append(RATIOS, [0.25] * 10), np.append(window, [False] * 10), log=True)
     assert found.kind == "found"
     assert found.p_fit < 0.01
+
+
+def grok(*successes: int, of: int = 5) -> np.ndarray:
+    return np.concatenate([np.arange(of) < k for k in successes])
+
+
+def test_success_in_a_symmetric_window_is_a_dependence_without_a_critical_value():
+    found = threshold(RATIOS, grok(0, 0, 5, 5, 5, 5, 0, 0), log=True)
+    assert (found.kind, found.p_difference) == ("not monotone", 1 / 2000)
+    assert found.highest == pytest.approx((0.75, 1, 1.5, 2))
+    assert math.isnan(found.value)
+
+
+def test_the_dependence_agrees_with_an_independent_permutation_test():
+    """Measured successes by ratio at weight decay 0.1, with 3 runs at the first ratio."""
+    y = np.concatenate([np.zeros(3, bool), grok(0, 2, 2, 5, 2, 3, 0)])
+    ratios = RATIOS[2:]
+    found = threshold(ratios, y, log=True)
+    assert (found.kind, found.highest) == ("not monotone", pytest.approx((1.5,)))
+
+    def chi_square(values):
+        counted = np.array([[np.sum(values[ratios == r] == kind) for kind in (0, 1)] for r in np.unique(ratios)])
+        return chi2_contingency(counted).statistic
+
+    rng, observed = np.random.default_rng(1), chi_square(y)
+    p = np.mean([chi_square(rng.permutation(y)) >= observed - 1e-9 for _ in range(400)])
+    assert found.p_difference == pytest.approx(p, abs=0.02)

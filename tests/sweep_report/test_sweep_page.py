@@ -97,11 +97,11 @@ KINDS = {
     "seeds only": (seeds(3), 500, ["1 setting with 3 seeds each", "3 of 3 runs grokked"]),
     "weight decay": (
         [{"optimization.weight_decay": value} for value in (0.1, 1.0, 10.0)], 500,
-        ["All of the 3 runs grokked, so a critical weight decay, if there is one, is outside 0.1 to 10"],
+        ["3 of 3 runs grokked; no critical value can be estimated from these runs."],
     ),
     "all censored": (
         [{"optimization.lr": rate} for rate in (0.001, 0.01)], math.inf,
-        ["None of the 2 runs grokked", "(no run grokked)", "2 runs (100 %) ended"],
+        ["0 of 2 runs grokked; no critical value can be estimated", "(no run grokked)", "2 runs (100 %) ended"],
     ),
     "all failed": (
         [{"optimization.lr": rate, "failed": "no memory"} for rate in (0.001, 0.01)], 500,
@@ -111,7 +111,7 @@ KINDS = {
         [{"optimization.optimizer": name} for name in ("adam", "adamw")], 500,
         ["Optimizer", "2 of 2 runs grokked"],
     ),
-    "primes": ([{"task.p": p, "ratio": 1} for p in (23, 29, 31)], 500, ["Prime p", "All of the 3 runs grokked"]),
+    "primes": ([{"task.p": p, "ratio": 1} for p in (23, 29, 31)], 500, ["Prime p", "3 of 3 runs grokked"]),
     "three axes": (
         [{"optimization.lr": rate, "optimization.weight_decay": decay, "split.fraction": part}
          for rate in (0.001, 0.01) for decay in (1.0, 2.0) for part in (0.4, 0.5)],
