@@ -44,7 +44,7 @@ def valley(z: np.ndarray, y: np.ndarray, *, simulations: int = SIMULATIONS) -> T
     by its standard error. The statistic is the largest size that both a fall up to some value and a rise from that
     value on have. If the true curve never rises, then every slope is at most that of its noise alone, so the largest
     rise is at most that of a flat curve with the same noise; likewise for a curve that never falls. The p-values under
-    a flat curve, simulated with normal noise, are therefore bounds under every monotone curve, be it a line, a step or
+    a flat curve, simulated with normal noise, are therefore bounds under every monotone curve: a line, a step or
     a saturating one. The noise is that within values; where few values have several runs, it is the distance of the
     means from the lines through their neighbors.
 

@@ -15,7 +15,7 @@ def test_the_example_is_trained_and_its_page_is_written(tmp_path, monkeypatch, c
     assert code_of(["sweep", str(EXAMPLE), *toy, "--out", "sweeps/boundary", "--workers", "1"]) == 0
     assert code_of(["sweep-report", "sweeps/boundary", "--out", "boundary.html", "--db", "boundary.db"]) == 0
     assert "2 runs" in capsys.readouterr().out
-    assert "None of the 2 runs grokked" in Path("boundary.html").read_text(encoding="utf-8")
+    assert "0 of 2 runs grokked; " in Path("boundary.html").read_text(encoding="utf-8")
     assert sorted(open_db("boundary.db").runs["ratio"]) == [8 / 11, 20 / 11]
 
 
@@ -29,5 +29,5 @@ def test_the_document_states_what_the_sweeps_found(tmp_path):
     assert text.partition(small)[0] == before.partition(small)[0]
     assert text.partition(full)[1:] == before.partition(full)[1:]
     assert "| `exp3_prime_small` | 2 | 0 | 2 (100%) | none |" in text
-    assert "* None of the 2 runs grokked" in text
+    assert "* 0 of 2 runs grokked; " in text
     assert "| all runs | 2 | 0 of 2 | 100 % | none: no run grokked |" in text
