@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU, signal.SIGUSR1)
@@ -104,6 +104,8 @@ def exit_on_signals() -> None:
 
     def end(number: int, frame: FrameType | None) -> None:
         if is_importing(frame):
+            if number == signal.SIGINT:
+                say_interrupted()
             exit_at_once(128 + number)
         if requests.acts(number):
             raise exception_of(number)
@@ -128,6 +130,12 @@ def is_importing(frame: FrameType | None) -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def say_interrupted() -> None:
+    """Write the line of an interrupted command to standard error, without the buffers of an interrupted program."""
+    with suppress(OSError):
+        os.write(2, b"interrupted\n")
 
 
 def exit_at_once(code: int) -> None:

@@ -15,7 +15,7 @@ def main() -> "NoReturn":
     """Run the command line and exit; a stopping signal exits with 128 + its number (SIGINT 130, SIGTERM 143)."""
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # until the handlers are set
-    from grokinterp.interrupt import die_of_signals, exit_on_signals
+    from grokinterp.interrupt import die_of_signals, exit_on_signals, say_interrupted
 
     exit_on_signals()
     try:
@@ -23,6 +23,7 @@ def main() -> "NoReturn":
 
         run()
     except KeyboardInterrupt:
+        say_interrupted()
         raise SystemExit(130) from None
     finally:
         die_of_signals()

@@ -47,6 +47,8 @@ def lines(run: Path, found: "Prediction") -> Iterator[str]:
     """Yield the lines of a prediction."""
     yield f"{run} at step {found.at} of {found.budget}: {found.text}"
     yield f"  {found.guarantee}"
+    for phrase in found.extrapolated:
+        yield f"  extrapolated, so that the interval is not valid: {phrase} of the comparable runs"
     if found.observed is not None:
         yield f"  observed: grokked at step {found.observed}"
     yield f"  fitted to {found.n_runs} comparable runs that had not grokked; the strongest features:"

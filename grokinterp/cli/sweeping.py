@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from grokinterp.cli.options import Config, StopPredicted, read_experiment
-from grokinterp.cli.printing import say
+from grokinterp.cli.printing import note, say
 from grokinterp.errors import require, short
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 MOST_LINES = 50
 """Largest number of runs that are listed one by one."""
+
+FILES = (".toml", ".json")
+"""The ends of the names of files that describe a sweep."""
 
 
 def sweep(
@@ -41,7 +44,7 @@ def sweep(
         typer.Option(help="Part of a GPU of the Ray cluster for a run; 1: stacks on whole GPUs (default), 0: cores."),
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="ROOT", help="The folder of the runs (default: sweeps).")] = None,
-    scale: Annotated[str, typer.Option(help="Scale of a named sweep: full or small.")] = "full",
+    scale: Annotated[str | None, typer.Option(help="Scale of a named sweep: full (default) or small.")] = None,
     name: Annotated[str | None, typer.Option(help="Name under which the folder lists the sweep.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print runs and estimates only.")] = False,
     skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Leave out impossible runs.")] = False,
@@ -56,9 +59,11 @@ def sweep(
     """
     from grokinterp.sweeps.sweep import Sweep, plan, run_sweep
 
-    title, grid = chosen_grid(arguments or [], preset, config, scale)
+    title, grid = chosen_grid(arguments or [], preset, config, scale, seeds)
     found = Sweep.of(name or title, grid, seeds=seeds)
     root = out or Path("sweeps")
+    for line in undetectable(found):
+        note(line)
     if dry_run:
         entries = plan(
             found, root, engine=engine, workers=workers, address=address, gpus=gpus, skip_invalid=skip_invalid
@@ -94,7 +99,9 @@ def sweeps() -> None:
             say([f"  {name:{width}}  {runs:2} runs of {grid.base.steps:>7,} steps: {grid.about}"])
 
 
-def chosen_grid(arguments: Sequence[str], preset: str | None, config: Path | None, scale: str) -> tuple[str, "Grid"]:
+def chosen_grid(
+    arguments: Sequence[str], preset: str | None, config: Path | None, scale: str | None, seeds: int | None = None
+) -> tuple[str, "Grid"]:
     """Return the name and the grid of a command line. Raises ConfigError if they cannot be determined."""
     from grokinterp.experiment import Experiment
     from grokinterp.sweeps.grid import Grid
@@ -107,14 +114,26 @@ def chosen_grid(arguments: Sequence[str], preset: str | None, config: Path | Non
     if "=" not in first and first:
         for key, given in (("preset", preset), ("config", config)):
             require(given is None, key, given, f"give it or {short(first)}, not both")
-        is_file = first.endswith((".toml", ".json"))
-        title, grid = read_grid(first) if is_file else (suffixed(first, scale), named(first, scale))
+        is_file = first.endswith(FILES)
+        require(scale is None or not is_file, "scale", scale, "is for named sweeps")
+        size = scale or "full"
+        title, grid = read_grid(first) if is_file else (suffixed(first, size), named(first, size))
+        require_seeds_once(seeds, settings.keys() & grid.axes.keys() | axes.keys())
         return title, grid.changed(settings, axes)
     require(bool(arguments or preset or config), "sweep", "", "needs a named sweep, a file, or axes: task.p=23,47")
-    require(scale == "full", "scale", scale, "is for named sweeps")
+    require(scale is None, "scale", scale, "is for named sweeps")
+    require_seeds_once(seeds, axes.keys())
     base = read_experiment(preset, config, [], default=Experiment)
     grid = Grid(base, {}).changed(settings, axes)
     return default_name(grid), grid
+
+
+def require_seeds_once(seeds: int | None, axes: Iterable[str]) -> None:
+    """Raise ConfigError if both ``--seeds`` and an axis of the command line choose the seeds."""
+    from grokinterp.sweeps.grid import set_by
+
+    for axis in axes:
+        require(seeds is None or "seed" not in set_by(axis), "seeds", seeds, f"give it or {short(axis)}=..., not both")
 
 
 def suffixed(name: str, scale: str) -> str:
@@ -133,7 +152,7 @@ def settings_and_axes(assignments: Iterable[str]) -> tuple[dict[str, Any], dict[
     settings, axes = {}, {}
     for assignment in assignments:
         key, sign, text = assignment.partition("=")
-        require(bool(sign and key), "sweep", short(assignment), "must be written key=value or key=value,value")
+        require(bool(sign and key), "sweep", short(assignment), rule_of_order(assignment))
         require(key not in settings | axes, short(key), short(text), "is given twice")
         values = [parse_value(part) for part in separated(text)]
         if len(values) == 1 and "," not in key and key != "ratio":
@@ -141,6 +160,15 @@ def settings_and_axes(assignments: Iterable[str]) -> tuple[dict[str, Any], dict[
         else:
             axes[key] = values
     return settings, axes
+
+
+def rule_of_order(argument: str) -> str:
+    """Return the rule that an argument without a value breaks."""
+    from grokinterp.sweeps.named import SWEEPS
+
+    if argument.endswith(FILES) or any(argument in grids for grids in SWEEPS.values()):
+        return "a named sweep or a file must come before the settings, and only one is possible"
+    return "must be written key=value or key=value,value"
 
 
 def separated(text: str) -> list[str]:
@@ -163,6 +191,29 @@ def separated(text: str) -> list[str]:
     return [part.strip() for part in parts]
 
 
+def runs_text(count: int) -> str:
+    """Return a number of runs as text.
+
+    >>> runs_text(1), runs_text(2)
+    ('1 run', '2 runs')
+    """
+    return f"{count} run{'' if count == 1 else 's'}"
+
+
+def undetectable(sweep: "Sweep") -> Iterator[str]:
+    """Yield a warning if runs have fewer evaluations than the rule by which grokking is detected needs."""
+    from grokinterp.phases import SUSTAINED
+    from grokinterp.sweeps.horizon import evaluations
+
+    counts = [len(evaluations(one.budget, one.evaluate_every)) for one in sweep.experiments.values()]
+    few = [count for count in counts if count < SUSTAINED.window]
+    if few:
+        yield (
+            f"warning: grokking cannot be detected in {len(few)} of {runs_text(len(counts))}, which evaluate at most "
+            f"{max(few)} times; at least {SUSTAINED.window} evaluations are required: lower evaluate_every"
+        )
+
+
 def planned(sweep: "Sweep", entries: Sequence["Entry"], root: Path, workers: int | None) -> Iterator[str]:
     """Yield the lines of a dry run: the runs, their number, disk space and time."""
     from grokinterp.available import size_text
@@ -172,8 +223,8 @@ def planned(sweep: "Sweep", entries: Sequence["Entry"], root: Path, workers: int
 
     waiting = [entry for entry in entries if lacks_something(entry, ())]
     yield from (f"  {entry.directory.name}  {entry.label}" for entry in entries)
-    yield from (f"  impossible: {point}: {point.why}" for point in sweep.impossible)
-    yield f"{sweep.name}: {len(entries)} runs in {root}, {len(entries) - len(waiting)} of them complete"
+    yield from (f"  impossible: {point.refusal}" for point in sweep.impossible)
+    yield f"{sweep.name}: {runs_text(len(entries))} in {root}, {len(entries) - len(waiting)} of them complete"
     if not waiting:
         return
     from grokinterp.sweeps.estimate import bytes_of, elapsed, seconds_of
@@ -204,6 +255,6 @@ def outcome_lines(sweep: "Sweep", entries: Sequence["Entry"], root: Path) -> Ite
         if entry.failure or status in ("diverged", "stopped") or len(entries) <= MOST_LINES:
             why = entry.failure or (found.get("why") if status in ("diverged", "stopped") else None)
             yield f"  {entry.directory.name}  {entry.label}  {status}{f': {why}' if why else ''}"
-    yield from (f"  impossible: {point}: {point.why}" for point in sweep.impossible)
+    yield from (f"  impossible: {point.refusal}" for point in sweep.impossible)
     counts = ", ".join(f"{count} {status}" for status, count in Counter(statuses).items())
-    yield f"{sweep.name}: {len(entries)} runs in {root}: {counts}"
+    yield f"{sweep.name}: {runs_text(len(entries))} in {root}: {counts}"

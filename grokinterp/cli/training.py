@@ -84,11 +84,14 @@ def forecaster_of(experiment: "Experiment", shown: Path | None, stopping: Path |
     """Return the forecaster of a run by the database whose predictions are shown, or by which it is also stopped."""
     if shown is None and stopping is None:
         return None
-    from grokinterp.sweeps.prediction import DatabaseForecaster
+    from grokinterp.sweeps.prediction.stopping import DatabaseForecaster, warn_of_extrapolation
 
     agree = shown is None or stopping is None or shown == stopping
     require(agree, "stop_predicted", stopping, f"must be the file of --predict-from, {shown}, if both are given")
-    return DatabaseForecaster.of(experiment, stopping or shown or Path(), stops=stopping is not None)
+    found = DatabaseForecaster.of(experiment, stopping or shown or Path(), stops=stopping is not None)
+    if stopping is not None:
+        warn_of_extrapolation(found, [experiment])
+    return found
 
 
 def trained(

@@ -16,7 +16,7 @@ from grokinterp.league.directories import directories
 from grokinterp.league.listed import list_runs
 from grokinterp.league.methods import METHODS, configured, plain
 from grokinterp.league.schema import has_shape
-from grokinterp.league.tuning import TUNED, chosen_runs, factors_of, trials_of, tuning_of
+from grokinterp.league.tuning import TUNED, chosen_runs, trial_factors, trials_of, tuning_of
 from grokinterp.phases import SUSTAINED
 from grokinterp.storage import RunDirectory, write_atomic
 from grokinterp.storage.files import read_json_object
@@ -73,34 +73,34 @@ def run_league(
 
     Raises:
         ConfigError: a method is unknown or given twice, a number is out of range, the device is missing, the
-            experiment was recorded or has too few evaluations, or no method applies.
+            experiment was recorded or has too few evaluations, no method applies, or too few trials are possible.
         RunDirectoryError: the directory contains runs with another configuration, or another call is using it, which
             the error names.
     """
     top, chosen = Path(directory), list(methods)
     require_arguments(experiment, chosen, seeds, jobs, patience, tune)
     base, refused, entries = planned(experiment, chosen, seeds, top, device)
+    names = [name for name in chosen if name not in refused]
+    budgets = {} if tune is None else {name: trial_factors(name, base, tune) for name in names}
     with held(top):
         before, notes = read_league(top), damage_of(top)
         for note in notes:
             warn(f"{top}: {note}")
         require_same(top, before, base, entries)
         outcome: dict[str, Any] = {"patience": patience, "jobs": jobs or cores(), "refused": refused, "notes": notes}
-        names = [name for name in chosen if name not in refused]
-        factors = [] if tune is None else factors_of(base, tune)
-        trials = [one for name in names for one in trials_of(name, base, factors, top)[0]]
+        trials = [one for name, factors in budgets.items() for one in trials_of(name, base, factors, top)[0]]
         require_same(top, before, base, trials)
         list_runs(top, entries, trials, refused)
         train = partial(train_entries, device=device, stacked=stacked, jobs=jobs, progress=progress)
         tuned: list[Entry] = []
         try:
             train(trials)
-            tuned = chosen_runs(top, base, names, factors, range(experiment.seed, experiment.seed + seeds), patience)
+            tuned = chosen_runs(top, base, budgets, range(experiment.seed, experiment.seed + seeds), patience)
             require_same(top, before, base, tuned)
             list_runs(top, entries, trials, refused, tuned)
             train([*entries, *(one for one in tuned if top / TUNED in one.directory.parents)], analyses=MEASURES)
         finally:
-            outcome |= {"tuning": tuning_of(top, base, names, factors, before, patience), "tuned": tuned}
+            outcome |= {"tuning": tuning_of(top, base, budgets, before, patience), "tuned": tuned}
             found = collected(top, base, entries, before, outcome)
             list_runs(top, entries, trials, refused, tuned)
             if found["runs"]:

@@ -91,11 +91,13 @@ class Tuned:
 
     chosen: Count | None
     trials: list[Trial]
+    possible: Count | None = None
+    """Number of possible trials; all, if it was not recorded."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """The trials of all methods, and the runs with the chosen settings."""
+    """The trials of all methods, their largest number, and the runs with the chosen settings."""
 
     trials: Count
     seed: Count

@@ -64,9 +64,19 @@ def tuned_row(
         ratio=ratio(runs, base) if compared else UNKNOWN,
         p=p_value(runs, base) if compared else UNKNOWN,
         accuracy=middle(runs, "final_test_accuracy", percent),
-        trials=f"{sum(one['event_step'] is not None for one in method['trials'])} of {len(method['trials'])}",
+        trials=f"{sum(one['event_step'] is not None for one in method['trials'])} of {possible(method)}",
         settings=chosen_settings(method),
     )
+
+
+def possible(method: Mapping[str, Any]) -> int:
+    """Return the number of possible trials of a method.
+
+    >>> possible({"possible": 2, "trials": [{}, {}, {}]}), possible({"trials": [{}]})
+    (2, 1)
+    """
+    counted = method.get("possible")
+    return len(method["trials"]) if counted is None else counted
 
 
 def chosen_settings(method: Mapping[str, Any]) -> str:
@@ -94,9 +104,12 @@ def tuned_text(found: Mapping[str, Any]) -> str:
 def budget_of(found: Mapping[str, Any]) -> str:
     """Return the budget of the tuning in a sentence."""
     tuning, steps = found["tuning"], found["base"]["steps"]
+    counts = sorted({possible(method) for method in tuning["methods"].values()})
+    number = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    unequal = "" if len(counts) == 1 else "; the numbers of trials differ, so that the budgets are not equal"
     return (
-        f"{tuning['trials']} trials of {steps:,} steps per method on seed {tuning['seed']}, which is not among the "
-        "reported seeds"
+        f"{number} trials of {steps:,} steps per method on seed {tuning['seed']}, which is not among the reported "
+        f"seeds{unequal}"
     )
 
 

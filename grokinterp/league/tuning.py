@@ -1,7 +1,8 @@
 """Tune learning rate and weight decay of every method under an equal budget, on a seed that is not reported.
 
-Every method has the same number of trials, with the same factors of its own learning rate and weight decay. The first
-trial is the method as it is; the other factors are drawn log-uniformly. The trials of all methods are trained on one
+Every method has the same number of trials. The first trial is the method as it is; the others have factors of its own
+learning rate and weight decay, which are drawn log-uniformly, the same for all methods. Factors that are impossible for
+a method are listed with the reason, and the next ones take their place. The trials of all methods are trained on one
 seed, and the best trial of each is trained on the reported seeds, beside the method as it is.
 """
 
@@ -24,6 +25,9 @@ from grokinterp.sweeps.folder import outcomes
 WIDEST = 10.0
 """Largest factor of learning rate and of weight decay; the smallest is its inverse."""
 
+MOST_DRAWS = 20
+"""Largest number of drawn trials, for every trial of the budget."""
+
 TUNING, TUNED = "tuning", "tuned"
 """The folders of the trials, and of the runs with the chosen settings."""
 
@@ -42,6 +46,30 @@ def factors_of(base: Experiment, trials: int) -> list[Factors]:
     return [(1.0, 1.0), *((float(f"{lr:.3g}"), float(f"{decay:.3g}")) for lr, decay in drawn)]
 
 
+def trial_factors(name: str, base: Experiment, trials: int) -> list[Factors]:
+    """Return the first factors of which a number of trials are possible for a method.
+
+    Raises:
+        ConfigError: too few of the factors that may be drawn are possible.
+    """
+    factors, possible = factors_of(base, MOST_DRAWS * trials), 0
+    for drawn, each in enumerate(factors, start=1):
+        possible += refusal(name, base, each) is None
+        if possible == trials:
+            return factors[:drawn]
+    rule = f"{name} has only {possible} possible trials among {len(factors)} draws: {refusal(name, base, factors[-1])}"
+    raise ConfigError("tune", trials, rule)
+
+
+def refusal(name: str, base: Experiment, factors: Factors) -> str | None:
+    """Return the reason why a trial of a method is impossible; None if it is possible."""
+    try:
+        scaled(configured(name, base), factors)
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
 def scaled(experiment: Experiment, factors: Factors) -> Experiment:
     """Return an experiment with learning rate and weight decay multiplied by factors."""
     o = experiment.optimization
@@ -53,11 +81,10 @@ def trials_of(name: str, base: Experiment, factors: Sequence[Factors], top: Path
     """Return the trials of a method, numbered by their directories, and the reasons why some are impossible."""
     entries, refused = [], {}
     for number, each in enumerate(factors):
-        try:
-            one = replace(scaled(configured(name, base), each), name=name, seed=tuning_seed(base))
-        except ConfigError as error:
-            refused[number] = str(error)
+        if why := refusal(name, base, each):
+            refused[number] = why
             continue
+        one = replace(scaled(configured(name, base), each), name=name, seed=tuning_seed(base))
         entries.append(Entry(trial_directory(top, name, number), one, label=f"{name} trial {number}"))
     return entries, refused
 
@@ -76,7 +103,7 @@ def measured_trials(
     found, failed = outcomes(paths, patience=patience)
     reasons = {**refused, **failed}
     rows = [trial_row(number, each, found.get(number), reasons.get(number)) for number, each in enumerate(factors)]
-    return {"chosen": best(rows), "trials": rows}
+    return {"chosen": best(rows), "possible": len(entries), "trials": rows}
 
 
 def trial_row(number: int, factors: Factors, outcome: Mapping[str, Any] | None, why: str | None) -> dict[str, Any]:
@@ -127,11 +154,11 @@ def tuned_directory(top: Path, name: str, chosen: int) -> Path:
 
 
 def chosen_runs(
-    top: Path, base: Experiment, names: Sequence[str], factors: Sequence[Factors], numbers: Sequence[int], patience: int
+    top: Path, base: Experiment, budgets: Mapping[str, Sequence[Factors]], numbers: Sequence[int], patience: int
 ) -> list[Entry]:
     """Return the runs with the settings of the best trial of every method, none without trials."""
     made: list[Entry] = []
-    for name in names if factors else ():
+    for name, factors in budgets.items():
         chosen = measured_trials(name, base, factors, top, patience=patience)["chosen"]
         if chosen is not None:
             made += tuned_entries(name, chosen, base, factors, top, numbers)
@@ -139,30 +166,27 @@ def chosen_runs(
 
 
 def tuning_of(
-    top: Path,
-    base: Experiment,
-    names: Sequence[str],
-    factors: Sequence[Factors],
-    before: Mapping[str, Any],
-    patience: int,
+    top: Path, base: Experiment, budgets: Mapping[str, Sequence[Factors]], before: Mapping[str, Any], patience: int
 ) -> dict[str, Any] | None:
-    """Return the trials and the tuned runs of all methods that were tuned with the same number of trials.
+    """Return the trials and the tuned runs of all methods that were tuned, now or by an earlier call.
 
-    A call without tuning keeps what an earlier one found.
+    A method that is not tuned now keeps its trials, whose number may be another one; every method states its own.
     """
-    tunes = bool(factors)
-    earlier: dict[str, Any] = before.get("tuning") or {"trials": 0, "methods": {}}
-    if not factors and not earlier["trials"]:
+    earlier: dict[str, Any] = before.get("tuning") or {"methods": {}}
+    kept = {
+        name: [(row["lr"], row["weight_decay"]) for row in one["trials"]] for name, one in earlier["methods"].items()
+    }
+    tried = kept | dict(budgets)
+    if not tried:
         return None
-    factors = factors or factors_of(base, earlier["trials"])
-    kept = earlier["methods"] if earlier["trials"] == len(factors) else {}
-    tuned = [name for name in METHODS if name in kept or (name in names and tunes)]
-    methods = {name: measured_trials(name, base, factors, top, patience=patience) for name in tuned}
+    measured = {
+        name: measured_trials(name, base, tried[name], top, patience=patience) for name in METHODS if name in tried
+    }
     return {
-        "trials": len(factors),
+        "trials": max(one["possible"] for one in measured.values()),
         "seed": tuning_seed(base),
-        "methods": methods,
-        "runs": tuned_outcomes(top, {name: one["chosen"] for name, one in methods.items()}, patience),
+        "methods": measured,
+        "runs": tuned_outcomes(top, {name: one["chosen"] for name, one in measured.items()}, patience),
     }
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, is_dataclass
+from itertools import combinations as pairs
 from itertools import product as combinations
 from typing import Any, NamedTuple
 
@@ -24,6 +25,11 @@ class Point(NamedTuple):
     def __str__(self) -> str:
         return ", ".join(f"{key}={short(value, 40)}" for key, value in self.settings.items())
 
+    @property
+    def refusal(self) -> str:
+        """The combination and the reason why it is impossible, which may begin with the combination itself."""
+        return self.why if self.why.startswith(f"{self}: ") else f"{self}: {self.why}"
+
 
 class Grid(NamedTuple):
     """A product of experiments: the base, in which settings are replaced, the values of its axes, and a description."""
@@ -36,12 +42,11 @@ class Grid(NamedTuple):
         """Return a grid with other settings and other values of its axes, or further axes.
 
         Raises:
-            ConfigError: a setting is one of several that an axis sets together.
+            ConfigError: a setting is set by an axis with another key, or two axes set the same setting.
         """
-        for key in (*settings, *axes):
-            for axis in self.axes:
-                together = key != axis and key in set_by(axis)
-                require(not together, short(key), "...", f"is set by the axis {axis}: change that axis")
+        others = {**self.axes, **axes}
+        require_apart(others)
+        require_free(settings, [axis for axis in others if axis not in settings or axis in axes])
         single = {key: [value] for key, value in settings.items() if key in self.axes}
         base = self.base.changed({key: value for key, value in settings.items() if key not in self.axes})
         return self._replace(base=base, axes={**self.axes, **single, **axes})
@@ -57,6 +62,35 @@ def set_by(axis: str) -> set[str]:
     return sized if axis == RATIO else {one.strip() for one in axis.split(",")}
 
 
+def shared(first: set[str], second: set[str]) -> str | None:
+    """Return a setting that is in both sets; a table of settings contains its members.
+
+    >>> shared({"seed", "task.p"}, {"task"}), shared({"task.p"}, {"model.d_model"})
+    ('task.p', None)
+    """
+    within = (max(a, b, key=len) for a in first for b in second if f"{a}.".startswith(f"{b}.") or b.startswith(f"{a}."))
+    return min(within, default=None)
+
+
+def require_apart(axes: Iterable[str]) -> None:
+    """Raise ConfigError if two axes set the same setting, or one sets it twice."""
+    listed = list(axes)
+    for axis in listed:
+        names = [one.strip() for one in axis.split(",")]
+        require(len(set(names)) == len(names), "axis", short(axis), "sets a setting twice")
+    for first, second in pairs(listed, 2):
+        both = shared(set_by(first), set_by(second))
+        require(both is None, "axis", short(second), f"sets {both}, which the axis {short(first)} sets as well")
+
+
+def require_free(settings: Mapping[str, Any], axes: Iterable[str]) -> None:
+    """Raise ConfigError if an axis sets one of the settings, which would have no effect."""
+    for axis in axes:
+        for key, value in settings.items():
+            rule = f"is set by the axis {short(axis)}: change that axis, or leave out the setting"
+            require(shared({key}, set_by(axis)) is None, short(key), short(value), rule)
+
+
 def product(base: Experiment, /, **axes: Any) -> tuple[Experiment, ...]:
     """Return an experiment for every combination of values, the last axis varying fastest; equal ones appear once.
 
@@ -65,10 +99,10 @@ def product(base: Experiment, /, **axes: Any) -> tuple[Experiment, ...]:
         axes: the values of each setting, or a single value, by its dotted key. A key of several settings with commas
             between them has values for all of them at a time. A value that is a list must itself be in a list of
             values. The axis ``ratio`` sets ``model.d_model`` to ratio · p, rounded down to a multiple of the heads, and
-            ``model.d_mlp`` in the same proportion.
+            ``model.d_mlp`` in the same proportion. Every setting is set by one axis only.
 
     Raises:
-        ConfigError: a combination is impossible, or an axis is empty.
+        ConfigError: a combination is impossible, an axis is empty, or two axes set the same setting.
 
     >>> found = product(Experiment(), **{"task.p": [23, 47], "seed": range(2)})
     >>> [(one.task.p, one.seed) for one in found]
@@ -87,6 +121,7 @@ def product(base: Experiment, /, **axes: Any) -> tuple[Experiment, ...]:
 
 def points(base: Experiment, axes: Mapping[str, Any]) -> Iterator[Point]:
     """Yield every combination of values, the last axis varying fastest. Raises ConfigError if an axis is unusable."""
+    require_apart(axes)
     listed = {key: values_of(key, values) for key, values in axes.items()}
     for chosen in combinations(*listed.values()):
         settings: dict[str, Any] = {}

@@ -22,21 +22,27 @@ from grokinterp.errors import require, short
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.configuration import read_config
 from grokinterp.presets import preset
-from grokinterp.sweeps.grid import Grid
+from grokinterp.sweeps.grid import Grid, require_apart, require_free
 
 KEYS = ("name", "about", "preset", "base", "axes")
 
 
 def read_grid(path: str | Path) -> tuple[str, Grid]:
-    """Return the name and the grid of a file. Raises ConfigError if it cannot be read, or a key is unknown."""
+    """Return the name and the grid of a file.
+
+    Raises:
+        ConfigError: it cannot be read, a key is unknown, or a setting is set by two axes, or by ``base`` and an axis.
+    """
     values = read_config(path)
     for key, value in values.items():
         require(key in KEYS, short(key), short(value), f"unknown key; a sweep has {', '.join(KEYS)}")
         kind, word = (dict, "a table") if key in ("base", "axes") else (str, "text")
         require(isinstance(value, kind), key, short(value), f"must be {word}")
     start = preset(values["preset"]) if "preset" in values else Experiment()
-    base = start.changed(dict(dotted(values.get("base", {}))))
-    grid = Grid(base, dict(dotted(values.get("axes", {}))), values.get("about", ""))
+    settings, axes = (dict(dotted(values.get(table, {}))) for table in ("base", "axes"))
+    require_apart(axes)
+    require_free(settings, axes)
+    grid = Grid(start.changed(settings), axes, values.get("about", ""))
     return values.get("name", Path(path).stem), grid
 
 

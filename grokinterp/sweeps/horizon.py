@@ -26,7 +26,16 @@ def planned_horizon(budget: int, every: int) -> int:
     >>> planned_horizon(200, 10), planned_horizon(50, 10)
     (110, 0)
     """
-    return horizon_at(np.unique([*range(0, budget + 1, every), budget]))
+    return horizon_at(evaluations(budget, every))
+
+
+def evaluations(budget: int, every: int) -> np.ndarray:
+    """Return the steps at which a run that takes all steps of its budget is evaluated.
+
+    >>> evaluations(25, 10)
+    array([ 0, 10, 20, 25])
+    """
+    return np.unique([*range(0, budget + 1, every), budget])
 
 
 def horizon_at(steps: np.ndarray) -> int:

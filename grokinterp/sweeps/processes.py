@@ -80,11 +80,24 @@ def next_of(process: Any, answer: Connection) -> Any:
         message = answer.recv()
     except EOFError:
         process.join()
-        message = Ended(f"the process ended with exit code {process.exitcode}")
+        message = Ended(end_of(process.exitcode))
     if isinstance(message, Ended):
         process.join()
         answer.close()
     return message
+
+
+def end_of(exit_code: int) -> str:
+    """Return the reason why a process ended without a last message.
+
+    >>> end_of(-9), end_of(3)
+    ('the worker process was killed (SIGKILL)', 'the worker process ended with exit code 3')
+    """
+    if exit_code >= 0:
+        return f"the worker process ended with exit code {exit_code}"
+    known = -exit_code in set(signal.Signals)
+    name = signal.Signals(-exit_code).name if known else f"signal {-exit_code}"
+    return f"the worker process was killed ({name})"
 
 
 def stop(running: Mapping[Connection, Any]) -> None:

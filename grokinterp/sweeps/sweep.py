@@ -192,11 +192,17 @@ def train_with_ray(
 
 
 def require_predictable(entries: list[Entry], db: str | Path) -> None:
-    """Raise ConfigError unless the database has enough runs that are comparable with every kind of runs."""
-    from grokinterp.sweeps.prediction.stopping import DatabaseForecaster, kind_of
+    """Raise ConfigError unless the database has enough runs that are comparable with every kind of runs.
 
-    for one in {tuple(kind_of(entry.experiment).values()): entry.experiment for entry in entries}.values():
-        DatabaseForecaster.of(one, db, stops=True)
+    Runs whose settings are outside those of the database are named in a warning.
+    """
+    from grokinterp.sweeps.prediction.stopping import DatabaseForecaster, kind_of, warn_of_extrapolation
+
+    kinds: dict[tuple[object, ...], list[Experiment]] = {}
+    for entry in entries:
+        kinds.setdefault(tuple(kind_of(entry.experiment).values()), []).append(entry.experiment)
+    for alike in kinds.values():
+        warn_of_extrapolation(DatabaseForecaster.of(alike[0], db, stops=True), alike)
 
 
 def failures_of(entries: list[Entry]) -> dict[str, str | None]:

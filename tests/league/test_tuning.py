@@ -12,7 +12,7 @@ from grokinterp.league.methods import configured, plain
 from grokinterp.league.run import read_league
 from grokinterp.league.table import as_text
 from grokinterp.league.tuned_table import tuned_rows
-from grokinterp.league.tuning import best, factors_of, scaled, trials_of
+from grokinterp.league.tuning import best, factors_of, scaled, trial_factors, trials_of, tuning_of
 from grokinterp.storage import RunDirectory
 from grokinterp.sweeps import build_db, open_db
 from grokinterp.sweeps.contents import sweeps_in
@@ -65,6 +65,34 @@ def test_an_impossible_trial_is_listed_with_its_reason(tmp_path):
     entries, refused = trials_of("adamw", fast, [(1.0, 1.0), (5.0, 1.0)], tmp_path)
     assert (len(entries), list(refused)) == (1, [1])
     assert "lr=45" in refused[1]
+
+
+def test_further_trials_replace_those_that_are_impossible(tmp_path):
+    fast = replace(BASE, optimization=replace(BASE.optimization, lr=0.5, weight_decay=1.0))
+    adamw, sgd = (trial_factors(name, fast, 6) for name in ("adamw", "sgd"))
+    assert sgd == factors_of(fast, 6)
+    assert len(adamw) > 6
+    assert adamw[:6] == sgd
+    entries, refused = trials_of("adamw", fast, adamw, tmp_path)
+    assert (len(entries), len(refused)) == (6, len(adamw) - 6)
+    assert all(0.5 * adamw[number][0] * adamw[number][1] >= 1 for number in refused)
+    steep = replace(BASE, optimization=replace(BASE.optimization, lr=9.9, weight_decay=0.1))
+    with pytest.raises(ConfigError, match=r"tune=60: adamw has only \d+ possible trials among 1200 draws"):
+        trial_factors("adamw", steep, 60)
+
+
+def test_a_method_that_is_not_tuned_again_keeps_its_trials(tmp_path):
+    first = tuning_of(tmp_path, BASE, {"muon": trial_factors("muon", BASE, 2)}, {}, 20)
+    both = tuning_of(tmp_path, BASE, {"adamw": trial_factors("adamw", BASE, 3)}, {"tuning": first}, 20)
+    assert {name: (one["possible"], len(one["trials"])) for name, one in both["methods"].items()} == {
+        "adamw": (3, 3), "muon": (2, 2),
+    }  # fmt: skip
+    assert both["methods"]["muon"] == first["methods"]["muon"]
+    assert tuning_of(tmp_path, BASE, {}, {"tuning": both}, 20) == both
+    text = tuned_text({"base": BASE.to_dict(), "runs": [], "tuning": both})
+    assert "tuned: 2 to 3 trials of 40 steps per method" in text
+    assert "the numbers of trials differ, so that the budgets are not equal" in text
+    assert "0 of 2" in text
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ def test_the_sweeps_of_the_text_exist():
     commands = re.findall(r"^grokinterp sweep (\w+).*--engine ray", TEXT, re.MULTILINE)
     assert len(commands) == 3
     for name in commands:
-        _, grid = chosen_grid([name], None, None, "full")
+        _, grid = chosen_grid([name], None, None, None)
         assert product(grid.base, **grid.axes)
 
 

@@ -1,13 +1,16 @@
 """Products of experiments, the named sweeps, and sweeps in files."""
 
+import json
+
 import pytest
 
+from grokinterp.cli.sweeping import chosen_grid, undetectable
 from grokinterp.errors import ConfigError
 from grokinterp.experiment import Experiment
 from grokinterp.models import MLPSpec, TransformerSpec
 from grokinterp.presets import BOUNDARIES
 from grokinterp.storage import configuration_hash
-from grokinterp.sweeps.grid import Grid, points, product
+from grokinterp.sweeps.grid import Grid, plain, points, product
 from grokinterp.sweeps.grid_file import read_grid
 from grokinterp.sweeps.named import EXTENDED, SWEEPS, named
 from grokinterp.sweeps.sweep import Sweep
@@ -110,8 +113,73 @@ def test_settings_and_axes_of_a_grid_can_be_replaced():
     found = product(grid.base, **grid.axes)
     assert [(one.task.p, one.steps, one.optimization.lr) for one in found] == [(23, 50, 1e-3), (23, 50, 1e-2)]
     for name, key in (("exp2_hidden_dim", "model.d_model"), ("exp5_ratio_wd1", "model.d_mlp")):
-        with pytest.raises(ConfigError, match=f"{key}=...: is set by the axis"):
+        with pytest.raises(ConfigError, match=f"{key}=16: is set by the axis"):
             named(name).changed({key: 16}, {})
+
+
+@pytest.mark.parametrize(
+    ("axes", "why"),
+    [
+        ({"ratio": [1, 2], "model.d_model": [8, 16]}, "axis=model.d_model: sets model.d_model, which the axis ratio"),
+        (
+            {"task.p,model.d_model": [[7, 8]], "task.p": [5]},
+            "axis=task.p: sets task.p, which the axis task.p,model.d_m",
+        ),
+        ({"task": [ModularAddition(p=5)], "task.p": [7]}, "axis=task.p: sets task.p, which the axis task sets as well"),
+        ({"seed,seed": [[0, 1]]}, "axis=seed,seed: sets a setting twice"),
+    ],
+)
+def test_every_setting_is_set_by_one_axis(axes, why, tmp_path):
+    with pytest.raises(ConfigError, match=why):
+        product(Experiment(), **axes)
+    with pytest.raises(ConfigError, match=why):
+        Grid(Experiment(), {}).changed({}, axes)
+    file = tmp_path / "both.json"
+    file.write_text(json.dumps({"axes": {axis: list(map(plain, values)) for axis, values in axes.items()}}))
+    with pytest.raises(ConfigError, match=why):
+        read_grid(file)
+
+
+def test_a_fixed_setting_that_an_axis_sets_is_refused(tmp_path):
+    why = "model.d_mlp=64: is set by the axis ratio: change that axis, or leave out the setting"
+    with pytest.raises(ConfigError, match=why):
+        Grid(Experiment(), {}).changed({"model.d_mlp": 64}, {"ratio": [1, 2]})
+    file = tmp_path / "both.toml"
+    file.write_text("[base]\nmodel.d_mlp = 64\n[axes]\nratio = [1, 2]\n")
+    with pytest.raises(ConfigError, match=why):
+        read_grid(file)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "why"),
+    [
+        (["seed=1,2"], {"seeds": 2}, "seeds=2: give it or seed=..., not both"),
+        (["exp5_ratio_wd1", "seed=3"], {"seeds": 2}, "seeds=2: give it or seed=..., not both"),
+        (["decay.toml"], {"scale": "small"}, "scale=small: is for named sweeps"),
+        (["task.p=7,11"], {"scale": "full"}, "scale=full: is for named sweeps"),
+        (["task.p=7,11", "exp3_prime"], {}, "sweep=exp3_prime: a named sweep or a file must come before the settings"),
+        (["task.p=7,11", "steps"], {}, "sweep=steps: must be written key=value"),
+        (["ratio=1,2", "task.p=11", "model.d_model=8,16"], {}, "axis=model.d_model: sets model.d_model, which"),
+    ],
+)
+def test_conflicts_of_a_command_line_are_named(arguments, options, why):
+    chosen = {"scale": None, "seeds": None} | options
+    with pytest.raises(ConfigError, match=why):
+        chosen_grid(arguments, None, None, **chosen)
+
+
+def test_an_impossible_combination_is_stated_once():
+    [point] = points(Experiment(), {"task.p": [1]})
+    assert point.refusal.startswith("task.p=1: must be")
+    [point] = points(Experiment(), {"task.p": [1], "seed": [0]})
+    assert point.refusal.startswith("task.p=1, seed=0: task.p=1: must be")
+
+
+def test_runs_without_enough_evaluations_are_named():
+    sweep = Sweep.of("a", Grid(Experiment(evaluate_every=10), {"steps": [80, 90], "seed": [0, 1]}))
+    [line] = undetectable(sweep)
+    assert "cannot be detected in 2 of 4 runs, which evaluate at most 9 times; at least 10 evaluations" in line
+    assert not list(undetectable(Sweep.of("a", Grid(Experiment(steps=81, evaluate_every=9), {}))))
 
 
 def test_a_file_is_a_sweep(tmp_path):

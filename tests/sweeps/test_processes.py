@@ -6,8 +6,19 @@ import subprocess
 import sys
 from multiprocessing import forkserver
 
-from grokinterp.sweeps.processes import processes_of, started, stop
+from grokinterp.sweeps.entry import Ended
+from grokinterp.sweeps.processes import next_of, processes_of, started, stop
 from tests.support.slow_to_stop import save_slowly
+
+
+def test_a_worker_that_is_killed_is_named_with_its_signal(tmp_path):
+    context = processes_of("tests.support.slow_to_stop")
+    ours, theirs = context.Pipe(duplex=False)
+    process = started(context, save_slowly, str(tmp_path / "state"), theirs)
+    theirs.close()
+    assert next_of(process, ours) == "begun"
+    process.kill()
+    assert next_of(process, ours) == Ended("the worker process was killed (SIGKILL)")
 
 
 def test_stopping_waits_until_all_have_saved(tmp_path):

@@ -32,7 +32,7 @@ def test_the_commands_name_sweeps_and_axes_that_exist(tmp_path, monkeypatch):
         preset = words[words.index("--preset") + 1] if "--preset" in words else None
         values = {i + 1 for i, word in enumerate(words) if word in OPTIONS}
         arguments = [word for i, word in enumerate(words) if i not in values and not word.startswith("--")]
-        _, grid = chosen_grid(arguments, preset, None, "small" if "small" in words else "full")
+        _, grid = chosen_grid(arguments, preset, None, "small" if "small" in words else None)
         assert product(grid.base, **grid.axes)
     for assignment in re.findall(r"`([a-z_.,]+=[^` ]+)`", TEXT):
         assert settings_and_axes([assignment])

@@ -1,8 +1,9 @@
 """A run as it is known at an early step: its settings, the features of its curves, and, for others, how it went on."""
 
+import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, final
 
 import numpy as np
@@ -11,6 +12,7 @@ from jaxtyping import Float, Int
 from grokinterp.phases import SUSTAINED, sustained_step
 from grokinterp.storage import configuration_hash
 from grokinterp.sweeps.horizon import planned_horizon
+from grokinterp.sweeps.prediction.extrapolation import Setting, range_settings
 from grokinterp.sweeps.prediction.features import curve_features, setting_features
 from grokinterp.sweeps.prediction.spectrum import low_frequency_energy
 
@@ -58,6 +60,7 @@ class EarlyRun:
         norm: Σθ² at memorization, or at the step ``at`` without it.
         energy: the logarithm of the energy of the training loss at low frequencies.
         outcome: how the run went on; of a run that is predicted, nothing is known.
+        settings: the settings in which a run that is predicted must lie among the others.
     """
 
     run_id: str
@@ -72,6 +75,7 @@ class EarlyRun:
     norm: float
     energy: float
     outcome: Outcome
+    settings: Mapping[str, Setting] = field(default_factory=dict)
 
     @property
     def grokked(self) -> bool:
@@ -124,6 +128,7 @@ def early_run(
         norm=float(norms[place]),
         energy=low_frequency_energy(columns["train_loss"]),
         outcome=outcome,
+        settings=range_settings(json.loads(row.get("configuration") or "{}")),
     )
 
 

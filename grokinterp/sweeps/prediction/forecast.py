@@ -10,6 +10,7 @@ from grokinterp.errors import ConfigError, require
 from grokinterp.sweeps.database import Database, open_db
 from grokinterp.sweeps.prediction.conformal import MOST_FOLDS, Calibrated, calibrate, within
 from grokinterp.sweeps.prediction.early_run import KIND, EarlyRun
+from grokinterp.sweeps.prediction.extrapolation import extrapolations
 from grokinterp.sweeps.prediction.predictors import OURS, PREDICTORS, Regression
 from grokinterp.sweeps.prediction.reading import Until, early_runs, read_target
 
@@ -40,6 +41,7 @@ class Prediction:
         baselines: the grok steps that other predictors predict.
         factors: the factor by which each feature changes the predicted step, the strongest first.
         observed: the observed grok step, if the run has grokked.
+        extrapolated: for every setting that is outside those of the comparable runs, a phrase that states both.
     """
 
     at: int
@@ -55,6 +57,7 @@ class Prediction:
     baselines: dict[str, float]
     factors: dict[str, float]
     observed: int | None
+    extrapolated: tuple[str, ...] = ()
 
     @property
     def ends(self) -> bool:
@@ -112,7 +115,7 @@ def predict(
         raise ConfigError("run", run, f"has not grokked at step {early.at}, after which it cannot within its budget")
     source = db if isinstance(db, Database) else open_db(db)
     others = early_runs(source, until or Until(target.at), {name: target.row[name] for name in KIND})
-    return predicted(early, comparable(others, early), level=level, budget=target.row["epochs"])
+    return predicted(early, comparable(others, early, source.path), level=level, budget=target.row["epochs"])
 
 
 def require_arguments(at: int | None, fraction: float | None, level: float) -> None:
@@ -130,8 +133,13 @@ def unpredictable(grok_step: int | None, at: int) -> str:
     return f"has too few evaluations with a test accuracy up to step {at}"
 
 
-def comparable(runs: Sequence[EarlyRun], early: EarlyRun) -> list[EarlyRun]:
+def comparable(runs: Sequence[EarlyRun], early: EarlyRun, db: str | Path) -> list[EarlyRun]:
     """Return the other runs that have all features of a run.
+
+    Args:
+        runs: the runs of a database.
+        early: the run.
+        db: the database, which the error names.
 
     Raises:
         ConfigError: they are too few, or too few of them grokked.
@@ -140,7 +148,7 @@ def comparable(runs: Sequence[EarlyRun], early: EarlyRun) -> list[EarlyRun]:
     grokked = sum(run.grokked for run in found)
     if len(found) < FEWEST_RUNS or grokked < FEWEST_GROKKED:
         what = f"contains {len(found)} comparable runs that had not grokked at step {early.at}, of which {grokked} did"
-        raise ConfigError("db", "", f"{what}; at least {FEWEST_RUNS} and {FEWEST_GROKKED} are required")
+        raise ConfigError("db", db, f"{what}; at least {FEWEST_RUNS} and {FEWEST_GROKKED} are required")
     return [replace(run, features={name: run.features[name] for name in early.features}) for run in found]
 
 
@@ -161,6 +169,7 @@ def predicted(early: EarlyRun, others: Sequence[EarlyRun], *, level: float, budg
         baselines=baselines_of(early, others, seeds=seeds),
         factors=factors_of(ours, early),
         observed=early.outcome.grok_step,
+        extrapolated=extrapolations(early.settings, [run.settings for run in others]),
     )
 
 

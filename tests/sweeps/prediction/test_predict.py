@@ -87,6 +87,17 @@ def test_the_command_prints_a_table_or_json(db, new, monkeypatch, capsys):
     assert (code, found["at"], found["high"], found["ends"]) == (0, 80, None, False)
 
 
+def test_the_command_states_the_settings_that_are_outside_the_database(db, tmp_path, monkeypatch, capsys):
+    unlike = replace(changed(LONG, optimization={"weight_decay": 2.0}), steps=800)
+    path = curve_run(tmp_path / "unlike", unlike, 450, until=80).path
+    code, out, err = command(monkeypatch, capsys, path, "--db", db)
+    assert code == 0, err
+    assert "  extrapolated, so that the interval is not valid: weight decay 2 is outside 0.12 to 0.97" in out
+    assert (
+        "  extrapolated, so that the interval is not valid: budget 800 is outside 600 to 600 of the comparable" in out
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -112,7 +123,10 @@ def test_a_run_that_has_grokked_and_few_runs_are_refused(db, new, tmp_path):
     with pytest.raises(ConfigError, match="has not grokked at step 600, after which it cannot within its budget"):
         predict(curve_run(tmp_path / "ended", LONG, 1000).path, db)
     few = planted_folder(tmp_path / "few", settings=2, seeds=2)
-    with pytest.raises(ConfigError, match="contains 4 comparable runs that had not grokked at step 80, of which 0 did"):
+    with pytest.raises(
+        ConfigError,
+        match=r"db=.*experiments.db: contains 4 comparable runs that had not grokked at step 80, of which 0 did",
+    ):
         predict(new, few)
 
 

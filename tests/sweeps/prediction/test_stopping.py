@@ -12,6 +12,8 @@ from grokinterp.storage import RunDirectory
 from grokinterp.sweeps import Grid, Sweep, build_db, open_db, run_sweep
 from grokinterp.sweeps.contents import sweeps_in
 from grokinterp.sweeps.prediction import DatabaseForecaster
+from grokinterp.sweeps.prediction.extrapolation import extrapolations, range_settings
+from grokinterp.sweeps.prediction.stopping import warn_of_extrapolation
 from grokinterp.training import train
 from grokinterp.training.loop import train_stack
 from grokinterp.training.outlook import Outlook
@@ -99,17 +101,56 @@ def experiment(decay: float, **values):
 
 
 def test_only_a_hopeless_run_is_stopped_and_only_by_choice(db, tmp_path):
-    hopeless, other = experiment(0.03), experiment(0.4)
-    never, groks = curve_run(tmp_path / "a", hopeless, 3300), curve_run(tmp_path / "b", other, 250)
+    hopeless, other = experiment(0.122), experiment(0.4)
+    never, groks = curve_run(tmp_path / "a", hopeless, 820), curve_run(tmp_path / "b", other, 250)
     stops = DatabaseForecaster.of(hopeless, db, stops=True)
     assert sorted(stops.runs) == [30, 60, 120, 240]
     found = {step: stops.outlook(never, step) for step in range(0, 250, 10)}
     assert [step for step, outlook in found.items() if outlook] == [30, 60, 120, 240]
     assert [step for step, outlook in found.items() if outlook and outlook.ends] == [120, 240]
-    assert "predicted at step 120 not to grok within its budget of 600 steps" in found[120].text
+    assert found[120].text == (
+        "predicted at step 120 not to grok within its budget of 600 steps (nominal risk 5 %, valid only if the run "
+        "resembles those in the database)"
+    )
     shows = DatabaseForecaster.of(hopeless, db, stops=False)
     assert not any(outlook.ends for step in (120, 240) if (outlook := shows.outlook(never, step)))
     assert not DatabaseForecaster.of(other, db, stops=True).outlook(groks, 120).ends
+
+
+@pytest.mark.parametrize(
+    ("changes", "phrase"),
+    [
+        ({}, None),
+        ({"optimization": {"weight_decay": 0.03}}, "weight decay 0.03 is outside 0.12 to 0.13"),
+        ({"optimization": {"lr": 1e-3}}, "learning rate 0.001 is outside 0.02 to 0.02"),
+        ({"optimization": {"batch_size": 4}}, "batch size 4 is not among the whole training set"),
+        ({"optimization": {"filters": [{"kind": "egd"}]}}, "filters egd is not among none"),
+        ({"optimization": {"loss": "mse"}}, "loss mse is not among cross_entropy"),
+        ({"steps": 400}, "budget 400 is outside 600 to 600"),
+        ({"task": {"p": 5}}, "prime 5 is outside 7 to 7"),
+        ({"task": {"kind": "modular_subtraction"}}, "task modular_subtraction is not among modular_addition"),
+        ({"model": {"d_model": 8}}, "width 8 is outside 16 to 16"),
+        ({"model": {"n_layers": 2}}, "depth 2 is outside 1 to 1"),
+        ({"split": {"fraction": 0.3}}, "training fraction 0.3 is outside 0.5 to 0.5"),
+    ],
+)
+def test_a_setting_outside_those_of_the_other_runs_is_named(changes, phrase):
+    others = [range_settings(experiment(decay).to_dict()) for decay in (0.12, 0.13)]
+    unlike = range_settings(changed(experiment(0.122), **changes).to_dict())
+    assert extrapolations(unlike, others) == (() if phrase is None else (phrase,))
+
+
+def test_a_run_outside_the_settings_of_the_database_is_never_stopped(db, tmp_path):
+    unlike = experiment(0.03)
+    run, stops = curve_run(tmp_path / "a", unlike, 3300), DatabaseForecaster.of(unlike, db, stops=True)
+    phrase = "weight decay 0.03 is outside 0.12 to 0.599"
+    outlook = stops.outlook(run, 120)
+    assert outlook is not None
+    assert not outlook.ends
+    assert f", extrapolated: {phrase}" in outlook.text
+    with pytest.warns(UserWarning, match=f"1 run is never stopped, because .* would extrapolate .*: {phrase}") as shown:
+        warn_of_extrapolation(stops, [unlike, experiment(0.3)])
+    assert len(shown) == 1
 
 
 def test_few_runs_stop_nothing_and_incomparable_ones_are_refused(db, small, tmp_path):
@@ -169,7 +210,8 @@ def test_a_sweep_passes_the_choice_on(engine, small, tmp_path, monkeypatch):
     seen = []
     of = DatabaseForecaster.of.__func__
     monkeypatch.setattr(DatabaseForecaster, "of", classmethod(lambda cls, *a, **k: seen.append(k) or of(cls, *a, **k)))
-    entries = run_sweep(sweep, tmp_path / engine, engine=engine, workers=1, stop_predicted=small)
+    with pytest.warns(UserWarning, match="2 runs are never stopped, .*: .*budget 60 is outside 600 to 600"):
+        entries = run_sweep(sweep, tmp_path / engine, engine=engine, workers=1, stop_predicted=small)
     assert [entry.failure for entry in entries] == [None, None]
     assert seen == [{"stops": True}] * (3 if engine == "stack" else 1)
     assert list(sweeps_in(tmp_path / engine)) == ["two"]
