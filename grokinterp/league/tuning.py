@@ -57,8 +57,8 @@ def trial_factors(name: str, base: Experiment, trials: int) -> list[Factors]:
         possible += refusal(name, base, each) is None
         if possible == trials:
             return factors[:drawn]
-    rule = f"{name} has only {possible} possible trials among {len(factors)} draws: {refusal(name, base, factors[-1])}"
-    raise ConfigError("tune", trials, rule)
+    why = next(why for each in factors if (why := refusal(name, base, each)))
+    raise ConfigError("tune", trials, f"{name} has only {possible} possible trials among {len(factors)} draws: {why}")
 
 
 def refusal(name: str, base: Experiment, factors: Factors) -> str | None:

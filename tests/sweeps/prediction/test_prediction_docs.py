@@ -13,6 +13,7 @@ from tests.support.planted_groks import LONG, curve_run, planted_folder
 TOY = ["steps=60", "evaluate_every=2", "task.p=7", "model.d_model=8", "model.d_mlp=8", "save.every=60"]
 
 
+@pytest.mark.filterwarnings("ignore:.* never stopped, because a prediction would extrapolate")
 def test_the_commands_and_the_code_run(root, tmp_path, monkeypatch, capsys):
     page = (root / "docs" / "prediction.md").read_text(encoding="utf-8")
     planted_folder(tmp_path, settings=8, seeds=2, scale=10)

@@ -125,7 +125,7 @@ def test_only_a_hopeless_run_is_stopped_and_only_by_choice(db, tmp_path):
         ({"optimization": {"lr": 1e-3}}, "learning rate 0.001 is outside 0.02 to 0.02"),
         ({"optimization": {"batch_size": 4}}, "batch size 4 is not among the whole training set"),
         ({"optimization": {"filters": [{"kind": "egd"}]}}, "filters egd is not among none"),
-        ({"optimization": {"loss": "mse"}}, "loss mse is not among cross_entropy"),
+        ({"optimization": {"loss": "mse"}}, "loss mse is not among softplus"),
         ({"steps": 400}, "budget 400 is outside 600 to 600"),
         ({"task": {"p": 5}}, "prime 5 is outside 7 to 7"),
         ({"task": {"kind": "modular_subtraction"}}, "task modular_subtraction is not among modular_addition"),
