@@ -70,7 +70,7 @@ def run_table(runs: pd.DataFrame, root: Path, out: Path) -> dict[str, Any]:
         keys.append("steps")
     reasons, rows = bool(runs["why"].notna().any()), []
     for row, one in zip(runs.head(MOST_RUNS).to_dict("records"), configurations, strict=False):
-        cells = [setting(one[key]) if key in one else "—" for key in keys]
+        cells = [setting_text(key, one[key]) if key in one else "—" for key in keys]
         cells += [step_text(row["memorized_epoch"]), grok_text(row), str(row["status"]), str(row["verdict"] or "—")]
         cells += [number(float(row["final_test_accuracy"])) if pd.notna(row["final_test_accuracy"]) else "—"]
         cells += [str(row["why"] or "")] if reasons else []
@@ -79,6 +79,15 @@ def run_table(runs: pd.DataFrame, root: Path, out: Path) -> dict[str, Any]:
     columns += ["reason"] if reasons else []
     linked = sum(bool(row.link) for row in rows)
     return {"columns": columns, "rows": rows, "shown": whole(len(rows)), "total": whole(len(runs)), "linked": linked}
+
+
+def setting_text(key: str, value: Any) -> str:
+    """Return the value of a setting as text; a number of steps as the other steps of the table.
+
+    >>> setting_text("steps", 3000), setting_text("optimization.lr", 0.001)
+    ('3,000', '0.001')
+    """
+    return whole(value) if key == "steps" and type(value) is int else setting(value)
 
 
 def step_text(step: Any) -> str:

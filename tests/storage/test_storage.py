@@ -5,12 +5,14 @@ import hashlib
 import json
 import math
 import os
+import re
 import threading
 
 import numpy as np
 import pytest
 
-from grokinterp.errors import CheckpointError, GrokinterpError, RunDirectoryError
+from grokinterp.errors import CheckpointError, ConfigError, GrokinterpError, RunDirectoryError
+from grokinterp.report.write import report_file
 from grokinterp.storage import (
     RunDirectory,
     configuration_hash,
@@ -18,7 +20,7 @@ from grokinterp.storage import (
     remove_leftovers,
     write_atomic,
 )
-from grokinterp.storage.atomic import is_leftover
+from grokinterp.storage.atomic import html_file, is_leftover
 from tests.support.stored import EXPERIMENT, same, tensors
 
 
@@ -325,3 +327,12 @@ def test_second_lock_of_the_same_process_is_refused(run):
         pass
     with pytest.raises(RunDirectoryError, match="cannot be locked"), RunDirectory(run.path / "absent").lock():
         pass
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "page", "a.html.json", ".html"])
+def test_a_page_never_replaces_a_file_of_another_kind(name, tmp_path):
+    (tmp_path / name).write_text("of a run")
+    for of in (lambda out: html_file("out", out), lambda out: report_file(tmp_path, out)):
+        with pytest.raises(ConfigError, match=rf"^out=.*{re.escape(name)}: must end in \.html$"):
+            of(tmp_path / name)
+    assert html_file("out", tmp_path / "a.html") == tmp_path / "a.html"
