@@ -209,8 +209,8 @@ def undetectable(sweep: "Sweep") -> Iterator[str]:
     few = [count for count in counts if count < SUSTAINED.window]
     if few:
         yield (
-            f"warning: grokking cannot be detected in {len(few)} of {runs_text(len(counts))}, which evaluate at most "
-            f"{max(few)} times; at least {SUSTAINED.window} evaluations are required: lower evaluate_every"
+            f"warning: grokking cannot be detected with fewer than {SUSTAINED.window} evaluations, as in {len(few)} of "
+            f"{runs_text(len(counts))} (at most {max(few)}): lower evaluate_every"
         )
 
 

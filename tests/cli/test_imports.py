@@ -93,7 +93,7 @@ MISTAKES = {
     "sweep exp3_prime --seeds 0": "config error: seeds=0: must be an integer from 1",
     "sweep exp3_prime --workers 0": "config error: workers=0: must be an integer from 1",
     "sweep exp3_prime --out run": "error: run directory run: is a run",
-    "sweep exp2_hidden_dim model.d_mlp=5": "config error: model.d_mlp=...: is set by the axis",
+    "sweep exp2_hidden_dim model.d_mlp=5": "config error: model.d_mlp=5: is set by the axis",
     "sweep seed=1,2 --name a/b": "config error: name=a/b: must be 1-64 letters",
     "analyze run --only foo": "config error: only=foo: must be among",
     "analyze run --every 0": "config error: every=0: must be an integer from 1",

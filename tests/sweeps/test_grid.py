@@ -178,7 +178,7 @@ def test_an_impossible_combination_is_stated_once():
 def test_runs_without_enough_evaluations_are_named():
     sweep = Sweep.of("a", Grid(Experiment(evaluate_every=10), {"steps": [80, 90], "seed": [0, 1]}))
     [line] = undetectable(sweep)
-    assert "cannot be detected in 2 of 4 runs, which evaluate at most 9 times; at least 10 evaluations" in line
+    assert "cannot be detected with fewer than 10 evaluations, as in 2 of 4 runs (at most 9): lower" in line
     assert not list(undetectable(Sweep.of("a", Grid(Experiment(steps=81, evaluate_every=9), {}))))
 
 
