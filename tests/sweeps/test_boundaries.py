@@ -15,7 +15,9 @@ def test_the_example_is_trained_and_its_page_is_written(tmp_path, monkeypatch, c
     assert code_of(["sweep", str(EXAMPLE), *toy, "--out", "sweeps/boundary", "--workers", "1"]) == 0
     assert code_of(["sweep-report", "sweeps/boundary", "--out", "boundary.html", "--db", "boundary.db"]) == 0
     assert "2 runs" in capsys.readouterr().out
-    assert "0 of 2 runs grokked; " in Path("boundary.html").read_text(encoding="utf-8")
+    page = Path("boundary.html").read_text(encoding="utf-8")
+    assert "0 of 2 runs grokked; no critical value can be estimated from these runs." in page
+    assert "2 of 2 runs that ended have fewer than 10 evaluations" in page
     assert sorted(open_db("boundary.db").runs["ratio"]) == [8 / 11, 20 / 11]
 
 
