@@ -39,7 +39,7 @@ def overview(database: Database) -> str:
     """Return the table of sweeps: how many runs they have, and how many grokked or did not within their budget."""
     rows = []
     for name, runs in by_sweep(database).items():
-        decided = runs[runs["status"].isin(["finished", "diverged"])]
+        decided = runs[runs["decided"] == 1]
         dates = runs["grok_epoch"].dropna()
         range_of = f"{int(dates.min()):,} – {int(dates.max()):,}" if len(dates) else "none"
         censored = decided["grok_epoch"].isna().sum()
