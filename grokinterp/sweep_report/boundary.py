@@ -214,7 +214,8 @@ def critical_sentence(study: Study, series: int, k: int, n: int) -> str:
     assert study.x is not None
     found, values, name = study.critical[series], study.tried(series), study.x.name
     tried = f"{number(float(values[0]))} to {number(float(values[-1]))}"
-    grokked = f"{k} of {n} runs grokked"
+    decided = "runs" if n == len(study.of_series(series)) else "decided runs"
+    grokked = f"{k} of {n} {decided} grokked"
     if len(values) == 1:
         return f"{grokked}; only {name} = {number(float(values[0]))} has been run so far."
     if found.kind == "found":
@@ -279,7 +280,7 @@ PLATES = (
         "Success rate by setting",
         success_map,
         "Share of the runs of every setting that grokked within their budget, as number and as Wilson's 95 % interval. "
-        "Runs that have not ended are not counted.",
+        "Undecided runs are not counted; runs that were stopped by a prediction count as failures.",
     ),
     Plate("Success rates and critical value", rates, rates_caption),
     Plate(

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from grokinterp.numbers import flat, listed
-from grokinterp.statistics.crossings import Crossing, crossing
 from grokinterp.statistics.shapes import Shape, u_shape
 from grokinterp.statistics.survival import Times
 from grokinterp.statistics.thresholds import Threshold, threshold
@@ -165,20 +164,6 @@ class Study:
         log = self.x.is_logarithmic
         return u_shape(self.xs[runs["place"]], times.times, times.observed, list(map(float, bounds)), log=log)
 
-    @cached_property
-    def crossings(self) -> list[Crossing | None]:
-        """Where the medians of the times to memorize and to generalize coincide in every series."""
-        return [self._crossing(series) for series in range(len(self.points))]
-
-    def _crossing(self, series: int) -> Crossing | None:
-        cells = [evaluated(cell.runs) for cell in self.cells if cell.series == series]
-        cells = [runs for runs in cells if len(runs)]
-        if self.x is None or not self.x.is_numeric or not cells:
-            return None
-        values = [float(self.xs[runs["place"].iloc[0]]) for runs in cells]
-        times = [[reached(runs, name) for runs in cells] for name in ("memorized_epoch", "grok_epoch")]
-        return crossing(values, *times, log=self.x.is_logarithmic)
-
     def of_series(self, series: int) -> pd.DataFrame:
         """Return the runs of a series."""
         return self.runs[self.runs["series"] == series]
@@ -196,11 +181,6 @@ class Study:
 def evaluated(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the runs that grokked, or were observed long enough to see that they did not."""
     return runs[runs["grok_epoch"].notna() | runs["horizon"].notna()]
-
-
-def reached(runs: pd.DataFrame, column: str) -> np.ndarray:
-    """Return the time of each run, infinite if it was not reached."""
-    return runs[column].fillna(np.inf).to_numpy(dtype=float)
 
 
 def times_of(runs: pd.DataFrame, column: str = "grok_epoch") -> Times:
