@@ -8,8 +8,6 @@ import argparse
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from benchmarks.machine import describe
 from benchmarks.report import table
 from grokinterp.cli.options import split_names
@@ -36,29 +34,23 @@ def trained(names: Sequence[str], scale: str, root: Path, overrides: Sequence[st
 
 
 def overview(database: Database) -> str:
-    """Return the table of sweeps: how many runs they have, and how many grokked or did not within their budget."""
+    """Return the table of sweeps: how many of their runs have ended, and how many grokked or did not."""
+    listed = database.experiments.set_index("experiment")["listed"]
     rows = []
-    for name, runs in by_sweep(database).items():
+    for name, runs in database.run_summary.groupby("experiment", sort=True):
         decided = runs[runs["decided"] == 1]
-        dates = runs["grok_epoch"].dropna()
-        range_of = f"{int(dates.min()):,} – {int(dates.max()):,}" if len(dates) else "none"
-        censored = decided["grok_epoch"].isna().sum()
-        rows.append(
-            [f"`{name}`", str(len(runs)), str(len(dates)), f"{censored} ({censored / len(runs):.0%})", range_of]
-        )
-    return table(("sweep", "runs", "grokked", "censored", "first and last step of grokking"), rows)
-
-
-def by_sweep(database: Database) -> dict[str, pd.DataFrame]:
-    """Return the runs of every sweep."""
-    summary = database.run_summary
-    return {str(name): runs for name, runs in summary.groupby("experiment", sort=True)}
+        dates = decided["grok_epoch"].dropna()
+        first_and_last = f"{int(dates.min()):,} – {int(dates.max()):,}" if len(dates) else "none"
+        censored = f"{len(decided) - len(dates)} ({1 - len(dates) / len(decided):.0%})" if len(decided) else "0"
+        rows.append([f"`{name}`", f"{len(decided)} of {listed[name]}", str(len(dates)), censored, first_and_last])
+    return table(("sweep", "runs that ended", "grokked", "censored", "first and last step of grokking"), rows)
 
 
 def section(study: Study) -> Iterator[str]:
     """Yield the lines of a study: what was found, what is doubtful, and its tables."""
     yield f"### {study.title[:1].upper()}{study.title[1:]}\n"
-    yield f"{len(study.runs)} runs of {', '.join(f'`{name}`' for name in study.experiments)}.\n"
+    names = ", ".join(f"`{name}`" for name in study.experiments)
+    yield f"{len(study.runs)} run{'s' * (len(study.runs) != 1)} of {names}.\n"
     for chapter in CHAPTERS:
         yield from (f"* {sentence[:1].upper()}{sentence[1:]}" for sentence in chapter.findings(study))
     yield from (f"* In doubt: {sentence}" for chapter in CHAPTERS for sentence in chapter.doubts(study))

@@ -30,6 +30,6 @@ def test_the_document_states_what_the_sweeps_found(tmp_path):
     small, full = boundaries.HEADINGS["small"], boundaries.HEADINGS["full"]
     assert text.partition(small)[0] == before.partition(small)[0]
     assert text.partition(full)[1:] == before.partition(full)[1:]
-    assert "| `exp3_prime_small` | 2 | 0 | 2 (100%) | none |" in text
+    assert "| `exp3_prime_small` | 2 of 2 | 0 | 2 (100%) | none |" in text
     assert "* 0 of 2 runs grokked; " in text
     assert "| all runs | 2 | 0 of 2 | 100 % | none: no run grokked |" in text
