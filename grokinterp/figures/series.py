@@ -229,9 +229,9 @@ def name_phases(axes: Axes, phases: Sequence[Phase], *, inches: float) -> None:
 
 
 def _thousands(value: float, _position: int | None) -> str:
-    """Return a step with commas as thousands separators.
+    r"""Return a step with thin spaces between thousands, which fit where commas do not.
 
     >>> _thousands(25000.0, None)
-    '25,000'
+    '25\u2009000'
     """
-    return f"{value:,.0f}"
+    return f"{value:,.0f}".replace(",", "\u2009")
