@@ -1,12 +1,14 @@
 """Training beside other programs, by the number of threads and how idle threads wait: ``python -m benchmarks.busy``.
 
 Every combination trains the demo in a process of its own. The combinations take turns, alone and beside programs that
-keep a processor busy each. The table is written into docs/busy_machine.md; measure on a machine that is otherwise idle.
+keep a processor busy each; a process is stopped between its turns, because idle threads may spin. The table is written
+into docs/busy_machine.md; measure on a machine that is otherwise idle.
 """
 
 import argparse
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -85,6 +87,21 @@ def serve(setting: Setting, overrides: Sequence[str], connection: Connection) ->
             connection.send(train((1 - WARM_UP) * seconds))
 
 
+class Side(NamedTuple):
+    """The process of a setting, which is stopped except in its turns, and the connection to it."""
+
+    pid: int
+    pipe: Connection
+
+    def turn(self, seconds: float) -> float:
+        """Let the process train, and return its steps per second."""
+        os.kill(self.pid, signal.SIGCONT)
+        self.pipe.send(seconds)
+        rate = self.pipe.recv()
+        os.kill(self.pid, signal.SIGSTOP)
+        return rate
+
+
 @contextmanager
 def environment(setting: Setting) -> Generator[None]:
     """Start processes inside the block with the variables of a setting, which OpenMP reads once."""
@@ -132,23 +149,25 @@ def measured(
         overrides: changes to the demo.
         start: how processes start; forked ones share the variables of this process, so their numbers mean nothing.
     """
-    context, pipes = multiprocessing.get_context(start), {}
+    context, sides = multiprocessing.get_context(start), {}
     for setting in compared:
-        pipes[setting], theirs = context.Pipe()
+        ours, theirs = context.Pipe()
         with environment(setting):
-            context.Process(target=serve, args=(setting, overrides, theirs), daemon=True).start()
+            process = context.Process(target=serve, args=(setting, overrides, theirs), daemon=True)
+            process.start()
         theirs.close()
-    for pipe in pipes.values():
-        pipe.recv()
+        ours.recv()
+        sides[setting] = Side(process.pid, ours)
+        os.kill(process.pid, signal.SIGSTOP)
     rates: dict[int, dict[Setting, list[float]]] = {load: {one: [] for one in compared} for load in loads}
     for _ in range(rounds):
         for load in loads:
             with other_programs(load):
-                for setting, pipe in pipes.items():
-                    pipe.send(seconds)
-                    rates[load][setting].append(pipe.recv())
-    for pipe in pipes.values():
-        pipe.send(None)
+                for setting, side in sides.items():
+                    rates[load][setting].append(side.turn(seconds))
+    for side in sides.values():
+        side.pipe.send(None)
+        os.kill(side.pid, signal.SIGCONT)
     return {load: {one: median(values) for one, values in of.items()} for load, of in rates.items()}
 
 

@@ -60,9 +60,14 @@ class Remote:
             raise
 
     def __call__(self, *arguments: Any) -> Any:
-        """Return the value of the function, or raise its error. Raises ConnectionError if its process has ended."""
+        """Return the value of the function, or raise its error.
+
+        Raises:
+            TypeError: an argument, or the value, cannot be sent.
+            ConnectionError: its process has ended.
+        """
         try:
-            self._connection.send(arguments)
+            send(self._connection, arguments)
             answer: Answer = self._connection.recv()
         except (EOFError, OSError) as error:
             why = one_line(error) or type(error).__name__
@@ -99,9 +104,19 @@ def serve(connection: Connection) -> None:
     while function is not None:
         answer = answer_of(function, connection.recv())
         try:
-            connection.send(answer)
-        except (TypeError, AttributeError, ValueError) as error:  # what the function returned cannot be sent
-            connection.send(answer._replace(value=None, error=TypeError(one_line(error))))
+            send(connection, answer)
+        except TypeError as error:
+            send(connection, answer._replace(value=None, error=error))
+
+
+def send(connection: Connection, message: Any) -> None:
+    """Send a message. Raises TypeError if it cannot be pickled, for which there are several errors."""
+    try:
+        connection.send(message)
+    except OSError:
+        raise
+    except Exception as error:
+        raise TypeError(one_line(error)) from None
 
 
 def answer_of(function: Callable[..., Any], arguments: Any) -> Answer:

@@ -37,6 +37,9 @@ def refused() -> None:
     raise ConfigError("every", 0, "must be an integer from 1")
 
 
+unnamed = lambda: 0  # noqa: E731 - it has no name by which another process finds it
+
+
 @pytest.fixture(scope="module")
 def remote():
     with Remote(table_of, "a", "b") as remote:
@@ -63,6 +66,8 @@ def test_warnings_and_values_that_cannot_be_sent_are_reported(remote):
         remote("warns")
     with pytest.raises(TypeError, match="pickle"):
         remote("not sendable")
+    with pytest.raises(TypeError, match="pickle"):
+        remote(unnamed)
     assert remote("given") == ("a", "b")
 
 

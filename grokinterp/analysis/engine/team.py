@@ -117,7 +117,7 @@ class Team:
     def _started(self) -> Remote | None:
         try:
             return self._open.enter_context(Remote(evaluator_of, self._path, packed(dict(self._arguments))))
-        except (TypeError, AttributeError, ConnectionError):  # an argument cannot be sent, or no process can be started
+        except (TypeError, ConnectionError):  # an argument cannot be sent, or no process can be started
             self._possible = False
             return None
 

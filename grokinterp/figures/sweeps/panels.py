@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter
 
 from grokinterp.figures.heatmaps import HALF, WIDE
 from grokinterp.figures.series import compact, log_axis
-from grokinterp.figures.style import QUIET, blank, place
+from grokinterp.figures.style import INK, QUIET, blank, place
 
 MOST = 12
 """Largest number of panels; more settings are too small to compare."""
@@ -88,6 +88,16 @@ def log_steps(axes: Sequence[Axes], values: np.ndarray) -> None:
         log_axis(one)
         one.set_ylim(low / 1.25, high * 1.25)
         one.yaxis.set_major_formatter(FuncFormatter(lambda value, _position: compact(value)))
+
+
+def marked_value(axes: Axes, found: tuple[float, float, float] | None) -> None:
+    """Mark a value on the x axis, if there is one, and its interval: (value, low, high). The value may be NaN."""
+    if found is None:
+        return
+    value, low, high = found
+    axes.axvspan(low, high, color=BAND, alpha=0.6, linewidth=0, zorder=0)
+    if np.isfinite(value):
+        axes.axvline(value, color=INK, linewidth=0.9, linestyle="--", zorder=1)
 
 
 def threshold_line(axes: Axes, at: float) -> None:

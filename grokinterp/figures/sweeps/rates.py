@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 
 from grokinterp.figures.heatmaps import CHARACTER, WIDE
 from grokinterp.figures.style import BLUE, INK, ORANGE, QUIET, blank, place, styled
-from grokinterp.figures.sweeps.panels import BAND, label, panels, share_axis, threshold_line
+from grokinterp.figures.sweeps.panels import BAND, label, marked_value, panels, share_axis, threshold_line
 from grokinterp.figures.sweeps.scale import Scale
 
 
@@ -54,11 +54,7 @@ def success_rates(series: Sequence[Rates], x: Scale) -> Figure:
         one.errorbar(of.at, of.rate, error, fmt="o", color=BLUE, markersize=4.5, elinewidth=1.1, capsize=2, zorder=3)
         if of.curve is not None:
             one.plot(*of.curve, color=INK, linewidth=1.2, zorder=2)
-        if of.critical is not None:
-            value, low, high = of.critical
-            one.axvspan(low, high, color=BAND, alpha=0.6, linewidth=0, zorder=0)
-            if np.isfinite(value):
-                one.axvline(value, color=INK, linewidth=0.9, linestyle="--", zorder=1)
+        marked_value(one, of.critical)
         threshold_line(one, 0.5)
         share_axis(one)
         x.draw(one, inches=inches)

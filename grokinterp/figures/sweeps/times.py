@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 
 from grokinterp.figures.series import STEP
 from grokinterp.figures.style import BLUE, GREEN, INK, ORANGE, styled
-from grokinterp.figures.sweeps.panels import BAND, label, log_steps, panels
+from grokinterp.figures.sweeps.panels import BAND, label, log_steps, marked_value, panels
 from grokinterp.figures.sweeps.scale import Scale
 
 
@@ -53,10 +53,7 @@ def grok_times(series: Sequence[Times], x: Scale) -> Figure:
         draw_runs(one, of.at, of.time, of.observed, BLUE, "o")
         if of.curve is not None:
             one.plot(*of.curve, color=INK, linewidth=1.2, zorder=2)
-        if of.turning is not None:
-            value, low, high = of.turning
-            one.axvspan(low, high, color=BAND, alpha=0.6, linewidth=0, zorder=0)
-            one.axvline(value, color=INK, linewidth=0.9, linestyle="--", zorder=1)
+        marked_value(one, of.turning)
         x.draw(one, inches=inches)
         one.set_title(of.name)
     log_steps(axes, np.concatenate([of.time for of in series]))
@@ -90,10 +87,7 @@ def memorized_and_generalized(series: Sequence[Capacity], x: Scale) -> Figure:
         places, memorized, generalized = of.medians
         for values, color in ((memorized, GREEN), (generalized, BLUE)):
             one.plot(places, np.where(np.isfinite(values), values, np.nan), color=color, linewidth=1.6, zorder=2)
-        if of.crossing is not None:
-            value, low, high = of.crossing
-            one.axvspan(low, high, color=BAND, alpha=0.6, linewidth=0, zorder=0)
-            one.axvline(value, color=INK, linewidth=0.9, linestyle="--", zorder=1)
+        marked_value(one, of.crossing)
         x.draw(one, inches=inches)
         one.set_title(of.name)
     log_steps(axes, np.concatenate([t.time for of in series for t in (of.memorized, of.generalized)]))
