@@ -18,9 +18,9 @@ TYPE_CHECKING = False  # as typing.TYPE_CHECKING, which takes long to import
 
 __all__ = [
     "Checkpoint", "CheckpointError", "ConfigError", "Curves", "Diagnosis", "DivergedError", "Experiment",
-    "ForeignFileError", "GrokinterpError", "GrokkingAwareTrainer", "History", "MLPSpec", "NotDefined",
-    "Optimization", "Problem", "Recorder", "RecursiveSpec", "Results", "RunDirectoryError", "SaveAt", "Schedules",
-    "Split", "Stopped", "Trajectory", "TransformerSpec", "WriteError", "analysis", "analyze", "branch",
+    "ForeignFileError", "GrokinterpError", "GrokkingAwareTrainer", "GrokkingDetector", "History", "MLPSpec",
+    "NotDefined", "Optimization", "Problem", "Recorder", "RecursiveSpec", "Results", "RunDirectoryError", "SaveAt",
+    "Schedules", "Split", "Stopped", "Trajectory", "TransformerSpec", "WriteError", "analysis", "analyze", "branch",
     "configure_for_grokking", "custom", "diagnose", "diagnostics", "errors", "evaluate", "experiment", "figures",
     "filtered", "find_phases", "import_run", "interop", "interventions", "latest_run", "league", "losses", "maths",
     "models", "optim", "page", "phases", "preset", "presets", "product", "report", "reproduction", "runs", "statistics",
@@ -79,7 +79,7 @@ if TYPE_CHECKING:
     from grokinterp.interrupt import Stopped
     from grokinterp.models import MLPSpec, RecursiveSpec, TransformerSpec
     from grokinterp.optim import filtered
-    from grokinterp.phases import Curves, History, find_phases
+    from grokinterp.phases import Curves, GrokkingDetector, History, find_phases
     from grokinterp.presets import preset
     from grokinterp.report import write_report
     from grokinterp.runs.checkpoint import Checkpoint
@@ -106,7 +106,7 @@ else:  # type checkers then report unknown names
             ".interrupt": ("Stopped",),
             ".models": ("MLPSpec", "RecursiveSpec", "TransformerSpec"),
             ".optim": ("filtered",),
-            ".phases": ("Curves", "History", "find_phases"),
+            ".phases": ("Curves", "GrokkingDetector", "History", "find_phases"),
             ".presets": ("preset",),
             ".report": ("write_report",),
             ".runs.checkpoint": ("Checkpoint",),

@@ -48,14 +48,15 @@ class _RateColumn(ProgressColumn):
 class ProgressBar:
     """A bar on standard error while its ``with`` block runs; silent unless shown.
 
-    Without a terminal it prints a line every five seconds. ``start`` items were done before, and do not count towards
-    the rate. The block continues if nothing can be printed.
+    Without a terminal it prints a line with the latest note every five seconds and at the end. ``start`` items were
+    done before, and do not count towards the rate. The block continues if nothing can be printed.
     """
 
     def __init__(self, description: str, total: int, *, shown: bool, start: int = 0) -> None:
         self.description, self.total, self.shown = description, total, shown
         self.start = self.done = start
         self._bar: Progress | None = None
+        self._note = ""
         self._started = self._printed = time.monotonic()
 
     def __enter__(self) -> "ProgressBar":
@@ -80,17 +81,18 @@ class ProgressBar:
         if self._bar is not None:
             self._bar.stop()
         elif self.shown:
-            self._print_line("")
+            self._print_line()
 
     def advance(self, count: int = 1, *, note: str | None = None) -> None:
         """Count ``count`` more items as done; ``note`` is shown at the end of the line."""
         self.done += count
+        self._note = self._note if note is None else note
         if self._bar is not None:
             self._bar.update(self._task, advance=count)
             if note is not None:
                 self._bar.update(self._task, note=printable(note))
         elif self.shown and time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES:
-            self._print_line(note or "")
+            self._print_line()
 
     def say(self, line: str) -> None:
         """Print a separate line above the bar."""
@@ -99,11 +101,11 @@ class ProgressBar:
         elif self.shown:
             self._stream.write(printable(line) + "\n")
 
-    def _print_line(self, note: str) -> None:
+    def _print_line(self) -> None:
         self._printed = time.monotonic()
         rate = (self.done - self.start) / max(self._printed - self._started, 1e-9)
         left = (self.total - self.done) / rate if rate else 0.0
-        line = f"{self.description} {self.done}/{self.total}, {pace(rate)}, {left:.0f} s left {note}".rstrip()
+        line = f"{self.description} {self.done}/{self.total}, {pace(rate)}, {left:.0f} s left {self._note}".rstrip()
         self._stream.write(printable(line) + "\n")
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
+from numbers import Integral
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -49,6 +50,12 @@ def require_type(key: str, value: object, hint: Any) -> None:
         too_long = isinstance(value, int) and value.bit_length() > MOST_BITS
         size = f", with at most {MOST_BITS} bits" if too_long else ""
         raise ConfigError(key, short(value), f"must be {described(hint)}{size}")
+
+
+def require_integer(name: str, value: object, least: int) -> None:
+    """Raise ConfigError unless the value is an integer of at least ``least``; booleans are refused."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
+        raise ConfigError(name, short(value), f"must be an integer from {least}")
 
 
 @cache

@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from grokinterp.errors import ConfigError, short
 from grokinterp.models.taps import logits_of
+from grokinterp.specification import require_integer, require_type
 from grokinterp.torch_settings import kept_random_numbers
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -54,28 +54,26 @@ def moved(value: Any, device: torch.device) -> Any:
 
 
 class Program:
-    """Calls a model once per batch, or ``supervision_steps`` times with the state that it returned.
+    """Calls a model once per batch, or a recursive model ``supervision_steps`` times with the state that it returned.
 
-    A recursive model has ``forward(inputs, state) -> (logits, state)``; its first state is None.
+    A recursive model has ``forward(inputs, …, state) -> (logits, state)``, where the parameter may have another name;
+    its first state is None.
 
     Args:
         model: any module.
-        supervision_steps: number of calls per batch.
+        max_supervision_steps: number of calls per batch of a recursive model; other models are called once.
+        state_name: the name of the parameter for the state.
 
     Raises:
-        ConfigError: the number of steps is not a positive integer, or is above 1 for a model whose forward takes no
-            state.
+        ConfigError: the number of steps is not a positive integer.
     """
 
-    def __init__(self, model: nn.Module, supervision_steps: int) -> None:
-        require_integer("supervision_steps", supervision_steps, 1)
-        self.supervision_steps = supervision_steps
-        parameters = inspect.signature(model.forward).parameters
-        if supervision_steps > 1 and len(parameters) < 2:
-            rule = "above 1 requires a model whose forward(inputs, state) returns (logits, state)"
-            raise ConfigError("supervision_steps", supervision_steps, rule)
-        required = "state" in parameters and parameters["state"].default is inspect.Parameter.empty
-        self.recursive, self.named = supervision_steps > 1 or required, "state" in parameters
+    def __init__(self, model: nn.Module, max_supervision_steps: int, state_name: str = "state") -> None:
+        require_integer("max_supervision_steps", max_supervision_steps, 1)
+        require_type("state_name", state_name, str)
+        self.state_name = state_name
+        self.is_recursive = state_name in inspect.signature(model.forward).parameters
+        self.supervision_steps = max_supervision_steps if self.is_recursive else 1
         self.shifted = predicts_the_next(model)
 
     def __call__(self, model: nn.Module, batch: Batch, state: Any = None) -> tuple[Tensor, Tensor, Any]:
@@ -88,15 +86,12 @@ class Program:
             )
         if self.shifted and batch.kwargs and labels.shape == logits.shape[:-1] and labels.ndim == 2:
             logits, labels = logits[:, :-1], labels[:, 1:]
-        return *rows(logits, labels), output[1] if self.recursive else None
+        return *rows(logits, labels), output[1] if self.is_recursive else None
 
     def _output(self, model: nn.Module, batch: Batch, state: Any) -> Any:
-        if not self.recursive:
+        if not self.is_recursive:
             return model(*batch.args, **batch.kwargs)
-        if self.named:
-            output = model(*batch.args, **batch.kwargs, state=state)
-        else:
-            output = model(*batch.args, state, **batch.kwargs)
+        output = model(*batch.args, **batch.kwargs, **{self.state_name: state})
         if not (isinstance(output, tuple) and len(output) == 2):
             raise ConfigError("model", type(model).__name__, "receives a state and must return (logits, state)")
         return output
@@ -192,12 +187,6 @@ def buffers_kept(model: nn.Module) -> Generator[None]:
 
 
 # --- arguments --------------------------------------------------------------------------------------------------------
-
-
-def require_integer(name: str, value: object, least: int) -> None:
-    """Raise ConfigError unless the value is an integer of at least ``least``; booleans are refused."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
-        raise ConfigError(name, short(value), f"must be an integer from {least}")
 
 
 def require_reusable(name: str, loader: object) -> None:

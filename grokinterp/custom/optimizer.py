@@ -10,7 +10,16 @@ from torch.optim import AdamW, Optimizer
 from grokinterp.custom.attention import replace_attention
 from grokinterp.errors import ConfigError, warn
 from grokinterp.losses import StableCrossEntropyLoss
-from grokinterp.optim import GradientFilter, GrokfastEMA, OrthoAdamW, filtered, filters_of
+from grokinterp.optim import (
+    GradientFilter,
+    GrokfastDual,
+    GrokfastEMA,
+    GrokfastMA,
+    OrthoAdamW,
+    filtered,
+    filters_of,
+)
+from grokinterp.specification import require_type
 
 AnyModel = TypeVar("AnyModel", bound=nn.Module)
 
@@ -75,13 +84,62 @@ def require_optimized(optimizer: Optimizer, parameters: list[nn.Parameter]) -> N
         warn(f"optimizer: {text}", stacklevel=3)
 
 
+def grokfast_filters(
+    alpha: float | int | None, lamb: float | int | None, window: int | None
+) -> tuple[GrokfastEMA | GrokfastMA | GrokfastDual, ...] | None:
+    """Return the Grokfast filter that these numbers describe; None if there are none.
+
+    With ``alpha``, it is the moving average of the gradients (EMA), with ``window`` their mean (MA), with both the sum
+    of both (dual), where ``lamb`` is the λ of the EMA. ``lamb`` alone is that of an EMA. A single filter with λ = 0
+    is left out.
+
+    Source: Lee et al. 2024 (Grokfast); docs/formulas.md, Accelerators.
+
+    Raises:
+        ConfigError: a number is out of range.
+
+    >>> grokfast_filters(0.98, None, None), grokfast_filters(None, 3.0, 50)
+    ((GrokfastEMA(kind='grokfast_ema', alpha=0.98, lamb=2.0),),
+     (GrokfastMA(kind='grokfast_ma', window=50, lamb=3.0, warm_up=True),))
+    """
+    require_type("grokfast_alpha", alpha, float | None)
+    require_type("grokfast_lambda", lamb, float | None)
+    require_type("grokfast_window", window, int | None)
+    if alpha is None and lamb is None and window is None:
+        return None
+    ema = GrokfastEMA(alpha=chosen(alpha, GrokfastEMA.alpha), lamb=chosen(lamb, GrokfastEMA.lamb))
+    if window is None:
+        return () if lamb == 0 else (ema,)
+    if alpha is None:
+        return () if lamb == 0 else (GrokfastMA(window=window, lamb=chosen(lamb, GrokfastMA.lamb)),)
+    return (GrokfastDual(ema=ema, ma=GrokfastMA(window=window, lamb=1.0)),)
+
+
+def chosen(value: float | int | None, default: float | int) -> float:
+    """Return the value, or the default for None."""
+    return float(default if value is None else value)
+
+
 def with_filters(
-    optimizer: Optimizer | None, filters: Sequence[GradientFilter] | None, parameters: list[nn.Parameter]
+    optimizer: Optimizer | None,
+    filters: Sequence[GradientFilter] | None,
+    parameters: list[nn.Parameter],
+    learning_rate: float | int | None = None,
 ) -> Optimizer:
-    """Return the optimizer with the filters attached, if any; without an optimizer, make an AdamW."""
+    """Return the optimizer with the filters attached, if any; without an optimizer, make an AdamW.
+
+    Raises:
+        ConfigError: the learning rate is out of range, or an optimizer is given with it.
+    """
+    if learning_rate is not None:
+        require_type("learning_rate", learning_rate, float)
+        if optimizer is not None:
+            raise ConfigError("learning_rate", learning_rate, "cannot be used with optimizer=, which has its own")
+        if not 0 < learning_rate < 10:
+            raise ConfigError("learning_rate", learning_rate, "must be positive and below 10")
     if optimizer is None:
-        chosen = (GrokfastEMA(),) if filters is None else filters
-        return filtered(AdamW(parameters, lr=1e-3, weight_decay=0.01), *chosen)
+        default = AdamW(parameters, lr=learning_rate or 1e-3, weight_decay=0.01)
+        return filtered(default, *((GrokfastEMA(),) if filters is None else filters))
     if filters:
         return filtered(optimizer, *filters)
     try:

@@ -1,20 +1,27 @@
 """Train any model until it groks, and for a while beyond, in one call."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from grokinterp.custom.batches import Loss, require_integer, require_reusable
+from grokinterp.custom import lines
+from grokinterp.custom.batches import Loss, require_reusable
+from grokinterp.custom.loader_examples import recorder_of
+from grokinterp.custom.recorder import Recorder
 from grokinterp.custom.trainer import DivergedError, GrokkingAwareTrainer
 from grokinterp.errors import ConfigError, printable
+from grokinterp.named_values import NamedValues
 from grokinterp.optim import GradientFilter
 from grokinterp.phases import JumpRule, SustainedRule
+from grokinterp.specification import require_integer, require_type
 from grokinterp.streams import standard_error, tolerant
-from grokinterp.training.loggers import Logger, evaluation_line, finish_all, log_all
+from grokinterp.training.loggers import Logger, MetricsLogger, finish_all, log_all
 
 
 @runtime_checkable
@@ -36,24 +43,25 @@ def to_stderr(line: str) -> None:
 
 
 @dataclass(frozen=True)
-class GrokkingResult:
+class GrokkingResult(NamedValues):
     """The result of a training run.
 
     Attributes:
         grokking_step: first step of the evaluations that established grokking; None without grokking.
-        final_train_accuracy, final_eval_accuracy: accuracies of the final weights, at the last evaluation.
+        final_train_acc, final_eval_acc: accuracies of the final weights, at the last evaluation.
         history: a row for every evaluation: ``step``, ``train_loss``, ``train_accuracy``, ``test_loss``,
             ``test_accuracy`` (on the held-out data), ``average_test_loss`` and ``average_test_accuracy`` (of the
-            averaged weights, on the same data), and ``lamb``.
+            averaged weights, on the same data), ``lamb``, ``current_gap`` (mean over the detector's window), and
+            ``detected`` (1 from the evaluation on that detects grokking, 0 before).
         steps: number of batches trained on.
         ended: the reason for the end: "max_steps", "grokked" (and patience), or a message about a value that was not
             finite.
-        trainer: the trainer, which can continue from here and contains the averaged model.
+        trainer: the trainer, which can continue from here and contains the averaged model and the detector.
     """
 
     grokking_step: int | None
-    final_train_accuracy: float
-    final_eval_accuracy: float
+    final_train_acc: float
+    final_eval_acc: float
     history: tuple[dict[str, float | int], ...]
     steps: int
     ended: str
@@ -72,14 +80,20 @@ def train_until_grokking(
     optimizer: Optimizer | None = None,
     loss: Loss | None = None,
     filters: Sequence[GradientFilter] | None = None,
-    boost: float | int = 1.5,
-    average: float | None = 0.999,
     rule: SustainedRule | JumpRule | None = None,
-    supervision_steps: int = 1,
-    loggers: Sequence[Logger] = (),
+    learning_rate: float | int | None = None,
+    max_supervision_steps: int = 16,
+    use_ema: bool = True,
+    ema_decay: float = 0.999,
+    lambda_boost: float | int = 1.5,
+    autocast: torch.dtype | None = None,
+    directory: str | Path | None = None,
+    save_interval: int | None = None,
+    loggers: Sequence[Logger | MetricsLogger] = (),
+    log_prefix: str = "",
     report: Report = to_stderr,
 ) -> GrokkingResult:
-    """Train for ``max_steps``, or until ``grokking_patience`` evaluations after grokking was detected.
+    """Train for ``max_steps``, or until ``grokking_patience`` training steps after grokking was detected.
 
     Both loaders are fully evaluated at step 0, every ``eval_interval`` batches, and at the end. Training ends early
     only if a loss or gradient is not finite. It then reports a line and keeps the weights before that step, which are
@@ -92,36 +106,51 @@ def train_until_grokking(
         max_steps: maximum number of batches to train on.
         eval_interval: number of batches between evaluations.
         device: where to train (default: the model's device).
-        grokking_patience: number of evaluations after the detection; None to continue to ``max_steps``.
-        optimizer: as in ``GrokkingAwareTrainer``, like the next six arguments.
+        grokking_patience: number of training steps after the evaluation that detects grokking, rounded up to an
+            evaluation; None to continue to ``max_steps``.
+        optimizer: as in ``GrokkingAwareTrainer``, like the next nine arguments.
         loss: the mean loss over labels.
         filters: filters of the gradients.
-        boost: factor of λ once grokking is detected.
-        average: decay of the moving average of the weights.
         rule: the criterion for grokking.
-        supervision_steps: number of optimizer steps per batch.
-        loggers: receive the numbers of every evaluation by name, as in ``train``.
-        report: receives a line for every evaluation, for the detection, and for the end.
+        learning_rate: that of the default optimizer.
+        max_supervision_steps: number of optimizer steps per batch of a recursive model.
+        use_ema: whether to average the weights.
+        ema_decay: decay of the moving average of the weights.
+        lambda_boost: factor of λ once grokking is detected; 1 for none.
+        autocast: torch.bfloat16 or torch.float16 for automatic mixed precision.
+        directory: a new or empty directory for a run directory, as by ``Recorder``, evaluated on the first 4,096
+            examples of each loader. ``grokinterp report`` writes its report.
+        save_interval: number of batches between its checkpoints, rounded up to an evaluation (default: every
+            evaluation).
+        loggers: receive the numbers of every evaluation by name, as in ``train``, through ``log_metrics`` or ``log``.
+        log_prefix: precedes these names, such as "grokking/".
+        report: receives a header and a line for every evaluation, for the detection, and for the end.
 
     Raises:
         ConfigError: an argument is invalid, or a loader is empty or can be iterated only once; raised before any step.
+        RunDirectoryError: the directory is taken.
     """
     require_integer("max_steps", max_steps, 1)
     require_integer("eval_interval", eval_interval, 1)
-    if grokking_patience is not None:
-        require_integer("grokking_patience", grokking_patience, 0)
+    if save_interval is not None:
+        require_integer("save_interval", save_interval, 1)
+    require_type("log_prefix", log_prefix, str)
     require_reusable("train_loader", train_loader)
     require_reusable("eval_loader", eval_loader)
     trainer = GrokkingAwareTrainer(
-        model, optimizer, loss, filters=filters, boost=boost, average=average, rule=rule,
-        patience=grokking_patience, supervision_steps=supervision_steps, device=device,
+        model, optimizer, loss, filters=filters, rule=rule, device=device, learning_rate=learning_rate,
+        max_supervision_steps=max_supervision_steps, use_ema=use_ema, ema_decay=ema_decay, lambda_boost=lambda_boost,
+        grokking_patience=grokking_patience, autocast=autocast,
     )  # fmt: skip
-    watch = _Watch(trainer, (train_loader, eval_loader), list(loggers), report)
-    try:
-        ended = _run(watch, endless(train_loader), max_steps, eval_interval)
-    finally:
-        finish_all(loggers)
-    return watch.result(ended)
+    watch = _Watch(trainer, (train_loader, eval_loader), max_steps, report)
+    watch.loggers, watch.log_prefix = list(loggers), log_prefix
+    with ExitStack() as stack:
+        stack.callback(finish_all, loggers)
+        if directory is not None:
+            recorder = recorder_of(trainer, directory, train_loader, eval_loader, max_steps)
+            watch.recorder, watch.save_interval = stack.enter_context(recorder), save_interval or eval_interval
+        watch.say(lines.header(trainer, max_steps, eval_interval))
+        return watch.result(_run(watch, endless(train_loader), max_steps, eval_interval))
 
 
 def _run(watch: "_Watch", batches: Iterator[Any], max_steps: int, eval_interval: int) -> str:
@@ -134,6 +163,7 @@ def _run(watch: "_Watch", batches: Iterator[Any], max_steps: int, eval_interval:
             watch.say(f"stopped at {error}")
             if all(bool(weight.isfinite().all()) for weight in trainer.model.parameters()):
                 watch.evaluate()
+            watch.finish_recording("diverged")
             return str(error)
         if trainer.step % eval_interval == 0 or trainer.step == max_steps:
             watch.evaluate()
@@ -161,11 +191,19 @@ class _Watch:
     """The evaluations of a training run, recorded, reported, and logged."""
 
     def __init__(
-        self, trainer: GrokkingAwareTrainer, loaders: tuple[Iterable[Any], Iterable[Any]], loggers: list[Logger],
+        self,
+        trainer: GrokkingAwareTrainer,
+        loaders: tuple[Iterable[Any], Iterable[Any]],
+        max_steps: int,
         report: Report,
-    ) -> None:  # fmt: skip
-        self.trainer, self.loaders, self.loggers = trainer, loaders, loggers
+    ) -> None:
+        self.trainer, self.loaders, self.max_steps = trainer, loaders, max_steps
         self.report = report if report is None or callable(report) else tolerant(report)
+        self.loggers: list[Logger | MetricsLogger] = []
+        self.log_prefix = ""
+        self.recorder: Recorder | None = None
+        self.save_interval = 1
+        self.saved = -1
         self.history: list[dict[str, float | int]] = []
 
     def say(self, line: str) -> None:
@@ -178,7 +216,7 @@ class _Watch:
     def evaluate(self) -> None:
         """Evaluate both loaders at the current step, and check whether grokking is detected."""
         train, held_out = (self.trainer.evaluate(loader) for loader in self.loaders)
-        row = {
+        row: dict[str, float | int] = {
             "step": self.trainer.step,
             "train_loss": train.loss,
             "train_accuracy": train.accuracy,
@@ -189,20 +227,35 @@ class _Watch:
             row |= {"average_test_loss": held_out.average_loss, "average_test_accuracy": held_out.average_accuracy}
         if self.trainer.lamb:
             row["lamb"] = self.trainer.lamb
+        status = self.trainer.check_grokking(train.accuracy, held_out.accuracy)
+        row |= {"current_gap": status.current_gap, "detected": int(status.grokking_detected)}
         self.history.append(row)
-        self.loggers = log_all(self.loggers, row)
-        self.say(f"step {self.trainer.step}: {evaluation_line(row)}")
-        if self.trainer.check_grokking(train.accuracy, held_out.accuracy):
-            boosted = f"; λ is now {self.trainer.lamb:.3g}" if self.trainer.lamb else ""
-            self.say(f"step {self.trainer.step}: grokked at step {self.trainer.detector.grok_step}{boosted}")
+        self.record(row)
+        self.loggers = log_all(self.loggers, row, prefix=self.log_prefix)
+        self.say(lines.evaluation(row, self.max_steps))
+        if status.newly_detected:
+            self.say(lines.detection(row, status, self.trainer, self.max_steps))
+
+    def record(self, row: Mapping[str, float | int]) -> None:
+        """Record the evaluation in the run directory, if there is one, and save the weights if they are due."""
+        if self.recorder is None:
+            return
+        step = self.trainer.step
+        due = step // self.save_interval > self.saved or step == self.max_steps or self.trainer.should_stop
+        self.saved = step // self.save_interval if due else self.saved
+        extra = {name: row[name] for name in ("lamb", "current_gap", "detected") if name in row}
+        self.recorder.record(step, save=due, **extra)
+
+    def finish_recording(self, status: str) -> None:
+        """Close the run directory, if there is one, with a status."""
+        if self.recorder is not None:
+            self.recorder.finish(status)
 
     def result(self, ended: str) -> GrokkingResult:
         """Report the last line, and return the result."""
-        grokked, last = self.trainer.detector.grok_step, self.history[-1]
-        verdict = "no grokking was detected" if grokked is None else f"grokked at step {grokked}"
-        shares = f"train {last['train_accuracy']:.1%}, eval {last['test_accuracy']:.1%}"
-        self.say(f"done after {self.trainer.step} steps ({ended}): {verdict}, {shares}")
+        last = self.history[-1]
+        self.say(lines.completion(last, self.trainer, self.max_steps, ended))
         return GrokkingResult(
-            grokked, last["train_accuracy"], last["test_accuracy"], tuple(self.history), self.trainer.step, ended,
-            self.trainer,
+            self.trainer.detector.grokking_step, last["train_accuracy"], last["test_accuracy"], tuple(self.history),
+            self.trainer.step, ended, self.trainer,
         )  # fmt: skip

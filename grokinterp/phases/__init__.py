@@ -4,7 +4,8 @@ from grokinterp.phases.alignment import aligned
 from grokinterp.phases.counting import CountingRule, read_rule, read_rules
 from grokinterp.phases.curves import Curves, Measures
 from grokinterp.phases.dating import find_phases
-from grokinterp.phases.detector import SUSTAINED, Detector, GrokkingDetector, SustainedRule, grok_step, sustained_step
+from grokinterp.phases.detector import SUSTAINED, Detector, SustainedDetector, SustainedRule, grok_step, sustained_step
+from grokinterp.phases.grokking_detector import GrokkingDetector, GrokkingStatus
 from grokinterp.phases.jump import JumpDates, JumpDetector, JumpRule, jump_rule
 from grokinterp.phases.learned import learning_order
 from grokinterp.phases.phase import EVENT_KINDS, GENERALIZED, NAMES, VERDICTS, Event, History, Phase, Transition, label
@@ -22,6 +23,7 @@ __all__ = [
     "Detector",
     "Event",
     "GrokkingDetector",
+    "GrokkingStatus",
     "History",
     "JumpDates",
     "JumpDetector",
@@ -29,6 +31,7 @@ __all__ = [
     "Measures",
     "Phase",
     "Snapshot",
+    "SustainedDetector",
     "SustainedRule",
     "Transition",
     "aligned",

@@ -146,10 +146,10 @@ class Detector(ABC):
 
 
 @dataclass
-class GrokkingDetector(Detector):
+class SustainedDetector(Detector):
     """The sustained rule online: one ``update`` per evaluation finds the same step as ``grok_step`` afterwards.
 
-    >>> detector = GrokkingDetector(SustainedRule(window=2))
+    >>> detector = SustainedDetector(SustainedRule(window=2))
     >>> curve = [(0, 0.1, 0.0), (10, 1.0, 0.1), (20, 1.0, 0.96), (30, 1.0, 0.97), (40, 1.0, 1.0)]
     >>> [detector.update(*evaluation) for evaluation in curve], detector.grok_step
     ([False, False, False, True, False], 20)

@@ -55,7 +55,7 @@ class JumpRule:
 
 @dataclass
 class JumpDetector(Detector):
-    """The jump rule online, a drop-in for ``GrokkingDetector`` with all defects of ``jump_rule``, for comparison.
+    """The jump rule online, a drop-in for ``SustainedDetector``, with all defects of ``jump_rule``, for comparison.
 
     >>> detector = JumpDetector(JumpRule())
     >>> [detector.update(step, 1.0, test) for step, test in ((0, 0.0), (10, 0.05), (20, 0.3), (30, 0.9))]

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, final, runtime_checkable
+from typing import Any, Protocol, TypeVar, final, runtime_checkable
 
 from grokinterp.errors import ConfigError, require_choice, short, warn
 from grokinterp.experiment import Experiment
@@ -22,6 +22,20 @@ class Logger(Protocol):
 
     def log(self, values: dict[str, float], *, step: int) -> Any:
         """Log the metrics of an evaluation."""
+
+
+@runtime_checkable
+class MetricsLogger(Protocol):
+    """Receives metrics as numbers by name, as the loggers of Lightning and MLflow do.
+
+    ``finish()``, or otherwise ``finalize("success")``, is called at the end if it exists.
+    """
+
+    def log_metrics(self, values: dict[str, float], *, step: int) -> Any:
+        """Log the metrics of an evaluation."""
+
+
+AnyLogger = TypeVar("AnyLogger", bound=Logger | MetricsLogger)
 
 
 @final
@@ -143,16 +157,32 @@ def require_logger_names(names: Iterable[str]) -> None:
         require_choice("log", name, LOGGERS)
 
 
-def log_all(loggers: Sequence[Logger], row: Mapping[str, Any]) -> list[Logger]:
-    """Pass a row of metrics to every logger, and return those that succeeded; a failure causes only a warning."""
-    values, step = named(row), int(row["step"])
-    return [logger for logger in loggers if _worked(logger, lambda of: of.log(dict(values), step=step))]
+def log_all(loggers: Sequence[AnyLogger], row: Mapping[str, Any], *, prefix: str = "") -> list[AnyLogger]:
+    """Pass a row of metrics to every logger, and return those that succeeded; a failure causes only a warning.
+
+    The names of the numbers begin with ``prefix``.
+    """
+    values, step = {f"{prefix}{name}": value for name, value in named(row).items()}, int(row["step"])
+    return [logger for logger in loggers if _worked(logger, lambda of: log_of(of)(dict(values), step=step))]
 
 
-def finish_all(loggers: Iterable[Logger]) -> None:
-    """Call ``finish()`` of every logger that has it."""
+def log_of(logger: Any) -> Callable[..., Any]:
+    """Return the method of a logger that takes numbers by name: ``log_metrics`` if it exists, otherwise ``log``."""
+    return getattr(logger, "log_metrics", None) or logger.log
+
+
+def finish_all(loggers: Iterable[Any]) -> None:
+    """Call ``finish()`` of every logger that has it, or otherwise ``finalize("success")``."""
     for logger in loggers:
-        _worked(logger, lambda of: getattr(of, "finish", lambda: None)())
+        _worked(logger, finish)
+
+
+def finish(logger: Any) -> None:
+    """Close a logger, if it can be closed."""
+    if hasattr(logger, "finish"):
+        logger.finish()
+    elif hasattr(logger, "finalize"):
+        logger.finalize("success")
 
 
 def _worked(logger: Any, work: Callable[[Any], Any]) -> bool:

@@ -13,7 +13,7 @@ from grokinterp.errors import ConfigError, GrokinterpError, RunDirectoryError, w
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.problem import Problem
 from grokinterp.optim import Evaluation
-from grokinterp.phases import SUSTAINED, Detector, GrokkingDetector
+from grokinterp.phases import SUSTAINED, Detector, SustainedDetector
 from grokinterp.progress import ProgressBar
 from grokinterp.runs.trajectory import AVERAGE, UPDATE
 from grokinterp.storage import HeldRun, Resume, WriteQueue
@@ -66,7 +66,7 @@ class RunWriter:
     recorded: bool = False
     memorized: bool = False
     in_transition: bool = False
-    detector: Detector = field(default_factory=GrokkingDetector)
+    detector: Detector = field(default_factory=SustainedDetector)
     after: int = 0
     exact: bool = True
     memory: MemoryUse | None = None
@@ -305,7 +305,7 @@ class RunWriter:
         model = self.training_step.model
         model.load_state_dict({name: saved.tensors[name] for name in model.state_dict()})
         self.training_step.load_state(saved.state["training_step"], saved.tensors, saved.step)
-        self.detector, self.after = GrokkingDetector.from_state(saved.state["detector"]), saved.state["after"]
+        self.detector, self.after = SustainedDetector.from_state(saved.state["detector"]), saved.state["after"]
         self.step, self.recorded = saved.step, True
         self.memorized, self.in_transition = saved.state["memorized"], saved.state["in_transition"]
         self.last_environment, self.offset = saved.state["environment"], saved.state["metrics_offset"]

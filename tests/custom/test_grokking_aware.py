@@ -58,8 +58,8 @@ def test_a_resumed_training_is_bit_equal(name: str, at: int) -> None:
     train(rest, name, 40 - at)
     assert len(first) == at
     assert equal(rest.state_dict(), whole.state_dict())
-    assert rest.detector.grok_step == 20
-    assert rest.since_detection == 3
+    assert rest.detector.grokking_step == 20
+    assert rest.detector.detected_step == 25
     assert rest.should_stop is False
     assert filters_of(rest.optimizer).factor == 1.5
 
@@ -111,7 +111,7 @@ def test_a_language_model_has_hugging_faces_own_loss() -> None:
     """Labels are the tokens themselves there, and belong to the position before."""
     torch.manual_seed(0)
     model, batch = gpt2().eval(), texts()[0]
-    trainer = GrokkingAwareTrainer(model, loss=SoftplusCrossEntropyLoss(), average=None)
+    trainer = GrokkingAwareTrainer(model, loss=SoftplusCrossEntropyLoss(), use_ema=False)
     assert trainer.evaluate([batch]).loss == pytest.approx(model(**batch).loss.item(), rel=1e-5)
 
 
@@ -120,7 +120,7 @@ def test_a_language_model_has_hugging_faces_own_loss() -> None:
 
 def test_a_step_is_the_optimizers() -> None:
     """By hand: loss, backward, AdamW; the gradient's norm is that of the loss, without filters."""
-    trainer = GrokkingAwareTrainer(CASES["linear"].model(), average=None, filters=[])
+    trainer = GrokkingAwareTrainer(CASES["linear"].model(), use_ema=False, filters=[])
     model = CASES["linear"].model()
     optimizer = AdamW(model.parameters(), lr=1e-3, weight_decay=0.01)
     for x, labels in vectors():
@@ -151,7 +151,8 @@ def test_deep_supervision_takes_every_step(named: bool) -> None:
     by_hand, rate = copy.deepcopy(model), 0.1
     calls = []
     model.register_forward_hook(lambda *_: calls.append(1))
-    trainer = GrokkingAwareTrainer(model, SGD(model.parameters(), lr=rate), average=None, supervision_steps=4)
+    options = {"max_supervision_steps": 4, "state_name": "state" if named else "before", "use_ema": False}
+    trainer = GrokkingAwareTrainer(model, SGD(model.parameters(), lr=rate), **options)
     x, labels = vectors()[0]
     found = trainer.train_step((x, labels))
     state = None
@@ -201,7 +202,7 @@ def test_labels_first_or_last() -> None:
     batches = [(x[:4, :3], y[:4, :3]) for x, y in positions()]
     straight = CASES["encoder, every position"].model()
     found = [
-        GrokkingAwareTrainer(model, loss=nn.CrossEntropyLoss(), average=None).evaluate(batches)
+        GrokkingAwareTrainer(model, loss=nn.CrossEntropyLoss(), use_ema=False).evaluate(batches)
         for model in (straight, Turned(straight))
     ]
     assert found[0] == found[1]

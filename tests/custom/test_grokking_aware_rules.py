@@ -12,11 +12,11 @@ from torch.optim import SGD, Optimizer
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
 from grokinterp.custom import DivergedError, GrokkingAwareTrainer, configure_for_grokking
-from grokinterp.custom.batches import require_integer
 from grokinterp.errors import ConfigError
 from grokinterp.losses import StableCrossEntropyLoss
 from grokinterp.optim import GrokfastEMA, GrokfastMA, OrthoAdamW, OrthoGrad, filtered, filters_of
-from grokinterp.phases import JumpDetector, JumpRule, SustainedRule, grok_step, jump_rule
+from grokinterp.phases import JumpRule, SustainedRule, grok_step, jump_rule
+from grokinterp.specification import require_integer
 from tests.support.anyones_models import CASES, images, vectors
 from tests.support.anyones_training import equal, train, trainer_of, weights
 
@@ -27,7 +27,7 @@ def curve(trainer: GrokkingAwareTrainer, evaluations: list[tuple[float, float]])
     found = []
     for train_accuracy, eval_accuracy in evaluations:
         trainer.step += 10
-        found.append(trainer.check_grokking(train_accuracy, eval_accuracy))
+        found.append(bool(trainer.check_grokking(train_accuracy, eval_accuracy)))
     return found
 
 
@@ -35,14 +35,16 @@ GROKS = [(0.5, 0.1), (1.0, 0.1), (1.0, 0.6), *[(1.0, 0.97)] * 6]
 
 
 def test_detection_boosts_once_and_patience_stops() -> None:
-    trainer = GrokkingAwareTrainer(nn.Linear(6, 3), rule=SustainedRule(window=3), boost=1.5, patience=3)
+    trainer = GrokkingAwareTrainer(
+        nn.Linear(6, 3), rule=SustainedRule(window=3), lambda_boost=1.5, grokking_patience=30
+    )
     stops, detected, lambdas = [], [], []
     for evaluation in GROKS:
         detected += curve(trainer, [evaluation])
         stops.append(trainer.should_stop)
         lambdas.append(trainer.lamb)
     steps = range(10, 100, 10)
-    assert trainer.detector.grok_step == grok_step(steps, *zip(*GROKS, strict=True), window=3) == 40
+    assert trainer.detector.grokking_step == grok_step(steps, *zip(*GROKS, strict=True), window=3) == 40
     assert detected == [False] * 5 + [True] + [False] * 3
     assert lambdas == [2.0] * 5 + [3.0] * 4
     assert stops == [False] * 8 + [True]
@@ -51,7 +53,7 @@ def test_detection_boosts_once_and_patience_stops() -> None:
 @pytest.mark.parametrize("patience", [None, 0])
 def test_patience_is_the_only_end(patience: int | None) -> None:
     """A network that fails for long is not stopped; without patience no network is."""
-    trainer = GrokkingAwareTrainer(nn.Linear(6, 3), rule=SustainedRule(window=1), patience=patience)
+    trainer = GrokkingAwareTrainer(nn.Linear(6, 3), rule=SustainedRule(window=1), grokking_patience=patience)
     curve(trainer, [(1.0, 0.0)] * 500)
     assert not trainer.should_stop
     curve(trainer, [(1.0, 1.0)] * 20)
@@ -60,25 +62,20 @@ def test_patience_is_the_only_end(patience: int | None) -> None:
 
 def test_the_jump_rule_by_its_own_name() -> None:
     """Online as offline; it takes a plain jump for grokking though nothing is memorized, and is no default for that."""
-    trainer = GrokkingAwareTrainer(nn.Linear(6, 3), rule=JumpRule(), patience=0)
+    trainer = GrokkingAwareTrainer(nn.Linear(6, 3), rule=JumpRule(), grokking_patience=0)
     random = np.random.default_rng(0)
     test = np.clip(np.cumsum(random.normal(0.02, 0.1, 40)), 0, 1)
     curve(trainer, [(0.5, float(value)) for value in test])
     steps = range(10, 410, 10)
-    assert trainer.detector.grok_step == jump_rule(steps, [0.5] * 40, test).jumped
-    assert trainer.detector.grok_step is not None
-    assert isinstance(trainer.detector, JumpDetector)
-    assert JumpDetector.from_state(trainer.detector.state) == trainer.detector
+    assert trainer.detector.grokking_step == jump_rule(steps, [0.5] * 40, test).jumped
+    assert trainer.detector.grokking_step is not None
     assert trainer.should_stop
 
 
 def test_evaluations_without_a_step_between() -> None:
     trainer = GrokkingAwareTrainer(nn.Linear(6, 3), rule=SustainedRule(window=2))
-    assert [trainer.check_grokking(1, 0), trainer.check_grokking(1, 1), trainer.check_grokking(1, 1)] == [
-        False,
-        False,
-        True,
-    ]
+    found = [trainer.check_grokking(1, 0), trainer.check_grokking(1, 1), trainer.check_grokking(1, 1)]
+    assert [(status.step, status.newly_detected) for status in found] == [(0, False), (1, False), (2, True)]
 
 
 # --- what can go wrong ------------------------------------------------------------------------------------------------
@@ -112,20 +109,28 @@ def linear(**options: Any) -> GrokkingAwareTrainer:
 X, Y = vectors()[0]
 FROZEN, OTHER = nn.Linear(2, 2).requires_grad_(False), nn.Linear(2, 2)
 WRONG = {
-    "boost=-1: must be from 1 to 1000": lambda: linear(boost=-1),
-    "boost=0.5: must be from 1 to 1000": lambda: linear(boost=0.5),
-    "boost=1001: must be from 1 to 1000": lambda: linear(boost=1001),
-    "^patience=-1": lambda: linear(patience=-1),
-    "^patience=True: must be an integer from 0": lambda: linear(patience=True),
-    "^average=1.0: must be": lambda: linear(average=1.0),
-    "supervision_steps=0": lambda: linear(supervision_steps=0),
-    "supervision_steps=True: must be an integer from 1": lambda: linear(supervision_steps=True),
+    "lambda_boost=-1: must be from 1 to 1000": lambda: linear(lambda_boost=-1),
+    "lambda_boost=0.5: must be from 1 to 1000": lambda: linear(lambda_boost=0.5),
+    "lambda_boost=1001: must be from 1 to 1000": lambda: linear(lambda_boost=1001),
+    "^grokking_patience=-1": lambda: linear(grokking_patience=-1),
+    "^grokking_patience=True: must be an integer from 0": lambda: linear(grokking_patience=True),
+    "^ema_decay=1.0: must be": lambda: linear(ema_decay=1.0),
+    "^max_supervision_steps=0": lambda: linear(max_supervision_steps=0),
+    "^max_supervision_steps=True: must be an integer from 1": lambda: linear(max_supervision_steps=True),
+    "^learning_rate=-1: must be positive": lambda: linear(learning_rate=-1),
+    "^learning_rate=0.1: cannot be used with optimizer=": lambda: GrokkingAwareTrainer(
+        OTHER, SGD(OTHER.parameters(), lr=0.1), learning_rate=0.1
+    ),
+    "^filters=.*: cannot be used with grokfast_alpha": lambda: linear(filters=[OrthoGrad()], grokfast_lambda=1),
+    "^autocast=torch.int8: must be torch.bfloat16": lambda: linear(autocast=torch.int8),
+    "^autocast=None: the state was saved with scaled gradients": lambda: linear().load_state_dict(
+        linear(autocast=torch.float16).state_dict()
+    ),
     "^whole=2.5: must be an integer from 1": lambda: require_integer("whole", 2.5, 1),
     "optimizer=SGD: has none of the model's": lambda: linear(optimizer=SGD(nn.Linear(6, 3).parameters(), lr=0.1)),
     "^lr=-1: must be positive and below 10$": lambda: configure_for_grokking(nn.Linear(6, 3), lr=-1),
     "^lr=nan: must be positive and below 10$": lambda: configure_for_grokking(nn.Linear(6, 3), lr=math.nan),
     "^weight_decay=-1: must be 0 or positive": lambda: configure_for_grokking(nn.Linear(6, 3), weight_decay=-1),
-    r"supervision_steps=2: .* forward\(inputs, state\)": lambda: linear(supervision_steps=2),
     "no trained parameter": lambda: GrokkingAwareTrainer(FROZEN),
     "loader=empty": lambda: linear().evaluate([]),
     "loader=empty: .* a label that counts": lambda: linear().evaluate([(X, torch.full_like(Y, -100))]),
@@ -136,7 +141,7 @@ WRONG = {
     r"loss=\[8\]: must be a scalar": lambda: linear(loss=nn.CrossEntropyLoss(reduction="none")).train_step((X, Y)),
     "target=9: must be from 0 to 2": lambda: linear().train_step((X, 0 * Y + 9)),
     "already has filters": lambda: GrokkingAwareTrainer(OTHER, OrthoAdamW(OTHER.parameters()), filters=[GrokfastEMA()]),
-    "average=None: .* saved with an average": lambda: linear(average=None).load_state_dict(linear().state_dict()),
+    "use_ema=False: .* saved with an average": lambda: linear(use_ema=False).load_state_dict(linear().state_dict()),
     "rule=SustainedRule": lambda: linear().load_state_dict(linear(rule=JumpRule()).state_dict()),
 }
 

@@ -3,6 +3,8 @@
 import io
 import math
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,14 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.utils.data import DataLoader, TensorDataset
 
+from grokinterp.cli.entry import run as run_command_line
 from grokinterp.custom import GrokkingAwareTrainer, GrokkingResult, train_until_grokking
 from grokinterp.errors import ConfigError
 from grokinterp.losses import SoftplusCrossEntropyLoss
 from grokinterp.phases import SustainedRule, grok_step
-from tests.support.anyones_models import vectors
+from grokinterp.runs.trajectory import Trajectory
+from grokinterp.storage import RunDirectory
+from tests.support.anyones_models import Refiner, vectors
 from tests.support.anyones_training import equal, weights
 
 BATCHES = vectors()
@@ -44,25 +49,35 @@ HELD_OUT = [(x + torch.tensor([0.0, 0, 0, 100, 0, 0]), labels) for x, labels in 
 
 def scripted(groks_at: int, **options: Any) -> tuple[GrokkingResult, list[str]]:
     lines: list[str] = []
-    options = {"average": None, "rule": SustainedRule(window=3), "report": lines.append} | options
+    options = {"use_ema": False, "rule": SustainedRule(window=3), "report": lines.append} | options
     return train_until_grokking(Scripted(groks_at), BATCHES, HELD_OUT, 200, 10, **options), lines
 
 
 def test_it_stops_at_detection_and_patience() -> None:
-    result, lines = scripted(45, grokking_patience=4)
+    result, lines = scripted(45, grokking_patience=40)
     assert (result.grokking_step, result.ended, result.steps) == (50, "grokked", 110)
     steps, train, test = zip(
         *[(row["step"], row["train_accuracy"], row["test_accuracy"]) for row in result.history], strict=True
     )
     assert list(steps) == list(range(0, 111, 10))
     assert grok_step(steps, train, test, window=3) == 50
-    assert (result.final_train_accuracy, result.final_eval_accuracy) == (1.0, 1.0)
+    assert (result.final_train_acc, result.final_eval_acc) == (1.0, 1.0)
     assert [row["lamb"] for row in result.history] == [2.0] * 8 + [3.0] * 4
-    assert lines[0] == "step 0: train 100.0%, eval 0.0%, gap 100.0%, λ 2"
-    assert lines[8] == "step 70: grokked at step 50; λ is now 3"
-    assert lines[-2] == "step 110: train 100.0%, eval 100.0%, gap 0.0%, λ 3"
-    assert lines[-1] == "done after 110 steps (grokked): grokked at step 50, train 100.0%, eval 100.0%"
-    assert len(lines) == 12 + 2
+    assert lines[0] == (
+        "training Scripted with 1 weights on cpu by AdamW: at most 200 steps, evaluated every 10; "
+        "early stop: 40 steps after grokking is detected"
+    )
+    assert lines[1] == "step 0/200: train 100.0%, eval 0.0%, gap 100.0%, λ 2"
+    assert lines[9] == (
+        "step 70/200: grokking detected, dated to step 50: train 100.0%, eval 100.0%, gap 0.0%, λ 2; "
+        "λ is now 3; training continues to step 110"
+    )
+    assert lines[-2] == "step 110/200: train 100.0%, eval 100.0%, gap 0.0%, λ 3"
+    assert lines[-1] == (
+        "done after 110/200 steps (grokked): grokked at step 50; train 100.0%, eval 100.0%, gap 0.0%, λ 3"
+    )
+    assert len(lines) == 1 + 12 + 2
+    assert [row["detected"] for row in result.history] == [0] * 7 + [1] * 5
 
 
 @pytest.mark.parametrize(("groks_at", "patience"), [(10**9, 0), (45, None)])
@@ -71,7 +86,7 @@ def test_nothing_else_stops_it(groks_at: int, patience: int | None) -> None:
     assert (result.ended, result.steps, len(result.history)) == ("max_steps", 200, 21)
     assert result.grokking_step == (None if groks_at > 200 else 50)
     verdict = "no grokking was detected" if groks_at > 200 else "grokked at step 50"
-    assert lines[-1].startswith(f"done after 200 steps (max_steps): {verdict}, ")
+    assert lines[-1].startswith(f"done after 200/200 steps (max_steps): {verdict}; ")
 
 
 def test_the_lines_go_where_they_are_sent(capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,27 +95,153 @@ def test_the_lines_go_where_they_are_sent(capsys: pytest.CaptureFixture[str]) ->
     scripted(45, report=None)
     assert stream.getvalue().splitlines() == lines
     assert capsys.readouterr() == ("", "")
-    train_until_grokking(Scripted(45), BATCHES, HELD_OUT, 20, 10, average=None)
-    assert capsys.readouterr().err.splitlines()[:2] == lines[:2]
+    train_until_grokking(Scripted(45), BATCHES, HELD_OUT, 200, 10, use_ema=False)
+    assert capsys.readouterr().err.splitlines()[:4] == lines[:4]  # not a terminal
 
 
-def test_loggers_take_the_names_of_the_trade() -> None:
-    class Logger:
+class Listed:
+    """A logger of the user's own."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[int, dict[str, float]]] = []
+        self.ends: list[str] = []
+
+    def take(self, values: dict[str, float], *, step: int) -> None:
+        self.rows.append((step, values))
+
+
+class LikeWandB(Listed):
+    log = Listed.take
+
+    def finish(self) -> None:
+        self.ends.append("finish")
+
+
+class LikeLightning(Listed):
+    log_metrics = Listed.take
+
+    def finalize(self, status: str) -> None:
+        self.ends.append(status)
+
+
+@pytest.mark.parametrize(("kind", "end"), [(LikeWandB, "finish"), (LikeLightning, "success")])
+def test_loggers_take_the_names_of_the_trade(kind: type[Listed], end: str) -> None:
+    logger = kind()
+    scripted(45, loggers=[logger], grokking_patience=0, log_prefix="grokking/")
+    steps, rows = zip(*logger.rows, strict=True)
+    assert steps == tuple(range(0, 71, 10))
+    assert all(name.startswith("grokking/") for name in rows[0])
+    assert {f"grokking/{name}" for name in ("train", "eval", "gap", "lambda", "current_gap")} <= set(rows[0])
+    assert [row["grokking/detected"] for row in rows] == [0.0] * 7 + [1.0]
+    assert logger.ends == [end]
+
+
+def test_lightnings_own_logger_writes_the_curves(tmp_path: Path) -> None:
+    from lightning.pytorch.loggers import CSVLogger
+
+    csv = CSVLogger(tmp_path, name="mine", version=0)
+    scripted(45, loggers=[csv])
+    lines = (tmp_path / "mine" / "version_0" / "metrics.csv").read_text().splitlines()
+    assert {"step", "train", "eval", "gap", "lambda", "detected"} <= set(lines[0].split(","))
+    assert len(lines) == 1 + 21
+
+
+# --- a run directory --------------------------------------------------------------------------------------------------
+
+
+def recorded(tmp_path: Path, **options: Any) -> tuple[GrokkingResult, RunDirectory]:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3))
+    options = {"max_steps": 40, "eval_interval": 10, "report": None} | options
+    train = options.pop("train", BATCHES)
+    result = train_until_grokking(model, train, HELD_OUT, directory=tmp_path / "run", **options)
+    return result, RunDirectory.open(tmp_path / "run")
+
+
+def test_a_run_directory_has_the_same_curves_and_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result, run = recorded(tmp_path, save_interval=20)
+    table, _ = run.read_metrics()
+    assert list(table.steps) == [row["step"] for row in result.history] == [0, 10, 20, 30, 40]
+    for name in ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "lamb", "current_gap", "detected"):
+        assert list(table.columns[name]) == pytest.approx([row[name] for row in result.history], rel=1e-5)
+    assert run.steps() == (0, 20, 40)
+    assert run.status["status"] == "finished"
+    trajectory = Trajectory.open(run.path, result.trainer.model)
+    assert equal(trajectory.model().state_dict(), result.trainer.model.state_dict())
+    monkeypatch.setattr(sys, "argv", ["grokinterp", "report", str(run.path), "--out", str(tmp_path / "page.html")])
+    with pytest.raises(SystemExit) as ended:
+        run_command_line()
+    assert not ended.value.code
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Sequential" in page
+    assert "<img" in page
+
+
+def test_recording_changes_nothing(tmp_path: Path) -> None:
+    """Also with a loader that shuffles, whose order and that of dropout depend on the same random numbers."""
+
+    def trained(**options: Any) -> dict[str, Tensor]:
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(6, 16), nn.Dropout(0.3), nn.Linear(16, 3))
+        data = TensorDataset(*(torch.cat(parts) for parts in zip(*BATCHES, strict=True)))
+        loader = DataLoader(data, batch_size=5, shuffle=True)
+        return weights(train_until_grokking(model, loader, HELD_OUT, 30, 10, report=None, **options).trainer.model)
+
+    assert equal(trained(), trained(directory=tmp_path / "run"))
+
+
+def test_a_run_that_diverges_is_recorded_as_diverged(tmp_path: Path) -> None:
+    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+        yield from BATCHES * 3
+        yield torch.full((8, 6), math.nan), BATCHES[0][1]
+
+    class Loader:
         def __init__(self) -> None:
-            self.rows: list[tuple[int, dict[str, float]]] = []
-            self.finished = 0
+            self.epochs = 0
 
-        def log(self, values: dict[str, float], *, step: int) -> None:
-            self.rows.append((step, values))
+        def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+            self.epochs += 1  # examples are gathered, and evaluated at step 0, before the first epoch of training
+            return batches() if self.epochs == 3 else iter(BATCHES)
 
-        def finish(self) -> None:
-            self.finished += 1
+    result, run = recorded(tmp_path, train=Loader(), eval_interval=4)
+    assert result.ended.startswith("step 9: the loss is not finite")
+    assert run.status["status"] == "diverged"
+    assert list(run.read_metrics()[0].steps) == [0, 4, 8, 9]
+    assert run.steps() == (0, 4, 8)
 
-    logger = Logger()
-    scripted(45, loggers=[logger], grokking_patience=0)
-    assert [step for step, _ in logger.rows] == list(range(0, 71, 10))
-    assert {"train", "eval", "gap", "lambda"} <= set(logger.rows[0][1])
-    assert logger.finished == 1
+
+def test_an_interrupted_run_says_so(tmp_path: Path) -> None:
+    def stop(line: str) -> None:
+        if line.startswith("step 20/"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        recorded(tmp_path, report=stop)
+    assert RunDirectory.open(tmp_path / "run").status["status"] == "interrupted"
+
+
+NOT_RECORDED = {
+    "^loss=CrossEntropyLoss: cannot be recorded": {"loss": nn.CrossEntropyLoss(label_smoothing=0.1)},
+    "^train_loader=batches: must hold tensors of one shape": {
+        "train": [(torch.ones(2, 6), torch.tensor([0, 1])), (torch.ones(2, 5), torch.tensor([0, 1]))]
+    },
+    "^save_interval=0": {"save_interval": 0},
+}
+
+
+@pytest.mark.parametrize("words", list(NOT_RECORDED))
+def test_what_cannot_be_recorded_is_refused_before_any_step(words: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=words):
+        recorded(tmp_path, **NOT_RECORDED[words])
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_recursive_model_is_not_recorded(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot record a recursive model with several calls"):
+        train_until_grokking(Refiner(), BATCHES, HELD_OUT, 10, report=None, directory=tmp_path / "run")
+
+
+# --- ends -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_loss_that_is_not_finite_ends_it_with_the_weights_before() -> None:
@@ -115,12 +256,12 @@ def test_a_loss_that_is_not_finite_ends_it_with_the_weights_before() -> None:
         other.train_step(batch)
     assert result.steps == 3
     assert equal(weights(model), weights(other.model))
-    assert [line for line in lines if line.startswith("stopped at step 3: the loss is not finite")] == [lines[1]]
+    assert [line for line in lines if line.startswith("stopped at step 3: the loss is not finite")] == [lines[2]]
     assert result.ended.startswith("step 3: the loss is not finite")
     kept = other.evaluate(BATCHES)
     assert [row["step"] for row in result.history] == [0, 3]
     assert result.history[-1]["test_loss"] == kept.loss
-    assert result.final_eval_accuracy == kept.accuracy
+    assert result.final_eval_acc == kept.accuracy
 
 
 def test_weights_that_are_not_finite_are_not_evaluated() -> None:
@@ -169,26 +310,27 @@ def test_a_network_that_knows_nothing_of_us_groks() -> None:
         DataLoader(held_out, batch_size=212),
         max_steps=3000,
         eval_interval=50,
-        grokking_patience=2,
+        grokking_patience=100,
         optimizer=AdamW(model.parameters(), lr=1e-2, weight_decay=1.0, betas=(0.9, 0.98)),
         loss=SoftplusCrossEntropyLoss(),
         rule=SustainedRule(window=3),
-        average=None,
+        use_ema=False,
         report=None,
     )
     assert result.ended == "grokked"
     memorized = next(row["step"] for row in result.history if row["train_accuracy"] >= 0.99)
     assert result.history[2]["test_accuracy"] < 0.2
     assert result.grokking_step >= memorized + 200
-    assert result.final_eval_accuracy >= 0.95
+    assert result.final_eval_acc >= 0.95
     with torch.no_grad():
         answers = model(held_out.tensors[0]).argmax(1)
-    assert float((answers == held_out.tensors[1]).double().mean()) == pytest.approx(result.final_eval_accuracy)
+    assert float((answers == held_out.tensors[1]).double().mean()) == pytest.approx(result.final_eval_acc)
 
 
-def test_the_recipes_of_the_guide_run() -> None:
+def test_the_recipes_of_the_guide_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every block of docs/any_model.md, each in a namespace of its own."""
     blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), flags=re.S)
-    assert len(blocks) == 3
+    assert len(blocks) == 5
+    monkeypatch.chdir(tmp_path)
     for block in blocks:
         exec(compile(block, str(GUIDE), "exec"), {"__name__": "recipe"})

@@ -94,6 +94,7 @@ def test_tasks_of_users_are_tasks():
     assert Experiment(task=Own(torch.zeros(10, dtype=torch.long))).task.n_examples == 10
 
 
+LINEAR = torch.nn.Linear(1, 1)
 SGD = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))])
 
 FUNCTIONS = {
@@ -125,7 +126,9 @@ FUNCTIONS = {
     "Recorder": lambda wrong: gi.Recorder([wrong], torch.nn.Linear(1, 1), train=None, test=None),
     "Recorder, model": lambda wrong: gi.Recorder("run", wrong, train=None, test=None),
     "GrokkingAwareTrainer": lambda wrong: gi.GrokkingAwareTrainer(wrong),
-    "GrokkingAwareTrainer, boost": lambda wrong: gi.GrokkingAwareTrainer(torch.nn.Linear(1, 1), boost=[wrong]),
+    "GrokkingAwareTrainer, lambda_boost": lambda wrong: gi.GrokkingAwareTrainer(
+        torch.nn.Linear(1, 1), lambda_boost=[wrong]
+    ),
 }
 """Calls with an argument that no value of another type can be."""
 

@@ -14,9 +14,9 @@ from grokinterp.phases import (
     NAMES,
     Curves,
     Event,
-    GrokkingDetector,
     Measures,
     Phase,
+    SustainedDetector,
     SustainedRule,
     find_phases,
     grok_step,
@@ -136,10 +136,10 @@ def test_online_equals_offline_equals_the_definition_also_after_a_resume(evaluat
     train, test = [list(column) for column in zip(*evaluations, strict=True)] or ([], [])
     steps = [7 * i for i in range(len(evaluations))]
     stopped = data.draw(st.integers(0, len(steps)))
-    detector, detections = GrokkingDetector(rule), []
+    detector, detections = SustainedDetector(rule), []
     for i, evaluation in enumerate(zip(steps, train, test, strict=True)):
         if i == stopped:
-            detector = GrokkingDetector.from_state(json.loads(json.dumps(detector.state)))
+            detector = SustainedDetector.from_state(json.loads(json.dumps(detector.state)))
         detections.append(detector.update(*evaluation))
     expected = naive_grok_step(steps, train, test, rule)
     offline = grok_step(steps, train, test, threshold=rule.threshold, window=rule.window)
@@ -151,18 +151,18 @@ def test_online_equals_offline_equals_the_definition_also_after_a_resume(evaluat
 
 @pytest.mark.parametrize("dropped", ["last_step", "memorized_step", "streak_start", "streak"])
 def test_every_part_of_the_detector_state_matters(dropped):
-    detector = GrokkingDetector(SustainedRule(window=3))
+    detector = SustainedDetector(SustainedRule(window=3))
     for step, train, test in [(0, 1.0, 0.0), (1, 1.0, 1.0), (2, 1.0, 1.0)]:
         detector.update(step, train, test)
-    fresh = GrokkingDetector(detector.rule).state
-    spoiled = GrokkingDetector.from_state(detector.state | {dropped: fresh[dropped]})
+    fresh = SustainedDetector(detector.rule).state
+    spoiled = SustainedDetector.from_state(detector.state | {dropped: fresh[dropped]})
     assert detector.update(3, 1.0, 1.0)
     spoiled.update(3, 1.0, 1.0) if dropped != "last_step" else None
     assert spoiled.state != detector.state
 
 
 def test_the_detector_speaks_once_and_refuses_an_earlier_step():
-    detector = GrokkingDetector(SustainedRule(window=1))
+    detector = SustainedDetector(SustainedRule(window=1))
     assert [detector.update(i, 1.0, float(i > 0)) for i in range(4)] == [False, True, False, False]
     with pytest.raises(ConfigError, match="step=3: must be after the last evaluation, 3"):
         detector.update(3, 1.0, 1.0)

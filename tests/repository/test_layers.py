@@ -16,7 +16,18 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[2] / "grokinterp"
 LAYERS = [
     ["_version", "errors", "front_door", "garbage", "interrupt", "lazy", "shared"],
-    ["allocations", "allocator", "maths", "remote", "streams", "numbers", "display", "specification", "torch_settings"],
+    [
+        "allocations",
+        "allocator",
+        "maths",
+        "remote",
+        "streams",
+        "named_values",
+        "numbers",
+        "display",
+        "specification",
+        "torch_settings",
+    ],
     ["statistics"],
     ["phases", "progress", "storage"],
     ["available", "tasks", "models", "losses", "optim"],

@@ -5,16 +5,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from grokinterp.custom import GrokkingAwareTrainer
+from grokinterp.custom import GrokkingAwareTrainer, StepScores
 from tests.support.anyones_models import CASES
 
 
 def trainer_of(name: str, **options: Any) -> GrokkingAwareTrainer:
-    steps = {"supervision_steps": 3} if name == "recursive" else {}
-    return GrokkingAwareTrainer(CASES[name].model(), **{"average": 0.9} | steps | options)
+    steps = {"max_supervision_steps": 3} if name == "recursive" else {}
+    return GrokkingAwareTrainer(CASES[name].model(), **{"ema_decay": 0.9} | steps | options)
 
 
-def train(trainer: GrokkingAwareTrainer, name: str, steps: int) -> list[dict[str, float]]:
+def train(trainer: GrokkingAwareTrainer, name: str, steps: int) -> list[StepScores]:
     """Steps through the batches again and again, from where the trainer is; an evaluation in between."""
     batches = CASES[name].batches()
     found = []

@@ -104,7 +104,7 @@ def analyze(given: Given) -> Any:
 
 def trainer(given: Given) -> Any:
     module = Faulty()
-    made = gi.GrokkingAwareTrainer(module, patience=None)
+    made = gi.GrokkingAwareTrainer(module, grokking_patience=None)
     found = [made.train_step(batch) for batch in BATCHES]
     return found, made.evaluate(BATCHES), plain(module.state_dict())
 
