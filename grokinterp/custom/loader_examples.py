@@ -1,4 +1,4 @@
-"""Gather the examples of a loader, and record a trainer's run on them."""
+"""Collect the examples of a loader, and record a trainer's run on them."""
 
 from collections.abc import Iterable
 from pathlib import Path

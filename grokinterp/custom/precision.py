@@ -58,7 +58,7 @@ class MixedPrecision:
         return self.scaler.is_enabled() and self.scaler.get_scale() > 1
 
     def give_up(self) -> None:
-        """Forget a gradient for which no step is taken."""
+        """Release a gradient for which no step is taken."""
         self.scaler.update()
 
     def state_dict(self) -> dict[str, Any]:
