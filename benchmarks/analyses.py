@@ -74,7 +74,7 @@ def notebook(model: Transformer, run: Trajectory, step: int, keys: list[int]) ->
     problem, p = run.problem, run.problem.task.n_classes
     model.load_state_dict(run.weights(step).state)
     logits, cache = model.run_with_cache(problem.tokens)
-    logits, labels, is_train = logits[:, -1], problem.labels, problem.is_train
+    logits, labels, is_train = logits[:, -1], problem.label, problem.is_train
     found: dict[str, Any] = {"all_loss": mean_loss(logits, labels), "attention": cache["pattern", 0][:, :, -1].mean(0)}
     for split, rows in {"train": is_train, "test": ~is_train}.items():
         found[f"{split}_loss"] = mean_loss(logits[rows], labels[rows])

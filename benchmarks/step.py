@@ -61,11 +61,11 @@ def plain_side(model: Transformer, problem: Problem) -> Side:
 
     def both() -> tuple[Tensor, Tensor]:
         optimizer.zero_grad()
-        loss = functional.cross_entropy(net(train), problem.parts["train"].labels)
+        loss = functional.cross_entropy(net(train), problem.parts["train"].label)
         loss.backward()
         optimizer.step()
         with torch.inference_mode():
-            return loss, functional.cross_entropy(net(test), problem.parts["test"].labels)
+            return loss, functional.cross_entropy(net(test), problem.parts["test"].label)
 
     return Side("plain PyTorch", net, both)
 
@@ -81,11 +81,11 @@ def hooked_side(model: Transformer, problem: Problem) -> Side:
 
     def both() -> tuple[Tensor, Tensor]:
         optimizer.zero_grad()
-        loss = high_precision(model(train), problem.parts["train"].labels)
+        loss = high_precision(model(train), problem.parts["train"].label)
         loss.backward()
         optimizer.step()
         with torch.inference_mode():
-            return loss, high_precision(model(test), problem.parts["test"].labels)
+            return loss, high_precision(model(test), problem.parts["test"].label)
 
     return Side("TransformerLens style", model, both)
 
@@ -99,8 +99,8 @@ def first_side(model: Transformer, problem: Problem) -> Side:
     )
 
     def both() -> tuple[Tensor, Tensor]:
-        loss = high_precision(net(train), problem.parts["train"].labels)
-        test_loss = high_precision(net(test), problem.parts["test"].labels)
+        loss = high_precision(net(train), problem.parts["train"].label)
+        test_loss = high_precision(net(test), problem.parts["test"].label)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -157,8 +157,8 @@ def measure(size: Size, *, rounds: int) -> dict[str, Any]:
     sides = {name: partial(work_of, name, size) for name in MAKERS}
     model, n_train, n_test = (
         next(iter(points.values())),
-        len(problem.parts["train"].labels),
-        len(problem.parts["test"].labels),
+        len(problem.parts["train"].label),
+        len(problem.parts["test"].label),
     )
     return {
         "threads": threads,

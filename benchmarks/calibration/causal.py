@@ -57,7 +57,7 @@ def partly(name: str, share: float, seed: int) -> Planted:
     network = Planted(problem, torch.zeros(0), keys)
     chi, cube = network.grid.characters, network.grid.quotient[network.grid.element]
     signal = sum((chi[key].max() * chi[key] for key in keys if key < len(chi)), torch.zeros_like(chi[0]))[cube]
-    memory = 10 * problem.is_train[:, None] * one_hot(problem.labels, problem.task.n_classes).double()
+    memory = 10 * problem.is_train[:, None] * one_hot(problem.label, problem.task.n_classes).double()
     noise = torch.randn(signal.shape, generator=generator, dtype=torch.float64)
     return network._replace(logits=10 * share * signal / signal.std() + memory + noise)
 

@@ -251,7 +251,7 @@ def by_training(p: int, rates: Sequence[float], seeds: int, steps: int) -> list[
                 checkpoint = run[run.steps[-1]]
             keys = logit_spectrum(checkpoint).is_key.nonzero().flatten() + 1
             verdict, found = judged(checkpoint, keys)
-            right = (checkpoint.logits.argmax(1) == checkpoint.problem.labels).double()
+            right = (checkpoint.logits.argmax(1) == checkpoint.problem.label).double()
             lines.append(
                 f"| {rate:g} | {seed} | {float(right[~checkpoint.problem.is_train].mean()):.3f} "
                 f"| {float(found.gradient_symmetricity):.3f} ± {float(found.gradient_symmetricity_error):.3f} "
@@ -286,7 +286,7 @@ def with_mean_attention(checkpoint: Checkpoint) -> float:
 
     with torch.no_grad(), checkpoint.model.hooks(fwd_hooks=[(name, mean)]):
         logits = checkpoint.model(checkpoint.problem.tokens)[:, -1]
-    return float((logits.argmax(1) == checkpoint.problem.labels).double().mean())
+    return float((logits.argmax(1) == checkpoint.problem.label).double().mean())
 
 
 def at(p: int, g: float) -> PlantedCircuit:

@@ -79,7 +79,7 @@ def of_matrices(task: Task, row: int, generator: torch.Generator) -> Float[Tenso
     assert task.answer_group is not None
     group, element = task.answer_group
     rho = irreps(group)[1:][row]
-    d, labels = rho.dimension, element[task.labels()]
+    d, labels = rho.dimension, element[task.label()]
     product, inverse = rho.matrices[labels].double(), rho.matrices[group.inverse][element].double()
     character = torch.einsum("eij,zji->ez", product, inverse)
     a, b = torch.randn(2, d, d, generator=generator, dtype=torch.float64)
@@ -91,7 +91,7 @@ def distractors(problem: Problem, noise: float, generator: torch.Generator) -> F
     """Return logits without information about the answers of held-out pairs."""
     n, (a, b) = problem.task.n_classes, problem.task.tokens().T
     bias, of_a, of_b = (torch.randn(size, n, generator=generator, dtype=torch.float64) for size in (1, n, n))
-    memory = 5 * problem.is_train[:, None] * one_hot(problem.labels, n).double()
+    memory = 5 * problem.is_train[:, None] * one_hot(problem.label, n).double()
     every = noise * torch.randn(len(a), n, generator=generator, dtype=torch.float64)
     return bias + of_a[a] + of_b[b] + memory + every
 
@@ -109,7 +109,7 @@ def memorizer(name: str, model: str, seed: int, *, fraction: float = 0.5, steps:
     experiment = Experiment(task=task_of(name), model=SPECS[model], split=Split(fraction=fraction), seed=seed)
     problem, network = Problem.of(experiment), experiment.build_model()
     optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
-    tokens, labels = problem.tokens[problem.is_train], problem.labels[problem.is_train]
+    tokens, labels = problem.tokens[problem.is_train], problem.label[problem.is_train]
     for _ in range(steps):
         optimizer.zero_grad()
         cross_entropy(network(tokens)[:, -1], labels).backward()
@@ -120,4 +120,4 @@ def memorizer(name: str, model: str, seed: int, *, fraction: float = 0.5, steps:
 
 def accuracy(of: Planted, examples: Bool[Tensor, "example"]) -> float:
     """Return the share of some examples that are answered correctly."""
-    return float((of.logits.argmax(1) == of.problem.labels)[examples].double().mean())
+    return float((of.logits.argmax(1) == of.problem.label)[examples].double().mean())

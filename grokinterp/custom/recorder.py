@@ -301,9 +301,10 @@ class Recorder:
         problem, form = self.problem, self.experiment.optimization.loss
         train, test = problem.is_train.nonzero().flatten(), problem.is_test.nonzero().flatten()
         labels = problem.trained_labels[train]
-        seen, held_out = self.watched.look(train, labels, form), self.watched.all_logits(test)
-        of_train = score(seen.logits.cpu(), None, labels, form=problem.loss)
-        of_test = score(held_out.cpu(), None, problem.labels[test], form=problem.loss)
+        seen, held_out = self.watched.look(train, labels.squeeze(1), form), self.watched.all_logits(test)
+        logits = seen.logits.cpu().unsqueeze(1)
+        of_train = score(logits, None, labels, form=problem.loss)
+        of_test = score(held_out.cpu().unsqueeze(1), None, problem.labels[test], form=problem.loss)
         weights = zip(self.spec.parameters, self._weights(), strict=True)
         norms = {name: float(weight.double().square().sum()) for name, weight in weights}
         return {
@@ -313,7 +314,7 @@ class Recorder:
             "test_accuracy": of_test["accuracy"],
             "gradient_norm": seen.gradient_norm,
             "weight_norm": sum(norms.values()),
-            **logit_statistics(seen.logits.cpu().double(), labels),
+            **logit_statistics(logits.double(), labels),
             **self._settings(),
         }, norms
 

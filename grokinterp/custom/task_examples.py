@@ -114,7 +114,7 @@ def places_of(
             one.
     """
     place = {tuple(row): i for i, row in enumerate(task.tokens().tolist())}
-    answers, count = task.labels().tolist(), int(is_train.sum())
+    answers, count = task.label().tolist(), int(is_train.sum())
     found: dict[int, int] = {}
     for i, (row, label) in enumerate(zip(tokens.tolist(), labels.tolist(), strict=True)):
         key, number = ("train", i) if i < count else ("test", i - count)

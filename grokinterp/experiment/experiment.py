@@ -137,6 +137,7 @@ class Experiment(Specification):
     def _model(self, generator: "torch.Generator | None") -> "models.Model":
         task = self.task
         sizes = {"d_vocab": self.d_vocab, "d_vocab_out": task.n_classes, "n_ctx": self.n_ctx}
+        sizes |= {"n_answers": task.n_answers}
         try:
             return models.build(self.model, **sizes, generator=generator)
         except ConfigError as error:
@@ -160,11 +161,15 @@ class Experiment(Specification):
         return self.task.n_ctx + self.model.appends_equals
 
     def tokens(self) -> Int[Tensor, "example position"]:
-        """Return the input sequence of every example: the tokens of the task, and "=" if the model appends it."""
-        tokens = self.task.tokens()
+        """Return the input sequence of every example: the tokens of the task and, if the model reads it, "=".
+
+        It stands where the first answer is read: at the end, or before the answers that the tokens end with.
+        """
+        tokens, question = self.task.tokens(), self.task.n_ctx - self.task.n_answers + 1
         if not self.model.appends_equals:
             return tokens
-        return torch.cat([tokens, torch.full((len(tokens), 1), self.task.d_vocab)], dim=1)
+        equals = torch.full((len(tokens), 1), self.task.d_vocab)
+        return torch.cat([tokens[:, :question], equals, tokens[:, question:]], dim=1)
 
     def is_train(self) -> Bool[Tensor, "example"]:
         """Return the training mask of the split over the examples of the task."""

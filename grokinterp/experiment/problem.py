@@ -1,4 +1,4 @@
-"""The problem shared by all checkpoints of a run: every example, its label, and its part."""
+"""The problem shared by all checkpoints of a run: every example, its labels, and its part."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
@@ -8,11 +8,13 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from grokinterp.errors import require
 from grokinterp.experiment.experiment import Experiment
 from grokinterp.experiment.optimization import Optimization
 from grokinterp.losses import LossForm
 from grokinterp.models import ReadoutInputs
-from grokinterp.tasks import Task
+from grokinterp.tasks import AnswerOf, Task
+from grokinterp.tasks.task import only_answer
 from grokinterp.torch_settings import computing
 
 
@@ -21,17 +23,27 @@ class Part(NamedTuple):
 
     Args:
         inputs: the examples, prepared for the fast read-out.
-        labels: the labels for losses and accuracies; with label noise, some training labels are wrong.
+        labels: the labels for losses and accuracies; with label noise, some training labels are wrong. -1: not asked.
         correct_labels: the correct answers.
     """
 
     inputs: ReadoutInputs
-    labels: Int[Tensor, "example"]
-    correct_labels: Int[Tensor, "example"]
+    labels: Int[Tensor, "example answer"]
+    correct_labels: Int[Tensor, "example answer"]
+
+    @property
+    def label(self) -> Int[Tensor, "example"]:
+        """The labels of the only answer, for losses and accuracies."""
+        return only_answer(self.labels)
+
+    @property
+    def correct_label(self) -> Int[Tensor, "example"]:
+        """The correct answers of examples with a single answer."""
+        return only_answer(self.correct_labels)
 
     def __repr__(self) -> str:
         examples, positions = self.inputs.tokens.shape
-        wrong = int((self.labels != self.correct_labels).sum())
+        wrong = int((self.labels != self.correct_labels).any(1).sum())
         noise = f", {wrong:,} mislabeled" if wrong else ""
         return f"Part({examples:,} examples of {positions} tokens{noise}, {self.labels.device})"
 
@@ -72,14 +84,15 @@ class Parts(Mapping[str, Part]):
 
 @final
 class Problem:
-    """Every example of a task with its label, and its part: training, validation or test.
+    """Every example of a task with its labels, and its part: training, validation or test.
 
     ``is_test`` marks the examples outside the training and validation sets, and ``is_noisy`` the mislabeled examples.
+    Analyses are given the problem of a single answer (``at_answer``), whose labels are also ``label`` [example].
 
     Args:
         task: the task that the examples belong to.
         tokens: the token sequence of every example.
-        labels: the correct answers.
+        labels: the correct answers; -1 for answers that are not asked for.
         is_train: the examples trained on.
         is_validation: the examples to validate with (default: none).
         trained_labels: the labels used in training, with label noise (default: the correct answers).
@@ -92,22 +105,24 @@ class Problem:
         self,
         task: Task,
         tokens: Int[Tensor, "example position"],
-        labels: Int[Tensor, "example"],
+        labels: Int[Tensor, "example answer"],
         is_train: Bool[Tensor, "example"],
         *,
         is_validation: Bool[Tensor, "example"] | None = None,
-        trained_labels: Int[Tensor, "example"] | None = None,
+        trained_labels: Int[Tensor, "example answer"] | None = None,
         loss: LossForm = "softplus",
         optimization: Optimization | None = None,
         steps: int | None = None,
     ) -> None:
+        rule = "must be [example, answer]; a single answer is an axis of length 1"
+        require(labels.ndim == 2, "labels", list(labels.shape), rule)
         self.task, self.tokens, self.labels, self.loss = task, tokens, labels, loss
         self.optimization, self.steps = optimization, steps
         self.is_train = is_train
         self.is_validation = torch.zeros_like(is_train) if is_validation is None else is_validation
         self.trained_labels = labels if trained_labels is None else trained_labels
         self.is_test = ~(self.is_train | self.is_validation)
-        self.is_noisy = self.trained_labels != self.labels
+        self.is_noisy = (self.trained_labels != self.labels).any(1)
 
     @classmethod
     @computing()
@@ -141,12 +156,62 @@ class Problem:
             steps=self.steps,
         )
 
+    @property
+    def n_answers(self) -> int:
+        """Number of answers per example."""
+        return self.labels.shape[1]
+
+    @property
+    def label(self) -> Int[Tensor, "example"]:
+        """The correct answers of examples with a single answer."""
+        return only_answer(self.labels)
+
+    @property
+    def trained_label(self) -> Int[Tensor, "example"]:
+        """The labels used in training of examples with a single answer."""
+        return only_answer(self.trained_labels)
+
+    def at_answer(self, answer: int | None = None) -> "Problem":
+        """Return the problem of one answer: its sequences end where it is read, after all answers before it.
+
+        Under causal attention, no token after this position has any influence on the answer. Examples without the
+        answer are left out.
+
+        Args:
+            answer: the index of the answer; negative indices count from the end (default: the last).
+
+        Raises:
+            ConfigError: if there is no such answer.
+        """
+        count, index = self.n_answers, -1 if answer is None else answer
+        require(-count <= index < count, "answer", index, f"must be from {-count} to {count - 1}")
+        if count == 1:
+            return self
+        index %= count
+        asked, length = self.labels[:, index] >= 0, self.tokens.shape[1] - (count - 1 - index)
+        return Problem(
+            AnswerOf.of(self.task, index, asked),
+            self.tokens[asked, :length],
+            self.labels[asked, index : index + 1],
+            self.is_train[asked],
+            is_validation=self.is_validation[asked],
+            trained_labels=self.trained_labels[asked, index : index + 1],
+            loss=self.loss,
+            optimization=self.optimization,
+            steps=self.steps,
+        )
+
     @cached_property
     @computing()
     def held_out(self) -> Bool[Tensor, "example"]:
         """Mask of the examples that, like their mirror images, are not in the training set; all without a split."""
         mirror = self.task.mirror().to(self.is_train.device)
         return ~torch.isin(mirror, mirror[self.is_train])
+
+    @cached_property
+    def asks_all(self) -> bool:
+        """Whether every example asks for every answer."""
+        return bool((self.labels >= 0).all())
 
     @cached_property
     def has_noise(self) -> bool:

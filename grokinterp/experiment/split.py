@@ -130,7 +130,9 @@ class Split(Specification):
         """Return the mask of the training examples."""
         return self.draw(task, seed=seed).is_train
 
-    def trained_labels(self, task: Task, is_train: Bool[Tensor, "example"], *, seed: int) -> Int[Tensor, "example"]:
+    def trained_labels(
+        self, task: Task, is_train: Bool[Tensor, "example"], *, seed: int
+    ) -> Int[Tensor, "example answer"]:
         """Return the labels with label noise in the training set; some permuted labels may remain correct."""
         labels, among = task.labels(), is_train.nonzero().flatten()
         order = torch.randperm(len(among), generator=stream(self.data_seed(seed), NOISE))
@@ -176,7 +178,9 @@ class Split(Specification):
         group = task.mirror() if self.pairs == "unordered" else torch.arange(task.n_examples)
         if not self.stratified:
             return group, torch.zeros_like(group)
-        labels, (distinct, index) = task.labels(), group.unique(return_inverse=True)
+        answers, rule = task.n_answers, "needs a task with a single answer per example"
+        require(answers == 1, "split.stratified", self.stratified, rule)
+        labels, (distinct, index) = task.label(), group.unique(return_inverse=True)
         one_of = torch.zeros_like(distinct).scatter(0, index, labels)
         rule = "mirrored examples of different classes cannot be split by class and in whole pairs"
         require(torch.equal(one_of[index], labels), "split.stratified", self.stratified, rule)

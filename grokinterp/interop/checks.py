@@ -26,7 +26,7 @@ def at_chance(scores: Scores, task: Task, step: int) -> Iterator[str]:
 
     Chance c is that class's share; random guessing on n examples has accuracy c ± 4 √(c (1 - c) / n).
     """
-    labels = task.labels()
+    labels = task.label()
     chance = float(torch.bincount(labels).max()) / len(labels)
     limit = chance + DEVIATIONS * math.sqrt(chance * (1 - chance) / len(labels))
     if scores.accuracy <= limit:

@@ -74,7 +74,7 @@ def read(path: Path) -> Release:
         spec = spec_of(config, sizes, mapped.state, task, cfg)
         experiment = Experiment(task=task, model=spec)
         ours = fitted(mapped.state, experiment, path)
-        right = score(loaded(experiment, ours), experiment.tokens(), task.labels()).accuracy
+        right = score(loaded(experiment, ours), experiment.tokens(), task.label()).accuracy
         if "task" in config or right > 0.5:
             break
     else:

@@ -64,7 +64,7 @@ def network(config: Mapping[str, Any], weights: State, beside: Path, path: Path)
     )
     experiment = Experiment(task=task, model=spec)
     state = fitted(mapped.state, experiment, path)
-    right = score(loaded(experiment, state), experiment.tokens(), task.labels()).accuracy
+    right = score(loaded(experiment, state), experiment.tokens(), task.label()).accuracy
     if right < RIGHT:
         why = f"with a ReLU after each layer it computes a + b with accuracy {right:.1%}"
         raise ForeignFileError(path, f"{unsupported(kind)}: {why}")

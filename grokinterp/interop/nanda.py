@@ -220,7 +220,7 @@ def learned(state: State, spec: TransformerSpec, candidates: Sequence[Task]) -> 
     scored = []
     for task in candidates:
         experiment = Experiment(task=task, model=spec)
-        scored.append((task, score(loaded(experiment, state), experiment.tokens(), task.labels())))
+        scored.append((task, score(loaded(experiment, state), experiment.tokens(), task.label())))
     return max(scored, key=lambda pair: pair[1].accuracy)
 
 

@@ -212,7 +212,7 @@ def split_by(spec: Spec, state: State, expected: Mapping[str, Stored]) -> tuple[
     if not {"train_loss", "test_loss"} <= expected.keys():
         raise ForeignFileError(spec.path, f"split.by={LOSSES}: must have expect.train_loss and expect.test_loss")
     experiment = Experiment(task=spec.task, model=spec.model)
-    losses = score(loaded(experiment, state), experiment.tokens(), spec.task.labels()).losses
+    losses = score(loaded(experiment, state), experiment.tokens(), spec.task.label()).losses
     found = split_of_losses(losses, expected["train_loss"], expected["test_loss"])
     if found is None:
         return split, "unknown: the expected losses match no draw, or several"

@@ -74,7 +74,7 @@ def write(release: Release, out: Path | None) -> Trajectory:
 
 def surveyed(release: Release, experiment: Experiment) -> Survey:
     """Measure every checkpoint. Raises ForeignFileError."""
-    last, tokens, labels = max(release.states), experiment.tokens(), experiment.task.labels()
+    last, tokens, labels = max(release.states), experiment.tokens(), experiment.task.label()
     measured: dict[int, dict[str, float]] = {}
     digests: dict[int, str] = {}
     accuracy, warnings = 0.0, []
@@ -114,7 +114,7 @@ def require_own_task(release: Release, model: Model, experiment: Experiment) -> 
         return
     for kind in (ModularAddition, ModularSubtraction, ModularMultiplication):
         other = kind(p=task.p)
-        if other.n_examples == task.n_examples and (right := float((found == other.labels()).double().mean())) > HALF:
+        if other.n_examples == task.n_examples and (right := float((found == other.label()).double().mean())) > HALF:
             why = f"its configuration states {task.kind}, but {right:.1%} of its answers match {other.kind}"
             raise ForeignFileError(release.source, why)
 

@@ -46,7 +46,7 @@ def ablate_frequencies(
     n, model = len(answers), checkpoint.model
     for k in frequencies:
         require(1 <= k <= n // 2, "frequencies", k, f"must be from 1 to {n // 2}")
-    rest = rejection(n, frequencies, keep=keep).to(checkpoint.problem.labels.device)
+    rest = rejection(n, frequencies, keep=keep).to(checkpoint.problem.label.device)
     if where == "embedding":
         table = model.embedding.detach().clone()
         tables = table.chunk(model.n_tables, dim=1)

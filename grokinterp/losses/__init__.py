@@ -10,6 +10,8 @@ from grokinterp.losses.examples import (
     exact,
     exact_losses,
     example_losses,
+    mean_of_answers,
+    right_answers,
     squared_error,
 )
 from grokinterp.maths.stablemax import log_stablemax, stablemax
@@ -38,6 +40,8 @@ __all__ = [
     "example_losses",
     "get_stable_loss_function",
     "log_stablemax",
+    "mean_of_answers",
+    "right_answers",
     "squared_error",
     "stablemax",
 ]

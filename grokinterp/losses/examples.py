@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from grokinterp.lazy import Tensor, torch
 from grokinterp.maths.log_sum_exp import log_sum_exp
@@ -64,13 +64,13 @@ def squared_error(logits: Float[Tensor, "*batch class"], labels: Int[Tensor, "*b
 
 
 def example_losses(
-    logits: Float[Tensor, "example class"],
-    labels: Int[Tensor, "example"],
+    logits: Float[Tensor, "*answer class"],
+    labels: Int[Tensor, "*answer"],
     *,
     form: LossForm = "softplus",
-    supervised: Float[Tensor, "supervision example class"] | None = None,
-) -> Float[Tensor, "example"]:
-    """Return the training loss of every example: a cross-entropy in nats, or the squared error.
+    supervised: Float[Tensor, "supervision *answer class"] | None = None,
+) -> Float[Tensor, "*answer"]:
+    """Return the training loss of every answer: a cross-entropy in nats, or the squared error; 0 for the label -1.
 
     Under deep supervision, which trains the logits of every supervision step, it is the mean over these steps.
 
@@ -79,10 +79,31 @@ def example_losses(
     tensor([0.7500])
     """
     if supervised is not None:
-        every = labels.expand(supervised.shape[:-1]).flatten()
-        losses = example_losses(supervised.flatten(0, 1), every, form=form)
-        return losses.unflatten(0, supervised.shape[:-1]).mean(0)
-    return squared_error(logits, labels) if form == "mse" else cross_entropy(logits, labels, form=form)
+        return example_losses(supervised, labels.expand(supervised.shape[:-1]), form=form).mean(0)
+    asked = labels.clamp(min=0)
+    losses = squared_error(logits, asked) if form == "mse" else cross_entropy(logits, asked, form=form)
+    return losses.masked_fill(labels < 0, 0.0)
+
+
+def mean_of_answers(
+    losses: Float[Tensor, "*batch answer"], labels: Int[Tensor, "*batch answer"]
+) -> Float[Tensor, "*batch"]:
+    """Return the loss of every example: the mean over the answers that it asks for, those without the label -1.
+
+    >>> mean_of_answers(torch.tensor([[3.0, 1.0, 0.0]]), torch.tensor([[5, 2, -1]]))
+    tensor([2.])
+    """
+    return losses.sum(-1) / (labels >= 0).sum(-1)
+
+
+def right_answers(
+    logits: Float[Tensor, "*batch answer class"], labels: Int[Tensor, "*batch answer"]
+) -> Bool[Tensor, "*batch"]:
+    """Return whether each example has the largest logit at the label of every answer that it asks for.
+
+    Source: Power et al. 2022 (the accuracy of their released program).
+    """
+    return ((logits.argmax(-1) == labels) | (labels < 0)).all(-1)
 
 
 def exact(form: LossForm) -> LossForm:
@@ -91,12 +112,12 @@ def exact(form: LossForm) -> LossForm:
 
 
 def exact_losses(
-    logits: Float[Tensor, "example class"],
-    supervised: Float[Tensor, "supervision example class"] | None,
-    labels: Int[Tensor, "example"],
+    logits: Float[Tensor, "*answer class"],
+    supervised: Float[Tensor, "supervision *answer class"] | None,
+    labels: Int[Tensor, "*answer"],
     *,
     form: LossForm,
-) -> Float[Tensor, "example"]:
-    """Return the training loss of every example, evaluated in float64 without collapse."""
+) -> Float[Tensor, "*answer"]:
+    """Return the training loss of every answer, evaluated in float64 without collapse."""
     doubled = None if supervised is None else supervised.double()
     return example_losses(logits.double(), labels, form=exact(form), supervised=doubled)

@@ -23,7 +23,13 @@ CLASSES: dict[type[ModelSpec], Callable[..., Model]] = {
 
 
 def build(
-    spec: ModelSpec, *, d_vocab: int, d_vocab_out: int, n_ctx: int, generator: torch.Generator | None = None
+    spec: ModelSpec,
+    *,
+    d_vocab: int,
+    d_vocab_out: int,
+    n_ctx: int,
+    n_answers: int = 1,
+    generator: torch.Generator | None = None,
 ) -> Model:
     """Return the specified model for a task of these sizes.
 
@@ -33,13 +39,18 @@ def build(
         d_vocab: number of input tokens, including "=".
         d_vocab_out: number of classes.
         n_ctx: number of positions.
+        n_answers: number of answers per sequence, read at its last positions.
         generator: random generator for the initial weights; without a generator they are zero, to be loaded.
 
     Raises:
-        ConfigError: the specification does not fit the sizes, or there is a generator for a recorded model.
+        ConfigError: the specification does not fit the sizes or several answers, or a recorded model has a generator.
     """
     if spec.is_recorded:
         if generator is not None:
             raise ConfigError("kind", "recorded", "is trained by another loop; its initial weights cannot be drawn")
         return RecordedModel(as_recorded(spec), Weights(as_recorded(spec)))
-    return CLASSES[type(spec)](spec, d_vocab=d_vocab, d_vocab_out=d_vocab_out, n_ctx=n_ctx, generator=generator)
+    if n_answers > 1:
+        spec.require_sequences()
+    model = CLASSES[type(spec)](spec, d_vocab=d_vocab, d_vocab_out=d_vocab_out, n_ctx=n_ctx, generator=generator)
+    model.n_answers = n_answers
+    return model

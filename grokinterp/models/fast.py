@@ -27,7 +27,7 @@ class LastLayer(NamedTuple):
 
 
 class WholeBlock(NamedTuple):
-    """Attention pattern, neurons, and residual stream at every position of every example, with a row per position."""
+    """Attention pattern, neurons, and residual stream at some or all positions of every example, a row for each."""
 
     pattern: Float[Tensor, "example head query key"]
     neurons: Float[Tensor, "out neuron"]
@@ -51,14 +51,15 @@ def last_position(blocks: Sequence[Block], x: Float[Tensor, "row d_model"], inpu
     return LastLayer(pattern, neurons, residual)
 
 
-def all_positions(blocks: Sequence[Block], x: Float[Tensor, "row d_model"], inputs: ReadoutInputs) -> WholeBlock:
-    """Compute the last layer at every position from the embedded rows."""
+def all_positions(
+    blocks: Sequence[Block], x: Float[Tensor, "row d_model"], inputs: ReadoutInputs, *, last: int | None = None
+) -> WholeBlock:
+    """Compute the last layer at every position, or only at the ``last`` positions, from the embedded rows."""
     row = inputs.row
-    for block in blocks:
-        layer = whole_block(block, x, row)
-        x = layer.residual
+    for block in blocks[:-1]:
+        x = whole_block(block, x, row).residual
         row = torch.arange(x.shape[0], device=x.device).view_as(inputs.row)
-    return layer
+    return whole_block(blocks[-1], x, row, last=last)
 
 
 def project(x: Float[Tensor, "row d_model"], weight: Tensor, bias: Tensor) -> Float[Tensor, "row head d_head"]:
@@ -100,11 +101,22 @@ def pattern_from_last(
     return attn.weights(torch.einsum("nhe,pnhe->pnh", q[query], k[at]), 0)
 
 
-def whole_block(block: Block, x: Float[Tensor, "row d_model"], row: Int[Tensor, "example position"]) -> WholeBlock:
-    """Compute a block at every position of every example, with queries, keys and values once per row."""
-    attn, mlp, read = block.attn, block.mlp, block.before(block.ln1, x)
+def whole_block(
+    block: Block, x: Float[Tensor, "row d_model"], row: Int[Tensor, "example position"], *, last: int | None = None
+) -> WholeBlock:
+    """Compute a block at every position of every example, with queries, keys and values once per row.
+
+    Args:
+        block: the block.
+        x: its input, a vector per row.
+        row: the row of every position.
+        last: compute the output only at so many last positions (default: at all of them).
+    """
+    attn, mlp, read, length = block.attn, block.mlp, block.before(block.ln1, x), row.shape[1]
     q, k, v = (project(read, getattr(attn, f"W_{name}"), getattr(attn, f"b_{name}"))[row] for name in ("Q", "K", "V"))
-    visible = attn.mask[: row.shape[1], : row.shape[1]]
+    visible = attn.mask[:length, :length]
+    if last is not None:
+        q, visible, row = q[:, -last:], visible[-last:], row[:, -last:]
     scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / attn.scale
     pattern = attn.weights(scores.masked_fill(~visible, -torch.inf))
     z = torch.einsum("bhqk,bkhe->bqhe", pattern, v)

@@ -25,8 +25,10 @@ FEWEST = 1024
 class Model(HookedRootModule, ABC):
     """A network that answers token sequences; parameters and hooks have their TransformerLens names.
 
-    ``model(tokens)`` gives one logit per class at every position that the model answers at; the answer is the last:
-    ``model(tokens)[:, -1]``. This plain form is the oracle of ``readout``, which may compute the same values faster.
+    ``model(tokens)`` gives one logit per class at every position that the model answers at. The answers are the last
+    ``n_answers`` of them; a read-out is that of the last, ``model(tokens)[:, -1]``. This plain form is the oracle of
+    ``readout``, which may compute the same values faster. The read-out of another answer is that of the sequence up to
+    its position (``Problem.at_answer``), because several answers need causal attention.
     Analyses ask a model for its properties and never for its class; the defaults here say NotDefined.
     """
 
@@ -34,6 +36,9 @@ class Model(HookedRootModule, ABC):
 
     inside: ClassVar[str] = ""
     """The prefix of parameter names in the module's own tree."""
+
+    n_answers: int = 1
+    """Number of answers per sequence, which are read at its last positions."""
 
     vectorizes: ClassVar[bool] = True
     """Whether the model runs under ``torch.func.vmap``."""
@@ -272,13 +277,19 @@ class Model(HookedRootModule, ABC):
     def answers(self, inputs: ReadoutInputs) -> Answers:
         """Return the logits of every example for training, where they are differentiated once and not by torch.func.
 
-        ``readout`` has no such limits.
+        ``functional_answers`` has no such limits.
         """
-        return self.answers_fast(inputs) if self.is_plain else self.readout_by_hooks(inputs.tokens).answers
+        return self.answers_fast(inputs) if self.is_plain else self.functional_answers(inputs)
 
     def answers_fast(self, inputs: ReadoutInputs) -> Answers:
         """Return the ``answers`` with the least computation."""
-        return self.readout_fast(inputs).answers
+        return self.functional_answers(inputs)
+
+    def functional_answers(self, inputs: ReadoutInputs) -> Answers:
+        """Return the logits of every example, for any number of derivatives and for torch.func."""
+        if self.n_answers == 1:
+            return self.readout(inputs).answers
+        return Answers(self(inputs.tokens)[:, -self.n_answers :], None)
 
     @property
     @abstractmethod

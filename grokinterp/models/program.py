@@ -1,11 +1,11 @@
-"""The read-out of a model as a module whose parameters ``functional_call`` swaps."""
+"""The read-out and the answers of a model as modules whose parameters ``functional_call`` swaps."""
 
 from collections.abc import Mapping
 
 from torch import Tensor, nn
 
 from grokinterp.models.model import Model
-from grokinterp.models.readout import Readout, ReadoutInputs
+from grokinterp.models.readout import Answers, Readout, ReadoutInputs
 
 
 def in_program(model: Model, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -28,3 +28,15 @@ class ReadoutProgram(nn.Module):
     def forward(self, inputs: ReadoutInputs, *, differentiable: bool = True, by_tables: bool = True) -> Readout:
         """Return the ``readout``, or the ``readout_of_many`` where gradients are not needed."""
         return self.model.readout(inputs) if differentiable else self.model.readout_of_many(inputs, by_tables=by_tables)
+
+
+class AnswersProgram(nn.Module):
+    """The ``functional_answers`` of a model as a module, so that ``functional_call`` can swap its parameters."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs: ReadoutInputs) -> Answers:
+        """Return the logits of all answers."""
+        return self.model.functional_answers(inputs)

@@ -12,17 +12,17 @@ class Answers(NamedTuple):
     """The logits of some examples, with a leading run axis if there are several runs.
 
     Args:
-        logits: the logits of the answer.
-        supervised: the logits of every supervision step; None if there is only the answer.
+        logits: the logits of every answer.
+        supervised: the logits of every supervision step; None if there are only the answers.
     """
 
-    logits: Float[Tensor, "*run example class"]
-    supervised: Float[Tensor, "*run supervision example class"] | None
+    logits: Float[Tensor, "*run example answer class"]
+    supervised: Float[Tensor, "*run supervision example answer class"] | None
 
     def split(self, at_once: int) -> Iterator["Answers"]:
         """Yield parts of at most ``at_once`` examples, as views."""
-        logits = self.logits.split(at_once, -2)
-        supervised = [None] * len(logits) if self.supervised is None else self.supervised.split(at_once, -2)
+        logits = self.logits.split(at_once, -3)
+        supervised = [None] * len(logits) if self.supervised is None else self.supervised.split(at_once, -3)
         return map(Answers, logits, supervised)
 
 
@@ -43,8 +43,9 @@ class Readout(NamedTuple):
 
     @property
     def answers(self) -> Answers:
-        """The logits alone."""
-        return Answers(self.logits, self.supervised)
+        """The logits alone, as those of a single answer."""
+        supervised = None if self.supervised is None else self.supervised.unsqueeze(-2)
+        return Answers(self.logits.unsqueeze(-2), supervised)
 
     @classmethod
     def joined(cls, parts: Iterable["Readout"]) -> "Readout":

@@ -4,7 +4,7 @@ from abc import ABC
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from grokinterp.errors import ConfigError
+from grokinterp.errors import ConfigError, require
 from grokinterp.specification import Specification
 
 MOST_APPLICATIONS = 2000
@@ -42,6 +42,10 @@ class ModelSpec(Specification, ABC):
     def knows_task(self) -> bool:
         """Whether the inputs of a recorded module are the examples of a task of this package."""
         return False
+
+    def require_sequences(self) -> None:
+        """Raise ConfigError unless the model can answer at several positions, each without seeing later tokens."""
+        raise ConfigError("kind", self.kind, "answers once; a task with several answers needs a transformer")
 
     def with_stablemax(self) -> "ModelSpec":
         """Return the specification with StableMax instead of softmax in its attention.
@@ -114,6 +118,12 @@ class TransformerSpec(ModelSpec):
     @property
     def appends_equals(self) -> bool:
         return self.read_at == "equals"
+
+    def require_sequences(self) -> None:
+        rule = "answers once; a task with several answers needs read_at=equals or last"
+        require(self.read_at != "mean", "read_at", self.read_at, rule)
+        rule = "shows every answer the tokens after it; a task with several answers needs causal attention"
+        require(self.attention == "causal", "attention", self.attention, rule)
 
     def with_stablemax(self) -> "TransformerSpec":
         if self.attention_rate == 0:

@@ -124,8 +124,18 @@ class Transformer(Model):
         """Return the ``readout`` of any number of examples, without gradients, of a model that ``has_tables``."""
         return readout_by_tables(self.blocks[0], self._embedded(inputs), inputs, self.W_U, self.b_U)
 
+    def functional_answers(self, inputs: ReadoutInputs) -> Answers:
+        """Compute the last layer only at the positions of the answers, and rows once per (token, position) pair."""
+        if self.n_answers == 1 or not self.is_plain:
+            return super().functional_answers(inputs)
+        last = all_positions(list(self.blocks), self._embedded(inputs), inputs, last=self.n_answers)
+        logits = torch.addmm(self.b_U, self.ln_final(last.residual), self.W_U)
+        return Answers(logits.unflatten(0, (-1, self.n_answers)), None)
+
     def answers_fast(self, inputs: ReadoutInputs) -> Answers:
         """Compute the logits from tables on a CPU, if the model has tables and they save time."""
+        if self.n_answers > 1:
+            return self.functional_answers(inputs)
         on_cpu = inputs.row.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
         is_wide = self.W_E.dtype in (torch.float32, torch.float64)
         if on_cpu and is_wide and self.has_tables and folding_saves(self.blocks[0], inputs, self.unembed.d_vocab_out):
@@ -135,7 +145,7 @@ class Transformer(Model):
     def answers_by_tables(self, inputs: ReadoutInputs) -> Answers:
         """Return the ``answers`` of a model that ``has_tables``."""
         logits = folded_logits(self.blocks[0], self._embedded(inputs), inputs, self.W_U, self.b_U)
-        return Answers(logits, None)
+        return Answers(logits.unsqueeze(1), None)
 
     def _embedded(self, inputs: ReadoutInputs) -> Float[Tensor, "row d_model"]:
         """Return the residual stream before the first layer, for every distinct (token, position) pair."""
@@ -282,7 +292,8 @@ class Transformer(Model):
         spec, positions = self.spec, self.cfg.n_ctx
         layers = spec.n_layers - (spec.read_at != "mean")  # the layers that compute every position
         at_a_position = spec.d_mlp + spec.d_model + spec.n_heads * positions
-        return 2 * (spec.d_mlp + self.unembed.d_vocab_out) + layers * positions * at_a_position
+        at_answers = self.n_answers * 2 * (spec.d_mlp + self.unembed.d_vocab_out)
+        return at_answers + layers * positions * at_a_position
 
     @property
     def embedding(self) -> Float[Tensor, "token feature"]:

@@ -32,7 +32,7 @@ class Checkpoint:
     Args:
         step: number of optimizer steps taken (a scalar tensor under vmap).
         model: the model with the weights of this step, in float64.
-        problem: the examples of the run, on the model's device.
+        problem: the examples of the run with one answer (``Problem.at_answer``), on the model's device.
         update: the last optimizer step, θ_t - θ_{t-1}, per parameter; None if unknown (step 0, imported networks).
         previous_update: the same at the previously saved checkpoint.
     """
@@ -111,7 +111,7 @@ class Checkpoint:
     @cached_property
     def losses(self) -> Float[Tensor, "example"]:
         """The loss of every example on its training label, in nats (without a unit for "mse")."""
-        return self._losses(self.readout, self.problem.trained_labels)
+        return self._losses(self.readout, self.problem.trained_label)
 
     def activation(self, name: str) -> Float[Tensor, "example ..."]:
         """Return the activation at a hook for every example and position: ``activation("blocks.0.mlp.hook_post")``.
@@ -201,7 +201,8 @@ class Checkpoint:
         """
         if "train" not in self.problem.parts:
             raise NotDefined("gradients", "the training examples are unknown")
-        program, (inputs, labels, _) = ReadoutProgram(self.model), self.problem.parts["train"]
+        program, part = ReadoutProgram(self.model), self.problem.parts["train"]
+        inputs, labels = part.inputs, part.label
 
         def loss(parameters: dict[str, Tensor], inputs: ReadoutInputs, labels: Tensor) -> Tensor:
             weights = in_program(self.model, parameters)

@@ -16,6 +16,9 @@ from grokinterp.storage.atomic import make_directory, remove
 from grokinterp.storage.files import read_regular
 from grokinterp.storage.run_directory import NOT_DEFINED
 
+OF_ANSWER = "_of_answer"
+"""The ending of the names of metrics that are measured at each of several answers."""
+
 LONG_NAMES = {
     "train_loss": ("training loss", "nats"),
     "test_loss": ("test loss", "nats"),
@@ -61,7 +64,9 @@ def read_metrics(run: RunDirectory, *, loss: str) -> tuple[xr.Dataset, LogCheck]
 
 
 def metrics_table(table: MetricsTable, *, loss: str = "softplus") -> xr.Dataset:
-    """Return the metrics over ``step``; a nested {parameter: value} gets a ``parameter`` dimension, null becomes NaN.
+    """Return the metrics over ``step``; null becomes NaN.
+
+    A nested {parameter: value} gets a ``parameter`` dimension, and {answer: value} an ``answer`` dimension.
 
     Args:
         table: the metrics of each evaluation, as stored.
@@ -72,18 +77,22 @@ def metrics_table(table: MetricsTable, *, loss: str = "softplus") -> xr.Dataset:
     variables = {name: _column(name, table) for name in names}
     if loss == "mse":
         for name, variable in variables.items():
-            variable.attrs["units"] = "1" if name.endswith("_loss") else variable.attrs["units"]
+            is_loss = name.removesuffix(OF_ANSWER).endswith("_loss")
+            variable.attrs["units"] = "1" if is_loss else variable.attrs["units"]
     return xr.Dataset(variables, coords={"step": np.array(table.steps, dtype=np.int64)})
 
 
 def _column(name: str, table: MetricsTable) -> xr.DataArray:
-    long_name, units = LONG_NAMES.get(name, (name.replace("_", " "), "1"))
+    of_answer = name.endswith(OF_ANSWER)
+    long_name, units = LONG_NAMES.get(name.removesuffix(OF_ANSWER), (name.replace("_", " "), "1"))
+    long_name += " of the answer" if of_answer else ""
     labels = {"long_name": long_name, "units": units}
     if name in table.columns:
         return xr.DataArray(_numbers(table.columns[name]), dims=("step",), attrs=labels)
     parts = {key[1]: _numbers(column) for key, column in table.columns.items() if key[0] == name and key != name}
     values = np.stack(list(parts.values()), axis=1)
-    return xr.DataArray(values, dims=("step", "parameter"), coords={"parameter": list(parts)}, attrs=labels)
+    dim, coordinate = ("answer", list(map(int, parts))) if of_answer else ("parameter", list(parts))
+    return xr.DataArray(values, dims=("step", dim), coords={dim: coordinate}, attrs=labels)
 
 
 def _numbers(column: array) -> np.ndarray:

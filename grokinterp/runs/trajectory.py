@@ -4,7 +4,7 @@ import copy
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, final
@@ -14,7 +14,7 @@ import xarray as xr
 from torch import Tensor, nn
 
 from grokinterp.display import Facts, html_table, one_line, specification
-from grokinterp.errors import CheckpointError, ConfigError, NotDefined, RunDirectoryError
+from grokinterp.errors import CheckpointError, ConfigError, NotDefined, RunDirectoryError, require
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.problem import Problem
 from grokinterp.models import Answer, Model, RecordedInputs, RecordedModel
@@ -57,6 +57,7 @@ class Trajectory:
     experiment: Experiment
     module: nn.Module | None = None
     logits: Answer | None = None
+    answer: int | None = None
 
     @classmethod
     def open(cls, path: str | Path, module: nn.Module | None = None, *, logits: Answer | None = None) -> "Trajectory":
@@ -136,10 +137,23 @@ class Trajectory:
         """The steps with a checkpoint file, in ascending order."""
         return self.directory.steps()
 
+    def at_answer(self, answer: int) -> "Trajectory":
+        """Return the run with checkpoints that are about one of several answers (by default, about the last).
+
+        Args:
+            answer: the index of the answer; negative indices count from the end.
+
+        Raises:
+            ConfigError: if there is no such answer.
+        """
+        count = self.experiment.task.n_answers
+        require(-count <= answer < count, "answer", answer, f"must be from {-count} to {count - 1}")
+        return replace(self, answer=answer % count)
+
     @cached_property
     def problem(self) -> Problem:
-        """All examples of the task with their labels and their assignment to the training set."""
-        return Problem.of(self.experiment)
+        """All examples of the task with the labels of the answer, and their assignment to the training set."""
+        return Problem.of(self.experiment).at_answer(self.answer)
 
     @property
     def metrics(self) -> xr.Dataset:

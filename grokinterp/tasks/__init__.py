@@ -1,5 +1,6 @@
 """Finite problems whose examples can all be listed."""
 
+from grokinterp.tasks.answer import AnswerOf
 from grokinterp.tasks.composition import Composition
 from grokinterp.tasks.groups import GroupComposition, GroupConjugation
 from grokinterp.tasks.matrices import MatrixMultiplication
@@ -36,6 +37,7 @@ TASKS: dict[str, type[Task]] = {
 
 __all__ = [
     "TASKS",
+    "AnswerOf",
     "BinaryTask",
     "BooleanFormula",
     "Composition",

@@ -48,7 +48,7 @@ class Composition(Task):
             than 10^6 triples, or both steps are defined for none.
 
     >>> task = Composition(outer=ModularMultiplication(p=5), inner=ModularAddition(p=5))
-    >>> task.tokens()[38].tolist(), int(task.labels()[38])  # (1 + 2) · 3
+    >>> task.tokens()[38].tolist(), int(task.label()[38])  # (1 + 2) · 3
     ([1, 2, 3], 4)
     """
 
@@ -92,8 +92,8 @@ class Composition(Task):
     def tokens(self) -> Int[Tensor, "example position"]:
         return (self._cube >= 0).nonzero()
 
-    def labels(self) -> Int[Tensor, "example"]:
-        return self._cube[self._cube >= 0]
+    def labels(self) -> Int[Tensor, "example answer"]:
+        return self._cube[self._cube >= 0].unsqueeze(1)
 
     def mirror(self) -> Int[Tensor, "example"]:
         """Return the smallest triple with the same operands in an order that never changes the answer.

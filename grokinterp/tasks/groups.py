@@ -80,7 +80,7 @@ class GroupComposition(GroupTask):
     >>> task = GroupComposition(group="S3")
     >>> swap_0_1, swap_1_2 = task.structure.elements.index("102"), task.structure.elements.index("021")
     >>> example = 6 * swap_0_1 + swap_1_2
-    >>> task.tokens()[example].tolist(), task.structure.elements[task.labels()[example]]
+    >>> task.tokens()[example].tolist(), task.structure.elements[task.label()[example]]
     ([2, 1], '201')
     """
 
@@ -114,7 +114,7 @@ class GroupConjugation(GroupTask):
 
     >>> task = GroupConjugation(group="S3", convention="right_first")
     >>> swap, cycle = task.structure.elements.index("102"), task.structure.elements.index("120")
-    >>> task.structure.elements[task.labels()[6 * cycle + swap]]  # 0 -> 1 -> 2 under the cycle: the swap of 1 and 2
+    >>> task.structure.elements[task.label()[6 * cycle + swap]]  # 0 -> 1 -> 2 under the cycle: the swap of 1 and 2
     '021'
     """
 

@@ -54,7 +54,7 @@ class ModularAddition(ModularTask):
         ConfigError: if p < 3 or p > 1000.
 
     >>> task = ModularAddition(p=5)
-    >>> task.tokens()[7].tolist(), int(task.labels()[7])
+    >>> task.tokens()[7].tolist(), int(task.label()[7])
     ([1, 2], 3)
     """
 
@@ -85,7 +85,7 @@ class ModularSubtraction(ModularTask):
         ConfigError: if p < 3 or p > 1000.
 
     >>> task = ModularSubtraction(p=5)
-    >>> task.tokens()[7].tolist(), int(task.labels()[7])
+    >>> task.tokens()[7].tolist(), int(task.label()[7])
     ([1, 2], 4)
     """
 
@@ -119,7 +119,7 @@ class ModularMultiplication(ModularTask):
         ConfigError: if p < 3 or p > 1000.
 
     >>> task = ModularMultiplication(p=5)
-    >>> task.tokens()[14].tolist(), int(task.labels()[14])
+    >>> task.tokens()[14].tolist(), int(task.label()[14])
     ([2, 4], 3)
     """
 
@@ -154,7 +154,7 @@ class ModularDivision(ModularTask):
         ConfigError: if p < 3, p > 1000, or p is not a prime.
 
     >>> task = ModularDivision(p=5)  # 2 / 4 = 3, for 3 · 4 = 12 = 2
-    >>> task.tokens()[11].tolist(), int(task.labels()[11])
+    >>> task.tokens()[11].tolist(), int(task.label()[11])
     ([2, 4], 3)
     >>> ModularDivision(p=6)
     Traceback (most recent call last):

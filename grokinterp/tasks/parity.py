@@ -28,7 +28,7 @@ class SparseParity(Task):
             from 2 to 10^6 and 2^n_bits; or the seed is negative.
 
     >>> task = SparseParity(n_bits=4, k=2)
-    >>> task.tokens()[7].tolist(), int(task.labels()[7])
+    >>> task.tokens()[7].tolist(), int(task.label()[7])
     ([0, 1, 1, 1], 1)
     """
 
@@ -71,8 +71,8 @@ class SparseParity(Task):
     def tokens(self) -> Int[Tensor, "example position"]:
         return self._numbers()[:, None] >> torch.arange(self.n_bits).flip(0) & 1
 
-    def labels(self) -> Int[Tensor, "example"]:
-        return self.tokens()[:, : self.k].sum(1) % 2
+    def labels(self) -> Int[Tensor, "example answer"]:
+        return self.tokens()[:, : self.k].sum(1, keepdim=True) % 2
 
     def _numbers(self) -> Int[Tensor, "example"]:
         """Return the strings as binary numbers (for 64 bits, the first bit is the sign)."""

@@ -44,7 +44,7 @@ class Polynomial(ModularTask):
     >>> task = Polynomial(p=5, expression="x²+xy-3")
     >>> task.terms
     (Term(coefficient=1, x=2, y=0), Term(coefficient=1, x=1, y=1), Term(coefficient=2, x=0, y=0))
-    >>> task.tokens()[7].tolist(), int(task.labels()[7])  # 1 + 2 - 3
+    >>> task.tokens()[7].tolist(), int(task.label()[7])  # 1 + 2 - 3
     ([1, 2], 0)
     """
 

@@ -29,7 +29,7 @@ class RecordedTask(Task):
             a class.
 
     >>> task = RecordedTask(answers=(0, 2, 1), classes=3, digest="0" * 64)
-    >>> task.tokens().tolist(), task.labels().tolist()
+    >>> task.tokens().tolist(), task.label().tolist()
     ([[0], [1], [2]], [0, 2, 1])
     """
 
@@ -78,8 +78,8 @@ class RecordedTask(Task):
     def tokens(self) -> Int[Tensor, "example position"]:
         return torch.arange(self.n_examples)[:, None]
 
-    def labels(self) -> Int[Tensor, "example"]:
-        return torch.tensor(self.answers)
+    def labels(self) -> Int[Tensor, "example answer"]:
+        return torch.tensor(self.answers).unsqueeze(1)
 
     def mirror(self) -> Int[Tensor, "example"]:
         return super().mirror() if self.same is None else torch.tensor(self.same)

@@ -54,8 +54,8 @@ class SequenceTask(Task):
     def tokens(self) -> Int[Tensor, "example position"]:
         return self.terms()[:, :-1].clone()
 
-    def labels(self) -> Int[Tensor, "example"]:
-        return self.terms()[:, -1].clone()
+    def labels(self) -> Int[Tensor, "example answer"]:
+        return self.terms()[:, -1:].clone()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ class LinearRecurrence(SequenceTask):
             above 64.
 
     >>> task = LinearRecurrence(p=5, coefficients=(1, 1), length=4)  # Fibonacci modulo 5
-    >>> task.tokens()[1].tolist(), int(task.labels()[1])
+    >>> task.tokens()[1].tolist(), int(task.label()[1])
     ([0, 1, 1, 2], 3)
     """
 
@@ -137,7 +137,7 @@ class PeriodicSequence(SequenceTask):
             does not determine the next term or is above 64.
 
     >>> task = PeriodicSequence(p=2, periods=(2, 3), length=4)
-    >>> [(row.tolist(), int(label)) for row, label in zip(task.tokens()[2:5], task.labels()[2:5])]
+    >>> [(row.tolist(), int(label)) for row, label in zip(task.tokens()[2:5], task.label()[2:5])]
     [([0, 1, 0, 1], 0), ([1, 0, 1, 0], 1), ([0, 0, 1, 0], 0)]
     """
 

@@ -56,7 +56,7 @@ class BooleanFormula(Task):
             unknown.
 
     >>> task = BooleanFormula(n_variables=2, operators=("and", "xor"))
-    >>> task.tokens()[7].tolist(), int(task.labels()[7])  # 1 xor 1
+    >>> task.tokens()[7].tolist(), int(task.label()[7])  # 1 xor 1
     ([3, 1, 1], 0)
     """
 
@@ -95,8 +95,8 @@ class BooleanFormula(Task):
     def tokens(self) -> Int[Tensor, "example position"]:
         return self._formulas.tokens.clone()
 
-    def labels(self) -> Int[Tensor, "example"]:
-        return self._formulas.value.clone()
+    def labels(self) -> Int[Tensor, "example answer"]:
+        return self._formulas.value.unsqueeze(1).clone()
 
     def mirror(self) -> Int[Tensor, "example"]:
         """Return an id that formulas share if they differ only in the operand order of symmetric operators."""
@@ -151,7 +151,7 @@ class RelationComposition(Task):
     >>> task = RelationComposition(n_entities=3, n_relations=2)
     >>> facts = task.facts()  # [relation, entity]
     >>> e, r1, r2 = task.tokens()[-1].tolist()
-    >>> bool(task.labels()[-1] == facts[r2 - 3, facts[r1 - 3, e]])
+    >>> bool(task.label()[-1] == facts[r2 - 3, facts[r1 - 3, e]])
     True
     """
 
@@ -200,10 +200,10 @@ class RelationComposition(Task):
         facts, questions = (torch.cartesian_prod(entities, relations, last) for last in (none, relations))
         return torch.cat([facts, questions])
 
-    def labels(self) -> Int[Tensor, "example"]:
+    def labels(self) -> Int[Tensor, "example answer"]:
         facts = torch.cat([self.facts(), torch.arange(self.n_entities)[None]])  # "none" leads to the entity itself
         entity, first, second = (self.tokens() - torch.tensor([0, self.n_entities, self.n_entities])).T
-        return facts[second, facts[first, entity]]
+        return facts[second, facts[first, entity]].unsqueeze(1)
 
     def difficulty(self) -> Float[Tensor, "example"]:
         """Return the number of relations to follow: 1 for a fact, 2 for a question."""

@@ -36,7 +36,7 @@ class Table(BinaryTask):
             columns or 100,000 cells.
 
     >>> task = Table(rows=("0,1", "1,"))
-    >>> task.tokens().tolist(), task.labels().tolist()
+    >>> task.tokens().tolist(), task.label().tolist()
     ([[0, 0], [0, 1], [1, 0]], [0, 1, 1])
     """
 

@@ -15,8 +15,11 @@ class Task(Specification, ABC):
     """A finite problem: all examples can be listed, in a fixed order.
 
     A task is a frozen dataclass of its own parameters with a ``kind`` field that names it in a configuration. It lists
-    the examples and their labels; it does not depend on models, splits or training. A model that reads the answer at
-    "=" appends it.
+    the examples and their labels; it does not depend on models, splits or training.
+
+    A task may ask for several answers per example. The token sequence then ends with all correct answers but the last,
+    and the answers are read at the last ``n_answers`` positions: each is given the answers before it, as in teacher
+    forcing, and its class is the token that follows. A model that reads the first answer at "=" inserts it before them.
     """
 
     about: ClassVar[str]
@@ -40,6 +43,11 @@ class Task(Specification, ABC):
         """Number of possible labels."""
 
     @property
+    def n_answers(self) -> int:
+        """Number of answers per example."""
+        return 1
+
+    @property
     @abstractmethod
     def n_ctx(self) -> int:
         """Length of every token sequence."""
@@ -49,8 +57,12 @@ class Task(Specification, ABC):
         """Return the input tokens of every example."""
 
     @abstractmethod
-    def labels(self) -> Int[Tensor, "example"]:
-        """Return the class of every example, in [0, n_classes)."""
+    def labels(self) -> Int[Tensor, "example answer"]:
+        """Return the class of every answer of every example, in [0, n_classes); -1 for an answer not asked for."""
+
+    def label(self) -> Int[Tensor, "example"]:
+        """Return the class of every example of a task with a single answer."""
+        return only_answer(self.labels())
 
     def mirror(self) -> Int[Tensor, "example"]:
         """Return an id per example, shared by examples that reveal each other's answer.
@@ -128,8 +140,8 @@ class BinaryTask(Task):
     def tokens(self) -> Int[Tensor, "example position"]:
         return self._pairs.clone()
 
-    def labels(self) -> Int[Tensor, "example"]:
-        return self._table[tuple(self._pairs.T)]
+    def labels(self) -> Int[Tensor, "example answer"]:
+        return self._table[tuple(self._pairs.T)].unsqueeze(1)
 
     def mirror(self) -> Int[Tensor, "example"]:
         if not self.is_commutative:
@@ -152,3 +164,14 @@ class BinaryTask(Task):
     @cached_property
     def _pairs(self) -> Int[Tensor, "example 2"]:
         return (self._table >= 0).nonzero()
+
+
+def only_answer(labels: Int[Tensor, "example answer"]) -> Int[Tensor, "example"]:
+    """Return the labels of the only answer. Raises ValueError if there are several, from which one must be chosen.
+
+    >>> only_answer(torch.tensor([[3], [5]])).tolist()
+    [3, 5]
+    """
+    if labels.shape[1] != 1:
+        raise ValueError(f"there are {labels.shape[1]} answers per example: choose one by at_answer")
+    return labels.squeeze(1)

@@ -12,7 +12,7 @@ from grokinterp.available import bytes_available, peak_resident, resident, size_
 from grokinterp.errors import ConfigError, GrokinterpError
 from grokinterp.experiment import Experiment, Optimization
 from grokinterp.losses import LossForm, exact_losses, example_losses
-from grokinterp.models import ModelSpec, ReadoutInputs, build
+from grokinterp.models import Model, ModelSpec, ReadoutInputs, build
 from grokinterp.storage.tensor_file import MAX_FILE_BYTES
 from grokinterp.storage.write_queue import MOST_BYTES, PER_RUN
 from grokinterp.torch_settings import computing
@@ -132,13 +132,14 @@ class Traced(NamedTuple):
 class Sizes(NamedTuple):
     """The sizes of a task on which the memory of a model depends.
 
-    ``d_task`` is the number of tokens of the task, ``d_vocab`` that of the model, which may append "=".
+    ``d_task`` is the number of tokens of the task, ``d_vocab`` that of the model, which may have "=" as well.
     """
 
     d_task: int
     d_vocab: int
     n_classes: int
     n_ctx: int
+    n_answers: int = 1
 
 
 TRACED: dict[Hashable, Traced] = {}
@@ -161,7 +162,7 @@ def remember(experiment: Experiment, counted: Traced) -> None:
 def case_of(experiment: Experiment) -> tuple[ModelSpec, Sizes, LossForm, int, int]:
     """Return the arguments of ``traced`` for an experiment."""
     task, parts = experiment.task, experiment.split.sizes(experiment.task)
-    sizes = Sizes(task.d_vocab, experiment.d_vocab, task.n_classes, experiment.n_ctx)
+    sizes = Sizes(task.d_vocab, experiment.d_vocab, task.n_classes, experiment.n_ctx, task.n_answers)
     batch = experiment.optimization.batch_size or parts.train
     return experiment.model, sizes, experiment.optimization.loss, batch, max(parts)
 
@@ -169,7 +170,7 @@ def case_of(experiment: Experiment) -> tuple[ModelSpec, Sizes, LossForm, int, in
 def traced(spec: ModelSpec, sizes: Sizes, loss: LossForm, batch: int, largest: int) -> Traced:
     """Count the bytes that a step and an evaluation hold, by computing both on the meta device without storage.
 
-    They are those of ``Model.readout``, on which stacks and GPUs train; the tables of ``Model.answers`` hold less.
+    They are those of ``Model.functional_answers``, as in stacks and on GPUs; the tables of ``Model.answers`` hold less.
 
     Args:
         spec: the model.
@@ -179,21 +180,20 @@ def traced(spec: ModelSpec, sizes: Sizes, loss: LossForm, batch: int, largest: i
         largest: the number of examples of the largest part.
     """
     with computing(), torch.device("meta"):
-        model = build(spec, d_vocab=sizes.d_vocab, d_vocab_out=sizes.n_classes, n_ctx=sizes.n_ctx)
+        model = model_of(spec, sizes)
         weights = list(model.parameters())
         for weight in weights:
             weight.grad = torch.empty_like(weight)  # counted with the weights
         inputs, labels = without_storage(spec, sizes, batch)
         with Allocations() as of_step:
-            readout = model.readout(inputs)
-            losses = example_losses(readout.logits, labels, form=loss, supervised=readout.supervised)
+            answers = model.functional_answers(inputs)
+            losses = example_losses(answers.logits, labels, form=loss, supervised=answers.supervised)
             losses.mean().backward()
-        answers = [kept for kept in (readout.logits, readout.supervised) if kept is not None]
+        answered = [kept for kept in answers if kept is not None]
         inputs, labels = without_storage(spec, sizes, min(model.evaluated_at_once, largest))
         with torch.no_grad(), Allocations() as of_evaluation:
-            readout = model.readout(inputs)
-            exact_losses(readout.logits, readout.supervised, labels, form=loss)
-    kept = 4 * sum(answer.numel() for answer in answers)
+            exact_losses(*model.functional_answers(inputs), labels, form=loss)
+    kept = 4 * sum(answer.numel() for answer in answered)
     norms = 16 * max(weight.numel() for weight in weights)  # in float64
     count = sum(weight.numel() for weight in weights)
     return Traced(len(weights), count, kept + of_step.peak, kept + max(of_evaluation.peak, norms))
@@ -203,7 +203,18 @@ def without_storage(spec: ModelSpec, sizes: Sizes, examples: int) -> tuple[Reado
     """Return undefined inputs and labels; the last position has all tokens of the task, or only an appended "="."""
     queries = 1 if spec.appends_equals else sizes.d_task
     inputs = ReadoutInputs.sized(examples, d_vocab=sizes.d_task, n_ctx=sizes.n_ctx, queries=queries)
-    return inputs, torch.empty(examples, dtype=torch.int64)
+    return inputs, torch.empty(examples, sizes.n_answers, dtype=torch.int64)
+
+
+def model_of(spec: ModelSpec, sizes: Sizes) -> Model:
+    """Return a model of these sizes without initial weights."""
+    return build(
+        spec,
+        d_vocab=sizes.d_vocab,
+        d_vocab_out=sizes.n_classes,
+        n_ctx=sizes.n_ctx,
+        n_answers=sizes.n_answers,
+    )
 
 
 class MemoryUse:

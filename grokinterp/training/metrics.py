@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from grokinterp.experiment.problem import Problem
-from grokinterp.losses import LossForm, exact_losses
+from grokinterp.losses import LossForm, exact_losses, mean_of_answers, right_answers
 from grokinterp.models import Answers
 from grokinterp.training.run_step import RunStep
 
@@ -19,21 +19,24 @@ NOISE = ("noisy_accuracy", "restored_accuracy", "clean_accuracy")
 NORM_OF = "weight_norm_of/"
 """The prefix of the sums of squares of single parameters."""
 
+OF_ANSWER = "_of_answer/"
+"""Between the name of a metric and the index of the answer that it is measured at."""
+
 
 class Answered(NamedTuple):
     """Some examples of a part, with a leading run axis if there are several runs.
 
     Args:
-        logits: the logits of the answer.
+        logits: the logits of every answer.
         supervised: the logits of every supervision step; None if there is only the answer.
         labels: the labels of training.
         correct: the correct answers.
     """
 
-    logits: Float[Tensor, "*run example class"]
-    supervised: Float[Tensor, "*run supervision example class"] | None
-    labels: Int[Tensor, "*run example"]
-    correct: Int[Tensor, "*run example"]
+    logits: Float[Tensor, "*run example answer class"]
+    supervised: Float[Tensor, "*run supervision example answer class"] | None
+    labels: Int[Tensor, "*run example answer"]
+    correct: Int[Tensor, "*run example answer"]
 
 
 @runtime_checkable
@@ -68,6 +71,9 @@ class Evaluated(Protocol):
 def measure(of: Evaluated) -> dict[str, Float[Tensor, "*run"]]:
     """Return metrics as scalars, or one per run, at the weights for which the gradients were just computed.
 
+    An example is answered correctly if all of its answers are correct, and its loss is the mean over its answers. If
+    there are several answers, losses and accuracies are also measured for each.
+
     Losses are means of the training loss, evaluated in float64 on the float32 logits. All values on training examples,
     including logit statistics, use the labels of training. The weight norm is the sum of squares; the gradient is the
     gradient of the step's batch. Only as many examples are evaluated at a time as fit into memory.
@@ -82,6 +88,7 @@ def measure(of: Evaluated) -> dict[str, Float[Tensor, "*run"]]:
     return {
         **{f"{part}_loss": found["loss"] for part, found in scores.items()},
         **{f"{part}_accuracy": found["accuracy"] for part, found in scores.items()},
+        **{name: value for part, found in scores.items() for name, value in of_answers(part, found).items()},
         **noise,
         "gradient_norm": of.gradient_norm.double(),
         "weight_norm": torch.stack(list(squares.values())).sum(0),
@@ -97,10 +104,13 @@ def held_out(problem: Problem) -> list[str]:
 
 
 def paired(
-    answers: Iterator[Answers], labels: Int[Tensor, "*run example"], correct: Int[Tensor, "*run example"], at_once: int
+    answers: Iterator[Answers],
+    labels: Int[Tensor, "*run example answer"],
+    correct: Int[Tensor, "*run example answer"],
+    at_once: int,
 ) -> Iterator[Answered]:
     """Yield answers in parts of ``at_once`` examples with their labels."""
-    for answer, *two in zip(answers, labels.split(at_once, -1), correct.split(at_once, -1), strict=True):
+    for answer, *two in zip(answers, labels.split(at_once, -2), correct.split(at_once, -2), strict=True):
         yield Answered(*answer, *two)
 
 
@@ -111,7 +121,7 @@ def joined(
     found, counts = [], []
     for some in parts:
         found.append(of.each(lambda *tensors: values(*tensors, form=of.form))(*some))
-        counts.append(some.labels.shape[-1])
+        counts.append(some.labels.shape[-2])
     columns = {name: [each[name] for each in found] for name in found[0]}
     return {name: joined_value(name, column, counts) for name, column in columns.items()}
 
@@ -124,21 +134,21 @@ def joined_value(name: str, values: Sequence[Tensor], counts: Sequence[int]) -> 
 
 
 def training_values(
-    logits: Float[Tensor, "example class"],
-    supervised: Float[Tensor, "supervision example class"] | None,
-    labels: Int[Tensor, "example"],
-    correct: Int[Tensor, "example"],
+    logits: Float[Tensor, "example answer class"],
+    supervised: Float[Tensor, "supervision example answer class"] | None,
+    labels: Int[Tensor, "example answer"],
+    correct: Int[Tensor, "example answer"],
     *,
     form: LossForm,
 ) -> dict[str, Float[Tensor, ""]]:
     """Return loss, accuracy, logit statistics, and the numbers of mislabeled and other examples and their answers."""
-    answer, noisy = logits.argmax(1), labels != correct
+    noisy, is_correct = (labels != correct).any(1), right_answers(logits, correct)
     counted = {
         "noisy_count": noisy,
-        "noisy_as_labeled_count": noisy & (answer == labels),
-        "noisy_correct_count": noisy & (answer == correct),
+        "noisy_as_labeled_count": noisy & right_answers(logits, labels),
+        "noisy_correct_count": noisy & is_correct,
         "clean_count": ~noisy,
-        "clean_correct_count": ~noisy & (answer == correct),
+        "clean_correct_count": ~noisy & is_correct,
     }
     counts = {name: mask.sum().double() for name, mask in counted.items()}
     return score(logits, supervised, labels, correct, form=form) | logit_statistics(logits.double(), labels) | counts
@@ -155,16 +165,32 @@ def weighted_mean(values: Sequence[Float[Tensor, "*run"]], counts: Sequence[int]
 
 
 def score(
-    logits: Float[Tensor, "example class"],
-    supervised: Float[Tensor, "supervision example class"] | None,
-    labels: Int[Tensor, "example"],
-    correct: Int[Tensor, "example"] | None = None,
+    logits: Float[Tensor, "example answer class"],
+    supervised: Float[Tensor, "supervision example answer class"] | None,
+    labels: Int[Tensor, "example answer"],
+    correct: Int[Tensor, "example answer"] | None = None,
     *,
     form: LossForm,
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return mean loss and accuracy, both by the labels of training."""
+    """Return mean loss and accuracy by the labels of training, and sums for each answer if there are several."""
     losses = exact_losses(logits, supervised, labels, form=form)
-    return {"loss": losses.mean(), "accuracy": (logits.argmax(1) == labels).double().mean()}
+    found = {
+        "loss": mean_of_answers(losses, labels).mean(),
+        "accuracy": right_answers(logits, labels).double().mean(),
+    }
+    if labels.shape[1] == 1:
+        return found
+    each = {"losses": losses, "right": logits.argmax(-1) == labels, "asked": labels >= 0}
+    sums = {name: value.double().sum(0) for name, value in each.items()}
+    return found | {f"{name}_{i}_count": total[i] for name, total in sums.items() for i in range(labels.shape[1])}
+
+
+def of_answers(part: str, found: Mapping[str, Float[Tensor, "*run"]]) -> dict[str, Float[Tensor, "*run"]]:
+    """Return the loss and the accuracy of each answer from the sums of a part; nothing for a single answer."""
+    answers = range(sum(name.startswith("asked_") for name in found))
+    losses = {f"{part}_loss{OF_ANSWER}{i}": found[f"losses_{i}_count"] / found[f"asked_{i}_count"] for i in answers}
+    right = {f"{part}_accuracy{OF_ANSWER}{i}": found[f"right_{i}_count"] / found[f"asked_{i}_count"] for i in answers}
+    return losses | right
 
 
 def answers_to_noise(counts: Mapping[str, Float[Tensor, "*run"]]) -> dict[str, Float[Tensor, "*run"]]:
@@ -187,15 +213,16 @@ def sum_of_squares(weight: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
 
 
 def logit_statistics(
-    logits: Float[Tensor, "train class"], labels: Int[Tensor, "train"]
+    logits: Float[Tensor, "train answer class"], labels: Int[Tensor, "train answer"]
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return the size of the logits, and the margin of the label's logit over the best other logit."""
-    correct = logits.gather(1, labels[:, None])
-    runner_up = logits.scatter(1, labels[:, None], -torch.inf).amax(1, keepdim=True)
+    """Return the size of the logits, and the mean margin of the label's logit over the best other logit."""
+    at, asked = labels.clamp(min=0).unsqueeze(-1), labels >= 0
+    correct = logits.gather(-1, at).squeeze(-1)
+    runner_up = logits.scatter(-1, at, -torch.inf).amax(-1)
     return {
         "logit_mean_abs": logits.abs().mean(),
         "logit_max_abs": logits.abs().amax(),
-        "logit_margin": (correct - runner_up).mean(),
+        "logit_margin": (correct - runner_up).masked_fill(~asked, 0.0).sum() / asked.sum(),
     }
 
 
@@ -210,12 +237,20 @@ def rows(names: Sequence[str], metrics: Float[Tensor, "run metric"]) -> list[dic
 
 
 def row(values: Mapping[str, float]) -> dict[str, Any]:
-    """Return the numbers of a line of metrics.jsonl; shares of no examples, 0 / 0, are left out."""
+    """Return the numbers of a line of metrics.jsonl, with a table of those named ``metric/part``.
+
+    Shares of no examples, 0 / 0, are left out.
+    """
     unknown = {name for name in NOISE if math.isnan(values.get(name, math.nan))}
     left_out = set(NOISE) if NOISE[0] in unknown else unknown
-    norms = {name.removeprefix(NORM_OF): value for name, value in values.items() if name.startswith(NORM_OF)}
-    kept = (name for name in values if not name.startswith(NORM_OF) and name not in left_out)
-    return {name: values[name] for name in kept} | {"weight_norm_of": norms}
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        metric, slash, of = name.partition("/")
+        if slash:
+            found.setdefault(metric, {})[of] = value
+        elif name not in left_out:
+            found[name] = value
+    return found
 
 
 def settings(step: RunStep, at: int) -> dict[str, float | int]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from grokinterp.experiment import Optimization
 from grokinterp.experiment.problem import Problem
 from grokinterp.experiment.random_streams import DIFFICULTY, stream
-from grokinterp.losses import exact_losses
+from grokinterp.losses import exact_losses, mean_of_answers
 from grokinterp.models import Model
 from grokinterp.training.batches import Batches
 from grokinterp.training.rates import Rates
@@ -81,7 +81,8 @@ class Sampler:
         else:
             form, many = self.optimization.loss, self.model.evaluated_at_once
             parts = zip(map(self.model.answers, self.inputs.split(many)), self.labels.split(many), strict=True)
-            difficulty = torch.cat([exact_losses(*some, labels, form=form) for some, labels in parts])
+            losses = (mean_of_answers(exact_losses(*some, labels, form=form), labels) for some, labels in parts)
+            difficulty = torch.cat(list(losses))
         return curriculum.order(difficulty.double())
 
     @property

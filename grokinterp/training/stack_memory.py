@@ -9,10 +9,10 @@ import torch
 from grokinterp.allocations import Allocations
 from grokinterp.experiment import Experiment, Optimization
 from grokinterp.losses import exact_losses
-from grokinterp.models import ModelSpec, ReadoutInputs, build
+from grokinterp.models import ModelSpec, ReadoutInputs
 from grokinterp.torch_settings import computing
 from grokinterp.training.flat_weights import FlatWeights
-from grokinterp.training.memory import Needs, Sizes, case_of, needs, without_storage
+from grokinterp.training.memory import Needs, Sizes, case_of, model_of, needs, without_storage
 from grokinterp.training.stack import OPTIMIZERS
 from grokinterp.training.stacked_pass import RUN_AXES, over_runs, stacked_answers, stacked_gradients
 
@@ -63,11 +63,11 @@ def stack_traced(
     """
     form = optimization.loss
     with computing(), torch.device("meta"):
-        model = build(spec, d_vocab=sizes.d_vocab, d_vocab_out=sizes.n_classes, n_ctx=sizes.n_ctx)
+        model = model_of(spec, sizes)
         weights = FlatWeights([model] * runs)
         inputs, labels = without_storage(spec, sizes, batch)
         with Allocations() as of_step:
-            found = stacked_gradients(model, weights.leaves, repeated(inputs, runs), labels.expand(runs, -1), form)
+            found = stacked_gradients(model, weights.leaves, repeated(inputs, runs), labels.expand(runs, -1, -1), form)
             torch.cat([part.flatten(1) for part in found.parts], dim=1, out=weights.gradients)
         kept = sum(answer.numel() * answer.element_size() for answer in found.answers if answer is not None)
         del found
@@ -79,7 +79,7 @@ def stack_traced(
         inputs, labels = without_storage(spec, sizes, examples)
         with torch.no_grad(), Allocations() as of_evaluation:
             answers = stacked_answers(model, weights.leaves, repeated(inputs, runs))
-            over_runs(partial(exact_losses, form=form))(*answers, labels.expand(runs, -1))
+            over_runs(partial(exact_losses, form=form))(*answers, labels.expand(runs, -1, -1))
     norms = 16 * max(weight.numel() for weight in weights.leaves.values())  # in float64
     return StackTraced(max(of_step.peak, kept + of_update.peak), kept + max(of_evaluation.peak, norms))
 

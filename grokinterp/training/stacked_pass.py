@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 
 from grokinterp.experiment.problem import Part, Problem
-from grokinterp.losses import LossForm, example_losses
-from grokinterp.models import Answers, Model, Readout, ReadoutInputs, ReadoutProgram
+from grokinterp.losses import LossForm, example_losses, mean_of_answers
+from grokinterp.models import Answers, AnswersProgram, Model, ReadoutInputs
 
 RUN_AXES: Any = ReadoutInputs._make((0, None, None, 0, None, 0))
 """The run axis of each part of the inputs; None for the tables of distinct rows, which all runs share."""
@@ -34,8 +34,8 @@ class Gradients(NamedTuple):
 def answers_of_run(model: Model, weights: Mapping[str, Tensor], inputs: ReadoutInputs) -> tuple[Tensor, ...]:
     """Return the logits of one run, and the logits of all supervision steps, if there are any."""
     named = {f"model.{name}": weight for name, weight in weights.items()}
-    readout: Readout = functional_call(ReadoutProgram(model), named, (inputs,))
-    return readout.logits, *(() if readout.supervised is None else (readout.supervised,))
+    found: Answers = functional_call(AnswersProgram(model), named, (inputs,))
+    return found.logits, *(() if found.supervised is None else (found.supervised,))
 
 
 def over_runs(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -61,7 +61,7 @@ def stacked_gradients(
     model: Model,
     leaves: Mapping[str, Float[Tensor, "run *shape"]],
     inputs: ReadoutInputs,
-    labels: Int[Tensor, "run example"],
+    labels: Int[Tensor, "run example answer"],
     form: LossForm,
 ) -> Gradients:
     """Return the gradients of the mean loss of every run.
@@ -75,11 +75,12 @@ def stacked_gradients(
     """
 
     def loss_of_run(
-        weights: Mapping[str, Tensor], inputs: ReadoutInputs, labels: Int[Tensor, "example"]
+        weights: Mapping[str, Tensor], inputs: ReadoutInputs, labels: Int[Tensor, "example answer"]
     ) -> tuple[Tensor, ...]:
         logits, *supervised = answers_of_run(model, weights, inputs)
         every = supervised[0] if supervised else None
-        return example_losses(logits, labels, form=form, supervised=every).mean(), logits, *supervised
+        losses = example_losses(logits, labels, form=form, supervised=every)
+        return mean_of_answers(losses, labels).mean(), logits, *supervised
 
     losses, *answers = vmap(loss_of_run, in_dims=(0, RUN_AXES, 0))(leaves, inputs, labels)
     parts = torch.autograd.grad(losses.sum(), list(leaves.values()), allow_unused=True, materialize_grads=True)

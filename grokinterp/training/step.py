@@ -10,8 +10,8 @@ from torch.func import functional_call
 
 from grokinterp.experiment import Optimization
 from grokinterp.experiment.problem import Problem
-from grokinterp.losses import example_losses
-from grokinterp.models import Answers, Model, ReadoutInputs, ReadoutProgram
+from grokinterp.losses import example_losses, mean_of_answers
+from grokinterp.models import Answers, AnswersProgram, Model, ReadoutInputs
 from grokinterp.optim import Evaluation, filters_of
 from grokinterp.optim.filtering import filtering_of
 from grokinterp.training.capture import captured
@@ -172,7 +172,7 @@ class Step:
     def averaged_answers(self, inputs: ReadoutInputs) -> Answers:
         """Return the answers at the averaged weights."""
         named = {f"model.{name}": weight for name, weight in zip(self.names, self.averaged or (), strict=True)}
-        return functional_call(ReadoutProgram(self.model), named, (inputs,)).answers
+        return functional_call(AnswersProgram(self.model), named, (inputs,))
 
     def last_update(self) -> list[Tensor]:
         """Return the change of each parameter by the last ``apply``."""
@@ -211,7 +211,8 @@ class Step:
         if self.sampler.batch is not None:
             inputs, labels = inputs.at(self.sampler.batch), labels[self.sampler.batch]
         logits, supervised = self.model.answers(inputs)
-        loss = example_losses(logits, labels, form=self.optimization.loss, supervised=supervised).mean()
+        losses = example_losses(logits, labels, form=self.optimization.loss, supervised=supervised)
+        loss = mean_of_answers(losses, labels).mean()
         loss.backward()
         # detached: a graph that stays alive ties the gradients to this stream, and a capture runs on another
         self.loss, self.logits = loss.detach(), logits.detach()

@@ -188,9 +188,9 @@ class RunWriter:
         """Append a row of metrics; return False if the run has diverged."""
         training_step = self.training_step
         found: dict[str, Any] = {"step": self.step, **training_step.measured()}
-        applied, norms = found.pop("applied"), found["weight_norm_of"]
-        scalars = [value for value in found.values() if value is not norms]
-        if applied != self.step or not all(map(math.isfinite, [*scalars, *norms.values()])):
+        tables = [value if isinstance(value, dict) else {"": value} for value in found.values()]
+        finite = all(math.isfinite(value) for table in tables for value in table.values())
+        if found.pop("applied") != self.step or not finite:
             return False
         if self.observe(found):
             since, boost = self.detector.grok_step, self.experiment.optimization.boost

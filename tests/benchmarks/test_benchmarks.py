@@ -73,7 +73,7 @@ def broken():
 def test_inputs_and_labels_can_be_trained_on_after_inference_mode():
     problem = Problem.of(TINY)
     with torch.inference_mode():
-        kept = [problem.parts["train"].labels, problem.parts["test"].inputs.query, problem.held_out]
+        kept = [problem.parts["train"].label, problem.parts["test"].inputs.query, problem.held_out]
     assert not any(tensor.is_inference() for tensor in kept)
 
 

@@ -36,7 +36,7 @@ TASKS: dict[str, Task] = {
 
 def examples(task: Task) -> dict[tuple[int, ...], int]:
     """Label by tokens, in the order of the examples; no two examples ask the same."""
-    rows, labels = task.tokens().tolist(), task.labels().tolist()
+    rows, labels = task.tokens().tolist(), task.label().tolist()
     asked = {tuple(row): label for row, label in zip(rows, labels, strict=True)}
     assert len(asked) == len(rows) == task.n_examples
     return asked

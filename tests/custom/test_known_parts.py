@@ -43,7 +43,7 @@ def recorded(path, own: Trajectory, plain: nn.Module, parts: dict, inputs=None, 
     split = []
     for of in (problem.is_train, problem.is_test):
         chosen = order[of[order]]
-        split.append((tokens[chosen], problem.labels[chosen]))
+        split.append((tokens[chosen], problem.label[chosen]))
     with Recorder(path, plain, train=split[0], test=split[1], task=TASK, parts=parts, **options) as recorder:
         recorder.record(own.steps[-1])
     return Trajectory.open(path, plain)

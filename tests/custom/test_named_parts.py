@@ -100,7 +100,7 @@ def test_tied_tables_are_as_in_our_network(tmp_path):
     own = draw_checkpoints(tmp_path / "own", Experiment(task=TASK, model=spec, split=Split(fraction=0.5)), (20,))
     plain = Tied(plain_transformer(own.model(step=20)))
     problem = own.problem
-    split = [(problem.tokens[of], problem.labels[of]) for of in (problem.is_train, problem.is_test)]
+    split = [(problem.tokens[of], problem.label[of]) for of in (problem.is_train, problem.is_test)]
     options = {"train": split[0], "test": split[1], "logits": first_classes}
     run = record(tmp_path / "run", plain, parts={"embedding": "of.emb", "unembedding": "of.emb"}, **options)
     assert run.experiment.model.reads == ("of",)

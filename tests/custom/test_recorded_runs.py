@@ -139,7 +139,7 @@ def twins(tmp_path_factory):
     folder = tmp_path_factory.mktemp("twins")
     own = train(changed(steps=20, save={"every": 10}, optimization={"warmup_steps": 0}), folder / "own", device="cpu")
     module, problem = own.experiment.empty_model().train(), own.problem
-    parts = [(problem.tokens[of], problem.labels[of]) for of in (problem.is_train, problem.is_test)]
+    parts = [(problem.tokens[of], problem.label[of]) for of in (problem.is_train, problem.is_test)]
     with Recorder(folder / "recorded", module, train=parts[0], test=parts[1]) as recorder:
         for step in own.steps:
             module.load_state_dict(own.weights(step).state)

@@ -109,7 +109,7 @@ class TestDifficulty:
         task = LinearRecurrence(p=7, coefficients=(3, 9), length=length)  # 9 = 2 modulo 7
         for row, found in by_tokens(task).items():
             assert found == 3 * row[-1] + 2 * row[-2]
-        assert (task.difficulty().long() % 7).equal(task.labels())
+        assert (task.difficulty().long() % 7).equal(task.label())
 
     def test_the_least_period(self):
         task = PeriodicSequence(p=3, periods=(2, 3, 4), length=8)

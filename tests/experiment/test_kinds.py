@@ -116,7 +116,7 @@ def test_a_configuration_is_refused_in_one_line_or_has_its_examples(kind, values
             pytest.fail(str(error))
         return
     if experiment.task.n_examples <= 50_000:
-        tokens, labels = experiment.tokens(), experiment.task.labels()
+        tokens, labels = experiment.tokens(), experiment.task.label()
         assert tokens.shape == (experiment.task.n_examples, experiment.n_ctx)
         assert 0 <= int(labels.min()) <= int(labels.max()) < experiment.task.n_classes
         assert 0 <= int(tokens.min()) <= int(tokens.max()) < experiment.d_vocab

@@ -23,18 +23,18 @@ NOISY = changed(split={"label_noise": 0.5})
 def test_noise_stays_in_the_training_set_and_keeps_every_class_as_frequent(p, noise, seed):
     task, split = ModularAddition(p=p), Split(fraction=0.6, label_noise=noise)
     is_train = split.is_train(task, seed=seed)
-    labels, trained = task.labels(), split.trained_labels(task, is_train, seed=seed)
+    labels, trained = task.label(), split.trained_labels(task, is_train, seed=seed).squeeze(1)
     assert torch.equal(trained[~is_train], labels[~is_train])
     assert torch.equal(trained[is_train].bincount(minlength=p), labels[is_train].bincount(minlength=p))
     assert int((trained != labels).sum()) <= int(noise * int(is_train.sum()) + 1e-9)
-    assert torch.equal(split.trained_labels(task, is_train, seed=seed), trained)
+    assert torch.equal(split.trained_labels(task, is_train, seed=seed).squeeze(1), trained)
 
 
 @given(noise=st.floats(0.1, 1), seed=st.integers(0, 2**32))
 def test_the_permuted_labels_are_one_cycle_of_exactly_that_length(noise, seed):
     """Seen on a task whose labels are all different."""
     task, split = Listed(classes=tuple(range(50))), Split(fraction=0.8, label_noise=noise)
-    comes_from = split.trained_labels(task, split.is_train(task, seed=seed), seed=seed).tolist()
+    comes_from = split.trained_labels(task, split.is_train(task, seed=seed), seed=seed).flatten().tolist()
     moved = [i for i, label in enumerate(comes_from) if label != i]
     assert len(moved) == int(noise * 40 + 1e-9)
     at, cycle = moved[0], []
@@ -55,7 +55,7 @@ def test_noise_follows_the_seed_and_is_drawn_apart_from_the_split():
     clean, noisy = Split(fraction=0.5), Split(fraction=0.5, label_noise=0.3)
     assert torch.equal(clean.is_train(task, seed=1), noisy.is_train(task, seed=1))
     is_train = clean.is_train(task, seed=1)
-    drawn = {tuple(noisy.trained_labels(task, is_train, seed=seed).tolist()) for seed in range(10)}
+    drawn = {tuple(noisy.trained_labels(task, is_train, seed=seed).flatten().tolist()) for seed in range(10)}
     assert len(drawn) == 10
     own = Split(fraction=0.5, label_noise=0.3, seed=7)
     assert torch.equal(own.trained_labels(task, is_train, seed=1), noisy.trained_labels(task, is_train, seed=7))
@@ -67,7 +67,7 @@ def test_noise_does_not_follow_the_order_in_which_the_split_was_drawn():
     everything, shared = torch.ones(60, dtype=torch.bool), []
     for seed in range(20):
         drawn = split.is_train(task, seed=seed)
-        permuted = split.trained_labels(task, everything, seed=seed) != task.labels()
+        permuted = (split.trained_labels(task, everything, seed=seed) != task.labels()).squeeze(1)
         shared.append(int((drawn & permuted).sum()) / 30)
     assert sum(shared) / 20 == pytest.approx(0.5, abs=0.1)
 
@@ -88,7 +88,7 @@ def test_a_problem_knows_the_right_labels_and_those_trained_on():
     problem = Problem.of(NOISY)
     right, trained = problem.labels, problem.trained_labels
     assert torch.equal(right, NOISY.task.labels())
-    assert torch.equal(problem.is_noisy, right != trained)
+    assert torch.equal(problem.is_noisy, (right != trained).squeeze(1))
     assert 0 < int(problem.is_noisy.sum()) <= 12
     assert not (problem.is_noisy & ~problem.is_train).any()
     train, test = problem.parts["train"], problem.parts["test"]

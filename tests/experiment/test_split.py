@@ -116,7 +116,7 @@ def test_every_class_has_its_share_by_largest_remainders(classes, fraction, seed
 @given(p=sizes, fraction=fractions, validation=fractions, seed=seeds)
 def test_with_whole_pairs_a_class_is_off_by_two_at_most(p, fraction, validation, seed):
     assume(fraction + validation < 0.8 and min(int(fraction * p * p), int(validation * p * p)) > 0)
-    task, labels = ModularAddition(p=p), ModularAddition(p=p).labels()
+    task, labels = ModularAddition(p=p), ModularAddition(p=p).label()
     split = Split(fraction=fraction, validation=validation, pairs="unordered", stratified=True)
     among = torch.ones(p * p, dtype=torch.bool)
     for part in split.draw(task, seed=seed):

@@ -59,7 +59,7 @@ def test_chughtai_has_the_published_losses(published, tmp_path, folder):
     stored = json.loads((published / "chughtai" / folder / "summary_metrics.json").read_text())
     (step,) = run.steps
     losses, is_train = run[step].losses, run.problem.is_train
-    right = (run[step].logits.argmax(1) == run.problem.labels).double()
+    right = (run[step].logits.argmax(1) == run.problem.label).double()
     assert run.experiment.task == CHUGHTAI[folder]
     assert step == stored["epoch"]
     assert float(losses.mean()) == pytest.approx(stored["all_loss"], rel=0.01)
@@ -89,7 +89,7 @@ def test_pizza_has_the_published_accuracy_and_norm(published, tmp_path, identity
     run = import_run("pizza", published / "pizza" / f"model_{identity}.pt", tmp_path / "run")
     checkpoint = run[20_000]
     assert run.experiment.task == ModularAddition(p=59)
-    assert (checkpoint.logits.argmax(1) == checkpoint.problem.labels).all()
+    assert (checkpoint.logits.argmax(1) == checkpoint.problem.label).all()
     if norm:
         assert sum(float(w.square().sum()) for w in checkpoint.parameters.values()) ** 0.5 == pytest.approx(
             norm, abs=5e-4
@@ -108,7 +108,7 @@ def test_pizza_has_the_published_distance_irrelevance(published, tmp_path):
     """mean over a - b of the deviation over a + b of the correct logit: .1717, and .7201 with a clock in it."""
     for identity, expected in (("p99zdpze5l", 0.1717), ("2k4ohj6bhd", 0.7201)):
         run = import_run("pizza", published / "pizza" / f"model_{identity}.pt", tmp_path / identity)
-        logits, labels = run[20_000].logits, run.problem.labels
+        logits, labels = run[20_000].logits, run.problem.label
         correct = logits.gather(1, labels[:, None]).reshape(59, 59)
         a = torch.arange(59)
         by_difference = torch.stack([correct[(a + d) % 59, a] for d in range(59)])
@@ -172,7 +172,7 @@ def test_a_linear_model_is_a_perceptron(published, tmp_path):
     run = import_run("pizza", published / "pizza" / "model_p71frej8t7.pt", tmp_path / "run")
     spec = run.experiment.model
     assert (spec.kind, spec.d_embed, spec.combine, spec.hidden) == ("mlp", 256, "sum", (256, 256))
-    assert (run[20_000].logits.argmax(1) == run.problem.labels).all()
+    assert (run[20_000].logits.argmax(1) == run.problem.label).all()
 
 
 def test_the_linear_model_has_its_form_by_its_weights(published):

@@ -93,7 +93,7 @@ def test_nanda_without_a_configuration_has_the_split_of_its_losses(tmp_path):
     """A network that has memorized its training examples, stored one step after the last losses."""
     task, is_train = ModularAddition(p=13), shuffled(13, 4, 0.7)
     experiment = Experiment(task=task, model=TransformerSpec(**(SMALL | {"d_model": 16, "d_mlp": 64})))
-    model, tokens, labels = experiment.build_model(), experiment.tokens(), task.labels()
+    model, tokens, labels = experiment.build_model(), experiment.tokens(), task.label()
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.02)
     curves: dict[str, list[float]] = {"train_losses": [], "test_losses": []}
     for _ in range(120):
@@ -145,7 +145,7 @@ def test_pizza_with_embeddings_of_its_own_for_the_second_operand(tmp_path, equal
     run = import_run("pizza", path, tmp_path / "run")
     tokens = torch.tensor([[a, 5 + b, *([10] if equals else [])] for a in range(5) for b in range(5)])
     assert same(run, 50, model(tokens)[:, -1])
-    assert run.problem.labels.tolist() == [(a + b) % 5 for a in range(5) for b in range(5)]
+    assert run.problem.label.tolist() == [(a + b) % 5 for a in range(5) for b in range(5)]
 
 
 # --- Chughtai et al. -------------------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ def test_chughtai_elements_come_into_our_order(tmp_path, family, n, shuffled_ele
     run = import_run("chughtai", tmp_path / "x", tmp_path / "run")
     checkpoint = run[100]
     assert run.experiment.task == GroupComposition(group=g.name)
-    assert (checkpoint.logits.argmax(1) == checkpoint.problem.labels).all()
+    assert (checkpoint.logits.argmax(1) == checkpoint.problem.label).all()
     assert ("automorphism" in run.directory.environment["elements"]) is shuffled_elements
     if not shuffled_elements:
         pairs = torch.randperm(g.order**2, generator=torch.Generator().manual_seed(1))[: int(0.4 * g.order**2)]

@@ -20,7 +20,7 @@ from tests.support.linear_layers import LinearLayers
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "import.md"
 SPEC = re.search(r"```toml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)[1]
 STEPS = (0, 100, 1000)
-LABELS = ModularAddition(p=13).labels()
+LABELS = ModularAddition(p=13).label()
 TRAIN = drawn("torch.randperm", 169, fraction=0.4, seed=7)
 
 

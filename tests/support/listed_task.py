@@ -38,7 +38,7 @@ class Listed(Task):
         return torch.arange(self.n_examples)[:, None]
 
     def labels(self) -> torch.Tensor:
-        return torch.tensor(self.classes)
+        return torch.tensor(self.classes).unsqueeze(1)
 
     def mirror(self) -> torch.Tensor:
         return super().mirror() if self.same is None else torch.tensor(self.same)

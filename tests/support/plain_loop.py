@@ -61,7 +61,7 @@ def plain_steps(
 ) -> Iterator[tuple[int, float, float]]:
     """Step, gradient norm and learning rate, before every update and after the last."""
     settings, is_train = experiment.optimization, problem.is_train
-    tokens, labels = problem.tokens[is_train], problem.trained_labels[is_train]
+    tokens, labels = problem.tokens[is_train], problem.trained_label[is_train]
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay, foreach=True
     )
@@ -107,7 +107,7 @@ def length(model: nn.Module) -> float:
 @torch.no_grad()
 def measured(model: nn.Module, problem: Problem, trained: slice) -> dict[str, Any]:
     """Losses, accuracies and logit statistics of the whole problem, part by part."""
-    outputs, labels = model(problem.tokens).double(), problem.trained_labels
+    outputs, labels = model(problem.tokens).double(), problem.trained_label
     losses, logits = plain_losses(outputs[:, trained], labels, problem.loss), outputs[:, -1]
     answers = logits.argmax(1)
     is_held_out = ~problem.is_train
@@ -116,11 +116,11 @@ def measured(model: nn.Module, problem: Problem, trained: slice) -> dict[str, An
         parts["validation"] = problem.is_validation
     found = {f"{name}_loss": float(losses[part].mean()) for name, part in parts.items()}
     found |= {f"{name}_accuracy": float((answers == labels)[part].double().mean()) for name, part in parts.items()}
-    noisy = labels != problem.labels
+    noisy = labels != problem.label
     if noisy.any():
         found["noisy_accuracy"] = float((answers == labels)[noisy].double().mean())
         found["clean_accuracy"] = float((answers == labels)[~noisy & problem.is_train].double().mean())
-        found["restored_accuracy"] = float((answers == problem.labels)[noisy].double().mean())
+        found["restored_accuracy"] = float((answers == problem.label)[noisy].double().mean())
     logits, labels = logits[problem.is_train], labels[problem.is_train]
     others = logits.scatter(1, labels[:, None], -torch.inf).max(1).values
     norms = {name: float(weight.double().square().sum()) for name, weight in model.named_parameters()}

@@ -53,7 +53,7 @@ def planted(
     is_train = torch.ones(n, dtype=torch.bool) if is_train is None else is_train
     task = ModularAddition(p=classes)
     checkpoint = Checkpoint(
-        0, network(p=classes), Problem(task, torch.zeros(n, 3, dtype=torch.int64), labels, is_train)
+        0, network(p=classes), Problem(task, torch.zeros(n, 3, dtype=torch.int64), labels.unsqueeze(1), is_train)
     )
     residual = torch.zeros(n, 1, dtype=torch.float64) if residual is None else residual
     checkpoint.__dict__["readout"] = Readout(torch.zeros(n, 1, 3), torch.zeros(n, 1), residual, logits)

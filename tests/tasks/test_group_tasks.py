@@ -47,7 +47,7 @@ def test_examples_are_all_pairs_in_order(task):
     n = task.structure.order
     assert (task.d_vocab, task.n_classes, task.n_ctx, task.n_examples) == (n, n, 2, n * n)
     assert task.tokens().tolist() == [[x, y] for x in range(n) for y in range(n)]
-    assert task.labels().shape == (n * n,)
+    assert task.label().shape == (n * n,)
     assert not task.given().any()
 
 
@@ -65,7 +65,7 @@ def test_labels_are_composed_functions(name):
         GroupConjugation(group=name, convention="right_first", form="xyx"): [apply(x, y, x) for x, y in pairs],
     }
     for task, products in expected.items():
-        assert [task.structure.elements[c] for c in task.labels()] == products
+        assert [task.structure.elements[c] for c in task.label()] == products
 
 
 def test_right_first_is_the_composition_of_functions():
@@ -95,7 +95,7 @@ def test_conjugation_in_a_dihedral_group_moves_the_corners_of_a_polygon(n):
 def test_s5_is_that_of_the_published_networks():
     """x · y is x first: (x · y)(i) = y(x(i)); the elements are in lexicographic order."""
     task, elements = GroupComposition(), list(permutations(range(5)))
-    for (x, y), c in list(zip(task.tokens().tolist(), task.labels().tolist(), strict=True))[::97]:
+    for (x, y), c in list(zip(task.tokens().tolist(), task.label().tolist(), strict=True))[::97]:
         assert elements[c] == tuple(elements[y][elements[x][i]] for i in range(5))
 
 
@@ -103,7 +103,7 @@ def test_s5_is_that_of_the_published_networks():
 def test_the_algebra_is_exact(task):
     g, left, right, answer = task.algebra
     x, y = task.tokens().T
-    assert (answer[task.labels()] == g.table[left[x], right[y]]).all()
+    assert (answer[task.label()] == g.table[left[x], right[y]]).all()
     assert all(sorted(renamed.tolist()) == list(range(g.order)) for renamed in (left, right, answer))
     assert g is task.structure
 
@@ -112,14 +112,14 @@ def test_the_conventions_differ_where_elements_do_not_commute():
     left, right = (GroupComposition(group="S3", convention=c) for c in ("left_first", "right_first"))
     x, y = left.tokens().T
     commute = left.structure.table[x, y] == left.structure.table[y, x]
-    assert ((left.labels() == right.labels()) == commute).all()
+    assert ((left.label() == right.label()) == commute).all()
     assert int(commute.sum()) == 3 * 6  # classes times order
-    abelian = [GroupComposition(group="C7", convention=c).labels() for c in ("left_first", "right_first")]
+    abelian = [GroupComposition(group="C7", convention=c).label() for c in ("left_first", "right_first")]
     assert torch.equal(*abelian)
 
 
 def test_modular_addition_is_composition_in_the_cyclic_group():
-    assert torch.equal(GroupComposition(group="C113").labels(), ModularAddition(p=113).labels())
+    assert torch.equal(GroupComposition(group="C113").label(), ModularAddition(p=113).label())
     assert torch.equal(GroupComposition(group="C7").mirror(), ModularAddition(p=7).mirror())
 
 
@@ -136,7 +136,7 @@ def test_mirrored_examples_are_those_of_a_commutative_operation(task):
 def test_conjugation_stays_in_the_class_and_has_no_algebra(convention):
     task = GroupConjugation(group="S4", convention=convention)
     classes = task.structure.conjugacy_classes
-    assert (classes[task.labels()] == classes[task.tokens()[:, 1]]).all()
+    assert (classes[task.label()] == classes[task.tokens()[:, 1]]).all()
     assert all(task.algebra is None for task in CONJUGATIONS)
 
 
@@ -196,4 +196,4 @@ def test_a_configuration_file_cannot_say_anything_else():
 def test_the_largest_symmetric_group_is_built():
     task = GroupComposition(group="S6")
     assert (task.n_examples, task.d_vocab) == (518_400, 720)
-    assert int(task.labels().bincount().unique()) == 720
+    assert int(task.label().bincount().unique()) == 720

@@ -47,7 +47,7 @@ def test_labels_are_products(task):
     assert [tuple(map(tuple, a)) for a in task.matrices.tolist()] == expected
     number = {a: token for token, a in enumerate(expected)}
     step = 1 + task.n_examples // 10_000
-    for (a, b), c in zip(task.tokens()[::step].tolist(), task.labels()[::step].tolist(), strict=True):
+    for (a, b), c in zip(task.tokens()[::step].tolist(), task.label()[::step].tolist(), strict=True):
         assert c == number[times(expected[a], expected[b], task.p)]
 
 
@@ -73,7 +73,7 @@ def test_the_invertible_ones_are_a_group(task):
         return
     g, left, right, answer = task.algebra
     a, b = task.tokens().T
-    assert (answer[task.labels()] == g.table[left[a], right[b]]).all()
+    assert (answer[task.label()] == g.table[left[a], right[b]]).all()
     assert (g.table.sort(0)[0] == torch.arange(g.order)[:, None]).all()
     assert (g.table.sort(1)[0] == torch.arange(g.order)).all()
     identity = torch.eye(task.n, dtype=torch.int64)

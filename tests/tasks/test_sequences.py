@@ -135,7 +135,7 @@ def test_the_largest_tasks_can_be_listed():
     task = PeriodicSequence(p=2, periods=(19, 1), length=20)
     assert len(task.tokens()) == task.n_examples == 2**19
     task = LinearRecurrence(p=100, coefficients=(1, 2, 3), length=4)
-    assert len(task.labels()) == task.n_examples == 10**6
+    assert len(task.label()) == task.n_examples == 10**6
     assert time.process_time() - start < 10
 
 
@@ -143,4 +143,4 @@ def test_tokens_are_a_fresh_tensor_each_time():
     task = LinearRecurrence()
     task.tokens().zero_()
     assert bool(task.tokens().any())
-    assert task.tokens().dtype == task.labels().dtype == torch.long
+    assert task.tokens().dtype == task.label().dtype == torch.long

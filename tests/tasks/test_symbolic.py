@@ -78,7 +78,7 @@ def test_operators_are_numbered_as_given():
 
 
 def test_both_values_are_common():
-    assert 0.3 < float(BooleanFormula().labels().double().mean()) < 0.7
+    assert 0.3 < float(BooleanFormula().label().double().mean()) < 0.7
     assert BooleanFormula().n_examples == 5 * 27 * 16
 
 
@@ -95,7 +95,7 @@ def test_the_largest_formula_task():
     task = BooleanFormula(n_variables=6)
     assert task.n_examples == len(task.tokens()) == len(task.mirror()) == 42 * 3**5 * 2**6
     task = BooleanFormula(n_variables=9, operators=("nand",))
-    assert task.n_examples == len(task.labels())
+    assert task.n_examples == len(task.label())
     assert int(task.mirror().min()) >= 0  # the number of a formula fits 64 bits
     with pytest.raises(ConfigError, match=r"^n_variables=7: gives .* formulas with 3 operators, more than 1000000$"):
         BooleanFormula(n_variables=7)
@@ -118,12 +118,12 @@ def test_questions_follow_from_the_facts(n_entities, n_relations, seed):
 
 def test_facts_depend_on_their_seed_alone():
     torch.manual_seed(1)
-    first = RelationComposition(seed=5).labels()
+    first = RelationComposition(seed=5).label()
     torch.manual_seed(2)
     state = torch.get_rng_state()
-    assert first.equal(RelationComposition(seed=5).labels())
+    assert first.equal(RelationComposition(seed=5).label())
     assert state.equal(torch.get_rng_state())
-    assert not first.equal(RelationComposition(seed=6).labels())
+    assert not first.equal(RelationComposition(seed=6).label())
 
 
 def test_facts_are_spread_over_all_entities():

@@ -228,7 +228,7 @@ def test_the_cyclic_grid_of_different_tokens():
     model = experiment.build_model().double().requires_grad_(False)
     is_train = torch.zeros(n * n, dtype=torch.bool)
     checkpoint = Checkpoint(0, model, Problem(task, experiment.tokens(), task.labels(), is_train))
-    wave = torch.cos(2 * math.pi * 3 / n * (task.labels()[:, None] - torch.arange(n)).double())
+    wave = torch.cos(2 * math.pi * 3 / n * (task.label()[:, None] - torch.arange(n)).double())
     a, b = task.tokens().T
     score = torch.sin(2 * math.pi * 2 / n * torch.arange(n)).double()
     to_a = 0.5 + 0.1 * (score[a] - score[b - n])

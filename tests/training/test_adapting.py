@@ -182,7 +182,7 @@ def test_averaged_weights_are_evaluated_beside_the_raw_ones(tmp_path):
     experiment = changed(GROKS, optimization={"average": 0.9}, steps=40)
     run = train(experiment, tmp_path / "run", device="cpu")
     model, problem = run.model(averaged=True), run.problem
-    right = model(problem.tokens)[:, -1].argmax(1) == problem.labels
+    right = model(problem.tokens)[:, -1].argmax(1) == problem.label
     last = rows_of(run)[-1]
     assert last["average_test_accuracy"] == pytest.approx(float(right[problem.is_test].double().mean()))
     assert last["average_train_accuracy"] == pytest.approx(float(right[problem.is_train].double().mean()))

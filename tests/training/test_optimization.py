@@ -171,7 +171,7 @@ def test_losses_and_gradients_of_a_checkpoint_are_those_that_are_trained(form, t
     run = train(experiment, tmp_path / "run", device="cpu")
     checkpoint, problem = run[3], run.problem
     model = run.model().double()
-    losses = plain_losses(model(problem.tokens), problem.trained_labels, form)
+    losses = plain_losses(model(problem.tokens), problem.trained_label, form)
     torch.testing.assert_close(checkpoint.losses, losses.detach())
     assert float(checkpoint.losses[problem.is_train].mean()) == pytest.approx(run.metrics["train_loss"].values[-1])
     losses[problem.is_train].mean().backward()

@@ -168,7 +168,7 @@ def test_under_deep_supervision_the_easiest_are_so_over_all_steps():
     step = Step(model, problem, optimization)
     with torch.no_grad():
         readout = model.readout(problem.parts["train"].inputs)
-    losses = [example_losses(logits, problem.parts["train"].labels).double() for logits in readout.supervised]
+    losses = [example_losses(logits, problem.parts["train"].label).double() for logits in readout.supervised]
     by_all, by_last = torch.stack(losses).mean(0), losses[-1]
     assert (by_all[step.sampler.order].diff() > -1e-5).all()
     assert (by_last[step.sampler.order].diff() < -1e-4).any()

@@ -100,13 +100,13 @@ def certified_accuracy(
     shares, (features, classes) = [], end.matrix.shape
     for rank in PROOF_RANKS:
         low = shaped + (left[:, :rank] * sizes[:rank]) @ right[:rank]
-        shares.append(proven(end, low, problem.labels).double().mean())
+        shares.append(proven(end, low, problem.label).double().mean())
     direct = end.skipping * classes
     ranks = len(basis) + sizes.new_tensor(PROOF_RANKS).clamp(max=len(sizes))
     return CertifiedAccuracy(
         torch.stack(shares),
         (ranks * (features + classes) + direct) / (features * classes + direct),
-        (checkpoint.logits.argmax(1) == problem.labels).double().mean(),
+        (checkpoint.logits.argmax(1) == problem.label).double().mean(),
     )
 
 

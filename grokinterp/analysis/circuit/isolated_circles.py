@@ -97,7 +97,7 @@ def measured(
     fits = circle_fits(offset_waves(table, row))
     clock = agreement(table, clocks(row, grid.n, fits.clock_offset)[0])
     pizza = agreement(table, pizzas(row, grid.n, fits.difference, fits.pizza_offset)[0])
-    right = logits.argmax(1) == checkpoint.problem.labels
+    right = logits.argmax(1) == checkpoint.problem.label
     return row[0].double() + 1, clock, pizza, fits.difference[0] / 2, right[grid.example].double().mean()
 
 

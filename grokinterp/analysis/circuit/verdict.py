@@ -209,7 +209,7 @@ def generalization(checkpoint: Checkpoint) -> tuple[Bool[Tensor, ""], Bool[Tenso
     """Return whether the network generalizes (correct outside the training set), and whether it only memorizes."""
     problem = checkpoint.problem
     answers = checkpoint.logits.argmax(-1)
-    right, trained = answers == problem.labels, (answers == problem.trained_labels)[problem.is_train]
+    right, trained = answers == problem.label, (answers == problem.trained_label)[problem.is_train]
     others = right if problem.is_train.all() else right[~problem.is_train]
     share = others.double().mean()
     memorized = (trained.double().mean() >= SUSTAINED.memorized) & (share < SUSTAINED.failing)

@@ -56,7 +56,7 @@ def logit_statistics(checkpoint: Checkpoint) -> LogitStatistics:
     Source: docs/formulas.md, Numerical health; Prieto et al. 2025, §3 (logit scaling).
     """
     logits, problem = checkpoint.logits, checkpoint.problem
-    parts = zip(logits.split(ROWS), problem.trained_labels.split(ROWS), strict=True)
+    parts = zip(logits.split(ROWS), problem.trained_label.split(ROWS), strict=True)
     rows = torch.cat([row_statistics(part.double(), labels) for part, labels in parts], dim=-1)
     mean_abs, max_abs, margin, norm = rows.unbind(-2)
     mean_square = over_splits(norm.square() / logits.shape[-1], problem, torch.mean)
@@ -84,7 +84,7 @@ def softmax_collapse(checkpoint: Checkpoint) -> SoftmaxCollapse:
     Source: Prieto et al. 2025, §3 (softmax collapse).
     """
     is_train = checkpoint.problem.is_train
-    logits, labels = checkpoint.logits[is_train], checkpoint.problem.trained_labels[is_train]
+    logits, labels = checkpoint.logits[is_train], checkpoint.problem.trained_label[is_train]
     shares = [collapse(logits.to(dtype), labels) for dtype in PRECISIONS.values()]
     return SoftmaxCollapse(*torch.stack(shares, dim=-1).unbind(-2))
 

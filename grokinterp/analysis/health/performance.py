@@ -53,7 +53,7 @@ def performance(checkpoint: Checkpoint) -> Performance:
     Source: Nanda et al. 2023, §3.
     """
     problem = checkpoint.problem
-    correct = (checkpoint.logits.argmax(-1) == problem.trained_labels).double()
+    correct = (checkpoint.logits.argmax(-1) == problem.trained_label).double()
     losses = over_splits(checkpoint.losses.double(), problem, torch.mean)
     accuracies = over_splits(correct, problem, torch.mean)
     return Performance(*losses.unbind(-1), *accuracies.unbind(-1))
@@ -71,7 +71,7 @@ def label_noise(checkpoint: Checkpoint) -> LabelNoise:
     if not problem.has_noise:
         raise NotDefined("label_noise", "the training labels contain no noise")
     answer, noisy = checkpoint.logits.argmax(-1), problem.is_noisy
-    return LabelNoise(*((answer == label)[noisy].double().mean() for label in (problem.trained_labels, problem.labels)))
+    return LabelNoise(*((answer == label)[noisy].double().mean() for label in (problem.trained_label, problem.label)))
 
 
 def over_splits(

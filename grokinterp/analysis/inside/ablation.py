@@ -63,7 +63,7 @@ def head_ablation(checkpoint: Checkpoint, *, examples: int = HEAD_EXAMPLES) -> H
     if not model.n_heads:
         raise NotDefined("head_ablation", model.lacks("attention"))
     chosen = drawn_examples(len(problem.tokens), examples).to(problem.tokens.device)
-    tokens, labels = problem.tokens[chosen], problem.trained_labels[chosen]
+    tokens, labels = problem.tokens[chosen], problem.trained_label[chosen]
     with torch.no_grad():
         rows = [without_heads(model, layer, tokens, labels, problem) for layer in range(model.n_layers)]
     loss, accuracy = torch.stack(rows).unbind(-1)
@@ -118,7 +118,7 @@ def neuron_ablation(checkpoint: Checkpoint, *, examples: int = NEURON_EXAMPLES) 
     if not checkpoint.model.n_neurons:
         raise NotDefined("neuron_ablation", checkpoint.model.lacks("the last hidden layer"))
     chosen = drawn_examples(len(problem.tokens), examples).to(problem.tokens.device)
-    labels = problem.trained_labels[chosen]
+    labels = problem.trained_label[chosen]
     with torch.no_grad():
         tail = checkpoint.model.neuron_tail(problem.tokens[chosen])
         whole = example_losses(tail.answer(tail.stream), labels, form=exact(problem.loss)).mean()

@@ -66,7 +66,7 @@ def logit_attribution(checkpoint: Checkpoint) -> LogitAttribution:
         NotDefined: the model has no residual stream, or it normalizes after each sum.
     """
     model, problem = checkpoint.model, checkpoint.problem
-    parts = zip(problem.tokens.split(BATCH), problem.labels.split(BATCH), strict=True)
+    parts = zip(problem.tokens.split(BATCH), problem.label.split(BATCH), strict=True)
     with torch.no_grad():
         each = torch.cat([model.logit_components(tokens, labels) for tokens, labels in parts], 1)
     return LogitAttribution(each.double().mean(1))
@@ -108,7 +108,7 @@ def integrated_gradients(
     with computing(problem.tokens.device):
         chosen = drawn_examples(len(problem.tokens), examples).to(problem.tokens.device)
         tokens, baseline = problem.tokens[chosen], mean_embedding(model, problem.tokens)
-        found = attribute(model, tokens, problem.labels[chosen], baseline=baseline, nodes=nodes)
+        found = attribute(model, tokens, problem.label[chosen], baseline=baseline, nodes=nodes)
     difference = found.of_position.sum(1) - found.explained
     return IntegratedGradients(
         position_attribution=found.of_position.mean(0),

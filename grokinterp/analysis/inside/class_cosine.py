@@ -36,7 +36,7 @@ def class_cosine(checkpoint: Checkpoint) -> ClassCosine:
 
     Source: docs/formulas.md, Geometry (mean cosine by sums); Papyan et al. 2020 (class means).
     """
-    labels, classes = checkpoint.problem.labels, checkpoint.logits.shape[-1]
+    labels, classes = checkpoint.problem.label, checkpoint.logits.shape[-1]
     return cosines_of(checkpoint.representation.double(), labels, classes)
 
 

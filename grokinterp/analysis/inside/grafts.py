@@ -56,7 +56,8 @@ def grafts(checkpoint: Checkpoint, *, final_weights: Mapping[str, Tensor]) -> Gr
 def performance_on_test(checkpoint: Checkpoint) -> Float[Tensor, "2"]:
     """Return mean loss and accuracy on the test examples, or on all examples if there are none."""
     parts = checkpoint.problem.parts
-    inputs, labels, _ = parts.get("test", parts["all"])
+    part = parts.get("test", parts["all"])
+    inputs, labels = part.inputs, part.label
     rows = torch.arange(len(labels), device=labels.device).split(BATCH)
     return torch.cat([scores(checkpoint, inputs.at(part), labels[part]) for part in rows]).mean(0)
 

@@ -89,10 +89,10 @@ def linear_probes(checkpoint: Checkpoint, *, hooks: Sequence[str] | None = None)
         KeyError: no hook of that name, or one that has no vector at a position.
     """
     problem, classes = checkpoint.problem, checkpoint.problem.task.n_classes
-    mirror = problem.task.mirror().to(problem.labels.device)
+    mirror = problem.task.mirror().to(problem.label.device)
     halves, seen = draw_halves(mirror), torch.isin(mirror, mirror[problem.is_train])
-    answers, unseen = problem.labels[halves.held_out], ~seen[halves.held_out] & seen.any()
-    labelings = torch.stack([problem.labels[halves.fit], problem.labels[halves.shuffled]])
+    answers, unseen = problem.label[halves.held_out], ~seen[halves.held_out] & seen.any()
+    labelings = torch.stack([problem.label[halves.fit], problem.label[halves.shuffled]])
     features = checkpoint.features(*(hooks or checkpoint.model.feature_hooks))
     found = torch.stack([classified(*fit_and_held_out(x, halves), labelings, classes) for x in features])
     right, by_control = (found == answers).double().unbind(1)

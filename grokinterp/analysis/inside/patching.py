@@ -65,11 +65,11 @@ def activation_patching(checkpoint: Checkpoint) -> ActivationPatching:
 
 def drawn_pairs(problem: Problem, most: int = PAIRS) -> Pairs:
     """Draw at most ``most`` examples, each paired with an example of another answer; none if all answers agree."""
-    generator, n, device = torch.Generator().manual_seed(0), len(problem.labels), problem.tokens.device
+    generator, n, device = torch.Generator().manual_seed(0), len(problem.label), problem.tokens.device
     clean, corrupted = (torch.randperm(n, generator=generator)[: 4 * most].to(device) for _ in range(2))
-    different = problem.labels[clean] != problem.labels[corrupted]
+    different = problem.label[clean] != problem.label[corrupted]
     clean, corrupted = clean[different][:most], corrupted[different][:most]
-    return Pairs(problem.tokens[clean], problem.tokens[corrupted], problem.labels[clean], problem.labels[corrupted])
+    return Pairs(problem.tokens[clean], problem.tokens[corrupted], problem.label[clean], problem.label[corrupted])
 
 
 def difference(logits: Float[Tensor, "pair class"], pairs: Pairs) -> Float[Tensor, ""]:

@@ -56,7 +56,7 @@ def neuron_pruning(checkpoint: Checkpoint) -> NeuronPruning:
     generator = torch.Generator().manual_seed(0)
     random = [torch.randperm(len(ipr), generator=generator).to(ipr.device) for _ in range(RANDOM_ORDERS)]
     chosen = drawn_examples(len(problem.tokens), EXAMPLES).to(ipr.device)
-    labels, splits = problem.trained_labels[chosen], split_masks(problem)[:, chosen]
+    labels, splits = problem.trained_label[chosen], split_masks(problem)[:, chosen]
     with torch.no_grad():
         tail = checkpoint.model.neuron_tail(problem.tokens[chosen])
         curves = [

@@ -59,7 +59,7 @@ def class_similarity(checkpoint: Checkpoint, *, hooks: Sequence[str] | None = No
     Raises:
         KeyError: no hook of that name, or one that has no vector at a position.
     """
-    labels, classes = checkpoint.problem.labels, checkpoint.problem.task.n_classes
+    labels, classes = checkpoint.problem.label, checkpoint.problem.task.n_classes
     found = checkpoint.features(*(hooks or checkpoint.model.feature_hooks))
     cosines = [cosines_of(x, labels, classes) for x in found]
     return ClassSimilarity(
@@ -87,7 +87,7 @@ def class_matrix(checkpoint: Checkpoint, *, hook: str | None = None) -> ClassMat
     Raises:
         KeyError: no hook of that name, or one that has no vector at a position.
     """
-    labels, classes = checkpoint.problem.labels, checkpoint.problem.task.n_classes
+    labels, classes = checkpoint.problem.label, checkpoint.problem.task.n_classes
     require_few_classes(checkpoint, "class_matrix")
     x = checkpoint.representation.double() if hook is None else checkpoint.features(hook)[0]
     total, nonzero, n = unit_sums(x, labels, classes)

@@ -55,7 +55,7 @@ def faithful_subnetwork(checkpoint: Checkpoint) -> FaithfulSubnetwork:
     if not model.n_neurons:
         raise NotDefined("faithful_subnetwork", model.lacks("the last hidden layer"))
     chosen = drawn_examples(len(problem.tokens), EXAMPLES).to(problem.tokens.device)
-    labels, splits = problem.labels[chosen], split_masks(problem)[:, chosen]
+    labels, splits = problem.label[chosen], split_masks(problem)[:, chosen]
     with torch.no_grad():
         tail = model.neuron_tail(problem.tokens[chosen])
         norms = model.neuron_weights.double().norm(dim=0) * tail.written.double().norm(dim=1)

@@ -212,7 +212,7 @@ def each_gradient(checkpoint: Checkpoint, drawn: Int[Tensor, "drawn"]) -> Iterat
 
     of_each = vmap(grad(loss), in_dims=(None, 0, 0)) if model.vectorizes else one_by_one(grad(loss))
     for some in drawn.split(AT_ONCE):
-        found = of_each(weights, problem.tokens[some], problem.trained_labels[some])
+        found = of_each(weights, problem.tokens[some], problem.trained_label[some])
         yield dict(zip(checkpoint.parameters, found.values(), strict=True))
 
 

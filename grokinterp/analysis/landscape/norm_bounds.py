@@ -90,7 +90,7 @@ def path_norm(model: Model, matrices: Sequence[Tensor]) -> Float[Tensor, ""]:
 
 def train_margin(checkpoint: Checkpoint) -> Float[Tensor, ""]:
     """Return the margin that 90 % of the training examples exceed; NaN if it is not positive or without examples."""
-    is_train, labels = checkpoint.problem.is_train, checkpoint.problem.trained_labels
+    is_train, labels = checkpoint.problem.is_train, checkpoint.problem.trained_label
     if not is_train.any():
         return checkpoint.logits.new_tensor(torch.nan).double()
     logits, labels = checkpoint.logits[is_train].double(), labels[is_train].unsqueeze(1)

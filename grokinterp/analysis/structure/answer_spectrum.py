@@ -149,7 +149,7 @@ def answer_grid(task: Task, device: str) -> AnswerGrid | str:
     n = group.order
     if n < 3:
         return f"the group of {task.kind}, {group.name}, has fewer than three elements"
-    found, right = irreps(group)[1:], element[task.labels()]
+    found, right = irreps(group)[1:], element[task.label()]
     characters = torch.stack([rho.character for rho in found])
     scale = torch.tensor([rho.dimension / COMMUTANT[rho.type] / n for rho in found], dtype=torch.float64)
     quotient, places = group.table[:, group.inverse], torch.where(right < 0, n, right)

@@ -33,7 +33,7 @@ def logit_map(checkpoint: Checkpoint) -> LogitMap:
         NotDefined: the task has more than 2,048 classes.
     """
     require_few_classes(checkpoint, "logit_map")
-    logits, labels = checkpoint.logits.double(), checkpoint.problem.labels
+    logits, labels = checkpoint.logits.double(), checkpoint.problem.label
     n_classes = logits.shape[-1]
     total = logits.new_zeros(n_classes, n_classes).index_add(0, labels, logits)
     mean = total / labels.bincount(minlength=n_classes).unsqueeze(-1)

@@ -59,7 +59,7 @@ def test_frequencies_that_are_not_the_answers_cause_nothing():
 def test_who_memorized_and_who_knows_nothing_have_no_cause():
     """Neither network has held-out accuracy to lose, for any choice of keys."""
     p = 23
-    labels, is_train = problem(p).labels, problem(p).is_train
+    labels, is_train = problem(p).label, problem(p).is_train
     memory = 30 * torch.nn.functional.one_hot(labels, p).double() * is_train[:, None]
     noise = torch.randn(p * p, p, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     for logits in (memory + noise, noise):
@@ -76,9 +76,10 @@ def test_evidence_is_the_progress_measures_in_units_of_chance(p, keys, loss):
     logits = torch.randn(p * p, p, generator=torch.Generator().manual_seed(1), dtype=torch.float64) / p
     checkpoint = with_logits(ModularAddition(p=p), logits, loss=loss)
     found, keys = of_frequencies(checkpoint, *keys), torch.tensor(keys, dtype=torch.int64)
-    held_out, labels = checkpoint.problem.held_out, checkpoint.problem.labels
+    held_out, labels = checkpoint.problem.held_out, checkpoint.problem.label
     assert 0 < int(held_out.sum()) < int(checkpoint.problem.is_test.sum())
-    trained_there = Problem(checkpoint.problem.task, checkpoint.problem.tokens, labels, held_out, loss=loss)
+    of = checkpoint.problem
+    trained_there = Problem(of.task, of.tokens, of.labels, held_out, loss=loss)
     other = Checkpoint(0, checkpoint.model, trained_there)
     other.__dict__["readout"] = checkpoint.readout
     measures = progress_measures(other, key_frequencies=keys)
@@ -108,7 +109,7 @@ def test_a_network_of_characters_is_all_its_representations(name):
     task = GroupComposition(group=name)
     logits = characters_of(task, {0: 8.0})
     checkpoint = with_logits(task, logits)
-    loss = float(cross_entropy(logits, task.labels()).mean()) / math.log(task.n_classes)
+    loss = float(cross_entropy(logits, task.label()).mean()) / math.log(task.n_classes)
     found = of_irreps(checkpoint, 0)
     close(found.necessity, 1 - loss)
     close(found.sufficiency, 1 - loss)
@@ -131,7 +132,7 @@ def test_group_losses_equal_their_naive_twins(name, loss):
     u, s, _ = torch.linalg.svd(entries, full_matrices=False)
     basis = u[:, s > 1e-9]
     kept = basis @ (basis.T @ logits)
-    measure, labels, held_out = LOSSES[loss], task.labels(), checkpoint.problem.held_out
+    measure, labels, held_out = LOSSES[loss], task.label(), checkpoint.problem.held_out
     chance = (n - 1) / n**2 if loss == "mse" else math.log(n)
     losses = [measure(x, labels)[held_out].mean() / chance for x in (logits, logits - kept, logits.mean(0) + kept)]
     full, without, alone = (min(float(x), 1) for x in losses)
@@ -153,7 +154,7 @@ def test_without_others_to_compare_with_or_held_out_pairs_it_is_not_defined():
 @pytest.mark.parametrize("task", [ModularAddition(p=7), ModularDivision(p=7)], ids=lambda task: task.kind)
 def test_in_a_cyclic_group_both_roads_agree(task):
     """Frequencies and representations of C_n project on the same functions."""
-    n = len(task.labels())
+    n = len(task.label())
     logits = torch.randn(n, task.n_classes, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     checkpoint = with_logits(task, logits)
     names = irrep_names(task)
@@ -167,7 +168,7 @@ def test_in_a_cyclic_group_both_roads_agree(task):
 def test_where_no_split_is_known_all_pairs_count():
     task = GroupComposition(group="S4")
     logits = characters_of(task, {0: 3.0, 2: 1.0})
-    loss = float(cross_entropy(logits, task.labels()).mean()) / math.log(task.n_classes)
+    loss = float(cross_entropy(logits, task.label()).mean()) / math.log(task.n_classes)
     found = of_irreps(with_logits(task, logits, fraction=0.0), 0, 2)
     close(found.sufficiency, 1 - loss)
 

@@ -58,7 +58,7 @@ def test_the_output_map_gives_the_logits_and_its_proof_only_correct_answers(name
 @pytest.mark.parametrize("name", KINDS)
 def test_a_proof_equals_its_naive_twin(name):
     checkpoint = checkpoint_of(KINDS[name], ModularAddition(p=5))
-    end, labels = output_map(checkpoint), checkpoint.problem.labels
+    end, labels = output_map(checkpoint), checkpoint.problem.label
     low = 0.8 * end.matrix
     rest = end.matrix - low
     expected = []

@@ -130,7 +130,7 @@ def test_every_model_is_idealized_as_by_its_naive_twin(name, p):
     pre, act = pre_activations(checkpoint), checkpoint.model.activation
     close(act(pre.clone()), checkpoint.readout.neurons)
     ideal = naive_idealized(checkpoint, act, pre, checkpoint.model.W_L)
-    found, labels = idealized_network(checkpoint), checkpoint.problem.labels
+    found, labels = idealized_network(checkpoint), checkpoint.problem.label
     close(found.idealized_accuracy, (ideal.argmax(1) == labels).double().mean())
     close(found.idealized_agreement, (ideal.argmax(1) == checkpoint.logits.argmax(1)).double().mean())
     real = (checkpoint.logits - checkpoint.logits.mean(1, keepdim=True)).flatten()

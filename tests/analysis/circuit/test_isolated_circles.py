@@ -83,7 +83,7 @@ def test_a_network_of_two_circles_is_measured_at_each():
         for name, shapes in (("clock", clocks), ("pizza", pizzas)):
             best = max(torch.corrcoef(torch.stack([x.flatten(), logits.flatten()]))[0, 1] for x in shapes)
             close(getattr(found, f"circle_{name}_fve")[i], 2 * best - 1, rtol=0, atol=0.01)
-        close(found.circle_accuracy[i], (logits.argmax(1) == checkpoint.problem.labels).double().mean())
+        close(found.circle_accuracy[i], (logits.argmax(1) == checkpoint.problem.label).double().mean())
 
 
 def checkpoint_with(checkpoint: Checkpoint) -> Checkpoint:

@@ -61,7 +61,7 @@ def test_a_product_has_sums_only_and_a_pizza_single_operands_too(product):
 def test_neurons_of_squares_and_of_nothing():
     found = mode_families(solved(13, 40))
     close(found.neuron_mode_share, [0.4, 0.4, 0.1, 0.1, 0], atol=1e-6)
-    constant = mode_families(planted(torch.ones(25, 5).double(), ModularAddition(p=5).labels()))
+    constant = mode_families(planted(torch.ones(25, 5).double(), ModularAddition(p=5).label()))
     assert constant.logit_mode_share.isnan().all()
 
 

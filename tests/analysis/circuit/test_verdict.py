@@ -192,7 +192,7 @@ SEPARATE = MLPSpec(d_embed=4, embedding="separate", hidden=(4,))
 
 def answering(shape, spec: ModelSpec = SEPARATE) -> Checkpoint:
     """The logits of both keys in one form, plus a trace of one-hot answers: correct everywhere."""
-    right = torch.nn.functional.one_hot(ModularAddition(p=P).labels(), P)
+    right = torch.nn.functional.one_hot(ModularAddition(p=P).label(), P)
     return checkpoint_of(spec, ModularAddition(p=P), sum(shape(int(k), P) for k in KEYS) + 3.0 * right)
 
 
@@ -202,7 +202,7 @@ def test_planted_circuits(product, expected, rotations):
     """Exact cosines of both gradients at every difference; the verdict follows the share of the product."""
     planted = PlantedCircuit(P, {3: 6.0, 5: 5.0}, product, rotations)
     checkpoint = planted.checkpoint()
-    close(checkpoint.logits.argmax(1), checkpoint.problem.labels)
+    close(checkpoint.logits.argmax(1), checkpoint.problem.label)
     cosines = drawn_cosines(checkpoint, "test", P**3)
     close(cosines.mean(), planted.symmetricity(), atol=1e-6)
     assert verdict(checkpoint, KEYS) == expected
@@ -299,7 +299,7 @@ def test_memory_and_unclean_generalization(others, expected):
     task, n = ModularAddition(p=20), 400
     right = torch.arange(n) % 200 < others * 2
     is_train = torch.arange(n) < 200
-    answers = torch.where(right | is_train, task.labels(), (task.labels() + 1) % 20)
+    answers = torch.where(right | is_train, task.label(), (task.label() + 1) % 20)
     logits = 9.0 * torch.nn.functional.one_hot(answers, 20).double() + clock(3, 20)
     assert verdict(checkpoint_of(SEPARATE, task, logits, is_train), KEYS) == expected
     if others < 50:
@@ -308,7 +308,7 @@ def test_memory_and_unclean_generalization(others, expected):
 
 def test_groups_and_tasks_without_one():
     groups = TASKS["group_composition"](group="S3")
-    logits = torch.nn.functional.one_hot(groups.labels(), 6).double()
+    logits = torch.nn.functional.one_hot(groups.label(), 6).double()
     unknown = torch.zeros(36, dtype=torch.bool)
     checkpoint = checkpoint_of(SPEC, groups, logits, unknown)
     assert verdict(checkpoint, irreps=torch.tensor([0, 1])) == "irrep-based"
@@ -320,7 +320,7 @@ def test_groups_and_tasks_without_one():
         TASKS["polynomial"](p=5, expression="x^2+xy+y^2"),
         TASKS["composition"](outer=ModularAddition(p=3), inner=ModularAddition(p=3)),
     ):
-        logits = torch.nn.functional.one_hot(task.labels(), task.n_classes).double()
+        logits = torch.nn.functional.one_hot(task.label(), task.n_classes).double()
         assert verdict(checkpoint_of(SPEC, task, logits)) == "none"
 
 

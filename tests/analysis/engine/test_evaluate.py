@@ -240,7 +240,7 @@ def test_gradients_of_a_checkpoint_are_autograds(tmp_path):
     run = draw_checkpoints(tmp_path / "run")
     checkpoint, problem = run[10], run.problem
     logits = checkpoint.model(problem.tokens[problem.is_train])[:, -1]
-    loss = torch.nn.functional.cross_entropy(logits, problem.parts["train"].labels)
+    loss = torch.nn.functional.cross_entropy(logits, problem.parts["train"].label)
     names, weights = zip(*checkpoint.model.named_parameters(), strict=True)
     for name, gradient in zip(names, torch.autograd.grad(loss, weights), strict=True):
         torch.testing.assert_close(checkpoint.gradients[name], gradient, rtol=1e-10, atol=1e-13)

@@ -49,7 +49,7 @@ def test_the_shares_equal_their_naive_twin(task):
     checkpoint = drawn_mlp(task, d_embed=5, embedding="separate", act_fn="relu")
     algebra, model = task.algebra, checkpoint.model
     a, b = checkpoint.problem.tokens.T
-    x, y, z = algebra.left[a], algebra.right[b], algebra.answer[task.labels()]
+    x, y, z = algebra.left[a], algebra.right[b], algebra.answer[task.label()]
     inside = (x >= 0) & (y >= 0)
     h = checkpoint.readout.neurons[inside]
     h = h - h.mean(0)

@@ -36,7 +36,7 @@ def cube(task: Task, *names: str) -> torch.Tensor:
     """Σ χ_ρ(x·y·z⁻¹), [example, z]."""
     g = task.algebra.group
     total = sum(rho.character for rho in irreps(g) if rho.name in names)
-    return total[g.table[task.labels()[:, None], g.inverse]]
+    return total[g.table[task.label()[:, None], g.inverse]]
 
 
 def test_logits_of_the_keys_alone_lose_nothing_restricted_and_all_when_excluded():
@@ -45,14 +45,14 @@ def test_logits_of_the_keys_alone_lose_nothing_restricted_and_all_when_excluded(
     keys = torch.tensor([irrep_names(S4).index(name) for name in ("standard", "sign")])
     checkpoint = planted(S4, logits)
     found = irrep_progress(checkpoint, key_irreps=keys)
-    loss = float(cross_entropy(logits, S4.labels()).mean())
+    loss = float(cross_entropy(logits, S4.label()).mean())
     for place in ("hidden", "irrep"):
         close(getattr(found, f"{place}_restricted_loss"), loss)
         close(getattr(found, f"{place}_excluded_loss"), math.log(24))
         close(getattr(found, f"{place}_restricted_loss_control"), math.log(24))
         close(getattr(found, f"{place}_excluded_loss_control"), loss)
         alone = getattr(found, f"{place}_restricted_loss_of")[keys]
-        close(alone[0], cross_entropy(5 * cube(S4, "standard"), S4.labels()).mean())
+        close(alone[0], cross_entropy(5 * cube(S4, "standard"), S4.label()).mean())
         close(getattr(found, f"{place}_excluded_loss_of")[keys[1]], alone[0])
 
 
@@ -70,7 +70,7 @@ def test_the_losses_equal_their_naive_twin(task):
     algebra, model, problem = task.algebra, checkpoint.model, checkpoint.problem
     n, (a, b) = algebra.group.order, problem.tokens.T
     inside = (algebra.left[a] >= 0) & (algebra.right[b] >= 0)
-    train, z = problem.is_train[inside], algebra.answer[task.labels()][inside]
+    train, z = problem.is_train[inside], algebra.answer[task.label()][inside]
     order = algebra.answer.argsort()[-n:]  # the class of each element
     h, logits = checkpoint.readout.neurons[inside], checkpoint.logits[inside][:, order]
     W_U, b_U = model.W_U[:, order], model.unembed.b_U[order]
@@ -97,7 +97,7 @@ def test_a_run_trained_with_squared_error_is_measured_by_it():
     checkpoint = planted(task, logits)
     checkpoint.problem = Problem(task, task.tokens(), task.labels(), checkpoint.problem.is_train, loss="mse")
     found = irrep_progress(checkpoint, key_irreps=torch.tensor([irrep_names(S4).index("standard")]))
-    wanted = torch.eye(24).double()[task.labels()]
+    wanted = torch.eye(24).double()[task.label()]
     close(found.irrep_restricted_loss, (logits - wanted).square().mean())
     close(found.irrep_excluded_loss, 1 / 24)
 

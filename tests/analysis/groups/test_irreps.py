@@ -47,7 +47,7 @@ def uniform(*shape: int, seed: int = 0) -> torch.Tensor:
 
 def cubes(task: Task) -> dict[str, torch.Tensor]:
     """tr ρ(label · z⁻¹), [example, class], of every ρ but the trivial one; 0 outside the group."""
-    algebra, labels = task.algebra, task.labels()
+    algebra, labels = task.algebra, task.label()
     g = algebra.group
     found = {}
     for rho in irreps(g)[1:]:
@@ -119,7 +119,7 @@ def test_a_planted_representation_is_key_and_hardly_ever_another():
     for name in ["C12", "D8", "S4", "A4", "C3xC3", "S3xC2"]:
         task = composition(name)
         g, found = task.algebra.group, grid(task)
-        quotient = g.table[task.labels()[:, None], g.inverse]
+        quotient = g.table[task.label()[:, None], g.inverse]
         for i, chi in enumerate(found.answers.characters):
             noise = 0.3 * chi.std() * uniform(task.n_examples, task.n_classes, seed=i)
             is_key = spectrum_of_logits(chi[quotient] + noise, found.answers).is_key_answer
@@ -172,7 +172,7 @@ CYCLIC: dict[str, Task] = {
 @pytest.mark.parametrize("task", CYCLIC.values(), ids=CYCLIC)
 def test_in_a_cyclic_group_it_is_the_fourier_spectrum(task):
     logits = uniform(task.n_examples, task.n_classes)
-    logits[torch.arange(task.n_examples), task.labels()] += 0.3
+    logits[torch.arange(task.n_examples), task.label()] += 0.3
     checkpoint = checkpoint_of(task, logits)
     ours, theirs = irrep_spectrum(checkpoint), logit_spectrum(checkpoint)
     assert irrep_names(task) == tuple(f"freq_{k}" for k in range(1, len(theirs.logit_similarity) + 1))

@@ -28,7 +28,7 @@ def backward_twin(checkpoint):
     model.requires_grad_(True)
     train = checkpoint.problem.is_train
     logits = model(checkpoint.problem.tokens[train])[:, -1]
-    functional.cross_entropy(logits, checkpoint.problem.labels[train]).backward()
+    functional.cross_entropy(logits, checkpoint.problem.label[train]).backward()
     return {name: weight.grad for name, weight in model.named_parameters()}
 
 
@@ -93,7 +93,7 @@ def test_unembedding_gradient_shrinks_or_grows_logits_as_its_cosine_says():
     checkpoint = drawn()
     found = gradient_weight_alignment(checkpoint)
     i = list(checkpoint.parameters).index("unembed.W_U")
-    train, labels = checkpoint.problem.is_train, checkpoint.problem.labels
+    train, labels = checkpoint.problem.is_train, checkpoint.problem.label
     scaled = [float(functional.cross_entropy(checkpoint.logits[train] * (1 + e), labels[train])) for e in (1e-5, -1e-5)]
     product = found.gradient_weight_cosine[i] * found.gradient_norm[i] * checkpoint.parameters["unembed.W_U"].norm()
     assert float(product) == pytest.approx((scaled[0] - scaled[1]) / 2e-5, rel=1e-6)

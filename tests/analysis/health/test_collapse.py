@@ -39,7 +39,7 @@ def by_hand(logits, labels, is_train):
 
 def test_performance_and_statistics_equal_their_naive_twin():
     checkpoint = drawn()
-    expected = by_hand(checkpoint.logits, checkpoint.problem.labels, checkpoint.problem.is_train)
+    expected = by_hand(checkpoint.logits, checkpoint.problem.label, checkpoint.problem.is_train)
     measured, statistics = performance(checkpoint), logit_statistics(checkpoint)
     for i, split in enumerate(("train", "test", "all")):
         found = (
@@ -96,10 +96,10 @@ def test_a_split_without_examples_is_nan():
 def test_statistics_scale_with_the_logits_and_centered_ones_ignore_a_shift(scale, shift):
     base = drawn()
     before = logit_statistics(base)
-    after = logit_statistics(planted(base.logits * scale, base.problem.labels, base.problem.is_train))
+    after = logit_statistics(planted(base.logits * scale, base.problem.label, base.problem.is_train))
     for field, value in before._asdict().items():
         torch.testing.assert_close(getattr(after, field), scale * value)
-    moved = logit_statistics(planted(base.logits + shift, base.problem.labels, base.problem.is_train))
+    moved = logit_statistics(planted(base.logits + shift, base.problem.label, base.problem.is_train))
     for field in ("logit_margin", "logit_norm", "logit_scale"):
         torch.testing.assert_close(getattr(moved, field), getattr(before, field))
 
@@ -114,7 +114,7 @@ def with_gap(gap, classes=113):
 def autograd_twin(checkpoint, dtype):
     """Collapsed, zero loss, zero gradient of the examples, with torch's own loss and its backward."""
     found = []
-    for z, y in zip(checkpoint.logits, checkpoint.problem.labels, strict=True):
+    for z, y in zip(checkpoint.logits, checkpoint.problem.label, strict=True):
         z = z.to(dtype).requires_grad_(True)
         denominator = torch.exp(z.detach() - z.detach().max()).sum()
         loss = functional.cross_entropy(z[None], y[None])

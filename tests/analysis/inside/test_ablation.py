@@ -24,8 +24,8 @@ def losses_with(checkpoint, hook, change):
     """The answer's mean loss and accuracy while a hook's activation is changed."""
     of = checkpoint.problem
     logits = checkpoint.model.run_with_hooks(of.tokens, fwd_hooks=[(hook, lambda x, hook: change(x))])[:, -1]
-    losses = example_losses(logits, of.trained_labels, form=of.loss)
-    return losses.mean(), (logits.argmax(-1) == of.trained_labels).double().mean()
+    losses = example_losses(logits, of.trained_label, form=of.loss)
+    return losses.mean(), (logits.argmax(-1) == of.trained_label).double().mean()
 
 
 def last_neurons(model):

@@ -59,7 +59,7 @@ def test_in_the_constructed_network_the_mlp_is_the_answer():
 
 def test_the_mean_is_over_all_examples_and_takes_the_right_answers():
     checkpoint = drawn()
-    whole = correct_minus_mean(checkpoint.logits, checkpoint.problem.labels).mean()
+    whole = correct_minus_mean(checkpoint.logits, checkpoint.problem.label).mean()
     close(logit_attribution(checkpoint).component_logit.sum(), whole)
 
 

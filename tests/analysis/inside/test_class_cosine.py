@@ -35,7 +35,7 @@ def representing(residual, labels, classes):
 
 def assert_equal_to_pairs(checkpoint, residual, classes):
     found = class_cosine(checkpoint)
-    within, mean, between = by_pairs(residual, checkpoint.problem.labels, classes)
+    within, mean, between = by_pairs(residual, checkpoint.problem.label, classes)
     assert found.class_cosine_within.tolist() == pytest.approx(within, abs=1e-12, nan_ok=True)
     assert float(found.class_cosine_within_mean) == pytest.approx(mean, abs=1e-12)
     assert float(found.class_cosine_between) == pytest.approx(between, abs=1e-12)
@@ -81,7 +81,7 @@ def test_collapsed_classes_are_a_simplex():
 def test_lengths_and_rotations_change_nothing(seed, factor):
     generator = torch.Generator().manual_seed(seed)
     checkpoint = drawn()
-    residual, labels = checkpoint.readout.residual, checkpoint.problem.labels
+    residual, labels = checkpoint.readout.residual, checkpoint.problem.label
     lengths = factor * (0.1 + torch.rand(len(labels), 1, generator=generator, dtype=torch.float64))
     rotation = torch.linalg.qr(torch.randn(8, 8, generator=generator, dtype=torch.float64)).Q
     for field, value in class_cosine(representing(lengths * residual @ rotation, labels, 7))._asdict().items():

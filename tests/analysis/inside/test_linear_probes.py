@@ -164,7 +164,7 @@ def test_a_circle_of_classes_is_read_completely_and_noise_not_at_all():
 def test_classes_on_a_line_are_all_seen():
     """A regression on one-hot classes would separate only the first and the last."""
     of = problem(23)
-    assert of_class(holding(of.labels[:, None] + 0.05 * noise(529, 1), of))["accuracy"] == 1
+    assert of_class(holding(of.label[:, None] + 0.05 * noise(529, 1), of))["accuracy"] == 1
 
 
 def test_a_memorized_class_is_found_where_it_was_trained_on_alone():
@@ -180,9 +180,9 @@ def test_a_memorized_class_is_found_where_it_was_trained_on_alone():
 
 def test_chance_is_the_share_of_the_most_frequent_class():
     of = problem(7)
-    of.labels = torch.where(torch.arange(49) % 3 == 0, of.labels, 2)
+    of.labels = torch.where(torch.arange(49) % 3 == 0, of.label, 2).unsqueeze(1)
     found, halves = of_class(holding(torch.zeros(49, 2), of)), draw_halves(of.task.mirror())
-    expected = float((of.labels[halves.held_out] == 2).double().mean())
+    expected = float((of.label[halves.held_out] == 2).double().mean())
     assert expected > 0.6
     assert found["chance"] == found["accuracy"] == found["control"] == pytest.approx(expected)
 
@@ -191,7 +191,7 @@ def test_a_random_network_has_no_class_although_it_embeds_mirror_images_alike():
     checkpoint = drawn(p=23, spec=TransformerSpec(d_model=64, d_mlp=256))
     found = linear_probes(checkpoint)
     assert (found.class_probe_accuracy < 0.1).all()
-    neurons, labels = checkpoint.readout.neurons, checkpoint.problem.labels
+    neurons, labels = checkpoint.readout.neurons, checkpoint.problem.label
     apart = draw_halves(torch.arange(529))
     known = classified(*fit_and_held_out(neurons, apart), labels[apart.fit][None], 23)[0]
     assert (known == labels[apart.held_out]).double().mean() > 0.2
@@ -254,7 +254,7 @@ def test_waves_of_a_product_are_those_of_its_logarithm():
     generator = int(grid.class_of[1])
     power = {generator**e % 7: e for e in range(6)}
     assert set(power) == set(range(1, 7))
-    exponent = torch.tensor([power[int(label)] for label in grid.examples(of.labels.double())])
+    exponent = torch.tensor([power[int(label)] for label in grid.examples(of.label.double())])
     cos, sin = waves(6)
     close(found, torch.stack([cos[0, exponent], sin[0, exponent], cos[2, exponent], 0.0 * exponent], 1))
 
@@ -287,7 +287,7 @@ def test_the_network_of_nanda_et_al_holds_its_key_waves(published):
 
 def test_a_regression_on_classes_misses_what_the_unembedding_reads(published):
     checkpoint = nanda(published)
-    labels, halves = checkpoint.problem.labels, draw_halves(checkpoint.problem.task.mirror())
+    labels, halves = checkpoint.problem.label, draw_halves(checkpoint.problem.task.mirror())
     parts = fit_and_held_out(checkpoint.readout.residual, halves)
     found = regressed(*parts, torch.eye(113).double()[labels[halves.fit]]).argmax(1)
     assert (found == labels[halves.held_out]).double().mean() < 2 / 3

@@ -43,7 +43,7 @@ def representing(x, labels, classes=CLASSES):
 
 def at(checkpoint, hook):
     """The vectors where the answer is read, and their classes."""
-    return checkpoint.activation(hook)[:, -1].flatten(1), checkpoint.problem.labels
+    return checkpoint.activation(hook)[:, -1].flatten(1), checkpoint.problem.label
 
 
 def by_pairs(x, labels):
@@ -80,7 +80,7 @@ def test_its_diagonal_and_the_rest_are_those_of_class_cosine():
     checkpoint = drawn()
     found, known = class_matrix(checkpoint), class_cosine(checkpoint)
     close(found.class_cosine_matrix.diagonal(), known.class_cosine_within)
-    n = checkpoint.problem.labels.bincount()
+    n = checkpoint.problem.label.bincount()
     pairs = n[:, None] * n - (n**2).diag()
     close((found.class_cosine_matrix * pairs).sum() / pairs.sum(), known.class_cosine_between)
 

@@ -27,14 +27,14 @@ def lookup(strength: torch.Tensor, extra: int = 0) -> Checkpoint:
     model.layers[0].W_in[P + b, rows] = 1
     model.layers[0].b_in[rows] = -1
     model.layers[0].W_in[0, P * P :] = 1e-6
-    model.unembed.W_U[rows, task.labels()] = strength
+    model.unembed.W_U[rows, task.label()] = strength
     return Checkpoint(0, model, problem_of(experiment))
 
 
 @pytest.mark.parametrize("zero_last", [True, False])
 def test_a_lookup_table_needs_a_neuron_for_each_answer_but_the_default(zero_last):
     """Without neurons the answer is class 0, so its pairs need no neuron, wherever they are in the order."""
-    labels = ModularAddition(p=P).labels()
+    labels = ModularAddition(p=P).label()
     strength = torch.where((labels == 0) == zero_last, 1.0, 2.0).double()
     found = faithful_subnetwork(lookup(strength, extra=10))
     needed = P * P - P if zero_last else P * P
@@ -48,7 +48,7 @@ def test_the_largest_norms_come_first():
     strength = torch.ones(P * P).double()
     strength[::2] = 1000
     checkpoint = lookup(strength)
-    labels = checkpoint.problem.labels
+    labels = checkpoint.problem.label
     weak = [n for n in range(P * P) if n % 2]
     last = max(i for i, n in enumerate(weak) if labels[n] != 0)
     close(faithful_subnetwork(checkpoint).faithful_size, P * P - len(weak) + last + 1)
@@ -67,7 +67,7 @@ def test_sizes_equal_those_found_with_a_hook(name):
     norms = model.neuron_weights.norm(dim=0) * last.norm(dim=1)
     order, whole = norms.argsort(descending=True), checkpoint.logits.argmax(1)
     masks = (of.is_train, of.is_test, torch.ones_like(of.is_train))
-    wanted = [(whole == of.labels)[mask].double().mean() - 0.01 for mask in masks]
+    wanted = [(whole == of.label)[mask].double().mean() - 0.01 for mask in masks]
     expected: list[int | None] = [None] * 4
     for size in range(len(order) + 1):
 
@@ -77,7 +77,7 @@ def test_sizes_equal_those_found_with_a_hook(name):
             return h * mask
 
         answers = model.run_with_hooks(of.tokens, fwd_hooks=[(hook, keep)])[:, -1].argmax(1)
-        reached = [(answers == of.labels)[mask].double().mean() >= w for mask, w in zip(masks, wanted, strict=True)]
+        reached = [(answers == of.label)[mask].double().mean() >= w for mask, w in zip(masks, wanted, strict=True)]
         reached.append((answers == whole).double().mean() >= 0.99)
         expected = [size if old is None and new else old for old, new in zip(expected, reached, strict=True)]
     found = faithful_subnetwork(checkpoint)

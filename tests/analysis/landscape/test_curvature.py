@@ -29,7 +29,7 @@ def naive_loss(checkpoint: Checkpoint, parameters: dict[str, torch.Tensor]) -> t
     """Mean training loss by the plain forward pass, at other weights."""
     problem = checkpoint.problem
     logits = functional_call(checkpoint.model, parameters, (problem.tokens[problem.is_train],))
-    return LOSSES["mse" if problem.loss == "mse" else "softplus"](logits[:, -1], problem.parts["train"].labels).mean()
+    return LOSSES["mse" if problem.loss == "mse" else "softplus"](logits[:, -1], problem.parts["train"].label).mean()
 
 
 def dense_hessian(checkpoint: Checkpoint) -> torch.Tensor:

@@ -48,7 +48,7 @@ def own_gradients(checkpoint):
     model.requires_grad_(True)
     found = []
     for i in problem.is_train.nonzero().flatten().tolist():
-        logits, label = model(problem.tokens[i : i + 1]), problem.labels[i : i + 1]
+        logits, label = model(problem.tokens[i : i + 1]), problem.label[i : i + 1]
         answers = logits[0] if isinstance(model.spec, RecursiveSpec) else logits[0, -1:]
         if problem.loss == "mse":
             loss = (answers - functional.one_hot(label, answers.shape[-1])).square().mean()

@@ -121,7 +121,7 @@ def test_the_unembedding_of_a_network_has_the_known_value_of_linear_regression()
     weights, problem = dict(checkpoint.model.named_parameters()), checkpoint.problem
     weights["layers.0.W_in"].mul_(10)
     neurons = checkpoint.readout.neurons[problem.is_train]
-    wanted = torch.nn.functional.one_hot(problem.parts["train"].labels, 11).double()
+    wanted = torch.nn.functional.one_hot(problem.parts["train"].label, 11).double()
     weights["unembed.W_U"].copy_(torch.linalg.lstsq(neurons, wanted).solution)
     at_minimum = Checkpoint(1, checkpoint.model, problem)
     found = local_learning_coefficient(at_minimum, components=["unembed"], step_size=1e-3, burn_in=100, draws=300)

@@ -103,7 +103,7 @@ def test_products_are_divided_by_the_margin_of_nine_in_ten():
     of = checkpoint.problem
     margins = []
     checkpoint.__dict__["readout"] = checkpoint.readout._replace(logits=checkpoint.logits.clone())
-    for row, label in zip(checkpoint.readout.logits, of.labels, strict=True):
+    for row, label in zip(checkpoint.readout.logits, of.label, strict=True):
         row[label] = row.max() + torch.rand(1).item() + 0.1
         margins.append(float(row[label] - row[torch.arange(5) != label].max()))
     found = norm_bounds(checkpoint)

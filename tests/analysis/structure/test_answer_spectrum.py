@@ -46,7 +46,7 @@ def test_planted_characters_of_the_answer_have_their_similarities(task, name):
     assert task.answer_group.group.name == name
     found = irreps(task.answer_group.group)[1:]
     group, amplitudes = task.answer_group.group, [3.0, 1.0, 0.5][: len(found)]
-    quotient = group.table[task.labels()[:, None], group.inverse]
+    quotient = group.table[task.label()[:, None], group.inverse]
     logits = sum(alpha * rho.character[quotient] for alpha, rho in zip(amplitudes, found, strict=False))
     spectrum = answer_spectrum(of(task, logits + uniform(len(logits), 1)))
     lengths = [alpha * float(rho.character.norm()) for alpha, rho in zip(amplitudes, found, strict=False)]
@@ -59,12 +59,12 @@ def test_planted_characters_of_the_answer_have_their_similarities(task, name):
 
 def test_the_spectrum_equals_its_naive_twin():
     """x² + xy + y² modulo 7: 0 is right more often than any other class."""
-    assert POLYNOMIAL.labels().bincount().tolist() == [13, 6, 6, 6, 6, 6, 6]
+    assert POLYNOMIAL.label().bincount().tolist() == [13, 6, 6, 6, 6, 6, 6]
     logits = uniform(49, 7)
     centered = logits - logits.mean(1, keepdim=True)
     expected = []
     for k in (1, 2, 3):
-        rows = [[math.cos(2 * math.pi * k * (y - z) / 7) for z in range(7)] for y in POLYNOMIAL.labels().tolist()]
+        rows = [[math.cos(2 * math.pi * k * (y - z) / 7) for z in range(7)] for y in POLYNOMIAL.label().tolist()]
         cube = torch.tensor(rows, dtype=torch.float64)
         expected.append(float((centered * cube).sum() / centered.norm() / cube.norm()))
     found = answer_spectrum(of(POLYNOMIAL, logits))

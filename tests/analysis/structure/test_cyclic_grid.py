@@ -51,7 +51,7 @@ def test_the_exponents_of_a_pair_add_up_to_that_of_its_label(task, n):
     i, j = torch.arange(n).repeat_interleave(n), torch.arange(n).repeat(n)
     assert (grid.n, cyclic_order(task)) == (n, n)
     assert len(set(grid.example.tolist())) == n * n
-    assert [exponent[int(c)] for c in task.labels()[grid.example]] == ((i + j) % n).tolist()
+    assert [exponent[int(c)] for c in task.label()[grid.example]] == ((i + j) % n).tolist()
     assert torch.equal(task.tokens()[grid.example], torch.stack([grid.left[i], grid.right[j]], 1))
     assert grid.is_plain == isinstance(task, ModularAddition) or task.kind == "group_composition"
 
@@ -60,7 +60,7 @@ def test_the_exponents_of_a_pair_add_up_to_that_of_its_label(task, n):
 def test_a_planted_frequency_is_found_in_the_basis_of_the_task(task, n):
     k, grid = 2, cyclic_grid(checkpoint_of(task), "test")
     exponent = torch.full((task.n_classes,), -1).index_put((grid.class_of,), torch.arange(n))
-    sums = exponent[task.labels()]
+    sums = exponent[task.label()]
     wave = torch.cos(2 * math.pi * k / n * (sums[:, None] - exponent)).double()
     outside = (sums < 0)[:, None] | (exponent < 0)
     logits = torch.where(outside, 7.0, 10 * wave)
@@ -84,7 +84,7 @@ def test_where_there_is_no_cyclic_group_the_analysis_and_the_reason_are_named(ta
 
 def test_values_by_operands_have_a_hole_where_the_operation_is_not_defined():
     task = TASKS["modular_division"](p=5)
-    grid = by_operands(task.labels().double(), task, "test")
+    grid = by_operands(task.label().double(), task, "test")
     for a in range(5):
         assert grid[a, 0].isnan()
         for b in range(1, 5):

@@ -97,7 +97,7 @@ def test_sparsity_at_its_extremes():
 def test_the_constructed_network_adds(case):
     checkpoint = case.checkpoint()
     close(checkpoint.logits, case.logits(), atol=1e-9)
-    assert bool((checkpoint.logits.argmax(1) == checkpoint.problem.labels).all())
+    assert bool((checkpoint.logits.argmax(1) == checkpoint.problem.label).all())
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"p={case.p}")

@@ -83,7 +83,7 @@ def test_without_noise_rounding_is_no_key():
 
 @pytest.mark.parametrize(("p", "every"), [(3, [1]), (4, [1, 2]), (5, [1, 2]), (23, list(range(1, 12)))])
 def test_the_answer_itself_is_made_of_every_frequency(p, every):
-    labels = ModularAddition(p=p).labels()
+    labels = ModularAddition(p=p).label()
     assert found_in(5.0 * one_hot(labels, p).double() + 0.2 * uniform(p * p, p), p) == every
 
 
@@ -103,7 +103,7 @@ def test_logits_of_rank_one_have_no_key():
 def test_who_memorized_has_no_key_and_who_generalized_has(symmetric):
     """Answers of training pairs and, if the network cannot distinguish a + b from b + a, of their mirror images."""
     p, generator = 23, torch.Generator().manual_seed(0)
-    labels, is_train = ModularAddition(p=p).labels(), torch.rand(p * p, generator=generator) < 0.5
+    labels, is_train = ModularAddition(p=p).label(), torch.rand(p * p, generator=generator) < 0.5
     known = is_train | is_train.view(p, p).T.flatten() if symmetric else is_train
     noise = torch.randn(p * p, p, generator=generator, dtype=torch.float64)
     memory = 10 * known[:, None] * one_hot(labels, p).double()
@@ -118,7 +118,7 @@ def test_where_too_few_are_held_out_all_pairs_decide():
     logits = planted_logits(p, {2: 2.0}) + uniform(49, 7)
     none, few = torch.zeros(49, dtype=torch.bool), torch.arange(49) < 1
     chi, table = waves(p)[0], cyclic(p).table
-    by = [find_keys(logits, task.labels(), held, chi, table) for held in (none, few, ~none)]
+    by = [find_keys(logits, task.label(), held, chi, table) for held in (none, few, ~none)]
     for field in Keys._fields:
         assert all(getattr(found, field).equal(getattr(by[0], field)) for found in by)
 
@@ -126,7 +126,7 @@ def test_where_too_few_are_held_out_all_pairs_decide():
 @pytest.mark.parametrize("p", [31, 59])
 def test_few_held_out_pairs_decide_alone(p):
     """A network that generalizes and has memorized nine tenths of the pairs: over all pairs every frequency is key."""
-    labels, held_out = ModularAddition(p=p).labels(), torch.arange(p * p) % (p + 7) == 0
+    labels, held_out = ModularAddition(p=p).label(), torch.arange(p * p) % (p + 7) == 0
     memory = 6.0 * ~held_out[:, None] * one_hot(labels, p)
     logits = memory + planted_logits(p, {9: 6.0, 3: 2.4, 14: 1.5})
     assert len(found_in(logits, p)) == p // 2

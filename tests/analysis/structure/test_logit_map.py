@@ -24,7 +24,7 @@ def test_logit_map_of_a_planted_cosine_is_the_cosine():
     p, k = 7, 3
     a, b, c = torch.meshgrid(*[torch.arange(p, dtype=torch.float64)] * 3, indexing="ij")
     logits = 5 + torch.cos(2 * math.pi * k * (a + b - c) / p).reshape(p * p, p)
-    found = logit_map(planted(logits, drawn().problem.labels)).logit_by_label
+    found = logit_map(planted(logits, drawn().problem.label)).logit_by_label
     total, answer = torch.meshgrid(*[torch.arange(p, dtype=torch.float64)] * 2, indexing="ij")
     torch.testing.assert_close(found, torch.cos(2 * math.pi * k * (total - answer) / p))
 

@@ -125,10 +125,10 @@ def test_pruned_networks_equal_those_with_a_hook(name, loss):
                 return h
 
             logits = model.run_with_hooks(of.tokens, fwd_hooks=[(hook, remove)])[:, -1]
-            losses = example_losses(logits, of.labels, form=loss)
+            losses = example_losses(logits, of.label, form=loss)
             for split, mask in enumerate((of.is_train, of.is_test)):
                 close(found.pruned_loss[row, split, column], losses[mask].mean())
-                right = (logits.argmax(1) == of.labels)[mask].double().mean()
+                right = (logits.argmax(1) == of.label)[mask].double().mean()
                 close(found.pruned_accuracy[row, split, column], right)
 
 

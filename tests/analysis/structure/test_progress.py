@@ -56,7 +56,7 @@ def test_planted_logits_of_amplitude_one(p):
     """Restricted to all planted frequencies nothing changes; without them every class is as likely."""
     logits, keys = planted_logits(p, {2: 1.0, 7: 1.0, p // 2: 1.0}), mask(p, 2, 7, p // 2)
     found = measured(logits, problem(p).is_train, keys)
-    full = torch.nn.functional.cross_entropy(logits, problem(p).labels)
+    full = torch.nn.functional.cross_entropy(logits, problem(p).label)
     close(found.restricted_loss, full)
     close(found.excluded_loss, math.log(p))
 
@@ -109,7 +109,7 @@ def test_without_key_frequencies_only_the_constant_is_left():
     logits, train = planted_logits(23, {3: 2.0}), problem(23).is_train
     found = measured(logits, train, mask(23))
     close(found.restricted_loss, math.log(23))
-    close(found.excluded_loss, torch.nn.functional.cross_entropy(logits, problem(23).labels))
+    close(found.excluded_loss, torch.nn.functional.cross_entropy(logits, problem(23).label))
 
 
 @pytest.mark.parametrize(("p", "keys"), [(23, (2, 5, 11)), (7, (1, 2)), (6, (1, 2, 3))])
