@@ -32,7 +32,8 @@ def with_parts(optimizer: str = "adamw", **optimization: object) -> Experiment:
 def naive(experiment: Experiment) -> list[dict[str, torch.Tensor]]:
     """The weights of every step by torch's optimizers, with a group for each part, and without the frozen part."""
     model, o = experiment.build_model(), experiment.optimization
-    inputs, labels, _ = Problem.of(experiment).parts["train"]
+    train = Problem.of(experiment).parts["train"]
+    inputs, labels = train.inputs, train.label
     named = dict(model.named_parameters())
     groups = [
         {"params": [named[name] for name in model.parts[part]], "lr": lr, "weight_decay": decay, "rate": lr}

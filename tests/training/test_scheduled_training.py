@@ -150,7 +150,7 @@ def test_those_let_in_first_are_the_easiest(plan, whole):
     difficulty = problem.task.difficulty()[problem.is_train] if plan == "by size" else first.losses[problem.is_train]
     order = difficulty.argsort(stable=True, descending=plan == "by loss")[:count]
     model = experiment.build_model()
-    inputs, labels, _ = problem.parts["train"]
+    inputs, labels = problem.parts["train"].inputs, problem.parts["train"].label
     logits = model(inputs.tokens[order])[:, -1]
     loss = torch.nn.functional.cross_entropy(logits, labels[order])
     loss.backward()
