@@ -2,7 +2,8 @@
 
 import copyreg
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Generator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -116,6 +117,15 @@ def require(holds: bool, key: str, value: object, rule: str) -> None:
     """Raise ConfigError unless the rule holds."""
     if not holds:
         raise ConfigError(key, value, rule)
+
+
+@contextmanager
+def errors_named(key: str) -> Generator[None]:
+    """Add a dotted key before that of a ConfigError that the block raises."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{key}.{error.key}", error.value, error.rule) from None
 
 
 def require_choice(key: str, value: object, allowed: Collection[str]) -> None:

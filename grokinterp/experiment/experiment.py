@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from grokinterp import models
 from grokinterp.display import Facts, changed, first_settings, html_table, one_line, specification
-from grokinterp.errors import ConfigError, require, short
+from grokinterp.errors import ConfigError, errors_named, require, short
 from grokinterp.experiment.configuration import (
     assign,
     assignment_of,
@@ -79,6 +79,7 @@ class Experiment(Specification):
         require(patience is None or 0 <= patience <= 10**9, "patience", patience, rule)
         require(0 <= self.seed < 2**63, "seed", self.seed, "must be from 0 to 2^63 - 1")
         self._require_both_recorded()
+        self._require_answers()
         trained, batch_size = self.split.sizes(self.task).train, self.optimization.batch_size
         rule = f"must be at most the number of training examples, {trained}"
         require(batch_size is None or batch_size <= trained, "optimization.batch_size", batch_size, rule)
@@ -116,6 +117,15 @@ class Experiment(Specification):
         expected = recorded_examples == (self.model.is_recorded and not self.model.knows_task)
         require(expected, "model.kind", self.model.kind, "must be recorded if and only if the task is recorded")
 
+    def _require_answers(self) -> None:
+        """Raise ConfigError unless the model can answer at as many positions as the task asks."""
+        if self.task.n_answers > 1:
+            with errors_named("model"):
+                self.model.require_sequences()
+        is_separate = not (self.model.appends_equals and self.task.answers_every_token)
+        rule = f"must be last: {self.task.kind} is answered at its own tokens"
+        require(is_separate, "model.read_at", "equals", rule)
+
     def build_model(self) -> "models.Model":
         """Return the model with its initial weights, in float32 on the CPU; those of a branch are in its directory."""
         require(self.origin is None, "origin", "given", "has the initial weights of the branch")
@@ -138,10 +148,8 @@ class Experiment(Specification):
         task = self.task
         sizes = {"d_vocab": self.d_vocab, "d_vocab_out": task.n_classes, "n_ctx": self.n_ctx}
         sizes |= {"n_answers": task.n_answers}
-        try:
+        with errors_named("model"):
             return models.build(self.model, **sizes, generator=generator)
-        except ConfigError as error:
-            raise ConfigError(f"model.{error.key}", error.value, error.rule) from None
 
     @property
     def budget(self) -> int:

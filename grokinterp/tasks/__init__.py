@@ -1,8 +1,12 @@
-"""Finite problems whose examples can all be listed."""
+"""Finite problems whose examples can all be listed, or are a sample of words."""
 
 from grokinterp.tasks.answer import AnswerOf
+from grokinterp.tasks.brackets import Brackets
 from grokinterp.tasks.composition import Composition
+from grokinterp.tasks.digits import DigitAddition
 from grokinterp.tasks.groups import GroupComposition, GroupConjugation
+from grokinterp.tasks.induction import RepeatedSequence, SkipTrigram
+from grokinterp.tasks.lists import CopyList, Maximum, PlaceOfMaximum, ReverseList, SortList
 from grokinterp.tasks.matrices import MatrixMultiplication
 from grokinterp.tasks.modular import ModularAddition, ModularDivision, ModularMultiplication, ModularSubtraction
 from grokinterp.tasks.parity import SparseParity
@@ -12,6 +16,7 @@ from grokinterp.tasks.sequences import LinearRecurrence, PeriodicSequence
 from grokinterp.tasks.symbolic import BooleanFormula, RelationComposition
 from grokinterp.tasks.table import Table
 from grokinterp.tasks.task import BinaryTask, Task
+from grokinterp.tasks.words import Examples
 
 TASKS: dict[str, type[Task]] = {
     task.kind: task
@@ -31,6 +36,15 @@ TASKS: dict[str, type[Task]] = {
         SparseParity,
         Table,
         Composition,
+        DigitAddition,
+        CopyList,
+        ReverseList,
+        SortList,
+        Maximum,
+        PlaceOfMaximum,
+        RepeatedSequence,
+        SkipTrigram,
+        Brackets,
     )
 }
 """Every task a configuration may name, by its ``kind``; a new one joins this tuple."""
@@ -40,19 +54,29 @@ __all__ = [
     "AnswerOf",
     "BinaryTask",
     "BooleanFormula",
+    "Brackets",
     "Composition",
+    "CopyList",
+    "DigitAddition",
+    "Examples",
     "GroupComposition",
     "GroupConjugation",
     "LinearRecurrence",
     "MatrixMultiplication",
+    "Maximum",
     "ModularAddition",
     "ModularDivision",
     "ModularMultiplication",
     "ModularSubtraction",
     "PeriodicSequence",
+    "PlaceOfMaximum",
     "Polynomial",
     "RecordedTask",
     "RelationComposition",
+    "RepeatedSequence",
+    "ReverseList",
+    "SkipTrigram",
+    "SortList",
     "SparseParity",
     "Table",
     "Task",

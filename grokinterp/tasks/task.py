@@ -17,9 +17,9 @@ class Task(Specification, ABC):
     A task is a frozen dataclass of its own parameters with a ``kind`` field that names it in a configuration. It lists
     the examples and their labels; it does not depend on models, splits or training.
 
-    A task may ask for several answers per example. The token sequence then ends with all correct answers but the last,
-    and the answers are read at the last ``n_answers`` positions: each is given the answers before it, as in teacher
-    forcing, and its class is the token that follows. A model that reads the first answer at "=" inserts it before them.
+    A task may ask for several answers per example, which are read at the last ``n_answers`` positions. By default the
+    token sequence ends with all correct answers but the last: each answer is given those before it, as in teacher
+    forcing. A model that reads the first answer at "=" inserts it before them.
     """
 
     about: ClassVar[str]
@@ -51,6 +51,11 @@ class Task(Specification, ABC):
     @abstractmethod
     def n_ctx(self) -> int:
         """Length of every token sequence."""
+
+    @property
+    def answers_every_token(self) -> bool:
+        """Whether answers belong to tokens of the question, so that no "=" separates the question from them."""
+        return False
 
     @abstractmethod
     def tokens(self) -> Int[Tensor, "example position"]:

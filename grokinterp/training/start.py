@@ -1,12 +1,11 @@
 """The weights with which a branch starts: those of a step of another run, after edits."""
 
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from torch import Tensor
 
-from grokinterp.errors import CheckpointError, ConfigError, require, short
+from grokinterp.errors import CheckpointError, ConfigError, errors_named, require, short
 from grokinterp.experiment import Experiment, Origin
 from grokinterp.experiment.edits import Graft
 from grokinterp.interventions.edited import edited
@@ -81,15 +80,6 @@ class Start(NamedTuple):
         model = experiment.empty_model()
         model.load_state_dict(self.weights)
         return model
-
-
-@contextmanager
-def errors_named(key: str) -> Generator[None]:
-    """Add a dotted key before that of a ConfigError that the block raises."""
-    try:
-        yield
-    except ConfigError as error:
-        raise ConfigError(f"{key}.{error.key}", error.value, error.rule) from None
 
 
 def fitting(state: Mapping[str, Tensor], experiment: Experiment, origin: Origin) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Hashable
 from dataclasses import asdict
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -29,15 +30,26 @@ TASKS: dict[str, Task] = {
     "relations": KINDS["relation_composition"](n_entities=6, n_relations=3),
     "parity": KINDS["sparse_parity"](n_bits=6, k=2),
     "table": Table.from_array([[0, 1, 2], [1, 2, -1], [2, 0, 1]]),
+    "digits": KINDS["digit_addition"](base=3, digits=2),
+    "digits, lowest first": KINDS["digit_addition"](base=10, digits=5, lowest_first=True, samples=50),
+    "copy": KINDS["copy_list"](p=3, length=3),
+    "reverse": KINDS["reverse_list"](p=3, length=3),
+    "sort": KINDS["sort_list"](p=3, length=3),
+    "maximum": KINDS["maximum"](p=4, length=3),
+    "place of maximum": KINDS["place_of_maximum"](p=4, length=3),
+    "repeated": KINDS["repeated_sequence"](p=3, length=4, shortest=2, samples=None),
+    "repeated, sampled": KINDS["repeated_sequence"](p=30, length=4, shortest=4, samples=40),
+    "skip trigram": KINDS["skip_trigram"](keys=3, fillers=2, queries=2, classes=4, length=4, samples=None),
+    "brackets": KINDS["brackets"](length=6),
     "composition": KINDS["composition"](outer=KINDS["modular_addition"](p=4), inner=KINDS["modular_addition"](p=4)),
 }
 """The table over which the general laws run."""
 
 
-def examples(task: Task) -> dict[tuple[int, ...], int]:
-    """Label by tokens, in the order of the examples; no two examples ask the same."""
-    rows, labels = task.tokens().tolist(), task.label().tolist()
-    asked = {tuple(row): label for row, label in zip(rows, labels, strict=True)}
+def examples(task: Task) -> dict[tuple[int, ...], Any]:
+    """The label by tokens, or all labels if there are several, in the order of the examples; no two ask the same."""
+    rows, labels = task.tokens().tolist(), task.labels().tolist()
+    asked = {tuple(row): of[0] if task.n_answers == 1 else of for row, of in zip(rows, labels, strict=True)}
     assert len(asked) == len(rows) == task.n_examples
     return asked
 
@@ -47,7 +59,7 @@ def check(task: Task) -> None:
     asked = examples(task)
     assert asked
     assert all(len(row) == task.n_ctx and all(0 <= token < task.d_vocab for token in row) for row in asked)
-    assert all(0 <= label < task.n_classes for label in asked.values())
+    check_labels(task, task.labels().tolist())
     assert len(task.given()) == len(task.mirror()) == task.n_examples
     check_configuration(task)
     if isinstance(task, BinaryTask):
@@ -57,13 +69,20 @@ def check(task: Task) -> None:
         check_algebra(task, asked)
 
 
+def check_labels(task: Task, labels: list[list[int]]) -> None:
+    """Every example has as many labels as answers, classes or -1, and asks for an answer."""
+    assert all(len(of) == task.n_answers and all(-1 <= label < task.n_classes for label in of) for of in labels)
+    assert all(max(of) >= 0 for of in labels)
+    assert task.n_answers > 1 or all(of != [-1] for of in labels)
+
+
 def check_configuration(task: Task) -> None:
     """The parameters are plain JSON values, from which the task can be built again."""
     assert type(task).about
     assert TypeAdapter(type(task)).validate_json(json.dumps(asdict(task)), strict=True) == task
 
 
-def check_mirror(task: Task, asked: dict[tuple[int, ...], int]) -> None:
+def check_mirror(task: Task, asked: dict[tuple[int, ...], Any]) -> None:
     """(a, b) and (b, a) share an id exactly if the operation commutes, and nothing else shares one."""
     commutes = all(asked.get((b, a)) == label for (a, b), label in asked.items())
     groups = grouped(task.mirror().tolist(), asked)
@@ -78,7 +97,7 @@ def grouped(ids: list[int], rows: dict[tuple[int, ...], int]) -> set[frozenset[H
     return set(map(frozenset, groups.values()))
 
 
-def check_algebra(task: Task, asked: dict[tuple[int, ...], int]) -> None:
+def check_algebra(task: Task, asked: dict[tuple[int, ...], Any]) -> None:
     """answer[c] = left[a] · right[b] in a group, for every operand inside it, and every product is asked."""
     product, left, right, answer = (part.tolist() for part in (task.algebra.group.table, *task.algebra[1:]))
     check_group(product)
