@@ -190,7 +190,7 @@ class Problem:
         index %= count
         asked, length = self.labels[:, index] >= 0, self.tokens.shape[1] - (count - 1 - index)
         return Problem(
-            AnswerOf.of(self.task, index, asked),
+            AnswerOf.of(self.task, index),
             self.tokens[asked, :length],
             self.labels[asked, index : index + 1],
             self.is_train[asked],

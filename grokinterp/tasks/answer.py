@@ -1,6 +1,7 @@
 """One answer of a task with several, as a task of its own."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 from jaxtyping import Bool, Float, Int
@@ -9,27 +10,30 @@ from grokinterp.lazy import Tensor
 from grokinterp.tasks.task import Task
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True)
 class AnswerOf(Task):
     """The problem of one answer, given the question and the correct answers before it.
 
     Args:
         kind: the kind of the task.
         task: the task with several answers.
-        answer: the index of the answer.
-        asked: the examples that ask for it.
+        answer: the index of the answer. The examples are those that ask for it.
     """
 
     about: ClassVar[str] = "one answer of a task with several"
     kind: str
     task: Task
     answer: int
-    asked: Tensor = field(repr=False)
 
     @classmethod
-    def of(cls, task: Task, answer: int, asked: Bool[Tensor, "example"]) -> "AnswerOf":
+    def of(cls, task: Task, answer: int) -> "AnswerOf":
         """Return the problem of an answer."""
-        return cls(kind=task.kind, task=task, answer=answer, asked=asked.cpu())
+        return cls(kind=task.kind, task=task, answer=answer)
+
+    @cached_property
+    def asked(self) -> Bool[Tensor, "example"]:
+        """Mask of the examples of the task that ask for the answer."""
+        return self.task.labels()[:, self.answer] >= 0
 
     @property
     def n_examples(self) -> int:
