@@ -1,7 +1,7 @@
 """The common base of all parts of a configuration: their values are checked against the types of their fields."""
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from numbers import Integral
 from types import NoneType, UnionType
@@ -11,6 +11,13 @@ from grokinterp.errors import MOST_BITS, ConfigError, short
 
 WORDS = {bool: "True or False", int: "an integer", float: "a number", str: "text", NoneType: "None"}
 """Types of values in words."""
+
+
+ADDED = {"added": True}
+"""The metadata of the field of a setting that earlier versions did not have.
+
+``plain`` leaves it out at its default, so that the run ids of earlier configurations stay the same.
+"""
 
 
 class Specification:
@@ -36,6 +43,26 @@ class Specification:
                 raise ConfigError(name, short(value), f"unknown key; {cls.__name__} has {', '.join(hints)}")
             require_type(name, value, hints[name])
         return super().__new__(cls)
+
+
+def plain(value: Any) -> Any:
+    """Return a specification as tables and lists, without the added settings that have their defaults.
+
+    >>> from grokinterp.experiment import PartSettings, SaveAt
+    >>> plain((SaveAt(), 1))[0]["resume_every"]
+    1000
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        given = {one.name: getattr(value, one.name) for one in fields(value) if not is_left_out(value, one)}
+        return {name: plain(each) for name, each in given.items()}
+    if isinstance(value, Mapping):
+        return {key: plain(each) for key, each in value.items()}
+    return [plain(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def is_left_out(spec: Any, of: Any) -> bool:
+    """Return whether a field of a specification is an added setting with its default."""
+    return "added" in of.metadata and of.default is not MISSING and getattr(spec, of.name) == of.default
 
 
 def require_type(key: str, value: object, hint: Any) -> None:

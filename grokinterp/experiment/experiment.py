@@ -30,7 +30,7 @@ from grokinterp.experiment.split import Split
 from grokinterp.lazy import Tensor, torch
 from grokinterp.models import TransformerSpec
 from grokinterp.numbers import flat
-from grokinterp.specification import Specification, require_type
+from grokinterp.specification import ADDED, Specification, plain, require_type
 from grokinterp.storage.steps import LARGEST_STEP
 from grokinterp.tasks import ModularAddition
 from grokinterp.torch_settings import computing
@@ -64,7 +64,7 @@ class Experiment(Specification):
     evaluate_every: int = 10
     patience: int | None = None
     seed: int = 0
-    origin: Origin | None = None
+    origin: Origin | None = field(default=None, metadata=ADDED)
 
     def __post_init__(self) -> None:
         named = NAME.fullmatch(self.name) is not None and self.name.split(".")[0].lower() not in RESERVED_NAMES
@@ -83,8 +83,17 @@ class Experiment(Specification):
         trained, batch_size = self.split.sizes(self.task).train, self.optimization.batch_size
         rule = f"must be at most the number of training examples, {trained}"
         require(batch_size is None or batch_size <= trained, "optimization.batch_size", batch_size, rule)
+        self._require_fitting_model()
         rule = "starts with weights drawn elsewhere, so that it cannot be a branch"
         require(self.origin is None or not self.model.is_recorded, "model.kind", self.model.kind, rule)
+
+    def _require_fitting_model(self) -> None:
+        """Raise ConfigError if the optimization has a setting that the model makes meaningless."""
+        o, rule = self.optimization, "must be none with model.normalization=BN, whose running statistics are of θ alone"
+        fits = o.average is None or not self.model.has_running_statistics
+        require(fits, "optimization.average", o.average, rule)
+        fits, rule = o.optimizer != "muon" or not self.model.scales_rates, "must be adamw, adam or sgd with μP"
+        require(fits, "optimization.optimizer", o.optimizer, rule)
 
     def __repr__(self) -> str:
         return one_line("Experiment", self._facts())
@@ -127,22 +136,30 @@ class Experiment(Specification):
         require(is_separate, "model.read_at", "equals", rule)
 
     def build_model(self) -> "models.Model":
-        """Return the model with its initial weights, in float32 on the CPU; those of a branch are in its directory."""
+        """Return the model with its initial weights, on the CPU; those of a branch are in its directory."""
         require(self.origin is None, "origin", "given", "has the initial weights of the branch")
         return self.drawn_model(self.seed)
 
     def drawn_model(self, seed: int) -> "models.Model":
-        """Return the model with weights drawn from the initial distribution, in float32 on the CPU."""
+        """Return the model with weights drawn from the initial distribution, on the CPU.
+
+        They are drawn in float32, and are float64 with ``optimization.precision=float64``.
+        """
         with computing(), torch.no_grad():
             model = self._model(torch.Generator().manual_seed(seed))
             for weight in model.parameters():
                 weight.mul_(self.optimization.init_scale)
-        return model
+        return model.to(self.dtype)
 
     def empty_model(self, *, device: str = "cpu") -> "models.Model":
-        """Return the float32 model with zero weights, to be loaded later; on the device "meta", it has only shapes."""
+        """Return the model with zero weights, to be loaded later; on the device "meta", it has only shapes."""
         with computing(), torch.device(device):
-            return self._model(None)
+            return self._model(None).to(self.dtype)
+
+    @property
+    def dtype(self) -> "torch.dtype":
+        """The precision of the parameters: float64, or float32 for all others."""
+        return torch.float64 if self.optimization.precision == "float64" else torch.float32
 
     def _model(self, generator: "torch.Generator | None") -> "models.Model":
         task = self.task
@@ -186,14 +203,9 @@ class Experiment(Specification):
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, which ``from_dict`` converts back to an equal experiment.
 
-        Settings that earlier versions did not have are left out unless they are given, so that the run id is the same.
+        Settings that earlier versions did not have are left out at their defaults, so that the run id is the same.
         """
-        values = self._all_values()
-        if not self.optimization.parts:
-            del values["optimization"]["parts"]
-        if self.origin is None:
-            del values["origin"]
-        return values
+        return json.loads(json.dumps(plain(self)))
 
     def _all_values(self) -> dict[str, Any]:
         return json.loads(json.dumps(asdict(self)))
@@ -206,7 +218,8 @@ class Experiment(Specification):
     def differences(self, other: "Experiment") -> dict[str, tuple[Any, Any]]:
         """Return the settings that differ from those of another experiment: dotted key, value here, value there.
 
-        The value is ``ABSENT`` in an experiment that does not have the setting, None if the setting is null.
+        The value is ``ABSENT`` in an experiment that does not have the setting, None if the setting is null. Added
+        settings that are left out of ``flat`` have their defaults.
 
         >>> Experiment(seed=1).differences(Experiment(task=ModularAddition(p=97)))
         {'task.p': (113, 97), 'seed': (1, 0)}
@@ -218,7 +231,8 @@ class Experiment(Specification):
         """
         require(isinstance(other, Experiment), "other", short(other), "must be an Experiment")
         here, there = self.flat, other.flat
-        values = {key: (here.get(key, ABSENT), there.get(key, ABSENT)) for key in there | here}
+        mine, theirs = ({**flat(one._all_values()), **one.flat} for one in (self, other))
+        values = {key: (mine.get(key, ABSENT), theirs.get(key, ABSENT)) for key in there | here}
         return {key: (one, another) for key, (one, another) in values.items() if one != another}
 
     @classmethod

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Literal
 
+from grokinterp.display import changed
 from grokinterp.errors import require, short
 from grokinterp.experiment.kinds import (
     AnyBatchSchedule,
@@ -16,7 +17,13 @@ from grokinterp.experiment.kinds import (
 from grokinterp.losses import LossForm
 from grokinterp.optim import Constant, Curriculum
 from grokinterp.optim.schedules import warm_up
-from grokinterp.specification import Specification
+from grokinterp.specification import ADDED, Specification
+
+DecayForm = Literal["to_zero", "to_init", "jiggle"]
+Precision = Literal["float32", "float64", "bfloat16", "float16"]
+
+LARGEST = 1000
+"""Largest penalty and largest standard deviation of noise."""
 
 MOST_FILTERS = 8
 """Largest number of filters in sequence."""
@@ -77,8 +84,20 @@ class Optimization(Specification):
 
     ``parts`` freezes parts of the model, or gives them a learning rate and weight decay of their own.
 
+    ``l1`` and ``l2`` add l1 Σ |θ| + l2 Σ θ² over all trained parameters to the training loss; the losses in the metrics
+    are without them. ``clip_norm`` c multiplies the gradient of norm ‖g‖ by min(1, c / (‖g‖ + 1e-6)), before the
+    filters. ``weight_decay_form`` replaces decay to zero, for AdamW and Muon: "to_init" is
+    θ ← θ + lr · weight_decay · (θ₀ - θ), and "jiggle" is θ ← θ · exp(lr · weight_decay · ε), with one ε ~ N(0, 1) for
+    each tensor. ``weight_noise`` σ computes every gradient at θ + σ ε, and ``update_noise`` σ adds lr · σ · ε to every
+    update, with one ε ~ N(0, 1) for each weight. The network that is evaluated and saved has the weights θ.
+
+    ``precision`` is that of the parameters, moments and computation for float32 and float64. With float16 and bfloat16
+    the parameters and moments are float32, and the network is computed, in training and in the metrics, from weights
+    rounded to that precision (``training.precision``). ``loss`` has its own precision.
+
     Source: Loshchilov and Hutter 2017 (AdamW); Nanda et al. 2023, §3 for the defaults; Liu et al.
-    2022, Omnigrok, §3 (initial scale, constrained norm); Lee et al. 2024 and Prieto et al. 2025 (filters).
+    2022, Omnigrok, §3 (initial scale, constrained norm); Lee et al. 2024 and Prieto et al. 2025 (filters);
+    Power et al. 2022, appendix A.1.2, and its release (noise, forms of weight decay); docs/formulas.md, Regularizers.
     """
 
     lr: float = 1e-3
@@ -98,7 +117,14 @@ class Optimization(Specification):
     average: float | None = None
     schedules: Schedules = field(default_factory=Schedules)
     curriculum: Curriculum = field(default_factory=Curriculum)
-    parts: tuple[PartSettings, ...] = ()
+    parts: tuple[PartSettings, ...] = field(default=(), metadata=ADDED)
+    l1: float = field(default=0.0, metadata=ADDED)
+    l2: float = field(default=0.0, metadata=ADDED)
+    clip_norm: float | None = field(default=None, metadata=ADDED)
+    weight_decay_form: DecayForm = field(default="to_zero", metadata=ADDED)
+    weight_noise: float = field(default=0.0, metadata=ADDED)
+    update_noise: float = field(default=0.0, metadata=ADDED)
+    precision: Precision = field(default="float32", metadata=ADDED)
 
     def __post_init__(self) -> None:
         require(0 < self.lr < 10, "lr", self.lr, "must be positive and below 10")
@@ -112,8 +138,38 @@ class Optimization(Specification):
         require(0 <= self.warmup_steps <= 10**9, "warmup_steps", self.warmup_steps, "must be from 0 to 10^9")
         require(self.batch_size is None or self.batch_size >= 1, "batch_size", self.batch_size, "must be positive")
         require(0 < self.init_scale <= 1000, "init_scale", self.init_scale, "must be positive and at most 1000")
+        self._require_regularizers()
         self._require_fitting()
         self._require_fitting_parts()
+
+    def _require_regularizers(self) -> None:
+        """Raise ConfigError if a penalty, a bound or a noise is out of range, or a form of weight decay has no use."""
+        for key in ("l1", "l2", "weight_noise", "update_noise"):
+            value = getattr(self, key)
+            require(0 <= value <= LARGEST, key, value, f"must be from 0 to {LARGEST}")
+        clip = self.clip_norm
+        require(clip is None or 0 < clip < math.inf, "clip_norm", clip, "must be positive")
+        form, plain = self.weight_decay_form, self.weight_decay_form == "to_zero"
+        decoupled = self.optimizer in ("adamw", "muon")
+        rule = "needs the decoupled weight decay of adamw or muon"
+        require(plain or decoupled, "weight_decay_form", form, rule)
+        decays = self.weight_decay > 0 or any(one.weight_decay for one in self.parts)
+        require(plain or decays, "weight_decay_form", form, "needs a weight_decay above 0")
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the update of a step draws random numbers, besides the choice of the examples."""
+        return self.weight_noise > 0 or self.update_noise > 0 or self.weight_decay_form == "jiggle"
+
+    @property
+    def reason_alone(self) -> str | None:
+        """The setting for which a run is trained by itself and not in a stack, with the reason; None without one."""
+        if self.is_random:
+            key = next(key for key in ("weight_noise", "update_noise", "weight_decay_form") if key in changed(self))
+            return f"optimization.{key}={getattr(self, key)}: each run draws random numbers of its own"
+        if self.precision in ("bfloat16", "float16"):
+            return f"optimization.precision={self.precision}: the rounded network is that of a single run"
+        return None
 
     def _require_fitting(self) -> None:
         """Raise ConfigError if settings are inconsistent."""

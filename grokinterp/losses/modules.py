@@ -1,14 +1,14 @@
 """Losses as modules, with the conventions of ``torch.nn.CrossEntropyLoss``."""
 
 from abc import abstractmethod
-from typing import Literal, final, get_args
+from typing import Any, Literal, final, get_args
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from grokinterp.errors import ConfigError, require_choice
-from grokinterp.losses.examples import LossForm, cross_entropy, squared_error
+from grokinterp.losses.examples import LOG_SOFTMAX, LossForm, cross_entropy, squared_error
 
 Reduction = Literal["mean", "sum", "none"]
 
@@ -99,14 +99,15 @@ class LogSoftmaxCrossEntropyLoss(ClassificationLoss):
         self, dtype: torch.dtype = torch.float32, *, ignore_index: int = -100, reduction: Reduction = "mean"
     ) -> None:
         super().__init__(ignore_index=ignore_index, reduction=reduction)
-        if dtype not in (torch.float32, torch.float64):
-            raise ConfigError("dtype", dtype, "must be torch.float32 or torch.float64")
+        if str(dtype).removeprefix("torch.") not in LOG_SOFTMAX:
+            raise ConfigError("dtype", dtype, f"must be one of {', '.join(f'torch.{name}' for name in LOG_SOFTMAX)}")
         self.dtype = dtype
 
     def of_each(
         self, logits: Float[Tensor, "example class"], labels: Int[Tensor, "example"]
     ) -> Float[Tensor, "example"]:
-        return cross_entropy(logits, labels, form="float32" if self.dtype == torch.float32 else "float64")
+        form: Any = str(self.dtype).removeprefix("torch.")
+        return cross_entropy(logits, labels, form=form)
 
 
 @final
@@ -130,9 +131,8 @@ def get_stable_loss_function(
     >>> get_stable_loss_function()
     StableCrossEntropyLoss(ignore_index=-100, reduction='mean')
     """
-    if form in ("float32", "float64"):
-        dtype = torch.float32 if form == "float32" else torch.float64
-        return LogSoftmaxCrossEntropyLoss(dtype, ignore_index=ignore_index, reduction=reduction)
+    if form in LOG_SOFTMAX:
+        return LogSoftmaxCrossEntropyLoss(getattr(torch, form), ignore_index=ignore_index, reduction=reduction)
     modules = {"stablemax": StableCrossEntropyLoss, "softplus": SoftplusCrossEntropyLoss, "mse": OneHotMSELoss}
     require_choice("form", form, get_args(LossForm))
     return modules[form](ignore_index=ignore_index, reduction=reduction)

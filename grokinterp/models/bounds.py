@@ -7,6 +7,7 @@ from torch import Tensor
 
 from grokinterp.maths.matrix_norms import Ruler
 from grokinterp.models.layers import Block, LayerNorm, quadratic
+from grokinterp.models.training_mode import BatchNorm
 
 
 def activated(act: Any, bound: Tensor) -> Tensor:
@@ -17,7 +18,8 @@ def activated(act: Any, bound: Tensor) -> Tensor:
 def through_layers(layers: Any, ruler: Ruler, bound: Tensor) -> Tensor:
     """Return the bound after several hidden layers, given the bound of their input."""
     for layer in layers:
-        bound = activated(layer.act, ruler.affine(bound, layer.W_in, layer.b_in))
+        bound = normalized(layer.norm, ruler, ruler.affine(bound, layer.W_in, layer.b_in))
+        bound = activated(layer.act, bound)
     return bound
 
 
@@ -41,11 +43,15 @@ def attended(block: Block, ruler: Ruler, bound: Tensor) -> Tensor:
 
 def fed_forward(block: Block, ruler: Ruler, bound: Tensor) -> Tensor:
     """Return the bound of the output of the MLP."""
-    return ruler.affine(through_layers([block.mlp], ruler, bound), block.mlp.W_out, block.mlp.b_out)
+    mlp = block.mlp
+    neurons = activated(mlp.act, ruler.affine(bound, mlp.W_in, mlp.b_in))
+    return ruler.affine(neurons, mlp.W_out, mlp.b_out)
 
 
 def normalized(norm: Any, ruler: Ruler, bound: Tensor) -> Tensor:
-    """Return the bound after a LayerNorm, which is independent of its input; unchanged without LayerNorm."""
+    """Return the bound after a LayerNorm, which is independent of its input, or BatchNorm; unchanged without them."""
+    if isinstance(norm, BatchNorm):
+        return ruler.affine(bound, norm.scale.diag(), norm.shift)
     if not isinstance(norm, LayerNorm):
         return bound
     if norm.affine:

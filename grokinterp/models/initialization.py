@@ -22,8 +22,22 @@ def initialize(model: nn.Module, spec: TransformerSpec, generator: torch.Generat
         elif generator is not None and spec.initialization == "pytorch":
             draw_as_pytorch(name, weight, spec, generator)
         elif generator is not None and ".W_" in name:
-            fan = weight.shape[1] if name == "unembed.W_U" else spec.d_model
-            weight.normal_(0, fan**-0.5, generator=generator)
+            weight.normal_(0, deviation(name, weight, spec), generator=generator)
+
+
+def deviation(name: str, weight: Tensor, spec: TransformerSpec) -> float:
+    """Return the standard deviation of a matrix with "normal" or "mup".
+
+    With "mup", embeddings have deviation 1, hidden matrices fan_in^-½, and the unembedding 1 / d_model.
+
+    Source: Yang et al. 2022, Table 3 ("mup").
+    """
+    kind = name.rsplit(".", 1)[-1]
+    if not spec.scales_rates:
+        return (weight.shape[1] if kind == "W_U" else spec.d_model) ** -0.5
+    if kind in ("W_E", "W_pos", "W_U"):
+        return 1 / spec.d_model if kind == "W_U" else 1.0
+    return {"W_O": spec.n_heads * spec.head_size, "W_out": spec.d_mlp}.get(kind, spec.d_model) ** -0.5
 
 
 def draw_as_pytorch(name: str, weight: Tensor, spec: TransformerSpec, generator: torch.Generator) -> None:

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from grokinterp.maths.stablemax import stablemax
 from grokinterp.models.hooked import HookPoint
+from grokinterp.models.training_mode import dropout
 
 
 def quadratic(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -19,7 +20,13 @@ def quadratic(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return x.square()
 
 
-ACTIVATIONS = {"relu": functional.relu, "gelu": functional.gelu, "silu": functional.silu, "quadratic": quadratic}
+ACTIVATIONS = {
+    "relu": functional.relu,
+    "gelu": functional.gelu,
+    "silu": functional.silu,
+    "quadratic": quadratic,
+    "tanh": torch.tanh,
+}
 
 
 def activation_between(x: Float[Tensor, "*shape"], y: Float[Tensor, "*shape"]) -> Callable[[Tensor], Tensor] | None:
@@ -29,7 +36,7 @@ def activation_between(x: Float[Tensor, "*shape"], y: Float[Tensor, "*shape"]) -
     >>> activation_between(x, x.square()) is quadratic, activation_between(x, x + 1)
     (True, None)
     """
-    others = (torch.tanh, torch.sigmoid, torch.abs, functional.softplus, functional.leaky_relu, functional.elu)
+    others = (torch.sigmoid, torch.abs, functional.softplus, functional.leaky_relu, functional.elu)
     tried = (*ACTIVATIONS.values(), partial(functional.gelu, approximate="tanh"), *others)
     return next((act for act in tried if torch.allclose(act(x), y, rtol=1e-5, atol=1e-7)), None)
 
@@ -77,6 +84,8 @@ class Attention(nn.Module):
         bidirectional: whether a position attends to later positions too.
         function: "softmax" or "stablemax".
         rate: weight of the learned pattern relative to the constant pattern, see ``weights``.
+        scale: divisor of the scores (default: √d_head).
+        dropped: rate of dropout on the pattern.
     """
 
     W_Q: Float[Tensor, "head d_model d_head"]
@@ -99,6 +108,8 @@ class Attention(nn.Module):
         bidirectional: bool,
         function: str,
         rate: float,
+        scale: float | None = None,
+        dropped: float = 0.0,
     ) -> None:
         super().__init__()
         for name in ("W_Q", "W_K", "W_V"):
@@ -110,7 +121,8 @@ class Attention(nn.Module):
         visible = np.ones((n_ctx, n_ctx), dtype=bool)  # PyTorch's tril, without storage, imports its compiler
         mask = torch.tensor(visible if bidirectional else np.tril(visible))
         self.register_buffer("mask", mask, persistent=False)
-        self.scale = math.sqrt(d_head)
+        self.scale = math.sqrt(d_head) if scale is None else scale
+        self.drop = dropout(dropped)
         self.attention_fn, self.rate = ATTENTION_FUNCTIONS[function], rate
         self.hook_q, self.hook_k, self.hook_v = HookPoint(), HookPoint(), HookPoint()
         self.hook_attn_scores, self.hook_pattern, self.hook_z = HookPoint(), HookPoint(), HookPoint()
@@ -137,7 +149,7 @@ class Attention(nn.Module):
         visible = self.mask[: x.shape[1], : x.shape[1]]
         scores = self.hook_attn_scores(scores.masked_fill(~visible, -math.inf))
         pattern = self.hook_pattern(self.weights(scores))
-        z = self.hook_z(torch.einsum("bhqk,bkhe->bqhe", pattern, v))
+        z = self.hook_z(torch.einsum("bhqk,bkhe->bqhe", self.drop(pattern), v))
         return torch.einsum("bqhe,hem->bqm", z, self.W_O) + self.b_O
 
 
@@ -157,26 +169,39 @@ class MLP(nn.Module):
     b_in: Float[Tensor, "d_mlp"]
     b_out: Float[Tensor, "d_model"]
 
-    def __init__(self, d_model: int, d_mlp: int, act_fn: str, *, biases: bool) -> None:
+    def __init__(self, d_model: int, d_mlp: int, act_fn: str, *, biases: bool, dropped: float = 0.0) -> None:
         super().__init__()
         self.W_in = nn.Parameter(torch.empty(d_model, d_mlp))
         self.W_out = nn.Parameter(torch.empty(d_mlp, d_model))
         bias(self, "b_in", d_mlp, trained=biases)
         bias(self, "b_out", d_model, trained=biases)
-        self.act = ACTIVATIONS[act_fn]
+        self.act, self.drop = ACTIVATIONS[act_fn], dropout(dropped)
         self.hook_pre = HookPoint()
         self.hook_post = HookPoint()
 
     def forward(self, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
         post = self.hook_post(self.act(self.hook_pre(x @ self.W_in + self.b_in)))
-        return post @ self.W_out + self.b_out
+        return self.drop(post) @ self.W_out + self.b_out
 
 
 class Block(nn.Module):
-    """Attention, then MLP, each added to the residual stream; LayerNorm before each sub-layer or after each sum."""
+    """Attention, then MLP, each added to the residual stream; LayerNorm before each sub-layer or after each sum.
 
-    def __init__(self, d_model: int, attention: Attention, mlp: MLP, *, normalization: str | None, post_norm: bool):
+    ``dropped`` has the rates of dropout on the outputs of attention and of the MLP.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        attention: Attention,
+        mlp: MLP,
+        *,
+        normalization: str | None,
+        post_norm: bool,
+        dropped: tuple[float, float] = (0.0, 0.0),
+    ) -> None:
         super().__init__()
+        self.drop_attn, self.drop_mlp = map(dropout, dropped)
         self.post_norm = post_norm
         self.ln1, self.ln2 = norm(d_model, normalization), norm(d_model, normalization)
         self.attn, self.mlp = attention, mlp
@@ -193,9 +218,9 @@ class Block(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch position d_model"]) -> Float[Tensor, "batch position d_model"]:
         x = self.hook_resid_pre(x)
-        x = self.after(self.ln1, x + self.hook_attn_out(self.attn(self.before(self.ln1, x))))
+        x = self.after(self.ln1, x + self.drop_attn(self.hook_attn_out(self.attn(self.before(self.ln1, x)))))
         x = self.hook_resid_mid(x)
-        x = self.after(self.ln2, x + self.hook_mlp_out(self.mlp(self.before(self.ln2, x))))
+        x = self.after(self.ln2, x + self.drop_mlp(self.hook_mlp_out(self.mlp(self.before(self.ln2, x)))))
         return self.hook_resid_post(x)
 
 
@@ -252,12 +277,18 @@ def sinusoids(n_ctx: int, d_model: int) -> Float[Tensor, "position d_model"]:
 
 
 class Unembed(nn.Module):
-    """Map from the residual stream to one logit per class; tied directions are the embeddings of the classes."""
+    """Map from the residual stream to one logit per class; tied directions are the embeddings of the classes.
+
+    The logits are scale · (x W_U + b_U); ``directions`` and ``offsets`` include the scale.
+    """
 
     b_U: Float[Tensor, "class"]
 
-    def __init__(self, d_model: int, d_vocab_out: int, *, biases: bool, tied_to: Embed | None) -> None:
+    def __init__(
+        self, d_model: int, d_vocab_out: int, *, biases: bool, tied_to: Embed | None, scale: float = 1.0
+    ) -> None:
         super().__init__()
+        self.scale = scale
         self.tied_to = [] if tied_to is None else [tied_to]  # in a list, because a submodule would be registered twice
         self.d_vocab_out = d_vocab_out
         if tied_to is None:
@@ -266,8 +297,14 @@ class Unembed(nn.Module):
 
     @property
     def directions(self) -> Float[Tensor, "d_model class"]:
-        """Return W_U, or the transposed embeddings of the first tokens."""
-        return self.tied_to[0].W_E[: self.d_vocab_out].T if self.tied_to else self.W_U
+        """Return W_U, or the transposed embeddings of the first tokens, times the scale."""
+        weight = self.tied_to[0].W_E[: self.d_vocab_out].T if self.tied_to else self.W_U
+        return weight if self.scale == 1 else self.scale * weight
+
+    @property
+    def offsets(self) -> Float[Tensor, "class"]:
+        """Return b_U times the scale."""
+        return self.b_U if self.scale == 1 else self.scale * self.b_U
 
     def forward(self, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch class"]:
-        return x @ self.directions + self.b_U
+        return x @ self.directions + self.offsets

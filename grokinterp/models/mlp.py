@@ -9,15 +9,17 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from grokinterp.errors import ConfigError
+from grokinterp.errors import ConfigError, NotDefined
 from grokinterp.maths.matrix_norms import Ruler
-from grokinterp.models.bounds import activated, through_layers
+from grokinterp.models.bounds import activated, normalized, through_layers
 from grokinterp.models.fast import one_hot, sum_rows
 from grokinterp.models.hooked import HookPoint, TypedModuleList
-from grokinterp.models.layers import ACTIVATIONS, Embed, SeparateEmbed, Unembed, bias, quadratic
+from grokinterp.models.layers import ACTIVATIONS, Embed, SeparateEmbed, Unembed, bias, norm, quadratic
 from grokinterp.models.model import Model
+from grokinterp.models.parametrization import Role, rate_factor
 from grokinterp.models.readout import Readout, ReadoutInputs
 from grokinterp.models.specifications import MLPSpec, require_size
+from grokinterp.models.training_mode import BatchNorm, dropout
 
 
 class OneHot(nn.Module):
@@ -31,28 +33,61 @@ class OneHot(nn.Module):
         return one_hot(tokens, self.d_vocab)
 
 
+def normalization(width: int, kind: str | None) -> nn.Module:
+    """Return BatchNorm for "BN", LayerNorm for "LN", both with scale and shift, and the identity for None."""
+    return BatchNorm(width) if kind == "BN" else norm(width, kind)
+
+
 class HiddenLayer(nn.Module):
-    """A hidden layer, act(x W_in + b_in)."""
+    """A hidden layer, act(norm(x W_in + b_in)), with dropout in training.
+
+    Without LayerNorm, the input of the activation function in evaluation is x W_in · scale + shift.
+    """
 
     b_in: Float[Tensor, "neuron"]
+    norm: Any
+    """BatchNorm, LayerNorm or the identity."""
 
-    def __init__(self, d_in: int, d_hidden: int, act_fn: str, *, biases: bool) -> None:
+    def __init__(self, d_in: int, d_hidden: int, spec: MLPSpec) -> None:
         super().__init__()
         self.W_in = nn.Parameter(torch.empty(d_in, d_hidden))
-        bias(self, "b_in", d_hidden, trained=biases)
-        self.act = ACTIVATIONS[act_fn]
+        bias(self, "b_in", d_hidden, trained=spec.biases)
+        self.act, self.kind = ACTIVATIONS[spec.act_fn], spec.normalization
+        self.norm, self.drop = normalization(d_hidden, spec.normalization), dropout(spec.dropout)
         self.hook_pre = HookPoint()
         self.hook_post = HookPoint()
 
     def forward(self, x: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch neuron"]:
-        return self.hook_post(self.act(self.hook_pre(x @ self.W_in + self.b_in)))
+        return self.drop(self.hook_post(self.act(self.hook_pre(self.norm(x @ self.W_in + self.b_in)))))
+
+    def after(self, products: Float[Tensor, "batch neuron"]) -> Float[Tensor, "batch neuron"]:
+        """Return the neurons in evaluation from x W_in + b_in."""
+        return self.act(self.norm(products))
+
+    @property
+    def scale(self) -> Float[Tensor, "neuron"] | float:
+        """The factor by which BatchNorm multiplies each neuron in evaluation; 1 without it."""
+        return self.norm.scale if self.kind == "BN" else 1.0
+
+    @property
+    def matrix(self) -> Float[Tensor, "in neuron"]:
+        """W_in with the scale of BatchNorm. Raises NotDefined with LayerNorm, which is no matrix."""
+        if self.kind == "LN":
+            raise NotDefined("matrices of the layers", "with LayerNorm, a hidden layer does not start with a matrix")
+        return self.W_in * self.scale
+
+    @property
+    def offset(self) -> Float[Tensor, "neuron"]:
+        """b_in with the scale and shift of BatchNorm."""
+        return self.b_in * self.scale + (self.norm.shift if self.kind == "BN" else 0.0)
 
 
 class MLP(Model):
     """A multilayer perceptron, which answers once per sequence.
 
     Parameters: embed.W_E [token, d_embed], or [position, token, d_embed] if separate, none if
-    one-hot; layers.L.W_in [in, neuron], layers.L.b_in; unembed.W_U [neuron, class], unembed.b_U.
+    one-hot; layers.L.W_in [in, neuron], layers.L.b_in; unembed.W_U [neuron, class], unembed.b_U; with normalization
+    layers.L.norm.w and layers.L.norm.b, and the running statistics layers.L.norm.mean and layers.L.norm.variance.
     Concatenated positions are consecutive rows of layers.0.W_in.
     Hooks: hook_embed [batch, position, d_embed], layers.L.hook_pre and layers.L.hook_post
     [batch, neuron].
@@ -79,8 +114,8 @@ class MLP(Model):
         else:
             self.embed = SeparateEmbed(n_ctx, d_vocab, d_embed)
         widths = [d_embed if spec.combine == "sum" else n_ctx * d_embed, *spec.hidden]
-        self.layers = TypedModuleList([HiddenLayer(a, b, spec.act_fn, biases=spec.biases) for a, b in pairwise(widths)])
-        self.unembed = Unembed(widths[-1], d_vocab_out, biases=spec.biases, tied_to=None)
+        self.layers = TypedModuleList([HiddenLayer(*sizes, spec) for sizes in pairwise(widths)])
+        self.unembed = Unembed(widths[-1], d_vocab_out, biases=spec.biases, tied_to=None, scale=spec.output_scale)
         self.hook_embed = HookPoint()
         self.initialize(generator)
         self.setup()
@@ -94,12 +129,12 @@ class MLP(Model):
                 weight.zero_()
             return
         if self.spec.d_embed is not None:
-            deviation = 1.0 if self.spec.initialization == "pytorch" else self.spec.d_embed**-0.5
+            deviation = 1.0 if self.spec.initialization in ("pytorch", "mup") else self.spec.d_embed**-0.5
             self.embed.W_E.normal_(0, deviation, generator=generator)
         for layer in self.layers:
             self._draw(layer.W_in, layer.b_in, generator)
         self._draw(self.unembed.W_U, self.unembed.b_U, generator)
-        if self.spec.initialization == "mean_field":
+        if self.spec.initialization in ("mean_field", "mup"):
             self.unembed.W_U.mul_(self.spec.hidden[-1] ** -0.5)
 
     def _draw(self, weight: Tensor, bias: Tensor, generator: torch.Generator) -> None:
@@ -127,10 +162,10 @@ class MLP(Model):
     def readout_fast(self, inputs: ReadoutInputs) -> Readout:
         """Compute the first layer once per token and position instead of once per example."""
         first, *others = self.layers
-        x = first.act(first.b_in + sum_rows(self.first_layer_rows, inputs.tokens))
+        x = first.after(first.b_in + sum_rows(self.first_layer_rows, inputs.tokens))
         for layer in others:
-            x = layer.act(torch.addmm(layer.b_in, x, layer.W_in))
-        return Readout(None, x, x, torch.addmm(self.unembed.b_U, x, self.W_U))
+            x = layer.after(torch.addmm(layer.b_in, x, layer.W_in))
+        return Readout(None, x, x, torch.addmm(self.b_U, x, self.W_U))
 
     @property
     def tables(self) -> Float[Tensor, "table token d_embed"]:
@@ -172,11 +207,28 @@ class MLP(Model):
 
     @property
     def neurons_add_operands(self) -> bool:
-        return self.n_layers == 1
+        return self.n_layers == 1 and self.spec.normalization != "LN"
 
     @property
     def operand_tables(self) -> tuple[Float[Tensor, "token neuron"], Float[Tensor, "token neuron"]]:
-        return self.first_layer_rows[0], self.first_layer_rows[-1]
+        rows = self.first_layer_rows * self.layers[0].scale
+        return rows[0], rows[-1]
+
+    def rate_factor(self, parameter: str, *, adaptive: bool) -> float:
+        spec, (above, _, name) = self.spec, parameter.rpartition(".")
+        if not spec.scales_rates:
+            return 1.0
+        widths = [spec.d_embed or spec.base_width, *spec.hidden]
+        outer: dict[str, Role] = {"W_E": "input", "W_U": "output", "b_U": "vector"}
+        if name in outer:
+            role = outer[name]
+            read, written = widths[-1], widths[0] if name == "W_E" else spec.base_width
+        else:
+            layer = int(above.split(".")[1])
+            reads_width = layer > 0 or spec.d_embed is not None
+            role = ("hidden" if reads_width else "input") if name == "W_in" else "vector"
+            read, written = widths[layer], widths[layer + 1]
+        return rate_factor(role, fan_in=read / spec.base_width, fan_out=written / spec.base_width, adaptive=adaptive)
 
     @property
     def pre_hook(self) -> str:
@@ -189,7 +241,7 @@ class MLP(Model):
     @property
     def weight_chain(self) -> list[Float[Tensor, "_ _"]]:
         """The matrices of the model; the first maps the one-hot vectors of all positions to the first layer's input."""
-        first, *others = (layer.W_in for layer in self.layers)
+        first, *others = (layer.matrix for layer in self.layers)
         tables = torch.eye(self.embed.d_vocab).to(first)[None] if self.embeds_one_hot else self.tables
         each = tables.expand(self.n_ctx, -1, -1)
         read = each.flatten(0, 1) if self.spec.combine == "sum" else torch.block_diag(*each)
@@ -197,14 +249,15 @@ class MLP(Model):
 
     @property
     def chain_biases(self) -> list[Float[Tensor, "_"]] | None:
-        if self.activation is quadratic:
+        if self.activation is quadratic or self.spec.normalization == "LN":
             return None
-        return [*(layer.b_in for layer in self.layers), self.b_U]
+        return [*(layer.offset for layer in self.layers), self.b_U]
 
     def logit_bound(self, ruler: Ruler) -> Float[Tensor, "*"]:
         first, *others = self.layers
         rows = self.first_layer_rows.detach().double().abs().amax(1).expand(self.n_ctx, -1).sum(0)
-        bound = activated(first.act, ruler.length(rows) + ruler.length(first.b_in.double()))
+        bound = ruler.length(rows) + ruler.length(first.b_in.double())
+        bound = activated(first.act, normalized(first.norm, ruler, bound))
         return ruler.affine(through_layers(others, ruler, bound), self.W_U, self.b_U)
 
     @property
@@ -223,15 +276,15 @@ class MLP(Model):
 
     @property
     def W_U(self) -> Float[Tensor, "neuron class"]:
-        return self.unembed.W_U
+        return self.unembed.directions
 
     @property
     def b_U(self) -> Float[Tensor, "class"]:
-        return self.unembed.b_U
+        return self.unembed.offsets
 
     @property
     def W_L(self) -> Float[Tensor, "neuron class"]:
-        return self.unembed.W_U
+        return self.unembed.directions
 
     @property
     def neuron_weights(self) -> Float[Tensor, "feature neuron"]:

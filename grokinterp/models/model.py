@@ -14,6 +14,7 @@ from grokinterp.models.hooked import ActivationCache, HookedRootModule
 from grokinterp.models.parts import part_of
 from grokinterp.models.readout import Answers, Readout, ReadoutInputs
 from grokinterp.models.sites import HeadTail, NeuronTail, PatchSite
+from grokinterp.models.training_mode import batch_norms, dropouts
 
 MOST_VALUES = 2**26
 """Largest number of values in a read-out without gradients: 256 MiB in single precision."""
@@ -113,6 +114,25 @@ class Model(HookedRootModule, ABC):
     def part_of(self, tensor: str) -> str:
         """Return the part of the model that a parameter or buffer belongs to."""
         return part_of(tensor)
+
+    def rate_factor(self, parameter: str, *, adaptive: bool) -> float:
+        """Return the factor by which the parametrization multiplies the learning rate of a parameter.
+
+        Args:
+            parameter: the name of the parameter.
+            adaptive: whether the optimizer is Adam or AdamW, and not SGD.
+        """
+        return 1.0
+
+    @property
+    def differs_in_training(self) -> bool:
+        """Whether the network of training has dropout or BatchNorm, and so is not the network of evaluation."""
+        return bool(batch_norms(self)) or self.draws_in_training
+
+    @property
+    def draws_in_training(self) -> bool:
+        """Whether the network of training draws random numbers, for dropout."""
+        return any(True for _ in dropouts(self))
 
     @property
     def parts(self) -> dict[str, tuple[str, ...]]:
@@ -263,8 +283,8 @@ class Model(HookedRootModule, ABC):
 
     @property
     def is_plain(self) -> bool:
-        """Whether no hook is attached."""
-        return not any(point.has_hooks() for point in self.hook_points())
+        """Whether no hook is attached, and the network is that of evaluation, which the fast forms compute."""
+        return not self.training and not any(point.has_hooks() for point in self.hook_points())
 
     @abstractmethod
     def readout_by_hooks(self, tokens: Int[Tensor, "example position"]) -> Readout:

@@ -12,10 +12,12 @@ MOST = 16
 def part_of(tensor: str) -> str:
     """Return the part that a tensor with a TransformerLens name belongs to.
 
-    >>> part_of("blocks.0.attn.W_Q"), part_of("blocks.1.ln2.w"), part_of("ln_final.b"), part_of("net.W_in")
-    ('blocks.0.attn', 'blocks.1.mlp', 'unembed', 'net')
+    >>> part_of("blocks.0.attn.W_Q"), part_of("blocks.1.ln2.w"), part_of("ln_final.b"), part_of("layers.0.norm.w")
+    ('blocks.0.attn', 'blocks.1.mlp', 'unembed', 'layers.0')
     """
     *above, module, _ = tensor.split(".")
+    if module == "norm" and above:
+        return ".".join(above)
     return ".".join([*above, NORM_OF.get(module, module)])
 
 

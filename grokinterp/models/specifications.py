@@ -1,14 +1,45 @@
 """Specifications of models, as data that loads without torch."""
 
 from abc import ABC
-from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal
 
 from grokinterp.errors import ConfigError, require
-from grokinterp.specification import Specification
+from grokinterp.specification import ADDED, Specification
 
 MOST_APPLICATIONS = 2000
 """Largest number of applications of the network to one question; each has separate hooks."""
+
+
+ActivationName = Literal["relu", "gelu", "silu", "quadratic", "tanh"]
+DropoutSite = Literal["embed", "pattern", "attn_out", "neurons", "mlp_out"]
+RESIDUAL: tuple[DropoutSite, ...] = ("attn_out", "mlp_out")
+"""The outputs of the sub-layers before they are added to the residual stream."""
+
+BASE_WIDTH = 128
+"""The width at which μP has the learning rate of the optimization."""
+
+
+def require_common(spec: Any) -> None:
+    """Raise ConfigError unless dropout, output scale and base width of a specification are in range and have a use."""
+    if not 0 <= spec.dropout < 1:
+        raise ConfigError("dropout", spec.dropout, "must be from 0 to below 1")
+    if not 0 < spec.output_scale <= 10**6:
+        raise ConfigError("output_scale", spec.output_scale, "must be positive and at most 10^6")
+    require_size("base_width", spec.base_width)
+    if spec.base_width != BASE_WIDTH and spec.initialization != "mup":
+        raise ConfigError("base_width", spec.base_width, "needs initialization=mup, whose learning rates depend on it")
+
+
+def common_reason_alone(spec: Any) -> str | None:
+    """Return ``ModelSpec.reason_alone`` of a specification with dropout, normalization and μP."""
+    if spec.dropout:
+        return f"model.dropout={spec.dropout}: each run draws random numbers of its own"
+    if spec.has_running_statistics:
+        return "model.normalization=BN: the running statistics are those of a single run"
+    if spec.scales_rates:
+        return "model.initialization=mup: parameters have learning rates of their own"
+    return None
 
 
 def require_size(key: str, value: int, largest: int = 65536) -> None:
@@ -31,6 +62,21 @@ class ModelSpec(Specification, ABC):
     @property
     def appends_equals(self) -> bool:
         """Whether the model appends "=", the token after all others, to every sequence."""
+        return False
+
+    @property
+    def reason_alone(self) -> str | None:
+        """The setting for which a run is trained by itself and not in a stack, with the reason; None without one."""
+        return None
+
+    @property
+    def has_running_statistics(self) -> bool:
+        """Whether the network has BatchNorm."""
+        return False
+
+    @property
+    def scales_rates(self) -> bool:
+        """Whether the learning rate of a parameter depends on the width."""
         return False
 
     @property
@@ -69,10 +115,17 @@ class TransformerSpec(ModelSpec):
     every bias at zero, untrained; "mlp" trains only the biases of the MLPs. ``tied_embeddings``: the unembedding is the
     transposed embedding of the first ``d_vocab_out`` tokens. ``initialization``: "normal" draws every weight from
     N(0, 1/d_model), and W_U from N(0, 1/d_vocab_out); "pytorch" follows torch.nn.Embedding, MultiheadAttention and
-    Linear.
+    Linear; "mup" is the maximal update parametrization: initial weights, attention scores divided by d_head, and
+    learning rates, which are those of the optimization at d_model = ``base_width`` (``models.parametrization``).
+
+    ``dropout`` is the rate of dropout in training at each of ``dropout_at``: "attn_out" and "mlp_out", the outputs of
+    attention and MLP before they are added to the residual stream (residual dropout), "embed", "pattern" (attention),
+    and "neurons". The released code of Power et al. 2022 has ``dropout_at=("mlp_out",)``. ``output_scale`` α multiplies
+    the logits throughout training; analyses see α W_U and α b_U.
 
     Source: Nanda et al. 2023, §3 (defaults); Zhong et al. 2023, §4 (attention rate); Prieto et al.
-    2025, §4.1 (StableMax).
+    2025, §4.1 (StableMax); Yang et al. 2022, Table 3 ("mup"); Vaswani et al. 2017, §5.4 (residual dropout);
+    Kumar et al. 2023 (output scale).
 
     Raises:
         ConfigError: a size is below 1, n_heads does not divide d_model, or a rate is outside [0, 1].
@@ -86,7 +139,7 @@ class TransformerSpec(ModelSpec):
     n_heads: int = 4
     d_head: int | None = None
     d_mlp: int = 512
-    act_fn: Literal["relu", "gelu", "silu", "quadratic"] = "relu"
+    act_fn: ActivationName = "relu"
     read_at: Literal["equals", "last", "mean"] = "equals"
     normalization: Literal["LN", "LNPre"] | None = None
     norm_position: Literal["pre", "post"] = "pre"
@@ -96,9 +149,22 @@ class TransformerSpec(ModelSpec):
     attention_rate: float = 1.0
     biases: bool | Literal["mlp"] = False
     tied_embeddings: bool = False
-    initialization: Literal["normal", "pytorch"] = "normal"
+    initialization: Literal["normal", "pytorch", "mup"] = "normal"
+    dropout: float = field(default=0.0, metadata=ADDED)
+    dropout_at: tuple[DropoutSite, ...] = field(default=RESIDUAL, metadata=ADDED)
+    output_scale: float = field(default=1.0, metadata=ADDED)
+    base_width: int = field(default=BASE_WIDTH, metadata=ADDED)
 
     def __post_init__(self) -> None:
+        require_common(self)
+        distinct = 0 < len(set(self.dropout_at)) == len(self.dropout_at)
+        if not distinct or (self.dropout == 0 and self.dropout_at != RESIDUAL):
+            rule = "must be distinct places" if self.dropout else "needs a dropout above 0"
+            raise ConfigError("dropout_at", ",".join(self.dropout_at), rule)
+        if self.initialization == "mup" and self.tied_embeddings:
+            raise ConfigError(
+                "tied_embeddings", True, "must not be set with initialization=mup, which scales W_U alone"
+            )
         require_size("n_layers", self.n_layers, 128)
         for key in ("d_model", "n_heads", "d_mlp"):
             require_size(key, getattr(self, key))
@@ -110,6 +176,18 @@ class TransformerSpec(ModelSpec):
             raise ConfigError("norm_position", self.norm_position, "needs a normalization, LN or LNPre")
         if not 0 <= self.attention_rate <= 1:
             raise ConfigError("attention_rate", self.attention_rate, "must be from 0 (uniform) to 1 (learned)")
+
+    def dropout_on(self, site: DropoutSite) -> float:
+        """Return the rate of dropout at a place."""
+        return self.dropout if site in self.dropout_at else 0.0
+
+    @property
+    def reason_alone(self) -> str | None:
+        return common_reason_alone(self)
+
+    @property
+    def scales_rates(self) -> bool:
+        return self.initialization == "mup"
 
     @property
     def head_size(self) -> int:
@@ -135,6 +213,7 @@ class TransformerSpec(ModelSpec):
         """Return the settings that no TransformerLens model supports."""
         known: dict[str, tuple[object, ...]] = {"act_fn": ("relu", "gelu", "silu"), "read_at": ("equals", "last")}
         known |= {"norm_position": ("pre",), "attention_fn": ("softmax",), "attention_rate": (1.0,)}
+        known |= {"initialization": ("normal", "pytorch")}  # "mup" has other attention scores
         return [f"{key}={getattr(self, key)}" for key, values in known.items() if getattr(self, key) not in values]
 
 
@@ -149,7 +228,13 @@ class MLPSpec(ModelSpec):
 
     ``initialization``: "normal" draws every weight from N(0, 1/fan_in), an embedding from N(0, 1/d_embed), and sets
     biases to zero. "mean_field" differs by N(0, 1/fan_in²) in the unembedding. "pytorch" is U(±fan_in^-½), including
-    biases, as in ``nn.Linear``, and N(0, 1) as in ``nn.Embedding``.
+    biases, as in ``nn.Linear``, and N(0, 1) as in ``nn.Embedding``. "mup", the maximal update parametrization, differs
+    from "mean_field" by N(0, 1) in an embedding and by its learning rates, which are those of the optimization where a
+    width is ``base_width`` (``models.parametrization``).
+
+    ``normalization``: None, "BN" (BatchNorm) or "LN" (LayerNorm), of the pre-activations of every hidden layer, with
+    scale and shift. ``dropout``: rate of dropout on every hidden layer in training. ``output_scale`` α multiplies the
+    logits throughout training; analyses see α W_U and α b_U.
 
     The defaults are the network of Gromov 2023, who draws from N(0, 1) and uses explicit factors fan_in^-½ and
     fan_in^-1: the same function at initialization, which changes less in a step at the same learning rate. Other
@@ -172,11 +257,16 @@ class MLPSpec(ModelSpec):
     embedding: Literal["shared", "separate"] = "shared"
     combine: Literal["sum", "concatenate"] = "concatenate"
     hidden: tuple[int, ...] = (500,)
-    act_fn: Literal["relu", "gelu", "silu", "quadratic"] = "quadratic"
+    act_fn: ActivationName = "quadratic"
     biases: bool = False
-    initialization: Literal["normal", "mean_field", "pytorch"] = "mean_field"
+    initialization: Literal["normal", "mean_field", "pytorch", "mup"] = "mean_field"
+    normalization: Literal["BN", "LN"] | None = field(default=None, metadata=ADDED)
+    dropout: float = field(default=0.0, metadata=ADDED)
+    output_scale: float = field(default=1.0, metadata=ADDED)
+    base_width: int = field(default=BASE_WIDTH, metadata=ADDED)
 
     def __post_init__(self) -> None:
+        require_common(self)
         if not 1 <= len(self.hidden) <= 128:
             raise ConfigError("hidden", self.hidden, "must have from 1 to 128 layers")
         for width in self.hidden:
@@ -185,6 +275,18 @@ class MLPSpec(ModelSpec):
             require_size("d_embed", self.d_embed)
         elif self.embedding == "separate":
             raise ConfigError("embedding", self.embedding, "one-hot vectors (d_embed=none) are shared by all positions")
+
+    @property
+    def reason_alone(self) -> str | None:
+        return common_reason_alone(self)
+
+    @property
+    def has_running_statistics(self) -> bool:
+        return self.normalization == "BN"
+
+    @property
+    def scales_rates(self) -> bool:
+        return self.initialization == "mup"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,7 +317,7 @@ class RecursiveSpec(ModelSpec):
     d_mlp: int = 256
     n_latent: int = 6
     n_supervision: int = 16
-    act_fn: Literal["relu", "gelu", "silu", "quadratic"] = "silu"
+    act_fn: ActivationName = "silu"
     biases: bool = False
 
     def __post_init__(self) -> None:

@@ -17,11 +17,13 @@ from grokinterp.models.hooked import FactoredMatrix, HookPoint, TypedModuleList,
 from grokinterp.models.initialization import initialize
 from grokinterp.models.layers import MLP, Attention, Block, Embed, PosEmbed, Unembed, norm
 from grokinterp.models.model import Model
+from grokinterp.models.parametrization import Role, rate_factor
 from grokinterp.models.readout import Answers, Readout, ReadoutInputs
 from grokinterp.models.residual_stream import component_names, direct_attribution, head_tail, neuron_tail, patch_sites
 from grokinterp.models.sites import HeadTail, NeuronTail, PatchSite
 from grokinterp.models.specifications import TransformerSpec
 from grokinterp.models.tabulated import readout_by_tables, tables_save
+from grokinterp.models.training_mode import dropout
 
 
 class Transformer(Model):
@@ -71,21 +73,24 @@ class Transformer(Model):
         self.blocks = TypedModuleList([block(spec, n_ctx) for _ in range(spec.n_layers)])
         self.ln_final = norm(spec.d_model, spec.normalization if spec.norm_position == "pre" else None)
         tied = self.embed if spec.tied_embeddings else None
-        self.unembed = Unembed(spec.d_model, d_vocab_out, biases=spec.biases is True, tied_to=tied)
+        self.unembed = Unembed(
+            spec.d_model, d_vocab_out, biases=spec.biases is True, tied_to=tied, scale=spec.output_scale
+        )
+        self.drop = dropout(spec.dropout_on("embed"))
         self.hook_embed = HookPoint()
         self.hook_pos_embed = HookPoint()
         if spec.read_at == "mean":
             self.hook_pooled = HookPoint()
         self.initialize(generator)
         self.setup()
-        self.eval()  # training mode changes nothing here, and TransformerLens's patching refuses it
+        self.eval()  # which TransformerLens's patching requires; ``training_mode`` differs from it only with dropout
 
     def initialize(self, generator: torch.Generator | None) -> None:
         initialize(self, self.spec, generator)
 
     def forward(self, tokens: Int[Tensor, "batch position"]) -> Float[Tensor, "batch answer class"]:
         """Return the logits at every position or, with pooling, of the mean over positions."""
-        x = self.hook_embed(self.embed(tokens)) + self.hook_pos_embed(self.pos_embed(tokens))
+        x = self.drop(self.hook_embed(self.embed(tokens)) + self.hook_pos_embed(self.pos_embed(tokens)))
         for block in self.blocks:
             x = block(x)
         x = self.ln_final(x)
@@ -172,7 +177,7 @@ class Transformer(Model):
         """
         if self.spec.beyond_transformer_lens:
             raise GrokinterpError(f"TransformerLens has no model with {', '.join(self.spec.beyond_transformer_lens)}")
-        state = self.state_dict() | {"unembed.W_U": self.W_U}  # not a separate parameter if tied
+        state = self.state_dict() | {"unembed.W_U": self.W_U, "unembed.b_U": self.b_U}  # not separate if tied; scaled
         return bridge(self.cfg, {name: value.detach().clone() for name, value in state.items()})
 
     def to_tokens(self, tokens: Tensor, **_: Any) -> Tensor:
@@ -283,6 +288,15 @@ class Transformer(Model):
             bound = through_block(block, ruler, bound)
         return ruler.affine(normalized(self.ln_final, ruler, bound), self.W_U, self.b_U)
 
+    def rate_factor(self, parameter: str, *, adaptive: bool) -> float:
+        spec, name = self.spec, parameter.rpartition(".")[2]
+        if not spec.scales_rates:
+            return 1.0
+        outer: dict[str, Role] = {"W_E": "input", "W_pos": "input", "W_U": "output"}
+        role = outer.get(name, "hidden" if name.startswith("W_") else "vector")
+        wide = spec.d_model / spec.base_width
+        return rate_factor(role, fan_in=wide, fan_out=1.0 if name == "b_U" else wide, adaptive=adaptive)
+
     @property
     def n_neurons(self) -> int:
         return self.spec.d_mlp
@@ -324,7 +338,7 @@ class Transformer(Model):
 
     @property
     def b_U(self) -> Float[Tensor, "class"]:
-        return self.unembed.b_U
+        return self.unembed.offsets
 
     def __getattr__(self, name: str) -> Any:
         """Return W_Q, W_K, W_V, W_O, b_Q, … or W_in, W_out, b_in, b_out [layer, …], as in TransformerLens."""
@@ -356,6 +370,15 @@ def block(spec: TransformerSpec, n_ctx: int) -> Block:
         bidirectional=spec.attention == "bidirectional",
         function=spec.attention_fn,
         rate=spec.attention_rate,
+        scale=float(spec.head_size) if spec.scales_rates else None,
+        dropped=spec.dropout_on("pattern"),
     )
-    mlp = MLP(spec.d_model, spec.d_mlp, spec.act_fn, biases=bool(spec.biases))
-    return Block(spec.d_model, attention, mlp, normalization=spec.normalization, post_norm=spec.norm_position == "post")
+    mlp = MLP(spec.d_model, spec.d_mlp, spec.act_fn, biases=bool(spec.biases), dropped=spec.dropout_on("neurons"))
+    return Block(
+        spec.d_model,
+        attention,
+        mlp,
+        normalization=spec.normalization,
+        post_norm=spec.norm_position == "post",
+        dropped=(spec.dropout_on("attn_out"), spec.dropout_on("mlp_out")),
+    )

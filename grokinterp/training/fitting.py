@@ -16,6 +16,8 @@ def reason_alone(experiment: Experiment) -> str | None:
         )
     if experiment.optimization.parts:
         return "optimization.parts: parts of the model have settings of their own"
+    if experiment.model.reason_alone or experiment.optimization.reason_alone:
+        return experiment.model.reason_alone or experiment.optimization.reason_alone
     if experiment.origin is not None and experiment.origin.optimizer_state:
         return "origin.optimizer_state=True: the optimizer has taken steps before the first one of the run"
     return None
@@ -33,6 +35,7 @@ def key_of(experiment: Experiment) -> Hashable | None:
     batches = o.batch_size, (o.schedules.batch_size, experiment.budget) if growing else None
     admitted = (o.curriculum.start, o.curriculum.over) if o.curriculum.is_active else None
     choices = o.optimizer, o.loss, o.constrain_norm, o.average is None, o.momentum == 0
+    choices = *choices, o.weight_decay_form, o.precision
     filters = tuple(structure(one) for one in o.filters)
     return experiment.task, experiment.model, sizes, batches, admitted, choices, filters
 

@@ -16,7 +16,10 @@ NOT_HIDDEN = ("embed.", "pos_embed.", "unembed.")
 
 
 def optimizer_of(
-    optimization: Optimization, parameters: Mapping[str, Tensor], part_of: Callable[[str], str]
+    optimization: Optimization,
+    parameters: Mapping[str, Tensor],
+    part_of: Callable[[str], str],
+    factor_of: Callable[[str], float] = lambda name: 1.0,
 ) -> Optimizer:
     """Return the optimizer with its filters, whose learning rates and weight decays the loop sets at each step.
 
@@ -24,8 +27,9 @@ def optimizer_of(
         optimization: the settings.
         parameters: the parameters of the model by name. Those of frozen parts get no gradient from now on.
         part_of: returns the part of the model that a parameter belongs to.
+        factor_of: returns the factor of the learning rate of a parameter (default: 1).
     """
-    o, groups = optimization, groups_of(optimization, parameters, part_of)
+    o, groups = optimization, groups_of(optimization, parameters, part_of, factor_of)
     device = next(iter(parameters.values())).device
     lr, on_gpu = torch.zeros((), device=device), device.type == "cuda"
     optimizer: Optimizer
@@ -42,22 +46,27 @@ def optimizer_of(
 
 
 def groups_of(
-    optimization: Optimization, parameters: Mapping[str, Tensor], part_of: Callable[[str], str]
+    optimization: Optimization,
+    parameters: Mapping[str, Tensor],
+    part_of: Callable[[str], str],
+    factor_of: Callable[[str], float],
 ) -> list[dict[str, Any]]:
     """Return the parameters that are trained, in groups of equal settings; ``own`` has those of a part, if it has any.
+
+    ``factor`` multiplies the learning rate and divides the weight decay, whose product stays the same.
 
     With Muon, the first groups contain the hidden matrices, and the last groups the parameters that AdamW updates.
     """
     settings, muon = optimization.own_settings, optimization.optimizer == "muon"
-    found: dict[tuple[bool, Any], dict[str, Any]] = {}
+    found: dict[tuple[bool, Any, float], dict[str, Any]] = {}
     for name, weight in parameters.items():
         own = settings.get(part_of(name))
         if own is not None and own.frozen:
             weight.requires_grad_(False)
             continue
-        adamw = muon and not is_hidden(name)
-        group = {"params": [], "own": own} | ({"adamw": True} if adamw else {})
-        found.setdefault((adamw, own), group)["params"].append(weight)
+        adamw, factor = muon and not is_hidden(name), factor_of(name)
+        group = {"params": [], "own": own, "factor": factor} | ({"adamw": True} if adamw else {})
+        found.setdefault((adamw, own, factor), group)["params"].append(weight)
     return [found[key] for key in sorted(found, key=lambda key: key[0])]
 
 

@@ -22,6 +22,7 @@ from grokinterp.training.host_copy import pinned
 from grokinterp.training.metrics import Answered, held_out, joined_metrics, measure, paired, rows
 from grokinterp.training.packing import Packed, pack, unpack
 from grokinterp.training.rates import Rates
+from grokinterp.training.regularizers import clipping
 from grokinterp.training.sampler import Sampler
 from grokinterp.training.stacked_pass import over_runs, rows_of, stacked_answers, stacked_gradients, stacked_part
 
@@ -71,6 +72,15 @@ class Stack:
         self.averaged = self.weights.values.clone() if self.optimizations[0].average is not None else None
         self.shares = column([1 - (one.average or 0.0) for one in self.optimizations], self.weights.values)
         self.kept_norms = norms(self.weights.values) if self.optimizations[0].constrain_norm else None
+        starts_at = self.optimizations[0].weight_decay_form == "to_init"
+        self.initial = self.weights.values.clone() if starts_at else None
+        self.regularizers = {
+            "l1": column([one.l1 for one in self.optimizations], self.weights.values),
+            "l2": column([one.l2 for one in self.optimizations], self.weights.values),
+            "clip": column([one.clip_norm or torch.inf for one in self.optimizations], self.weights.values),
+        }
+        self.is_penalized = any(one.l1 or one.l2 for one in self.optimizations)
+        self.is_clipped = any(one.clip_norm is not None for one in self.optimizations)
         self.applied = torch.zeros(len(members), dtype=torch.float64, device=self.device)
         self.settings = torch.zeros(3, len(members), 1, dtype=torch.float64, device=self.device)
         self.losses = self.gradient_norm = torch.zeros(len(members), device=self.device)
@@ -141,6 +151,8 @@ class Stack:
         self.parts = {name: rows_of(part, rows) for name, part in self.parts.items()}
         self.averaged = None if self.averaged is None else self.averaged[rows]
         self.kept_norms = None if self.kept_norms is None else self.kept_norms[rows]
+        self.initial = None if self.initial is None else self.initial[rows]
+        self.regularizers = {name: values[rows] for name, values in self.regularizers.items()}
         self.runs = [self.runs[i] for i in places]
         for place, run in enumerate(self.runs):
             run.place = place
@@ -202,6 +214,9 @@ class Stack:
             inputs, labels = inputs.at((rows, self.batch)), labels[rows, self.batch]
         parts, self.losses, self.answers = stacked_gradients(self.model, self.weights.leaves, inputs, labels, self.form)
         torch.cat([part.flatten(1) for part in parts], dim=1, out=self.weights.gradients)
+        if self.is_penalized:
+            weights, l1, l2 = self.weights.values.detach(), self.regularizers["l1"], self.regularizers["l2"]
+            self.weights.gradients.add_(l1 * weights.sign() + 2 * l2 * weights)
         self.gradient_norm = self.weights.gradients.norm(dim=1)
 
     def _compute_metrics(self) -> None:
@@ -212,7 +227,14 @@ class Stack:
     def _update(self) -> None:
         weights, (lr, weight_decay, held) = self.weights.values, self.settings
         frozen = (held > 0) | ~self.are_finite().unsqueeze(1)
-        gradients = torch.where(frozen, 0.0, self.filters(self.weights.gradients))
+        gradients = self.weights.gradients
+        if self.is_clipped:
+            gradients = gradients * clipping(self.gradient_norm.unsqueeze(1), self.regularizers["clip"])
+        gradients = torch.where(frozen, 0.0, self.filters(gradients))
+        if self.initial is not None:
+            share = torch.where(frozen, 0.0, lr * weight_decay).to(weights.dtype)
+            weights.lerp_(self.initial, share.expand_as(weights))
+            weight_decay = torch.zeros_like(weight_decay)
         self.optimizer.step(gradients, lr, weight_decay.to(weights.dtype), frozen)
         if self.kept_norms is not None:
             scale = torch.where(frozen, 1.0, (self.kept_norms / norms(weights)).unsqueeze(1))
@@ -289,6 +311,8 @@ class Run:
             saved["filters"] = {"given": given, "boost": filters.factors[place], "memory": memory}
         averaged = None if self.averaged is None else [one.clone() for one in self.averaged]
         state = {"optimizer": saved, "averaged": averaged, **self.sampler.state, "rates": self.rates.state}
+        if self.stack.initial is not None:
+            state["initial"] = [one.clone() for one in self.stack.weights.split(self.stack.initial[place])]
         return pack(state, "step")
 
     @torch.no_grad()
@@ -302,6 +326,8 @@ class Run:
             stack.filters.load(place, factor, memory, stack.optimizer.order)
         if stack.averaged is not None:
             stack.averaged[place] = joined_row(state["averaged"])
+        if stack.initial is not None:
+            stack.initial[place] = joined_row(state["initial"])
         self.rates.load(state["rates"])
         self.sampler.load(state, step)
         stack.applied[place] = step

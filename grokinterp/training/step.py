@@ -1,24 +1,29 @@
 """An optimizer step, as two halves and an evaluation between them, each of which a CUDA graph can replay."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.func import functional_call
 
 from grokinterp.experiment import Optimization
 from grokinterp.experiment.problem import Problem
 from grokinterp.losses import example_losses, mean_of_answers
-from grokinterp.models import Answers, AnswersProgram, Model, ReadoutInputs
+from grokinterp.models import Answers, Model, ReadoutInputs
+from grokinterp.models.training_mode import batch_norms, training_mode
 from grokinterp.optim import Evaluation, filters_of
 from grokinterp.optim.filtering import filtering_of
 from grokinterp.training.capture import captured
 from grokinterp.training.metrics import Answered, held_out, joined_metrics, measure, paired, rows
 from grokinterp.training.optimizers import optimizer_of
 from grokinterp.training.packing import Packed, pack, unpack
+from grokinterp.training.precision import LossScale, Network
+from grokinterp.training.randomness import Randomness
 from grokinterp.training.rates import Rates
+from grokinterp.training.regularizers import add_noise, clipping, decay_to, jiggle, penalize
 from grokinterp.training.sampler import Sampler
 
 OfOneRun = TypeVar("OfOneRun", bound=Callable[..., Any])
@@ -50,7 +55,8 @@ class Step:
         self.previous = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.averaged = None if optimization.average is None else [p.detach().clone() for p in self.parameters]
         named = dict(zip(self.names, self.parameters, strict=True))
-        self.optimizer: Any = optimizer_of(optimization, named, model.part_of)
+        factor = partial(model.rate_factor, adaptive=optimization.optimizer != "sgd")
+        self.optimizer: Any = optimizer_of(optimization, named, model.part_of, factor)
         self.learning_rates = [torch.zeros((), device=device) for _ in self.optimizer.param_groups]
         self.filtering = filtering_of(self.optimizer)
         self.rates = Rates(optimization, steps, self.filtering)
@@ -62,6 +68,13 @@ class Step:
         self.sampler = Sampler(model, problem, optimization, self.rates, seed=seed)
         self.form, self.held_out, self.has_noise = problem.loss, held_out(problem), problem.has_noise
         self.kept_norm = norm(self.parameters) if optimization.constrain_norm else None
+        self.network = Network(model, optimization.precision)
+        self.scale = LossScale() if optimization.precision == "float16" else None
+        is_random = optimization.is_random or model.draws_in_training
+        self.randomness = Randomness(seed, device) if is_random else None
+        starts_at = optimization.weight_decay_form == "to_init"
+        self.initial = {p: p.detach().clone() for p in self.parameters} if starts_at else None
+        self.evaluates_as_trained = not model.differs_in_training and optimization.weight_noise == 0
         self.metric_names, self.metrics = (), torch.empty(0, 0, device=device)
         self._gradients, self._apply, self._evaluate = self._compute_gradients, self._update, self._compute_metrics
         self.is_captured = False
@@ -79,8 +92,11 @@ class Step:
     def prepare(self) -> None:
         """Capture, on CUDA, the part that is the same at every step, without changing the weights.
 
-        Only AdamW is run during capture, since SGD would use uninitialized memory as its first momentum.
+        Only AdamW is run during capture, since SGD would use uninitialized memory as its first momentum. Steps with
+        random numbers, BatchNorm or a low precision are not captured.
         """
+        if self.randomness is not None or self.network.dtype is not None or not self.evaluates_as_trained:
+            return
         self.held.fill_(1)
         self.set_rates(0)
         self.gradients(0)
@@ -89,7 +105,7 @@ class Step:
             self.is_captured = self._gradients != self._compute_gradients
             self._gradients()
             self._evaluate = captured(self._compute_metrics, self.device)
-            plain = self.optimization.optimizer == "adamw" and not self.optimization.filters
+            plain = self.optimization.optimizer == "adamw" and not self.optimization.filters and self.initial is None
             if plain and self.optimization.schedules.weight_decay.kind == "constant":
                 self._apply = captured(self._update, self.device)  # reads the tensors that the graph above writes
                 self._apply()
@@ -109,18 +125,23 @@ class Step:
         self.set_rates(step)
         self._apply()
         self.sampler.advance(step)
+        for moving in (self.randomness, self.scale):
+            if moving is not None:
+                moving.advance()
 
     def set_rates(self, step: int) -> None:
         """Set learning rate and weight decay of every group of parameters; fused optimizers read the rate as a tensor.
 
+        ``decay``, their product, is for the forms of weight decay that are not the optimizer's.
         The tensors remain the same, since the graph of a step reads them.
         """
         is_fused = self.optimizer.defaults.get("fused")
         for group, tensor in zip(self.optimizer.param_groups, self.learning_rates, strict=True):
-            rate = self.rates.learning_rate(step, group["own"])
+            rate = self.rates.learning_rate(step, group["own"]) * group["factor"]
+            decay = self.rates.weight_decay(step, group["own"]) / group["factor"]
             tensor.fill_(rate)
-            group["lr"] = tensor if is_fused else rate
-            group["weight_decay"] = self.rates.weight_decay(step, group["own"])
+            group["lr"], group["rate"], group["decay"] = tensor if is_fused else rate, rate, rate * decay
+            group["weight_decay"] = decay if self.optimization.weight_decay_form == "to_zero" else 0.0
 
     def observe(self, evaluation: Evaluation) -> None:
         """Pass the state of the run at the current weights to the adaptive schedules."""
@@ -138,8 +159,8 @@ class Step:
     def train_answers(self) -> Iterator[Answers]:
         """Yield the logits of the whole training set at the current weights, in parts that fit into memory."""
         many = self.model.evaluated_at_once
-        if self.sampler.batch is not None:
-            return map(self.model.answers, self.inputs.split(many))
+        if self.sampler.batch is not None or not self.evaluates_as_trained:
+            return map(self.network.answers, self.inputs.split(many))
         return Answers(self.logits, self.supervised).split(many)
 
     def measured(self) -> dict[str, Any]:
@@ -166,13 +187,12 @@ class Step:
         (inputs, *labels), many = self.problem.parts[part], self.model.evaluated_at_once
         if part == "train" and not averaged:
             return paired(self.train_answers(), *labels, many)
-        answers = self.averaged_answers if averaged else self.model.answers
+        answers = self.averaged_answers if averaged else self.network.answers
         return paired(map(answers, inputs.split(many)), *labels, many)
 
     def averaged_answers(self, inputs: ReadoutInputs) -> Answers:
         """Return the answers at the averaged weights."""
-        named = {f"model.{name}": weight for name, weight in zip(self.names, self.averaged or (), strict=True)}
-        return functional_call(AnswersProgram(self.model), named, (inputs,))
+        return self.network.answers_at(dict(zip(self.names, self.averaged or (), strict=True)), inputs)
 
     def last_update(self) -> list[Tensor]:
         """Return the change of each parameter by the last ``apply``."""
@@ -186,6 +206,12 @@ class Step:
         """Return all state besides the weights on which later steps depend."""
         optimizer = {key: value for key, value in self.optimizer.state_dict().items() if key != "param_groups"}
         state = {"optimizer": optimizer, "averaged": self.averaged, **self.sampler.state, "rates": self.rates.state}
+        if self.initial is not None:
+            state["initial"] = list(self.initial.values())
+        if self.randomness is not None:
+            state["random"] = self.randomness.state
+        if self.scale is not None:
+            state["scale"] = self.scale.state
         return pack(state, "step")
 
     def load_state(self, plan: Any, tensors: dict[str, Tensor], step: int) -> None:
@@ -195,6 +221,12 @@ class Step:
         self.rates.load(state["rates"])
         self.sampler.load(state, step)
         self.applied.fill_(step)
+        if self.initial is not None:
+            torch._foreach_copy_(list(self.initial.values()), state["initial"])
+        if self.randomness is not None:
+            self.randomness.load(state["random"])
+        if self.scale is not None:
+            self.scale.load(state["scale"])
 
     def inherit(self, plan: Any, tensors: dict[str, Tensor]) -> None:
         """Take over optimizer state, averaged weights and place in the batches. Raises KeyError if one is missing."""
@@ -206,19 +238,54 @@ class Step:
             torch._foreach_copy_(self.averaged, state["averaged"])
 
     def _compute_gradients(self) -> None:
+        """Compute the gradients of the batch, in float16 at the largest scale of the loss at which they are finite."""
+        while True:
+            self._backpropagate()
+            if self.scale is None or self.scale.accepts(self.gradient_norm):
+                return
+
+    def _backpropagate(self) -> None:
+        """Compute the gradients of the training network, and of the penalties, at the weights of the model."""
         self.optimizer.zero_grad(set_to_none=True)
+        with ExitStack() as stack:
+            generator = None if self.randomness is None else self.randomness.begin()
+            if self.optimization.weight_noise and generator is not None:
+                stack.enter_context(self._noisy_weights(generator))
+            self.network.round()
+            if self.model.differs_in_training:
+                stack.enter_context(training_mode(self.network.computed, generator))
+            self._pass_batch()
+        o, trained = self.optimization, [parameter for parameter in self.parameters if parameter.grad is not None]
+        gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
+        penalize(gradients, trained, l1=o.l1, l2=o.l2)
+        self.gradient_norm = torch.stack(torch._foreach_norm(gradients)).norm()
+
+    @contextmanager
+    def _noisy_weights(self, generator: torch.Generator) -> Generator[None]:
+        """Add noise to the weights in the block, and restore them."""
+        kept = [parameter.detach().clone() for parameter in self.parameters]
+        add_noise(self.parameters, self.optimization.weight_noise, generator)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                torch._foreach_copy_(self.parameters, kept)
+            self.network.round()
+
+    def _pass_batch(self) -> None:
+        """Compute logits, loss and gradients of the batch by a forward and a backward pass."""
         inputs, labels = self.inputs, self.labels
         if self.sampler.batch is not None:
             inputs, labels = inputs.at(self.sampler.batch), labels[self.sampler.batch]
-        logits, supervised = self.model.answers(inputs)
+        logits, supervised = self.network.answers(inputs)
         losses = example_losses(logits, labels, form=self.optimization.loss, supervised=supervised)
         loss = mean_of_answers(losses, labels).mean()
-        loss.backward()
+        scale = 1.0 if self.scale is None else self.scale.value
+        (loss if scale == 1 else loss * scale).backward()
+        self.network.take_gradients(scale)
         # detached: a graph that stays alive ties the gradients to this stream, and a capture runs on another
         self.loss, self.logits = loss.detach(), logits.detach()
         self.supervised = None if supervised is None else supervised.detach()
-        norms = torch._foreach_norm([parameter.grad for parameter in self.parameters if parameter.grad is not None])
-        self.gradient_norm = torch.stack(norms).norm()
 
     def _compute_metrics(self) -> None:
         found = measure(self)
@@ -228,11 +295,18 @@ class Step:
     def _update(self) -> None:
         skip = torch.maximum((~self.finite()).float(), self.held)
         torch._foreach_copy_(self.previous, self.parameters)
+        if self.optimization.clip_norm is not None:
+            factor = clipping(self.gradient_norm, self.optimization.clip_norm)
+            torch._foreach_mul_([p.grad for p in self.parameters if p.grad is not None], factor)
         if self.filtering is not None:
             self.optimizer.found_inf = None  # filters would wait for it, and a diverged run ends before the next update
             self.filtering.filter_gradients()
         self.optimizer.found_inf = skip  # if it is 1, weights and moments do not change
+        self._decay(1 - skip)
         self.optimizer.step()
+        self._add_update_noise(1 - skip)
+        for mine, theirs in zip(batch_norms(self.model), batch_norms(self.network.computed), strict=True):
+            mine.follow(theirs, skip)
         if self.kept_norm is not None:
             scale = torch.where(skip == 0, self.kept_norm / norm(self.parameters), 1.0)
             torch._foreach_mul_(self.parameters, scale.to(self.parameters[0].dtype))
@@ -240,6 +314,22 @@ class Step:
             share = (1 - self.optimization.average) * (1 - skip.double())
             torch._foreach_lerp_(self.averaged, self.parameters, [share.to(p.dtype) for p in self.parameters])
         self.applied += 1 - skip
+
+    def _decay(self, keep: Float[Tensor, ""]) -> None:
+        """Move the weights by a form of weight decay that is not the optimizer's, unless ``keep`` is 0."""
+        form = self.optimization.weight_decay_form
+        for group in self.optimizer.param_groups if form != "to_zero" else ():
+            if self.initial is not None:
+                decay_to(group["params"], [self.initial[p] for p in group["params"]], keep.double() * group["decay"])
+            elif self.randomness is not None:
+                jiggle(group["params"], keep.double() * group["decay"], self.randomness.generator)
+
+    def _add_update_noise(self, keep: Float[Tensor, ""]) -> None:
+        """Add lr · σ · ε to the trained weights, unless ``keep`` is 0."""
+        if self.optimization.update_noise and self.randomness is not None:
+            for group in self.optimizer.param_groups:
+                deviation = keep.double() * (group["rate"] * self.optimization.update_noise)
+                add_noise(group["params"], deviation.to(self.parameters[0].dtype), self.randomness.generator)
 
 
 @torch.no_grad()

@@ -5,7 +5,10 @@ from typing import get_args
 from grokinterp.losses import CrossEntropyForm, LossForm, cross_entropy, squared_error
 
 FORMS = get_args(LossForm)
-SOFTMAX_FORMS = tuple(form for form in get_args(CrossEntropyForm) if form != "stablemax")
+LOW_FORMS = ("float16", "bfloat16")
+"""The cross-entropies of the softmax that round to 11 and 8 bits."""
+
+SOFTMAX_FORMS = tuple(form for form in get_args(CrossEntropyForm) if form not in ("stablemax", *LOW_FORMS))
 """The cross-entropies of the softmax, which differ only in rounding."""
 
 LOSSES = {"softplus": cross_entropy, "mse": squared_error}

@@ -40,6 +40,8 @@ OTHER_SPECS = {
     "rate": TransformerSpec(**SMALL, attention_rate=0.8, read_at="last"),
     "rate 0, mean": TransformerSpec(**SMALL, attention_rate=0.0, read_at="mean"),
     "quadratic": TransformerSpec(**SMALL, act_fn="quadratic"),
+    "tanh, scaled, dropout": TransformerSpec(**SMALL, act_fn="tanh", output_scale=3.0, biases=True, dropout=0.3),
+    "mup, LN": TransformerSpec(**SMALL, initialization="mup", base_width=4, normalization="LN"),
     "boundaries": TransformerSpec(
         **SMALL,
         n_layers=2,
@@ -63,6 +65,9 @@ MLP_SPECS = {
     "mlp, separate": MLPSpec(d_embed=4, embedding="separate", hidden=(7,), act_fn="relu", initialization="normal"),
     "mlp, separate, summed": MLPSpec(d_embed=4, embedding="separate", combine="sum", hidden=(7,), biases=True),
     "mlp, deep": MLPSpec(hidden=(9, 6, 7), biases=True, initialization="pytorch", act_fn="silu"),
+    "mlp, BN": MLPSpec(hidden=(7,), normalization="BN", biases=True, output_scale=2.0),
+    "mlp, BN, embedded, deep": MLPSpec(d_embed=4, hidden=(6, 5), normalization="BN", act_fn="tanh", dropout=0.2),
+    "mlp, LN, deep": MLPSpec(hidden=(6, 7), normalization="LN", act_fn="relu", initialization="mup", biases=True),
     "mlp, deep, separate": MLPSpec(d_embed=3, embedding="separate", hidden=(6, 5), initialization="pytorch"),
 }
 
@@ -97,7 +102,8 @@ def draw(spec: ModelSpec, *, d_vocab: int = 6, d_vocab_out: int = 5, n_ctx: int 
     generator = torch.Generator().manual_seed(seed)
     model = build(spec, d_vocab=d_vocab, d_vocab_out=d_vocab_out, n_ctx=n_ctx).double()
     for name, value in model.state_dict().items():
-        value.copy_(0.4 * torch.randn(value.shape, generator=generator, dtype=value.dtype) + name.endswith(".w"))
+        drawn = 0.4 * torch.randn(value.shape, generator=generator, dtype=value.dtype)
+        value.copy_(drawn.abs() + 0.1 if name.endswith(".variance") else drawn + name.endswith(".w"))
     return model
 
 

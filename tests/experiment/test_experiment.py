@@ -83,7 +83,7 @@ BAD = {
     "model.d_model=1000000000": "must be an integer from 1 to 65536",
     "model.n_heads=3": "must divide d_model=128 (or give d_head)",
     "model.d_head=0": "must be an integer from 1 to 65536",
-    "model.act_fn=tanh": "input should be 'relu', 'gelu', 'silu' or 'quadratic'",
+    "model.act_fn=sine": "input should be 'relu', 'gelu', 'silu', 'quadratic' or 'tanh'",
     "model.kind=cnn": "must be one of transformer, mlp, recursive",
     "model.attention_rate=2": "must be from 0 (uniform) to 1 (learned)",
     "model.read_at=first": "input should be 'equals', 'last' or 'mean'",

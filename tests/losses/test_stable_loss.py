@@ -225,8 +225,8 @@ def test_errors_say_what_is_wrong(name: str) -> None:
 
 
 def test_wrong_settings() -> None:
-    with pytest.raises(ConfigError, match=r"dtype=torch\.float16: must be"):
-        LogSoftmaxCrossEntropyLoss(torch.float16)
+    with pytest.raises(ConfigError, match=r"dtype=torch\.int8: must be one of torch\.float16, torch\.bfloat16, "):
+        LogSoftmaxCrossEntropyLoss(torch.int8)
     modules = [get_stable_loss_function(form) for form in FORMS]
     assert [type(module) for module in modules] == [
         SoftplusCrossEntropyLoss,
@@ -234,6 +234,8 @@ def test_wrong_settings() -> None:
         LogSoftmaxCrossEntropyLoss,
         StableCrossEntropyLoss,
         OneHotMSELoss,
+        *2 * [LogSoftmaxCrossEntropyLoss],
     ]
-    assert [modules[1].dtype, modules[2].dtype] == [torch.float32, torch.float64]
+    widths = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
+    assert [modules[place].dtype for place in (1, 2, 5, 6)] == widths
     assert all(isinstance(module, ClassificationLoss) and not list(module.parameters()) for module in modules)

@@ -38,6 +38,7 @@ def input_by_hand(model: MLP, tokens: list[int]) -> Tensor:
 ACTIVATIONS = {
     "relu": lambda x: max(x, 0.0),
     "quadratic": lambda x: x * x,
+    "tanh": math.tanh,
     "silu": lambda x: x / (1 + math.exp(-x)),
     "gelu": lambda x: x * (1 + math.erf(x / 2**0.5)) / 2,
 }
@@ -51,8 +52,17 @@ def test_forward_by_hand(spec: MLPSpec) -> None:
         x = input_by_hand(model, sequence)
         for layer in model.layers:
             pre = x @ layer.W_in + layer.b_in
+            pre = normalized_by_hand(pre, layer.norm, spec.normalization)
             x = torch.tensor([ACTIVATIONS[spec.act_fn](value) for value in pre.tolist()], dtype=torch.float64)
-        torch.testing.assert_close(logits, x @ model.unembed.W_U + model.unembed.b_U)
+        torch.testing.assert_close(logits, spec.output_scale * (x @ model.unembed.W_U + model.unembed.b_U))
+
+
+def normalized_by_hand(pre: Tensor, norm: Any, kind: str | None) -> Tensor:
+    """The pre-activations of one example, normalized by running statistics or over the layer."""
+    if kind is None:
+        return pre
+    mean, variance = (norm.mean, norm.variance) if kind == "BN" else (pre.mean(), pre.var(unbiased=False))
+    return (pre - mean) / (variance + 1e-5).sqrt() * norm.w + norm.b
 
 
 @torch.no_grad()
@@ -102,9 +112,9 @@ def test_embedding_is_what_a_token_is_turned_into(spec: MLPSpec) -> None:
     blocks = model.embedding.unflatten(1, (tables, -1)).expand(-1, 3, -1)
     chosen = torch.stack([blocks[tokens[:, position], position] for position in range(3)], 1)
     _, cache = model.run_with_cache(tokens)
-    pre = cache["layers.0.hook_pre"] - model.layers[0].b_in
     if spec.d_embed is None:
-        torch.testing.assert_close(chosen.sum(1), pre)
+        pre = model.layers[0].norm(chosen.sum(1) + model.layers[0].b_in)
+        torch.testing.assert_close(pre, cache["layers.0.hook_pre"])
     else:
         torch.testing.assert_close(chosen, cache["hook_embed"])
 
