@@ -89,7 +89,10 @@ class Experiment(Specification):
 
     def _require_fitting_model(self) -> None:
         """Raise ConfigError if the optimization has a setting that the model makes meaningless."""
-        o, rule = self.optimization, "must be none with model.normalization=BN, whose running statistics are of θ alone"
+        o, rule = (
+            self.optimization,
+            "must not be set with model.normalization=BN, whose running statistics are of θ alone",
+        )
         fits = o.average is None or not self.model.has_running_statistics
         require(fits, "optimization.average", o.average, rule)
         fits, rule = o.optimizer != "muon" or not self.model.scales_rates, "must be adamw, adam or sgd with μP"

@@ -37,10 +37,10 @@ def cross_entropy(
         return torch.nn.functional.softplus(wrong - correct, threshold=40)
     if form == "stablemax":
         return minus_log_stablemax(logits, labels)
-    dtype = getattr(torch, form)
-    log_probabilities = rounded_log_softmax(logits.to(dtype)) if dtype.itemsize == 2 else logits.to(dtype).log_softmax(-1)
-    losses = -log_probabilities.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
-    return losses.float() if dtype.itemsize == 2 else losses
+    rounded = logits.to(getattr(torch, form))
+    is_wide = form in ("float32", "float64")
+    log_probabilities = rounded.log_softmax(-1) if is_wide else rounded_log_softmax(rounded).float()
+    return -log_probabilities.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
 
 
 def rounded_log_softmax(logits: Float[Tensor, "*batch class"]) -> Float[Tensor, "*batch class"]:

@@ -1,7 +1,7 @@
 """The precision that a network is computed in, and the scale of the loss in float16.
 
-float64 is the precision of everything: parameters, moments and computation, as in the released code of Liu et al. 2022
-(Omnigrok). With float16 and bfloat16 the parameters and moments are float32, since the squared gradients of Adam are
+float64 is the precision of parameters, moments and computation, as in the released code of Liu et al. 2022 (Omnigrok),
+and of all but the learning rate. With float16 and bfloat16 the parameters and moments are float32, since the squared gradients of Adam are
 not representable in float16; every product, activation and attention pattern of the network, forward and backward, is
 computed from the parameters rounded to the lower precision (Micikevicius et al. 2018, master weights). The logits are
 then converted to float32, and the loss has the precision of its form, such as ``loss="float16"`` (Prieto et al. 2025).
@@ -45,7 +45,7 @@ class Network:
 
     @torch.no_grad()
     def round(self) -> None:
-        """Round the present parameters and buffers of the model."""
+        """Set the rounded parameters and buffers to those that the model has now."""
         if self.dtype is not None:
             for name, value in self.computed.state_dict().items():
                 value.copy_(self.model.state_dict()[name])
@@ -60,7 +60,7 @@ class Network:
         return wide(functional_call(AnswersProgram(self.computed), named, (inputs,)))
 
     def take_gradients(self, scale: float) -> None:
-        """Give the parameters of the model the gradients of the rounded ones, divided by the scale of the loss."""
+        """Set the gradients of the model to those of the rounded parameters, divided by the scale of the loss."""
         if self.dtype is None:
             return
         for weight, rounded in zip(self.model.parameters(), self.computed.parameters(), strict=True):

@@ -7,8 +7,10 @@ import pytest
 
 from benchmarks import accelerators
 from grokinterp.errors import ConfigError
+from grokinterp.experiment import Experiment
 from grokinterp.experiment.problem import Problem
 from grokinterp.presets import PRESETS, preset
+from grokinterp.storage.configuration import configuration_hash
 from grokinterp.tasks import ModularAddition
 from grokinterp.training.step import Step
 
@@ -96,3 +98,39 @@ def test_what_is_said_of_accelerators_is_what_was_measured(tmp_path):
     assert of["Adam, Grokfast-EMA"]["generalized"] <= 2000
     assert of["AdamW, float32 cross-entropy"]["collapsed_share"]["float32"] > 0
     assert of["AdamW, float64 cross-entropy"]["collapsed_share"]["float64"] == 0
+
+
+RUN_IDS = {
+    "demo": "628989ea05",
+    "nanda2023": "1f335774df",
+    "nanda2023_subtraction": "5c5b41e74e",
+    "nanda2023_multiplication": "cb14059776",
+    "power2022": "f340449a04",
+    "standard": "a898ce5e7d",
+    "boundaries": "5dfb20de5d",
+    "chughtai_s5": "4b61d9ddad",
+    "gromov2023": "5ed77716cc",
+    "prieto2025": "6e4dad9935",
+    "lee2024": "ff87900b62",
+    "pizza": "8e222e09b1",
+    "parity": "acda369457",
+    "league": "103ea6faf2",
+}
+"""The run ids of earlier versions, on which run directories and databases depend."""
+
+
+@pytest.mark.parametrize("name", RUN_IDS)
+def test_a_new_setting_changes_no_run_id(name):
+    assert configuration_hash(preset(name).to_dict()) == RUN_IDS[name]
+
+
+def test_added_settings_are_written_only_where_they_are_given():
+    given = preset("gromov2023").override(["model.dropout=0.1", "optimization.clip_norm=1.0", "model.base_width=128"])
+    added = set(given.flat) - set(preset("gromov2023").flat)
+    assert added == {"model.dropout", "optimization.clip_norm"}
+    assert Experiment.from_dict(given.to_dict()) == given
+    assert given.differences(preset("gromov2023")) == {
+        "model.dropout": (0.1, 0.0),
+        "optimization.clip_norm": (1.0, None),
+    }
+    assert given.override(["model.dropout=0", "optimization.clip_norm=none"]) == preset("gromov2023")
