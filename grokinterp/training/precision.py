@@ -1,11 +1,12 @@
 """The precision that a network is computed in, and the scale of the loss in float16.
 
 float64 is the precision of parameters, moments and computation, as in the released code of Liu et al. 2022 (Omnigrok),
-and of all but the learning rate. With float16 and bfloat16 the parameters and moments are float32, since the squared gradients of Adam are
-not representable in float16; every product, activation and attention pattern of the network, forward and backward, is
-computed from the parameters rounded to the lower precision (Micikevicius et al. 2018, master weights). The logits are
-then converted to float32, and the loss has the precision of its form, such as ``loss="float16"`` (Prieto et al. 2025).
-Evaluations use the same rounded network. Files hold the parameters; analyses convert them to float64.
+and of all but the learning rate. With float16 and bfloat16 the parameters and moments are float32, since the squared
+gradients of Adam are not representable in float16; every product, activation and attention pattern of the network,
+forward and backward, is computed from the parameters rounded to the lower precision (Micikevicius et al. 2018, master
+weights). The logits are then converted to float32, and the loss has the precision of its form, such as
+``loss="float16"`` (Prieto et al. 2025). Evaluations use the same rounded network. Files hold the parameters; analyses
+convert them to float64.
 """
 
 import copy
