@@ -83,6 +83,10 @@ class Recorder:
         updates: whether to keep the copy of the weights for updates.
         resume: continue a recording after its ``last_step``.
 
+    Attributes:
+        last_step: the last recorded step, -1 before any.
+        last_row: the numbers that ``record`` wrote last, by name.
+
     Raises:
         ConfigError: the examples, the labels, or the module cannot be recorded.
         RunDirectoryError: the directory is taken, or is a recording of something else.
@@ -143,6 +147,7 @@ class Recorder:
             self.problem = Problem.of(self.experiment)
             self.before: list[Tensor] | None = None
             self.last_step, self.is_open = -1, False
+            self.last_row: dict[str, Any] = {}
             self._held = ExitStack()
             self.run = self._reopened(directory) if resume else self._created(directory)
             self._begin(file, updates=updates)
@@ -180,6 +185,7 @@ class Recorder:
         if save:
             self._writer.save_checkpoint(step, tensors)
         self._writer.metrics.append(row)
+        self.last_row = row
         if self.run.status.get("status") != "running":
             self._write_status("running", step)
         self.last_step = step

@@ -20,7 +20,7 @@ WANDB_FOLDER = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-(?P<id>.+)")
 class Logger(Protocol):
     """Receives metrics as numbers by name; ``finish()`` is called at the end if it exists."""
 
-    def log(self, values: dict[str, float], *, step: int) -> Any:
+    def log(self, values: dict[str, float], /, *, step: int) -> Any:
         """Log the metrics of an evaluation."""
 
 
@@ -31,7 +31,7 @@ class MetricsLogger(Protocol):
     ``finish()``, or otherwise ``finalize("success")``, is called at the end if it exists.
     """
 
-    def log_metrics(self, values: dict[str, float], *, step: int) -> Any:
+    def log_metrics(self, values: dict[str, float], /, *, step: int) -> Any:
         """Log the metrics of an evaluation."""
 
 
