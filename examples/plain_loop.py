@@ -1,6 +1,6 @@
 """A plain loop with ``torch.optim`` that records a trajectory and detects grokking: addition modulo 23 by an MLP.
 
-Nothing of the model, the optimizer or the loop belongs to grokinterp. The script needs about a minute:
+Nothing of the model, the optimizer or the loop belongs to grokinterp. The script needs about half a minute:
 
     python examples/plain_loop.py runs/plain_loop
 
@@ -19,14 +19,17 @@ from grokinterp import GrokkingDetector, Recorder, Trajectory, analyze, write_re
 P = 23
 """The modulus."""
 
+ANALYSES = ["performance", "softmax_collapse", "weight_norms", "class_cosine"]
+"""Some of the analyses of any module; without this list, all of them take minutes."""
+
 Examples = tuple[Tensor, Tensor]
 
 
 def split_pairs() -> tuple[Examples, Examples]:
-    """Return 60 % of all pairs with their sums for training, and the rest for testing."""
+    """Return 70 % of all pairs with their sums for training, and the rest for testing."""
     pairs = torch.cartesian_prod(torch.arange(P), torch.arange(P))
     order = torch.randperm(len(pairs))
-    train, test = order[: len(pairs) * 6 // 10], order[len(pairs) * 6 // 10 :]
+    train, test = order.split([len(pairs) * 7 // 10, len(pairs) - len(pairs) * 7 // 10])
     return (pairs[train], pairs[train].sum(1) % P), (pairs[test], pairs[test].sum(1) % P)
 
 
@@ -54,7 +57,7 @@ def train(directory: Path, steps: int, every: int) -> GrokkingDetector:
             optimizer.zero_grad()
             cross_entropy(model(inputs), labels).backward()
             optimizer.step()
-    analyze(Trajectory.open(directory, model))
+    analyze(Trajectory.open(directory, model), only=ANALYSES)
     return detector
 
 

@@ -327,10 +327,18 @@ def test_a_network_that_knows_nothing_of_us_groks() -> None:
     assert float((answers == held_out.tensors[1]).double().mean()) == pytest.approx(result.final_eval_acc)
 
 
-def test_the_recipes_of_the_guide_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every block of docs/any_model.md, each in a namespace of its own."""
-    blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), flags=re.S)
-    assert len(blocks) == 5
+RECIPES = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), flags=re.S)
+"""The blocks of docs/any_model.md."""
+
+
+def test_there_are_recipes() -> None:
+    assert len(RECIPES) == 7
+
+
+@pytest.mark.parametrize("number", range(len(RECIPES)))
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # of Lightning, like the next
+@pytest.mark.filterwarnings("ignore:The 'train_dataloader' does not have many workers")
+def test_a_recipe_of_the_guide_runs(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every block, in a namespace and a folder of its own."""
     monkeypatch.chdir(tmp_path)
-    for block in blocks:
-        exec(compile(block, str(GUIDE), "exec"), {"__name__": "recipe"})
+    exec(compile(RECIPES[number], str(GUIDE), "exec"), {"__name__": "recipe"})
