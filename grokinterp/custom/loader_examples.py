@@ -23,6 +23,11 @@ from grokinterp.losses import (
 MOST = 4096
 """Number of examples of each loader that are recorded, the first ones; a recorder takes twice as many together."""
 
+LOG_SOFTMAX_FORMS: dict[torch.dtype, LossForm] = {
+    torch.float16: "float16", torch.bfloat16: "bfloat16", torch.float32: "float32", torch.float64: "float64",
+}  # fmt: skip
+"""The forms of the cross-entropy by log-softmax, by their precision."""
+
 
 def recorder_of(
     trainer: GrokkingAwareTrainer,
@@ -103,7 +108,7 @@ def form_of(loss: Loss) -> LossForm:
     if is_plain or loss is functional.cross_entropy:
         return "float32"
     if isinstance(loss, LogSoftmaxCrossEntropyLoss):
-        return "float32" if loss.dtype == torch.float32 else "float64"
+        return LOG_SOFTMAX_FORMS[loss.dtype]
     forms: dict[type, LossForm] = {
         StableCrossEntropyLoss: "stablemax", SoftplusCrossEntropyLoss: "softplus", OneHotMSELoss: "mse",
     }  # fmt: skip

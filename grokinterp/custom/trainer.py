@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from grokinterp.custom.autocast import MixedPrecision
 from grokinterp.custom.batches import (
     Batch,
     Loss,
@@ -18,7 +19,6 @@ from grokinterp.custom.batches import (
     own_randomness,
 )
 from grokinterp.custom.optimizer import grokfast_filters, require_optimized, trained_parameters, with_filters
-from grokinterp.custom.precision import MixedPrecision
 from grokinterp.custom.scores import Scores, StepScores
 from grokinterp.errors import ConfigError, GrokinterpError, short
 from grokinterp.losses import StableCrossEntropyLoss

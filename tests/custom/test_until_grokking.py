@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -16,8 +16,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from grokinterp.cli.entry import run as run_command_line
 from grokinterp.custom import GrokkingAwareTrainer, GrokkingResult, train_until_grokking
+from grokinterp.custom.loader_examples import form_of
 from grokinterp.errors import ConfigError
-from grokinterp.losses import SoftplusCrossEntropyLoss
+from grokinterp.losses import LossForm, SoftplusCrossEntropyLoss, get_stable_loss_function
 from grokinterp.phases import SustainedRule, grok_step
 from grokinterp.runs.trajectory import Trajectory
 from grokinterp.storage import RunDirectory
@@ -234,6 +235,11 @@ def test_what_cannot_be_recorded_is_refused_before_any_step(words: str, tmp_path
     with pytest.raises(ConfigError, match=words):
         recorded(tmp_path, **NOT_RECORDED[words])
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("form", get_args(LossForm))
+def test_the_losses_of_the_package_are_recorded_in_their_form(form: LossForm) -> None:
+    assert form_of(get_stable_loss_function(form)) == form
 
 
 def test_a_recursive_model_is_not_recorded(tmp_path: Path) -> None:
