@@ -28,6 +28,7 @@ def analyze(
     only: Iterable[str] | None = None,
     every: int | None = None,
     last: bool = False,
+    answer: int | None = None,
     device: str | torch.device = "cpu",
     progress: bool = False,
     entries: Sequence[Entry] = ENTRIES,
@@ -50,16 +51,20 @@ def analyze(
         only: names of analyses (default: all; ``label_noise`` only for runs with label noise).
         every: run every analysis on each ``every``-th saved checkpoint and on the last.
         last: run every analysis on the last checkpoint only.
+        answer: the answer to analyze, if the task asks for several (default: that of the run, which is the last answer
+            unless ``run.at_answer`` chose another). A run directory holds the results of one answer.
         device: the device to compute on.
         progress: show a progress bar on standard error.
         entries: the available analyses, and how each is run.
 
     Raises:
-        ConfigError: an analysis is unknown, none is given, ``every`` is below 1 or given with ``last``, the logits of
-            all examples do not fit into the available memory, or the results of an analysis are not labeled or
-            contradict its axes.
+        ConfigError: an analysis is unknown, none is given, ``every`` is below 1 or given with ``last``, there is no
+            such answer, the logits of all examples do not fit into the available memory, or the results of an
+            analysis are not labeled or contradict its axes.
         RunDirectoryError: the directory is not a run directory, or none of its checkpoints can be read.
     """
+    run = run if isinstance(run, Trajectory) else Trajectory.open(run)
+    run = run if answer is None else run.at_answer(answer)
     results = analyze_run(
         run, entries, arguments_of, only=only, every=every, last=last, device=device, progress=progress
     )

@@ -22,6 +22,9 @@ def analyze(
         int | None, typer.Option(help="Every N-th checkpoint and the last (default: all; a few for costly analyses).")
     ] = None,
     last: Annotated[bool, typer.Option("--last", help="Only the last checkpoint.")] = False,
+    answer: Annotated[
+        int | None, typer.Option(help="The answer to analyze, of several, counted from 0 (default: the last).")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     device: Device = "cpu",
 ) -> None:
@@ -34,6 +37,7 @@ def analyze(
     require(every is None or every >= 1, "every", every, "must be an integer from 1")
     require(not last or every is None, "every", every, "give it or --last, not both")
     if not (run_dir / "experiment.json").exists():
+        require(answer is None, "answer", answer, "needs a single run: the tasks of a folder may differ")
         return analyze_folder(run_dir, names, every, last=last, as_json=as_json, device=device)
 
     from grokinterp.analysis import analyze as analyze_run
@@ -41,7 +45,8 @@ def analyze(
     from grokinterp.runs import summary
     from grokinterp.training import choose_device
 
-    results = analyze_run(run_dir, only=names, every=every, last=last, device=choose_device(device), progress=True)
+    options: Any = {"only": names, "every": every, "last": last, "answer": answer}
+    results = analyze_run(run_dir, **options, device=choose_device(device), progress=True)
     if as_json:
         diagnoses = [asdict(found) for found in diagnose_run(results)]
         say_json(results.summary() | {"diagnoses": diagnoses})
@@ -120,7 +125,7 @@ def report(
         from grokinterp.analysis import analyze as analyze_run
 
         try:
-            results = analyze_run(run_dir, progress=True)
+            results = analyze_run(run_dir, answer=results.answer, progress=True)
         except WriteError as error:
             note(f"the results cannot be updated: {error}")
     say([str(write_report(results, out)), *diagnosed(results)])

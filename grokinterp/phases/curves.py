@@ -126,12 +126,18 @@ class Curves(_Table):
         return self if missing.all() or not missing.any() else self.at(np.flatnonzero(~missing))
 
     @classmethod
-    def from_dataset(cls, metrics: "xarray.Dataset") -> "Curves":
+    def from_dataset(cls, metrics: "xarray.Dataset", *, answer: int | None = None) -> "Curves":
         """Read the curves from a run's metrics over ``step``, and ``n_test`` and ``chance`` from their attributes.
+
+        If there are several answers, the curves are those of all together, or of a given ``answer``.
 
         With label noise, the training accuracy is the accuracy on the correctly labeled examples: a network that
         generalizes need not have memorized the wrong labels.
         """
+        if answer is not None:
+            of = {name: f"{name}_of_answer" for name in cls.columns if f"{name}_of_answer" in metrics}
+            metrics = metrics.drop_vars([*of, "clean_accuracy"], errors="ignore").sel(answer=answer)
+            metrics = metrics.rename({theirs: ours for ours, theirs in of.items()})
         found = _found(metrics, (*cls.columns, "clean_accuracy"))
         n_test, chance = metrics.attrs.get("n_test"), metrics.attrs.get("chance")
         return cls.from_columns(

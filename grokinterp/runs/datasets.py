@@ -129,6 +129,9 @@ RUN_ID = "run_id"
 ANALYSIS = "analysis"
 """Attribute with the name of the analysis, which is also the name of its file."""
 
+ANSWER = "answer"
+"""Attribute with the index of the answer that was analyzed, of several."""
+
 CHECKPOINTS = "checkpoint_digest"
 """Variable with the digest of the checkpoint of each step."""
 

@@ -3,7 +3,7 @@
 import copy
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ from grokinterp.phases import (
 )
 from grokinterp.runs.continuations import Continuation, continuations_of
 from grokinterp.runs.datasets import (
+    ANSWER,
     CHECKPOINTS,
     OUTSIDE,
     analysis_names,
@@ -190,6 +191,20 @@ class Results:
         measures = Measures.from_dataset(self.dataset) if self.dataset.sizes["step"] else None
         return find_phases(Curves.from_dataset(self.metrics), measures)
 
+    @cached_property
+    def histories(self) -> dict[int, History]:
+        """The phases, events, and verdict of each answer, if there are several: each may change at another step."""
+        if "answer" not in self.metrics.dims or not self.metrics.sizes["step"] or self.no_history is not None:
+            return {}
+        answers = self.metrics["answer"].values.tolist()
+        return {answer: find_phases(Curves.from_dataset(self.metrics, answer=answer)) for answer in answers}
+
+    @property
+    def answer(self) -> int | None:
+        """The answer that was analyzed, if there are several."""
+        found = {part.attrs[ANSWER] for part in self.analyses.values() if ANSWER in part.attrs}
+        return int(found.pop()) if len(found) == 1 else None
+
     @property
     def not_defined(self) -> dict[str, str]:
         """The reason why each undefined analysis is undefined for this run's task or model, by name."""
@@ -315,6 +330,12 @@ class Results:
         accuracy = self.measures().get("all_accuracy", self.directory.environment.get("accuracy"))
         return f"{NO_HISTORY}{'' if accuracy is None else f': accuracy {accuracy:.1%} on all examples'}."
 
+    def _of_answers(self) -> Iterator[dict[str, Any]]:
+        """Yield the steps and the verdict of each answer."""
+        for answer, history in self.histories.items():
+            steps = {"memorized_step": history.memorized_step, "generalized_step": history.generalized_step}
+            yield {"answer": answer, "verdict": history.verdict, **steps, "grok_step": history.grok_step}
+
     def summary(self) -> dict[str, Any]:
         """Return the JSON object printed by ``grokinterp analyze --json``."""
         history = self.history if self.no_history is None else None
@@ -336,6 +357,7 @@ class Results:
             "not_defined": self.not_defined,
             "leaked_share": self.leaked_share,
             "learning_order": _records(self.learning_order),
+            **({"answers": list(self._of_answers())} if self.histories else {}),
             "measures": dict.fromkeys(STRUCTURE) | self.measures(),
         }
 

@@ -36,12 +36,24 @@ def lines(results: Results) -> list[str]:
     phases = ", ".join(f"{phase.name} {phase.start}-{phase.stop - 1}" for phase in known)
     return [
         line("phases", phases or "unknown"),
+        *answers(results),
         *structure(results, measured),
         *circuit(measured),
         *sampled(results, measured),
         *(line("not defined", f"{', '.join(names)}: {why}") for why, names in _by_reason(undefined).items()),
         line("verdict", results.sentence),
     ]
+
+
+def answers(results: Results) -> list[str]:
+    """Return a line per answer with the steps at which it was memorized and generalized; empty for a single answer."""
+    found = []
+    for answer, history in results.histories.items():
+        steps = ("memorized", history.memorized_step), ("generalized", history.generalized_step)
+        dated = ", ".join(f"{name} {step}" for name, step in steps if step is not None)
+        analyzed = " (analyzed)" if answer == results.answer else ""
+        found.append(line(f"answer {answer}", f"{dated or 'neither memorized nor generalized'}{analyzed}"))
+    return found
 
 
 def structure(results: Results, measured: Mapping[str, Any]) -> list[str]:

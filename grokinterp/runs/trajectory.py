@@ -58,6 +58,7 @@ class Trajectory:
     module: nn.Module | None = None
     logits: Answer | None = None
     answer: int | None = None
+    """The answer that checkpoints are about, of several; None is the last."""
 
     @classmethod
     def open(cls, path: str | Path, module: nn.Module | None = None, *, logits: Answer | None = None) -> "Trajectory":
@@ -148,7 +149,8 @@ class Trajectory:
         """
         count = self.experiment.task.n_answers
         require(-count <= answer < count, "answer", answer, f"must be from {-count} to {count - 1}")
-        return replace(self, answer=answer % count)
+        last = answer % count == count - 1
+        return replace(self, answer=None if last else answer % count)
 
     @cached_property
     def problem(self) -> Problem:

@@ -100,9 +100,9 @@ def test_a_step_sees_its_batch_and_nothing_else():
     for at, batch in enumerate(plain_batches(changed(experiment, split={"seed": 5}, steps=9), len(tokens))):
         step.sampler.seen = 10 * at  # as many updates would have left it
         step.gradients(at)
-        torch.testing.assert_close(step.logits, model(tokens[batch])[:, -1])
+        torch.testing.assert_close(step.logits, model(tokens[batch])[:, -1:])
     (answers,) = step.train_answers()
-    torch.testing.assert_close(answers.logits, model(tokens)[:, -1])
+    torch.testing.assert_close(answers.logits, model(tokens)[:, -1:])
 
 
 def test_a_batch_of_all_examples_trains_as_the_full_batch(tmp_path):

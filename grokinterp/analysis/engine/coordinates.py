@@ -6,22 +6,22 @@ from typing import Any, NamedTuple
 
 from grokinterp.analysis.engine.labeled import Analysis
 from grokinterp.errors import require, short
-from grokinterp.experiment import Experiment
+from grokinterp.experiment.problem import Problem
 from grokinterp.models import Model
 from grokinterp.tasks import Task
 
 
 class Setting(NamedTuple):
-    """The inputs that coordinate values may depend on: experiment, model, and arguments of the analyses."""
+    """The inputs that coordinate values may depend on: problem, model, and arguments of the analyses."""
 
-    experiment: Experiment
+    problem: Problem
     model: Model
     arguments: Mapping[str, Any]
 
     @property
     def task(self) -> Task:
-        """The task of the experiment."""
-        return self.experiment.task
+        """The task of the problem."""
+        return self.problem.task
 
 
 def coordinates(analysis: Analysis, setting: Setting) -> dict[str, Sequence[Any]]:
@@ -48,7 +48,7 @@ def shared_axes(setting: Setting) -> dict[str, Sequence[Any]]:
 
     ``key`` holds the key frequencies and ``hook`` the hooks passed to an analysis.
     """
-    experiment, model, arguments = setting
+    problem, model, arguments = setting
     classes, tokens = range(setting.task.n_classes), range(setting.task.d_vocab)
     axes: dict[str, Sequence[Any]] = {
         "split": ("train", "test", "all"),
@@ -61,7 +61,7 @@ def shared_axes(setting: Setting) -> dict[str, Sequence[Any]]:
         "hook": arguments.get("hooks") or model.feature_hooks,
         "head": range(model.n_heads),
         "other_head": range(model.n_heads),
-        "position": range(model.positions(experiment.n_ctx)),
+        "position": range(model.positions(problem.tokens.shape[1])),
         "neuron": range(model.n_neurons),
         "parameter": [name for name, _ in model.named_parameters()],
     }

@@ -77,7 +77,7 @@ def evaluate(
     skipped: dict[int, str] = {}
     with ExitStack() as stack:
         stack.enter_context(computing(device))
-        setting = Setting(trajectory.experiment, trajectory.empty_model(), arguments)
+        setting = Setting(trajectory.problem, trajectory.empty_model(), arguments)
         collectors = [Collector(each, setting, len(wanted)) for each in several]
         each_step = evaluate_each(
             several, trajectory, wanted, arguments, skipped, device=device, vectorize=vectorize, progress=progress

@@ -20,6 +20,7 @@ from grokinterp.errors import NotDefined, RunDirectoryError
 from grokinterp.experiment import leaked_share
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.runs.datasets import (
+    ANSWER,
     CHECKPOINTS,
     OUTSIDE,
     read_analysis,
@@ -31,6 +32,7 @@ from grokinterp.runs.datasets import (
 from grokinterp.runs.imports import state
 from grokinterp.runs.trajectory import Trajectory
 from grokinterp.storage.atomic import remove
+from grokinterp.tasks import AnswerOf
 
 
 class Final(NamedTuple):
@@ -59,7 +61,7 @@ class Harvest:
         skipped: dict[int, str],
     ) -> None:
         self.trajectory, self.digests, self.skipped = trajectory, digests, skipped
-        self.setting = Setting(trajectory.experiment, trajectory.empty_model(), final.arguments)
+        self.setting = Setting(trajectory.problem, trajectory.empty_model(), final.arguments)
         look = cache(state)  # one look at each file, on which most analyses depend
         codes = {entry: code_digest(entry.analysis, look) for entry in entries}
         self.prints = {entry: fingerprint(trajectory, entry, final.marks, codes[entry]) for entry in entries}
@@ -120,7 +122,8 @@ def steps_of(dataset: xr.Dataset | None) -> list[int]:
 def fingerprint(trajectory: Trajectory, entry: Entry, marks: Mapping[str, Any], code: str) -> str:
     """Return a digest that changes when the run, the arguments of the analysis, or its code changes."""
     declared = declared_arguments(entry.analysis, marks)
-    content = [trajectory.directory.run_id, entry.name, declared, code]
+    answer = [] if trajectory.answer is None else [trajectory.answer]
+    content = [trajectory.directory.run_id, entry.name, declared, code, *answer]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
@@ -156,9 +159,11 @@ def describe(
     is_train = trajectory.problem.is_train
     module = entry.analysis.__module__
     outside = {} if module.split(".")[0] == "grokinterp" else {OUTSIDE: module}
-    leaked = {"leaked_share": leaked_share(trajectory.experiment.task, is_train)} if is_train.any() else {}
+    leaked = {"leaked_share": leaked_share(trajectory.problem.task, is_train)} if is_train.any() else {}
+    task = trajectory.problem.task
     return {
         "analysis": entry.name,
+        **({ANSWER: task.answer} if isinstance(task, AnswerOf) else {}),
         **entry.attributes,
         "fingerprint": fingerprint,
         "skipped": json.dumps({str(step): why for step, why in sorted(skipped.items())}),

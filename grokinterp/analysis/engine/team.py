@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from operator import attrgetter
 from typing import Any, NamedTuple, final, get_type_hints
 
@@ -45,10 +46,12 @@ def _changed(value: Any, kind: type, change: Callable[[Any], Any]) -> Any:
     return value
 
 
-def evaluator_of(path: str, arguments: Any) -> Callable[[Sequence[Analysis], Sequence[Any]], list[list[Result]]]:
+def evaluator_of(
+    path: str, answer: int | None, arguments: Any
+) -> Callable[[Sequence[Analysis], Sequence[Any]], list[list[Result]]]:
     """Return the function of another process that evaluates analyses on checkpoints of a run."""
     keep_freed_memory()
-    trajectory, known = Trajectory.open(path), unpacked(arguments)
+    trajectory, known = replace(Trajectory.open(path), answer=answer), unpacked(arguments)
     here = Evaluator(trajectory.empty_model().double(), trajectory.problem)
 
     def results(analyses: Sequence[Analysis], chunk: Sequence[Any]) -> list[list[Result]]:
@@ -84,7 +87,7 @@ class Team:
 
     def __init__(self, trajectory: Trajectory, arguments: Mapping[str, Any], device: str | torch.device) -> None:
         on_cpu = torch.device(device).type == "cpu"
-        self._path, self._arguments = str(trajectory.path), arguments
+        self._run, self._arguments = (str(trajectory.path), trajectory.answer), arguments
         self._possible = POSSIBLE and on_cpu and trajectory.module is None
         self._remotes: dict[int, Remote | None] = {}
         self._open = ExitStack()
@@ -116,7 +119,7 @@ class Team:
 
     def _started(self) -> Remote | None:
         try:
-            return self._open.enter_context(Remote(evaluator_of, self._path, packed(dict(self._arguments))))
+            return self._open.enter_context(Remote(evaluator_of, *self._run, packed(dict(self._arguments))))
         except (TypeError, ConnectionError):  # an argument cannot be sent, or no process can be started
             self._possible = False
             return None

@@ -60,7 +60,7 @@ def filtered_alignment(
         NotDefined: the training examples are unknown.
     """
     wanted = sorted(trajectory.steps if steps is None else steps)
-    setting = Setting(trajectory.experiment, trajectory.empty_model(), {})
+    setting = Setting(trajectory.problem, trajectory.empty_model(), {})
     collector, memories, skipped = Collector(filtered_alignment, setting, len(wanted)), {}, {}
     for step in wanted:
         try:

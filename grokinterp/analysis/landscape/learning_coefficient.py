@@ -103,7 +103,7 @@ def regime(weights: int, examples: int) -> Regime:
 def chains_of(setting: Setting) -> int:
     """Return the number of chains of an analysis in a setting."""
     weights = size_of(setting.model, setting.arguments.get("components"))
-    examples = setting.experiment.split.sizes(setting.task).train
+    examples = int(setting.problem.is_train.sum())
     return setting.arguments.get("chains") or regime(weights, examples).chains
 
 

@@ -61,7 +61,7 @@ def test_every_axis_and_variable_is_labeled(name, runs):
     analysis, run = cases.ANALYSES[name], runs["two layers, LN, biases"]
     arguments = cases.arguments([analysis], run)
     dataset = evaluate([analysis], run, **arguments)
-    known = coordinates(analysis, Setting(run.experiment, run.experiment.empty_model(), arguments))
+    known = coordinates(analysis, Setting(run.problem, run.experiment.empty_model(), arguments))
     for variable in dataset.data_vars.values():
         assert variable.dims[0] == "step"
         assert len(variable.attrs["long_name"]) > 5

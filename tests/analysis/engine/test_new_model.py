@@ -75,7 +75,7 @@ def test_every_analysis_gives_a_result_or_a_reason(name):
 
 
 def test_its_coordinates_are_its_own():
-    setting = Setting(EXPERIMENT, Bilinear(), {})
+    setting = Setting(Problem.of(EXPERIMENT), Bilinear(), {})
     axes = {name: coordinates(analysis, setting) for name, analysis in ANALYSES.items()}
     assert axes["grafts"]["part"] == ["rows", "columns"]
     assert (axes["performance"]["neuron"], axes["performance"]["head"]) == (range(WIDTH), range(0))
