@@ -153,8 +153,6 @@ class Optimization(Specification):
         decoupled = self.optimizer in ("adamw", "muon")
         rule = "needs the decoupled weight decay of adamw or muon"
         require(plain or decoupled, "weight_decay_form", form, rule)
-        decays = self.weight_decay > 0 or any(one.weight_decay for one in self.parts)
-        require(plain or decays, "weight_decay_form", form, "needs a weight_decay above 0")
 
     @property
     def is_random(self) -> bool:

@@ -47,12 +47,12 @@ class Method:
 def plain(experiment: Experiment) -> Experiment:
     """Return the experiment with plain AdamW for the whole budget.
 
-    Learning rate, weight decay, batch size, loss, and initial weights are kept. Filters, schedules, and stopping early
-    are removed.
+    Learning rate, weight decay, batch size, loss, precision, and initial weights are kept, and dropout and
+    normalization with the model. Filters, schedules, other regularizers, and stopping early are removed.
     """
     before = experiment.optimization
     kept = ("lr", "weight_decay", "betas", "eps", "warmup_steps", "loss", "batch_size", "init_scale", "constrain_norm")
-    optimization = Optimization(**{name: getattr(before, name) for name in kept})
+    optimization = Optimization(**{name: getattr(before, name) for name in (*kept, "precision")})
     return replace(experiment, optimization=optimization, patience=None)
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from grokinterp.available import disk_available, size_text
 from grokinterp.errors import ConfigError
 from grokinterp.experiment import Experiment
-from grokinterp.training.memory import in_checkpoint, saved_per_weight, traced_for
+from grokinterp.training.memory import bytes_per_weight, in_checkpoint, saved_per_weight, traced_for
 
 MOST_FILES = 10**6
 """Largest number of checkpoints of a run: file systems and listings slow down beyond it."""
@@ -58,7 +58,7 @@ def disk_needs(experiment: Experiment, *, start: int = 0) -> DiskNeeds:
     """Estimate the files of the whole schedule, without the additional checkpoints of the transition."""
     save, steps, optimization = experiment.save, experiment.budget, experiment.optimization
     traced, files = traced_for(experiment), saves(experiment) - (saves(experiment, until=start) if start else 0)
-    weights, rows = 4 * traced.weights, (steps - start) // experiment.evaluate_every + 2
+    weights, rows = bytes_per_weight(optimization) * traced.weights, (steps - start) // experiment.evaluate_every + 2
     resumes = min(GENERATIONS, steps // save.resume_every + 1)
     return DiskNeeds(
         checkpoints=files * (weights * in_checkpoint(optimization) + HEADER),

@@ -1,7 +1,7 @@
 """Memory requirements of training, estimated before anything is allocated by computing without storage."""
 
 from collections.abc import Callable, Generator, Hashable
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -13,6 +13,7 @@ from grokinterp.errors import ConfigError, GrokinterpError
 from grokinterp.experiment import Experiment, Optimization
 from grokinterp.losses import LossForm, exact_losses, example_losses
 from grokinterp.models import Model, ModelSpec, ReadoutInputs, build
+from grokinterp.models.training_mode import training_mode
 from grokinterp.storage.tensor_file import MAX_FILE_BYTES
 from grokinterp.storage.write_queue import MOST_BYTES, PER_RUN
 from grokinterp.torch_settings import computing
@@ -60,7 +61,7 @@ class Needs(NamedTuple):
 def require_memory(experiment: Experiment, device: torch.device) -> None:
     """Raise ConfigError if training exceeds the memory of the device, or the resume file its size limit."""
     weights, examples = count_weights(experiment), experiment.task.n_examples
-    saved = 4 * saved_per_weight(experiment.optimization)
+    saved = bytes_per_weight(experiment.optimization) * saved_per_weight(experiment.optimization)
     if saved * weights > MAX_FILE_BYTES:
         limit = f"at most {MAX_FILE_BYTES // saved:,} fit in a resume file"
         raise ConfigError("model", f"{weights:,} weights", limit)
@@ -91,23 +92,35 @@ def needs(experiment: Experiment) -> Needs:
     """Estimate the memory for training an experiment."""
     task, optimization, sizes = experiment.task, experiment.optimization, experiment.split.sizes(experiment.task)
     traced = traced_for(experiment)
-    weights = 4 * traced.weights
+    size = bytes_per_weight(optimization)
+    weights = size * traced.weights
     checkpoint = weights * in_checkpoint(optimization)
     return Needs(
-        weights=(3 + remembered_per_weight(optimization)) * weights,
+        weights=(3 + computed_per_weight(optimization) + remembered_per_weight(optimization)) * weights,
         examples=8 * task.n_examples * (3 * experiment.n_ctx + task.n_ctx + INTEGERS),
         preparation=8 * max(sizes) * 2 * experiment.n_ctx,
-        step=traced.step,
-        evaluation=traced.evaluation,
+        step=size * traced.step // 4,
+        evaluation=size * traced.evaluation // 4,
         saving=2 * saved_per_weight(optimization) * weights,
         waiting=checkpoint * (max(1, min(PER_RUN, MOST_BYTES // checkpoint)) + 2),  # two more while one is written
     )
 
 
 def remembered_per_weight(optimization: Optimization) -> int:
-    """Return how many numbers are kept per weight by the optimizer, by filters, and by a moving average."""
+    """Return how many numbers are kept per weight by optimizer, filters, moving average and decay to the start."""
     filters = sum(filter.copies for filter in optimization.filters)
-    return MOMENTS[optimization.optimizer] + filters + (optimization.average is not None)
+    kept = (optimization.average is not None) + (optimization.weight_decay_form == "to_init")
+    return MOMENTS[optimization.optimizer] + filters + kept
+
+
+def computed_per_weight(optimization: Optimization) -> int:
+    """Return how many more numbers a step needs per weight: without noise, and rounded to 16 bits, with gradients."""
+    return (optimization.weight_noise > 0) + (optimization.precision in ("float16", "bfloat16"))
+
+
+def bytes_per_weight(optimization: Optimization) -> int:
+    """Return the size of a weight in memory and in files."""
+    return 8 if optimization.precision == "float64" else 4
 
 
 def in_checkpoint(optimization: Optimization) -> int:
@@ -185,7 +198,8 @@ def traced(spec: ModelSpec, sizes: Sizes, loss: LossForm, batch: int, largest: i
         for weight in weights:
             weight.grad = torch.empty_like(weight)  # counted with the weights
         inputs, labels = without_storage(spec, sizes, batch)
-        with Allocations() as of_step:
+        mode = training_mode(model, None) if model.differs_in_training else nullcontext()
+        with mode, Allocations() as of_step:
             answers = model.functional_answers(inputs)
             losses = example_losses(answers.logits, labels, form=loss, supervised=answers.supervised)
             losses.mean().backward()

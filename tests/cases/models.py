@@ -89,6 +89,7 @@ TINY_SPECS: dict[str, ModelSpec] = {
     "tied, stablemax": TransformerSpec(**TINY_SIZES, tied_embeddings=True, attention_fn="stablemax"),
     "mean": TransformerSpec(**TINY_SIZES, read_at="mean", attention="bidirectional", act_fn="silu"),
     "mlp": MLPSpec(hidden=(9,)),
+    "mlp, BN, tanh": MLPSpec(hidden=(9,), normalization="BN", act_fn="tanh", output_scale=2.0, dropout=0.2),
     "deep mlp": MLPSpec(d_embed=4, embedding="separate", hidden=(6, 5), act_fn="relu", biases=True),
     "recursive, once": RecursiveSpec(d_model=5, d_mlp=7, n_latent=2, n_supervision=1),
 }

@@ -303,7 +303,6 @@ CONFLICTS = {
         "optimization.average=.9",
     ): "optimization.average=0.9: must not be set",
     ("optimization.weight_decay_form=to_init", "optimization.optimizer=adam"): "needs the decoupled weight decay of",
-    ("optimization.weight_decay_form=jiggle", "optimization.weight_decay=0"): "needs a weight_decay above 0",
 }
 
 

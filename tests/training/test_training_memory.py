@@ -27,6 +27,7 @@ CPU = torch.device("cpu")
 
 
 NAMES = ("one layer", "two layers, LN, biases", "mean", "two layers, stablemax, rate", "mlp", "mlp, deep", "recursive")
+NAMES = (*NAMES, "tanh, scaled, dropout", "mlp, BN, embedded, deep")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -170,6 +171,9 @@ def test_a_schedule_that_exceeds_the_disk_is_refused(tmp_path, monkeypatch):
 def test_the_files_of_a_run_have_the_estimated_size(tmp_path):
     experiment = changed(steps=20, save={"every": 1, "resume_every": 1}, evaluate_every=1)
     run, found = train(experiment, tmp_path / "run", device="cpu"), disk.disk_needs(experiment)
+    wide = disk.disk_needs(changed(experiment, optimization={"precision": "float64", "weight_decay_form": "to_init"}))
+    assert wide.checkpoints / found.checkpoints == pytest.approx(2, rel=0.2)
+    assert wide.resume / found.resume == pytest.approx(2 * 5 / 4, rel=0.2)
     for name, estimated in (("checkpoints", found.checkpoints), ("metrics.jsonl", found.metrics)):
         place = run.path / name
         used = sum(file.stat().st_size for file in place.iterdir()) if place.is_dir() else place.stat().st_size

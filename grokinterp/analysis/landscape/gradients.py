@@ -119,8 +119,9 @@ def decay_rate(optimization: Optimization | None, step: int | Tensor, steps: int
     """Return η λ of the update that led to a step in a run of ``steps``; NaN if the step does not determine it.
 
     The step does not determine it if the optimization is unknown, if parts have settings of their own, if decay is not
-    decoupled (SGD adds it to the gradient), or if a rate depends on the course of the run, which only the metrics
-    record: an adaptive schedule of the learning rate or weight decay, or a learning rate divided by a boosted λ.
+    decoupled (SGD adds it to the gradient) or not to zero (``weight_decay_form``), or if a rate depends on the course
+    of the run, which only the metrics record: an adaptive schedule of the learning rate or weight decay, or a learning
+    rate divided by a boosted λ.
     Without weight decay it is 0.
 
     >>> decay_rate(Optimization(lr=0.1, weight_decay=0.5, warmup_steps=10), 2)
@@ -141,7 +142,8 @@ def follows_from_the_step(optimization: Optimization, steps: int | None) -> bool
     plans = (optimization.schedules.lr, optimization.schedules.weight_decay)
     planned = steps is not None or all(plan.kind == "constant" for plan in plans)
     adapts = any(plan.start() for plan in plans) or (optimization.lr_normalize and optimization.boost != 1)
-    return optimization.optimizer != "sgd" and planned and not adapts
+    pulls_to_zero = optimization.optimizer != "sgd" and optimization.weight_decay_form == "to_zero"
+    return pulls_to_zero and planned and not adapts
 
 
 @lru_cache(maxsize=4)

@@ -182,6 +182,7 @@ PLANNED = {
     "Muon": {"optimizer": "muon"},
 }
 RECORDED_IN_METRICS = {
+    "decay to the initial weights": {"weight_decay_form": "to_init"},
     "SGD": {"optimizer": "sgd"},
     "adaptive rate": {"schedules": Schedules(lr=Plateau())},
     "adaptive decay": {"schedules": Schedules(weight_decay=Gap())},
