@@ -41,6 +41,12 @@ VARIANTS: dict[str, list[str]] = {
     "adam": ["optimization.optimizer=adam"],
     "sgd": ["optimization.optimizer=sgd", "optimization.lr=0.1"],
     "muon": ["optimization.optimizer=muon"],
+    "tanh, scaled logits": ["model.act_fn=tanh", "model.output_scale=2.0"],
+    "mup": ["model.initialization=mup"],
+    "penalties, clipping": ["optimization.l1=1e-4", "optimization.l2=1e-3", "optimization.clip_norm=0.1"],
+    "decay to the initial weights": ["optimization.weight_decay_form=to_init"],
+    "batch norm": ["model.kind=mlp", "model.normalization=BN", "model.hidden=[16]", "model.act_fn=relu"],
+    "float64": ["optimization.precision=float64"],
     "grokfast": ['optimization.filters=[{kind="grokfast_ema"}]'],
 }
 """Overrides of the toy experiment, one feature each."""

@@ -15,8 +15,11 @@ from grokinterp.training.loop import member_of
 from grokinterp.training.stack import Stack
 from grokinterp.training.stack_memory import most_runs
 
+ALONE = ("mup", "batch norm")
+"""The variants that do not fit in a stack."""
+
 STACKED = {
-    **VARIANTS,
+    **{name: changes for name, changes in VARIANTS.items() if name not in ALONE},
     "curriculum": ["optimization.curriculum.start=0.4", "optimization.curriculum.over=6"],
     "growing batches": ["optimization.batch_size=11", 'optimization.schedules.batch_size={kind="increasing",over=5}'],
     "grokfast window": ['optimization.filters=[{kind="grokfast_ma",window=3}]'],

@@ -215,8 +215,13 @@ class Experiment(Specification):
 
     @property
     def flat(self) -> dict[str, Any]:
-        """The plain values of all settings, by their dotted keys."""
+        """The plain values of all settings in ``to_dict``, by their dotted keys."""
         return flat(self.to_dict())
+
+    @property
+    def every_setting(self) -> dict[str, Any]:
+        """The plain values of all settings, those that ``to_dict`` leaves out included, by their dotted keys."""
+        return flat(self._all_values())
 
     def differences(self, other: "Experiment") -> dict[str, tuple[Any, Any]]:
         """Return the settings that differ from those of another experiment: dotted key, value here, value there.
@@ -234,7 +239,7 @@ class Experiment(Specification):
         """
         require(isinstance(other, Experiment), "other", short(other), "must be an Experiment")
         here, there = self.flat, other.flat
-        mine, theirs = ({**flat(one._all_values()), **one.flat} for one in (self, other))
+        mine, theirs = ({**one.every_setting, **one.flat} for one in (self, other))
         values = {key: (mine.get(key, ABSENT), theirs.get(key, ABSENT)) for key in there | here}
         return {key: (one, another) for key, (one, another) in values.items() if one != another}
 

@@ -9,7 +9,8 @@ from urllib.parse import quote
 import pandas as pd
 
 from grokinterp.display import setting
-from grokinterp.numbers import flat, number, whole
+from grokinterp.experiment.settings import settings_of
+from grokinterp.numbers import number, whole
 from grokinterp.sweep_report.axes import differing, name_of
 from grokinterp.sweep_report.plate import Table
 from grokinterp.sweeps.database import Database
@@ -64,7 +65,7 @@ def impossible(database: Database) -> int:
 
 def run_table(runs: pd.DataFrame, root: Path, out: Path) -> dict[str, Any]:
     """Return the table of the runs: the settings that differ, what they reached, and links to their reports."""
-    configurations = [flat(json.loads(text)) for text in runs["configuration"]]
+    configurations = settings_of(list(map(json.loads, runs["configuration"])))
     keys = [*differing(configurations), *(["seed"] if runs["seed"].nunique() > 1 else [])]
     if runs["epochs"].nunique() > 1 and "steps" not in keys:
         keys.append("steps")

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, final
 import numpy as np
 import pandas as pd
 
-from grokinterp.numbers import flat, listed
+from grokinterp.experiment.settings import settings_of
+from grokinterp.numbers import listed
 from grokinterp.statistics.shapes import Shape, u_shape
 from grokinterp.statistics.survival import Times
 from grokinterp.statistics.thresholds import Threshold, threshold
@@ -199,7 +200,7 @@ def studies(database: Database, root: Path) -> list[Study]:
     """
     runs, listed = database.runs, database.experiments
     fixed = dict(zip(listed["experiment"], map(json.loads, listed["fixed"]), strict=True))
-    runs["settings"] = [flat(json.loads(text)) for text in runs["configuration"]]
+    runs["settings"] = settings_of(list(map(json.loads, runs["configuration"])))
     members = {name: [name in of.split(" ") for of in runs["experiments"]] for name in fixed}
     groups: dict[tuple[str, ...], list[str]] = {}
     for name, shared in fixed.items():

@@ -11,7 +11,7 @@ from grokinterp.available import disk_available, size_text
 from grokinterp.errors import ConfigError, RunDirectoryError, WriteError, require, require_choice, short
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.experiment import NAME
-from grokinterp.numbers import flat
+from grokinterp.experiment.settings import settings_of
 from grokinterp.storage import configuration_hash
 from grokinterp.storage.atomic import make_directory
 from grokinterp.storage.files import path_of
@@ -254,9 +254,10 @@ def plan(
         sweep.require_possible()
     require(bool(sweep.experiments), "sweep", sweep.name, "has no possible run")
     entries = entries_in(folder, sweep.experiments.values())
-    fixed = common([flat(entry.experiment.to_dict()) for entry in entries])
-    for entry in entries:
-        varying = {key: value for key, value in flat(entry.experiment.to_dict()).items() if key not in fixed}
+    settings = settings_of([entry.experiment.to_dict() for entry in entries])
+    fixed = common(settings)
+    for entry, own in zip(entries, settings, strict=True):
+        varying = {key: value for key, value in own.items() if key not in fixed}
         entry.label = " ".join(f"{key.rpartition('.')[2]}={short(value, 20)}" for key, value in varying.items())
     return entries
 
@@ -272,8 +273,10 @@ def require_disk(waiting: list[Entry], folder: Path) -> None:
 
 def listed(sweep: Sweep, entries: list[Entry]) -> Listed:
     """Return what the document of the folder says of a sweep."""
+    settings = settings_of([entry.experiment.to_dict() for entry in entries])
     runs = {
-        entry.run_id: Member(entry.directory.name, flat(entry.experiment.to_dict()), entry.failure) for entry in entries
+        entry.run_id: Member(entry.directory.name, own, entry.failure)
+        for entry, own in zip(entries, settings, strict=True)
     }
     impossible = [{"settings": point.settings, "why": point.why} for point in sweep.impossible]
     return Listed(sweep.about, runs, impossible)

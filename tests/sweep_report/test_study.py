@@ -33,6 +33,13 @@ def test_sweeps_of_different_settings_are_studies_of_their_own(tmp_path):
     assert [one.title for one in read(tmp_path)] == ["learning rate", "weight decay"]
 
 
+def test_a_setting_that_some_runs_leave_out_has_its_default_in_them(tmp_path):
+    plant(tmp_path, "dropout", [{"model.dropout": rate} for rate in (0.0, 0.1, 0.2)], lambda _: 500)
+    (found,) = read(tmp_path)
+    assert [one["model.dropout"] for one in found.runs["settings"]] == [0.0, 0.1, 0.2]
+    assert len({cell.place for cell in found.cells}) == 3
+
+
 def test_a_run_that_another_repeats_with_more_steps_is_counted_once(tmp_path):
     settings = [{"ratio": ratio, "optimization.weight_decay": 1.0, "seed": 0} for ratio in (1, 2)]
     plant(tmp_path, "long", settings, lambda _: 500)

@@ -136,3 +136,13 @@ def test_the_time_of_runs_is_estimated_from_timed_steps():
     short, long = seconds_of([SHORT, replace(SHORT, steps=600)])
     assert 0 < 50 * short < long < 150 * short
     assert elapsed([3.0, 3.0, 2.0, 2.0, 2.0], 2) == 7
+
+
+def test_a_setting_at_its_default_is_a_value_of_the_sweep(tmp_path):
+    """It is left out of the configuration of the run, whose id is that of a run of an earlier version."""
+    grid = sweep("dropout", **{"model.dropout": [0.0, 0.5], "seed": [0, 1]})
+    entries = plan(grid, tmp_path)
+    assert [entry.label for entry in entries] == [
+        f"dropout={rate} seed={seed}" for rate in (0.0, 0.5) for seed in (0, 1)
+    ]
+    assert [("dropout" in entry.experiment.to_dict()["model"]) for entry in entries] == [False, False, True, True]
