@@ -53,6 +53,19 @@ def test_a_progress_bar_on_a_dead_stream_does_not_disturb_the_work(dead, monkeyp
     to_stderr("a line")
 
 
+def test_a_progress_bar_without_a_terminal_ends_with_the_latest_note(monkeypatch):
+    """Also if the last items came without a note, as the steps after an evaluation do."""
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    with ProgressBar("training", 3, shown=True) as bar:
+        bar.advance(note="train 50.0%")
+        bar.advance(0, note="train 100.0%, eval 25.0%, gap 75.0%")
+        bar.advance(2)
+    (line,) = stream.getvalue().splitlines()
+    assert line.startswith("training 3/3, ")
+    assert line.endswith(" s left train 100.0%, eval 25.0%, gap 75.0%")
+
+
 @pytest.mark.parametrize("dead", DEAD)
 def test_a_dead_stream_is_given_up_with_the_first_error(dead):
     output = Output(DEAD[dead]())

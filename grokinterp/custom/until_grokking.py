@@ -21,7 +21,7 @@ from grokinterp.optim import GradientFilter
 from grokinterp.phases import JumpRule, SustainedRule
 from grokinterp.specification import require_integer, require_type
 from grokinterp.streams import standard_error, tolerant
-from grokinterp.training.loggers import Logger, MetricsLogger, finish_all, log_all
+from grokinterp.training.loggers import AnyLogger, finish_all, log_all
 
 
 @runtime_checkable
@@ -89,7 +89,7 @@ def train_until_grokking(
     autocast: torch.dtype | None = None,
     directory: str | Path | None = None,
     save_interval: int | None = None,
-    loggers: Sequence[Logger | MetricsLogger] = (),
+    loggers: Sequence[AnyLogger] = (),
     log_prefix: str = "",
     report: Report = to_stderr,
 ) -> GrokkingResult:
@@ -199,7 +199,7 @@ class _Watch:
     ) -> None:
         self.trainer, self.loaders, self.max_steps = trainer, loaders, max_steps
         self.report = report if report is None or callable(report) else tolerant(report)
-        self.loggers: list[Logger | MetricsLogger] = []
+        self.loggers: list[AnyLogger] = []
         self.log_prefix = ""
         self.recorder: Recorder | None = None
         self.save_interval = 1

@@ -6,7 +6,7 @@ from pathlib import Path
 from grokinterp.errors import RunDirectoryError, RunInUse
 from grokinterp.experiment import Experiment
 from grokinterp.training import train
-from grokinterp.training.loggers import Logger
+from grokinterp.training.loggers import AnyLogger
 from grokinterp.training.outlook import Forecaster
 
 
@@ -16,7 +16,7 @@ def train_or_continue(
     *,
     device: str,
     progress: bool = False,
-    loggers: Sequence[Logger] = (),
+    loggers: Sequence[AnyLogger] = (),
     forecaster: Forecaster | None = None,
 ) -> None:
     """Train a run, or continue it if it exists; see ``train``.

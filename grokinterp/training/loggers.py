@@ -35,7 +35,10 @@ class MetricsLogger(Protocol):
         """Log the metrics of an evaluation."""
 
 
-AnyLogger = TypeVar("AnyLogger", bound=Logger | MetricsLogger)
+AnyLogger = Logger | MetricsLogger
+"""Receives metrics by one of the two methods."""
+
+OneLogger = TypeVar("OneLogger", bound=AnyLogger)
 
 
 @final
@@ -157,7 +160,7 @@ def require_logger_names(names: Iterable[str]) -> None:
         require_choice("log", name, LOGGERS)
 
 
-def log_all(loggers: Sequence[AnyLogger], row: Mapping[str, Any], *, prefix: str = "") -> list[AnyLogger]:
+def log_all(loggers: Sequence[OneLogger], row: Mapping[str, Any], *, prefix: str = "") -> list[OneLogger]:
     """Pass a row of metrics to every logger, and return those that succeeded; a failure causes only a warning.
 
     The names of the numbers begin with ``prefix``.

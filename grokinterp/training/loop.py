@@ -25,7 +25,7 @@ from grokinterp.training.directory import create, default_directory, open_to_res
 from grokinterp.training.disk import require_disk
 from grokinterp.training.environment import choose_device, describe
 from grokinterp.training.fitting import key_of
-from grokinterp.training.loggers import Logger, finish_all
+from grokinterp.training.loggers import AnyLogger, finish_all
 from grokinterp.training.memory import MemoryUse, memory_errors_in_one_line, needs, require_memory
 from grokinterp.training.optimizers import require_parts
 from grokinterp.training.origin import branched, resolved
@@ -44,7 +44,7 @@ def train(
     device: str = "auto",
     resume: bool = False,
     progress: bool = False,
-    loggers: Sequence[Logger] = (),
+    loggers: Sequence[AnyLogger] = (),
     forecaster: Forecaster | None = None,
 ) -> Trajectory:
     """Train through all phases, saving dense checkpoints and metrics.
@@ -92,7 +92,7 @@ def branch(
     directory: str | Path | None = None,
     device: str = "auto",
     progress: bool = False,
-    loggers: Sequence[Logger] = (),
+    loggers: Sequence[AnyLogger] = (),
 ) -> Trajectory:
     """Train from a step of a run, with its settings except changes, into a run directory of its own.
 
@@ -183,7 +183,7 @@ def train_runs(
     device: torch.device,
     environment: dict[str, Any],
     *,
-    loggers: Sequence[Logger] = (),
+    loggers: Sequence[AnyLogger] = (),
     forecasters: Sequence[Forecaster | None] = (),
     progress: bool,
 ) -> None:

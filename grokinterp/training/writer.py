@@ -22,7 +22,7 @@ from grokinterp.training.directory import recorded
 from grokinterp.training.environment import warn_of_changes
 from grokinterp.training.extension import changed_settings
 from grokinterp.training.host_copy import HostCopy
-from grokinterp.training.loggers import Logger, evaluation_line, log_all
+from grokinterp.training.loggers import AnyLogger, evaluation_line, log_all
 from grokinterp.training.memory import MemoryUse, needs
 from grokinterp.training.metrics import settings
 from grokinterp.training.outlook import Forecaster
@@ -60,7 +60,7 @@ class RunWriter:
     training_step: RunStep
     environment: dict[str, Any]
     last_environment: dict[str, Any]
-    loggers: Sequence[Logger] = ()
+    loggers: Sequence[AnyLogger] = ()
     step: int = 0
     offset: int = 0
     recorded: bool = False
@@ -86,7 +86,7 @@ class RunWriter:
         training_step: RunStep,
         environment: dict[str, Any],
         *,
-        loggers: Sequence[Logger] = (),
+        loggers: Sequence[AnyLogger] = (),
         at: int | None = None,
     ) -> "RunWriter":
         """Load the newest resume state, or keep the initial weights if there is none; ``begin`` then changes the run.
@@ -192,13 +192,15 @@ class RunWriter:
         finite = all(math.isfinite(value) for table in tables for value in table.values())
         if found.pop("applied") != self.step or not finite:
             return False
-        if self.observe(found):
-            since, boost = self.detector.grok_step, self.experiment.optimization.boost
-            boosted = f"; λ is now multiplied by {boost:g}" if boost != 1 else ""
-            bar.say(f"step {self.step}: grokking detected, generalizing since step {since}{boosted}")
+        detected = self.observe(found)
         found |= settings(training_step, self.step)  # after the schedules have observed the evaluation
+        since, boost = self.detector.grok_step, self.experiment.optimization.boost
+        if detected:
+            boosted = f"; λ is now multiplied by {boost:g}" if boost != 1 else ""
+            numbers = evaluation_line(found)
+            bar.say(f"step {self.step}: grokking detected, generalizing since step {since}{boosted}; {numbers}")
         self.run.metrics.append(found)
-        self.loggers = log_all(self.loggers, found)
+        self.loggers = log_all(self.loggers, found | {"detected": int(since is not None)})
         bar.advance(0, note=evaluation_line(found))
         if self.forecaster is not None:
             self.look_ahead(self.forecaster, bar)

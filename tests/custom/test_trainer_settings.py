@@ -102,10 +102,11 @@ class Watching(nn.Module):
 
 
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16, torch.float16])
-def test_the_forward_pass_has_the_precision_and_the_weights_keep_theirs(dtype: torch.dtype | None) -> None:
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_the_forward_pass_has_the_precision_and_the_weights_keep_theirs(dtype: torch.dtype | None, device: str) -> None:
     torch.manual_seed(0)
     model = Watching()
-    trainer = GrokkingAwareTrainer(model, autocast=dtype, learning_rate=1e-2)
+    trainer = GrokkingAwareTrainer(model, autocast=dtype, learning_rate=1e-2, device=device)
     before = trainer.evaluate(vectors()).loss
     for _ in range(10):
         for batch in vectors():

@@ -11,6 +11,7 @@ from grokinterp.phases import grok_step
 from grokinterp.runs.trajectory import Trajectory
 from grokinterp.storage import RunDirectory
 from grokinterp.training import train
+from grokinterp.training.loggers import evaluation_line
 from grokinterp.training.packing import pack
 from tests.support.groks import GROKS
 from tests.support.small_runs import changed, written
@@ -242,7 +243,28 @@ def test_detection_is_said_once_on_standard_error(tmp_path, capsys):
     assert len(lines) == 1
     rows = rows_of(Trajectory.open(tmp_path / "run"))
     found = grok_step(*([row[key] for row in rows] for key in ("step", "train_accuracy", "test_accuracy")))
-    assert lines[0] == f"step {found + 18}: grokking detected, generalizing since step {found}"
+    (row,) = (row for row in rows if row["step"] == found + 18)
+    numbers = evaluation_line(row)
+    assert lines[0] == f"step {found + 18}: grokking detected, generalizing since step {found}; {numbers}"
+
+
+def test_loggers_know_of_the_detection(tmp_path):
+    """The flag ``detected`` is 1 from the evaluation on that detects grokking; metrics.jsonl does not need it."""
+
+    class Listed:
+        def __init__(self):
+            self.flags = {}
+
+        def log_metrics(self, values, step):
+            self.flags[step] = values["detected"]
+
+    logger = Listed()
+    run = train(changed(GROKS, evaluate_every=2), tmp_path / "run", device="cpu", loggers=[logger])
+    rows = rows_of(run)
+    found = grok_step(*([row[key] for row in rows] for key in ("step", "train_accuracy", "test_accuracy")))
+    assert found is not None
+    assert logger.flags == {row["step"]: float(row["step"] >= found + 18) for row in rows}
+    assert not any("detected" in row for row in rows)
 
 
 # --- cost ----------------------------------------------------------------------------------------------------------
