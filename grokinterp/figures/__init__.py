@@ -2,6 +2,7 @@
 
 from types import FunctionType
 
+from grokinterp.figures.answers import *
 from grokinterp.figures.circuit.evidence import *
 from grokinterp.figures.circuit.modes import *
 from grokinterp.figures.circuit.verdict import *

@@ -158,6 +158,13 @@ class Model(HookedRootModule, ABC):
         return {}
 
     @property
+    def head_values(
+        self,
+    ) -> tuple[Float[Tensor, "layer head d_model d_head"], Float[Tensor, "layer head d_head d_model"]] | None:
+        """The matrices W_V and W_O of every head of every layer; None where they are unknown."""
+        return None
+
+    @property
     def weight_chain(self) -> list[Float[Tensor, "_ _"]]:
         """The matrices [in, out] that are applied to an input, from its one-hot vectors to the logits."""
         raise NotDefined("norm bounds", self.lacks("the layers"))

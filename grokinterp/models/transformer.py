@@ -276,6 +276,12 @@ class Transformer(Model):
         return {"QK": (last.W_Q, last.W_K), "OV": (last.W_V, last.W_O.mT)}
 
     @property
+    def head_values(
+        self,
+    ) -> tuple[Float[Tensor, "layer head d_model d_head"], Float[Tensor, "layer head d_head d_model"]]:
+        return self.W_V, self.W_O
+
+    @property
     def weight_chain(self) -> list[Float[Tensor, "_ _"]]:
         """The matrices of the model, with W_V and W_O of all heads concatenated, without queries and keys."""
         parts = [(block.attn, block.mlp) for block in self.blocks]

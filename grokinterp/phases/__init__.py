@@ -6,6 +6,7 @@ from grokinterp.phases.curves import Curves, Measures
 from grokinterp.phases.dating import find_phases
 from grokinterp.phases.detector import SUSTAINED, Detector, SustainedDetector, SustainedRule, grok_step, sustained_step
 from grokinterp.phases.grokking_detector import GrokkingDetector, GrokkingStatus
+from grokinterp.phases.induction import Induction, induction
 from grokinterp.phases.jump import JumpDates, JumpDetector, JumpRule, jump_rule
 from grokinterp.phases.learned import learning_order
 from grokinterp.phases.phase import EVENT_KINDS, GENERALIZED, NAMES, VERDICTS, Event, History, Phase, Transition, label
@@ -25,6 +26,7 @@ __all__ = [
     "GrokkingDetector",
     "GrokkingStatus",
     "History",
+    "Induction",
     "JumpDates",
     "JumpDetector",
     "JumpRule",
@@ -37,6 +39,7 @@ __all__ = [
     "aligned",
     "find_phases",
     "grok_step",
+    "induction",
     "jump_rule",
     "label",
     "learning_order",

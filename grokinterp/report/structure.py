@@ -118,6 +118,13 @@ PLATES = (
         "−1 where one head attends exactly where the other does not.",
     ),
     Plate(
+        lambda data, view: figures.prefix_matching(data, view.phases),
+        ("head_roles",),
+        "Prefix matching of the heads",
+        "Attention to the tokens that follow an earlier occurrence of the same token, for the heads with the highest "
+        "score at the last checkpoint. An induction head forms where the score rises from that of uniform attention.",
+    ),
+    Plate(
         lambda data, view: figures.answer_similarity(by_answers(data, view), view.phases),
         ("answer_spectrum",),
         "Key representations of the answers",

@@ -51,6 +51,13 @@ def timeline_caption(_data: xr.Dataset, view: View) -> str:
     return text
 
 
+def answers_caption(_data: xr.Dataset, view: View) -> str:
+    """Return the caption of the accuracies of several answers."""
+    analyzed = view.results.answer
+    text = "Accuracy of each answer, counted from 0. An example counts as correct only if all of its answers are."
+    return text if analyzed is None else f"{text} The analyses are those of answer {analyzed}."
+
+
 def settings_caption(_data: xr.Dataset, view: View) -> str:
     """Return the caption of the settings, with those that training did not change."""
     metrics = view.results.metrics
@@ -65,6 +72,12 @@ PLATES = (
         (),
         "Curves over the optimizer steps",
         timeline_caption,
+    ),
+    Plate(
+        lambda _, view: figures.accuracy_of_answers(view.results.metrics),
+        (),
+        "Accuracy of each answer",
+        answers_caption,
     ),
     Plate(
         lambda _, view: figures.training_settings(view.results.metrics, view.history),

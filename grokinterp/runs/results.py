@@ -24,6 +24,7 @@ from grokinterp.phases import (
     learning_order,
     snapshot_of,
 )
+from grokinterp.phases.induction import Induction, induction
 from grokinterp.runs.continuations import Continuation, continuations_of
 from grokinterp.runs.datasets import (
     ANSWER,
@@ -273,6 +274,11 @@ class Results:
         """The step at which each key frequency or representation of the last checkpoint was learned, ascending."""
         return learning_order(self.dataset)
 
+    @cached_property
+    def induction(self) -> Induction | None:
+        """The strongest induction head and when it formed; None if the roles of the heads were not measured."""
+        return induction(self.analyses["head_roles"]) if "head_roles" in self.analyses else None
+
     @property
     def circuit(self) -> str | None:
         """The circuit type of the network at the last checkpoint; None if it was not measured."""
@@ -358,6 +364,7 @@ class Results:
             "leaked_share": self.leaked_share,
             "learning_order": _records(self.learning_order),
             **({"answers": list(self._of_answers())} if self.histories else {}),
+            **({"induction": _finite(self.induction._asdict())} if self.induction else {}),
             "measures": dict.fromkeys(STRUCTURE) | self.measures(),
         }
 
@@ -405,6 +412,11 @@ def joined_exactly(parts: Iterable[xr.Dataset]) -> xr.Dataset:
 def _labels(mask: xr.DataArray) -> list[Any]:
     """Return the labels at which a one-dimensional mask is true."""
     return mask[mask.dims[0]].values[mask.values.astype(bool)].tolist()
+
+
+def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values with None for numbers that are not finite."""
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
 
 
 def _plain(variable: xr.DataArray) -> Any:

@@ -39,6 +39,7 @@ def lines(results: Results) -> list[str]:
         *answers(results),
         *structure(results, measured),
         *circuit(measured),
+        *heads(results),
         *sampled(results, measured),
         *(line("not defined", f"{', '.join(names)}: {why}") for why, names in _by_reason(undefined).items()),
         line("verdict", results.sentence),
@@ -76,6 +77,20 @@ def structure(results: Results, measured: Mapping[str, Any]) -> list[str]:
         *_explained(measured.get("irreps_explained"), "characters"),
         *losses,
     ]
+
+
+def heads(results: Results) -> list[str]:
+    """Return the line with the strongest induction head and when it formed; empty if the heads were not measured."""
+    found = results.induction
+    if found is None:
+        return []
+    score = f"prefix matching {found.prefix_matching:.2f} (chance {found.chance:.2f})"
+    copies = "" if math.isnan(found.copying) else f", copying {found.copying:.2f}"
+    name = f"head {found.layer}.{found.head}: {score}{copies}"
+    if found.formed is None:
+        return [line("induction head", f"none; strongest {name}")]
+    since = "" if found.start is None else f" after step {found.start:,},"
+    return [line("induction head", f"{name}; formed{since} by step {found.formed:,}")]
 
 
 def circuit(measured: Mapping[str, Any]) -> list[str]:

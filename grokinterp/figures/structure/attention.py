@@ -8,10 +8,18 @@ from matplotlib.figure import Figure
 
 from grokinterp.figures.heatmaps import Heat, head_names, heatmap, largest, name_row, over_steps, table, thin
 from grokinterp.figures.series import (
+    Line,
+    Phases,
+    curves,
     has,
 )
 from grokinterp.figures.style import (
+    BLUE,
     DIVERGING,
+    GRAY,
+    GREEN,
+    ORANGE,
+    PURPLE,
     SEQUENTIAL,
     blank,
     color_bar,
@@ -19,7 +27,7 @@ from grokinterp.figures.style import (
     styled,
 )
 
-__all__ = ["attention", "attention_by_position", "head_correlation", "head_entropy"]
+__all__ = ["attention", "attention_by_position", "head_correlation", "head_entropy", "prefix_matching"]
 
 MOST_HEADS = 8
 
@@ -96,6 +104,20 @@ def head_correlation(dataset: xr.Dataset) -> Figure | None:
     values = dataset["head_correlation"].isel(step=-1, layer=-1, head=heads, other_head=heads)
     values = values.transpose("head", "other_head")
     return table(values, "Correlation of the heads' attention", "correlation [1]", DIVERGING, Normalize(-1, 1))
+
+
+def prefix_matching(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
+    """Draw the prefix-matching score of the strongest heads over the checkpoints, and that of uniform attention."""
+    if not has(dataset, "prefix_matching"):
+        return None
+    rows = dataset["prefix_matching"].stack(row=("layer", "head"), create_index=False).transpose("row", "step")
+    strongest, names = rows.isel(step=-1).argsort().values[::-1], head_names(rows)
+    lines = [
+        Line(f"head {names[i]}", rows.isel(row=i), color)
+        for i, color in zip(strongest, (BLUE, ORANGE, GREEN, PURPLE), strict=False)
+    ]
+    lines.append(Line("uniform attention", dataset["prefix_matching_chance"], GRAY, "--"))
+    return curves("Prefix matching", "attention [1]", lines, phases, shares=True, marks=True)
 
 
 def last_heads(mean: xr.DataArray) -> tuple[list[str], xr.DataArray]:
