@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jaxtyping import Bool, Int
 from pydantic import TypeAdapter, ValidationError
@@ -50,6 +50,10 @@ class Experiment(Specification):
     (``SustainedRule``); nothing else ends it early. ``seed`` draws the initial weights and, unless ``split.seed`` is
     given, the split. With an ``origin``, the run is a branch: it starts with the weights of a step of another run.
 
+    With ``data="infinite"`` every step trains on ``optimization.batch_size`` examples drawn anew from the distribution
+    of the task, without the held-out examples: nothing can be memorized. Training metrics are then those of the batch,
+    and the training part of the split is a sample for analyses.
+
     Raises:
         ConfigError: a value that breaks its rule, naming it.
     """
@@ -65,6 +69,7 @@ class Experiment(Specification):
     patience: int | None = None
     seed: int = 0
     origin: Origin | None = field(default=None, metadata=ADDED)
+    data: Literal["finite", "infinite"] = field(default="finite", metadata=ADDED)
 
     def __post_init__(self) -> None:
         named = NAME.fullmatch(self.name) is not None and self.name.split(".")[0].lower() not in RESERVED_NAMES
@@ -80,9 +85,11 @@ class Experiment(Specification):
         require(0 <= self.seed < 2**63, "seed", self.seed, "must be from 0 to 2^63 - 1")
         self._require_both_recorded()
         self._require_answers()
+        self._require_data()
         trained, batch_size = self.split.sizes(self.task).train, self.optimization.batch_size
         rule = f"must be at most the number of training examples, {trained}"
-        require(batch_size is None or batch_size <= trained, "optimization.batch_size", batch_size, rule)
+        fits = batch_size is None or batch_size <= trained or self.data == "infinite"
+        require(fits, "optimization.batch_size", batch_size, rule)
         self._require_fitting_model()
         rule = "starts with weights drawn elsewhere, so that it cannot be a branch"
         require(self.origin is None or not self.model.is_recorded, "model.kind", self.model.kind, rule)
@@ -137,6 +144,16 @@ class Experiment(Specification):
         is_separate = not (self.model.appends_equals and self.task.answers_every_token)
         rule = f"must be last: {self.task.kind} is answered at its own tokens"
         require(is_separate, "model.read_at", "equals", rule)
+
+    def _require_data(self) -> None:
+        """Raise ConfigError if infinite data do not fit the other settings."""
+        if self.data == "finite":
+            return
+        o, rule = self.optimization, "needs finite data"
+        require(o.batch_size is not None, "data", self.data, "needs optimization.batch_size")
+        require(not o.curriculum.is_active, "optimization.curriculum.start", o.curriculum.start, rule)
+        require(self.split.label_noise == 0, "split.label_noise", self.split.label_noise, rule)
+        require(not self.model.is_recorded, "data", self.data, "cannot be recorded")
 
     def build_model(self) -> "models.Model":
         """Return the model with its initial weights, on the CPU; those of a branch are in its directory."""
@@ -193,7 +210,11 @@ class Experiment(Specification):
 
         It stands where the first answer is read: at the end, or before the answers that the tokens end with.
         """
-        tokens, question = self.task.tokens(), self.task.n_ctx - self.task.n_answers + 1
+        return self.with_equals(self.task.tokens())
+
+    def with_equals(self, tokens: Int[Tensor, "example token"]) -> Int[Tensor, "example position"]:
+        """Return the input sequences of some token sequences of the task."""
+        question = self.task.n_ctx - self.task.n_answers + 1
         if not self.model.appends_equals:
             return tokens
         equals = torch.full((len(tokens), 1), self.task.d_vocab)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from grokinterp.errors import require
 from grokinterp.experiment.experiment import Experiment
+from grokinterp.experiment.fresh import FreshExamples
 from grokinterp.experiment.optimization import Optimization
 from grokinterp.losses import LossForm
 from grokinterp.models import ReadoutInputs
@@ -99,6 +100,7 @@ class Problem:
         loss: the loss trained with.
         optimization: how the model is trained; None where that is unknown.
         steps: the planned length of the run, which schedules follow; None where that is unknown.
+        fresh: the training examples of every step, if they are drawn anew.
     """
 
     def __init__(
@@ -113,11 +115,12 @@ class Problem:
         loss: LossForm = "softplus",
         optimization: Optimization | None = None,
         steps: int | None = None,
+        fresh: FreshExamples | None = None,
     ) -> None:
         rule = "must be [example, answer]; a single answer is an axis of length 1"
         require(labels.ndim == 2, "labels", list(labels.shape), rule)
         self.task, self.tokens, self.labels, self.loss = task, tokens, labels, loss
-        self.optimization, self.steps = optimization, steps
+        self.optimization, self.steps, self.fresh = optimization, steps, fresh
         self.is_train = is_train
         self.is_validation = torch.zeros_like(is_train) if is_validation is None else is_validation
         self.trained_labels = labels if trained_labels is None else trained_labels
@@ -140,6 +143,7 @@ class Problem:
             loss=experiment.optimization.loss,
             optimization=None if experiment.model.is_recorded else experiment.optimization,
             steps=experiment.steps,
+            fresh=FreshExamples(experiment, ~is_train) if experiment.data == "infinite" else None,
         )
 
     def to(self, device: torch.device | str) -> "Problem":
@@ -154,6 +158,7 @@ class Problem:
             loss=self.loss,
             optimization=self.optimization,
             steps=self.steps,
+            fresh=self.fresh,
         )
 
     @property

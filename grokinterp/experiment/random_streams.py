@@ -4,7 +4,7 @@ import numpy as np
 
 from grokinterp.lazy import torch
 
-NOISE, EPOCH, POOL, DIFFICULTY, REGULARIZATION = range(5)
+NOISE, EPOCH, POOL, DIFFICULTY, REGULARIZATION, FRESH = range(6)
 """Purposes of random numbers, which are the first element of a path."""
 
 

@@ -2,13 +2,20 @@
 
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from jaxtyping import Bool, Float, Int
 
 from grokinterp.lazy import Tensor, torch
 from grokinterp.maths.groups import Algebra, AnswerGroup
 from grokinterp.specification import Specification
+
+
+class Examples(NamedTuple):
+    """Token sequences with their labels."""
+
+    tokens: Int[Tensor, "example position"]
+    labels: Int[Tensor, "example answer"]
 
 
 class Task(Specification, ABC):
@@ -68,6 +75,11 @@ class Task(Specification, ABC):
     def label(self) -> Int[Tensor, "example"]:
         """Return the class of every example of a task with a single answer."""
         return only_answer(self.labels())
+
+    def draw(self, count: int, generator: "torch.Generator") -> Examples:
+        """Return examples drawn uniformly from all examples of the problem, which may repeat."""
+        chosen = torch.randint(self.n_examples, (count,), generator=generator)
+        return Examples(self.tokens()[chosen], self.labels()[chosen])
 
     def mirror(self) -> Int[Tensor, "example"]:
         """Return an id per example, shared by examples that reveal each other's answer.

@@ -4,13 +4,12 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import NamedTuple
 
 from jaxtyping import Int
 
 from grokinterp.errors import ConfigError, require
 from grokinterp.lazy import Tensor, torch
-from grokinterp.tasks.task import Task
+from grokinterp.tasks.task import Examples, Task
 
 MOST_EXAMPLES = 10**6
 """Largest number of examples."""
@@ -20,13 +19,6 @@ LONGEST = 64
 
 TRIES = 100
 """Number of times that words are drawn until enough of them differ."""
-
-
-class Examples(NamedTuple):
-    """Token sequences with their labels."""
-
-    tokens: Int[Tensor, "example position"]
-    labels: Int[Tensor, "example answer"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,8 @@ def reason_alone(experiment: Experiment) -> str | None:
         return "optimization.parts: parts of the model have settings of their own"
     if experiment.model.reason_alone or experiment.optimization.reason_alone:
         return experiment.model.reason_alone or experiment.optimization.reason_alone
+    if experiment.data == "infinite":
+        return "data=infinite: every step draws its own examples"
     if experiment.origin is not None and experiment.origin.optimizer_state:
         return "origin.optimizer_state=True: the optimizer has taken steps before the first one of the run"
     return None

@@ -259,7 +259,7 @@ def settings(step: RunStep, at: int) -> dict[str, float | int]:
     found: dict[str, float | int] = {
         "learning_rate": rates.learning_rate(at),
         "weight_decay": rates.weight_decay(at),
-        "batch_size": len(sampler.labels if sampler.batch is None else sampler.batch),
+        "batch_size": sampler.size,
     }
     if rates.gain > 1:
         found["lamb"] = rates.gain - 1

@@ -8,10 +8,10 @@ from jaxtyping import Int
 from torch import Tensor
 
 from grokinterp.experiment import Optimization
-from grokinterp.experiment.problem import Problem
+from grokinterp.experiment.problem import Part, Problem
 from grokinterp.experiment.random_streams import DIFFICULTY, stream
 from grokinterp.losses import exact_losses, mean_of_answers
-from grokinterp.models import Model
+from grokinterp.models import Model, ReadoutInputs
 from grokinterp.training.batches import Batches
 from grokinterp.training.rates import Rates
 
@@ -20,7 +20,8 @@ from grokinterp.training.rates import Rates
 class Sampler:
     """The examples of every step of one run.
 
-    ``batch`` holds the positions of the examples of this step in the training set, None for all of them. ``order`` is
+    ``batch`` holds the positions of the examples of this step in the training set, None for all of them. ``drawn`` are
+    the examples of this step if they are drawn anew, with infinite data. ``order`` is
     the order in which a curriculum admits the examples, None without one. ``seen`` is the position in the stream of
     epochs.
 
@@ -37,6 +38,7 @@ class Sampler:
         self.inputs, self.labels, _ = problem.parts["train"]
         self.batches = Batches(len(self.labels), seed=seed, device=self.labels.device)
         self.batch: Int[Tensor, "batch"] | None = None
+        self.drawn: Part | None = None
         self.seen = 0
         self.settled: tuple[int, Tensor | None] | None = None
         self.order = self.order_by_difficulty() if optimization.curriculum.is_active else None
@@ -44,7 +46,31 @@ class Sampler:
     @property
     def is_constant(self) -> bool:
         """Whether every step has the same number of examples."""
-        return self.order is None and self.optimization.schedules.batch_size.kind == "constant"
+        is_fixed = self.order is None and self.problem.fresh is None
+        return is_fixed and self.optimization.schedules.batch_size.kind == "constant"
+
+    @property
+    def size(self) -> int:
+        """The number of examples of this step."""
+        if self.drawn is not None:
+            return len(self.drawn.labels)
+        return len(self.labels if self.batch is None else self.batch)
+
+    def examples(self) -> tuple[ReadoutInputs, Int[Tensor, "batch answer"]]:
+        """Return the training examples of this step and their labels."""
+        if self.drawn is not None:
+            return self.drawn.inputs, self.drawn.labels
+        if self.batch is None:
+            return self.inputs, self.labels
+        return self.inputs.at(self.batch), self.labels[self.batch]
+
+    def draw(self, step: int) -> None:
+        """Draw the examples of this step anew, if data are infinite."""
+        if self.problem.fresh is not None:
+            tokens, labels = self.problem.fresh.at(step, self.rates.batch_size(step) or len(self.labels))
+            device = self.labels.device
+            labels = labels.to(device)
+            self.drawn = Part(ReadoutInputs.of(tokens.to(device)), labels, labels)
 
     def let_in(self, step: int) -> int:
         """Return the number of training examples that the curriculum admits."""
@@ -52,6 +78,8 @@ class Sampler:
 
     def at(self, step: int) -> Int[Tensor, "batch"] | None:
         """Return the positions of the training examples of this step; None for all."""
+        if self.problem.fresh is not None:
+            return None
         if self.settled is not None and self.settled[0] == step:
             return self.settled[1]
         size, let_in = self.rates.batch_size(step), self.let_in(step)

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from grokinterp.experiment import Optimization
-from grokinterp.experiment.problem import Problem
+from grokinterp.experiment.problem import Part, Problem
 from grokinterp.losses import example_losses, mean_of_answers
 from grokinterp.models import Answers, Model, ReadoutInputs
 from grokinterp.models.training_mode import batch_norms, training_mode
@@ -114,6 +114,7 @@ class Step:
     def gradients(self, step: int) -> None:
         """Compute loss, logits, gradients and gradient norm of this step's batch at the current weights."""
         batch, sampler = self.sampler.at(step), self.sampler
+        sampler.draw(step)
         if self.is_captured and batch is not None and sampler.batch is not None:
             sampler.batch.copy_(batch)  # the graph reads this buffer
         else:
@@ -157,10 +158,13 @@ class Step:
         self.held.fill_(1)
 
     def train_answers(self) -> Iterator[Answers]:
-        """Yield the logits of the whole training set at the current weights, in parts that fit into memory."""
+        """Yield the logits of the whole training set at the current weights, in parts that fit into memory.
+
+        With infinite data, the training set is that of the step.
+        """
         many = self.model.evaluated_at_once
         if self.sampler.batch is not None or not self.evaluates_as_trained:
-            return map(self.network.answers, self.inputs.split(many))
+            return map(self.network.answers, self.part("train").inputs.split(many))
         return Answers(self.logits, self.supervised).split(many)
 
     def measured(self) -> dict[str, Any]:
@@ -184,11 +188,16 @@ class Step:
 
     def answered(self, part: str, *, averaged: bool = False) -> Iterator[Answered]:
         """Yield the examples of a part, as many at a time as fit into memory, at the weights or at their average."""
-        (inputs, *labels), many = self.problem.parts[part], self.model.evaluated_at_once
+        (inputs, *labels), many = self.part(part), self.model.evaluated_at_once
         if part == "train" and not averaged:
             return paired(self.train_answers(), *labels, many)
         answers = self.averaged_answers if averaged else self.network.answers
         return paired(map(answers, inputs.split(many)), *labels, many)
+
+    def part(self, name: str) -> Part:
+        """Return a part of the problem; with infinite data, the training examples are those of the step."""
+        drawn = self.sampler.drawn if name == "train" else None
+        return self.problem.parts[name] if drawn is None else drawn
 
     def averaged_answers(self, inputs: ReadoutInputs) -> Answers:
         """Return the answers at the averaged weights."""
@@ -274,9 +283,7 @@ class Step:
 
     def _pass_batch(self) -> None:
         """Compute logits, loss and gradients of the batch by a forward and a backward pass."""
-        inputs, labels = self.inputs, self.labels
-        if self.sampler.batch is not None:
-            inputs, labels = inputs.at(self.sampler.batch), labels[self.sampler.batch]
+        inputs, labels = self.sampler.examples()
         logits, supervised = self.network.answers(inputs)
         losses = example_losses(logits, labels, form=self.optimization.loss, supervised=supervised)
         loss = mean_of_answers(losses, labels).mean()
