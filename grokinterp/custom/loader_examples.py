@@ -39,11 +39,14 @@ def recorder_of(
     """Return a recorder of a trainer's run, evaluated on the first examples of both loaders.
 
     Raises:
-        ConfigError: the model is recursive, the loss has no form that can be recorded, or the batches cannot be joined.
+        ConfigError: the model is recursive or predicts the next token, the loss has no form that can be recorded, or
+            the batches cannot be joined.
         RunDirectoryError: the directory is taken.
     """
     if trainer.program.is_recursive and trainer.program.supervision_steps > 1:
         raise ConfigError("directory", short(directory), "cannot record a recursive model with several calls per batch")
+    if trainer.program.shifted:
+        raise ConfigError("directory", short(directory), "cannot record a model whose logits predict the next token")
     train, test = (
         gathered(name, loader, trainer.device)
         for name, loader in (("train_loader", train_loader), ("eval_loader", eval_loader))

@@ -4,7 +4,7 @@ import io
 import math
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,7 +22,7 @@ from grokinterp.losses import LossForm, SoftplusCrossEntropyLoss, get_stable_los
 from grokinterp.phases import SustainedRule, grok_step
 from grokinterp.runs.trajectory import Trajectory
 from grokinterp.storage import RunDirectory
-from tests.support.anyones_models import Refiner, vectors
+from tests.support.anyones_models import Refiner, gpt2, texts, vectors
 from tests.support.anyones_training import equal, weights
 
 BATCHES = vectors()
@@ -242,9 +242,19 @@ def test_the_losses_of_the_package_are_recorded_in_their_form(form: LossForm) ->
     assert form_of(get_stable_loss_function(form)) == form
 
 
-def test_a_recursive_model_is_not_recorded(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot record a recursive model with several calls"):
-        train_until_grokking(Refiner(), BATCHES, HELD_OUT, 10, report=None, directory=tmp_path / "run")
+@pytest.mark.parametrize(
+    ("model", "batches", "why"),
+    [
+        (Refiner, BATCHES, "cannot record a recursive model with several calls"),
+        (gpt2, texts(), "cannot record a model whose logits predict the next token"),
+    ],
+)
+def test_models_with_other_answers_are_not_recorded(
+    model: Callable[[], nn.Module], batches: list[Any], why: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=why):
+        train_until_grokking(model(), batches, batches, 10, report=None, directory=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 # --- ends -------------------------------------------------------------------------------------------------------------
