@@ -1,10 +1,15 @@
 """Penalties, clipping, noise, and the forms of weight decay, on the tensors of one run."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+Group = Mapping[str, Any]
+"""A group of parameters of an optimizer, with its learning rate ``rate`` and their product ``decay``."""
 
 SMALLEST = 1e-6
 """Constant in the denominator of clipping, as in ``torch.nn.utils.clip_grad_norm_``."""
@@ -36,27 +41,55 @@ def clipping(norm: Float[Tensor, "*run"], most: float | Tensor) -> Float[Tensor,
     return (most / (norm + SMALLEST)).clamp(max=1.0)
 
 
-@torch.no_grad()
-def add_noise(weights: Sequence[Tensor], deviation: float | Tensor, generator: torch.Generator) -> None:
-    """Add independent numbers from N(0, deviation²) to weights in place."""
-    for weight in weights:
-        weight.add_(drawn(weight.shape, weight, generator) * deviation)
+@contextmanager
+def noisy(weights: Sequence[Tensor], deviation: float, generator: torch.Generator) -> Generator[None]:
+    """Add independent numbers from N(0, deviation²) to weights in the block, and restore the weights after it."""
+    kept = [weight.detach().clone() for weight in weights]
+    with torch.no_grad():
+        for weight in weights:
+            weight.add_(drawn(weight.shape, weight, generator), alpha=deviation)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            torch._foreach_copy_(list(weights), kept)
 
 
 @torch.no_grad()
-def decay_to(weights: Sequence[Tensor], initial: Sequence[Tensor], share: Float[Tensor, ""]) -> None:
-    """Move weights in place by a share of the way to their initial values: θ ← θ + share (θ₀ - θ)."""
-    torch._foreach_lerp_(list(weights), list(initial), [share.to(weight.dtype) for weight in weights])
+def decay_to_start(groups: Sequence[Group], start: Mapping[Tensor, Tensor], keep: Float[Tensor, ""]) -> None:
+    """Move weights in place towards their initial values: θ ← θ + share (θ₀ - θ).
+
+    Args:
+        groups: groups of weights with their share ``decay``, the learning rate times the weight decay.
+        start: the initial values of every weight.
+        keep: 1, or 0 to leave the weights as they are.
+    """
+    for group in groups:
+        weights = group["params"]
+        shares = [(keep * group["decay"]).to(weight.dtype) for weight in weights]
+        torch._foreach_lerp_(weights, [start[weight] for weight in weights], shares)
 
 
 @torch.no_grad()
-def jiggle(weights: Sequence[Tensor], rate: Float[Tensor, ""], generator: torch.Generator) -> None:
-    """Multiply each tensor in place by exp(rate · ε), with one ε ~ N(0, 1) for the tensor.
+def jiggle(groups: Sequence[Group], keep: Float[Tensor, ""], generator: torch.Generator) -> None:
+    """Multiply each tensor of groups in place by exp(decay · ε), with one ε ~ N(0, 1) for the tensor.
 
     Source: the code released with Power et al. 2022 (``weight_decay_form``).
     """
-    for weight in weights:
-        weight.mul_((rate.to(weight.dtype) * drawn((), weight, generator)).exp())
+    for group in groups:
+        for weight in group["params"]:
+            weight.mul_(((keep * group["decay"]).to(weight.dtype) * drawn((), weight, generator)).exp())
+
+
+@torch.no_grad()
+def add_update_noise(
+    groups: Sequence[Group], deviation: float, keep: Float[Tensor, ""], generator: torch.Generator
+) -> None:
+    """Add independent numbers from N(0, (rate · deviation)²) to the weights of groups in place."""
+    for group in groups:
+        for weight in group["params"]:
+            size = (keep * (group["rate"] * deviation)).to(weight.dtype)
+            weight.add_(drawn(weight.shape, weight, generator) * size)
 
 
 def drawn(shape: Sequence[int], like: Tensor, generator: torch.Generator) -> Tensor:

@@ -76,7 +76,7 @@ class Start(NamedTuple):
         return encode_tensors(self.weights | tensors, step=0, run_id=run_id, extra=extra)
 
     def model(self, experiment: Experiment) -> Model:
-        """Return the model with these weights, in float32 on the CPU."""
+        """Return the model with these weights, on the CPU."""
         model = experiment.empty_model()
         model.load_state_dict(self.weights)
         return model
@@ -101,6 +101,8 @@ def optimizer_state(parent: Trajectory, experiment: Experiment, origin: Origin) 
     key, there, here = "origin.optimizer_state", parent.experiment.optimization, experiment.optimization
     for name in ("optimizer", "filters", "parts"):
         require(getattr(there, name) == getattr(here, name), key, True, f"needs the parent's optimization.{name}")
+    same = parent.experiment.model.scales_rates == experiment.model.scales_rates
+    require(same, key, True, "needs the parent's model.initialization, on which the groups of the optimizer depend")
     store = parent.directory.resume
     saved = store.load(at_most=origin.step)
     if saved is None or saved.step != origin.step:

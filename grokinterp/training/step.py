@@ -1,7 +1,7 @@
 """An optimizer step, as two halves and an evaluation between them, each of which a CUDA graph can replay."""
 
-from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, TypeVar
 
@@ -23,7 +23,7 @@ from grokinterp.training.packing import Packed, pack, unpack
 from grokinterp.training.precision import LossScale, Network
 from grokinterp.training.randomness import Randomness
 from grokinterp.training.rates import Rates
-from grokinterp.training.regularizers import add_noise, clipping, decay_to, jiggle, penalize
+from grokinterp.training.regularizers import add_update_noise, clipping, decay_to_start, jiggle, noisy, penalize
 from grokinterp.training.sampler import Sampler
 
 OfOneRun = TypeVar("OfOneRun", bound=Callable[..., Any])
@@ -74,7 +74,9 @@ class Step:
         self.randomness = Randomness(seed, device) if is_random else None
         starts_at = optimization.weight_decay_form == "to_init"
         self.initial = {p: p.detach().clone() for p in self.parameters} if starts_at else None
-        self.evaluates_as_trained = not model.differs_in_training and optimization.weight_noise == 0
+        self.differs_in_training = model.differs_in_training
+        self.norms = list(zip(batch_norms(model), batch_norms(self.network.computed), strict=True))
+        self.evaluates_as_trained = not self.differs_in_training and optimization.weight_noise == 0
         self.metric_names, self.metrics = (), torch.empty(0, 0, device=device)
         self._gradients, self._apply, self._evaluate = self._compute_gradients, self._update, self._compute_metrics
         self.is_captured = False
@@ -259,27 +261,16 @@ class Step:
         with ExitStack() as stack:
             generator = None if self.randomness is None else self.randomness.begin()
             if self.optimization.weight_noise and generator is not None:
-                stack.enter_context(self._noisy_weights(generator))
+                stack.callback(self.network.round)
+                stack.enter_context(noisy(self.parameters, self.optimization.weight_noise, generator))
             self.network.round()
-            if self.model.differs_in_training:
+            if self.differs_in_training:
                 stack.enter_context(training_mode(self.network.computed, generator))
             self._pass_batch()
         o, trained = self.optimization, [parameter for parameter in self.parameters if parameter.grad is not None]
         gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
         penalize(gradients, trained, l1=o.l1, l2=o.l2)
         self.gradient_norm = torch.stack(torch._foreach_norm(gradients)).norm()
-
-    @contextmanager
-    def _noisy_weights(self, generator: torch.Generator) -> Generator[None]:
-        """Add noise to the weights in the block, and restore them."""
-        kept = [parameter.detach().clone() for parameter in self.parameters]
-        add_noise(self.parameters, self.optimization.weight_noise, generator)
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                torch._foreach_copy_(self.parameters, kept)
-            self.network.round()
 
     def _pass_batch(self) -> None:
         """Compute logits, loss and gradients of the batch by a forward and a backward pass."""
@@ -309,10 +300,15 @@ class Step:
             self.optimizer.found_inf = None  # filters would wait for it, and a diverged run ends before the next update
             self.filtering.filter_gradients()
         self.optimizer.found_inf = skip  # if it is 1, weights and moments do not change
-        self._decay(1 - skip)
+        o, keep, groups = self.optimization, 1 - skip.double(), self.optimizer.param_groups
+        if self.initial is not None:
+            decay_to_start(groups, self.initial, keep)
+        if o.weight_decay_form == "jiggle" and self.randomness is not None:
+            jiggle(groups, keep, self.randomness.generator)
         self.optimizer.step()
-        self._add_update_noise(1 - skip)
-        for mine, theirs in zip(batch_norms(self.model), batch_norms(self.network.computed), strict=True):
+        if o.update_noise and self.randomness is not None:
+            add_update_noise(groups, o.update_noise, keep, self.randomness.generator)
+        for mine, theirs in self.norms:
             mine.follow(theirs, skip)
         if self.kept_norm is not None:
             scale = torch.where(skip == 0, self.kept_norm / norm(self.parameters), 1.0)
@@ -321,22 +317,6 @@ class Step:
             share = (1 - self.optimization.average) * (1 - skip.double())
             torch._foreach_lerp_(self.averaged, self.parameters, [share.to(p.dtype) for p in self.parameters])
         self.applied += 1 - skip
-
-    def _decay(self, keep: Float[Tensor, ""]) -> None:
-        """Move the weights by a form of weight decay that is not the optimizer's, unless ``keep`` is 0."""
-        form = self.optimization.weight_decay_form
-        for group in self.optimizer.param_groups if form != "to_zero" else ():
-            if self.initial is not None:
-                decay_to(group["params"], [self.initial[p] for p in group["params"]], keep.double() * group["decay"])
-            elif self.randomness is not None:
-                jiggle(group["params"], keep.double() * group["decay"], self.randomness.generator)
-
-    def _add_update_noise(self, keep: Float[Tensor, ""]) -> None:
-        """Add lr · σ · ε to the trained weights, unless ``keep`` is 0."""
-        if self.optimization.update_noise and self.randomness is not None:
-            for group in self.optimizer.param_groups:
-                deviation = keep.double() * (group["rate"] * self.optimization.update_noise)
-                add_noise(group["params"], deviation.to(self.parameters[0].dtype), self.randomness.generator)
 
 
 @torch.no_grad()

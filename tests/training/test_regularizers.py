@@ -20,7 +20,7 @@ from grokinterp.optim import Muon
 from grokinterp.optim.schedules import warm_up
 from grokinterp.training import train
 from grokinterp.training.fitting import key_of, reason_alone
-from grokinterp.training.regularizers import decay_to
+from grokinterp.training.regularizers import decay_to_start
 from grokinterp.training.step import Step
 from tests.cases.models import SMALL, draw, draw_tokens
 from tests.support.small_runs import TINY, changed
@@ -251,7 +251,7 @@ def test_decay_towards_the_initial_weights_has_a_closed_form() -> None:
     start, weight = torch.tensor([1.0, -2.0]), torch.tensor([3.0, 4.0])
     distance = weight - start
     for _ in range(7):
-        decay_to([weight], [start], torch.tensor(0.1))
+        decay_to_start([{"params": [weight], "decay": 0.1}], {weight: start}, torch.tensor(1.0).double())
     torch.testing.assert_close(weight, start + 0.9**7 * distance)
 
 
