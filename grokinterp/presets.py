@@ -62,6 +62,25 @@ POWER2022 = Experiment(
     evaluate_every=50,
 )
 
+POWER2022_S5 = replace(
+    POWER2022,
+    task=GroupComposition(group="S5"),
+    optimization=replace(POWER2022.optimization, optimizer="adam", weight_decay=0.0),
+)
+"""Adam without regularization, with which Power et al. 2022 compare interventions in their Figure 2."""
+
+POWER2022_DROPOUT = replace(
+    POWER2022_S5,
+    name="power2022_dropout",
+    model=replace(POWER2022.model, dropout=0.1, dropout_at=("mlp_out",)),
+)
+
+POWER2022_WEIGHT_NOISE = replace(
+    POWER2022_S5,
+    name="power2022_weight_noise",
+    optimization=replace(POWER2022_S5.optimization, weight_noise=0.01),
+)
+
 STANDARD = Experiment(
     name="standard",
     task=ModularAddition(p=97),
@@ -201,6 +220,12 @@ PRESETS = {
     "nanda2023_multiplication": Preset(NANDA2023_MULTIPLICATION, "nanda2023 with a · b instead of a + b"),
     "power2022": Preset(
         POWER2022, "division, p = 97, 50 % of pairs, 2-layer decoder, batches of 512: Power et al. 2022, Figure 1"
+    ),
+    "power2022_dropout": Preset(
+        POWER2022_DROPOUT, "composition in S_5, 50 %, Adam, residual dropout .1 on MLPs: Power et al. 2022, Figure 2"
+    ),
+    "power2022_weight_noise": Preset(
+        POWER2022_WEIGHT_NOISE, "composition in S_5, 50 %, Adam, weight noise .01: Power et al. 2022, Figure 2"
     ),
     "standard": Preset(
         STANDARD,

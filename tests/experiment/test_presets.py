@@ -34,6 +34,8 @@ SOURCES = {
     "normalization=None fraction=0.3 lr=0.001 weight_decay=1.0 betas=(0.9,0.98) batch_size=None loss=float64",
     "power2022": "kind=modular_division p=97 n_layers=2 d_model=128 n_heads=4 attention=causal fraction=0.5 lr=0.001 "
     "weight_decay=1.0 betas=(0.9,0.98) warmup_steps=10 batch_size=512 steps=100000",
+    "power2022_dropout": "group=S5 n_layers=2 dropout=0.1 optimizer=adam weight_decay=0.0 lr=0.001 batch_size=512",
+    "power2022_weight_noise": "group=S5 n_layers=2 weight_noise=0.01 optimizer=adam weight_decay=0.0 batch_size=512",
     "standard": "p=97 fraction=0.5 n_layers=2 n_heads=4 d_model=128 d_mlp=512 lr=0.001 weight_decay=0.01 "
     "batch_size=512",
     "boundaries": "p=97 fraction=0.5 n_layers=2 n_heads=4 d_model=128 act_fn=gelu read_at=mean attention=bidirectional "
