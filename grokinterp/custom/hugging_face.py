@@ -5,8 +5,11 @@ Only this module imports transformers' Trainer: ``pip install "grokinterp[huggin
 
 from typing import Any
 
-from transformers.trainer_callback import TrainerCallback, TrainerControl, TrainerState
-from transformers.training_args import TrainingArguments
+try:
+    from transformers.trainer_callback import TrainerCallback, TrainerControl, TrainerState
+    from transformers.training_args import TrainingArguments
+except ImportError:
+    raise ImportError('needs the extra "huggingface": pip install "grokinterp[huggingface]"') from None
 
 from grokinterp.custom.observer import MakeRecorder, Observer
 from grokinterp.errors import ConfigError

@@ -5,8 +5,11 @@ Only this module imports lightning: ``pip install "grokinterp[lightning]"``.
 
 from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
+try:
+    from lightning.pytorch import LightningModule, Trainer
+    from lightning.pytorch.callbacks import Callback
+except ImportError:
+    raise ImportError('needs the extra "lightning": pip install "grokinterp[lightning]"') from None
 
 from grokinterp.custom.observer import MakeRecorder, Observer
 from grokinterp.errors import ConfigError

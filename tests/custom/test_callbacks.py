@@ -1,5 +1,7 @@
 """Callbacks of Lightning's and Hugging Face's Trainers, with the real packages: a trajectory, a detection, a stop."""
 
+import importlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -193,6 +195,19 @@ def test_several_processes_are_refused(
     with pytest.raises(ConfigError, match="=2: must be 1: several processes cannot be recorded"):
         train(tmp_path, [callback(made(tmp_path / "run"))])
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "package", "extra"),
+    [("lightning", "lightning.pytorch", "lightning"), ("hugging_face", "transformers.trainer_callback", "huggingface")],
+)
+def test_a_missing_package_names_the_extra(
+    module: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delitem(sys.modules, f"grokinterp.custom.{module}")
+    with pytest.raises(ImportError, match=rf'^needs the extra "{extra}": pip install "grokinterp\[{extra}\]"$'):
+        importlib.import_module(f"grokinterp.custom.{module}")
 
 
 # --- the observer alone -----------------------------------------------------------------------------------------------

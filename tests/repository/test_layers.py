@@ -144,6 +144,13 @@ def test_transformer_lens_is_used_in_one_module_only():
     assert users <= {"grokinterp.models.hooked"}
 
 
+def test_lightning_is_used_in_one_module_only_which_no_other_imports():
+    users = {found.module for found in IMPORTS if found.target.split(".")[0] in ("lightning", "pytorch_lightning")}
+    assert users == {"grokinterp.custom.lightning"}
+    callbacks = ("grokinterp.custom.lightning", "grokinterp.custom.hugging_face")
+    assert [str(found) for found in IMPORTS if found.target.startswith(callbacks)] == []
+
+
 def test_tasks_know_no_models_and_no_modules():
     tasks = [found for found in IMPORTS if room_of(found.module) == "tasks"]
     assert [str(found) for found in tasks if found.target.startswith(("grokinterp.models", "torch.nn"))] == []

@@ -32,7 +32,7 @@ def public_functions(node: ast.AST) -> Iterator[ast.FunctionDef]:
         if isinstance(part, ast.FunctionDef):
             if not part.name.startswith("_") and not any("property" in ast.unparse(d) for d in part.decorator_list):
                 yield part
-        elif not getattr(part, "name", "").startswith("_"):
+        elif not (getattr(part, "name", None) or "").startswith("_"):
             yield from public_functions(part)
 
 
