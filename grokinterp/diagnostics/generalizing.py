@@ -5,7 +5,7 @@ import math
 from grokinterp.diagnostics.facts import Curve, Diagnosis, Facts, times
 from grokinterp.diagnostics.learning import falling, longer
 
-PRECISIONS = {"float32": 2.0**-24, "float64": 2.0**-53}
+PRECISIONS = {"float32": 2.0**-24, "float64": 2.0**-53, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 """Forms of the loss that collapse, with the cross-entropy up to which 1 + Σ exp(z_j - z_y) rounds to 1."""
 
 RADIAL = -math.sqrt(0.5)
@@ -42,7 +42,7 @@ def collapsed(run: Facts) -> Diagnosis | None:
         f"Softmax collapse: the {form} loss of training examples is exactly 0",
         f"{evidence}; {run.outcome()}",
         "Use the softplus form of the same loss, which does not collapse; or stablemax, or "
-        f"{'float64, which collapses later' if form == 'float32' else 'weight decay'} (Prieto et al. 2025).",
+        f"{'weight decay' if form == 'float64' else 'float64, which collapses later'} (Prieto et al. 2025).",
         "" if run.is_recorded else "optimization.loss=softplus",
     )  # fmt: skip
 

@@ -67,7 +67,7 @@ MLP_SPECS = {
     "mlp, deep": MLPSpec(hidden=(9, 6, 7), biases=True, initialization="pytorch", act_fn="silu"),
     "mlp, BN": MLPSpec(hidden=(7,), normalization="BN", biases=True, output_scale=2.0),
     "mlp, BN, embedded, deep": MLPSpec(d_embed=4, hidden=(6, 5), normalization="BN", act_fn="tanh", dropout=0.2),
-    "mlp, LN, deep": MLPSpec(hidden=(6, 7), normalization="LN", act_fn="relu", initialization="mup", biases=True),
+    "mlp, LN, deep": MLPSpec(hidden=(6, 7), normalization="LN", act_fn="tanh", output_scale=2.0, biases=True),
     "mlp, deep, separate": MLPSpec(d_embed=3, embedding="separate", hidden=(6, 5), initialization="pytorch"),
 }
 

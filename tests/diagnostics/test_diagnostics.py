@@ -47,6 +47,7 @@ def sudden():
 COLLAPSE = {"collapsed_share": [[0, 0], [0, 0], [0.4, 0]]}
 ALIGNED = {"gradient_weight_cosine_total": [-0.1, -0.5, -0.93]}
 FLOAT32 = settings(optimization={"loss": "float32"})
+FLOAT16 = settings(optimization={"loss": "float16"})
 PLAIN = settings(optimization={"weight_decay": 0.0})
 ORTHO = settings(optimization={"weight_decay": 0.0} | ORTHOGRAD)
 
@@ -104,6 +105,11 @@ CASES = {
         "Softmax collapse", {"columns": stuck(train_loss=ramp(1, 5e-8)), "experiment": FLOAT32},
         ["5e-08 at step 3000", "up to 6e-08 the loss is 0 in float32"], "optimization.loss=softplus",
         {"columns": stuck(train_loss=ramp(1, 7e-8)), "experiment": FLOAT32},
+    ),
+    "collapse of 16 bits": (
+        "Softmax collapse", {"columns": stuck(train_loss=ramp(1, 4e-4)), "experiment": FLOAT16},
+        ["0.0004 at step 3000", "up to 0.0005 the loss is 0 in float16"], "optimization.loss=softplus",
+        {"columns": stuck(train_loss=ramp(1, 6e-4)), "experiment": FLOAT16},
     ),
     "naive loss minimization": (
         "Naive loss", {"columns": stuck(logit_mean_abs=ramp(5, 50)), "experiment": PLAIN, "measures": ALIGNED},
