@@ -20,7 +20,7 @@ from grokinterp.training import train
 
 MEASURED = Path(__file__).with_name("presets.json")
 OUT = Path(__file__).resolve().parent.parent / "docs" / "presets.md"
-SMALL = ("demo", "gromov2023", "prieto2025", "parity", "pizza")
+SMALL = ("demo", "gromov2023", "prieto2025", "parity", "pizza", "digits", "induction")
 HEAD = [
     "preset",
     "steps",

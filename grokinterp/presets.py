@@ -8,11 +8,13 @@ from grokinterp.experiment import Experiment, Optimization, SaveAt, Split
 from grokinterp.models import MLPSpec, TransformerSpec
 from grokinterp.optim import GrokfastEMA
 from grokinterp.tasks import (
+    DigitAddition,
     GroupComposition,
     ModularAddition,
     ModularDivision,
     ModularMultiplication,
     ModularSubtraction,
+    RepeatedSequence,
     SparseParity,
 )
 
@@ -200,6 +202,28 @@ PARITY = Experiment(
     evaluate_every=20,
 )
 
+DIGITS = Experiment(
+    name="digits",
+    task=DigitAddition(base=10, digits=2),
+    model=TransformerSpec(n_layers=1, d_model=128, n_heads=4, d_mlp=256),
+    split=Split(fraction=0.3),
+    optimization=Optimization(lr=2e-3, weight_decay=1.0, betas=(0.9, 0.98), batch_size=500),
+    save=SaveAt(every=500, dense_until=0),
+    steps=3_000,
+    evaluate_every=20,
+)
+
+INDUCTION = Experiment(
+    name="induction",
+    task=RepeatedSequence(p=24, length=6, shortest=3, samples=4_000),
+    model=TransformerSpec(n_layers=2, d_model=48, n_heads=2, d_mlp=48, read_at="last"),
+    split=Split(fraction=0.8),
+    optimization=Optimization(lr=3e-3, weight_decay=0.1, betas=(0.9, 0.98), batch_size=256),
+    save=SaveAt(every=50, dense_until=0),
+    steps=1_500,
+    evaluate_every=10,
+)
+
 LEAGUE = Experiment(
     name="league",
     task=ModularAddition(p=31),
@@ -253,6 +277,16 @@ PRESETS = {
     "parity": Preset(
         PARITY,
         "(40, 3)-parity, 1,000 strings, MLP of 1,000, batches of 32: Merrill et al. 2023, here AdamW and cross-entropy",
+    ),
+    "digits": Preset(
+        DIGITS,
+        "addition of two-digit numbers, an answer per digit, 30 % of pairs: after Nanda et al. 2023, appendix, with "
+        "fewer digits",
+    ),
+    "induction": Preset(
+        INDUCTION,
+        "sequences that repeat with different periods, 2 layers: the task of induction heads, Olsson et al. 2022, in a "
+        "small model",
     ),
     "league": Preset(
         LEAGUE,

@@ -3,13 +3,12 @@
 import copy
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, final
 
-import numpy as np
 import xarray as xr
 
 from grokinterp.display import Facts, html_table, one_line
@@ -28,13 +27,12 @@ from grokinterp.phases.induction import Induction, induction
 from grokinterp.runs.continuations import Continuation, continuations_of
 from grokinterp.runs.datasets import (
     ANSWER,
-    CHECKPOINTS,
-    OUTSIDE,
     analysis_names,
     read_analyses,
     read_metrics,
     read_not_defined,
 )
+from grokinterp.runs.joining import merged
 from grokinterp.runs.parent import ParentCurves, parent_curves
 from grokinterp.storage import LogCheck, RunDirectory
 from grokinterp.storage.configuration import planned_steps
@@ -373,40 +371,6 @@ def _records(table: xr.Dataset) -> list[dict[str, Any]]:
     """Return the rows of a dataset with a single axis."""
     columns = {str(name): table[name].values.tolist() for name in table.variables}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
-def merged(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
-    """Return several analyses as one dataset over their common steps; without analyses, the step axis is empty.
-
-    An analysis whose axes or fields contradict those of another analysis is left out and named in a warning. Analyses
-    of grokinterp take precedence over analyses of other packages, otherwise the alphabetical order decides.
-    """
-    if not parts:
-        return xr.Dataset(coords={"step": np.array([], dtype=np.int64)})
-    common = sorted(set.intersection(*(set(part["step"].values.tolist()) for part in parts.values())))
-    plain = {name: at_steps(part.drop_vars(CHECKPOINTS, errors="ignore"), common) for name, part in parts.items()}
-    try:
-        return joined_exactly(plain.values())
-    except ValueError:
-        pass
-    whole, left_out = xr.Dataset(coords={"step": common}), []
-    for name in sorted(plain, key=lambda name: (OUTSIDE in parts[name].attrs, name)):
-        try:
-            whole = joined_exactly([whole, plain[name]])
-        except ValueError:
-            left_out.append(name)
-    warn(f"left out of the joined results, which they contradict: {', '.join(left_out)}", stacklevel=2)
-    return whole
-
-
-def at_steps(part: xr.Dataset, steps: Sequence[int]) -> xr.Dataset:
-    """Return a dataset at some of its steps."""
-    return part if part["step"].values.tolist() == list(steps) else part.sel(step=steps)
-
-
-def joined_exactly(parts: Iterable[xr.Dataset]) -> xr.Dataset:
-    """Return datasets as one. Raises ValueError if axes or fields of the same name differ."""
-    return xr.merge(parts, join="exact", compat="no_conflicts", combine_attrs="drop")
 
 
 def _labels(mask: xr.DataArray) -> list[Any]:

@@ -20,6 +20,7 @@ from benchmarks import (
     presets,
     queries,
     saving,
+    several_answers,
     startup,
     training_memory,
 )
@@ -59,6 +60,16 @@ def test_the_branches_of_a_run_are_measured(tmp_path, capsys):
         assert f"| {name} | " in text
     assert "| key frequency removed | 0 | " in text
     assert "Old" not in text
+
+
+def test_networks_with_several_answers_are_measured(tmp_path):
+    out = tmp_path / "several_answers.md"
+    several_answers.main(["--out", str(out), "steps=4", "evaluate_every=2", "save.every=4"])
+    text = out.read_text()
+    assert text.startswith("# Several answers")
+    assert text.count("### ") == 4
+    assert text.count("| answer |") == 4
+    assert "Strongest induction head: " in text
 
 
 def test_a_side_that_dies_ends_the_comparison():
