@@ -66,13 +66,12 @@ class MixedPrecision:
         return self.scaler.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the scale.
+        """Restore the scale, if gradients are scaled."""
+        if self.scaler.is_enabled():
+            self.scaler.load_state_dict(dict(state))
 
-        Raises:
-            ConfigError: the state was saved with another scaling.
-        """
+    def require_scaling_of(self, state: Mapping[str, Any]) -> None:
+        """Raise ConfigError if a state was saved with another scaling of gradients."""
         if bool(state) != self.scaler.is_enabled():
             rule = f"the state was saved {'with' if state else 'without'} scaled gradients"
             raise ConfigError("autocast", self.dtype, rule)
-        if state:
-            self.scaler.load_state_dict(dict(state))

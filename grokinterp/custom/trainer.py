@@ -269,12 +269,14 @@ class GrokkingAwareTrainer:
         if (state["average"] is None) != (self.average is None):
             rule = f"the state was saved {'without' if state['average'] is None else 'with'} an average"
             raise ConfigError("use_ema", self.average is not None, rule)
-        self.precision.load_state_dict(state["precision"])
-        self.detector.load_state(state["detector"])
+        self.precision.require_scaling_of(state["precision"])
+        self.detector.require_rule_of(state["detector"])
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
+        self.precision.load_state_dict(state["precision"])
+        self.detector.load_state(state["detector"])
         self.step = state["step"]
         torch.set_rng_state(state["random"].cpu())
         if state["random_cuda"] is not None and self.device.type == "cuda":

@@ -1,5 +1,6 @@
 """Follow a training run evaluation by evaluation: its gap, grokking, convergence, and when it may stop."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -194,21 +195,25 @@ class GrokkingDetector:
         histories = {name: list(getattr(self, name)) for name in HISTORIES}
         return {"rule": rule, **histories}
 
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, state: Mapping[str, Any]) -> None:
         """Continue from the state of a detector with the same rule; earlier evaluations of this detector are dropped.
 
         Raises:
             ConfigError: the state was saved with another rule.
         """
-        if state["rule"] != self.state["rule"]:
-            name = "None" if self.rule is None else type(self.rule).__name__
-            raise ConfigError("rule", name, f"the state was saved with another rule: {short(state['rule'])}")
+        self.require_rule_of(state)
         for name in HISTORIES:
             getattr(self, name).clear()
         self.memorized_step = self.jump_step = self.detected_step = None
         self._online = detector_of(self.rule)
         for evaluation in zip(*(state[name] for name in HISTORIES), strict=True):
             self.update(*evaluation)
+
+    def require_rule_of(self, state: Mapping[str, Any]) -> None:
+        """Raise ConfigError if a state was saved with another rule."""
+        if state["rule"] != self.state["rule"]:
+            name = "None" if self.rule is None else type(self.rule).__name__
+            raise ConfigError("rule", name, f"the state was saved with another rule: {short(state['rule'])}")
 
 
 HISTORIES = ("step_history", "train_acc_history", "eval_acc_history")

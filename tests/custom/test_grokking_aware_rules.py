@@ -152,6 +152,19 @@ def test_wrong_arguments_are_refused(words: str) -> None:
         WRONG[words]()
 
 
+@pytest.mark.parametrize("options", [{"rule": JumpRule()}, {"use_ema": False}, {"autocast": torch.float16}])
+def test_a_refused_state_changes_nothing(options: dict[str, Any]) -> None:
+    trainer, other = linear(), linear(**options)
+    for one in (trainer, other):
+        one.check_grokking(1.0, 0.0)
+        one.train_step((X, Y))
+    other.train_step((X, Y))
+    before = copy.deepcopy(trainer.state_dict())
+    with pytest.raises(ConfigError):
+        trainer.load_state_dict(other.state_dict())
+    assert equal(trainer.state_dict(), before)
+
+
 def test_an_optimizer_that_lacks_parameters_is_named() -> None:
     model = nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 3))
     with pytest.warns(UserWarning, match="optimizer: 2 of the model's 4 trained parameters are not in it"):
