@@ -17,7 +17,7 @@ from grokinterp.custom.recorded_configuration import difference_between, name_of
 from grokinterp.custom.recorded_examples import encoded, examples_of, same
 from grokinterp.custom.recording import Watched, copies, undisturbed, unwrapped
 from grokinterp.custom.task_examples import task_examples
-from grokinterp.errors import ConfigError, RunDirectoryError, require_choice, short
+from grokinterp.errors import ConfigError, RunDirectoryError, require, require_choice, short
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.problem import Problem
 from grokinterp.losses import LossForm
@@ -34,7 +34,7 @@ from grokinterp.storage.metrics_log import PROTECTION
 from grokinterp.tasks import RecordedTask, Task
 from grokinterp.training.continuation import continuation
 from grokinterp.training.environment import changes, describe
-from grokinterp.training.metrics import logit_statistics, score
+from grokinterp.training.metrics import logit_statistics, of_answers, row, score
 
 Examples = Any
 """A pair: inputs (a tensor, a tuple of tensors or a dict of them) and labels."""
@@ -63,7 +63,9 @@ class Recorder:
         directory: a new or empty directory; with ``resume``, that of the recording to continue.
         model: the module. Wrappers of torch.compile and data-parallel training are removed.
         train: inputs and labels of the training examples to evaluate on, all or some; at most 8,192 together with the
-            test examples.
+            test examples. Labels [example, answer] of a sequence model belong to the last positions of its output
+            [example, position, class]; -100 marks those that do not count. Metrics then also give the loss and the
+            accuracy of each answer, and analyses are those of the last answer.
         test: inputs and labels of examples that are not trained on.
         loss: the form of the loss whose mean the loop minimizes, as in ``losses``.
         optimizer: provides the learning rate, the weight decay, and the exact last update of every checkpoint, for
@@ -124,14 +126,18 @@ class Recorder:
                     raise ConfigError(
                         "data", short(data), f"cannot be used with task={task.kind}, which describes them"
                     )
-                found = task_examples(task, inputs, labels, is_train)
+                require(labels.shape[1] == 1, "task", task.kind, "cannot be given with several labels per example")
+                found = task_examples(task, inputs, labels.squeeze(1), is_train)
                 known, inputs, is_train = replace(known, examples=found), found.inputs, found.is_train
             self.optimizer = optimizer
-            self.watched = Watched(unwrapped(model), inputs, logits, read_at)
+            several = labels.shape[1] > 1
+            rule = "must be last: with several labels per example, the answers are at the last positions"
+            require(not several or read_at == "last", "read_at", read_at, rule)
+            self.watched = Watched(unwrapped(model), inputs, logits, read_at, labels.shape[1])
             file, digest = encoded(inputs)
             spec, classes = describe_module(self.watched, known)
             if task is None:
-                answers = tuple(labels.tolist())
+                answers = tuple(map(tuple, labels.tolist())) if several else tuple(labels.squeeze(1).tolist())
                 task = RecordedTask(answers=answers, classes=classes, digest=digest, same=same(inputs), data=data)
             else:
                 spec = replace(spec, examples=digest)
@@ -300,17 +306,17 @@ class Recorder:
             if name in own or len(name) > 64 or not isinstance(value, float | int | Tensor):
                 raise ConfigError(short(name), short(value), "must be a number with a name that no other column has")
         numbers = {name: float(value) for name, value in (scalars | dict(extra)).items()}
-        return {"step": step, **numbers, "weight_norm_of": norms}
+        return {"step": step, **row(numbers), "weight_norm_of": norms}
 
     def _measured(self) -> tuple[dict[str, Any], dict[str, float]]:
         """Return the metrics of the current weights, and Σθ² of every parameter."""
         problem, form = self.problem, self.experiment.optimization.loss
         train, test = problem.is_train.nonzero().flatten(), problem.is_test.nonzero().flatten()
         labels = problem.trained_labels[train]
-        seen, held_out = self.watched.look(train, labels.squeeze(1), form), self.watched.all_logits(test)
-        logits = seen.logits.cpu().unsqueeze(1)
+        seen, held_out = self.watched.look(train, labels, form), self.watched.all_answers(test)
+        logits = seen.logits.cpu()
         of_train = score(logits, None, labels, form=problem.loss)
-        of_test = score(held_out.cpu().unsqueeze(1), None, problem.labels[test], form=problem.loss)
+        of_test = score(held_out.cpu(), None, problem.labels[test], form=problem.loss)
         weights = zip(self.spec.parameters, self._weights(), strict=True)
         norms = {name: float(weight.double().square().sum()) for name, weight in weights}
         return {
@@ -318,6 +324,8 @@ class Recorder:
             "test_loss": of_test["loss"],
             "train_accuracy": of_train["accuracy"],
             "test_accuracy": of_test["accuracy"],
+            **of_answers("train", of_train),
+            **of_answers("test", of_test),
             "gradient_norm": seen.gradient_norm,
             "weight_norm": sum(norms.values()),
             **logit_statistics(logits.double(), labels),

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from grokinterp.custom.reading import Look
 from grokinterp.errors import ConfigError
-from grokinterp.losses import LossForm, example_losses
+from grokinterp.losses import LossForm, example_losses, mean_of_answers
 from grokinterp.models import Answer, RecordedInputs
 from grokinterp.models.call_trace import list_calls
 from grokinterp.models.places import ReadAt
-from grokinterp.models.taps import Trace, answer_of, trace
+from grokinterp.models.taps import Trace, answer_of, logits_of, trace
 from grokinterp.torch_settings import computing, kept_random_numbers
 
 AT_ONCE = 256
@@ -24,7 +24,7 @@ AT_ONCE = 256
 class Seen(NamedTuple):
     """The logits of the training examples, and the norm of the gradient of their mean loss."""
 
-    logits: Float[Tensor, "train class"]
+    logits: Float[Tensor, "train answer class"]
     gradient_norm: Float[Tensor, ""]
 
 
@@ -37,10 +37,14 @@ class Watched:
         inputs: the inputs of all examples.
         answer: finds the logits in the module's output (default: ``answer_of``).
         read_at: the answer position of outputs [example, position, class].
+        n_answers: the number of answers, read at the last positions of such outputs if there are several.
     """
 
-    def __init__(self, module: nn.Module, inputs: RecordedInputs, answer: Answer | None, read_at: ReadAt) -> None:
+    def __init__(
+        self, module: nn.Module, inputs: RecordedInputs, answer: Answer | None, read_at: ReadAt, n_answers: int = 1
+    ) -> None:
         self.module, self.inputs, self.answer, self.read_at = module, inputs, answer, read_at
+        self.n_answers = n_answers
 
     @property
     def device(self) -> torch.device:
@@ -62,20 +66,38 @@ class Watched:
             raise ConfigError("model", f"output {shape}", rule)
         return found
 
-    @torch.no_grad()
-    def all_logits(self, examples: Int[Tensor, "chosen"]) -> Float[Tensor, "chosen class"]:
-        """Return the logits of any number of examples, in batches."""
-        return torch.cat([self.logits(some) for some in examples.split(AT_ONCE)])
+    def answers(self, examples: Int[Tensor, "chosen"]) -> Float[Tensor, "chosen answer class"]:
+        """Return the logits of every answer of some examples.
 
-    def look(self, examples: Int[Tensor, "train"], labels: Int[Tensor, "train"], form: LossForm) -> Seen:
+        Raises:
+            ConfigError: the output does not contain logits for as many positions as there are answers.
+        """
+        if self.n_answers == 1:
+            return self.logits(examples).unsqueeze(1)
+        output = self.inputs.given_to(self.module, examples, device=self.device, dtype=None)
+        found = logits_of(output) if self.answer is None else self.answer(output)
+        fits = isinstance(found, Tensor) and found.ndim == 3 and found.shape[1] >= self.n_answers
+        if not fits or found.shape[0] != len(examples):
+            shape = list(found.shape) if isinstance(found, Tensor) else type(output).__name__
+            rule = f"must be logits [example, position, class] with a position for each of {self.n_answers} labels"
+            raise ConfigError("model", f"output {shape}", rule)
+        return found[:, -self.n_answers :]
+
+    @torch.no_grad()
+    def all_answers(self, examples: Int[Tensor, "chosen"]) -> Float[Tensor, "chosen answer class"]:
+        """Return the logits of any number of examples, in batches."""
+        return torch.cat([self.answers(some) for some in examples.split(AT_ONCE)])
+
+    def look(self, examples: Int[Tensor, "train"], labels: Int[Tensor, "train answer"], form: LossForm) -> Seen:
         """Return the logits, and the gradient norm of the trained weights, without changing any ``.grad``."""
         weights = [weight for weight in self.module.parameters() if weight.requires_grad]
         total = [torch.zeros_like(weight, dtype=torch.float64) for weight in weights]
         kept = []
         with torch.enable_grad():
             for some, targets in zip(examples.split(AT_ONCE), labels.to(self.device).split(AT_ONCE), strict=True):
-                logits = self.logits(some)
-                loss = example_losses(logits, targets, form=form).sum() / len(examples)
+                logits = self.answers(some)
+                losses = mean_of_answers(example_losses(logits, targets, form=form), targets)
+                loss = losses.sum() / len(examples)
                 gradients = torch.autograd.grad(loss, weights, allow_unused=True) if weights else ()
                 for sum_so_far, gradient in zip(total, gradients, strict=True):
                     if gradient is not None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from grokinterp.errors import require
 from grokinterp.experiment.experiment import Experiment
 from grokinterp.experiment.fresh import FreshExamples
+from grokinterp.experiment.kinds import RECORDED
 from grokinterp.experiment.optimization import Optimization
 from grokinterp.losses import LossForm
 from grokinterp.models import ReadoutInputs
@@ -193,6 +194,8 @@ class Problem:
         if count == 1:
             return self
         index %= count
+        rule = "must be the last answer of a recorded module, whose read-out is fixed"
+        require(index == count - 1 or self.task.kind != RECORDED, "answer", index, rule)
         asked, length = self.labels[:, index] >= 0, self.tokens.shape[1] - (count - 1 - index)
         return Problem(
             AnswerOf.of(self.task, index),

@@ -75,6 +75,9 @@ class RecordedSpec(ModelSpec):
     def is_recorded(self) -> bool:
         return True
 
+    def require_sequences(self) -> None:
+        return None
+
     @property
     def knows_task(self) -> bool:
         return self.examples is not None

@@ -13,6 +13,9 @@ from grokinterp.tasks.task import Task
 MOST_EXAMPLES = 8192
 """Largest number of examples, since all pass through the network in float64 several times per checkpoint."""
 
+MOST_LABELS = 100_000
+"""Largest number of labels of all examples, which are part of the configuration."""
+
 MOST_LOGITS = 2**26
 """Largest number of examples times classes: half a gigabyte in float64."""
 
@@ -21,7 +24,8 @@ MOST_LOGITS = 2**26
 class RecordedTask(Task):
     """Example i is the token i; the inputs of the module are in the run's ``examples.safetensors``.
 
-    ``answers`` are the labels, out of ``classes``; ``digest`` is the digest of the inputs' file; ``same``, if some
+    ``answers`` are the labels, out of ``classes``: one per example, or as many for each, where -1 is not asked for;
+    ``digest`` is the digest of the inputs' file; ``same``, if some
     inputs are equal, is an id per example that equal inputs share. ``data`` describes the examples in words.
 
     Raises:
@@ -35,7 +39,7 @@ class RecordedTask(Task):
 
     about: ClassVar[str] = "the examples of a network recorded from an external training loop"
     kind: Literal["recorded"] = "recorded"
-    answers: tuple[int, ...] = field(repr=False)
+    answers: tuple[int, ...] | tuple[tuple[int, ...], ...] = field(repr=False)
     classes: int
     digest: str
     same: tuple[int, ...] | None = field(default=None, repr=False)
@@ -49,9 +53,7 @@ class RecordedTask(Task):
             raise ConfigError("classes", self.classes, "must be at least 2: one logit per class")
         if n > allowed:
             raise ConfigError("examples", n, f"must be at most {allowed:,} of {self.classes:,} classes")
-        for label in self.answers:
-            if not 0 <= label < self.classes:
-                raise ConfigError("labels", label, f"must be classes from 0 to {self.classes - 1}")
+        self._require_labels()
         if not re.fullmatch("[0-9a-f]{64}", self.digest):
             raise ConfigError("digest", short(self.digest), "must be 64 digits from 0 to f")
         if self.same is not None and len(self.same) != n:
@@ -59,9 +61,27 @@ class RecordedTask(Task):
         if len(self.data) > 200 or not self.data.isprintable():
             raise ConfigError("data", short(self.data), "must be at most 200 characters in one line")
 
+    def _require_labels(self) -> None:
+        """Raise ConfigError unless all labels are classes, or -1 among several, and every example has as many."""
+        rows = [label if isinstance(label, tuple) else (label,) for label in self.answers]
+        least = -1 if isinstance(self.answers[0], tuple) else 0
+        for row in rows:
+            if len(row) != len(rows[0]) or not row or max(row) < 0:
+                raise ConfigError("labels", short(row), f"must be {len(rows[0])} labels for each example, not all -1")
+            for label in row:
+                if not least <= label < self.classes:
+                    raise ConfigError("labels", label, f"must be classes from 0 to {self.classes - 1}")
+        if len(rows) * len(rows[0]) > MOST_LABELS:
+            count = len(rows) * len(rows[0])
+            raise ConfigError("labels", count, f"must be at most {MOST_LABELS:,} of all examples: give a subset")
+
     @property
     def n_examples(self) -> int:
         return len(self.answers)
+
+    @property
+    def n_answers(self) -> int:
+        return len(self.answers[0]) if isinstance(self.answers[0], tuple) else 1
 
     @property
     def d_vocab(self) -> int:
@@ -79,7 +99,7 @@ class RecordedTask(Task):
         return torch.arange(self.n_examples)[:, None]
 
     def labels(self) -> Int[Tensor, "example answer"]:
-        return torch.tensor(self.answers).unsqueeze(1)
+        return torch.tensor(self.answers).reshape(self.n_examples, -1)
 
     def mirror(self) -> Int[Tensor, "example"]:
         return super().mirror() if self.same is None else torch.tensor(self.same)

@@ -246,9 +246,9 @@ def row(values: Mapping[str, float]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in values.items():
         metric, slash, of = name.partition("/")
-        if slash:
+        if slash and not (OF_ANSWER in name and math.isnan(value)):  # no example of the part asks for the answer
             found.setdefault(metric, {})[of] = value
-        elif name not in left_out:
+        elif not slash and name not in left_out:
             found[name] = value
     return found
 
