@@ -14,7 +14,7 @@ from torch.nn.functional import one_hot
 from benchmarks.calibration.keys import found_in, ours
 from benchmarks.calibration.planted import Planted, accuracy, memorizer, problem_of
 from grokinterp.analysis.circuit.causal import Pieces, causal_evidence, cyclic_pieces, group_pieces, scaled_losses
-from grokinterp.analysis.structure.cyclic_grid import cyclic_order
+from grokinterp.analysis.structure.cyclic_answers import cyclic_order
 from grokinterp.models import MLP, MLPSpec, Readout
 from grokinterp.runs.checkpoint import Checkpoint
 
@@ -42,7 +42,7 @@ def former(checkpoint: Checkpoint, keys: Tensor) -> float:
     is_train = checkpoint.problem.is_train
 
     def of(pairs: Tensor) -> tuple[Tensor, Tensor]:
-        return scaled_losses(Pieces(pieces.logits, pairs, pieces.kept), "softplus")
+        return scaled_losses(Pieces(pieces.logits, pieces.products, pairs, pieces.kept), "softplus")
 
     without, alone = of(is_train)[0], of(torch.ones_like(is_train))[1]
     necessity, sufficiency = without[1:] - without[0], 1 - alone

@@ -41,7 +41,8 @@ class Split(Specification):
     testing. ``pairs="unordered"`` assigns examples that determine each other's answer, (a, b) and (b, a), to the same
     part; ``"ordered"`` draws every example independently. ``stratified`` draws every class in proportion, by largest
     remainders; with whole pairs, a class may be off by one or two examples. Examples given by the task (``Task.given``)
-    are always in the training set, and the fraction refers to the other examples.
+    are always in the training set, examples withheld by it (``Task.withheld``) are neither in the training nor in the
+    validation set, and the fraction refers to the other examples.
 
     ``label_noise`` is the fraction of training labels that are permuted, in one cycle through a random subset, which
     preserves the frequency of every class.
@@ -82,14 +83,15 @@ class Split(Specification):
     def sizes(self, task: Task) -> Sizes:
         """Return the numbers of training, validation and test examples.
 
-        They are given + ⌊fraction · (examples - given)⌋, ⌊validation · examples⌋, and the rest. These numbers, and the
-        ⌊label_noise · train⌋ permuted labels, are rounded down as in the code released with the papers.
+        They are given + ⌊fraction · (examples - given - withheld)⌋, ⌊validation · examples⌋, and the rest. These
+        numbers, and the ⌊label_noise · train⌋ permuted labels, are rounded down as in the code released with the
+        papers.
 
         Raises:
             ConfigError: a part, or the set of labels to permute, is empty.
         """
         examples, given = task.n_examples, task.n_given and int(self._given(task).sum())
-        train = given + _floor(self.fraction, examples - given)
+        train = given + _floor(self.fraction, examples - given - int(self._withheld(task).sum()))
         validation, held_out = _floor(self.validation, examples), examples - train
         rule = f"leaves no example to train or to test on ({examples} examples)"
         require(0 < train < examples, "split.fraction", self.fraction, rule)
@@ -115,11 +117,12 @@ class Split(Specification):
         if self.trained_on is not None:
             return self._drawn_elsewhere(task.n_examples)
         group, label = self._groups(task)
+        available = ~self._withheld(task)
         generator = torch.Generator().manual_seed(self.data_seed(seed))
         for attempt in range(ORDERS_TRIED):
             shift = attempt % 2
-            is_train = given | _drawn(~given, group, label, train - int(given.sum()), shift, generator)
-            is_validation = _drawn(~is_train, group, label, validation, shift, generator)
+            is_train = given | _drawn(~given & available, group, label, train - int(given.sum()), shift, generator)
+            is_validation = _drawn(~is_train & available, group, label, validation, shift, generator)
             if int(is_train.sum()) == train and int(is_validation.sum()) == validation:
                 return Parts(is_train, is_validation)
         another = f", and another {validation}" if validation else ""
@@ -172,6 +175,14 @@ class Split(Specification):
             return given
         mirror = task.mirror()
         return torch.isin(mirror, mirror[given])
+
+    def _withheld(self, task: Task) -> Bool[Tensor, "example"]:
+        """Return the examples that are never trained on, including mirror images, which would reveal their answers."""
+        withheld = task.withheld()
+        if self.pairs == "ordered" or not withheld.any():
+            return withheld
+        mirror = task.mirror()
+        return torch.isin(mirror, mirror[withheld])
 
     def _groups(self, task: Task) -> tuple[Int[Tensor, "example"], Int[Tensor, "example"]]:
         """Return the groups to keep together, and the classes to draw in proportion: a single one unless stratified."""

@@ -51,9 +51,10 @@ def ablate_frequencies(
         table = model.embedding.detach().clone()
         tables = table.chunk(model.n_tables, dim=1)
         shared = model.n_tables == 1
-        orders = operands[:1] if shared and torch.equal(*(order.sort().values for order in operands)) else operands
-        for i, order in enumerate(orders):
-            rows = tables[0 if shared else min(i, len(tables) - 1)]
+        alike = all(torch.equal(order.sort().values, operands[0].sort().values) for order in operands)
+        orders = operands[:1] if shared and alike else operands
+        for at, order in zip(checkpoint.problem.task.operand_positions, orders, strict=False):
+            rows = tables[0 if shared else min(at, len(tables) - 1)]
             rows[order] = rest @ rows[order]
         return with_weights(checkpoint, model.embedded_by(table))
     state, name = model.state_dict(), "unembed.W_U"
@@ -65,18 +66,21 @@ def ablate_frequencies(
 
 
 def token_orders(task: Task) -> list[Int[Tensor, "exponent"]]:
-    """Return the tokens of each exponent as first and as second operand, and the classes.
+    """Return the tokens of each exponent as each operand, and the classes.
 
     Raises:
-        ConfigError: if the labels are not products in a cyclic group.
+        ConfigError: if the labels are not products in a cyclic group, or an operand has no token for some element.
     """
-    algebra = task.algebra
+    algebra = task.operand_algebra
     if algebra is None:
         raise ConfigError("frequencies", task.kind, f"needs a cyclic group: {task.no_group}")
     logarithm = algebra.group.logarithm
     if logarithm is None:
         raise ConfigError("frequencies", task.kind, f"needs a cyclic group, which {algebra.group.name} is not")
-    return [positions(exponent, algebra.group.order) for exponent in algebra.exponents(logarithm)]
+    n, exponents = algebra.group.order, algebra.exponents(logarithm)
+    complete = all(len(exponent[exponent >= 0].unique()) == n for exponent in exponents)
+    require(complete, "frequencies", task.kind, f"needs a token of each operand for every element of C{n}")
+    return [positions(exponent, n) for exponent in exponents]
 
 
 def rejection(n: int, frequencies: Sequence[int], *, keep: bool) -> Float[Tensor, "exponent exponent"]:

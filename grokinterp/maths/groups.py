@@ -151,20 +151,41 @@ class Group:
 
 
 class Algebra(NamedTuple):
-    """A binary operation as a product in a group.
+    """An operation on two or more operands as a product in a group.
 
-    The class c of (a, b) satisfies ``answer[c] = left[a] · right[b]`` if both are elements. -1 marks tokens and classes
-    outside the group, such as 0 under multiplication.
+    The class c of the operands a, b, … satisfies ``answer[c] = operands[0][a] · operands[1][b] · …`` if all are
+    elements. -1 marks tokens and classes outside the group, such as 0 under multiplication.
+
+    >>> signs = Algebra(cyclic(3), (torch.arange(3), -torch.arange(3) % 3), torch.arange(3))  # a - b modulo 3
+    >>> signs.elements(torch.tensor([[2, 0], [0, 2]])).tolist()
+    [2, 1]
     """
 
     group: Group
-    left: Int[Tensor, "token"]
-    right: Int[Tensor, "token"]
+    operands: tuple[Int[Tensor, "token"], ...]
     answer: Int[Tensor, "class"]
 
+    @property
+    def left(self) -> Int[Tensor, "token"]:
+        """The element of every token as the first operand."""
+        return self.operands[0]
+
+    @property
+    def right(self) -> Int[Tensor, "token"]:
+        """The element of every token as the last operand."""
+        return self.operands[-1]
+
+    def elements(self, tokens: Int[Tensor, "example operand"]) -> Int[Tensor, "example"]:
+        """Return the product of the operands of every example; -1 if an operand is outside the group."""
+        places = [place[column] for place, column in zip(self.operands, tokens.T, strict=True)]
+        product, inside = places[0], torch.stack(places).amin(0) >= 0
+        for place in places[1:]:
+            product = self.group.table[product, place]
+        return torch.where(inside, product, -1)
+
     def exponents(self, logarithm: Int[Tensor, "x"]) -> list[Tensor]:
-        """Return the exponent of every left token, right token, and class; -1 outside the group."""
-        places = (self.left, self.right, self.answer)
+        """Return the exponent of every token as each operand, and of every class; -1 outside the group."""
+        places = (*self.operands, self.answer)
         return [torch.where(place >= 0, logarithm[place.clamp(min=0)], -1) for place in places]
 
 

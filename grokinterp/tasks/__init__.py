@@ -1,5 +1,6 @@
 """Finite problems whose examples can all be listed, or are a sample of words."""
 
+from grokinterp.tasks.ambiguous import AmbiguousGroups
 from grokinterp.tasks.answer import AnswerOf
 from grokinterp.tasks.brackets import Brackets
 from grokinterp.tasks.composition import Composition
@@ -9,6 +10,8 @@ from grokinterp.tasks.induction import RepeatedSequence, SkipTrigram
 from grokinterp.tasks.lists import CopyList, Maximum, PlaceOfMaximum, ReverseList, SortList
 from grokinterp.tasks.matrices import MatrixMultiplication
 from grokinterp.tasks.modular import ModularAddition, ModularDivision, ModularMultiplication, ModularSubtraction
+from grokinterp.tasks.operands import GroupProduct, ModularProduct, ModularSum
+from grokinterp.tasks.operators import OperatorExpression, ParityOperation
 from grokinterp.tasks.parity import SparseParity
 from grokinterp.tasks.polynomials import Polynomial
 from grokinterp.tasks.recorded import RecordedTask
@@ -44,12 +47,19 @@ TASKS: dict[str, type[Task]] = {
         RepeatedSequence,
         SkipTrigram,
         Brackets,
+        ModularSum,
+        ModularProduct,
+        GroupProduct,
+        OperatorExpression,
+        ParityOperation,
+        AmbiguousGroups,
     )
 }
 """Every task a configuration may name, by its ``kind``; a new one joins this tuple."""
 
 __all__ = [
     "TASKS",
+    "AmbiguousGroups",
     "AnswerOf",
     "BinaryTask",
     "BooleanFormula",
@@ -60,13 +70,18 @@ __all__ = [
     "Examples",
     "GroupComposition",
     "GroupConjugation",
+    "GroupProduct",
     "LinearRecurrence",
     "MatrixMultiplication",
     "Maximum",
     "ModularAddition",
     "ModularDivision",
     "ModularMultiplication",
+    "ModularProduct",
     "ModularSubtraction",
+    "ModularSum",
+    "OperatorExpression",
+    "ParityOperation",
     "PeriodicSequence",
     "PlaceOfMaximum",
     "Polynomial",

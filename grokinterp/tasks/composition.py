@@ -10,10 +10,11 @@ from pydantic import Discriminator
 
 from grokinterp.errors import ConfigError
 from grokinterp.lazy import Tensor, torch
-from grokinterp.maths.groups import AnswerGroup
+from grokinterp.maths.groups import Algebra, AnswerGroup
 from grokinterp.tasks.groups import GroupComposition, GroupConjugation
 from grokinterp.tasks.matrices import MatrixMultiplication
 from grokinterp.tasks.modular import ModularAddition, ModularDivision, ModularMultiplication, ModularSubtraction
+from grokinterp.tasks.operators import ParityOperation
 from grokinterp.tasks.polynomials import Polynomial
 from grokinterp.tasks.table import Table
 from grokinterp.tasks.task import BinaryTask, Task
@@ -30,6 +31,7 @@ BinaryOperation = Annotated[
     | GroupComposition
     | GroupConjugation
     | MatrixMultiplication
+    | ParityOperation
     | Table,
     Discriminator("kind"),
 ]
@@ -85,9 +87,21 @@ class Composition(Task):
         return 3
 
     @property
+    def algebra(self) -> Algebra | None:
+        """The group of both operations if the classes of the inner are the same elements as the outer's operands."""
+        inner, outer = self.inner.algebra, self.outer.algebra
+        if inner is None or outer is None or not torch.equal(inner.group.table, outer.group.table):
+            return None
+        if not torch.equal(inner.answer, outer.left[: len(inner.answer)]):
+            return None
+        places = (*inner.operands, outer.right)
+        padded = (torch.nn.functional.pad(place, (0, self.d_vocab - len(place)), value=-1) for place in places)
+        return Algebra(outer.group, tuple(padded), outer.answer)
+
+    @property
     def answer_group(self) -> AnswerGroup | None:
-        """The additive group of the outer operation."""
-        return self.outer.answer_group
+        """The group of the products, or otherwise the additive group of the outer operation."""
+        return self.product_group or self.outer.answer_group
 
     def tokens(self) -> Int[Tensor, "example position"]:
         return (self._cube >= 0).nonzero()

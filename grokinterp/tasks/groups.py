@@ -97,7 +97,7 @@ class GroupComposition(GroupTask):
     @property
     def algebra(self) -> Algebra:
         x = torch.arange(self.structure.order) if self.convention == "left_first" else self.structure.inverse
-        return Algebra(self.structure, x, x, x)
+        return Algebra(self.structure, (x, x), x)
 
 
 @dataclass(frozen=True, kw_only=True)

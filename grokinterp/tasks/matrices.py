@@ -88,7 +88,7 @@ class MatrixMultiplication(BinaryTask):
         if self.structure is None:
             return None
         tokens = torch.arange(self.d_vocab)
-        return Algebra(self.structure, tokens, tokens, tokens)
+        return Algebra(self.structure, (tokens, tokens), tokens)
 
 
 def _all_matrices(n: int, p: int) -> Int[Tensor, "number row column"]:

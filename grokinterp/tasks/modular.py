@@ -72,7 +72,7 @@ class ModularAddition(ModularTask):
     @property
     def algebra(self) -> Algebra:
         residues = torch.arange(self.p)
-        return Algebra(cyclic(self.p), residues, residues, residues)
+        return Algebra(cyclic(self.p), (residues, residues), residues)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ class ModularSubtraction(ModularTask):
     @property
     def algebra(self) -> Algebra:
         residues = torch.arange(self.p)
-        return Algebra(cyclic(self.p), residues, -residues % self.p, residues)
+        return Algebra(cyclic(self.p), (residues, -residues % self.p), residues)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +139,7 @@ class ModularMultiplication(ModularTask):
         if not is_prime(self.p):
             return None
         logarithm = discrete_logarithm(self.p)
-        return Algebra(cyclic(self.p - 1), logarithm, logarithm, logarithm)
+        return Algebra(cyclic(self.p - 1), (logarithm, logarithm), logarithm)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +186,7 @@ class ModularDivision(ModularTask):
     def algebra(self) -> Algebra:
         logarithm = discrete_logarithm(self.p)
         negative = torch.where(logarithm < 0, -1, -logarithm % (self.p - 1))
-        return Algebra(cyclic(self.p - 1), logarithm, negative, logarithm)
+        return Algebra(cyclic(self.p - 1), (logarithm, negative), logarithm)
 
 
 def require_prime(p: int, why: str) -> None:

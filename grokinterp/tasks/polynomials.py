@@ -83,10 +83,9 @@ class Polynomial(ModularTask):
 
     @property
     def algebra(self) -> Algebra | None:
-        """C_p for f = αx + βy + γ with α, β != 0, and C_{p-1} for f = α·x^i·y^j with i, j >= 1."""
+        """C_p for f = u(x) + v(y), such as x² + y², and C_{p-1} for f = α·x^i·y^j with i, j >= 1."""
         if self._is_sum:
-            f = {(term.x, term.y): term.coefficient for term in self.terms}
-            return self._sum(f[1, 0], f[0, 1], f.get((0, 0), 0))
+            return self._sum()
         return self._product(*self.terms[0]) if self._is_product else None
 
     @property
@@ -95,26 +94,31 @@ class Polynomial(ModularTask):
 
     @property
     def _is_sum(self) -> bool:
-        """Whether f = αx + βy + γ with α, β != 0."""
-        return {(1, 0), (0, 1)} <= {(term.x, term.y) for term in self.terms} <= {(1, 0), (0, 1), (0, 0)}
+        """Whether f = u(x) + v(y) and depends on both."""
+        apart = all(not (term.x and term.y) for term in self.terms)
+        return apart and any(term.x for term in self.terms) and any(term.y for term in self.terms)
 
     @property
     def _is_product(self) -> bool:
         """Whether f = α·x^i·y^j with i, j >= 1."""
         return len(self.terms) == 1 and self.terms[0].x > 0 and self.terms[0].y > 0
 
-    def _sum(self, x: int, y: int, constant: int) -> Algebra:
-        """Return the algebra αa + βb = c - γ in C_p."""
+    def _sum(self) -> Algebra:
+        """Return the algebra u(a) + v(b) = c - γ in C_p; a power may reach only some residues."""
         residues = torch.arange(self.p)
-        left, right, answer = x * residues, y * residues, residues - constant
-        return Algebra(cyclic(self.p), left % self.p, right % self.p, answer % self.p)
+        table, constant = self.table(), self.table()[0, 0]
+        return Algebra(
+            cyclic(self.p),
+            ((table[:, 0] - constant) % self.p, (table[0] - constant) % self.p),
+            (residues - constant) % self.p,
+        )
 
     def _product(self, coefficient: int, i: int, j: int) -> Algebra:
         """Return (log α + i·log a) + j·log b = log c in C_{p-1}; a power may reach only some residues."""
         n, logarithm = self.p - 1, discrete_logarithm(self.p)
         left, right = logarithm[coefficient] + i * logarithm, j * logarithm
         outside = logarithm < 0
-        return Algebra(cyclic(n), torch.where(outside, -1, left % n), torch.where(outside, -1, right % n), logarithm)
+        return Algebra(cyclic(n), tuple(torch.where(outside, -1, place % n) for place in (left, right)), logarithm)
 
 
 def parse(expression: str) -> tuple[Term, ...]:

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from grokinterp.errors import ConfigError
 from grokinterp.lazy import Tensor, torch
-from grokinterp.maths.groups import AnswerGroup, cyclic
+from grokinterp.maths.groups import Algebra, AnswerGroup, cyclic
 from grokinterp.tasks.task import Task
 
 LARGEST = 10**6
@@ -116,6 +116,15 @@ class LinearRecurrence(SequenceTask):
             equal = coefficients == coefficient
             operands[:, equal] = operands[:, equal].sort(1).values
         return (operands * self.p ** torch.arange(self.length).flip(0)).sum(1)
+
+    @property
+    def algebra(self) -> Algebra | None:
+        """C_p for length = k, where the next term is a weighted sum of all terms."""
+        if self.length > len(self.coefficients):
+            return None
+        residues = torch.arange(self.p)
+        operands = tuple(coefficient * residues % self.p for coefficient in reversed(self._reduced))
+        return Algebra(cyclic(self.p), operands, residues)
 
     @property
     def _reduced(self) -> tuple[int, ...]:

@@ -159,9 +159,8 @@ def _isotopic_group(table: Int[Tensor, "a b"]) -> Algebra | None:
         return None
     group = Group("table", product, tuple(map(str, classes.tolist())))
     tokens, outputs = max(table.shape), int(classes[-1]) + 1
-    return Algebra(
-        group, _placed(left, rows, tokens), _placed(right, columns, tokens), _placed(torch.arange(n), classes, outputs)
-    )
+    operands = (_placed(left, rows, tokens), _placed(right, columns, tokens))
+    return Algebra(group, operands, _placed(torch.arange(n), classes, outputs))
 
 
 def _placed(elements: Int[Tensor, "x"], at: Int[Tensor, "x"], size: int) -> Int[Tensor, "token"]:

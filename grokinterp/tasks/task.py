@@ -18,6 +18,20 @@ class Examples(NamedTuple):
     labels: Int[Tensor, "example answer"]
 
 
+class Branch(NamedTuple):
+    """Examples that apply the same of several operations.
+
+    Args:
+        name: the operation.
+        examples: which examples apply it.
+        algebra: the group in which it is the product of the operands, or None if no such group is known.
+    """
+
+    name: str
+    examples: Bool[Tensor, "example"]
+    algebra: Algebra | None
+
+
 class Task(Specification, ABC):
     """A finite problem: all examples can be listed, in a fixed order.
 
@@ -97,6 +111,10 @@ class Task(Specification, ABC):
         """Return which examples are always in the training set: by default the first ``n_given``."""
         return torch.arange(self.n_examples) < self.n_given
 
+    def withheld(self) -> Bool[Tensor, "example"]:
+        """Return which examples are never trained on, such as those on which two groups disagree; by default none."""
+        return torch.zeros(self.n_examples, dtype=torch.bool)
+
     def difficulty(self) -> Float[Tensor, "example"]:
         """Return the difficulty of each example, for a curriculum; only the order matters.
 
@@ -121,14 +139,43 @@ class Task(Specification, ABC):
         return None
 
     @property
+    def operand_positions(self) -> tuple[int, ...]:
+        """The positions of the operands in the token sequence; by default all."""
+        return tuple(range(self.n_ctx))
+
+    @property
+    def branches(self) -> tuple[Branch, ...]:
+        """The operations of which every example applies one, such as + and -; empty for a single operation."""
+        return ()
+
+    @property
+    def rivals(self) -> tuple[Algebra, ...]:
+        """The groups in which the labels of all examples but the withheld ones are products; empty for a single one."""
+        return ()
+
+    @property
+    def operand_algebra(self) -> Algebra | None:
+        """An algebra that holds for all examples or, where an operator is a token, for those with the first one."""
+        return self.algebra
+
+    @property
+    def product_group(self) -> AnswerGroup | None:
+        """The group in which the label of every example is the product of elements that its operands represent.
+
+        By default the group of the algebra. Where an operator is a token, the elements depend on it: in C_p both a + b
+        and a - b are products of a with an element that b represents.
+        """
+        return None if self.algebra is None else AnswerGroup(self.algebra.group, self.algebra.answer)
+
+    @property
     def group_name(self) -> str | None:
         """The name of the group of the algebra, such as ``C31``, where it is known without building the group."""
         return None
 
     @property
     def answer_group(self) -> AnswerGroup | None:
-        """The group that contains the classes, by default the group of the algebra, or None if unknown."""
-        return None if self.algebra is None else AnswerGroup(self.algebra.group, self.algebra.answer)
+        """The group that contains the classes, by default the group of the products, or None if unknown."""
+        return self.product_group
 
 
 class BinaryTask(Task):

@@ -3,11 +3,14 @@
 import json
 from collections.abc import Callable, Hashable
 from dataclasses import asdict
+from functools import reduce
 from typing import Any
 
+import torch
 from pydantic import TypeAdapter
 
 from grokinterp.errors import ConfigError
+from grokinterp.maths.groups import Algebra
 from grokinterp.tasks import TASKS as KINDS
 from grokinterp.tasks import Table
 from grokinterp.tasks.task import BinaryTask, Task
@@ -41,7 +44,17 @@ TASKS: dict[str, Task] = {
     "repeated, sampled": KINDS["repeated_sequence"](p=30, length=4, shortest=4, samples=40),
     "skip trigram": KINDS["skip_trigram"](keys=3, fillers=2, queries=2, classes=4, length=4, samples=None),
     "brackets": KINDS["brackets"](length=6),
-    "composition": KINDS["composition"](outer=KINDS["modular_addition"](p=4), inner=KINDS["modular_addition"](p=4)),
+    "composition": KINDS["composition"](
+        outer=KINDS["modular_multiplication"](p=4), inner=KINDS["modular_addition"](p=4)
+    ),
+    "sum of three": KINDS["modular_sum"](p=5, n=3),
+    "sampled sum": KINDS["modular_sum"](p=7, n=4, samples=150, seed=1),
+    "product of three": KINDS["modular_product"](p=5, n=3),
+    "three of S3": KINDS["group_product"](group="S3", n=3, convention="right_first"),
+    "operators": KINDS["operator_expression"](p=5, n=2),
+    "three operators": KINDS["operator_expression"](p=5, n=3, operators=("*", "-"), samples=200),
+    "even and odd": KINDS["parity_operation"](p=7, even="-", odd="/", decides="right"),
+    "ambiguous": KINDS["ambiguous_groups"](first="C2xC3", second="D3"),
 }
 """The table over which the general laws run."""
 
@@ -62,8 +75,13 @@ def check(task: Task) -> None:
     check_labels(task, task.labels().tolist())
     assert len(task.given()) == len(task.mirror()) == task.n_examples
     check_configuration(task)
-    if isinstance(task, BinaryTask):
+    if task.branches:
+        check_branches(task, asked)
+    elif isinstance(task, BinaryTask):
         check_mirror(task, asked)
+    assert not (task.given() & task.withheld()).any()
+    for rival in task.rivals:
+        check_rival(task, rival, asked)
     assert task.group_name in (None, task.algebra and task.algebra.group.name)
     if task.algebra is not None:
         check_algebra(task, asked)
@@ -89,6 +107,23 @@ def check_mirror(task: Task, asked: dict[tuple[int, ...], Any]) -> None:
     assert groups == {frozenset({(a, b), (b, a)} if commutes else {(a, b)}) for a, b in asked}
 
 
+def check_branches(task: Task, asked: dict[tuple[int, ...], int]) -> None:
+    """Every example is in one branch, whose algebra gives its answer; mirror images have equal operands and answers."""
+    assert (sum(branch.examples.long() for branch in task.branches) == 1).all()
+    for branch in task.branches:
+        rows = [row for row, inside in zip(asked, branch.examples.tolist(), strict=True) if inside]
+        if branch.algebra is not None:
+            check_products(task, branch.algebra, {row: asked[row] for row in rows})
+    for images in grouped(task.mirror().tolist(), asked):
+        assert len({asked[row] for row in images}) == len({tuple(sorted(row)) for row in images}) == 1
+
+
+def check_rival(task: Task, rival: Algebra, asked: dict[tuple[int, ...], int]) -> None:
+    """All examples but the withheld ones are products in every rival."""
+    rows = zip(asked.items(), task.withheld().tolist(), strict=True)
+    check_products(task, rival, {row: label for (row, label), withheld in rows if not withheld})
+
+
 def grouped(ids: list[int], rows: dict[tuple[int, ...], int]) -> set[frozenset[Hashable]]:
     """The sets of examples that share an id."""
     groups: dict[int, set[Hashable]] = {}
@@ -97,13 +132,30 @@ def grouped(ids: list[int], rows: dict[tuple[int, ...], int]) -> set[frozenset[H
     return set(map(frozenset, groups.values()))
 
 
-def check_algebra(task: Task, asked: dict[tuple[int, ...], Any]) -> None:
-    """answer[c] = left[a] · right[b] in a group, for every operand inside it, and every product is asked."""
-    product, left, right, answer = (part.tolist() for part in (task.algebra.group.table, *task.algebra[1:]))
+def check_algebra(task: Task, asked: dict[tuple[int, ...], int]) -> None:
+    """answer[c] = operands[0][a] · operands[1][b] · … in a group, for all operands inside it.
+
+    Where each of two operands has one token for every element, every product is asked.
+    """
+    found, n = check_products(task, task.algebra, asked), task.algebra.group.order
+    elements = [sorted(x for x in place.tolist() if x >= 0) for place in task.algebra.operands]
+    whole = all(each == list(range(n)) for each in elements)
+    assert not (isinstance(task, BinaryTask) and whole) or len(found) == n**2
+
+
+def check_products(task: Task, algebra: Algebra, asked: dict[tuple[int, ...], int]) -> set[tuple[int, ...]]:
+    """The answers are products of the operands, one by one; the elements of the operands that are asked."""
+    product, answer = algebra.group.table.tolist(), algebra.answer.tolist()
+    places = [place.tolist() for place in algebra.operands]
     check_group(product)
-    inside = {(a, b): c for (a, b), c in asked.items() if left[a] >= 0 and right[b] >= 0}
-    assert len({(left[a], right[b]) for a, b in inside}) == len(product) ** 2
-    assert all(answer[c] == product[left[a]][right[b]] for (a, b), c in inside.items())
+    rows = {
+        row: tuple(place[row[at]] for place, at in zip(places, task.operand_positions, strict=True)) for row in asked
+    }
+    inside = {row: x for row, x in rows.items() if min(x) >= 0}
+    assert all(answer[asked[row]] == reduce(lambda g, h: product[g][h], x) for row, x in inside.items())
+    elements = algebra.elements(torch.tensor(list(asked))[:, list(task.operand_positions)])
+    assert elements.tolist() == [answer[c] if row in inside else -1 for row, c in asked.items()]
+    return set(inside.values())
 
 
 def check_group(product: list[list[int]]) -> None:

@@ -153,6 +153,11 @@ def planted_logits(p: int, amplitudes: dict[int, float]) -> Tensor:
     return total.reshape(p * p, p)
 
 
+def pair_sums(p: int) -> Tensor:
+    """The sum a + b modulo p of all pairs, in row-major order."""
+    return (torch.arange(p)[:, None] + torch.arange(p)).flatten() % p
+
+
 SMALL = Constructed(7, {2: 3.0, 3: 1.0}, {1: 2.0, 3: 1.0})
 """p = 7; 3 = ⌊p/2⌋."""
 

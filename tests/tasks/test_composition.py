@@ -121,5 +121,6 @@ def test_the_largest_composition():
 
 
 def test_every_binary_operation_can_be_a_step():
-    kinds = {kind for kind, task in TASKS.items() if issubclass(task, BinaryTask)}
+    withholding = {"ambiguous_groups"}  # a composition would train on its disputed pairs
+    kinds = {kind for kind, task in TASKS.items() if issubclass(task, BinaryTask)} - withholding
     assert {step.kind for step in get_args(get_args(BinaryOperation)[0])} >= kinds

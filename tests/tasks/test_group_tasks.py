@@ -101,7 +101,7 @@ def test_s5_is_that_of_the_published_networks():
 
 @pytest.mark.parametrize("task", COMPOSITIONS, ids=str)
 def test_the_algebra_is_exact(task):
-    g, left, right, answer = task.algebra
+    g, (left, right), answer = task.algebra
     x, y = task.tokens().T
     assert (answer[task.label()] == g.table[left[x], right[y]]).all()
     assert all(sorted(renamed.tolist()) == list(range(g.order)) for renamed in (left, right, answer))

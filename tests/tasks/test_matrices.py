@@ -71,7 +71,7 @@ def test_the_invertible_ones_are_a_group(task):
     if not task.invertible:
         assert task.algebra is None
         return
-    g, left, right, answer = task.algebra
+    g, (left, right), answer = task.algebra
     a, b = task.tokens().T
     assert (answer[task.label()] == g.table[left[a], right[b]]).all()
     assert (g.table.sort(0)[0] == torch.arange(g.order)[:, None]).all()

@@ -72,7 +72,7 @@ def test_which_tasks_have_which_group():
 
 def test_zero_lies_outside_the_group_of_multiplication():
     for task in (ModularMultiplication(p=11), ModularDivision(p=11)):
-        _, *parts = task.algebra
+        parts = (*task.algebra.operands, task.algebra.answer)
         assert [[index for index, element in enumerate(part.tolist()) if element < 0] for part in parts] == [[0]] * 3
 
 

@@ -8,8 +8,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from grokinterp.analysis.groups.irrep_progress import random_sets
-from grokinterp.analysis.groups.irreps import examples_by_product, group_grid, irrep_rows
-from grokinterp.analysis.structure.cyclic_grid import cyclic_grid, cyclic_order
+from grokinterp.analysis.groups.irreps import irrep_rows
+from grokinterp.analysis.structure.answer_spectrum import product_answers
+from grokinterp.analysis.structure.cyclic_answers import cyclic_answers, cyclic_order
 from grokinterp.analysis.structure.progress import (
     excluded_losses,
     excluded_squares,
@@ -19,7 +20,7 @@ from grokinterp.analysis.structure.progress import (
 )
 from grokinterp.errors import NotDefined
 from grokinterp.losses import LossForm, cross_entropy, squared_error
-from grokinterp.maths.grid import mean_by_sum, sum_order
+from grokinterp.maths.products import Products, mean_by_product
 from grokinterp.runs.checkpoint import Checkpoint
 
 
@@ -44,13 +45,15 @@ class Pieces(NamedTuple):
     """Logits decomposed along the product of the operands.
 
     Args:
-        logits: logits with the pair (x, x⁻¹·g) at the position of (x, g - x) in ``sum_order``; classes are elements.
-        held_out: whether each of these pairs is held out.
+        logits: logits of all examples; classes are elements or exponents.
+        products: the examples of each product.
+        held_out: whether each example is held out.
         kept: part of the logits' mean over a product at the keys and at random other sets of equal rank.
     """
 
-    logits: Float[Tensor, "pair class"]
-    held_out: Bool[Tensor, "pair"]
+    logits: Float[Tensor, "example class"]
+    products: Products
+    held_out: Bool[Tensor, "example"]
     kept: Float[Tensor, "set product class"]
 
 
@@ -104,37 +107,36 @@ def causal_evidence(
 
 def scaled_losses(pieces: Pieces, form: LossForm) -> tuple[Float[Tensor, "set_and_none"], Float[Tensor, "set"]]:
     """Return losses as shares of chance, at most 1: of all logits, without each set of parts, and of each set alone."""
-    table, kept = mean_by_sum(pieces.logits), pieces.kept
+    table, kept = mean_by_product(pieces.logits, pieces.products), pieces.kept
     exclude, loss = (excluded_squares, squared_error) if form == "mse" else (excluded_losses, cross_entropy)
-    without = exclude(pieces.logits, pieces.held_out, table, torch.cat([torch.zeros_like(kept[:1]), kept]))
-    n = len(table)
-    pairs = pieces.held_out[sum_order(n, table.device)].sum(1).double()
-    alone = losses_by_sum(kept + table.mean(0), loss) @ (pairs / pairs.sum())
+    n, removed = len(table), torch.cat([torch.zeros_like(kept[:1]), kept])
+    without = exclude(pieces.logits, pieces.products, pieces.held_out, table, removed)
+    held_out = pieces.products.of(pieces.held_out).sum(1).double()
+    alone = losses_by_sum(kept + table.mean(0), loss) @ (held_out / held_out.sum())
     chance = (n - 1) / n**2 if form == "mse" else math.log(n)
     return (without / chance).clamp(max=1), (alone / chance).clamp(max=1)
 
 
 def cyclic_pieces(checkpoint: Checkpoint, key_frequencies: Int[Tensor, "key"]) -> Pieces:
     """Return the pieces of the logits by frequencies of the answer's exponent."""
-    grid = cyclic_grid(checkpoint, "causal_evidence")
-    keys = key_mask(key_frequencies, grid.n, grid.example.device)
+    answers = cyclic_answers(checkpoint, "causal_evidence")
+    keys = key_mask(key_frequencies, answers.n, answers.exponent.device)
     require_others(keys, "frequency")
-    logits = grid.logits(checkpoint.logits.double())
-    kept, _ = kept_parts(mean_by_sum(logits), keys)
-    return Pieces(logits, checkpoint.problem.held_out[grid.example], kept)
+    logits = answers.logits(checkpoint.logits.double())
+    kept, _ = kept_parts(mean_by_product(logits, answers.products), keys)
+    return Pieces(logits, answers.products, checkpoint.problem.held_out, kept)
 
 
 def group_pieces(checkpoint: Checkpoint, key_irreps: Int[Tensor, "key_irrep"]) -> Pieces:
     """Return the pieces of the logits by irreducible representations of the product."""
-    grid = group_grid(checkpoint, "causal_evidence")
-    answers, keys = grid.answers, irrep_rows(key_irreps, grid.answers)
+    answers = product_answers(checkpoint, "causal_evidence")
+    keys = irrep_rows(key_irreps, answers)
     require_others(keys, "representation")
-    example = examples_by_product(grid.left, answers.element, grid.group.order)
-    logits = answers.logits(checkpoint.logits.double()[example])
+    logits = answers.logits(checkpoint.logits.double())
     sets = torch.cat([keys[None], random_sets(keys, answers)])
     kernels = sets.double() @ (answers.scale[:, None] * answers.characters)
-    kept = kernels[:, answers.quotient] @ mean_by_sum(logits)
-    return Pieces(logits, checkpoint.problem.held_out[example], kept)
+    kept = kernels[:, answers.quotient] @ mean_by_product(logits, answers.products)
+    return Pieces(logits, answers.products, checkpoint.problem.held_out, kept)
 
 
 def require_others(keys: Bool[Tensor, "part"], part: str) -> None:

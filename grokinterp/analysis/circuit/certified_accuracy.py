@@ -8,7 +8,7 @@ from torch import Tensor
 
 from grokinterp.analysis.groups.irreps import irrep_rows
 from grokinterp.analysis.structure.answer_spectrum import AnswerGrid, answer_grid
-from grokinterp.analysis.structure.cyclic_grid import CyclicGrid, grid_of
+from grokinterp.analysis.structure.cyclic_answers import CyclicAnswers, answers_of
 from grokinterp.analysis.structure.fourier import key_rows
 from grokinterp.errors import NotDefined
 from grokinterp.maths.fourier import waves
@@ -136,8 +136,8 @@ def class_basis(
 ) -> Float[Tensor, "function class"]:
     """Return orthonormal functions of the class that span the key structure; none for a task without a group."""
     task, device = checkpoint.problem.task, checkpoint.logits.device
-    cyclic, group = grid_of(task, str(device)), answer_grid(task, str(device))
-    if isinstance(cyclic, CyclicGrid):
+    cyclic, group = answers_of(task, str(device)), answer_grid(task, str(device))
+    if isinstance(cyclic, CyclicAnswers):
         functions, class_of = key_waves(key_rows(key_frequencies, cyclic.n, device), cyclic.n), cyclic.class_of
     elif isinstance(group, AnswerGrid):
         functions, class_of = key_entries(irrep_rows(key_irreps, group), group), group.class_of

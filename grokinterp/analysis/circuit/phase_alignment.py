@@ -8,7 +8,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from grokinterp.analysis.circuit.idealized import at_own_frequency, polar, waves_of
-from grokinterp.analysis.structure.cyclic_grid import cyclic_grid, frequencies
+from grokinterp.analysis.structure.cyclic_answers import frequencies
+from grokinterp.analysis.structure.cyclic_grid import cyclic_grid
 from grokinterp.analysis.structure.participation import pre_activations
 from grokinterp.runs.checkpoint import Checkpoint
 

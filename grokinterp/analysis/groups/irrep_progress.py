@@ -7,13 +7,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from grokinterp.analysis.groups.irreps import examples_by_product, group_grid, irrep_names, irrep_rows
-from grokinterp.analysis.structure.answer_spectrum import AnswerGrid
+from grokinterp.analysis.groups.irreps import irrep_names, irrep_rows
+from grokinterp.analysis.structure.answer_spectrum import AnswerGrid, product_answers
 from grokinterp.analysis.structure.keys import sums_by_quotient
 from grokinterp.analysis.structure.progress import excluded_losses, excluded_squares, losses_by_sum
 from grokinterp.errors import NotDefined
 from grokinterp.losses import LossForm, cross_entropy, squared_error
-from grokinterp.maths.grid import mean_by_sum
+from grokinterp.maths.products import Products, mean_by_product
 from grokinterp.runs.checkpoint import Checkpoint
 
 DRAWS = 8
@@ -63,23 +63,26 @@ class Place(NamedTuple):
     """Logits in which parts are kept or removed: those of the network, or those computed from the neurons alone.
 
     Args:
-        logits: logits of all pairs, in the order of ``examples_by_product``.
-        is_train: whether each pair is a training example.
+        logits: logits of all examples, over the elements of the group.
+        products: the examples of each product.
+        is_train: whether each example is a training example.
         bias: the bias added to a part that is evaluated alone.
         form: the training loss of the run.
     """
 
-    logits: Float[Tensor, "pair element"]
-    is_train: Bool[Tensor, "pair"]
+    logits: Float[Tensor, "example element"]
+    products: Products
+    is_train: Bool[Tensor, "example"]
     bias: Float[Tensor, "element"] | float
     form: LossForm
 
     def losses(self, parts: Float[Tensor, "set product element"]) -> Float[Tensor, "set 2"]:
-        """Return the restricted and the excluded loss of each part. All products have the same number of pairs."""
-        squares = self.form == "mse"
-        alone = losses_by_sum(parts + self.bias, squared_error if squares else cross_entropy).mean(1)
+        """Return the restricted loss of each part, over all examples, and the excluded loss."""
+        squares, share = self.form == "mse", self.products.count / self.products.count.sum()
+        alone = losses_by_sum(parts + self.bias, squared_error if squares else cross_entropy) @ share
         exclude = excluded_squares if squares else excluded_losses
-        return torch.stack([alone, exclude(self.logits, self.is_train, mean_by_sum(self.logits), parts)], 1)
+        table = mean_by_product(self.logits, self.products)
+        return torch.stack([alone, exclude(self.logits, self.products, self.is_train, table, parts)], 1)
 
 
 def irrep_progress(checkpoint: Checkpoint, *, key_irreps: Int[Tensor, "key_irrep"]) -> IrrepProgress:
@@ -108,24 +111,23 @@ def irrep_progress(checkpoint: Checkpoint, *, key_irreps: Int[Tensor, "key_irrep
     Source: Chughtai et al. 2023, §4.3 (restricted, excluded) and its released metrics: total_hidden_…_loss,
         total_logit_…_loss.
     """
-    grid = group_grid(checkpoint, "irrep_progress")
+    answers = product_answers(checkpoint, "irrep_progress")
     if not len(key_irreps):
         raise NotDefined("irrep_progress", "no representation is key")
-    keys, answers = irrep_rows(key_irreps, grid.answers), grid.answers
+    keys = irrep_rows(key_irreps, answers)
     sets = torch.cat(
         [keys[None], torch.eye(len(keys), dtype=torch.bool, device=keys.device), random_sets(keys, answers)]
     )
-    example, problem = examples_by_product(grid.left, answers.element, grid.group.order), checkpoint.problem
-    is_train = problem.is_train[example]
-    place = Place(answers.logits(checkpoint.logits.double()[example]), is_train, 0.0, problem.loss)
+    problem, products = checkpoint.problem, answers.products
+    place = Place(answers.logits(checkpoint.logits.double()), products, problem.is_train, 0.0, problem.loss)
     found = losses_of_sets(place, sets, character_parts, answers)
     del place  # a copy of all logits
     hidden = torch.full_like(found, torch.nan)
     model = checkpoint.model
     if model.n_neurons and model.is_linear_in_neurons(problem.tokens[:LINEAR_ON]):
         bias = model.b_U.detach()[answers.class_of].double()
-        written = checkpoint.neurons.double()[example] @ model.W_L.detach()[:, answers.class_of].double()
-        place = Place(written.add_(bias), is_train, bias, problem.loss)
+        written = checkpoint.neurons.double() @ model.W_L.detach()[:, answers.class_of].double()
+        place = Place(written.add_(bias), products, problem.is_train, bias, problem.loss)
         hidden = losses_of_sets(place, sets, projected_parts, answers)
     return IrrepProgress(*gathered(hidden, len(keys)), *gathered(found, len(keys)))
 
@@ -134,7 +136,7 @@ def losses_of_sets(
     place: Place, sets: Bool[Tensor, "set irrep"], parts: Callable[..., Tensor], grid: AnswerGrid
 ) -> Float[Tensor, "set 2"]:
     """Return the restricted and the excluded loss of each set, in chunks of at most ``CELLS`` elements."""
-    table = mean_by_sum(place.logits)
+    table = mean_by_product(place.logits, place.products)
     some = max(1, CELLS // table.numel())
     return torch.cat([place.losses(parts(table, chosen.double(), grid)) for chosen in sets.split(some)])
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from grokinterp.analysis.structure.answer_spectrum import (
     AnswerGrid,
-    answer_grid,
+    product_answers,
+    product_grid,
     spectrum_of_logits,
     sums_by_element,
 )
@@ -91,18 +92,18 @@ def irrep_spectrum(checkpoint: Checkpoint) -> IrrepSpectrum:
         docs/formulas.md (which are key).
 
     Raises:
-        NotDefined: the task is not a product in a known group, the group has fewer than three elements, or a pair of
-            its elements is not an example.
+        NotDefined: the labels are not products in a known group, the group has fewer than three elements, or some
+            element is the answer to no example.
     """
-    grid = group_grid(checkpoint, "irrep_spectrum")
+    answers = product_answers(checkpoint, "irrep_spectrum")
     held_out = checkpoint.problem.held_out
-    return IrrepSpectrum(*spectrum_of_logits(checkpoint.logits.double(), grid.answers, held_out))
+    return IrrepSpectrum(*spectrum_of_logits(checkpoint.logits.double(), answers, held_out))
 
 
 def irrep_names(task: Task) -> tuple[str, ...]:
     """Return the names of the non-trivial irreducible representations of a task's group; none without a group."""
-    grid = grid_of(task, "cpu")
-    return () if isinstance(grid, str) else grid.answers.names
+    answers = product_grid(task, "cpu")
+    return () if isinstance(answers, str) else answers.names
 
 
 def group_grid(checkpoint: Checkpoint, analysis: str) -> GroupGrid:
@@ -123,9 +124,11 @@ def grid_of(task: Task, device: str) -> GroupGrid | str:
     algebra = task.algebra
     if algebra is None:
         return task.no_group
-    answers = answer_grid(task, device)
+    answers = product_grid(task, device)
     if isinstance(answers, str):
         return answers
+    if len(algebra.operands) != 2:
+        return f"{task.kind} has {len(algebra.operands)} operands, not two"
     group, (a, b) = algebra.group, task.tokens().T
     n, left, right = group.order, algebra.left[a], algebra.right[b]
     if lacking := int((pairs(left, right, n) < 0).sum()):
@@ -144,19 +147,6 @@ def irrep_rows(key_irreps: Int[Tensor, "key_irrep"], grid: AnswerGrid) -> Bool[T
             raise GrokinterpError(f"key_irreps={row}: must be integers from 0 to {len(mask) - 1}, rows of {grid.names}")
         mask[row] = True
     return mask
-
-
-def examples_by_product(left: Int[Tensor, "example"], product: Int[Tensor, "example"], n: int) -> Int[Tensor, "pair"]:
-    """Return the example with left operand x and product g, at the position of the pair (x, g - x) modulo n.
-
-    With this order, ``mean_by_sum`` is the mean over each product in any group. Operand n lies outside the group.
-
-    >>> examples_by_product(torch.tensor([0, 1, 2, 0, 1]), torch.tensor([0, 1, 2, 1, 0]), 2).tolist()
-    [0, 3, 1, 4]
-    """
-    inside = (left < n).nonzero().flatten()
-    left, product = left[inside], product[inside]
-    return torch.zeros_like(inside).index_copy(0, left * n + (product - left) % n, inside)
 
 
 def power_by_irrep(f: Float[Tensor, "element feature"], grid: AnswerGrid) -> Float[Tensor, "irrep"]:

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from grokinterp.analysis.inside.similarity import class_means
-from grokinterp.analysis.structure.cyclic_grid import CyclicGrid, cyclic_grid
+from grokinterp.analysis.structure.cyclic_answers import CyclicAnswers, cyclic_answers
 from grokinterp.analysis.structure.fourier import key_rows
 from grokinterp.errors import NotDefined
 from grokinterp.maths.fourier import waves
@@ -108,7 +108,7 @@ def linear_probes(checkpoint: Checkpoint, *, hooks: Sequence[str] | None = None)
 def frequency_probes(
     checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "key"], hooks: Sequence[str] | None = None
 ) -> FrequencyProbes:
-    """Return R² of linear probes for cos(w_k s) and sin(w_k s) of the answer's exponent s = i + j, at every hook.
+    """Return R² of linear probes for cos(w_k s) and sin(w_k s) of the answer's exponent s, at every hook.
 
     R² = 1 - Σ(y - ŷ)² / Σ(y - ȳ)² over held-out examples: 1 if the wave is linearly readable, 0 for the mean ȳ, and
     negative for a worse prediction, as is possible for a control. In a clock, attention multiplies waves of the
@@ -128,24 +128,25 @@ def frequency_probes(
         GrokinterpError: a frequency is outside 1..⌊p/2⌋.
         KeyError: no hook of that name, or one that has no vector at a position.
     """
-    grid = cyclic_grid(checkpoint, "frequency_probes")
+    answers = cyclic_answers(checkpoint, "frequency_probes")
     if not len(key_frequencies):
         raise NotDefined("frequency_probes", "no frequency is key")
-    targets = answer_waves(grid, key_rows(key_frequencies, grid.n, grid.example.device))
-    halves = draw_halves(checkpoint.problem.task.mirror().to(targets.device)[grid.example])
+    inside = (answers.exponent < answers.n).nonzero().flatten()
+    targets = answer_waves(answers, key_rows(key_frequencies, answers.n, inside.device))
+    mirror = checkpoint.problem.task.mirror().to(targets.device)[inside]
+    halves = Halves(*(inside[half] for half in draw_halves(mirror)))
     both = torch.cat([targets[halves.fit], targets[halves.shuffled]], 1)
-    answers = targets[halves.held_out].repeat(1, 2)
+    correct = targets[halves.held_out].repeat(1, 2)
     features = checkpoint.features(*(hooks or checkpoint.model.feature_hooks))
-    predicted = [regressed(*fit_and_held_out(grid.examples(x), halves), both) for x in features]
-    r2 = torch.stack([share_explained(each, answers) for each in predicted])
+    predicted = [regressed(*fit_and_held_out(x, halves), both) for x in features]
+    r2 = torch.stack([share_explained(each, correct) for each in predicted])
     return FrequencyProbes(*r2.unflatten(1, (2, -1, 2)).unbind(1))
 
 
-def answer_waves(grid: CyclicGrid, rows: Int[Tensor, "key"]) -> Float[Tensor, "pair target"]:
-    """Return cos w_k(i + j) and sin w_k(i + j) for every pair of exponents and, in turn, every key frequency."""
-    exponent = torch.arange(grid.n, device=rows.device)
-    total = (exponent[:, None] + exponent).flatten() % grid.n
-    return torch.stack([wave[rows] for wave in waves(grid.n, rows.device)], 1).flatten(0, 1).mT[total]
+def answer_waves(answers: CyclicAnswers, rows: Int[Tensor, "key"]) -> Float[Tensor, "example target"]:
+    """Return cos w_k s and sin w_k s of every example and, in turn, every key frequency; 1 and 0 outside the group."""
+    s = answers.exponent % answers.n
+    return torch.stack([wave[rows] for wave in waves(answers.n, rows.device)], 1).flatten(0, 1).mT[s]
 
 
 def draw_halves(mirror: Int[Tensor, "example"]) -> Halves:

@@ -15,6 +15,7 @@ from grokinterp.analysis.structure.keys import find_keys
 from grokinterp.errors import NotDefined
 from grokinterp.maths.fourier import by_frequency, real_fourier
 from grokinterp.maths.groups import positions
+from grokinterp.maths.products import Products, by_product
 from grokinterp.maths.representations import COMMUTANT, irreps
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.tasks import RecordedTask, Task
@@ -66,6 +67,7 @@ class AnswerGrid(NamedTuple):
         quotient: x·y⁻¹ of every pair of elements.
         element: the correct element of each example; n if its label is outside the group.
         class_of: the class of each element.
+        products: the examples of each correct element.
     """
 
     names: tuple[str, ...]
@@ -75,6 +77,7 @@ class AnswerGrid(NamedTuple):
     quotient: Int[Tensor, "x y"]
     element: Int[Tensor, "example"]
     class_of: Int[Tensor, "element"]
+    products: Products
 
     def logits(self, logits: Float[Tensor, "row class"]) -> Float[Tensor, "row element"]:
         """Return the logits of the group elements."""
@@ -153,8 +156,32 @@ def answer_grid(task: Task, device: str) -> AnswerGrid | str:
     characters = torch.stack([rho.character for rho in found])
     scale = torch.tensor([rho.dimension / COMMUTANT[rho.type] / n for rho in found], dtype=torch.float64)
     quotient, places = group.table[:, group.inverse], torch.where(right < 0, n, right)
-    parts = (characters, scale, group.table, quotient, places, positions(element, n))
+    parts = (characters, scale, group.table, quotient, places, positions(element, n), by_product(places, n))
     return AnswerGrid(tuple(rho.name for rho in found), *(part.to(device) for part in parts))
+
+
+def product_answers(checkpoint: Checkpoint, analysis: str) -> AnswerGrid:
+    """Return the answers of a task whose labels are products of its operands in a known group.
+
+    Raises:
+        NotDefined: no such group is known, it has fewer than three elements, or no example has some product.
+    """
+    found = product_grid(checkpoint.problem.task, str(checkpoint.problem.tokens.device))
+    if isinstance(found, str):
+        raise NotDefined(analysis, found)
+    return found
+
+
+def product_grid(task: Task, device: str) -> AnswerGrid | str:
+    """Return the correct element of every example of a task whose labels are products, or why it is not defined."""
+    if task.product_group is None:
+        return task.no_group
+    found = answer_grid(task, device)
+    if isinstance(found, str):
+        return found
+    lacking = int((found.products.count == 0).sum())
+    n = len(found.class_of)
+    return f"no example of {task.kind} has {lacking} of the {n} elements as its answer" if lacking else found
 
 
 def spectrum_of_logits(

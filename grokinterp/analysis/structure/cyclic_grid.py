@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from grokinterp.analysis.engine.coordinates import Setting
 from grokinterp.errors import NotDefined
 from grokinterp.maths.groups import positions
 from grokinterp.models import Model
@@ -75,17 +74,6 @@ def cyclic_grid(checkpoint: Checkpoint, analysis: str) -> CyclicGrid:
     return found
 
 
-def cyclic_order(task: Task) -> int:
-    """Return the order of the cyclic group of a task, or 0 without such a group."""
-    found = grid_of(task, "cpu")
-    return 0 if isinstance(found, str) else found.n
-
-
-def frequencies(setting: Setting) -> range:
-    """Return the frequencies 1 to ⌊n/2⌋ of the cyclic group of the task; empty without such a group."""
-    return range(1, cyclic_order(setting.task) // 2 + 1)
-
-
 @lru_cache(maxsize=8)
 def grid_of(task: Task, device: str) -> CyclicGrid | str:
     """Return the cyclic grid of a task, or the reason why it has none."""
@@ -95,6 +83,8 @@ def grid_of(task: Task, device: str) -> CyclicGrid | str:
     logarithm = algebra.group.logarithm
     if logarithm is None or algebra.group.order < 3:
         return f"the group of {task.kind}, {algebra.group.name}, is not cyclic of order 3 or more"
+    if len(algebra.operands) != 2:
+        return f"{task.kind} has {len(algebra.operands)} operands, not two"
     left, right, answer = algebra.exponents(logarithm)
     n, (a, b) = algebra.group.order, task.tokens().T
     share_tokens = torch.equal(left >= 0, right >= 0)

@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from grokinterp.analysis.structure.cyclic_grid import cyclic_grid, cyclic_order, frequencies
+from grokinterp.analysis.structure.cyclic_answers import cyclic_answers, cyclic_order, frequencies
+from grokinterp.analysis.structure.cyclic_grid import cyclic_grid
 from grokinterp.analysis.structure.keys import find_keys
 from grokinterp.errors import GrokinterpError, NotDefined
 from grokinterp.maths.fourier import by_frequency, real_fourier, waves
@@ -114,7 +115,7 @@ def embedding_spectrum(checkpoint: Checkpoint) -> EmbeddingSpectrum:
 
     Source: Nanda et al. 2023, §4.1 (spectrum), §5 (Gini).
     """
-    embedding = cyclic_grid(checkpoint, "embedding_spectrum").embedding(checkpoint.model)
+    embedding = cyclic_answers(checkpoint, "embedding_spectrum").embedding(checkpoint.model, "embedding_spectrum")
     components = real_fourier(embedding.double())
     energy = components.square().sum(-1)
     return EmbeddingSpectrum(by_frequency(energy), energy[0], gini(energy.sqrt()))
@@ -128,7 +129,7 @@ def neuron_logit_spectrum(checkpoint: Checkpoint) -> NeuronLogitSpectrum:
 
     Source: Nanda et al. 2023, §4.3.
     """
-    classes = cyclic_grid(checkpoint, "neuron_logit_spectrum").class_of
+    classes = cyclic_answers(checkpoint, "neuron_logit_spectrum").class_of
     components = real_fourier(checkpoint.model.W_L[:, classes].double().mT)
     energy = components.square().sum(-1)
     return NeuronLogitSpectrum(by_frequency(energy), gini(energy.sqrt()))
@@ -147,12 +148,12 @@ def embedding_circles(checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "k
 
     Source: Nanda et al. 2023, §4.1; Liu et al. 2022 (circles in embeddings).
     """
-    grid = cyclic_grid(checkpoint, "embedding_circles")
+    answers = cyclic_answers(checkpoint, "embedding_circles")
     if not len(key_frequencies):
         raise NotDefined("embedding_circles", "no frequency is key")
-    embedding = grid.embedding(checkpoint.model).double()
-    rows = key_rows(key_frequencies, grid.n, embedding.device)
-    directions = torch.stack([wave[rows] @ embedding for wave in waves(grid.n, embedding.device)], dim=1)
+    embedding = answers.embedding(checkpoint.model, "embedding_circles").double()
+    rows = key_rows(key_frequencies, answers.n, embedding.device)
+    directions = torch.stack([wave[rows] @ embedding for wave in waves(answers.n, embedding.device)], dim=1)
     length = torch.linalg.vector_norm(directions, dim=-1, keepdim=True)
     unit = directions / length.clamp(min=torch.finfo(torch.float64).tiny)
     return EmbeddingCircles(torch.einsum("td,kxd->ktx", embedding - embedding.mean(0), unit))
@@ -189,9 +190,9 @@ def logit_spectrum(checkpoint: Checkpoint) -> LogitSpectrum:
     Source: Nanda et al. 2023, §4.3 (variance explained); Chughtai et al. 2023, §4 (similarity, row-centered);
         docs/formulas.md (which are key).
     """
-    grid = cyclic_grid(checkpoint, "logit_spectrum")
-    held_out = checkpoint.problem.held_out[grid.example]
-    return spectrum_of_logits(grid.logits(checkpoint.logits.double()), held_out)
+    answers = cyclic_answers(checkpoint, "logit_spectrum")
+    logits = answers.logits(checkpoint.logits.double())
+    return spectrum_of_logits(logits, answers.exponent, checkpoint.problem.held_out)
 
 
 def key_rows(key_frequencies: Int[Tensor, "key"], p: int, device: torch.device) -> Int[Tensor, "key"]:
@@ -216,15 +217,20 @@ def frequencies_of(neurons: Float[Tensor, "example neuron"], p: int) -> NeuronFr
 
 
 def spectrum_of_logits(
-    logits: Float[Tensor, "pair class"], held_out: Bool[Tensor, "pair"] | None = None
+    logits: Float[Tensor, "example exponent"],
+    exponent: Int[Tensor, "example"],
+    held_out: Bool[Tensor, "example"] | None = None,
 ) -> LogitSpectrum:
-    """Return the ``logit_spectrum`` of logits on the grid of pairs; without held-out pairs, all pairs decide."""
-    p = logits.shape[1]
-    every = torch.arange(p, device=logits.device)
-    table = (every[:, None] + every) % p
-    decide = torch.ones(p * p, dtype=torch.bool, device=logits.device) if held_out is None else held_out
-    found = find_keys(logits, table.flatten(), decide, waves(p, logits.device)[0], table)
-    row_mean, square = logits.mean(1), torch.linalg.vector_norm(logits).square()
-    within_rows, overall = square - p * row_mean.square().sum(), square - p**3 * row_mean.mean().square()
+    """Return the ``logit_spectrum`` of logits on any examples; without held-out examples, all examples decide.
+
+    Examples whose answer has exponent n are outside the group.
+    """
+    n = logits.shape[1]
+    every = torch.arange(n, device=logits.device)
+    table, inside = (every[:, None] + every) % n, exponent < n
+    found = find_keys(logits, exponent, inside if held_out is None else held_out, waves(n, logits.device)[0], table)
+    row_mean, square = logits.mean(1), torch.linalg.vector_norm(logits, dim=1).square()
+    square, row_square, total = (torch.where(inside, x, 0).sum() for x in (square, row_mean.square(), row_mean))
+    within_rows, overall = square - n * row_square, square - n * total.square() / inside.sum()
     explained = torch.where(found.is_key, found.similarity.square(), 0).sum()
     return LogitSpectrum(*found, explained * within_rows / overall)

@@ -14,7 +14,7 @@ from grokinterp.analysis.circuit.certified_accuracy import (
 from grokinterp.analysis.circuit.idealized import idealized_network
 from grokinterp.analysis.groups.irreps import power_by_irrep
 from grokinterp.analysis.structure.answer_spectrum import answer_grid
-from grokinterp.analysis.structure.cyclic_grid import cyclic_order
+from grokinterp.analysis.structure.cyclic_answers import cyclic_order
 from grokinterp.analysis.whole_run import keys_of
 from grokinterp.errors import GrokinterpError
 from grokinterp.models import MLPSpec

@@ -10,12 +10,12 @@ from grokinterp.analysis.engine.memory import COPIES, bytes_needed, require_memo
 from grokinterp.analysis.structure.progress import excluded_losses
 from grokinterp.errors import ConfigError
 from grokinterp.experiment import Experiment
-from grokinterp.maths.grid import mean_by_sum
+from grokinterp.maths.products import by_product, mean_by_product
 from grokinterp.models import MLPSpec
 from grokinterp.tasks import ModularAddition
 from tests.cases.models import MODEL_SPECS
 from tests.support.any_model import checkpoint_of
-from tests.support.constructed import close
+from tests.support.constructed import close, pair_sums
 from tests.support.small_runs import TINY, draw_checkpoints
 
 CPU = torch.device("cpu")
@@ -105,14 +105,16 @@ def test_parts_of_the_logits_add_up_to_the_whole(monkeypatch):
     removed = torch.randn(3, p, p, generator=generator, dtype=torch.float64)
     is_train = torch.rand(p * p, generator=generator) < 0.5
 
+    products = by_product(pair_sums(p), p)
+
     def measured():
-        table = mean_by_sum(logits)
+        table = mean_by_product(logits, products)
         gradients = checkpoint_of(MLPSpec(hidden=(3,))).gradients
-        return [table, excluded_losses(logits, is_train, table, removed), *gradients.values()]
+        return [table, excluded_losses(logits, products, is_train, table, removed), *gradients.values()]
 
     whole = measured()
     monkeypatch.setattr("grokinterp.analysis.structure.progress.CELLS", 1)
-    monkeypatch.setattr("grokinterp.maths.grid.CELLS_AT_ONCE", 1)
+    monkeypatch.setattr("grokinterp.maths.products.CELLS_AT_ONCE", 1)
     monkeypatch.setattr("grokinterp.runs.checkpoint.CELLS_AT_ONCE", 20)
     for part, all_at_once in zip(measured(), whole, strict=True):
         close(part, all_at_once)

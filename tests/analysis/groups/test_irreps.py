@@ -206,9 +206,15 @@ def test_logits_that_tell_no_class_from_another_have_no_similarity():
 
 OTHERS: dict[str, tuple[Task, str]] = {
     "conjugation": (TASKS["group_conjugation"](group="S3"), "no group is known in which group_conjugation is the"),
-    "three operands": (TASKS["composition"](outer=ModularAddition(p=3), inner=ModularAddition(p=3)), "no group"),
+    "two groups": (
+        TASKS["composition"](outer=TASKS["modular_multiplication"](p=3), inner=ModularAddition(p=3)),
+        "no group",
+    ),
     "two elements": (composition("C2"), "the group of group_composition, C2, has fewer than three elements"),
-    "squares": (TASKS["polynomial"](p=7, expression="x^2*y"), "polynomial lacks 18 of the 36 pairs of C6"),
+    "squares": (
+        TASKS["polynomial"](p=7, expression="x^2*y^2"),
+        "no example of polynomial has 3 of the 6 elements as its answer",
+    ),
 }
 
 

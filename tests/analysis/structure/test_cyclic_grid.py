@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from grokinterp import analysis
-from grokinterp.analysis.structure.cyclic_grid import by_operands, cyclic_grid, cyclic_order
+from grokinterp.analysis.structure.cyclic_answers import cyclic_order
+from grokinterp.analysis.structure.cyclic_grid import by_operands, cyclic_grid
 from grokinterp.errors import NotDefined
 from grokinterp.experiment.problem import Problem
 from grokinterp.models import MLPSpec, Readout, build
@@ -30,7 +31,7 @@ OTHERS: dict[str, Task] = {
     "too small": TASKS["group_composition"](group="C2"),
     "no group": TASKS["polynomial"](p=5, expression="x^2+xy+y^2"),
     "no inverses": TASKS["modular_multiplication"](p=6),
-    "three operands": TASKS["composition"](outer=ModularAddition(p=3), inner=ModularAddition(p=3)),
+    "three operands": TASKS["composition"](outer=ModularMultiplication(p=3), inner=ModularAddition(p=3)),
 }
 
 

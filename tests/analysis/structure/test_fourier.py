@@ -22,7 +22,7 @@ from grokinterp.maths.grid import mean_by_sum, sum_order
 from grokinterp.maths.sparsity import effective_rank, gini
 from grokinterp.models import TransformerSpec
 from tests.support import naive
-from tests.support.constructed import CASES, SMALL, Constructed, close, planted_logits, wave
+from tests.support.constructed import CASES, SMALL, Constructed, close, pair_sums, planted_logits, wave
 from tests.support.published_networks import chughtai_cyclic, nanda
 from tests.support.small_networks import assert_vmap_is_loop, drawn, permuted
 
@@ -189,7 +189,7 @@ def test_logit_spectrum_of_the_constructed_network(case):
 @pytest.mark.parametrize("p", [4, 5, 6, 9])
 def test_logit_spectrum_equals_its_naive_twin(p):
     logits = uniform(p * p, p) + 2 * planted_logits(p, {1: 1.0, p // 2: 0.7}) + uniform(p * p, 1, seed=1)
-    found, cube = spectrum_of_logits(logits), logits.reshape(p, p, p).numpy()
+    found, cube = spectrum_of_logits(logits, pair_sums(p)), logits.reshape(p, p, p).numpy()
     close(found.logit_similarity, naive.similarity(cube))
     keys = (found.is_key.nonzero().flatten() + 1).tolist()
     close(found.logit_fve, naive.variance_explained(cube, keys))
@@ -204,7 +204,7 @@ def test_planted_frequencies_are_found_exactly_under_10_db_noise(p, n_keys):
         weights = {int(k): 1.0 if 2 * k < p else 0.5**0.5 for k in keys}
         signal = planted_logits(p, weights)
         noise = torch.from_numpy(random.standard_normal(signal.shape)) * signal.std() * 10**-0.5
-        found = spectrum_of_logits(signal + noise)
+        found = spectrum_of_logits(signal + noise, pair_sums(p))
         assert (found.is_key.nonzero().flatten() + 1).tolist() == keys
 
 
@@ -218,10 +218,10 @@ def test_a_random_network_has_hardly_ever_a_key_frequency():
 def test_similarity_ignores_constants_of_rows_but_variance_explained_does_not():
     logits = planted_logits(23, {3: 1.0, 8: 1.0})
     offset = uniform(23 * 23, 1)
-    plain, moved = spectrum_of_logits(logits), spectrum_of_logits(logits + offset)
+    plain, moved = (spectrum_of_logits(x, pair_sums(23)) for x in (logits, logits + offset))
     close(moved.logit_similarity, plain.logit_similarity)
     close(moved.logit_fve, logits.var() / (logits + offset).var())
-    close(spectrum_of_logits(logits + 7).logit_fve, 1)
+    close(spectrum_of_logits(logits + 7, pair_sums(23)).logit_fve, 1)
 
 
 def test_permuting_neurons_and_heads_changes_no_measure():

@@ -14,7 +14,7 @@ from grokinterp.maths.fourier import waves
 from grokinterp.maths.groups import cyclic, group
 from grokinterp.maths.representations import irreps
 from grokinterp.tasks import ModularAddition
-from tests.support.constructed import close, planted_logits
+from tests.support.constructed import close, pair_sums, planted_logits
 from tests.support.small_networks import planted
 
 
@@ -29,7 +29,7 @@ def of_group(name: str) -> tuple[Tensor, Tensor]:
 
 
 def found_in(logits: Tensor, p: int, held_out: Tensor | None = None) -> list[int]:
-    return (spectrum_of_logits(logits, held_out).is_key.nonzero().flatten() + 1).tolist()
+    return (spectrum_of_logits(logits, pair_sums(p), held_out).is_key.nonzero().flatten() + 1).tolist()
 
 
 @pytest.mark.parametrize("name", ["C4", "C5", "D3"])
@@ -89,7 +89,7 @@ def test_the_answer_itself_is_made_of_every_frequency(p, every):
 
 @pytest.mark.parametrize("logits", [torch.zeros(49, 7), torch.full((49, 7), 3.7), uniform(49, 1).expand(49, 7)])
 def test_constant_logits_have_no_key_and_no_similarity(logits):
-    found = spectrum_of_logits(logits.double())
+    found = spectrum_of_logits(logits.double(), pair_sums(7))
     assert bool(found.logit_similarity.isnan().all())
     assert not bool(found.is_key.any())
 
@@ -137,7 +137,7 @@ def test_held_out_similarity_is_that_of_the_rows():
     """The naive cosine over the chosen rows only."""
     p, held_out = 11, torch.arange(121) % 3 == 1
     logits = uniform(p * p, p) + planted_logits(p, {4: 0.2})
-    found = spectrum_of_logits(logits, held_out)
+    found = spectrum_of_logits(logits, pair_sums(p), held_out)
     rows = logits[held_out] - logits[held_out].mean(1, keepdim=True)
     for k in range(1, p // 2 + 1):
         cube = planted_logits(p, {k: 1.0})[held_out]

@@ -8,22 +8,24 @@ import torch
 
 from grokinterp.analysis.structure.progress import (
     DRAWS,
-    Pairs,
+    Examples,
     cross_entropies,
     progress_measures,
     random_sets,
     squared_errors,
 )
 from grokinterp.errors import GrokinterpError
+from grokinterp.maths.products import by_product
 from tests.support import naive
-from tests.support.constructed import CASES, SMALL, close, planted_logits
+from tests.support.constructed import CASES, SMALL, close, pair_sums, planted_logits
 from tests.support.published_networks import STORED_LOSSES, nanda
 from tests.support.small_networks import assert_vmap_is_loop, drawn, permuted, problem
 
 
 def measured(logits, is_train, keys, measures=cross_entropies):
     """The measures of logits where everything that is not trained on is tested on."""
-    return measures(logits, Pairs(is_train, ~is_train), keys)
+    p = logits.shape[1]
+    return measures(logits, Examples(by_product(pair_sums(p), p), is_train, ~is_train), keys)
 
 
 def mask(p: int, *keys: int) -> torch.Tensor:
