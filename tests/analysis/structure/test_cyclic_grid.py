@@ -31,7 +31,7 @@ OTHERS: dict[str, Task] = {
     "too small": TASKS["group_composition"](group="C2"),
     "no group": TASKS["polynomial"](p=5, expression="x^2+xy+y^2"),
     "no inverses": TASKS["modular_multiplication"](p=6),
-    "three operands": TASKS["composition"](outer=ModularMultiplication(p=3), inner=ModularAddition(p=3)),
+    "three operands": TASKS["composition"](outer=TASKS["modular_multiplication"](p=3), inner=ModularAddition(p=3)),
 }
 
 
