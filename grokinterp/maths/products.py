@@ -20,7 +20,7 @@ class Products(NamedTuple):
     present: Bool[Tensor, "product row"]
 
     @property
-    def count(self) -> Float[Tensor, "product"]:
+    def counts(self) -> Float[Tensor, "product"]:
         """The number of examples with each product."""
         return self.present.sum(1).double()
 

@@ -78,7 +78,7 @@ class Place(NamedTuple):
 
     def losses(self, parts: Float[Tensor, "set product element"]) -> Float[Tensor, "set 2"]:
         """Return the restricted loss of each part, over all examples, and the excluded loss."""
-        squares, share = self.form == "mse", self.products.count / self.products.count.sum()
+        squares, share = self.form == "mse", self.products.counts / self.products.counts.sum()
         alone = losses_by_sum(parts + self.bias, squared_error if squares else cross_entropy) @ share
         exclude = excluded_squares if squares else excluded_losses
         table = mean_by_product(self.logits, self.products)

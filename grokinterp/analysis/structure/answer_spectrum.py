@@ -156,8 +156,9 @@ def answer_grid(task: Task, device: str) -> AnswerGrid | str:
     characters = torch.stack([rho.character for rho in found])
     scale = torch.tensor([rho.dimension / COMMUTANT[rho.type] / n for rho in found], dtype=torch.float64)
     quotient, places = group.table[:, group.inverse], torch.where(right < 0, n, right)
-    parts = (characters, scale, group.table, quotient, places, positions(element, n), by_product(places, n))
-    return AnswerGrid(tuple(rho.name for rho in found), *(part.to(device) for part in parts))
+    parts = (characters, scale, group.table, quotient, places, positions(element, n))
+    names, products = tuple(rho.name for rho in found), by_product(places, n)
+    return AnswerGrid(names, *(part.to(device) for part in parts), products.to(device))
 
 
 def product_answers(checkpoint: Checkpoint, analysis: str) -> AnswerGrid:
@@ -179,7 +180,7 @@ def product_grid(task: Task, device: str) -> AnswerGrid | str:
     found = answer_grid(task, device)
     if isinstance(found, str):
         return found
-    lacking = int((found.products.count == 0).sum())
+    lacking = int((found.products.counts == 0).sum())
     n = len(found.class_of)
     return f"no example of {task.kind} has {lacking} of the {n} elements as its answer" if lacking else found
 

@@ -29,12 +29,16 @@ MODEL_OF = {
 }
 
 WITHOUT_ATTENTION = {"attention_pattern", "attention_map", "attention_periodicity"}
-CYCLIC = {"addition", "subtraction", "multiplication", "division"}
-WITH_GROUP = {*CYCLIC, "S3", "D4 the other way", "invertible matrices"}
+CYCLIC = {"addition", "subtraction", "multiplication", "division", "ambiguous"}
+MORE_OPERANDS = {"sum of three", "sampled sum", "product of three", "operators"}
+"""Tasks whose answers are products in a cyclic group, of more than two operands or of several operators."""
+WITH_GROUP = {*CYCLIC, *MORE_OPERANDS, "S3", "three of S3", "D4 the other way", "invertible matrices"}
 BY_FREQUENCY = {
     "embedding_spectrum", "embedding_circles", "neuron_logit_spectrum", "neuron_frequencies", "logit_spectrum",
     "progress_measures", "attention_periodicity",
 }  # fmt: skip
+BY_PAIR = {"neuron_frequencies", "attention_periodicity"}
+"""Those of them that need a grid of two operands."""
 
 DEPENDENT = {*BY_FREQUENCY, *WITHOUT_ATTENTION, "irrep_spectrum", "attention_map"} - {"embedding_circles"}
 """Analyses whose definition depends on the task's group and operands and on attention, not on what was learned."""
@@ -84,7 +88,7 @@ def test_a_pair_trains_is_analyzed_and_reported(task, model, tmp_path):
     assert results.dataset["step"].values.tolist() == [0, 4]
     lacking = set() if experiment.model.kind == "transformer" else set(WITHOUT_ATTENTION)
     if task not in CYCLIC:
-        lacking |= BY_FREQUENCY
+        lacking |= BY_PAIR if task in MORE_OPERANDS else BY_FREQUENCY
     if task not in WITH_GROUP:
         lacking |= {"irrep_spectrum"}
     if experiment.task.n_ctx != 2 or not hasattr(experiment.task, "table"):
