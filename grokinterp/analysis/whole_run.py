@@ -13,6 +13,7 @@ from grokinterp.analysis.catalogue import ENTRIES
 from grokinterp.analysis.circuit.verdict import settling_triples
 from grokinterp.analysis.engine.entry import Entry
 from grokinterp.analysis.engine.passes import analyze_run
+from grokinterp.analysis.groups.branches import branch_spectrum
 from grokinterp.analysis.groups.irreps import irrep_spectrum
 from grokinterp.analysis.structure.fourier import logit_spectrum
 from grokinterp.errors import NotDefined
@@ -79,10 +80,12 @@ def arguments_of(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def keys_of(checkpoint: Checkpoint) -> dict[str, Int[Tensor, "key"]]:
-    """Return the key frequencies and the rows of the key irreducible representations, both empty without a group."""
-    keys = dict.fromkeys(("key_frequencies", "key_irreps"), torch.empty(0, dtype=torch.int64))
+    """Return the key frequencies and the rows of the key representations, in all and by branch; empty without any."""
+    keys = dict.fromkeys(("key_frequencies", "key_irreps", "branch_keys"), torch.empty(0, dtype=torch.int64))
     with suppress(NotDefined):
         keys["key_frequencies"] = logit_spectrum(checkpoint).is_key.nonzero().flatten() + 1
     with suppress(NotDefined):
         keys["key_irreps"] = irrep_spectrum(checkpoint).is_key_irrep.nonzero().flatten()
+    with suppress(NotDefined):
+        keys["branch_keys"] = branch_spectrum(checkpoint).is_key_branch.nonzero().flatten()
     return keys

@@ -13,6 +13,7 @@ from grokinterp.figures.landscape.learning_coefficient import *
 from grokinterp.figures.landscape.loss import *
 from grokinterp.figures.landscape.ranks import *
 from grokinterp.figures.landscape.weights import *
+from grokinterp.figures.operations import *
 from grokinterp.figures.settings import training_settings
 from grokinterp.figures.structure.answers import *
 from grokinterp.figures.structure.attention import *

@@ -210,9 +210,8 @@ class MLP(Model):
         return self.n_layers == 1 and self.spec.normalization != "LN"
 
     @property
-    def operand_tables(self) -> tuple[Float[Tensor, "token neuron"], Float[Tensor, "token neuron"]]:
-        rows = self.first_layer_rows * self.layers[0].scale
-        return rows[0], rows[-1]
+    def position_tables(self) -> tuple[Float[Tensor, "token neuron"], ...]:
+        return tuple(self.first_layer_rows * self.layers[0].scale)
 
     def rate_factor(self, parameter: str, *, adaptive: bool) -> float:
         spec, (above, _, name) = self.spec, parameter.rpartition(".")

@@ -187,13 +187,17 @@ class Model(HookedRootModule, ABC):
         return True
 
     @property
-    def operand_tables(self) -> tuple[Float[Tensor, "token feature"], Float[Tensor, "token feature"]]:
-        """The vectors that the network reads for each token as the first and as the second operand.
+    def position_tables(self) -> tuple[Float[Tensor, "token feature"], ...]:
+        """The vectors that the network reads for each token at each position, or one table for all positions.
 
-        These are the embeddings, identical if positions share a table; in an MLP, their products with the first layer's
-        weights.
+        These are the embeddings; in an MLP, their products with the first layer's weights.
         """
-        tables = self.embedding.chunk(self.n_tables, dim=1)
+        return self.embedding.chunk(self.n_tables, dim=1)
+
+    @property
+    def operand_tables(self) -> tuple[Float[Tensor, "token feature"], Float[Tensor, "token feature"]]:
+        """The vectors that the network reads for each token as the first and as the last operand."""
+        tables = self.position_tables
         return tables[0], tables[-1]
 
     @property

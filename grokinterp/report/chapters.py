@@ -54,7 +54,7 @@ def sections(chapters: Iterable[Chapter], view: View) -> list[Section]:
     for chapter in chapters:
         both = (*chapter.checkpoint_plates, *chapter.plates)
         if shown := pictures(chapter.plates if view.phases else both, view):
-            missing = not_shown([name for plate in both for name in plate.analyses], view)
+            missing = not_shown([name for plate in both if not plate.of_some for name in plate.analyses], view)
             gallery = Gallery(shown, missing)
             found.append(Section(chapter.name, chapter.title, chapter.lead(view), chapter.table(view), gallery))
     return found

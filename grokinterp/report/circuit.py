@@ -86,9 +86,17 @@ PLATES = (
         lambda data, view: figures.causal_evidence(data, view.phases),
         ("causal_evidence",),
         "Causal evidence",
-        "On held-out pairs: necessity is the increase in loss without the key structure, and sufficiency is how well "
-        "the key structure alone answers. Dotted: the same for an equal amount of random structure. The score is high "
-        "only if both are high.",
+        "On held-out {examples}: necessity is the increase in loss without the key structure, and sufficiency is how "
+        "well the key structure alone answers. Dotted: the same for an equal amount of random structure. The score is "
+        "high only if both are high.",
+    ),
+    Plate(
+        lambda data, view: figures.branch_evidence(data, view.phases),
+        ("branch_evidence",),
+        "Causal evidence by operation",
+        "The causal score of the key representations of each operation, over its held-out examples alone: necessity or "
+        "sufficiency above random parts of equal rank, whichever is smaller.",
+        of_some=True,
     ),
     Plate(
         lambda data, view: figures.idealized_network(data, view.phases),

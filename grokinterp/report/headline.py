@@ -39,7 +39,7 @@ def tiles(results: Results, history: History | None, vocabulary: Vocabulary) -> 
     at = {name: "last evaluation" for name in row if name not in measured}
     measured = row | measured
     if vocabulary.has_frequencies:
-        made_of = structure(results, measured, unit)
+        made_of = structure(results, measured, unit, vocabulary.examples)
     else:
         made_of = separation(measured, vocabulary, unit, at)
         if "key_irreps" in measured:
@@ -73,15 +73,15 @@ def computes_with(measured: dict[str, Any]) -> list[Tile]:
     return [Tile("circuit", measured["circuit"], ", ".join(known) or "last checkpoint")]
 
 
-def structure(results: Results, measured: dict[str, Any], unit: str) -> list[Tile]:
+def structure(results: Results, measured: dict[str, Any], unit: str, examples: str) -> list[Tile]:
     """Return tiles on the key frequencies and how much of the logits they explain."""
     keys = results.key_frequencies
     shown = "not measured" if keys is None else ", ".join(map(str, keys)) or "none"
     return [
         Tile("key frequencies", shown, nearly(measured, "key_frequencies")),
         Tile("logits explained", percent(measured.get("logit_fve")), "by the key frequencies"),
-        Tile("restricted loss", number(measured.get("restricted_loss")), f"{unit}, all pairs"),
-        Tile("excluded loss", number(measured.get("excluded_loss")), f"{unit}, train pairs"),
+        Tile("restricted loss", number(measured.get("restricted_loss")), f"{unit}, all {examples}"),
+        Tile("excluded loss", number(measured.get("excluded_loss")), f"{unit}, train {examples}"),
     ]
 
 

@@ -49,12 +49,14 @@ class Plate:
         title: names the figure for readers who do not see it.
         caption: a text, or a function that returns it. The text may contain the names of a Vocabulary in braces, and
             ``{step}`` for the last step.
+        of_some: whether its analyses are of some tasks only, so that a page of another task does not mention them.
     """
 
     draw: Draw
     analyses: tuple[str, ...]
     title: str
     caption: str | Caption
+    of_some: bool = False
 
     def data(self, view: View) -> xr.Dataset:
         """Return the results of the analyses over their common steps."""

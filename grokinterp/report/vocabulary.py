@@ -9,7 +9,7 @@ from grokinterp.runs.results import Results
 
 TWO_OPERANDS = {
     "modular_addition", "modular_subtraction", "modular_multiplication", "modular_division", "polynomial",
-    "group_composition", "group_conjugation", "matrix_multiplication", "table",
+    "group_composition", "group_conjugation", "matrix_multiplication", "table", "parity_operation", "ambiguous_groups",
 }  # fmt: skip
 """Kinds of tasks whose examples are called pairs; the examples of all other tasks are called examples."""
 

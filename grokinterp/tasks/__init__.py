@@ -19,6 +19,8 @@ from grokinterp.tasks.sequences import LinearRecurrence, PeriodicSequence
 from grokinterp.tasks.symbolic import BooleanFormula, RelationComposition
 from grokinterp.tasks.table import Table
 from grokinterp.tasks.task import BinaryTask, Examples, Task
+from grokinterp.tasks.task import BinaryTask, Branch, Task
+from grokinterp.tasks.words import Examples
 
 TASKS: dict[str, type[Task]] = {
     task.kind: task
@@ -64,6 +66,7 @@ __all__ = [
     "BinaryTask",
     "BooleanFormula",
     "Brackets",
+    "Branch",
     "Composition",
     "CopyList",
     "DigitAddition",

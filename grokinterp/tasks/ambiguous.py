@@ -21,7 +21,8 @@ class AmbiguousGroups(BinaryTask):
     documents. C2xC7 and D7 both consist of turns without and with a flip, and agree if x has no flip or y does not
     turn; C9 and C3xC3 agree if the sum of the last digits has no carry. The pairs on which they agree are split into
     training and held-out examples, and the disputed pairs are never trained on: the answers there tell which of the two
-    groups the network has learned (``rival_groups``).
+    groups the network has learned (``rival_groups``). The labels, and so the test accuracy, are those of the first
+    group: a network that has learned the second is wrong on all disputed pairs.
 
     Source: docs/formulas.md (ambiguous training sets).
 

@@ -134,7 +134,7 @@ class OperatorExpression(Task):
 
     @property
     def no_group(self) -> str:
-        return f"the answers of {self.kind} with {' '.join(self.operators)} are not products in a single group"
+        return no_single_group(self.kind, self.operators, self.p)
 
     @property
     def _combinations(self) -> tuple[tuple[str, ...], ...]:
@@ -239,7 +239,7 @@ class ParityOperation(ModularTask):
 
     @property
     def no_group(self) -> str:
-        return f"the answers of {self.kind} with {self.even} and {self.odd} are not products in a single group"
+        return no_single_group(self.kind, (self.even, self.odd), self.p)
 
     @property
     def _is_even(self) -> Bool[Tensor, "example"]:
@@ -266,6 +266,13 @@ def group_of(operators: tuple[str, ...], p: int) -> AnswerGroup | None:
     if set(operators) <= {"*", "/"} and is_prime(p):
         return AnswerGroup(cyclic(p - 1), discrete_logarithm(p))
     return None
+
+
+def no_single_group(kind: str, operators: tuple[str, ...], p: int) -> str:
+    """Return the reason why no algebra holds for all examples."""
+    if group_of(operators, p) is not None:
+        return f"an operand of {kind} represents other elements for other operators"
+    return f"the answers of {kind} with {' and '.join(operators)} are not products in a single group"
 
 
 def algebra_of(operators: tuple[str, ...], p: int) -> Algebra | None:

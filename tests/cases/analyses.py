@@ -18,6 +18,9 @@ KEYS = {"key_frequencies": torch.tensor([1, 3])}
 IRREPS = {"key_irreps": torch.tensor([0, 2])}
 """The same frequencies, as representations of a cyclic group."""
 
+BRANCH_KEYS = {"branch_keys": torch.tensor([0])}
+"""Rows of representations of branches, for tasks of several operations."""
+
 BRIEF = {"burn_in": 1, "draws": 3, "step_size": 1e-4, "nodes": 4}
 """Chains of four steps and integrals of four nodes: these take most of the time of an analysis."""
 
@@ -30,7 +33,7 @@ LOOPED = {entry.name for entry in ENTRIES if entry.costly}
 def arguments(analyses: Iterable[Callable[..., Any]], run: Trajectory) -> dict[str, Any]:
     """Return the arguments that ``analyze`` passes to these analyses, with planted keys, and ``BRIEF``."""
     weights = {name: run.weights(run.steps[at]).state for name, at in (("initial_weights", 0), ("final_weights", -1))}
-    known = KEYS | IRREPS | BRIEF | weights
+    known = KEYS | IRREPS | BRANCH_KEYS | BRIEF | weights
     return {key: value for one in analyses for key, value in declared_arguments(one, known).items()}
 
 

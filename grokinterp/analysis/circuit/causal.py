@@ -9,7 +9,7 @@ from torch import Tensor
 
 from grokinterp.analysis.groups.irrep_progress import random_sets
 from grokinterp.analysis.groups.irreps import irrep_rows
-from grokinterp.analysis.structure.answer_spectrum import product_answers
+from grokinterp.analysis.structure.answer_spectrum import AnswerGrid, product_answers
 from grokinterp.analysis.structure.cyclic_answers import cyclic_answers, cyclic_order
 from grokinterp.analysis.structure.progress import (
     excluded_losses,
@@ -98,6 +98,11 @@ def causal_evidence(
     else:
         pieces = group_pieces(checkpoint, key_irreps)
     form = checkpoint.problem.loss
+    return evidence_of(pieces, form)
+
+
+def evidence_of(pieces: Pieces, form: LossForm) -> CausalEvidence:
+    """Return the evidence of pieces, of which the first part is that of the keys and the others are random."""
     without, alone = scaled_losses(pieces, form)
     necessity, sufficiency = without[1:] - without[0], 1 - alone
     control = necessity[1:].mean(), sufficiency[1:].mean()
@@ -132,6 +137,11 @@ def group_pieces(checkpoint: Checkpoint, key_irreps: Int[Tensor, "key_irrep"]) -
     answers = product_answers(checkpoint, "causal_evidence")
     keys = irrep_rows(key_irreps, answers)
     require_others(keys, "representation")
+    return pieces_of(checkpoint, answers, keys)
+
+
+def pieces_of(checkpoint: Checkpoint, answers: AnswerGrid, keys: Bool[Tensor, "irrep"]) -> Pieces:
+    """Return the pieces of the logits by representations of the answer's group."""
     logits = answers.logits(checkpoint.logits.double())
     sets = torch.cat([keys[None], random_sets(keys, answers)])
     kernels = sets.double() @ (answers.scale[:, None] * answers.characters)

@@ -14,7 +14,7 @@ from torch import Tensor
 from grokinterp.analysis.structure.keys import find_keys
 from grokinterp.errors import NotDefined
 from grokinterp.maths.fourier import by_frequency, real_fourier
-from grokinterp.maths.groups import positions
+from grokinterp.maths.groups import AnswerGroup, positions
 from grokinterp.maths.products import Products, by_product
 from grokinterp.maths.representations import COMMUTANT, irreps
 from grokinterp.runs.checkpoint import Checkpoint
@@ -125,6 +125,8 @@ def operand_spectrum(checkpoint: Checkpoint) -> OperandSpectrum:
     task = checkpoint.problem.task
     if not isinstance(task, ModularTask):
         why = f"the operands of {task.kind} are not the residues modulo p"
+        if len(task.operand_positions) > 2 or task.branches:
+            why = f"{task.kind} is not a single operation on two operands"
         raise NotDefined("operand_spectrum", task.no_operands if isinstance(task, RecordedTask) else why)
     tables = [table[: task.p].double() for table in checkpoint.model.operand_tables]
     power = torch.stack([by_frequency(real_fourier(table).square().sum(-1)) for table in tables])
@@ -148,14 +150,19 @@ def answer_grid(task: Task, device: str) -> AnswerGrid | str:
     if task.answer_group is None:
         why = f"the classes of {task.kind} are not known to be elements of a group"
         return task.no_group if isinstance(task, RecordedTask) else why
-    group, element = task.answer_group
-    n = group.order
-    if n < 3:
+    group = task.answer_group.group
+    if group.order < 3:
         return f"the group of {task.kind}, {group.name}, has fewer than three elements"
-    found, right = irreps(group)[1:], element[task.label()]
+    return grid_of(task.answer_group, task.answer_group.element[task.label()], device)
+
+
+def grid_of(answers: AnswerGroup, correct: Int[Tensor, "example"], device: str) -> AnswerGrid:
+    """Return the grid of a group of three or more elements from the correct element of every example, -1 outside."""
+    group, element = answers
+    n, found = group.order, irreps(group)[1:]
     characters = torch.stack([rho.character for rho in found])
     scale = torch.tensor([rho.dimension / COMMUTANT[rho.type] / n for rho in found], dtype=torch.float64)
-    quotient, places = group.table[:, group.inverse], torch.where(right < 0, n, right)
+    quotient, places = group.table[:, group.inverse], torch.where(correct < 0, n, correct)
     parts = (characters, scale, group.table, quotient, places, positions(element, n))
     names, products = tuple(rho.name for rho in found), by_product(places, n)
     return AnswerGrid(names, *(part.to(device) for part in parts), products.to(device))

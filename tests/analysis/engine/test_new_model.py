@@ -13,7 +13,7 @@ from grokinterp.models import MLPSpec, Model, Readout
 from grokinterp.models.hooked import HookPoint
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.tasks import ModularAddition
-from tests.cases.analyses import ANALYSES, IRREPS, KEYS
+from tests.cases.analyses import ANALYSES, BRANCH_KEYS, IRREPS, KEYS
 
 P, WIDTH = 7, 4
 EXPERIMENT = Experiment(task=ModularAddition(p=P), model=MLPSpec())
@@ -66,7 +66,7 @@ def checkpoint() -> Checkpoint:
 @pytest.mark.parametrize("name", ANALYSES)
 def test_every_analysis_gives_a_result_or_a_reason(name):
     at, analysis = checkpoint(), ANALYSES[name]
-    known = KEYS | IRREPS | {"initial_weights": at.parameters, "final_weights": at.parameters}
+    known = KEYS | IRREPS | BRANCH_KEYS | {"initial_weights": at.parameters, "final_weights": at.parameters}
     try:
         found = analysis(at, **declared_arguments(analysis, known))
     except NotDefined:

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from grokinterp.analysis import ANALYSES
+from grokinterp.analysis import ENTRIES
 from grokinterp.experiment import Experiment, Optimization, SaveAt, Split
+from grokinterp.experiment.problem import Problem
 from grokinterp.models import MODELS
 from grokinterp.report import render
 from grokinterp.report.chapters import CHAPTERS
@@ -82,9 +83,10 @@ def test_a_pair_trains_is_analyzed_and_reported(task, model, tmp_path):
     experiment = small(task, model)
     assert Experiment.from_dict(experiment.to_dict()) == experiment
     results = analyze_briefly(train(experiment, tmp_path / "run"))
+    problem = Problem.of(experiment).at_answer()
     there, missing = set(results.analyses), results.not_defined
     assert there.isdisjoint(missing)
-    assert there | set(missing) == {analysis.__name__ for analysis in ANALYSES} - {"label_noise"}
+    assert there | set(missing) == {entry.name for entry in ENTRIES if entry.where is None or entry.where(problem)}
     assert results.dataset["step"].values.tolist() == [0, 4]
     lacking = set() if experiment.model.kind == "transformer" else set(WITHOUT_ATTENTION)
     if task not in CYCLIC:
