@@ -16,7 +16,7 @@ def rivals_caption(data: xr.Dataset, _view: View) -> str:
         f"{percent(float(share))} as in {name}"
         for name, share in zip(names, last["disputed_accuracy"].values, strict=True)
     )
-    verdict = f"the network has learned {learned[0]}" if learned else "the network has learned neither group"
+    verdict = f"the network has learned {learned[0]}" if learned else "neither group is learned (99 % or more)"
     return (
         "Both groups agree on every training pair. On the disputed pairs, which are never trained on, "
         f"{shares} at the last checkpoint: {verdict}."

@@ -100,7 +100,7 @@ def circuit_verdict(
     In a cyclic group, the kind follows from the gradient symmetricity g (see ``rule.judge``). Pizza (the sum type):
     g ≥ 0.98, so the logits depend on E_a + E_b. Clock: g ≤ 0.707; the network multiplies, so the gradient of a depends
     on b. Mixed: g in between. Additive: the model adds its operands before the first nonlinearity and has no attention,
-    or its logits do not resemble pizzas. In any other group, the network is irrep-based.
+    or its logits do not resemble pizzas. In any other group, and for more than two operands, it is irrep-based.
 
     Distance irrelevance is q = mean_d std(M | a - b = d) / std(M) for the correct logit M [a, b], and 1 if M is
     constant: it measures how much the logit depends on a + b at equal a - b, and is not part of the verdict.

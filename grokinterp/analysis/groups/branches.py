@@ -67,8 +67,8 @@ def branch_performance(checkpoint: Checkpoint) -> BranchPerformance:
     masks = [problem.is_train, problem.is_test, torch.ones_like(problem.is_train)]
     examples = torch.stack([branch.examples.to(logits.device) for branch in branches])
     weights = (examples[:, None] & torch.stack(masks)).double()
-    weights = weights / weights.sum(-1, keepdim=True)
-    return BranchPerformance(weights @ right, weights @ loss)
+    count = weights.sum(-1)
+    return BranchPerformance((weights @ right) / count, (weights @ loss) / count)
 
 
 def branch_spectrum(checkpoint: Checkpoint) -> BranchSpectrum:
