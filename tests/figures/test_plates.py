@@ -1,6 +1,7 @@
 """Laws of every plate: labeled axes inside the figure, the same bytes every time, and nothing drawn from nothing."""
 
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import matplotlib as mpl
 import numpy as np
@@ -9,16 +10,19 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from grokinterp import figures
+from grokinterp.analysis import ENTRIES
+from grokinterp.experiment.problem import Problem
 from grokinterp.report import timeline
 from grokinterp.report.chapters import CHAPTERS
 from grokinterp.report.content import view_of
 from grokinterp.report.plate import Plate, View
 from grokinterp.runs.results import Results
 from tests.cases.analyses import analyze_briefly
+from tests.cases.tasks import TASKS
 from tests.support.deep_data import deep_analyses
 from tests.support.figure_axes import assert_labeled, assert_nothing_leaves
 from tests.support.report_data import KINDS, analyses, write_kind, write_run
-from tests.support.small_runs import draw_checkpoints
+from tests.support.small_runs import TINY, draw_checkpoints
 
 ALL = [plate for chapter in CHAPTERS for plate in (*chapter.checkpoint_plates, *chapter.plates)]
 AT = np.array([0, 1])
@@ -100,11 +104,26 @@ def test_every_axis_is_labeled_and_nothing_leaves_the_figure(title, view):
 
 def test_a_plate_without_planted_values_draws_what_is_measured(tmp_path):
     """A new plate needs no line in tests/support."""
-    others = [plate for plate in ALL if not PLANTED.issuperset(plate.analyses)]
+    others = [plate for plate in ALL if not (PLANTED.issuperset(plate.analyses) or plate.of_some)]
     names = {name for plate in others for name in plate.analyses}
     results = analyze_briefly(draw_checkpoints(tmp_path / "run"), only=names or ["performance"])
     for plate in others:
         assert_readable(plate, view_of(results))
+
+
+@pytest.mark.parametrize("task", ["sum of three", "operators", "ambiguous"])
+def test_plates_of_some_tasks_draw_what_is_measured_there(task, tmp_path):
+    experiment = replace(TINY, task=TASKS[task])
+    steps = draw_checkpoints(tmp_path / "run", experiment)
+    some = [plate for plate in ALL if plate.of_some]
+    where = {entry.name: entry.where for entry in ENTRIES}
+    problem = Problem.of(experiment)
+    there = [plate for plate in some if all(where[name](problem) for name in plate.analyses)]
+    assert there
+    results = analyze_briefly(steps, only=[name for plate in there for name in plate.analyses])
+    for plate in there:
+        assert_readable(plate, view_of(results))
+    assert not [plate for plate in some if plate not in there and plate.picture(view_of(results))]
 
 
 @pytest.mark.parametrize(("kind", "title"), [
