@@ -18,9 +18,7 @@ from grokinterp.tasks.recorded import RecordedTask
 from grokinterp.tasks.sequences import LinearRecurrence, PeriodicSequence
 from grokinterp.tasks.symbolic import BooleanFormula, RelationComposition
 from grokinterp.tasks.table import Table
-from grokinterp.tasks.task import BinaryTask, Examples, Task
-from grokinterp.tasks.task import BinaryTask, Branch, Task
-from grokinterp.tasks.words import Examples
+from grokinterp.tasks.task import BinaryTask, Branch, Examples, Task
 
 TASKS: dict[str, type[Task]] = {
     task.kind: task
