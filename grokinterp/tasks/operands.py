@@ -12,7 +12,7 @@ from grokinterp.lazy import Tensor, torch
 from grokinterp.maths import groups
 from grokinterp.maths.groups import Algebra, AnswerGroup, Group, cyclic
 from grokinterp.maths.residues import discrete_logarithm, is_prime
-from grokinterp.tasks.task import Task
+from grokinterp.tasks.task import Examples, Task
 
 LARGEST = 10**6
 """Largest number of examples of a task in this file."""
@@ -71,6 +71,11 @@ class OperandsTask(Task):
 
     def labels(self) -> Int[Tensor, "example answer"]:
         return self.values(self._sequences).unsqueeze(1)
+
+    def draw(self, count: int, generator: "torch.Generator") -> Examples:
+        """Return examples of operands drawn uniformly, whether or not they are among the samples."""
+        tokens = torch.randint(self.d_vocab, (count, self.n), generator=generator)
+        return Examples(tokens, self.values(tokens).unsqueeze(1))
 
     def mirror(self) -> Int[Tensor, "example"]:
         """Return an id that sequences share if they differ only in the order of operands, if this is irrelevant."""

@@ -62,6 +62,13 @@ def test_samples_are_distinct_sequences_of_all_and_reproducible():
     assert sorted(few.tokens().tolist()) == ModularSum(p=3, n=3).tokens().tolist()
 
 
+def test_drawn_examples_are_of_all_sequences():
+    task = ModularSum(p=5, n=3, samples=2)
+    tokens, labels = task.draw(2000, torch.Generator().manual_seed(0))
+    assert torch.equal(labels[:, 0], tokens.sum(1) % 5)
+    assert len(tokens.unique(dim=0)) == 125
+
+
 def test_orders_of_the_same_operands_share_an_id():
     ids = ModularSum(p=4, n=3).mirror()
     rows = ModularSum(p=4, n=3).tokens().tolist()

@@ -19,6 +19,7 @@ import xarray as xr
 
 from grokinterp.analysis import ANALYSES, ENTRIES, Entry, evaluate, performance, progress_measures
 from grokinterp.errors import ConfigError, RunDirectoryError
+from grokinterp.experiment.problem import Problem
 from grokinterp.runs.datasets import analysis_names, read_analysis
 from grokinterp.runs.results import Results
 from grokinterp.runs.summary import lines as summary_lines
@@ -28,7 +29,8 @@ from tests.cases import analyses as cases
 from tests.support.small_runs import TINY, changed, draw_checkpoints, drawn_tensors
 
 NOISY = changed(split={"label_noise": 0.4}, task={"p": 9})  # every analysis is defined: noise, and subgroups
-NAMES = [analysis.__name__ for analysis in ANALYSES]
+NAMES = [entry.name for entry in ENTRIES if entry.where is None or entry.where(Problem.of(NOISY))]
+"""The analyses that run by default on a task of one operation."""
 
 
 @pytest.fixture
