@@ -26,6 +26,10 @@ BRIEF = {"burn_in": 1, "draws": 3, "step_size": 1e-4, "nodes": 4}
 
 ANALYSES = {entry.name: entry.analysis for entry in ENTRIES}
 
+OF_SOME = dict.fromkeys(("branch_performance", "branch_spectrum", "branch_evidence"), "operators")
+OF_SOME |= {"factor_power": "sum of three", "rival_groups": "ambiguous", "head_roles": "recurrence"}
+"""Analyses that are not defined for addition, and the name in tests/cases/tasks.py of a task for which they are."""
+
 LOOPED = {entry.name for entry in ENTRIES if entry.costly}
 """Those that run one checkpoint after another, never under vmap."""
 

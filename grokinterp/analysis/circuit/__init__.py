@@ -14,7 +14,7 @@ from grokinterp.analysis.groups import has_branches
 
 CHAPTER = (
     Entry(causal_evidence),
-    Entry(branch_evidence, title="Causal evidence by operation", where=has_branches),
+    Entry(branch_evidence, most=32, title="Causal evidence by operation", where=has_branches),
     Entry(circuit_verdict),
     Entry(mode_families),
     Entry(key_directions),

@@ -22,8 +22,7 @@ AXES = {
 class FactorPower(NamedTuple):
     """Spectrum of the embedding of each operand over the representations of the group.
 
-    factor_power: share of the variance of the operand's embedding, over the elements, that the representation explains
-        [1]
+    factor_power: share of the variance of the operand's embedding, over the elements, that the representation has [1]
     """
 
     factor_power: Float[Tensor, "factor irrep"]

@@ -19,6 +19,7 @@ from grokinterp.runs.datasets import read_analysis, write_analysis
 from grokinterp.runs.trajectory import Trajectory
 from grokinterp.storage import RunDirectory
 from tests.cases import analyses as cases
+from tests.cases.tasks import TASKS
 from tests.support.small_runs import SPEC, TINY, changed, draw_checkpoints
 
 MODELS = {
@@ -41,24 +42,28 @@ def runs(tmp_path_factory) -> dict[str, Trajectory]:
     experiments = {
         name: replace(NOISY, model=spec, task=replace(TINY.task, p=tasks[name])) for name, spec in MODELS.items()
     }
+    experiments |= {name: replace(TINY, task=TASKS[name]) for name in set(cases.OF_SOME.values())}
     return {name: draw_checkpoints(path / name, experiment) for name, experiment in experiments.items()}
+
+
+def run_of(name: str, model: str, runs: dict[str, Trajectory]) -> Trajectory:
+    """The run of a model, or of a task for which the analysis is defined."""
+    return runs[cases.OF_SOME.get(name, model)]
 
 
 @pytest.mark.parametrize("name", [name for name in cases.ANALYSES if name not in cases.LOOPED])
 @pytest.mark.parametrize("model", MODELS)
 def test_the_loop_equals_vmap(name, model, runs):
-    analysis = cases.ANALYSES[name]
-    arguments = cases.arguments([analysis], runs[model])
-    looped, mapped = (
-        evaluate([analysis], runs[model], vectorize=vectorize, **arguments) for vectorize in (False, True)
-    )
+    analysis, run = cases.ANALYSES[name], run_of(name, model, runs)
+    arguments = cases.arguments([analysis], run)
+    looped, mapped = (evaluate([analysis], run, vectorize=vectorize, **arguments) for vectorize in (False, True))
     xr.testing.assert_allclose(looped, mapped, rtol=1e-9, atol=1e-9)
     assert looped["step"].values.tolist() == [0, 10, 20]
 
 
 @every_analysis
 def test_every_axis_and_variable_is_labeled(name, runs):
-    analysis, run = cases.ANALYSES[name], runs["two layers, LN, biases"]
+    analysis, run = cases.ANALYSES[name], run_of(name, "two layers, LN, biases", runs)
     arguments = cases.arguments([analysis], run)
     dataset = evaluate([analysis], run, **arguments)
     known = coordinates(analysis, Setting(run.problem, run.experiment.empty_model(), arguments))
@@ -74,7 +79,7 @@ def test_every_axis_and_variable_is_labeled(name, runs):
 
 @every_analysis
 def test_netcdf_there_and_back(name, runs, tmp_path):
-    analysis, run = cases.ANALYSES[name], runs["one layer"]
+    analysis, run = cases.ANALYSES[name], run_of(name, "one layer", runs)
     dataset = evaluate([analysis], run, **cases.arguments([analysis], run))
     RunDirectory.create(tmp_path, run.directory.experiment, {})
     write_analysis(tmp_path, name, dataset)
@@ -86,9 +91,9 @@ def test_netcdf_there_and_back(name, runs, tmp_path):
 
 
 def test_all_together_equal_each_alone(runs):
-    run = runs["one layer"]
-    together = evaluate(ANALYSES, run, **cases.arguments(ANALYSES, run))
-    for analysis in ANALYSES:
+    run, several = runs["one layer"], [one for one in ANALYSES if one.__name__ not in cases.OF_SOME]
+    together = evaluate(several, run, **cases.arguments(several, run))
+    for analysis in several:
         alone = evaluate([analysis], run, **cases.arguments([analysis], run))
         xr.testing.assert_allclose(together[list(alone.data_vars)], alone, rtol=1e-12)
 
