@@ -76,16 +76,22 @@ def analyze(
 
 def arguments_of(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the arguments of analyses that the last checkpoint determines: its keys and its triples of circles."""
-    return keys_of(checkpoint) | {"triples": settling_triples(checkpoint)}
+    return keys_of(checkpoint) | branch_keys_of(checkpoint) | {"triples": settling_triples(checkpoint)}
 
 
 def keys_of(checkpoint: Checkpoint) -> dict[str, Int[Tensor, "key"]]:
-    """Return the key frequencies and the rows of the key representations, in all and by branch; empty without any."""
-    keys = dict.fromkeys(("key_frequencies", "key_irreps", "branch_keys"), torch.empty(0, dtype=torch.int64))
+    """Return the key frequencies and the rows of the key irreducible representations, both empty without a group."""
+    keys = dict.fromkeys(("key_frequencies", "key_irreps"), torch.empty(0, dtype=torch.int64))
     with suppress(NotDefined):
         keys["key_frequencies"] = logit_spectrum(checkpoint).is_key.nonzero().flatten() + 1
     with suppress(NotDefined):
         keys["key_irreps"] = irrep_spectrum(checkpoint).is_key_irrep.nonzero().flatten()
-    with suppress(NotDefined):
-        keys["branch_keys"] = branch_spectrum(checkpoint).is_key_branch.nonzero().flatten()
     return keys
+
+
+def branch_keys_of(checkpoint: Checkpoint) -> dict[str, Int[Tensor, "key"]]:
+    """Return the rows of the key representations of each operation; empty for a single operation."""
+    found = torch.empty(0, dtype=torch.int64)
+    with suppress(NotDefined):
+        found = branch_spectrum(checkpoint).is_key_branch.nonzero().flatten()
+    return {"branch_keys": found}

@@ -25,7 +25,7 @@ from grokinterp.analysis import (
 )
 from grokinterp.analysis.groups.branches import branch_irreps
 from grokinterp.analysis.structure.answer_spectrum import product_grid
-from grokinterp.analysis.whole_run import keys_of
+from grokinterp.analysis.whole_run import branch_keys_of
 from grokinterp.errors import NotDefined
 from grokinterp.models import MLPSpec, Readout, TransformerSpec
 from grokinterp.runs.checkpoint import Checkpoint
@@ -183,7 +183,7 @@ def test_each_operator_has_its_own_keys():
     assert names == ("+: freq_1", "+: freq_2", "+: freq_3", "-: freq_1", "-: freq_2", "-: freq_3")
     close(found.branch_similarity, [1, 0, 0, 0, 0, 1])
     close(found.branch_explained, [1, 1])
-    keys = keys_of(checkpoint)["branch_keys"]
+    keys = branch_keys_of(checkpoint)["branch_keys"]
     assert keys.tolist() == [0, 5]
     evidence = branch_evidence(checkpoint, branch_keys=keys)
     own = torch.stack([cross_entropy(logits[of], task.label()[of]) for of in (plus, minus)])
