@@ -141,9 +141,6 @@ class Experiment(Specification):
         if self.task.n_answers > 1:
             with errors_named("model"):
                 self.model.require_sequences()
-        is_separate = not (self.model.appends_equals and self.task.answers_every_token)
-        rule = f"must be last: {self.task.kind} is answered at its own tokens"
-        require(is_separate, "model.read_at", "equals", rule)
 
     def _require_data(self) -> None:
         """Raise ConfigError if infinite data do not fit the other settings."""
@@ -196,14 +193,19 @@ class Experiment(Specification):
         return self.steps
 
     @property
+    def has_equals(self) -> bool:
+        """Whether "=" separates the question from the answers: the model reads it, and answers have no own tokens."""
+        return self.model.appends_equals and not self.task.answers_every_token
+
+    @property
     def d_vocab(self) -> int:
         """Number of tokens of the model: those of the task, and "=" if the model appends it."""
-        return self.task.d_vocab + self.model.appends_equals
+        return self.task.d_vocab + self.has_equals
 
     @property
     def n_ctx(self) -> int:
         """Length of the input sequences of the model."""
-        return self.task.n_ctx + self.model.appends_equals
+        return self.task.n_ctx + self.has_equals
 
     def tokens(self) -> Int[Tensor, "example position"]:
         """Return the input sequence of every example: the tokens of the task and, if the model reads it, "=".
@@ -215,7 +217,7 @@ class Experiment(Specification):
     def with_equals(self, tokens: Int[Tensor, "example token"]) -> Int[Tensor, "example position"]:
         """Return the input sequences of some token sequences of the task."""
         question = self.task.n_ctx - self.task.n_answers + 1
-        if not self.model.appends_equals:
+        if not self.has_equals:
             return tokens
         equals = torch.full((len(tokens), 1), self.task.d_vocab)
         return torch.cat([tokens[:, :question], equals, tokens[:, question:]], dim=1)

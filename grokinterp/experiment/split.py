@@ -91,7 +91,8 @@ class Split(Specification):
             ConfigError: a part, or the set of labels to permute, is empty.
         """
         examples, given = task.n_examples, task.n_given and int(self._given(task).sum())
-        train = given + _floor(self.fraction, examples - given - int(self._withheld(task).sum()))
+        withheld = int(self._withheld(task).sum()) if task.withholds else 0
+        train = given + _floor(self.fraction, examples - given - withheld)
         validation, held_out = _floor(self.validation, examples), examples - train
         rule = f"leaves no example to train or to test on ({examples} examples)"
         require(0 < train < examples, "split.fraction", self.fraction, rule)

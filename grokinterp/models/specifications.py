@@ -106,22 +106,22 @@ class ModelSpec(Specification, ABC):
 class TransformerSpec(ModelSpec):
     """The specification of a transformer; ``d_head`` defaults to d_model / n_heads.
 
-    ``read_at``: "equals" appends the token "=" to every sequence and reads the answer there, "last" reads it at the
-    last token, and "mean" pools all positions after the last layer. ``normalization``: None, "LN" (LayerNorm with scale
-    and shift) or "LNPre" (without). ``norm_position``: "pre" normalizes before each sub-layer and before the
-    unembedding; "post" normalizes after each sum into the residual stream, which is then no longer the sum of the
-    layers' outputs. ``positions``: "learned", "sinusoidal" (fixed) or "none". ``attention_fn``: "softmax" or
-    "stablemax". ``attention_rate``: attention is rate · softmax + (1 - rate) · 1 (all ones). ``biases``: False keeps
-    every bias at zero, untrained; "mlp" trains only the biases of the MLPs. ``tied_embeddings``: the unembedding is the
+    ``read_at``: "equals" appends the token "=" to every sequence and reads the answer there (unless answers belong
+    to tokens of the question, which are then read), "last" reads it at the last token, and "mean" pools all
+    positions after the last layer. ``normalization``: None, "LN" (LayerNorm with scale and shift) or "LNPre"
+    (without). ``norm_position``: "pre" normalizes before each sub-layer and before the unembedding; "post"
+    normalizes after each sum into the residual stream, which is then no longer the sum of the layers' outputs.
+    ``positions``: "learned", "sinusoidal" (fixed) or "none". ``attention_fn``: "softmax" or "stablemax".
+    ``attention_rate``: attention is rate · softmax + (1 - rate) · 1 (all ones). ``biases``: False keeps every bias
+    at zero, untrained; "mlp" trains only the biases of the MLPs. ``tied_embeddings``: the unembedding is the
     transposed embedding of the first ``d_vocab_out`` tokens. ``initialization``: "normal" draws every weight from
     N(0, 1/d_model), and W_U from N(0, 1/d_vocab_out); "pytorch" follows torch.nn.Embedding, MultiheadAttention and
     Linear; "mup" is the maximal update parametrization: initial weights, attention scores divided by d_head, and
     learning rates, which are those of the optimization at d_model = ``base_width`` (``models.parametrization``).
-
-    ``dropout`` is the rate of dropout in training at each of ``dropout_at``: "attn_out" and "mlp_out", the outputs of
-    attention and MLP before they are added to the residual stream (residual dropout), "embed", "pattern" (attention),
-    and "neurons". The released code of Power et al. 2022 has ``dropout_at=("mlp_out",)``. ``output_scale`` α multiplies
-    the logits throughout training; analyses see α W_U and α b_U.
+    ``dropout`` is the rate of dropout in training at each of ``dropout_at``: "attn_out" and "mlp_out", the outputs
+    of attention and MLP before they are added to the residual stream (residual dropout), "embed", "pattern"
+    (attention), and "neurons". The released code of Power et al. 2022 has ``dropout_at=("mlp_out",)``.
+    ``output_scale`` α multiplies the logits throughout training; analyses see α W_U and α b_U.
 
     Source: Nanda et al. 2023, §3 (defaults); Zhong et al. 2023, §4 (attention rate); Prieto et al.
     2025, §4.1 (StableMax); Yang et al. 2022, Table 3 ("mup"); Vaswani et al. 2017, §5.4 (residual dropout);

@@ -74,6 +74,10 @@ class AmbiguousGroups(BinaryTask):
     def table(self) -> Int[Tensor, "a b"]:
         return self.structures[0].table
 
+    @property
+    def withholds(self) -> bool:
+        return True
+
     def withheld(self) -> Bool[Tensor, "example"]:
         """Return the pairs with different products in the two groups."""
         first, second = (group.table.flatten() for group in self.structures)

@@ -58,6 +58,11 @@ class RepeatedSequence(WordTask):
         return self.p
 
     @property
+    def n_examples(self) -> int:
+        """The number of samples, or of all sequences, some of which have several periods."""
+        return len(self._words) if self.samples is None else self.samples
+
+    @property
     def n_ctx(self) -> int:
         return 2 * self.length - 1
 

@@ -111,6 +111,11 @@ class Task(Specification, ABC):
         """Return which examples are always in the training set: by default the first ``n_given``."""
         return torch.arange(self.n_examples) < self.n_given
 
+    @property
+    def withholds(self) -> bool:
+        """Whether some examples are never trained on."""
+        return False
+
     def withheld(self) -> Bool[Tensor, "example"]:
         """Return which examples are never trained on, such as those on which two groups disagree; by default none."""
         return torch.zeros(self.n_examples, dtype=torch.bool)

@@ -64,7 +64,7 @@ class WordTask(Task):
 
     @property
     def n_examples(self) -> int:
-        return len(self._words)
+        return prod(self.letters) if self.samples is None else self.samples
 
     def tokens(self) -> Int[Tensor, "example position"]:
         return self.tokens_of(self._words)

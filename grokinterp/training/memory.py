@@ -215,7 +215,7 @@ def traced(spec: ModelSpec, sizes: Sizes, loss: LossForm, batch: int, largest: i
 
 def without_storage(spec: ModelSpec, sizes: Sizes, examples: int) -> tuple[ReadoutInputs, Tensor]:
     """Return undefined inputs and labels; the last position has all tokens of the task, or only an appended "="."""
-    queries = 1 if spec.appends_equals else sizes.d_task
+    queries = 1 if sizes.d_vocab > sizes.d_task else sizes.d_task
     inputs = ReadoutInputs.sized(examples, d_vocab=sizes.d_task, n_ctx=sizes.n_ctx, queries=queries)
     return inputs, torch.empty(examples, sizes.n_answers, dtype=torch.int64)
 

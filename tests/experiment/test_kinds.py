@@ -22,7 +22,8 @@ def test_another_task_comes_with_its_defaults(kind):
     experiment = made(f"task.kind={kind}")
     assert experiment.task == TASKS[kind]()
     assert Experiment.from_dict(experiment.to_dict()) == experiment
-    assert experiment.tokens().shape == (experiment.task.n_examples, experiment.task.n_ctx + 1)
+    added = not experiment.task.answers_every_token
+    assert experiment.tokens().shape == (experiment.task.n_examples, experiment.task.n_ctx + added)
 
 
 @pytest.mark.parametrize("kind", MODELS)
@@ -116,7 +117,7 @@ def test_a_configuration_is_refused_in_one_line_or_has_its_examples(kind, values
             pytest.fail(str(error))
         return
     if experiment.task.n_examples <= 50_000:
-        tokens, labels = experiment.tokens(), experiment.task.label()
+        tokens, labels = experiment.tokens(), experiment.task.labels()
         assert tokens.shape == (experiment.task.n_examples, experiment.n_ctx)
-        assert 0 <= int(labels.min()) <= int(labels.max()) < experiment.task.n_classes
+        assert -(experiment.task.n_answers > 1) <= int(labels.min()) <= int(labels.max()) < experiment.task.n_classes
         assert 0 <= int(tokens.min()) <= int(tokens.max()) < experiment.d_vocab

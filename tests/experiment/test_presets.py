@@ -52,6 +52,8 @@ SOURCES = {
     "parity": "kind=sparse_parity n_bits=40 k=3 samples=2000 fraction=0.5 hidden=(1000,) act_fn=relu batch_size=32",
     "nanda2023_subtraction": "kind=modular_subtraction p=113",
     "nanda2023_multiplication": "kind=modular_multiplication p=113",
+    "digits": "kind=digit_addition base=10 digits=2 fraction=0.3 n_layers=1 batch_size=500 data=finite",
+    "induction": "kind=repeated_sequence p=24 length=6 shortest=3 n_layers=2 read_at=last batch_size=256",
     "league": "p=31 act_fn=quadratic d_embed=None fraction=0.5",
     "demo": "p=53 fraction=0.6 pairs=unordered",
 }

@@ -129,7 +129,7 @@ def test_drawn_examples_are_uniform_words():
         (lambda: SortList(p=2, length=2, samples=5), "samples=5: must be an integer from 2 to 4"),
         (lambda: RepeatedSequence(shortest=9), "shortest=9: must be an integer from 2 to length=8"),
         (
-            lambda: RepeatedSequence(p=2, length=3, shortest=2, samples=16).n_examples,
+            lambda: RepeatedSequence(p=2, length=3, shortest=2, samples=16).tokens(),
             "samples=16: are more than the 10",
         ),
         (lambda: SkipTrigram(keys=1), "keys=1: must be an integer from 2 to 1000"),

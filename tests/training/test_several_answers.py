@@ -68,7 +68,7 @@ def test_no_answer_depends_on_later_tokens(name):
         of = problem.at_answer(answer)
         asked = problem.labels[:, answer] >= 0
         assert torch.equal(of.label, problem.labels[asked, answer])
-        assert torch.equal(of.tokens[:, : of.task.n_ctx], of.tokens) or experiment.model.appends_equals
+        assert torch.equal(of.tokens[:, : of.task.n_ctx], of.tokens) or experiment.has_equals
         logits = model.readout(ReadoutInputs.of(of.tokens)).logits
         torch.testing.assert_close(logits, whole[asked, answer], rtol=1e-10, atol=1e-10)
     assert torch.equal(problem.at_answer().label, problem.at_answer(-1).label)
@@ -159,5 +159,10 @@ def test_other_models_refuse_several_answers():
         with pytest.raises(ConfigError) as error:
             Problem.of(experiment_of("digits at =").changed(changes))
         assert message is None or message in str(error.value)
-    with pytest.raises(ConfigError, match=r"model\.read_at=equals: must be last: brackets is answered at"):
-        Experiment(task=Brackets())
+
+
+def test_no_equals_separates_a_question_from_answers_at_its_own_tokens():
+    for spec in (SMALL, AT_LAST):
+        experiment = Experiment(task=Brackets(length=5), model=spec)
+        assert torch.equal(experiment.tokens(), experiment.task.tokens())
+        assert (experiment.d_vocab, experiment.n_ctx) == (2, 5)
