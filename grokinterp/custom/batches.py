@@ -15,7 +15,10 @@ from grokinterp.specification import require_integer, require_type
 from grokinterp.torch_settings import kept_random_numbers
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""Maps logits [row, class] and labels [row] to their mean loss, like ``torch.nn.CrossEntropyLoss``."""
+"""Maps logits [row, class] and labels [row] to their mean loss, like ``torch.nn.CrossEntropyLoss``.
+
+In a regression, it maps outputs and targets of one shape, like ``torch.nn.MSELoss``.
+"""
 
 
 class Batch(NamedTuple):
@@ -104,21 +107,44 @@ def predicts_the_next(model: nn.Module) -> bool:
     return callable(generates) and bool(generates()) and not getattr(config, "is_encoder_decoder", False)
 
 
-def rows(logits: Float[Tensor, "*shape"], labels: Tensor) -> tuple[Float[Tensor, "row class"], Int[Tensor, "row"]]:
+def rows(
+    logits: Float[Tensor, "*shape"], labels: Tensor
+) -> tuple[Float[Tensor, "row class"], Int[Tensor, "row"] | Float[Tensor, "row class"]]:
     """Return one row of logits per label, from [batch, class], [batch, position, class], or torch's [batch, class, …].
 
-    If both of the latter fit, the last axis is the class axis.
+    If both of the latter fit, the last axis is the class axis. Labels that are numbers are the targets of a regression,
+    [batch, output], or [batch] for a single output.
 
     Raises:
         ConfigError: the labels do not match the logits.
     """
-    if labels.is_floating_point() or labels.is_complex():
-        raise ConfigError("labels", labels.dtype, "must be class indices")
+    if labels.is_complex():
+        raise ConfigError("labels", labels.dtype, "must be class indices or real numbers")
+    if labels.is_floating_point():
+        return targeted(logits, labels)
     if logits.ndim < 2 or labels.shape not in (logits.shape[:-1], logits.shape[:1] + logits.shape[2:]):
         rule = f"must have one label for each row of the logits {list(logits.shape)}"
         raise ConfigError("labels", list(labels.shape), rule)
     last = logits if labels.shape == logits.shape[:-1] else logits.movedim(1, -1)
     return last.reshape(-1, last.shape[-1]), labels.reshape(-1).long()
+
+
+def targeted(
+    outputs: Float[Tensor, "*shape"], targets: Float[Tensor, "*target"]
+) -> tuple[Float[Tensor, "row output"], Float[Tensor, "row output"]]:
+    """Return the outputs and targets of a regression [row, output], from [batch, output] or [batch].
+
+    Raises:
+        ConfigError: the targets do not match the outputs.
+
+    >>> [each.shape for each in targeted(torch.zeros(3, 1), torch.ones(3))]
+    [torch.Size([3, 1]), torch.Size([3, 1])]
+    """
+    pair = [each.unsqueeze(1) if each.ndim == 1 else each for each in (outputs, targets)]
+    if pair[0].ndim != 2 or pair[0].shape != pair[1].shape:
+        rule = f"must be [batch, output], or [batch] for one output, as the outputs {list(outputs.shape)}"
+        raise ConfigError("labels", f"numbers {list(targets.shape)}", rule)
+    return pair[0], pair[1].to(pair[0].dtype)
 
 
 def detached(state: Any) -> Any:

@@ -53,7 +53,7 @@ def recorder_of(
     )
     return Recorder(
         directory, trainer.model, train=train, test=test, loss=form_of(trainer.loss), optimizer=trainer.optimizer,
-        run_steps=max_steps,
+        tolerance=trainer.tolerance if train[1].is_floating_point() else None, run_steps=max_steps,
     )  # fmt: skip
 
 
@@ -112,10 +112,12 @@ def form_of(loss: Loss) -> LossForm:
         return "float32"
     if isinstance(loss, LogSoftmaxCrossEntropyLoss):
         return LOG_SOFTMAX_FORMS[loss.dtype]
+    if (isinstance(loss, nn.MSELoss) and loss.reduction == "mean") or loss is functional.mse_loss:
+        return "mse"
     forms: dict[type, LossForm] = {
         StableCrossEntropyLoss: "stablemax", SoftplusCrossEntropyLoss: "softplus", OneHotMSELoss: "mse",
     }  # fmt: skip
     if type(loss) not in forms:
-        rule = "cannot be recorded with directory=: must be a cross-entropy without weights, or a loss of this package"
+        rule = "with directory= must be MSELoss, a cross-entropy without weights, or a loss of this package"
         raise ConfigError("loss", short(getattr(loss, "__name__", type(loss).__name__)), rule)
     return forms[type(loss)]

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, final, get_args
@@ -14,7 +15,7 @@ from torch.optim import Optimizer
 
 from grokinterp.custom.module_description import Known, describe_module
 from grokinterp.custom.recorded_configuration import difference_between, name_of, optimization_of, split_of
-from grokinterp.custom.recorded_examples import encoded, examples_of, same
+from grokinterp.custom.recorded_examples import encoded, examples_of, recorded_task, require_regression, same
 from grokinterp.custom.recording import Watched, copies, undisturbed, unwrapped
 from grokinterp.custom.task_examples import task_examples
 from grokinterp.errors import ConfigError, RunDirectoryError, require, require_choice, short
@@ -31,7 +32,7 @@ from grokinterp.storage import RunDirectory
 from grokinterp.storage.continuations import EXTERNAL
 from grokinterp.storage.files import path_of
 from grokinterp.storage.metrics_log import PROTECTION
-from grokinterp.tasks import RecordedTask, Task
+from grokinterp.tasks import Task
 from grokinterp.training.continuation import continuation
 from grokinterp.training.environment import changes, describe
 from grokinterp.training.metrics import logit_statistics, of_answers, row, score
@@ -65,7 +66,8 @@ class Recorder:
         train: inputs and labels of the training examples to evaluate on, all or some; at most 8,192 together with the
             test examples. Labels [example, answer] of a sequence model belong to the last positions of its output
             [example, position, class]; -100 marks those that do not count. Metrics then also give the loss and the
-            accuracy of each answer, and analyses are those of the last answer.
+            accuracy of each answer, and analyses are those of the last answer. Labels that are numbers, [example] or
+            [example, output], are the targets of a regression, with ``loss="mse"``.
         test: inputs and labels of examples that are not trained on.
         loss: the form of the loss whose mean the loop minimizes, as in ``losses``.
         optimizer: provides the learning rate, the weight decay, and the exact last update of every checkpoint, for
@@ -79,6 +81,7 @@ class Recorder:
             labels.
         parts: names of the module's "embedding", "unembedding", "neurons", "neuron_output", and "attention", for the
             analyses of the task; see docs/recorder.md.
+        tolerance: in a regression, the largest root mean squared error of an answer that counts as correct.
         name: the name of the run (default: the class name).
         data: a description of the examples, for the report.
         run_steps: the planned number of optimizer steps.
@@ -108,6 +111,7 @@ class Recorder:
         reads: str | Sequence[str] = (),
         task: Task | None = None,
         parts: Mapping[str, str | Sequence[str]] | None = None,
+        tolerance: float | int | None = None,
         name: str | None = None,
         data: str = "",
         run_steps: int | None = None,
@@ -120,6 +124,7 @@ class Recorder:
         require_choice("read_at", read_at, get_args(ReadAt))
         with undisturbed(unwrapped(model)):
             inputs, labels, is_train = examples_of(train, test)
+            require_regression(labels, loss=loss, tolerance=tolerance, task=task)
             known = Known((reads,) if isinstance(reads, str) else tuple(reads), parts or {}, task)
             if task is not None:
                 if data:
@@ -136,9 +141,11 @@ class Recorder:
             self.watched = Watched(unwrapped(model), inputs, logits, read_at, labels.shape[1])
             file, digest = encoded(inputs)
             spec, classes = describe_module(self.watched, known)
+            spec = replace(spec, regression=labels.is_floating_point())
             if task is None:
-                answers = tuple(map(tuple, labels.tolist())) if several else tuple(labels.squeeze(1).tolist())
-                task = RecordedTask(answers=answers, classes=classes, digest=digest, same=same(inputs), data=data)
+                task = recorded_task(
+                    labels, classes=classes, digest=digest, same=same(inputs), data=data, tolerance=tolerance
+                )
             else:
                 spec = replace(spec, examples=digest)
             self.experiment = Experiment(
@@ -224,7 +231,9 @@ class Recorder:
         module = self.watched.module
         found: dict[str, Any] = {"module": f"{type(module).__module__}.{type(module).__qualname__}"}
         task = self.experiment.task
-        found |= {"n_test": self.experiment.split.sizes(task).test, "n_classes": task.n_classes}
+        found |= {"n_test": self.experiment.split.sizes(task).test}
+        if task.allowed_error is None:
+            found |= {"n_classes": task.n_classes}
         if self.optimizer is not None:
             found |= {"optimizer": type(self.optimizer).__name__, "parameter_groups": str(len(self.groups))}
         return RunDirectory.create(directory, self.experiment.to_dict(), describe(self.watched.device) | found)
@@ -315,8 +324,8 @@ class Recorder:
         labels = problem.trained_labels[train]
         seen, held_out = self.watched.look(train, labels, form), self.watched.all_answers(test)
         logits = seen.logits.cpu()
-        of_train = score(logits, None, labels, form=problem.loss)
-        of_test = score(held_out.cpu(), None, problem.labels[test], form=problem.loss)
+        scored = partial(score, form=problem.loss, tolerance=problem.task.allowed_error)
+        of_train, of_test = scored(logits, None, labels), scored(held_out.cpu(), None, problem.labels[test])
         weights = zip(self.spec.parameters, self._weights(), strict=True)
         norms = {name: float(weight.double().square().sum()) for name, weight in weights}
         return {

@@ -15,6 +15,7 @@ from grokinterp.models import Answer, RecordedInputs
 from grokinterp.models.call_trace import list_calls
 from grokinterp.models.places import ReadAt
 from grokinterp.models.taps import Trace, answer_of, logits_of, trace
+from grokinterp.tasks.task import Labels
 from grokinterp.torch_settings import computing, kept_random_numbers
 
 AT_ONCE = 256
@@ -88,7 +89,7 @@ class Watched:
         """Return the logits of any number of examples, in batches."""
         return torch.cat([self.answers(some) for some in examples.split(AT_ONCE)])
 
-    def look(self, examples: Int[Tensor, "train"], labels: Int[Tensor, "train answer"], form: LossForm) -> Seen:
+    def look(self, examples: Int[Tensor, "train"], labels: Labels, form: LossForm) -> Seen:
         """Return the logits, and the gradient norm of the trained weights, without changing any ``.grad``."""
         weights = [weight for weight in self.module.parameters() if weight.requires_grad]
         total = [torch.zeros_like(weight, dtype=torch.float64) for weight in weights]

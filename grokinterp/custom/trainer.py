@@ -21,7 +21,7 @@ from grokinterp.custom.batches import (
 from grokinterp.custom.optimizer import grokfast_filters, require_optimized, trained_parameters, with_filters
 from grokinterp.custom.scores import Scores, StepScores
 from grokinterp.errors import ConfigError, GrokinterpError, short
-from grokinterp.losses import StableCrossEntropyLoss
+from grokinterp.losses import ClassificationLoss, StableCrossEntropyLoss, close_answers
 from grokinterp.optim import GradientFilter, ModelEMA, filters_of
 from grokinterp.phases import SUSTAINED, GrokkingDetector, GrokkingStatus, JumpRule, SustainedRule
 from grokinterp.specification import require_integer, require_type
@@ -71,6 +71,8 @@ class GrokkingAwareTrainer:
         enable_grokking_detection: False to record the accuracies only, so that training never suggests stopping.
         grokking_patience: number of training steps from the evaluation that detects grokking until ``should_stop``;
             None for never.
+        tolerance: the largest root mean squared error of an answer that counts as correct, for a regression: batches
+            whose labels are numbers [batch, output], or [batch], and a loss such as ``torch.nn.MSELoss``.
         autocast: torch.bfloat16 or torch.float16 for automatic mixed precision, with scaled gradients in float16.
 
     Attributes:
@@ -105,6 +107,7 @@ class GrokkingAwareTrainer:
         lambda_boost: float | int = 1.5,
         enable_grokking_detection: bool = True,
         grokking_patience: int | None = 200,
+        tolerance: float | int | None = None,
         autocast: torch.dtype | None = None,
     ) -> None:
         parameters = trained_parameters(model)
@@ -116,6 +119,7 @@ class GrokkingAwareTrainer:
         for name, value in switches.items():
             require_type(name, value, bool)
         require_settings(ema_decay, lambda_boost, grokking_patience)
+        require_tolerance(tolerance)
         grokfast = grokfast_filters(grokfast_alpha, grokfast_lambda, grokfast_window)
         if filters is not None and grokfast is not None:
             raise ConfigError("filters", short(filters), "cannot be used with grokfast_alpha, _lambda or _window")
@@ -124,6 +128,7 @@ class GrokkingAwareTrainer:
         self.model = model.to(self.device)
         self.program = Program(model, max_supervision_steps, state_name)
         self.loss: Loss = StableCrossEntropyLoss() if loss is None else loss
+        self.tolerance = tolerance
         parameters = trained_parameters(self.model)
         if optimizer is not None:
             require_optimized(optimizer, parameters)
@@ -185,6 +190,8 @@ class GrokkingAwareTrainer:
         """Return logits [row, class], labels [row], and the model's state."""
         with self.precision.forward():
             logits, labels, state = self.program(model, batch, state)
+        if labels.is_floating_point():
+            self._require_regression()
         return self.precision.widened(logits), labels, state
 
     def evaluate(self, loader: Iterable[Any]) -> Scores:
@@ -217,6 +224,15 @@ class GrokkingAwareTrainer:
         hits, count = self._hits(logits, labels)
         return (self._mean_loss(logits, labels).item() * count if count else 0.0), hits, count
 
+    def _require_regression(self) -> None:
+        """Raise ConfigError unless the trainer has a loss and a tolerance for labels that are numbers."""
+        if isinstance(self.loss, ClassificationLoss):
+            rule = "is a loss of classes: labels that are numbers need one such as torch.nn.MSELoss()"
+            raise ConfigError("loss", type(self.loss).__name__, rule)
+        if self.tolerance is None:
+            rule = "must be given with labels that are numbers: the largest root mean squared error of a correct answer"
+            raise ConfigError("tolerance", None, rule)
+
     def _mean_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         loss = self.loss(logits, labels)
         if loss.numel() != 1:
@@ -225,6 +241,9 @@ class GrokkingAwareTrainer:
 
     def _hits(self, logits: Tensor, labels: Tensor) -> tuple[int, int]:
         """Return the number of correct answers, and the number of labels that count."""
+        if self.tolerance is not None and labels.is_floating_point():
+            close = close_answers(logits.detach().unsqueeze(1), labels.unsqueeze(1), tolerance=self.tolerance)
+            return int(close.sum()), len(close)
         counted = labels != getattr(self.loss, "ignore_index", -100)
         hits = (logits.detach().argmax(-1) == labels) & counted
         return int(hits.sum()), int(counted.sum())
@@ -288,6 +307,13 @@ def gradient_norm(optimizer: Optimizer) -> float:
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     norms = [weight.grad.detach().norm() for weight in weights if weight.grad is not None]
     return float(torch.stack(norms).norm()) if norms else 0.0
+
+
+def require_tolerance(tolerance: object) -> None:
+    """Raise ConfigError unless a tolerance is None or a positive number."""
+    require_type("tolerance", tolerance, float | None)
+    if tolerance is not None and not 0 < tolerance < math.inf:  # ty: ignore[unsupported-operator] - a number
+        raise ConfigError("tolerance", tolerance, "must be a positive number")
 
 
 def require_settings(ema_decay: object, lambda_boost: object, grokking_patience: object) -> None:

@@ -86,6 +86,7 @@ def train_until_grokking(
     use_ema: bool = True,
     ema_decay: float = 0.999,
     lambda_boost: float | int = 1.5,
+    tolerance: float | int | None = None,
     autocast: torch.dtype | None = None,
     directory: str | Path | None = None,
     save_interval: int | None = None,
@@ -117,6 +118,7 @@ def train_until_grokking(
         use_ema: whether to average the weights.
         ema_decay: decay of the moving average of the weights.
         lambda_boost: factor of λ once grokking is detected; 1 for none.
+        tolerance: the largest root mean squared error of an answer that counts as correct, for a regression.
         autocast: torch.bfloat16 or torch.float16 for automatic mixed precision.
         directory: a new or empty directory for a run directory, as by ``Recorder``, evaluated on the first 4,096
             examples of each loader. ``grokinterp report`` writes its report.
@@ -140,7 +142,7 @@ def train_until_grokking(
     trainer = GrokkingAwareTrainer(
         model, optimizer, loss, filters=filters, rule=rule, device=device, learning_rate=learning_rate,
         max_supervision_steps=max_supervision_steps, use_ema=use_ema, ema_decay=ema_decay, lambda_boost=lambda_boost,
-        grokking_patience=grokking_patience, autocast=autocast,
+        grokking_patience=grokking_patience, tolerance=tolerance, autocast=autocast,
     )  # fmt: skip
     watch = _Watch(trainer, (train_loader, eval_loader), max_steps, report)
     watch.loggers, watch.log_prefix = list(loggers), log_prefix

@@ -5,19 +5,22 @@ from functools import cached_property
 from typing import NamedTuple, final
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from grokinterp.errors import require
+from grokinterp.errors import NotDefined, require
 from grokinterp.experiment.experiment import Experiment
 from grokinterp.experiment.fresh import FreshExamples
 from grokinterp.experiment.kinds import RECORDED
 from grokinterp.experiment.optimization import Optimization
-from grokinterp.losses import LossForm
+from grokinterp.losses import LossForm, close_answers
 from grokinterp.models import ReadoutInputs
 from grokinterp.tasks import AnswerOf, Task
-from grokinterp.tasks.task import only_answer
+from grokinterp.tasks.task import Labels, only_answer
 from grokinterp.torch_settings import computing
+
+NUMBERS = "the targets are numbers, not classes"
+"""The reason why an analysis of classes is not defined for a regression."""
 
 
 class Part(NamedTuple):
@@ -26,26 +29,32 @@ class Part(NamedTuple):
     Args:
         inputs: the examples, prepared for the fast read-out.
         labels: the labels for losses and accuracies; with label noise, some training labels are wrong. -1: not asked.
+            Numbers in a regression.
         correct_labels: the correct answers.
     """
 
     inputs: ReadoutInputs
-    labels: Int[Tensor, "example answer"]
-    correct_labels: Int[Tensor, "example answer"]
+    labels: Labels
+    correct_labels: Labels
 
     @property
-    def label(self) -> Int[Tensor, "example"]:
-        """The labels of the only answer, for losses and accuracies."""
+    def target(self) -> Int[Tensor, "example"] | Float[Tensor, "example output"]:
+        """The labels of the only answer, for losses; numbers in a regression."""
         return only_answer(self.labels)
 
     @property
+    def label(self) -> Int[Tensor, "example"]:
+        """The labels of the only answer, for losses and accuracies. Raises NotDefined for a regression."""
+        return only_class(self.labels)
+
+    @property
     def correct_label(self) -> Int[Tensor, "example"]:
-        """The correct answers of examples with a single answer."""
-        return only_answer(self.correct_labels)
+        """The correct answers of examples with a single answer. Raises NotDefined for a regression."""
+        return only_class(self.correct_labels)
 
     def __repr__(self) -> str:
         examples, positions = self.inputs.tokens.shape
-        wrong = int((self.labels != self.correct_labels).any(1).sum())
+        wrong = int((self.labels != self.correct_labels).flatten(1).any(1).sum())
         noise = f", {wrong:,} mislabeled" if wrong else ""
         return f"Part({examples:,} examples of {positions} tokens{noise}, {self.labels.device})"
 
@@ -89,7 +98,9 @@ class Problem:
     """Every example of a task with its labels, and its part: training, validation or test.
 
     ``is_test`` marks the examples outside the training and validation sets, and ``is_noisy`` the mislabeled examples.
-    Analyses are given the problem of a single answer (``at_answer``), whose labels are also ``label`` [example].
+    Analyses are given the problem of a single answer (``at_answer``), whose labels are also ``label`` [example]. In a
+    regression, labels are numbers [example, answer, output], ``target`` [example, output] holds those of the single
+    answer, and ``label`` is not defined.
 
     Args:
         task: the task that the examples belong to.
@@ -108,25 +119,25 @@ class Problem:
         self,
         task: Task,
         tokens: Int[Tensor, "example position"],
-        labels: Int[Tensor, "example answer"],
+        labels: Labels,
         is_train: Bool[Tensor, "example"],
         *,
         is_validation: Bool[Tensor, "example"] | None = None,
-        trained_labels: Int[Tensor, "example answer"] | None = None,
+        trained_labels: Labels | None = None,
         loss: LossForm = "softplus",
         optimization: Optimization | None = None,
         steps: int | None = None,
         fresh: FreshExamples | None = None,
     ) -> None:
         rule = "must be [example, answer]; a single answer is an axis of length 1"
-        require(labels.ndim == 2, "labels", list(labels.shape), rule)
+        require(labels.ndim == 2 + labels.is_floating_point(), "labels", list(labels.shape), rule)
         self.task, self.tokens, self.labels, self.loss = task, tokens, labels, loss
         self.optimization, self.steps, self.fresh = optimization, steps, fresh
         self.is_train = is_train
         self.is_validation = torch.zeros_like(is_train) if is_validation is None else is_validation
         self.trained_labels = labels if trained_labels is None else trained_labels
         self.is_test = ~(self.is_train | self.is_validation)
-        self.is_noisy = (self.trained_labels != self.labels).any(1)
+        self.is_noisy = (self.trained_labels != self.labels).flatten(1).any(1)
 
     @classmethod
     @computing()
@@ -168,14 +179,34 @@ class Problem:
         return self.labels.shape[1]
 
     @property
+    def is_regression(self) -> bool:
+        """Whether labels are numbers, not classes."""
+        return self.labels.is_floating_point()
+
+    @property
+    def target(self) -> Int[Tensor, "example"] | Float[Tensor, "example output"]:
+        """The labels used in training of examples with a single answer: classes, or numbers in a regression."""
+        return only_answer(self.trained_labels)
+
+    @property
     def label(self) -> Int[Tensor, "example"]:
-        """The correct answers of examples with a single answer."""
-        return only_answer(self.labels)
+        """The correct answers of examples with a single answer. Raises NotDefined for a regression."""
+        return only_class(self.labels)
 
     @property
     def trained_label(self) -> Int[Tensor, "example"]:
-        """The labels used in training of examples with a single answer."""
-        return only_answer(self.trained_labels)
+        """The labels used in training of examples with a single answer. Raises NotDefined for a regression."""
+        return only_class(self.trained_labels)
+
+    def right(
+        self,
+        outputs: Float[Tensor, "some class"],
+        targets: Int[Tensor, "some"] | Float[Tensor, "some class"],
+    ) -> Bool[Tensor, "some"]:
+        """Return whether each output is largest at its label, or in a regression near the numbers asked for."""
+        if self.task.allowed_error is None:
+            return outputs.argmax(-1) == targets
+        return close_answers(outputs.unsqueeze(1), targets.unsqueeze(1), tolerance=self.task.allowed_error)
 
     def at_answer(self, answer: int | None = None) -> "Problem":
         """Return the problem of one answer: its sequences end where it is read, after all answers before it.
@@ -219,7 +250,7 @@ class Problem:
     @cached_property
     def asks_all(self) -> bool:
         """Whether every example asks for every answer."""
-        return bool((self.labels >= 0).all())
+        return self.is_regression or bool((self.labels >= 0).all())
 
     @cached_property
     def has_noise(self) -> bool:
@@ -237,3 +268,14 @@ class Problem:
     def _part(self, mask: Bool[Tensor, "example"]) -> Part:
         """Return the part with the examples in a mask."""
         return Part(ReadoutInputs.of(self.tokens[mask]), self.trained_labels[mask], self.labels[mask])
+
+
+def only_class(labels: Labels) -> Int[Tensor, "example"]:
+    """Return the classes of the only answer.
+
+    Raises:
+        NotDefined: the labels are numbers.
+    """
+    if labels.is_floating_point():
+        raise NotDefined("labels", NUMBERS)
+    return only_answer(labels)

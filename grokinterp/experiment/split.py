@@ -11,6 +11,7 @@ from grokinterp.experiment.random_streams import NOISE, stream
 from grokinterp.lazy import Tensor, torch
 from grokinterp.specification import Specification
 from grokinterp.tasks import Task
+from grokinterp.tasks.task import Labels
 
 ORDERS_TRIED = 100
 
@@ -134,9 +135,7 @@ class Split(Specification):
         """Return the mask of the training examples."""
         return self.draw(task, seed=seed).is_train
 
-    def trained_labels(
-        self, task: Task, is_train: Bool[Tensor, "example"], *, seed: int
-    ) -> Int[Tensor, "example answer"]:
+    def trained_labels(self, task: Task, is_train: Bool[Tensor, "example"], *, seed: int) -> Labels:
         """Return the labels with label noise in the training set; some permuted labels may remain correct."""
         labels, among = task.labels(), is_train.nonzero().flatten()
         order = torch.randperm(len(among), generator=stream(self.data_seed(seed), NOISE))

@@ -6,6 +6,7 @@ from grokinterp.front_door import front_door
 from grokinterp.losses.examples import (
     CrossEntropyForm,
     LossForm,
+    close_answers,
     cross_entropy,
     exact,
     exact_losses,
@@ -34,6 +35,7 @@ __all__ = [
     "OneHotMSELoss",
     "SoftplusCrossEntropyLoss",
     "StableCrossEntropyLoss",
+    "close_answers",
     "cross_entropy",
     "exact",
     "exact_losses",

@@ -83,12 +83,14 @@ def squared_error(logits: Float[Tensor, "*batch class"], labels: Int[Tensor, "*b
 
 def example_losses(
     logits: Float[Tensor, "*answer class"],
-    labels: Int[Tensor, "*answer"],
+    labels: Int[Tensor, "*answer"] | Float[Tensor, "*answer class"],
     *,
     form: LossForm = "softplus",
     supervised: Float[Tensor, "supervision *answer class"] | None = None,
 ) -> Float[Tensor, "*answer"]:
     """Return the training loss of every answer: a cross-entropy in nats, or the squared error; 0 for the label -1.
+
+    If the labels are numbers, the targets of a regression, it is the mean over the outputs of (output - target)².
 
     Under deep supervision, which trains the logits of every supervision step, it is the mean over these steps.
 
@@ -96,6 +98,8 @@ def example_losses(
     >>> example_losses(steps[-1], torch.tensor([1]), form="mse", supervised=steps)
     tensor([0.7500])
     """
+    if labels.is_floating_point():
+        return (logits - labels).square().mean(-1)
     if supervised is not None:
         return example_losses(supervised, labels.expand(supervised.shape[:-1]), form=form).mean(0)
     asked = labels.clamp(min=0)
@@ -104,14 +108,15 @@ def example_losses(
 
 
 def mean_of_answers(
-    losses: Float[Tensor, "*batch answer"], labels: Int[Tensor, "*batch answer"]
+    losses: Float[Tensor, "*batch answer"],
+    labels: Int[Tensor, "*batch answer"] | Float[Tensor, "*batch answer output"],
 ) -> Float[Tensor, "*batch"]:
     """Return the loss of every example: the mean over the answers that it asks for, those without the label -1.
 
     >>> mean_of_answers(torch.tensor([[3.0, 1.0, 0.0]]), torch.tensor([[5, 2, -1]]))
     tensor([2.])
     """
-    return losses.sum(-1) / (labels >= 0).sum(-1)
+    return losses.mean(-1) if labels.is_floating_point() else losses.sum(-1) / (labels >= 0).sum(-1)
 
 
 def right_answers(
@@ -124,6 +129,22 @@ def right_answers(
     return ((logits.argmax(-1) == labels) | (labels < 0)).all(-1)
 
 
+def close_answers(
+    outputs: Float[Tensor, "*batch answer output"],
+    targets: Float[Tensor, "*batch answer output"],
+    *,
+    tolerance: float,
+) -> Bool[Tensor, "*batch"]:
+    """Return whether the root mean squared error of every answer of an example is at most ``tolerance``.
+
+    Source: Levi et al. 2023 (accuracy of a regression as the share of examples with an error below a threshold).
+
+    >>> close_answers(torch.tensor([[[1.0, 2.0]]]), torch.tensor([[[1.0, 1.5]]]), tolerance=0.4)
+    tensor([True])
+    """
+    return ((outputs - targets).square().mean(-1) <= tolerance**2).all(-1)
+
+
 def exact(form: LossForm) -> LossForm:
     """Return the form that evaluates the same loss in the dtype of the logits without collapse."""
     return "softplus" if form in LOG_SOFTMAX else form
@@ -132,7 +153,7 @@ def exact(form: LossForm) -> LossForm:
 def exact_losses(
     logits: Float[Tensor, "*answer class"],
     supervised: Float[Tensor, "supervision *answer class"] | None,
-    labels: Int[Tensor, "*answer"],
+    labels: Int[Tensor, "*answer"] | Float[Tensor, "*answer class"],
     *,
     form: LossForm,
 ) -> Float[Tensor, "*answer"]:

@@ -107,6 +107,8 @@ class RecordedModel(Model):
         name, key = self.spec.class_name, KEYS.get(part)
         if key is None:
             return f"a recorded {name} does not show {part}"
+        if self.spec.regression and key != "reads":
+            return f"{part} of {name} can only be named with a task, and a regression has none"
         argument = "reads=…" if key == "reads" else f'task=…, parts={{"{key}": …}}'
         return f"the recorder was not given {part} of {name}: Recorder({argument}) names it"
 

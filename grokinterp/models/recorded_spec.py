@@ -8,6 +8,7 @@ from grokinterp.errors import ConfigError, short
 from grokinterp.models.known_parts import Encoding, KnownParts
 from grokinterp.models.places import EXAMPLES, Place, ReadAt
 from grokinterp.models.specifications import ModelSpec
+from grokinterp.specification import ADDED
 
 RESERVED = ("update/", "average/", "__metadata__")
 """Prefixes of names that have a special meaning in a checkpoint file."""
@@ -25,7 +26,8 @@ class RecordedSpec(ModelSpec):
     [example, position, feature] is read. ``own_logits``: whether a user function extracts the logits from the output.
 
     If the task is known: ``examples``: digest of the file of inputs; ``encoding``: encoding of the tokens in the
-    inputs; ``classes``: number of logits used; ``parts``: the parts named by the user.
+    inputs; ``classes``: number of logits used; ``parts``: the parts named by the user. ``regression``: whether the
+    outputs are numbers, so that there is no such task.
 
     Raises:
         ConfigError: a name cannot be stored or drawn, a feature is not a hook, or a part does not exist.
@@ -48,6 +50,7 @@ class RecordedSpec(ModelSpec):
     classes: int = 0
     encoding: Encoding | None = None
     parts: KnownParts = field(default_factory=KnownParts)
+    regression: bool = field(default=False, metadata=ADDED)
 
     def __post_init__(self) -> None:
         if not self.parameters:

@@ -46,11 +46,12 @@ TERMS = (
         "Loss, accuracy",
         [
             "The loss is the mean over the examples of the training loss, in float64: the cross-entropy, -log "
-            "StableMax, or the squared error averaged over the classes; under deep supervision it is also averaged "
-            "over the steps of the model. The accuracy is the share of the examples answered as they are labeled. Test "
-            "examples are held out from both training and validation."
+            "StableMax, or the squared error averaged over the outputs; under deep supervision it is also averaged "
+            "over the steps of the model. The accuracy is the share of the examples answered as they are labeled, or "
+            "in a regression with a root mean squared error within the tolerance. Test examples are held out from both "
+            "training and validation."
         ],
-        "Power et al. 2022",
+        "Power et al. 2022; Levi et al. 2023",
     ),
     Entry("Weight norm", ["The sum of the squares of all parameters."], "Nanda et al. 2023, §5"),
     Entry(

@@ -76,17 +76,20 @@ def vocabulary_of(results: Results) -> Vocabulary:
 def recorded(results: Results) -> tuple[str, ...]:
     """Return the heading of a run recorded from another training loop: its module and its examples."""
     task, model, split = (section(results, key) for key in ("task", "model", "split"))
-    shapes, examples = model.get("parameters", {}), len(task.get("answers", ()))
+    shapes, examples = model.get("parameters", {}), len(task.get("targets") or task.get("answers", ()))
     weights, trained = sum(map(prod, shapes.values())), int(split.get("fraction", 0) * examples + 1e-9)
     parts = f"{whole(trained)} training and {whole(examples - trained)} test examples"
     of = f"{parts} of {whole(task.get('classes', 0))} classes"
+    if task.get("targets"):
+        close = f"correct within a root mean squared error of {short(str(task.get('tolerance')), LONGEST)}"
+        of = f"{parts} with {whole(task.get('classes', 0))} numbers to predict, {close}"
     data = task.get("data")
     return f"module {model.get('class_name')}: {whole(weights)} weights", f"{data}: {of}" if data else of
 
 
 GIVEN = {
     "name": (),
-    "task": ("kind", "data", "classes", "digest"),
+    "task": ("kind", "data", "classes", "tolerance", "digest"),
     "model": ("class_name", "read_at", "reads", "parts"),
     "optimization": ("lr", "weight_decay", "loss"),
 }

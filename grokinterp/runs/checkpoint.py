@@ -11,7 +11,7 @@ from torch.func import functional_call, grad
 
 from grokinterp.display import Facts, html_table, one_line, specification
 from grokinterp.errors import NotDefined
-from grokinterp.experiment.problem import Problem
+from grokinterp.experiment.problem import NUMBERS, Problem
 from grokinterp.losses import exact, example_losses
 from grokinterp.models import Model, Readout, ReadoutInputs, ReadoutProgram, in_program
 from grokinterp.models.readout import joined
@@ -105,13 +105,19 @@ class Checkpoint:
 
     @property
     def logits(self) -> Float[Tensor, "example class"]:
-        """The logits of the answer for every example."""
+        """The logits of the answer for every example.
+
+        Raises:
+            NotDefined: the outputs are those of a regression; ``readout.logits`` holds them.
+        """
+        if self.problem.is_regression:
+            raise NotDefined("logits", NUMBERS)
         return self.readout.logits
 
     @cached_property
     def losses(self) -> Float[Tensor, "example"]:
         """The loss of every example on its training label, in nats (without a unit for "mse")."""
-        return self._losses(self.readout, self.problem.trained_label)
+        return self._losses(self.readout, self.problem.target)
 
     def activation(self, name: str) -> Float[Tensor, "example ..."]:
         """Return the activation at a hook for every example and position: ``activation("blocks.0.mlp.hook_post")``.
@@ -202,7 +208,7 @@ class Checkpoint:
         if "train" not in self.problem.parts:
             raise NotDefined("gradients", "the training examples are unknown")
         program, part = ReadoutProgram(self.model), self.problem.parts["train"]
-        inputs, labels = part.inputs, part.label
+        inputs, labels = part.inputs, part.target
 
         def loss(parameters: dict[str, Tensor], inputs: ReadoutInputs, labels: Tensor) -> Tensor:
             weights = in_program(self.model, parameters)
@@ -218,6 +224,6 @@ class Checkpoint:
                 total[name] += part * (len(some) / len(labels))
         return total
 
-    def _losses(self, readout: Readout, labels: Int[Tensor, "example"]) -> Float[Tensor, "example"]:
+    def _losses(self, readout: Readout, labels: Tensor) -> Float[Tensor, "example"]:
         form = exact(self.problem.loss)
         return example_losses(readout.logits, labels, form=form, supervised=readout.supervised)

@@ -10,6 +10,9 @@ from grokinterp.lazy import Tensor, torch
 from grokinterp.maths.groups import Algebra, AnswerGroup
 from grokinterp.specification import Specification
 
+Labels = Int[Tensor, "example answer"] | Float[Tensor, "example answer output"]
+"""The class of every answer, or in a regression the numbers that are its target."""
+
 
 class Examples(NamedTuple):
     """Token sequences with their labels."""
@@ -72,6 +75,11 @@ class Task(Specification, ABC):
     @abstractmethod
     def n_ctx(self) -> int:
         """Length of every token sequence."""
+
+    @property
+    def allowed_error(self) -> float | None:
+        """Largest root mean squared error of a correct answer of a regression; None if the labels are classes."""
+        return None
 
     @property
     def answers_every_token(self) -> bool:
@@ -235,7 +243,7 @@ class BinaryTask(Task):
         return (self._table >= 0).nonzero()
 
 
-def only_answer(labels: Int[Tensor, "example answer"]) -> Int[Tensor, "example"]:
+def only_answer(labels: Labels) -> Int[Tensor, "example"] | Float[Tensor, "example output"]:
     """Return the labels of the only answer. Raises ValueError if there are several, from which one must be chosen.
 
     >>> only_answer(torch.tensor([[3], [5]])).tolist()

@@ -9,8 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from grokinterp.experiment.problem import Problem
-from grokinterp.losses import LossForm, exact_losses, mean_of_answers, right_answers
+from grokinterp.losses import LossForm, close_answers, exact_losses, mean_of_answers, right_answers
 from grokinterp.models import Answers
+from grokinterp.tasks.task import Labels
 from grokinterp.training.run_step import RunStep
 
 NOISE = ("noisy_accuracy", "restored_accuracy", "clean_accuracy")
@@ -167,16 +168,21 @@ def weighted_mean(values: Sequence[Float[Tensor, "*run"]], counts: Sequence[int]
 def score(
     logits: Float[Tensor, "example answer class"],
     supervised: Float[Tensor, "supervision example answer class"] | None,
-    labels: Int[Tensor, "example answer"],
-    correct: Int[Tensor, "example answer"] | None = None,
+    labels: Labels,
+    correct: Labels | None = None,
     *,
     form: LossForm,
+    tolerance: float | None = None,
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return mean loss and accuracy by the labels of training, and sums for each answer if there are several."""
+    """Return mean loss and accuracy by the labels of training, and sums for each answer if there are several.
+
+    In a regression, ``tolerance`` is the largest root mean squared error of a correct answer.
+    """
     losses = exact_losses(logits, supervised, labels, form=form)
+    close = None if tolerance is None else close_answers(logits, labels, tolerance=tolerance)
     found = {
         "loss": mean_of_answers(losses, labels).mean(),
-        "accuracy": right_answers(logits, labels).double().mean(),
+        "accuracy": (right_answers(logits, labels) if close is None else close).double().mean(),
     }
     if labels.shape[1] == 1:
         return found
@@ -212,16 +218,18 @@ def sum_of_squares(weight: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
     return weight.double().square().sum()
 
 
-def logit_statistics(
-    logits: Float[Tensor, "train answer class"], labels: Int[Tensor, "train answer"]
-) -> dict[str, Float[Tensor, ""]]:
-    """Return the size of the logits, and the mean margin of the label's logit over the best other logit."""
+def logit_statistics(logits: Float[Tensor, "train answer class"], labels: Labels) -> dict[str, Float[Tensor, ""]]:
+    """Return the size of the logits, and the mean margin of the label's logit over the best other logit.
+
+    The outputs of a regression have no margin.
+    """
+    size = {"logit_mean_abs": logits.abs().mean(), "logit_max_abs": logits.abs().amax()}
+    if labels.is_floating_point():
+        return size
     at, asked = labels.clamp(min=0).unsqueeze(-1), labels >= 0
     correct = logits.gather(-1, at).squeeze(-1)
     runner_up = logits.scatter(-1, at, -torch.inf).amax(-1)
-    return {
-        "logit_mean_abs": logits.abs().mean(),
-        "logit_max_abs": logits.abs().amax(),
+    return size | {
         "logit_margin": (correct - runner_up).masked_fill(~asked, 0.0).sum() / asked.sum(),
     }
 

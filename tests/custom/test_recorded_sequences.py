@@ -78,7 +78,7 @@ def test_the_run_is_analyzed_at_the_last_answer(recorded):
     [
         (lambda train, test: ((train[0], train[1] * 0 - 100), test), "some rows hold only -100"),
         (lambda train, test: (train, (test[0], test[1][:, 1:])), "test=2 labels per example: must be as many"),
-        (lambda train, test: ((train[0], train[1].double()), test), "must be a tensor of integers"),
+        (lambda train, test: ((train[0], train[1].double()), test), "must be integers in both train and test"),
         (
             lambda train, test: ((train[0], train[1].repeat(1, 2)), (test[0], test[1].repeat(1, 2))),
             "a position for each",

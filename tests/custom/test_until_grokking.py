@@ -348,7 +348,7 @@ RECIPES = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), 
 
 
 def test_there_are_recipes() -> None:
-    assert len(RECIPES) == 7
+    assert len(RECIPES) == 8
 
 
 @pytest.mark.parametrize("number", range(len(RECIPES)))

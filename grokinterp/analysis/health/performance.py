@@ -50,10 +50,13 @@ def performance(checkpoint: Checkpoint) -> Performance:
     the largest of the ``logits [example, class]`` (the first, if several are equal). Labels include label noise, as in
     training. All examples include the validation examples.
 
-    Source: Nanda et al. 2023, §3.
+    In a regression, the loss is the mean over the outputs of (output - target)², and accuracy is the share of examples
+    whose root mean squared error is at most the tolerance given to the recorder.
+
+    Source: Nanda et al. 2023, §3; Levi et al. 2023 (accuracy of a regression).
     """
     problem = checkpoint.problem
-    correct = (checkpoint.logits.argmax(-1) == problem.trained_label).double()
+    correct = problem.right(checkpoint.readout.logits, problem.target).double()
     losses = over_splits(checkpoint.losses.double(), problem, torch.mean)
     accuracies = over_splits(correct, problem, torch.mean)
     return Performance(*losses.unbind(-1), *accuracies.unbind(-1))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from grokinterp.analysis.engine.examples import BATCH
@@ -57,14 +57,14 @@ def performance_on_test(checkpoint: Checkpoint) -> Float[Tensor, "2"]:
     """Return mean loss and accuracy on the test examples, or on all examples if there are none."""
     parts = checkpoint.problem.parts
     part = parts.get("test", parts["all"])
-    inputs, labels = part.inputs, part.label
+    inputs, labels = part.inputs, part.target
     rows = torch.arange(len(labels), device=labels.device).split(BATCH)
     return torch.cat([scores(checkpoint, inputs.at(part), labels[part]) for part in rows]).mean(0)
 
 
-def scores(checkpoint: Checkpoint, inputs: ReadoutInputs, labels: Int[Tensor, "example"]) -> Float[Tensor, "example 2"]:
+def scores(checkpoint: Checkpoint, inputs: ReadoutInputs, labels: Tensor) -> Float[Tensor, "example 2"]:
     """Return the loss of every example, and whether its answer matches its label."""
     readout = checkpoint.model.readout(inputs)
     form = exact(checkpoint.problem.loss)
     losses = example_losses(readout.logits, labels, form=form, supervised=readout.supervised)
-    return torch.stack([losses, (readout.logits.argmax(-1) == labels).to(losses)], -1).double()
+    return torch.stack([losses, checkpoint.problem.right(readout.logits, labels).to(losses)], -1).double()

@@ -209,21 +209,19 @@ def each_gradient(checkpoint: Checkpoint, drawn: Int[Tensor, "drawn"]) -> Iterat
     program = OneLoss(model, problem)
     weights = in_program(model, checkpoint.parameters)
 
-    def loss(parameters: dict[str, Tensor], tokens: Int[Tensor, "position"], label: Int[Tensor, ""]) -> Tensor:
+    def loss(parameters: dict[str, Tensor], tokens: Int[Tensor, "position"], label: Tensor) -> Tensor:
         return functional_call(program, parameters, (tokens, label))
 
     of_each = vmap(grad(loss), in_dims=(None, 0, 0)) if model.vectorizes else one_by_one(grad(loss))
     for some in drawn.split(AT_ONCE):
-        found = of_each(weights, problem.tokens[some], problem.trained_label[some])
+        found = of_each(weights, problem.tokens[some], problem.target[some])
         yield dict(zip(checkpoint.parameters, found.values(), strict=True))
 
 
 def one_by_one(gradient: Callable[..., dict[str, Tensor]]) -> Callable[..., dict[str, Tensor]]:
     """Return a loop over examples that is equivalent to ``vmap``."""
 
-    def of_each(
-        weights: dict[str, Tensor], tokens: Int[Tensor, "some position"], labels: Int[Tensor, "some"]
-    ) -> dict[str, Tensor]:
+    def of_each(weights: dict[str, Tensor], tokens: Int[Tensor, "some position"], labels: Tensor) -> dict[str, Tensor]:
         found = [gradient(weights, *example) for example in zip(tokens, labels, strict=True)]
         return {name: torch.stack([one[name] for one in found]) for name in weights}
 
@@ -237,7 +235,7 @@ class OneLoss(nn.Module):
         super().__init__()
         self.model, self.form = model, exact(problem.loss)
 
-    def forward(self, tokens: Int[Tensor, "position"], label: Int[Tensor, ""]) -> Float[Tensor, ""]:
+    def forward(self, tokens: Int[Tensor, "position"], label: Tensor) -> Float[Tensor, ""]:
         readout = self.model.readout(alone(tokens))
         losses = example_losses(readout.logits, label[None], form=self.form, supervised=readout.supervised)
         return losses.squeeze(0)

@@ -48,7 +48,7 @@ class LossSurface:
         self.has_tied_weights = len(names) > len(list(model.parameters()))
         self.shapes = {name: value.shape for name, value in checkpoint.parameters.items()}
         self.start = self.vector(checkpoint.parameters)
-        self.n_train = len(self.problem.parts["train"].label)
+        self.n_train = len(self.problem.parts["train"].target)
         self._slopes: list[tuple[Tensor, Tensor]] = []
 
     @property
@@ -81,7 +81,7 @@ class LossSurface:
         self,
         weights: Float[Tensor, "weight"],
         inputs: ReadoutInputs,
-        labels: Int[Tensor, "example"],
+        labels: Int[Tensor, "example"] | Float[Tensor, "example output"],
         *,
         differentiable: bool = True,
     ) -> Float[Tensor, "example"]:
@@ -99,12 +99,12 @@ class LossSurface:
     ) -> Float[Tensor, "chosen"]:
         """Return the losses of some training examples, given by their indices within the training set."""
         train = self.problem.parts["train"]
-        return self.losses(weights, train.inputs.at(examples), train.label[examples])
+        return self.losses(weights, train.inputs.at(examples), train.target[examples])
 
     def mean(self, weights: Float[Tensor, "weight"], part: Part) -> Float[Tensor, ""]:
         """Return the mean loss of a part of the examples, without gradient."""
         with torch.no_grad():
-            return self.losses(weights, part.inputs, part.label, differentiable=False).mean()
+            return self.losses(weights, part.inputs, part.target, differentiable=False).mean()
 
     def batches(self) -> list[Int[Tensor, "chosen"]]:
         """Return batches of the training examples that fit into memory in a backward pass."""
