@@ -118,6 +118,6 @@ def form_of(loss: Loss) -> LossForm:
         StableCrossEntropyLoss: "stablemax", SoftplusCrossEntropyLoss: "softplus", OneHotMSELoss: "mse",
     }  # fmt: skip
     if type(loss) not in forms:
-        rule = "with directory= must be MSELoss, a cross-entropy without weights, or a loss of this package"
+        rule = "cannot be recorded with directory=: must be MSELoss, a plain cross-entropy, or a loss of this package"
         raise ConfigError("loss", short(getattr(loss, "__name__", type(loss).__name__)), rule)
     return forms[type(loss)]
