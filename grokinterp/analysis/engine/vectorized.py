@@ -50,7 +50,8 @@ def _evaluate_chunk(bound: Bound, model: Model, problem: Problem, chunk: Chunk) 
 
     steps = torch.tensor([step for step, _ in chunk], device=device)
     axes = (0, 0, None if updates is None else 0, None if previous is None else 0)
-    stacked = vmap(one, in_dims=axes)(_stack(states, device), steps, updates, previous)
+    # draws from generators of their own are the same for every checkpoint, as in the loop
+    stacked = vmap(one, in_dims=axes, randomness="same")(_stack(states, device), steps, updates, previous)
     arrays = [on_host(result) for result in stacked]
     return [[type(result)(*(field[i] for field in result)) for result in arrays] for i in range(len(chunk))]
 

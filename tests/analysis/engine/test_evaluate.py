@@ -61,6 +61,17 @@ def test_the_loop_equals_vmap(name, model, runs):
     assert looped["step"].values.tolist() == [0, 10, 20]
 
 
+@pytest.mark.parametrize("name", ["irrep_progress", "causal_evidence", "irrep_spectrum"])
+def test_the_loop_equals_vmap_on_a_group_that_does_not_commute(name, tmp_path):
+    """There, random control sets of representations are drawn inside the analysis."""
+    run = draw_checkpoints(tmp_path / "run", replace(TINY, task=TASKS["S3"]))
+    arguments = cases.arguments([cases.ANALYSES[name]], run)
+    if "key_irreps" in arguments:
+        arguments["key_irreps"] = torch.tensor([1])
+    found = [evaluate([cases.ANALYSES[name]], run, vectorize=vectorize, **arguments) for vectorize in (True, False)]
+    xr.testing.assert_allclose(*found, rtol=1e-9, atol=1e-9)
+
+
 @every_analysis
 def test_every_axis_and_variable_is_labeled(name, runs):
     analysis, run = cases.ANALYSES[name], run_of(name, "two layers, LN, biases", runs)
