@@ -49,10 +49,15 @@ ALWAYS |= {"class_similarity", "class_matrix", "linear_probes", "activation_stat
 ALWAYS |= {"neuron_ablation", "activation_patching", "grafts"}
 """Analyses that are defined for every task and model."""
 
-PAIRS = [(task, model) for task in TASKS for model in ("transformer", "mlp")]
+LIKE_OTHERS = {"digits, lowest first", "copy", "reverse", "place of maximum", "repeated"}
+"""Tasks that differ from another task of the table in their labels or their examples only."""
+
+PAIRS = [(task, "transformer") for task in TASKS if task not in LIKE_OTHERS]
+PAIRS += [(task, "mlp") for task in TASKS if task not in LIKE_OTHERS and TASKS[task].n_answers == 1]
 PAIRS += [(task, model) for task in ("addition", "S3", "parity") for model in ("pooled", "one-hot mlp", "recursive")]
 
-REPORTED = {(task, "transformer") for task in TASKS} | {("addition", model) for model in MODEL_OF}
+REPORTED = {(task, "transformer") for task in TASKS if task not in LIKE_OTHERS}
+REPORTED |= {("addition", model) for model in MODEL_OF}
 """Every task has a report with one model, and every model with one task."""
 
 DRAWN = {("S3", "transformer"), ("composition", "transformer"), ("parity", "transformer"), ("table", "transformer")}
