@@ -99,7 +99,7 @@ def train(train: Examples, test: Examples, given: argparse.Namespace) -> Grokkin
     saved, detector = set(sorted(evaluated)[::4]) | {given.steps}, GrokkingDetector()
     recorder = Recorder(
         given.directory, model, train=train, test=test, loss="mse", optimizer=optimizer, run_steps=given.steps,
-        data=f"images of {given.data.name}",
+        data=f"images of {given.data.name}", name="mnist",
     )  # fmt: skip
     with recorder:
         for step in range(given.steps + 1):

@@ -55,7 +55,7 @@ def train(directory: Path, *, scale: float, steps: int, every: int, tolerance: f
     detector = GrokkingDetector()
     recorder = Recorder(
         directory, student, train=(inputs, targets), test=test, loss="mse", tolerance=tolerance, optimizer=optimizer,
-        data="outputs of a teacher network", run_steps=steps,
+        data="outputs of a teacher network", name="teacher_student", run_steps=steps,
     )  # fmt: skip
     with recorder:
         for step in range(steps + 1):
