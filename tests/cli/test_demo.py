@@ -83,7 +83,7 @@ def test_it_prints_a_few_lines_and_where_everything_is(demo):
 
 
 def test_it_shows_progress_with_rates_and_remaining_time(demo):
-    shown = re.findall(r"^(\w+) .*?(\d+)/(\d+), [\d.,]+/s, \d+ s left", demo.done.stderr, re.MULTILINE)
+    shown = re.findall(r"^(\w+) .*?(\d+)/(\d+), [\d.,]+(?:/s| s each), \d+ s left", demo.done.stderr, re.MULTILINE)
     assert {name for name, *_ in shown} == {"training", "analyzing"}
     last = {name: (done, total) for name, done, total in shown}
     assert all(done == total for done, total in last.values())

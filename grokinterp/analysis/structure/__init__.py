@@ -10,7 +10,7 @@ from grokinterp.analysis.structure.fourier import (
     neuron_frequencies,
     neuron_logit_spectrum,
 )
-from grokinterp.analysis.structure.head_roles import head_roles
+from grokinterp.analysis.structure.head_roles import has_repetitions, head_roles
 from grokinterp.analysis.structure.heads import head_patterns
 from grokinterp.analysis.structure.logit_map import logit_map
 from grokinterp.analysis.structure.participation import neuron_participation
@@ -28,7 +28,7 @@ CHAPTER = (
     Entry(attention_pattern, copies=1),
     Entry(attention_periodicity, copies=1),
     Entry(head_patterns, copies=1),
-    Entry(head_roles, copies=1),
+    Entry(head_roles, where=has_repetitions, copies=1),
     Entry(logit_map, most=128, single=True, title="Logits by label", copies=1),
     Entry(attention_map, most=128, single=True, copies=1),
     Entry(neuron_participation, most=9),

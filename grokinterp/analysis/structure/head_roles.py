@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from grokinterp.errors import NotDefined
+from grokinterp.experiment.problem import Problem
 from grokinterp.runs.checkpoint import Checkpoint
 
 EXAMPLES = 256
@@ -68,6 +69,11 @@ def head_roles(checkpoint: Checkpoint) -> HeadRoles:
     scores = [score(pattern, role) for role in roles]
     chances = [score(uniform, role).squeeze() for role in roles]
     return HeadRoles(*scores, copying(checkpoint), *chances)
+
+
+def has_repetitions(problem: Problem) -> bool:
+    """Return whether tokens repeat in long enough sequences, so that heads may find earlier occurrences."""
+    return problem.tokens.shape[1] >= SHORTEST and bool(repeats(problem.tokens[:EXAMPLES]).any())
 
 
 def previous(tokens: Int[Tensor, "example position"]) -> Bool[Tensor, "example query key"]:
