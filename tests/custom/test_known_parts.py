@@ -75,7 +75,7 @@ def compared(one, other) -> None:
         )
 
 
-KEYS = {"key_frequencies": torch.tensor([1, 3]), "key_irreps": torch.tensor([0, 2])}
+KEYS = {"key_frequencies": torch.tensor([1, 3]), "key_irreps": torch.tensor([0, 2]), "branch_keys": torch.tensor([0])}
 DEFINED = {
     *("performance", "embedding_spectrum", "embedding_circles", "neuron_frequencies", "neuron_logit_spectrum"),
     *("logit_spectrum", "irrep_spectrum", "irrep_fve", "irrep_progress", "progress_measures", "operand_spectrum"),
