@@ -15,6 +15,7 @@ from grokinterp.cli.sweeping import settings_and_axes, suffixed
 from grokinterp.sweep_report.chapters import CHAPTERS
 from grokinterp.sweep_report.plate import Table
 from grokinterp.sweep_report.study import Study, studies
+from grokinterp.sweep_report.summary import study_doubts
 from grokinterp.sweeps import Database, Sweep, build_db, open_db, run_sweep
 from grokinterp.sweeps.named import SWEEPS, named
 
@@ -43,7 +44,7 @@ def overview(database: Database) -> str:
         first_and_last = f"{int(dates.min()):,} – {int(dates.max()):,}" if len(dates) else "none"
         censored = f"{len(decided) - len(dates)} ({1 - len(dates) / len(decided):.0%})" if len(decided) else "0"
         rows.append([f"`{name}`", f"{len(decided)} of {listed[name]}", str(len(dates)), censored, first_and_last])
-    return table(("sweep", "runs that ended", "grokked", "censored", "first and last step of grokking"), rows)
+    return table(("sweep", "runs that ended", "grokked", "censored", "earliest and latest grok step"), rows)
 
 
 def section(study: Study) -> Iterator[str]:
@@ -53,7 +54,8 @@ def section(study: Study) -> Iterator[str]:
     yield f"{len(study.runs)} run{'s' * (len(study.runs) != 1)} of {names}.\n"
     for chapter in CHAPTERS:
         yield from (f"* {sentence[:1].upper()}{sentence[1:]}" for sentence in chapter.findings(study))
-    yield from (f"* In doubt: {sentence}" for chapter in CHAPTERS for sentence in chapter.doubts(study))
+    caveats = [*study_doubts(study), *(sentence for chapter in CHAPTERS for sentence in chapter.doubts(study))]
+    yield from (f"* Caveat: {sentence[:1].upper()}{sentence[1:]}" for sentence in caveats)
     yield ""
     yield from (markdown(found) for chapter in CHAPTERS if (found := chapter.table(study)) is not None)
 
@@ -69,7 +71,7 @@ def page(database: Database, root: Path, scale: str) -> str:
         f"{HEADINGS[scale]}\nWritten by `python -m benchmarks.boundaries`. Machine: {describe()}.\n",
         "A run is censored if it did not grok before its budget ended.\n",
         overview(database),
-        *(line for study in studies(database, root) for line in section(study)),
+        *(line for study in studies(database, root) if study.x is not None for line in section(study)),
     ]
     return "\n".join(parts)
 

@@ -48,9 +48,9 @@ class Specification:
 def plain(value: Any) -> Any:
     """Return a specification as tables and lists, without the added settings that have their defaults.
 
-    >>> from grokinterp.experiment import PartSettings, SaveAt
-    >>> plain((SaveAt(), 1))[0]["resume_every"]
-    1000
+    >>> from grokinterp.experiment import SaveAt
+    >>> plain((SaveAt(every=5), 1))[0]["every"]
+    5
     """
     if is_dataclass(value) and not isinstance(value, type):
         given = {one.name: getattr(value, one.name) for one in fields(value) if not is_left_out(value, one)}

@@ -123,6 +123,7 @@ PLATES = (
         "Prefix matching of the heads",
         "Attention to the tokens that follow an earlier occurrence of the same token, for the heads with the highest "
         "score at the last checkpoint. An induction head forms where the score rises from that of uniform attention.",
+        of_some=True,
     ),
     Plate(
         lambda data, view: figures.answer_similarity(by_answers(data, view), view.phases),

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from grokinterp.errors import ConfigError
+from grokinterp.errors import ConfigError, require
 from grokinterp.storage.atomic import html_file
 from grokinterp.storage.files import path_of
 from grokinterp.sweeps.database import database_file, require_version
@@ -18,7 +18,8 @@ def page_file(root: str | Path, out: str | Path | None = None) -> Path:
 
 def require_arguments(root: str | Path, out: str | Path | None, db: str | Path | None) -> None:
     """Raise ConfigError if the folder contains no run, or if a file is of another kind."""
-    page = page_file(root, out)
+    page, is_run = page_file(root, out), (path_of("root", root) / "experiment.json").exists()
+    require(not is_run, "root", root, "is a run: `grokinterp report` writes its page, and this one that of a folder")
     runs_below(root)
     if db is not None:
         file = database_file("db", db)

@@ -279,8 +279,9 @@ PLATES = (
     Plate(
         "Success rate by setting",
         success_map,
-        "Share of the runs of every setting that grokked within their budget, as number and as Wilson's 95 % interval. "
-        "Undecided runs are not counted; runs that were stopped by a prediction count as failures.",
+        "Share of the runs of every setting that grokked within their budget, with Wilson's 95 % interval where there "
+        "is room for it; the next figure shows all intervals. Undecided runs are not counted; runs that were stopped "
+        "by a prediction count as failures.",
     ),
     Plate("Success rates and critical value", rates, rates_caption),
     Plate(

@@ -72,14 +72,23 @@ def run_table(runs: pd.DataFrame, root: Path, out: Path) -> dict[str, Any]:
     reasons, rows = bool(runs["why"].notna().any()), []
     for row, one in zip(runs.head(MOST_RUNS).to_dict("records"), configurations, strict=False):
         cells = [setting_text(key, one[key]) if key in one else "—" for key in keys]
-        cells += [step_text(row["memorized_epoch"]), grok_text(row), str(row["status"]), str(row["verdict"] or "—")]
+        cells += [step_text(row["memorized_epoch"]), grok_text(row), str(row["status"]), text_of(row["verdict"])]
         cells += [number(float(row["final_test_accuracy"])) if pd.notna(row["final_test_accuracy"]) else "—"]
-        cells += [str(row["why"] or "")] if reasons else []
+        cells += [text_of(row["why"])] if reasons else []
         rows.append(RunRow(str(row["directory"]), link_of(str(row["directory"]), root, out), cells))
     columns = [*(name_of(key) for key in keys), "memorized", "grokked", "status", "verdict", "final test accuracy"]
     columns += ["reason"] if reasons else []
     linked = sum(bool(row.link) for row in rows)
     return {"columns": columns, "rows": rows, "shown": whole(len(rows)), "total": whole(len(runs)), "linked": linked}
+
+
+def text_of(value: Any) -> str:
+    """Return a text of the database, or a dash where there is none.
+
+    >>> text_of(float("nan")), text_of("grokked")
+    ('—', 'grokked')
+    """
+    return str(value) if pd.notna(value) and value else "—"
 
 
 def setting_text(key: str, value: Any) -> str:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from grokinterp.experiment.settings import settings_of
 from grokinterp.numbers import listed
+from grokinterp.phases import GENERALIZED
 from grokinterp.statistics.shapes import Shape, u_shape
 from grokinterp.statistics.survival import Times
 from grokinterp.statistics.thresholds import Threshold, threshold
@@ -143,14 +144,24 @@ class Study:
     @cached_property
     def critical(self) -> list[Threshold]:
         """The critical value of the axis in every series; without values where the axis has no numbers."""
-        return [self._critical(series) for series in range(len(self.points))]
+        return [self._critical(series, "grokked") for series in range(len(self.points))]
 
-    def _critical(self, series: int) -> Threshold:
+    @cached_property
+    def critical_by_verdict(self) -> list[Threshold]:
+        """The critical values if every run with the verdict that it generalizes counts as a success.
+
+        The verdict tolerates single evaluations below the threshold; the rule of ten consecutive ones does not.
+        """
+        return [self._critical(series, "generalizes") for series in range(len(self.points))]
+
+    def _critical(self, series: int, success: str) -> Threshold:
+        """Return where half of the decided runs of a series succeed."""
         runs = self.of_series(series)
         runs = runs[runs["decided"]]
         if self.x is None or not self.x.is_numeric:
             return Threshold("no numbers")
-        return threshold(self.xs[runs["place"]], list(runs["grokked"]), log=self.x.is_logarithmic)
+        runs = runs.assign(generalizes=runs["grokked"] | runs["verdict"].isin(GENERALIZED))
+        return threshold(self.xs[runs["place"]], list(runs[success]), log=self.x.is_logarithmic)
 
     @cached_property
     def shapes(self) -> list[Shape]:

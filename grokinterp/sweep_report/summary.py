@@ -1,5 +1,6 @@
 """The first screen of a sweep's page in words and key numbers: what was varied, and what may mislead."""
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -115,6 +116,7 @@ def study_doubts(study: Study) -> Iterator[str]:
         low, high = whole(int(budgets.min())), whole(int(budgets.max()))
         yield f"budgets differ ({low} to {high} steps); success means grokking within the run's own budget."
     yield from undecided(study)
+    yield from unsettled(study)
     if study.predicted:
         failures, predicted = int((~study.decided["grokked"]).sum()), study.predicted
         which = "predictions, not observations" if predicted > 1 else "a prediction, not an observation"
@@ -141,6 +143,31 @@ def undecided(study: Study) -> Iterator[str]:
         f"({'; '.join(names[:MOST_UNDECIDED])}{more}). These rates may be too high, because runs that grok can end "
         "earlier."
     )
+
+
+def unsettled(study: Study) -> Iterator[str]:
+    """Yield how many runs generalize by their verdict but not by the rule of ten evaluations, and what that changes."""
+    runs = study.decided
+    between = int((~runs["grokked"] & runs["verdict"].isin(GENERALIZED)).sum())
+    if not between:
+        return
+    do, their = ("do", "their verdicts say") if between > 1 else ("does", "its verdict says")
+    changed = []
+    for series, (of, other) in enumerate(zip(study.critical, study.critical_by_verdict, strict=True)):
+        if of.kind == other.kind == "found":
+            value = f"{number(other.value)} (95 % CI {number(other.low)} to {number(other.high)})"
+            changed.append(f"{value} instead of {number(of.value)}{of_series(study, series)}")
+    name = "" if study.x is None else study.x.name
+    counted = f" Counted as grokked, they give a critical {name} of {listed(changed)}." if changed else ""
+    yield (
+        f"{count(between, 'run')} {do} not grok by the rule of ten consecutive evaluations, although {their} that the "
+        f"network generalizes.{counted}"
+    )
+
+
+def of_series(study: Study, series: int) -> str:
+    """Return which series is meant, if there are several."""
+    return f" at {study.series[series]}" if len(study.series) > 1 else ""
 
 
 def tied_values(study: Study, key: str) -> str:
@@ -170,8 +197,21 @@ def doubts(runs: pd.DataFrame, changes: Changes, missing: Sequence[Missing]) -> 
         yield f"Left out because they cannot be read (named below): {count(len(changes.left_out), 'path')}."
     if changes.damaged:
         yield f"Damaged in part (named below): {count(len(changes.damaged), 'run')}."
-    if len(runs) > 1:
-        yield "Runs with the same seed share a train/test split, so the intervals may be too narrow."
+    splits = runs["configuration"].map(split_of)
+    if splits.duplicated().any():
+        yield "Some runs share a train/test split, so the intervals may be too narrow."
+
+
+def split_of(configuration: str) -> str:
+    """Return what determines the training examples of a run: its task, its split, and the seed that draws it.
+
+    >>> split_of('{"seed": 1, "split": {"seed": null}}') == split_of('{"seed": 2, "split": {"seed": null}}')
+    False
+    """
+    values = json.loads(configuration)
+    split = values.get("split") or {}
+    seed = values.get("seed") if split.get("seed") is None else split["seed"]
+    return json.dumps([values.get("task"), {**split, "seed": seed}], sort_keys=True)
 
 
 def tiles(runs: pd.DataFrame) -> list[Tile]:

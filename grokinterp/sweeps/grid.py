@@ -7,6 +7,8 @@ from itertools import combinations as pairs
 from itertools import product as combinations
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from grokinterp.errors import ConfigError, require, short
 from grokinterp.experiment import Experiment
 from grokinterp.numbers import flat
@@ -47,9 +49,20 @@ class Grid(NamedTuple):
         others = {**self.axes, **axes}
         require_apart(others)
         require_free(settings, [axis for axis in others if axis not in settings or axis in axes])
-        single = {key: [value] for key, value in settings.items() if key in self.axes}
-        base = self.base.changed({key: value for key, value in settings.items() if key not in self.axes})
+        kept = reset_by(settings, others)
+        single = {key: [value] for key, value in settings.items() if key in self.axes or key in kept}
+        base = self.base.changed({key: value for key, value in settings.items() if key not in single})
         return self._replace(base=base, axes={**self.axes, **single, **axes})
+
+
+def reset_by(settings: Iterable[str], axes: Iterable[str]) -> set[str]:
+    """Return the settings that an axis of kinds would reset to defaults, so that every point has to set them again.
+
+    >>> sorted(reset_by(["task.p", "seed"], ["task.kind"]))
+    ['task.p']
+    """
+    tables = [f"{one.removesuffix('kind')}" for axis in axes for one in set_by(axis) if one.endswith(".kind")]
+    return {key for key in settings for table in tables if key.startswith(table) and not key.endswith(".kind")}
 
 
 def set_by(axis: str) -> set[str]:
@@ -145,6 +158,8 @@ def plain(value: Any) -> Any:
     """Return a value of a configuration as plain values: a specification becomes a table."""
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
+    if isinstance(value, np.generic):
+        return value.item()
     return [plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 

@@ -11,12 +11,14 @@ from matplotlib.figure import Figure
 
 from grokinterp import figures
 from grokinterp.analysis import ENTRIES
+from grokinterp.experiment import SaveAt
 from grokinterp.experiment.problem import Problem
 from grokinterp.report import timeline
 from grokinterp.report.chapters import CHAPTERS
 from grokinterp.report.content import view_of
 from grokinterp.report.plate import Plate, View
 from grokinterp.runs.results import Results
+from grokinterp.training import train
 from tests.cases.analyses import analyze_briefly
 from tests.cases.tasks import TASKS
 from tests.support.deep_data import deep_analyses
@@ -78,7 +80,7 @@ def drawn(plate: Plate, view: View) -> Figure:
     return figure
 
 
-DRAWN = [title for title in PLATES if title != "Settings over the optimizer steps"]
+DRAWN = [title for title in PLATES if title not in ("Settings over the optimizer steps", "Accuracy of each answer")]
 
 
 def test_every_plate_has_a_title_of_its_own():
@@ -111,7 +113,7 @@ def test_a_plate_without_planted_values_draws_what_is_measured(tmp_path):
         assert_readable(plate, view_of(results))
 
 
-@pytest.mark.parametrize("task", ["sum of three", "operators", "ambiguous"])
+@pytest.mark.parametrize("task", ["sum of three", "operators", "ambiguous", "recurrence"])
 def test_plates_of_some_tasks_draw_what_is_measured_there(task, tmp_path):
     experiment = replace(TINY, task=TASKS[task])
     steps = draw_checkpoints(tmp_path / "run", experiment)
@@ -172,3 +174,10 @@ def test_drawing_changes_no_setting_of_matplotlib_and_leaves_no_figure_with_pypl
     figures.to_svg(drawn(PLATES["Softmax collapse"], planted))
     assert dict(mpl.rcParams) == before
     assert pyplot.get_fignums() == []
+
+
+def test_the_accuracies_of_several_answers_are_drawn(tmp_path):
+    train(replace(TINY, task=TASKS["sort"], steps=4, evaluate_every=2, save=SaveAt(every=4)), tmp_path / "run")
+    plate = PLATES["Accuracy of each answer"]
+    assert_readable(plate, view_of(Results.open(tmp_path / "run")))
+    assert plate.picture(view_of(Results.open(draw_checkpoints(tmp_path / "single").path))) is None

@@ -35,7 +35,7 @@ def import_everything() -> None:
 
 def own_filters() -> list[object]:
     """Warning filters that no package from elsewhere has set for its own warnings."""
-    others = ("torch", "numpy", "scipy", "sympy", "matrix subclass")
+    others = ("torch", "numpy", "scipy", "sympy", "matrix subclass", "lightning", "FSDP")
     return [one for one in warnings.filters if not any(name in str(one) for name in others)]
 
 

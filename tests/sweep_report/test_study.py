@@ -1,11 +1,14 @@
 """Which runs a page shows together: sweeps of the same settings, each run once, censored where it was observed."""
 
 import math
+import re
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from grokinterp.sweep_report.study import studies, times_of
+from grokinterp.sweep_report.summary import split_of, unsettled
 from grokinterp.sweeps import build_db, open_db
 from tests.support.planted_sweeps import EVERY, STEPS, boundary, plant, ratios_by_decay
 
@@ -138,3 +141,25 @@ def test_a_sweep_that_has_only_begun_belongs_to_the_study_of_its_settings(tmp_pa
     plant(tmp_path, "other", ratios_by_decay([0.5, 0.1], [0.5, 1], 1), boundary)
     (found,) = read(tmp_path)
     assert (found.experiments, len(found.runs)) == (("begun", "other"), 5)
+
+
+def test_runs_that_generalize_without_ten_evaluations_in_a_row_are_doubtful(tmp_path):
+    """Their verdict tolerates single evaluations below the threshold, so that the boundary depends on the rule."""
+    plant(tmp_path, "ratios", ratios_by_decay([1.0], [0.5, 0.75, 1, 1.5, 2, 3, 4], 4), boundary)
+    (study,) = read(tmp_path)
+    assert not list(unsettled(study))
+    few = study.runs["grokked"] & (study.runs["place"] == study.runs["place"][study.runs["grokked"]].min())
+    assert 0 < few.sum() < study.runs["grokked"].sum()
+    (sentence,) = unsettled(replace(study, runs=study.runs.assign(grokked=study.runs["grokked"] & ~few)))
+    found = r"^(\d+) runs? .* a critical ratio d/p of ([\d.]+) \(95 % CI .*\) instead of (\d+\.?\d*)"
+    counted = re.search(found, sentence)
+    assert int(counted[1]) == few.sum()
+    assert float(counted[2]) < float(counted[3])
+
+
+def test_runs_share_a_split_if_task_and_seed_are_the_same(tmp_path):
+    runs = [{"seed": 0}, {"seed": 1}, {"seed": 0, "optimization.lr": 0.01}, {"seed": 0, "task.p": 29}]
+    plant(tmp_path, "seeds", runs, lambda _: 500)
+    build_db(tmp_path, tmp_path / "a.db")
+    found = open_db(tmp_path / "a.db").runs["configuration"].map(split_of)
+    assert found.nunique() == 3

@@ -208,6 +208,7 @@ def test_runs_that_cannot_be_read_leave_no_page(tmp_path):
 @pytest.mark.parametrize(("arguments", "message"), [
     ({"root": "nowhere"}, "root=.*nowhere: does not exist"),
     ({"root": "empty"}, "root=.*empty: contains no run"),
+    ({"root": "runs/seeds-0"}, "root=.*seeds-0: is a run: `grokinterp report` writes its page"),
     ({"db": "other.db"}, "db=.*other.db: is not a database of grokinterp"),
     ({"db": "empty"}, "db=.*empty: is a directory"),
     ({"out": "empty"}, "out=.*empty: is a directory"),

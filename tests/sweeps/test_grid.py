@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from grokinterp.cli.sweeping import chosen_grid, undetectable
@@ -203,3 +204,19 @@ def test_a_file_is_a_sweep(tmp_path):
         file.write_text(text)
         with pytest.raises(ConfigError, match=why):
             read_grid(file)
+
+
+def test_fixed_settings_outlive_an_axis_of_kinds():
+    """A change of kind resets the settings of its table, also those that were given for all runs."""
+    kinds = {"task.kind": ["modular_addition", "modular_multiplication"]}
+    for axes, given in (({}, kinds), (kinds, {})):
+        grid = Grid(Experiment(), axes).changed({"task.p": 11, "seed": 4}, given)
+        found = [point.experiment for point in points(grid.base, grid.axes)]
+        assert [(one.task.kind, one.task.p, one.seed) for one in found] == [
+            (kind, 11, 4) for kind in kinds["task.kind"]
+        ]
+
+
+def test_values_of_numpy_are_numbers():
+    found = product(Experiment(), seed=np.arange(2), **{"optimization.lr": np.logspace(-3, -2, 2)})
+    assert [(one.seed, one.optimization.lr) for one in found] == [(0, 0.001), (0, 0.01), (1, 0.001), (1, 0.01)]
