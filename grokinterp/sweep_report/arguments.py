@@ -19,7 +19,6 @@ def page_file(root: str | Path, out: str | Path | None = None) -> Path:
 def require_arguments(root: str | Path, out: str | Path | None, db: str | Path | None) -> None:
     """Raise ConfigError if the folder contains no run, or if a file is of another kind."""
     page, is_run = page_file(root, out), (path_of("root", root) / "experiment.json").exists()
-    require(not is_run, "root", root, "is a run: `grokinterp report` writes its page, and this one that of a folder")
     runs_below(root)
     if db is not None:
         file = database_file("db", db)
@@ -27,3 +26,4 @@ def require_arguments(root: str | Path, out: str | Path | None, db: str | Path |
             require_version(file)
         if os.path.realpath(file) == os.path.realpath(page):
             raise ConfigError("db", file, "is the file of the page")
+    require(not is_run, "root", root, "is a run: `grokinterp report` writes its page, and this one that of a folder")
