@@ -35,7 +35,7 @@ STEPS = 60
 
 
 def examples() -> dict[str, tuple[Tensor, Tensor]]:
-    """Few training examples, which are memorized before the rule behind them is learned."""
+    """A small training set, which a network memorizes before it learns the rule."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(80, 6, generator=generator)
     y = (x[:, 0] > 0).long()
