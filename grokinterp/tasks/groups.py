@@ -29,12 +29,7 @@ class GroupTask(BinaryTask):
     convention: Literal["left_first", "right_first"] = "left_first"
 
     def __post_init__(self) -> None:
-        try:
-            groups.parse(self.group)
-        except ValueError as error:
-            raise ConfigError("group", short(self.group), str(error)) from None
-        if self.convention not in ("left_first", "right_first"):
-            raise ConfigError("convention", self.convention, "must be left_first or right_first")
+        require_group(self.group, self.convention)
 
     @cached_property
     def structure(self) -> Group:
@@ -132,3 +127,13 @@ class GroupConjugation(GroupTask):
         if self.form == "xyx^-1":
             return self.operation.conjugates
         return self.operation.table[self.operation.table, torch.arange(self.operation.order)[:, None]]
+
+
+def require_group(name: str, convention: str) -> None:
+    """Raise ConfigError unless a group has this name, and its products are read by a known convention."""
+    try:
+        groups.parse(name)
+    except ValueError as error:
+        raise ConfigError("group", short(name), str(error)) from None
+    if convention not in ("left_first", "right_first"):
+        raise ConfigError("convention", convention, "must be left_first or right_first")

@@ -32,6 +32,7 @@ class RepeatedSequence(WordTask):
     """
 
     about: ClassVar[str] = "the next tokens of a sequence that repeats"
+    has_synonyms: ClassVar[bool] = True
     kind: Literal["repeated_sequence"] = "repeated_sequence"
     p: int = 20
     length: int = 8

@@ -7,29 +7,20 @@ from typing import ClassVar, Literal
 
 from jaxtyping import Int
 
-from grokinterp.errors import ConfigError, short
+from grokinterp.errors import ConfigError
 from grokinterp.lazy import Tensor, torch
 from grokinterp.maths import groups
 from grokinterp.maths.groups import Algebra, AnswerGroup, Group, cyclic
 from grokinterp.maths.residues import discrete_logarithm, is_prime
-from grokinterp.tasks.task import Examples, Task
-
-LARGEST = 10**6
-"""Largest number of examples of a task in this file."""
-LISTED = 10**7
-"""Largest number of sequences that are listed to draw from them; from more, numbers are drawn until they differ."""
+from grokinterp.tasks.groups import require_group
+from grokinterp.tasks.words import MOST_EXAMPLES, WordTask
 
 
 @dataclass(frozen=True, kw_only=True)
-class OperandsTask(Task):
-    """An operation on n operands from one vocabulary: all sequences, in lexicographic order, or some drawn at random.
-
-    ``samples`` distinct sequences are drawn uniformly by a separate generator from ``seed``, in random order.
-    """
+class OperandsTask(WordTask):
+    """An operation on n operands from one vocabulary; the words are the sequences of operands."""
 
     n: int = 3
-    samples: int | None = None
-    seed: int = 0
 
     def __post_init__(self) -> None:
         if not 2 <= self.n <= 16:
@@ -37,25 +28,17 @@ class OperandsTask(Task):
         number = self.d_vocab**self.n
         if number > 2**62:
             raise ConfigError("n", self.n, f"has {self.d_vocab}^{self.n} sequences, more than 2^62")
-        if self.samples is None and number > LARGEST:
-            raise ConfigError("n", self.n, f"has {number} sequences, more than {LARGEST}; give samples")
-        most = min(LARGEST, number)
-        if self.samples is not None and not 2 <= self.samples <= most:
-            raise ConfigError("samples", self.samples, f"must be an integer from 2 to {most}")
-        if not 0 <= self.seed < 2**63:
-            raise ConfigError("seed", self.seed, "must be from 0 to 2^63 - 1")
+        if self.samples is None and number > MOST_EXAMPLES:
+            raise ConfigError("n", self.n, f"has {number} sequences, more than {MOST_EXAMPLES}; give samples")
+        super().__post_init__()
 
     @property
-    def n_examples(self) -> int:
-        return self.d_vocab**self.n if self.samples is None else self.samples
+    def letters(self) -> tuple[int, ...]:
+        return (self.d_vocab,) * self.n
 
     @property
     def n_classes(self) -> int:
         return self.d_vocab
-
-    @property
-    def n_ctx(self) -> int:
-        return self.n
 
     @property
     @abstractmethod
@@ -66,32 +49,38 @@ class OperandsTask(Task):
     def values(self, tokens: Int[Tensor, "example operand"]) -> Int[Tensor, "example"]:
         """Return the class of every sequence of operands."""
 
-    def tokens(self) -> Int[Tensor, "example position"]:
-        return self._sequences.clone()
-
-    def labels(self) -> Int[Tensor, "example answer"]:
-        return self.values(self._sequences).unsqueeze(1)
-
-    def draw(self, count: int, generator: "torch.Generator") -> Examples:
-        """Return examples of operands drawn uniformly, whether or not they are among the samples."""
-        tokens = torch.randint(self.d_vocab, (count, self.n), generator=generator)
-        return Examples(tokens, self.values(tokens).unsqueeze(1))
+    def labels_of(self, words: Int[Tensor, "example place"]) -> Int[Tensor, "example answer"]:
+        return self.values(words).unsqueeze(1)
 
     def mirror(self) -> Int[Tensor, "example"]:
         """Return an id that sequences share if they differ only in the order of operands, if this is irrelevant."""
         if not self.commutes:
             return super().mirror()
-        return (self._sequences.sort(1).values * self.d_vocab ** torch.arange(self.n).flip(0)).sum(1)
-
-    @cached_property
-    def _sequences(self) -> Int[Tensor, "example operand"]:
-        number = self.d_vocab**self.n
-        chosen = torch.arange(number) if self.samples is None else distinct_numbers(self.samples, number, self.seed)
-        return chosen[:, None] // self.d_vocab ** torch.arange(self.n).flip(0) % self.d_vocab
+        return (self._words.sort(1).values * self.d_vocab ** torch.arange(self.n).flip(0)).sum(1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModularSum(OperandsTask):
+class ResidueOperands(OperandsTask):
+    """An operation on n residues modulo p in which their order is irrelevant."""
+
+    p: int = 23
+
+    def __post_init__(self) -> None:
+        if not 3 <= self.p <= 1000:
+            raise ConfigError("p", self.p, "must be an integer from 3 to 1000")
+        super().__post_init__()
+
+    @property
+    def d_vocab(self) -> int:
+        return self.p
+
+    @property
+    def commutes(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModularSum(ResidueOperands):
     """c = (a_1 + … + a_n) mod p.
 
     ``LinearRecurrence`` with as many terms as coefficients is a weighted sum, such as a + b - c.
@@ -109,20 +98,6 @@ class ModularSum(OperandsTask):
 
     about: ClassVar[str] = "c = (a_1 + ... + a_n) mod p"
     kind: Literal["modular_sum"] = "modular_sum"
-    p: int = 23
-
-    def __post_init__(self) -> None:
-        if not 3 <= self.p <= 1000:
-            raise ConfigError("p", self.p, "must be an integer from 3 to 1000")
-        super().__post_init__()
-
-    @property
-    def d_vocab(self) -> int:
-        return self.p
-
-    @property
-    def commutes(self) -> bool:
-        return True
 
     def values(self, tokens: Int[Tensor, "example operand"]) -> Int[Tensor, "example"]:
         return tokens.sum(1) % self.p
@@ -138,7 +113,7 @@ class ModularSum(OperandsTask):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModularProduct(OperandsTask):
+class ModularProduct(ResidueOperands):
     """c = (a_1 · … · a_n) mod p; the product in C_{p-1} of the discrete logarithms if p is prime.
 
     Source: Furuta et al. 2024, for n = 2; Doshi et al. 2024 (many terms).
@@ -153,20 +128,6 @@ class ModularProduct(OperandsTask):
 
     about: ClassVar[str] = "c = (a_1 · ... · a_n) mod p"
     kind: Literal["modular_product"] = "modular_product"
-    p: int = 23
-
-    def __post_init__(self) -> None:
-        if not 3 <= self.p <= 1000:
-            raise ConfigError("p", self.p, "must be an integer from 3 to 1000")
-        super().__post_init__()
-
-    @property
-    def d_vocab(self) -> int:
-        return self.p
-
-    @property
-    def commutes(self) -> bool:
-        return True
 
     def values(self, tokens: Int[Tensor, "example operand"]) -> Int[Tensor, "example"]:
         return reduce(lambda product, operand: product * operand % self.p, tokens.T)
@@ -212,12 +173,7 @@ class GroupProduct(OperandsTask):
     convention: Literal["left_first", "right_first"] = "left_first"
 
     def __post_init__(self) -> None:
-        try:
-            groups.parse(self.group)
-        except ValueError as error:
-            raise ConfigError("group", short(self.group), str(error)) from None
-        if self.convention not in ("left_first", "right_first"):
-            raise ConfigError("convention", self.convention, "must be left_first or right_first")
+        require_group(self.group, self.convention)
         super().__post_init__()
 
     @cached_property
@@ -245,18 +201,3 @@ class GroupProduct(OperandsTask):
     def algebra(self) -> Algebra:
         x = torch.arange(self.structure.order) if self.convention == "left_first" else self.structure.inverse
         return Algebra(self.structure, (x,) * self.n, x)
-
-
-def distinct_numbers(count: int, below: int, seed: int) -> Int[Tensor, "number"]:
-    """Draw distinct numbers uniformly, in random order.
-
-    >>> distinct_numbers(3, 3, 0).sort().values.tolist()
-    [0, 1, 2]
-    """
-    generator = torch.Generator().manual_seed(seed)
-    if below <= LISTED:
-        return torch.randperm(below, generator=generator)[:count]
-    numbers = torch.empty(0, dtype=torch.int64)
-    while len(numbers) < count:
-        numbers = torch.cat([numbers, torch.randint(below, (count,), generator=generator)]).unique()
-    return numbers[torch.randperm(len(numbers), generator=generator)[:count]]

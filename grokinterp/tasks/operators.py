@@ -12,7 +12,6 @@ from grokinterp.lazy import Tensor, torch
 from grokinterp.maths.groups import Algebra, AnswerGroup, cyclic
 from grokinterp.maths.residues import discrete_logarithm, is_prime
 from grokinterp.tasks.modular import ModularTask, require_prime
-from grokinterp.tasks.operands import distinct_numbers
 from grokinterp.tasks.task import Branch, Task
 
 LARGEST = 10**6
@@ -166,7 +165,8 @@ class OperatorExpression(Task):
     def _tokens(self) -> Int[Tensor, "example position"]:
         if self.samples is None:
             return self._expressions
-        return self._expressions[distinct_numbers(self.samples, len(self._expressions), self.seed)]
+        generator = torch.Generator().manual_seed(self.seed)
+        return self._expressions[torch.randperm(len(self._expressions), generator=generator)[: self.samples]]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from typing import ClassVar
 
 from jaxtyping import Int
 
@@ -32,6 +33,9 @@ class WordTask(Task):
         ConfigError: if there are more than 10^6 examples, fewer different words than ``samples``, or the seed is
             negative.
     """
+
+    has_synonyms: ClassVar[bool] = False
+    """Whether several words may give the same tokens; the first of them counts."""
 
     samples: int | None = None
     seed: int = 0
@@ -86,7 +90,7 @@ class WordTask(Task):
         """Return the words of all examples, no two of which give the same tokens."""
         if self.samples is None:
             words = torch.cartesian_prod(*map(torch.arange, self.letters)).reshape(-1, len(self.letters))
-            return words[first_of_each(self.tokens_of(words))]
+            return words[first_of_each(self.tokens_of(words))] if self.has_synonyms else words
         generator, words = torch.Generator().manual_seed(self.seed), torch.empty(0, len(self.letters)).long()
         for _ in range(TRIES):
             words = torch.cat([words, self._drawn(self.samples, generator)])
