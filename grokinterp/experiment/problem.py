@@ -47,11 +47,6 @@ class Part(NamedTuple):
         """The labels of the only answer, for losses and accuracies. Raises NotDefined for a regression."""
         return only_class(self.labels)
 
-    @property
-    def correct_label(self) -> Int[Tensor, "example"]:
-        """The correct answers of examples with a single answer. Raises NotDefined for a regression."""
-        return only_class(self.correct_labels)
-
     def __repr__(self) -> str:
         examples, positions = self.inputs.tokens.shape
         wrong = int((self.labels != self.correct_labels).flatten(1).any(1).sum())
@@ -229,7 +224,7 @@ class Problem:
         require(index == count - 1 or self.task.kind != RECORDED, "answer", index, rule)
         asked, length = self.labels[:, index] >= 0, self.tokens.shape[1] - (count - 1 - index)
         return Problem(
-            AnswerOf.of(self.task, index),
+            AnswerOf(kind=self.task.kind, task=self.task, answer=index),
             self.tokens[asked, :length],
             self.labels[asked, index : index + 1],
             self.is_train[asked],
@@ -246,11 +241,6 @@ class Problem:
         """Mask of the examples that, like their mirror images, are not in the training set; all without a split."""
         mirror = self.task.mirror().to(self.is_train.device)
         return ~torch.isin(mirror, mirror[self.is_train])
-
-    @cached_property
-    def asks_all(self) -> bool:
-        """Whether every example asks for every answer."""
-        return self.is_regression or bool((self.labels >= 0).all())
 
     @cached_property
     def has_noise(self) -> bool:

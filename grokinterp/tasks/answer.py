@@ -25,11 +25,6 @@ class AnswerOf(Task):
     task: Task
     answer: int
 
-    @classmethod
-    def of(cls, task: Task, answer: int) -> "AnswerOf":
-        """Return the problem of an answer."""
-        return cls(kind=task.kind, task=task, answer=answer)
-
     @cached_property
     def asked(self) -> Bool[Tensor, "example"]:
         """Mask of the examples of the task that ask for the answer."""
