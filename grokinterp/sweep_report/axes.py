@@ -1,40 +1,11 @@
 """Find what a set of runs varies: the axes of a sweep, and the settings that change along with them."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from grokinterp.display import setting
-from grokinterp.errors import ConfigError
-from grokinterp.numbers import number
-from grokinterp.optim.schedules import BATCH_SCHEDULES, LR_SCHEDULES, WEIGHT_DECAY_SCHEDULES
-
-ABSENT = "absent"
-"""The value of a setting that a run does not have, because its task or model is of another kind."""
-
-SEEDS = {"seed", "split.seed"}
-"""The settings in which repetitions of a setting differ."""
-
-LENGTH = {"steps", "patience", "evaluate_every"}
-"""The settings that say how long a run is observed; censoring accounts for them, so they are no axes."""
-
-SCHEDULES = {"lr": LR_SCHEDULES, "weight_decay": WEIGHT_DECAY_SCHEDULES, "batch_size": BATCH_SCHEDULES}
-"""The kinds of schedules by the setting that they multiply."""
-
-WIDTH, PRIME, RATIO, WEIGHT_DECAY = "model.d_model", "task.p", "ratio", "optimization.weight_decay"
-FIRST = (WIDTH, PRIME, WEIGHT_DECAY, "optimization.lr")
-"""The settings that name an axis if others change with them."""
-
-NAMES = {
-    WIDTH: "width", PRIME: "prime p", RATIO: "ratio d/p", WEIGHT_DECAY: "weight decay",
-    "optimization.lr": "learning rate", "split.fraction": "training fraction", "optimization.batch_size": "batch size",
-    "optimization.init_scale": "scale of the initial weights", "model.d_mlp": "MLP width",
-    "model.n_layers": "number of layers",
-    "model.n_heads": "number of heads", "steps": "number of steps", "task.kind": "task", "model.kind": "model",
-}  # fmt: skip
-"""Names of settings in texts; others are named by their last word."""
+from grokinterp.experiment.varied import ABSENT, FIRST, PRIME, RATIO, WIDTH, differing, exact, name_of, text_of
 
 
 class Axis(NamedTuple):
@@ -91,65 +62,6 @@ class Tied(NamedTuple):
 
     key: str
     axis: str
-
-
-def name_of(key: str) -> str:
-    """Return the name of a setting in texts.
-
-    >>> name_of("optimization.weight_decay"), name_of("model.norm_position")
-    ('weight decay', 'norm position')
-    """
-    return NAMES.get(key) or (key.rpartition(".")[2] or key).replace("_", " ")
-
-
-def text_of(value: Any) -> str:
-    """Return a value of a setting as text.
-
-    >>> text_of(0.005), text_of(2.0869565), text_of([0.9, 0.98]), text_of(None)
-    ('0.005', '2.09', '0.9,0.98', 'none')
-    """
-    return number(value) if type(value) in (int, float) else setting(value)
-
-
-def is_length(key: str) -> bool:
-    """Return whether a setting says only how long a run is observed, or which of its checkpoints are saved."""
-    return key in LENGTH or key.startswith("save.") or key == "name"
-
-
-def follows_length(settings: Mapping[str, Any]) -> bool:
-    """Return whether a schedule depends on the planned length, so that a longer run is another trajectory.
-
-    >>> follows_length({"optimization.schedules.lr.kind": "cosine"}), follows_length({"steps": 10})
-    (True, False)
-    """
-    return any(schedule_follows_length(settings, name) for name in SCHEDULES)
-
-
-def schedule_follows_length(settings: Mapping[str, Any], name: str) -> bool:
-    """Return whether the schedule of a setting depends on the planned length; one that cannot be read may."""
-    prefix = f"optimization.schedules.{name}."
-    values = {key.removeprefix(prefix): value for key, value in settings.items() if key.startswith(prefix)}
-    if values.get("kind", "constant") not in SCHEDULES[name]:
-        return True
-    try:
-        return bool(values) and SCHEDULES[name][values["kind"]](**values).follows_length
-    except (ConfigError, KeyError):
-        return True
-
-
-def differing(configurations: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the keys with different values, in the order of the configurations, other than seeds and lengths.
-
-    The number of steps counts if a schedule follows it, because it changes the training then.
-
-    >>> differing([{"task.p": 5, "seed": 0, "steps": 10}, {"task.p": 7, "seed": 1, "steps": 20}])
-    ['task.p']
-    """
-    skipped = {key for one in configurations for key in one if key in SEEDS or is_length(key)}
-    if any(follows_length(one) for one in configurations):
-        skipped -= {"steps"}
-    keys = dict.fromkeys(key for one in configurations for key in one if key not in skipped)
-    return [key for key in keys if len({exact(one.get(key, ABSENT)) for one in configurations}) > 1]
 
 
 def axes_of(
@@ -229,14 +141,3 @@ def coded(values: Sequence[Any]) -> tuple[int, ...]:
     """Return the place of every value among the different values in order."""
     place = {exact(value): i for i, value in enumerate(ordered(values))}
     return tuple(place[exact(value)] for value in values)
-
-
-def exact(value: Any) -> str:
-    """Return a text that is equal for equal values only; integers equal the same decimal number.
-
-    >>> exact(1) == exact(1.0), exact(True) == exact(1)
-    (True, False)
-    """
-    if type(value) is int and abs(value) < 2**53:
-        value = float(value)
-    return json.dumps(value, sort_keys=True)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from grokinterp.experiment.varied import ABSENT
 from grokinterp.numbers import settings, whole
-from grokinterp.sweep_report.axes import ABSENT
 from grokinterp.sweep_report.chapters import Chapter, Section, sections
 from grokinterp.sweep_report.listing import experiments, impossible, missing_runs, run_table
 from grokinterp.sweep_report.study import Study, studies

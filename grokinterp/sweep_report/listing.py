@@ -1,17 +1,16 @@
 """The tables of a sweep's page: its sweeps, and its runs with links to their reports."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 import pandas as pd
 
 from grokinterp.display import setting
 from grokinterp.experiment.settings import settings_of
+from grokinterp.experiment.varied import differing, name_of
 from grokinterp.numbers import number, whole
-from grokinterp.sweep_report.axes import differing, name_of
+from grokinterp.page.links import report_link
 from grokinterp.sweep_report.plate import Table
 from grokinterp.sweeps.database import Database
 
@@ -75,7 +74,7 @@ def run_table(runs: pd.DataFrame, root: Path, out: Path) -> dict[str, Any]:
         cells += [step_text(row["memorized_epoch"]), grok_text(row), str(row["status"]), text_of(row["verdict"])]
         cells += [number(float(row["final_test_accuracy"])) if pd.notna(row["final_test_accuracy"]) else "—"]
         cells += [text_of(row["why"])] if reasons else []
-        rows.append(RunRow(str(row["directory"]), link_of(str(row["directory"]), root, out), cells))
+        rows.append(RunRow(str(row["directory"]), report_link(str(row["directory"]), root, out), cells))
     columns = [*(name_of(key) for key in keys), "memorized", "grokked", "status", "verdict", "final test accuracy"]
     columns += ["reason"] if reasons else []
     linked = sum(bool(row.link) for row in rows)
@@ -110,16 +109,3 @@ def grok_text(row: dict[Any, Any]) -> str:
     if pd.notna(row["grok_epoch"]):
         return whole(int(row["grok_epoch"]))
     return "—" if pd.isna(row["horizon"]) else f"> {whole(int(row['horizon']))}"
-
-
-def link_of(directory: str, root: Path, out: Path) -> str:
-    """Return the URL of a run's report relative to the page, "" if there is none.
-
-    Reports are looked for beside the page, in ``reports``, in the folder of the runs, and in the run directory.
-    """
-    name = f"{Path(directory).name}.html"
-    places = (out.parent / name, Path("reports") / name, root / name, root / directory / "report.html")
-    for place in places:
-        if place.is_file():
-            return quote(os.path.relpath(place.resolve(), out.parent.resolve()))
-    return ""

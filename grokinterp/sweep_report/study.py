@@ -11,23 +11,13 @@ import numpy as np
 import pandas as pd
 
 from grokinterp.experiment.settings import settings_of
+from grokinterp.experiment.varied import FIRST, SEEDS, differing, exact, follows_length, is_length, name_of
 from grokinterp.numbers import listed
 from grokinterp.phases import GENERALIZED
 from grokinterp.statistics.shapes import Shape, u_shape
 from grokinterp.statistics.survival import Times
 from grokinterp.statistics.thresholds import Threshold, threshold
-from grokinterp.sweep_report.axes import (
-    FIRST,
-    SEEDS,
-    Axis,
-    Tied,
-    axes_of,
-    differing,
-    exact,
-    follows_length,
-    is_length,
-    name_of,
-)
+from grokinterp.sweep_report.axes import Axis, Tied, axes_of
 from grokinterp.sweeps.database import Database
 from grokinterp.sweeps.entry import COMPLETE, ENDED
 

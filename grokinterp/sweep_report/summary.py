@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from grokinterp.experiment.varied import ABSENT, name_of, text_of
 from grokinterp.numbers import listed, number, percent, whole
 from grokinterp.phases import GENERALIZED
-from grokinterp.sweep_report.axes import ABSENT, name_of, ordered, text_of
+from grokinterp.sweep_report.axes import ordered
 from grokinterp.sweep_report.listing import Missing
 from grokinterp.sweep_report.study import Study
 from grokinterp.sweeps.entry import COMPLETE, ENDED

@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from grokinterp.experiment.varied import WEIGHT_DECAY
 from grokinterp.figures.sweeps.norms import Norms, final_norms
 from grokinterp.figures.sweeps.scale import Scale
 from grokinterp.numbers import whole
-from grokinterp.sweep_report.axes import WEIGHT_DECAY, Axis
+from grokinterp.sweep_report.axes import Axis
 from grokinterp.sweep_report.boundary import NO_AXIS
 from grokinterp.sweep_report.plate import Absent, Drawn, Plate
 from grokinterp.sweep_report.study import Study

@@ -41,7 +41,8 @@ LAYERS = [
     ["analysis"],
     ["custom"],
     ["page"],
-    ["report", "sweeps"],
+    ["sweeps"],
+    ["report"],
     ["league", "reproduction", "sweep_report"],
     ["cli"],
 ]

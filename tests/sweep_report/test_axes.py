@@ -2,7 +2,8 @@
 
 import pytest
 
-from grokinterp.sweep_report.axes import axes_of, differing
+from grokinterp.experiment.varied import differing
+from grokinterp.sweep_report.axes import axes_of
 
 
 def runs(**values: list) -> list[dict]:
