@@ -25,7 +25,7 @@ __all__ = [
     "filtered", "find_phases", "import_run", "interop", "interventions", "latest_run", "league", "losses", "maths",
     "models", "optim", "page", "phases", "preset", "presets", "product", "report", "reproduction", "runs", "statistics",
     "storage", "sweep_report", "sweeps", "tasks", "train", "train_many", "train_until_grokking", "training",
-    "write_report", "write_sweep_report",
+    "write_comparison", "write_gallery", "write_report", "write_sweep_report",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ if TYPE_CHECKING:
     from grokinterp.optim import filtered
     from grokinterp.phases import Curves, GrokkingDetector, History, find_phases
     from grokinterp.presets import preset
-    from grokinterp.report import write_report
+    from grokinterp.report import write_comparison, write_gallery, write_report
     from grokinterp.runs.checkpoint import Checkpoint
     from grokinterp.runs.results import Results
     from grokinterp.runs.trajectory import Trajectory, latest_run
@@ -108,7 +108,7 @@ else:  # type checkers then report unknown names
             ".optim": ("filtered",),
             ".phases": ("Curves", "GrokkingDetector", "History", "find_phases"),
             ".presets": ("preset",),
-            ".report": ("write_report",),
+            ".report": ("write_comparison", "write_gallery", "write_report"),
             ".runs.checkpoint": ("Checkpoint",),
             ".runs.results": ("Results",),
             ".runs.trajectory": ("Trajectory", "latest_run"),

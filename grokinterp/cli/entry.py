@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from grokinterp._version import __version__
-from grokinterp.cli import database, foreign, league, listings, measuring, predicting, sweeping, training
+from grokinterp.cli import database, foreign, league, listings, measuring, pages, predicting, sweeping, training
 from grokinterp.cli.printing import note, say
 from grokinterp.cli.processors import wait_passively_on_a_busy_machine
 from grokinterp.errors import ConfigError, GrokinterpError
@@ -32,6 +32,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "analyze": measuring.analyze,
     "llc": measuring.llc,
     "report": measuring.report,
+    "compare": pages.compare,
+    "gallery": pages.gallery,
     "diagnose": measuring.diagnose,
     "import": foreign.import_network,
     "phases": foreign.phases,

@@ -1,0 +1,70 @@
+"""Collect the content of a gallery as plain values for its template."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from grokinterp.experiment.settings import settings_of
+from grokinterp.experiment.varied import SEEDS, differing
+from grokinterp.numbers import listed, whole
+from grokinterp.report.gallery.card import Card, card, verdict_rank
+from grokinterp.sweeps.record import Record
+
+MOST_CARDS = 1000
+"""Largest number of cards; a page with more would open slowly."""
+
+MOST_CIRCLES = 300
+"""Largest number of cards with an embedding, each of which takes some kilobytes."""
+
+
+class Choice(NamedTuple):
+    """A value by which the cards can be filtered, and how many have it."""
+
+    value: str
+    count: int
+
+
+def content(records: Sequence[Record], root: Path, out: Path, left_out: Mapping[str, str]) -> dict[str, Any]:
+    """Return all values that the template shows."""
+    settings = settings_of([record.configuration for record in records])
+    keys = [key for key in differing(settings) if key not in ("task.kind", "model.kind")]
+    seeds = [key for key in sorted(SEEDS) if len({repr(one.get(key)) for one in settings}) > 1]
+    shown = [
+        card(record, one, [*keys, *seeds], root, out)
+        for record, one in zip(records[:MOST_CARDS], settings, strict=False)
+    ]
+    shown.sort(key=lambda one: one.name)
+    pictured = sum(one.circle is not None for one in shown)
+    if pictured > MOST_CIRCLES:
+        shown = [one._replace(circle=None) for one in shown]
+    return {
+        "name": root.resolve().name or "runs",
+        "title": f"{whole(len(records))} run{'' if len(records) == 1 else 's'} in {root.resolve().name or 'runs'}",
+        "lead": lead(shown),
+        "cards": shown,
+        "verdicts": sorted(choices(one.verdict for one in shown), key=lambda choice: verdict_rank(choice.value)),
+        "tasks": choices(one.task_kind for one in shown),
+        "statuses": choices(one.status for one in shown),
+        "not_shown": [record.directory for record in records[MOST_CARDS:]],
+        "pictured": pictured,
+        "left_out": left_out,
+    }
+
+
+def choices(values: Iterable[str]) -> list[Choice]:
+    """Return the different values with their counts, in alphabetical order."""
+    return [Choice(value, count) for value, count in sorted(Counter(values).items())]
+
+
+def lead(cards: Sequence[Card]) -> str:
+    """Return how many runs generalized, and how many are unfinished."""
+    kinds = Counter(one.kind for one in cards)
+    names = {
+        "good": "generalized", "part": "generalized in part or for a time", "not": "did not generalize",
+        "open": "still training",
+    }  # fmt: skip
+    parts = [f"{kinds[kind]} {text}" for kind, text in names.items() if kinds[kind]]
+    unfinished = Counter(one.status for one in cards if one.status in ("interrupted", "failed", "diverged", "stopped"))
+    ended = [f"{count} {status}" for status, count in sorted(unfinished.items())]
+    return f"{listed(parts)}.{f' Of all runs, {listed(ended)}.' if ended else ''}"
