@@ -7,8 +7,8 @@ of tasks, models, filters and schedules are in the submodules: `grokinterp.tasks
 
 `Trajectory.open(run_dir)` reads a run's configuration, metrics and checkpoints, and analyses take it as input;
 `Results.open(run_dir)` reads the results of `analyze`, without torch; `latest_run()` opens the trajectory of the run
-that was written last. With a trajectory `run`, `run[1200]` is the checkpoint of a saved step, `run.checkpoint()` that
-of the last step, and `run.model(step=1200)` its model alone, in float32.
+that was written last. With a trajectory `run`, `run[1200]` is the checkpoint of a saved step, `run[-1]` the last one,
+`run[100:2000]` a part of the run, `run.model(1200)` the model alone, in float32, and `run.results` its results.
 """
 
 from grokinterp._version import __version__ as __version__
@@ -21,9 +21,10 @@ __all__ = [
     "ForeignFileError", "GrokinterpError", "GrokkingAwareTrainer", "GrokkingDetector", "History", "MLPSpec",
     "NotDefined", "Optimization", "Problem", "Recorder", "RecursiveSpec", "Results", "RunDirectoryError", "SaveAt",
     "Schedules", "Split", "Stopped", "Trajectory", "TransformerSpec", "WriteError", "analysis", "analyze", "branch",
-    "configure_for_grokking", "custom", "diagnose", "diagnostics", "errors", "evaluate", "experiment", "figures",
-    "filtered", "find_phases", "import_run", "interop", "interventions", "latest_run", "league", "losses", "maths",
-    "models", "optim", "page", "phases", "preset", "presets", "product", "report", "reproduction", "runs", "statistics",
+    "configure_for_grokking", "custom", "diagnose", "diagnostics", "errors", "evaluate", "experiment", "explore",
+    "figures", "filtered", "find_phases", "import_run", "imshow", "interactive", "interop", "interventions",
+    "latest_run", "league", "line", "losses", "maths", "models", "optim", "page", "phases", "preset", "presets",
+    "product", "report", "reproduction", "runs", "scatter", "statistics",
     "storage", "sweep_report", "sweeps", "tasks", "train", "train_many", "train_until_grokking", "training",
     "write_comparison", "write_gallery", "write_report", "write_sweep_report",
 ]  # fmt: skip
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         errors,
         experiment,
         figures,
+        interactive,
         interop,
         interventions,
         league,
@@ -75,6 +77,7 @@ if TYPE_CHECKING:
     )
     from grokinterp.experiment import Experiment, Optimization, SaveAt, Schedules, Split
     from grokinterp.experiment.problem import Problem
+    from grokinterp.interactive import explore, imshow, line, scatter
     from grokinterp.interop import ForeignFileError, import_run
     from grokinterp.interrupt import Stopped
     from grokinterp.models import MLPSpec, RecursiveSpec, TransformerSpec
@@ -102,6 +105,7 @@ else:  # type checkers then report unknown names
             ),
             ".experiment": ("Experiment", "Optimization", "SaveAt", "Schedules", "Split"),
             ".experiment.problem": ("Problem",),
+            ".interactive": ("explore", "imshow", "line", "scatter"),
             ".interop": ("ForeignFileError", "import_run"),
             ".interrupt": ("Stopped",),
             ".models": ("MLPSpec", "RecursiveSpec", "TransformerSpec"),

@@ -12,6 +12,7 @@ from grokinterp.phases import SUSTAINED
 from grokinterp.report import explorer, timeline
 from grokinterp.report.chapters import Chapter
 from grokinterp.report.plate import View
+from grokinterp.runs.labels import description
 
 REFERENCES = Path(__file__).parent / "references.md"
 """The full references, one per line."""
@@ -154,7 +155,7 @@ def entry(name: str, dataset: xr.Dataset) -> Entry:
     title = str(dataset.attrs.get("title", name.replace("_", " ").capitalize()))
     about = str(dataset.attrs.get("about", "")).replace("``", "")
     measures = [
-        (str(variable.attrs.get("long_name", key)), str(variable.attrs.get("units", "")))
+        (description(variable.rename(key)), str(variable.attrs.get("units", "")))
         for key, variable in dataset.data_vars.items()
         if key != "checkpoint_digest"
     ]

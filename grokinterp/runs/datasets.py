@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from grokinterp.errors import RunDirectoryError, short, warn
+from grokinterp.runs.labels import with_short_names
 from grokinterp.runs.netcdf import decode_dataset, encode_dataset
 from grokinterp.storage import LogCheck, MetricsTable, RunDirectory, write_atomic
 from grokinterp.storage.atomic import make_directory, remove
@@ -203,7 +204,7 @@ def _read(run: RunDirectory, name: str) -> xr.Dataset:
         raise
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
-    dataset = decode_dataset(data)
+    dataset = with_short_names(decode_dataset(data))
     analyzed = dataset.attrs.pop(RUN_ID, None)
     if analyzed not in (None, run.run_id):  # files of earlier versions do not name their run
         raise ValueError(f"belongs to run {short(analyzed)}")

@@ -39,5 +39,10 @@ def at_steps(part: xr.Dataset, steps: Sequence[int]) -> xr.Dataset:
 
 
 def joined_exactly(parts: Iterable[xr.Dataset]) -> xr.Dataset:
-    """Return datasets as one. Raises ValueError if axes or fields of the same name differ."""
-    return xr.merge(parts, join="exact", compat="no_conflicts", combine_attrs="drop")
+    """Return datasets as one, with the labels of their variables.
+
+    Raises:
+        ValueError: axes or fields of the same name differ.
+    """
+    whole = xr.merge(parts, join="exact", compat="no_conflicts", combine_attrs="drop_conflicts")
+    return whole.drop_attrs(deep=False)

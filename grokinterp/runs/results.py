@@ -2,13 +2,13 @@
 
 import copy
 import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, final
 
+import pandas as pd
 import xarray as xr
 
 from grokinterp.display import Facts, html_table, one_line
@@ -32,9 +32,12 @@ from grokinterp.runs.datasets import (
     read_metrics,
     read_not_defined,
 )
+from grokinterp.runs.frame import frame_of
 from grokinterp.runs.joining import merged
 from grokinterp.runs.parent import ParentCurves, parent_curves
-from grokinterp.storage import LogCheck, RunDirectory
+from grokinterp.runs.plain_values import finite, labels, plain, records
+from grokinterp.storage import LogCheck, RunDirectory, write_atomic
+from grokinterp.storage.atomic import output_file
 from grokinterp.storage.configuration import planned_steps
 
 SMALL_DIMENSIONS = {"split", "precision", "irrep"}
@@ -228,7 +231,7 @@ class Results:
         """The key frequencies of the last checkpoint; None if they were not measured."""
         if "is_key" not in self.dataset or not self.dataset.sizes["step"]:
             return None
-        return [int(k) for k in _labels(self.dataset["is_key"].isel(step=-1))]
+        return [int(k) for k in labels(self.dataset["is_key"].isel(step=-1))]
 
     @cached_property
     def last(self) -> xr.Dataset:
@@ -250,11 +253,11 @@ class Results:
             return measured
         for name, variable in self.last.isel(step=-1).data_vars.items():
             if set(variable.dims) <= SMALL_DIMENSIONS:
-                measured[str(name)] = _plain(variable)
+                measured[str(name)] = plain(variable)
         if self.key_frequencies is not None:
             measured["key_frequencies"] = self.key_frequencies
         if "is_key_irrep" in self.last:
-            measured["key_irreps"] = _labels(self.last["is_key_irrep"].isel(step=-1))
+            measured["key_irreps"] = labels(self.last["is_key_irrep"].isel(step=-1))
         measured |= {f"nearly_{kind}": self._nearly(kind) for kind in NEARLY if NEARLY[kind][0] in self.last}
         if "is_circuit" in self.last:
             measured["circuit"], measured["circuit_close_to"] = self.circuit, self.circuit_close_to
@@ -263,9 +266,9 @@ class Results:
     def _nearly(self, kind: str) -> dict[str, dict[str, float]]:
         """Return the nearly key entries of the last checkpoint, with their similarity and threshold."""
         mask, similarity, threshold = (self.last[name].isel(step=-1) for name in NEARLY[kind])
-        found = {label: {mask.dims[0]: label} for label in _labels(mask)}
+        found = {label: {mask.dims[0]: label} for label in labels(mask)}
         both = {"similarity": similarity, "threshold": threshold}
-        return {str(label): {name: _plain(of.sel(at)) for name, of in both.items()} for label, at in found.items()}
+        return {str(label): {name: plain(of.sel(at)) for name, of in both.items()} for label, at in found.items()}
 
     @cached_property
     def learning_order(self) -> xr.Dataset:
@@ -280,12 +283,12 @@ class Results:
     @property
     def circuit(self) -> str | None:
         """The circuit type of the network at the last checkpoint; None if it was not measured."""
-        return _labels(self.last["is_circuit"].isel(step=-1))[0] if "is_circuit" in self.last else None
+        return labels(self.last["is_circuit"].isel(step=-1))[0] if "is_circuit" in self.last else None
 
     @property
     def circuit_close_to(self) -> str | None:
         """The second circuit type to which the evidence at the last checkpoint is close, if any."""
-        close = _labels(self.last["is_close_to"].isel(step=-1)) if "is_close_to" in self.last else []
+        close = labels(self.last["is_close_to"].isel(step=-1)) if "is_close_to" in self.last else []
         return close[0] if close else None
 
     @property
@@ -308,6 +311,31 @@ class Results:
         numbers = [float(value) for value in found if value is not None]
         sizes = self.n_test, self.chance
         return snapshot_of(*numbers, *sizes) if len(numbers) == len(found) else None
+
+    def to_frame(self, *names: str) -> pd.DataFrame:
+        """Return a table with a row for each evaluated or analyzed step, and the phase as its first column.
+
+        Columns are the metrics and the measures of the analyses; a measure with an axis has a column for each label,
+        as ``trig_loss.test``. Values that were not measured at a step are NaN. Where both were measured, the metrics
+        precede the analyses.
+
+        Args:
+            names: measures to show, with any axes (default: all that are one number, or one for each split).
+
+        Raises:
+            ConfigError: a measure is unknown.
+        """
+        dated = self.metrics.sizes["step"] and self.no_history is None
+        return frame_of((self.metrics, *self.analyses.values()), self.history.phases if dated else (), names)
+
+    def to_csv(self, path: str | Path, *names: str) -> None:
+        """Write the table of ``to_frame`` as CSV.
+
+        Raises:
+            ConfigError: a measure is unknown, or the file is a directory, a device or a symbolic link.
+            GrokinterpError: the file cannot be written.
+        """
+        write_atomic(output_file("path", path), self.to_frame(*names).to_csv().encode(), replace=True)
 
     @property
     def verdict(self) -> str | None:
@@ -360,33 +388,8 @@ class Results:
             "continuations": [found and found.record for found in self.continuations],
             "not_defined": self.not_defined,
             "leaked_share": self.leaked_share,
-            "learning_order": _records(self.learning_order),
+            "learning_order": records(self.learning_order),
             **({"answers": list(self._of_answers())} if self.histories else {}),
-            **({"induction": _finite(self.induction._asdict())} if self.induction else {}),
+            **({"induction": finite(self.induction._asdict())} if self.induction else {}),
             "measures": dict.fromkeys(STRUCTURE) | self.measures(),
         }
-
-
-def _records(table: xr.Dataset) -> list[dict[str, Any]]:
-    """Return the rows of a dataset with a single axis."""
-    columns = {str(name): table[name].values.tolist() for name in table.variables}
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
-def _labels(mask: xr.DataArray) -> list[Any]:
-    """Return the labels at which a one-dimensional mask is true."""
-    return mask[mask.dims[0]].values[mask.values.astype(bool)].tolist()
-
-
-def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values with None for numbers that are not finite."""
-    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
-
-
-def _plain(variable: xr.DataArray) -> Any:
-    """Return a number, or {label: number} for a labeled axis; values that are not finite become None."""
-    if variable.ndim:
-        axis = variable.dims[0]
-        return {str(label): _plain(variable.sel({axis: label})) for label in variable[axis].values}
-    value = variable.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -7,20 +7,22 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, final
+from typing import NamedTuple, SupportsIndex, final, overload
 
 import torch
 import xarray as xr
 from torch import Tensor, nn
 
 from grokinterp.display import Facts, html_table, one_line, specification
-from grokinterp.errors import CheckpointError, ConfigError, NotDefined, RunDirectoryError, require
+from grokinterp.errors import CheckpointError, ConfigError, NotDefined, RunDirectoryError, require, warn
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.problem import Problem
 from grokinterp.models import Answer, Model, RecordedInputs, RecordedModel
 from grokinterp.models.recorded_spec import as_recorded
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.runs.datasets import read_metrics
+from grokinterp.runs.results import Results
+from grokinterp.runs.window import WHOLE, Window, listed, step_of
 from grokinterp.storage import RunDirectory
 from grokinterp.storage.files import path_of
 from grokinterp.storage.staging import is_staging
@@ -48,6 +50,11 @@ class Weights(NamedTuple):
 class Trajectory:
     """A run as data: its steps, parameters, and metrics. Files are read when needed.
 
+    Numbers in brackets are optimizer steps, and negative numbers count checkpoints from the end: ``run[1200]`` is the
+    checkpoint saved at step 1200, and ``run[-1]`` is the last. ``run[100:2000]`` is the part of the run with
+    100 <= step < 2000. ``len(run)`` is the number of checkpoints, and ``for checkpoint in run`` reads them in order,
+    one at a time.
+
     >>> run = Trajectory.open("checkpoints/demo")  # doctest: +SKIP
     >>> run[1200].logits.shape  # doctest: +SKIP
     torch.Size([2809, 53])
@@ -59,6 +66,8 @@ class Trajectory:
     logits: Answer | None = None
     answer: int | None = None
     """The answer that checkpoints are about, of several; None is the last."""
+    window: Window = WHOLE
+    """The part of the run that is shown."""
 
     @classmethod
     def open(cls, path: str | Path, module: nn.Module | None = None, *, logits: Answer | None = None) -> "Trajectory":
@@ -101,6 +110,7 @@ class Trajectory:
             "task": lambda: specification(self.experiment.task, sized=True),
             "model": lambda: specification(self.experiment.model),
             "checkpoints": saved,
+            "part": lambda: "" if self.window.is_whole else f"part {self.window}",
             "status": lambda: self.directory.status["status"],
         }
 
@@ -136,7 +146,15 @@ class Trajectory:
     @property
     def steps(self) -> tuple[int, ...]:
         """The steps with a checkpoint file, in ascending order."""
-        return self.directory.steps()
+        return tuple(step for step in self.directory.steps() if step in self.window)
+
+    @property
+    def results(self) -> Results:
+        """The results of ``analyze`` for the whole run, as they are now; keep them, since each access opens them anew.
+
+        The files are read on first use.
+        """
+        return Results(self.directory)
 
     def at_answer(self, answer: int) -> "Trajectory":
         """Return the run with checkpoints that are about one of several answers (by default, about the last).
@@ -161,7 +179,8 @@ class Trajectory:
     def metrics(self) -> xr.Dataset:
         """The training metrics over the evaluated steps; parameter norms have a ``parameter`` dimension."""
         table, _ = read_metrics(self.directory, loss=self.experiment.optimization.loss)
-        return table
+        shown = [step in self.window for step in table["step"].values.tolist()]
+        return table if all(shown) else table.isel(step=shown)
 
     def weights(self, step: int) -> Weights:
         """Read and verify one checkpoint file.
@@ -171,11 +190,11 @@ class Trajectory:
                 contains a NaN.
         """
         if not self.directory.has_checkpoint(step):
-            raise CheckpointError(step, f"not saved; the run has {_listed(self.steps)}")
+            raise CheckpointError(step, f"not saved; the run has {listed(self.directory.steps())}")
         stored = self.directory.load_checkpoint(step).tensors
         state = {name: value for name, value in stored.items() if not name.startswith((UPDATE, AVERAGE))}
         update, average = (_after(prefix, stored) for prefix in (UPDATE, AVERAGE))
-        self._check_shapes(step, state, set(self._shapes))
+        self._check_shapes(step, state, set(self.shapes))
         for part in (update, average):
             self._check_shapes(step, part, self._parameters if part else set())
         for name, value in stored.items():
@@ -185,17 +204,18 @@ class Trajectory:
         return Weights(state, update or None, average or None)
 
     @computing()
-    def model(self, *, step: int | None = None, averaged: bool = False) -> Model:
+    def model(self, step: SupportsIndex | None = None, *, averaged: bool = False) -> Model:
         """Return the model at ``step`` (default: the last), in float32, with TransformerLens hooks.
 
         Args:
-            step: a saved step.
+            step: a saved step; negative numbers count checkpoints from the end.
             averaged: use the moving average of the weights (``optimization.average``).
 
         Raises:
+            CheckpointError: the step was not saved, or its file is damaged.
             NotDefined: the run has no moving average of the weights.
         """
-        weights = self.weights(self._last() if step is None else step)
+        weights = self.weights(self._step(step))
         if averaged and weights.average is None:
             raise NotDefined("average", "the run keeps no moving average of the weights (optimization.average)")
         model = self.empty_model()
@@ -204,7 +224,7 @@ class Trajectory:
 
     def each_weights(self, steps: Iterable[int]) -> Iterator[tuple[int, Weights | CheckpointError]]:
         """Yield each step with its weights and previous update, or with the read error; each file is read once."""
-        saved, last = self.steps, (-1, None)
+        saved, last = self.directory.steps(), (-1, None)
         for step in steps:
             try:
                 weights = self.weights(step)
@@ -224,20 +244,71 @@ class Trajectory:
         except CheckpointError:
             return None
 
-    @computing()
-    def __getitem__(self, step: int) -> Checkpoint:
-        """Return the checkpoint of ``step``, in float64."""
-        ((_, weights),) = self.each_weights([step])
+    def __len__(self) -> int:
+        """Return the number of checkpoints."""
+        return len(self.steps)
+
+    def __bool__(self) -> bool:
+        """Return True: a run without checkpoints is a run, too."""
+        return True
+
+    def __iter__(self) -> Iterator[Checkpoint]:
+        """Yield every checkpoint in order of its step; damaged checkpoints are left out with a warning.
+
+        Each file is read when its checkpoint is due, and once.
+        """
+        for step, weights in self.each_weights(self.steps):
+            if isinstance(weights, CheckpointError):
+                warn(f"left out: {weights}", stacklevel=2)
+            else:
+                yield self._checkpoint(step, weights)
+
+    def __contains__(self, step: object) -> bool:
+        """Return whether a step was saved."""
+        return step in self.steps
+
+    @overload
+    def __getitem__(self, step: SupportsIndex) -> Checkpoint: ...
+
+    @overload
+    def __getitem__(self, step: slice) -> "Trajectory": ...
+
+    def __getitem__(self, step: SupportsIndex | slice) -> "Checkpoint | Trajectory":
+        """Return the checkpoint of a saved step, in float64, or the part of the run between two steps.
+
+        ``run[1200]`` is step 1200; ``run[-1]`` is the last checkpoint, and ``run[-2]`` the one before it.
+        ``run[100:2000]`` holds the checkpoints and metrics with 100 <= step < 2000, and ``run[-5:]`` the last five
+        checkpoints.
+
+        Raises:
+            CheckpointError: the step was not saved, or its file is damaged.
+            ConfigError: the number is not an integer, or a slice has a stride, which could count steps or checkpoints.
+        """
+        if isinstance(step, slice):
+            return replace(self, window=self.window.narrowed(step, self.steps))
+        return self.checkpoint(step)
+
+    def checkpoint(self, step: SupportsIndex | None = None) -> Checkpoint:
+        """Return the checkpoint of ``step`` (default: the last), in float64."""
+        ((number, weights),) = self.each_weights([self._step(step)])
         if isinstance(weights, CheckpointError):
             raise weights
+        return self._checkpoint(number, weights)
+
+    def _step(self, step: SupportsIndex | None) -> int:
+        """Return a saved step of this part of the run (default: the last)."""
+        saved = self.steps
+        if not saved:
+            where = "" if self.window.is_whole else f" in the part {self.window}"
+            raise RunDirectoryError(self.path, f"has no checkpoint{where or ' yet'}")
+        return step_of(-1 if step is None else step, saved)
+
+    @computing()
+    def _checkpoint(self, step: int, weights: Weights) -> Checkpoint:
         model = self.empty_model().double()
         model.load_state_dict(weights.state)
         update, previous = _double(weights.update), _double(weights.previous_update)
         return Checkpoint(step, model, self.problem, update, previous_update=previous)
-
-    def checkpoint(self, step: int | None = None) -> Checkpoint:
-        """Return the checkpoint of ``step`` (default: the last), in float64."""
-        return self[self._last() if step is None else step]
 
     @computing()
     def params(self, names: Iterable[str], *, steps: Iterable[int] | None = None) -> dict[str, Tensor]:
@@ -248,8 +319,8 @@ class Trajectory:
         """
         names = [names] if isinstance(names, str) else list(names)
         for name in names:
-            if name not in self._shapes:
-                raise KeyError(f"no parameter {name!r}; the model has {', '.join(self._shapes)}")
+            if name not in self.shapes:
+                raise KeyError(f"no parameter {name!r}; the model has {', '.join(self.shapes)}")
         wanted = self.steps if steps is None else tuple(steps)
         if not wanted:
             raise RunDirectoryError(self.path, "has no checkpoint yet")
@@ -266,7 +337,8 @@ class Trajectory:
         return self.experiment.empty_model(device="meta")
 
     @cached_property
-    def _shapes(self) -> dict[str, torch.Size]:
+    def shapes(self) -> dict[str, torch.Size]:
+        """The shape of every weight and buffer of the model, by its name."""
         return {name: value.shape for name, value in self._meta_model.state_dict().items()}
 
     @cached_property
@@ -280,14 +352,9 @@ class Trajectory:
             odd = sorted(set(tensors) ^ names)
             raise CheckpointError(path, f"does not hold this model's parameters: {', '.join(odd[:3])}")
         for name, value in tensors.items():
-            if value.shape != self._shapes[name]:
-                shapes = f"{tuple(value.shape)}, but {tuple(self._shapes[name])} in the model"
+            if value.shape != self.shapes[name]:
+                shapes = f"{tuple(value.shape)}, but {tuple(self.shapes[name])} in the model"
                 raise CheckpointError(path, f"{name} has shape {shapes}")
-
-    def _last(self) -> int:
-        if not self.steps:
-            raise RunDirectoryError(self.path, "has no checkpoint yet")
-        return self.steps[-1]
 
 
 def _after(prefix: str, stored: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -297,13 +364,6 @@ def _after(prefix: str, stored: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _double(update: dict[str, Tensor] | None) -> dict[str, Tensor] | None:
     return None if update is None else {name: value.double() for name, value in update.items()}
-
-
-def _listed(steps: tuple[int, ...]) -> str:
-    """Return the steps as text, shortened in the middle."""
-    if len(steps) <= 6:
-        return ", ".join(map(str, steps)) or "no checkpoint yet"
-    return f"{', '.join(map(str, steps[:3]))}, ..., {', '.join(map(str, steps[-2:]))}"
 
 
 def latest_run(root: str | Path = "checkpoints") -> Trajectory:

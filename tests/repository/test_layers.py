@@ -40,7 +40,7 @@ LAYERS = [
     ["analysis.circuit"],
     ["analysis"],
     ["custom"],
-    ["page"],
+    ["page", "interactive"],
     ["sweeps"],
     ["report"],
     ["league", "reproduction", "sweep_report"],

@@ -164,6 +164,20 @@ def patched(given: Given) -> Any:
     return plain(patch(given.run.model(), TOKENS[:4], TOKENS[4:8], hook="blocks.0.mlp.hook_post"))
 
 
+def explored(given: Given) -> Any:
+    *_, menu, picture = gi.explore(given.run).children
+    return menu.options, picture.data[0].z.tolist()
+
+
+def line(given: Given) -> Any:
+    return [trace.y.tolist() for trace in gi.line(given.run.metrics["train_loss"]).data]
+
+
+def scatter(given: Given) -> Any:
+    losses = given.run.metrics
+    return gi.scatter(losses["train_loss"], losses["test_loss"]).data[0].x.tolist()
+
+
 def many(given: Given) -> Any:
     runs = gi.train_many([SHORT, replace(SHORT, seed=9)], given.out / "many", device="cpu", stacked=True)
     return [written(run.directory) for run in runs]
@@ -189,14 +203,18 @@ CALLS: dict[str, Callable[[Given], Any]] = {
     "configure_for_grokking": configured,
     "diagnose": lambda given: gi.diagnose(gi.Results.open(given.run.path)),
     "evaluate": lambda given: gi.evaluate([performance, weight_norms], given.run).to_dict(),
+    "explore": explored,
     "filtered": filtered,
     "find_phases": lambda given: gi.find_phases(gi.Curves.from_dataset(given.run.metrics)),
     "import_run": lambda given: written(
         gi.import_run("chughtai", given.files / "released" / "S3", given.out / "imported").path
     ),
+    "imshow": lambda given: gi.imshow(given.run[10].logits, dims=("example", "class")).data[0].z.tolist(),
     "latest_run": lambda given: gi.latest_run(given.files / "runs").steps,
+    "line": line,
     "preset": lambda given: gi.preset("demo"),
     "product": lambda given: [one.to_dict() for one in gi.product(SHORT, seed=range(2))],
+    "scatter": scatter,
     "train": lambda given: written(gi.train(SHORT, given.out / "trained", device="cpu").path),
     "train_many": many,
     "train_until_grokking": until_grokking,

@@ -8,6 +8,7 @@ from types import FunctionType
 from typing import Any, get_type_hints
 
 from grokinterp.errors import ConfigError, require, short
+from grokinterp.runs.labels import named
 
 Analysis = FunctionType
 """``(checkpoint, *, …) -> NamedTuple`` whose fields are annotated with jaxtyping: axis names become dimensions."""
@@ -68,12 +69,15 @@ def result_labels(analysis: Analysis) -> dict[str, dict[str, str]]:
 
 
 def field_labels(kind: type) -> dict[str, dict[str, str]]:
-    """Return ``long_name`` and ``units`` of each field from the docstring lines ``field: long name [unit]``."""
+    """Return the labels of each field: its name in words, and its description and unit from the docstring.
+
+    Lines of the docstring are ``field: description [unit]``. Plots of xarray show ``long_name`` and ``units``.
+    """
     labels = {}
     for line in (inspect.getdoc(kind) or "").splitlines():
         found = FIELD_LINE.match(line)
         if found and found[1] in getattr(kind, "_fields", ()):
-            labels[found[1]] = {"long_name": found[2]} | ({"units": found[3]} if found[3] else {})
+            labels[found[1]] = named(found[1], found[2]) | ({"units": found[3]} if found[3] else {})
     return labels
 
 

@@ -64,6 +64,8 @@ def analyze_run(
         raise ConfigError("every", every, "must be an integer from 1")
     require(not last or every is None, "every", every, "give it or last, not both")
     trajectory = run if isinstance(run, Trajectory) else Trajectory.open(run)
+    rule = "must be a whole run, whose files hold the results; evaluate(analysis, run) measures a part of a run"
+    require(trajectory.window.is_whole, "run", f"run[{trajectory.window}]", rule)
     if not trajectory.steps:
         raise RunDirectoryError(trajectory.path, "has no checkpoint yet")
     if only is None:

@@ -80,7 +80,8 @@ def test_every_axis_and_variable_is_labeled(name, runs):
     known = coordinates(analysis, Setting(run.problem, run.experiment.empty_model(), arguments))
     for variable in dataset.data_vars.values():
         assert variable.dims[0] == "step"
-        assert len(variable.attrs["long_name"]) > 5
+        assert variable.attrs["long_name"]
+        assert len(variable.attrs["description"]) > 5
         assert variable.attrs["units"]
         for dim in variable.dims[1:]:
             assert dataset[dim].values.tolist() == list(known[dim])

@@ -19,7 +19,8 @@ class Pieces(NamedTuple):
 
 
 def test_labels_come_from_the_docstring():
-    assert field_labels(Pieces) == {"embedding": {"long_name": "rows of W_E, the first three", "units": "1"}}
+    labels = {"long_name": "embedding", "description": "rows of W_E, the first three", "units": "1"}
+    assert field_labels(Pieces) == {"embedding": labels}
 
 
 def several_paragraphs():

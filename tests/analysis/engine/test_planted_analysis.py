@@ -65,7 +65,8 @@ def test_a_planted_analysis_has_its_file_with_coordinates_and_words(planted, tmp
     assert found["residue"].values.tolist() == [10 * a for a in range(TINY.task.p)]
     assert found["step"].values.tolist() == [0, 10, 20]
     assert found["sign_share"].sum("sign").values.tolist() == [1, 1, 1]
-    assert found["sign_share"].attrs == {"long_name": "share of the logits of each sign", "units": "1"}
+    labels = {"long_name": "sign share", "description": "share of the logits of each sign", "units": "1"}
+    assert found["sign_share"].attrs == labels
     words = {name: found.attrs[name] for name in ("title", "about", "source")}
     assert words == {
         "title": "Balance of the logits",
