@@ -25,7 +25,7 @@ __all__ = [
     "figures", "filtered", "find_phases", "import_run", "imshow", "interactive", "interop", "interventions",
     "latest_run", "league", "line", "losses", "maths", "models", "optim", "page", "phases", "preset", "presets",
     "product", "report", "reproduction", "runs", "scatter", "statistics",
-    "storage", "sweep_report", "sweeps", "tasks", "train", "train_many", "train_until_grokking", "training",
+    "storage", "sweep_report", "sweeps", "tasks", "train", "train_many", "train_until_grokking", "training", "watch",
     "write_comparison", "write_gallery", "write_report", "write_sweep_report",
 ]  # fmt: skip
 
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         sweeps,
         tasks,
         training,
+        watch,
     )
     from grokinterp.analysis import analyze, evaluate
     from grokinterp.custom import (

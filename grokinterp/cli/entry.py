@@ -34,6 +34,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "report": measuring.report,
     "compare": pages.compare,
     "gallery": pages.gallery,
+    "watch": pages.watch,
     "diagnose": measuring.diagnose,
     "import": foreign.import_network,
     "phases": foreign.phases,

@@ -57,6 +57,26 @@ def gallery(
     end(*write_page(root, out, progress=True))
 
 
+def watch(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run directory, which may not exist yet.")],
+    out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Keep a page up to date, too.")] = None,
+    every: Annotated[float, typer.Option(help="Seconds between looks at the run.")] = 2.0,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for the run to begin.")] = 60.0,
+) -> None:
+    """Follow a run while it trains: a dashboard in the terminal and, with --out, a page that renews itself.
+
+    Both say that the run is unfinished, and end with it. A run directory that does not exist yet is waited for.
+
+    Exit code 1: the run was interrupted or diverged; 2: it did not begin in time, or cannot be read.
+    """
+    from grokinterp.watch import follow
+
+    look = follow(run_dir, out=out, every=every, patience=wait)
+    say([f"{run_dir}: {look.state}", look.verdict, *([] if out is None else [str(out)])])
+    if look.status in ("interrupted", "diverged"):
+        raise typer.Exit(1)
+
+
 def end(page: Path, failed: dict[str, str]) -> None:
     """Print the path of a page and the runs that are left out, which make the exit code 1."""
     for why in failed.values():

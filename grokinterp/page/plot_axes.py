@@ -79,7 +79,7 @@ def ratio_axis(values: Iterable[np.ndarray], label: str) -> Axis:
 def powers(low: float, high: float, *, fine: float = 100) -> list[float]:
     """Return powers of 10 between two bounds, at most six; also their double and fivefold below a ratio ``fine``.
 
-    >>> powers(5, 2000), powers(1, 4)
+    >>> powers(5.0, 2000.0), powers(1.0, 4.0)
     ([10.0, 100.0, 1000.0], [1.0, 2.0])
     """
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))

@@ -43,7 +43,7 @@ LAYERS = [
     ["page", "interactive"],
     ["sweeps"],
     ["report"],
-    ["league", "reproduction", "sweep_report"],
+    ["league", "reproduction", "sweep_report", "watch"],
     ["cli"],
 ]
 LAYER_OF = {room: layer for layer, rooms in enumerate(LAYERS) for room in rooms}
@@ -181,7 +181,9 @@ def test_the_package_itself_is_light():
     assert loaded & {"torch", "transformer_lens", "xarray", "matplotlib", "pydantic"} == set()
 
 
-@pytest.mark.parametrize("room", ["page", "phases", "diagnostics", "figures", "report", "statistics", "sweep_report"])
+@pytest.mark.parametrize(
+    "room", ["page", "phases", "diagnostics", "figures", "report", "statistics", "sweep_report", "watch"]
+)
 def test_what_draws_and_dates_imports_no_torch(room):
     modules = [module_name(file) for file in FILES if room_of(module_name(file)) == room]
     if not modules:

@@ -79,10 +79,8 @@ def read_comparison(paths: Iterable[str | Path]) -> Comparison:
         assert last is not None  # at least two paths
         raise last
     count = len(grouping_of(runs).groups)
-    rule = (
-        f"of different settings are more than the {MOST_GROUPS} that can be told apart: use `grokinterp sweep-report`"
-    )
-    require(count <= MOST_GROUPS, "runs", f"{count} groups", rule)
+    rule = f"are more than the {MOST_GROUPS} that can be distinguished: use `grokinterp sweep-report`"
+    require(count <= MOST_GROUPS, "runs", f"{count} different settings", rule)
     return Comparison(runs, failed)
 
 
