@@ -192,9 +192,9 @@ def marks(curves: Iterable[tuple[Curve, np.ndarray, np.ndarray]], top: float, bo
 def spread(heights: Sequence[float], gap: float, low: float, high: float) -> list[float]:
     """Return ascending heights that are at least ``gap`` apart, between two bounds if they fit.
 
-    >>> spread([10, 11, 40], 8, 0, 44)
+    >>> spread([10.0, 11.0, 40.0], 8.0, 0.0, 44.0)
     [10.0, 18.0, 40.0]
-    >>> spread([43, 44], 8, 0, 44)
+    >>> spread([43.0, 44.0], 8.0, 0.0, 44.0)
     [36.0, 44.0]
     """
     found: list[float] = []

@@ -68,7 +68,7 @@ def length(run: Compared, name: str) -> float | None:
     return float(sum(found)) if found else None
 
 
-def over_runs(values: Iterable[float | None]) -> str:
+def over_runs(values: Iterable[int | float | None]) -> str:
     """Return the median over runs with its range; None stands for a run that did not reach it.
 
     >>> over_runs([100, 300, None]), over_runs([100, None, None]), over_runs([7]), over_runs([None])
@@ -88,7 +88,7 @@ def over_runs(values: Iterable[float | None]) -> str:
     return f"{figure(middle)} ({'; '.join(text for text in (f'{low} to {high}', share) if text)})"
 
 
-def figure(value: float) -> str:
+def figure(value: int | float) -> str:
     """Return a number: steps in full, others with three digits."""
     return whole(round(value)) if float(value).is_integer() else number(float(value))
 
