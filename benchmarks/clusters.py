@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -154,6 +155,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--engines", nargs="+", choices=PARTS, default=list(PARTS), help="besides 'alone'")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "grokking cannot be detected")  # in runs of two steps
+        report(chosen)
+
+
+def report(chosen: argparse.Namespace) -> None:
+    """Print the result of a part, or the table of all."""
     if chosen.part:
         print(json.dumps(part(chosen.part, chosen.runs, chosen.workers)))
         return

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from grokinterp.cli.printing import aligned, csv_lines, note, say, say_json
-from grokinterp.errors import ConfigError
+from grokinterp.errors import ConfigError, short
 
 if TYPE_CHECKING:
     from grokinterp.sweeps.ingest import Changes
@@ -66,6 +66,7 @@ def query(
     require_one_format(as_json, as_csv)
     names, rows = open_db(file).select(sql)
     if as_json:
+        require_distinct(sql, names)
         texts = ([value.hex() if isinstance(value, bytes) else value for value in row] for row in rows)
         say_json([dict(zip(names, row, strict=True)) for row in texts])
     else:
@@ -162,6 +163,14 @@ def require_one_format(as_json: bool, as_csv: bool) -> None:
     """Raise ConfigError if both formats are requested."""
     if as_json and as_csv:
         raise ConfigError("csv", "--csv", "excludes --json: choose one format")
+
+
+def require_distinct(sql: str, names: list[str]) -> None:
+    """Raise ConfigError if two columns of a query have the same name, so that a JSON object could not have both."""
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        rule = f"has two columns named {short(twice)}, of which a JSON object would lose one; rename one with AS"
+        raise ConfigError("query", short(sql), rule)
 
 
 def described(record: "Record", keys: list[str]) -> dict[str, object]:

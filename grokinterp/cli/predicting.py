@@ -21,9 +21,11 @@ MOST_FACTORS = 5
 def predict(
     run_dir: RunDir,
     file: File = DATABASE,
-    at: Annotated[int | None, typer.Option("--at", metavar="STEP", help="Use the metrics up to this step.")] = None,
+    at: Annotated[
+        int | None, typer.Option("--at", metavar="STEP", help="Use the metrics up to this step, here and of all runs.")
+    ] = None,
     fraction: Annotated[
-        float | None, typer.Option(help="Use the metrics up to this share of the budget (default: all).")
+        float | None, typer.Option(help="Use the metrics up to this share of every budget (default: all metrics).")
     ] = None,
     level: Annotated[float, typer.Option(help="Nominal coverage of the interval.")] = 0.9,
     as_json: AsJson = False,
@@ -49,9 +51,9 @@ def lines(run: Path, found: "Prediction") -> Iterator[str]:
     yield f"  {found.guarantee}"
     for phrase in found.extrapolated:
         yield f"  extrapolated, so that the interval is not valid: {phrase} of the comparable runs"
-    if found.observed is not None:
-        yield f"  observed: grokked at step {found.observed}"
-    yield f"  fitted to {found.n_runs} comparable runs that had not grokked; the strongest features:"
+    if found.outcome:
+        yield f"  observed: {found.outcome}"
+    yield f"  fitted to {found.n_runs} comparable runs that {found.compared}; the strongest features:"
     for name, factor in list(found.factors.items())[:MOST_FACTORS]:
         yield f"    {name:28} × {factor:.3g}"
     yield "  baselines:"

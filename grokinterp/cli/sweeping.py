@@ -1,7 +1,8 @@
 """The commands that train sweeps and list the named ones."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 from grokinterp.cli.options import Config, StopPredicted, read_experiment
 from grokinterp.cli.printing import note, say
 from grokinterp.errors import require, short
+from grokinterp.interrupt import Stopped
 
 if TYPE_CHECKING:
     from grokinterp.sweeps.entry import Entry
@@ -60,27 +62,26 @@ def sweep(
     from grokinterp.sweeps.sweep import Sweep, plan, run_sweep
 
     title, grid = chosen_grid(arguments or [], preset, config, scale, seeds)
-    found = Sweep.of(name or title, grid, seeds=seeds)
+    found = Sweep.of(title if name is None else name, grid, seeds=seeds)
     root = out or Path("sweeps")
-    for line in undetectable(found):
-        note(line)
     if dry_run:
         entries = plan(
             found, root, engine=engine, workers=workers, address=address, gpus=gpus, skip_invalid=skip_invalid
         )
-        say(planned(found, entries, root, workers))
+        say(planned(found, entries, root, workers, engine))
         return
-    entries = run_sweep(
-        found,
-        root,
-        engine=engine,
-        workers=workers,
-        address=address,
-        gpus=gpus,
-        skip_invalid=skip_invalid,
-        stop_predicted=stop_predicted,
-        progress=True,
-    )
+    with continued_after_interrupts():
+        entries = run_sweep(
+            found,
+            root,
+            engine=engine,
+            workers=workers,
+            address=address,
+            gpus=gpus,
+            skip_invalid=skip_invalid,
+            stop_predicted=stop_predicted,
+            progress=True,
+        )
     say(outcome_lines(found, entries, root))
     if any(entry.failure for entry in entries):
         raise typer.Exit(1)
@@ -191,58 +192,57 @@ def separated(text: str) -> list[str]:
     return [part.strip() for part in parts]
 
 
-def runs_text(count: int) -> str:
-    """Return a number of runs as text.
-
-    >>> runs_text(1), runs_text(2)
-    ('1 run', '2 runs')
-    """
-    return f"{count} run{'' if count == 1 else 's'}"
-
-
-def undetectable(sweep: "Sweep") -> Iterator[str]:
-    """Yield a warning if runs have fewer evaluations than the rule by which grokking is detected needs."""
-    from grokinterp.phases import SUSTAINED
-    from grokinterp.sweeps.horizon import evaluations
-
-    counts = [len(evaluations(one.budget, one.evaluate_every)) for one in sweep.experiments.values()]
-    few = [count for count in counts if count < SUSTAINED.window]
-    if few:
-        yield (
-            f"warning: grokking cannot be detected with fewer than {SUSTAINED.window} evaluations, as in {len(few)} of "
-            f"{runs_text(len(counts))} (at most {max(few)}): lower evaluate_every"
-        )
-
-
-def planned(sweep: "Sweep", entries: Sequence["Entry"], root: Path, workers: int | None) -> Iterator[str]:
+def planned(
+    sweep: "Sweep", entries: Sequence["Entry"], root: Path, workers: int | None, engine: str | None
+) -> Iterator[str]:
     """Yield the lines of a dry run: the runs, their number, disk space and time."""
     from grokinterp.available import size_text
     from grokinterp.sweeps.entry import lacks_something
     from grokinterp.sweeps.lines import duration
     from grokinterp.sweeps.processes import cores
+    from grokinterp.sweeps.sweep import runs_text
 
     waiting = [entry for entry in entries if lacks_something(entry, ())]
     yield from (f"  {entry.directory.name}  {entry.label}" for entry in entries)
     yield from (f"  impossible: {point.refusal}" for point in sweep.impossible)
+    yield from equal_lines(sweep)
     yield f"{sweep.name}: {runs_text(len(entries))} in {root}, {len(entries) - len(waiting)} of them complete"
     if not waiting:
         return
     from grokinterp.sweeps.estimate import bytes_of, elapsed, seconds_of
 
     experiments, processes = [entry.experiment for entry in waiting], workers or cores()
+    used = processes if engine == "ray" else min(processes, cores())
     seconds = seconds_of(experiments)
     yield f"disk  {size_text(bytes_of(waiting))}"
     most = " at most (runs stop after grokking)" if any(one.patience is not None for one in experiments) else ""
     yield (
-        f"time  {duration(elapsed(seconds, processes))}{most} with {processes} processes of one thread, estimated by "
-        f"timing some steps; {duration(sum(seconds))} of processor time"
+        f"time  {duration(elapsed(seconds, used))}{most} with {processes} processes of one thread if {used} cores are "
+        f"free, estimated by timing some steps; {duration(sum(seconds))} of processor time"
     )
+
+
+def equal_lines(sweep: "Sweep") -> Iterator[str]:
+    """Yield a line if combinations of values lead to equal experiments, such as ratios that round to one width."""
+    if sweep.equal:
+        yield f"  {sweep.equal} of {len(sweep.points)} combinations equal others, and are trained once with them"
+
+
+@contextmanager
+def continued_after_interrupts() -> Generator[None]:
+    """Print, if a signal ends the block, that the same command continues."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, Stopped):
+        note("the runs in training were saved; the same command continues them")
+        raise
 
 
 def outcome_lines(sweep: "Sweep", entries: Sequence["Entry"], root: Path) -> Iterator[str]:
     """Yield a line for every run, unless there are many, the failures, and the numbers of runs by status."""
     from grokinterp.errors import GrokinterpError
     from grokinterp.storage import RunDirectory
+    from grokinterp.sweeps.sweep import runs_text
 
     statuses = []
     for entry in entries:
@@ -256,5 +256,6 @@ def outcome_lines(sweep: "Sweep", entries: Sequence["Entry"], root: Path) -> Ite
             why = entry.failure or (found.get("why") if status in ("diverged", "stopped") else None)
             yield f"  {entry.directory.name}  {entry.label}  {status}{f': {why}' if why else ''}"
     yield from (f"  impossible: {point.refusal}" for point in sweep.impossible)
+    yield from equal_lines(sweep)
     counts = ", ".join(f"{count} {status}" for status, count in Counter(statuses).items())
     yield f"{sweep.name}: {runs_text(len(entries))} in {root}: {counts}"

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from grokinterp.statistics.columns import Column
+from grokinterp.statistics.columns import Column, fitted_scale
 from grokinterp.statistics.proportions import Interval
 
 RESAMPLES = 999
@@ -61,12 +61,15 @@ def crossing(
         observed: whether each of the first and of the second times is known, otherwise it is a bound that the time
             exceeds; by default the finite ones.
 
+    Raises:
+        ConfigError: a value is not finite, or not positive if ``log``, or the columns have different lengths.
+
     >>> times = [np.array([100.0]), np.array([100.0]), np.array([100.0])]
     >>> later = [np.array([50.0]), np.array([200.0]), np.array([np.inf])]
     >>> round(crossing([1, 4, 9], times, later, log=True).value, 2)
     2.0
     """
-    z = np.log(np.asarray(values, dtype=float)) if log else np.asarray(values, dtype=float)
+    z = fitted_scale(values, log=log, first=first, second=second)
     seen = ([np.isfinite(one) for one in side] for side in (first, second)) if observed is None else observed
     runs = list(zip(first, second, *seen, strict=True))
     ratios = np.array([ratios_of(*(one[None] for one in run))[0] for run in runs])

@@ -3,6 +3,7 @@
 import math
 from typing import NamedTuple
 
+from grokinterp.errors import require
 from grokinterp.statistics.survival import CONFIDENCE
 
 
@@ -21,11 +22,17 @@ def wilson(successes: int, runs: int, *, confidence: float = CONFIDENCE) -> Inte
 
     Source: Wilson 1927; computed by ``scipy.stats.binomtest``.
 
+    Raises:
+        ConfigError: there are more successes than runs, a number is negative, or ``confidence`` is not within (0, 1).
+
     >>> [round(edge, 3) for edge in wilson(5, 5)], [round(edge, 3) for edge in wilson(0, 5)]
     ([0.566, 1.0], [0.0, 0.434])
     """
     from scipy.stats import binomtest
 
+    require(runs >= 0, "runs", runs, "must be an integer from 0")
+    require(0 <= successes <= runs, "successes", successes, f"must be an integer from 0 to the number of runs, {runs}")
+    require(0 < confidence < 1, "confidence", confidence, "must be between 0 and 1")
     if not runs:
         return Interval(0.0, 1.0)
     found = binomtest(successes, runs).proportion_ci(confidence, method="wilson")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from grokinterp.statistics.censored import Fit, censored_fit
-from grokinterp.statistics.columns import Column
+from grokinterp.statistics.columns import Column, fitted_scale
 from grokinterp.statistics.proportions import Interval
 from grokinterp.statistics.turns import Turn, valley
 
@@ -40,6 +40,7 @@ class Shape(NamedTuple):
         center: the center.
         observed: the number of observed times.
         values: the number of values at which at least half of the times are known.
+        span: the smallest and the largest of these values, between which the parabola was fitted.
     """
 
     kind: str
@@ -54,6 +55,7 @@ class Shape(NamedTuple):
     center: float = math.nan
     observed: int = 0
     values: int = 0
+    span: Interval = Interval(math.nan, math.nan)
 
     @property
     def turns_by_censoring(self) -> bool:
@@ -85,8 +87,11 @@ def u_shape(
         horizons: the time at which each run would have been censored.
         log: whether the logarithm of the setting is used.
         simulations: number of samples for the line and the parabola.
+
+    Raises:
+        ConfigError: a value is not finite, or not positive if ``log``, or the columns have different lengths.
     """
-    z = np.log(np.asarray(values, dtype=float)) if log else np.asarray(values, dtype=float)
+    z = fitted_scale(values, log=log, times=times, observed=observed, horizons=horizons)
     seen, raw = np.asarray(observed, dtype=bool), np.asarray(times, dtype=float)
     y = np.log(np.maximum(raw, 1.0))
     bounds = np.log(np.maximum(np.asarray(horizons, dtype=float), raw).clip(min=1.0))
@@ -100,8 +105,12 @@ def u_shape(
     late = np.where(known, y, last)[usable]
     p_censored = valley(z[usable], late).p_value if not known[usable].all() else math.nan
     fitted = fitted_shape(z[inside], y[inside], seen[inside], bounds[inside], simulations)
+    ends = np.asarray(values, dtype=float)[inside]
     return shape_of(fitted, valleys, log=log)._replace(
-        p_censored=p_censored, observed=int(seen.sum()), values=len(np.unique(z[inside]))
+        p_censored=p_censored,
+        observed=int(seen.sum()),
+        values=len(np.unique(z[inside])),
+        span=Interval(float(ends.min()), float(ends.max())),
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import expit, log_expit, xlogy
 from scipy.stats import t as student
 
-from grokinterp.statistics.columns import Column
+from grokinterp.statistics.columns import Column, fitted_scale
 from grokinterp.statistics.survival import CONFIDENCE
 
 PLACES, SLOPES = 201, 81
@@ -78,13 +78,16 @@ def threshold(values: Column, succeeded: Column, *, log: bool, confidence: float
         log: whether the logarithm of the setting is used.
         confidence: of the interval.
 
+    Raises:
+        ConfigError: a value is not finite, or not positive if ``log``, or the columns have different lengths.
+
     >>> found = threshold([1, 1, 2, 2, 4, 4, 8, 8], [False] * 4 + [True] * 4, log=True)
     >>> found.kind, round(found.value, 2), found.rises
     ('found', 2.83, True)
     >>> threshold([1, 2, 4], [True] * 3, log=True).kind
     'all'
     """
-    z = np.log(np.asarray(values, dtype=float)) if log else np.asarray(values, dtype=float)
+    z = fitted_scale(values, log=log, succeeded=succeeded)
     y = np.asarray(succeeded, dtype=bool)
     if y.all() or not y.any():
         return Threshold("one value" if not y.size else "all" if y.all() else "none")

@@ -106,7 +106,7 @@ def rates_of(study: Study, series: int) -> Rates:
     found, (first, last) = study.critical[series], (study.xs.min(), study.xs.max())
     if found.kind != "found":
         return Rates(study.series[series], at, rate, low, high)
-    near = scale_of(study).near()
+    near = scale_of(study).between(at.min(), at.max())
     curve = (near, success_curve(found, near, log=is_log(study))) if math.isfinite(found.value) else None
     critical = (found.value, max(found.low, float(first)), min(found.high, float(last)))
     return Rates(study.series[series], at, rate, low, high, curve, critical)
@@ -186,7 +186,7 @@ def table(study: Study) -> Table | None:
         )  # fmt: skip
     columns = ("series", "runs", "grokked, of those that ended", "censored", f"critical {study.x.name}",
                "runs grok", "p (trend)", "p (fit)")  # fmt: skip
-    return Table(f"Success and critical {study.x.name}, with 95 % intervals", columns, rows)
+    return Table(f"Success rate and critical value of {study.x.name}, with 95 % intervals", columns, rows)
 
 
 def findings(study: Study) -> Iterator[str]:

@@ -41,13 +41,12 @@ def series_times(study: Study, series: int) -> Times:
     columns = (study.xs[runs["place"]], np.array(times.times), np.array(times.observed, dtype=bool))
     if math.isnan(found.center):
         return Times(study.series[series], *columns)
-    near = scale_of(study).near()
-    inside = (near >= columns[0].min() * 0.999) & (near <= columns[0].max() * 1.001)
+    fitted = scale_of(study).between(*found.span)
     ends = (columns[0].min(), columns[0].max())
     is_turn = found.kind in ("U-shaped", "inverted U")
     turning = (found.turning, *np.clip(found.turning_interval, *ends)) if is_turn else None
-    curve = fitted_time(found, near[inside], log=is_log)
-    return Times(study.series[series], *columns, (near[inside], curve), turning)
+    curve = fitted_time(found, fitted, log=is_log)
+    return Times(study.series[series], *columns, (fitted, curve), turning)
 
 
 def survival(study: Study) -> Drawn:
@@ -225,8 +224,9 @@ def doubts(study: Study) -> Iterator[str]:
 def steps_caption(study: Study) -> str:
     """Return the caption of the grok steps."""
     return (
-        "Step at which every run grokked. The fit is a parabola of the logarithm of the step, among the values at "
-        "which at least half of the runs grokked; the others count as later than their last observation."
+        "Step at which every run grokked. The fit is a parabola of the logarithm of the step, drawn over the values at "
+        "which at least half of the runs grokked, to which it was fitted; runs at these values that did not grok count "
+        "as later than their last observation."
         f"{panels_shown(len(study.points))}"
     )
 

@@ -84,8 +84,15 @@ class Database:
         return self.query("SELECT * FROM experiment_overview")
 
     def metrics(self, *run_ids: str) -> "pandas.DataFrame":
-        """Return the evaluations of some runs, or of all, ordered by run and epoch."""
+        """Return the evaluations of some runs, or of all, ordered by run and epoch.
+
+        Raises:
+            ConfigError: the database has no such run.
+        """
         places = ", ".join("?" for _ in run_ids)
+        known = {row[0] for row in self.select(f"SELECT run_id FROM runs WHERE run_id IN ({places})", run_ids)[1]}
+        for one in run_ids:
+            require(one in known, "run_id", short(one), f"is not the run_id of a run of {self.path}")
         chosen = f" WHERE run_id IN ({places})" if run_ids else ""
         return self.query(f"SELECT * FROM metrics{chosen} ORDER BY run_id, epoch", run_ids)
 

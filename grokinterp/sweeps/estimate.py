@@ -20,6 +20,9 @@ from grokinterp.training.step import Step
 RATE, OVERHEAD = 4e10, 2e-3
 """Floating-point operations per second, and seconds besides them, of a step of one thread that was not timed."""
 
+LAUNCH = 0.086
+"""Seconds of processor time in which a process starts, prepares its run, and ends (docs/clusters.md)."""
+
 MOST_TIMING = 10.0
 """Seconds after which no further kinds of runs are timed."""
 
@@ -82,7 +85,7 @@ def kind_of(experiment: Experiment) -> Hashable:
 
 
 def seconds_of(experiments: Iterable[Experiment]) -> list[float]:
-    """Return the processor time of each run in seconds, estimated by timing some steps of each kind of runs.
+    """Return the processor time of each run and its process in seconds, from timing some steps of each kind of runs.
 
     Kinds of runs with few operations are timed first. When this has taken ten seconds, the time of the others follows
     from that of the largest kind that was timed, in proportion to the operations.
@@ -98,7 +101,7 @@ def seconds_of(experiments: Iterable[Experiment]) -> list[float]:
             factor = paces[kind].step / expected.step
         else:
             paces[kind] = Pace(factor * expected.step, factor * expected.evaluation)
-    return [paces[kind_of(one)].seconds(one) for one in listed]
+    return [LAUNCH + paces[kind_of(one)].seconds(one) for one in listed]
 
 
 def bytes_of(entries: Iterable[Entry]) -> int:

@@ -151,7 +151,24 @@ def values_of(key: str, values: Any) -> list[Any]:
     several = isinstance(values, Iterable) and not isinstance(values, str | Mapping)
     listed = [plain(value) for value in (values if several else [values])]
     require(bool(listed), short(key), "[]", "an axis needs at least one value")
+    repeated = first_repeated(listed)
+    require(repeated is None, short(key), short(repeated), "is given twice: every value of an axis is one run")
     return listed
+
+
+def first_repeated(values: Iterable[Any]) -> Any:
+    """Return the first value that equals an earlier one, if any; true is not 1.
+
+    >>> first_repeated([1, 2, 1.0]), first_repeated([1, True, "1"])
+    (1.0, None)
+    """
+    seen = set()
+    for value in values:
+        key = (type(value) is bool, value if isinstance(value, int | float | str) else repr(value))
+        if key in seen:
+            return value
+        seen.add(key)
+    return None
 
 
 def plain(value: Any) -> Any:

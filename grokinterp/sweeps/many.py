@@ -54,9 +54,11 @@ def train_many(
         ConfigError: if an argument or the device cannot be used, or two experiments are equal.
         WriteError: if the folder cannot be created, or the disk is full.
     """
+    rule = "must be Experiments in a list or another iterable"
+    require(isinstance(experiments, Iterable), "experiments", short(experiments), rule)
     listed = list(experiments)
     for one in listed:
-        require(isinstance(one, Experiment), "experiments", short(one), "must each be an Experiment")
+        require(isinstance(one, Experiment), "experiments", short(one), rule)
     folder = path_of("root", root)
     entries = entries_in(folder, listed)
     names = [entry.directory.name for entry in entries]

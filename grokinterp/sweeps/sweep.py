@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import final
 
 from grokinterp.available import disk_available, size_text
-from grokinterp.errors import ConfigError, RunDirectoryError, WriteError, require, require_choice, short
+from grokinterp.display import LONGEST_SETTING
+from grokinterp.errors import ConfigError, RunDirectoryError, WriteError, require, require_choice, short, warn
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.experiment import NAME
 from grokinterp.experiment.settings import settings_of
+from grokinterp.phases import SUSTAINED
 from grokinterp.storage import configuration_hash
 from grokinterp.storage.atomic import make_directory
 from grokinterp.storage.files import path_of
 from grokinterp.sweeps.contents import Listed, Member, common, list_failures, list_sweep
 from grokinterp.sweeps.entry import Entry, entries_in, lacks_something
 from grokinterp.sweeps.grid import Grid, Point, points
+from grokinterp.sweeps.horizon import evaluations
 from grokinterp.sweeps.processes import PRELOADED, processes_of
 
 ENGINES = ("local", "stack", "ray")
@@ -69,9 +72,26 @@ class Sweep:
         return found
 
     @property
+    def equal(self) -> int:
+        """The number of possible combinations whose experiment equals that of an earlier combination."""
+        return len(self.points) - len(self.impossible) - len(self.experiments)
+
+    @property
     def impossible(self) -> list[Point]:
         """The impossible combinations."""
         return [point for point in self.points if point.experiment is None]
+
+    @property
+    def undetectable(self) -> str:
+        """A sentence on the runs with fewer evaluations than the detection of grokking needs; "" without any."""
+        counts = [len(evaluations(one.budget, one.evaluate_every)) for one in self.experiments.values()]
+        few = [count for count in counts if count < SUSTAINED.window]
+        if not few:
+            return ""
+        return (
+            f"grokking cannot be detected with fewer than {SUSTAINED.window} evaluations, as in {len(few)} of "
+            f"{runs_text(len(counts))} (at most {max(few)}): lower evaluate_every"
+        )
 
     def require_possible(self) -> None:
         """Raise ConfigError naming an impossible combination, unless all are possible."""
@@ -79,6 +99,15 @@ class Sweep:
             first = self.impossible[0]
             more = f" (and {len(self.impossible) - 1} more)" if len(self.impossible) > 1 else ""
             raise ConfigError("sweep", self.name, f"the run with {first} is impossible{more}: {first.why}")
+
+
+def runs_text(count: int) -> str:
+    """Return a number of runs as text.
+
+    >>> runs_text(1), runs_text(2)
+    ('1 run', '2 runs')
+    """
+    return f"{count} run{'' if count == 1 else 's'}"
 
 
 def default_name(grid: Grid) -> str:
@@ -102,7 +131,8 @@ def run_sweep(
     """Train the runs of a sweep into a folder, list them in its ``sweep.json``, and return them.
 
     Complete runs are not trained again, whichever sweep they were trained for; interrupted runs are continued. A run
-    that fails or diverges is recorded with the reason, and stops no other. Several processes can work on sweeps in the
+    that fails or diverges is recorded with the reason, and stops no other. A warning names the number of runs in which
+    grokking cannot be detected, because they have too few evaluations. Several processes can work on sweeps in the
     same folder: each run is trained by one of them, and all wait for it.
 
     Args:
@@ -240,7 +270,10 @@ def plan(
     gpus: float | None = None,
     skip_invalid: bool = False,
 ) -> list[Entry]:
-    """Return the runs of a sweep in a folder, after checking the arguments of ``run_sweep``; nothing is written."""
+    """Return the runs of a sweep in a folder, after checking the arguments of ``run_sweep``; nothing is written.
+
+    A warning names the number of runs in which grokking cannot be detected.
+    """
     folder = path_of("root", root)
     if engine is not None:
         require_choice("engine", engine, ENGINES)
@@ -253,12 +286,16 @@ def plan(
     if not skip_invalid:
         sweep.require_possible()
     require(bool(sweep.experiments), "sweep", sweep.name, "has no possible run")
+    if sweep.undetectable:
+        warn(sweep.undetectable)
     entries = entries_in(folder, sweep.experiments.values())
     settings = settings_of([entry.experiment.to_dict() for entry in entries])
     fixed = common(settings)
     for entry, own in zip(entries, settings, strict=True):
         varying = {key: value for key, value in own.items() if key not in fixed}
-        entry.label = " ".join(f"{key.rpartition('.')[2]}={short(value, 20)}" for key, value in varying.items())
+        entry.label = " ".join(
+            f"{key.rpartition('.')[2]}={short(value, LONGEST_SETTING)}" for key, value in varying.items()
+        )
     return entries
 
 

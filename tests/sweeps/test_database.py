@@ -301,6 +301,11 @@ def test_the_commands(root, tmp_path, monkeypatch, grokinterp):
     assert grokinterp("db", "query", sql)[1] == "weight_decay  success_rate\n0.5           0\n1             1\n"
     assert grokinterp("db", "query", sql, "--csv")[1] == "weight_decay,success_rate\n0.5,0.0\n1.0,1.0\n"
     assert json.loads(grokinterp("db", "query", sql, "--json")[1])[1] == {"weight_decay": 1.0, "success_rate": 1.0}
+    code, _, err = grokinterp("db", "query", "SELECT seed, run_id AS seed FROM runs", "--json")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "has two columns named seed, of which a JSON object would lose one; rename one with AS" in err
+    with pytest.raises(ConfigError, match=r"run_id=nosuch: is not the run_id of a run of experiments\.db"):
+        open_db("experiments.db").metrics("nosuch")
     code, out, err = grokinterp("runs", str(root), "--json")
     listed = {run["directory"]: run for run in json.loads(out)["runs"]}
     assert (code, err, len(listed)) == (0, "", 5)

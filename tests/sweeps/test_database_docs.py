@@ -15,7 +15,9 @@ from grokinterp.sweeps import open_db
 def folder(tmp_path_factory):
     """A folder with the sweep of the page, trained for a few steps."""
     place = tmp_path_factory.mktemp("docs")
-    trained(place / "sweeps", BASE.override(["task.p=7", "steps=20", "save.every=20"]), engine="stack")
+    trained(
+        place / "sweeps", BASE.override(["task.p=7", "steps=20", "evaluate_every=2", "save.every=20"]), engine="stack"
+    )
     (place / "checkpoints").symlink_to(place / "sweeps")
     return place
 

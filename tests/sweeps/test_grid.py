@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from grokinterp.cli.sweeping import chosen_grid, undetectable
+from grokinterp.cli.sweeping import chosen_grid
 from grokinterp.errors import ConfigError
 from grokinterp.experiment import Experiment
 from grokinterp.models import MLPSpec, TransformerSpec
@@ -81,7 +81,8 @@ def test_a_product_takes_lists_tables_and_joint_axes():
         ("modular_division", 5, 1),
         ("modular_division", 7, 2),
     ]
-    assert len(product(Experiment(), seed=[3, 3])) == 1
+    base = Experiment(task=ModularAddition(p=11), model=TransformerSpec(d_model=8, n_heads=4, d_mlp=16))
+    assert len(product(base, ratio=[0.8, 0.9])) == 1
     assert product(Experiment()) == (Experiment(),)
 
 
@@ -178,9 +179,29 @@ def test_an_impossible_combination_is_stated_once():
 
 def test_runs_without_enough_evaluations_are_named():
     sweep = Sweep.of("a", Grid(Experiment(evaluate_every=10), {"steps": [80, 90], "seed": [0, 1]}))
-    [line] = undetectable(sweep)
-    assert "cannot be detected with fewer than 10 evaluations, as in 2 of 4 runs (at most 9): lower" in line
-    assert not list(undetectable(Sweep.of("a", Grid(Experiment(steps=81, evaluate_every=9), {}))))
+    why = "cannot be detected with fewer than 10 evaluations, as in 2 of 4 runs (at most 9): lower"
+    assert why in sweep.undetectable
+    assert not Sweep.of("a", Grid(Experiment(steps=81, evaluate_every=9), {})).undetectable
+
+
+@pytest.mark.parametrize(
+    ("axes", "why"),
+    [
+        ({"task.p": [5, 7, 5.0]}, r"task.p=5.0: is given twice"),
+        ({"optimization.betas": [[0.9, 0.98], [0.9, 0.98]]}, r"is given twice"),
+        ({"ratio": [1, 1]}, "ratio=1: is given twice"),
+    ],
+    ids=str,
+)
+def test_a_value_that_an_axis_has_twice_is_refused(axes, why):
+    with pytest.raises(ConfigError, match=why):
+        Sweep.of("a", Grid(Experiment(), axes))
+
+
+def test_equal_combinations_are_counted():
+    base = Experiment(task=ModularAddition(p=11), model=TransformerSpec(d_model=8, n_heads=4, d_mlp=16))
+    assert Sweep.of("a", Grid(base, {"ratio": [0.8, 0.9, 1.5]})).equal == 1
+    assert Sweep.of("a", Grid(base, {"ratio": [0.8, 1.5]})).equal == 0
 
 
 def test_a_file_is_a_sweep(tmp_path):

@@ -12,7 +12,7 @@ from grokinterp.errors import ConfigError, RunDirectoryError
 from grokinterp.storage import RunDirectory
 from grokinterp.sweeps.contents import sweeps_in
 from grokinterp.sweeps.entry import Entry
-from grokinterp.sweeps.estimate import elapsed, seconds_of
+from grokinterp.sweeps.estimate import LAUNCH, elapsed, seconds_of
 from grokinterp.sweeps.grid import Grid
 from grokinterp.sweeps.sweep import Sweep, plan, run_sweep
 from grokinterp.training import train
@@ -20,6 +20,8 @@ from tests.support.small_league import SMALL
 from tests.support.small_runs import changed, written
 
 SHORT = replace(SMALL, steps=6)
+
+pytestmark = pytest.mark.filterwarnings("ignore:grokking cannot be detected")
 
 
 HUGE = {"steps": [800_000, 900_000], "save.every": 1, "model.hidden": [[9000]]}
@@ -133,7 +135,7 @@ def test_wrong_sweeps_are_refused_before_anything_is_written(tmp_path):
 
 
 def test_the_time_of_runs_is_estimated_from_timed_steps():
-    short, long = seconds_of([SHORT, replace(SHORT, steps=600)])
+    short, long = (seconds - LAUNCH for seconds in seconds_of([SHORT, replace(SHORT, steps=600)]))
     assert 0 < 50 * short < long < 150 * short
     assert elapsed([3.0, 3.0, 2.0, 2.0, 2.0], 2) == 7
 

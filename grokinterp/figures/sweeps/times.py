@@ -76,7 +76,7 @@ def memorized_and_generalized(series: Sequence[Capacity], x: Scale) -> Figure:
     """Draw the times to memorize and to generalize of every run, and their medians over the seeds."""
     legend = [
         Line2D([], [], marker="s", markersize=4.5, color=GREEN, label="memorized: run, and median"),
-        Line2D([], [], marker="o", markersize=4.5, color=BLUE, label="generalized: run, and median"),
+        Line2D([], [], marker="o", markersize=4.5, color=BLUE, label="grokked: run, and median"),
         lower_bound(),
         *([Patch(color=BAND, alpha=0.6, label="crossing, 95 % interval")] if any(s.crossing for s in series) else []),
     ]

@@ -41,6 +41,9 @@ class Prediction:
         baselines: the grok steps that other predictors predict.
         factors: the factor by which each feature changes the predicted step, the strongest first.
         observed: the observed grok step, if the run has grokked.
+        censored_at: the last step at which the run is known not to have grokked, if it was observed beyond ``at`` and
+            has not grokked.
+        fraction: the share of its budget at which each comparable run was known; None if all were known at step ``at``.
         extrapolated: for every setting that is outside those of the comparable runs, a phrase that states both.
     """
 
@@ -57,6 +60,8 @@ class Prediction:
     baselines: dict[str, float]
     factors: dict[str, float]
     observed: int | None
+    censored_at: int | None
+    fraction: float | None = None
     extrapolated: tuple[str, ...] = ()
 
     @property
@@ -75,6 +80,20 @@ class Prediction:
         return f"predicted {step} ({share}: {self.low:.0f} to {edge})"
 
     @property
+    def compared(self) -> str:
+        """The condition on the comparable runs, which depends on how the step was chosen."""
+        if self.fraction is None:
+            return f"had not grokked at step {self.at}"
+        return f"had not grokked in the first {100 * self.fraction:g} % of their budgets"
+
+    @property
+    def outcome(self) -> str:
+        """The observed outcome after step ``at``; "" if none was observed."""
+        if self.observed is not None:
+            return f"grokked at step {self.observed}"
+        return "" if self.censored_at is None else f"had not grokked at step {self.censored_at}"
+
+    @property
     def guarantee(self) -> str:
         """The assumption and the coverage that it implies."""
         return guarantee_of(self.exchangeable, self.level, self.n_groups)
@@ -91,8 +110,8 @@ def predict(
     """Predict when a run groks from its metrics so far, or from the first of them.
 
     The predictor is a regression on the settings and the early curves, fitted to the runs of a database that have the
-    same kind of task, model, optimizer, and loss, and that had not grokked either at the same step, or share of their
-    budget. The run itself is left out.
+    same kind of task, model, optimizer, and loss, and that had not grokked at the same step or, with ``fraction``, at
+    the same share of their budget; these are different runs if budgets differ. The run itself is left out.
 
     Args:
         run: the run directory.
@@ -115,7 +134,8 @@ def predict(
         raise ConfigError("run", run, f"has not grokked at step {early.at}, after which it cannot within its budget")
     source = db if isinstance(db, Database) else open_db(db)
     others = early_runs(source, until or Until(target.at), {name: target.row[name] for name in KIND})
-    return predicted(early, comparable(others, early, source.path), level=level, budget=target.row["epochs"])
+    alike = comparable(others, early, source.path)
+    return predicted(early, alike, level=level, budget=target.row["epochs"], fraction=fraction)
 
 
 def require_arguments(at: int | None, fraction: float | None, level: float) -> None:
@@ -152,8 +172,10 @@ def comparable(runs: Sequence[EarlyRun], early: EarlyRun, db: str | Path) -> lis
     return [replace(run, features={name: run.features[name] for name in early.features}) for run in found]
 
 
-def predicted(early: EarlyRun, others: Sequence[EarlyRun], *, level: float, budget: int) -> Prediction:
-    """Return the prediction of a run from others."""
+def predicted(
+    early: EarlyRun, others: Sequence[EarlyRun], *, level: float, budget: int, fraction: float | None = None
+) -> Prediction:
+    """Return the prediction of a run from others, which were known at the same step, or at a share of their budgets."""
     seeds = early.setting in {run.setting for run in others}
     ours = calibrate(PREDICTORS[OURS], others, seeds=seeds)
     interval = ours.interval(early, level=level)
@@ -169,8 +191,16 @@ def predicted(early: EarlyRun, others: Sequence[EarlyRun], *, level: float, budg
         baselines=baselines_of(early, others, seeds=seeds),
         factors=factors_of(ours, early),
         observed=early.outcome.grok_step,
+        censored_at=censored_at(early),
+        fraction=fraction,
         extrapolated=extrapolations(early.settings, [run.settings for run in others]),
     )
+
+
+def censored_at(early: EarlyRun) -> int | None:
+    """Return the last step at which a run that was observed further is known not to have grokked; None otherwise."""
+    outcome = early.outcome
+    return outcome.known_until if outcome.grok_step is None and outcome.known_until > early.at else None
 
 
 def baselines_of(early: EarlyRun, others: Sequence[EarlyRun], *, seeds: bool) -> dict[str, float]:

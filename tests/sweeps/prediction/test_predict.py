@@ -65,6 +65,8 @@ def test_the_run_itself_and_other_kinds_are_left_out(db, new, tmp_path):
     again = predict(whole.path, tmp_path / "all.db", at=80)
     assert again.observed == 450
     assert replace(again, observed=None) == predict(new, db, at=80)
+    assert (again.outcome, again.compared) == ("grokked at step 450", "had not grokked at step 80")
+    assert predict(new, db, at=80).outcome == ""
 
 
 def test_a_setting_with_other_seeds_is_calibrated_on_runs(db, tmp_path):
@@ -80,11 +82,20 @@ def test_the_command_prints_a_table_or_json(db, new, monkeypatch, capsys):
     assert code == 0, err
     assert "at step 60 of 600: predicted to grok at step" in out
     assert "if the setting was drawn like the" in out
+    assert "comparable runs that had not grokked in the first 10 % of their budgets; the strongest features" in out
     for name in prediction.PREDICTORS.keys() - {prediction.OURS}:
         assert name in out
     code, out, _ = command(monkeypatch, capsys, new, "--db", db, "--json", "--level", 0.99)
     found = json.loads(out)
     assert (code, found["at"], found["high"], found["ends"]) == (0, 80, None, False)
+
+
+def test_the_outcome_of_a_run_that_did_not_grok_is_printed_too(db, tmp_path, monkeypatch, capsys):
+    path = curve_run(tmp_path / "never", changed(LONG, optimization={"weight_decay": 0.23}), 10_000).path
+    code, out, err = command(monkeypatch, capsys, path, "--db", db, "--at", 80)
+    assert code == 0, err
+    assert "  observed: had not grokked at step 5" in out
+    assert "comparable runs that had not grokked at step 80; the strongest features" in out
 
 
 def test_the_command_states_the_settings_that_are_outside_the_database(db, tmp_path, monkeypatch, capsys):
