@@ -2,7 +2,7 @@
 
 import copyreg
 import warnings
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any
 
@@ -85,6 +85,9 @@ def short(value: object, most: int = 80) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
+MOST_COMPARED = 80
+"""Largest number of characters of an unknown name that is compared with known names."""
+
 MOST_BITS = 256
 """Size of the largest integers that are printed, in bits."""
 
@@ -133,4 +136,26 @@ def require_choice(key: str, value: object, allowed: Collection[str]) -> None:
 
     >>> require_choice("read_at", "last", ("last", "first"))
     """
-    require(isinstance(value, str) and value in allowed, key, short(value), f"must be one of {', '.join(allowed)}")
+    require(isinstance(value, str) and value in allowed, key, short(value), choice_rule(value, allowed))
+
+
+def choice_rule(value: object, allowed: Iterable[str]) -> str:
+    """Return the rule that a value which is not among the allowed ones breaks, with the nearest of them.
+
+    >>> choice_rule("lats", ("last", "first"))
+    'must be one of last, first; did you mean last?'
+    """
+    names = list(allowed)
+    return f"must be one of {', '.join(names)}{suggestion(value, names)}"
+
+
+def suggestion(value: object, allowed: Iterable[str], *, prefix: str = "") -> str:
+    """Return a question that names the known name nearest to an unknown one, after a prefix; empty if none is near.
+
+    >>> suggestion("sead", ["seed", "steps"]), suggestion("nesterov", ["seed", "steps"])
+    ('; did you mean seed?', '')
+    """
+    import difflib
+
+    near = difflib.get_close_matches(text_of(value).lower()[:MOST_COMPARED], list(allowed), n=1, cutoff=0.7)
+    return f"; did you mean {prefix}{near[0]}?" if near else ""

@@ -7,7 +7,7 @@ from numbers import Integral
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
-from grokinterp.errors import MOST_BITS, ConfigError, short
+from grokinterp.errors import MOST_BITS, ConfigError, short, suggestion
 
 WORDS = {bool: "True or False", int: "an integer", float: "a number", str: "text", NoneType: "None"}
 """Types of values in words."""
@@ -40,7 +40,8 @@ class Specification:
         hints = hints_of(cls)
         for name, value in values.items() if hints else ():
             if name not in hints:
-                raise ConfigError(name, short(value), f"unknown key; {cls.__name__} has {', '.join(hints)}")
+                rule = f"unknown key; {cls.__name__} has {', '.join(hints)}{suggestion(name, hints)}"
+                raise ConfigError(name, short(value), rule)
             require_type(name, value, hints[name])
         return super().__new__(cls)
 

@@ -11,7 +11,18 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from grokinterp._version import __version__
-from grokinterp.cli import database, foreign, league, listings, measuring, pages, predicting, sweeping, training
+from grokinterp.cli import (
+    configuring,
+    database,
+    foreign,
+    league,
+    listings,
+    measuring,
+    pages,
+    predicting,
+    sweeping,
+    training,
+)
 from grokinterp.cli.printing import note, say
 from grokinterp.cli.processors import wait_passively_on_a_busy_machine
 from grokinterp.errors import ConfigError, GrokinterpError
@@ -21,13 +32,15 @@ from grokinterp.streams import Output, tolerant_streams
 app = typer.Typer(
     help="Mechanistic interpretability of grokking: train, analyze, report.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": training.train,
+    "config": configuring.config,
     "branch": training.branch,
     "analyze": measuring.analyze,
     "llc": measuring.llc,
@@ -55,9 +68,12 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 """Every command by its name, in the order of the help; a new command joins this table."""
 
+EPILOGS = {"phases": foreign.LOG_FORMATS, "train": training.FILE_FORMATS, "tasks": training.FILE_FORMATS}
+"""Texts after the options in the help of some commands."""
+
 for name, command in COMMANDS.items():
     summary = listings.summary(command.__doc__)
-    app.command(name, short_help=summary, epilog=foreign.LOG_FORMATS if name == "phases" else None)(command)
+    app.command(name, short_help=summary, epilog=EPILOGS.get(name))(command)
 
 GROUPS = {"db": database.db}
 """Every group of commands by its name."""

@@ -5,13 +5,16 @@ from typing import Annotated
 
 import typer
 
-from grokinterp.cli.options import Config, Device, Overrides, read_experiment, split_names
+from grokinterp.cli.completion import preset_names
+from grokinterp.cli.options import Config, Device, Settings, read_experiment, split_names
 from grokinterp.cli.printing import say
 
 
 def league(
-    overrides: Overrides = None,
-    preset: Annotated[str | None, typer.Option(help="A named experiment (default: league).")] = None,
+    overrides: Settings = None,
+    preset: Annotated[
+        str | None, typer.Option(help="A named experiment (default: league).", autocompletion=preset_names)
+    ] = None,
     config: Config = None,
     task: Annotated[str | None, typer.Option(metavar="KIND", help="The same as task.kind=KIND.")] = None,
     methods: Annotated[str | None, typer.Option(metavar="NAME,...", help="See `grokinterp methods`.")] = None,

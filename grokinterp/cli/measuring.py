@@ -6,18 +6,31 @@ from typing import Annotated, Any
 
 import typer
 
+from grokinterp.cli.completion import analysis_names
 from grokinterp.cli.listings import analysis_entries
 from grokinterp.cli.options import Device, RunDir, RunsDir, split_names
 from grokinterp.cli.printing import note, say, say_json
-from grokinterp.errors import WriteError, require
+from grokinterp.errors import WriteError, require, require_choice
 from grokinterp.storage.atomic import output_file
+
+SOURCES = {
+    "key_frequencies": "is_key",
+    "nearly_key_frequencies": "is_nearly_key",
+    "key_irreps": "is_key_irrep",
+    "nearly_key_irreps": "is_nearly_key_irrep",
+    "circuit": "is_circuit",
+    "circuit_close_to": "is_close_to",
+}
+"""The fields of results from which measures of the summary with other names follow."""
 
 NOTHING_WRONG = "The numbers of this run show no problem."
 
 
 def analyze(
     run_dir: RunsDir,
-    only: Annotated[str | None, typer.Option(metavar="NAME,...", help="Only these analyses.")] = None,
+    only: Annotated[
+        str | None, typer.Option(metavar="NAME,...", help="Only these analyses.", autocompletion=analysis_names)
+    ] = None,
     every: Annotated[
         int | None, typer.Option(help="Every N-th checkpoint and the last (default: all; a few for costly analyses).")
     ] = None,
@@ -30,7 +43,10 @@ def analyze(
 ) -> None:
     """Run every analysis over every checkpoint into RUN_DIR/analysis/NAME.nc.
 
-    Of a folder of runs, every run is analyzed. Exit code 1: some of them could not be (they are named).
+    With --only, the results of these analyses are printed; otherwise, a summary of the run. Of a folder of runs, every
+    run is analyzed.
+
+    Exit code 1: some of them could not be analyzed (they are named).
     """
     names = None if only is None else split_names(only)
     require_analyses(names)
@@ -42,17 +58,31 @@ def analyze(
 
     from grokinterp.analysis import analyze as analyze_run
     from grokinterp.diagnostics import diagnose as diagnose_run
-    from grokinterp.runs import summary
+    from grokinterp.runs import listing, summary
     from grokinterp.training import choose_device
 
     options: Any = {"only": names, "every": every, "last": last, "answer": answer}
     results = analyze_run(run_dir, **options, device=choose_device(device), progress=True)
     if as_json:
         diagnoses = [asdict(found) for found in diagnose_run(results)]
-        say_json(results.summary() | {"diagnoses": diagnoses})
-    else:
+        say_json(summarized(results, names) | {"diagnoses": diagnoses})
+    elif names is None:
         say([*summary.lines(results), *diagnosed(results)])
+    else:
+        say(listing.analysis_lines(results, names))
     warn_of_damage(results)
+
+
+def summarized(results: Any, names: list[str] | None) -> dict[str, Any]:
+    """Return the summary of a run as JSON values, with the measures of the named analyses only; None stands for all."""
+    found = results.summary()
+    if names is None:
+        return found
+    fields = {str(field) for name in names if name in results.analyses for field in results.analyses[name].data_vars}
+    sources = {name: SOURCES.get(name, name) for name in found["measures"]}
+    found["measures"] = {name: value for name, value in found["measures"].items() if sources[name] in fields}
+    found["not_defined"] = {name: why for name, why in found["not_defined"].items() if name in names}
+    return found
 
 
 def analyze_folder(
@@ -152,7 +182,7 @@ def require_analyses(names: list[str] | None) -> None:
     if names is not None:
         known = [entry.name for entry in analysis_entries()]
         for name in names or [""]:
-            require(name in known, "only", name, f"must be among {', '.join(known)}")
+            require_choice("only", name, known)
 
 
 def diagnosed(results: Any) -> list[str]:

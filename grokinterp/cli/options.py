@@ -6,13 +6,31 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from grokinterp.errors import ConfigError
+from grokinterp.cli.completion import device_names, preset_names, setting_names
+from grokinterp.errors import ConfigError, short
 
 if TYPE_CHECKING:
     from grokinterp.experiment import Experiment
 
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="As in task.p=97 seed=3.")]
-Config = Annotated[Path | None, typer.Option(help="A TOML or JSON file.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[key=value]...", help="As in task.p=97 seed=3.", autocompletion=setting_names),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[FILE] [key=value]...",
+        help="A TOML or JSON file (see `grokinterp config`), and settings as in task.p=97 seed=3.",
+        autocompletion=setting_names,
+    ),
+]
+PresetName = Annotated[
+    str | None, typer.Option(help="A named experiment; see `grokinterp presets`.", autocompletion=preset_names)
+]
+Config = Annotated[Path | None, typer.Option(help="A TOML or JSON file; the same as FILE.")]
+
+FILES = (".toml", ".json")
+"""The ends of the names of files that describe an experiment or a sweep."""
 
 
 StopPredicted = Annotated[
@@ -57,7 +75,7 @@ RunsDir = Annotated[
     Path,
     typer.Argument(metavar="RUN_DIR", help="A run directory, or a folder of run directories.", callback=run_or_folder),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.", callback=device_name)]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.", callback=device_name, autocompletion=device_names)]
 
 
 def read_experiment(
@@ -68,22 +86,27 @@ def read_experiment(
     Args:
         preset: the name of an experiment.
         config: a TOML or JSON file.
-        overrides: assignments such as ``task.p=97``.
+        overrides: assignments such as ``task.p=97``, among which the file may be named as well.
         default: function that returns the experiment if neither a preset nor a file is given.
 
     Raises:
-        ConfigError: both a preset and a file are given, or a value is invalid.
+        ConfigError: both a preset and a file are given, or several files, or a value is invalid.
     """
     from grokinterp import presets
     from grokinterp.experiment import Experiment
 
+    files = [given for given in overrides or [] if "=" not in given and given.endswith(FILES)]
+    assignments = [given for given in overrides or [] if given not in files]
+    if len(files) + (config is not None) > 1:
+        raise ConfigError("config", short(files[-1]), "give one file")
+    config = Path(files[0]) if files else config
     if preset is not None and config is not None:
         raise ConfigError("config", config, f"give --preset or --config, not both (preset is {preset})")
     if preset is not None:
         base = presets.preset(preset)
     else:
         base = default() if config is None else Experiment.from_file(config)
-    return base.override(overrides or [])
+    return base.override(assignments)
 
 
 def split_names(text: str) -> list[str]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grokinterp.cli.options import Config, StopPredicted, read_experiment
+from grokinterp.cli.completion import preset_names
+from grokinterp.cli.options import FILES, Config, StopPredicted, read_experiment
 from grokinterp.cli.printing import note, say
 from grokinterp.errors import require, short
 from grokinterp.interrupt import Stopped
@@ -21,16 +22,15 @@ if TYPE_CHECKING:
 MOST_LINES = 50
 """Largest number of runs that are listed one by one."""
 
-FILES = (".toml", ".json")
-"""The ends of the names of files that describe a sweep."""
-
 
 def sweep(
     arguments: Annotated[
         list[str] | None,
         typer.Argument(metavar="[NAME|FILE] [key=value,...]...", help="A named sweep or a file; axes and settings."),
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="The experiment that axes change.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="The experiment that axes change.", autocompletion=preset_names)
+    ] = None,
     config: Config = None,
     seeds: Annotated[int | None, typer.Option(help="Number of seeds of each combination.")] = None,
     workers: Annotated[int | None, typer.Option(help="Simultaneous processes (default: one per core).")] = None,

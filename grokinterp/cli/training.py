@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from grokinterp.cli.measuring import diagnosed
-from grokinterp.cli.options import Config, Device, Overrides, RunDir, StopPredicted, read_experiment
+from grokinterp.cli.options import (
+    Config,
+    Device,
+    Overrides,
+    PresetName,
+    RunDir,
+    Settings,
+    StopPredicted,
+    read_experiment,
+)
 from grokinterp.cli.printing import note, say
 from grokinterp.cli.processors import threads_for_training
 from grokinterp.errors import GrokinterpError, require
@@ -15,12 +24,27 @@ if TYPE_CHECKING:
     from grokinterp.experiment import Experiment
     from grokinterp.training.outlook import Forecaster
 
+FILE_FORMATS = """\b
+Files:
+  FILE.toml       an experiment, as `grokinterp config` prints it
+  FILE.json       the same as JSON
+  task.path=FILE  CSV for task.kind=table: cell b of line a is a * b, an
+                  integer from 0 to 9999; a blank cell or -1 is undefined.
+                  Lines and cells are counted from 0, there is no header,
+                  and all lines have the same number of cells.
+  metrics.jsonl   one object per evaluation, in RUN_DIR; `grokinterp phases`
+                  reads it and the logs of other programs
+
+\b
+docs/custom_tables.md and docs/checkpoint_format.md have examples.
+"""
+
 Log = Annotated[list[str] | None, typer.Option(help="tensorboard or wandb, in addition to metrics.jsonl.")]
 
 
 def train(
-    overrides: Overrides = None,
-    preset: Annotated[str | None, typer.Option(help="A named experiment; see `grokinterp presets`.")] = None,
+    overrides: Settings = None,
+    preset: PresetName = None,
     config: Config = None,
     out: Annotated[Path | None, typer.Option(metavar="RUN_DIR", help="Default: checkpoints/<name>-<hash>.")] = None,
     device: Device = "auto",

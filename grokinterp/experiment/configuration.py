@@ -2,15 +2,18 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
 from pydantic import ValidationError
 
-from grokinterp.errors import ConfigError, require, short
+from grokinterp.errors import ConfigError, choice_rule, require, short, suggestion
 from grokinterp.experiment.kinds import RECORDED, classes_of, defaults_of
+from grokinterp.numbers import flat
+from grokinterp.specification import hints_of
 from grokinterp.storage.configuration import planned_steps
 from grokinterp.storage.files import parse_json, parse_toml, path_of, read_regular
 
@@ -21,17 +24,63 @@ BARE_WORD = re.compile(r"(?<![\w.\"'])(?!(?:true|false|inf|nan)\b)[A-Za-z_]\w*\b
 """A word without quotes inside a list or a table of TOML that is not a key."""
 
 
-def config_error(error: ValidationError) -> ConfigError:
-    """Return the first problem of a pydantic error as one line with a dotted key."""
+NUMBER = re.compile(r"[+-]?(?:\d+\.|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+"""A decimal number without digits on one side of the point, which TOML refuses."""
+
+
+def config_error(error: ValidationError, root: type) -> ConfigError:
+    """Return the first problem of a pydantic error as one line with a dotted key.
+
+    Args:
+        error: the error.
+        root: the class that was validated.
+    """
     problem = error.errors(include_url=False)[0]
     cause = problem.get("ctx", {}).get("error")
     path = without_kinds(problem["loc"])
     if isinstance(cause, ConfigError):
         return ConfigError(".".join([*path, cause.key]), short(cause.value), cause.rule)
     if problem["type"] == "unexpected_keyword_argument":
-        return ConfigError(".".join(path), short(problem["input"]), "unknown key")
+        siblings = hints_of(class_at(root, problem["loc"][:-1]))
+        return ConfigError(".".join(path), short(problem["input"]), unknown_key(path, siblings, all_keys(root)))
     message = problem["msg"][0].lower() + problem["msg"][1:]
     return ConfigError(".".join(path) or "experiment", short(problem["input"]), message)
+
+
+def class_at(root: type, location: Iterable[str | int]) -> type:
+    """Return the class of the table at a location in a configuration, in which pydantic names the kinds."""
+    found, path = root, ""
+    for part in location:
+        classes, hint = classes_of(path), hints_of(found).get(str(part))
+        if part in classes:
+            found = classes[str(part)]
+        else:
+            path = f"{path}.{part}".lstrip(".")
+            found = hint if isinstance(hint, type) else found
+    return found
+
+
+def all_keys(root: type) -> list[str]:
+    """Return the dotted keys of all settings of a class, with the default kinds."""
+    return list(flat(asdict(root())))
+
+
+def unknown_key(path: Sequence[str], siblings: Iterable[str], known: Collection[str]) -> str:
+    """Return the rule that an unknown key breaks, with the key that was probably meant.
+
+    Args:
+        path: the parts of the unknown key.
+        siblings: the names in its table.
+        known: the dotted keys of all settings.
+
+    >>> unknown_key(["weight_decay"], ["seed"], ["seed", "optimization.weight_decay"])
+    'unknown key; did you mean optimization.weight_decay?'
+    """
+    *tables, name = path
+    elsewhere = [key for key in known if key.rpartition(".")[2] == name and name != "kind"]
+    if len(elsewhere) == 1:
+        return f"unknown key; did you mean {elsewhere[0]}?"
+    return f"unknown key{suggestion(name, siblings, prefix=''.join(f'{table}.' for table in tables))}"
 
 
 def without_kinds(location: Iterable[str | int]) -> list[str]:
@@ -96,13 +145,15 @@ def assign(values: dict[str, Any], key: str, value: Any) -> None:
     *tables, last = key.split(".")
     table = values
     for name in tables:
-        require(isinstance(table.get(name), dict), short(key), short(value), "unknown key")
-        table = table[name]
-    require(last in table, short(key), short(value), "unknown key")
+        inside = table.get(name)
+        require(isinstance(inside, dict), short(key), short(value), unknown_key(key.split("."), (), flat(values)))
+        table = inside
+    if last not in table:
+        raise ConfigError(short(key), short(value), unknown_key(key.split("."), table, flat(values)))
     if last == "kind" and tables and value != table["kind"]:
         require(value != RECORDED, key, value, "cannot be trained here: a recorder writes such runs from another loop")
         classes = classes_of(".".join(tables))
-        require(str(value) in classes, short(key), short(value), f"must be one of {', '.join(classes)}")
+        require(str(value) in classes, short(key), short(value), choice_rule(value, classes))
         table.clear()
         table.update(defaults_of(classes[str(value)]))
     table[last] = value
@@ -124,17 +175,17 @@ def not_a_kind(key: str) -> tuple[bool, int]:
 
 
 def parse_value(text: str) -> Any:
-    """Parse a TOML or JSON value, ``none`` as null, a number with a leading decimal point, or plain text.
+    """Parse a TOML or JSON value, ``none`` as null, a number such as ``-.1`` or ``2.``, or plain text.
 
     Quotes around words in a list or a table may be missing, since shells remove them: ``[orthograd]``.
 
-    >>> parse_value("1e-3"), parse_value("none"), parse_value("S4"), parse_value("[orthograd]")
-    (0.001, None, 'S4', ['orthograd'])
+    >>> parse_value("1e-3"), parse_value("-.1"), parse_value("none"), parse_value("S4"), parse_value("[orthograd]")
+    (0.001, -0.1, None, 'S4', ['orthograd'])
     """
     if text.lower() in ("none", "null"):
         return None
-    if re.fullmatch(r"\.\d+", text, re.ASCII):
-        text = f"0{text}"
+    if NUMBER.fullmatch(text):
+        return float(text)
     is_nested = text.startswith(("[", "{"))
     for written in (text, BARE_WORD.sub(r'"\g<0>"', text)) if is_nested else (text,):
         try:

@@ -275,7 +275,7 @@ class Experiment(Specification):
         try:
             return _adapter().validate_json(json.dumps(values, default=str), strict=True)
         except ValidationError as error:
-            raise config_error(error) from None
+            raise config_error(error, cls) from None
         except (TypeError, ValueError, RecursionError) as error:  # keys that are not text, a table that contains itself
             if isinstance(error, ConfigError):
                 raise

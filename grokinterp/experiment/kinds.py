@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from pydantic import Discriminator, Tag
 
-from grokinterp.errors import ConfigError, short
+from grokinterp.errors import ConfigError, choice_rule, short
 from grokinterp.experiment.edits import EDITS, Edit
 from grokinterp.models import MODELS, ModelSpec, RecordedSpec
 from grokinterp.optim import (
@@ -74,7 +74,7 @@ def require_known_kinds(values: Any, key: str = "") -> None:
         if name == "kind" and value == RECORDED and key in ("task", "model"):
             continue
         if name == "kind" and classes and not (isinstance(value, str) and value in classes):
-            raise ConfigError(path, short(value), f"must be one of {', '.join(classes)}")
+            raise ConfigError(path, short(value), choice_rule(value, classes))
         require_known_kinds(value, path)
 
 
@@ -87,9 +87,20 @@ def classes_of(key: str) -> Mapping[str, type]:
 
 def defaults_of(cls: Any) -> dict[str, Any]:
     """Return the table of a kind of task or model with its default values."""
-    return {field.name: _plain(field) for field in fields(cls)}
+    return {field.name: _plain(default_of(field)) for field in fields(cls)}
 
 
-def _plain(field: Any) -> Any:
-    value = field.default if field.default is not MISSING else field.default_factory()
+def default_of(field: Any) -> Any:
+    """Return the default value of a field of a dataclass; None if it has none."""
+    if is_required(field):
+        return None
+    return field.default if field.default is not MISSING else field.default_factory()
+
+
+def is_required(field: Any) -> bool:
+    """Return whether a field of a dataclass has no default."""
+    return field.default is MISSING and field.default_factory is MISSING
+
+
+def _plain(value: Any) -> Any:
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from grokinterp.errors import GrokinterpError, require, short
+from grokinterp.errors import GrokinterpError, require_choice
 from grokinterp.models import Model
 from grokinterp.runs.checkpoint import Checkpoint
 
@@ -44,4 +44,4 @@ def with_weights(checkpoint: Checkpoint, weights: Mapping[str, Tensor]) -> Check
 
 def require_part(model: Model, part: str) -> None:
     """Raise ConfigError unless the model has a part."""
-    require(part in model.parts, "part", short(part), f"must be among {', '.join(model.parts)}")
+    require_choice("part", part, model.parts)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from grokinterp.errors import ConfigError
+from grokinterp.errors import ConfigError, require_choice
 from grokinterp.experiment import Experiment, Optimization
 from grokinterp.optim import (
     EGD,
@@ -62,8 +62,7 @@ def configured(name: str, experiment: Experiment) -> Experiment:
     Raises:
         ConfigError: the method is unknown, does not apply to this experiment, or would not change it.
     """
-    if name not in METHODS:
-        raise ConfigError("methods", name, f"must be among {', '.join(METHODS)}")
+    require_choice("methods", name, METHODS)
     base = plain(experiment)
     made = METHODS[name].apply(base)
     if name != BASELINE and made == base:

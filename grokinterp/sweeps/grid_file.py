@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from grokinterp.errors import require, short
+from grokinterp.errors import require, short, suggestion
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.configuration import read_config
 from grokinterp.presets import preset
@@ -35,7 +35,8 @@ def read_grid(path: str | Path) -> tuple[str, Grid]:
     """
     values = read_config(path)
     for key, value in values.items():
-        require(key in KEYS, short(key), short(value), f"unknown key; a sweep has {', '.join(KEYS)}")
+        rule = f"unknown key; a sweep has {', '.join(KEYS)}{suggestion(key, KEYS)}"
+        require(key in KEYS, short(key), short(value), rule)
         kind, word = (dict, "a table") if key in ("base", "axes") else (str, "text")
         require(isinstance(value, kind), key, short(value), f"must be {word}")
     start = preset(values["preset"]) if "preset" in values else Experiment()

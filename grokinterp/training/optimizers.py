@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from grokinterp.errors import require
+from grokinterp.errors import require, require_choice
 from grokinterp.experiment import Experiment, Optimization
 from grokinterp.optim import Muon, filtered
 
@@ -76,7 +76,7 @@ def require_parts(experiment: Experiment) -> None:
         return
     parts, own = experiment.empty_model(device="meta").parts, experiment.optimization.own_settings
     for i, one in enumerate(experiment.optimization.parts):
-        require(one.part in parts, f"optimization.parts.{i}.part", one.part, f"must be one of {', '.join(parts)}")
+        require_choice(f"optimization.parts.{i}.part", one.part, parts)
     trained = [part for part in parts if part not in own or not own[part].frozen]
     require(bool(trained), "optimization.parts", ", ".join(parts), "must not all be frozen")
 

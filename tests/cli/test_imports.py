@@ -95,7 +95,7 @@ MISTAKES = {
     "sweep exp3_prime --out run": "error: run directory run: is a run",
     "sweep exp2_hidden_dim model.d_mlp=5": "config error: model.d_mlp=5: is set by the axis",
     "sweep seed=1,2 --name a/b": "config error: name=a/b: must be 1-64 letters",
-    "analyze run --only foo": "config error: only=foo: must be among",
+    "analyze run --only foo": "config error: only=foo: must be one of",
     "analyze run --every 0": "config error: every=0: must be an integer from 1",
     "analyze run --every 2 --last": "config error: every=2: give it or --last, not both",
     "analyze run --device tpu": "config error: device=tpu: must be auto",

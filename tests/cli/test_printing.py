@@ -26,6 +26,8 @@ NASTY = "a\x1b[2J\x1b]0;t\x07\x7f\x85\x9b1m\u202e\u2066b\r\nINJECTED"
 LINES = {
     "train": ["name=NASTY", "NASTY=1", "task.kind=NASTY", "--preset NASTY", "--config config.toml", "--out RUN",
               "--out RUN --resume seed=5", "--device NASTY", "--log NASTY"],
+    "config": ["name=NASTY", "NASTY=1", "--preset NASTY", "NASTY.toml", "config.toml",
+               "task.kind=skip_trigram split.trained_on=NASTY"],
     "analyze": ["RUN --only performance", "RUN --only performance --json", "RUN --only NASTY", "NASTY"],
     "llc": ["RUN --step 5", "RUN NASTY=1", "RUN --out NASTY"],
     "report": ["RUN --out NASTY.html", "NASTY"],

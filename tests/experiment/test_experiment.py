@@ -162,7 +162,7 @@ UNKNOWN += [{"save": {"x": 1}}, {"task": {"__class__": "os.system"}}, {"model": 
 
 @pytest.mark.parametrize("values", UNKNOWN)
 def test_an_unknown_key_is_refused_at_every_level(values):
-    with pytest.raises(ConfigError, match=r"^[a-z_.]+=.*: unknown key$"):
+    with pytest.raises(ConfigError, match=r"^[a-z_.]+=.*: unknown key(; did you mean [a-z_.0-9]+\?)?$"):
         Experiment.from_dict(values)
 
 

@@ -80,5 +80,5 @@ def test_what_cannot_be_edited_is_named():
         ablate_frequencies(drawn(GroupComposition(group="S3"), SPECS["transformer"]), [1])
     with pytest.raises(ConfigError, match=r"^where=unembedding: needs a model with an unembedding of its own$"):
         ablate_frequencies(drawn(ModularAddition(p=7), tied), [1], where="unembedding")
-    with pytest.raises(ConfigError, match=r"^part=head: must be among embed, "):
+    with pytest.raises(ConfigError, match=r"^part=head: must be one of embed, "):
         scaled(checkpoint, 2.0, "head")

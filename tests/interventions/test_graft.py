@@ -38,7 +38,7 @@ def test_tied_embeddings_go_with_the_embedding():
 
 def test_what_cannot_be_grafted_is_named():
     model, other, mlp = (Checkpoint(0, net, problem()) for net in (network(), network(p=11), draw(MODEL_SPECS["mlp"])))
-    with pytest.raises(GrokinterpError, match=r"^part=head: must be among embed, pos_embed, blocks\.0\.attn, blocks"):
+    with pytest.raises(GrokinterpError, match=r"^part=head: must be one of embed, pos_embed, blocks\.0\.attn, blocks"):
         graft(model, model, "head")
     with pytest.raises(GrokinterpError, match=r"^donor: has no embed\.W_E of shape \(8, 8\)$"):
         graft(model, other, "embed")

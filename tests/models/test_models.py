@@ -53,7 +53,7 @@ def test_json_there_and_back(spec: ModelSpec) -> None:
 
 @EVERY_KIND
 def test_unknown_keys_are_refused(kind: type[ModelSpec]) -> None:
-    with pytest.raises(ConfigError, match=r"^model\.d_modl=3: unknown key$"):
+    with pytest.raises(ConfigError, match=r"^model\.d_modl=3: unknown key(; did you mean model\.d_model\?)?$"):
         Experiment.from_dict({"model": {"kind": kind.kind, "d_modl": 3}})
 
 

@@ -142,7 +142,7 @@ REFUSED = {
     "another checkpoint": ({"digest": "ab" * 32}, [], r"^origin\.digest=ababababa\.\.\.: is no longer that of step 20"),
     "another shape": ({}, ["model.d_mlp=8"], r"^origin\.run=.*: does not fit the model: blocks\.0\.mlp\.W_in is \(16"),
     "another model": ({}, ["model.kind=mlp"], r"^origin\.run=.*: does not fit the model: blocks\.0\.attn\.W_K is"),
-    "unknown part": ({"edits": [{"kind": "graft", "part": "x"}]}, [], r"^origin\.edits\.0\.part=x: must be among emb"),
+    "unknown part": ({"edits": [{"kind": "graft", "part": "x"}]}, [], r"^origin\.edits\.0\.part=x: must be one of emb"),
     "unknown edit": ({"edits": [{"kind": "prune"}]}, [], r"^origin\.edits\.0\.kind=prune: must be one of graft, "),
     "unknown donor": ({"edits": [{"kind": "graft", "run": "x"}]}, [], r"^origin\.edits\.0\.run=x: does not exist"),
     "unsaved donor": ({"edits": [{"kind": "graft", "step": 3}]}, [], r"^origin\.edits\.0\.step=3: was not saved"),

@@ -14,7 +14,7 @@ from grokinterp.analysis.engine.collector import Collector
 from grokinterp.analysis.engine.coordinates import Setting
 from grokinterp.analysis.engine.digest import code_digest
 from grokinterp.analysis.engine.entry import Entry
-from grokinterp.analysis.engine.evaluator import declared_arguments
+from grokinterp.analysis.engine.evaluator import declared_arguments, result_of
 from grokinterp.analysis.engine.labeled import Result, result_labels
 from grokinterp.errors import NotDefined, RunDirectoryError
 from grokinterp.experiment import leaked_share
@@ -86,6 +86,12 @@ class Harvest:
             self.undefined[entry.name] = result.why
         else:
             self.fresh[entry].add(step, result)
+
+    def add_last(self, entry: Entry, final: Final) -> bool:
+        """Evaluate an analysis on the last checkpoint, store its result, and return whether it is defined."""
+        result = result_of(entry.analysis, final.checkpoint, final.arguments)
+        self.add(int(final.checkpoint.step), entry, result)
+        return not isinstance(result, NotDefined)
 
     def refuse(self, entry: Entry, steps: Iterable[int], why: str) -> None:
         """Record the reason why an analysis is not run, if it lacks results."""

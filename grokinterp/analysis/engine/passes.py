@@ -10,13 +10,13 @@ from torch import Tensor
 
 from grokinterp.analysis.engine.entry import Entry
 from grokinterp.analysis.engine.evaluate import evaluate_each
-from grokinterp.analysis.engine.evaluator import result_of
 from grokinterp.analysis.engine.harvest import Final, Harvest, remove_results, steps_of
 from grokinterp.analysis.engine.memory import lacking_memory, require_memory
 from grokinterp.analysis.engine.team import Team
 from grokinterp.available import bytes_available
-from grokinterp.errors import CheckpointError, ConfigError, RunDirectoryError, require, warn
+from grokinterp.errors import CheckpointError, ConfigError, RunDirectoryError, require, require_choice, warn
 from grokinterp.phases import Curves, find_phases
+from grokinterp.progress import ProgressBar
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.runs.datasets import read_not_defined
 from grokinterp.runs.results import Results
@@ -30,6 +30,9 @@ RETIRED = ("symmetricity",)
 
 ALWAYS = 1
 """Number of arrays as large as all logits for computing the arguments that the last checkpoint determines."""
+
+FEW = 3
+"""Largest number of analyses that the progress bar names one by one."""
 
 ArgumentsOf = Callable[[Checkpoint], Mapping[str, Any]]
 """Function from the last checkpoint to arguments of analyses, which are tensors or JSON values."""
@@ -100,8 +103,7 @@ def choose(entries: Sequence[Entry], only: Iterable[str] | None) -> list[Entry]:
         raise ConfigError("entries", twice, "must name each analysis once")
     names = list(by_name) if only is None else [only] if isinstance(only, str) else list(only)
     for name in names or [""]:
-        if name not in by_name:
-            raise ConfigError("only", name, f"must be among {', '.join(by_name)}")
+        require_choice("only", name, by_name)
     return [entry for name, entry in by_name.items() if name in names]
 
 
@@ -146,7 +148,7 @@ def analyze_missing(
     device: str | torch.device,
     progress: bool,
 ) -> None:
-    """Compute and save the missing results; after an interrupt, the next call computes the rest.
+    """Compute and save the missing results, counted on one progress bar; the next call computes what is interrupted.
 
     Cheap analyses, and analyses that were not defined before, run on the last checkpoint first, because vmap cannot
     report which analysis is not defined for the run. Analyses that do not fit into memory are not run; the reason is
@@ -158,29 +160,60 @@ def analyze_missing(
     if any(set(steps) - set(steps_of(harvest.kept[entry])) for entry, steps in defined.items()):
         require_writable(trajectory.path / "analysis")  # before the work
     harvest.begin({entry: len(steps) for entry, steps in wanted.items()})
+    for entry in too_large.keys() & wanted.keys():
+        harvest.refuse(entry, wanted[entry], too_large[entry])
+    unknown = [entry for entry in wanted if entry not in too_large and harvest.kept[entry] is None]
     try:
-        for entry in wanted:
-            if entry in too_large:
-                harvest.refuse(entry, wanted[entry], too_large[entry])
-            elif harvest.kept[entry] is None and (not entry.costly or entry.name in before):
-                result = result_of(entry.analysis, final.checkpoint, final.arguments)
-                harvest.add(int(final.checkpoint.step), entry, result)
-        final.checkpoint.forget()
-        with Team(trajectory, final.arguments, device) as team:
-            for missing, group in by_missing_steps(wanted, harvest).items():
-                costly = any(entry.costly for entry in group)
-                results = evaluate_each(
-                    [entry.analysis for entry in group], trajectory, missing, final.arguments, harvest.skipped,
-                    device=device, progress=progress, vectorize=False if costly else None,
-                    copies=max(entry.copies for entry in group), apart=costly, team=team,
-                )  # fmt: skip
-                with closing(results):
-                    for step, of_step in results:
-                        for entry, result in zip(group, of_step, strict=True):
-                            harvest.add(step, entry, result)
-                harvest.save(group)
+        for entry in unknown:
+            if entry.name in before:
+                harvest.add_last(entry, final)
+        counts = {entry: len(set(steps) - harvest.steps_of(entry)) for entry, steps in wanted.items()}
+        total = sum(count for entry, count in counts.items() if entry.name not in harvest.undefined)
+        with ProgressBar("analyzing", total, shown=progress and total > 0) as bar:
+            for entry in unknown:
+                if entry.name not in before and not entry.costly:
+                    bar.advance(0, note=entry.name)
+                    bar.advance(1 if harvest.add_last(entry, final) else counts[entry])
+            final.checkpoint.forget()
+            with Team(trajectory, final.arguments, device) as team:
+                for missing, group in by_missing_steps(wanted, harvest).items():
+                    evaluate_group(harvest, final, missing, group, team, bar, device=device)
+            bar.advance(0, note="")
     finally:
         harvest.save_rest()
+
+
+def evaluate_group(
+    harvest: Harvest,
+    final: Final,
+    steps: Sequence[int],
+    group: Sequence[Entry],
+    team: Team,
+    bar: ProgressBar,
+    *,
+    device: str | torch.device,
+) -> None:
+    """Compute and save the results of a group of analyses in one pass over the same steps."""
+    costly, what, done = any(entry.costly for entry in group), names_of(group), bar.done
+    bar.advance(0, note=what)
+    results = evaluate_each(
+        [entry.analysis for entry in group], harvest.trajectory, steps, final.arguments, harvest.skipped,
+        device=device, vectorize=False if costly else None,
+        copies=max(entry.copies for entry in group), apart=costly, team=team,
+    )  # fmt: skip
+    with closing(results):
+        for step, of_step in results:
+            for entry, result in zip(group, of_step, strict=True):
+                harvest.add(step, entry, result)
+            bar.advance(len(group), note=f"{what}, step {step:,}")
+    bar.advance(len(steps) * len(group) - (bar.done - done))  # damaged checkpoints
+    harvest.save(group)
+
+
+def names_of(group: Sequence[Entry]) -> str:
+    """Return the names of some analyses as text, all of them only if they are few."""
+    names = [entry.name for entry in group]
+    return ", ".join(names) if len(names) <= FEW else f"{names[0]} and {len(names) - 1} others"
 
 
 def wanted_of(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from grokinterp.analysis.engine.coordinates import Setting
 from grokinterp.analysis.landscape.loss_surface import LossSurface, require_true_gradient
-from grokinterp.errors import ConfigError, NotDefined
+from grokinterp.errors import ConfigError, NotDefined, require_choice
 from grokinterp.maths.langevin import Loss, Sampling, learning_coefficient, sgld, trace, tuned_step
 from grokinterp.models import Model
 from grokinterp.runs.checkpoint import Checkpoint
@@ -226,11 +226,10 @@ def weights_of(model: Model, components: Sequence[str] | None) -> tuple[str, ...
         return tuple(names)
     known = model.parts | {name: (name,) for name in names}
     for component in components:
-        if component not in known:
-            raise ConfigError("components", component, f"must be among {', '.join(known)}")
+        require_choice("components", component, known)
     chosen = {name for component in components for name in known[component]}
     if not chosen:
-        raise ConfigError("components", "", f"must be among {', '.join(known)}")
+        raise ConfigError("components", "", f"must be one of {', '.join(known)}")
     return tuple(name for name in names if name in chosen)
 
 

@@ -227,7 +227,7 @@ def test_only_some_analyses(run, computed):
 
 @pytest.mark.parametrize("only", [["perfomance"], [], [""], ["performance", "x"]])
 def test_an_unknown_analysis_is_refused_naming_those_there_are(only, run):
-    with pytest.raises(ConfigError, match=r"only=.*: must be among embedding_spectrum, .*performance"):
+    with pytest.raises(ConfigError, match=r"only=.*: must be one of embedding_spectrum, .*performance"):
         analyzed(run, only=only)
     assert not (run.path / "analysis").exists()
 

@@ -171,8 +171,8 @@ def test_what_has_no_coefficient_says_why():
         ({"draws": 0}, r"draws=0: must be above 0"),
         ({"chains": -1}, r"chains=-1: must be above 0"),
         ({"burn_in": -1}, r"burn_in=-1: must be 0 or more"),
-        ({"components": ["head"]}, r"components=head: must be among layers.0, unembed"),
-        ({"components": []}, r"components=: must be among"),
+        ({"components": ["head"]}, r"components=head: must be one of layers.0, unembed"),
+        ({"components": []}, r"components=: must be one of"),
     ],
 )
 def test_bad_arguments_are_named(argument, message):
