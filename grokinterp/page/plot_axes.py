@@ -35,16 +35,16 @@ class Axis(NamedTuple):
     is_log: bool = False
     first: float = 0.0
 
-    def over(self, start: float, stop: float) -> Callable[[np.ndarray | float], np.ndarray]:
+    def over(self, start: int | float, stop: int | float) -> Callable[[np.ndarray | int | float], np.ndarray]:
         """Return the function from values to places between ``start`` and ``stop``; NaN where a value has no place."""
         low, high = (math.log(self.low), math.log(self.high)) if self.is_log else (self.low, self.high)
 
-        def place(values: np.ndarray | float) -> np.ndarray:
+        def place(values: np.ndarray | int | float) -> np.ndarray:
             found = np.array(values, dtype=float)
             if self.is_log:
                 found = np.where(found == 0, self.first, found)
                 found = np.log(found, out=np.full_like(found, np.nan), where=found > 0)
-            return start + (np.clip(found, low, high) - low) / (high - low) * (stop - start)
+            return np.asarray(start + (np.clip(found, low, high) - low) / (high - low) * (stop - start))
 
         return place
 
@@ -72,11 +72,11 @@ def ratio_axis(values: Iterable[np.ndarray], label: str) -> Axis:
     positive = found[found > 0]
     first, last = (float(positive.min()), float(positive.max())) if positive.size else (0.1, 1.0)
     low, high = min(first / 2 if (found == 0).any() else first, 0.5), max(last, 2.0)
-    ticks = [Tick(at, compact(at)) for at in powers(low, high, fine=300)]
+    ticks = [Tick(at, compact(at)) for at in powers(low, high, fine=300.0)]
     return Axis(label, low, high, ticks, is_log=True, first=low)
 
 
-def powers(low: float, high: float, *, fine: float = 100) -> list[float]:
+def powers(low: float, high: float, *, fine: float = 100.0) -> list[float]:
     """Return powers of 10 between two bounds, at most six; also their double and fivefold below a ratio ``fine``.
 
     >>> powers(5.0, 2000.0), powers(1.0, 4.0)

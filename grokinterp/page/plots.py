@@ -83,12 +83,12 @@ def line_plot(
     y: Axis,
     *,
     description: str = "",
-    width: float = 340,
-    height: float = 218,
+    width: float = 340.0,
+    height: float = 218.0,
 ) -> Plot:
     """Return a plot of curves over given axes."""
     longest = max((len(tick.text) for tick in y.ticks), default=1)
-    left, top = 10 + LETTER * longest, 8 + (LINE if y.label else 0)
+    left, top = 10 + LETTER * longest, 8 + (LINE if y.label else 0.0)
     right = width - (6 + 1.5 * LETTER * max((len(curve.mark) for curve in curves), default=0))
     bottom = height - 8 - 2 * LINE
     across, up = x.over(left, right), y.over(bottom, top)

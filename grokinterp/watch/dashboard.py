@@ -60,7 +60,7 @@ def dashboard(look: Look, *, width: int, height: int) -> RenderableType:
     rows = min(max((height - AROUND) // len(CHARTS), LOWEST), HIGHEST)
     for chart in CHARTS:
         parts += chart_lines(look, chart, room, rows)
-    parts += [numbers(look), Text(printable(look.verdict))]
+    parts += [numbers(look, columns=2 if room > 24 else 1), Text(printable(look.verdict))]
     title = Text(printable(look.name))
     return Panel(Group(*parts), title=title, title_align="left", width=min(width, room + MARGIN + NAMES + 4))
 
@@ -126,8 +126,8 @@ def positions(steps: np.ndarray) -> np.ndarray:
     return logs / (logs[-1] or 1.0)
 
 
-def numbers(look: Look) -> Table:
-    """Return the last values of the metrics as a table of two columns."""
+def numbers(look: Look, *, columns: int) -> Table:
+    """Return the last values of the metrics as a table."""
     table = Table.grid(padding=(0, 3))
     cells = []
     for name, label in LABELS.items():
@@ -135,6 +135,6 @@ def numbers(look: Look) -> Table:
         if value is not None:
             shown = percent(value) if name.endswith("accuracy") else number(value)
             cells.append(Text.assemble((f"{label} ", "dim"), shown))
-    for place in range(0, len(cells), 2):
-        table.add_row(*cells[place : place + 2])
+    for place in range(0, len(cells), columns):
+        table.add_row(*cells[place : place + columns])
     return table

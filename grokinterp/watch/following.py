@@ -33,8 +33,8 @@ def follow(
     run_dir: str | Path,
     *,
     out: str | Path | None = None,
-    every: float = 2.0,
-    patience: float = PATIENCE,
+    every: int | float = 2.0,
+    patience: int | float = PATIENCE,
     shown: bool = True,
 ) -> Look:
     """Follow a run until it ends, and return the last look at it.
@@ -70,7 +70,7 @@ def follow(
 
 
 def require_arguments(
-    run_dir: str | Path, out: str | Path | None, every: float, patience: float
+    run_dir: str | Path, out: str | Path | None, every: int | float, patience: int | float
 ) -> tuple[Path, Path | None]:
     """Return the paths of the run and of the page. Raises ConfigError or RunDirectoryError if they cannot be used."""
     path, page = path_of("run_dir", run_dir), None if out is None else html_file("out", out)
@@ -88,28 +88,28 @@ def may_begin(path: Path) -> bool:
     return path.is_dir() and all(name in ("lock", "checkpoints", "resume") for name in os.listdir(path))
 
 
-def looks(path: Path, every: float, patience: float, view: "View") -> Iterator[Look]:
+def looks(path: Path, every: int | float, patience: int | float, view: "View") -> Iterator[Look]:
     """Yield a look at the run whenever it has changed, until it is over.
 
     Raises:
-        RunDirectoryError: the run does not begin within ``patience`` seconds, or cannot be read.
+        RunDirectoryError: the run does not begin within ``patience`` seconds, is removed, or cannot be read.
     """
-    pace, before, began = Pace(), None, time.monotonic()
+    pace, before, began, has_begun = Pace(), None, time.monotonic(), False
     while True:
-        started = time.monotonic()
-        if may_begin(path):
-            view.wait(path)
-        elif (state := fingerprint(path)) != before:
+        started, is_there = time.monotonic(), not may_begin(path)
+        if is_there and (state := fingerprint(path)) != before:
             before, look = state, look_at(path)
-            look = look._replace(speed=pace.speed(look.step, time.monotonic()))
-            yield look
+            yield look._replace(speed=pace.speed(look.step, time.monotonic()))
             if look.is_over:
                 return
-            if look.has_begun:
-                patience = float("inf")
-        if time.monotonic() - began > patience:
-            why = "does not exist" if not path.exists() else "has not begun: no process writes to it"
+            has_begun = has_begun or look.has_begun
+        if not has_begun and started - began >= patience:
+            why = "has not begun: no process writes to it" if path.exists() else "does not exist"
             raise RunDirectoryError(path, f"{why}, after {patience:g} seconds of waiting")
+        if has_begun and not is_there:
+            raise RunDirectoryError(path, "was removed while it was followed")
+        if not is_there:
+            view.wait(path)
         time.sleep(max(every, SHARE_OF_READING * (time.monotonic() - started)))
 
 

@@ -60,6 +60,9 @@ READ = {
     "llc": "llc {path}",
     "verify": "verify {path}",
     "runs": "runs {path}",
+    "compare": "compare {path} other",
+    "gallery": "gallery {path}",
+    "watch": "watch {path} --wait 0",
     "db build": "db build {path}",
     "db query": "db query select --db {path}",
     "nanda": "import nanda {path}.pth",
@@ -76,6 +79,10 @@ WRITTEN = {
     "map": "llc run --calibrate --out {path}.png",
     "phases": "phases log.csv --csv {path}",
     "db build": "db build run --db {path}",
+    "compare": "compare runs --out {path}.html",
+    "compare, curves": "compare runs --csv {path}",
+    "gallery": "gallery runs --out {path}.html",
+    "watch": "watch run --out {path}.html",
 }
 """Commands that write a file."""
 
@@ -138,7 +145,9 @@ def test_no_kind_of_path_is_read_blindly(command, folder, grokinterp):
 
 @pytest.mark.parametrize("command", WRITTEN)
 def test_no_path_is_replaced_that_is_not_a_plain_file(command, folder, grokinterp):
-    draw_checkpoints(folder / "run")
+    draw_checkpoints(folder / "run").directory.write_status({"status": "finished", "step": 20})
+    for name in "ab":
+        draw_checkpoints(folder / "runs" / name)
     write_csv(folder / "log.csv")
     for kind, make in KINDS.items():
         if kind in ("missing", "empty", "rubbish", "nested", "huge"):

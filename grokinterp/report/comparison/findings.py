@@ -63,7 +63,7 @@ def findings(groups: Sequence[Group]) -> Iterator[str]:
     yield from circuits(groups)
 
 
-def ratio(step: float, first: float) -> str:
+def ratio(step: int | float, first: int | float) -> str:
     """Return how many times as late a step is as the first; "" for the first."""
     return "" if step == first or not first else f" (× {number(step / first)})"
 

@@ -92,7 +92,7 @@ def rows(
     title: str, named: Sequence[tuple[str, Compared]], axis: Axis, at: Callable[[Compared, int], float]
 ) -> Drawing:
     """Return the bars of named runs over an axis, for wide windows with names on the left, and for narrow ones."""
-    return _rows(title, named, axis, at, 980, is_stacked=False), _rows(title, named, axis, at, 340, is_stacked=True)
+    return _rows(title, named, axis, at, 980.0, is_stacked=False), _rows(title, named, axis, at, 340.0, is_stacked=True)
 
 
 def _rows(

@@ -29,9 +29,6 @@ KINDS = {
 SIGNS = {"good": "✓", "part": "◐", "not": "✕", "open": "…"}
 """The sign of a badge, which does not rely on its color."""
 
-MOST_SETTINGS = 6
-"""Largest number of settings that a card names."""
-
 
 class Card(NamedTuple):
     """A run as plain values for the template.
@@ -42,7 +39,7 @@ class Card(NamedTuple):
         verdict: the verdict in words; ``kind`` and ``sign`` are those of its badge.
         task, model: the specifications in words; ``task_kind`` is the kind alone.
         status: the status; ``why`` is its reason, if any.
-        settings: names and values of the settings that distinguish it.
+        settings: names and values of the settings that distinguish it, those with most values first.
         facts: dates and the last accuracy.
         generalized: the step of generalization, to sort by; None without it.
         written: when its metrics were last written, to sort by.
@@ -94,7 +91,7 @@ def card(record: Record, settings: Mapping[str, Any], keys: Sequence[str], root:
         model=described(model),
         status=str(record.status["status"]),
         why=str(record.status.get("why") or ""),
-        settings=distinct[:MOST_SETTINGS],
+        settings=distinct,
         facts=facts(record, steps, columns),
         generalized=history.generalized_step if history else None,
         written=written_at(path),

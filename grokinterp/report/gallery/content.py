@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from grokinterp.experiment.settings import settings_of
-from grokinterp.experiment.varied import SEEDS, differing
+from grokinterp.experiment.varied import ABSENT, SEEDS, differing, exact
 from grokinterp.numbers import listed, whole
 from grokinterp.report.gallery.card import Card, card, verdict_rank
 from grokinterp.sweeps.record import Record
 
 MOST_CARDS = 1000
 """Largest number of cards; a page with more would open slowly."""
+
+MOST_SETTINGS = 6
+"""Largest number of settings that a card names; the search finds the others, too."""
 
 MOST_CIRCLES = 300
 """Largest number of cards with an embedding, each of which takes some kilobytes."""
@@ -28,12 +31,8 @@ class Choice(NamedTuple):
 def content(records: Sequence[Record], root: Path, out: Path, left_out: Mapping[str, str]) -> dict[str, Any]:
     """Return all values that the template shows."""
     settings = settings_of([record.configuration for record in records])
-    keys = [key for key in differing(settings) if key not in ("task.kind", "model.kind")]
-    seeds = [key for key in sorted(SEEDS) if len({repr(one.get(key)) for one in settings}) > 1]
-    shown = [
-        card(record, one, [*keys, *seeds], root, out)
-        for record, one in zip(records[:MOST_CARDS], settings, strict=False)
-    ]
+    keys = distinguishing(settings)
+    shown = [card(record, one, keys, root, out) for record, one in zip(records[:MOST_CARDS], settings, strict=False)]
     shown.sort(key=lambda one: one.name)
     pictured = sum(one.circle is not None for one in shown)
     if pictured > MOST_CIRCLES:
@@ -43,6 +42,7 @@ def content(records: Sequence[Record], root: Path, out: Path, left_out: Mapping[
         "title": f"{whole(len(records))} run{'' if len(records) == 1 else 's'} in {root.resolve().name or 'runs'}",
         "lead": lead(shown),
         "cards": shown,
+        "most_settings": MOST_SETTINGS,
         "verdicts": sorted(choices(one.verdict for one in shown), key=lambda choice: verdict_rank(choice.value)),
         "tasks": choices(one.task_kind for one in shown),
         "statuses": choices(one.status for one in shown),
@@ -50,6 +50,17 @@ def content(records: Sequence[Record], root: Path, out: Path, left_out: Mapping[
         "pictured": pictured,
         "left_out": left_out,
     }
+
+
+def distinguishing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the settings in which runs differ, those with most values first; kinds have lines of their own.
+
+    >>> distinguishing([{"task.p": 5, "seed": 0}, {"task.p": 7, "seed": 1}, {"task.p": 7, "seed": 2}])
+    ['seed', 'task.p']
+    """
+    counts = {key: len({exact(one.get(key, ABSENT)) for one in settings}) for key in [*differing(settings), *SEEDS]}
+    kept = [key for key, count in counts.items() if count > 1 and key not in ("task.kind", "model.kind")]
+    return sorted(kept, key=lambda key: (-counts[key], key))
 
 
 def choices(values: Iterable[str]) -> list[Choice]:

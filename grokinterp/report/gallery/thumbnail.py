@@ -51,7 +51,7 @@ def thumbnail(steps: np.ndarray, columns: Mapping[str, np.ndarray], history: His
     if not known:
         return None
     axis = step_axis([steps.astype(float)])
-    across, up = axis.over(0, WIDTH), Axis("", -0.04, 1.04, []).over(HEIGHT, 0)
+    across, up = axis.over(0.0, WIDTH), Axis("", -0.04, 1.04, []).over(HEIGHT, 0.0)
     curves = []
     for name, css in known.items():
         curve = reduced(Curve("", "", 0, steps.astype(float), columns[name]))

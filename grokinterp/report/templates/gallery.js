@@ -55,7 +55,7 @@
     sort.value = kept.get("sort") in order ? kept.get("sort") : "name";
   };
 
-  form.addEventListener("input", () => remember(show()));
+  for (const kind of ["input", "change"]) form.addEventListener(kind, () => remember(show()));
   form.addEventListener("submit", (event) => event.preventDefault());
   document.getElementById("clear").addEventListener("click", () => {
     for (const box of boxes) box.checked = false;
