@@ -1,14 +1,14 @@
 """Train presets to their last step and write docs/presets.md: ``python -m benchmarks.presets [NAME ...]``.
 
 Without names, the presets that take minutes on a CPU are trained. Results are kept in presets.json, so that the long
-runs can be added one at a time, on any machine.
+runs can be added one at a time, on any machine, and in pieces: with ``--root``, the runs are kept, and a run that was
+interrupted continues. ``--cost`` only measures how long the presets would take on one core of this machine.
 """
 
 import argparse
 import json
 import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,17 @@ from benchmarks.machine import describe
 from benchmarks.report import table
 from grokinterp.analysis import analyze
 from grokinterp.presets import PRESETS
-from grokinterp.training import train
+from grokinterp.runs.trajectory import Trajectory
+from grokinterp.sweeps.clock import Clock
+from grokinterp.sweeps.continued import train_or_continue
+from grokinterp.sweeps.estimate import timed
+from grokinterp.sweeps.worker import Timer, keep, peak_bytes
+from grokinterp.training.memory import traced_for
 
 MEASURED = Path(__file__).with_name("presets.json")
 OUT = Path(__file__).resolve().parent.parent / "docs" / "presets.md"
-SMALL = ("demo", "gromov2023", "prieto2025", "parity", "pizza", "digits", "induction")
+COSTS = Path(__file__).with_name("preset_costs.json")
+SMALL = ("demo", "gromov2023", "prieto2025", "parity", "digits", "induction", "three_terms", "operators")
 HEAD = [
     "preset",
     "steps",
@@ -35,16 +41,21 @@ HEAD = [
 ]
 
 
-def measure(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Train a preset to its end, measure it, and discard the run."""
+COST_HEAD = ("preset", "weights", "steps", "s for 100 steps", "hours for all steps")
+
+
+def measure(name: str, root: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Train a preset to its end in a folder, or continue it there, and measure it."""
+    directory, timer, before = root / name, Timer(), peak_bytes()
     experiment = PRESETS[name].experiment.override(overrides)
-    with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
-        run = train(experiment, Path(folder) / "run", progress=True)
-        seconds = time.perf_counter() - start
-        results = analyze(run, only=["performance", "logit_spectrum", "weight_norms"], every=len(run.steps))
-        history, measures = results.history, results.measures()
-        status = results.directory.status
+    try:
+        train_or_continue(experiment, directory, device="cpu", progress=True, loggers=[timer])
+    finally:
+        keep(directory, timer, before, peak_bytes())  # the time before an interruption counts as well
+    run = Trajectory.open(directory)
+    results = analyze(run, only=["performance", "logit_spectrum", "weight_norms"], every=len(run.steps))
+    history, measures, status = results.history, results.measures(), results.directory.status
+    clock = Clock.read(directory, results.metrics["step"].to_numpy())
     names = ("train_accuracy", "test_accuracy", "train_loss", "test_loss", "logit_fve", "weight_norm")
     return {
         "steps": status["step"],
@@ -52,7 +63,20 @@ def measure(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
         "memorized": history.memorized_step,
         "generalized": history.generalized_step,
         "measures": {key: measures.get(key) for key in names},
-        "seconds": seconds,
+        "seconds": clock.at(status["step"]),
+        "machine": describe(),
+    }
+
+
+def cost(name: str, seconds: float) -> dict[str, Any]:
+    """Measure the processor time of the steps and evaluations of a preset, by training it for some seconds."""
+    experiment = PRESETS[name].experiment
+    pace = timed(experiment, seconds=seconds, most_steps=1000)
+    return {
+        "steps": experiment.budget,
+        "weights": traced_for(experiment).weights,
+        "per_100": 100 * (pace.step + pace.evaluation / experiment.evaluate_every),
+        "hours": pace.seconds(experiment) / 3600,
         "machine": describe(),
     }
 
@@ -69,13 +93,13 @@ def row(name: str, found: dict[str, Any]) -> list[str]:
         f"{at['train_accuracy']:.4f} / {at['test_accuracy']:.4f}",
         f"{at['train_loss']:.1e} / {at['test_loss']:.1e}",
         explained,
-        f"{at['weight_norm']:.0f}",
+        "—" if at["weight_norm"] is None else f"{at['weight_norm']:.0f}",
         f"{found['seconds']:.0f}",
     ]
 
 
-def page(measured: dict[str, dict[str, Any]]) -> str:
-    """Return the document: every preset with its source, then the results of the presets trained to the end."""
+def page(measured: dict[str, dict[str, Any]], costs: dict[str, dict[str, Any]]) -> str:
+    """Return the document: every preset with its source, the results of those trained to the end, and the others."""
     lines = ["# Presets\n", "`grokinterp train --preset NAME`; any setting can be overridden.\n"]
     lines += [f"* **{name}**: {found.about}" for name, found in PRESETS.items()]
     lines += ["\n## Trained to the last step\n", "Written by `python -m benchmarks.presets`, seed 0."]
@@ -85,19 +109,55 @@ def page(measured: dict[str, dict[str, Any]]) -> str:
     lines += [f"Machine: {machine}." for machine in sorted({found["machine"] for found in measured.values()})]
     lines += ["", table(HEAD, [row(name, measured[name]) for name in PRESETS if name in measured])]
     untrained = [name for name in PRESETS if name not in measured]
-    lines += [f"\nNot trained to the last step yet: {', '.join(untrained)}.\n"] if untrained else [""]
-    return "\n".join(lines)
+    return "\n".join([*lines, *(untrained_lines(untrained, costs) if untrained else [""])])
 
 
-def main() -> None:
-    """Train, store the results, and write the document."""
+def untrained_lines(names: Sequence[str], costs: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """Yield the section on presets that were not trained to the last step, with what this would take."""
+    known = {name: costs[name] for name in names if name in costs}
+    yield "\n## Not trained to the last step\n"
+    yield (
+        f"{', '.join(names)}: the documents of this repository make no claim about how they end. `python -m "
+        "benchmarks.presets NAME --root DIR` trains one in pieces: an interrupted run continues."
+    )
+    if known:
+        yield "\nProcessor time on one core, by `python -m benchmarks.presets --cost`, without saving and analyses."
+        yield from (f"Machine: {machine}." for machine in sorted({one["machine"] for one in known.values()}))
+        yield ""
+        yield table(
+            COST_HEAD,
+            [
+                (name, f"{one['weights']:,}", f"{one['steps']:,}", f"{one['per_100']:.1f}", f"{one['hours']:.1f}")
+                for name, one in known.items()
+            ],
+        )
+
+
+def read(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the stored numbers of a file; empty without one."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train presets, or measure what this costs; store the numbers, and write the document."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.presets", description=__doc__)
-    parser.add_argument("names", nargs="*", default=SMALL, metavar="NAME")
-    measured = json.loads(MEASURED.read_text(encoding="utf-8")) if MEASURED.exists() else {}
-    for name in parser.parse_args().names:
-        measured[name] = measure(name)
-        MEASURED.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-        OUT.write_text(page(measured), encoding="utf-8")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="default: those that take minutes, or with --cost all")
+    parser.add_argument("--root", type=Path, help="folder in which the runs are kept and continued")
+    parser.add_argument("--cost", action="store_true", help="measure the cost of presets that were not trained")
+    parser.add_argument("--seconds", type=float, default=20, help="for which each preset is timed with --cost")
+    chosen = parser.parse_args(arguments)
+    measured, costs = read(MEASURED), read(COSTS)
+    if chosen.cost:
+        for name in chosen.names or [name for name in PRESETS if name not in measured]:
+            costs[name] = cost(name, chosen.seconds)
+            COSTS.write_text(json.dumps(costs, indent=1) + "\n", encoding="utf-8")
+            OUT.write_text(page(measured, costs), encoding="utf-8")
+    else:
+        for name in chosen.names or SMALL:
+            with tempfile.TemporaryDirectory() as folder:
+                measured[name] = measure(name, chosen.root or Path(folder))
+            MEASURED.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+            OUT.write_text(page(measured, costs), encoding="utf-8")
     print(OUT.read_text(encoding="utf-8"))
 
 

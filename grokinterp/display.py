@@ -75,7 +75,7 @@ def first_settings(settings: Mapping[str, str]) -> list[str]:
 
 
 def changed(spec: Any) -> dict[str, str]:
-    """Return the settings of a dataclass that are not defaults, by their dotted names.
+    """Return the settings of a dataclass that are not defaults, or empty without one, by their dotted names.
 
     >>> from grokinterp.experiment import Optimization, Schedules
     >>> from grokinterp.optim import Constant, Cosine
@@ -85,7 +85,7 @@ def changed(spec: Any) -> dict[str, str]:
     found = {}
     for field in fields(spec):
         value, default = getattr(spec, field.name), default_of(field)
-        if field.name == "kind" or value == default:
+        if field.name == "kind" or value == default or (default is MISSING and value == ()):
             continue
         if is_dataclass(value) and type(value) is type(default):
             found |= {f"{field.name}.{name}": text for name, text in changed(value).items()}

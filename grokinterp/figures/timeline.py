@@ -109,14 +109,14 @@ def accuracies(metrics: xr.Dataset, dataset: xr.Dataset, loss: str) -> Panel:
 def progress(metrics: xr.Dataset, dataset: xr.Dataset, loss: str) -> Panel:
     """Return the panel of restricted, excluded, and trig loss, with random frequencies as controls."""
     names = {
-        "restricted_loss": ("restricted, all pairs", GREEN),
+        "restricted_loss": ("restricted, all examples", GREEN),
         "restricted_loss_control": ("restricted, control", GREEN, ":"),
-        "excluded_loss": ("excluded, train pairs", PURPLE),
+        "excluded_loss": ("excluded, train examples", PURPLE),
         "excluded_loss_control": ("excluded, control", PURPLE, ":"),
     }
     lines = lines_of(dataset, names)
     if "trig_loss" in dataset:
-        lines.append(Line("trig, test pairs", dataset["trig_loss"].sel(split="test"), BROWN, "--"))
+        lines.append(Line("trig, test examples", dataset["trig_loss"].sel(split="test"), BROWN, "--"))
     return Panel("Progress measures", loss, lines, log=True)
 
 

@@ -51,8 +51,14 @@ def untimed(experiment: Experiment) -> Pace:
     return Pace(3 * batch * per_example + OVERHEAD, evaluated * per_example + OVERHEAD)
 
 
-def timed(experiment: Experiment) -> Pace:
-    """Train some steps, for about half a second, and return the mean pace."""
+def timed(experiment: Experiment, *, seconds: float = 0.5, most_steps: int = 50) -> Pace:
+    """Train some steps, and return the mean pace in processor time, which other programs hardly change.
+
+    Args:
+        experiment: the run.
+        seconds: the time after which no further step is begun.
+        most_steps: the largest number of steps.
+    """
     with single_thread(), computing(flush=True):
         step = Step(*member_of(experiment, None, torch.device("cpu")))
         step.prepare()
@@ -60,12 +66,12 @@ def timed(experiment: Experiment) -> Pace:
             step.gradients(number)
             step.apply(number)
             if number == 0:  # the first step allocates memory
-                start = time.perf_counter()
-            elif number == 50 or time.perf_counter() - start > 0.5:
+                start = time.process_time()
+            elif number == most_steps or time.process_time() - start > seconds:
                 break
-        middle = time.perf_counter()
+        middle = time.process_time()
         step.measured()
-    return Pace((middle - start) / number, time.perf_counter() - middle)
+    return Pace((middle - start) / number, time.process_time() - middle)
 
 
 @contextmanager

@@ -93,10 +93,16 @@ def test_the_demo_is_timed_with_other_seeds(tmp_path, capsys):
     assert capsys.readouterr().out.count("\n| ") == 4
 
 
-def test_presets_and_accelerators_are_measured():
-    found = presets.measure("demo", TOY)
+def test_presets_and_accelerators_are_measured(tmp_path):
+    found = presets.measure("demo", tmp_path, TOY)
     assert found["steps"] == 20
     assert "20" in presets.row("demo", found)
+    assert presets.measure("demo", tmp_path, TOY) == found, "a complete run is not trained again"
+    costs = {"pizza": presets.cost("pizza", 0.0)}
+    assert costs["pizza"]["hours"] > 0
+    text = presets.page({"demo": found}, costs)
+    assert "| pizza | 212,608 | 20,000 |" in text
+    assert "nanda2023, nanda2023_subtraction" in text
     small = ["steps=20", "task.p=7", "model.hidden=[8]"]
     found = accelerators.measure("OrthoAdamW, float32 cross-entropy", 0, small)
     assert accelerators.line("OrthoAdamW", "0", found | {"test": {}})[2] == "20"

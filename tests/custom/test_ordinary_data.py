@@ -83,3 +83,44 @@ def test_files_that_cannot_be_read_are_named(damage, folder, tmp_path, monkeypat
     expected = "must hold y_train" if damage == "missing" else f"{file}: must be a complete idx file of bytes"
     assert expected in str(stop.value)
     assert not (tmp_path / "run").exists()
+
+
+def sentences(count: int, seed: int) -> list[tuple[str, int]]:
+    """Return texts of common words, with a word of their class among them."""
+    generator = np.random.default_rng(seed)
+    found = []
+    for i in range(count):
+        words = [f"word{number}" for number in generator.integers(12, size=8)]
+        words[generator.integers(8)] = ("dull", "Fine")[i % 2]
+        found.append((" ".join(words) + ".<br />", i % 2))
+    return found
+
+
+def write_texts(form: str, folder: Path) -> Path:
+    if form == "csv":
+        lines = [f'"{text}",{("negative", "positive")[label]}' for text, label in sentences(80, 0)]
+        (folder / "reviews.csv").write_text("\n".join(["review,sentiment", *lines]))
+        return folder / "reviews.csv"
+    for part, seed in (("train", 0), ("test", 1)):
+        for i, (text, label) in enumerate(sentences(50, seed)):
+            place = folder / "texts" / part / ("neg", "pos")[label]
+            place.mkdir(parents=True, exist_ok=True)
+            (place / f"{i}.txt").write_text(text)
+    return folder / "texts"
+
+
+@pytest.mark.parametrize("form", ["folder", "csv"])
+def test_texts_are_read_and_learned(form, tmp_path, monkeypatch, capsys):
+    sizes = ("--texts", 40, "--tested", 40, "--words", 16, "--length", 10, "--embedding", 8, "--hidden", 8)
+    rates = ("--layers", 1, "--scale", 1, "--lr", 0.03, "--weight-decay", 0.01, "--batch", 20, "--steps", 60)
+    ran(monkeypatch, "text.py", write_texts(form, tmp_path), tmp_path / "run", *sizes, *rates)
+    assert "step 60/60: train 100.0%" in capsys.readouterr().out
+    assert float(Results.open(tmp_path / "run").metrics["test_accuracy"][-1]) > 0.8
+    assert (tmp_path / "run.html").stat().st_size > 50_000
+
+
+def test_texts_that_are_missing_are_named(tmp_path, monkeypatch):
+    (tmp_path / "a.csv").write_text("text,label\n")
+    for data, why in ((tmp_path, "must hold text files in train/neg"), (tmp_path / "a.csv", "the columns review")):
+        with pytest.raises(SystemExit, match=why):
+            ran(monkeypatch, "text.py", data, tmp_path / "run")

@@ -10,7 +10,9 @@ from grokinterp.analysis.health.performance import over_splits
 from grokinterp.runs.checkpoint import Checkpoint
 
 ROWS = 1024  # examples at a time, so that intermediate results stay in the processor's cache
-PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
+PRECISIONS = {
+    "float32": torch.float32, "float64": torch.float64, "float16": torch.float16, "bfloat16": torch.bfloat16,
+}  # fmt: skip
 
 AXES = {"precision": tuple(PRECISIONS)}
 
@@ -79,7 +81,9 @@ def softmax_collapse(checkpoint: Checkpoint) -> SoftmaxCollapse:
 
     With p = 113 and equal wrong logits, the loss is 0 above a margin of about 20.7 in float32 and 39.4 in float64
     (within 2, depending on the order of summation), while the gradient in the wrong classes vanishes only above 87.3
-    and 708.4. These are properties of the logits: the softplus form of the loss is not affected by them.
+    and 708.4. The denominator rounds to 1 above about 12.3 in float16 and 10.3 in bfloat16. Logits that overflow in
+    float16, above 65,504, count as not collapsed: their loss is not finite. All of these are properties of the logits:
+    the softplus form of the loss is not affected by them.
 
     Source: Prieto et al. 2025, §3 (softmax collapse).
     """

@@ -145,6 +145,14 @@ def test_loss_is_exactly_zero_from_about_the_published_gap_on(precision, dtype, 
     assert first < math.log(112 * 2 / torch.finfo(dtype).eps) + 0.1
 
 
+@pytest.mark.parametrize(("precision", "eps"), [(2, 2.0**-10), (3, 2.0**-7)], ids=["float16", "bfloat16"])
+def test_few_bits_collapse_at_small_margins(precision, eps):
+    """1 + 112 exp(-gap) rounds to 1 where the second term is at most half of the distance to the next number."""
+    gap = math.log(112 * 2 / eps)
+    shares = [float(softmax_collapse(with_gap(gap + side)).collapsed_share[precision]) for side in (-0.5, 0.5)]
+    assert shares == [0, 1]
+
+
 @pytest.mark.parametrize(("precision", "threshold"), [(0, 87.34), (1, 708.40)])
 def test_gradient_is_zero_from_the_smallest_normal_probability_on(precision, threshold):
     below, above = (softmax_collapse(with_gap(threshold + side)) for side in (-0.01, 0.01))
@@ -155,9 +163,9 @@ def test_collapse_counts_training_examples_only_and_a_wrong_answer_has_no_zero_l
     logits = torch.tensor([[0.0, 200, 0], [0, 200, 0], [0, 1, 0], [0, 200, 0]], dtype=torch.float64)
     labels, is_train = torch.tensor([1, 0, 1, 1]), torch.tensor([True, True, True, False])
     found = softmax_collapse(planted(logits, labels, is_train))
-    assert found.collapsed_share.tolist() == pytest.approx([2 / 3, 2 / 3])
-    assert found.zero_loss_share.tolist() == pytest.approx([1 / 3, 1 / 3])
-    assert found.zero_gradient_share.tolist() == pytest.approx([1 / 3, 0])
+    assert found.collapsed_share.tolist() == pytest.approx([2 / 3] * 4)
+    assert found.zero_loss_share.tolist() == pytest.approx([1 / 3] * 4)
+    assert found.zero_gradient_share.tolist() == pytest.approx([1 / 3, 0, 1 / 3, 1 / 3])
 
 
 @pytest.mark.parametrize("analysis", ANALYSES)
