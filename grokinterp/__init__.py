@@ -20,18 +20,19 @@ __all__ = [
     "Checkpoint", "CheckpointError", "ConfigError", "Curves", "Diagnosis", "DivergedError", "Experiment",
     "ForeignFileError", "GrokinterpError", "GrokkingAwareTrainer", "GrokkingDetector", "History", "MLPSpec",
     "NotDefined", "Optimization", "Problem", "Recorder", "RecursiveSpec", "Results", "RunDirectoryError", "SaveAt",
-    "Schedules", "Split", "Stopped", "Trajectory", "TransformerSpec", "WriteError", "analysis", "analyze", "branch",
-    "configure_for_grokking", "custom", "diagnose", "diagnostics", "errors", "evaluate", "experiment", "explore",
-    "figures", "filtered", "find_phases", "import_run", "imshow", "interactive", "interop", "interventions",
-    "latest_run", "league", "line", "losses", "maths", "models", "optim", "page", "phases", "preset", "presets",
-    "product", "report", "reproduction", "runs", "scatter", "statistics",
-    "storage", "sweep_report", "sweeps", "tasks", "train", "train_many", "train_until_grokking", "training", "watch",
-    "write_comparison", "write_gallery", "write_report", "write_sweep_report",
+    "Schedules", "Split", "Stopped", "Trajectory", "TransformerSpec", "WriteError", "analysis", "analyze", "animate",
+    "atlas", "branch", "configure_for_grokking", "custom", "diagnose", "diagnostics", "errors", "evaluate",
+    "experiment", "explore", "figures", "filtered", "find_phases", "import_run", "imshow", "interactive", "interop",
+    "interventions", "latest_run", "league", "line", "losses", "maths", "models", "optim", "page", "phases", "preset",
+    "presets", "product", "report", "reproduction", "runs", "scatter", "statistics", "storage", "sweep_report",
+    "sweeps", "tasks", "train", "train_many", "train_until_grokking", "training", "watch", "write_comparison",
+    "write_figures", "write_gallery", "write_report", "write_sweep_report",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
     from grokinterp import (
         analysis,
+        atlas,
         custom,
         diagnostics,
         errors,
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
         watch,
     )
     from grokinterp.analysis import analyze, evaluate
+    from grokinterp.atlas import animate, write_figures
     from grokinterp.custom import (
         DivergedError,
         GrokkingAwareTrainer,
@@ -97,6 +99,7 @@ else:  # type checkers then report unknown names
         __name__,
         {
             ".analysis": ("analyze", "evaluate"),
+            ".atlas": ("animate", "write_figures"),
             ".custom": (
                 "DivergedError", "GrokkingAwareTrainer", "Recorder", "configure_for_grokking", "train_until_grokking",
             ),

@@ -14,6 +14,7 @@ from grokinterp._version import __version__
 from grokinterp.cli import (
     configuring,
     database,
+    drawing,
     foreign,
     league,
     listings,
@@ -45,6 +46,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "analyze": measuring.analyze,
     "llc": measuring.llc,
     "report": measuring.report,
+    "figures": drawing.figures,
+    "animate": drawing.animate,
     "compare": pages.compare,
     "gallery": pages.gallery,
     "watch": pages.watch,

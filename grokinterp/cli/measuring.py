@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,9 @@ from grokinterp.cli.options import Device, RunDir, RunsDir, split_names
 from grokinterp.cli.printing import note, say, say_json
 from grokinterp.errors import WriteError, require, require_choice
 from grokinterp.storage.atomic import output_file
+
+if TYPE_CHECKING:
+    from grokinterp.runs.results import Results
 
 SOURCES = {
     "key_frequencies": "is_key",
@@ -144,11 +147,20 @@ def report(
     """
     from grokinterp.report import write_report
     from grokinterp.report.write import report_file
+
+    out = report_file(run_dir, out)
+    results = analyzed(run_dir)
+    say([str(write_report(results, out)), *diagnosed(results)])
+    warn_of_damage(results)
+
+
+def analyzed(run_dir: Path) -> "Results":
+    """Return the results of a run, after running any missing analyses if it has checkpoint files."""
     from grokinterp.runs.completeness import is_complete
     from grokinterp.runs.datasets import analysis_names
     from grokinterp.runs.results import Results
 
-    results, out = Results.open(run_dir), report_file(run_dir, out)
+    results = Results.open(run_dir)
     if not results.directory.steps() and analysis_names(run_dir):
         note("the results cannot be updated: the run has no checkpoint files")
     elif not is_complete(run_dir) or results.left_out:
@@ -158,8 +170,7 @@ def report(
             results = analyze_run(run_dir, answer=results.answer, progress=True)
         except WriteError as error:
             note(f"the results cannot be updated: {error}")
-    say([str(write_report(results, out)), *diagnosed(results)])
-    warn_of_damage(results)
+    return results
 
 
 def diagnose(

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm, Normalize
+from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
@@ -113,7 +113,7 @@ def table(values: xr.DataArray, title: str, label: str, colors: str, norm: Norma
     return figure
 
 
-def heatmap(axes: Axes, values: np.ndarray, norm: Normalize, colors: str, every: int = 1) -> AxesImage:
+def heatmap(axes: Axes, values: np.ndarray, norm: Normalize, colors: str | Colormap, every: int = 1) -> AxesImage:
     """Draw a matrix with its first row at the bottom, gray where it is not finite.
 
     ``every`` is the number of values that each cell represents; it scales the axes.

@@ -67,6 +67,7 @@ RC = {
     "legend.handlelength": 1.6,
     "lines.linewidth": 1.5,
     "path.simplify_threshold": 0.3,
+    "pdf.fonttype": 42,
     "svg.fonttype": "path",
     "svg.hashsalt": "grokinterp",
 }
@@ -148,8 +149,20 @@ def to_png(figure: Figure, *, dpi: float = 150) -> bytes:
     return buffer.getvalue()
 
 
+@styled()
+def to_pdf(figure: Figure) -> bytes:
+    """Return the figure as PDF without a date, with text that can be selected; equal figures give equal bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    return buffer.getvalue()
+
+
+FORMATS = {"png": to_png, "svg": to_svg, "pdf": to_pdf}
+"""The function that returns the bytes of a figure in each format."""
+
+
 def save(figure: Figure, path: str | Path) -> None:
-    """Write a figure as SVG or PNG, depending on the suffix of the file.
+    """Write a figure as PNG, PDF or SVG, depending on the suffix of the file; SVG for any other suffix.
 
     Raises:
         ConfigError: the file is a directory, a device or a symbolic link.
@@ -157,7 +170,7 @@ def save(figure: Figure, path: str | Path) -> None:
     """
     path = output_file("path", path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, to_png(figure) if path.suffix == ".png" else to_svg(figure), replace=True)
+    write_atomic(path, FORMATS.get(path.suffix.removeprefix("."), to_svg)(figure), replace=True)
 
 
 def _with_palette(found: re.Match[bytes]) -> bytes:

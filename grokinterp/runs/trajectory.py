@@ -196,9 +196,9 @@ class Trajectory:
         update, average = (_after(prefix, stored) for prefix in (UPDATE, AVERAGE))
         self._check_shapes(step, state, set(self.shapes))
         for part in (update, average):
-            self._check_shapes(step, part, self._parameters if part else set())
+            self._check_shapes(step, part, self.trained if part else set())
         for name, value in stored.items():
-            mask = name in state and name not in self._parameters  # buffers such as attention masks may contain -inf
+            mask = name in state and name not in self.trained  # buffers such as attention masks may contain -inf
             if value.is_floating_point() and not (~value.isnan() if mask else value.isfinite()).all():
                 raise CheckpointError(self.directory.checkpoint_path(step).name, f"{name} is not finite")
         return Weights(state, update or None, average or None)
@@ -342,7 +342,8 @@ class Trajectory:
         return {name: value.shape for name, value in self._meta_model.state_dict().items()}
 
     @cached_property
-    def _parameters(self) -> set[str]:
+    def trained(self) -> set[str]:
+        """The names of the parameters, which are the weights without the buffers."""
         return {name for name, _ in self._meta_model.named_parameters()}
 
     def _check_shapes(self, step: int, tensors: dict[str, Tensor], names: set[str]) -> None:

@@ -1,6 +1,7 @@
-"""The explorer of a run: its views, its slider, a part of a run, damaged checkpoints."""
+"""The explorer of a run: its views, its slider, a part of a run, damaged checkpoints; the guide to figures."""
 
 import re
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -9,12 +10,22 @@ import numpy as np
 import pytest
 
 import grokinterp
+from grokinterp.cli import drawing
+from grokinterp.cli.entry import code_of
 from grokinterp.errors import GrokinterpError, RunDirectoryError
+from grokinterp.runs.results import Results
 from grokinterp.runs.trajectory import Trajectory
 from tests.support.small_runs import draw_checkpoints
 
 ROOT = Path(__file__).resolve().parents[2]
-ANALYSES = ("embedding_spectrum", "embedding_circles", "neuron_frequencies", "logit_map", "attention_map")
+ANALYSES = (
+    "pair_answers",
+    "embedding_spectrum",
+    "embedding_circles",
+    "neuron_frequencies",
+    "logit_map",
+    "attention_map",
+)
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +102,24 @@ def test_without_ipywidgets_one_line_says_what_to_install(path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     with pytest.raises(GrokinterpError, match=r'ipywidgets is not installed, .* pip install "grokinterp\[notebooks\]"'):
         grokinterp.explore(path)
+
+
+def test_the_commands_of_the_guide_run(path, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(drawing, "analyzed", Results.open)  # the other analyses would take a minute
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "seed3").symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    guide = (ROOT / "docs" / "figures.md").read_text(encoding="utf-8")
+    for line in re.findall(r"^grokinterp (.*?)(?: +#.*)?$", guide, re.MULTILINE):
+        words = shlex.split(line)
+        few = ["--only", "weights_embed.W_E"] if words[0] == "figures" and "--only" not in words else []
+        assert code_of([*words, *few]) == 0
+    assert {file.name for file in (tmp_path / "figures").iterdir()} == {
+        "index.csv", "pairs_prediction_field.csv", "pairs_prediction_field.pdf",
+        "weights_embed.W_E.csv", "weights_embed.W_E.pdf", "weights_embed.W_E.png",
+    }  # fmt: skip
+    assert "figures: 2 figures with their data, listed in index.csv" in capsys.readouterr().out
+    assert (tmp_path / "seed3.gif").stat().st_size > 1000
 
 
 def test_the_code_of_the_documents_runs(path, tmp_path, monkeypatch):

@@ -43,7 +43,7 @@ LAYERS = [
     ["page", "interactive"],
     ["sweeps"],
     ["report"],
-    ["league", "reproduction", "sweep_report", "watch"],
+    ["atlas", "league", "reproduction", "sweep_report", "watch"],
     ["cli"],
 ]
 LAYER_OF = {room: layer for layer, rooms in enumerate(LAYERS) for room in rooms}

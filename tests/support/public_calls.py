@@ -169,6 +169,11 @@ def explored(given: Given) -> Any:
     return menu.options, picture.data[0].z.tolist()
 
 
+def animated(given: Given) -> Any:
+    gi.analyze(given.copied(), only=["pair_answers"])
+    return gi.animate(given.out / "run", given.out / "run.gif", dpi=20).read_bytes()
+
+
 def line(given: Given) -> Any:
     return [trace.y.tolist() for trace in gi.line(given.run.metrics["train_loss"]).data]
 
@@ -199,6 +204,7 @@ CALLS: dict[str, Callable[[Given], Any]] = {
     "Results": lambda given: gi.Results.open(given.run.path).summary(),
     "Trajectory": lambda given: plain([given.run.params(["unembed.W_U"]), given.run.model().state_dict()]),
     "analyze": analyze,
+    "animate": animated,
     "branch": branched,
     "configure_for_grokking": configured,
     "diagnose": lambda given: gi.diagnose(gi.Results.open(given.run.path)),
@@ -218,6 +224,10 @@ CALLS: dict[str, Callable[[Given], Any]] = {
     "train": lambda given: written(gi.train(SHORT, given.out / "trained", device="cpu").path),
     "train_many": many,
     "train_until_grokking": until_grokking,
+    "write_figures": lambda given: [
+        file.read_bytes()
+        for file in gi.write_figures(given.run, given.out / "figures", only=["weights_path_of_the_weights"])
+    ],
     "write_report": report,
     "write_sweep_report": sweep_report,
     "analysis.local_learning_coefficient": lambda given: plain(local_learning_coefficient(given.run[10], **BRIEF)),

@@ -13,6 +13,9 @@ from grokinterp.analysis.structure.fourier import (
 from grokinterp.analysis.structure.head_roles import has_repetitions, head_roles
 from grokinterp.analysis.structure.heads import head_patterns
 from grokinterp.analysis.structure.logit_map import logit_map
+from grokinterp.analysis.structure.neuron_logits import neuron_logit_map, neuron_logit_waves
+from grokinterp.analysis.structure.pair_answers import pair_answers
+from grokinterp.analysis.structure.pair_waves import neuron_grids, pair_waves
 from grokinterp.analysis.structure.participation import neuron_participation
 from grokinterp.analysis.structure.progress import progress_measures
 
@@ -32,4 +35,9 @@ CHAPTER = (
     Entry(logit_map, most=128, single=True, title="Logits by label", copies=1),
     Entry(attention_map, most=128, single=True, copies=1),
     Entry(neuron_participation, most=9),
+    Entry(pair_answers, most=128, single=True, title="Answers by pair", copies=1),
+    Entry(neuron_grids, most=9, single=True, title="Neurons over all pairs", copies=1),
+    Entry(pair_waves, most=9, single=True, title="Two-dimensional Fourier components", copies=2),
+    Entry(neuron_logit_map, most=9, single=True, title="Neuron-to-logit map", copies=1),
+    Entry(neuron_logit_waves, most=9, single=True, title="Frequencies of the neuron-to-logit map", copies=1),
 )
