@@ -32,7 +32,7 @@ class Squares(NamedTuple):
     side: float
 
     def label(self, x: str, y: str) -> None:
-        """Label the axes at the lower and the left edge, and remove the numbers of all others."""
+        """Write the labels of the axes at the lower and the left edge, and remove the numbers of all others."""
         for place_, axes in enumerate(self.axes):
             lowest = place_ + self.columns >= len(self.axes)
             leftmost = place_ % self.columns == 0
