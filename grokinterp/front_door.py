@@ -27,7 +27,8 @@ def front_door(
 
     def get(name: str) -> "Any":
         if name not in public:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            module = import_module(package)
+            raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name, obj=module)
         value = (
             getattr(import_module(home[name], package), name) if name in home else import_module(f".{name}", package)
         )

@@ -4,6 +4,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
+from grokinterp.errors import suggestion
+
+
+class NamedEntries(dict[str, Any]):
+    """A dictionary whose error for an unknown name lists those that it has.
+
+    >>> NamedEntries(loss=1, accuracy=2)["los"]
+    Traceback (most recent call last):
+    ...
+    KeyError: "no 'los'; there are loss, accuracy; did you mean loss?"
+    """
+
+    def __missing__(self, name: str) -> Any:
+        raise KeyError(f"no {name!r}; there are {', '.join(self) or 'none'}{suggestion(name, self)}")
+
 
 class NamedValues(Mapping[str, Any]):
     """The common base of frozen dataclasses whose fields are also keys: ``scores.accuracy``, ``scores["accuracy"]``.

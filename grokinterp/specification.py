@@ -35,9 +35,12 @@ class Specification:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "allow_inf_nan": False}
 
-    def __new__(cls, *_: Any, **values: Any) -> Any:
+    def __new__(cls, *unnamed: Any, **values: Any) -> Any:
         """Create an instance after checking its arguments; copies are created without arguments."""
         hints = hints_of(cls)
+        if unnamed and hints:
+            rule = f"must be given by name, as in {cls.__name__}({next(iter(hints))}=...)"
+            raise ConfigError(cls.__name__, short(unnamed[0]), rule)
         for name, value in values.items() if hints else ():
             if name not in hints:
                 rule = f"unknown key; {cls.__name__} has {', '.join(hints)}{suggestion(name, hints)}"
@@ -77,7 +80,29 @@ def require_type(key: str, value: object, hint: Any) -> None:
     if not fits(value, hint):
         too_long = isinstance(value, int) and value.bit_length() > MOST_BITS
         size = f", with at most {MOST_BITS} bits" if too_long else ""
-        raise ConfigError(key, short(value), f"must be {described(hint)}{size}")
+        raise ConfigError(key, short(value), f"must be {described(hint)}{size}{meant(value, hint)}")
+
+
+def meant(value: object, hint: Any) -> str:
+    """Return a question that names the specification that was probably meant by its class, its kind or its settings.
+
+    >>> from grokinterp.experiment import SaveAt
+    >>> meant(SaveAt, SaveAt), meant({"every": 5}, SaveAt | None), meant(5, int)
+    ('; did you mean SaveAt()?', '; did you mean SaveAt(every=...)?', '')
+    """
+    for cls in classes_in(hint):
+        if value is cls or (isinstance(value, str) and value == getattr(cls, "kind", None)):
+            return f"; did you mean {cls.__name__}()?"
+        if isinstance(value, Mapping) and value and value.keys() <= hints_of(cls).keys():
+            return f"; did you mean {cls.__name__}({', '.join(f'{name}=...' for name in value)})?"
+    return ""
+
+
+def classes_in(hint: Any) -> list[type]:
+    """Return the specifications among the members of a type."""
+    if isinstance(hint, type):
+        return [hint] if issubclass(hint, Specification) else []
+    return [cls for one in get_args(hint) for cls in classes_in(one)]
 
 
 def require_integer(name: str, value: object, least: int) -> None:

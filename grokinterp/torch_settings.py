@@ -14,10 +14,22 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from grokinterp.errors import ConfigError, short
 from grokinterp.lazy import torch
 from grokinterp.shared import LOCK, Shared
 
 Value = TypeVar("Value")
+
+
+def device_of(device: "torch.device | str") -> "torch.device":
+    """Return a device. Raises ConfigError if there is no such device on this machine."""
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise ConfigError("device", short(device), "must be cpu or cuda") from None
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device", short(device), "PyTorch finds no CUDA device on this machine")
+    return found
 
 
 @contextmanager
@@ -33,7 +45,7 @@ def computing(device: "torch.device | str" = "cpu", *, flush: bool = False) -> G
         flush: flush subnormal numbers to zero. After memorization, float32 gradients become subnormal, and arithmetic
             on them takes up to six times as long.
     """
-    on_cpu = torch.device(device).type == "cpu"
+    on_cpu = device_of(device).type == "cpu"
     with ExitStack() as stack:
         stack.enter_context(_DEFAULTS.held())
         if on_cpu:

@@ -80,7 +80,7 @@ def choices(key: str, path: str, cls: type, field: Any) -> str:
     return f"{in_words(hint)}; {ending[0].lower()}{ending[1:]}"
 
 
-def listed(classes: Mapping[str, type]) -> str:
+def listed(classes: Mapping[str, Any]) -> str:
     """Return kinds with the defaults of their settings, as in ``orthograd, grokfast_ma (window = 100)``."""
     found = []
     for kind, cls in classes.items():

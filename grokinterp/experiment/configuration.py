@@ -145,9 +145,9 @@ def assign(values: dict[str, Any], key: str, value: Any) -> None:
     *tables, last = key.split(".")
     table = values
     for name in tables:
-        inside = table.get(name)
-        require(isinstance(inside, dict), short(key), short(value), unknown_key(key.split("."), (), flat(values)))
-        table = inside
+        rule = "" if isinstance(table.get(name), dict) else unknown_key(key.split("."), (), flat(values))
+        require(not rule, short(key), short(value), rule)
+        table = table[name]
     if last not in table:
         raise ConfigError(short(key), short(value), unknown_key(key.split("."), table, flat(values)))
     if last == "kind" and tables and value != table["kind"]:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from grokinterp.errors import ConfigError, require
+from grokinterp.errors import ConfigError, require, short
 from grokinterp.interventions.graft import with_weights
 from grokinterp.maths.fourier import real_basis
 from grokinterp.maths.groups import positions
@@ -42,6 +42,8 @@ def ablate_frequencies(
     Raises:
         ConfigError: if the task has no cyclic group or no such frequency, or the model has no such matrix.
     """
+    is_list = isinstance(frequencies, Sequence | Tensor) and not isinstance(frequencies, str)
+    require(is_list, "frequencies", short(frequencies), "must be a list of integers")
     *operands, answers = token_orders(checkpoint.problem.task)
     n, model = len(answers), checkpoint.model
     for k in frequencies:

@@ -13,6 +13,7 @@ import xarray as xr
 
 from grokinterp.display import Facts, html_table, one_line
 from grokinterp.errors import RunDirectoryError, warn
+from grokinterp.named_values import NamedEntries
 from grokinterp.phases import (
     NO_HISTORY,
     Curves,
@@ -167,7 +168,7 @@ class Results:
         for why in dict.fromkeys(left_out.values()):
             names = ", ".join(name for name, reason in left_out.items() if reason == why)
             warn(f"{self.directory.path}: left out {names}: {why}")
-        return found, left_out
+        return NamedEntries(found), left_out
 
     @cached_property
     def dataset(self) -> xr.Dataset:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, SupportsIndex, final, overload
+from typing import Any, NamedTuple, SupportsIndex, final, overload
 
 import torch
 import xarray as xr
@@ -113,6 +113,12 @@ class Trajectory:
             "part": lambda: "" if self.window.is_whole else f"part {self.window}",
             "status": lambda: self.directory.status["status"],
         }
+
+    def __getattr__(self, name: str) -> Any:
+        """Raise AttributeError for an unknown name, which says so if a checkpoint has it."""
+        known = hasattr(Checkpoint, name)
+        hint = ": it belongs to a checkpoint of the run, as run[-1]" if known else ""
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}", name=name, obj=self)
 
     def empty_model(self) -> Model:
         """Return the model without the weights of the run, built from the recorded module if it was given."""

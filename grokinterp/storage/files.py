@@ -43,7 +43,7 @@ def path_of(key: str, value: object) -> Path:
     grokinterp.errors.ConfigError: out=5: must be a path
     """
     if not isinstance(value, str | os.PathLike):
-        raise ConfigError(key, short(value), "must be a path")
+        raise ConfigError(key, short(value), f"must be a path{', as its .path' if hasattr(value, 'path') else ''}")
     path = Path(value)
     if "\0" in str(path):
         raise ConfigError(key, short(path), "is not a file name")

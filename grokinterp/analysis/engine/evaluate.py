@@ -1,9 +1,10 @@
 """Evaluation of single-checkpoint analyses into a labeled dataset over all steps."""
 
+import inspect
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, nullcontext
-from typing import Any
+from typing import Any, cast
 
 import torch
 import xarray as xr
@@ -17,7 +18,7 @@ from grokinterp.analysis.engine.loop import one_by_one
 from grokinterp.analysis.engine.memory import COPIES, require_memory, workers_that_fit
 from grokinterp.analysis.engine.team import Team
 from grokinterp.analysis.engine.vectorized import vectorized
-from grokinterp.errors import CheckpointError, ConfigError, NotDefined, RunDirectoryError, one_line
+from grokinterp.errors import CheckpointError, ConfigError, NotDefined, RunDirectoryError, one_line, require, short
 from grokinterp.experiment import Experiment
 from grokinterp.models import Model
 from grokinterp.progress import track
@@ -27,6 +28,9 @@ from grokinterp.torch_settings import computing
 
 SMALL = 2**24
 """The largest number of weights of a model that is copied for every thread."""
+
+SHOWN = 3
+"""Number of saved steps that an error shows."""
 
 CHUNK = 16
 """Checkpoints evaluated together by vmap on a GPU."""
@@ -69,11 +73,9 @@ def evaluate(
         NotDefined: an analysis is not defined for the task or the model of this run.
     """
     require_type("trajectory", trajectory, Trajectory)
-    several = [analyses] if isinstance(analyses, Analysis) else list(analyses)
-    if not several:
-        raise TypeError("analyses: at least one is required")
+    several = require_functions(analyses)
     _reject_unknown(several, arguments)
-    wanted = list(trajectory.steps if steps is None else steps)
+    wanted = list(trajectory.steps if steps is None else require_saved(steps, trajectory))
     skipped: dict[int, str] = {}
     with ExitStack() as stack:
         stack.enter_context(computing(device))
@@ -139,6 +141,33 @@ def evaluate_each(
             done = one_by_one(bound, chunks, len(steps), here, others, workers=workers, apart=apart)
         for chunk, results in done:
             yield from zip((step for step, _ in chunk), results, strict=True)
+
+
+def require_functions(analyses: object) -> list[Analysis]:
+    """Return one or several analyses as a list. Raises ConfigError unless they are functions of a checkpoint."""
+    several = [analyses] if isinstance(analyses, Analysis) else analyses
+    rule = "must be a function of a checkpoint or several, as grokinterp.analysis.performance"
+    require(isinstance(several, Sequence) and not isinstance(several, str), "analyses", short(analyses), rule)
+    found: list[Any] = list(cast(Sequence, several))
+    require(bool(found), "analyses", "none", rule)
+    for one in found:
+        require(isinstance(one, Analysis), "analyses", short(one), rule)
+        takes_one = bool(inspect.signature(one).parameters)
+        require(takes_one, "analyses", one.__name__, "must take a checkpoint as its first argument")
+    return found
+
+
+def require_saved(steps: object, trajectory: Trajectory) -> list[int]:
+    """Return steps as a list. Raises ConfigError unless they were saved."""
+    listed = isinstance(steps, Iterable) and not isinstance(steps, str)
+    require(listed, "steps", short(steps), "must be a list of saved steps")
+    found, saved = list(cast(Iterable[int], steps)), set(trajectory.steps)
+    for step in found:
+        if step not in saved:
+            few = ", ".join(map(str, trajectory.steps[:SHOWN]))
+            more = f", ..., {trajectory.steps[-1]}" if len(saved) > SHOWN else ""
+            raise ConfigError("steps", short(step), f"was not saved; the run has {few}{more}")
+    return found
 
 
 def _reject_unknown(analyses: Sequence[Analysis], arguments: Mapping[str, Any]) -> None:

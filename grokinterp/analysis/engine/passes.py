@@ -14,7 +14,7 @@ from grokinterp.analysis.engine.harvest import Final, Harvest, remove_results, s
 from grokinterp.analysis.engine.memory import lacking_memory, require_memory
 from grokinterp.analysis.engine.team import Team
 from grokinterp.available import bytes_available
-from grokinterp.errors import CheckpointError, ConfigError, RunDirectoryError, require, require_choice, warn
+from grokinterp.errors import CheckpointError, ConfigError, RunDirectoryError, require, require_choice, short, warn
 from grokinterp.phases import Curves, find_phases
 from grokinterp.progress import ProgressBar
 from grokinterp.runs.checkpoint import Checkpoint
@@ -97,6 +97,8 @@ def analyze_run(
 
 def choose(entries: Sequence[Entry], only: Iterable[str] | None) -> list[Entry]:
     """Return the entries of the given names. Raises ConfigError, which lists all names, for an unknown name."""
+    for entry in entries:
+        require(isinstance(entry, Entry), "entries", short(entry), "must be an Entry, as in Entry(my_analysis)")
     by_name = {entry.name: entry for entry in entries}
     if len(by_name) < len(entries):
         twice = next(entry.name for entry in entries if by_name[entry.name] is not entry)
