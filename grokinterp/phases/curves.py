@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 
 Series = Sequence[Any] | np.ndarray  # of numbers
 
-LARGEST_ACCURACY = 1 + 1e-6
-"""Largest accuracy that is not a percentage, with the rounding error of a mean."""
-
 
 class _Table:
     """Columns over steps, sorted by step; of several rows with the same step, the last given counts."""
@@ -53,8 +50,6 @@ def _column(name: str, values: Series | None, rows: np.ndarray, length: int) -> 
     if values is None:
         return None
     column = _numbers(name, values)
-    if name.endswith("accuracy") and (column > LARGEST_ACCURACY).any():
-        raise ConfigError(name, np.nanmax(column), "must be at most 1: divide percentages by 100")
     if column.shape != (length,):
         raise ConfigError(name, f"shape {column.shape}", f"must have one value per step, ({length},)")
     return None if np.isnan(column).all() else column[rows]
@@ -77,7 +72,7 @@ class Curves(_Table):
 
     Raises:
         ConfigError: if there are no evaluations, a step is not a whole number, a column has another length, or the
-            number of test examples is below 1, or accuracies are percentages.
+            number of test examples is below 1.
     """
 
     columns = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "weight_norm")
