@@ -22,11 +22,11 @@ __all__ = [
     "NotDefined", "Optimization", "Problem", "Recorder", "RecursiveSpec", "Results", "RunDirectoryError", "SaveAt",
     "Schedules", "Split", "Stopped", "Trajectory", "TransformerSpec", "WriteError", "analysis", "analyze", "animate",
     "atlas", "branch", "configure_for_grokking", "custom", "diagnose", "diagnostics", "errors", "evaluate",
-    "experiment", "explore", "figures", "filtered", "find_phases", "import_run", "imshow", "interactive", "interop",
-    "interventions", "latest_run", "league", "line", "losses", "maths", "models", "optim", "page", "phases", "preset",
-    "presets", "product", "report", "reproduction", "runs", "scatter", "statistics", "storage", "sweep_report",
-    "sweeps", "tasks", "train", "train_many", "train_until_grokking", "training", "watch", "write_comparison",
-    "write_figures", "write_gallery", "write_report", "write_sweep_report",
+    "experiment", "explore", "export_run", "figures", "filtered", "find_phases", "import_run", "imshow", "interactive",
+    "interop", "interventions", "latest_run", "league", "line", "losses", "maths", "models", "optim", "page", "phases",
+    "preset", "presets", "product", "report", "reproduction", "runs", "scatter", "statistics", "storage",
+    "sweep_report", "sweeps", "tasks", "train", "train_many", "train_until_grokking", "training", "watch",
+    "write_comparison", "write_figures", "write_gallery", "write_report", "write_sweep_report",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ if TYPE_CHECKING:
     from grokinterp.experiment import Experiment, Optimization, SaveAt, Schedules, Split
     from grokinterp.experiment.problem import Problem
     from grokinterp.interactive import explore, imshow, line, scatter
-    from grokinterp.interop import ForeignFileError, import_run
+    from grokinterp.interop import ForeignFileError, export_run, import_run
     from grokinterp.interrupt import Stopped
     from grokinterp.models import MLPSpec, RecursiveSpec, TransformerSpec
     from grokinterp.optim import filtered
@@ -110,7 +110,7 @@ else:  # type checkers then report unknown names
             ".experiment": ("Experiment", "Optimization", "SaveAt", "Schedules", "Split"),
             ".experiment.problem": ("Problem",),
             ".interactive": ("explore", "imshow", "line", "scatter"),
-            ".interop": ("ForeignFileError", "import_run"),
+            ".interop": ("ForeignFileError", "export_run", "import_run"),
             ".interrupt": ("Stopped",),
             ".models": ("MLPSpec", "RecursiveSpec", "TransformerSpec"),
             ".optim": ("filtered",),

@@ -21,6 +21,7 @@ from grokinterp.cli import (
     measuring,
     pages,
     predicting,
+    publishing,
     sweeping,
     training,
 )
@@ -53,6 +54,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "watch": pages.watch,
     "diagnose": measuring.diagnose,
     "import": foreign.import_network,
+    "export": publishing.export,
+    "cite": publishing.cite,
     "phases": foreign.phases,
     "verify": foreign.verify,
     "demo": training.demo,

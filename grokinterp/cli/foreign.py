@@ -30,7 +30,7 @@ docs/import.md has an example of each format.
 
 def import_network(
     release: Annotated[
-        str, typer.Argument(metavar="RELEASE", help="nanda, chughtai, pizza, transformer-lens, series or file.")
+        str, typer.Argument(metavar="RELEASE", help="nanda, chughtai, pizza, transformer-lens, hf, series or file.")
     ],
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The file or folder; see docs/import.md.")],
     out: Annotated[Path | None, typer.Option(metavar="RUN_DIR", help="Default: checkpoints/<name>-<hash>.")] = None,
@@ -43,10 +43,11 @@ def import_network(
 
     run = import_run(release, path, out, spec=spec)
     environment = run.directory.environment
-    right = float(environment["accuracy"])
+    right = environment.get("accuracy")  # of networks that were measured here, and not exported by this package
     checkpoints = f"{len(run.steps)} checkpoint{'s' if len(run.steps) > 1 else ''}"
-    say([f"{run.path}: {checkpoints}, step {run.steps[-1]}, accuracy {right:.1%} on all examples"])
-    for line in environment["warnings"]:
+    measured = "" if right is None else f", accuracy {float(right):.1%} on all examples"
+    say([f"{run.path}: {checkpoints}, step {run.steps[-1]}{measured}"])
+    for line in environment.get("warnings", ()):
         note(f"warning: {line}")
 
 

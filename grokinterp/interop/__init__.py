@@ -10,16 +10,18 @@ from grokinterp.front_door import front_door
 if TYPE_CHECKING:
     from grokinterp.interop.importing import RELEASES, import_run
     from grokinterp.interop.logs import date_log, date_logs
+    from grokinterp.interop.publishing import export_run
     from grokinterp.interop.release import Release
     from grokinterp.interop.text_files import ForeignFileError
 
-__all__ = ["RELEASES", "ForeignFileError", "Release", "date_log", "date_logs", "import_run"]
+__all__ = ["RELEASES", "ForeignFileError", "Release", "date_log", "date_logs", "export_run", "import_run"]
 
 __getattr__, __dir__ = front_door(
     __name__,
     {
         ".importing": ("RELEASES", "import_run"),
         ".logs": ("date_log", "date_logs"),
+        ".publishing": ("export_run",),
         ".release": ("Release",),
         ".text_files": ("ForeignFileError",),
     },

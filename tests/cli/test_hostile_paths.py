@@ -61,6 +61,9 @@ READ = {
     "verify": "verify {path}",
     "runs": "runs {path}",
     "compare": "compare {path} other",
+    "cite": "cite {path}",
+    "export": "export {path} out",
+    "hf": "import hf {path}",
     "gallery": "gallery {path}",
     "watch": "watch {path} --wait 0",
     "db build": "db build {path}",
@@ -83,6 +86,7 @@ WRITTEN = {
     "compare, curves": "compare runs --csv {path}",
     "gallery": "gallery runs --out {path}.html",
     "watch": "watch run --out {path}.html",
+    "cite": "cite run --out {path}",
 }
 """Commands that write a file."""
 

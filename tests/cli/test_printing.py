@@ -36,6 +36,8 @@ LINES = {
     "gallery": [".", ". --out NASTY", "NASTY"],
     "watch": ["RUN", "RUN --out NASTY", "NASTY --wait 0", "RUN --every NASTY"],
     "import": ["NASTY model.pt", "file model.pt --spec spec.toml", "nanda model.pt", "nanda NASTY"],
+    "export": ["RUN out", "RUN NASTY --last", "RUN out --to NASTY", "NASTY out"],
+    "cite": ["RUN", "RUN --out NASTY", "NASTY"],
     "phases": ["log.csv", "log.csv log.csv", "log.csv --csv -", "log.csv --json", "RUN", "NASTY",
                "log.csv --rule NASTY", "log.csv --column step=NASTY", "bad.csv bad.json"],
     "verify": ["NASTY", "."],

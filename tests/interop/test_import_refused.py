@@ -292,7 +292,7 @@ def test_a_taken_directory_and_an_unknown_release_are_refused(tmp_path):
         import_run("chughtai", path, tmp_path / "out")
     with pytest.raises(
         GrokinterpError,
-        match="release=gromov: must be one of nanda, chughtai, pizza, transformer-lens, series, file",
+        match="release=gromov: must be one of nanda, chughtai, pizza, transformer-lens, hf, series, file",
     ):
         import_run("gromov", path)
 

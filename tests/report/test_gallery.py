@@ -143,8 +143,4 @@ def test_filters_search_and_order_work_and_stay_in_the_address(root, path, tmp_p
             assert driver.execute_script("return document.documentElement.scrollWidth <= window.innerWidth + 1")
         assert json.dumps(driver.get_log("browser")) == "[]"
     finally:
-        print(
-            [(e.get_attribute("data-written"), e.text[:20]) for e in driver.find_elements(By.CSS_SELECTOR, ".card")],
-            driver.execute_script("return document.getElementById('sort').value"),
-        )
         driver.quit()
