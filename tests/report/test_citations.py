@@ -2,12 +2,14 @@
 
 import re
 import sys
+from pathlib import Path
 
 import pytest
 
 from grokinterp.cli.entry import run as run_command_line
 from grokinterp.report.citations import SETTINGS, bibtex, listed_works, used
 from grokinterp.report.glossary import CITATION
+from grokinterp.runs.datasets import read_analysis, write_analysis
 from grokinterp.runs.results import Results
 from tests.support.report_data import write_run
 from tests.support.small_runs import changed, draw_checkpoints
@@ -32,10 +34,20 @@ def test_a_run_cites_what_it_used_and_nothing_else(tmp_path):
     assert not any(key.startswith(("prieto", "jordan", "gromov", "kumar")) for key in found)
 
 
+def with_sources(path: Path, **sources: str) -> Path:
+    """A run whose results state these sources."""
+    for name, source in sources.items():
+        write_analysis(path, name, read_analysis(path, name).assign_attrs(source=source))
+    return path
+
+
 def test_analyses_are_cited_from_their_results(tmp_path):
-    found = cited(write_run(tmp_path / "run"))
-    assert any("analysis embedding_spectrum" in comment for comment in found.values())
-    assert len(found) > 5
+    path = with_sources(
+        write_run(tmp_path / "run"), embedding_spectrum="Zhong et al. 2023, §4", performance="Zhong et al. 2023"
+    )
+    found = cited(path)
+    assert found["zhong2023clock"] == "analysis embedding_spectrum, analysis performance"
+    assert not any("class_cosine" in comment for comment in found.values())
 
 
 def test_every_entry_is_complete_and_has_its_own_key(tmp_path):
@@ -58,7 +70,8 @@ def test_every_setting_with_a_paper_has_one_that_is_listed():
 
 def test_a_configuration_of_another_version_still_has_its_analyses(tmp_path):
     path = write_run(tmp_path / "run", changes={"model": {"kind": "of the future"}})
-    assert any("analysis" in use for uses in used(Results.open(path)).values() for use in uses)
+    with_sources(path, performance="Prieto et al. 2025")
+    assert used(Results.open(path))["Prieto", "2025"] == ["analysis performance"]
 
 
 def test_the_command_prints_or_writes(tmp_path, monkeypatch, capsys):
