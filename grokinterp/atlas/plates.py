@@ -5,13 +5,6 @@ from grokinterp.report.plate import Plate
 
 AT_STEPS = (
     Plate(
-        lambda data, view: figures.prediction_field(data, view.steps),
-        ("pair_answers",),
-        "Prediction field",
-        "Pairs that the network answers correctly, trained and held out, and the share of the held-out pairs. A "
-        "memorizing network answers only the trained pairs; the circuit answers all.",
-    ),
-    Plate(
         lambda data, view: figures.pair_losses(data, view.steps, unit=view.vocabulary.unit),
         ("pair_answers",),
         "Loss of every pair",

@@ -93,6 +93,8 @@ def circle_view(name: str, circle: xr.DataArray) -> View:
 
 SOURCES = (
     Source("Embedding spectrum", "embedding_spectrum", ("embedding_power",), ("frequency",), bar_view),
+    Source("Correct pairs", "pair_answers", ("pair_is_correct",), ("a", "b"), heatmap_view),
+    Source("Correct logit", "pair_answers", ("pair_correct_logit",), ("a", "b"), heatmap_view),
     Source("Embedding circle", "embedding_circles", ("embedding_circle",), ("exponent", "axis"), circle_view),
     Source("Neurons", "neuron_frequencies", ("neuron_frequency", "neuron_fve"), ("neuron",), point_view),
     Source("Neuron to logit spectrum", "neuron_logit_spectrum", ("neuron_logit_power",), ("frequency",), bar_view),

@@ -89,6 +89,13 @@ CHECKPOINT_PLATES = (
 
 PLATES = (
     Plate(
+        lambda data, view: figures.prediction_field(data, view.steps),
+        ("pair_answers",),
+        "Prediction field",
+        "Pairs that the network answers correctly, trained and held out, and the share of the held-out pairs. A "
+        "memorizing network answers only the trained pairs; the circuit answers all.",
+    ),
+    Plate(
         lambda _, view: figures.learning_order(
             view.results.learning_order, view.phases, last=int(view.results.dataset["step"].max(initial=0))
         ),

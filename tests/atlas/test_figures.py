@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 
 import grokinterp
+from grokinterp import figures
 from grokinterp.atlas.plates import AT_LAST, AT_STEPS
 from grokinterp.atlas.tables import csv_of
 from grokinterp.atlas.weights import weight_plates
@@ -25,7 +26,7 @@ ANALYSES = (
     "pair_answers", "neuron_grids", "pair_waves", "neuron_logit_map", "neuron_logit_waves", "neuron_frequencies",
     "embedding_spectrum", "embedding_circles", "logit_spectrum", "performance",
 )  # fmt: skip
-FEW = ("pairs_prediction_field", "weights_unembed.W_U", "run_curves_over_the_optimizer_steps")
+FEW = ("structure_prediction_field", "weights_unembed.W_U", "run_curves_over_the_optimizer_steps")
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +70,8 @@ def test_figures_of_the_weights_are_labeled(run):
 
 def test_planted_values_are_what_is_drawn(run):
     view = view_at(run.results, (0, 20))
-    data = AT_STEPS[0].data(view)
-    image = AT_STEPS[0].draw(data, view).axes[0].images[0]
+    data = view.results.analyses["pair_answers"]
+    image = figures.prediction_field(data, view.steps).axes[0].images[0]
     at = data.sel(step=0)
     kinds = 2 * at["pair_is_correct"] + 1 - at["pair_is_trained"]
     assert np.array_equal(image.get_array(), kinds.transpose("b", "a"))
@@ -138,7 +139,7 @@ def test_bad_input_is_named(options, message, path, tmp_path):
 def test_a_run_that_was_not_analyzed_has_its_weights_and_curves(tmp_path):
     run = draw_checkpoints(tmp_path / "run")
     names = ["weights_embed.W_E", "weights_path_of_the_weights", "run_curves_over_the_optimizer_steps"]
-    written = grokinterp.write_figures(run, tmp_path / "out", only=[*names, "pairs_prediction_field"])
+    written = grokinterp.write_figures(run, tmp_path / "out", only=[*names, "structure_prediction_field"])
     assert [file.stem for file in written] == names
     empty = draw_checkpoints(tmp_path / "empty", steps=())
     with pytest.raises(ConfigError, match="has nothing to draw: analyze it first"):

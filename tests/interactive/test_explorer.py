@@ -115,7 +115,7 @@ def test_the_commands_of_the_guide_run(path, tmp_path, monkeypatch, capsys):
         few = ["--only", "weights_embed.W_E"] if words[0] == "figures" and "--only" not in words else []
         assert code_of([*words, *few]) == 0
     assert {file.name for file in (tmp_path / "figures").iterdir()} == {
-        "index.csv", "pairs_prediction_field.csv", "pairs_prediction_field.pdf",
+        "index.csv", "structure_prediction_field.csv", "structure_prediction_field.pdf",
         "weights_embed.W_E.csv", "weights_embed.W_E.pdf", "weights_embed.W_E.png",
     }  # fmt: skip
     assert "figures: 2 figures with their data, listed in index.csv" in capsys.readouterr().out

@@ -37,7 +37,7 @@ CHAPTER = (
     Entry(neuron_participation, most=9),
     Entry(pair_answers, most=128, single=True, title="Answers by pair", copies=1),
     Entry(neuron_grids, most=9, single=True, title="Neurons over all pairs", copies=1),
-    Entry(pair_waves, most=9, single=True, title="Two-dimensional Fourier components", copies=2),
+    Entry(pair_waves, most=5, single=True, title="Two-dimensional Fourier components", copies=3),
     Entry(neuron_logit_map, most=9, single=True, title="Neuron-to-logit map", copies=1),
     Entry(neuron_logit_waves, most=9, single=True, title="Frequencies of the neuron-to-logit map", copies=1),
 )

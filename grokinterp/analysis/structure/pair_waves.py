@@ -17,6 +17,9 @@ from grokinterp.runs.checkpoint import Checkpoint
 SHOWN = 12
 """Number of neurons of which the activations over all pairs are kept."""
 
+AT_ONCE = 64
+"""Number of features that are transformed at a time, which bounds the memory."""
+
 
 def shown_neurons(n_neurons: int) -> range:
     """Return evenly spaced neurons, at most SHOWN, the same at every checkpoint; none is chosen for its looks.
@@ -115,4 +118,5 @@ def norms(values: Float[Tensor, "a b feature"]) -> Float[Tensor, "wave_a wave_b"
     >>> norms(torch.ones(3, 3, 4))[0, 0].round().item()
     6.0
     """
-    return torch.linalg.vector_norm(real_fourier_2d(values), dim=-1)
+    squares = [real_fourier_2d(some).square().sum(-1) for some in values.split(AT_ONCE, dim=-1)]
+    return torch.stack(squares).sum(0).sqrt()
