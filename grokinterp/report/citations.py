@@ -44,7 +44,7 @@ SETTINGS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
 """The paper behind a value of a setting: the setting, the test of its value, and the citation."""
 
 ALWAYS = {"grokking": "Power et al. 2022", "phases of training": "Nanda et al. 2023"}
-"""What every report rests on."""
+"""The papers on which every run rests."""
 
 MOST_USES = 6
 """Largest number of uses that are named for one paper."""

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO, cast
 
-from grokinterp.errors import RunDirectoryError, WriteError, require, warn
+from grokinterp.errors import RunDirectoryError, WriteError, one_line, require, warn
 from grokinterp.lazy import kept_random_state
 from grokinterp.storage import RunDirectory, write_atomic
 from grokinterp.storage.atomic import html_file, make_directory
@@ -108,7 +108,7 @@ def looks(path: Path, every: int | float, patience: int | float, view: "View") -
             raise RunDirectoryError(path, f"{why}, after {patience:g} seconds of waiting")
         if has_begun and not is_there:
             raise RunDirectoryError(path, "was removed while it was followed")
-        if not is_there:
+        if not has_begun:
             view.wait(path)
         time.sleep(max(every, SHARE_OF_READING * (time.monotonic() - started)))
 
@@ -134,18 +134,22 @@ class View:
             self._live.stop()
 
     def wait(self, path: Path) -> None:
-        """Print, once, that the run does not exist yet."""
+        """Print, once, that the run has not begun yet."""
         if self.shown and not self._is_waiting:
-            standard_error().write(f"waiting for {path} to begin\n")
+            standard_error().write(f"waiting for {one_line(path)} to begin\n")
         self._is_waiting = True
 
     def show(self, look: Look) -> None:
         """Show a look."""
         if self._live is not None:
             self._live.update(dashboard(look, width=self._console.width, height=self._console.height), refresh=True)
-        elif self.shown and (look.is_over or time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES):
+        elif (
+            self.shown
+            and look.has_begun
+            and (look.is_over or time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES)
+        ):
             self._printed = time.monotonic()
-            standard_error().write(f"{look.line}\n")
+            standard_error().write(f"{one_line(look.line)}\n")
         self._write(look, every=self.every)
 
     def leave(self, look: Look) -> None:

@@ -84,7 +84,7 @@ class Look(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """What the curves show so far, in a sentence; unless the run is over, with the note that it may change."""
+        """The verdict on the curves so far in a sentence; unless the run is over, with the note that it may change."""
         if self.history is None:
             return "Too few evaluations for a verdict."
         sentence = self.history.describe()

@@ -8,13 +8,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 VERBS = set(
     """
-    Add Allocate Alternate Append Apply Average Build Call Capture Center Check Close Collect Compare Compute Continue
-    Convert Copy Count Create Date Declare Defer Describe Diagnose Draw Estimate Evaluate Extend Extract Filter Find
-    Fit Flatten Flush Format Group Hold Import Iterate Join Judge Keep Limit List Load Log Lower Make Map Mark Measure
-    Merge Move Multiply Number Open Order Overwrite Pack Pad Parse Pass Plot Predict Print Process Project Raise Read
-    Reassemble Record Reduce Register Release Remove Render Renumber Replace Replay Require Restore Restrict Return Run
-    Save Score Select Send Set Shorten Sort Split Start Stop Store Strip Sum Take Tell Tint Trace Train Turn Update Use
-    Wait Warn Write Yield
+    Add Allocate Alternate Append Apply Average Build Call Capture Center Check Close Collect Compare Compute
+    Continue Convert Copy Count Create Date Declare Defer Describe Diagnose Draw Estimate Evaluate Export Extend
+    Extract Filter Find Fit Flatten Flush Follow Format Group Hold Import Iterate Join Judge Keep Limit List Load
+    Log Lower Make Map Mark Measure Merge Move Multiply Number Open Order Overwrite Pack Pad Parse Pass Plot Predict
+    Print Process Project Raise Read Reassemble Record Reduce Register Release Remove Render Renumber Replace Replay
+    Require Restore Restrict Return Run Save Score Select Send Set Shorten Show Sort Split Start Stop Store Strip
+    Sum Take Tell Tint Trace Train Turn Update Use Wait Warn Write Yield
     """.split()  # noqa: SIM905  (one word per item would be a page)
 )
 NOT_OURS = re.compile(

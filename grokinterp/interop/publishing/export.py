@@ -51,7 +51,7 @@ CONTENTS = {
     MEASURES: "the summary of the run, with the measures of the analyses",
     "environment.json, status.json": "where the run was trained, and how it ended",
 }
-"""What the files of a folder contain."""
+"""The content of each file of a folder."""
 
 
 @computing()
