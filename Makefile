@@ -9,7 +9,7 @@ PARALLEL := -n logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder 
 CHECKED := maths tasks models losses optim phases storage experiment repository analysis/structure
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sweep-demo test check versions lint format bench constraints clean distclean
+.PHONY: docs help demo sweep-demo test check versions lint format bench constraints clean distclean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -39,12 +39,18 @@ format: $(READY) ## Format the code and apply ruff's automatic fixes
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
+docs: $(READY) ## Build the documentation into build/site; a broken link is an error
+	@$(BIN)/python -c 'import mkdocs' 2>/dev/null || \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]' -c constraints.txt
+	@PYTHONPATH=. $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "build/site/index.html"
+
 bench: $(READY) ## Compare run times with published styles of loop (some minutes, on an idle machine)
 	@$(BIN)/python -m benchmarks
 
 constraints: ## Update constraints.txt to the newest releases allowed by pyproject.toml
 	@rm -rf $(CONSTRAINTS_VENV) && $(PYTHON) -m venv $(CONSTRAINTS_VENV)
-	@$(CONSTRAINTS_VENV)/bin/python -m pip install --quiet -e '.[dev,notebooks]' "$$(grep '^torch==' constraints.txt)"
+	@$(CONSTRAINTS_VENV)/bin/python -m pip install --quiet -e '.[dev,docs,notebooks]' "$$(grep '^torch==' constraints.txt)"
 	@$(CONSTRAINTS_VENV)/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' | LC_ALL=C sort -f > constraints.txt
 
 clean: ## Remove caches and build folders (checkpoints/ and reports/ stay)
