@@ -5,7 +5,7 @@ FROM python:3.12-slim
 
 WORKDIR /source
 COPY pyproject.toml constraints.txt README.md LICENSE CHANGELOG.md ./
-COPY publishing publishing
+COPY manual manual
 COPY grokinterp grokinterp
 
 # For an image without NVIDIA's libraries, pass the address of PyTorch's index of CPU builds:

@@ -14,7 +14,7 @@ import grokinterp
 from grokinterp.cli.entry import COMMANDS, GROUPS
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.kinds import KINDS
-from publishing import links, names, reference, site
+from manual import links, names, reference, site
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = sorted(path.name for path in (ROOT / "docs").glob("*.md"))

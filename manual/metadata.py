@@ -7,7 +7,7 @@ from typing import Any
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the build imports this file by its path
-from publishing.links import address_of, published, repository
+from manual.links import address_of, published, repository
 
 PAGES = {"Documentation": "docs/index.md", "Changelog": "CHANGELOG.md", "Source": "README.md"}
 """The names of the project's addresses, and the files that they lead to."""

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from publishing import names, reference
-from publishing.links import ROOT, published, repository
+from manual import names, reference
+from manual.links import ROOT, published, repository
 
 MARK = re.compile(r"^<!-- (commands|settings|public names) -->$", re.MULTILINE)
 """The place in a page where a reference is written."""

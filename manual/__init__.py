@@ -1,0 +1,1 @@
+"""The manual: the documentation site, and the description of the package on an index."""
