@@ -33,7 +33,7 @@ def test_a_page_that_is_added_joins_the_guides(tmp_path):
     for name in (*DOCS, "added.md"):
         (tmp_path / name).touch()
     guides = next(part for part in site.completed(NAV, tmp_path) if isinstance(part, dict) and site.GUIDES in part)
-    assert guides[site.GUIDES][-1] == "added.md"
+    assert "added.md" in guides[site.GUIDES]
 
 
 def anchors(text: str) -> set[str]:
