@@ -4,6 +4,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -105,3 +106,11 @@ def test_the_site_is_built_without_warnings(tmp_path):
     assert done.returncode == 0, done.stderr
     assert {path.stem for path in (tmp_path / "site").glob("*.html")} >= {name.removesuffix(".md") for name in DOCS}
     assert "cdn" not in (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_archive_has_what_its_build_reads():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    included = project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    assert {"/README.md", "/manual", "/docs", "/mkdocs.yml", "/CHANGELOG.md"} <= set(included)
+    assert [name for name in included if not (ROOT / name.strip("/")).exists()] == []
+    assert (ROOT / project["tool"]["hatch"]["metadata"]["hooks"]["custom"]["path"]).is_file()
