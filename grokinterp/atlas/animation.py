@@ -12,8 +12,8 @@ from matplotlib.colors import ListedColormap, Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from grokinterp.atlas.arguments import animation_file, require_frames
-from grokinterp.atlas.films import WRITERS, require_writer
+from grokinterp.atlas.arguments import animation_file, require_frames, require_writer
+from grokinterp.atlas.films import WRITERS
 from grokinterp.atlas.write import opened
 from grokinterp.errors import RunDirectoryError
 from grokinterp.figures.heatmaps import heatmap, largest, thin
@@ -130,7 +130,7 @@ def animate(
     """
     file = animation_file(out)
     require_frames(frames, fps, dpi)
-    require_writer(file.suffix)
+    require_writer(file)
     trajectory = opened(run)
     view = view_of(trajectory.results)
     views = views_of(view.results)

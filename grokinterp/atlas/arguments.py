@@ -1,9 +1,10 @@
 """The arguments of figures and animations, checked before any work."""
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from grokinterp.errors import ConfigError, require, require_choice, short
+from grokinterp.errors import ConfigError, GrokinterpError, require, require_choice, short
 from grokinterp.storage.atomic import output_file
 from grokinterp.storage.files import path_of
 
@@ -70,3 +71,9 @@ def require_frames(frames: int, rate: float, dpi: int) -> None:
     require(2 <= frames <= MOST_FRAMES, "frames", frames, f"must be from 2 to {MOST_FRAMES}")
     require(0 < rate <= 60, "fps", rate, "must be above 0 and at most 60 frames per second")
     require(20 <= dpi <= 400, "dpi", dpi, "must be from 20 to 400 dots per inch")
+
+
+def require_writer(file: Path) -> None:
+    """Raise GrokinterpError if the program that writes a file is missing."""
+    if file.suffix == ".mp4" and shutil.which("ffmpeg") is None:
+        raise GrokinterpError("an animation in .mp4 needs the program ffmpeg, which is not installed; .gif needs none")

@@ -1,7 +1,6 @@
 """Frames as the bytes of a film: GIF, or MP4 by the program ffmpeg."""
 
 import io
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -23,12 +22,6 @@ PAUSE = 2.0
 
 LARGEST = 2**31
 """Largest film in bytes."""
-
-
-def require_writer(suffix: str) -> None:
-    """Raise GrokinterpError if the program that a film needs is missing."""
-    if suffix == ".mp4" and shutil.which("ffmpeg") is None:
-        raise GrokinterpError("an animation in .mp4 needs the program ffmpeg, which is not installed; .gif needs none")
 
 
 def gif(frames: Iterable[np.ndarray], fps: float) -> bytes:

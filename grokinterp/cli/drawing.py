@@ -53,12 +53,11 @@ def animate(
     It shows the curves with their phases, and which pairs are answered correctly, the embedding circle of a key
     frequency and the spectrum of the embedding, as far as the run has them.
     """
-    from grokinterp.atlas.arguments import animation_file, require_frames
-    from grokinterp.atlas.films import require_writer
+    from grokinterp.atlas.arguments import animation_file, require_frames, require_writer
 
     file = animation_file(out)
     require_frames(frames, fps, dpi)
-    require_writer(file.suffix)
+    require_writer(file)
 
     from grokinterp.atlas import animate as write_animation
 
