@@ -15,6 +15,12 @@ ABSENT = "absent"
 SEEDS = {"seed", "split.seed"}
 """The settings in which repetitions of a setting differ."""
 
+LISTS = ("split.trained_on", "task.digest", "task.answers", "task.targets")
+"""The settings that list or fingerprint examples, which say nothing to a reader."""
+
+KINDS = ("task.kind", "model.kind")
+"""The settings that decide which other settings there are."""
+
 LENGTH = {"steps", "patience", "evaluate_every"}
 """The settings that say how long a run is observed; censoring accounts for them, so they are no axes."""
 
@@ -31,6 +37,7 @@ NAMES = {
     "optimization.init_scale": "scale of the initial weights", "model.d_mlp": "MLP width",
     "model.n_layers": "number of layers",
     "model.n_heads": "number of heads", "steps": "number of steps", "task.kind": "task", "model.kind": "model",
+    "split.seed": "seed of the split",
 }  # fmt: skip
 """Names of settings in texts; others are named by their last word."""
 
@@ -51,6 +58,21 @@ def text_of(value: Any) -> str:
     ('0.005', '2.09', '0.9,0.98', 'none')
     """
     return number(value) if type(value) in (int, float) else setting(value)
+
+
+def by_importance(keys: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return settings with kinds first, then those that most runs have, with most values, then named ones, first.
+
+    >>> runs = [{"task.kind": "a", "task.p": 5}, {"task.kind": "b", "seed": 0}, {"task.kind": "b", "seed": 1}]
+    >>> by_importance(["task.p", "seed", "task.kind"], runs)
+    ['task.kind', 'seed', 'task.p']
+    """
+
+    def rank(key: str) -> tuple[Any, ...]:
+        having = [exact(one[key]) for one in settings if key in one]
+        return key not in KINDS, key in LISTS, -len(having), -len({*having}), key not in NAMES
+
+    return sorted(keys, key=rank)
 
 
 def is_length(key: str) -> bool:

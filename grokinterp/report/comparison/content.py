@@ -18,6 +18,7 @@ from grokinterp.report.comparison.tables import (
     dates,
     differences,
     final_values,
+    of_one_group,
     run_cells,
     run_columns,
 )
@@ -41,6 +42,7 @@ def content(runs: Sequence[Compared], out: Path, failed: Mapping[str, str]) -> d
         "doubts": list(doubts(grouping)),
         "groups": [(css_of(i), group.letter, group.about, len(group.runs)) for i, group in enumerate(groups)],
         "differences": differences(grouping),
+        "of_one_group": of_one_group(grouping),
         "shared": settings(grouping.shared),
         "dates": dates(groups),
         "phase_letters": SHORT,

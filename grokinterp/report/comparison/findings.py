@@ -51,7 +51,9 @@ def findings(groups: Sequence[Group]) -> Iterator[str]:
     order = sorted(every, key=lambda letter: middle[letter])
     if len(order) > 1:
         first = middle[order[0]]
-        parts = [f"{letter} at {number(middle[letter])}{ratio(middle[letter], first)}" for letter in order[:MOST_NAMED]]
+        parts = [
+            f"{letter} at {whole(round(middle[letter]))}{ratio(middle[letter], first)}" for letter in order[:MOST_NAMED]
+        ]
         yield f"Median step of generalization: {listed(parts)}. {overlap(order[:2], known)}"
     missing = [letter for letter in times if not known[letter]]
     if missing and len(groups) > 1:

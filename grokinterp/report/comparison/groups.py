@@ -5,11 +5,18 @@ from string import ascii_uppercase
 from typing import Any, NamedTuple
 
 from grokinterp.experiment.settings import settings_of
-from grokinterp.experiment.varied import ABSENT, SEEDS, differing, exact, name_of, text_of
+from grokinterp.experiment.varied import (
+    ABSENT,
+    KINDS,
+    LISTS,
+    SEEDS,
+    by_importance,
+    differing,
+    exact,
+    name_of,
+    text_of,
+)
 from grokinterp.report.comparison.run import Compared
-
-KINDS = ("task.kind", "model.kind")
-"""The settings that are named by their values alone."""
 
 LONGEST = 56
 """Largest number of characters of the description of a setting."""
@@ -54,7 +61,7 @@ class Grouping(NamedTuple):
 def grouping_of(runs: Sequence[Compared]) -> Grouping:
     """Return the runs in groups of equal settings, in the order of their first runs."""
     settings = settings_of([run.configuration for run in runs])
-    keys = differing(settings)
+    keys = by_importance(differing(settings), settings)
     members: dict[tuple[str, ...], list[int]] = {}
     for place, one in enumerate(settings):
         members.setdefault(tuple(exact(one.get(key, ABSENT)) for key in keys), []).append(place)
@@ -102,7 +109,8 @@ def about(values: Mapping[str, str]) -> str:
     >>> about({"optimization.weight_decay": "1", "task.kind": "parity"})
     'parity, weight decay 1'
     """
-    ordered = sorted((key for key in values if values[key] != "—"), key=lambda key: key not in KINDS)
+    shown = [key for key in values if values[key] not in ("—", "none") and key not in LISTS]
+    ordered = sorted(shown, key=lambda key: key not in KINDS)
     parts = [values[key].replace("_", " ") if key in KINDS else f"{name_of(key)} {values[key]}" for key in ordered]
     text = ""
     for place, part in enumerate(parts):

@@ -26,9 +26,20 @@ class RunRow(NamedTuple):
     cells: tuple[str, ...]
 
 
+def of_one_group(grouping: Grouping) -> list[tuple[str, str, str]]:
+    """Return the settings that a single group has: group, setting, and value."""
+    found = []
+    for key in grouping.keys:
+        having = [group for group in grouping.groups if group.values[key] != UNKNOWN]
+        if len(having) == 1 and len(grouping.groups) > 2:
+            found.append((having[0].letter, key, having[0].values[key]))
+    return sorted(found, key=lambda row: row[0])
+
+
 def differences(grouping: Grouping) -> Table | None:
-    """Return the settings that differ between the groups; None if there is a single group."""
-    groups, keys = grouping.groups, grouping.keys
+    """Return the settings that differ between the groups, except those of one group; None for a single group."""
+    groups, alone = grouping.groups, {key for _, key, _ in of_one_group(grouping)}
+    keys = [key for key in grouping.keys if key not in alone]
     if len(groups) == 1:
         return None
     caption = "Settings with different values. — marks a setting that a task, model or optimizer does not have."

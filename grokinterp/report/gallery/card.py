@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from grokinterp.errors import GrokinterpError
+from grokinterp.errors import GrokinterpError, short
 from grokinterp.experiment.varied import name_of
 from grokinterp.numbers import percent, whole
 from grokinterp.page.links import report_link
@@ -30,6 +30,10 @@ SIGNS = {"good": "✓", "part": "◐", "not": "✕", "open": "…"}
 """The sign of a badge, which does not rely on its color."""
 
 
+LONGEST = 110
+"""Largest number of characters of a specification."""
+
+
 class Card(NamedTuple):
     """A run as plain values for the template.
 
@@ -39,7 +43,7 @@ class Card(NamedTuple):
         verdict: the verdict in words; ``kind`` and ``sign`` are those of its badge.
         task, model: the specifications in words; ``task_kind`` is the kind alone.
         status: the status; ``why`` is its reason, if any.
-        settings: names and values of the settings that distinguish it, those with most values first.
+        settings: names and values of the settings that distinguish it, by importance.
         facts: dates and the last accuracy.
         generalized: the step of generalization, to sort by; None without it.
         written: when its metrics were last written, to sort by.
@@ -86,9 +90,9 @@ def card(record: Record, settings: Mapping[str, Any], keys: Sequence[str], root:
         verdict=verdict,
         kind=kind,
         sign=SIGNS[kind],
-        task=described(task).replace("_", " "),
+        task=short(described(task).replace("_", " "), LONGEST),
         task_kind=str(task.get("kind", "unknown")).replace("_", " "),
-        model=described(model),
+        model=short(described(model), LONGEST),
         status=str(record.status["status"]),
         why=str(record.status.get("why") or ""),
         settings=distinct,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from grokinterp.experiment.settings import settings_of
-from grokinterp.experiment.varied import ABSENT, SEEDS, differing, exact
+from grokinterp.experiment.varied import ABSENT, KINDS, LISTS, SEEDS, by_importance, differing, exact
 from grokinterp.numbers import listed, whole
 from grokinterp.report.gallery.card import Card, card, verdict_rank
 from grokinterp.sweeps.record import Record
@@ -53,14 +53,14 @@ def content(records: Sequence[Record], root: Path, out: Path, left_out: Mapping[
 
 
 def distinguishing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the settings in which runs differ, those with most values first; kinds have lines of their own.
+    """Return the settings in which runs differ, by importance; kinds have lines of their own.
 
     >>> distinguishing([{"task.p": 5, "seed": 0}, {"task.p": 7, "seed": 1}, {"task.p": 7, "seed": 2}])
     ['seed', 'task.p']
     """
     counts = {key: len({exact(one.get(key, ABSENT)) for one in settings}) for key in [*differing(settings), *SEEDS]}
-    kept = [key for key, count in counts.items() if count > 1 and key not in ("task.kind", "model.kind")]
-    return sorted(kept, key=lambda key: (-counts[key], key))
+    kept = [key for key, count in counts.items() if count > 1 and key not in (*KINDS, *LISTS)]
+    return by_importance(kept, settings)
 
 
 def choices(values: Iterable[str]) -> list[Choice]:
