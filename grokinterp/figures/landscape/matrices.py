@@ -39,7 +39,7 @@ def weight_matrix(dataset: xr.Dataset, steps: Steps, *, name: str = "weights") -
         image = heatmap(axes, values, Normalize(-reach, reach), DIVERGING)
         image.set_extent((-0.5, values.shape[1] * every["column"] - 0.5, -0.5, values.shape[0] * every["row"] - 0.5))
         axes.set_aspect("auto")
-    titled(grid.axes, [f"{short(name)}, step {step}" if i == 0 else f"step {step}" for i, step in enumerate(steps)])
-    grid.label("column", "row")
+    titled(grid.axes, [f"step {step}" for step in steps])
+    grid.label("column", f"{short(name)}\nrow")
     grid.bar(image, "weight [1]")
     return grid.figure
