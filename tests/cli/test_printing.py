@@ -31,6 +31,8 @@ LINES = {
     "analyze": ["RUN --only performance", "RUN --only performance --json", "RUN --only NASTY", "NASTY"],
     "llc": ["RUN --step 5", "RUN NASTY=1", "RUN --out NASTY"],
     "report": ["RUN --out NASTY.html", "NASTY"],
+    "figures": ["NASTY --out figures", "RUN --out figures --format NASTY", "RUN --out figures --only NASTY"],
+    "animate": ["NASTY --out a.gif", "RUN --out NASTY"],
     "diagnose": ["RUN", "RUN --json", "NASTY"],
     "compare": ["RUN RUN", "RUN NASTY", ". --out NASTY", "NASTY"],
     "gallery": [".", ". --out NASTY", "NASTY"],
