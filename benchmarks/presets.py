@@ -7,6 +7,7 @@ interrupted continues. ``--cost`` only measures how long the presets would take 
 
 import argparse
 import json
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -41,7 +42,7 @@ HEAD = [
 ]
 
 
-COST_HEAD = ("preset", "weights", "steps", "s for 100 steps", "hours for all steps")
+COST_HEAD = ("preset", "weights", "steps", "s for 100 steps", "hours for all steps", "load")
 
 
 def measure(name: str, root: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -77,6 +78,7 @@ def cost(name: str, seconds: float) -> dict[str, Any]:
         "weights": traced_for(experiment).weights,
         "per_100": 100 * (pace.step + pace.evaluation / experiment.evaluate_every),
         "hours": pace.seconds(experiment) / 3600,
+        "load": os.getloadavg()[0],
         "machine": describe(),
     }
 
@@ -122,12 +124,20 @@ def untrained_lines(names: Sequence[str], costs: dict[str, dict[str, Any]]) -> I
     )
     if known:
         yield "\nProcessor time on one core, by `python -m benchmarks.presets --cost`, without saving and analyses."
+        yield "At a load above the number of cores, other programs shared the caches, and an idle machine is faster."
         yield from (f"Machine: {machine}." for machine in sorted({one["machine"] for one in known.values()}))
         yield ""
         yield table(
             COST_HEAD,
             [
-                (name, f"{one['weights']:,}", f"{one['steps']:,}", f"{one['per_100']:.1f}", f"{one['hours']:.1f}")
+                (
+                    name,
+                    f"{one['weights']:,}",
+                    f"{one['steps']:,}",
+                    f"{one['per_100']:.1f}",
+                    f"{one['hours']:.1f}",
+                    f"{one['load']:.0f}",
+                )
                 for name, one in known.items()
             ],
         )
@@ -151,13 +161,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name in chosen.names or [name for name in PRESETS if name not in measured]:
             costs[name] = cost(name, chosen.seconds)
             COSTS.write_text(json.dumps(costs, indent=1) + "\n", encoding="utf-8")
-            OUT.write_text(page(measured, costs), encoding="utf-8")
+            OUT.write_text(page(read(MEASURED), read(COSTS)), encoding="utf-8")
     else:
         for name in chosen.names or SMALL:
             with tempfile.TemporaryDirectory() as folder:
                 measured[name] = measure(name, chosen.root or Path(folder))
             MEASURED.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-            OUT.write_text(page(measured, costs), encoding="utf-8")
+            OUT.write_text(page(read(MEASURED), read(COSTS)), encoding="utf-8")
     print(OUT.read_text(encoding="utf-8"))
 
 

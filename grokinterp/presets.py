@@ -14,6 +14,8 @@ from grokinterp.tasks import (
     ModularDivision,
     ModularMultiplication,
     ModularSubtraction,
+    ModularSum,
+    OperatorExpression,
     RepeatedSequence,
     SparseParity,
 )
@@ -224,6 +226,28 @@ INDUCTION = Experiment(
     evaluate_every=10,
 )
 
+THREE_TERMS = Experiment(
+    name="three_terms",
+    task=ModularSum(p=11, n=3),
+    model=TransformerSpec(d_model=128, n_heads=4, d_mlp=256),
+    split=Split(fraction=0.3),
+    optimization=Optimization(lr=2e-3, weight_decay=3.0, betas=(0.9, 0.98)),
+    save=SaveAt(every=50, dense_until=0),
+    steps=2_000,
+    evaluate_every=10,
+)
+
+OPERATORS = Experiment(
+    name="operators",
+    task=OperatorExpression(p=29, operators=("+", "-")),
+    model=TransformerSpec(d_model=128, n_heads=4, d_mlp=256),
+    split=Split(fraction=0.7),
+    optimization=Optimization(lr=2e-3, weight_decay=3.0, betas=(0.9, 0.98)),
+    save=SaveAt(every=50, dense_until=0),
+    steps=2_500,
+    evaluate_every=10,
+)
+
 LEAGUE = Experiment(
     name="league",
     task=ModularAddition(p=31),
@@ -287,6 +311,12 @@ PRESETS = {
         INDUCTION,
         "sequences that repeat with different periods, 2 layers: the task of induction heads, Olsson et al. 2022, in a "
         "small model",
+    ),
+    "three_terms": Preset(
+        THREE_TERMS, "a + b + c modulo 11, 30 % of the triples: a small sum of many terms, after Doshi et al. 2024"
+    ),
+    "operators": Preset(
+        OPERATORS, "a + b and a - b modulo 29, with the operator as a token, 70 %: after Power et al. 2022, small"
     ),
     "league": Preset(
         LEAGUE,

@@ -14,6 +14,7 @@ from benchmarks import (
     demo_analyses,
     demo_seeds,
     gpu,
+    infinite_data,
     interventions,
     large_database,
     memory,
@@ -200,3 +201,12 @@ def test_the_league_of_tuned_methods_is_measured(tmp_path):
     assert text.startswith(f"a\n{accelerators.TUNED_BEGIN}\n1 reported seeds; 2 trials of 40 steps per method")
     assert "\n| orthograd | " in text
     assert "old" not in text
+
+
+def test_finite_and_infinite_data_are_compared(tmp_path):
+    infinite_data.main(["--out", str(tmp_path / "page.md"), "steps=4", "evaluate_every=1", "model.hidden=[4]"])
+    text = (tmp_path / "page.md").read_text(encoding="utf-8")
+    before = infinite_data.OUT.read_text(encoding="utf-8")
+    assert text.partition(infinite_data.BEGINS)[0] == before.partition(infinite_data.BEGINS)[0]
+    assert "\n| finite | never | never | " in text
+    assert "\n| infinite | never | never | " in text

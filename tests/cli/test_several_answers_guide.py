@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 from grokinterp.cli.entry import code_of
+from grokinterp.storage import RunDirectory
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "several_answers.md").read_text(encoding="utf-8")
 SMALL = ["steps=4", "save.every=2", "evaluate_every=2", "task.samples=40", "optimization.batch_size=8"]
@@ -31,6 +32,16 @@ def test_the_guide_works(tmp_path, monkeypatch, capsys):
     exec(program, names)
     assert names["first"].problem.task.answer == 0
     assert capsys.readouterr().out.count("\n") == 3
+
+
+def test_the_command_of_infinite_data_trains(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (Path(__file__).resolve().parents[2] / "docs" / "infinite_data.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^grokinterp (.*)$", text, re.MULTILINE)
+    small = ("task.samples", "model.hidden", "optimization.batch_size")
+    words = [word for word in shlex.split(line) if not word.startswith(small)]
+    assert code_of([*words, *SMALL, "model.hidden=[4]"]) == 0
+    assert RunDirectory.open("checkpoints/parity_infinite").experiment["data"] == "infinite"
 
 
 def test_an_answer_that_does_not_exist_is_named(tmp_path, monkeypatch, capsys):

@@ -54,6 +54,8 @@ SOURCES = {
     "nanda2023_multiplication": "kind=modular_multiplication p=113",
     "digits": "kind=digit_addition base=10 digits=2 fraction=0.3 n_layers=1 batch_size=500 data=finite",
     "induction": "kind=repeated_sequence p=24 length=6 shortest=3 n_layers=2 read_at=last batch_size=256",
+    "three_terms": "kind=modular_sum p=11 n=3 n_layers=1 weight_decay=3.0",
+    "operators": "kind=operator_expression p=29 n=2 operators=('+','-') fraction=0.7 weight_decay=3.0",
     "league": "p=31 act_fn=quadratic d_embed=None fraction=0.5",
     "demo": "p=53 fraction=0.6 pairs=unordered",
 }

@@ -4,6 +4,7 @@ import pytest
 
 from grokinterp.sweep_report.chapters import CHAPTERS
 from grokinterp.sweep_report.plate import Absent
+from grokinterp.sweep_report.speed import series_times
 from grokinterp.sweep_report.study import studies
 from grokinterp.sweeps import build_db, open_db
 from tests.support.figure_axes import assert_labeled, assert_nothing_leaves
@@ -38,6 +39,16 @@ def planted(tmp_path_factory) -> dict:
         build_db(root, root / "a.db")
         (found[name],) = studies(open_db(root / "a.db"), root)
     return found
+
+
+def test_a_fitted_curve_ends_with_the_values_to_which_it_was_fitted(planted):
+    study = planted["one"]
+    found, drawn = study.shapes[0], series_times(study, 0)
+    tried = [drawn.at[drawn.at == value] for value in sorted({*drawn.at})]
+    most = [values[0] for values in tried if drawn.observed[drawn.at == values[0]].mean() >= 0.5]
+    assert len(most) < len(tried), "at some values, most runs did not grok"
+    assert (drawn.curve[0].min(), drawn.curve[0].max()) == pytest.approx((most[0], most[-1]))
+    assert found.span == pytest.approx((most[0], most[-1]))
 
 
 def test_every_plate_has_a_title_of_its_own():
