@@ -119,8 +119,8 @@ def untrained_lines(names: Sequence[str], costs: dict[str, dict[str, Any]]) -> I
     known = {name: costs[name] for name in names if name in costs}
     yield "\n## Not trained to the last step\n"
     yield (
-        f"{', '.join(names)}: the documents of this repository make no claim about how they end. `python -m "
-        "benchmarks.presets NAME --root DIR` trains one in pieces: an interrupted run continues."
+        f"{', '.join(names)}: this program has not trained them to their end. `python -m benchmarks.presets NAME "
+        "--root DIR` does so in pieces: an interrupted run continues."
     )
     if known:
         yield "\nProcessor time on one core, by `python -m benchmarks.presets --cost`, without saving and analyses."

@@ -12,7 +12,7 @@ from grokinterp.lazy import Tensor, torch
 from grokinterp.maths.groups import Algebra, AnswerGroup, cyclic
 from grokinterp.maths.residues import discrete_logarithm, is_prime
 from grokinterp.tasks.modular import ModularTask, require_prime
-from grokinterp.tasks.task import Branch, Task
+from grokinterp.tasks.task import Branch, Examples, Task
 
 LARGEST = 10**6
 """Largest number of examples of a task in this file."""
@@ -93,6 +93,11 @@ class OperatorExpression(Task):
 
     def labels(self) -> Int[Tensor, "example answer"]:
         return self._values(self._tokens).unsqueeze(1)
+
+    def draw(self, count: int, generator: "torch.Generator") -> Examples:
+        """Return uniformly drawn expressions, which may repeat; ``samples`` does not bound them."""
+        tokens = self._expressions[torch.randint(len(self._expressions), (count,), generator=generator)]
+        return Examples(tokens, self._values(tokens).unsqueeze(1))
 
     def mirror(self) -> Int[Tensor, "example"]:
         """Return an id that expressions share if they differ only in the order of operands that commute."""

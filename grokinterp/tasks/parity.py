@@ -7,7 +7,7 @@ from jaxtyping import Int
 
 from grokinterp.errors import ConfigError
 from grokinterp.lazy import Tensor, torch
-from grokinterp.tasks.task import Task
+from grokinterp.tasks.task import Examples, Task
 
 MOST_LISTED = 20
 """Largest number of bits for which all strings are listed."""
@@ -73,6 +73,11 @@ class SparseParity(Task):
 
     def labels(self) -> Int[Tensor, "example answer"]:
         return self.tokens()[:, : self.k].sum(1, keepdim=True) % 2
+
+    def draw(self, count: int, generator: "torch.Generator") -> Examples:
+        """Return examples of uniformly drawn strings, which may repeat."""
+        tokens = torch.randint(2, (count, self.n_bits), generator=generator)
+        return Examples(tokens, tokens[:, : self.k].sum(1, keepdim=True) % 2)
 
     def _numbers(self) -> Int[Tensor, "example"]:
         """Return the strings as binary numbers (for 64 bits, the first bit is the sign)."""

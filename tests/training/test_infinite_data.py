@@ -1,5 +1,7 @@
 """Training on examples that are drawn anew for every step."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -8,7 +10,14 @@ from grokinterp.experiment import Experiment, Optimization, Split
 from grokinterp.experiment.problem import Problem
 from grokinterp.experiment.saving import SaveAt
 from grokinterp.models import TransformerSpec
-from grokinterp.tasks import DigitAddition, ModularAddition
+from grokinterp.tasks import (
+    DigitAddition,
+    ModularAddition,
+    ModularSum,
+    OperatorExpression,
+    RepeatedSequence,
+    SparseParity,
+)  # fmt: skip
 from grokinterp.training import train
 from grokinterp.training.fitting import reason_alone
 
@@ -37,6 +46,30 @@ def test_every_step_has_examples_of_its_own_none_of_them_held_out():
         assert tokens[6] == 10  # "="
         a, b, total = (int("".join(map(str, digits))) for digits in (tokens[:3], tokens[3:6], labels))
         assert a + b == total
+
+
+@pytest.mark.parametrize(
+    "task",
+    [SparseParity(n_bits=30, k=3, samples=20), OperatorExpression(p=7, n=3, samples=20),
+     ModularSum(p=5, n=4, samples=20), RepeatedSequence(p=8, length=4, shortest=2, samples=20)],
+    ids=lambda task: task.kind,
+)  # fmt: skip
+def test_samples_do_not_bound_what_is_drawn(task):
+    """Otherwise a run on infinite data would memorize them."""
+    tokens, labels = task.draw(200, torch.Generator().manual_seed(0))
+    assert len(tokens.unique(dim=0)) > 100
+    assert labels.shape == (200, task.n_answers)
+
+
+@pytest.mark.parametrize(
+    "task", [SparseParity(n_bits=5, k=3), OperatorExpression(p=5, operators=("+", "/"))], ids=lambda task: task.kind
+)
+def test_drawn_examples_are_those_of_the_task(task):
+    listed = dict(zip(map(tuple, task.tokens().tolist()), task.labels().tolist(), strict=True))
+    tokens, labels = replace(task, samples=5).draw(400, torch.Generator().manual_seed(0))
+    drawn = dict(zip(map(tuple, tokens.tolist()), labels.tolist(), strict=True))
+    assert drawn.items() <= listed.items()
+    assert len(drawn) > 0.9 * len(listed)
 
 
 def test_held_out_examples_of_a_small_task_are_never_drawn():
