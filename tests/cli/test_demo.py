@@ -4,23 +4,22 @@ All tests that need its run are in this module, so that `--dist loadscope` keeps
 is trained once.
 """
 
-import base64
 import hashlib
 import json
 import math
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 from selenium.webdriver.common.keys import Keys
 
 from grokinterp.runs.results import Results
 from tests.support.browser import drawn, press, show, slider, start
+from tests.support.notebooks import FOLDER, NOTEBOOKS, complaints, executed, figures, kernel, read
 from tests.support.summary_lines import SUMMARY
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -184,18 +183,12 @@ def test_the_report_opens_in_a_browser_and_its_slider_moves(demo, tmp_path):
 
 
 @pytest.mark.notebook
-@pytest.mark.parametrize("name", ["01_explore_a_run", "02_circuits"])
-def test_the_notebooks_run_on_it(name, demo, root, tmp_path, monkeypatch):
-    monkeypatch.setenv("GROKINTERP_RUN", str(demo.run))
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+def test_the_notebooks_about_it_run_with_their_exercises_solved(demo, tmp_path):
     before = contents(demo.run)
-    notebook = nbformat.read(root / "notebooks" / f"{name}.ipynb", as_version=4)
-    place = {"metadata": {"path": str(root / "notebooks")}}
-    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=place).execute()
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    assert [output for output in outputs if output["output_type"] == "error"] == []
-    assert [output["text"] for output in outputs if output.get("name") == "stderr"] == []
-    figures = [output["data"]["image/png"] for output in outputs if "image/png" in output.get("data", {})]
-    assert len(figures) >= 7
-    assert all(len(base64.b64decode(figure)) > 4000 for figure in figures)
+    environment = os.environ | {"IPYTHONDIR": str(tmp_path), "PYTHONPATH": str(FOLDER.parent)}
+    with kernel(demo.folder, environment) as client:
+        for path in NOTEBOOKS[:2]:
+            outputs = executed(read(path), client)
+            assert complaints(outputs) == [], path.name
+            assert figures(outputs) >= 7, path.name
     assert contents(demo.run) == before
