@@ -81,7 +81,7 @@ def pair_waves(dataset: xr.Dataset, steps: Steps, *, unit: str = "nats") -> Figu
 
 
 def name_waves(axes, names: Sequence[str]) -> None:
-    """Name some waves along both axes."""
+    """Write the names of some waves along both axes."""
     at = list(range(0, len(names), -(-len(names) // MOST_WAVES)))
     axes.set_xticks(at, [names[i] for i in at], rotation=90, fontsize=6.5)
     axes.set_yticks(at, [names[i] for i in at], fontsize=6.5)
