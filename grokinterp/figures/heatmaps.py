@@ -12,14 +12,14 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
-from grokinterp.figures.series import STEP, has, log_axis, step_ticks
+from grokinterp.figures.series import SMALL, STEP, has, log_axis, step_ticks
 from grokinterp.figures.style import NOTHING, SEQUENTIAL, blank, color_bar, place, styled
 
 MOST_NAMES = 40
 LONGEST = 24
-WIDE, HALF = 10.0, 5.1
-CHARACTER, ROW, BAR = 0.073, 0.19, 0.98
-"""Sizes in inches of a letter, a row, and a color bar with its numbers."""
+WIDE = 10.0
+CHARACTER, ROW, BAR, NARROWEST = 0.075, 0.19, 0.98, 1.7
+"""Sizes in inches of a letter, a row, a color bar with its numbers, and the narrowest heatmap."""
 
 DECADES = 6
 """Largest range of a logarithmic color scale."""
@@ -58,7 +58,7 @@ def over_steps(heats: Sequence[Heat], rows: str) -> Figure | None:
     names = [short(str(name)) for name in heats[0].values[_row(heats[0].values)].values]
     left = 0.55 + CHARACTER * max(map(len, names))
     height = max(ROW * min(len(names), MOST_NAMES), 1.1)
-    figure = blank(WIDE if len(heats) > 1 else HALF, height + 0.85)
+    figure = blank(WIDE if len(heats) > 1 else half(left), height + 0.85)
     width = (float(figure.get_figwidth()) - left) / len(heats) - BAR
     named = slice(None, None, -(-len(names) // MOST_NAMES))
     for i, heat in enumerate(heats):
@@ -74,6 +74,11 @@ def over_steps(heats: Sequence[Heat], rows: str) -> Figure | None:
         if isinstance(heat.norm, LogNorm):
             log_axis(figure.axes[-1])
     return figure
+
+
+def half(left: float) -> float:
+    """Return the width of a small figure with one heatmap that begins ``left`` inches from its edge."""
+    return max(SMALL, left + NARROWEST + BAR)
 
 
 def draw_rows(axes: Axes, heat: Heat) -> ScalarMappable:
@@ -96,8 +101,8 @@ def table(values: xr.DataArray, title: str, label: str, colors: str, norm: Norma
     rows, columns = ([short(str(name)) for name in values[dim].values] for dim in values.dims)
     left = 0.55 + CHARACTER * max(map(len, rows))
     height = max(ROW * len(rows), 1.1)
-    figure = blank(HALF, height + 0.85)
-    width = HALF - left - BAR
+    figure = blank(half(left), height + 0.85)
+    width = half(left) - left - BAR
     axes = place(figure, left, 0.3, width, height)
     masked = np.ma.masked_invalid(values.values.astype(float))
     mesh = axes.pcolormesh(masked, norm=norm, cmap=colors, rasterized=True)

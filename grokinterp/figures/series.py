@@ -19,6 +19,11 @@ FINEST = 800
 MOST_MARKS = 32
 """Largest number of points of a curve that are marked individually."""
 
+SMALL = 4.1
+"""Width in inches of a small figure; three fit side by side on a page, and one on a phone."""
+
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 Phases = Sequence[Phase]
 
 
@@ -93,14 +98,14 @@ def curves(
 
 def bars(title: str, label: str, values: Sequence[tuple[str, float, str]]) -> Figure:
     """Draw the values of a single checkpoint as labeled bars, each followed by its value."""
-    left = min(max(0.3 + 0.075 * max(len(name) for name, _, _ in values), 0.9), 2.4)
-    figure = blank(5.1, 0.95 + 0.3 * len(values))
-    axes = place(figure, left, 0.3, 5.1 - left - 0.6, 0.3 * len(values))
+    left = min(max(0.3 + 0.075 * max(len(name) for name, _, _ in values), 0.9), 2.0)
+    figure = blank(SMALL, 0.95 + 0.3 * len(values))
+    axes = place(figure, left, 0.3, SMALL - left - 0.6, 0.3 * len(values))
     numbers = np.nan_to_num([value for _, value, _ in values])
     axes.barh(range(len(values)), numbers, color=[color for _, _, color in values], height=0.7, linewidth=0)
     axes.set_yticks(range(len(values)), [name for name, _, _ in values])
     axes.set(xlabel=label, ylim=(len(values) - 0.5, -0.5))
-    width, height = 5.1 - left - 0.6, 0.3 * len(values)
+    width, height = SMALL - left - 0.6, 0.3 * len(values)
     axes.set_title(title, x=(0.1 - left) / width)
     axes.set_ylabel("measure", rotation=0, ha="right", va="center")
     axes.yaxis.set_label_coords(-0.08 / width, -0.36 / height)
@@ -109,7 +114,7 @@ def bars(title: str, label: str, values: Sequence[tuple[str, float, str]]) -> Fi
         axes.set_xlim(0, 1)
     for i, (_, value, _) in enumerate(values):
         text = compact(float(f"{value:.3g}")) if np.isfinite(value) else "not finite"
-        axes.annotate(text, (max(numbers[i], 0), i), (3, 0), textcoords="offset points", va="center", fontsize=8)
+        axes.annotate(text, (max(numbers[i], 0), i), (3, 0), textcoords="offset points", va="center", fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _position: compact(value)))
     return figure
@@ -135,9 +140,9 @@ def whole_shares(axes: Axes) -> None:
 
 def small(labels: Sequence[str]) -> tuple[Figure, Axes]:
     """Return a half-page figure with room below for a legend of these labels."""
-    below = 0.62 + 0.22 * -(-len(labels) // _columns(labels))
-    figure = blank(5.1, 2.75 + below)
-    return figure, place(figure, 0.68, 0.3, 4.25, 2.35)
+    below = 0.6 + 0.22 * -(-len(labels) // _columns(labels))
+    figure = blank(SMALL, 2.3 + below)
+    return figure, place(figure, 0.7, 0.3, SMALL - 0.85, 1.9)
 
 
 def finish(figure: Figure, axes: Axes, title: str, y_label: str, phases: Phases, steps: np.ndarray) -> Figure:
@@ -148,7 +153,7 @@ def finish(figure: Figure, axes: Axes, title: str, y_label: str, phases: Phases,
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _position: compact(value)))
     step_limits(axes, steps)
     step_ticks(axes)
-    axes.yaxis.set_label_coords(-0.5 / 4.25, 0.5)
+    axes.yaxis.set_label_coords(-0.53 / (SMALL - 0.85), 0.5)
     legend_below(figure, axes)
     return figure
 
@@ -161,7 +166,8 @@ def legend_below(figure: Figure, axes: Axes) -> None:
 
 def _columns(labels: Sequence[str]) -> int:
     """Return the number of columns of a legend below a small plot."""
-    return 3 if max(map(len, labels)) < 18 else 2
+    longest = max(map(len, labels))
+    return 3 if longest < 14 else 2 if longest < 24 else 1
 
 
 def step_ticks(axes: Axes, *, most: int = MOST_TICKS) -> None:
@@ -182,7 +188,18 @@ def log_axis(axes: Axes) -> None:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _position: compact(value)))
     else:
         axes.yaxis.set_major_locator(LogLocator(base=10, numticks=6))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _position: power_of_ten(value)))
     axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def power_of_ten(value: float) -> str:
+    """Return a power of ten in plain characters, which a page shows in its own font.
+
+    >>> power_of_ten(1e-05), power_of_ten(1.0), power_of_ten(10.0)
+    ('10⁻⁵', '1', '10')
+    """
+    exponent = round(float(np.log10(value))) if value > 0 else 0
+    return {0: "1", 1: "10"}.get(exponent, f"10{str(exponent).translate(SUPERSCRIPTS)}")
 
 
 def legend_beside(axes: Axes) -> None:
@@ -194,6 +211,7 @@ def step_limits(axes: Axes, steps: np.ndarray) -> None:
     """Limit the axis to the steps, with a narrow range for a single step."""
     first, last = (int(steps.min()), int(steps.max())) if len(steps) else (0, 1)
     axes.set_xlim(first, max(last, first + 1))
+    axes.set_gid(STEP)
 
 
 def draw_phases(axes: Axes, phases: Sequence[Phase]) -> None:

@@ -13,7 +13,7 @@ SETTINGS = {
     "learning_rate": ("Learning rate", "rate [1]", BLUE),
     "weight_decay": ("Weight decay", "decay [1]", PURPLE),
     "batch_size": ("Batch size", "[examples]", BROWN),
-    "lamb": ("Amplification by Grokfast", r"$\lambda$ [1]", ORANGE),
+    "lamb": ("Amplification by Grokfast", "λ [1]", ORANGE),
     "examples": ("Training examples in use", "[examples]", GREEN),
 }
 """Title, axis label, and color of every column of the metrics that is a setting."""

@@ -60,15 +60,14 @@ RC = {
     "ytick.color": QUIET,
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
-    "xtick.labelsize": 8.5,
-    "ytick.labelsize": 8.5,
-    "legend.fontsize": 8.5,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.fontsize": 9,
     "legend.frameon": False,
     "legend.handlelength": 1.6,
     "lines.linewidth": 1.5,
     "path.simplify_threshold": 0.3,
     "pdf.fonttype": 42,
-    "svg.fonttype": "path",
     "svg.hashsalt": "grokinterp",
 }
 
@@ -117,26 +116,33 @@ def place(figure: Figure, left: float, top: float, width: float, height: float) 
     return figure.add_axes((left / full_width, bottom / full_height, width / full_width, height / full_height))
 
 
+COLOR_BAR = "color bar"
+"""The label of axes that a color bar fills."""
+
+
 def color_bar(axes: Axes, image: ScalarMappable, label: str) -> None:
     """Draw a color bar that fills ``axes``."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     bar = figure.colorbar(image, cax=axes, label=label)
+    axes.set_label(COLOR_BAR)
     bar.outline.set_visible(False)
     for part in axes.collections:
         part.set_rasterized(True)
 
 
 @styled()
-def to_svg(figure: Figure, *, palettes: bool = True) -> bytes:
-    """Return the figure as SVG without date or random ids and with text as outlines; equal figures give equal bytes.
+def to_svg(figure: Figure, *, palettes: bool = True, outlines: bool = True) -> bytes:
+    """Return the figure as SVG without date or random ids; equal figures give equal bytes.
 
     Args:
         figure: the figure.
         palettes: store heatmaps of at most 256 colors with a palette, which changes no pixel and takes far fewer bytes.
+        outlines: draw the text as outlines, which look the same everywhere; else the text can be selected and found.
     """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    with mpl.rc_context({"svg.fonttype": "path" if outlines else "none"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     svg = DIGITS.sub(rb"\1", buffer.getvalue().translate(None, delete=NOT_XML))
     return EMBEDDED.sub(_with_palette, svg) if palettes else svg
 

@@ -1,6 +1,6 @@
 """Figure of the whole run: losses, accuracies, and progress measures over the steps, with phases."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -49,8 +49,13 @@ def timeline(
         history: phases, drawn as named bands, and events, drawn as dotted lines.
         loss: name of the training loss with its unit, which is also the unit of the progress measures.
     """
-    panels = [build(metrics, dataset, loss) for build in PANELS]
-    return stacked([panel for panel in panels if panel and panel.lines], history)
+    return stacked(panels(PANELS, metrics, dataset, loss), history)
+
+
+def panels(builds: Iterable["Build"], metrics: xr.Dataset, dataset: xr.Dataset, loss: str) -> list[Panel]:
+    """Return the panels that have a curve."""
+    built = [build(metrics, dataset, loss) for build in builds]
+    return [panel for panel in built if panel and panel.lines]
 
 
 @styled()
@@ -136,8 +141,8 @@ def excluded_by_key(metrics: xr.Dataset, dataset: xr.Dataset, loss: str) -> Pane
 def sparsity(metrics: xr.Dataset, dataset: xr.Dataset, loss: str) -> Panel:
     """Return the panel of the Gini coefficients of the embedding and neuron-to-logit spectra."""
     names = {
-        "gini_embedding": ("embedding $W_E$", BLUE),
-        "gini_neuron_logit": ("neuron to logit $W_L$", ORANGE),
+        "gini_embedding": ("embedding W_E", BLUE),
+        "gini_neuron_logit": ("neuron to logit W_L", ORANGE),
     }
     title = "Sparsity of the Fourier spectra (Gini coefficient)"
     return Panel(title, "Gini [1]", lines_of(dataset, names), y_limits=(0, 1))
@@ -147,10 +152,14 @@ def weight_norm(metrics: xr.Dataset, dataset: xr.Dataset, loss: str) -> Panel:
     """Return the panel of the sum of the squared weights."""
     source = metrics if "weight_norm" in metrics else dataset
     lines = lines_of(source, {"weight_norm": ("all weights", INK)})
-    return Panel("Weight norm (sum of squared weights)", r"$\Sigma\theta^2$ [1]", lines)
+    return Panel("Weight norm (sum of squared weights)", "Σθ² [1]", lines)
 
 
-PANELS: Sequence[Callable[[xr.Dataset, xr.Dataset, str], Panel | None]] = (
+Build = Callable[[xr.Dataset, xr.Dataset, str], Panel | None]
+LEAD: Sequence[Build] = (losses, progress, accuracies)
+"""The panels that tell whether and when a run generalized."""
+
+PANELS: Sequence[Build] = (
     losses,
     accuracies,
     progress,

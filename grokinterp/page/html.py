@@ -15,6 +15,9 @@ from grokinterp.storage.files import MAX_DOCUMENT_BYTES, read_regular
 STYLE = Path(__file__).parent / "templates" / "page.css"
 """The style sheet that all pages share."""
 
+FIGURES = STYLE.with_name("figures.js")
+"""The script for the values, the larger view, and the files of all figures."""
+
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 
 
@@ -43,6 +46,11 @@ def for_script(value: Any) -> Markup:
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)
+
+
+def for_attribute(value: Any) -> str:
+    """Return compact JSON, which the template escapes. Raises ValueError for a NaN or an infinity."""
+    return json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
 
 
 def asset(path: Path) -> str:

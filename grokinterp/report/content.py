@@ -5,33 +5,40 @@ from typing import Any, NamedTuple
 
 from grokinterp.diagnostics import diagnose
 from grokinterp.errors import GrokinterpError
-from grokinterp.numbers import percent, settings, whole
+from grokinterp.numbers import listed, percent, settings, whole
 from grokinterp.page.pictures import Gallery, Picture
 from grokinterp.phases import Event, History, Phase
 from grokinterp.report import timeline
 from grokinterp.report.chapters import CHAPTERS, Chapter, sections
 from grokinterp.report.glossary import glossary, references
-from grokinterp.report.headline import tiles
+from grokinterp.report.lead import lead
 from grokinterp.report.meaning import meaning
 from grokinterp.report.phase_table import Row, checkpoints_of, rows
 from grokinterp.report.plate import Plate, View, pictures
+from grokinterp.report.summary import answers
+from grokinterp.report.task_words import task_words
 from grokinterp.report.vocabulary import Vocabulary, configuration, vocabulary_of
 from grokinterp.runs.continuations import DAMAGED_RECORD, Continuation
 from grokinterp.runs.results import Results
 
 
 class PhaseSection(NamedTuple):
-    """One phase: its steps, its course, its changes, and its figures."""
+    """One phase: its steps, its course, and its events."""
 
     name: str
     start: str
     last: str
     meaning: str
-    steps: list[int]
-    rows: list[Row]
     events: list[Event]
-    gallery: Gallery
     note: str
+
+
+class Borders(NamedTuple):
+    """The checkpoints nearest to the borders of the phases: their measures in one table, and their figures."""
+
+    steps: list[str]
+    rows: list[Row]
+    gallery: Gallery
 
 
 def view_of(results: Results) -> View:
@@ -46,7 +53,7 @@ def content(view: View, chapters: Iterable[Chapter] = CHAPTERS) -> dict[str, Any
     """Return all values that the template shows, except the slider."""
     results, history, chapters = view.results, view.history, tuple(chapters)
     verdict, sentence = verdict_of(view)
-    by_phase = [phase_section(phase, history, view, chapters) for phase in history.phases] if history else []
+    by_phase = [phase_section(phase, history, view) for phase in history.phases] if history else []
     entries = glossary(view, chapters)
     return {
         "name": str(results.directory.experiment.get("name", "run")),
@@ -56,10 +63,13 @@ def content(view: View, chapters: Iterable[Chapter] = CHAPTERS) -> dict[str, Any
         "sentence": sentence,
         "warnings": warnings(results),
         "diagnoses": diagnose(results),
-        "tiles": tiles(results, history, view.vocabulary),
+        "task": task_words(results, view.vocabulary),
+        "answers": answers(view),
         "events": history.events if history else (),
+        "lead": lead(view),
         "timeline": curves(view),
         "phases": by_phase,
+        "borders": borders(view, chapters),
         "no_phases": _no_phases(results, history),
         "sections": sections(chapters, view),
         "provenance": provenance(results, view.vocabulary),
@@ -134,8 +144,8 @@ def warnings(results: Results) -> list[str]:
     return found
 
 
-def phase_section(phase: Phase, history: History, view: View, chapters: Iterable[Chapter]) -> PhaseSection:
-    """Return the table, figures and events of one phase."""
+def phase_section(phase: Phase, history: History, view: View) -> PhaseSection:
+    """Return the course and the events of one phase."""
     results = view.results
     steps = checkpoints_of(phase, results.dataset["step"].values)
     note = "" if steps else "No checkpoint has been analyzed."
@@ -146,24 +156,26 @@ def phase_section(phase: Phase, history: History, view: View, chapters: Iterable
         start=whole(phase.start),
         last=whole(phase.stop - 1),
         meaning=meaning(phase, history, results, view.vocabulary),
-        steps=steps,
-        rows=rows(results.dataset, view.vocabulary, *steps) if len(steps) == 2 else [],
         events=[event for event in history.events if event.step in phase],
-        gallery=Gallery(at_borders(phase, view, [p for chapter in chapters for p in chapter.checkpoint_plates])),
         note=note,
     )
 
 
-def at_borders(phase: Phase, view: View, plates: Iterable[Plate]) -> list[Picture]:
-    """Return the figures of the checkpoints nearest to the start and the end of a phase."""
-    shown = []
-    for plate in plates:
-        steps = checkpoints_of(phase, plate.data(view)["step"].values)
-        found = plate.picture(view._replace(steps=steps)) if steps else None
-        if found:
-            at = " and ".join(f"step {step}" for step in steps)
-            shown.append(found._replace(alt=f"{phase.name.capitalize()}: {found.alt.lower()} at {at}"))
-    return shown
+def borders(view: View, chapters: Iterable[Chapter]) -> Borders:
+    """Return the measures and the figures at the borders of the phases or, without phases, at the last checkpoint."""
+    known = set(view.results.dataset["step"].values.tolist())
+    steps = [step for step in view.steps if step in known]
+    plates = [plate for chapter in chapters for plate in chapter.checkpoint_plates] if view.phases else []
+    shown = [found for plate in plates if (found := at_borders(plate, view)) is not None]
+    return Borders([whole(step) for step in steps], rows(view.results.dataset, view.vocabulary, steps), Gallery(shown))
+
+
+def at_borders(plate: Plate, view: View) -> Picture | None:
+    """Return the figure of a plate at its checkpoints nearest to the borders of the phases."""
+    steps = plate.data(view)["step"].values
+    near = sorted({step for phase in view.phases for step in checkpoints_of(phase, steps)})
+    found = plate.picture(view._replace(steps=near)) if near else None
+    return found and found._replace(alt=f"{found.alt} at the steps {listed([whole(step) for step in near])}")
 
 
 def provenance(results: Results, vocabulary: Vocabulary) -> dict[str, list[tuple[str, str]]]:

@@ -19,7 +19,7 @@ from grokinterp.figures.circuit.verdict import verdicts
 from grokinterp.figures.heatmaps import thin
 from grokinterp.figures.structure.attention import MOST_HEADS, last_heads
 from grokinterp.figures.structure.circles import MOST_CIRCLES
-from grokinterp.figures.style import DIVERGING, PHASE_COLORS, SEQUENTIAL
+from grokinterp.figures.style import DIVERGING, SEQUENTIAL
 from grokinterp.numbers import number
 from grokinterp.phases import Phase
 from grokinterp.report.phase_table import MEASURES, series
@@ -34,15 +34,11 @@ READOUTS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "restr
 READ = ("performance", "progress_measures", "logit_spectrum", "circuit_verdict")
 """Analyses that provide the numbers and curves of the slider."""
 
-CURVES = {
-    "train_loss": "train", "test_loss": "test", "restricted_loss": "restricted", "excluded_loss": "excluded",
-}  # fmt: skip
-
 Packed = dict[str, Any]
 
 
 class Panel(NamedTuple):
-    """A canvas under the slider.
+    """A figure that the slider moves.
 
     Attributes:
         name: the variable that the script draws on it.
@@ -65,7 +61,7 @@ class Panel(NamedTuple):
 
 
 class Explorer(NamedTuple):
-    """The slider as plain values for the template; ``frames`` is None without checkpoints or panels.
+    """The slider as plain values for the template; ``frames`` is None without checkpoints and without metrics.
 
     Attributes:
         frames: the data that the script draws.
@@ -83,10 +79,8 @@ class Explorer(NamedTuple):
 def explorer(view: View, *, budget: int) -> Explorer:
     """Return the slider of a run, packed into at most about ``budget`` bytes."""
     data, total = explored(view), view.results.dataset.sizes["step"]
-    packed = frames(data, view, budget=budget, total=total)
-    panels = [] if packed is None else [panel.with_text(data, view) for panel in available(data)]
-    if packed and packed["curves"]:
-        panels.insert(-1, LOSSES._replace(caption=losses_caption(data)))
+    packed = frames(data, view, budget=budget, total=total) or bare(view)
+    panels = [panel.with_text(data, view) for panel in available(data)] if packed and packed["panels"] else []
     missing = not_shown([name for panel in PANELS for name in panel.analyses], view)
     return Explorer(packed, data.sizes["step"], panels, missing)
 
@@ -96,11 +90,13 @@ def explored(view: View) -> xr.Dataset:
     return view.results.joined(*READ, *(name for panel in PANELS for name in panel.analyses))
 
 
-def losses_caption(data: xr.Dataset) -> str:
-    """Return the caption of the loss curves."""
-    text = "Position of this checkpoint in the run"
-    which = "; restricted on all pairs, excluded (all keys) on the training pairs" if "restricted_loss" in data else ""
-    return f"{text}{which}."
+def bare(view: View) -> Packed | None:
+    """Return a slider over the evaluations for the lead figure alone; None without evaluations."""
+    metrics = view.results.metrics
+    if not metrics.sizes["step"]:
+        return None
+    chosen = metrics.isel(step=choose(metrics["step"].values, [phase.start for phase in view.phases], MOST_FRAMES))
+    return packed(chosen, view, panels=[]) | {"total": metrics.sizes["step"]}
 
 
 def frames(dataset: xr.Dataset, view: View, *, budget: int = 3_000_000, total: int | None = None) -> Packed | None:
@@ -121,22 +117,25 @@ def frames(dataset: xr.Dataset, view: View, *, budget: int = 3_000_000, total: i
     return packed(chosen, view) | {"total": len(steps) if total is None else total}
 
 
-def packed(chosen: xr.Dataset, view: View) -> Packed:
-    """Return the frames of the selected checkpoints."""
+def packed(chosen: xr.Dataset, view: View, panels: Sequence[Panel] | None = None) -> Packed:
+    """Return the frames of the selected checkpoints, for the available panels or some of them."""
     vocabulary = view.vocabulary
+    shown = available(chosen) if panels is None else panels
+    axis = "" if vocabulary.generator is None else f", as exponent of {vocabulary.generator}"
     return {
         "steps": chosen["step"].values.tolist(),
         "phases": [_phase_of(int(step), view.phases) for step in chosen["step"].values],
-        "colors": PHASE_COLORS,
         "keys": key_frequencies(chosen),
         "readouts": _readouts(chosen),
         "words": {
             "label": vocabulary.label,
-            "loss": f"{vocabulary.loss} [{vocabulary.unit}]",
+            "class": f"class{axis}",
+            "token": "token" if vocabulary.generator is None else "exponent",
+            "a": f"operand a{axis}",
+            "b": f"operand b{axis}",
             "logit": f"mean centered logit [{vocabulary.logit_unit}]",
         },
-        "curves": _curves(chosen),
-        "panels": {panel.name: panel.pack(chosen) for panel in available(chosen)},
+        "panels": {panel.name: panel.pack(chosen) for panel in shown},
         "maps": {"sequential": _color_table(SEQUENTIAL), "diverging": _color_table(DIVERGING)},
     }
 
@@ -251,11 +250,6 @@ PANELS = (
         "Below: every neuron at its frequency.",
         pack_neurons,
     ),
-    Panel("embedding_circle", ("embedding_circles",), "Embedding circles", circle_caption, pack_circles, "wide"),
-    Panel("attention_to_a", ("attention_map",), "Attention", attention_caption, pack_attention, "wide"),
-    Panel(
-        "attention_mean", ("attention_pattern",), "Attention", attention_caption, pack_attention_by_position, "wide",
-    ),
     Panel(
         "logit_by_label", ("logit_map",), "Logits by label",
         lambda data, _: (
@@ -264,10 +258,12 @@ PANELS = (
         ),
         pack_logits,
     ),
+    Panel("embedding_circle", ("embedding_circles",), "Embedding circles", circle_caption, pack_circles, "wide"),
+    Panel("attention_to_a", ("attention_map",), "Attention", attention_caption, pack_attention, "wide"),
+    Panel(
+        "attention_mean", ("attention_pattern",), "Attention", attention_caption, pack_attention_by_position, "wide",
+    ),
 )  # fmt: skip
-
-LOSSES = Panel("losses", ("performance",), "Losses", "", dict)
-"""The panel of the losses, whose curves need no packing."""
 
 
 def _numbers(values: np.ndarray) -> Packed:
@@ -301,18 +297,6 @@ def _readouts(dataset: xr.Dataset) -> list[dict[str, Any]]:
     ]
     circuit = [{"label": "circuit", "values": verdicts(dataset)}] if "is_circuit" in dataset else []
     return [*written, *circuit]
-
-
-def _curves(dataset: xr.Dataset) -> list[dict[str, Any]]:
-    """Return the losses at every selected step; null if they have no place on a logarithmic axis."""
-    return [
-        {
-            "label": label,
-            "values": [float(f"{x:.4g}") if np.isfinite(x) and x > 0 else None for x in dataset[name].values],
-        }
-        for name, label in CURVES.items()
-        if name in dataset
-    ]
 
 
 def _phase_of(step: int, phases: Sequence[Phase]) -> str:

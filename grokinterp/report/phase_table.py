@@ -1,5 +1,6 @@
 """The measures that a report follows through the phases, with their values at the start and end of each phase."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -57,12 +58,11 @@ MEASURES = (
 
 
 class Row(NamedTuple):
-    """One row of the table of a phase."""
+    """One measure at each of some checkpoints, and its change from the first to the last; "" for one checkpoint."""
 
     label: str
     unit: str
-    start: str
-    end: str
+    values: tuple[str, ...]
     change: str
 
 
@@ -78,30 +78,33 @@ def series(dataset: xr.Dataset, measure: Measure) -> xr.DataArray | None:
     return values
 
 
-def rows(dataset: xr.Dataset, vocabulary: Vocabulary, start: int, end: int) -> list[Row]:
-    """Return the circuit and every measure with a finite value, at two steps of the dataset."""
+def rows(dataset: xr.Dataset, vocabulary: Vocabulary, steps: Sequence[int]) -> list[Row]:
+    """Return the circuit and every measure with a finite value, at some steps of the dataset."""
+    if not steps:
+        return []
     found = [(measure, series(dataset, measure)) for measure in MEASURES]
     numbers = [
-        _row(measure, vocabulary, values, start, end)
+        _row(measure, vocabulary, values, steps)
         for measure, values in found
         if values is not None and np.isfinite(values).any()
     ]
-    return [*_circuit_row(dataset, start, end), *numbers]
+    return [*_circuit_row(dataset, steps), *numbers]
 
 
-def _circuit_row(dataset: xr.Dataset, start: int, end: int) -> list[Row]:
-    """Return the circuit at both steps."""
+def _circuit_row(dataset: xr.Dataset, steps: Sequence[int]) -> list[Row]:
+    """Return the circuit at each step."""
     if "is_circuit" not in dataset:
         return []
-    first, last = verdicts(dataset.sel(step=[start, end]))
-    return [Row("circuit", "", first, last, "same" if first == last else "changed")]
+    found = verdicts(dataset.sel(step=list(steps)))
+    changed = "same" if found[0] == found[-1] else "changed"
+    return [Row("circuit", "", tuple(found), changed if len(found) > 1 else "")]
 
 
-def _row(measure: Measure, vocabulary: Vocabulary, values: xr.DataArray, start: int, end: int) -> Row:
-    first, last = float(values.sel(step=start)), float(values.sel(step=end))
-    changed = change(first, last, ratio=measure.ratio)
+def _row(measure: Measure, vocabulary: Vocabulary, values: xr.DataArray, steps: Sequence[int]) -> Row:
+    found = [float(values.sel(step=step)) for step in steps]
+    changed = change(found[0], found[-1], ratio=measure.ratio) if len(found) > 1 else ""
     label, unit = measure.label.format(examples=vocabulary.examples), measure.unit.format(**vocabulary._asdict())
-    return Row(label, unit, number(first), number(last), changed)
+    return Row(label, unit, tuple(map(number, found)), changed)
 
 
 def checkpoints_of(phase: Phase, steps: np.ndarray) -> list[int]:

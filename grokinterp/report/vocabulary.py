@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from math import prod
 from typing import Any, NamedTuple
 
+from grokinterp.maths.residues import is_prime, primitive_root
 from grokinterp.numbers import short, whole
 from grokinterp.runs.results import Results
 
@@ -27,6 +28,7 @@ class Vocabulary(NamedTuple):
         examples: "pairs" or "examples".
         label: the correct answer of an example.
         token: the number that colors a point of an embedding circle, and its range.
+        generator: the number whose exponents order the operands and the classes of a multiplication or a division.
         read_at: the position from which a transformer's answer is read.
         loss: the training loss.
         unit: the unit of the loss: nats, or 1 for squared errors.
@@ -39,6 +41,7 @@ class Vocabulary(NamedTuple):
     examples: str = "examples"
     label: str = "label"
     token: str = "exponent from 0 (dark) to n − 1 (bright)"
+    generator: int | None = None
     read_at: str = "the read-out position"
     loss: str = "cross-entropy"
     unit: str = "nats"
@@ -64,6 +67,13 @@ def vocabulary_of(results: Results) -> Vocabulary:
         found = found._replace(read_at=READ_AT.get(str(model.get("read_at")), found.read_at))
     if is_addition:
         found = found._replace(label="(a + b) mod p", token="token from 0 (dark) to p − 1 (bright)")
+    modulus = task.get("p")
+    if kind in ("modular_multiplication", "modular_division") and isinstance(modulus, int) and is_prime(modulus):
+        root = primitive_root(modulus)
+        found = found._replace(
+            generator=root, label=f"correct answer, as exponent of {root}",
+            token=f"exponent of {root}, from 0 (dark) to {modulus - 2} (bright)",
+        )  # fmt: skip
     if is_transformer:  # older runs lack the setting and read at "="
         found = found._replace(read_at=READ_AT.get(str(model.get("read_at", "equals")), found.read_at))
     if loss == "mse":

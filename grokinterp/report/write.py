@@ -8,10 +8,11 @@ from markupsafe import Markup
 from grokinterp.figures.style import styled
 from grokinterp.garbage import without_garbage_collection
 from grokinterp.page import asset, environment, policy
-from grokinterp.page.html import STYLE
+from grokinterp.page.html import FIGURES, STYLE
 from grokinterp.report.chapters import CHAPTERS, Chapter
 from grokinterp.report.content import content, view_of
 from grokinterp.report.explorer import explorer
+from grokinterp.report.terms import marker
 from grokinterp.runs.results import Results
 from grokinterp.storage import write_atomic
 from grokinterp.storage.atomic import html_file, make_directory
@@ -56,9 +57,14 @@ def report_file(run_dir: str | Path, out: str | Path | None = None) -> Path:
 @without_garbage_collection()
 def render(results: Results, chapters: Iterable[Chapter] = CHAPTERS) -> str:
     """Return the page; the same results always give the same bytes."""
-    style, script = asset(STYLE) + asset(ASSETS / "report.css"), asset(ASSETS / "explorer.js")
-    template, view = environment("grokinterp.report").get_template("report.html"), view_of(results)
+    style = asset(STYLE) + asset(ASSETS / "report.css")
+    script = asset(FIGURES) + asset(ASSETS / "explorer.js")
+    pages, view = environment("grokinterp.report"), view_of(results)
     values = content(view, chapters) | {"style": Markup(style), "script": Markup(script)}
     values["policy"] = policy(style=style, script=script)
-    empty = len(template.render(**values, explorer=explorer(view, budget=0)).encode())
-    return template.render(**values, explorer=explorer(view, budget=max(LARGEST - empty, LEAST)))
+
+    def page(budget: int) -> str:
+        pages.filters["terms"] = marker()
+        return pages.get_template("report.html").render(**values, explorer=explorer(view, budget=budget))
+
+    return page(max(LARGEST - len(page(0).encode()), LEAST))

@@ -31,8 +31,7 @@ from grokinterp.interventions import patch
 from grokinterp.optim import GrokfastEMA
 from grokinterp.report import write_report
 from grokinterp.report.content import content, view_of
-from grokinterp.report.headline import tiles
-from grokinterp.report.vocabulary import configuration, vocabulary_of
+from grokinterp.report.vocabulary import configuration
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.runs.results import Results
 from grokinterp.runs.trajectory import Trajectory
@@ -206,13 +205,12 @@ def test_the_report_has_no_place_for_what_has_no_meaning(only, tmp_path, quick):
     """Frequencies need a group; the lack of a group is mentioned once."""
     module, _ = trained(FOREIGN["cnn"](), tmp_path / "run", steps=4)
     results = analyze(Trajectory.open(tmp_path / "run", module), only=only)
-    shown = {tile.label: tile for tile in tiles(results, results.history, vocabulary_of(results))}
-    assert {"test accuracy", "train loss", "test loss", "weight norm"} <= set(shown)
-    assert not {"key frequencies", "logits explained", "restricted loss", "excluded loss"} & set(shown)
-    assert "not measured" not in [tile.value for tile in shown.values()]
-    assert ("last evaluation" in shown["train loss"].note) == ("performance" not in only)
-    assert ("cosine in a class" in shown) == ("class_cosine" in only)
-    assert len(content(view_of(results))["phases"]) >= 1
+    found = content(view_of(results))
+    said = " ".join(sentence for answer in found["answers"] for sentence in answer.sentences)
+    assert "of the test examples" in said
+    assert "frequenc" not in said
+    assert "not measured" not in said
+    assert len(found["phases"]) >= 1
     page = write_report(tmp_path / "run", tmp_path / "run.html").read_text(encoding="utf-8")
     assert len(re.findall(r"Not shown: [^<]*embedding spectrum", page)) == 1
 

@@ -114,6 +114,6 @@ def test_a_file_a_line_and_a_plate_are_enough(package, tmp_path):
     assert "unembedding_directions" in few
     assert "Return the largest singular values of W_U [d_model, class]." in few
     page = Page((tmp_path / "reports" / "run.html").read_text())
-    assert "Directions of the unembedding" in [image["alt"] for image in page.all("img")]
+    assert "Directions of the unembedding" in page.figures
     assert "Largest singular values of the unembedding, at step 20. Measured at" in page.text
     assert "The largest singular values of W_U [d_model, class]." in page.text

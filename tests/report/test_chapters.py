@@ -38,9 +38,13 @@ def chapter(content: dict, name: str) -> Section:
 def test_what_it_computes_with_is_said_first(deep, planted):
     section = chapter(deep, "circuit")
     assert section.lead.startswith("At the last checkpoint, the network computes with a clock: ")
-    assert ("circuit", "clock", "causal score 0.9") in deep["tiles"]
-    row = deep["phases"][1].rows[0]
-    assert row == ("circuit", "", "memorizer", "clock", "changed")
+    said = {answer.name: " ".join(answer.sentences) for answer in deep["answers"]}
+    assert "It computes with a clock: " in said["learned"]
+    assert "Its key frequencies: 3 and 5." in said["learned"]
+    assert "Necessary: without the key frequencies" in said["known"]
+    assert deep["borders"].rows[0][:2] == ("circuit", "")
+    assert {"memorizer", "clock"} <= set(deep["borders"].rows[0][2])
+    assert deep["borders"].rows[0].change == "changed"
     frames = explorer(view_of(Results.open(planted)), budget=10**6).frames
     assert frames["readouts"][-1]["values"][-1] == "clock"
 
@@ -61,8 +65,8 @@ def test_every_figure_of_a_thinned_analysis_says_so(deep, planted):
 
 
 @pytest.mark.parametrize(("without", "verdict", "sentence"), [
-    ((), "Partly generalized", "A trained network, no history: partly generalized: train accuracy 1.000, test"),
-    (("test_loss",), "No verdict", "A trained network, no history"),
+    ((), "partly generalized", "A trained network, no history: partly generalized: train accuracy 1.000, test"),
+    (("test_loss",), "no verdict", "A trained network, no history"),
 ])  # fmt: skip
 @pytest.mark.usefixtures("quick")
 def test_an_imported_network_is_judged_by_its_last_checkpoint_alone(without, verdict, sentence, tmp_path):
@@ -76,7 +80,7 @@ def test_an_imported_network_is_judged_by_its_last_checkpoint_alone(without, ver
     assert verdict in text
     assert sentence in text
     assert "No phase could be dated: the run was imported without curves" in text
-    assert "unknown" in text
+    assert "Unknown: the run was imported without curves" in text
 
 
 @pytest.mark.usefixtures("quick")
@@ -125,7 +129,8 @@ def test_every_verdict_on_the_circuit_has_a_sentence_and_only_a_found_one_a_tile
                                                {"step": at, "circuit": names}))  # fmt: skip
     found = content(view_of(Results.open(path)), UNDRAWN)
     assert "{" not in chapter(found, "circuit").lead
-    assert ("circuit" in [tile.label for tile in found["tiles"]]) == (circuit != "none")
+    learned = " ".join(found["answers"][0].sentences)
+    assert ("It computes with" in learned) == (circuit != "none")
 
 
 @pytest.mark.usefixtures("quick")
@@ -138,9 +143,10 @@ def test_a_verdict_names_what_it_is_close_to_and_what_is_unexplained(tmp_path):
     found = content(view_of(Results.open(path)), UNDRAWN)
     lead = chapter(found, "circuit").lead
     assert "close to that for the verdict “mixed”" in lead
-    share = next(tile.value for tile in found["tiles"] if tile.label == "logits explained")
-    assert f"The key frequencies explain {share} of the logits' variance; 5.01 % is unexplained." in lead
-    assert ("circuit", "pizza", "close to mixed") in found["tiles"]
+    assert "The key frequencies explain 95 % of the logits' variance; 5.01 % is unexplained." in lead
+    doubts = found["answers"][-1].sentences
+    assert "The evidence is almost as good for the circuit “mixed”." in doubts
+    assert "5.01 % of the variance of the logits is not explained by the key frequencies." in doubts
     assert any("pizza, close to mixed" in line for line in summary_lines(Results.open(path)))
 
 
@@ -151,9 +157,8 @@ def test_maps_of_few_checkpoints_are_shown_and_say_so(tmp_path):
     assert len(frames["steps"]) == 200
     assert frames["total"] == 601
     assert {"logit_by_label", "attention_to_a"} <= frames["panels"].keys()
-    assert [len(phase.gallery.pictures) for phase in page["phases"]] == [3] * 4
-    spectra, attention, _ = page["phases"][2].gallery.pictures
+    spectra, attention, _ = page["borders"].gallery.pictures
     assert spectra.caption.endswith("Measured at 200 of 601 checkpoints.")
     assert attention.caption.endswith("Measured at 200 of 601 checkpoints.")
     html = render(Results.open(tmp_path / "run"), UNDRAWN)
-    assert "200 of 601 checkpoints. Arrow keys" in html
+    assert "shows 200 of 601 checkpoints, and moves" in html

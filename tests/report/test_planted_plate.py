@@ -76,10 +76,10 @@ def test_one_file_and_one_plate_make_figure_caption_and_glossary_entry(planted, 
     run = draw_checkpoints(tmp_path / "run", steps=(0, 10))
     plate = Plate(draw, ("unembedding_norm",), "Norms by class", "Norm of each class's column, for {examples}.")
     before = page_with(run.path, plate)
-    assert "Norms by class" not in [image["alt"] for image in before.all("img")]
+    assert "Norms by class" not in before.figures
     analyze(run, entries=[Entry(planted)])
     page = page_with(run.path, plate)
-    assert "Norms by class" in [image["alt"] for image in page.all("img")]
+    assert "Norms by class" in page.figures
     for text in (
         "Norm of each class's column, for pairs.",
         "Unembedding norm",

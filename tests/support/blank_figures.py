@@ -10,5 +10,5 @@ import pytest
 def blank_figures() -> Iterator[None]:
     """Every figure is saved as an empty image until the block ends."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("grokinterp.figures.to_svg", lambda figure: b'<svg xmlns="http://www.w3.org/2000/svg"/>')
+        patch.setattr("grokinterp.figures.to_svg", lambda figure, **_: b'<svg xmlns="http://www.w3.org/2000/svg"/>')
         yield

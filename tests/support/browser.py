@@ -49,7 +49,7 @@ def step(browser: webdriver.Chrome) -> str:
 
 
 def drawn(browser: webdriver.Chrome) -> list[str]:
-    return browser.execute_script("return [...document.querySelectorAll('.panel canvas')].map((c) => c.toDataURL())")
+    return browser.execute_script("return [...document.querySelectorAll('.panel svg')].map((svg) => svg.innerHTML)")
 
 
 def press(browser: webdriver.Chrome, *keys: str) -> None:

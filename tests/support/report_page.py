@@ -51,6 +51,11 @@ class Page(HTMLParser):
         else:
             self.text += data
 
+    @property
+    def figures(self) -> list[str | None]:
+        """The texts of the drawn figures for readers who do not see them."""
+        return [svg["aria-label"] for svg in self.all("svg") if svg.get("class") == "drawn"]
+
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]
 

@@ -72,7 +72,8 @@ def circles_alone(dataset: xr.Dataset) -> Figure | None:
         if name in last:
             axes.bar(at + 0.27 * (i - 1), last[name].values, width=0.25, color=color, label=label, linewidth=0)
     frequencies = last["circle_frequency"].values if "circle_frequency" in last else [0] * len(at)
-    ticks = [f"{i}{f': k = {k}' if k else ''}" for i, k in zip(last["circle"].values, frequencies, strict=True)]
+    pairs = zip(last["circle"].values, frequencies, strict=True)
+    ticks = [f"{i}\nk {k}" if k else str(i) for i, k in pairs]
     axes.set_xticks(at, ticks)
     axes.axhline(0, color=GRAY, linewidth=0.8, zorder=0)
     axes.set(title="Single circles of the embedding", xlabel="circle and its frequency", ylabel="share [1]")

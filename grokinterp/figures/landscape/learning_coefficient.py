@@ -82,7 +82,7 @@ def learning_coefficient_traces(dataset: xr.Dataset) -> Figure | None:
     n = dataset.sizes["step"]
     chosen = np.unique(np.linspace(0, n - 1, min(n, MOST_CHECKPOINTS)).round().astype(int))
     colors = sns.color_palette(SEQUENTIAL, len(chosen)).as_hex()
-    figure = blank(5.1, 3.15)
+    figure = blank(5.1, 2.95)
     axes = place(figure, 0.75, 0.3, 2.9, 2.3)
     burn_in, length = (float(part) for part in chain_length(dataset.isel(step=chosen[-1])))
     for at, color in zip(chosen, colors, strict=True):

@@ -25,7 +25,7 @@ def effective_rank(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
     plain, circuits = dense(names), sorted({name.split(".")[0] for name in names if CIRCUIT.fullmatch(name)})
     colors = sns.color_palette("colorblind", len(plain) + len(circuits)).as_hex()
     rank = dataset["effective_rank"]
-    lines = [Line(_subscript(name), rank.sel(matrix=name), color) for name, color in zip(plain, colors, strict=False)]
+    lines = [Line(name, rank.sel(matrix=name), color) for name, color in zip(plain, colors, strict=False)]
     for circuit, color in zip(circuits, colors[len(plain) :], strict=True):
         heads = [name for name in names if name.startswith(f"{circuit}.")]
         lines.append(Line(f"{circuit}, mean of heads", rank.sel(matrix=heads).mean("matrix"), color, "--"))
@@ -46,7 +46,7 @@ def singular_values(dataset: xr.Dataset, steps: Sequence[int]) -> Figure | None:
         for step, color in zip(steps, colors, strict=True):
             values = dataset["singular_value"].sel(step=step, matrix=matrix).values
             axes.plot(np.arange(1, len(values) + 1), values, ".-", color=color, label=f"step {step}", linewidth=1)
-        axes.set(title=_subscript(matrix), xlabel="index, largest first")
+        axes.set(title=matrix, xlabel="index, largest first")
         axes.set_ylim(bottom=0)
     row[0].set_ylabel("singular value [1]")
     handles, labels = row[0].get_legend_handles_labels()
@@ -57,12 +57,3 @@ def singular_values(dataset: xr.Dataset, steps: Sequence[int]) -> Figure | None:
 def dense(names: Sequence[str]) -> list[str]:
     """Return the names of the first weight matrices, without the circuits of the heads (QK.0, OV.0, …)."""
     return [name for name in names if not CIRCUIT.fullmatch(name)][:MOST_MATRICES]
-
-
-def _subscript(name: str) -> str:
-    """Return names such as ``W_in`` in math notation, and other names unchanged.
-
-    >>> _subscript("W_in"), _subscript("QK.0")
-    ('$W_{in}$', 'QK.0')
-    """
-    return f"$W_{{{name[2:]}}}$" if name.startswith("W_") and name[2:].isalnum() else name

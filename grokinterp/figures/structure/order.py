@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from grokinterp.figures.heatmaps import short
 from grokinterp.figures.series import (
+    SMALL,
     STEP,
     Phases,
     draw_phases,
@@ -43,8 +44,8 @@ def learning_order(order: xr.Dataset, phases: Phases = (), *, last: int = 0) -> 
     names = [short(str(name)) for name in rows["learned"].values]
     left = 0.45 + 0.073 * max(map(len, names))
     height = max(0.26 * len(names), 1.0)
-    figure = blank(5.1, height + 1.1)
-    axes = place(figure, left, 0.3, 4.8 - left, height)
+    figure = blank(SMALL, height + 1.1)
+    axes = place(figure, left, 0.3, SMALL - 0.3 - left, height)
     at = np.arange(len(names))
     axes.hlines(at, rows["half_from"].values, rows["key_from"].values, color=GRAY, linewidth=1.2)
     axes.plot(rows["half_from"].values, at, "o", color=BLUE, label="half of the final similarity")

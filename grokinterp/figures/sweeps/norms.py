@@ -42,7 +42,7 @@ def final_norms(series: Sequence[Norms], x: Scale) -> Figure:
             )
     log_axis(axes)
     x.draw(axes, inches=width)
-    axes.set(title="Weight norm at the end", ylabel=r"$\Sigma\theta^2$ [1]")
+    axes.set(title="Weight norm at the end", ylabel="Σθ² [1]")
     handles = [Line2D([], [], label=of.name, **look(i, len(series))) for i, of in enumerate(series) if of.name]  # ty: ignore[invalid-argument-type]
     handles += [
         Line2D([], [], linestyle="", marker="o", color=QUIET, label="grokked"),

@@ -9,8 +9,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
-from grokinterp.figures.heatmaps import HALF, WIDE
-from grokinterp.figures.series import compact, log_axis
+from grokinterp.figures.heatmaps import WIDE
+from grokinterp.figures.series import SMALL, compact, log_axis
 from grokinterp.figures.style import INK, QUIET, blank, place
 
 MOST = 12
@@ -33,7 +33,7 @@ def panels(count: int, *, legend: Sequence[Handle] = ()) -> tuple[Figure, list[A
     A single panel takes half the width of a page. The legend is drawn below all panels.
     """
     across = min(count, 3)
-    width = HALF if across == 1 else WIDE
+    width = SMALL if across == 1 else WIDE
     columns = fitting(legend, width)
     inner = width / across - SIDE - 0.15
     height = 2.35 if across == 1 else 2.1

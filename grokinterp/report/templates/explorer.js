@@ -1,11 +1,10 @@
-"use strict";
-// The checkpoint slider draws the packed frames of the page on canvases. It neither loads nor sends data.
+// The slider of a report: it draws the packed checkpoints of the page, and moves every figure over the steps.
 (() => {
   const data = JSON.parse(document.getElementById("frames").textContent);
-  const slider = document.getElementById("slider");
-  const fixed = document.getElementById("fixed");
-  const play = document.getElementById("play");
-  const INK = "#1f2933", QUIET = "#52606d", LINE = "#d5dbe1", BLUE = "#0173b2", ORANGE = "#de8f05", GRAY = "#949494";
+  const { add } = page;
+  const slider = document.getElementById("slider"), fixed = document.getElementById("fixed");
+  const play = document.getElementById("play"), logSteps = document.getElementById("log-steps");
+  const BLUE = "#0173b2", ORANGE = "#de8f05", GRAY = "#949494";
   const SPECIALIZED = 0.85;
   const keys = new Set(data.keys);
   const table = (hex) => hex.match(/../g).map((pair) => parseInt(pair, 16));
@@ -27,39 +26,25 @@
   const largest = (values) => values.reduce((most, value) => (Math.abs(value) > most ? Math.abs(value) : most), 0) || 1;
 
   // ---- drawing ------------------------------------------------------------------------------------------------
-  function surface(canvas, height) {
-    const scale = window.devicePixelRatio || 1, width = canvas.clientWidth || 480;
-    canvas.style.height = `${height}px`;
-    canvas.width = Math.round(width * scale);
-    canvas.height = Math.round(height * scale);
-    const pen = canvas.getContext("2d");
-    pen.setTransform(scale, 0, 0, scale, 0, 0);
-    pen.clearRect(0, 0, width, height);
-    pen.font = "12.5px system-ui, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif";
-    return { pen, width };
+  // an enlarged figure is drawn for a usual width and scaled
+  function room(svg) {
+    const width = svg.parentElement.clientWidth || 480;
+    return svg.closest(".zoomed") ? Math.min(width, svg.closest(".half") ? 560 : 1000) : width;
   }
-
-  function text(pen, words, x, y, align = "center", color = INK, turn = 0) {
-    pen.save();
-    pen.translate(x, y);
-    pen.rotate(turn);
-    pen.fillStyle = color;
-    pen.textAlign = align;
-    pen.textBaseline = "middle";
-    pen.fillText(words, 0, 0);
-    pen.restore();
+  function surface(svg, height) {
+    const width = room(svg);
+    svg.replaceChildren();
+    svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    svg.setAttribute("height", height);
+    svg.targets = [];
+    return { width };
   }
-
-  function line(pen, x0, y0, x1, y1, color = QUIET, dash = []) {
-    pen.beginPath();
-    pen.setLineDash(dash);
-    pen.strokeStyle = color;
-    pen.lineWidth = 1;
-    pen.moveTo(Math.round(x0) + 0.5, Math.round(y0) + 0.5);
-    pen.lineTo(Math.round(x1) + 0.5, Math.round(y1) + 0.5);
-    pen.stroke();
-    pen.setLineDash([]);
-  }
+  const text = (svg, words, x, y, align = "middle", name = "") =>
+    add(svg, "text", { x, y: y + 4, "text-anchor": align, class: name }, words);
+  const upright = (svg, words, x, y) =>
+    add(svg, "text", { transform: `translate(${x} ${y}) rotate(-90)`, "text-anchor": "middle" }, words);
+  const line = (svg, x1, y1, x2, y2, name = "axis") => add(svg, "line", { x1, y1, x2, y2, class: name });
+  const target = (svg, box, find) => svg.targets.push({ box, find });
 
   function ticks(low, high, about, whole) {
     const rough = (high - low) / about, power = 10 ** Math.floor(Math.log10(rough));
@@ -69,33 +54,33 @@
     for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) found.push(i * step);
     return found;
   }
-  const label = (value) => (value < 0 ? "−" : "") + String(Number(Math.abs(value).toPrecision(3)));
+  const label = (value) => page.minus(String(Number(value.toPrecision(3))));
 
-  // a box with axes: x and y are {low, high, title, whole, about, bare}; y may provide its own marks and their names
-  function plot(pen, box, x, y) {
+  // a box with axes: x and y are {low, high, title, whole, about, bare}; each may provide its own marks and their names
+  function plot(svg, box, x, y) {
     const at = {
       x: (value) => box.left + ((value - x.low) / (x.high - x.low)) * box.width,
       y: (value) => box.top + box.height - ((value - y.low) / (y.high - y.low)) * box.height,
     };
     const bottom = box.top + box.height;
-    line(pen, box.left, bottom, box.left + box.width, bottom);
-    line(pen, box.left, box.top, box.left, bottom);
-    for (const value of ticks(x.low, x.high, x.about || 6, x.whole)) {
-      line(pen, at.x(value), bottom, at.x(value), bottom + 4);
-      if (!x.bare) text(pen, label(value), at.x(value), bottom + 13);
+    line(svg, box.left, bottom, box.left + box.width, bottom);
+    line(svg, box.left, box.top, box.left, bottom);
+    for (const value of x.marks || ticks(x.low, x.high, x.about || 6, x.whole)) {
+      line(svg, at.x(value), bottom, at.x(value), bottom + 4);
+      if (!x.bare) text(svg, (x.name || label)(value), at.x(value), bottom + 13);
     }
     for (const value of y.marks || ticks(y.low, y.high, y.about || 4, y.whole)) {
-      line(pen, box.left - 4, at.y(value), box.left, at.y(value));
-      if (!y.bare) text(pen, (y.name || label)(value), box.left - 7, at.y(value), "right");
+      line(svg, box.left - 4, at.y(value), box.left, at.y(value));
+      if (!y.bare) text(svg, (y.name || label)(value), box.left - 7, at.y(value), "end");
     }
-    if (x.title) text(pen, x.title, box.left + box.width / 2, bottom + 31);
-    if (y.title) text(pen, y.title, box.left - 42, box.top + box.height / 2, "center", INK, -Math.PI / 2);
+    if (x.title) text(svg, x.title, box.left + box.width / 2, bottom + 31);
+    if (y.title) upright(svg, y.title, box.left - 44, box.top + box.height / 2);
     return at;
   }
 
   const sheet = document.createElement("canvas");
   // shares [row, column] from 0 to 1, first row at the bottom; values that are not finite are gray
-  function heatmap(pen, box, shares, rows, columns, map) {
+  function heatmap(svg, box, shares, rows, columns, map) {
     sheet.width = columns;
     sheet.height = rows;
     const image = new ImageData(columns, rows);
@@ -108,23 +93,19 @@
       }
     }
     sheet.getContext("2d").putImageData(image, 0, 0);
-    pen.imageSmoothingEnabled = false;
-    pen.drawImage(sheet, box.left, box.top, box.width, box.height);
+    const { left: x, top: y, width, height } = box;
+    add(svg, "image", { x, y, width, height, preserveAspectRatio: "none", class: "cells", href: sheet.toDataURL() });
   }
 
-  function colorBar(pen, box, low, high, title, map) {
-    for (let i = 0; i < box.height; i++) {
-      const color = Math.round(255 * (1 - i / (box.height - 1)));
-      pen.fillStyle = `rgb(${map[3 * color]},${map[3 * color + 1]},${map[3 * color + 2]})`;
-      pen.fillRect(box.left, box.top + i, box.width, 1.5);
-    }
+  function colorBar(svg, box, low, high, title, map) {
+    heatmap(svg, box, (row) => row / 63, 64, 1, map);
     const right = box.left + box.width;
     for (const value of ticks(low, high, 5)) {
       const y = box.top + box.height * (1 - (value - low) / (high - low));
-      line(pen, right, y, right + 4, y);
-      text(pen, label(value), right + 7, y, "left");
+      line(svg, right, y, right + 4, y);
+      text(svg, label(value), right + 7, y, "start");
     }
-    text(pen, title, right + 50, box.top + box.height / 2, "center", INK, -Math.PI / 2);
+    upright(svg, title, right + 50, box.top + box.height / 2);
   }
 
   const viridis = (share) => {
@@ -134,22 +115,33 @@
   // an axis of n cells, each of which represents `every` values
   const cells = (n, title, bare, every = 1) =>
     ({ low: -0.5 * every, high: (n - 0.5) * every, title, whole: true, about: 4, bare });
+  function cellTarget(svg, box, rows, columns, every, say) {
+    target(svg, box, (x, y) => {
+      const column = Math.min(columns - 1, Math.floor(((x - box.left) / box.width) * columns));
+      const row = Math.min(rows - 1, Math.floor((1 - (y - box.top) / box.height) * rows));
+      return [{ text: say(row, column, row * every, column * every) }];
+    });
+  }
 
-  // ---- panels: each takes the unpacked data (losses: the curves) once and returns a function that draws frame i and returns its description ----
+  // ---- panels: each takes its unpacked data once and returns a function that draws frame i and returns its description ----
   const panels = {
     embedding_power(panel) {
       const n = panel.shape[1], most = largest(panel.all());
-      return (canvas, i) => {
-        const { pen, width } = surface(canvas, 300), power = panel.frame(i);
+      return (svg, i) => {
+        const { width } = surface(svg, 300), power = panel.frame(i);
         const top = 1.1 * (fixed.checked ? most : largest(power));
         const box = { left: 58, top: 12, width: width - 66, height: 240 };
-        const at = plot(pen, box, { low: 0, high: n + 1, title: "frequency k", whole: true }, { low: 0, high: top, title: "squared norm [1]" });
+        const at = plot(svg, box, { low: 0, high: n + 1, title: "frequency k", whole: true }, { low: 0, high: top, title: "squared norm [1]" });
         const bar = Math.max(1, (box.width / (n + 1)) * 0.82);
         power.forEach((value, k) => {
           if (!Number.isFinite(value)) return;
-          pen.fillStyle = keys.has(k + 1) ? ORANGE : GRAY;
-          pen.fillRect(at.x(k + 1) - bar / 2, at.y(value), bar, at.y(0) - at.y(value));
-          if (keys.has(k + 1)) text(pen, String(k + 1), at.x(k + 1), at.y(value) - 8);
+          const key = keys.has(k + 1), height = Math.max(0, at.y(0) - at.y(value));
+          add(svg, "rect", { x: at.x(k + 1) - bar / 2, y: at.y(value), width: bar, height, fill: key ? ORANGE : GRAY });
+          if (key) text(svg, String(k + 1), at.x(k + 1), at.y(value) - 9);
+        });
+        target(svg, box, (x) => {
+          const k = Math.max(1, Math.min(n, Math.round(((x - box.left) / box.width) * (n + 1))));
+          return [{ text: `frequency ${k}: ${page.number(power[k - 1])}` }];
         });
         const order = [...power.keys()].filter((k) => Number.isFinite(power[k])).sort((a, b) => power[b] - power[a]);
         return `strongest frequencies ${order.slice(0, 5).map((k) => k + 1).join(", ")}`;
@@ -165,28 +157,29 @@
         return count;
       };
       const most = Math.max(1, ...data.steps.map((_, i) => Math.max(...counts(panel.frame(i)))));
-      return (canvas, i) => {
-        const { pen, width } = surface(canvas, 300), values = panel.frame(i), count = counts(values);
+      return (svg, i) => {
+        const { width } = surface(svg, 300), values = panel.frame(i), count = counts(values);
         const upper = { left: 58, top: 12, width: width - 66, height: 92 };
         const lower = { left: 58, top: 120, width: width - 66, height: 132 };
         const top = fixed.checked ? most : Math.max(1, ...count);
-        const a = plot(pen, upper, { low: 0, high, whole: true, bare: true }, { low: 0, high: top * 1.1, title: "neurons", whole: true, about: 3 });
+        const a = plot(svg, upper, { low: 0, high, whole: true, bare: true }, { low: 0, high: top * 1.1, title: "neurons", whole: true, about: 3 });
         const bar = Math.max(1, (upper.width / high) * 0.82);
         count.forEach((value, k) => {
-          pen.fillStyle = keys.has(k) ? ORANGE : GRAY;
-          if (k > 0) pen.fillRect(a.x(k) - bar / 2, a.y(value), bar, a.y(0) - a.y(value));
+          if (k > 0 && value > 0) add(svg, "rect", { x: a.x(k) - bar / 2, y: a.y(value), width: bar, height: a.y(0) - a.y(value), fill: keys.has(k) ? ORANGE : GRAY });
         });
-        const at = plot(pen, lower, { low: 0, high, title: "neuron's frequency k", whole: true }, { low: 0, high: 1.02, title: "explained [1]" });
-        line(pen, lower.left, at.y(SPECIALIZED), lower.left + lower.width, at.y(SPECIALIZED), QUIET, [4, 3]);
-        pen.fillStyle = BLUE;
-        pen.globalAlpha = 0.4;
+        const at = plot(svg, lower, { low: 0, high, title: "neuron's frequency k", whole: true }, { low: 0, high: 1.02, title: "explained [1]" });
+        line(svg, lower.left, at.y(SPECIALIZED), lower.left + lower.width, at.y(SPECIALIZED), "guide");
+        const dots = [];
         for (let j = 0; j < n; j++) {
           if (!(values[j] >= 1 - 1e-3) || !Number.isFinite(values[n + j])) continue;
-          pen.beginPath();
-          pen.arc(at.x(Math.round(values[j])), at.y(values[n + j]), 2.4, 0, 2 * Math.PI);
-          pen.fill();
+          dots.push(`M${at.x(Math.round(values[j])).toFixed(1)} ${at.y(values[n + j]).toFixed(1)}h0`);
         }
-        pen.globalAlpha = 1;
+        add(svg, "path", { d: dots.join(""), stroke: BLUE, class: "dots" });
+        const whole = { left: 58, top: 12, width: width - 66, height: 240 };
+        target(svg, whole, (x) => {
+          const k = Math.max(1, Math.min(high, Math.round(((x - whole.left) / whole.width) * high)));
+          return [{ text: `frequency ${k}: ${count[k] || 0} specialized neurons` }];
+        });
         return `${count.reduce((sum, value) => sum + value, 0)} of ${n} neurons specialized`;
       };
     },
@@ -198,30 +191,34 @@
         const key = Math.floor(j / half) % n;
         if (Math.abs(value) > reaches[key]) reaches[key] = Math.abs(value);
       });
-      return (canvas, i) => {
-        const wide = (canvas.clientWidth || 960) - 62, columns = Math.min(n, Math.max(1, Math.floor(wide / 150)));
+      return (svg, i) => {
+        const wide = room(svg) - 62, columns = Math.min(n, Math.max(1, Math.floor(wide / 150)));
         const side = Math.min(wide / columns - 36, 270), rows = Math.ceil(n / columns);
-        const { pen } = surface(canvas, rows * (side + 50) + 20), values = panel.frame(i);
+        surface(svg, rows * (side + 50) + 20);
+        const values = panel.frame(i);
         panel.keys.forEach((key, j) => {
           const points = values.subarray(j * half, (j + 1) * half);
           const reach = 1.12 * ((fixed.checked ? reaches[j] : largest(points)) || 1);
           const column = j % columns, row = Math.floor(j / columns);
           const box = { left: 58 + column * (side + 36), top: 24 + row * (side + 50), width: side, height: side };
-          const axis = (title) => ({ low: -reach, high: reach, title, about: 5 });
-          const at = plot(pen, box, axis(row === rows - 1 ? "cosine direction [1]" : ""), axis(column ? "" : "sine direction [1]"));
-          text(pen, `k = ${key}`, box.left, box.top - 12, "left");
+          const axis = (title) => ({ low: -reach, high: reach, title, about: 4 });
+          const at = plot(svg, box, axis(row === rows - 1 ? "cosine [1]" : ""), axis(column ? "" : "sine [1]"));
+          text(svg, `k = ${key}`, box.left, box.top - 12, "start");
           const order = [...Array(p).keys()].sort((s, t) => ((key * s) % p) - ((key * t) % p) || s - t);
-          pen.beginPath();
-          pen.strokeStyle = "#b4bcc4";
-          pen.lineWidth = 0.8;
-          [...order, order[0]].forEach((t, m) => pen[m ? "lineTo" : "moveTo"](at.x(points[t]), at.y(points[p + t])));
-          pen.stroke();
+          const joined = [...order, order[0]].map((t) => `${at.x(points[t]).toFixed(1)} ${at.y(points[p + t]).toFixed(1)}`);
+          if (!joined.join().includes("NaN")) add(svg, "path", { d: `M${joined.join("L")}`, class: "thread" });
           for (let t = 0; t < p; t++) {
-            pen.beginPath();
-            pen.fillStyle = viridis(p > 1 ? t / (p - 1) : 0);
-            pen.arc(at.x(points[t]), at.y(points[p + t]), 2.8, 0, 2 * Math.PI);
-            pen.fill();
+            if (!Number.isFinite(points[t])) continue;
+            add(svg, "circle", { cx: at.x(points[t]), cy: at.y(points[p + t]), r: 2.8, fill: viridis(p > 1 ? t / (p - 1) : 0) });
           }
+          target(svg, box, (x, y) => {
+            let best = 0, least = Infinity;
+            for (let t = 0; t < p; t++) {
+              const distance = (at.x(points[t]) - x) ** 2 + (at.y(points[p + t]) - y) ** 2;
+              if (distance < least) [best, least] = [t, distance];
+            }
+            return least < 150 ? [{ text: `${data.words.token} ${best}: (${page.number(points[best])}, ${page.number(points[p + best])})` }] : null;
+          });
         });
         return `key frequencies ${panel.keys.join(", ")}`;
       };
@@ -230,10 +227,11 @@
     attention_to_a(panel) {
       const n = panel.shape[1], p = panel.shape[panel.shape.length - 1];
       const size = panel.separable ? 2 * p : p * p;
-      return (canvas, i) => {
-        const wide = (canvas.clientWidth || 960) - 150, columns = Math.min(n, Math.max(1, Math.floor(wide / 190)));
+      return (svg, i) => {
+        const wide = room(svg) - 150, columns = Math.min(n, Math.max(1, Math.floor(wide / 190)));
         const side = Math.min(wide / columns - 22, 330), rows = Math.ceil(n / columns);
-        const { pen, width } = surface(canvas, rows * (side + 50) + 20), values = panel.frame(i);
+        surface(svg, rows * (side + 50) + 20);
+        const values = panel.frame(i);
         for (let head = 0; head < n; head++) {
           const part = values.subarray(head * size, (head + 1) * size);
           const share = panel.separable
@@ -241,94 +239,170 @@
             : (b, a) => part[a * p + b];
           const column = head % columns, row = Math.floor(head / columns);
           const box = { left: 58 + column * (side + 22), top: 24 + row * (side + 50), width: side, height: side };
-          heatmap(pen, box, share, p, p, maps.sequential);
-          plot(pen, box, cells(p, "operand a", false, panel.every), cells(p, column ? "" : "operand b", column > 0, panel.every));
-          text(pen, `head ${head}`, box.left, box.top - 12, "left");
+          heatmap(svg, box, share, p, p, maps.sequential);
+          plot(svg, box, cells(p, data.words.a, false, panel.every), cells(p, column ? "" : data.words.b, column > 0, panel.every));
+          text(svg, `head ${head}`, box.left, box.top - 12, "start");
+          cellTarget(svg, box, p, p, panel.every, (b, a, atB, atA) => `head ${head}, a ${atA}, b ${atB}: ${page.number(share(b, a))}`);
         }
         const bar = { left: 58 + columns * (side + 22), top: 24, width: 14, height: side };
-        colorBar(pen, bar, 0, 1, "attention to a [1]", maps.sequential);
+        colorBar(svg, bar, 0, 1, "attention to a [1]", maps.sequential);
         return `${n} heads`;
       };
     },
 
     attention_mean(panel) {
       const [, rows, positions] = panel.shape, height = Math.max(18 * rows, 120), most = largest(panel.all());
-      return (canvas, i) => {
-        const { pen, width } = surface(canvas, height + 62), values = panel.frame(i);
+      return (svg, i) => {
+        const { width } = surface(svg, height + 62), values = panel.frame(i);
         const box = { left: 58, top: 12, width: Math.min(width - 150, 80 * positions), height };
         const reach = fixed.checked ? most : largest(values);
-        heatmap(pen, box, (row, position) => values[row * positions + position] / reach, rows, positions, maps.sequential);
-        const at = plot(pen, box, cells(positions, "position"), cells(rows, "layer.head", true));
-        panel.rows.forEach((name, row) => text(pen, name, box.left - 7, at.y(row), "right"));
-        colorBar(pen, { left: box.left + box.width + 14, top: 12, width: 14, height }, 0, reach, "attention [1]", maps.sequential);
+        heatmap(svg, box, (row, position) => values[row * positions + position] / reach, rows, positions, maps.sequential);
+        const at = plot(svg, box, cells(positions, "position"), cells(rows, "layer.head", true));
+        panel.rows.forEach((name, row) => text(svg, name, box.left - 7, at.y(row), "end"));
+        colorBar(svg, { left: box.left + box.width + 14, top: 12, width: 14, height }, 0, reach, "attention [1]", maps.sequential);
+        cellTarget(svg, box, rows, positions, 1, (row, position) => `${panel.rows[row]}, position ${position}: ${page.number(values[row * positions + position])}`);
         return `${rows} heads`;
-      };
-    },
-
-    losses(curves) {
-      const colors = { train: BLUE, test: ORANGE, restricted: "#029e73", excluded: "#cc78bc" };
-      const all = curves.flatMap((curve) => curve.values).filter((value) => value !== null).map(Math.log10);
-      const low = all.length ? Math.min(...all) - 0.2 : -1, high = all.length ? Math.max(...all) + 0.2 : 1;
-      const last = data.steps[data.steps.length - 1], first = data.steps[0];
-      const powers = ticks(low, high, 5, true), few = powers.length < 2;
-      const fine = [-1, 0, 1].flatMap((k) => [1, 2, 5].map((m) => Math.log10(m) + Math.floor(low) + 1 + k));
-      const between = fine.filter((value) => value >= low && value <= high);
-      const linear = ticks(10 ** low, 10 ** high, 4).map(Math.log10);
-      const marks = few ? (between.length > 2 ? between : linear) : powers;
-      const power = (value) => (value === 0 ? "1" : `1e${value}`.replace("-", "−"));
-      const name = few ? (value) => label(10 ** value) : power;
-      return (canvas, i) => {
-        const { pen, width } = surface(canvas, 330);
-        const box = { left: 70, top: 34, width: width - 86, height: 240 };
-        const x = { low: first, high: Math.max(last, first + 1), title: "optimizer step", whole: true, about: 5 };
-        const at = plot(pen, box, x, { low, high, marks, name });
-        text(pen, data.words.loss, 10, box.top + box.height / 2, "center", INK, -Math.PI / 2);
-        line(pen, at.x(data.steps[i]), box.top, at.x(data.steps[i]), box.top + box.height, QUIET, [4, 3]);
-        let left = box.left;
-        for (const { label: curve, values } of curves) {
-          pen.beginPath();
-          pen.strokeStyle = pen.fillStyle = colors[curve];
-          pen.lineWidth = 1.6;
-          let down = false;
-          values.forEach((value, j) => {
-            if (value === null) { down = false; return; }
-            pen[down ? "lineTo" : "moveTo"](at.x(data.steps[j]), at.y(Math.log10(value)));
-            down = true;
-          });
-          pen.stroke();
-          pen.fillRect(left, 13, 14, 3);
-          if (values[i] !== null) {
-            pen.beginPath();
-            pen.arc(at.x(data.steps[i]), at.y(Math.log10(values[i])), 3.6, 0, 2 * Math.PI);
-            pen.fill();
-          }
-          text(pen, curve, left + 19, 14, "left");
-          left += pen.measureText(curve).width + 36;
-        }
-        return curves.map((curve) => `${curve.label} ${curve.values[i] === null ? "not shown" : curve.values[i]}`).join(", ");
       };
     },
 
     logit_by_label(panel) {
       const p = panel.shape[1], most = Math.max(...panel.reach);
-      return (canvas, i) => {
-        const side = Math.min((canvas.clientWidth || 480) - 140, 380), shares = panel.frame(i);
-        const { pen } = surface(canvas, side + 62);
+      return (svg, i) => {
+        const side = Math.min(room(svg) - 140, 380), shares = panel.frame(i);
+        surface(svg, side + 62);
         const reach = fixed.checked ? most : panel.reach[i], scale = panel.reach[i] / reach;
         const box = { left: 58, top: 12, width: side, height: side };
-        heatmap(pen, box, (s, c) => 0.5 + (shares[s * p + c] - 0.5) * scale, p, p, maps.diverging);
-        plot(pen, box, cells(p, "class", false, panel.every), cells(p, data.words.label, false, panel.every));
-        colorBar(pen, { left: box.left + side + 14, top: 12, width: 14, height: side }, -reach, reach, data.words.logit, maps.diverging);
+        heatmap(svg, box, (s, c) => 0.5 + (shares[s * p + c] - 0.5) * scale, p, p, maps.diverging);
+        plot(svg, box, cells(p, data.words.class, false, panel.every), cells(p, data.words.label, false, panel.every));
+        colorBar(svg, { left: box.left + side + 14, top: 12, width: 14, height: side }, -reach, reach, data.words.logit, maps.diverging);
+        cellTarget(svg, box, p, p, panel.every, (s, c, atS, atC) =>
+          `label ${atS}, class ${atC}: ${page.number((2 * shares[s * p + c] - 1) * panel.reach[i])}`);
         return `logits from ${label(-panel.reach[i])} to ${label(panel.reach[i])}`;
       };
     },
   };
 
+  // ---- the lead figure: curves over all steps, drawn once; the slider moves its line -------------------------------
+  const power = (value) => (value === 0 ? "1" : `1e${page.minus(String(value))}`);
+  function logarithmic(low, high) {
+    const powers = ticks(low, high, 4, true);
+    if (powers.length > 1) return { low, high, marks: powers, name: power };
+    return { low, high, marks: ticks(10 ** low, 10 ** high, 3).filter((value) => value > 0).map(Math.log10), name: (value) => label(10 ** value) };
+  }
+  // where the names of the curves go, beside the title and in as many rows as they need
+  function legend(panel, width) {
+    let x = 7.6 * panel.title.length + 12, row = 0;
+    const places = panel.curves.map((curve) => {
+      const needed = 34 + 6.9 * curve.label.length;
+      if (x > 0 && x + needed - 14 > width) [x, row] = [0, row + 1];
+      x += needed;
+      return [x - needed, row];
+    });
+    return { rows: row + 1, places };
+  }
+  function drawLead(svg) {
+    const lead = data.lead, narrow = room(svg) < 600;
+    const wide = svg.parentElement.clientWidth || 960;
+    const legends = lead.panels.map((panel) => legend(panel, wide - 72));
+    const heights = lead.panels.map((panel, j) => (panel.log ? 116 : 74) + 16 * (legends[j].rows - 1)), gap = 30, top = 34;
+    const { width } = surface(svg, top + heights.reduce((sum, height) => sum + height + gap, 0) + 18);
+    const turn = logSteps.checked ? (step) => Math.log10(step + 1) : (step) => step;
+    const first = turn(Math.max(lead.first, logSteps.checked ? 0 : lead.first)), last = turn(Math.max(lead.last, lead.first + 1));
+    const x = { low: first, high: last };
+    if (logSteps.checked) {
+      x.marks = [0, 1, 10, 100, 1e3, 1e4, 1e5, 1e6].filter((step) => step >= lead.first && step <= lead.last).map(turn);
+      x.name = (value) => page.whole(Math.round(10 ** value - 1));
+    } else {
+      Object.assign(x, { whole: true, about: narrow ? 4 : 8, name: (value) => page.whole(Math.round(value)) });
+    }
+    const left = 62, inner = width - left - 10;
+    const place = (step) => left + ((turn(step) - first) / (last - first)) * inner;
+    let y = top;
+    const names = [];
+    lead.phases.forEach((phase) => {
+      const from = Math.max(left, place(Math.max(phase.start, lead.first))), to = Math.min(left + inner, place(Math.min(phase.stop, lead.last)));
+      const bottom = top + heights.reduce((sum, height) => sum + height + gap, -gap);
+      add(svg, "rect", { x: from, y: top - 14, width: Math.max(0, to - from), height: bottom - top + 14, class: `band p-${phase.name.replace(/ /g, "-")}` });
+      const needed = 7 * phase.name.length, fits = to - from >= needed;
+      names.push({ name: phase.name, fits, needed, from: fits ? (from + to - needed) / 2 : from });
+    });
+    names.forEach(({ name, fits, needed, from }, j) => {
+      const before = names[j - 1], next = names[j + 1];
+      const free = (!before || before.from + before.needed <= from) && (!next || from + needed <= next.from) && from + needed <= width;
+      if (fits || free) text(svg, name, from, top - 24, "start");
+    });
+    for (const step of lead.events) line(svg, place(step), top - 14, place(step), y + heights.reduce((sum, height) => sum + height + gap, -gap), "event");
+    const now = line(svg, 0, top - 14, 0, top, "now");
+    lead.panels.forEach((panel, j) => {
+      const height = heights[j], rows = 16 * (legends[j].rows - 1);
+      const box = { left, top: y + 4 + rows, width: inner, height: height - 4 - rows };
+      const shown = panel.curves.flatMap((curve) => curve.values).filter((value) => value !== null && (!panel.log || value > 0)).map((value) => (panel.log ? Math.log10(value) : value));
+      const low = panel.limits ? panel.limits[0] : Math.min(...shown) - 0.2, high = panel.limits ? panel.limits[1] : Math.max(...shown) + 0.2;
+      const bottomAxis = j === lead.panels.length - 1;
+      const at = plot(svg, box, { ...x, bare: !bottomAxis, title: bottomAxis ? (logSteps.checked ? "optimizer step (logarithmic)" : "optimizer step") : "" },
+        panel.log ? logarithmic(low, high) : { low, high, marks: [0, 0.5, 1], name: label });
+      add(svg, "text", { x: left, y: y - 2, class: "title" }, panel.title);
+      panel.curves.forEach((curve, k) => {
+        const [right, row] = legends[j].places[k], x1 = left + right, height = y - 2 + 16 * row;
+        add(svg, "text", { x: x1 + 20, y: height }, curve.label);
+        add(svg, "line", { x1, x2: x1 + 15, y1: height - 4, y2: height - 4, stroke: curve.color, "stroke-dasharray": curve.dash, class: "curve" });
+      });
+      for (const curve of panel.curves) {
+        let path = "", down = false;
+        curve.values.forEach((value, i) => {
+          const usable = value !== null && (!panel.log || value > 0) && curve.at[i] >= lead.first;
+          if (usable) path += `${down ? "L" : "M"}${place(curve.at[i]).toFixed(1)} ${at.y(panel.log ? Math.log10(value) : value).toFixed(1)}`;
+          down = usable;
+        });
+        add(svg, "path", { d: path, stroke: curve.color, "stroke-dasharray": curve.dash, class: "curve" });
+      }
+      target(svg, { left, top: y - 8, width: inner, height: height + 12 }, (px) => {
+        const value = first + ((px - left) / inner) * (last - first), step = logSteps.checked ? 10 ** value - 1 : value;
+        const found = panel.curves.map((curve) => ({ curve, i: page.nearest(curve.at, step) }));
+        return [{ text: `step ${page.whole(found[0].curve.at[found[0].i])}` },
+          ...found.map(({ curve, i }) => ({ text: `${curve.label}: ${page.number(curve.values[i])}`, color: curve.color }))];
+      });
+      y += height + gap;
+    });
+    svg.now = (step) => {
+      const at = place(Math.max(step, lead.first));
+      now.setAttribute("x1", at);
+      now.setAttribute("x2", at);
+      now.setAttribute("y2", y - gap);
+    };
+    svg.append(now);
+  }
+
   // ---- the page -----------------------------------------------------------------------------------------------
-  const views = [...document.querySelectorAll("canvas[data-panel]")].map((canvas) => {
-    const name = canvas.dataset.panel, packed = data.panels[name];
-    return { canvas, title: canvas.getAttribute("aria-label"), draw: panels[name](packed ? unpack(packed) : data.curves) };
+  const pointed = (svg) => page.values(svg, (x, y) => {
+    const found = (svg.targets || []).find(({ box }) => x >= box.left && x <= box.left + box.width && y >= box.top && y <= box.top + box.height);
+    return found ? found.find(x, y) : null;
   });
+  const views = [...document.querySelectorAll("svg[data-panel]")].map((svg) => {
+    const name = svg.dataset.panel, figure = svg.closest("figure"), title = svg.getAttribute("aria-label");
+    pointed(svg);
+    page.tools(figure, title, null);
+    return { svg, title, draw: panels[name](unpack(data.panels[name])) };
+  });
+  const lead = document.getElementById("lead");
+  function curvesOf() {
+    const rows = [["panel", "series", "x", "value"]];
+    for (const panel of data.lead.panels) for (const curve of panel.curves) curve.at.forEach((x, i) => rows.push([panel.title, curve.label, x, curve.values[i]]));
+    return rows;
+  }
+  if (lead && data.lead) {
+    pointed(lead);
+    lead.addEventListener("click", (event) => seek(event));
+    page.tools(lead.closest("figure"), lead.getAttribute("aria-label"), curvesOf);
+    document.getElementById("lead-figure").hidden = false;
+  }
+  function seek(event) {
+    const box = lead.getBoundingClientRect(), span = data.lead.last - data.lead.first;
+    const share = Math.min(1, Math.max(0, (event.clientX - box.left - 62) / (box.width - 72)));
+    const step = logSteps.checked ? (data.lead.last + 1) ** share - 1 : data.lead.first + share * span;
+    slider.value = String(page.nearest(data.steps, step));
+    moved();
+  }
   const readouts = data.readouts.map((readout) => {
     const pair = document.createElement("div");
     pair.append(document.createElement("dt"), document.createElement("dd"));
@@ -338,23 +412,24 @@
   });
 
   function drawStrip() {
-    const { pen, width } = surface(document.getElementById("strip"), 7), n = data.steps.length;
-    const thumb = 8, inner = width - 2 * thumb;
+    const strip = document.getElementById("strip"), n = data.steps.length;
+    strip.replaceChildren();
+    strip.setAttribute("viewBox", "0 0 1000 7");
     data.phases.forEach((phase, i) => {
-      pen.fillStyle = data.colors[phase] || "#ffffff";
-      const from = thumb + (inner * Math.max(0, i - 0.5)) / Math.max(1, n - 1);
-      const to = thumb + (inner * Math.min(n - 1, i + 0.5)) / Math.max(1, n - 1);
-      pen.fillRect(from, 0, n > 1 ? to - from + 0.5 : inner, 7);
+      const from = (1000 * Math.max(0, i - 0.5)) / Math.max(1, n - 1), to = (1000 * Math.min(n - 1, i + 0.5)) / Math.max(1, n - 1);
+      if (phase) add(strip, "rect", { x: n > 1 ? from : 0, y: 0, width: n > 1 ? to - from + 0.5 : 1000, height: 7, class: `band p-${phase.replace(/ /g, "-")}` });
     });
   }
 
   function draw() {
     const i = Number(slider.value), step = data.steps[i];
-    const where = `step ${step}${data.phases[i] ? `, ${data.phases[i]}` : ""}`;
+    const where = `step ${page.whole(step)}${data.phases[i] ? `, ${data.phases[i]}` : ""}`;
     document.getElementById("where").textContent = where;
     slider.setAttribute("aria-valuetext", where);
     data.readouts.forEach((readout, j) => { readouts[j].textContent = readout.values[i]; });
-    for (const view of views) view.canvas.setAttribute("aria-label", `${view.title} at step ${step}: ${view.draw(view.canvas, i)}`);
+    for (const view of views) view.svg.setAttribute("aria-label", `${view.title} at step ${step}: ${view.draw(view.svg, i)}`);
+    if (lead && lead.now) lead.now(step);
+    page.follow(step);
   }
 
   let waiting = false;
@@ -363,8 +438,13 @@
     waiting = true;
     requestAnimationFrame(() => { waiting = false; draw(); });
   }
+  function moved() {
+    try { history.replaceState(null, "", `#step=${data.steps[Number(slider.value)]}`); } catch { /* some viewers keep no history */ }
+    redraw();
+  }
 
   let timer = 0;
+  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   function pause() {
     clearInterval(timer);
     timer = 0;
@@ -377,24 +457,37 @@
     redraw();
   }
   play.addEventListener("click", () => {
-    if (timer) return pause();
+    if (timer) { moved(); return pause(); }
     if (Number(slider.value) >= data.steps.length - 1) slider.value = "0";
     play.textContent = "Pause";
     play.setAttribute("aria-pressed", "true");
     redraw();
-    timer = setInterval(advance, 120);
+    timer = setInterval(advance, calm ? 1000 : 120);
   });
-  slider.addEventListener("input", redraw);
+  slider.addEventListener("input", moved);
   slider.addEventListener("keydown", (event) => {
     const jump = { PageUp: 10, PageDown: -10 }[event.key];
     if (!jump) return;
     event.preventDefault();
     slider.value = String(Number(slider.value) + jump);
-    redraw();
+    moved();
   });
-  fixed.addEventListener("change", redraw);
-  window.addEventListener("resize", () => { drawStrip(); redraw(); });
-  document.getElementById("explorer").hidden = false;
+  if (fixed) fixed.addEventListener("change", redraw);
+  function layout() {
+    if (lead && data.lead) drawLead(lead);
+    redraw();
+  }
+  logSteps.addEventListener("change", layout);
+  window.addEventListener("resize", layout);
+  document.addEventListener("layout", layout);
+  function asked() {
+    const found = /^#step=(\d+)$/.exec(location.hash);
+    if (found) slider.value = String(page.nearest(data.steps, Number(found[1])));
+  }
+  window.addEventListener("hashchange", () => { asked(); redraw(); });
+  for (const part of document.querySelectorAll(".needs-script")) part.hidden = false;
+  asked();
   drawStrip();
+  if (lead && data.lead) drawLead(lead);
   draw();
 })();

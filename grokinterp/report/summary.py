@@ -1,0 +1,247 @@
+"""The four answers at the top of a report: what was learned, when, how this is known, and what is doubtful."""
+
+from typing import Any, NamedTuple
+
+from grokinterp.numbers import listed, number, percent, whole
+from grokinterp.phases import GENERALIZED, SUSTAINED
+from grokinterp.report.circuit import MEANINGS
+from grokinterp.report.plate import View
+
+MOST_NAMED = 6
+"""Maximum number of frequencies or representations that an answer lists by name."""
+
+UNEXPLAINED = 0.05
+"""Share of the logits' variance from which an unexplained rest is doubtful."""
+
+COLLAPSED = 0.01
+"""Share of training examples without a usable gradient from which it is doubtful."""
+
+CLOCK, PIZZA = 0.707, 0.98
+"""Gradient symmetricities up to which a circuit is a clock and from which it is a pizza, as in "
+"``circuit_verdict``."""
+
+
+class Answer(NamedTuple):
+    """An answer to one of the four questions, in sentences.
+
+    Attributes:
+        name: its anchor.
+        question: the heading.
+        sentences: the answer; a list of doubts has an entry for each.
+    """
+
+    name: str
+    question: str
+    sentences: list[str]
+
+
+def answers(view: View) -> list[Answer]:
+    """Return the four answers of a run, each with its numbers."""
+    return [
+        Answer("learned", "What it learned", learned(view)),
+        Answer("dated", "When", dated(view)),
+        Answer("known", "How we know", known(view)),
+        Answer("doubtful", "What is doubtful", doubts(view)),
+    ]
+
+
+def learned(view: View) -> list[str]:
+    """Return sentences on the final accuracy, the circuit, and its key structure."""
+    results, measured = view.results, _measured(view)
+    accuracy, trained = measured.get("test_accuracy"), measured.get("train_accuracy")
+    found = []
+    if accuracy is not None:
+        found.append(
+            f"At the end it answers {percent(accuracy)} of the test {view.vocabulary.examples}{_chance(view)}."
+        )
+    if trained is not None and (accuracy is None or accuracy < SUSTAINED.threshold):
+        found.append(f"It answers {percent(trained)} of the training {view.vocabulary.examples}.")
+    circuit = results.circuit
+    if circuit is not None:
+        text = MEANINGS.get(circuit, circuit).format(examples=view.vocabulary.examples)
+        found.append(f"It computes with {text}." if circuit != "none" else "Its circuit is none of the known ones.")
+    if keys := structure(view):
+        found.append(keys)
+    return found or [f"Nothing was measured: {_no_analyses(view)}."]
+
+
+def structure(view: View) -> str:
+    """Return a sentence on the key frequencies or representations; "" if none were looked for."""
+    measured = _measured(view)
+    if view.vocabulary.has_frequencies and view.results.key_frequencies is not None:
+        return _keys("key frequencies", [str(key) for key in view.results.key_frequencies])
+    if "key_irreps" in measured:
+        similarity = measured["irrep_similarity"]
+        return _keys("key representations", sorted(measured["key_irreps"], key=lambda name: -(similarity[name] or 0)))
+    return ""
+
+
+def _keys(kind: str, names: list[str]) -> str:
+    if not names:
+        return f"It has no {kind}."
+    shown = listed(names) if len(names) <= MOST_NAMED else f"{', '.join(names[:MOST_NAMED])}, …"
+    return f"Its {kind}: {shown}."
+
+
+def dated(view: View) -> list[str]:
+    """Return sentences on the steps of memorization and generalization, and on a run that did not generalize."""
+    history, results = view.history, view.results
+    if results.no_history is not None:
+        return [f"Unknown: the run {results.no_history}."]
+    if history is None:
+        return ["Unknown: the run has no evaluations."]
+    memorized, generalized, last = history.memorized_step, history.generalized_step, _last_step(view)
+    train = f"train accuracy of {SUSTAINED.memorized:g}"
+    found = [
+        f"It never reaches a {train} within {last} steps."
+        if memorized is None
+        else f"It reaches a {train} at step {whole(memorized)}."
+    ]
+    if generalized is None:
+        found.append(f"It does not stay at a test accuracy of {SUSTAINED.threshold:g} within {last} steps.")
+    else:
+        ratio = f", {number(generalized / memorized)} times as late" if memorized else ""
+        stays = "" if history.verdict in GENERALIZED else f" It does not stay there: {history.verdict}."
+        text = f"Its test accuracy reaches {SUSTAINED.threshold:g} at step {whole(generalized)}{ratio}."
+        found.append(f"{text}{stays}")
+    if len(history.phases) > 1:
+        names = [f"{phase.name} to step {whole(phase.stop - 1)}" for phase in history.phases]
+        found.append(f"Phases: {', '.join(names)}.")
+    return found
+
+
+def known(view: View) -> list[str]:
+    """Return sentences on necessity, sufficiency and their controls, or the reason why they are unknown."""
+    measured = _measured(view)
+    if "necessity" not in measured:
+        why = view.results.not_defined.get("causal_evidence", "causal_evidence was not analyzed")
+        tested = _tested(view)
+        return [*tested, f"No causal evidence: {why}."]
+    if measured["necessity"] is None:
+        return [*_tested(view), "No causal evidence: there is no key structure to remove."]
+    kind, control = ("key frequencies", "random other frequencies") if view.vocabulary.has_frequencies else (
+        "key representations", "random other parts",
+    )  # fmt: skip
+    need, enough, without, alone = (
+        percent(measured.get(name)) for name in ("necessity", "sufficiency", "necessity_control", "sufficiency_control")
+    )
+    held_out = f"held-out {view.vocabulary.examples}"
+    return [
+        f"Necessary: without the {kind}, the loss on {held_out} rises by {need} of the chance loss. Control: "
+        f"{control}, {without}.",
+        f"Sufficient: the {kind} alone bring that loss {enough} of the way from chance to zero. Control: {alone}.",
+        *_symmetricity(measured),
+    ]
+
+
+def _symmetricity(measured: dict[str, Any]) -> list[str]:
+    """Return a sentence on the evidence for the kind of circuit and its distance to the nearest threshold."""
+    value, error = measured.get("gradient_symmetricity"), measured.get("gradient_symmetricity_error")
+    if value is None or measured.get("circuit") not in ("clock", "pizza", "mixed"):
+        return []
+    uncertain = "" if error is None else f" ± {number(error)}"
+    return [
+        f"Kind: the gradient symmetricity is {number(value)}{uncertain}; a clock has at most {CLOCK:g}, a "
+        f"pizza at least "
+        f"{PIZZA:g}."
+    ]
+
+
+def _tested(view: View) -> list[str]:
+    n = view.results.n_test
+    return (
+        []
+        if n is None
+        else [f"Its answers were tested on {whole(n)} {view.vocabulary.examples} that it never trained on."]
+    )
+
+
+def doubts(view: View) -> list[str]:
+    """Return what a reader should doubt, each with its number: margins, unexplained shares, and missing data."""
+    found = [*_doubts_of_circuit(view), *_doubts_of_dates(view), *_doubts_of_data(view)]
+    seed = view.results.directory.experiment.get("seed")
+    one = "One run" if seed is None else f"One run, with seed {seed}"
+    return [*found, f"{one}: nothing here says how often other seeds do the same."]
+
+
+def _doubts_of_circuit(view: View) -> list[str]:
+    results, measured, found = view.results, _measured(view), []
+    if results.circuit_close_to:
+        found.append(f"The evidence is almost as good for the circuit “{results.circuit_close_to}”.")
+    by_group = not view.vocabulary.has_frequencies
+    share = measured.get("irreps_explained" if by_group else "logit_fve")
+    if share is not None and results.circuit not in ("memorizer", "none", None) and 1 - share > UNEXPLAINED:
+        parts = "key representations" if by_group else "key frequencies"
+        found.append(f"{percent(1 - share)} of the variance of the logits is not explained by the {parts}.")
+    for kind in ("key_frequencies", "key_irreps"):
+        if nearly := measured.get(f"nearly_{kind}"):
+            names = listed([str(name) for name in nearly][:MOST_NAMED])
+            found.append(f"Just below the threshold of a key one: {names}.")
+            break
+    if measured.get("llc_converged") is False:
+        found.append("The learning coefficient has not converged.")
+    collapsed = (measured.get("collapsed_share") or {}).get("float32")
+    if collapsed is not None and collapsed > COLLAPSED:
+        found.append(f"In float32, the softmax of {percent(collapsed)} of the training "
+        f"{view.vocabulary.examples} has "
+                     "collapsed: rounding decides their loss.")  # fmt: skip
+    return found
+
+
+def _doubts_of_dates(view: View) -> list[str]:
+    history, results, found = view.history, view.results, []
+    if history is None:
+        return ["No phases: their dates need the curves of training."]
+    if history.generalized_step is None and history.verdict not in ("grokked", "generalized"):
+        found.append(f"A longer run might generalize: this one ends at step {_last_step(view)}.")
+    steps = results.metrics["step"].values
+    if len(steps) > 1:
+        near = history.generalized_step if history.generalized_step is not None else int(steps[-1])
+        at = min(max(int((steps < near).sum()), 1), len(steps) - 1)
+        found.append(
+            f"Dates are exact to the distance of two evaluations, {whole(int(steps[at] - steps[at - 1]))} steps."
+        )
+    if history.events:
+        count = len(history.events)
+        found.append(f"{count} instabilit{'y' if count == 1 else 'ies'} inside the phases; see All curves.")
+    return found
+
+
+def _doubts_of_data(view: View) -> list[str]:
+    results, found = view.results, []
+    if leaked := results.leaked_share:
+        found.append(
+            f"{percent(leaked)} of the test {view.vocabulary.examples} are mirror images of training examples."
+        )
+    if results.skipped:
+        found.append(f"{len(results.skipped)} damaged checkpoint(s) were skipped.")
+    if results.left_out:
+        found.append(f"{len(results.left_out)} result file(s) were left out.")
+    if results.log_check.faults:
+        found.append(f"The log of the metrics is damaged: {results.log_check.faults}.")
+    if not results.dataset.sizes["step"]:
+        found.append("No checkpoint has been analyzed: nothing is known about the inside of the network.")
+    return found
+
+
+def _measured(view: View) -> dict[str, Any]:
+    """Return the measures of the last checkpoint; metrics of the last evaluation replace those that are missing."""
+    metrics = view.results.metrics
+    last = {str(name): float(metrics[name].values[-1]) for name in metrics if metrics[name].dims == ("step",)} if (
+        metrics.sizes["step"]
+    ) else {}  # fmt: skip
+    names = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
+    return {name: last[name] for name in names if name in last and last[name] == last[name]} | view.results.measures()
+
+
+def _chance(view: View) -> str:
+    chance = view.results.chance
+    return "" if chance is None else f" (chance: {percent(chance)})"
+
+
+def _last_step(view: View) -> str:
+    return whole(int(view.results.metrics["step"].values[-1]))
+
+
+def _no_analyses(view: View) -> str:
+    return "no checkpoint has been analyzed" if not view.results.dataset.sizes["step"] else "see Provenance"
