@@ -18,7 +18,7 @@ from grokinterp.figures.style import NOTHING, SEQUENTIAL, blank, color_bar, plac
 MOST_NAMES = 40
 LONGEST = 24
 WIDE = 10.0
-CHARACTER, ROW, BAR, NARROWEST = 0.075, 0.19, 0.98, 1.7
+CHARACTER, ROW, BAR, NARROWEST = 0.075, 0.2, 0.98, 1.5
 """Sizes in inches of a letter, a row, a color bar with its numbers, and the narrowest heatmap."""
 
 DECADES = 6
@@ -183,11 +183,12 @@ def edges(steps: np.ndarray) -> np.ndarray:
 
 
 def short(name: str) -> str:
-    """Return a name, or the end of a long name.
+    """Return a name without the parts that all names of TransformerLens share, or the end of a long name.
 
-    >>> short("blocks.0.attn.W_Q"), short("a_module.of_a_model.with.a_long.W_in")
-    ('blocks.0.attn.W_Q', '…_model.with.a_long.W_in')
+    >>> short("blocks.0.attn.W_Q"), short("blocks.1.mlp.hook_post"), short("a_module.of_a_model.with.a_long.W_in")
+    ('0.attn.W_Q', '1.mlp.post', '…_model.with.a_long.W_in')
     """
+    name = name.removeprefix("blocks.").replace(".hook_", ".")
     return name if len(name) <= LONGEST else f"…{name[1 - LONGEST :]}"
 
 
@@ -201,5 +202,5 @@ def _write(axes: Axes, values: np.ma.MaskedArray, norm: Normalize) -> None:
     for (i, j), value in np.ndenumerate(values):
         if value is not np.ma.masked:
             dark = abs(float(norm(value)) - 0.5) > 0.36
-            axes.text(j + 0.5, i + 0.5, f"{value:.2f}".replace("-", "−"), ha="center", va="center", fontsize=7.5,
+            axes.text(j + 0.5, i + 0.5, f"{value:.2f}".replace("-", "−"), ha="center", va="center", fontsize=8.5,
                       color="white" if dark else "black")  # fmt: skip

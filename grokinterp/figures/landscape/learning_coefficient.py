@@ -13,7 +13,7 @@ from grokinterp.figures.series import (
     bars,
     compact,
     finish,
-    legend_beside,
+    legend_below,
     small,
 )
 from grokinterp.figures.style import (
@@ -82,8 +82,7 @@ def learning_coefficient_traces(dataset: xr.Dataset) -> Figure | None:
     n = dataset.sizes["step"]
     chosen = np.unique(np.linspace(0, n - 1, min(n, MOST_CHECKPOINTS)).round().astype(int))
     colors = sns.color_palette(SEQUENTIAL, len(chosen)).as_hex()
-    figure = blank(5.1, 2.95)
-    axes = place(figure, 0.75, 0.3, 2.9, 2.3)
+    figure, axes = small([f"step {step}" for step in dataset["step"].values[chosen]])
     burn_in, length = (float(part) for part in chain_length(dataset.isel(step=chosen[-1])))
     for at, color in zip(chosen, colors, strict=True):
         one = dataset.isel(step=at)
@@ -94,7 +93,7 @@ def learning_coefficient_traces(dataset: xr.Dataset) -> Figure | None:
     axes.set_yscale("symlog", linthresh=1.0)
     axes.axvspan(0, burn_in, color=NOTHING, linewidth=0, zorder=-2)
     axes.set(title="Chains", xlabel="step of the chain", ylabel="nβ × increase of the loss [1]", xlim=(0, length))
-    legend_beside(axes)
+    legend_below(figure, axes)
     return figure
 
 

@@ -118,4 +118,4 @@ def _name_keys(axes: Axes, frequencies: np.ndarray, power: np.ndarray, keys: set
     top = axes.get_ylim()[1]
     for k, value in zip(frequencies, power, strict=True):
         if int(k) in keys and np.isfinite(value):
-            axes.text(k, value + 0.015 * top, str(int(k)), ha="center", va="bottom", fontsize=7.5, color=INK)
+            axes.text(k, value + 0.015 * top, str(int(k)), ha="center", va="bottom", fontsize=9, color=INK)

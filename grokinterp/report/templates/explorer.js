@@ -1,6 +1,8 @@
 // The slider of a report: it draws the packed checkpoints of the page, and moves every figure over the steps.
 (() => {
-  const data = JSON.parse(document.getElementById("frames").textContent);
+  const frames = document.getElementById("frames");
+  if (!frames) return;
+  const data = JSON.parse(frames.textContent);
   const { add } = page;
   const slider = document.getElementById("slider"), fixed = document.getElementById("fixed");
   const play = document.getElementById("play"), logSteps = document.getElementById("log-steps");
