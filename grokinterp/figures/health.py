@@ -74,7 +74,7 @@ def alignment(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
         for (name, label), color in zip(names.items(), (ORANGE, BLUE), strict=True)
         if name in dataset
     ]
-    return curves("Alignment with the weights, all parameters", "cosine [1]", lines, phases, zero=True)
+    return curves("Alignment with all weights", "cosine [1]", lines, phases, zero=True)
 
 
 def alignment_by_parameter(dataset: xr.Dataset) -> Figure | None:

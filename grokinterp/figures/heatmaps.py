@@ -18,7 +18,7 @@ from grokinterp.figures.style import NOTHING, SEQUENTIAL, blank, color_bar, plac
 MOST_NAMES = 40
 LONGEST = 24
 WIDE = 10.0
-CHARACTER, ROW, BAR, NARROWEST = 0.075, 0.2, 0.98, 1.5
+CHARACTER, ROW, BAR, NARROWEST = 0.075, 0.2, 1.02, 1.5
 """Sizes in inches of a letter, a row, a color bar with its numbers, and the narrowest heatmap."""
 
 DECADES = 6

@@ -114,7 +114,7 @@ def logit_attribution(dataset: xr.Dataset, *, unit: str = "nats") -> Figure | No
         return None
     values = dataset["component_logit"]
     reach = largest(values.values)
-    heat = Heat("Contributions to the correct logit", values, f"logit [{unit}]", DIVERGING, Normalize(-reach, reach))
+    heat = Heat("Part of the correct logit", values, f"logit [{unit}]", DIVERGING, Normalize(-reach, reach))
     return over_steps([heat], "component")
 
 

@@ -142,7 +142,7 @@ def small(labels: Sequence[str]) -> tuple[Figure, Axes]:
     """Return a half-page figure with room below for a legend of these labels."""
     below = 0.6 + 0.22 * -(-len(labels) // _columns(labels))
     figure = blank(SMALL, 2.3 + below)
-    return figure, place(figure, 0.7, 0.3, SMALL - 0.85, 1.9)
+    return figure, place(figure, 0.7, 0.3, SMALL - 0.95, 1.9)
 
 
 def finish(figure: Figure, axes: Axes, title: str, y_label: str, phases: Phases, steps: np.ndarray) -> Figure:
@@ -153,7 +153,7 @@ def finish(figure: Figure, axes: Axes, title: str, y_label: str, phases: Phases,
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _position: compact(value)))
     step_limits(axes, steps)
     step_ticks(axes)
-    axes.yaxis.set_label_coords(-0.53 / (SMALL - 0.85), 0.5)
+    axes.yaxis.set_label_coords(-0.53 / (SMALL - 0.95), 0.5)
     legend_below(figure, axes)
     return figure
 
@@ -166,8 +166,8 @@ def legend_below(figure: Figure, axes: Axes) -> None:
 
 def _columns(labels: Sequence[str]) -> int:
     """Return the number of columns of a legend below a small plot."""
-    longest = max(map(len, labels))
-    return 3 if longest < 14 else 2 if longest < 24 else 1
+    entry = 0.47 + 0.073 * max(map(len, labels))  # inches of a line, its name, and the space after it
+    return max(1, min(3, int((SMALL + 0.07) / entry)))
 
 
 def step_ticks(axes: Axes, *, most: int = MOST_TICKS) -> None:

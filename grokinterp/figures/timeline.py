@@ -23,7 +23,7 @@ from grokinterp.figures.series import (
 from grokinterp.figures.style import BLUE, BROWN, GREEN, INK, ORANGE, PURPLE, RED, blank, place, styled
 from grokinterp.phases import History
 
-WIDTH, LEFT, PLOT_INCHES = 10.0, 0.75, 7.2  # the legends go right of the plots
+WIDTH, LEFT, PLOT_INCHES = 10.0, 0.75, 7.05  # the legends go right of the plots
 GAP = 0.4
 MOST_KEYS = 8
 

@@ -175,7 +175,7 @@ def test_a_run_directory_has_the_same_curves_and_a_report(tmp_path: Path, monkey
     assert not ended.value.code
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "Sequential" in page
-    assert "<img" in page
+    assert "<svg" in page
 
 
 def test_recording_changes_nothing(tmp_path: Path) -> None:

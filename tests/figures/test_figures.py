@@ -211,9 +211,11 @@ def test_what_a_run_lacks_has_no_panel(kinds):
 
 
 def test_the_axes_of_the_slider_have_the_words_of_the_run(kinds):
-    squared, addition = kinds["squared error"], {"label": "(a + b) mod p", "loss": "squared error [1]"}
+    squared, division = kinds["squared error"], kinds["division"]
     words = frames(squared.dataset, View(squared, None, vocabulary_of(squared)))["words"]
-    assert words == addition | {"logit": "mean centered logit [1]"}
+    assert (words["label"], words["a"], words["logit"]) == ("(a + b) mod p", "operand a", "mean centered logit [1]")
+    words = frames(division.dataset, View(division, None, vocabulary_of(division)))["words"]
+    assert (words["a"], words["class"]) == ("operand a, as exponent of 2", "class, as exponent of 2")
     assert frames(squared.dataset, view(squared))["words"]["label"] == "label"
 
 

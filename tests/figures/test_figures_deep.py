@@ -84,7 +84,7 @@ def test_heatmaps_hold_what_was_measured(results):
     found = results.joined("grafts")
     axes = figures.grafts(results.joined("grafts")).axes
     np.testing.assert_allclose(axes[0].collections[0].get_array(), found["graft_loss"].transpose("part", "step").values)
-    assert [text.get_text() for text in axes[0].get_yticklabels()] == list(PARTS)
+    assert [text.get_text() for text in axes[0].get_yticklabels()] == [name.removeprefix("blocks.") for name in PARTS]
     norms = [axes[i].collections[0].norm for i in (0, 2)]
     assert (norms[0].vmin, norms[0].vmax) == (norms[1].vmin, norms[1].vmax)
 
