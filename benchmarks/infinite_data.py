@@ -23,7 +23,7 @@ BEGINS = "## Measured\n"
 BASE = Experiment(
     name="parity30",
     task=SparseParity(n_bits=30, k=3, samples=2_000),
-    model=MLPSpec(hidden=(200,), biases=True, initialization="pytorch"),
+    model=MLPSpec(hidden=(200,), act_fn="relu", biases=True, initialization="pytorch"),
     split=Split(fraction=0.25),
     optimization=Optimization(lr=1e-3, weight_decay=1.0, betas=(0.9, 0.98), warmup_steps=0, batch_size=32),
     save=SaveAt(every=5_000, dense_until=0),
