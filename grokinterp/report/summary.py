@@ -10,6 +10,8 @@ from grokinterp.report.plate import View
 MOST_NAMED = 6
 """Maximum number of frequencies or representations that an answer lists by name."""
 
+SINGULAR = {"key frequencies": "key frequency", "key representations": "key representation"}
+
 UNEXPLAINED = 0.05
 """Share of the logits' variance from which an unexplained rest is doubtful."""
 
@@ -80,7 +82,7 @@ def _keys(kind: str, names: list[str]) -> str:
     if not names:
         return f"It has no {kind}."
     shown = listed(names) if len(names) <= MOST_NAMED else f"{', '.join(names[:MOST_NAMED])}, …"
-    return f"Its {kind}: {shown}."
+    return f"Its {kind if len(names) > 1 else SINGULAR[kind]}: {shown}."
 
 
 def dated(view: View) -> list[str]:
@@ -127,9 +129,9 @@ def known(view: View) -> list[str]:
     )
     held_out = f"held-out {view.vocabulary.examples}"
     return [
-        f"Necessary: without the {kind}, the loss on {held_out} rises by {need} of the chance loss. Control: "
+        f"Necessity: without the {kind}, the loss on {held_out} rises by {need} of the chance loss. Control: "
         f"{control}, {without}.",
-        f"Sufficient: the {kind} alone bring that loss {enough} of the way from chance to zero. Control: {alone}.",
+        f"Sufficiency: the {kind} alone bring that loss {enough} of the way from chance to zero. Control: {alone}.",
         *_symmetricity(measured),
     ]
 

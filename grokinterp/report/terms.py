@@ -26,6 +26,8 @@ TERMS = {
     "key frequencies": "The frequencies k whose waves cos(2πkt/n) and sin(2πkt/n) the network's logits follow "
     "more than "
     "chance allows.",
+    "key frequency": "A frequency k whose waves cos(2πkt/n) and sin(2πkt/n) the network's logits follow more than "
+    "chance allows.",
     "key representations": "The irreducible representations of the group whose characters the logits follow "
     "more than "
     "chance allows.",
