@@ -117,10 +117,9 @@ def known(view: View) -> list[str]:
     measured = _measured(view)
     if "necessity" not in measured:
         why = view.results.not_defined.get("causal_evidence", "causal_evidence was not analyzed")
-        tested = _tested(view)
-        return [*tested, f"No causal evidence: {why}."]
+        return [*_tested(view), *_fit(view), f"No causal evidence: {why}."]
     if measured["necessity"] is None:
-        return [*_tested(view), "No causal evidence: there is no key structure to remove."]
+        return [*_tested(view), *_fit(view), "No causal evidence: there is no key structure to remove."]
     kind, control = ("key frequencies", "random other frequencies") if view.vocabulary.has_frequencies else (
         "key representations", "random other parts",
     )  # fmt: skip
@@ -156,6 +155,16 @@ def _tested(view: View) -> list[str]:
         if n is None
         else [f"Its answers were tested on {whole(n)} {view.vocabulary.examples} that it never trained on."]
     )
+
+
+def _fit(view: View) -> list[str]:
+    """Return a sentence on how much of the logits the circuit explains, for a circuit without causal evidence."""
+    by_group = view.results.circuit == "irrep-based"
+    share = _measured(view).get("irreps_explained" if by_group else "logit_fve")
+    if share is None or view.results.circuit in ("memorizer", "none", None):
+        return []
+    parts = "characters of the group" if by_group else "key frequencies"
+    return [f"The {parts} explain {percent(share)} of the variance of the logits."]
 
 
 def doubts(view: View) -> list[str]:
