@@ -154,7 +154,7 @@ def test_the_database_is_timed_and_its_page_is_written(tmp_path, capsys):
     assert "update: 2 unchanged runs" in shown
     page = tmp_path / "page.md"
     page.write_text("Before.\n\n```sql\nSELECT count(*) AS runs FROM runs\n```\n\nAfter.\n")
-    queries.main(["--page", str(page), "task.p=7", "steps=20", "save.every=20"])
+    queries.main(["--page", str(page), "task.p=7", "steps=20", "evaluate_every=2", "save.every=20"])
     assert page.read_text().splitlines()[6:9] == ["```text", "runs", "8"]
 
 
