@@ -106,7 +106,7 @@ def page(measured: dict[str, dict[str, Any]], costs: dict[str, dict[str, Any]]) 
     lines += [f"* **{name}**: {found.about}" for name, found in PRESETS.items()]
     lines += ["\n## Trained to the last step\n", "Written by `python -m benchmarks.presets`, seed 0."]
     lines += [
-        "The losses are those trained with: squared errors for gromov2023, cross-entropies in nats for the others."
+        "The losses are those used in training: squared errors for gromov2023, cross-entropies in nats for the others."
     ]
     lines += [f"Machine: {machine}." for machine in sorted({found["machine"] for found in measured.values()})]
     lines += ["", table(HEAD, [row(name, measured[name]) for name in PRESETS if name in measured])]
@@ -119,7 +119,7 @@ def untrained_lines(names: Sequence[str], costs: dict[str, dict[str, Any]]) -> I
     known = {name: costs[name] for name in names if name in costs}
     yield "\n## Not trained to the last step\n"
     yield (
-        f"{', '.join(names)}: this program has not trained them to their end. `python -m benchmarks.presets NAME "
+        f"{', '.join(names)}: this program has not trained them to the last step. `python -m benchmarks.presets NAME "
         "--root DIR` does so in pieces: an interrupted run continues."
     )
     if known:
