@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -137,7 +138,8 @@ FILES = """
 const files = [];
 URL.createObjectURL = (blob) => { files.push(blob); return "#"; };
 HTMLAnchorElement.prototype.click = function () { files.names = [...(files.names || []), this.download]; };
-[...document.querySelectorAll("#health figure .tool, #phases .tools .tool, #everything")].forEach((tool) => {
+const named = "#health figure .tool, #phases .tools .tool, .panel .tool, #everything";
+[...document.querySelectorAll(named)].forEach((tool) => {
   if (tool.textContent !== "Enlarge") tool.click();
 });
 const done = arguments[0];
@@ -153,6 +155,8 @@ def test_figures_and_tables_can_be_saved(browser, page):
     assert ElementTree.fromstring(files["softmax_collapse.svg"]).tag.endswith("svg")
     measures = next(text for name, text in files.items() if name.startswith("measures"))
     assert measures.startswith("measure,unit,step 0")
+    logits = next(text for name, text in files.items() if re.fullmatch(r"logits_by_label.*\.csv", name))
+    assert logits.startswith("step,label,class,value\n3000,0,0,")
     everything = json.loads(files["page.json"])
     assert len(everything["figures"]) > 10
     assert {"figure", "readings"} == everything["figures"][0].keys()

@@ -179,6 +179,10 @@ const page = (() => {
     if (large) large.classList.remove("zoomed");
     large = figure === large ? null : figure;
     if (large) large.classList.add("zoomed");
+    for (const one of document.querySelectorAll("figure")) {
+      const button = one.querySelector(".tool");
+      if (button) button.textContent = one === large ? "Close" : "Enlarge";
+    }
     document.body.classList.toggle("has-zoom", Boolean(large));
     document.dispatchEvent(new Event("layout"));
   }

@@ -31,7 +31,7 @@
   // an enlarged figure is drawn for a usual width and scaled
   function room(svg) {
     const width = svg.parentElement.clientWidth || 480;
-    return svg.closest(".zoomed") ? Math.min(width, svg.closest(".half") ? 560 : 1000) : width;
+    return svg.closest(".zoomed") ? Math.min(width, svg.closest(".half") ? 760 : 1200) : width;
   }
   function surface(svg, height) {
     const width = room(svg);
@@ -382,10 +382,42 @@
   });
   const views = [...document.querySelectorAll("svg[data-panel]")].map((svg) => {
     const name = svg.dataset.panel, figure = svg.closest("figure"), title = svg.getAttribute("aria-label");
+    const panel = unpack(data.panels[name]);
     pointed(svg);
-    page.tools(figure, title, null);
-    return { svg, title, draw: panels[name](unpack(data.panels[name])) };
+    page.tools(figure, title, () => rowsOf(name, panel, Number(slider.value)));
+    return { svg, title, draw: panels[name](panel) };
   });
+  // the numbers of a panel at one checkpoint, a row for each
+  const AXES = {
+    embedding_power: ["frequency"], neuron_frequency: ["quantity", "neuron"], embedding_circle: ["key", "axis", "exponent"],
+    attention_to_a: ["head", "a", "b"], attention_mean: ["head", "position"], logit_by_label: ["label", "class"],
+  };
+  const NAMES = {
+    frequency: (k) => k + 1, quantity: (q) => ["frequency", "explained"][q], axis: (q) => ["cosine", "sine"][q],
+  };
+  function rowsOf(name, panel, i) {
+    const axes = AXES[name], frame = panel.frame(i), p = panel.shape[panel.shape.length - 1];
+    const shape = panel.separable ? [panel.shape[1], p, p] : panel.shape.slice(1), every = panel.every || 1;
+    const rows = [["step", ...axes, "value"]], count = shape.reduce((product, n) => product * n, 1);
+    for (let j = 0; j < count; j++) {
+      let rest = j;
+      const at = shape.map((n, d) => {
+        const size = shape.slice(d + 1).reduce((product, m) => product * m, 1), index = Math.floor(rest / size);
+        rest -= index * size;
+        return index;
+      });
+      let value = frame[j];
+      if (panel.separable) value = 1 / (1 + Math.exp(frame[(2 * at[0] + 1) * p + at[2]] - frame[2 * at[0] * p + at[1]]));
+      if (panel.reach) value = (2 * value - 1) * panel.reach[i];
+      const thinned = ["a", "b", "label", "class"], named = at.map((index, d) => {
+        if (axes[d] === "key") return panel.keys[index];
+        if (NAMES[axes[d]]) return NAMES[axes[d]](index);
+        return thinned.includes(axes[d]) ? index * every : index;
+      });
+      rows.push([data.steps[i], ...named, Number.isFinite(value) ? Number(value.toPrecision(5)) : ""]);
+    }
+    return rows;
+  }
   const lead = document.getElementById("lead");
   function curvesOf() {
     const rows = [["panel", "series", "x", "value"]];
