@@ -66,7 +66,7 @@ class _Values(dict[str, str]):
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return listed([str(item) for item in value[:8]]) + (" …" if len(value) > 8 else "")
     return str(value)
 

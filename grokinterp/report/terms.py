@@ -57,17 +57,17 @@ TERMS = {
 """Terms with their definitions for readers who meet them for the first time."""
 
 
-def marker(seen: set[str] | None = None) -> Callable[[str], Markup]:
+def marker() -> Callable[[str], Markup]:
     """Return a filter that explains each known term at its first place on a page and leaves later places alone.
 
-    A term becomes a ``<button>`` with its definition, which the script of the page shows on hover, focus, and touch;
+    A term becomes a ``<dfn>`` with its definition, which the script of the page shows on hover, focus, and touch;
     without the script, ``title`` shows it.
 
     >>> explained = marker()
-    >>> "The loss of guessing" in explained("a share of the chance loss"), "button" in explained("the chance loss")
+    >>> "The loss of guessing" in explained("a share of the chance loss"), "dfn" in explained("the chance loss")
     (True, False)
     """
-    known = set() if seen is None else seen
+    known: set[str] = set()
     pattern = re.compile(rf"\b({'|'.join(sorted(map(re.escape, TERMS), key=len, reverse=True))})\b", re.IGNORECASE)
 
     def explained(text: str) -> Markup:
