@@ -7,7 +7,7 @@ from grokinterp.cli.printing import say
 def config(overrides: Settings = None, preset: PresetName = None, config: Config = None) -> None:
     """Print an experiment as a commented TOML file: every setting with its choices and its default.
 
-    `grokinterp config --preset demo > mine.toml`, edit the file, `grokinterp train mine.toml`.
+    Run `grokinterp config --preset demo > mine.toml`, edit the file, then run `grokinterp train mine.toml`.
     """
     from grokinterp.experiment import Experiment
     from grokinterp.experiment.commented import commented

@@ -25,7 +25,8 @@ def figures(
     """Write every figure of a run with its data as CSV beside it, after running any missing analyses.
 
     These are the figures of the report, maps over all pairs of operands, neurons, weight matrices, and the paths of the
-    weights. DIR/index.csv lists them with their captions, and why others cannot be drawn.
+    weights. DIR/index.csv lists them with their captions, and gives the reason for each that cannot
+    be drawn.
     """
     from grokinterp.atlas.arguments import figure_folder, read_steps, require_format
 
@@ -50,8 +51,8 @@ def animate(
 ) -> None:
     """Write an animation of a run over its checkpoints, after running any missing analyses.
 
-    It shows the curves with their phases, and which pairs are answered correctly, the embedding circle of a key
-    frequency and the spectrum of the embedding, as far as the run has them.
+    It shows the curves with their phases and, if the run has them, which pairs are answered correctly, the embedding
+    circle of a key frequency, and the spectrum of the embedding.
     """
     from grokinterp.atlas.arguments import animation_file, require_frames, require_writer
 

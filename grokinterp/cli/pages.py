@@ -14,10 +14,10 @@ def compare(
     out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Default: reports/comparison.html.")] = None,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write every curve as CSV.")] = None,
 ) -> None:
-    """Write one HTML page that compares runs: phases, differences of settings, and one plot for each measure.
+    """Write one HTML page that compares runs: phases, differences in settings, and one plot for each measure.
 
     Runs that differ only in their seeds are drawn as one curve with a band. Runs without analyses or without a history
-    are compared by what they have.
+    are compared by whatever they have.
 
     Exit code 1: some runs are left out (they are named); 2: there is no page.
     """
@@ -59,13 +59,14 @@ def gallery(
 
 def watch(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run directory, which may not exist yet.")],
-    out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Keep a page up to date, too.")] = None,
-    every: Annotated[float, typer.Option(help="Seconds between looks at the run.")] = 2.0,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Also keep a page up to date.")] = None,
+    every: Annotated[float, typer.Option(help="Seconds between checks of the run.")] = 2.0,
     wait: Annotated[float, typer.Option(help="Seconds to wait for the run to begin.")] = 60.0,
 ) -> None:
-    """Follow a run while it trains: a dashboard in the terminal and, with --out, a page that renews itself.
+    """Follow a run while it trains: a dashboard in the terminal and, with --out, a page that refreshes itself.
 
-    Both say that the run is unfinished, and end with it. A run directory that does not exist yet is waited for.
+    Both mark the run as unfinished until it ends, and end with it. If the run directory does not exist yet, the
+    command waits for it.
 
     Exit code 1: the run was interrupted or diverged; 2: it did not begin in time, or cannot be read.
     """

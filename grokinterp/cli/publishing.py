@@ -22,7 +22,7 @@ def export(
 ) -> None:
     """Write a run as a folder for the Hugging Face hub or TransformerLens: weights, configuration, and model card.
 
-    Every step has a folder of its own. `grokinterp import` with the same format reads the folder back as the same run.
+    Each step has its own folder. `grokinterp import` with the same format reads the folder back as the same run.
     Uploading is up to you: huggingface-cli upload NAME/REPOSITORY DIR
     """
     require_choice("to", to, PUBLISHED)
@@ -36,7 +36,7 @@ def cite(
     run_dir: RunDir,
     out: Annotated[Path | None, typer.Option(metavar="FILE.bib", help="Write a file (default: print).")] = None,
 ) -> None:
-    """Print BibTeX of what a run used: this package, and the papers of its task, model, training, and analyses."""
+    """Print BibTeX entries for what a run used: this package, and papers on its task, model, training, and analyses."""
     written = None if out is None else output_file("out", out)
 
     from grokinterp.report.citations import bibtex

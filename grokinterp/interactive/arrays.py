@@ -39,7 +39,7 @@ def require_axes(values: xr.DataArray, least: int, most: int, chart: str) -> Non
     sizes = ", ".join(f"{dim} ({size})" for dim, size in values.sizes.items()) or "none"
     chosen = next((dim for dim in values.dims if dim != STEP), STEP)
     example = f"; choose with .sel, as in .sel({chosen}={text_of(values, chosen, 0)})" if values.ndim else ""
-    rule = f"must have {wanted} of more than one label for {chart}{example if values.ndim > most else ''}"
+    rule = f"must have {wanted} with more than one label for {chart}{example if values.ndim > most else ''}"
     require(least <= values.ndim <= most, "axes", sizes, rule)
 
 

@@ -10,7 +10,7 @@ from grokinterp.report.plate import Plate, View
 MEANINGS = {
     "clock": "a clock: it maps both operands to angles and multiplies their waves, so that the logits follow "
     "cos w(a + b − c)",
-    "pizza": "a pizza, a circuit of the sum type: it adds the operands, as points on circles, before any nonlinearity, "
+    "pizza": "a pizza, a sum-type circuit: it adds the operands, as points on circles, before any nonlinearity, "
     "so that the logits follow the sum, whose length depends on a − b",
     "mixed": "a circuit between a clock and a pizza",
     "additive": "a sum of embeddings followed by a nonlinearity: it adds the operands before any operation can "
@@ -29,7 +29,7 @@ def lead(view: View) -> str:
         return ""
     meaning = MEANINGS.get(results.circuit, results.circuit).format(examples=view.vocabulary.examples)
     other = results.circuit_close_to
-    close = f" The evidence is close to that for the verdict “{other}”." if other else ""
+    close = f" The evidence for the verdict “{other}” is almost as strong." if other else ""
     return f"At the last checkpoint, the network computes with {meaning}.{close}{explained(view)}"
 
 

@@ -133,7 +133,7 @@ def warnings(results: Results) -> list[str]:
     if not results.dataset.sizes["step"]:
         found.append("No checkpoint has been analyzed, so no figure shows the network itself.")
     if results.skipped:
-        found.append(f"{len(results.skipped)} damaged checkpoint(s) were skipped; see Provenance.")
+        found.append(f"{len(results.skipped)} damaged checkpoint(s) skipped; see Provenance.")
     if results.left_out:
         count = len(results.left_out)
         found.append(f"{count} file{' was' if count == 1 else 's were'} left out; see Provenance.")

@@ -12,15 +12,18 @@ MOST_NAMED = 6
 
 SINGULAR = {"key frequencies": "key frequency", "key representations": "key representation"}
 
+NEARLY = {"key_frequencies": "key frequencies", "key_irreps": "key representations"}
+"""Measures of key structure, with their names in sentences."""
+
 UNEXPLAINED = 0.05
-"""Share of the logits' variance from which an unexplained rest is doubtful."""
+"""Unexplained share of the logits' variance above which the report raises a doubt."""
 
 COLLAPSED = 0.01
-"""Share of training examples without a usable gradient from which it is doubtful."""
+"""Share of training examples without a usable gradient above which the report raises a doubt."""
 
 CLOCK, PIZZA = 0.707, 0.98
-"""Gradient symmetricities up to which a circuit is a clock and from which it is a pizza, as in "
-"``circuit_verdict``."""
+"""Gradient symmetricities up to which a circuit is a clock and from which it is a pizza, as in
+``circuit_verdict``."""
 
 
 class Answer(NamedTuple):
@@ -61,7 +64,7 @@ def learned(view: View) -> list[str]:
     circuit = results.circuit
     if circuit is not None:
         text = MEANINGS.get(circuit, circuit).format(examples=view.vocabulary.examples)
-        found.append(f"It computes with {text}." if circuit != "none" else "Its circuit is none of the known ones.")
+        found.append(f"It computes with {text}." if circuit != "none" else "Its circuit matches no known circuit.")
     if keys := structure(view):
         found.append(keys)
     return found or [f"Nothing was measured: {_no_analyses(view)}."]
@@ -102,7 +105,7 @@ def dated(view: View) -> list[str]:
     if generalized is None:
         found.append(f"It does not stay at a test accuracy of {SUSTAINED.threshold:g} within {last} steps.")
     else:
-        ratio = f", {number(generalized / memorized)} times as late" if memorized else ""
+        ratio = f", after {number(generalized / memorized)} times as many steps" if memorized else ""
         stays = "" if history.verdict in GENERALIZED else f" It does not stay there: {history.verdict}."
         text = f"Its test accuracy reaches {SUSTAINED.threshold:g} at step {whole(generalized)}{ratio}."
         found.append(f"{text}{stays}")
@@ -171,23 +174,23 @@ def doubts(view: View) -> list[str]:
     """Return what a reader should doubt, each with its number: margins, unexplained shares, and missing data."""
     found = [*_doubts_of_circuit(view), *_doubts_of_dates(view), *_doubts_of_data(view)]
     seed = view.results.directory.experiment.get("seed")
-    one = "One run" if seed is None else f"One run, with seed {seed}"
-    return [*found, f"{one}: nothing here says how often other seeds do the same."]
+    one = "This is one run" if seed is None else f"This is one run, with seed {seed}"
+    return [*found, f"{one}: it does not show how often other seeds behave the same way."]
 
 
 def _doubts_of_circuit(view: View) -> list[str]:
     results, measured, found = view.results, _measured(view), []
     if results.circuit_close_to:
-        found.append(f"The evidence is almost as good for the circuit “{results.circuit_close_to}”.")
+        found.append(f"The evidence is almost as strong for the circuit “{results.circuit_close_to}”.")
     by_group = not view.vocabulary.has_frequencies
     share = measured.get("irreps_explained" if by_group else "logit_fve")
     if share is not None and results.circuit not in ("memorizer", "none", None) and 1 - share > UNEXPLAINED:
         parts = "key representations" if by_group else "key frequencies"
         found.append(f"{percent(1 - share)} of the variance of the logits is not explained by the {parts}.")
-    for kind in ("key_frequencies", "key_irreps"):
+    for kind in NEARLY:
         if nearly := measured.get(f"nearly_{kind}"):
             names = listed([str(name) for name in nearly][:MOST_NAMED])
-            found.append(f"Just below the threshold of a key one: {names}.")
+            found.append(f"Just below the threshold for {NEARLY[kind]}: {names}.")
             break
     if measured.get("llc_converged") is False:
         found.append("The learning coefficient has not converged.")
@@ -210,11 +213,11 @@ def _doubts_of_dates(view: View) -> list[str]:
         near = history.generalized_step if history.generalized_step is not None else int(steps[-1])
         at = min(max(int((steps < near).sum()), 1), len(steps) - 1)
         found.append(
-            f"Dates are exact to the distance of two evaluations, {whole(int(steps[at] - steps[at - 1]))} steps."
+            f"Dates are accurate to the interval between evaluations, {whole(int(steps[at] - steps[at - 1]))} steps."
         )
     if history.events:
         count = len(history.events)
-        found.append(f"{count} instabilit{'y' if count == 1 else 'ies'} inside the phases; see All curves.")
+        found.append(f"{count} instabilit{'y' if count == 1 else 'ies'} within the phases; see All curves.")
     return found
 
 
@@ -225,13 +228,15 @@ def _doubts_of_data(view: View) -> list[str]:
             f"{percent(leaked)} of the test {view.vocabulary.examples} are mirror images of training examples."
         )
     if results.skipped:
-        found.append(f"{len(results.skipped)} damaged checkpoint(s) were skipped.")
+        count = len(results.skipped)
+        found.append(f"{count} damaged checkpoint{' was' if count == 1 else 's were'} skipped.")
     if results.left_out:
-        found.append(f"{len(results.left_out)} result file(s) were left out.")
+        count = len(results.left_out)
+        found.append(f"{count} result file{' was' if count == 1 else 's were'} left out.")
     if results.log_check.faults:
         found.append(f"The log of the metrics is damaged: {results.log_check.faults}.")
     if not results.dataset.sizes["step"]:
-        found.append("No checkpoint has been analyzed: nothing is known about the inside of the network.")
+        found.append("No checkpoint has been analyzed: nothing is known about the network's internals.")
     return found
 
 

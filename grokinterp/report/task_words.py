@@ -51,8 +51,7 @@ def trained_on(results: Results, vocabulary: Vocabulary) -> str:
         return f" It trains on {of} and is tested on {whole(held_out)} others."
     fraction = section(results, "split").get("fraction")
     if section(results, "optimization").get("data") == "infinite":
-        return f" It trains on new {vocabulary.examples} at every step and is tested on {vocabulary.examples} "
-        "held out."
+        return f" It trains on new {vocabulary.examples} at every step and is tested on held-out {vocabulary.examples}."
     if isinstance(fraction, int | float) and not vocabulary.is_recorded:
         return f" It trains on {percent(float(fraction))} of the {vocabulary.examples} and is tested on the others."
     return ""
@@ -74,15 +73,15 @@ def _text(value: Any) -> str:
 def _digits(task: Task) -> tuple[str, str]:
     base = "" if task.get("base") == 10 else " in base {base}"
     return (
-        "Addition of numbers of {digits} digits",
-        f"Given two numbers of {{digits}} digits{base}, the network answers each digit of their sum.",
+        "Addition of {digits}-digit numbers",
+        f"Given two {{digits}}-digit numbers{base}, the network predicts each digit of their sum.",
     )
 
 
 def _matrices(task: Task) -> tuple[str, str]:
     which = "invertible " if task.get("invertible") is True else ""
     title = f"Multiplication of {which}{{n}} × {{n}} matrices modulo {{p}}"
-    return title, f"Given two {which}matrices over the field with {{p}} elements, the network answers their product."
+    return title, f"Given two {which}matrices over the field with {{p}} elements, the network predicts their product."
 
 
 def _composition(task: Task) -> tuple[str, str]:
@@ -90,74 +89,74 @@ def _composition(task: Task) -> tuple[str, str]:
     names = [named(part)[0].lower().replace("{", "{{").replace("}", "}}") for part in (inner, outer)]
     return (
         "Two operations in a row",
-        f"Given a, b and c, the network answers (a ∘ b) • c, where ∘ is {names[0]} and • is {names[1]}.",
+        f"Given a, b and c, the network predicts (a ∘ b) • c, where ∘ is {names[0]} and • is {names[1]}.",
     )
 
 
 def _recorded(task: Task) -> tuple[str, str]:
     data = task.get("data")
-    return (str(data).replace("{", "{{").replace("}", "}}") if data else "A recorded training"), ""
+    return (str(data).replace("{", "{{").replace("}", "}}") if data else "A recorded training run"), ""
 
 
 Words = tuple[str, str] | Callable[[Task], tuple[str, str]]
 
 GROUP = "the group {group}"
-LIST = "Given {length} numbers from 0 to {p} − 1, the network answers "
+LIST = "Given {length} numbers from 0 to {p} − 1, the network predicts "
 
 WORDS: dict[str, Words] = {
     "modular_addition": (
         "Addition modulo {p}",
-        "Given a and b, the network answers (a + b) mod {p}.",
+        "Given a and b, the network predicts (a + b) mod {p}.",
     ),
     "modular_subtraction": (
         "Subtraction modulo {p}",
-        "Given a and b, the network answers (a − b) mod {p}.",
+        "Given a and b, the network predicts (a − b) mod {p}.",
     ),
     "modular_multiplication": (
         "Multiplication modulo {p}",
-        "Given a and b, the network answers a · b mod {p}.",
+        "Given a and b, the network predicts a · b mod {p}.",
     ),
     "modular_division": (
         "Division modulo {p}",
-        "Given a and b ≠ 0, the network answers the c with b · c = a mod {p}.",
+        "Given a and b ≠ 0, the network predicts the c with b · c = a mod {p}.",
     ),
     "polynomial": (
         "{expression} modulo {p}",
-        "Given x and y, the network answers {expression} mod {p}.",
+        "Given x and y, the network predicts {expression} mod {p}.",
     ),
     "group_composition": (
         "Composition in the group {group}",
-        f"Given two elements of {GROUP}, the network answers their product.",
+        f"Given two elements of {GROUP}, the network predicts their product.",
     ),
     "group_conjugation": (
         "Conjugation in the group {group}",
-        f"Given two elements x and y of {GROUP}, the network answers {{form}}.",
+        f"Given two elements x and y of {GROUP}, the network predicts {{form}}.",
     ),
     "matrix_multiplication": _matrices,
     "linear_recurrence": (
         "Linear recurrence modulo {p}",
-        "Given {length} terms of a linear recurrence, the network answers the next term.",
+        "Given {length} terms of a linear recurrence, the network predicts the next term.",
     ),
     "periodic_sequence": (
         "Periodic sequences modulo {p}",
-        "Given {length} terms of a periodic sequence, the network answers the next term.",
+        "Given {length} terms of a periodic sequence, the network predicts the next term.",
     ),
     "boolean_formula": (
         "Boolean formulas",
-        "Given a formula over {n_variables} variables and their values, the network answers its value.",
+        "Given a formula over {n_variables} variables and their values, the network predicts its value.",
     ),
     "relation_composition": (
         "Composition of relations",
-        "Given an entity and two relations, the network answers the entity that the relations lead to. "
+        "Given an entity and two relations, the network predicts the entity that the relations lead to. "
         "Single relations are always in the training set.",
     ),
     "sparse_parity": (
         "Parity of {k} of {n_bits} bits",
-        "Given {n_bits} bits, the network answers the parity of the first {k}.",
+        "Given {n_bits} bits, the network predicts the parity of the first {k}.",
     ),
     "table": (
         "A custom operation",
-        "Given a and b, the network answers the entry of a given table.",
+        "Given a and b, the network predicts the corresponding entry of a given table.",
     ),
     "composition": _composition,
     "digit_addition": _digits,
@@ -175,50 +174,50 @@ WORDS: dict[str, Words] = {
     ),
     "maximum": (
         "Maximum of a list",
-        f"{LIST}the largest.",
+        f"{LIST}the largest one.",
     ),
     "place_of_maximum": (
-        "Place of the maximum of a list",
-        f"{LIST}the place of the largest.",
+        "Position of the maximum of a list",
+        f"{LIST}the position of the largest one.",
     ),
     "repeated_sequence": (
         "Repeated sequences",
-        "Given a sequence of {length} tokens that repeats itself, the network answers the next token at "
+        "Given a sequence of {length} tokens that repeats itself, the network predicts the next token at "
         "every position.",
     ),
     "skip_trigram": (
         "Skip trigrams",
-        "Given {length} tokens, the network answers a class that depends on the last token and on the one "
-        "key before it.",
+        "Given {length} tokens, the network predicts a class that depends on the last token and on the "
+        "single key before it.",
     ),
     "brackets": (
         "Balanced brackets",
-        "Given {length} brackets, the network answers after each one whether they are balanced, open or broken.",
+        "Given {length} brackets, the network predicts after each one whether they are balanced, open or broken.",
     ),
     "modular_sum": (
         "Sum of {n} numbers modulo {p}",
-        "Given {n} numbers, the network answers their sum mod {p}.",
+        "Given {n} numbers, the network predicts their sum mod {p}.",
     ),
     "modular_product": (
         "Product of {n} numbers modulo {p}",
-        "Given {n} numbers, the network answers their product mod {p}.",
+        "Given {n} numbers, the network predicts their product mod {p}.",
     ),
     "group_product": (
         "Product of {n} elements of the group {group}",
-        f"Given {{n}} elements of {GROUP}, the network answers their product.",
+        f"Given {{n}} elements of {GROUP}, the network predicts their product.",
     ),
     "operator_expression": (
         "Expressions modulo {p}",
-        "Given {n} numbers with the operators {operators} between them, the network answers the value mod {p}.",
+        "Given {n} numbers with the operators {operators} between them, the network predicts the value mod {p}.",
     ),
     "parity_operation": (
         "An operation that depends on parity, modulo {p}",
-        "Given a and b, the network answers a {even} b mod {p} if the {decides} operand is even, and a "
+        "Given a and b, the network predicts a {even} b mod {p} if the {decides} operand is even, and a "
         "{odd} b mod {p} if it is odd.",
     ),
     "ambiguous_groups": (
         "{first} or {second}",
-        "Given two elements, the network answers their product in one of two groups, {first} and {second}, "
+        "Given two elements, the network predicts their product in one of two groups, {first} and {second}, "
         "that agree on all training pairs.",
     ),
     "recorded": _recorded,

@@ -8,39 +8,34 @@ from markupsafe import Markup, escape
 from grokinterp.phases import SUSTAINED
 
 TERMS = {
-    "grokked": "The network memorized its training examples first and generalized to the others much later.",
+    "grokked": "The network memorized its training examples first and generalized to the held-out ones much later.",
     "train accuracy": "The share of the training examples that the network answers correctly.",
     "test accuracy": "The share of the held-out examples, on which the network never trains, that it answers "
     "correctly.",
     "train loss": "The mean loss over the training examples; it is what training minimizes.",
     "test loss": "The mean loss over the held-out examples.",
-    "held-out": "Not used for training; mirror images of training pairs, such as (b, a) for (a, b), are left "
-    "out as well.",
+    "held-out": "Not used for training; mirror images of training pairs, such as (b, a) for (a, b), are "
+    "excluded as well.",
     "memorization": f"The phase until the train accuracy is at least {SUSTAINED.memorized:g}.",
     "circuit formation": "The phase after memorization in which the test loss stays on its plateau while the "
-    "generalizing "
-    "circuit grows inside the network.",
+    "generalizing circuit grows inside the network.",
     "cleanup": "The phase in which the test loss falls until the test accuracy is at least "
     f"{SUSTAINED.threshold:g} at {SUSTAINED.window} consecutive evaluations.",
     "generalization": "The phase after the test accuracy has stayed high.",
     "key frequencies": "The frequencies k whose waves cos(2πkt/n) and sin(2πkt/n) the network's logits follow "
-    "more than "
-    "chance allows.",
-    "key frequency": "A frequency k whose waves cos(2πkt/n) and sin(2πkt/n) the network's logits follow more than "
-    "chance allows.",
+    "more closely than chance allows.",
+    "key frequency": "A frequency k whose waves cos(2πkt/n) and sin(2πkt/n) the network's logits follow more "
+    "closely than chance allows.",
     "key representations": "The irreducible representations of the group whose characters the logits follow "
-    "more than "
-    "chance allows.",
+    "more closely than chance allows.",
     "logits": "The network's outputs before the softmax, one per possible answer.",
     "restricted loss": "The loss if only the key frequencies of the logits are kept: low if they suffice.",
     "excluded loss": "The loss on the training examples if the key frequencies are removed from the logits: "
-    "high if the "
-    "network needs them.",
+    "high if the network needs them.",
     "clock": "A circuit that turns both operands into angles on circles and adds the angles by multiplying waves.",
-    "pizza": "A circuit that averages the two operands' points on a circle, so that the answer shows in the "
-    "direction of "
-    "the sum.",
-    "memorizer": "A network that answers its training examples and few others.",
+    "pizza": "A circuit that averages the two operands' points on a circle, so that the direction of the "
+    "sum encodes the answer.",
+    "memorizer": "A network that answers its training examples correctly, but few others.",
     "chance loss": "The loss of guessing every answer with the same probability.",
     "random other frequencies": "A control: as many frequencies that are not key, drawn at random; the mean "
     "of 8 draws.",
@@ -48,9 +43,8 @@ TERMS = {
     "of 8 draws.",
     "evaluation": "A measurement of losses and accuracies during training.",
     "checkpoint": "The weights of the network as they were saved at one step.",
-    "gradient symmetricity": "The similarity of the logits' gradients for the two operands: near 1 if the "
-    "network adds "
-    "their embeddings.",
+    "gradient symmetricity": "The similarity of the logits' gradients with respect to the two operands: near 1 if "
+    "the network adds their embeddings.",
     "weight norm": "The sum of the squares of all parameters.",
     "step": "One update of the weights by the optimizer.",
 }

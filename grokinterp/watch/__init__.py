@@ -1,4 +1,4 @@
-"""Follow a run while it trains: a dashboard in the terminal, and a page that renews itself; requires no PyTorch."""
+"""Follow a run while it trains: a dashboard in the terminal, and a page that refreshes itself; requires no PyTorch."""
 
 from typing import TYPE_CHECKING
 

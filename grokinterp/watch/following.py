@@ -44,7 +44,7 @@ def follow(
 
     Args:
         run_dir: the run directory.
-        out: an HTML file that is kept up to date and renews itself in the browser (default: none).
+        out: an HTML file that is kept up to date and refreshes itself in the browser (default: none).
         every: seconds between looks; more if reading a long log takes long.
         patience: seconds to wait for the run to begin.
         shown: draw a dashboard on standard error or, without a terminal, print a line every five seconds.
@@ -104,10 +104,10 @@ def looks(path: Path, every: int | float, patience: int | float, view: "View") -
                 return
             has_begun = has_begun or look.has_begun
         if not has_begun and started - began >= patience:
-            why = "has not begun: no process writes to it" if path.exists() else "does not exist"
+            why = "has not begun: no process is writing to it" if path.exists() else "does not exist"
             raise RunDirectoryError(path, f"{why}, after {patience:g} seconds of waiting")
         if has_begun and not is_there:
-            raise RunDirectoryError(path, "was removed while it was followed")
+            raise RunDirectoryError(path, "was removed while it was being watched")
         if not has_begun:
             view.wait(path)
         time.sleep(max(every, SHARE_OF_READING * (time.monotonic() - started)))
@@ -153,7 +153,7 @@ class View:
         self._write(look, every=self.every)
 
     def leave(self, look: Look) -> None:
-        """Write a page that no longer renews itself, because nobody follows the run any more."""
+        """Write a page that no longer refreshes itself, because nobody follows the run any more."""
         with suppress(WriteError):
             self._write(look, every=None)
 

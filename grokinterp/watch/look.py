@@ -88,7 +88,7 @@ class Look(NamedTuple):
         if self.history is None:
             return "Too few evaluations for a verdict."
         sentence = self.history.describe()
-        return sentence if self.is_over else f"So far, and it may change: {sentence}"
+        return sentence if self.is_over else f"So far (this may change): {sentence}"
 
     def last(self, name: str) -> float | None:
         """Return the last finite value of a metric; None without one."""

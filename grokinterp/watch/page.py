@@ -1,4 +1,4 @@
-"""The page of a run in training, which renews itself until the run ends; it runs no script."""
+"""The page of a run in training, which refreshes itself until the run ends; it runs no script."""
 
 import time
 from pathlib import Path
@@ -28,7 +28,7 @@ def page(look: Look, *, every: int | None, written: float) -> str:
 
     Args:
         look: the run.
-        every: seconds after which the page renews itself; None for a page that stays.
+        every: seconds after which the page refreshes itself; None for a page that does not.
         written: the time of writing, in seconds since the epoch.
     """
     style = asset(STYLE) + asset(ASSETS / "many.css")

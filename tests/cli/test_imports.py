@@ -134,7 +134,7 @@ MISTAKES = {
     "watch run --wait -1": "config error: wait=-1.0: must be a number of seconds from 0",
     "watch run --out full": "config error: out=full: is a directory",
     "watch full": "error: run directory full: is not a run directory",
-    "watch run --wait 0": "error: run directory run: has not begun: no process writes to it",
+    "watch run --wait 0": "error: run directory run: has not begun: no process is writing to it",
     "sweep-report nowhere": "config error: root=nowhere: does not exist",
     "sweep-report full": "config error: root=full: contains no run",
     "sweep-report run --out full": "config error: out=full: is a directory",

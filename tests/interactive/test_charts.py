@@ -65,7 +65,7 @@ def test_too_many_axes_are_named_with_a_way_to_choose():
     with pytest.raises(ConfigError, match=r"axes=step \(3\), head \(2\), .* choose with .sel, as in .sel\(head=7\)"):
         grokinterp.imshow(whole)
     assert grokinterp.imshow(whole.sel(head=7)).data
-    with pytest.raises(ConfigError, match="must have 2 to 3 axes of more than one label for a heatmap"):
+    with pytest.raises(ConfigError, match="must have 2 to 3 axes with more than one label for a heatmap"):
         grokinterp.imshow(CUBE.isel(step=0, a=0))
 
 

@@ -142,10 +142,10 @@ def test_a_verdict_names_what_it_is_close_to_and_what_is_unexplained(tmp_path):
         {"step": [0, LAST], "circuit": names}))  # fmt: skip
     found = content(view_of(Results.open(path)), UNDRAWN)
     lead = chapter(found, "circuit").lead
-    assert "close to that for the verdict “mixed”" in lead
+    assert "The evidence for the verdict “mixed” is almost as strong." in lead
     assert "The key frequencies explain 95 % of the logits' variance; 5.01 % is unexplained." in lead
     doubts = found["answers"][-1].sentences
-    assert "The evidence is almost as good for the circuit “mixed”." in doubts
+    assert "The evidence is almost as strong for the circuit “mixed”." in doubts
     assert "5.01 % of the variance of the logits is not explained by the key frequencies." in doubts
     assert any("pizza, close to mixed" in line for line in summary_lines(Results.open(path)))
 

@@ -1,4 +1,4 @@
-"""Following a run: it may begin later, is called unfinished until it ends, and its page stops renewing itself."""
+"""Following a run: it may begin later, is called unfinished until it ends, and its page stops refreshing itself."""
 
 import re
 import threading
@@ -73,8 +73,8 @@ def test_a_run_is_followed_from_before_it_exists_until_it_ends(tmp_path, capsys)
     for text in looks:
         assert 'http-equiv="refresh" content="1"' in text
         assert "UNFINISHED, training at step" in words(text)
-        assert "Training has not finished; this page renews itself every 1 seconds" in words(text)
-    assert "So far, and it may change: Grokked, not yet sustained" in words(looks[1])
+        assert "Training has not finished; this page refreshes itself every 1 seconds" in words(text)
+    assert "So far (this may change): Grokked, not yet sustained" in words(looks[1])
     final = out.read_text()
     assert 'http-equiv="refresh"' not in final
     assert "Finished at step 850" in words(final)
@@ -106,7 +106,7 @@ def test_a_watch_that_is_interrupted_leaves_a_page_that_stays(tmp_path, monkeypa
             follow(run.path, out=out, shown=False)
     text = out.read_text()
     assert 'http-equiv="refresh"' not in text
-    assert "This page is no longer renewed, and training had not finished." in words(text)
+    assert "This page no longer refreshes itself, and training had not finished." in words(text)
 
 
 def test_a_run_that_ended_before_is_shown_once(tmp_path):
@@ -127,7 +127,7 @@ def test_what_never_begins_or_is_no_run_is_named(tmp_path):
     with pytest.raises(RunDirectoryError, match=r"does not exist, after 0\.2 seconds of waiting"):
         follow(tmp_path / "nowhere", patience=0.2, every=0.1, shown=False)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(RunDirectoryError, match="has not begun: no process writes to it"):
+    with pytest.raises(RunDirectoryError, match="has not begun: no process is writing to it"):
         follow(tmp_path / "empty", patience=0, shown=False)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "note.txt").touch()
@@ -147,7 +147,7 @@ def test_the_dashboard_fits_the_terminal_and_says_that_the_run_is_unfinished(wid
     joined = " ".join(text.replace("│", " ").split())
     assert "UNFINISHED, training at step 1,500 of 3,000" in joined
     assert "at most 30 s left" in joined
-    assert "So far, and it may change: Grokked" in joined
+    assert "So far (this may change): Grokked" in joined
     assert "test accuracy 100 %" in joined
     if width == 100:
         assert len(text.splitlines()) <= 24

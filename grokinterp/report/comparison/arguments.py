@@ -31,8 +31,8 @@ def run_paths(paths: Iterable[str | Path]) -> list[Path]:
         if path.resolve() in seen:
             raise ConfigError("runs", path, "is given twice")
         seen.add(path.resolve())
-    rule = "is a single run: a comparison needs at least 2" if found else "are no runs: a comparison needs at least 2"
-    require(len(found) > 1, "runs", found[0] if found else "none", rule)
+    rule = "is a single run" if found else "no runs were found"
+    require(len(found) > 1, "runs", found[0] if found else "none", f"{rule}: a comparison needs at least 2")
     return found
 
 

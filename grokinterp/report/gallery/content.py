@@ -72,7 +72,7 @@ def lead(cards: Sequence[Card]) -> str:
     """Return how many runs generalized, and how many are unfinished."""
     kinds = Counter(one.kind for one in cards)
     names = {
-        "good": "generalized", "part": "generalized in part or for a time", "not": "did not generalize",
+        "good": "generalized", "part": "generalized partly or temporarily", "not": "did not generalize",
         "open": "still training",
     }  # fmt: skip
     parts = [f"{kinds[kind]} {text}" for kind, text in names.items() if kinds[kind]]
