@@ -261,7 +261,7 @@ LEAGUE = Experiment(
 
 PRESETS = {
     "demo": Preset(
-        DEMO, "modular addition, p = 53, split by unordered pairs: the demo of this package, groks within 2,000 steps"
+        DEMO, "modular addition, p = 53, split by unordered pairs: the demo of this package; groks within 2,000 steps"
     ),
     "nanda2023": Preset(NANDA2023, "modular addition, p = 113, 30 % of pairs: the mainline model of Nanda et al. 2023"),
     "nanda2023_subtraction": Preset(NANDA2023_SUBTRACTION, "nanda2023 with a - b instead of a + b"),

@@ -62,7 +62,7 @@ def nearest(steps: Iterable[int], measured: Iterable[int]) -> list[int]:
     """
     known = sorted(measured)
     if not known:
-        raise ConfigError("steps", "none", "need an analyzed checkpoint")
+        raise ConfigError("steps", "none", "at least one analyzed checkpoint is needed")
     return sorted({min(known, key=lambda one: abs(one - step)) for step in steps})
 
 

@@ -8,7 +8,7 @@ AT_STEPS = (
         lambda data, view: figures.pair_losses(data, view.steps, unit=view.vocabulary.unit),
         ("pair_answers",),
         "Loss of every pair",
-        "Loss of every pair (a, b), trained and held out.",
+        "Loss of every training and held-out pair (a, b).",
     ),
     Plate(
         lambda data, view: figures.pair_waves(data, view.steps, unit=view.vocabulary.logit_unit),
@@ -30,8 +30,8 @@ AT_LAST = (
         lambda data, view: figures.neuron_grids(data, view.steps[-1]),
         ("neuron_grids", "neuron_frequencies"),
         "Neurons over all pairs",
-        "Activations of evenly spaced neurons of the last hidden layer over all pairs (a, b). A title names the "
-        "neuron, its frequency and the share of its variance that this explains.",
+        "Activations of evenly spaced neurons of the last hidden layer over all pairs (a, b). Each title "
+        "names the neuron, its frequency, and the share of its variance that the frequency explains.",
     ),
     Plate(
         lambda data, view: figures.neuron_logit_map(data, view.steps[-1]),

@@ -69,4 +69,4 @@ def matrix_plate(name: str, steps: Sequence[int]) -> WeightPlate:
     def draw(data: xr.Dataset, view: View) -> Figure | None:
         return figures.weight_matrix(data, view.steps, name=name)
 
-    return WeightPlate(measure, draw, f"Weights {name}", f"The matrix {name}, with the same colors at every step.")
+    return WeightPlate(measure, draw, f"Weights {name}", f"The matrix {name}, with the same color scale at every step.")

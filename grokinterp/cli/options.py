@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[key=value]...", help="As in task.p=97 seed=3.", autocompletion=setting_names),
+    typer.Argument(metavar="[key=value]...", help="For example, task.p=97 seed=3.", autocompletion=setting_names),
 ]
 Settings = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[FILE] [key=value]...",
-        help="A TOML or JSON file (see `grokinterp config`), and settings as in task.p=97 seed=3.",
+        help="A TOML or JSON file (see `grokinterp config`), and settings such as task.p=97 seed=3.",
         autocompletion=setting_names,
     ),
 ]

@@ -23,7 +23,7 @@ INTERVAL = 150
 def explore(run: Trajectory | Results | str | Path) -> Any:
     """Return a slider over the checkpoints of a run, with its curves and a view of the network, for Jupyter.
 
-    A menu chooses the view: spectra, circles, neurons, logits and attention, as far as they were analyzed, and the
+    A menu chooses the view: spectra, circles, neurons, logits and attention, if they were analyzed, and the
     weights. A view that was measured at fewer checkpoints shows the last one before the slider. A click on a curve
     moves the slider. ``explore(run[100:2000])`` shows a part of the run.
 

@@ -23,7 +23,7 @@ def imshow(values: Any, *, dims: Sequence[str] = (), title: str = "") -> Chart:
     the slider, and centered at 0 where values have both signs. Missing values are gray.
 
     Args:
-        values: a DataArray with two or three axes of more than one label, or a tensor or array with ``dims``.
+        values: a DataArray with two or three axes with more than one label, or a tensor or array with ``dims``.
         dims: the names of the axes of a tensor or an array.
         title: a title (default: the name of the values).
 

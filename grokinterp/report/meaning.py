@@ -23,7 +23,7 @@ def meaning(phase: Phase, history: History, results: Results, vocabulary: Vocabu
     found = {
         "memorization": [_memorized(history, learned), _moves(metrics, phase, "train_accuracy", "test_accuracy")],
         "circuit formation": [
-            f"The {learned} are learned; the test {vocabulary.examples} are not yet.",
+            f"The {learned} have been learned; the test {vocabulary.examples} have not.",
             _moves(metrics, phase, "test_accuracy", "test_loss"),
             _circuit(results.dataset, phase),
         ],

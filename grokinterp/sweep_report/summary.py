@@ -197,7 +197,7 @@ def doubts(runs: pd.DataFrame, changes: Changes, missing: Sequence[Missing]) -> 
     if changes.left_out:
         yield f"Left out because they cannot be read (named below): {count(len(changes.left_out), 'path')}."
     if changes.damaged:
-        yield f"Damaged in part (named below): {count(len(changes.damaged), 'run')}."
+        yield f"Partly damaged (named below): {count(len(changes.damaged), 'run')}."
     splits = runs["configuration"].map(split_of)
     if splits.duplicated().any():
         yield "Some runs share a train/test split, so the intervals may be too narrow."

@@ -39,19 +39,19 @@ def follow(
 ) -> Look:
     """Follow a run until it ends, and return the last look at it.
 
-    The run may begin later: a directory that does not exist, or is empty, is waited for. A run that has ended before
-    is shown once. Nothing is written to the run directory.
+    The run may begin later: ``follow`` waits for a directory that does not exist or is empty. A run that has already
+    ended is shown once. Nothing is written to the run directory.
 
     Args:
         run_dir: the run directory.
         out: an HTML file that is kept up to date and refreshes itself in the browser (default: none).
-        every: seconds between looks; more if reading a long log takes long.
+        every: seconds between checks of the run; more if reading its log is slow.
         patience: seconds to wait for the run to begin.
         shown: draw a dashboard on standard error or, without a terminal, print a line every five seconds.
 
     Raises:
         ConfigError: an argument is invalid.
-        RunDirectoryError: the run did not begin in time, or the path is no run directory, or the run cannot be read.
+        RunDirectoryError: the run did not begin in time, or the path is not a run directory, or the run cannot be read.
         WriteError: the page could not be written for the first time.
     """
     path, page = require_arguments(run_dir, out, every, patience)

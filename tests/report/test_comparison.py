@@ -64,7 +64,7 @@ def test_the_first_screen_names_the_settings_their_order_and_what_is_doubtful(pa
     assert "5 of 6 runs generalized" in text
     assert re.search(r"6 runs of 3 settings, which differ in (task and weight decay|weight decay and task)", text)
     assert "Median step of generalization: A at 700 and C at 1,200 (× 1.71)." in text
-    assert "Within A, the 3 runs that generalized did so at steps 500 to 900 (× 1.8)." in text
+    assert "Within A, the 3 runs that generalized did so between steps 500 and 900 (× 1.8)." in text
     assert "C has a single run: the spread over seeds is unknown." in text
     assert "Not analyzed: 6 of 6 runs." in text
 

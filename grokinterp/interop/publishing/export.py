@@ -44,7 +44,7 @@ CONTENTS = {
     CONFIG: "the configuration of the network",
     WEIGHTS: "the weights of the last step",
     f"steps/step_N/{WEIGHTS}": "the weights of step N",
-    f"steps/step_N/{TRAINING}": "the last update before step N and the averaged weights, as far as the run has them",
+    f"steps/step_N/{TRAINING}": "the last update before step N and the averaged weights, if the run has them",
     DATASET: "tokens and labels of all examples, and, if known, is_train and the labels in training, with noise",
     EXPERIMENT: "the configuration of the run, from which grokinterp trains it again",
     "metrics.jsonl": "losses, accuracies and norms at every evaluation",
@@ -60,7 +60,7 @@ def export_run(
 ) -> Path:
     """Write a run as a folder, and return the folder.
 
-    ``import_run(to, folder)`` reads it back as the same run: equal configuration, metrics, and weights, bit by bit.
+    ``import_run(to, folder)`` reads it back as the same run: equal configuration, metrics, and weights, bit for bit.
     Results of analyses and resume states are not included. Steps are folders and not revisions, because one upload then
     makes them all available, and a single step can still be downloaded alone.
 

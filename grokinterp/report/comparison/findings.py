@@ -57,7 +57,7 @@ def findings(groups: Sequence[Group]) -> Iterator[str]:
         yield f"Median step of generalization: {listed(parts)}. {overlap(order[:2], known)}"
     missing = [letter for letter in times if not known[letter]]
     if missing and len(groups) > 1:
-        yield f"No run of {listed(missing[:MOST_NAMED])} generalized within its length."
+        yield f"No run of {listed(missing[:MOST_NAMED])} generalized by its last step."
     for group in groups:
         steps = known[group.letter]
         if len(steps) > 1:
@@ -85,9 +85,8 @@ def spread(group: Group, steps: Sequence[int]) -> str:
     """Return how far apart the runs of a setting generalized."""
     low, high = min(steps), max(steps)
     where = f"Within {group.letter}, the" if group.about else "The"
-    return (
-        f"{where} {len(steps)} runs that generalized did so at steps {whole(low)} to {whole(high)}{ratio(high, low)}."
-    )
+    between = f"between steps {whole(low)} and {whole(high)}{ratio(high, low)}"
+    return f"{where} {len(steps)} runs that generalized did so {between}."
 
 
 def circuits(groups: Sequence[Group]) -> Iterator[str]:
@@ -111,7 +110,7 @@ def doubts(grouping: Grouping) -> Iterator[str]:
         have = "has a single run" if len(alone) == 1 else "have a single run each"
         yield f"{few} {have}: the spread over seeds is unknown."
     if len(groups) > 1 and not any(differences(one, other) == 1 for one, other in combinations(groups, 2)):
-        yield "No two settings differ in a single value, so no difference can be attributed to one setting."
+        yield "No two settings differ in exactly one value, so no difference can be attributed to one setting."
     runs = [run for group in groups for run in group.runs]
     reasons: dict[str, list[str]] = {}
     for run in runs:
