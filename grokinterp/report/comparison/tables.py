@@ -67,7 +67,7 @@ def dates(groups: Sequence[Group]) -> Table:
         phases = [over_runs([length(run, name) for run in group.runs]) for name in ("circuit formation", "cleanup")]
         rows.append((group.title, listed, *cells, *phases))
     caption = (
-        "Steps: the median over all runs of a setting, with the range in brackets. A run that did not reach an event "
+        "Steps: the median over all runs of a setting, with the range in parentheses. A run that did not reach an event "
         "counts as later than all others. Delay: step of generalization ÷ step of memorization."
     )
     return Table(caption, ("setting", "verdicts", *columns, "circuit formation lasts", "cleanup lasts"), rows)
@@ -113,7 +113,7 @@ def final_values(overlays: Sequence[Overlay], groups: Sequence[Group]) -> Table:
         cells = {i: last_values([y[-1] for _, _, y in runs]) for i, runs in one.parts}
         unit = "" if one.unit in ("", "1") else f" [{one.unit}]"
         rows.append((f"{one.label}{unit}", *(cells.get(i, UNKNOWN) for i in range(len(groups)))))
-    caption = "The last value of each run: the median over the runs of a setting, with the range in brackets."
+    caption = "The last value of each run: the median over the runs of a setting, with the range in parentheses."
     return Table(caption, ("measure", *(group.title for group in groups)), rows)
 
 
