@@ -67,8 +67,8 @@ def dates(groups: Sequence[Group]) -> Table:
         phases = [over_runs([length(run, name) for run in group.runs]) for name in ("circuit formation", "cleanup")]
         rows.append((group.title, listed, *cells, *phases))
     caption = (
-        "Steps: the median over all runs of a setting, with the range in parentheses. A run that did not reach an event "
-        "counts as later than all others. Delay: step of generalization ÷ step of memorization."
+        "Steps: the median over all runs of a setting, with the range in parentheses. A run that did not reach an "
+        "event counts as later than all others. Delay: step of generalization ÷ step of memorization."
     )
     return Table(caption, ("setting", "verdicts", *columns, "circuit formation lasts", "cleanup lasts"), rows)
 
