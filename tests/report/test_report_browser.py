@@ -4,6 +4,7 @@ import base64
 import json
 import re
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -149,15 +150,15 @@ Promise.all(files.map((blob) => blob.text())).then((texts) => done(texts.map((te
 
 def test_figures_and_tables_can_be_saved(browser, page):
     show(browser, page)
-    files = dict(browser.execute_async_script(FILES))
-    assert files["softmax_collapse.csv"].startswith("panel,series,x,value\n")
-    assert len(files["softmax_collapse.csv"].splitlines()) > 50
-    assert ElementTree.fromstring(files["softmax_collapse.svg"]).tag.endswith("svg")
-    measures = next(text for name, text in files.items() if name.startswith("measures"))
+    saved = dict(browser.execute_async_script(FILES))
+    assert saved["softmax_collapse.csv"].startswith("panel,series,x,value\n")
+    assert len(saved["softmax_collapse.csv"].splitlines()) > 50
+    assert ElementTree.fromstring(saved["softmax_collapse.svg"]).tag.endswith("svg")
+    measures = next(text for name, text in saved.items() if name.startswith("measures"))
     assert measures.startswith("measure,unit,step 0")
-    logits = next(text for name, text in files.items() if re.fullmatch(r"logits_by_label.*\.csv", name))
+    logits = next(text for name, text in saved.items() if re.fullmatch(r"logits_by_label.*\.csv", name))
     assert logits.startswith("step,label,class,value\n3000,0,0,")
-    everything = json.loads(files["page.json"])
+    everything = json.loads(saved["page.json"])
     assert len(everything["figures"]) > 10
     assert {"figure", "readings"} == everything["figures"][0].keys()
 
@@ -195,6 +196,25 @@ def test_dark_mode_has_readable_text(browser, page):
     finally:
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_bars_readers_with_other_senses(browser, page, scheme):
+    """The rules of axe-core: names, roles, contrast, order, and keyboard."""
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    )
+    try:
+        show(browser, page)
+        browser.execute_script((files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8"))
+        assert browser.execute_async_script(AXE) == []
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+AXE = """const done = arguments[0];
+axe.run(document, {resultTypes: ["violations"]}).then((result) => done(
+  result.violations.map((one) => `${one.id}: ${one.nodes.length} times, as in ${one.nodes[0].html}`)
+));"""
 
 DARK = {"name": "prefers-color-scheme", "value": "dark"}
 

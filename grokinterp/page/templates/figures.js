@@ -231,17 +231,20 @@ const page = (() => {
   }
 
   // ---- terms -----------------------------------------------------------------------------------------------------
-  for (const term of document.querySelectorAll("dfn.term")) {
-    const about = term.title;
+  document.querySelectorAll("dfn.term").forEach((term, i) => {
+    const about = term.title, described = make("span", "", about);
     term.removeAttribute("title");
-    term.setAttribute("aria-description", about);
+    described.id = `term-${i}`;
+    described.hidden = true;
+    document.body.append(described);
+    term.setAttribute("aria-describedby", described.id);
     const show = () => {
       const box = term.getBoundingClientRect();
       tell(box.left - 12, box.bottom - 8, [{ text: about }]);
     };
     for (const kind of ["pointerenter", "focus", "click"]) term.addEventListener(kind, show);
     for (const kind of ["pointerleave", "blur"]) term.addEventListener(kind, hush);
-  }
+  });
 
   // a link to something folded unfolds it
   function unfold() {
