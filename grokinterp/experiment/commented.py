@@ -17,9 +17,9 @@ WIDTH = 100
 """Largest width of a comment."""
 
 HEADER = (
-    "# An experiment of grokinterp: every setting with its choices and its default.",
-    "# Train it with `grokinterp train FILE.toml`. Settings that are left out have their defaults.",
-    "# A line that begins with '# name =' is a setting that is not set: remove the '#' to set it.",
+    "# A grokinterp experiment: every setting with its choices and its default.",
+    "# Train it with `grokinterp train FILE.toml`. Omitted settings have their defaults.",
+    "# A line that begins with '# name =' shows a setting without a value: remove the '#' to set it.",
 )
 
 

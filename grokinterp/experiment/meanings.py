@@ -7,9 +7,9 @@ EXPERIMENT = {
     "name": "Name of the run; the default run directory is checkpoints/<name>-<hash>",
     "steps": "Optimizer steps to train",
     "evaluate_every": "Steps between two evaluations, which are the rows of metrics.jsonl",
-    "patience": "End the run this many evaluations after grokking was detected",
+    "patience": "End the run this many evaluations after grokking is detected",
     "seed": "Seed of the initial weights and, unless split.seed is given, of the split",
-    "data": "infinite: every step trains on examples drawn anew, without the held-out examples",
+    "data": "infinite: every step trains on newly sampled examples, excluding the held-out ones",
     "task": "The problem to learn; `grokinterp tasks` lists the kinds with their settings",
     "model": "The network; `grokinterp models` lists the kinds with their settings",
     "split": "Which examples are trained on",
@@ -74,10 +74,10 @@ MODEL = {
     "biases": "Train biases (mlp: only those of the MLPs)",
     "tied_embeddings": "The unembedding is the transposed embedding",
     "initialization": "Distribution of the initial weights",
-    "dropout": "Rate of dropout in training",
-    "dropout_at": "Places of dropout",
-    "output_scale": "Factor of the logits throughout training",
-    "base_width": "Width at which μP has the learning rate of the optimization",
+    "dropout": "Dropout rate during training",
+    "dropout_at": "Where dropout is applied",
+    "output_scale": "Factor on the logits throughout training",
+    "base_width": "Width at which μP uses the learning rate of the optimization",
     "d_embed": "Length of a token's embedding (none: one-hot vectors)",
     "embedding": "One embedding table, or one for each position",
     "combine": "Sum or concatenate the vectors of the positions",
@@ -90,7 +90,7 @@ SPLIT = {
     "fraction": "Fraction of the examples to train on",
     "validation": "Fraction of the examples held out from training and testing",
     "pairs": "unordered: (a, b) and (b, a) belong to the same part",
-    "stratified": "Draw every class in proportion",
+    "stratified": "Draw from every class in proportion",
     "label_noise": "Fraction of the training labels that are permuted",
     "seed": "Seed of the split and of the order of batches (none: that of the experiment)",
     "trained_on": "The training examples of a split drawn elsewhere, in hexadecimal digits",
@@ -106,15 +106,15 @@ OPTIMIZATION = {
     "warmup_steps": "Steps over which the learning rate rises linearly",
     "loss": "Loss: cross-entropy in several precisions, StableMax, or squared error",
     "batch_size": "Examples per step (none: all training examples)",
-    "init_scale": "Factor of all initial weights",
+    "init_scale": "Factor on all initial weights",
     "constrain_norm": "Keep the norm of all weights at its initial value",
     "filters": "Filters of the gradient, applied in sequence",
     "lr_normalize": "Divide lr by the factor by which the filters amplify a steady gradient",
     "boost": "Factor of Grokfast's λ once grokking is detected",
     "average": "Rate of an exponential moving average of the weights, which is evaluated and saved as well",
-    "schedules": "Factors of settings in the course of training",
+    "schedules": "Factors on settings over the course of training",
     "curriculum": "Which training examples come first",
-    "parts": "Parts of the model that are frozen, or have rates of their own",
+    "parts": "Parts of the model that are frozen or have their own rates",
     "l1": "Penalty l1 Σ |θ| in the training loss",
     "l2": "Penalty l2 Σ θ² in the training loss",
     "clip_norm": "Largest norm of the gradient",
@@ -125,10 +125,10 @@ OPTIMIZATION = {
 }
 
 SAVE = {
-    "every": "Save every n-th step",
-    "dense_every": "Save every n-th step until dense_until",
+    "every": "Save every nth step",
+    "dense_every": "Save every nth step until dense_until",
     "dense_until": "Last step of the denser schedule at the start",
-    "transition_every": "Save every n-th step between memorization and generalization",
+    "transition_every": "Save every nth step between memorization and generalization",
     "per_decade": "Save this many log-spaced steps per factor of 10",
     "resume_every": "Steps between two resume states, from which an interrupted run continues",
 }
@@ -163,9 +163,9 @@ ORIGIN = {
 }
 
 SCHEDULES = {
-    "lr": "Factor of the learning rate",
-    "weight_decay": "Factor of the weight decay",
-    "batch_size": "Factor of the batch size",
+    "lr": "Factor on the learning rate",
+    "weight_decay": "Factor on the weight decay",
+    "batch_size": "Factor on the batch size",
     "low": "Smallest factor, at the start",
     "over": "Steps of the rise (none: the whole run)",
     "final": "Factor at the end",
@@ -204,7 +204,7 @@ BY_TABLE = {
 }
 """The meanings of the settings of a table by its dotted key, those of the tables inside it included."""
 
-KIND = "The kind; the other settings of the table are those of this kind"
+KIND = "The kind, which determines the other settings of the table"
 
 
 def meaning(table: str, name: str) -> str:
