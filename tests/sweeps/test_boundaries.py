@@ -2,13 +2,9 @@
 
 from pathlib import Path
 
-import pytest
-
 from benchmarks import boundaries
 from grokinterp.cli.entry import code_of
 from grokinterp.sweeps import open_db
-
-pytestmark = pytest.mark.filterwarnings("ignore:grokking cannot be detected")
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "boundary.toml"
 

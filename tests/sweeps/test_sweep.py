@@ -21,8 +21,6 @@ from tests.support.small_runs import changed, written
 
 SHORT = replace(SMALL, steps=6)
 
-pytestmark = pytest.mark.filterwarnings("ignore:grokking cannot be detected")
-
 
 HUGE = {"steps": [800_000, 900_000], "save.every": 1, "model.hidden": [[9000]]}
 """Two runs with more checkpoints than a disk has space for."""
