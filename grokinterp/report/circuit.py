@@ -16,7 +16,7 @@ MEANINGS = {
     "additive": "a sum of embeddings followed by a nonlinearity: it adds the operands before any operation can "
     "multiply them, so it is not a clock, and its circles do not behave like pizzas",
     "irrep-based": "the irreducible representations of the task's group, whose characters its logits follow",
-    "memorizer": "memory: it answers the training {examples} but not the others",
+    "memorizer": "memory: it answers the training {examples} far better than the others",
     "none": "none of the known circuits, according to the evidence",
 }
 """The meaning of each verdict."""

@@ -1,5 +1,6 @@
 """Collect the content of a report as plain values for its template."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -65,7 +66,7 @@ def content(view: View, chapters: Iterable[Chapter] = CHAPTERS) -> dict[str, Any
         "diagnoses": diagnose(results),
         "task": task_words(results, view.vocabulary),
         "answers": answers(view),
-        "events": history.events if history else (),
+        "events": history.events if history else None,
         "lead": lead(view),
         "timeline": curves(view),
         "phases": by_phase,
@@ -106,8 +107,8 @@ def verdict_of(view: View) -> tuple[str, str]:
         verdict, sentence = results.verdict or "no verdict", results.sentence
     else:
         return "no verdict", f"Nothing is known about this run yet: {history_of(results)[1]}."
-    heading = f"{verdict[:1].upper()}{verdict[1:]}"
-    text = sentence.removeprefix(f"{heading}: ").removeprefix(f"{heading} ")
+    heading = re.escape(f"{verdict[:1].upper()}{verdict[1:]}")
+    text = re.sub(rf"^{heading}( \([^)]*\))?:? ", "", sentence)
     return verdict, f"{text[:1].upper()}{text[1:]}"
 
 

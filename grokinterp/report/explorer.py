@@ -25,6 +25,7 @@ from grokinterp.phases import Phase
 from grokinterp.report.phase_table import MEASURES, series
 from grokinterp.report.plate import View, not_shown
 from grokinterp.report.structure import attention_caption, circle_caption, thinned
+from grokinterp.report.vocabulary import by_exponent, order_note
 
 MOST_FRAMES = 400
 """Maximum number of frames; a slider is about as many pixels wide."""
@@ -57,7 +58,9 @@ class Panel(NamedTuple):
 
     def with_text(self, data: xr.Dataset, view: View) -> "Panel":
         """Return the panel with its caption as text."""
-        return self if isinstance(self.caption, str) else self._replace(caption=self.caption(data, view))
+        text = self.caption if isinstance(self.caption, str) else self.caption(data, view)
+        shown = data[[self.name]] if self.name in data else data
+        return self._replace(caption=f"{text}{order_note(shown, view.vocabulary)}")
 
 
 class Explorer(NamedTuple):
@@ -87,7 +90,8 @@ def explorer(view: View, *, budget: int) -> Explorer:
 
 def explored(view: View) -> xr.Dataset:
     """Return the results that the slider shows, over their common steps."""
-    return view.results.joined(*READ, *(name for panel in PANELS for name in panel.analyses))
+    names = (*READ, *(name for panel in PANELS for name in panel.analyses))
+    return by_exponent(view.results.joined(*names), view.vocabulary)
 
 
 def bare(view: View) -> Packed | None:

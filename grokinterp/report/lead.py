@@ -24,19 +24,19 @@ class Lead(NamedTuple):
 
 
 def lead(view: View) -> Lead | None:
-    """Return the lead figure; None if the run has neither metrics nor analyzed checkpoints."""
+    """Return the lead figure; None if it has curves of fewer than two steps."""
     results, history = view.results, view.history
     loss = f"{view.vocabulary.loss} [{view.vocabulary.unit}]"
     found = panels(LEAD, results.metrics, results.joined(*ANALYSES), loss)
-    figure = stacked(found, history)
+    steps = sorted({int(step) for panel in found for line in panel.lines for step in line.values["step"].values})
+    figure = stacked(found, history) if len(steps) > 1 else None
     if figure is None:
         return None
     caption = timeline_caption(results.metrics, view)
-    steps = np.concatenate([line.values["step"].values for panel in found for line in panel.lines])
     data = {
         "panels": [packed(panel) for panel in found],
-        "first": int(steps.min()),
-        "last": int(steps.max()),
+        "first": steps[0],
+        "last": steps[-1],
         "phases": [{"name": phase.name, "start": phase.start, "stop": phase.stop} for phase in view.phases],
         "events": sorted({event.step for event in history.events})[:200] if history else [],
     }

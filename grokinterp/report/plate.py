@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from grokinterp.numbers import listed, whole
 from grokinterp.page.pictures import Picture, picture
 from grokinterp.phases import History, Phase
-from grokinterp.report.vocabulary import Vocabulary
+from grokinterp.report.vocabulary import Vocabulary, by_exponent, order_note
 from grokinterp.runs.results import Results
 
 
@@ -60,7 +60,7 @@ class Plate:
 
     def data(self, view: View) -> xr.Dataset:
         """Return the results of the analyses over their common steps."""
-        return view.results.joined(*self.analyses)
+        return by_exponent(view.results.joined(*self.analyses), view.vocabulary)
 
     def text(self, data: xr.Dataset, view: View) -> str:
         """Return the caption, with a note on the measured checkpoints unless all were measured."""
@@ -69,7 +69,7 @@ class Plate:
             text = self.caption.format(step=last, **view.vocabulary._asdict())
         else:
             text = self.caption(data, view)
-        return f"{text}{measured_at(self.analyses, view.results)}"
+        return f"{text}{order_note(data, view.vocabulary)}{measured_at(self.analyses, view.results)}"
 
     def picture(self, view: View) -> Picture | None:
         """Return the figure as an image with its caption; None if there is nothing to draw."""

@@ -56,16 +56,17 @@ def learned(view: View) -> list[str]:
     accuracy, trained = measured.get("test_accuracy"), measured.get("train_accuracy")
     found = []
     if accuracy is not None:
-        found.append(
-            f"At the end it answers {percent(accuracy)} of the test {view.vocabulary.examples}{_chance(view)}."
-        )
+        examples = f"test {view.vocabulary.examples}{_leak(view)}"
+        found.append(f"At the end it answers {percent(accuracy)} of the {examples}{_chance(view)}.")
+    elif (known := measured.get("all_accuracy")) is not None:
+        found.append(f"It answers {percent(known)} of all {view.vocabulary.examples}{_chance(view)}.")
     if trained is not None and (accuracy is None or accuracy < SUSTAINED.threshold):
         found.append(f"It answers {percent(trained)} of the training {view.vocabulary.examples}.")
     circuit = results.circuit
     if circuit is not None:
         text = MEANINGS.get(circuit, circuit).format(examples=view.vocabulary.examples)
         found.append(f"It computes with {text}." if circuit != "none" else "Its circuit matches no known circuit.")
-    if keys := structure(view):
+    if circuit != "memorizer" and (keys := structure(view)):
         found.append(keys)
     return found or [f"Nothing was measured: {_no_analyses(view)}."]
 
@@ -103,11 +104,14 @@ def dated(view: View) -> list[str]:
         else f"It reaches a {train} at step {whole(memorized)}."
     ]
     if generalized is None:
-        found.append(f"It does not stay at a test accuracy of {SUSTAINED.threshold:g} within {last} steps.")
+        reached = float(results.metrics["test_accuracy"].max()) >= SUSTAINED.threshold
+        how = "does not stay at" if reached else "never reaches"
+        found.append(f"It {how} a test accuracy of {SUSTAINED.threshold:g} within {last} steps.")
     else:
         ratio = f", after {number(generalized / memorized)} times as many steps" if memorized else ""
         stays = "" if history.verdict in GENERALIZED else f" It does not stay there: {history.verdict}."
-        text = f"Its test accuracy reaches {SUSTAINED.threshold:g} at step {whole(generalized)}{ratio}."
+        near = "" if results.n_test is None else ", to within one standard error,"
+        text = f"Its test accuracy reaches {SUSTAINED.threshold:g}{near} at step {whole(generalized)}{ratio}."
         found.append(f"{text}{stays}")
     if len(history.phases) > 1:
         names = [f"{phase.name} to step {whole(phase.stop - 1)}" for phase in history.phases]
@@ -123,6 +127,11 @@ def known(view: View) -> list[str]:
         return [*_tested(view), *_fit(view), f"No causal evidence: {why}."]
     if measured["necessity"] is None:
         return [*_tested(view), *_fit(view), "No causal evidence: there is no key structure to remove."]
+    if not measured["necessity"] and not measured.get("sufficiency"):
+        held_out = f"held-out {view.vocabulary.examples}"
+        return [
+            f"Neither necessity nor sufficiency can be measured: the network is no better than chance on {held_out}."
+        ]
     kind, control = ("key frequencies", "random other frequencies") if view.vocabulary.has_frequencies else (
         "key representations", "random other parts",
     )  # fmt: skip
@@ -173,7 +182,8 @@ def _fit(view: View) -> list[str]:
 def doubts(view: View) -> list[str]:
     """Return what a reader should doubt, each with its number: margins, unexplained shares, and missing data."""
     found = [*_doubts_of_circuit(view), *_doubts_of_dates(view), *_doubts_of_data(view)]
-    seed = view.results.directory.experiment.get("seed")
+    imported = "release" in view.results.directory.environment
+    seed = None if imported else view.results.directory.experiment.get("seed")
     one = "This is one run" if seed is None else f"This is one run, with seed {seed}"
     return [*found, f"{one}: it does not show how often other seeds behave the same way."]
 
@@ -184,7 +194,7 @@ def _doubts_of_circuit(view: View) -> list[str]:
         found.append(f"The evidence is almost as strong for the circuit “{results.circuit_close_to}”.")
     by_group = not view.vocabulary.has_frequencies
     share = measured.get("irreps_explained" if by_group else "logit_fve")
-    if share is not None and results.circuit not in ("memorizer", "none", None) and 1 - share > UNEXPLAINED:
+    if share is not None and 1 - share > UNEXPLAINED:
         parts = "key representations" if by_group else "key frequencies"
         found.append(f"{percent(1 - share)} of the variance of the logits is not explained by the {parts}.")
     for kind in NEARLY:
@@ -248,6 +258,12 @@ def _measured(view: View) -> dict[str, Any]:
     ) else {}  # fmt: skip
     names = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
     return {name: last[name] for name in names if name in last and last[name] == last[name]} | view.results.measures()
+
+
+def _leak(view: View) -> str:
+    """Return a clause on test examples that symmetry answers; "" if there are none."""
+    leaked = view.results.leaked_share
+    return f", of which {percent(leaked)} are mirror images of training examples" if leaked else ""
 
 
 def _chance(view: View) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from grokinterp.experiment.split import UNKNOWN
 from grokinterp.numbers import listed, percent, whole
 from grokinterp.report.vocabulary import Vocabulary, section
 from grokinterp.runs.results import Results
@@ -52,6 +53,8 @@ def trained_on(results: Results, vocabulary: Vocabulary) -> str:
     fraction = section(results, "split").get("fraction")
     if section(results, "optimization").get("data") == "infinite":
         return f" It trains on new {vocabulary.examples} at every step and is tested on held-out {vocabulary.examples}."
+    if section(results, "split").get("trained_on") == UNKNOWN:
+        return f" Which {vocabulary.examples} it trained on is unknown."
     if isinstance(fraction, int | float) and not vocabulary.is_recorded:
         return f" It trains on {percent(float(fraction))} of the {vocabulary.examples} and is tested on the others."
     return ""

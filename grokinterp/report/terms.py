@@ -20,7 +20,7 @@ TERMS = {
     "circuit formation": "The phase after memorization in which the test loss stays on its plateau while the "
     "generalizing circuit grows inside the network.",
     "cleanup": "The phase in which the test loss falls until the test accuracy is at least "
-    f"{SUSTAINED.threshold:g} at {SUSTAINED.window} consecutive evaluations.",
+    f"{SUSTAINED.threshold:g}, to within one standard error, at {SUSTAINED.window} consecutive evaluations.",
     "generalization": "The phase after the test accuracy has stayed high.",
     "key frequencies": "The frequencies k whose waves cos(2πkt/n) and sin(2πkt/n) the network's logits follow "
     "more closely than chance allows.",
@@ -46,6 +46,10 @@ TERMS = {
     "gradient symmetricity": "The similarity of the logits' gradients with respect to the two operands: near 1 if "
     "the network adds their embeddings.",
     "weight norm": "The sum of the squares of all parameters.",
+    "progress measures": "Losses of the network with only the key frequencies (restricted, trig) or without them "
+    "(excluded).",
+    "softmax": "The function that turns logits into probabilities; it rounds to 1 if one logit is far ahead.",
+    "learning coefficient": "A measure of how many directions in the space of weights matter for the loss.",
     "step": "One update of the weights by the optimizer.",
 }
 """Terms with their definitions for readers who meet them for the first time."""

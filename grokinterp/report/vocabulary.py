@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from math import prod
 from typing import Any, NamedTuple
 
+import xarray as xr
+
 from grokinterp.maths.residues import is_prime, primitive_root
 from grokinterp.numbers import short, whole
 from grokinterp.runs.results import Results
@@ -28,7 +30,7 @@ class Vocabulary(NamedTuple):
         examples: "pairs" or "examples".
         label: the correct answer of an example.
         token: the number that colors a point of an embedding circle, and its range.
-        generator: the number whose exponents order the operands and the classes of a multiplication or a division.
+        powers: the residues of a multiplication or a division in the order of their exponents: g^0, g^1, …
         read_at: the position from which a transformer's answer is read.
         loss: the training loss.
         unit: the unit of the loss: nats, or 1 for squared errors.
@@ -41,13 +43,41 @@ class Vocabulary(NamedTuple):
     examples: str = "examples"
     label: str = "label"
     token: str = "exponent from 0 (dark) to n − 1 (bright)"
-    generator: int | None = None
+    powers: tuple[int, ...] = ()
     read_at: str = "the read-out position"
     loss: str = "cross-entropy"
     unit: str = "nats"
     logit_unit: str = "nats"
     has_frequencies: bool = True
     is_recorded: bool = False
+
+    @property
+    def generator(self) -> int | None:
+        """The number whose exponents order the operands and classes; None for all other tasks."""
+        return self.powers[1] if len(self.powers) > 1 else None
+
+
+OVER_RESIDUES = ("a", "b", "label", "class", "other_class")
+"""Dimensions whose entries are residues."""
+
+
+def by_exponent(data: xr.Dataset, vocabulary: Vocabulary) -> xr.Dataset:
+    """Return the data with residues in the order of their exponents and without 0, for a multiplication or division.
+
+    Waves of a product are waves of the sum of the exponents, so that a circuit shows as stripes only in this order.
+    """
+    n = len(vocabulary.powers)
+    dims = [dim for dim in OVER_RESIDUES if data.sizes.get(dim) == n + 1 and n > 1]
+    if not dims:
+        return data
+    ordered = data.isel({dim: list(vocabulary.powers) for dim in dims})
+    return ordered.assign_coords({dim: range(n) for dim in dims})
+
+
+def order_note(data: xr.Dataset, vocabulary: Vocabulary) -> str:
+    """Return a sentence on the order of the residues in the data; "" if they are in their own order."""
+    ordered = any(data.sizes.get(dim) == len(vocabulary.powers) for dim in OVER_RESIDUES) and vocabulary.powers
+    return f" Residues are in the order of their exponents of {vocabulary.generator}; 0 is omitted." if ordered else ""
 
 
 def vocabulary_of(results: Results) -> Vocabulary:
@@ -71,7 +101,8 @@ def vocabulary_of(results: Results) -> Vocabulary:
     if kind in ("modular_multiplication", "modular_division") and isinstance(modulus, int) and is_prime(modulus):
         root = primitive_root(modulus)
         found = found._replace(
-            generator=root, label=f"correct answer, as exponent of {root}",
+            powers=tuple(pow(root, exponent, modulus) for exponent in range(modulus - 1)),
+            label=f"correct answer, as exponent of {root}",
             token=f"exponent of {root}, from 0 (dark) to {modulus - 2} (bright)",
         )  # fmt: skip
     if is_transformer:  # older runs lack the setting and read at "="

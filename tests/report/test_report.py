@@ -262,7 +262,7 @@ MENTIONED = {
     "division": (
         "task modular_division: p 13 · model transformer: n_layers 1, d_model 16, n_heads 2, read_at equals",
         "Attention from “=” to a, for every pair (a, b), in the last layer, with each head's best frequency and the "
-        "variance that it explains; gray where a ∘ b is not defined.",
+        "variance that it explains. Residues are in the order of their exponents of 2; 0 is omitted.",
         "colored by exponent of 2, from 0 (dark) to 11 (bright)", "key frequencies", "discrete logarithms",
     ),
     "three operands": (

@@ -2,10 +2,13 @@
 
 from dataclasses import asdict
 
+import numpy as np
 import pytest
+import xarray as xr
 
 from grokinterp.report.task_words import WORDS, named
 from grokinterp.report.terms import marker
+from grokinterp.report.vocabulary import Vocabulary, by_exponent, order_note
 from grokinterp.tasks import TASKS as KINDS
 from tests.cases.tasks import TASKS
 from tests.support.report_page import PAYLOADS
@@ -39,3 +42,15 @@ def test_a_term_is_explained_once():
     assert first.count("<dfn") == 2
     assert "&amp;" in first
     assert second == "A clock again."
+
+
+def test_products_are_drawn_in_the_order_of_exponents():
+    """Along the anti-diagonals of a table of exponents the product is the same."""
+    p, powers = 5, (1, 2, 4, 3)
+    product = np.array([[a * b % p for b in range(p)] for a in range(p)])
+    data = xr.Dataset({"answer": (("a", "b"), product)}, {"a": range(p), "b": range(p)})
+    ordered = by_exponent(data, Vocabulary(powers=powers))["answer"].values
+    assert ordered.tolist() == [[powers[(i + j) % 4] for j in range(4)] for i in range(4)]
+    vocabulary = Vocabulary(powers=powers)
+    assert "exponents of 2; 0 is omitted" in order_note(by_exponent(data, vocabulary), vocabulary)
+    assert by_exponent(data, Vocabulary()).equals(data)

@@ -130,7 +130,8 @@ const page = (() => {
     anchor.click();
     setTimeout(() => URL.revokeObjectURL(anchor.href), 1000);
   }
-  const STYLED = ["fill", "stroke", "stroke-width", "stroke-dasharray", "font-size", "font-weight", "text-anchor", "opacity"];
+  const STYLED = ["fill", "stroke", "stroke-width", "stroke-dasharray", "font-size", "font-weight", "text-anchor", "opacity",
+    "stroke-linecap", "image-rendering", "visibility"];
   function image(svg) {
     const copy = svg.cloneNode(true), theirs = [...svg.querySelectorAll("*")], ours = [...copy.querySelectorAll("*")];
     theirs.forEach((element, i) => {
@@ -143,7 +144,8 @@ const page = (() => {
     copy.setAttribute("width", box.width);
     copy.setAttribute("height", box.height);
     copy.setAttribute("font-family", "system-ui, DejaVu Sans, sans-serif");
-    copy.setAttribute("style", `background: ${getComputedStyle(document.body).backgroundColor}`);
+    const ground = { width: "100%", height: "100%", fill: getComputedStyle(document.body).backgroundColor };
+    copy.prepend(add(copy, "rect", ground));
     return copy.outerHTML;
   }
   const cell = (value) => (/[",\n]/.test(String(value)) ? `"${String(value).replace(/"/g, '""')}"` : String(value ?? ""));
@@ -254,6 +256,9 @@ const page = (() => {
     if (folded && !folded.open) { folded.open = true; target.scrollIntoView(); }
   }
   window.addEventListener("hashchange", unfold);
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("a[href^='#']")) setTimeout(unfold);
+  });
   unfold();
 
   return { add, make, number, whole, minus, tell, hush, values, nearest, follow, tools, enlarge, link };

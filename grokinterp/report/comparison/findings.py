@@ -112,6 +112,10 @@ def doubts(grouping: Grouping) -> Iterator[str]:
     if len(groups) > 1 and not any(differences(one, other) == 1 for one, other in combinations(groups, 2)):
         yield "No two settings differ in exactly one value, so no difference can be attributed to one setting."
     runs = [run for group in groups for run in group.runs]
+    lengths = [run.last for run in runs if run.last is not None]
+    if lengths and min(lengths) < max(lengths):
+        ends = f"between {whole(min(lengths))} and {whole(max(lengths))} steps"
+        yield f"The runs have {ends}: a shorter run had less time to generalize."
     reasons: dict[str, list[str]] = {}
     for run in runs:
         for why in (*run.doubts, *([f"phases unknown: the run {run.no_history}"] if run.no_history else [])):

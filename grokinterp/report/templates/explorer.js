@@ -366,6 +366,10 @@
       });
       y += height + gap;
     });
+    svg.stepAt = (px) => {
+      const value = first + Math.min(1, Math.max(0, (px - left) / inner)) * (last - first);
+      return logSteps.checked ? 10 ** value - 1 : value;
+    };
     svg.now = (step) => {
       const at = place(Math.max(step, lead.first));
       now.setAttribute("x1", at);
@@ -431,9 +435,8 @@
     document.getElementById("lead-figure").hidden = false;
   }
   function seek(event) {
-    const box = lead.getBoundingClientRect(), span = data.lead.last - data.lead.first;
-    const share = Math.min(1, Math.max(0, (event.clientX - box.left - 62) / (box.width - 72)));
-    const step = logSteps.checked ? (data.lead.last + 1) ** share - 1 : data.lead.first + share * span;
+    const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(lead.getScreenCTM().inverse());
+    const step = lead.stepAt(at.x);
     slider.value = String(page.nearest(data.steps, step));
     moved();
   }
@@ -511,7 +514,15 @@
     if (lead && data.lead) drawLead(lead);
     redraw();
   }
-  logSteps.addEventListener("change", layout);
+  if (logSteps) logSteps.addEventListener("change", layout);
+  document.addEventListener("keydown", (event) => {
+    if (event.target !== document.body || event.ctrlKey || event.metaKey || event.altKey) return;
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    slider.value = String(Number(slider.value) + by);
+    moved();
+  });
   window.addEventListener("resize", layout);
   document.addEventListener("layout", layout);
   function asked() {
