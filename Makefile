@@ -61,6 +61,7 @@ distclean: clean ## Remove .venv as well
 	@rm -rf $(VENV)
 
 $(READY): pyproject.toml constraints.txt
+	@[ ! -L $(VENV) ] || { echo "$(VENV) is a link to another folder's environment: remove the link first" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "grokinterp needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) -V 2>&1); try: make PYTHON=python3.12" >&2; exit 1; }
 	@echo "Installing grokinterp and what it needs into $(VENV): once, some minutes ..."

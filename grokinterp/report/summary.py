@@ -97,26 +97,42 @@ def dated(view: View) -> list[str]:
     if history is None:
         return ["Unknown: the run has no evaluations."]
     memorized, generalized, last = history.memorized_step, history.generalized_step, _last_step(view)
-    train = f"train accuracy of {SUSTAINED.memorized:g}"
+    train, test = _criteria(view)
     found = [
-        f"It never reaches a {train} within {last} steps."
+        f"It does not memorize its training {view.vocabulary.examples} within {last} steps."
         if memorized is None
-        else f"It reaches a {train} at step {whole(memorized)}."
+        else f"Its {train} at step {whole(memorized)}."
     ]
     if generalized is None:
-        reached = float(results.metrics["test_accuracy"].max()) >= SUSTAINED.threshold
-        how = "does not stay at" if reached else "never reaches"
-        found.append(f"It {how} a test accuracy of {SUSTAINED.threshold:g} within {last} steps.")
+        found.append(_not_generalized(view, last))
     else:
         ratio = f", after {number(generalized / memorized)} times as many steps" if memorized else ""
         stays = "" if history.verdict in GENERALIZED else f" It does not stay there: {history.verdict}."
-        near = "" if results.n_test is None else ", to within one standard error,"
-        text = f"Its test accuracy reaches {SUSTAINED.threshold:g}{near} at step {whole(generalized)}{ratio}."
-        found.append(f"{text}{stays}")
+        found.append(f"Its {test} at step {whole(generalized)}{ratio}.{stays}")
     if len(history.phases) > 1:
         names = [f"{phase.name} to step {whole(phase.stop - 1)}" for phase in history.phases]
         found.append(f"Phases: {', '.join(names)}.")
     return found
+
+
+def _criteria(view: View) -> tuple[str, str]:
+    """Return what dates memorization and generalization: accuracies or, for curves without them, losses."""
+    if "test_accuracy" not in view.results.metrics:
+        falls = "loss falls below the threshold for runs without accuracies"
+        return f"train {falls}", f"test {falls}"
+    near = "" if view.results.n_test is None else ", to within one standard error,"
+    train = f"train accuracy reaches {SUSTAINED.memorized:g}"
+    return train, f"test accuracy reaches {SUSTAINED.threshold:g}{near}"
+
+
+def _not_generalized(view: View, last: str) -> str:
+    """Return a sentence on the test accuracy of a run that did not generalize."""
+    metrics = view.results.metrics
+    if "test_accuracy" not in metrics:
+        return f"Its test loss does not stay below the threshold within {last} steps."
+    reached = bool((metrics["test_accuracy"] >= SUSTAINED.threshold).any())
+    how = "does not stay at" if reached else "never reaches"
+    return f"It {how} a test accuracy of {SUSTAINED.threshold:g} within {last} steps."
 
 
 def known(view: View) -> list[str]:
@@ -222,9 +238,9 @@ def _doubts_of_dates(view: View) -> list[str]:
     if len(steps) > 1:
         near = history.generalized_step if history.generalized_step is not None else int(steps[-1])
         at = min(max(int((steps < near).sum()), 1), len(steps) - 1)
-        found.append(
-            f"Dates are accurate to the interval between evaluations, {whole(int(steps[at] - steps[at - 1]))} steps."
-        )
+        apart = int(steps[at] - steps[at - 1])
+        unit = "step" if apart == 1 else "steps"
+        found.append(f"Dates are accurate to the interval between evaluations, {whole(apart)} {unit}.")
     if history.events:
         count = len(history.events)
         found.append(f"{count} instabilit{'y' if count == 1 else 'ies'} within the phases; see All curves.")
