@@ -69,7 +69,7 @@ class _Values(dict[str, str]):
 
 def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
-        return listed([str(item) for item in value[:8]]) + (" …" if len(value) > 8 else "")
+        return (listed([str(item) for item in value[:8]]) if value else "none") + (" …" if len(value) > 8 else "")
     return str(value)
 
 

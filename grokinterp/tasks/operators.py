@@ -62,7 +62,7 @@ class OperatorExpression(Task):
         number = len(self.operators) ** (self.n - 1) * self.p**self.n
         if number > LARGEST:
             raise ConfigError("n", self.n, f"gives {number} expressions with p={self.p}, more than {LARGEST}")
-        most = len(self._expressions)
+        most = self._n_expressions
         if self.samples is not None and not 2 <= self.samples <= most:
             raise ConfigError("samples", self.samples, f"must be an integer from 2 to {most}")
         if not 0 <= self.seed < 2**63:
@@ -70,7 +70,13 @@ class OperatorExpression(Task):
 
     @property
     def n_examples(self) -> int:
-        return len(self._tokens)
+        return self._n_expressions if self.samples is None else self.samples
+
+    @property
+    def _n_expressions(self) -> int:
+        """The number of expressions that are defined: no operand after "/" is 0."""
+        pairs = len(self.operators) * self.p - ("/" in self.operators)
+        return self.p * pairs ** (self.n - 1)
 
     @property
     def d_vocab(self) -> int:

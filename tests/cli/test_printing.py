@@ -93,7 +93,7 @@ def run_here(line: str, folder: Path, patch: pytest.MonkeyPatch) -> int:
     arguments = [{"RUN": str(folder / "run")}.get(word, word.replace("NASTY", NASTY)) for word in line.split()]
     patch.chdir(folder)
     patch.setattr(sys, "argv", ["grokinterp", *arguments])
-    patch.setattr("grokinterp.figures.to_svg", lambda figure: b"<svg/>")
+    patch.setattr("grokinterp.figures.to_svg", lambda figure, **_: b'<svg xmlns="http://www.w3.org/2000/svg"/>')
     with warnings.catch_warnings(action="default"), pytest.raises(SystemExit) as ended:
         run()
     return int(ended.value.code or 0)
