@@ -143,6 +143,22 @@ def sweep_report(given: Given) -> Any:
     return gi.write_sweep_report(root, given.out / "page.html").read_bytes()
 
 
+def comparison(given: Given) -> Any:
+    root = shutil.copytree(given.files / "runs", given.out / "compared")
+    shutil.copytree(given.run.path, root / "other")
+    return gi.write_comparison([root], given.out / "page.html").read_bytes()
+
+
+def gallery(given: Given) -> Any:
+    root = shutil.copytree(given.files / "runs", given.out / "shown")
+    return gi.write_gallery(root, given.out / "page.html").read_bytes()
+
+
+def exported(given: Given) -> Any:
+    folder = gi.export_run(given.run, "hf", given.out / "hub", last=True)
+    return [file.read_bytes() for file in sorted(folder.rglob("*.safetensors"))]
+
+
 @torch.inference_mode(mode=False)
 def configured(given: Given) -> Any:
     module, optimizer, loss = gi.configure_for_grokking(Faulty())
@@ -210,6 +226,7 @@ CALLS: dict[str, Callable[[Given], Any]] = {
     "diagnose": lambda given: gi.diagnose(gi.Results.open(given.run.path)),
     "evaluate": lambda given: gi.evaluate([performance, weight_norms], given.run).to_dict(),
     "explore": explored,
+    "export_run": exported,
     "filtered": filtered,
     "find_phases": lambda given: gi.find_phases(gi.Curves.from_dataset(given.run.metrics)),
     "import_run": lambda given: written(
@@ -224,6 +241,8 @@ CALLS: dict[str, Callable[[Given], Any]] = {
     "train": lambda given: written(gi.train(SHORT, given.out / "trained", device="cpu").path),
     "train_many": many,
     "train_until_grokking": until_grokking,
+    "write_comparison": comparison,
+    "write_gallery": gallery,
     "write_figures": lambda given: [
         file.read_bytes()
         for file in gi.write_figures(given.run, given.out / "figures", only=["weights_path_of_the_weights"])
