@@ -106,8 +106,10 @@ def test_everything_is_computed_on_the_chosen_device(monkeypatch):
         yield
 
     monkeypatch.setattr(torch.cuda, "device", device)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with computing("cuda:1"):
-        assert entered == ["cuda:1"]
+        assert [str(chosen) for chosen in entered] == ["cuda:1"]
 
 
 @pytest.mark.gpu

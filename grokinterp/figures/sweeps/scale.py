@@ -29,7 +29,7 @@ class Scale(NamedTuple):
     def between(self, first: float, last: float, count: int = 200) -> np.ndarray:
         """Return values that are evenly spaced on the axis between two of its values, for fitted curves.
 
-        >>> Scale("p", np.array([1, 2, 4, 8]), ["1", "2", "4", "8"], log=True).between(1, 4, 3).round(6).tolist()
+        >>> Scale("p", np.array([1, 2, 4, 8]), ["1", "2", "4", "8"], log=True).between(1.0, 4.0, 3).round(6).tolist()
         [1.0, 2.0, 4.0]
         """
         return np.geomspace(first, last, count) if self.log else np.linspace(first, last, count)
