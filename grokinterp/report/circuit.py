@@ -7,6 +7,9 @@ from grokinterp import figures
 from grokinterp.numbers import number, percent
 from grokinterp.report.plate import Plate, View
 
+CLOCK, PIZZA = 0.707, 0.98
+"""Gradient symmetricities up to which a circuit is a clock and from which it is a pizza, as in ``circuit_verdict``."""
+
 MEANINGS = {
     "clock": "a clock: it maps both operands to angles and multiplies their waves, so that the logits follow "
     "cos w(a + b − c)",
@@ -50,9 +53,10 @@ def verdict_caption(data: xr.Dataset, _view: View) -> str:
     if "circularity" not in data or not np.isfinite(data["circularity"]).any():
         return f"{text}."
     return (
-        f"{text}, with its evidence: a gradient symmetricity of 0.98 or more indicates a pizza, of 0.707 or less a "
-        "clock. A model that adds its operands before the first nonlinearity is classified by the answers of its "
-        "circles. Distance irrelevance is not part of the verdict. Several pizzas together also fit the clock template."
+        f"{text}, with its evidence: a gradient symmetricity of {PIZZA:g} or more indicates a pizza, of {CLOCK:g} or "
+        "less a clock. A model that adds its operands before the first nonlinearity is classified by the answers "
+        "of its circles. Distance irrelevance is not part of the verdict. Several pizzas together also fit the clock "
+        "template."
     )
 
 

@@ -4,26 +4,15 @@ from typing import Any, NamedTuple
 
 from grokinterp.numbers import listed, number, percent, whole
 from grokinterp.phases import GENERALIZED, SUSTAINED
-from grokinterp.report.circuit import MEANINGS
+from grokinterp.report.circuit import CLOCK, MEANINGS, PIZZA
+from grokinterp.report.doubts import doubts
+from grokinterp.report.last_measures import last_measures, last_step
 from grokinterp.report.plate import View
 
 MOST_NAMED = 6
 """Maximum number of frequencies or representations that an answer lists by name."""
 
 SINGULAR = {"key frequencies": "key frequency", "key representations": "key representation"}
-
-NEARLY = {"key_frequencies": "key frequencies", "key_irreps": "key representations"}
-"""Measures of key structure, with their names in sentences."""
-
-UNEXPLAINED = 0.05
-"""Unexplained share of the logits' variance above which the report raises a doubt."""
-
-COLLAPSED = 0.01
-"""Share of training examples without a usable gradient above which the report raises a doubt."""
-
-CLOCK, PIZZA = 0.707, 0.98
-"""Gradient symmetricities up to which a circuit is a clock and from which it is a pizza, as in
-``circuit_verdict``."""
 
 
 class Answer(NamedTuple):
@@ -52,14 +41,14 @@ def answers(view: View) -> list[Answer]:
 
 def learned(view: View) -> list[str]:
     """Return sentences on the final accuracy, the circuit, and its key structure."""
-    results, measured = view.results, _measured(view)
+    results, measured = view.results, last_measures(view)
     accuracy, trained = measured.get("test_accuracy"), measured.get("train_accuracy")
     found = []
     if accuracy is not None:
         examples = f"test {view.vocabulary.examples}{_leak(view)}"
         found.append(f"At the end it answers {percent(accuracy)} of the {examples}{_chance(view)}.")
-    elif (known := measured.get("all_accuracy")) is not None:
-        found.append(f"It answers {percent(known)} of all {view.vocabulary.examples}{_chance(view)}.")
+    elif (of_all := measured.get("all_accuracy")) is not None:
+        found.append(f"It answers {percent(of_all)} of all {view.vocabulary.examples}{_chance(view)}.")
     if trained is not None and (accuracy is None or accuracy < SUSTAINED.threshold):
         found.append(f"It answers {percent(trained)} of the training {view.vocabulary.examples}.")
     circuit = results.circuit
@@ -73,7 +62,7 @@ def learned(view: View) -> list[str]:
 
 def structure(view: View) -> str:
     """Return a sentence on the key frequencies or representations; "" if none were looked for."""
-    measured = _measured(view)
+    measured = last_measures(view)
     if view.vocabulary.has_frequencies and view.results.key_frequencies is not None:
         return _keys("key frequencies", [str(key) for key in view.results.key_frequencies])
     if "key_irreps" in measured:
@@ -96,7 +85,7 @@ def dated(view: View) -> list[str]:
         return [f"Unknown: the run {results.no_history}."]
     if history is None:
         return ["Unknown: the run has no evaluations."]
-    memorized, generalized, last = history.memorized_step, history.generalized_step, _last_step(view)
+    memorized, generalized, last = history.memorized_step, history.generalized_step, last_step(view)
     train, test = _criteria(view)
     found = [
         f"It does not memorize its training {view.vocabulary.examples} within {last} steps."
@@ -137,7 +126,7 @@ def _not_generalized(view: View, last: str) -> str:
 
 def known(view: View) -> list[str]:
     """Return sentences on necessity, sufficiency and their controls, or the reason why they are unknown."""
-    measured = _measured(view)
+    measured = last_measures(view)
     if "necessity" not in measured:
         why = view.results.not_defined.get("causal_evidence", "causal_evidence was not analyzed")
         return [*_tested(view), *_fit(view), f"No causal evidence: {why}."]
@@ -170,110 +159,26 @@ def _symmetricity(measured: dict[str, Any]) -> list[str]:
         return []
     uncertain = "" if error is None else f" ± {number(error)}"
     return [
-        f"Kind: the gradient symmetricity is {number(value)}{uncertain}; a clock has at most {CLOCK:g}, a "
-        f"pizza at least "
-        f"{PIZZA:g}."
+        f"Kind: the gradient symmetricity is {number(value)}{uncertain}; a clock has at most {CLOCK:g}, "
+        f"a pizza at least {PIZZA:g}."
     ]
 
 
 def _tested(view: View) -> list[str]:
     n = view.results.n_test
-    return (
-        []
-        if n is None
-        else [f"Its answers were tested on {whole(n)} {view.vocabulary.examples} that it never trained on."]
-    )
+    if n is None:
+        return []
+    return [f"Its answers were tested on {whole(n)} {view.vocabulary.examples} that it never trained on."]
 
 
 def _fit(view: View) -> list[str]:
     """Return a sentence on how much of the logits the circuit explains, for a circuit without causal evidence."""
     by_group = view.results.circuit == "irrep-based"
-    share = _measured(view).get("irreps_explained" if by_group else "logit_fve")
+    share = last_measures(view).get("irreps_explained" if by_group else "logit_fve")
     if share is None or view.results.circuit in ("memorizer", "none", None):
         return []
     parts = "characters of the group" if by_group else "key frequencies"
     return [f"The {parts} explain {percent(share)} of the variance of the logits."]
-
-
-def doubts(view: View) -> list[str]:
-    """Return what a reader should doubt, each with its number: margins, unexplained shares, and missing data."""
-    found = [*_doubts_of_circuit(view), *_doubts_of_dates(view), *_doubts_of_data(view)]
-    imported = "release" in view.results.directory.environment
-    seed = None if imported else view.results.directory.experiment.get("seed")
-    one = "This is one run" if seed is None else f"This is one run, with seed {seed}"
-    return [*found, f"{one}: it does not show how often other seeds behave the same way."]
-
-
-def _doubts_of_circuit(view: View) -> list[str]:
-    results, measured, found = view.results, _measured(view), []
-    if results.circuit_close_to:
-        found.append(f"The evidence is almost as strong for the circuit “{results.circuit_close_to}”.")
-    by_group = not view.vocabulary.has_frequencies
-    share = measured.get("irreps_explained" if by_group else "logit_fve")
-    if share is not None and 1 - share > UNEXPLAINED:
-        parts = "key representations" if by_group else "key frequencies"
-        found.append(f"{percent(1 - share)} of the variance of the logits is not explained by the {parts}.")
-    for kind in NEARLY:
-        if nearly := measured.get(f"nearly_{kind}"):
-            names = listed([str(name) for name in nearly][:MOST_NAMED])
-            found.append(f"Just below the threshold for {NEARLY[kind]}: {names}.")
-            break
-    if measured.get("llc_converged") is False:
-        found.append("The learning coefficient has not converged.")
-    collapsed = (measured.get("collapsed_share") or {}).get("float32")
-    if collapsed is not None and collapsed > COLLAPSED:
-        found.append(f"In float32, the softmax of {percent(collapsed)} of the training "
-        f"{view.vocabulary.examples} has "
-                     "collapsed: rounding decides their loss.")  # fmt: skip
-    return found
-
-
-def _doubts_of_dates(view: View) -> list[str]:
-    history, results, found = view.history, view.results, []
-    if history is None:
-        return ["No phases: their dates need the curves of training."]
-    if history.generalized_step is None and history.verdict not in ("grokked", "generalized"):
-        found.append(f"A longer run might generalize: this one ends at step {_last_step(view)}.")
-    steps = results.metrics["step"].values
-    if len(steps) > 1:
-        near = history.generalized_step if history.generalized_step is not None else int(steps[-1])
-        at = min(max(int((steps < near).sum()), 1), len(steps) - 1)
-        apart = int(steps[at] - steps[at - 1])
-        unit = "step" if apart == 1 else "steps"
-        found.append(f"Dates are accurate to the interval between evaluations, {whole(apart)} {unit}.")
-    if history.events:
-        count = len(history.events)
-        found.append(f"{count} instabilit{'y' if count == 1 else 'ies'} within the phases; see All curves.")
-    return found
-
-
-def _doubts_of_data(view: View) -> list[str]:
-    results, found = view.results, []
-    if leaked := results.leaked_share:
-        found.append(
-            f"{percent(leaked)} of the test {view.vocabulary.examples} are mirror images of training examples."
-        )
-    if results.skipped:
-        count = len(results.skipped)
-        found.append(f"{count} damaged checkpoint{' was' if count == 1 else 's were'} skipped.")
-    if results.left_out:
-        count = len(results.left_out)
-        found.append(f"{count} result file{' was' if count == 1 else 's were'} left out.")
-    if results.log_check.faults:
-        found.append(f"The log of the metrics is damaged: {results.log_check.faults}.")
-    if not results.dataset.sizes["step"]:
-        found.append("No checkpoint has been analyzed: nothing is known about the network's internals.")
-    return found
-
-
-def _measured(view: View) -> dict[str, Any]:
-    """Return the measures of the last checkpoint; metrics of the last evaluation replace those that are missing."""
-    metrics = view.results.metrics
-    last = {str(name): float(metrics[name].values[-1]) for name in metrics if metrics[name].dims == ("step",)} if (
-        metrics.sizes["step"]
-    ) else {}  # fmt: skip
-    names = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
-    return {name: last[name] for name in names if name in last and last[name] == last[name]} | view.results.measures()
 
 
 def _leak(view: View) -> str:
@@ -285,10 +190,6 @@ def _leak(view: View) -> str:
 def _chance(view: View) -> str:
     chance = view.results.chance
     return "" if chance is None else f" (chance: {percent(chance)})"
-
-
-def _last_step(view: View) -> str:
-    return whole(int(view.results.metrics["step"].values[-1]))
 
 
 def _no_analyses(view: View) -> str:
