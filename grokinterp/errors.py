@@ -152,10 +152,14 @@ def choice_rule(value: object, allowed: Iterable[str]) -> str:
 def suggestion(value: object, allowed: Iterable[str], *, prefix: str = "") -> str:
     """Return a question that names the known name nearest to an unknown one, after a prefix; empty if none is near.
 
-    >>> suggestion("sead", ["seed", "steps"]), suggestion("nesterov", ["seed", "steps"])
-    ('; did you mean seed?', '')
+    Capital letters do not matter, and names of the same letters in another order are near whatever their length.
+
+    >>> suggestion("sead", ["seed", "steps"]), suggestion("mpl", ["mlp"]), suggestion("nesterov", ["seed", "steps"])
+    ('; did you mean seed?', '; did you mean mlp?', '')
     """
     import difflib
 
-    near = difflib.get_close_matches(text_of(value).lower()[:MOST_COMPARED], list(allowed), n=1, cutoff=0.7)
-    return f"; did you mean {prefix}{near[0]}?" if near else ""
+    text, names = text_of(value).lower()[:MOST_COMPARED], {name.lower(): name for name in allowed}
+    near = difflib.get_close_matches(text, names, n=1, cutoff=0.7)
+    near = near or [name for name in names if sorted(name) == sorted(text)]
+    return f"; did you mean {prefix}{names[near[0]]}?" if near else ""

@@ -84,7 +84,9 @@ def require_type(key: str, value: object, hint: Any) -> None:
 
 
 def meant(value: object, hint: Any) -> str:
-    """Return a question that names the specification that was probably meant by its class, its kind or its settings.
+    """Return a question that names what was probably meant: the nearest choice, or a specification.
+
+    A specification is recognized by its class, its kind or its settings.
 
     >>> from grokinterp.experiment import SaveAt
     >>> meant(SaveAt, SaveAt), meant({"every": 5}, SaveAt | None), meant(5, int)
@@ -95,7 +97,21 @@ def meant(value: object, hint: Any) -> str:
             return f"; did you mean {cls.__name__}()?"
         if isinstance(value, Mapping) and value and value.keys() <= hints_of(cls).keys():
             return f"; did you mean {cls.__name__}({', '.join(f'{name}=...' for name in value)})?"
-    return ""
+    return suggestion(value, choices_in(hint)) if isinstance(value, str) else ""
+
+
+def choices_in(hint: Any) -> list[str]:
+    """Return the names among which a type chooses, with "none" for None; empty for types that are not a choice.
+
+    >>> choices_in(Literal["LN", "BN"] | None), choices_in(tuple[Literal["a"], ...]), choices_in(int | None)
+    (['LN', 'BN', 'none'], ['a'], [])
+    """
+    if get_origin(hint) is Literal:
+        return [name for name in get_args(hint) if isinstance(name, str)]
+    inner = get_args(hint)
+    listed = [choices_in(one) for one in inner if one not in (NoneType, ...)]
+    names = [name for each in listed for name in each]
+    return [*names, *["none"] * (NoneType in inner)] if listed and all(listed) else []
 
 
 def classes_in(hint: Any) -> list[type]:

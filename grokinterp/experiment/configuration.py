@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from grokinterp.errors import ConfigError, choice_rule, require, short, suggestion
 from grokinterp.experiment.kinds import RECORDED, classes_of, defaults_of
 from grokinterp.numbers import flat
-from grokinterp.specification import hints_of
+from grokinterp.specification import choices_in, fits, hints_of
 from grokinterp.storage.configuration import planned_steps
 from grokinterp.storage.files import parse_json, parse_toml, path_of, read_regular
 
@@ -43,6 +43,8 @@ def config_error(error: ValidationError, root: type) -> ConfigError:
     if problem["type"] == "unexpected_keyword_argument":
         siblings = hints_of(class_at(root, problem["loc"][:-1]))
         return ConfigError(".".join(path), short(problem["input"]), unknown_key(path, siblings, all_keys(root)))
+    if problem["type"] == "literal_error" and (names := choices_at(root, problem["loc"])):
+        return ConfigError(".".join(path), short(problem["input"]), choice_rule(problem["input"], names))
     message = problem["msg"][0].lower() + problem["msg"][1:]
     return ConfigError(".".join(path) or "experiment", short(problem["input"]), message)
 
@@ -58,6 +60,12 @@ def class_at(root: type, location: Iterable[str | int]) -> type:
             path = f"{path}.{part}".lstrip(".")
             found = hint if isinstance(hint, type) else found
     return found
+
+
+def choices_at(root: type, location: Sequence[str | int]) -> list[str]:
+    """Return the names among which the setting at a location in a configuration chooses; empty for other settings."""
+    *tables, name = [part for part in location if not isinstance(part, int)] or [""]
+    return choices_in(hints_of(class_at(root, tables)).get(str(name)))
 
 
 def all_keys(root: type) -> list[str]:
@@ -156,7 +164,16 @@ def assign(values: dict[str, Any], key: str, value: Any) -> None:
         require(str(value) in classes, short(key), short(value), choice_rule(value, classes))
         table.clear()
         table.update(defaults_of(classes[str(value)]))
+    elif value is None and offers_none(table, ".".join(tables), last):
+        value = "none"
     table[last] = value
+
+
+def offers_none(table: Mapping[str, Any], key: str, name: str) -> bool:
+    """Return whether "none" is one of the names of a setting that cannot be null, as ``model.positions``."""
+    cls = classes_of(key).get(str(table.get("kind")))
+    hint = None if cls is None else hints_of(cls).get(name)
+    return "none" in choices_in(hint) and not fits(None, hint)
 
 
 def there_and_here(differences: Mapping[str, tuple[Any, Any]]) -> str:

@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from grokinterp.errors import ConfigError, short
+from grokinterp.errors import ConfigError, short, suggestion
 from grokinterp.interop.patterns import Pattern, PatternError
 
 LAYER = "{layer}"
 """Placeholder for the layer number, in the weight's name and in the file's names."""
+
+KEYS = ("from", "pattern", "part", "scale", "optional")
+"""The keys of a line that is a table."""
 
 Part = Mapping[str, tuple[int, int]]
 """Start and stop along a named axis; a single index for an axis that the pattern picks."""
@@ -53,8 +56,9 @@ def read_line(name: str, values: Any) -> Line:
         raise ConfigError(
             key, short(values), 'must be a name, or a table such as { from = "q", pattern = "a b -> b a" }'
         )
-    for unknown in values.keys() - {"from", "pattern", "part", "scale", "optional"}:
-        raise ConfigError(f"{key}.{short(unknown)}", short(values[unknown]), "unknown key")
+    for unknown in values.keys() - set(KEYS):
+        rule = f"unknown key{suggestion(unknown, KEYS)}"
+        raise ConfigError(f"{key}.{short(unknown)}", short(values[unknown]), rule)
     given = values.get("from", name)
     sources = tuple(given) if isinstance(given, list) else (given,)
     if not sources or not all(isinstance(source, str) and source for source in sources):

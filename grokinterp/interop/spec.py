@@ -1,11 +1,11 @@
 """Specs: TOML files that describe the checkpoints of another project."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from grokinterp.errors import ConfigError, short
+from grokinterp.errors import ConfigError, choice_rule, require_choice, short, suggestion
 from grokinterp.experiment import Experiment, Optimization, Split
 from grokinterp.experiment.configuration import read_config
 from grokinterp.experiment.split import UNKNOWN
@@ -89,7 +89,7 @@ def read_spec(path: Path) -> Spec:
 def spec_of(table: Mapping[str, Any], path: Path) -> Spec:
     """Build a spec from its table. Raises ConfigError naming the key."""
     for key in sorted(table.keys() - KEYS):
-        raise ConfigError(short(key), short(table[key]), f"unknown key; a spec has {', '.join(sorted(KEYS))}")
+        raise ConfigError(short(key), short(table[key]), f"unknown key; a spec has {listed(key, sorted(KEYS))}")
     if "task" not in table or "model" not in table:
         raise ConfigError("task" if "task" not in table else "model", "none", "must be given")
     seed = table.get("seed", 0)
@@ -112,17 +112,28 @@ def spec_of(table: Mapping[str, Any], path: Path) -> Spec:
     )
 
 
+def listed(value: object, names: Iterable[str]) -> str:
+    """Return names as a list, with the one that is nearest to an unknown name.
+
+    >>> listed("atr", ["at", "every"])
+    'at, every; did you mean at?'
+    """
+    known = list(names)
+    return f"{', '.join(known)}{suggestion(value, known)}"
+
+
 def _layout(table: Mapping[str, Any]) -> Layout:
     """Return the named layout, the lines written in the spec, or the named layout with these lines replaced.
 
     Raises:
         ConfigError: if both are missing, or a line is invalid.
     """
-    named, names = _text(table, "layout"), ", ".join(layout_names())
+    named = _text(table, "layout")
     if named is None and "weights" not in table:
-        raise ConfigError("layout", "none", f"must be one of {names} unless there is a table [weights]")
-    if named is not None and named not in layout_names():
-        raise ConfigError("layout", short(named), f"must be one of {names}")
+        rule = f"must be one of {', '.join(layout_names())} unless there is a table [weights]"
+        raise ConfigError("layout", "none", rule)
+    if named is not None:
+        require_choice("layout", named, layout_names())
     own = Layout.from_table(table)
     return own if named is None else layout(named).changed(own)
 
@@ -148,7 +159,7 @@ def _split(table: Any, known: Mapping[str, Any]) -> SplitRule:
     rules = (OURS, LOSSES, UNKNOWN, *DRAWS)
     if not isinstance(table, Mapping) or table.get("by", OURS) not in rules:
         by = table.get("by") if isinstance(table, Mapping) else table
-        raise ConfigError("split.by", short(by), f"must be one of {', '.join(rules)}")
+        raise ConfigError("split.by", short(by), choice_rule(by, rules))
     by, rest = table.get("by", OURS), {key: value for key, value in table.items() if key != "by"}
     for key in sorted(rest.keys() - {"fraction", "seed"}) if by != OURS else []:
         raise ConfigError(f"split.{short(key)}", short(rest[key]), f"unknown key for split.by={by}")
@@ -164,9 +175,8 @@ def _steps(table: Any) -> StepRule:
     if not isinstance(table, Mapping):
         raise ConfigError("steps", short(table), 'must be a table such as { name = "step_([0-9]+)" }')
     for key in sorted(table.keys() - set(StepRule._fields)):
-        raise ConfigError(
-            f"steps.{short(key)}", short(table[key]), f"unknown key; there are {', '.join(StepRule._fields)}"
-        )
+        rule = f"unknown key; there are {listed(key, StepRule._fields)}"
+        raise ConfigError(f"steps.{short(key)}", short(table[key]), rule)
     for key in ("at", "every", "offset"):
         least = {"at": 0, "every": 1, "offset": -(10**9)}[key]
         if key in table and not (is_whole(table[key]) and least <= table[key] <= 10**9):
@@ -198,8 +208,8 @@ def _expect(table: Any) -> dict[str, float | str]:
         raise ConfigError("expect", short(table), "must be a table such as { test_loss = 2.0e-4 }")
     for name, value in table.items():
         if name not in (*EXPECTED, LOGITS):
-            there = ", ".join((*EXPECTED, LOGITS))
-            raise ConfigError(f"expect.{short(name)}", short(value), f"unknown key; there are {there}")
+            rule = f"unknown key; there are {listed(name, (*EXPECTED, LOGITS))}"
+            raise ConfigError(f"expect.{short(name)}", short(value), rule)
         number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
         if not (number and name != LOGITS) and not (isinstance(value, str) and value):
             raise ConfigError(

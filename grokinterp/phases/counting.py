@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grokinterp.errors import ConfigError
+from grokinterp.errors import ConfigError, choice_rule
 from grokinterp.phases.alignment import aligned
 from grokinterp.phases.curves import Curves
 from grokinterp.phases.detector import SUSTAINED, first_run, grok_step
@@ -137,7 +137,7 @@ def read_rule(text: str) -> CountingRule:
         raise ConfigError("rule", text, RULE)
     kind, column, threshold, window = found["kind"], found["column"] or "test", found["threshold"], found["window"]
     if kind not in (*STEPS, *VALUES):
-        raise ConfigError("rule", text, f"kind must be one of {', '.join((*STEPS, *VALUES))}")
+        raise ConfigError("rule", text, f"kind {choice_rule(kind, (*STEPS, *VALUES))}")
     if column not in COLUMNS or (kind == "grokked" and column != "test"):
         raise ConfigError("rule", text, f"column must be {'test' if kind == 'grokked' else ', '.join(COLUMNS)}")
     if (threshold is None) != (kind in VALUES):

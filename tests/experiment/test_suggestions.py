@@ -3,8 +3,9 @@
 import pytest
 
 from grokinterp.errors import ConfigError
-from grokinterp.experiment import Experiment
+from grokinterp.experiment import Experiment, Optimization
 from grokinterp.experiment.configuration import parse_value
+from grokinterp.interop.publishing.formats import format_of
 from grokinterp.presets import preset
 
 OVERRIDES = {
@@ -55,12 +56,24 @@ def test_an_unknown_key_of_a_file_names_the_nearest_key(name):
     [
         (lambda: preset("deom"), "demo"),
         (lambda: Experiment().override(["model.kind=transfomer"]), "transformer"),
+        (lambda: Experiment().override(["model.kind=mpl"]), "mlp"),
+        (lambda: Experiment().override(["model.positions=nnoe"]), "none"),
+        (lambda: Experiment().override(["model.normalization=lnper"]), "LNPre"),
+        (lambda: Experiment().override(["optimization.optimizer=adamwe"]), "adamw"),
+        (lambda: Optimization(precision="bfloat61"), "bfloat16"),  # ty: ignore[invalid-argument-type]
+        (lambda: format_of("transformerlens"), "transformer-lens"),
         (lambda: Experiment(sede=1), "seed"),  # ty: ignore[unknown-argument]
     ],
 )
 def test_an_unknown_name_names_the_nearest(call, name):
     with pytest.raises(ConfigError, match=rf"; did you mean {name}\?$"):
         call()
+
+
+@pytest.mark.parametrize("text", ["none", "None", "null", '"none"'])
+def test_none_is_text_where_it_is_a_choice_and_null_elsewhere(text):
+    model = Experiment().override([f"model.positions={text}", "model.normalization=none"]).model
+    assert (model.positions, model.normalization) == ("none", None)
 
 
 @pytest.mark.parametrize(("text", "value"), [("-.1", -0.1), ("+.5", 0.5), (".5e-3", 0.0005), ("-2.", -2.0)])

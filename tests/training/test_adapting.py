@@ -220,7 +220,7 @@ def test_filters_can_be_named_alone():
         ("optimization.schedules.lr.kind=linear", "optimization.schedules.lr.kind=linear: must be one of constant"),
         ("optimization.schedules.batch_size.kind=increasing", "needs a batch_size to change"),
         ("optimization.average=1", "optimization.average=1.0: must lie strictly between 0 and 1"),
-        ("optimization.optimizer=lion", "optimization.optimizer=lion: input should be"),
+        ("optimization.optimizer=lion", "optimization.optimizer=lion: must be one of adamw, adam, sgd, muon"),
         ("optimization.momentum=1", "optimization.momentum=1.0: must be from 0 to below 1"),
         ("patience=-1", "patience=-1: must be an integer from 0"),
         (

@@ -279,8 +279,8 @@ REFUSED = {
     "optimization.weight_noise=-1": "must be from 0 to 1000",
     "optimization.update_noise=-1": "must be from 0 to 1000",
     "optimization.clip_norm=0": "must be positive",
-    "optimization.precision=float8": "input should be",
-    "optimization.weight_decay_form=honest": "input should be",
+    "optimization.precision=float8": "must be one of float32, ",
+    "optimization.weight_decay_form=honest": "must be one of to_zero, ",
 }
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from grokinterp._version import __version__
-from grokinterp.errors import ConfigError
+from grokinterp.errors import require_choice
 from grokinterp.models import TransformerSpec
 from grokinterp.runs.trajectory import Trajectory
 
@@ -145,6 +145,5 @@ FORMATS: Mapping[str, Format] = {
 
 def format_of(name: str) -> Format:
     """Return a format. Raises ConfigError for an unknown name."""
-    if name not in FORMATS:
-        raise ConfigError("to", name, f"must be one of {', '.join(FORMATS)}")
+    require_choice("to", name, FORMATS)
     return FORMATS[name]
