@@ -155,7 +155,7 @@ CONDITIONS: dict[str, Callable[[], contextlib.AbstractContextManager]] = {
 def conditions(lab: Lab, reference: dict[str, bytes]) -> list[Trial]:
     """Train, analyze and report under each condition."""
     found: list[Trial] = []
-    for name in lab.some(CONDITIONS, 99, 3):
+    for name in lab.some(CONDITIONS, 99, 2):
         folder = lab.folder / name.replace(" ", "-").replace(",", "")
         try:
             found += call(under, name, folder, reference, lab.intact, lab.small, seconds=120)

@@ -25,13 +25,13 @@ def faults(lab: Lab) -> Iterator[Row]:
     """Kill every command that writes, and fill the disk to which it writes."""
     call(nothing)  # imports everything, so that commands are timed without their imports
     yield row("kill -9 of train at random moments", killed_trainings(lab))
-    yield row("kill -9 of analyze at random moments", killed(lab, ANALYZE, 2 if lab.small else 25))
+    yield row("kill -9 of analyze at random moments", killed(lab, ANALYZE, 1 if lab.small else 25))
     if lab.small:
         yield row("kill -9 of report at random moments", (), "only at full size")
     else:
         yield row("kill -9 of report at random moments", killed(lab, REPORT, 10))
     if may_mount():
-        yield row("a disk that fills up during train", full_disk(lab, training(DENSE), 2 if lab.small else 12))
+        yield row("a disk that fills up during train", full_disk(lab, training(DENSE), 1 if lab.small else 12))
         yield row("a disk that fills up during analyze", full_disk(lab, list(ANALYZE), 1 if lab.small else 8))
     else:
         yield row("a disk that fills up during train and analyze", (), "file systems cannot be mounted here")
@@ -50,7 +50,7 @@ def killed_trainings(lab: Lab) -> Iterator[Trial]:
     started = time.monotonic()
     assert run(whole, *training(DENSE)).code == 0
     seconds, expected = time.monotonic() - started, written(whole / "run")
-    kills, number, most = 0, 0, 3 if lab.small else 200
+    kills, number, most = 0, 0, 1 if lab.small else 200
     while kills < most:
         folder = lab.folder / f"killed-{number}"
         folder.mkdir()

@@ -30,14 +30,14 @@ def faults(lab: Lab) -> Iterator[Row]:
     """Damage every record and read the run."""
     for name in (METRICS, *documents(lab)):
         content = (lab.run / name).read_bytes()
-        lengths = lab.some(range(len(content)), 150, 4)
+        lengths = lab.some(range(len(content)), 150, 2)
         ends = [place + 1 for place, byte in enumerate(content[:-1]) if byte == ord("\n")]
-        cuts = ((f"{n} bytes", content[:n]) for n in sorted({0, *lengths, *lab.some(ends, 40, 3)}))
+        cuts = ((f"{n} bytes", content[:n]) for n in sorted({0, *lengths, *lab.some(ends, 40, 2)}))
         yield row(f"{name} cut short", read_each(lab, name, cuts))
-        most = 5 if lab.small else 1_000 if name == METRICS else 250
+        most = 3 if lab.small else 1_000 if name == METRICS else 250
         bits = lab.random.sample(range(8 * len(content)), min(8 * len(content), most))
         yield row(f"{name} with a flipped bit", read_each(lab, name, ((f"bit {b}", flipped(content, b)) for b in bits)))
-        yield row(f"{name} with other content", read_each(lab, name, lab.some(contents(lab, name), 999, 4)))
+        yield row(f"{name} with other content", read_each(lab, name, lab.some(contents(lab, name), 999, 2)))
     yield row(f"{METRICS} with edited rows", read_each(lab, METRICS, edited(lab)))
     yield row("a record replaced by something other than a regular file", no_file(lab))
 

@@ -21,10 +21,10 @@ def faults(lab: Lab) -> Iterator[Row]:
     with xr.open_dataset(lab.run / FILE, engine="scipy") as dataset:
         size = len(content) - sum(variable.nbytes for variable in dataset.variables.values())
     header, data = range(8 * size), range(8 * size, 8 * len(content))
-    for kind, bits in (("header", lab.some(header, 4_000, 40)), ("data", lab.some(data, 500, 10))):
+    for kind, bits in (("header", lab.some(header, 4_000, 10)), ("data", lab.some(data, 500, 5))):
         flips = ((f"bit {bit}", flipped(content, bit)) for bit in bits)
         yield row(f"analysis/*.nc with a flipped bit in its {kind}", read_each(lab, flips))
-    cuts = ((f"{n} bytes", content[:n]) for n in lab.some(range(len(content)), 500, 10))
+    cuts = ((f"{n} bytes", content[:n]) for n in lab.some(range(len(content)), 500, 5))
     yield row("analysis/*.nc cut short", read_each(lab, cuts))
     yield row("analysis/*.nc replaced", read_each(lab, foreign(lab)))
     yield row("analysis/*.nc that is not a regular file", no_file(lab))

@@ -26,10 +26,10 @@ def faults(lab: Lab) -> Iterator[Row]:
     newest = sorted(lab.run.glob("resume/*"))[-1].relative_to(lab.run)
     for kind, name in (("checkpoint", middle), ("resume state", newest)):
         content = (lab.run / name).read_bytes()
-        lengths = lab.some(range(len(content)), 8_000 if kind == "checkpoint" else 2_000, 40)
+        lengths = lab.some(range(len(content)), 8_000 if kind == "checkpoint" else 2_000, 10)
         cuts = ((f"{length} bytes of {name}", content[:length]) for length in lengths)
         yield row(f"{kind} cut short", read_each(lab, name, cuts))
-        bits = lab.random.sample(range(8 * len(content)), 40 if lab.small else 2_000)
+        bits = lab.random.sample(range(8 * len(content)), 10 if lab.small else 2_000)
         yield row(f"{kind} with a flipped bit", read_each(lab, name, ((f"bit {b}", flipped(content, b)) for b in bits)))
         yield row(f"{kind} replaced by a foreign file", read_each(lab, name, foreign(lab, name)))
         yield row(f"{kind} replaced by a directory, pipe, device, link or huge file", [*unreadable(lab, name)])

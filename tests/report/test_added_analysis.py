@@ -72,11 +72,13 @@ from pathlib import Path
 from grokinterp.analysis import analyze, unembedding_directions
 from grokinterp.cli import listings
 from grokinterp.report import write_report
+from tests.support.blank_figures import blank_figures
 from tests.support.small_runs import draw_checkpoints
 
 run = draw_checkpoints(Path("run"))
 analyze(run, only=["unembedding_directions"])
-write_report(run.path)
+with blank_figures():
+    write_report(run.path)
 listings.analyses()
 """
 

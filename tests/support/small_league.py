@@ -18,7 +18,7 @@ SMALL = Experiment(
     evaluate_every=2,
 )
 
-LONG = replace(SMALL, steps=1_500, evaluate_every=10)
+LONG = replace(SMALL, steps=600, evaluate_every=10)
 
 if __name__ == "__main__":
     run_league(LONG, ["adamw", "average"], 1, sys.argv[1], jobs=2)
