@@ -59,7 +59,9 @@ class Folder(NamedTuple):
 
 
 def runs_below(root: str | Path) -> Folder:
-    """Return the runs and sweeps of a folder and of all folders below it; links to folders are not followed.
+    """Return the runs and sweeps of a folder and of all folders below it, also behind symbolic links.
+
+    A run that several paths lead to is returned once, by its path without links if there is one.
 
     A sweep of a folder below the root is named after both, ``FOLDER/SWEEP``. Runs that no sweep lists belong to the
     experiment of their folder, whose name ends in "/".
@@ -104,8 +106,7 @@ def runs_below(root: str | Path) -> Folder:
 def places_of_interest(top: Path) -> Iterator[tuple[Path, bool]]:
     """Yield every run directory with True, then every folder with a ``sweep.json`` with False."""
     with_sweeps = []
-    for here, folders, files in os.walk(top):
-        path = Path(here)
+    for path, folders, files in folders_below(top):
         if not MARKS.isdisjoint(files):
             folders.clear()
             yield path, True
@@ -114,6 +115,28 @@ def places_of_interest(top: Path) -> Iterator[tuple[Path, bool]]:
             with_sweeps.append((path, False))
         folders[:] = [name for name in folders if not name.startswith(".") or not is_staging(path / name)]
     yield from sorted(with_sweeps)
+
+
+def folders_below(top: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield a folder and each one below it with the names of its folders and files, as ``os.walk`` does.
+
+    A link to a folder is followed after all folders without links, unless the folder has been yielded or contains the
+    link. The caller may remove names of folders, as with ``os.walk``.
+    """
+    waiting, seen = [top], set()
+    while waiting:
+        links = []
+        for start in sorted(waiting):
+            real = os.path.realpath(start)
+            for here, folders, files in os.walk(str(start)):
+                path, place = Path(here), f"{real}{here.removeprefix(str(start))}"
+                if place in seen:
+                    folders.clear()
+                    continue
+                seen.add(place)
+                yield path, folders, files
+                links += [path / name for name in folders if os.path.islink(path / name)]
+        waiting = [link for link in links if not link.parent.resolve().is_relative_to(os.path.realpath(link))]
 
 
 def folder_of(directory: str) -> str:
