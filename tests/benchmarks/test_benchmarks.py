@@ -104,6 +104,10 @@ def test_presets_and_accelerators_are_measured(tmp_path):
     text = presets.page({"demo": found}, costs)
     assert "| pizza | 212,608 | 20,000 |" in text
     assert "nanda2023, nanda2023_subtraction" in text
+    found["measures"] |= {"gradient_symmetricity": 0.5, "circularity": None}
+    against = presets.page({"pizza": found}, costs).partition("## Against the sources")[2]
+    assert "| pizza | gradient symmetricity | 0.994 | 0.5 | Zhong" in against
+    assert "| pizza | circularity of the embedding | 0.998 | not defined | Zhong" in against
     small = ["steps=20", "task.p=7", "model.hidden=[8]"]
     found = accelerators.measure("OrthoAdamW, float32 cross-entropy", 0, small)
     assert accelerators.line("OrthoAdamW", "0", found | {"test": {}})[2] == "20"
