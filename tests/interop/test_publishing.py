@@ -16,11 +16,13 @@ from grokinterp.cli.entry import run as run_command_line
 from grokinterp.errors import ConfigError, RunDirectoryError
 from grokinterp.experiment import Optimization
 from grokinterp.interop import ForeignFileError, export_run, import_run
+from grokinterp.interop.publishing.card import in_words
 from grokinterp.interop.publishing.layout import is_published
 from grokinterp.models import MLPSpec, TransformerSpec
 from grokinterp.runs.trajectory import Trajectory
-from grokinterp.tasks import ModularAddition, ModularDivision
+from grokinterp.tasks import GroupComposition, ModularAddition, ModularDivision
 from grokinterp.training import train
+from tests.support.listed_task import Listed
 from tests.support.report_page import PAYLOADS
 from tests.support.small_runs import TINY, changed, draw_checkpoints, written
 
@@ -135,12 +137,22 @@ def test_the_card_has_a_header_that_the_hub_reads(trained, tmp_path):
     metrics = {one["name"]: one["value"] for one in card["model-index"][0]["results"][0]["metrics"]}
     assert metrics["test loss"] == trained.metrics["test_loss"].values[-1]
     assert "# tiny\\_run" in text
-    assert "| task | modular\\_addition p=7: " in text
+    assert "| task | Addition modulo 7. Given a and b, the network predicts (a + b) mod 7. |" in text
+    assert "| data | modular\\_addition p=7: 49 examples, 7 classes |" in text
     assert f"| steps | 0 to 30, {len(trained.steps)} checkpoints |" in text
     assert "| `optimization.average` | 0.9 |" in text
     assert "grokinterp import hf FOLDER --out checkpoints/tiny" in text
     texts = [file.read_text() for file in folder.iterdir() if file.suffix in (".md", ".json")]
     assert str(tmp_path) not in "".join(texts)
+
+
+def test_a_card_describes_the_very_task(tmp_path):
+    """Not only its kind; a task without words of its own describes itself."""
+    group = draw_checkpoints(tmp_path / "group", replace(TINY, task=GroupComposition(group="S3")))
+    text = (export_run(group, "hf", tmp_path / "folder") / "README.md").read_text()
+    assert "Given two elements of the group S3, the network predicts their product." in text
+    assert 'name: "Composition in the group S3"' in text
+    assert in_words(Listed(classes=(0, 1))) == "Listed: labels as they are listed"
 
 
 def test_the_files_stand_alone(trained, tmp_path):

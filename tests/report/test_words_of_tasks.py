@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from grokinterp.report.task_words import WORDS, named
 from grokinterp.report.terms import marker
 from grokinterp.report.vocabulary import Vocabulary, by_exponent, order_note
 from grokinterp.tasks import TASKS as KINDS
+from grokinterp.tasks.descriptions import WORDS, named
 from tests.cases.tasks import TASKS
 from tests.support.report_page import PAYLOADS
 

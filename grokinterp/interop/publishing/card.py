@@ -11,6 +11,9 @@ from grokinterp.errors import GrokinterpError, one_line
 from grokinterp.experiment import Experiment
 from grokinterp.numbers import number, settings, whole
 from grokinterp.runs.results import Results
+from grokinterp.specification import plain
+from grokinterp.tasks import Task
+from grokinterp.tasks.descriptions import named
 
 TAGS = ("grokinterp", "grokking", "mechanistic-interpretability")
 
@@ -66,7 +69,7 @@ def header(results: Results, experiment: Experiment, measured: Mapping[str, Any]
     known = [(key, float(measured[key])) for key in METRICS if isinstance(measured.get(key), int | float)]
     if known:
         yield from ("model-index:", f"- name: {json.dumps(one_line(name))}", "  results:", "  - task:")
-        yield from ("      type: other", f"      name: {json.dumps(kind.replace('_', ' '))}", "    dataset:")
+        yield from ("      type: other", f"      name: {json.dumps(named(plain(experiment.task))[0])}", "    dataset:")
         yield from (
             f"      type: {json.dumps(kind)}",
             f"      name: {json.dumps(specification(experiment.task, sized=True))}",
@@ -90,13 +93,26 @@ def about(results: Results, experiment: Experiment, steps: Sequence[int]) -> lis
     saved = f"{whole(steps[0])} to {whole(steps[-1])}, {len(steps)} checkpoints" if len(steps) > 1 else whole(steps[-1])
     status = results.directory.status
     return [
-        ("task", f"{md(specification(experiment.task, sized=True))}: {md(experiment.task.about)}"),
+        ("task", md(in_words(experiment.task))),
+        ("data", f"{md(specification(experiment.task, sized=True))}: {size_of(experiment.task)}"),
         ("model", f"{md(specification(experiment.model))}: {md(experiment.model.about)}"),
         ("optimization", md(specification_of(experiment))),
         ("steps", saved),
         ("status", md(str(status.get("status", "unknown")))),
         ("seed", str(experiment.seed)),
     ]
+
+
+def in_words(task: Task) -> str:
+    """Return the task in words; a task from outside this package describes itself."""
+    title, sentence = named(plain(task))
+    return f"{title}. {sentence}" if sentence else f"{title}: {task.about}"
+
+
+def size_of(task: Task) -> str:
+    """Return how many examples and classes a task has; a regression has no classes."""
+    classes = f", {whole(task.n_classes)} classes" if task.allowed_error is None else ""
+    return f"{whole(task.n_examples)} examples{classes}"
 
 
 def specification_of(experiment: Experiment) -> str:
