@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from nbformat import NotebookNode, validate
 
+from manual.links import repository
 from tests.support.notebooks import HINT, NOTEBOOKS, SOLUTION, exercises, read, tree
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,8 +82,30 @@ def test_the_first_cell_is_the_same_everywhere_and_installs_only_what_is_missing
     first = next(cell.source for cell in read(NOTEBOOKS[0]).cells if cell.cell_type == "code")
     assert code[0] == first
     assert "find_spec" in first
-    assert "http" not in first
+    assert f'repository = "{repository()}"' in first
     assert [source for source in code[1:] if "pip install" in source] == []
+
+
+@pytest.mark.parametrize("place", ["a clone/notebooks", "elsewhere"])
+@pytest.mark.parametrize("address", ["", "scheme://host/name", "/mounted/name"])
+def test_the_first_cell_installs_the_clone_or_the_repository_or_says_what_to_do(place, address, tmp_path, monkeypatch):
+    first = next(cell.source for cell in read(NOTEBOOKS[0]).cells if cell.cell_type == "code")
+    lines = first.replace('repository = ""', f"repository = {address!r}")
+    lines = lines.replace('%pip install --quiet "{source}"', "installed.append(str(source))")
+    (tmp_path / place).mkdir(parents=True)
+    (tmp_path / "a clone").mkdir(exist_ok=True)
+    (tmp_path / "a clone" / "pyproject.toml").touch()
+    monkeypatch.chdir(tmp_path / place)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    installed: list[str] = []
+    sources = {"": None, "scheme://host/name": "git+scheme://host/name", "/mounted/name": "/mounted/name"}
+    expected = str(tmp_path / "a clone") if place.startswith("a clone") else sources[address]
+    if expected is None:
+        with pytest.raises(ModuleNotFoundError, match="open this notebook in a clone"):
+            exec(lines, {"installed": installed})
+    else:
+        exec(lines, {"installed": installed})
+    assert installed == [expected] * (expected is not None)
 
 
 def test_exercises_have_a_hint_and_a_solution_that_assigns_every_answer(content):
