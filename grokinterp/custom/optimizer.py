@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from torch import nn
@@ -20,6 +21,9 @@ from grokinterp.optim import (
     filters_of,
 )
 from grokinterp.specification import require_type
+
+GROKFAST = {"alpha": "grokfast_alpha", "lamb": "grokfast_lambda", "window": "grokfast_window"}
+"""The arguments of a trainer for the settings of a Grokfast filter."""
 
 AnyModel = TypeVar("AnyModel", bound=nn.Module)
 
@@ -90,13 +94,12 @@ def grokfast_filters(
     """Return the Grokfast filter that these numbers describe; None if there are none.
 
     With ``alpha``, it is the moving average of the gradients (EMA), with ``window`` their mean (MA), with both the sum
-    of both (dual), where ``lamb`` is the λ of the EMA. ``lamb`` alone is that of an EMA. A single filter with λ = 0
-    is left out.
+    of both (dual), where ``lamb`` is the λ of the EMA. ``lamb`` alone is that of an EMA, and 0 means no filter.
 
     Source: Lee et al. 2024 (Grokfast); docs/formulas.md, Accelerators.
 
     Raises:
-        ConfigError: a number is out of range.
+        ConfigError: a number is out of range, by the name of its argument.
 
     >>> grokfast_filters(0.98, None, None), grokfast_filters(None, 3.0, 50)
     ((GrokfastEMA(kind='grokfast_ema', alpha=0.98, lamb=2.0),),
@@ -107,12 +110,16 @@ def grokfast_filters(
     require_type("grokfast_window", window, int | None)
     if alpha is None and lamb is None and window is None:
         return None
-    ema = GrokfastEMA(alpha=chosen(alpha, GrokfastEMA.alpha), lamb=chosen(lamb, GrokfastEMA.lamb))
-    if window is None:
-        return () if lamb == 0 else (ema,)
-    if alpha is None:
-        return () if lamb == 0 else (GrokfastMA(window=window, lamb=chosen(lamb, GrokfastMA.lamb)),)
-    return (GrokfastDual(ema=ema, ma=GrokfastMA(window=window, lamb=1.0)),)
+    try:
+        ema = GrokfastEMA(alpha=chosen(alpha, GrokfastEMA.alpha), lamb=chosen(lamb, GrokfastEMA.lamb))
+        ma = None if window is None else GrokfastMA(window=window, lamb=chosen(lamb, GrokfastMA.lamb))
+    except ConfigError as error:
+        raise ConfigError(GROKFAST[error.key], error.value, error.rule) from None
+    if lamb == 0:
+        return ()
+    if ma is None:
+        return (ema,)
+    return (ma,) if alpha is None else (GrokfastDual(ema=ema, ma=replace(ma, lamb=1.0)),)
 
 
 def chosen(value: float | int | None, default: float | int) -> float:

@@ -123,7 +123,7 @@ class GrokkingAwareTrainer:
         grokfast = grokfast_filters(grokfast_alpha, grokfast_lambda, grokfast_window)
         if filters is not None and grokfast is not None:
             raise ConfigError("filters", short(filters), "cannot be used with grokfast_alpha, _lambda or _window")
-        self.device = torch.device(device) if device is not None else parameters[0].device
+        self.device = parameters[0].device if device is None else usable_device(device)
         self.precision = MixedPrecision(autocast, self.device)
         self.model = model.to(self.device)
         self.program = Program(model, max_supervision_steps, state_name)
@@ -314,6 +314,15 @@ def require_tolerance(tolerance: object) -> None:
     require_type("tolerance", tolerance, float | None)
     if tolerance is not None and not 0 < tolerance < math.inf:  # ty: ignore[unsupported-operator] - a number
         raise ConfigError("tolerance", tolerance, "must be a positive number")
+
+
+def usable_device(device: torch.device | str) -> torch.device:
+    """Return a device. Raises ConfigError if it does not exist on this machine."""
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        why = str(error).partition("\n")[0]
+        raise ConfigError("device", short(str(device)), f"cannot be used: {why}") from None
 
 
 def require_settings(ema_decay: object, lambda_boost: object, grokking_patience: object) -> None:

@@ -121,6 +121,11 @@ WRONG = {
     "^learning_rate=0.1: cannot be used with optimizer=": lambda: GrokkingAwareTrainer(
         OTHER, SGD(OTHER.parameters(), lr=0.1), learning_rate=0.1
     ),
+    "^grokfast_alpha=2.0: must be": lambda: linear(grokfast_alpha=2),
+    "^grokfast_lambda=-1.0: must be": lambda: linear(grokfast_lambda=-1, grokfast_window=5),
+    "^grokfast_window=0: must be": lambda: linear(grokfast_window=0),
+    "^device=abacus: cannot be used: ": lambda: linear(device="abacus"),
+    "^device=cuda:99: cannot be used: ": lambda: linear(device="cuda:99"),
     "^filters=.*: cannot be used with grokfast_alpha": lambda: linear(filters=[OrthoGrad()], grokfast_lambda=1),
     "^autocast=torch.int8: must be torch.bfloat16": lambda: linear(autocast=torch.int8),
     "^autocast=None: the state was saved with scaled gradients": lambda: linear().load_state_dict(

@@ -32,6 +32,7 @@ GROKFAST = {
         (GrokfastDual(ema=GrokfastEMA(alpha=0.9, lamb=3.0), ma=GrokfastMA(window=7, lamb=1.0)),),
     ),
     "none": ({"grokfast_lambda": 0}, ()),
+    "none of two": ({"grokfast_alpha": 0.9, "grokfast_lambda": 0, "grokfast_window": 7}, ()),
 }
 
 
