@@ -20,8 +20,10 @@ from grokinterp.storage.files import parse_json, parse_toml, path_of, read_regul
 LARGEST_FILE = 2**20
 """Largest size of a configuration file in bytes; typical files have hundreds."""
 
-BARE_WORD = re.compile(r"(?<![\w.\"'])(?!(?:true|false|inf|nan)\b)[A-Za-z_]\w*\b(?![\"']|\s*[.=])")
-"""A word without quotes inside a list or a table of TOML that is not a key."""
+BARE_WORD = re.compile(
+    r"(?<![\w.\"'])(?!(?:true|false|inf|nan)\b)[A-Za-z_]\w*\b(?![\"']|\s*[.=])|(?<=[\[,\s])[-+*/](?=[\],\s])"
+)
+"""A word without quotes inside a list or a table of TOML that is not a key, or an operator in a list."""
 
 
 NUMBER = re.compile(r"[+-]?(?:\d+\.|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
@@ -194,7 +196,7 @@ def not_a_kind(key: str) -> tuple[bool, int]:
 def parse_value(text: str) -> Any:
     """Parse a TOML or JSON value, ``none`` as null, a number such as ``-.1`` or ``2.``, or plain text.
 
-    Quotes around words in a list or a table may be missing, since shells remove them: ``[orthograd]``.
+    Quotes around words and operators in a list or a table may be missing, since shells remove them: ``[orthograd]``.
 
     >>> parse_value("1e-3"), parse_value("-.1"), parse_value("none"), parse_value("S4"), parse_value("[orthograd]")
     (0.001, -0.1, None, 'S4', ['orthograd'])

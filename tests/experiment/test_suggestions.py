@@ -79,3 +79,9 @@ def test_none_is_text_where_it_is_a_choice_and_null_elsewhere(text):
 @pytest.mark.parametrize(("text", "value"), [("-.1", -0.1), ("+.5", 0.5), (".5e-3", 0.0005), ("-2.", -2.0)])
 def test_numbers_without_digits_beside_the_point_are_numbers(text, value):
     assert parse_value(text) == value
+
+
+@pytest.mark.parametrize("text", ["[+,-]", "[+, -]", '["+","-"]', "['+', '-']"])
+def test_operators_in_a_list_need_no_quotes(text):
+    assert parse_value(text) == ["+", "-"]
+    assert parse_value("[-1,+2]") == [-1, 2]
