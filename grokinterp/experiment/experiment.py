@@ -137,10 +137,11 @@ class Experiment(Specification):
         require(expected, "model.kind", self.model.kind, "must be recorded if and only if the task is recorded")
 
     def _require_answers(self) -> None:
-        """Raise ConfigError unless the model can answer at as many positions as the task asks."""
+        """Raise ConfigError unless the model can answer at as many positions as the task asks, and the split fits."""
         if self.task.n_answers > 1:
             with errors_named("model"):
                 self.model.require_sequences()
+            self.split.require_one_answer(self.task)
 
     def _require_data(self) -> None:
         """Raise ConfigError if infinite data do not fit the other settings."""

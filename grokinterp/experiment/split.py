@@ -131,6 +131,11 @@ class Split(Specification):
         rule = f"found no set of whole pairs with exactly {train} examples{another}"
         raise ConfigError("split.fraction", self.fraction, rule)
 
+    def require_one_answer(self, task: Task) -> None:
+        """Raise ConfigError if a stratified split has no single class of each example to draw from."""
+        fits = not self.stratified or task.n_answers == 1
+        require(fits, "split.stratified", self.stratified, "needs a task with a single answer per example")
+
     def is_train(self, task: Task, *, seed: int) -> Bool[Tensor, "example"]:
         """Return the mask of the training examples."""
         return self.draw(task, seed=seed).is_train
@@ -189,8 +194,7 @@ class Split(Specification):
         group = task.mirror() if self.pairs == "unordered" else torch.arange(task.n_examples)
         if not self.stratified:
             return group, torch.zeros_like(group)
-        answers, rule = task.n_answers, "needs a task with a single answer per example"
-        require(answers == 1, "split.stratified", self.stratified, rule)
+        self.require_one_answer(task)
         labels, (distinct, index) = task.label(), group.unique(return_inverse=True)
         one_of = torch.zeros_like(distinct).scatter(0, index, labels)
         rule = "mirrored examples of different classes cannot be split by class and in whole pairs"
