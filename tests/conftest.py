@@ -26,8 +26,8 @@ if os.access(MEMORY, os.W_OK):  # every save is synced, for which tests would wa
 
 ROOT = Path(__file__).resolve().parent.parent
 IN_CI = os.environ.get("CI") == "true"
-TOOLS = {"browser": ("chromium", "chromedriver"), "strace": ("strace",)}
-MAY_SKIP_IN_CI = {"gpu", "ray", "published", "mount"}
+TOOLS = {"browser": ("chromium", "chromedriver"), "strace": ("strace",), "ffmpeg": ("ffmpeg",)}
+MAY_SKIP_IN_CI = {"gpu", "ray", "published", "mount", "ffmpeg"}
 
 settings.register_profile("grokinterp", deadline=None, derandomize=IN_CI, print_blob=True)
 settings.load_profile("grokinterp")

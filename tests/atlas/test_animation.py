@@ -3,6 +3,7 @@
 import os
 import shutil
 import stat
+import subprocess
 
 import numpy as np
 import pytest
@@ -91,6 +92,18 @@ def test_an_mp4_is_written_by_ffmpeg(path, tmp_path, program):
     assert height in (110, 112)
     arguments = (tmp_path / "bin" / "ffmpeg.arguments").read_text()
     assert f"-s 200x{height:.0f} -r 5 " in arguments
+
+
+@pytest.mark.ffmpeg
+def test_a_film_has_the_frames_that_were_drawn(path, tmp_path):
+    out = grokinterp.animate(path, tmp_path / "run.mp4", dpi=40)
+    view = view_of(Results.open(path))
+    expected = list(drawn(views_of(view.results), Trajectory.open(path).steps, view, 40))
+    command = ["ffmpeg", "-v", "error", "-i", str(out), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    decoded = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60).stdout
+    frames = np.frombuffer(decoded, dtype=np.uint8).reshape(len(expected), *expected[0].shape)
+    for one, other in zip(frames, expected, strict=True):
+        assert np.abs(one.astype(float) - other).mean() < 6  # H.264 halves the resolution of the colors
 
 
 def test_a_failure_of_ffmpeg_is_one_line(path, tmp_path, program):
