@@ -66,14 +66,16 @@ class Recorder:
         train: inputs and labels of the training examples to evaluate on, all or some; at most 8,192 together with the
             test examples. Labels [example, answer] of a sequence model belong to the last positions of its output
             [example, position, class]; -100 marks those that do not count. Metrics then also give the loss and the
-            accuracy of each answer, and analyses are those of the last answer. Labels that are numbers, [example] or
-            [example, output], are the targets of a regression, with ``loss="mse"``.
+            accuracy of each answer, and analyses are those of the last answer, or of another with
+            ``Trajectory.at_answer``. Labels that are numbers, [example] or [example, output], are the targets of a
+            regression, with ``loss="mse"``.
         test: inputs and labels of examples that are not trained on.
         loss: the form of the loss whose mean the loop minimizes, as in ``losses``.
         optimizer: provides the learning rate, the weight decay, and the exact last update of every checkpoint, for
             which a copy of the weights is kept before each step.
-        logits: a function that finds the logits [example, class] in the module's output (default: the output, its
-            ``logits``, or its first part). ``Trajectory.open`` needs the same function.
+        logits: a function that finds the logits [example, class], or [example, position, class] for several labels, in
+            the module's output (default: the output, its ``logits``, or its first part). ``Trajectory.open`` needs the
+            same function.
         read_at: the answer position in outputs [example, position, feature].
         reads: the name of the last linear layer, a submodule or the weight by which it multiplies; several names for an
             ensemble (default: detected by following the logits back; see ``experiment.model.reads``).

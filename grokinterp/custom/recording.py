@@ -60,10 +60,13 @@ class Watched:
         """
         output = self.inputs.given_to(self.module, examples, device=self.device, dtype=None)
         found = self.answer(output) if self.answer is not None else answer_of(output, self.read_at)
+        if self.n_answers > 1 and isinstance(found, Tensor) and found.ndim == 3:
+            found = found[:, -1]  # that of the last answer
         if not (isinstance(found, Tensor) and found.ndim == 2 and len(found) == len(examples)):
             seen = output if found is None else found
             shape = list(seen.shape) if isinstance(seen, Tensor) else type(seen).__name__
-            rule = "must be logits [example, class]: pass logits=, a function of the module's output"
+            given = "the logits= given must return them" if self.answer else "pass logits=, a function of the output"
+            rule = f"must be logits [example, class]: {given}"
             raise ConfigError("model", f"output {shape}", rule)
         return found
 

@@ -11,7 +11,6 @@ from torch import Tensor
 from grokinterp.errors import NotDefined, require
 from grokinterp.experiment.experiment import Experiment
 from grokinterp.experiment.fresh import FreshExamples
-from grokinterp.experiment.kinds import RECORDED
 from grokinterp.experiment.optimization import Optimization
 from grokinterp.losses import LossForm, close_answers
 from grokinterp.models import ReadoutInputs
@@ -206,8 +205,8 @@ class Problem:
     def at_answer(self, answer: int | None = None) -> "Problem":
         """Return the problem of one answer: its sequences end where it is read, after all answers before it.
 
-        Under causal attention, no token after this position has any influence on the answer. Examples without the
-        answer are left out.
+        Under causal attention, no token after this position has any influence on the answer. Recorded examples stay
+        whole. Examples without the answer are left out.
 
         Args:
             answer: the index of the answer; negative indices count from the end (default: the last).
@@ -220,9 +219,7 @@ class Problem:
         if count == 1:
             return self
         index %= count
-        rule = "must be the last answer of a recorded module, whose read-out is fixed"
-        require(index == count - 1 or self.task.kind != RECORDED, "answer", index, rule)
-        asked, length = self.labels[:, index] >= 0, self.tokens.shape[1] - (count - 1 - index)
+        asked, length = self.labels[:, index] >= 0, self.tokens.shape[1] - self.task.tokens_after(index)
         return Problem(
             AnswerOf(kind=self.task.kind, task=self.task, answer=index),
             self.tokens[asked, :length],

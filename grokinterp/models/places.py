@@ -1,9 +1,9 @@
 """Places of activations that are not outputs of submodules, as data that loads without torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from grokinterp.errors import ConfigError, short
+from grokinterp.errors import ConfigError, require, short
 from grokinterp.lazy import Tensor, torch
 
 if TYPE_CHECKING:
@@ -69,6 +69,13 @@ class Place:
         if self.position == "mean":
             return arranged + (value - arranged.mean(1)).unsqueeze(1)
         return torch.cat([arranged[:, : self.position], value.unsqueeze(1), arranged[:, self.position + 1 :]], 1)
+
+    def earlier(self, positions: int) -> "Place":
+        """Return the place with its position, if it has one, a number of positions earlier."""
+        if not isinstance(self.position, int):
+            return self
+        require(self.position >= positions, "position", self.position, f"must be at least {positions}")
+        return replace(self, position=self.position - positions)
 
     def through(self, point: "HookPoint", value: Tensor) -> Tensor:
         """Return the activation after it passes through a hook point."""

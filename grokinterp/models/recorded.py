@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from grokinterp.errors import ConfigError, NotDefined, short
+from grokinterp.errors import ConfigError, NotDefined, require, short
 from grokinterp.models import first_mixing
 from grokinterp.models.call_taps import CallTaps, InputTap
 from grokinterp.models.hooked import HookPoint
@@ -64,9 +64,12 @@ class RecordedModel(Model):
         module: a copy of the user's module, because hooks and evaluation mode change it; or ``Weights``.
         inputs: inputs of all examples; None with ``Weights``.
         answer: function from the output of the module to the logits (default: ``answer_of``).
+        before: the number of positions before the last at which the logits, and all activations, are read: that of one
+            of several answers. The module still sees the whole input, since it may not be causal.
 
     Raises:
-        ConfigError: the module does not have the recorded parameters, buffers or submodules.
+        ConfigError: the module does not have the recorded parameters, buffers or submodules, or the last linear layers
+            do not read as many positions.
     """
 
     module: nn.Module
@@ -74,10 +77,19 @@ class RecordedModel(Model):
     vectorizes: ClassVar[bool] = False
 
     def __init__(
-        self, spec: RecordedSpec, module: nn.Module, inputs: RecordedInputs | None = None, answer: Answer | None = None
+        self,
+        spec: RecordedSpec,
+        module: nn.Module,
+        inputs: RecordedInputs | None = None,
+        answer: Answer | None = None,
+        *,
+        before: int = 0,
     ) -> None:
         super().__init__()
-        self.spec, self.module, self.inputs, self.answer = spec, module, inputs, answer
+        self.spec, self.module, self.inputs, self.answer, self.before = spec, module, inputs, answer, before
+        self.places = {name: place.earlier(before) for name, place in spec.places.items()}
+        for name in spec.read_hooks:
+            require(self.reaches(name), "answer", name, f"has no position {before} before the last")
         self.mod_dict, self.hook_dict = {}, {}
         require_fit(spec, module)
         for name, shape in spec.hooks.items():
@@ -86,13 +98,13 @@ class RecordedModel(Model):
             self.mod_dict[name] = self.hook_dict[name] = point
             if inputs is not None:
                 self._tap(name, point, shape)
-        calls = [name for name, place in spec.places.items() if place.at != "input"]
-        self.calls = [(self.hook_dict[name], spec.places[name]) for name in calls]
+        calls = [name for name, place in self.places.items() if place.at != "input"]
+        self.calls = [(self.hook_dict[name], self.places[name]) for name in calls]
         self.eval()
 
     def _tap(self, name: str, point: HookPoint, shape: tuple[int, ...]) -> None:
         """Attach a hook point to the module; hook points of function calls are active in ``forward``."""
-        place = self.spec.places.get(name)
+        place = self.places.get(name)
         if place is None:
             self.module.get_submodule(name).register_forward_hook(Tap(point, shape.index(EXAMPLES)))
         elif place.at == "input":
@@ -153,7 +165,10 @@ class RecordedModel(Model):
                 precision = str(weight.dtype).removeprefix("torch.")
                 rule = f"must run in {precision}, in which it is analyzed: {short(error)}"
                 raise ConfigError("module", self.spec.class_name, rule) from error
-        logits = answer_of(output, self.spec.read_at) if self.answer is None else self.answer(output)
+        if self.answer is None:
+            logits = answer_of(output, self.spec.read_at, before=self.before)
+        else:
+            logits = vector(self.answer(output), self.spec.read_at, before=self.before)
         if logits is None:
             raise ConfigError("module", self.spec.class_name, "gives no logits [example, class]")
         return logits[:, : self.spec.classes or None].unsqueeze(1)
@@ -180,7 +195,12 @@ class RecordedModel(Model):
         return pattern, neurons, residual, logits[:, -1]
 
     def at_readout(self, x: Float[Tensor, "batch *position_and_feature"]) -> Float[Tensor, "batch feature"]:
-        return vector(x, self.spec.read_at)
+        return vector(x, self.spec.read_at, before=self.before)
+
+    def reaches(self, hook: str) -> bool:
+        """Return whether an activation has the position at which the answer is read, or no positions."""
+        position_and_feature = [size for size in self.spec.hooks[hook] if size != EXAMPLES]
+        return len(position_and_feature) != 2 or position_and_feature[0] > self.before
 
     def pattern_at_readout(
         self, pattern: Float[Tensor, "batch *head query position"]
@@ -193,7 +213,7 @@ class RecordedModel(Model):
 
     @property
     def feature_hooks(self) -> tuple[str, ...]:
-        return self.spec.features
+        return tuple(name for name in self.spec.features if self.reaches(name))
 
     @property
     def examples_at_once(self) -> int:

@@ -119,7 +119,7 @@ def logits_of(output: Any) -> Tensor | None:
     return named if isinstance(named, Tensor) else first_tensor(output)
 
 
-def answer_of(output: Any, read_at: ReadAt) -> Float[Tensor, "example class"] | None:
+def answer_of(output: Any, read_at: ReadAt, *, before: int = 0) -> Float[Tensor, "example class"] | None:
     """Return the logits of the answer in the output of a module, at one position if there are several.
 
     >>> answer_of((torch.tensor([[[1.0], [2.0]]]), None), "last")
@@ -128,11 +128,13 @@ def answer_of(output: Any, read_at: ReadAt) -> Float[Tensor, "example class"] | 
     logits = logits_of(output)
     if logits is None or not logits.is_floating_point() or logits.ndim not in (2, 3):
         return None
-    return vector(logits, read_at)
+    return vector(logits, read_at, before=before)
 
 
-def vector(x: Float[Tensor, "example *rest"], read_at: ReadAt) -> Float[Tensor, "example feature"]:
+def vector(x: Float[Tensor, "example *rest"], read_at: ReadAt, *, before: int = 0) -> Float[Tensor, "example feature"]:
     """Return an activation as one vector per example: at the read position, or the mean over the space of an image.
+
+    With ``read_at="last"``, the position is ``before`` positions before the last.
 
     >>> vector(torch.tensor([[[1.0], [3.0]]]), "mean"), vector(torch.ones(2, 3, 4, 4), "last").shape
     (tensor([[2.]]), torch.Size([2, 3]))
@@ -140,5 +142,5 @@ def vector(x: Float[Tensor, "example *rest"], read_at: ReadAt) -> Float[Tensor, 
     if x.ndim == 1:
         return x[:, None]
     if x.ndim == 3:
-        return x.mean(1) if read_at == "mean" else x[:, -1 if read_at == "last" else 0]
+        return x.mean(1) if read_at == "mean" else x[:, -1 - before if read_at == "last" else 0]
     return x.flatten(2).mean(2) if x.ndim > 3 else x

@@ -143,7 +143,9 @@ class Trajectory:
             raise ConfigError("logits", "a function" if self.logits else None, rule)
         inputs = self.directory.load_examples(digest)
         own = copy.deepcopy(module).requires_grad_(True).cpu().float()
-        return RecordedModel(spec, own, RecordedInputs.stored(inputs, task.n_examples), self.logits)
+        before = 0 if self.answer is None else task.n_answers - 1 - self.answer
+        stored = RecordedInputs.stored(inputs, task.n_examples)
+        return RecordedModel(spec, own, stored, self.logits, before=before)
 
     @property
     def path(self) -> Path:
@@ -164,6 +166,8 @@ class Trajectory:
 
     def at_answer(self, answer: int) -> "Trajectory":
         """Return the run with checkpoints that are about one of several answers (by default, about the last).
+
+        A recorded module is given its whole inputs at every answer, because it may not be causal.
 
         Args:
             answer: the index of the answer; negative indices count from the end.

@@ -44,7 +44,7 @@ class AnswerOf(Task):
 
     @property
     def n_ctx(self) -> int:
-        return self.task.n_ctx - (self.task.n_answers - 1 - self.answer)
+        return self.task.n_ctx - self.task.tokens_after(self.answer)
 
     def tokens(self) -> Int[Tensor, "example position"]:
         return self.task.tokens()[self.asked, : self.n_ctx]

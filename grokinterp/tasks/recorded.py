@@ -107,6 +107,10 @@ class RecordedTask(Task):
     def n_answers(self) -> int:
         return len(self.answers[0]) if self.answers and isinstance(self.answers[0], tuple) else 1
 
+    def tokens_after(self, answer: int) -> int:
+        """Return 0, because a token stands for a whole example."""
+        return 0
+
     @property
     def allowed_error(self) -> float | None:
         return self.tolerance

@@ -71,6 +71,10 @@ class Task(Specification, ABC):
         """Number of answers per example."""
         return 1
 
+    def tokens_after(self, answer: int) -> int:
+        """Return the number of tokens that follow the position at which an answer is read."""
+        return self.n_answers - 1 - answer
+
     @property
     @abstractmethod
     def n_ctx(self) -> int:

@@ -69,8 +69,55 @@ def test_the_run_is_analyzed_at_the_last_answer(recorded):
     expected = results.metrics["test_accuracy_of_answer"].sel(answer=2, step=8)
     assert float(results.dataset["test_accuracy"].sel(step=8)) == pytest.approx(float(expected))
     assert list(results.histories) == [0, 1, 2]
-    with pytest.raises(ConfigError, match="answer=0: must be the last answer of a recorded module"):
-        _ = Trajectory.open(path, module).at_answer(0).problem
+
+
+@pytest.mark.parametrize("answer", [0, 1])
+def test_every_answer_is_analyzed_at_its_position_with_the_whole_input(recorded, answer):
+    path, module, *_ = recorded
+    run = Trajectory.open(path, module).at_answer(answer)
+    tokens, labels = (torch.cat(parts) for parts in zip(examples(0), examples(1), strict=True))
+    asked, checkpoint = labels[:, answer] != -100, run[8]
+    assert torch.equal(checkpoint.problem.label, labels[asked, answer])
+    copied = checkpoint.model.module
+    with torch.no_grad():
+        states = copied.mix(copied.embed(tokens[asked]))[0][:, answer - 3]
+        torch.testing.assert_close(checkpoint.logits, copied.head(states))
+    (found,) = checkpoint.features("mix")
+    torch.testing.assert_close(found, states)
+    results = analyze(run, only=["performance", "class_cosine"])
+    expected = results.metrics["test_accuracy_of_answer"].sel(answer=answer, step=8)
+    assert float(results.dataset["test_accuracy"].sel(step=8)) == pytest.approx(float(expected))
+
+
+class Named(Tagger):
+    """The same with its logits among other outputs."""
+
+    def forward(self, tokens):
+        return {"tokens": tokens.double(), "scores": super().forward(tokens)}
+
+
+def test_a_function_may_find_the_logits_of_all_positions(tmp_path):
+    module, (train, test) = Named(), (examples(0), examples(1))
+    with Recorder(tmp_path / "run", module, train=train, test=test, logits=lambda found: found["scores"]) as recorder:
+        recorder.record(0)
+    run = Trajectory.open(tmp_path / "run", module, logits=lambda found: found["scores"])
+    for answer in range(3):
+        asked = test[1][:, answer] != -100
+        with torch.no_grad():
+            scores = module(test[0])["scores"][:, answer - 3]
+        right = (scores.argmax(1) == test[1][:, answer])[asked].double().mean()
+        row = recorder.last_row["test_accuracy_of_answer"]
+        checkpoint = run.at_answer(answer)[0]
+        measured = checkpoint.logits.argmax(1) == checkpoint.problem.label
+        assert float(right) == pytest.approx(row[str(answer)])
+        assert float(measured[checkpoint.problem.is_test].double().mean()) == pytest.approx(float(right))
+
+
+def test_logits_of_one_position_do_not_fit_several_labels(tmp_path):
+    given = {"train": examples(0), "test": examples(1), "logits": lambda found: found[:, -1]}
+    message = r"model=output \[\d+, 4\]: must be logits \[example, position, class\]"
+    with Recorder(tmp_path / "run", Tagger(), **given) as recorder, pytest.raises(ConfigError, match=message):
+        recorder.record(0)
 
 
 @pytest.mark.parametrize(
