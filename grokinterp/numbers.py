@@ -9,6 +9,23 @@ LONGEST = 400
 """Largest number of characters of a configuration value, since a table can be long."""
 
 
+class Written(str):
+    """A number as text, together with the number: a table shows the text, and its file has the number.
+
+    >>> text = Written("1.23e-4", 0.00012345)
+    >>> text, text.value
+    ('1.23e-4', 0.00012345)
+    """
+
+    value: int | float
+
+    def __new__(cls, text: str, value: int | float = math.nan) -> "Written":
+        """Return the text with its number."""
+        written = super().__new__(cls, text)
+        written.value = value
+        return written
+
+
 def number(value: Any) -> str:
     """Return a number with three significant digits; integers in full, missing and non-finite values in words.
 
@@ -21,14 +38,17 @@ def number(value: Any) -> str:
         return ABSENT
     if isinstance(value, bool | str):
         return str(value)
-    if isinstance(value, int):
-        return whole(value)
+    return whole(value) if isinstance(value, int) else Written(_rounded(value), value)
+
+
+def _rounded(value: float) -> str:
+    """Return a number that is no integer as text."""
     if not math.isfinite(value):
         return "not finite"
     if value < 0:
-        return f"−{number(-value)}"
-    if value == 0 or 1e-3 <= abs(value) < 1e4:
-        return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+        return f"−{_rounded(-value)}"
+    if value == 0 or 1e-3 <= value < 1e4:
+        return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
     digits, exponent = f"{value:.2e}".split("e")
     return f"{digits}e{int(exponent)}"
 
@@ -39,7 +59,7 @@ def whole(value: int) -> str:
     >>> whole(25000)
     '25,000'
     """
-    return f"{value:,}"
+    return Written(f"{value:,}", value)
 
 
 def percent(value: Any) -> str:
@@ -48,7 +68,9 @@ def percent(value: Any) -> str:
     >>> percent(0.9731), percent(None)
     ('97.3 %', 'not measured')
     """
-    return f"{100 * value:.3g} %" if isinstance(value, float) and math.isfinite(value) else number(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return Written(f"{100 * value:.3g} %", value)
+    return number(value)
 
 
 def change(start: float, end: float, *, ratio: bool) -> str:
@@ -60,10 +82,10 @@ def change(start: float, end: float, *, ratio: bool) -> str:
     if not (math.isfinite(start) and math.isfinite(end)):
         return "unknown"
     if ratio and start > 0 and end > 0:
-        return f"× {number(end / start)}"
+        return Written(f"× {number(end / start)}", end / start)
     if start == end:
-        return "0"
-    return f"{'+' if end > start else '−'}{number(abs(end - start))}"
+        return Written("0", 0.0)
+    return Written(f"{'+' if end > start else '−'}{number(abs(end - start))}", end - start)
 
 
 def listed(names: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from grokinterp.numbers import Written
 from grokinterp.storage.files import MAX_DOCUMENT_BYTES, read_regular
 
 STYLE = Path(__file__).parent / "templates" / "page.css"
 """The style sheet that all pages share."""
 
-FIGURES = STYLE.with_name("figures.js")
-"""The script for the values, the larger view, and the files of all figures."""
+SCRIPTS = tuple(STYLE.with_name(f"{name}.js") for name in ("note", "readings", "files", "figures", "contents"))
+"""The scripts for the values, the larger view, and the files of all figures, and for the contents."""
 
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 
@@ -60,6 +62,11 @@ def asset(path: Path) -> str:
     return text
 
 
+def script(*more: Path) -> str:
+    """Return the script that all pages with figures share, followed by further ones of a page."""
+    return "".join(asset(path) for path in (*SCRIPTS, *more))
+
+
 def environment(package: str) -> Environment:
     """Return the template environment of a package, including the shared templates; it escapes all values."""
     made = Environment(
@@ -72,6 +79,7 @@ def environment(package: str) -> Environment:
         keep_trailing_newline=True,
     )
     made.filters["for_script"] = for_script
+    made.filters["in_full"] = in_full
     return made
 
 
@@ -82,6 +90,17 @@ def shown(value: Any) -> Any:
     ('a?[31m?b', 3)
     """
     return CONTROLS.sub("?", value) if type(value) is str else value
+
+
+def in_full(cell: Any) -> str:
+    """Return the attribute of a table's cell with its number in full; "" if the cell is not a finite number.
+
+    >>> from grokinterp.numbers import percent
+    >>> in_full(percent(1 / 3)), in_full("clock")
+    (Markup(' data-value="0.3333333333333333"'), '')
+    """
+    known = isinstance(cell, Written) and math.isfinite(cell.value)
+    return Markup(f' data-value="{cell.value}"') if known else ""
 
 
 def _hash(text: str) -> str:

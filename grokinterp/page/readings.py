@@ -1,20 +1,18 @@
 """The values in a figure and where they lie, so that a page can show them under the pointer and save them."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import QuadMesh
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from grokinterp.figures.series import STEP
 from grokinterp.figures.style import COLOR_BAR
-
-MOST_CELLS = 6000
-"""Maximum number of cells of a heatmap whose values a page contains."""
+from grokinterp.page.drawn_cells import heatmap, n_cells, spans
+from grokinterp.page.drawn_curves import curves_and_points
+from grokinterp.page.drawn_names import numbers, one_line
 
 POINTS = 72.0
 """Units of an SVG image per inch."""
@@ -23,22 +21,51 @@ Reading = dict[str, Any]
 
 
 def readings(figure: Figure) -> list[Reading]:
-    """Return a reading for each axes that shows curves, bars, or a small heatmap.
+    """Return a reading for each axes that shows curves, points, bars, spans, or a heatmap.
 
     A reading has the ``box`` [left, top, width, height] of the axes in the units of the SVG image, its ``title``, the
     names ``x`` and ``y`` of its axes, ``limits`` of the horizontal axis, whether it is ``log``arithmic, and whether it
-    counts ``steps``; and either ``curves`` (label, color, ``at`` and ``values``), or ``bars`` (names and values), or
-    ``rows`` (names), ``edges`` and ``cells`` [row, column] of a heatmap.
+    counts ``steps``. Its values are one of
+
+    * ``curves`` (label, color, ``at``, ``values``, and ``low`` and ``high`` of error bars), ``points`` (label, color,
+      ``x``, ``y``, and what they are points ``of``), and ``names`` of the rows if the vertical axis has words;
+    * ``bars`` (names and values); or ``spans`` (name, start, and end);
+    * ``rows`` and ``columns`` (names), ``edges`` of the columns, and ``cells`` [row, column] of a heatmap, packed if
+      they are many, with the ``kinds`` that they stand for if they are no numbers.
     """
-    found = (_reading(axes) for axes in figure.axes if axes.axison and axes.get_label() != COLOR_BAR)
-    return [reading for reading in found if reading is not None]
+    shown = [axes for axes in figure.axes if axes.axison and axes.get_label() != COLOR_BAR and axes.name != "3d"]
+    total = sum(map(n_cells, shown))
+    return labeled([found for axes in shown if (found := _reading(axes, total)) is not None])
 
 
-def _reading(axes: Axes) -> Reading | None:
+def labeled(found: Sequence[Reading]) -> list[Reading]:
+    r"""Return readings with the labels and the names of their rows and columns, which only the outer axes show.
+
+    >>> row = [{"box": [x, 5], "title": f"head {x}", "x": "a", "y": y} for x, y in ((0, "step 9\nb"), (1, ""))]
+    >>> [(one["title"], one["y"]) for one in labeled(row)]
+    [('step 9, head 0', 'b'), ('step 9, head 1', 'b')]
+    """
+    names = {one["box"][1]: one["y"].partition("\n")[0] for one in found if "\n" in one["y"]}
+    below = {one["box"][0]: one["x"] for one in found if one["x"]}
+    beside = {one["box"][1]: one["y"].rpartition("\n")[2] for one in found if one["y"]}
+    rows = {(one["box"][1], len(one["rows"])): one["rows"] for one in reversed(found) if "rows" in one}
+    return [
+        one
+        | {
+            "title": ", ".join(filter(None, (names.get(one["box"][1], ""), one["title"]))),
+            "x": one["x"] or below.get(one["box"][0], ""),
+            "y": one["y"].rpartition("\n")[2] or beside.get(one["box"][1], ""),
+        }
+        | ({"rows": rows[one["box"][1], len(one["rows"])]} if "rows" in one and not one["y"] else {})
+        for one in found
+    ]
+
+
+def _reading(axes: Axes, total: int) -> Reading | None:
     figure = axes.get_figure(root=True)
     assert figure is not None
     (width, height), place = figure.get_size_inches() * POINTS, axes.get_position()
-    content = _heatmap(axes) or _bars(axes) or _curves(axes)
+    content = heatmap(axes, total) or _bars(axes) or curves_and_points(axes) or spans(axes)
     if not content:
         return None
     box = (place.x0 * width, (1 - place.y1) * height, place.width * width, place.height * height)
@@ -47,34 +74,13 @@ def _reading(axes: Axes) -> Reading | None:
         "title": axes.get_title(loc="left") or axes.get_title(),
         "x": axes.get_xlabel(),
         "y": axes.get_ylabel(),
-        "limits": [float(f"{limit:.6g}") for limit in axes.get_xlim()],
+        "limits": numbers(axes.get_xlim()),
+        "range": numbers(axes.get_ylim()),
         "log": axes.get_xscale() == "log",
+        "tall": axes.get_yscale() == "log",
         "steps": axes.get_gid() == STEP or axes.get_xlabel() == STEP,
         **content,
     }
-
-
-def _curves(axes: Axes) -> Reading:
-    shown = [line for line in axes.lines if not str(line.get_label()).startswith("_")]
-    shown = shown or [line for line in axes.lines if line.get_transform() == axes.transData and len(_x(line)) > 2]
-    curves = [
-        {
-            "label": "" if str(line.get_label()).startswith("_") else str(line.get_label()),
-            "color": str(line.get_color()),
-            "at": _numbers(_x(line), 8),
-            "values": _numbers(np.asarray(line.get_ydata(), dtype=float)),
-        }
-        for line in shown
-    ]
-    shared = bool(curves) and all(curve["at"] == curves[0]["at"] for curve in curves)
-    if shared:
-        for curve in curves[1:]:
-            del curve["at"]
-    return {"curves": curves} if curves else {}
-
-
-def _x(line: Line2D) -> np.ndarray:
-    return np.asarray(line.get_xdata(), dtype=float)
 
 
 def _bars(axes: Axes) -> Reading:
@@ -83,47 +89,16 @@ def _bars(axes: Axes) -> Reading:
         return {}
     upright = found[0].orientation != "horizontal"
     ticks = axes.xaxis if upright else axes.yaxis
-    names = dict(
-        zip(np.round(ticks.get_ticklocs(), 6), (text.get_text() for text in ticks.get_ticklabels()), strict=False)
-    )
+    texts = (one_line(text.get_text()) for text in ticks.get_ticklabels())
+    names = dict(zip(np.round(ticks.get_ticklocs(), 6), texts, strict=False))
     bars = []
     for container in found:
         label = str(container.get_label())
         prefix = "" if label.startswith("_") else f"{label}, "
         for bar in container.patches:
             middle = bar.get_x() + bar.get_width() / 2 if upright else bar.get_y() + bar.get_height() / 2
-            name = names.get(round(float(middle), 6), "") or f"{middle:.4g}"
+            place = middle if len(found) == 1 else round(middle)  # bars of several series are beside their tick
+            name = names.get(round(float(place), 6), "") or f"{place:.4g}"
             size = bar.get_height() if upright else bar.get_width()
-            bars.append([f"{prefix}{name}", *_numbers([float(size)]), float(f"{middle:.6g}")])
-    return {
-        "bars": bars,
-        "upright": upright,
-        "range": [float(limit) for limit in (axes.get_xlim() if upright else axes.get_ylim())],
-    }
-
-
-def _heatmap(axes: Axes) -> Reading:
-    meshes = [found for found in axes.collections if isinstance(found, QuadMesh)]
-    if not meshes:
-        return {}
-    array = np.ma.asarray(meshes[0].get_array(), dtype=float).filled(np.nan)
-    corners = np.asarray(meshes[0].get_coordinates(), dtype=float)
-    rows, columns = corners.shape[0] - 1, corners.shape[1] - 1
-    if rows * columns > MOST_CELLS:
-        return {}
-    names = {int(at): text.get_text() for at, text in zip(axes.get_yticks(), axes.get_yticklabels(), strict=False)}
-    columns_named = {
-        int(at): text.get_text() for at, text in zip(axes.get_xticks(), axes.get_xticklabels(), strict=False)
-    }
-    by_step = axes.get_xlabel() == STEP
-    return {
-        "rows": [names.get(row, str(row)) for row in range(rows)],
-        "columns": None if by_step else [columns_named.get(column, str(column)) for column in range(columns)],
-        "edges": _numbers(corners[0, :, 0], 8),
-        "cells": [_numbers(row) for row in array.reshape(rows, columns)],
-    }
-
-
-def _numbers(values: Iterable[float], digits: int = 4) -> list[float | None]:
-    """Return numbers rounded to a few significant digits; None where they are not finite."""
-    return [float(f"{value:.{digits}g}") if np.isfinite(value) else None for value in values]
+            bars.append([f"{prefix}{name}", *numbers([float(size)]), float(f"{middle:.6g}")])
+    return {"bars": bars, "upright": upright}

@@ -55,7 +55,7 @@ def packed(panel: Panel) -> dict[str, Any]:
             "color": line.color,
             "dash": DASHES.get(line.style, "none"),
             "at": line.values["step"].values[chosen].tolist(),
-            "values": [float(f"{value:.4g}") if np.isfinite(value) else None for value in values],
+            "values": [float(f"{value:.6g}") if np.isfinite(value) else None for value in values],
         })  # fmt: skip
     return {
         "title": f"{panel.title} [{panel.y_label.rpartition('[')[2]}" if "[" in panel.y_label else panel.title,

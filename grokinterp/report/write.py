@@ -8,7 +8,7 @@ from markupsafe import Markup
 from grokinterp.figures.style import styled
 from grokinterp.garbage import without_garbage_collection
 from grokinterp.page import asset, environment, policy
-from grokinterp.page.html import FIGURES, STYLE
+from grokinterp.page.html import STYLE, script
 from grokinterp.report.chapters import CHAPTERS, Chapter
 from grokinterp.report.content import content, view_of
 from grokinterp.report.explorer import explorer
@@ -19,6 +19,9 @@ from grokinterp.storage.atomic import html_file, make_directory
 from grokinterp.storage.files import path_of
 
 ASSETS = Path(__file__).parent / "templates"
+
+EXPLORER = ("drawing", "panels", "panel_rows", "lead", "slider")
+"""The scripts of the slider, in the order in which they build on each other."""
 
 LARGEST = 4_950_000
 """Maximum size of a page in bytes; the rest of the page limits the number of checkpoints in the slider."""
@@ -58,10 +61,10 @@ def report_file(run_dir: str | Path, out: str | Path | None = None) -> Path:
 def render(results: Results, chapters: Iterable[Chapter] = CHAPTERS) -> str:
     """Return the page; the same results always give the same bytes."""
     style = asset(STYLE) + asset(ASSETS / "report.css")
-    script = asset(FIGURES) + asset(ASSETS / "explorer.js")
+    code = script(*(ASSETS / f"{name}.js" for name in EXPLORER))
     pages, view = environment("grokinterp.report"), view_of(results)
-    values = content(view, chapters) | {"style": Markup(style), "script": Markup(script)}
-    values["policy"] = policy(style=style, script=script)
+    values = content(view, chapters) | {"style": Markup(style), "script": Markup(code)}
+    values["policy"] = policy(style=style, script=code)
 
     def page(budget: int) -> str:
         pages.filters["terms"] = marker()

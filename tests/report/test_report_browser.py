@@ -14,11 +14,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
-from grokinterp.report import render, write_report
-from grokinterp.runs.results import Results
+from grokinterp.report import write_report
 from tests.support.browser import drawn, press, show, slider, start, step
-from tests.support.report_data import KINDS, write_kind, write_run
-from tests.support.report_page import PAYLOADS, UNDRAWN
+from tests.support.report_data import write_run
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -151,16 +149,53 @@ Promise.all(files.map((blob) => blob.text())).then((texts) => done(texts.map((te
 def test_figures_and_tables_can_be_saved(browser, page):
     show(browser, page)
     saved = dict(browser.execute_async_script(FILES))
-    assert saved["softmax_collapse.csv"].startswith("panel,series,x,value\n")
+    assert saved["softmax_collapse.csv"].startswith("panel,series,optimizer step,")
     assert len(saved["softmax_collapse.csv"].splitlines()) > 50
     assert ElementTree.fromstring(saved["softmax_collapse.svg"]).tag.endswith("svg")
     measures = next(text for name, text in saved.items() if name.startswith("measures"))
     assert measures.startswith("measure,unit,step 0")
+    assert max(map(len, re.findall(r"\d+\.\d+", measures))) > 12  # in full
     logits = next(text for name, text in saved.items() if re.fullmatch(r"logits_by_label.*\.csv", name))
     assert logits.startswith("step,label,class,value\n3000,0,0,")
     everything = json.loads(saved["page.json"])
     assert len(everything["figures"]) > 10
-    assert {"figure", "readings"} == everything["figures"][0].keys()
+    assert all(len(figure["columns"]) >= 3 and figure["rows"] for figure in everything["figures"])
+
+
+def test_every_figure_and_table_has_its_files(browser, page):
+    show(browser, page)
+    assert browser.execute_script(TOOLS) == []
+
+
+TOOLS = """const words = (part) => [...part.querySelectorAll(".tool")].map((tool) => tool.textContent).join();
+const figures = [...document.querySelectorAll("main figure")].filter((figure) => words(figure) !== "Enlarge,SVG,CSV");
+const tables = [...document.querySelectorAll("main table")].filter((table) =>
+  words((table.closest(".scroll") || table).nextElementSibling || table) !== "CSV");
+return [...figures, ...tables].map((part) => part.outerHTML.slice(0, 200));"""
+
+
+def test_values_are_read_by_keyboard(browser, page):
+    show(browser, page)
+    spoken = browser.find_element(By.CLASS_NAME, "spoken")
+    said = []
+    for key in (Keys.ARROW_RIGHT, Keys.ARROW_RIGHT, Keys.END, Keys.ARROW_DOWN):
+        browser.find_element(By.ID, "lead").send_keys(key)
+        said.append(spoken.get_attribute("textContent"))
+    assert said[0].startswith("step 0; train: ")
+    assert said[1].startswith("step 5; train: ")
+    assert said[2].startswith("step 3,000; train: ")
+    assert said[3].startswith("step 3,000; ")
+    assert len(set(said)) == 4
+    browser.find_element(By.ID, "lead").send_keys(Keys.HOME, Keys.ENTER)
+    WebDriverWait(browser, 5).until(lambda driver: step(driver) == "step 0, memorization")
+
+
+def test_the_contents_mark_the_section_in_view(browser, page):
+    show(browser, page)
+    marked = "return [...document.querySelectorAll('nav [aria-current]')].map((link) => link.textContent)"
+    assert browser.execute_script(marked) == ["Summary"]
+    browser.execute_script("document.getElementById('phases').scrollIntoView({behavior: 'instant'})")
+    WebDriverWait(browser, 5).until(lambda driver: driver.execute_script(marked) == ["Phases"])
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -309,61 +344,3 @@ def test_a_report_is_whole_without_javascript(page, tmp_path):
         assert all(figure.size["height"] > 50 for figure in figures)
     finally:
         browser.quit()
-
-
-def undrawn(run: Path) -> Path:
-    """The report of a run with empty figures."""
-    page = run.with_suffix(".html")
-    page.write_text(render(Results.open(run), UNDRAWN), encoding="utf-8")
-    return page
-
-
-@pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"steps": 0, "evaluations": 0},
-        {"steps": 1, "evaluations": 1},
-        {"steps": 2},
-        {"groks": False},
-        {"nan_from": 1000, "status": "diverged"},
-        {"nan_from": 0},
-        {"separable": False, "without": ("embedding_circles", "logit_spectrum", "neuron_frequencies")},
-        {"steps": 5000, "evaluations": 5001},
-    ],
-    ids=str,
-)
-def test_unusual_runs_open_in_silence(browser, tmp_path, options):
-    report = undrawn(write_run(tmp_path / "run", **options))
-    assert show(browser, report) == []
-    assert browser.get_log("browser") == []
-    if browser.find_elements(By.ID, "slider") and len(drawn(browser)) and options.get("steps", 25) > 1:
-        press(browser, Keys.HOME)
-        assert browser.get_log("browser") == []
-
-
-@pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_run_opens_in_silence_and_moves(browser, tmp_path, kind):
-    report = undrawn(write_kind(tmp_path / "run", kind))
-    assert show(browser, report) == []
-    last = drawn(browser)
-    press(browser, Keys.HOME)
-    assert all(now != then for now, then in zip(drawn(browser), last, strict=True))
-    wider = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert browser.execute_script(wider) <= 0
-    assert browser.get_log("browser") == []
-
-
-@pytest.mark.usefixtures("quick")
-def test_payloads_do_nothing(browser, tmp_path, monkeypatch):
-    monkeypatch.setattr(Results, "skipped", property(lambda self: dict(enumerate(PAYLOADS))))
-    changes = {"task": {payload: payload for payload in PAYLOADS}, "model": {}}
-    path = write_run(tmp_path / "run", name="".join(PAYLOADS), changes=changes)
-    (path / "environment.json").write_text(json.dumps(dict.fromkeys(PAYLOADS, PAYLOADS)))
-    page = undrawn(path)
-    assert show(browser, page) == []
-    assert browser.get_log("browser") == []
-    shown = browser.find_element(By.ID, "provenance").get_attribute("textContent")
-    assert all(payload.strip() in shown for payload in PAYLOADS if payload.isascii() and "\x00" not in payload)
-    press(browser, Keys.HOME)
