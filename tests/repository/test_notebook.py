@@ -98,14 +98,14 @@ def test_the_first_cell_installs_the_clone_or_the_repository_or_says_what_to_do(
     monkeypatch.chdir(tmp_path / place)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     installed: list[str] = []
-    sources = {"": None, "scheme://host/name": "git+scheme://host/name", "/mounted/name": "/mounted/name"}
-    expected = str(tmp_path / "a clone") if place.startswith("a clone") else sources[address]
-    if expected is None:
+    alone = f"git+{address}" if "://" in address else address
+    expected = str(tmp_path / "a clone") if place.startswith("a clone") else alone
+    if not expected:
         with pytest.raises(ModuleNotFoundError, match="open this notebook in a clone"):
             exec(lines, {"installed": installed})
     else:
         exec(lines, {"installed": installed})
-    assert installed == [expected] * (expected is not None)
+    assert installed == [expected] * bool(expected)
 
 
 def test_exercises_have_a_hint_and_a_solution_that_assigns_every_answer(content):
