@@ -1,4 +1,4 @@
-"""What the sources of presets state about their networks, beside what came out here."""
+"""Statements of the sources of presets about their networks, beside what came out here."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple

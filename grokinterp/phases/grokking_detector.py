@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from grokinterp.errors import ConfigError, short
+from grokinterp.errors import ConfigError, require, short
 from grokinterp.named_values import NamedValues
 from grokinterp.phases.detector import SUSTAINED, Detector, SustainedDetector, SustainedRule
 from grokinterp.phases.jump import JumpDetector, JumpRule
@@ -117,9 +117,11 @@ class GrokkingDetector:
         """Process an evaluation after ``step`` training steps, and return what is known after it.
 
         Raises:
-            ConfigError: the step is not an integer that follows the last step.
+            ConfigError: the step is not an integer that follows the last step, or an accuracy is not a share.
         """
         require_integer("step", step, 0)
+        require_share("train_acc", train_acc)
+        require_share("eval_acc", eval_acc)
         if self.step_history and step <= self.step_history[-1]:
             raise ConfigError("step", step, f"must be after the last evaluation, {self.step_history[-1]}")
         step, train, held_out = int(step), float(train_acc), float(eval_acc)
@@ -216,8 +218,17 @@ class GrokkingDetector:
             raise ConfigError("rule", name, f"the state was saved with another rule: {short(state['rule'])}")
 
 
+ROUNDING = 1e-5
+"""Largest error of rounding by which an accuracy may be outside 0 to 1."""
+
 HISTORIES = ("step_history", "train_acc_history", "eval_acc_history")
 """The histories of a detector, in the order of the arguments of ``update``."""
+
+
+def require_share(name: str, accuracy: float | int) -> None:
+    """Raise ConfigError for an accuracy outside 0 to 1, such as a percentage; NaN, of no labels, is none."""
+    outside = accuracy < -ROUNDING or accuracy > 1 + ROUNDING
+    require(not outside, name, accuracy, "must be from 0 to 1: a share, not a percentage")
 
 
 def detector_of(rule: SustainedRule | JumpRule | None) -> Detector | None:

@@ -135,6 +135,8 @@ WRONG = {
     "gap_threshold=0: must be in": lambda: GrokkingDetector(gap_threshold=0),
     "jump_threshold=1.5: must be in": lambda: GrokkingDetector(jump_threshold=1.5),
     "patience=-1: must be an integer from 0": lambda: GrokkingDetector(patience=-1),
+    "train_acc=98.5: must be from 0 to 1: a share": lambda: GrokkingDetector().update(0, 98.5, 40.0),
+    "eval_acc=-1: must be from 0 to 1": lambda: GrokkingDetector().update(0, 1, -1),
     "step=3: must be after the last evaluation, 3": lambda: followed(GrokkingDetector(), [(3, 0, 0), (3, 0, 0)]),
     "rule=JumpRule: the state was saved with another rule": lambda: GrokkingDetector(rule=JumpRule()).load_state(
         GrokkingDetector().state
