@@ -202,5 +202,5 @@ def _write(axes: Axes, values: np.ma.MaskedArray, norm: Normalize) -> None:
     for (i, j), value in np.ndenumerate(values):
         if value is not np.ma.masked:
             dark = abs(float(norm(value)) - 0.5) > 0.36
-            axes.text(j + 0.5, i + 0.5, f"{value:.2f}".replace("-", "−"), ha="center", va="center", fontsize=8.5,
+            axes.text(j + 0.5, i + 0.5, f"{value:.2f}".replace("-", "−"), ha="center", va="center", fontsize=9,
                       color="white" if dark else "black")  # fmt: skip

@@ -83,10 +83,10 @@ def _generalization(verdict: Verdict, steps: np.ndarray, signals: Signals, cours
     if verdict == "partly generalized from the start, fully later":
         return [
             f"test {signals.measure} was {before} by then",
-            f"full generalization at step {steps[generalized]:,}, {ratio:.3g} times as late",
+            f"full generalization at step {steps[generalized]:,}, after {ratio:.3g} times as many steps",
         ]
     late = steps[memorized] > start and delayed(steps, course)
-    times = f", {ratio:.3g} times as late," if late else ","
+    times = f", after {ratio:.3g} times as many steps," if late else ","
     return [f"{text}{times} {'down' if signals.by_loss else 'up'} from {before}"]
 
 

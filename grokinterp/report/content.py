@@ -71,6 +71,7 @@ def content(view: View, chapters: Iterable[Chapter] = CHAPTERS) -> dict[str, Any
         "timeline": curves(view),
         "phases": by_phase,
         "borders": borders(view, chapters),
+        "dates": dates(view),
         "no_phases": _no_phases(results, history),
         "sections": sections(chapters, view),
         "provenance": provenance(results, view.vocabulary),
@@ -112,6 +113,14 @@ def verdict_of(view: View) -> tuple[str, str]:
     return verdict, f"{text[:1].upper()}{text[1:]}"
 
 
+def dates(view: View) -> str:
+    """Return a sentence on the tolerance of the date of generalization; "" if it has none."""
+    history, n = view.history, view.results.n_test
+    if history is None or history.generalized_step is None or n is None or "test_accuracy" not in view.results.metrics:
+        return ""
+    return f"Generalization is dated to within one standard error of the test accuracy, for {whole(n)} examples."
+
+
 def _no_phases(results: Results, history: History | None) -> str:
     """Return the reason why there are no phases."""
     if results.no_history is not None:
@@ -132,7 +141,9 @@ def warnings(results: Results) -> list[str]:
     }
     found = [messages[status]] if status in messages else []
     if not results.dataset.sizes["step"]:
-        found.append("No checkpoint has been analyzed, so no figure shows the network itself.")
+        found.append(
+            "No checkpoint has been analyzed, so no figure shows the network itself; grokinterp analyze does this."
+        )
     if results.skipped:
         found.append(f"{len(results.skipped)} damaged checkpoint(s) skipped; see Provenance.")
     if results.left_out:

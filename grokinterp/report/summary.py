@@ -1,5 +1,6 @@
 """The four answers at the top of a report: what was learned, when, how this is known, and what is doubtful."""
 
+from math import log
 from typing import Any, NamedTuple
 
 from grokinterp.numbers import listed, number, percent, whole
@@ -57,7 +58,22 @@ def learned(view: View) -> list[str]:
         found.append(f"It computes with {text}." if circuit != "none" else "Its circuit matches no known circuit.")
     if circuit != "memorizer" and (keys := structure(view)):
         found.append(keys)
-    return found or [f"Nothing was measured: {_no_analyses(view)}."]
+    found = found or _losses(view)
+    if circuit is None and not results.dataset.sizes["step"]:
+        found.append("How it computes is unknown: no checkpoint has been analyzed.")
+    return found or ["Nothing was measured: see Provenance."]
+
+
+def _losses(view: View) -> list[str]:
+    """Return a sentence on the last losses of a run without accuracies, compared with that of equal logits."""
+    measured, unit = last_measures(view), "" if view.vocabulary.unit == "1" else f" {view.vocabulary.unit}"
+    losses = {name: measured[f"{name}_loss"] for name in ("test", "train") if f"{name}_loss" in measured}
+    if not losses:
+        return []
+    text = listed([f"its {name} loss is {number(loss)}{unit}" for name, loss in losses.items()])
+    chance = view.results.chance if view.vocabulary.loss == "cross-entropy" else None
+    guess = "" if chance is None else f" (of a guess: {number(-log(chance))})"
+    return [f"At the end, {text}{guess}."]
 
 
 def structure(view: View) -> str:
@@ -128,7 +144,9 @@ def known(view: View) -> list[str]:
     """Return sentences on necessity, sufficiency and their controls, or the reason why they are unknown."""
     measured = last_measures(view)
     if "necessity" not in measured:
-        why = view.results.not_defined.get("causal_evidence", "causal_evidence was not analyzed")
+        analyzed = bool(view.results.dataset.sizes["step"])
+        why = "causal_evidence was not analyzed" if analyzed else "no checkpoint has been analyzed"
+        why = view.results.not_defined.get("causal_evidence", why)
         return [*_tested(view), *_fit(view), f"No causal evidence: {why}."]
     if measured["necessity"] is None:
         return [*_tested(view), *_fit(view), "No causal evidence: there is no key structure to remove."]
@@ -190,7 +208,3 @@ def _leak(view: View) -> str:
 def _chance(view: View) -> str:
     chance = view.results.chance
     return "" if chance is None else f" (chance: {percent(chance)})"
-
-
-def _no_analyses(view: View) -> str:
-    return "no checkpoint has been analyzed" if not view.results.dataset.sizes["step"] else "see Provenance"

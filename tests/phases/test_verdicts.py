@@ -72,7 +72,7 @@ def test_the_delay_is_counted_whatever_the_level_before():
     history = course(jump(10_000, low=0.55), last=13_000)
     assert history.verdict == "partly generalized from the start, fully later"
     assert "test accuracy was 0.55 by then" in history.describe()
-    assert "full generalization at step 10,000, 100 times as late" in history.describe()
+    assert "full generalization at step 10,000, after 100 times as many steps" in history.describe()
     assert [phase.start for phase in history.phases] == [0, 100, 10_000]
 
 

@@ -1,10 +1,12 @@
 """The report of runs that are short, fail, lack results, or are as large as runs get."""
 
+import json
 import re
 
 import numpy as np
 import pytest
 
+from grokinterp.numbers import number
 from grokinterp.report import render
 from grokinterp.runs.datasets import read_analysis, write_analysis
 from grokinterp.runs.results import Results
@@ -26,6 +28,21 @@ def test_few_checkpoints(steps, evaluations, tmp_path):
         assert "Changes between" not in text
     if steps == 1 and evaluations > 1:
         assert "so no change can be shown" in text
+
+
+@pytest.mark.usefixtures("quick")
+def test_losses_alone_are_said_and_shown(tmp_path):
+    """An imported network without accuracies and without analyses."""
+    path = write_run(tmp_path / "run", steps=0, evaluations=60)
+    rows = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    kept = [{name: row[name] for name in ("step", "train_loss", "test_loss")} for row in rows]
+    (path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
+    page = Page(render(Results.open(path)))
+    assert f"At the end, its test loss is {number(rows[-1]['test_loss'])} nats and its train loss is" in page.text
+    assert "How it computes is unknown: no checkpoint has been analyzed." in page.text
+    assert "No causal evidence: no checkpoint has been analyzed." in page.text
+    assert "Nothing was measured" not in page.text
+    assert any(svg.get("id") == "lead" for svg in page.all("svg"))
 
 
 @pytest.mark.usefixtures("quick")

@@ -19,11 +19,19 @@ const leadOf = (svg, lead, logSteps) => {
     });
     return { rows: row + 1, places };
   }
+  // the share of their usual height at which the panels fit above the slider in the first window; 1 in narrow windows
+  function fitting(fixed) {
+    const controls = document.querySelector(".controls"), above = svg.getBoundingClientRect().top + window.scrollY;
+    if (room(svg) < 600 || svg.closest(".zoomed")) return 1;
+    const free = window.innerHeight - above - controls.offsetHeight - 6 - fixed;
+    return Math.max(0.55, Math.min(1, free / lead.panels.reduce((sum, panel) => sum + (panel.log ? 116 : 74), 0)));
+  }
   function draw() {
     const narrow = room(svg) < 600;
     const wide = svg.parentElement.clientWidth || 960;
     const legends = lead.panels.map((panel) => legend(panel, wide - 72));
-    const heights = lead.panels.map((panel, j) => (panel.log ? 116 : 74) + 16 * (legends[j].rows - 1)), gap = 30, top = 34;
+    const gap = 30, top = 34, share = fitting(legends.reduce((sum, one) => sum + 16 * (one.rows - 1) + gap, top + 18));
+    const heights = lead.panels.map((panel, j) => share * (panel.log ? 116 : 74) + 16 * (legends[j].rows - 1));
     const { width } = surface(svg, top + heights.reduce((sum, height) => sum + height + gap, 0) + 18);
     const turn = logSteps.checked ? (step) => Math.log10(step + 1) : (step) => step;
     const first = turn(Math.max(lead.first, logSteps.checked ? 0 : lead.first)), last = turn(Math.max(lead.last, lead.first + 1));
