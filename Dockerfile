@@ -8,13 +8,14 @@
 FROM python:3.11-slim
 
 WORKDIR /source
+ENV PIP_CACHE_DIR=/pip
 
 # PyTorch and the other requirements are a layer of their own, which stays until one of these two files changes. The
 # default build of PyTorch includes NVIDIA's libraries; without them, pass the address of PyTorch's index of CPU builds:
 #   docker build --build-arg TORCH_INDEX=... -t grokinterp .
 ARG TORCH_INDEX=""
 COPY pyproject.toml constraints.txt ./
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/pip \
     pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$(grep '^torch==' constraints.txt)" \
  && python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
     > requirements.txt \
@@ -23,7 +24,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 COPY README.md LICENSE ./
 COPY manual manual
 COPY grokinterp grokinterp
-RUN --mount=type=cache,target=/root/.cache/pip pip install --no-deps .
+RUN --mount=type=cache,target=/pip pip install --no-deps .
 
 # Any user id can work here: libraries keep their caches below HOME, and ask for the name of the user.
 ENV HOME=/tmp USER=researcher
