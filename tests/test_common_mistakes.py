@@ -1,6 +1,7 @@
 """Common mistakes in Python: one line that names the argument, the value, and what was probably meant."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import NamedTuple
 
 import jaxtyping
@@ -114,6 +115,16 @@ def test_an_analysis_that_is_called_on_a_run_says_what_it_needs(run):
         performance(run)
     with pytest.raises(AttributeError, match=r"no attribute 'nothing'$"):
         run.nothing  # noqa: B018
+
+
+def test_an_attribute_error_inside_a_property_is_the_one_that_is_raised(run, monkeypatch):
+    monkeypatch.setattr(gi.Trajectory, "broken", property(lambda self: self.path.nowhere), raising=False)
+    with pytest.raises(AttributeError, match=r"^'PosixPath' object has no attribute 'nowhere'$"):
+        run.broken  # noqa: B018
+    monkeypatch.setattr(gi.Trajectory, "late", cached_property(lambda self: None.digits), raising=False)
+    gi.Trajectory.late.__set_name__(gi.Trajectory, "late")
+    with pytest.raises(AttributeError, match="'NoneType' object has no attribute 'digits'"):
+        run.late  # noqa: B018
 
 
 def test_an_unknown_result_lists_those_that_exist(run):

@@ -116,8 +116,9 @@ class Trajectory:
 
     def __getattr__(self, name: str) -> Any:
         """Raise AttributeError for an unknown name, which says so if a checkpoint has it."""
-        known = hasattr(Checkpoint, name)
-        hint = ": it belongs to a checkpoint of the run, as run[-1]" if known else ""
+        if hasattr(type(self), name):  # an AttributeError inside this property led here: raise it again as it was
+            return object.__getattribute__(self, name)
+        hint = ": it belongs to a checkpoint of the run, as run[-1]" if hasattr(Checkpoint, name) else ""
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}", name=name, obj=self)
 
     def empty_model(self) -> Model:
