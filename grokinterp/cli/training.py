@@ -67,7 +67,7 @@ def train(
 
     loggers.require_logger_names(log or [])
     experiment = read_experiment(preset, config, overrides, default=stored)
-    if experiment.origin is not None and not resume:
+    if experiment.origin is not None and not (resume and out is not None):
         experiment = resolved(experiment)
     if out is None:
         out = directory.default_directory(experiment)

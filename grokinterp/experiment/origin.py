@@ -1,5 +1,6 @@
 """The origin of a branch: a step of another run, and the edits of its weights."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -23,6 +24,7 @@ class Origin(Specification):
 
     ``run_id`` and ``digest`` identify the parent and its checkpoint by the hash of its configuration and the digest of
     its content. They are filled in when the branch is created; if they are given, the parent must agree with them.
+    Paths become absolute at the same time, so that the run id of a branch is the same for every spelling of them.
 
     Raises:
         ConfigError: if a path or the step is out of range, or there are too many edits.
@@ -42,6 +44,12 @@ class Origin(Specification):
         for key, path in ({"run": self.run} | grafts).items():
             is_path = path is None or (0 < len(path) <= LONGEST_PATH and "\0" not in path)
             require(is_path, key, short(path), "must be a run directory")
+
+    @property
+    def located(self) -> "Origin":
+        """The origin with absolute paths, which do not depend on the current folder or on how a path is written."""
+        edits = [replace(x, run=x.run and os.path.abspath(x.run)) if isinstance(x, Graft) else x for x in self.edits]
+        return replace(self, run=os.path.abspath(self.run), edits=tuple(edits))
 
     @property
     def anonymous(self) -> "Origin":

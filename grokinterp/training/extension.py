@@ -20,8 +20,9 @@ def changed_settings(run: RunDirectory, experiment: Experiment) -> dict[str, tup
         RunDirectoryError: if the past of the run depends on one of these settings.
     """
     stored = Experiment.from_dict(run.experiment)
-    if stored.origin is not None and experiment.origin == stored.origin.anonymous:
-        experiment = replace(experiment, origin=stored.origin)
+    given, there = experiment.origin, stored.origin
+    if given is not None and there is not None and given.located in (there.located, there.anonymous.located):
+        experiment = replace(experiment, origin=there)
     differing = stored.differences(experiment)
     fixed = {key: both for key, both in differing.items() if not may_change(key)}
     if fixed:

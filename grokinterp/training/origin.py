@@ -45,7 +45,7 @@ def branched(
 
 
 def resolved(experiment: Experiment) -> Experiment:
-    """Return a branch with the identities of its parent and donors.
+    """Return a branch with the identities of its parent and donors, and with absolute paths to them.
 
     Raises:
         ConfigError: if one of them is missing, has changed since it was identified, or was recorded from another
@@ -62,7 +62,7 @@ def resolved(experiment: Experiment) -> Experiment:
             donor = parent if edit.run is None else directory_of(f"{key}.run", edit.run)
             edits[i] = replace(edit, **identified(key, donor, edit))
     identity = identified("origin", parent, origin)
-    return replace(experiment, origin=replace(origin, edits=tuple(edits), **identity))
+    return replace(experiment, origin=replace(origin, edits=tuple(edits), **identity).located)
 
 
 def directory_of(key: str, path: str) -> RunDirectory:

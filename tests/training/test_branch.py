@@ -1,5 +1,6 @@
 """Branches: runs that start with the weights of another run, under other settings or after edits."""
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +16,11 @@ from grokinterp.experiment import Experiment, Origin
 from grokinterp.experiment.edits import EDITS, AblateFrequencies, Graft, Redraw, Scale
 from grokinterp.interventions.edited import edited
 from grokinterp.runs.trajectory import Trajectory
-from grokinterp.storage import RunDirectory
+from grokinterp.storage import RunDirectory, configuration_hash
 from grokinterp.sweeps import train_many
 from grokinterp.training import branch, branched, train
+from grokinterp.training.directory import default_directory
+from grokinterp.training.extension import changed_settings
 from tests.support.small_runs import TINY, changed, draw_checkpoints, written
 from tests.support.stopped_runs import train_until
 
@@ -118,6 +121,31 @@ def test_a_configuration_of_a_branch_can_be_written_by_hand(parent, tmp_path):
     whole = train(experiment, tmp_path / "whole", device="cpu")
     train_until(tmp_path / "run", 3, experiment)
     assert written(train(experiment, tmp_path / "run", device="cpu", resume=True).path) == written(whole.path)
+
+
+def test_the_run_id_does_not_depend_on_how_paths_are_written(parent, tmp_path, monkeypatch):
+    donor = draw_checkpoints(tmp_path / "donor", changed(name="donor", seed=5))
+    absolute = branched(parent.path, 20, SHORT, edits=edits(donor.path))
+    for here in (parent.path.parent, tmp_path):
+        monkeypatch.chdir(here)
+        there, other = os.path.relpath(parent.path), os.path.relpath(donor.path)
+        for run, path in ((there, other), (f"{there}/", f"./{other}"), (f"{parent.path}/../run", f"{donor.path}//")):
+            assert branched(run, 20, SHORT, edits=edits(Path(path))) == absolute
+    assert default_directory(absolute) == default_directory(branched(Path(there), 20, SHORT, edits=edits(donor.path)))
+
+
+def test_a_branch_is_continued_with_another_spelling_of_its_paths(parent, tmp_path, monkeypatch):
+    """Also a branch of an earlier version, whose parent has a relative path."""
+    monkeypatch.chdir(parent.path.parent)
+    table = {"run": "./run/", "step": 20}
+    experiment = Experiment.from_dict(parent.experiment.to_dict() | {"origin": table, "steps": 6})
+    train_until(tmp_path / "run", 3, experiment)
+    train(experiment, tmp_path / "run", device="cpu", resume=True)
+    train(branched("run", 20, ["steps=7"]), tmp_path / "run", device="cpu", resume=True)
+    early = replace(parent.experiment, origin=replace(branched("run", 20).origin, run="run"))
+    stored = RunDirectory.create(tmp_path / "early", early.to_dict(), {})
+    assert changed_settings(stored, branched("run/", 20)) == {}
+    assert stored.run_id == configuration_hash(early.to_dict())
 
 
 def test_the_start_of_a_killed_creation_is_replaced(parent, tmp_path):
