@@ -1,6 +1,6 @@
 """The documents name only what exists: attributes of the package, and files of the repository."""
 
-import importlib
+import importlib.util
 import re
 from pathlib import Path
 
@@ -36,6 +36,25 @@ def test_every_name_and_file_in_a_document_exists(document):
     text = (ROOT / document).read_text(encoding="utf-8")
     files = {path for path in FILE.findall(text) if not any(ROOT.glob(path.rstrip("/")))}
     assert {name for name in {*NAME.findall(text)} - EXAMPLES if not exists(name)} | files == set()
+
+
+def test_what_is_said_of_installed_tools_was_looked_up_in_the_tested_versions():
+    text = (ROOT / "docs" / "comparison.md").read_text(encoding="utf-8")
+    pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").split())
+    for name, package in {
+        "TransformerLens": "transformer-lens",
+        "wandb": "wandb",
+        "TensorBoard": "tensorboard",
+    }.items():
+        assert re.findall(rf"{name} ([\d.]*\d)", text)[0] == pins[package]
+    spec = importlib.util.find_spec("transformer_lens")
+    assert spec is not None
+    folder = Path(next(iter(spec.submodule_search_locations or ())))
+    for tool in ("logit_lens", "attribution_patching", "direct_path_patching", "interchange", "sparse_probing"):
+        assert (folder / "tools" / "analysis" / f"{tool}.py").is_file(), tool
+    assert (folder / "head_detector.py").is_file()
+    models = (folder / "supported_models.py").read_text(encoding="utf-8").partition("OFFICIAL_MODEL_NAMES")[2]
+    assert models.partition("]")[0].count("\n") > 200
 
 
 @pytest.mark.parametrize(
