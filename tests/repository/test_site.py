@@ -112,5 +112,6 @@ def test_the_archive_has_what_its_build_reads():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     included = project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
     assert {"/README.md", "/manual", "/docs", "/mkdocs.yml", "/CHANGELOG.md"} <= set(included)
+    assert {"/.ci", "/.dockerignore", "/reports/example.html"} <= set(included)  # Makefile, Dockerfile, README
     assert [name for name in included if not (ROOT / name.strip("/")).exists()] == []
     assert (ROOT / project["tool"]["hatch"]["metadata"]["hooks"]["custom"]["path"]).is_file()
