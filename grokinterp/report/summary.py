@@ -42,24 +42,15 @@ def answers(view: View) -> list[Answer]:
 
 def learned(view: View) -> list[str]:
     """Return sentences on the final accuracy, the circuit, and its key structure."""
-    results, measured = view.results, last_measures(view)
-    accuracy, trained = measured.get("test_accuracy"), measured.get("train_accuracy")
-    found = []
-    if accuracy is not None:
-        examples = f"test {view.vocabulary.examples}{_leak(view)}"
-        found.append(f"At the end it answers {percent(accuracy)} of the {examples}{_chance(view)}.")
-    elif (of_all := measured.get("all_accuracy")) is not None:
-        found.append(f"It answers {percent(of_all)} of all {view.vocabulary.examples}{_chance(view)}.")
-    if trained is not None and (accuracy is None or accuracy < SUSTAINED.threshold):
-        found.append(f"It answers {percent(trained)} of the training {view.vocabulary.examples}.")
-    circuit = results.circuit
+    found = _all_answered(view) if "answer" in view.results.metrics.dims else _answered(view)
+    circuit = view.results.circuit
     if circuit is not None:
         text = MEANINGS.get(circuit, circuit).format(examples=view.vocabulary.examples)
         found.append(f"It computes with {text}." if circuit != "none" else "Its circuit matches no known circuit.")
     if circuit != "memorizer" and (keys := structure(view)):
         found.append(keys)
     found = found or _losses(view)
-    if circuit is None and not results.dataset.sizes["step"]:
+    if circuit is None and not view.results.dataset.sizes["step"]:
         found.append("How it computes is unknown: no checkpoint has been analyzed.")
     return found or ["Nothing was measured: see Provenance."]
 
@@ -74,6 +65,35 @@ def _losses(view: View) -> list[str]:
     chance = view.results.chance if view.vocabulary.loss == "cross-entropy" else None
     guess = "" if chance is None else f" (of a guess: {number(-log(chance))})"
     return [f"At the end, {text}{guess}."]
+
+
+def _answered(view: View) -> list[str]:
+    """Return sentences on the final accuracies."""
+    measured, found = last_measures(view), []
+    accuracy, trained = measured.get("test_accuracy"), measured.get("train_accuracy")
+    if accuracy is not None:
+        examples = f"test {view.vocabulary.examples}{_leak(view)}"
+        found.append(f"At the end it answers {percent(accuracy)} of the {examples}{_chance(view)}.")
+    elif (of_all := measured.get("all_accuracy")) is not None:
+        found.append(f"It answers {percent(of_all)} of all {view.vocabulary.examples}{_chance(view)}.")
+    if trained is not None and (accuracy is None or accuracy < SUSTAINED.threshold):
+        found.append(f"It answers {percent(trained)} of the training {view.vocabulary.examples}.")
+    return found
+
+
+def _all_answered(view: View) -> list[str]:
+    """Return sentences on the final accuracies of a run with several answers, and of the analyzed answer."""
+    metrics, examples, analyzed = view.results.metrics, view.vocabulary.examples, view.results.answer
+    test, train = (percent(float(metrics[f"{part}_accuracy"].values[-1])) for part in ("test", "train"))
+    found = [
+        f"At the end all {metrics.sizes['answer']} answers are correct in {test} of the test {examples}{_leak(view)}, "
+        f"and in {train} of the training {examples}."
+    ]
+    accuracy = last_measures(view).get("test_accuracy")
+    if analyzed is not None and accuracy is not None:
+        correct = f"is correct in {percent(accuracy)} of the test {examples} that ask for it{_chance(view)}"
+        found.append(f"Answer {analyzed}, counted from 0, to which the analyses refer, {correct}.")
+    return found
 
 
 def structure(view: View) -> str:

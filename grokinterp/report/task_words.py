@@ -25,14 +25,18 @@ def task_words(results: Results, vocabulary: Vocabulary) -> TaskWords:
 
 def trained_on(results: Results, vocabulary: Vocabulary) -> str:
     """Return a sentence on the number of training examples, or their share; "" if neither is known."""
-    counts = next((part.attrs for part in results.analyses.values() if "train_examples" in part.attrs), {})
+    if results.directory.experiment.get("data") == "infinite":
+        return f" It trains on new {vocabulary.examples} at every step and is tested on held-out {vocabulary.examples}."
+    counts = (
+        {}
+        if "answer" in results.metrics.dims
+        else next((part.attrs for part in results.analyses.values() if "train_examples" in part.attrs), {})
+    )
     trained, held_out = (int(counts.get(f"{part}_examples", 0)) for part in ("train", "test"))
     if trained and held_out:
         of = f"{whole(trained)} {vocabulary.examples}"
         return f" It trains on {of} and is tested on {whole(held_out)} others."
     fraction = section(results, "split").get("fraction")
-    if section(results, "optimization").get("data") == "infinite":
-        return f" It trains on new {vocabulary.examples} at every step and is tested on held-out {vocabulary.examples}."
     if section(results, "split").get("trained_on") == UNKNOWN:
         return f" Which {vocabulary.examples} it trained on is unknown."
     if isinstance(fraction, int | float) and not vocabulary.is_recorded:

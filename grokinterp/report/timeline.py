@@ -36,6 +36,11 @@ def timeline_caption(_data: xr.Dataset, view: View) -> str:
         )
         if view.vocabulary.loss.startswith("StableMax"):
             text += " Progress measures are cross-entropies of the softmax, which training did not minimize."
+    if view.results.answer is not None:
+        text += (
+            " The losses and accuracies are those of all answers together; analyses, and numbers beside the slider, "
+            f"refer to answer {view.results.answer}, counted from 0."
+        )
     if "noisy_accuracy" in metrics:
         text += (
             " For training examples with an incorrect label, the curves show the share answered as labeled and the "
