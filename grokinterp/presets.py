@@ -209,7 +209,7 @@ DIGITS = Experiment(
     task=DigitAddition(base=10, digits=2),
     model=TransformerSpec(n_layers=1, d_model=128, n_heads=4, d_mlp=256),
     split=Split(fraction=0.3),
-    optimization=Optimization(lr=2e-3, weight_decay=1.0, betas=(0.9, 0.98), batch_size=500),
+    optimization=Optimization(lr=1e-3, weight_decay=0.1, betas=(0.9, 0.98), batch_size=500),
     save=SaveAt(every=500, dense_until=0),
     steps=3_000,
     evaluate_every=20,

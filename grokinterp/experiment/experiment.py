@@ -262,6 +262,8 @@ class Experiment(Specification):
             ConfigError: ``other`` is not an experiment.
         """
         require(isinstance(other, Experiment), "other", short(other), "must be an Experiment")
+        if self == other:
+            return {}
         here, there = self.flat, other.flat
         mine, theirs = ({**one.every_setting, **one.flat} for one in (self, other))
         values = {key: (mine.get(key, ABSENT), theirs.get(key, ABSENT)) for key in there | here}
