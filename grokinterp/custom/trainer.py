@@ -192,6 +192,8 @@ class GrokkingAwareTrainer:
             logits, labels, state = self.program(model, batch, state)
         if labels.is_floating_point():
             self._require_regression()
+        elif self.tolerance is not None:
+            raise ConfigError("tolerance", self.tolerance, "is for labels that are numbers: give none")
         return self.precision.widened(logits), labels, state
 
     def evaluate(self, loader: Iterable[Any]) -> Scores:

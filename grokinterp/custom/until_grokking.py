@@ -15,7 +15,7 @@ from grokinterp.custom.batches import Loss, require_reusable
 from grokinterp.custom.loader_examples import recorder_of
 from grokinterp.custom.recorder import Recorder
 from grokinterp.custom.trainer import DivergedError, GrokkingAwareTrainer
-from grokinterp.errors import ConfigError, printable
+from grokinterp.errors import ConfigError, printable, require
 from grokinterp.named_values import NamedValues
 from grokinterp.optim import GradientFilter
 from grokinterp.phases import JumpRule, SustainedRule
@@ -136,6 +136,7 @@ def train_until_grokking(
     require_integer("eval_interval", eval_interval, 1)
     if save_interval is not None:
         require_integer("save_interval", save_interval, 1)
+        require(directory is not None, "save_interval", save_interval, "needs a directory, in which to save")
     require_type("log_prefix", log_prefix, str)
     require_reusable("train_loader", train_loader)
     require_reusable("eval_loader", eval_loader)

@@ -145,6 +145,7 @@ WRONG = {
     "labels=numbers .8.: must be .batch, output.": lambda: linear().train_step((X, Y.float())),
     "loss=StableCrossEntropyLoss: is a loss of classes": lambda: linear().train_step((X, X[:, :3])),
     "tolerance=None: must be given": lambda: linear(loss=nn.MSELoss()).train_step((X, X[:, :3])),
+    "tolerance=0.1: is for labels that are numbers": lambda: linear(tolerance=0.1).evaluate([(X, Y)]),
     "tolerance=-1: must be a positive number": lambda: linear(tolerance=-1),
     r"loss=\[8\]: must be a scalar": lambda: linear(loss=nn.CrossEntropyLoss(reduction="none")).train_step((X, Y)),
     "target=9: must be from 0 to 2": lambda: linear().train_step((X, 0 * Y + 9)),

@@ -296,6 +296,7 @@ WRONG = {
     "^grokking_patience=-1": {"grokking_patience": -1},
     "^grokking_patience=True": {"grokking_patience": True},
     "max_steps=True: must be an integer from 1": {"max_steps": True},
+    "^save_interval=5: needs a directory": {"save_interval": 5},
     "eval_interval=True: must be an integer from 1": {"eval_interval": True},
     "^train_loader=list_iterator: can be iterated only once": {"train_loader": iter(BATCHES)},
     "^eval_loader=list_iterator: can be iterated only once": {"eval_loader": iter(BATCHES)},
