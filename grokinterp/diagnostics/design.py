@@ -59,8 +59,11 @@ def continued_elsewhere(run: Facts) -> Diagnosis | None:
 
 
 def no_plateau(run: Facts) -> Diagnosis | None:
-    """Diagnose generalization that came with memorization, so that there is no delay to study."""
-    if run.verdict != "generalized without delay" or run.history is None:
+    """Diagnose generalization that came with memorization, so that there is no delay to study.
+
+    On infinite data there is no delay, since nothing can be memorized.
+    """
+    if run.verdict != "generalized without delay" or run.history is None or run.draws_anew:
         return None
     fraction = run.number("split.fraction")
     smaller = fraction is not None and run.setting("split.trained_on") is None

@@ -104,15 +104,28 @@ class Facts:
 
     @property
     def is_right(self) -> bool:
-        """Whether the last accuracy, by analysis, import or evaluation, is 1 on all examples."""
+        """Whether the last accuracy, by analysis, import or evaluation, is 1 on all examples.
+
+        Analyses of a run with several answers are of one of them, so that its evaluations decide.
+        """
         if self.status == "diverged":
             return False
+        if "answer" in self.results.metrics.dims:
+            return self._is_evaluated_right()
         measured, imported = self.measured("all_accuracy"), self.results.directory.environment.get("accuracy")
         if measured is not None or imported is not None:
             return (imported if measured is None else measured.last) == 1
+        return self._is_evaluated_right()
+
+    def _is_evaluated_right(self) -> bool:
         found = [self.curve(name) for name in ("train_accuracy", "test_accuracy")]
         last = self.results.metrics["step"].values[-1:]
         return all(curve is not None and curve.last == 1 and curve.steps[-1] == last for curve in found)
+
+    @property
+    def draws_anew(self) -> bool:
+        """Whether every step trains on new examples, so that nothing is memorized and no share is trained on."""
+        return self._value("data") == "infinite"
 
     @property
     def is_analyzed(self) -> bool:

@@ -153,7 +153,7 @@ def partly(run: Facts) -> Diagnosis | None:
     evidence = falling(run, "test_loss")
     if evidence:
         return Diagnosis("Partly generalized, still improving", f"{evidence}; {run.outcome()}", *longer(run))
-    if run.cut_short:
+    if run.cut_short or run.draws_anew:
         return None
     fraction = run.number("split.fraction")
     larger = fraction is not None and fraction <= MOST and run.setting("split.trained_on") is None
@@ -168,7 +168,7 @@ def partly(run: Facts) -> Diagnosis | None:
 def few_examples(run: Facts) -> Diagnosis | None:
     """Diagnose a flat plateau with a small training share."""
     fraction = run.number("split.fraction")
-    drawn = fraction is not None and run.setting("split.trained_on") is None
+    drawn = fraction is not None and run.setting("split.trained_on") is None and not run.draws_anew
     if not _rests(run) or not run.is_analyzed or not drawn or fraction >= FEW:
         return None
     return Diagnosis(

@@ -75,7 +75,8 @@ def _still_learning(run: Facts) -> Diagnosis | None:
     evidence = falling(run, "train_loss")
     if not evidence:
         return None
-    return Diagnosis("Not memorized yet, and still learning", f"{evidence}; {best(run)}", *longer(run))
+    symptom = "Not learned yet, and improving" if run.draws_anew else "Not memorized yet, and still learning"
+    return Diagnosis(symptom, f"{evidence}; {best(run)}", *longer(run))
 
 
 def _flat(run: Facts) -> Diagnosis | None:

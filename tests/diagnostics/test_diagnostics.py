@@ -1,5 +1,7 @@
 """Every rule fires on the run that it describes, with its numbers, and not on a similar run."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -287,6 +289,26 @@ def test_a_network_that_is_right_on_everything_needs_no_remedy(tmp_path):
     assert diagnose(write(tmp_path / "e", sudden(), measures={"all_accuracy": [0.1, 0.9, 1.0]}, checkpoints=0)) == []
     (rarely,) = diagnose(write(tmp_path / "c", run(every=500, last=8000) | {"test_accuracy": ended(500, 8000)}))
     assert rarely.symptom == "Too few evaluations to see the transition"
+
+
+def test_an_analyzed_answer_that_is_right_does_not_excuse_the_others(tmp_path):
+    write(tmp_path / "run", sudden(), measures={"all_accuracy": [0.1, 0.9, 1.0]}, checkpoints=0)
+    log = tmp_path / "run" / "metrics.jsonl"
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    each = [{"test_accuracy_of_answer": {"0": row["test_accuracy"], "1": 1.0}} for row in rows]
+    log.write_text("".join(json.dumps(row | one) + "\n" for row, one in zip(rows, each, strict=True)))
+    (found,) = diagnose(Results.open(tmp_path / "run"))
+    assert found.symptom.startswith("No delay")
+
+
+def test_on_infinite_data_nothing_is_memorized_and_no_share_is_trained_on(tmp_path):
+    infinite = settings(data="infinite")
+    assert diagnose(write(tmp_path / "a", sudden(), infinite, checkpoints=0)) == []
+    (found,) = diagnose(write(tmp_path / "b", failing(train_loss=ramp(3, 1, 0)), infinite, checkpoints=0))
+    assert (found.symptom, found.setting) == ("Not learned yet, and improving", "steps=6000")
+    few = settings(data="infinite", split={"fraction": 0.2})
+    symptoms = [found.symptom for found in diagnose(write(tmp_path / "c", stuck(), few, measures={}))]
+    assert "Memorized, perhaps from too few examples" not in symptoms
 
 
 def ended(every, last):
