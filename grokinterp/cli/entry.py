@@ -130,7 +130,7 @@ def run() -> NoReturn:
 def code_of(arguments: Sequence[str]) -> int:
     """Run a command and return its exit code; report its error."""
     try:
-        code = int(app(arguments, standalone_mode=False) or 0)
+        code = int(app(arguments, prog_name="grokinterp", standalone_mode=False) or 0)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Stopped as stopped:
