@@ -46,6 +46,20 @@ def lines(results: Results) -> list[str]:
     ]
 
 
+def final_measures(results: Results) -> dict[str, Any]:
+    """Return the scalar measures of the last checkpoint, and of the last evaluation where no analysis has them.
+
+    Analyses of a run with several answers are of one answer, so that losses and accuracies are those of the evaluation.
+    """
+    row: dict[str, Any] = {}
+    if results.metrics.sizes["step"]:
+        last = results.metrics.isel(step=-1)
+        values = {str(name): last[name].item() for name in last.data_vars if last[name].ndim == 0}
+        row = {name: value for name, value in values.items() if math.isfinite(value)}
+    measured = results.measures()
+    return measured | row if "answer" in results.metrics.dims else row | measured
+
+
 def answers(results: Results) -> list[str]:
     """Return a line per answer with the steps at which it was memorized and generalized; empty for a single answer."""
     found = []
@@ -59,14 +73,15 @@ def answers(results: Results) -> list[str]:
 
 def structure(results: Results, measured: Mapping[str, Any]) -> list[str]:
     """Return key frequencies or representations, the share of the logits that they explain, and the losses."""
-    losses = _losses(measured, train="train_loss", test="test_loss")
+    of = "" if results.answer is None else f" (answer {results.answer})"
+    losses = _losses(measured, of, train="train_loss", test="test_loss")
     if "logit_spectrum" not in results.not_defined:
         found = results.key_frequencies
         return [
             *([] if found is None else [line("key frequencies", ", ".join(map(str, found)) or "none")]),
             *_nearly_key(measured.get("nearly_key_frequencies", {})),
             *_explained(measured.get("logit_fve"), "key frequencies"),
-            *_losses(measured, restricted="restricted_loss", excluded="excluded_loss", full="all_loss"),
+            *_losses(measured, of, restricted="restricted_loss", excluded="excluded_loss", full="all_loss"),
         ]
     if "key_irreps" not in measured:
         return losses
@@ -217,10 +232,10 @@ def _explained(share: float | None, by: str) -> list[str]:
     return [] if share is None else [line("logits explained", f"{share:.1%} of their variance by the {by}")]
 
 
-def _losses(measured: Mapping[str, Any], **names: str) -> list[str]:
-    """Return the line with the losses that were measured; empty if there are none."""
+def _losses(measured: Mapping[str, Any], of: str, **names: str) -> list[str]:
+    """Return the line with the losses that were measured, and what they are of; empty if there are none."""
     known = [f"{name} {measured[key]:.3g}" for name, key in names.items() if measured.get(key) is not None]
-    return [line("losses", ", ".join(known))] if known else []
+    return [line("losses", f"{', '.join(known)}{of}")] if known else []
 
 
 def _error(value: float | None) -> str:

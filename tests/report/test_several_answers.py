@@ -9,6 +9,7 @@ from grokinterp.report.content import view_of
 from grokinterp.report.summary import learned
 from grokinterp.report.task_words import trained_on
 from grokinterp.report.timeline import timeline_caption
+from grokinterp.runs.summary import final_measures, lines
 from grokinterp.tasks import RepeatedSequence
 
 
@@ -30,6 +31,9 @@ def test_the_numbers_of_all_answers_and_of_the_analyzed_one_are_distinguished(da
     assert sentences[1].startswith("Answer 0, counted from 0, to which the analyses refer, is correct in ")
     assert f"{float(full) * 100:.3g} % of the test examples" in sentences[0]
     assert f"{float(one) * 100:.3g} % of the test examples that ask for it (chance: 25 %)" in sentences[1]
+    final = final_measures(view.results)
+    assert final["test_accuracy"] == float(view.results.metrics["test_accuracy"][-1])
+    assert any(line.startswith("losses") and line.endswith(" (answer 0)") for line in lines(view.results))
     assert "refer to answer 0, counted from 0" in timeline_caption(view.results.metrics, view)
     sentence = trained_on(view.results, view.vocabulary)
     assert sentence == (

@@ -11,6 +11,7 @@ from grokinterp.errors import GrokinterpError, one_line
 from grokinterp.experiment import Experiment
 from grokinterp.numbers import number, settings, whole
 from grokinterp.runs.results import Results
+from grokinterp.runs.summary import final_measures
 from grokinterp.specification import plain
 from grokinterp.tasks import Task
 from grokinterp.tasks.descriptions import named
@@ -39,7 +40,7 @@ def card(
         steps: the exported steps.
         files: what each file of the folder contains.
     """
-    measured = last_measures(results)
+    measured = final_measures(results)
     parts = [
         "\n".join(header(results, experiment, measured)),
         f"# {md(results.directory.experiment.get('name', 'run'))}",
@@ -132,15 +133,6 @@ def phases(results: Results) -> Iterator[str]:
     if found:
         yield "## Phases"
         yield table(("phase", "first step", "last step"), [(p.name, whole(p.start), whole(p.stop - 1)) for p in found])
-
-
-def last_measures(results: Results) -> dict[str, Any]:
-    """Return the measures of the last checkpoint, and of the last evaluation where no analysis has them."""
-    row: dict[str, Any] = {}
-    if results.metrics.sizes["step"]:
-        last = results.metrics.isel(step=-1)
-        row = {str(name): last[name].item() for name in last.data_vars if last[name].ndim == 0}
-    return {name: value for name, value in row.items() if value == value} | results.measures()
 
 
 def measure_rows(measured: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,5 @@
 """A run of a comparison: its settings, dates, final measures, and its curves over the steps, with what it has."""
 
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from grokinterp.phases import History
 from grokinterp.report.phase_table import MEASURES, Measure, series
 from grokinterp.report.vocabulary import Vocabulary, vocabulary_of
 from grokinterp.runs.results import Results
+from grokinterp.runs.summary import final_measures
 
 FEWEST = 2
 """Smallest number of steps of a curve."""
@@ -153,16 +153,6 @@ def series_of(label: str, unit: str, values: xr.DataArray, *, is_chosen: bool) -
     if kept.sum() < FEWEST:
         return None
     return Series(label, unit, steps[kept], numbers[kept], is_chosen)
-
-
-def final_measures(results: Results) -> dict[str, Any]:
-    """Return the scalar measures of the last checkpoint, and of the last evaluation where no analysis has them."""
-    row = {}
-    if results.metrics.sizes["step"]:
-        last = results.metrics.isel(step=-1)
-        values = {str(name): float(last[name]) for name in last.data_vars if last[name].ndim == 0}
-        row = {name: value for name, value in values.items() if math.isfinite(value)}
-    return row | results.measures()
 
 
 def doubts_of(results: Results) -> Iterator[str]:
