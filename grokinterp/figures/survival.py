@@ -5,6 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.transforms import Affine2D
 
 from grokinterp.figures.series import STEP, step_limits, step_ticks
 from grokinterp.figures.style import (
@@ -88,10 +89,11 @@ def _draw_survival(
     if not np.isfinite(ends).any():
         return
     seen = times <= np.nanmax(ends)
-    axes.step(times[seen], share[seen] + shift, where="post", color=color, linestyle=dashes, label=name)
+    moved = Affine2D().translate(0, shift) + axes.transData  # the values of the curve stay those of the data
+    axes.step(times[seen], share[seen], where="post", color=color, linestyle=dashes, label=name, transform=moved)
     lost = ends[np.isfinite(ends) & ~of["observed"].values]
-    at = share[np.searchsorted(times, lost, side="right") - 1] + shift
-    axes.plot(lost, at, linestyle="", marker="x", markersize=5, color=color)
+    at = share[np.searchsorted(times, lost, side="right") - 1]
+    axes.plot(lost, at, linestyle="", marker="x", markersize=5, color=color, transform=moved)
 
 
 @styled()
@@ -164,10 +166,10 @@ def accuracy_by_method(dataset: xr.Dataset, *, threshold: float = SUSTAINED.thre
         row, column = divmod(i, ACROSS)
         axes = place(figure, 0.6 + 2.38 * column, 0.3 + 1.72 * row, 2.0, 1.17)
         _draw_accuracy(axes, dataset.sel({"method": name}), threshold)
-        axes.set_title(str(name), fontsize=8.5)
-        axes.set_xlabel(STEP if i + ACROSS >= n else "", fontsize=8.5)
-        axes.set_ylabel("accuracy" if column == 0 else "", fontsize=8.5)
-        axes.tick_params(labelsize=7.5)
+        axes.set_title(str(name), fontsize=9)
+        axes.set_xlabel(STEP if i + ACROSS >= n else "", fontsize=9)
+        axes.set_ylabel("accuracy" if column == 0 else "", fontsize=9)
+        axes.tick_params(labelsize=9)
     lines = [
         Line2D([], [], color=BLUE, linewidth=1.2, label="test, each seed"),
         Line2D([], [], color=NOTHING, linewidth=1.2, label="train, each seed"),

@@ -1,4 +1,4 @@
-"""Render a league as one HTML file that opens offline and runs no script."""
+"""Render a league as one HTML file that opens offline and runs only its own script."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from grokinterp.league.table import UNKNOWN, interval, middle, rows, solved, tim
 from grokinterp.league.tuned_table import TUNED_COLUMNS, budget_of, tuned_lead, tuned_rows
 from grokinterp.numbers import percent, settings, whole
 from grokinterp.page import asset, environment, policy
-from grokinterp.page.html import STYLE
+from grokinterp.page.html import STYLE, script
 from grokinterp.page.pictures import Gallery, gallery
 from grokinterp.report.vocabulary import described
 from grokinterp.runs.results import Results
@@ -89,8 +89,9 @@ def readable(found: Mapping[str, Any], top: Path) -> dict[str, Any]:
 def render(found: Mapping[str, Any], top: Path) -> str:
     """Return the page; the same league always gives the same bytes."""
     style = asset(STYLE) + asset(ASSETS / "league.css")
+    code = script()
     return environment("grokinterp.league").get_template("league.html").render(
-        **content(found, top), style=Markup(style), policy=policy(style=style, script=None)
+        **content(found, top), style=Markup(style), script=Markup(code), policy=policy(style=style, script=code)
     )  # fmt: skip
 
 

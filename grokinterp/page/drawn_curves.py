@@ -31,19 +31,24 @@ def curves_and_points(axes: Axes) -> Drawn:
 
 
 def _lines(axes: Axes, points: list[Drawn]) -> Iterator[Drawn]:
-    """Yield the lines with a name or, if none has a name, all lines except those that only join points."""
-    errors = {
-        container.lines[0]: container for container in axes.containers if isinstance(container, ErrorbarContainer)
-    }
+    """Yield the lines with a name or, if none has a label of its own, all lines except those that only join points."""
+    bars = [container for container in axes.containers if isinstance(container, ErrorbarContainer)]
+    errors = {container.lines[0]: container for container in bars}
     lines = [line for line in axes.lines if line not in _caps(errors)]
-    named = {line: str(errors[line].get_label()) if line in errors else name_of_line(line) for line in lines}
-    named = {line: "" if name.startswith("_") else name for line, name in named.items()}
-    shown = [line for line in lines if named[line]] or [line for line in lines if _is_data(line) == (True, True)]
-    for line in shown:
-        if named[line] or not _joins(line, points):
+    named = {line: _name(errors.get(line), line) for line in lines}
+    are_labeled = any(not str(artist.get_label()).startswith("_") for artist in (*lines, *bars))
+    for line in lines:
+        is_shown = bool(named[line]) or (not are_labeled and _is_data(line) == (True, True))
+        if is_shown and np.size(line.get_xdata()) and (named[line] or not _joins(line, points)):
             at, values = _ends(line, axes)
             curve = {"label": named[line], "color": to_hex(line.get_color()), "at": at, "values": values}
             yield curve | (_errors(errors[line]) if line in errors else {})
+
+
+def _name(errors: ErrorbarContainer | None, line: Line2D) -> str:
+    """Return the name of a line or of the error bars around it."""
+    label = "_" if errors is None else str(errors.get_label())
+    return name_of_line(line) if label.startswith("_") else label
 
 
 def _caps(errors: dict[Line2D, ErrorbarContainer]) -> set[Line2D]:
@@ -106,7 +111,7 @@ def _bands(axes: Axes) -> Iterator[Drawn]:
             if not label.startswith("_"):
                 yield {"label": label, "color": color, "at": numbers(x, 8), "values": numbers(high - low)}
             elif np.mean((low != 0) & (high != 0)) > 0.1:
-                name = name_of_color(axes, color) or "range"
+                name = name_of_color(axes, tuple(np.asarray(area.get_facecolor())[0].tolist())) or "range"
                 for end, values in (("lowest", low), ("highest", high)):
                     yield {"label": f"{name}, {end}", "color": color, "at": numbers(x, 8), "values": numbers(values)}
 

@@ -8,7 +8,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axes._base import _AxesBase
 from matplotlib.axis import Axis
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgba
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator
@@ -73,16 +73,21 @@ def name_of_line(line: Line2D) -> str:
     label, axes = str(line.get_label()), line.axes
     if not label.startswith("_"):
         return label
-    if axes is None or line.get_transform() != axes.transData:
+    if axes is None or line.get_transform().contains_branch_seperately(axes.transData) != (True, True):
         return ""
+    lines = [(_look(entry), text) for entry, text in entries(axes) if isinstance(entry, Line2D)]
     look = _look(line)
-    return next((text for entry, text in entries(axes) if isinstance(entry, Line2D) and _look(entry) == look), "")
+    found = [text for known, text in lines if known == look]
+    of_color = [text for known, text in lines if known[0] == look[0]]
+    return found[0] if found else of_color[0] if len(of_color) == 1 else ""
 
 
 def name_of_color(axes: Axes, color: ColorType) -> str:
     """Return the legend's name of a color of a patch; "" if it has none."""
-    patches = ((entry, text) for entry, text in entries(axes) if isinstance(entry, Patch))
-    return next((text for entry, text in patches if to_hex(entry.get_facecolor()) == to_hex(color)), "")
+    patches = [(to_rgba(entry.get_facecolor()), text) for entry, text in entries(axes) if isinstance(entry, Patch)]
+    wanted = to_rgba(color)
+    found = [text for known, text in patches if np.allclose(known, wanted)]
+    return next(iter([*found, *(text for known, text in patches if np.allclose(known[:3], wanted[:3]))]), "")
 
 
 def _look(line: Line2D) -> tuple[str, str, bool]:

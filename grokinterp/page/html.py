@@ -79,6 +79,7 @@ def environment(package: str) -> Environment:
         keep_trailing_newline=True,
     )
     made.filters["for_script"] = for_script
+    made.filters["for_attribute"] = for_attribute
     made.filters["in_full"] = in_full
     return made
 

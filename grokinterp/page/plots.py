@@ -1,10 +1,11 @@
-"""Line plots as inline SVG: selectable text, colors by style sheet (also dark), and no script."""
+"""Line plots as inline SVG: selectable text, colors by style sheet (also dark), and their values."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from grokinterp.page.drawn_names import numbers
 from grokinterp.page.plot_axes import Axis, Tick
 
 LOOKS = 8
@@ -74,6 +75,8 @@ class Plot(NamedTuple):
     areas: list[Stroke]
     strokes: list[Stroke]
     marks: list[Mark]
+    readings: list[dict[str, Any]]
+    """The drawn values, as those of figures: see ``grokinterp.page.readings``."""
 
 
 def line_plot(
@@ -109,7 +112,23 @@ def line_plot(
         areas=[area(curve, across(curve.x), up) for curve in shown if curve.low is not None],
         strokes=[stroke(curve, across(curve.x), up(curve.y)) for curve in shown],
         marks=marks([(curve, across(curve.x), up(curve.y)) for curve in shown if curve.mark], top, bottom),
+        readings=[reading(title, shown, x, y) | {"box": [left, top, right - left, bottom - top]}] if shown else [],
     )
+
+
+def reading(title: str, curves: Sequence[Curve], x: Axis, y: Axis) -> dict[str, Any]:
+    """Return the values of the curves and the limits of their axes."""
+    found: list[dict[str, Any]] = []
+    for curve in curves:
+        places = {"at": numbers(curve.x, 8), "values": numbers(curve.y)}
+        band = {name: numbers(ends) for name, ends in (("low", curve.low), ("high", curve.high)) if ends is not None}
+        found.append({"label": curve.label, "color": f"var(--c{curve.look % LOOKS})", **places, **band})
+    for one in found[1:]:
+        if one["at"] == found[0]["at"]:
+            del one["at"]
+    limits = {"limits": [x.low, x.high], "range": [y.low, y.high], "log": x.is_log, "tall": y.is_log}
+    label = f"{title} {y.label}".strip() if y.label.startswith("[") or not y.label else y.label
+    return {"title": title, "x": x.label, "y": label, "steps": False, **limits, "curves": found}
 
 
 def css_of(look: int) -> str:

@@ -1,4 +1,4 @@
-"""Write a sweep as one HTML file that opens offline and runs no script."""
+"""Write a sweep as one HTML file that opens offline and runs only its own script."""
 
 import tempfile
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from grokinterp.errors import ConfigError
 from grokinterp.figures.style import styled
 from grokinterp.garbage import without_garbage_collection
 from grokinterp.page import asset, environment, policy
-from grokinterp.page.html import STYLE
+from grokinterp.page.html import STYLE, script
 from grokinterp.storage import write_atomic
 from grokinterp.storage.atomic import make_directory
 from grokinterp.storage.files import path_of
@@ -77,4 +77,5 @@ def render(database: Database, root: Path, out: Path, changes: Changes, chapters
     style = asset(STYLE) + asset(ASSETS / "sweep.css")
     template = environment("grokinterp.sweep_report").get_template("sweep.html")
     values = content(database, root, out, changes, tuple(chapters))
-    return template.render(**values, style=Markup(style), policy=policy(style=style, script=None))
+    code = script()
+    return template.render(**values, style=Markup(style), script=Markup(code), policy=policy(style=style, script=code))

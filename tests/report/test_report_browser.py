@@ -340,6 +340,16 @@ def test_a_report_prints(browser, page):
     pdf = base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", {"printBackground": False})["data"])
     assert pdf.startswith(b"%PDF")
     assert 2 < pdf.count(b"/Type /Page\n") <= 15
+    assert browser.execute_script(PRINTED) == 0  # unfolded, it would have too many pages
+    browser.find_element(By.CSS_SELECTOR, "nav button").click()
+    assert browser.execute_script("return document.querySelectorAll('details.fold:not([open])').length") == 0
+    assert browser.find_element(By.CSS_SELECTOR, "nav button").text == "Fold all"
+
+
+PRINTED = """window.dispatchEvent(new Event("beforeprint"));
+const open = document.querySelectorAll("details.fold[open]").length;
+window.dispatchEvent(new Event("afterprint"));
+return open;"""
 
 
 def test_a_report_is_whole_without_javascript(page, tmp_path):

@@ -57,6 +57,17 @@ def test_unusual_runs_open_in_silence(browser, tmp_path, options):
 
 
 @pytest.mark.usefixtures("quick")
+def test_a_short_report_is_unfolded_for_printing_alone(browser, tmp_path):
+    show(browser, undrawn(write_run(tmp_path / "run", steps=0)))
+    count = "return document.querySelectorAll('details.fold:not([open])').length"
+    folded = browser.execute_script(count)
+    browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
+    assert folded > browser.execute_script(count) == 0
+    browser.execute_script("window.dispatchEvent(new Event('afterprint'))")
+    assert browser.execute_script(count) == folded
+
+
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_run_opens_in_silence_and_moves(browser, tmp_path, kind):
     report = undrawn(write_kind(tmp_path / "run", kind))

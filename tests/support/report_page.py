@@ -1,7 +1,9 @@
 """A report as a reader of HTML sees it."""
 
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -55,6 +57,13 @@ class Page(HTMLParser):
     def figures(self) -> list[str | None]:
         """The texts of the drawn figures for readers who do not see them."""
         return [svg["aria-label"] for svg in self.all("svg") if svg.get("class") == "drawn"]
+
+    @property
+    def scripts(self) -> list[str]:
+        """The sources that a policy names to allow the scripts of the page, which are inside it."""
+        assert not any("src" in attributes for attributes in self.all("script"))
+        code = (text for tag, text in self.inside if tag == "script" and not text.startswith(("{", "[")))
+        return [f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'" for text in code]
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]

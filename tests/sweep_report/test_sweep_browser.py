@@ -1,4 +1,4 @@
-"""The page of a sweep in a real Chromium: silent, offline, without scripts, and no wider than a phone."""
+"""The page of a sweep in a real Chromium: silent, offline, and no wider than a phone."""
 
 import pytest
 

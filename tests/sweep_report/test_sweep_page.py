@@ -20,13 +20,14 @@ from grokinterp.sweep_report.plate import Absent, Plate
 from grokinterp.sweep_report.write import ingested
 from grokinterp.sweeps import build_db, open_db
 from tests.support.planted_sweeps import boundary, plant, ratios_by_decay
+from tests.support.report_page import Page
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def words(page: str) -> str:
     """The text of a page, without markup and images."""
-    return " ".join(html.unescape(re.sub(r"<style>.*?</style>|<[^>]*>", " ", page, flags=re.DOTALL)).split())
+    return " ".join(html.unescape(re.sub(r"<(style|script)>.*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL)).split())
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +63,11 @@ def test_the_first_screen_says_what_was_varied_found_and_doubtful(page):
     assert re.search(r"Evaluations 1,\d{3} ", text, re.IGNORECASE)
 
 
-def test_the_page_is_one_file_without_scripts_whose_images_have_texts(page):
-    assert "<script" not in page
+def test_the_page_is_one_file_with_its_own_script_whose_images_have_texts_and_values(page):
+    (code,) = Page(page).scripts
+    assert f"script-src {code}" in html.unescape(page)
     assert "default-src 'none'" in html.unescape(page)
+    assert all(figure.get("data-readings") for figure in Page(page).all("figure"))
     assert not re.search(r'(src|href)="(?!data:|#|ratios-3\.html)', page)
     images = re.findall(r"<svg [^>]*>", page)
     assert len(images) >= 7

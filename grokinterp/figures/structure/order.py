@@ -44,7 +44,7 @@ def learning_order(order: xr.Dataset, phases: Phases = (), *, last: int = 0) -> 
     names = [short(str(name)) for name in rows["learned"].values]
     left = 0.45 + 0.073 * max(map(len, names))
     height = max(0.26 * len(names), 1.0)
-    figure = blank(SMALL, height + 1.1)
+    figure = blank(SMALL, height + 1.3)
     axes = place(figure, left, 0.3, SMALL - 0.3 - left, height)
     at = np.arange(len(names))
     axes.hlines(at, rows["half_from"].values, rows["key_from"].values, color=GRAY, linewidth=1.2)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.transforms import Affine2D
 
 from grokinterp.figures.series import STEP, step_ticks
 from grokinterp.figures.style import QUIET, styled
@@ -48,11 +49,12 @@ def survival_by_setting(series: Sequence[tuple[str, Sequence[Survival]]], x: Seq
         for curve in curves:
             shift = SPREAD * (curve.place / max(len(x) - 1, 1) - 0.5)
             times, share = np.append(0.0, curve.times), np.append(1.0, curve.share)
-            style = {"color": colors[curve.place], "linewidth": 1.4}
-            one.step(times, share + shift, where="post", linestyle=DASHES[curve.place % len(DASHES)], **style)  # ty: ignore
+            moved = Affine2D().translate(0, shift) + one.transData  # the values of the curve stay those of the data
+            style = {"color": colors[curve.place], "linewidth": 1.4, "transform": moved}
+            one.step(times, share, where="post", linestyle=DASHES[curve.place % len(DASHES)], **style)  # ty: ignore
             if curve.censored.size:
                 at = share[np.searchsorted(times, curve.censored, side="right") - 1]
-                one.plot(curve.censored, at + shift, "x", color=colors[curve.place], markersize=4.5)
+                one.plot(curve.censored, at, "x", color=colors[curve.place], markersize=4.5, transform=moved)
         threshold_line(one, 0.5)
         share_axis(one)
         one.set_xlim(0, last * 1.03)

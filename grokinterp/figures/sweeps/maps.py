@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 
 from grokinterp.figures.heatmaps import BAR, CHARACTER, WIDE, short
 from grokinterp.figures.series import log_axis
-from grokinterp.figures.style import NOTHING, SEQUENTIAL, blank, color_bar, place, styled
+from grokinterp.figures.style import INK, NOTHING, SEQUENTIAL, blank, color_bar, place, styled
 
 CELL, LEAST_CELL = 0.5, 0.2
 """Height of a row with words and without, in inches."""
@@ -47,7 +47,7 @@ def setting_map(
     left = 0.62 + CHARACTER * max(map(len, rows))
     width = WIDE - left - BAR
     longest = max((len(part) for row in words for text in row for part in text.split("\n")), default=0)
-    has_room = width / len(columns) > 0.062 * longest + 0.06
+    has_room = width / len(columns) > 0.075 * longest + 0.06
     height = max((CELL if has_room else LEAST_CELL) * min(len(rows), MOST_ROWS), 1.1)
     figure = blank(WIDE, height + 0.95)
     axes = place(figure, left, 0.3, width, height)
@@ -88,5 +88,5 @@ def write(axes: Axes, values: np.ma.MaskedArray, words: Sequence[Sequence[str]],
                 at = 1.0 if is_bound else float(norm(values[i, j]))
                 face = "white" if is_bound else colors(at)
                 box = {"boxstyle": "square,pad=0.1", "linewidth": 0, "facecolor": face}
-                ink = "white" if at < 0.55 else "black"
-                axes.text(j + 0.5, i + 0.5, text, ha="center", va="center", fontsize=7.5, color=ink, bbox=box)
+                ink = INK if is_bound else "white" if at < 0.55 else "black"
+                axes.text(j + 0.5, i + 0.5, text, ha="center", va="center", fontsize=9, color=ink, bbox=box)

@@ -29,6 +29,38 @@ Object.assign(page, (() => {
   });
   unfold();
 
+  // unfolded by hand or, if the result is short enough to print, for printing
+  const folds = [...document.querySelectorAll("details.fold")];
+  const isWhole = () => folds.every((fold) => fold.open);
+  let name = () => {};
+  if (folds.length) {
+    const button = make("button", "tool", "Unfold all"), note = make("p", "for-print", "Folded chapters are not printed; “Unfold all” at the top of the page adds them.");
+    name = () => { button.textContent = isWhole() ? "Fold all" : "Unfold all"; note.hidden = isWhole(); };
+    button.type = "button";
+    button.addEventListener("click", () => {
+      const open = !isWhole();
+      for (const fold of folds) fold.open = open;
+      name();
+    });
+    document.addEventListener("toggle", name, true);
+    document.querySelector("nav").append(button);
+    document.querySelector("main").append(note);
+    name();
+  }
+  const MOST_PAGES = 15, PAGE = 940e3;  // pixels of the page on the screen that fill a sheet of paper, measured
+  let opened = [];
+  window.addEventListener("beforeprint", () => {
+    opened = folds.filter((fold) => !fold.open);
+    for (const fold of opened) fold.open = true;
+    const { scrollHeight, clientWidth } = document.documentElement;
+    if (scrollHeight * clientWidth > MOST_PAGES * PAGE) {
+      for (const fold of opened) fold.open = false;
+      opened = [];
+    }
+    name();
+  });
+  window.addEventListener("afterprint", () => { for (const fold of opened) fold.open = false; });
+
   // the contents mark the section at the top of the window
   const nav = document.querySelector("nav"), links = [...nav.querySelectorAll("a[href^='#']")];
   const sections = links.map((link) => document.getElementById(link.hash.slice(1)));

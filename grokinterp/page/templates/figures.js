@@ -21,6 +21,12 @@ Object.assign(page, (() => {
     figure.append(line);
   }
 
+  // a short name: the title of a plot, or the beginning of the description of a figure
+  function nameOf(figure) {
+    const title = figure.matches(".plot, .bars") && figure.querySelector("figcaption");
+    return title ? title.textContent : figure.querySelector("svg").getAttribute("aria-label").split(/\. |: | over training/)[0];
+  }
+
   // a line in every figure over the steps follows the step that the page shows
   const linked = [];
   function link(svg, readings) {
@@ -52,7 +58,7 @@ Object.assign(page, (() => {
     }
     const scroll = figure.querySelector(".scroll[tabindex]");
     if (scroll) scroll.removeAttribute("tabindex");  // the drawing itself takes the focus
-    tools(figure, figure.querySelector("svg").getAttribute("aria-label"), () => rowsOf(readings));
+    tools(figure, nameOf(figure), () => rowsOf(readings));
   }
   return { tools, enlarge, follow };
 })());

@@ -37,7 +37,7 @@ Object.assign(page, (() => {
     const rows = [...table.rows].map((row) => [...row.cells].map((one) => one.dataset.value ?? one.textContent.trim()));
     return table.tHead || !rows.length ? rows : [["name", "value", ...rows[0].slice(2).map(() => "")], ...rows];
   }
-  const titleOf = (table) => (table.caption ? table.caption.textContent.trim() : table.getAttribute("aria-label") || "table");
+  const titleOf = (table) => (table.caption ? table.caption.textContent.trim() : table.closest("[aria-label]")?.getAttribute("aria-label") || "table");
 
   function tool(words, about, act) {
     const button = make("button", "tool", words);

@@ -1,6 +1,6 @@
 // Readings of the drawn figures: their values at a place, the places that have a value, and all of them as rows.
 Object.assign(page, (() => {
-  const { number, whole, nearest } = page;
+  const { number, whole } = page;
   const inside = ([left, top, width, height], x, y) => x >= left && x <= left + width && y >= top && y <= top + height;
   const scaled = (value, low, high, log) => (log ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low));
   const across = (reading, x) => {
@@ -34,6 +34,11 @@ Object.assign(page, (() => {
 
   // ---- values at a place -----------------------------------------------------------------------------------------
   const MOST = 14;
+  function closest(values, wanted) {
+    let best = -1;
+    values.forEach((value, i) => { if (value !== null && (best < 0 || Math.abs(value - wanted) < Math.abs(values[best] - wanted))) best = i; });
+    return best;
+  }
   function read(reading, x, y) {
     if (reading.names) return readRow(reading, y);
     if (reading.points) return readPoint(reading, x, y) || (reading.curves ? readCurves(reading, x) : null);
@@ -45,10 +50,11 @@ Object.assign(page, (() => {
     return reading.bars ? readBar(reading, x, y) : readCell(reading, x, y);
   }
   function readCurves(reading, x) {
-    const first = reading.curves[0], value = across(reading, x), i = nearest(first.at, value);
+    const first = reading.curves[0], value = across(reading, x), i = closest(first.at, value);
     const lines = [{ text: `${reading.x || "x"} ${reading.steps ? whole(first.at[i]) : number(first.at[i])}` }];
     for (const curve of reading.curves.slice(0, MOST)) {
-      const at = curve.at || first.at, j = curve.at ? nearest(at, value) : i;
+      const at = curve.at || first.at, j = curve.at ? closest(at, value) : i;
+      if (j < 0) continue;
       const apart = at[j] === first.at[i] ? "" : ` (at ${reading.steps ? whole(at[j]) : number(at[j])})`;
       const ends = curve.low && curve.low[j] !== undefined ? ` (${number(curve.low[j])} to ${number(curve.high[j])})` : "";
       lines.push({ text: `${curve.label ? `${curve.label}: ` : ""}${number(curve.values[j])}${ends}${apart}`, color: curve.color });

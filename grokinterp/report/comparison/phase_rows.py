@@ -1,7 +1,7 @@
 """The phases of all runs as bars, over the steps and over the step in units of that of generalization."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -53,6 +53,8 @@ class Rows(NamedTuple):
     rows: list[Row]
     x_ticks: list[Tick]
     x_label: str
+    readings: list[dict[str, Any]]
+    """The phases of every run with their ends."""
 
 
 Drawing = tuple[Rows, Rows]
@@ -118,7 +120,16 @@ def _rows(
         shown.append(Row(shortened(name, 46), text_y, bar_y, bars, missing))
     bottom = 6 + len(named) * every
     ticks = [Tick(round(float(across(tick.at)), 1), tick.text) for tick in axis.ticks]
-    return Rows(title, width, bottom + 36, left, right, bottom, is_stacked, shown, ticks, axis.label)
+    values = [
+        {
+            "title": name,
+            "x": axis.label,
+            "y": "end of the phase",
+            "spans": [[phase.name, at(run, phase.start), at(run, phase.stop)] for phase in phases_of(run)],
+        }
+        for name, run in named
+    ]
+    return Rows(title, width, bottom + 36, left, right, bottom, is_stacked, shown, ticks, axis.label, values)
 
 
 def bar(phase: Phase, start: float, stop: float) -> Bar:

@@ -1,4 +1,4 @@
-"""Write a comparison of runs as one HTML file that opens offline and runs no script."""
+"""Write a comparison of runs as one HTML file that opens offline and runs only its own script."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,8 @@ from markupsafe import Markup
 from grokinterp.errors import GrokinterpError, require
 from grokinterp.garbage import without_garbage_collection
 from grokinterp.page import asset, environment, policy
-from grokinterp.page.html import STYLE
+from grokinterp.page.html import STYLE, script
+from grokinterp.page.plots import MOST_POINTS
 from grokinterp.report.comparison.arguments import common_folder, comparison_file, run_paths
 from grokinterp.report.comparison.content import content
 from grokinterp.report.comparison.groups import grouping_of
@@ -90,4 +91,11 @@ def render(runs: Sequence[Compared], out: Path, failed: dict[str, str] | None = 
     style = asset(STYLE) + asset(ASSETS / "many.css")
     values: dict[str, Any] = content(runs, out, failed or {})
     template = environment("grokinterp.report").get_template("comparison.html")
-    return template.render(**values, style=Markup(style), policy=policy(style=style, script=None))
+    code = script()
+    return template.render(
+        **values,
+        most_points=MOST_POINTS,
+        style=Markup(style),
+        script=Markup(code),
+        policy=policy(style=style, script=code),
+    )
