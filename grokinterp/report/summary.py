@@ -123,11 +123,7 @@ def dated(view: View) -> list[str]:
         return ["Unknown: the run has no evaluations."]
     memorized, generalized, last = history.memorized_step, history.generalized_step, last_step(view)
     train, test = _criteria(view)
-    found = [
-        f"It does not memorize its training {view.vocabulary.examples} within {last} steps."
-        if memorized is None
-        else f"Its {train} at step {whole(memorized)}."
-    ]
+    found = [_not_memorized(view, last) if memorized is None else f"Its {train} at step {whole(memorized)}."]
     if generalized is None:
         found.append(_not_generalized(view, last))
     else:
@@ -148,6 +144,13 @@ def _criteria(view: View) -> tuple[str, str]:
     near = "" if view.results.n_test is None else ", to within one standard error,"
     train = f"train accuracy reaches {SUSTAINED.memorized:g}"
     return train, f"test accuracy reaches {SUSTAINED.threshold:g}{near}"
+
+
+def _not_memorized(view: View, last: str) -> str:
+    """Return a sentence on a run that did not reach the train accuracy of memorization, if it could memorize."""
+    if view.results.directory.experiment.get("data") == "infinite":
+        return f"Its train accuracy, on new {view.vocabulary.examples}, does not reach {SUSTAINED.memorized:g}."
+    return f"It does not memorize its training {view.vocabulary.examples} within {last} steps."
 
 
 def _not_generalized(view: View, last: str) -> str:

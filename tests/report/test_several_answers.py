@@ -6,7 +6,7 @@ from grokinterp import Results, analyze, train
 from grokinterp.experiment import Experiment, Optimization, Split
 from grokinterp.models import TransformerSpec
 from grokinterp.report.content import view_of
-from grokinterp.report.summary import learned
+from grokinterp.report.summary import dated, learned
 from grokinterp.report.task_words import trained_on
 from grokinterp.report.timeline import timeline_caption
 from grokinterp.runs.summary import final_measures, lines
@@ -40,4 +40,10 @@ def test_the_numbers_of_all_answers_and_of_the_analyzed_one_are_distinguished(da
         " It trains on 50 % of the examples and is tested on the others."
         if data == "finite"
         else " It trains on new examples at every step and is tested on held-out examples."
+    )
+    first = dated(view)[0]
+    assert first == (
+        "It does not memorize its training examples within 3 steps."
+        if data == "finite"
+        else "Its train accuracy, on new examples, does not reach 0.99."
     )
