@@ -14,13 +14,16 @@ from grokinterp import figures
 from grokinterp.figures import style
 from grokinterp.figures.landscape.ranks import dense
 from grokinterp.figures.series import Line, draw_lines
+from grokinterp.page.packing import COARSE
 from grokinterp.phases import Event, History, Phase
-from grokinterp.report.explorer import LEVELS, PANELS, choose, frames, pack_attention, separate
+from grokinterp.report.explorer import choose, frames
+from grokinterp.report.panels import PANELS, pack_attention, separate
 from grokinterp.report.plate import View
 from grokinterp.report.vocabulary import Vocabulary, vocabulary_of
 from grokinterp.runs.results import Results
 from tests.support import report_data
 from tests.support.report_data import KINDS
+from tests.support.unpacked import unpack
 
 
 def view(results: Results, history: History | None = None) -> View:
@@ -155,15 +158,6 @@ def test_chosen_frames(n, most):
         assert gaps[len(gaps) // 2] < gaps[0] / 2  # denser at the boundary
 
 
-def unpack(panel) -> np.ndarray:
-    data = base64.b64decode(panel["data"])
-    if panel["type"] == "uint8":
-        levels = np.frombuffer(data, np.uint8).astype(float)
-        return np.where(levels == 255, np.nan, levels / (LEVELS - 1)).reshape(panel["shape"])
-    levels = np.frombuffer(data, "<i2").astype(float)
-    return np.where(levels == -32768, np.nan, panel["low"] + (levels + 32767) * panel["step"]).reshape(panel["shape"])
-
-
 def test_frames_hold_what_was_measured(results):
     data, packed = results.dataset, frames(results.dataset, view(results, results.history))
     assert packed["steps"] == data["step"].values.tolist()
@@ -173,17 +167,17 @@ def test_frames_hold_what_was_measured(results):
     np.testing.assert_allclose(unpack(panels["embedding_power"]), power, atol=np.ptp(power) / 65000)
     f, g = np.moveaxis(unpack(panels["attention_to_a"]), 2, 0)
     again = 1 / (1 + np.exp(g[..., None, :] - f[..., :, None]))
-    np.testing.assert_allclose(again, data["attention_to_a"].values, atol=1 / LEVELS)
+    np.testing.assert_allclose(again, data["attention_to_a"].values, atol=1 / COARSE)
     reach = np.array(panels["logit_by_label"]["reach"])[:, None, None]
     logits = (2 * unpack(panels["logit_by_label"]) - 1) * reach
-    assert (np.abs(logits - data["logit_by_label"].values) <= reach / (LEVELS - 1) * 1.15).all()
+    assert (np.abs(logits - data["logit_by_label"].values) <= reach / COARSE * 1.15).all()
 
 
 def test_attention_that_is_not_separable_is_packed_by_pixel(tmp_path):
     data = Results.open(report_data.write_run(tmp_path / "run", separable=False)).dataset
     packed = pack_attention(data)
     assert packed["type"] == "uint8"
-    np.testing.assert_allclose(unpack(packed), data["attention_to_a"].values, atol=0.51 / (LEVELS - 1))
+    np.testing.assert_allclose(unpack(packed), data["attention_to_a"].values, atol=0.51 / COARSE)
 
 
 def test_attention_with_nan_is_packed_by_pixel():
@@ -196,7 +190,7 @@ def test_operands_without_a_pair_do_not_hinder_separation(kinds):
     assert packed["separable"]
     f, g = np.moveaxis(unpack(packed), 2, 0)
     again = 1 / (1 + np.exp(g[..., None, :] - f[..., :, None]))
-    np.testing.assert_allclose(again, data["attention_to_a"].values, atol=1 / LEVELS)
+    np.testing.assert_allclose(again, data["attention_to_a"].values, atol=1 / COARSE)
     assert np.isnan(again[..., 0]).all()
     holes = data["attention_to_a"].values.copy()
     holes[..., 2, 3] = np.nan

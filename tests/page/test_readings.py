@@ -1,7 +1,5 @@
 """The values of a figure: complete for every kind of drawing, with the names that the figure shows."""
 
-import base64
-
 import numpy as np
 import pytest
 import xarray as xr
@@ -19,19 +17,13 @@ from grokinterp.page.html import in_full
 from grokinterp.page.inline import inline
 from grokinterp.page.packing import pack, pack_coarsely
 from grokinterp.page.readings import readings
+from tests.support.unpacked import unpack
 
 
 def read(figure: Figure | None) -> list[dict]:
     assert figure is not None
     inline(figure, "drawn")  # fills in the labels of the ticks
     return readings(figure)
-
-
-def unpack(packed: dict) -> np.ndarray:
-    """The twin of the page's script."""
-    levels = np.frombuffer(base64.b64decode(packed["data"]), dtype=packed["type"]).astype(float)
-    levels[levels == {"uint8": 255, "uint16": 65535}[packed["type"]]] = np.nan
-    return (packed["low"] + levels * packed["step"]).reshape(packed["shape"])
 
 
 @pytest.mark.parametrize(("packing", "error"), [(pack, 3e-5), (pack_coarsely, 0.004)])
