@@ -23,10 +23,11 @@ def require_format(name: object) -> None:
 
 
 def figure_folder(path: object) -> Path:
-    """Return the path of a folder for figures. Raises ConfigError if it is a file."""
+    """Return the path of a folder for figures. Raises ConfigError if it is a file, or cannot be created."""
     folder = path_of("out", path)
-    require(not folder.exists() or folder.is_dir(), "out", short(folder), "must be a folder, not a file")
-    return folder
+    if folder.exists():
+        require(folder.is_dir(), "out", short(folder), "must be a folder, not a file")
+    return output_file("out", folder / "figures").parent
 
 
 def animation_file(path: object) -> Path:

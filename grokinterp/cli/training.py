@@ -57,13 +57,14 @@ def train(
 ) -> None:
     """Train an experiment, saving checkpoints and metrics through all phases."""
     from grokinterp.experiment import Experiment
+    from grokinterp.runs.stored import stored_experiment
     from grokinterp.storage import RunDirectory
     from grokinterp.storage.continuations import may_change
     from grokinterp.training import directory, loggers
     from grokinterp.training.origin import resolved
 
     def stored() -> Experiment:
-        return Experiment.from_dict(RunDirectory.open(out).experiment) if resume and out is not None else Experiment()
+        return stored_experiment(RunDirectory.open(out)) if resume and out is not None else Experiment()
 
     loggers.require_logger_names(log or [])
     experiment = read_experiment(preset, config, overrides, default=stored)

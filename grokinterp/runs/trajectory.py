@@ -22,6 +22,7 @@ from grokinterp.models.recorded_spec import as_recorded
 from grokinterp.runs.checkpoint import Checkpoint
 from grokinterp.runs.datasets import read_metrics
 from grokinterp.runs.results import Results
+from grokinterp.runs.stored import stored_experiment
 from grokinterp.runs.window import WHOLE, Window, listed, step_of
 from grokinterp.storage import RunDirectory
 from grokinterp.storage.files import path_of
@@ -80,12 +81,12 @@ class Trajectory:
             logits: the function passed to the recorder that finds the logits in the module's output.
 
         Raises:
-            RunDirectoryError: the path is not a run directory.
-            ConfigError: the configuration is invalid, or the module does not fit the run.
+            RunDirectoryError: the path is not a run directory, or its configuration is invalid here.
+            ConfigError: the module does not fit the run.
             CheckpointError: the recorded inputs are damaged or missing.
         """
         directory = RunDirectory.open(path)
-        run = cls(directory, Experiment.from_dict(directory.experiment), module, logits)
+        run = cls(directory, stored_experiment(directory), module, logits)
         if module is not None:
             _ = run._template
         return run

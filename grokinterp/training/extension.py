@@ -6,6 +6,7 @@ from typing import Any
 from grokinterp.errors import ConfigError, RunDirectoryError
 from grokinterp.experiment import Experiment
 from grokinterp.experiment.configuration import there_and_here
+from grokinterp.runs.stored import stored_experiment
 from grokinterp.storage import RunDirectory
 from grokinterp.storage.continuations import may_change
 
@@ -19,7 +20,7 @@ def changed_settings(run: RunDirectory, experiment: Experiment) -> dict[str, tup
     Raises:
         RunDirectoryError: if the past of the run depends on one of these settings.
     """
-    stored = Experiment.from_dict(run.experiment)
+    stored = stored_experiment(run)
     given, there = experiment.origin, stored.origin
     if given is not None and there is not None and given.located in (there.located, there.anonymous.located):
         experiment = replace(experiment, origin=there)

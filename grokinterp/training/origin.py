@@ -7,6 +7,7 @@ from pathlib import Path
 from grokinterp.errors import ConfigError, RunDirectoryError, require, short
 from grokinterp.experiment import Experiment, Origin
 from grokinterp.experiment.edits import Edit, Graft
+from grokinterp.runs.stored import stored_experiment
 from grokinterp.specification import require_type
 from grokinterp.storage import RunDirectory
 from grokinterp.storage.continuations import may_change
@@ -35,7 +36,7 @@ def branched(
         GrokinterpError: if the parent cannot be used, the step was not saved, or a setting is invalid.
     """
     require_type("step", step, int)
-    parent = Experiment.from_dict(directory_of("run", str(path_of("run", run))).experiment)
+    parent = stored_experiment(directory_of("run", str(path_of("run", run))))
     origin = Origin(run=str(run), step=step, optimizer_state=optimizer_state, edits=tuple(edits))
     branch = replace(parent, origin=origin).override(changes)
     for name, given in (("run", str(run)), ("step", step)):
@@ -75,7 +76,7 @@ def directory_of(key: str, path: str) -> RunDirectory:
         run = RunDirectory.open(path)
     except RunDirectoryError as error:
         raise ConfigError(key, short(path), error.why) from None
-    recorded = Experiment.from_dict(run.experiment).model.is_recorded
+    recorded = stored_experiment(run).model.is_recorded
     require(not recorded, key, short(path), "was recorded from another training loop, which alone can train its module")
     return run
 

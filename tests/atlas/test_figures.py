@@ -153,6 +153,7 @@ def test_the_command_names_bad_arguments_before_any_work(path, tmp_path, capsys)
         ("--format", "jpg"): "format=jpg: must be one of png, svg, pdf",
         ("--steps", "1,x"): "steps=x: must be steps, as in --steps 0,100,2000",
         ("--out", str(tmp_path / "file")): "must be a folder, not a file",
+        ("--out", str(tmp_path / "file" / "deep" / "er")): "file: is not a directory",
     }.items():
         out = () if "--out" in arguments else ("--out", str(tmp_path / "out"))
         assert code_of(["figures", str(copied), *out, *arguments]) == 2

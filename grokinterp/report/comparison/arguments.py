@@ -25,6 +25,7 @@ def run_paths(paths: Iterable[str | Path]) -> list[Path]:
         if any((path / mark).exists() for mark in MARKS):
             found.append(path)
             continue
+        require(path.exists(), "runs", path, "does not exist")
         found += [run.path for run in runs_below(path).runs if run.path is not None]
     seen: set[Path] = set()
     for path in found:
