@@ -48,7 +48,8 @@ Object.assign(page, (() => {
     for (const svg of figure.querySelectorAll("svg")) {
       const find = (x, y) => {
         const found = readings.find((reading) => inside(reading.box, x, y));
-        return found ? read(found, x, y) : null;
+        const lines = found ? read(found, x, y) : null;
+        return lines && readings.length > 1 && found.title ? [{ text: found.title }, ...lines] : lines;
       };
       if (readings.every((reading) => reading.box)) {
         values(svg, find);

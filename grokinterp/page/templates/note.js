@@ -55,7 +55,8 @@ const page = (() => {
     note.style.top = `${Math.max(4, Math.min(y + 14, window.innerHeight - height - 4))}px`;
   }
   const hush = () => { note.hidden = spot.hidden = true; };
-  document.addEventListener("scroll", hush, { passive: true });
+  let scrolled = 0;  // until when scrolling is our own
+  document.addEventListener("scroll", () => { if (performance.now() > scrolled) hush(); }, { passive: true });
 
   // ---- values under the pointer: find(x, y), in the units of the drawing, returns lines, or null outside of its axes --
   function values(svg, find) {
@@ -71,7 +72,7 @@ const page = (() => {
   }
 
   // ---- values by keyboard: stops() returns, for each axes, rows of places [x, y]; left and right move along a row, up
-  // and down from row to row and from axes to axes ------------------------------------------------------------------
+  // and down from row to row and from axes to axes, and the page keys from axes to axes ------------------------------------------------------------------
   const help = make("span", "", "Arrow keys read the values.");
   help.id = "reading-by-keys";
   help.hidden = true;
@@ -82,13 +83,14 @@ const page = (() => {
     svg.setAttribute("aria-describedby", help.id);
     const clamp = (value, n) => Math.max(0, Math.min(n - 1, value));
     svg.addEventListener("keydown", (event) => {
-      const [across, down] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1], Home: [-1e9, 0], End: [1e9, 0] }[event.key] || [0, 0];
+      const panel = { PageUp: -1, PageDown: 1 }[event.key] || 0, [across, down] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1], Home: [-1e9, 0], End: [1e9, 0] }[event.key] || [0, 0];
       if (event.key === "Escape") hush();
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       const all = stops().filter((rows) => rows.some((places) => places.length));
-      if (!all.length || !(across || down || (event.key === "Enter" && enter))) return;
+      if (!all.length || !(across || down || panel || (event.key === "Enter" && enter))) return;
       event.preventDefault();
       axes = clamp(axes, all.length);
+      if (panel && all[axes + panel]) [axes, row] = [axes + panel, 0];
       if (down && all[axes][row + down]) row += down;
       else if (down && all[axes + down]) [axes, row] = [axes + down, down > 0 ? 0 : all[axes + down].length - 1];
       row = clamp(row, all[axes].length);
@@ -103,6 +105,10 @@ const page = (() => {
     const scroll = svg.parentElement, local = new DOMPoint(x, y).matrixTransform(svg.getScreenCTM());
     const view = scroll.getBoundingClientRect();
     if (local.x < view.left || local.x > view.right) scroll.scrollLeft += local.x - (view.left + view.right) / 2;
+    if (local.y < 60 || local.y > window.innerHeight - 120) {
+      scrolled = performance.now() + 150;
+      window.scrollBy({ top: local.y - window.innerHeight / 2, behavior: "instant" });
+    }
     const at = new DOMPoint(x, y).matrixTransform(svg.getScreenCTM());
     if (!lines) return;
     tell(at.x, at.y, lines);
