@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from grokinterp.errors import ConfigError, GrokinterpError, require, require_choice, short
-from grokinterp.storage.atomic import output_file
+from grokinterp.storage.atomic import is_writable, output_file
 from grokinterp.storage.files import path_of
 
 FORMATS = ("png", "svg", "pdf")
@@ -25,9 +25,11 @@ def require_format(name: object) -> None:
 def figure_folder(path: object) -> Path:
     """Return the path of a folder for figures. Raises ConfigError if it is a file, or cannot be created."""
     folder = path_of("out", path)
-    if folder.exists():
-        require(folder.is_dir(), "out", short(folder), "must be a folder, not a file")
-    return output_file("out", folder / "figures").parent
+    if not folder.exists():
+        return output_file("out", folder)  # a folder can be created where a file can
+    require(folder.is_dir(), "out", short(folder), "must be a folder, not a file")
+    require(is_writable(folder), "out", short(folder), "no file can be created in it")
+    return folder
 
 
 def animation_file(path: object) -> Path:

@@ -47,8 +47,12 @@ def config_error(error: ValidationError, root: type) -> ConfigError:
         return ConfigError(".".join(path), short(problem["input"]), unknown_key(path, siblings, all_keys(root)))
     if problem["type"] == "literal_error" and (names := choices_at(root, problem["loc"])):
         return ConfigError(".".join(path), short(problem["input"]), choice_rule(problem["input"], names))
+    key, value = ".".join(path) or "experiment", problem["input"]
     message = problem["msg"][0].lower() + problem["msg"][1:]
-    return ConfigError(".".join(path) or "experiment", short(problem["input"]), message)
+    if problem["type"] == "dataclass_type":
+        meant = f"; did you mean {key}.kind={value}?" if isinstance(value, str) and value in classes_of(key) else ""
+        message = f"must be a table of settings{meant}"
+    return ConfigError(key, short(value), message)
 
 
 def class_at(root: type, location: Iterable[str | int]) -> type:
