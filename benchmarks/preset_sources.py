@@ -21,7 +21,7 @@ CHUGHTAI = "Chughtai et al. 2023, S5_MLP_seed1"
 ZHONG = "Zhong et al. 2023, Model A"
 
 CLAIMS = (
-    Claim("nanda2023", "memorization ends at", "1,400", NANDA, "memorized"),
+    Claim("nanda2023", "memorization ends at (here: train accuracy ≥ 99 %)", "1,400", NANDA, "memorized"),
     Claim("nanda2023", "test accuracy ≥ 95 % at", "9,600", REPLICATION, "generalized"),
     Claim("nanda2023", "key frequencies", "14, 35, 41, 42, 52", f"{NANDA}, and {REPLICATION}", "key_frequencies"),
     Claim("nanda2023", "test accuracy at the end", "1", NANDA, "test_accuracy"),

@@ -26,6 +26,18 @@ class Written(str):
         return written
 
 
+def compact(value: float) -> str:
+    """Return a number as compact text.
+
+    >>> compact(0.25), compact(-1.5e-05), compact(0.0), compact(2000000.0)
+    ('0.25', '−1.5e-5', '0', '2e6')
+    """
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:.4g}".replace("-", "−")
+    digits, exponent = f"{value:.2e}".split("e")
+    return f"{digits.rstrip('0').rstrip('.').replace('-', '−')}e{int(exponent)}"
+
+
 def number(value: Any) -> str:
     """Return a number with three significant digits; integers in full, missing and non-finite values in words.
 

@@ -12,7 +12,6 @@ from grokinterp.figures.heatmaps import Heat, heatmap, heats_of, largest, log_no
 from grokinterp.figures.series import (
     Line,
     Phases,
-    compact,
     curves,
     has,
     log_axis,
@@ -28,6 +27,7 @@ from grokinterp.figures.style import (
     place,
     styled,
 )
+from grokinterp.numbers import compact
 
 __all__ = [
     "ablation",

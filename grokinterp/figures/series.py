@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from grokinterp.figures.style import GRAY, INK, PHASE_COLORS, QUIET, blank, place, styled
+from grokinterp.numbers import compact
 from grokinterp.phases import Event, Phase
 
 STEP = "optimizer step"
@@ -118,18 +119,6 @@ def bars(title: str, label: str, values: Sequence[tuple[str, float, str]]) -> Fi
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _position: compact(value)))
     return figure
-
-
-def compact(value: float) -> str:
-    """Return a number as compact text.
-
-    >>> compact(0.25), compact(-1.5e-05), compact(0.0), compact(2000000.0)
-    ('0.25', '−1.5e-5', '0', '2e6')
-    """
-    if value == 0 or 1e-3 <= abs(value) < 1e5:
-        return f"{value:.4g}".replace("-", "−")
-    digits, exponent = f"{value:.2e}".split("e")
-    return f"{digits.rstrip('0').rstrip('.').replace('-', '−')}e{int(exponent)}"
 
 
 def whole_shares(axes: Axes) -> None:

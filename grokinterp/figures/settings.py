@@ -4,9 +4,10 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from grokinterp.figures.series import Line, compact
+from grokinterp.figures.series import Line
 from grokinterp.figures.style import BLUE, BROWN, GREEN, ORANGE, PURPLE
 from grokinterp.figures.timeline import Panel, stacked
+from grokinterp.numbers import compact
 from grokinterp.phases import History
 
 SETTINGS = {

@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from grokinterp.figures.series import compact
-from grokinterp.numbers import whole
+from grokinterp.numbers import compact, whole
 
 WIDE_RANGE = 30.0
 """Ratio of the largest to the smallest positive value from which an axis of values is logarithmic."""

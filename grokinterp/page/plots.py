@@ -1,4 +1,9 @@
-"""Line plots as inline SVG: selectable text, colors by style sheet (also dark), and their values."""
+"""Line plots as inline SVG: selectable text, colors by style sheet (also dark), and their values.
+
+Reports draw their figures with matplotlib, as for a paper (``grokinterp.figures``), at half a second per figure. Pages
+of many runs, and the page that refreshes itself during training, need only curves, but hundreds of them: these take
+milliseconds here.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from grokinterp.figures.series import (
     Phases,
     bars,
-    compact,
     finish,
     legend_below,
     small,
@@ -28,7 +27,7 @@ from grokinterp.figures.style import (
     place,
     styled,
 )
-from grokinterp.numbers import number
+from grokinterp.numbers import compact, number
 
 __all__ = ["learning_coefficient", "learning_coefficient_traces", "llc_calibration"]
 

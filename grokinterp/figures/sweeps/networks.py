@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from grokinterp.figures.series import compact
 from grokinterp.figures.style import (
     BLUE,
     GRAY,
@@ -25,6 +24,7 @@ from grokinterp.figures.style import (
     place,
     styled,
 )
+from grokinterp.numbers import compact
 
 ROW = 0.165
 """Height of the row of a network in inches."""

@@ -10,8 +10,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
 from grokinterp.figures.heatmaps import WIDE
-from grokinterp.figures.series import SMALL, compact, log_axis
+from grokinterp.figures.series import SMALL, log_axis
 from grokinterp.figures.style import INK, QUIET, blank, place
+from grokinterp.numbers import compact
 
 MOST = 12
 """Largest number of panels; more settings are too small to compare."""
