@@ -4,7 +4,8 @@ from math import log
 from typing import Any, NamedTuple
 
 from grokinterp.numbers import listed, number, percent, whole
-from grokinterp.phases import GENERALIZED, SUSTAINED
+from grokinterp.phases import GENERALIZED, SUSTAINED, Curves
+from grokinterp.phases.signals import read_signals
 from grokinterp.report.circuit import CLOCK, MEANINGS, PIZZA
 from grokinterp.report.doubts import doubts
 from grokinterp.report.last_measures import last_measures, last_step
@@ -139,11 +140,16 @@ def dated(view: View) -> list[str]:
 def _criteria(view: View) -> tuple[str, str]:
     """Return what dates memorization and generalization: accuracies or, for curves without them, losses."""
     if "test_accuracy" not in view.results.metrics:
-        falls = "loss falls below the threshold for runs without accuracies"
-        return f"train {falls}", f"test {falls}"
+        falls = f"loss falls below {number(_fitted_loss(view))}"
+        return f"train {falls}", f"test {falls}, which stands in for the accuracy that was not recorded,"
     near = "" if view.results.n_test is None else ", to within one standard error,"
     train = f"train accuracy reaches {SUSTAINED.memorized:g}"
     return train, f"test accuracy reaches {SUSTAINED.threshold:g}{near}"
+
+
+def _fitted_loss(view: View) -> float:
+    """Return the loss below which a curve without accuracies counts as fitted."""
+    return read_signals(Curves.from_dataset(view.results.metrics), SUSTAINED).levels.fitted
 
 
 def _not_memorized(view: View, last: str) -> str:
@@ -157,7 +163,7 @@ def _not_generalized(view: View, last: str) -> str:
     """Return a sentence on the test accuracy of a run that did not generalize."""
     metrics = view.results.metrics
     if "test_accuracy" not in metrics:
-        return f"Its test loss does not stay below the threshold within {last} steps."
+        return f"Its test loss does not stay below {number(_fitted_loss(view))} within {last} steps."
     reached = bool((metrics["test_accuracy"] >= SUSTAINED.threshold).any())
     how = "does not stay at" if reached else "never reaches"
     return f"It {how} a test accuracy of {SUSTAINED.threshold:g} within {last} steps."
