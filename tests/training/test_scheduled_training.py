@@ -72,7 +72,7 @@ def rows(path: Path) -> list[dict]:
     return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("at", [3, 7, 12, 20])
+@pytest.mark.parametrize("at", [7, 20])
 @pytest.mark.parametrize("plan", PLANS)
 def test_a_resumed_run_is_byte_identical(plan, at, whole, tmp_path):
     train_until(tmp_path / "run", at, planned(plan))

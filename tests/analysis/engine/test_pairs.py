@@ -56,13 +56,13 @@ PAIRS = [(task, "transformer") for task in TASKS if task not in LIKE_OTHERS]
 PAIRS += [(task, "mlp") for task in ("addition", "S3", "parity", "table", "sum of three", "operators", "ambiguous")]
 PAIRS += [(task, model) for task in ("addition", "parity") for model in ("pooled", "one-hot mlp", "recursive")]
 
-REPORTED = {(task, "transformer") for task in TASKS if task not in LIKE_OTHERS}
-REPORTED |= {("addition", model) for model in MODEL_OF}
-"""Every task has a report with one model, and every model with one task."""
-
 DRAWN = {("S3", "transformer"), ("composition", "transformer"), ("parity", "transformer"), ("table", "transformer")}
 DRAWN |= {("addition", model) for model in MODEL_OF}
 """Reports with figures, which take most of the time: a task of every kind, and every model."""
+
+OTHER_SHAPES = ("digits", "sort", "repeated, sampled", "brackets", "sum of three", "operators", "ambiguous")
+REPORTED = {*DRAWN, *((task, "transformer") for task in OTHER_SHAPES)}
+"""Pairs with a report: those with figures, and tasks of several answers, operands, operators, or groups."""
 
 
 def small(task: str, model: str) -> Experiment:
