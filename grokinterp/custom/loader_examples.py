@@ -12,6 +12,7 @@ from grokinterp.custom.batches import Batch, Loss, own_randomness
 from grokinterp.custom.recorder import Recorder
 from grokinterp.custom.trainer import GrokkingAwareTrainer
 from grokinterp.errors import ConfigError, short
+from grokinterp.experiment import Optimization
 from grokinterp.losses import (
     LogSoftmaxCrossEntropyLoss,
     LossForm,
@@ -29,31 +30,45 @@ LOG_SOFTMAX_FORMS: dict[torch.dtype, LossForm] = {
 """The forms of the cross-entropy by log-softmax, by their precision."""
 
 
+Examples = tuple[Any, Tensor]
+"""Inputs and labels."""
+
+
+def loaded_examples(
+    train_loader: Iterable[Any], eval_loader: Iterable[Any], device: torch.device
+) -> tuple[Examples, Examples]:
+    """Return the first training and held-out examples of two loaders, on which a recorder evaluates a run."""
+    return gathered("train_loader", train_loader, device), gathered("eval_loader", eval_loader, device)
+
+
 def recorder_of(
     trainer: GrokkingAwareTrainer,
     directory: str | Path,
-    train_loader: Iterable[Any],
-    eval_loader: Iterable[Any],
+    examples: tuple[Examples, Examples],
+    *,
     max_steps: int,
+    eval_interval: int,
+    name: str | None = None,
+    seed: int = 0,
+    optimization: Optimization | None = None,
+    data: str = "",
 ) -> Recorder:
-    """Return a recorder of a trainer's run, evaluated on the first examples of both loaders.
+    """Return a recorder of a trainer's run, evaluated on some training and held-out examples.
 
     Raises:
         ConfigError: the model is recursive or predicts the next token, the loss has no form that can be recorded, or
-            the batches cannot be joined.
+            the examples do not fit.
         RunDirectoryError: the directory is taken.
     """
     if trainer.program.is_recursive and trainer.program.supervision_steps > 1:
         raise ConfigError("directory", short(directory), "cannot record a recursive model with several calls per batch")
     if trainer.program.shifted:
         raise ConfigError("directory", short(directory), "cannot record a model whose logits predict the next token")
-    train, test = (
-        gathered(name, loader, trainer.device)
-        for name, loader in (("train_loader", train_loader), ("eval_loader", eval_loader))
-    )
+    train, test = examples
     return Recorder(
         directory, trainer.model, train=train, test=test, loss=form_of(trainer.loss), optimizer=trainer.optimizer,
         tolerance=trainer.tolerance if train[1].is_floating_point() else None, run_steps=max_steps,
+        evaluate_every=eval_interval, name=name, seed=seed, optimization=optimization, data=data,
     )  # fmt: skip
 
 

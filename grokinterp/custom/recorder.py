@@ -19,7 +19,7 @@ from grokinterp.custom.recorded_examples import encoded, examples_of, recorded_t
 from grokinterp.custom.recording import Watched, copies, undisturbed, unwrapped
 from grokinterp.custom.task_examples import task_examples
 from grokinterp.errors import ConfigError, RunDirectoryError, require, require_choice, short
-from grokinterp.experiment import Experiment
+from grokinterp.experiment import Experiment, Optimization
 from grokinterp.experiment.problem import Problem
 from grokinterp.losses import LossForm
 from grokinterp.models import Answer, RecordedSpec
@@ -87,6 +87,10 @@ class Recorder:
         name: the name of the run (default: the class name).
         data: a description of the examples, for the report.
         run_steps: the planned number of optimizer steps.
+        evaluate_every: the planned number of optimizer steps between two records.
+        seed: the seed of the run, for its configuration.
+        optimization: the optimizer and its settings, for the configuration (default: the learning rate and weight
+            decay of ``optimizer``).
         updates: whether to keep the copy of the weights for updates.
         resume: continue a recording after its ``last_step``.
 
@@ -117,6 +121,9 @@ class Recorder:
         name: str | None = None,
         data: str = "",
         run_steps: int | None = None,
+        evaluate_every: int = 1,
+        seed: int = 0,
+        optimization: Optimization | None = None,
         updates: bool = True,
         resume: bool = False,
     ) -> None:
@@ -124,6 +131,7 @@ class Recorder:
         require_type("model", model, nn.Module)
         require_choice("loss", loss, get_args(LossForm))
         require_choice("read_at", read_at, get_args(ReadAt))
+        require_type("optimization", optimization, Optimization | None)
         with undisturbed(unwrapped(model)):
             inputs, labels, is_train = examples_of(train, test)
             require_regression(labels, loss=loss, tolerance=tolerance, task=task)
@@ -155,9 +163,10 @@ class Recorder:
                 task=task,
                 model=spec,
                 split=split_of(task, is_train),
-                optimization=optimization_of(optimizer, loss),
+                optimization=replace(optimization or optimization_of(optimizer, loss), loss=loss),
                 steps=run_steps,
-                evaluate_every=1,
+                evaluate_every=evaluate_every,
+                seed=seed,
             )
             self.problem = Problem.of(self.experiment)
             self.before: list[Tensor] | None = None

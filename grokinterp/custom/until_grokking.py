@@ -1,7 +1,7 @@
 """Train any model until it groks, and for a while beyond, in one call."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -12,8 +12,9 @@ from torch.optim import Optimizer
 
 from grokinterp.custom import lines
 from grokinterp.custom.batches import Loss, require_reusable
-from grokinterp.custom.loader_examples import recorder_of
+from grokinterp.custom.loader_examples import loaded_examples, recorder_of
 from grokinterp.custom.recorder import Recorder
+from grokinterp.custom.scores import Scores
 from grokinterp.custom.trainer import DivergedError, GrokkingAwareTrainer
 from grokinterp.errors import ConfigError, printable, require
 from grokinterp.named_values import NamedValues
@@ -145,13 +146,36 @@ def train_until_grokking(
         max_supervision_steps=max_supervision_steps, use_ema=use_ema, ema_decay=ema_decay, lambda_boost=lambda_boost,
         grokking_patience=grokking_patience, tolerance=tolerance, autocast=autocast,
     )  # fmt: skip
-    watch = _Watch(trainer, (train_loader, eval_loader), max_steps, report)
-    watch.loggers, watch.log_prefix = list(loggers), log_prefix
+    recorder = None
     with ExitStack() as stack:
         stack.callback(finish_all, loggers)
         if directory is not None:
-            recorder = recorder_of(trainer, directory, train_loader, eval_loader, max_steps)
-            watch.recorder, watch.save_interval = stack.enter_context(recorder), save_interval or eval_interval
+            examples = loaded_examples(train_loader, eval_loader, trainer.device)
+            recorder = recorder_of(trainer, directory, examples, max_steps=max_steps, eval_interval=eval_interval)
+        return run_trainer(
+            trainer, train_loader, eval_loader, max_steps=max_steps, eval_interval=eval_interval, recorder=recorder,
+            save_interval=save_interval, loggers=loggers, log_prefix=log_prefix, report=report,
+        )  # fmt: skip
+
+
+def run_trainer(
+    trainer: GrokkingAwareTrainer,
+    train_loader: Iterable[Any],
+    eval_loader: Iterable[Any],
+    *,
+    max_steps: int,
+    eval_interval: int,
+    recorder: Recorder | None = None,
+    save_interval: int | None = None,
+    loggers: Sequence[AnyLogger] = (),
+    log_prefix: str = "",
+    report: Report = None,
+) -> GrokkingResult:
+    """Train with a trainer as ``train_until_grokking`` does, which describes the arguments, and finish the recorder."""
+    watch = _Watch(trainer, (train_loader, eval_loader), max_steps, report)
+    watch.loggers, watch.log_prefix = list(loggers), log_prefix
+    with recorder or nullcontext():
+        watch.recorder, watch.save_interval = recorder, save_interval or eval_interval
         watch.say(lines.header(trainer, max_steps, eval_interval))
         return watch.result(_run(watch, endless(train_loader), max_steps, eval_interval))
 
@@ -190,6 +214,17 @@ def endless(loader: Iterable[Any]) -> Iterator[Any]:
             raise ConfigError("train_loader", "empty", "must yield batches in every epoch")
 
 
+def averaged(part: str, scores: Scores) -> dict[str, float]:
+    """Return the loss and the accuracy of the averaged weights, by the names of the metrics; empty without an average.
+
+    >>> averaged("test", Scores(0.5, 0.75, 0.25, 1.0))
+    {'average_test_loss': 0.25, 'average_test_accuracy': 1.0}
+    """
+    if scores.average_loss is None or scores.average_accuracy is None:
+        return {}
+    return {f"average_{part}_loss": scores.average_loss, f"average_{part}_accuracy": scores.average_accuracy}
+
+
 class _Watch:
     """The evaluations of a training run, recorded, reported, and logged."""
 
@@ -226,27 +261,30 @@ class _Watch:
             "test_loss": held_out.loss,
             "test_accuracy": held_out.accuracy,
         }
-        if held_out.average_loss is not None and held_out.average_accuracy is not None:
-            row |= {"average_test_loss": held_out.average_loss, "average_test_accuracy": held_out.average_accuracy}
+        row |= averaged("test", held_out)
         if self.trainer.lamb:
             row["lamb"] = self.trainer.lamb
         status = self.trainer.check_grokking(train.accuracy, held_out.accuracy)
         row |= {"current_gap": status.current_gap, "detected": int(status.grokking_detected)}
         self.history.append(row)
-        self.record(row)
+        self.record(row, averaged("train", train) | averaged("test", held_out))
         self.loggers = log_all(self.loggers, row, prefix=self.log_prefix)
         self.say(lines.evaluation(row, self.max_steps))
         if status.newly_detected:
             self.say(lines.detection(row, status, self.trainer, self.max_steps))
 
-    def record(self, row: Mapping[str, float | int]) -> None:
-        """Record the evaluation in the run directory, if there is one, and save the weights if they are due."""
+    def record(self, row: Mapping[str, float | int], averages: Mapping[str, float]) -> None:
+        """Record the evaluation in the run directory, if there is one, and save the weights if they are due.
+
+        The scores of the averaged weights are recorded if the configuration of the run has the average.
+        """
         if self.recorder is None:
             return
         step = self.trainer.step
         due = step // self.save_interval > self.saved or step == self.max_steps or self.trainer.should_stop
         self.saved = step // self.save_interval if due else self.saved
         extra = {name: row[name] for name in ("lamb", "current_gap", "detected") if name in row}
+        extra |= averages if self.recorder.experiment.optimization.average is not None else {}
         self.recorder.record(step, save=due, **extra)
 
     def finish_recording(self, status: str) -> None:

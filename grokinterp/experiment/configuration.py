@@ -188,7 +188,9 @@ def there_and_here(differences: Mapping[str, tuple[Any, Any]]) -> str:
     >>> there_and_here({"steps": (30, 7), "seed": (0, 5)})
     'seed=0 there, 5 here, steps=30 there, 7 here'
     """
-    return ", ".join(f"{key}={there} there, {here} here" for key, (there, here) in sorted(differences.items()))
+    return ", ".join(
+        f"{key}={short(there)} there, {short(here)} here" for key, (there, here) in sorted(differences.items())
+    )
 
 
 def not_a_kind(key: str) -> tuple[bool, int]:

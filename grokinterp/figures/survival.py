@@ -111,7 +111,7 @@ def times_by_method(dataset: xr.Dataset, *, over: str = "step") -> Figure | None
         return None
     figure = blank(10.0, 0.27 * n + 1.35)
     axes = place(figure, 2.1, 0.3, 7.6, 0.27 * n)
-    most = float(np.nanmax(ends)) * 1.04
+    most = float(np.nanmax(ends)) * 1.04 or 1.0
     for i, name in enumerate(dataset["method"].values):
         _draw_times(axes, dataset.sel({"method": name}), over, i, most)
     axes.set_yticks(range(n), [str(name) for name in dataset["method"].values])

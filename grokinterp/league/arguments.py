@@ -26,16 +26,26 @@ def require_arguments(
     tune: int | None = None,
 ) -> None:
     """Raise ConfigError if an argument of a league is invalid for every method."""
+    require_selection(methods, seeds, patience)
+    require(jobs is None or jobs >= 1, "jobs", jobs, "must be an integer from 1")
+    require(tune is None or 2 <= tune <= MOST_TRIALS, "tune", tune, f"must be an integer from 2 to {MOST_TRIALS}")
+    require(experiment.model.kind != RECORDED, "model.kind", RECORDED, "was trained by an external loop")
+    require_evaluations("steps", experiment.budget, "evaluate_every", experiment.evaluate_every)
+
+
+def require_selection(methods: Sequence[str], seeds: int, patience: int) -> None:
+    """Raise ConfigError unless the methods are known and given once, and the numbers are in range."""
     for name in methods:
         require_choice("methods", name, METHODS)
         require(methods.count(name) == 1, "methods", name, "must be given once")
     require(bool(methods), "methods", "none", "must contain at least one method")
     require(1 <= seeds <= MOST_SEEDS, "seeds", seeds, f"must be an integer from 1 to {MOST_SEEDS}")
-    require(jobs is None or jobs >= 1, "jobs", jobs, "must be an integer from 1")
     require(patience >= 1, "patience", patience, "must be an integer from 1")
-    require(tune is None or 2 <= tune <= MOST_TRIALS, "tune", tune, f"must be an integer from 2 to {MOST_TRIALS}")
-    require(experiment.model.kind != RECORDED, "model.kind", RECORDED, "was trained by an external loop")
-    evaluations = experiment.budget // experiment.evaluate_every + 1
+
+
+def require_evaluations(steps: str, budget: int, interval: str, every: int) -> None:
+    """Raise ConfigError if a budget has too few evaluations, with the names of both arguments."""
+    evaluations = budget // every + 1
     if evaluations < SUSTAINED.window:
-        rule = f"gives {evaluations} evaluations; at least {SUSTAINED.window} are required: lower evaluate_every"
-        raise ConfigError("steps", experiment.budget, rule)
+        rule = f"gives {evaluations} evaluations; at least {SUSTAINED.window} are required: lower {interval}"
+        raise ConfigError(steps, budget, rule)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from grokinterp.errors import GrokinterpError, RunDirectoryError
+from grokinterp.experiment.kinds import RECORDED
 from grokinterp.figures.survival import accuracy_by_method, survival_curves, times_by_method
 from grokinterp.league.by_method import by_method, league_dataset
 from grokinterp.league.methods import BASELINE
@@ -18,7 +19,7 @@ from grokinterp.numbers import percent, settings, whole
 from grokinterp.page import asset, environment, policy
 from grokinterp.page.html import STYLE, script
 from grokinterp.page.pictures import Gallery, gallery
-from grokinterp.report.vocabulary import described
+from grokinterp.report.vocabulary import configuration, described, vocabulary_of
 from grokinterp.runs.results import Results
 from grokinterp.statistics.survival import median
 from grokinterp.storage import write_atomic
@@ -100,10 +101,12 @@ def content(found: Mapping[str, Any], top: Path) -> dict[str, Any]:
     groups, base, data = by_method(found), found["base"], league_dataset(found, top)
     seeds = max(len(runs) for runs in groups.values())
     early = [stopped(name, runs) for name, runs in groups.items()]
+    first = Results.open(top / found["runs"][0]["directory"])
+    is_recorded = base["model"]["kind"] == RECORDED
     patient = by_patience(groups.get(BASELINE, []), top, found["patience"])
     return {
         "name": str(base["name"]),
-        "heading": [described(base["task"]), described(base["model"])],
+        "heading": vocabulary_of(first).heading if is_recorded else [described(base["task"]), described(base["model"])],
         "lead": lead(groups),
         "budget": whole(base["steps"]),
         "every": whole(base["evaluate_every"]),
@@ -111,6 +114,7 @@ def content(found: Mapping[str, Any], top: Path) -> dict[str, Any]:
         "smallest_p": f"{smallest_p(seeds):.2g}",
         "n_tests": max(len(groups) - 1, 0),
         "jobs": found["jobs"],
+        "is_recorded": is_recorded,
         "baseline": BASELINE,
         "rule": found["rule"],
         "rows": rows(found),
@@ -131,8 +135,13 @@ def content(found: Mapping[str, Any], top: Path) -> dict[str, Any]:
         "refused": found["refused"],
         "failed": found["failed"],
         "notes": found.get("notes", []),
-        "configuration": settings(base),
+        "configuration": settings(known(base, first) if is_recorded else base),
     }
+
+
+def known(base: Mapping[str, Any], first: Results) -> dict[str, Any]:
+    """Return the settings of a league of modules without the lists of examples and tensors."""
+    return {**configuration(first), **{key: base[key] for key in ("name", "optimization", "steps", "evaluate_every")}}
 
 
 def lead(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -103,8 +103,7 @@ def run_league(
             outcome |= {"tuning": tuning_of(top, base, budgets, before, patience), "tuned": tuned}
             found = collected(top, base, entries, before, outcome)
             list_runs(top, entries, trials, refused, tuned)
-            if found["runs"]:
-                write_atomic(top / LEAGUE, (json.dumps(found, indent=1) + "\n").encode("ascii"), replace=True)
+            write_league(top, found)
     return found
 
 
@@ -114,25 +113,46 @@ def planned(
     """Return the baseline experiment, the reasons why methods do not apply, and the runs ordered by seed."""
     every = max(experiment.budget // CHECKPOINTS, 1)
     base = plain(replace(experiment, save=SaveAt(every=every, resume_every=max(experiment.budget // 10, 1))))
-    made, refused, chosen = {}, {}, choose_device(device)
+    chosen = choose_device(device)
+    made, refused = applicable(methods, base, lambda one: require_memory(one, chosen))
+    return base, refused, entries_of(top, made, range(experiment.seed, experiment.seed + seeds))
+
+
+def applicable(
+    methods: Sequence[str], base: Experiment, require: Callable[[Experiment], None]
+) -> tuple[dict[str, Experiment], dict[str, str]]:
+    """Return the experiments of the methods that apply, and the reasons why the others do not.
+
+    Args:
+        methods: the names of the methods.
+        base: the baseline experiment.
+        require: raises ConfigError if the experiment of a method cannot be trained.
+
+    Raises:
+        ConfigError: no method applies.
+    """
+    made, refused = {}, {}
     for name in methods:
         try:
-            made[name] = configured(name, base)
-            require_memory(made[name], chosen)
+            one = configured(name, base)
+            require(one)
+            made[name] = one
         except ConfigError as error:
-            made.pop(name, None)
             refused[name] = str(error)
     if not made:
         raise ConfigError(
             "methods", ",".join(methods), f"no method applies to this experiment: {next(iter(refused.values()))}"
         )
-    numbers = range(experiment.seed, experiment.seed + seeds)
-    entries = [
+    return made, refused
+
+
+def entries_of(top: Path, made: Mapping[str, Experiment], seeds: Iterable[int]) -> list[Entry]:
+    """Return the runs of the methods, ordered by seed."""
+    return [
         Entry(top / name / f"seed-{seed}", replace(one, name=name, seed=seed))
-        for seed in numbers
+        for seed in seeds
         for name, one in made.items()
     ]
-    return base, refused, entries
 
 
 def require_same(top: Path, earlier: Mapping[str, Any], base: Experiment, entries: Sequence[Entry]) -> None:
@@ -162,6 +182,12 @@ def read_league(top: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if has_shape(found) else {}
+
+
+def write_league(top: Path, found: Mapping[str, Any]) -> None:
+    """Write ``league.json`` if the league has runs."""
+    if found["runs"]:
+        write_atomic(top / LEAGUE, (json.dumps(found, indent=1) + "\n").encode("ascii"), replace=True)
 
 
 def damage_of(top: Path) -> list[str]:

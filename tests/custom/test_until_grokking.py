@@ -349,7 +349,7 @@ RECIPES = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), 
 
 
 def test_there_are_recipes() -> None:
-    assert len(RECIPES) == 8
+    assert len(RECIPES) == 9
 
 
 @pytest.mark.parametrize("number", range(len(RECIPES)))
