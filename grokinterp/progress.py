@@ -49,7 +49,7 @@ class ProgressBar:
     """A bar on standard error while its ``with`` block runs; silent unless shown.
 
     Without a terminal it prints a line with the latest note every five seconds and at the end. ``start`` items were
-    done before, and do not count towards the rate. The block continues if nothing can be printed.
+    done before, and do not count toward the rate. The block continues if nothing can be printed.
     """
 
     def __init__(self, description: str, total: int, *, shown: bool, start: int = 0) -> None:

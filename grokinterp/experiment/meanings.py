@@ -118,7 +118,7 @@ OPTIMIZATION = {
     "l1": "Penalty l1 Σ |θ| in the training loss",
     "l2": "Penalty l2 Σ θ² in the training loss",
     "clip_norm": "Largest norm of the gradient",
-    "weight_decay_form": "Decay towards zero, towards the initial weights, or a random factor",
+    "weight_decay_form": "Decay toward zero, toward the initial weights, or a random factor",
     "weight_noise": "Standard deviation of noise on the weights at which the gradient is computed",
     "update_noise": "Standard deviation of noise on the update, times lr",
     "precision": "Precision of training",

@@ -119,7 +119,7 @@ def _stages(rises: Sequence[Transition], course: Course, steps: np.ndarray) -> l
 
 
 def _when(rise: Transition) -> str:
-    return f"at step {rise.start:,}" if rise.start == rise.stop else f"at steps {rise.start:,} to {rise.stop:,}"
+    return f"at step {rise.start:,}" if rise.start == rise.stop else f"between steps {rise.start:,} and {rise.stop:,}"
 
 
 def _end(verdict: Verdict, steps: np.ndarray, signals: Signals, course: Course) -> list[str]:

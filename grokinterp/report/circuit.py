@@ -11,16 +11,16 @@ CLOCK, PIZZA = 0.707, 0.98
 """Gradient symmetricities up to which a circuit is a clock and from which it is a pizza, as in ``circuit_verdict``."""
 
 MEANINGS = {
-    "clock": "a clock: it maps both operands to angles and multiplies their waves, so that the logits follow "
-    "cos w(a + b − c)",
+    "clock": "a clock: it maps both operands to angles and multiplies their waves, so that the "
+    "logit of each answer c follows cos w(a + b − c)",
     "pizza": "a pizza, a sum-type circuit: it adds the operands, as points on circles, before any nonlinearity, "
     "so that the logits follow the sum, whose length depends on a − b",
     "mixed": "a circuit between a clock and a pizza",
     "additive": "a sum of embeddings followed by a nonlinearity: it adds the operands before any operation can "
     "multiply them, so it is not a clock, and its circles do not behave like pizzas",
     "irrep-based": "the irreducible representations of the task's group, whose characters its logits follow",
-    "memorizer": "memory: it answers the training {examples} far better than the others",
-    "none": "none of the known circuits, according to the evidence",
+    "memorizer": "memorization: it answers the training {examples} far better than the others",
+    "none": "none of the circuits that this report can identify",
 }
 """The meaning of each verdict."""
 
@@ -33,7 +33,7 @@ def lead(view: View) -> str:
     meaning = MEANINGS.get(results.circuit, results.circuit).format(examples=view.vocabulary.examples)
     other = results.circuit_close_to
     close = f" The evidence for the verdict “{other}” is almost as strong." if other else ""
-    return f"At the last checkpoint, the network computes with {meaning}.{close}{explained(view)}"
+    return f"At the last checkpoint, the network relies on {meaning}.{close}{explained(view)}"
 
 
 def explained(view: View) -> str:
@@ -122,7 +122,7 @@ PLATES = (
         "Modes of the neurons",
         lambda data, _: (
             "Share of the last hidden layer's variance over all pairs that is a function of a + b, of a − b, of one "
-            f"operand, or none of these.{largest_family(data, 'neuron_mode_share')}"
+            f"operand, or of none of these.{largest_family(data, 'neuron_mode_share')}"
         ),
     ),
     Plate(

@@ -142,7 +142,8 @@ def warnings(results: Results) -> list[str]:
     found = [messages[status]] if status in messages else []
     if not results.dataset.sizes["step"]:
         found.append(
-            "No checkpoint has been analyzed, so no figure shows the network itself; grokinterp analyze does this."
+            "No checkpoint has been analyzed, so no figure shows the network itself; run grokinterp analyze to add "
+            "such figures."
         )
     if results.skipped:
         found.append(f"{len(results.skipped)} damaged checkpoint(s) skipped; see Provenance.")

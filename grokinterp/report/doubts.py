@@ -33,7 +33,7 @@ def _doubts_of_circuit(view: View) -> list[str]:
     by_group = not view.vocabulary.has_frequencies
     share = measured.get("irreps_explained" if by_group else "logit_fve")
     if share is not None and 1 - share > UNEXPLAINED:
-        parts = "key representations" if by_group else "key frequencies"
+        parts = "characters of the group" if by_group else "key frequencies"
         found.append(f"{percent(1 - share)} of the variance of the logits is not explained by the {parts}.")
     for kind in NEARLY:
         if nearly := measured.get(f"nearly_{kind}"):
@@ -41,11 +41,14 @@ def _doubts_of_circuit(view: View) -> list[str]:
             found.append(f"Just below the threshold for {NEARLY[kind]}: {names}.")
             break
     if measured.get("llc_converged") is False:
-        found.append("The learning coefficient has not converged.")
+        found.append("The estimate of the learning coefficient has not converged.")
     collapsed = (measured.get("collapsed_share") or {}).get("float32")
     if collapsed is not None and collapsed > COLLAPSED:
         share_of = f"{percent(collapsed)} of the training {view.vocabulary.examples}"
-        found.append(f"In float32, the softmax of {share_of} has collapsed: rounding decides their loss.")
+        found.append(
+            f"In float32, the softmax of {share_of} has collapsed to exactly 1: a float32 softmax loss stops learning "
+            "from them."
+        )
     return found
 
 
@@ -61,7 +64,7 @@ def _doubts_of_dates(view: View) -> list[str]:
         at = min(max(int((steps < near).sum()), 1), len(steps) - 1)
         apart = int(steps[at] - steps[at - 1])
         unit = "step" if apart == 1 else "steps"
-        found.append(f"Dates are accurate to the interval between evaluations, {whole(apart)} {unit}.")
+        found.append(f"Dates are accurate to within the interval between evaluations, {whole(apart)} {unit}.")
     if history.events:
         count = len(history.events)
         found.append(f"{count} instabilit{'y' if count == 1 else 'ies'} within the phases; see All curves.")
@@ -72,7 +75,8 @@ def _doubts_of_data(view: View) -> list[str]:
     results, found = view.results, []
     if leaked := results.leaked_share:
         found.append(
-            f"{percent(leaked)} of the test {view.vocabulary.examples} are mirror images of training examples."
+            f"{percent(leaked)} of the test {view.vocabulary.examples} can be answered by symmetry alone, as mirror "
+            f"images of training {view.vocabulary.examples}."
         )
     if results.skipped:
         count = len(results.skipped)

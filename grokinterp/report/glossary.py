@@ -48,9 +48,9 @@ TERMS = (
         [
             "The loss is the mean over the examples of the training loss, in float64: the cross-entropy, -log "
             "StableMax, or the squared error averaged over the outputs; under deep supervision it is also averaged "
-            "over the steps of the model. The accuracy is the share of the examples answered as they are labeled, or "
-            "in a regression with a root mean squared error within the tolerance. Test examples are held out from both "
-            "training and validation."
+            "over the steps of the model. The accuracy is the share of the examples answered as they are labeled "
+            "or, in a regression, with a root mean squared error within the tolerance. Test examples are held out from "
+            "both training and validation."
         ],
         "Power et al. 2022; Levi et al. 2023",
     ),
@@ -68,7 +68,9 @@ TERMS = (
             f"Memorization lasts until the train accuracy is at least {SUSTAINED.memorized:g}. Circuit formation lasts "
             "until the plateau of the test loss ends and, where it is defined, the excluded loss has doubled. Cleanup "
             f"lasts until the test accuracy is at least {SUSTAINED.threshold:g} at {SUSTAINED.window} consecutive "
-            "evaluations. Generalization follows."
+            "evaluations. Generalization follows. A run that generalizes without delay has only memorization, which "
+            "then lasts until the network generalizes, and generalization. Without accuracies, the phases are dated by "
+            "the losses."
         ],
         "Nanda et al. 2023, §5.2; rules: docs/formulas.md",
     ),

@@ -32,6 +32,6 @@ PLATES = (
         lambda data, _: figures.alignment_by_parameter(data),
         ("gradient_weight_alignment",),
         "Alignment by parameter",
-        "Cosine of gradient and applied update with each parameter; gray where it is not defined.",
+        "Cosines of the gradient and of the applied update with each parameter; gray where it is not defined.",
     ),
 )

@@ -110,6 +110,6 @@ PLATES = (
         ("faithful_subnetwork",),
         "Smallest faithful subnetwork",
         "Smallest number of neurons, those with the largest norms, that reaches the accuracy of the whole network "
-        "within 1 %, and that reproduces 99 % of its answers. If the test accuracy is at chance, it takes no neuron.",
+        "within 1 %, and that reproduces 99 % of its answers. If the test accuracy is at chance, no neuron is needed.",
     ),
 )

@@ -9,7 +9,7 @@ from grokinterp.runs import summary
 
 def coefficient_caption(data: xr.Dataset, _view: View) -> str:
     """Return the caption of the learning coefficient, with the settings and the final state of its chains."""
-    text = "Number of weight directions on which the training loss depends, by Langevin dynamics"
+    text = "Number of weight directions on which the training loss depends, estimated by Langevin dynamics"
     marks = "Open circles: the chains have not converged. Crosses: they diverged."
     if summary.SAMPLED not in data:
         return f"{text}. {marks}"
@@ -30,7 +30,8 @@ PLATES = (
         lambda data, view: figures.update_directions(data, view.phases),
         ("gradient_flow",),
         "Update along and across the weights",
-        "Components of the update along the weights, which scales them, and across them, which turns them.",
+        "Components of the update: parallel to the weights, which scales them, and orthogonal to them, which rotates "
+        "them.",
     ),
     Plate(
         lambda data, view: figures.weight_decay_share(data, view.phases),
@@ -42,7 +43,7 @@ PLATES = (
         lambda data, view: figures.weight_distances(data, view.phases),
         ("weight_path",),
         "Distance of the weights from both ends of training",
-        "Distance of the weights from the first and to the last checkpoint.",
+        "Distance of the weights from those of the first and of the last checkpoint.",
     ),
     Plate(
         lambda data, view: figures.weight_directions(data, view.phases),

@@ -108,7 +108,7 @@ PLATES = (
         lambda data, _: figures.neuron_participation(data),
         ("neuron_participation",),
         "Inverse participation ratios of the neurons",
-        "Concentration of each neuron on few frequencies of an operand: 1 for a single frequency, near 0 for noise.",
+        "Concentration of each neuron on a few frequencies of an operand: 1 for a single frequency, near 0 for noise.",
     ),
     Plate(
         lambda data, _: figures.head_entropy(data),

@@ -47,13 +47,24 @@ def learned(view: View) -> list[str]:
     circuit = view.results.circuit
     if circuit is not None:
         text = MEANINGS.get(circuit, circuit).format(examples=view.vocabulary.examples)
-        found.append(f"It computes with {text}." if circuit != "none" else "Its circuit matches no known circuit.")
+        found.append(f"It relies on {text}." if circuit != "none" else _no_circuit(view))
     if circuit != "memorizer" and (keys := structure(view)):
         found.append(keys)
     found = found or _losses(view)
     if circuit is None and not view.results.dataset.sizes["step"]:
         found.append("How it computes is unknown: no checkpoint has been analyzed.")
     return found or ["Nothing was measured: see Provenance."]
+
+
+def _no_circuit(view: View) -> str:
+    """Return a sentence on a network without a circuit verdict, with the reason if it has not generalized cleanly."""
+    accuracy = last_measures(view).get("test_accuracy")
+    if accuracy is None or accuracy >= SUSTAINED.memorized:
+        return "No known circuit was identified."
+    return (
+        f"No circuit was identified: that requires {percent(SUSTAINED.memorized)} correct answers outside the training "
+        "set."
+    )
 
 
 def _losses(view: View) -> list[str]:
@@ -64,7 +75,7 @@ def _losses(view: View) -> list[str]:
         return []
     text = listed([f"its {name} loss is {number(loss)}{unit}" for name, loss in losses.items()])
     chance = view.results.chance if view.vocabulary.loss == "cross-entropy" else None
-    guess = "" if chance is None else f" (of a guess: {number(-log(chance))})"
+    guess = "" if chance is None else f" (guessing: {number(-log(chance))})"
     return [f"At the end, {text}{guess}."]
 
 
@@ -73,12 +84,14 @@ def _answered(view: View) -> list[str]:
     measured, found = last_measures(view), []
     accuracy, trained = measured.get("test_accuracy"), measured.get("train_accuracy")
     if accuracy is not None:
-        examples = f"test {view.vocabulary.examples}{_leak(view)}"
-        found.append(f"At the end it answers {percent(accuracy)} of the {examples}{_chance(view)}.")
+        examples = f"test {view.vocabulary.examples}"
+        found.append(
+            f"At the end, it answers {percent(accuracy)} of the {examples} correctly{_chance(view)}{_leak(view)}."
+        )
     elif (of_all := measured.get("all_accuracy")) is not None:
-        found.append(f"It answers {percent(of_all)} of all {view.vocabulary.examples}{_chance(view)}.")
+        found.append(f"It answers {percent(of_all)} of all {view.vocabulary.examples} correctly{_chance(view)}.")
     if trained is not None and (accuracy is None or accuracy < SUSTAINED.threshold):
-        found.append(f"It answers {percent(trained)} of the training {view.vocabulary.examples}.")
+        found.append(f"It answers {percent(trained)} of the training {view.vocabulary.examples} correctly.")
     return found
 
 
@@ -87,8 +100,8 @@ def _all_answered(view: View) -> list[str]:
     metrics, examples, analyzed = view.results.metrics, view.vocabulary.examples, view.results.answer
     test, train = (percent(float(metrics[f"{part}_accuracy"].values[-1])) for part in ("test", "train"))
     found = [
-        f"At the end all {metrics.sizes['answer']} answers are correct in {test} of the test {examples}{_leak(view)}, "
-        f"and in {train} of the training {examples}."
+        f"At the end, all {metrics.sizes['answer']} answers are correct in {test} of the test {examples} and in "
+        f"{train} of the training {examples}{_leak(view)}."
     ]
     accuracy = last_measures(view).get("test_accuracy")
     if analyzed is not None and accuracy is not None:
@@ -141,7 +154,7 @@ def _criteria(view: View) -> tuple[str, str]:
     """Return what dates memorization and generalization: accuracies or, for curves without them, losses."""
     if "test_accuracy" not in view.results.metrics:
         falls = f"loss falls below {number(_fitted_loss(view))}"
-        return f"train {falls}", f"test {falls}, which stands in for the accuracy that was not recorded,"
+        return f"train {falls} (accuracies were not recorded)", f"test {falls}"
     near = "" if view.results.n_test is None else ", to within one standard error,"
     train = f"train accuracy reaches {SUSTAINED.memorized:g}"
     return train, f"test accuracy reaches {SUSTAINED.threshold:g}{near}"
@@ -180,9 +193,10 @@ def known(view: View) -> list[str]:
     if measured["necessity"] is None:
         return [*_tested(view), *_fit(view), "No causal evidence: there is no key structure to remove."]
     if not measured["necessity"] and not measured.get("sufficiency"):
-        held_out = f"held-out {view.vocabulary.examples}"
+        apart = ", mirror images excluded," if view.results.leaked_share else ""
         return [
-            f"Neither necessity nor sufficiency can be measured: the network is no better than chance on {held_out}."
+            "Neither necessity nor sufficiency can be measured: "
+            f"on held-out {view.vocabulary.examples}{apart} the loss is no lower than that of guessing."
         ]
     kind, control = ("key frequencies", "random other frequencies") if view.vocabulary.has_frequencies else (
         "key representations", "random other parts",
@@ -192,9 +206,10 @@ def known(view: View) -> list[str]:
     )
     held_out = f"held-out {view.vocabulary.examples}"
     return [
-        f"Necessity: without the {kind}, the loss on {held_out} rises by {need} of the chance loss. Control: "
-        f"{control}, {without}.",
-        f"Sufficiency: the {kind} alone bring that loss {enough} of the way from chance to zero. Control: {alone}.",
+        f"Necessity: removing the {kind} raises the loss on {held_out} by {need} of the chance loss, at which it is "
+        f"capped. Control: removing {control}, {without}.",
+        f"Sufficiency: the {kind} alone bring that loss {enough} of the way from chance to zero. Control: {control} "
+        f"alone, {alone}.",
         *_symmetricity(measured),
     ]
 
@@ -206,7 +221,7 @@ def _symmetricity(measured: dict[str, Any]) -> list[str]:
         return []
     uncertain = "" if error is None else f" ± {number(error)}"
     return [
-        f"Kind: the gradient symmetricity is {number(value)}{uncertain}; a clock has at most {CLOCK:g}, "
+        f"Kind of circuit: the gradient symmetricity is {number(value)}{uncertain}; a clock has at most {CLOCK:g}, "
         f"a pizza at least {PIZZA:g}."
     ]
 
@@ -215,7 +230,8 @@ def _tested(view: View) -> list[str]:
     n = view.results.n_test
     if n is None:
         return []
-    return [f"Its answers were tested on {whole(n)} {view.vocabulary.examples} that it never trained on."]
+    tested = "answers were tested" if "test_accuracy" in view.results.metrics else "loss was measured"
+    return [f"Its {tested} on {whole(n)} {view.vocabulary.examples} that it never trained on."]
 
 
 def _fit(view: View) -> list[str]:
@@ -230,8 +246,8 @@ def _fit(view: View) -> list[str]:
 
 def _leak(view: View) -> str:
     """Return a clause on test examples that symmetry answers; "" if there are none."""
-    leaked = view.results.leaked_share
-    return f", of which {percent(leaked)} are mirror images of training examples" if leaked else ""
+    leaked, examples = view.results.leaked_share, view.vocabulary.examples
+    return f"; {percent(leaked)} of the test {examples} are mirror images of training {examples}" if leaked else ""
 
 
 def _chance(view: View) -> str:

@@ -16,12 +16,13 @@ TERMS = {
     "test loss": "The mean loss over the held-out examples.",
     "held-out": "Not used for training; mirror images of training pairs, such as (b, a) for (a, b), are "
     "excluded as well.",
-    "memorization": f"The phase until the train accuracy is at least {SUSTAINED.memorized:g}.",
-    "circuit formation": "The phase after memorization in which the test loss stays on its plateau while the "
-    "generalizing circuit grows inside the network.",
+    "memorization": f"The phase until the train accuracy is at least {SUSTAINED.memorized:g}; in a run that "
+    "generalizes without delay, until it generalizes.",
+    "circuit formation": "The phase after memorization in which the test loss stays on its plateau. In a network "
+    "that groks, the generalizing circuit grows during this phase.",
     "cleanup": "The phase in which the test loss falls until the test accuracy is at least "
     f"{SUSTAINED.threshold:g}, to within one standard error, at {SUSTAINED.window} consecutive evaluations.",
-    "generalization": "The phase after the test accuracy has stayed high.",
+    "generalization": "The phase that begins when the network generalizes lastingly.",
     "key frequencies": "The frequencies k whose waves cos(2πkt/n) and sin(2πkt/n) the network's logits follow "
     "more closely than chance allows.",
     "key frequency": "A frequency k whose waves cos(2πkt/n) and sin(2πkt/n) the network's logits follow more "
@@ -32,7 +33,8 @@ TERMS = {
     "restricted loss": "The loss if only the key frequencies of the logits are kept: low if they suffice.",
     "excluded loss": "The loss on the training examples if the key frequencies are removed from the logits: "
     "high if the network needs them.",
-    "clock": "A circuit that turns both operands into angles on circles and adds the angles by multiplying waves.",
+    "clock": "A circuit that turns both operands into angles on circles and adds the angles by multiplying waves; "
+    "w = 2πk/n for a key frequency k.",
     "pizza": "A circuit that averages the two operands' points on a circle, so that the direction of the "
     "sum encodes the answer.",
     "memorizer": "A network that answers its training examples correctly, but few others.",

@@ -28,11 +28,13 @@ def draw_timeline(_data: xr.Dataset, view: View) -> Figure | None:
 def timeline_caption(_data: xr.Dataset, view: View) -> str:
     """Return the caption of the curves of the run."""
     metrics = view.results.metrics
-    text = "Losses and accuracies over training. Bands are the phases; dotted lines mark events."
+    curves = "Losses and accuracies" if "test_accuracy" in metrics or "train_accuracy" in metrics else "Losses"
+    text = f"{curves} over training. Bands are the phases; dotted vertical lines mark events such as loss spikes."
     if "restricted_loss" in view.results.joined(*ANALYSES):
         text = (
-            "Losses, accuracies and progress measures over training. Bands are the phases; dotted lines mark events. "
-            "Dotted curves are controls with an equal number of random frequencies instead of key frequencies."
+            "Losses, accuracies and progress measures over training. Bands are the phases; dotted vertical lines mark "
+            "events such as loss spikes. Dotted curves are controls with an equal number of random frequencies instead "
+            "of key frequencies."
         )
         if view.vocabulary.loss.startswith("StableMax"):
             text += " Progress measures are cross-entropies of the softmax, which training did not minimize."

@@ -57,7 +57,7 @@ def noisy(weights: Sequence[Tensor], deviation: float, generator: torch.Generato
 
 @torch.no_grad()
 def decay_to_start(groups: Sequence[Group], start: Mapping[Tensor, Tensor], keep: Float[Tensor, ""]) -> None:
-    """Move weights in place towards their initial values: θ ← θ + share (θ₀ - θ).
+    """Move weights in place toward their initial values: θ ← θ + share (θ₀ - θ).
 
     Args:
         groups: groups of weights with their share ``decay``, the learning rate times the weight decay.

@@ -37,11 +37,11 @@ def chapter(content: dict, name: str) -> Section:
 
 def test_what_it_computes_with_is_said_first(deep, planted):
     section = chapter(deep, "circuit")
-    assert section.lead.startswith("At the last checkpoint, the network computes with a clock: ")
+    assert section.lead.startswith("At the last checkpoint, the network relies on a clock: ")
     said = {answer.name: " ".join(answer.sentences) for answer in deep["answers"]}
-    assert "It computes with a clock: " in said["learned"]
+    assert "It relies on a clock: " in said["learned"]
     assert "Its key frequencies: 3 and 5." in said["learned"]
-    assert "Necessity: without the key frequencies" in said["known"]
+    assert "Necessity: removing the key frequencies" in said["known"]
     assert deep["borders"].rows[0][:2] == ("circuit", "")
     assert {"memorizer", "clock"} <= set(deep["borders"].rows[0][2])
     assert deep["borders"].rows[0].change == "changed"
@@ -130,7 +130,7 @@ def test_every_verdict_on_the_circuit_has_a_sentence_and_only_a_found_one_a_tile
     found = content(view_of(Results.open(path)), UNDRAWN)
     assert "{" not in chapter(found, "circuit").lead
     learned = " ".join(found["answers"][0].sentences)
-    assert ("It computes with" in learned) == (circuit != "none")
+    assert ("It relies on" in learned) == (circuit != "none")
 
 
 @pytest.mark.usefixtures("quick")

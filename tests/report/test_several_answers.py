@@ -27,7 +27,7 @@ def test_the_numbers_of_all_answers_and_of_the_analyzed_one_are_distinguished(da
     view = view_of(Results.open(tmp_path / "run"))
     full, one = (f"{float(table['test_accuracy'][-1]):.3g}" for table in (view.results.metrics, view.results.dataset))
     sentences = learned(view)
-    assert sentences[0].startswith("At the end all 3 answers are correct in ")
+    assert sentences[0].startswith("At the end, all 3 answers are correct in ")
     assert sentences[1].startswith("Answer 0, counted from 0, to which the analyses refer, is correct in ")
     assert f"{float(full) * 100:.3g} % of the test examples" in sentences[0]
     assert f"{float(one) * 100:.3g} % of the test examples that ask for it (chance: 25 %)" in sentences[1]

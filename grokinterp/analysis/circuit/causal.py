@@ -89,7 +89,7 @@ def causal_evidence(
 
     Raises:
         NotDefined: the task is not a product in a known group of three or more elements; no pair is held out; or every
-            frequency or representation is key, so that there is no control.
+            frequency or representation is key, so that none is left as a control.
     """
     if not checkpoint.problem.held_out.any():
         raise NotDefined("causal_evidence", "no pair is held out of training together with its mirror image")
@@ -136,7 +136,7 @@ def group_pieces(checkpoint: Checkpoint, key_irreps: Int[Tensor, "key_irrep"]) -
     """Return the pieces of the logits by irreducible representations of the product."""
     answers = product_answers(checkpoint, "causal_evidence")
     keys = irrep_rows(key_irreps, answers)
-    require_others(keys, "representation")
+    require_others(keys, "nontrivial representation")
     return pieces_of(checkpoint, answers, keys)
 
 
@@ -152,4 +152,4 @@ def pieces_of(checkpoint: Checkpoint, answers: AnswerGrid, keys: Bool[Tensor, "i
 def require_others(keys: Bool[Tensor, "part"], part: str) -> None:
     """Raise NotDefined if every frequency or representation is key."""
     if keys.all():
-        raise NotDefined("causal_evidence", f"every {part} is key, so there is no control")
+        raise NotDefined("causal_evidence", f"every {part} is key, so none is left as a control")

@@ -78,7 +78,7 @@ def idealized_network(checkpoint: Checkpoint) -> IdealizedNetwork:
     negative. idealized_certified is the share of pairs (a, b) whose idealized margin exceeds the error of the idealized
     network: ideal(correct) - ideal(c) > |error(correct) - error(c)| for every other class c, error = logits - ideal.
     The network answers these pairs correctly. This measures how much of the accuracy the explanation accounts for; it
-    is no cheap proof, because the error of every pair is measured (for such a proof, see ``certified_accuracy``).
+    is not a cheap proof, because the error of every pair is measured (for such a proof, see ``certified_accuracy``).
 
     a, b, c are exponents in the task's group. The phases of a constant neuron are NaN.
 

@@ -106,7 +106,7 @@ def circuit_verdict(
     constant: it measures how much the logit depends on a + b at equal a - b, and is not part of the verdict.
     Circularity is the mean over the first four principal components, v [token] at unit length, of
     min(1, max_k 2|Σ_t v_t e^{iw_k t}|²/p): 1 for an embedding of perfect circles. ``clock_fve`` and ``pizza_fve`` fit
-    the logits by least squares. Pizzas of several circles complement each other to clocks; therefore
+    the logits by least squares. Pizzas of several circles combine into clocks; therefore
     ``pizza_preference`` compares the templates with the logits of each single key frequency of the embedding. The
     evidence is NaN without a cyclic group, and the fits are 0 without a key frequency.
 

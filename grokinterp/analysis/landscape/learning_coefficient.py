@@ -85,7 +85,7 @@ class Regime(NamedTuple):
 
 
 FEW = Regime(1.0, 2e-3, 3, 300, 1000, tunes=True, dtype=torch.float64)
-"""At most as many weights as training examples: the loss alone can constrain every direction."""
+"""No more weights than training examples: the loss alone can constrain every direction."""
 
 MANY = Regime(100.0, 1e-4, 2, 150, 100, tunes=False, dtype=torch.float32)
 """More weights than training examples: most directions are flat, and the localization must constrain them."""
@@ -131,7 +131,7 @@ def local_learning_coefficient(
     ½ Σ nβh / (nβh + γ): only curvatures above γ / nβ count, so values are comparable only at equal γ, nβ and n. A
     negative value means that the weights are not at a minimum of the loss.
 
-    There are two sets of defaults. With at most as many weights as training examples: γ = 1; ε = 0.002, which pilot
+    There are two sets of defaults. With no more weights than training examples: γ = 1; ε = 0.002, which pilot
     chains reduce until the finite step size accounts for at most a twentieth of λ̂; 3 chains of 300 + 1,000 steps;
     batches of max(128, nβ). With more weights than examples: γ = 100, ε = 0.0001, 2 chains of 150 + 100 steps in single
     precision, batches of 128. docs/formulas.md compares both with known values and with long chains.

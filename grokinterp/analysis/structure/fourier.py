@@ -160,7 +160,7 @@ def embedding_circles(checkpoint: Checkpoint, *, key_frequencies: Int[Tensor, "k
 
 
 def neuron_frequencies(checkpoint: Checkpoint) -> NeuronFrequencies:
-    """Return the frequency of each last-layer neuron: the k whose block of the 2-D spectrum explains most variance.
+    """Return the frequency of each last-layer neuron: the k whose block of the 2-D spectrum explains the most variance.
 
     FVE(k) = Σ_{i,j ∈ {0, cos k, sin k}} ĥ_ij² / Σ_ij ĥ_ij², for activations h [a, b] centered over all pairs: 1 if the
     neuron is a function of this frequency only. For a quadratic neuron (cos w_k a + cos w_k b)² the FVE is exactly 0.8,

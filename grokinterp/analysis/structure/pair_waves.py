@@ -22,7 +22,7 @@ AT_ONCE = 64
 
 
 def shown_neurons(n_neurons: int) -> range:
-    """Return evenly spaced neurons, at most SHOWN, the same at every checkpoint; none is chosen for its looks.
+    """Return evenly spaced neurons, at most SHOWN, the same at every checkpoint; none is hand-picked.
 
     >>> list(shown_neurons(36))
     [0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30, 33]
@@ -77,7 +77,7 @@ def neuron_grids(checkpoint: Checkpoint) -> NeuronGrids:
     """Return the activations of evenly spaced neurons of the last hidden layer for every pair (a, b).
 
     A neuron of a Fourier circuit is a periodic function of a and b with a single frequency. The neurons are the same at
-    every checkpoint, and none is chosen for its looks. Pairs for which a ∘ b is not defined are NaN.
+    every checkpoint, and none is hand-picked. Pairs for which a ∘ b is not defined are NaN.
 
     Source: Nanda et al. 2023, §4.2.
 

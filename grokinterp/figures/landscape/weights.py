@@ -86,7 +86,7 @@ def gradient_noise(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
 
 
 def weight_distances(dataset: xr.Dataset, phases: Phases = ()) -> Figure | None:
-    """Draw the L2 distance of the weights from the first and to the last checkpoint."""
+    """Draw the L2 distance of the weights from those of the first and of the last checkpoint."""
     names = {
         "distance_from_initial": ("from the first checkpoint", BLUE),
         "distance_to_final": ("to the last checkpoint", ORANGE),

@@ -143,9 +143,9 @@ def test_group_losses_equal_their_naive_twins(name, loss):
 def test_without_others_to_compare_with_or_held_out_pairs_it_is_not_defined():
     task = GroupComposition(group="S3")
     logits = characters_of(task, {0: 9.0, 1: 3.0})
-    with pytest.raises(NotDefined, match="every representation is key, so there is no control"):
+    with pytest.raises(NotDefined, match="every nontrivial representation is key, so none is left as a control"):
         of_irreps(with_logits(task, logits), 0, 1)
-    with pytest.raises(NotDefined, match="every frequency is key, so there is no control"):
+    with pytest.raises(NotDefined, match="every frequency is key, so none is left as a control"):
         of_frequencies(with_logits(ModularAddition(p=5), torch.ones(25, 5)), 1, 2)
     with pytest.raises(NotDefined, match="no pair is held out of training together with its mirror image"):
         of_irreps(with_logits(task, logits, fraction=1.0), 0)
