@@ -300,23 +300,24 @@ PRESETS = {
     ),
     "parity": Preset(
         PARITY,
-        "(40, 3)-parity, 1,000 strings, MLP of 1,000, batches of 32: Merrill et al. 2023, here AdamW and cross-entropy",
+        "(40, 3)-parity, 1,000 strings, MLP of 1,000, batches of 32: Merrill et al. 2023, here with AdamW and "
+        "cross-entropy",
     ),
     "digits": Preset(
         DIGITS,
-        "addition of two-digit numbers, an answer per digit, 30 % of pairs: after Nanda et al. 2023, appendix, with "
-        "fewer digits",
+        "addition of two-digit numbers, an answer per digit, 30 % of pairs: based on Nanda et al. 2023, appendix, "
+        "with fewer digits",
     ),
     "induction": Preset(
         INDUCTION,
-        "sequences that repeat with different periods, 2 layers: the task of induction heads, Olsson et al. 2022, in a "
+        "sequences that repeat with different periods, 2 layers: the induction-head task of Olsson et al. 2022, in a "
         "small model",
     ),
     "three_terms": Preset(
-        THREE_TERMS, "a + b + c modulo 11, 30 % of the triples: a small sum of many terms, after Doshi et al. 2024"
+        THREE_TERMS, "a + b + c modulo 11, 30 % of the triples: a small case of the sums of Doshi et al. 2024"
     ),
     "operators": Preset(
-        OPERATORS, "a + b and a - b modulo 29, with the operator as a token, 70 %: after Power et al. 2022, small"
+        OPERATORS, "a + b and a - b modulo 29, with the operator as a token, 70 %: a small task based on Power et al. 2022"
     ),
     "league": Preset(
         LEAGUE,
