@@ -117,7 +117,7 @@ MISTAKES = {
     "verify full": "error: run directory full: contains no release",
     "runs nowhere": "config error: root=nowhere: does not exist",
     "runs full": "config error: root=full: contains no run",
-    "compare nowhere": "config error: root=nowhere: does not exist",
+    "compare nowhere": "config error: runs=nowhere: does not exist",
     "compare run": "config error: runs=run: is a single run: a comparison needs at least 2",
     "compare run run": "config error: runs=run: is given twice",
     "compare run full --out a.x": "config error: out=a.x: must end in .html",
