@@ -317,7 +317,8 @@ PRESETS = {
         THREE_TERMS, "a + b + c modulo 11, 30 % of the triples: a small case of the sums of Doshi et al. 2024"
     ),
     "operators": Preset(
-        OPERATORS, "a + b and a - b modulo 29, with the operator as a token, 70 %: a small task based on Power et al. 2022"
+        OPERATORS,
+        "a + b and a - b modulo 29, with the operator as a token, 70 %: a small task based on Power et al. 2022",
     ),
     "league": Preset(
         LEAGUE,
