@@ -45,10 +45,7 @@ def _doubts_of_circuit(view: View) -> list[str]:
     collapsed = (measured.get("collapsed_share") or {}).get("float32")
     if collapsed is not None and collapsed > COLLAPSED:
         share_of = f"{percent(collapsed)} of the training {view.vocabulary.examples}"
-        found.append(
-            f"In float32, the softmax of {share_of} has collapsed to exactly 1: a float32 softmax loss stops learning "
-            "from them."
-        )
+        found.append(f"In float32, the softmax of {share_of} has collapsed to 1, where a softmax loss stops learning.")
     return found
 
 
@@ -75,8 +72,8 @@ def _doubts_of_data(view: View) -> list[str]:
     results, found = view.results, []
     if leaked := results.leaked_share:
         found.append(
-            f"{percent(leaked)} of the test {view.vocabulary.examples} can be answered by symmetry alone, as mirror "
-            f"images of training {view.vocabulary.examples}."
+            f"{percent(leaked)} of the test {view.vocabulary.examples} follow by symmetry from training "
+            f"{view.vocabulary.examples}."
         )
     if results.skipped:
         count = len(results.skipped)

@@ -206,10 +206,9 @@ def known(view: View) -> list[str]:
     )
     held_out = f"held-out {view.vocabulary.examples}"
     return [
-        f"Necessity: removing the {kind} raises the loss on {held_out} by {need} of the chance loss, at which it is "
-        f"capped. Control: removing {control}, {without}.",
-        f"Sufficiency: the {kind} alone bring that loss {enough} of the way from chance to zero. Control: {control} "
-        f"alone, {alone}.",
+        f"Necessity: without the {kind}, the loss on {held_out} rises by {need} of the chance loss, its cap here. "
+        f"Control: without {control}, {without}.",
+        f"Sufficiency: the {kind} alone bring that loss {enough} of the way from chance to zero. Control: {alone}.",
         *_symmetricity(measured),
     ]
 
@@ -221,7 +220,7 @@ def _symmetricity(measured: dict[str, Any]) -> list[str]:
         return []
     uncertain = "" if error is None else f" ± {number(error)}"
     return [
-        f"Kind of circuit: the gradient symmetricity is {number(value)}{uncertain}; a clock has at most {CLOCK:g}, "
+        f"Circuit: the gradient symmetricity is {number(value)}{uncertain}; a clock has at most {CLOCK:g}, "
         f"a pizza at least {PIZZA:g}."
     ]
 

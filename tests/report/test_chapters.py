@@ -41,7 +41,7 @@ def test_what_it_computes_with_is_said_first(deep, planted):
     said = {answer.name: " ".join(answer.sentences) for answer in deep["answers"]}
     assert "It relies on a clock: " in said["learned"]
     assert "Its key frequencies: 3 and 5." in said["learned"]
-    assert "Necessity: removing the key frequencies" in said["known"]
+    assert "Necessity: without the key frequencies" in said["known"]
     assert deep["borders"].rows[0][:2] == ("circuit", "")
     assert {"memorizer", "clock"} <= set(deep["borders"].rows[0][2])
     assert deep["borders"].rows[0].change == "changed"
