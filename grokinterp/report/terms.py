@@ -28,7 +28,8 @@ TERMS = {
     "key frequency": "A frequency k whose waves cos(2πkt/n) and sin(2πkt/n) the network's logits follow more "
     "closely than chance allows.",
     "key representations": "The irreducible representations of the group whose characters the logits follow "
-    "more closely than chance allows.",
+    "more closely than chance allows. In S_n, standard_sign is the standard representation times the sign, and "
+    "numbers such as (2,2) are partitions.",
     "logits": "The network's outputs before the softmax, one per possible answer.",
     "restricted loss": "The loss if only the key frequencies of the logits are kept: low if they suffice.",
     "excluded loss": "The loss on the training examples if the key frequencies are removed from the logits: "
