@@ -26,7 +26,7 @@ from grokinterp.analysis.landscape.gradients import gradient_flow, gradient_nois
 from grokinterp.analysis.landscape.learning_coefficient import local_learning_coefficient
 from grokinterp.analysis.landscape.weights import singular_values, weight_norms
 from grokinterp.custom.recorder import Recorder
-from grokinterp.errors import CheckpointError, ConfigError, NotDefined
+from grokinterp.errors import CheckpointError, ConfigError, NotDefined, RunDirectoryError
 from grokinterp.interventions import patch
 from grokinterp.optim import GrokfastEMA
 from grokinterp.report import write_report
@@ -320,7 +320,7 @@ def test_a_hostile_configuration_is_refused(tmp_path):
     ):
         assert old in text
         file.write_text(text.replace(old, new))
-        with pytest.raises(ConfigError, match=line):
+        with pytest.raises(RunDirectoryError, match=line):
             Trajectory.open(tmp_path / "run")
 
 

@@ -45,7 +45,7 @@ def courses(settings: Sequence[Course]) -> Figure:
         share_axis(one)
         one.set_xlim(0, last)
         step_ticks(one, most=4)
-        one.set_title(of.name, fontsize=9)
+        one.set_title(of.name, fontsize=8.5)
         one.set_xlabel(STEP)
     label(axes, "accuracy [1]")
     return figure
