@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -264,8 +264,10 @@ class Experiment(Specification):
         require(isinstance(other, Experiment), "other", short(other), "must be an Experiment")
         if self == other:
             return {}
-        here, there = self.flat, other.flat
-        mine, theirs = ({**one.every_setting, **one.flat} for one in (self, other))
+        parts = [one.name for one in fields(self) if getattr(self, one.name) != getattr(other, one.name)]
+        here, there = (flat(stored({name: plain(getattr(one, name)) for name in parts})) for one in (self, other))
+        whole = (flat(stored({name: every(getattr(one, name)) for name in parts})) for one in (self, other))
+        mine, theirs = ({**all_of, **given} for all_of, given in zip(whole, (here, there), strict=True))
         values = {key: (mine.get(key, ABSENT), theirs.get(key, ABSENT)) for key in there | here}
         return {key: (one, another) for key, (one, another) in values.items() if one != another}
 
@@ -311,6 +313,16 @@ class Experiment(Specification):
         for key in sorted(settings, key=not_a_kind):
             assign(values, key, settings[key])
         return Experiment.from_dict(values)
+
+
+def stored(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values as they are read back from a JSON file."""
+    return json.loads(json.dumps(values))
+
+
+def every(part: Any) -> Any:
+    """Return a part of an experiment as a table with all of its settings, or a plain value as it is."""
+    return asdict(part) if is_dataclass(part) and not isinstance(part, type) else part
 
 
 @cache

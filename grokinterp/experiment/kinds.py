@@ -70,12 +70,13 @@ def require_known_kinds(values: Any, key: str = "") -> None:
     if not isinstance(values, Mapping):
         return
     for name in values if key else values.keys() & {"task", "model", "optimization", "origin"}:
-        path, value, classes = f"{key}.{name}".lstrip("."), values[name], classes_of(key)
-        if name == "kind" and value == RECORDED and key in ("task", "model"):
-            continue
-        if name == "kind" and classes and not (isinstance(value, str) and value in classes):
-            raise ConfigError(path, short(value), choice_rule(value, classes))
-        require_known_kinds(value, path)
+        path, value = f"{key}.{name}".lstrip("."), values[name]
+        if name == "kind" and not (value == RECORDED and key in ("task", "model")):
+            classes = classes_of(key)
+            if classes and not (isinstance(value, str) and value in classes):
+                raise ConfigError(path, short(value), choice_rule(value, classes))
+        if isinstance(value, list | Mapping):
+            require_known_kinds(value, path)
 
 
 def classes_of(key: str) -> Mapping[str, type]:
