@@ -11,7 +11,7 @@ NEARLY = {"key_frequencies": "key frequencies", "key_irreps": "key representatio
 """Measures of key structure, with their names in sentences."""
 
 UNEXPLAINED = 0.05
-"""Unexplained share of the logits' variance above which the report raises a doubt."""
+"""Unexplained share of the logits' variance above which the report raises a doubt, unless the network memorized."""
 
 COLLAPSED = 0.01
 """Share of training examples without a usable gradient above which the report raises a doubt."""
@@ -32,7 +32,7 @@ def _doubts_of_circuit(view: View) -> list[str]:
         found.append(f"The evidence is almost as strong for the circuit “{results.circuit_close_to}”.")
     by_group = not view.vocabulary.has_frequencies
     share = measured.get("irreps_explained" if by_group else "logit_fve")
-    if share is not None and 1 - share > UNEXPLAINED:
+    if share is not None and 1 - share > UNEXPLAINED and measured.get("circuit") != "memorizer":
         parts = "characters of the group" if by_group else "key frequencies"
         found.append(f"{percent(1 - share)} of the variance of the logits is not explained by the {parts}.")
     for kind in NEARLY:

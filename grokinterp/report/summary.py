@@ -191,7 +191,10 @@ def known(view: View) -> list[str]:
         why = view.results.not_defined.get("causal_evidence", why)
         return [*_tested(view), *_fit(view), f"No causal evidence: {why}."]
     if measured["necessity"] is None:
-        return [*_tested(view), *_fit(view), "No causal evidence: there is no key structure to remove."]
+        return [*_tested(view), *_fit(view), "No causal evidence: its value is not finite."]
+    if not measured.get("key_frequencies" if view.vocabulary.has_frequencies else "key_irreps"):
+        kind = "key frequencies" if view.vocabulary.has_frequencies else "key representations"
+        return [*_tested(view), *_fit(view), f"No causal evidence: the network has no {kind} to remove."]
     if not measured["necessity"] and not measured.get("sufficiency"):
         apart = ", mirror images excluded," if view.results.leaked_share else ""
         return [
