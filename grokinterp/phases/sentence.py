@@ -100,7 +100,7 @@ def _measured(steps: np.ndarray, measures: Measures | None, course: Course) -> l
         return []
     columns = {"restricted": measures.restricted_loss, "excluded": measures.excluded_loss}
     moves = [
-        f"the {name} loss went from {loss[first]:.2g} to {loss[last]:.2g}"
+        f"the {name} loss had gone from {loss[first]:.2g} to {loss[last]:.2g}"
         for name, loss in columns.items()
         if loss is not None
     ]

@@ -122,7 +122,7 @@ def test_cleanup_waits_for_the_excluded_loss():
     never = Measures(steps=steps, excluded_loss=np.full(len(steps), 0.01))
     assert dated(run(), early).phases == dated(run()).phases == dated(run(), never).phases
     assert starts(dated(run(), late))["cleanup"] == 1800
-    assert "the restricted loss went from 3.9 to 2 and the excluded loss" in dated(run(), late).describe()
+    assert "the restricted loss had gone from 3.9 to 2 and the excluded loss" in dated(run(), late).describe()
 
 
 def test_one_spike_of_the_excluded_loss_is_no_rise():

@@ -292,4 +292,4 @@ def test_measures_are_reported_at_checkpoints_that_existed_by_then():
     late = Measures(steps=[2990], restricted_loss=[0.1], excluded_loss=[9.0])
     assert "restricted" not in find_phases(curves, late).sentence
     seen = Measures(steps=[50, 1400, 2990], restricted_loss=[5.0, 0.2, 0.1], excluded_loss=[1.0, 8.0, 9.0])
-    assert "the restricted loss went from 5 to 0.2" in find_phases(curves, seen).sentence
+    assert "the restricted loss had gone from 5 to 0.2" in find_phases(curves, seen).sentence
