@@ -4,10 +4,11 @@ An MLP of depth 3 and width 200 is trained by AdamW on the mean squared error to
 α = 8 times larger than usual. The other settings are ours.
 
 The images are read from a path, never downloaded: a folder with the four files of MNIST (idx, plain or .gz, as
-torchvision stores them), or an .npz file with x_train, y_train, x_test, and y_test, as Keras stores them. The script
-needs some minutes:
+torchvision stores them), or an .npz file with x_train, y_train, x_test, and y_test, as Keras stores them. Debian's
+package dataset-fashion-mnist is such a folder. The script needs some minutes:
 
     python examples/mnist.py data/MNIST/raw runs/mnist
+    python examples/mnist.py /usr/share/datasets/fashion-mnist runs/fashion --steps 40000
 
 It leaves a run directory and its report, runs/mnist.html.
 """

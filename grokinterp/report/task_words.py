@@ -20,7 +20,7 @@ def task_words(results: Results, vocabulary: Vocabulary) -> TaskWords:
     """Return the title of a run's task, and sentences on the task and on the training examples."""
     task = section(results, "task")
     title, about = named(task)
-    return TaskWords(title, f"{about}{trained_on(results, vocabulary)}")
+    return TaskWords(f"{title[:1].upper()}{title[1:]}", f"{about}{trained_on(results, vocabulary)}")
 
 
 def trained_on(results: Results, vocabulary: Vocabulary) -> str:
