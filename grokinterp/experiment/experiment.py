@@ -232,10 +232,7 @@ class Experiment(Specification):
 
         Settings that earlier versions did not have are left out at their defaults, so that the run id is the same.
         """
-        return json.loads(json.dumps(plain(self)))
-
-    def _all_values(self) -> dict[str, Any]:
-        return json.loads(json.dumps(asdict(self)))
+        return stored(plain(self))
 
     @property
     def flat(self) -> dict[str, Any]:
@@ -245,7 +242,7 @@ class Experiment(Specification):
     @property
     def every_setting(self) -> dict[str, Any]:
         """The plain values of all settings, those that ``to_dict`` leaves out included, by their dotted keys."""
-        return flat(self._all_values())
+        return flat(stored(asdict(self)))
 
     def differences(self, other: "Experiment") -> dict[str, tuple[Any, Any]]:
         """Return the settings that differ from those of another experiment: dotted key, value here, value there.
@@ -309,7 +306,7 @@ class Experiment(Specification):
         >>> Experiment().changed({"task.p": 97, "optimization.betas": (0.9, 0.999)}).task.p
         97
         """
-        values = self._all_values()
+        values = stored(asdict(self))
         for key in sorted(settings, key=not_a_kind):
             assign(values, key, settings[key])
         return Experiment.from_dict(values)

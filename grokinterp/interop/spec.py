@@ -89,7 +89,7 @@ def read_spec(path: Path) -> Spec:
 def spec_of(table: Mapping[str, Any], path: Path) -> Spec:
     """Build a spec from its table. Raises ConfigError naming the key."""
     for key in sorted(table.keys() - KEYS):
-        raise ConfigError(short(key), short(table[key]), f"unknown key; a spec has {listed(key, sorted(KEYS))}")
+        raise ConfigError(short(key), short(table[key]), f"unknown key; a spec has {with_nearest(key, sorted(KEYS))}")
     if "task" not in table or "model" not in table:
         raise ConfigError("task" if "task" not in table else "model", "none", "must be given")
     seed = table.get("seed", 0)
@@ -112,10 +112,10 @@ def spec_of(table: Mapping[str, Any], path: Path) -> Spec:
     )
 
 
-def listed(value: object, names: Iterable[str]) -> str:
+def with_nearest(value: object, names: Iterable[str]) -> str:
     """Return names as a list, with the one that is nearest to an unknown name.
 
-    >>> listed("atr", ["at", "every"])
+    >>> with_nearest("atr", ["at", "every"])
     'at, every; did you mean at?'
     """
     known = list(names)
@@ -175,7 +175,7 @@ def _steps(table: Any) -> StepRule:
     if not isinstance(table, Mapping):
         raise ConfigError("steps", short(table), 'must be a table such as { name = "step_([0-9]+)" }')
     for key in sorted(table.keys() - set(StepRule._fields)):
-        rule = f"unknown key; there are {listed(key, StepRule._fields)}"
+        rule = f"unknown key; there are {with_nearest(key, StepRule._fields)}"
         raise ConfigError(f"steps.{short(key)}", short(table[key]), rule)
     for key in ("at", "every", "offset"):
         least = {"at": 0, "every": 1, "offset": -(10**9)}[key]
@@ -208,7 +208,7 @@ def _expect(table: Any) -> dict[str, float | str]:
         raise ConfigError("expect", short(table), "must be a table such as { test_loss = 2.0e-4 }")
     for name, value in table.items():
         if name not in (*EXPECTED, LOGITS):
-            rule = f"unknown key; there are {listed(name, (*EXPECTED, LOGITS))}"
+            rule = f"unknown key; there are {with_nearest(name, (*EXPECTED, LOGITS))}"
             raise ConfigError(f"expect.{short(name)}", short(value), rule)
         number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
         if not (number and name != LOGITS) and not (isinstance(value, str) and value):

@@ -192,8 +192,12 @@ def known(view: View) -> list[str]:
         return [*_tested(view), *_fit(view), f"No causal evidence: {why}."]
     if measured["necessity"] is None:
         return [*_tested(view), *_fit(view), "No causal evidence: its value is not finite."]
-    if not measured.get("key_frequencies" if view.vocabulary.has_frequencies else "key_irreps"):
-        kind = "key frequencies" if view.vocabulary.has_frequencies else "key representations"
+    name, kind, control = (
+        ("key_frequencies", "key frequencies", "random other frequencies")
+        if view.vocabulary.has_frequencies
+        else ("key_irreps", "key representations", "random other parts")
+    )
+    if measured.get(name) == []:
         return [*_tested(view), *_fit(view), f"No causal evidence: the network has no {kind} to remove."]
     if not measured["necessity"] and not measured.get("sufficiency"):
         apart = ", mirror images excluded," if view.results.leaked_share else ""
@@ -201,9 +205,6 @@ def known(view: View) -> list[str]:
             "Neither necessity nor sufficiency can be measured: "
             f"on held-out {view.vocabulary.examples}{apart} the loss is no lower than that of guessing."
         ]
-    kind, control = ("key frequencies", "random other frequencies") if view.vocabulary.has_frequencies else (
-        "key representations", "random other parts",
-    )  # fmt: skip
     need, enough, without, alone = (
         percent(measured.get(name)) for name in ("necessity", "sufficiency", "necessity_control", "sufficiency_control")
     )

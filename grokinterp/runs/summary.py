@@ -51,13 +51,17 @@ def final_measures(results: Results) -> dict[str, Any]:
 
     Analyses of a run with several answers are of one answer, so that losses and accuracies are those of the evaluation.
     """
-    row: dict[str, Any] = {}
-    if results.metrics.sizes["step"]:
-        last = results.metrics.isel(step=-1)
-        values = {str(name): last[name].item() for name in last.data_vars if last[name].ndim == 0}
-        row = {name: value for name, value in values.items() if math.isfinite(value)}
-    measured = results.measures()
+    row, measured = last_evaluation(results), results.measures()
     return measured | row if "answer" in results.metrics.dims else row | measured
+
+
+def last_evaluation(results: Results) -> dict[str, Any]:
+    """Return the finite scalar metrics of the last evaluation; empty without evaluations."""
+    if not results.metrics.sizes["step"]:
+        return {}
+    last = results.metrics.isel(step=-1)
+    values = {str(name): last[name].item() for name in last.data_vars if last[name].ndim == 0}
+    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 def answers(results: Results) -> list[str]:

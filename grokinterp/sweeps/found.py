@@ -59,7 +59,7 @@ class Folder(NamedTuple):
 
 
 def runs_below(root: str | Path) -> Folder:
-    """Return the runs and sweeps of a folder and of all folders below it, also behind symbolic links.
+    """Return the runs and sweeps of a folder and of all folders below it, also through symbolic links.
 
     A run that several paths lead to is returned once, by its path without links if there is one.
 

@@ -131,6 +131,21 @@ def test_every_verdict_on_the_circuit_has_a_sentence_and_only_a_found_one_a_tile
     assert "{" not in chapter(found, "circuit").lead
     learned = " ".join(found["answers"][0].sentences)
     assert ("It relies on" in learned) == (circuit != "none")
+    doubts = " ".join(found["answers"][-1].sentences)
+    assert ("not explained by the key frequencies" in doubts) == (circuit != "memorizer")
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(("keys", "why"), [(True, "can be measured: on held-out"), (False, "no key frequencies to")])
+def test_without_necessity_and_sufficiency_the_reason_is_named(keys, why, tmp_path):
+    path = write_run(tmp_path / "run", steps=2)
+    found = {name: ("step", [0.0, 0.0]) for name in ("necessity", "sufficiency")}
+    write_analysis(path, "causal_evidence", xr.Dataset(found, {"step": [0, LAST]}))
+    if not keys:
+        spectrum = read_analysis(path, "logit_spectrum")
+        none = xr.zeros_like(spectrum["is_key"])
+        write_analysis(path, "logit_spectrum", spectrum.assign(is_key=none))
+    assert why in " ".join(content(view_of(Results.open(path)), UNDRAWN)["answers"][2].sentences)
 
 
 @pytest.mark.usefixtures("quick")

@@ -1,4 +1,4 @@
-"""Runs are found below a folder and behind symbolic links, each of them once."""
+"""Runs are found below a folder and through symbolic links, each of them once."""
 
 from pathlib import Path
 
